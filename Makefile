@@ -1,0 +1,40 @@
+# Each target sets up .venv itself on a fresh machine: Python 3.11 or newer and pip are all it needs.
+PYTHON ?= python3
+SIZE ?= small
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup demo test test-slow lint format clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable ".[dev]"
+	@touch $@
+
+setup: $(READY) ## create .venv with everything that demo and tests need
+
+demo: $(READY) ## the whole loop with a real local model; SIZE=large does more
+	$(BIN)/fama demo --size $(SIZE)
+
+lint: $(READY) ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint ## ruff, mypy, pytest: what CI runs
+	$(BIN)/pytest
+
+test-slow: $(READY) ## the slow tier: long trainings, full sweeps, real models
+	$(BIN)/pytest -m slow -rs
+
+format: $(READY) ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove .venv, caches and run folders
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis runs demo build dist *.egg-info

@@ -1,0 +1,1 @@
+"""Outcome tables, comparisons, statistics and reports."""

@@ -1,0 +1,1 @@
+"""Strategies, the decision loop with injected notes, and the runner of many episodes."""

@@ -1,0 +1,104 @@
+"""The ``fama`` command: looks up one module a command and imports it only when it is run."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn
+
+from fama import __version__
+from fama.errors import BadInput, FamaError
+
+#: command → (module with ``add_arguments`` and ``main``, one line of help)
+COMMANDS = {
+    "models": ("fama.commands.models", "list, download or serve local models"),
+    "run": ("fama.commands.run", "run tasks with one selector → episodes.jsonl"),
+    "import": ("fama.commands.imports", "read foreign logs → episodes.jsonl"),
+    "score": ("eval.commands.score", "success, pass^k and tokens of episodes"),
+    "diagnose": ("fama.commands.diagnose", "label failed episodes → failures.jsonl"),
+    "outcomes": ("eval.commands.outcomes", "run randomised helper subsets → outcomes.parquet"),
+    "train": ("training.command", "train a router → checkpoint folder"),
+    "select": ("fama.commands.select", "show what a router selects for logged episodes"),
+    "compare": ("eval.commands.compare", "arms on the same tasks → comparison.json"),
+    "report": ("eval.commands.report", "comparison → report.html, tables, figures"),
+    "demo": ("eval.commands.demo", "the whole loop, small, with a real local model"),
+}
+
+EPILOG = "Exit codes: 0 done, 1 the work failed (what was finished is kept), 2 bad input."
+
+
+class _CommandParser(argparse.ArgumentParser):
+    """A parser whose errors are one line and exit code 2, like every other bad input."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(f"{message}; see {self.prog} --help")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser()
+    if not arguments or arguments[0] not in COMMANDS:
+        if arguments and not arguments[0].startswith("-"):
+            return _complain(f"unknown command {arguments[0]!r}; known: {', '.join(COMMANDS)}", 2)
+        parser.parse_args(arguments or ["--help"])
+        return 0
+    name = arguments[0]
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        module = _load(COMMANDS[name][0])
+        command = _CommandParser(prog=f"fama {name}", description=COMMANDS[name][1])
+        module.add_arguments(command)
+        code: int = module.main(command.parse_intermixed_args(arguments[1:]))
+    except BadInput as error:
+        return _complain(str(error), 2)
+    except FamaError as error:
+        return _complain(str(error), 1)
+    except KeyboardInterrupt:
+        return _complain("interrupted; what was finished is kept, the same command goes on from there", 1)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{place}{error.strerror or error}; what was finished is kept", 1)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    width = max(map(len, COMMANDS))
+    listing = "\n".join(f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="fama",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=(
+            "Failure-aware selection of helper agents for small tool-use LLMs.\n\n"
+            f"commands (fama COMMAND --help tells more):\n{listing}"
+        ),
+        epilog=EPILOG,
+        usage="fama COMMAND [options]",
+    )
+    parser.add_argument("--version", action="version", version=f"fama {__version__}")
+    return parser
+
+
+def _load(path: str) -> Any:
+    try:
+        return import_module(path)
+    except ModuleNotFoundError as error:
+        top = path.partition(".")[0]
+        if error.name != top:
+            raise
+    root = Path(__file__).resolve().parents[1]
+    if not (root / top / "__init__.py").is_file():
+        raise BadInput(f"this command needs the folder {top}/ of a checkout; install with: pip install -e .")
+    sys.path.insert(0, str(root))
+    return import_module(path)
+
+
+def _complain(text: str, code: int) -> int:
+    sys.stderr.write(f"fama: {' '.join(text.split())}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

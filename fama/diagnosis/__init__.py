@@ -1,0 +1,1 @@
+"""Why an episode failed: taxonomy, detectors, analysts, orchestrator, mitigation."""

@@ -1,0 +1,102 @@
+"""The environment contract: a task's world, its tools, its user and its judge."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from fama.episodes.records import GoldAction, LedgerRow, Message, ToolSpec
+from fama.registry import Registry
+
+
+@dataclass(frozen=True)
+class Action:
+    """What the agent does: a tool call, or words to the user when ``tool`` is None."""
+
+    tool: str | None
+    arguments: dict[str, Any] = field(default_factory=dict)
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What comes back: a user or tool message, and whether the episode is over.
+
+    ``content`` is None when the episode ended without a further message. ``ledger`` holds what the
+    user simulator spent.
+    """
+
+    role: str
+    content: str | None
+    done: bool = False
+    reason: str = ""
+    ledger: tuple[LedgerRow, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reward:
+    """The benchmark's verdict; ``detail`` logs each part of it apart, 0.0 to 1.0."""
+
+    success: bool
+    reward: float
+    detail: dict[str, float] = field(default_factory=dict)
+    gold_actions: tuple[GoldAction, ...] | None = None
+
+
+class Environment(Protocol):
+    """One task's world. Not shared between episodes."""
+
+    @property
+    def policy(self) -> str:
+        """The domain's policy text, as the agent reads it."""
+        ...
+
+    @property
+    def tools(self) -> tuple[ToolSpec, ...]:
+        """The tools the agent can call."""
+        ...
+
+    async def reset(self, seed: int) -> Observation:
+        """Start the task; the observation is the user's first message."""
+        ...
+
+    async def step(self, action: Action) -> Observation:
+        """Carry out one action. A wrong tool or argument is an observation, not an exception."""
+        ...
+
+    def outcome(self) -> Reward:
+        """The verdict on the state as it is now; may be asked at any time."""
+        ...
+
+
+class Benchmark(Protocol):
+    """A family of domains with their tasks."""
+
+    name: str
+    version: str
+
+    def domains(self) -> Sequence[str]:
+        """Names of the domains."""
+        ...
+
+    def splits(self, domain: str) -> Sequence[str]:
+        """Names of the splits, e.g. dev, train, test."""
+        ...
+
+    def task_ids(self, domain: str, split: str) -> Sequence[str]:
+        """Ids of a split's tasks, in a fixed order. An endless split gives its first 1,000."""
+        ...
+
+    def environment(self, domain: str, task_id: str) -> Environment:
+        """A fresh world for a task.
+
+        Raises:
+            BadInput: the task is unknown.
+        """
+        ...
+
+    def demonstrations(self, domain: str) -> Sequence[Sequence[Message]]:
+        """Conversations on other tasks, to show the format; empty where there are none."""
+        ...
+
+
+BENCHMARKS: Registry[type[Benchmark]] = Registry("benchmarks", {"helpdesk": "fama.envs.helpdesk.benchmark:Helpdesk"})

@@ -1,0 +1,1 @@
+"""Record types, the JSONL store, importers and exporters."""

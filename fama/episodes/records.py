@@ -1,0 +1,220 @@
+"""What is persisted: episodes, their decisions and ledgers, and failure labels.
+
+Every record is frozen, rejects unknown fields and carries a ``schema_version`` where it is a
+line of a file. Messages are OpenAI chat messages, whatever strategy produced them: a tool call
+is an assistant message with ``tool_calls``, its result a ``tool`` message.
+"""
+
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fama.errors import Boundary
+
+SCHEMA_VERSION = 1
+
+Status = Literal["success", "failure", "error"]
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+class Record(BaseModel):
+    """Base of everything that touches disk."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FunctionCall(Record):
+    """Name and JSON-encoded arguments of a tool call."""
+
+    name: str
+    arguments: str
+
+    def parsed(self) -> dict[str, Any]:
+        """The arguments as a dict; empty when they are not a JSON object."""
+        try:
+            value = json.loads(self.arguments)
+        except ValueError:
+            return {}
+        return value if isinstance(value, dict) else {}
+
+
+class ToolCall(Record):
+    """One tool call of an assistant message."""
+
+    id: str
+    type: Literal["function"] = "function"
+    function: FunctionCall
+
+
+class Message(Record):
+    """One chat message in OpenAI form."""
+
+    role: Role
+    content: str | None = None
+    tool_calls: tuple[ToolCall, ...] | None = None
+    tool_call_id: str | None = None
+    name: str | None = None
+
+
+class ToolSpec(Record):
+    """A tool as the agent sees it; ``parameters`` is a JSON-encoded JSON schema."""
+
+    name: str
+    description: str
+    parameters: str = "{}"
+
+    def schema_dict(self) -> dict[str, Any]:
+        """The parameters' JSON schema as a dict."""
+        value: dict[str, Any] = json.loads(self.parameters)
+        return value
+
+
+class LedgerRow(Record):
+    """One model call, billed whether or not its answer could be parsed.
+
+    ``role`` is ``agent``, ``helper:<name>``, ``selector``, ``analyst``, ``orchestrator``,
+    ``mitigation``, ``user`` or ``judge``. ``input_tokens`` includes the cached ones. ``price`` is in
+    US dollars; None means unknown, never free. ``turn`` is the decision index, None outside one.
+    """
+
+    role: str
+    model: str
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    seconds: float = 0.0
+    cache_hit: bool = False
+    price: float | None = None
+    parsed: bool = True
+    turn: int | None = None
+
+    @property
+    def total_tokens(self) -> int:
+        """Input plus output tokens."""
+        return self.input_tokens + self.output_tokens
+
+
+class Note(Record):
+    """A helper's note that was injected before a decision; ``tokens`` is the upper estimate."""
+
+    helper: str
+    text: str
+    tokens: int
+
+
+class RejectedNote(Record):
+    """A note that failed its check, and why."""
+
+    helper: str
+    text: str
+    reason: str
+
+
+class Decision(Record):
+    """What was selected and noted before one action.
+
+    ``turn`` is the 0-based decision index; ``message_index`` the index in the episode's messages of
+    the assistant message that this decision produced. ``propensity`` is the probability with which
+    the selector draws ``subset`` in this state (1.0 for a deterministic one, None if unknown).
+    ``dropped`` are helpers left out because a budget did not allow them.
+    """
+
+    turn: int
+    message_index: int
+    subset: tuple[str, ...] = ()
+    propensity: float | None = None
+    notes: tuple[Note, ...] = ()
+    rejected: tuple[RejectedNote, ...] = ()
+    dropped: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+class Outcome(Record):
+    """How the episode ended. ``reason`` says what ended it, e.g. ``closed`` or ``max_steps``."""
+
+    status: Status
+    boundary: Boundary | None = None
+    reason: str = ""
+
+
+class GoldAction(Record):
+    """A reference action of the benchmark; ``arguments`` is JSON-encoded."""
+
+    name: str
+    arguments: str
+
+
+class Source(Record):
+    """Where an episode came from: this package's own run, or an importer and the file's name."""
+
+    importer: str = "fama"
+    file: str | None = None
+
+
+class Episode(Record):
+    """One run of one task. The unit of every log: one line of ``episodes.jsonl``."""
+
+    schema_version: int = SCHEMA_VERSION
+    id: str
+    benchmark: str
+    benchmark_version: str | None = None
+    domain: str
+    task_id: str
+    trial: int = 0
+    backbone: str | None = None
+    strategy: str | None = None
+    selector: str | None = None
+    messages: tuple[Message, ...] = ()
+    tools: tuple[ToolSpec, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    ledger: tuple[LedgerRow, ...] = ()
+    outcome: Outcome
+    reward: float | None = None
+    reward_detail: dict[str, float] = Field(default_factory=dict)
+    gold_actions: tuple[GoldAction, ...] | None = None
+    seeds: dict[str, int] = Field(default_factory=dict)
+    prompt_hashes: dict[str, str] = Field(default_factory=dict)
+    config_hash: str | None = None
+    package_version: str | None = None
+    source: Source = Source()
+    started_at: str | None = None
+    seconds: float | None = None
+
+
+class Evidence(Record):
+    """One finding: who found it, the category it speaks for, the message index and a quote."""
+
+    source: str
+    category: str
+    step: int | None = None
+    quote: str = ""
+
+
+class Failure(Record):
+    """A labelled failure: one line of ``failures.jsonl``. ``step`` indexes the episode's messages."""
+
+    schema_version: int = SCHEMA_VERSION
+    episode_id: str
+    task_id: str
+    categories: tuple[str, ...] = ()
+    primary: tuple[str, ...] = ()
+    step: int | None = None
+    blame: Literal["agent", "user", "environment"] = "agent"
+    evidence: tuple[Evidence, ...] = ()
+    rationale: str = ""
+    labeller: str
+    confidence: float | None = None
+    taxonomy_version: str
+
+
+def total_tokens(ledger: tuple[LedgerRow, ...], role: str | None = None) -> int:
+    """Tokens of a ledger, of one role (``helper`` matches every helper) or of all.
+
+    The user simulator's and the judges' rows are part of the total only when asked for by role:
+    an arm is charged for agent, helpers and selection.
+    """
+    charged = ("agent", "helper", "selector")
+    wanted = (role,) if role is not None else charged
+    return sum(row.total_tokens for row in ledger if row.role.split(":")[0] in wanted)

@@ -1,0 +1,1 @@
+"""Helpers: training-free agents that put a short note before a decision."""

@@ -1,0 +1,1 @@
+"""Chat clients, local servers and weights."""

@@ -1,0 +1,71 @@
+"""Explicit registries: a dict of dotted paths a family, extended by entry points, loaded on use."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Generic, TypeVar
+
+from fama.errors import BadInput
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Named plug-ins of one family, such as helpers or selectors.
+
+    Values are ``"package.module:attribute"`` paths, imported only when asked for. Other
+    distributions add names through the entry-point group ``fama.<family>``.
+    """
+
+    def __init__(self, family: str, builtin: Mapping[str, str]) -> None:
+        self.family = family
+        self._paths = dict(builtin)
+        self._objects: dict[str, T] = {}
+        self._scanned = False
+
+    def add(self, name: str, target: "str | T") -> None:
+        """Register a dotted path or an object.
+
+        Raises:
+            BadInput: the name is taken.
+        """
+        if name in self._paths or name in self._objects:
+            raise BadInput(f"{self.family}: the name {name!r} is registered twice; choose another name")
+        if isinstance(target, str):
+            self._paths[name] = target
+        else:
+            self._objects[name] = target
+
+    def remove(self, name: str) -> None:
+        """Forget a name that was added at run time."""
+        self._paths.pop(name, None)
+        self._objects.pop(name, None)
+
+    def names(self) -> list[str]:
+        """All known names, sorted."""
+        self._scan()
+        return sorted({*self._paths, *self._objects})
+
+    def load(self, name: str) -> T:
+        """The object behind a name.
+
+        Raises:
+            BadInput: the name is unknown; the message lists the known ones.
+        """
+        if name not in self._objects:
+            if name not in self._paths:
+                self._scan()
+            if name not in self._paths:
+                known = ", ".join(self.names())
+                raise BadInput(f"unknown {self.family.rstrip('s')} {name!r}; known: {known}")
+            module, _, attribute = self._paths[name].partition(":")
+            loaded: Any = getattr(import_module(module), attribute)
+            self._objects[name] = loaded
+        return self._objects[name]
+
+    def _scan(self) -> None:
+        if self._scanned:
+            return
+        self._scanned = True
+        for point in entry_points(group=f"fama.{self.family}"):
+            self._paths.setdefault(point.name, point.value)

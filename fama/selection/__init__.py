@@ -1,0 +1,1 @@
+"""Selectors: who decides which helpers speak, and under which budget."""

@@ -1,0 +1,95 @@
+"""The selector contract: visible state and budget in; probabilities, a subset and its propensity out."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from fama.episodes.records import Failure, LedgerRow
+from fama.helpers.base import Helper
+from fama.models.base import ChatModel
+from fama.registry import Registry
+from fama.state import VisibleState
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """Tokens that helpers may still spend, whichever limit is tightest; None is unlimited."""
+
+    tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A selector's choice before a decision.
+
+    ``probabilities`` are per helper, in [0, 1]: the belief that it is worth its tokens (they order
+    what a budget drops). ``subset`` is in pool order. ``propensity`` is the probability of drawing
+    this subset in this state.
+    """
+
+    subset: tuple[str, ...]
+    probabilities: dict[str, float]
+    propensity: float | None = 1.0
+    ledger: tuple[LedgerRow, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class SelectorContext:
+    """What selectors are built from. ``failures`` (task id → label) exists on the retrospective track only.
+
+    ``helpers`` is the pool by name, in pool order. ``outcomes`` is the path of an outcome table of
+    training tasks.
+    """
+
+    helpers: Mapping[str, Helper]
+    model: ChatModel | None = None
+    failures: Mapping[str, Failure] | None = None
+    outcomes: str | None = None
+    seed: int = 0
+    extra: Mapping[str, object] = field(default_factory=dict)
+
+
+class Selector(Protocol):
+    """Chooses a subset of helpers. ``track`` is prospective or retrospective."""
+
+    name: str
+    track: str
+
+    async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
+        """Choose for the coming decision; ``rng`` is the episode's own stream."""
+        ...
+
+
+class SelectorFactory(Protocol):
+    """Builds a selector from the run's context and its options in the config."""
+
+    def __call__(self, context: SelectorContext, **options: object) -> Selector:
+        """A selector for that context."""
+        ...
+
+
+SELECTORS: Registry[SelectorFactory] = Registry(
+    "selectors",
+    {
+        "none": "fama.selection.fixed:none",
+        "all": "fama.selection.fixed:everything",
+        "fixed": "fama.selection.fixed:fixed",
+        "irma": "fama.selection.fixed:irma",
+        "random": "fama.selection.random_subset:build",
+        "best_fixed": "fama.selection.best_fixed:build",
+        "rule": "fama.selection.rule:build",
+        "prompted": "fama.selection.prompted:build",
+        "learned": "fama.selection.learned:build",
+        "linear": "fama.selection.learned:build",
+        "knn": "fama.selection.learned:build",
+        "oracle": "fama.selection.oracle:build",
+    },
+)
+
+
+def in_pool_order(names: Sequence[str], pool: Sequence[str]) -> tuple[str, ...]:
+    """The names without repeats, in the pool's order, so that a subset is written in one way only."""
+    wanted = set(names)
+    return tuple(name for name in pool if name in wanted)

@@ -1,0 +1,94 @@
+"""The visible state: all that a selector or a helper may look at before a decision."""
+
+import json
+from dataclasses import dataclass
+
+from fama.episodes.records import Episode, Message, Note, ToolSpec
+
+
+@dataclass(frozen=True)
+class EpisodeKey:
+    """Which episode this is. Only baselines that look tasks up (oracle, retrospective) read it."""
+
+    benchmark: str
+    domain: str
+    task_id: str
+    trial: int
+    backbone: str
+    strategy: str
+
+
+@dataclass(frozen=True)
+class VisibleState:
+    """What is visible before decision ``turn`` (0-based). It has no field from the future.
+
+    ``messages`` is the history without the system message and without notes; ``noted`` holds the
+    notes injected before earlier decisions as (turn, note).
+    """
+
+    key: EpisodeKey
+    policy: str
+    tools: tuple[ToolSpec, ...]
+    messages: tuple[Message, ...]
+    turn: int = 0
+    noted: tuple[tuple[int, Note], ...] = ()
+
+    def tool_names(self) -> frozenset[str]:
+        """Names of the tools the agent can call."""
+        return frozenset(tool.name for tool in self.tools)
+
+
+def state_at(episode: Episode, turn: int) -> VisibleState:
+    """The state that was visible before decision ``turn`` of a logged episode.
+
+    Episodes without decision records (imported ones) count every assistant message as a decision.
+
+    Raises:
+        IndexError: the episode has no such decision.
+    """
+    indices = [d.message_index for d in episode.decisions] or [
+        i for i, message in enumerate(episode.messages) if message.role == "assistant"
+    ]
+    before = episode.messages[: indices[turn]]
+    policy = next((m.content or "" for m in before if m.role == "system"), "")
+    noted = tuple((d.turn, note) for d in episode.decisions[:turn] for note in d.notes)
+    return VisibleState(
+        key=EpisodeKey(
+            benchmark=episode.benchmark,
+            domain=episode.domain,
+            task_id=episode.task_id,
+            trial=episode.trial,
+            backbone=episode.backbone or "",
+            strategy=episode.strategy or "",
+        ),
+        policy=policy,
+        tools=episode.tools,
+        messages=tuple(m for m in before if m.role != "system"),
+        turn=turn,
+        noted=noted,
+    )
+
+
+def state_to_json(state: VisibleState) -> str:
+    """Policy, tools and messages as JSON: the text columns of an outcome table; no key, no notes."""
+    return json.dumps(
+        {
+            "policy": state.policy,
+            "tools": [tool.model_dump() for tool in state.tools],
+            "messages": [message.model_dump(exclude_none=True) for message in state.messages],
+            "turn": state.turn,
+        },
+        ensure_ascii=False,
+    )
+
+
+def state_from_json(text: str, key: EpisodeKey) -> VisibleState:
+    """The state behind ``state_to_json``, under a key of its own."""
+    value = json.loads(text)
+    return VisibleState(
+        key=key,
+        policy=value["policy"],
+        tools=tuple(ToolSpec.model_validate(tool) for tool in value["tools"]),
+        messages=tuple(Message.model_validate(message) for message in value["messages"]),
+        turn=value["turn"],
+    )

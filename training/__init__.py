@@ -1,0 +1,1 @@
+"""Training of routers from outcome tables and failure logs."""
