@@ -1,0 +1,194 @@
+"""Outcome tables: success and tokens of every (task, trial, helper subset) that was executed."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from fama.episodes.records import Episode, Record, Status, total_tokens
+from fama.errors import BadInput
+from fama.hashing import content_hash
+from fama.helpers.base import POOL
+from fama.state import state_at, state_to_json
+
+TABLE_VERSION = 1
+_METADATA_KEY = b"fama"
+_CHARGED = ("agent", "helper", "selector")
+_INTEGERS = (
+    *("trial", "tokens", "tokens_agent", "tokens_helper", "tokens_selector"),
+    *("tokens_cached", "output_tokens", "decisions"),
+)
+
+
+class OutcomeRow(Record):
+    """One executed cell of the table.
+
+    ``subset`` and ``pool`` are helper names joined by ``+`` in pool order, empty for no helper.
+    ``propensity`` is the probability with which the subset was drawn, None if unknown. ``success``
+    is None where ``status`` is ``error``. ``tokens`` is agent + helper + selector tokens;
+    ``tokens_cached`` and ``output_tokens`` are parts of it. ``state`` is the visible state at
+    decision 0 as ``fama.state.state_to_json`` writes it.
+    """
+
+    episode_id: str
+    benchmark: str
+    benchmark_version: str | None
+    domain: str
+    task_id: str
+    trial: int
+    backbone: str
+    strategy: str
+    subset: str
+    propensity: float | None
+    status: Status
+    success: bool | None
+    reward: float | None
+    tokens: int
+    tokens_agent: int
+    tokens_helper: int
+    tokens_selector: int
+    tokens_cached: int
+    output_tokens: int
+    decisions: int
+    seconds: float | None
+    pool: str
+    prompts_hash: str
+    state: str
+
+
+def join_subset(subset: Sequence[str]) -> str:
+    """Helper names, in pool order already, as one string; empty for none."""
+    return "+".join(subset)
+
+
+def split_subset(text: str) -> tuple[str, ...]:
+    """The names behind ``join_subset``."""
+    return tuple(text.split("+")) if text else ()
+
+
+def episodes_to_rows(episodes: Iterable[Episode], pool: Sequence[str] = POOL) -> list[OutcomeRow]:
+    """Rows of the episodes whose selector held one subset for the whole episode.
+
+    Episodes without decisions (imported, or failed before the first one) and episodes whose
+    selection changed on the way have no cell in the table and are left out.
+    """
+    return [row for row in (_row(episode, pool) for episode in episodes) if row is not None]
+
+
+def _row(episode: Episode, pool: Sequence[str]) -> OutcomeRow | None:
+    chosen = {frozenset((*d.subset, *d.dropped)) for d in episode.decisions}
+    if len(chosen) != 1:
+        return None
+    first = episode.decisions[0]
+    charged = [row for row in episode.ledger if row.role.split(":")[0] in _CHARGED]
+    status = episode.outcome.status
+    return OutcomeRow(
+        episode_id=episode.id,
+        benchmark=episode.benchmark,
+        benchmark_version=episode.benchmark_version,
+        domain=episode.domain,
+        task_id=episode.task_id,
+        trial=episode.trial,
+        backbone=episode.backbone or "",
+        strategy=episode.strategy or "",
+        subset=join_subset(first.subset),
+        propensity=None if first.dropped else first.propensity,
+        status=status,
+        success=None if status == "error" else status == "success",
+        reward=episode.reward,
+        tokens=total_tokens(episode.ledger),
+        tokens_agent=total_tokens(episode.ledger, "agent"),
+        tokens_helper=total_tokens(episode.ledger, "helper"),
+        tokens_selector=total_tokens(episode.ledger, "selector"),
+        tokens_cached=sum(row.cached_input_tokens for row in charged),
+        output_tokens=sum(row.output_tokens for row in charged),
+        decisions=len(episode.decisions),
+        seconds=episode.seconds,
+        pool=join_subset(pool),
+        prompts_hash=content_hash(episode.prompt_hashes),
+        state=state_to_json(state_at(episode, 0)),
+    )
+
+
+def write_outcomes(path: Path | str, rows: Sequence[OutcomeRow], metadata: Mapping[str, Any]) -> None:
+    """Write a parquet file, whole or not at all.
+
+    ``metadata`` (JSON-able: config, command, commit, …) goes into the file's schema; the table
+    version and the benchmark versions of the rows are added to it.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    versions = sorted({row.benchmark_version or "" for row in rows})
+    note = {"table_version": TABLE_VERSION, "benchmark_version": "+".join(versions), "rows": len(rows), **metadata}
+    schema = _schema(pa).with_metadata({_METADATA_KEY: json.dumps(note, default=str).encode()})
+    table = pa.Table.from_pylist([row.model_dump() for row in rows], schema=schema)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        pq.write_table(table, temporary, compression="zstd")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_outcomes(path: Path | str, benchmark_version: str | None = None) -> list[OutcomeRow]:
+    """The rows of an outcome table.
+
+    Raises:
+        BadInput: the file is missing or no outcome table, or it holds another benchmark version
+            than the one given.
+    """
+    table = _read(Path(path), columns=True)
+    try:
+        rows = [OutcomeRow.model_validate(value) for value in table.to_pylist()]
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise BadInput(f"{path}: no outcome table: column {field!r}: {first['msg']}; write it again") from None
+    if benchmark_version is not None:
+        others = sorted({row.benchmark_version or "none" for row in rows} - {benchmark_version})
+        if others:
+            raise BadInput(
+                f"{path}: benchmark_version is {', '.join(others)}, but {benchmark_version} is installed; "
+                "run `fama outcomes` again, or use the release that wrote the table"
+            )
+    return rows
+
+
+def read_metadata(path: Path | str) -> dict[str, Any]:
+    """What ``write_outcomes`` was told about the table: config, command, commit, versions.
+
+    Raises:
+        BadInput: the file is missing or no parquet file.
+    """
+    schema = _read(Path(path), columns=False).schema
+    note = (schema.metadata or {}).get(_METADATA_KEY)
+    value: dict[str, Any] = json.loads(note) if note else {}
+    return value
+
+
+def _read(path: Path, columns: bool) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        raise BadInput(f"{path}: no such file; write it with `fama outcomes --config F --out DIR`")
+    try:
+        return pq.ParquetFile(path).read(columns=None if columns else [])
+    except (pa.ArrowInvalid, pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise BadInput(f"{path}: not a readable parquet file ({reason}); write it again") from None
+
+
+def _schema(pa: Any) -> Any:
+    kinds = {
+        **dict.fromkeys(_INTEGERS, pa.int64()),
+        **dict.fromkeys(("propensity", "reward", "seconds"), pa.float64()),
+        "success": pa.bool_(),
+    }
+    return pa.schema([pa.field(name, kinds.get(name, pa.string())) for name in OutcomeRow.model_fields])

@@ -1,0 +1,118 @@
+"""The outcome table: rows from episodes, and parquet there and back."""
+
+from pathlib import Path
+
+import pytest
+
+from fama.episodes.outcome_table import (
+    episodes_to_rows,
+    join_subset,
+    read_metadata,
+    read_outcomes,
+    split_subset,
+    write_outcomes,
+)
+from fama.episodes.records import Decision, Episode, LedgerRow, Message, Outcome
+from fama.errors import BadInput
+
+MESSAGES = (
+    Message(role="system", content="policy"),
+    Message(role="user", content="hello"),
+    Message(role="assistant", content="hi"),
+    Message(role="user", content="bye"),
+    Message(role="assistant", content="bye"),
+)
+
+
+def episode(**changes: object) -> Episode:
+    values: dict[str, object] = {
+        "id": "e1",
+        "benchmark": "toy",
+        "benchmark_version": "toy-1",
+        "domain": "shop",
+        "task_id": "t1",
+        "trial": 2,
+        "backbone": "m",
+        "strategy": "act",
+        "selector": "DCE+TSA",
+        "messages": MESSAGES,
+        "decisions": (
+            Decision(turn=0, message_index=2, subset=("DCE", "TSA"), propensity=0.25),
+            Decision(turn=1, message_index=4, subset=("DCE", "TSA"), propensity=0.25),
+        ),
+        "ledger": (
+            LedgerRow(role="agent", model="m", input_tokens=100, cached_input_tokens=60, output_tokens=10),
+            LedgerRow(role="helper:DCE", model="m", input_tokens=7, output_tokens=3),
+            LedgerRow(role="selector", model="m", input_tokens=5),
+            LedgerRow(role="user", model="m", input_tokens=1000),
+        ),
+        "outcome": Outcome(status="success"),
+        "reward": 1.0,
+        "seconds": 3.5,
+    }
+    return Episode.model_validate({**values, **changes})
+
+
+def test_a_row_holds_subset_tokens_and_state() -> None:
+    (row,) = episodes_to_rows([episode()])
+    assert (row.subset, row.propensity, row.success, row.trial) == ("DCE+TSA", 0.25, True, 2)
+    assert (row.tokens, row.tokens_agent, row.tokens_helper, row.tokens_selector) == (125, 110, 10, 5)
+    assert (row.tokens_cached, row.output_tokens, row.decisions, row.seconds) == (60, 13, 2, 3.5)
+    assert '"hello"' in row.state and '"bye"' not in row.state
+    assert row.pool == "DCE+TSA+TOR+Planner+Verifier+Memory"
+
+
+def test_an_error_has_no_success() -> None:
+    (row,) = episodes_to_rows([episode(outcome=Outcome(status="error", boundary="user"), reward=None)])
+    assert row.status == "error" and row.success is None and row.reward is None
+
+
+def test_only_episodes_that_held_one_subset_have_a_cell() -> None:
+    changed = (Decision(turn=0, message_index=2, subset=("DCE",)), Decision(turn=1, message_index=4))
+    budget = (
+        Decision(turn=0, message_index=2, subset=("DCE",), dropped=("TSA",), propensity=0.5),
+        Decision(turn=1, message_index=4, subset=("DCE", "TSA"), propensity=0.5),
+    )
+    rows = episodes_to_rows([episode(decisions=()), episode(decisions=changed), episode(decisions=budget)])
+    assert [(row.subset, row.propensity) for row in rows] == [("DCE", None)]
+
+
+def test_subset_strings_go_both_ways() -> None:
+    assert split_subset(join_subset(("DCE", "TSA"))) == ("DCE", "TSA")
+    assert split_subset(join_subset(())) == ()
+
+
+def test_parquet_keeps_every_value(tmp_path: Path) -> None:
+    rows = episodes_to_rows(
+        [episode(), episode(id="e2", decisions=(Decision(turn=0, message_index=2),), seconds=None, reward=None)]
+    )
+    path = tmp_path / "sub" / "outcomes.parquet"
+    write_outcomes(path, rows, {"config": {"seed": 3}, "command": "fama outcomes", "commit": "abc"})
+    assert read_outcomes(path, "toy-1") == rows
+    note = read_metadata(path)
+    assert note["config"] == {"seed": 3} and note["commit"] == "abc" and note["benchmark_version"] == "toy-1"
+    assert [p.name for p in path.parent.iterdir()] == ["outcomes.parquet"]
+
+
+def test_an_empty_table_is_a_table(tmp_path: Path) -> None:
+    write_outcomes(tmp_path / "o.parquet", [], {})
+    assert read_outcomes(tmp_path / "o.parquet", "toy-1") == []
+
+
+def test_another_benchmark_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "o.parquet"
+    write_outcomes(path, episodes_to_rows([episode()]), {})
+    with pytest.raises(BadInput, match=r"o\.parquet: benchmark_version is toy-1, but toy-2"):
+        read_outcomes(path, "toy-2")
+
+
+def test_unreadable_files_are_bad_input(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    (tmp_path / "torn.parquet").write_bytes(b"PAR1 torn")
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "other.parquet")
+    for name, reason in {"none": "no such file", "torn": "not a readable parquet", "other": "no outcome table"}.items():
+        with pytest.raises(BadInput, match=reason) as caught:
+            read_outcomes(tmp_path / f"{name}.parquet")
+        assert "\n" not in str(caught.value)
