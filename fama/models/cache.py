@@ -1,0 +1,88 @@
+"""A response cache on disk: the same call of the same trial is answered once."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from fama.episodes.records import LedgerRow, ToolCall
+from fama.errors import BadInput
+from fama.hashing import content_hash
+from fama.models.base import ChatModel, ChatReply, ChatRequest
+
+
+class CachedChat:
+    """Answers from ``folder`` what it has been asked before, and asks ``model`` the rest.
+
+    The key holds the model's name, the whole prompt, the sampling, the seed and the trial, so that repeated
+    trials stay independent draws; the ledger role is not part of it. A hit's ledger row carries the
+    tokens, seconds and price of the call it stands for, with ``cache_hit`` set. Errors are not kept.
+    """
+
+    def __init__(self, model: ChatModel, folder: Path) -> None:
+        self._model = model
+        self._folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(
+                f"{folder}: cannot hold the response cache ({error.strerror}); change model.cache"
+            ) from error
+
+    @property
+    def name(self) -> str:
+        """The model's name in ledgers."""
+        return self._model.name
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        """The kept reply, or a new one, which is then kept.
+
+        Raises:
+            ModelError: as the model behind it.
+        """
+        path = self._path(request)
+        kept = _read(path, request.role)
+        if kept is not None:
+            return kept
+        reply = await self._model.complete(request)
+        _write(path, reply)
+        return reply
+
+    def _path(self, request: ChatRequest) -> Path:
+        asked = asdict(request)
+        del asked["role"]
+        key = content_hash({"model": self.name, **asked}, length=40)
+        return self._folder / key[:2] / f"{key}.json"
+
+
+def _read(path: Path, role: str) -> ChatReply | None:
+    """A kept reply; None when there is none or it cannot be read, which is then asked for anew."""
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        row = LedgerRow.model_validate(tree["usage"])
+        return ChatReply(
+            text=tree["text"],
+            usage=row.model_copy(update={"role": role, "cache_hit": True}),
+            tool_calls=tuple(ToolCall.model_validate(call) for call in tree["tool_calls"]),
+            finish_reason=tree["finish_reason"],
+            reasoning=tree["reasoning"],
+            raw=tree["raw"],
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write(path: Path, reply: ChatReply) -> None:
+    tree: dict[str, Any] = {
+        "text": reply.text,
+        "usage": reply.usage.model_dump(),
+        "tool_calls": [call.model_dump() for call in reply.tool_calls],
+        "finish_reason": reply.finish_reason,
+        "reasoning": reply.reasoning,
+        "raw": reply.raw,
+    }
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(tree, ensure_ascii=False), encoding="utf-8")
+    os.replace(temporary, path)

@@ -1,0 +1,127 @@
+"""From model settings to something that answers."""
+
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from fama.errors import BadInput, FamaError
+from fama.models.base import ChatModel
+from fama.models.client import Flavour, OpenAIChat
+from fama.models.local import LOOPBACK, ServerSpec, serve
+from fama.models.prices import price_table
+from fama.models.weights import resolve
+
+if TYPE_CHECKING:
+    from fama.agents.settings import ModelSettings
+
+SCRIPTED_PREFIX = "scripted:"
+_PROBE_SECONDS = 10.0
+
+
+@asynccontextmanager
+async def connect(settings: "ModelSettings") -> AsyncIterator[ChatModel]:
+    """A chat model for the length of the block.
+
+    ``scripted:<name>`` gives a scripted one, ``base_url`` an endpoint, anything else weights that are
+    served in this process: a name of the catalogue or the path of a ``.gguf`` file. Users of the same
+    weights share one server.
+
+    Raises:
+        BadInput: an unknown name, missing weights, or an endpoint that refuses the settings.
+        FamaError: no endpoint answers, or the weights cannot be served.
+    """
+    async with AsyncExitStack() as stack:
+        model = await _open(settings, stack)
+        if settings.cache:
+            from fama.models.cache import CachedChat
+
+            model = CachedChat(model, Path(settings.cache))
+        yield model
+
+
+async def _open(settings: "ModelSettings", stack: AsyncExitStack) -> ChatModel:
+    if settings.name.startswith(SCRIPTED_PREFIX):
+        from fama.models.scripted import SCRIPTED
+
+        return SCRIPTED.load(settings.name.removeprefix(SCRIPTED_PREFIX))
+    if settings.base_url:
+        key = os.environ.get(settings.api_key_env) or "none"
+        flavour = await probe(settings.base_url, settings.name, key, settings.api_key_env)
+        price = price_table().get(settings.name) if flavour == "openai" else None
+        return await stack.enter_async_context(
+            OpenAIChat(
+                settings.name,
+                settings.base_url,
+                api_key=key,
+                flavour=flavour,
+                timeout=settings.timeout,
+                retries=settings.retries,
+                price=price,
+                trust_env=not is_local(settings.base_url),
+            )
+        )
+    path = resolve(settings.name)
+    spec = ServerSpec(path, settings.slots, settings.context_tokens, settings.threads)
+    endpoint = stack.enter_context(serve(spec))
+    name = path.stem if settings.name.endswith(".gguf") else settings.name
+    return await stack.enter_async_context(
+        OpenAIChat(
+            name,
+            endpoint.base_url,
+            api_key=endpoint.api_key,
+            flavour="llama.cpp",
+            timeout=settings.timeout,
+            retries=min(settings.retries, 1),
+            trust_env=False,
+        )
+    )
+
+
+def is_local(base_url: str) -> bool:
+    """Whether an endpoint is on this machine, so that no proxy may come between."""
+    return urlsplit(base_url).hostname in LOOPBACK
+
+
+async def probe(base_url: str, name: str, api_key: str, api_key_env: str) -> Flavour:
+    """Ask an endpoint for its models: does it answer, does it know ``name``, what is its dialect.
+
+    Raises:
+        BadInput: it wants another key, or serves other models than ``name``.
+        FamaError: nothing answers.
+    """
+    import httpx
+
+    url = f"{base_url.rstrip('/')}/models"
+    try:
+        async with httpx.AsyncClient(timeout=_PROBE_SECONDS, trust_env=not is_local(base_url)) as client:
+            response = await client.get(url, headers={"Authorization": f"Bearer {api_key}"})
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise FamaError(
+            f"{base_url}: no endpoint answers ({type(error).__name__}); start one with `fama models serve NAME` "
+            "and set model.base_url to the address it prints"
+        ) from error
+    if response.status_code in (401, 403):
+        raise BadInput(f"{base_url}: the endpoint wants a key; put it into the environment variable {api_key_env}")
+    rows = _rows(response.text) if response.is_success else []
+    owners = {str(row.get("owned_by", "")) for row in rows}
+    if "llamacpp" in owners:
+        return "llama.cpp"  # it serves its one model under every name
+    if "vllm" in owners:
+        known = [str(row.get("id")) for row in rows]
+        if name not in known:
+            raise BadInput(f"{base_url}: serves no model {name!r}; set model.name to one of: {', '.join(known)}")
+        return "vllm"
+    return "openai"
+
+
+def _rows(text: str) -> list[dict[str, Any]]:
+    try:
+        tree = json.loads(text)
+    except ValueError:
+        return []
+    rows = tree.get("data") if isinstance(tree, dict) else None
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []

@@ -1,0 +1,111 @@
+"""Weights served inside this process by llama.cpp (xllamacpp), on the loopback interface.
+
+Users of the same weights and sizes share one server: on a small machine two servers at once are
+slower than one after the other.
+"""
+
+import gc
+import os
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from fama.errors import FamaError
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+@dataclass(frozen=True)
+class ServerSpec:
+    """What makes a server: users with equal specs share one.
+
+    ``context_tokens`` is the context over all slots, ``threads`` 0 takes every core, ``port`` 0 any free
+    one.
+    """
+
+    path: Path
+    slots: int = 1
+    context_tokens: int = 8192
+    threads: int = 0
+    port: int = 0
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a server answers. The key keeps other users of the machine out; it lives only in memory."""
+
+    base_url: str
+    api_key: str
+
+
+class _Entry:
+    def __init__(self, server: Any, endpoint: Endpoint) -> None:
+        self.server = server
+        self.endpoint = endpoint
+        self.users = 0
+
+
+_running: dict[ServerSpec, _Entry] = {}
+_lock = threading.Lock()
+
+
+@contextmanager
+def serve(spec: ServerSpec, api_key: str | None = None) -> Iterator[Endpoint]:
+    """Serve weights for the length of the block. Starting takes seconds and holds the interpreter.
+
+    Args:
+        spec: weights and sizes.
+        api_key: key that callers must send; None makes a random one, "" asks for none.
+
+    Raises:
+        FamaError: llama.cpp could not load the file or listens elsewhere than on loopback.
+    """
+    with _lock:
+        entry = _running.get(spec)
+        if entry is None:
+            entry = _running[spec] = _start(spec, secrets.token_urlsafe(16) if api_key is None else api_key)
+        entry.users += 1
+    try:
+        yield entry.endpoint
+    finally:
+        with _lock:
+            entry.users -= 1
+            if entry.users == 0:
+                _running.pop(spec, None)
+                entry.server = None  # its destructor stops the server and joins its threads
+                gc.collect()
+
+
+def _start(spec: ServerSpec, api_key: str) -> _Entry:
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = str(spec.path)
+    params.model_alias = {spec.path.stem}
+    params.hostnames = ["127.0.0.1"]
+    params.port = spec.port
+    params.n_parallel = spec.slots
+    params.n_ctx = spec.context_tokens
+    params.cpuparams.n_threads = spec.threads or os.cpu_count() or 1
+    params.cache_prompt = True
+    params.prefill_assistant = True
+    params.verbosity = 0
+    params.ui = False
+    params.endpoint_slots = False
+    params.warmup = False
+    if api_key:
+        params.api_keys = [api_key]
+    try:
+        server = xllamacpp.Server(params)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise FamaError(f"{spec.path}: llama.cpp cannot serve it ({error}); is it a GGUF file?") from error
+    address = server.listening_address
+    if urlsplit(address).hostname not in LOOPBACK:
+        del server
+        raise FamaError(f"the server listens on {address}, not on loopback; stopped it")
+    return _Entry(server, Endpoint(f"{address}/v1", api_key or "none"))
