@@ -1,0 +1,52 @@
+"""Success over tokens: the attainable frontier, its area, and what success or tokens it gives."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Point(NamedTuple):
+    """One operating point: mean tokens an episode and success rate."""
+
+    tokens: float
+    success: float
+
+
+def frontier(points: Sequence[Point]) -> list[Point]:
+    """The points that no cheaper or equally cheap one reaches in success, by rising tokens."""
+    kept: list[Point] = []
+    for point in sorted(points, key=lambda p: (p.tokens, -p.success)):
+        if not kept or point.success > kept[-1].success:
+            kept.append(point)
+    return kept
+
+
+def success_at(points: Sequence[Point], tokens: float) -> float | None:
+    """The best success that at most ``tokens`` buy; None below the cheapest point."""
+    within = [point.success for point in points if point.tokens <= tokens]
+    return max(within, default=None)
+
+
+def tokens_at(points: Sequence[Point], success: float) -> float | None:
+    """The fewest tokens that reach ``success``; None when no point does."""
+    enough = [point.tokens for point in points if point.success >= success]
+    return min(enough, default=None)
+
+
+def area(points: Sequence[Point], low: float, high: float) -> float | None:
+    """Mean of the best attainable success over budgets from ``low`` to ``high`` tokens.
+
+    Between points the curve is flat (a step), and 0 below the cheapest one. None without points.
+
+    Raises:
+        ValueError: high is not above low.
+    """
+    if high <= low:
+        raise ValueError(f"the area needs low < high; got {low} and {high}")
+    if not points:
+        return None
+    steps = frontier(points)
+    total = 0.0
+    for index, point in enumerate(steps):
+        until = steps[index + 1].tokens if index + 1 < len(steps) else high
+        total += point.success * max(0.0, min(until, high) - max(point.tokens, low))
+    return total / (high - low)

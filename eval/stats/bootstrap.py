@@ -1,0 +1,86 @@
+"""Bootstrap over tasks as clusters. One weight matrix serves every arm, so that draws are paired."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from fama.randomness import derive_seed
+
+Array = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval. ``n`` is the number of tasks behind it.
+
+    ``value`` is None when nothing defines it, ``low`` and ``high`` when fewer than two tasks do.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+def task_weights(tasks: int, draws: int, seed: int, stream: str = "bootstrap") -> Array:
+    """How often each task is drawn in each resample: shape [draws, tasks], every row sums to ``tasks``."""
+    if tasks == 0:
+        return np.zeros((draws, 0), dtype=np.float32)
+    rng = np.random.default_rng(derive_seed(seed, stream, tasks, draws))
+    counts = np.empty((draws, tasks), dtype=np.float32)
+    for row in range(draws):
+        counts[row] = np.bincount(rng.integers(0, tasks, size=tasks), minlength=tasks)
+    return counts
+
+
+def ratio_interval(numerator: Array, denominator: Array, weights: Array, level: float = 0.95) -> Estimate:
+    """Σ numerator / Σ denominator over tasks, with a percentile interval over resampled tasks.
+
+    Both have shape [tasks]; a task counts in ``n`` when its denominator is not 0. A mean over the
+    tasks that have a value is the ratio of values (0 elsewhere) and ones (0 elsewhere). The
+    percentiles are widened for few tasks (the expanded percentile interval, Hesterberg 2015).
+    """
+    n = int(np.count_nonzero(denominator))
+    total = float(denominator.sum())
+    if n == 0 or total == 0:
+        return Estimate(None, None, None, n)
+    value = float(numerator.sum()) / total
+    if n < 2:
+        return Estimate(value, None, None, n)
+    over = weights @ numerator.astype(np.float64)
+    under = weights @ denominator.astype(np.float64)
+    draws = over[under != 0] / under[under != 0]
+    tail = expanded_tail(n, level)
+    low, high = np.quantile(draws, [tail, 1 - tail])
+    return Estimate(value, float(low), float(high), n)
+
+
+def mean_interval(values: Array, weights: Array, level: float = 0.95) -> Estimate:
+    """Mean over tasks with its interval; shape [tasks], NaN where a task has no value."""
+    known = ~np.isnan(values)
+    return ratio_interval(np.where(known, values, 0.0), known.astype(np.float64), weights, level)
+
+
+def difference_interval(ours: Array, theirs: Array, weights: Array, level: float = 0.95) -> Estimate:
+    """Mean paired difference over the tasks that both have a value on; shapes [tasks], NaN for none.
+
+    When all differences are the same, resampling shows no spread at all; the interval then says
+    what so few tasks cannot exclude: a share of 1 − (α/2)^(1/n) of tasks that would differ.
+    """
+    differences = ours - theirs
+    estimate = mean_interval(differences, weights, level)
+    known = differences[~np.isnan(differences)]
+    if estimate.value is None or len(known) < 2 or float(np.ptp(known)) > 0:
+        return estimate
+    slack = 1 - ((1 - level) / 2) ** (1 / len(known))
+    low, high = max(-1.0, estimate.value - slack), min(1.0, estimate.value + slack)
+    return Estimate(estimate.value, low, high, estimate.n)
+
+
+def expanded_tail(n: int, level: float = 0.95) -> float:
+    """The tail share whose percentiles give about ``level`` coverage with ``n`` clusters."""
+    quantile = stats.t.ppf((1 - level) / 2, n - 1) * np.sqrt(n / (n - 1))
+    return float(stats.norm.cdf(quantile))

@@ -1,0 +1,45 @@
+"""What a paired design can see: detectable effects and the tasks that an effect needs."""
+
+import math
+
+from scipy import stats
+
+
+def detectable_effect(sd: float, tasks: int, alpha: float = 0.05, power: float = 0.8) -> float | None:
+    """The smallest mean paired difference that a two-sided test finds with ``power``.
+
+    ``sd`` is the standard deviation between tasks of the per-task difference. Student's t on both
+    sides, so it is not too hopeful for few tasks. None for fewer than two tasks.
+    """
+    if tasks < 2:
+        return None
+    df = tasks - 1
+    return float((stats.t.ppf(1 - alpha / 2, df) + stats.t.ppf(power, df)) * sd / math.sqrt(tasks))
+
+
+def tasks_needed(effect: float, sd: float, alpha: float = 0.05, power: float = 0.8) -> int:
+    """The fewest tasks whose detectable effect is at most ``effect``.
+
+    Raises:
+        ValueError: the effect is not above 0.
+    """
+    if effect <= 0:
+        raise ValueError(f"the effect is {effect}; it must be above 0")
+    low, high = 1, 2
+    while (detectable_effect(sd, high, alpha, power) or math.inf) > effect:
+        low, high = high, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        reached = (detectable_effect(sd, middle, alpha, power) or math.inf) <= effect
+        low, high = (low, middle) if reached else (middle, high)
+    return high
+
+
+def planned_sd(discordance: float, trials: int, between: float = 0.0) -> float:
+    """Standard deviation of per-task differences to expect before any run.
+
+    ``discordance`` is the chance that two arms end differently on one trial; ``between`` the variance
+    between tasks of the true difference, which more trials do not lower. Its largest value is the
+    discordance itself.
+    """
+    return math.sqrt(between + max(0.0, discordance - between) / trials)

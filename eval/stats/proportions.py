@@ -1,0 +1,32 @@
+"""An interval for a success rate whose trials are clustered by task."""
+
+import math
+
+import numpy as np
+from scipy import stats
+
+from eval.stats.bootstrap import Array, Estimate
+
+
+def clustered_proportion(values: Array, trials: int, level: float = 0.95) -> Estimate:
+    """Mean of per-task rates with a Wilson interval at the effective sample size.
+
+    ``values`` has the rate of each task, shape [tasks]; ``trials`` is the number of episodes behind
+    them. The effective size is p(1−p) over the variance between tasks, at most ``trials`` and scaled
+    for the degrees of freedom (Korn and Graubard 1998, with Wilson's in place of the exact interval).
+    At a rate of exactly 0 or 1, trials of a task count as one.
+    """
+    n = len(values)
+    if n == 0:
+        return Estimate(None, None, None, 0)
+    rate = min(1.0, max(0.0, float(np.mean(values))))
+    if n == 1:
+        return Estimate(rate, None, None, 1)
+    z = float(stats.norm.ppf((1 + level) / 2))
+    variance = float(np.var(values, ddof=1)) / n
+    spread = rate * (1 - rate)
+    size = float(n) if spread == 0 else min(float(max(trials, n)), spread / variance if variance > 0 else math.inf)
+    size *= (z / float(stats.t.ppf((1 + level) / 2, n - 1))) ** 2
+    centre = (rate + z * z / (2 * size)) / (1 + z * z / size)
+    half = z / (1 + z * z / size) * math.sqrt(spread / size + z * z / (4 * size * size))
+    return Estimate(rate, max(0.0, centre - half), min(1.0, centre + half), n)

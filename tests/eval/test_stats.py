@@ -1,0 +1,132 @@
+"""Statistics: hand cases, and coverage on synthetic truth."""
+
+import numpy as np
+import pytest
+
+from eval.stats.bootstrap import difference_interval, mean_interval, ratio_interval, task_weights
+from eval.stats.paired import holm, mcnemar_exact, sign_flip
+from eval.stats.power import detectable_effect, planned_sd, tasks_needed
+from eval.stats.proportions import clustered_proportion
+
+NAN = float("nan")
+
+
+def test_weights_are_whole_resamples_and_repeat() -> None:
+    weights = task_weights(7, 50, seed=1)
+    assert weights.shape == (50, 7) and (weights.sum(axis=1) == 7).all()
+    assert (weights == task_weights(7, 50, seed=1)).all()
+    assert (weights != task_weights(7, 50, seed=2)).any()
+
+
+def test_ratio_and_mean_by_hand() -> None:
+    weights = np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 2.0]])
+    ratio = ratio_interval(np.array([1.0, 3.0]), np.array([2.0, 2.0]), weights, level=0.5)
+    assert ratio.value == 1.0 and ratio.n == 2
+    assert ratio.low is not None and ratio.high is not None and 0.5 <= ratio.low < 1 < ratio.high <= 1.5
+    assert mean_interval(np.array([0.4, NAN]), weights).value == 0.4
+    assert mean_interval(np.array([0.4, NAN]), weights).low is None
+    assert mean_interval(np.array([NAN, NAN]), weights).value is None
+
+
+def test_equal_arms_do_not_get_an_interval_of_width_zero() -> None:
+    zeros = np.zeros(5)
+    same = difference_interval(zeros, zeros, task_weights(5, 100, 0))
+    assert same.value == 0.0 and same.high == pytest.approx(1 - 0.025 ** (1 / 5))
+    assert same.low == pytest.approx(0.025 ** (1 / 5) - 1)
+
+
+def test_differences_use_shared_tasks() -> None:
+    got = difference_interval(np.array([1.0, 0.5, NAN]), np.array([0.0, 0.5, 1.0]), task_weights(3, 500, 0))
+    assert got.value == 0.5 and got.n == 2
+
+
+def test_proportion_by_hand() -> None:
+    """Ten tasks, one trial each, 5 solved: Wilson at n scaled by (z/t)² and the n−1 variance."""
+    got = clustered_proportion(np.array([1.0] * 5 + [0.0] * 5), trials=10)
+    size = 9 * (1.959964 / 2.262157) ** 2
+    half = 1.959964 / (1 + 1.959964**2 / size) * (0.25 / size + 1.959964**2 / (4 * size**2)) ** 0.5
+    assert got.value == 0.5 and got.high == pytest.approx(0.5 + half, abs=1e-5)
+    assert clustered_proportion(np.array([]), 0).value is None
+    assert clustered_proportion(np.array([1.0]), 4).low is None
+    never = clustered_proportion(np.zeros(20), 80)
+    assert never.low == 0.0 and never.high is not None and 0.1 < never.high < 0.25
+
+
+def test_mcnemar_by_hand() -> None:
+    assert mcnemar_exact(0, 0) == 1.0
+    assert mcnemar_exact(3, 0) == mcnemar_exact(0, 3) == 0.25
+    assert mcnemar_exact(8, 2) == pytest.approx(2 * (1 + 10 + 45) / 1024)
+    assert mcnemar_exact(5, 5) == 1.0
+
+
+def test_sign_flip_by_hand() -> None:
+    assert sign_flip(np.zeros(9), seed=0) == 1.0
+    assert sign_flip(np.array([1.0, 1.0, 1.0, 0.0]), seed=0) == 2 / 8
+    assert sign_flip(np.array([1.0, -1.0]), seed=0) == 1.0
+    assert sign_flip(np.array([0.5, 0.25, 0.25]), seed=0) == 2 / 8
+
+
+def test_sampled_sign_flips_agree_with_mcnemar() -> None:
+    """With one trial a task both are the same test."""
+    differences = np.array([1.0] * 14 + [-1.0] * 4 + [0.0] * 10)
+    assert sign_flip(differences, seed=3, draws=20_000) == pytest.approx(mcnemar_exact(14, 4), abs=0.006)
+    assert sign_flip(differences, seed=3) == sign_flip(differences, seed=3)
+
+
+def test_holm_by_hand() -> None:
+    got = holm({"a": 0.01, "b": 0.04, "c": 0.03})
+    assert got == {"a": pytest.approx(0.03), "c": pytest.approx(0.06), "b": pytest.approx(0.06)}
+    assert holm({}) == {}
+    assert holm({"x": 0.7, "y": 0.8}) == {"x": 1.0, "y": 1.0}
+
+
+def test_power_by_hand() -> None:
+    assert detectable_effect(0.5, 1) is None
+    assert detectable_effect(0.5, 1000) == pytest.approx((1.95996 + 0.84162) * 0.5 / 1000**0.5, rel=5e-3)
+    needed = tasks_needed(0.1, 0.5)
+    assert (detectable_effect(0.5, needed) or 1) <= 0.1 < (detectable_effect(0.5, needed - 1) or 0)
+    assert planned_sd(0.36, 1) == pytest.approx(0.6) and planned_sd(0.36, 4) == pytest.approx(0.3)
+    assert planned_sd(0.36, 10**9, between=0.04) == pytest.approx(0.2)
+    with pytest.raises(ValueError, match="above 0"):
+        tasks_needed(0, 1)
+
+
+def test_power_on_synthetic_truth() -> None:
+    """At the detectable effect, a t test finds the difference in about 80 % of simulations."""
+    from scipy import stats
+
+    rng = np.random.default_rng(5)
+    effect = detectable_effect(1.0, 30) or 0.0
+    found = stats.ttest_1samp(rng.normal(effect, 1.0, size=(2000, 30)), 0, axis=1).pvalue < 0.05
+    assert 0.77 < found.mean() < 0.83
+
+
+@pytest.mark.parametrize("tasks", [20, 60])
+def test_the_interval_of_a_difference_covers_the_truth(tasks: int) -> None:
+    """Two arms, 4 trials, success rates that vary by task; 400 simulated experiments."""
+    rng, weights = np.random.default_rng(11), task_weights(tasks, 1000, seed=0)
+    covered, truth = 0, _true_gain()
+    for _ in range(400):
+        base = rng.beta(1.2, 2.0, size=tasks)
+        better = np.clip(base + rng.normal(0.1, 0.1, size=tasks), 0, 1)
+        got = difference_interval(rng.binomial(4, better) / 4, rng.binomial(4, base) / 4, weights)
+        assert got.low is not None and got.high is not None
+        covered += got.low <= truth <= got.high
+    assert 0.92 <= covered / 400 <= 0.98
+
+
+def _true_gain() -> float:
+    rng = np.random.default_rng(1)
+    base = rng.beta(1.2, 2.0, size=400_000)
+    return float(np.mean(np.clip(base + rng.normal(0.1, 0.1, size=400_000), 0, 1) - base))
+
+
+@pytest.mark.parametrize(("tasks", "trials"), [(15, 4), (60, 1), (60, 4)])
+def test_the_interval_of_a_rate_covers_the_truth(tasks: int, trials: int) -> None:
+    rng, covered = np.random.default_rng(12), 0
+    for _ in range(1000):
+        values = rng.binomial(trials, rng.beta(1.0, 2.0, size=tasks)) / trials
+        got = clustered_proportion(values, tasks * trials)
+        assert got.low is not None and got.high is not None
+        covered += got.low <= 1 / 3 <= got.high
+    assert 0.92 <= covered / 1000 <= 0.98
