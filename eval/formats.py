@@ -1,0 +1,41 @@
+"""How numbers read in tables: percent and tokens with their intervals, a dash for what is not known."""
+
+from eval.stats.bootstrap import Estimate
+
+DASH = "–"
+
+
+def percent(estimate: Estimate, digits: int = 1, signed: bool = False) -> str:
+    """``31.2 [25.0, 38.1]`` in percent; with a sign for differences."""
+    return _written(estimate, 100.0, f"{'+' if signed else ''}.{digits}f")
+
+
+def count(estimate: Estimate, digits: int = 0) -> str:
+    """``1,234 [1,100, 1,390]``."""
+    return _written(estimate, 1.0, f",.{digits}f")
+
+
+def p_value(p: float | None) -> str:
+    """Three digits, or ``<0.001``."""
+    if p is None:
+        return DASH
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """A plain number with thousands separated."""
+    return DASH if value is None else f"{value:,.{digits}f}"
+
+
+def errors(counts: dict[str, int]) -> str:
+    """``2 user, 1 model``, or 0."""
+    return ", ".join(f"{n} {boundary}" for boundary, n in sorted(counts.items())) or "0"
+
+
+def _written(estimate: Estimate, factor: float, form: str) -> str:
+    if estimate.value is None:
+        return DASH
+    text = format(estimate.value * factor, form)
+    if estimate.low is None or estimate.high is None:
+        return text
+    return f"{text} [{format(estimate.low * factor, form)}, {format(estimate.high * factor, form)}]"

@@ -1,0 +1,107 @@
+"""``fama score`` and the measures of a group."""
+
+import json
+from pathlib import Path
+
+import pytest
+from eval_builders import build, write_episodes
+
+from eval.measures import Resampling, compare_pair, measure
+from eval.scores import read_scores, score_of
+from eval.summary import summarise
+from fama.cli import main
+from fama.episodes.records import LedgerRow
+
+
+def test_a_score_sums_the_ledger_by_role() -> None:
+    rows = [
+        LedgerRow(role=role, model="m", input_tokens=tokens, cached_input_tokens=1, output_tokens=1)
+        for role, tokens in {
+            "agent": 10,
+            "helper:TSA": 20,
+            "selector": 30,
+            "analyst": 40,
+            "user": 50,
+            "judge": 60,
+        }.items()
+    ]
+    use = score_of(build("t", "x", ledger=tuple(rows))).tokens
+    assert (use.agent, use.helper, use.selector, use.user, use.judge) == (11, 21, 72, 51, 61)
+    assert use.total == 104 and use.cached == 4 and use.charged_input == 100 and use.output == 4
+
+
+def test_measures_by_hand() -> None:
+    episodes = [
+        build("a", "x", "success", 0, agent=100),
+        build("a", "x", "failure", 1, agent=300),
+        build("b", "x", "success", 0, agent=200, subset=("DCE", "TSA"), helper=40),
+        build("b", "x", "success", 1, agent=200),
+        build("c", "x", "error", 0, agent=5000),
+    ]
+    m = measure([score_of(e) for e in episodes], ["a", "b", "c"], Resampling(draws=200))
+    assert (m.tasks, m.trials, m.episodes, m.successes, m.failures) == (3, 2, 5, 3, 1)
+    assert m.errors == {"user": 1} and m.user_faults == 1
+    assert [e.estimate.value for e in m.pass_k] == [0.75, 0.5] and m.pass_k[0].short == 1
+    assert m.success == m.pass_k[0].estimate and m.success.n == 2
+    assert m.tokens.value == 840 / 4 and m.tokens_per_success.value == 840 / 3
+    assert m.tokens_by_role == {"agent": 200, "helper": 10, "selector": 0, "user": 0, "judge": 0}
+    assert m.cached_share.value == pytest.approx((45 + 145 + 95 + 95) / (90 + 290 + 190 + 40 + 190))
+    assert m.notes == 0.5 and m.rejected_notes == 0.25
+    assert m.decision_seconds.value == 0.5 and m.episode_seconds.value == 3.0
+
+
+def test_pairs_without_a_verdict_on_both_sides_do_not_count() -> None:
+    ours = [build("a", "x"), build("b", "x"), build("c", "x"), build("d", "x", "error")]
+    theirs = [
+        build("a", "n", "failure"),
+        build("b", "n", agent=50),
+        build("c", "n", "error"),
+        build("d", "n", "failure"),
+    ]
+    sides = [[score_of(e) for e in side] for side in (ours, theirs)]
+    got = compare_pair(sides[0], sides[1], "n", ["a", "b", "c", "d"], Resampling(draws=200))
+    assert got.estimate.value == 0.5 and got.estimate.n == 2
+    assert (got.only_ours, got.only_theirs, got.mcnemar_p, got.p) == (1, 0, 1.0, 1.0)
+    assert got.overhead.value == pytest.approx(200 / 150 - 1)
+
+
+def test_groups_are_kept_apart() -> None:
+    scores = [score_of(e) for e in (build("a", "none"), build("a", "all"), build("a", "none", domain="saas"))]
+    assert [(s.domain, s.selector) for s in summarise(scores)] == [("saas", "none"), ("shop", "all"), ("shop", "none")]
+
+
+def test_the_command_prints_a_table_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    episodes = [
+        build("a", "none"),
+        build("b", "none", "failure"),
+        build("c", "none", "error"),
+        build("a", "none", trial=1),
+    ]
+    write_episodes(tmp_path / "run" / "episodes.jsonl", episodes)
+    assert main(["score", str(tmp_path / "run")]) == 0
+    shown = capsys.readouterr().out
+    assert "pass^2 %" in shown and "1 user" in shown and "50.0 [" in shown
+    assert "none: pass^2 leaves out 2 tasks with fewer trials" in shown
+    assert main(["score", str(tmp_path / "run"), "--json"]) == 0
+    (group,) = json.loads(capsys.readouterr().out)
+    assert group["selector"] == "none" and group["measures"]["success"]["value"] == 0.5
+
+
+def test_an_error_that_was_run_again_is_replaced(tmp_path: Path) -> None:
+    path = write_episodes(tmp_path / "e.jsonl", [build("a", "none", "error"), build("a", "none")])
+    assert [score.status for score in read_scores([path])] == ["success"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["empty"], "holds no episodes"),
+        (["nowhere"], "does not exist"),
+        (["empty", "--bootstrap", "3"], "at least 100"),
+    ],
+)
+def test_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], expected: str) -> None:
+    write_episodes(tmp_path / "empty" / "episodes.jsonl", [])
+    assert main(["score", str(tmp_path / arguments[0]), *arguments[1:]]) == 2
+    error = capsys.readouterr().err
+    assert expected in error and error.count("\n") == 1
