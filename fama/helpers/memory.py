@@ -1,0 +1,66 @@
+"""Memory: facts from the user's last turns, brought back when they are far away or were corrected."""
+
+from collections.abc import Iterator
+
+from fama.errors import BadInput
+from fama.helpers.base import Form, Helper
+from fama.helpers.facts import EMAIL, ids_in, normal, quote
+from fama.helpers.forms import Candidate, make, refuse_options
+from fama.helpers.history import calls, corrects, tool_spoke_last, user_spoke_last, user_turns
+from fama.helpers.wants import change_ahead
+from fama.helpers.words import sentences
+from fama.state import VisibleState
+
+CORRECTED = "The user now says: {said}."
+SAID = "The user said: {said}."
+
+TOKEN_CAP = 56
+#: Messages after which a turn counts as far away.
+FAR = 5
+
+
+def write(state: VisibleState, k: int) -> Iterator[Candidate]:
+    """The last correction while it is fresh; facts of the last ``k`` turns before a change, if no call used them."""
+    turns = user_turns(state)
+    if len(turns) >= 2 and user_spoke_last(state) and corrects(turns[-1][1]):
+        yield Candidate(CORRECTED.format(said=quote(_correction(turns[-1][1]), 120)))
+        return
+    if not tool_spoke_last(state) or not change_ahead(state):
+        return
+    used = {normal(str(value)) for call in calls(state) for value in call.arguments.values()}
+    now = len(state.messages)
+    facts: list[str] = []
+    for index, text in turns[-k:]:
+        if now - index > FAR:
+            facts += [fact for fact in (*ids_in(text), *EMAIL.findall(text)) if normal(fact) not in used]
+    if facts:
+        yield Candidate(SAID.format(said=", ".join(quote(fact) for fact in list(dict.fromkeys(facts))[:4])))
+
+
+def _correction(text: str) -> str:
+    """From the first sentence that takes something back to the end of the turn."""
+    parts = sentences(text)
+    start = next((place for place, part in enumerate(parts) if corrects(part)), 0)
+    return " ".join(parts[start : start + 2]).rstrip(".")
+
+
+def build(form: Form = "template", **options: int | str) -> Helper:
+    """Memory in one of its forms; option ``k``: how many of the user's last turns it holds, 2 when absent.
+
+    Raises:
+        BadInput: ``k`` is not a whole number from 1.
+    """
+    k = options.pop("k", 2)
+    refuse_options("Memory", options)
+    if not isinstance(k, int) or isinstance(k, bool) or k < 1:
+        raise BadInput(f"helpers.options.Memory.k: {k!r} is not a number of turns; give 1 or more")
+    return make(
+        "Memory",
+        ("CM",),
+        form=form,
+        write=lambda state: write(state, k),
+        token_cap=TOKEN_CAP,
+        llm_cost_cap=900,
+        gate=lambda state: len(user_turns(state)) >= 2,
+        k=k,
+    )

@@ -1,0 +1,142 @@
+"""Words of plain English, domain-free: stems, verbs of one meaning, sentences and clauses."""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+|;\s+")
+_CLAUSE = re.compile(r"\b(?:and then|and also|and|also|then|plus|but|as well as|oh)\b|[,;:]", re.IGNORECASE)
+
+STOP = frozenset(
+    """a about above after again all also am an and any anyone anything are as ask at be because been before being
+    both but by call can cannot could did do does doing done each either else etc ever every for from further get
+    gets give given go had has have having hello help her here hers hey hi him his how however i if in into is it
+    its itself just know let like make many may me might mine more most much must my need needs never new no nor
+    not now of off ok okay on once one only or other our ours out over own per please possible provide rather same
+    shall she should since so some something still such take than thank thanks that the their them then there
+    these they thing this those through thus to too under until up upon us use used using very via want wants was
+    we well were what when where which while who whom whose why will with within without would yes yet you your
+    yours""".split()
+)
+
+#: Verbs that say the same thing, in everyday English. The first of a line stands for all.
+_SAME = (
+    "change modify update edit alter adjust amend correct switch move fix",
+    "exchange swap trade replace",
+    "cancel terminate abort void scrap drop stop",
+    "return",
+    "refund reimburse",
+    "add include attach append",
+    "remove delete erase detach",
+    "find search locate lookup look",
+    "track trace follow",
+    "check verify inspect confirm",
+    "upgrade raise increase",
+    "downgrade lower decrease reduce",
+    "invite enrol onboard",
+    "transfer escalate",
+    "book reserve",
+    "grant allow permit enable activate restore reinstate unlock",
+    "revoke block disable deactivate suspend lock",
+    "create open start register",
+)
+
+#: Verbs of several words; the middle may hold a short object ("send it back").
+_PHRASES = tuple(
+    (re.compile(rf"\b{first}\s+((?:[\w'’#-]+\s+){{0,5}}?){last}\b", re.IGNORECASE), verb)
+    for first, last, verb in (
+        (r"(?:send|sent|sending|give|giving|ship|take|bring)", "back", "return"),
+        (r"(?:call|calling|called)", "off", "cancel"),
+        (r"(?:get|getting|got)\s+rid", "of", "remove"),
+        (r"(?:take|taking|took)", "(?:off|out)", "remove"),
+        (r"(?:kick|kicking|throw|throwing)", "(?:off|out)", "remove"),
+        (r"(?:money|cash)", "back", "refund"),
+        (r"(?:look|looking)", "up", "find"),
+        (r"(?:set|sign|signing)", "up", "create"),
+        (r"(?:turn|switch)", "off", "disable"),
+        (r"(?:turn|switch)", "on", "enable"),
+    )
+)
+
+
+@lru_cache(maxsize=20_000)
+def stem(word: str) -> str:
+    """A rough stem: ``cancelled``, ``cancellation`` and ``cancels`` all give ``cancel``."""
+    text = word.lower().replace("’", "'")
+    text = text.removesuffix("'s")
+    if len(text) <= 3 or not text.isalpha():
+        return text
+    for ending, instead in (
+        ("ications", "y"),
+        ("ication", "y"),
+        ("ations", ""),
+        ("ation", ""),
+        ("ings", ""),
+        ("ing", ""),
+        ("ies", "y"),
+        ("ied", "y"),
+        ("ers", "er"),
+        ("ed", ""),
+        ("ses", "s"),
+        ("xes", "x"),
+        ("s", ""),
+    ):
+        if text.endswith(ending) and len(text) - len(ending) >= 3 and not (ending == "s" and text[-2] in "sui"):
+            text = text[: len(text) - len(ending)] + instead
+            break
+    if len(text) > 3 and text[-1] == text[-2] and text[-1] not in "aeiosl":
+        text = text[:-1]
+    if len(text) > 4 and text.endswith("ll"):
+        text = text[:-1]
+    return text[:-1] if len(text) > 3 and text.endswith("e") else text
+
+
+@lru_cache(maxsize=1)
+def _meanings() -> dict[str, str]:
+    return {stem(word): stem(line.split()[0]) for line in _SAME for word in line.split()}
+
+
+def meaning(word: str) -> str:
+    """The stem of a word, or of the verb that stands for it."""
+    root = stem(word)
+    return _meanings().get(root, root)
+
+
+def words(text: str) -> list[str]:
+    """Lower-case words of a text, in order; ``snake_case`` is taken apart."""
+    return [word.lower() for word in _WORD.findall(text)]
+
+
+def phrases_to_verbs(text: str) -> str:
+    """The text with verbs of several words (``send it back``) as one (``return it``)."""
+    for pattern, verb in _PHRASES:
+        text = pattern.sub(rf"{verb} \1", text)
+    return text
+
+
+@lru_cache(maxsize=4_000)
+def meanings(text: str) -> frozenset[str]:
+    """The meanings of a text's content words: no stop words, no numbers, nothing of one letter."""
+    return frozenset(
+        meaning(word)
+        for word in words(phrases_to_verbs(text))
+        if word not in STOP and len(word) > 1 and not word.isdigit()
+    )
+
+
+def overlap(left: Iterable[str], right: Iterable[str]) -> int:
+    """How many meanings two sets share."""
+    return len(set(left) & set(right))
+
+
+def sentences(text: str) -> list[str]:
+    """Sentences and list items of a text, without bullets, headings' hashes and blank ones."""
+    found = (re.sub(r"^\s*(?:[-*•#]+|\d+[.)])\s+", "", part).strip() for part in _SENTENCE.split(text))
+    return [part for part in found if part and not re.fullmatch(r"\d+[.)]?", part)]
+
+
+def clauses(text: str) -> list[str]:
+    """Clauses of a text: its sentences, cut at conjunctions and commas."""
+    parts = (part.strip(" .!?") for sentence in sentences(text) for part in _CLAUSE.split(sentence))
+    return [part for part in parts if part]

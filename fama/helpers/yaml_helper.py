@@ -1,0 +1,71 @@
+"""A helper from a YAML file: a name, what it covers, a token cap and a prompt."""
+
+from pathlib import Path
+
+import jinja2
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fama.errors import BadInput
+from fama.helpers.base import Form, Helper
+from fama.helpers.forms import LlmHelper
+from fama.prompts import render_text
+
+
+class YamlHelper(BaseModel):
+    """The keys of the file.
+
+    ``prompt`` is a jinja2 template; it sees ``policy``, ``tools`` (each with name and description),
+    ``dialogue`` (lines, oldest first) and ``noted`` (the helper's earlier notes).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")
+    covers: tuple[str, ...] = ()
+    token_cap: int = Field(default=40, gt=0, le=400)
+    cost_cap: int = Field(default=1500, gt=0)
+    prompt: str = Field(min_length=1)
+
+
+def load_yaml_helper(path: Path | str, form: Form = "llm") -> Helper:
+    """The helper that a file describes. It exists in its LLM form only.
+
+    Raises:
+        BadInput: no such file, not YAML, unknown, missing or wrong keys, a prompt that is no template,
+            or the template form was asked for.
+    """
+    try:
+        value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a UTF-8 text"
+        raise BadInput(f"{path}: {reason}; name an existing helper file") from error
+    except yaml.YAMLError as error:
+        raise BadInput(f"{path}: not YAML ({' '.join(str(error).split())}); mend the file") from error
+    if not isinstance(value, dict):
+        raise BadInput(f"{path}: expected keys name, covers, token_cap, cost_cap and prompt; write them as a mapping")
+    try:
+        settings = YamlHelper.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "file"
+        keys = ", ".join(YamlHelper.model_fields)
+        raise BadInput(f"{path}: {place}: {first['msg']}; the keys are {keys}") from error
+    if form != "llm":
+        raise BadInput(f"{path}: a YAML helper has a prompt only; set its form to llm")
+    try:
+        render_text(settings.prompt, policy="", tools=[], dialogue=[], noted=[])
+    except jinja2.TemplateError as error:
+        raise BadInput(f"{path}: prompt: {error}; use policy, tools, dialogue and noted only") from error
+
+    def prompt(values: dict[str, object]) -> str:
+        return render_text(settings.prompt, **values)
+
+    return LlmHelper(
+        name=settings.name,
+        covers=frozenset(settings.covers),
+        token_cap=settings.token_cap,
+        cost_cap=settings.cost_cap,
+        prompt=prompt,
+        gate=lambda state: True,
+    )
