@@ -1,0 +1,53 @@
+"""Notes before a decision: helpers of a subset write them, the check passes or drops them."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from fama.episodes.records import LedgerRow, Note, RejectedNote
+from fama.helpers.base import Helper, HelperContext
+from fama.helpers.check import check_note
+from fama.models.base import ChatModel
+from fama.randomness import derive_seed
+from fama.state import VisibleState
+from fama.tokens import estimate_tokens
+
+
+class Notes(NamedTuple):
+    """The notes that passed and those that did not."""
+
+    passed: tuple[Note, ...]
+    rejected: tuple[RejectedNote, ...]
+
+    @property
+    def text(self) -> str:
+        """All notes in one line."""
+        return " ".join(note.text for note in self.passed)
+
+
+async def collect_notes(
+    state: VisibleState,
+    subset: Sequence[str],
+    helpers: Mapping[str, Helper],
+    model: ChatModel | None,
+    seed: int,
+    ledger: list[LedgerRow],
+) -> Notes:
+    """Ask each helper of the subset, one after the other; what they spend is added to ``ledger``.
+
+    Raises:
+        ModelError: a helper's model failed; the ledger holds what was spent before.
+    """
+    passed: list[Note] = []
+    rejected: list[RejectedNote] = []
+    for name in subset:
+        context = HelperContext(model, derive_seed(seed, f"helper:{name}", state.turn) % 2**31)
+        reply = await helpers[name].note(state, context)
+        ledger += reply.ledger
+        if reply.text is None:
+            continue
+        reason = check_note(helpers[name], reply.text, state)
+        if reason is None:
+            passed.append(Note(helper=name, text=reply.text, tokens=estimate_tokens(reply.text)))
+        else:
+            rejected.append(RejectedNote(helper=name, text=reply.text, reason=reason))
+    return Notes(tuple(passed), tuple(rejected))

@@ -1,0 +1,170 @@
+"""One episode: decide, act, hear what comes back; until something ends it."""
+
+import json
+import logging
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any
+
+from fama import __version__
+from fama.agents.decide import Decider
+from fama.agents.parser import clean
+from fama.agents.settings import ExperimentSettings
+from fama.agents.setup import EpisodeSetup
+from fama.envs.base import Action, Environment, Observation
+from fama.episodes.records import (
+    Decision,
+    Episode,
+    FunctionCall,
+    LedgerRow,
+    Message,
+    Note,
+    Outcome,
+    ToolCall,
+    ToolSpec,
+    total_tokens,
+)
+from fama.errors import BoundaryError
+from fama.state import VisibleState
+
+log = logging.getLogger(__name__)
+
+
+async def run_episode(setup: EpisodeSetup, settings: ExperimentSettings) -> Episode:
+    """Run one episode to its end. An exception inside becomes an error outcome with its boundary.
+
+    Limits end it with a reason of their own: ``max_steps``, ``max_tokens``, ``wall_time``, ``loop``,
+    ``unparseable``; the environment then judges the state that was reached.
+    """
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    clock = time.perf_counter()
+    play = _Play(setup, settings)
+    judged: dict[str, Any]
+    try:
+        judged = await play.run()
+    except BoundaryError as error:
+        log.warning("task %s: %s error: %s", setup.key.task_id, error.boundary, error)
+        judged = {"outcome": Outcome(status="error", boundary=error.boundary, reason=clean(str(error)))}
+    except Exception as error:
+        log.exception("task %s: error in the harness", setup.key.task_id)
+        reason = clean(f"{type(error).__name__}: {error}")
+        judged = {"outcome": Outcome(status="error", boundary="harness", reason=reason)}
+    finally:
+        setup.budget.release()
+    key = setup.key
+    return Episode(
+        id=setup.id,
+        benchmark=key.benchmark,
+        benchmark_version=setup.benchmark_version,
+        domain=key.domain,
+        task_id=key.task_id,
+        trial=key.trial,
+        backbone=key.backbone,
+        strategy=key.strategy,
+        selector=setup.arm,
+        messages=tuple(play.messages),
+        tools=play.tools,
+        decisions=tuple(play.decisions),
+        ledger=tuple(play.ledger),
+        **judged,
+        seeds=dict(setup.seeds),
+        prompt_hashes=dict(setup.prompt_hashes),
+        config_hash=setup.config_hash,
+        package_version=__version__,
+        started_at=started,
+        seconds=round(time.perf_counter() - clock, 3),
+    )
+
+
+class _Play:
+    """An episode under way; what it gathered survives an exception."""
+
+    def __init__(self, setup: EpisodeSetup, settings: ExperimentSettings) -> None:
+        self.messages: list[Message] = []
+        self.tools: tuple[ToolSpec, ...] = ()
+        self.decisions: list[Decision] = []
+        self.ledger: list[LedgerRow] = []
+        self._setup = setup
+        self._settings = settings
+        self._policy = ""
+        self._seen: Counter[str] = Counter()
+
+    async def run(self) -> dict[str, Any]:
+        """Play to the end; the outcome fields of the episode."""
+        environment = self._setup.environment()
+        observation = await environment.reset(self._setup.seeds["environment"])
+        self._policy, self.tools = environment.policy, environment.tools
+        self.messages.append(Message(role="system", content=self._policy))
+        self._hear(observation)
+        reason = observation.reason or "done" if observation.done else await self._decisions(environment)
+        verdict = environment.outcome()
+        return {
+            "outcome": Outcome(status="success" if verdict.success else "failure", reason=reason),
+            "reward": verdict.reward,
+            "reward_detail": dict(verdict.detail),
+            "gold_actions": verdict.gold_actions,
+        }
+
+    async def _decisions(self, environment: Environment) -> str:
+        """Decide until something ends the episode; returns what did."""
+        limits = self._settings.limits
+        decider = Decider(self._setup, self._settings, self.ledger)
+        started = time.monotonic()
+        for turn in range(limits.steps):
+            if time.monotonic() - started > limits.seconds:
+                return "wall_time"
+            if total_tokens(tuple(self.ledger), "agent") >= limits.tokens:
+                return "max_tokens"
+            decided = await decider.decide(self._state(turn), len(self.messages))
+            self.decisions.append(decided.decision)
+            if decided.action is None:
+                self.messages.append(Message(role="assistant", content=decided.said))
+                return "unparseable"
+            again = self._repeats(decided.action)
+            self._say(decided.action, turn)
+            if again >= limits.repeats:
+                return "loop"
+            observation = await environment.step(decided.action)
+            self._hear(observation, f"call_{turn}" if decided.action.tool else None, decided.action.tool)
+            if observation.done:
+                return observation.reason or "done"
+        return "max_steps"
+
+    def _state(self, turn: int) -> VisibleState:
+        noted: list[tuple[int, Note]] = [(d.turn, note) for d in self.decisions for note in d.notes]
+        return VisibleState(
+            key=self._setup.key,
+            policy=self._policy,
+            tools=self.tools,
+            messages=tuple(self.messages[1:]),
+            turn=turn,
+            noted=tuple(noted),
+        )
+
+    def _repeats(self, action: Action) -> int:
+        """How often this very action was taken, this time included; words count per what they answer."""
+        if action.tool is not None:
+            sign = json.dumps([action.tool, action.arguments], sort_keys=True)
+        else:
+            sign = json.dumps([None, action.text, self.messages[-1].content])
+        self._seen[sign] += 1
+        return self._seen[sign]
+
+    def _say(self, action: Action, turn: int) -> None:
+        if action.tool is None:
+            self.messages.append(Message(role="assistant", content=action.text))
+            return
+        arguments = json.dumps(action.arguments, ensure_ascii=False)
+        call = ToolCall(id=f"call_{turn}", function=FunctionCall(name=action.tool, arguments=arguments))
+        self.messages.append(Message(role="assistant", content=action.text or None, tool_calls=(call,)))
+
+    def _hear(self, observation: Observation, call_id: str | None = None, tool: str | None = None) -> None:
+        self.ledger += observation.ledger
+        if observation.content is None:
+            return
+        content = clean(observation.content)
+        if observation.role == "tool":
+            self.messages.append(Message(role="tool", content=content, tool_call_id=call_id, name=tool))
+        else:
+            self.messages.append(Message(role="user", content=content))

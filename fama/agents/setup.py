@@ -1,0 +1,37 @@
+"""What an episode is made of."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fama.envs.base import Environment
+from fama.episodes.records import Message
+from fama.helpers.base import Helper
+from fama.models.base import ChatModel
+from fama.selection.base import Selector
+from fama.selection.budget import Budget
+from fama.state import EpisodeKey
+
+
+@dataclass(frozen=True)
+class EpisodeSetup:
+    """What an episode is made of besides its settings.
+
+    ``environment`` makes the task's world, so that a failure to make it is an error of this episode
+    only. ``helper_model`` serves helpers in their LLM form, the backbone itself when None. ``seeds``
+    holds ``environment``, ``model`` and ``selector``. ``arm`` is the selector's name in tables.
+    """
+
+    id: str
+    key: EpisodeKey
+    environment: Callable[[], Environment]
+    model: ChatModel
+    selector: Selector
+    arm: str
+    budget: Budget
+    seeds: Mapping[str, int]
+    helpers: Mapping[str, Helper] = field(default_factory=dict)
+    helper_model: ChatModel | None = None
+    demonstrations: Sequence[Sequence[Message]] = ()
+    benchmark_version: str | None = None
+    prompt_hashes: Mapping[str, str] = field(default_factory=dict)
+    config_hash: str | None = None

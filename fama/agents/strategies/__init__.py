@@ -1,0 +1,1 @@
+"""How a backbone is driven: one module a strategy."""

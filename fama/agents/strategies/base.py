@@ -1,0 +1,138 @@
+"""The strategy contract: history in, prompt out; reply in, action out. And what strategies share."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple, Protocol
+
+from fama.agents.parser import RESPOND, ParseFailure
+from fama.envs.base import Action
+from fama.episodes.records import Message, ToolSpec
+from fama.models.base import ChatReply
+from fama.registry import Registry
+
+Placement = Literal["assistant", "user", "system"]
+Chat = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One request's content. ``note_prefix`` is the part of ``prefill`` that is a note, not the model's words."""
+
+    messages: tuple[Chat, ...]
+    prefill: str = ""
+    tools: tuple[Chat, ...] = ()
+    stop: tuple[str, ...] = ()
+    note_prefix: str = ""
+
+    def repaired(self, reply: str, complaint: str) -> "Prompt":
+        """The prompt of the repair round: the bad reply and a complaint at its end, the note not repeated."""
+        extra = ({"role": "assistant", "content": reply}, {"role": "user", "content": complaint})
+        prefill = self.prefill.removeprefix(self.note_prefix)
+        return replace(self, messages=(*self.messages, *extra), prefill=prefill, note_prefix="")
+
+
+class Strategy(Protocol):
+    """Writes prompts for a backbone and reads its replies.
+
+    Leaving the note away, the prompt of a turn is a prefix of the next turn's, so that a server's
+    prefix cache holds. Notes are not part of ``messages``.
+    """
+
+    name: str
+    template: str
+
+    def prompt(
+        self,
+        messages: Sequence[Message],
+        policy: str,
+        tools: Sequence[ToolSpec],
+        demonstrations: Sequence[Sequence[Message]] = (),
+        note: str = "",
+        placement: Placement = "assistant",
+    ) -> Prompt:
+        """The prompt of the coming decision. ``messages`` has no system message."""
+        ...
+
+    def parse(self, reply: ChatReply, prompt: Prompt, tools: Sequence[ToolSpec]) -> Action | ParseFailure:
+        """The reply's action; the ``text`` of a tool call is the thought before it."""
+        ...
+
+
+STRATEGIES: Registry[type[Strategy]] = Registry(
+    "strategies",
+    {
+        "act": "fama.agents.strategies.act:Act",
+        "react": "fama.agents.strategies.react:React",
+        "fc": "fama.agents.strategies.fc:FunctionCalling",
+    },
+)
+
+
+class Turn(NamedTuple):
+    """One rendered chat turn."""
+
+    role: str
+    content: str
+
+
+def action_json(name: str, arguments: dict[str, Any]) -> str:
+    """An action as one line of JSON, the only form in which text strategies show and expect one."""
+    return json.dumps({"tool": name, "arguments": arguments}, ensure_ascii=False)
+
+
+def message_actions(message: Message) -> list[str]:
+    """An assistant message as action lines: its tool calls, or its words as ``respond``."""
+    if message.tool_calls:
+        return [action_json(call.function.name, call.function.parsed()) for call in message.tool_calls]
+    return [action_json(RESPOND, {"text": message.content or ""})]
+
+
+def heard(message: Message) -> Turn:
+    """A user's or tool's message as a user turn of a text strategy."""
+    who = "Tool result" if message.role == "tool" else "Customer"
+    return Turn("user", f"{who}: {message.content or ''}")
+
+
+def signature(tool: ToolSpec) -> str:
+    """A tool in one line: ``name(argument: type, other?: type) - description``."""
+    schema = tool.schema_dict()
+    required = set(schema.get("required", ()))
+    parts = []
+    for name, value in schema.get("properties", {}).items():
+        optional = "" if name in required else "?"
+        hint = f" ({value['description']})" if value.get("description") else ""
+        parts.append(f"{name}{optional}: {_kind(value)}{hint}")
+    return f"{tool.name}({', '.join(parts)}) - {' '.join(tool.description.split())}"
+
+
+def tool_json(tool: ToolSpec) -> Chat:
+    """A tool in the OpenAI form of native function calling."""
+    function = {"name": tool.name, "description": tool.description, "parameters": tool.schema_dict()}
+    return {"type": "function", "function": function}
+
+
+def place_note(messages: list[Chat], note: str, placement: Placement) -> str:
+    """Put a note at the end of the prompt; returns what it puts before the assistant's own words.
+
+    ``messages`` is changed in place when the note goes to the last turn or to a system turn.
+    """
+    if not note:
+        return ""
+    line = f"Note: {' '.join(note.split())}"
+    if placement == "assistant":
+        return f"{line}\n"
+    if placement == "system":
+        messages.append({"role": "system", "content": line})
+    else:
+        messages[-1] = {**messages[-1], "content": f"{messages[-1]['content']}\n\n{line}"}
+    return ""
+
+
+def _kind(value: dict[str, Any]) -> str:
+    if "enum" in value:
+        return "|".join(json.dumps(option) for option in value["enum"])
+    kind = value.get("type", "any")
+    if kind == "array":
+        return f"list[{_kind(value.get('items', {}))}]"
+    return "|".join(kind) if isinstance(kind, list) else str(kind)

@@ -1,0 +1,52 @@
+"""Native function calling: tools go to the server, calls come back as such; JSON in text is taken too."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from fama.agents.parser import ParseFailure, parse_calls, parse_text
+from fama.agents.strategies.base import Chat, Placement, Prompt, place_note, tool_json
+from fama.envs.base import Action
+from fama.episodes.records import Message, ToolSpec
+from fama.models.base import ChatReply
+from fama.prompts import render
+
+
+class FunctionCalling:
+    """History in OpenAI form as it is; plain words of a reply go to the user."""
+
+    name = "fc"
+    template = "agents/fc.v1"
+
+    def prompt(
+        self,
+        messages: Sequence[Message],
+        policy: str,
+        tools: Sequence[ToolSpec],
+        demonstrations: Sequence[Sequence[Message]] = (),
+        note: str = "",
+        placement: Placement = "assistant",
+    ) -> Prompt:
+        """The prompt of the coming decision."""
+        chat: list[Chat] = [{"role": "system", "content": render(self.template, policy=policy)}]
+        for conversation in (*demonstrations, messages):
+            chat += [_openai(message) for message in conversation if message.role != "system"]
+        opening = place_note(chat, note, placement)
+        return Prompt(tuple(chat), prefill=opening, tools=tuple(map(tool_json, tools)), note_prefix=opening)
+
+    def parse(self, reply: ChatReply, prompt: Prompt, tools: Sequence[ToolSpec]) -> Action | ParseFailure:
+        """The first native call, else the action of JSON in the text, else the text as words."""
+        text = reply.text.removeprefix(prompt.note_prefix).strip()
+        native = parse_calls(reply.tool_calls)
+        if native is None:
+            return parse_text(text, [tool.name for tool in tools], prose=True)
+        if isinstance(native, ParseFailure) or native.tool is None:
+            return native
+        return replace(native, text=text)
+
+
+def _openai(message: Message) -> Chat:
+    chat: Chat = message.model_dump(exclude_none=True)
+    chat.setdefault("content", "")
+    if "tool_calls" in chat:
+        chat["tool_calls"] = list(chat["tool_calls"])
+    return chat

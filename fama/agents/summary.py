@@ -1,0 +1,109 @@
+"""What came out of a run, in counts and means: ``summary.json``. Intervals are the scoring command's."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+from pydantic import Field
+
+from fama.episodes.records import SCHEMA_VERSION, Episode, Record
+
+
+class ArmSummary(Record):
+    """Counts of one arm. Rates and means leave errors out; None where nothing is left."""
+
+    episodes: int = 0
+    status: dict[str, int] = Field(default_factory=dict)
+    success_rate: float | None = None
+    tokens: dict[str, float] = Field(default_factory=dict)
+    """Mean tokens an episode by role (``helper:TSA`` apart from ``helper:DCE``), ``total`` as an arm is charged,
+    ``cached`` the part of the agent's input that the server had at hand, ``notes`` what the agent read of helpers."""
+    decisions: float | None = None
+    seconds: float | None = None
+    parse_failures: int = 0
+    reasons: dict[str, int] = Field(default_factory=dict)
+    """How episodes ended: reasons of the finished ones, ``error:<boundary>`` of the others."""
+
+
+class RunSummary(Record):
+    """What a folder of episodes holds. ``planned`` counts the episodes that were asked for."""
+
+    schema_version: int = SCHEMA_VERSION
+    planned: int = 0
+    overall: ArmSummary = ArmSummary()
+    arms: dict[str, ArmSummary] = Field(default_factory=dict)
+    config_hash: str | None = None
+    package_version: str | None = None
+    git_commit: str | None = None
+
+
+class Tally:
+    """Sums over episodes, one at a time."""
+
+    def __init__(self) -> None:
+        self.status: Counter[str] = Counter()
+        self.finished = 0
+        self._tokens: defaultdict[str, int] = defaultdict(int)
+        self._reasons: Counter[str] = Counter()
+        self._decisions = 0
+        self._seconds = 0.0
+        self._parse_failures = 0
+
+    def add(self, episode: Episode) -> None:
+        """Count an episode."""
+        outcome = episode.outcome
+        self.status[outcome.status] += 1
+        self._parse_failures += sum(not row.parsed for row in episode.ledger if row.role == "agent")
+        if outcome.status == "error":
+            self._reasons[f"error:{outcome.boundary}"] += 1
+            return
+        self.finished += 1
+        self._reasons[outcome.reason] += 1
+        self._decisions += len(episode.decisions)
+        self._seconds += episode.seconds or 0.0
+        for row in episode.ledger:
+            self._tokens[row.role] += row.total_tokens
+            if row.role.split(":")[0] in ("agent", "helper", "selector"):
+                self._tokens["total"] += row.total_tokens
+            if row.role == "agent":
+                self._tokens["cached"] += row.cached_input_tokens
+        self._tokens["notes"] += sum(note.tokens for d in episode.decisions for note in d.notes)
+
+    @property
+    def success_rate(self) -> float | None:
+        """Successes over finished episodes, errors left out."""
+        return self.status["success"] / self.finished if self.finished else None
+
+    def mean(self, role: str = "total") -> float | None:
+        """Mean tokens of a finished episode."""
+        return self._tokens[role] / self.finished if self.finished else None
+
+    def summary(self) -> ArmSummary:
+        """The sums as a record."""
+        n = self.finished
+        return ArmSummary(
+            episodes=sum(self.status.values()),
+            status=dict(self.status),
+            success_rate=self.success_rate,
+            tokens={role: round(total / n, 1) for role, total in sorted(self._tokens.items())} if n else {},
+            decisions=round(self._decisions / n, 2) if n else None,
+            seconds=round(self._seconds / n, 2) if n else None,
+            parse_failures=self._parse_failures,
+            reasons=dict(sorted(self._reasons.items())),
+        )
+
+
+def summarise(episodes: Iterable[Episode], planned: int = 0, **about: str | None) -> RunSummary:
+    """Counts of a stream of episodes, overall and by arm."""
+    overall = Tally()
+    arms: defaultdict[str, Tally] = defaultdict(Tally)
+    for episode in episodes:
+        overall.add(episode)
+        arms[episode.selector or ""].add(episode)
+    return RunSummary(
+        planned=planned,
+        overall=overall.summary(),
+        arms={name: tally.summary() for name, tally in arms.items()},
+        config_hash=about.get("config_hash"),
+        package_version=about.get("package_version"),
+        git_commit=about.get("git_commit"),
+    )

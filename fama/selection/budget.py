@@ -1,0 +1,127 @@
+"""Hard token budgets of helpers and selection, checked before a call is made."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from fama.agents.settings import BudgetSettings
+from fama.episodes.records import Episode, total_tokens
+from fama.errors import BadInput
+from fama.helpers.base import Helper
+from fama.selection.base import Allowance, in_pool_order
+
+
+class Fitted(NamedTuple):
+    """What a budget leaves of a chosen subset, and what it drops, in the order of dropping."""
+
+    subset: tuple[str, ...]
+    dropped: tuple[str, ...]
+
+
+def helper_cap(helper: Helper) -> int:
+    """The most tokens that using a helper once may cost: its own call, and its note that the agent reads."""
+    return helper.cost_cap + helper.token_cap
+
+
+def spent_tokens(episode: Episode) -> int:
+    """Tokens that helpers and selection spent in an episode, with the notes that the agent read."""
+    calls = total_tokens(episode.ledger, "helper") + total_tokens(episode.ledger, "selector")
+    return calls + sum(note.tokens for decision in episode.decisions for note in decision.notes)
+
+
+class RunBudget:
+    """What is left of a run's limit, shared by its episodes. Episodes under way hold reservations."""
+
+    def __init__(self, settings: BudgetSettings, spent: int = 0) -> None:
+        self.settings = settings
+        self.spent = spent
+        self.reserved = 0
+
+    @classmethod
+    def resumed(cls, settings: BudgetSettings, episodes: Iterable[Episode]) -> "RunBudget":
+        """A budget that remembers what the stored episodes spent."""
+        return cls(settings, sum(map(spent_tokens, episodes)))
+
+    def episode(self) -> "Budget":
+        """The budget of one more episode of the run."""
+        return Budget(self)
+
+
+class Budget:
+    """The limits of one episode: of the decision at hand, of the episode and of the run."""
+
+    def __init__(self, run: RunBudget) -> None:
+        self.run = run
+        self.settings = run.settings
+        self.episode_spent = 0
+        self.decision_spent = 0
+        self._held = 0
+
+    def open_decision(self) -> None:
+        """Start the next decision."""
+        self.release()
+        self.decision_spent = 0
+
+    def allowance(self) -> Allowance:
+        """What may still be spent now, by the tightest limit; never below 0."""
+        limits = (
+            (self.settings.decision, self.decision_spent),
+            (self.settings.episode, self.episode_spent),
+            (self.settings.run, self.run.spent + self.run.reserved - self._held),
+        )
+        left = [limit - spent for limit, spent in limits if limit is not None]
+        return Allowance(max(0, min(left)) if left else None)
+
+    def fit(
+        self, subset: Sequence[str], helpers: Mapping[str, Helper], probabilities: Mapping[str, float] | None = None
+    ) -> Fitted:
+        """Drop helpers, the least promising first, until the caps of the others fit; reserves these.
+
+        Of equally promising helpers the last in pool order goes first.
+        """
+        left = self.allowance().tokens
+        kept = list(in_pool_order(subset, tuple(helpers)))
+        order = sorted(kept, key=lambda name: ((probabilities or {}).get(name, 0.0), -kept.index(name)))
+        dropped: list[str] = []
+        while left is not None and kept and sum(helper_cap(helpers[name]) for name in kept) > left:
+            worst = order.pop(0)
+            kept.remove(worst)
+            dropped.append(worst)
+        self.reserve(sum(helper_cap(helpers[name]) for name in kept))
+        return Fitted(tuple(kept), tuple(dropped))
+
+    def reserve(self, tokens: int) -> None:
+        """Hold tokens of the run's limit, so that episodes side by side cannot overrun it together."""
+        self._held += tokens
+        self.run.reserved += tokens
+
+    def release(self) -> None:
+        """Give back what is held."""
+        self.run.reserved -= self._held
+        self._held = 0
+
+    def charge(self, tokens: int) -> None:
+        """Book tokens that were spent, on every limit."""
+        self.decision_spent += tokens
+        self.episode_spent += tokens
+        self.run.spent += tokens
+
+
+def check_budget(settings: BudgetSettings, helpers: Mapping[str, Helper], wanted: Sequence[str] | None = None) -> None:
+    """Refuse a budget under which no helper could ever be used.
+
+    ``wanted`` are the helpers that matter, the whole pool when None.
+
+    Raises:
+        BadInput: names the smallest cap of the pool.
+    """
+    caps = {name: helper_cap(helpers[name]) for name in (helpers if wanted is None else wanted) if name in helpers}
+    if not caps:
+        return
+    name = min(caps, key=lambda name: caps[name])
+    for field in ("decision", "episode", "run"):
+        limit = getattr(settings, field)
+        if limit is not None and limit < caps[name]:
+            raise BadInput(
+                f"budget.{field}: {limit} tokens are too few for any helper; "
+                f"the smallest needs {caps[name]} ({name}), so raise it to that or leave it out"
+            )

@@ -1,0 +1,221 @@
+import logging
+from dataclasses import replace
+
+import pytest
+from toy_agents import DEMONSTRATION, GOLD, POLICY, Guide, LampWorld, Recorder, act_line, lines, setup_for
+
+from fama.agents.loop import run_episode
+from fama.agents.settings import BudgetSettings, ExperimentSettings, LimitSettings
+from fama.episodes.records import Episode, LedgerRow
+from fama.errors import EnvironmentFault, ModelError, UserFault
+from fama.helpers.base import HelperContext, HelperReply
+from fama.selection.base import Allowance, Selection
+from fama.state import VisibleState, state_at
+
+ACT = ExperimentSettings()
+
+
+def limits(**values: float) -> ExperimentSettings:
+    return ExperimentSettings(limits=LimitSettings.model_validate(values))
+
+
+async def test_gold_replies_solve_the_task() -> None:
+    world = LampWorld()
+    model = lines(*GOLD)
+    episode = await run_episode(setup_for(model, world, demonstrations=[DEMONSTRATION]), ACT)
+    assert episode.outcome.status == "success"
+    assert episode.outcome.reason == "closed"
+    assert (episode.reward, episode.reward_detail) == (1.0, {"state": 1.0})
+    assert [m.role for m in episode.messages] == [
+        "system",
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+        "tool",
+        "assistant",
+    ]
+    assert episode.messages[0].content == POLICY
+    assert [d.message_index for d in episode.decisions] == [2, 4, 6]
+    assert [row.turn for row in episode.ledger] == [0, 1, 2]
+    assert world.seed == 11
+    assert len({request.seed for request in model.requests}) == 3
+    assert Episode.model_validate_json(episode.model_dump_json()) == episode
+    assert state_at(episode, 1).messages == episode.messages[1:4]
+
+
+async def test_note_is_in_the_prompt_but_not_in_the_history() -> None:
+    model = lines(*GOLD)
+    episode = await run_episode(setup_for(model, helpers=[Guide()]), ACT)
+    assert model.requests[0].prefill == 'Note: Call find_lamp first.\n{"tool": "'
+    assert "find_lamp first" not in "".join(m.model_dump_json() for m in episode.messages)
+    assert "find_lamp first" not in "".join(str(m) for request in model.requests for m in request.messages)
+    assert [(d.subset, d.propensity, len(d.notes)) for d in episode.decisions] == [(("Guide",), 1.0, 1)] * 3
+
+
+async def test_rejected_note_is_dropped_and_counted() -> None:
+    model = lines(*GOLD)
+    episode = await run_episode(setup_for(model, helpers=[Guide(text="Call the tool fly_away now.")]), ACT)
+    assert model.requests[0].prefill == '{"tool": "'
+    assert episode.decisions[0].notes == ()
+    assert "fly_away" in episode.decisions[0].rejected[0].reason
+
+
+async def test_several_notes_share_one_line() -> None:
+    model = lines(*GOLD)
+    await run_episode(setup_for(model, helpers=[Guide(), Guide("Other", "Be brief.")]), ACT)
+    assert model.requests[0].prefill == 'Note: Call find_lamp first. Be brief.\n{"tool": "'
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason", "decisions"),
+    [(limits(steps=2), "max_steps", 2), (limits(tokens=1), "max_tokens", 1), (limits(seconds=-1), "wall_time", 0)],
+)
+async def test_each_limit_has_its_own_reason(settings: ExperimentSettings, reason: str, decisions: int) -> None:
+    episode = await run_episode(setup_for(lines(*GOLD)), settings)
+    assert (episode.outcome.status, episode.outcome.reason) == ("failure", reason)
+    assert len(episode.decisions) == decisions
+    assert episode.reward == 0.0
+
+
+async def test_cycle_of_calls_is_a_loop() -> None:
+    world = LampWorld()
+    other = act_line("find_lamp", room="attic")
+    replies = [GOLD[0], other, act_line("respond", text="One moment."), GOLD[0], other, GOLD[0], GOLD[2]]
+    episode = await run_episode(setup_for(lines(*replies), world), ACT)
+    assert (episode.outcome.reason, len(episode.decisions)) == ("loop", 6)
+    assert len(world.actions) == 5  # the third identical call is not carried out
+
+
+async def test_same_words_to_the_same_words_are_a_loop() -> None:
+    episode = await run_episode(setup_for(lines(act_line("respond", text="Hm?"))), ACT)
+    assert (episode.outcome.reason, len(episode.decisions)) == ("loop", 4)  # the first one answered other words
+
+
+async def test_repair_round_is_billed_and_leaves_no_trace() -> None:
+    model = lines('{"tool": "find_lamp", "arguments": [1]}', *GOLD)
+    episode = await run_episode(setup_for(model, helpers=[Guide()]), ACT)
+    assert episode.outcome.status == "success"
+    assert [row.parsed for row in episode.ledger] == [False, True, True, True]
+    assert [row.turn for row in episode.ledger] == [0, 0, 1, 2]
+    repair = model.requests[1]
+    assert [m["role"] for m in repair.messages[-2:]] == ["assistant", "user"]
+    assert "not a JSON object" in repair.messages[-1]["content"]
+    assert repair.prefill == '{"tool": "'
+    assert len(model.requests[2].messages) == len(model.requests[0].messages) + 2
+    assert "Format error" not in episode.model_dump_json()
+
+
+async def test_two_bad_replies_end_the_episode() -> None:
+    episode = await run_episode(setup_for(lines("no idea", "none at all")), ACT)
+    assert (episode.outcome.status, episode.outcome.reason) == ("failure", "unparseable")
+    assert [row.parsed for row in episode.ledger] == [False, False]
+    assert episode.messages[-1].content == '{"tool": "none at all'
+    assert episode.decisions[0].message_index == len(episode.messages) - 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "boundary", "reason"),
+    [
+        (EnvironmentFault("no fuse"), "environment", "no fuse"),
+        (UserFault("asleep"), "user", "asleep"),
+        (KeyError("lamp"), "harness", "KeyError: 'lamp'"),
+    ],
+)
+async def test_errors_name_their_boundary_and_keep_the_bill(
+    fault: Exception, boundary: str, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL + 1)
+    episode = await run_episode(setup_for(lines(*GOLD), LampWorld(fault=fault)), ACT)
+    assert (episode.outcome.status, episode.outcome.boundary, episode.outcome.reason) == ("error", boundary, reason)
+    assert episode.reward is None
+    assert len(episode.ledger) == 1
+    assert len(episode.decisions) == 1
+
+
+async def test_model_error_in_the_second_decision() -> None:
+    episode = await run_episode(setup_for(lines(GOLD[0], ModelError("gone"))), ACT)
+    assert (episode.outcome.status, episode.outcome.boundary) == ("error", "model")
+    assert len(episode.ledger) == len(episode.decisions) == 1
+
+
+class Coin:
+    """Counts how often it is asked; says that the subset was drawn by a coin."""
+
+    name = "coin"
+    track = "prospective"
+    cost_cap = 50
+
+    def __init__(self) -> None:
+        self.asked: list[Allowance] = []
+
+    async def select(self, state: VisibleState, allowance: Allowance, rng: object) -> Selection:
+        self.asked.append(allowance)
+        row = LedgerRow(role="selector", model="m", input_tokens=30, output_tokens=10)
+        return Selection(("Guide", "Other"), {"Guide": 0.9, "Other": 0.2}, propensity=0.5, ledger=(row,))
+
+
+@pytest.mark.parametrize(("cadence", "times"), [("episode", 1), ("turn", 3)])
+async def test_cadence(cadence: str, times: int) -> None:
+    coin = Coin()
+    settings = ExperimentSettings.model_validate({"cadence": cadence})
+    helpers = [Guide(), Guide("Other", None)]
+    episode = await run_episode(setup_for(lines(*GOLD), helpers=helpers, selector=coin), settings)
+    assert len(coin.asked) == times
+    assert [d.subset for d in episode.decisions] == [("Guide", "Other")] * 3
+    assert [row.turn for row in episode.ledger if row.role == "selector"] == list(range(times))
+
+
+async def test_budget_drops_the_least_promising_and_voids_the_propensity() -> None:
+    coin = Coin()
+    setup = setup_for(
+        lines(*GOLD), helpers=[Guide(), Guide("Other", "Be brief.")], selector=coin, budget=BudgetSettings(decision=75)
+    )
+    episode = await run_episode(setup, ACT)
+    first, second = episode.decisions[:2]
+    assert coin.asked == [Allowance(75)]
+    assert (first.subset, first.dropped, first.propensity) == (("Guide",), ("Other",), None)  # 75 - 40 < 2 caps of 20
+    assert (second.subset, second.dropped, second.propensity) == (("Guide", "Other"), (), 0.5)
+    assert setup.budget.run.reserved == 0
+    notes = sum(note.tokens for d in episode.decisions for note in d.notes)
+    assert setup.budget.run.spent == 40 + notes
+
+
+async def test_selector_that_could_overspend_is_not_asked() -> None:
+    coin = Coin()
+    setup = setup_for(lines(*GOLD), helpers=[Guide()], selector=coin, budget=BudgetSettings(run=49))
+    episode = await run_episode(setup, ACT)
+    assert coin.asked == []
+    assert (episode.decisions[0].subset, episode.decisions[0].propensity) == ((), None)
+
+
+class Costly(Guide):
+    async def note(self, state: VisibleState, context: HelperContext) -> HelperReply:
+        row = LedgerRow(role=f"helper:{self.name}", model="m", input_tokens=7)
+        if state.turn == 1:
+            raise ModelError("gone")
+        return HelperReply("Be brief.", (row,))
+
+
+async def test_failing_helper_is_an_error_and_what_was_spent_stays() -> None:
+    setup = setup_for(lines(*GOLD), helpers=[Costly()])
+    episode = await run_episode(setup, ACT)
+    assert episode.outcome.boundary == "model"
+    assert [row.role for row in episode.ledger] == ["helper:Guide", "agent"]
+    assert setup.budget.run.reserved == 0
+
+
+async def test_environment_that_cannot_be_made_is_an_error_of_its_episode(caplog: pytest.LogCaptureFixture) -> None:
+    def broken() -> LampWorld:
+        raise EnvironmentFault("no house")
+
+    episode = await run_episode(replace(setup_for(lines(*GOLD)), environment=broken), ACT)
+    assert episode.outcome.boundary == "environment"
+    assert episode.messages == ()
+
+
+async def test_lone_surrogates_can_be_stored() -> None:
+    model = Recorder(lambda request, n: act_line("respond", text="a\ud800b") if n == 0 else GOLD[2], "toy")
+    episode = await run_episode(setup_for(model), ACT)
+    assert episode.messages[2].content == "a?b"
+    assert episode.model_dump_json()
