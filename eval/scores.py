@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fama.episodes.outcome_table import join_subset
+from fama.episodes.outcome_table import OutcomeRow, join_subset
 from fama.episodes.records import Episode, Status
 from fama.helpers.base import POOL
 from fama.selection.base import in_pool_order
@@ -124,6 +124,38 @@ def score_of(episode: Episode) -> Score:
         seconds=episode.seconds,
         benchmark_version=episode.benchmark_version,
         importer=episode.source.importer,
+    )
+
+
+def score_of_row(row: OutcomeRow, arm: str) -> Score:
+    """The score of an executed cell of an outcome table, under an arm's name.
+
+    The table does not keep an error's boundary; notes and the seconds of selection are unknown, 0.
+    """
+    return Score(
+        id=row.episode_id,
+        benchmark=row.benchmark,
+        domain=row.domain,
+        task_id=row.task_id,
+        trial=row.trial,
+        backbone=row.backbone,
+        strategy=row.strategy,
+        selector=arm,
+        status=row.status,
+        boundary=None,
+        tokens=TokenUse(
+            agent=row.tokens_agent,
+            helper=row.tokens_helper,
+            selector=row.tokens_selector,
+            cached=row.tokens_cached,
+            charged_input=row.tokens - row.output_tokens,
+            output=row.output_tokens,
+        ),
+        subset=row.subset,
+        decisions=row.decisions,
+        seconds=row.seconds,
+        benchmark_version=row.benchmark_version,
+        importer="outcome table",
     )
 
 

@@ -1,0 +1,60 @@
+"""``fama outcomes``: run randomised helper subsets and write their outcome table."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fama.config import add_config_flags, read_settings
+
+if TYPE_CHECKING:
+    from eval.outcomes import Written
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of the command."""
+    add_config_flags(parser, out_default="runs/outcomes")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run what is missing, write the table, print success and tokens by subset."""
+    import asyncio
+
+    from eval.outcomes import run_outcomes
+    from eval.provenance import command_line
+    from fama.agents.settings import OutcomesSettings
+
+    settings = read_settings(args, OutcomesSettings)
+    if settings is None:
+        return 0
+    written = asyncio.run(run_outcomes(settings, Path(args.out), command=command_line()))
+    _show(written)
+    failed = sum(row.status == "error" for row in written.rows)
+    if failed:
+        sys.stderr.write(f"fama: {failed} episodes ended in an error; the same command runs them again\n")
+    return 1 if failed == len(written.rows) else 0
+
+
+def _show(written: "Written") -> None:
+    from rich.table import Table
+
+    from eval.formats import count, errors, percent
+    from eval.measures import Resampling
+    from eval.scores import score_of_row
+    from eval.summary import summarise
+    from eval.terminal import console
+
+    table = Table("subset", box=None, pad_edge=False)
+    for title in ("tasks", "episodes", "error", "success %", "tokens/episode"):
+        table.add_column(title, justify="right", no_wrap=True)
+    summaries = summarise([score_of_row(row, row.subset or "none") for row in written.rows], Resampling())
+    for summary in sorted(summaries, key=lambda s: -(s.measures.success.value or 0.0)):
+        m = summary.measures
+        table.add_row(
+            *(summary.selector, str(m.tasks), str(m.episodes), errors(m.errors)),
+            *(percent(m.success), count(m.tokens)),
+        )
+    screen = console()
+    screen.print(table)
+    screen.print("Different tasks drew different subsets: compare them with `fama compare`.", style="dim")
+    screen.print(f"{written.path}: {len(written.rows)} of {written.planned} planned episodes")
