@@ -1,0 +1,89 @@
+"""The benchmark ``helpdesk``: its domains, splits and demonstrations."""
+
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
+
+from fama.envs.base import Environment
+from fama.envs.helpdesk.engine import BUSY, HelpdeskEnvironment, UserFactory
+from fama.envs.helpdesk.gold import play
+from fama.envs.helpdesk.plan import DOMAINS, LISTED, SPLITS
+from fama.envs.helpdesk.tasks import build_task, check_id, demonstration_ids, generator_of
+from fama.envs.helpdesk.user import ScriptedUser
+from fama.episodes.records import Message
+from fama.errors import BadInput
+
+T = TypeVar("T")
+VERSION = "helpdesk-1.0"
+
+
+class Helpdesk:
+    """Customer care in two domains; tasks are generated from their ids. ``user`` plays the customer."""
+
+    name = "helpdesk"
+    version = VERSION
+
+    def __init__(self, user: UserFactory = ScriptedUser) -> None:
+        self._user = user
+
+    def domains(self) -> Sequence[str]:
+        """The shop, and the software company."""
+        return DOMAINS
+
+    def splits(self, domain: str) -> Sequence[str]:
+        """One split for each use: dev for wording and tuning, train for outcome tables, test for results.
+
+        Raises:
+            BadInput: the domain is unknown.
+        """
+        generator_of(domain)
+        return tuple(SPLITS)
+
+    def task_ids(self, domain: str, split: str) -> Sequence[str]:
+        """The first 1,000 tasks of a split.
+
+        Raises:
+            BadInput: the domain or the split is unknown.
+        """
+        if split not in self.splits(domain):
+            raise BadInput(f"helpdesk: unknown split {split!r}; known: {', '.join(SPLITS)}")
+        return tuple(f"{domain}-{split}-{number:04d}" for number in range(LISTED))
+
+    def environment(self, domain: str, task_id: str) -> Environment:
+        """A fresh world for a task.
+
+        Raises:
+            BadInput: the domain or the task is unknown.
+        """
+        source = generator_of(domain)
+        check_id(domain, task_id)
+        return HelpdeskEnvironment(source.domain, build_task(domain, task_id), self._user)
+
+    def demonstrations(self, domain: str) -> Sequence[Sequence[Message]]:
+        """Two reference conversations on tasks of no split, without refusal, correction or tool error.
+
+        Raises:
+            BadInput: the domain is unknown.
+        """
+        return tuple(_conversation(domain, task_id) for task_id in demonstration_ids(domain))
+
+
+def _conversation(domain: str, task_id: str) -> tuple[Message, ...]:
+    task = build_task(domain, task_id)
+    environment = HelpdeskEnvironment(generator_of(domain).domain, task)
+    seed = 0
+    while True:
+        messages = _finish(play(environment, task.gold, seed)).messages
+        if not any(BUSY in (message.content or "") for message in messages):
+            return messages
+        seed += 1
+
+
+def _finish(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that waits for nothing, as playing with the scripted user does."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    work.close()
+    raise RuntimeError("the scripted user never waits")

@@ -1,0 +1,90 @@
+"""Which task of a split is of which family and level, and whether it is refused or corrected mid-way.
+
+Every block of consecutive tasks holds each family at each level once, in an order that its number does not
+tell; refusals and corrections are spread evenly over the blocks (additive recurrence), so that small
+samples from the start of a split are balanced too.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from fama.errors import BadInput
+from fama.randomness import derive_seed, generator
+
+DOMAINS = ("shop", "saas")
+SPLITS = {"dev": 100_000, "train": 200_000, "test": 300_000}
+DEMONSTRATIONS = "demo"
+_BASES = {**SPLITS, DEMONSTRATIONS: 900_000}
+SPLIT_SIZE = 100_000
+LISTED = 1_000
+LEVELS = (1, 2, 3)
+
+_REFUSED = {1: 0.20, 2: 0.37, 3: 0.36}
+_REFUSED_TWO = 0.20
+_CORRECTED = {1: 0.15, 2: 0.20, 3: 0.55}
+_ID = re.compile(r"(?P<domain>[a-z]+)-(?P<split>[a-z]+)-(?P<number>\d{4,5})")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the generator is asked to build. ``seed`` is unique over domains' splits."""
+
+    task_id: str
+    seed: int
+    family: str
+    level: int
+    refused: bool
+    corrected: bool
+
+
+def parse_id(domain: str, task_id: str) -> tuple[str, int]:
+    """Split and number of a task.
+
+    Raises:
+        BadInput: the id has another form, domain or split.
+    """
+    match = _ID.fullmatch(task_id)
+    if match and match["domain"] == domain and match["split"] in _BASES:
+        number = int(match["number"])
+        if f"{number:04d}" == match["number"]:
+            return match["split"], number
+    raise BadInput(
+        f"helpdesk: unknown task {task_id!r} of domain {domain!r}; "
+        f"ids look like {domain}-dev-0000, with the splits {', '.join(SPLITS)} and numbers 0000 to {SPLIT_SIZE - 1}"
+    )
+
+
+def plan_task(domain: str, task_id: str, families: Sequence[str]) -> Plan:
+    """What to build for a task; a pure function of its id.
+
+    Raises:
+        BadInput: the id has another form, domain or split.
+    """
+    split, number = parse_id(domain, task_id)
+    cells = tuple((family, level) for family in families for level in LEVELS)
+    block, place = divmod(number, len(cells))
+    family, level = _shuffled(domain, split, block, cells)[place]
+    refuse = _REFUSED_TWO if family == families[-1] else _REFUSED[level]
+    key = (domain, split, family, level)
+    return Plan(
+        task_id=task_id,
+        seed=_BASES[split] + number,
+        family=family,
+        level=level,
+        refused=_spread(block, 0.618033988749895, "refused", key) < refuse,
+        corrected=_spread(block, 0.7548776662466927, "corrected", key) < _CORRECTED[level],
+    )
+
+
+def _spread(block: int, step: float, stream: str, key: tuple[object, ...]) -> float:
+    offset = (derive_seed(0, f"helpdesk.{stream}", *key) % 10_000) / 10_000
+    return (offset + block * step) % 1.0
+
+
+@lru_cache(maxsize=256)
+def _shuffled(domain: str, split: str, block: int, cells: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
+    order = list(cells)
+    generator(0, "helpdesk.block", domain, split, block).shuffle(order)
+    return tuple(order)

@@ -1,0 +1,32 @@
+"""The shop: orders, returns, exchanges, addresses and parcels."""
+
+from functools import lru_cache
+from pathlib import Path
+
+from fama.envs.helpdesk.model import Domain
+from fama.envs.helpdesk.shop.tools import TOOLS
+
+_ASKS = {
+    "email": r"e-?\s?mail",
+    "postcode": r"post\s?-?code|\bzip|postal",
+    "name": r"\b(?:your|full|last|first|customer)(?: \w+)? name\b",
+    "order": r"\border(?:'s)? (?:number|id|no|reference|#)|\border_id|\bwhich (?:of (?:your|the) )?orders?\b|"
+    r"\bwhat order|"
+    r"\b(?:number|id) of (?:the|your) order|\border (?:details|information)\b",
+    "item": r"\bwhich (?:item|product|one|article)|\b(?:what|name of the) (?:item|product|article)|\bitem(?:_| |"
+    r"'s )?(?:id|name|number)|"
+    r"\bproduct (?:name|id|number)|\bdescribe the|\bwhich of (?:the|these|them|your)|\bwhat did you (?:order|"
+    r"buy)|\bitems? (?:you|do you|would you)",
+    "reason": r"\breason|\bwhy\b",
+    "address": r"(?<!mail )(?<!mail-)(?<!mail\n)\baddress|\bwhere (?:should|do you want|would you like)",
+    "variant": r"\bcolou?rs?\b|\bvariants?\b|\breplacement\b|\b(?:exchange|swap|change|"
+    r"replace)\w* (?:\w+ ){0,4}(?:for|to|with|into)\b(?! me)|"
+    r"\binstead\b|\bnew (?:item|product|one)\b|\bwhich (?:version|model|option)",
+}
+
+
+@lru_cache(maxsize=1)
+def domain() -> Domain:
+    """The domain, its policy read from the file beside this module."""
+    policy = (Path(__file__).parent / "policy.md").read_text(encoding="utf-8").strip()
+    return Domain("shop", policy, TOOLS, ("email", "postcode"), _ASKS)
