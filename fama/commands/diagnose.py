@@ -1,0 +1,145 @@
+"""``fama diagnose DIR --out DIR2``: episodes → failure labels, with a profile printed."""
+
+import argparse
+import asyncio
+import sys
+import textwrap
+from collections import Counter
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fama.diagnosis.diagnose import DiagnosisSummary, diagnose
+from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
+from fama.episodes.records import Episode, Failure
+from fama.episodes.store import read_episodes, read_failures
+from fama.errors import BadInput
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of the command."""
+    parser.add_argument("path", metavar="DIR", help="folder with episodes.jsonl, or the file")
+    parser.add_argument("--out", metavar="DIR2", required=True, help="folder that gets failures.jsonl and summary.json")
+    parser.add_argument("--judge", metavar="NAME", default="none", help="model that judges (default: %(default)s)")
+    parser.add_argument("--judge-url", metavar="URL", help="OpenAI-compatible endpoint of the judge")
+    parser.add_argument("--no-evidence", action="store_true", help="withhold the detectors' findings from the judge")
+    parser.add_argument(
+        "--taxonomy", metavar="FILE", help="YAML file of failure categories in place of the shipped one"
+    )
+    parser.add_argument("--context", metavar="TOKENS", type=int, default=6000, help="tokens of a judge's prompt")
+    parser.add_argument("--show", metavar="N", type=int, default=0, help="print the first N failures as blocks")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Diagnose; run again, it goes on where it stopped."""
+    taxonomy = load_taxonomy(Path(args.taxonomy) if args.taxonomy else None)
+    if args.no_evidence and args.judge == "none":
+        raise BadInput("--no-evidence: without a judge the detectors' findings are all there is; add --judge NAME")
+    if args.context < 1000:
+        raise BadInput(f"--context {args.context}: too short for a judge to read anything; give at least 1000")
+    summary = asyncio.run(_run(args, taxonomy))
+    console = Console()
+    if args.show > 0:
+        show(console, Path(args.path), Path(args.out), args.show, taxonomy)
+    print_profile(console, summary, taxonomy)
+    console.print(Text(f"→ {Path(args.out) / 'failures.jsonl'}"), soft_wrap=True)
+    return 0
+
+
+async def _run(args: argparse.Namespace, taxonomy: Taxonomy) -> DiagnosisSummary:
+    path, out = Path(args.path), Path(args.out)
+    from tqdm import tqdm
+
+    if args.judge == "none":
+        return await diagnose(path, out, taxonomy=taxonomy)
+    from fama.agents.settings import ModelSettings
+    from fama.models.connect import connect
+
+    settings = ModelSettings(name=args.judge, base_url=args.judge_url, context_tokens=args.context + 1024)
+    total = sum(episode.outcome.status == "failure" for episode in read_episodes(path))
+    async with connect(settings) as judge:
+        with tqdm(total=total, unit="failure", file=sys.stderr) as bar:
+
+            def step(episode: Episode, label: Failure | None) -> None:
+                bar.update(1)
+
+            return await diagnose(
+                path,
+                out,
+                judge,
+                taxonomy=taxonomy,
+                use_evidence=not args.no_evidence,
+                context_tokens=args.context,
+                progress=step,
+            )
+
+
+def print_profile(console: Console, summary: DiagnosisSummary, taxonomy: Taxonomy) -> None:
+    """The table of primary categories by backbone × domain × strategy, and the counts around it."""
+    title = "Failures by primary category (count, share; one with two causes counts in both)"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
+    table.add_column("backbone, domain, strategy", overflow="fold")
+    table.add_column("n", justify="right")
+    for code in taxonomy.codes:
+        table.add_column(code, justify="right", no_wrap=True)
+    total: Counter[str] = Counter()
+    for name, counts in summary.profile.items():
+        table.add_row(Text(name.replace(" × ", ", ")), *_cells(counts, taxonomy))
+        total.update(counts)
+    if len(summary.profile) > 1:
+        table.add_section()
+        table.add_row("all", *_cells(total, taxonomy))
+    console.print(table)
+    blame = ", ".join(f"{who} {count}" for who, count in sorted(summary.blame.items())) or "nobody"
+    lines = [
+        f"{summary.failures} failures labelled by {summary.labeller} ({summary.labelled_now} now); blame: {blame}",
+        f"skipped: {summary.successes_skipped} successes, {summary.errors_skipped} errors",
+    ]
+    if summary.calls:
+        spent = ", ".join(f"{role} {count:,}" for role, count in sorted(summary.tokens.items()))
+        lines.append(f"{summary.calls} calls, {summary.unparsed} of them unparsed; tokens: {spent}")
+    if summary.judge_errors:
+        lines.append(f"{len(summary.judge_errors)} left unlabelled, the judge did not answer; run the command again")
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)
+
+
+def _cells(counts: dict[str, int] | Counter[str], taxonomy: Taxonomy) -> list[str]:
+    n = counts.get("n", 0)
+    shares = [f"{counts.get(code, 0)} {counts.get(code, 0) / n:4.0%}" if n else "0" for code in taxonomy.codes]
+    return [str(n), *shares]
+
+
+def show(console: Console, path: Path, out: Path, count: int, taxonomy: Taxonomy) -> None:
+    """The first labelled failures of a log as readable blocks."""
+    labels = {label.episode_id: label for label in read_failures(out)}
+    for episode in read_episodes(path):
+        label = labels.get(episode.id)
+        if label is None:
+            continue
+        if count == 0:
+            return
+        count -= 1
+        console.print(Text(block(episode, label, taxonomy)), soft_wrap=True)
+        console.print()
+
+
+def block(episode: Episode, label: Failure, taxonomy: Taxonomy) -> str:
+    """One failure: task, categories, decisive step, quotes, rationale."""
+    names = " + ".join(f"{code} {taxonomy.category(code).name}" for code in label.primary)
+    others = [code for code in label.categories if code not in label.primary]
+    lines = [
+        f"task {episode.task_id}  {episode.benchmark}/{episode.domain}  trial {episode.trial}  blame: {label.blame}",
+        f"  primary   {names}" + (f"   (also {', '.join(others)})" if others else ""),
+        f"  step      message {label.step}" if label.step is not None else "  step      unknown",
+    ]
+    best = [item for item in label.evidence if item.category in label.primary]
+    best.sort(key=lambda item: (item.step != label.step, item.step or 0))
+    for item in best[:3]:
+        text = textwrap.shorten(item.quote, 150, placeholder="…")
+        lines.append(f"  evidence  [{item.step}] {item.source}: {text}")
+    lines.append(textwrap.fill(label.rationale, 110, initial_indent="  because   ", subsequent_indent=" " * 12))
+    return "\n".join(lines)

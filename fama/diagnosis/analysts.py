@@ -1,0 +1,96 @@
+"""Four independent judges, one a category: present or not, at which message, and why."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fama.diagnosis.judging import ask_json
+from fama.diagnosis.rendering import render_episode, render_findings
+from fama.diagnosis.taxonomy import Category, Taxonomy
+from fama.diagnosis.trace import shorten
+from fama.episodes.records import Episode, Evidence, LedgerRow
+from fama.models.base import ChatModel
+from fama.prompts import render
+from fama.tokens import estimate_tokens
+
+PROMPTS = ("diagnosis/analyst_system.v1", "diagnosis/analyst_prefix.v1", "diagnosis/analyst_question.v1")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One analyst's answer. ``present`` None is unknown: the reply could not be parsed, and says nothing."""
+
+    category: str
+    present: bool | None
+    step: int | None = None
+    reason: str = ""
+
+
+def schema(steps: int) -> dict[str, object]:
+    """The JSON schema of an analyst's answer about an episode of that many messages."""
+    return {
+        "type": "object",
+        "properties": {
+            "reason": {"type": "string"},
+            "present": {"type": "boolean"},
+            "step": {"type": "integer", "minimum": 0, "maximum": max(steps - 1, 0)},
+        },
+        "required": ["reason", "present", "step"],
+        "additionalProperties": False,
+    }
+
+
+def prompts(
+    episode: Episode, categories: Sequence[Category], evidence: Sequence[Evidence] | None, context_tokens: int
+) -> list[tuple[dict[str, str], ...]]:
+    """The messages for each category. All but the last lines are the same, so that a server's prefix cache serves them.
+
+    ``evidence`` None withholds the detectors' findings; a long episode is then cut without knowing what they point at.
+    """
+    system = render(PROMPTS[0])
+    findings = None if evidence is None else render_findings(evidence)
+    questions = [render(PROMPTS[2], category=category) for category in categories]
+    spent = estimate_tokens(system) + max(map(estimate_tokens, questions)) + estimate_tokens(findings or "") + 300
+    focus = {item.step for item in evidence or () if item.step is not None}
+    story = render_episode(episode, max(context_tokens - spent, 200), focus)
+    prefix = render(PROMPTS[1], story=story, findings=findings)
+    return [
+        ({"role": "system", "content": system}, {"role": "user", "content": f"{prefix}\n\n{question}"})
+        for question in questions
+    ]
+
+
+async def analyse(
+    episode: Episode,
+    taxonomy: Taxonomy,
+    judge: ChatModel,
+    evidence: Sequence[Evidence] | None,
+    context_tokens: int = 6000,
+    seed: int = 0,
+) -> tuple[tuple[Verdict, ...], tuple[LedgerRow, ...]]:
+    """Every category's verdict, asked one after the other so that each finds the prefix cached.
+
+    Raises:
+        ModelError: the endpoint failed after all retries.
+    """
+    verdicts: list[Verdict] = []
+    ledger: list[LedgerRow] = []
+    steps = len(episode.messages)
+    asked = prompts(episode, taxonomy.categories, evidence, context_tokens)
+    for category, messages in zip(taxonomy.categories, asked, strict=True):
+        answer, rows = await ask_json(judge, messages, "analyst", schema(steps), seed, max_tokens=120)
+        ledger += rows
+        if answer is None:
+            verdicts.append(Verdict(category.code, None))
+        else:
+            reason = shorten(answer["reason"], 300)
+            verdicts.append(Verdict(category.code, answer["present"], answer["step"], reason))
+    return tuple(verdicts), tuple(ledger)
+
+
+def as_evidence(verdicts: Sequence[Verdict]) -> tuple[Evidence, ...]:
+    """The categories that analysts found present, as findings."""
+    return tuple(
+        Evidence(source=f"analyst:{v.category}", category=v.category, step=v.step, quote=v.reason)
+        for v in verdicts
+        if v.present
+    )

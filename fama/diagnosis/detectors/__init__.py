@@ -1,0 +1,1 @@
+"""Evidence detectors: one file each, deterministic, no model."""

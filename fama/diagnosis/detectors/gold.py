@@ -1,0 +1,166 @@
+"""Differences from the reference actions, and where a wrong value came from."""
+
+import re
+from collections.abc import Iterator
+
+from fama.diagnosis.detectors.compare import (
+    Difference,
+    Matching,
+    Reference,
+    differences,
+    match,
+    references,
+    same_object,
+)
+from fama.diagnosis.provenance import Provenance
+from fama.diagnosis.trace import Call, Trace, shorten, spoken
+from fama.episodes.records import Evidence
+
+#: kind of a wrong value → category of the shipped taxonomy
+KINDS = {"wrong_row": "WRCO", "invented": "CM", "outdated": "CM", "misread": "CM", "missing": "IFU"}
+_REFUSED = re.compile(
+    r"\b(cannot|can't|can not|unable to|not able to|won't|will not|not possible to)\b[^.?!]*"
+    r"\b(cancel|chang|modif|return|refund|exchang|add|remov|updat|schedul|book|polic|rule|allow|permit|eligible|process)"
+    r"|\bnot (allowed|permitted|eligible)\b|\bagainst (our|the) (policy|rules)\b",
+    re.IGNORECASE,
+)
+_NO = re.compile(r"refus|reject|den(y|ied)|declin", re.IGNORECASE)
+_OPEN = re.compile(r"\b(if|once|unless|until|whether|would|could)\b|\?", re.IGNORECASE)
+_TOLD = re.compile(r"output|info|told|inform|communicat", re.IGNORECASE)
+LIMIT_REASONS = re.compile(r"max|limit|step|token|budget|loop|repeat|timeout|seconds|wall", re.IGNORECASE)
+
+
+def detect(trace: Trace) -> Iterator[Evidence]:
+    """Missing, extra, forbidden and wrong-argument changes, a wrong ending, and information never told."""
+    if trace.episode.gold_actions is None:
+        return
+    wanted = references(trace.episode.gold_actions)
+    changes = [action for action in wanted if trace.rules.writes(action.name)]
+    found = match(changes, trace.writes)
+    clean = True
+    for evidence in _all(trace, found, bool(changes)):
+        clean = False
+        yield evidence
+    yield from _ending(trace, wanted, found)
+    detail = trace.episode.reward_detail
+    if clean and detail.get("state") == 0.0 and trace.writes:
+        first = trace.writes[0]  # the changes themselves are right: one of them was made without a yes
+        yield Evidence(source="gold:unagreed", category="DCV", step=first.step, quote=first.quote())
+    untold = [key for key, value in detail.items() if _TOLD.search(key) and value < 1.0]
+    limited = bool(LIMIT_REASONS.search(trace.episode.outcome.reason))
+    if untold or (clean and not detail and not limited):
+        what = ", ".join(untold) or "changes are right, the task still failed"
+        yield Evidence(source="gold:untold", category="IFU", step=trace.last_agent_step, quote=what)
+
+
+def _all(trace: Trace, found: Matching, any_change: bool) -> Iterator[Evidence]:
+    origin = Provenance(trace)
+    for reference, call, differing in found.pairs:
+        yield from _wrong(origin, reference, call, differing)
+    for reference in found.missing:
+        yield from _missing(trace, origin, reference)
+    right = [call for _, call, differing in found.pairs if not differing]
+    for call in found.extra:
+        if any(later.order > call.order and _done_over(call, later) for later in right):
+            continue  # undone or done over: the right change followed
+        kind = "extra" if any_change else "forbidden"
+        yield Evidence(source=f"gold:{kind}", category="DCV", step=call.step, quote=call.quote())
+
+
+def _wrong(origin: Provenance, reference: Reference, call: Call, differing: list[Difference]) -> Iterator[Evidence]:
+    kinds: dict[str, Difference] = {}
+    for difference in differing:
+        kinds.setdefault(kind_of(origin, difference, call.step), difference)
+    if len(kinds) > 1 and "invented" in kinds and isinstance(kinds["invented"].actual, int | float):
+        del kinds["invented"]  # a sum that follows from another wrong value
+    if len(kinds) > 1:
+        kinds.pop("misread", None)
+    for kind, difference in kinds.items():
+        quote = f"{call.name}: {difference.path} = {difference.actual!r}, expected {difference.gold!r}"
+        yield Evidence(source=f"gold:{kind}", category=KINDS[kind], step=call.step, quote=shorten(quote, 240))
+
+
+def kind_of(origin: Provenance, difference: Difference, step: int) -> str:
+    """Where the wrong value came from, as a kind of mistake.
+
+    Left out → missing. In a user's turn → outdated if a later turn of the user has the right one, else misread.
+    In a tool's output → wrong row. Nowhere but in the agent's own words → invented. Choices such as yes, no, a
+    class or a small count stand everywhere and nowhere: misread.
+    """
+    wrong, right = difference.actual, difference.gold
+    if wrong is None or wrong == "":
+        return "missing"
+    if _is_choice(wrong):
+        return "misread"
+    by_user = origin.last(wrong, step, "user")
+    if by_user is not None:
+        corrected = None if right is None else origin.last(right, step, "user")
+        return "outdated" if corrected is not None and corrected > by_user else "misread"
+    if origin.last(wrong, step, "tool") is not None:
+        return "wrong_row"
+    return "misread" if origin.supported(wrong, step) else "invented"
+
+
+def _is_choice(value: object) -> bool:
+    if isinstance(value, bool):
+        return True
+    if isinstance(value, int | float):
+        return abs(value) < 100 and float(value).is_integer()
+    text = str(value)
+    return not re.search(r"\d|@", text) or bool(re.fullmatch(r"\d", text))
+
+
+def _missing(trace: Trace, origin: Provenance, reference: Reference) -> Iterator[Evidence]:
+    tried = [call for call in trace.calls if call.name == reference.name and call.failed]
+    if tried:
+        # it was tried and answered by an error: the wrong value of the last try is the cause
+        yield from (
+            evidence
+            for evidence in _wrong(origin, reference, tried[-1], differences(reference.arguments, tried[-1].arguments))
+            if evidence.source != "gold:missing"
+        )
+    end = next((c.step for c in trace.calls if trace.rules.ends(c.name)), trace.last_agent_step)
+    quote = f"never done: {reference.name}({', '.join(f'{k}={v}' for k, v in reference.arguments.items())})"
+    yield Evidence(source="gold:missing", category="IFU", step=end, quote=shorten(quote, 240))
+    if not tried:
+        yield from _refused(trace)
+
+
+def _refused(trace: Trace) -> Iterator[Evidence]:
+    """The agent turned an allowed request down with a rule: in words to the user or in the call that ended the case."""
+    for step, message in enumerate(trace.episode.messages):
+        if message.role != "assistant":
+            continue
+        ends = [c.function.arguments for c in message.tool_calls or () if trace.rules.ends(c.function.name)]
+        said = " ".join(ends) if message.tool_calls else spoken(message)
+        for sentence in re.split(r"(?<=[.?!])\s+|\n+", said):
+            if _REFUSED.search(sentence) and not _OPEN.search(sentence):
+                yield Evidence(source="gold:refused", category="DCV", step=step, quote=shorten(sentence, 240))
+                return
+
+
+def _ending(trace: Trace, wanted: list[Reference], found: Matching) -> Iterator[Evidence]:
+    """Ended otherwise than the reference: not at all, refused instead of served, served instead of refused."""
+    expected = [action for action in wanted if trace.rules.ends(action.name)]
+    if not trace.rules.known or not expected or trace.rules.hands_over(expected[-1].name):
+        return
+    last = expected[-1]
+    actual = [call for call in trace.calls if trace.rules.ends(call.name) and not call.failed]
+    if not actual:
+        quote = f"never called: {last.name}"
+        yield Evidence(source="gold:unclosed", category="IFU", step=trace.last_agent_step, quote=quote)
+        return
+    call = actual[-1]
+    differing = [d for d in differences(last.arguments, call.arguments) if _is_choice(d.gold)]
+    if last.name != call.name or differing:
+        refused = any(_NO.search(str(d.actual)) and not _NO.search(str(d.gold)) for d in differing)
+        quote = shorten(f"{call.quote(100)}, expected {last.name}({last.arguments})", 240)
+        kind = "refused" if refused else "closing"
+        yield Evidence(source=f"gold:{kind}", category="DCV", step=call.step, quote=quote)
+    elif trace.episode.reward_detail.get("closing", 1.0) < 1.0 and not found.pairs:
+        quote = f"{call.quote(100)} without looking at what the rules depend on"
+        yield Evidence(source="gold:unchecked", category="DCV", step=call.step, quote=quote)
+
+
+def _done_over(call: Call, later: Call) -> bool:
+    return call.name == later.name and same_object(call.arguments, later.arguments)

@@ -1,0 +1,67 @@
+"""Calls of tools that do not exist, and arguments that their schema does not allow."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from fama.diagnosis.trace import Call, Trace
+from fama.episodes.records import Evidence
+
+_UNKNOWN = re.compile(r"\s*(error:?\s*)?unknown (action|tool|function)", re.IGNORECASE)
+_SIGNATURE = re.compile(
+    r"unexpected keyword|missing \d+ required|missing required|invalid arguments?|not of type", re.I
+)
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+    "array": list,
+    "object": dict,
+}
+
+
+def detect(trace: Trace) -> Iterator[Evidence]:
+    """One finding a tool that does not exist, one a call against its schema."""
+    specs = {tool.name: tool for tool in trace.episode.tools}
+    unknown: set[str] = set()
+    for call in trace.calls:
+        result = call.result or ""
+        if (specs and call.name not in specs) or _UNKNOWN.match(result):
+            if call.name not in unknown:
+                unknown.add(call.name)
+                yield Evidence(source="tool:unknown", category="CM", step=call.step, quote=call.quote())
+            continue
+        schema = specs[call.name].schema_dict() if call.name in specs else {}
+        problem = violation(call, schema) or (
+            call.failed and _SIGNATURE.search(result) and "the tool refused its arguments"
+        )
+        if problem:
+            quote = f"{problem}: {call.quote(140)}"
+            yield Evidence(source="tool:schema", category="CM", step=call.step, quote=quote)
+
+
+def violation(call: Call, schema: dict[str, Any]) -> str | None:
+    """What a call's arguments break of a JSON schema's names, types and enums; None if nothing."""
+    properties = schema.get("properties") or {}
+    missing = [name for name in schema.get("required") or () if name not in call.arguments]
+    if missing:
+        return f"{missing[0]} is missing"
+    if not properties:
+        return None
+    for name, value in call.arguments.items():
+        if name not in properties:
+            return f"{name} is no argument"
+        wanted = properties[name].get("type")
+        if isinstance(wanted, str) and wanted in _TYPES and not _is(value, wanted):
+            return f"{name} is not of type {wanted}"
+        choices = properties[name].get("enum")
+        if choices and value not in choices:
+            return f"{name} is none of the allowed values"
+    return None
+
+
+def _is(value: Any, wanted: str) -> bool:
+    if isinstance(value, bool):
+        return wanted == "boolean"
+    return isinstance(value, _TYPES[wanted])

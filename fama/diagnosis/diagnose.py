@@ -1,0 +1,249 @@
+"""From failed episodes to labels: detectors, analysts, orchestrator; resumable, with its ledger."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from pydantic import ValidationError
+
+from fama import __version__
+from fama.diagnosis.analysts import analyse, as_evidence
+from fama.diagnosis.detectors.base import collect
+from fama.diagnosis.orchestrator import by_model, by_rule
+from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
+from fama.diagnosis.trace import Trace
+from fama.episodes.records import Episode, Evidence, Failure, LedgerRow, Record
+from fama.episodes.store import read_episodes, read_failures, write_atomically, write_failures
+from fama.errors import BadInput, ModelError
+from fama.models.base import ChatModel
+
+FAILURES, SUMMARY, LEDGER = "failures.jsonl", "summary.json", "ledger.jsonl"
+
+
+class Skipped(Record):
+    """An episode that got no label although it failed: the judge's endpoint failed."""
+
+    episode_id: str
+    reason: str
+
+
+class DiagnosisSummary(Record):
+    """What a diagnosis did. ``profile`` counts primary categories by ``backbone × domain × strategy``.
+
+    A failure with two primary categories counts in both. ``tokens`` are by role, over all runs into the folder;
+    ``unparsed`` counts calls whose answer could not be used.
+    """
+
+    labeller: str
+    taxonomy_version: str
+    package_version: str = __version__
+    failures: int = 0
+    labelled_now: int = 0
+    successes_skipped: int = 0
+    errors_skipped: int = 0
+    judge_errors: tuple[Skipped, ...] = ()
+    tokens: dict[str, int] = {}
+    calls: int = 0
+    unparsed: int = 0
+    profile: dict[str, dict[str, int]] = {}
+    blame: dict[str, int] = {}
+
+
+class _Spent(Record):
+    episode_id: str
+    rows: tuple[LedgerRow, ...]
+
+
+def labeller_name(judge: ChatModel | None, use_evidence: bool = True) -> str:
+    """How labels are signed: ``detectors``, ``judge:<model>+evidence`` or ``judge:<model>``."""
+    if judge is None:
+        return "detectors"
+    return f"judge:{judge.name}+evidence" if use_evidence else f"judge:{judge.name}"
+
+
+async def diagnose_episode(
+    episode: Episode,
+    judge: ChatModel | None,
+    taxonomy: Taxonomy,
+    *,
+    use_evidence: bool = True,
+    context_tokens: int = 6000,
+    seed: int = 0,
+) -> tuple[Failure, tuple[LedgerRow, ...]]:
+    """The label of one failed episode, and what it cost.
+
+    ``use_evidence`` False withholds the detectors' findings from the judge and from its label. ``context_tokens`` is
+    what one analyst's prompt may take.
+
+    Raises:
+        ModelError: the judge's endpoint failed after all retries.
+    """
+    trace = Trace.of(episode)
+    found = collect(trace, taxonomy)
+    if judge is None:
+        merged = by_rule(trace, found, taxonomy)
+        return _failure(episode, merged.__dict__, found, "detectors", taxonomy), ()
+    shown: tuple[Evidence, ...] = found if use_evidence else ()
+    verdicts, ledger = await analyse(episode, taxonomy, judge, found if use_evidence else None, context_tokens, seed)
+    evidence = (*shown, *as_evidence(verdicts))
+    merged = await by_model(trace, evidence, verdicts, taxonomy, judge, seed)
+    labeller = labeller_name(judge, use_evidence)
+    return _failure(episode, merged.__dict__, evidence, labeller, taxonomy), (*ledger, *merged.ledger)
+
+
+def _failure(
+    episode: Episode, merged: dict[str, Any], evidence: Iterable[Evidence], labeller: str, taxonomy: Taxonomy
+) -> Failure:
+    return Failure(
+        episode_id=episode.id,
+        task_id=episode.task_id,
+        evidence=tuple(evidence),
+        labeller=labeller,
+        taxonomy_version=taxonomy.version,
+        **{key: value for key, value in merged.items() if key != "ledger"},
+    )
+
+
+async def diagnose(
+    path: Path,
+    out: Path,
+    judge: ChatModel | None = None,
+    *,
+    taxonomy: Taxonomy | None = None,
+    use_evidence: bool = True,
+    context_tokens: int = 6000,
+    seed: int = 0,
+    progress: Callable[[Episode, Failure | None], None] | None = None,
+) -> DiagnosisSummary:
+    """Label every failed episode of ``path`` into ``out/failures.jsonl``; run again, it goes on where it stopped.
+
+    Successes are skipped, errors are counted and skipped. A failure whose judge does not answer is left for the next
+    run. ``progress`` is called after each failed episode, with None when it was labelled before.
+
+    Raises:
+        BadInput: no readable episodes, or ``out`` holds labels of another labeller or taxonomy.
+        ModelError: the judge did not answer for any failure.
+    """
+    taxonomy = taxonomy or load_taxonomy()
+    labeller = labeller_name(judge, use_evidence)
+    out.mkdir(parents=True, exist_ok=True)
+    with FileLock(out / f".{FAILURES}.lock"):
+        done = _resume(out, labeller, taxonomy)
+        counts: Counter[str] = Counter()
+        skipped: list[Skipped] = []
+        groups: dict[str, str] = {}
+        for episode in read_episodes(path):
+            counts[episode.outcome.status] += 1
+            if episode.outcome.status != "failure":
+                continue
+            groups[episode.id] = group_of(episode)
+            label = None
+            if episode.id not in done:
+                try:
+                    label, rows = await diagnose_episode(
+                        episode,
+                        judge,
+                        taxonomy,
+                        use_evidence=use_evidence,
+                        context_tokens=context_tokens,
+                        seed=seed,
+                    )
+                except ModelError as error:
+                    skipped.append(Skipped(episode_id=episode.id, reason=" ".join(str(error).split())[:200]))
+                    continue
+                if rows:
+                    _append(out / LEDGER, _Spent(episode_id=episode.id, rows=rows))
+                _append(out / FAILURES, label)
+                done[episode.id] = label
+                counts["new"] += 1
+            if progress is not None:
+                progress(episode, label)
+        if not (out / FAILURES).exists():
+            write_failures(out / FAILURES, ())
+        summary = _summary(out, done.values(), groups, counts, skipped, labeller, taxonomy)
+        write_atomically(out / SUMMARY, summary.model_dump_json(indent=2) + "\n")
+    if skipped and not counts["new"]:
+        raise ModelError(f"the judge did not answer for any of {len(skipped)} failures: {skipped[0].reason}")
+    return summary
+
+
+def group_of(episode: Episode) -> str:
+    """The row of a profile that an episode belongs to: backbone × domain × strategy."""
+    parts = (episode.backbone or "unknown", f"{episode.benchmark}/{episode.domain}", episode.strategy or "unknown")
+    return " × ".join(parts)
+
+
+def _resume(out: Path, labeller: str, taxonomy: Taxonomy) -> dict[str, Failure]:
+    path = out / FAILURES
+    if not path.exists():
+        return {}
+    labels = read_failures(path)
+    for label in labels:
+        if label.labeller != labeller or label.taxonomy_version != taxonomy.version:
+            raise BadInput(
+                f"{path}: holds labels by {label.labeller} under {label.taxonomy_version}, not by {labeller} under "
+                f"{taxonomy.version}; choose another --out"
+            )
+    if not path.read_bytes().endswith(b"\n"):
+        write_failures(path, labels)  # a torn last line goes
+    return {label.episode_id: label for label in labels}
+
+
+def _append(path: Path, record: Record) -> None:
+    with path.open("ab") as file:
+        file.write(record.model_dump_json().encode("utf-8") + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _spent(path: Path) -> list[LedgerRow]:
+    """All rows ever spent into the folder; a torn last line is left out."""
+    if not path.exists():
+        return []
+    rows: list[LedgerRow] = []
+    for line in path.read_bytes().splitlines():
+        try:
+            rows += _Spent.model_validate(json.loads(line)).rows
+        except (ValueError, ValidationError):
+            continue
+    return rows
+
+
+def _summary(
+    out: Path,
+    labels: Iterable[Failure],
+    groups: dict[str, str],
+    counts: Counter[str],
+    skipped: list[Skipped],
+    labeller: str,
+    taxonomy: Taxonomy,
+) -> DiagnosisSummary:
+    rows = _spent(out / LEDGER)
+    tokens: Counter[str] = Counter()
+    for row in rows:
+        tokens[row.role] += row.total_tokens
+    profile: dict[str, Counter[str]] = {}
+    blame: Counter[str] = Counter()
+    for label in labels:
+        here = profile.setdefault(groups.get(label.episode_id, "not in this log"), Counter())
+        here["n"] += 1
+        here.update(label.primary)
+        blame[label.blame] += 1
+    return DiagnosisSummary(
+        labeller=labeller,
+        taxonomy_version=taxonomy.version,
+        failures=sum(here["n"] for here in profile.values()),
+        labelled_now=counts["new"],
+        successes_skipped=counts["success"],
+        errors_skipped=counts["error"],
+        judge_errors=tuple(skipped),
+        tokens=dict(tokens),
+        calls=len(rows),
+        unparsed=sum(not row.parsed for row in rows),
+        profile={name: dict(here) for name, here in sorted(profile.items())},
+        blame=dict(blame),
+    )

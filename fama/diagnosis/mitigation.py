@@ -1,0 +1,146 @@
+"""The mitigation agent: from primary failure categories to the smallest subset of helpers that covers them."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from fama.diagnosis.judging import ask_json
+from fama.episodes.records import Failure, LedgerRow
+from fama.errors import BadInput
+from fama.helpers.base import Helper
+from fama.models.base import ChatModel
+from fama.prompts import render
+from fama.selection.base import in_pool_order
+
+
+@dataclass(frozen=True)
+class Mitigation:
+    """A subset in pool order, what it cost to choose, and whether a model's answer stood."""
+
+    subset: tuple[str, ...]
+    ledger: tuple[LedgerRow, ...] = ()
+    by_model: bool = False
+
+
+def minimal_cover(categories: Collection[str], helpers: Mapping[str, Helper]) -> tuple[str, ...]:
+    """The smallest subset of the pool that covers every category, in pool order.
+
+    Exact: all subsets of size 1, 2, … are tried. Of equally small ones the lower sum of token caps wins, then
+    the one that comes first in the pool.
+
+    Raises:
+        BadInput: no helper of the pool covers one of the categories.
+    """
+    wanted = frozenset(categories)
+    check_covered(wanted, helpers)
+    useful = [name for name, helper in helpers.items() if wanted & helper.covers]
+    for size in range(len(wanted) + 1):
+        covering = [
+            names for names in combinations(useful, size) if wanted <= {c for n in names for c in helpers[n].covers}
+        ]
+        if covering:  # combinations come in pool order, and min keeps the first of equals
+            return min(covering, key=lambda names: sum(helpers[name].token_cap for name in names))
+    raise AssertionError("a covered set of categories has a cover")  # one helper a category always does
+
+
+def check_covered(categories: Collection[str], helpers: Mapping[str, Helper]) -> None:
+    """Refuse a category that no helper covers.
+
+    Raises:
+        BadInput: naming the category and what the pool covers.
+    """
+    covered = {category for helper in helpers.values() for category in helper.covers}
+    for category in sorted(categories):
+        if category not in covered:
+            known = ", ".join(sorted(covered)) or "nothing"
+            pool = ", ".join(helpers) or "no helper"
+            raise BadInput(f"failure category {category!r}: no helper of the pool covers it ({pool} cover {known})")
+
+
+def check_names(names: Sequence[str], helpers: Mapping[str, Helper]) -> tuple[str, ...]:
+    """The names in pool order.
+
+    Raises:
+        BadInput: a name is not in the pool.
+    """
+    for name in names:
+        if name not in helpers:
+            raise BadInput(f"unknown helper {name!r}; the pool has: {', '.join(helpers)}")
+    return in_pool_order(names, tuple(helpers))
+
+
+async def mitigate(
+    failure: Failure,
+    helpers: Mapping[str, Helper],
+    model: ChatModel | None = None,
+    seed: int = 0,
+    turn: int | None = None,
+) -> Mitigation:
+    """The subset for a failure: by set cover, or by a model that reads the rationale and the catalogue.
+
+    A model's answer stands only if it names helpers of the pool, covers every primary category, and holds no
+    helper that could be left out; else the set cover decides. The call is billed either way.
+
+    Raises:
+        BadInput: no helper covers one of the primary categories.
+        ModelError: the endpoint failed after all retries.
+    """
+    wanted = failure.primary or failure.categories
+    cover = minimal_cover(wanted, helpers)
+    if model is None or not wanted:
+        return Mitigation(cover)
+    prompt = render(
+        "diagnosis/mitigation.v1",
+        categories=wanted,
+        rationale=failure.rationale[:600],
+        helpers=catalogue(helpers),
+    )
+    names = list(helpers)
+    schema = {
+        "type": "object",
+        "properties": {
+            "helpers": {"type": "array", "items": {"type": "string", "enum": names}, "maxItems": len(names)}
+        },
+        "required": ["helpers"],
+        "additionalProperties": False,
+    }
+    messages = ({"role": "user", "content": prompt},)
+    answer, ledger = await ask_json(model, messages, "mitigation", schema, seed, max_tokens=40, turn=turn)
+    if answer is not None:
+        chosen = in_pool_order(answer["helpers"], names)
+        if covers_minimally(chosen, wanted, helpers):
+            return Mitigation(chosen, ledger, by_model=True)
+    return Mitigation(cover, ledger)
+
+
+def covers_minimally(chosen: Sequence[str], wanted: Collection[str], helpers: Mapping[str, Helper]) -> bool:
+    """Whether the subset covers every category and none of its helpers could be left out."""
+
+    def covered(names: Sequence[str]) -> bool:
+        return set(wanted) <= {c for name in names for c in helpers[name].covers}
+
+    return covered(chosen) and not any(covered([n for n in chosen if n != name]) for name in chosen)
+
+
+#: What each helper of the shipped pool does, in a line for prompts; others are told by their name and coverage.
+DOES = {
+    "DCE": "points out the policy rule that applies now.",
+    "TSA": "suggests the next tool.",
+    "TOR": "picks the matching row out of long tool output.",
+    "Planner": "lists requests that are still open.",
+    "Verifier": "checks the last step for errors and wrong objects.",
+    "Memory": "recalls the user's last words.",
+}
+
+
+def catalogue(helpers: Mapping[str, Helper]) -> list[dict[str, object]]:
+    """Name, purpose, coverage and token cap of every helper, for prompts; a helper's own ``does`` text wins."""
+    return [
+        {
+            "name": name,
+            "does": str(getattr(helper, "does", "") or DOES.get(name, "gives a note.")),
+            "covers": sorted(helper.covers),
+            "cap": helper.token_cap,
+        }
+        for name, helper in helpers.items()
+    ]

@@ -1,0 +1,208 @@
+"""Merging findings into one label: primary categories, the first decisive step, blame, confidence."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from typing import Literal
+
+from fama.diagnosis.analysts import Verdict
+from fama.diagnosis.judging import ask_json
+from fama.diagnosis.rendering import render_findings
+from fama.diagnosis.taxonomy import Taxonomy
+from fama.diagnosis.trace import Trace, shorten
+from fama.episodes.records import Evidence, LedgerRow
+from fama.models.base import ChatModel
+from fama.prompts import render
+
+Blame = Literal["agent", "user", "environment"]
+
+#: How far a finding explains the failure by itself, by source; the first matching pattern counts. A difference in the
+#: final changes is the failure itself; a slip on the way need not have mattered.
+WEIGHTS: tuple[tuple[str, float], ...] = (
+    ("gold:invented", 1.0),
+    ("gold:wrong_row", 1.0),
+    ("gold:outdated", 1.0),
+    ("gold:forbidden", 1.0),
+    ("gold:extra", 0.9),
+    ("gold:refused", 0.95),
+    ("gold:misread", 0.9),
+    ("gold:unagreed", 0.95),
+    ("gold:closing", 0.8),
+    ("gold:unchecked", 0.8),
+    ("gold:unclosed", 0.6),
+    ("gold:missing", 0.85),
+    ("gold:untold", 0.8),
+    ("analyst:*", 0.9),
+    ("invented:claim", 0.9),
+    ("invented:blocked", 0.9),
+    ("invented:argument", 0.85),
+    ("policy:identity", 0.85),
+    ("retry:transient", 0.8),
+    ("loop:*", 0.7),
+    ("invented:lookup", 0.6),
+    ("end:*", 0.6),
+    ("tool:unknown", 0.5),
+    ("retry:*", 0.5),
+    ("policy:confirmation", 0.45),
+    ("policy:turned_down", 0.4),
+    ("invented:stated", 0.4),
+    ("tool:schema", 0.3),
+)
+OTHER_WEIGHT = 0.3
+#: A category is named at all from this weight, and is primary within this share of the strongest one.
+NAMED, PRIMARY_SHARE, MAX_PRIMARY = 0.4, 0.97, 2
+#: Sources that are about one call, whose mistake a later success makes good.
+_OF_CALL = ("invented:argument", "invented:lookup", "invented:blocked", "tool:*", "retry:*", "policy:turned_down")
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The label of one failure, before it becomes a record."""
+
+    categories: tuple[str, ...]
+    primary: tuple[str, ...]
+    step: int | None
+    blame: Blame
+    rationale: str
+    confidence: float
+    ledger: tuple[LedgerRow, ...] = ()
+
+
+def weight(source: str) -> float:
+    """How far a finding of that source explains a failure by itself, in (0, 1]."""
+    return next((value for pattern, value in WEIGHTS if fnmatch(source, pattern)), OTHER_WEIGHT)
+
+
+def credit(trace: Trace, evidence: Sequence[Evidence]) -> tuple[Evidence, ...]:
+    """The findings without those whose mistake the agent repaired: the call failed, and the same tool worked later."""
+    kept = []
+    for item in evidence:
+        call = next((c for c in trace.calls if c.step == item.step), None)
+        about_call = any(fnmatch(item.source, pattern) for pattern in _OF_CALL)
+        if about_call and call is not None and call.failed and _repaired(trace, item, call.name, call.order):
+            continue
+        kept.append(item)
+    return tuple(kept)
+
+
+def _repaired(trace: Trace, item: Evidence, name: str, order: int) -> bool:
+    later = [c for c in trace.calls if c.order > order and not c.failed]
+    return any(c.name == name or (item.source == "tool:unknown" and trace.rules.writes(c.name)) for c in later)
+
+
+def by_rule(trace: Trace, evidence: Sequence[Evidence], taxonomy: Taxonomy) -> Merged:
+    """The deterministic merge: the strongest uncredited finding decides, ties go to the earlier step."""
+    kept = credit(trace, evidence)
+    scores: dict[str, float] = {}
+    steps: dict[str, int] = {}
+    last = len(trace.episode.messages)
+    for item in kept:
+        strength = weight(item.source)
+        step = last if item.step is None else item.step
+        if strength > scores.get(item.category, 0.0):
+            scores[item.category], steps[item.category] = strength, step
+        elif strength == scores[item.category]:
+            steps[item.category] = min(step, steps[item.category])
+    if not scores:
+        return _unexplained(trace, taxonomy)
+    top = max(scores.values())
+    order = sorted(scores, key=lambda code: (-scores[code], steps[code], taxonomy.codes.index(code)))
+    primary = tuple(code for code in order if scores[code] >= PRIMARY_SHARE * top)[:MAX_PRIMARY]
+    named = tuple(code for code in taxonomy.codes if scores.get(code, 0.0) >= min(NAMED, top))
+    step = min(steps[code] for code in primary)
+    return Merged(
+        categories=named,
+        primary=primary,
+        step=step if step < last else None,
+        blame=blame_of(trace, kept),
+        rationale=_reason(primary, kept, taxonomy),
+        confidence=round(scores[primary[0]] * scores[primary[0]] / sum(scores.values()), 3),
+    )
+
+
+def _unexplained(trace: Trace, taxonomy: Taxonomy) -> Merged:
+    fallback = "IFU" if "IFU" in taxonomy.codes else taxonomy.codes[-1]
+    return Merged(
+        categories=(fallback,),
+        primary=(fallback,),
+        step=trace.last_agent_step,
+        blame="agent",
+        rationale="No detector found a cause; the task was not fulfilled.",
+        confidence=0.1,
+    )
+
+
+def _reason(primary: Sequence[str], evidence: Sequence[Evidence], taxonomy: Taxonomy) -> str:
+    parts = []
+    for code in primary:
+        best = max((e for e in evidence if e.category == code), key=lambda e: (weight(e.source), -(e.step or 0)))
+        parts.append(f"{taxonomy.category(code).name} ({best.source} at message {best.step}): {best.quote}")
+    return "; ".join(parts)
+
+
+def blame_of(trace: Trace, evidence: Sequence[Evidence]) -> Blame:
+    """Who broke the episode.
+
+    The user, if it left while it was being asked or had just agreed, and no harmful change was made; the
+    environment, if the agent tried a busy tool at least three times and it never worked; else the agent.
+    """
+    harmful = any(weight(e.source) >= 0.9 and not e.source.startswith("analyst:") for e in evidence)
+    if not harmful and any(e.source.startswith("user:") for e in evidence):
+        return "user"
+    for name in {call.name for call in trace.calls}:
+        tries = [call for call in trace.calls if call.name == name]
+        if len(tries) >= 3 and all(call.busy for call in tries):
+            return "environment"
+    return "agent"
+
+
+def schema(taxonomy: Taxonomy, steps: int) -> dict[str, object]:
+    """The JSON schema of the orchestrator's answer."""
+    return {
+        "type": "object",
+        "properties": {
+            "primary": {"type": "array", "items": {"type": "string", "enum": list(taxonomy.codes)}, "minItems": 1},
+            "step": {"type": "integer", "minimum": 0, "maximum": max(steps - 1, 0)},
+            "blame": {"type": "string", "enum": ["agent", "user", "environment"]},
+            "rationale": {"type": "string"},
+        },
+        "required": ["primary", "step", "blame", "rationale"],
+        "additionalProperties": False,
+    }
+
+
+async def by_model(
+    trace: Trace,
+    evidence: Sequence[Evidence],
+    verdicts: Sequence[Verdict],
+    taxonomy: Taxonomy,
+    judge: ChatModel,
+    seed: int = 0,
+) -> Merged:
+    """One call that merges; the rule decides when the answer cannot be parsed. The call is billed either way."""
+    fallback = by_rule(trace, evidence, taxonomy)
+    prompt = render(
+        "diagnosis/orchestrator.v1",
+        categories=taxonomy.categories,
+        findings=render_findings(credit(trace, evidence)),
+        verdicts=[v for v in verdicts if v.present is not None],
+        steps=len(trace.episode.messages),
+    )
+    messages = ({"role": "user", "content": prompt},)
+    form = schema(taxonomy, len(trace.episode.messages))
+    answer, ledger = await ask_json(judge, messages, "orchestrator", form, seed, max_tokens=160)
+    if answer is None:
+        return Merged(**{**fallback.__dict__, "ledger": ledger})
+    primary = tuple(code for code in taxonomy.codes if code in answer["primary"])[:MAX_PRIMARY]
+    named = {*primary, *fallback.categories, *(v.category for v in verdicts if v.present)}
+    agreed = sum(bool(v.present) == (v.category in primary) for v in verdicts if v.present is not None)
+    asked = sum(v.present is not None for v in verdicts)
+    return Merged(
+        categories=tuple(code for code in taxonomy.codes if code in named),
+        primary=primary,
+        step=answer["step"],
+        blame=answer["blame"],
+        rationale=shorten(answer["rationale"], 400),
+        confidence=round(agreed / asked, 3) if asked else fallback.confidence,
+        ledger=ledger,
+    )

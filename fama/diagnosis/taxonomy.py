@@ -1,0 +1,101 @@
+"""The failure categories: data, versioned, replaceable by a user's own file."""
+
+from fnmatch import fnmatch
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError
+
+from fama.episodes.records import Evidence, Record
+from fama.errors import BadInput
+
+DEFAULT_PATH = Path(__file__).with_name("taxonomy.yaml")
+
+
+class Category(Record):
+    """One failure category. ``sources`` are patterns of detector names whose findings speak for it."""
+
+    code: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
+    name: str
+    definition: str
+    causes: tuple[str, ...] = ()
+    not_this: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+
+
+class Taxonomy(Record):
+    """A versioned set of failure categories."""
+
+    version: str
+    description: str = ""
+    categories: tuple[Category, ...] = Field(min_length=1)
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The categories' codes, in file order."""
+        return tuple(category.code for category in self.categories)
+
+    def category(self, code: str) -> Category:
+        """The category with that code.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for category in self.categories:
+            if category.code == code:
+                return category
+        raise KeyError(code)
+
+    def place(self, evidence: Evidence) -> Evidence | None:
+        """The finding under this taxonomy's code.
+
+        A category that claims the finding's source takes it; else the detector's own code stands if this
+        taxonomy has it; else the finding says nothing here and None comes back.
+        """
+        for category in self.categories:
+            if any(fnmatch(evidence.source, pattern) for pattern in category.sources):
+                return evidence.model_copy(update={"category": category.code})
+        return evidence if evidence.category in self.codes else None
+
+
+def load_taxonomy(path: Path | None = None) -> Taxonomy:
+    """The shipped taxonomy (DCV, WRCO, CM, IFU), or one from a YAML file of the same form.
+
+    Raises:
+        BadInput: the file is missing, is not YAML, or a field is wrong; codes must be unique.
+    """
+    return _load(str(path or DEFAULT_PATH))
+
+
+@lru_cache(maxsize=8)
+def _load(path: str) -> Taxonomy:
+    value = read_yaml(Path(path), "taxonomy")
+    try:
+        taxonomy = Taxonomy.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "(top)"
+        raise BadInput(f"{path}: {place}: {first['msg']}; see {DEFAULT_PATH.name} for the form") from None
+    if len(set(taxonomy.codes)) != len(taxonomy.codes):
+        raise BadInput(f"{path}: categories: two have the same code; make each code unique")
+    return taxonomy
+
+
+def read_yaml(path: Path, what: str) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        BadInput: missing, not YAML, or no mapping.
+    """
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); give an existing {what} file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: not YAML ({' '.join(str(error).split())}); mend that line") from None
+    if not isinstance(value, dict):
+        raise BadInput(f"{path}: holds a {type(value).__name__}, not keys and values; see the shipped {what}")
+    return value

@@ -1,0 +1,1 @@
+"""Importers: one file a foreign log format."""
