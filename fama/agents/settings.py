@@ -138,4 +138,7 @@ class CompareSettings(ExperimentSettings):
     """``failures.jsonl`` of the plain run on these tasks; needed on the retrospective track only."""
     replay: str | None = None
     """Outcome table to replay from instead of running live."""
+    lattice: str | None = None
+    """Outcome table of the compared tasks, whose executed subsets selection is judged against. None takes the
+    replayed table, or the arms' own episodes."""
     bootstrap: int = 2000

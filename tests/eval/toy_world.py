@@ -18,18 +18,20 @@ TOOLS = (ToolSpec(name="solve", description="Solves."), ToolSpec(name="give_up",
 
 
 class ToyEnvironment:
-    """Solved by calling solve."""
+    """Solved by calling solve. In the domain ``moods`` the need changes with the seed."""
 
     policy = "Solve what you can."
     tools = TOOLS
 
-    def __init__(self, task_id: str) -> None:
+    def __init__(self, task_id: str, moods: bool = False) -> None:
         self._need = NEEDS[int(task_id[1:]) % 4]
+        self._moods = moods
         self._solved = False
 
     async def reset(self, seed: int) -> Observation:
         """The need, in the user's words."""
-        return Observation("user", f"I need {self._need}.")
+        need = NEEDS[seed % 4] if self._moods else self._need
+        return Observation("user", f"I need {need}.")
 
     async def step(self, action: Action) -> Observation:
         """One action ends it."""
@@ -49,8 +51,8 @@ class ToyBenchmark:
     version = "toy-1"
 
     def domains(self) -> Sequence[str]:
-        """One domain."""
-        return ("d",)
+        """Two domains."""
+        return ("d", "moods")
 
     def splits(self, domain: str) -> Sequence[str]:
         """Two splits."""
@@ -62,7 +64,7 @@ class ToyBenchmark:
 
     def environment(self, domain: str, task_id: str) -> ToyEnvironment:
         """A fresh world."""
-        return ToyEnvironment(task_id)
+        return ToyEnvironment(task_id, domain == "moods")
 
     def demonstrations(self, domain: str) -> Sequence[Sequence[Message]]:
         """None."""

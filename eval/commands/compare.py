@@ -1,0 +1,75 @@
+"""``fama compare``: arms on the same tasks, trials and seeds → comparison.json."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fama.config import add_config_flags, read_settings
+
+if TYPE_CHECKING:
+    from eval.schema import Comparison
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of the command."""
+    add_config_flags(parser, out_default="runs/compare")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run or replay what is missing, write the comparison, print its table."""
+    import asyncio
+
+    from eval.compare import COMPARISON, run_comparison
+    from eval.provenance import command_line
+    from eval.terminal import console
+    from fama.agents.settings import CompareSettings
+
+    settings = read_settings(args, CompareSettings)
+    if settings is None:
+        return 0
+    out = Path(args.out)
+    comparison = asyncio.run(run_comparison(settings, out, command=command_line()))
+    show(comparison)
+    episodes = sum(arm.measures.episodes for arm in comparison.arms)
+    errors = sum(sum(arm.measures.errors.values()) for arm in comparison.arms)
+    console().print(f"{out / COMPARISON}: {episodes} episodes; fama report {out} makes the report")
+    return 1 if errors == episodes else 0
+
+
+def show(comparison: "Comparison") -> None:
+    """Print a comparison as a table, with what is simulated and what to beware of below it."""
+    from rich.table import Table
+
+    from eval.formats import DASH, count, errors, p_value, percent
+    from eval.terminal import console
+
+    most = comparison.trials
+    table = Table("arm", box=None, pad_edge=False)
+    titles = ["success %", *([f"pass^{most} %"] if most > 1 else []), "against none, points", "p"]
+    titles += ["tokens/episode", "over none, %", "tokens/success", "right subset %", "error"]
+    for title in titles:
+        table.add_column(title, justify="right", no_wrap=True)
+    for arm in comparison.arms:
+        m, versus, chosen = arm.measures, arm.versus_none, arm.selection
+        last = next((e.estimate for e in m.pass_k if e.k == most), None)
+        table.add_row(
+            arm.arm,
+            percent(m.success),
+            *([percent(last) if last else DASH] if most > 1 else []),
+            percent(versus.estimate, signed=True) if versus else DASH,
+            p_value(versus.p_holm) if versus else DASH,
+            count(m.tokens),
+            percent(versus.overhead, 0, signed=True) if versus else DASH,
+            count(m.tokens_per_success),
+            percent(chosen.exact, 0) if chosen else DASH,
+            errors(m.errors),
+        )
+    screen = console()
+    screen.print(table)
+    nothing = percent(comparison.do_nothing)
+    best = f"; best executed subset a task: {percent(comparison.lattice.oracle)}" if comparison.lattice else ""
+    screen.print(
+        f"Doing nothing scores {nothing} %{best}. {comparison.tasks} tasks; 95 % intervals over tasks.", style="dim"
+    )
+    for line in (*comparison.simulated, *comparison.warnings):
+        screen.print(line, style="dim")

@@ -1,0 +1,240 @@
+"""Comparisons of whole runs in the toy world: live, resumed, extended, replayed, refused."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from toy_world import base, compare_settings, outcomes_settings, toy_world
+
+from eval.compare import read_comparison, run_comparison
+from eval.outcomes import run_outcomes
+from eval.schema import Comparison
+from fama.cli import main
+from fama.episodes.records import Failure
+from fama.episodes.store import read_episodes, write_failures
+from fama.errors import BadInput
+from fama.selection.base import SELECTORS
+
+ALPHA = {"name": "fixed", "label": "alpha", "options": {"subset": ["Alpha"]}}
+ARMS: list[dict[str, Any]] = [{"name": "none"}, {"name": "all"}, ALPHA]
+
+
+@pytest.fixture(autouse=True)
+def world() -> Iterator[None]:
+    with toy_world():
+        yield
+
+
+async def live(out: Path, **changes: Any) -> Comparison:
+    settings = compare_settings(**{"arms": ARMS, "bootstrap": 200, **changes})
+    return await run_comparison(settings, out, command="fama compare", progress=False)
+
+
+async def test_a_live_comparison_by_hand(tmp_path: Path) -> None:
+    """Tasks t10 to t13 need Beta, both, nothing and Alpha."""
+    got = await live(tmp_path, trials=2)
+    assert (got.kind, got.tasks, got.trials, got.benchmark_version, got.backbone) == ("live", 4, 2, "toy-1", "toy")
+    assert [arm.measures.success.value for arm in got.arms] == [0.25, 1.0, 0.5]
+    assert [[e.estimate.value for e in arm.measures.pass_k] for arm in got.arms] == [[0.25] * 2, [1.0] * 2, [0.5] * 2]
+    versus = got.arm("all").versus_none
+    assert versus is not None and versus.estimate.value == 0.75 and (versus.only_ours, versus.only_theirs) == (6, 0)
+    assert versus.p == 0.25 and versus.p_holm == 0.5 and versus.mcnemar_p is None
+    assert got.arm("none").versus_none is None and got.learned_arm is None
+    assert got.arm("all").measures.tokens_by_role["helper"] == 80
+    assert got.arm("all").measures.tokens_by_role["user"] == 1000
+    assert got.do_nothing.value == 0.0 and got.do_nothing.n == 4
+    row = next(row for row in got.per_task if row.task_id == "t13")
+    assert row.minimal == "Alpha" and row.oracle == 1.0
+    assert row.arms["alpha"].successes == 2 and len(row.arms["alpha"].episodes) == 2
+    alpha = got.arm("alpha")
+    assert alpha.selection is not None and alpha.selection.exact.value == 0.25
+    assert alpha.selection.regret.value == 0.5 and alpha.selection.f1["Beta"] == 0.0
+    assert alpha.subsets == {"Alpha": 8} and alpha.helpers_per_episode == 1
+    assert got.lattice is not None and got.lattice.subsets_per_task == 3 and got.lattice.oracle.value == 1.0
+    assert got.frontier == ("none", "alpha", "all")
+    assert any("a claim needs at least 4" in line for line in got.warnings)
+    assert any("scripted stand-in" in line for line in got.simulated)
+    assert read_comparison(tmp_path) == got
+
+
+async def test_arms_take_turns_on_every_task(tmp_path: Path) -> None:
+    await live(tmp_path)
+    order = [(episode.task_id, episode.selector) for episode in read_episodes(tmp_path)]
+    assert [task for task, _ in order] == [f"t{10 + i // 3}" for i in range(12)]
+    assert [arm for _, arm in order][:6] == ["none", "all", "alpha", "all", "alpha", "none"]
+
+
+async def test_adding_an_arm_or_a_trial_runs_only_what_is_missing(tmp_path: Path) -> None:
+    await live(tmp_path, arms=ARMS[:2])
+    first = [episode.id for episode in read_episodes(tmp_path)]
+    got = await live(tmp_path, trials=2)
+    ids = [episode.id for episode in read_episodes(tmp_path)]
+    assert ids[: len(first)] == first and len(ids) == len(set(ids)) == 4 * 2 * 3
+    fewer = await live(tmp_path, arms=[ALPHA, {"name": "none"}], tasks=2)
+    assert [episode.id for episode in read_episodes(tmp_path)] == ids
+    assert [arm.measures.episodes for arm in fewer.arms] == [2, 2] and [arm.measures.episodes for arm in got.arms] == [
+        8
+    ] * 3
+
+
+async def test_other_settings_are_refused_in_the_same_folder(tmp_path: Path) -> None:
+    await live(tmp_path)
+    with pytest.raises(BadInput, match="seed was 0 and is now 1"):
+        await live(tmp_path, seed=1)
+
+
+async def table(folder: Path, **changes: Any) -> Path:
+    settings = outcomes_settings(**{"per_task": 4, "subsets": [[], ["Alpha"], ["Beta"], ["Alpha", "Beta"]], **changes})
+    return (await run_outcomes(settings, folder, command="fama outcomes", progress=False)).path
+
+
+async def test_replay_gives_what_running_gives(tmp_path: Path) -> None:
+    path = await table(tmp_path / "table", domain="moods", trials=4)
+    settings: dict[str, Any] = {"domain": "moods", "trials": 4}
+    ran = await live(tmp_path / "live", **settings, lattice=str(path))
+    replayed = await live(tmp_path / "replay", **settings, replay=str(path))
+    assert replayed.kind == "replay" and any("replayed" in line for line in replayed.simulated)
+    for left, right in zip(ran.arms, replayed.arms, strict=True):
+        assert left.measures.success == right.measures.success and left.measures.pass_k == right.measures.pass_k
+        assert left.measures.tokens == right.measures.tokens
+        assert left.selection == right.selection
+        assert (left.versus_none and left.versus_none.p) == (right.versus_none and right.versus_none.p)
+    assert not (tmp_path / "replay" / "episodes.jsonl").exists()
+
+
+async def test_missing_cells_are_counted_and_said(tmp_path: Path) -> None:
+    path = await table(tmp_path / "table", subsets=[[], ["Alpha"]])
+    got = await live(tmp_path / "out", replay=str(path))
+    assert [(arm.missing, arm.measures.episodes) for arm in got.arms] == [(0, 4), (4, 0), (0, 4)]
+    assert "all: 4 of 4 choices were never executed and are left out." in got.warnings
+    assert got.arm("all").measures.success.value is None and got.arm("all").subsets == {"Alpha+Beta": 4}
+    assert got.arm("alpha").selection is not None
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"strategy": "react"}, "no episode of toy d react"),
+        ({"tasks": 9}, "9 asked for"),
+        ({"tasks": ["t99"]}, "no episode of 't99'"),
+    ],
+)
+async def test_tables_that_do_not_fit(tmp_path: Path, changes: dict[str, Any], expected: str) -> None:
+    path = await table(tmp_path / "table", subsets=[[]], per_task=1)
+    with pytest.raises(BadInput, match=expected):
+        await live(tmp_path / "out", replay=str(path), **changes)
+    assert not (tmp_path / "out").exists()
+
+
+async def test_best_fixed_learns_from_the_table_of_training_tasks(tmp_path: Path) -> None:
+    path = await table(tmp_path / "table", split="train")
+    arms = [{"name": "none"}, {"name": "best_fixed"}]
+    got = await live(tmp_path / "out", arms=arms, outcomes=str(path))
+    assert got.arm("best_fixed").subsets == {"Alpha+Beta": 4}
+    other = await table(tmp_path / "other", split="train", tasks=5)
+    path.write_bytes(other.read_bytes())
+    with pytest.raises(BadInput, match="changed since the episodes of arm 'best_fixed'"):
+        await live(tmp_path / "out", arms=arms, outcomes=str(path))
+    relabelled = await live(tmp_path / "out", arms=[*ARMS, {"name": "best_fixed", "label": "new"}], outcomes=str(path))
+    assert relabelled.arm("new").measures.episodes == 4
+
+
+class Looker:
+    """A selector that looks at the state, on the track it is told."""
+
+    name = "looker"
+
+    def __init__(self, context: Any, track: str = "prospective") -> None:
+        self.track = track
+
+
+@pytest.mark.parametrize(
+    ("track", "arm", "expected"),
+    [
+        ("prospective", "retrospective", "'looker' is retrospective, but the comparison is prospective"),
+        ("retrospective", "prospective", "'looker' is prospective, but the comparison is retrospective"),
+    ],
+)
+async def test_tracks_are_never_mixed(tmp_path: Path, track: str, arm: str, expected: str) -> None:
+    labels = tmp_path / "failures.jsonl"
+    write_failures(labels, [Failure(episode_id="e", task_id="t10", labeller="x", taxonomy_version="1")])
+    SELECTORS.add("looker", "test_compare:Looker")
+    try:
+        with pytest.raises(BadInput, match=expected):
+            await live(
+                tmp_path / "out",
+                track=track,
+                failures=str(labels) if track == "retrospective" else None,
+                arms=[{"name": "none"}, {"name": "looker", "options": {"track": arm}}],
+            )
+    finally:
+        SELECTORS.remove("looker")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"arms": [ALPHA, ALPHA]}, "two are called 'alpha'"),
+        ({"arms": []}, "none given"),
+        ({"arms": [{"name": "nobody"}]}, "unknown selector 'nobody'"),
+        ({"failures": "x.jsonl"}, "may not see failed episodes"),
+        ({"track": "retrospective"}, "needs the failures.jsonl"),
+        ({"bootstrap": 3}, "at least 100"),
+        ({"tasks": 99}, "99 asked for"),
+    ],
+)
+async def test_bad_settings(tmp_path: Path, changes: dict[str, Any], expected: str) -> None:
+    with pytest.raises(BadInput, match=expected) as caught:
+        await live(tmp_path / "out", **changes)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+async def test_ten_lines_of_duckdb_give_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every episode of every arm, straight from the file."""
+    import duckdb
+
+    got = await live(tmp_path, domain="moods", tasks=10, trials=3)
+    monkeypatch.chdir(tmp_path)
+    relation = duckdb.sql("""
+        WITH calls AS (SELECT id, unnest(ledger) AS call FROM read_json('episodes.jsonl')),
+        costs AS (SELECT id, sum(call.input_tokens + call.output_tokens) AS tokens FROM calls
+                  WHERE call.role = 'agent' OR call.role = 'selector' OR call.role LIKE 'helper:%' GROUP BY id),
+        tasks AS (SELECT selector, task_id, count(*) AS n, sum(CAST(outcome.status = 'success' AS INT)) AS c,
+                  avg(tokens) AS tokens FROM read_json('episodes.jsonl') JOIN costs USING (id)
+                  WHERE outcome.status <> 'error' GROUP BY ALL)
+        SELECT a.selector, avg(a.c / a.n), avg(a.c * (a.c - 1) / (a.n * (a.n - 1))), avg(a.tokens),
+               avg(a.c / a.n - b.c / b.n), sum(a.tokens) / sum(b.tokens) - 1, sum(a.tokens * a.n) / sum(a.c)
+        FROM tasks a JOIN tasks b ON a.task_id = b.task_id AND b.selector = 'none' GROUP BY a.selector
+    """)
+    assert relation is not None
+    found = relation.fetchall()
+    assert {row[0] for row in found} == {"none", "all", "alpha"}
+    for name, success, twice, tokens, gain, over, per_success in found:
+        arm = got.arm(name)
+        assert arm.measures.success.value == pytest.approx(success) and 0 < success <= 1
+        assert arm.measures.pass_k[1].estimate.value == pytest.approx(twice)
+        assert arm.measures.tokens.value == pytest.approx(tokens)
+        assert arm.measures.tokens_per_success.value == pytest.approx(per_success)
+        if arm.versus_none is not None:
+            assert arm.versus_none.estimate.value == pytest.approx(gain)
+            assert arm.versus_none.overhead.value == pytest.approx(over)
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text(yaml.safe_dump(base(arms=ARMS, bootstrap=200)), encoding="utf-8")
+    assert main(["compare", "--config", str(config), "--out", str(tmp_path / "out"), "trials=2"]) == 0
+    shown = capsys.readouterr().out
+    assert "alpha" in shown and "+75.0 [" in shown and "Doing nothing scores 0.0 [" in shown and "pass^2" in shown
+    written = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert written["schema_version"] == 1 and written["config"]["trials"] == 2
+    (tmp_path / "out" / "comparison.json").write_text("{}")
+    with pytest.raises(BadInput, match="run `fama compare` again"):
+        read_comparison(tmp_path / "out")
+    with pytest.raises(BadInput, match="does not exist"):
+        read_comparison(tmp_path / "none")
