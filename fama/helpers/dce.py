@@ -1,39 +1,83 @@
 """DCE, the domain-constraints extractor: the one policy rule that bears on the change ahead."""
 
 from collections.abc import Iterator
+from typing import Any
 
+from fama.helpers.ahead import wants_of_record
 from fama.helpers.base import Form, Helper
+from fama.helpers.facts import leaves
 from fama.helpers.forms import Candidate, make, refuse_options
-from fama.helpers.history import calls, noted_texts, tool_spoke_last
-from fama.helpers.rules import is_procedure, relevance, rules
+from fama.helpers.history import Call, calls, noted_texts, tool_spoke_last
+from fama.helpers.reading import views
+from fama.helpers.rules import Rule, is_procedure, needs_of, relevance, rules, serves_record, verdict
+from fama.helpers.tables import pointed_row, table
 from fama.helpers.values import record_of
-from fama.helpers.wants import open_changes
+from fama.helpers.wants import Want, open_wants
 from fama.state import VisibleState
 from fama.tokens import estimate_tokens
 
 NOTE = "Rule: {rule}"
 
 TOKEN_CAP = 56
-#: Least relevance of a rule that names no field of the record.
-LEAST = 3.0
+#: Added to the relevance of a rule that the record breaks. Beyond one rule a request, only such ones are given.
+BROKEN = 8.0
 
 
 def write(state: VisibleState) -> Iterator[Candidate]:
-    """A rule, at the moment when the record that it speaks of was just looked up."""
+    """A rule that the record just looked up breaks, or one that asks for something the record does not settle.
+
+    A prohibition that nothing speaks for stays unsaid: a small model takes it for a reason to refuse.
+    """
     made = calls(state)
-    if not tool_spoke_last(state) or not made or not (record := record_of(made[-1])):
+    if not tool_spoke_last(state) or not made or made[-1].failed:
         return
+    shown = {tool.name: tool for tool in views(state, "read")}.get(made[-1].name)
     given = noted_texts(state, "DCE")
+    asked = wants_of_record(state)
+    if shown is None or not asked:
+        return
+    least = BROKEN if len(given) >= len(open_wants(state)) else 0.0
+    worded = seen_words(made)
     scored: list[tuple[float, str]] = []
-    for want in open_changes(state):
+    for want in asked:
+        if needs_of(want) and not serves_record(shown, want):
+            continue
+        record = about(want, made, state)
         for rule in rules(state.policy):
             note = NOTE.format(rule=rule.text)
-            if is_procedure(rule) or note in given or estimate_tokens(note) > TOKEN_CAP:
-                continue
-            if (score := relevance(rule, want, record)) >= LEAST:
-                scored.append((score, note))
+            if note not in given and not is_procedure(rule) and estimate_tokens(note) <= TOKEN_CAP:
+                if (score := _score(rule, want, record, worded, state)) > least:
+                    scored.append((score, note))
     if scored:
         yield Candidate(max(scored, key=lambda pair: pair[0])[1])
+
+
+def _score(
+    rule: Rule, want: Want, record: dict[str, Any], worded: dict[str, frozenset[str]], state: VisibleState
+) -> float:
+    score = relevance(rule, want, state)
+    if not score:
+        return 0.0
+    found = verdict(rule, record, worded)
+    if found == "broken":
+        return score + BROKEN
+    return score if found == "open" and not rule.forbids else 0.0
+
+
+def about(want: Want, made: tuple[Call, ...], state: VisibleState) -> dict[str, Any]:
+    """What the last result says about the object of a request: its own fields and those of the row asked for."""
+    row = pointed_row(table(made[-1].data), state)
+    return {**record_of(made[-1]), **(row.fields if row else {})}
+
+
+def seen_words(made: tuple[Call, ...]) -> dict[str, frozenset[str]]:
+    """The text values that each key had in any tool result."""
+    found: dict[str, set[str]] = {}
+    for call in made:
+        for key, value in leaves(call.data):
+            if isinstance(value, str):
+                found.setdefault(key, set()).add(value)
+    return {key: frozenset(values) for key, values in found.items()}
 
 
 def build(form: Form = "template", **options: int | str) -> Helper:

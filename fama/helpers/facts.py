@@ -84,7 +84,8 @@ def visible_texts(state: VisibleState) -> Iterator[str]:
             yield f"{call.function.name} {call.function.arguments}"
 
 
-def ids_in(text: str) -> list[str]:
+@lru_cache(maxsize=2_000)
+def ids_in(text: str) -> tuple[str, ...]:
     """Tokens of a text that look like ids, as written: digits with letters or signs, or four digits and more."""
     found: list[str] = []
     for token in _TOKEN.findall(text):
@@ -99,11 +100,12 @@ def ids_in(text: str) -> list[str]:
         )
         if (mixed and len(clean) >= 3) or (clean[:1] == "#" and digits) or (clean.isdigit() and digits >= 4):
             found.append(clean)
-    return list(dict.fromkeys(found))
+    return tuple(dict.fromkeys(found))
 
 
+@lru_cache(maxsize=256)
 def data_of(text: str | None) -> Any:
-    """The JSON value of a tool's output, or None when it is plain text."""
+    """The JSON value of a tool's output, or None when it is plain text. Shared: not to be changed."""
     stripped = (text or "").strip()
     if not stripped or stripped[0] not in "[{":
         return None
@@ -127,18 +129,10 @@ def leaves(value: Any, key: str = "", depth: int = 0) -> Iterator[tuple[str, Any
         yield key, value
 
 
-def rows(value: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
-    """The records of nested data: every dict that holds at least two scalars, outer ones first."""
-    if depth > 12:
-        return
-    if isinstance(value, dict):
-        if sum(not isinstance(inner, dict | list) for inner in value.values()) >= 2:
-            yield value
-        for inner in value.values():
-            yield from rows(inner, depth + 1)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from rows(inner, depth + 1)
+@lru_cache(maxsize=256)
+def leaves_of(text: str | None) -> tuple[tuple[str, Any], ...]:
+    """The (key, scalar) pairs of a tool's output."""
+    return tuple(leaves(data_of(text)))
 
 
 def quote(text: str, limit: int = 80) -> str:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from fama.helpers.facts import data_of
+from fama.helpers.facts import data_of, leaves_of
 from fama.state import VisibleState
 
 _BUSY = re.compile(
@@ -22,8 +22,8 @@ _NO = re.compile(
     r"\b(?:no|nope|not|don'?t|wait|actually|instead|stop|hold on|rather|changed my mind|never mind)\b", re.IGNORECASE
 )
 _CORRECTION = re.compile(
-    r"\b(?:actually|wait|instead|sorry|correction|i meant?|not that|hold on|changed my mind|on second thought"
-    r"|my mistake|scratch that)\b",
+    r"\b(?:actually|wait|instead(?! of)|correction|i meant|hold on|changed my mind|on second thought|my mistake"
+    r"|scratch that|make that|sorry[,.]? (?:it|that|the|not|make|i mean)|no[,.] (?:it|the|not|make))\b",
     re.IGNORECASE,
 )
 
@@ -56,6 +56,11 @@ class Call:
     def data(self) -> Any:
         """The result as data, None for plain text."""
         return data_of(self.result)
+
+    @property
+    def leaves(self) -> tuple[tuple[str, Any], ...]:
+        """The (key, scalar) pairs of the result."""
+        return leaves_of(self.result)
 
 
 def calls(state: VisibleState) -> tuple[Call, ...]:

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from fama.errors import BadInput
+from fama.helpers.ahead import change_ahead
 from fama.helpers.base import Form, Helper
-from fama.helpers.facts import EMAIL, ids_in, normal, quote
+from fama.helpers.facts import EMAIL, ids_in, leaves, normal, quote
 from fama.helpers.forms import Candidate, make, refuse_options
-from fama.helpers.history import calls, corrects, tool_spoke_last, user_spoke_last, user_turns
-from fama.helpers.wants import change_ahead
+from fama.helpers.history import calls, corrects, tool_spoke_last, user_turns
 from fama.helpers.words import sentences
 from fama.state import VisibleState
 
@@ -20,14 +20,17 @@ FAR = 5
 
 
 def write(state: VisibleState, k: int) -> Iterator[Candidate]:
-    """The last correction while it is fresh; facts of the last ``k`` turns before a change, if no call used them."""
+    """A correction in the last ``k`` turns, when something is about to be picked or proposed; facts no call used."""
     turns = user_turns(state)
-    if len(turns) >= 2 and user_spoke_last(state) and corrects(turns[-1][1]):
-        yield Candidate(CORRECTED.format(said=quote(_correction(turns[-1][1]), 120)))
+    if not change_ahead(state):
         return
-    if not tool_spoke_last(state) or not change_ahead(state):
+    for index, text in reversed(turns[-k:]):
+        if index and corrects(text) and (tool_spoke_last(state) or index == len(state.messages) - 1):
+            yield Candidate(CORRECTED.format(said=quote(_correction(text), 100)))
+            return
+    if not tool_spoke_last(state):
         return
-    used = {normal(str(value)) for call in calls(state) for value in call.arguments.values()}
+    used = " ".join(normal(str(value)) for call in calls(state) for _, value in leaves(call.arguments))
     now = len(state.messages)
     facts: list[str] = []
     for index, text in turns[-k:]:

@@ -17,7 +17,7 @@ TOKEN_CAP = 32
 
 def write(state: VisibleState) -> Iterator[Candidate]:
     """The requests that remain, in the words of their tools; silent until one is finished."""
-    asked = [want for want in wants(state) if want.tool.kind == "write"]
+    asked = [want for want in wants(state) if not want.rivals]
     made = calls(state)
     closed = [want for want in asked if is_done(want, made) or is_refused(want, state)]
     left = [want for want in asked if want not in closed]

@@ -1,40 +1,61 @@
-"""Rules of a policy text, and which of them bears on the change that is ahead."""
+"""Rules of a policy text: which one bears on the change that is ahead, and whether a record keeps it."""
 
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
-from fama.helpers.wants import Want
+from fama.helpers.reading import READ_VERBS, WRITE_VERBS, ToolView, views
+from fama.helpers.wants import Want, verb_of
 from fama.helpers.words import meanings, sentences, words
+from fama.state import VisibleState
+
+Verdict = Literal["kept", "broken", "open"]
 
 _RESTRICTS = re.compile(
     r"\b(?:only|must|never|not|no|cannot|can't|unless|except|before|after|at (?:most|least)|within|until"
-    r"|require[sd]?|limit\w*"
-    r"|maximum|minimum|once|already|exclud\w*|allowed)\b",
+    r"|require[sd]?|limit\w*|maximum|minimum|once|already|exclud\w*|allowed)\b",
     re.IGNORECASE,
 )
+_LEANS = re.compile(
+    r"(?:otherwise|then|this|that|these|those|it|they|he|she|in (?:this|that|such) case|if so|if not)\b", re.I
+)
+_FORBIDS = re.compile(r"\b(?:not|never|cannot|can't|no)\b", re.IGNORECASE)
 _IDENTITY = re.compile(r"\b(?:verif\w*|authenticat\w*|identi(?:ty|fy|fies|fied)\w*)\b", re.IGNORECASE)
-_CONFIRM = re.compile(r"\b(?:confirm\w*|explicit\w*|consent|approval|agree\w*)\b", re.IGNORECASE)
+_CONFIRM = re.compile(r"\b(?:confirm\w*|explicit\w*|consent|approv\w*|agree\w*|yes)\b", re.IGNORECASE)
+_UNIT = r"\D{0,12}?(?P<number>\d+(?:\.\d+)?)(?:\s*%)?(?:\s+(?P<unit>[^\W\d_]+))?"
+_AT_MOST = re.compile(
+    r"\b(?:at most|within|up to|(?:no|not) more than|less than|under|below|maximum(?: of)?|limit(?: of)?)" + _UNIT,
+    re.IGNORECASE,
+)
+_AT_LEAST = re.compile(r"\b(?:at least|minimum(?: of)?|(?<!no )(?<!not )more than|over|above)" + _UNIT, re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A sentence of the policy; ``restricts`` says that it limits what may be done."""
+    """A sentence of the policy; ``restricts`` says that it limits what may be done, ``forbids`` that it says no."""
 
     text: str
     roots: frozenset[str]
     restricts: bool
+    forbids: bool
 
 
 @lru_cache(maxsize=64)
 def rules(policy: str) -> tuple[Rule, ...]:
-    """The policy's sentences of 4 to 45 words, headings left out."""
+    """The policy's sentences of 4 to 45 words, without mark-up, that can stand alone."""
     found = []
     for text in sentences(policy):
         plain = text.replace("**", "").replace("`", "")
-        if 4 <= len(words(plain)) <= 45:
-            found.append(Rule(plain, meanings(plain), bool(_RESTRICTS.search(plain))))
+        if 4 <= len(words(plain)) <= 45 and not _LEANS.match(plain):
+            found.append(
+                Rule(
+                    plain,
+                    meanings(plain.replace("_", " ")),
+                    bool(_RESTRICTS.search(plain)),
+                    bool(_FORBIDS.search(plain)),
+                )
+            )
     return tuple(found)
 
 
@@ -49,31 +70,79 @@ def asks_confirmation(policy: str) -> bool:
 
 
 def is_procedure(rule: Rule) -> bool:
-    """Whether a rule is about identity or confirmation, which the Verifier looks after."""
-    return bool(_IDENTITY.search(rule.text) or _CONFIRM.search(rule.text))
+    """Whether a rule is about identity or confirmation, which the Verifier looks after, or about looking first."""
+    used = words(rule.text)
+    looks = bool(READ_VERBS & set(used)) and not WRITE_VERBS & set(used)
+    return looks or used[0] in READ_VERBS or bool(_IDENTITY.search(rule.text) or _CONFIRM.search(rule.text))
 
 
-def relevance(rule: Rule, want: Want, record: dict[str, Any]) -> float:
-    """How much a rule bears on a request, given the record just looked up; 0 when it does not restrict it.
+def relevance(rule: Rule, want: Want, state: VisibleState) -> float:
+    """How much a restricting rule bears on a request: 0 when it speaks of other changes only.
 
-    It must restrict something and share a word with the request's tool name; fields of the record that it
-    names, by key or by value, weigh double.
+    It bears on it by the verb of its tool or by an object that no other change is about; a rule without
+    the verb of any change, by two words of the tool's name.
     """
+    changes = views(state, "write")
     shared = rule.roots & want.tool.name_stems
-    if not rule.restricts or not shared:
+    verbs = {verb_of(tool) for tool in changes} & rule.roots
+    own = verb_of(want.tool) in verbs or any(
+        sum(root in tool.name_stems for tool in changes) == 1 for root in shared - verbs
+    )
+    if not rule.restricts or not (own or (not verbs and len(shared) >= 2)):
         return 0.0
-    return len(shared) + 2.0 * len(touched_fields(rule, record)) + 0.5 * len(rule.roots & meanings(want.clause))
+    return 2.0 * own + 0.5 * len(shared) + 0.25 * len(rule.roots & meanings(want.clause))
 
 
-def touched_fields(rule: Rule, record: dict[str, Any]) -> list[str]:
-    """Keys of the record's scalar fields that a rule names, by all words of the key or by a worded value."""
-    found = []
+def verdict(rule: Rule, record: dict[str, Any], worded: dict[str, frozenset[str]]) -> Verdict:
+    """Whether a record keeps a rule, breaks it, or leaves it open because the rule names none of its fields.
+
+    ``worded`` holds, for a key, the values seen anywhere: a rule that names another value than the
+    record's speaks of that key, too.
+    """
+    findings: list[Verdict] = []
     for key, value in record.items():
-        if isinstance(value, dict | list) or value is None:
+        found = _field_verdict(rule, key, value, worded.get(key, frozenset()))
+        if found != "open":
+            findings.append(found)
+    if "broken" in findings:
+        return "broken"
+    return "kept" if findings else "open"
+
+
+def _field_verdict(rule: Rule, key: str, value: Any, seen: frozenset[str]) -> Verdict:
+    named = meanings(key.replace("_", " "))
+    if isinstance(value, bool):
+        if not named or not named <= rule.roots:
+            return "open"
+        return "broken" if value == rule.forbids else "kept"
+    if isinstance(value, int | float):
+        return _number_verdict(rule, named, float(value))
+    if not isinstance(value, str) or len(words(value)) > 3 or any(sign.isdigit() for sign in value):
+        return "open"
+    own = meanings(value.replace("_", " "))
+    speaks = bool(named) and named <= rule.roots
+    others = any(meanings(other) and meanings(other) <= rule.roots for other in seen if other != value)
+    if own and own <= rule.roots:
+        return "broken" if speaks and rule.forbids else "kept"
+    return "broken" if (speaks or others) and "only" in words(rule.text) else "open"
+
+
+def _number_verdict(rule: Rule, named: frozenset[str], value: float) -> Verdict:
+    """A limit in the rule against a number whose key names the limit's unit, or two words of the rule."""
+    for pattern, sign in ((_AT_MOST, 1), (_AT_LEAST, -1)):
+        if (found := pattern.search(rule.text)) is None:
             continue
-        named = meanings(str(key).replace("_", " "))
-        worded = meanings(str(value)) if isinstance(value, str) and len(words(value)) <= 3 else frozenset()
-        by_value = bool(worded) and worded <= rule.roots and not any(sign.isdigit() for sign in str(value))
-        if by_value or (named and named <= rule.roots):
-            found.append(str(key))
-    return found
+        if len(named & rule.roots) < 2 and not named & meanings(found["unit"] or ""):
+            continue
+        return "broken" if sign * value > sign * float(found["number"]) else "kept"
+    return "open"
+
+
+def needs_of(want: Want) -> tuple[str, ...]:
+    """Parameters that name the objects of a change."""
+    return tuple(name for name in want.tool.required if words(name)[-1:] == ["id"])
+
+
+def serves_record(tool: ToolView, want: Want) -> bool:
+    """Whether a read tool shows an object that the change is about: they share an id parameter."""
+    return tool.kind == "read" and not tool.verifies and bool(set(tool.required) & set(needs_of(want)))

@@ -7,16 +7,20 @@ from fama.helpers.base import Form, Helper
 from fama.helpers.facts import quote
 from fama.helpers.forms import Candidate, make, refuse_options
 from fama.helpers.history import Call, agrees, calls, last_words, user_spoke_last, user_turns
-from fama.helpers.reading import ToolView, views
-from fama.helpers.values import is_id, known_values, mentioned, was_called
-from fama.helpers.wants import Want, open_wants
-from fama.helpers.words import overlap
+from fama.helpers.identity import identity_tools, is_identified
+from fama.helpers.reading import READ_VERBS, ToolView, views
+from fama.helpers.rules import needs_of
+from fama.helpers.values import is_id, is_known, is_new, known_values, mentioned, roots_of, was_called
+from fama.helpers.wants import Want, open_wants, verb_of
+from fama.helpers.words import meaning, meanings, stem
 from fama.state import VisibleState
 
 NOTE = "Suggested next tool: {tool}."
 NOTE_WITH_VALUE = "Suggested next tool: {tool} with {parameter} {value}."
 
 TOKEN_CAP = 40
+
+_READ_MEANINGS = frozenset(meaning(verb) for verb in READ_VERBS)
 
 
 class Suggestion(NamedTuple):
@@ -28,93 +32,103 @@ class Suggestion(NamedTuple):
 
 
 def write(state: VisibleState) -> Iterator[Candidate]:
-    """The next tool, if the state shows one."""
+    """The next tool, if the state shows one; its argument, too, where the tool was called before."""
     made = calls(state)
-    if made and made[-1].busy:
+    if made and made[-1].busy and not user_spoke_last(state):
         return
     if (found := suggest(state, made)) is None:
         return
-    if any(call.name == found.tool.name for call in made) and found.value:
-        note = NOTE_WITH_VALUE.format(tool=found.tool.name, parameter=found.parameter, value=quote(found.value))
-    else:
-        note = NOTE.format(tool=found.tool.name)
-    yield Candidate(note)
+    again = any(call.name == found.tool.name for call in made)
+    if again and found.value:
+        yield Candidate(
+            NOTE_WITH_VALUE.format(tool=found.tool.name, parameter=found.parameter, value=quote(found.value))
+        )
+    elif not again or found.tool.kind == "write":
+        yield Candidate(NOTE.format(tool=found.tool.name))
 
 
 def suggest(state: VisibleState, made: tuple[Call, ...]) -> Suggestion | None:
-    """Identity first; then a look-up for the first open request; then the change the user has agreed to."""
-    gate = identity_tool(state)
-    if gate is not None and not any(call.name == gate.name and not call.failed for call in made):
-        ready = all(_first(parameter, gate, state) for parameter in gate.required)
-        tried = any(call.name == gate.name for call in made)
-        return Suggestion(gate) if ready and gate.required and not tried else None
+    """Identity first; then what the user named; then a look-up for an open request; then the agreed change."""
+    if not is_identified(state, made):
+        return _identify(state, made)
+    if found := _named(state, made):
+        return found
     for want in open_wants(state):
         if found := _look_up(want, state, made):
             return found
-        if want.tool.kind == "write":
-            return _agreed(want, state)
+    return _agreed(state)
+
+
+def _identify(state: VisibleState, made: tuple[Call, ...]) -> Suggestion | None:
+    for tool in identity_tools(state):
+        if any(call.name == tool.name for call in made) or not tool.required:
+            continue
+        missing = [name for name in tool.required if not is_known(name, tool, state)]
+        if not missing:
+            return Suggestion(tool)
+        if all(is_id(name) for name in missing) and (found := _supplier(missing[0], tool.stems, state, made)):
+            return Suggestion(found)
     return None
 
 
-def identity_tool(state: VisibleState) -> ToolView | None:
-    """The tool that establishes who the user is, if there is one."""
-    return next((tool for tool in views(state, "read") if tool.verifies), None)
-
-
-def _first(parameter: str, tool: ToolView, state: VisibleState) -> str:
-    found = known_values(parameter, tool, state)
-    return found[0].value if found else ""
+def _named(state: VisibleState, made: tuple[Call, ...]) -> Suggestion | None:
+    """A look-up of an object that the user named by its id and no call has touched yet."""
+    for tool in views(state, "read"):
+        if tool.verifies or not _ready(tool, state):
+            continue
+        for name in filter(is_id, tool.required):
+            for found in known_values(name, tool, state):
+                if (found.by_user or mentioned(found.value, state)) and not was_called(tool, name, found.value, made):
+                    return Suggestion(tool, name, found.value)
+    return None
 
 
 def _look_up(want: Want, state: VisibleState, made: tuple[Call, ...]) -> Suggestion | None:
-    """A read tool that has all it needs, was not yet called so, and serves the request."""
-    best: tuple[float, Suggestion] | None = None
-    needed = frozenset(word for name in want.tool.required for word in name.lower().split("_"))
+    """The read tool that shows the object of a request, or that supplies an id which is still missing."""
+    for name in needs_of(want):
+        if not is_known(name, want.tool, state) or is_new(name):
+            if found := _supplier(name, want.tool.stems, state, made):
+                return Suggestion(found)
+            continue
+        for tool in views(state, "read"):
+            if name in tool.required and _ready(tool, state) and not any(call.name == tool.name for call in made):
+                values = known_values(name, tool, state)
+                return Suggestion(tool, name, values[0].value) if len(values) == 1 else Suggestion(tool)
+    return None
+
+
+def _ready(tool: ToolView, state: VisibleState) -> bool:
+    return all(is_known(name, tool, state) for name in tool.required)
+
+
+def _supplier(name: str, stems: frozenset[str], state: VisibleState, made: tuple[Call, ...]) -> ToolView | None:
+    """A read tool not called yet, with all ids it needs, whose name speaks of what is missing."""
+    best: tuple[int, ToolView] | None = None
+    wanted = frozenset(meaning(root) for root in roots_of(name)) | stems
     for tool in views(state, "read"):
-        if tool.verifies:
+        if tool.verifies or name in tool.required or any(call.name == tool.name for call in made):
             continue
-        filled = _fill(tool, state, made)
-        if filled is None:
+        if not all(is_known(need, tool, state) for need in tool.required if is_id(need) or not is_new(name)):
             continue
-        parameter, value, by_user = filled
-        serves = overlap(tool.name_stems, want.tool.stems) + overlap(set(tool.name.lower().split("_")), needed)
-        if tool.name == want.tool.name:
-            serves += 3
-        score = serves + (2.0 if by_user else 0.0) + (0.5 if parameter in want.tool.required else 0.0)
-        if serves and (best is None or score > best[0]):
-            best = (score, Suggestion(tool, parameter, value))
+        subject = {stem(root) for root in tool.name_stems - _READ_MEANINGS}
+        score = 2 * len(subject & {stem(root) for root in roots_of(name)}) + len(subject & wanted)
+        if score and (best is None or score > best[0]):
+            best = (score, tool)
     return best[1] if best else None
 
 
-def _fill(tool: ToolView, state: VisibleState, made: tuple[Call, ...]) -> tuple[str, str, bool] | None:
-    """The leading argument for a call not yet made: what the user named, else the only value there is."""
-    ids = [parameter for parameter in tool.required if is_id(parameter)]
-    if not tool.required:
-        return None if any(call.name == tool.name for call in made) else ("", "", False)
-    if len(ids) != len(tool.required):
-        return None
-    chosen: tuple[str, str, bool] | None = None
-    fresh = False
-    for parameter in ids:
-        values = known_values(parameter, tool, state)
-        named = [found for found in values if found.by_user or mentioned(found.value, state)]
-        if not (pick := named or (values if len(values) == 1 else [])):
-            return None
-        unused = [found for found in pick if not was_called(tool, parameter, found.value, made)]
-        fresh = fresh or bool(unused)
-        first = (unused or pick)[0]
-        chosen = chosen or (parameter, first.value, first.by_user)
-    return chosen if fresh else None
-
-
-def _agreed(want: Want, state: VisibleState) -> Suggestion | None:
+def _agreed(state: VisibleState) -> Suggestion | None:
     """The change itself, only once the user has said yes to the agent's question about it."""
     turns = user_turns(state)
-    asked = last_words(state)
-    if not user_spoke_last(state) or not turns or not agrees(turns[-1][1]) or "?" not in asked:
+    if not user_spoke_last(state) or not turns or not agrees(turns[-1][1]) or "?" not in last_words(state):
         return None
-    known = all(known_values(parameter, want.tool, state) for parameter in want.tool.required if is_id(parameter))
-    return Suggestion(want.tool) if known else None
+    changes = views(state, "write")
+    named = {verb_of(tool) for tool in changes} & meanings(last_words(state))
+    fits = [want for want in open_wants(state) if not want.rivals and (not named or verb_of(want.tool) in named)]
+    if len(fits) != 1 or len(named) > 1:
+        return None
+    known = all(known_values(name, fits[0].tool, state) for name in needs_of(fits[0]) if not is_new(name))
+    return Suggestion(fits[0].tool) if known else None
 
 
 def build(form: Form = "template", **options: int | str) -> Helper:

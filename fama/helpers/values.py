@@ -4,10 +4,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from fama.helpers.facts import EMAIL, data_of, ids_in, leaves, normal
+from fama.helpers.facts import EMAIL, ids_in, leaves, normal
 from fama.helpers.history import Call, calls, user_text, user_turns
-from fama.helpers.reading import ToolView
-from fama.helpers.words import stem, words
+from fama.helpers.reading import ToolView, views
+from fama.helpers.words import STOP, stem, words
 from fama.state import VisibleState
 
 _ID_ENDINGS = ("id", "number", "no", "code", "key", "ref", "reference")
@@ -27,9 +27,20 @@ def is_id(parameter: str) -> bool:
     return bool(parts) and parts[-1] in _ID_ENDINGS
 
 
+def is_new(parameter: str) -> bool:
+    """Whether a parameter asks for another object than the present one (``new_thing_id``)."""
+    return bool({"new", "target", "to"} & set(words(parameter)[:1]))
+
+
+def roots_of(parameter: str) -> frozenset[str]:
+    """Stems of a parameter's own words: no ``id``, no stop words; all words when nothing else is left."""
+    own = frozenset(stem(word) for word in words(parameter) if word not in _ID_ENDINGS and word not in STOP)
+    return own or frozenset(stem(word) for word in words(parameter))
+
+
 def shape(value: str) -> str:
-    """The form of an id: letters as ``a``, digits as ``9``, runs of both shortened, signs kept."""
-    return re.sub(r"9+", "9", re.sub(r"a+", "a", re.sub(r"[^\W\d_]", "a", re.sub(r"\d", "9", value))))
+    """The form of an id: runs of letters as ``a``, each digit as ``9``, signs kept, a leading ``#`` dropped."""
+    return re.sub(r"a+", "a", re.sub(r"[^\W\d_]", "a", re.sub(r"\d", "9", value.lstrip("#"))))
 
 
 def of_tools(parameter: str, made: tuple[Call, ...]) -> list[str]:
@@ -49,14 +60,10 @@ def of_tools(parameter: str, made: tuple[Call, ...]) -> list[str]:
             if parameter in call.name and plain and " " not in plain:
                 values.append(plain)
             continue
-        values += [str(value) for key, value in leaves(call.data) if value is not None and _names(key, parameter)]
-        if base:
+        values += [str(value) for key, value in call.leaves if value is not None and key == parameter]
+        if base and not is_new(parameter):
             values += _under(call.data, base)
     return list(dict.fromkeys(values))
-
-
-def _names(key: str, parameter: str) -> bool:
-    return key.lower() == parameter.lower()
 
 
 def _under(value: Any, base: str, depth: int = 0) -> list[str]:
@@ -68,7 +75,7 @@ def _under(value: Any, base: str, depth: int = 0) -> list[str]:
             parts = words(str(key))
             if parts and stem(parts[-1]) == base:
                 for item in inner if isinstance(inner, list) else [inner]:
-                    if isinstance(item, str) and ids_in(item) == [item]:
+                    if isinstance(item, str) and ids_in(item) == (item,):
                         found.append(item)
                     elif isinstance(item, dict) and isinstance(item.get("id"), str):
                         found.append(item["id"])
@@ -80,25 +87,58 @@ def _under(value: Any, base: str, depth: int = 0) -> list[str]:
 
 
 def of_user(parameter: str, tool: ToolView, state: VisibleState) -> list[str]:
-    """Values of a parameter in the user's words, latest first, as far as its schema tells their form."""
+    """Values of a parameter in the user's words, latest first, as far as names and forms tell.
+
+    An id that the tools know under another name is none of this parameter's.
+    """
     text = "\n".join(said for _, said in reversed(user_turns(state)))
-    schema = dict(tool.schema).get(parameter, "")
     if "mail" in parameter.lower():
         return list(dict.fromkeys(EMAIL.findall(text)))
-    if is_id(parameter):
-        examples = {shape(example) for example in ids_in(schema)}
-        examples |= {shape(value) for value in of_tools(parameter, calls(state))}
-        said = ids_in(text)
-        own = [value for value in said if _named_before(value, parameter, text)]
-        return own or [value for value in said if shape(value) in examples]
-    return []
+    if not is_id(parameter) or is_new(parameter):
+        return []
+    made = calls(state)
+    own = of_tools(parameter, made)
+    mine = {normal(value) for value in own}
+    other = {
+        normal(str(value))
+        for call in made
+        for key, value in (*call.leaves, *leaves(call.arguments))
+        if key != parameter and is_id(key)
+    }
+    forms = {shape(value) for value in (*ids_in(dict(tool.schema).get(parameter, "")), *own)}
+    foreign = {
+        shape(value)
+        for seen in views(state)
+        for name, schema in seen.schema
+        if name != parameter and is_id(name)
+        for value in ids_in(schema)
+    } - forms
+    found = []
+    for value in ids_in(text):
+        if normal(value) in mine:
+            found.append(value)
+        elif (
+            normal(value) not in other
+            and shape(value) not in foreign
+            and (shape(value) in forms or _named_before(value, parameter, text) or _asked_for(value, parameter, state))
+        ):
+            found.append(value)
+    return found
 
 
 def _named_before(value: str, parameter: str, text: str) -> bool:
     """Whether the words just before a value name the parameter's object: ``thing 12`` for ``thing_id``."""
-    roots = {stem(word) for word in words(parameter) if word not in _ID_ENDINGS} or {stem(parameter)}
     before = words(text[: text.find(value)])[-4:]
-    return bool(roots & {stem(word) for word in before})
+    return bool(roots_of(parameter) & {stem(word) for word in before})
+
+
+def _asked_for(value: str, parameter: str, state: VisibleState) -> bool:
+    """Whether the user gave a value in answer to words of the agent that name the parameter's object."""
+    for index, text in user_turns(state):
+        if index and value in text and state.messages[index - 1].role == "assistant":
+            if roots_of(parameter) & {stem(word) for word in words(state.messages[index - 1].content or "")}:
+                return True
+    return False
 
 
 def known_values(parameter: str, tool: ToolView, state: VisibleState) -> list[Found]:
@@ -108,11 +148,31 @@ def known_values(parameter: str, tool: ToolView, state: VisibleState) -> list[Fo
     return said + [Found(value, False) for value in of_tools(parameter, calls(state)) if normal(value) not in have]
 
 
+def is_known(parameter: str, tool: ToolView, state: VisibleState) -> bool:
+    """Whether the agent can fill a parameter: an id or address in sight, other things spoken of by the user.
+
+    Spoken of means that the user named it, or answered when the agent asked for it.
+    """
+    if known_values(parameter, tool, state):
+        return True
+    if is_id(parameter) or "mail" in parameter.lower():
+        return False
+    roots = roots_of(parameter)
+    for index, text in user_turns(state):
+        before = state.messages[index - 1] if index else None
+        asked = before.content if before is not None and before.role == "assistant" else ""
+        answers = bool(asked) and any(sign.isdigit() or sign == "@" for sign in text)
+        if roots & {stem(word) for word in words(text)}:
+            return True
+        if answers and roots & {stem(word) for word in words(asked or "")}:
+            return True
+    return False
+
+
 def was_called(tool: ToolView, parameter: str, value: str, made: tuple[Call, ...]) -> bool:
-    """Whether a tool was called with a value, with whatever result."""
-    return any(
-        call.name == tool.name and normal(str(call.arguments.get(parameter, ""))) == normal(value) for call in made
-    )
+    """Whether a tool was called with a value, with whatever result but a busy one."""
+    given = (str(call.arguments.get(parameter, "")) for call in made if call.name == tool.name and not call.busy)
+    return any(normal(text) == normal(value) for text in given)
 
 
 def mentioned(value: str, state: VisibleState) -> bool:
@@ -121,6 +181,17 @@ def mentioned(value: str, state: VisibleState) -> bool:
 
 
 def record_of(call: Call) -> dict[str, Any]:
-    """The one record that a call returned, empty when it returned a list, an error or text."""
-    data = data_of(call.result)
-    return data if isinstance(data, dict) and not call.failed else {}
+    """The scalar fields of the one record that a call returned, dicts inside it included, lists not."""
+    if call.failed or not isinstance(call.data, dict):
+        return {}
+    return _scalars(call.data, 0)
+
+
+def _scalars(value: dict[str, Any], depth: int) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, inner in value.items():
+        if isinstance(inner, dict) and depth < 3:
+            found = {**_scalars(inner, depth + 1), **found}
+        elif not isinstance(inner, dict | list):
+            found[str(key)] = inner
+    return found

@@ -2,21 +2,24 @@
 
 from collections.abc import Iterator
 
+from fama.helpers.ahead import wants_of_record
 from fama.helpers.base import Form, Helper
-from fama.helpers.facts import ids_in, normal, quote, visible_texts
+from fama.helpers.dce import about, seen_words
+from fama.helpers.facts import normal, quote
 from fama.helpers.forms import Candidate, make, refuse_options
-from fama.helpers.history import Call, agrees, calls, last_words, tool_spoke_last, user_text, user_turns
+from fama.helpers.history import Call, agrees, calls, tool_spoke_last, user_turns
+from fama.helpers.identity import identity_tools, is_identified
 from fama.helpers.reading import views
-from fama.helpers.rules import asks_confirmation, asks_identity
-from fama.helpers.tsa import identity_tool
-from fama.helpers.values import is_id, known_values, shape
-from fama.helpers.wants import change_ahead, is_done, open_changes, wants
+from fama.helpers.rules import asks_confirmation, needs_of, relevance, rules, serves_record, verdict
+from fama.helpers.tables import pointed_row, table
+from fama.helpers.values import is_id, is_known, is_new, known_values, mentioned
+from fama.helpers.wants import Want, is_done, open_wants, wants
 from fama.state import VisibleState
 
 RETRY = "Call {tool} again with the same arguments."
 IDENTITY = "Verify the user's identity first with {tool}."
 USE_VALUE = "Use {parameter} {value}."
-CONFIRM = "State the details and ask the user to confirm first."
+CONFIRM = "Ask the user to confirm before any change."
 
 TOKEN_CAP = 40
 
@@ -24,73 +27,77 @@ TOKEN_CAP = 40
 def write(state: VisibleState) -> Iterator[Candidate]:
     """The first finding: a busy tool, a skipped identity check, a wrong id, a missing yes."""
     made = calls(state)
-    yield from _busy(state, made)
-    yield from _identity(state, made)
-    yield from _wrong_id(state, made)
-    yield from _unconfirmed(state, made)
-
-
-def _busy(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate]:
-    if tool_spoke_last(state) and made and made[-1].busy:
-        last = made[-1]
-        yield Candidate(RETRY.format(tool=last.name), sum(call.busy for call in made if call.name == last.name))
+    if not made:
+        return
+    if not is_identified(state, made):
+        yield from _identity(state, made)
+    if tool_spoke_last(state):
+        if made[-1].busy:
+            busy = sum(call.busy for call in made if call.name == made[-1].name)
+            yield Candidate(RETRY.format(tool=made[-1].name), busy)
+        else:
+            yield from _wrong_id(state, made)
+            yield from _unconfirmed(state, made)
 
 
 def _identity(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate]:
-    tool = identity_tool(state)
-    if tool is None or not made or not asks_identity(state.policy):
-        return
-    if not any(call.name == tool.name for call in made):
-        yield Candidate(IDENTITY.format(tool=tool.name))
+    """Something that does not lead to the identity check was called before it."""
+    gates = identity_tools(state)
+    leading = {tool.name for tool in gates}
+    leading |= {
+        tool.name
+        for tool in views(state, "read")
+        if not any(map(is_id, tool.required)) and any(tool.name_stems & gate.stems for gate in gates)
+    }
+    if any(call.name not in leading for call in made) and not any(call.name in leading for call in made[-1:]):
+        yield Candidate(IDENTITY.format(tool=gates[0].name))
 
 
 def _wrong_id(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate]:
-    """The last call took an id that the user did not name, though they named one of the same kind."""
-    if not tool_spoke_last(state) or not made or made[-1].busy:
-        return
-    last = made[-1]
-    said = ids_in(user_text(state))
+    """The last call took an id that the user did not name, though the user named or described another one."""
+    tool = next((tool for tool in views(state) if tool.name == made[-1].name), None)
     used = {normal(str(value)) for call in made for value in call.arguments.values()}
-    for parameter, value in last.arguments.items():
-        text = str(value)
-        if not is_id(parameter) or normal(text) in {normal(found) for found in said}:
+    needed = {name for want in open_wants(state) for name in needs_of(want)}
+    for parameter, value in made[-1].arguments.items():
+        if tool is None or parameter not in needed or is_new(parameter) or mentioned(str(value), state):
             continue
-        same = [found for found in reversed(said) if shape(found.lstrip("#")) == shape(text.lstrip("#"))]
-        unused = [found for found in same if normal(found) not in used]
-        if unused:
-            yield Candidate(USE_VALUE.format(parameter=parameter, value=quote(unused[0])))
-        elif last.failed and not _was_seen(text, state, last):
-            if close := _close(text, parameter, state):
-                yield Candidate(USE_VALUE.format(parameter=parameter, value=quote(close)))
+        named = [found for found in known_values(parameter, tool, state) if found.by_user]
+        unused = [found.value for found in named if normal(found.value) not in used]
+        better = unused[0] if unused else _described(parameter, str(value), made[:-1], state)
+        if better and normal(better) not in used:
+            yield Candidate(USE_VALUE.format(parameter=parameter, value=quote(better)))
 
 
-def _was_seen(value: str, state: VisibleState, call: Call) -> bool:
-    texts = visible_texts(VisibleState(state.key, state.policy, state.tools, state.messages[: call.index]))
-    return any(value in text for text in texts)
-
-
-def _close(value: str, parameter: str, state: VisibleState) -> str:
-    """The one known value of a parameter, when an invented one failed."""
-    for tool in views(state):
-        if parameter in tool.parameters:
-            values = known_values(parameter, tool, state)
-            if len(values) == 1 and normal(values[0].value) != normal(value):
-                return values[0].value
+def _described(parameter: str, value: str, earlier: tuple[Call, ...], state: VisibleState) -> str:
+    """The id of the row that fits the user's words, when the one taken stands in the same table."""
+    for call in reversed(earlier):
+        rows = [row for row in table(call.data) if parameter in row.fields]
+        if any(normal(str(row.fields[parameter])) == normal(value) for row in rows):
+            best = pointed_row(rows, state)
+            return str(best.fields[parameter]) if best else ""
     return ""
 
 
 def _unconfirmed(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate]:
-    """A change is ahead, its object was looked up, the policy wants a yes, and nobody asked for it yet."""
-    if not tool_spoke_last(state) or not made or made[-1].failed or not asks_confirmation(state.policy):
+    """A change is ahead, its object was just looked up, no rule forbids it, and nobody asked for the user's yes."""
+    if made[-1].failed or not asks_confirmation(state.policy):
         return
-    if not change_ahead(state):
-        return
-    want = open_changes(state)[0]
-    ready = all(known_values(parameter, want.tool, state) for parameter in want.tool.required if is_id(parameter))
-    answered = any(index > want.index and agrees(text) for index, text in user_turns(state))
-    if ready and not answered and "?" not in last_words(state)[-1:]:
-        finished = sum(is_done(other, made) for other in wants(state) if other.tool.kind == "write")
-        yield Candidate(CONFIRM, finished + 1)
+    shown = next((tool for tool in views(state, "read") if tool.name == made[-1].name), None)
+    for want in wants_of_record(state):
+        if shown is None or not serves_record(shown, want):
+            continue
+        ready = all(is_known(name, want.tool, state) for name in needs_of(want))
+        answered = any(index > want.index and agrees(text) for index, text in user_turns(state))
+        if ready and not answered and not _forbidden(want, made, state):
+            yield Candidate(CONFIRM, 1 + sum(is_done(other, made) for other in wants(state)))
+            return
+
+
+def _forbidden(want: Want, made: tuple[Call, ...], state: VisibleState) -> bool:
+    record, worded = about(want, made, state), seen_words(made)
+    return any(
+        relevance(rule, want, state) and verdict(rule, record, worded) == "broken" for rule in rules(state.policy)
+    )
 
 
 def build(form: Form = "template", **options: int | str) -> Helper:

@@ -1,4 +1,4 @@
-"""What the user asked for, as tools: found by word overlap with the tools' names and descriptions."""
+"""The changes that the user asked for, as tools: found by word overlap with the tools' names and descriptions."""
 
 import math
 import re
@@ -8,32 +8,46 @@ from functools import lru_cache
 from fama.episodes.records import ToolSpec
 from fama.helpers.history import Call, calls, corrects, user_turns
 from fama.helpers.reading import ToolView, view, views
-from fama.helpers.words import clauses, meaning, meanings, words
+from fama.helpers.words import clauses, meaning, meanings, verb_meanings, without_negated, words
 from fama.state import VisibleState
 
-_NEGATED = re.compile(r"\b(?:don'?t|do not|not|never|no need to|without|instead of|rather than)\b.*", re.IGNORECASE)
+#: A noun made of a verb: "a booking", "my parking".
+_NOUN = re.compile(r"\b(?:an?|the|my|this|that|your|our|any)\s+(?:\w+\s+)?\w+ing\b", re.IGNORECASE)
+#: A verb that says little about what is to be done.
+_WEAK = meaning("change")
+_OTHER = re.compile(r"\b(?:new|different|another|other|wrong|instead|else|outdated)\b", re.IGNORECASE)
 _REFUSAL = re.compile(
-    r"\b(?:cannot|can't|can ?not|could not|couldn't|unable"
-    r"|not able|not allowed|not possible|not eligible|won't|unfortunately)\b",
+    r"\b(?:cannot|can't|can ?not|could not|couldn't|unable|not able|not allowed|not possible|not eligible|won't"
+    r"|unfortunately|refuse[ds]?|no exceptions?)\b",
     re.IGNORECASE,
 )
 #: Weight of a match in the tool's name against one in its description.
 _NAME_WEIGHT = 2.0
-#: Least score of a request, and the lead it needs over the second-best tool.
-_LEAST, _LEAD = 2.0, 0.5
+#: The lead over the second-best tool that makes a request sure.
+_LEAD = 0.5
 
 
 @dataclass(frozen=True)
 class Want:
-    """A request: the tool that serves it, the user's clause, and the message index of the user's turn."""
+    """A request for a change: its tool, the user's clause, the message index of the turn it came up in.
+
+    ``rivals`` are other tools that fit as well; a request without any is sure.
+    """
 
     tool: ToolView
     clause: str
     index: int
+    rivals: frozenset[str] = frozenset()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All tools that may serve it."""
+        return self.rivals | {self.tool.name}
 
 
 @lru_cache(maxsize=64)
 def _weights(tools: tuple[ToolSpec, ...]) -> dict[str, float]:
+    """Inverse document frequencies of the meanings in the names and descriptions of the tools."""
     seen: dict[str, int] = {}
     for tool in tools:
         for root in view(tool).stems:
@@ -41,47 +55,69 @@ def _weights(tools: tuple[ToolSpec, ...]) -> dict[str, float]:
     return {root: math.log(1 + len(tools) / count) for root, count in seen.items()}
 
 
-def _verb(tool: ToolView) -> str:
+def verb_of(tool: ToolView) -> str:
+    """The meaning of the first word of a tool's name."""
     first = words(re.sub(r"([a-z])([A-Z])", r"\1 \2", tool.name))
     return meaning(first[0]) if first else ""
 
 
-def _best(clause: str, state: VisibleState) -> ToolView | None:
-    said = meanings(_NEGATED.sub("", clause))
+def verbs_of(tool: ToolView, changes: tuple[ToolView, ...]) -> frozenset[str]:
+    """The verb of a tool's name, and verbs that only its description has among those of all changes."""
+    described = tool.stems & verb_meanings()
+    own = {root for root in described if sum(root in other.stems for other in changes) == 1}
+    return frozenset({verb_of(tool), *own})
+
+
+def _request(clause: str, index: int, state: VisibleState) -> Want | None:
+    said = meanings(_NOUN.sub(" ", without_negated(clause)))
     weights = _weights(state.tools)
+    changes = views(state, "write")
     scored: list[tuple[float, ToolView]] = []
-    for tool in (*views(state, "write"), *views(state, "read")):
+    for tool in changes:
         shared = said & tool.stems
-        if tool.kind == "write" and _verb(tool) not in shared:
-            continue
-        score = sum(weights[root] * (_NAME_WEIGHT if root in tool.name_stems else 1.0) for root in shared)
-        scored.append((score, tool))
-    scored.sort(key=lambda pair: -pair[0])
-    if not scored or scored[0][0] < _LEAST:
+        if shared & verbs_of(tool, changes) or _speaks_of_another(clause, said, tool, changes):
+            score = sum(weights[root] * (_NAME_WEIGHT if root in tool.name_stems else 1.0) for root in shared)
+            scored.append((score, tool))
+    if not scored:
         return None
-    rivals = [score for score, tool in scored[1:] if tool.kind == scored[0][1].kind]
-    return scored[0][1] if not rivals or scored[0][0] - rivals[0] >= _LEAD else None
+    scored.sort(key=lambda pair: -pair[0])
+    best = scored[0][1]
+    rivals = {tool.name for score, tool in scored[1:] if scored[0][0] - score < _LEAD}
+    if verb_of(best) == _WEAK and said & best.name_stems == {_WEAK}:
+        rivals |= {tool.name for tool in changes if tool is not best}
+    return Want(best, clause, index, frozenset(rivals))
+
+
+def _speaks_of_another(clause: str, said: frozenset[str], tool: ToolView, changes: tuple[ToolView, ...]) -> bool:
+    """A request without its verb: ``a new thing`` where only one change is about things."""
+    objects = said & tool.name_stems - {verb_of(tool)}
+    own = {root for root in objects if sum(root in other.name_stems for other in changes) == 1}
+    return bool(own) and bool(_OTHER.search(clause)) and not any(verb_of(other) in said for other in changes)
 
 
 def wants(state: VisibleState) -> tuple[Want, ...]:
-    """The user's requests in order, one a tool, the last wording of each.
+    """The user's requests for changes, in order, one a tool, each under the turn that asked for it first.
 
     A turn that corrects an earlier one and asks for another change replaces the changes asked before.
     """
-    found: dict[str, Want] = {}
+    found: list[Want] = []
     for index, text in user_turns(state):
-        fresh = [Want(tool, clause, index) for clause in clauses(text) if (tool := _best(clause, state))]
-        changes = {want.tool.name for want in fresh if want.tool.kind == "write"}
-        if changes and corrects(text):
-            found = {name: want for name, want in found.items() if want.tool.kind != "write" or name in changes}
+        fresh = [want for clause in clauses(text) if (want := _request(clause, index, state))]
+        sure = {want.tool.name for want in fresh if not want.rivals}
+        if index and sure and corrects(text):
+            found = [want for want in found if want.names & sure]
         for want in fresh:
-            found[want.tool.name] = want
-    return tuple(sorted(found.values(), key=lambda want: want.index))
+            same = [other for other in found if other.names & want.names]
+            if not same:
+                found.append(want)
+            elif not want.rivals and same[0].rivals:
+                found[found.index(same[0])] = want
+    return tuple(found)
 
 
 def is_done(want: Want, made: tuple[Call, ...]) -> bool:
-    """Whether the request's tool was called without an error."""
-    return any(call.name == want.tool.name and not call.failed for call in made)
+    """Whether a tool of the request was called without an error."""
+    return any(call.name in want.names and not call.failed for call in made)
 
 
 def is_refused(want: Want, state: VisibleState) -> bool:
@@ -90,7 +126,7 @@ def is_refused(want: Want, state: VisibleState) -> bool:
         message.role == "assistant"
         and message.content is not None
         and _REFUSAL.search(message.content)
-        and meanings(message.content) & want.tool.name_stems
+        and (verb_of(want.tool) in meanings(message.content) or len(wants(state)) == 1)
         for message in state.messages[want.index + 1 :]
     )
 
@@ -99,18 +135,3 @@ def open_wants(state: VisibleState) -> tuple[Want, ...]:
     """Requests that are neither done nor refused."""
     made = calls(state)
     return tuple(want for want in wants(state) if not is_done(want, made) and not is_refused(want, state))
-
-
-def open_changes(state: VisibleState) -> tuple[Want, ...]:
-    """Open requests that change data."""
-    return tuple(want for want in open_wants(state) if want.tool.kind == "write")
-
-
-def change_ahead(state: VisibleState) -> bool:
-    """Whether a change that the user asked for comes next: asked, something looked up, not yet done."""
-    looked_up = any(not call.failed for call in calls(state) if _kind(call, state) == "read")
-    return looked_up and bool(open_changes(state))
-
-
-def _kind(call: Call, state: VisibleState) -> str:
-    return next((tool.kind for tool in views(state) if tool.name == call.name), "other")

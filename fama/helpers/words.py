@@ -1,7 +1,6 @@
 """Words of plain English, domain-free: stems, verbs of one meaning, sentences and clauses."""
 
 import re
-from collections.abc import Iterable
 from functools import lru_cache
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
@@ -22,7 +21,7 @@ STOP = frozenset(
 
 #: Verbs that say the same thing, in everyday English. The first of a line stands for all.
 _SAME = (
-    "change modify update edit alter adjust amend correct switch move fix",
+    "change modify update edit alter adjust amend move",
     "exchange swap trade replace",
     "cancel terminate abort void scrap drop stop",
     "return",
@@ -125,9 +124,17 @@ def meanings(text: str) -> frozenset[str]:
     )
 
 
-def overlap(left: Iterable[str], right: Iterable[str]) -> int:
-    """How many meanings two sets share."""
-    return len(set(left) & set(right))
+_NEGATED = re.compile(r"\b(?:don'?t|do not|not|never|no need to|without|instead of|rather than)\b.*", re.IGNORECASE)
+
+
+def without_negated(clause: str) -> str:
+    """A clause up to what it denies: ``the red one instead of the blue one`` gives ``the red one``."""
+    return _NEGATED.sub("", clause)
+
+
+def verb_meanings() -> frozenset[str]:
+    """Meanings that are verbs of a known group."""
+    return frozenset(_meanings().values())
 
 
 def sentences(text: str) -> list[str]:

@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from fama.helpers.wants import change_ahead
+from fama.helpers.ahead import change_ahead
 from fama.selection.base import Allowance, Selection, Selector, SelectorContext
 from fama.selection.fixed import known_subset, no_options
 from fama.state import VisibleState

@@ -1,0 +1,31 @@
+"""Whether a change comes next, and which of the requests the record just shown belongs to."""
+
+from fama.helpers.history import calls
+from fama.helpers.identity import identity_tools
+from fama.helpers.reading import views
+from fama.helpers.tables import asked_words
+from fama.helpers.wants import Want, open_wants
+from fama.helpers.words import stem, without_negated, words
+from fama.state import VisibleState
+
+
+def change_ahead(state: VisibleState) -> bool:
+    """Whether a change that the user asked for is open and, their identity being settled, something was looked up."""
+    gates = {tool.name for tool in identity_tools(state)}
+    reads = {tool.name for tool in views(state, "read")}
+    settled = not gates
+    for call in calls(state):
+        if settled and call.name in reads - gates and not call.failed:
+            return bool(open_wants(state))
+        settled = settled or (call.name in gates and not call.failed)
+    return False
+
+
+def wants_of_record(state: VisibleState) -> tuple[Want, ...]:
+    """The open requests that the last tool result fits best by the words of their clauses; all when none does."""
+    asked = open_wants(state)
+    if len(asked) < 2 or not state.messages:
+        return asked
+    shown = {stem(word) for word in words((state.messages[-1].content or "").replace("_", " "))}
+    scores = [len(asked_words(without_negated(want.clause)) & shown) for want in asked]
+    return tuple(want for want, score in zip(asked, scores, strict=True) if score == max(scores))

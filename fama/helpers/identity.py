@@ -1,0 +1,26 @@
+"""Who the user is: the tools that establish it, and whether they have."""
+
+from fama.helpers.history import Call
+from fama.helpers.reading import ToolView, views
+from fama.helpers.rules import asks_identity
+from fama.helpers.values import is_id
+from fama.helpers.words import words
+from fama.state import VisibleState
+
+
+def identity_tools(state: VisibleState) -> tuple[ToolView, ...]:
+    """Tools that verify the user; where the policy wants it and none does, those that find an id without one."""
+    if not asks_identity(state.policy):
+        return ()
+    reads = views(state, "read")
+    if verifying := tuple(tool for tool in reads if tool.verifies):
+        return verifying
+    return tuple(
+        tool for tool in reads if tool.required and "id" in words(tool.name) and not any(map(is_id, tool.required))
+    )
+
+
+def is_identified(state: VisibleState, made: tuple[Call, ...]) -> bool:
+    """Whether one of them succeeded, or there is none."""
+    names = {tool.name for tool in identity_tools(state)}
+    return not names or any(call.name in names and not call.failed for call in made)

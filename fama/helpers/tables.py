@@ -1,0 +1,96 @@
+"""Rows of large tool outputs, and the one that the user's words point to."""
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from fama.helpers.history import corrects, user_turns
+from fama.helpers.values import is_id
+from fama.helpers.words import STOP, clauses, stem, without_negated, words
+from fama.state import VisibleState
+
+
+class Row(NamedTuple):
+    """A record with the ids of the records around it, and the stems of its values; states (``-ed``) left out."""
+
+    fields: dict[str, Any]
+    outer: dict[str, Any]
+    roots: frozenset[str]
+
+    def ids(self) -> dict[str, Any]:
+        """Id fields, those of the records around it first."""
+        return {key: value for key, value in {**self.outer, **self.fields}.items() if is_id(key.split(".")[-1])}
+
+
+def table(data: Any) -> list[Row]:
+    """The rows of nested data: the dicts of its lists, and of dicts that hold nothing but dicts."""
+    return list(_rows(data, {}, 0, False))
+
+
+def _rows(value: Any, outer: dict[str, Any], depth: int, listed: bool) -> Iterator[Row]:
+    if depth > 10:
+        return
+    if isinstance(value, list):
+        for inner in value:
+            yield from _rows(inner, outer, depth + 1, True)
+    elif isinstance(value, dict):
+        own = {str(key): inner for key, inner in value.items() if not isinstance(inner, dict | list)}
+        nested = [inner for inner in value.values() if isinstance(inner, dict | list)]
+        if listed:
+            fields = {**own, **_inner(value)}
+            if len(fields) >= 2:
+                text = " ".join(str(item).replace("_", " ") for item in fields.values())
+                roots = (stem(word) for word in words(text) if not word.endswith(("ed", "ing")))
+                yield Row(fields, outer, frozenset(roots))
+        ids = {key: inner for key, inner in {**own, **_inner(value)}.items() if is_id(key)}
+        keyed = len(nested) >= 2 and len(nested) == len(value) and all(isinstance(inner, dict) for inner in nested)
+        for inner in nested:
+            if isinstance(inner, list) or not listed:
+                yield from _rows(inner, {**outer, **ids}, depth + 1, keyed)
+
+
+def _inner(value: dict[str, Any]) -> dict[str, Any]:
+    """Scalars of the plain dicts inside a record, such as its options, under their own names."""
+    return {
+        str(name): inner
+        for nested in value.values()
+        if isinstance(nested, dict)
+        for name, inner in nested.items()
+        if not isinstance(inner, dict | list)
+    }
+
+
+def asked_words(text: str) -> frozenset[str]:
+    """Stems of the content words and numbers in the user's text."""
+    return frozenset(stem(word) for word in words(text) if word not in STOP and len(word) > 1)
+
+
+def pointed_row(found: list[Row], state: VisibleState) -> Row | None:
+    """The one row that everything the user described points to; None when they point to several or to none.
+
+    Each clause points to the rows that hold most of its words, rare words counting more. When clauses
+    disagree and the user corrected something, only what was said since then counts.
+    """
+    turns = [text for _, text in user_turns(state)]
+    place = _common(found, turns)
+    if place is None:
+        since = max((index for index, text in enumerate(turns) if index and corrects(text)), default=0)
+        place = _common(found, turns[since:]) if since else None
+    return None if place is None else found[place]
+
+
+def _common(found: list[Row], turns: list[str]) -> int | None:
+    count: dict[str, int] = {}
+    for row in found:
+        for root in row.roots:
+            count[root] = count.get(root, 0) + 1
+    common: set[int] = set()
+    for clause in (clause for text in turns for clause in clauses(text)):
+        asked = asked_words(without_negated(clause))
+        scores = [sum(math.log(len(found) / count[root]) for root in row.roots & asked) for row in found]
+        if (best := max(scores, default=0.0)) > 0:
+            places = {place for place, score in enumerate(scores) if best - score < 1e-6}
+            common = common & places if common else places
+            if not common:
+                return None
+    return common.pop() if len(common) == 1 else None
