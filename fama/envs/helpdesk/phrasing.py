@@ -10,7 +10,7 @@ import yaml
 
 _FOLDER = Path(__file__).parent / "phrases"
 _SLOT = re.compile(r"(\{\w+\})")
-_ARTICLE = re.compile(r"\ba (?=[aeiou])")
+_ARTICLE = re.compile(r"\ba (?=[aeio]|umbrella)")
 _WORD = re.compile(r"\b[a-z]{5,}\b")
 TYPO_SHARE = 0.12
 

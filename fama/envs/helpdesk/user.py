@@ -15,6 +15,8 @@ from fama.episodes.records import LedgerRow
 from fama.randomness import generator
 
 PATIENCE = 6
+#: What a thing is called by those who do not know its number, and the slot of that number.
+_UNNUMBERED = {"item": "order", "month": "invoice", "person": "user_id"}
 
 
 @dataclass(frozen=True)
@@ -140,16 +142,20 @@ class ScriptedUser:
         goals = self._open() or list(range(len(self._task.goals)))
         known = [i for i in goals if slot in self._now(i)]
         if not known:
-            able = [i for i in goals if "item" in self._now(i)]
             name = f"unknown_{slot}"
-            if name not in phrases(self._domain.name) or not able:
+            if name not in phrases(self._domain.name):
                 return self._pick("no_idea", rng)
-            return self._each(able, "item", lambda i: name, rng)
+            described = next((d for d, number in _UNNUMBERED.items() if number == slot), None)
+            if described is None:
+                return sentence(self._pick(name, rng))
+            able = [i for i in goals if described in self._now(i)]
+            return self._each(able, described, lambda i: name, rng) if able else self._pick("no_idea", rng)
         return self._each(known, slot, lambda i: self._template(slot, self._now(i)[slot]), rng)
 
     def _said_with(self, slot: str, asked: tuple[str, ...]) -> bool:
-        """The item is part of the answer to an order number that the user does not know."""
-        return slot == "item" and "order" in asked and not any("order" in self._now(i) for i in self._open())
+        """The description is part of the answer to a number that the user does not know."""
+        number = _UNNUMBERED.get(slot)
+        return number in asked and not any(number in self._now(i) for i in self._open())
 
     def _template(self, slot: str, value: str) -> str:
         name = f"{slot}_{value}"
@@ -193,9 +199,10 @@ class ScriptedUser:
                 return Reply(self._correct(i, rng)), True
         new = not self._settled.issuperset(goals)
         self._settled.update(goals)
-        item = next((self._now(i)["item"] for i in goals if "item" in self._now(i)), None)
-        if conditional and not matched and item:
-            return Reply(self._pick("agree_if", rng, {"item": item}), frozenset(goals)), new
+        if conditional and not matched:
+            slots = [(slot, now[slot]) for now in map(self._now, goals) for slot in _UNNUMBERED if slot in now]
+            said = " and ".join(self._noun(*slot, rng) for slot in dict.fromkeys(slots))
+            return Reply(self._pick("agree_if", rng, {"item": said}), frozenset(goals)), new
         return Reply(self._pick("agree", rng), frozenset(goals)), new
 
     def _more(self, rng: Random) -> tuple[Reply, bool]:
