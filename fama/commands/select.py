@@ -1,0 +1,113 @@
+"""``fama select``: what a router would choose before each decision of logged episodes."""
+
+import argparse
+import asyncio
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from fama.agents.settings import HelperSettings
+from fama.errors import BadInput
+from fama.randomness import generator
+from fama.selection.base import Allowance, Selection, Selector, SelectorContext
+from fama.state import state_at
+
+
+class Chosen(NamedTuple):
+    """One decision of one episode, and the router's selection for it."""
+
+    episode: str
+    task: str
+    turn: int
+    selection: Selection
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's flags."""
+    parser.add_argument("--router", required=True, metavar="DIR", help="checkpoint folder of `fama train`")
+    parser.add_argument("--episodes", required=True, metavar="DIR", help="episodes.jsonl, or its folder")
+    parser.add_argument("--lam", type=float, help="success that 1,000 tokens are worth (default: the checkpoint's)")
+    parser.add_argument("--allowance", type=int, help="tokens that helpers may spend a decision (default: no limit)")
+    parser.add_argument("--limit", type=int, help="episodes to read at most")
+    parser.add_argument("--first", action="store_true", help="only the decision before an episode's first action")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Select for every decision and print subset, probabilities and seconds."""
+    from fama.helpers.pool import build_pool
+    from fama.selection.learned import build
+    from fama.selection.router.checkpoint import read_manifest
+
+    for name in ("lam", "allowance", "limit"):
+        value = getattr(args, name)
+        if value is not None and value < 0:
+            raise BadInput(f"--{name} is {value}; give a number of at least 0")
+    pool = read_manifest(Path(args.router)).pool
+    context = SelectorContext(helpers=build_pool(HelperSettings(pool=pool)))
+    selector = build(context, checkpoint=args.router, lam=args.lam)
+    chosen = _choose(selector, Path(args.episodes), Allowance(args.allowance), args.limit, args.first)
+    if args.json:
+        return _print_json(chosen)
+    found = list(chosen)
+    if not found:
+        raise BadInput(f"{args.episodes}: no episode with a decision; give episodes that `fama run` wrote")
+    _print_table(found, pool)
+    return 0
+
+
+def _choose(selector: Selector, path: Path, allowance: Allowance, limit: int | None, first: bool) -> Iterator[Chosen]:
+    from fama.episodes.store import read_episodes
+
+    for count, episode in enumerate(read_episodes(path)):
+        if limit is not None and count >= limit:
+            return
+        decisions = len(episode.decisions) or sum(message.role == "assistant" for message in episode.messages)
+        for turn in range(min(decisions, 1) if first else decisions):
+            rng = generator(0, "select", episode.id, turn)
+            selection = asyncio.run(selector.select(state_at(episode, turn), allowance, rng))
+            yield Chosen(episode.id, f"{episode.domain}/{episode.task_id}", turn, selection)
+
+
+def _print_json(chosen: Iterable[Chosen]) -> int:
+    for one in chosen:
+        line = {
+            "episode_id": one.episode,
+            "task": one.task,
+            "turn": one.turn,
+            "subset": list(one.selection.subset),
+            "probabilities": {name: round(value, 6) for name, value in one.selection.probabilities.items()},
+            "seconds": round(one.selection.seconds, 6),
+        }
+        print(json.dumps(line, ensure_ascii=False))
+    return 0
+
+
+def _print_table(chosen: list[Chosen], pool: tuple[str, ...]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title="Selections", caption="Columns of helpers: probability of belonging to the best subset.")
+    for head in ("task", "turn", "subset"):
+        table.add_column(head)
+    for head in (*pool, "ms"):
+        table.add_column(head, justify="right")
+    for one in chosen:
+        chances = [f"{one.selection.probabilities[name]:.2f}" for name in pool]
+        subset = " + ".join(one.selection.subset) or "none"
+        cells = (escape(one.task), str(one.turn), subset, *chances, f"{one.selection.seconds * 1000:.1f}")
+        table.add_row(*cells)
+    console = Console()
+    console.print(table)
+    seconds = sorted(one.selection.seconds for one in chosen)
+    first = chosen[0].selection.seconds
+    console.print(
+        f"{len(seconds)} decisions of {len({one.episode for one in chosen})} episodes; seconds a decision: "
+        f"median {_quantile(seconds, 0.5):.4f}, 95 % {_quantile(seconds, 0.95):.4f}, first {first:.4f}"
+    )
+
+
+def _quantile(ordered: list[float], share: float) -> float:
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

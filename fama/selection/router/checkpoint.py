@@ -1,0 +1,224 @@
+"""Checkpoint folders: ``router.json``, safetensors and a card. Anything else is refused, pickles first.
+
+A folder named ``work`` beside them may hold training logs; it is never read.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from fama.errors import BadInput
+from fama.selection.router.embedder import Embedder
+from fama.selection.router.manifest import ROUTER_SCHEMA, RouterManifest, StoredFile
+from fama.selection.router.predictors import EncoderPredictor, KnnPredictor, LinearPredictor, Predictor
+from fama.selection.router.vectors import RawVectors, StateVectors
+
+MANIFEST = "router.json"
+CARD = "README.md"
+HEADS = "heads.safetensors"
+ADAPTER = "adapter/adapter_model.safetensors"
+ADAPTER_CONFIG = "adapter/adapter_config.json"
+WORK = "work"
+_PICKLES = frozenset({".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib", ".npy", ".npz", ".dill"})
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Router:
+    """A loaded checkpoint."""
+
+    folder: Path
+    manifest: RouterManifest
+    predictor: Predictor
+
+
+def write_router(
+    folder: Path,
+    manifest: RouterManifest,
+    arrays: Mapping[str, Array],
+    card: str,
+    adapter: tuple[Mapping[str, Any], Mapping[str, Array]] | None = None,
+) -> RouterManifest:
+    """Write a checkpoint folder; ``router.json`` comes last, so an unfinished one cannot be loaded.
+
+    ``adapter`` is peft's config and weights. Returns the manifest with sizes and hashes filled in.
+    """
+    from safetensors.numpy import save
+
+    contents = {HEADS: save({name: np.ascontiguousarray(value) for name, value in arrays.items()})}
+    if adapter is not None:
+        contents[ADAPTER_CONFIG] = (json.dumps(adapter[0], indent=2, sort_keys=True) + "\n").encode()
+        contents[ADAPTER] = save({name: np.ascontiguousarray(value) for name, value in adapter[1].items()})
+    files = {name: StoredFile(size=len(data), sha256=_sha256(data)) for name, data in contents.items()}
+    complete = manifest.model_copy(update={"files": files})
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in (MANIFEST, *({ADAPTER, ADAPTER_CONFIG} - contents.keys())):
+        (folder / stale).unlink(missing_ok=True)
+    contents[CARD] = card.encode()
+    contents[MANIFEST] = (complete.model_dump_json(indent=2) + "\n").encode()
+    for name, data in contents.items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    return complete
+
+
+def load_router(folder: Path | str, encoder: str | None = None) -> Router:
+    """Check a checkpoint folder and build its predictor; ``encoder`` replaces the encoder's name or folder.
+
+    Raises:
+        BadInput: the folder is no checkpoint, holds a pickle or an unknown file, a file is missing,
+            truncated or changed, or the encoder is missing or another one.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    _check_files(folder, manifest)
+    if encoder is not None and manifest.encoder is not None:
+        manifest = manifest.model_copy(update={"encoder": manifest.encoder.model_copy(update={"name": encoder})})
+    arrays = _read_arrays(folder / HEADS)
+    try:
+        predictor = _build(folder, manifest, arrays)
+    except (KeyError, ValueError, RuntimeError, AssertionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BadInput(f"{folder / HEADS}: does not fit {MANIFEST} ({reason}); train the router again") from None
+    return Router(folder, manifest, predictor)
+
+
+def read_manifest(folder: Path) -> RouterManifest:
+    """The checkpoint's ``router.json``.
+
+    Raises:
+        BadInput: it is missing, no JSON or of another schema version.
+    """
+    path = folder / MANIFEST
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise BadInput(f"{folder}: no router checkpoint ({MANIFEST} is missing); write one with `fama train`") from None
+    except ValueError:
+        raise BadInput(f"{path}: not JSON; the file is damaged, copy the checkpoint again") from None
+    version = value.get("schema_version") if isinstance(value, dict) else None
+    if version != ROUTER_SCHEMA:
+        raise BadInput(f"{path}: schema_version is {version}, this release reads {ROUTER_SCHEMA}; train it again")
+    try:
+        return RouterManifest.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise BadInput(f"{path}: {place}: {first['msg']}; train the router again") from None
+
+
+def check_runtime(router: Router, pool: tuple[str, ...]) -> None:
+    """Refuse a router of another helper pool, taxonomy or list of evidence than this run's.
+
+    Raises:
+        BadInput: one of them differs.
+    """
+    from fama.diagnosis.evidence import EVIDENCE_NAMES
+    from fama.diagnosis.taxonomy import load_taxonomy
+
+    manifest, path = router.manifest, router.folder / MANIFEST
+    if set(manifest.pool) != set(pool):
+        raise BadInput(
+            f"{path}: trained for the pool {'+'.join(manifest.pool)}, this run has {'+'.join(pool) or 'no helper'}; "
+            "set helpers.pool to the router's, or train for this pool"
+        )
+    taxonomy = load_taxonomy()
+    if manifest.taxonomy_version != taxonomy.version:
+        raise BadInput(
+            f"{path}: trained with taxonomy {manifest.taxonomy_version}, this release has {taxonomy.version}; "
+            "train the router again"
+        )
+    if manifest.evidence_names != tuple(EVIDENCE_NAMES):
+        differing = sorted(set(manifest.evidence_names) ^ set(EVIDENCE_NAMES)) or ["the order"]
+        raise BadInput(
+            f"{path}: trained with other evidence than this release's (differs: {', '.join(differing)}); "
+            "train the router again"
+        )
+
+
+def _build(folder: Path, manifest: RouterManifest, arrays: dict[str, Array]) -> Predictor:
+    embedder = None
+    if manifest.encoder is not None:
+        _check_encoder(folder, manifest)
+        embedder = Embedder.load(manifest.encoder, folder / "adapter" if manifest.encoder.adapted else None)
+    if manifest.kind == "encoder":
+        return _encoder(manifest, arrays, embedder)
+    if manifest.vectors is None:
+        raise ValueError("it describes no state vectors")
+    vectors = StateVectors(RawVectors(manifest.vectors, embedder), arrays)
+    if manifest.kind == "linear":
+        return LinearPredictor(vectors, arrays, len(manifest.pool))
+    if manifest.knn is None:
+        raise ValueError("it describes no neighbourhood")
+    return KnnPredictor(vectors, arrays, len(manifest.pool), manifest.knn)
+
+
+def _encoder(manifest: RouterManifest, arrays: dict[str, Array], embedder: Embedder | None) -> Predictor:
+    import torch
+
+    from fama.selection.router.network import RouterNetwork
+
+    if embedder is None or manifest.network is None:
+        raise ValueError("it describes no network")
+    network = RouterNetwork(manifest.network)
+    network.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in arrays.items()}, strict=True)
+    return EncoderPredictor(embedder, network)
+
+
+def _check_encoder(folder: Path, manifest: RouterManifest) -> None:
+    from fama.selection.router.encoder import encoder_fingerprint
+
+    shape = manifest.encoder
+    if shape is None or shape.fingerprint is None:
+        return
+    found = encoder_fingerprint(shape.name)
+    if found != shape.fingerprint:
+        raise BadInput(
+            f"{folder / MANIFEST}: encoder {shape.name} has other weights ({found or 'none found'}) than the "
+            f"router was trained on ({shape.fingerprint}); install that encoder or train again"
+        )
+
+
+def _check_files(folder: Path, manifest: RouterManifest) -> None:
+    needed = {HEADS} | ({ADAPTER, ADAPTER_CONFIG} if manifest.encoder and manifest.encoder.adapted else set())
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_dir() or name.startswith(f"{WORK}/") or name in {MANIFEST, CARD, *needed}:
+            continue
+        what = "a pickle or other executable format" if path.suffix.lower() in _PICKLES else "not part of a router"
+        raise BadInput(f"{path}: {what}, refused; a checkpoint holds safetensors and JSON only, remove the file")
+    for name in sorted(needed):
+        stored, path = manifest.files.get(name), folder / name
+        if stored is None or not path.is_file():
+            raise BadInput(f"{path}: missing; copy the whole checkpoint again")
+        size = path.stat().st_size
+        if size != stored.size:
+            raise BadInput(f"{path}: {size} bytes instead of {stored.size}, truncated; copy the checkpoint again")
+        if _sha256(path.read_bytes()) != stored.sha256:
+            raise BadInput(f"{path}: its SHA-256 differs from {MANIFEST}; copy the checkpoint again")
+
+
+def _read_arrays(path: Path) -> dict[str, Array]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BadInput(f"{path}: not a safetensors file ({' '.join(str(error).split())}); copy it again") from None
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

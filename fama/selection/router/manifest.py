@@ -1,0 +1,111 @@
+"""``router.json``: all that a checkpoint says about itself."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from fama.episodes.records import Record
+
+ROUTER_SCHEMA = 1
+
+RouterKind = Literal["encoder", "linear", "knn"]
+
+
+class LoraShape(Record):
+    """Low-rank adapters. ``targets`` are layer names; None takes peft's default for the architecture."""
+
+    rank: int = Field(default=8, ge=1)
+    alpha: int = Field(default=16, ge=1)
+    dropout: float = Field(default=0.05, ge=0.0, lt=1.0)
+    targets: tuple[str, ...] | None = None
+
+
+class EncoderShape(Record):
+    """Which encoder embeds segments. ``fingerprint`` is of its weights where they are a local folder."""
+
+    name: str
+    window: int
+    fingerprint: str | None = None
+    adapted: bool = False
+
+
+class NetworkShape(Record):
+    """Sizes of the network: inputs, hidden units, attention heads, helpers, categories."""
+
+    embedding: int
+    evidence: int
+    helpers: int
+    categories: int
+    hidden: int = 64
+    attention: int = 4
+    dropout: float = 0.1
+
+    def head_sizes(self) -> list[int]:
+        """Outputs of base, utility, pair, token_base and token_utility."""
+        count = self.helpers
+        return [1, count, count * (count - 1) // 2, 1, count]
+
+
+class VectorShape(Record):
+    """How the baselines turn a state into a vector: mean embeddings or hashed words, projected."""
+
+    source: Literal["embedding", "hashed"]
+    buckets: int = 4096
+
+
+class KnnShape(Record):
+    """Neighbours looked at, prior strength in rows, and how much a differing helper discounts a neighbour."""
+
+    neighbours: int
+    strength: float
+    decay: float
+
+
+class Calibration(Record):
+    """Temperature fitted on the validation split; expected calibration errors in [0, 1].
+
+    ``ece_after`` is cross-fitted over two halves of the validation tasks. None: too few rows.
+    """
+
+    temperature: float = Field(default=1.0, gt=0.0)
+    rows: int = 0
+    ece_before: float | None = None
+    ece_after: float | None = None
+
+
+class StoredFile(Record):
+    """A file of the checkpoint with its size and SHA-256."""
+
+    size: int
+    sha256: str
+
+
+class RouterManifest(Record):
+    """The content of ``router.json``."""
+
+    schema_version: int = ROUTER_SCHEMA
+    kind: RouterKind
+    pool: tuple[str, ...]
+    taxonomy_version: str
+    categories: tuple[str, ...]
+    evidence_names: tuple[str, ...]
+    encoder: EncoderShape | None = None
+    network: NetworkShape | None = None
+    vectors: VectorShape | None = None
+    knn: KnnShape | None = None
+    calibration: Calibration = Calibration()
+    lam: float
+    epsilon: float
+    softness: float = 0.05
+    data_hash: str
+    split_hash: str
+    prompts_hash: tuple[str, ...] = ()
+    benchmark_version: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+    backbones: tuple[str, ...] = ()
+    synthetic: bool = False
+    seed: int = 0
+    versions: dict[str, str] = Field(default_factory=dict)
+    git_commit: str | None = None
+    command: str = ""
+    files: dict[str, StoredFile] = Field(default_factory=dict)

@@ -1,0 +1,46 @@
+"""Temperature scaling on the validation split (Guo et al. 2017, On Calibration of Modern Neural Networks)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fama.randomness import derive_seed
+from fama.selection.decision import Floats
+from fama.selection.router.manifest import Calibration
+from training.metrics import expected_calibration_error, log_loss
+
+#: With fewer rows, or on one side only, the temperature stays 1.
+MIN_ROWS = 20
+_LOW, _HIGH = 0.25, 10.0
+
+
+def fit_temperature(logits: Floats, success: Floats) -> float:
+    """The temperature in [0.25, 10] with the smallest log loss; 1.0 where the data cannot tell."""
+    from scipy.optimize import minimize_scalar
+
+    if len(success) < MIN_ROWS or success.min() == success.max() or float(np.abs(logits).max()) < 1e-9:
+        return 1.0
+
+    def loss(log_temperature: float) -> float:
+        return float(log_loss(logits / np.exp(log_temperature), success).mean())
+
+    found = minimize_scalar(loss, bounds=(np.log(_LOW), np.log(_HIGH)), method="bounded")
+    return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
+
+
+def calibrate(logits: Floats, success: Floats, tasks: Sequence[str], seed: int = 0) -> Calibration:
+    """The temperature fitted on all rows; the error after it is cross-fitted over two halves of the tasks."""
+    if not len(success):
+        return Calibration()
+    half = np.array([derive_seed(seed, "calibration", task) % 2 == 0 for task in tasks])
+    after = logits.copy()
+    for side in (half, ~half):
+        if side.any():
+            after[side] = logits[side] / fit_temperature(logits[~side], success[~side])
+    enough = len(success) >= MIN_ROWS
+    return Calibration(
+        temperature=fit_temperature(logits, success),
+        rows=len(success),
+        ece_before=expected_calibration_error(logits, success) if enough else None,
+        ece_after=expected_calibration_error(after, success) if enough else None,
+    )

@@ -1,0 +1,140 @@
+"""The model card of a checkpoint: data, metrics with intervals, limits, and the command that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from fama.selection.router.manifest import RouterManifest
+from training.examples import Example, ExampleSet
+from training.settings import TrainSettings
+from training.split import Split
+
+if TYPE_CHECKING:
+    from training.finish import Measured
+    from training.metrics import Interval
+
+_KINDS = {
+    "encoder": "segment encoder with attention pooling",
+    "linear": "linear (regularised logistic regression on state vectors)",
+    "knn": "nearest neighbours in state space, smoothed towards the population",
+}
+
+
+def render_card(
+    manifest: RouterManifest,
+    settings: TrainSettings,
+    data: ExampleSet,
+    split: Split,
+    measured: Measured,
+    notes: Mapping[str, str],
+) -> str:
+    """Markdown of the card."""
+    title = "Router on SYNTHETIC data" if manifest.synthetic else "Router"
+    parts = [
+        f"# {title}: {_KINDS[manifest.kind]}",
+        "Chooses the smallest useful subset of helper agents before a decision of a tool-use agent: it maximises "
+        "P(success) − λ · tokens / 1000 over subsets of "
+        f"{', '.join(manifest.pool)}. Prospective: it reads policy, tools and messages up to the decision, not beyond.",
+        "## Data",
+        _table(("", "training", "validation"), _data_rows(split)),
+        _lines(
+            {
+                "benchmarks": ", ".join(manifest.benchmark_version) or "unknown",
+                "domains": ", ".join(manifest.domains) or "unknown",
+                "backbones": ", ".join(manifest.backbones) or "unknown",
+                "left out": _counts(data.left_out),
+                "data hash, split hash": f"`{manifest.data_hash}`, `{manifest.split_hash}`",
+                "prompts": ", ".join(f"`{value}`" for value in manifest.prompts_hash) or "unknown",
+            }
+        ),
+        "## Metrics on the validation tasks",
+        f"{measured.rows} rows of {measured.tasks} tasks; 95 % intervals by a bootstrap over tasks. The split also "
+        "served early stopping and the temperature, so these numbers are slightly optimistic; claims need test tasks.",
+        _table(("measure", "value", "95 % interval"), [(name, *_cells(i)) for name, i in measured.metrics.items()]),
+        _calibration(manifest),
+        _choices(manifest, measured),
+        "## Training",
+        _lines({**notes, "losses": _losses(settings), "seed": str(manifest.seed)}),
+        f"```\n{manifest.command or '(trained from Python)'}\n```",
+        _lines({"commit": manifest.git_commit or "unknown", "versions": _counts(manifest.versions)}),
+        "## Limits",
+        _limits(manifest, measured),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _data_rows(split: Split) -> list[tuple[str, ...]]:
+    def count(side: tuple[Example, ...], target: str) -> str:
+        return str(sum(getattr(example, target) is not None for example in side))
+
+    sides = (split.train, split.validation)
+    rows = [("tasks", *(str(len({example.task for example in side})) for side in sides))]
+    names = {"success": "rows with an outcome", "coverage": "labelled failures", "distilled": "prompted choices"}
+    rows += [(label, *(count(side, target) for side in sides)) for target, label in names.items()]
+    for label, side in (("success rate, training", split.train), ("success rate, validation", split.validation)):
+        known = [example.success for example in side if example.success is not None]
+        if known:
+            value = f"{sum(known) / len(known):.3f} (n = {len(known)})"
+            rows.append((label, value, "") if side is split.train else (label, "", value))
+    return [(a, b, c) for a, b, c in rows]
+
+
+def _calibration(manifest: RouterManifest) -> str:
+    found = manifest.calibration
+    if found.ece_before is None or found.ece_after is None:
+        return f"Calibration: too few validation rows ({found.rows}); temperature {found.temperature:.2f}."
+    return (
+        f"Calibration: temperature {found.temperature:.3f}; expected calibration error (10 bins, n = {found.rows}) "
+        f"{found.ece_before:.3f} before, {found.ece_after:.3f} after (cross-fitted over two halves of the tasks)."
+    )
+
+
+def _choices(manifest: RouterManifest, measured: Measured) -> str:
+    total = sum(measured.chosen.values())
+    rows = [(name, str(count), f"{count / total:.2f}") for name, count in measured.chosen.items()] if total else []
+    text = f"Choices at λ = {manifest.lam} per 1,000 tokens, without a budget, over {total} validation states:\n\n"
+    text += _table(("subset", "states", "share"), rows)
+    if measured.matched is not None:
+        value, interval = _cells(measured.matched)
+        text += (
+            f"\n\nSuccess of the {measured.matched_rows} validation rows whose executed subset is the router's choice, "
+            f"weighted by 1 / propensity: {value} {interval}."
+        )
+    return text
+
+
+def _limits(manifest: RouterManifest, measured: Measured) -> str:
+    found = [
+        "Valid for this helper pool, these helper prompts, this backbone and this benchmark version.",
+        "Outcomes were logged with one subset held for a whole episode and the state before its first decision; later "
+        "states of an episode are outside of what it was trained on.",
+    ]
+    if manifest.synthetic:
+        found.insert(0, "Trained on SYNTHETIC tasks: for tests and method curves only, of no use on real ones.")
+    if measured.rows < 200:
+        found.append(f"Only {measured.rows} validation rows: differences between routers are mostly noise.")
+    return "\n".join(f"- {line}" for line in found)
+
+
+def _losses(settings: TrainSettings) -> str:
+    names = ("outcome", "tokens", "coverage", "distillation", "categories")
+    used = [f"{name} × {getattr(settings.losses, name)}" for name in names if getattr(settings.losses, name)]
+    return ", ".join(used) + (", inverse propensity weights" if settings.losses.inverse_propensity else "")
+
+
+def _cells(interval: Interval) -> tuple[str, str]:
+    return f"{interval.value:.4f}", f"[{interval.low:.4f}, {interval.high:.4f}]"
+
+
+def _counts(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items()) or "nothing"
+
+
+def _lines(values: Mapping[str, str]) -> str:
+    return "\n".join(f"- {name}: {value}" for name, value in values.items())
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) if rows else ""

@@ -1,0 +1,42 @@
+"""``fama train``: trains a router and writes its checkpoint folder."""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from fama.config import add_config_flags, read_settings
+from training.settings import TrainSettings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's flags."""
+    add_config_flags(parser, out_default="runs/train")
+    parser.add_argument(
+        "--ckpt", metavar="last|FILE", help="resume an interrupted training; `last` is the newest state under --out"
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Train, print the card's path and a short summary."""
+    settings = read_settings(args, TrainSettings)
+    if settings is None:
+        return 0
+    from training.train import train
+
+    out = Path(args.out)
+    manifest = train(settings, out, _command(args), args.ckpt)
+    if manifest is not None:
+        found = manifest.calibration
+        error = "too few rows" if found.ece_after is None else f"{found.ece_after:.3f}"
+        sys.stdout.write(
+            f"{manifest.kind} router for {'+'.join(manifest.pool)} → {out}\n"
+            f"temperature {found.temperature:.2f}, calibration error {error} (n = {found.rows} validation rows)\n"
+            f"card: {out / 'README.md'}\n"
+        )
+    return 0
+
+
+def _command(args: argparse.Namespace) -> str:
+    parts = ["fama", "train", *(["--config", str(args.config)] if args.config else []), "--out", str(args.out)]
+    return shlex.join([*parts, *(["--ckpt", args.ckpt] if args.ckpt else []), *args.overrides])

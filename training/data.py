@@ -1,0 +1,75 @@
+"""Reads the files that a config names into one set of examples."""
+
+from pathlib import Path
+
+from fama.agents.settings import HelperSettings
+from fama.errors import BadInput
+from training.examples import ExampleSet, failure_examples, outcome_examples, prompted_examples
+from training.settings import DataSettings, TrainSettings
+
+
+def load_examples(settings: TrainSettings) -> ExampleSet:
+    """The examples of every source whose loss is switched on.
+
+    Raises:
+        BadInput: a file is missing or unreadable, a switched-on loss has no data, or pools differ.
+    """
+    data, losses = settings.data, settings.losses
+    _check_sources(settings)
+    found = ExampleSet((), data.pool)
+    if losses.outcome or losses.tokens:
+        found = _outcomes(data, found)
+    if losses.coverage or losses.categories:
+        found = _failures(data, found)
+    if losses.distillation:
+        found = _prompted(data, found)
+    if not found.examples:
+        raise BadInput("data: no usable example in the files given; errors and unlabelled episodes teach nothing")
+    return found
+
+
+def _check_sources(settings: TrainSettings) -> None:
+    data, losses = settings.data, settings.losses
+    needs = (
+        ("outcomes", losses.outcome, data.outcomes),
+        ("failures", losses.coverage or losses.categories, data.failures),
+        ("prompted", losses.distillation, data.prompted),
+    )
+    for name, weight, files in needs:
+        if weight and not files:
+            raise BadInput(f"data.{name} is empty, but a loss that needs it is on; name its files or set the loss to 0")
+
+
+def _outcomes(data: DataSettings, found: ExampleSet) -> ExampleSet:
+    from fama.episodes.outcome_table import read_outcomes
+
+    for path in data.outcomes:
+        found += outcome_examples(read_outcomes(Path(path), data.benchmark_version), data.pool)
+    return found
+
+
+def _failures(data: DataSettings, found: ExampleSet) -> ExampleSet:
+    from fama.diagnosis.taxonomy import load_taxonomy
+    from fama.episodes.store import read_episodes, read_failures
+    from fama.helpers.pool import build_pool
+
+    taxonomy = load_taxonomy()
+    covers = {name: helper.covers for name, helper in build_pool(HelperSettings(pool=data.pool)).items()}
+    for source in data.failures:
+        labels = read_failures(Path(source.failures))
+        other = sorted({label.taxonomy_version for label in labels} - {taxonomy.version})
+        if other:
+            raise BadInput(
+                f"{source.failures}: labelled with taxonomy {', '.join(other)}, this release has {taxonomy.version}; "
+                "diagnose again"
+            )
+        found += failure_examples(labels, read_episodes(Path(source.episodes)), covers, taxonomy.codes)
+    return found
+
+
+def _prompted(data: DataSettings, found: ExampleSet) -> ExampleSet:
+    from fama.episodes.store import read_episodes
+
+    for path in data.prompted:
+        found += prompted_examples(read_episodes(Path(path)), data.pool)
+    return found

@@ -1,0 +1,165 @@
+"""From fitted arrays to a checkpoint: written, loaded back, calibrated and measured as it will be used."""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fama.selection.decision import Floats, Objective, decide
+from fama.selection.router.checkpoint import WORK, Array, Router, load_router, write_router
+from fama.selection.router.manifest import EncoderShape, KnnShape, NetworkShape, RouterManifest, VectorShape
+from fama.selection.router.predictors import split_heads
+from fama.selection.router.scores import calibrated
+from fama.selection.router.segments import Features
+from training.calibrate import calibrate
+from training.card import render_card
+from training.examples import Example, ExampleSet
+from training.metrics import Interval, brier, cluster_interval, cluster_statistic, log_loss
+from training.provenance import git_commit, versions
+from training.settings import TrainSettings
+from training.split import Split
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a kind's fit gives: arrays, and the parts of the manifest that describe them."""
+
+    arrays: Mapping[str, Array]
+    population: Floats | None
+    adapter: tuple[Mapping[str, Any], Mapping[str, Array]] | None = None
+    encoder: EncoderShape | None = None
+    network: NetworkShape | None = None
+    vectors: VectorShape | None = None
+    knn: KnnShape | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The router on its validation split. ``chosen`` counts states a subset is chosen in.
+
+    ``matched`` is the success of rows whose executed subset is the router's choice, weighted by
+    1 / propensity; None where there is none.
+    """
+
+    rows: int
+    tasks: int
+    metrics: dict[str, Interval]
+    chosen: dict[str, int]
+    matched: Interval | None
+    matched_rows: int
+
+
+def finish(
+    settings: TrainSettings, data: ExampleSet, split: Split, trained: Trained, out: Path, command: str
+) -> RouterManifest:
+    """Write the checkpoint folder ``out`` and ``out/work/metrics.json``; returns the manifest."""
+    draft = out / WORK / "draft"
+    shutil.rmtree(draft, ignore_errors=True)
+    manifest = write_router(
+        draft, _manifest(settings, data, split, trained, command), trained.arrays, "", trained.adapter
+    )
+    router = load_router(draft)
+    outcomes = [example for example in split.validation if example.subset is not None and example.success is not None]
+    success = np.array([float(bool(example.success)) for example in outcomes])
+    logits = executed_logits(router, outcomes)
+    calibration = calibrate(logits, success, [example.task for example in outcomes], settings.seed)
+    manifest = manifest.model_copy(update={"calibration": calibration})
+    router = Router(router.folder, manifest, router.predictor)
+    measured = measure(router, split.validation, outcomes, logits / calibration.temperature, trained.population)
+    card = render_card(manifest, settings, data, split, measured, trained.notes)
+    manifest = write_router(out, manifest, trained.arrays, card, trained.adapter)
+    shutil.rmtree(draft)
+    (out / WORK / "metrics.json").write_text(json.dumps(asdict(measured), indent=2) + "\n", encoding="utf-8")
+    return manifest
+
+
+def executed_logits(router: Router, examples: Sequence[Example]) -> Floats:
+    """Uncalibrated success logits of the executed subsets."""
+    return np.array([float(_scores(router, e.features)(np.array([e.subset])).logit[0]) for e in examples])
+
+
+def chosen_subset(router: Router, features: Features) -> tuple[bool, ...]:
+    """The router's choice in a state, at its default λ and without a budget."""
+    manifest = router.manifest
+    scorer = calibrated(_scores(router, features), manifest.calibration.temperature)
+    objective = Objective(manifest.lam, manifest.epsilon, manifest.softness)
+    return decide(scorer, len(manifest.pool), objective).members
+
+
+def measure(
+    router: Router,
+    validation: Sequence[Example],
+    outcomes: Sequence[Example],
+    logits: Floats,
+    population: Floats | None,
+) -> Measured:
+    """Log loss and Brier score beside the population's, the chosen subsets, and success where they were run."""
+    pool, seed = router.manifest.pool, router.manifest.seed
+    choices = {features: chosen_subset(router, features) for features in {e.features for e in validation}}
+    names = Counter("+".join(n for n, flag in zip(pool, c, strict=True) if flag) or "none" for c in choices.values())
+    metrics: dict[str, Interval] = {}
+    matched = None
+    agreeing: list[Example] = []
+    tasks = [example.task for example in outcomes]
+    if outcomes:
+        success = np.array([float(bool(example.success)) for example in outcomes])
+        loss = log_loss(logits, success)
+        metrics["log loss"] = cluster_interval(loss, tasks, seed)
+        metrics["Brier score"] = cluster_interval(brier(logits, success), tasks, seed)
+        if population is not None:
+            quadratic = split_heads(population, len(pool))
+            plain = quadratic(np.array([example.subset for example in outcomes])).logit
+            metrics["log loss of the population"] = cluster_interval(log_loss(plain, success), tasks, seed)
+            metrics["log loss, router − population"] = cluster_interval(loss - log_loss(plain, success), tasks, seed)
+        agreeing = [example for example in outcomes if choices[example.features] == example.subset]
+    if agreeing:
+        weights = np.array([1.0 / (example.propensity or 1.0) for example in agreeing])
+        reached = np.array([float(bool(example.success)) for example in agreeing])
+        matched = cluster_statistic(
+            lambda rows: float(np.average(reached[rows], weights=weights[rows])), [e.task for e in agreeing], seed
+        )
+    return Measured(len(outcomes), len(set(tasks)), metrics, dict(names.most_common()), matched, len(agreeing))
+
+
+def _scores(router: Router, features: Features) -> Any:
+    return router.predictor.scores(features)
+
+
+def _manifest(
+    settings: TrainSettings, data: ExampleSet, split: Split, trained: Trained, command: str
+) -> RouterManifest:
+    from fama.diagnosis.evidence import EVIDENCE_NAMES
+    from fama.diagnosis.taxonomy import load_taxonomy
+
+    taxonomy = load_taxonomy()
+    return RouterManifest(
+        kind=settings.kind,
+        pool=data.pool,
+        taxonomy_version=taxonomy.version,
+        categories=taxonomy.codes,
+        evidence_names=tuple(EVIDENCE_NAMES),
+        encoder=trained.encoder,
+        network=trained.network,
+        vectors=trained.vectors,
+        knn=trained.knn,
+        lam=settings.decision.lam,
+        epsilon=settings.decision.epsilon,
+        softness=settings.decision.softness,
+        data_hash=data.digest(),
+        split_hash=split.hash,
+        prompts_hash=data.prompts_hash,
+        benchmark_version=data.benchmark_version,
+        domains=data.domains,
+        backbones=data.backbones,
+        synthetic=data.synthetic,
+        seed=settings.seed,
+        versions=versions(),
+        git_commit=git_commit(),
+        command=command,
+    )

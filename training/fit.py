@@ -1,0 +1,144 @@
+"""Lightning's part: fits the network (and adapters) and gives back the best weights."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from fama.errors import BadInput
+from fama.randomness import derive_seed
+from fama.selection.decision import Floats
+from fama.selection.router.encoder import SegmentEncoder
+from fama.selection.router.manifest import NetworkShape
+from fama.selection.router.network import RouterNetwork
+from training.batches import Collate, outcome_weights
+from training.encoder import build_encoder, chunk_table
+from training.examples import Example
+from training.loggers import loggers
+from training.model import build_network, network_shape
+from training.module import RouterModule
+from training.settings import TrainSettings
+
+STATE = "state"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The best network and encoder, with validation losses of the start (the population) and of the best epoch."""
+
+    encoder: SegmentEncoder
+    network: RouterNetwork
+    shape: NetworkShape
+    start_loss: float
+    best_loss: float
+    epochs: int
+
+
+def fit_network(
+    settings: TrainSettings,
+    train: Sequence[Example],
+    validation: Sequence[Example],
+    population: Floats | None,
+    categories: int,
+    work: Path,
+    ckpt: str | None = None,
+) -> Fitted | None:
+    """Train with Lightning; None on every process but the first.
+
+    The weights of the epoch with the smallest validation loss are kept, or those of the start where
+    no epoch beat it.
+
+    Raises:
+        BadInput: there is no state to resume from.
+        KeyboardInterrupt: training was interrupted; ``--ckpt last`` goes on from its last epoch.
+    """
+    from lightning.pytorch import Trainer
+    from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+
+    state = work / STATE
+    resume = _resume(state, ckpt)
+    with torch.random.fork_rng():
+        torch.manual_seed(derive_seed(settings.seed, "train"))
+        encoder = build_encoder(settings.encoder)
+        helpers = len(settings.data.pool)
+        shape = network_shape(settings.network, encoder.size, len(train[0].features.evidence), helpers, categories)
+        module = RouterModule(encoder, build_network(shape, train, population), settings)
+        loaders = _loaders(settings, encoder, train, validation, categories)
+        monitor = "val/outcome" if settings.losses.outcome else "val/loss"
+        saver = ModelCheckpoint(
+            state, filename="best", monitor=monitor, save_last=True, save_top_k=1, enable_version_counter=False
+        )
+        stopper = EarlyStopping(monitor, patience=settings.optimiser.patience)
+        with loggers(settings, work) as found:
+            trainer = Trainer(
+                accelerator=settings.trainer.accelerator,
+                devices=settings.trainer.devices,
+                strategy=settings.trainer.strategy,
+                precision=_precision(settings.trainer.precision),
+                max_epochs=settings.optimiser.epochs,
+                gradient_clip_val=settings.optimiser.clip,
+                callbacks=[saver, stopper],
+                logger=found,
+                default_root_dir=work,
+                enable_progress_bar=settings.trainer.progress,
+                enable_model_summary=False,
+                num_sanity_val_steps=0,
+                log_every_n_steps=1,
+                deterministic="warn",
+            )
+            start = float(trainer.validate(module, loaders[1], verbose=False)[0][monitor])
+            trainer.fit(module, *loaders, ckpt_path=str(resume) if resume else None)
+            if trainer.interrupted:
+                raise KeyboardInterrupt
+    if not trainer.is_global_zero:
+        return None
+    best = float(saver.best_model_score) if saver.best_model_score is not None else start
+    if best < start:
+        saved = torch.load(saver.best_model_path, map_location="cpu", weights_only=True)
+        module.load_state_dict(saved["state_dict"], strict=False)
+        encoder, network = module.encoder.cpu(), module.network.cpu()
+    else:
+        best, network = start, build_network(shape, train, population)
+    if not settings.trainer.keep_state:
+        shutil.rmtree(state, ignore_errors=True)
+    return Fitted(encoder, network, shape, start, best, trainer.current_epoch)
+
+
+def _loaders(
+    settings: TrainSettings,
+    encoder: SegmentEncoder,
+    train: Sequence[Example],
+    validation: Sequence[Example],
+    categories: int,
+) -> tuple[DataLoader[Any], DataLoader[Any]]:
+    texts = [segment.text for e in (*train, *validation) for segment in e.features.segments]
+    weights = {id(e): w for e, w in zip(train, outcome_weights(train, settings.losses), strict=True)}
+    collate = Collate(encoder, chunk_table(encoder, texts), categories, weights)
+    order = torch.Generator().manual_seed(derive_seed(settings.seed, "batches"))
+    size = settings.optimiser.batch
+
+    def loader(examples: Sequence[Example], shuffle: bool) -> DataLoader[Any]:
+        data: Any = list(examples)
+        return DataLoader(data, size, shuffle=shuffle, collate_fn=collate, generator=order if shuffle else None)
+
+    return loader(train, True), loader(validation, False)
+
+
+def _resume(state: Path, ckpt: str | None) -> Path | None:
+    if ckpt is None:
+        shutil.rmtree(state, ignore_errors=True)
+        return None
+    path = state / "last.ckpt" if ckpt == "last" else Path(ckpt)
+    if not path.is_file():
+        raise BadInput(f"{path}: no training state to resume from; leave --ckpt out to start anew")
+    return path
+
+
+def _precision(name: str) -> Any:
+    if name != "auto":
+        return name
+    return "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"

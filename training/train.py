@@ -1,0 +1,124 @@
+"""``fama train``: examples → split → one of three kinds of router → checkpoint folder with its card."""
+
+import json
+import os
+from pathlib import Path
+
+from fama.config import dump_settings
+from fama.errors import BadInput
+from fama.selection.router.checkpoint import WORK
+from fama.selection.router.embedder import Embedder
+from fama.selection.router.manifest import RouterManifest, VectorShape
+from training.data import load_examples
+from training.encoder import encoder_shape
+from training.examples import ExampleSet
+from training.finish import Trained, finish
+from training.population import OutcomeArrays, fit_population
+from training.settings import TrainSettings
+from training.split import Split, split_by_task
+
+
+def train(settings: TrainSettings, out: Path, command: str = "", ckpt: str | None = None) -> RouterManifest | None:
+    """Train on the files that the settings name and write ``out``; None on all processes but the first.
+
+    Args:
+        settings: what to learn from, and how.
+        out: the checkpoint's folder; logs go to ``out/work``.
+        command: the command line, for the card.
+        ckpt: ``last`` or a path: resume an interrupted training of the same config.
+
+    Raises:
+        BadInput: data or settings cannot be used.
+    """
+    return train_on(settings, load_examples(settings), out, command, ckpt)
+
+
+def train_on(
+    settings: TrainSettings, data: ExampleSet, out: Path, command: str = "", ckpt: str | None = None
+) -> RouterManifest | None:
+    """As ``train``, on examples in memory."""
+    split = split_by_task(data.examples, settings.data.validation, settings.data.split_seed)
+    work = out / WORK
+    work.mkdir(parents=True, exist_ok=True)
+    _remember(settings, data.digest(), work, resuming=ckpt is not None)
+    if settings.kind == "encoder":
+        trained = _train_encoder(settings, split, work, ckpt)
+    elif ckpt is not None:
+        raise BadInput(f"--ckpt: a {settings.kind} router is fitted in one go; leave --ckpt out")
+    else:
+        trained = _train_baseline(settings, split)
+    return None if trained is None else finish(settings, data, split, trained, out, command)
+
+
+def _train_encoder(settings: TrainSettings, split: Split, work: Path, ckpt: str | None) -> Trained | None:
+    from fama.diagnosis.taxonomy import load_taxonomy
+    from training.fit import fit_network
+
+    with_outcomes = bool(settings.losses.outcome)
+    population = fit_population(OutcomeArrays(split.train, settings.losses)) if with_outcomes else None
+    categories = len(load_taxonomy().codes)
+    fitted = fit_network(settings, split.train, split.validation, population, categories, work, ckpt)
+    if fitted is None:
+        return None
+    encoder = fitted.encoder
+    adapter = None
+    if encoder.trainable:
+        adapter = (encoder.adapter_config(), {name: value.numpy() for name, value in encoder.adapter_state().items()})
+    state = fitted.network.state_dict()
+    return Trained(
+        arrays={name: value.detach().float().numpy() for name, value in state.items()},
+        population=population,
+        adapter=adapter,
+        encoder=encoder_shape(settings.encoder, adapted=encoder.trainable),
+        network=fitted.shape,
+        notes={
+            "epochs": str(fitted.epochs),
+            "validation loss of the population (start)": f"{fitted.start_loss:.4f}",
+            "best validation loss": f"{fitted.best_loss:.4f}"
+            + ("" if fitted.best_loss < fitted.start_loss else " (no epoch beat the start, which was kept)"),
+        },
+    )
+
+
+def _train_baseline(settings: TrainSettings, split: Split) -> Trained:
+    from training.baselines import fit_knn, fit_linear, raw_vectors
+
+    shape = encoder_shape(settings.encoder, adapted=False) if settings.vectors.source == "embedding" else None
+    raw = raw_vectors(settings, Embedder.load(shape, entries=100_000) if shape else None)
+    population = fit_population(OutcomeArrays(split.train, settings.losses))
+    knn = None
+    if settings.kind == "linear":
+        arrays, tried = fit_linear(settings, split.train, raw)
+    else:
+        arrays, knn, tried = fit_knn(settings, split.train, raw)
+    return Trained(
+        arrays=arrays,
+        population=population,
+        encoder=shape,
+        vectors=VectorShape(source=settings.vectors.source, buckets=settings.vectors.buckets),
+        knn=knn,
+        notes={f"cross-validated log loss, {option}": f"{loss:.4f}" for option, loss in tried.items()},
+    )
+
+
+def _remember(settings: TrainSettings, digest: str, work: Path, resuming: bool) -> None:
+    """Write the resolved config; on a resume, refuse another one (more epochs and other hardware are fine)."""
+    path = work / "config.json"
+    now = {**dump_settings(settings), "data_hash": digest}
+    if resuming and path.is_file():
+        then = json.loads(path.read_text(encoding="utf-8"))
+        for key in sorted(now.keys() | then.keys()):
+            a, b = (_comparable(value.get(key), key) for value in (then, now))
+            if a != b:
+                raise BadInput(f"{path}: {key} differs from the training to resume; leave --ckpt out to start anew")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(now, indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _comparable(value: object, key: str) -> object:
+    if key in ("trainer", "decision"):
+        return None
+    if key == "optimiser" and isinstance(value, dict):
+        return {name: part for name, part in value.items() if name not in ("epochs", "patience")}
+    return value
