@@ -42,32 +42,39 @@ def write(state: VisibleState) -> Iterator[Candidate]:
     for want in asked:
         if needs_of(want) and not serves_record(shown, want):
             continue
-        record = about(want, made, state)
+        records = about(want, made, state)
         for rule in rules(state.policy):
             note = NOTE.format(rule=rule.text)
             if note not in given and not is_procedure(rule) and estimate_tokens(note) <= TOKEN_CAP:
-                if (score := _score(rule, want, record, worded, state)) > least:
+                if (score := _score(rule, want, records, worded, state)) > least:
                     scored.append((score, note))
     if scored:
         yield Candidate(max(scored, key=lambda pair: pair[0])[1])
 
 
 def _score(
-    rule: Rule, want: Want, record: dict[str, Any], worded: dict[str, frozenset[str]], state: VisibleState
+    rule: Rule, want: Want, records: list[dict[str, Any]], worded: dict[str, frozenset[str]], state: VisibleState
 ) -> float:
     score = relevance(rule, want, state)
     if not score:
         return 0.0
-    found = verdict(rule, record, worded)
+    found = verdict(rule, records, worded)
     if found == "broken":
         return score + BROKEN
     return score if found == "open" and not rule.forbids else 0.0
 
 
-def about(want: Want, made: tuple[Call, ...], state: VisibleState) -> dict[str, Any]:
-    """What the last result says about the object of a request: its own fields and those of the row asked for."""
-    row = pointed_row(table(made[-1].data), state)
-    return {**record_of(made[-1]), **(row.fields if row else {})}
+def about(want: Want, made: tuple[Call, ...], state: VisibleState) -> list[dict[str, Any]]:
+    """What the last result says about the object of a request: its own fields, and those of rows that bear on it.
+
+    That is the row the user's words point to, or, when the request is not about single rows, every row.
+    """
+    rows = table(made[-1].data)
+    row = pointed_row(rows, state)
+    if row is not None:
+        return [record_of(made[-1]), row.fields]
+    single = any(name in row.fields for row in rows for name in needs_of(want))
+    return [record_of(made[-1]), *([] if single else [row.fields for row in rows])]
 
 
 def seen_words(made: tuple[Call, ...]) -> dict[str, frozenset[str]]:
@@ -89,6 +96,6 @@ def build(form: Form = "template", **options: int | str) -> Helper:
         form=form,
         write=write,
         token_cap=TOKEN_CAP,
-        llm_cost_cap=1800,
+        llm_cost_cap=2400,
         gate=lambda state: tool_spoke_last(state) or state.turn == 0,
     )

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from fama.episodes.records import ToolSpec
-from fama.helpers.words import meanings, words
+from fama.helpers.words import meaning, meanings, words
 from fama.state import VisibleState
 
 Kind = Literal["read", "write", "close", "other"]
@@ -37,8 +37,10 @@ class ToolView:
     parameters: tuple[str, ...]
     name_stems: frozenset[str]
     stems: frozenset[str]
+    choices: frozenset[str]
+    """Meanings of its parameters' allowed words, as far as they are single words."""
     schema: tuple[tuple[str, str], ...]
-    """(parameter, its schema's text), for patterns and enumerations."""
+    """(parameter, its schema's text), for examples of ids."""
 
     @property
     def verifies(self) -> bool:
@@ -79,6 +81,13 @@ def view(spec: ToolSpec) -> ToolView:
         parameters=tuple(str(name) for name in properties),
         name_stems=name_stems,
         stems=name_stems | meanings(spec.description),
+        choices=frozenset(
+            meaning(choice)
+            for value in properties.values()
+            if isinstance(value, dict) and isinstance(value.get("enum"), list)
+            for choice in value["enum"]
+            if isinstance(choice, str) and choice.isalpha()
+        ),
         schema=tuple((str(name), str(value)) for name, value in properties.items()),
     )
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from fama.helpers.reading import READ_VERBS, WRITE_VERBS, ToolView, views
-from fama.helpers.wants import Want, verb_of
+from fama.helpers.wants import Want, own_objects, verb_of
 from fama.helpers.words import meanings, sentences, words
 from fama.state import VisibleState
 
@@ -20,6 +20,7 @@ _RESTRICTS = re.compile(
 _LEANS = re.compile(
     r"(?:otherwise|then|this|that|these|those|it|they|he|she|in (?:this|that|such) case|if so|if not)\b", re.I
 )
+_EXCEPTS = re.compile(r"\b(?:only|unless|except)\b", re.IGNORECASE)
 _FORBIDS = re.compile(r"\b(?:not|never|cannot|can't|no)\b", re.IGNORECASE)
 _IDENTITY = re.compile(r"\b(?:verif\w*|authenticat\w*|identi(?:ty|fy|fies|fied)\w*)\b", re.IGNORECASE)
 _CONFIRM = re.compile(r"\b(?:confirm\w*|explicit\w*|consent|approv\w*|agree\w*|yes)\b", re.IGNORECASE)
@@ -85,22 +86,20 @@ def relevance(rule: Rule, want: Want, state: VisibleState) -> float:
     changes = views(state, "write")
     shared = rule.roots & want.tool.name_stems
     verbs = {verb_of(tool) for tool in changes} & rule.roots
-    own = verb_of(want.tool) in verbs or any(
-        sum(root in tool.name_stems for tool in changes) == 1 for root in shared - verbs
-    )
+    own = verb_of(want.tool) in verbs or bool(shared & own_objects(want.tool, changes))
     if not rule.restricts or not (own or (not verbs and len(shared) >= 2)):
         return 0.0
     return 2.0 * own + 0.5 * len(shared) + 0.25 * len(rule.roots & meanings(want.clause))
 
 
-def verdict(rule: Rule, record: dict[str, Any], worded: dict[str, frozenset[str]]) -> Verdict:
-    """Whether a record keeps a rule, breaks it, or leaves it open because the rule names none of its fields.
+def verdict(rule: Rule, records: list[dict[str, Any]], worded: dict[str, frozenset[str]]) -> Verdict:
+    """Whether records keep a rule, break it, or leave it open because the rule names none of their fields.
 
     ``worded`` holds, for a key, the values seen anywhere: a rule that names another value than the
     record's speaks of that key, too.
     """
     findings: list[Verdict] = []
-    for key, value in record.items():
+    for key, value in (pair for record in records for pair in record.items()):
         found = _field_verdict(rule, key, value, worded.get(key, frozenset()))
         if found != "open":
             findings.append(found)
@@ -123,8 +122,8 @@ def _field_verdict(rule: Rule, key: str, value: Any, seen: frozenset[str]) -> Ve
     speaks = bool(named) and named <= rule.roots
     others = any(meanings(other) and meanings(other) <= rule.roots for other in seen if other != value)
     if own and own <= rule.roots:
-        return "broken" if speaks and rule.forbids else "kept"
-    return "broken" if (speaks or others) and "only" in words(rule.text) else "open"
+        return "broken" if rule.forbids and not _EXCEPTS.search(rule.text) else "kept"
+    return "broken" if (speaks or others) and _EXCEPTS.search(rule.text) else "open"
 
 
 def _number_verdict(rule: Rule, named: frozenset[str], value: float) -> Verdict:

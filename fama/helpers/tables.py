@@ -23,7 +23,7 @@ class Row(NamedTuple):
 
 
 def table(data: Any) -> list[Row]:
-    """The rows of nested data: the dicts of its lists, and of dicts that hold nothing but dicts."""
+    """The rows of nested data: the dicts of its lists, and of dicts that hold nothing but dicts with the same keys."""
     return list(_rows(data, {}, 0, False))
 
 
@@ -43,7 +43,8 @@ def _rows(value: Any, outer: dict[str, Any], depth: int, listed: bool) -> Iterat
                 roots = (stem(word) for word in words(text) if not word.endswith(("ed", "ing")))
                 yield Row(fields, outer, frozenset(roots))
         ids = {key: inner for key, inner in {**own, **_inner(value)}.items() if is_id(key)}
-        keyed = len(nested) >= 2 and len(nested) == len(value) and all(isinstance(inner, dict) for inner in nested)
+        alike = [tuple(inner) for inner in nested if isinstance(inner, dict)]
+        keyed = len(alike) >= 2 and len(alike) == len(value) and len(set(alike)) == 1
         for inner in nested:
             if isinstance(inner, list) or not listed:
                 yield from _rows(inner, {**outer, **ids}, depth + 1, keyed)

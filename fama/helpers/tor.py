@@ -31,6 +31,8 @@ def write(state: VisibleState) -> Iterator[Candidate]:
     if best is None or not best.ids() or asked & {word for value in best.ids().values() for word in words(str(value))}:
         return
     used = {normal(str(value)) for call in made for _, value in leaves(call.arguments)}
+    if all(normal(str(value)) in used for value in best.ids().values()):
+        return
     yield Candidate(NOTE.format(fields=digest(best, asked, used)))
 
 

@@ -7,15 +7,26 @@ from functools import lru_cache
 
 from fama.episodes.records import ToolSpec
 from fama.helpers.history import Call, calls, corrects, user_turns
-from fama.helpers.reading import ToolView, view, views
-from fama.helpers.words import clauses, meaning, meanings, verb_meanings, without_negated, words
+from fama.helpers.reading import ToolView, view
+from fama.helpers.words import clauses, every_verb, meaning, meanings, one_slip, verb_meanings, without_negated, words
 from fama.state import VisibleState
 
 #: A noun made of a verb: "a booking", "my parking".
 _NOUN = re.compile(r"\b(?:an?|the|my|this|that|your|our|any)\s+(?:\w+\s+)?\w+ing\b", re.IGNORECASE)
 #: A verb that says little about what is to be done.
 _WEAK = meaning("change")
-_OTHER = re.compile(r"\b(?:new|different|another|other|wrong|instead|else|outdated)\b", re.IGNORECASE)
+#: How a request opens, and how a question for information does.
+_ASKS = re.compile(
+    r"\b(?:want|need|like|love|wish|help|please|can you|could you|would you"
+    r"|how (?:do|can|could) i|is there a way|request"
+    r"|trying to|looking to|hoping to|here to|great to|new|different|another|other|wrong|instead|else)\b",
+    re.IGNORECASE,
+)
+_INFORMS = re.compile(
+    r"\b(?:know|find out|check|see|ask|tell|show|look up|wonder\w*"
+    r"|when|where|which|what|how (?:many|much|long)|until|status)\b",
+    re.IGNORECASE,
+)
 _REFUSAL = re.compile(
     r"\b(?:cannot|can't|can ?not|could not|couldn't|unable|not able|not allowed|not possible|not eligible|won't"
     r"|unfortunately|refuse[ds]?|no exceptions?)\b",
@@ -68,14 +79,16 @@ def verbs_of(tool: ToolView, changes: tuple[ToolView, ...]) -> frozenset[str]:
     return frozenset({verb_of(tool), *own})
 
 
-def _request(clause: str, index: int, state: VisibleState) -> Want | None:
-    said = meanings(_NOUN.sub(" ", without_negated(clause)))
-    weights = _weights(state.tools)
-    changes = views(state, "write")
+@lru_cache(maxsize=2_000)
+def _served_by(clause: str, tools: tuple[ToolSpec, ...]) -> tuple[ToolView, frozenset[str]] | None:
+    """The change that a clause asks for, and its rivals."""
+    weights = _weights(tools)
+    changes = tuple(tool for tool in map(view, tools) if tool.kind == "write")
+    said = _mended(meanings(_NOUN.sub(" ", without_negated(clause))), frozenset(weights))
     scored: list[tuple[float, ToolView]] = []
     for tool in changes:
         shared = said & tool.stems
-        if shared & verbs_of(tool, changes) or _speaks_of_another(clause, said, tool, changes):
+        if shared & verbs_of(tool, changes) or _names_object(clause, said, tool, changes):
             score = sum(weights[root] * (_NAME_WEIGHT if root in tool.name_stems else 1.0) for root in shared)
             scored.append((score, tool))
     if not scored:
@@ -85,14 +98,32 @@ def _request(clause: str, index: int, state: VisibleState) -> Want | None:
     rivals = {tool.name for score, tool in scored[1:] if scored[0][0] - score < _LEAD}
     if verb_of(best) == _WEAK and said & best.name_stems == {_WEAK}:
         rivals |= {tool.name for tool in changes if tool is not best}
-    return Want(best, clause, index, frozenset(rivals))
+    return best, frozenset(rivals)
 
 
-def _speaks_of_another(clause: str, said: frozenset[str], tool: ToolView, changes: tuple[ToolView, ...]) -> bool:
-    """A request without its verb: ``a new thing`` where only one change is about things."""
-    objects = said & tool.name_stems - {verb_of(tool)}
-    own = {root for root in objects if sum(root in other.name_stems for other in changes) == 1}
-    return bool(own) and bool(_OTHER.search(clause)) and not any(verb_of(other) in said for other in changes)
+def _names_object(clause: str, said: frozenset[str], tool: ToolView, changes: tuple[ToolView, ...]) -> bool:
+    """A request without its verb: it names an object, or an allowed value, that one change alone is about."""
+    if not _ASKS.search(clause) or _INFORMS.search(clause) or any(verb_of(other) in said for other in changes):
+        return False
+    return bool(said & (own_objects(tool, changes) | (tool.choices - _shared(changes, tool))))
+
+
+def own_objects(tool: ToolView, changes: tuple[ToolView, ...]) -> frozenset[str]:
+    """Words of a tool's name, beside its verb, that no other change is about by name, description or parameter."""
+    return tool.name_stems - {verb_of(tool)} - _shared(changes, tool)
+
+
+def _shared(changes: tuple[ToolView, ...], tool: ToolView) -> frozenset[str]:
+    others = (other for other in changes if other.name != tool.name)
+    return frozenset().union(*(other.stems | other.choices | meanings(" ".join(other.parameters)) for other in others))
+
+
+def _mended(said: frozenset[str], known: frozenset[str]) -> frozenset[str]:
+    """Meanings with the known words added that one of them is a typing slip away from."""
+    vocabulary = known | verb_meanings()
+    strange = [word for word in said if word not in vocabulary]
+    near = {stem for word in strange for stem in every_verb() | known if one_slip(word, stem)}
+    return said | {meaning(word) for word in near}
 
 
 def wants(state: VisibleState) -> tuple[Want, ...]:
@@ -100,19 +131,20 @@ def wants(state: VisibleState) -> tuple[Want, ...]:
 
     A turn that corrects an earlier one and asks for another change replaces the changes asked before.
     """
-    found: list[Want] = []
+    kept: list[Want] = []
     for index, text in user_turns(state):
-        fresh = [want for clause in clauses(text) if (want := _request(clause, index, state))]
+        served = [(clause, _served_by(clause, state.tools)) for clause in clauses(text)]
+        fresh = [Want(found[0], clause, index, found[1]) for clause, found in served if found]
         sure = {want.tool.name for want in fresh if not want.rivals}
         if index and sure and corrects(text):
-            found = [want for want in found if want.names & sure]
+            kept = [want for want in kept if want.names & sure]
         for want in fresh:
-            same = [other for other in found if other.names & want.names]
+            same = [other for other in kept if other.names & want.names]
             if not same:
-                found.append(want)
+                kept.append(want)
             elif not want.rivals and same[0].rivals:
-                found[found.index(same[0])] = want
-    return tuple(found)
+                kept[kept.index(same[0])] = want
+    return tuple(kept)
 
 
 def is_done(want: Want, made: tuple[Call, ...]) -> bool:

@@ -124,6 +124,21 @@ def meanings(text: str) -> frozenset[str]:
     )
 
 
+def one_slip(left: str, right: str) -> bool:
+    """Whether two words differ by one typing slip: two letters swapped, or one missing, added or wrong.
+
+    Words under four letters never count, those of four only by a swap.
+    """
+    short, long = sorted((left, right), key=len)
+    if len(short) < 4 or len(long) - len(short) > 1 or left == right:
+        return False
+    start = next((place for place in range(len(short)) if short[place] != long[place]), len(short))
+    if len(short) == len(long):
+        swapped = short[:start] + short[start : start + 2][::-1] + short[start + 2 :]
+        return swapped == long or (len(short) > 4 and short[start + 1 :] == long[start + 1 :])
+    return len(short) > 4 and short[start:] == long[start + 1 :]
+
+
 _NEGATED = re.compile(r"\b(?:don'?t|do not|not|never|no need to|without|instead of|rather than)\b.*", re.IGNORECASE)
 
 
@@ -135,6 +150,11 @@ def without_negated(clause: str) -> str:
 def verb_meanings() -> frozenset[str]:
     """Meanings that are verbs of a known group."""
     return frozenset(_meanings().values())
+
+
+def every_verb() -> frozenset[str]:
+    """Stems of all verbs of the known groups."""
+    return frozenset(_meanings())
 
 
 def sentences(text: str) -> list[str]:
