@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal, NamedTuple
 
 from fama.diagnosis.trace import Trace
@@ -12,6 +12,7 @@ Kind = Literal["user", "tool", "system", "agent"]
 _COMMA = re.compile(r"(?<=\d),(?=\d{3}\b)")
 _DATE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
 _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+_GAP = ".{0,2}"
 _RELATIVE = re.compile(
     r"today|tomorrow|yesterday|tonight|next|following|(mon|tues|wednes|thurs|fri|satur|sun)day|"
     r"days? (later|before|after)"
@@ -48,8 +49,8 @@ class Provenance:
 
     def places(self, value: Any, before: int) -> list[Seen]:
         """Where the value stood before a step, oldest first."""
-        forms = [pattern for form in _forms(value) if (pattern := _pattern(form))]
-        return [seen for seen, text in self._texts if seen.step < before and any(form.search(text) for form in forms)]
+        forms = [form for form in _forms(value) if form]
+        return [seen for seen, text in self._texts if seen.step < before and any(_holds(text, form) for form in forms)]
 
     def last(self, value: Any, before: int, *kinds: Kind) -> int | None:
         """Index of the last message of those kinds that held the value before a step."""
@@ -89,15 +90,20 @@ def _forms(value: Any) -> list[str]:
     digits = re.sub(r"\D", "", text)
     forms = [text]
     if len(digits) == 10 and re.fullmatch(r"[\d\s()+.-]+", text):  # a telephone number, however it is set
-        forms.append(rf"{digits[:3]}.{{0,2}}{digits[3:6]}.?{digits[6:]}")
+        forms.append(rf"{digits[:3]}{_GAP}{digits[3:6]}.?{digits[6:]}")
+    if re.fullmatch(r"[a-z]{1,5}[-_ ]?\d{3,}", text):  # an identifier whose prefix people leave out
+        forms += [digits, re.sub(r"\W", "", text)]
     return forms
 
 
-def _pattern(form: str) -> re.Pattern[str] | None:
-    if not form:
-        return None
-    body = form if ".{0,2}" in form else re.escape(form)
+@lru_cache(maxsize=4096)
+def _pattern(form: str) -> re.Pattern[str]:
+    body = form if _GAP in form else re.escape(form)
     return re.compile(rf"(?<![a-z0-9]){body}(?![a-z0-9])")
+
+
+def _holds(text: str, form: str) -> bool:
+    return (_GAP in form or form in text) and bool(_pattern(form).search(text))
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -114,7 +114,7 @@ class OneCall:
 
 
 class FromDiagnosis:
-    """Retrospective: the diagnosis of the task's failed episode → mitigation agent; none for a task that did not fail."""
+    """Retrospective: the diagnosis of the failed episode → mitigation agent; none for a task that did not fail."""
 
     name = "prompted"
     track = "retrospective"

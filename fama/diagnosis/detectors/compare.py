@@ -10,7 +10,6 @@ from fama.diagnosis.provenance import leaves
 from fama.diagnosis.trace import Call
 from fama.episodes.records import FunctionCall, GoldAction
 
-
 _WORDS = re.compile(r"\w+")
 
 

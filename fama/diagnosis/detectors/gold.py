@@ -24,7 +24,6 @@ _REFUSED = re.compile(
     r"|\bnot (allowed|permitted|eligible)\b|\bagainst (our|the) (policy|rules)\b",
     re.IGNORECASE,
 )
-_NO = re.compile(r"refus|reject|den(y|ied)|declin", re.IGNORECASE)
 _OPEN = re.compile(r"\b(if|once|unless|until|whether|would|could)\b|\?", re.IGNORECASE)
 _TOLD = re.compile(r"output|info|told|inform|communicat", re.IGNORECASE)
 LIMIT_REASONS = re.compile(r"max|limit|step|token|budget|loop|repeat|timeout|seconds|wall", re.IGNORECASE)
@@ -153,10 +152,8 @@ def _ending(trace: Trace, wanted: list[Reference], found: Matching) -> Iterator[
     call = actual[-1]
     differing = [d for d in differences(last.arguments, call.arguments) if _is_choice(d.gold)]
     if last.name != call.name or differing:
-        refused = any(_NO.search(str(d.actual)) and not _NO.search(str(d.gold)) for d in differing)
         quote = shorten(f"{call.quote(100)}, expected {last.name}({last.arguments})", 240)
-        kind = "refused" if refused else "closing"
-        yield Evidence(source=f"gold:{kind}", category="DCV", step=call.step, quote=quote)
+        yield Evidence(source="gold:closing", category="DCV", step=call.step, quote=quote)
     elif trace.episode.reward_detail.get("closing", 1.0) < 1.0 and not found.pairs:
         quote = f"{call.quote(100)} without looking at what the rules depend on"
         yield Evidence(source="gold:unchecked", category="DCV", step=call.step, quote=quote)

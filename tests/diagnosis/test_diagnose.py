@@ -1,0 +1,141 @@
+"""The stage as a whole: files, resume, summary, the command and its errors."""
+
+import json
+from pathlib import Path
+
+import pytest
+from diagnosis_cases import RETURN, agent, call, episode, gold, identified, user
+
+from fama.cli import main
+from fama.diagnosis.diagnose import diagnose, diagnose_episode
+from fama.diagnosis.taxonomy import load_taxonomy
+from fama.episodes.records import Outcome
+from fama.episodes.store import EpisodeStore, read_failures
+from fama.errors import BadInput, ModelError
+from fama.models.base import ChatReply, ChatRequest
+from fama.models.scripted import ScriptedModel
+
+ACTIONS = (gold(RETURN, order_id="#W100", item_ids=["4001"]),)
+MISSING = episode(identified(), agent("Bye"), user("Bye"), actions=ACTIONS, name="missing")
+FORBIDDEN = episode(identified(), call(RETURN, "ok", order_id="#W100", item_ids=["4001"]), actions=(), name="forbidden")
+SUCCESS = episode(user("hi"), status="success", name="fine")
+CRASH = episode(user("hi"), name="crash").model_copy(
+    update={"outcome": Outcome(status="error", boundary="model", reason="x")}
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    store = EpisodeStore(tmp_path / "run")
+    for item in (MISSING, SUCCESS, CRASH, FORBIDDEN):
+        store.append(item)
+    return store.folder
+
+
+async def test_only_failures_are_labelled(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    summary = await diagnose(folder, out)
+    labels = read_failures(out)
+    assert [(label.episode_id, label.primary, label.step) for label in labels] == [
+        ("missing", ("IFU",), 5),
+        ("forbidden", ("DCV",), 5),
+    ]
+    assert all(label.labeller == "detectors" and label.evidence for label in labels)
+    assert (summary.successes_skipped, summary.errors_skipped, summary.failures) == (1, 1, 2)
+    assert summary.profile == {"m × tau-bench/retail × fc": {"n": 2, "IFU": 1, "DCV": 1}}
+    assert json.loads((out / "summary.json").read_text())["failures"] == 2
+
+
+async def test_it_goes_on_where_it_stopped(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    await diagnose(folder, out)
+    path = out / "failures.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-30])  # the last line is torn
+    summary = await diagnose(folder, out)
+    assert path.read_bytes() == whole and summary.labelled_now == 1
+    assert (await diagnose(folder, out)).labelled_now == 0
+
+
+async def test_labels_of_another_labeller_are_not_mixed(folder: Path, tmp_path: Path) -> None:
+    await diagnose(folder, tmp_path / "out")
+    with pytest.raises(BadInput, match="labels by detectors"):
+        await diagnose(folder, tmp_path / "out", ScriptedModel("j", lambda _: "x"))
+
+
+async def test_a_judges_nonsense_is_counted_and_billed(folder: Path, tmp_path: Path) -> None:
+    summary = await diagnose(folder, tmp_path / "out", ScriptedModel("j", lambda _: "no idea"))
+    assert summary.calls == summary.unparsed == 2 * (4 + 1) * 2
+    assert set(summary.tokens) == {"analyst", "orchestrator"} and all(summary.tokens.values())
+    labels = read_failures(tmp_path / "out")
+    assert [label.primary for label in labels] == [("IFU",), ("DCV",)]
+    assert labels[0].labeller == "judge:j+evidence"
+
+
+def _judge(request: ChatRequest) -> str:
+    text = str(request.messages[-1]["content"])
+    if request.role == "analyst":
+        return json.dumps({"reason": "seen", "present": "hallucination:" in text, "step": 4})
+    return json.dumps({"primary": ["CM"], "step": 4, "blame": "agent", "rationale": "It guessed."})
+
+
+async def test_a_judge_without_evidence(folder: Path) -> None:
+    label, ledger = await diagnose_episode(MISSING, ScriptedModel("j", _judge), load_taxonomy(), use_evidence=False)
+    assert label.primary == ("CM",) and label.labeller == "judge:j" and label.step == 4
+    assert [item.source for item in label.evidence] == ["analyst:CM"]
+    assert [row.role for row in ledger] == ["analyst"] * 4 + ["orchestrator"]
+    assert label.confidence == 1.0
+
+
+async def test_a_silent_judge_leaves_the_failure_for_the_next_run(folder: Path, tmp_path: Path) -> None:
+    calls = 0
+
+    def flaky(request: ChatRequest) -> str | ChatReply:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise ModelError("connection refused")
+        return _judge(request)
+
+    summary = await diagnose(folder, tmp_path / "out", ScriptedModel("j", flaky))
+    assert [item.episode_id for item in summary.judge_errors] == ["missing"]
+    summary = await diagnose(folder, tmp_path / "out", ScriptedModel("j", _judge))
+    assert summary.failures == 2 and not summary.judge_errors and summary.calls == 10
+
+    def dead(request: ChatRequest) -> str:
+        raise ModelError("connection refused")
+
+    with pytest.raises(ModelError, match="any of 2 failures"):
+        await diagnose(folder, tmp_path / "other", ScriptedModel("j", dead))
+
+
+def test_the_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["diagnose", str(folder), "--out", str(tmp_path / "out"), "--show", "1"]) == 0
+    text = capsys.readouterr().out
+    assert "task 7" in text and "gold:missing" in text and text.count("  primary ") == 1
+    assert "1  50%" in text and "2 failures labelled by detectors" in text and "1 successes, 1 errors" in text
+
+
+def test_the_command_with_a_scripted_judge(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["diagnose", str(folder), "--out", str(tmp_path / "out"), "--judge", "scripted:echo"]) == 0
+    assert "20 calls, 20 of them unparsed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["missing-folder"], "does not exist"),
+        (["{folder}", "--no-evidence"], "--judge"),
+        (["{folder}", "--taxonomy", "none.yaml"], "none.yaml"),
+        (["{folder}", "--context", "10"], "--context"),
+        (["{folder}", "--judge", "scripted:nobody"], "nobody"),
+    ],
+)
+def test_bad_input_is_one_line(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], part: str
+) -> None:
+    filled = [argument.format(folder=folder) for argument in arguments]
+    assert main(["diagnose", *filled, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert part in error and error.count("\n") == 1
+    assert not (tmp_path / "out" / "failures.jsonl").exists()

@@ -1,0 +1,139 @@
+"""Merging findings: primary, step, blame, recoveries; the model form and its fall-back."""
+
+import json
+
+from diagnosis_cases import RETURN, agent, call, episode, gold, identified, user
+
+from fama.diagnosis.analysts import Verdict, as_evidence
+from fama.diagnosis.orchestrator import WEIGHTS, blame_of, by_model, by_rule, credit, weight
+from fama.diagnosis.taxonomy import load_taxonomy
+from fama.diagnosis.trace import Trace
+from fama.episodes.records import Evidence
+from fama.models.scripted import ScriptedModel
+
+TAXONOMY = load_taxonomy()
+PLAIN = Trace.of(episode(identified(), agent("Bye"), user("Bye")))
+
+
+def evidence(source: str, category: str, step: int | None = 1) -> Evidence:
+    return Evidence(source=source, category=category, step=step, quote="q")
+
+
+def test_the_strongest_finding_decides_and_weak_ones_are_not_named() -> None:
+    items = (
+        evidence("invented:stated", "CM", 1),
+        evidence("tool:schema", "CM", 2),
+        evidence("gold:missing", "IFU", 6),
+        evidence("gold:wrong_row", "WRCO", 4),
+        evidence("policy:turned_down", "DCV", 3),
+    )
+    merged = by_rule(PLAIN, items, TAXONOMY)
+    assert merged.primary == ("WRCO",)
+    assert merged.categories == ("DCV", "WRCO", "CM", "IFU")
+    assert merged.step == 4 and merged.blame == "agent"
+    assert "gold:wrong_row" in merged.rationale
+    assert 0 < merged.confidence < 1
+
+
+def test_equal_findings_are_both_primary_earliest_first() -> None:
+    items = (evidence("gold:wrong_row", "WRCO", 5), evidence("gold:forbidden", "DCV", 3))
+    merged = by_rule(PLAIN, items, TAXONOMY)
+    assert merged.primary == ("DCV", "WRCO") and merged.step == 3
+
+
+def test_never_more_than_two_primaries_and_the_order_of_findings_does_not_matter() -> None:
+    items = [
+        evidence("gold:wrong_row", "WRCO", 5),
+        evidence("gold:forbidden", "DCV", 3),
+        evidence("gold:invented", "CM", 4),
+    ]
+    results = {by_rule(PLAIN, order, TAXONOMY).primary for order in (items, items[::-1])}
+    assert results == {("DCV", "CM")}
+
+
+def test_without_findings_the_label_says_so() -> None:
+    merged = by_rule(PLAIN, (), TAXONOMY)
+    assert merged.primary == ("IFU",) and merged.confidence == 0.1 and merged.step == 5
+
+
+def test_a_finding_without_a_step_keeps_the_step_unknown() -> None:
+    assert by_rule(PLAIN, (evidence("gold:missing", "IFU", None),), TAXONOMY).step is None
+
+
+def test_recoveries_are_credited() -> None:
+    trace = Trace.of(
+        episode(
+            user("x"),
+            call("cancel_pending_order", "Error: order not found", order_id="#W1"),
+            call("cancel_pending_order", "ok", order_id="#W2"),
+        )
+    )
+    repaired, other = evidence("invented:argument", "CM", 2), evidence("policy:confirmation", "DCV", 2)
+    assert credit(trace, (repaired, other)) == (other,)
+    unrepaired = Trace.of(episode(user("x"), call("cancel_pending_order", "Error: order not found", order_id="#W1")))
+    assert credit(unrepaired, (repaired,)) == (repaired,)
+
+
+def test_blame() -> None:
+    left = evidence("user:left", "IFU")
+    assert blame_of(PLAIN, (left, evidence("gold:missing", "IFU"))) == "user"
+    assert blame_of(PLAIN, (left, evidence("gold:forbidden", "DCV"))) == "agent"
+    busy = call("get_order", '{"error": "busy"}')
+    stuck = Trace.of(episode(user("x"), busy, busy, busy))
+    assert blame_of(stuck, ()) == "environment"
+
+
+def test_weights_are_shares() -> None:
+    assert all(0 < value <= 1 for _, value in WEIGHTS)
+    assert weight("something:new") < weight("gold:missing")
+
+
+VERDICTS = (Verdict("DCV", True, 3, "no yes"), Verdict("WRCO", False), Verdict("CM", None), Verdict("IFU", False))
+
+
+async def test_the_model_form_uses_the_answer() -> None:
+    reply = {"primary": ["DCV"], "step": 3, "blame": "user", "rationale": "It changed without a yes."}
+    seen: list[str] = []
+
+    def answer(request: object) -> str:
+        seen.append(str(request))
+        return json.dumps(reply)
+
+    merged = await by_model(PLAIN, as_evidence(VERDICTS), VERDICTS, TAXONOMY, ScriptedModel("j", answer))
+    assert (merged.primary, merged.step, merged.blame) == (("DCV",), 3, "user")
+    assert merged.confidence == 1.0
+    assert [row.role for row in merged.ledger] == ["orchestrator"]
+    assert "no yes" in seen[0]
+
+
+async def test_the_model_forms_nonsense_falls_back_to_the_rule_and_is_billed() -> None:
+    items = (evidence("gold:wrong_row", "WRCO", 4),)
+    replies = iter(["what?", '{"primary": ["XYZ"], "step": 3, "blame": "agent", "rationale": ""}'])
+    merged = await by_model(PLAIN, items, (), TAXONOMY, ScriptedModel("j", lambda _: next(replies)))
+    assert merged.primary == ("WRCO",)
+    assert [row.parsed for row in merged.ledger] == [False, False]
+
+
+async def test_a_step_outside_of_the_episode_is_not_taken() -> None:
+    reply = json.dumps({"primary": ["CM"], "step": 99, "blame": "agent", "rationale": "r"})
+    items = (evidence("gold:missing", "IFU", 6),)
+    merged = await by_model(PLAIN, items, (), TAXONOMY, ScriptedModel("j", lambda _: reply))
+    assert merged.primary == ("IFU",)
+
+
+def test_wrong_row_and_missing_from_a_real_looking_episode() -> None:
+    from fama.diagnosis.detectors.base import collect
+
+    trace = Trace.of(
+        episode(
+            identified(),
+            call("get_order_details", {"items": [{"item_id": "4001"}, {"item_id": "4002"}]}, order_id="#W100"),
+            call(RETURN, "ok", order_id="#W100", item_ids=["4002"]),
+            actions=(
+                gold(RETURN, order_id="#W100", item_ids=["4001"]),
+                gold("modify_user_address", city="Bonn"),
+            ),
+        )
+    )
+    merged = by_rule(trace, collect(trace, TAXONOMY), TAXONOMY)
+    assert merged.primary == ("WRCO",) and set(merged.categories) >= {"WRCO", "IFU"} and merged.step == 7

@@ -1,0 +1,150 @@
+"""Prompted selection with scripted models, nonsense included, on both tracks."""
+
+import random
+from dataclasses import dataclass
+
+import pytest
+
+from fama.episodes.records import Failure, FunctionCall, Message, ToolCall
+from fama.errors import BadInput
+from fama.helpers.base import Helper, HelperContext, HelperReply
+from fama.models.base import ChatRequest
+from fama.models.scripted import ScriptedModel
+from fama.selection.base import SELECTORS, Allowance, Selection, SelectorContext
+from fama.selection.prompted import MAX_OUTPUT_TOKENS, build
+from fama.state import EpisodeKey, VisibleState
+from fama.tokens import estimate_tokens
+
+
+@dataclass
+class Silent:
+    """A helper that says nothing."""
+
+    name: str
+    covers: frozenset[str]
+    token_cap: int = 40
+    cost_cap: int = 0
+
+    async def note(self, state: VisibleState, context: HelperContext) -> HelperReply:
+        return HelperReply(None)
+
+
+HELPERS: dict[str, Helper] = {
+    "DCE": Silent("DCE", frozenset({"DCV"})),
+    "TSA": Silent("TSA", frozenset({"IFU"})),
+    "Memory": Silent("Memory", frozenset({"CM"})),
+}
+STATE = VisibleState(
+    key=EpisodeKey("helpdesk", "shop", "t1", 0, "m", "act"),
+    policy="Rules. " * 300,
+    tools=(),
+    messages=(
+        Message(role="user", content="old words " * 200),
+        *(Message(role="assistant", content=f"turn {i}") for i in range(6)),
+        Message(
+            role="assistant",
+            tool_calls=(ToolCall(id="1", function=FunctionCall(name="get_order", arguments='{"id": "O1"}')),),
+        ),
+        Message(role="user", content="Return it and cancel the other {{ 7 * 7 }}"),
+    ),
+    turn=3,
+)
+
+
+def context(model: ScriptedModel | None, failures: dict[str, Failure] | None = None) -> SelectorContext:
+    return SelectorContext(helpers=HELPERS, model=model, failures=failures)
+
+
+async def select(selector_context: SelectorContext, tokens: int | None = None, **options: object) -> Selection:
+    selector = build(selector_context, **options)
+    return await selector.select(STATE, Allowance(tokens), random.Random(0))
+
+
+async def test_one_call_chooses_in_pool_order() -> None:
+    sent: list[ChatRequest] = []
+
+    def answer(request: ChatRequest) -> str:
+        sent.append(request)
+        return '{"helpers": ["Memory", "DCE", "DCE"]}'
+
+    chosen = await select(context(ScriptedModel("m", answer)))
+    assert chosen.subset == ("DCE", "Memory") and chosen.propensity == 1.0
+    assert chosen.probabilities == {"DCE": 0.9, "TSA": 0.1, "Memory": 0.9}
+    assert [(row.role, row.parsed, row.turn) for row in chosen.ledger] == [("selector", True, 3)]
+    (request,) = sent
+    text = str(request.messages[-1]["content"])
+    assert request.sampling.max_tokens == MAX_OUTPUT_TOKENS and request.json_schema is not None
+    assert "get_order" in text and "cancel the other {{ 7 * 7 }}" in text and "old words" not in text
+    assert estimate_tokens(text) < 700
+
+
+@pytest.mark.parametrize("reply", ["", "DCE please", '{"helpers": ["Nobody"]}', '{"helpers": "DCE"}', "{}"])
+async def test_nonsense_selects_nothing_and_is_billed(reply: str) -> None:
+    chosen = await select(context(ScriptedModel("m", lambda _: reply)))
+    assert chosen.subset == ()
+    assert [row.parsed for row in chosen.ledger] == [False] and chosen.ledger[0].input_tokens > 100
+
+
+async def test_no_call_that_the_budget_has_no_room_for() -> None:
+    def never(request: ChatRequest) -> str:
+        raise AssertionError("called")
+
+    chosen = await select(context(ScriptedModel("m", never)), tokens=50)
+    assert chosen.subset == () and chosen.ledger == ()
+
+
+async def test_retrospective_uses_the_tasks_diagnosis() -> None:
+    failure = Failure(episode_id="e", task_id="t1", primary=("IFU",), labeller="x", taxonomy_version="t")
+    chosen = await select(context(None, {"t1": failure}))
+    assert chosen.subset == ("TSA",) and chosen.ledger == ()
+    model = ScriptedModel("m", lambda _: '{"helpers": ["TSA"]}')
+    chosen = await select(context(model, {"t1": failure}), form="diagnosis")
+    assert chosen.subset == ("TSA",) and [row.role for row in chosen.ledger] == ["mitigation"]
+    assert (await select(context(model, {"other": failure}))).subset == ()
+
+
+def test_tracks() -> None:
+    model = ScriptedModel("m", lambda _: "{}")
+    assert build(context(model)).track == "prospective"
+    assert build(context(model, {})).track == "retrospective"
+    assert build(context(model, {}), form="one_call").track == "prospective"
+    assert SELECTORS.load("prompted") is build
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({"form": "magic"}, "unknown form 'magic'"),
+        ({"form": "diagnosis"}, "needs failures"),
+        ({"colour": 1}, "unknown option 'colour'"),
+        ({"messages": "many"}, "messages is 'many'"),
+    ],
+)
+def test_bad_options(options: dict[str, object], part: str) -> None:
+    with pytest.raises(BadInput, match=part):
+        build(context(ScriptedModel("m", lambda _: "{}")), **options)
+
+
+def test_one_call_needs_a_model() -> None:
+    with pytest.raises(BadInput, match="needs a model"):
+        build(context(None))
+
+
+async def test_the_shipped_pool_covers_every_category_and_keeps_the_prompt_short() -> None:
+    from fama.agents.settings import HelperSettings
+    from fama.diagnosis.mitigation import minimal_cover
+    from fama.diagnosis.taxonomy import load_taxonomy
+    from fama.helpers.pool import build_pool
+
+    pool = build_pool(HelperSettings())
+    for code in load_taxonomy().codes:
+        assert len(minimal_cover([code], pool)) == 1
+    asked: list[int] = []
+
+    def answer(request: ChatRequest) -> str:
+        asked.append(estimate_tokens(str(request.messages[-1]["content"])))
+        return '{"helpers": []}'
+
+    selector = build(SelectorContext(helpers=pool, model=ScriptedModel("m", answer)))
+    assert (await selector.select(STATE, Allowance(), random.Random(0))).subset == ()
+    assert asked[0] < 700
