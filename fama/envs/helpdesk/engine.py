@@ -6,7 +6,7 @@ from typing import Any
 
 from fama.envs.base import Action, Observation, Reward
 from fama.envs.helpdesk.information import told
-from fama.envs.helpdesk.model import Call, Db, Domain, Task, ToolError
+from fama.envs.helpdesk.model import Call, Db, Domain, Task, Tool, ToolError
 from fama.envs.helpdesk.recognise import refuses
 from fama.envs.helpdesk.user import ScriptedUser, SimulatedUser
 from fama.episodes.records import GoldAction, ToolSpec
@@ -20,15 +20,6 @@ BUSY_SHARE = 0.25
 UserFactory = Callable[[Domain, Task, int], SimulatedUser]
 
 
-def copy_db(value: Any) -> Any:
-    """A deep copy of JSON-able data."""
-    if isinstance(value, dict):
-        return {key: copy_db(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [copy_db(item) for item in value]
-    return value
-
-
 def run_tool(domain: Domain, db: Db, name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     """Carry out a tool call on a database.
 
@@ -38,28 +29,27 @@ def run_tool(domain: Domain, db: Db, name: str, arguments: Mapping[str, Any]) ->
     tool = domain.tools.get(name)
     if tool is None:
         raise ToolError(f"there is no tool {name!r}; tools: {', '.join(domain.tools)}")
-    return tool.run(db, clean_arguments(tool.spec, arguments))
+    return tool.run(db, clean_arguments(tool, arguments))
 
 
-def clean_arguments(spec: ToolSpec, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def clean_arguments(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments as the tool takes them: stripped text, whole numbers.
 
     Raises:
         ToolError: one is missing, empty, unknown or of the wrong type.
     """
-    properties: dict[str, dict[str, Any]] = spec.schema_dict().get("properties", {})
-    unknown = [key for key in arguments if key not in properties]
+    unknown = [key for key in arguments if key not in tool.arguments]
     if unknown:
-        raise ToolError(f"{spec.name} takes {', '.join(properties)}; it has no argument {unknown[0]!r}")
+        raise ToolError(f"{tool.spec.name} takes {', '.join(tool.arguments)}; it has no argument {unknown[0]!r}")
     clean: dict[str, Any] = {}
-    for key, schema in properties.items():
+    for key, kind in tool.arguments.items():
         value = arguments.get(key)
         if value is None or value == "":
-            raise ToolError(f"{spec.name} needs {key}")
+            raise ToolError(f"{tool.spec.name} needs {key}")
         if isinstance(value, dict | list | bool):
             raise ToolError(f"{key} must be plain text")
         text = str(value).strip()
-        if schema["type"] == "integer":
+        if kind == "integer":
             try:
                 clean[key] = int(float(text))
             except (ValueError, OverflowError):
@@ -77,6 +67,8 @@ class HelpdeskEnvironment:
         self._task = task
         self._make_user = user
         self._tools = tuple(tool.spec for tool in domain.tools.values())
+        self._initial = json.dumps(task.db)
+        self._wanted: Db | None = None
         self._start(0)
 
     @property
@@ -131,7 +123,7 @@ class HelpdeskEnvironment:
         )
 
     def _start(self, seed: int) -> None:
-        self._db: Db = copy_db(self._task.db)
+        self._db: Db = json.loads(self._initial)
         self._user = self._make_user(self._domain, self._task, seed)
         self._told: list[str] = []
         self._calls: list[Call] = []
@@ -172,7 +164,7 @@ class HelpdeskEnvironment:
             self._closed = str(answer["closed"])
             self._done = True
             return Observation(role="tool", content=json.dumps(answer), done=True, reason="closed")
-        clean = clean_arguments(self._domain.tools[name].spec, arguments)
+        clean = clean_arguments(self._domain.tools[name], arguments)
         named = {key: answer[key] for key in clean if key in answer}  # the object as the tool calls it
         self._calls.append(Call(name, {**clean, **named}))
         if self._domain.tools[name].changes and not self._agreed(name):
@@ -180,15 +172,18 @@ class HelpdeskEnvironment:
         return _tool_message(answer)
 
     def _agreed(self, tool: str) -> bool:
-        """Whether the user said yes to this kind of change; without a yes no change counts as right."""
-        return any(goal.change == tool and i in self._consents for i, goal in enumerate(self._task.goals))
+        """Whether the user is verified and said yes to this kind of change; else no change counts as right."""
+        verified = any(done.tool == self._domain.verifier for done in self._calls)
+        return verified and any(goal.change == tool and i in self._consents for i, goal in enumerate(self._task.goals))
 
     def _gold_db(self) -> Db:
-        db: Db = copy_db(self._task.db)
-        for action in self._task.gold:
-            if action.tool and action.tool != CLOSING_TOOL:
-                run_tool(self._domain, db, action.tool, action.arguments)
-        return db
+        if self._wanted is None:
+            db: Db = json.loads(self._initial)
+            for action in self._task.gold:
+                if action.tool and action.tool != CLOSING_TOOL:
+                    run_tool(self._domain, db, action.tool, action.arguments)
+            self._wanted = db
+        return self._wanted
 
     def _information(self) -> float:
         parts = []

@@ -9,6 +9,8 @@ from fama.episodes.records import ToolSpec
 
 Db = dict[str, Any]
 Outcome = Literal["resolved", "refused"]
+#: When the user corrects itself: not at all, together with its identity, or at the first proposal.
+When = Literal["", "identity", "proposal"]
 
 
 class ToolError(Exception):
@@ -19,12 +21,13 @@ class ToolError(Exception):
 class Tool:
     """One tool: what the agent sees, and what it does to the database.
 
-    ``run`` gets the database and the arguments as text, numbers as ``int``, and returns a JSON-able
-    answer. It checks what is possible, never what the policy allows. ``changes`` is true for tools that need
-    the user's yes.
+    ``arguments`` holds the JSON type of each argument; all are required. ``run`` gets the database and the
+    arguments as text, numbers as ``int``, and returns a JSON-able answer. It checks what is possible, never what
+    the policy allows. ``changes`` is true for tools that need the user's yes.
     """
 
     spec: ToolSpec
+    arguments: Mapping[str, str]
     run: Callable[[Db, Mapping[str, Any]], Mapping[str, Any]]
     changes: bool = False
 
@@ -77,7 +80,7 @@ class Goal:
     words: str
     first: Mapping[str, str] = field(default_factory=dict)
     fix_slot: str = ""
-    fix_when: Literal["", "identity", "proposal"] = ""
+    fix_when: When = ""
     told: frozenset[str] = frozenset()
     checks: tuple[Check, ...] = ()
     change: str | None = None
@@ -120,12 +123,17 @@ class Draft:
 
 @dataclass(frozen=True)
 class Domain:
-    """A policy, its tools and how its user talks. ``asks`` recognises what is asked, a slot each."""
+    """A policy, its tools and how its user talks.
+
+    ``identity`` are the slots that prove who the user is, ``verifier`` the tool that checks them; ``asks`` recognises
+    what is asked, a slot each.
+    """
 
     name: str
     policy: str
     tools: Mapping[str, Tool]
     identity: tuple[str, ...]
+    verifier: str
     asks: Mapping[str, str]
 
 

@@ -21,7 +21,8 @@ def make_tool(
         for key, kind in arguments.items()
     }
     schema = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
-    return Tool(ToolSpec(name=name, description=description, parameters=json.dumps(schema)), run, changes)
+    spec = ToolSpec(name=name, description=description, parameters=json.dumps(schema))
+    return Tool(spec, {key: properties[key]["type"] for key in properties}, run, changes)
 
 
 def one_of(value: str, allowed: tuple[str, ...], name: str) -> str:

@@ -112,6 +112,7 @@ class ScriptedUser:
     def _refused(self, heard: Heard, rng: Random) -> tuple[Reply, bool]:
         refusing = " ".join(heard.refusing)
         goals = self._about(refusing, self._open()) or self._open()
+        goals = [i for i in goals if self._names(i, refusing)] or goals
         pushing = [i for i in goals if self._task.goals[i].pushes and i not in self._pushed]
         if pushing:
             self._pushed.update(pushing)
@@ -228,6 +229,11 @@ class ScriptedUser:
 
     def _about(self, text: str, goals: list[int]) -> list[int]:
         return [i for i in goals if re.search(self._task.goals[i].words, text, re.I)]
+
+    def _names(self, i: int, text: str) -> bool:
+        """Whether the words name what the goal is about."""
+        now = self._now(i)
+        return any(now.get(c.slot, "").casefold() in self._found(c, text) for c in self._task.goals[i].checks)
 
     def _found(self, check: Check, text: str) -> set[str]:
         return {m.group().casefold() for m in re.finditer(check.pattern, text, re.I)} - check.neutral

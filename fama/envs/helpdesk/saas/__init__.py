@@ -36,4 +36,4 @@ _ASKS = {
 def domain() -> Domain:
     """The domain, its policy read from the file beside this module."""
     policy = (Path(__file__).parent / "policy.md").read_text(encoding="utf-8").strip()
-    return Domain("saas", policy, TOOLS, ("email", "pin"), _ASKS)
+    return Domain("saas", policy, TOOLS, ("email", "pin"), "verify_user", _ASKS)

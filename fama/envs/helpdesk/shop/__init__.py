@@ -29,4 +29,4 @@ _ASKS = {
 def domain() -> Domain:
     """The domain, its policy read from the file beside this module."""
     policy = (Path(__file__).parent / "policy.md").read_text(encoding="utf-8").strip()
-    return Domain("shop", policy, TOOLS, ("email", "postcode"), _ASKS)
+    return Domain("shop", policy, TOOLS, ("email", "postcode"), "verify_customer", _ASKS)
