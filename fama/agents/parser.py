@@ -19,6 +19,7 @@ _ARGUMENT_KEYS = ("arguments", "args", "parameters", "params", "input", "action_
 _TEXT_KEYS = ("text", "content", "message", "response")
 _ENVELOPE_KEYS = frozenset({"id", "type", "thought"})
 _MAX_STARTS = 64
+_MAX_DEPTH = 64
 _MAX_LENGTH = 20_000
 _DECODER = json.JSONDecoder(strict=False)
 _THINKING = re.compile(r"^.*?</think>", re.DOTALL)
@@ -114,10 +115,10 @@ def _from_object(value: Any, known: set[str]) -> Action | ParseFailure | None:
         value[holder] if holder else {k: v for k, v in value.items() if k != key and k not in _ENVELOPE_KEYS}
     )
     if isinstance(arguments, str):
-        if name == RESPOND:
-            arguments = next((v for v in _objects(arguments) if isinstance(v, dict)), {"text": arguments})
-        else:
-            arguments = next((v for v in _objects(arguments or "{}") if isinstance(v, dict)), None)
+        inner_text = arguments.strip() or "{}"
+        arguments = next((found for found in _objects(inner_text) if isinstance(found, dict)), arguments)
+        if name == RESPOND and isinstance(arguments, str):
+            arguments = {"text": arguments}
     if arguments is None or arguments == []:
         arguments = {}
     if not isinstance(arguments, dict):
@@ -196,6 +197,8 @@ def _balanced(text: str, start: int) -> tuple[int, str]:
             quote = sign
         elif sign in "{[":
             open_brackets.append("}" if sign == "{" else "]")
+            if len(open_brackets) > _MAX_DEPTH:
+                break
         elif sign in "}]":
             if not open_brackets or open_brackets.pop() != sign:
                 return position + 1, ""

@@ -1,0 +1,85 @@
+import pytest
+from toy_agents import Guide
+
+from fama.agents.settings import BudgetSettings
+from fama.episodes.records import Decision, Episode, LedgerRow, Note, Outcome
+from fama.errors import BadInput
+from fama.helpers.base import Helper
+from fama.selection.base import Allowance
+from fama.selection.budget import Budget, RunBudget, check_budget, spent_tokens
+
+
+class Big(Guide):
+    cost_cap = 100
+
+
+HELPERS: dict[str, Helper] = {"A": Guide("A"), "B": Guide("B"), "Big": Big("Big")}
+EVEN = {"A": 0.5, "B": 0.5, "Big": 0.9}
+
+
+def budget(**limits: int) -> Budget:
+    return RunBudget(BudgetSettings.model_validate(limits)).episode()
+
+
+def test_no_limit_keeps_all() -> None:
+    assert budget().allowance() == Allowance(None)
+    assert budget().fit(["Big", "A"], HELPERS, EVEN) == (("A", "Big"), ())
+
+
+@pytest.mark.parametrize(
+    ("limit", "kept", "dropped"),
+    [
+        (160, ("A", "B", "Big"), ()),
+        (159, ("A", "Big"), ("B",)),
+        (139, ("Big",), ("B", "A")),
+        (119, (), ("B", "A", "Big")),
+    ],
+)
+def test_drops_in_order_of_lowest_probability_then_last(limit: int, kept: object, dropped: object) -> None:
+    assert budget(decision=limit).fit(["A", "B", "Big"], HELPERS, EVEN) == (kept, dropped)
+
+
+def test_tightest_limit_counts() -> None:
+    tight = budget(decision=50, episode=70, run=1000)
+    tight.charge(30)
+    assert tight.allowance() == Allowance(20)
+    tight.open_decision()
+    assert tight.allowance() == Allowance(40)
+    tight.charge(100)
+    assert tight.allowance() == Allowance(0)
+
+
+def test_episodes_side_by_side_cannot_overrun_the_run() -> None:
+    run = RunBudget(BudgetSettings(run=50))
+    first, second = run.episode(), run.episode()
+    assert first.fit(["A", "B"], HELPERS).subset == ("A", "B")
+    assert second.allowance() == Allowance(10)
+    assert second.fit(["A"], HELPERS).dropped == ("A",)
+    first.charge(5)
+    first.release()
+    assert second.allowance() == first.allowance() == Allowance(45)
+
+
+def test_resume_remembers_calls_and_notes() -> None:
+    rows = [("agent", 900), ("helper:A", 30), ("selector", 20), ("user", 500), ("judge", 70)]
+    episode = Episode(
+        id="e",
+        benchmark="b",
+        domain="d",
+        task_id="t",
+        outcome=Outcome(status="failure"),
+        ledger=tuple(LedgerRow(role=role, model="m", input_tokens=tokens) for role, tokens in rows),
+        decisions=(Decision(turn=0, message_index=1, notes=(Note(helper="A", text="x", tokens=7),)),),
+    )
+    assert spent_tokens(episode) == 57
+    run = RunBudget.resumed(BudgetSettings(run=100), [episode, episode])
+    assert run.episode().allowance() == Allowance(0)
+    assert RunBudget.resumed(BudgetSettings(run=100), [episode]).episode().allowance() == Allowance(43)
+
+
+@pytest.mark.parametrize("field", ["decision", "episode", "run"])
+def test_budget_too_small_for_any_helper(field: str) -> None:
+    with pytest.raises(BadInput, match=rf"budget\.{field}: 19 tokens .* needs 20 \(A\)"):
+        check_budget(BudgetSettings.model_validate({field: 19}), HELPERS)
+    check_budget(BudgetSettings.model_validate({field: 20}), HELPERS)
+    check_budget(BudgetSettings.model_validate({field: 1}), {})

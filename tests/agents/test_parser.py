@@ -1,0 +1,153 @@
+import json
+import string
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from fama.agents.parser import ParseFailure, parse_calls, parse_text
+from fama.agents.strategies.base import action_json
+from fama.envs.base import Action
+from fama.episodes.records import FunctionCall, ToolCall
+
+GET = Action(tool="get_order", arguments={"order_id": "W1"})
+SAY = Action(tool=None, text="Hello there.")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"tool": "get_order", "arguments": {"order_id": "W1"}}',
+        '{"name": "get_order", "arguments": {"order_id": "W1"}}',
+        '{"function": "get_order", "args": {"order_id": "W1"}}',
+        '{"tool": "get_order", "parameters": {"order_id": "W1"}}',
+        '{"type": "function", "function": {"name": "get_order", "arguments": "{\\"order_id\\": \\"W1\\"}"}}',
+        '{"tool_calls": [{"id": "x", "function": {"name": "get_order", "arguments": {"order_id": "W1"}}}]}',
+        '[{"name": "get_order", "arguments": {"order_id": "W1"}}]',
+        '{"action": "get_order", "action_input": {"order_id": "W1"}}',
+        '{"tool": "get_order", "order_id": "W1"}',
+        '```json\n{"tool": "get_order",\n "arguments": {"order_id": "W1"}}\n```',
+        'I look it up {now}.\n{"tool": "get_order", "arguments": {"order_id": "W1"}} Then I go on.',
+        '<tool_call>\n{"name": "get_order", "arguments": {"order_id": "W1"}}\n</tool_call>',
+        '{{"name": "get_order", "arguments": {"order_id": "W1"}}}',
+        '{{"name": "get_order", "arguments": {{"order_id": "W1"}}}}',
+        '{{"name": "get_order", "arguments": {"order_id": "W1"}}',
+        "{'tool': 'get_order', 'arguments': {'order_id': 'W1'}}",
+        '{"tool": "get_order", "arguments": {"order_id": "W1",},}',
+        '{"tool": "get_order", "arguments": {"order_id": "W1"}',
+        '{"tool": "get_order", "arguments": {"order_id": "W1"',
+        'Thought: I need {it}.\nAction: {"tool": "get_order", "arguments": {"order_id": "W1"}}',
+        '**Action:** {"tool": "get_order", "arguments": {"order_id": "W1"}}\nThen: {"tool": "x", "arguments": {}}',
+        'Action: get_order\nAction Input: {"order_id": "W1"}',
+        '<think>{"tool": "no", "arguments": {}}</think>{"tool": "get_order", "arguments": {"order_id": "W1"}}',
+    ],
+)
+def test_forms_of_a_call(text: str) -> None:
+    assert parse_text(text) == GET
+    assert parse_text(text, prose=True) == GET
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"tool": "respond", "arguments": {"text": "Hello there."}}',
+        '{"tool": "respond", "arguments": {"content": "Hello there."}}',
+        '{"name": "respond", "arguments": {"message": "Hello there."}}',
+        '{"tool": "respond", "arguments": "Hello there."}',
+        '{"tool": "respond", "text": "Hello there."}',
+        "Action: respond\nAction Input: Hello there.",
+        '{"tool": "respond", "arguments": {"text": "Hello there.\n"}}',
+    ],
+)
+def test_forms_of_words(text: str) -> None:
+    assert parse_text(text) == SAY
+
+
+def test_quote_in_words_does_not_end_them() -> None:
+    text = '{"tool": "respond", "arguments": {"text": "It\'s {here}."}'
+    assert parse_text(text) == Action(tool=None, text="It's {here}.")
+
+
+def test_known_tools_need_no_arguments() -> None:
+    assert parse_text('{"name": "close"}', ["close"]) == Action(tool="close")
+    assert parse_text("Action: close", ["close"]) == Action(tool="close")
+    assert isinstance(parse_text('{"name": "Ann"}', ["close"]), ParseFailure)
+    assert parse_text('{"tool": "close", "arguments": null}') == Action(tool="close")
+
+
+def test_prose() -> None:
+    assert parse_text("Hello there.", prose=True) == SAY
+    record = 'Your record says {"name": "Ann"}.'
+    assert parse_text(record, ["close"], prose=True) == Action(tool=None, text=record)
+    assert isinstance(parse_text("Hello there."), ParseFailure)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("", "empty"),
+        ("  \n", "empty"),
+        ("Hello", "no JSON"),
+        ('{"tool": "get_order", "arguments": {"order_id": "W', "broken"),
+        ('{"tool": "get_order", "arguments": [1]}', "not a JSON object"),
+        ('{"tool": "get_order", "arguments": "W1"}', "not a JSON object"),
+        ('{"tool": "respond", "arguments": {}}', '"text"'),
+        ('{"tool": "", "arguments": {}}', "names no tool"),
+    ],
+)
+def test_failures_say_why(text: str, word: str) -> None:
+    failure = parse_text(text)
+    assert isinstance(failure, ParseFailure)
+    assert word in failure.reason
+
+
+def native(name: str, arguments: str) -> ToolCall:
+    return ToolCall(id="1", function=FunctionCall(name=name, arguments=arguments))
+
+
+def test_native_calls() -> None:
+    assert parse_calls([]) is None
+    assert parse_calls([native("get_order", '{"order_id": "W1"}'), native("close", "")]) == GET
+    assert parse_calls([native("close", "")]) == Action(tool="close")
+    assert parse_calls([native("respond", '{"text": "Hello there."}')]) == SAY
+    assert isinstance(parse_calls([native("close", "[1]")]), ParseFailure)
+    assert isinstance(parse_calls([native(" ", "{}")]), ParseFailure)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+names = st.text(string.ascii_lowercase + "_", min_size=1).filter(lambda name: name != "respond")
+
+
+@settings(deadline=None)
+@given(names, st.dictionaries(st.text(), json_values, max_size=4), st.sampled_from(["", "  ", "```json\n", "Well: "]))
+def test_round_trip_of_calls(name: str, arguments: dict[str, Any], before: str) -> None:
+    assert parse_text(before + action_json(name, arguments)) == Action(tool=name, arguments=arguments)
+
+
+@settings(deadline=None)
+@given(st.text(min_size=1).filter(lambda text: bool(text.strip())))
+def test_round_trip_of_words(text: str) -> None:
+    assert parse_text(action_json("respond", {"text": text})) == Action(tool=None, text=text.strip())
+
+
+signs = st.text(st.sampled_from(list("{}[]\"':,\\ntoolargumens respd`Action\n0e9\ud800")), max_size=200)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text() | signs, st.booleans())
+@example("{" * 5000, False)
+@example('{"tool": ' * 3000, False)
+@example("[" * 3000 + "{", True)
+@example('{"tool": "a", "arguments": {"x": 1e999, "y": NaN}}', False)
+@example('{"tool": "a", "arguments": {"x": ' + "9" * 5000 + "}}", False)
+def test_never_raises_and_gives_storable_actions(text: str, prose: bool) -> None:
+    result = parse_text(text, ["close"], prose=prose)
+    if isinstance(result, Action):
+        assert json.dumps([result.arguments, result.text], ensure_ascii=False).encode()
+    assert isinstance(result, Action | ParseFailure)
+    parse_calls([native(text, text)])

@@ -1,0 +1,170 @@
+import gzip
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from fama.episodes.records import Episode, Failure, Message, Outcome
+from fama.episodes.store import (
+    EpisodeStore,
+    read_episodes,
+    read_failures,
+    write_atomically,
+    write_failures,
+)
+from fama.errors import BadInput
+
+
+def episode(number: int, status: str = "success") -> Episode:
+    outcome = Outcome.model_validate({"status": status, "boundary": "model" if status == "error" else None})
+    message = Message(role="user", content="Grüße\n\u2028 ende")
+    return Episode(
+        id=f"e{number}", benchmark="b", domain="d", task_id=f"t{number}", messages=(message,), outcome=outcome
+    )
+
+
+def stored(path: Path) -> list[str]:
+    return [found.id for found in read_episodes(path)]
+
+
+def test_round_trip_in_duckdb_and_here(tmp_path: Path) -> None:
+    import duckdb
+
+    store = EpisodeStore(tmp_path / "run")
+    assert store.ids() == set()
+    for number in range(3):
+        store.append(episode(number))
+    assert list(read_episodes(tmp_path / "run")) == [episode(n) for n in range(3)]
+    assert store.ids() == {"e0", "e1", "e2"}
+    query = "select id, outcome.status, len(messages) from read_json(?)"
+    rows = duckdb.execute(query, [str(store.path)]).fetchall()
+    assert rows == [(f"e{n}", "success", 1) for n in range(3)]
+
+
+def test_torn_last_line_is_skipped_then_cut_off(tmp_path: Path) -> None:
+    store = EpisodeStore(tmp_path)
+    store.append(episode(0))
+    with store.path.open("ab") as file:
+        file.write(episode(1).model_dump_json().encode()[:-20])
+    assert stored(tmp_path) == ["e0"]
+    store.append(episode(2))
+    assert stored(tmp_path) == ["e0", "e2"]
+    assert store.path.read_bytes().count(b"\n") == 2
+
+
+def test_only_line_torn_even_when_long(tmp_path: Path) -> None:
+    store = EpisodeStore(tmp_path)
+    store.path.write_bytes(b'{"id": "' + b"x" * 200_000)
+    assert stored(tmp_path) == []
+    store.append(episode(1))
+    assert stored(tmp_path) == ["e1"]
+
+
+def test_whole_last_line_without_its_break_is_kept(tmp_path: Path) -> None:
+    store = EpisodeStore(tmp_path)
+    store.path.write_text(episode(0).model_dump_json(), encoding="utf-8")
+    assert stored(tmp_path) == ["e0"]
+    store.append(episode(1))
+    assert stored(tmp_path) == ["e0", "e1"]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"id": "e1", "benchm', "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b'{"id": "e1"}', "benchmark: Field required"),
+        (episode(1).model_dump_json().replace('"trial":0', '"trial":0,"surprise":1').encode(), "surprise"),
+    ],
+)
+def test_damaged_line_is_named(tmp_path: Path, line: bytes, reason: str) -> None:
+    path = tmp_path / "episodes.jsonl"
+    path.write_bytes(episode(0).model_dump_json().encode() + b"\n" + line + b"\n")
+    reader = read_episodes(tmp_path)
+    assert next(reader).id == "e0"
+    with pytest.raises(BadInput, match=reason) as caught:
+        next(reader)
+    assert str(caught.value).startswith(f"{path}:2: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_gzip_files_and_folders(tmp_path: Path) -> None:
+    path = tmp_path / "episodes.jsonl.gz"
+    path.write_bytes(gzip.compress(episode(0).model_dump_json().encode() + b"\n"))
+    assert stored(tmp_path) == stored(path) == ["e0"]
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(BadInput, match="gzip"):
+        stored(path)
+    path.write_bytes(b"plain")
+    with pytest.raises(BadInput, match="gzip"):
+        stored(path)
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="holds no episodes.jsonl"):
+        read_episodes(tmp_path)
+    with pytest.raises(BadInput, match="does not exist"):
+        read_episodes(tmp_path / "no.jsonl")
+
+
+def test_set_aside_keeps_ids_unique_and_spending_known(tmp_path: Path) -> None:
+    store = EpisodeStore(tmp_path)
+    for number, status in enumerate(["success", "error", "failure"]):
+        store.append(episode(number, status))
+    store.set_aside({"e1"})
+    store.append(episode(1))
+    assert stored(tmp_path) == ["e0", "e2", "e1"]
+    assert [found.outcome.status for found in store.aside()] == ["error"]
+
+
+def test_appends_of_several_writers_do_not_mix(tmp_path: Path) -> None:
+    def write(start: int) -> None:
+        for number in range(start, start + 10):
+            EpisodeStore(tmp_path).append(episode(number))
+
+    writers = [threading.Thread(target=write, args=(start,)) for start in (0, 10, 20)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert sorted(stored(tmp_path)) == sorted(f"e{n}" for n in range(30))
+
+
+def test_failed_append_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = EpisodeStore(tmp_path)
+    store.append(episode(0))
+    before = store.path.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        store.append(episode(1))
+    assert store.path.read_bytes() == before
+
+
+def test_failures(tmp_path: Path) -> None:
+    failures = [Failure(episode_id=f"e{n}", task_id="t", labeller="x", taxonomy_version="1") for n in range(2)]
+    write_failures(tmp_path, failures)
+    assert read_failures(tmp_path) == read_failures(tmp_path / "failures.jsonl") == failures
+    write_failures(tmp_path / "new" / "labels.jsonl", failures[:1])
+    assert read_failures(tmp_path / "new" / "labels.jsonl") == failures[:1]
+    (tmp_path / "failures.jsonl").write_text("[]\n")
+    with pytest.raises(BadInput, match=r"failures.jsonl:1"):
+        read_failures(tmp_path)
+
+
+def test_atomic_write_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "summary.json"
+    write_atomically(path, json.dumps({"a": 1}))
+
+    def broken(source: str, target: Path) -> None:
+        raise OSError(5, "broken")
+
+    monkeypatch.setattr("os.replace", broken)
+    with pytest.raises(OSError, match="broken"):
+        write_atomically(path, "{}")
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert [found.name for found in tmp_path.iterdir()] == ["summary.json"]
