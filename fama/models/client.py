@@ -30,6 +30,9 @@ class ContextOverflow(ModelError):
 class OpenAIChat:
     """Calls ``/chat/completions`` of an endpoint.
 
+    A prefill opens the reply's text on llama.cpp and vLLM. Plain OpenAI endpoints are asked for it in words, and
+    their text may lack it.
+
     Args:
         name: the model's name in ledgers.
         base_url: the endpoint, usually ending in ``/v1``.
@@ -149,7 +152,7 @@ class OpenAIChat:
         raw = await self._client.chat.completions.with_raw_response.create(**body)
         text = raw.text
         seconds = time.perf_counter() - start
-        return read_reply(text, request, self._name, seconds, self._price)
+        return read_reply(text, request, self._name, seconds, self._price, continues=self._flavour != "openai")
 
 
 def _retry_after(error: "APIStatusError") -> float:

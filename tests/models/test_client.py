@@ -1,0 +1,256 @@
+"""The chat client against a small server on loopback: retries, prefill, usage, schemas, bad bodies."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from fama.errors import BadInput, FamaError, ModelError
+from fama.models.base import ChatRequest, Sampling
+from fama.models.client import ContextOverflow, Flavour, OpenAIChat
+from fama.models.connect import connect, probe
+from fama.models.prices import Price, price_table
+from fama.models.wire import with_prefill
+
+Answer = tuple[int, Any]
+
+
+class Endpoint:
+    """A server that gives the queued answers, the last one again and again, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.answers: list[Answer] = []
+        self.asked: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.owner = "someone"
+        self.delay = 0.0
+        endpoint = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if endpoint.owner == "locked":
+                    return self.send(401, {"error": "key"})
+                return self.send(200, {"data": [{"id": "served", "owned_by": endpoint.owner}]})
+
+            def do_POST(self) -> None:
+                length = int(self.headers["content-length"])
+                endpoint.asked.append(json.loads(self.rfile.read(length)))
+                endpoint.headers.append({key.lower(): value for key, value in self.headers.items()})
+                time.sleep(endpoint.delay)
+                status, tree = endpoint.answers.pop(0) if len(endpoint.answers) > 1 else endpoint.answers[0]
+                self.send(status, tree)
+
+            def send(self, status: int, tree: Any) -> None:
+                body = tree if isinstance(tree, bytes) else json.dumps(tree).encode()
+                self.send_response(status)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                try:
+                    self.wfile.write(body)
+                except OSError:
+                    return  # the client gave up, as a test wants
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.base_url = f"http://127.0.0.1:{self.server.server_address[1]}/v1"
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    one = Endpoint()
+    yield one
+    one.server.shutdown()
+    one.server.server_close()
+
+
+def said(content: str | None, **more: Any) -> Answer:
+    message = {"role": "assistant", "content": content, **more.pop("message", {})}
+    tree = {"id": "x", "choices": [{"index": 0, "finish_reason": "stop", "message": message}], **more}
+    return 200, tree
+
+
+def client(endpoint: Endpoint, flavour: Flavour = "llama.cpp", **more: Any) -> OpenAIChat:
+    options: dict[str, Any] = {"retries": 2, "backoff": 0.01, "timeout": 10.0, "trust_env": False, **more}
+    return OpenAIChat("m", endpoint.base_url, flavour=flavour, **options)
+
+
+def ask(**more: Any) -> ChatRequest:
+    return ChatRequest(messages=({"role": "user", "content": "hi"},), role="helper:TSA", **more)
+
+
+async def test_request_and_usage(endpoint: Endpoint) -> None:
+    usage = {
+        "prompt_tokens": 100,
+        "completion_tokens": 10,
+        "prompt_tokens_details": {"cached_tokens": 60},
+        "completion_tokens_details": {"reasoning_tokens": 4},
+    }
+    endpoint.answers = [said("yes", usage=usage, message={"reasoning_content": "because"})]
+    sampling = Sampling(temperature=0.5, top_p=0.9, max_tokens=7, stop=("\n",))
+    async with client(endpoint, price=Price(input=1.0, cached_input=0.5, output=10.0)) as model:
+        reply = await model.complete(ask(sampling=sampling, seed=2**31 + 5))
+    assert (reply.text, reply.reasoning, reply.finish_reason) == ("yes", "because", "stop")
+    row = reply.usage
+    assert (row.role, row.model) == ("helper:TSA", "m")
+    assert (row.input_tokens, row.cached_input_tokens, row.output_tokens, row.reasoning_tokens) == (100, 60, 10, 4)
+    assert row.price == pytest.approx((40 * 1.0 + 60 * 0.5 + 10 * 10.0) / 1e6)
+    assert row.seconds > 0 and not row.cache_hit
+    sent = endpoint.asked[0]
+    assert (sent["temperature"], sent["top_p"], sent["max_tokens"], sent["stop"], sent["seed"]) == (
+        0.5,
+        0.9,
+        7,
+        ["\n"],
+        5,
+    )
+    assert sent["cache_prompt"] is True and "tools" not in sent and "response_format" not in sent
+
+
+async def test_unknown_price_is_none_and_llama_timings_count_as_cached(endpoint: Endpoint) -> None:
+    endpoint.answers = [said("yes", usage={"prompt_tokens": 9, "completion_tokens": 1}, timings={"cache_n": 8})]
+    async with client(endpoint) as model:
+        row = (await model.complete(ask())).usage
+    assert row.price is None and row.cached_input_tokens == 8
+
+
+@pytest.mark.parametrize(
+    "first", [(500, {"error": {"message": "boom"}}), (429, {}), (200, b"{torn"), (200, {"choices": []})]
+)
+async def test_passing_faults_are_tried_again(endpoint: Endpoint, first: Answer) -> None:
+    endpoint.answers = [first, said("fine")]
+    async with client(endpoint) as model:
+        assert (await model.complete(ask())).text == "fine"
+    assert len(endpoint.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "words", "tries"),
+    [
+        ((500, {"error": {"message": "boom"}}), "boom", 3),
+        ((200, {"choices": []}), "no choices", 3),
+        ((200, b"<html>"), "not JSON", 3),
+        ((200, {"choices": [{"message": 3}]}), "unknown form", 3),
+        ((400, {"error": {"message": "bad\nfield"}}), "bad field", 1),
+        ((404, {"error": {"message": "no such model"}}), "no such model", 1),
+    ],
+)
+async def test_lasting_faults_end_as_one_line(endpoint: Endpoint, answer: Answer, words: str, tries: int) -> None:
+    endpoint.answers = [answer]
+    async with client(endpoint) as model:
+        with pytest.raises(ModelError, match=words) as caught:
+            await model.complete(ask())
+    assert caught.value.boundary == "model" and "\n" not in str(caught.value)
+    assert len(endpoint.asked) == tries
+
+
+async def test_context_overflow_is_told_apart_and_not_tried_again(endpoint: Endpoint) -> None:
+    message = "request (9030 tokens) exceeds the available context size (4096 tokens), try increasing it"
+    endpoint.answers = [(400, {"error": {"code": 400, "message": message, "type": "exceed_context_size_error"}})]
+    async with client(endpoint) as model:
+        with pytest.raises(ContextOverflow, match="9030 tokens.*model.context_tokens"):
+            await model.complete(ask())
+    assert len(endpoint.asked) == 1
+
+
+async def test_the_time_limit_holds_for_the_whole_call(endpoint: Endpoint) -> None:
+    endpoint.delay, endpoint.answers = 1.0, [said("late")]
+    start = time.perf_counter()
+    async with client(endpoint, timeout=0.2) as model:
+        with pytest.raises(ModelError, match="no answer within 0.2 s"):
+            await model.complete(ask())
+    assert time.perf_counter() - start < 0.9
+
+
+async def test_a_dead_server_is_an_error_not_a_hang(endpoint: Endpoint) -> None:
+    async with OpenAIChat("m", "http://127.0.0.1:9/v1", retries=1, backoff=0.01, trust_env=False) as model:
+        with pytest.raises(ModelError, match="cannot reach http://127.0.0.1:9/v1"):
+            await model.complete(ask())
+
+
+@pytest.mark.parametrize("content", ['{"tool": "close"}', 'close"}', ' {"tool": "close"}'])
+@pytest.mark.parametrize("flavour", ["llama.cpp", "vllm"])
+async def test_a_prefill_starts_the_text_exactly_once(endpoint: Endpoint, flavour: Flavour, content: str) -> None:
+    endpoint.answers = [said(content)]
+    async with client(endpoint, flavour) as model:
+        reply = await model.complete(ask(prefill='{"tool": "'))
+    assert reply.text == '{"tool": "close"}'
+    sent = endpoint.asked[0]
+    assert sent["messages"][-1] == {"role": "assistant", "content": '{"tool": "'}
+    told = (sent.get("continue_final_message"), sent.get("add_generation_prompt"))
+    assert told == ((True, False) if flavour == "vllm" else (None, None))
+
+
+async def test_a_plain_endpoint_is_asked_for_the_opening_and_its_text_stays(endpoint: Endpoint) -> None:
+    endpoint.answers = [said('```json\n{"tool": "close"}\n```')]
+    async with client(endpoint, "openai") as model:
+        reply = await model.complete(ask(prefill='Note.\n{"tool": "'))
+    assert reply.text.startswith("```json")
+    last = endpoint.asked[0]["messages"][-1]
+    assert last["role"] == "user" and last["content"].endswith('Note.\n{"tool": "')
+    assert "cache_prompt" not in endpoint.asked[0]
+
+
+def test_with_prefill_understands_trimmed_white_space() -> None:
+    assert with_prefill("Thought: a", "Thought: ") == "Thought: a"
+    assert with_prefill("Thought:  a", "\nThought: ") == "\nThought: a"
+    assert with_prefill("anything", "") == "anything"
+
+
+async def test_tools_and_schema(endpoint: Endpoint) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "get_order", "arguments": '{"id": 1}'}}
+    loose = {"function": {"name": "close", "arguments": {"outcome": "solved"}}}
+    endpoint.answers = [said(None, message={"tool_calls": [call, loose]})]
+    tool = {"type": "function", "function": {"name": "get_order", "parameters": {"type": "object"}}}
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    async with client(endpoint) as model:
+        reply = await model.complete(ask(tools=(tool,), json_schema=schema, prefill="Note. "))
+    assert reply.text == ""
+    assert [c.function.name for c in reply.tool_calls] == ["get_order", "close"]
+    assert [c.function.parsed() for c in reply.tool_calls] == [{"id": 1}, {"outcome": "solved"}]
+    assert [c.id for c in reply.tool_calls] == ["c1", "call_1"]
+    sent = endpoint.asked[0]
+    assert sent["tools"] == [tool] and sent["response_format"]["json_schema"]["schema"] == schema
+
+
+@pytest.mark.parametrize(("owner", "flavour"), [("llamacpp", "llama.cpp"), ("vllm", "vllm"), ("acme", "openai")])
+async def test_probe_tells_the_dialect(endpoint: Endpoint, owner: str, flavour: Flavour) -> None:
+    endpoint.owner = owner
+    assert await probe(endpoint.base_url, "served", "none", "K") == flavour
+
+
+async def test_probe_refuses_with_a_mend(endpoint: Endpoint) -> None:
+    endpoint.owner = "vllm"
+    with pytest.raises(BadInput, match="set model.name to one of: served"):
+        await probe(endpoint.base_url, "other", "none", "K")
+    endpoint.owner = "locked"
+    with pytest.raises(BadInput, match="environment variable MY_KEY"):
+        await probe(endpoint.base_url, "served", "none", "MY_KEY")
+    with pytest.raises(FamaError, match="fama models serve"):
+        await probe("http://127.0.0.1:9/v1", "served", "none", "K")
+
+
+async def test_connect_sends_the_key_of_the_named_variable(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fama.agents.settings import ModelSettings
+
+    endpoint.answers = [said("hello")]
+    settings = ModelSettings(name="served", base_url=endpoint.base_url, api_key_env="MY_KEY")
+    monkeypatch.setenv("MY_KEY", "s3cret")
+    async with connect(settings) as model:
+        assert (await model.complete(ask())).text == "hello"
+    monkeypatch.delenv("MY_KEY")
+    async with connect(settings) as model:
+        await model.complete(ask())
+    assert [header["authorization"] for header in endpoint.headers] == ["Bearer s3cret", "Bearer none"]
+
+
+def test_the_price_table_loads() -> None:
+    assert price_table()["gpt-4o"].cost(1_000_000, 0, 0) == pytest.approx(2.5)
+    assert "qwen2.5-coder-1.5b" not in price_table()
