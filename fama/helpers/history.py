@@ -2,8 +2,10 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+from fama.episodes.records import Message
 from fama.helpers.facts import data_of, leaves_of
 from fama.state import VisibleState
 
@@ -65,13 +67,18 @@ class Call:
 
 def calls(state: VisibleState) -> tuple[Call, ...]:
     """Past calls in order, each with its result (by id, else the next tool message)."""
-    results = {m.tool_call_id: m.content or "" for m in state.messages if m.role == "tool" and m.tool_call_id}
+    return _calls(state.messages)
+
+
+@lru_cache(maxsize=64)
+def _calls(messages: tuple[Message, ...]) -> tuple[Call, ...]:
+    results = {m.tool_call_id: m.content or "" for m in messages if m.role == "tool" and m.tool_call_id}
     found: list[Call] = []
-    for index, message in enumerate(state.messages):
+    for index, message in enumerate(messages):
         for call in message.tool_calls or ():
             result = results.get(call.id)
-            if result is None and index + 1 < len(state.messages) and state.messages[index + 1].role == "tool":
-                result = state.messages[index + 1].content
+            if result is None and index + 1 < len(messages) and messages[index + 1].role == "tool":
+                result = messages[index + 1].content
             found.append(Call(call.function.name, call.function.parsed(), result, index))
     return tuple(found)
 

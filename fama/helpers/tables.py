@@ -1,6 +1,7 @@
 """Rows of large tool outputs, and the one that the user's words point to."""
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -8,6 +9,9 @@ from fama.helpers.history import corrects, user_turns
 from fama.helpers.values import is_id
 from fama.helpers.words import STOP, clauses, stem, without_negated, words
 from fama.state import VisibleState
+
+#: Words like ``delivered`` and ``processing`` tell a row's state, not what the user calls it.
+_STATE = re.compile(r"\w{4,}(?:ed|ing)")
 
 
 class Row(NamedTuple):
@@ -40,7 +44,7 @@ def _rows(value: Any, outer: dict[str, Any], depth: int, listed: bool) -> Iterat
             fields = {**own, **_inner(value)}
             if len(fields) >= 2:
                 text = " ".join(str(item).replace("_", " ") for item in fields.values())
-                roots = (stem(word) for word in words(text) if not word.endswith(("ed", "ing")))
+                roots = (stem(word) for word in words(text) if not _STATE.fullmatch(word))
                 yield Row(fields, outer, frozenset(roots))
         ids = {key: inner for key, inner in {**own, **_inner(value)}.items() if is_id(key)}
         alike = [tuple(inner) for inner in nested if isinstance(inner, dict)]

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from fama.helpers.facts import EMAIL, ids_in, leaves, normal
@@ -21,6 +22,7 @@ class Found:
     by_user: bool
 
 
+@lru_cache(maxsize=4_000)
 def is_id(parameter: str) -> bool:
     """Whether a parameter names one object: its last word is ``id`` or the like."""
     parts = words(parameter)

@@ -8,6 +8,7 @@ from functools import lru_cache
 from fama.episodes.records import ToolSpec
 from fama.helpers.history import Call, calls, corrects, user_turns
 from fama.helpers.reading import ToolView, view
+from fama.helpers.values import is_id
 from fama.helpers.words import clauses, every_verb, meaning, meanings, one_slip, verb_meanings, without_negated, words
 from fama.state import VisibleState
 
@@ -102,10 +103,13 @@ def _served_by(clause: str, tools: tuple[ToolSpec, ...]) -> tuple[ToolView, froz
 
 
 def _names_object(clause: str, said: frozenset[str], tool: ToolView, changes: tuple[ToolView, ...]) -> bool:
-    """A request without its verb: it names an object, or an allowed value, that one change alone is about."""
+    """A request without its verb: it names an object, parameter or allowed value that only one change has."""
     if not _ASKS.search(clause) or _INFORMS.search(clause) or any(verb_of(other) in said for other in changes):
         return False
-    return bool(said & (own_objects(tool, changes) | (tool.choices - _shared(changes, tool))))
+    named = tool.choices | frozenset(
+        meaning(word) for name in tool.parameters if not is_id(name) for word in words(name)
+    )
+    return bool(said & (own_objects(tool, changes) | (named - _shared(changes, tool))))
 
 
 def own_objects(tool: ToolView, changes: tuple[ToolView, ...]) -> frozenset[str]:
@@ -120,9 +124,9 @@ def _shared(changes: tuple[ToolView, ...], tool: ToolView) -> frozenset[str]:
 
 def _mended(said: frozenset[str], known: frozenset[str]) -> frozenset[str]:
     """Meanings with the known words added that one of them is a typing slip away from."""
-    vocabulary = known | verb_meanings()
+    vocabulary = known | every_verb()
     strange = [word for word in said if word not in vocabulary]
-    near = {stem for word in strange for stem in every_verb() | known if one_slip(word, stem)}
+    near = {stem for word in strange for stem in vocabulary if abs(len(word) - len(stem)) < 2 and one_slip(word, stem)}
     return said | {meaning(word) for word in near}
 
 
@@ -131,9 +135,14 @@ def wants(state: VisibleState) -> tuple[Want, ...]:
 
     A turn that corrects an earlier one and asks for another change replaces the changes asked before.
     """
+    return _wants(user_turns(state), state.tools)
+
+
+@lru_cache(maxsize=64)
+def _wants(turns: tuple[tuple[int, str], ...], tools: tuple[ToolSpec, ...]) -> tuple[Want, ...]:
     kept: list[Want] = []
-    for index, text in user_turns(state):
-        served = [(clause, _served_by(clause, state.tools)) for clause in clauses(text)]
+    for index, text in turns:
+        served = [(clause, _served_by(clause, tools)) for clause in clauses(text)]
         fresh = [Want(found[0], clause, index, found[1]) for clause, found in served if found]
         sure = {want.tool.name for want in fresh if not want.rivals}
         if index and sure and corrects(text):

@@ -1,0 +1,46 @@
+from note_states import LOANS, Chat
+
+from fama.helpers.dce import build
+
+BROKEN = 'Rule: Only loans with status "active" can be renewed, at most 3 renewals.'
+
+
+def test_states_the_rule_that_the_record_breaks_and_only_once() -> None:
+    chat = Chat().verified("I want to renew loan L33.")
+    assert chat.note(build()) is None
+    chat.call("get_loan", {"loan_id": "L33", "status": "overdue", "renewals": 0}, loan_id="L33")
+    assert chat.note(build()) == BROKEN
+    chat.call("get_loan", {"loan_id": "L33", "status": "overdue", "renewals": 0}, loan_id="L33")
+    assert chat.note(build()) is None
+
+
+def test_is_silent_when_the_record_keeps_every_rule() -> None:
+    chat = Chat().verified("I want to renew loan L11.")
+    chat.call("get_loan", {"loan_id": "L11", "status": "active", "renewals": 1, "reserved": False}, loan_id="L11")
+    assert chat.note(build()) is None
+
+
+def test_compares_numbers_with_the_limit_of_their_unit() -> None:
+    chat = Chat().verified("I want to renew loan L11.")
+    chat.call("get_loan", {"loan_id": "L11", "status": "active", "renewals": 5, "reserved": False}, loan_id="L11")
+    assert chat.note(build()) == BROKEN
+
+
+def test_states_a_prohibition_whose_mark_is_set() -> None:
+    chat = Chat().verified("Please renew loan L11.")
+    chat.call("get_loan", {"loan_id": "L11", "status": "active", "renewals": 1, "reserved": True}, loan_id="L11")
+    assert chat.note(build()) == "Rule: Loans marked reserved cannot be renewed."
+
+
+def test_never_states_a_prohibition_that_nothing_speaks_for() -> None:
+    chat = Chat().verified("Please renew loan L11.")
+    chat.call("get_loan", {"loan_id": "L11", "status": "active", "renewals": 1}, loan_id="L11")
+    assert chat.note(build()) is None
+
+
+def test_is_silent_before_a_record_and_without_a_request() -> None:
+    chat = Chat().verified("How many books may I take?")
+    chat.call("get_loan", {"loan_id": "L33", "status": "overdue"}, loan_id="L33")
+    assert chat.note(build()) is None
+    chat = Chat().verified("I want to renew a loan.").call("list_loans", LOANS, reader_id="R100")
+    assert chat.note(build()) is None

@@ -1,0 +1,155 @@
+import pytest
+from note_states import LOANS, TOOLS, Chat, tool
+
+from fama.helpers.ahead import change_ahead
+from fama.helpers.history import agrees, calls, corrects
+from fama.helpers.reading import is_write_tool, view
+from fama.helpers.rules import rules
+from fama.helpers.tables import table
+from fama.helpers.values import is_known, known_values, of_user
+from fama.helpers.wants import open_wants, wants
+from fama.helpers.words import clauses, meaning, meanings, one_slip, sentences, stem
+
+
+@pytest.mark.parametrize(
+    ("name", "description", "kind"),
+    [
+        ("get_order_details", "Get the status and details.", "read"),
+        ("find_user_id_by_email", "Find user id by email.", "read"),
+        ("verify_reader", "Verify a reader.", "read"),
+        ("listAllTypes", "", "read"),
+        ("cancel_pending_order", "Cancel a pending order.", "write"),
+        ("modify_user_address", "Modify the address.", "write"),
+        ("exchange_delivered_order_items", "Exchange items.", "write"),
+        ("user_data", "Shows the data of a user.", "read"),
+        ("frobnicate", "", "write"),
+        ("transfer_to_human_agents", "Hand over.", "close"),
+        ("close_case", "Close the case.", "close"),
+        ("calculate", "Calculate.", "other"),
+        ("think", "Think.", "other"),
+    ],
+)
+def test_tools_are_told_apart_by_their_verbs(name: str, description: str, kind: str) -> None:
+    spec = tool(name, description)
+    assert view(spec).kind == kind
+    assert is_write_tool(spec) == (kind == "write")
+
+
+def test_a_broken_schema_is_an_empty_one() -> None:
+    spec = tool("get_a", "x").model_copy(update={"parameters": "not json"})
+    assert view(spec).required == ()
+
+
+def test_stems_and_meanings() -> None:
+    assert {stem(word) for word in ("cancel", "cancels", "cancelled", "cancelling", "cancellation")} == {"cancel"}
+    assert stem("changed") == stem("change") == stem("changing")
+    assert meaning("swapped") == meaning("exchange")
+    assert "return" in meanings("I'd like to send it all back")
+    assert meanings("the and of it") == frozenset()
+
+
+def test_sentences_lose_bullets_and_numbers() -> None:
+    assert sentences("# Title\n1. One rule. Two!\n- Three; four\n\n2.") == [
+        "Title",
+        "One rule.",
+        "Two!",
+        "Three",
+        "four",
+    ]
+    assert clauses("Renew it, and then cancel that.") == ["Renew it", "cancel that"]
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "slip"),
+    [
+        ("renew", "reenw", True),
+        ("renew", "rene", False),
+        ("cancel", "cance", True),
+        ("renew", "renews", True),
+        ("renew", "renaw", True),
+        ("trad", "tard", True),
+        ("trad", "brad", False),
+        ("cat", "act", False),
+        ("renew", "renew", False),
+        ("renew", "review", False),
+    ],
+)
+def test_one_slip(left: str, right: str, slip: bool) -> None:
+    assert one_slip(left, right) == slip == one_slip(right, left)
+
+
+def test_a_yes_with_a_but_is_no_yes() -> None:
+    assert agrees("Yes, please go ahead.")
+    assert not agrees("Yes, but wait.")
+    assert not agrees("Loan L11.")
+    assert corrects("Sorry, I meant the other one.")
+    assert not corrects("Sorry, I don't have it.")
+
+
+def test_calls_are_paired_with_results_and_judged() -> None:
+    chat = Chat().user("x").call("get_loan", {"error": "try again later"}, loan_id="L1")
+    chat.call("get_loan", "Error: no such loan", loan_id="L2").call("get_loan", LOANS["loans"][0], loan_id="L11")
+    assert [(call.busy, call.failed) for call in calls(chat.state())] == [(True, True), (False, True), (False, False)]
+
+
+def test_requests_are_found_by_verb_object_choice_and_slip() -> None:
+    def asked(text: str) -> list[tuple[str, bool]]:
+        return [(want.tool.name, bool(want.rivals)) for want in wants(Chat().user(text).state())]
+
+    assert asked("Please renew my loan.") == [("renew_loan", False)]
+    assert asked("Pelase reenw my loan.") == [("renew_loan", False)]
+    assert asked("I don't want to renew it.") == []
+    assert asked("Is my loan overdue?") == []
+    assert asked("I need another branch for it.") == [("move_hold", False)]
+    assert asked("Cancel my hold and renew my loan.") == [("cancel_hold", False), ("renew_loan", False)]
+
+
+def test_a_correction_replaces_a_request() -> None:
+    chat = Chat().user("Please renew my loan.").say("Which?").user("Actually, cancel my hold.")
+    assert [want.tool.name for want in open_wants(chat.state())] == ["cancel_hold"]
+
+
+def test_change_ahead_needs_identity_and_a_look_up() -> None:
+    chat = Chat().user("Renew loan L11.")
+    assert not change_ahead(chat.state())
+    chat = Chat().verified("Renew loan L11.")
+    assert not change_ahead(chat.state())
+    chat.call("get_loan", LOANS["loans"][0], loan_id="L11")
+    assert change_ahead(chat.state())
+    chat.call("renew_loan", {"status": "renewed"}, loan_id="L11")
+    assert not change_ahead(chat.state())
+
+
+def test_values_come_from_the_user_and_from_tools() -> None:
+    chat = Chat().verified("Renew loan L22.").call("list_loans", LOANS, reader_id="R100")
+    show, check = view(TOOLS[3]), view(TOOLS[1])
+    found = known_values("loan_id", show, chat.state())
+    assert [(value.value, value.by_user) for value in found][:2] == [("L22", True), ("L11", False)]
+    assert [value.value for value in known_values("reader_id", check, chat.state())] == ["R100"]
+    assert of_user("email", view(TOOLS[0]), chat.state()) == ["ada@mail.example"]
+    assert is_known("pin", check, chat.state())
+    assert not is_known("branch", view(TOOLS[6]), chat.state())
+
+
+def test_ids_of_lists_and_plain_results_count() -> None:
+    chat = Chat().user("x").call("find_reader_id", "ada_7", email="a@b.example")
+    chat.call("get_reader", {"loans": ["#L100", "#L200"], "holds": [{"id": "H1"}, {"id": "H2"}]}, reader_id="ada_7")
+    for parameter, values in (("loan_id", ["#L100", "#L200"]), ("hold_id", ["H1", "H2"]), ("reader_id", ["ada_7"])):
+        spec = view(tool("get_it", "Get.", parameter))
+        assert [found.value for found in known_values(parameter, spec, chat.state())] == values
+
+
+def test_rules_that_lean_on_others_are_left_out() -> None:
+    texts = [
+        rule.text
+        for rule in rules("Cancel pending ones only. Otherwise refuse the whole request. # A\nThis is once only.")
+    ]
+    assert texts == ["Cancel pending ones only."]
+
+
+def test_tables_survive_depth_and_odd_data() -> None:
+    deep: list[object] = []
+    for _ in range(60):
+        deep = [deep]
+    assert table(deep) == []
+    assert table(None) == table("x") == table(3) == []

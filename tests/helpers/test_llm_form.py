@@ -1,0 +1,99 @@
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+from note_states import LOANS, POLICY, Chat
+
+from fama.episodes.records import LedgerRow, Note
+from fama.helpers.base import HELPERS, POOL, HelperContext
+from fama.helpers.forms import REPLY_TOKENS, TEMPLATE_TOKENS, clean_reply
+from fama.models.base import ChatReply, ChatRequest
+from fama.tokens import estimate_tokens
+
+
+@dataclass
+class Echo:
+    """Answers every request with the same text and keeps the requests."""
+
+    text: str
+    name: str = "echo"
+    seen: list[ChatRequest] = field(default_factory=list)
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        self.seen.append(request)
+        row = LedgerRow(role=request.role, model=self.name, input_tokens=9, output_tokens=3)
+        return ChatReply(text=self.text, usage=row)
+
+
+def long_chat(lines: int = 0, policy: str = POLICY) -> Chat:
+    chat = Chat(policy).verified("Renew loan L11.").call("list_loans", {**LOANS, "pad": "x " * 400}, reader_id="R100")
+    for number in range(lines):
+        chat.say(f"Question {number}? " + "long words " * 60).user(f"Answer {number}. " + "more words " * 60)
+    return chat.call("list_loans", {**LOANS, "pad": "x " * 400}, reader_id="R100")
+
+
+@pytest.mark.parametrize("name", POOL)
+@pytest.mark.parametrize("policy", [POLICY, "Be kind to readers. " * 3000])
+@pytest.mark.parametrize("lines", [0, 40])
+async def test_a_prompt_stays_within_the_declared_cost(name: str, policy: str, lines: int) -> None:
+    helper = HELPERS.load(name)("llm")
+    model = Echo("Note: Suggested next tool: get_loan.")
+    reply = await helper.note(long_chat(lines, policy).state(), HelperContext(model=model, seed=5))
+    assert reply.text == "Suggested next tool: get_loan."
+    assert [row.role for row in reply.ledger] == [f"helper:{name}"]
+    (request,) = model.seen
+    assert request.sampling.max_tokens == REPLY_TOKENS
+    assert request.seed == 5
+    prompt = request.messages[0]["content"]
+    assert estimate_tokens(prompt) + REPLY_TOKENS + TEMPLATE_TOKENS <= helper.cost_cap
+    assert "R100" in prompt
+
+
+async def test_silence_is_billed_and_repeats_are_dropped() -> None:
+    helper = HELPERS.load("TSA")("llm")
+    chat = long_chat()
+    silent = await helper.note(chat.state(), HelperContext(model=Echo("NONE")))
+    assert (silent.text, len(silent.ledger)) == (None, 1)
+    model = Echo("Suggested next tool: get_loan.")
+    assert (await helper.note(chat.state(), HelperContext(model=model))).text is not None
+    chat.noted.append((1, Note(helper="TSA", text="Suggested next tool: get_loan.", tokens=7)))
+    again = await helper.note(chat.state(), HelperContext(model=model))
+    assert (again.text, len(again.ledger)) == (None, 1)
+    assert "Already said: Suggested next tool: get_loan." in model.seen[-1].messages[0]["content"]
+
+
+async def test_a_closed_gate_or_no_model_costs_nothing() -> None:
+    model = Echo("Something.")
+    assert await HELPERS.load("TOR")("llm").note(Chat().user("Hello.").state(), HelperContext(model=model)) == (
+        None,
+        (),
+    )
+    assert await HELPERS.load("TSA")("llm").note(long_chat().state(), HelperContext()) == (None, ())
+    assert model.seen == []
+
+
+def test_state_text_is_data_not_template() -> None:
+    helper = HELPERS.load("TSA")("llm")
+    model = Echo("Look it up.")
+    chat = Chat().user("{{ 7 * 7 }} {% raw %} {{ policy.__class__ }}")
+    asyncio.run(helper.note(chat.state(), HelperContext(model=model)))
+    assert "{{ 7 * 7 }} {% raw %} {{ policy.__class__ }}" in model.seen[0].messages[0]["content"]
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("NONE", None),
+        ("none.", None),
+        ("", None),
+        ("\n \n", None),
+        ('"Nothing"', None),
+        ("Note: Call it again.", "Call it again."),
+        ('"Call it again."', "Call it again."),
+        ("Call it again.\nBecause I say so.", "Call it again."),
+        ('Use "a" and "b"', 'Use "a" and "b"'),
+        ("```\nCall it.\n```", "Call it."),
+    ],
+)
+def test_replies_are_cleaned(text: str, note: str | None) -> None:
+    assert clean_reply(text) == note

@@ -1,0 +1,50 @@
+from note_states import LOANS, Chat
+
+from fama.helpers.tsa import build
+
+
+def test_leads_to_the_identity_check_first() -> None:
+    chat = Chat().user("I want to renew a loan.")
+    assert chat.note(build()) is None  # nothing to call yet: the agent has to ask
+    chat.say("Your e-mail and PIN, please?").user("It is ada@mail.example, PIN 7741.")
+    assert chat.note(build()) == "Suggested next tool: find_reader."
+    chat.call("find_reader", {"reader_id": "R100"}, email="ada@mail.example")
+    assert chat.note(build()) == "Suggested next tool: verify_reader."
+
+
+def test_looks_up_before_a_change_and_the_second_object_by_its_id() -> None:
+    chat = Chat().verified("I want to renew a loan.")
+    assert chat.note(build()) == "Suggested next tool: list_loans."
+    chat.call("list_loans", LOANS, reader_id="R100")
+    assert chat.note(build()) == "Suggested next tool: get_loan."
+    chat.call("get_loan", LOANS["loans"][0], loan_id="L11").say("Which one?").user("Loan L22, please.")
+    assert chat.note(build()) == 'Suggested next tool: get_loan with loan_id "L22".'
+
+
+def test_proposes_a_change_only_after_the_user_agreed_to_it() -> None:
+    chat = Chat().verified("Please renew loan L11.")
+    chat.call("get_loan", LOANS["loans"][0], loan_id="L11")
+    assert chat.note(build()) is None
+    chat.say("I can renew loan L11. Shall I?").user("Yes, please.")
+    assert chat.note(build()) == "Suggested next tool: renew_loan."
+    chat.call("renew_loan", {"status": "renewed"}, loan_id="L11")
+    assert chat.note(build()) is None
+
+
+def test_does_not_propose_what_the_user_turned_down_or_the_agent_refused() -> None:
+    chat = Chat().verified("Please renew loan L11.").call("get_loan", LOANS["loans"][0], loan_id="L11")
+    chat.say("I can renew loan L11. Shall I?").user("No, wait.")
+    assert chat.note(build()) is None
+    chat.say("I am sorry, I cannot renew it. Is there anything else?").user("Yes, you are right, that was all.")
+    assert chat.note(build()) is None
+
+
+def test_leaves_a_busy_tool_to_the_verifier() -> None:
+    chat = Chat().verified("Please renew loan L11.").call("get_loan", {"error": "busy, try again"}, loan_id="L11")
+    assert chat.note(build()) is None
+
+
+def test_never_gives_the_same_note_twice() -> None:
+    chat = Chat().verified("I want to renew a loan.")
+    assert chat.note(build()) == "Suggested next tool: list_loans."
+    assert chat.note(build()) is None
