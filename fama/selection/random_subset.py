@@ -23,6 +23,8 @@ class RandomSelector:
     def propensity_of(self, subset: Sequence[str]) -> float:
         """The probability with which a subset is drawn."""
         size = len(subset)
+        if size >= len(self.weights):
+            return 0.0
         return self.weights[size] / math.comb(len(self.pool), size)
 
     async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:

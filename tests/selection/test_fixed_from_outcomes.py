@@ -1,0 +1,132 @@
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fama.agents.settings import HelperSettings
+from fama.episodes.outcome_table import OutcomeRow, write_outcomes
+from fama.errors import BadInput
+from fama.helpers.pool import build_pool
+from fama.selection import best_fixed, oracle
+from fama.selection.base import Allowance, SelectorContext
+from fama.selection.best_fixed import arms_of
+from fama.state import EpisodeKey, VisibleState
+
+POOL = ("DCE", "TSA", "Verifier")
+CONTEXT = SelectorContext(build_pool(HelperSettings(pool=POOL)))
+
+
+def row(task: str, subset: str, success: bool | None, tokens: int = 100, trial: int = 0, **other: Any) -> OutcomeRow:
+    value: dict[str, Any] = dict(
+        episode_id=f"{task}-{subset}-{trial}",
+        benchmark="b",
+        benchmark_version="1",
+        domain="d",
+        task_id=task,
+        trial=trial,
+        backbone="m",
+        strategy="act",
+        subset=subset,
+        propensity=0.5,
+        status="error" if success is None else "success" if success else "failure",
+        success=success,
+        reward=float(bool(success)),
+        tokens=tokens,
+        tokens_agent=tokens,
+        tokens_helper=0,
+        tokens_selector=0,
+        tokens_cached=0,
+        output_tokens=5,
+        decisions=3,
+        seconds=1.0,
+        pool="+".join(POOL),
+        prompts_hash="x",
+        state="{}",
+    )
+    return OutcomeRow.model_validate({**value, **other})
+
+
+def table(path: Path, rows: list[OutcomeRow]) -> str:
+    file = path / "outcomes.parquet"
+    write_outcomes(file, rows, {"test": True})
+    return str(file)
+
+
+def state(task: str = "t1", backbone: str = "m") -> VisibleState:
+    return VisibleState(EpisodeKey("b", "d", task, 0, backbone, "act"), "", (), ())
+
+
+async def test_best_fixed_takes_the_highest_mean_over_tasks(tmp_path: Path) -> None:
+    rows = [row(f"t{i}", "TSA", i < 8) for i in range(10)] + [row(f"t{i}", "", i < 3) for i in range(10)]
+    rows += [row("t0", "", True, trial=k) for k in range(1, 30)]  # many trials of one task are still one task
+    chosen = await best_fixed.build(CONTEXT, outcomes=table(tmp_path, rows)).select(
+        state(), Allowance(), random.Random()
+    )
+    assert chosen.subset == ("TSA",)
+    assert chosen.propensity == 1.0
+    assert chosen.probabilities["TSA"] > 0.5
+    assert chosen.probabilities["DCE"] == 0.0
+
+
+def test_a_subset_seen_on_one_task_does_not_win_by_luck() -> None:
+    rows = [row("t0", "DCE", True)] + [row(f"t{i}", "TSA", i < 9) for i in range(10)]
+    rows += [row(f"t{i}", "", i < 5) for i in range(10)]
+    arms = arms_of(rows, POOL)
+    assert [(arm.subset, arm.tasks) for arm in arms] == [(("TSA",), 10), (("DCE",), 1), ((), 10)]
+    assert arms_of(rows, POOL, prior_tasks=0)[0].subset == ("DCE",)
+
+
+def test_equal_subsets_go_by_tokens_then_by_size() -> None:
+    cells = [("TSA", 90), ("Verifier", 80), ("DCE+TSA", 80)]
+    rows = [row(f"t{i}", subset, i < 5, tokens=tokens) for subset, tokens in cells for i in range(8)]
+    assert [arm.subset for arm in arms_of(rows, POOL)] == [("Verifier",), ("DCE", "TSA"), ("TSA",)]
+
+
+async def test_best_fixed_leaves_errors_foreign_helpers_and_other_backbones_out(tmp_path: Path) -> None:
+    rows = [row("t1", "TSA", None), row("t1", "DCE+Other", True), row("t1", "DCE", True, backbone="big")]
+    rows += [row("t1", "", False), row("t2", "Verifier", True)]
+    path = table(tmp_path, rows)
+    chosen = best_fixed.build(CONTEXT, outcomes=path, backbone="m")
+    assert (await chosen.select(state(), Allowance(), random.Random())).subset == ("Verifier",)
+
+
+async def test_the_table_of_the_context_is_used(tmp_path: Path) -> None:
+    path = table(tmp_path, [row("t1", "TSA", True)])
+    context = SelectorContext(CONTEXT.helpers, outcomes=path)
+    for module in (best_fixed, oracle):
+        chosen = await module.build(context).select(state(), Allowance(), random.Random())
+        assert chosen.subset == ("TSA",)
+
+
+async def test_the_oracle_takes_each_tasks_best_and_the_cheapest_of_equals(tmp_path: Path) -> None:
+    rows = [row("t1", "TSA", True, 300), row("t1", "DCE+Verifier", True, 200), row("t1", "", False, 50)]
+    rows += [row("t2", "", True, 50), row("t2", "TSA", True, 60), row("t3", "TSA", False, 70), row("t3", "", False, 40)]
+    chosen = oracle.build(CONTEXT, outcomes=table(tmp_path, rows))
+    assert chosen.track == "retrospective"
+    found = {
+        task: (await chosen.select(state(task), Allowance(), random.Random())).subset for task in ("t1", "t2", "t3")
+    }
+    assert found == {"t1": ("DCE", "Verifier"), "t2": (), "t3": ()}
+    with pytest.raises(BadInput, match="no finished episode of b d t9 m act"):
+        await chosen.select(state("t9"), Allowance(), random.Random())
+    with pytest.raises(BadInput, match="no finished episode"):
+        await chosen.select(state("t1", "big"), Allowance(), random.Random())
+
+
+@pytest.mark.parametrize("module", [best_fixed, oracle])
+def test_bad_tables_and_options_say_what_to_mend(module: Any, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no outcome table; set outcomes"):
+        module.build(CONTEXT)
+    with pytest.raises(BadInput, match="no such file"):
+        module.build(CONTEXT, outcomes=str(tmp_path / "none.parquet"))
+    with pytest.raises(BadInput, match="no option 'size'"):
+        module.build(CONTEXT, outcomes="x", size=2)
+
+
+def test_a_table_without_usable_rows_is_refused(tmp_path: Path) -> None:
+    path = table(tmp_path, [row("t1", "TSA", None)])
+    with pytest.raises(BadInput, match="no finished episode of a subset of DCE, TSA, Verifier"):
+        best_fixed.build(CONTEXT, outcomes=path)
+    with pytest.raises(BadInput, match="prior_tasks"):
+        best_fixed.build(CONTEXT, outcomes=path, prior_tasks=-1)
