@@ -35,7 +35,13 @@ def errors(counts: dict[str, int]) -> str:
 def _written(estimate: Estimate, factor: float, form: str) -> str:
     if estimate.value is None:
         return DASH
-    text = format(estimate.value * factor, form)
+    text = _number(estimate.value * factor, form)
     if estimate.low is None or estimate.high is None:
         return text
-    return f"{text} [{format(estimate.low * factor, form)}, {format(estimate.high * factor, form)}]"
+    return f"{text} [{_number(estimate.low * factor, form)}, {_number(estimate.high * factor, form)}]"
+
+
+def _number(value: float, form: str) -> str:
+    """A formatted number with a true minus sign, and no sign before a zero."""
+    text = format(value, form)
+    return text[1:] if text[0] in "+-" and not text.strip("+-0.,") else text.replace("-", "−")

@@ -10,6 +10,7 @@ import numpy as np
 import fama
 from eval.arms import learned_arm
 from eval.choices import selection_report
+from eval.formats import errors
 from eval.measures import Difference, Resampling, compare_pair, measure
 from eval.metrics.curves import Point, frontier
 from eval.metrics.selection import Cell, TaskLattice, lattices
@@ -181,15 +182,18 @@ def _warnings(settings: CompareSettings, arms: Sequence[ArmResult], plain: str |
         said.append(f"{trials} trial{'s' * (trials != 1)} a task: a claim needs at least {CLAIM_TRIALS}.")
     if plain is None:
         said.append("No arm without helpers: there is no overhead and no difference to the plain agent.")
+    broken = [
+        f"{arm.arm} {sum(arm.measures.errors.values())} of {arm.measures.episodes} ({errors(arm.measures.errors)})"
+        for arm in arms
+        if arm.measures.errors
+    ]
+    if broken:
+        said.append(f"Episodes that ended in an error, in no rate: {'; '.join(broken)}.")
+    short = [f"{arm.arm} {e.short}" for arm in arms for e in arm.measures.pass_k if e.short and e.k == trials]
+    if short:
+        said.append(f"Tasks with fewer trials, left out of pass^{trials}: {', '.join(short)}.")
     for arm in arms:
-        m = arm.measures
-        if m.errors:
-            listed = ", ".join(f"{count} {boundary}" for boundary, count in sorted(m.errors.items()))
-            said.append(f"{arm.arm}: {sum(m.errors.values())} of {m.episodes} episodes ended in an error ({listed}).")
         if arm.missing:
-            asked = arm.missing + m.episodes
+            asked = arm.missing + arm.measures.episodes
             said.append(f"{arm.arm}: {arm.missing} of {asked} choices were never executed and are left out.")
-        short = [f"pass^{e.k} by {e.short}" for e in m.pass_k if e.short]
-        if short:
-            said.append(f"{arm.arm}: tasks with fewer trials are left out of {', '.join(short)}.")
     return said

@@ -1,0 +1,215 @@
+"""The report: one offline page that is safe, tables, figures, and what it says in words."""
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eval_builders import build, write_episodes
+
+from eval.compare import COMPARISON
+from eval.report import write_report
+from eval.results import Executed, compare_arms
+from eval.schema import Comparison
+from eval.scores import score_of
+from eval.stats.bootstrap import Estimate
+from eval.tables import latex, markdown, tables
+from eval.transcripts import embed, transcripts
+from eval.words import answers
+from fama.agents.settings import CompareSettings
+from fama.cli import main
+from fama.episodes.records import Episode, Status
+
+ARMS: dict[str, tuple[tuple[str, ...], str]] = {
+    "none": ((), "0010000000"),
+    "prompted": (("DCE",), "0111100000"),
+    "learned": (("DCE", "TSA"), "1111111110"),
+}
+
+
+def comparison(episodes: dict[str, list[Episode]], nothing: Estimate | str = Estimate(0.0, 0.0, 0.2, 10)) -> Comparison:  # noqa: B008
+    scores = {arm: [score_of(episode) for episode in group] for arm, group in episodes.items()}
+    tasks = tuple(dict.fromkeys(score.task_id for group in scores.values() for score in group))
+    settings = CompareSettings.model_validate(
+        {"benchmark": "toy", "arms": [{"name": arm} for arm in episodes], "bootstrap": 200}
+    )
+    choices = {arm: [(score.task_id, score.subset) for score in group] for arm, group in scores.items()}
+    executed = Executed(tasks, ("DCE", "TSA"), "m", scores, choices, [], "nowhere")
+    return compare_arms(settings, "toy-1", executed, nothing, "fama compare --out <x>")
+
+
+def arm_episodes(arm: str, subset: tuple[str, ...], outcomes: str) -> list[Episode]:
+    status: dict[str, Status] = {"0": "failure", "1": "success", "e": "error"}
+    cost = {"subset": subset, "agent": 100 + 10 * len(subset), "selector": 50 if arm == "prompted" else 0}
+    return [build(f"t{i}", arm, status[sign], **cost) for i, sign in enumerate(outcomes)]  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("report")
+    episodes = {arm: arm_episodes(arm, *rest) for arm, rest in ARMS.items()}
+    write_episodes(out / "episodes.jsonl", [episode for group in episodes.values() for episode in group])
+    (out / COMPARISON).write_text(comparison(episodes).model_dump_json(), encoding="utf-8")
+    assert main(["report", str(out)]) == 0
+    return out
+
+
+class Reader(HTMLParser):
+    """Collects tags, and the text of scripts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.tags and self.tags[-1][0] == "script":
+            self.scripts[-1] += data
+
+
+def read(folder: Path) -> tuple[str, Reader]:
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    reader = Reader()
+    reader.feed(text)
+    return text, reader
+
+
+def test_the_page_is_offline_and_holds_to_its_policy(folder: Path) -> None:
+    text, reader = read(folder)
+    assert not re.search(r"https?://|//cdn|@import|url\((?!#)", text)
+    policy = next(a["content"] for tag, a in reader.tags if tag == "meta" and a.get("http-equiv"))
+    assert policy is not None and policy.startswith("default-src 'none'; style-src 'sha256-") and "unsafe" not in policy
+    for _, attributes in reader.tags:
+        assert "style" not in attributes and not any(name.startswith("on") for name in attributes)
+        assert not {"src", "srcset", "data"} & attributes.keys()
+        assert (attributes.get("href") or "#").startswith("#")
+        assert (attributes.get("xlink:href") or "#").startswith("#")
+    ids = [attributes["id"] for _, attributes in reader.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+def test_text_of_episodes_cannot_become_markup(folder: Path) -> None:
+    text, reader = read(folder)
+    assert len(reader.scripts) == 2 and "<x>" not in text
+    data = json.loads(reader.scripts[0])
+    assert set(data["tasks"]) == {f"t{i}" for i in range(10)} and len(data["episodes"]) == 30
+    assert "alert(1)" not in text  # it stood in the policy, which pages do not show
+    assert embed({"a": "</script><!--&\u2028"}) == '{"a":"\\u003c/script\\u003e\\u003c!--\\u0026\\u2028"}'
+
+
+def test_the_first_screen_answers_four_questions(folder: Path) -> None:
+    text, _ = read(folder)
+    assert "learned solves 90.0 % of the episodes, 80.0 points more than none, for 20 % more tokens" in text
+    assert "a clear difference" in text and "a claim needs at least 4" in text and "simulated" in text
+    assert "learned against prompted: +50.0 [" in text and "at 0.75 times its tokens" in text
+    for question in ("Which selector", "How much better", "At what cost", "How sure"):
+        assert question in text
+
+
+def test_transcripts_show_turns_notes_and_rejections(folder: Path) -> None:
+    found = transcripts(folder / "episodes.jsonl", {"learned-t0-0"})
+    (episode,) = found.values()
+    assert [turn["role"] for turn in episode["turns"]] == [
+        *("user", "selection", "note", "note", "rejected", "assistant", "tool", "assistant")
+    ]
+    assert episode["turns"][5]["calls"] == [{"name": "look_up", "arguments": '{"order": "A1"}'}]
+    assert episode["turns"][4]["reason"] == "no such tool" and episode["tokens"] == {"agent": 120}
+    assert transcripts(folder / "episodes.jsonl", {"learned-t0-0"}, limit=10) == {}
+
+
+def test_every_table_is_written_in_all_forms(folder: Path) -> None:
+    names = {path.stem for path in (folder / "tables").glob("*.tex")}
+    assert names == {"success", "differences", "cost", "selection"}
+    success = (folder / "tables" / "success.tex").read_text(encoding="utf-8")
+    assert r"\toprule" in success and r"\textbf{90.0 {[}" in success and r"success, \%" in success
+    notes = (folder / "report.md").read_text(encoding="utf-8")
+    assert "| learned | **90.0 \\[" in notes and "![Success over tokens](figures/success_over_tokens.png)" in notes
+    figures = {path.name for path in (folder / "figures").iterdir()}
+    assert figures == {f"{n}.{kind}" for n in ("success_over_tokens", "differences") for kind in ("png", "pdf")}
+    assert (folder / "figures" / "differences.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_names_are_escaped_in_latex_and_markdown() -> None:
+    strange = comparison({"none": arm_episodes("none", (), "01"), "best_fixed": arm_episodes("best_fixed", (), "11")})
+    table = next(table for table in tables(strange) if table.name == "success")
+    assert r"best\_fixed" in latex(table) and r"best\_fixed" in markdown(table)
+
+
+@pytest.mark.parametrize(
+    ("arms", "expected"),
+    [
+        (
+            {"none": "0101", "all": "0001"},
+            "none solves 50.0 % of the episodes, the most of 2 arms; it is the plain agent",
+        ),
+        ({"all": "0011"}, "it has no plain agent beside it"),
+        ({"none": "eeee"}, "No episode of any arm has a verdict"),
+        ({"none": "0000", "all": "0001"}, "not a clear difference with 4 tasks"),
+    ],
+)
+def test_words_for_every_end(tmp_path: Path, arms: dict[str, str], expected: str) -> None:
+    episodes = {arm: arm_episodes(arm, ("DCE",) if arm == "all" else (), outcomes) for arm, outcomes in arms.items()}
+    got = comparison(episodes, "the do-nothing score is unknown: gone")
+    assert expected in answers(got).headline
+    (tmp_path / COMPARISON).write_text(got.model_dump_json(), encoding="utf-8")
+    written = write_report(tmp_path)
+    assert written.transcripts == 0
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "there are no transcripts here" in page and "the do-nothing score is unknown: gone" in page
+
+
+def test_a_folder_without_a_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(tmp_path)]) == 2
+    assert "comparison.json: does not exist" in capsys.readouterr().err
+
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+def test_a_browser_sorts_a_table_and_opens_an_episode(folder: Path, tmp_path: Path) -> None:
+    """Driven from a copy of the page whose policy also allows the test's own script."""
+    text, _ = read(folder)
+    drive = """
+      document.querySelector('#table-success thead th:nth-child(2) button').click();
+      const order = [...document.querySelectorAll('#table-success tbody th')].map((cell) => cell.textContent);
+      document.querySelector('button.cell[data-task=t0][data-arm=learned]').click();
+      const shown = document.querySelector('#episode[open] #turns').textContent;
+      document.title = JSON.stringify({ order, shown, hash: location.hash });
+    """
+    page = re.sub(r"script-src '[^']*'", "script-src 'unsafe-inline'", text).replace(
+        "</body>", f"<script>{drive}</script></body>"
+    )
+    (tmp_path / "driven.html").write_text(page, encoding="utf-8")
+
+    def dump(path: Path, fragment: str = "") -> str:
+        command = [
+            str(BROWSER),
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--virtual-time-budget=2000",
+            "--dump-dom",
+        ]
+        done = subprocess.run(
+            [*command, f"{path.as_uri()}{fragment}"], capture_output=True, text=True, timeout=60, check=True
+        )
+        return done.stdout
+
+    title = re.search(r"<title>(.*?)</title>", dump(tmp_path / "driven.html"), re.DOTALL)
+    assert title is not None
+    seen: dict[str, Any] = json.loads(title[1].replace("&amp;", "&"))
+    assert seen["order"] == ["none", "prompted", "learned"] and seen["hash"] == "#learned-t0-0"
+    assert "note by DCE" in seen["shown"] and "rejected note by TSA: no such tool" in seen["shown"]
+    # the page as it is, under its own policy: the address opens the episode, so script and style were let through
+    assert '<dialog id="episode" aria-labelledby="episode-title" open' in dump(folder / "report.html", "#learned-t0-0")
