@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,7 @@ def write_config(out: Path, content: dict[str, Any]) -> None:
     write_atomically(out / CONFIG, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
+@cache
 def git_commit() -> str | None:
     """The checkout's commit, with ``-dirty`` when files differ from it; None outside a checkout."""
     root = Path(fama.__file__).resolve().parents[1]

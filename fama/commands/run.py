@@ -10,7 +10,7 @@ from fama.config import add_config_flags, read_settings
 from fama.errors import FamaError
 
 if TYPE_CHECKING:
-    from fama.agents.summary import RunSummary
+    from fama.agents.summary import ArmSummary, RunSummary
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,25 +49,31 @@ def _print_summary(summary: "RunSummary", out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{out}/episodes.jsonl")
-    for column in (
-        "selector",
-        "episodes",
-        "success",
-        "failure",
-        "error",
-        "rate",
-        "tokens",
-        "cached",
-        "s/episode",
-        "ends",
-    ):
-        table.add_column(column, justify="left" if column in ("selector", "ends") else "right")
-    for name, arm in summary.arms.items():
-        rate = "-" if arm.success_rate is None else f"{arm.success_rate:.0%}"
-        ends = ", ".join(f"{reason} {count}" for reason, count in arm.reasons.items())
-        counts = [str(arm.status.get(status, 0)) for status in ("success", "failure", "error")]
-        tokens = [f"{arm.tokens[role]:,.0f}" if role in arm.tokens else "-" for role in ("total", "cached")]
-        seconds = "-" if arm.seconds is None else f"{arm.seconds:.1f}"
-        table.add_row(name, str(arm.episodes), *counts, rate, *tokens, seconds, ends)
+    table = Table("", *summary.arms, title=str(out / "episodes.jsonl"), title_justify="left")
+    columns = [_measures(arm) for arm in summary.arms.values()]
+    for measure in columns[0] if columns else ():
+        table.add_row(measure, *(column[measure] for column in columns))
     Console().print(table)
+
+
+def _measures(arm: "ArmSummary") -> dict[str, str]:
+    """One column of the table; means are over the episodes that did not end in an error."""
+    status = arm.status
+    rate = "-" if arm.success_rate is None else f"{arm.success_rate:.0%}"
+    endings = sorted(arm.reasons.items(), key=lambda item: -item[1])
+    return {
+        "episodes": f"{arm.episodes}",
+        "success": f"{status.get('success', 0)} ({rate})",
+        "failure": f"{status.get('failure', 0)}",
+        "error": f"{status.get('error', 0)}",
+        "ended by": ", ".join(f"{reason} {count}" for reason, count in endings),
+        "mean tokens": _number(arm.tokens.get("total"), 0),
+        "of these cached": _number(arm.tokens.get("cached"), 0),
+        "mean decisions": _number(arm.decisions, 1),
+        "mean seconds": _number(arm.seconds, 1),
+        "unparsed replies": f"{arm.parse_failures}",
+    }
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:,.{digits}f}"
