@@ -36,7 +36,7 @@ _NOT_FOUND = re.compile(
 
 _ACTING = (
     r"(?:cancel|change|return|exchange|swap|switch|update|refund|deactivate|process|set|give|grant|remove|add|make|"
-    r"upgrade|downgrade|close|reduce|increase|raise|lower|move|replace|reset|start|submit|initiate|arrange|ship|do)"
+    r"upgrade|downgrade|close|reduce|increase|raise|lower|move|replace|reset|start|submit|initiate|arrange|ship)"
 )
 _STRONG = re.compile(
     r"\bconfirm(?:ation|ed|s|ing)?\b|\bsay yes\b|\byes\s?/\s?no\b|\byes or no\b|\b(?:reply|"
@@ -86,7 +86,9 @@ _REPORT = re.compile(
     r"exchanged|updated|refunded|"
     r"deactivated|granted|processed|upgraded|downgraded|completed|set|done|made)\b|\b(?:is|are) now\b|\bi(?:'ve|"
     r" have) (?:now |just |successfully )?"
-    r"\w+ed\b|\bsuccessful(?:ly)?\b|\bdone\b|\bcompleted?\b|\byou(?:'ll| will) (?:receive|get|be)\b|"
+    r"\w+ed\b|"
+    r"\b(?:cancell?ed|returned|exchanged|updated|refunded|deactivated|changed|granted|removed|upgraded|"
+    r"downgraded)\b|\bsuccessful(?:ly)?\b|\bdone\b|\bcompleted?\b|\byou(?:'ll| will) (?:receive|get|be)\b|"
     r"\brefund (?:of|is|amount|will)\b|"
     r"\b(?:will|should|expected to|due to|scheduled to|to) (?:arrive|be delivered|be there|reach you)\b|"
     r"\barriv(?:es?|al|ing)\b|\bcurrently\b|"
@@ -106,16 +108,31 @@ _MORE = re.compile(
 )
 _WAIT = re.compile(
     r"\b(?:one|a) (?:moment|second|minute)\b|\bhold on\b|\bplease wait\b|\blet me (?:check|look|see|verify|find)\b|"
-    r"\bi(?:'ll| will) (?:check|look|find|verify)\b|\bchecking\b|\blooking\b",
+    r"\bi(?:'ll| will) (?:check|look|find|verify)\b|\bchecking\b|\blooking\b|\bverified\b|"
+    r"\b(?:i )?found\b|\bthank|\bgot it\b|\bnoted\b|\bwelcome\b",
     re.I,
 )
+
+
+_STRANGE = re.compile(
+    r"\b(?:phone|mobile|telephone|credit card|card number|payment|bank|birth|birthday|username|user name|password|"
+    r"tracking number|customer (?:id|number)|account number|receipt|photo|screenshot|code)\b",
+    re.I,
+)
+_EITHER = re.compile(
+    r"\b(?:would you like|do you want|do you prefer|should i|shall i)\b[^.!]*\bor\b(?! not\b)[^.!]*\?", re.I
+)
+_NUMBERED = re.compile(r"(?:(?<=\s)|^)(\d)\.\s")
+_ENUMERATION = re.compile(r"(?:^|\n|:\s*)1\.\s")
+_LIST = re.compile(r"\bfollowing\b|:\s*(?:\d\)|[-*•]|$)", re.I)
 
 
 @dataclass(frozen=True)
 class Heard:
     """What the user understood.
 
-    ``strong`` is a proposal that leaves no doubt, ``refusing`` are the sentences that refuse, ``other`` the rest.
+    ``strong`` is a proposal that leaves no doubt, ``refusing`` are the sentences that refuse, ``other`` the rest;
+    ``stranger`` is a question for something that no user of this world has.
     """
 
     asked: tuple[str, ...]
@@ -126,6 +143,7 @@ class Heard:
     report: bool
     more: bool
     wait: bool
+    stranger: bool
 
 
 def refuses(text: str) -> bool:
@@ -144,19 +162,24 @@ def understand(text: str, asks: Mapping[str, str], identity: tuple[str, ...], st
     strong = False
     refusing: list[str] = []
     other: list[str] = []
-    short = len(text.split()) <= 6
+    weak = False
+    listing = len(text.split()) <= 6  # a short text needs no verb to ask, and neither do the points of a list
+    if _ENUMERATION.search(text):  # the stops after its numbers end no sentence
+        text = _NUMBERED.sub(r"\1) ", text)
     for sentence in filter(None, _SENTENCE.split(text)):
         open_question = _OPEN_QUESTION.search(sentence) is not None
         here: list[str] = []
-        if short or _REQUEST.search(sentence):
+        listing = listing or _LIST.search(sentence) is not None
+        if listing or _REQUEST.search(sentence):
             here = [
                 s
                 for s, pattern in asks.items()
                 if re.search(pattern, sentence, re.I) and (open_question or s not in stated)
             ]
         asked += here
-        if not here and not open_question and _STRONG.search(sentence) and not _VERIFY.search(sentence):
-            strong = True
+        plain_yes = not (here or open_question or _EITHER.search(sentence) or _VERIFY.search(sentence))
+        strong = strong or (plain_yes and _STRONG.search(sentence) is not None)
+        weak = weak or (plain_yes and _WEAK.search(sentence) is not None)
         (refusing if refuses(sentence) else other).append(sentence)
     if not any(slot in asked for slot in identity) and (
         _NOT_FOUND.search(text)
@@ -165,11 +188,12 @@ def understand(text: str, asks: Mapping[str, str], identity: tuple[str, ...], st
         asked += identity
     return Heard(
         asked=tuple(dict.fromkeys(asked)),
-        proposal=strong or (_WEAK.search(text) is not None and not asked),
+        proposal=strong or (weak and not asked),
         strong=strong,
         refusing=() if asked else tuple(refusing),
         other=tuple(other),
         report=_REPORT.search(text) is not None,
         more=_MORE.search(text) is not None,
         wait=_WAIT.search(text) is not None,
+        stranger=_STRANGE.search(text) is not None and _REQUEST.search(text) is not None,
     )

@@ -80,7 +80,8 @@ class ScriptedUser:
         """The answer to the agent's words; after too many useless turns it hangs up."""
         self._turn += 1
         rng = self._rng()
-        heard = understand(text, self._domain.asks, self._domain.identity, self._stated(text))
+        asks = {slot: pattern for slot, pattern in self._domain.asks.items() if self._can_answer(slot)}
+        heard = understand(text, asks, self._domain.identity, self._stated(text))
         self._notice_facts(text)
         reply, useful = self._react(heard, text, rng)
         self._useless += not useful
@@ -101,6 +102,9 @@ class ScriptedUser:
             return Reply(answer), useful
         if heard.proposal and self._open():
             return self._proposed(text, rng)
+        asked = any(re.search(pattern, text, re.I) for pattern in self._domain.asks.values())
+        if (heard.stranger or (asked and "?" in text)) and not heard.more:
+            return Reply(self._pick("no_idea", rng)), self._count("no_idea", 1)
         if heard.more:
             return self._more(rng)
         if heard.report or heard.proposal or not (self._open() or heard.wait or "?" in text):
@@ -179,7 +183,9 @@ class ScriptedUser:
 
     def _proposed(self, text: str, rng: Random) -> tuple[Reply, bool]:
         changing = [i for i in self._open() if self._task.goals[i].change]
-        goals = self._about(text, changing) or changing
+        goals = self._about(text, changing)
+        if not goals and not self._stated(text) & set(self._task.identity):
+            goals = changing  # "Shall I go ahead?" is about all that is open, "Is this your e-mail?" about nothing
         if not goals:
             return Reply(self._pick("agree", rng)), self._count("yes", 2)
         conditional = matched = False
@@ -205,6 +211,14 @@ class ScriptedUser:
             said = " and ".join(self._noun(*slot, rng) for slot in dict.fromkeys(slots))
             return Reply(self._pick("agree_if", rng, {"item": said}), frozenset(goals)), new
         return Reply(self._pick("agree", rng), frozenset(goals)), new
+
+    def _can_answer(self, slot: str) -> bool:
+        if slot in self._task.identity or any(slot in self._now(i) for i in range(len(self._task.goals))):
+            return True
+        described = next((name for name, number in _UNNUMBERED.items() if number == slot), None)
+        if described is not None:
+            return any(described in self._now(i) for i in range(len(self._task.goals)))
+        return f"unknown_{slot}" in phrases(self._domain.name)
 
     def _more(self, rng: Random) -> tuple[Reply, bool]:
         left = self._open()

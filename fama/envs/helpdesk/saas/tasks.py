@@ -44,8 +44,8 @@ def _piece(b: SaasBuilder, kind: str, refused: bool, corrected: bool) -> Piece:
     if request.fix:
         early = refused or request.change is None or rng.random() < 0.4
         when = "identity" if early else "proposal"
+    request.wish["account"] = str(world.target["name"])
     if len(world.accounts) > 1:
-        request.wish["account"] = str(world.target["name"])
         names = "|".join(re.escape(a["name"]) for a in sorted(world.accounts, key=lambda a: -len(a["name"])))
         request.checks += (Check("account", rf"\b(?:{names})\b"),)
     evidence = tuple(Call(str(look.tool), look.arguments) for look in request.looks)

@@ -11,17 +11,16 @@ _ASKS = {
     "postcode": r"post\s?-?code|\bzip|postal",
     "name": r"\b(?:your|full|last|first|customer)(?: \w+)? name\b",
     "order": r"\border(?:'s)? (?:number|id|no|reference|#)|\border_id|\bwhich (?:of (?:your|the) )?orders?\b|"
-    r"\bwhat order|"
-    r"\b(?:number|id) of (?:the|your) order|\border (?:details|information)\b",
-    "item": r"\bwhich (?:item|product|one|article)|\b(?:what|name of the) (?:item|product|article)|\bitem(?:_| |"
-    r"'s )?(?:id|name|number)|"
-    r"\bproduct (?:name|id|number)|\bdescribe the|\bwhich of (?:the|these|them|your)|\bwhat did you (?:order|"
-    r"buy)|\bitems? (?:you|do you|would you)",
+    r"\bwhat order|\b(?:number|id) of (?:the|your) order|\border (?:details|information)\b",
+    "item": r"\bwhich (?:item|product|article|one(?! (?:would|do) you (?:like|want|prefer)(?! to)))|"
+    r"\b(?:what|name of the) (?:item|product|article)|\bitem(?:_| |'s )?(?:id|name|number)|"
+    r"\bproduct (?:name|id|number)|"
+    r"\bdescribe the|\bwhich of (?:the|these|them|your)|\bwhat did you (?:order|buy)|\bitems? (?:you|do you|would you)",
     "reason": r"\breason|\bwhy\b",
     "address": r"(?<!mail )(?<!mail-)(?<!mail\n)\baddress|\bwhere (?:should|do you want|would you like)",
-    "variant": r"\bcolou?rs?\b|\bvariants?\b|\breplacement\b|\b(?:exchange|swap|change|"
-    r"replace)\w* (?:\w+ ){0,4}(?:for|to|with|into)\b(?! me)|"
-    r"\binstead\b|\bnew (?:item|product|one)\b|\bwhich (?:version|model|option)",
+    "variant": r"\bcolou?rs?\b|\bvariants?\b|\breplacement\b|\bnew (?:item|product|one)\b|\binstead\b|"
+    r"\b(?:exchange|swap|replace)\w* (?:\w+ ){0,4}(?:for|to|with|into)\b(?! me)|"
+    r"\bwhich (?:version|model|option)|\bwhich (?:one )?(?:would|do) you (?:like|want|prefer)(?! to)",
 }
 
 
