@@ -12,8 +12,9 @@ from fama.helpers.values import is_id
 from fama.helpers.words import clauses, every_verb, meaning, meanings, one_slip, verb_meanings, without_negated, words
 from fama.state import VisibleState
 
-#: A noun made of a verb: "a booking", "my parking".
+#: A noun made of a verb ("a booking", "my parking"), and what the user did before ("I just renewed").
 _NOUN = re.compile(r"\b(?:an?|the|my|this|that|your|our|any)\s+(?:\w+\s+)?\w+ing\b", re.IGNORECASE)
+_PAST = re.compile(r"\bI(?:'ve)?\s+(?:(?:have|had|just|recently|already)\s+)*\w{3,}ed\b", re.IGNORECASE)
 #: A verb that says little about what is to be done.
 _WEAK = meaning("change")
 #: How a request opens, and how a question for information does.
@@ -25,7 +26,7 @@ _ASKS = re.compile(
 )
 _INFORMS = re.compile(
     r"\b(?:know|find out|check|see|ask|tell|show|look up|wonder\w*"
-    r"|when|where|which|what|how (?:many|much|long)|until|status)\b",
+    r"|when|where|which|what|how (?:many|much|long)|until|status|use|using|pay|paid)\b",
     re.IGNORECASE,
 )
 _REFUSAL = re.compile(
@@ -85,7 +86,7 @@ def _served_by(clause: str, tools: tuple[ToolSpec, ...]) -> tuple[ToolView, froz
     """The change that a clause asks for, and its rivals."""
     weights = _weights(tools)
     changes = tuple(tool for tool in map(view, tools) if tool.kind == "write")
-    said = _mended(meanings(_NOUN.sub(" ", without_negated(clause))), frozenset(weights))
+    said = _mended(meanings(_PAST.sub(" ", _NOUN.sub(" ", without_negated(clause)))), frozenset(weights))
     scored: list[tuple[float, ToolView]] = []
     for tool in changes:
         shared = said & tool.stems

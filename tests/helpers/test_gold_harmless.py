@@ -16,7 +16,7 @@ from fama.helpers.reading import view
 from fama.state import EpisodeKey, VisibleState
 from fama.tokens import estimate_tokens
 
-TASKS = 50
+TASKS = 30
 #: Highest share of decisions that a helper may speak at, when nothing is wrong.
 SPEAKS = {"DCE": 0.15, "TSA": 0.5, "TOR": 0.2, "Planner": 0.1, "Verifier": 0.15, "Memory": 0.1}
 

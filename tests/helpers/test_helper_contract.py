@@ -49,7 +49,7 @@ def messages(turns: list[tuple[str, Any]]) -> tuple[Message, ...]:
 
 @pytest.mark.parametrize("name", HELPERS.names())
 @given(turns=TURNS, policy=st.just(POLICY) | SPOKEN)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 async def test_any_state_gives_a_note_that_passes_its_check_or_none(
     name: str, turns: list[tuple[str, Any]], policy: str
 ) -> None:

@@ -100,6 +100,7 @@ def test_requests_are_found_by_verb_object_choice_and_slip() -> None:
     assert asked("Pelase reenw my loan.") == [("renew_loan", False)]
     assert asked("I don't want to renew it.") == []
     assert asked("Is my loan overdue?") == []
+    assert asked("I renewed my loan yesterday.") == []
     assert asked("I need another branch for it.") == [("move_hold", False)]
     assert asked("Cancel my hold and renew my loan.") == [("cancel_hold", False), ("renew_loan", False)]
 
