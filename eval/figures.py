@@ -118,9 +118,17 @@ def _tradeoff(comparison: Comparison) -> Any:
             x, y, xerr=_arms(m.tokens, 1), yerr=_arms(m.success, 100), fmt="o", color=colour, markersize=6,
             elinewidth=1, alpha=0.9, ecolor=f"{colour}66", capsize=0, zorder=3,
         )  # fmt: skip
+    colours = {result.arm: _colour(result) for result in comparison.arms}
     for arm, (dx, dy, side) in _labels(place).items():
         axes.annotate(
-            arm, place[arm], xytext=(dx, dy), textcoords="offset points", ha=side, color=INK, fontsize=10, zorder=4
+            arm,
+            place[arm],
+            xytext=(dx, dy),
+            textcoords="offset points",
+            ha=side,
+            color=colours[arm],
+            fontsize=10,
+            zorder=4,
         )
     tops = [m.success.high or m.success.value or 0.0 for m in (arm.measures for arm in comparison.arms)]
     axes.set_ylim(-3, min(103.0, max(10.0, max(tops) * 100 + 8)))

@@ -68,7 +68,7 @@ def compare_arms(
                 measures=measure(scores, executed.tasks, resampling),
                 versus_none=to_plain.get(name),
                 versus_learned=to_learned.get(name),
-                selection=selection_report(choices, truth, executed.pool, executed.tasks, resampling),
+                selection=selection_report(choices, truth, executed.pool),
                 helpers_per_episode=sum(len(c) for _, c in choices) / len(choices) if choices else None,
                 subsets=dict(Counter(subset or "none" for _, subset in executed.choices[name]).most_common()),
                 missing=executed.missing.get(name, 0),
