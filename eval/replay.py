@@ -7,15 +7,13 @@ from eval.metrics.selection import Cell
 from eval.scores import Score, TokenUse, score_of_row
 from fama.agents.settings import CompareSettings
 from fama.episodes.outcome_table import OutcomeRow, split_subset
-from fama.episodes.records import total_tokens
+from fama.episodes.records import SELECTION_ROLES, total_tokens
 from fama.errors import BadInput
 from fama.helpers.base import Helper
 from fama.randomness import derive_seed, generator
 from fama.selection.base import Selector, in_pool_order
 from fama.selection.budget import RunBudget
 from fama.state import EpisodeKey, VisibleState, state_from_json
-
-SELECTION_ROLES = ("selector", "analyst", "orchestrator", "mitigation")
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ class Mitigation:
 def minimal_cover(categories: Collection[str], helpers: Mapping[str, Helper]) -> tuple[str, ...]:
     """The smallest subset of the pool that covers every category, in pool order.
 
-    Exact: all subsets of size 1, 2, … are tried. Of equally small ones the lower sum of token caps wins, then
-    the one that comes first in the pool.
+    Exact: all subsets of size 1, 2, … are tried. Of equally small ones the most specific wins (its helpers
+    cover the fewest categories in sum), then the lower sum of token caps, then the first in pool order.
 
     Raises:
         BadInput: no helper of the pool covers one of the categories.
@@ -39,7 +39,13 @@ def minimal_cover(categories: Collection[str], helpers: Mapping[str, Helper]) ->
             names for names in combinations(useful, size) if wanted <= {c for n in names for c in helpers[n].covers}
         ]
         if covering:  # combinations come in pool order, and min keeps the first of equals
-            return min(covering, key=lambda names: sum(helpers[name].token_cap for name in names))
+            return min(
+                covering,
+                key=lambda names: (
+                    sum(len(helpers[name].covers) for name in names),
+                    sum(helpers[name].token_cap for name in names),
+                ),
+            )
     raise AssertionError("a covered set of categories has a cover")  # one helper a category always does
 
 

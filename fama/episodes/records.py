@@ -209,12 +209,15 @@ class Failure(Record):
     taxonomy_version: str
 
 
-def total_tokens(ledger: tuple[LedgerRow, ...], role: str | None = None) -> int:
-    """Tokens of a ledger, of one role (``helper`` matches every helper) or of all.
+#: roles of the calls that decide which helpers speak
+SELECTION_ROLES = ("selector", "analyst", "orchestrator", "mitigation")
 
-    The user simulator's and the judges' rows are part of the total only when asked for by role:
-    an arm is charged for agent, helpers and selection.
+
+def total_tokens(ledger: tuple[LedgerRow, ...], role: str | None = None) -> int:
+    """Tokens of a ledger: of ``agent``, ``helper`` (every one), ``selector`` (every selecting role), or all three.
+
+    The user simulator's and a judge's rows are no arm's cost; ask for them by their role.
     """
-    charged = ("agent", "helper", "selector")
-    wanted = (role,) if role is not None else charged
+    groups = {"selector": SELECTION_ROLES}
+    wanted = groups.get(role, (role,)) if role is not None else ("agent", "helper", *SELECTION_ROLES)
     return sum(row.total_tokens for row in ledger if row.role.split(":")[0] in wanted)

@@ -42,7 +42,8 @@ def failure(*primary: str) -> Failure:
     )
 
 
-def test_smallest_then_cheapest_then_first() -> None:
+def test_smallest_then_most_specific_then_cheapest_then_first() -> None:
+    assert minimal_cover(["IFU"], pool(("cheap", "IFU CM", 5), ("special", "IFU", 50))) == ("special",)
     assert minimal_cover(["DCV"], POOL) == ("B",)
     assert minimal_cover(["DCV", "CM"], POOL) == ("A",)
     assert minimal_cover(["IFU"], POOL) == ("C",)
@@ -71,7 +72,13 @@ def test_exact_against_brute_force(entries: list[tuple[set[str], int]], wanted: 
     names = tuple(helpers)
     best = min(
         (
-            (len(subset), sum(helpers[n].token_cap for n in subset), [names.index(n) for n in subset], subset)
+            (
+                len(subset),
+                sum(len(helpers[n].covers) for n in subset),
+                sum(helpers[n].token_cap for n in subset),
+                [names.index(n) for n in subset],
+                subset,
+            )
             for size in range(len(names) + 1)
             for subset in combinations(names, size)
             if wanted <= {c for n in subset for c in helpers[n].covers}
@@ -82,7 +89,7 @@ def test_exact_against_brute_force(entries: list[tuple[set[str], int]], wanted: 
         with pytest.raises(BadInput):
             minimal_cover(wanted, helpers)
     else:
-        assert minimal_cover(wanted, helpers) == best[3]
+        assert minimal_cover(wanted, helpers) == best[4]
 
 
 async def test_without_a_model_the_set_cover_decides() -> None:
