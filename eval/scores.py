@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fama.episodes.outcome_table import OutcomeRow, join_subset
-from fama.episodes.records import Episode, Status
+from fama.episodes.records import SELECTION_ROLES, Episode, Status
 from fama.helpers.base import POOL
 from fama.selection.base import in_pool_order
 
@@ -13,10 +13,7 @@ from fama.selection.base import in_pool_order
 ROLE_GROUPS = {
     "agent": "agent",
     "helper": "helper",
-    "selector": "selector",
-    "analyst": "selector",
-    "orchestrator": "selector",
-    "mitigation": "selector",
+    **dict.fromkeys(SELECTION_ROLES, "selector"),
     "user": "user",
     "judge": "judge",
 }

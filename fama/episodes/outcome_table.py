@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fama.episodes.records import Episode, Record, Status, total_tokens
+from fama.episodes.records import SELECTION_ROLES, Episode, Record, Status, total_tokens
 from fama.errors import BadInput
 from fama.hashing import content_hash
 from fama.helpers.base import POOL
@@ -16,7 +16,7 @@ from fama.state import state_at, state_to_json
 
 TABLE_VERSION = 1
 _METADATA_KEY = b"fama"
-_CHARGED = ("agent", "helper", "selector")
+_CHARGED = ("agent", "helper", *SELECTION_ROLES)
 _INTEGERS = (
     *("trial", "tokens", "tokens_agent", "tokens_helper", "tokens_selector"),
     *("tokens_cached", "output_tokens", "decisions"),
