@@ -30,7 +30,7 @@ def plain(text: str) -> str:
 def tells(text: str, fact: Fact) -> bool:
     """Whether a text states a fact."""
     if fact.kind == "money":
-        return any(abs(value - float(fact.value)) < 0.005 for value in numbers_in(text))
+        return any(abs(value - float(fact.value)) < 0.0005 for value in numbers_in(text))
     if fact.kind == "number":
         count = int(fact.value)
         word = _WORDS[count] if count < len(_WORDS) else fact.value

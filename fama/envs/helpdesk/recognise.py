@@ -48,7 +48,8 @@ _STRONG = re.compile(
     r"happy|fine)\b|"
     r"\b(?:go ahead|proceed|continue)\b[^.!]*\?|\b(?:ok|okay|right|correct|agreed|alright|yes)\s?\?|"
     r"\bdoes (?:that|this) (?:work|sound|look)|"
-    r"\bsounds? good\b|\bdo i have your\b|\byour (?:approval|consent|permission|ok|go-ahead|yes)\b",
+    r"\b(?:ok|okay|alright|fine) to \w+|\bsounds? good\b|\bdo i have your\b|\byour (?:approval|consent|permission|"
+    r"ok|go-ahead|yes)\b",
     re.I,
 )
 _WEAK = re.compile(
