@@ -325,6 +325,28 @@ async def test_a_question_is_over_once_it_is_answered() -> None:
     assert task.goals[0].wish["item"] not in after.text
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "The exchange is started and you pay 2.25 for the orange yoga mat.",
+        "I have processed it.",
+        "Done!",
+        "Exchanged.",
+        "It's completed, you get {total} back.",
+        "Your refund of {total} is on its way.",
+        "The order has been updated successfully.",
+    ],
+)
+async def test_a_report_is_thanked_for_and_repeats_no_request(words: str) -> None:
+    task = find("shop", "cancel", 1)
+    user = user_of(task)
+    await user.opening()
+    reply = await user.reply(words.format(total=task.goals[0].facts[0].value))
+    assert not reply.consents
+    assert "?" not in reply.text
+    assert "cancel" not in reply.text.lower() and "order" not in reply.text.lower()
+
+
 @pytest.mark.parametrize("words", ["", "asdf", "   ", "{order}", "cancel_order"])
 async def test_what_means_nothing_gets_its_wish_again(words: str) -> None:
     reply = await hear(find("shop", "cancel", 1), words)

@@ -88,6 +88,8 @@ _REPORT = re.compile(
     r"deactivated|granted|processed|upgraded|downgraded|completed|set|done|made)\b|\b(?:is|are) now\b|\bi(?:'ve|"
     r" have) (?:now |just |successfully )?"
     r"\w+ed\b|"
+    r"\b(?:is|are|was|were) (?:now )?(?:started|initiated|booked|arranged|confirmed|under way|underway|in progress)\b|"
+    r"\byou(?:'ll| will)? (?:pay|owe|get)\b|"
     r"\b(?:cancell?ed|returned|exchanged|updated|refunded|deactivated|changed|granted|removed|upgraded|"
     r"downgraded)\b|\bsuccessful(?:ly)?\b|\bdone\b|\bcompleted?\b|\byou(?:'ll| will) (?:receive|get|be)\b|"
     r"\brefund (?:of|is|amount|will)\b|"

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Protocol
 
@@ -82,8 +82,8 @@ class ScriptedUser:
         rng = self._rng()
         asks = {slot: pattern for slot, pattern in self._domain.asks.items() if self._can_answer(slot)}
         heard = understand(text, asks, self._domain.identity, self._stated(text))
-        self._notice_facts(text)
-        reply, useful = self._react(heard, text, rng)
+        told = self._notice_facts(text)
+        reply, useful = self._react(replace(heard, report=heard.report or told), text, rng)
         self._useless += not useful
         if self._useless >= PATIENCE:
             return Reply(self._pick("hang_up", rng), done=True)
@@ -260,10 +260,11 @@ class ScriptedUser:
             slots |= {check.slot for check in self._task.goals[i].checks if self._found(check, text)}
         return frozenset(slots)
 
-    def _notice_facts(self, text: str) -> None:
-        for i, goal in enumerate(self._task.goals):
-            if goal.change is None and goal.facts and all(tells(text, fact) for fact in goal.facts):
-                self._settled.add(i)
+    def _notice_facts(self, text: str) -> bool:
+        """Whether the words tell what a goal is to tell; a question is settled by that."""
+        told = [i for i, goal in enumerate(self._task.goals) if all(tells(text, fact) for fact in goal.facts)]
+        self._settled.update(i for i in told if self._task.goals[i].change is None)
+        return bool(told)
 
     def _count(self, key: str, limit: int) -> bool:
         self._answered[key] += 1

@@ -161,11 +161,13 @@ def exchange_item(db: Db, args: Mapping[str, Any]) -> Mapping[str, Any]:
 def change_address(db: Db, args: Mapping[str, Any]) -> Mapping[str, Any]:
     """Send an order somewhere else; it arrives two days later."""
     order = lookup(db["orders"], args["order_id"], "order")
+    if order["status"] in ("delivered", "cancelled"):
+        raise ToolError(f"the order is already {order['status']}")
     order["address"] = plain_address(args["address"])
     for item in order["items"]:
         if item["arrives"]:
             item["arrives"] = moved_date(item["arrives"])
-    return {"status": "address changed", "arrives": max(i["arrives"] or "" for i in order["items"])}
+    return {"status": "address changed", "arrives": max(i["arrives"] for i in order["items"])}
 
 
 _STRING = "string"
