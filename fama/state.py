@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from fama.episodes.records import Episode, Message, Note, ToolSpec
 
+#: The pseudo-tool of strategies and notes whose only argument is what the agent says to the user.
+RESPOND = "respond"
+
 
 @dataclass(frozen=True)
 class EpisodeKey:

@@ -10,9 +10,7 @@ from typing import Any
 
 from fama.envs.base import Action
 from fama.episodes.records import ToolCall
-
-#: The pseudo-tool whose only argument is what the agent says to the user.
-RESPOND = "respond"
+from fama.state import RESPOND
 
 _NAME_KEYS = ("tool", "name", "function", "tool_name", "action")
 _ARGUMENT_KEYS = ("arguments", "args", "parameters", "params", "input", "action_input")

@@ -6,7 +6,7 @@ import unicodedata
 from fama.helpers.base import Helper
 from fama.helpers.facts import known_facts, stated_facts, visible_texts
 from fama.helpers.words import STOP
-from fama.state import VisibleState
+from fama.state import RESPOND, VisibleState
 from fama.tokens import estimate_tokens
 
 #: So many words in a row, the same as in a user's or a tool's text, must be within quotes.
@@ -56,7 +56,7 @@ def _form_fault(helper: Helper, text: str) -> str | None:
 
 
 def _tool_fault(text: str, state: VisibleState) -> str | None:
-    tools = state.tool_names()
+    tools = state.tool_names() | {RESPOND}
     named = [*_SNAKE.findall(text), *_CAMEL.findall(text)]
     named += [word for word in _AFTER.findall(text) if word.lower() not in STOP]
     unknown = [name for name in dict.fromkeys(named) if name not in tools]

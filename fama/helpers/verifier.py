@@ -1,6 +1,7 @@
 """Verifier: what has just gone wrong or is about to, against what the user and the tools said."""
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 
 from fama.helpers.ahead import wants_of_record
 from fama.helpers.base import Form, Helper
@@ -17,9 +18,9 @@ from fama.helpers.wants import Want, is_done, open_wants, wants
 from fama.state import VisibleState
 
 RETRY = "Call {tool} again with the same arguments."
-IDENTITY = "Verify the user's identity first with {tool}."
+IDENTITY = "Suggested next tool: {tool}, before anything else."
 USE_VALUE = "Use {parameter} {value}."
-CONFIRM = "Ask the user to confirm before any change."
+CONFIRM = "Suggested next tool: respond, to ask for a yes."
 
 TOKEN_CAP = 40
 
@@ -35,6 +36,8 @@ def write(state: VisibleState) -> Iterator[Candidate]:
         if made[-1].busy:
             busy = sum(call.busy for call in made if call.name == made[-1].name)
             yield Candidate(RETRY.format(tool=made[-1].name), busy)
+        elif made[-1].failed:
+            yield from _miscopied(state, made[-1])
         else:
             yield from _wrong_id(state, made)
             yield from _unconfirmed(state, made)
@@ -51,6 +54,16 @@ def _identity(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate
     }
     if any(call.name not in leading for call in made) and not any(call.name in leading for call in made[-1:]):
         yield Candidate(IDENTITY.format(tool=gates[0].name))
+
+
+def _miscopied(state: VisibleState, call: Call) -> Iterator[Candidate]:
+    """A call failed on a value that nobody gave, though the user gave one that is almost the same."""
+    seen = " ".join(message.content or "" for message in state.messages[: call.index]).casefold()
+    given = [word.strip(".,;:!?\"'()") for _, text in user_turns(state) for word in text.split()]
+    for parameter, value in call.arguments.items():
+        if isinstance(value, str) and len(value) > 3 and f" {value.casefold()}" not in f" {seen}":
+            if close := get_close_matches(value, given, n=1, cutoff=0.75):
+                yield Candidate(USE_VALUE.format(parameter=parameter, value=quote(close[0])))
 
 
 def _wrong_id(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate]:

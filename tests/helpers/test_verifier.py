@@ -13,8 +13,8 @@ def test_busy_tools_are_called_again_once_an_event() -> None:
 
 def test_a_skipped_identity_check_is_named_once() -> None:
     chat = Chat().user("Renew loan L11.").call("get_loan", LOANS["loans"][0], loan_id="L11")
-    assert chat.note(build()) == "Verify the user's identity first with verify_reader."
-    assert chat.note(build()) != "Verify the user's identity first with verify_reader."
+    assert chat.note(build()) == "Suggested next tool: verify_reader, before anything else."
+    assert chat.note(build()) != "Suggested next tool: verify_reader, before anything else."
     chat = Chat().user("Renew loan L11.").call("find_reader", {"reader_id": "R100"}, email="a@b.example")
     assert chat.note(build()) is None
 
@@ -42,3 +42,13 @@ def test_asks_for_a_yes_before_an_allowed_change_only() -> None:
 
 def test_is_silent_at_the_start() -> None:
     assert Chat().user("Renew loan L11.").note(build()) is None
+
+
+def test_a_miscopied_value_is_put_right_from_the_users_words() -> None:
+    error = {"error": "no reader with e-mail nes@mail.example"}
+    chat = Chat().user("I am under ines@mail.example.").call("find_reader", error, email="nes@mail.example")
+    assert chat.note(build()) == 'Use email "ines@mail.example".'
+    known = Chat().user("I am under ines@mail.example.").call("find_reader", error, email="ines@mail.example")
+    assert known.note(build()) is None
+    unlike = Chat().user("I am under ines@mail.example.").call("find_reader", error, email="bob@post.example")
+    assert unlike.note(build()) is None

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, Protocol
 
-from fama.agents.parser import RESPOND, ParseFailure
+from fama.agents.parser import ParseFailure
 from fama.envs.base import Action
 from fama.episodes.records import Message, ToolSpec
 from fama.models.base import ChatReply
 from fama.registry import Registry
+from fama.state import RESPOND
 
 Placement = Literal["assistant", "user", "system"]
 Chat = dict[str, Any]
