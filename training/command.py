@@ -1,6 +1,7 @@
 """``fama train``: trains a router and writes its checkpoint folder."""
 
 import argparse
+import logging
 import shlex
 import sys
 from pathlib import Path
@@ -24,6 +25,7 @@ def main(args: argparse.Namespace) -> int:
         return 0
     from training.train import train
 
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     out = Path(args.out)
     manifest = train(settings, out, _command(args), args.ckpt)
     if manifest is not None:

@@ -7,25 +7,39 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fama.selection.router.embedder import Embedder
+from fama.randomness import derive_seed
+from fama.selection.router.embedder import Embedder, Vectors
 from fama.selection.router.encoder import SegmentEncoder, encoder_fingerprint
 from fama.selection.router.manifest import EncoderShape
+from training.examples import Example
 from training.settings import EncoderSettings
 
+_SAMPLE = 2000
 
-def build_encoder(settings: EncoderSettings) -> SegmentEncoder:
-    """The encoder with fresh adapters, or frozen without them.
+
+def build_encoder(settings: EncoderSettings, seed: int = 0) -> SegmentEncoder:
+    """The encoder with fresh adapters, drawn from the seed, or frozen without them.
 
     Raises:
         BadInput: it is not to be found, or LoRA does not know its layers.
     """
-    return SegmentEncoder(settings.name, settings.window, lora=settings.lora)
+    return SegmentEncoder(settings.name, settings.window, settings.lora, seed=derive_seed(seed, "adapters"))
 
 
 def encoder_shape(settings: EncoderSettings, adapted: bool) -> EncoderShape:
     """What a checkpoint says about the encoder."""
     fingerprint = encoder_fingerprint(settings.name)
     return EncoderShape(name=settings.name, window=settings.window, fingerprint=fingerprint, adapted=adapted)
+
+
+def message_vectors(encoder: SegmentEncoder, examples: Sequence[Example]) -> Vectors:
+    """Chunk vectors of the first 2,000 distinct messages, shape (n, size), as the encoder is now."""
+    texts = list(dict.fromkeys(segment.text for e in examples for segment in e.features.history()))[:_SAMPLE]
+    empty = np.empty((0, encoder.size), dtype=np.float32)
+    training = encoder.training
+    vectors = np.concatenate([empty, *Embedder(encoder, entries=_SAMPLE).embed(texts)])
+    encoder.train(training)
+    return vectors
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,12 @@
 """Lightning's part: fits the network (and adapters) and gives back the best weights."""
 
+import copy
+import pickle
 import shutil
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +21,7 @@ from fama.selection.router.encoder import SegmentEncoder
 from fama.selection.router.manifest import NetworkShape
 from fama.selection.router.network import RouterNetwork
 from training.batches import Collate, outcome_weights
-from training.encoder import build_encoder, chunk_table
+from training.encoder import build_encoder, chunk_table, message_vectors
 from training.examples import Example
 from training.loggers import loggers
 from training.model import build_network, network_shape
@@ -62,11 +67,14 @@ def fit_network(
     state = work / STATE
     resume = _resume(state, ckpt)
     with torch.random.fork_rng():
-        torch.manual_seed(derive_seed(settings.seed, "train"))
-        encoder = build_encoder(settings.encoder)
+        encoder = build_encoder(settings.encoder, settings.seed)
         helpers = len(settings.data.pool)
         shape = network_shape(settings.network, encoder.size, len(train[0].features.evidence), helpers, categories)
-        module = RouterModule(encoder, build_network(shape, train, population), settings)
+        start_vectors = message_vectors(encoder, train)
+        torch.manual_seed(derive_seed(settings.seed, "network"))
+        network = build_network(shape, train, population, start_vectors)
+        untrained = copy.deepcopy(network)
+        module = RouterModule(encoder, network, settings)
         loaders = _loaders(settings, encoder, train, validation, categories)
         monitor = "val/outcome" if settings.losses.outcome else "val/loss"
         saver = ModelCheckpoint(
@@ -88,12 +96,10 @@ def fit_network(
                 enable_model_summary=False,
                 num_sanity_val_steps=0,
                 log_every_n_steps=1,
-                deterministic="warn",
             )
             start = float(trainer.validate(module, loaders[1], verbose=False)[0][monitor])
-            trainer.fit(module, *loaders, ckpt_path=str(resume) if resume else None)
-            if trainer.interrupted:
-                raise KeyboardInterrupt
+            with _ctrl_c_stays(trainer):
+                trainer.fit(module, *loaders, ckpt_path=str(resume) if resume else None, weights_only=True)
     if not trainer.is_global_zero:
         return None
     best = float(saver.best_model_score) if saver.best_model_score is not None else start
@@ -102,7 +108,7 @@ def fit_network(
         module.load_state_dict(saved["state_dict"], strict=False)
         encoder, network = module.encoder.cpu(), module.network.cpu()
     else:
-        best, network = start, build_network(shape, train, population)
+        best, network = start, untrained
     if not settings.trainer.keep_state:
         shutil.rmtree(state, ignore_errors=True)
     return Fitted(encoder, network, shape, start, best, trainer.current_epoch)
@@ -135,7 +141,26 @@ def _resume(state: Path, ckpt: str | None) -> Path | None:
     path = state / "last.ckpt" if ckpt == "last" else Path(ckpt)
     if not path.is_file():
         raise BadInput(f"{path}: no training state to resume from; leave --ckpt out to start anew")
+    try:
+        torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError):
+        raise BadInput(f"{path}: damaged or not a training state; leave --ckpt out to start anew") from None
     return path
+
+
+@contextmanager
+def _ctrl_c_stays(trainer: Any) -> Iterator[None]:
+    """Lightning turns Ctrl-C into an exit and ignores further ones; the command line wants the interrupt itself."""
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit:
+        if not trainer.interrupted:
+            raise
+        if main:
+            signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from None
 
 
 def _precision(name: str) -> Any:

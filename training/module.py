@@ -6,6 +6,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
+from fama.randomness import derive_seed
 from fama.selection.router.encoder import SegmentEncoder
 from fama.selection.router.network import Heads, NetworkInput, RouterNetwork
 from training.batches import Batch
@@ -26,6 +27,10 @@ class RouterModule(LightningModule):
         helpers = network.shape.helpers
         self.label_scale = nn.Parameter(torch.ones(2))
         self.label_bias = nn.Parameter(torch.zeros(2, helpers))
+        losses = settings.losses
+        for parameter in (self.label_scale, self.label_bias):
+            parameter.requires_grad_(bool(losses.coverage or losses.distillation))
+        network.categories.requires_grad_(bool(losses.categories))
 
     def forward(self, batch: Batch) -> Heads:
         """Heads of every state of the batch."""
@@ -40,6 +45,10 @@ class RouterModule(LightningModule):
         coverage = self.label_scale[0] * heads.utility + self.label_bias[0]
         distilled = self.label_scale[1] * heads.utility + self.label_bias[1]
         return all_losses(self.settings.losses, heads, batch.targets, coverage, distilled)
+
+    def on_fit_start(self) -> None:
+        """Dropout's draws are the seed's, whatever ran before."""
+        torch.manual_seed(derive_seed(self.settings.seed, "dropout", self.global_rank, self.current_epoch))
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """One step's loss."""

@@ -51,10 +51,10 @@ class EncoderSettings(Settings):
 class NetworkSettings(Settings):
     """Attention pooling and heads."""
 
-    hidden: int = Field(default=64, ge=1)
-    attention: int = Field(default=4, ge=1)
+    hidden: int = Field(default=32, ge=1)
+    attention: int = Field(default=2, ge=1)
     """Attention heads of the pooling."""
-    dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
+    dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
 
 
 class LossSettings(Settings):
@@ -82,7 +82,7 @@ class OptimiserSettings(Settings):
     epochs: int = Field(default=30, ge=1)
     batch: int = Field(default=16, ge=1)
     """Examples a step and device."""
-    lr: float = Field(default=1e-3, gt=0.0)
+    lr: float = Field(default=2e-3, gt=0.0)
     """Learning rate of pooling and heads."""
     lr_encoder: float = Field(default=2e-4, gt=0.0)
     """Learning rate of the adapters."""

@@ -37,14 +37,14 @@ def train_on(
     settings: TrainSettings, data: ExampleSet, out: Path, command: str = "", ckpt: str | None = None
 ) -> RouterManifest | None:
     """As ``train``, on examples in memory."""
+    if ckpt is not None and settings.kind != "encoder":
+        raise BadInput(f"--ckpt: a {settings.kind} router is fitted in one go; leave --ckpt out")
     split = split_by_task(data.examples, settings.data.validation, settings.data.split_seed)
     work = out / WORK
     work.mkdir(parents=True, exist_ok=True)
     _remember(settings, data.digest(), work, resuming=ckpt is not None)
     if settings.kind == "encoder":
         trained = _train_encoder(settings, split, work, ckpt)
-    elif ckpt is not None:
-        raise BadInput(f"--ckpt: a {settings.kind} router is fitted in one go; leave --ckpt out")
     else:
         trained = _train_baseline(settings, split)
     return None if trained is None else finish(settings, data, split, trained, out, command)

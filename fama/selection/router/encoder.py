@@ -48,7 +48,9 @@ def encoder_fingerprint(name: str) -> str | None:
 class SegmentEncoder(nn.Module):
     """Texts to unit vectors. Texts longer than ``window`` tokens become several chunks; none is cut off."""
 
-    def __init__(self, name: str, window: int, lora: LoraShape | None = None, adapter: Path | None = None) -> None:
+    def __init__(
+        self, name: str, window: int, lora: LoraShape | None = None, adapter: Path | None = None, seed: int = 0
+    ) -> None:
         super().__init__()
         self.name = name
         self.window = window
@@ -56,7 +58,7 @@ class SegmentEncoder(nn.Module):
         self.trainable = lora is not None
         model.requires_grad_(False)
         if lora is not None:
-            model = _with_lora(model, lora)
+            model = _with_lora(model, lora, seed)
         elif adapter is not None:
             model = _merged(model, adapter)
         self.model = model
@@ -124,13 +126,15 @@ def _load(name: str) -> tuple[Any, Any]:
     return tokenizer, model
 
 
-def _with_lora(model: Any, lora: LoraShape) -> Any:
+def _with_lora(model: Any, lora: LoraShape, seed: int) -> Any:
     from peft import LoraConfig, get_peft_model
 
     targets = list(lora.targets) if lora.targets is not None else None
     config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets)
     try:
-        return get_peft_model(model, config)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return get_peft_model(model, config)
     except ValueError as error:
         raise BadInput(f"encoder.lora: {str(error).splitlines()[0]}; set encoder.lora.targets to its layers") from None
 

@@ -82,7 +82,11 @@ class RouterNetwork(nn.Module):
     def pool(self, batch: NetworkInput) -> Tensor:
         """Attention-weighted segments, shape (B, attention · hidden); a learned nothing joins every state."""
         scaled = nn.functional.layer_norm(batch.embeddings, (self.shape.embedding,))
-        items = self.segment(scaled)[batch.place] + self.kind(batch.kinds) + self.bucket(batch.buckets)
+        items = (
+            nn.functional.embedding(batch.place, self.segment(scaled))
+            + self.kind(batch.kinds)
+            + self.bucket(batch.buckets)
+        )
         rows = items.shape[0]
         items = torch.cat([self.nothing.expand(rows, 1, -1).to(items.dtype), items], dim=1)
         mask = torch.cat([batch.mask.new_ones(rows, 1), batch.mask], dim=1)

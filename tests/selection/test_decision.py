@@ -1,0 +1,138 @@
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fama.selection.decision import Choice, Masks, Objective, Scorer, SubsetValues, all_masks, decide
+from fama.selection.router.scores import Quadratic, calibrated
+
+
+def random_scorer(seed: int, size: int) -> Scorer:
+    random = np.random.default_rng(seed)
+    pairs = size * (size - 1) // 2
+    quadratic = Quadratic(
+        base=float(random.normal()),
+        utility=random.normal(size=size),
+        pair=random.normal(scale=0.7, size=pairs),
+        token_base=float(np.log(5000)),
+        token_utility=random.uniform(0.0, 0.3, size=size),
+    )
+    return calibrated(quadratic, temperature=1.3)
+
+
+def value(scorer: Scorer, members: tuple[int, ...], size: int, lam: float) -> float:
+    mask = np.zeros((1, size), dtype=np.bool_)
+    mask[0, list(members)] = True
+    scores = scorer(mask)
+    return float(scores.success[0] - lam * scores.tokens[0] / 1000.0)
+
+
+def brute_force(
+    scorer: Scorer, size: int, objective: Objective, costs: list[int], allowance: int | None
+) -> tuple[int, float, float]:
+    """Size and value of the subset to be chosen, and the value of the best one, by plain loops."""
+    values = {
+        members: value(scorer, members, size, objective.lam)
+        for count in range(size + 1)
+        for members in combinations(range(size), count)
+        if allowance is None or not members or sum(costs[i] for i in members) <= allowance
+    }
+    best = max(values.values())
+    tied = {members: v for members, v in values.items() if v >= best - objective.epsilon}
+    fewest = min(map(len, tied))
+    return fewest, max(v for members, v in tied.items() if len(members) == fewest), best
+
+
+def chosen_value(scorer: Scorer, choice: Choice, lam: float) -> float:
+    members = tuple(i for i, flag in enumerate(choice.members) if flag)
+    return value(scorer, members, len(choice.members), lam)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    size=st.integers(1, 6),
+    lam=st.sampled_from([0.0, 0.01, 0.1]),
+    epsilon=st.sampled_from([0.0, 0.01, 0.1]),
+    costs=st.lists(st.integers(0, 100), min_size=6, max_size=6),
+    allowance=st.none() | st.integers(0, 300),
+)
+def test_exact_search_equals_brute_force(
+    seed: int, size: int, lam: float, epsilon: float, costs: list[int], allowance: int | None
+) -> None:
+    scorer, objective = random_scorer(seed, size), Objective(lam, epsilon)
+    choice = decide(scorer, size, objective, costs[:size], allowance)
+    fewest, wanted, _ = brute_force(scorer, size, objective, costs, allowance)
+    assert sum(choice.members) == fewest
+    assert chosen_value(scorer, choice, lam) == pytest.approx(wanted, abs=1e-12)
+    assert all(0.0 <= p <= 1.0 for p in choice.probabilities)
+    spent = sum(cost for cost, flag in zip(costs, choice.members, strict=False) if flag)
+    assert allowance is None or not any(choice.members) or spent <= allowance
+
+
+def test_masks_are_all_subsets_smaller_first() -> None:
+    masks = all_masks(4)
+    assert masks.shape == (16, 4)
+    assert len({tuple(row) for row in masks.tolist()}) == 16
+    assert list(masks.sum(axis=1)) == sorted(masks.sum(axis=1))
+
+
+def fixed(success: dict[tuple[bool, ...], float], tokens: float = 0.0) -> Scorer:
+    def score(masks: Masks) -> SubsetValues:
+        values = np.array([success[tuple(row)] for row in masks.tolist()])
+        return SubsetValues(values, np.full(len(masks), tokens))
+
+    return score
+
+
+def test_ties_take_the_smallest_subset() -> None:
+    scorer = fixed({(False, False): 0.5, (True, False): 0.7, (False, True): 0.7, (True, True): 0.72})
+    assert decide(scorer, 2, Objective(epsilon=0.0)).members == (True, True)
+    assert decide(scorer, 2, Objective(epsilon=0.03)).members == (True, False)
+    assert decide(scorer, 2, Objective(epsilon=0.5)).members == (False, False)
+
+
+def test_probabilities_order_helpers_by_worth() -> None:
+    scorer = fixed({(False, False): 0.2, (True, False): 0.6, (False, True): 0.3, (True, True): 0.65})
+    choice = decide(scorer, 2, Objective())
+    assert choice.probabilities[0] > choice.probabilities[1] > 0.5
+    assert choice.success == pytest.approx(0.65)
+
+
+def test_a_helper_that_cannot_be_paid_has_no_probability() -> None:
+    scorer = fixed({(False, False): 0.2, (True, False): 0.9, (False, True): 0.5, (True, True): 0.95})
+    choice = decide(scorer, 2, Objective(), costs=[100, 10], allowance=50)
+    assert choice.members == (False, True)
+    assert choice.probabilities[0] == 0.0
+
+
+def test_dearer_tokens_never_buy_more_tokens() -> None:
+    for seed in range(20):
+        scorer = random_scorer(seed, 6)
+        spent = [decide(scorer, 6, Objective(lam)).tokens for lam in (0.0, 0.01, 0.05, 0.2, 1.0)]
+        assert all(a >= b - 1e-9 for a, b in zip(spent, spent[1:], strict=False))
+
+
+def test_local_search_finds_the_additive_optimum_of_a_large_pool() -> None:
+    size = 14
+    utility = np.linspace(-1.0, 1.0, size)
+    quadratic = Quadratic(-1.0, utility, np.zeros(size * (size - 1) // 2), 0.0, np.zeros(size))
+    choice = decide(calibrated(quadratic, 1.0), size, Objective())
+    assert choice.members == tuple(bool(u > 0) for u in utility)
+    assert all((p > 0.5) == bool(u > 0) for p, u in zip(choice.probabilities, utility, strict=True))
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10_000), allowance=st.integers(0, 400))
+def test_local_search_stays_within_the_allowance(seed: int, allowance: int) -> None:
+    size, costs = 13, [(37 * i) % 90 + 5 for i in range(13)]
+    choice = decide(random_scorer(seed, size), size, Objective(0.01, 0.01), costs, allowance)
+    assert sum(cost for cost, flag in zip(costs, choice.members, strict=True) if flag) <= allowance
+    assert all(0.0 <= p <= 1.0 for p in choice.probabilities)
+
+
+def test_costs_must_match_the_pool() -> None:
+    with pytest.raises(ValueError, match="3 costs for 2 helpers"):
+        decide(random_scorer(0, 2), 2, Objective(), costs=[1, 2, 3])

@@ -1,0 +1,159 @@
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from fama.episodes.records import Decision, Episode, Failure, Message, Outcome
+from fama.errors import BadInput
+from fama.helpers.base import POOL
+from fama.selection.router.segments import Features, Segment
+from training.examples import Example, failure_examples, outcome_examples, prompted_examples, task_name
+from training.split import split_by_task
+from training.synthetic import make_tasks, outcome_rows
+
+CODES = ("DCV", "WRCO", "CM", "IFU")
+
+
+def episode(number: int = 0, **changes: Any) -> Episode:
+    value: dict[str, Any] = {
+        "id": f"e{number}",
+        "benchmark": "b",
+        "benchmark_version": "1",
+        "domain": "d",
+        "task_id": f"t{number}",
+        "messages": (
+            Message(role="system", content="policy"),
+            Message(role="user", content=f"hello {number}"),
+            Message(role="assistant", content="THE FUTURE"),
+        ),
+        "decisions": (Decision(turn=0, message_index=2, subset=("TSA",), dropped=("Memory",)),),
+        "outcome": Outcome(status="failure"),
+        "reward": 0.0,
+    }
+    return Episode.model_validate({**value, **changes})
+
+
+def failure(number: int = 0, **changes: Any) -> Failure:
+    value: dict[str, Any] = {
+        "episode_id": f"e{number}",
+        "task_id": f"t{number}",
+        "categories": ("DCV", "CM"),
+        "primary": ("DCV",),
+        "labeller": "test",
+        "taxonomy_version": "1",
+    }
+    return Failure.model_validate({**value, **changes})
+
+
+def test_outcome_rows_become_examples() -> None:
+    rows = outcome_rows(make_tasks(3), per_task=2)
+    data = outcome_examples(rows, POOL)
+    assert len(data.examples) == 6
+    for row, example in zip(rows, data.examples, strict=True):
+        members = tuple(name for name, flag in zip(POOL, example.subset or (), strict=True) if flag)
+        assert "+".join(members) == row.subset
+        assert (example.success, example.tokens, example.propensity) == (row.success, row.tokens, row.propensity)
+        assert example.task == task_name("synthetic", "synthetic", row.task_id)
+        assert example.coverage is example.categories is example.distilled is None
+    assert data.synthetic
+    assert data.benchmark_version == ("synthetic synthetic-1",)
+
+
+def test_errors_are_left_out_and_counted() -> None:
+    rows = outcome_rows(make_tasks(3), per_task=2)
+    rows[1] = rows[1].model_copy(update={"status": "error", "success": None})
+    data = outcome_examples(rows, POOL)
+    assert len(data.examples) == 5
+    assert data.left_out == Counter({"outcome rows with an error": 1})
+
+
+def test_another_pool_is_refused() -> None:
+    rows = outcome_rows(make_tasks(1))
+    with pytest.raises(BadInput, match=r"its pool is DCE\+TSA\+TOR\+Planner\+Verifier\+Memory, data.pool is DCE"):
+        outcome_examples(rows, ("DCE",))
+
+
+def test_failures_give_coverage_and_categories() -> None:
+    covers = {"DCE": frozenset({"DCV"}), "TSA": frozenset({"WRCO"}), "Planner": frozenset({"IFU", "DCV"})}
+    data = failure_examples([failure(0)], [episode(0)], covers, CODES)
+    (example,) = data.examples
+    assert example.coverage == (True, False, True)
+    assert example.categories == (True, False, True, False)
+    assert example.success is None
+    assert [segment.text for segment in example.features.segments] == ["policy", "hello 0"]
+
+
+def test_faults_of_others_and_empty_labels_are_counted() -> None:
+    labels = [failure(0, blame="user"), failure(1, primary=()), failure(2), failure(9)]
+    data = failure_examples(labels, [episode(n) for n in range(4)], {"DCE": frozenset({"DCV"})}, CODES)
+    assert len(data.examples) == 1
+    assert data.left_out == Counter(
+        {
+            "failures blamed on the user": 1,
+            "failures without a decision or a primary category": 1,
+            "failures whose episode is missing": 1,
+        }
+    )
+
+
+def test_prompted_choices_include_what_the_budget_dropped() -> None:
+    data = prompted_examples([episode(0), episode(1, decisions=())], POOL)
+    (example,) = data.examples
+    assert example.distilled == (False, True, False, False, False, True)
+    assert data.left_out == Counter({"prompted episodes without a decision": 1})
+
+
+def test_no_example_holds_anything_from_after_the_decision() -> None:
+    data = failure_examples([failure(0)], [episode(0)], {"DCE": frozenset({"DCV"})}, CODES)
+    data += prompted_examples([episode(1)], ("DCE",))
+    texts = [segment.text for example in data.examples for segment in example.features.segments]
+    assert not any("FUTURE" in text for text in texts)
+
+
+def test_the_digest_sees_every_change_but_order() -> None:
+    rows = outcome_rows(make_tasks(3))
+    digest = outcome_examples(rows, POOL).digest()
+    assert outcome_examples(rows[::-1], POOL).digest() == digest
+    flipped = [rows[0].model_copy(update={"success": not rows[0].success}), *rows[1:]]
+    assert outcome_examples(flipped, POOL).digest() != digest
+
+
+def example(task: str, text: str) -> Example:
+    return Example(task, Features((Segment("policy", "the same"), Segment("user", text)), ()), success=True)
+
+
+def test_a_task_is_on_one_side_only() -> None:
+    data = outcome_examples(outcome_rows(make_tasks(80)), POOL)
+    split = split_by_task(data.examples, 0.25, seed=0)
+    train, held = ({e.task for e in side} for side in (split.train, split.validation))
+    assert not train & held
+    assert len(train | held) == 80
+    assert 8 <= len(held) <= 32
+    assert len(split.train) + len(split.validation) == len(data.examples)
+
+
+def test_no_conversation_of_validation_is_trained_on() -> None:
+    data = outcome_examples(outcome_rows(make_tasks(80)), POOL)
+    twins = [example(f"twin{n}", f"word for word {n % 10}") for n in range(40)]
+    split = split_by_task([*data.examples, *twins], 0.25, seed=3)
+    seen = {segment.text for e in split.train for segment in e.features.history() if len(segment.text) > 40}
+    assert {e.features.history() for e in split.train}.isdisjoint({e.features.history() for e in split.validation})
+    held = {segment.text for e in split.validation for segment in e.features.history() if segment.position == 0}
+    references = {text for text in held if "My reference" in text}
+    assert references and references.isdisjoint(seen)
+
+
+def test_chains_of_twins_stay_together() -> None:
+    chain = [example(f"t{n:02d}", text) for n in range(30) for text in (f"line {n}", f"line {n + 1}")]
+    with pytest.raises(BadInput, match="leaves one side empty"):
+        split_by_task(chain, 0.5, seed=0)
+
+
+def test_the_split_is_stable_and_hashed() -> None:
+    data = outcome_examples(outcome_rows(make_tasks(40)), POOL).examples
+    first, again, other = (split_by_task(data, 0.25, seed) for seed in (0, 0, 1))
+    assert first.hash == again.hash != other.hash
+    more = outcome_examples(outcome_rows(make_tasks(60)), POOL).examples
+    held = {e.task for e in first.validation}
+    old = {e.task for e in data}
+    assert {e.task for e in split_by_task(more, 0.25, 0).validation} & old == held

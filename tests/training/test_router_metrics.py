@@ -1,0 +1,75 @@
+import math
+
+import numpy as np
+import pytest
+
+from fama.selection.router.scores import Quadratic, sigmoid
+from training.calibrate import calibrate, fit_temperature
+from training.metrics import brier, cluster_interval, cluster_statistic, expected_calibration_error, log_loss
+
+
+def logit(probability: float) -> float:
+    return math.log(probability / (1.0 - probability))
+
+
+def test_log_loss_and_brier_by_hand() -> None:
+    logits, success = np.array([logit(0.8), logit(0.25)]), np.array([1.0, 0.0])
+    assert log_loss(logits, success) == pytest.approx([-math.log(0.8), -math.log(0.75)])
+    assert brier(logits, success) == pytest.approx([0.04, 0.0625])
+    assert np.isfinite(log_loss(np.array([800.0, -800.0]), success[::-1])).all()
+
+
+def test_calibration_error_by_hand() -> None:
+    """Bin 0.2–0.3: three rows at 0.25, one success: |1 − 0.75| = 0.25. Bin 0.8–0.9: two at 0.85, none: 1.7."""
+    logits = np.array([logit(0.25)] * 3 + [logit(0.85)] * 2)
+    success = np.array([1.0, 0.0, 0.0, 0.0, 0.0])
+    assert expected_calibration_error(logits, success) == pytest.approx((0.25 + 1.7) / 5)
+    assert expected_calibration_error(np.array([800.0]), np.array([1.0])) == pytest.approx(0.0)
+
+
+def test_intervals_draw_whole_tasks() -> None:
+    values = np.array([0.0, 0.0, 0.0, 1.0, 1.0, 1.0])
+    tasks = ["a"] * 3 + ["b"] * 3
+    interval = cluster_interval(values, tasks)
+    assert (interval.value, interval.low, interval.high) == (0.5, 0.0, 1.0)
+    single = cluster_interval(values, list("abcdef"))
+    assert 0.0 < single.low < 0.5 < single.high < 1.0
+    assert cluster_interval(values, tasks) == interval
+    total = cluster_statistic(lambda rows: float(len(rows)), tasks)
+    assert total.value == total.low == total.high == 6.0
+
+
+def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    random = np.random.default_rng(0)
+    hits = 0
+    for _ in range(60):
+        values = random.normal(size=(40, 1)).repeat(3, axis=1).ravel()
+        found = cluster_interval(values, [str(i // 3) for i in range(120)], draws=300)
+        hits += found.low <= 0.0 <= found.high
+    assert hits >= 50
+
+
+def test_temperature_is_recovered() -> None:
+    random = np.random.default_rng(1)
+    truth = random.normal(scale=1.5, size=4000)
+    success = (random.uniform(size=4000) < sigmoid(truth)).astype(float)
+    assert fit_temperature(3.0 * truth, success) == pytest.approx(3.0, rel=0.15)
+    found = calibrate(3.0 * truth, success, [str(i // 4) for i in range(4000)])
+    assert found.rows == 4000
+    assert found.ece_before is not None and found.ece_after is not None
+    assert found.ece_after < 0.03 < found.ece_before
+
+
+def test_too_few_or_one_sided_rows_keep_temperature_one() -> None:
+    few = calibrate(np.array([3.0, -3.0]), np.array([0.0, 1.0]), ["a", "b"])
+    assert (few.temperature, few.ece_before, few.ece_after, few.rows) == (1.0, None, None, 2)
+    assert fit_temperature(np.linspace(-1, 1, 50), np.ones(50)) == 1.0
+    assert calibrate(np.array([]), np.array([]), []).temperature == 1.0
+
+
+def test_quadratic_scores_by_hand() -> None:
+    """Pairs of three helpers in order: 01, 02, 12."""
+    quadratic = Quadratic(1.0, np.array([1.0, 2.0, 4.0]), np.array([0.1, 0.2, 0.4]), 5.0, np.array([0.5, 0.25, 0.0]))
+    raw = quadratic(np.array([[False, False, False], [True, False, True], [True, True, True]]))
+    assert raw.logit == pytest.approx([1.0, 6.2, 8.7])
+    assert raw.log_tokens == pytest.approx([5.0, 5.5, 5.75])

@@ -1,0 +1,259 @@
+import asyncio
+import json
+import os
+import random
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from fama.agents.settings import HelperSettings
+from fama.config import load_settings
+from fama.errors import BadInput
+from fama.helpers.base import POOL
+from fama.helpers.pool import build_pool
+from fama.selection.base import Allowance, SelectorContext
+from fama.selection.learned import build
+from fama.selection.router.checkpoint import ADAPTER_CONFIG, load_router, read_manifest
+from fama.selection.router.segments import featurise
+from training.examples import Example, ExampleSet, outcome_examples
+from training.finish import chosen_subset
+from training.settings import TrainSettings
+from training.split import split_by_task
+from training.synthetic import best_fixed_regret, make_tasks, outcome_rows, regrets
+from training.tiny import write_tiny_encoder
+from training.train import train_on
+
+torch.set_num_threads(1)
+LAM = 0.01
+TEST = make_tasks(60, seed=1)
+DATA = outcome_examples(outcome_rows(make_tasks(40)), POOL)
+CONTEXT = SelectorContext(helpers=build_pool(HelperSettings()))
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(write_tiny_encoder(tmp_path_factory.mktemp("encoder")))
+
+
+def settings(kind: str = "encoder", **groups: Any) -> TrainSettings:
+    tree: dict[str, Any] = {
+        "kind": kind,
+        "decision": {"lam": LAM},
+        "vectors": {"source": "hashed", "buckets": 1024, "components": 32},
+        "trainer": {"wandb": "disabled", "progress": False, "accelerator": "cpu", "devices": 1},
+        "optimiser": {"epochs": 2, "batch": 32},
+    }
+    for name, group in groups.items():
+        tree[name] = {**tree.get(name, {}), **group} if isinstance(group, dict) else group
+    return TrainSettings.model_validate(tree)
+
+
+def tiny_encoder(tiny: str, lora: bool = True) -> dict[str, Any]:
+    return {"name": tiny, "window": 32, "lora": {"rank": 2, "alpha": 4} if lora else None}
+
+
+def decisions(folder: Path) -> list[tuple[bool, ...]]:
+    router = load_router(folder)
+    return [chosen_subset(router, featurise(task.state)) for task in TEST[:20]]
+
+
+@pytest.mark.parametrize("kind", ["linear", "knn"])
+def test_baselines_beat_the_best_fixed_subset_on_synthetic_tasks(kind: str, tmp_path: Path) -> None:
+    data = outcome_examples(outcome_rows(make_tasks(600)), POOL)
+    manifest = train_on(settings(kind), data, tmp_path)
+    assert manifest is not None and manifest.synthetic and manifest.encoder is None
+    router = load_router(tmp_path)
+    lost = regrets(TEST, [chosen_subset(router, featurise(task.state)) for task in TEST], LAM)
+    assert lost.mean() < 0.95 * best_fixed_regret(TEST, LAM)
+
+
+def test_a_run_of_every_kind_is_repeatable(tiny: str, tmp_path: Path) -> None:
+    for kind in ("linear", "knn", "encoder"):
+        config = settings(kind, encoder=tiny_encoder(tiny))
+        folders = [tmp_path / f"{kind}{n}" for n in range(2)]
+        one, two = (train_on(config, DATA, folder) for folder in folders)
+        assert one is not None and two is not None
+        assert one.files["heads.safetensors"].sha256 == two.files["heads.safetensors"].sha256
+        assert decisions(folders[0]) == decisions(folders[1])
+
+
+@pytest.fixture(scope="module")
+def router(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("router")
+    config = settings(encoder=tiny_encoder(tiny), optimiser={"lr": 0.01})
+    train_on(config, DATA, folder, command="fama train --config x.yaml --out y")
+    yield folder
+
+
+def test_a_loaded_router_decides_like_the_runtime_selector(router: Path) -> None:
+    loaded, again = load_router(router), load_router(router)
+    selector = build(CONTEXT, checkpoint=router)
+    for task in TEST[:20]:
+        features = featurise(task.state)
+        members = chosen_subset(loaded, features)
+        assert chosen_subset(again, features) == members
+        selection = asyncio.run(selector.select(task.state, Allowance(), random.Random(0)))
+        assert selection.subset == tuple(name for name, flag in zip(POOL, members, strict=True) if flag)
+
+
+def test_the_checkpoint_is_complete_and_free_of_pickles(router: Path) -> None:
+    files = {path.relative_to(router).as_posix() for path in router.rglob("*") if path.is_file()}
+    own = {name for name in files if not name.startswith("work/")}
+    assert own == {
+        "README.md",
+        "router.json",
+        "heads.safetensors",
+        "adapter/adapter_config.json",
+        "adapter/adapter_model.safetensors",
+    }
+    assert not [name for name in files if name.endswith((".ckpt", ".pkl", ".pt", ".bin"))]
+    assert any(name.endswith("metrics.csv") for name in files)
+    manifest = read_manifest(router)
+    assert manifest.pool == POOL
+    assert manifest.data_hash == DATA.digest()
+    assert manifest.versions["torch"] == torch.__version__
+    assert set(manifest.files) == own - {"README.md", "router.json"}
+    assert json.loads((router / ADAPTER_CONFIG).read_text())["inference_mode"] is True
+
+
+def test_the_card_says_what_matters(router: Path) -> None:
+    card = (router / "README.md").read_text()
+    measured = json.loads((router / "work" / "metrics.json").read_text())
+    manifest = read_manifest(router)
+    for text in ("SYNTHETIC", "95 % interval", "fama train --config x.yaml --out y", "## Limits", manifest.split_hash):
+        assert text in card
+    value, low, high = measured["metrics"]["log loss"]
+    assert low <= value <= high
+    assert f"| log loss | {value:.4f} | [{low:.4f}, {high:.4f}] |" in card
+    assert f"{measured['rows']} rows of {measured['tasks']} tasks" in card
+    assert sum(measured["chosen"].values()) == measured["tasks"]
+
+
+def test_a_missing_adapter_is_refused(router: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(router, folder)
+    (folder / "adapter" / "adapter_model.safetensors").unlink()
+    with pytest.raises(BadInput, match="adapter_model.safetensors: missing"):
+        load_router(folder)
+
+
+def test_another_encoder_is_refused(router: Path, tmp_path: Path) -> None:
+    other = write_tiny_encoder(tmp_path / "other", seed=5)
+    with pytest.raises(BadInput, match="other weights"):
+        build(CONTEXT, checkpoint=router, encoder=str(other))
+
+
+def test_a_frozen_encoder_needs_no_adapter(tiny: str, tmp_path: Path) -> None:
+    manifest = train_on(settings(encoder=tiny_encoder(tiny, lora=False)), DATA, tmp_path)
+    assert manifest is not None and manifest.encoder is not None
+    assert not manifest.encoder.adapted
+    assert set(manifest.files) == {"heads.safetensors"}
+    assert len(decisions(tmp_path)) == 20
+
+
+def test_training_resumes_where_it_stopped(tiny: str, tmp_path: Path) -> None:
+    first = settings(encoder=tiny_encoder(tiny), optimiser={"epochs": 1}, trainer={"keep_state": True})
+    train_on(first, DATA, tmp_path)
+    assert (tmp_path / "work" / "state" / "last.ckpt").is_file()
+    more = settings(encoder=tiny_encoder(tiny), optimiser={"epochs": 3, "patience": 9}, trainer={"keep_state": True})
+    train_on(more, DATA, tmp_path, ckpt="last")
+    assert "- epochs: 3" in (tmp_path / "README.md").read_text()
+    rows = [path.read_text() for path in sorted((tmp_path / "work" / "logs").rglob("metrics.csv"))]
+    epochs = {line.split(",")[0] for text in rows[1:] for line in text.splitlines()[1:]}
+    assert len(rows) == 2 and epochs
+    changed = settings(encoder=tiny_encoder(tiny), network={"hidden": 8})
+    with pytest.raises(BadInput, match="network differs from the training to resume"):
+        train_on(changed, DATA, tmp_path, ckpt="last")
+
+
+def test_there_must_be_something_to_resume(tiny: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no training state to resume from"):
+        train_on(settings(encoder=tiny_encoder(tiny)), DATA, tmp_path, ckpt="last")
+    with pytest.raises(BadInput, match="fitted in one go"):
+        train_on(settings("linear"), DATA, tmp_path, ckpt="last")
+
+
+def test_labels_alone_can_train_a_router(tiny: str, tmp_path: Path) -> None:
+    """Failures tell which helpers cover them; whatever the text says, DCE covers every one here."""
+    examples = tuple(
+        Example(e.task, e.features, coverage=(True, *[False] * 5), categories=(True, False, False, False))
+        for e in DATA.examples[::4]
+    )
+    config = settings(
+        encoder=tiny_encoder(tiny, lora=False),
+        losses={"outcome": 0.0, "tokens": 0.0, "coverage": 1.0, "categories": 0.5},
+        optimiser={"epochs": 4, "lr": 0.02, "lr_population": 0.05, "batch": 8},
+    )
+    manifest = train_on(config, ExampleSet(examples, POOL), tmp_path)
+    assert manifest is not None
+    assert manifest.calibration.rows == 0
+    assert {members.index(True) for members in decisions(tmp_path) if any(members)} == {0}
+
+
+def test_validation_texts_never_enter_a_fit(tmp_path: Path) -> None:
+    """Validation outcomes turned upside down change neither arrays nor split, only the calibration."""
+    config = settings("linear")
+    held = {e.task for e in split_by_task(DATA.examples, 0.25, 0).validation}
+    flipped_rows = [
+        replace(e, success=not e.success, tokens=(e.tokens or 1) * 9) if e.task in held else e for e in DATA.examples
+    ]
+    flipped = ExampleSet(tuple(flipped_rows), POOL)
+    one, two = train_on(config, DATA, tmp_path / "a"), train_on(config, flipped, tmp_path / "b")
+    assert one is not None and two is not None
+    assert one.split_hash == two.split_hash and one.data_hash != two.data_hash
+    assert one.files["heads.safetensors"] == two.files["heads.safetensors"]
+
+
+def test_wandb_stays_offline_and_inside_the_folder(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, out = tmp_path / "home", tmp_path / "out"
+    home.mkdir()
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    config = settings(encoder=tiny_encoder(tiny, lora=False), trainer={"wandb": "offline"}, optimiser={"epochs": 1})
+    train_on(config, DATA, out)
+    assert list(out.glob("work/wandb/offline-run-*"))
+    assert not [path for path in home.rglob("*") if path.is_file()]
+    assert not [name for name in os.environ if name.startswith("WANDB_") and str(out) in os.environ[name]]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("losses.outcome=0", "nothing to learn"),
+        ("kind=forest", "kind"),
+        ("encoder.nane=x", "unknown key 'encoder.nane'"),
+        ("data.validation=1.5", "data.validation"),
+        ("data.pool=[DCE,DCE]", "names a helper twice"),
+    ],
+)
+def test_bad_settings_are_one_line(override: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message) as caught:
+        load_settings(TrainSettings, "configs/train/encoder.yaml", [override])
+    assert "\n" not in str(caught.value)
+
+
+def test_shipped_configs_are_valid() -> None:
+    for kind in ("encoder", "linear", "knn"):
+        found = load_settings(TrainSettings, f"configs/train/{kind}.yaml")
+        assert found.kind == kind
+        assert found.data.outcomes == ("results/helpdesk/outcomes-train.parquet",)
+
+
+def test_baselines_learn_from_outcomes_only() -> None:
+    with pytest.raises(ValidationError, match="learns from outcomes only"):
+        settings("knn", losses={"outcome": 0.0, "coverage": 1.0})
+
+
+def test_arrays_are_finite(router: Path) -> None:
+    from safetensors.numpy import load_file
+
+    for values in load_file(router / "heads.safetensors").values():
+        assert np.isfinite(values).all()
