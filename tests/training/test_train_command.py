@@ -1,0 +1,100 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from fama.cli import main
+from fama.episodes.outcome_table import write_outcomes
+from fama.episodes.records import Decision, Episode, Outcome
+from fama.helpers.base import POOL
+from training.synthetic import make_tasks, outcome_rows
+
+HASHED = ["kind=linear", "vectors.source=hashed", "vectors.components=8", "vectors.buckets=256", "linear.folds=2"]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "outcomes.parquet"
+    write_outcomes(path, outcome_rows(make_tasks(50)), {"synthetic": True})
+    return path
+
+
+@pytest.fixture(scope="module")
+def episodes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("episodes")
+    with (folder / "episodes.jsonl").open("w") as file:
+        for task in make_tasks(3, seed=4):
+            messages = [
+                {"role": "system", "content": task.state.policy},
+                *(message.model_dump(exclude_none=True) for message in task.state.messages),
+                {"role": "assistant", "content": "Done."},
+            ]
+            episode = Episode.model_validate(
+                {
+                    "id": task.task_id,
+                    "benchmark": "synthetic",
+                    "domain": "synthetic",
+                    "task_id": task.task_id,
+                    "messages": messages,
+                    "tools": task.state.tools,
+                    "decisions": (Decision(turn=0, message_index=len(messages) - 1),),
+                    "outcome": Outcome(status="success"),
+                }
+            )
+            file.write(episode.model_dump_json() + "\n")
+    return folder
+
+
+def test_train_then_select(table: Path, episodes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "router"
+    code = main(["train", "--out", str(out), "seed=3", f"data.outcomes=[{table}]", *HASHED, "decision.lam=0.01"])
+    assert code == 0
+    assert "card:" in capsys.readouterr().out
+    card = (out / "README.md").read_text()
+    assert "fama train --out" in card and "decision.lam=0.01" in card
+    assert json.loads((out / "work" / "config.json").read_text())["seed"] == 3
+
+    assert main(["select", "--router", str(out), "--episodes", str(episodes), "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["turn"] for line in lines] == [0, 0, 0]
+    for line in lines:
+        assert set(line["subset"]) <= set(POOL)
+        assert list(line["probabilities"]) == list(POOL)
+        assert line["seconds"] > 0.0
+
+    assert main(["select", "--router", str(out), "--episodes", str(episodes), "--allowance", "0", "--limit", "2"]) == 0
+    shown = capsys.readouterr().out
+    assert "none" in shown and "2 decisions of 2 episodes" in shown
+
+
+def test_print_config_trains_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "router"
+    assert main(["train", "--config", "configs/train/knn.yaml", "--out", str(out), "--print_config", "seed=7"]) == 0
+    assert "seed: 7" in capsys.readouterr().out
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["data.outcomes=[]"], "data.outcomes is empty"),
+        (["data.outcomes=[no/such.parquet]"], "no/such.parquet: no such file"),
+        (["data.pool=[DCE,TSA]"], "data.pool is DCE+TSA"),
+        (["data.benchmark_version=other-2"], "benchmark_version is synthetic-1"),
+        (["--ckpt", "last"], "leave --ckpt out"),
+        (["losses.distillation=1"], "data.prompted is empty"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    out = tmp_path / "router"
+    assert main(["train", "--out", str(out), f"data.outcomes=[{table}]", *HASHED, *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not out.exists()
+
+
+def test_select_needs_a_router(episodes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["select", "--router", str(tmp_path), "--episodes", str(episodes)]) == 2
+    assert "no router checkpoint" in capsys.readouterr().err

@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from fama.helpers.base import POOL
+from fama.selection.router.checkpoint import load_router, read_manifest
+from fama.selection.router.encoder import DEFAULT_ENCODER
+from fama.selection.router.segments import featurise
+from training.examples import outcome_examples
+from training.finish import chosen_subset
+from training.settings import TrainSettings
+from training.synthetic import best_fixed_regret, make_tasks, outcome_rows, regrets
+from training.train import train_on
+
+LAM = 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("lora", [False, True], ids=["frozen", "lora"])
+def test_minilm_beats_the_best_fixed_subset_on_synthetic_tasks(lora: bool, tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    settings = TrainSettings.model_validate(
+        {
+            "decision": {"lam": LAM},
+            "encoder": {} if lora else {"lora": None},
+            "trainer": {"wandb": "disabled", "progress": False},
+        }
+    )
+    data = outcome_examples(outcome_rows(make_tasks(300)), POOL)
+    manifest = train_on(settings, data, tmp_path)
+    assert manifest is not None and manifest.encoder is not None
+    assert manifest.encoder.name == DEFAULT_ENCODER
+    assert str(Path.cwd()) not in (tmp_path / "router.json").read_text() + (tmp_path / "README.md").read_text()
+    tasks = make_tasks(150, seed=1)
+    states = [featurise(task.state) for task in tasks]
+    router, again = load_router(tmp_path), load_router(tmp_path)
+    chosen = [chosen_subset(router, state) for state in states]
+    assert chosen == [chosen_subset(again, state) for state in states]
+    assert regrets(tasks, chosen, LAM).mean() < best_fixed_regret(tasks, LAM)
+    assert read_manifest(tmp_path).calibration.rows > 200
