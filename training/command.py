@@ -4,6 +4,7 @@ import argparse
 import logging
 import shlex
 import sys
+import warnings
 from pathlib import Path
 
 from fama.config import add_config_flags, read_settings
@@ -25,7 +26,8 @@ def main(args: argparse.Namespace) -> int:
         return 0
     from training.train import train
 
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    if settings.kind == "encoder":
+        _hush()
     out = Path(args.out)
     manifest = train(settings, out, _command(args), args.ckpt)
     if manifest is not None:
@@ -37,6 +39,15 @@ def main(args: argparse.Namespace) -> int:
             f"card: {out / 'README.md'}\n"
         )
     return 0
+
+
+def _hush() -> None:
+    """Keep the progress bar, drop the libraries' tips and their notices about each other's versions."""
+    import lightning.pytorch  # noqa: F401 - sets the level of its logger when it is imported
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for library in ("transformers", "lightning"):
+        warnings.filterwarnings("ignore", module=library)
 
 
 def _command(args: argparse.Namespace) -> str:
