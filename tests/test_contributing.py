@@ -11,7 +11,7 @@ import pytest
 from fama import cli
 from fama.agents.settings import HelperSettings
 from fama.envs.base import BENCHMARKS
-from fama.episodes.importers import IMPORTERS
+from fama.episodes.importers.base import IMPORTERS
 from fama.episodes.store import read_episodes
 from fama.helpers.base import HELPERS, HelperContext
 from fama.helpers.pool import build_pool
@@ -54,7 +54,7 @@ async def test_helper() -> None:
 def test_yaml_helper(tmp_path: Path) -> None:
     file = tmp_path / "tone.yaml"
     file.write_text(block("yaml", "helper"), encoding="utf-8")
-    pool = build_pool(HelperSettings(pool=(str(file),)))
+    pool = build_pool(HelperSettings(pool=(str(file),), forms={str(file): "llm"}))
     assert pool["Tone"].covers == {"CM"}
     assert pool["Tone"].token_cap == 24
 

