@@ -27,7 +27,7 @@ lint: $(READY) ## ruff and mypy --strict
 	$(BIN)/mypy
 
 test: lint ## ruff, mypy, pytest: what CI runs
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-slow: $(READY) ## the slow tier: long trainings, full sweeps, real models
 	$(BIN)/pytest -m slow -rs

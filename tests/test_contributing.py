@@ -42,7 +42,7 @@ def forget() -> Iterator[None]:
         (IMPORTERS, "pairs"),
         (BENCHMARKS, "echo"),
     ):
-        registry.remove(name)  # type: ignore[attr-defined]
+        registry.remove(name)
 
 
 async def test_helper() -> None:
