@@ -92,16 +92,23 @@ def _described(parameter: str, value: str, earlier: tuple[Call, ...], state: Vis
 
 
 def _unconfirmed(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate]:
-    """A change is ahead, its object was just looked up, no rule forbids it, and nobody asked for the user's yes."""
+    """A change is ahead, all it needs was just looked up, no rule forbids it, and nobody asked for the user's yes."""
     if made[-1].failed or not asks_confirmation(state.policy):
         return
-    shown = next((tool for tool in views(state, "read") if tool.name == made[-1].name), None)
+    tools = {tool.name: tool for tool in views(state, "read")}
+    shown = tools.get(made[-1].name)
     for want in wants_of_record(state):
-        if shown is None or not serves_record(shown, want):
+        needs = needs_of(want)
+        objects = [i for i, call in enumerate(made) if call.name in tools and serves_record(tools[call.name], want)]
+        if shown is None or shown.verifies or not objects:
             continue
-        ready = all(is_known(name, want.tool, state) for name in needs_of(want))
+        if objects[-1] < len(made) - 1:  # after the object came what the change may choose from, or something else
+            needs = tuple(name for name in needs if not is_new(name))
+            if needs == needs_of(want):
+                continue
+        ready = all(is_known(name, want.tool, state) for name in needs)
         answered = any(index > want.index and agrees(text) for index, text in user_turns(state))
-        if ready and not answered and not _forbidden(want, made, state):
+        if ready and not answered and not _forbidden(want, made[: objects[-1] + 1], state):
             yield Candidate(CONFIRM, 1 + sum(is_done(other, made) for other in wants(state)))
             return
 

@@ -1,4 +1,4 @@
-from note_states import LOANS, Chat
+from note_states import LOANS, TOOLS, Chat, tool
 
 from fama.helpers.verifier import CONFIRM, build
 
@@ -52,3 +52,13 @@ def test_a_miscopied_value_is_put_right_from_the_users_words() -> None:
     assert known.note(build()) is None
     unlike = Chat().user("I am under ines@mail.example.").call("find_reader", error, email="bob@post.example")
     assert unlike.note(build()) is None
+
+
+def test_the_yes_is_asked_for_after_the_choice_was_looked_up() -> None:
+    swap = tool("swap_loan", "Swap a loan for another title.", "loan_id", "new_title_id")
+    titles = tool("list_titles", "List titles a loan can be swapped for.", "subject")
+    chat = Chat(tools=(*TOOLS, swap, titles)).verified("I want to swap loan L11 for another title about whales.")
+    chat.call("get_loan", LOANS["loans"][0], loan_id="L11")
+    assert chat.note(build()) is None  # what it may be swapped for is not known yet
+    chat.call("list_titles", {"titles": [{"title_id": "T1"}, {"title_id": "T2"}]}, subject="whales")
+    assert chat.note(build()) == "Suggested next tool: respond, to ask for a yes."
