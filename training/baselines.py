@@ -84,7 +84,7 @@ def fit_linear(
         logits: Floats = coefficients[0] + design[~train] @ coefficients[1:]
         return logits
 
-    strength, tried = _tune(settings.linear.strengths, held_out, data, settings.linear.folds, settings.seed)
+    strength, tried = _tune(sorted(settings.linear.strengths), held_out, data, settings.linear.folds, settings.seed)
     population, weight = _linear_heads(data, fitted.rows, strength, settings.linear.pairs)
     arrays = {**fitted.arrays, "population": population.astype(np.float32), "weight": weight.astype(np.float32)}
     return arrays, tried
@@ -122,7 +122,7 @@ def fit_knn(
     size = data.masks.shape[1]
     shapes = [
         KnnShape(neighbours=neighbours, strength=strength, decay=settings.knn.decay)
-        for neighbours, strength in product(settings.knn.neighbours, settings.knn.strengths)
+        for strength, neighbours in product(sorted(settings.knn.strengths)[::-1], sorted(settings.knn.neighbours)[::-1])
     ]
 
     def arrays_of(population: Floats, rows: NDArray[np.bool_]) -> Arrays:
@@ -165,7 +165,7 @@ def _tune(
     folds: int,
     seed: int,
 ) -> tuple[S, dict[str, float]]:
-    """The option with the smallest log loss over folds of tasks; the earliest of equals."""
+    """The option with the smallest log loss over folds of tasks; of equals the first, which is the most shrunken."""
     count = max(2, min(folds, len(set(data.tasks))))
     fold_of = {task: derive_seed(seed, "fold", task) for task in set(data.tasks)}
     ranked = {task: rank % count for rank, task in enumerate(sorted(fold_of, key=lambda t: (fold_of[t], t)))}

@@ -93,7 +93,9 @@ def _calibration(manifest: RouterManifest) -> str:
 def _choices(manifest: RouterManifest, measured: Measured) -> str:
     total = sum(measured.chosen.values())
     rows = [(name, str(count), f"{count / total:.2f}") for name, count in measured.chosen.items()] if total else []
-    text = f"Choices at λ = {manifest.lam} per 1,000 tokens, without a budget, over {total} validation states:\n\n"
+    text = f"Choices at λ = {manifest.lam} per 1,000 tokens, without a budget, over {total} validation states, "
+    text += "from all subsets" if manifest.candidates is None else f"from {len(manifest.candidates)} executed subsets"
+    text += ":\n\n"
     text += _table(("subset", "states", "share"), rows)
     if measured.matched is not None:
         value, interval = _cells(measured.matched)

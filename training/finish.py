@@ -89,7 +89,7 @@ def chosen_subset(router: Router, features: Features) -> tuple[bool, ...]:
     manifest = router.manifest
     scorer = calibrated(_scores(router, features), manifest.calibration.temperature)
     objective = Objective(manifest.lam, manifest.epsilon, manifest.softness)
-    return decide(scorer, len(manifest.pool), objective).members
+    return decide(scorer, len(manifest.pool), objective, candidates=manifest.candidate_masks()).members
 
 
 def measure(
@@ -131,6 +131,17 @@ def _scores(router: Router, features: Features) -> Any:
     return router.predictor.scores(features)
 
 
+def _candidates(
+    settings: TrainSettings, pool: Sequence[str], train: Sequence[Example]
+) -> tuple[tuple[str, ...], ...] | None:
+    """The subsets that training rows executed, where choices are limited to these."""
+    executed = {example.subset for example in train if example.subset is not None}
+    if settings.decision.candidates == "all" or not executed:
+        return None
+    flags = sorted(executed, key=lambda subset: (sum(subset), [not flag for flag in subset]))
+    return tuple(tuple(name for name, flag in zip(pool, subset, strict=True) if flag) for subset in flags)
+
+
 def _manifest(
     settings: TrainSettings, data: ExampleSet, split: Split, trained: Trained, command: str
 ) -> RouterManifest:
@@ -151,6 +162,7 @@ def _manifest(
         lam=settings.decision.lam,
         epsilon=settings.decision.epsilon,
         softness=settings.decision.softness,
+        candidates=_candidates(settings, data.pool, split.train),
         data_hash=data.digest(),
         split_hash=split.hash,
         prompts_hash=data.prompts_hash,

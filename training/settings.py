@@ -138,6 +138,9 @@ class DecisionSettings(Settings):
     epsilon: float = Field(default=0.005, ge=0.0)
     """Values that differ by at most this are tied; the smallest subset wins."""
     softness: float = Field(default=0.05, gt=0.0)
+    """Difference in value at which the probabilities of helpers become decided."""
+    candidates: Literal["all", "executed"] = "all"
+    """``executed``: choose only subsets that training rows tried (and none), rather than extrapolate to the others."""
 
 
 class TrainerSettings(Settings):

@@ -90,15 +90,20 @@ def _print_table(chosen: list[Chosen], pool: tuple[str, ...]) -> None:
     from rich.table import Table
 
     table = Table(title="Selections", caption="Columns of helpers: probability of belonging to the best subset.")
-    for head in ("task", "turn", "subset"):
-        table.add_column(head)
-    for head in (*pool, "ms"):
-        table.add_column(head, justify="right")
+    table.add_column("turn", justify="right", no_wrap=True)
+    table.add_column("ms", justify="right", no_wrap=True)
+    table.add_column("subset", overflow="fold", min_width=12)
+    for head in pool:
+        table.add_column(head, justify="right", no_wrap=True)
+    before = ""
     for one in chosen:
+        if one.episode != before:
+            table.add_section()
+            table.add_row("", "", f"[bold]{escape(one.task)}")
+        before = one.episode
         chances = [f"{one.selection.probabilities[name]:.2f}" for name in pool]
         subset = " + ".join(one.selection.subset) or "none"
-        cells = (escape(one.task), str(one.turn), subset, *chances, f"{one.selection.seconds * 1000:.1f}")
-        table.add_row(*cells)
+        table.add_row(str(one.turn), f"{one.selection.seconds * 1000:.0f}", subset, *chances)
     console = Console()
     console.print(table)
     seconds = sorted(one.selection.seconds for one in chosen)

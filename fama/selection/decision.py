@@ -75,6 +75,7 @@ def decide(
     objective: Objective,
     costs: Sequence[int] | None = None,
     allowance: int | None = None,
+    candidates: Masks | None = None,
 ) -> Choice:
     """Choose a subset of ``size`` helpers.
 
@@ -84,12 +85,16 @@ def decide(
         objective: λ, the tie tolerance and the softness of the probabilities.
         costs: tokens that each helper may spend at most, in pool order.
         allowance: tokens left; subsets whose summed costs exceed it are out. None is unlimited.
+        candidates: the subsets to choose from, shape (n, size); the empty one always counts. None is all.
     """
     price = np.zeros(size) if costs is None else np.asarray(costs, dtype=np.float64)
     if price.shape != (size,):
         raise ValueError(f"{len(price)} costs for {size} helpers")
     search = _Search(score, objective, price, allowance)
-    return search.exact(size) if size <= EXACT_LIMIT else search.local(size)
+    if candidates is not None:
+        masks = np.unique(np.concatenate([np.zeros((1, size), dtype=np.bool_), candidates]), axis=0)
+        return search.exact(masks[np.argsort(masks.sum(axis=1), kind="stable")])
+    return search.exact(all_masks(size)) if size <= EXACT_LIMIT else search.local(size)
 
 
 class _Search:
@@ -114,8 +119,7 @@ class _Search:
         value = scores.success - self.objective.lam * scores.tokens / 1000.0
         return np.where(self.affordable(masks), value, -np.inf)
 
-    def exact(self, size: int) -> Choice:
-        masks = all_masks(size)
+    def exact(self, masks: Masks) -> Choice:
         value = self.values(masks)
         tied = value >= value.max() - self.objective.epsilon
         sizes = masks.sum(axis=1)

@@ -39,6 +39,7 @@ class LearnedSelector:
             self.objective,
             self.costs,
             allowance.tokens,
+            manifest.candidate_masks(),
         )
         members = [name for name, flag in zip(manifest.pool, choice.members, strict=True) if flag]
         probabilities = dict(zip(manifest.pool, choice.probabilities, strict=True))

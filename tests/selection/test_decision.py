@@ -136,3 +136,22 @@ def test_local_search_stays_within_the_allowance(seed: int, allowance: int) -> N
 def test_costs_must_match_the_pool() -> None:
     with pytest.raises(ValueError, match="3 costs for 2 helpers"):
         decide(random_scorer(0, 2), 2, Objective(), costs=[1, 2, 3])
+
+
+def test_only_candidates_are_chosen() -> None:
+    scorer = fixed({(False, False): 0.2, (True, False): 0.6, (False, True): 0.3, (True, True): 0.9})
+    candidates = np.array([[False, True], [True, False]])
+    choice = decide(scorer, 2, Objective(), candidates=candidates)
+    assert choice.members == (True, False)
+    assert decide(scorer, 2, Objective(), [50, 10], 20, candidates).members == (False, True)
+    assert decide(scorer, 2, Objective(), candidates=np.zeros((0, 2), dtype=np.bool_)).members == (False, False)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10_000), allowance=st.none() | st.integers(0, 200))
+def test_all_subsets_as_candidates_change_nothing(seed: int, allowance: int | None) -> None:
+    scorer, costs = random_scorer(seed, 5), [10, 20, 30, 40, 50]
+    plain = decide(scorer, 5, Objective(0.01, 0.01), costs, allowance)
+    listed = decide(scorer, 5, Objective(0.01, 0.01), costs, allowance, all_masks(5)[::-1])
+    assert listed.members == plain.members
+    assert listed.probabilities == pytest.approx(plain.probabilities)

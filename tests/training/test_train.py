@@ -64,10 +64,11 @@ def decisions(folder: Path) -> list[tuple[bool, ...]]:
     return [chosen_subset(router, featurise(task.state)) for task in TEST[:20]]
 
 
-@pytest.mark.parametrize("kind", ["linear", "knn"])
-def test_baselines_beat_the_best_fixed_subset_on_synthetic_tasks(kind: str, tmp_path: Path) -> None:
-    data = outcome_examples(outcome_rows(make_tasks(600)), POOL)
-    manifest = train_on(settings(kind), data, tmp_path)
+@pytest.mark.parametrize(("kind", "count"), [("linear", 300), ("knn", 600)])
+def test_baselines_beat_the_best_fixed_subset_on_synthetic_tasks(kind: str, count: int, tmp_path: Path) -> None:
+    data = outcome_examples(outcome_rows(make_tasks(count)), POOL)
+    config = settings(kind, linear={"strengths": [0.1, 0.3], "folds": 3}, knn={"folds": 2})
+    manifest = train_on(config, data, tmp_path)
     assert manifest is not None and manifest.synthetic and manifest.encoder is None
     router = load_router(tmp_path)
     lost = regrets(TEST, [chosen_subset(router, featurise(task.state)) for task in TEST], LAM)
@@ -171,6 +172,18 @@ def test_training_resumes_where_it_stopped(tiny: str, tmp_path: Path) -> None:
     changed = settings(encoder=tiny_encoder(tiny), network={"hidden": 8})
     with pytest.raises(BadInput, match="network differs from the training to resume"):
         train_on(changed, DATA, tmp_path, ckpt="last")
+
+
+def test_choices_can_be_limited_to_executed_subsets(tmp_path: Path) -> None:
+    tried = [(False,) * 6, (True, *[False] * 5), (False, True, True, False, False, False)]
+    rows = [replace(e, subset=tried[n % 3]) for n, e in enumerate(DATA.examples)]
+    config = settings("linear", decision={"lam": 0.0, "candidates": "executed"})
+    manifest = train_on(config, ExampleSet(tuple(rows), POOL), tmp_path)
+    assert manifest is not None
+    assert manifest.candidates == ((), ("DCE",), ("TSA", "TOR"))
+    assert set(decisions(tmp_path)) <= set(tried)
+    assert "from 3 executed subsets" in (tmp_path / "README.md").read_text()
+    assert manifest.lam == 0.0
 
 
 def test_there_must_be_something_to_resume(tiny: str, tmp_path: Path) -> None:

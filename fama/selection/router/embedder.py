@@ -2,7 +2,8 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,23 @@ if TYPE_CHECKING:
 
 Vectors = NDArray[np.float32]
 _BATCH = 16
+_FEW = 4
+
+
+@contextmanager
+def one_thread(wanted: bool = True) -> Iterator[None]:
+    """Let torch use one thread: for a few short texts beside a busy model server, waiting for others costs tenfold."""
+    import torch
+
+    before = torch.get_num_threads()
+    if not wanted or before == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class Embedder:
@@ -61,7 +79,7 @@ class Embedder:
         flat = [(len(window), owner, window) for owner, parts in enumerate(windows) for window in parts]
         order = sorted(range(len(flat)), key=lambda i: flat[i][0])
         vectors: list[Vectors] = [np.empty(0, dtype=np.float32)] * len(flat)
-        with torch.inference_mode():
+        with torch.inference_mode(), one_thread(len(flat) <= _FEW):
             for start in range(0, len(order), _BATCH):
                 batch = order[start : start + _BATCH]
                 ids, mask = self.encoder.pad([flat[i][2] for i in batch])

@@ -2,9 +2,11 @@
 
 from typing import Literal
 
+import numpy as np
 from pydantic import Field
 
 from fama.episodes.records import Record
+from fama.selection.decision import Masks
 
 ROUTER_SCHEMA = 1
 
@@ -81,7 +83,7 @@ class StoredFile(Record):
 
 
 class RouterManifest(Record):
-    """The content of ``router.json``."""
+    """The content of ``router.json``. ``candidates`` are the subsets it chooses from; None is every one of the pool."""
 
     schema_version: int = ROUTER_SCHEMA
     kind: RouterKind
@@ -97,6 +99,7 @@ class RouterManifest(Record):
     lam: float
     epsilon: float
     softness: float = 0.05
+    candidates: tuple[tuple[str, ...], ...] | None = None
     data_hash: str
     split_hash: str
     prompts_hash: tuple[str, ...] = ()
@@ -109,3 +112,10 @@ class RouterManifest(Record):
     git_commit: str | None = None
     command: str = ""
     files: dict[str, StoredFile] = Field(default_factory=dict)
+
+    def candidate_masks(self) -> Masks | None:
+        """The candidates as flags in pool order, shape (n, helpers)."""
+        if self.candidates is None:
+            return None
+        rows = [[name in subset for name in self.pool] for subset in self.candidates]
+        return np.array(rows, dtype=np.bool_).reshape(-1, len(self.pool))

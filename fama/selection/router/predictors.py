@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from fama.selection.decision import Floats, Masks
-from fama.selection.router.embedder import Embedder
+from fama.selection.router.embedder import Embedder, one_thread
 from fama.selection.router.manifest import KnnShape
 from fama.selection.router.scores import Quadratic, RawScores, StateScores, sigmoid
 from fama.selection.router.segments import Features
@@ -137,7 +137,7 @@ class EncoderPredictor:
             buckets=torch.tensor([[bucket_of(segment.position) for segment in segments]], dtype=torch.long),
             evidence=torch.tensor([features.evidence], dtype=torch.float32),
         )
-        with torch.inference_mode():
+        with torch.inference_mode(), one_thread():
             heads = self.network(batch)
         return Quadratic(
             float(heads.base[0]),
