@@ -8,8 +8,9 @@ from pathlib import Path
 from fama.agents.runner import Planned
 from fama.agents.settings import CompareSettings, SelectorSettings
 from fama.episodes.records import Failure
-from fama.episodes.store import EpisodeStore, read_episodes, read_failures, write_atomically
+from fama.episodes.store import EpisodeStore, read_episodes, read_failures
 from fama.errors import BadInput
+from fama.files import write_atomically
 from fama.hashing import content_hash
 from fama.helpers.base import Helper
 from fama.models.base import ChatModel

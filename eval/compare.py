@@ -17,8 +17,9 @@ from fama.agents.runner import episode_id, load_benchmark, run_planned, select_t
 from fama.agents.settings import CompareSettings
 from fama.envs.base import Benchmark
 from fama.episodes.outcome_table import read_outcomes, split_subset
-from fama.episodes.store import EpisodeStore, read_episodes, write_atomically
+from fama.episodes.store import EpisodeStore, read_episodes
 from fama.errors import BadInput, BoundaryError
+from fama.files import write_atomically
 from fama.helpers.pool import build_pool
 from fama.models.base import ChatModel
 

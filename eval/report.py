@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +15,7 @@ from eval.schema import Comparison, TaskCell
 from eval.tables import Table, latex, markdown, md, tables
 from eval.transcripts import embed, find_episodes, transcripts
 from eval.words import answers
-from fama.episodes.store import write_atomically
+from fama.files import replacing, write_atomically
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -213,10 +212,5 @@ def _task_cell(arm: str, cell: TaskCell, shown: dict[str, dict[str, Any]]) -> di
 
 
 def _save(figure: Any, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
+    with replacing(path) as temporary:
         save(figure, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

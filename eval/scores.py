@@ -5,19 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fama.episodes.outcome_table import OutcomeRow, join_subset
-from fama.episodes.records import SELECTION_ROLES, Episode, Status
+from fama.episodes.records import CHARGED, Episode, Status, role_group
 from fama.helpers.base import POOL
 from fama.selection.base import in_pool_order
-
-#: ledger roles (before any colon) → the role that tables show; an arm is charged for the first three
-ROLE_GROUPS = {
-    "agent": "agent",
-    "helper": "helper",
-    **dict.fromkeys(SELECTION_ROLES, "selector"),
-    "user": "user",
-    "judge": "judge",
-}
-CHARGED = ("agent", "helper", "selector")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +78,8 @@ def token_use(episode: Episode) -> TokenUse:
     sums = dict.fromkeys((*CHARGED, "user", "judge"), 0)
     cached = charged_input = output = 0
     for row in episode.ledger:
-        role = ROLE_GROUPS.get(row.role.split(":")[0], "judge")
+        role = role_group(row.role)
+        role = role if role in sums else "judge"
         sums[role] += row.total_tokens
         if role in CHARGED:
             cached += row.cached_input_tokens

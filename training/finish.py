@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fama.agents.provenance import git_commit
 from fama.selection.decision import Floats, Objective, decide
 from fama.selection.router.checkpoint import WORK, Array, Router, load_router, write_router
 from fama.selection.router.manifest import EncoderShape, KnnShape, NetworkShape, RouterManifest, VectorShape
@@ -20,7 +21,7 @@ from training.calibrate import calibrate
 from training.card import render_card
 from training.examples import Example, ExampleSet
 from training.metrics import Interval, brier, cluster_interval, cluster_statistic, log_loss
-from training.provenance import git_commit, versions
+from training.provenance import versions
 from training.settings import TrainSettings
 from training.split import Split
 

@@ -1,11 +1,11 @@
 """``fama train``: examples → split → one of three kinds of router → checkpoint folder with its card."""
 
 import json
-import os
 from pathlib import Path
 
 from fama.config import dump_settings
 from fama.errors import BadInput
+from fama.files import write_atomically
 from fama.selection.router.checkpoint import WORK
 from fama.selection.router.embedder import Embedder
 from fama.selection.router.manifest import RouterManifest, VectorShape
@@ -111,9 +111,7 @@ def _remember(settings: TrainSettings, digest: str, work: Path, resuming: bool) 
             a, b = (_comparable(value.get(key), key) for value in (then, now))
             if a != b:
                 raise BadInput(f"{path}: {key} differs from the training to resume; leave --ckpt out to start anew")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(now, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_atomically(path, json.dumps(now, indent=2) + "\n")
 
 
 def _comparable(value: object, key: str) -> object:

@@ -11,8 +11,8 @@ import fama
 from fama.agents.settings import ExperimentSettings
 from fama.agents.strategies.base import STRATEGIES
 from fama.config import dump_settings
-from fama.episodes.store import write_atomically
 from fama.errors import BadInput
+from fama.files import write_atomically
 from fama.hashing import content_hash
 from fama.prompts import prompt_hash, template_names
 

@@ -17,8 +17,9 @@ from fama.agents.setup import EpisodeSetup
 from fama.agents.summary import RunSummary, Tally, summarise
 from fama.envs.base import Benchmark
 from fama.episodes.records import Episode, Failure
-from fama.episodes.store import EpisodeStore, read_episodes, write_atomically
+from fama.episodes.store import EpisodeStore, read_episodes
 from fama.errors import BadInput
+from fama.files import write_atomically
 from fama.hashing import content_hash
 from fama.helpers.pool import build_pool
 from fama.models.base import ChatModel

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
-from fama.episodes.records import SCHEMA_VERSION, Episode, Record
+from fama.episodes.records import CHARGED, SCHEMA_VERSION, Episode, Record, role_group
 
 
 class ArmSummary(Record):
@@ -62,7 +62,7 @@ class Tally:
         self._seconds += episode.seconds or 0.0
         for row in episode.ledger:
             self._tokens[row.role] += row.total_tokens
-            if row.role.split(":")[0] in ("agent", "helper", "selector"):
+            if role_group(row.role) in CHARGED:
                 self._tokens["total"] += row.total_tokens
             if row.role == "agent":
                 self._tokens["cached"] += row.cached_input_tokens

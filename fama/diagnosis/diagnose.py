@@ -17,8 +17,9 @@ from fama.diagnosis.orchestrator import by_model, by_rule
 from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
 from fama.diagnosis.trace import Trace
 from fama.episodes.records import Episode, Evidence, Failure, LedgerRow, Record
-from fama.episodes.store import read_episodes, read_failures, write_atomically, write_failures
+from fama.episodes.store import read_episodes, read_failures, write_failures
 from fama.errors import BadInput, ModelError
+from fama.files import write_atomically
 from fama.models.base import ChatModel
 
 FAILURES, SUMMARY, LEDGER = "failures.jsonl", "summary.json", "ledger.jsonl"

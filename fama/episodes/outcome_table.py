@@ -1,22 +1,21 @@
 """Outcome tables: success and tokens of every (task, trial, helper subset) that was executed."""
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from fama.episodes.records import SELECTION_ROLES, Episode, Record, Status, total_tokens
+from fama.episodes.records import CHARGED, Episode, Record, Status, role_group, total_tokens
 from fama.errors import BadInput
+from fama.files import replacing
 from fama.hashing import content_hash
 from fama.helpers.base import POOL
 from fama.state import state_at, state_to_json
 
 TABLE_VERSION = 1
 _METADATA_KEY = b"fama"
-_CHARGED = ("agent", "helper", *SELECTION_ROLES)
 _INTEGERS = (
     *("trial", "tokens", "tokens_agent", "tokens_helper", "tokens_selector"),
     *("tokens_cached", "output_tokens", "decisions"),
@@ -83,7 +82,7 @@ def _row(episode: Episode, pool: Sequence[str]) -> OutcomeRow | None:
     if len(chosen) != 1:
         return None
     first = episode.decisions[0]
-    charged = [row for row in episode.ledger if row.role.split(":")[0] in _CHARGED]
+    charged = [row for row in episode.ledger if role_group(row.role) in CHARGED]
     status = episode.outcome.status
     return OutcomeRow(
         episode_id=episode.id,
@@ -123,17 +122,12 @@ def write_outcomes(path: Path | str, rows: Sequence[OutcomeRow], metadata: Mappi
     import pyarrow.parquet as pq
 
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     versions = sorted({row.benchmark_version or "" for row in rows})
     note = {"table_version": TABLE_VERSION, "benchmark_version": "+".join(versions), "rows": len(rows), **metadata}
     schema = _schema(pa).with_metadata({_METADATA_KEY: json.dumps(note, default=str).encode()})
     table = pa.Table.from_pylist([row.model_dump() for row in rows], schema=schema)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_outcomes(path: Path | str, benchmark_version: str | None = None) -> list[OutcomeRow]:

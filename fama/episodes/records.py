@@ -211,13 +211,20 @@ class Failure(Record):
 
 #: roles of the calls that decide which helpers speak
 SELECTION_ROLES = ("selector", "analyst", "orchestrator", "mitigation")
+#: groups of roles that an arm is charged for
+CHARGED = ("agent", "helper", "selector")
+
+
+def role_group(role: str) -> str:
+    """The group a ledger role counts in: every ``helper:<name>`` is ``helper``, every selecting role ``selector``."""
+    head = role.split(":")[0]
+    return "selector" if head in SELECTION_ROLES else head
 
 
 def total_tokens(ledger: tuple[LedgerRow, ...], role: str | None = None) -> int:
-    """Tokens of a ledger: of ``agent``, ``helper`` (every one), ``selector`` (every selecting role), or all three.
+    """Tokens of a ledger: of one group of roles (see ``role_group``), or of all that an arm is charged for.
 
     The user simulator's and a judge's rows are no arm's cost; ask for them by their role.
     """
-    groups = {"selector": SELECTION_ROLES}
-    wanted = groups.get(role, (role,)) if role is not None else ("agent", "helper", *SELECTION_ROLES)
-    return sum(row.total_tokens for row in ledger if row.role.split(":")[0] in wanted)
+    wanted = CHARGED if role is None else (role,)
+    return sum(row.total_tokens for row in ledger if role_group(row.role) in wanted)

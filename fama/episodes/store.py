@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 
 from fama.episodes.records import Episode, Failure, Record
 from fama.errors import BadInput
+from fama.files import replacing
 
 R = TypeVar("R", bound=Record)
 
@@ -96,11 +96,6 @@ def write_failures(path: Path, failures: Iterable[Failure]) -> None:
     _write_lines(path / FAILURES if path.is_dir() else path, failures)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file by ``text``, so that a reader sees the old or the new one and never a part."""
-    _replace(path, lambda file: file.write(text.encode("utf-8")))
-
-
 def _find(path: Path, name: str) -> Path:
     if path.is_dir():
         for candidate in (path / name, path / f"{name}.gz"):
@@ -172,23 +167,6 @@ def _mend_end(file: BinaryIO) -> int:
 
 
 def _write_lines(path: Path, records: Iterable[Record]) -> None:
-    def write(file: BinaryIO) -> None:
+    with replacing(path) as temporary, temporary.open("wb") as file:
         for record in records:
             file.write(record.model_dump_json().encode("utf-8") + b"\n")
-
-    _replace(path, write)
-
-
-def _replace(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -1,13 +1,13 @@
 """A response cache on disk: the same call of the same trial is answered once."""
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from fama.episodes.records import LedgerRow, ToolCall
 from fama.errors import BadInput
+from fama.files import write_atomically
 from fama.hashing import content_hash
 from fama.models.base import ChatModel, ChatReply, ChatRequest
 
@@ -82,7 +82,4 @@ def _write(path: Path, reply: ChatReply) -> None:
         "reasoning": reply.reasoning,
         "raw": reply.raw,
     }
-    path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(tree), encoding="utf-8")
-    os.replace(temporary, path)
+    write_atomically(path, json.dumps(tree))

