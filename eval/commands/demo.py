@@ -44,7 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def steps(out: Path, size: str, overrides: tuple[str, ...]) -> list[Step]:
     """The demo's commands, in order."""
     folder, router = out / "comparison", out / "router"
-    compare = ("compare", "--config", str(CONFIG), "--out", str(folder), f"tasks={SIZES[size]}", *overrides)
+    kept = f"model.cache={out / 'cache'}"  # arms that choose alike ask the same; each call is answered once
+    compare = ("compare", "--config", str(CONFIG), "--out", str(folder), f"tasks={SIZES[size]}", kept, *overrides)
     train = ("train", "--config", str(ROOT / "configs/train/linear.yaml"), f"data.outcomes=[{TABLE}]")
     return [
         Step("Plain agent", "live: the local model alone, on test tasks", (*compare, "arms=[{name: none}]")),

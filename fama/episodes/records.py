@@ -181,6 +181,7 @@ class Episode(Record):
     source: Source = Source()
     started_at: str | None = None
     seconds: float | None = None
+    """Wall time; calls answered from the response cache count with the seconds they once took."""
 
 
 class Evidence(Record):

@@ -107,6 +107,8 @@ def _start(spec: ServerSpec, api_key: str) -> _Entry:
     params.cpuparams.n_threads = spec.threads or os.cpu_count() or 1
     params.cache_prompt = True
     params.prefill_assistant = True
+    # llama.cpp's flash attention is a GPU kernel first: on the CPU it reads prompts of a long history more slowly
+    params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     params.cache_ram_mib = PROMPT_CACHE_MIB
     params.verbosity = 0  # llama.cpp would log to this process's standard error
     params.ui = False

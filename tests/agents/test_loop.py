@@ -1,5 +1,6 @@
 import logging
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from toy_agents import DEMONSTRATION, GOLD, POLICY, Guide, LampWorld, Recorder, act_line, lines, setup_for
@@ -9,6 +10,8 @@ from fama.agents.settings import BudgetSettings, ExperimentSettings, LimitSettin
 from fama.episodes.records import Episode, LedgerRow
 from fama.errors import EnvironmentFault, ModelError, UserFault
 from fama.helpers.base import HelperContext, HelperReply
+from fama.models.base import ChatReply
+from fama.models.cache import CachedChat
 from fama.selection.base import Allowance, Selection
 from fama.state import VisibleState, state_at
 
@@ -42,6 +45,24 @@ async def test_gold_replies_solve_the_task() -> None:
     assert len({request.seed for request in model.requests}) == 3
     assert Episode.model_validate_json(episode.model_dump_json()) == episode
     assert state_at(episode, 1).messages == episode.messages[1:4]
+
+
+async def test_calls_answered_from_the_response_cache_count_with_the_seconds_they_once_took(tmp_path: Path) -> None:
+    row = LedgerRow(role="agent", model="toy", input_tokens=9, output_tokens=1, seconds=100.0)
+    setup = setup_for(lines())
+    first, again = [
+        await run_episode(
+            replace(
+                setup, model=CachedChat(Recorder(lambda _, n: ChatReply(text=GOLD[n], usage=row), "toy"), tmp_path)
+            ),
+            ACT,
+        )
+        for _ in range(2)
+    ]
+    assert first.outcome.status == again.outcome.status == "success"
+    assert [row.cache_hit for row in again.ledger] == [True] * 3
+    assert first.seconds is not None and first.seconds < 100
+    assert again.seconds is not None and 300 <= again.seconds < 400
 
 
 async def test_note_is_in_the_prompt_but_not_in_the_history() -> None:
