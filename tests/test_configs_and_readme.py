@@ -35,6 +35,15 @@ def router(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.fixture(scope="module")
+def lattice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every subset on one test task, run with a scripted model."""
+    out = tmp_path_factory.mktemp("lattice")
+    config = str(ROOT / "configs/outcomes/helpdesk-test.yaml")
+    assert cli.main(["outcomes", "--config", config, "--out", str(out), *TOY]) == 0
+    return out / "outcomes.parquet"
+
+
 def learn(table: Path) -> list[str]:
     return [f"data.outcomes=[{table}]"]
 
@@ -48,23 +57,26 @@ def toy_arms(config: str, router: Path) -> list[str]:
     return [f"arms={yaml.safe_dump(arms, default_flow_style=True, width=10_000)}"]
 
 
-def toy(words: list[str], table: Path, router: Path) -> list[str]:
+def toy(words: list[str], table: Path, router: Path, lattice: Path) -> list[str]:
     """A documented command with overrides that make it small."""
     if words[0] == "train":
         return [*words, *learn(table), *QUICK]
     if words[0] == "compare":
         config = words[words.index("--config") + 1]
         text = (ROOT / config).read_text(encoding="utf-8")
-        tables = [f"outcomes={table}"] if "\noutcomes:" in text else []
+        toys = {"outcomes": table, "replay": lattice}
+        tables = [f"{key}={toys[key]}" for key in toys if f"\n{key}:" in text]
         return [*words, *TOY, *toy_arms(config, router), *tables]
     return [*words, *TOY] if words[0] in ("run", "outcomes") else words
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_config_runs(config: str, table: Path, router: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_config_runs(
+    config: str, table: Path, router: Path, lattice: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(ROOT)
     command = config.split("/")[1]
-    words = toy([command, "--config", config, "--out", str(tmp_path / "out")], table, router)
+    words = toy([command, "--config", config, "--out", str(tmp_path / "out")], table, router, lattice)
     assert cli.main(words) == 0
     assert any((tmp_path / "out").iterdir())
 
@@ -76,7 +88,7 @@ def commands_of_readme() -> list[list[str]]:
 
 
 def test_readme_commands_run_in_order(
-    table: Path, router: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    table: Path, router: Path, lattice: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("configs", "checkpoints"):
         (tmp_path / name).symlink_to(ROOT / name)
@@ -84,7 +96,7 @@ def test_readme_commands_run_in_order(
     commands = commands_of_readme()
     assert {words[0] for words in commands} >= {"models", "run", "score", "diagnose", "outcomes", "train", "compare"}
     for words in commands:
-        assert cli.main(toy(words, table, router)) == 0, words
+        assert cli.main(toy(words, table, router, lattice)) == 0, words
 
 
 def test_make_targets_of_the_readme_exist() -> None:
