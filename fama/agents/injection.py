@@ -1,6 +1,7 @@
 """Notes before a decision: helpers of a subset write them, the check passes or drops them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from fama.episodes.records import LedgerRow, Note, RejectedNote
@@ -34,6 +35,8 @@ async def collect_notes(
 ) -> Notes:
     """Ask each helper of the subset, one after the other; what they spend is added to ``ledger``.
 
+    Each sees the notes of those before it as already given, at the state's own turn.
+
     Raises:
         ModelError: a helper's model failed; the ledger holds what was spent before.
     """
@@ -41,7 +44,8 @@ async def collect_notes(
     rejected: list[RejectedNote] = []
     for name in subset:
         context = HelperContext(model, derive_seed(seed, f"helper:{name}", state.turn) % 2**31)
-        reply = await helpers[name].note(state, context)
+        seen = replace(state, noted=(*state.noted, *((state.turn, note) for note in passed)))
+        reply = await helpers[name].note(seen, context)
         ledger += reply.ledger
         if reply.text is None:
             continue

@@ -8,6 +8,7 @@ from fama.helpers.base import Form, Helper
 from fama.helpers.facts import leaves
 from fama.helpers.forms import Candidate, make, refuse_options
 from fama.helpers.history import Call, calls, noted_texts, tool_spoke_last
+from fama.helpers.objects import is_meant
 from fama.helpers.reading import views
 from fama.helpers.rules import Rule, is_procedure, needs_of, relevance, rules, serves_record, verdict
 from fama.helpers.tables import pointed_row, table
@@ -26,7 +27,8 @@ BROKEN = 8.0
 def write(state: VisibleState) -> Iterator[Candidate]:
     """A rule that the record just looked up breaks, or one that asks for something the record does not settle.
 
-    A prohibition that nothing speaks for stays unsaid: a small model takes it for a reason to refuse.
+    A prohibition that nothing speaks for stays unsaid, and so does a rule about a record that the user did not
+    mean: a small model takes either for a reason to refuse.
     """
     made = calls(state)
     if not tool_spoke_last(state) or not made or made[-1].failed:
@@ -40,7 +42,7 @@ def write(state: VisibleState) -> Iterator[Candidate]:
     worded = seen_words(made)
     scored: list[tuple[float, str]] = []
     for want in asked:
-        if needs_of(want) and not serves_record(shown, want):
+        if needs_of(want) and not (serves_record(shown, want) and is_meant(made[-1], want, state)):
             continue
         records = about(want, made, state)
         for rule in rules(state.policy):

@@ -1,28 +1,27 @@
-"""Planner: what of the user's requests is still open, once one of several is finished."""
+"""Planner: the next of the user's requests, once one of several is finished and the case might be closed."""
 
 from collections.abc import Iterator
 
 from fama.helpers.base import Form, Helper
 from fama.helpers.forms import Candidate, make, refuse_options
-from fama.helpers.history import calls, user_turns
+from fama.helpers.history import calls, user_spoke_last, user_turns
 from fama.helpers.wants import is_done, is_refused, wants
-from fama.helpers.words import words
 from fama.state import VisibleState
 
-NOTE = "Still open: {steps}."
-JOIN = ", then "
+NOTE = "Suggested next tool: respond, to ask for a yes to {tool}."
 
 TOKEN_CAP = 32
 
 
 def write(state: VisibleState) -> Iterator[Candidate]:
-    """The requests that remain, in the words of their tools; silent until one is finished."""
+    """The first request that remains, at the user's turn after another one was finished, when a case gets closed."""
+    if not user_spoke_last(state):
+        return
     asked = [want for want in wants(state) if not want.rivals]
     made = calls(state)
-    closed = [want for want in asked if is_done(want, made) or is_refused(want, state)]
-    left = [want for want in asked if want not in closed]
-    if closed and left:
-        yield Candidate(NOTE.format(steps=JOIN.join(" ".join(words(want.tool.name)) for want in left)))
+    left = [want for want in asked if not is_done(want, made) and not is_refused(want, state)]
+    if left and len(left) < len(asked):
+        yield Candidate(NOTE.format(tool=left[0].tool.name))
 
 
 def build(form: Form = "template", **options: int | str) -> Helper:

@@ -115,15 +115,24 @@ def _field_verdict(rule: Rule, key: str, value: Any, seen: frozenset[str]) -> Ve
             return "open"
         return "broken" if value == rule.forbids else "kept"
     if isinstance(value, int | float):
+        if value == 0 and named and re.search(rf"\bin {re.escape(key)}\b", rule.text, re.IGNORECASE):
+            return "broken"  # nothing is "in stock" when there are none
         return _number_verdict(rule, named, float(value))
     if not isinstance(value, str) or len(words(value)) > 3 or any(sign.isdigit() for sign in value):
         return "open"
     own = meanings(value.replace("_", " "))
-    speaks = bool(named) and named <= rule.roots
+    speaks = bool(named) and named <= rule.roots and not _compares(rule, key)
     others = any(meanings(other) and meanings(other) <= rule.roots for other in seen if other != value)
     if own and own <= rule.roots:
         return "broken" if rule.forbids and not _EXCEPTS.search(rule.text) else "kept"
     return "broken" if (speaks or others) and _EXCEPTS.search(rule.text) else "open"
+
+
+def _compares(rule: Rule, key: str) -> bool:
+    """Whether a rule sets a field against another object's (``in another color``): a record alone cannot break it."""
+    return bool(
+        re.search(rf"\b(?:another|other|same|different|new|any)\s+{re.escape(words(key)[-1])}", rule.text, re.I)
+    )
 
 
 def _number_verdict(rule: Rule, named: frozenset[str], value: float) -> Verdict:

@@ -8,15 +8,18 @@ from fama.helpers.facts import quote
 from fama.helpers.forms import Candidate, make, refuse_options
 from fama.helpers.history import Call, agrees, calls, last_words, user_spoke_last, user_turns
 from fama.helpers.identity import identity_tools, is_identified
+from fama.helpers.objects import candidates, listed, named_words, shows
 from fama.helpers.reading import READ_VERBS, ToolView, views
-from fama.helpers.rules import needs_of
+from fama.helpers.rules import needs_of, serves_record
+from fama.helpers.tables import pointed_row, table
 from fama.helpers.values import is_id, is_known, is_new, known_values, mentioned, roots_of, was_called
 from fama.helpers.wants import Want, open_wants, verb_of
-from fama.helpers.words import meaning, meanings, stem
+from fama.helpers.words import meaning, meanings, stem, words
 from fama.state import VisibleState
 
 NOTE = "Suggested next tool: {tool}."
 NOTE_WITH_VALUE = "Suggested next tool: {tool} with {parameter} {value}."
+ASK = "Suggested next tool: respond, to ask which {thing}."
 
 TOKEN_CAP = 40
 
@@ -24,22 +27,30 @@ _READ_MEANINGS = frozenset(meaning(verb) for verb in READ_VERBS)
 
 
 class Suggestion(NamedTuple):
-    """A tool, and the one argument that matters when it is known."""
+    """A tool, and the one argument that matters when it is known; ``chosen`` among several values in sight.
+
+    ``asks`` says that several fit as well, so that the user has to tell which one.
+    """
 
     tool: ToolView
     parameter: str = ""
     value: str = ""
+    chosen: bool = False
+    asks: bool = False
 
 
 def write(state: VisibleState) -> Iterator[Candidate]:
-    """The next tool, if the state shows one; its argument, too, where the tool was called before."""
+    """The next tool, if the state shows one; its argument, too, where others are in sight or were used before."""
     made = calls(state)
     if made and made[-1].busy and not user_spoke_last(state):
         return
     if (found := suggest(state, made)) is None:
         return
+    if found.asks:
+        yield Candidate(ASK.format(thing=" ".join(words(found.parameter)[:-1])))
+        return
     again = any(call.name == found.tool.name for call in made)
-    if again and found.value:
+    if found.value and (again or found.chosen):
         yield Candidate(
             NOTE_WITH_VALUE.format(tool=found.tool.name, parameter=found.parameter, value=quote(found.value))
         )
@@ -89,11 +100,49 @@ def _look_up(want: Want, state: VisibleState, made: tuple[Call, ...]) -> Suggest
         if not is_known(name, want.tool, state) or is_new(name):
             if found := _supplier(name, want.tool.stems, state, made):
                 return Suggestion(found)
-            continue
-        for tool in views(state, "read"):
-            if name in tool.required and _ready(tool, state) and not any(call.name == tool.name for call in made):
-                values = known_values(name, tool, state)
-                return Suggestion(tool, name, values[0].value) if len(values) == 1 else Suggestion(tool)
+            if not is_new(name):
+                continue
+        shown_by = [tool for tool in views(state, "read") if name in tool.required and _ready(tool, state)]
+        for tool in shown_by:
+            if found_object := _object(tool, name, want, state, made):
+                return found_object
+            if not any(call.name == tool.name for call in made):
+                return None
+        if not shown_by and not user_spoke_last(state) and _is_open(name, want, state, made):
+            return Suggestion(want.tool, name, asks=True)
+    return None
+
+
+def _is_open(name: str, want: Want, state: VisibleState, made: tuple[Call, ...]) -> bool:
+    """Whether the last look-up leaves several values of a parameter that no tool shows singly, and the user named none.
+
+    The parts of an object stand in its record, the values of a new one in any other list.
+    """
+    shown = next((tool for tool in views(state, "read") if made and tool.name == made[-1].name), None)
+    if shown is None or made[-1].failed or serves_record(shown, want) == is_new(name):
+        return False
+    field = " ".join(words(name)[1:]).replace(" ", "_") if is_new(name) else name
+    rows = [row for row in table(made[-1].data) if field in row.fields]
+    if len({str(row.fields[field]) for row in rows}) < 2 or pointed_row(rows, state) is not None:
+        return False
+    return len(candidates(field, named_words(want, state, rows), rows)) != 1
+
+
+def _object(tool: ToolView, name: str, want: Want, state: VisibleState, made: tuple[Call, ...]) -> Suggestion | None:
+    """The look-up of a request's object: of the next row that fits the user's words, until one shows all of them."""
+    rows = listed(name, made)
+    named = named_words(want, state, rows)
+    called = any(call.name == tool.name for call in made)
+    if not rows:
+        return None if called else Suggestion(tool, name, known_values(name, tool, state)[0].value)
+    if any(shows(call, want, named, state) for call in made):
+        return None
+    fitting = candidates(name, named, rows)
+    left = [value for value in fitting if not was_called(tool, name, value, made)]
+    if left:
+        return Suggestion(tool, name, left[0], chosen=True)
+    if not fitting and not called and not user_spoke_last(state):
+        return Suggestion(tool, name, asks=True)
     return None
 
 

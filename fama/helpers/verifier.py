@@ -5,6 +5,7 @@ from difflib import get_close_matches
 
 from fama.helpers.ahead import wants_of_record
 from fama.helpers.base import Form, Helper
+from fama.helpers.dce import NOTE as RULE
 from fama.helpers.dce import about, seen_words
 from fama.helpers.facts import normal, quote
 from fama.helpers.forms import Candidate, make, refuse_options
@@ -14,13 +15,13 @@ from fama.helpers.reading import views
 from fama.helpers.rules import asks_confirmation, needs_of, relevance, rules, serves_record, verdict
 from fama.helpers.tables import pointed_row, table
 from fama.helpers.values import is_id, is_known, is_new, known_values, mentioned
-from fama.helpers.wants import Want, is_done, open_wants, wants
+from fama.helpers.wants import Want, open_wants
 from fama.state import VisibleState
 
 RETRY = "Call {tool} again with the same arguments."
 IDENTITY = "Suggested next tool: {tool}, before anything else."
-USE_VALUE = "Use {parameter} {value}."
-CONFIRM = "Suggested next tool: respond, to ask for a yes."
+CALL_WITH = "Call {tool} again with {parameter} {value}."
+CONFIRM = "Suggested next tool: respond, to ask for a yes to {tool}."
 
 TOKEN_CAP = 40
 
@@ -40,7 +41,7 @@ def write(state: VisibleState) -> Iterator[Candidate]:
             yield from _miscopied(state, made[-1])
         else:
             yield from _wrong_id(state, made)
-            yield from _unconfirmed(state, made)
+    yield from _unconfirmed(state, made)
 
 
 def _identity(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate]:
@@ -61,14 +62,14 @@ def _miscopied(state: VisibleState, call: Call) -> Iterator[Candidate]:
     seen = " ".join(message.content or "" for message in state.messages[: call.index]).casefold()
     given = [word.strip(".,;:!?\"'()") for _, text in user_turns(state) for word in text.split()]
     for parameter, value in call.arguments.items():
-        if isinstance(value, str) and len(value) > 3 and f" {value.casefold()}" not in f" {seen}":
+        if isinstance(value, str) and len(value) > 3 and " " not in value and f" {value.casefold()}" not in f" {seen}":
             if close := get_close_matches(value, given, n=1, cutoff=0.75):
-                yield Candidate(USE_VALUE.format(parameter=parameter, value=quote(close[0])))
+                yield Candidate(CALL_WITH.format(tool=call.name, parameter=parameter, value=quote(close[0])))
 
 
 def _wrong_id(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate]:
-    """The last call took an id that the user did not name, though the user named or described another one."""
-    tool = next((tool for tool in views(state) if tool.name == made[-1].name), None)
+    """The last look-up took an id that the user did not name, though the user named or described another one."""
+    tool = next((tool for tool in views(state, "read") if tool.name == made[-1].name), None)
     used = {normal(str(value)) for call in made for value in call.arguments.values()}
     needed = {name for want in open_wants(state) for name in needs_of(want)}
     for parameter, value in made[-1].arguments.items():
@@ -78,7 +79,7 @@ def _wrong_id(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate
         unused = [found.value for found in named if normal(found.value) not in used]
         better = unused[0] if unused else _described(parameter, str(value), made[:-1], state)
         if better and normal(better) not in used:
-            yield Candidate(USE_VALUE.format(parameter=parameter, value=quote(better)))
+            yield Candidate(CALL_WITH.format(tool=tool.name, parameter=parameter, value=quote(better)))
 
 
 def _described(parameter: str, value: str, earlier: tuple[Call, ...], state: VisibleState) -> str:
@@ -92,15 +93,18 @@ def _described(parameter: str, value: str, earlier: tuple[Call, ...], state: Vis
 
 
 def _unconfirmed(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate]:
-    """A change is ahead, all it needs was just looked up, no rule forbids it, and nobody asked for the user's yes."""
-    if made[-1].failed or not asks_confirmation(state.policy):
+    """A change is ahead, all it needs is known, no rule forbids it, and nobody has the user's yes.
+
+    Silent where another helper has just said what comes next: of two suggestions a small model follows the first.
+    """
+    if made[-1].failed or not asks_confirmation(state.policy) or _is_led(state):
         return
     tools = {tool.name: tool for tool in views(state, "read")}
-    shown = tools.get(made[-1].name)
-    for want in wants_of_record(state):
+    last = tools.get(made[-1].name)
+    for want in wants_of_record(state) if tool_spoke_last(state) else open_wants(state):
         needs = needs_of(want)
         objects = [i for i, call in enumerate(made) if call.name in tools and serves_record(tools[call.name], want)]
-        if shown is None or shown.verifies or not objects:
+        if last is None or last.verifies or not objects:
             continue
         if objects[-1] < len(made) - 1:  # after the object came what the change may choose from, or something else
             needs = tuple(name for name in needs if not is_new(name))
@@ -108,13 +112,22 @@ def _unconfirmed(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candid
                 continue
         ready = all(is_known(name, want.tool, state) for name in needs)
         answered = any(index > want.index and agrees(text) for index, text in user_turns(state))
-        if ready and not answered and not _forbidden(want, made[: objects[-1] + 1], state):
-            yield Candidate(CONFIRM, 1 + sum(is_done(other, made) for other in wants(state)))
+        if ready and not answered and not _forbidden(want, made, objects[-1], state):
+            yield Candidate(CONFIRM.format(tool=want.tool.name))
             return
 
 
-def _forbidden(want: Want, made: tuple[Call, ...], state: VisibleState) -> bool:
-    record, worded = about(want, made, state), seen_words(made)
+def _is_led(state: VisibleState) -> bool:
+    """Whether a note of this very decision names a tool already, or a rule to keep first."""
+    leads = (*state.tool_names(), RULE.split("{")[0])
+    return any(turn == state.turn and any(lead in note.text for lead in leads) for turn, note in state.noted)
+
+
+def _forbidden(want: Want, made: tuple[Call, ...], place: int, state: VisibleState) -> bool:
+    """Whether a rule forbids a change of the object looked up at ``place``, or the choice in the last list."""
+    record, worded = about(want, made[: place + 1], state), seen_words(made)
+    if place < len(made) - 1 and (choice := pointed_row(table(made[-1].data), state)) is not None:
+        record = [*record, choice.fields]
     return any(
         relevance(rule, want, state) and verdict(rule, record, worded) == "broken" for rule in rules(state.policy)
     )

@@ -44,3 +44,13 @@ def test_is_silent_before_a_record_and_without_a_request() -> None:
     assert chat.note(build()) is None
     chat = Chat().verified("I want to renew a loan.").call("list_loans", LOANS, reader_id="R100")
     assert chat.note(build()) is None
+
+
+def test_is_silent_about_a_record_that_the_user_did_not_mean() -> None:
+    overdue = {"loan_id": "L33", "title": "Emma", "status": "overdue"}
+    chat = Chat().verified("I want to renew Dracula.").call("list_loans", LOANS, reader_id="R100")
+    assert chat.call("get_loan", overdue, loan_id="L33").note(build()) is None
+    chat = Chat().verified("I want to renew a loan.").call("list_loans", LOANS, reader_id="R100")
+    assert chat.call("get_loan", overdue, loan_id="L33").note(build()) is None
+    chat = Chat().verified("I want to renew Emma.").call("list_loans", LOANS, reader_id="R100")
+    assert chat.call("get_loan", overdue, loan_id="L33").note(build()) == BROKEN

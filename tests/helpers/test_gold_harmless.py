@@ -1,6 +1,7 @@
 """On reference conversations, where nothing goes wrong, no note may do harm."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,7 @@ from fama.helpers.base import POOL, HelperContext
 from fama.helpers.check import check_note
 from fama.helpers.pool import build_pool
 from fama.helpers.reading import view
-from fama.state import EpisodeKey, VisibleState
+from fama.state import RESPOND, EpisodeKey, VisibleState
 from fama.tokens import estimate_tokens
 
 TASKS = 30
@@ -21,8 +22,13 @@ TASKS = 30
 SPEAKS = {"DCE": 0.15, "TSA": 0.5, "TOR": 0.2, "Planner": 0.1, "Verifier": 0.15, "Memory": 0.1}
 
 
-def next_tool(message: Message) -> str | None:
-    return message.tool_calls[0].function.name if message.tool_calls else None
+def next_tool(message: Message) -> str:
+    return message.tool_calls[0].function.name if message.tool_calls else RESPOND
+
+
+def first_named(text: str, tools: Iterable[str]) -> list[str]:
+    """The tool that a note leads to: the first it names (``respond, to ask for a yes to cancel_order``)."""
+    return sorted((tool for tool in tools if tool in text), key=text.index)[:1]
 
 
 @pytest.mark.parametrize("domain", ["shop", "saas"])
@@ -52,10 +58,10 @@ async def test_notes_on_reference_conversations(domain: str) -> None:
                 state = replace(state, noted=(*state.noted, (state.turn, Note(helper=name, text=text, tokens=1))))
                 if reason := check_note(helper, text, state):
                     harm.append(f"{task_id} {name}: {text!r}: {reason}")
-                for tool in (tool for tool in kinds if tool in text):
+                for tool in first_named(text, (*kinds, RESPOND)):
                     named += 1
                     named_next += tool == next_tool(message)
-                    if tool != next_tool(message) and kinds[tool] != "read":
+                    if tool != next_tool(message) and kinds.get(tool) not in ("read", None):
                         harm.append(f"{task_id} {name}: {text!r} before {next_tool(message)}")
                 assert estimate_tokens(text) <= helper.token_cap
     assert harm == []

@@ -4,7 +4,7 @@ from note_states import LOANS, TOOLS, Chat, tool
 from fama.helpers.ahead import change_ahead
 from fama.helpers.history import agrees, calls, corrects
 from fama.helpers.reading import is_write_tool, view
-from fama.helpers.rules import rules
+from fama.helpers.rules import rules, verdict
 from fama.helpers.tables import table
 from fama.helpers.values import is_known, known_values, of_user
 from fama.helpers.wants import open_wants, wants
@@ -146,6 +146,15 @@ def test_rules_that_lean_on_others_are_left_out() -> None:
         for rule in rules("Cancel pending ones only. Otherwise refuse the whole request. # A\nThis is once only.")
     ]
     assert texts == ["Cancel pending ones only."]
+
+
+def test_a_field_set_against_another_objects_breaks_no_rule() -> None:
+    swap, only = rules("Swap only for the same title in another language. Swap only loans with status active.")
+    seen = {"language": frozenset({"dutch", "greek"}), "status": frozenset({"overdue"})}
+    assert verdict(swap, [{"language": "dutch"}], seen) == "open"
+    assert verdict(only, [{"status": "overdue"}], seen) == "broken"
+    (shelf,) = rules("Lend only what is in stock.")
+    assert verdict(shelf, [{"stock": 0}], {}) == "broken" and verdict(shelf, [{"stock": 2}], {}) == "open"
 
 
 def test_tables_survive_depth_and_odd_data() -> None:

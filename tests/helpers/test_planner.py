@@ -2,14 +2,18 @@ from note_states import LOANS, Chat
 
 from fama.helpers.planner import build
 
+HOLD = "Suggested next tool: respond, to ask for a yes to cancel_hold."
 
-def test_names_what_is_left_once_one_request_is_done() -> None:
+
+def test_leads_to_what_is_left_once_one_request_is_done() -> None:
     chat = Chat().verified("Please renew loan L11 and cancel my hold H5.")
     assert chat.note(build()) is None
     chat.call("renew_loan", {"status": "renewed"}, loan_id="L11")
-    assert chat.note(build()) == "Still open: cancel hold."
+    assert chat.note(build()) is None  # the agent has to tell what came of it first
+    chat.say("Loan L11 is renewed.").user("Thanks.")
+    assert chat.note(build()) == HOLD
     assert chat.note(build()) is None
-    chat.call("cancel_hold", {"status": "cancelled"}, hold_id="H5")
+    chat.call("cancel_hold", {"status": "cancelled"}, hold_id="H5").say("Done.").user("Thanks.")
     assert chat.note(build()) is None
 
 
@@ -20,7 +24,7 @@ def test_a_refused_request_counts_as_finished() -> None:
         .call("get_loan", LOANS["loans"][2], loan_id="L33")
     )
     chat.say("I am sorry, I cannot renew loan L33.").user("All right.")
-    assert chat.note(build()) == "Still open: cancel hold."
+    assert chat.note(build()) == HOLD
 
 
 def test_is_silent_with_one_request() -> None:

@@ -1,4 +1,4 @@
-from note_states import LOANS, Chat
+from note_states import LOANS, TOOLS, Chat, tool
 
 from fama.helpers.tsa import build
 
@@ -16,9 +16,19 @@ def test_looks_up_before_a_change_and_the_second_object_by_its_id() -> None:
     chat = Chat().verified("I want to renew a loan.")
     assert chat.note(build()) == "Suggested next tool: list_loans."
     chat.call("list_loans", LOANS, reader_id="R100")
-    assert chat.note(build()) == "Suggested next tool: get_loan."
+    assert chat.note(build()) == "Suggested next tool: respond, to ask which loan."
     chat.call("get_loan", LOANS["loans"][0], loan_id="L11").say("Which one?").user("Loan L22, please.")
     assert chat.note(build()) == 'Suggested next tool: get_loan with loan_id "L22".'
+
+
+def test_takes_the_row_that_fits_the_users_words_and_the_next_one_while_it_is_not_the_object() -> None:
+    atlases = [{"loan_id": "L41", "title": "Emma"}, *({"loan_id": f"L4{k}", "title": "Atlas"} for k in (2, 3, 4))]
+    chat = Chat().verified("I want to renew the green atlas.").call("list_loans", {"loans": atlases}, reader_id="R100")
+    assert chat.note(build()) == 'Suggested next tool: get_loan with loan_id "L42".'
+    chat.call("get_loan", {"loan_id": "L42", "title": "Atlas", "cover": "red"}, loan_id="L42")
+    assert chat.note(build()) == 'Suggested next tool: get_loan with loan_id "L43".'
+    chat.call("get_loan", {"loan_id": "L43", "title": "Atlas", "cover": "green"}, loan_id="L43")
+    assert chat.note(build()) is None
 
 
 def test_proposes_a_change_only_after_the_user_agreed_to_it() -> None:
@@ -48,3 +58,15 @@ def test_never_gives_the_same_note_twice() -> None:
     chat = Chat().verified("I want to renew a loan.")
     assert chat.note(build()) == "Suggested next tool: list_loans."
     assert chat.note(build()) is None
+
+
+def test_asks_which_part_is_meant_while_the_user_has_not_said_so() -> None:
+    drop = tool("drop_book", "Drop one book of a loan.", "loan_id", "book_id")
+    books = [{"book_id": "B1", "title": "Emma"}, {"book_id": "B2", "title": "Dracula"}]
+    record = {"loan_id": "L11", "status": "active", "books": books}
+    chat = Chat(tools=(*TOOLS, drop)).verified("I want to drop a book of loan L11.")
+    assert (
+        chat.call("get_loan", record, loan_id="L11").note(build()) == "Suggested next tool: respond, to ask which book."
+    )
+    chat = Chat(tools=(*TOOLS, drop)).verified("I want to drop Dracula of loan L11.")
+    assert chat.call("get_loan", record, loan_id="L11").note(build()) is None

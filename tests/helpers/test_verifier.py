@@ -1,5 +1,6 @@
 from note_states import LOANS, TOOLS, Chat, tool
 
+from fama.episodes.records import Note
 from fama.helpers.verifier import CONFIRM, build
 
 
@@ -21,20 +22,20 @@ def test_a_skipped_identity_check_is_named_once() -> None:
 
 def test_the_id_that_the_user_named_replaces_another_one() -> None:
     chat = Chat().verified("Renew loan L22.").call("get_loan", LOANS["loans"][0], loan_id="L11")
-    assert chat.note(build()) == 'Use loan_id "L22".'
+    assert chat.note(build()) == 'Call get_loan again with loan_id "L22".'
 
 
 def test_the_row_that_the_user_described_replaces_another_one() -> None:
     chat = Chat().verified("I want to renew Dracula.").call("list_loans", LOANS, reader_id="R100")
     chat.call("get_loan", LOANS["loans"][0], loan_id="L11")
-    assert chat.note(build()) == 'Use loan_id "L22".'
+    assert chat.note(build()) == 'Call get_loan again with loan_id "L22".'
     chat.call("get_loan", LOANS["loans"][1], loan_id="L22")
-    assert chat.note(build()) == CONFIRM
+    assert chat.note(build()) == CONFIRM.format(tool="renew_loan")
 
 
 def test_asks_for_a_yes_before_an_allowed_change_only() -> None:
     chat = Chat().verified("Renew loan L11.").call("get_loan", LOANS["loans"][0], loan_id="L11")
-    assert chat.note(build()) == CONFIRM
+    assert chat.note(build()) == CONFIRM.format(tool="renew_loan")
     assert chat.note(build()) is None
     chat = Chat().verified("Renew loan L33.").call("get_loan", LOANS["loans"][2], loan_id="L33")
     assert chat.note(build()) is None
@@ -47,7 +48,7 @@ def test_is_silent_at_the_start() -> None:
 def test_a_miscopied_value_is_put_right_from_the_users_words() -> None:
     error = {"error": "no reader with e-mail nes@mail.example"}
     chat = Chat().user("I am under ines@mail.example.").call("find_reader", error, email="nes@mail.example")
-    assert chat.note(build()) == 'Use email "ines@mail.example".'
+    assert chat.note(build()) == 'Call find_reader again with email "ines@mail.example".'
     known = Chat().user("I am under ines@mail.example.").call("find_reader", error, email="ines@mail.example")
     assert known.note(build()) is None
     unlike = Chat().user("I am under ines@mail.example.").call("find_reader", error, email="bob@post.example")
@@ -61,4 +62,21 @@ def test_the_yes_is_asked_for_after_the_choice_was_looked_up() -> None:
     chat.call("get_loan", LOANS["loans"][0], loan_id="L11")
     assert chat.note(build()) is None  # what it may be swapped for is not known yet
     chat.call("list_titles", {"titles": [{"title_id": "T1"}, {"title_id": "T2"}]}, subject="whales")
-    assert chat.note(build()) == "Suggested next tool: respond, to ask for a yes."
+    assert chat.note(build()) == CONFIRM.format(tool="swap_loan")
+
+
+def test_keeps_its_question_back_where_another_note_of_this_decision_says_what_comes_next() -> None:
+    chat = Chat().verified("Renew loan L11.").call("get_loan", LOANS["loans"][0], loan_id="L11")
+    other = Note(helper="TSA", text="Suggested next tool: list_loans.", tokens=1)
+    chat.noted.append((chat.state().turn, other))
+    assert chat.note(build()) is None
+    chat.noted[-1] = (chat.state().turn - 1, other)
+    assert chat.note(build()) == CONFIRM.format(tool="renew_loan")
+
+
+def test_asks_for_the_yes_too_when_the_user_has_just_said_what_was_missing() -> None:
+    chat = Chat().verified("I want to renew a loan.").call("get_loan", LOANS["loans"][0], loan_id="L11")
+    chat.say("Until when?").user("Until May.")
+    assert chat.note(build()) == CONFIRM.format(tool="renew_loan")
+    chat = Chat().verified("I want to renew a loan.").call("get_loan", LOANS["loans"][0], loan_id="L11")
+    assert chat.say("I can renew loan L11. Shall I?").user("Yes, please.").note(build()) is None
