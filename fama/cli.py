@@ -16,6 +16,7 @@ COMMANDS = {
     "models": ("fama.commands.models", "list, download or serve local models"),
     "run": ("fama.commands.run", "run tasks with one selector → episodes.jsonl"),
     "import": ("fama.commands.imports", "read foreign logs → episodes.jsonl"),
+    "show": ("fama.commands.show", "read episodes in the terminal, with the notes that helpers gave"),
     "score": ("eval.commands.score", "success, pass^k and tokens of episodes"),
     "diagnose": ("fama.commands.diagnose", "label failed episodes → failures.jsonl"),
     "outcomes": ("eval.commands.outcomes", "run randomised helper subsets → outcomes.parquet"),

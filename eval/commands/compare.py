@@ -21,8 +21,8 @@ def main(args: argparse.Namespace) -> int:
 
     from eval.compare import COMPARISON, run_comparison
     from eval.provenance import command_line
-    from eval.terminal import console
     from fama.agents.settings import CompareSettings
+    from fama.terminal import console
 
     settings = read_settings(args, CompareSettings)
     if settings is None:
@@ -41,7 +41,7 @@ def show(comparison: "Comparison") -> None:
     from rich.table import Table
 
     from eval.formats import DASH, count, errors, p_value, percent
-    from eval.terminal import console
+    from fama.terminal import console
 
     most = comparison.trials
     table = Table("arm", box=None, pad_edge=False)

@@ -42,7 +42,7 @@ def _show(written: "Written") -> None:
     from eval.measures import Resampling
     from eval.scores import score_of_row
     from eval.summary import summarise
-    from eval.terminal import console
+    from fama.terminal import console
 
     table = Table("subset", box=None, pad_edge=False)
     for title in ("tasks", "episodes", "error", "success %", "tokens/episode"):

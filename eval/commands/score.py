@@ -42,7 +42,7 @@ def _show(summaries: "list[GroupSummary]") -> None:
     from rich.table import Table
 
     from eval.formats import count, errors, number, percent
-    from eval.terminal import console
+    from fama.terminal import console
 
     most = max(summary.measures.trials for summary in summaries)
     shown = [k for k in range(1, most + 1) if k <= 5 or k == most]

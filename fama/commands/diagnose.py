@@ -17,6 +17,7 @@ from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
 from fama.episodes.records import Episode, Failure
 from fama.episodes.store import read_episodes, read_failures
 from fama.errors import BadInput
+from fama.terminal import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -123,7 +124,7 @@ def show(console: Console, path: Path, out: Path, count: int, taxonomy: Taxonomy
         if count == 0:
             return
         count -= 1
-        console.print(Text(block(episode, label, taxonomy)), soft_wrap=True)
+        console.print(Text(printable(block(episode, label, taxonomy))), soft_wrap=True)
         console.print()
 
 

@@ -8,7 +8,7 @@ from fama.helpers.history import calls, user_spoke_last, user_turns
 from fama.helpers.wants import is_done, is_refused, wants
 from fama.state import VisibleState
 
-NOTE = "Suggested next tool: respond, to ask for a yes to {tool}."
+NOTE = "Suggested next tool: respond. Ask for a yes to {tool}."
 
 TOKEN_CAP = 32
 

@@ -16,12 +16,12 @@ from fama.helpers.rules import asks_confirmation, needs_of, relevance, rules, se
 from fama.helpers.tables import pointed_row, table
 from fama.helpers.values import is_id, is_known, is_new, known_values, mentioned
 from fama.helpers.wants import Want, open_wants
-from fama.state import VisibleState
+from fama.state import RESPOND, VisibleState
 
 RETRY = "Call {tool} again with the same arguments."
 IDENTITY = "Suggested next tool: {tool}, before anything else."
 CALL_WITH = "Call {tool} again with {parameter} {value}."
-CONFIRM = "Suggested next tool: respond, to ask for a yes to {tool}."
+CONFIRM = "Suggested next tool: respond. Ask for a yes to {tool}."
 
 TOKEN_CAP = 40
 
@@ -119,7 +119,7 @@ def _unconfirmed(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candid
 
 def _is_led(state: VisibleState) -> bool:
     """Whether a note of this very decision names a tool already, or a rule to keep first."""
-    leads = (*state.tool_names(), RULE.split("{")[0])
+    leads = (*state.tool_names(), RESPOND, RULE.split("{")[0])
     return any(turn == state.turn and any(lead in note.text for lead in leads) for turn, note in state.noted)
 
 

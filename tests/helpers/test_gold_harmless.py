@@ -27,7 +27,7 @@ def next_tool(message: Message) -> str:
 
 
 def first_named(text: str, tools: Iterable[str]) -> list[str]:
-    """The tool that a note leads to: the first it names (``respond, to ask for a yes to cancel_order``)."""
+    """The tool that a note leads to: the first it names (``respond. Ask for a yes to cancel_order``)."""
     return sorted((tool for tool in tools if tool in text), key=text.index)[:1]
 
 

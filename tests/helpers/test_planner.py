@@ -2,7 +2,7 @@ from note_states import LOANS, Chat
 
 from fama.helpers.planner import build
 
-HOLD = "Suggested next tool: respond, to ask for a yes to cancel_hold."
+HOLD = "Suggested next tool: respond. Ask for a yes to cancel_hold."
 
 
 def test_leads_to_what_is_left_once_one_request_is_done() -> None:

@@ -70,6 +70,8 @@ def test_keeps_its_question_back_where_another_note_of_this_decision_says_what_c
     other = Note(helper="TSA", text="Suggested next tool: list_loans.", tokens=1)
     chat.noted.append((chat.state().turn, other))
     assert chat.note(build()) is None
+    chat.noted[-1] = (chat.state().turn, other.model_copy(update={"text": "Suggested next tool: respond, to ask why."}))
+    assert chat.note(build()) is None
     chat.noted[-1] = (chat.state().turn - 1, other)
     assert chat.note(build()) == CONFIRM.format(tool="renew_loan")
 

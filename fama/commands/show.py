@@ -1,0 +1,90 @@
+"""``fama show``: episodes as a reader follows them, with the notes before the decisions they were given to."""
+
+import argparse
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.text import Text
+
+from fama.episodes.records import Decision, Episode, Message
+from fama.episodes.store import read_episodes
+from fama.errors import BadInput
+from fama.terminal import console, printable
+
+STATUSES = ("success", "failure", "error")
+WIDTH = 110
+_STYLES = {"user": "green", "agent": "bold", "call": "cyan", "tool": "dim", "note": "yellow", "dropped": "red"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's flags."""
+    parser.add_argument("path", metavar="DIR", help="episodes.jsonl, or its folder")
+    parser.add_argument("--task", metavar="ID", help="only this task")
+    parser.add_argument("--arm", metavar="NAME", help="only this arm")
+    parser.add_argument("--status", choices=STATUSES, help="only episodes that ended so")
+    parser.add_argument("--limit", type=int, default=1, metavar="N", help="episodes to print at most (default: 1)")
+    parser.add_argument("--chars", type=int, default=400, metavar="N", help="characters of a tool's result to print")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print the episodes that fit."""
+    for name in ("limit", "chars"):
+        if getattr(args, name) < 1:
+            raise BadInput(f"--{name} is {getattr(args, name)}; give a number of at least 1")
+    screen = console()
+    wanted = {"task_id": args.task, "selector": args.arm}
+    shown = 0
+    for episode in read_episodes(Path(args.path)):
+        fits = all(value is None or getattr(episode, key) == value for key, value in wanted.items())
+        if fits and args.status in (None, episode.outcome.status):
+            for kind, line in lines(episode, args.chars):
+                screen.print(Text(line, style=_STYLES.get(kind, "")), soft_wrap=True)
+            screen.print()
+            shown += 1
+            if shown == args.limit:
+                return 0
+    if not shown:
+        raise BadInput(f"{args.path}: holds no episode like that; `fama score {args.path}` lists what it holds")
+    return 0
+
+
+def lines(episode: Episode, chars: int) -> Iterator[tuple[str, str]]:
+    """An episode as (kind, text) lines; kinds are ``head user agent call tool note dropped``."""
+    outcome = episode.outcome
+    ended = outcome.status if outcome.boundary is None else f"{outcome.boundary} error"
+    about = [episode.task_id, f"trial {episode.trial}", f"arm {episode.selector or 'unknown'}", ended]
+    yield "head", printable(" · ".join([*about, *([outcome.reason] if outcome.reason else [])]))
+    decisions = {decision.message_index: decision for decision in episode.decisions}
+    for index, message in enumerate(episode.messages):
+        if index in decisions:
+            yield from _notes(decisions[index])
+        if message.role != "system":
+            yield from _message(message, chars)
+    for decision in episode.decisions:
+        if decision.message_index >= len(episode.messages):
+            yield from _notes(decision)
+
+
+def _notes(decision: Decision) -> Iterator[tuple[str, str]]:
+    for note in decision.notes:
+        yield "note", _block(f"note {note.helper}", note.text)
+    for dropped in decision.rejected:
+        yield "dropped", _block(f"dropped {dropped.helper}", f"{dropped.text} ({dropped.reason})")
+
+
+def _message(message: Message, chars: int) -> Iterator[tuple[str, str]]:
+    text = message.content or ""
+    if message.role == "tool":
+        cut = text if len(text) <= chars else f"{text[:chars]}… ({len(text) - chars} characters more)"
+        yield "tool", _block("result", cut)
+    elif text:
+        kind = "user" if message.role == "user" else "agent"
+        yield kind, _block(kind, text)
+    for call in message.tool_calls or ():
+        yield "call", _block("agent", f"{call.function.name} {call.function.arguments}")
+
+
+def _block(label: str, text: str) -> str:
+    plain = " ".join(printable(text).split())
+    return textwrap.fill(plain, WIDTH, initial_indent=f"{label:>13}  ", subsequent_indent=" " * 15)
