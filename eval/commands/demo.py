@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TABLE = ROOT / "results/helpdesk/outcomes-train.parquet"
 CONFIG = ROOT / "configs/compare/demo.yaml"
 
-#: test tasks a demo size takes; three arms, 10 to 60 seconds an episode on two cores, depending on the machine
-SIZES = {"tiny": 1, "small": 4, "large": 24}
+#: test tasks a demo size takes, each with three arms; an episode takes up to a minute on two slow cores
+SIZES = {"tiny": 1, "small": 3, "large": 24}
 
 
 @dataclass(frozen=True)
