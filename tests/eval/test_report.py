@@ -153,6 +153,7 @@ def test_names_are_escaped_in_latex_and_markdown() -> None:
         ),
         ({"all": "0011"}, "it has no plain agent beside it"),
         ({"none": "eeee"}, "No episode of any arm has a verdict"),
+        ({"none": "0000", "all": "0000"}, "No episode of the 2 arms was solved: 0.0 ["),
         ({"none": "0000", "all": "0001"}, "not a clear difference with 4 tasks"),
     ],
 )
