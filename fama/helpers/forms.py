@@ -26,6 +26,10 @@ class Candidate(NamedTuple):
 Writer = Callable[[VisibleState], Iterable[Candidate]]
 Gate = Callable[[VisibleState], bool]
 
+#: The question that a change waits for. The tool comes first and alone: in one clause with the question, a small
+#: model makes the change (docs/experiments.md).
+ASK_YES = "Suggested next tool: respond. Ask for a yes to {tool}."
+
 #: Output tokens of a helper's model call.
 REPLY_TOKENS = 60
 #: What a chat template may add around the one user message (role marks, a default system line).

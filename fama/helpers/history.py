@@ -1,6 +1,7 @@
 """What has happened so far: calls with their results, user turns, retries, confirmations."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -116,6 +117,11 @@ def agrees(text: str) -> bool:
 def corrects(text: str) -> bool:
     """Whether a user turn takes back or changes something said before."""
     return bool(_CORRECTION.search(text))
+
+
+def last_correction(turns: Sequence[str]) -> int:
+    """The place of the last user turn that takes something back; 0 when none does, the first never counts."""
+    return max((place for place, text in enumerate(turns) if place and corrects(text)), default=0)
 
 
 def noted_texts(state: VisibleState, helper: str) -> tuple[str, ...]:

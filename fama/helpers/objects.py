@@ -1,6 +1,6 @@
 """Which object a request is about: the rows of a look-up that its words fit, and whether a record shown is it."""
 
-from fama.helpers.history import Call, calls, corrects, user_turns
+from fama.helpers.history import Call, calls, last_correction, user_turns
 from fama.helpers.reading import views
 from fama.helpers.rules import needs_of, serves_record
 from fama.helpers.tables import Row, table
@@ -17,7 +17,7 @@ def named_words(want: Want, state: VisibleState, rows: list[Row]) -> frozenset[s
     requests the request's own clause comes first, then whatever is not another request's clause.
     """
     turns = [text for _, text in user_turns(state)]
-    since = max((place for place, text in enumerate(turns) if place and corrects(text)), default=0)
+    since = last_correction(turns)
     said = [[clause for text in part for clause in clauses(text)] for part in (turns[since:], turns)]
     asked = open_wants(state)
     if len(asked) > 1:

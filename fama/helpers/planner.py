@@ -3,12 +3,10 @@
 from collections.abc import Iterator
 
 from fama.helpers.base import Form, Helper
-from fama.helpers.forms import Candidate, make, refuse_options
+from fama.helpers.forms import ASK_YES, Candidate, make, refuse_options
 from fama.helpers.history import calls, user_spoke_last, user_turns
 from fama.helpers.wants import is_done, is_refused, wants
 from fama.state import VisibleState
-
-NOTE = "Suggested next tool: respond. Ask for a yes to {tool}."
 
 TOKEN_CAP = 32
 
@@ -21,7 +19,7 @@ def write(state: VisibleState) -> Iterator[Candidate]:
     made = calls(state)
     left = [want for want in asked if not is_done(want, made) and not is_refused(want, state)]
     if left and len(left) < len(asked):
-        yield Candidate(NOTE.format(tool=left[0].tool.name))
+        yield Candidate(ASK_YES.format(tool=left[0].tool.name))
 
 
 def build(form: Form = "template", **options: int | str) -> Helper:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from fama.helpers.history import corrects, user_turns
+from fama.helpers.history import last_correction, user_turns
 from fama.helpers.values import is_id
 from fama.helpers.words import STOP, clauses, stem, without_negated, words
 from fama.state import VisibleState
@@ -79,7 +79,7 @@ def pointed_row(found: list[Row], state: VisibleState) -> Row | None:
     turns = [text for _, text in user_turns(state)]
     place = _common(found, turns)
     if place is None:
-        since = max((index for index, text in enumerate(turns) if index and corrects(text)), default=0)
+        since = last_correction(turns)
         place = _common(found, turns[since:]) if since else None
     return None if place is None else found[place]
 

@@ -8,7 +8,7 @@ from fama.helpers.base import Form, Helper
 from fama.helpers.dce import NOTE as RULE
 from fama.helpers.dce import about, seen_words
 from fama.helpers.facts import normal, quote
-from fama.helpers.forms import Candidate, make, refuse_options
+from fama.helpers.forms import ASK_YES, Candidate, make, refuse_options
 from fama.helpers.history import Call, agrees, calls, tool_spoke_last, user_turns
 from fama.helpers.identity import identity_tools, is_identified
 from fama.helpers.reading import views
@@ -21,7 +21,6 @@ from fama.state import RESPOND, VisibleState
 RETRY = "Call {tool} again with the same arguments."
 IDENTITY = "Suggested next tool: {tool}, before anything else."
 CALL_WITH = "Call {tool} again with {parameter} {value}."
-CONFIRM = "Suggested next tool: respond. Ask for a yes to {tool}."
 
 TOKEN_CAP = 40
 
@@ -101,10 +100,12 @@ def _unconfirmed(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candid
         return
     tools = {tool.name: tool for tool in views(state, "read")}
     last = tools.get(made[-1].name)
+    if last is None or last.verifies:
+        return
     for want in wants_of_record(state) if tool_spoke_last(state) else open_wants(state):
         needs = needs_of(want)
         objects = [i for i, call in enumerate(made) if call.name in tools and serves_record(tools[call.name], want)]
-        if last is None or last.verifies or not objects:
+        if not objects:
             continue
         if objects[-1] < len(made) - 1:  # after the object came what the change may choose from, or something else
             needs = tuple(name for name in needs if not is_new(name))
@@ -113,7 +114,7 @@ def _unconfirmed(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candid
         ready = all(is_known(name, want.tool, state) for name in needs)
         answered = any(index > want.index and agrees(text) for index, text in user_turns(state))
         if ready and not answered and not _forbidden(want, made, objects[-1], state):
-            yield Candidate(CONFIRM.format(tool=want.tool.name))
+            yield Candidate(ASK_YES.format(tool=want.tool.name))
             return
 
 

@@ -1,21 +1,19 @@
 """The demo with a scripted backbone: every step runs, and an interrupted demo goes on."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from eval.commands import demo
 from fama import cli
-from fama.episodes.outcome_table import write_outcomes
 from fama.episodes.store import read_episodes
-from training.synthetic import make_tasks, outcome_rows
 
 
 @pytest.fixture
-def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def table(synthetic_table: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     """A SYNTHETIC table in place of the committed one, so that this test does not depend on results."""
-    path = tmp_path / "synthetic.parquet"
-    write_outcomes(path, outcome_rows(make_tasks(24)), {"synthetic": True})
+    path = synthetic_table(24)
     monkeypatch.setattr(demo, "TABLE", path)
     return path
 

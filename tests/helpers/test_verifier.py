@@ -1,7 +1,8 @@
 from note_states import LOANS, TOOLS, Chat, tool
 
 from fama.episodes.records import Note
-from fama.helpers.verifier import CONFIRM, build
+from fama.helpers.forms import ASK_YES
+from fama.helpers.verifier import build
 
 
 def test_busy_tools_are_called_again_once_an_event() -> None:
@@ -30,12 +31,12 @@ def test_the_row_that_the_user_described_replaces_another_one() -> None:
     chat.call("get_loan", LOANS["loans"][0], loan_id="L11")
     assert chat.note(build()) == 'Call get_loan again with loan_id "L22".'
     chat.call("get_loan", LOANS["loans"][1], loan_id="L22")
-    assert chat.note(build()) == CONFIRM.format(tool="renew_loan")
+    assert chat.note(build()) == ASK_YES.format(tool="renew_loan")
 
 
 def test_asks_for_a_yes_before_an_allowed_change_only() -> None:
     chat = Chat().verified("Renew loan L11.").call("get_loan", LOANS["loans"][0], loan_id="L11")
-    assert chat.note(build()) == CONFIRM.format(tool="renew_loan")
+    assert chat.note(build()) == ASK_YES.format(tool="renew_loan")
     assert chat.note(build()) is None
     chat = Chat().verified("Renew loan L33.").call("get_loan", LOANS["loans"][2], loan_id="L33")
     assert chat.note(build()) is None
@@ -62,7 +63,7 @@ def test_the_yes_is_asked_for_after_the_choice_was_looked_up() -> None:
     chat.call("get_loan", LOANS["loans"][0], loan_id="L11")
     assert chat.note(build()) is None  # what it may be swapped for is not known yet
     chat.call("list_titles", {"titles": [{"title_id": "T1"}, {"title_id": "T2"}]}, subject="whales")
-    assert chat.note(build()) == CONFIRM.format(tool="swap_loan")
+    assert chat.note(build()) == ASK_YES.format(tool="swap_loan")
 
 
 def test_keeps_its_question_back_where_another_note_of_this_decision_says_what_comes_next() -> None:
@@ -73,12 +74,12 @@ def test_keeps_its_question_back_where_another_note_of_this_decision_says_what_c
     chat.noted[-1] = (chat.state().turn, other.model_copy(update={"text": "Suggested next tool: respond, to ask why."}))
     assert chat.note(build()) is None
     chat.noted[-1] = (chat.state().turn - 1, other)
-    assert chat.note(build()) == CONFIRM.format(tool="renew_loan")
+    assert chat.note(build()) == ASK_YES.format(tool="renew_loan")
 
 
 def test_asks_for_the_yes_too_when_the_user_has_just_said_what_was_missing() -> None:
     chat = Chat().verified("I want to renew a loan.").call("get_loan", LOANS["loans"][0], loan_id="L11")
     chat.say("Until when?").user("Until May.")
-    assert chat.note(build()) == CONFIRM.format(tool="renew_loan")
+    assert chat.note(build()) == ASK_YES.format(tool="renew_loan")
     chat = Chat().verified("I want to renew a loan.").call("get_loan", LOANS["loans"][0], loan_id="L11")
     assert chat.say("I can renew loan L11. Shall I?").user("Yes, please.").note(build()) is None

@@ -1,22 +1,20 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fama.cli import main
-from fama.episodes.outcome_table import write_outcomes
 from fama.episodes.records import Decision, Episode, Outcome
 from fama.helpers.base import POOL
-from training.synthetic import make_tasks, outcome_rows
+from training.synthetic import make_tasks
 
 HASHED = ["kind=linear", "vectors.source=hashed", "vectors.components=8", "vectors.buckets=256", "linear.folds=2"]
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("data") / "outcomes.parquet"
-    write_outcomes(path, outcome_rows(make_tasks(50)), {"synthetic": True})
-    return path
+def table(synthetic_table: Callable[[int], Path]) -> Path:
+    return synthetic_table(50)
 
 
 @pytest.fixture(scope="module")
