@@ -56,7 +56,8 @@ def test_refusals_families_levels_and_traps_are_spread(analysed: tuple[str, list
     cells = Counter((a.family, a.level) for a in analyses)
     families = generator_of(domain).families
     assert set(cells) == {(family, level) for family in families for level in LEVELS}
-    assert max(cells.values()) - min(cells.values()) <= 1
+    for level, share in {1: 1 / 2, 2: 1 / 4, 3: 1 / 4}.items():
+        assert all(abs(cells[family, level] - 1000 / len(families) * share) <= 2 for family in families)
     assert len(families) >= 6
     for family in families:
         assert any(a.corrected for a in analyses if a.family == family), family
@@ -70,7 +71,7 @@ def test_refusals_families_levels_and_traps_are_spread(analysed: tuple[str, list
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_outcome_refused_is_a_quarter(domain: str) -> None:
     outcomes = Counter(build_task(domain, task_id).outcome for task_id in first_ids(domain, "test", 600))
-    assert 0.23 <= outcomes["refused"] / 600 <= 0.30
+    assert 0.22 <= outcomes["refused"] / 600 <= 0.30
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
@@ -152,4 +153,4 @@ async def test_every_part_of_the_verdict_is_needed(domain: str) -> None:
             counted["refusal"] += 1
         if analysis.corrected and task.goals[0].fix_when == "proposal":
             counted["correction"] += 1
-    assert min(counted["change"], counted["refusal"], counted["correction"]) > 15
+    assert min(counted["change"], counted["refusal"], counted["correction"]) > 12

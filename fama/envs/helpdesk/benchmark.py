@@ -13,7 +13,7 @@ from fama.episodes.records import Message
 from fama.errors import BadInput
 
 T = TypeVar("T")
-VERSION = "helpdesk-1.0"
+VERSION = "helpdesk-1.1"
 
 
 class Helpdesk:

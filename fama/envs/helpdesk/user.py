@@ -57,6 +57,7 @@ class ScriptedUser:
         self._answered: Counter[str] = Counter()
         self._corrected = {i for i, goal in enumerate(task.goals) if not goal.fix_slot}
         self._settled: set[int] = set()
+        self._agreed: set[int] = set()
         self._pushed: set[int] = set()
 
     async def opening(self) -> Reply:
@@ -100,7 +101,8 @@ class ScriptedUser:
                 yes, _ = self._proposed(text, rng)
                 return Reply(f"{answer} {yes.text}", yes.consents), useful
             return Reply(answer), useful
-        if heard.proposal and self._open():
+        again = self._agreed and text.rstrip().endswith("?") and not heard.more
+        if heard.proposal and (self._open() or again):
             return self._proposed(text, rng)
         asked = any(re.search(pattern, text, re.I) for pattern in self._domain.asks.values())
         if (heard.stranger or (asked and "?" in text)) and not heard.more:
@@ -182,7 +184,7 @@ class ScriptedUser:
         return " ".join(said)
 
     def _proposed(self, text: str, rng: Random) -> tuple[Reply, bool]:
-        changing = [i for i in self._open() if self._task.goals[i].change]
+        changing = [i for i in self._open() or sorted(self._agreed) if self._task.goals[i].change]
         goals = self._about(text, changing)
         if not goals and not self._stated(text) & set(self._task.identity):
             goals = changing  # "Shall I go ahead?" is about all that is open, "Is this your e-mail?" about nothing
@@ -206,6 +208,7 @@ class ScriptedUser:
                 return Reply(self._correct(i, rng)), True
         new = not self._settled.issuperset(goals)
         self._settled.update(goals)
+        self._agreed.update(goals)
         if conditional and not matched:
             slots = [(slot, now[slot]) for now in map(self._now, goals) for slot in _UNNUMBERED if slot in now]
             said = " and ".join(self._noun(*slot, rng) for slot in dict.fromkeys(slots))
