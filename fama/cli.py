@@ -2,10 +2,13 @@
 
 import argparse
 import logging
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 from fama import __version__
@@ -48,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     name = arguments[0]
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    _stop_on_terminate()
     try:
         module = _load(COMMANDS[name][0])
         command = _CommandParser(prog=f"fama {name}", description=COMMANDS[name][1])
@@ -63,6 +67,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         place = f"{error.filename}: " if error.filename else ""
         return _complain(f"{place}{error.strerror or error}; what was finished is kept", 1)
     return code
+
+
+def _stop_on_terminate() -> None:
+    """Let SIGTERM, which job schedulers send, end a command as Ctrl-C does: keep what is finished, name what is not."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _as_interrupt)
+
+
+def _as_interrupt(number: int, frame: FrameType | None) -> None:
+    handler = signal.getsignal(signal.SIGINT)  # an event loop has its own, which ends tasks where they wait
+    if not callable(handler):  # ignored, as the shell has it for jobs in the background
+        raise KeyboardInterrupt
+    handler(signal.SIGINT, frame)
 
 
 def _parser() -> argparse.ArgumentParser:

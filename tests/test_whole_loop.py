@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +15,8 @@ from fama.envs.helpdesk.benchmark import Helpdesk
 from fama.envs.helpdesk.gold import gold_actions, play
 from fama.episodes.outcome_table import read_outcomes
 from fama.episodes.store import read_episodes, read_failures
-from fama.models.scripted import SCRIPTED
+from fama.models.base import ChatReply, ChatRequest
+from fama.models.scripted import SCRIPTED, ScriptedModel
 from fama.randomness import derive_seed
 
 TRAIN, TEST = 40, 12
@@ -41,6 +44,45 @@ def busy_tasks(split: str, count: int) -> set[str]:
 
 def fama(*arguments: str) -> None:
     assert cli.main(arguments) == 0
+
+
+class Terminated(ScriptedModel):
+    """Says hello for ever; at its 50th call the process gets SIGTERM."""
+
+    def __init__(self) -> None:
+        super().__init__("scripted:terminated", lambda _: 'respond", "arguments": {"text": "Hello."}}')
+        self._calls = 0
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        self._calls += 1
+        if self._calls == 50:
+            os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(0)  # a real model's answer is waited for, too
+        return await super().complete(request)
+
+
+@pytest.fixture
+def terminated() -> Iterator[str]:
+    SCRIPTED.add("terminated", Terminated())
+    handler = signal.getsignal(signal.SIGTERM)
+    yield "scripted:terminated"
+    signal.signal(signal.SIGTERM, handler)
+    SCRIPTED.remove("terminated")
+
+
+def test_a_terminated_outcomes_run_keeps_its_table_and_goes_on(
+    tmp_path: Path, terminated: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ("outcomes", f"model.name={terminated}", "domain=shop", "split=train", "tasks=12", "per_task=2")
+    command = (*command, "subsets=[[], [TSA]]", "--out", str(tmp_path))
+    assert cli.main(command) == 1
+    assert "interrupted" in capsys.readouterr().err
+    kept = read_outcomes(tmp_path / "outcomes.parquet")
+    assert 0 < len(kept) < 24
+    assert cli.main(command) == 0
+    rows = read_outcomes(tmp_path / "outcomes.parquet")
+    assert len(rows) == 24
+    assert {row.episode_id for row in kept} < {row.episode_id for row in rows}
 
 
 def test_run_diagnose_outcomes_train_compare_report(tmp_path: Path) -> None:

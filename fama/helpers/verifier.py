@@ -20,6 +20,7 @@ from fama.state import RESPOND, VisibleState
 
 RETRY = "Call {tool} again with the same arguments."
 IDENTITY = "Suggested next tool: {tool}, before anything else."
+ASK_IDENTITY = "Suggested next tool: respond, to ask for {parameters}."
 CALL_WITH = "Call {tool} again with {parameter} {value}."
 
 TOKEN_CAP = 40
@@ -44,15 +45,25 @@ def write(state: VisibleState) -> Iterator[Candidate]:
 
 
 def _identity(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate]:
-    """Something that does not lead to the identity check was called before it."""
+    """Before the identity check came something that does not lead to it, or a call with details that nobody gave."""
     gates = identity_tools(state)
-    leading = {tool.name for tool in gates}
-    leading |= {
-        tool.name
-        for tool in views(state, "read")
-        if not any(map(is_id, tool.required)) and any(tool.name_stems & gate.stems for gate in gates)
-    }
-    if any(call.name not in leading for call in made) and not any(call.name in leading for call in made[-1:]):
+    leading = [
+        *gates,
+        *(
+            tool
+            for tool in views(state, "read")
+            if not any(map(is_id, tool.required)) and any(tool.name_stems & gate.stems for gate in gates)
+        ),
+    ]
+    names = {tool.name for tool in leading}
+    strayed = made[-1].name not in names
+    if not strayed and not made[-1].failed:
+        return
+    asked = {name: tool for tool in leading for name in tool.required if not is_id(name)}
+    if not any(is_known(name, tool, state) for name, tool in asked.items()):
+        parameters = " and ".join(name.replace("_", " ") for name in reversed(asked))
+        yield Candidate(ASK_IDENTITY.format(parameters=parameters))
+    elif strayed:
         yield Candidate(IDENTITY.format(tool=gates[0].name))
 
 

@@ -14,10 +14,19 @@ def test_busy_tools_are_called_again_once_an_event() -> None:
 
 
 def test_a_skipped_identity_check_is_named_once() -> None:
-    chat = Chat().user("Renew loan L11.").call("get_loan", LOANS["loans"][0], loan_id="L11")
+    chat = Chat().user("Renew loan L11, I am a@b.example.").call("get_loan", LOANS["loans"][0], loan_id="L11")
     assert chat.note(build()) == "Suggested next tool: verify_reader, before anything else."
     assert chat.note(build()) != "Suggested next tool: verify_reader, before anything else."
     chat = Chat().user("Renew loan L11.").call("find_reader", {"reader_id": "R100"}, email="a@b.example")
+    assert chat.note(build()) is None
+
+
+def test_who_told_nothing_is_asked_for_what_the_identity_check_needs() -> None:
+    ask = "Suggested next tool: respond, to ask for email and pin."
+    chat = Chat().user("Renew loan L11.").call("get_loan", {"error": "no loan L99"}, loan_id="L99")
+    assert chat.note(build()) == ask
+    chat = Chat().user("Renew loan L11.").call("find_reader", {"error": "no reader"}, email="somebody@else.example")
+    assert chat.note(build()) == ask
     assert chat.note(build()) is None
 
 
