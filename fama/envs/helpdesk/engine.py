@@ -15,7 +15,7 @@ from fama.randomness import generator
 
 CLOSING_TOOL = "close_case"
 BUSY = "busy, try again"
-BUSY_SHARE = 0.10
+BUSY_SHARE = 0.07
 
 UserFactory = Callable[[Domain, Task, int], SimulatedUser]
 

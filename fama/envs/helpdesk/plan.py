@@ -23,9 +23,9 @@ LEVELS = (1, 2, 3)
 
 #: Tasks a family and block. With one each the 1.5B model solved 15 % alone, too few for a comparison.
 _COPIES = {1: 2, 2: 1, 3: 1}
-_REFUSED = {1: 0.20, 2: 0.37, 3: 0.36}
+_REFUSED = {1: 0.10, 2: 0.45, 3: 0.50}
 _REFUSED_TWO = 0.20
-_CORRECTED = {1: 0.15, 2: 0.20, 3: 0.55}
+_CORRECTED = {1: 0.08, 2: 0.30, 3: 0.55}
 Cell = tuple[str, int, int]
 _ID = re.compile(r"(?P<domain>[a-z]+)-(?P<split>[a-z]+)-(?P<number>\d{4,5})")
 

@@ -20,7 +20,7 @@ def cancel(b: ShopBuilder, refused: bool, corrected: bool, order: Order | None, 
     target, item = b.target(status)
     corrected = corrected and b.level > 1
     named = corrected or (b.level > 1 and rng.random() < 0.6)
-    early = rng.random() < 0.5
+    early = b.level == 1 or rng.random() < 0.5
     reason = rng.choice(REASONS)
     first: dict[str, str] = {}
     when: When = ""
@@ -127,7 +127,7 @@ def exchange(b: ShopBuilder, refused: bool, corrected: bool, order: Order | None
         free = [row for row in rows if row["color"] not in like and row["stock"]]
     new = next(row for row in rows if row["color"] == missing) if sold_out else free[0]
     swap = corrected and (b.level == 1 or rng.random() < 0.6)
-    named = corrected or rng.random() < (0.6 if b.level > 1 else 0.4)
+    named = corrected or rng.random() < 0.6
     full = named and (swap or rng.random() < 0.5)
     first: dict[str, str] = {}
     when: When = ""
