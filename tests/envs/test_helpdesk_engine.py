@@ -151,7 +151,7 @@ async def test_busy_errors_are_transient_and_fixed_by_task_and_seed(domain: str)
 async def test_a_busy_look_up_is_no_evidence() -> None:
     task_id = first("shop", "cancel", refused=True)
     gold = gold_actions("shop", task_id)
-    for seed in range(300):
+    for seed in range(2000):
         world = await environment(task_id, seed)
         answers = [await world.step(action) for action in gold]
         busy = [a.tool for a, o in zip(gold, answers, strict=True) if BUSY in (o.content or "")]

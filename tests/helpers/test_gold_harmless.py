@@ -17,7 +17,7 @@ from fama.helpers.reading import view
 from fama.state import RESPOND, EpisodeKey, VisibleState
 from fama.tokens import estimate_tokens
 
-TASKS = 30
+TASKS = 48
 #: Highest share of decisions that a helper may speak at, when nothing is wrong.
 SPEAKS = {"DCE": 0.15, "TSA": 0.5, "TOR": 0.2, "Planner": 0.1, "Verifier": 0.15, "Memory": 0.1}
 
@@ -68,4 +68,4 @@ async def test_notes_on_reference_conversations(domain: str) -> None:
     assert set(spoke) <= set(POOL)
     for name, most in SPEAKS.items():
         assert spoke[name] / decisions <= most, f"{name} speaks at {spoke[name]} of {decisions} decisions"
-    assert named_next / named >= 0.75
+    assert named_next / named >= 0.7
