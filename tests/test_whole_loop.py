@@ -73,8 +73,8 @@ def terminated() -> Iterator[str]:
 def test_a_terminated_outcomes_run_keeps_its_table_and_goes_on(
     tmp_path: Path, terminated: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ("outcomes", f"model.name={terminated}", "domain=shop", "split=train", "tasks=12", "per_task=2")
-    command = (*command, "subsets=[[], [TSA]]", "--out", str(tmp_path))
+    settings = (f"model.name={terminated}", "domain=shop", "split=train", "tasks=12", "per_task=2")
+    command = ("outcomes", *settings, "subsets=[[], [TSA]]", "--out", str(tmp_path))
     assert cli.main(command) == 1
     assert "interrupted" in capsys.readouterr().err
     kept = read_outcomes(tmp_path / "outcomes.parquet")

@@ -1,79 +1,174 @@
 """``fama import FORMAT PATH... --out DIR``: foreign logs → ``DIR/episodes.jsonl``."""
 
 import argparse
+import sys
+import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from glob import glob, has_magic
 from pathlib import Path
+from typing import IO
 
-from fama.episodes.importers.base import IMPORTERS
+from tqdm import tqdm
+
+from fama.episodes.importers.base import IMPORTERS, detect
+from fama.episodes.importers.clean import dialogue_hash, strip_thinking
 from fama.episodes.records import Episode
 from fama.episodes.store import EpisodeStore, read_episodes
 from fama.errors import BadInput
 
-_SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
+AUTO = "auto"
+_SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".eval")
+_FILLED = ("benchmark", "domain", "backbone", "strategy")
+
+Arm = tuple[str, ...]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the command."""
-    parser.add_argument("format", metavar="FORMAT", help="tau-bench (τ-trait too) or openai, or a plug-in's name")
-    parser.add_argument("paths", metavar="PATH", nargs="+", help="files or folders of .json, .jsonl, plain or .gz")
+    known = "acebench, inspect, openai, tau-bench (τ-trait too), tau2"
+    parser.add_argument(
+        "format", metavar="FORMAT", help=f"{known}, a plug-in's name, or {AUTO}: found out file by file"
+    )
+    parser.add_argument(
+        "paths", metavar="PATH", nargs="+", help="files, folders or patterns of .json, .jsonl, .gz, .eval"
+    )
     parser.add_argument("--out", metavar="DIR", required=True, help="folder that gets episodes.jsonl")
-    for option in ("benchmark", "domain", "backbone", "strategy"):
+    for option in _FILLED:
         parser.add_argument(f"--{option}", metavar="NAME", help=f"the {option}, where the log does not say it")
-    parser.add_argument("--keep-thoughts", action="store_true", help="keep the user simulator's <think> text")
+    parser.add_argument(
+        "--strip-user-thinking", action="store_true", help="cut the user simulator's leaked <think> text, and count it"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
-    """Import; run again, it adds only what is new."""
-    importer = IMPORTERS.load(args.format)
+    """Import file by file; run again, it adds only what is new. A bad file is named, the good ones are kept."""
+    if args.format != AUTO:
+        IMPORTERS.load(args.format)
     files = list(_files(args.paths))
-    options = {key: getattr(args, key) for key in ("benchmark", "domain", "backbone", "strategy") if getattr(args, key)}
-    if args.keep_thoughts:
-        options["thoughts"] = "keep"
-    read = [(path, list(importer(path, **options))) for path in files]  # all of it before anything is written
-    store = EpisodeStore(Path(args.out))
-    known = list(read_episodes(store.path)) if store.path.exists() else []
-    ids = {episode.id for episode in known}
-    taken = {_slot(episode, episode.trial) for episode in known}
-    for path, episodes in read:
-        fresh = [episode for episode in episodes if episode.id not in ids]
-        counts = Counter(episode.outcome.status for episode in episodes)
-        offset = _offset(fresh, taken)
-        for episode in fresh:
-            kept = episode.model_copy(update={"trial": episode.trial + offset})
-            store.append(kept)
-            ids.add(kept.id)
-            taken.add(_slot(kept, kept.trial))
-        print(
-            f"{path.name}: {len(episodes)} episodes, {counts['success']} successes, {counts['failure']} failures, "
-            f"{counts['error']} errors" + (f"; {len(fresh)} new" if len(fresh) < len(episodes) else "")
-        )
-    print(f"→ {store.path} ({len(ids)} episodes)")
+    options = {key: getattr(args, key) for key in _FILLED if getattr(args, key)}
+    intake = Intake(EpisodeStore(Path(args.out)), args.strip_user_thinking)
+    bad: list[str] = []
+    for path in tqdm(files, unit="file", disable=len(files) < 2 or not sys.stderr.isatty()):
+        try:
+            importer = IMPORTERS.load(detect(path) if args.format == AUTO else args.format)
+            told = intake.add(importer(path, **options))
+        except BadInput as error:
+            bad.append(str(error))
+        else:
+            tqdm.write(f"{path.name}: {told}")
+    if intake.ids:
+        print(f"→ {intake.store.path} ({len(intake.ids)} episodes)")
+    if bad:
+        good = len(files) - len(bad)
+        raise BadInput("; ".join(bad) + (f" (the other {good} of {len(files)} files are imported)" if good else ""))
     return 0
 
 
-def _files(paths: list[str]) -> Iterator[Path]:
-    for name in paths:
-        path = Path(name)
-        if not path.exists():
-            raise BadInput(f"{path}: does not exist; give a log file or a folder of them")
-        if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.name.endswith(_SUFFIXES) and p.is_file())
-            if not found:
-                raise BadInput(f"{path}: holds no .json, .jsonl or .gz file; give a folder of logs")
-            yield from found
-        else:
-            yield path
+@dataclass
+class Intake:
+    """Puts the episodes of one file after the other into a store, each file whole or not at all.
+
+    Memory holds no dialogue: episodes wait on disk until their file is known to be good.
+    """
+
+    store: EpisodeStore
+    strip: bool = False
+    ids: set[str] = field(default_factory=set)
+    _taken: set[tuple[Arm, int]] = field(default_factory=set)
+    _dialogues: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for episode in read_episodes(self.store.path) if self.store.path.exists() else ():
+            self.ids.add(episode.id)
+            self._taken.add((_arm(episode), episode.trial))
+            self._dialogues.setdefault(dialogue_hash(episode), _place(episode))
+
+    def add(self, episodes: Iterable[Episode]) -> str:
+        """Store a file's new episodes; returns in words what was there.
+
+        Raises:
+            BadInput: the file is bad; nothing of it is stored.
+        """
+        counts: Counter[str] = Counter()
+        seen: dict[str, tuple[Arm, int]] = {}
+        dialogues: dict[str, str] = {}
+        twin = ""
+        with tempfile.TemporaryFile() as spool:
+            for episode in episodes:
+                counts[episode.outcome.status] += 1
+                if self.strip:
+                    episode, cut = strip_thinking(episode)
+                    counts["thoughts"] += cut
+                if episode.id in self.ids or episode.id in seen:
+                    counts["known"] += 1
+                    continue
+                digest = dialogue_hash(episode)
+                if first := digest and (self._dialogues.get(digest) or dialogues.get(digest)):
+                    counts["same"] += 1
+                    twin = twin or first
+                dialogues.setdefault(digest, _place(episode))
+                seen[episode.id] = (_arm(episode), episode.trial)
+                spool.write(episode.model_dump_json().encode("utf-8") + b"\n")
+            offset = self._offset(seen.values())
+            self.store.append_lines(_moved(spool, offset))
+        self.ids |= seen.keys()
+        self._taken |= {(arm, trial + offset) for arm, trial in seen.values()}
+        for digest, place in dialogues.items():
+            self._dialogues.setdefault(digest, place)
+        return _in_words(counts, len(seen), twin)
+
+    def _offset(self, slots: Iterable[tuple[Arm, int]]) -> int:
+        """How far a file's trials move up: several files of one arm are repetitions, each numbered from 0."""
+        slots, offset = list(slots), 0
+        while any((arm, trial + offset) in self._taken for arm, trial in slots):
+            offset += 1
+        return offset
 
 
-def _slot(episode: Episode, trial: int) -> tuple[str, ...]:
-    parts = (episode.benchmark, episode.domain, episode.task_id, episode.backbone, episode.strategy, trial)
+def _moved(spool: IO[bytes], offset: int) -> Iterator[bytes]:
+    """The waiting lines, with their trials moved up."""
+    spool.seek(0)
+    for line in spool:
+        if offset:
+            episode = Episode.model_validate_json(line)
+            moved = episode.model_copy(update={"trial": episode.trial + offset})
+            line = moved.model_dump_json().encode("utf-8") + b"\n"
+        yield line
+
+
+def _in_words(counts: Counter[str], new: int, twin: str) -> str:
+    total = counts["success"] + counts["failure"] + counts["error"]
+    told = [
+        f"{total} episodes, {counts['success']} successes, {counts['failure']} failures, {counts['error']} errors",
+        *([f"{new} new"] if counts["known"] else []),
+        *([f"thoughts cut from {counts['thoughts']} user turns"] if counts["thoughts"] else []),
+        *([f"{counts['same']} with the same messages as another episode, the first as {twin}"] if twin else []),
+    ]
+    return "; ".join(told)
+
+
+def _arm(episode: Episode) -> Arm:
+    parts = (episode.benchmark, episode.domain, episode.task_id, episode.backbone, episode.strategy)
     return tuple(str(part) for part in parts)
 
 
-def _offset(episodes: list[Episode], taken: set[tuple[str, ...]]) -> int:
-    """How far a file's trials move up: several files of one arm are repetitions, each numbered from 0."""
-    offset = 0
-    while any(_slot(episode, episode.trial + offset) in taken for episode in episodes):
-        offset += 1
-    return offset
+def _place(episode: Episode) -> str:
+    return f"task {episode.task_id} of {episode.source.file or 'the store'}"
+
+
+def _files(names: list[str]) -> Iterator[Path]:
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            found = sorted(p for p in path.rglob("*") if p.name.endswith(_SUFFIXES) and p.is_file())
+            if not found:
+                raise BadInput(f"{path}: holds no .json, .jsonl, .gz or .eval file; give a folder of logs")
+            yield from found
+        elif path.exists():
+            yield path
+        elif has_magic(name) and (matching := sorted(glob(name, recursive=True))):
+            yield from (Path(match) for match in matching if Path(match).is_file())
+        else:
+            raise BadInput(f"{path}: does not exist; give a log file, a pattern or a folder of them")

@@ -4,6 +4,7 @@ import gzip
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
@@ -37,6 +38,18 @@ class EpisodeStore:
         """
         with self._locked():
             _append_line(self.path, episode)
+
+    def append_lines(self, lines: Iterable[bytes]) -> None:
+        """Add many lines, each a whole episode with its line break, and force them to disk together.
+
+        Raises:
+            OSError: the disk is full or the folder cannot be written; the file is as it was.
+        """
+        lines = iter(lines)
+        if (first := next(lines, None)) is None:
+            return
+        with self._locked():
+            _append(self.path, chain([first], lines))
 
     def ids(self) -> set[str]:
         """Ids of the stored episodes; empty when there are none yet.
@@ -132,14 +145,17 @@ def _why(error: ValidationError) -> str:
 
 
 def _append_line(path: Path, record: Record) -> None:
-    line = record.model_dump_json().encode("utf-8") + b"\n"
+    _append(path, [record.model_dump_json().encode("utf-8") + b"\n"])
+
+
+def _append(path: Path, lines: Iterable[bytes]) -> None:
     with path.open("a+b") as file:
         end = _mend_end(file)
         try:
-            file.write(line)
+            file.writelines(lines)
             file.flush()
             os.fsync(file.fileno())
-        except OSError:
+        except BaseException:  # a full disk, or an interrupted command
             file.truncate(end)
             raise
 

@@ -4,13 +4,14 @@ import gzip
 import json
 import os
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fama.cli import main
-from fama.episodes.importers.base import IMPORTERS
+from fama.episodes.importers.base import IMPORTERS, detect
 from fama.episodes.importers.openai_chat import read as read_openai
 from fama.episodes.importers.tau_bench import read as read_tau
 from fama.episodes.records import Episode
@@ -65,15 +66,20 @@ def test_native_calls(tmp_path: Path, name: str) -> None:
     )
     assert (episode.task_id, episode.trial, episode.outcome.status, episode.reward) == ("3", 1, "failure", 0.0)
     assert [m.role for m in episode.messages] == ["system", "user", "assistant", "tool", "assistant", "user"]
-    assert episode.messages[1].content == "Hello"
+    assert episode.messages[1].content == "<think>I want it all</think>\n\nHello"
     assert episode.messages[2].tool_calls is not None and episode.messages[2].tool_calls[0].id == "c1"
     assert episode.gold_actions is not None and episode.gold_actions[0].arguments == '{"id": "1"}'
     assert episode.reward_detail == {"r_actions": 0.0}
 
 
-def test_thoughts_can_be_kept(tmp_path: Path) -> None:
-    (episode,) = read_tau(write(tmp_path / "x.json", [record(FC)]), thoughts="keep")
-    assert "I want it all" in str(episode.messages[1].content)
+def test_thoughts_are_cut_on_request_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "x.json", [record(FC)])
+    assert main(["import", "tau-bench", str(path), "--out", str(tmp_path / "cut"), "--strip-user-thinking"]) == 0
+    assert "thoughts cut from 1 user turns" in capsys.readouterr().out
+    (episode,) = read_episodes(tmp_path / "cut")
+    assert [m.content for m in episode.messages if m.role == "user"] == ["Hello", "###STOP###"]
+    assert main(["import", "tau-bench", str(path), "--out", str(tmp_path / "kept")]) == 0
+    assert "thoughts cut" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("thought", "strategy"), [("Thought:\nhm\n", "react"), ("", "act")])
@@ -151,6 +157,11 @@ def test_openai_chats(tmp_path: Path) -> None:
         ("x.jsonl", '{"a": 1}\n{', "x.jsonl:2: not JSON|field 'info'"),
         ("x.json", '[{"task_id": 1, "reward": "?", "info": {}, "traj": []}]', "not a record"),
         ("x.json", "nonsense", "not JSON"),
+        ("x.json", "", "is empty"),
+        ("x.jsonl", " \n", "is empty"),
+        ("x.json", json.dumps([record([])])[:-9], r"x.json\[0\]: cut off in this record"),
+        ("x.json", "[1, nonsense", "not an object"),
+        ("x.json", '{"task_id": 1,\n"traj"', "x.json:1: not JSON"),
     ],
 )
 def test_damaged_files_are_one_line(tmp_path: Path, name: str, text: str, part: str) -> None:
@@ -185,7 +196,7 @@ def test_the_command_adds_only_what_is_new_and_numbers_trials(
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (["morse", "x.json"], "unknown importer 'morse'; known: openai, tau-bench"),
+        (["morse", "x.json"], "unknown importer 'morse'; known: acebench, inspect, openai, tau-bench, tau2"),
         (["openai", "absent.jsonl"], "absent.jsonl"),
     ],
 )
@@ -195,10 +206,168 @@ def test_bad_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], argume
     assert not (tmp_path / "out").exists()
 
 
-def test_nothing_is_written_when_one_file_is_bad(tmp_path: Path) -> None:
-    good, bad = write(tmp_path / "a.json", [record(FC)]), write(tmp_path / "b.json", "[1]")
-    assert main(["import", "tau-bench", str(good), str(bad), "--out", str(tmp_path / "out")]) == 2
-    assert not (tmp_path / "out").exists()
+def test_a_bad_file_is_named_and_the_good_ones_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    write(logs / "a.json", [record(FC)])
+    write(logs / "b.json", json.dumps([record(FC), record(FC, 1.0)])[:-40])  # its first record is whole
+    write(logs / "c.json", "")
+    out = tmp_path / "out"
+    assert main(["import", "auto", str(logs), "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "b.json[1]: cut off" in error and "c.json" in error and "the other 1 of 3 files are imported" in error
+    assert [episode.source.file for episode in read_episodes(out)] == ["a.json"]
+    assert main(["import", "auto", str(logs / "c.json"), "--out", str(tmp_path / "none")]) == 2
+    assert not (tmp_path / "none").exists()
+
+
+def test_equal_dialogues_of_several_files_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = write(tmp_path / "a.json", [record(FC)]), write(tmp_path / "b.json", [record(FC, 1.0), record([])])
+    out = tmp_path / "out"
+    assert main(["import", "tau-bench", str(first), "--out", str(out)]) == 0
+    assert "same messages" not in capsys.readouterr().out
+    assert main(["import", "tau-bench", str(second), "--out", str(out)]) == 0
+    assert "1 with the same messages as another episode, the first as task 3 of a.json" in capsys.readouterr().out
+    assert len(list(read_episodes(out))) == 3
+
+
+TAU2 = {
+    "timestamp": "t",
+    "info": {
+        "git_commit": "abc",
+        "agent_info": {"implementation": "llm_agent", "llm": "m"},
+        "user_info": {"llm": "u"},
+        "environment_info": {"domain_name": "telecom", "policy": "Be kind.", "tool_defs": TOOLS},
+    },
+    "tasks": [{"id": "7", "evaluation_criteria": {"actions": [{"name": "cancel", "arguments": {"id": "1"}}]}}],
+    "simulations": [
+        {
+            "id": "s",
+            "task_id": "7",
+            "trial": 1,
+            "seed": 5,
+            "duration": 2.5,
+            "termination_reason": "user_stop",
+            "reward_info": {"reward": 1.0, "reward_breakdown": {"DB": 1.0}},
+            "messages": [
+                {
+                    "role": "assistant",
+                    "content": "Hi",
+                    "usage": {"prompt_tokens": 9, "completion_tokens": 2},
+                    "cost": 0.0,
+                },
+                {
+                    "role": "user",
+                    "content": "Hello",
+                    "usage": {"prompt_tokens": 5, "completion_tokens": 1},
+                    "cost": 0.1,
+                },
+                {"role": "user", "content": None, "tool_calls": [{"id": "u1", "name": "reboot", "arguments": {}}]},
+                {"role": "tool", "id": "u1", "content": "rebooted", "requestor": "user"},
+                {
+                    "role": "assistant",
+                    "content": "",
+                    "tool_calls": [{"id": "c", "name": "get_user", "arguments": {"a": 1}}],
+                },
+                {"role": "tool", "id": "c", "content": "{}", "requestor": "assistant"},
+            ],
+        },
+        {
+            "id": "t",
+            "task_id": "8",
+            "termination_reason": "agent_error",
+            "reward_info": {"reward": 0.0},
+            "messages": [],
+        },
+        {"id": "v", "task_id": "8", "termination_reason": "max_steps", "reward_info": {"reward": 0.0}, "messages": []},
+    ],
+}
+
+
+def test_tau2_results(tmp_path: Path) -> None:
+    one, broken, cut = IMPORTERS.load("tau2")(write(tmp_path / "x.json.gz", TAU2))
+    assert (one.benchmark, one.benchmark_version, one.domain, one.task_id, one.trial) == (
+        "tau2",
+        "abc",
+        "telecom",
+        "7",
+        1,
+    )
+    assert (one.backbone, one.strategy, one.outcome.status, one.reward) == ("m", "fc", "success", 1.0)
+    assert [m.role for m in one.messages] == ["system", "assistant", "user", "assistant", "tool"]
+    assert one.messages[3].tool_calls is not None and one.messages[3].tool_calls[0].function.parsed() == {"a": 1}
+    assert one.messages[4].tool_call_id == "c" and one.messages[0].content == "Be kind."
+    assert [tool.name for tool in one.tools] == ["get_user"]
+    assert [(r.role, r.model, r.total_tokens, r.price) for r in one.ledger] == [
+        ("agent", "m", 11, None),
+        ("user", "u", 6, 0.1),
+    ]
+    assert one.gold_actions is not None and one.gold_actions[0].name == "cancel" and one.seeds == {"simulation": 5}
+    assert (broken.outcome.status, broken.outcome.boundary, broken.reward) == ("error", "model", None)
+    assert (cut.outcome.status, cut.outcome.reason, cut.gold_actions) == ("failure", "max_steps", None)
+
+
+def test_tau2_needs_its_head(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="field 'info' is missing"):
+        list(IMPORTERS.load("tau2")(write(tmp_path / "x.json", {"simulations": []})))
+
+
+def ace(folder: Path, name: str, rows: list[Any]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return write(folder / name, "\n".join(map(json.dumps, rows)))
+
+
+def test_acebench_results_and_their_scores(tmp_path: Path) -> None:
+    process = ["[login(user='a', tries=2), send(to=Bob)]", "what is 1 +"]
+    rows = [{"id": f"agent_multi_turn_{i}", "result": [], "process": process} for i in range(2)]
+    path = ace(tmp_path / "result_all/result_en/m-1", "data_agent_multi_turn_result.json", rows)
+    read = IMPORTERS.load("acebench")
+    assert {e.outcome.status for e in read(path)} == {"error"}  # no score file: unknown
+    score = [{"end_to_end_accuracy": 0.5, "correct_count": 1, "total_count": 2}, {"id": 1, "valid": False}]
+    ace(tmp_path / "score_all/score_en/m-1", "data_agent_multi_turn_score.json", score)
+    one, two = read(path)
+    assert (one.benchmark, one.domain, one.backbone) == ("acebench-en", "agent_multi_turn", "m-1")
+    assert (one.outcome.status, two.outcome.status) == ("success", "failure")
+    calls = one.messages[0].tool_calls
+    assert calls is not None and [(c.function.name, c.function.parsed()) for c in calls] == [
+        ("login", {"user": "a", "tries": 2}),
+        ("send", {"to": "Bob"}),
+    ]
+    assert one.messages[1].content == "what is 1 +" and one.messages[1].tool_calls is None
+
+
+def test_acebench_scores_that_contradict_themselves_are_refused(tmp_path: Path) -> None:
+    path = ace(tmp_path, "data_special_incomplete_result.json", [{"id": "special_incomplete_0", "result": "no"}])
+    ace(
+        tmp_path,
+        "data_special_incomplete_score.json",
+        [{"total_count": 1, "correct_count": 1}, {"id": "a", "valid": False}],
+    )
+    with pytest.raises(BadInput, match="counts 0 failures but lists 1"):
+        list(IMPORTERS.load("acebench")(path))
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        ([record(FC)], "tau-bench"),
+        (TAU2, "tau2"),
+        ([{"messages": []}], "openai"),
+        ([{"id": "a", "result": "x"}], "acebench"),
+        ({"version": 2, "status": "success", "eval": {}, "plan": {}}, "inspect"),
+    ],
+)
+def test_formats_are_detected(tmp_path: Path, value: Any, name: str) -> None:
+    assert detect(write(tmp_path / "x.json", value)) == name
+    assert detect(write(tmp_path / "y.json.gz", value)) == name
+    rows = value if isinstance(value, list) else [value]
+    assert detect(write(tmp_path / "z.jsonl", "\n".join(map(json.dumps, rows)))) == name
+
+
+def test_an_unknown_format_says_what_it_saw(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="has the fields colour, size; name the format: acebench"):
+        detect(write(tmp_path / "x.json", [{"size": 1, "colour": 2}]))
 
 
 def test_every_importer_loads() -> None:
@@ -253,6 +422,17 @@ def test_published_tau_trait_logs() -> None:
             ("tau-trait", domain, "gpt-5", "fc")
         }
         assert all(_well_formed(e) for e in episodes)
+
+
+def test_published_tau2_log() -> None:
+    (path,) = published("tau2/*.json.gz")
+    assert detect(path) == "tau2"
+    episodes = list(IMPORTERS.load("tau2")(path))
+    statuses = Counter(e.outcome.status for e in episodes)
+    assert statuses == {"success": 9, "failure": 32, "error": 9}
+    assert {(e.domain, e.backbone, e.strategy) for e in episodes} == {("airline", "ollama_chat/qwen2.5:7b", "fc")}
+    assert all(_well_formed(e) for e in episodes)
+    assert sum(row.total_tokens for e in episodes for row in e.ledger if row.role == "agent") > 0
 
 
 def _well_formed(episode: Episode) -> bool:

@@ -1,11 +1,15 @@
-"""The importer contract, its registry, and reading JSON, JSON lines and gzip alike."""
+"""The importer contract, its registry, and streaming JSON, JSON lines and gzip alike."""
 
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol, cast
+
+import ijson
 
 from fama.episodes.records import Episode
 from fama.errors import BadInput
@@ -16,7 +20,7 @@ class Importer(Protocol):
     """Reads one file of a foreign format. ``options`` are the importer's own, e.g. ``backbone``."""
 
     def __call__(self, path: Path, **options: str) -> Iterator[Episode]:
-        """The file's episodes, in file order.
+        """The file's episodes, in file order, one at a time.
 
         Raises:
             BadInput: the file cannot be read or a record is not of this format.
@@ -27,59 +31,166 @@ class Importer(Protocol):
 IMPORTERS: Registry[Importer] = Registry(
     "importers",
     {
-        "tau-bench": "fama.episodes.importers.tau_bench:read",
+        "acebench": "fama.episodes.importers.acebench:read",
+        "inspect": "fama.episodes.importers.inspect_log:read",
         "openai": "fama.episodes.importers.openai_chat:read",
+        "tau-bench": "fama.episodes.importers.tau_bench:read",
+        "tau2": "fama.episodes.importers.tau2:read",
     },
 )
 
+#: Top-level fields by which ``auto`` knows the first record of a format; the first format that fits wins.
+_SIGNS = {
+    "tau-bench": frozenset({"traj", "info"}),
+    "tau2": frozenset({"info", "tasks"}),
+    "inspect": frozenset({"eval", "plan"}),
+    "openai": frozenset({"messages"}),
+    "acebench": frozenset({"id", "result"}),
+}
+_BOM = b"\xef\xbb\xbf"
 
-def read_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Records of a ``.json`` list or object or a ``.jsonl`` file, plain or gzipped, each with its place.
+
+def detect(path: Path) -> str:
+    """The format of a file, by its ending (``.eval``) or by the fields of its first record.
 
     Raises:
-        BadInput: missing, not JSON, or a record is no object; the message names the line or the index.
+        BadInput: the file cannot be read, or its fields are those of no known format.
     """
-    try:
-        raw = path.read_bytes()
-        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8-sig")
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or "broken gzip"
-        raise BadInput(f"{path}: cannot be read ({reason}); give a .json, .jsonl or .gz file") from None
-    except UnicodeDecodeError:
-        raise BadInput(f"{path}: not UTF-8 text; give a .json, .jsonl or .gz file") from None
-    name = path.name.removesuffix(".gz")
-    whole = None if name.endswith(".jsonl") else _whole(text)
-    if whole is not None:
-        yield from _of_value(path, whole)
+    if path.suffix == ".eval":
+        return "inspect"
+    seen: set[str] = set()
+    with opened(path) as file, told(path, 0):
+        list_of_records = _first_sign(file) == b"["
+        place = "item" if list_of_records else ""
+        for prefix, event, value in ijson.parse(file):
+            if event == "map_key" and prefix == place:
+                seen.add(value)
+                if found := next((name for name, signs in _SIGNS.items() if signs <= seen), None):
+                    return found
+            elif event == "end_map" and prefix == place:
+                break
+    fields = ", ".join(sorted(seen)[:6]) or "none"
+    raise BadInput(f"{path}: no known format has the fields {fields}; name the format: {', '.join(IMPORTERS.names())}")
+
+
+def read_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Records of a JSON list, one JSON object, or JSON lines, plain or gzipped, each with its place.
+
+    A list or lines are streamed: one record is in memory at a time.
+
+    Raises:
+        BadInput: missing, empty, cut off, not JSON, or a record is no object; the message names the line or the index.
+    """
+    with opened(path) as file:
+        sign = _first_sign(file)
+        if sign == b"[":
+            yield from read_items(path, "item", file)
+        elif sign == b"":
+            raise BadInput(f"{path}: is empty; give a file with records")
+        else:
+            yield from _lines_or_object(path, file)
+
+
+def read_items(path: Path, prefix: str, file: BinaryIO | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The objects of a list inside a JSON file, streamed; ``prefix`` is ijson's, e.g. ``simulations.item``.
+
+    Raises:
+        BadInput: cut off, not JSON, or an item is no object.
+    """
+    if file is None:
+        with opened(path) as own:
+            yield from read_items(path, prefix, own)
         return
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            yield _object(path, f"{path}:{number}", line)
-
-
-def _whole(text: str) -> Any | None:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
-
-
-def _of_value(path: Path, value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    rows = value if isinstance(value, list) else [value]
-    for index, row in enumerate(rows):
+    items = ijson.items(file, prefix, use_float=True)
+    index = 0
+    while True:
+        with told(path, index):
+            row = next(items, None)
+        if row is None:
+            return
         if not isinstance(row, dict):
             raise BadInput(f"{path}[{index}]: a {type(row).__name__}, not an object; is this the right format?")
         yield f"{path}[{index}]", row
+        index += 1
 
 
-def _object(path: Path, place: str, line: str) -> tuple[str, dict[str, Any]]:
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """A file's bytes, unpacked if gzipped, without a byte-order mark.
+
+    Raises:
+        BadInput: the file cannot be read or unpacked; also while it is read inside the block.
+    """
     try:
-        row = json.loads(line)
-    except ValueError:
-        raise BadInput(f"{place}: not JSON; mend or remove that line") from None
+        with path.open("rb") as raw:
+            packed = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            file = cast(BinaryIO, io.BufferedReader(gzip.GzipFile(fileobj=raw))) if packed else raw
+            if file.read(3) != _BOM:
+                file.seek(0)
+            yield file
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or "broken gzip"
+        raise BadInput(f"{path}: cannot be read ({reason}); give a .json, .jsonl or .gz file") from None
+
+
+def _first_sign(file: BinaryIO) -> bytes:
+    """The first byte that is no space; the file stands where it stood."""
+    start = file.tell()
+    while (sign := file.read(1)).isspace():
+        pass
+    file.seek(start)
+    return sign
+
+
+@contextmanager
+def told(path: Path, place: int | str) -> Iterator[None]:
+    """Turn the parser's complaints into one line that names the record or the field.
+
+    Raises:
+        BadInput: the text is cut off or no JSON.
+    """
+    try:
+        yield
+    except ijson.JSONError as error:
+        why = str(error).partition("\n")[0].strip().removeprefix("parse error: ")
+        if "premature EOF" in why or "incomplete" in why.lower():
+            raise BadInput(f"{path}[{place}]: cut off in this record; fetch the file again") from None
+        raise BadInput(f"{path}[{place}]: not JSON ({why[:80]}); mend or remove that record") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"{path}[{place}]: not UTF-8 text; give a .json, .jsonl or .gz file") from None
+
+
+def _lines_or_object(path: Path, file: BinaryIO) -> Iterator[tuple[str, dict[str, Any]]]:
+    """JSON lines, or one object that is spread over lines."""
+    number = 0
+    for number, line in enumerate(file, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            if number == 1 and not path.name.removesuffix(".gz").endswith(".jsonl"):
+                yield _object(path, line + file.read())
+                return
+            raise BadInput(f"{path}:{number}: {_why(error)}; mend or remove that line") from None
+        if not isinstance(row, dict):
+            raise BadInput(f"{path}:{number}: a {type(row).__name__}, not an object; is this the right format?")
+        yield f"{path}:{number}", row
+
+
+def _object(path: Path, text: bytes) -> tuple[str, dict[str, Any]]:
+    try:
+        row = json.loads(text)
+    except ValueError as error:
+        raise BadInput(f"{path}:1: {_why(error)}; give a .json, .jsonl or .gz file") from None
     if not isinstance(row, dict):
-        raise BadInput(f"{place}: a {type(row).__name__}, not an object; is this the right format?")
-    return place, row
+        raise BadInput(f"{path}: a {type(row).__name__}, not an object; is this the right format?")
+    return str(path), row
+
+
+def _why(error: ValueError) -> str:
+    return "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else "not JSON"
 
 
 def guarded(place: str, build: Callable[[], Episode]) -> Episode:

@@ -27,8 +27,7 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
     """Episodes of one log.
 
     Backbone and strategy come from the file's name where it follows a known pattern, else from the options ``backbone``
-    and ``strategy``, which win. A user simulator's ``<think>`` text is cut from user turns unless ``thoughts=keep``.
-    A crash of the harness becomes an error, never a reward of 0.
+    and ``strategy``, which win. A crash of the harness becomes an error, never a reward of 0.
 
     Raises:
         BadInput: the file cannot be read or a record is not of this format.
@@ -42,7 +41,7 @@ def _episode(path: Path, index: int, row: dict[str, Any], options: dict[str, str
     task = info.get("task") or {}
     strategy = _strategy(raw)
     named = _from_name(path.name)
-    messages, tools = _messages(raw, strategy, options.get("thoughts") == "keep")
+    messages, tools = _messages(raw, strategy)
     domain = options.get("domain") or _domain(raw) or _domain_of_name(path.name)
     reward = float(row["reward"])
     outcome = _outcome(info, reward, raw)
@@ -124,9 +123,7 @@ def _detail(info: dict[str, Any]) -> dict[str, float]:
     return {key: float(inner[key]) for key in ("r_actions", "r_outputs") if inner.get(key) is not None}
 
 
-def _messages(
-    raw: list[dict[str, Any]], strategy: Strategy | None, keep: bool
-) -> tuple[tuple[Message, ...], tuple[ToolSpec, ...]]:
+def _messages(raw: list[dict[str, Any]], strategy: Strategy | None) -> tuple[tuple[Message, ...], tuple[ToolSpec, ...]]:
     tools: tuple[ToolSpec, ...] = ()
     rows: list[dict[str, Any]] = []
     called: str | None = None
@@ -142,8 +139,6 @@ def _messages(
             text = content[len(_OUTPUT) :].removeprefix(" ")
             rows.append({"role": "tool", "content": text, "tool_call_id": called})
             called = None
-        elif role == "user" and not keep:
-            rows.append({"role": "user", "content": content.rpartition("</think>")[2].strip()})
         else:
             rows.append(message)
     return messages_of(rows), tools

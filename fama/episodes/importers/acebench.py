@@ -1,0 +1,124 @@
+"""Results of ACEBench: ``data_<category>_result.json``, one object a line with ``id``, ``result`` and ``process``.
+
+ACEBench keeps no dialogue that can be read back: an agent episode holds the agent's calls only, a single-turn one
+its answer. The verdict stands in a second file, which its evaluator writes.
+"""
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fama import __version__
+from fama.episodes.importers.base import guarded, read_records
+from fama.episodes.records import Episode, FunctionCall, Message, Outcome, Source, ToolCall
+from fama.errors import BadInput
+from fama.hashing import content_hash
+
+_RESULT = "_result.json"
+_LANGUAGE = re.compile(r"^(?:result|score)_(en|zh)$")
+_UNKNOWN = Outcome(status="error", boundary="harness", reason="no outcome in the log")
+
+
+def read(path: Path, **options: str) -> Iterator[Episode]:
+    """Episodes of one result file; options ``benchmark``, ``domain``, ``backbone`` and ``strategy`` win over its path.
+
+    The verdict comes from the score file of the same category: beside the result file, or where the evaluator puts
+    it (``score_all/score_en/MODEL`` for ``result_all/result_en/MODEL``). It lists what failed. Without one, the outcome
+    is unknown and the record counts as an error at the harness.
+
+    Raises:
+        BadInput: the file cannot be read or a record is not of this format.
+    """
+    failed = _failed(path)
+    for index, (place, row) in enumerate(read_records(path)):
+        yield guarded(place, lambda row=row, index=index: _episode(path, index, row, failed, options))  # type: ignore[misc]
+
+
+def _episode(path: Path, index: int, row: dict[str, Any], failed: set[Any] | None, options: dict[str, str]) -> Episode:
+    task_id, agentic = str(row["id"]), "process" in row
+    said = row["process"] if agentic else [row["result"]]
+    language = next((match[1] for part in path.parts if (match := _LANGUAGE.match(part))), None)
+    category = path.name.removesuffix(".gz").removesuffix(_RESULT).removeprefix("data_")
+    return Episode(
+        id=content_hash(["acebench", path.parent.name, path.name, index, row]),
+        benchmark=options.get("benchmark") or (f"acebench-{language}" if language else "acebench"),
+        domain=options.get("domain") or category,
+        task_id=task_id,
+        backbone=options.get("backbone") or (path.parent.name if language else None),
+        strategy=options.get("strategy"),
+        messages=tuple(_message(str(text), number) for number, text in enumerate(said)),
+        outcome=_outcome(failed, {task_id, index} if agentic else {task_id}),
+        package_version=__version__,
+        source=Source(importer="acebench", file=path.name),
+    )
+
+
+def _outcome(failed: set[Any] | None, names: set[Any]) -> Outcome:
+    if failed is None:
+        return _UNKNOWN
+    return Outcome(status="failure" if names & failed else "success", reason="evaluated")
+
+
+def _failed(path: Path) -> set[Any] | None:
+    """What the score file lists: ids, or the numbers of lines for agent categories; None without a score file.
+
+    Raises:
+        BadInput: the score file counts other failures than it lists, so that it cannot be trusted.
+    """
+    score = _score_file(path)
+    if score is None:
+        return None
+    rows = [row for _, row in read_records(score)]
+    if not rows or "total_count" not in rows[0]:
+        raise BadInput(f"{score}: its first line has no total_count; write it again with ACEBench's evaluator")
+    listed = {row["id"] for row in rows[1:] if row.get("valid") is False}
+    if len(listed) != rows[0]["total_count"] - rows[0]["correct_count"]:
+        wrong = rows[0]["total_count"] - rows[0]["correct_count"]
+        raise BadInput(f"{score}: counts {wrong} failures but lists {len(listed)}; import the results without it")
+    return listed
+
+
+def _score_file(path: Path) -> Path | None:
+    name = path.name.removesuffix(".gz")
+    if not name.endswith(_RESULT):
+        return None
+    name = name.removesuffix(_RESULT) + "_score.json"
+    swapped = [re.sub(r"^result_(all|en|zh)$", r"score_\1", part) for part in path.parent.parts]
+    return next((place for place in (path.parent / name, Path(*swapped) / name) if place.is_file()), None)
+
+
+def _message(text: str, number: int) -> Message:
+    calls = _calls(text, number)
+    return Message(role="assistant", content=None if calls else text, tool_calls=calls or None)
+
+
+def _calls(text: str, number: int) -> tuple[ToolCall, ...]:
+    """The calls in ``[name(argument=value), ...]``; none if the text is anything else. Nothing is evaluated."""
+    try:
+        body = ast.parse(text.strip(), mode="eval").body
+        calls = body.elts if isinstance(body, ast.List) else [body]
+        found = [(_name(call), {k.arg: _value(k.value) for k in call.keywords}) for call in calls]  # type: ignore[attr-defined]
+    except (SyntaxError, ValueError, AttributeError, RecursionError, MemoryError):
+        return ()
+    return tuple(
+        ToolCall(id=f"call_{number}_{place}", function=FunctionCall(name=name, arguments=json.dumps(arguments)))
+        for place, (name, arguments) in enumerate(found)
+    )
+
+
+def _name(call: ast.expr) -> str:
+    if not isinstance(call, ast.Call) or call.args or not isinstance(call.func, ast.Name | ast.Attribute):
+        raise ValueError("not a call with named arguments")
+    return ast.unparse(call.func)
+
+
+def _value(node: ast.expr) -> Any:
+    try:
+        value = ast.literal_eval(node)
+        json.dumps(value)
+    except (ValueError, TypeError):
+        return ast.unparse(node)  # a bare word, or something computed: as it was written
+    return value

@@ -1,0 +1,37 @@
+"""What may be done to imported episodes on request, and how their dialogues are told apart."""
+
+import hashlib
+
+from fama.episodes.records import Episode, Message
+
+_THOUGHT_END = "</think>"
+
+
+def strip_thinking(episode: Episode) -> tuple[Episode, int]:
+    """Cut a user simulator's leaked thoughts, up to the closing tag, from user turns; returns how many turns had one.
+
+    The agent did see them: strip for reading, labelling and training, not to replay.
+    """
+    cut = sum(map(_leaks, episode.messages))
+    if not cut:
+        return episode, 0
+    messages = tuple(
+        m.model_copy(update={"content": (m.content or "").rpartition(_THOUGHT_END)[2].strip()}) if _leaks(m) else m
+        for m in episode.messages
+    )
+    return episode.model_copy(update={"messages": messages}), cut
+
+
+def _leaks(message: Message) -> bool:
+    return message.role == "user" and _THOUGHT_END in (message.content or "")
+
+
+def dialogue_hash(episode: Episode) -> str:
+    """A digest of who said and called what; equal for equal dialogues. Empty without messages."""
+    if not episode.messages:
+        return ""
+    digest = hashlib.blake2b(digest_size=16)
+    for message in episode.messages:
+        calls = [f"{call.function.name}\x1f{call.function.arguments}" for call in message.tool_calls or ()]
+        digest.update("\x1e".join((message.role, message.content or "", *calls, "")).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()

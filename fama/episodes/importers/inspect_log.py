@@ -1,0 +1,124 @@
+"""Logs of Inspect (``.eval`` and ``.json``), through inspect-ai's own reader."""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fama import __version__
+from fama.episodes.importers.base import guarded
+from fama.episodes.importers.openai_chat import messages_of
+from fama.episodes.records import Episode, LedgerRow, Outcome, Source
+from fama.errors import BadInput
+from fama.hashing import content_hash
+
+
+def read(path: Path, **options: str) -> Iterator[Episode]:
+    """Episodes of one log; options ``benchmark``, ``domain``, ``backbone`` and ``strategy`` fill what it does not say.
+
+    The benchmark is the log's task, a trial an epoch. The first score decides: 1, true or ``C`` is a success. An
+    ``.eval`` file is read sample by sample; Inspect's reader takes a ``.json`` log whole.
+
+    Raises:
+        BadInput: inspect-ai is not installed, or it cannot read the file.
+    """
+    try:
+        from inspect_ai.log import read_eval_log, read_eval_log_samples
+    except ImportError:
+        raise BadInput(
+            f"{path}: Inspect logs need inspect-ai; install it: pip install 'fama-router[inspect]'"
+        ) from None
+    try:
+        log = read_eval_log(str(path), header_only=path.suffix == ".eval", resolve_attachments=True)
+        samples: Iterator[Any] = (
+            read_eval_log_samples(str(path), all_samples_required=False, resolve_attachments=True)
+            if path.suffix == ".eval"
+            else iter(log.samples or ())
+        )
+        found = False
+        for sample in samples:
+            found = True
+            place = f"{path}[{sample.id}, epoch {sample.epoch}]"
+            yield guarded(place, lambda sample=sample: _episode(path, log.eval, sample, options))  # type: ignore[misc]
+    except BadInput:
+        raise
+    except Exception as error:  # noqa: BLE001 - a foreign reader raises whatever its zip, JSON or validation code does
+        why = " ".join(str(error).split())[:120]
+        raise BadInput(f"{path}: Inspect's reader refuses it ({why}); is this a whole Inspect log?") from None
+    if not found:
+        raise BadInput(f"{path}: holds no sample; give a log of a run that got to one")
+
+
+def _episode(path: Path, spec: Any, sample: Any, options: dict[str, str]) -> Episode:
+    name, value = next(((name, score.value) for name, score in (sample.scores or {}).items()), (None, None))
+    reward = _as_reward(value)
+    outcome = _outcome(sample, reward)
+    return Episode(
+        id=content_hash(["inspect", spec.eval_id or path.name, sample.uuid or f"{sample.id}/{sample.epoch}"]),
+        benchmark=options.get("benchmark") or str(spec.task),
+        benchmark_version=str(spec.task_version) if spec.task_version else None,
+        domain=options.get("domain") or spec.dataset.name or "unknown",
+        task_id=str(sample.id),
+        trial=int(sample.epoch) - 1,
+        backbone=options.get("backbone") or str(spec.model),
+        strategy=options.get("strategy"),
+        messages=messages_of([_message(message) for message in sample.messages]),
+        ledger=tuple(_bills(sample, str(spec.model))),
+        outcome=outcome,
+        reward=None if outcome.status == "error" else reward,
+        reward_detail={} if name is None or reward is None else {str(name): reward},
+        package_version=__version__,
+        source=Source(importer="inspect", file=path.name),
+        started_at=sample.started_at,
+        seconds=sample.total_time,
+    )
+
+
+def _as_reward(value: Any) -> float | None:
+    """A score as a number, by Inspect's own table of marks; None for lists, dicts and what was not scored."""
+    if value is None or isinstance(value, list | dict):
+        return None
+    from inspect_ai.scorer import value_to_float
+
+    number = value_to_float()(value)
+    return None if math.isnan(number) else number
+
+
+def _outcome(sample: Any, reward: float | None) -> Outcome:
+    if sample.error is not None:
+        return Outcome(status="error", boundary="harness", reason=" ".join(sample.error.message.split())[:200])
+    if reward is None:
+        return Outcome(status="error", boundary="harness", reason="no single score in the log")
+    reason = f"limit: {sample.limit.type}" if sample.limit is not None else "done"
+    return Outcome(status="success" if reward >= 1.0 - 1e-6 else "failure", reason=reason)
+
+
+def _message(message: Any) -> dict[str, Any]:
+    row: dict[str, Any] = {"role": message.role, "content": message.text}
+    if message.role == "tool":
+        row |= {"tool_call_id": message.tool_call_id, "name": message.function}
+        if message.error is not None and not message.text:
+            row["content"] = f"Error: {message.error.message}"
+    elif message.role == "assistant" and message.tool_calls:
+        row["tool_calls"] = [
+            {"id": call.id, "function": {"name": call.function, "arguments": json.dumps(call.arguments)}}
+            for call in message.tool_calls
+        ]
+        row["content"] = row["content"] or None
+    return row
+
+
+def _bills(sample: Any, backbone: str) -> Iterator[LedgerRow]:
+    """One row a model. What another model than the evaluated one was for, the log does not say."""
+    for model, usage in sample.model_usage.items():
+        cached = (usage.input_tokens_cache_read or 0) + (usage.input_tokens_cache_write or 0)
+        yield LedgerRow(
+            role="agent" if model == backbone else "other",
+            model=model,
+            input_tokens=usage.input_tokens + cached,
+            cached_input_tokens=usage.input_tokens_cache_read or 0,
+            output_tokens=usage.output_tokens,
+            reasoning_tokens=usage.reasoning_tokens or 0,
+            price=usage.total_cost,
+        )

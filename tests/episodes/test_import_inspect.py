@@ -1,0 +1,93 @@
+"""Inspect logs: made with Inspect's own record types and writer, read back through its own reader."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fama.cli import main
+from fama.episodes.importers.base import IMPORTERS, detect
+from fama.episodes.records import Episode
+from fama.episodes.store import read_episodes
+from fama.errors import BadInput
+
+inspect_log = pytest.importorskip("inspect_ai.log", reason="inspect-ai is not installed: pip install -e '.[inspect]'")
+
+
+def sample(number: int, value: Any, **more: Any) -> Any:
+    from inspect_ai.model import ChatMessageAssistant, ChatMessageTool, ChatMessageUser, ModelUsage
+    from inspect_ai.scorer import Score
+    from inspect_ai.tool import ToolCall
+
+    call = ToolCall(id="c1", function="get_user", arguments={"id": "a"})
+    return inspect_log.EvalSample(
+        id=f"task-{number}",
+        epoch=1,
+        input="Hello",
+        target="x",
+        messages=[
+            ChatMessageUser(content="Hello"),
+            ChatMessageAssistant(content="", tool_calls=[call]),
+            ChatMessageTool(content="{}", tool_call_id="c1", function="get_user"),
+            ChatMessageAssistant(content="Done. " + "x" * 400),
+        ],
+        scores=None if value is None else {"match": Score(value=value)},
+        model_usage={
+            "openai/m": ModelUsage(input_tokens=10, output_tokens=4, total_tokens=34, input_tokens_cache_read=20),
+            "openai/judge": ModelUsage(input_tokens=3, output_tokens=1, total_tokens=4),
+        },
+        **more,
+    )
+
+
+def log_of(folder: Path, name: str, samples: list[Any]) -> Path:
+    ids = [one.id for one in samples]
+    spec = inspect_log.EvalSpec(
+        created="2026-11-22T10:00:00+00:00",
+        task="bank",
+        dataset=inspect_log.EvalDataset(name="branch", samples=len(samples), sample_ids=ids),
+        model="openai/m",
+        config=inspect_log.EvalConfig(epochs=1),
+    )
+    log = inspect_log.EvalLog(
+        eval=spec, plan=inspect_log.EvalPlan(), status="success", results=inspect_log.EvalResults(), samples=samples
+    )
+    path = folder / name
+    inspect_log.write_eval_log(log, str(path))
+    return path
+
+
+def read(path: Path) -> list[Episode]:
+    return list(IMPORTERS.load("inspect")(path))
+
+
+@pytest.mark.parametrize("name", ["run.eval", "run.json"])
+def test_samples_become_episodes(tmp_path: Path, name: str) -> None:
+    crash = inspect_log.EvalError(message="boom", traceback="", traceback_ansi="")
+    path = log_of(tmp_path, name, [sample(1, "C"), sample(2, 0.5), sample(3, None), sample(4, "I", error=crash)])
+    assert detect(path) == "inspect"
+    good, half, unscored, crashed = read(path)
+    assert (good.benchmark, good.domain, good.backbone, good.trial) == ("bank", "branch", "openai/m", 0)
+    assert [e.outcome.status for e in (good, half, unscored, crashed)] == ["success", "failure", "error", "error"]
+    assert (half.reward, unscored.reward, crashed.outcome.reason) == (0.5, None, "boom")
+    assert [m.role for m in good.messages] == ["user", "assistant", "tool", "assistant"]
+    assert good.messages[1].tool_calls is not None
+    assert good.messages[1].tool_calls[0].function.parsed() == {"id": "a"}
+    assert good.messages[2].tool_call_id == "c1" and str(good.messages[3].content).endswith("x" * 400)
+    rows = {row.role: (row.model, row.input_tokens, row.cached_input_tokens, row.output_tokens) for row in good.ledger}
+    assert rows == {"agent": ("openai/m", 30, 20, 4), "other": ("openai/judge", 3, 0, 1)}
+
+
+def test_the_command_takes_eval_files(tmp_path: Path) -> None:
+    log_of(tmp_path, "run.eval", [sample(1, "C"), sample(2, "I")])
+    assert main(["import", "auto", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
+    assert [e.outcome.status for e in read_episodes(tmp_path / "out")] == ["success", "failure"]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a zip", b'{"eval": 1, "plan": 2}'])
+@pytest.mark.parametrize("name", ["run.eval", "run.json"])
+def test_damaged_logs_are_one_line(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(BadInput, match="Inspect's reader refuses it") as error:
+        read(tmp_path / name)
+    assert "\n" not in str(error.value)
