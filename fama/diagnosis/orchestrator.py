@@ -3,18 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from typing import Literal
 
 from fama.diagnosis.analysts import Verdict
 from fama.diagnosis.judging import ask_json
 from fama.diagnosis.rendering import render_findings
 from fama.diagnosis.taxonomy import Taxonomy
 from fama.diagnosis.trace import Trace, shorten
-from fama.episodes.records import Evidence, LedgerRow
+from fama.episodes.records import Blame, Evidence, LedgerRow
 from fama.models.base import ChatModel
 from fama.prompts import render
-
-Blame = Literal["agent", "user", "environment"]
 
 #: How far a finding explains the failure by itself, by source; the first matching pattern counts. A difference in the
 #: final changes is the failure itself; a slip on the way need not have mattered.

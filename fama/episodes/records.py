@@ -15,6 +15,7 @@ from fama.errors import Boundary
 SCHEMA_VERSION = 1
 
 Status = Literal["success", "failure", "error"]
+Blame = Literal["agent", "user", "environment"]
 Role = Literal["system", "user", "assistant", "tool"]
 
 
@@ -202,7 +203,7 @@ class Failure(Record):
     categories: tuple[str, ...] = ()
     primary: tuple[str, ...] = ()
     step: int | None = None
-    blame: Literal["agent", "user", "environment"] = "agent"
+    blame: Blame = "agent"
     evidence: tuple[Evidence, ...] = ()
     rationale: str = ""
     labeller: str

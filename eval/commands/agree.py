@@ -1,0 +1,98 @@
+"""``fama agree FILE FILE...``: how far labellers agree on the same failures."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fama.errors import BadInput
+
+if TYPE_CHECKING:
+    from eval.agreement import Agreement, Interval
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of the command."""
+    parser.add_argument("files", nargs="+", metavar="FILE", help="failures.jsonl files, or the folders that hold them")
+    parser.add_argument("--taxonomy", metavar="FILE", help="a taxonomy of your own (YAML)")
+    parser.add_argument(
+        "--crosswalk", metavar="FILE", help="a crosswalk of your own (YAML) from other label sets to it"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument("--bootstrap", type=int, default=2000, metavar="N", help="resamples of tasks an interval")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Read the labels, bring them under one taxonomy, print agreement by category and by pair."""
+    from eval.agreement import agreement, read_labels
+    from fama.diagnosis.crosswalk import load_crosswalk
+    from fama.diagnosis.taxonomy import load_taxonomy
+
+    if args.bootstrap < 100:
+        raise BadInput(f"--bootstrap {args.bootstrap}: intervals need at least 100 resamples")
+    taxonomy = load_taxonomy(Path(args.taxonomy) if args.taxonomy else None)
+    crosswalk = load_crosswalk(Path(args.crosswalk) if args.crosswalk else None)
+    if args.taxonomy and not args.crosswalk:  # the shipped one speaks of the shipped categories only
+        crosswalk = crosswalk.model_copy(update={"to": taxonomy.version, "vocabularies": {}})
+    elif unknown := crosswalk.codes - set(taxonomy.codes):
+        raise BadInput(f"{args.crosswalk}: maps to {min(unknown)!r}, which is no category of {taxonomy.version}")
+    labels = read_labels([Path(name) for name in args.files], crosswalk)
+    found = agreement(labels, taxonomy.codes, draws=args.bootstrap)
+    if args.json:
+        sys.stdout.write(found.model_dump_json(indent=2) + "\n")
+    else:
+        _show(found)
+    return 0
+
+
+def _show(found: "Agreement") -> None:
+    from rich.table import Table
+
+    from eval.agreement import TENTATIVE
+    from fama.terminal import console
+
+    screen = console()
+    kappa = "Cohen κ" if len(found.raters) == 2 else "Fleiss κ"
+    table = Table("label", box=None, pad_edge=False)
+    for title in ("failures", "agreed %", kappa, "Krippendorff α", *(f"{rater} %" for rater in found.raters)):
+        table.add_column(title, justify="right")
+    for variable in found.variables:
+        table.add_row(
+            variable.name,
+            f"{variable.units}",
+            _interval(variable.observed, 100, 0),
+            _interval(variable.cohen or variable.fleiss, 1, 2),
+            _interval(variable.alpha, 1, 2),
+            *(f"{variable.shares[rater]:.0%}" if rater in variable.shares else "" for rater in found.raters),
+        )
+    screen.print(table)
+    for pair in found.pairs:
+        steps = ", ".join(f"±{near} {_interval(share, 100, 0)} %" for near, share in pair.steps.items())
+        screen.print(f"\n{pair.raters[0]} against {pair.raters[1]}, {pair.units} failures", markup=False)
+        screen.print(f"  primary category: κ {_interval(pair.cohen, 1, 2)}", markup=False)
+        screen.print(f"  same step ({pair.step_units} failures with one): {steps}", markup=False)
+        for row, columns in pair.confusion.items():
+            told = ", ".join(f"{column} {count}" for column, count in columns.items())
+            screen.print(f"  {row} → {told}", markup=False)
+    weak = [v.name for v in found.variables if v.alpha.value is not None and v.alpha.value < TENTATIVE]
+    if weak:
+        screen.print(
+            f"\nα below {TENTATIVE}: not to be trusted as labels (Krippendorff 2004): {', '.join(weak)}", markup=False
+        )
+    screen.print(
+        f"{found.units} failures of {found.tasks} tasks, {found.alone} more with one labeller only; intervals: 95 %, "
+        "tasks resampled",
+        style="dim",
+        markup=False,
+    )
+
+
+def _interval(interval: "Interval | None", factor: int, digits: int) -> str:
+    from eval.formats import DASH
+
+    if interval is None or interval.value is None:
+        return DASH
+    text = f"{interval.value * factor:.{digits}f}"
+    if interval.low is None or interval.high is None:
+        return text
+    return f"{text} [{interval.low * factor:.{digits}f}, {interval.high * factor:.{digits}f}]".replace("-", "−")

@@ -1,0 +1,97 @@
+"""Labels of other taxonomies in terms of ours: data, versioned, replaceable by a user's own file."""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from fama.diagnosis.taxonomy import read_yaml
+from fama.episodes.records import Blame, Failure, Record
+from fama.errors import BadInput
+
+DEFAULT_PATH = Path(__file__).with_name("crosswalk.yaml")
+
+
+class Vocabulary(Record):
+    """One foreign label set: each label's categories here, and who is to blame where the label says it."""
+
+    source: str = ""
+    labels: dict[str, tuple[str, ...]] = Field(min_length=1)
+    blame: dict[str, Blame] = Field(default_factory=dict)
+
+
+class Crosswalk(Record):
+    """From the labels of several vocabularies to the codes of one taxonomy, whose version is ``to``."""
+
+    version: str
+    to: str
+    description: str = ""
+    vocabularies: dict[str, Vocabulary]
+
+    @property
+    def codes(self) -> frozenset[str]:
+        """Every code that a label maps to."""
+        return frozenset(c for v in self.vocabularies.values() for codes in v.labels.values() for c in codes)
+
+    def translate(self, failure: Failure) -> Failure:
+        """The failure under this crosswalk's taxonomy; one that is labelled in it stays as it is.
+
+        Raises:
+            BadInput: its taxonomy or one of its labels is unknown here.
+        """
+        family = failure.taxonomy_version.split("/")[0]
+        if family == self.to.split("/")[0]:
+            return failure
+        vocabulary = self.vocabularies.get(family)
+        if vocabulary is None:
+            known = ", ".join(self.vocabularies)
+            raise BadInput(f"labels of taxonomy {failure.taxonomy_version!r}: no crosswalk from it; known: {known}")
+        said = (*failure.primary, *failure.categories)
+        blames = {_plain(label): blame for label, blame in vocabulary.blame.items()}
+        blame = next((blames[_plain(label)] for label in said if _plain(label) in blames), failure.blame)
+        return failure.model_copy(
+            update={
+                "categories": _codes(vocabulary, family, failure.categories),
+                "primary": _codes(vocabulary, family, failure.primary),
+                "blame": blame,
+                "taxonomy_version": self.to,
+            }
+        )
+
+
+def load_crosswalk(path: Path | None = None) -> Crosswalk:
+    """The shipped crosswalk, or one from a YAML file of the same form.
+
+    Raises:
+        BadInput: the file is missing, is not YAML, or a field is wrong.
+    """
+    return _load(str(path or DEFAULT_PATH))
+
+
+@lru_cache(maxsize=8)
+def _load(path: str) -> Crosswalk:
+    try:
+        return Crosswalk.model_validate(read_yaml(Path(path), "crosswalk"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "(top)"
+        raise BadInput(f"{path}: {place}: {first['msg']}; see {DEFAULT_PATH.name} for the form") from None
+
+
+def _codes(vocabulary: Vocabulary, family: str, labels: Iterable[str]) -> tuple[str, ...]:
+    by_name = {_plain(label): codes for label, codes in vocabulary.labels.items()}
+    found: list[str] = []
+    for label in labels:
+        if _plain(label) not in by_name:
+            known = ", ".join(vocabulary.labels)
+            raise BadInput(f"label {label!r} is none of {family}'s: {known}")
+        found += by_name[_plain(label)]
+    return tuple(dict.fromkeys(found))
+
+
+def _plain(label: str) -> str:
+    """Lower case words without the number that some label sets put in front: ``FM-1.3 Step Repetition``."""
+    words = re.findall(r"[a-z']+", re.sub(r"^\s*(?:fm-?)?\d+(?:\.\d+)*\.?\s*", "", label.casefold()))
+    return " ".join(words)
