@@ -95,7 +95,7 @@ class _Play:
         environment = self._setup.environment()
         observation = await environment.reset(self._setup.seeds["environment"])
         self._policy, self.tools = environment.policy, environment.tools
-        self.messages.append(Message(role="system", content=self._policy))
+        self.messages += [Message(role="system", content=self._policy), *observation.before]
         self._hear(observation)
         reason = observation.reason or "done" if observation.done else await self._decisions(environment)
         verdict = environment.outcome()

@@ -39,8 +39,15 @@ def select_tasks(settings: ExperimentSettings, benchmark: Benchmark) -> tuple[st
     """The ids of the tasks that the settings ask for.
 
     Raises:
-        BadInput: an id is unknown, or the split has fewer tasks than asked for.
+        BadInput: an id is unknown, the split has fewer tasks than asked for, or the benchmark needs a user model.
     """
+    tasks = _select(settings, benchmark)
+    if settings.user_model is None:
+        benchmark.environment(settings.domain, tasks[0])  # one that has no scripted user says so here
+    return tasks
+
+
+def _select(settings: ExperimentSettings, benchmark: Benchmark) -> tuple[str, ...]:
     available = benchmark.task_ids(settings.domain, settings.split)
     if isinstance(settings.tasks, int):
         if not 1 <= settings.tasks <= len(available):
@@ -49,6 +56,8 @@ def select_tasks(settings: ExperimentSettings, benchmark: Benchmark) -> tuple[st
     for task_id in settings.tasks:
         if task_id not in available:
             benchmark.environment(settings.domain, task_id)  # ids beyond the listed ones; raises when unknown
+    if not settings.tasks:
+        raise BadInput("tasks: none are named; give a number or a list of ids")
     return settings.tasks
 
 

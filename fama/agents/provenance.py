@@ -19,12 +19,15 @@ from fama.prompts import prompt_hash, template_names
 CONFIG = "config.json"
 #: Settings that may change between a run and its resumption: they say how much is run, not what.
 FREE = frozenset({"tasks", "trials", "concurrency"})
+#: Settings that came after runs had been made: unset, they change no hash, so that those runs can go on.
+_LATER = frozenset({"user_model"})
 
 
 def config_hash(settings: ExperimentSettings) -> str:
     """The hash of all that shapes an episode besides its task, trial and arm; the same in every command."""
     tree = dump_settings(settings)
-    return content_hash({key: tree[key] for key in ExperimentSettings.model_fields if key not in FREE})
+    left_out = FREE | {key for key in _LATER if tree[key] is None}
+    return content_hash({key: tree[key] for key in ExperimentSettings.model_fields if key not in left_out})
 
 
 def prompt_hashes(strategy: str) -> dict[str, str]:

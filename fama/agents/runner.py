@@ -15,14 +15,14 @@ from fama.agents.provenance import FREE, check_unchanged, prompt_hashes, provena
 from fama.agents.settings import ExperimentSettings, SelectorSettings
 from fama.agents.setup import EpisodeSetup
 from fama.agents.summary import RunSummary, Tally, summarise
-from fama.envs.base import Benchmark
+from fama.envs.base import Benchmark, UserModel
 from fama.episodes.records import Episode, Failure
 from fama.episodes.store import EpisodeStore, read_episodes
 from fama.errors import BadInput
 from fama.files import write_atomically
 from fama.hashing import content_hash
 from fama.helpers.pool import build_pool
-from fama.models.base import ChatModel
+from fama.models.base import ChatModel, Sampling
 from fama.randomness import derive_seed
 from fama.selection.base import SELECTORS, Selector, SelectorContext
 from fama.selection.budget import RunBudget, check_budget, spent_tokens
@@ -68,9 +68,10 @@ async def run_planned(
     past = _Past.of(store)
     todo = _todo(plan, content["config_hash"], past.finished)
     if todo:
-        async with _models(settings, model, helper_model) as (backbone, for_helpers):
+        async with _models(settings, model, helper_model) as (backbone, for_helpers, for_user):
             context = SelectorContext(helpers, for_helpers, failures, outcomes, settings.seed)
-            run = _Runner(settings, benchmark, backbone, context, content, RunBudget(settings.budget, past.spent))
+            budget = RunBudget(settings.budget, past.spent)
+            run = _Runner(settings, benchmark, backbone, for_user, context, content, budget)
             jobs = [run.setup(id_, planned) for id_, planned in todo.items()]
             write_config(out, content)
             store.set_aside(past.errors & todo.keys())
@@ -113,6 +114,7 @@ class _Runner:
     settings: ExperimentSettings
     benchmark: Benchmark
     model: ChatModel
+    user: ChatModel | None
     context: SelectorContext
     content: Mapping[str, Any]
     budget: RunBudget
@@ -136,7 +138,9 @@ class _Runner:
                 backbone=self.model.name,
                 strategy=settings.strategy,
             ),
-            environment=partial(self.benchmark.environment, settings.domain, planned.task_id),
+            environment=partial(
+                self.benchmark.environment, settings.domain, planned.task_id, *self._player(planned.trial)
+            ),
             model=self.model,
             selector=self._selector(planned.selector),
             arm=planned.selector.arm,
@@ -153,6 +157,13 @@ class _Runner:
             prompt_hashes=self.content["prompts"],
             config_hash=self.content["config_hash"],
         )
+
+    def _player(self, trial: int) -> tuple[UserModel, ...]:
+        """Who plays the user, when that is a model."""
+        wanted = self.settings.user_model
+        if self.user is None or wanted is None:
+            return ()
+        return (UserModel(self.user, Sampling(wanted.temperature, wanted.top_p, wanted.max_tokens), trial),)
 
     def _selector(self, wanted: SelectorSettings) -> Selector:
         key = content_hash([wanted.name, wanted.options])
@@ -190,7 +201,7 @@ async def _work(jobs: Sequence[EpisodeSetup], settings: ExperimentSettings, stor
 @asynccontextmanager
 async def _models(
     settings: ExperimentSettings, model: ChatModel | None, helper_model: ChatModel | None
-) -> AsyncIterator[tuple[ChatModel, ChatModel]]:
+) -> AsyncIterator[tuple[ChatModel, ChatModel, ChatModel | None]]:
     from fama.models.connect import connect
 
     async with AsyncExitStack() as stack:
@@ -198,7 +209,8 @@ async def _models(
             model = await stack.enter_async_context(connect(settings.model))
         if helper_model is None and settings.helper_model is not None:
             helper_model = await stack.enter_async_context(connect(settings.helper_model))
-        yield model, helper_model or model
+        user = None if settings.user_model is None else await stack.enter_async_context(connect(settings.user_model))
+        yield model, helper_model or model, user
 
 
 def _write_summary(out: Path, store: EpisodeStore, planned: int, content: Mapping[str, Any]) -> RunSummary:

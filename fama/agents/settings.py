@@ -98,6 +98,8 @@ class ExperimentSettings(Settings):
     model: ModelSettings = ModelSettings()
     helper_model: ModelSettings | None = None
     """Model of the helpers' LLM forms and of prompted selection; the backbone itself when None."""
+    user_model: ModelSettings | None = None
+    """Model that plays the user; None takes the benchmark's scripted user, which tau2 does not have."""
     strategy: Literal["fc", "react", "act"] = "act"
     placement: Literal["assistant", "user", "system"] = "assistant"
     """Where notes go: opening of the assistant turn, end of the last turn, or a system turn at the end."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from fama.episodes.records import GoldAction, LedgerRow, Message, ToolSpec
+from fama.models.base import ChatModel, Sampling
 from fama.registry import Registry
 
 
@@ -22,7 +23,7 @@ class Observation:
     """What comes back: a user or tool message, and whether the episode is over.
 
     ``content`` is None when the episode ended without a further message. ``ledger`` holds what the
-    user simulator spent.
+    user simulator spent. ``before`` is only for the first one: what was said before the agent comes in.
     """
 
     role: str
@@ -30,6 +31,16 @@ class Observation:
     done: bool = False
     reason: str = ""
     ledger: tuple[LedgerRow, ...] = ()
+    before: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True)
+class UserModel:
+    """The chat model that plays the user of an episode; ``trial`` keeps its cached replies apart."""
+
+    model: ChatModel
+    sampling: Sampling = Sampling()
+    trial: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,11 +97,11 @@ class Benchmark(Protocol):
         """Ids of a split's tasks, in a fixed order. An endless split gives its first 1,000."""
         ...
 
-    def environment(self, domain: str, task_id: str) -> Environment:
-        """A fresh world for a task.
+    def environment(self, domain: str, task_id: str, user: UserModel | None = None) -> Environment:
+        """A fresh world for a task. ``user`` plays its user; None takes the scripted one, if there is one.
 
         Raises:
-            BadInput: the task is unknown.
+            BadInput: the task is unknown, or the benchmark needs a user model and gets none.
         """
         ...
 
@@ -99,4 +110,7 @@ class Benchmark(Protocol):
         ...
 
 
-BENCHMARKS: Registry[type[Benchmark]] = Registry("benchmarks", {"helpdesk": "fama.envs.helpdesk.benchmark:Helpdesk"})
+BENCHMARKS: Registry[type[Benchmark]] = Registry(
+    "benchmarks",
+    {"helpdesk": "fama.envs.helpdesk.benchmark:Helpdesk", "tau2": "fama.envs.tau2.benchmark:Tau2"},
+)

@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 from toy_agents import Lamps, Recorder, gold_model
 
+from fama.agents.provenance import FREE, config_hash
 from fama.agents.runner import Planned, load_benchmark, run_planned, select_tasks
-from fama.agents.settings import ExperimentSettings, RunSettings, SelectorSettings
+from fama.agents.settings import ExperimentSettings, ModelSettings, RunSettings, SelectorSettings
+from fama.config import dump_settings
 from fama.envs.base import BENCHMARKS
 from fama.episodes.records import Episode
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput, ModelError
+from fama.hashing import content_hash
 from fama.models.scripted import SCRIPTED
 
 
@@ -253,3 +256,10 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     finally:
         SCRIPTED.remove("gold")
         SCRIPTED.remove("mute")
+
+
+def test_a_setting_that_came_later_changes_no_hash_while_it_is_unset() -> None:
+    plain = ExperimentSettings()
+    before = {k: v for k, v in dump_settings(plain).items() if k not in FREE and k != "user_model"}
+    assert config_hash(plain) == content_hash(before)
+    assert config_hash(plain.model_copy(update={"user_model": ModelSettings()})) != config_hash(plain)

@@ -6,7 +6,7 @@ from typing import Any
 
 from fama.agents.settings import BudgetSettings, SelectorSettings
 from fama.agents.setup import EpisodeSetup
-from fama.envs.base import Action, Observation, Reward
+from fama.envs.base import Action, Observation, Reward, UserModel
 from fama.episodes.records import FunctionCall, LedgerRow, Message, ToolCall, ToolSpec
 from fama.helpers.base import Helper, HelperContext, HelperReply
 from fama.models.base import ChatReply, ChatRequest
@@ -100,7 +100,7 @@ class Lamps:
     def task_ids(self, domain: str, split: str) -> Sequence[str]:
         return tuple(f"t{n}" for n in range(6))
 
-    def environment(self, domain: str, task_id: str) -> LampWorld:
+    def environment(self, domain: str, task_id: str, user: UserModel | None = None) -> LampWorld:
         from fama.errors import BadInput, EnvironmentFault
 
         if task_id not in self.task_ids(domain, "dev"):

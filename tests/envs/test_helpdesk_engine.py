@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from fama.envs.base import Action
+from fama.envs.base import Action, UserModel
 from fama.envs.helpdesk.benchmark import Helpdesk
 from fama.envs.helpdesk.engine import BUSY, HelpdeskEnvironment
 from fama.envs.helpdesk.gold import gold_actions, play
-from fama.envs.helpdesk.llm_user import MAX_TURNS, llm_user
+from fama.envs.helpdesk.llm_user import MAX_TURNS
 from fama.envs.helpdesk.model import call, say
 from fama.envs.helpdesk.tasks import analysis_of, build_task, generator_of
 from fama.episodes.records import LedgerRow
@@ -225,7 +225,7 @@ async def test_a_model_can_play_the_user_and_is_billed() -> None:
     gold = [a for a in task.gold if a.tool is not None]
     talk = say("Shall I cancel it?")
     voice = Voice("Yes, please.")
-    world = Helpdesk(user=llm_user(voice)).environment("shop", task_id)
+    world = Helpdesk().environment("shop", task_id, UserModel(voice))
     start = await world.reset(0)
     assert start.ledger == ()
     actions: list[Action] = [
@@ -245,7 +245,7 @@ async def test_a_model_can_play_the_user_and_is_billed() -> None:
 
 async def test_a_model_that_says_no_has_not_agreed() -> None:
     task_id = first("shop", "cancel")
-    world = Helpdesk(user=llm_user(Voice("No, that's not the right one."))).environment("shop", task_id)
+    world = Helpdesk().environment("shop", task_id, UserModel(Voice("No, that's not the right one.")))
     assert (await play(world, gold_actions("shop", task_id), 0)).reward.detail["state"] == 0
     observation = await world.reset(0)
     observation = await world.step(say("Hello?")) if not observation.done else observation
@@ -255,14 +255,14 @@ async def test_a_model_that_says_no_has_not_agreed() -> None:
 async def test_faults_of_the_user_model_are_the_users() -> None:
     task_id = first("saas", "access", corrected=True)
     for voice in (Voice("", ""), Voice("x", fails=True)):
-        world = Helpdesk(user=llm_user(voice)).environment("saas", task_id)
+        world = Helpdesk().environment("saas", task_id, UserModel(voice))
         await world.reset(0)
         with pytest.raises(UserFault):
             await world.step(say("Hello?"))
 
 
 async def test_a_model_user_does_not_talk_for_ever() -> None:
-    world = Helpdesk(user=llm_user(Voice("Hm."))).environment("shop", first("shop", "cancel"))
+    world = Helpdesk().environment("shop", first("shop", "cancel"), UserModel(Voice("Hm.")))
     await world.reset(0)
     turns = 0
     while not (await world.step(say("Hello?"))).done:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from fama.agents.settings import CompareSettings, OutcomesSettings
-from fama.envs.base import BENCHMARKS, Action, Observation, Reward
+from fama.envs.base import BENCHMARKS, Action, Observation, Reward, UserModel
 from fama.episodes.records import LedgerRow, Message, ToolSpec
 from fama.helpers.base import HELPERS, Form, HelperContext, HelperReply
 from fama.models.base import ChatRequest
@@ -62,7 +62,7 @@ class ToyBenchmark:
         """Ten tasks a split."""
         return [f"t{i}" for i in (range(10) if split == "train" else range(10, 20))]
 
-    def environment(self, domain: str, task_id: str) -> ToyEnvironment:
+    def environment(self, domain: str, task_id: str, user: UserModel | None = None) -> ToyEnvironment:
         """A fresh world."""
         return ToyEnvironment(task_id, domain == "moods")
 

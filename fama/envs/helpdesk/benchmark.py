@@ -3,9 +3,10 @@
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
-from fama.envs.base import Environment
-from fama.envs.helpdesk.engine import BUSY, HelpdeskEnvironment, UserFactory
+from fama.envs.base import Environment, UserModel
+from fama.envs.helpdesk.engine import BUSY, HelpdeskEnvironment
 from fama.envs.helpdesk.gold import play
+from fama.envs.helpdesk.llm_user import llm_user
 from fama.envs.helpdesk.plan import DOMAINS, LISTED, SPLITS
 from fama.envs.helpdesk.tasks import build_task, check_id, demonstration_ids, generator_of
 from fama.envs.helpdesk.user import ScriptedUser
@@ -17,13 +18,10 @@ VERSION = "helpdesk-1.1"
 
 
 class Helpdesk:
-    """Customer care in two domains; tasks are generated from their ids. ``user`` plays the customer."""
+    """Customer care in two domains; tasks are generated from their ids."""
 
     name = "helpdesk"
     version = VERSION
-
-    def __init__(self, user: UserFactory = ScriptedUser) -> None:
-        self._user = user
 
     def domains(self) -> Sequence[str]:
         """The shop, and the software company."""
@@ -48,15 +46,16 @@ class Helpdesk:
             raise BadInput(f"helpdesk: unknown split {split!r}; known: {', '.join(SPLITS)}")
         return tuple(f"{domain}-{split}-{number:04d}" for number in range(LISTED))
 
-    def environment(self, domain: str, task_id: str) -> Environment:
-        """A fresh world for a task.
+    def environment(self, domain: str, task_id: str, user: UserModel | None = None) -> Environment:
+        """A fresh world for a task; ``user`` plays the customer instead of the script.
 
         Raises:
             BadInput: the domain or the task is unknown.
         """
         source = generator_of(domain)
         check_id(domain, task_id)
-        return HelpdeskEnvironment(source.domain, build_task(domain, task_id), self._user)
+        make = ScriptedUser if user is None else llm_user(user)
+        return HelpdeskEnvironment(source.domain, build_task(domain, task_id), make)
 
     def demonstrations(self, domain: str) -> Sequence[Sequence[Message]]:
         """Two reference conversations on tasks of no split, without refusal, correction or tool error.

@@ -5,17 +5,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from fama.envs.base import UserModel
 from fama.envs.helpdesk.engine import UserFactory
 from fama.envs.helpdesk.model import Domain, Task
 from fama.envs.helpdesk.phrasing import pick
 from fama.envs.helpdesk.user import Reply, ScriptedUser, SimulatedUser
 from fama.errors import ModelError, UserFault
-from fama.models.base import ChatModel, ChatRequest, Sampling
+from fama.models.base import ChatRequest
 from fama.prompts import render_text
 from fama.randomness import derive_seed, generator
 
 MAX_TURNS = 20
-_SAMPLING = Sampling(temperature=0.7, max_tokens=80)
 _YES = re.compile(r"\b(?:yes|yep|yeah|sure|go ahead|please do|correct|confirm(?:ed)?|that's right|ok(?:ay)?)\b", re.I)
 _NO = re.compile(r"\b(?:no|nope|not|don't|wrong|instead|wait|but|meant)\b", re.I)
 
@@ -26,11 +26,11 @@ class LlmUser:
     It consents with a plain yes to words about a change. It hangs up after ``MAX_TURNS`` turns.
     """
 
-    def __init__(self, domain: Domain, task: Task, seed: int, model: ChatModel) -> None:
+    def __init__(self, domain: Domain, task: Task, seed: int, player: UserModel) -> None:
         self._domain = domain
         self._task = task
         self._seed = seed
-        self._model = model
+        self._player = player
         self._scripted = ScriptedUser(domain, task, seed)
         self._messages: list[dict[str, Any]] = []
 
@@ -57,11 +57,12 @@ class LlmUser:
         request = ChatRequest(
             messages=tuple(self._messages),
             role="user",
-            sampling=_SAMPLING,
+            sampling=self._player.sampling,
             seed=derive_seed(self._seed, "helpdesk.llm_user", self._task.task_id, turn) % 2**31,
+            trial=self._player.trial,
         )
         try:
-            answer = await self._model.complete(request)
+            answer = await self._player.model.complete(request)
         except ModelError as error:
             raise UserFault(f"the model that plays the user failed: {error}") from error
         words = answer.text.strip()
@@ -96,11 +97,11 @@ class LlmUser:
         )
 
 
-def llm_user(model: ChatModel) -> UserFactory:
-    """What ``Helpdesk(user=...)`` takes to have a chat model play the user."""
+def llm_user(player: UserModel) -> UserFactory:
+    """What a helpdesk environment takes to have a chat model play its user."""
 
     def make(domain: Domain, task: Task, seed: int) -> SimulatedUser:
-        return LlmUser(domain, task, seed, model)
+        return LlmUser(domain, task, seed, player)
 
     return make
 

@@ -54,7 +54,7 @@ def _episode(
     verdict = row.get("reward_info") or {}
     reward = verdict.get("reward")
     outcome = _outcome(str(row["termination_reason"]), reward)
-    rows = [m for m in row["messages"] if not _of_user_tools(m)]
+    rows = [m for m in row["messages"] if not of_user_tools(m)]
     system = [{"role": "system", "content": world["policy"]}] if world.get("policy") else []
     task_id = str(row["task_id"])
     criteria = tasks.get(task_id, {}).get("evaluation_criteria") or {}
@@ -68,7 +68,7 @@ def _episode(
         trial=int(row.get("trial") or 0),
         backbone=options.get("backbone") or agent.get("llm"),
         strategy=options.get("strategy") or ("fc" if "llm_agent" in str(agent.get("implementation")) else None),
-        messages=messages_of([*system, *map(_message, rows)]),
+        messages=messages_of([*system, *map(chat_message, rows)]),
         tools=tools_of(world.get("tool_defs") or []),
         ledger=tuple(_bills(rows, agent.get("llm"), (info.get("user_info") or {}).get("llm"))),
         outcome=outcome,
@@ -83,14 +83,14 @@ def _episode(
     )
 
 
-def _of_user_tools(message: dict[str, Any]) -> bool:
+def of_user_tools(message: dict[str, Any]) -> bool:
     """A tool call of the user, or its result."""
     if message["role"] == "tool":
         return message.get("requestor") == "user"
     return message["role"] == "user" and bool(message.get("tool_calls"))
 
 
-def _message(message: dict[str, Any]) -> dict[str, Any]:
+def chat_message(message: dict[str, Any]) -> dict[str, Any]:
     """A chat message; a tool's result carries the id of its call, an agent's call its function."""
     row = {"role": message["role"], "content": message.get("content")}
     if message["role"] == "tool":

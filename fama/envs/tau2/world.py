@@ -1,0 +1,178 @@
+"""One τ²-bench task behind our environment contract; state, tools and verdict are the benchmark's own."""
+
+import json
+from copy import deepcopy
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from fama.envs.base import Action, Observation, Reward, UserModel
+from fama.envs.tau2.package import load
+from fama.envs.tau2.user import MAX_CALLS, Tau2User
+from fama.episodes.importers.openai_chat import messages_of
+from fama.episodes.importers.tau2 import chat_message, of_user_tools
+from fama.episodes.records import GoldAction, LedgerRow, Message, ToolSpec
+from fama.errors import EnvironmentFault, UserFault
+
+#: Failed tool calls after which tau2 ends a simulation.
+MAX_ERRORS = 10
+STOP = "###STOP###"
+
+
+class Tau2Environment:
+    """Carries out one task as ``tau2 run`` does: the same tools, user prompt, limit of errors and evaluation."""
+
+    def __init__(self, domain: str, task: Any, player: UserModel) -> None:
+        self._domain = domain
+        self._task = task
+        self._player = player
+        self._messages = load("data_model.message")
+        self._build()
+
+    @property
+    def policy(self) -> str:
+        """The domain's policy."""
+        return str(self._world.get_policy())
+
+    @property
+    def tools(self) -> tuple[ToolSpec, ...]:
+        """The agent's tools; not the user's own."""
+        specs = []
+        for tool in self._world.get_tools():
+            function = tool.openai_schema["function"]
+            parameters = json.dumps(function["parameters"], ensure_ascii=False)
+            specs.append(ToolSpec(name=function["name"], description=function["description"], parameters=parameters))
+        return tuple(specs)
+
+    async def reset(self, seed: int) -> Observation:
+        """Greet the user, as tau2 does, and hear what it wants."""
+        self._build()
+        user_tools = self._world.get_user_tools() if self._world.user_tools is not None else None
+        self._user = Tau2User(self._task, user_tools, self._player, seed)
+        if not self._trajectory:
+            self._trajectory.append(deepcopy(load("orchestrator.orchestrator").DEFAULT_FIRST_AGENT_MESSAGE))
+        for message in self._trajectory:
+            self._user.recall(message)
+        last = self._trajectory[-1]
+        if last.role == "assistant":
+            before = self._shown(self._trajectory)
+            return replace(await self._listen(), before=before)
+        return Observation(role=last.role, content=last.content, before=self._shown(self._trajectory[:-1]))
+
+    async def step(self, action: Action) -> Observation:
+        """Words go to the user, anything else to the tools.
+
+        Raises:
+            EnvironmentFault: the episode is over, so the caller's loop is wrong.
+        """
+        if self._ended is not None:
+            raise EnvironmentFault("tau2: the episode is over; call reset first")
+        if action.tool is not None:
+            return self._call(action)
+        self._trajectory.append(self._messages.AssistantMessage(role="assistant", content=action.text))
+        if STOP in action.text:
+            return self._end("agent_stop", None)
+        self._user.hear(action.text)
+        return await self._listen()
+
+    def outcome(self) -> Reward:
+        """The benchmark's verdict. Before the user or the agent has ended the conversation it is 0, as in tau2."""
+        simulation = load("data_model.simulation")
+        evaluator = load("evaluator.evaluator")
+        now = datetime.now(UTC).isoformat()
+        run = simulation.SimulationRun(
+            id="fama",
+            task_id=str(self._task.id),
+            start_time=now,
+            end_time=now,
+            duration=0.0,
+            termination_reason=simulation.TerminationReason(self._ended or "max_steps"),
+            messages=self._trajectory,
+        )
+        verdict = evaluator.evaluate_simulation(
+            simulation=run,
+            task=self._task,
+            evaluation_type=evaluator.EvaluationType.ALL,
+            solo_mode=False,
+            domain=self._domain,
+        )
+        parts = {getattr(key, "value", str(key)): float(v) for key, v in (verdict.reward_breakdown or {}).items()}
+        return Reward(
+            success=verdict.reward >= 1.0 - 1e-6,
+            reward=float(verdict.reward),
+            detail=parts,
+            gold_actions=self._gold(),
+        )
+
+    def _build(self) -> None:
+        state = self._task.initial_state
+        history = deepcopy(state.message_history) if state is not None and state.message_history else []
+        self._world = load("registry").registry.get_env_constructor(self._domain)()
+        self._world.set_state(
+            initialization_data=state.initialization_data if state is not None else None,
+            initialization_actions=state.initialization_actions if state is not None else None,
+            message_history=history,
+        )
+        self._trajectory: list[Any] = history
+        self._ended: str | None = None
+        self._errors = 0
+        self._calls = 0
+
+    def _call(self, action: Action) -> Observation:
+        self._calls += 1
+        call = self._messages.ToolCall(id=f"call_{self._calls}", name=action.tool, arguments=action.arguments)
+        self._trajectory.append(self._messages.AssistantMessage(role="assistant", content=None, tool_calls=[call]))
+        return self._answered(self._world.get_response(call))
+
+    def _answered(self, result: Any) -> Observation:
+        self._trajectory.append(result)
+        self._errors += result.error
+        if self._errors >= MAX_ERRORS:
+            return self._end("too_many_errors", result.content, role="tool")
+        return Observation(role="tool", content=result.content or "")
+
+    async def _listen(self) -> Observation:
+        """The user's next words; its own tool calls, if it has tools, are carried out in between."""
+        ledger: list[LedgerRow] = []
+        for _ in range(MAX_CALLS):
+            words, calls, usage = await self._user.act()
+            ledger.append(usage)
+            if words is not None:
+                message = self._messages.UserMessage(role="user", content=words)
+                self._trajectory.append(message)
+                if self._user.ends(message):
+                    return self._end("user_stop", words, ledger=tuple(ledger))
+                return Observation(role="user", content=words, ledger=tuple(ledger))
+            own = [
+                self._messages.ToolCall(
+                    id=call.id, name=call.function.name, arguments=call.function.parsed(), requestor="user"
+                )
+                for call in calls
+            ]
+            self._trajectory.append(self._messages.UserMessage(role="user", content=None, tool_calls=own))
+            for call in own:
+                result = self._world.get_response(call)
+                self._trajectory.append(result)
+                self._user.learn(call.id, result.content or "")
+        raise UserFault(f"the user called its tools {MAX_CALLS} times without a word to the agent")
+
+    def _shown(self, trajectory: list[Any]) -> tuple[Message, ...]:
+        """What the agent sees of a conversation: not the user's own tool calls and their results."""
+        rows = [message.model_dump() for message in trajectory]
+        return messages_of([chat_message(row) for row in rows if not of_user_tools(row)])
+
+    def _end(
+        self, reason: str, content: str | None, role: str = "user", ledger: tuple[LedgerRow, ...] = ()
+    ) -> Observation:
+        self._ended = reason
+        return Observation(role=role, content=content, done=True, reason=reason, ledger=ledger)
+
+    def _gold(self) -> tuple[GoldAction, ...] | None:
+        criteria = self._task.evaluation_criteria
+        if criteria is None or criteria.actions is None:
+            return None
+        return tuple(
+            GoldAction(name=a.name, arguments=json.dumps(a.arguments, ensure_ascii=False))
+            for a in criteria.actions
+            if a.requestor == "assistant"
+        )
