@@ -17,6 +17,7 @@ from fama.errors import BadInput, FamaError
 #: command → (module with ``add_arguments`` and ``main``, one line of help)
 COMMANDS = {
     "models": ("fama.commands.models", "list, download or serve local models"),
+    "benchmarks": ("fama.commands.benchmarks", "list benchmarks, name checkouts, replay logs as a check"),
     "run": ("fama.commands.run", "run tasks with one selector → episodes.jsonl"),
     "import": ("fama.commands.imports", "read foreign logs → episodes.jsonl"),
     "show": ("fama.commands.show", "read episodes in the terminal, with the notes that helpers gave"),

@@ -112,5 +112,10 @@ class Benchmark(Protocol):
 
 BENCHMARKS: Registry[type[Benchmark]] = Registry(
     "benchmarks",
-    {"helpdesk": "fama.envs.helpdesk.benchmark:Helpdesk", "tau2": "fama.envs.tau2.benchmark:Tau2"},
+    {
+        "helpdesk": "fama.envs.helpdesk.benchmark:Helpdesk",
+        "tau2": "fama.envs.tau2.benchmark:Tau2",
+        "tau_bench": "fama.envs.tau_bench.benchmark:TauBench",
+        "tau_trait": "fama.envs.tau_bench.benchmark:TauTrait",
+    },
 )

@@ -28,6 +28,7 @@ class Tau2Environment:
         self._player = player
         self._messages = load("data_model.message")
         self._build()
+        self._fresh = True
 
     @property
     def policy(self) -> str:
@@ -46,7 +47,9 @@ class Tau2Environment:
 
     async def reset(self, seed: int) -> Observation:
         """Greet the user, as tau2 does, and hear what it wants."""
-        self._build()
+        if not self._fresh:
+            self._build()
+        self._fresh = False
         user_tools = self._world.get_user_tools() if self._world.user_tools is not None else None
         self._user = Tau2User(self._task, user_tools, self._player, seed)
         if not self._trajectory:

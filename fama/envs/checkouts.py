@@ -1,0 +1,115 @@
+"""Where the checkouts of benchmarks are that no package index carries; users name them once."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from platformdirs import user_config_path
+
+from fama.errors import BadInput
+from fama.files import write_atomically
+from fama.hashing import content_hash
+
+
+class Known(NamedTuple):
+    """A benchmark that needs a checkout: its package, the repository, and a file that every checkout has."""
+
+    package: str
+    repository: str
+    sign: str
+
+
+KNOWN = {
+    "tau_bench": Known("tau_bench", "https://github.com/sierra-research/tau-bench", "tau_bench/envs/base.py"),
+    "tau_trait": Known("tau_trait", "https://github.com/collinear-ai/tau-trait", "tau_trait/envs/base.py"),
+}
+
+
+def add(name: str, folder: Path) -> Path:
+    """Remember a checkout; returns the file that remembers it.
+
+    Raises:
+        BadInput: no benchmark of that name takes a checkout, or the folder is none of it.
+    """
+    known = _known(name)
+    folder = folder.expanduser().resolve()
+    if not (folder / known.sign).is_file():
+        raise BadInput(f"{folder}: has no {known.sign}; give the folder of a clone of {known.repository}")
+    paths = remembered() | {name: str(folder)}
+    write_atomically(_file(), json.dumps(paths, indent=2) + "\n")
+    return _file()
+
+
+def remembered() -> dict[str, str]:
+    """Benchmark → folder, as users have named them."""
+    try:
+        value = json.loads(_file().read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError):
+        raise BadInput(f"{_file()}: cannot be read; delete it and name your checkouts again") from None
+    return {str(key): str(path) for key, path in value.items()} if isinstance(value, dict) else {}
+
+
+def find(name: str) -> Path:
+    """A benchmark's checkout: the environment variable ``FAMA_<NAME>``, else the one that was added.
+
+    Raises:
+        BadInput: none is known, or it is not there any more.
+    """
+    known = _known(name)
+    named = os.environ.get(f"FAMA_{name.upper()}") or remembered().get(name)
+    if named is None:
+        raise BadInput(
+            f"benchmark {name}: its code is not on the package index; clone {known.repository}, "
+            f"then: fama benchmarks add {name} PATH"
+        )
+    folder = Path(named)
+    if not (folder / known.sign).is_file():
+        raise BadInput(f"{folder}: no checkout of {name} any more; fama benchmarks add {name} PATH")
+    return folder
+
+
+def on_path(name: str) -> Path:
+    """Make a benchmark's package importable, ahead of any other of its name; returns the checkout.
+
+    Raises:
+        BadInput: there is no checkout, or another one is imported already.
+    """
+    folder, package = find(name), _known(name).package
+    loaded = getattr(sys.modules.get(package), "__file__", None)
+    if loaded and not Path(loaded).resolve().is_relative_to(folder.resolve()):
+        raise BadInput(f"benchmark {name}: another {package} is imported already, from {loaded}; use one a process")
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    return folder
+
+
+def version_of(name: str) -> str:
+    """The checkout's commit, or a hash of its Python files where it is no git repository.
+
+    Raises:
+        BadInput: there is no checkout.
+    """
+    folder = find(name)
+    command = ["git", "-C", str(folder), "rev-parse", "--short=12", "HEAD"]
+    try:
+        commit = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        package = folder / _known(name).package
+        texts = {str(p.relative_to(package)): p.read_text(encoding="utf-8") for p in sorted(package.rglob("*.py"))}
+        return f"{name}-{content_hash(texts)}"
+    return f"{name}-{commit}"
+
+
+def _known(name: str) -> Known:
+    if name not in KNOWN:
+        raise BadInput(f"benchmark {name!r} takes no checkout; those that do: {', '.join(KNOWN)}")
+    return KNOWN[name]
+
+
+def _file() -> Path:
+    return Path(os.environ.get("FAMA_CONFIG_DIR") or user_config_path("fama")) / "checkouts.json"

@@ -1,0 +1,74 @@
+"""Playing a logged episode again: does an adapter give the reward that its benchmark gave?"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from fama.envs.base import Action, Benchmark, UserModel
+from fama.episodes.records import Episode, LedgerRow
+from fama.errors import ModelError
+from fama.models.base import ChatReply, ChatRequest
+
+
+class LoggedUser:
+    """Says what the user said in the log, turn by turn; it is a replay, not a model."""
+
+    def __init__(self, episode: Episode) -> None:
+        self._words: Iterator[str] = iter([m.content or "" for m in episode.messages if m.role == "user"])
+
+    @property
+    def name(self) -> str:
+        """What ledgers call it."""
+        return "replay:user"
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        """The next logged turn.
+
+        Raises:
+            ModelError: the log has no more.
+        """
+        words = next(self._words, None)
+        if words is None:
+            raise ModelError("the log ends here")
+        return ChatReply(text=words, usage=LedgerRow(role=request.role, model=self.name))
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A replay: the rewards in the log and now, and what went differently first, empty if nothing did."""
+
+    episode: Episode
+    reward: float
+    difference: str
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the rewards are the same."""
+        return abs(self.reward - (self.episode.reward or 0.0)) < 1e-6
+
+
+async def replay(benchmark: Benchmark, episode: Episode) -> Replayed:
+    """Carry out an episode's actions against its logged user; tools answer anew.
+
+    Raises:
+        BadInput: the benchmark has no such task.
+        BoundaryError: the environment failed.
+    """
+    environment = benchmark.environment(episode.domain, episode.task_id, UserModel(LoggedUser(episode)))
+    observation = await environment.reset(0)
+    difference = ""
+    messages = episode.messages
+    for index, message in enumerate(messages):
+        if message.role != "assistant" or observation.done:
+            continue
+        if message.tool_calls:
+            call = message.tool_calls[0].function
+            action = Action(tool=call.name, arguments=call.parsed())
+        else:
+            action = Action(tool=None, text=message.content or "")
+        if action.tool is None and not any(m.role == "user" for m in messages[index + 1 :]):
+            break  # the log was cut before the user answered
+        observation = await environment.step(action)
+        said = messages[index + 1].content if index + 1 < len(messages) else None
+        if not difference and observation.role == "tool" and (observation.content or "") != (said or ""):
+            difference = f"message {index + 1}: the tool {action.tool} answers otherwise than in the log"
+    return Replayed(episode, environment.outcome().reward, difference)

@@ -1,0 +1,120 @@
+"""One τ-bench or τ-trait task behind our environment contract; data, tools and reward are the benchmark's own."""
+
+import contextlib
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+from fama.envs.base import Action, Observation, Reward, UserModel
+from fama.envs.tau_bench.user import GREETING, STOP, TauUser
+from fama.episodes.records import GoldAction, ToolSpec
+from fama.errors import EnvironmentFault
+
+
+class TauEnvironment:
+    """Carries out one task as the benchmark's ``run.py`` does.
+
+    ``make`` builds the benchmark's environment, set to the task, with the user that asks a human: it is never asked,
+    since a chat model answers in its place. ``prompt`` writes that model's instructions.
+    """
+
+    def __init__(
+        self, make: Callable[[], Any], prompt: Callable[[str], str], trait: str | None, player: UserModel
+    ) -> None:
+        self._make = make
+        self._prompt = prompt
+        self._trait = trait
+        self._player = player
+        self._verdict: Any = None
+        self._build()
+        self._fresh = True
+
+    @property
+    def policy(self) -> str:
+        """The domain's policy, which the benchmark calls its wiki."""
+        return str(self._world.wiki)
+
+    @property
+    def tools(self) -> tuple[ToolSpec, ...]:
+        """The domain's tools."""
+        return tuple(
+            ToolSpec(
+                name=info["function"]["name"],
+                description=info["function"].get("description") or "",
+                parameters=json.dumps(info["function"].get("parameters") or {}, ensure_ascii=False),
+            )
+            for info in self._world.tools_info
+        )
+
+    async def reset(self, seed: int) -> Observation:
+        """Start over; the observation is the user's first message."""
+        if not self._fresh:
+            self._build()
+        self._fresh = False
+        self._user = TauUser(self._prompt(self._world.task.instruction), self._trait, self._player, seed)
+        words, usage = await self._user.answer(GREETING)
+        return Observation(role="user", content=words, ledger=(usage,))
+
+    async def step(self, action: Action) -> Observation:
+        """Words go to the user, anything else to the tools.
+
+        Raises:
+            EnvironmentFault: the episode is over, so the caller's loop is wrong.
+        """
+        if self._verdict is not None:
+            raise EnvironmentFault("tau-bench: the episode is over; call reset first")
+        done = self._act(action.tool or "respond", action.arguments if action.tool else {"content": action.text})
+        if action.tool is not None:
+            observation = str(done.observation)
+            if done.done:
+                self._verdict = done.info.reward_info
+            reason = "transferred" if done.done else ""
+            return Observation(role="tool", content=observation, done=bool(done.done), reason=reason)
+        words, usage = await self._user.answer(action.text)
+        if STOP in words:
+            with silenced():
+                self._verdict = self._world.calculate_reward()
+        ended = self._verdict is not None
+        return Observation(role="user", content=words, done=ended, reason="user_stop" if ended else "", ledger=(usage,))
+
+    def outcome(self) -> Reward:
+        """The benchmark's verdict; 0 while neither side has ended the conversation, as the benchmark has it."""
+        gold = tuple(
+            GoldAction(name=a.name, arguments=json.dumps(a.kwargs, ensure_ascii=False))
+            for a in self._world.task.actions
+            if a.name != "respond"
+        )
+        if self._verdict is None:
+            return Reward(success=False, reward=0.0, gold_actions=gold)
+        detail = {
+            name: float(value)
+            for name in ("r_actions", "r_outputs")
+            if (value := getattr(self._verdict.info, name, None)) is not None
+        }
+        reward = float(self._verdict.reward)
+        return Reward(success=reward >= 1.0 - 1e-6, reward=reward, detail=detail, gold_actions=gold)
+
+    def _build(self) -> None:
+        with silenced():
+            self._world = self._make()
+        self._verdict = None
+
+    def _act(self, name: str, arguments: dict[str, Any]) -> Any:
+        """A tool call on the benchmark's environment; words are only noted, for the user is ours."""
+        action = self._types().Action(name=name, kwargs=arguments)
+        if name == "respond":
+            self._world.actions.append(action)
+            return None
+        with silenced():
+            return self._world.step(action)
+
+    def _types(self) -> Any:
+        from importlib import import_module
+
+        return import_module(f"{type(self._world).__module__.split('.')[0]}.types")
+
+
+def silenced() -> contextlib.redirect_stdout[io.StringIO]:
+    """τ-trait prints its settings and every instruction."""
+    return contextlib.redirect_stdout(io.StringIO())
