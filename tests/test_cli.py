@@ -64,7 +64,7 @@ def test_every_command_answers_help(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["rum"], "unknown command 'rum'; known: models, run"),
+        (["rum"], "unknown command 'rum'; known: models, benchmarks, run"),
         (["run", "--config", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
         (["run", "trails=2"], "unknown key 'trails'"),
         (["run", "benchmark=nobench"], "unknown benchmark 'nobench'; known: helpdesk"),
