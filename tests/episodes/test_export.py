@@ -1,0 +1,103 @@
+"""Episodes to Inspect logs and back."""
+
+from pathlib import Path
+
+import pytest
+
+from fama.cli import main
+from fama.episodes.importers.base import IMPORTERS
+from fama.episodes.records import (
+    Decision,
+    Episode,
+    FunctionCall,
+    GoldAction,
+    LedgerRow,
+    Message,
+    Note,
+    Outcome,
+    ToolCall,
+)
+from fama.episodes.store import EpisodeStore
+
+inspect_log = pytest.importorskip("inspect_ai.log", reason="inspect-ai is not installed: pip install -e '.[inspect]'")
+
+CALL = ToolCall(id="c0", function=FunctionCall(name="get_order", arguments='{"order_id": "W1"}'))
+MESSAGES = (
+    Message(role="system", content="Rules."),
+    Message(role="user", content="Hello"),
+    Message(role="assistant", tool_calls=(CALL,)),
+    Message(role="tool", content="{}", tool_call_id="c0", name="get_order"),
+    Message(role="assistant", content="Done."),
+)
+
+
+def episode(task: str, trial: int, outcome: Outcome, selector: str = "TSA") -> Episode:
+    return Episode(
+        id=f"{task}-{trial}-{selector}",
+        benchmark="helpdesk",
+        benchmark_version="helpdesk-1.1",
+        domain="shop",
+        task_id=task,
+        trial=trial,
+        backbone="m/1.5b",
+        strategy="act",
+        selector=selector,
+        messages=MESSAGES,
+        decisions=(
+            Decision(turn=0, message_index=2, subset=("TSA",), notes=(Note(helper="TSA", text="Look.", tokens=2),)),
+        ),
+        ledger=(
+            LedgerRow(role="agent", model="m/1.5b", input_tokens=30, cached_input_tokens=20, output_tokens=4, turn=0),
+            LedgerRow(role="agent", model="m/1.5b", input_tokens=40, output_tokens=5, turn=1),
+        ),
+        outcome=outcome,
+        reward=None if outcome.status == "error" else float(outcome.status == "success"),
+        gold_actions=(GoldAction(name="get_order", arguments="{}"),),
+        seconds=3.5,
+        started_at="2026-11-22T10:00:00+00:00",
+    )
+
+
+def test_what_is_exported_comes_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = EpisodeStore(tmp_path / "run")
+    good, bad = Outcome(status="success", reason="closed"), Outcome(status="failure", reason="loop")
+    broken = Outcome(status="error", boundary="model", reason="endpoint is down")
+    for one in (episode("t1", 0, good), episode("t1", 1, bad), episode("t2", 0, broken), episode("t1", 0, bad, "none")):
+        store.append(one)
+    out = tmp_path / "logs"
+    assert main(["export", str(tmp_path / "run"), "--to", "inspect", "--out", str(out)]) == 0
+    assert "inspect view --log-dir" in capsys.readouterr().out
+    files = sorted(out.glob("*.eval"))
+    assert [path.name for path in files] == [
+        "helpdesk_shop_m-1.5b_act_TSA.eval",
+        "helpdesk_shop_m-1.5b_act_none.eval",
+    ]
+    one, two, three = IMPORTERS.load("inspect")(files[0])
+    assert [(e.task_id, e.trial, e.outcome.status) for e in (one, two, three)] == [
+        ("t1", 0, "success"),
+        ("t1", 1, "failure"),
+        ("t2", 0, "error"),
+    ]
+    assert [(m.role, m.content, m.tool_calls) for m in one.messages] == [
+        (m.role, m.content, m.tool_calls) for m in MESSAGES
+    ]
+    assert [(r.input_tokens, r.cached_input_tokens, r.output_tokens) for r in one.ledger] == [(70, 20, 9)]
+    header = inspect_log.read_eval_log(str(files[0]), header_only=True)
+    assert header.eval.task == "helpdesk/shop" and header.results.scores[0].metrics["accuracy"].value == 0.5
+
+
+def test_notes_stand_beside_the_message_that_they_came_before(tmp_path: Path) -> None:
+    EpisodeStore(tmp_path / "run").append(episode("t1", 0, Outcome(status="success")))
+    assert main(["export", str(tmp_path / "run"), "--to", "inspect", "--out", str(tmp_path / "logs")]) == 0
+    (path,) = (tmp_path / "logs").glob("*.eval")
+    (sample,) = inspect_log.read_eval_log(str(path)).samples
+    assert sample.messages[2].metadata == {"notes": [{"helper": "TSA", "text": "Look."}]}
+    assert "Look." not in "".join(message.text for message in sample.messages)
+    assert sample.metadata["subset"] == ["TSA"] and sample.target == ["get_order {}"]
+
+
+def test_bad_exports_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "episodes.jsonl").write_text("", encoding="utf-8")
+    assert main(["export", str(tmp_path), "--to", "inspect", "--out", str(tmp_path / "logs")]) == 2
+    assert "holds no episodes" in capsys.readouterr().err
+    assert main(["export", str(tmp_path / "nowhere"), "--to", "inspect", "--out", str(tmp_path / "logs")]) == 2
