@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fama.errors import BadInput
 
 if TYPE_CHECKING:
+    from eval.measures import Measures
     from eval.summary import GroupSummary
 
 
@@ -54,11 +55,15 @@ def _show(summaries: "list[GroupSummary]") -> None:
     for title in ("tokens/episode", "tokens/success", "s/episode"):
         table.add_column(title, justify="right", no_wrap=True)
     short: list[str] = []
+    lines: list[tuple[GroupSummary, Measures, str]] = []
     for summary in summaries:
-        m = summary.measures
+        lines.append((summary, summary.measures, ""))
+        if summary.corrected is not None:
+            lines.append((summary, summary.corrected, f" without {len(summary.wrong_tasks)} wrong tasks"))
+    for summary, m, note in lines:
         passes = {estimate.k: estimate for estimate in m.pass_k}
         table.add_row(
-            *(summary.benchmark, summary.domain, summary.backbone, summary.strategy, summary.selector),
+            *(summary.benchmark, summary.domain + note, summary.backbone, summary.strategy, summary.selector),
             *(str(m.tasks), str(m.successes), str(m.failures), errors(m.errors)),
             *(percent(passes[k].estimate) if k in passes else "–" for k in shown),
             *(count(m.tokens), count(m.tokens_per_success), number(m.episode_seconds.value, 1)),
@@ -69,5 +74,7 @@ def _show(summaries: "list[GroupSummary]") -> None:
     screen = console()
     screen.print(table)
     screen.print("95 % intervals over tasks. Errors are not failures and count in no rate.", style="dim")
+    if len(lines) > len(summaries):
+        screen.print("Wrong tasks, with reasons and source: fama/envs/exclusions.yaml", style="dim")
     for line in short:
         screen.print(line, style="dim")

@@ -10,6 +10,7 @@ from eval.measures import Resampling, compare_pair, measure
 from eval.scores import read_scores, score_of
 from eval.summary import summarise
 from fama.cli import main
+from fama.envs.exclusions import known_wrong
 from fama.episodes.records import LedgerRow
 
 
@@ -105,3 +106,23 @@ def test_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments
     assert main(["score", str(tmp_path / arguments[0]), *arguments[1:]]) == 2
     error = capsys.readouterr().err
     assert expected in error and error.count("\n") == 1
+
+
+def test_scores_are_given_with_and_without_tasks_that_are_known_to_be_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = known_wrong("tau2", "airline")
+    assert {"9", "37"} <= set(wrong) and all(len(reason) > 15 for reason in wrong.values())
+    tasks = ("9", "37", "0", "1", "3")
+    episodes = [build(t, "x", "success" if t in ("0", "9") else "failure") for t in tasks]
+    moved = [e.model_copy(update={"benchmark": "tau2", "domain": "airline"}) for e in episodes]
+    (summary,) = summarise([score_of(e) for e in moved], Resampling(draws=100))
+    assert summary.wrong_tasks == ("37", "9") and summary.corrected is not None
+    assert (summary.measures.success.value, summary.corrected.success.value) == (0.4, pytest.approx(1 / 3))
+    assert summary.corrected.tasks == 3
+    (plain,) = summarise([score_of(e) for e in episodes], Resampling(draws=100))
+    assert plain.wrong_tasks == () and plain.corrected is None
+    write_episodes(tmp_path / "run", moved)
+    assert main(["score", str(tmp_path / "run"), "--bootstrap", "100"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "without 2" in shown and "exclusions.yaml" in shown
