@@ -23,6 +23,7 @@ COMMANDS = {
     "show": ("fama.commands.show", "read episodes in the terminal, with the notes that helpers gave"),
     "score": ("eval.commands.score", "success, pass^k and tokens of episodes"),
     "diagnose": ("fama.commands.diagnose", "label failed episodes → failures.jsonl"),
+    "annotate": ("fama.commands.annotate", "a local web page to label failures by hand"),
     "agree": ("eval.commands.agree", "how far labellers agree on failures: κ, α, steps"),
     "outcomes": ("eval.commands.outcomes", "run randomised helper subsets → outcomes.parquet"),
     "train": ("training.command", "train a router → checkpoint folder"),

@@ -1,0 +1,1 @@
+"""Labelling failures by hand, in a local web page."""

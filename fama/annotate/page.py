@@ -1,0 +1,198 @@
+"""The web page: a dialogue on the left, its label on the right, both worked by keyboard."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nicegui import ui
+from nicegui.events import KeyEventArguments
+
+from fama.annotate.session import Session
+from fama.diagnosis.taxonomy import Taxonomy
+from fama.episodes.records import Blame, Episode, Failure, Message
+from fama.errors import BadInput
+
+BLAMES: Mapping[str, Blame] = {"a": "agent", "u": "user", "e": "environment"}
+KEYS = (
+    "1–9 category · shift+1–9 primary · 0 none fits · j k message · s step here · a u e blame · "
+    "n p next, previous · o next open · f findings"
+)
+
+
+def serve(
+    folder: Path, episodes: Sequence[Episode], taxonomy: Taxonomy, findings: Mapping[str, Failure], port: int
+) -> None:
+    """Serve the page on the loopback interface until Ctrl-C."""
+
+    @ui.page("/")
+    def index(annotator: str = "") -> None:
+        if not annotator:
+            _welcome()
+            return
+        try:
+            session = Session(annotator, episodes, taxonomy, folder)
+        except BadInput as error:
+            ui.label(str(error)).classes("text-negative")
+            _welcome()
+            return
+        _Page(session, findings)
+
+    ui.run(host="127.0.0.1", port=port, title="FAMA annotate", show=False, reload=False, show_welcome_message=False)
+
+
+def _welcome() -> None:
+    """Ask who is labelling."""
+    with ui.column().classes("p-8"):
+        ui.label("Who is labelling?").classes("text-h6")
+        name = ui.input("name").props("autofocus")
+
+        def start() -> None:
+            ui.navigate.to(f"/?annotator={name.value.strip()}")
+
+        name.on("keydown.enter", start)
+        ui.button("start", on_click=start)
+
+
+class _Page:
+    """What one browser tab shows. Text of dialogues goes into labels only, which never read it as HTML."""
+
+    def __init__(self, session: Session, findings: Mapping[str, Failure]) -> None:
+        self._session = session
+        self._findings = findings
+        self._cursor = 0
+        self._show_findings = False  # hidden first: who has seen the machine's verdict finds it
+        ui.keyboard(on_key=self._key, ignore=["input", "textarea"])
+        with ui.row().classes("w-full no-wrap items-start"):
+            self._dialogue = ui.column().classes("w-2/3")
+            self._form = ui.column().classes("w-1/3 sticky top-4")
+        self._draw()
+
+    def _draw(self) -> None:
+        for area, fill in ((self._dialogue, self._fill_dialogue), (self._form, self._fill_form)):
+            area.clear()
+            with area:
+                fill()
+
+    def _fill_dialogue(self) -> None:
+        session = self._session
+        episode = session.episode
+        ui.label(f"{episode.benchmark} {episode.domain} · task {episode.task_id} · {episode.outcome.reason}").classes(
+            "text-subtitle2"
+        )
+        for index, message in enumerate(episode.messages):
+            marks = ("border-l-4 border-primary " if index == self._cursor else "") + (
+                "bg-amber-1" if index == session.label.step else ""
+            )
+            with ui.card().classes(f"w-full {marks}").props(f"data-message={index}") as card:
+                card.on("click", lambda _, at=index: self._do(self._point, at))
+                _show(index, message)
+
+    def _fill_form(self) -> None:
+        session, label = self._session, self._session.label
+        ui.label(f"{session.annotator}: {session.done} of {len(session.episodes)} labelled").props("data-progress")
+        ui.linear_progress(session.done / len(session.episodes), show_value=False)
+        ui.label(f"episode {session.place + 1}").classes("text-caption")
+        for number, category in enumerate(session.taxonomy.categories, 1):
+            given, first = category.code in label.categories, category.code in label.primary
+            text = f"{number} {category.code} {category.name}" + (" (primary)" if first else "")
+            button = ui.button(text, on_click=lambda _, code=category.code: self._do(session.toggle, code))
+            button.props(f"no-caps align=left {'unelevated' if given else 'outline'} data-category={category.code}")
+            button.classes("w-full")
+            button.tooltip(category.definition)
+        ui.button("0 none of them fits", on_click=lambda: self._do(session.fits_none)).props("no-caps outline")
+        with ui.row():
+            for key, who in BLAMES.items():
+                style = "unelevated" if label.blame == who else "outline"
+                ui.button(f"{key} {who}", on_click=lambda _, who=who: self._do(session.blame, who)).props(
+                    f"no-caps {style} data-blame={who}"
+                )
+        ui.label(f"broke at message {label.step}" if label.step is not None else "no step yet").props("data-step")
+        note = ui.textarea("note", value=label.rationale).classes("w-full")
+        note.on("blur", lambda: session.note(note.value or ""))
+        with ui.row():
+            ui.button("p", on_click=lambda: self._go(-1)).props("outline")
+            ui.button("n", on_click=lambda: self._go(1)).props("outline data-next")
+            ui.button("o next open", on_click=lambda: self._do(session.next_open)).props("no-caps outline")
+            ui.button("f findings", on_click=self._toggle_findings).props("no-caps flat")
+        if self._show_findings:
+            self._fill_findings()
+        ui.label(KEYS).classes("text-caption text-grey")
+
+    def _fill_findings(self) -> None:
+        found = self._findings.get(self._session.episode.id)
+        if found is None:
+            ui.label("no findings for this episode")
+            return
+        ui.label(f"{found.labeller}: {', '.join(found.primary) or 'none'}, blame {found.blame}, step {found.step}")
+        for evidence in found.evidence:
+            ui.label(f"{evidence.step}: {evidence.source} {evidence.quote}").classes("text-caption")
+
+    def _key(self, event: KeyEventArguments) -> None:
+        if not event.action.keydown or event.modifiers.ctrl or event.modifiers.alt or event.modifiers.meta:
+            return
+        session = self._session
+        code = str(getattr(event.key, "code", ""))
+        name = str(event.key.name).lower()
+        if code.startswith("Digit"):
+            self._digit(int(code[5:]), bool(event.modifiers.shift))
+        elif name in BLAMES:
+            self._do(session.blame, BLAMES[name])
+        elif name in ("j", "k"):
+            self._do(self._point, self._cursor + (1 if name == "j" else -1))
+        elif name == "s":
+            self._do(session.step, self._cursor)
+        elif name in ("n", "p"):
+            self._go(1 if name == "n" else -1)
+        elif name == "o":
+            self._cursor = 0
+            self._do(session.next_open)
+        elif name == "f":
+            self._toggle_findings()
+
+    def _digit(self, number: int, primary: bool) -> None:
+        session = self._session
+        if number == 0:
+            self._do(session.fits_none)
+        elif number <= len(session.taxonomy.codes):
+            self._do(session.make_primary if primary else session.toggle, session.taxonomy.codes[number - 1])
+
+    def _point(self, at: int) -> None:
+        self._cursor = max(0, min(len(self._session.episode.messages) - 1, at))
+
+    def _go(self, by: int) -> None:
+        self._cursor = 0
+        self._do(self._session.go, by)
+
+    def _toggle_findings(self) -> None:
+        self._show_findings = not self._show_findings
+        self._draw()
+
+    def _do(self, change: Callable[..., Any], *values: Any) -> None:
+        try:
+            change(*values)
+        except OSError as error:
+            ui.notify(f"not saved: {error.strerror or error}", type="negative", timeout=0, close_button=True)
+        self._draw()
+
+
+def _show(index: int, message: Message) -> None:
+    """One message; what tools are called with and answer is folded."""
+    ui.label(f"{index} {message.role}").classes("text-caption text-grey")
+    if message.role == "system":
+        with ui.expansion("policy"):
+            ui.label(message.content or "").classes("whitespace-pre-wrap")
+        return
+    if message.role == "tool":
+        with ui.expansion(_short(message.content or "")):
+            ui.label(message.content or "").classes("whitespace-pre-wrap font-mono text-caption")
+        return
+    if message.content:
+        ui.label(message.content).classes("whitespace-pre-wrap")
+    for call in message.tool_calls or ():
+        with ui.expansion(f"calls {call.function.name}"):
+            ui.label(call.function.arguments).classes("whitespace-pre-wrap font-mono text-caption")
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 90 else f"{line[:89]}…"

@@ -1,0 +1,44 @@
+"""``fama annotate DIR``: a local web page to label failures by hand."""
+
+import argparse
+from pathlib import Path
+
+from fama.errors import BadInput
+
+DEFAULT_PORT = 8765
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of the command."""
+    parser.add_argument("folder", metavar="DIR", help="folder with episodes.jsonl; labels go into DIR/annotations")
+    parser.add_argument(
+        "--findings", metavar="FILE", help="failures.jsonl with the machine's findings, hidden at first"
+    )
+    parser.add_argument("--taxonomy", metavar="FILE", help="a taxonomy of your own (YAML)")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="port on this machine (default %(default)s)")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Serve the page until Ctrl-C."""
+    from fama.diagnosis.taxonomy import load_taxonomy
+    from fama.episodes.store import read_episodes, read_failures
+
+    folder = Path(args.folder)
+    episodes = [episode for episode in read_episodes(folder) if episode.outcome.status == "failure"]
+    if not episodes:
+        raise BadInput(f"{folder}: holds no failed episode; there is nothing to label")
+    taxonomy = load_taxonomy(Path(args.taxonomy) if args.taxonomy else None)
+    findings = {f.episode_id: f for f in read_failures(Path(args.findings))} if args.findings else {}
+    if not 1 <= args.port <= 65535:
+        raise BadInput(f"--port {args.port}: give a number from 1 to 65535")
+    try:
+        from fama.annotate.page import serve
+    except ImportError:
+        raise BadInput("fama annotate: needs NiceGUI; pip install 'fama-router[annotate]'") from None
+    print(f"{len(episodes)} failed episodes: http://127.0.0.1:{args.port}/?annotator=YOUR-NAME (Ctrl-C ends it)")
+    print(f"labels are saved in {folder / 'annotations'} after every change; compare with: fama agree FILE FILE")
+    try:
+        serve(folder if folder.is_dir() else folder.parent, episodes, taxonomy, findings, args.port)
+    except KeyboardInterrupt:
+        print("stopped; every label is saved")
+    return 0

@@ -1,0 +1,116 @@
+"""The labelling page in a real browser: label by keyboard, reload, two annotators, then their agreement."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_session import failed
+
+from fama.cli import main
+from fama.episodes.store import EpisodeStore, read_failures
+
+pytest.importorskip("nicegui", reason="NiceGUI is not installed: pip install -e '.[annotate]'")
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install -e '.[dev]'")
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(not (BROWSER and DRIVER), reason="needs chromium and chromedriver")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[str]:
+    """The command, serving five failed episodes."""
+    store = EpisodeStore(tmp_path / "run")
+    for number in range(5):
+        store.append(failed(number))
+    port = free_port()
+    command = [sys.executable, "-m", "fama", "annotate", str(tmp_path / "run"), "--port", str(port)]
+    plain = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}  # NiceGUI looks for it
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=plain)
+    try:
+        for _ in range(300):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert process.poll() is None, "the server ended"
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Any]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    for flag in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--no-first-run",
+        f"--user-data-dir={tmp_path / 'profile'}",
+    ):
+        options.add_argument(flag)
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver.implicitly_wait(10)
+    yield driver
+    driver.quit()
+
+
+def press(browser: Any, keys: str) -> None:
+    for key in keys:
+        browser.find_element("tag name", "body").send_keys(key)
+        time.sleep(0.4)
+
+
+def progress(browser: Any, expected: str) -> None:
+    for _ in range(50):
+        if browser.find_element("css selector", "[data-progress]").text == expected:
+            return
+        time.sleep(0.2)
+    raise AssertionError(browser.find_element("css selector", "[data-progress]").text)
+
+
+def test_three_labels_survive_a_reload_and_two_annotators_are_compared(
+    page: str, browser: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("ann", "bob"):
+        browser.get(f"{page}/?annotator={name}")
+        progress(browser, f"{name}: 0 of 5 labelled")
+        assert "<b>bold</b>" in browser.find_element("tag name", "body").text  # a user's text is never HTML
+        assert "findings for this episode" not in browser.find_element("tag name", "body").text
+        for keys in ("1jjsu", "3", "4e"):
+            press(browser, f"{keys}o")
+        progress(browser, f"{name}: 3 of 5 labelled")
+        browser.get(f"{page}/?annotator={name}")
+        progress(browser, f"{name}: 3 of 5 labelled")
+    files = [tmp_path / "run" / "annotations" / f"{name}.jsonl" for name in ("ann", "bob")]
+    first = read_failures(files[0])
+    assert [label.categories for label in first] == [("DCV",), ("CM",), ("IFU",)]
+    assert [(label.step, label.blame) for label in first] == [(2, "user"), (None, "agent"), (None, "environment")]
+    assert main(["agree", *map(str, files), "--bootstrap", "100"]) == 0
+    assert "ann against bob" in capsys.readouterr().out
+
+
+def test_a_name_that_is_a_path_is_refused(page: str, browser: Any, tmp_path: Path) -> None:
+    browser.get(f"{page}/?annotator=..%2Fevil")
+    assert "letters, digits" in browser.find_element("tag name", "body").text
+    assert not list((tmp_path / "run").glob("annotations*"))

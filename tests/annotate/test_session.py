@@ -1,0 +1,93 @@
+"""An annotator's work: order, toggling, saving at once; and bad input of the command."""
+
+from pathlib import Path
+
+import pytest
+
+from fama.annotate.session import Session
+from fama.cli import main
+from fama.diagnosis.taxonomy import load_taxonomy
+from fama.episodes.records import Episode, Message, Outcome
+from fama.episodes.store import EpisodeStore, read_failures
+from fama.errors import BadInput
+
+
+def failed(number: int) -> Episode:
+    messages = (
+        Message(role="system", content="Rules."),
+        Message(role="user", content=f"Hello {number} <b>bold</b>"),
+        Message(role="assistant", content="Goodbye."),
+    )
+    return Episode(
+        id=f"e{number}",
+        benchmark="toy",
+        domain="d",
+        task_id=f"t{number}",
+        messages=messages,
+        outcome=Outcome(status="failure", reason="closed"),
+    )
+
+
+def session(folder: Path, annotator: str = "ann", episodes: int = 12) -> Session:
+    return Session(annotator, [failed(i) for i in range(episodes)], load_taxonomy(), folder)
+
+
+def test_labels_are_on_disk_after_every_change_and_come_back(tmp_path: Path) -> None:
+    mine = session(tmp_path)
+    first = mine.episode.id
+    mine.toggle("CM")
+    mine.toggle("DCV")
+    (stored,) = read_failures(tmp_path / "annotations" / "ann.jsonl")
+    assert (stored.episode_id, stored.categories, stored.primary) == (first, ("DCV", "CM"), ("CM",))
+    assert (stored.labeller, stored.taxonomy_version) == ("ann", "fama-4/1")
+    mine.make_primary("IFU")
+    mine.step(2)
+    mine.step(99)
+    mine.blame("user")
+    mine.note("odd")
+    again = session(tmp_path)
+    assert again.done == 1 and again.episode.id != first  # goes on at the first one without a label
+    again.place = [e.id for e in again.episodes].index(first)
+    label = again.label
+    assert (label.categories, label.primary) == (("DCV", "CM", "IFU"), ("IFU",))
+    assert (label.step, label.blame, label.rationale) == (2, "user", "odd")
+    again.toggle("IFU")
+    assert again.label.primary == ("DCV",)
+    again.fits_none()
+    assert again.label.categories == () and again.done == 1
+
+
+def test_each_annotator_has_an_order_of_its_own_that_stays(tmp_path: Path) -> None:
+    orders = {name: [e.id for e in session(tmp_path, name).episodes] for name in ("ann", "bob")}
+    assert orders["ann"] != orders["bob"] and sorted(orders["ann"]) == sorted(orders["bob"])
+    assert orders["ann"] == [e.id for e in session(tmp_path, "ann").episodes]
+
+
+def test_steps_through_the_episodes(tmp_path: Path) -> None:
+    mine = session(tmp_path, episodes=3)
+    mine.go(-1)
+    assert mine.place == 0
+    mine.toggle("CM")
+    mine.next_open()
+    assert mine.place == 1
+    mine.go(5)
+    assert mine.place == 2
+    mine.toggle("CM")
+    mine.next_open()
+    assert mine.place == 1  # from the start again
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", "x" * 41, "-x", "é"])
+def test_names_are_no_paths(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadInput, match="letters, digits"):
+        session(tmp_path, name)
+
+
+def test_the_command_refuses_what_it_cannot_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["annotate", str(tmp_path)]) == 2
+    good = failed(0).model_copy(update={"outcome": Outcome(status="success")})
+    EpisodeStore(tmp_path).append(good)
+    assert main(["annotate", str(tmp_path)]) == 2
+    assert "no failed episode" in capsys.readouterr().err
+    EpisodeStore(tmp_path).append(failed(1))
+    assert main(["annotate", str(tmp_path), "--port", "0"]) == 2
