@@ -24,6 +24,7 @@ COMMANDS = {
     "score": ("eval.commands.score", "success, pass^k and tokens of episodes"),
     "diagnose": ("fama.commands.diagnose", "label failed episodes → failures.jsonl"),
     "annotate": ("fama.commands.annotate", "a local web page to label failures by hand"),
+    "profile": ("eval.commands.profile", "shares of failure categories with intervals; drift between two logs"),
     "agree": ("eval.commands.agree", "how far labellers agree on failures: κ, α, steps"),
     "outcomes": ("eval.commands.outcomes", "run randomised helper subsets → outcomes.parquet"),
     "train": ("training.command", "train a router → checkpoint folder"),

@@ -1,0 +1,78 @@
+"""``fama profile LABELS...``: what breaks an agent how often, with intervals; ``--against`` tests for drift."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fama.errors import BadInput
+
+if TYPE_CHECKING:
+    from eval.profiles import Profile, Share
+
+#: Formats that a figure is written in, by the ending of its name.
+_FIGURES = (".png", ".pdf", ".svg")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of the command."""
+    parser.add_argument("files", nargs="+", metavar="LABELS", help="failures.jsonl files, or folders; one profile each")
+    parser.add_argument("--against", metavar="LABELS", help="older labels: has the profile drifted since?")
+    parser.add_argument("--taxonomy", metavar="FILE", help="a taxonomy of your own (YAML)")
+    parser.add_argument("--figure", metavar="FILE", help="draw the profiles (.png, .pdf or .svg)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print a table a profile and what the drift test says."""
+    from eval.profiles import draw, drift, in_words, profile
+    from fama.diagnosis.taxonomy import load_taxonomy
+    from fama.episodes.store import read_failures
+
+    if args.figure and Path(args.figure).suffix not in _FIGURES:
+        raise BadInput(f"--figure {args.figure}: end its name with one of {', '.join(_FIGURES)}")
+    codes = load_taxonomy(Path(args.taxonomy) if args.taxonomy else None).codes
+    paths = [*([args.against] if args.against else []), *args.files]
+    labels = {path: read_failures(Path(path)) for path in paths}
+    for path, failures in labels.items():
+        if not failures:
+            raise BadInput(f"{path}: holds no label; run `fama diagnose` on failed episodes first")
+    profiles = [profile(path, failures, codes) for path, failures in labels.items()]
+    drifts = {path: drift(labels[args.against], labels[path], codes) for path in args.files} if args.against else {}
+    if args.figure:
+        from eval.figures import save
+
+        save(draw(profiles), Path(args.figure))
+    if args.json:
+        import json
+
+        rows = [one.model_dump() for one in profiles]
+        found = {path: {**one.model_dump(), "shown": one.shown} for path, one in drifts.items()}
+        sys.stdout.write(json.dumps({"profiles": rows, "drift": found}, indent=2) + "\n")
+        return 0
+    _show(profiles)
+    for path, one in drifts.items():
+        sys.stdout.write(f"{path} against {args.against}: {in_words(one)}\n")
+    return 0
+
+
+def _show(profiles: "list[Profile]") -> None:
+    from rich.table import Table
+
+    from fama.terminal import console
+
+    table = Table("labels", box=None, pad_edge=False)
+    for title in ("failures", "tasks", *(f"{share.category} %" for share in profiles[0].shares)):
+        table.add_column(title, justify="right")
+    for one in profiles:
+        table.add_row(one.name, str(one.failures), str(one.tasks), *map(_cell, one.shares))
+    screen = console()
+    screen.print(table)
+    screen.print("share of failures by primary category; 95 % intervals over tasks", style="dim")
+
+
+def _cell(share: "Share") -> str:
+    value = f"{100 * share.value:.0f}"
+    if share.low is None or share.high is None:
+        return value
+    return f"{value} [{100 * share.low:.0f}, {100 * share.high:.0f}]"

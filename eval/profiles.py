@@ -1,0 +1,160 @@
+"""Failure profiles: how often each category breaks an agent, with intervals, and whether two profiles differ."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from eval.stats.bootstrap import Array, ratio_interval, task_weights
+from eval.stats.paired import holm
+from fama.episodes.records import Failure, Record
+from fama.randomness import derive_seed
+
+LEVEL = 0.05
+
+
+class Share(Record):
+    """How many of the failures have a category as a primary one; an interval over tasks."""
+
+    category: str
+    count: int
+    value: float
+    low: float | None
+    high: float | None
+
+
+class Profile(Record):
+    """The categories of one set of failures. A failure with two primary categories counts in both."""
+
+    name: str
+    failures: int
+    tasks: int
+    shares: tuple[Share, ...]
+
+
+class Change(Record):
+    """The difference of a category's share between two profiles; ``p`` is adjusted by Holm over the categories."""
+
+    category: str
+    before: float
+    after: float
+    p: float
+
+
+class Drift(Record):
+    """Whether a new profile differs from an old one. ``p`` is of the largest total difference under permutation."""
+
+    p: float
+    changes: tuple[Change, ...]
+
+    @property
+    def shown(self) -> bool:
+        """Whether the profiles differ at the 5 % level."""
+        return self.p < LEVEL
+
+
+def profile(name: str, failures: Sequence[Failure], codes: Sequence[str], draws: int = 2000, seed: int = 0) -> Profile:
+    """The share of each category, with 95 % intervals over tasks as clusters."""
+    counts, totals = _by_task(failures, codes)
+    weights = task_weights(len(totals), draws, seed, "profile")
+    shares = []
+    for place, code in enumerate(codes):
+        estimate = ratio_interval(counts[:, place], totals, weights)
+        shares.append(
+            Share(
+                category=code,
+                count=int(counts[:, place].sum()),
+                value=estimate.value or 0.0,
+                low=estimate.low,
+                high=estimate.high,
+            )
+        )
+    return Profile(name=name, failures=len(failures), tasks=len(totals), shares=tuple(shares))
+
+
+def drift(
+    old: Sequence[Failure], new: Sequence[Failure], codes: Sequence[str], draws: int = 5000, seed: int = 0
+) -> Drift:
+    """A permutation test of two profiles.
+
+    The failures of one task in one log are one block, and blocks change sides; the statistic of the whole is the sum of
+    absolute differences of shares, of a category its own absolute difference. The observed split is counted in, so
+    that no p is 0.
+    """
+    first, first_n = _by_task(old, codes)
+    second, second_n = _by_task(new, codes)
+    counts, totals = np.vstack([first, second]), np.concatenate([first_n, second_n])
+    here = np.zeros((1, len(totals)))
+    here[0, len(first_n) :] = 1
+    rng = np.random.default_rng(derive_seed(seed, "drift", len(totals), draws))
+    sides = np.vstack([here, [rng.permutation(here[0]) for _ in range(draws)]])
+    differences = _shares(sides, counts, totals) - _shares(1 - sides, counts, totals)
+    whole = np.abs(differences).sum(axis=1)
+    raw = {code: _p(np.abs(differences[:, place])) for place, code in enumerate(codes)}
+    adjusted = holm(raw)
+    before, after = _shares(1 - here, counts, totals)[0], _shares(here, counts, totals)[0]
+    return Drift(
+        p=_p(whole),
+        changes=tuple(
+            Change(category=code, before=float(before[i]), after=float(after[i]), p=adjusted[code])
+            for i, code in enumerate(codes)
+        ),
+    )
+
+
+def in_words(found: Drift) -> str:
+    """What the test says, and what follows for labels and routers."""
+    if not found.shown:
+        return f"No drift shown (p = {found.p:.3f}); that is no proof that there is none."
+    moved = [c for c in sorted(found.changes, key=lambda c: c.p) if c.p < LEVEL]
+    told = ", ".join(f"{c.category} {c.before:.0%} → {c.after:.0%} (p = {c.p:.3f})" for c in moved)
+    what = told or "no single category stands out"
+    return (
+        f"The profile has drifted (p = {found.p:.3f}): {what}. A router or a rule tuned on the old failures may be "
+        "out of date; diagnose and train again."
+    )
+
+
+def draw(profiles: Sequence[Profile]) -> Any:
+    """A figure: shares with their intervals, a row a category, a colour a profile."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 0.7 + 0.35 * len(profiles) * len(profiles[0].shares)))
+    axes = figure.subplots()
+    codes = [share.category for share in profiles[0].shares]
+    for number, one in enumerate(profiles):
+        heights = [place + (number - (len(profiles) - 1) / 2) * 0.8 / len(profiles) for place in range(len(codes))]
+        values = np.array([share.value for share in one.shares])
+        low = np.array([share.value if share.low is None else share.low for share in one.shares])
+        high = np.array([share.value if share.high is None else share.high for share in one.shares])
+        axes.barh(heights, values, height=0.7 / len(profiles), label=f"{one.name} (n = {one.failures})")
+        axes.errorbar(values, heights, xerr=[values - low, high - values], fmt="none", ecolor="black", capsize=2)
+    axes.set_yticks(range(len(codes)), codes)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("share of failures, 95 % interval over tasks")
+    axes.legend(frameon=False)
+    return figure
+
+
+def _by_task(failures: Sequence[Failure], codes: Sequence[str]) -> tuple[Array, Array]:
+    """Per task: how many failures have each category as a primary one [tasks, codes], and how many there are."""
+    places: Mapping[str, int] = {task: place for place, task in enumerate(sorted({f.task_id for f in failures}))}
+    counts, totals = np.zeros((len(places), len(codes))), np.zeros(len(places))
+    for failure in failures:
+        place = places[failure.task_id]
+        totals[place] += 1
+        for index, code in enumerate(codes):
+            counts[place, index] += code in failure.primary
+    return counts, totals
+
+
+def _shares(sides: Array, counts: Array, totals: Array) -> Array:
+    """Shares of the chosen blocks: [splits, blocks] → [splits, codes]."""
+    shares: Array = (sides @ counts) / np.maximum(sides @ totals, 1)[:, None]
+    return shares
+
+
+def _p(statistics: Array) -> float:
+    """The share of splits at least as far apart as the observed one, which comes first."""
+    return float(np.mean(statistics >= statistics[0] - 1e-12))

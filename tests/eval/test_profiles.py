@@ -1,0 +1,79 @@
+"""Failure profiles: hand cases, synthetic truth for the drift test, and the command."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eval.profiles import drift, in_words, profile
+from fama.cli import main
+from fama.episodes.records import Failure
+from fama.episodes.store import write_failures
+
+CODES = ("DCV", "WRCO", "CM", "IFU")
+
+
+def label(number: int, *primary: str, task: str | None = None) -> Failure:
+    return Failure(
+        episode_id=f"e{number}",
+        task_id=task or f"t{number}",
+        categories=primary,
+        primary=primary,
+        labeller="a",
+        taxonomy_version="fama-4/1",
+    )
+
+
+def drawn(rng: np.random.Generator, shares: list[float], n: int = 120) -> list[Failure]:
+    """SYNTHETIC failures, two a task, with the given shares."""
+    return [label(i, str(code), task=f"t{i // 2}") for i, code in enumerate(rng.choice(CODES, n, p=shares))]
+
+
+def test_shares_by_hand() -> None:
+    found = profile(
+        "x", [label(0, "CM"), label(1, "CM", "IFU"), label(2, "DCV", task="t0"), label(3)], CODES, draws=200
+    )
+    assert (found.failures, found.tasks) == (4, 3)
+    assert {s.category: (s.count, s.value) for s in found.shares} == {
+        "DCV": (1, 0.25),
+        "WRCO": (0, 0.0),
+        "CM": (2, 0.5),
+        "IFU": (1, 0.25),
+    }
+    cm = found.shares[2]
+    assert cm.low is not None and cm.high is not None and cm.low <= 0.5 <= cm.high
+
+
+def test_drift_is_found_where_it_is_and_rarely_where_it_is_not() -> None:
+    rng = np.random.default_rng(3)
+    same = [0.3, 0.2, 0.1, 0.4]
+    false = sum(drift(drawn(rng, same), drawn(rng, same), CODES, draws=300, seed=i).shown for i in range(200))
+    assert false / 200 <= 0.1
+    moved = drift(drawn(rng, same), drawn(rng, [0.3, 0.2, 0.4, 0.1]), CODES, draws=1000)
+    assert moved.shown and {c.category for c in moved.changes if c.p < 0.05} == {"CM", "IFU"}
+    assert "The profile has drifted" in in_words(moved) and "IFU" in in_words(moved)
+
+
+def test_equal_profiles_do_not_differ() -> None:
+    labels = [label(i, CODES[i % 4]) for i in range(12)]
+    found = drift(labels, labels, CODES, draws=200)
+    assert found.p == 1.0 and "No drift shown" in in_words(found)
+    assert all(change.before == change.after == 0.25 for change in found.changes)
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    write_failures(tmp_path / "old.jsonl", drawn(rng, [0.7, 0.1, 0.1, 0.1]))
+    write_failures(tmp_path / "new.jsonl", drawn(rng, [0.1, 0.1, 0.1, 0.7]))
+    command = ["profile", str(tmp_path / "new.jsonl"), "--against", str(tmp_path / "old.jsonl")]
+    assert main([*command, "--figure", str(tmp_path / "p.png")]) == 0
+    shown = capsys.readouterr().out
+    assert "has drifted" in shown and "DCV %" in shown and (tmp_path / "p.png").stat().st_size > 5000
+    assert main([*command, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert len(printed["profiles"]) == 2 and list(printed["drift"].values())[0]["shown"]
+    assert main([*command, "--figure", "p.gif"]) == 2
+    (tmp_path / "empty.jsonl").write_text("", encoding="utf-8")
+    assert main(["profile", str(tmp_path / "empty.jsonl")]) == 2
+    assert "holds no label" in capsys.readouterr().err
