@@ -30,6 +30,7 @@ COMMANDS = {
     "train": ("training.command", "train a router → checkpoint folder"),
     "select": ("fama.commands.select", "show what a router selects for logged episodes"),
     "compare": ("eval.commands.compare", "arms on the same tasks → comparison.json"),
+    "value": ("eval.commands.value", "estimate selectors from logged subsets with propensities"),
     "report": ("eval.commands.report", "comparison → report.html, tables, figures"),
     "export": ("fama.commands.export", "episodes → Inspect logs for its viewer"),
     "demo": ("eval.commands.demo", "the whole loop, small, with a real local model"),

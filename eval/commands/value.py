@@ -1,0 +1,96 @@
+"""``fama value --config F``: what selectors would achieve, estimated from logged subsets with propensities."""
+
+import argparse
+import asyncio
+import json
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fama.config import add_config_flags, read_settings
+from fama.errors import BadInput
+
+if TYPE_CHECKING:
+    from eval.off_policy import OffPolicy, Value
+    from fama.agents.settings import CompareSettings
+
+VALUE = "value.json"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of the command."""
+    add_config_flags(parser, out_default="runs/value")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Let every arm choose on the table's tasks, estimate its value four ways, write and print it."""
+    from fama.agents.settings import CompareSettings
+    from fama.files import write_atomically
+
+    settings = read_settings(args, CompareSettings)
+    if settings is None:
+        return 0
+    if not settings.replay:
+        raise BadInput("replay: name the outcome table to estimate from, e.g. replay=results/outcomes.parquet")
+    found = asyncio.run(_values(settings))
+    out = Path(args.out) / VALUE
+    write_atomically(out, json.dumps([one.model_dump() for one in found], indent=2) + "\n")
+    _show(found)
+    sys.stdout.write(f"{out}\n")
+    return 0
+
+
+async def _values(settings: "CompareSettings") -> "list[OffPolicy]":
+    from eval.arms import build_arms, read_labels
+    from eval.lazy import LazyModel
+    from eval.off_policy import off_policy
+    from eval.replay import replay_arm, select_rows
+    from fama.agents.plan import load_benchmark
+    from fama.episodes.outcome_table import read_outcomes
+    from fama.helpers.pool import build_pool
+
+    path = str(settings.replay)
+    world = load_benchmark(settings)
+    table = select_rows(read_outcomes(path, world.version), settings, path)
+    helpers = build_pool(settings.helpers)
+    async with AsyncExitStack() as stack:
+        model = LazyModel(settings.helper_model or settings.model, stack)
+        found = []
+        for arm, selector in build_arms(settings, helpers, model, read_labels(settings)).items():
+            replayed = await replay_arm(arm, selector, table, settings, helpers)
+            choices = {pair: chosen for pair, (_, chosen) in zip(table.pairs(), replayed.choices, strict=True)}
+            found.append(off_policy(arm, choices, table.rows, settings.bootstrap, settings.seed))
+        return found
+
+
+def _show(found: "list[OffPolicy]") -> None:
+    from rich.table import Table
+
+    from fama.terminal import console
+
+    table = Table("arm", box=None, pad_edge=False)
+    for title in ("matched tasks", "IPS %", "self-normalised %", "direct %", "doubly robust %"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for one in found:
+        values = (one.ips, one.snips, one.direct, one.doubly_robust)
+        table.add_row(one.arm, f"{one.matched} of {one.tasks}", *map(_cell, values))
+    screen = console()
+    screen.print(table)
+    screen.print(
+        "95 % intervals over tasks. An arm that learned from these very tasks is flattered by all four.", style="dim"
+    )
+    for one in found:
+        if one.warning:
+            screen.print(f"{one.arm}: {one.warning}", style="dim", markup=False)
+
+
+def _cell(value: "Value") -> str:
+    from eval.formats import DASH
+
+    if value.value is None:
+        return DASH
+    text = f"{100 * value.value:.1f}"
+    if value.low is None or value.high is None:
+        return text
+    return f"{text} [{100 * value.low:.1f}, {100 * value.high:.1f}]"

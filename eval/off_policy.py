@@ -1,0 +1,125 @@
+"""What a selector would achieve, from logged subsets with propensities: IPS, self-normalised, direct, doubly robust."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from eval.stats.bootstrap import Array, Estimate, mean_interval, ratio_interval, task_weights
+from fama.episodes.outcome_table import OutcomeRow, split_subset
+from fama.episodes.records import Record
+from fama.errors import BadInput
+
+Pair = tuple[str, int]
+#: Fewer matched tasks than this, or propensities below that, and the estimate leans on too few episodes.
+MATCHED, SMALL = 20, 0.02
+
+
+class Value(Record):
+    """Estimates of a selector's success rate. ``value`` is None where nothing matched; intervals are over tasks."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class OffPolicy(Record):
+    """One selector's value by four estimators, and how much of the log speaks for it.
+
+    ``matched`` tasks hold an executed episode of the subset that the selector chooses; ``warning`` is empty when
+    there are enough of them.
+    """
+
+    arm: str
+    tasks: int
+    matched: int
+    ips: Value
+    snips: Value
+    direct: Value
+    doubly_robust: Value
+    warning: str = ""
+
+
+def off_policy(
+    arm: str, choices: Mapping[Pair, str], rows: Sequence[OutcomeRow], draws: int = 2000, seed: int = 0
+) -> OffPolicy:
+    """Value of the choices, a subset for every (task, trial) of the table.
+
+    The propensity of a row is the probability that its subset was executed on that task and trial, so the weight of a
+    match is its inverse (Horvitz and Thompson 1952; Dudík et al. 2011 for the doubly robust form). The direct
+    method predicts a subset's success by its mean over the other tasks, shrunk to the mean of all subsets.
+
+    Raises:
+        BadInput: a row has no propensity.
+    """
+    cells: dict[tuple[str, int, frozenset[str]], OutcomeRow] = {}
+    for row in rows:
+        if row.success is None:
+            continue
+        if not row.propensity:
+            raise BadInput(f"outcome table: episode {row.episode_id} has no propensity; it cannot be weighted")
+        cells[row.task_id, row.trial, frozenset(split_subset(row.subset))] = row
+    predict = _SubsetMeans(cells)
+    tasks = sorted({task for task, _ in choices})
+    place = {task: index for index, task in enumerate(tasks)}
+    sums = {name: np.zeros(len(tasks)) for name in ("ips", "weight", "direct", "robust", "trials", "matched")}
+    least = 1.0
+    for (task, trial), chosen in choices.items():
+        subset, at = frozenset(split_subset(chosen)), place[task]
+        guess = predict(task, subset)
+        found = cells.get((task, trial, subset))
+        weight = 1.0 / float(found.propensity) if found is not None and found.propensity else 0.0
+        reward = float(bool(found.success)) if found is not None else 0.0
+        if found is not None:
+            least = min(least, float(found.propensity or 1.0))
+        sums["trials"][at] += 1
+        sums["matched"][at] += found is not None
+        sums["weight"][at] += weight
+        sums["ips"][at] += weight * reward
+        sums["direct"][at] += guess
+        sums["robust"][at] += guess + weight * (reward - guess)
+    weights = task_weights(len(tasks), draws, seed, "off-policy")
+    matched = int(np.count_nonzero(sums["matched"]))
+    return OffPolicy(
+        arm=arm,
+        tasks=len(tasks),
+        matched=matched,
+        ips=_mean(sums["ips"] / sums["trials"], weights),
+        snips=_value(ratio_interval(sums["ips"], sums["weight"], weights)),
+        direct=_mean(sums["direct"] / sums["trials"], weights),
+        doubly_robust=_mean(sums["robust"] / sums["trials"], weights),
+        warning=_warning(matched, len(tasks), least),
+    )
+
+
+def _warning(matched: int, tasks: int, least: float) -> str:
+    if matched < MATCHED:
+        return f"little overlap: the log has the chosen subset on {matched} of {tasks} tasks"
+    if least < SMALL:
+        return f"a matched subset had propensity {least:.3f}: its episode weighs {1 / least:.0f} times"
+    return ""
+
+
+class _SubsetMeans:
+    """Mean success of a subset over the other tasks; two episodes' worth of the overall mean are mixed in."""
+
+    def __init__(self, cells: Mapping[tuple[str, int, frozenset[str]], OutcomeRow]) -> None:
+        self._by_subset: dict[frozenset[str], list[tuple[str, float]]] = {}
+        self._all: list[tuple[str, float]] = []
+        for (task, _, subset), row in cells.items():
+            entry = (task, float(bool(row.success)))
+            self._by_subset.setdefault(subset, []).append(entry)
+            self._all.append(entry)
+
+    def __call__(self, task: str, subset: frozenset[str]) -> float:
+        everywhere = [value for other, value in self._all if other != task]
+        prior = sum(everywhere) / len(everywhere) if everywhere else 0.5
+        own = [value for other, value in self._by_subset.get(subset, ()) if other != task]
+        return (sum(own) + 2 * prior) / (len(own) + 2)
+
+
+def _mean(values: Array, weights: Array) -> Value:
+    return _value(mean_interval(values, weights))
+
+
+def _value(estimate: Estimate) -> Value:
+    return Value(value=estimate.value, low=estimate.low, high=estimate.high)
