@@ -8,11 +8,17 @@ from fama.config import add_config_flags, read_settings
 
 if TYPE_CHECKING:
     from eval.schema import Comparison
+    from fama.agents.settings import CompareSettings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the command."""
     add_config_flags(parser, out_default="runs/compare")
+    parser.add_argument(
+        "--plan",
+        action="store_true",
+        help="run nothing; print what so many tasks and trials can find",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -27,6 +33,8 @@ def main(args: argparse.Namespace) -> int:
     settings = read_settings(args, CompareSettings)
     if settings is None:
         return 0
+    if args.plan:
+        return _plan(settings)
     out = Path(args.out)
     comparison = asyncio.run(run_comparison(settings, out, command=command_line()))
     show(comparison)
@@ -34,6 +42,41 @@ def main(args: argparse.Namespace) -> int:
     errors = sum(sum(arm.measures.errors.values()) for arm in comparison.arms)
     console().print(f"{out / COMPARISON}: {episodes} episodes; fama report {out} makes the report")
     return 1 if errors == episodes else 0
+
+
+def _plan(settings: "CompareSettings") -> int:
+    from rich.table import Table
+
+    from eval.planning import EFFECTS, GUESS, discordance_of, plans
+    from fama.agents.plan import load_benchmark, select_tasks
+    from fama.episodes.outcome_table import read_outcomes
+    from fama.terminal import console
+
+    world = load_benchmark(settings)
+    tasks = len(select_tasks(settings, world))
+    measured = discordance_of(read_outcomes(settings.outcomes, world.version)) if settings.outcomes else None
+    discordance, source = GUESS, "a guess; name an outcome table with outcomes=F to measure it"
+    if measured is not None:
+        discordance, source = measured[0], f"of {measured[1]} pairs of executed subsets in {settings.outcomes}"
+    table = Table("trials", box=None, pad_edge=False)
+    table.add_column(f"found with {tasks} tasks, points", justify="right")
+    for effect in EFFECTS:
+        table.add_column(f"tasks for {100 * effect:.0f} points", justify="right")
+    for plan in plans(tasks, discordance):
+        found = "–" if plan.detectable is None else f"{100 * plan.detectable:.1f}"
+        table.add_row(str(plan.trials), found, *map(str, plan.needed))
+    screen = console()
+    screen.print(table)
+    arms = len(settings.arms)
+    screen.print(
+        f"A paired test at 5 % that finds the difference 4 times in 5; two arms end differently on {discordance:.0%} of "
+        f"the trials ({source}). More trials help only as far as the tasks do not differ. Holm over {max(1, arms - 1)} "
+        f"comparisons asks for more. This config: {arms} arms × {tasks} tasks × {settings.trials} trials = "
+        f"{arms * tasks * settings.trials} episodes.",
+        style="dim",
+        markup=False,
+    )
+    return 0
 
 
 def show(comparison: "Comparison") -> None:
