@@ -70,8 +70,8 @@ def _plan(settings: "CompareSettings") -> int:
     arms = len(settings.arms)
     screen.print(
         f"A paired test at 5 % that finds the difference 4 times in 5; two arms end differently on {discordance:.0%} "
-        f"of the trials ({source}). More trials help only as far as the tasks do not differ. Holm over {max(1, arms - 1)} "
-        f"comparisons asks for more. This config: {arms} arms × {tasks} tasks × {settings.trials} trials = "
+        f"of the trials ({source}). More trials help only as far as the tasks do not differ. Holm over "
+        f"{max(1, arms - 1)} comparisons asks for more. This config: {arms} arms × {tasks} tasks × {settings.trials} trials = "
         f"{arms * tasks * settings.trials} episodes.",
         style="dim",
         markup=False,
