@@ -71,8 +71,8 @@ def _plan(settings: "CompareSettings") -> int:
     screen.print(
         f"A paired test at 5 % that finds the difference 4 times in 5; two arms end differently on {discordance:.0%} "
         f"of the trials ({source}). More trials help only as far as the tasks do not differ. Holm over "
-        f"{max(1, arms - 1)} comparisons asks for more. This config: {arms} arms × {tasks} tasks × {settings.trials} trials = "
-        f"{arms * tasks * settings.trials} episodes.",
+        f"{max(1, arms - 1)} comparisons asks for more. "
+        f"This config: {arms} arms × {tasks} tasks × {settings.trials} trials = {arms * tasks * settings.trials} episodes.",
         style="dim",
         markup=False,
     )
