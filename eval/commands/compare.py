@@ -67,12 +67,12 @@ def _plan(settings: "CompareSettings") -> int:
         table.add_row(str(plan.trials), found, *map(str, plan.needed))
     screen = console()
     screen.print(table)
-    arms = len(settings.arms)
+    arms, trials = len(settings.arms), settings.trials
     screen.print(
         f"A paired test at 5 % that finds the difference 4 times in 5; two arms end differently on {discordance:.0%} "
         f"of the trials ({source}). More trials help only as far as the tasks do not differ. Holm over "
         f"{max(1, arms - 1)} comparisons asks for more. "
-        f"This config: {arms} arms × {tasks} tasks × {settings.trials} trials = {arms * tasks * settings.trials} episodes.",
+        f"This config: {arms} arms × {tasks} tasks × {trials} trials = {arms * tasks * trials} episodes.",
         style="dim",
         markup=False,
     )
