@@ -118,7 +118,8 @@ def test_scores_are_given_with_and_without_tasks_that_are_known_to_be_wrong(
     moved = [e.model_copy(update={"benchmark": "tau2", "domain": "airline"}) for e in episodes]
     (summary,) = summarise([score_of(e) for e in moved], Resampling(draws=100))
     assert summary.wrong_tasks == ("37", "9") and summary.corrected is not None
-    assert (summary.measures.success.value, summary.corrected.success.value) == (0.4, pytest.approx(1 / 3))
+    assert summary.measures.success.value == 0.4
+    assert summary.corrected.success.value == pytest.approx(1 / 3)
     assert summary.corrected.tasks == 3
     (plain,) = summarise([score_of(e) for e in episodes], Resampling(draws=100))
     assert plain.wrong_tasks == () and plain.corrected is None

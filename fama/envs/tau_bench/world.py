@@ -64,13 +64,9 @@ class TauEnvironment:
         """
         if self._verdict is not None:
             raise EnvironmentFault("tau-bench: the episode is over; call reset first")
-        done = self._act(action.tool or "respond", action.arguments if action.tool else {"content": action.text})
         if action.tool is not None:
-            observation = str(done.observation)
-            if done.done:
-                self._verdict = done.info.reward_info
-            reason = "transferred" if done.done else ""
-            return Observation(role="tool", content=observation, done=bool(done.done), reason=reason)
+            return self._call(action.tool, action.arguments)
+        self._world.actions.append(self._types().Action(name="respond", kwargs={"content": action.text}))
         words, usage = await self._user.answer(action.text)
         if STOP in words:
             with silenced():
@@ -100,14 +96,13 @@ class TauEnvironment:
             self._world = self._make()
         self._verdict = None
 
-    def _act(self, name: str, arguments: dict[str, Any]) -> Any:
-        """A tool call on the benchmark's environment; words are only noted, for the user is ours."""
-        action = self._types().Action(name=name, kwargs=arguments)
-        if name == "respond":
-            self._world.actions.append(action)
-            return None
+    def _call(self, name: str, arguments: dict[str, Any]) -> Observation:
         with silenced():
-            return self._world.step(action)
+            answer = self._world.step(self._types().Action(name=name, kwargs=arguments))
+        if answer.done:
+            self._verdict = answer.info.reward_info
+        reason = "transferred" if answer.done else ""
+        return Observation(role="tool", content=str(answer.observation), done=bool(answer.done), reason=reason)
 
     def _types(self) -> Any:
         from importlib import import_module
