@@ -76,7 +76,8 @@ class TauBench:
     def _prompt(self, instruction: str) -> str:
         """The benchmark's instructions for the user; without its simulator, which would call a model at once."""
         simulator = _module(self.name, "envs.user").LLMUserSimulationEnv
-        return str(simulator.build_system_prompt(SimpleNamespace(steering_method=None), instruction))
+        with silenced():
+            return str(simulator.build_system_prompt(SimpleNamespace(steering_method=None), instruction))
 
 
 class TauTrait(TauBench):
