@@ -10,8 +10,7 @@ from fama.envs.helpdesk.engine import UserFactory
 from fama.envs.helpdesk.model import Domain, Task
 from fama.envs.helpdesk.phrasing import pick
 from fama.envs.helpdesk.user import Reply, ScriptedUser, SimulatedUser
-from fama.errors import ModelError, UserFault
-from fama.models.base import ChatRequest
+from fama.envs.players import ask_user
 from fama.prompts import render_text
 from fama.randomness import derive_seed, generator
 
@@ -54,20 +53,9 @@ class LlmUser:
         if turn > MAX_TURNS:
             return Reply("I have to go now, bye.", done=True)
         self._messages.append({"role": "user", "content": text})
-        request = ChatRequest(
-            messages=tuple(self._messages),
-            role="user",
-            sampling=self._player.sampling,
-            seed=derive_seed(self._seed, "helpdesk.llm_user", self._task.task_id, turn) % 2**31,
-            trial=self._player.trial,
-        )
-        try:
-            answer = await self._player.model.complete(request)
-        except ModelError as error:
-            raise UserFault(f"the model that plays the user failed: {error}") from error
+        seed = derive_seed(self._seed, "helpdesk.llm_user", self._task.task_id, turn)
+        answer = await ask_user(self._player, self._messages, seed)
         words = answer.text.strip()
-        if not words:
-            raise UserFault("the model that plays the user said nothing")
         self._messages.append({"role": "assistant", "content": words})
         return Reply(words, self._consents(text, words), ledger=(answer.usage,))
 

@@ -4,10 +4,9 @@ import json
 from typing import Any
 
 from fama.envs.base import UserModel
+from fama.envs.players import ask_user
 from fama.envs.tau2.package import load
 from fama.episodes.records import LedgerRow, ToolCall
-from fama.errors import ModelError, UserFault
-from fama.models.base import ChatRequest
 from fama.randomness import derive_seed
 
 #: Calls of its own tools in a row, after which the user is broken.
@@ -51,22 +50,11 @@ class Tau2User:
             UserFault: the model failed, or gave neither.
         """
         self._turn += 1
-        request = ChatRequest(
-            messages=tuple(self._messages),
-            role="user",
-            sampling=self._player.sampling,
-            seed=derive_seed(self._seed, "tau2.user", self._turn) % 2**31,
-            tools=self._tools,
-            trial=self._player.trial,
+        answer = await ask_user(
+            self._player, self._messages, derive_seed(self._seed, "tau2.user", self._turn), self._tools
         )
-        try:
-            answer = await self._player.model.complete(request)
-        except ModelError as error:
-            raise UserFault(f"the model that plays the user failed: {error}") from error
         calls = answer.tool_calls if self._tools else ()
         words = answer.text.strip() or None
-        if not calls and words is None:
-            raise UserFault("the model that plays the user said nothing")
         self._messages.append(
             {"role": "assistant", "content": words}
             | ({"tool_calls": [call.model_dump() for call in calls]} if calls else {})

@@ -3,9 +3,8 @@
 from typing import Any
 
 from fama.envs.base import UserModel
+from fama.envs.players import ask_user
 from fama.episodes.records import LedgerRow
-from fama.errors import ModelError, UserFault
-from fama.models.base import ChatRequest
 from fama.prompts import render
 from fama.randomness import derive_seed
 
@@ -31,19 +30,8 @@ class TauUser:
             UserFault: the model failed or said nothing.
         """
         self._messages.append({"role": "user", "content": text})
-        request = ChatRequest(
-            messages=tuple(self._messages),
-            role="user",
-            sampling=self._player.sampling,
-            seed=derive_seed(self._seed, "tau_bench.user", len(self._messages)) % 2**31,
-            trial=self._player.trial,
-        )
-        try:
-            reply = await self._player.model.complete(request)
-        except ModelError as error:
-            raise UserFault(f"the model that plays the user failed: {error}") from error
+        seed = derive_seed(self._seed, "tau_bench.user", len(self._messages))
+        reply = await ask_user(self._player, self._messages, seed)
         words = reply.text.strip()
-        if not words:
-            raise UserFault("the model that plays the user said nothing")
         self._messages.append({"role": "assistant", "content": words})
         return words, reply.usage
