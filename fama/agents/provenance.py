@@ -19,6 +19,9 @@ from fama.prompts import prompt_hash, template_names
 CONFIG = "config.json"
 #: Settings that may change between a run and its resumption: they say how much is run, not what.
 FREE = frozenset({"tasks", "trials", "concurrency"})
+#: Keys of the model settings that say how an answer is reached, not what is asked: a server may move, a cache may be kept.
+ROUTE = frozenset({"base_url", "api_key_env", "slots", "threads", "timeout", "retries", "cache"})
+_MODELS = ("model", "helper_model", "user_model")
 #: Settings that came after runs had been made: unset, they change no hash, so that those runs can go on.
 _LATER = frozenset({"user_model"})
 
@@ -27,7 +30,8 @@ def config_hash(settings: ExperimentSettings) -> str:
     """The hash of all that shapes an episode besides its task, trial and arm; the same in every command."""
     tree = dump_settings(settings)
     left_out = FREE | {key for key in _LATER if tree[key] is None}
-    return content_hash({key: tree[key] for key in ExperimentSettings.model_fields if key not in left_out})
+    tree = {key: tree[key] for key in ExperimentSettings.model_fields if key not in left_out}
+    return content_hash(_what(tree))
 
 
 def prompt_hashes(strategy: str) -> dict[str, str]:
@@ -63,11 +67,11 @@ def check_unchanged(out: Path, new: dict[str, Any], may_change: frozenset[str] =
         return
     try:
         old = json.loads(path.read_text(encoding="utf-8"))
-        before = {key: value for key, value in old["settings"].items() if key not in may_change}
+        before = {key: value for key, value in _what(old["settings"]).items() if key not in may_change}
         before |= {"benchmark_version": old["benchmark_version"], "prompts": old["prompts"]}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise BadInput(f"{path}: cannot be read; give another folder with --out") from None
-    now = {key: value for key, value in new["settings"].items() if key not in may_change}
+    now = {key: value for key, value in _what(new["settings"]).items() if key not in may_change}
     now |= {"benchmark_version": new["benchmark_version"], "prompts": new["prompts"]}
     for key, was, is_now in _differences(before, now):
         raise BadInput(f"{path}: {key} was {was} and is now {is_now}; set it back or give another folder with --out")
@@ -90,6 +94,13 @@ def git_commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip() or None
+
+
+def _what(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings without the way to their models."""
+    models = {key: settings[key] for key in _MODELS if isinstance(settings.get(key), dict)}
+    kept = {key: {k: v for k, v in model.items() if k not in ROUTE} for key, model in models.items()}
+    return {**settings, **kept}
 
 
 def _differences(old: Any, new: Any, place: str = "") -> list[tuple[str, str, str]]:

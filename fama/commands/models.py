@@ -1,10 +1,8 @@
 """``fama models list | pull NAME | serve NAME``: local weights and servers."""
 
 import argparse
-import subprocess
-import sys
+import shlex
 import threading
-from importlib.util import find_spec
 from pathlib import Path
 
 from fama.errors import BadInput, FamaError
@@ -21,6 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--context", type=int, default=8192, help="tokens of context, over all slots (default 8192)")
     parser.add_argument("--slots", type=int, default=1, help="parallel sequences of llama.cpp (default 1)")
     parser.add_argument("--threads", type=int, default=0, help="threads of llama.cpp (default: every core)")
+    parser.add_argument("--tool-parser", metavar="NAME", help="vLLM's parser of tool calls (default: the family's)")
+    parser.add_argument("--flags", default="", metavar="TEXT", help='more flags for vLLM: --flags="--dtype bfloat16"')
+    parser.add_argument("--wait", type=float, default=1800.0, metavar="S", help="seconds vLLM may load (default 1800)")
+    parser.add_argument(
+        "--record", metavar="FILE", help="note of vLLM's version and flags (default: the cache)"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -73,42 +77,21 @@ def _serve_llama(args: argparse.Namespace) -> int:
     return 0
 
 
-def vllm_command(name: str, port: int, context: int) -> list[str]:
-    """The command that serves a catalogue name, a hub repository or a folder with vLLM, on loopback."""
-    from fama.models.catalogue import MODELS
-
-    originals = {model.name: model.original for model in MODELS}
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--host", "127.0.0.1", "--port", str(port)]
-    return [
-        *command,
-        "--model",
-        originals.get(name, name),
-        "--served-model-name",
-        name,
-        "--max-model-len",
-        str(context),
-        "--enable-prefix-caching",
-    ]
-
-
 def _serve_vllm(args: argparse.Namespace) -> int:
-    if find_spec("vllm") is None:
-        raise BadInput("--backend vllm: vLLM is not installed; install it with: pip install 'fama-router[vllm]'")
+    from fama.models.vllm import VllmSpec, serve
+    from fama.models.weights import cache_folder
+
     if args.port == 0:
         raise BadInput("--port 0: vLLM needs a port of its own; give a number up to 65535")
-    if args.name.endswith(".gguf") or Path(args.name).is_file():
-        raise BadInput(f"{args.name}: vLLM serves a hub repository or a folder with safetensors, not one file")
-    print(f"starting vLLM, until Ctrl-C; base_url: http://127.0.0.1:{args.port}/v1", flush=True)
-    process = subprocess.Popen(vllm_command(args.name, args.port, args.context))  # noqa: S603 - a list, no shell
+    spec = VllmSpec(args.name, args.port, args.context, args.tool_parser, tuple(shlex.split(args.flags)))
+    record = Path(args.record) if args.record else cache_folder() / "servers" / f"{args.port}.json"
+    print("starting vLLM on this machine only, until Ctrl-C", flush=True)
     try:
-        code = process.wait()
+        with serve(spec, record, args.wait, tell=lambda line: print(line, flush=True)) as (served, process):
+            print(f"vLLM {served.version} answers after {served.seconds_to_ready:.0f} s; record: {record}")
+            print(f"base_url: {served.base_url}", flush=True)
+            code = process.wait()
     except KeyboardInterrupt:
         print("stopped")
         return 0
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait()
-    if code:
-        raise FamaError(f"vLLM ended with code {code}; its own messages above say why")
-    return 0
+    raise FamaError(f"vLLM ended by itself with code {code}; its own messages above say why")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from toy_agents import Lamps, Recorder, gold_model
 
-from fama.agents.provenance import FREE, config_hash
+from fama.agents.provenance import FREE, ROUTE, config_hash
 from fama.agents.runner import Planned, load_benchmark, run_planned, select_tasks
 from fama.agents.settings import ExperimentSettings, ModelSettings, RunSettings, SelectorSettings
 from fama.config import dump_settings
@@ -261,5 +261,18 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_setting_that_came_later_changes_no_hash_while_it_is_unset() -> None:
     plain = ExperimentSettings()
     before = {k: v for k, v in dump_settings(plain).items() if k not in FREE and k != "user_model"}
+    before["model"] = {k: v for k, v in before["model"].items() if k not in ROUTE}
     assert config_hash(plain) == content_hash(before)
     assert config_hash(plain.model_copy(update={"user_model": ModelSettings()})) != config_hash(plain)
+
+
+async def test_a_run_goes_on_when_its_server_moved_but_not_with_another_model(tmp_path: Path) -> None:
+    def at(**route: Any) -> ExperimentSettings:
+        return settings(model=ModelSettings(name="gold", **route))
+
+    await run_planned(at(base_url="http://127.0.0.1:8000/v1"), plan()[:1], tmp_path, model=gold_model())
+    moved = at(base_url="http://127.0.0.1:9000/v1", cache="cache", timeout=9.0, slots=4)
+    summary = await run_planned(moved, plan(), tmp_path, model=gold_model())
+    assert (summary.overall.episodes, len(episodes(tmp_path))) == (3, 3)
+    with pytest.raises(BadInput, match="model.temperature was 0.0 and is now 1.0"):
+        await run_planned(at(temperature=1.0), plan(), tmp_path, model=gold_model())

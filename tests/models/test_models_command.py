@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from fama.cli import main
-from fama.commands.models import vllm_command
 
 
 @pytest.fixture(autouse=True)
@@ -42,21 +41,9 @@ def test_bad_input_is_one_line_and_exit_code_2(
 
 
 def test_a_missing_vllm_names_the_extra(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fama.commands.models.find_spec", lambda name: None)
+    monkeypatch.setattr("fama.models.vllm.installed_version", lambda: None)
     assert main(["models", "serve", "smollm2-135m", "--backend", "vllm"]) == 2
     assert "fama-router[vllm]" in capsys.readouterr().err
-
-
-def test_vllm_serves_the_original_weights_on_loopback_under_our_name() -> None:
-    command = vllm_command("qwen2.5-coder-1.5b", 8001, 4096)
-    pairs = dict(zip(command[3::2], command[4::2], strict=False))
-    assert pairs["--model"] == "Qwen/Qwen2.5-Coder-1.5B-Instruct"
-    assert (pairs["--served-model-name"], pairs["--host"], pairs["--port"]) == (
-        "qwen2.5-coder-1.5b",
-        "127.0.0.1",
-        "8001",
-    )
-    assert vllm_command("./folder", 8001, 4096)[8] == "./folder"
 
 
 def test_a_taken_port_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
