@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="list benchmarks; name the checkout of one that is on no package index; replay logged actions, to see "
         "whether our adapter gives the logged rewards",
     )
-    parser.add_argument("name", nargs="?", metavar="NAME", help="the benchmark: tau_bench or tau_trait for add")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="add: acebench, tau_bench or tau_trait; check: any")
     parser.add_argument("paths", nargs="*", metavar="PATH", help="add: the clone; check: folders of imported episodes")
 
 

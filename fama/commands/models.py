@@ -22,9 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tool-parser", metavar="NAME", help="vLLM's parser of tool calls (default: the family's)")
     parser.add_argument("--flags", default="", metavar="TEXT", help='more flags for vLLM: --flags="--dtype bfloat16"')
     parser.add_argument("--wait", type=float, default=1800.0, metavar="S", help="seconds vLLM may load (default 1800)")
-    parser.add_argument(
-        "--record", metavar="FILE", help="note of vLLM's version and flags (default: the cache)"
-    )
+    parser.add_argument("--record", metavar="FILE", help="note of vLLM's version and flags (default: the cache)")
 
 
 def main(args: argparse.Namespace) -> int:

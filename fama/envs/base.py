@@ -113,6 +113,7 @@ class Benchmark(Protocol):
 BENCHMARKS: Registry[type[Benchmark]] = Registry(
     "benchmarks",
     {
+        "acebench": "fama.envs.acebench.benchmark:AceBench",
         "helpdesk": "fama.envs.helpdesk.benchmark:Helpdesk",
         "tau2": "fama.envs.tau2.benchmark:Tau2",
         "tau_bench": "fama.envs.tau_bench.benchmark:TauBench",

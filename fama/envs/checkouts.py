@@ -23,6 +23,7 @@ class Known(NamedTuple):
 
 
 KNOWN = {
+    "acebench": Known("model_inference", "https://github.com/ACEBench/ACEBench", "model_eval/checker.py"),
     "tau_bench": Known("tau_bench", "https://github.com/sierra-research/tau-bench", "tau_bench/envs/base.py"),
     "tau_trait": Known("tau_trait", "https://github.com/collinear-ai/tau-trait", "tau_trait/envs/base.py"),
 }

@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fama.envs.base import Action, Benchmark, UserModel
+from fama.envs.base import Action, Benchmark, Environment, UserModel
 from fama.episodes.records import Episode, LedgerRow
 from fama.errors import ModelError
 from fama.models.base import ChatReply, ChatRequest
+
+NOT_CARRIED_OUT = frozenset({"loop", "unparseable"})
+"""Endings of our own loop whose last action never reached the environment."""
 
 
 class LoggedUser:
@@ -53,6 +56,17 @@ async def replay(benchmark: Benchmark, episode: Episode) -> Replayed:
         BadInput: the benchmark has no such task.
         BoundaryError: the environment failed.
     """
+    environment, difference = await play_again(benchmark, episode)
+    return Replayed(episode, environment.outcome().reward, difference)
+
+
+async def play_again(benchmark: Benchmark, episode: Episode) -> tuple[Environment, str]:
+    """The environment after an episode's actions, and what its tools answered otherwise first; empty if nothing.
+
+    Raises:
+        BadInput: the benchmark has no such task.
+        BoundaryError: the environment failed.
+    """
     environment = benchmark.environment(episode.domain, episode.task_id, UserModel(LoggedUser(episode)))
     observation = await environment.reset(0)
     difference = ""
@@ -60,6 +74,8 @@ async def replay(benchmark: Benchmark, episode: Episode) -> Replayed:
     for index, message in enumerate(messages):
         if message.role != "assistant" or observation.done:
             continue
+        if index == len(messages) - 1 and episode.outcome.reason in NOT_CARRIED_OUT:
+            break
         if message.tool_calls:
             call = message.tool_calls[0].function
             action = Action(tool=call.name, arguments=call.parsed())
@@ -71,4 +87,4 @@ async def replay(benchmark: Benchmark, episode: Episode) -> Replayed:
         said = messages[index + 1].content if index + 1 < len(messages) else None
         if not difference and observation.role == "tool" and (observation.content or "") != (said or ""):
             difference = f"message {index + 1}: the tool {action.tool} answers otherwise than in the log"
-    return Replayed(episode, environment.outcome().reward, difference)
+    return environment, difference

