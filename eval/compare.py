@@ -17,9 +17,11 @@ from fama.agents.runner import episode_id, load_benchmark, run_planned, select_t
 from fama.agents.settings import CompareSettings
 from fama.envs.base import Benchmark
 from fama.episodes.outcome_table import read_outcomes, split_subset
+from fama.episodes.records import Failure
 from fama.episodes.store import EpisodeStore, read_episodes
 from fama.errors import BadInput, BoundaryError
 from fama.files import write_atomically
+from fama.helpers.base import Helper
 from fama.helpers.pool import build_pool
 from fama.models.base import ChatModel
 
@@ -74,13 +76,23 @@ def read_comparison(folder: Path) -> Comparison:
         raise BadInput(f"{path}: {place}: {first['msg']}; run `fama compare` again with the same --out") from None
 
 
+def check_arms(settings: CompareSettings) -> tuple[dict[str, Helper], dict[str, Failure] | None]:
+    """Build every arm without a model; the pool of helpers and the labels that the arms may see.
+
+    Raises:
+        BadInput: an arm, a helper, a checkpoint, a table or a label file that cannot be used.
+    """
+    failures = read_labels(settings)
+    helpers = build_pool(settings.helpers)
+    build_arms(settings, helpers, UnconnectedModel(settings.model.name), failures)
+    return helpers, failures
+
+
 async def _live(
     settings: CompareSettings, out: Path, world: Benchmark, model: ChatModel | None, progress: bool | None
 ) -> Executed:
     tasks = select_tasks(settings, world)
-    failures = read_labels(settings)
-    helpers = build_pool(settings.helpers)
-    build_arms(settings, helpers, UnconnectedModel(settings.model.name), failures)
+    helpers, failures = check_arms(settings)
     cells = _lattice(settings, world.version, tasks)
     inputs = check_inputs(settings, out)
     plan = plan_arms(settings, tasks)

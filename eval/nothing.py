@@ -7,20 +7,42 @@ import numpy as np
 from eval.stats.bootstrap import Estimate
 from eval.stats.proportions import clustered_proportion
 from fama.agents.settings import ExperimentSettings
-from fama.envs.base import Benchmark
+from fama.envs.acebench.user import FINISH
+from fama.envs.base import Action, Benchmark, UserModel
+from fama.envs.tau_bench.user import STOP
+from fama.episodes.records import LedgerRow
+from fama.models.base import ChatReply, ChatRequest
 from fama.randomness import derive_seed
+
+_TURNS = 3
+"""Sentences after which a user that wants to leave has left in every benchmark."""
+
+
+class _LeavingUser:
+    """A scripted user that ends the conversation in whatever words its benchmark listens for; no model."""
+
+    name = "scripted:leaving-user"
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        return ChatReply(text=f"{STOP} {FINISH}", usage=LedgerRow(role=request.role, model=self.name))
 
 
 async def do_nothing(settings: ExperimentSettings, benchmark: Benchmark, tasks: Sequence[str]) -> Estimate:
     """Start every task with the seed of its first trial, and ask for the outcome at once.
 
+    Where a model plays the user, nobody asks it: a scripted one leaves at the agent's first words, since some
+    benchmarks judge a conversation only when somebody has ended it.
+
     Raises:
         BoundaryError: the benchmark or its user simulator failed.
     """
+    user = UserModel(_LeavingUser()) if settings.user_model is not None else None
     solved = []
     for task in tasks:
-        environment = benchmark.environment(settings.domain, task)
+        environment = benchmark.environment(settings.domain, task, user)
         place = (settings.benchmark, settings.domain, task, 0)
-        await environment.reset(derive_seed(settings.seed, "environment", *place))
+        over = (await environment.reset(derive_seed(settings.seed, "environment", *place))).done
+        for _ in range(_TURNS if user else 0):
+            over = over or (await environment.step(Action(tool=None, text="Goodbye."))).done
         solved.append(float(environment.outcome().success))
     return clustered_proportion(np.array(solved), len(solved))

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plan",
         action="store_true",
-        help="run nothing; print what so many tasks and trials can find",
+        help="run nothing; check settings, arms and files, and print what so many tasks and trials can find",
     )
 
 
@@ -47,6 +47,7 @@ def main(args: argparse.Namespace) -> int:
 def _plan(settings: "CompareSettings") -> int:
     from rich.table import Table
 
+    from eval.compare import check_arms
     from eval.planning import EFFECTS, GUESS, discordance_of, plans
     from fama.agents.plan import load_benchmark, select_tasks
     from fama.episodes.outcome_table import read_outcomes
@@ -54,6 +55,7 @@ def _plan(settings: "CompareSettings") -> int:
 
     world = load_benchmark(settings)
     tasks = len(select_tasks(settings, world))
+    check_arms(settings)
     measured = discordance_of(read_outcomes(settings.outcomes, world.version)) if settings.outcomes else None
     discordance, source = GUESS, "a guess; name an outcome table with outcomes=F to measure it"
     if measured is not None:

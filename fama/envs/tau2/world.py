@@ -92,13 +92,16 @@ class Tau2Environment:
             termination_reason=simulation.TerminationReason(self._ended or "max_steps"),
             messages=self._trajectory,
         )
-        verdict = evaluator.evaluate_simulation(
-            simulation=run,
-            task=self._task,
-            evaluation_type=evaluator.EvaluationType.ALL,
-            solo_mode=False,
-            domain=self._domain,
-        )
+        try:
+            verdict = evaluator.evaluate_simulation(
+                simulation=run,
+                task=self._task,
+                evaluation_type=evaluator.EvaluationType.ALL,
+                solo_mode=False,
+                domain=self._domain,
+            )
+        except (ValueError, KeyError) as error:  # an assertion of mock about a task that the agent never made
+            raise EnvironmentFault(f"tau2: its evaluator fails on task {self._task.id}: {error}") from error
         parts = {getattr(key, "value", str(key)): float(v) for key, v in (verdict.reward_breakdown or {}).items()}
         return Reward(
             success=verdict.reward >= 1.0 - 1e-6,
