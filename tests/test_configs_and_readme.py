@@ -49,6 +49,15 @@ def learn(table: Path) -> list[str]:
     return [f"data.outcomes=[{table}]"]
 
 
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Settings that name labelled failures of a scripted model on a dozen development tasks."""
+    out = tmp_path_factory.mktemp("failed")
+    assert cli.main(["run", *TOY, "tasks=12", "--out", str(out / "plain")]) == 0
+    assert cli.main(["diagnose", str(out / "plain"), "--judge", "none", "--out", str(out / "labels")]) == 0
+    return f"data.failures=[{{failures: {out / 'labels' / 'failures.jsonl'}, episodes: {out / 'plain'}}}]"
+
+
 def toy_arms(config: str, router: Path) -> list[str]:
     """The config's own arms, with every checkpoint replaced by the toy router."""
     arms = yaml.safe_load((ROOT / config).read_text(encoding="utf-8"))["arms"]
@@ -58,8 +67,10 @@ def toy_arms(config: str, router: Path) -> list[str]:
     return [f"arms={yaml.safe_dump(arms, default_flow_style=True, width=10_000)}"]
 
 
-def toy(words: list[str], table: Path, router: Path, lattice: Path) -> list[str]:
+def toy(words: list[str], table: Path, router: Path, lattice: Path, failed: str = "") -> list[str]:
     """A documented command with overrides that make it small."""
+    if "configs/train/failures.yaml" in words:
+        return [*words, failed, *QUICK]
     if words[0] == "train":
         return [*words, *learn(table), *QUICK]
     if words[0] == "compare":
@@ -110,12 +121,12 @@ def test_the_grid_is_whole() -> None:
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_config_runs(
-    config: str, table: Path, router: Path, lattice: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: str, table: Path, router: Path, lattice: Path, failed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     need_benchmark(config)
     monkeypatch.chdir(ROOT)
     command = config.split("/")[1]
-    words = toy([command, "--config", config, "--out", str(tmp_path / "out")], table, router, lattice)
+    words = toy([command, "--config", config, "--out", str(tmp_path / "out")], table, router, lattice, failed)
     assert cli.main(words) == 0
     assert any((tmp_path / "out").iterdir())
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from fama.selection.router.encoder import SegmentEncoder
 from fama.selection.router.network import bucket_of
 from fama.selection.router.scores import pair_indices
-from fama.selection.router.segments import KINDS
+from fama.selection.router.segments import KINDS, Features
 from training.encoder import ChunkTable
 from training.examples import Example
 from training.losses import Targets
@@ -32,13 +32,24 @@ class Batch(NamedTuple):
 
 
 class Collate:
-    """Turns lists of examples into batches; ``weights`` are the outcome loss's, by example identity."""
+    """Turns lists of examples into batches.
 
-    def __init__(self, encoder: SegmentEncoder, table: ChunkTable, categories: int, weights: dict[int, float]) -> None:
+    ``weights`` are the outcome loss's, ``gains`` the decision loss's advantages, by example identity.
+    """
+
+    def __init__(
+        self,
+        encoder: SegmentEncoder,
+        table: ChunkTable,
+        categories: int,
+        weights: dict[int, float],
+        gains: dict[int, float] | None = None,
+    ) -> None:
         self.encoder = encoder
         self.table = table
         self.categories = categories
         self.weights = weights
+        self.gains = gains or {}
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
         """The batch of these examples."""
@@ -82,6 +93,8 @@ class Collate:
             coverage=_flags([example.coverage for example in examples], helpers),
             distilled=_flags([example.distilled for example in examples], helpers),
             categories=_flags([example.categories for example in examples], self.categories),
+            advantage=torch.tensor([self.gains.get(id(example), math.nan) for example in examples]),
+            propensity=torch.tensor([example.propensity or 1.0 for example in examples]),
         )
 
 
@@ -97,3 +110,21 @@ def outcome_weights(examples: Sequence[Example], settings: LossSettings) -> list
     known = [value for value in raw if not math.isnan(value)]
     mean = sum(known) / len(known) if known else 1.0
     return [1.0 if math.isnan(value) else min(value / mean, settings.propensity_clip) for value in raw]
+
+
+def advantages(examples: Sequence[Example], lam: float) -> dict[int, float]:
+    """Reward of every executed row minus the mean of its state's rows, by example identity.
+
+    The reward is success − λ · tokens / 1000. A state with one row teaches nothing about the choice and is left out.
+    """
+    rewards: dict[Features, list[tuple[int, float]]] = {}
+    for example in examples:
+        if example.subset is not None and example.success is not None:
+            reward = float(example.success) - lam * (example.tokens or 0.0) / 1000.0
+            rewards.setdefault(example.features, []).append((id(example), reward))
+    found: dict[int, float] = {}
+    for rows in rewards.values():
+        mean = sum(reward for _, reward in rows) / len(rows)
+        if len(rows) > 1:
+            found |= {name: reward - mean for name, reward in rows}
+    return found

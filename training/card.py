@@ -28,6 +28,7 @@ def render_card(
     split: Split,
     measured: Measured,
     notes: Mapping[str, str],
+    apart: Measured | None = None,
 ) -> str:
     """Markdown of the card."""
     title = "Router on SYNTHETIC data" if manifest.synthetic else "Router"
@@ -54,6 +55,7 @@ def render_card(
         _table(("measure", "value", "95 % interval"), [(name, *_cells(i)) for name, i in measured.metrics.items()]),
         _calibration(manifest),
         _choices(manifest, measured),
+        *_transfer(manifest, settings, apart),
         "## Training",
         _lines({**notes, "losses": _losses(settings), "seed": str(manifest.seed)}),
         f"```\n{manifest.command or '(trained from Python)'}\n```",
@@ -90,20 +92,32 @@ def _calibration(manifest: RouterManifest) -> str:
     )
 
 
-def _choices(manifest: RouterManifest, measured: Measured) -> str:
+def _choices(manifest: RouterManifest, measured: Measured, where: str = "validation") -> str:
     total = sum(measured.chosen.values())
     rows = [(name, str(count), f"{count / total:.2f}") for name, count in measured.chosen.items()] if total else []
-    text = f"Choices at λ = {manifest.lam} per 1,000 tokens, without a budget, over {total} validation states, "
+    text = f"Choices at λ = {manifest.lam} per 1,000 tokens, without a budget, over {total} {where} states, "
     text += "from all subsets" if manifest.candidates is None else f"from {len(manifest.candidates)} executed subsets"
     text += ":\n\n"
     text += _table(("subset", "states", "share"), rows)
     if measured.matched is not None:
         value, interval = _cells(measured.matched)
         text += (
-            f"\n\nSuccess of the {measured.matched_rows} validation rows whose executed subset is the router's choice, "
+            f"\n\nSuccess of the {measured.matched_rows} {where} rows whose executed subset is the router's choice, "
             f"weighted by 1 / propensity: {value} {interval}."
         )
     return text
+
+
+def _transfer(manifest: RouterManifest, settings: TrainSettings, apart: Measured | None) -> list[str]:
+    if apart is None:
+        return []
+    names = ", ".join((*settings.data.hold_out_domains, *settings.data.hold_out_backbones))
+    return [
+        f"## Transfer: {names}, held out",
+        f"{apart.rows} rows of {apart.tasks} tasks that were neither trained nor tuned on; 95 % intervals over tasks.",
+        _table(("measure", "value", "95 % interval"), [(name, *_cells(i)) for name, i in apart.metrics.items()]),
+        _choices(manifest, apart, "held-out"),
+    ]
 
 
 def _limits(manifest: RouterManifest, measured: Measured) -> str:
@@ -120,7 +134,7 @@ def _limits(manifest: RouterManifest, measured: Measured) -> str:
 
 
 def _losses(settings: TrainSettings) -> str:
-    names = ("outcome", "tokens", "coverage", "distillation", "categories")
+    names = ("outcome", "decision", "tokens", "coverage", "distillation", "categories")
     used = [f"{name} × {getattr(settings.losses, name)}" for name in names if getattr(settings.losses, name)]
     return ", ".join(used) + (", inverse propensity weights" if settings.losses.inverse_propensity else "")
 

@@ -1,6 +1,7 @@
 """``fama train``: trains a router and writes its checkpoint folder."""
 
 import argparse
+import json
 import logging
 import shlex
 import sys
@@ -14,6 +15,7 @@ from training.settings import TrainSettings
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's flags."""
     add_config_flags(parser, out_default="runs/train")
+    parser.add_argument("--init", metavar="DIR", help="checkpoint folder to go on from, e.g. on a new failure log")
     parser.add_argument(
         "--ckpt", metavar="last|FILE", help="resume an interrupted training; `last` is the newest state under --out"
     )
@@ -21,6 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Train, print the card's path and a short summary."""
+    if args.init is not None:
+        args.overrides.append(f"init={json.dumps(args.init)}")
     settings = read_settings(args, TrainSettings)
     if settings is None:
         return 0

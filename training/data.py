@@ -17,7 +17,7 @@ def load_examples(settings: TrainSettings) -> ExampleSet:
     data, losses = settings.data, settings.losses
     _check_sources(settings)
     found = ExampleSet((), data.pool)
-    if losses.outcome or losses.tokens:
+    if losses.outcome or losses.tokens or losses.decision:
         found = _outcomes(data, found)
     if losses.coverage or losses.categories:
         found = _failures(data, found)
@@ -31,7 +31,7 @@ def load_examples(settings: TrainSettings) -> ExampleSet:
 def _check_sources(settings: TrainSettings) -> None:
     data, losses = settings.data, settings.losses
     needs = (
-        ("outcomes", losses.outcome, data.outcomes),
+        ("outcomes", losses.outcome or losses.decision, data.outcomes),
         ("failures", losses.coverage or losses.categories, data.failures),
         ("prompted", losses.distillation, data.prompted),
     )

@@ -36,6 +36,8 @@ class Example:
     coverage: Flags | None = None
     distilled: Flags | None = None
     categories: Flags | None = None
+    domain: str = ""
+    backbone: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,8 @@ def outcome_examples(rows: Iterable[OutcomeRow], pool: Sequence[str]) -> Example
                 success=row.success,
                 tokens=float(row.tokens) if row.tokens > 0 else None,
                 propensity=row.propensity,
+                domain=row.domain,
+                backbone=row.backbone or "",
             )
         )
     return ExampleSet(
@@ -153,6 +157,8 @@ def failure_examples(
                 features=features,
                 coverage=tuple(bool(primary & covered) for covered in covers.values()),
                 categories=tuple(code in {*label.categories, *primary} for code in categories),
+                domain=episode.domain,
+                backbone=episode.backbone or "",
             )
         )
         used.append(episode)
@@ -172,7 +178,15 @@ def prompted_examples(episodes: Iterable[Episode], pool: Sequence[str]) -> Examp
         first = episode.decisions[0]
         chosen = {*first.subset, *first.dropped}
         task = task_name(episode.benchmark, episode.domain, episode.task_id)
-        examples.append(Example(task=task, features=features, distilled=tuple(name in chosen for name in pool)))
+        examples.append(
+            Example(
+                task=task,
+                features=features,
+                distilled=tuple(name in chosen for name in pool),
+                domain=episode.domain,
+                backbone=episode.backbone or "",
+            )
+        )
         used.append(episode)
     return _from_episodes(examples, tuple(pool), left_out, used)
 

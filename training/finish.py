@@ -73,11 +73,22 @@ def finish(
     manifest = manifest.model_copy(update={"calibration": calibration})
     router = Router(router.folder, manifest, router.predictor)
     measured = measure(router, split.validation, outcomes, logits / calibration.temperature, trained.population)
-    card = render_card(manifest, settings, data, split, measured, trained.notes)
+    apart = _held_out(router, split.held_out, trained.population)
+    card = render_card(manifest, settings, data, split, measured, trained.notes, apart)
     manifest = write_router(out, manifest, trained.arrays, card, trained.adapter)
     shutil.rmtree(draft)
-    (out / WORK / "metrics.json").write_text(json.dumps(asdict(measured), indent=2) + "\n", encoding="utf-8")
+    found = asdict(measured) | ({"held_out": asdict(apart)} if apart is not None else {})
+    (out / WORK / "metrics.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     return manifest
+
+
+def _held_out(router: Router, examples: Sequence[Example], population: Floats | None) -> Measured | None:
+    """The router on held-out domains and backbones, calibrated elsewhere; None where nothing is held out."""
+    if not examples:
+        return None
+    outcomes = [example for example in examples if example.subset is not None and example.success is not None]
+    logits = executed_logits(router, outcomes) / router.manifest.calibration.temperature
+    return measure(router, examples, outcomes, logits, population)
 
 
 def executed_logits(router: Router, examples: Sequence[Example]) -> Floats:

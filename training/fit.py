@@ -11,19 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
 from fama.errors import BadInput
 from fama.randomness import derive_seed
-from fama.selection.decision import Floats
+from fama.selection.decision import Floats, all_masks
 from fama.selection.router.encoder import SegmentEncoder
 from fama.selection.router.manifest import NetworkShape
 from fama.selection.router.network import RouterNetwork
-from training.batches import Collate, outcome_weights
+from fama.selection.router.scores import pair_features
+from training.batches import Collate, advantages, outcome_weights
 from training.encoder import build_encoder, chunk_table, message_vectors
 from training.examples import Example
+from training.init import start_from
 from training.loggers import loggers
+from training.losses import Choices
 from training.model import build_network, network_shape
 from training.module import RouterModule
 from training.settings import TrainSettings
@@ -73,8 +77,10 @@ def fit_network(
         start_vectors = message_vectors(encoder, train)
         torch.manual_seed(derive_seed(settings.seed, "network"))
         network = build_network(shape, train, population, start_vectors)
+        if settings.init is not None:
+            start_from(settings.init, settings.data.pool, encoder, network)
         untrained = copy.deepcopy(network)
-        module = RouterModule(encoder, network, settings)
+        module = RouterModule(encoder, network, settings, _choices(settings, train))
         loaders = _loaders(settings, encoder, train, validation, categories)
         monitor = "val/outcome" if settings.losses.outcome else "val/loss"
         saver = ModelCheckpoint(
@@ -123,7 +129,8 @@ def _loaders(
 ) -> tuple[DataLoader[Any], DataLoader[Any]]:
     texts = [segment.text for e in (*train, *validation) for segment in e.features.segments]
     weights = {id(e): w for e, w in zip(train, outcome_weights(train, settings.losses), strict=True)}
-    collate = Collate(encoder, chunk_table(encoder, texts), categories, weights)
+    gains = {**advantages(train, settings.decision.lam), **advantages(validation, settings.decision.lam)}
+    collate = Collate(encoder, chunk_table(encoder, texts), categories, weights, gains)
     order = torch.Generator().manual_seed(derive_seed(settings.seed, "batches"))
     size = settings.optimiser.batch
 
@@ -132,6 +139,19 @@ def _loaders(
         return DataLoader(data, size, shuffle=shuffle, collate_fn=collate, generator=order if shuffle else None)
 
     return loader(train, True), loader(validation, False)
+
+
+def _choices(settings: TrainSettings, train: Sequence[Example]) -> Choices | None:
+    """The subsets that the decision loss chooses from; None where it is off."""
+    if not settings.losses.decision:
+        return None
+    masks = all_masks(len(settings.data.pool))
+    if settings.decision.candidates == "executed":
+        executed = {example.subset for example in train if example.subset is not None}
+        masks = np.array([mask for mask in masks if tuple(map(bool, mask)) in executed or not mask.any()])
+    members = masks.astype(np.float64)
+    pairs = torch.from_numpy(pair_features(members)).float()
+    return Choices(torch.from_numpy(members).float(), pairs, settings.decision.lam, settings.decision.softness)
 
 
 def _resume(state: Path, ckpt: str | None) -> Path | None:

@@ -9,12 +9,15 @@ from torch.nn import functional
 from fama.selection.router.network import Heads, subset_log_tokens, subset_logit
 from training.settings import LossSettings
 
+_MAX_LOG_TOKENS = 16.0
+"""e^16 is about nine million tokens: no episode, only a guard against overflow."""
+
 
 class Targets(NamedTuple):
     """Targets of B examples; NaN where unknown.
 
     members (B, H) and pairs (B, P) of the executed subset, zero where there is none; success,
-    log_tokens and weight (B,); coverage and distilled (B, H); categories (B, C).
+    log_tokens, weight, advantage and propensity (B,); coverage and distilled (B, H); categories (B, C).
     """
 
     members: Tensor
@@ -25,6 +28,17 @@ class Targets(NamedTuple):
     coverage: Tensor
     distilled: Tensor
     categories: Tensor
+    advantage: Tensor
+    propensity: Tensor
+
+
+class Choices(NamedTuple):
+    """The S subsets a decision is taken from: members (S, H) and pairs (S, P); λ per 1,000 tokens and softness."""
+
+    members: Tensor
+    pairs: Tensor
+    lam: float
+    softness: float
 
 
 def outcome_loss(heads: Heads, targets: Targets) -> Tensor:
@@ -33,6 +47,23 @@ def outcome_loss(heads: Heads, targets: Targets) -> Tensor:
     logit = subset_logit(heads, targets.members, targets.pairs)[known]
     loss = functional.binary_cross_entropy_with_logits(logit, targets.success[known], reduction="none")
     return _mean(loss * targets.weight[known])
+
+
+def decision_loss(heads: Heads, targets: Targets, choices: Choices, clip: float) -> Tensor:
+    """Minus the estimated gain of drawing subsets in proportion to exp(value / softness), mean over known rows.
+
+    The gain of a row is its advantage (reward minus the mean of its state) times the probability that the router
+    would draw its subset, over the propensity with which it was drawn: inverse-propensity learning from logged choices,
+    with a baseline (Swaminathan and Joachims 2015, counterfactual risk minimisation). Ratios are clipped.
+    """
+    known = ~targets.advantage.isnan()
+    members, pairs = choices.members.to(heads.utility), choices.pairs.to(heads.pair)
+    success = (heads.base[:, None] + heads.utility @ members.T + heads.pair @ pairs.T).sigmoid()
+    tokens = (heads.token_base[:, None] + heads.token_utility @ members.T).clamp(max=_MAX_LOG_TOKENS).exp()
+    drawn = ((success - choices.lam * tokens / 1000.0) / choices.softness).softmax(dim=-1)
+    mine = (targets.members[:, None, :] == choices.members.to(targets.members)).all(dim=-1).to(drawn)
+    ratio = (drawn * mine).sum(dim=-1)[known] / targets.propensity[known]
+    return -_mean(ratio.clamp(max=clip) * targets.advantage[known])
 
 
 def token_loss(heads: Heads, targets: Targets) -> Tensor:
@@ -49,15 +80,23 @@ def flag_loss(logits: Tensor, flags: Tensor) -> Tensor:
 
 
 def all_losses(
-    weights: LossSettings, heads: Heads, targets: Targets, coverage: Tensor, distilled: Tensor
+    weights: LossSettings,
+    heads: Heads,
+    targets: Targets,
+    coverage: Tensor,
+    distilled: Tensor,
+    choices: Choices | None = None,
 ) -> dict[str, Tensor]:
     """The switched-on losses by name, unweighted, and their weighted sum as ``loss``.
 
-    ``coverage`` and ``distilled`` are the logits that the utilities give for these two targets.
+    ``coverage`` and ``distilled`` are the logits that the utilities give for these two targets; ``choices`` is needed
+    for the decision loss.
     """
     losses = {}
     if weights.outcome:
         losses["outcome"] = outcome_loss(heads, targets)
+    if weights.decision and choices is not None:
+        losses["decision"] = decision_loss(heads, targets, choices, weights.propensity_clip)
     if weights.tokens:
         losses["tokens"] = token_loss(heads, targets)
     if weights.coverage:

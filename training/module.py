@@ -10,7 +10,7 @@ from fama.randomness import derive_seed
 from fama.selection.router.encoder import SegmentEncoder
 from fama.selection.router.network import Heads, NetworkInput, RouterNetwork
 from training.batches import Batch
-from training.losses import all_losses
+from training.losses import Choices, all_losses
 from training.settings import TrainSettings
 
 
@@ -19,8 +19,15 @@ class RouterModule(LightningModule):
 
     strict_loading = False
 
-    def __init__(self, encoder: SegmentEncoder, network: RouterNetwork, settings: TrainSettings) -> None:
+    def __init__(
+        self,
+        encoder: SegmentEncoder,
+        network: RouterNetwork,
+        settings: TrainSettings,
+        choices: Choices | None = None,
+    ) -> None:
         super().__init__()
+        self.choices = choices
         self.settings = settings
         self.network = network
         self.encoder = encoder
@@ -44,7 +51,7 @@ class RouterModule(LightningModule):
         heads = self(batch)
         coverage = self.label_scale[0] * heads.utility + self.label_bias[0]
         distilled = self.label_scale[1] * heads.utility + self.label_bias[1]
-        return all_losses(self.settings.losses, heads, batch.targets, coverage, distilled)
+        return all_losses(self.settings.losses, heads, batch.targets, coverage, distilled, self.choices)
 
     def on_fit_start(self) -> None:
         """Dropout's draws are the seed's, whatever ran before."""

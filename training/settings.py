@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from fama.agents.settings import Settings
 from fama.helpers.base import POOL
+from fama.selection.decision import EXACT_LIMIT
 from fama.selection.router.manifest import LoraShape, RouterKind
 
 
@@ -35,6 +36,10 @@ class DataSettings(Settings):
     """Share of tasks held out for early stopping, calibration and the card."""
     split_seed: int = 0
     """Seed of the split by task; its own, so that runs with other seeds validate on the same tasks."""
+    hold_out_domains: tuple[str, ...] = ()
+    """Domains that are neither trained nor tuned on; the card measures the router on them apart."""
+    hold_out_backbones: tuple[str, ...] = ()
+    """Backbones that are neither trained nor tuned on; of these only tasks that no other backbone trains on count."""
 
 
 class EncoderSettings(Settings):
@@ -70,6 +75,9 @@ class LossSettings(Settings):
     """Helpers that the prompted selector chose."""
     categories: float = Field(default=0.0, ge=0.0)
     """Failure categories, auxiliary."""
+    decision: float = Field(default=0.0, ge=0.0)
+    """Expected regret of the decision itself: reward of the executed subset against its state's mean, times the
+    probability of choosing it, by 1 / propensity. For pools up to 12 helpers."""
     inverse_propensity: bool = False
     """Weigh outcomes by 1 / propensity, as if every subset had been drawn equally often."""
     propensity_clip: float = Field(default=10.0, ge=1.0)
@@ -165,6 +173,8 @@ class TrainSettings(Settings):
 
     kind: RouterKind = "encoder"
     seed: int = 0
+    init: str | None = None
+    """Checkpoint to start from (``--init``): its network and adapters, of the same pool, encoder and shape."""
     data: DataSettings = DataSettings()
     encoder: EncoderSettings = EncoderSettings()
     network: NetworkSettings = NetworkSettings()
@@ -179,8 +189,12 @@ class TrainSettings(Settings):
     @model_validator(mode="after")
     def _learnable(self) -> "TrainSettings":
         losses = self.losses
-        if not any((losses.outcome, losses.coverage, losses.distillation)):
-            raise ValueError("losses.outcome, losses.coverage and losses.distillation are all 0: nothing to learn")
+        if not any((losses.outcome, losses.coverage, losses.distillation, losses.decision)):
+            raise ValueError("losses.outcome, coverage, distillation and decision are all 0: nothing to learn")
+        if losses.decision and (self.kind != "encoder" or len(self.data.pool) > EXACT_LIMIT):
+            raise ValueError(f"losses.decision needs kind encoder and at most {EXACT_LIMIT} helpers; set it to 0")
+        if self.init is not None and self.kind != "encoder":
+            raise ValueError(f"a {self.kind} router is fitted in one go: leave init out, or train kind encoder")
         if self.kind != "encoder" and not losses.outcome:
             raise ValueError(f"a {self.kind} router learns from outcomes only: set losses.outcome above 0")
         if len(self.data.pool) != len(set(self.data.pool)) or not self.data.pool:

@@ -1,6 +1,6 @@
 """Training and validation examples: split by task, never by row, and never through equal conversations."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from fama.errors import BadInput
@@ -11,33 +11,58 @@ from training.examples import Example
 
 @dataclass(frozen=True)
 class Split:
-    """Examples of disjoint tasks; ``hash`` identifies which tasks are on which side."""
+    """Examples of disjoint tasks; ``hash`` identifies which tasks are on which side.
+
+    ``held_out`` are those of held-out domains and backbones, on tasks that are not trained on either.
+    """
 
     train: tuple[Example, ...]
     validation: tuple[Example, ...]
     hash: str
+    held_out: tuple[Example, ...] = ()
 
 
-def split_by_task(examples: Sequence[Example], share: float, seed: int) -> Split:
+def split_by_task(
+    examples: Sequence[Example],
+    share: float,
+    seed: int,
+    domains: Collection[str] = (),
+    backbones: Collection[str] = (),
+) -> Split:
     """Put about ``share`` of the tasks into validation, by a hash of each task's name and the seed.
 
     Tasks that share a conversation word for word go to the same side, so that no text of a
     validation task is trained on. A task's side does not depend on which other tasks there are,
-    apart from such twins.
+    apart from such twins. ``domains`` and ``backbones`` are held out: on neither side.
 
     Raises:
-        BadInput: one side would be empty.
+        BadInput: one side would be empty, or a domain or backbone to hold out is not there.
     """
+    for what, names, found in (
+        ("hold_out_domains", domains, {example.domain for example in examples}),
+        ("hold_out_backbones", backbones, {example.backbone for example in examples}),
+    ):
+        for name in sorted(set(names) - found):
+            raise BadInput(f"data.{what}: no example of {name!r}; there are: {', '.join(sorted(found))}")
     group = _groups(examples)
     held = {name for name in group.values() if derive_seed(seed, "split", name) / 2**63 < share}
-    train = tuple(example for example in examples if group[example.task] not in held)
-    validation = tuple(example for example in examples if group[example.task] in held)
+    apart = [example.domain in domains or example.backbone in backbones for example in examples]
+    usual = [example for example, out in zip(examples, apart, strict=True) if not out]
+    train = tuple(example for example in usual if group[example.task] not in held)
+    validation = tuple(example for example in usual if group[example.task] in held)
+    trained = {group[example.task] for example in train}
+    held_out = tuple(
+        example for example, out in zip(examples, apart, strict=True) if out and group[example.task] not in trained
+    )
     if not train or not validation:
         raise BadInput(
             f"data.validation: {share} of {len(group)} tasks leaves one side empty; give more tasks or another share"
         )
-    sides = sorted((task, name in held) for task, name in group.items())
-    return Split(train, validation, content_hash(sides))
+    if any(apart) and not held_out:
+        raise BadInput("data.hold_out_backbones: every held-out task is trained on; raise data.validation")
+    sides: list[object] = list(sorted((task, name in held) for task, name in group.items()))
+    sides += [["held out", *sorted({*domains, *backbones})]] if any(apart) else []
+    return Split(train, validation, content_hash(sides), held_out)
 
 
 def _groups(examples: Sequence[Example]) -> dict[str, str]:

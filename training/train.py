@@ -39,7 +39,10 @@ def train_on(
     """As ``train``, on examples in memory."""
     if ckpt is not None and settings.kind != "encoder":
         raise BadInput(f"--ckpt: a {settings.kind} router is fitted in one go; leave --ckpt out")
-    split = split_by_task(data.examples, settings.data.validation, settings.data.split_seed)
+    wanted = settings.data
+    split = split_by_task(
+        data.examples, wanted.validation, wanted.split_seed, wanted.hold_out_domains, wanted.hold_out_backbones
+    )
     work = out / WORK
     work.mkdir(parents=True, exist_ok=True)
     _remember(settings, data.digest(), work, resuming=ckpt is not None)

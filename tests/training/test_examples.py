@@ -157,3 +157,40 @@ def test_the_split_is_stable_and_hashed() -> None:
     held = {e.task for e in first.validation}
     old = {e.task for e in data}
     assert {e.task for e in split_by_task(more, 0.25, 0).validation} & old == held
+
+
+def across() -> list[Example]:
+    """Twelve tasks of two domains, each by two backbones."""
+    return [
+        Example(
+            f"b/{domain}/{n}",
+            Features((Segment("user", f"{domain} {n}", 0),), (0.0,)),
+            domain=domain,
+            backbone=backbone,
+        )
+        for domain in ("shop", "saas")
+        for n in range(6)
+        for backbone in ("small", "large")
+    ]
+
+
+def test_a_domain_is_held_out_whole() -> None:
+    split = split_by_task(across(), 0.4, 0, domains=["saas"])
+    assert {e.domain for e in (*split.train, *split.validation)} == {"shop"}
+    assert len(split.held_out) == 12 and {e.domain for e in split.held_out} == {"saas"}
+    assert split.hash != split_by_task(across(), 0.4, 0).hash
+
+
+def test_a_backbone_is_held_out_on_tasks_that_no_other_trains_on() -> None:
+    split = split_by_task(across(), 0.4, 0, backbones=["large"])
+    assert {e.backbone for e in (*split.train, *split.validation)} == {"small"}
+    assert split.held_out and {e.backbone for e in split.held_out} == {"large"}
+    assert not {e.task for e in split.held_out} & {e.task for e in split.train}
+    assert {e.task for e in split.held_out} == {e.task for e in split.validation}
+
+
+def test_what_is_held_out_must_be_there() -> None:
+    with pytest.raises(BadInput, match="hold_out_domains: no example of 'moon'; there are: saas, shop"):
+        split_by_task(across(), 0.4, 0, domains=["moon"])
+    with pytest.raises(BadInput, match="no example of 'gpt'"):
+        split_by_task(across(), 0.4, 0, backbones=["gpt"])

@@ -6,9 +6,9 @@ import torch
 from fama.errors import BadInput
 from fama.selection.router.network import Heads
 from fama.selection.router.segments import Features
-from training.batches import outcome_weights
+from training.batches import advantages, outcome_weights
 from training.examples import Example
-from training.losses import Targets, all_losses, flag_loss, outcome_loss, token_loss
+from training.losses import Choices, Targets, all_losses, decision_loss, flag_loss, outcome_loss, token_loss
 from training.population import OutcomeArrays
 from training.settings import LossSettings
 
@@ -36,6 +36,8 @@ def targets(success: list[float], weight: list[float], log_tokens: list[float]) 
         coverage=torch.tensor([[1.0, 0.0], [NAN, NAN]]),
         distilled=torch.full((2, 2), NAN),
         categories=torch.tensor([[1.0, 0.0, NAN], [NAN, NAN, NAN]]),
+        advantage=torch.full((2,), NAN),
+        propensity=torch.ones(2),
     )
 
 
@@ -99,3 +101,70 @@ def test_outcomes_on_one_side_cannot_be_learnt_from() -> None:
         OutcomeArrays([example(0.5)] * 3, LossSettings())
     with pytest.raises(BadInput, match="no finished row"):
         OutcomeArrays([example(0.5, None)], LossSettings())
+
+
+MEMBERS = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+CHOICES = Choices(MEMBERS, MEMBERS[:, :1] * MEMBERS[:, 1:], lam=0.0, softness=0.5)
+
+
+def flat(utility: torch.Tensor, pair: torch.Tensor) -> Heads:
+    """Heads of the same values for every row of ``MEMBERS``."""
+    rows = len(MEMBERS)
+    zeros = torch.zeros(rows)
+    return Heads(
+        zeros, utility.expand(rows, -1), pair.expand(rows, -1), zeros, torch.zeros(rows, 2), torch.zeros(rows, 3)
+    )
+
+
+def drawn(rewards: list[float], propensity: list[float]) -> Targets:
+    """Each of the four subsets, executed once."""
+    unknown = torch.full((4,), NAN)
+    return Targets(
+        members=MEMBERS,
+        pairs=CHOICES.pairs,
+        success=unknown,
+        log_tokens=unknown,
+        weight=torch.ones(4),
+        coverage=torch.full((4, 2), NAN),
+        distilled=torch.full((4, 2), NAN),
+        categories=torch.full((4, 3), NAN),
+        advantage=torch.tensor(rewards) - sum(rewards) / 4,
+        propensity=torch.tensor(propensity),
+    )
+
+
+def test_the_decision_loss_by_hand() -> None:
+    """Equal values: each subset is drawn with 1/4, so ratios are 1, and advantages sum to zero; then one is rarer."""
+    heads_at_zero = flat(torch.zeros(1, 2), torch.zeros(1, 1))
+    even = decision_loss(heads_at_zero, drawn([1.0, 0.0, 0.0, 0.0], [0.25] * 4), CHOICES, 10.0)
+    assert even.item() == pytest.approx(0.0, abs=1e-7)
+    rare = decision_loss(heads_at_zero, drawn([1.0, 0.0, 0.0, 0.0], [0.125, 0.25, 0.25, 0.25]), CHOICES, 10.0)
+    assert rare.item() == pytest.approx(-(2.0 * 0.75 - 3 * 0.25) / 4)
+    clipped = decision_loss(heads_at_zero, drawn([1.0, 0.0, 0.0, 0.0], [0.125, 0.25, 0.25, 0.25]), CHOICES, 1.5)
+    assert clipped.item() == pytest.approx(-(1.5 * 0.75 - 3 * 0.25) / 4)
+
+
+@pytest.mark.parametrize("best", [0, 1, 2, 3])
+def test_the_decision_loss_finds_the_best_subset(best: int) -> None:
+    """Helpers that help alone and hurt together are what pair terms are for."""
+    utility, pair = torch.zeros(1, 2, requires_grad=True), torch.zeros(1, 1, requires_grad=True)
+    optimiser = torch.optim.Adam([utility, pair], lr=0.1)
+    targets = drawn([1.0 if subset == best else 0.2 for subset in range(4)], [0.1, 0.4, 0.3, 0.2])
+    for _ in range(150):
+        optimiser.zero_grad()
+        decision_loss(flat(utility, pair), targets, CHOICES, 10.0).backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    logits = MEMBERS @ utility[0] + (CHOICES.pairs * pair).sum(-1)
+    assert int(logits.argmax()) == best
+
+
+def test_advantages_are_against_the_state_s_own_mean() -> None:
+    here, there = Features((), (0.0,)), Features((), (1.0,))
+    rows = [
+        Example("a", here, (True, False), True, 2000.0, 0.5),
+        Example("a", here, (False, False), False, 1000.0, 0.5),
+        Example("b", there, (True, True), True, 1000.0, 0.5),
+        Example("c", here),
+    ]
+    found = advantages(rows, lam=0.1)
+    assert found == {id(rows[0]): pytest.approx(0.45), id(rows[1]): pytest.approx(-0.45)}

@@ -270,3 +270,61 @@ def test_arrays_are_finite(router: Path) -> None:
 
     for values in load_file(router / "heads.safetensors").values():
         assert np.isfinite(values).all()
+
+
+def test_training_goes_on_from_a_checkpoint(tiny: str, tmp_path: Path) -> None:
+    """With steps too small to change anything the router is the one it started from, trained on other tasks."""
+    router = tmp_path / "before"
+    train_on(settings(encoder=tiny_encoder(tiny)), outcome_examples(outcome_rows(make_tasks(40, seed=5)), POOL), router)
+    still = {"lr": 1e-12, "lr_encoder": 1e-12, "lr_population": 1e-12, "decay": 0.0, "decay_heads": 0.0, "epochs": 1}
+    again = train_on(settings(encoder=tiny_encoder(tiny), init=str(router), optimiser=still), DATA, tmp_path / "again")
+    assert again is not None and decisions(tmp_path / "again") == decisions(router)
+    before, after = (load_router(folder).predictor for folder in (router, tmp_path / "again"))
+    features = featurise(TEST[0].state)
+    masks = np.array([[True, False, True, False, False, True]])
+    assert after.scores(features)(masks).logit == pytest.approx(before.scores(features)(masks).logit, abs=1e-4)
+    fresh = train_on(settings(encoder=tiny_encoder(tiny), optimiser=still), DATA, tmp_path / "fresh")
+    assert fresh is not None
+    other = load_router(tmp_path / "fresh").predictor.scores(features)(masks).logit
+    assert other != pytest.approx(before.scores(features)(masks).logit, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"network": {"hidden": 16}}, "has network"),
+        ({"encoder": {"lora": None}}, "has adapters; set encoder.lora"),
+        ({"encoder": {"lora": {"rank": 4, "alpha": 4}}}, "adapters with r 2"),
+        ({"encoder": {"window": 16}}, "has window 32, this config 16"),
+    ],
+)
+def test_another_shape_cannot_go_on(
+    changes: dict[str, Any], words: str, tiny: str, router: Path, tmp_path: Path
+) -> None:
+    groups = {"encoder": tiny_encoder(tiny) | changes.get("encoder", {}), "network": changes.get("network", {})}
+    with pytest.raises(BadInput, match=words):
+        train_on(settings(init=str(router), **groups), DATA, tmp_path / "out")
+
+
+def test_a_linear_router_cannot_go_on() -> None:
+    with pytest.raises(ValidationError, match="fitted in one go"):
+        settings("linear", init="somewhere")
+
+
+def test_held_out_backbones_have_their_own_section(tiny: str, tmp_path: Path) -> None:
+    twins = tuple(replace(example, backbone="other") for example in DATA.examples)
+    data = replace(DATA, examples=DATA.examples + twins)
+    config = settings("linear", data={"hold_out_backbones": ["other"]})
+    assert train_on(config, data, tmp_path) is not None
+    card = (tmp_path / "README.md").read_text()
+    assert "## Transfer: other, held out" in card and "held-out states" in card
+    apart = json.loads((tmp_path / "work" / "metrics.json").read_text())["held_out"]
+    assert apart["rows"] > 0 and apart["tasks"] > 0
+
+
+def test_the_decision_loss_trains_a_router(tiny: str, tmp_path: Path) -> None:
+    config = settings(encoder=tiny_encoder(tiny, lora=False), losses={"decision": 1.0, "tokens": 0.1})
+    assert train_on(config, DATA, tmp_path) is not None
+    assert "decision × 1.0" in (tmp_path / "README.md").read_text()
+    with pytest.raises(ValidationError, match=r"losses\.decision needs kind encoder"):
+        settings("knn", losses={"decision": 1.0})
