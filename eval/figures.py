@@ -118,8 +118,11 @@ def _tradeoff(comparison: Comparison) -> Any:
             x, y, xerr=_arms(m.tokens, 1), yerr=_arms(m.success, 100), fmt="o", color=colour, markersize=6,
             elinewidth=1, alpha=0.9, ecolor=f"{colour}66", capsize=0, zorder=3,
         )  # fmt: skip
+    tops = [m.success.high or m.success.value or 0.0 for m in (arm.measures for arm in comparison.arms)]
+    axes.set_ylim(-3, min(103.0, max(10.0, max(tops) * 100 + 8)))
     colours = {result.arm: _colour(result) for result in comparison.arms}
-    for arm, (dx, dy, side) in _labels(place).items():
+    spans = [high - low for low, high in (axes.get_xlim(), axes.get_ylim())]
+    for arm, (dx, dy, side) in _labels(place, spans[0] or 1.0, spans[1]).items():
         axes.annotate(
             arm,
             place[arm],
@@ -130,8 +133,6 @@ def _tradeoff(comparison: Comparison) -> Any:
             fontsize=10,
             zorder=4,
         )
-    tops = [m.success.high or m.success.value or 0.0 for m in (arm.measures for arm in comparison.arms)]
-    axes.set_ylim(-3, min(103.0, max(10.0, max(tops) * 100 + 8)))
     for estimate, name in ((comparison.do_nothing, "doing nothing"), *_oracle(comparison)):
         if estimate.value is None:
             continue
@@ -153,15 +154,17 @@ def _tradeoff(comparison: Comparison) -> Any:
     return figure
 
 
-def _labels(place: dict[str, tuple[float, float]]) -> dict[str, tuple[int, int, str]]:
-    """Offsets of labels in points: on the right, above or below where points of a near place are met."""
+def _labels(place: dict[str, tuple[float, float]], wide: float, high: float) -> dict[str, tuple[int, int, str]]:
+    """Offsets of labels in points: on the right, above or below where points of a near place are met.
+
+    ``wide`` and ``high`` are what the axes span, in the units of the places.
+    """
     spots = ((8, 5, "left"), (8, -13, "left"), (-8, 5, "right"), (-8, -13, "right"), (8, 17, "left"), (8, -25, "left"))
-    wide = max(x for x, _ in place.values()) - min(x for x, _ in place.values()) or 1.0
     taken: list[tuple[float, float]] = []
     chosen = {}
     for arm, (x, y) in sorted(place.items(), key=lambda item: item[1]):
         for dx, dy, side in spots:
-            centre = (x / wide * 400 + dx + (20 if side == "left" else -20), y * 2.4 + dy)
+            centre = (x / wide * 400 + dx + (20 if side == "left" else -20), y / high * 250 + dy)
             if all(abs(centre[0] - u) > 55 or abs(centre[1] - v) > 11 for u, v in taken):
                 break
         taken.append(centre)

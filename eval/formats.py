@@ -10,6 +10,11 @@ def percent(estimate: Estimate, digits: int = 1, signed: bool = False) -> str:
     return _written(estimate, 100.0, f"{'+' if signed else ''}.{digits}f")
 
 
+def signed(estimate: Estimate, digits: int = 1) -> str:
+    """The value in percent with its sign, without its interval: ``+3.1``, ``−2.0``, ``0.0``."""
+    return DASH if estimate.value is None else _number(estimate.value * 100, f"+.{digits}f")
+
+
 def count(estimate: Estimate, digits: int = 0) -> str:
     """``1,234 [1,100, 1,390]``."""
     return _written(estimate, 1.0, f",.{digits}f")

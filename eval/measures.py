@@ -11,7 +11,7 @@ from eval.metrics.tokens import ROLES, task_means
 from eval.scores import Score
 from eval.stats.bootstrap import Array, Estimate, difference_interval, ratio_interval, task_weights
 from eval.stats.paired import mcnemar_exact, sign_flip
-from eval.stats.power import detectable_effect
+from eval.stats.power import detectable_effect, spread_of
 from eval.stats.proportions import clustered_proportion
 from fama.episodes.records import Record
 
@@ -162,7 +162,7 @@ def compare_pair(
         only_ours=wins,
         only_theirs=losses,
         mcnemar_p=mcnemar_exact(wins, losses) if shared and len(known) == len(shared) else None,
-        detectable=detectable_effect(float(np.std(known, ddof=1)), len(known)) if len(known) > 1 else None,
+        detectable=detectable_effect(spread_of(known.tolist()), len(known)) if len(known) > 1 else None,
         overhead=shift(ratio, -1.0),
     )
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from eval.formats import DASH, count, number, p_value, percent
+from eval.formats import DASH, count, number, p_value, percent, signed
 from eval.measures import Difference
 from eval.schema import ArmResult, Comparison
 from eval.stats.bootstrap import Estimate
@@ -57,7 +57,7 @@ def answers(comparison: Comparison) -> Answers:
     gain, over = versus.estimate, versus.overhead
     verdict = "a clear difference" if versus.clear else f"not a clear difference with {versus.estimate.n} tasks"
     headline = (
-        f"{best.arm} solves {rate} of the episodes, {_more(gain, 100, 1, 'points')} than {versus.versus}, "
+        f"{best.arm} solves {rate} of the episodes, {_than(gain, versus.versus)}, "
         f"for {_more(over, 100, 0, '%', ' tokens')}: {verdict}."
     )
     tests = sum(arm.versus_none is not None for arm in comparison.arms)
@@ -84,11 +84,11 @@ def _sure(comparison: Comparison, versus: Difference | None) -> Card:
     design = f"{comparison.tasks} tasks × {comparison.trials} trial{'s' * (comparison.trials != 1)}"
     if versus is None:
         return Card("How sure", "no test", design)
-    found = (
-        ""
-        if versus.detectable is None
-        else f"; a true difference of {versus.detectable * 100:.0f} points would be found 4 times in 5"
-    )
+    found = ""
+    if versus.detectable is not None and versus.detectable >= 1.0:
+        found = "; too few tasks to find any difference 4 times in 5"
+    elif versus.detectable is not None:
+        found = f"; a true difference of {versus.detectable * 100:.0f} points would be found 4 times in 5"
     return Card("How sure", "clear" if versus.clear else "not clear", design + found)
 
 
@@ -119,18 +119,27 @@ def _minus(value: float | None) -> float | None:
     return None if value is None else -value
 
 
+def _than(gain: Estimate, other: str) -> str:
+    """``15.8 points more than none``, ``as many as none``."""
+    if gain.value is not None and round(gain.value, 3) == 0:
+        return f"as many as {other}"
+    return f"{_more(gain, 100, 1, 'points')} than {other}"
+
+
 def _more(estimate: Estimate, factor: float, digits: int, unit: str, of: str = "") -> str:
     """``15.8 points more``, ``8 % fewer tokens``."""
     if estimate.value is None:
         return f"an unknown difference in{of}"
     value = round(estimate.value * factor, digits)
+    if value == 0:
+        return f"no more{of}" if of else f"no {unit} more"
     word = "more" if value >= 0 else "less" if not of else "fewer"
     return f"{abs(value):.{digits}f} {unit} {word}{of}"
 
 
 def _points(estimate: Estimate) -> str:
-    return DASH if estimate.value is None else f"{estimate.value * 100:+.1f} points".replace("-", "−")
+    return f"{signed(estimate, 1)} points" if estimate.value is not None else DASH
 
 
 def _relative(estimate: Estimate) -> str:
-    return DASH if estimate.value is None else f"{estimate.value * 100:+.0f} %".replace("-", "−")
+    return f"{signed(estimate, 0)} %" if estimate.value is not None else DASH

@@ -1,6 +1,7 @@
 """What a paired design can see: detectable effects and the tasks that an effect needs."""
 
 import math
+from collections.abc import Sequence
 
 from scipy import stats
 
@@ -15,6 +16,18 @@ def detectable_effect(sd: float, tasks: int, alpha: float = 0.05, power: float =
         return None
     df = tasks - 1
     return float((stats.t.ppf(1 - alpha / 2, df) + stats.t.ppf(power, df)) * sd / math.sqrt(tasks))
+
+
+def spread_of(differences: Sequence[float]) -> float:
+    """The standard deviation of per-task differences, for a detectable effect; never 0.
+
+    Where no task differs, nothing was seen to vary: the rule of three (Hanley and Lippman-Hand 1983) gives the largest
+    share of differing tasks that is still plausible, 3 in n, and with it a spread.
+    """
+    n = len(differences)
+    mean = sum(differences) / n
+    found = math.sqrt(sum((value - mean) ** 2 for value in differences) / (n - 1)) if n > 1 else 0.0
+    return found or math.sqrt(min(1.0, 3.0 / n))
 
 
 def tasks_needed(effect: float, sd: float, alpha: float = 0.05, power: float = 0.8) -> int:

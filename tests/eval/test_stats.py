@@ -5,7 +5,7 @@ import pytest
 
 from eval.stats.bootstrap import difference_interval, mean_interval, ratio_interval, task_weights
 from eval.stats.paired import holm, mcnemar_exact, sign_flip
-from eval.stats.power import detectable_effect, planned_sd, tasks_needed
+from eval.stats.power import detectable_effect, planned_sd, spread_of, tasks_needed
 from eval.stats.proportions import clustered_proportion
 
 NAN = float("nan")
@@ -130,3 +130,9 @@ def test_the_interval_of_a_rate_covers_the_truth(tasks: int, trials: int) -> Non
         assert got.low is not None and got.high is not None
         covered += got.low <= 1 / 3 <= got.high
     assert 0.92 <= covered / 1000 <= 0.98
+
+
+def test_where_no_task_differs_the_spread_is_that_of_three_in_n() -> None:
+    assert spread_of([0.0, 1.0, 0.0, -1.0]) == pytest.approx((2 / 3) ** 0.5)
+    assert spread_of([0.0] * 12) == 0.5 and spread_of([0.0, 0.0]) == 1.0
+    assert (detectable_effect(spread_of([0.0] * 3), 3) or 0) > 1  # three equal tasks show nothing
