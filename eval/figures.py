@@ -159,7 +159,8 @@ def _labels(place: dict[str, tuple[float, float]], wide: float, high: float) -> 
 
     ``wide`` and ``high`` are what the axes span, in the units of the places.
     """
-    spots = ((8, 5, "left"), (8, -13, "left"), (-8, 5, "right"), (-8, -13, "right"), (8, 17, "left"), (8, -25, "left"))
+    rows = (5, -13, 17, -25, 29, -37, 41, -49, 53, -61)
+    spots = [(dx, dy, side) for dy in rows for dx, side in ((8, "left"), (-8, "right"))]
     taken: list[tuple[float, float]] = []
     chosen = {}
     for arm, (x, y) in sorted(place.items(), key=lambda item: item[1]):
