@@ -11,6 +11,7 @@ from eval.replay import cells_of, replay_arm, select_rows
 from eval.results import Executed, compare_arms
 from eval.schema import Comparison
 from eval.scores import Score, score_of
+from eval.stale import stale_inputs
 from eval.stats.bootstrap import Estimate
 from fama.agents.provenance import FREE, config_hash, prompt_hashes, provenance, write_config
 from fama.agents.runner import episode_id, load_benchmark, run_planned, select_tasks
@@ -53,6 +54,8 @@ async def run_comparison(
     else:
         executed = await _live(settings, out, world, model, progress)
     comparison = compare_arms(settings, world.version, executed, await _nothing(settings, world, executed), command)
+    if stale := stale_inputs(settings, world.version):
+        comparison = comparison.model_copy(update={"warnings": (*comparison.warnings, *stale)})
     write_atomically(out / COMPARISON, comparison.model_dump_json(indent=1) + "\n")
     return comparison
 

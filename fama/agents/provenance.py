@@ -14,6 +14,7 @@ from fama.config import dump_settings
 from fama.errors import BadInput
 from fama.files import write_atomically
 from fama.hashing import content_hash
+from fama.helpers.base import TEMPLATE_TEXTS
 from fama.prompts import prompt_hash, template_names
 
 CONFIG = "config.json"
@@ -35,10 +36,13 @@ def config_hash(settings: ExperimentSettings) -> str:
 
 
 def prompt_hashes(strategy: str) -> dict[str, str]:
-    """Hashes of the templates that an episode may use: the strategy's, the helpers' and the selectors'."""
+    """Hashes of the templates that an episode may use: the strategy's, the helpers' and the selectors'.
+
+    ``helpers/template`` is the version of the helpers' template forms, which are code.
+    """
     names = [STRATEGIES.load(strategy).template]
     names += [name for name in template_names() if name.startswith(("helpers/", "selection/"))]
-    return {name: prompt_hash(name) for name in names}
+    return {**{name: prompt_hash(name) for name in names}, "helpers/template": TEMPLATE_TEXTS}
 
 
 def provenance(settings: ExperimentSettings, benchmark_version: str, prompts: dict[str, str]) -> dict[str, Any]:

@@ -6,7 +6,16 @@ from fama.helpers.reading import views
 from fama.helpers.tables import asked_words
 from fama.helpers.wants import Want, open_wants
 from fama.helpers.words import stem, without_negated, words
-from fama.state import VisibleState
+from fama.state import RESPOND, VisibleState
+
+
+def is_led(state: VisibleState, *wordings: str) -> bool:
+    """Whether a note of this very decision names a tool already: of two suggestions a small model follows the first.
+
+    ``wordings`` are notes that lead without a tool, up to their first field.
+    """
+    leads = (*state.tool_names(), RESPOND, *(wording.split("{")[0] for wording in wordings))
+    return any(turn == state.turn and any(lead in note.text for lead in leads) for turn, note in state.noted)
 
 
 def change_ahead(state: VisibleState) -> bool:

@@ -10,6 +10,10 @@ from fama.state import VisibleState
 
 Form = Literal["template", "llm"]
 
+TEMPLATE_TEXTS = "2"
+"""Version of what the template forms say and when. Outcomes of another version say little about this one: a new one
+goes into every episode beside the hashes of the prompts, and comparisons warn where they meet."""
+
 #: The pool of the paper, in the order that subsets are written in.
 POOL = ("DCE", "TSA", "TOR", "Planner", "Verifier", "Memory")
 

@@ -14,12 +14,17 @@ from fama.helpers.rules import Rule, is_procedure, needs_of, relevance, rules, s
 from fama.helpers.tables import pointed_row, table
 from fama.helpers.values import record_of
 from fama.helpers.wants import Want, open_wants
+from fama.helpers.words import words
 from fama.state import VisibleState
 from fama.tokens import estimate_tokens
 
 NOTE = "Rule: {rule}"
+#: The tool first, as everywhere: a rule alone is read and then broken (docs/experiments.md).
+REFUSE = "Suggested next tool: respond, to say that it is not possible: {rule}"
+SAY = "Suggested next tool: respond. {rule}"
 
-TOKEN_CAP = 56
+TOKEN_CAP = 64
+_SPEAKS = frozenset({"ask", "tell", "say", "inform", "explain"})
 #: Added to the relevance of a rule that the record breaks. Beyond one rule a request, only such ones are given.
 BROKEN = 8.0
 
@@ -46,12 +51,21 @@ def write(state: VisibleState) -> Iterator[Candidate]:
             continue
         records = about(want, made, state)
         for rule in rules(state.policy):
-            note = NOTE.format(rule=rule.text)
-            if note not in given and not is_procedure(rule) and estimate_tokens(note) <= TOKEN_CAP:
-                if (score := _score(rule, want, records, worded, state)) > least:
-                    scored.append((score, note))
+            if is_procedure(rule) or (score := _score(rule, want, records, worded, state)) <= least:
+                continue
+            if score >= BROKEN and want.rivals:  # which change is asked for is not sure: no reason to refuse
+                continue
+            note = _wording(rule, score).format(rule=rule.text)
+            if note not in given and estimate_tokens(note) <= TOKEN_CAP:
+                scored.append((score, note))
     if scored:
         yield Candidate(max(scored, key=lambda pair: pair[0])[1])
+
+
+def _wording(rule: Rule, score: float) -> str:
+    if score >= BROKEN:
+        return REFUSE
+    return SAY if words(rule.text)[0] in _SPEAKS else NOTE
 
 
 def _score(

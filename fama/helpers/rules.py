@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from fama.helpers.reading import READ_VERBS, WRITE_VERBS, ToolView, views
 from fama.helpers.wants import Want, own_objects, verb_of
-from fama.helpers.words import meanings, sentences, words
+from fama.helpers.words import meanings, sentences, stem, words
 from fama.state import VisibleState
 
 Verdict = Literal["kept", "broken", "open"]
@@ -24,6 +24,7 @@ _EXCEPTS = re.compile(r"\b(?:only|unless|except)\b", re.IGNORECASE)
 _FORBIDS = re.compile(r"\b(?:not|never|cannot|can't|no)\b", re.IGNORECASE)
 _IDENTITY = re.compile(r"\b(?:verif\w*|authenticat\w*|identi(?:ty|fy|fies|fied)\w*)\b", re.IGNORECASE)
 _CONFIRM = re.compile(r"\b(?:confirm\w*|explicit\w*|consent|approv\w*|agree\w*|yes)\b", re.IGNORECASE)
+_WRITE_STEMS = frozenset(map(stem, WRITE_VERBS))
 _UNIT = r"\D{0,12}?(?P<number>\d+(?:\.\d+)?)(?:\s*%)?(?:\s+(?P<unit>[^\W\d_]+))?"
 _AT_MOST = re.compile(
     r"\b(?:at most|within|up to|(?:no|not) more than|less than|under|below|maximum(?: of)?|limit(?: of)?)" + _UNIT,
@@ -73,7 +74,7 @@ def asks_confirmation(policy: str) -> bool:
 def is_procedure(rule: Rule) -> bool:
     """Whether a rule is about identity or confirmation, which the Verifier looks after, or about looking first."""
     used = words(rule.text)
-    looks = bool(READ_VERBS & set(used)) and not WRITE_VERBS & set(used)
+    looks = bool(READ_VERBS & set(used)) and not _WRITE_STEMS & {stem(word) for word in used}
     return looks or used[0] in READ_VERBS or bool(_IDENTITY.search(rule.text) or _CONFIRM.search(rule.text))
 
 

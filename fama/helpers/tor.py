@@ -2,16 +2,21 @@
 
 from collections.abc import Iterator
 
+from fama.helpers.ahead import is_led
 from fama.helpers.base import Form, Helper
 from fama.helpers.facts import leaves, normal, quote
 from fama.helpers.forms import Candidate, make, refuse_options
-from fama.helpers.history import calls, tool_spoke_last, user_text
-from fama.helpers.reading import views
+from fama.helpers.history import Call, calls, tool_spoke_last, user_text
+from fama.helpers.identity import identity_tools, is_identified
+from fama.helpers.reading import view, views
 from fama.helpers.tables import Row, asked_words, pointed_row, table
+from fama.helpers.values import is_id
+from fama.helpers.wants import wants
 from fama.helpers.words import stem, words
 from fama.state import VisibleState
 
 NOTE = "Matching row: {fields}."
+TELL = "Suggested next tool: respond, to tell {fields}."
 
 TOKEN_CAP = 64
 #: Fewest rows of an output that is worth a digest, and most fields of a digest.
@@ -22,6 +27,9 @@ def write(state: VisibleState) -> Iterator[Candidate]:
     """The digest of the single best row of a look-up, if one stands out by more than an id the user gave."""
     made = calls(state)
     if not tool_spoke_last(state) or not made or made[-1].failed:
+        return
+    if not is_led(state) and (fields := _news(state, made)):
+        yield Candidate(TELL.format(fields=fields))
         return
     rows = table(made[-1].data)
     if len(rows) < LEAST_ROWS or made[-1].name not in {tool.name for tool in views(state, "read")}:
@@ -34,6 +42,23 @@ def write(state: VisibleState) -> Iterator[Candidate]:
     if all(normal(str(value)) in used for value in best.ids().values()):
         return
     yield Candidate(NOTE.format(fields=digest(best, asked, used)))
+
+
+def _news(state: VisibleState, made: tuple[Call, ...]) -> str:
+    """What the user waits to hear: the answer to a change, or the record that a question was about."""
+    last = made[-1]
+    kind = next((tool.kind for tool in map(view, state.tools) if tool.name == last.name), "")
+    asked = kind == "read" and not wants(state) and any(map(is_id, last.arguments)) and is_identified(state, made)
+    if kind != "write" and (not asked or last.name in {tool.name for tool in identity_tools(state)}):
+        return ""
+    data = last.data if isinstance(last.data, dict) else {}
+    used = {normal(str(value)) for call in made for _, value in leaves(call.arguments)}
+    told = {
+        key: value
+        for key, value in data.items()
+        if isinstance(value, str | int | float) and not is_id(key) and normal(str(value)) not in used
+    }
+    return ", ".join(f"{key} {quote(str(value), 40)}" for key, value in list(told.items())[:MOST_FIELDS])
 
 
 def digest(row: Row, asked: frozenset[str], used: set[str]) -> str:

@@ -1,12 +1,14 @@
 """TSA, the tool suggestion: the next tool by name, from the tools' schemas and the values in sight."""
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from fama.helpers.ahead import is_led
 from fama.helpers.base import Form, Helper
 from fama.helpers.facts import quote
 from fama.helpers.forms import Candidate, make, refuse_options
-from fama.helpers.history import Call, agrees, calls, last_words, user_spoke_last, user_turns
+from fama.helpers.history import Call, agrees, calls, last_words, tool_spoke_last, user_spoke_last, user_turns
 from fama.helpers.identity import identity_tools, is_identified
 from fama.helpers.objects import candidates, listed, named_words, shows
 from fama.helpers.reading import READ_VERBS, ToolView, views
@@ -42,7 +44,10 @@ class Suggestion(NamedTuple):
 def write(state: VisibleState) -> Iterator[Candidate]:
     """The next tool, if the state shows one; its argument, too, where others are in sight or were used before."""
     made = calls(state)
-    if made and made[-1].busy and not user_spoke_last(state):
+    if is_led(state) or (made and made[-1].busy and not user_spoke_last(state)):
+        return
+    if made and made[-1].failed and tool_spoke_last(state) and (named := _named_by_error(state, made[-1])):
+        yield Candidate(NOTE.format(tool=named), sum(call.failed for call in made))
         return
     if (found := suggest(state, made)) is None:
         return
@@ -56,6 +61,13 @@ def write(state: VisibleState) -> Iterator[Candidate]:
         )
     elif not again or found.tool.kind == "write":
         yield Candidate(NOTE.format(tool=found.tool.name))
+
+
+def _named_by_error(state: VisibleState, call: Call) -> str:
+    """The other tool that an error message tells to use, if it names exactly one whose ids are known."""
+    said = set(re.findall(r"\w+", call.result or ""))
+    named = [tool for tool in views(state, "read") if tool.name in said - {call.name} and _ready(tool, state)]
+    return named[0].name if len(named) == 1 else ""
 
 
 def suggest(state: VisibleState, made: tuple[Call, ...]) -> Suggestion | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from difflib import get_close_matches
 
-from fama.helpers.ahead import wants_of_record
+from fama.helpers.ahead import is_led, wants_of_record
 from fama.helpers.base import Form, Helper
 from fama.helpers.dce import NOTE as RULE
 from fama.helpers.dce import about, seen_words
@@ -16,7 +16,7 @@ from fama.helpers.rules import asks_confirmation, needs_of, relevance, rules, se
 from fama.helpers.tables import pointed_row, table
 from fama.helpers.values import is_id, is_known, is_new, known_values, mentioned
 from fama.helpers.wants import Want, open_wants
-from fama.state import RESPOND, VisibleState
+from fama.state import VisibleState
 
 RETRY = "Call {tool} again with the same arguments."
 IDENTITY = "Suggested next tool: {tool}, before anything else."
@@ -105,9 +105,9 @@ def _described(parameter: str, value: str, earlier: tuple[Call, ...], state: Vis
 def _unconfirmed(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate]:
     """A change is ahead, all it needs is known, no rule forbids it, and nobody has the user's yes.
 
-    Silent where another helper has just said what comes next: of two suggestions a small model follows the first.
+    Silent where another helper has just said what comes next, or which rule to keep first.
     """
-    if made[-1].failed or not asks_confirmation(state.policy) or _is_led(state):
+    if made[-1].failed or not asks_confirmation(state.policy) or is_led(state, RULE):
         return
     tools = {tool.name: tool for tool in views(state, "read")}
     last = tools.get(made[-1].name)
@@ -127,12 +127,6 @@ def _unconfirmed(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candid
         if ready and not answered and not _forbidden(want, made, objects[-1], state):
             yield Candidate(ASK_YES.format(tool=want.tool.name))
             return
-
-
-def _is_led(state: VisibleState) -> bool:
-    """Whether a note of this very decision names a tool already, or a rule to keep first."""
-    leads = (*state.tool_names(), RESPOND, RULE.split("{")[0])
-    return any(turn == state.turn and any(lead in note.text for lead in leads) for turn, note in state.noted)
 
 
 def _forbidden(want: Want, made: tuple[Call, ...], place: int, state: VisibleState) -> bool:

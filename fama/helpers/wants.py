@@ -19,7 +19,7 @@ _PAST = re.compile(r"\bI(?:'ve)?\s+(?:(?:have|had|just|recently|already)\s+)*\w{
 _WEAK = meaning("change")
 #: How a request opens, and how a question for information does.
 _ASKS = re.compile(
-    r"\b(?:want|need|like|love|wish|help|please|can you|could you|would you"
+    r"\b(?:want|need|have to|like|love|wish|help|please|can you|could you|would you"
     r"|how (?:do|can|could) i|is there a way|request"
     r"|trying to|looking to|hoping to|here to|great to|new|different|another|other|wrong|instead|else)\b",
     re.IGNORECASE,
@@ -29,6 +29,8 @@ _INFORMS = re.compile(
     r"|when|where|which|what|how (?:many|much|long)|until|status|use|using|pay|paid)\b",
     re.IGNORECASE,
 )
+#: What somebody else does or did: "than you can deliver", "it was sent".
+_THEIRS = re.compile(r"\b(?:you|they|it|that) (?:can|could|will|would|did|do|have|has|had|was|were|is|are)\b", re.I)
 _REFUSAL = re.compile(
     r"\b(?:cannot|can't|can ?not|could not|couldn't|unable|not able|not allowed|not possible|not eligible|won't"
     r"|unfortunately|refuse[ds]?|no exceptions?)\b",
@@ -90,7 +92,7 @@ def _served_by(clause: str, tools: tuple[ToolSpec, ...]) -> tuple[ToolView, froz
     scored: list[tuple[float, ToolView]] = []
     for tool in changes:
         shared = said & tool.stems
-        if shared & verbs_of(tool, changes) or _names_object(clause, said, tool, changes):
+        if _says_verb(clause, shared, tool, changes) or _names_object(clause, said, tool, changes):
             score = sum(weights[root] * (_NAME_WEIGHT if root in tool.name_stems else 1.0) for root in shared)
             scored.append((score, tool))
     if not scored:
@@ -101,6 +103,14 @@ def _served_by(clause: str, tools: tuple[ToolSpec, ...]) -> tuple[ToolView, froz
     if verb_of(best) == _WEAK and said & best.name_stems == {_WEAK}:
         rivals |= {tool.name for tool in changes if tool is not best}
     return best, frozenset(rivals)
+
+
+def _says_verb(clause: str, shared: frozenset[str], tool: ToolView, changes: tuple[ToolView, ...]) -> bool:
+    """The verb of the tool's name, or one that only its description has and that is asked for, not asked about."""
+    if verb_of(tool) in shared:
+        return True
+    described = shared & verbs_of(tool, changes)
+    return bool(described and _ASKS.search(clause)) and not (_INFORMS.search(clause) or _THEIRS.search(clause))
 
 
 def _names_object(clause: str, said: frozenset[str], tool: ToolView, changes: tuple[ToolView, ...]) -> bool:
@@ -177,3 +187,15 @@ def open_wants(state: VisibleState) -> tuple[Want, ...]:
     """Requests that are neither done nor refused."""
     made = calls(state)
     return tuple(want for want in wants(state) if not is_done(want, made) and not is_refused(want, state))
+
+
+def open_question(state: VisibleState) -> str:
+    """The clause of the first turn that asks for information beside a change that another clause asks for, or empty."""
+    asked = wants(state)
+    turns = user_turns(state)
+    if not asked or not turns:
+        return ""
+    for clause in clauses(turns[0][1]):
+        if _INFORMS.search(clause) and len(words(clause)) > 3 and _served_by(clause, state.tools) is None:
+            return clause
+    return ""

@@ -39,6 +39,7 @@ _SAME = (
     "grant allow permit enable activate restore reinstate unlock",
     "revoke block disable deactivate suspend lock",
     "create open start register",
+    "deliver delivery send sent ship dispatch redirect reroute forward",
 )
 
 #: Verbs of several words; the middle may hold a short object ("send it back").

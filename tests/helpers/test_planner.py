@@ -30,3 +30,12 @@ def test_a_refused_request_counts_as_finished() -> None:
 def test_is_silent_with_one_request() -> None:
     chat = Chat().verified("Please renew loan L11.").call("renew_loan", {"status": "renewed"}, loan_id="L11")
     assert chat.note(build()) is None
+
+
+def test_a_question_beside_a_change_is_brought_back_once_the_change_is_done() -> None:
+    chat = Chat().verified("Please renew loan L11. And I would like to know when my hold H5 arrives.")
+    chat.call("renew_loan", {"status": "renewed"}, loan_id="L11")
+    assert chat.note(build()) is None
+    chat.say("Loan L11 is renewed.").user("Thanks.")
+    assert chat.note(build()) == 'The user also asked: "I would like to know when my hold H5 arrives".'
+    assert chat.note(build()) is None

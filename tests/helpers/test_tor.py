@@ -1,5 +1,6 @@
 from note_states import LOANS, Chat
 
+from fama.episodes.records import Note
 from fama.helpers.tor import build
 
 
@@ -43,4 +44,28 @@ def test_finds_nested_rows_with_the_ids_around_them() -> None:
 
 def test_is_silent_after_a_change() -> None:
     chat = Chat().verified("Renew Dracula.").call("renew_loan", LOANS, loan_id="L22")
+    assert chat.note(build()) is None
+
+
+def test_says_what_to_tell_after_a_change() -> None:
+    chat = Chat().verified("Please renew loan L11.")
+    chat.call("renew_loan", {"status": "renewed", "due": "2025-07-01", "loan_id": "L11"}, loan_id="L11")
+    assert chat.note(build()) == 'Suggested next tool: respond, to tell status "renewed", due "2025-07-01".'
+    assert chat.note(build()) is None
+    failed = Chat().verified("Please renew loan L11.").call("renew_loan", {"error": "no loan L11"}, loan_id="L11")
+    assert failed.note(build()) is None
+
+
+def test_says_what_to_tell_when_only_information_was_asked_for() -> None:
+    record = {"loan_id": "L11", "status": "active", "due": "2025-07-01", "shelf": {"floor": 2}}
+    chat = Chat().verified("When is loan L11 due?").call("get_loan", record, loan_id="L11")
+    assert chat.note(build()) == 'Suggested next tool: respond, to tell status "active", due "2025-07-01".'
+    change = Chat().verified("Please renew loan L11.").call("get_loan", record, loan_id="L11")
+    assert change.note(build()) is None  # there the change comes first
+
+
+def test_follows_no_other_lead() -> None:
+    chat = Chat().verified("When is loan L11 due?").call("get_loan", {"status": "active"}, loan_id="L11")
+    turn = chat.state().turn
+    chat.noted.append((turn, Note(helper="TSA", text="Suggested next tool: list_loans.", tokens=0)))
     assert chat.note(build()) is None

@@ -1,6 +1,8 @@
 from note_states import LOANS, TOOLS, Chat, tool
 
+from fama.episodes.records import Note
 from fama.helpers.tsa import build
+from fama.helpers.wants import wants
 
 
 def test_leads_to_the_identity_check_first() -> None:
@@ -70,3 +72,31 @@ def test_asks_which_part_is_meant_while_the_user_has_not_said_so() -> None:
     )
     chat = Chat(tools=(*TOOLS, drop)).verified("I want to drop Dracula of loan L11.")
     assert chat.call("get_loan", record, loan_id="L11").note(build()) is None
+
+
+def test_an_error_that_names_another_tool_leads_to_it() -> None:
+    chat = Chat().verified("I want to renew my book.")
+    chat.call("renew_loan", {"error": "no loan L99; ids come from list_loans"}, loan_id="L99")
+    assert chat.note(build()) == "Suggested next tool: list_loans."
+    silent = Chat().verified("I want to renew my book.").call("list_loans", {"error": "see get_loan"}, reader_id="R1")
+    assert silent.note(build()) != "Suggested next tool: get_loan."  # whose id nobody has
+
+
+def test_another_lead_is_left_alone() -> None:
+    chat = Chat().verified("I want to renew a loan.")
+    refusal = "Suggested next tool: respond, to say that it is not possible: no."
+    chat.noted.append((chat.state().turn, Note(helper="DCE", text=refusal, tokens=0)))
+    assert chat.note(build()) is None
+
+
+def test_verbs_of_sending_ask_for_what_a_description_calls_delivery() -> None:
+    moved = tool("change_branch", "Change the branch for the delivery of a hold.", "hold_id", "branch")
+    tools = (*TOOLS[:4], moved, *TOOLS[4:6])
+
+    def asked(text: str) -> list[str]:
+        return [want.tool.name for want in wants(Chat(tools=tools).user(text).state()) if not want.rivals]
+
+    assert asked("I have to have my hold sent to Norwich.") == ["change_branch"]
+    assert asked("Please get my hold delivered to Norwich.") == ["change_branch"]
+    assert asked("When will my hold be delivered?") == []
+    assert asked("I need it sooner than you can deliver.") == []

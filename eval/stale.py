@@ -1,0 +1,33 @@
+"""Outcome tables and routers that were made with other helper texts or prompts than a comparison runs with."""
+
+from fama.agents.provenance import prompt_hashes
+from fama.agents.settings import CompareSettings
+from fama.episodes.outcome_table import read_outcomes
+from fama.hashing import content_hash
+
+_ROUTERS = frozenset({"learned", "linear", "knn"})
+
+
+def stale_inputs(settings: CompareSettings, benchmark_version: str) -> list[str]:
+    """A warning for each table and checkpoint whose prompts differ from this run's; empty when all agree.
+
+    Raises:
+        BadInput: a table or a checkpoint cannot be read.
+    """
+    from pathlib import Path
+
+    from fama.selection.router.checkpoint import read_manifest
+
+    now = content_hash(prompt_hashes(settings.strategy))
+    found = []
+    for key in ("outcomes", "lattice", "replay"):
+        path = getattr(settings, key)
+        if path and {row.prompts_hash for row in read_outcomes(path, benchmark_version)} - {now}:
+            found.append(f"{key}: {path} was run with other helper texts or prompts than this release's")
+    for arm in settings.arms:
+        folder = arm.options.get("checkpoint")
+        if arm.name not in _ROUTERS or not isinstance(folder, str):
+            continue
+        if set(read_manifest(Path(folder)).prompts_hash) - {now}:
+            found.append(f"{arm.arm}: {folder} learned from outcomes of other helper texts or prompts")
+    return found
