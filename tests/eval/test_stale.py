@@ -1,0 +1,46 @@
+"""Tables and routers of other helper texts are pointed out where they meet a comparison."""
+
+from pathlib import Path
+
+from test_off_policy import row
+
+from eval.stale import stale_inputs
+from fama.agents.provenance import prompt_hashes
+from fama.agents.settings import CompareSettings, SelectorSettings
+from fama.envs.helpdesk.benchmark import Helpdesk
+from fama.episodes.outcome_table import write_outcomes
+from fama.hashing import content_hash
+from fama.helpers.base import POOL, TEMPLATE_TEXTS
+from training.examples import outcome_examples
+from training.settings import TrainSettings
+from training.synthetic import make_tasks, outcome_rows
+from training.train import train_on
+
+NOW = content_hash(prompt_hashes("act"))
+
+
+def table(path: Path, prompts: str) -> str:
+    here = {"benchmark": "helpdesk", "benchmark_version": Helpdesk.version, "prompts_hash": prompts}
+    write_outcomes(path, [row("a", "", True).model_copy(update=here)], {"synthetic": True})
+    return str(path)
+
+
+def test_the_version_of_the_template_texts_is_among_the_prompts() -> None:
+    assert prompt_hashes("act")["helpers/template"] == TEMPLATE_TEXTS
+    assert prompt_hashes("act") != prompt_hashes("react")
+
+
+def test_a_table_of_these_texts_is_fine_and_one_of_others_is_named(tmp_path: Path) -> None:
+    fresh, old = table(tmp_path / "new.parquet", NOW), table(tmp_path / "old.parquet", "0" * 16)
+    assert stale_inputs(CompareSettings(outcomes=fresh, lattice=fresh), Helpdesk.version) == []
+    (warning,) = stale_inputs(CompareSettings(outcomes=fresh, lattice=old), Helpdesk.version)
+    assert warning.startswith("lattice: ") and "old.parquet was run with other helper texts" in warning
+
+
+def test_a_router_of_other_texts_is_named(tmp_path: Path) -> None:
+    tree = {"kind": "linear", "vectors": {"source": "hashed", "components": 4}, "linear": {"folds": 2}}
+    data = outcome_examples(outcome_rows(make_tasks(12)), POOL)
+    assert train_on(TrainSettings.model_validate(tree), data, tmp_path / "router") is not None
+    arm = SelectorSettings(name="linear", options={"checkpoint": str(tmp_path / "router")})
+    (warning,) = stale_inputs(CompareSettings(arms=(arm,)), Helpdesk.version)
+    assert warning.startswith("linear: ") and "learned from outcomes of other helper texts" in warning
