@@ -54,7 +54,7 @@ async def run_comparison(
     else:
         executed = await _live(settings, out, world, model, progress)
     comparison = compare_arms(settings, world.version, executed, await _nothing(settings, world, executed), command)
-    if stale := stale_inputs(settings, world.version):
+    if stale := stale_inputs(settings):
         comparison = comparison.model_copy(update={"warnings": (*comparison.warnings, *stale)})
     write_atomically(out / COMPARISON, comparison.model_dump_json(indent=1) + "\n")
     return comparison

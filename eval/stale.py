@@ -8,7 +8,7 @@ from fama.hashing import content_hash
 _ROUTERS = frozenset({"learned", "linear", "knn"})
 
 
-def stale_inputs(settings: CompareSettings, benchmark_version: str) -> list[str]:
+def stale_inputs(settings: CompareSettings) -> list[str]:
     """A warning for each table and checkpoint whose prompts differ from this run's; empty when all agree.
 
     Raises:
@@ -22,7 +22,7 @@ def stale_inputs(settings: CompareSettings, benchmark_version: str) -> list[str]
     found = []
     for key in ("outcomes", "lattice", "replay"):
         path = getattr(settings, key)
-        if path and {row.prompts_hash for row in read_outcomes(path, benchmark_version)} - {now}:
+        if path and {row.prompts_hash for row in read_outcomes(path)} - {now}:
             found.append(f"{key}: {path} was run with other helper texts or prompts than this release's")
     for arm in settings.arms:
         folder = arm.options.get("checkpoint")

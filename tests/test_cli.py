@@ -67,7 +67,7 @@ def test_every_command_answers_help(capsys: pytest.CaptureFixture[str]) -> None:
         (["rum"], "unknown command 'rum'; known: models, benchmarks, run"),
         (["run", "--config", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
         (["run", "trails=2"], "unknown key 'trails'"),
-        (["run", "benchmark=nobench"], "unknown benchmark 'nobench'; known: helpdesk"),
+        (["run", "benchmark=nobench"], "unknown benchmark 'nobench'; known: acebench, helpdesk"),
         (["run", "selector.name=psychic"], "unknown selector 'psychic'; known: all"),
         (["run", "helpers.pool=[DCE,Oracle]"], "unknown helper 'Oracle'; known: DCE"),
         (["run", "--frobnicate"], "fama run --help"),

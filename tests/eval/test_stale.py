@@ -32,8 +32,8 @@ def test_the_version_of_the_template_texts_is_among_the_prompts() -> None:
 
 def test_a_table_of_these_texts_is_fine_and_one_of_others_is_named(tmp_path: Path) -> None:
     fresh, old = table(tmp_path / "new.parquet", NOW), table(tmp_path / "old.parquet", "0" * 16)
-    assert stale_inputs(CompareSettings(outcomes=fresh, lattice=fresh), Helpdesk.version) == []
-    (warning,) = stale_inputs(CompareSettings(outcomes=fresh, lattice=old), Helpdesk.version)
+    assert stale_inputs(CompareSettings(outcomes=fresh, lattice=fresh)) == []
+    (warning,) = stale_inputs(CompareSettings(outcomes=fresh, lattice=old))
     assert warning.startswith("lattice: ") and "old.parquet was run with other helper texts" in warning
 
 
@@ -42,5 +42,5 @@ def test_a_router_of_other_texts_is_named(tmp_path: Path) -> None:
     data = outcome_examples(outcome_rows(make_tasks(12)), POOL)
     assert train_on(TrainSettings.model_validate(tree), data, tmp_path / "router") is not None
     arm = SelectorSettings(name="linear", options={"checkpoint": str(tmp_path / "router")})
-    (warning,) = stale_inputs(CompareSettings(arms=(arm,)), Helpdesk.version)
+    (warning,) = stale_inputs(CompareSettings(arms=(arm,)))
     assert warning.startswith("linear: ") and "learned from outcomes of other helper texts" in warning
