@@ -1,11 +1,12 @@
 """Outcome tables and routers that were made with other helper texts or prompts than a comparison runs with."""
 
+from pathlib import Path
+
+from eval.arms import LEARNED
 from fama.agents.provenance import prompt_hashes
 from fama.agents.settings import CompareSettings
 from fama.episodes.outcome_table import read_outcomes
 from fama.hashing import content_hash
-
-_ROUTERS = frozenset({"learned", "linear", "knn"})
 
 
 def stale_inputs(settings: CompareSettings) -> list[str]:
@@ -14,8 +15,6 @@ def stale_inputs(settings: CompareSettings) -> list[str]:
     Raises:
         BadInput: a table or a checkpoint cannot be read.
     """
-    from pathlib import Path
-
     from fama.selection.router.checkpoint import read_manifest
 
     now = content_hash(prompt_hashes(settings.strategy))
@@ -26,7 +25,7 @@ def stale_inputs(settings: CompareSettings) -> list[str]:
             found.append(f"{key}: {path} was run with other helper texts or prompts than this release's")
     for arm in settings.arms:
         folder = arm.options.get("checkpoint")
-        if arm.name not in _ROUTERS or not isinstance(folder, str):
+        if arm.name not in LEARNED or not isinstance(folder, str):
             continue
         if set(read_manifest(Path(folder)).prompts_hash) - {now}:
             found.append(f"{arm.arm}: {folder} learned from outcomes of other helper texts or prompts")

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from fama.helpers.base import Form, Helper
 from fama.helpers.facts import quote
 from fama.helpers.forms import ASK_YES, Candidate, make, refuse_options
-from fama.helpers.history import Call, calls, user_spoke_last, user_turns
-from fama.helpers.reading import view
+from fama.helpers.history import calls, user_spoke_last, user_turns
+from fama.helpers.reading import kind_of
 from fama.helpers.wants import is_done, is_refused, open_question, wants
 from fama.state import VisibleState
 
@@ -24,13 +24,8 @@ def write(state: VisibleState) -> Iterator[Candidate]:
     left = [want for want in asked if not is_done(want, made) and not is_refused(want, state)]
     if left and len(left) < len(asked):
         yield Candidate(ASK_YES.format(tool=left[0].tool.name))
-    elif not left and made and view_kind(state, made[-1]) == "write" and (question := open_question(state)):
+    elif not left and made and kind_of(state, made[-1].name) == "write" and (question := open_question(state)):
         yield Candidate(ASKED.format(question=quote(question)))
-
-
-def view_kind(state: VisibleState, call: Call) -> str:
-    """What kind of tool a call went to; empty for one that is not offered."""
-    return next((tool.kind for tool in map(view, state.tools) if tool.name == call.name), "")
 
 
 def build(form: Form = "template", **options: int | str) -> Helper:

@@ -97,6 +97,11 @@ def is_write_tool(spec: ToolSpec) -> bool:
     return view(spec).kind == "write"
 
 
+def kind_of(state: VisibleState, name: str) -> Kind | None:
+    """What kind of tool a name is; None for one that is not offered."""
+    return next((tool.kind for tool in views(state) if tool.name == name), None)
+
+
 def views(state: VisibleState, kind: Kind | None = None) -> tuple[ToolView, ...]:
     """The state's tools, all or of one kind, in the state's order."""
     return tuple(found for found in map(view, state.tools) if kind is None or found.kind == kind)

@@ -8,7 +8,7 @@ from fama.helpers.facts import leaves, normal, quote
 from fama.helpers.forms import Candidate, make, refuse_options
 from fama.helpers.history import Call, calls, tool_spoke_last, user_text
 from fama.helpers.identity import identity_tools, is_identified
-from fama.helpers.reading import view, views
+from fama.helpers.reading import kind_of, views
 from fama.helpers.tables import Row, asked_words, pointed_row, table
 from fama.helpers.values import is_id
 from fama.helpers.wants import wants
@@ -47,7 +47,7 @@ def write(state: VisibleState) -> Iterator[Candidate]:
 def _news(state: VisibleState, made: tuple[Call, ...]) -> str:
     """What the user waits to hear: the answer to a change, or the record that a question was about."""
     last = made[-1]
-    kind = next((tool.kind for tool in map(view, state.tools) if tool.name == last.name), "")
+    kind = kind_of(state, last.name)
     asked = kind == "read" and not wants(state) and any(map(is_id, last.arguments)) and is_identified(state, made)
     if kind != "write" and (not asked or last.name in {tool.name for tool in identity_tools(state)}):
         return ""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scripted_player import Player
 
 from fama.cli import main
 from fama.envs import checkouts
@@ -19,10 +20,8 @@ from fama.envs.acebench.benchmark import AGENT, NORMAL, SPECIAL
 from fama.envs.acebench.world import MAX_MESSAGES, AgentWorld, SingleWorld
 from fama.envs.base import BENCHMARKS, Action, UserModel
 from fama.episodes.bracket_calls import Call, read_calls, write_calls
-from fama.episodes.records import LedgerRow
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput, EnvironmentFault
-from fama.models.base import ChatReply, ChatRequest
 from fama.models.scripted import SCRIPTED, ScriptedModel
 
 UTILS = """
@@ -107,21 +106,6 @@ FILES = {
 }
 
 
-class Player:
-    """A scripted user: its replies in order, the last one for ever."""
-
-    name = "scripted:player"
-
-    def __init__(self, *replies: str) -> None:
-        self.replies = list(replies)
-        self.requests: list[ChatRequest] = []
-
-    async def complete(self, request: ChatRequest) -> ChatReply:
-        self.requests.append(request)
-        text = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
-        return ChatReply(text=text, usage=LedgerRow(role=request.role, model=self.name, input_tokens=3))
-
-
 def forget() -> None:
     for name in [name for name in sys.modules if name.split(".")[0] in ("model_inference", "model_eval")]:
         del sys.modules[name]
@@ -166,7 +150,7 @@ async def test_a_dialogue_goes_to_tools_and_to_the_user(toy: Path) -> None:
     assert (on.role, json.loads(on.content), on.done) == ("user", [{"status": True}], False)
     assert (await world.step(Action(tool=None, text="It is on."))).content == "Thanks."
     last = await world.step(Action(tool=None, text="Anything else?"))
-    assert last.done and last.reason == "user_stop" and last.ledger[0].input_tokens == 3
+    assert last.done and last.reason == "user_stop" and last.ledger[0].input_tokens == 4
     verdict = world.outcome()
     assert verdict.success and verdict.detail == {"end_to_end": 1.0, "process": 1.0}
     assert [action.name for action in verdict.gold_actions] == ["lend", "turn_on_wifi"]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scripted_player import Player
 
 from fama.cli import main
 from fama.envs import checkouts
@@ -14,9 +15,7 @@ from fama.envs.base import BENCHMARKS, Action, UserModel
 from fama.envs.replay import replay
 from fama.envs.tau_bench import benchmark as adapter
 from fama.episodes.importers.base import IMPORTERS
-from fama.episodes.records import LedgerRow
 from fama.errors import BadInput, EnvironmentFault, UserFault
-from fama.models.base import ChatReply, ChatRequest
 
 TOY = {
     "__init__.py": "",
@@ -58,21 +57,6 @@ class MockAirlineDomainEnv:
         return N(reward=right, info=N(r_actions=right))
 """,
 }
-
-
-class Player:
-    """A scripted user: its replies in order, the last one for ever."""
-
-    name = "scripted:player"
-
-    def __init__(self, *replies: str) -> None:
-        self.replies = list(replies)
-        self.requests: list[ChatRequest] = []
-
-    async def complete(self, request: ChatRequest) -> ChatReply:
-        self.requests.append(request)
-        text = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
-        return ChatReply(text=text, usage=LedgerRow(role=request.role, model=self.name, input_tokens=4))
 
 
 def forget() -> None:
