@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eval.stats.bootstrap import Array, expanded_tail, task_weights
+from eval.stats.bootstrap import Array
+from eval.stats.resampling import Interval, Resample
 from fama.diagnosis.crosswalk import Crosswalk
 from fama.episodes.records import Failure, Record
 from fama.episodes.store import read_failures
@@ -24,14 +25,6 @@ TENTATIVE = 0.667
 STEPS = (0, 1, 3)
 MISSING = -1
 NONE = "none"
-
-
-class Interval(Record):
-    """An estimate over units, clustered by task."""
-
-    value: float | None
-    low: float | None
-    high: float | None
 
 
 class Variable(Record):
@@ -109,10 +102,7 @@ def agreement(labels: Labels, codes: Sequence[str], draws: int = 2000, seed: int
     if not units:
         raise BadInput(f"{' and '.join(raters)} label no failure in common; were they given the same episodes?")
     task_of = [next(labels[rater][unit].task_id for rater in raters if unit in labels[rater]) for unit in units]
-    tasks = sorted(set(task_of))
-    places = {task: place for place, task in enumerate(tasks)}
-    weights = task_weights(len(tasks), draws, seed, "agreement")[:, [places[task] for task in task_of]]
-    resample = _Resample(weights.astype(np.float64), len(tasks))
+    resample = Resample(task_of, draws, seed, "agreement")
 
     def values(read: Callable[[Failure], str]) -> tuple[Codes, list[str]]:
         said = [[read(labels[r][u]) if u in labels[r] else None for u in units] for r in raters]
@@ -137,7 +127,7 @@ def agreement(labels: Labels, codes: Sequence[str], draws: int = 2000, seed: int
     )
     alone = sum(count == 1 for count in known.values())
     return Agreement(
-        raters=raters, units=len(units), tasks=len(tasks), alone=alone, variables=tuple(variables), pairs=pairs
+        raters=raters, units=len(units), tasks=resample.tasks, alone=alone, variables=tuple(variables), pairs=pairs
     )
 
 
@@ -172,28 +162,7 @@ def fleiss_kappa(agreed: Array, by_value: Array, units: Array, raters: int) -> A
     return kappa
 
 
-class _Resample:
-    """Sums over units, as they are and in every resample of tasks."""
-
-    def __init__(self, weights: Array, tasks: int) -> None:
-        self._weights = weights
-        self._tasks = tasks
-
-    def interval(self, statistic: Callable[..., Array], *per_unit: Array) -> Interval:
-        """The statistic of sums over units, with an expanded percentile interval over resampled tasks."""
-        value = float(statistic(*(array.sum(axis=0, dtype=np.float64) for array in per_unit)))
-        if np.isnan(value):
-            return Interval(value=None, low=None, high=None)
-        draws = statistic(*(np.tensordot(self._weights, array, axes=1) for array in per_unit))
-        draws = draws[~np.isnan(draws)]
-        if self._tasks < 2 or 2 * len(draws) < len(self._weights):
-            return Interval(value=value, low=None, high=None)
-        tail = expanded_tail(self._tasks)
-        low, high = np.quantile(draws, [tail, 1 - tail])
-        return Interval(value=value, low=float(low), high=float(high))
-
-
-def _variable(name: str, matrix: Codes, k: int, resample: _Resample) -> Variable:
+def _variable(name: str, matrix: Codes, k: int, resample: Resample) -> Variable:
     """``matrix`` has shape [raters, units]; its values are below ``k`` or missing."""
     counts = np.stack([(matrix == value).sum(axis=0) for value in range(k)], axis=1).astype(np.float64)
     said = counts.sum(axis=1)
@@ -218,7 +187,7 @@ def _variable(name: str, matrix: Codes, k: int, resample: _Resample) -> Variable
 
 
 def _pair(
-    labels: Labels, units: Sequence[str], raters: tuple[str, str], matrix: Codes, names: list[str], resample: _Resample
+    labels: Labels, units: Sequence[str], raters: tuple[str, str], matrix: Codes, names: list[str], resample: Resample
 ) -> Pair:
     confusions = _confusions(matrix, len(names))
     table = confusions.sum(axis=0).astype(int)

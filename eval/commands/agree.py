@@ -1,14 +1,19 @@
 """``fama agree FILE FILE...``: how far labellers agree on the same failures."""
 
 import argparse
+import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fama.errors import BadInput
 
 if TYPE_CHECKING:
-    from eval.agreement import Agreement, Interval
+    from eval.agreement import Agreement
+    from eval.reference import Against
+    from eval.stats.resampling import Interval
+    from fama.episodes.records import Failure
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--taxonomy", metavar="FILE", help="a taxonomy of your own (YAML)")
     parser.add_argument(
         "--crosswalk", metavar="FILE", help="a crosswalk of your own (YAML) from other label sets to it"
+    )
+    parser.add_argument(
+        "--reference", metavar="FILE", help="one of the files: precision, recall and F1 of the others against it"
+    )
+    parser.add_argument(
+        "--on", choices=("primary", "categories"), default="primary", help="what F1 is of (default %(default)s)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--bootstrap", type=int, default=2000, metavar="N", help="resamples of tasks an interval")
@@ -36,13 +47,56 @@ def main(args: argparse.Namespace) -> int:
         crosswalk = crosswalk.model_copy(update={"to": taxonomy.version, "vocabularies": {}})
     elif unknown := crosswalk.codes - set(taxonomy.codes):
         raise BadInput(f"{args.crosswalk}: maps to {min(unknown)!r}, which is no category of {taxonomy.version}")
-    labels = read_labels([Path(name) for name in args.files], crosswalk)
+    paths = [Path(name) for name in (*args.files, *([args.reference] if args.reference else []))]
+    labels = read_labels(list(dict.fromkeys(paths)), crosswalk)
     found = agreement(labels, taxonomy.codes, draws=args.bootstrap)
+    scored = _scored(args, labels, taxonomy.codes) if args.reference else []
     if args.json:
-        sys.stdout.write(found.model_dump_json(indent=2) + "\n")
+        rows = {"against": [one.model_dump() for one in scored]} if args.reference else {}
+        sys.stdout.write(json.dumps({**found.model_dump(), **rows}, indent=2) + "\n")
     else:
         _show(found)
+        for one in scored:
+            _show_against(one, args.on)
     return 0
+
+
+def _scored(args: argparse.Namespace, labels: "dict[str, dict[str, Failure]]", codes: Sequence[str]) -> "list[Against]":
+    from eval.reference import against
+
+    said = {rater: rows for rater, rows in labels.items() if rater.endswith(f"({Path(args.reference)})")} or {
+        rater: rows for rater, rows in labels.items() if rater in _labellers(Path(args.reference))
+    }
+    if len(said) != 1:
+        raise BadInput(f"--reference {args.reference}: holds the labels of {len(said)} labellers; give a file of one")
+    ((reference, rows),) = said.items()
+    others = [rater for rater in labels if rater != reference]
+    return [against(labels[rater], rows, (rater, reference), codes, args.on, draws=args.bootstrap) for rater in others]
+
+
+def _labellers(path: Path) -> set[str]:
+    from fama.episodes.store import read_failures
+
+    return {failure.labeller for failure in read_failures(path)}
+
+
+def _show_against(one: "Against", what: str) -> None:
+    from rich.table import Table
+
+    from fama.terminal import console
+
+    screen = console()
+    title = f"{one.labeller} against {one.reference}, {what}, {one.units} failures of {one.tasks} tasks"
+    table = Table("category", title=title, title_justify="left", box=None, pad_edge=False)
+    for name in ("true", "told", "precision", "recall", "F1", "always the commonest", "by chance"):
+        table.add_column(name, justify="right")
+    for row in one.categories:
+        cells = (row.precision, row.recall, row.f1, row.majority, row.random)
+        table.add_row(row.category, str(row.positives), str(row.told), *(_interval(cell, 1, 2) for cell in cells))
+    macro = (one.macro, one.macro_majority, one.macro_random)
+    table.add_row("mean F1", "", "", "", "", *(_interval(cell, 1, 2) for cell in macro))
+    screen.print("")
+    screen.print(table)
 
 
 def _show(found: "Agreement") -> None:

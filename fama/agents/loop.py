@@ -104,6 +104,7 @@ class _Play:
             "reward": verdict.reward,
             "reward_detail": dict(verdict.detail),
             "gold_actions": verdict.gold_actions,
+            "instruction": verdict.instruction,
         }
 
     async def _decisions(self, environment: Environment) -> str:

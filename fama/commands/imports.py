@@ -1,4 +1,4 @@
-"""``fama import FORMAT PATH... --out DIR``: foreign logs → ``DIR/episodes.jsonl``."""
+"""``fama import FORMAT PATH... --out DIR``: foreign logs → ``DIR/episodes.jsonl``, labels → ``DIR/labels.jsonl``."""
 
 import argparse
 import sys
@@ -12,13 +12,13 @@ from typing import IO
 
 from tqdm import tqdm
 
-from fama.episodes.importers.base import IMPORTERS, detect
+from fama.episodes.importers.base import IMPORTERS, LABEL_READERS, detect
 from fama.episodes.importers.clean import dialogue_hash, strip_thinking
-from fama.episodes.records import Episode
-from fama.episodes.store import EpisodeStore, read_episodes
+from fama.episodes.records import Episode, Failure
+from fama.episodes.store import EpisodeStore, read_episodes, read_failures, write_failures
 from fama.errors import BadInput
 
-AUTO = "auto"
+AUTO, LABELS = "auto", "labels.jsonl"
 _SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".eval")
 _FILLED = ("benchmark", "domain", "backbone", "strategy")
 
@@ -27,7 +27,7 @@ Arm = tuple[str, ...]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the command."""
-    known = "acebench, inspect, openai, tau-bench (τ-trait too), tau2"
+    known = "acebench, ck496 (labels of τ-bench failures), inspect, openai, tau-bench (τ-trait too), tau2"
     parser.add_argument(
         "format", metavar="FORMAT", help=f"{known}, a plug-in's name, or {AUTO}: found out file by file"
     )
@@ -50,20 +50,33 @@ def main(args: argparse.Namespace) -> int:
     options = {key: getattr(args, key) for key in _FILLED if getattr(args, key)}
     intake = Intake(EpisodeStore(Path(args.out)), args.strip_user_thinking)
     bad: list[str] = []
+    labels: list[Failure] = []
     for path in tqdm(files, unit="file", disable=len(files) < 2 or not sys.stderr.isatty()):
         try:
-            importer = IMPORTERS.load(detect(path) if args.format == AUTO else args.format)
-            told = intake.add(importer(path, **options))
+            name = detect(path) if args.format == AUTO else args.format
+            found = list(LABEL_READERS.load(name)(path)) if name in LABEL_READERS.names() else []
+            told = intake.add(IMPORTERS.load(name)(path, **options))
+            labels += found
         except BadInput as error:
             bad.append(str(error))
         else:
             tqdm.write(f"{path.name}: {told}")
     if intake.ids:
         print(f"→ {intake.store.path} ({len(intake.ids)} episodes)")
+    if labels:
+        print(f"→ {_add_labels(intake.store.path.with_name(LABELS), labels)}")
     if bad:
         good = len(files) - len(bad)
         raise BadInput("; ".join(bad) + (f" (the other {good} of {len(files)} files are imported)" if good else ""))
     return 0
+
+
+def _add_labels(path: Path, labels: list[Failure]) -> str:
+    """Add to the file what it does not have; returns in words what it holds then."""
+    known = {(label.episode_id, label.labeller): label for label in (read_failures(path) if path.exists() else ())}
+    known.update({(label.episode_id, label.labeller): label for label in labels})
+    write_failures(path, known.values())
+    return f"{path} ({len(known)} labels)"
 
 
 @dataclass

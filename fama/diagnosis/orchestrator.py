@@ -19,6 +19,7 @@ WEIGHTS: tuple[tuple[str, float], ...] = (
     ("gold:invented", 1.0),
     ("gold:wrong_row", 1.0),
     ("gold:outdated", 1.0),
+    ("gold:unsourced", 1.0),
     ("gold:forbidden", 1.0),
     ("gold:extra", 0.9),
     ("gold:refused", 0.95),
@@ -140,11 +141,15 @@ def _reason(primary: Sequence[str], evidence: Sequence[Evidence], taxonomy: Taxo
 def blame_of(trace: Trace, evidence: Sequence[Evidence]) -> Blame:
     """Who broke the episode.
 
-    The user, if it left while it was being asked or had just agreed, and no harmful change was made; the
-    environment, if the agent tried a busy tool at least three times and it never worked; else the agent.
+    The user, if it made up a value and no change was made at all, or if it left while it was being asked or had just
+    agreed, and no harmful change was made; the environment, if the agent tried a busy tool at least three times and
+    it never worked; else the agent.
     """
+    sources = {item.source for item in evidence}
+    if "user:invented" in sources and not trace.writes:
+        return "user"
     harmful = any(weight(e.source) >= 0.9 and not e.source.startswith("analyst:") for e in evidence)
-    if not harmful and any(e.source.startswith("user:") for e in evidence):
+    if not harmful and "user:left" in sources:
         return "user"
     for name in {call.name for call in trace.calls}:
         tries = [call for call in trace.calls if call.name == name]

@@ -35,16 +35,18 @@ class Provenance:
     """Looks values up in what stood before a step of an episode."""
 
     def __init__(self, trace: Trace) -> None:
-        self._trace = trace
+        self.trace = trace
 
     @cached_property
     def _texts(self) -> list[tuple[Seen, str]]:
         found = []
-        for step, message in enumerate(self._trace.episode.messages):
+        for step, message in enumerate(self.trace.episode.messages):
             kind: Kind = "agent" if message.role == "assistant" else message.role
             text = message.content or ""
             found.append((Seen(kind, step), normal(text)))
-        specs = " ".join(f"{tool.description} {tool.parameters}" for tool in self._trace.episode.tools)
+        if not self.trace.has_dialogue:  # the user's own words are not in the log; what it was told to say may be
+            found.append((Seen("user", -1), normal(self.trace.episode.instruction or "")))
+        specs = " ".join(f"{tool.description} {tool.parameters}" for tool in self.trace.episode.tools)
         return [(Seen("system", -1), normal(specs)), *found]
 
     def places(self, value: Any, before: int) -> list[Seen]:

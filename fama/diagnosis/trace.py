@@ -125,6 +125,11 @@ class Trace:
         return cls(episode, calls_of(episode.messages), rules_for(episode.benchmark, episode.domain))
 
     @cached_property
+    def has_dialogue(self) -> bool:
+        """Whether the log holds what users and tools said, and not the agent's calls alone."""
+        return any(message.role in ("user", "tool") for message in self.episode.messages)
+
+    @cached_property
     def writes(self) -> tuple[Call, ...]:
         """Calls that changed data: of a writing tool, and not answered by an error."""
         return tuple(call for call in self.calls if self.rules.writes(call.name) and not call.failed)

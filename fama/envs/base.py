@@ -45,12 +45,16 @@ class UserModel:
 
 @dataclass(frozen=True)
 class Reward:
-    """The benchmark's verdict; ``detail`` logs each part of it apart, 0.0 to 1.0."""
+    """The benchmark's verdict; ``detail`` logs each part of it apart, 0.0 to 1.0.
+
+    ``instruction`` is what the simulated user was told to do, where a model plays it.
+    """
 
     success: bool
     reward: float
     detail: dict[str, float] = field(default_factory=dict)
     gold_actions: tuple[GoldAction, ...] | None = None
+    instruction: str | None = None
 
 
 class Environment(Protocol):

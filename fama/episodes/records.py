@@ -175,6 +175,8 @@ class Episode(Record):
     reward: float | None = None
     reward_detail: dict[str, float] = Field(default_factory=dict)
     gold_actions: tuple[GoldAction, ...] | None = None
+    instruction: str | None = None
+    """What the benchmark told its simulated user about this task; no part of a visible state."""
     seeds: dict[str, int] = Field(default_factory=dict)
     prompt_hashes: dict[str, str] = Field(default_factory=dict)
     config_hash: str | None = None

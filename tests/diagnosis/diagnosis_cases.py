@@ -53,6 +53,7 @@ def episode(
     tools: tuple[ToolSpec, ...] = (),
     detail: dict[str, float] | None = None,
     name: str = "e1",
+    instruction: str | None = None,
 ) -> Episode:
     """An episode whose message 0 is the policy."""
     messages = [Message(role="system", content=POLICY)]
@@ -71,6 +72,7 @@ def episode(
         reward=float(status == "success"),
         reward_detail=detail or {},
         gold_actions=actions,
+        instruction=instruction,
     )
 
 

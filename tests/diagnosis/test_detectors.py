@@ -272,6 +272,52 @@ def test_a_user_who_leaves_while_being_asked() -> None:
     assert found(polite, "user") == []
 
 
+def told_to_say(said: str, result: str, *more: Message | list[Message]) -> Episode:
+    return episode(
+        user("Please cancel my order."),
+        agent("Your e-mail, please?"),
+        user(said),
+        call("find_user_id_by_email", result, email=said.split()[-1]),
+        *more,
+        instruction="You are Mei Davis in 80217. Your e-mail is mei.davis7@shop.org. Cancel order W100.",
+    )
+
+
+def test_a_value_that_the_users_instruction_does_not_have() -> None:
+    lost = told_to_say("It is mei@example.com", "Error: user not found")
+    (item,) = found(lost, "user")
+    assert (item.source, item.step, item.quote) == ("user:invented", 3, "It is mei@example.com")
+    mixed_up = told_to_say("It is mei@example.com", "mei_li_3", call("cancel_pending_order", "ok", order_id="#W100"))
+    assert [e.source for e in found(mixed_up, "user")] == ["user:invented"]
+
+
+def test_what_a_user_may_say() -> None:
+    given = told_to_say("It is mei.davis7@shop.org", "mei_davis_1")
+    put_right = told_to_say(
+        "It is mei@example.com", "Error: user not found", call("cancel_pending_order", "ok", order_id="#W100")
+    )
+    unused = episode(user("Call 555123 please"), agent("No."), instruction="You are Mei.")
+    repeated = episode(agent("Is it #W999?"), user("Yes, #W999"), call("get_order", "x", order_id="#W999"))
+    for example in (given, put_right, unused, repeated):
+        assert found(example, "user") == []
+
+
+def test_calls_alone_say_less() -> None:
+    """Without the dialogue a wrong value has no known origin, and nobody can say that a yes was missing."""
+    bare = episode(
+        call("find_user_id_by_email", "", email="guessed1@x.org"),
+        call("get_order_details", "", order_id="#W7"),
+        call(RETURN, "", order_id="#W100", item_ids=["4002"]),
+        actions=(gold(RETURN, order_id="#W100", item_ids=["4001"]),),
+        instruction="You are Mia, e-mail mia@x.org, and return the lamp of order W100.",
+    )
+    bare = bare.model_copy(update={"messages": tuple(m for m in bare.messages if m.role == "assistant")})
+    sources = [(e.source, e.category) for e in collect(Trace.of(bare), load_taxonomy())]
+    assert ("gold:unsourced", "WRCO") in sources and ("gold:unsourced", "CM") in sources
+    assert ("invented:lookup", "CM") in sources
+    assert {source for source, _ in sources} == {"gold:unsourced", "invented:lookup"}
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [

@@ -78,6 +78,10 @@ def test_blame() -> None:
     left = evidence("user:left", "IFU")
     assert blame_of(PLAIN, (left, evidence("gold:missing", "IFU"))) == "user"
     assert blame_of(PLAIN, (left, evidence("gold:forbidden", "DCV"))) == "agent"
+    made_up = evidence("user:invented", "CM")
+    assert blame_of(PLAIN, (made_up, evidence("gold:refused", "DCV"))) == "user"
+    changed = Trace.of(episode(user("x"), call("cancel_pending_order", "ok", order_id="#W2")))
+    assert blame_of(changed, (made_up,)) == "agent"
     busy = call("get_order", '{"error": "busy"}')
     stuck = Trace.of(episode(user("x"), busy, busy, busy))
     assert blame_of(stuck, ()) == "environment"

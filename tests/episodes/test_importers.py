@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from fama.cli import main
-from fama.episodes.importers.base import IMPORTERS, detect
+from fama.diagnosis.crosswalk import load_crosswalk
+from fama.episodes.importers.base import IMPORTERS, LABEL_READERS, detect
 from fama.episodes.importers.openai_chat import read as read_openai
 from fama.episodes.importers.tau_bench import read as read_tau
 from fama.episodes.records import Episode
-from fama.episodes.store import read_episodes
+from fama.episodes.store import read_episodes, read_failures
 from fama.errors import BadInput
 
 TOOLS = [{"type": "function", "function": {"name": "get_user", "description": "d", "parameters": {"type": "object"}}}]
@@ -196,7 +197,7 @@ def test_the_command_adds_only_what_is_new_and_numbers_trials(
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (["morse", "x.json"], "unknown importer 'morse'; known: acebench, inspect, openai, tau-bench, tau2"),
+        (["morse", "x.json"], "unknown importer 'morse'; known: acebench, ck496, inspect, openai, tau-bench, tau2"),
         (["openai", "absent.jsonl"], "absent.jsonl"),
     ],
 )
@@ -348,6 +349,72 @@ def test_acebench_scores_that_contradict_themselves_are_refused(tmp_path: Path) 
         list(IMPORTERS.load("acebench")(path))
 
 
+CK496 = {
+    "config": "8b_FC_airline",
+    "stats": {"total_tasks": 2},
+    "classifications": [
+        {
+            "task_id": 3,
+            "trial": 1,
+            "instruction": "Your user id is mia_li_3668.",
+            "ground_truth_actions": [{"name": "cancel_reservation", "kwargs": {"reservation_id": "A1"}}],
+            "agent_actions": [{"name": "get_user_details", "arguments": {"user_id": "mia_li_3668"}}],
+            "classification": {
+                "primary_category": "incomplete_execution",
+                "sub_category": "never called",
+                "explanation": "The reservation was never cancelled.",
+            },
+        }
+    ],
+}
+
+
+def test_published_labels_become_episodes_of_calls_and_labels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "8b_FC_airline.json", CK496)
+    out = tmp_path / "out"
+    for _ in range(2):  # the second time adds nothing
+        assert main(["import", "ck496", str(path), "--out", str(out)]) == 0
+    (episode,) = read_episodes(out)
+    (label,) = read_failures(out / "labels.jsonl")
+    assert "(1 labels)" in capsys.readouterr().out
+    assert (episode.domain, episode.backbone, episode.strategy) == ("airline", "qwen3-8b", "fc")
+    assert [m.tool_calls[0].function.name for m in episode.messages if m.tool_calls] == ["get_user_details"]
+    assert episode.instruction == "Your user id is mia_li_3668." and episode.outcome.status == "failure"
+    assert (label.episode_id, label.primary, label.labeller) == (episode.id, ("incomplete_execution",), "ck496")
+    assert load_crosswalk().translate(label).primary == ("IFU",)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "part"),
+    [
+        ("labels.json", {}, "does not say the domain"),
+        ("8b_FC_airline.json", {"classifications": []}, "missing or empty"),
+        ("8b_FC_airline.json", {"classifications": [{"task_id": 1}]}, r"\[0\]: no label of this format"),
+    ],
+)
+def test_labels_that_cannot_be_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, change: dict[str, Any], part: str
+) -> None:
+    path = write(tmp_path / name, {**CK496, **change})
+    assert main(["import", "ck496", str(path), "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert re.search(part, error) and error.count("\n") == 1
+    assert not (tmp_path / "out" / "labels.jsonl").exists()
+
+
+def test_published_labels_of_failures() -> None:
+    counted = 0
+    for path in published("labels_ck496/*.json.gz"):
+        episodes, said = list(IMPORTERS.load("ck496")(path)), list(LABEL_READERS.load("ck496")(path))
+        assert [e.id for e in episodes] == [label.episode_id for label in said]
+        assert len({e.id for e in episodes}) == len(episodes)
+        assert all(load_crosswalk().translate(label).taxonomy_version == "fama-4/1" for label in said)
+        counted += len(episodes)
+    assert counted == 287
+
+
 @pytest.mark.parametrize(
     ("value", "name"),
     [
@@ -355,6 +422,7 @@ def test_acebench_scores_that_contradict_themselves_are_refused(tmp_path: Path) 
         (TAU2, "tau2"),
         ([{"messages": []}], "openai"),
         ([{"id": "a", "result": "x"}], "acebench"),
+        (CK496, "ck496"),
         ({"version": 2, "status": "success", "eval": {}, "plan": {}}, "inspect"),
     ],
 )

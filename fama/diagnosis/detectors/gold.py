@@ -18,6 +18,8 @@ from fama.episodes.records import Evidence
 
 #: kind of a wrong value → category of the shipped taxonomy
 KINDS = {"wrong_row": "WRCO", "invented": "CM", "outdated": "CM", "misread": "CM", "missing": "IFU"}
+#: what a wrong value of unknown origin may be
+UNSOURCED = ("WRCO", "CM")
 _REFUSED = re.compile(
     r"\b(cannot|can't|can not|unable to|not able to|won't|will not|not possible to)\b[^.?!]*"
     r"\b(cancel|chang|modif|return|refund|exchang|add|remov|updat|schedul|book|polic|rule|allow|permit|eligible|process)"
@@ -75,8 +77,9 @@ def _wrong(origin: Provenance, reference: Reference, call: Call, differing: list
     if len(kinds) > 1:
         kinds.pop("misread", None)
     for kind, difference in kinds.items():
-        quote = f"{call.name}: {difference.path} = {difference.actual!r}, expected {difference.gold!r}"
-        yield Evidence(source=f"gold:{kind}", category=KINDS[kind], step=call.step, quote=shorten(quote, 240))
+        quote = shorten(f"{call.name}: {difference.path} = {difference.actual!r}, expected {difference.gold!r}", 240)
+        for category in UNSOURCED if kind == "unsourced" else (KINDS[kind],):
+            yield Evidence(source=f"gold:{kind}", category=category, step=call.step, quote=quote)
 
 
 def kind_of(origin: Provenance, difference: Difference, step: int) -> str:
@@ -84,7 +87,8 @@ def kind_of(origin: Provenance, difference: Difference, step: int) -> str:
 
     Left out → missing. In a user's turn → outdated if a later turn of the user has the right one, else misread.
     In a tool's output → wrong row. Nowhere but in the agent's own words → invented. Choices such as yes, no, a
-    class or a small count stand everywhere and nowhere: misread.
+    class or a small count stand everywhere and nowhere: misread. In a log without dialogue: unsourced, if the user
+    was not told to say it.
     """
     wrong, right = difference.actual, difference.gold
     if wrong is None or wrong == "":
@@ -97,6 +101,8 @@ def kind_of(origin: Provenance, difference: Difference, step: int) -> str:
         return "outdated" if corrected is not None and corrected > by_user else "misread"
     if origin.last(wrong, step, "tool") is not None:
         return "wrong_row"
+    if not origin.trace.has_dialogue:
+        return "unsourced"
     return "misread" if origin.supported(wrong, step) else "invented"
 
 

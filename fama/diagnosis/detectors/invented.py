@@ -36,6 +36,8 @@ def detect(trace: Trace) -> Iterator[Evidence]:
     origin = Provenance(trace)
     told: set[str] = set()
     for call in trace.calls:
+        if not trace.has_dialogue and not (trace.episode.instruction and trace.rules.identifies(call.name)):
+            continue  # without the outputs of tools, only what a user must have said can be known to be invented
         for path, value in leaves(call.arguments):
             if not trace.rules.writes(call.name) and _DATE_TEXT.fullmatch(str(value)):
                 continue  # looking at other days is no claim

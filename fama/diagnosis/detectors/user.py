@@ -3,16 +3,54 @@
 import re
 from collections.abc import Iterator
 
+from fama.diagnosis.provenance import Provenance, normal
 from fama.diagnosis.trace import Trace, shorten, spoken
 from fama.episodes.records import Evidence
 
 _AGREED = re.compile(
     r"(yes|yeah|sure|correct|that's (right|correct))\b.*\b(proceed|go ahead|please|like to)\b", re.I | re.S
 )
+#: what a user simulator was told to say and must not make up: identifiers, codes, postcodes, e-mail addresses
+_VALUE = re.compile(
+    r"#?\b(?:[A-Za-z]+[_-])+[A-Za-z]*\d[\w-]*|#?\b[A-Z]{1,6}[-_]?\d{2,}\w*|\b\d{5,}\b|[\w.+-]+@[\w-]+\.\w+|"
+    r"\b(?=[A-Z]*\d)(?=\d*[A-Z])[A-Z0-9]{6}\b"
+)
 _STOP = re.compile(r"#+\s*(STOP|END|DONE|OUT-OF-SCOPE|TRANSFER)\s*#+")
 
 
 def detect(trace: Trace) -> Iterator[Evidence]:
+    """``user:invented``, a value that contradicts the task's instruction; ``user:left``, gone while being asked."""
+    yield from _invented(trace)
+    yield from _left(trace)
+
+
+def _invented(trace: Trace) -> Iterator[Evidence]:
+    """The user gave a value that neither its instruction nor anybody before had, and the agent went by it.
+
+    It counts if a call with that value worked, so that the wrong object was met, or if nothing was changed after it.
+    """
+    instruction = _letters(trace.episode.instruction or "")
+    if not instruction or not trace.has_dialogue:
+        return
+    origin = Provenance(trace)
+    told: set[str] = set()
+    for step, message in enumerate(trace.episode.messages):
+        for match in _VALUE.finditer(spoken(message)) if message.role == "user" else ():
+            value = match[0].rstrip(".,;:-")
+            if value in told or _letters(value) in instruction or origin.places(value, step):
+                continue
+            told.add(value)
+            used = [call for call in trace.calls if call.step > step and _letters(value) in _letters(call.raw)]
+            spoilt = not any(write.step > step for write in trace.writes)
+            if used and (spoilt or any(not call.failed for call in used)):
+                yield Evidence(source="user:invented", category="CM", step=step, quote=shorten(spoken(message), 160))
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"\W", "", normal(text))
+
+
+def _left(trace: Trace) -> Iterator[Evidence]:
     """The user left while the agent was asking for something it needed."""
     messages = trace.episode.messages
     if len(messages) < 2 or messages[-1].role != "user" or messages[-2].role != "assistant":

@@ -108,6 +108,7 @@ class Tau2Environment:
             reward=float(verdict.reward),
             detail=parts,
             gold_actions=self._gold(),
+            instruction=str(self._task.user_scenario),
         )
 
     def _build(self) -> None:

@@ -82,14 +82,20 @@ class TauEnvironment:
             if a.name != "respond"
         )
         if self._verdict is None:
-            return Reward(success=False, reward=0.0, gold_actions=gold)
+            return Reward(success=False, reward=0.0, gold_actions=gold, instruction=self._world.task.instruction)
         detail = {
             name: float(value)
             for name in ("r_actions", "r_outputs")
             if (value := getattr(self._verdict.info, name, None)) is not None
         }
         reward = float(self._verdict.reward)
-        return Reward(success=reward >= 1.0 - 1e-6, reward=reward, detail=detail, gold_actions=gold)
+        return Reward(
+            success=reward >= 1.0 - 1e-6,
+            reward=reward,
+            detail=detail,
+            gold_actions=gold,
+            instruction=self._world.task.instruction,
+        )
 
     def _build(self) -> None:
         with silenced():

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Protocol, cast
 
 import ijson
 
-from fama.episodes.records import Episode
+from fama.episodes.records import Episode, Failure
 from fama.errors import BadInput
 from fama.registry import Registry
 
@@ -32,12 +32,29 @@ IMPORTERS: Registry[Importer] = Registry(
     "importers",
     {
         "acebench": "fama.episodes.importers.acebench:read",
+        "ck496": "fama.episodes.importers.ck496:read",
         "inspect": "fama.episodes.importers.inspect_log:read",
         "openai": "fama.episodes.importers.openai_chat:read",
         "tau-bench": "fama.episodes.importers.tau_bench:read",
         "tau2": "fama.episodes.importers.tau2:read",
     },
 )
+
+
+class LabelReader(Protocol):
+    """Reads the failure labels that a file of a foreign format carries."""
+
+    def __call__(self, path: Path) -> Iterator[Failure]:
+        """The labels in file order, in their own vocabulary, with the ids that the importer gives its episodes.
+
+        Raises:
+            BadInput: the file cannot be read or a record is not of this format.
+        """
+        ...
+
+
+#: Formats whose files carry labels, too; by the importer's name.
+LABEL_READERS: Registry[LabelReader] = Registry("label_readers", {"ck496": "fama.episodes.importers.ck496:labels"})
 
 #: Top-level fields by which ``auto`` knows the first record of a format; the first format that fits wins.
 _SIGNS = {
@@ -46,6 +63,7 @@ _SIGNS = {
     "inspect": frozenset({"eval", "plan"}),
     "openai": frozenset({"messages"}),
     "acebench": frozenset({"id", "result"}),
+    "ck496": frozenset({"classifications"}),
 }
 _BOM = b"\xef\xbb\xbf"
 

@@ -75,12 +75,21 @@ def _episode(
         reward=None if outcome.status == "error" or reward is None else float(reward),
         reward_detail={key: float(part) for key, part in (verdict.get("reward_breakdown") or {}).items()},
         gold_actions=None if actions is None else gold_of(actions),
+        instruction=_instruction(tasks.get(task_id, {})),
         seeds={} if row.get("seed") is None else {"simulation": int(row["seed"])},
         package_version=__version__,
         source=Source(importer="tau2", file=path.name),
         started_at=row.get("start_time"),
         seconds=row.get("duration"),
     )
+
+
+def _instruction(task: dict[str, Any]) -> str | None:
+    """The user's instructions as one text: a text as it stands, the parts of a structured one a line each."""
+    told = (task.get("user_scenario") or {}).get("instructions")
+    if isinstance(told, dict):
+        return "\n".join(str(part) for part in told.values() if part) or None
+    return None if told is None else str(told)
 
 
 def of_user_tools(message: dict[str, Any]) -> bool:

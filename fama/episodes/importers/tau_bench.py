@@ -59,6 +59,7 @@ def _episode(path: Path, index: int, row: dict[str, Any], options: dict[str, str
         reward=None if outcome.status == "error" else reward,
         reward_detail=_detail(info),
         gold_actions=gold_of(task["actions"]) if "actions" in task else None,
+        instruction=task.get("instruction"),
         package_version=__version__,
         source=Source(importer="tau-bench", file=path.name),
     )

@@ -1,0 +1,96 @@
+"""Published labels of τ-bench failures (ck496): the agent's calls and a language model's label, without the dialogue.
+
+Each file holds ``classifications``: the task's instruction, its reference actions, the calls that the agent made, and
+one label with an explanation. Results of the calls and what was said are not in the file, so episodes of this format
+have calls only, and whatever needs more stays silent about them.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fama import __version__
+from fama.episodes.importers.base import guarded, read_items
+from fama.episodes.importers.openai_chat import gold_of, messages_of
+from fama.episodes.records import Episode, Failure, Outcome, Source
+from fama.errors import BadInput
+from fama.hashing import content_hash
+
+TAXONOMY = "ck496/1"
+_NAME = re.compile(r"(?P<size>\d+)b_(?P<strategy>fc|act|react)_(?P<domain>airline|retail)", re.IGNORECASE)
+
+
+def read(path: Path, **options: str) -> Iterator[Episode]:
+    """One failed episode a classification; domain, strategy and backbone stand in the file's name (``8b_FC_airline``).
+
+    Raises:
+        BadInput: the file cannot be read, a record is not of this format, or neither the name nor an option says the
+            domain.
+    """
+    named = _named(path, options)
+    for place, row in _rows(path):
+        yield guarded(place, lambda row=row: _episode(path, row, named, options))  # type: ignore[misc]
+
+
+def labels(path: Path) -> Iterator[Failure]:
+    """The file's labels in its own vocabulary, which the crosswalk translates.
+
+    Raises:
+        BadInput: the file cannot be read or a record is not of this format.
+    """
+    for place, row in _rows(path):
+        try:
+            said = row["classification"]
+            yield Failure(
+                episode_id=_id(path, row),
+                task_id=str(row["task_id"]),
+                categories=(said["primary_category"],),
+                primary=(said["primary_category"],),
+                rationale=said.get("explanation") or "",
+                labeller="ck496",
+                taxonomy_version=TAXONOMY,
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadInput(f"{place}: no label of this format ({error}); check the format's name") from None
+
+
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    found = False
+    for place, row in read_items(path, "classifications.item"):
+        found = True
+        yield place, row
+    if not found:
+        raise BadInput(f"{path}: field 'classifications' is missing or empty; is this the right format?")
+
+
+def _named(path: Path, options: dict[str, str]) -> dict[str, str]:
+    match = _NAME.search(path.name)
+    if match is None and "domain" not in options:
+        raise BadInput(f"{path}: the file's name does not say the domain (8b_FC_airline…); add --domain NAME")
+    return {} if match is None else {key: value.lower() for key, value in match.groupdict().items()}
+
+
+def _id(path: Path, row: dict[str, Any]) -> str:
+    return content_hash([TAXONOMY, path.name, row["task_id"], row["trial"]])
+
+
+def _episode(path: Path, row: dict[str, Any], named: dict[str, str], options: dict[str, str]) -> Episode:
+    calls = [{"function": {"name": call["name"], "arguments": call["arguments"]}} for call in row["agent_actions"]]
+    backbone = f"qwen3-{named['size']}b" if "size" in named else None
+    return Episode(
+        id=_id(path, row),
+        benchmark=options.get("benchmark", "tau-bench"),
+        domain=options.get("domain") or named["domain"],
+        task_id=str(row["task_id"]),
+        trial=int(row["trial"]),
+        backbone=options.get("backbone") or backbone,
+        strategy=options.get("strategy") or named.get("strategy"),
+        messages=messages_of([{"role": "assistant", "tool_calls": [call]} for call in calls]),
+        outcome=Outcome(status="failure"),
+        reward=0.0,
+        gold_actions=gold_of(row["ground_truth_actions"]),
+        instruction=row.get("instruction"),
+        package_version=__version__,
+        source=Source(importer="ck496", file=path.name),
+    )
