@@ -1,25 +1,20 @@
 """How far labellers of the same failures agree: Cohen κ, Fleiss κ, Krippendorff α, confusion, steps."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from eval.labels import Labels
 from eval.stats.bootstrap import Array
 from eval.stats.resampling import Interval, Resample
-from fama.diagnosis.crosswalk import Crosswalk
 from fama.episodes.records import Failure, Record
-from fama.episodes.store import read_failures
 from fama.errors import BadInput
 
 Codes = npt.NDArray[np.int64]
-#: rater → episode → label
-Labels = Mapping[str, Mapping[str, Failure]]
-
 #: The least α for tentative conclusions (Krippendorff 2004, Content Analysis, p. 241).
 TENTATIVE = 0.667
 STEPS = (0, 1, 3)
@@ -63,31 +58,6 @@ class Agreement(Record):
     alone: int
     variables: tuple[Variable, ...]
     pairs: tuple[Pair, ...]
-
-
-def read_labels(paths: Sequence[Path], crosswalk: Crosswalk) -> dict[str, dict[str, Failure]]:
-    """Labels by labeller and episode, all under the crosswalk's taxonomy.
-
-    A labeller who is in several files is several labellers, named after the files.
-
-    Raises:
-        BadInput: a file cannot be read, a label is unknown, or a labeller labels an episode twice in one file.
-    """
-    found: dict[tuple[str, str], dict[str, Failure]] = {}
-    for path in paths:
-        for failure in read_failures(path):
-            labels = found.setdefault((failure.labeller, str(path)), {})
-            if failure.episode_id in labels:
-                raise BadInput(f"{path}: {failure.labeller} labels episode {failure.episode_id} twice; delete one line")
-            labels[failure.episode_id] = crosswalk.translate(failure)
-    files = Counter(labeller for labeller, _ in found)
-    named = {
-        labeller if files[labeller] == 1 else f"{labeller} ({path})": labels
-        for (labeller, path), labels in found.items()
-    }
-    if len(named) < 2:
-        raise BadInput(f"{paths[0]}: one labeller alone agrees with nobody; give the files of at least two")
-    return named
 
 
 def agreement(labels: Labels, codes: Sequence[str], draws: int = 2000, seed: int = 0) -> Agreement:

@@ -26,6 +26,7 @@ COMMANDS = {
     "annotate": ("fama.commands.annotate", "a local web page to label failures by hand"),
     "profile": ("eval.commands.profile", "shares of failure categories with intervals; drift between two logs"),
     "agree": ("eval.commands.agree", "how far labellers agree on failures: κ, α, steps"),
+    "combine": ("eval.commands.combine", "labels of several labellers → one label each, and what is disputed"),
     "outcomes": ("eval.commands.outcomes", "run randomised helper subsets → outcomes.parquet"),
     "train": ("training.command", "train a router → checkpoint folder"),
     "select": ("fama.commands.select", "show what a router selects for logged episodes"),

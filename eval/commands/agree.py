@@ -35,18 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Read the labels, bring them under one taxonomy, print agreement by category and by pair."""
-    from eval.agreement import agreement, read_labels
-    from fama.diagnosis.crosswalk import load_crosswalk
-    from fama.diagnosis.taxonomy import load_taxonomy
+    from eval.agreement import agreement
+    from eval.labels import load_scheme, read_labels
 
     if args.bootstrap < 100:
         raise BadInput(f"--bootstrap {args.bootstrap}: intervals need at least 100 resamples")
-    taxonomy = load_taxonomy(Path(args.taxonomy) if args.taxonomy else None)
-    crosswalk = load_crosswalk(Path(args.crosswalk) if args.crosswalk else None)
-    if args.taxonomy and not args.crosswalk:  # the shipped one speaks of the shipped categories only
-        crosswalk = crosswalk.model_copy(update={"to": taxonomy.version, "vocabularies": {}})
-    elif unknown := crosswalk.codes - set(taxonomy.codes):
-        raise BadInput(f"{args.crosswalk}: maps to {min(unknown)!r}, which is no category of {taxonomy.version}")
+    taxonomy, crosswalk = load_scheme(args.taxonomy, args.crosswalk)
     paths = [Path(name) for name in (*args.files, *([args.reference] if args.reference else []))]
     labels = read_labels(list(dict.fromkeys(paths)), crosswalk)
     found = agreement(labels, taxonomy.codes, draws=args.bootstrap)

@@ -14,6 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--findings", metavar="FILE", help="failures.jsonl with the machine's findings, hidden at first"
     )
+    parser.add_argument(
+        "--only", metavar="FILE", help="label only the episodes that this failures.jsonl names, such as disputed.jsonl"
+    )
     parser.add_argument("--taxonomy", metavar="FILE", help="a taxonomy of your own (YAML)")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="port on this machine (default %(default)s)")
 
@@ -27,6 +30,11 @@ def main(args: argparse.Namespace) -> int:
     episodes = [episode for episode in read_episodes(folder) if episode.outcome.status == "failure"]
     if not episodes:
         raise BadInput(f"{folder}: holds no failed episode; there is nothing to label")
+    if args.only:
+        wanted = {failure.episode_id for failure in read_failures(Path(args.only))}
+        episodes = [episode for episode in episodes if episode.id in wanted]
+        if not episodes:
+            raise BadInput(f"--only {args.only}: names no failed episode of {folder}; there is nothing to label")
     taxonomy = load_taxonomy(Path(args.taxonomy) if args.taxonomy else None)
     findings = {f.episode_id: f for f in read_failures(Path(args.findings))} if args.findings else {}
     if not 1 <= args.port <= 65535:

@@ -7,8 +7,8 @@ import pytest
 from fama.annotate.session import Session
 from fama.cli import main
 from fama.diagnosis.taxonomy import load_taxonomy
-from fama.episodes.records import Episode, Message, Outcome
-from fama.episodes.store import EpisodeStore, read_failures
+from fama.episodes.records import Episode, Failure, Message, Outcome
+from fama.episodes.store import EpisodeStore, read_failures, write_failures
 from fama.errors import BadInput
 
 
@@ -91,3 +91,7 @@ def test_the_command_refuses_what_it_cannot_show(tmp_path: Path, capsys: pytest.
     assert "no failed episode" in capsys.readouterr().err
     EpisodeStore(tmp_path).append(failed(1))
     assert main(["annotate", str(tmp_path), "--port", "0"]) == 2
+    write_failures(tmp_path / "other.jsonl", [Failure(episode_id="x", task_id="t", labeller="a", taxonomy_version="v")])
+    capsys.readouterr()
+    assert main(["annotate", str(tmp_path), "--only", str(tmp_path / "other.jsonl")]) == 2
+    assert "names no failed episode of" in capsys.readouterr().err

@@ -1,0 +1,79 @@
+"""``fama combine FILE FILE... --out DIR``: several labellers → one label a failure, and what is disputed."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fama.errors import BadInput
+
+if TYPE_CHECKING:
+    from eval.consensus import Consensus
+
+DISPUTED = "disputed.jsonl"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of the command."""
+    parser.add_argument("files", nargs="+", metavar="FILE", help="failures.jsonl files, or the folders that hold them")
+    parser.add_argument("--out", required=True, metavar="DIR", help=f"folder that gets failures.jsonl and {DISPUTED}")
+    parser.add_argument(
+        "--method", choices=("dawid-skene", "majority"), help="default: dawid-skene from three labellers on"
+    )
+    parser.add_argument("--taxonomy", metavar="FILE", help="a taxonomy of your own (YAML)")
+    parser.add_argument("--crosswalk", metavar="FILE", help="a crosswalk of your own (YAML)")
+    parser.add_argument("--show", type=int, default=10, metavar="N", help="print the N least sure disagreements")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Combine, write, and print how each labeller fares against the consensus."""
+    from eval.consensus import combine
+    from eval.labels import load_scheme, read_labels
+    from fama.episodes.store import write_failures
+
+    taxonomy, crosswalk = load_scheme(args.taxonomy, args.crosswalk)
+    labels = read_labels([Path(name) for name in args.files], crosswalk)
+    found = combine(labels, taxonomy.codes, taxonomy.version, args.method)
+    if not found.labels:
+        raise BadInput(f"{' and '.join(labels)} label no failure in common; were they given the same episodes?")
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    write_failures(out, found.labels)
+    write_failures(out / DISPUTED, found.disputed)
+    _show(found, args.show)
+    sys.stdout.write(f"→ {out / 'failures.jsonl'} ({len(found.labels)} labels)\n")
+    disputed = out / DISPUTED
+    sys.stdout.write(f"→ {disputed} ({len(found.disputed)}; for a human: fama annotate EPISODES --only {disputed})\n")
+    return 0
+
+
+def _show(found: "Consensus", count: int) -> None:
+    from rich.table import Table
+
+    from fama.terminal import console
+
+    screen = console()
+    title = "Labellers against the consensus that they are part of"
+    table = Table("labeller", title=title, title_justify="left", box=None, pad_edge=False)
+    for name in ("category", "told", "sensitivity", "specificity"):
+        table.add_column(name, justify="left" if name == "category" else "right")
+    for row in found.quality:
+        table.add_row(
+            row.labeller,
+            row.category,
+            str(row.told),
+            *("–" if value is None else f"{value:.2f}" for value in (row.sensitivity, row.specificity)),
+        )
+    screen.print(table)
+    for label in found.disputed[:count]:
+        verdict = "+".join(label.primary) or "none"
+        screen.print(
+            f"task {label.task_id}, {label.episode_id[:10]}: {label.rationale} → {verdict} ({label.confidence:.2f})",
+            markup=False,
+        )
+    told = f"{len(found.labels)} failures by {len(found.labellers)} labellers, {found.method}"
+    if found.alone:
+        told += f"; {found.alone} more have one labeller only and are left out"
+    if len(found.labellers) == 2:
+        told += "; two labellers who differ are equally likely to be right: let a third decide"
+    screen.print(told, style="dim", markup=False)

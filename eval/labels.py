@@ -1,0 +1,54 @@
+"""Labels of several labellers, read under one taxonomy."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from fama.diagnosis.crosswalk import Crosswalk, load_crosswalk
+from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
+from fama.episodes.records import Failure
+from fama.episodes.store import read_failures
+from fama.errors import BadInput
+
+#: rater → episode → label
+Labels = Mapping[str, Mapping[str, Failure]]
+
+
+def load_scheme(taxonomy_file: str | None, crosswalk_file: str | None) -> tuple[Taxonomy, Crosswalk]:
+    """The taxonomy and the crosswalk to it; the shipped ones where no file is given.
+
+    Raises:
+        BadInput: a file is wrong, or the crosswalk maps to a category that the taxonomy lacks.
+    """
+    taxonomy = load_taxonomy(Path(taxonomy_file) if taxonomy_file else None)
+    crosswalk = load_crosswalk(Path(crosswalk_file) if crosswalk_file else None)
+    if taxonomy_file and not crosswalk_file:  # the shipped one speaks of the shipped categories only
+        crosswalk = crosswalk.model_copy(update={"to": taxonomy.version, "vocabularies": {}})
+    elif unknown := crosswalk.codes - set(taxonomy.codes):
+        raise BadInput(f"{crosswalk_file}: maps to {min(unknown)!r}, which is no category of {taxonomy.version}")
+    return taxonomy, crosswalk
+
+
+def read_labels(paths: Sequence[Path], crosswalk: Crosswalk) -> dict[str, dict[str, Failure]]:
+    """Labels by labeller and episode, all under the crosswalk's taxonomy.
+
+    A labeller who is in several files is several labellers, named after the files.
+
+    Raises:
+        BadInput: a file cannot be read, a label is unknown, or a labeller labels an episode twice in one file.
+    """
+    found: dict[tuple[str, str], dict[str, Failure]] = {}
+    for path in paths:
+        for failure in read_failures(path):
+            labels = found.setdefault((failure.labeller, str(path)), {})
+            if failure.episode_id in labels:
+                raise BadInput(f"{path}: {failure.labeller} labels episode {failure.episode_id} twice; delete one line")
+            labels[failure.episode_id] = crosswalk.translate(failure)
+    files = Counter(labeller for labeller, _ in found)
+    named = {
+        labeller if files[labeller] == 1 else f"{labeller} ({path})": labels
+        for (labeller, path), labels in found.items()
+    }
+    if len(named) < 2:
+        raise BadInput(f"{paths[0]}: one labeller alone agrees with nobody; give the files of at least two")
+    return named
