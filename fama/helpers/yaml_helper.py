@@ -16,12 +16,14 @@ class YamlHelper(BaseModel):
     """The keys of the file.
 
     ``prompt`` is a jinja2 template; it sees ``policy``, ``tools`` (each with name and description),
-    ``dialogue`` (lines, oldest first) and ``noted`` (the helper's earlier notes).
+    ``dialogue`` (lines, oldest first) and ``noted`` (the helper's earlier notes). A draft that no human
+    has read yet says ``reviewed: false`` and is refused.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")
+    reviewed: bool = True
     covers: tuple[str, ...] = ()
     token_cap: int = Field(default=40, gt=0, le=400)
     cost_cap: int = Field(default=1500, gt=0)
@@ -51,6 +53,8 @@ def load_yaml_helper(path: Path | str, form: Form = "llm") -> Helper:
         place = ".".join(str(part) for part in first["loc"]) or "file"
         keys = ", ".join(YamlHelper.model_fields)
         raise BadInput(f"{path}: {place}: {first['msg']}; the keys are {keys}") from error
+    if not settings.reviewed:
+        raise BadInput(f"{path}: is a draft; read and mend its prompt, then set reviewed: true")
     if form != "llm":
         raise BadInput(f"{path}: a YAML helper has a prompt only; set its form to llm")
     try:

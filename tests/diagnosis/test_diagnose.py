@@ -110,10 +110,13 @@ async def test_a_silent_judge_leaves_the_failure_for_the_next_run(folder: Path, 
 
 
 def test_the_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["diagnose", str(folder), "--out", str(tmp_path / "out"), "--show", "1"]) == 0
+    figure = tmp_path / "profile.png"
+    command = ["diagnose", str(folder), "--out", str(tmp_path / "out"), "--show", "1", "--figure", str(figure)]
+    assert main(command) == 0
     text = capsys.readouterr().out
     assert "task 7" in text and "gold:missing" in text and text.count("  primary ") == 1
-    assert "1  50%" in text and "2 failures labelled by detectors" in text and "1 successes, 1 errors" in text
+    assert "1  50" in text and "95 % over tasks" in text and figure.read_bytes().startswith(b"\x89PNG")
+    assert "2 failures labelled by detectors" in text and "1 successes, 1 errors" in text
 
 
 def test_the_command_with_a_scripted_judge(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

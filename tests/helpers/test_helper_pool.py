@@ -50,7 +50,7 @@ def test_bad_pools_say_what_to_mend(settings: HelperSettings, message: str) -> N
     [
         ("name: [", "not YAML"),
         ("- a", "expected keys"),
-        (YAML + "colour: red\n", "colour: .*the keys are name, covers"),
+        (YAML + "colour: red\n", "colour: .*the keys are name, reviewed"),
         ("name: Tone\n", "prompt: "),
         (YAML.replace("20", "0"), "token_cap"),
         (YAML.replace("Tone", "'a b'"), "name"),

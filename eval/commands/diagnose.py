@@ -5,19 +5,24 @@ import asyncio
 import sys
 import textwrap
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fama.diagnosis.diagnose import DiagnosisSummary, diagnose
+from fama.diagnosis.diagnose import DiagnosisSummary, diagnose, group_of
 from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
 from fama.episodes.records import Episode, Failure
 from fama.episodes.store import read_episodes, read_failures
 from fama.errors import BadInput
 from fama.terminal import printable
+
+if TYPE_CHECKING:
+    from eval.profiles import Profile, Share
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--taxonomy", metavar="FILE", help="YAML file of failure categories in place of the shipped one"
     )
     parser.add_argument("--context", metavar="TOKENS", type=int, default=6000, help="tokens of a judge's prompt")
+    parser.add_argument("--figure", metavar="FILE", help="draw the profiles (.png, .pdf or .svg)")
     parser.add_argument("--show", metavar="N", type=int, default=0, help="print the first N failures as blocks")
 
 
@@ -41,11 +47,20 @@ def main(args: argparse.Namespace) -> int:
         raise BadInput("--no-evidence: without a judge the detectors' findings are all there is; add --judge NAME")
     if args.context < 1000:
         raise BadInput(f"--context {args.context}: too short for a judge to read anything; give at least 1000")
+    if args.figure and Path(args.figure).suffix not in (".png", ".pdf", ".svg"):
+        raise BadInput(f"--figure {args.figure}: end its name with .png, .pdf or .svg")
     summary = asyncio.run(_run(args, taxonomy))
     console = Console()
     if args.show > 0:
         show(console, Path(args.path), Path(args.out), args.show, taxonomy)
-    print_profile(console, summary, taxonomy)
+    profiles = _profiles(Path(args.path), Path(args.out), taxonomy)
+    print_profile(console, summary, taxonomy, profiles)
+    if args.figure and profiles:
+        from eval.figures import save
+        from eval.profiles import draw
+
+        save(draw(list(profiles.values())), Path(args.figure))
+        console.print(Text(f"→ {args.figure}"), soft_wrap=True)
     console.print(Text(f"→ {Path(args.out) / 'failures.jsonl'}"), soft_wrap=True)
     return 0
 
@@ -78,9 +93,23 @@ async def _run(args: argparse.Namespace, taxonomy: Taxonomy) -> DiagnosisSummary
             )
 
 
-def print_profile(console: Console, summary: DiagnosisSummary, taxonomy: Taxonomy) -> None:
+def _profiles(path: Path, out: Path, taxonomy: Taxonomy) -> "dict[str, Profile]":
+    """Shares with intervals over tasks, a row a backbone × domain × strategy."""
+    from eval.profiles import profile
+
+    labels = {label.episode_id: label for label in read_failures(out)}
+    groups: dict[str, list[Failure]] = {}
+    for episode in read_episodes(path):
+        if episode.id in labels:
+            groups.setdefault(group_of(episode), []).append(labels[episode.id])
+    return {name: profile(name, found, taxonomy.codes) for name, found in sorted(groups.items())}
+
+
+def print_profile(
+    console: Console, summary: DiagnosisSummary, taxonomy: Taxonomy, profiles: "dict[str, Profile] | None" = None
+) -> None:
     """The table of primary categories by backbone × domain × strategy, and the counts around it."""
-    title = "Failures by primary category (count, share; one with two causes counts in both)"
+    title = "Failures by primary category: count and % [95 % over tasks]; one with two causes counts in both"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
     table.add_column("backbone, domain, strategy", overflow="fold")
     table.add_column("n", justify="right")
@@ -88,7 +117,8 @@ def print_profile(console: Console, summary: DiagnosisSummary, taxonomy: Taxonom
         table.add_column(code, justify="right", no_wrap=True)
     total: Counter[str] = Counter()
     for name, counts in summary.profile.items():
-        table.add_row(Text(name.replace(" × ", ", ")), *_cells(counts, taxonomy))
+        intervals = {share.category: share for share in profiles[name].shares} if name in (profiles or {}) else {}
+        table.add_row(Text(name.replace(" × ", ", ")), *_cells(counts, taxonomy, intervals))
         total.update(counts)
     if len(summary.profile) > 1:
         table.add_section()
@@ -108,10 +138,18 @@ def print_profile(console: Console, summary: DiagnosisSummary, taxonomy: Taxonom
         console.print(Text(line), soft_wrap=True)
 
 
-def _cells(counts: dict[str, int] | Counter[str], taxonomy: Taxonomy) -> list[str]:
+def _cells(
+    counts: dict[str, int] | Counter[str], taxonomy: Taxonomy, intervals: "Mapping[str, Share] | None" = None
+) -> list[str]:
     n = counts.get("n", 0)
-    shares = [f"{counts.get(code, 0)} {counts.get(code, 0) / n:4.0%}" if n else "0" for code in taxonomy.codes]
-    return [str(n), *shares]
+    cells = [str(n)]
+    for code in taxonomy.codes:
+        count = counts.get(code, 0)
+        share = (intervals or {}).get(code)
+        known = share is not None and share.low is not None and share.high is not None
+        spread = f" [{100 * share.low:.0f}, {100 * share.high:.0f}]" if known else ""  # type: ignore[union-attr,operator]
+        cells.append(f"{count}  {100 * count / n:.0f}{spread}" if n else "0")
+    return cells
 
 
 def show(console: Console, path: Path, out: Path, count: int, taxonomy: Taxonomy) -> None:
