@@ -29,7 +29,11 @@ def fit_temperature(logits: Floats, success: Floats) -> float:
 
 
 def calibrate(logits: Floats, success: Floats, tasks: Sequence[str], seed: int = 0) -> Calibration:
-    """The temperature fitted on all rows; the error after it is cross-fitted over two halves of the tasks."""
+    """The temperature fitted on all rows; the error after it is cross-fitted over two halves of the tasks.
+
+    Where a temperature of one half makes the log loss of the other half no better, the rows are too few or too noisy
+    for one, and it stays 1.
+    """
     if not len(success):
         return Calibration()
     half = np.array([derive_seed(seed, "calibration", task) % 2 == 0 for task in tasks])
@@ -37,9 +41,13 @@ def calibrate(logits: Floats, success: Floats, tasks: Sequence[str], seed: int =
     for side in (half, ~half):
         if side.any():
             after[side] = logits[side] / fit_temperature(logits[~side], success[~side])
+    if float(log_loss(after, success).mean()) >= float(log_loss(logits, success).mean()):
+        temperature, after = 1.0, logits
+    else:
+        temperature = fit_temperature(logits, success)
     enough = len(success) >= MIN_ROWS
     return Calibration(
-        temperature=fit_temperature(logits, success),
+        temperature=temperature,
         rows=len(success),
         ece_before=expected_calibration_error(logits, success) if enough else None,
         ece_after=expected_calibration_error(after, success) if enough else None,

@@ -86,6 +86,11 @@ def _calibration(manifest: RouterManifest) -> str:
     found = manifest.calibration
     if found.ece_before is None or found.ece_after is None:
         return f"Calibration: too few validation rows ({found.rows}); temperature {found.temperature:.2f}."
+    if found.temperature == 1.0:
+        return (
+            f"Calibration: none; no temperature of one half of the tasks served the other half ({found.rows} rows). "
+            f"Expected calibration error (10 bins): {found.ece_before:.3f}."
+        )
     return (
         f"Calibration: temperature {found.temperature:.3f}; expected calibration error (10 bins, n = {found.rows}) "
         f"{found.ece_before:.3f} before, {found.ece_after:.3f} after (cross-fitted over two halves of the tasks)."

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from fama.randomness import derive_seed
 from fama.selection.router.scores import Quadratic, sigmoid
 from training.calibrate import calibrate, fit_temperature
 from training.metrics import brier, cluster_interval, cluster_statistic, expected_calibration_error, log_loss
@@ -61,6 +62,12 @@ def test_temperature_is_recovered() -> None:
 
 
 def test_too_few_or_one_sided_rows_keep_temperature_one() -> None:
+    tasks = [str(number) for number in range(80)]
+    sign = np.array([1.0, -1.0] * 40)
+    sure = np.array([derive_seed(0, "calibration", task) % 2 == 0 for task in tasks])
+    success = np.where(sure, sign > 0, np.arange(80) % 4 < 2).astype(float)  # one half always right, one a coin
+    noise = calibrate(sign, success, tasks)
+    assert noise.temperature == 1.0 and noise.ece_after == noise.ece_before
     few = calibrate(np.array([3.0, -3.0]), np.array([0.0, 1.0]), ["a", "b"])
     assert (few.temperature, few.ece_before, few.ece_after, few.rows) == (1.0, None, None, 2)
     assert fit_temperature(np.linspace(-1, 1, 50), np.ones(50)) == 1.0
