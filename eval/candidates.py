@@ -95,7 +95,7 @@ def group(
         inside = marks == mark
         rest = weights[~inside].mean(axis=0) if (~inside).any() else 0.0
         lift = weights[inside].mean(axis=0) - rest
-        members = [failures[i] for i in np.flatnonzero(inside)]
+        members = [failure for failure, within in zip(failures, inside, strict=True) if within]
         near = np.argsort(-(vectors[inside] @ vectors[inside].mean(axis=0)), kind="stable")
         groups.append(
             Candidate(

@@ -117,7 +117,8 @@ def print_profile(
         table.add_column(code, justify="right", no_wrap=True)
     total: Counter[str] = Counter()
     for name, counts in summary.profile.items():
-        intervals = {share.category: share for share in profiles[name].shares} if name in (profiles or {}) else {}
+        known = (profiles or {}).get(name)
+        intervals = {share.category: share for share in known.shares} if known else {}
         table.add_row(Text(name.replace(" × ", ", ")), *_cells(counts, taxonomy, intervals))
         total.update(counts)
     if len(summary.profile) > 1:

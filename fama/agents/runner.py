@@ -18,7 +18,7 @@ from fama.agents.summary import RunSummary, Tally, summarise
 from fama.envs.base import Benchmark, UserModel
 from fama.episodes.records import Episode, Failure
 from fama.episodes.store import EpisodeStore, read_episodes
-from fama.errors import BadInput
+from fama.errors import BadInput, FamaError
 from fama.files import write_atomically
 from fama.hashing import content_hash
 from fama.helpers.pool import build_pool
@@ -182,12 +182,20 @@ def _todo(plan: Sequence[Planned], settings_hash: str, finished: set[str]) -> di
 
 async def _work(jobs: Sequence[EpisodeSetup], settings: ExperimentSettings, store: EpisodeStore, bar: Progress) -> None:
     waiting: Iterator[EpisodeSetup] = iter(jobs)
+    broken = 0
 
     async def worker() -> None:
+        nonlocal broken
         for setup in waiting:
             episode = await run_episode(setup, settings)
             store.append(episode)
             bar.add(episode)
+            broken = broken + 1 if _unanswered(episode) else 0
+            if broken and broken == settings.stop_after:
+                raise FamaError(
+                    f"{broken} episodes in a row got no answer from the model ({episode.outcome.reason}); what was "
+                    "finished is kept: mend the server, then the same command goes on (stop_after=0 never stops)"
+                )
 
     workers = [asyncio.create_task(worker()) for _ in range(max(1, settings.concurrency))]
     try:
@@ -196,6 +204,11 @@ async def _work(jobs: Sequence[EpisodeSetup], settings: ExperimentSettings, stor
         for task in workers:
             task.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
+
+
+def _unanswered(episode: Episode) -> bool:
+    """Whether the model's server failed before it had answered anything."""
+    return (episode.outcome.status, episode.outcome.boundary) == ("error", "model") and not episode.ledger
 
 
 @asynccontextmanager

@@ -112,6 +112,8 @@ class ExperimentSettings(Settings):
     limits: LimitSettings = LimitSettings()
     concurrency: int = 1
     """Episodes under way at once; more than one pays only on servers with several slots."""
+    stop_after: int = 5
+    """A run stops when the model's server has left so many episodes in a row without any answer; 0 never stops."""
 
 
 class RunSettings(ExperimentSettings):

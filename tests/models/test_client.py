@@ -1,13 +1,11 @@
 """The chat client against a small server on loopback: retries, prefill, usage, schemas, bad bodies."""
 
-import json
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from fake_endpoint import Answer, Endpoint, said
 
 from fama.errors import BadInput, FamaError, ModelError
 from fama.models.base import ChatRequest, Sampling
@@ -16,52 +14,6 @@ from fama.models.connect import connect, probe
 from fama.models.prices import Price, price_table
 from fama.models.wire import with_prefill
 
-Answer = tuple[int, Any]
-
-
-class Endpoint:
-    """A server that gives the queued answers, the last one again and again, and keeps what it was asked."""
-
-    def __init__(self) -> None:
-        self.answers: list[Answer] = []
-        self.asked: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        self.owner = "someone"
-        self.delay = 0.0
-        endpoint = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                if endpoint.owner == "locked":
-                    return self.send(401, {"error": "key"})
-                return self.send(200, {"data": [{"id": "served", "owned_by": endpoint.owner}]})
-
-            def do_POST(self) -> None:
-                length = int(self.headers["content-length"])
-                endpoint.asked.append(json.loads(self.rfile.read(length)))
-                endpoint.headers.append({key.lower(): value for key, value in self.headers.items()})
-                time.sleep(endpoint.delay)
-                status, tree = endpoint.answers.pop(0) if len(endpoint.answers) > 1 else endpoint.answers[0]
-                self.send(status, tree)
-
-            def send(self, status: int, tree: Any) -> None:
-                body = tree if isinstance(tree, bytes) else json.dumps(tree).encode()
-                self.send_response(status)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                try:
-                    self.wfile.write(body)
-                except OSError:
-                    return  # the client gave up, as a test wants
-
-            def log_message(self, format: str, *args: Any) -> None:
-                """Say nothing."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.base_url = f"http://127.0.0.1:{self.server.server_address[1]}/v1"
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-
 
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
@@ -69,12 +21,6 @@ def endpoint() -> Iterator[Endpoint]:
     yield one
     one.server.shutdown()
     one.server.server_close()
-
-
-def said(content: str | None, **more: Any) -> Answer:
-    message = {"role": "assistant", "content": content, **more.pop("message", {})}
-    tree = {"id": "x", "choices": [{"index": 0, "finish_reason": "stop", "message": message}], **more}
-    return 200, tree
 
 
 def client(endpoint: Endpoint, flavour: Flavour = "llama.cpp", **more: Any) -> OpenAIChat:

@@ -97,7 +97,7 @@ class SegmentEncoder(nn.Module):
         short message as dear as itself.
         """
         order = mask.sum(dim=1).argsort()
-        groups = order.split(_GROUP[ids.device.type == "cuda"])
+        groups = torch.split(order, _GROUP[ids.device.type == "cuda"])
         found = [self._vectors(ids[group], mask[group]) for group in groups]
         return torch.cat(found)[order.argsort()]
 

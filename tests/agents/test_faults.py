@@ -1,0 +1,125 @@
+"""Whole runs over the real client and a server that fails in every way: what was spent is kept, the run goes on."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_endpoint import Answer, Endpoint, said
+from toy_agents import GOLD, Lamps
+
+from fama.agents.runner import Planned, run_planned
+from fama.agents.settings import RunSettings, SelectorSettings
+from fama.envs.base import BENCHMARKS
+from fama.episodes.records import Episode
+from fama.episodes.store import read_episodes
+from fama.errors import FamaError
+from fama.models.client import OpenAIChat
+
+USAGE = {"usage": {"prompt_tokens": 10, "completion_tokens": 2}}
+OVERFLOW = {"error": {"message": "the request exceeds the available context size", "type": "exceed_context_size_error"}}
+REFUSED = {"error": {"message": "blocked by a content filter", "type": "invalid_request_error"}}
+
+
+@pytest.fixture(autouse=True)
+def lamps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    BENCHMARKS.add("lamps", Lamps)
+    monkeypatch.setattr(Lamps, "broken", frozenset())
+    yield
+    BENCHMARKS.remove("lamps")
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    one = Endpoint()
+    yield one
+    one.server.shutdown()
+    one.server.server_close()
+
+
+def gold(body: dict[str, Any]) -> tuple[str, int, Answer]:
+    """Which task is asked about, at which of its three steps, and the right answer."""
+    text = json.dumps(body["messages"])
+    task = re.findall(r"lamp in the (t\d) room", text)[-1]
+    step = sum(message["role"] == "assistant" for message in body["messages"])
+    return task, step, said(GOLD[min(step, 2)], **USAGE)
+
+
+def settings(**values: Any) -> RunSettings:
+    tree = {"benchmark": "lamps", "domain": "house", "helpers": {"pool": []}, "demonstrations": 0, "placement": "user"}
+    return RunSettings.model_validate({**tree, **values})
+
+
+async def run(endpoint: Endpoint, out: Path, tasks: int = 6, **values: Any) -> dict[str, Episode]:
+    client = OpenAIChat("m", endpoint.base_url, flavour="openai", retries=1, backoff=0.01, timeout=0.4, trust_env=False)
+    plan = [Planned(f"t{task}", 0, SelectorSettings()) for task in range(tasks)]
+    async with client:
+        await run_planned(settings(**values), plan, out, model=client, progress=False)
+    return {episode.task_id: episode for episode in read_episodes(out)}
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+async def test_each_fault_ends_its_own_episode(endpoint: Endpoint, tmp_path: Path, concurrency: int) -> None:
+    tries: dict[str, int] = {}
+
+    def answer(body: dict[str, Any]) -> Answer:
+        task, step, right = gold(body)
+        if step != 1:
+            return right
+        tries[task] = tries.get(task, 0) + 1
+        if task == "t0":
+            return 400, OVERFLOW
+        if task == "t1":
+            time.sleep(1.0)  # a generation without an end
+        if task == "t2":
+            return 400, REFUSED
+        if task == "t3":
+            return 503, {"error": {"message": "loading"}}
+        if task == "t4":
+            return 200, b'{"choices": [{"mess'
+        return right
+
+    endpoint.answer = answer
+    done = await run(endpoint, tmp_path, concurrency=concurrency)
+    assert done["t5"].outcome.status == "success"
+    for task, words in {
+        "t0": "raise model.context_tokens",
+        "t1": "no answer within 0.4 s",
+        "t2": "blocked by a content filter",
+        "t3": "gave up after 2 tries",
+        "t4": "gave up after 2 tries",
+    }.items():
+        episode = done[task]
+        assert (episode.outcome.status, episode.outcome.boundary) == ("error", "model"), task
+        assert words in episode.outcome.reason and episode.reward is None
+        assert [row.input_tokens for row in episode.ledger] == [10]  # the first decision was paid and stays paid
+    assert tries == {"t0": 1, "t1": 1, "t2": 1, "t3": 2, "t4": 2, "t5": 1}
+
+    endpoint.answer = lambda body: gold(body)[2]  # mended: the same command runs the five again, and only them
+    asked = len(endpoint.asked)
+    done = await run(endpoint, tmp_path, concurrency=concurrency)
+    assert {episode.outcome.status for episode in done.values()} == {"success"} and len(done) == 6
+    assert len(endpoint.asked) - asked == 5 * 3
+
+
+async def test_a_dead_server_stops_the_run_and_the_same_command_goes_on(endpoint: Endpoint, tmp_path: Path) -> None:
+    def answer(body: dict[str, Any]) -> Answer:
+        task, _, right = gold(body)
+        return right if task in ("t0", "t1") else (500, {"error": {"message": "out of memory"}})
+
+    endpoint.answer = answer
+    with pytest.raises(FamaError, match=r"3 episodes in a row got no answer .*out of memory.* the same command"):
+        await run(endpoint, tmp_path, stop_after=3)
+    assert [e.outcome.status for e in read_episodes(tmp_path)] == ["success"] * 2 + ["error"] * 3
+    endpoint.answer = lambda body: gold(body)[2]
+    done = await run(endpoint, tmp_path, stop_after=3)
+    assert {episode.outcome.status for episode in done.values()} == {"success"} and len(done) == 6
+
+
+async def test_a_run_that_shall_never_stop(endpoint: Endpoint, tmp_path: Path) -> None:
+    endpoint.answer = lambda body: (500, {"error": {"message": "no"}})
+    done = await run(endpoint, tmp_path, stop_after=0)
+    assert len(done) == 6 and all(episode.outcome.boundary == "model" for episode in done.values())

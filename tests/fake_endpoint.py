@@ -1,0 +1,66 @@
+"""A small OpenAI-compatible server on loopback that answers as a test wants."""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Answer = tuple[int, Any]
+
+
+class Endpoint:
+    """A server that gives the queued answers, the last one again and again, and keeps what it was asked.
+
+    ``answer`` computes them instead, from the request's body.
+    """
+
+    def __init__(self) -> None:
+        self.answers: list[Answer] = []
+        self.asked: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.answer: Callable[[dict[str, Any]], Answer] | None = None
+        self.owner = "someone"
+        self.delay = 0.0
+        endpoint = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if endpoint.owner == "locked":
+                    return self.send(401, {"error": "key"})
+                return self.send(200, {"data": [{"id": "served", "owned_by": endpoint.owner}]})
+
+            def do_POST(self) -> None:
+                length = int(self.headers["content-length"])
+                endpoint.asked.append(json.loads(self.rfile.read(length)))
+                endpoint.headers.append({key.lower(): value for key, value in self.headers.items()})
+                time.sleep(endpoint.delay)
+                if endpoint.answer is not None:
+                    return self.send(*endpoint.answer(endpoint.asked[-1]))
+                status, tree = endpoint.answers.pop(0) if len(endpoint.answers) > 1 else endpoint.answers[0]
+                self.send(status, tree)
+
+            def send(self, status: int, tree: Any) -> None:
+                body = tree if isinstance(tree, bytes) else json.dumps(tree).encode()
+                self.send_response(status)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                try:
+                    self.wfile.write(body)
+                except OSError:
+                    return  # the client gave up, as a test wants
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.base_url = f"http://127.0.0.1:{self.server.server_address[1]}/v1"
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+
+def said(content: str | None, **more: Any) -> Answer:
+    message = {"role": "assistant", "content": content, **more.pop("message", {})}
+    tree = {"id": "x", "choices": [{"index": 0, "finish_reason": "stop", "message": message}], **more}
+    return 200, tree
