@@ -13,6 +13,7 @@ from eval.schema import Comparison
 from eval.scores import Score, score_of
 from eval.stale import stale_inputs
 from eval.stats.bootstrap import Estimate
+from eval.sweep import sweep
 from fama.agents.provenance import FREE, config_hash, prompt_hashes, provenance, write_config
 from fama.agents.runner import episode_id, load_benchmark, run_planned, select_tasks
 from fama.agents.settings import CompareSettings
@@ -28,7 +29,7 @@ from fama.models.base import ChatModel
 
 COMPARISON = "comparison.json"
 #: settings that may differ when a comparison goes on: which arms, how many draws, files whose content is checked
-MAY_CHANGE = FREE | {"arms", "bootstrap", "outcomes", "failures", "lattice"}
+MAY_CHANGE = FREE | {"arms", "bootstrap", "lambdas", "outcomes", "failures", "lattice"}
 
 
 async def run_comparison(
@@ -48,6 +49,12 @@ async def run_comparison(
     """
     if settings.bootstrap < 100:
         raise BadInput(f"bootstrap: {settings.bootstrap} resamples; intervals need at least 100")
+    if settings.lambdas and not settings.replay:
+        raise BadInput(
+            "lambdas: curves are replayed from executed subsets; set replay to an outcome table of the tasks"
+        )
+    if any(lam < 0 for lam in settings.lambdas):
+        raise BadInput(f"lambdas: {min(settings.lambdas)} is below 0; give prices of at least 0")
     world = benchmark or load_benchmark(settings)
     if settings.replay:
         executed = await _replayed(settings, out, world, model)
@@ -145,9 +152,11 @@ async def _replayed(settings: CompareSettings, out: Path, world: Benchmark, mode
     missing: dict[str, int] = {}
     async with AsyncExitStack() as stack:
         asked = model or LazyModel(settings.helper_model or settings.model, stack)
-        for arm, selector in build_arms(settings, helpers, asked, failures).items():
+        selectors = build_arms(settings, helpers, asked, failures)
+        for arm, selector in selectors.items():
             done = await replay_arm(arm, selector, table, settings, helpers)
             scores[arm], choices[arm], missing[arm] = list(done.scores), list(done.choices), done.missing
+        curves = await sweep(settings, table, selectors, scores, helpers) if settings.lambdas else ()
     write_config(out, provenance(settings, world.version, prompt_hashes(settings.strategy)))
     cells = _lattice(settings, world.version, table.tasks)
     return Executed(
@@ -157,6 +166,7 @@ async def _replayed(settings: CompareSettings, out: Path, world: Benchmark, mode
         scores=scores,
         choices=choices,
         missing=missing,
+        curves=curves,
         cells=cells if cells is not None else cells_of(table.rows),
         lattice_source=settings.lattice or path,
     )

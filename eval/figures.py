@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from eval.metrics.curves import Point, frontier
 from eval.schema import ArmResult, Comparison
 from eval.stats.bootstrap import Estimate
 from eval.tables import arm_intervals
@@ -46,6 +47,7 @@ def figures(comparison: Comparison) -> dict[str, Any]:
 
     with matplotlib.rc_context(_RC):
         drawn = {"success_over_tokens": _tradeoff(comparison), "differences": _differences(comparison)}
+        drawn["curves"] = _curves(comparison)
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
@@ -151,6 +153,37 @@ def _tradeoff(comparison: Comparison) -> Any:
     axes.grid(color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(length=0)
+    return figure
+
+
+def _curves(comparison: Comparison) -> Any:
+    """What each arm attains over λ: a line where it heeds the price of tokens, a point where it does not."""
+    from matplotlib.figure import Figure
+
+    if not comparison.curves:
+        return None
+    figure = Figure(figsize=(6.6, 4.1))
+    axes = figure.subplots()
+    colours = {result.arm: _colour(result) for result in comparison.arms}
+    for curve in comparison.curves:
+        colour = colours.get(curve.arm, INK)
+        found = [(p.tokens.value or 0.0, 100 * (p.success.value or 0.0)) for p in curve.points]
+        if len(curve.points) == 1:
+            axes.plot(*zip(*found, strict=True), "o", color=colour, markersize=6, label=curve.arm, zorder=3)
+            continue
+        steps = [(p.tokens, 100 * p.success) for p in frontier([Point(x, y / 100) for x, y in found])]
+        axes.step(
+            *zip(*steps, strict=True), where="post", color=colour, linewidth=1.4, marker="o", markersize=3.5,
+            linestyle=(0, (1, 2)) if curve.arm not in colours else "-", label=curve.arm, zorder=2,
+        )  # fmt: skip
+    axes.set_xlabel("tokens an episode (agent + helpers + selection)")
+    axes.set_ylabel("success, %")
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.grid(color=GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0)
+    axes.legend(frameon=False, fontsize=9)
     return figure
 
 

@@ -25,6 +25,7 @@ PAGE, NOTES = "report.html", "report.md"
 CAPTIONS = {
     "success_over_tokens": "Success over tokens",
     "differences": "Difference to the agent without helpers",
+    "curves": "Success over tokens for every price of tokens, replayed",
 }
 
 

@@ -14,7 +14,7 @@ from eval.formats import errors
 from eval.measures import Difference, Resampling, compare_pair, measure
 from eval.metrics.curves import Point, frontier
 from eval.metrics.selection import Cell, TaskLattice, lattices
-from eval.schema import ArmResult, Comparison, LatticeReport, TaskCell, TaskRow
+from eval.schema import ArmResult, Comparison, Curve, LatticeReport, TaskCell, TaskRow
 from eval.scores import Score
 from eval.stats.bootstrap import Estimate
 from eval.stats.paired import holm
@@ -42,6 +42,7 @@ class Executed:
     choices: Mapping[str, Sequence[tuple[str, str]]]
     cells: Sequence[Cell]
     lattice_source: str
+    curves: tuple[Curve, ...] = ()
     missing: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -92,6 +93,7 @@ def compare_arms(
         do_nothing=Estimate(None, None, None, 0) if isinstance(nothing, str) else nothing,
         lattice=_lattice_report(truth, executed.lattice_source),
         frontier=_frontier(arms),
+        curves=executed.curves,
         per_task=tuple(_task_row(task, by_task, truth) for task in executed.tasks),
         simulated=_simulated(settings),
         warnings=(*_warnings(settings, arms, plain), *([nothing] if isinstance(nothing, str) else [])),

@@ -74,6 +74,28 @@ class LatticeReport(Record):
     oracle: Estimate
 
 
+class CurvePoint(Record):
+    """An arm at one λ, the success that 1,000 tokens are worth; None for an arm that does not heed it."""
+
+    lam: float | Literal["inf"] | None
+    tokens: Estimate
+    success: Estimate
+
+
+class Curve(Record):
+    """What an arm attains over λ. ``area`` is its mean attainable success over the budgets that all curves span.
+
+    The last two are read off the curve at the tokens and at the success of the arm ``versus``.
+    """
+
+    arm: str
+    points: tuple[CurvePoint, ...]
+    area: Estimate
+    versus: str | None = None
+    success_at_equal_tokens: float | None = None
+    tokens_at_equal_success: float | None = None
+
+
 class Comparison(Record):
     """Arms on the same tasks, trials and seeds."""
 
@@ -96,6 +118,8 @@ class Comparison(Record):
     lattice: LatticeReport | None = None
     frontier: tuple[str, ...] = ()
     """Arms that no arm with as few tokens beats in success, by rising tokens."""
+    curves: tuple[Curve, ...] = ()
+    """Success over tokens for λ from 0 to ∞, on replay, where ``lambdas`` are set."""
     per_task: tuple[TaskRow, ...] = ()
     simulated: tuple[str, ...] = ()
     """What is simulated in these numbers, in words."""

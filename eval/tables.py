@@ -37,6 +37,7 @@ def tables(comparison: Comparison) -> list[Table]:
         _cost(comparison),
         _selection(comparison),
         _helpers(comparison),
+        _curves(comparison),
     ]
     return [table for table in built if table is not None]
 
@@ -132,6 +133,7 @@ def _cost(comparison: Comparison) -> Table:
     )
 
 
+ORACLE_NOTE = "Best executed: picked after the fact, an upper bound."
 _ROLES = ("agent", "helper", "selector")
 
 
@@ -171,6 +173,35 @@ def _selection(comparison: Comparison) -> Table | None:
         "upper bound.",
         ("arm", "helpers", "right subset, %", "Jaccard", "regret, points", "macro F1", "chosen most"),
         _marked(rows, highest=[2, 3], lowest=[4]),
+    )
+
+
+def _curves(comparison: Comparison) -> Table | None:
+    if not comparison.curves:
+        return None
+    versus = comparison.curves[0].versus
+    rows = []
+    for curve in comparison.curves:
+        tokens = [point.tokens.value for point in curve.points if point.tokens.value is not None]
+        equal, needed = curve.success_at_equal_tokens, curve.tokens_at_equal_success
+        rows.append(
+            [
+                Cell(curve.arm),
+                Cell(str(len(set(tokens))), len(set(tokens))),
+                Cell(f"{min(tokens):,.0f} to {max(tokens):,.0f}" if len(set(tokens)) > 1 else number(tokens[0])),
+                Cell(percent(curve.area), curve.area.value),
+                Cell(number(None if equal is None else 100 * equal, 1), equal),
+                Cell(number(needed), needed),
+            ]
+        )
+    return Table(
+        "curves",
+        "Success over tokens, for every price of tokens",
+        "Replayed from executed subsets at each λ, the success that 1,000 tokens are worth, from 0 to ∞. Area: mean "
+        "attainable success over the budgets that all curves span. The last two columns hold an arm's curve against "
+        f"{versus}; a dash: not reached. {ORACLE_NOTE}",
+        ("arm", "points", "tokens", "area, %", f"success at {versus}'s tokens, %", f"tokens for {versus}'s success"),
+        tuple(map(tuple, rows)),
     )
 
 

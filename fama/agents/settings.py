@@ -145,4 +145,6 @@ class CompareSettings(ExperimentSettings):
     lattice: str | None = None
     """Outcome table of the compared tasks, whose executed subsets selection is judged against. None takes the
     replayed table, or the arms' own episodes."""
+    lambdas: tuple[float, ...] = ()
+    """Prices of 1,000 tokens at which arms that heed one are replayed, for curves of success over tokens."""
     bootstrap: int = 2000

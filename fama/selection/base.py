@@ -3,7 +3,7 @@
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from fama.episodes.records import Failure, LedgerRow
 from fama.helpers.base import Helper
@@ -59,6 +59,15 @@ class Selector(Protocol):
 
     async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
         """Choose for the coming decision; ``rng`` is the episode's own stream."""
+        ...
+
+
+@runtime_checkable
+class Priced(Protocol):
+    """A selector that weighs success against tokens, and can do so at another price."""
+
+    def at(self, lam: float) -> Selector:
+        """The same selector where 1,000 tokens are worth the success probability ``lam``."""
         ...
 
 

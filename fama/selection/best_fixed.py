@@ -3,7 +3,7 @@
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fama.episodes.outcome_table import OutcomeRow, read_outcomes, split_subset
 from fama.errors import BadInput
@@ -34,6 +34,12 @@ class BestFixedSelector:
     arms: tuple[Arm, ...] = field(repr=False)
     name: str = "best_fixed"
     track: str = "prospective"
+
+    def at(self, lam: float) -> "BestFixedSelector":
+        """The subset of the highest success − ``lam`` · tokens / 1000, the better-ranked of equals."""
+        best = max(self.arms, key=lambda arm: arm.success - lam * arm.tokens / 1000)
+        flags = {name: float(name in best.subset) for name in self.probabilities}
+        return replace(self, subset=best.subset, probabilities=flags)
 
     async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
         """The subset; a helper's probability is its mean shrunk gain, 0 outside the subset."""

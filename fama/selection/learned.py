@@ -1,7 +1,9 @@
 """The selector behind a trained router's checkpoint, of any kind. Loads torch only when it is built."""
 
+import copy
 import random
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from fama.errors import BadInput
@@ -27,6 +29,12 @@ class LearnedSelector:
         self.objective = objective
         self.order = tuple(context.helpers)
         self.costs = [helper_cap(context.helpers[name]) for name in router.manifest.pool]
+
+    def at(self, lam: float) -> "LearnedSelector":
+        """The same router where 1,000 tokens are worth the success probability ``lam``."""
+        other = copy.copy(self)
+        other.objective = replace(self.objective, lam=lam)
+        return other
 
     async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
         """Choose for the coming decision; deterministic, spends no LLM token."""

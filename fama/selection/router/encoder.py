@@ -6,6 +6,7 @@ are trained (Reimers and Gurevych 2019, Sentence-BERT). LoRA is Hu et al. 2021.
 
 import hashlib
 import importlib.util
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -156,7 +157,9 @@ def _with_lora(model: Any, lora: LoraShape, seed: int) -> Any:
 def _merged(model: Any, adapter: Path) -> Any:
     from peft import PeftModel
 
-    return PeftModel.from_pretrained(model, str(adapter), local_files_only=True).merge_and_unload()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft still asks transformers by an older name
+        return PeftModel.from_pretrained(model, str(adapter), local_files_only=True).merge_and_unload()
 
 
 @contextmanager
