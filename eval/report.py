@@ -73,7 +73,7 @@ def render_page(
     ids = {row.task_id: {arm: list(cell.episodes) for arm, cell in row.arms.items()} for row in comparison.per_task}
     known = {arm.arm for arm in comparison.arms}
     return (
-        _environment()
+        page_environment()
         .get_template("report.html.j2")
         .render(
             title=_title(comparison),
@@ -84,8 +84,8 @@ def render_page(
             style=Markup(style),  # noqa: S704
             script=Markup(script),  # noqa: S704
             data=Markup(embed({"episodes": shown, "tasks": ids})),  # noqa: S704
-            style_hash=_csp_hash(style),
-            script_hash=_csp_hash(script),
+            style_hash=page_hash(style),
+            script_hash=page_hash(script),
             tables=[_for_page(table) for table in built],
             arms=[arm.arm for arm in comparison.arms],
             per_task=[
@@ -108,7 +108,7 @@ def render_markdown(comparison: Comparison, built: list[Table], drawn: tuple[str
     said = answers(comparison)
     cards = [{"question": c.question, "answer": md(c.answer), "detail": md(c.detail)} for c in said.cards]
     return (
-        _environment()
+        page_environment()
         .get_template("report.md.j2")
         .render(
             title=md(_title(comparison)),
@@ -124,7 +124,8 @@ def render_markdown(comparison: Comparison, built: list[Table], drawn: tuple[str
 
 
 @lru_cache(maxsize=1)
-def _environment() -> "Environment":
+def page_environment() -> "Environment":
+    """Where the pages' templates are; HTML is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
     return Environment(
@@ -136,7 +137,8 @@ def _environment() -> "Environment":
     )
 
 
-def _csp_hash(text: str) -> str:
+def page_hash(text: str) -> str:
+    """The hash by which a page's policy allows an inline style or script."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 

@@ -1,5 +1,6 @@
 """Every file in configs/ and every command of the README runs, on toy input."""
 
+import json
 import re
 import shlex
 from collections.abc import Callable
@@ -147,6 +148,25 @@ def test_readme_commands_run_in_order(
     assert {words[0] for words in commands} >= {"models", "run", "score", "diagnose", "outcomes", "train", "compare"}
     for words in commands:
         assert cli.main(toy(words, table, router, lattice)) == 0, words
+
+
+def test_the_ablation_and_the_query_of_the_docs(table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import duckdb
+
+    page = (ROOT / "docs/comparison.md").read_text(encoding="utf-8")
+    config, query = (re.findall(rf"```{kind}\n(.*?)```", page, re.S)[0] for kind in ("yaml", "sql"))
+    (tmp_path / "mine.yaml").write_text(config, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    words = ["compare", "--config", "mine.yaml", "--out", "out", *TOY, "trials=1", f"outcomes={table}"]
+    assert cli.main(words) == 0
+    arms = json.loads(Path("out/comparison.json").read_text(encoding="utf-8"))["arms"]
+    monkeypatch.chdir(tmp_path / "out")
+    relation = duckdb.sql(query)
+    assert relation is not None
+    found = {arm: (success, tokens) for arm, success, tokens in relation.fetchall()}
+    wanted = {a["arm"]: (a["measures"]["success"]["value"], a["measures"]["tokens"]["value"]) for a in arms}
+    assert set(found) == set(wanted) == {"none", "best_fixed"}
+    assert all(found[arm] == pytest.approx(wanted[arm]) for arm in wanted)
 
 
 def test_make_targets_of_the_readme_exist() -> None:

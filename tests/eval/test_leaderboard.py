@@ -1,0 +1,117 @@
+"""The leaderboard: every number is computed again, whatever differs is refused, hostile names stay text."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_compare import live, table
+from toy_world import toy_world
+
+from eval.leaderboard import Leaderboard, build, verify
+from fama.cli import main
+from fama.errors import BadInput
+
+
+@pytest.fixture(autouse=True)
+def world() -> Iterator[None]:
+    with toy_world():
+        yield
+
+
+def change(path: Path, edit: Any) -> None:
+    value = json.loads(path.read_text(encoding="utf-8"))
+    edit(value)
+    path.write_text(json.dumps(value), encoding="utf-8")
+
+
+async def test_what_was_run_passes_and_is_ranked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ours = await live(tmp_path / "ours", domain="moods", trials=3)
+    await live(tmp_path / "theirs", domain="d")
+    _, arms = verify(tmp_path / "ours")
+    assert {arm: again.measures for arm, again in arms.items()} == {arm.arm: arm.measures for arm in ours.arms}
+    words = ["report", str(tmp_path / "ours"), str(tmp_path / "theirs"), "--leaderboard", str(tmp_path / "board")]
+    assert main(words) == 0
+    assert "leaderboard.html" in capsys.readouterr().out
+    board = Leaderboard.model_validate_json((tmp_path / "board" / "leaderboard.json").read_bytes())
+    assert [(group.domain, len(group.entries)) for group in board.groups] == [("d", 3), ("moods", 3)]
+    for group in board.groups:
+        rates = [entry.success.value or 0.0 for entry in group.entries]
+        assert rates == sorted(rates, reverse=True)
+    assert board.groups[1].entries[0].trials == 3 and board.groups[1].entries[0].source.endswith("/ours")
+    assert "| alpha |" in (tmp_path / "board" / "leaderboard.md").read_text(encoding="utf-8")
+
+
+async def test_other_settings_are_another_group(tmp_path: Path) -> None:
+    await live(tmp_path / "a")
+    await live(tmp_path / "b", limits={"steps": 7})
+    first, second = build([tmp_path / "a", tmp_path / "b"]).groups
+    assert first.title == second.title and first.settings != second.settings
+
+
+def tokens(value: Any) -> None:
+    value["arms"][1]["measures"]["tokens"]["low"] -= 5
+
+
+def p_value(value: Any) -> None:
+    value["arms"][1]["versus_none"]["p_holm"] = 0.001
+
+
+def lost(value: Any) -> None:
+    value["per_task"][0]["arms"]["all"]["episodes"] = ["nowhere"]
+
+
+def swapped(value: Any) -> None:
+    first, second = (value["per_task"][task]["arms"]["all"] for task in (0, 1))
+    first["episodes"], second["episodes"] = second["episodes"], first["episodes"]
+
+
+def replayed(value: Any) -> None:
+    value["kind"] = "replay"
+
+
+@pytest.mark.parametrize(
+    ("edit", "part"),
+    [
+        (tokens, "arm all: measures.tokens.low is .* but its episodes say"),
+        (p_value, "arm all: versus_none.p_holm is 0.001, but its episodes say"),
+        (lost, "episode nowhere of arm all on t10 is missing"),
+        (swapped, "is not of t10 and"),
+        (replayed, "takes comparisons that were run"),
+    ],
+)
+async def test_whatever_differs_is_refused_and_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], edit: Any, part: str
+) -> None:
+    await live(tmp_path / "out")
+    change(tmp_path / "out" / "comparison.json", edit)
+    with pytest.raises(BadInput, match=part):
+        build([tmp_path / "out"])
+    assert main(["report", str(tmp_path / "out"), "--leaderboard", str(tmp_path / "board")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1 and not (tmp_path / "board").exists()
+
+
+async def test_no_episodes_and_replays(tmp_path: Path) -> None:
+    await live(tmp_path / "out")
+    (tmp_path / "out" / "episodes.jsonl").unlink()
+    with pytest.raises(BadInput, match="has no episodes.jsonl"):
+        build([tmp_path / "out"])
+    path = await table(tmp_path / "table")
+    await live(tmp_path / "replayed", replay=str(path))
+    with pytest.raises(BadInput, match="takes comparisons that were run"):
+        build([tmp_path / "replayed"])
+
+
+async def test_a_hostile_arm_name_stays_text(tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script>|x"
+    await live(tmp_path / "out", arms=[{"name": "none"}, {"name": "all", "label": evil}])
+    assert main(["report", str(tmp_path / "out"), "--leaderboard", str(tmp_path / "board")]) == 0
+    page = (tmp_path / "board" / "leaderboard.html").read_text(encoding="utf-8")
+    assert "<script>" not in page and "&lt;script&gt;" in page and "default-src 'none'" in page
+    assert "\\|x" in (tmp_path / "board" / "leaderboard.md").read_text(encoding="utf-8")
+
+
+def test_several_folders_need_a_board(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "a", "b"]) == 2
+    assert "several go on one page with --leaderboard OUT" in capsys.readouterr().err
