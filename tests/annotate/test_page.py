@@ -1,9 +1,5 @@
 """The labelling page in a real browser: label by keyboard, reload, two annotators, then their agreement."""
 
-import os
-import shutil
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -11,24 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browsing import free_port, needs_browser, opened_browser, served
 from test_session import failed
 
 from fama.cli import main
 from fama.episodes.store import EpisodeStore, read_failures
 
 pytest.importorskip("nicegui", reason="NiceGUI is not installed: pip install -e '.[annotate]'")
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install -e '.[dev]'")
-
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(not (BROWSER and DRIVER), reason="needs chromium and chromedriver")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install -e '.[dev]'")
+pytestmark = needs_browser
 
 
 @pytest.fixture
@@ -39,40 +26,14 @@ def page(tmp_path: Path) -> Iterator[str]:
         store.append(failed(number))
     port = free_port()
     command = [sys.executable, "-m", "fama", "annotate", str(tmp_path / "run"), "--port", str(port)]
-    plain = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}  # NiceGUI looks for it
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=plain)
-    try:
-        for _ in range(300):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            assert process.poll() is None, "the server ended"
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
+    with served(command, port) as address:
+        yield address
 
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Any]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for flag in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--no-first-run",
-        f"--user-data-dir={tmp_path / 'profile'}",
-    ):
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    driver.implicitly_wait(10)
-    yield driver
-    driver.quit()
+    with opened_browser(tmp_path / "profile") as driver:
+        yield driver
 
 
 def press(browser: Any, keys: str) -> None:

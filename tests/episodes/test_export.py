@@ -1,8 +1,11 @@
 """Episodes to Inspect logs and back."""
 
+import sys
+import time
 from pathlib import Path
 
 import pytest
+from browsing import free_port, needs_browser, opened_browser, served
 
 from fama.cli import main
 from fama.episodes.importers.base import IMPORTERS
@@ -101,3 +104,32 @@ def test_bad_exports_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["export", str(tmp_path), "--to", "inspect", "--out", str(tmp_path / "logs")]) == 2
     assert "holds no episodes" in capsys.readouterr().err
     assert main(["export", str(tmp_path / "nowhere"), "--to", "inspect", "--out", str(tmp_path / "logs")]) == 2
+
+
+@needs_browser
+def test_the_exported_log_opens_in_inspects_own_viewer(tmp_path: Path) -> None:
+    pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install -e '.[dev]'")
+    store = EpisodeStore(tmp_path / "run")
+    store.append(episode("shop-test-0007", 0, Outcome(status="failure", reason="loop")))
+    assert main(["export", str(tmp_path / "run"), "--to", "inspect", "--out", str(tmp_path / "logs")]) == 0
+    port = free_port()
+    viewer = ["inspect", "view", "start", "--log-dir", str(tmp_path / "logs"), "--host", "127.0.0.1"]
+    command = [str(Path(sys.executable).with_name(viewer[0])), *viewer[1:], "--port", str(port)]
+    with served(command, port) as address, opened_browser(tmp_path / "profile") as browser:
+        browser.get(f"{address}/#/logs/helpdesk_shop_m-1.5b_act_TSA.eval")
+        page = browser.find_element("tag name", "body")
+        told = ""
+        for _ in range(60):
+            told = page.text
+            if "shop-test-0007" in told:
+                break
+            time.sleep(0.5)
+        assert "shop-test-0007" in told
+        sample = next(e for e in browser.find_elements("css selector", "*") if e.text.strip() == "shop-test-0007")
+        sample.click()
+        for _ in range(60):
+            told = browser.find_element("tag name", "body").text
+            if "get_order" in told and "Done." in told:
+                break
+            time.sleep(0.5)
+        assert "get_order" in told and "Done." in told and "Hello" in told

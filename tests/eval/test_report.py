@@ -2,13 +2,13 @@
 
 import json
 import re
-import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browsing import BROWSER
 from eval_builders import build, write_episodes
 
 from eval.compare import COMPARISON
@@ -171,9 +171,6 @@ def test_words_for_every_end(tmp_path: Path, arms: dict[str, str], expected: str
 def test_a_folder_without_a_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(tmp_path)]) == 2
     assert "comparison.json: does not exist" in capsys.readouterr().err
-
-
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 @pytest.mark.slow
