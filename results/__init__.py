@@ -1,0 +1,1 @@
+"""Measured data, and the tables made from them."""

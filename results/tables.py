@@ -1,0 +1,225 @@
+"""Makes every table of measured numbers in README and docs from the committed data: ``python -m results.tables``.
+
+A table stands between ``<!-- table NAME -->`` and ``<!-- end NAME -->`` in a Markdown file; what is between them is
+replaced. ``--check`` writes nothing and fails where a file differs. Nothing is run or simulated: the inputs are the
+outcome tables, episodes and comparisons beside this file.
+"""
+
+import asyncio
+import re
+import sys
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from eval.compare import read_comparison, run_comparison
+from eval.figures import figures, save
+from eval.formats import DASH, count, number, p_value, percent
+from eval.leaderboard import verify
+from eval.schema import ArmResult, Comparison
+from eval.stats.proportions import clustered_proportion
+from fama.agents.settings import CompareSettings
+from fama.diagnosis.diagnose import diagnose_episode
+from fama.diagnosis.taxonomy import load_taxonomy
+from fama.envs.helpdesk.benchmark import VERSION
+from fama.episodes.outcome_table import OutcomeRow, read_metadata, read_outcomes
+from fama.episodes.store import read_episodes
+from fama.helpers.base import POOL
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT / "results" / "helpdesk"
+PAGES = ("README.md", "docs/helpdesk.md", "results/helpdesk/README.md")
+_ALL = "+".join(POOL)
+_BLOCK = re.compile(r"(?P<head><!-- table (?P<name>[\w-]+) -->\n).*?(?P<tail><!-- end (?P=name) -->)", re.DOTALL)
+
+
+def outcomes() -> str:
+    """The training table by subset. Rows of one subset are of different tasks, hence the plain interval."""
+    path = DATA / "outcomes-train.parquet"
+    rows = read_outcomes(str(path), VERSION)
+    by_subset: dict[str, list[OutcomeRow]] = defaultdict(list)
+    for row in rows:
+        by_subset[row.subset].append(row)
+    order = sorted(by_subset, key=lambda s: (-_solved(by_subset[s]) / len(by_subset[s]), s))
+    body = [
+        (
+            name(subset),
+            str(len(own := by_subset[subset])),
+            str(_solved(own)),
+            _share(_solved(own), len(own)),
+            number(sum(row.tokens for row in own) / len(own)),
+            number(sum(row.tokens - row.tokens_cached for row in own) / len(own)),
+        )
+        for subset in order
+    ]
+    meta, errors = read_metadata(str(path)), sum(row.status == "error" for row in rows)
+    told = (
+        f"{len(rows)} episodes on {len({row.task_id for row in rows})} training tasks, {_solved(rows)} solved "
+        f"({_share(_solved(rows), len(rows))} %, rows taken as independent), {errors} errors. Made at commit "
+        f"{str(meta['commit'])[:7]} by `{_public(str(meta['command']))}`."
+    )
+    head = ("subset", "n", "solved", "% [95 %]", "tokens", "of them not from the cache")
+    return f"{told}\n\n{table(head, body)}"
+
+
+def lattice() -> str:
+    """Every subset on the same test tasks, against none, with the categories of what still fails."""
+    settings = CompareSettings.model_validate(
+        yaml.safe_load((ROOT / "configs/compare/helpdesk-subsets.yaml").read_text(encoding="utf-8"))
+        | {"replay": str(DATA / "lattice-test.parquet")}
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        found = asyncio.run(run_comparison(settings, Path(folder)))
+    codes = load_taxonomy().codes
+    broken = asyncio.run(_categories())
+    body = [
+        (
+            name(next(iter(arm.subsets), "")),
+            *_against_none(arm),
+            number(arm.measures.episode_seconds.value),
+            " · ".join(str(broken[next(iter(arm.subsets), "none")][code]) for code in codes),
+        )
+        for arm in found.arms
+    ]
+    head = ("helpers", *_HEAD, "seconds", f"failures: {' · '.join(codes)}")
+    return f"{_frame(found)}\n\n{table(head, body)}"
+
+
+def headline() -> str:
+    """The comparison in short, for the front page."""
+    found = read_comparison(DATA / "compare")
+    body = [
+        (
+            arm.arm,
+            f"{arm.measures.successes} of {found.tasks}",
+            percent(arm.versus_none.estimate, 0, signed=True) if arm.versus_none else "",
+            p_value(arm.versus_none.p_holm) if arm.versus_none else "",
+            percent(arm.versus_none.overhead, 0, signed=True) if arm.versus_none else "",
+        )
+        for arm in found.arms
+    ]
+    return table(("arm", "solved", "against none, points", "p, Holm", "tokens over none, %"), body)
+
+
+def selectors() -> str:
+    """The live comparison of selectors on test tasks."""
+    found, _ = verify(DATA / "compare")
+    body = [
+        (
+            arm.arm,
+            *_against_none(arm),
+            percent(arm.selection.exact, 0) if arm.selection else DASH,
+            _chosen(arm),
+        )
+        for arm in found.arms
+    ]
+    head = ("arm", *_HEAD, "right subset, %", "chose")
+    told = f"Made at commit {(found.commit or '')[:7]} by `{_public(found.command)}`."
+    return f"{_frame(found)} {told}\n\n{table(head, body)}"
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "outcomes": outcomes,
+    "lattice": lattice,
+    "selectors": selectors,
+    "headline": headline,
+}
+FIGURE = "docs/images/results.png"
+_HEAD = ("solved", "%", "against none, points", "p, Holm", "tokens an episode", "over none, %")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Rewrite or check the pages; 1 if a checked page is out of date."""
+    made: dict[str, str] = {}
+    stale = []
+    for page in PAGES:
+        path = ROOT / page
+        old = path.read_text(encoding="utf-8")
+
+        def fill(match: re.Match[str]) -> str:
+            block = match["name"]
+            if block not in made:
+                made[block] = TABLES[block]()
+            return f"{match['head']}{made[block]}\n{match['tail']}"
+
+        new = _BLOCK.sub(fill, old)
+        if new != old:
+            stale.append(page)
+            if "--check" not in arguments:
+                path.write_text(new, encoding="utf-8")
+    if "--check" not in arguments:
+        save(figures(read_comparison(DATA / "compare"))["success_over_tokens"], ROOT / FIGURE)
+    sys.stdout.write(f"{len(made)} tables in {len(PAGES)} pages; {'changed' if stale else 'up to date'}: {stale}\n")
+    return 1 if stale and "--check" in arguments else 0
+
+
+def table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def name(subset: str) -> str:
+    """How a subset is called in tables."""
+    return {"": "none", _ALL: "all six"}.get(subset, subset)
+
+
+def _against_none(arm: ArmResult) -> tuple[str, ...]:
+    versus, measures = arm.versus_none, arm.measures
+    return (
+        f"{measures.successes}",
+        percent(measures.success, 0),
+        percent(versus.estimate, 0, signed=True) if versus else "",
+        p_value(versus.p_holm) if versus else "",
+        count(measures.tokens),
+        percent(versus.overhead, 0, signed=True) if versus else "",
+    )
+
+
+def _frame(found: Comparison) -> str:
+    trials = "one trial" if found.trials == 1 else f"{found.trials} trials"
+    oracle = f", the best executed subset of each task {percent(found.lattice.oracle, 0)} %" if found.lattice else ""
+    if found.lattice and found.lattice.tasks < found.tasks:
+        oracle += f" ({found.lattice.tasks} tasks)"
+    return (
+        f"{found.backbone}, {found.strategy}, {found.tasks} {found.split} tasks, {trials}, {found.benchmark_version}; 95 % intervals "
+        f"over tasks, p of a sign-flip test with Holm's correction. Doing nothing solves {percent(found.do_nothing, 0)} %{oracle}."
+    )
+
+
+def _chosen(arm: ArmResult) -> str:
+    top = list(arm.subsets.items())[:3]
+    told = ", ".join(f"{name('' if subset == 'none' else subset)} {times}" for subset, times in top)
+    return told + (f", {len(arm.subsets) - 3} others" if len(arm.subsets) > 3 else "")
+
+
+async def _categories() -> dict[str, Counter[str]]:
+    """Primary categories of the lattice's failures by subset; one with two causes counts twice."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for episode in read_episodes(DATA / "lattice-test.episodes.jsonl.gz"):
+        if episode.outcome.status == "failure":
+            label, _ = await diagnose_episode(episode, None, load_taxonomy())
+            subset = "+".join(episode.decisions[0].subset) if episode.decisions else ""
+            found[subset or "none"].update(label.primary)
+    return found
+
+
+def _solved(rows: Sequence[OutcomeRow]) -> int:
+    return sum(bool(row.success) for row in rows)
+
+
+def _share(solved: int, n: int) -> str:
+    return percent(clustered_proportion(np.array([1.0] * solved + [0.0] * (n - solved)), n), 0)
+
+
+def _public(command: str) -> str:
+    """The command without where the model was served and cached."""
+    return " ".join(word for word in command.split() if not word.startswith(("model.base_url=", "model.cache=")))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
