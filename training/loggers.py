@@ -11,22 +11,34 @@ from training.settings import TrainSettings
 
 
 @contextmanager
-def loggers(settings: TrainSettings, work: Path) -> Iterator[list[Any]]:
-    """Lightning loggers that write under ``work``; wandb's environment is restored afterwards."""
-    from lightning.pytorch.loggers import CSVLogger
-
-    found: list[Any] = [CSVLogger(work, name="logs")]
-    mode = os.environ.get("WANDB_MODE") or settings.trainer.wandb
-    if mode == "disabled":
-        yield found
-        return
+def contained(work: Path, mode: str) -> Iterator[str]:
+    """Keeps what wandb writes under ``work``, by its environment; yields the mode, which WANDB_MODE wins."""
+    mode = os.environ.get("WANDB_MODE") or mode
     folder = work.resolve() / "wandb"
-    folder.mkdir(parents=True, exist_ok=True)
+    if mode != "disabled":
+        folder.mkdir(parents=True, exist_ok=True)
     places = {f"WANDB_{name}_DIR": str(folder / name.lower()) for name in ("CACHE", "CONFIG", "DATA", "ARTIFACT")}
     ours = {"WANDB_MODE": mode, "WANDB_DIR": str(work.resolve()), "WANDB_SILENT": "true", **places}
     before = {name: os.environ.get(name) for name in ours}
     os.environ.update({name: value for name, value in ours.items() if before[name] is None})
     try:
+        yield mode
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+
+
+@contextmanager
+def loggers(settings: TrainSettings, work: Path) -> Iterator[list[Any]]:
+    """Lightning loggers that write under ``work``; wandb's environment is restored afterwards."""
+    from lightning.pytorch.loggers import CSVLogger
+
+    found: list[Any] = [CSVLogger(work, name="logs")]
+    with contained(work, settings.trainer.wandb) as mode:
+        if mode == "disabled":
+            yield found
+            return
         from lightning.pytorch.loggers import WandbLogger
 
         wandb = WandbLogger(
@@ -36,7 +48,3 @@ def loggers(settings: TrainSettings, work: Path) -> Iterator[list[Any]]:
         import wandb as library
 
         library.finish()
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)

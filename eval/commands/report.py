@@ -13,6 +13,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--leaderboard", metavar="OUT", help="verify the comparisons of all DIRs and write them as one page into OUT"
     )
+    parser.add_argument(
+        "--wandb",
+        choices=("offline", "online"),
+        nargs="?",
+        const="offline",
+        help="log to wandb, too (default: offline)",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -31,4 +38,9 @@ def main(args: argparse.Namespace) -> int:
     page = written.files[0]
     sys.stdout.write(f"{page}: open it in a browser ({written.transcripts} transcripts inside)\n")
     sys.stdout.write("".join(f"{file}\n" for file in written.files[1:]))
+    if args.wandb:
+        from eval.tracking import log_comparison
+
+        if place := log_comparison(folders[0], args.wandb):
+            sys.stdout.write(f"{place}: a wandb run, {args.wandb}\n")
     return 0

@@ -141,12 +141,12 @@ def _reason(primary: Sequence[str], evidence: Sequence[Evidence], taxonomy: Taxo
 def blame_of(trace: Trace, evidence: Sequence[Evidence]) -> Blame:
     """Who broke the episode.
 
-    The user, if it made up a value and no change was made at all, or if it left while it was being asked or had just
-    agreed, and no harmful change was made; the environment, if the agent tried a busy tool at least three times and
-    it never worked; else the agent.
+    The user, if it made up a value or took the agent's part and no change was made at all, or if it left while it was
+    being asked or had just agreed, and no harmful change was made; the environment, if the agent tried a busy tool at
+    least three times and it never worked; else the agent.
     """
     sources = {item.source for item in evidence}
-    if "user:invented" in sources and not trace.writes:
+    if {"user:invented", "user:mirrored"} & sources and not trace.writes:
         return "user"
     harmful = any(weight(e.source) >= 0.9 and not e.source.startswith("analyst:") for e in evidence)
     if not harmful and "user:left" in sources:

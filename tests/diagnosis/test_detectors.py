@@ -291,6 +291,16 @@ def test_a_value_that_the_users_instruction_does_not_have() -> None:
     assert [e.source for e in found(mixed_up, "user")] == ["user:invented"]
 
 
+def test_a_user_who_takes_the_agents_part() -> None:
+    greeting = "Hello! How can I help you today?"
+    mirror = episode(agent(greeting), user(greeting), agent("I am here to help."), user("I am here to help. "))
+    (item,) = found(mirror, "user")
+    assert (item.source, item.step) == ("user:mirrored", 4)
+    once = episode(agent(greeting), user(greeting), agent("Your order number?"), user("W100"))
+    short = episode(agent("Bye."), user("Bye."), agent("Bye!"), user("Bye"))
+    assert found(once, "user") == found(short, "user") == []
+
+
 def test_what_a_user_may_say() -> None:
     given = told_to_say("It is mei.davis7@shop.org", "mei_davis_1")
     put_right = told_to_say(

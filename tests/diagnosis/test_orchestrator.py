@@ -80,6 +80,7 @@ def test_blame() -> None:
     assert blame_of(PLAIN, (left, evidence("gold:forbidden", "DCV"))) == "agent"
     made_up = evidence("user:invented", "CM")
     assert blame_of(PLAIN, (made_up, evidence("gold:refused", "DCV"))) == "user"
+    assert blame_of(PLAIN, (evidence("user:mirrored", "IFU"), evidence("gold:missing", "IFU"))) == "user"
     changed = Trace.of(episode(user("x"), call("cancel_pending_order", "ok", order_id="#W2")))
     assert blame_of(changed, (made_up,)) == "agent"
     busy = call("get_order", '{"error": "busy"}')

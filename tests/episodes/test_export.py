@@ -75,6 +75,8 @@ def test_what_is_exported_comes_back(tmp_path: Path, capsys: pytest.CaptureFixtu
         "helpdesk_shop_m-1.5b_act_TSA.eval",
         "helpdesk_shop_m-1.5b_act_none.eval",
     ]
+    stats = inspect_log.read_eval_log(str(files[0])).stats
+    assert (stats.started_at[:19], stats.completed_at[:19]) == ("2026-11-22T10:00:00", "2026-11-22T10:00:03")
     one, two, three = IMPORTERS.load("inspect")(files[0])
     assert [(e.task_id, e.trial, e.outcome.status) for e in (one, two, three)] == [
         ("t1", 0, "success"),

@@ -1,6 +1,7 @@
 """The report: one offline page that is safe, tables, figures, and what it says in words."""
 
 import json
+import os
 import re
 import subprocess
 from html.parser import HTMLParser
@@ -166,6 +167,16 @@ def test_words_for_every_end(tmp_path: Path, arms: dict[str, str], expected: str
     assert written.transcripts == 0
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "there are no transcripts here" in page and "the do-nothing score is unknown: gone" in page
+
+
+def test_wandb_logs_offline_and_inside_the_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("WANDB")]:
+        monkeypatch.delenv(name)
+    assert main(["report", str(folder), "--wandb"]) == 0
+    (run,) = folder.glob("wandb/offline-run-*")
+    files = {path.name.split("_")[0] for path in run.rglob("media/**/*") if path.is_file()}
+    assert {"success", "differences", "cost"} <= files
+    assert {name for name in os.environ if name.startswith("WANDB")} <= {"WANDB_SERVICE"}  # wandb's own, until it ends
 
 
 def test_a_folder_without_a_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,8 +19,13 @@ _STOP = re.compile(r"#+\s*(STOP|END|DONE|OUT-OF-SCOPE|TRANSFER)\s*#+")
 
 
 def detect(trace: Trace) -> Iterator[Evidence]:
-    """``user:invented``, a value that contradicts the task's instruction; ``user:left``, gone while being asked."""
+    """Made-up values, the agent's words said back to it, or gone while being asked.
+
+    ``user:invented`` is a value that contradicts the task's instruction, ``user:mirrored`` the agent's own words,
+    ``user:left`` an end at a question.
+    """
     yield from _invented(trace)
+    yield from _mirrored(trace)
     yield from _left(trace)
 
 
@@ -44,6 +49,21 @@ def _invented(trace: Trace) -> Iterator[Evidence]:
             spoilt = not any(write.step > step for write in trace.writes)
             if used and (spoilt or any(not call.failed for call in used)):
                 yield Evidence(source="user:invented", category="CM", step=step, quote=shorten(spoken(message), 160))
+
+
+def _mirrored(trace: Trace) -> Iterator[Evidence]:
+    """The simulated user took the agent's part: twice it said what the agent had just said. Small models do that."""
+    messages = trace.episode.messages
+    found = 0
+    for step, (before, message) in enumerate(zip(messages, messages[1:], strict=False), 1):
+        if (before.role, message.role) != ("assistant", "user") or before.tool_calls:
+            continue
+        said = _letters(spoken(message))
+        if len(said) > 12 and said == _letters(spoken(before)):
+            found += 1
+            if found == 2:
+                yield Evidence(source="user:mirrored", category="IFU", step=step, quote=shorten(spoken(message), 160))
+                return
 
 
 def _letters(text: str) -> str:

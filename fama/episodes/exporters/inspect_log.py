@@ -3,7 +3,8 @@
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ def _log(arm: tuple[str, ...], episodes: list[Episode]) -> Any:
     score = EvalScore(name="success", scorer="success", metrics={"accuracy": EvalMetric(name="accuracy", value=rate)})
     return EvalLog(
         status="success",
+        stats=_stats(episodes),
         eval=EvalSpec(
             created=episodes[0].started_at or _UNKNOWN_TIME,
             task=f"{benchmark}/{domain}",
@@ -126,6 +128,18 @@ def _message(message: Message, index: int, decision: Decision | None) -> Any:
         tool_calls=calls or None,
         metadata={"notes": json.loads(json.dumps(notes))} if notes else None,
     )
+
+
+def _stats(episodes: Sequence[Episode]) -> Any:
+    """When the first episode began and the last one ended, where the episodes say it."""
+    from inspect_ai.log import EvalStats
+
+    timed = [(e.started_at, e.seconds) for e in episodes if e.started_at and e.seconds is not None]
+    if not timed:
+        return EvalStats()
+    spans = [(datetime.fromisoformat(began), timedelta(seconds=seconds)) for began, seconds in timed]
+    first, last = min(began for began, _ in spans), max(began + lasted for began, lasted in spans)
+    return EvalStats(started_at=first.isoformat(), completed_at=last.isoformat())
 
 
 def _usage(ledger: tuple[LedgerRow, ...]) -> dict[str, Any]:
