@@ -111,7 +111,7 @@ def print_profile(
     """The table of primary categories by backbone × domain × strategy, and the counts around it."""
     title = "Failures by primary category: count and % [95 % over tasks]; one with two causes counts in both"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
-    table.add_column("backbone, domain, strategy", overflow="fold")
+    table.add_column("backbone, domain, strategy", min_width=20, overflow="fold")
     table.add_column("n", justify="right")
     for code in taxonomy.codes:
         table.add_column(code, justify="right", no_wrap=True)
@@ -148,7 +148,7 @@ def _cells(
         count = counts.get(code, 0)
         share = (intervals or {}).get(code)
         known = share is not None and share.low is not None and share.high is not None
-        spread = f" [{100 * share.low:.0f}, {100 * share.high:.0f}]" if known else ""  # type: ignore[union-attr,operator]
+        spread = f"\n[{100 * share.low:.0f}, {100 * share.high:.0f}]" if known else ""  # type: ignore[union-attr,operator]
         cells.append(f"{count}  {100 * count / n:.0f}{spread}" if n else "0")
     return cells
 
