@@ -10,6 +10,7 @@ from eval.metrics.curves import Point, frontier
 from eval.schema import ArmResult, Comparison
 from eval.stats.bootstrap import Estimate
 from eval.tables import arm_intervals
+from fama.errors import BadInput
 
 INK, MUTED, GRID = "#1c2430", "#667085", "#e4e7ec"
 #: colours by selector, readable for colour-blind eyes (Okabe and Ito)
@@ -41,6 +42,9 @@ _NO_METADATA: dict[str, Any] = {
 }
 
 
+_ENDINGS = (".png", ".pdf", ".svg")
+
+
 def figures(comparison: Comparison) -> dict[str, Any]:
     """Matplotlib figures by file name; those without data are left out."""
     import matplotlib
@@ -49,6 +53,16 @@ def figures(comparison: Comparison) -> dict[str, Any]:
         drawn = {"success_over_tokens": _tradeoff(comparison), "differences": _differences(comparison)}
         drawn["curves"] = _curves(comparison)
     return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that a user gave for a figure where its ending is of no format.
+
+    Raises:
+        BadInput: its ending is of no format.
+    """
+    if Path(name).suffix not in _ENDINGS:
+        raise BadInput(f"--figure {name}: end its name with one of {', '.join(_ENDINGS)}")
 
 
 def save(figure: Any, path: Path) -> None:

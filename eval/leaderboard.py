@@ -6,12 +6,12 @@ from typing import Any
 
 from eval.compare import read_comparison
 from eval.formats import count, errors, p_value, percent
-from eval.measures import Difference, Resampling, compare_pair, measure
+from eval.measures import Difference, Resampling, measure
 from eval.report import page_environment, page_hash
+from eval.results import PLAIN, differences
 from eval.schema import ArmResult, Comparison
 from eval.scores import Score, score_of
 from eval.stats.bootstrap import Estimate
-from eval.stats.paired import holm
 from eval.tables import Cell, Table, markdown
 from eval.transcripts import find_episodes
 from fama.agents.provenance import config_hash
@@ -95,23 +95,16 @@ def verify(folder: Path) -> tuple[Comparison, dict[str, ArmResult]]:
                 by_arm[arm].append(scores[name])
     tasks = tuple(row.task_id for row in comparison.per_task)
     resampling = Resampling(comparison.seed, comparison.bootstrap)
-    plain = next((arm.arm for arm in comparison.arms if arm.selector == "none"), None)
-    found = {arm.arm: measure(by_arm[arm.arm], tasks, resampling) for arm in comparison.arms}
-    against = {
-        arm: compare_pair(own, by_arm[plain], plain, tasks, resampling)
-        for arm, own in by_arm.items()
-        if plain is not None and arm != plain
-    }
-    corrected = holm({arm: d.p for arm, d in against.items() if d.p is not None})
+    plain = next((arm.arm for arm in comparison.arms if arm.selector == PLAIN), None)
+    against = differences(by_arm, plain, tasks, resampling)
     again = {}
     for result in comparison.arms:
-        versus = against.get(result.arm)
         again[result.arm] = ArmResult(
             arm=result.arm,
             selector=result.selector,
             options=result.options,
-            measures=found[result.arm],
-            versus_none=versus and versus.model_copy(update={"p_holm": corrected.get(result.arm)}),
+            measures=measure(by_arm[result.arm], tasks, resampling),
+            versus_none=against.get(result.arm),
         )
         for part in ("measures", "versus_none"):
             said, computed = getattr(result, part), getattr(again[result.arm], part)

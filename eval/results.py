@@ -55,8 +55,8 @@ def compare_arms(
     chosen_learned = learned_arm(settings.arms)
     plain = next((arm.arm for arm in settings.arms if arm.name == PLAIN), None)
     by_task = {arm: _by_task(scores) for arm, scores in executed.scores.items()}
-    to_plain = _differences(executed, plain, resampling)
-    to_learned = _differences(executed, chosen_learned, resampling)
+    to_plain = differences(executed.scores, plain, executed.tasks, resampling)
+    to_learned = differences(executed.scores, chosen_learned, executed.tasks, resampling)
     arms = []
     for wanted in settings.arms:
         name, scores = wanted.arm, executed.scores[wanted.arm]
@@ -105,13 +105,15 @@ def compare_arms(
     )
 
 
-def _differences(executed: Executed, reference: str | None, resampling: Resampling) -> dict[str, Difference]:
-    """Every other arm against the reference, with Holm's correction over them."""
+def differences(
+    scores: Mapping[str, Sequence[Score]], reference: str | None, tasks: Sequence[str], resampling: Resampling
+) -> dict[str, Difference]:
+    """Every other arm against the reference, with Holm's correction over them; none without a reference."""
     if reference is None:
         return {}
     found = {
-        arm: compare_pair(scores, executed.scores[reference], reference, executed.tasks, resampling)
-        for arm, scores in executed.scores.items()
+        arm: compare_pair(own, scores[reference], reference, tasks, resampling)
+        for arm, own in scores.items()
         if arm != reference
     }
     corrected = holm({arm: d.p for arm, d in found.items() if d.p is not None})

@@ -8,7 +8,7 @@ import numpy as np
 from eval.measures import Resampling
 from eval.metrics.curves import Point, area, success_at, tokens_at
 from eval.metrics.selection import Cell
-from eval.replay import Table, replay_arm
+from eval.replay import Table, cells_of, replay_arm
 from eval.schema import Curve, CurvePoint
 from eval.scores import Score
 from eval.stats.bootstrap import Array, Estimate, expanded_tail, ratio_interval
@@ -48,11 +48,7 @@ async def sweep(
     shared = set.intersection(*(set(found) for curve in points.values() for _, found in curve))
     if not shared:
         return ()
-    cells = [
-        Cell(row.task_id, row.trial, frozenset(row.subset.split("+")), float(row.success), float(row.tokens))
-        for row in table.rows
-        if row.success is not None and (row.task_id, row.trial) in shared
-    ]
+    cells = cells_of([row for row in table.rows if (row.task_id, row.trial) in shared])
     points[ORACLE] = [(lam, _best(cells, lam)) for lam in (*settings.lambdas, ENDLESS)]
     tasks = sorted({task for task, _ in shared}, key=table.tasks.index)
     weights = Resampling(settings.seed, settings.bootstrap).weights(len(tasks))

@@ -1,9 +1,10 @@
 """What all tests share: steady property tests, and SYNTHETIC outcome tables."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fake_endpoint import Endpoint
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -22,3 +23,25 @@ def synthetic_table(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int],
         return path
 
     return write
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    """An OpenAI-compatible server on loopback that answers as the test wants."""
+    one = Endpoint()
+    yield one
+    one.server.shutdown()
+    one.server.server_close()
+
+
+@pytest.fixture
+def lamps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The toy benchmark of the agents' tests, registered for the length of a test; nothing in it is broken."""
+    from toy_agents import Lamps
+
+    from fama.envs.base import BENCHMARKS
+
+    BENCHMARKS.add("lamps", Lamps)
+    monkeypatch.setattr(Lamps, "broken", frozenset())
+    yield
+    BENCHMARKS.remove("lamps")

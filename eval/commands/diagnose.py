@@ -47,8 +47,10 @@ def main(args: argparse.Namespace) -> int:
         raise BadInput("--no-evidence: without a judge the detectors' findings are all there is; add --judge NAME")
     if args.context < 1000:
         raise BadInput(f"--context {args.context}: too short for a judge to read anything; give at least 1000")
-    if args.figure and Path(args.figure).suffix not in (".png", ".pdf", ".svg"):
-        raise BadInput(f"--figure {args.figure}: end its name with .png, .pdf or .svg")
+    if args.figure:
+        from eval.figures import check_name
+
+        check_name(args.figure)
     summary = asyncio.run(_run(args, taxonomy))
     console = Console()
     if args.show > 0:

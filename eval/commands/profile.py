@@ -10,9 +10,6 @@ from fama.errors import BadInput
 if TYPE_CHECKING:
     from eval.profiles import Profile, Share
 
-#: Formats that a figure is written in, by the ending of its name.
-_FIGURES = (".png", ".pdf", ".svg")
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the command."""
@@ -29,8 +26,10 @@ def main(args: argparse.Namespace) -> int:
     from fama.diagnosis.taxonomy import load_taxonomy
     from fama.episodes.store import read_failures
 
-    if args.figure and Path(args.figure).suffix not in _FIGURES:
-        raise BadInput(f"--figure {args.figure}: end its name with one of {', '.join(_FIGURES)}")
+    if args.figure:
+        from eval.figures import check_name
+
+        check_name(args.figure)
     codes = load_taxonomy(Path(args.taxonomy) if args.taxonomy else None).codes
     paths = [*([args.against] if args.against else []), *args.files]
     labels = {path: read_failures(Path(path)) for path in paths}

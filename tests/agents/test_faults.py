@@ -3,17 +3,15 @@
 import json
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_endpoint import Answer, Endpoint, said
-from toy_agents import GOLD, Lamps
+from toy_agents import GOLD
 
 from fama.agents.runner import Planned, run_planned
 from fama.agents.settings import RunSettings, SelectorSettings
-from fama.envs.base import BENCHMARKS
 from fama.episodes.records import Episode
 from fama.episodes.store import read_episodes
 from fama.errors import FamaError
@@ -24,20 +22,7 @@ OVERFLOW = {"error": {"message": "the request exceeds the available context size
 REFUSED = {"error": {"message": "blocked by a content filter", "type": "invalid_request_error"}}
 
 
-@pytest.fixture(autouse=True)
-def lamps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    BENCHMARKS.add("lamps", Lamps)
-    monkeypatch.setattr(Lamps, "broken", frozenset())
-    yield
-    BENCHMARKS.remove("lamps")
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    one = Endpoint()
-    yield one
-    one.server.shutdown()
-    one.server.server_close()
+pytestmark = pytest.mark.usefixtures("lamps")
 
 
 def gold(body: dict[str, Any]) -> tuple[str, int, Answer]:

@@ -1,6 +1,5 @@
 import asyncio
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +10,13 @@ from fama.agents.provenance import FREE, ROUTE, config_hash
 from fama.agents.runner import Planned, load_benchmark, run_planned, select_tasks
 from fama.agents.settings import ExperimentSettings, ModelSettings, RunSettings, SelectorSettings
 from fama.config import dump_settings
-from fama.envs.base import BENCHMARKS
 from fama.episodes.records import Episode
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput, ModelError
 from fama.hashing import content_hash
 from fama.models.scripted import SCRIPTED
 
-
-@pytest.fixture(autouse=True)
-def lamps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    BENCHMARKS.add("lamps", Lamps)
-    monkeypatch.setattr(Lamps, "broken", frozenset())
-    yield
-    BENCHMARKS.remove("lamps")
+pytestmark = pytest.mark.usefixtures("lamps")
 
 
 def settings(**values: Any) -> RunSettings:

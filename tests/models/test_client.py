@@ -1,7 +1,6 @@
 """The chat client against a small server on loopback: retries, prefill, usage, schemas, bad bodies."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,14 +12,6 @@ from fama.models.client import ContextOverflow, Flavour, OpenAIChat
 from fama.models.connect import connect, probe
 from fama.models.prices import Price, price_table
 from fama.models.wire import with_prefill
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    one = Endpoint()
-    yield one
-    one.server.shutdown()
-    one.server.server_close()
 
 
 def client(endpoint: Endpoint, flavour: Flavour = "llama.cpp", **more: Any) -> OpenAIChat:
