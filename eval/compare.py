@@ -60,7 +60,9 @@ async def run_comparison(
         executed = await _replayed(settings, out, world, model)
     else:
         executed = await _live(settings, out, world, model, progress)
-    comparison = compare_arms(settings, world.version, executed, await _nothing(settings, world, executed), command)
+    comparison = compare_arms(
+        settings, world.version(settings.domain), executed, await _nothing(settings, world, executed), command
+    )
     if stale := stale_inputs(settings):
         comparison = comparison.model_copy(update={"warnings": (*comparison.warnings, *stale)})
     write_atomically(out / COMPARISON, comparison.model_dump_json(indent=1) + "\n")
@@ -103,7 +105,7 @@ async def _live(
 ) -> Executed:
     tasks = select_tasks(settings, world)
     helpers, failures = check_arms(settings)
-    cells = _lattice(settings, world.version, tasks)
+    cells = _lattice(settings, world.version(settings.domain), tasks)
     inputs = check_inputs(settings, out)
     plan = plan_arms(settings, tasks)
     try:
@@ -144,7 +146,7 @@ async def _replayed(settings: CompareSettings, out: Path, world: Benchmark, mode
     path = str(settings.replay)
     if EpisodeStore(out).path.exists():
         raise BadInput(f"{out}: holds episodes that were run live; give another folder with --out to replay into")
-    table = select_rows(read_outcomes(path, world.version), settings, path)
+    table = select_rows(read_outcomes(path, world.version(settings.domain)), settings, path)
     helpers = build_pool(settings.helpers)
     failures = read_labels(settings)
     scores: dict[str, list[Score]] = {}
@@ -157,8 +159,8 @@ async def _replayed(settings: CompareSettings, out: Path, world: Benchmark, mode
             done = await replay_arm(arm, selector, table, settings, helpers)
             scores[arm], choices[arm], missing[arm] = list(done.scores), list(done.choices), done.missing
         curves = await sweep(settings, table, selectors, scores, helpers) if settings.lambdas else ()
-    write_config(out, provenance(settings, world.version, prompt_hashes(settings.strategy)))
-    cells = _lattice(settings, world.version, table.tasks)
+    write_config(out, provenance(settings, world.version(settings.domain), prompt_hashes(settings.strategy)))
+    cells = _lattice(settings, world.version(settings.domain), table.tasks)
     return Executed(
         tasks=table.tasks,
         pool=tuple(helpers),

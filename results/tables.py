@@ -25,7 +25,7 @@ from eval.stats.proportions import clustered_proportion
 from fama.agents.settings import CompareSettings
 from fama.diagnosis.diagnose import diagnose_episode
 from fama.diagnosis.taxonomy import load_taxonomy
-from fama.envs.helpdesk.benchmark import VERSION
+from fama.envs.helpdesk.benchmark import VERSIONS
 from fama.episodes.outcome_table import OutcomeRow, read_metadata, read_outcomes
 from fama.episodes.store import read_episodes
 from fama.helpers.base import POOL
@@ -40,7 +40,7 @@ _BLOCK = re.compile(r"(?P<head><!-- table (?P<name>[\w-]+) -->\n).*?(?P<tail><!-
 def outcomes() -> str:
     """The training table by subset. Rows of one subset are of different tasks, hence the plain interval."""
     path = DATA / "outcomes-train.parquet"
-    rows = read_outcomes(str(path), VERSION)
+    rows = read_outcomes(str(path), VERSIONS["shop"])
     by_subset: dict[str, list[OutcomeRow]] = defaultdict(list)
     for row in rows:
         by_subset[row.subset].append(row)

@@ -56,7 +56,9 @@ def _plan(settings: "CompareSettings") -> int:
     world = load_benchmark(settings)
     tasks = len(select_tasks(settings, world))
     check_arms(settings)
-    measured = discordance_of(read_outcomes(settings.outcomes, world.version)) if settings.outcomes else None
+    measured = (
+        discordance_of(read_outcomes(settings.outcomes, world.version(settings.domain))) if settings.outcomes else None
+    )
     discordance, source = GUESS, "a guess; name an outcome table with outcomes=F to measure it"
     if measured is not None:
         discordance, source = measured[0], f"of {measured[1]} pairs of executed subsets in {settings.outcomes}"

@@ -52,7 +52,7 @@ async def _values(settings: "CompareSettings") -> "list[OffPolicy]":
 
     path = str(settings.replay)
     world = load_benchmark(settings)
-    table = select_rows(read_outcomes(path, world.version), settings, path)
+    table = select_rows(read_outcomes(path, world.version(settings.domain)), settings, path)
     helpers = build_pool(settings.helpers)
     async with AsyncExitStack() as stack:
         model = LazyModel(settings.helper_model or settings.model, stack)

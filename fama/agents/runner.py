@@ -62,7 +62,7 @@ async def run_planned(
     check_budget(settings.budget, helpers)
     for name in {planned.selector.name for planned in plan}:
         SELECTORS.load(name)
-    content = provenance(settings, benchmark.version, prompt_hashes(settings.strategy))
+    content = provenance(settings, benchmark.version(settings.domain), prompt_hashes(settings.strategy))
     check_unchanged(out, content, may_change)
     store = EpisodeStore(out)
     past = _Past.of(store)
@@ -153,7 +153,7 @@ class _Runner:
             helpers=self.context.helpers,
             helper_model=self.context.model,
             demonstrations=self._demonstrations,
-            benchmark_version=self.benchmark.version,
+            benchmark_version=self.benchmark.version(self.settings.domain),
             prompt_hashes=self.content["prompts"],
             config_hash=self.content["config_hash"],
         )

@@ -51,7 +51,11 @@ def _list() -> int:
     for name in BENCHMARKS.names():
         try:
             benchmark = BENCHMARKS.load(name)()
-            print(f"{name}: {benchmark.version}; domains {', '.join(benchmark.domains())}")
+            versions: dict[str, list[str]] = {}
+            for domain in benchmark.domains():
+                versions.setdefault(benchmark.version(domain), []).append(domain)
+            told = "; ".join(f"{version} ({', '.join(domains)})" for version, domains in versions.items())
+            print(f"{name}: {told}")
         except BadInput as error:
             print(f"{name}: not here; {str(error).partition(': ')[2] or error}")
     return 0
@@ -64,6 +68,7 @@ async def _check(name: str, folders: list[Path]) -> int:
     benchmark = BENCHMARKS.load(name)()
     counts: Counter[str] = Counter()
     by_file: Counter[tuple[str, bool]] = Counter()
+    versions: set[str] = set()
     for episode in tqdm(_episodes(folders), unit="episode", disable=not sys.stderr.isatty()):
         if episode.outcome.status == "error":
             counts["errors"] += 1
@@ -72,6 +77,7 @@ async def _check(name: str, folders: list[Path]) -> int:
             replayed = await replay(benchmark, episode)
         except BoundaryError as error:
             replayed = Replayed(episode, float("nan"), " ".join(str(error).split()))
+        versions.add(benchmark.version(episode.domain))
         counts["replayed"] += 1
         counts["agree"] += replayed.agrees
         by_file[episode.source.file or "own runs", replayed.agrees] += 1
@@ -83,7 +89,7 @@ async def _check(name: str, folders: list[Path]) -> int:
         raise BadInput(f"{folders[0]}: holds no episode with a reward; import logs of {name} first")
     print(
         f"{counts['agree']} of {counts['replayed']} rewards as logged ({counts['agree'] / counts['replayed']:.1%}); "
-        f"{counts['errors']} episodes without a reward left out; {benchmark.version}"
+        f"{counts['errors']} episodes without a reward left out; {', '.join(sorted(versions))}"
     )
     return 0 if counts["agree"] == counts["replayed"] else 1
 

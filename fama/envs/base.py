@@ -87,7 +87,14 @@ class Benchmark(Protocol):
     """A family of domains with their tasks."""
 
     name: str
-    version: str
+
+    def version(self, domain: str) -> str:
+        """The version of a domain's tasks; results of two versions are never mixed.
+
+        Raises:
+            BadInput: the domain is unknown.
+        """
+        ...
 
     def domains(self) -> Sequence[str]:
         """Names of the domains."""

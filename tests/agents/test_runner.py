@@ -112,7 +112,7 @@ async def test_other_benchmark_version_and_foreign_folder_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await run_planned(settings(), plan(1), tmp_path, model=gold_model())
-    monkeypatch.setattr(Lamps, "version", "2")
+    monkeypatch.setattr(Lamps, "version", lambda self, domain: "2")
     with pytest.raises(BadInput, match="benchmark_version"):
         await run_planned(settings(), plan(1), tmp_path, model=gold_model())
     (tmp_path / "config.json").unlink()

@@ -88,8 +88,10 @@ class Lamps:
     """A benchmark of lamp worlds."""
 
     name = "lamps"
-    version = "1"
     broken: frozenset[str] = frozenset()
+
+    def version(self, domain: str) -> str:
+        return "1"
 
     def domains(self) -> Sequence[str]:
         return ("house",)

@@ -18,7 +18,7 @@ from fama.episodes.records import Episode, Message, Outcome
 BENCHMARK, TAXONOMY = Helpdesk(), load_taxonomy()
 CHANGES = {
     "shop": {"cancel_order", "return_item", "exchange_item", "change_address"},
-    "saas": {"change_seats", "change_plan", "refund_invoice", "set_role", "deactivate_user"},
+    "saas": {"change_seats", "change_plan", "refund_invoice", "change_role", "deactivate_user"},
 }
 
 
@@ -99,7 +99,7 @@ async def test_another_item_of_the_order_is_a_wrong_retrieval() -> None:
 
 
 @pytest.mark.parametrize(
-    ("domain", "tool", "key"), [("shop", "get_order", "order_id"), ("saas", "set_role", "user_id")]
+    ("domain", "tool", "key"), [("shop", "get_order", "order_id"), ("saas", "change_role", "user_id")]
 )
 async def test_an_invented_id_is_a_hallucination(domain: str, tool: str, key: str) -> None:
     seen = 0

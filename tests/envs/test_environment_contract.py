@@ -34,9 +34,9 @@ class TestContract:
     def test_it_names_its_domains_splits_and_tasks(self, name: str) -> None:
         benchmark = benchmark_of(name)
         assert benchmark.name == name
-        assert benchmark.version
         assert benchmark.domains()
         for domain in benchmark.domains():
+            assert benchmark.version(domain)
             seen: set[str] = set()
             for split in benchmark.splits(domain):
                 ids = list(benchmark.task_ids(domain, split))

@@ -122,7 +122,11 @@ async def test_a_transfer_ends_it_and_a_silent_user_is_its_own_fault(toy: Path) 
 
 def test_domains_tasks_and_bad_input(toy: Path) -> None:
     benchmark = BENCHMARKS.load("tau_bench")()
-    assert benchmark.version.startswith("tau_bench-") and benchmark.task_ids("airline", "test") == ("0", "1", "2")
+    assert benchmark.version("airline").startswith("tau_bench-") and benchmark.task_ids("airline", "test") == (
+        "0",
+        "1",
+        "2",
+    )
     with pytest.raises(BadInput, match="no split 'train'; known: test"):
         benchmark.task_ids("airline", "train")
     with pytest.raises(BadInput, match="no task '9'"):

@@ -95,7 +95,7 @@ def test_estimates_are_unbiased_and_their_intervals_cover() -> None:
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     state = '{"policy": "Be kind.", "tools": [], "messages": [{"role": "user", "content": "Hello"}], "turn": 0}'
-    here = {"benchmark": "helpdesk", "benchmark_version": Helpdesk.version, "domain": "shop", "state": state}
+    here = {"benchmark": "helpdesk", "benchmark_version": Helpdesk().version("shop"), "domain": "shop", "state": state}
     rows = [r.model_copy(update=here) for r in logged(np.random.default_rng(0), 24)]
     write_outcomes(tmp_path / "outcomes.parquet", rows, {"synthetic": True})
     arms = "arms=[{name: none}, {name: fixed, label: TSA, options: {subset: [TSA]}}]"

@@ -38,7 +38,7 @@ def test_the_flag_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str
         "tasks for 10 points" in shown and "a guess" in shown and "2 arms × 60 tasks × 1 trials = 120 episodes" in shown
     )
     assert not (tmp_path / "out").exists()
-    here = {"benchmark": "helpdesk", "benchmark_version": Helpdesk.version, "domain": "shop"}
+    here = {"benchmark": "helpdesk", "benchmark_version": Helpdesk().version("shop"), "domain": "shop"}
     rows = [r.model_copy(update=here) for r in (row("a", "", True), row("a", "TSA", False))]
     write_outcomes(tmp_path / "outcomes.parquet", rows, {"synthetic": True})
     assert main([*command, f"outcomes={tmp_path / 'outcomes.parquet'}"]) == 0

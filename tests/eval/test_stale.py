@@ -20,7 +20,7 @@ NOW = content_hash(prompt_hashes("act"))
 
 
 def table(path: Path, prompts: str) -> str:
-    here = {"benchmark": "helpdesk", "benchmark_version": Helpdesk.version, "prompts_hash": prompts}
+    here = {"benchmark": "helpdesk", "benchmark_version": Helpdesk().version("shop"), "prompts_hash": prompts}
     write_outcomes(path, [row("a", "", True).model_copy(update=here)], {"synthetic": True})
     return str(path)
 

@@ -34,7 +34,11 @@ class AceBench:
     name = "acebench"
 
     def __init__(self) -> None:
-        self.version = version_of(self.name)
+        self._version = version_of(self.name)
+
+    def version(self, domain: str) -> str:
+        """The installed code's version, the same for every domain."""
+        return self._version
 
     def domains(self) -> Sequence[str]:
         """The categories in both languages."""

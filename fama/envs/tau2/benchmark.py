@@ -20,7 +20,11 @@ class Tau2:
     name = "tau2"
 
     def __init__(self) -> None:
-        self.version = f"{DISTRIBUTION}-{installed_version()}"
+        self._version = f"{DISTRIBUTION}-{installed_version()}"
+
+    def version(self, domain: str) -> str:
+        """The installed code's version, the same for every domain."""
+        return self._version
 
     def domains(self) -> Sequence[str]:
         """The four domains."""

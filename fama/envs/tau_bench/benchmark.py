@@ -27,7 +27,11 @@ class TauBench:
     _traits: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self) -> None:
-        self.version = version_of(self.name)
+        self._version = version_of(self.name)
+
+    def version(self, domain: str) -> str:
+        """The installed code's version, the same for every domain."""
+        return self._version
 
     def domains(self) -> Sequence[str]:
         """The domains; with traits also ``DOMAIN-TRAIT``, the same tasks with a user of that manner."""

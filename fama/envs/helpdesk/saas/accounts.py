@@ -164,7 +164,7 @@ def _about_invoice(b: SaasBuilder, invoice: Invoice, wrong: Invoice, corrected: 
     rng, target = b.rng, b.world.target
     labels = [b.label(row) for account in b.world.accounts for row in account["invoices"]]
     known = b.level == 1
-    told = corrected or (not known and rng.random() < 0.6) or rng.random() < 0.3
+    told = corrected or rng.random() < (0.3 if known else 0.72)
 
     def by_name(row: Invoice) -> dict[str, str]:
         return {"month": b.label(row), **({"invoice": row["invoice_id"]} if known else {})}

@@ -29,10 +29,10 @@ def access(b: SaasBuilder, refused: bool, corrected: bool) -> Request:
     said = other_role if by_role else wish
     whom = user if by_role else wrong
     request.words = r"\brole|\baccess|\brights|permission|admin|member|viewer|owner"
-    request.change = "set_role"
+    request.change = "change_role"
     request.facts = (Fact("date", world.db["next_sync"]),)
     request.name = f"make {user['name']} {_article(wish)}"
-    request.changes = [call("set_role", user_id=user["user_id"], role=wish)]
+    request.changes = [call("change_role", user_id=user["user_id"], role=wish)]
     request.checks += (Check("role", _ROLE_PATTERN, frozenset({user["role"], whom["role"]} - {wish})),)
     request.proposal = f"I can make {user['name']} ({user['user_id']}) {_article(wish)}."
     request.first_proposal = f"I can make {whom['name']} ({whom['user_id']}) {_article(said)}."
@@ -71,7 +71,7 @@ def _about_person(
     if b.level == 3 and len([r for r in world.db["users"].values() if r["status"] == "former"]) == 0:
         world.add_user(target, "member", like=user, status="former")
     spoken = _spoken(b, user), _spoken(b, wrong)
-    named = corrected or (not known and rng.random() < 0.6) or rng.random() < 0.3
+    named = corrected or rng.random() < (0.8 if known else 0.72)
     asks = []
     if known:
         asks = ["What is the user id of that person?"]

@@ -9,7 +9,7 @@ from fama.envs.helpdesk.plan import Plan
 from fama.envs.helpdesk.saas import accounts, colleagues
 from fama.envs.helpdesk.saas.builder import Request, SaasBuilder
 
-FAMILIES = ("seats", "deactivate", "plan", "invoice", "access", "two")
+FAMILIES = ("deactivate", "seats", "plan", "invoice", "access", "two")
 _KINDS: dict[str, Callable[[SaasBuilder, bool, bool], Request]] = {
     "seats": accounts.seats,
     "plan": accounts.plan_change,

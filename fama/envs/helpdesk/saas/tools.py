@@ -116,8 +116,8 @@ def refund_invoice(db: Db, args: Mapping[str, Any]) -> Mapping[str, Any]:
     raise ToolError(f"no invoice {args['invoice_id']}")
 
 
-def set_role(db: Db, args: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Set the role of a user."""
+def change_role(db: Db, args: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Change the role of a user."""
     row = lookup(db["users"], args["user_id"], "user")
     row["role"] = one_of(args["role"], ROLES, "role")
     return {"role": row["role"], "starts": db["next_sync"]}
@@ -141,10 +141,12 @@ TOOLS = {
         make_tool("verify_user", "Verify a user by support PIN.", verify_user, user_id=_STRING, pin=_STRING),
         make_tool("get_account", "Show plan, seats and invoices of an account.", get_account, account_id=_STRING),
         make_tool("list_users", "List the users of an account.", list_users, account_id=_STRING),
-        make_tool("change_seats", "Set the number of seats.", change_seats, True, account_id=_STRING, seats="integer"),
-        make_tool("change_plan", "Set the plan.", change_plan, True, account_id=_STRING, plan=PLANS),
+        make_tool(
+            "change_seats", "Change the number of seats.", change_seats, True, account_id=_STRING, seats="integer"
+        ),
+        make_tool("change_plan", "Change the plan.", change_plan, True, account_id=_STRING, plan=PLANS),
         make_tool("refund_invoice", "Refund an invoice.", refund_invoice, True, invoice_id=_STRING),
-        make_tool("set_role", "Set the role of a user.", set_role, True, user_id=_STRING, role=ROLES),
+        make_tool("change_role", "Change the role of a user.", change_role, True, user_id=_STRING, role=ROLES),
         make_tool("deactivate_user", "Deactivate a user.", deactivate_user, True, user_id=_STRING),
         make_tool("close_case", "Close the case; the last step.", close_case, outcome=("resolved", "refused")),
     )
