@@ -25,6 +25,12 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def sweep(folder: Path) -> None:
+    """Remove the temporary files that killed processes left in a folder; for its one owner only."""
+    for path in folder.glob(".????????.tmp-*"):
+        path.unlink(missing_ok=True)
+
+
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Replace a file by text (as UTF-8) or bytes, whole or not at all."""
     with replacing(path) as temporary:

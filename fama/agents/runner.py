@@ -54,7 +54,8 @@ async def run_planned(
     on terminals only. Settings named in ``may_change`` may differ from those of an earlier part of the run.
 
     Raises:
-        BadInput: the folder was written with other settings, or something the plan names is unknown.
+        BadInput: the folder was written with other settings, another process is running in it, or something the plan
+            names is unknown.
         FamaError: the model cannot be reached.
     """
     benchmark = benchmark or load_benchmark(settings)
@@ -73,14 +74,16 @@ async def run_planned(
             budget = RunBudget(settings.budget, past.spent)
             run = _Runner(settings, benchmark, backbone, for_user, context, content, budget)
             jobs = [run.setup(id_, planned) for id_, planned in todo.items()]
-            write_config(out, content)
-            store.set_aside(past.errors & todo.keys())
-            with Progress(len(todo) + len(past.finished), past.tally, progress) as bar:
-                try:
-                    await _work(jobs, settings, store, bar)
-                finally:
-                    _write_summary(out, store, len(plan), content)
-    return _write_summary(out, store, len(plan), content)
+            with store.alone(past.size):
+                write_config(out, content)
+                store.set_aside(past.errors & todo.keys())
+                with Progress(len(todo) + len(past.finished), past.tally, progress) as bar:
+                    try:
+                        await _work(jobs, settings, store, bar)
+                    finally:
+                        _write_summary(out, store, len(plan), content)
+    with store.alone(store.size()):
+        return _write_summary(out, store, len(plan), content)
 
 
 class _Past(NamedTuple):
@@ -90,9 +93,11 @@ class _Past(NamedTuple):
     errors: set[str]
     spent: int
     tally: Tally
+    size: int
 
     @classmethod
     def of(cls, store: EpisodeStore) -> "_Past":
+        size = store.size()
         finished: set[str] = set()
         errors: set[str] = set()
         tally = Tally()
@@ -104,7 +109,7 @@ class _Past(NamedTuple):
             else:
                 finished.add(episode.id)
                 tally.add(episode)
-        return cls(finished, errors, spent, tally)
+        return cls(finished, errors, spent, tally, size)
 
 
 @dataclass

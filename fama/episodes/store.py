@@ -4,16 +4,17 @@ import gzip
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from io import RawIOBase
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from fama.episodes.records import Episode, Failure, Record
 from fama.errors import BadInput
-from fama.files import replacing
+from fama.files import replacing, sweep
 
 R = TypeVar("R", bound=Record)
 
@@ -37,7 +38,7 @@ class EpisodeStore:
             OSError: the disk is full or the folder cannot be written; the file is as it was.
         """
         with self._locked():
-            _append_line(self.path, episode)
+            _append(self.path, [_line(episode)])
 
     def append_lines(self, lines: Iterable[bytes]) -> None:
         """Add many lines, each a whole episode with its line break, and force them to disk together.
@@ -60,23 +61,56 @@ class EpisodeStore:
         return {episode.id for episode in read_episodes(self.path)} if self.path.exists() else set()
 
     def set_aside(self, ids: Collection[str]) -> None:
-        """Move episodes to ``errors.jsonl``, so that they can be run again and every id stays unique."""
+        """Move episodes to ``errors.jsonl``, so that they can be run again and every id stays unique.
+
+        A process that is killed between the two files leaves an episode in both. ``aside`` then passes over it,
+        and the next call moves it without adding it twice.
+        """
         if not ids:
             return
         with self._locked():
-            _write_lines(self.path, self._without(ids))
+            moved = [episode for episode in read_episodes(self.path) if episode.id in ids]
+            there = set(self._aside_lines())
+            for episode in moved:
+                if _line(episode) not in there:
+                    _append(self.folder / SET_ASIDE, [_line(episode)])
+            _write_lines(self.path, (episode for episode in read_episodes(self.path) if episode.id not in ids))
 
     def aside(self) -> Iterator[Episode]:
-        """The episodes that were set aside."""
-        path = self.folder / SET_ASIDE
-        return read_episodes(path) if path.exists() else iter(())
+        """The episodes that were set aside and are in ``episodes.jsonl`` no more."""
+        if (self.folder / SET_ASIDE).exists():
+            current = set(map(_line, _errors(self.path)))
+            yield from (episode for episode in read_episodes(self.folder / SET_ASIDE) if _line(episode) not in current)
 
-    def _without(self, ids: Collection[str]) -> Iterator[Episode]:
-        for episode in read_episodes(self.path):
-            if episode.id in ids:
-                _append_line(self.folder / SET_ASIDE, episode)
-            else:
-                yield episode
+    def _aside_lines(self) -> Iterator[bytes]:
+        path = self.folder / SET_ASIDE
+        return map(_line, read_episodes(path)) if path.exists() else iter(())
+
+    @contextmanager
+    def alone(self, size: int) -> Iterator[None]:
+        """Keep every other run out of the folder for the length of the block; left-overs of killed ones are removed.
+
+        ``size`` is what the caller has read of the file, in bytes. The lock is the operating system's: a process that
+        dies gives it back.
+
+        Raises:
+            BadInput: another run is at work here, or has written since the caller read.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.folder / ".run.lock", timeout=0):
+                if self.size() != size:
+                    raise BadInput(f"{self.folder}: another process has just written here; give the command again")
+                sweep(self.folder)
+                yield
+        except Timeout:
+            raise BadInput(
+                f"{self.folder}: another process is running in this folder; wait for its end or give another --out"
+            ) from None
+
+    def size(self) -> int:
+        """Bytes of the file; 0 when there is none."""
+        return self.path.stat().st_size if self.path.exists() else 0
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -144,23 +178,39 @@ def _why(error: ValidationError) -> str:
     return f"{place}: {first['msg']}"
 
 
-def _append_line(path: Path, record: Record) -> None:
-    _append(path, [record.model_dump_json().encode("utf-8") + b"\n"])
+def _line(record: Record) -> bytes:
+    return record.model_dump_json().encode("utf-8") + b"\n"
+
+
+def _errors(path: Path) -> Iterator[Episode]:
+    if path.exists():
+        yield from (episode for episode in read_episodes(path) if episode.outcome.status == "error")
 
 
 def _append(path: Path, lines: Iterable[bytes]) -> None:
-    with path.open("a+b") as file:
+    # No buffer: on a full disk Python's would keep what did not fit, refuse to truncate before it is written, and write
+    # a part of it when the file is closed.
+    with path.open("a+b", buffering=0) as file:
         end = _mend_end(file)
         try:
-            file.writelines(lines)
-            file.flush()
+            for line in lines:
+                _write(file, line)
             os.fsync(file.fileno())
-        except BaseException:  # a full disk, or an interrupted command
+        except BaseException as error:  # a full disk, or an interrupted command
             file.truncate(end)
+            if isinstance(error, OSError) and error.filename is None:
+                error.filename = str(path)
             raise
 
 
-def _mend_end(file: BinaryIO) -> int:
+def _write(file: RawIOBase, data: bytes) -> None:
+    """All of it: a call may write a part only."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) or 0 :]
+
+
+def _mend_end(file: RawIOBase) -> int:
     """Cut off a torn last line, or end a whole one that lacks its line break; returns the file's size."""
     size = file.seek(0, os.SEEK_END)
     if size == 0:
@@ -170,7 +220,7 @@ def _mend_end(file: BinaryIO) -> int:
         step = min(65536, start)
         start -= step
         file.seek(start)
-        tail = file.read(step) + tail
+        tail = (file.read(step) or b"") + tail
     if tail.endswith(b"\n"):
         return size
     last = tail[tail.rfind(b"\n") + 1 :]
@@ -178,11 +228,11 @@ def _mend_end(file: BinaryIO) -> int:
         Episode.model_validate_json(last)
     except ValidationError:
         return file.truncate(size - len(last))
-    file.write(b"\n")
+    _write(file, b"\n")
     return size + 1
 
 
 def _write_lines(path: Path, records: Iterable[Record]) -> None:
     with replacing(path) as temporary, temporary.open("wb") as file:
         for record in records:
-            file.write(record.model_dump_json().encode("utf-8") + b"\n")
+            file.write(_line(record))
