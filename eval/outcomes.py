@@ -12,6 +12,7 @@ from fama.config import dump_settings
 from fama.envs.base import Benchmark
 from fama.episodes.outcome_table import OutcomeRow, episodes_to_rows, join_subset, write_outcomes
 from fama.episodes.store import EpisodeStore, read_episodes
+from fama.errors import BadInput
 from fama.helpers.pool import build_pool
 from fama.models.base import ChatModel
 from fama.randomness import generator
@@ -64,22 +65,29 @@ async def run_outcomes(
     world = benchmark or load_benchmark(settings)
     pool = tuple(build_pool(settings.helpers))
     plan = plan_outcomes(settings, select_tasks(settings, world), pool)
-    rows: list[OutcomeRow] = []
+    metadata = {
+        "config": dump_settings(settings),
+        "command": command,
+        "commit": git_commit(),
+        "benchmark": settings.benchmark,
+        "benchmark_version": world.version,
+        "planned": len(plan),
+    }
+
+    def write() -> list[OutcomeRow]:
+        rows = episodes_to_rows(read_episodes(out), pool)
+        write_outcomes(out / TABLE, rows, metadata)
+        return rows
+
     try:
         await run_planned(settings, plan, out, benchmark=world, model=model, progress=progress, may_change=FREE)
-    finally:
+    except BadInput:
+        raise  # the folder is another run's, or in use: its table stays as it is
+    except BaseException:
         if EpisodeStore(out).path.exists():
-            rows = episodes_to_rows(read_episodes(out), pool)
-            metadata = {
-                "config": dump_settings(settings),
-                "command": command,
-                "commit": git_commit(),
-                "benchmark": settings.benchmark,
-                "benchmark_version": world.version,
-                "planned": len(plan),
-            }
-            write_outcomes(out / TABLE, rows, metadata)
-    return Written(out / TABLE, rows, len(plan))
+            write()
+        raise
+    return Written(out / TABLE, write(), len(plan))
 
 
 def _arm(subset: tuple[str, ...], propensity: float) -> SelectorSettings:
