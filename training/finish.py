@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fama.agents.provenance import git_commit
+from fama.files import write_atomically
 from fama.selection.decision import Floats, Objective, decide
 from fama.selection.router.checkpoint import WORK, Array, Router, load_router, write_router
 from fama.selection.router.manifest import EncoderShape, KnnShape, NetworkShape, RouterManifest, VectorShape
@@ -75,10 +76,10 @@ def finish(
     measured = measure(router, split.validation, outcomes, logits / calibration.temperature, trained.population)
     apart = _held_out(router, split.held_out, trained.population)
     card = render_card(manifest, settings, data, split, measured, trained.notes, apart)
+    found = asdict(measured) | ({"held_out": asdict(apart)} if apart is not None else {})
+    write_atomically(out / WORK / "metrics.json", json.dumps(found, indent=2) + "\n")
     manifest = write_router(out, manifest, trained.arrays, card, trained.adapter)
     shutil.rmtree(draft)
-    found = asdict(measured) | ({"held_out": asdict(apart)} if apart is not None else {})
-    (out / WORK / "metrics.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     return manifest
 
 

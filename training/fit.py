@@ -30,9 +30,8 @@ from training.loggers import loggers
 from training.losses import Choices
 from training.model import build_network, network_shape
 from training.module import RouterModule
-from training.settings import TrainSettings
-
-STATE = "state"
+from training.resume import SameDraws, WholeFiles
+from training.settings import STATE, TrainSettings
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def fit_network(
     """Train with Lightning; None on every process but the first.
 
     The weights of the epoch with the smallest validation loss are kept, or those of the start where
-    no epoch beat it.
+    no epoch beat it. Lightning's own state stays in ``work/state`` until the caller has kept the result.
 
     Raises:
         BadInput: there is no state to resume from.
@@ -81,11 +80,12 @@ def fit_network(
             start_from(settings.init, settings.data.pool, encoder, network)
         untrained = copy.deepcopy(network)
         module = RouterModule(encoder, network, settings, _choices(settings, train))
-        loaders = _loaders(settings, encoder, train, validation, categories)
+        order = torch.Generator().manual_seed(derive_seed(settings.seed, "batches"))
+        loaders = _loaders(settings, encoder, train, validation, categories, order)
         monitor = "val/outcome" if settings.losses.outcome else "val/loss"
-        saver = ModelCheckpoint(
-            state, filename="best", monitor=monitor, save_last=True, save_top_k=1, enable_version_counter=False
-        )
+        saver = ModelCheckpoint(state, filename="best", monitor=monitor, enable_version_counter=False)
+        # of its own: with save_last, Lightning saves no last state of an epoch that is not the best one
+        every = ModelCheckpoint(state, filename="last", enable_version_counter=False)
         stopper = EarlyStopping(monitor, patience=settings.optimiser.patience)
         with loggers(settings, work) as found:
             trainer = Trainer(
@@ -95,7 +95,8 @@ def fit_network(
                 precision=_precision(settings.trainer.precision),
                 max_epochs=settings.optimiser.epochs,
                 gradient_clip_val=settings.optimiser.clip,
-                callbacks=[saver, stopper],
+                callbacks=[saver, every, stopper, SameDraws(order, stopper)],
+                plugins=[WholeFiles()],
                 logger=found,
                 default_root_dir=work,
                 enable_progress_bar=settings.trainer.progress,
@@ -115,8 +116,6 @@ def fit_network(
         encoder, network = module.encoder.cpu(), module.network.cpu()
     else:
         best, network = start, untrained
-    if not settings.trainer.keep_state:
-        shutil.rmtree(state, ignore_errors=True)
     return Fitted(encoder, network, shape, start, best, trainer.current_epoch)
 
 
@@ -126,12 +125,12 @@ def _loaders(
     train: Sequence[Example],
     validation: Sequence[Example],
     categories: int,
+    order: torch.Generator,
 ) -> tuple[DataLoader[Any], DataLoader[Any]]:
     texts = [segment.text for e in (*train, *validation) for segment in e.features.segments]
     weights = {id(e): w for e, w in zip(train, outcome_weights(train, settings.losses), strict=True)}
     gains = {**advantages(train, settings.decision.lam), **advantages(validation, settings.decision.lam)}
     collate = Collate(encoder, chunk_table(encoder, texts), categories, weights, gains)
-    order = torch.Generator().manual_seed(derive_seed(settings.seed, "batches"))
     size = settings.optimiser.batch
 
     def loader(examples: Sequence[Example], shuffle: bool) -> DataLoader[Any]:

@@ -9,6 +9,9 @@ from fama.helpers.base import POOL
 from fama.selection.decision import EXACT_LIMIT
 from fama.selection.router.manifest import LoraShape, RouterKind
 
+STATE = "state"
+"""Folder under a checkpoint's ``work`` with what an interrupted training goes on from."""
+
 
 class FailureSource(Settings):
     """Labelled failures and the episodes they label."""

@@ -1,11 +1,12 @@
 """``fama train``: examples → split → one of three kinds of router → checkpoint folder with its card."""
 
 import json
+import shutil
 from pathlib import Path
 
 from fama.config import dump_settings
 from fama.errors import BadInput
-from fama.files import write_atomically
+from fama.files import sweep, write_atomically
 from fama.selection.router.checkpoint import WORK
 from fama.selection.router.embedder import Embedder
 from fama.selection.router.manifest import RouterManifest, VectorShape
@@ -14,7 +15,7 @@ from training.encoder import encoder_shape
 from training.examples import ExampleSet
 from training.finish import Trained, finish
 from training.population import OutcomeArrays, fit_population
-from training.settings import TrainSettings
+from training.settings import STATE, TrainSettings
 from training.split import Split, split_by_task
 
 
@@ -45,12 +46,18 @@ def train_on(
     )
     work = out / WORK
     work.mkdir(parents=True, exist_ok=True)
+    sweep(work)
     _remember(settings, data.digest(), work, resuming=ckpt is not None)
     if settings.kind == "encoder":
         trained = _train_encoder(settings, split, work, ckpt)
     else:
         trained = _train_baseline(settings, split)
-    return None if trained is None else finish(settings, data, split, trained, out, command)
+    if trained is None:
+        return None
+    manifest = finish(settings, data, split, trained, out, command)
+    if not settings.trainer.keep_state:  # only now: a process that dies before can go on from it
+        shutil.rmtree(work / STATE, ignore_errors=True)
+    return manifest
 
 
 def _train_encoder(settings: TrainSettings, split: Split, work: Path, ckpt: str | None) -> Trained | None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from fama.errors import BadInput
-from fama.files import write_atomically
+from fama.files import sweep, write_atomically
 from fama.selection.router.embedder import Embedder
 from fama.selection.router.manifest import ROUTER_SCHEMA, RouterManifest, StoredFile
 from fama.selection.router.predictors import EncoderPredictor, KnnPredictor, LinearPredictor, Predictor
@@ -61,6 +61,8 @@ def write_router(
     files = {name: StoredFile(size=len(data), sha256=_sha256(data)) for name, data in contents.items()}
     complete = manifest.model_copy(update={"files": files})
     folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
+    sweep(folder / Path(ADAPTER).parent)
     for stale in (MANIFEST, *({ADAPTER, ADAPTER_CONFIG} - contents.keys())):
         (folder / stale).unlink(missing_ok=True)
     contents[CARD] = card.encode()
@@ -85,7 +87,9 @@ def load_router(folder: Path | str, encoder: str | None = None) -> Router:
     arrays = _read_arrays(folder / HEADS)
     try:
         predictor = _build(folder, manifest, arrays)
-    except (KeyError, ValueError, RuntimeError, AssertionError) as error:
+    except (LookupError, TypeError, AttributeError, ArithmeticError, MemoryError) as error:
+        raise BadInput(f"{folder / HEADS}: does not fit {MANIFEST} ({type(error).__name__}); train it again") from None
+    except (ValueError, RuntimeError, AssertionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise BadInput(f"{folder / HEADS}: does not fit {MANIFEST} ({reason}); train the router again") from None
     return Router(folder, manifest, predictor)
@@ -102,7 +106,7 @@ def read_manifest(folder: Path) -> RouterManifest:
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError:
         raise BadInput(f"{folder}: no router checkpoint ({MANIFEST} is missing); write one with `fama train`") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BadInput(f"{path}: not JSON; the file is damaged, copy the checkpoint again") from None
     version = value.get("schema_version") if isinstance(value, dict) else None
     if version != ROUTER_SCHEMA:

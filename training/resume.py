@@ -1,0 +1,52 @@
+"""What a training needs, besides Lightning's own state, to end as if it had never been interrupted."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from fama.files import replacing
+
+
+class SameDraws(Callback):
+    """Keeps the random draws of batches and dropout, and the patience that is used up, from one part to the next.
+
+    The draws of dropout are kept for one process on the CPU; several processes, and GPUs, go on with other draws.
+
+    Args:
+        order: what shuffles the training batches.
+        stopper: the early stopping, which forgets on a resume that it had stopped.
+    """
+
+    def __init__(self, order: torch.Generator, stopper: EarlyStopping) -> None:
+        self._order = order
+        self._stopper = stopper
+        self._dropout: torch.Tensor | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The generators' states, after the epoch that a checkpoint follows."""
+        return {"order": self._order.get_state(), "dropout": torch.get_rng_state()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take them back; dropout's once training starts, which seeds it."""
+        self._order.set_state(state_dict["order"])
+        self._dropout = state_dict["dropout"]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Go on from the states that were loaded; do not go on after an early stop."""
+        if self._dropout is not None and trainer.world_size == 1:
+            torch.set_rng_state(self._dropout)
+        if self._stopper.wait_count >= self._stopper.patience:
+            trainer.should_stop = True
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Writes a training state whole or not at all, and synced: killed in the midst of it, the one before is there."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Beside the old file first, then in its place."""
+        with replacing(Path(path)) as temporary:
+            torch.save(checkpoint, temporary)
