@@ -13,6 +13,9 @@ from fama.errors import BadInput
 
 M = TypeVar("M", bound=BaseModel)
 
+#: Settings into which people put a key by mistake: what they gave is not repeated.
+_MAY_HOLD_A_KEY = frozenset({"api_key_env", "base_url"})
+
 
 def load_settings(model: type[M], path: str | Path | None, overrides: list[str] | None = None) -> M:
     """Read a YAML file into ``model`` and lay dotted ``key=value`` overrides on top.
@@ -25,7 +28,7 @@ def load_settings(model: type[M], path: str | Path | None, overrides: list[str] 
     tree: Any = {}
     if path is not None:
         try:
-            tree = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+            tree = parse_yaml(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise BadInput(f"{path}: cannot be read ({error.strerror}); give an existing YAML file") from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -41,6 +44,19 @@ def load_settings(model: type[M], path: str | Path | None, overrides: list[str] 
         raise BadInput(_one_line(error, path, model)) from None
 
 
+def parse_yaml(text: str) -> Any:
+    """The value of a YAML text; whatever the parser stumbles over is one kind of error.
+
+    Raises:
+        yaml.YAMLError: no YAML, a value that its tag or form promises and is not (``2001-13-01`` is no date), or too
+            many levels.
+    """
+    try:
+        return yaml.safe_load(text)
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError, OverflowError) as error:
+        raise yaml.YAMLError(f"{type(error).__name__}: {error}") from error
+
+
 def dump_settings(settings: BaseModel) -> dict[str, Any]:
     """The resolved config as JSON-able values; it can be fed back through ``--config``."""
     value: dict[str, Any] = json.loads(settings.model_dump_json())
@@ -53,7 +69,7 @@ def _override(tree: dict[str, Any], item: str) -> None:
     if not separator or not key:
         raise BadInput(f"{item!r} is not key=value; write for example trials=4 or model.name=qwen2.5-coder-0.5b")
     try:
-        value = yaml.safe_load(text)
+        value = parse_yaml(text)
     except yaml.YAMLError:
         raise BadInput(f"{item!r}: the value is not YAML; put it in quotes") from None
     node = tree
@@ -71,6 +87,8 @@ def _one_line(error: ValidationError, path: str | Path | None, model: type[BaseM
     place = ".".join(str(part) for part in first["loc"]) or "(top)"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     where = str(path) if path is not None else "settings"
+    if first["loc"] and first["loc"][-1] in _MAY_HOLD_A_KEY:
+        return f"{where}: {place}: {first['msg']}{more}"
     if first["type"] == "extra_forbidden":
         known = ", ".join(_known(model, first["loc"][:-1]))
         return f"{where}: unknown key {place!r}; known here: {known}{more}"

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fama.helpers.base import POOL, Form
 
@@ -20,7 +20,7 @@ class ModelSettings(Settings):
     """A name of ``fama models list`` (served in process), a model's name at ``base_url``, or ``scripted:<name>``."""
     base_url: str | None = None
     """An OpenAI-compatible endpoint; None serves the named weights in process with llama.cpp."""
-    api_key_env: str = "OPENAI_API_KEY"
+    api_key_env: str = Field(default="OPENAI_API_KEY", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     """Environment variable that holds the endpoint's key; the key itself is never written anywhere."""
     temperature: float = 0.0
     top_p: float = 1.0
@@ -37,6 +37,13 @@ class ModelSettings(Settings):
     retries: int = 3
     cache: str | None = None
     """Folder of the response cache; None keeps none."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _no_password(cls, value: str | None) -> str | None:
+        if value is not None and "@" in value.partition("://")[2].partition("/")[0]:
+            raise ValueError("holds a name or password; put the key into the environment variable of api_key_env")
+        return value
 
 
 class SelectorSettings(Settings):

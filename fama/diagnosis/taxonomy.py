@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError
 
+from fama.config import parse_yaml
 from fama.episodes.records import Evidence, Record
 from fama.errors import BadInput
 
@@ -91,7 +92,7 @@ def read_yaml(path: Path, what: str) -> dict[str, Any]:
         BadInput: missing, not YAML, or no mapping.
     """
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        value = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror}); give an existing {what} file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

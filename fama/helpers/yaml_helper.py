@@ -6,10 +6,14 @@ import jinja2
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from fama.config import parse_yaml
 from fama.errors import BadInput
 from fama.helpers.base import Form, Helper
 from fama.helpers.forms import LlmHelper
 from fama.prompts import render_text
+
+#: What the code in a template may raise besides jinja's errors.
+_ITS_OWN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError, MemoryError)
 
 
 class YamlHelper(BaseModel):
@@ -38,7 +42,7 @@ def load_yaml_helper(path: Path | str, form: Form = "llm") -> Helper:
             or the template form was asked for.
     """
     try:
-        value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        value = parse_yaml(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not a UTF-8 text"
         raise BadInput(f"{path}: {reason}; name an existing helper file") from error
@@ -59,8 +63,9 @@ def load_yaml_helper(path: Path | str, form: Form = "llm") -> Helper:
         raise BadInput(f"{path}: a YAML helper has a prompt only; set its form to llm")
     try:
         render_text(settings.prompt, policy="", tools=[], dialogue=[], noted=[])
-    except jinja2.TemplateError as error:
-        raise BadInput(f"{path}: prompt: {error}; use policy, tools, dialogue and noted only") from error
+    except (jinja2.TemplateError, *_ITS_OWN) as error:
+        reason = " ".join(str(error).split())
+        raise BadInput(f"{path}: prompt: {reason}; use policy, tools, dialogue and noted only") from error
 
     def prompt(values: dict[str, object]) -> str:
         return render_text(settings.prompt, **values)

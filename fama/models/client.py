@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Flavour = Literal["llama.cpp", "vllm", "openai"]
 
 _RETRIED = frozenset({408, 409, 425, 429})
+#: Keys that local servers are given are words such as ``none``; those are no secrets.
+_SECRET_LENGTH = 8
 _OVERFLOW = ("context size", "context length", "context_length", "context window", "maximum model length")
 
 
@@ -69,6 +71,7 @@ class OpenAIChat:
         self._timeout = timeout
         self._retries = retries
         self._backoff = backoff
+        self._secret = api_key if len(api_key) >= _SECRET_LENGTH else ""
         self._price = price
         self._client = AsyncOpenAI(
             api_key=api_key,
@@ -118,6 +121,10 @@ class OpenAIChat:
                 return await self._with_retries(request, body)
         except TimeoutError:
             raise ModelError(f"{self._name}: no answer within {self._timeout:g} s; raise model.timeout") from None
+        except ModelError as error:
+            if self._secret and self._secret in str(error):  # a server's message that repeats what it was sent
+                raise type(error)(str(error).replace(self._secret, "***")) from None
+            raise
 
     async def _with_retries(self, request: ChatRequest, body: dict[str, Any]) -> ChatReply:
         from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError

@@ -69,7 +69,7 @@ def read_reply(
     """
     try:
         tree = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Malformed("the reply is not JSON") from None
     choices = tree.get("choices") if isinstance(tree, dict) else None
     if not isinstance(choices, list) or not choices:
@@ -87,7 +87,7 @@ def read_reply(
             reasoning=str(message.get("reasoning_content") or message.get("reasoning") or ""),
             raw={key: tree[key] for key in ("id", "model", "timings") if key in tree},
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, OverflowError) as error:
         raise Malformed(f"the reply has an unknown form ({type(error).__name__}: {error})") from error
 
 
@@ -107,23 +107,27 @@ def with_prefill(text: str, prefill: str) -> str:
 
 
 def read_usage(tree: dict[str, Any], request: ChatRequest, name: str, seconds: float, price: Price | None) -> LedgerRow:
-    """The ledger row of a response; counts that the server does not report are 0."""
+    """The ledger row of a response; counts that the server does not report are 0, and none is below."""
     usage = tree.get("usage") or {}
     timings = tree.get("timings") or {}
     cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
-    cached = int(timings.get("cache_n") or 0) if cached is None else int(cached)
-    spent = int(usage.get("prompt_tokens") or 0)
-    output = int(usage.get("completion_tokens") or 0)
+    cached = _count(timings.get("cache_n") if cached is None else cached)
+    spent = _count(usage.get("prompt_tokens"))
+    output = _count(usage.get("completion_tokens"))
     return LedgerRow(
         role=request.role,
         model=name,
         input_tokens=spent,
         cached_input_tokens=cached,
         output_tokens=output,
-        reasoning_tokens=int((usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0),
+        reasoning_tokens=_count((usage.get("completion_tokens_details") or {}).get("reasoning_tokens")),
         seconds=seconds,
         price=None if price is None else price.cost(spent, cached, output),
     )
+
+
+def _count(value: Any) -> int:
+    return max(0, int(value or 0))  # a negative count would give a budget tokens back
 
 
 def _tool_call(call: dict[str, Any], n: int) -> ToolCall:
