@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nicegui import ui
+from nicegui import app, ui
 from nicegui.events import KeyEventArguments
 
+from fama.annotate.guard import Guard
 from fama.annotate.session import Session
 from fama.diagnosis.taxonomy import Taxonomy
 from fama.episodes.records import Blame, Episode, Failure, Message
@@ -23,6 +24,7 @@ def serve(
     folder: Path, episodes: Sequence[Episode], taxonomy: Taxonomy, findings: Mapping[str, Failure], port: int
 ) -> None:
     """Serve the page on the loopback interface until Ctrl-C."""
+    app.add_middleware(Guard)
 
     @ui.page("/")
     def index(annotator: str = "") -> None:
