@@ -12,7 +12,7 @@ from eval.results import PLAIN, differences
 from eval.schema import ArmResult, Comparison
 from eval.scores import Score, score_of
 from eval.stats.bootstrap import Estimate
-from eval.tables import Cell, Table, markdown
+from eval.tables import Cell, Table, markdown, md
 from eval.transcripts import find_episodes
 from fama.agents.provenance import config_hash
 from fama.agents.settings import CompareSettings
@@ -171,7 +171,7 @@ def write_leaderboard(folders: Sequence[Path], out: Path) -> tuple[Path, ...]:
             style_hash=page_hash(style),
         )
     )
-    notes = "\n".join(f"## {table.title}\n\n{markdown(table)}" for table in built)
+    notes = "\n".join(f"## {md(table.title)}\n\n{markdown(table)}" for table in built)
     written = {PAGE: page, NOTES: f"# Leaderboard\n\n{notes}", JSON: board.model_dump_json(indent=1) + "\n"}
     for name, text in written.items():
         write_atomically(out / name, text)

@@ -122,7 +122,9 @@ def _load(path: str) -> Any:
 
 
 def _complain(text: str, code: int) -> int:
-    sys.stderr.write(f"fama: {' '.join(text.split())}\n")
+    from fama.terminal import printable  # names and replies of others stand in messages, too
+
+    sys.stderr.write(f"fama: {printable(' '.join(text.split()))}\n")
     return code
 
 

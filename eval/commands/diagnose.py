@@ -121,7 +121,7 @@ def print_profile(
     for name, counts in summary.profile.items():
         known = (profiles or {}).get(name)
         intervals = {share.category: share for share in known.shares} if known else {}
-        table.add_row(Text(name.replace(" × ", ", ")), *_cells(counts, taxonomy, intervals))
+        table.add_row(Text(printable(name.replace(" × ", ", "))), *_cells(counts, taxonomy, intervals))
         total.update(counts)
     if len(summary.profile) > 1:
         table.add_section()
@@ -138,7 +138,7 @@ def print_profile(
     if summary.judge_errors:
         lines.append(f"{len(summary.judge_errors)} left unlabelled, the judge did not answer; run the command again")
     for line in lines:
-        console.print(Text(line), soft_wrap=True)
+        console.print(Text(printable(line)), soft_wrap=True)
 
 
 def _cells(

@@ -46,14 +46,15 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _print_summary(summary: "RunSummary", out: Path) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from fama.terminal import console
 
     table = Table("", *summary.arms, title=str(out / "episodes.jsonl"), title_justify="left")
     columns = [_measures(arm) for arm in summary.arms.values()]
     for measure in columns[0] if columns else ():
         table.add_row(measure, *(column[measure] for column in columns))
-    Console().print(table)
+    console().print(table)
 
 
 def _measures(arm: "ArmSummary") -> dict[str, str]:

@@ -85,9 +85,10 @@ def _print_json(chosen: Iterable[Chosen]) -> int:
 
 
 def _print_table(chosen: list[Chosen], pool: tuple[str, ...]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
+
+    from fama.terminal import console, printable
 
     table = Table(title="Selections", caption="Columns of helpers: probability of belonging to the best subset.")
     table.add_column("turn", justify="right", no_wrap=True)
@@ -99,16 +100,16 @@ def _print_table(chosen: list[Chosen], pool: tuple[str, ...]) -> None:
     for one in chosen:
         if one.episode != before:
             table.add_section()
-            table.add_row("", "", f"[bold]{escape(one.task)}")
+            table.add_row("", "", Text(printable(one.task), style="bold"))
         before = one.episode
         chances = [f"{one.selection.probabilities[name]:.2f}" for name in pool]
         subset = " + ".join(one.selection.subset) or "none"
         table.add_row(str(one.turn), f"{one.selection.seconds * 1000:.0f}", subset, *chances)
-    console = Console()
-    console.print(table)
+    screen = console()
+    screen.print(table)
     seconds = sorted(one.selection.seconds for one in chosen)
     first = chosen[0].selection.seconds
-    console.print(
+    screen.print(
         f"{len(seconds)} decisions of {len({one.episode for one in chosen})} episodes; seconds a decision: "
         f"median {_quantile(seconds, 0.5):.4f}, 95 % {_quantile(seconds, 0.95):.4f}, first {first:.4f}"
     )
