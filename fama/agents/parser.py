@@ -67,6 +67,8 @@ def parse_calls(calls: Iterable[ToolCall]) -> Action | ParseFailure | None:
         if not call.function.name.strip():
             return ParseFailure("the tool call has no name")
         raw = clean(call.function.arguments).strip() or "{}"
+        if len(raw) > _MAX_LENGTH:
+            return ParseFailure(f"the arguments of {call.function.name} are longer than {_MAX_LENGTH} characters")
         arguments = next((value for value in _objects(raw) if isinstance(value, dict)), None)
         if arguments is None:
             return ParseFailure(f"the arguments of {call.function.name} are not a JSON object")

@@ -55,7 +55,7 @@ _CORRECTIONS = re.compile(
     re.I,
 )
 _NEGATIONS = re.compile(r"\b(not|no|never|don't|dont|can't|cannot|won't|without|nor)\b", re.I)
-_IDS = re.compile(r"#\w+|\b[A-Za-z]+[_-]?\d[\w-]*\b|\b\d{5,}\b|[\w.+-]+@[\w-]+\.\w+")
+_IDS = re.compile(r"#\w+|\b[A-Za-z]+[_-]?\d[\w-]*\b|\b\d{5,}\b|[\w.+-]{1,64}@[\w-]+\.\w+")
 _NUMBERS = re.compile(r"\d+(?:[.,]\d+)*")
 _RULE = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+", re.MULTILINE)
 

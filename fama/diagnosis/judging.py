@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from fama.episodes.records import LedgerRow
 from fama.models.base import ChatModel, ChatReply, ChatRequest, Sampling
 
-_FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
+_FENCE = re.compile(r"```(?:json)?(.*?)```", re.DOTALL)
 REPAIR = "That was no JSON of the wanted form. Answer again with the JSON object only."
 
 

@@ -11,7 +11,7 @@ from fama.diagnosis.rules import DomainRules, rules_for
 from fama.episodes.records import Episode, Message
 
 _FAILED = re.compile(
-    r"\s*[\[{(\"']*\s*(error\b|unknown (action|tool)|invalid\b|fail(ed|ure)\b|exception\b|traceback\b)", re.I
+    r"[\s\[{(\"']*(error\b|unknown (action|tool)|invalid\b|fail(ed|ure)\b|exception\b|traceback\b)", re.I
 )
 _BUSY = re.compile(
     r"\bbusy\b|try again|\bretry\b|temporar|time[d ]?\s?-?out|unavailable|rate.?limit|overload|503", re.I

@@ -3,16 +3,19 @@
 import json
 import re
 from collections.abc import Iterator
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
 from fama.state import VisibleState
 
-EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+# The lookbehind keeps the search linear: a run of a million letters is tried from its start only.
+EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _TOKEN = re.compile(r"[^\s\"'“”‘’`(){}\[\],;:=<>|*!?\\]+")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
+#: Longer numbers are ids; as numbers they would be rounded, and two of them be the same.
+_PRECISION = 28
 _ISO = re.compile(r"\b(\d{4})-(\d{2})-(\d{2})(?!\d)")
 _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 _MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
@@ -24,11 +27,8 @@ _DAY_MONTH = re.compile(rf"\b{_DAY}\s+(?:of\s+)?{_MONTH}\b(?:,?\s+(\d{{4}})\b)?"
 def normal(token: str) -> str:
     """A token without its formatting: ``#W12`` → ``w12``, ``$51.00`` → ``51``, ``2.`` → ``2``."""
     text = token.strip(".,…~").lstrip("#$€£¥").rstrip("%€£¥").strip(".").lower()
-    if _NUMBER.fullmatch(text):
-        try:
-            return format(Decimal(text).normalize(), "f")
-        except InvalidOperation:
-            return text
+    if len(text) <= _PRECISION and _NUMBER.fullmatch(text):
+        return format(Decimal(text).normalize(), "f")
     return text
 
 

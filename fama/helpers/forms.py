@@ -35,7 +35,8 @@ REPLY_TOKENS = 60
 #: What a chat template may add around the one user message (role marks, a default system line).
 TEMPLATE_TOKENS = 40
 
-_SILENCE = re.compile(r"^\W*(?:none|nothing|no note|silent|silence|n/?a|not needed|ok)?\W*$", re.IGNORECASE)
+_SILENCE = re.compile(r"(?:none|nothing|no note|silent|silence|n/?a|not needed|ok)?", re.IGNORECASE)
+_AROUND = re.compile(r"^\W+|(?<=\w)\W+$")
 _LABEL = re.compile(r"^\s*(?:note|reminder|answer|hint|output)\s*:\s*", re.IGNORECASE)
 
 
@@ -99,7 +100,7 @@ def clean_reply(text: str) -> str | None:
         if len(note) >= 2 and note[0] == note[-1] == '"' and '"' not in note[1:-1]:
             note = note[1:-1].strip()
         if note:
-            return None if _SILENCE.match(note) else note
+            return None if _SILENCE.fullmatch(_AROUND.sub("", note)) else note
     return None
 
 

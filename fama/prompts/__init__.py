@@ -7,20 +7,39 @@ number; its hash goes into every run.
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import StrictUndefined, Template, TemplateNotFound, meta
 from jinja2.loaders import FileSystemLoader
-from jinja2.sandbox import SandboxedEnvironment
+from jinja2.runtime import Context
+from jinja2.sandbox import SandboxedEnvironment, SecurityError
 
 from fama.errors import BadInput
 from fama.hashing import content_hash
 
 FOLDER = Path(__file__).parent
+_LARGEST = 1_000_000
+
+
+class _Sandbox(SandboxedEnvironment):
+    """A sandbox in which a helper's file cannot stop the process by one huge power or repetition, either."""
+
+    intercepted_binops = frozenset({"*", "**"})
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """The product of two small numbers.
+
+        Raises:
+            SecurityError: something else is multiplied.
+        """
+        if operator == "**" or not all(isinstance(n, int | float) and abs(n) < _LARGEST for n in (left, right)):
+            raise SecurityError(f"a prompt may multiply numbers below {_LARGEST:,} only")
+        return super().call_binop(context, operator, left, right)
 
 
 @lru_cache(maxsize=1)
 def _environment() -> SandboxedEnvironment:
-    return SandboxedEnvironment(
+    return _Sandbox(
         loader=FileSystemLoader(FOLDER),
         undefined=StrictUndefined,
         autoescape=False,  # plain text, not HTML

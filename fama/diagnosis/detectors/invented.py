@@ -13,7 +13,7 @@ _FREE = re.compile(
 )
 _TIME = re.compile(r"\d{1,2}:\d{2}(:\d{2})?|\d{1,2}\s?[ap]m", re.I)
 _ID = re.compile(
-    r"#?\b(?:[A-Za-z]+[_-])+[A-Za-z]*\d[\w-]*|#?\b[A-Z]{1,6}[-_]?\d{2,}\w*|\b\d{7,}\b|[\w.+-]+@[\w-]+\.[\w.]+"
+    r"#?\b(?:[A-Za-z]+[_-])+[A-Za-z]*\d[\w-]*|#?\b[A-Z]{1,6}[-_]?\d{2,}\w*|\b\d{7,}\b|[\w.+-]{1,64}@[\w-]+\.[\w.]+"
 )
 _DONE = (
     "cancel|return|refund|exchang|updat|chang|modif|book|add|remov|process|reset|upgrad|downgrad|switch|schedul|submit"

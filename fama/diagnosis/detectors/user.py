@@ -12,7 +12,7 @@ _AGREED = re.compile(
 )
 #: what a user simulator was told to say and must not make up: identifiers, codes, postcodes, e-mail addresses
 _VALUE = re.compile(
-    r"#?\b(?:[A-Za-z]+[_-])+[A-Za-z]*\d[\w-]*|#?\b[A-Z]{1,6}[-_]?\d{2,}\w*|\b\d{5,}\b|[\w.+-]+@[\w-]+\.\w+|"
+    r"#?\b(?:[A-Za-z]+[_-])+[A-Za-z]*\d[\w-]*|#?\b[A-Z]{1,6}[-_]?\d{2,}\w*|\b\d{5,}\b|[\w.+-]{1,64}@[\w-]+\.\w+|"
     r"\b(?=[A-Z]*\d)(?=\d*[A-Z])[A-Z0-9]{6}\b"
 )
 _STOP = re.compile(r"#+\s*(STOP|END|DONE|OUT-OF-SCOPE|TRANSFER)\s*#+")
