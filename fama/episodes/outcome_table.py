@@ -162,7 +162,12 @@ def read_metadata(path: Path | str) -> dict[str, Any]:
     """
     schema = _read(Path(path), columns=False).schema
     note = (schema.metadata or {}).get(_METADATA_KEY)
-    value: dict[str, Any] = json.loads(note) if note else {}
+    try:
+        value = json.loads(note) if note else {}
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise BadInput(f"{path}: its metadata is damaged; write it again")
     return value
 
 

@@ -25,6 +25,19 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+#: For lines of a log: JSON has no word for infinite and no number, and what is written must be read again.
+_FINITE = ConfigDict(allow_inf_nan=False)
+
+
+def _object(text: str) -> dict[str, Any]:
+    """The JSON object in a text; empty when it holds none, or one of too many levels."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 class FunctionCall(Record):
     """Name and JSON-encoded arguments of a tool call."""
 
@@ -33,11 +46,7 @@ class FunctionCall(Record):
 
     def parsed(self) -> dict[str, Any]:
         """The arguments as a dict; empty when they are not a JSON object."""
-        try:
-            value = json.loads(self.arguments)
-        except ValueError:
-            return {}
-        return value if isinstance(value, dict) else {}
+        return _object(self.arguments)
 
 
 class ToolCall(Record):
@@ -66,9 +75,8 @@ class ToolSpec(Record):
     parameters: str = "{}"
 
     def schema_dict(self) -> dict[str, Any]:
-        """The parameters' JSON schema as a dict."""
-        value: dict[str, Any] = json.loads(self.parameters)
-        return value
+        """The parameters' JSON schema as a dict; empty when they are not a JSON object."""
+        return _object(self.parameters)
 
 
 class LedgerRow(Record):
@@ -78,6 +86,8 @@ class LedgerRow(Record):
     ``mitigation``, ``user`` or ``judge``. ``input_tokens`` includes the cached ones. ``price`` is in
     US dollars; None means unknown, never free. ``turn`` is the decision index, None outside one.
     """
+
+    model_config = _FINITE
 
     role: str
     model: str
@@ -122,6 +132,8 @@ class Decision(Record):
     ``dropped`` are helpers left out because a budget did not allow them.
     """
 
+    model_config = _FINITE
+
     turn: int
     message_index: int
     subset: tuple[str, ...] = ()
@@ -156,6 +168,8 @@ class Source(Record):
 
 class Episode(Record):
     """One run of one task. The unit of every log: one line of ``episodes.jsonl``."""
+
+    model_config = _FINITE
 
     schema_version: int = SCHEMA_VERSION
     id: str
@@ -198,6 +212,8 @@ class Evidence(Record):
 
 class Failure(Record):
     """A labelled failure: one line of ``failures.jsonl``. ``step`` indexes the episode's messages."""
+
+    model_config = _FINITE
 
     schema_version: int = SCHEMA_VERSION
     episode_id: str

@@ -177,6 +177,8 @@ def told(path: Path, place: int | str) -> Iterator[None]:
         raise BadInput(f"{path}[{place}]: not JSON ({why[:80]}); mend or remove that record") from None
     except UnicodeDecodeError:
         raise BadInput(f"{path}[{place}]: not UTF-8 text; give a .json, .jsonl or .gz file") from None
+    except (ValueError, ArithmeticError, RecursionError) as error:  # numbers of thousands of digits
+        raise BadInput(f"{path}[{place}]: not JSON ({str(error)[:80]}); mend or remove that record") from None
 
 
 def _lines_or_object(path: Path, file: BinaryIO) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -187,7 +189,7 @@ def _lines_or_object(path: Path, file: BinaryIO) -> Iterator[tuple[str, dict[str
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if number == 1 and not path.name.removesuffix(".gz").endswith(".jsonl"):
                 yield _object(path, line + file.read())
                 return
@@ -200,14 +202,14 @@ def _lines_or_object(path: Path, file: BinaryIO) -> Iterator[tuple[str, dict[str
 def _object(path: Path, text: bytes) -> tuple[str, dict[str, Any]]:
     try:
         row = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{path}:1: {_why(error)}; give a .json, .jsonl or .gz file") from None
     if not isinstance(row, dict):
         raise BadInput(f"{path}: a {type(row).__name__}, not an object; is this the right format?")
     return str(path), row
 
 
-def _why(error: ValueError) -> str:
+def _why(error: ValueError | RecursionError) -> str:
     return "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else "not JSON"
 
 
@@ -223,6 +225,6 @@ def guarded(place: str, build: Callable[[], Episode]) -> Episode:
         raise
     except KeyError as error:
         raise BadInput(f"{place}: field {error} is missing; is this the right format?") from None
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, IndexError, ArithmeticError, RecursionError) as error:
         first = " ".join(str(error).split())[:160]
         raise BadInput(f"{place}: not a record of this format ({first}); check the format's name") from None

@@ -51,7 +51,7 @@ def labels(path: Path) -> Iterator[Failure]:
                 labeller="ck496",
                 taxonomy_version=TAXONOMY,
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise BadInput(f"{place}: no label of this format ({error}); check the format's name") from None
 
 
