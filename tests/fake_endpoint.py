@@ -1,13 +1,23 @@
 """A small OpenAI-compatible server on loopback that answers as a test wants."""
 
 import json
+import socket
+import struct
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Answer = tuple[int, Any]
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A body whose connection breaks after these bytes; reset at once when there are none."""
+
+    sent: bytes = b""
 
 
 class Endpoint:
@@ -23,6 +33,7 @@ class Endpoint:
         self.answer: Callable[[dict[str, Any]], Answer] | None = None
         self.owner = "someone"
         self.delay = 0.0
+        self.more_headers: dict[str, str] = {}
         endpoint = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -42,15 +53,32 @@ class Endpoint:
                 self.send(status, tree)
 
             def send(self, status: int, tree: Any) -> None:
+                if isinstance(tree, Broken):
+                    return self.break_off(status, tree)
                 body = tree if isinstance(tree, bytes) else json.dumps(tree).encode()
                 self.send_response(status)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(body)))
+                for name, value in endpoint.more_headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 try:
                     self.wfile.write(body)
                 except OSError:
                     return  # the client gave up, as a test wants
+
+            def break_off(self, status: int, broken: Broken) -> None:
+                self.close_connection = True
+                if broken.sent:
+                    self.send_response(status)
+                    self.send_header("content-length", str(2 * len(broken.sent)))
+                    self.end_headers()
+                    self.wfile.write(broken.sent)
+                    self.wfile.flush()
+                    self.connection.shutdown(socket.SHUT_WR)
+                    return
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()  # with no time to linger: the client sees a reset
 
             def log_message(self, format: str, *args: Any) -> None:
                 """Say nothing."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_endpoint import Answer, Endpoint, said
+from fake_endpoint import Answer, Broken, Endpoint, said
 from toy_agents import GOLD
 
 from fama.agents.runner import Planned, run_planned
@@ -15,6 +15,7 @@ from fama.agents.settings import RunSettings, SelectorSettings
 from fama.episodes.records import Episode
 from fama.episodes.store import read_episodes
 from fama.errors import FamaError
+from fama.models.base import ChatRequest
 from fama.models.client import OpenAIChat
 
 USAGE = {"usage": {"prompt_tokens": 10, "completion_tokens": 2}}
@@ -38,8 +39,12 @@ def settings(**values: Any) -> RunSettings:
     return RunSettings.model_validate({**tree, **values})
 
 
-async def run(endpoint: Endpoint, out: Path, tasks: int = 6, **values: Any) -> dict[str, Episode]:
-    client = OpenAIChat("m", endpoint.base_url, flavour="openai", retries=1, backoff=0.01, timeout=0.4, trust_env=False)
+async def run(
+    endpoint: Endpoint, out: Path, tasks: int = 6, timeout: float = 60.0, **values: Any
+) -> dict[str, Episode]:
+    client = OpenAIChat(
+        "m", endpoint.base_url, flavour="openai", retries=1, backoff=0.01, timeout=timeout, trust_env=False
+    )
     plan = [Planned(f"t{task}", 0, SelectorSettings()) for task in range(tasks)]
     async with client:
         await run_planned(settings(**values), plan, out, model=client, progress=False)
@@ -58,7 +63,7 @@ async def test_each_fault_ends_its_own_episode(endpoint: Endpoint, tmp_path: Pat
         if task == "t0":
             return 400, OVERFLOW
         if task == "t1":
-            time.sleep(1.0)  # a generation without an end
+            time.sleep(3.0)  # a generation without an end
         if task == "t2":
             return 400, REFUSED
         if task == "t3":
@@ -68,11 +73,11 @@ async def test_each_fault_ends_its_own_episode(endpoint: Endpoint, tmp_path: Pat
         return right
 
     endpoint.answer = answer
-    done = await run(endpoint, tmp_path, concurrency=concurrency)
+    done = await run(endpoint, tmp_path, timeout=1.5, concurrency=concurrency)
     assert done["t5"].outcome.status == "success"
     for task, words in {
         "t0": "raise model.context_tokens",
-        "t1": "no answer within 0.4 s",
+        "t1": "no answer within 1.5 s",
         "t2": "blocked by a content filter",
         "t3": "gave up after 2 tries",
         "t4": "gave up after 2 tries",
@@ -88,6 +93,74 @@ async def test_each_fault_ends_its_own_episode(endpoint: Endpoint, tmp_path: Pat
     done = await run(endpoint, tmp_path, concurrency=concurrency)
     assert {episode.outcome.status for episode in done.values()} == {"success"} and len(done) == 6
     assert len(endpoint.asked) - asked == 5 * 3
+
+
+#: a fault, what the episode's error says, and how often the client asks before it gives up
+EVERY_FAULT: dict[str, tuple[Answer, str, int]] = {
+    "reset": ((200, Broken()), "cannot reach", 2),
+    "cut off in the body": ((200, Broken(b'{"choices": [{"mess')), "cannot reach", 2),
+    "cut off in the JSON": ((200, b'{"choices": [{"mess'), "the reply is not JSON", 2),
+    "no JSON": ((200, b"<html>gateway</html>"), "the reply is not JSON", 2),
+    "no choices": ((200, {"choices": []}), "no choices", 2),
+    "a choice without a message": ((200, {"choices": [{}]}), "unknown form", 2),
+    "counts of tokens that are none": (said("x", usage={"prompt_tokens": "many"}), "unknown form", 2),
+    "too many requests": ((429, {"error": {"message": "slow down"}}), "HTTP 429: slow down", 2),
+    "out of order": ((500, {"error": {"message": "out of memory"}}), "HTTP 500: out of memory", 2),
+    "a gateway": ((502, b"<html>bad gateway</html>"), "HTTP 502", 2),
+    "another model": ((404, {"error": {"message": "the model m does not exist"}}), "does not exist", 1),
+    "a wrong key": ((401, {"error": {"message": "no key"}}), "HTTP 401: no key", 1),
+    "too long": ((400, OVERFLOW), "raise model.context_tokens", 1),
+}
+
+
+@pytest.mark.parametrize("fault", EVERY_FAULT)
+async def test_a_passing_fault_costs_a_try_and_a_lasting_one_its_episode(
+    endpoint: Endpoint, tmp_path: Path, fault: str
+) -> None:
+    wrong, words, tries = EVERY_FAULT[fault]
+    asked: dict[str, int] = {}
+
+    def answer(body: dict[str, Any]) -> Answer:
+        task, step, right = gold(body)
+        if step != 1 or task == "t2":
+            return right
+        asked[task] = asked.get(task, 0) + 1
+        return wrong if task == "t0" or asked[task] == 1 else right
+
+    endpoint.answer = answer
+    done = await run(endpoint, tmp_path, tasks=3)
+    lasting, passing = done["t0"], done["t1"]
+    assert (lasting.outcome.status, lasting.outcome.boundary) == ("error", "model")
+    assert words in lasting.outcome.reason and len(lasting.ledger) == 1 and "\n" not in lasting.outcome.reason
+    assert asked == {"t0": tries, "t1": tries}
+    assert passing.outcome.status == ("success" if tries == 2 else "error")
+    assert done["t2"].outcome.status == "success" and len(done["t2"].ledger) == 3
+
+
+@pytest.mark.parametrize(("header", "least"), [("0.3", 0.3), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), ("-5", 0.0)])
+async def test_a_client_waits_as_long_as_the_server_asks(endpoint: Endpoint, header: str, least: float) -> None:
+    endpoint.more_headers = {"retry-after": header}
+    endpoint.answers = [(429, {"error": {"message": "slow down"}}), said("fine")]
+    client = OpenAIChat("m", endpoint.base_url, retries=1, backoff=0.01, timeout=5.0, trust_env=False)
+    begun = time.perf_counter()
+    async with client:
+        assert (
+            await client.complete(ChatRequest(messages=({"role": "user", "content": "hi"},), role="agent"))
+        ).text == "fine"
+    assert time.perf_counter() - begun >= least and len(endpoint.asked) == 2
+
+
+async def test_a_refused_connection_stops_the_run_and_another_server_goes_on(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    gone = Endpoint()
+    gone.server.shutdown()
+    gone.server.server_close()
+    with pytest.raises(FamaError, match=r"2 episodes in a row got no answer .*cannot reach .*the same command"):
+        await run(gone, tmp_path, stop_after=2)
+    endpoint.answer = lambda body: gold(body)[2]
+    done = await run(endpoint, tmp_path, stop_after=2)
+    assert {episode.outcome.status for episode in done.values()} == {"success"} and len(done) == 6
 
 
 async def test_a_dead_server_stops_the_run_and_the_same_command_goes_on(endpoint: Endpoint, tmp_path: Path) -> None:

@@ -223,6 +223,8 @@ def test_clocks_that_jump_change_nothing_but_times(tmp_path: Path, monkeypatch: 
 def test_a_damaged_line_in_the_middle_stops_every_command_and_stays(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """``fama diagnose`` has labelled what stood before the line, in another folder; it goes on from there."""
+    labels, tmp_path = tmp_path / "labels", tmp_path / "run"
     assert main([*COMPARE, "--out", str(tmp_path)]) == 0
     path = tmp_path / "episodes.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
@@ -239,7 +241,7 @@ def test_a_damaged_line_in_the_middle_stops_every_command_and_stays(
         ["annotate"],
         ["export", "--to", "inspect", "--out", str(tmp_path)],
     )
-    readers += (["diagnose", "--out", str(tmp_path / "labels")],)
+    readers += (["diagnose", "--out", str(labels)],)
     for what, line in damaged.items():
         path.write_bytes(b"".join([lines[0], line, *lines[2:]]))
         before = contents(tmp_path)
