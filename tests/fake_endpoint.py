@@ -44,11 +44,12 @@ class Endpoint:
 
             def do_POST(self) -> None:
                 length = int(self.headers["content-length"])
-                endpoint.asked.append(json.loads(self.rfile.read(length)))
+                asked = json.loads(self.rfile.read(length))
+                endpoint.asked.append(asked)
                 endpoint.headers.append({key.lower(): value for key, value in self.headers.items()})
                 time.sleep(endpoint.delay)
                 if endpoint.answer is not None:
-                    return self.send(*endpoint.answer(endpoint.asked[-1]))
+                    return self.send(*endpoint.answer(asked))
                 status, tree = endpoint.answers.pop(0) if len(endpoint.answers) > 1 else endpoint.answers[0]
                 self.send(status, tree)
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import StrictUndefined, Template, TemplateNotFound, meta
+from jinja2.exceptions import SecurityError
 from jinja2.loaders import FileSystemLoader
 from jinja2.runtime import Context
-from jinja2.sandbox import SandboxedEnvironment, SecurityError
+from jinja2.sandbox import SandboxedEnvironment
 
 from fama.errors import BadInput
 from fama.hashing import content_hash

@@ -27,7 +27,7 @@ _WRITING = os.O_WRONLY | os.O_RDWR
 class Moments:
     """Counts the events of a process and kills it at one of them; ``tell`` gets the count so far."""
 
-    def __init__(self, fatal: int, tell: Callable[[int], None]) -> None:
+    def __init__(self, fatal: int, tell: Callable[[int], object]) -> None:
         self.count = 0
         self.fatal = fatal
         self._tell = tell
@@ -68,7 +68,7 @@ def _child(step: dict[str, Any], setup: Callable[[Callable[[], None]], None], to
     os.environ.update(step.get("env", {}))
     os.dup2(errors, 2)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    moments = Moments(int(step.get("event", 0)), lambda n: os.pwrite(told, b"%12d" % n, 0) and None)
+    moments = Moments(int(step.get("event", 0)), lambda n: os.pwrite(told, b"%12d" % n, 0))
     setup(moments.event)
     sys.addaudithook(moments.audit)
     os.fsync = moments.around(os.fsync)

@@ -44,14 +44,14 @@ def leaks(folder: Path) -> list[Path]:
 
 
 def gossip(endpoint: Endpoint, every: int) -> None:
-    """The server solves every second task; each n-th answer is an error that repeats the key it was sent."""
+    """The server solves three tasks of five; each n-th answer is an error that repeats the key it was sent."""
 
     def answer(body: dict[str, Any]) -> Answer:
         sent = endpoint.headers[-1]["authorization"]
         assert sent == f"Bearer {KEY}"
         if every and len(endpoint.asked) % every == 0:
             return 400, {"error": {"message": f"not allowed with {sent}", "headers": endpoint.headers[-1]}}
-        tool = "solve" if len(endpoint.asked) % 2 else "give_up"
+        tool = "solve" if len(endpoint.asked) % 5 < 3 else "give_up"
         return said(json.dumps({"tool": tool, "arguments": {}}))
 
     endpoint.answer = answer
