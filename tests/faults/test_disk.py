@@ -234,14 +234,8 @@ def test_a_damaged_line_in_the_middle_stops_every_command_and_stays(
         "bits": lines[1].replace(b'"trial":0', b'"trial":"\xff\xfe"'),
         "merged": lines[1].rstrip(b"\n")[:200] + lines[1],
     }
-    readers = (
-        ["score"],
-        ["show", "--limit", "9"],
-        ["report"],
-        ["annotate"],
-        ["export", "--to", "inspect", "--out", str(tmp_path)],
-    )
-    readers += (["diagnose", "--out", str(labels)],)
+    readers = [["score"], ["show", "--limit", "9"], ["report"], ["annotate"], ["diagnose", "--out", str(labels)]]
+    readers.append(["export", "--to", "inspect", "--out", str(tmp_path)])
     for what, line in damaged.items():
         path.write_bytes(b"".join([lines[0], line, *lines[2:]]))
         before = contents(tmp_path)

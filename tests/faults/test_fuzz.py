@@ -409,3 +409,17 @@ def test_whatever_is_read_no_reader_crashes_or_hangs(tmp_path: Path, name: str, 
 
     run()
     assert tried[0] >= 0.9 * inputs  # small input spaces end early
+
+
+@pytest.mark.parametrize("before", [0, 1000, 65_536 - 2_200, 65_536 - 100])
+@pytest.mark.parametrize("name", ["openai", "tau2", "ck496"])
+def test_a_number_without_an_end_does_not_end_the_process(tmp_path: Path, name: str, before: int) -> None:
+    """The C parser under the importers ends the process at a number of over 4,300 digits, wherever it stands."""
+    file, tree = LOGS[name]
+    whole = json.dumps(tree).encode()
+    at = whole.index(b'"trial": 0') + len(b'"trial": ')
+    path = tmp_path / file
+    path.write_bytes(b" " * before + whole[:at] + b"9" * 4301 + whole[at + 1 :])
+    with pytest.raises(BadInput) as caught:
+        list(IMPORTERS.load(name)(path, benchmark="b"))
+    one_line(caught.value, path)

@@ -41,8 +41,9 @@ def test_a_killed_fit_of_a_linear_router(tmp_path: Path, synthetic_table: Callab
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
+@pytest.mark.parametrize("kills", [4, 50])
 def test_a_killed_training_of_an_encoder_goes_on_from_its_last_epoch(
-    tmp_path: Path, synthetic_table: Callable[[int], Path]
+    tmp_path: Path, synthetic_table: Callable[[int], Path], kills: int
 ) -> None:
     """With batches in random order, dropout and early stopping; ``--ckpt last`` wherever there is a state."""
     table, encoder = synthetic_table(24), write_tiny_encoder(tmp_path / "encoder")
@@ -54,7 +55,7 @@ def test_a_killed_training_of_an_encoder_goes_on_from_its_last_epoch(
 
     (unbroken,) = drive(tmp_path, "training", [{"argv": command(tmp_path / "unbroken")}])
     assert unbroken.code == 0, unbroken.stderr
-    outs, killed = kill_until(50, tmp_path, "training", command, unbroken, 8.0, resume=("--ckpt", "last"))
-    assert killed >= 50
+    outs, killed = kill_until(kills, tmp_path, "training", command, unbroken, 8.0, resume=("--ckpt", "last"))
+    assert killed >= kills
     for out in outs:
         assert router(out) == router(tmp_path / "unbroken")

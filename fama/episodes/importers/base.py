@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -66,6 +67,7 @@ _SIGNS = {
     "ck496": frozenset({"classifications"}),
 }
 _BOM = b"\xef\xbb\xbf"
+_ENDLESS = re.compile(rb"[0-9]{2001}")
 
 
 def detect(path: Path) -> str:
@@ -80,7 +82,7 @@ def detect(path: Path) -> str:
     with opened(path) as file, told(path, 0):
         list_of_records = _first_sign(file) == b"["
         place = "item" if list_of_records else ""
-        for prefix, event, value in ijson.parse(file):
+        for prefix, event, value in ijson.parse(Bounded(file)):
             if event == "map_key" and prefix == place:
                 seen.add(value)
                 if found := next((name for name, signs in _SIGNS.items() if signs <= seen), None):
@@ -119,7 +121,7 @@ def read_items(path: Path, prefix: str, file: BinaryIO | None = None) -> Iterato
         with opened(path) as own:
             yield from read_items(path, prefix, own)
         return
-    items = ijson.items(file, prefix, use_float=True)
+    items = ijson.items(Bounded(file), prefix, use_float=True)
     index = 0
     while True:
         with told(path, index):
@@ -130,6 +132,27 @@ def read_items(path: Path, prefix: str, file: BinaryIO | None = None) -> Iterato
             raise BadInput(f"{path}[{index}]: a {type(row).__name__}, not an object; is this the right format?")
         yield f"{path}[{index}]", row
         index += 1
+
+
+class Bounded:
+    """A file for ijson without numbers of thousands of digits: at one, its C parser (3.6) ends the whole process.
+
+    Every block is looked at in few places; a number that Python would not read is in one of them.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes.
+
+        Raises:
+            ValueError: they hold over 2,000 digits in a row.
+        """
+        data = self._file.read(size)
+        if any(data[at : at + 512].isdigit() for at in range(0, len(data), 1024)) and _ENDLESS.search(data):
+            raise ValueError("a number of over 2,000 digits")
+        return data
 
 
 @contextmanager

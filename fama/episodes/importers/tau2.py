@@ -7,7 +7,7 @@ from typing import Any
 import ijson
 
 from fama import __version__
-from fama.episodes.importers.base import guarded, opened, read_items, told
+from fama.episodes.importers.base import Bounded, guarded, opened, read_items, told
 from fama.episodes.importers.openai_chat import gold_of, messages_of, tools_of
 from fama.episodes.records import Episode, LedgerRow, Outcome, Source
 from fama.errors import BadInput, Boundary
@@ -41,7 +41,7 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
 
 def _part(path: Path, name: str, kind: type) -> Any:
     with opened(path) as file, told(path, name):
-        value = next(ijson.items(file, name, use_float=True), None)
+        value = next(ijson.items(Bounded(file), name, use_float=True), None)
     if not isinstance(value, kind):
         raise BadInput(f"{path}: field {name!r} is missing; is this a result of tau2?")
     return value
