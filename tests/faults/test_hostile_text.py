@@ -84,7 +84,13 @@ def chat(text: str, place: str) -> VisibleState:
 PLACES = ("user", "tool", "data")
 POOL = build_pool(HelperSettings())
 #: selectors that must not look at what was said at all
-BLIND = {"none": {}, "all": {}, "irma": {}, "fixed": {"subset": ["TSA"]}, "random": {"mean_size": 2}}
+BLIND: dict[str, dict[str, Any]] = {
+    "none": {},
+    "all": {},
+    "irma": {},
+    "fixed": {"subset": ["TSA"]},
+    "random": {"mean_size": 2},
+}
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -248,7 +254,7 @@ def test_the_leaderboard_runs_nothing(attack: str, tmp_path: Path, monkeypatch: 
     half = Estimate(0.5, 0.4, 0.6, 10)
     entry = Entry(arm=text, selector=text, success=half, trials=1, tokens=half, source=text, command=text, commit=text)
     names = ("benchmark", "benchmark_version", "domain", "split", "backbone", "strategy", "track", "settings")
-    group = Group(**dict.fromkeys(names, text), tasks=3, entries=(entry,))  # type: ignore[arg-type]
+    group = Group.model_validate({**dict.fromkeys(names, text), "tasks": 3, "entries": (entry,)})
     monkeypatch.setattr(leaderboard, "build", lambda folders: Leaderboard(groups=(group,)))
     files = leaderboard.write_leaderboard([], tmp_path / "board")
     assert {path.parent for path in files} == {tmp_path / "board"} and list(tmp_path.iterdir()) == [tmp_path / "board"]

@@ -130,7 +130,8 @@ async def test_soak(episodes: int, tmp_path: Path, lamps: None, monkeypatch: pyt
     monkeypatch.setattr(Lamps, "environment", lambda self, domain, task_id, user=None: World(task_id))
     tree = {"benchmark": "lamps", "domain": "house", "demonstrations": 0, "stop_after": 0}
     settings = RunSettings.model_validate({**tree, "helpers": {"pool": ["TSA"]}, "budget": {"run": 10**9}})
-    append, parts, levels = EpisodeStore.append, 0, []
+    append, parts = EpisodeStore.append, 0
+    levels: list[int] = []
 
     def broken(store: EpisodeStore, episode: Any) -> None:
         kind = faults.due(episode.task_id, episode.trial, ON_THE_DISK)
