@@ -70,7 +70,7 @@ async def run_outcomes(
         "command": command,
         "commit": git_commit(),
         "benchmark": settings.benchmark,
-        "benchmark_version": world.version,
+        "benchmark_version": world.version(settings.domain),
         "planned": len(plan),
     }
 

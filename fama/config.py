@@ -106,14 +106,27 @@ def _known(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
     return sorted(here.model_fields)
 
 
-def add_config_flags(parser: argparse.ArgumentParser, out_default: str) -> None:
-    """Add ``--config``, ``--out``, ``--print_config`` and trailing ``key=value`` overrides to a command."""
+EXECUTORS = ("local", "ray")
+
+
+def add_config_flags(parser: argparse.ArgumentParser, out_default: str, executor: bool = False) -> None:
+    """Add ``--config``, ``--out``, ``--print_config`` and trailing ``key=value`` overrides to a command.
+
+    ``executor`` adds ``--executor``, which is the setting of the same name.
+    """
     parser.add_argument("--config", metavar="F", help="YAML file of settings; see configs/")
     parser.add_argument(
         "--out", metavar="DIR", default=out_default, help="folder of the results (default: %(default)s)"
     )
+    if executor:
+        add_executor_flag(parser)
     parser.add_argument("--print_config", action="store_true", help="print the resolved settings as YAML and stop")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings laid on top of the file")
+
+
+def add_executor_flag(parser: argparse.ArgumentParser) -> None:
+    """Add ``--executor local|ray``."""
+    parser.add_argument("--executor", choices=EXECUTORS, help="in this process, or as Ray tasks (default: local)")
 
 
 def read_settings(args: argparse.Namespace, model: type[M]) -> M | None:
@@ -122,7 +135,9 @@ def read_settings(args: argparse.Namespace, model: type[M]) -> M | None:
     Raises:
         BadInput: see ``load_settings``.
     """
-    settings = load_settings(model, args.config, args.overrides)
+    executor = getattr(args, "executor", None)
+    chosen = [f"executor={executor}"] if executor else []
+    settings = load_settings(model, args.config, [*args.overrides, *chosen])
     if args.print_config:
         sys.stdout.write(yaml.safe_dump(dump_settings(settings), sort_keys=False, allow_unicode=True))
         return None

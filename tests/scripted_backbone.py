@@ -22,7 +22,7 @@ def quitter(name: str, domain: str, splits: dict[str, int], seed: int = 0) -> Sc
     scripts = {}
     for split, count in splits.items():
         for task_id in Helpdesk().task_ids(domain, split)[:count]:
-            scripts[_opening(domain, task_id, seed)] = [
+            scripts[opening(domain, task_id, seed)] = [
                 json.dumps({"tool": a.tool or "respond", "arguments": a.arguments or {"text": a.text}})
                 for a in gold_actions(domain, task_id)
             ]
@@ -40,7 +40,8 @@ def quitter(name: str, domain: str, splits: dict[str, int], seed: int = 0) -> Sc
     return ScriptedModel(name, reply)
 
 
-def _opening(domain: str, task_id: str, seed: int) -> str:
+def opening(domain: str, task_id: str, seed: int) -> str:
+    """The customer's first words in a task, as the backbone reads them."""
     environment = Helpdesk().environment(domain, task_id)
     first = asyncio.run(environment.reset(derive_seed(seed, "environment", "helpdesk", domain, task_id, 0)))
     return f"Customer: {first.content}"

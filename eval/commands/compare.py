@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the command."""
-    add_config_flags(parser, out_default="runs/compare")
+    add_config_flags(parser, out_default="runs/compare", executor=True)
     parser.add_argument(
         "--plan",
         action="store_true",

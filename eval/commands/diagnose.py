@@ -6,6 +6,7 @@ import sys
 import textwrap
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fama.config import add_executor_flag
 from fama.diagnosis.diagnose import DiagnosisSummary, diagnose, group_of
 from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
 from fama.episodes.records import Episode, Failure
@@ -36,6 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--taxonomy", metavar="FILE", help="YAML file of failure categories in place of the shipped one"
     )
     parser.add_argument("--context", metavar="TOKENS", type=int, default=6000, help="tokens of a judge's prompt")
+    parser.add_argument("--concurrency", metavar="N", type=int, default=1, help="episodes judged at once")
+    add_executor_flag(parser)
     parser.add_argument("--figure", metavar="FILE", help="draw the profiles (.png, .pdf or .svg)")
     parser.add_argument("--show", metavar="N", type=int, default=0, help="print the first N failures as blocks")
 
@@ -47,6 +51,8 @@ def main(args: argparse.Namespace) -> int:
         raise BadInput("--no-evidence: without a judge the detectors' findings are all there is; add --judge NAME")
     if args.context < 1000:
         raise BadInput(f"--context {args.context}: too short for a judge to read anything; give at least 1000")
+    if args.concurrency < 1:
+        raise BadInput(f"--concurrency {args.concurrency}: give at least 1")
     if args.figure:
         from eval.figures import check_name
 
@@ -71,28 +77,39 @@ async def _run(args: argparse.Namespace, taxonomy: Taxonomy) -> DiagnosisSummary
     path, out = Path(args.path), Path(args.out)
     from tqdm import tqdm
 
-    if args.judge == "none":
-        return await diagnose(path, out, taxonomy=taxonomy)
     from fama.agents.settings import ModelSettings
-    from fama.models.connect import connect
+    from fama.diagnosis.remote import DiagnosisRecipe
+    from fama.execution.ray_tasks import check_installed, ray_tasks
+    from fama.models.connect import check_shared, connect
 
-    settings = ModelSettings(name=args.judge, base_url=args.judge_url, context_tokens=args.context + 1024)
-    total = sum(episode.outcome.status == "failure" for episode in read_episodes(path))
-    async with connect(settings) as judge:
-        with tqdm(total=total, unit="failure", file=sys.stderr) as bar:
+    settings = None
+    if args.judge != "none":
+        settings = ModelSettings(name=args.judge, base_url=args.judge_url, context_tokens=args.context + 1024)
+    if args.executor == "ray":
+        check_installed()
+        if settings is not None:
+            check_shared(settings, "the judge", "--judge-url")
+    recipe = DiagnosisRecipe(settings, taxonomy, not args.no_evidence, args.context)
+    async with AsyncExitStack() as stack:
+        judge = None if settings is None else await stack.enter_async_context(connect(settings))
+        label = stack.enter_context(ray_tasks(recipe, args.concurrency)) if args.executor == "ray" else None
+        total = sum(e.outcome.status == "failure" for e in read_episodes(path)) if judge is not None else None
+        bar = stack.enter_context(tqdm(total=total, unit="failure", file=sys.stderr, disable=judge is None))
 
-            def step(episode: Episode, label: Failure | None) -> None:
-                bar.update(1)
+        def step(episode: Episode, label: Failure | None) -> None:
+            bar.update(1)
 
-            return await diagnose(
-                path,
-                out,
-                judge,
-                taxonomy=taxonomy,
-                use_evidence=not args.no_evidence,
-                context_tokens=args.context,
-                progress=step,
-            )
+        return await diagnose(
+            path,
+            out,
+            judge,
+            taxonomy=taxonomy,
+            use_evidence=recipe.use_evidence,
+            context_tokens=recipe.context_tokens,
+            progress=step,
+            concurrency=args.concurrency,
+            label=label,
+        )
 
 
 def _profiles(path: Path, out: Path, taxonomy: Taxonomy) -> "dict[str, Profile]":

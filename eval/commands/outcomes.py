@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the command."""
-    add_config_flags(parser, out_default="runs/outcomes")
+    add_config_flags(parser, out_default="runs/outcomes", executor=True)
 
 
 def main(args: argparse.Namespace) -> int:

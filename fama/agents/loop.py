@@ -52,6 +52,18 @@ async def run_episode(setup: EpisodeSetup, settings: ExperimentSettings) -> Epis
         judged = {"outcome": Outcome(status="error", boundary="harness", reason=reason)}
     finally:
         setup.budget.release()
+    seconds = time.perf_counter() - clock + sum(row.seconds for row in play.ledger if row.cache_hit)
+    return _episode(setup, play, judged, started, seconds)
+
+
+def unplayed(setup: EpisodeSetup, settings: ExperimentSettings, reason: str) -> Episode:
+    """An episode of which nothing is known but why: the process that ran it died. An error of the harness."""
+    outcome = Outcome(status="error", boundary="harness", reason=clean(reason))
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return _episode(setup, _Play(setup, settings), {"outcome": outcome}, now, 0.0)
+
+
+def _episode(setup: EpisodeSetup, play: "_Play", judged: dict[str, Any], started: str, seconds: float) -> Episode:
     key = setup.key
     return Episode(
         id=setup.id,
@@ -73,7 +85,7 @@ async def run_episode(setup: EpisodeSetup, settings: ExperimentSettings) -> Epis
         config_hash=setup.config_hash,
         package_version=__version__,
         started_at=started,
-        seconds=round(time.perf_counter() - clock + sum(row.seconds for row in play.ledger if row.cache_hit), 3),
+        seconds=round(seconds, 3),
     )
 
 

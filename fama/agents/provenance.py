@@ -18,8 +18,8 @@ from fama.helpers.base import TEMPLATE_TEXTS
 from fama.prompts import prompt_hash, template_names
 
 CONFIG = "config.json"
-#: Settings that may change between a run and its resumption: they say how much is run, not what.
-FREE = frozenset({"tasks", "trials", "concurrency", "stop_after"})
+#: Settings that may change between a run and its resumption: they say how much is run and where, not what.
+FREE = frozenset({"tasks", "trials", "concurrency", "executor", "stop_after"})
 #: Keys of the model settings that say how an answer is reached, not what is asked: a server may move.
 ROUTE = frozenset({"base_url", "api_key_env", "slots", "threads", "timeout", "retries", "cache"})
 _MODELS = ("model", "helper_model", "user_model")

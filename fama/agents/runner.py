@@ -1,10 +1,7 @@
 """Many episodes into one folder: resumable, several at once, with a progress bar."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,21 +9,20 @@ from fama.agents.loop import run_episode
 from fama.agents.plan import Planned, episode_id, load_benchmark, select_tasks
 from fama.agents.progress import Progress
 from fama.agents.provenance import FREE, check_unchanged, prompt_hashes, provenance, write_config
-from fama.agents.settings import ExperimentSettings, SelectorSettings
-from fama.agents.setup import EpisodeSetup
+from fama.agents.remote import EpisodeJob, EpisodeRecipe, check_remote, remote_episodes
+from fama.agents.settings import ExperimentSettings
+from fama.agents.stage import Stage, connected
 from fama.agents.summary import RunSummary, Tally, summarise
-from fama.envs.base import Benchmark, UserModel
+from fama.envs.base import Benchmark
 from fama.episodes.records import Episode, Failure
 from fama.episodes.store import EpisodeStore, read_episodes
-from fama.errors import BadInput, FamaError
+from fama.errors import FamaError
+from fama.execution.pool import run_pool
 from fama.files import write_atomically
-from fama.hashing import content_hash
 from fama.helpers.pool import build_pool
-from fama.models.base import ChatModel, Sampling
-from fama.randomness import derive_seed
-from fama.selection.base import SELECTORS, Selector, SelectorContext
+from fama.models.base import ChatModel
+from fama.selection.base import SELECTORS, SelectorContext
 from fama.selection.budget import RunBudget, check_budget, spent_tokens
-from fama.state import EpisodeKey
 
 __all__ = ["Planned", "episode_id", "load_benchmark", "run_planned", "select_tasks"]
 
@@ -52,6 +48,7 @@ async def run_planned(
     run, finished episodes stay. ``failures`` (by task id) put selectors on the retrospective track;
     ``outcomes`` is an outcome table for selectors that learn from one. ``progress`` None shows the bar
     on terminals only. Settings named in ``may_change`` may differ from those of an earlier part of the run.
+    Models that are given answer in this process; Ray workers connect to what the settings name.
 
     Raises:
         BadInput: the folder was written with other settings, another process is running in it, or something the plan
@@ -61,6 +58,8 @@ async def run_planned(
     benchmark = benchmark or load_benchmark(settings)
     helpers = build_pool(settings.helpers)
     check_budget(settings.budget, helpers)
+    if settings.executor == "ray":
+        check_remote(settings)
     for name in {planned.selector.name for planned in plan}:
         SELECTORS.load(name)
     content = provenance(settings, benchmark.version(settings.domain), prompt_hashes(settings.strategy))
@@ -69,17 +68,20 @@ async def run_planned(
     past = _Past.of(store)
     todo = _todo(plan, content["config_hash"], past.finished)
     if todo:
-        async with _models(settings, model, helper_model) as (backbone, for_helpers, for_user):
+        async with connected(settings, model, helper_model) as (backbone, for_helpers, for_user):
             context = SelectorContext(helpers, for_helpers, failures, outcomes, settings.seed)
+            stage = Stage(settings, benchmark, backbone, for_user, context, content)
+            for planned in todo.values():
+                stage.selector(planned.selector)  # what an arm lacks is said before anything is written
+            jobs = (EpisodeJob(id_, planned) for id_, planned in todo.items())
             budget = RunBudget(settings.budget, past.spent)
-            run = _Runner(settings, benchmark, backbone, for_user, context, content, budget)
-            jobs = [run.setup(id_, planned) for id_, planned in todo.items()]
             with store.alone(past.size):
                 write_config(out, content)
                 store.set_aside(past.errors & todo.keys())
                 with Progress(len(todo) + len(past.finished), past.tally, progress) as bar:
                     try:
-                        await _work(jobs, settings, store, bar)
+                        with _executor(stage, budget) as run:
+                            await run_pool(jobs, run, _Writer(store, bar, settings.stop_after), settings.concurrency)
                     finally:
                         _write_summary(out, store, len(plan), content)
     with store.alone(store.size()):
@@ -112,123 +114,44 @@ class _Past(NamedTuple):
         return cls(finished, errors, spent, tally, size)
 
 
-@dataclass
-class _Runner:
-    """What the episodes of a run share."""
-
-    settings: ExperimentSettings
-    benchmark: Benchmark
-    model: ChatModel
-    user: ChatModel | None
-    context: SelectorContext
-    content: Mapping[str, Any]
-    budget: RunBudget
-
-    def __post_init__(self) -> None:
-        wanted = self.settings.demonstrations
-        self._demonstrations = list(self.benchmark.demonstrations(self.settings.domain))[:wanted]
-        self._selectors: dict[str, Selector] = {}
-
-    def setup(self, id_: str, planned: Planned) -> EpisodeSetup:
-        """One episode, with seeds that do not depend on the arm, so that arms are paired."""
-        settings, task = self.settings, (planned.task_id, planned.trial)
-        place = (settings.benchmark, settings.domain, *task)
-        return EpisodeSetup(
-            id=id_,
-            key=EpisodeKey(
-                benchmark=settings.benchmark,
-                domain=settings.domain,
-                task_id=planned.task_id,
-                trial=planned.trial,
-                backbone=self.model.name,
-                strategy=settings.strategy,
-            ),
-            environment=partial(
-                self.benchmark.environment, settings.domain, planned.task_id, *self._player(planned.trial)
-            ),
-            model=self.model,
-            selector=self._selector(planned.selector),
-            arm=planned.selector.arm,
-            budget=self.budget.episode(),
-            seeds={
-                "environment": derive_seed(settings.seed, "environment", *place),
-                "model": derive_seed(settings.seed, "model", *place),
-                "selector": derive_seed(settings.seed, "selector", *place, planned.selector.arm),
-            },
-            helpers=self.context.helpers,
-            helper_model=self.context.model,
-            demonstrations=self._demonstrations,
-            benchmark_version=self.benchmark.version(self.settings.domain),
-            prompt_hashes=self.content["prompts"],
-            config_hash=self.content["config_hash"],
-        )
-
-    def _player(self, trial: int) -> tuple[UserModel, ...]:
-        """Who plays the user, when that is a model."""
-        wanted = self.settings.user_model
-        if self.user is None or wanted is None:
-            return ()
-        return (UserModel(self.user, Sampling(wanted.temperature, wanted.top_p, wanted.max_tokens), trial),)
-
-    def _selector(self, wanted: SelectorSettings) -> Selector:
-        key = content_hash([wanted.name, wanted.options])
-        if key not in self._selectors:
-            try:
-                self._selectors[key] = SELECTORS.load(wanted.name)(self.context, **wanted.options)
-            except TypeError as error:
-                raise BadInput(f"selector {wanted.arm!r}: options: {error}; mend its options") from error
-        return self._selectors[key]
-
-
 def _todo(plan: Sequence[Planned], settings_hash: str, finished: set[str]) -> dict[str, Planned]:
     by_id = {episode_id(planned, settings_hash): planned for planned in plan}
     return {id_: planned for id_, planned in by_id.items() if id_ not in finished}
 
 
-async def _work(jobs: Sequence[EpisodeSetup], settings: ExperimentSettings, store: EpisodeStore, bar: Progress) -> None:
-    waiting: Iterator[EpisodeSetup] = iter(jobs)
-    broken = 0
+@contextmanager
+def _executor(stage: Stage, budget: RunBudget) -> Iterator[Callable[[EpisodeJob], Awaitable[Episode]]]:
+    """The function that runs one episode: in this process, or as a Ray task."""
+    settings, context = stage.settings, stage.context
+    if settings.executor == "ray":
+        recipe = EpisodeRecipe(settings, stage.content, context.failures, context.outcomes)
+        with remote_episodes(recipe, stage, budget) as run:
+            yield run
+    else:
+        yield lambda job: run_episode(stage.setup(job.id, job.planned, budget.episode()), settings)
 
-    async def worker() -> None:
-        nonlocal broken
-        for setup in waiting:
-            episode = await run_episode(setup, settings)
-            store.append(episode)
-            bar.add(episode)
-            broken = broken + 1 if _unanswered(episode) else 0
-            if broken and broken == settings.stop_after:
-                raise FamaError(
-                    f"{broken} episodes in a row got no answer from the model ({episode.outcome.reason}); what was "
-                    "finished is kept: mend the server, then the same command goes on (stop_after=0 never stops)"
-                )
 
-    workers = [asyncio.create_task(worker()) for _ in range(max(1, settings.concurrency))]
-    try:
-        await asyncio.gather(*workers)
-    finally:
-        for task in workers:
-            task.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+class _Writer:
+    """The one writer of a run: stores each finished episode, and stops the run when its server is gone."""
+
+    def __init__(self, store: EpisodeStore, bar: Progress, stop_after: int) -> None:
+        self._store, self._bar, self._stop_after = store, bar, stop_after
+        self._broken = 0
+
+    def __call__(self, job: EpisodeJob, episode: Episode) -> None:
+        self._store.append(episode)
+        self._bar.add(episode)
+        self._broken = self._broken + 1 if _unanswered(episode) else 0
+        if self._broken and self._broken == self._stop_after:
+            raise FamaError(
+                f"{self._broken} episodes in a row got no answer from the model ({episode.outcome.reason}); what was "
+                "finished is kept: mend the server, then the same command goes on (stop_after=0 never stops)"
+            )
 
 
 def _unanswered(episode: Episode) -> bool:
     """Whether the model's server failed before it had answered anything."""
     return (episode.outcome.status, episode.outcome.boundary) == ("error", "model") and not episode.ledger
-
-
-@asynccontextmanager
-async def _models(
-    settings: ExperimentSettings, model: ChatModel | None, helper_model: ChatModel | None
-) -> AsyncIterator[tuple[ChatModel, ChatModel, ChatModel | None]]:
-    from fama.models.connect import connect
-
-    async with AsyncExitStack() as stack:
-        if model is None:
-            model = await stack.enter_async_context(connect(settings.model))
-        if helper_model is None and settings.helper_model is not None:
-            helper_model = await stack.enter_async_context(connect(settings.helper_model))
-        user = None if settings.user_model is None else await stack.enter_async_context(connect(settings.user_model))
-        yield model, helper_model or model, user
 
 
 def _write_summary(out: Path, store: EpisodeStore, planned: int, content: Mapping[str, Any]) -> RunSummary:

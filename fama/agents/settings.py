@@ -118,7 +118,9 @@ class ExperimentSettings(Settings):
     budget: BudgetSettings = BudgetSettings()
     limits: LimitSettings = LimitSettings()
     concurrency: int = 1
-    """Episodes under way at once; more than one pays only on servers with several slots."""
+    """Episodes under way at once, on all machines together: what the model's server can serve at the same time."""
+    executor: Literal["local", "ray"] = "local"
+    """Where episodes run: in this process, or as Ray tasks (the extra ``ray``; models then need a ``base_url``)."""
     stop_after: int = 5
     """A run stops when the model's server has left so many episodes in a row without any answer; 0 never stops."""
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's flags."""
-    add_config_flags(parser, out_default="runs/run")
+    add_config_flags(parser, out_default="runs/run", executor=True)
     parser.add_argument("--progress", action="store_true", help="show the progress bar where there is no terminal too")
 
 

@@ -3,9 +3,10 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock
 from pydantic import ValidationError
@@ -19,14 +20,22 @@ from fama.diagnosis.trace import Trace
 from fama.episodes.records import Episode, Evidence, Failure, LedgerRow, Record
 from fama.episodes.store import read_episodes, read_failures, write_failures
 from fama.errors import BadInput, ModelError
+from fama.execution.pool import WorkerLost, run_pool
 from fama.files import write_atomically
 from fama.models.base import ChatModel
 
 FAILURES, SUMMARY, LEDGER = "failures.jsonl", "summary.json", "ledger.jsonl"
 
 
+class Labelled(NamedTuple):
+    """The label of a failed episode, and what it cost."""
+
+    label: Failure
+    rows: tuple[LedgerRow, ...]
+
+
 class Skipped(Record):
-    """An episode that got no label although it failed: the judge's endpoint failed."""
+    """An episode that got no label although it failed: the judge's endpoint failed, or its worker died."""
 
     episode_id: str
     reason: str
@@ -74,7 +83,7 @@ async def diagnose_episode(
     use_evidence: bool = True,
     context_tokens: int = 6000,
     seed: int = 0,
-) -> tuple[Failure, tuple[LedgerRow, ...]]:
+) -> Labelled:
     """The label of one failed episode, and what it cost.
 
     ``use_evidence`` False withholds the detectors' findings from the judge and from its label. ``context_tokens`` is
@@ -87,13 +96,13 @@ async def diagnose_episode(
     found = collect(trace, taxonomy)
     if judge is None:
         merged = by_rule(trace, found, taxonomy)
-        return _failure(episode, merged.__dict__, found, "detectors", taxonomy), ()
+        return Labelled(_failure(episode, merged.__dict__, found, "detectors", taxonomy), ())
     shown: tuple[Evidence, ...] = found if use_evidence else ()
     verdicts, ledger = await analyse(episode, taxonomy, judge, found if use_evidence else None, context_tokens, seed)
     evidence = (*shown, *as_evidence(verdicts))
     merged = await by_model(trace, evidence, verdicts, taxonomy, judge, seed)
     labeller = labeller_name(judge, use_evidence)
-    return _failure(episode, merged.__dict__, evidence, labeller, taxonomy), (*ledger, *merged.ledger)
+    return Labelled(_failure(episode, merged.__dict__, evidence, labeller, taxonomy), (*ledger, *merged.ledger))
 
 
 def _failure(
@@ -119,11 +128,14 @@ async def diagnose(
     context_tokens: int = 6000,
     seed: int = 0,
     progress: Callable[[Episode, Failure | None], None] | None = None,
+    concurrency: int = 1,
+    label: Callable[[Episode], Awaitable[Labelled]] | None = None,
 ) -> DiagnosisSummary:
     """Label every failed episode of ``path`` into ``out/failures.jsonl``; run again, it goes on where it stopped.
 
     Successes are skipped, errors are counted and skipped. A failure whose judge does not answer is left for the next
-    run. ``progress`` is called after each failed episode, with None when it was labelled before.
+    run. ``progress`` is called after each failed episode, with None when it was labelled before. ``concurrency``
+    episodes are judged at once. ``label`` labels one elsewhere, as ``diagnose_episode`` would with these arguments.
 
     Raises:
         BadInput: no readable episodes, or ``out`` holds labels of another labeller or taxonomy.
@@ -137,32 +149,49 @@ async def diagnose(
         counts: Counter[str] = Counter()
         skipped: list[Skipped] = []
         groups: dict[str, str] = {}
-        for episode in read_episodes(path):
-            counts[episode.outcome.status] += 1
-            if episode.outcome.status != "failure":
-                continue
-            groups[episode.id] = group_of(episode)
-            label = None
-            if episode.id not in done:
-                try:
-                    label, rows = await diagnose_episode(
-                        episode,
-                        judge,
-                        taxonomy,
-                        use_evidence=use_evidence,
-                        context_tokens=context_tokens,
-                        seed=seed,
-                    )
-                except ModelError as error:
-                    skipped.append(Skipped(episode_id=episode.id, reason=" ".join(str(error).split())[:200]))
+        taken = set(done)
+        if label is None:
+            label = partial(
+                diagnose_episode,
+                judge=judge,
+                taxonomy=taxonomy,
+                use_evidence=use_evidence,
+                context_tokens=context_tokens,
+                seed=seed,
+            )
+        labelling = label
+
+        def unlabelled() -> Iterator[Episode]:
+            for episode in read_episodes(path):
+                counts[episode.outcome.status] += 1
+                if episode.outcome.status != "failure":
                     continue
-                if rows:
-                    _append(out / LEDGER, _Spent(episode_id=episode.id, rows=rows))
-                _append(out / FAILURES, label)
-                done[episode.id] = label
-                counts["new"] += 1
+                groups[episode.id] = group_of(episode)
+                if episode.id not in taken:
+                    taken.add(episode.id)
+                    yield episode
+                elif progress is not None:
+                    progress(episode, None)
+
+        async def attempt(episode: Episode) -> Labelled | Skipped:
+            try:
+                return await labelling(episode)
+            except (ModelError, WorkerLost) as error:
+                return Skipped(episode_id=episode.id, reason=" ".join(str(error).split())[:200])
+
+        def finish(episode: Episode, result: Labelled | Skipped) -> None:
+            if isinstance(result, Skipped):
+                skipped.append(result)
+                return
+            if result.rows:
+                _append(out / LEDGER, _Spent(episode_id=episode.id, rows=result.rows))
+            _append(out / FAILURES, result.label)
+            done[episode.id] = result.label
+            counts["new"] += 1
             if progress is not None:
-                progress(episode, label)
+                progress(episode, result.label)
+
+        await run_pool(unlabelled(), attempt, finish, concurrency)
         if not (out / FAILURES).exists():
             write_failures(out / FAILURES, ())
         summary = _summary(out, done.values(), groups, counts, skipped, labeller, taxonomy)

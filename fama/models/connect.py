@@ -81,6 +81,19 @@ async def _open(settings: "ModelSettings", stack: AsyncExitStack) -> ChatModel:
     )
 
 
+def check_shared(settings: "ModelSettings", place: str, url: str) -> None:
+    """Refuse a model that only this process would serve; ``place`` and ``url`` name the settings in the message.
+
+    Raises:
+        BadInput: it has no endpoint that Ray workers reach.
+    """
+    if settings.base_url is None and not settings.name.startswith(SCRIPTED_PREFIX):
+        raise BadInput(
+            f"executor: ray needs {place} at an endpoint that every worker reaches; start one with "
+            f"`fama models serve {settings.name}` and set {url}"
+        )
+
+
 def is_local(base_url: str) -> bool:
     """Whether an endpoint is on this machine, so that no proxy may come between."""
     return urlsplit(base_url).hostname in LOOPBACK
