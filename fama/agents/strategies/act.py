@@ -1,6 +1,7 @@
 """Action only: each reply is one line of JSON, opened for the model. The default for small backbones."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from fama.agents.parser import ParseFailure, parse_text
 from fama.agents.strategies.base import Placement, Prompt, Turn, heard, message_actions, place_note, signature
@@ -31,7 +32,7 @@ class Act:
         placement: Placement = "assistant",
     ) -> Prompt:
         """The prompt of the coming decision."""
-        system = render(self.template, policy=policy, tools=[signature(tool) for tool in tools])
+        system = _system(self.template, policy, tuple(tools))
         chat = [{"role": "system", "content": system}]
         for conversation in (*demonstrations, messages):
             turns = self._turns(conversation)
@@ -60,3 +61,9 @@ class Act:
     def spoken(self, message: Message) -> Turn:
         """An assistant message as the model would have written it."""
         return Turn("assistant", "\n".join(message_actions(message)))
+
+
+@lru_cache(maxsize=64)
+def _system(template: str, policy: str, tools: tuple[ToolSpec, ...]) -> str:
+    """The system message; every decision of a domain has the same one."""
+    return render(template, policy=policy, tools=[signature(tool) for tool in tools])

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple, Protocol
 
 from fama.agents.parser import ParseFailure
@@ -82,11 +83,12 @@ def action_json(name: str, arguments: dict[str, Any]) -> str:
     return json.dumps({"tool": name, "arguments": arguments}, ensure_ascii=False)
 
 
-def message_actions(message: Message) -> list[str]:
+@lru_cache(maxsize=8192)
+def message_actions(message: Message) -> tuple[str, ...]:
     """An assistant message as action lines: its tool calls, or its words as ``respond``."""
     if message.tool_calls:
-        return [action_json(call.function.name, call.function.parsed()) for call in message.tool_calls]
-    return [action_json(RESPOND, {"text": message.content or ""})]
+        return tuple(action_json(call.function.name, call.function.parsed()) for call in message.tool_calls)
+    return (action_json(RESPOND, {"text": message.content or ""}),)
 
 
 def heard(message: Message) -> Turn:
@@ -95,6 +97,7 @@ def heard(message: Message) -> Turn:
     return Turn("user", f"{who}: {message.content or ''}")
 
 
+@lru_cache(maxsize=1024)
 def signature(tool: ToolSpec) -> str:
     """A tool in one line: ``name(argument: type, other?: type) - description``."""
     schema = tool.schema_dict()
