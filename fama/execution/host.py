@@ -47,12 +47,12 @@ class Host:
         self._runner.close()
 
     async def _do(self, key: str, recipe: Recipe[J, R], job: J) -> R:
-        if self._run is None or key != self._key:
+        run: Callable[[J], Awaitable[R]] | None = self._run if key == self._key else None
+        if run is None:
             await self._leave()
-            self._run = await self._stack.enter_async_context(recipe.opened())
-            self._key = key
-        result: R = await self._run(job)
-        return result
+            run = await self._stack.enter_async_context(recipe.opened())
+            self._key, self._run = key, run
+        return await run(job)
 
     async def _leave(self) -> None:
         self._key = self._run = None

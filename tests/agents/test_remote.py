@@ -22,7 +22,7 @@ from fama.episodes.store import read_episodes
 from fama.errors import BadInput, FamaError
 from fama.execution.host import Host
 from fama.execution.pool import WorkerLost
-from fama.helpers.base import HELPERS
+from fama.helpers.base import HELPERS, Form
 from fama.models.scripted import SCRIPTED
 from fama.selection.budget import RunBudget
 
@@ -34,13 +34,17 @@ LOST: set[str] = set()
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A scripted backbone, a helper, and workers that are threads with a host each."""
     SCRIPTED.add("gold", gold_model())
-    HELPERS.add("Guide", lambda form, **_: Guide())
+    HELPERS.add("Guide", guide)
     LOST.clear()
     monkeypatch.setattr(remote, "check_installed", lambda: None)
     monkeypatch.setattr(remote, "ray_tasks", threads)
     yield
     SCRIPTED.remove("gold")
     HELPERS.remove("Guide")
+
+
+def guide(form: Form = "template", **options: int | str) -> Guide:
+    return Guide()
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from fama.models.scripted import SCRIPTED
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ray = pytest.importorskip("ray")
+cluster_utils = pytest.importorskip("ray.cluster_utils")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -110,12 +111,12 @@ async def test_the_same_episodes_as_in_this_process(
     assert len(started(traces)) == len(expected)
 
 
-async def test_a_killed_worker_loses_nothing_and_repeats_only_its_own(
+def test_a_killed_worker_loses_nothing_and_repeats_only_its_own(
     two_workers: None, traces: Path, expected: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
     words = opening(ray_toys.DOMAIN, long_task(expected), 0)
     (traces / "kill").write_text(words, encoding="utf-8")
-    await run_planned(settings(), plan(), tmp_path, progress=False)
+    asyncio.run(run_planned(settings(), plan(), tmp_path, progress=False))
     assert not (traces / "kill").exists()  # it did happen
     assert told(tmp_path) == expected
     counts = Counter(opened for _, opened in started(traces))
@@ -124,9 +125,7 @@ async def test_a_killed_worker_loses_nothing_and_repeats_only_its_own(
 
 
 async def test_two_nodes_one_of_which_dies(traces: Path, expected: dict[str, dict[str, Any]], tmp_path: Path) -> None:
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:
         second = cluster.add_node(num_cpus=1)
         ray.init(address=cluster.address, **QUIET, runtime_env=RUNTIME)
