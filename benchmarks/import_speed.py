@@ -7,18 +7,15 @@ them with ``fama score``, each in a process of its own, and prints wall time and
 meanwhile.
 """
 
-import argparse
 import json
-import os
 import random
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from record import parser, save, timed
+
 LIMIT_SECONDS, LIMIT_BYTES = 60.0, 1_000_000_000
 
 
@@ -53,31 +50,28 @@ def write(path: Path, episodes: int) -> int:
     return path.stat().st_size
 
 
-def timed(*command: str) -> tuple[float, int]:
-    """Wall seconds and peak resident bytes of a ``fama`` command."""
-    start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "fama", *command], cwd=ROOT, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"fama {' '.join(command)} failed with status {status}")
-    return time.perf_counter() - start, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
 def main() -> int:
     """Write, import, score; exit 1 when a limit is passed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--episodes", type=int, default=10_000)
-    episodes = parser.parse_args().episodes
+    args = parser(__doc__)
+    args.add_argument("--episodes", type=int, default=10_000)
+    wanted = args.parse_args()
+    episodes = wanted.episodes
     with tempfile.TemporaryDirectory() as folder:
         log, out = Path(folder) / "synthetic_fc_retail.json", Path(folder) / "out"
         size = write(log, episodes)
-        imported, import_peak = timed("import", "tau-bench", str(log), "--out", str(out))
-        scored, score_peak = timed("score", str(out), "--bootstrap", "2000")
-    print(f"{episodes} synthetic episodes, {size / 1e6:.0f} MB of JSON")
-    print(f"import {imported:.1f} s, peak {import_peak / 1e6:.0f} MB")
-    print(f"score {scored:.1f} s, peak {score_peak / 1e6:.0f} MB")
+        steps = {
+            "fama import tau-bench": timed("-m", "fama", "import", "tau-bench", str(log), "--out", str(out)),
+            "fama score": timed("-m", "fama", "score", str(out), "--bootstrap", "2000"),
+        }
+    rows = [
+        {"what": what, "seconds": round(step.seconds, 2), "peak MB": round(step.peak / 1e6)}
+        for what, step in steps.items()
+    ]
+    note = f"{episodes:,} synthetic episodes, {size / 1e6:.0f} MB of JSON"
+    save("import_speed", rows, ("pydantic", "ijson"), wanted.out, note)
     share = episodes / 10_000
-    good = imported + scored < LIMIT_SECONDS * share and max(import_peak, score_peak) < LIMIT_BYTES
+    together = sum(step.seconds for step in steps.values())
+    good = together < LIMIT_SECONDS * share and max(step.peak for step in steps.values()) < LIMIT_BYTES
     print(f"limits: {LIMIT_SECONDS * share:.0f} s together, {LIMIT_BYTES / 1e6:.0f} MB: {'kept' if good else 'PASSED'}")
     return 0 if good else 1
 

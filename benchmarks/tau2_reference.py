@@ -1,0 +1,109 @@
+"""The same scripted retail tasks under ``fama run`` and under tau2's own orchestrator, both with tau2's evaluation."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from itertools import cycle, islice
+from typing import Any, NamedTuple
+
+from fama.agents.plan import Planned
+from fama.agents.settings import RunSettings, SelectorSettings
+from fama.envs.base import BENCHMARKS
+from fama.models.base import ChatModel, ChatRequest
+from fama.models.scripted import SCRIPTED
+
+DOMAIN, STOP, USER = "retail", "###STOP###", "tau2-benchmark-user"
+
+
+class Step(NamedTuple):
+    """One action of a script: a tool call, or words when ``tool`` is None."""
+
+    tool: str | None
+    arguments: dict[str, Any]
+
+
+def compare(
+    tasks: int, timed: Callable[..., Any], model: Callable[[Callable[[ChatRequest], str]], ChatModel]
+) -> tuple[Any, Any]:
+    """Costs of fama and of tau2, in that order; ``timed`` runs a plan and ``model`` makes an instant model."""
+    from tau2.registry import registry
+
+    found = {str(task.id): task for task in registry.get_tasks_loader(DOMAIN)(None)}
+    chosen = list(islice(cycle(found), tasks))  # more than there are: from the start again
+    scripts = {name: _script(task) for name, task in found.items()}
+    decisions = sum(len(scripts[name]) for name in chosen)
+    scenarios = {name: str(task.user_scenario) for name, task in found.items()}
+
+    def say(request: ChatRequest) -> str:
+        if len(request.messages) > 2:
+            return STOP
+        system = str(request.messages[0]["content"])
+        return next(name for name, text in scenarios.items() if text in system)
+
+    def act(request: ChatRequest) -> str:
+        opening = str(request.messages[2]["content"]).removeprefix("Customer: ")
+        step = scripts[opening][(len(request.messages) - 3) // 2]
+        return json.dumps({"tool": step.tool or "respond", "arguments": step.arguments}).removeprefix('{"tool": "')
+
+    settings = RunSettings.model_validate(
+        {
+            **{"benchmark": "tau2", "domain": DOMAIN, "split": "base", "demonstrations": 0},
+            **{"user_model": {"name": f"scripted:{USER}"}, "limits": {"repeats": 99}},
+        }
+    )
+    plan = [Planned(name, number, SelectorSettings()) for number, name in enumerate(chosen)]
+    SCRIPTED.add(USER, model(say))  # type: ignore[arg-type]
+    world = BENCHMARKS.load("tau2")()
+    ours = timed(settings, plan, world, model(act), decisions)
+    wall, cpu = time.perf_counter(), time.process_time()
+    rewards = [_simulate(found[name], scripts[name], number) for number, name in enumerate(chosen)]
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    if min(rewards) < 1.0:
+        raise SystemExit(f"tau2 does not reward {rewards.count(1.0)} of {len(rewards)} scripted tasks")
+    return ours, type(ours)(wall, cpu, decisions)
+
+
+def _script(task: Any) -> list[Step]:
+    """The reference actions, and one sentence with all that has to be told."""
+    criteria = task.evaluation_criteria
+    calls = [Step(a.name, a.arguments) for a in criteria.actions or () if a.requestor == "assistant"]
+    return [*calls, Step(None, {"text": f"Done. {' '.join(criteria.communicate_info or ())}"})]
+
+
+def _simulate(task: Any, script: Sequence[Step], seed: int) -> float:
+    """One task under tau2's orchestrator and evaluator; its reward."""
+    from tau2.agent.llm_agent import LLMAgent
+    from tau2.data_model.message import AssistantMessage, ToolCall, UserMessage
+    from tau2.evaluator.evaluator import EvaluationType, evaluate_simulation
+    from tau2.orchestrator.orchestrator import Orchestrator
+    from tau2.registry import registry
+    from tau2.user.user_simulator import UserSimulator
+
+    steps = iter(script)
+
+    class Agent(LLMAgent):  # type: ignore[misc]
+        def generate_next_message(self, message: Any, state: Any) -> Any:
+            state.messages.append(message)
+            step = next(steps)
+            calls = None
+            if step.tool:
+                calls = [ToolCall(id=f"c{len(state.messages)}", name=step.tool, arguments=step.arguments)]
+            words = None if step.tool else step.arguments["text"]
+            reply = AssistantMessage(role="assistant", content=words, tool_calls=calls)
+            state.messages.append(reply)
+            return reply, state
+
+    class User(UserSimulator):  # type: ignore[misc]
+        def generate_next_message(self, message: Any, state: Any) -> Any:
+            words = STOP if state.messages else str(task.id)
+            state.messages += [message, UserMessage(role="user", content=words)]
+            return state.messages[-1], state
+
+    world = registry.get_env_constructor(DOMAIN)()
+    agent = Agent(tools=world.get_tools(), domain_policy=world.get_policy())
+    user = User(instructions=str(task.user_scenario))
+    simulation = Orchestrator(DOMAIN, agent, user, world, task, seed=seed).run()
+    verdict = evaluate_simulation(
+        simulation=simulation, task=task, evaluation_type=EvaluationType.ALL, solo_mode=False, domain=DOMAIN
+    )
+    return float(verdict.reward)
