@@ -11,17 +11,19 @@ from fama import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("torch", "transformers", "pandas", "numpy", "openai", "xllamacpp", "duckdb", "lightning", "wandb", "sklearn")
+HEAVY += ("matplotlib", "scipy", "pyarrow", "ray", "vllm")
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=60, cwd=ROOT)
 
 
-def test_help_is_quick() -> None:
+@pytest.mark.parametrize("arguments", [("-m", "fama", "--help"), ("-c", "import fama")])
+def test_help_and_import_are_quick(arguments: tuple[str, ...]) -> None:
     seconds = []
     for _ in range(3):
         start = time.perf_counter()
-        assert python("-m", "fama", "--help").returncode == 0
+        assert python(*arguments).returncode == 0
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 0.5
 
