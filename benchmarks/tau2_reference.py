@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from fama.agents.plan import Planned
 from fama.agents.settings import RunSettings, SelectorSettings
 from fama.envs.base import BENCHMARKS
+from fama.envs.tau2.package import load
 from fama.models.base import ChatModel, ChatRequest
 from fama.models.scripted import SCRIPTED
 
@@ -26,8 +27,7 @@ def compare(
     tasks: int, timed: Callable[..., Any], model: Callable[[Callable[[ChatRequest], str]], ChatModel]
 ) -> tuple[Any, Any]:
     """Costs of fama and of tau2, in that order; ``timed`` runs a plan and ``model`` makes an instant model."""
-    from tau2.registry import registry
-
+    registry = load("registry").registry
     found = {str(task.id): task for task in registry.get_tasks_loader(DOMAIN)(None)}
     chosen = list(islice(cycle(found), tasks))  # more than there are: from the start again
     scripts = {name: _script(task) for name, task in found.items()}
@@ -72,13 +72,9 @@ def _script(task: Any) -> list[Step]:
 
 def _simulate(task: Any, script: Sequence[Step], seed: int) -> float:
     """One task under tau2's orchestrator and evaluator; its reward."""
-    from tau2.agent.llm_agent import LLMAgent
-    from tau2.data_model.message import AssistantMessage, ToolCall, UserMessage
-    from tau2.evaluator.evaluator import EvaluationType, evaluate_simulation
-    from tau2.orchestrator.orchestrator import Orchestrator
-    from tau2.registry import registry
-    from tau2.user.user_simulator import UserSimulator
-
+    message_types, evaluator = load("data_model.message"), load("evaluator.evaluator")
+    LLMAgent: Any = load("agent.llm_agent").LLMAgent
+    UserSimulator: Any = load("user.user_simulator").UserSimulator
     steps = iter(script)
 
     class Agent(LLMAgent):  # type: ignore[misc]
@@ -87,23 +83,27 @@ def _simulate(task: Any, script: Sequence[Step], seed: int) -> float:
             step = next(steps)
             calls = None
             if step.tool:
-                calls = [ToolCall(id=f"c{len(state.messages)}", name=step.tool, arguments=step.arguments)]
+                calls = [message_types.ToolCall(id=f"c{len(state.messages)}", name=step.tool, arguments=step.arguments)]
             words = None if step.tool else step.arguments["text"]
-            reply = AssistantMessage(role="assistant", content=words, tool_calls=calls)
+            reply = message_types.AssistantMessage(role="assistant", content=words, tool_calls=calls)
             state.messages.append(reply)
             return reply, state
 
     class User(UserSimulator):  # type: ignore[misc]
         def generate_next_message(self, message: Any, state: Any) -> Any:
             words = STOP if state.messages else str(task.id)
-            state.messages += [message, UserMessage(role="user", content=words)]
+            state.messages += [message, message_types.UserMessage(role="user", content=words)]
             return state.messages[-1], state
 
-    world = registry.get_env_constructor(DOMAIN)()
-    agent = Agent(tools=world.get_tools(), domain_policy=world.get_policy())
-    user = User(instructions=str(task.user_scenario))
-    simulation = Orchestrator(DOMAIN, agent, user, world, task, seed=seed).run()
-    verdict = evaluate_simulation(
-        simulation=simulation, task=task, evaluation_type=EvaluationType.ALL, solo_mode=False, domain=DOMAIN
+    world = load("registry").registry.get_env_constructor(DOMAIN)()
+    agent = Agent(tools=world.get_tools(), domain_policy=world.get_policy(), llm="scripted")
+    user = User(instructions=str(task.user_scenario), llm="scripted")
+    orchestrator = load("orchestrator.orchestrator").Orchestrator(DOMAIN, agent, user, world, task, seed=seed)
+    verdict = evaluator.evaluate_simulation(
+        simulation=orchestrator.run(),
+        task=task,
+        evaluation_type=evaluator.EvaluationType.ALL,
+        solo_mode=False,
+        domain=DOMAIN,
     )
     return float(verdict.reward)

@@ -93,7 +93,7 @@ def _do(key: str, version: str, recipe: Recipe[J, R], job: J) -> R:
 
 
 def _import() -> Any:
-    if os.environ.get(ADDRESS, LOCAL) == LOCAL:
+    if (os.environ.get(ADDRESS) or LOCAL) == LOCAL:
         # Ray asks this when it is imported: without the leave to build clusters it keeps to loopback on any system.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -101,7 +101,7 @@ def _import() -> Any:
 
 
 def _start(ray: Any) -> None:
-    address = os.environ.get(ADDRESS, LOCAL)
+    address = os.environ.get(ADDRESS) or LOCAL
     quiet = {"configure_logging": False, "log_to_driver": False}
     own = {"include_dashboard": False} if address == LOCAL else {}
     main = threading.current_thread() is threading.main_thread()

@@ -72,7 +72,12 @@ def _weights(tools: tuple[ToolSpec, ...]) -> dict[str, float]:
 
 def verb_of(tool: ToolView) -> str:
     """The meaning of the first word of a tool's name."""
-    first = words(re.sub(r"([a-z])([A-Z])", r"\1 \2", tool.name))
+    return _verb(tool.name)
+
+
+@lru_cache(maxsize=1_000)
+def _verb(name: str) -> str:
+    first = words(re.sub(r"([a-z])([A-Z])", r"\1 \2", name))
     return meaning(first[0]) if first else ""
 
 
