@@ -10,8 +10,10 @@ import pytest
 from fama import cli
 
 ROOT = Path(__file__).resolve().parents[1]
-HEAVY = ("torch", "transformers", "pandas", "numpy", "openai", "xllamacpp", "duckdb", "lightning", "wandb", "sklearn")
-HEAVY += ("matplotlib", "scipy", "pyarrow", "ray", "vllm")
+HEAVY = (
+    *("torch", "transformers", "pandas", "numpy", "openai", "xllamacpp", "duckdb", "lightning", "wandb", "sklearn"),
+    *("matplotlib", "scipy", "pyarrow", "ray", "vllm"),
+)
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:

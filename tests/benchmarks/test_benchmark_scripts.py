@@ -37,7 +37,10 @@ def measured(name: str, out: Path, *arguments: str) -> dict[str, dict[str, Any]]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, str(FOLDER / f"{name}.py"), *arguments, "--out", str(out)],
-        **{"capture_output": True, "text": True, "timeout": 250, "env": environment},
+        capture_output=True,
+        text=True,
+        timeout=250,
+        env=environment,
     )
     assert done.returncode in (0, 1) and "limit" in done.stdout, done.stderr
     return {row["what"]: row for row in json.loads(out.read_text(encoding="utf-8"))["rows"]}
@@ -112,8 +115,12 @@ async def test_prefix_reuse(endpoint: Endpoint, script: Any) -> None:
 def test_tables_of_the_page_are_made_from_the_measurements(script: Any, tmp_path: Path) -> None:
     tables = script("tables")
     page = "# P\n<!-- table some -->\nold\n<!-- end some -->\ntext\n<!-- table other -->\n<!-- end other -->\n"
-    found = {"note": "toy", "hardware": "one core", "versions": {"python": "3"}, "commit": None, "date": "2026-01-01"}
-    found |= {"command": "python some.py", "rows": [{"what": "a", "ms": 1.5}, {"what": "b", "ratio": 2000}]}
+    found: dict[str, Any] = {"note": "toy", "hardware": "one core", "versions": {"python": "3"}, "commit": None}
+    found |= {
+        "date": "2026-01-01",
+        "command": "python some.py",
+        "rows": [{"what": "a", "ms": 1.5}, {"what": "b", "ratio": 2000}],
+    }
     (tmp_path / "some.json").write_text(json.dumps(found), encoding="utf-8")
     filled = tables.fill(page, tmp_path)
     assert "|  | ms | ratio |\n| --- | ---: | ---: |\n| a | 1.5 |  |\n| b |  | 2,000 |\n" in filled
