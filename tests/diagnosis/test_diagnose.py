@@ -1,19 +1,26 @@
 """The stage as a whole: files, resume, summary, the command and its errors."""
 
+import asyncio
 import json
+import pickle
 from pathlib import Path
 
 import pytest
 from diagnosis_cases import RETURN, agent, call, episode, gold, identified, user
 
+from fama import __version__
+from fama.agents.settings import ModelSettings
 from fama.cli import main
-from fama.diagnosis.diagnose import diagnose, diagnose_episode
+from fama.diagnosis.diagnose import Labelled, diagnose, diagnose_episode
+from fama.diagnosis.remote import DiagnosisRecipe
 from fama.diagnosis.taxonomy import load_taxonomy
-from fama.episodes.records import Outcome
+from fama.episodes.records import Episode, Outcome
 from fama.episodes.store import EpisodeStore, read_failures
 from fama.errors import BadInput, ModelError
+from fama.execution.host import Host
+from fama.execution.pool import WorkerLost
 from fama.models.base import ChatReply, ChatRequest
-from fama.models.scripted import ScriptedModel
+from fama.models.scripted import ECHO, ScriptedModel
 
 ACTIONS = (gold(RETURN, order_id="#W100", item_ids=["4001"]),)
 MISSING = episode(identified(), agent("Bye"), user("Bye"), actions=ACTIONS, name="missing")
@@ -109,6 +116,49 @@ async def test_a_silent_judge_leaves_the_failure_for_the_next_run(folder: Path, 
         await diagnose(folder, tmp_path / "other", ScriptedModel("j", dead))
 
 
+async def test_several_judged_at_once_give_the_same_labels(tmp_path: Path) -> None:
+    store = EpisodeStore(tmp_path / "run")
+    for number in range(8):
+        store.append((MISSING, FORBIDDEN)[number % 2].model_copy(update={"id": f"e{number}"}))
+    store.append(MISSING.model_copy(update={"id": "e0"}))  # a second time in the same log
+    under_way = most = 0
+
+    class Slow(ScriptedModel):
+        async def complete(self, request: ChatRequest) -> ChatReply:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            await asyncio.sleep(0.001)
+            under_way -= 1
+            return await super().complete(request)
+
+    for concurrency in (1, 3):
+        most = 0
+        out = tmp_path / f"out{concurrency}"
+        summary = await diagnose(store.folder, out, Slow("j", _judge), concurrency=concurrency)
+        assert (summary.failures, summary.calls, most) == (8, 40, concurrency)
+    one, three = ({label.episode_id: label for label in read_failures(tmp_path / f"out{n}")} for n in (1, 3))
+    assert one == three
+
+
+async def test_labels_made_elsewhere_are_written_here_and_a_lost_worker_leaves_one(
+    folder: Path, tmp_path: Path
+) -> None:
+    recipe = pickle.loads(pickle.dumps(DiagnosisRecipe(ModelSettings(name="scripted:echo"), load_taxonomy())))  # noqa: S301
+    host = Host()
+
+    async def elsewhere(episode: Episode) -> Labelled:
+        if episode.id == "forbidden":
+            raise WorkerLost("its worker died")
+        return await asyncio.to_thread(host.do, "run", __version__, recipe, episode)
+
+    summary = await diagnose(folder, tmp_path / "there", ECHO, label=elsewhere)
+    assert [(item.episode_id, item.reason) for item in summary.judge_errors] == [("forbidden", "its worker died")]
+    await diagnose(folder, tmp_path / "here", ECHO)
+    here = {label.episode_id: label for label in read_failures(tmp_path / "here")}
+    assert read_failures(tmp_path / "there") == [here["missing"]]
+
+
 def test_the_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     figure = tmp_path / "profile.png"
     command = ["diagnose", str(folder), "--out", str(tmp_path / "out"), "--show", "1", "--figure", str(figure)]
@@ -132,6 +182,8 @@ def test_the_command_with_a_scripted_judge(folder: Path, tmp_path: Path, capsys:
         (["{folder}", "--taxonomy", "none.yaml"], "none.yaml"),
         (["{folder}", "--context", "10"], "--context"),
         (["{folder}", "--judge", "scripted:nobody"], "nobody"),
+        (["{folder}", "--concurrency", "0"], "--concurrency 0"),
+        (["{folder}", "--executor", "ray", "--judge", "qwen2.5-coder-0.5b"], "ray"),
     ],
 )
 def test_bad_input_is_one_line(
