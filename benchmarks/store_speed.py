@@ -49,7 +49,7 @@ else:
 SQL = """
 import sys, duckdb
 query = '''select task_id, count(*) n, avg(len(messages)) messages,
-sum(list_sum(list_transform(ledger, r -> r.input_tokens))) tokens
+sum(list_sum(list_transform(ledger, lambda r: r.input_tokens))) tokens
 from read_json(?, format='newline_delimited', maximum_object_size=10000000)
 where selector = 'learned' and outcome.status = 'failure' group by task_id order by n desc'''
 rows = duckdb.sql(query, params=[sys.argv[1]]).fetchall()

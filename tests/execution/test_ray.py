@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -163,6 +164,24 @@ def test_outcomes_and_diagnose_from_the_command_line(
     labels = [{label.episode_id: label for label in read_failures(tmp_path / e / "labels")} for e in ("ray", "local")]
     assert labels[0] == labels[1] and labels[0]
     capsys.readouterr()
+
+
+def test_a_terminated_command_keeps_what_is_finished_and_goes_on(traces: Path, tmp_path: Path) -> None:
+    settings = ["domain=shop", "split=train", "tasks=60", "model.name=scripted:echo", "concurrency=2", "stop_after=0"]
+    command = [sys.executable, "-m", "fama", "run", "--executor", "ray", *settings, "--out", str(tmp_path)]
+    log = tmp_path / "episodes.jsonl"
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    while process.poll() is None and (not log.exists() or log.read_bytes().count(b"\n") < 5):
+        time.sleep(0.02)
+    process.terminate()
+    _, error = process.communicate(timeout=300)
+    assert process.returncode == 1 and "interrupted; finished episodes are kept" in error
+    kept = told(tmp_path)
+    assert 5 <= len(kept) < 60
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    episodes = told(tmp_path)
+    assert len(episodes) == 60 and {id_: episodes[id_] for id_ in kept} == kept
 
 
 def test_ray_that_a_run_starts_itself_keeps_to_loopback(traces: Path) -> None:
