@@ -38,7 +38,7 @@ def episode(n):
         id=f"e{n}", benchmark="synthetic", domain="shop", task_id=f"t{n % 500}", trial=n // 500, backbone="b",
         strategy="act", selector=("none", "learned")[n % 2], messages=messages, ledger=(row,) * 8, seconds=3.0,
         decisions=tuple(Decision(turn=t, message_index=2 + 2 * t) for t in range(8)),
-        outcome=Outcome(status=("failure", "success", "failure", "error")[n % 4], reason="closed"))
+        outcome=Outcome(status=("success", "failure", "failure", "success", "error")[n % 5], reason="closed"))
 store = EpisodeStore(folder)
 if single:
     for n in range(count):
