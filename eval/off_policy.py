@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from eval.stats.bootstrap import Array, Estimate, mean_interval, ratio_interval, task_weights
-from fama.episodes.outcome_table import OutcomeRow, split_subset
+from fama.episodes.outcome_table import OutcomeRow, subset_of
 from fama.episodes.records import Record
 from fama.errors import BadInput
 
@@ -57,14 +57,14 @@ def off_policy(
             continue
         if not row.propensity:
             raise BadInput(f"outcome table: episode {row.episode_id} has no propensity; it cannot be weighted")
-        cells[row.task_id, row.trial, frozenset(split_subset(row.subset))] = row
+        cells[row.task_id, row.trial, subset_of(row.subset)] = row
     predict = _SubsetMeans(cells)
     tasks = sorted({task for task, _ in choices})
     place = {task: index for index, task in enumerate(tasks)}
     sums = {name: np.zeros(len(tasks)) for name in ("ips", "weight", "direct", "robust", "trials", "matched")}
     least = 1.0
     for (task, trial), chosen in choices.items():
-        subset, at = frozenset(split_subset(chosen)), place[task]
+        subset, at = subset_of(chosen), place[task]
         guess = predict(task, subset)
         found = cells.get((task, trial, subset))
         weight = 1.0 / float(found.propensity) if found is not None and found.propensity else 0.0
@@ -103,18 +103,22 @@ class _SubsetMeans:
     """Mean success of a subset over the other tasks; two episodes' worth of the overall mean are mixed in."""
 
     def __init__(self, cells: Mapping[tuple[str, int, frozenset[str]], OutcomeRow]) -> None:
-        self._by_subset: dict[frozenset[str], list[tuple[str, float]]] = {}
-        self._all: list[tuple[str, float]] = []
+        self._sums: dict[tuple[frozenset[str] | None, str | None], tuple[int, int]] = {}
         for (task, _, subset), row in cells.items():
-            entry = (task, float(bool(row.success)))
-            self._by_subset.setdefault(subset, []).append(entry)
-            self._all.append(entry)
+            for key in ((None, None), (None, task), (subset, None), (subset, task)):
+                won, n = self._sums.get(key, (0, 0))
+                self._sums[key] = (won + bool(row.success), n + 1)
 
     def __call__(self, task: str, subset: frozenset[str]) -> float:
-        everywhere = [value for other, value in self._all if other != task]
-        prior = sum(everywhere) / len(everywhere) if everywhere else 0.5
-        own = [value for other, value in self._by_subset.get(subset, ()) if other != task]
-        return (sum(own) + 2 * prior) / (len(own) + 2)
+        won, n = self._elsewhere(None, task)
+        prior = won / n if n else 0.5
+        won, n = self._elsewhere(subset, task)
+        return (won + 2 * prior) / (n + 2)
+
+    def _elsewhere(self, subset: frozenset[str] | None, task: str) -> tuple[int, int]:
+        """Successes and episodes of a subset, or of all, on the other tasks."""
+        everywhere, here = self._sums.get((subset, None), (0, 0)), self._sums.get((subset, task), (0, 0))
+        return everywhere[0] - here[0], everywhere[1] - here[1]
 
 
 def _mean(values: Array, weights: Array) -> Value:

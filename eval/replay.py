@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from eval.metrics.selection import Cell
 from eval.scores import Score, TokenUse, score_of_row
 from fama.agents.settings import CompareSettings
-from fama.episodes.outcome_table import OutcomeRow, split_subset
+from fama.episodes.outcome_table import OutcomeRow, subset_of
 from fama.episodes.records import SELECTION_ROLES, total_tokens
 from fama.errors import BadInput
 from fama.helpers.base import Helper
@@ -18,17 +19,34 @@ from fama.state import EpisodeKey, VisibleState, state_from_json
 
 @dataclass(frozen=True)
 class Table:
-    """The executed cells of the compared tasks: one backbone, one strategy."""
+    """The executed cells of the compared tasks: one backbone, one strategy. What all arms look up is built once."""
 
     path: str
     backbone: str
     tasks: tuple[str, ...]
     rows: tuple[OutcomeRow, ...]
 
+    @cached_property
     def pairs(self) -> list[tuple[str, int]]:
         """Every (task, trial) with an executed subset, task by task."""
         place = {task: index for index, task in enumerate(self.tasks)}
         return sorted({(row.task_id, row.trial) for row in self.rows}, key=lambda pair: (place[pair[0]], pair[1]))
+
+    @cached_property
+    def cells(self) -> dict[tuple[str, int, frozenset[str]], OutcomeRow]:
+        """The rows by task, trial and subset."""
+        return {(row.task_id, row.trial, subset_of(row.subset)): row for row in self.rows}
+
+    @cached_property
+    def states(self) -> dict[tuple[str, int], VisibleState]:
+        """The state before decision 0 of each (task, trial): the same whatever subset was executed then."""
+        states: dict[tuple[str, int], VisibleState] = {}
+        for row in self.rows:
+            pair = (row.task_id, row.trial)
+            if pair not in states:
+                key = EpisodeKey(row.benchmark, row.domain, *pair, row.backbone, row.strategy)
+                states[pair] = state_from_json(row.state, key)
+        return states
 
 
 @dataclass(frozen=True)
@@ -81,7 +99,7 @@ def select_rows(rows: Sequence[OutcomeRow], settings: CompareSettings, path: str
 def cells_of(rows: Sequence[OutcomeRow]) -> list[Cell]:
     """The cells of a lattice; errors have none."""
     return [
-        Cell(row.task_id, row.trial, frozenset(split_subset(row.subset)), float(row.success), float(row.tokens))
+        Cell(row.task_id, row.trial, subset_of(row.subset), float(row.success), float(row.tokens))
         for row in rows
         if row.success is not None
     ]
@@ -95,23 +113,21 @@ async def replay_arm(
     The looked-up episode is billed with the selector's own tokens in place of those in the table.
     """
     pool = tuple(helpers)
-    cells = {(row.task_id, row.trial, frozenset(split_subset(row.subset))): row for row in table.rows}
-    states = _states(table, settings)
     budgets = RunBudget(settings.budget)
     scores: list[Score] = []
     choices: list[tuple[str, str]] = []
     missing = 0
-    for pair in table.pairs():
+    for pair in table.pairs:
         place = (settings.benchmark, settings.domain, *pair)
         rng = generator(derive_seed(settings.seed, "selector", *place, arm), "selector")
         budget = budgets.episode()
         budget.open_decision()
-        selection = await selector.select(states[pair], budget.allowance(), rng)
+        selection = await selector.select(table.states[pair], budget.allowance(), rng)
         budget.charge(sum(row.total_tokens for row in selection.ledger))
         subset = budget.fit(in_pool_order(selection.subset, pool), helpers, selection.probabilities).subset
         budget.release()
         choices.append((pair[0], "+".join(subset)))
-        row = cells.get((*pair, frozenset(subset)))
+        row = table.cells.get((*pair, frozenset(subset)))
         if row is None:
             missing += 1
             continue
@@ -133,14 +149,3 @@ async def replay_arm(
             )
         )
     return Replayed(tuple(scores), tuple(choices), missing)
-
-
-def _states(table: Table, settings: CompareSettings) -> dict[tuple[str, int], VisibleState]:
-    """The state before decision 0: the same whatever subset was executed then."""
-    states: dict[tuple[str, int], VisibleState] = {}
-    for row in table.rows:
-        pair = (row.task_id, row.trial)
-        if pair not in states:
-            key = EpisodeKey(row.benchmark, row.domain, *pair, row.backbone, settings.strategy)
-            states[pair] = state_from_json(row.state, key)
-    return states

@@ -1,11 +1,12 @@
 """Bootstrap over tasks as clusters. One weight matrix serves every arm, so that draws are paired."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy.special import ndtr, stdtrit
 
 from fama.randomness import derive_seed
 
@@ -25,14 +26,17 @@ class Estimate:
     n: int
 
 
+@lru_cache(maxsize=2)
 def task_weights(tasks: int, draws: int, seed: int, stream: str = "bootstrap") -> Array:
-    """How often each task is drawn in each resample: shape [draws, tasks], every row sums to ``tasks``."""
-    if tasks == 0:
-        return np.zeros((draws, 0), dtype=np.float32)
+    """How often each task is drawn in each resample: shape [draws, tasks], every row sums to ``tasks``.
+
+    Drawn once for all arms and measures; read-only.
+    """
     rng = np.random.default_rng(derive_seed(seed, stream, tasks, draws))
-    counts = np.empty((draws, tasks), dtype=np.float32)
-    for row in range(draws):
+    counts = np.zeros((draws, tasks))
+    for row in range(draws if tasks else 0):
         counts[row] = np.bincount(rng.integers(0, tasks, size=tasks), minlength=tasks)
+    counts.flags.writeable = False
     return counts
 
 
@@ -82,5 +86,4 @@ def difference_interval(ours: Array, theirs: Array, weights: Array, level: float
 
 def expanded_tail(n: int, level: float = 0.95) -> float:
     """The tail share whose percentiles give about ``level`` coverage with ``n`` clusters."""
-    quantile = stats.t.ppf((1 - level) / 2, n - 1) * np.sqrt(n / (n - 1))
-    return float(stats.norm.cdf(quantile))
+    return float(ndtr(stdtrit(n - 1, (1 - level) / 2) * np.sqrt(n / (n - 1))))

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from scipy import stats
+from scipy.special import stdtrit
 
 
 def detectable_effect(sd: float, tasks: int, alpha: float = 0.05, power: float = 0.8) -> float | None:
@@ -15,7 +15,7 @@ def detectable_effect(sd: float, tasks: int, alpha: float = 0.05, power: float =
     if tasks < 2:
         return None
     df = tasks - 1
-    return float((stats.t.ppf(1 - alpha / 2, df) + stats.t.ppf(power, df)) * sd / math.sqrt(tasks))
+    return float((stdtrit(df, 1 - alpha / 2) + stdtrit(df, power)) * sd / math.sqrt(tasks))
 
 
 def spread_of(differences: Sequence[float]) -> float:

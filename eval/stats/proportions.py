@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 from eval.stats.bootstrap import Array, Estimate
 
@@ -22,11 +22,11 @@ def clustered_proportion(values: Array, trials: int, level: float = 0.95) -> Est
     rate = min(1.0, max(0.0, float(np.mean(values))))
     if n == 1:
         return Estimate(rate, None, None, 1)
-    z = float(stats.norm.ppf((1 + level) / 2))
+    z = float(ndtri((1 + level) / 2))
     variance = float(np.var(values, ddof=1)) / n
     spread = rate * (1 - rate)
     size = float(n) if spread == 0 else min(float(max(trials, n)), spread / variance if variance > 0 else math.inf)
-    size *= (z / float(stats.t.ppf((1 + level) / 2, n - 1))) ** 2
+    size *= (z / float(stdtrit(n - 1, (1 + level) / 2))) ** 2
     centre = (rate + z * z / (2 * size)) / (1 + z * z / size)
     half = z / (1 + z * z / size) * math.sqrt(spread / size + z * z / (4 * size * size))
     return Estimate(rate, max(0.0, centre - half), min(1.0, centre + half), n)

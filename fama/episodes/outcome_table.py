@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,12 @@ def join_subset(subset: Sequence[str]) -> str:
 def split_subset(text: str) -> tuple[str, ...]:
     """The names behind ``join_subset``."""
     return tuple(text.split("+")) if text else ()
+
+
+@lru_cache(maxsize=4096)
+def subset_of(text: str) -> frozenset[str]:
+    """The same names as a set; one object a subset, however many rows have it."""
+    return frozenset(split_subset(text))
 
 
 def episodes_to_rows(episodes: Iterable[Episode], pool: Sequence[str] = POOL) -> list[OutcomeRow]:
@@ -137,9 +144,13 @@ def read_outcomes(path: Path | str, benchmark_version: str | None = None) -> lis
         BadInput: the file is missing or no outcome table, or it holds another benchmark version
             than the one given.
     """
-    table = _read(Path(path), columns=True)
+    table = _read(Path(path))
+    names = table.column_names
     try:
-        rows = [OutcomeRow.model_validate(value) for value in table.to_pylist()]
+        rows = [
+            OutcomeRow.model_validate(dict(zip(names, values, strict=True)))
+            for values in zip(*map(_values, table.columns), strict=True)
+        ]
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
@@ -160,7 +171,7 @@ def read_metadata(path: Path | str) -> dict[str, Any]:
     Raises:
         BadInput: the file is missing or no parquet file.
     """
-    schema = _read(Path(path), columns=False).schema
+    schema = _read(Path(path), []).schema
     note = (schema.metadata or {}).get(_METADATA_KEY)
     try:
         value = json.loads(note) if note else {}
@@ -171,14 +182,41 @@ def read_metadata(path: Path | str) -> dict[str, Any]:
     return value
 
 
-def _read(path: Path, columns: bool) -> Any:
+def read_prompts(path: Path | str) -> set[str]:
+    """The hashes of helper texts and prompts that a table's episodes ran with; of 100,000 rows only this is read.
+
+    Raises:
+        BadInput: the file is missing or no outcome table.
+    """
+    table = _read(Path(path), ["prompts_hash"])
+    if not table.column_names:
+        raise BadInput(f"{path}: no outcome table: no column 'prompts_hash'; write it again")
+    return set(table.column(0).to_pylist())
+
+
+def _values(column: Any) -> list[Any]:
+    """A column as Python values. Equal texts of a chunk are one string: states are long, and most rows share theirs."""
+    import pyarrow as pa
+
+    values: list[Any] = []
+    for chunk in column.chunks:
+        if pa.types.is_dictionary(chunk.type):
+            known = chunk.dictionary.to_pylist()
+            values += [None if place is None else known[place] for place in chunk.indices.to_pylist()]
+        else:
+            values += chunk.to_pylist()
+    return values
+
+
+def _read(path: Path, columns: list[str] | None = None) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     if not path.is_file():
         raise BadInput(f"{path}: no such file; write it with `fama outcomes --config F --out DIR`")
     try:
-        return pq.ParquetFile(path).read(columns=None if columns else [])
+        texts = [field.name for field in pq.read_schema(path) if pa.types.is_string(field.type)]
+        return pq.ParquetFile(path, read_dictionary=texts).read(columns=columns)
     except (pa.ArrowInvalid, pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise BadInput(f"{path}: not a readable parquet file ({reason}); write it again") from None

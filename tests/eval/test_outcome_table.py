@@ -9,6 +9,7 @@ from fama.episodes.outcome_table import (
     join_subset,
     read_metadata,
     read_outcomes,
+    read_prompts,
     split_subset,
     write_outcomes,
 )
@@ -92,6 +93,14 @@ def test_parquet_keeps_every_value(tmp_path: Path) -> None:
     note = read_metadata(path)
     assert note["config"] == {"seed": 3} and note["commit"] == "abc" and note["benchmark_version"] == "toy-1"
     assert [p.name for p in path.parent.iterdir()] == ["outcomes.parquet"]
+
+
+def test_equal_states_are_one_string_and_prompts_are_read_alone(tmp_path: Path) -> None:
+    rows = episodes_to_rows([episode(), episode(id="e2"), episode(id="e3")])
+    write_outcomes(tmp_path / "o.parquet", rows, {})
+    first, second, third = read_outcomes(tmp_path / "o.parquet")
+    assert first.state is second.state is third.state and first.state == rows[0].state
+    assert read_prompts(tmp_path / "o.parquet") == {rows[0].prompts_hash}
 
 
 def test_an_empty_table_is_a_table(tmp_path: Path) -> None:

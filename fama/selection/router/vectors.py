@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from zlib import crc32
 
 import numpy as np
@@ -37,21 +38,24 @@ class RawVectors:
 
     def _mean(self, texts: Sequence[str]) -> Floats:
         if self.embedder is None:
-            return self._hashed(texts)
+            return _hashed(tuple(texts), self.shape.buckets)
         if not texts:
             return np.zeros(self.embedder.encoder.size)
         mean: Floats = np.concatenate(self.embedder.embed(texts)).astype(np.float64).mean(axis=0)
         return mean
 
-    def _hashed(self, texts: Sequence[str]) -> Floats:
-        counts = np.zeros(self.shape.buckets)
-        for text in texts:
-            words = _WORD.findall(text.lower())
-            for gram in (*words, *(f"{a} {b}" for a, b in zip(words, words[1:], strict=False))):
-                counts[crc32(gram.encode("utf-8", "surrogatepass")) % self.shape.buckets] += 1
-        weights: Floats = np.log1p(counts)
-        length = float(np.linalg.norm(weights))
-        return weights / length if length else weights
+
+@lru_cache(maxsize=64)
+def _hashed(texts: tuple[str, ...], buckets: int) -> Floats:
+    """Hashed words and word pairs; policy and tools, which a domain's states share, are hashed once."""
+    counts = np.zeros(buckets)
+    for text in texts:
+        words = _WORD.findall(text.lower())
+        for gram in (*words, *(f"{a} {b}" for a, b in zip(words, words[1:], strict=False))):
+            counts[crc32(gram.encode("utf-8", "surrogatepass")) % buckets] += 1
+    weights: Floats = np.log1p(counts)
+    length = float(np.linalg.norm(weights))
+    return weights / length if length else weights
 
 
 class StateVectors:
