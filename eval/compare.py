@@ -7,6 +7,7 @@ from eval.arms import build_arms, check_inputs, plan_arms, read_labels, write_in
 from eval.lazy import LazyModel, UnconnectedModel
 from eval.metrics.selection import Cell
 from eval.nothing import do_nothing
+from eval.one_off import one_off_costs
 from eval.replay import cells_of, replay_arm, select_rows
 from eval.results import Executed, compare_arms
 from eval.schema import Comparison
@@ -55,6 +56,11 @@ async def run_comparison(
         )
     if any(lam < 0 for lam in settings.lambdas):
         raise BadInput(f"lambdas: {min(settings.lambdas)} is below 0; give prices of at least 0")
+    if settings.replay and settings.cadence != "episode":
+        raise BadInput(
+            f"cadence: {settings.cadence} cannot be replayed, since a table's episodes held one subset throughout; run "
+            "it live, or set cadence: episode"
+        )
     world = benchmark or load_benchmark(settings)
     if settings.replay:
         executed = await _replayed(settings, out, world, model)
@@ -139,6 +145,7 @@ async def _live(
         choices={arm: [(s.task_id, s.subset) for s in kept if s.decisions] for arm, kept in scores.items()},
         cells=cells if cells is not None else _own_cells(scores),
         lattice_source=settings.lattice or "the arms' own episodes",
+        one_off=one_off_costs(settings),
     )
 
 
@@ -171,6 +178,7 @@ async def _replayed(settings: CompareSettings, out: Path, world: Benchmark, mode
         curves=curves,
         cells=cells if cells is not None else cells_of(table.rows),
         lattice_source=settings.lattice or path,
+        one_off=one_off_costs(settings),
     )
 
 

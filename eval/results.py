@@ -14,6 +14,7 @@ from eval.formats import errors
 from eval.measures import Difference, Resampling, compare_pair, measure
 from eval.metrics.curves import Point, frontier
 from eval.metrics.selection import Cell, TaskLattice, lattices
+from eval.one_off import paybacks
 from eval.schema import ArmResult, Comparison, Curve, LatticeReport, TaskCell, TaskRow
 from eval.scores import Score
 from eval.stats.bootstrap import Estimate
@@ -23,6 +24,7 @@ from fama.agents.provenance import git_commit
 from fama.agents.settings import CompareSettings
 from fama.config import dump_settings
 from fama.episodes.outcome_table import join_subset, split_subset
+from fama.episodes.spending import Spent
 from fama.helpers.base import POOL
 from fama.selection.base import in_pool_order
 
@@ -44,6 +46,7 @@ class Executed:
     lattice_source: str
     curves: tuple[Curve, ...] = ()
     missing: Mapping[str, int] = field(default_factory=dict)
+    one_off: Mapping[str, tuple[Spent, ...]] = field(default_factory=dict)
 
 
 def compare_arms(
@@ -57,6 +60,7 @@ def compare_arms(
     by_task = {arm: _by_task(scores) for arm, scores in executed.scores.items()}
     to_plain = differences(executed.scores, plain, executed.tasks, resampling)
     to_learned = differences(executed.scores, chosen_learned, executed.tasks, resampling)
+    paid = paybacks(settings, executed.scores, executed.one_off, executed.tasks, resampling)
     arms = []
     for wanted in settings.arms:
         name, scores = wanted.arm, executed.scores[wanted.arm]
@@ -73,6 +77,8 @@ def compare_arms(
                 helpers_per_episode=sum(len(c) for _, c in choices) / len(choices) if choices else None,
                 subsets=dict(Counter(subset or "none" for _, subset in executed.choices[name]).most_common()),
                 missing=executed.missing.get(name, 0),
+                one_off=executed.one_off.get(name, ()),
+                payback=paid.get(name, ()),
             )
         )
     return Comparison(

@@ -5,8 +5,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from eval.measures import Difference, Measures
+from eval.one_off import Payback
 from eval.stats.bootstrap import Estimate
 from fama.episodes.records import Record
+from fama.episodes.spending import Spent
 
 COMPARISON_VERSION = 1
 
@@ -31,7 +33,11 @@ class SelectionReport(Record):
 
 
 class ArmResult(Record):
-    """One arm. ``missing`` counts replayed choices that the table has no executed episode of."""
+    """One arm. ``missing`` counts replayed choices that the table has no executed episode of.
+
+    ``one_off`` is what the arm needs once, in none of its episodes' tokens; empty where it is ready as it is.
+    ``payback`` says after how many episodes saved tokens pay for it.
+    """
 
     arm: str
     selector: str
@@ -43,6 +49,8 @@ class ArmResult(Record):
     helpers_per_episode: float | None = None
     subsets: dict[str, int] = Field(default_factory=dict)
     missing: int = 0
+    one_off: tuple[Spent, ...] = ()
+    payback: tuple[Payback, ...] = ()
 
 
 class TaskCell(Record):

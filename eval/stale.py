@@ -5,7 +5,7 @@ from pathlib import Path
 from eval.arms import LEARNED
 from fama.agents.provenance import prompt_hashes
 from fama.agents.settings import CompareSettings
-from fama.episodes.outcome_table import read_prompts
+from fama.episodes.outcome_table import read_columns
 from fama.hashing import content_hash
 
 
@@ -21,7 +21,7 @@ def stale_inputs(settings: CompareSettings) -> list[str]:
     found = []
     for key in ("outcomes", "lattice", "replay"):
         path = getattr(settings, key)
-        if path and read_prompts(path) - {now}:
+        if path and set(read_columns(path, ["prompts_hash"])["prompts_hash"]) - {now}:
             found.append(f"{key}: {path} was run with other helper texts or prompts than this release's")
     for arm in settings.arms:
         folder = arm.options.get("checkpoint")

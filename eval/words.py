@@ -6,6 +6,7 @@ from eval.formats import DASH, count, number, p_value, percent, signed
 from eval.measures import Difference
 from eval.schema import ArmResult, Comparison
 from eval.stats.bootstrap import Estimate
+from eval.tables import episodes_text
 
 #: selectors that the learned arm is set against in words, in this order
 _RIVALS = {"prompted": 0, "linear": 1, "knn": 2, "best_fixed": 3}
@@ -112,6 +113,12 @@ def _duel(comparison: Comparison) -> tuple[str, ...]:
             f"{learned.arm} against {arm.arm}: {percent(gain, signed=True)} points "
             f"(p = {p_value(versus.p_holm)}, {verdict}), at {cost}."
         )
+    said += [
+        f"{learned.arm} needs {number(paid.tokens)} tokens once, more than {paid.versus} does, paid back after "
+        f"{episodes_text(paid.episodes)} episodes."
+        for paid in learned.payback
+        if paid.tokens is not None and paid.tokens > 0 and isinstance(paid.episodes, float)
+    ]
     return tuple(said)
 
 

@@ -60,6 +60,7 @@ def render_card(
         _lines({**notes, "losses": _losses(settings), "seed": str(manifest.seed)}),
         f"```\n{manifest.command or '(trained from Python)'}\n```",
         _lines({"commit": manifest.git_commit or "unknown", "versions": _counts(manifest.versions)}),
+        _cost(manifest),
         "## Limits",
         _limits(manifest, measured),
     ]
@@ -123,6 +124,16 @@ def _transfer(manifest: RouterManifest, settings: TrainSettings, apart: Measured
         _table(("measure", "value", "95 % interval"), [(name, *_cells(i)) for name, i in apart.metrics.items()]),
         _choices(manifest, apart, "held-out"),
     ]
+
+
+def _cost(manifest: RouterManifest) -> str:
+    if manifest.cost is None:
+        return ""
+    rows = [
+        (part.part, part.source, *("unknown" if v is None else f"{v:,.0f}" for v in (part.tokens, part.seconds)))
+        for part in manifest.cost
+    ]
+    return "What was spent on it once:\n\n" + _table(("part", "source", "tokens", "seconds"), rows)
 
 
 def _limits(manifest: RouterManifest, measured: Measured) -> str:

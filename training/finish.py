@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fama.agents.provenance import git_commit
+from fama.episodes.spending import Spent
 from fama.files import write_atomically
 from fama.selection.decision import Floats, Objective, decide
 from fama.selection.router.checkpoint import WORK, Array, Router, load_router, write_router
@@ -58,9 +59,18 @@ class Measured:
 
 
 def finish(
-    settings: TrainSettings, data: ExampleSet, split: Split, trained: Trained, out: Path, command: str
+    settings: TrainSettings,
+    data: ExampleSet,
+    split: Split,
+    trained: Trained,
+    out: Path,
+    command: str,
+    cost: tuple[Spent, ...] | None = None,
 ) -> RouterManifest:
-    """Write the checkpoint folder ``out`` and ``out/work/metrics.json``; returns the manifest."""
+    """Write the checkpoint folder ``out`` and ``out/work/metrics.json``; returns the manifest.
+
+    ``cost`` is what was spent on the data and the fit, None if unknown.
+    """
     draft = out / WORK / "draft"
     shutil.rmtree(draft, ignore_errors=True)
     manifest = write_router(
@@ -71,7 +81,7 @@ def finish(
     success = np.array([float(bool(example.success)) for example in outcomes])
     logits = executed_logits(router, outcomes)
     calibration = calibrate(logits, success, [example.task for example in outcomes], settings.seed)
-    manifest = manifest.model_copy(update={"calibration": calibration})
+    manifest = manifest.model_copy(update={"calibration": calibration, "cost": cost})
     router = Router(router.folder, manifest, router.predictor)
     measured = measure(router, split.validation, outcomes, logits / calibration.temperature, trained.population)
     apart = _held_out(router, split.held_out, trained.population)

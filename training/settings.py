@@ -37,6 +37,9 @@ class DataSettings(Settings):
     """Helpers of the router, in pool order."""
     validation: float = Field(default=0.25, gt=0.0, lt=1.0)
     """Share of tasks held out for early stopping, calibration and the card."""
+    training_share: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Share of the training tasks that are used, for curves over training size: smaller shares are parts of larger
+    ones, validation stays the same."""
     split_seed: int = 0
     """Seed of the split by task; its own, so that runs with other seeds validate on the same tasks."""
     hold_out_domains: tuple[str, ...] = ()

@@ -28,12 +28,14 @@ def split_by_task(
     seed: int,
     domains: Collection[str] = (),
     backbones: Collection[str] = (),
+    kept: float = 1.0,
 ) -> Split:
     """Put about ``share`` of the tasks into validation, by a hash of each task's name and the seed.
 
     Tasks that share a conversation word for word go to the same side, so that no text of a
     validation task is trained on. A task's side does not depend on which other tasks there are,
     apart from such twins. ``domains`` and ``backbones`` are held out: on neither side.
+    ``kept`` is the share of the training tasks that are used; smaller shares are parts of larger ones.
 
     Raises:
         BadInput: one side would be empty, or a domain or backbone to hold out is not there.
@@ -48,7 +50,8 @@ def split_by_task(
     held = {name for name in group.values() if derive_seed(seed, "split", name) / 2**63 < share}
     apart = [example.domain in domains or example.backbone in backbones for example in examples]
     usual = [example for example, out in zip(examples, apart, strict=True) if not out]
-    train = tuple(example for example in usual if group[example.task] not in held)
+    unused = {name for name in group.values() if derive_seed(seed, "training share", name) / 2**63 >= kept}
+    train = tuple(example for example in usual if group[example.task] not in held | unused)
     validation = tuple(example for example in usual if group[example.task] in held)
     trained = {group[example.task] for example in train}
     held_out = tuple(
@@ -56,12 +59,14 @@ def split_by_task(
     )
     if not train or not validation:
         raise BadInput(
-            f"data.validation: {share} of {len(group)} tasks leaves one side empty; give more tasks or another share"
+            f"data.validation: {share} of {len(group)} tasks leaves one side empty (data.training_share: {kept}); "
+            "give more tasks or another share"
         )
     if any(apart) and not held_out:
         raise BadInput("data.hold_out_backbones: every held-out task is trained on; raise data.validation")
     sides: list[object] = list(sorted((task, name in held) for task, name in group.items()))
     sides += [["held out", *sorted({*domains, *backbones})]] if any(apart) else []
+    sides += [["training share", kept]] if kept < 1.0 else []
     return Split(train, validation, content_hash(sides), held_out)
 
 

@@ -2,14 +2,17 @@
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 from fama.config import dump_settings
+from fama.episodes.spending import Spent
 from fama.errors import BadInput
 from fama.files import sweep, write_atomically
 from fama.selection.router.checkpoint import WORK
 from fama.selection.router.embedder import Embedder
 from fama.selection.router.manifest import RouterManifest, VectorShape
+from training.cost import data_cost
 from training.data import load_examples
 from training.encoder import encoder_shape
 from training.examples import ExampleSet
@@ -31,18 +34,29 @@ def train(settings: TrainSettings, out: Path, command: str = "", ckpt: str | Non
     Raises:
         BadInput: data or settings cannot be used.
     """
-    return train_on(settings, load_examples(settings), out, command, ckpt)
+    return train_on(settings, load_examples(settings), out, command, ckpt, data_cost(settings))
 
 
 def train_on(
-    settings: TrainSettings, data: ExampleSet, out: Path, command: str = "", ckpt: str | None = None
+    settings: TrainSettings,
+    data: ExampleSet,
+    out: Path,
+    command: str = "",
+    ckpt: str | None = None,
+    spent: tuple[Spent, ...] | None = None,
 ) -> RouterManifest | None:
-    """As ``train``, on examples in memory."""
+    """As ``train``, on examples in memory; ``spent`` is what these cost, None if unknown."""
+    started = time.perf_counter()
     if ckpt is not None and settings.kind != "encoder":
         raise BadInput(f"--ckpt: a {settings.kind} router is fitted in one go; leave --ckpt out")
     wanted = settings.data
     split = split_by_task(
-        data.examples, wanted.validation, wanted.split_seed, wanted.hold_out_domains, wanted.hold_out_backbones
+        data.examples,
+        wanted.validation,
+        wanted.split_seed,
+        wanted.hold_out_domains,
+        wanted.hold_out_backbones,
+        wanted.training_share,
     )
     work = out / WORK
     work.mkdir(parents=True, exist_ok=True)
@@ -54,7 +68,10 @@ def train_on(
         trained = _train_baseline(settings, split)
     if trained is None:
         return None
-    manifest = finish(settings, data, split, trained, out, command)
+    # of a resumed training only the last part was timed
+    seconds = None if ckpt is not None else round(time.perf_counter() - started, 1)
+    fit = Spent(part="training", source=settings.kind, tokens=0, seconds=seconds)
+    manifest = finish(settings, data, split, trained, out, command, None if spent is None else (*spent, fit))
     if not settings.trainer.keep_state:  # only now: a process that dies before can go on from it
         shutil.rmtree(work / STATE, ignore_errors=True)
     return manifest

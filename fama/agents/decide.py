@@ -11,6 +11,7 @@ from fama.agents.setup import EpisodeSetup
 from fama.agents.strategies.base import STRATEGIES, Prompt
 from fama.envs.base import Action
 from fama.episodes.records import Decision, LedgerRow, total_tokens
+from fama.helpers.ahead import change_ahead
 from fama.models.base import ChatReply, ChatRequest, Sampling
 from fama.randomness import derive_seed, generator
 from fama.selection.base import Selection, in_pool_order
@@ -85,6 +86,8 @@ class Decider:
         return Decided(None if isinstance(action, ParseFailure) else action, said, decision)
 
     async def _choose(self, state: VisibleState) -> _Chosen:
+        if self._settings.cadence == "change" and not change_ahead(state):
+            return _Chosen((), (), 1.0)
         selection = self._held
         if selection is None:
             selection = await self._select(state)

@@ -112,8 +112,9 @@ class ExperimentSettings(Settings):
     """Where notes go: opening of the assistant turn, end of the last turn, or a system turn at the end."""
     demonstrations: int = 2
     """Conversations on other tasks shown as chat turns."""
-    cadence: Literal["episode", "turn"] = "episode"
-    """Whether a subset is selected once an episode or before every decision."""
+    cadence: Literal["episode", "turn", "change"] = "episode"
+    """Whether a subset is selected once an episode, before every decision, or only while a change that the user asked
+    for is ahead, with no helper at any other time."""
     helpers: HelperSettings = HelperSettings()
     budget: BudgetSettings = BudgetSettings()
     limits: LimitSettings = LimitSettings()

@@ -17,7 +17,8 @@ from fama.diagnosis.detectors.base import collect
 from fama.diagnosis.orchestrator import by_model, by_rule
 from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
 from fama.diagnosis.trace import Trace
-from fama.episodes.records import Episode, Evidence, Failure, LedgerRow, Record
+from fama.episodes.records import Episode, Evidence, Failure, LedgerRow, Record, total_tokens
+from fama.episodes.spending import Spent, known_sum, spent_on_calls, unknown
 from fama.episodes.store import read_episodes, read_failures, write_failures
 from fama.errors import BadInput, ModelError
 from fama.execution.pool import WorkerLost, run_pool
@@ -45,7 +46,8 @@ class DiagnosisSummary(Record):
     """What a diagnosis did. ``profile`` counts primary categories by ``backbone × domain × strategy``.
 
     A failure with two primary categories counts in both. ``tokens`` are by role, over all runs into the folder;
-    ``unparsed`` counts calls whose answer could not be used.
+    ``unparsed`` counts calls whose answer could not be used. ``run_tokens`` and ``run_seconds`` are of all episodes
+    that were read, failed or not: what a plain run cost before anything could be diagnosed; None is unknown.
     """
 
     labeller: str
@@ -61,9 +63,11 @@ class DiagnosisSummary(Record):
     unparsed: int = 0
     profile: dict[str, dict[str, int]] = {}
     blame: dict[str, int] = {}
+    run_tokens: int | None = None
+    run_seconds: float | None = None
 
 
-class _Spent(Record):
+class _CallsOf(Record):
     episode_id: str
     rows: tuple[LedgerRow, ...]
 
@@ -149,6 +153,7 @@ async def diagnose(
         counts: Counter[str] = Counter()
         skipped: list[Skipped] = []
         groups: dict[str, str] = {}
+        bills: list[tuple[int | None, float | None]] = []
         taken = set(done)
         if label is None:
             label = partial(
@@ -163,6 +168,7 @@ async def diagnose(
 
         def unlabelled() -> Iterator[Episode]:
             for episode in read_episodes(path):
+                bills.append((total_tokens(episode.ledger) if episode.ledger else None, episode.seconds))
                 counts[episode.outcome.status] += 1
                 if episode.outcome.status != "failure":
                     continue
@@ -184,7 +190,7 @@ async def diagnose(
                 skipped.append(result)
                 return
             if result.rows:
-                _append(out / LEDGER, _Spent(episode_id=episode.id, rows=result.rows))
+                _append(out / LEDGER, _CallsOf(episode_id=episode.id, rows=result.rows))
             _append(out / FAILURES, result.label)
             done[episode.id] = result.label
             counts["new"] += 1
@@ -194,7 +200,7 @@ async def diagnose(
         await run_pool(unlabelled(), attempt, finish, concurrency)
         if not (out / FAILURES).exists():
             write_failures(out / FAILURES, ())
-        summary = _summary(out, done.values(), groups, counts, skipped, labeller, taxonomy)
+        summary = _summary(out, done.values(), groups, counts, skipped, labeller, taxonomy, bills)
         write_atomically(out / SUMMARY, summary.model_dump_json(indent=2) + "\n")
     if skipped and not counts["new"]:
         raise ModelError(f"the judge did not answer for any of {len(skipped)} failures: {skipped[0].reason}")
@@ -230,14 +236,14 @@ def _append(path: Path, record: Record) -> None:
         os.fsync(file.fileno())
 
 
-def _spent(path: Path) -> list[LedgerRow]:
+def calls_of(path: Path) -> list[LedgerRow]:
     """All rows ever spent into the folder; a torn last line is left out."""
     if not path.exists():
         return []
     rows: list[LedgerRow] = []
     for line in path.read_bytes().splitlines():
         try:
-            rows += _Spent.model_validate(json.loads(line)).rows
+            rows += _CallsOf.model_validate(json.loads(line)).rows
         except (ValueError, ValidationError):
             continue
     return rows
@@ -251,8 +257,10 @@ def _summary(
     skipped: list[Skipped],
     labeller: str,
     taxonomy: Taxonomy,
+    bills: list[tuple[int | None, float | None]],
 ) -> DiagnosisSummary:
-    rows = _spent(out / LEDGER)
+    spent = known_sum([tokens for tokens, _ in bills])
+    rows = calls_of(out / LEDGER)
     tokens: Counter[str] = Counter()
     for row in rows:
         tokens[row.role] += row.total_tokens
@@ -276,4 +284,22 @@ def _summary(
         unparsed=sum(not row.parsed for row in rows),
         profile={name: dict(here) for name, here in sorted(profile.items())},
         blame=dict(blame),
+        run_tokens=None if spent is None else int(spent),
+        run_seconds=known_sum([seconds for _, seconds in bills]),
     )
+
+
+def spent_on_labels(failures: Path) -> tuple[Spent, Spent]:
+    """What a label file cost: the plain run that was diagnosed, and the diagnosis. Unknown without its summary."""
+    folder = failures if failures.is_dir() else failures.parent
+    try:
+        summary = DiagnosisSummary.model_validate_json((folder / SUMMARY).read_bytes())
+    except (OSError, ValidationError):
+        return unknown("plain run", str(failures)), unknown("diagnosis", str(failures))
+    run = Spent(part="plain run", source=str(failures), tokens=summary.run_tokens, seconds=summary.run_seconds)
+    rows = calls_of(folder / LEDGER)
+    if len(rows) != summary.calls:
+        return run, unknown("diagnosis", str(failures))
+    if not rows:  # detectors alone ask no model; nobody times them
+        return run, Spent(part="diagnosis", source=str(failures), tokens=0, seconds=None)
+    return run, spent_on_calls("diagnosis", failures, rows)

@@ -182,16 +182,17 @@ def read_metadata(path: Path | str) -> dict[str, Any]:
     return value
 
 
-def read_prompts(path: Path | str) -> set[str]:
-    """The hashes of helper texts and prompts that a table's episodes ran with; of 100,000 rows only this is read.
+def read_columns(path: Path | str, names: Sequence[str]) -> dict[str, list[Any]]:
+    """Some columns of a table, where the rows are not needed whole.
 
     Raises:
         BadInput: the file is missing or no outcome table.
     """
-    table = _read(Path(path), ["prompts_hash"])
-    if not table.column_names:
-        raise BadInput(f"{path}: no outcome table: no column 'prompts_hash'; write it again")
-    return set(table.column(0).to_pylist())
+    table = _read(Path(path), list(names))
+    for name in names:
+        if name not in table.column_names:
+            raise BadInput(f"{path}: no outcome table: column {name!r}: Field required; write it again")
+    return {name: _values(table[name]) for name in names}
 
 
 def _values(column: Any) -> list[Any]:

@@ -2,12 +2,15 @@
 
 import random
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from fama.diagnosis.judging import ask_json
-from fama.diagnosis.mitigation import catalogue, mitigate
+from fama.diagnosis.mitigation import catalogue, minimal_cover, mitigate
 from fama.diagnosis.trace import shorten, spoken
 from fama.episodes.records import Failure, LedgerRow
+from fama.episodes.store import read_failures
 from fama.errors import BadInput
 from fama.prompts import render
 from fama.selection.base import Allowance, Selection, Selector, SelectorContext, in_pool_order
@@ -22,12 +25,15 @@ CHOSEN, UNCHOSEN = 0.9, 0.1
 def build(context: SelectorContext, form: object = None, **options: object) -> Selector:
     """The prompted selector.
 
-    ``form`` is ``one_call`` (prospective: one call on the visible state) or ``diagnosis`` (retrospective: the
-    task's diagnosed failure → mitigation agent); without it, ``diagnosis`` where failures are given. Options of
-    ``one_call``: ``messages`` (last messages shown, 6), ``policy_chars`` (500), ``message_chars`` (300).
+    ``form`` is ``one_call`` (prospective: one call on the visible state), ``diagnosis`` (retrospective: the task's
+    diagnosed failure → mitigation agent) or ``static`` (either track: one subset for a backbone and domain, from the
+    diagnosed failures of other tasks); without it, ``diagnosis`` where failures are given. Options of ``one_call``:
+    ``messages`` (last messages shown, 6), ``policy_chars`` (500), ``message_chars`` (300). Option of ``diagnosis`` and
+    ``static``: ``failures``, a label file of this arm's own, so that judges can stand side by side; of ``static`` also
+    ``share`` (0.25), the least share of failures that a category is primary in to be covered.
 
     Raises:
-        BadInput: an unknown form or option, no model for ``one_call``, or no failures for ``diagnosis``.
+        BadInput: an unknown form or option, no model for ``one_call``, or no failures for the others.
     """
     chosen = form or ("diagnosis" if context.failures is not None else "one_call")
     if chosen == "diagnosis":
@@ -35,11 +41,15 @@ def build(context: SelectorContext, form: object = None, **options: object) -> S
             raise BadInput(
                 "selector prompted: form diagnosis needs failures (retrospective track); give failures: FILE"
             )
+        own = _labels(options.pop("failures", None))
         if options:
-            raise BadInput(f"selector prompted: unknown option {next(iter(options))!r}; form diagnosis has none")
-        return FromDiagnosis(context, context.failures)
+            raise BadInput(f"selector prompted: unknown option {next(iter(options))!r}; form diagnosis has: failures")
+        by_task = {failure.task_id: failure for failure in reversed(own)}
+        return FromDiagnosis(context, by_task or context.failures)
+    if chosen == "static":
+        return _static(context, **options)
     if chosen != "one_call":
-        raise BadInput(f"selector prompted: unknown form {chosen!r}; known: one_call, diagnosis")
+        raise BadInput(f"selector prompted: unknown form {chosen!r}; known: one_call, diagnosis, static")
     if context.model is None:
         raise BadInput("selector prompted: form one_call needs a model; set model or helper_model")
     return OneCall(context, options)
@@ -134,6 +144,52 @@ class FromDiagnosis:
         model = self._context.model if room else None
         found = await mitigate(failure, self._context.helpers, model, self._context.seed, state.turn)
         return _selection(found.subset, self._pool, found.ledger, time.perf_counter() - started)
+
+
+class FromProfile:
+    """One subset for every task of a backbone and domain: what covers the frequent failures of other tasks."""
+
+    name = "prompted"
+
+    def __init__(self, context: SelectorContext, failures: Sequence[Failure], share: float) -> None:
+        self.track = "prospective" if context.failures is None else "retrospective"
+        self._pool = tuple(context.helpers)
+        self._seen = {failure.task_id for failure in failures}
+        counts = Counter(category for failure in failures for category in set(failure.primary))
+        frequent = [category for category, n in counts.items() if n >= share * len(failures)]
+        self.subset = minimal_cover(frequent, context.helpers)
+
+    async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
+        """The subset, whatever the state.
+
+        Raises:
+            BadInput: the task's own failure is among the labels.
+        """
+        if state.key.task_id in self._seen:
+            raise BadInput(
+                f"selector prompted: form static knows a failure of {state.key.task_id} itself; label other tasks"
+            )
+        return _selection(self.subset, self._pool, (), 0.0)
+
+
+def _static(context: SelectorContext, failures: object = None, share: object = 0.25, **options: object) -> Selector:
+    if options:
+        raise BadInput(f"selector prompted: unknown option {next(iter(options))!r}; form static has: failures, share")
+    if not isinstance(share, int | float) or isinstance(share, bool) or not 0 <= share <= 1:
+        raise BadInput(f"selector prompted: share is {share!r}; give a number from 0 to 1")
+    labels = _labels(failures)
+    if not labels:
+        raise BadInput("selector prompted: form static needs labelled failures of other tasks; set options.failures")
+    return FromProfile(context, labels, float(share))
+
+
+def _labels(path: object) -> list[Failure]:
+    """The labels of a file that an option names; none without one."""
+    if path is None:
+        return []
+    if not isinstance(path, str):
+        raise BadInput(f"selector prompted: failures is {path!r}; give the path of a failures.jsonl")
+    return list(read_failures(Path(path)))
 
 
 def _selection(

@@ -187,6 +187,17 @@ async def test_cadence(cadence: str, times: int) -> None:
     assert [row.turn for row in episode.ledger if row.role == "selector"] == list(range(times))
 
 
+async def test_the_cadence_change_selects_only_while_a_change_is_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fama.agents.decide.change_ahead", lambda state: state.turn == 1)
+    coin = Coin()
+    settings = ExperimentSettings.model_validate({"cadence": "change"})
+    episode = await run_episode(
+        setup_for(lines(*GOLD), helpers=[Guide(), Guide("Other", None)], selector=coin), settings
+    )
+    assert [d.subset for d in episode.decisions] == [(), ("Guide", "Other"), ()]
+    assert [d.propensity for d in episode.decisions] == [1.0, 0.5, 1.0] and len(coin.asked) == 1
+
+
 async def test_budget_drops_the_least_promising_and_voids_the_propensity() -> None:
     coin = Coin()
     setup = setup_for(

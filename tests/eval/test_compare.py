@@ -185,6 +185,7 @@ async def test_tracks_are_never_mixed(tmp_path: Path, track: str, arm: str, expe
         ({"track": "retrospective"}, "needs the failures.jsonl"),
         ({"bootstrap": 3}, "at least 100"),
         ({"tasks": 99}, "99 asked for"),
+        ({"replay": "x.parquet", "cadence": "turn"}, "turn cannot be replayed"),
     ],
 )
 async def test_bad_settings(tmp_path: Path, changes: dict[str, Any], expected: str) -> None:

@@ -7,9 +7,9 @@ import pytest
 from fama.episodes.outcome_table import (
     episodes_to_rows,
     join_subset,
+    read_columns,
     read_metadata,
     read_outcomes,
-    read_prompts,
     split_subset,
     write_outcomes,
 )
@@ -95,12 +95,14 @@ def test_parquet_keeps_every_value(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["outcomes.parquet"]
 
 
-def test_equal_states_are_one_string_and_prompts_are_read_alone(tmp_path: Path) -> None:
+def test_equal_states_are_one_string_and_a_column_is_read_alone(tmp_path: Path) -> None:
     rows = episodes_to_rows([episode(), episode(id="e2"), episode(id="e3")])
     write_outcomes(tmp_path / "o.parquet", rows, {})
     first, second, third = read_outcomes(tmp_path / "o.parquet")
     assert first.state is second.state is third.state and first.state == rows[0].state
-    assert read_prompts(tmp_path / "o.parquet") == {rows[0].prompts_hash}
+    assert read_columns(tmp_path / "o.parquet", ["trial"]) == {"trial": [row.trial for row in rows]}
+    with pytest.raises(BadInput, match="column 'nothing'"):
+        read_columns(tmp_path / "o.parquet", ["nothing"])
 
 
 def test_an_empty_table_is_a_table(tmp_path: Path) -> None:

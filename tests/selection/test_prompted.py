@@ -1,11 +1,13 @@
 """Prompted selection with scripted models, nonsense included, on both tracks."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
 from fama.episodes.records import Failure, FunctionCall, Message, ToolCall
+from fama.episodes.store import write_failures
 from fama.errors import BadInput
 from fama.helpers.base import Helper, HelperContext, HelperReply
 from fama.models.base import ChatRequest
@@ -148,3 +150,35 @@ async def test_the_shipped_pool_covers_every_category_and_keeps_the_prompt_short
     selector = build(SelectorContext(helpers=pool, model=ScriptedModel("m", answer)))
     assert (await selector.select(STATE, Allowance(), random.Random(0))).subset == ()
     assert asked[0] < 700
+
+
+async def chosen(context: SelectorContext, task: str = "t1", **options: object) -> Selection:
+    state = replace(STATE, key=replace(STATE.key, task_id=task))
+    return await build(context, **options).select(state, Allowance(), random.Random(0))
+
+
+def failure(task: str, *primary: str) -> Failure:
+    return Failure(episode_id=f"e-{task}", task_id=task, primary=primary, labeller="x", taxonomy_version="1")
+
+
+async def test_the_static_form_covers_what_fails_often_elsewhere(tmp_path: Path) -> None:
+    """Of six failures of other tasks CM is primary in five, IFU and DCV in one each."""
+    found = [*(failure(f"o{i}", "CM") for i in range(4)), failure("o4", "CM", "IFU"), failure("o5", "DCV")]
+    write_failures(tmp_path / "f.jsonl", found)
+    context, path = SelectorContext(HELPERS), str(tmp_path / "f.jsonl")
+    assert build(context, form="static", failures=path).track == "prospective"
+    narrow = await chosen(context, form="static", failures=path)
+    assert narrow.subset == ("Memory",) and narrow.ledger == ()
+    assert (await chosen(context, form="static", failures=path, share=0.1)).subset == ("DCE", "TSA", "Memory")
+    with pytest.raises(BadInput, match="knows a failure of o1 itself"):
+        await chosen(context, "o1", form="static", failures=path)
+    for options, expected in (({}, "needs labelled failures"), ({"failures": path, "share": 2}, "from 0 to 1")):
+        with pytest.raises(BadInput, match=expected):
+            build(context, form="static", **options)
+
+
+async def test_arms_of_the_diagnosis_form_may_have_labels_of_their_own(tmp_path: Path) -> None:
+    write_failures(tmp_path / "own.jsonl", [failure("t1", "CM")])
+    context = SelectorContext(HELPERS, failures={"t1": failure("t1", "DCV")})
+    assert (await chosen(context)).subset == ("DCE",)
+    assert (await chosen(context, failures=str(tmp_path / "own.jsonl"))).subset == ("Memory",)

@@ -194,3 +194,14 @@ def test_what_is_held_out_must_be_there() -> None:
         split_by_task(across(), 0.4, 0, domains=["moon"])
     with pytest.raises(BadInput, match="no example of 'gpt'"):
         split_by_task(across(), 0.4, 0, backbones=["gpt"])
+
+
+def test_a_share_of_the_training_tasks_is_part_of_a_larger_one() -> None:
+    data = outcome_examples(outcome_rows(make_tasks(60)), POOL).examples
+    whole, half, quarter = (split_by_task(data, 0.25, 0, kept=kept) for kept in (1.0, 0.5, 0.25))
+    tasks = [{example.task for example in split.train} for split in (quarter, half, whole)]
+    assert tasks[0] < tasks[1] < tasks[2] and 10 < len(tasks[1]) < 35
+    assert whole.validation == half.validation == quarter.validation
+    assert len({whole.hash, half.hash, quarter.hash}) == 3 and whole.hash == split_by_task(data, 0.25, 0).hash
+    with pytest.raises(BadInput, match=r"training_share: 1e-09"):
+        split_by_task(data, 0.25, 0, kept=1e-9)

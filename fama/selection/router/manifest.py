@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from fama.episodes.records import Record
+from fama.episodes.spending import Spent
 from fama.selection.decision import Masks
 
 ROUTER_SCHEMA = 1
@@ -83,7 +84,11 @@ class StoredFile(Record):
 
 
 class RouterManifest(Record):
-    """The content of ``router.json``. ``candidates`` are the subsets it chooses from; None is every one of the pool."""
+    """The content of ``router.json``.
+
+    ``candidates`` are the subsets it chooses from; None is every one of the pool. ``cost`` is what was spent on its
+    data and its fit; None where that was not written down.
+    """
 
     schema_version: int = ROUTER_SCHEMA
     kind: RouterKind
@@ -107,6 +112,7 @@ class RouterManifest(Record):
     domains: tuple[str, ...] = ()
     backbones: tuple[str, ...] = ()
     synthetic: bool = False
+    cost: tuple[Spent, ...] | None = None
     seed: int = 0
     versions: dict[str, str] = Field(default_factory=dict)
     git_commit: str | None = None

@@ -1,0 +1,67 @@
+"""What is spent once, before an arm's first episode: the outcome table, a plain run, its diagnosis, training."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from fama.episodes.records import Episode, LedgerRow, Record, total_tokens
+
+Part = Literal["outcome table", "plain run", "diagnosis", "prompted episodes", "training"]
+
+
+class Spent(Record):
+    """One part. ``tokens`` are input and output of agent, helpers, selection and judges; None is unknown, never 0.
+
+    ``seconds`` are summed over episodes or calls, as if one ran after the other. ``source`` names the file.
+    """
+
+    part: Part
+    source: str
+    tokens: int | None
+    seconds: float | None
+
+
+def spent_on_table(path: Path | str) -> Spent:
+    """The episodes of an outcome table.
+
+    Raises:
+        BadInput: the file is missing or no outcome table.
+    """
+    from fama.episodes.outcome_table import read_columns
+
+    columns = read_columns(path, ("tokens", "seconds"))
+    return Spent(
+        part="outcome table", source=str(path), tokens=sum(columns["tokens"]), seconds=known_sum(columns["seconds"])
+    )
+
+
+def spent_on_episodes(part: Part, path: Path | str, episodes: Iterable[Episode]) -> Spent:
+    """Logged episodes; an episode without a ledger, as imported ones are, makes the tokens unknown."""
+    tokens: list[int | None] = []
+    seconds: list[float | None] = []
+    for episode in episodes:
+        tokens.append(total_tokens(episode.ledger) if episode.ledger else None)
+        seconds.append(episode.seconds)
+    total = known_sum(tokens)
+    return Spent(part=part, source=str(path), tokens=None if total is None else int(total), seconds=known_sum(seconds))
+
+
+def spent_on_calls(part: Part, path: Path | str, rows: Sequence[LedgerRow]) -> Spent:
+    """Every call of a ledger, parsed or not."""
+    return Spent(
+        part=part,
+        source=str(path),
+        tokens=sum(row.total_tokens for row in rows),
+        seconds=round(sum(row.seconds for row in rows), 3),
+    )
+
+
+def unknown(part: Part, source: str) -> Spent:
+    """A part that somebody paid for and nobody wrote down."""
+    return Spent(part=part, source=source, tokens=None, seconds=None)
+
+
+def known_sum(values: Sequence[float | None]) -> float | None:
+    """The sum; None where one is unknown, or there is nothing to sum."""
+    known = [value for value in values if value is not None]
+    return round(sum(known), 3) if known and len(known) == len(values) else None
