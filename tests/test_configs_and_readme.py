@@ -59,12 +59,14 @@ def failed(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"data.failures=[{{failures: {out / 'labels' / 'failures.jsonl'}, episodes: {out / 'plain'}}}]"
 
 
-def toy_arms(config: str, router: Path) -> list[str]:
-    """The config's own arms, with every checkpoint replaced by the toy router."""
+def toy_arms(config: str, router: Path, labels: str = "") -> list[str]:
+    """The config's own arms, with every checkpoint replaced by the toy router and every label file by ``labels``."""
     arms = yaml.safe_load((ROOT / config).read_text(encoding="utf-8"))["arms"]
     for arm in arms:
         if "checkpoint" in arm.get("options", {}):
             arm["options"]["checkpoint"] = str(router)
+        if "failures" in arm.get("options", {}):
+            arm["options"]["failures"] = labels
     return [f"arms={yaml.safe_dump(arms, default_flow_style=True, width=10_000)}"]
 
 
@@ -77,10 +79,11 @@ def toy(words: list[str], table: Path, router: Path, lattice: Path, failed: str 
     if words[0] == "compare":
         config = words[words.index("--config") + 1]
         text = (ROOT / config).read_text(encoding="utf-8")
-        toys = {"outcomes": table, "replay": lattice}
+        labels = yaml.safe_load(failed.partition("=")[2])[0]["failures"] if failed else ""
+        toys = {"outcomes": table, "replay": lattice, "failures": labels}
         tables = [f"{key}={toys[key]}" for key in toys if f"\n{key}:" in text]
         user = ["user_model.name=scripted:echo"] if "\nuser_model:" in text else []
-        return [*words, *TOY, *user, *toy_arms(config, router), *tables]
+        return [*words, *TOY, *user, *toy_arms(config, router, labels), *tables]
     if "user_model:" in " ".join((ROOT / word).read_text(encoding="utf-8") for word in words if word in CONFIGS):
         words = [*words, "user_model.name=scripted:echo"]
     return [*words, *TOY] if words[0] in ("run", "outcomes") else words
@@ -167,6 +170,17 @@ def test_the_ablation_and_the_query_of_the_docs(table: Path, tmp_path: Path, mon
     wanted = {a["arm"]: (a["measures"]["success"]["value"], a["measures"]["tokens"]["value"]) for a in arms}
     assert set(found) == set(wanted) == {"none", "best_fixed"}
     assert all(found[arm] == pytest.approx(wanted[arm]) for arm in wanted)
+
+
+def test_every_ablation_is_in_the_docs_and_differs_where_it_says() -> None:
+    page = (ROOT / "docs/comparison.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"`ablations/([a-z-]+)\.yaml`", page))
+    here = {path.stem for path in (ROOT / "configs/compare/ablations").glob("*.yaml")}
+    assert listed == here and len(here) == 13
+    for path in (ROOT / "configs/compare/ablations").glob("*.yaml"):
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        assert tree["trials"] >= 4 and tree["arms"][0] == {"name": "none"}, path.name
+        assert f"--config configs/compare/ablations/{path.name}" in path.read_text(encoding="utf-8").splitlines()[0]
 
 
 def test_make_targets_of_the_readme_exist() -> None:
