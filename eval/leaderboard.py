@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from eval.cells import Cell, Table, markdown, md
 from eval.compare import read_comparison
 from eval.formats import count, errors, p_value, percent
 from eval.measures import Difference, Resampling, measure
@@ -12,7 +13,6 @@ from eval.results import PLAIN, differences
 from eval.schema import ArmResult, Comparison
 from eval.scores import Score, score_of
 from eval.stats.bootstrap import Estimate
-from eval.tables import Cell, Table, markdown, md
 from eval.transcripts import find_episodes
 from fama.agents.provenance import config_hash
 from fama.agents.settings import CompareSettings

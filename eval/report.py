@@ -2,17 +2,18 @@
 
 import base64
 import hashlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from eval.cells import Table, latex, markdown, md
 from eval.compare import read_comparison
 from eval.figures import figures, inline_svg, save
 from eval.schema import Comparison, TaskCell
-from eval.tables import Table, latex, markdown, md, tables
+from eval.tables import tables
 from eval.transcripts import embed, find_episodes, transcripts
 from eval.words import answers
 from fama.files import replacing, write_atomically
@@ -190,7 +191,7 @@ def _for_page(table: Table) -> dict[str, Any]:
             else {"value": "", "interval": ""}
         )
 
-    rows = [[{"text": c.text, "sort": c.sort, "best": c.best, **split(c.text)} for c in row] for row in table.rows]
+    rows = [[{**asdict(cell), **split(cell.text)} for cell in row] for row in table.rows]
     return {"name": table.name, "title": table.title, "caption": table.caption, "columns": table.columns, "rows": rows}
 
 

@@ -1,5 +1,10 @@
-"""What ``comparison.json`` holds. Every rate is in [0, 1], every interval is over tasks."""
+"""What ``comparison.json`` holds. Every rate is in [0, 1], every interval is over tasks.
 
+``python -m eval.schema > docs/comparison.schema.json`` writes its JSON schema.
+"""
+
+import json
+import sys
 from typing import Any, Literal
 
 from pydantic import Field
@@ -148,3 +153,12 @@ class Comparison(Record):
             if result.arm == name:
                 return result
         raise KeyError(name)
+
+
+def json_schema() -> str:
+    """The JSON schema of ``comparison.json``, as docs/comparison.schema.json has it."""
+    return json.dumps(Comparison.model_json_schema(mode="serialization"), indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json_schema())

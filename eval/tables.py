@@ -1,34 +1,15 @@
 """The report's tables, once, for HTML, Markdown and LaTeX."""
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
+from eval.cells import Cell, Table
 from eval.formats import DASH, count, errors, number, p_value, percent
 from eval.measures import Difference
-from eval.one_off import Episodes, Payback, total
+from eval.one_off_table import one_off_table
 from eval.schema import ArmResult, Comparison
 from eval.stats.bootstrap import Estimate
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A cell's text, the number it is sorted by, and whether it is the best of its column."""
-
-    text: str
-    sort: float | None = None
-    best: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table with a short name for files. The first column is text, the others are numbers."""
-
-    name: str
-    title: str
-    caption: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+from eval.stats.proportions import cohens_h
 
 
 def tables(comparison: Comparison) -> list[Table]:
@@ -37,7 +18,7 @@ def tables(comparison: Comparison) -> list[Table]:
         _success(comparison),
         _against(comparison),
         _cost(comparison),
-        _one_off(comparison),
+        one_off_table(comparison),
         _selection(comparison),
         _helpers(comparison),
         _curves(comparison),
@@ -79,31 +60,40 @@ def _against(comparison: Comparison) -> Table | None:
     rows: list[list[Cell]] = [[Cell(arm.arm)] for arm in comparison.arms]
     for side in sides:
         other = next(getattr(arm, side).versus for arm in comparison.arms if getattr(arm, side))
-        columns += [f"against {other}, points", "p", "p, Holm", "only it", f"only {other}", "detectable, points"]
+        columns += [f"against {other}, points", "p", "p, Holm", "Cohen's h", "only it", f"only {other}"]
+        columns += ["detectable, points"]
         for row, arm in zip(rows, comparison.arms, strict=True):
             versus: Difference | None = getattr(arm, side)
-            row += _difference(versus) if versus else [Cell(DASH)] * 6
+            row += _difference(versus, arm, comparison.arm(other)) if versus else [Cell(DASH)] * 7
     return Table(
         "differences",
         "Paired differences in success",
         "On the same tasks, trials and seeds; p of sign-flip tests over tasks, then Holm-corrected over arms. "
         "Only it: trials that this arm alone solved. Detectable: the true difference that such a comparison finds "
-        "4 times in 5.",
+        "4 times in 5. Cohen's h: 0.2 is small, 0.5 medium, 0.8 large. * corrected p < 0.05, ** < 0.01, *** < 0.001.",
         tuple(columns),
         tuple(map(tuple, rows)),
     )
 
 
-def _difference(versus: Difference) -> list[Cell]:
+def _difference(versus: Difference, arm: ArmResult, other: ArmResult) -> list[Cell]:
     found = versus.detectable
+    ours, theirs = arm.measures.success.value, other.measures.success.value
+    size = None if ours is None or theirs is None else cohens_h(ours, theirs)
     return [
-        Cell(percent(versus.estimate, signed=True), versus.estimate.value, versus.clear),
+        Cell(percent(versus.estimate, signed=True), versus.estimate.value, versus.clear, _stars(versus)),
         Cell(p_value(versus.p), versus.p),
         Cell(p_value(versus.p_holm), versus.p_holm),
+        Cell(number(size, 2).replace("-", "−"), size),
         Cell(str(versus.only_ours), versus.only_ours),
         Cell(str(versus.only_theirs), versus.only_theirs),
         Cell(number(None if found is None else found * 100, 0), found),
     ]
+
+
+def _stars(versus: Difference) -> str:
+    p = versus.p if versus.p_holm is None else versus.p_holm
+    return "" if p is None else "*" * sum(p < limit for limit in (0.05, 0.01, 0.001))
 
 
 def _cost(comparison: Comparison) -> Table:
@@ -134,64 +124,6 @@ def _cost(comparison: Comparison) -> Table:
         ),
         _marked(rows, lowest=[6]),
     )
-
-
-def _one_off(comparison: Comparison) -> Table | None:
-    """What arms need before their first episode, and when saved tokens have paid for it."""
-    arms = [arm for arm in comparison.arms if arm.one_off]
-    if not arms:
-        return None
-    rivals = list(dict.fromkeys(paid.versus for arm in arms for paid in arm.payback))
-    columns = ["arm", "outcome table, tokens", "plain run and diagnosis, tokens", "training, s", "tokens", "hours"]
-    for rival in rivals:
-        columns += [f"saved an episode against {rival}, tokens", f"paid back against {rival}, episodes"]
-    rows = []
-    for arm in arms:
-        tables = [part for part in arm.one_off if part.part == "outcome table"]
-        training = [part for part in arm.one_off if part.part == "training"]
-        others = [part for part in arm.one_off if part not in (*tables, *training)]
-        seconds = total(arm.one_off, "seconds")
-        paid = {one.versus: one for one in arm.payback}
-        rows.append(
-            (
-                Cell(arm.arm),
-                *(_known(total(parts)) if parts else Cell(DASH) for parts in (tables, others)),
-                _known(total(training, "seconds"), 1) if training else Cell(DASH),
-                _known(total(arm.one_off)),
-                _known(None if seconds is None else seconds / 3600, 2),
-                *(cell for rival in rivals for cell in _paid(paid.get(rival))),
-            )
-        )
-    return Table(
-        "one_off",
-        "Spent once, before the first episode",
-        "In no other table's tokens. Paid back: episodes after which the tokens saved an episode equal what was spent "
-        "once, beyond what the other arm needs once, too; never: nothing is saved. Interval from that of the saved "
-        "tokens. On the retrospective track every new task needs its own plain run and diagnosis.",
-        tuple(columns),
-        tuple(rows),
-    )
-
-
-def _known(value: float | None, digits: int = 0) -> Cell:
-    return Cell("unknown" if value is None else number(value, digits), value)
-
-
-def _paid(paid: Payback | None) -> list[Cell]:
-    if paid is None:
-        return [Cell(DASH)] * 2
-    sort = paid.episodes if isinstance(paid.episodes, float) else None
-    text = episodes_text(paid.episodes)
-    if paid.low is not None and paid.high is not None and (paid.low, paid.high) != ("never", "never") and text != "0":
-        text += f" [{episodes_text(paid.low)}, {episodes_text(paid.high)}]"
-    return [Cell(count(paid.saved), paid.saved.value), Cell(text, sort)]
-
-
-def episodes_text(episodes: Episodes) -> str:
-    """``812``, ``never`` or ``unknown``; part of an episode counts as one."""
-    if episodes is None:
-        return "unknown"
-    return episodes if isinstance(episodes, str) else number(math.ceil(episodes))
 
 
 ORACLE_NOTE = "Best executed: picked after the fact, an upper bound."
@@ -304,59 +236,8 @@ def _marked(
                 continue
             for row in marked:
                 cell = row[column]
-                row[column] = Cell(cell.text, cell.sort, cell.sort == pick(values))
+                row[column] = replace(cell, best=cell.sort == pick(values))
     return tuple(tuple(row) for row in marked)
-
-
-def latex(table: Table) -> str:
-    """The table with booktabs rules, the best in bold."""
-    lines = [
-        rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
-        r"\toprule",
-        " & ".join(map(_tex, table.columns)) + r" \\",
-        r"\midrule",
-        *(
-            " & ".join(rf"\textbf{{{_tex(c.text)}}}" if c.best else _tex(c.text) for c in row) + r" \\"
-            for row in table.rows
-        ),
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    return f"% {' '.join(table.caption.split())}\n" + "\n".join(lines) + "\n"
-
-
-_TEX = {
-    "\\": r"\textbackslash{}",
-    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    DASH: "--",
-    "×": r"$\times$",
-    "−": "$-$",
-    "<": r"$<$",
-    "[": "{[}",
-}
-
-
-def _tex(text: str) -> str:
-    return "".join(_TEX.get(sign, sign) for sign in text)
-
-
-def markdown(table: Table) -> str:
-    """The table in GitHub's Markdown, the best in bold."""
-
-    def line(cells: Sequence[str]) -> str:
-        return f"| {' | '.join(cells)} |"
-
-    rule = ["---", *["---:"] * (len(table.columns) - 1)]
-    rows = [line([f"**{md(c.text)}**" if c.best else md(c.text) for c in row]) for row in table.rows]
-    return "\n".join([line([md(c) for c in table.columns]), line(rule), *rows]) + "\n"
-
-
-def md(text: str) -> str:
-    """Text as Markdown that shows it as it is, on one line."""
-    escaped = "".join(f"\\{sign}" if sign in "\\|*_`<>[]#" else sign for sign in text)
-    return " ".join(escaped.split())
 
 
 def arm_intervals(arms: Sequence[ArmResult]) -> list[tuple[str, Estimate, Estimate]]:

@@ -50,15 +50,17 @@ def transcript(episode: Episode) -> dict[str, Any]:
     for row in episode.ledger:
         tokens[row.role] = tokens.get(row.role, 0) + row.total_tokens
     decisions = {decision.message_index: decision for decision in episode.decisions}
+    before = {d.turn: prior for prior, d in zip((None, *episode.decisions), episode.decisions, strict=False)}
     turns = []
     for index, message in enumerate(episode.messages):
         if index in decisions:
-            turns += _notes(decisions[index])
+            turns += _notes(decisions[index], before[decisions[index].turn])
         if message.role == "system":
             continue
         calls = [{"name": c.function.name, "arguments": c.function.arguments} for c in message.tool_calls or ()]
         turns.append({"role": message.role, "name": message.name, "text": message.content or "", "calls": calls})
-    turns += [note for d in episode.decisions if d.message_index >= len(episode.messages) for note in _notes(d)]
+    late = [d for d in episode.decisions if d.message_index >= len(episode.messages)]
+    turns += [note for decision in late for note in _notes(decision, before[decision.turn])]
     return {
         "task": episode.task_id,
         "trial": episode.trial,
@@ -74,10 +76,10 @@ def transcript(episode: Episode) -> dict[str, Any]:
     }
 
 
-def _notes(decision: Decision) -> list[dict[str, Any]]:
-    """What helpers said before a decision; a change of subset is said once, at the first decision."""
+def _notes(decision: Decision, before: Decision | None) -> list[dict[str, Any]]:
+    """What helpers said before a decision; the subset is said at the first decision and wherever it changes."""
     said: list[dict[str, Any]] = []
-    if decision.turn == 0:
+    if before is None or (before.subset, before.dropped) != (decision.subset, decision.dropped):
         said.append(
             {"role": "selection", "text": " + ".join(decision.subset) or "no helper", "dropped": decision.dropped}
         )

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from eval.formats import DASH, count, number, p_value, percent, signed
 from eval.measures import Difference
+from eval.one_off_table import episodes_text
 from eval.schema import ArmResult, Comparison
 from eval.stats.bootstrap import Estimate
-from eval.tables import episodes_text
 
 #: selectors that the learned arm is set against in words, in this order
 _RIVALS = {"prompted": 0, "linear": 1, "knn": 2, "best_fixed": 3}

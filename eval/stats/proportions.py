@@ -8,6 +8,14 @@ from scipy.special import ndtri, stdtrit
 from eval.stats.bootstrap import Array, Estimate
 
 
+def cohens_h(ours: float, theirs: float) -> float:
+    """Effect size of two success rates: the difference of their arcsine-transformed values (Cohen 1988).
+
+    0.2 is called small, 0.5 medium, 0.8 large; unlike a difference in points it weighs the ends of the scale.
+    """
+    return 2 * math.asin(math.sqrt(ours)) - 2 * math.asin(math.sqrt(theirs))
+
+
 def clustered_proportion(values: Array, trials: int, level: float = 0.95) -> Estimate:
     """Mean of per-task rates with a Wilson interval at the effective sample size.
 

@@ -12,14 +12,15 @@ import pytest
 from browsing import BROWSER
 from eval_builders import build, write_episodes
 
+from eval.cells import latex, markdown
 from eval.compare import COMPARISON
 from eval.report import write_report
 from eval.results import Executed, compare_arms
-from eval.schema import Comparison
+from eval.schema import Comparison, json_schema
 from eval.scores import score_of
 from eval.stats.bootstrap import Estimate
-from eval.tables import latex, markdown, tables
-from eval.transcripts import embed, transcripts
+from eval.tables import tables
+from eval.transcripts import embed, transcript, transcripts
 from eval.words import answers
 from fama.agents.settings import CompareSettings
 from fama.cli import main
@@ -125,6 +126,34 @@ def test_transcripts_show_turns_notes_and_rejections(folder: Path) -> None:
     assert episode["turns"][5]["calls"] == [{"name": "look_up", "arguments": '{"order": "A1"}'}]
     assert episode["turns"][4]["reason"] == "no such tool" and episode["tokens"] == {"agent": 120}
     assert transcripts(folder / "episodes.jsonl", {"learned-t0-0"}, limit=10) == {}
+
+
+def test_transcripts_say_wherever_the_subset_changes() -> None:
+    first, second = build("t0", "x", subset=("DCE",)).decisions
+    for later, times in ((second, 1), (second.model_copy(update={"subset": ()}), 2)):
+        turns = transcript(build("t0", "x", decisions=(first, later)))["turns"]
+        said = [turn["text"] for turn in turns if turn["role"] == "selection"]
+        assert said == ["DCE", "no helper"][:times]
+
+
+def test_marks_of_significance_and_effect_sizes(folder: Path) -> None:
+    """Learned solves nine of ten and none one: eight tasks differ, all one way, p = 2 / 2^8, doubled by Holm."""
+    table = (folder / "tables" / "differences.tex").read_text(encoding="utf-8")
+    line = next(line for line in table.splitlines() if line.startswith("learned"))
+    assert "}$^{*}$ & 0.008 & 0.016 & 1.85 &" in line
+    assert "$^{*}$" not in next(line for line in table.splitlines() if line.startswith("prompted"))
+    assert "\\* |" in (folder / "report.md").read_text(encoding="utf-8") and "<sup>*</sup>" in read(folder)[0]
+
+
+def test_the_file_keeps_to_its_published_schema(folder: Path) -> None:
+    import jsonschema
+
+    published = (Path(__file__).resolve().parents[2] / "docs/comparison.schema.json").read_text(encoding="utf-8")
+    assert published == json_schema(), "run python -m eval.schema > docs/comparison.schema.json"
+    written = json.loads((folder / COMPARISON).read_text(encoding="utf-8"))
+    jsonschema.validate(written, json.loads(published))
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**written, "tasks": "ten"}, json.loads(published))
 
 
 def test_every_table_is_written_in_all_forms(folder: Path) -> None:

@@ -12,7 +12,7 @@ from eval.stats.bootstrap import (
 )
 from eval.stats.paired import holm, mcnemar_exact, sign_flip
 from eval.stats.power import detectable_effect, planned_sd, spread_of, tasks_needed
-from eval.stats.proportions import clustered_proportion
+from eval.stats.proportions import clustered_proportion, cohens_h
 
 NAN = float("nan")
 #: three resamples of five tasks with seed 0: whoever changes the draws changes every published interval
@@ -65,6 +65,11 @@ def test_proportion_by_hand() -> None:
     assert clustered_proportion(np.array([1.0]), 4).low is None
     never = clustered_proportion(np.zeros(20), 80)
     assert never.low == 0.0 and never.high is not None and 0.1 < never.high < 0.25
+
+
+def test_effect_size_by_hand() -> None:
+    assert cohens_h(0.5, 0.5) == 0.0 and cohens_h(1.0, 0.0) == pytest.approx(np.pi)
+    assert cohens_h(0.75, 0.25) == pytest.approx(np.pi / 3) and cohens_h(0.25, 0.75) == pytest.approx(-np.pi / 3)
 
 
 def test_mcnemar_by_hand() -> None:
