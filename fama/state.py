@@ -52,7 +52,16 @@ def state_at(episode: Episode, turn: int) -> VisibleState:
     indices = [d.message_index for d in episode.decisions] or [
         i for i, message in enumerate(episode.messages) if message.role == "assistant"
     ]
-    before = episode.messages[: indices[turn]]
+    return _state(episode, turn, indices[turn])
+
+
+def state_after(episode: Episode) -> VisibleState:
+    """The whole of a finished episode as a state: for the retrospective track only. No outcome, no reward, no gold."""
+    return _state(episode, len(episode.decisions), len(episode.messages))
+
+
+def _state(episode: Episode, turn: int, end: int) -> VisibleState:
+    before = episode.messages[:end]
     policy = next((m.content or "" for m in before if m.role == "system"), "")
     noted = tuple((d.turn, note) for d in episode.decisions[:turn] for note in d.notes)
     return VisibleState(

@@ -18,6 +18,8 @@ _KINDS = {
     "encoder": "segment encoder with attention pooling",
     "linear": "linear (regularised logistic regression on state vectors)",
     "knn": "nearest neighbours in state space, smoothed towards the population",
+    "boosting": "gradient-boosted trees on state vectors, on top of the population",
+    "prior": "what usually happens in a domain, whatever the conversation says",
 }
 
 
@@ -54,6 +56,7 @@ def render_card(
         "served early stopping and the temperature, so these numbers are slightly optimistic; claims need test tasks.",
         _table(("measure", "value", "95 % interval"), [(name, *_cells(i)) for name, i in measured.metrics.items()]),
         _calibration(manifest),
+        _guarantee(manifest),
         _choices(manifest, measured),
         *_transfer(manifest, settings, apart),
         "## Training",
@@ -95,6 +98,20 @@ def _calibration(manifest: RouterManifest) -> str:
     return (
         f"Calibration: temperature {found.temperature:.3f}; expected calibration error (10 bins, n = {found.rows}) "
         f"{found.ece_before:.3f} before, {found.ece_after:.3f} after (cross-fitted over two halves of the tasks)."
+    )
+
+
+def _guarantee(manifest: RouterManifest) -> str:
+    found = manifest.guarantee
+    if found is None:
+        return ""
+    said = f"with {found.confidence:.0%} confidence not worse than all helpers by more than {found.epsilon}"
+    if found.threshold is None:
+        more = "" if found.needed is None else f"; about {found.needed:,} would do if it loses nothing"
+        return f"Guarantee (learn then test): too few data for one. {found.tasks} tasks cannot show: {said}{more}."
+    return (
+        f"Guarantee (learn then test, {found.tasks} tasks of their own): {said}, if all helpers are used wherever the "
+        f"choice is predicted to lose more than {found.threshold} (upper bound of the loss {found.bound:.3f})."
     )
 
 

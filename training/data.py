@@ -63,7 +63,9 @@ def _failures(data: DataSettings, found: ExampleSet) -> ExampleSet:
                 f"{source.failures}: labelled with taxonomy {', '.join(other)}, this release has {taxonomy.version}; "
                 "diagnose again"
             )
-        found += failure_examples(labels, read_episodes(Path(source.episodes)), covers, taxonomy.codes)
+        episodes = read_episodes(Path(source.episodes))
+        primary = data.labels == "primary"
+        found += failure_examples(labels, episodes, covers, taxonomy.codes, data.view, primary)
     return found
 
 

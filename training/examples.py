@@ -12,8 +12,9 @@ from fama.episodes.outcome_table import OutcomeRow, split_subset
 from fama.episodes.records import Episode, Failure
 from fama.errors import BadInput
 from fama.hashing import content_hash
+from fama.selection.router.manifest import View
 from fama.selection.router.segments import Features, featurise
-from fama.state import EpisodeKey, state_at, state_from_json
+from fama.state import EpisodeKey, state_after, state_at, state_from_json
 
 Flags = tuple[bool, ...]
 
@@ -128,14 +129,18 @@ def failure_examples(
     episodes: Iterable[Episode],
     covers: Mapping[str, frozenset[str]],
     categories: Sequence[str],
+    view: View = "prospective",
+    primary_only: bool = False,
 ) -> ExampleSet:
-    """One example a labelled failure of the agent, in the state before its episode's first decision.
+    """One example a labelled failure of the agent, in the state before its episode's first decision, or after its last.
 
     Args:
         failures: labels; those that blame the user or the environment are left out and counted.
         episodes: the labelled episodes.
         covers: categories that each helper of the pool addresses, in pool order.
         categories: codes of the taxonomy, in its order.
+        view: ``retrospective`` shows the whole failed episode.
+        primary_only: flag the primary categories alone.
     """
     labels = {failure.episode_id: failure for failure in failures}
     examples, left_out, used = [], Counter[str](), []
@@ -146,7 +151,7 @@ def failure_examples(
         if label.blame != "agent":
             left_out[f"failures blamed on the {label.blame}"] += 1
             continue
-        features = _first_features(episode)
+        features = _first_features(episode) if view == "prospective" else featurise(state_after(episode))
         if features is None or not label.primary:
             left_out["failures without a decision or a primary category"] += 1
             continue
@@ -156,7 +161,9 @@ def failure_examples(
                 task=task_name(episode.benchmark, episode.domain, episode.task_id),
                 features=features,
                 coverage=tuple(bool(primary & covered) for covered in covers.values()),
-                categories=tuple(code in {*label.categories, *primary} for code in categories),
+                categories=tuple(
+                    code in (primary if primary_only else {*label.categories, *primary}) for code in categories
+                ),
                 domain=episode.domain,
                 backbone=episode.backbone or "",
             )

@@ -4,7 +4,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,23 @@ from fama.episodes.spending import Spent
 from fama.files import write_atomically
 from fama.selection.decision import Floats, Objective, decide
 from fama.selection.router.checkpoint import WORK, Array, Router, load_router, write_router
-from fama.selection.router.manifest import EncoderShape, KnnShape, NetworkShape, RouterManifest, VectorShape
+from fama.selection.router.embedder import Embedder
+from fama.selection.router.manifest import (
+    EncoderShape,
+    KnnShape,
+    NetworkShape,
+    PriorShape,
+    RouterManifest,
+    VectorShape,
+)
 from fama.selection.router.predictors import split_heads
 from fama.selection.router.scores import calibrated
 from fama.selection.router.segments import Features
 from training.calibrate import calibrate
 from training.card import render_card
 from training.examples import Example, ExampleSet
-from training.metrics import Interval, brier, cluster_interval, cluster_statistic, log_loss
+from training.guarantee import certify
+from training.metrics import Interval, brier, cluster_interval, log_loss
 from training.provenance import versions
 from training.settings import TrainSettings
 from training.split import Split
@@ -30,7 +39,10 @@ from training.split import Split
 
 @dataclass(frozen=True)
 class Trained:
-    """What a kind's fit gives: arrays, and the parts of the manifest that describe them."""
+    """What a kind's fit gives: arrays, and the parts of the manifest that describe them.
+
+    ``labelled``: it has heads for categories. ``embedder`` has the frozen encoder's vectors of the training texts.
+    """
 
     arrays: Mapping[str, Array]
     population: Floats | None
@@ -39,6 +51,11 @@ class Trained:
     network: NetworkShape | None = None
     vectors: VectorShape | None = None
     knn: KnnShape | None = None
+    label_knn: KnnShape | None = None
+    prior: PriorShape | None = None
+    trees: bytes | None = None
+    labelled: bool = False
+    embedder: Embedder | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -74,21 +91,26 @@ def finish(
     draft = out / WORK / "draft"
     shutil.rmtree(draft, ignore_errors=True)
     manifest = write_router(
-        draft, _manifest(settings, data, split, trained, command), trained.arrays, "", trained.adapter
+        draft, _manifest(settings, data, split, trained, command), trained.arrays, "", trained.adapter, trained.trees
     )
-    router = load_router(draft)
+    router = load_router(draft, embedder=trained.embedder)
     outcomes = [example for example in split.validation if example.subset is not None and example.success is not None]
     success = np.array([float(bool(example.success)) for example in outcomes])
     logits = executed_logits(router, outcomes)
     calibration = calibrate(logits, success, [example.task for example in outcomes], settings.seed)
     manifest = manifest.model_copy(update={"calibration": calibration, "cost": cost})
-    router = Router(router.folder, manifest, router.predictor)
+    router = replace(router, manifest=manifest)
+    if settings.guarantee is not None:
+        calibrated_router = router
+        found = certify(router, lambda f: chosen_subset(calibrated_router, f), split.certify, settings.guarantee)
+        manifest = manifest.model_copy(update={"guarantee": found})
+        router = replace(router, manifest=manifest)
     measured = measure(router, split.validation, outcomes, logits / calibration.temperature, trained.population)
     apart = _held_out(router, split.held_out, trained.population)
     card = render_card(manifest, settings, data, split, measured, trained.notes, apart)
-    found = asdict(measured) | ({"held_out": asdict(apart)} if apart is not None else {})
-    write_atomically(out / WORK / "metrics.json", json.dumps(found, indent=2) + "\n")
-    manifest = write_router(out, manifest, trained.arrays, card, trained.adapter)
+    numbers = asdict(measured) | ({"held_out": asdict(apart)} if apart is not None else {})
+    write_atomically(out / WORK / "metrics.json", json.dumps(numbers, indent=2) + "\n")
+    manifest = write_router(out, manifest, trained.arrays, card, trained.adapter, trained.trees)
     shutil.rmtree(draft)
     return manifest
 
@@ -144,9 +166,7 @@ def measure(
     if agreeing:
         weights = np.array([1.0 / (example.propensity or 1.0) for example in agreeing])
         reached = np.array([float(bool(example.success)) for example in agreeing])
-        matched = cluster_statistic(
-            lambda rows: float(np.average(reached[rows], weights=weights[rows])), [e.task for e in agreeing], seed
-        )
+        matched = cluster_interval(reached, [e.task for e in agreeing], seed, weights=weights)
     return Measured(len(outcomes), len(set(tasks)), metrics, dict(names.most_common()), matched, len(agreeing))
 
 
@@ -182,6 +202,10 @@ def _manifest(
         network=trained.network,
         vectors=trained.vectors,
         knn=trained.knn,
+        label_knn=trained.label_knn,
+        prior=trained.prior,
+        labelled=trained.labelled,
+        view=settings.data.view,
         lam=settings.decision.lam,
         epsilon=settings.decision.epsilon,
         softness=settings.decision.softness,

@@ -28,7 +28,7 @@ from training.examples import Example
 from training.init import start_from
 from training.loggers import loggers
 from training.losses import Choices
-from training.model import build_network, network_shape
+from training.model import build_network, network_shape, utilities_as_labels
 from training.module import RouterModule
 from training.resume import SameDraws, WholeFiles
 from training.settings import STATE, TrainSettings
@@ -114,6 +114,10 @@ def fit_network(
         saved = torch.load(saver.best_model_path, map_location="cpu", weights_only=True)
         module.load_state_dict(saved["state_dict"], strict=False)
         encoder, network = module.encoder.cpu(), module.network.cpu()
+        losses, label = settings.losses, 0 if settings.losses.coverage else 1
+        if settings.init is None and not (losses.outcome or losses.decision):
+            scale, bias = module.label_scale.detach().cpu(), module.label_bias.detach().cpu()
+            utilities_as_labels(network, float(scale[label]), bias[label])
     else:
         best, network = start, untrained
     return Fitted(encoder, network, shape, start, best, trainer.current_epoch)

@@ -1,6 +1,6 @@
 """Measures of predicted success, as pure functions of arrays. No number without its interval."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -44,25 +44,15 @@ def expected_calibration_error(logits: Floats, success: Floats, bins: int = 10) 
     return gap / len(success)
 
 
-def cluster_interval(values: Floats, clusters: Sequence[str], seed: int = 0, draws: int = 2000) -> Interval:
-    """The mean with a percentile bootstrap over clusters (tasks), which are drawn whole."""
-    return cluster_statistic(lambda rows: float(values[rows].mean()), clusters, seed, draws)
-
-
-def cluster_statistic(
-    statistic: Callable[[np.ndarray[tuple[int], np.dtype[np.intp]]], float],
-    clusters: Sequence[str],
-    seed: int = 0,
-    draws: int = 2000,
+def cluster_interval(
+    values: Floats, clusters: Sequence[str], seed: int = 0, draws: int = 2000, weights: Floats | None = None
 ) -> Interval:
-    """Any statistic of row indices with a percentile bootstrap over clusters."""
-    names = sorted(set(clusters))
-    labels = np.array(clusters)
-    members = [np.flatnonzero(labels == name) for name in names]
+    """The mean, weighted where rows have weights, with a percentile bootstrap over clusters (tasks), drawn whole."""
+    weight = np.ones(len(values)) if weights is None else weights
+    names, owner = np.unique(np.array(clusters), return_inverse=True)
+    sums, totals = np.bincount(owner, weights=weight * values), np.bincount(owner, weights=weight)
     random = np.random.default_rng(derive_seed(seed, "bootstrap"))
-    results = []
-    for _ in range(draws):
-        drawn = random.integers(0, len(names), len(names))
-        results.append(statistic(np.concatenate([members[i] for i in drawn])))
-    low, high = np.percentile(results, [2.5, 97.5])
-    return Interval(statistic(np.arange(len(labels))), float(low), float(high))
+    drawn = random.integers(0, len(names), (draws, len(names)))
+    means = sums[drawn].sum(axis=1) / totals[drawn].sum(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return Interval(float(np.average(values, weights=weight)), float(low), float(high))

@@ -53,6 +53,18 @@ def build_network(
     return network
 
 
+def utilities_as_labels(network: RouterNetwork, scale: float, bias: torch.Tensor) -> None:
+    """Make the utilities the logits of a label: scale · utility + bias, shape (H,).
+
+    For routers that have learned from labels alone. Without it a helper would be chosen by the sign of its utility, not
+    by whether it is more likely needed than not.
+    """
+    utility = slice(1, 1 + network.shape.helpers)
+    with torch.no_grad():
+        network.population[utility] = scale * network.population[utility] + bias
+        network.heads.weight[utility] *= scale
+
+
 def _start_on_components(network: RouterNetwork, vectors: torch.Tensor) -> None:
     scaled = torch.nn.functional.layer_norm(vectors, (vectors.shape[1],)).double()
     mean = scaled.mean(dim=0)

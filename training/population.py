@@ -82,11 +82,11 @@ def logistic(design: Floats, data: OutcomeArrays, rows: NDArray[np.bool_] | None
     return np.concatenate([model.intercept_, model.coef_[0]])
 
 
-def fit_tokens(design: Floats, data: OutcomeArrays) -> Floats:
+def fit_tokens(design: Floats, data: OutcomeArrays, rows: NDArray[np.bool_] | None = None) -> Floats:
     """Intercept and coefficients of a ridge regression of log tokens; zeros where no row has tokens."""
     from sklearn.linear_model import Ridge
 
-    known = ~np.isnan(data.log_tokens)
+    known = ~np.isnan(data.log_tokens) & (True if rows is None else rows)
     if not known.any():
         return np.zeros(1 + design.shape[1])
     model = Ridge(alpha=_RIDGE)

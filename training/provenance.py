@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from fama import __version__
 
-_LIBRARIES = ("torch", "transformers", "peft", "lightning", "scikit-learn", "numpy", "safetensors")
+_LIBRARIES = ("torch", "transformers", "peft", "lightning", "scikit-learn", "lightgbm", "numpy", "safetensors")
 
 
 def versions() -> dict[str, str]:

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from fama.agents.settings import Settings
 from fama.helpers.base import POOL
 from fama.selection.decision import EXACT_LIMIT
-from fama.selection.router.manifest import LoraShape, RouterKind
+from fama.selection.router.manifest import LoraShape, RouterKind, View
 
 STATE = "state"
 """Folder under a checkpoint's ``work`` with what an interrupted training goes on from."""
@@ -31,6 +31,11 @@ class DataSettings(Settings):
     """Failure logs, for the coverage and category losses."""
     prompted: tuple[str, ...] = ()
     """Episodes whose subsets a prompted selector chose, for the distillation loss."""
+    view: View = "prospective"
+    """What failures are read from: ``prospective``, the state before the episode's first decision; ``retrospective``,
+    the whole failed episode, which is there when a task is run again. Never compare the two."""
+    labels: Literal["all", "primary"] = "all"
+    """Which of a failure's categories the category heads learn."""
     benchmark_version: str | None = None
     """Refuse outcome tables of another benchmark version."""
     pool: tuple[str, ...] = POOL
@@ -144,6 +149,39 @@ class KnnSettings(Settings):
     folds: int = Field(default=5, ge=2)
 
 
+class BoostingSettings(Settings):
+    """Gradient-boosted trees on top of the population; the number of trees is chosen by cross-validation over tasks."""
+
+    rounds: tuple[int, ...] = (0, 20, 50, 100, 200)
+    """Numbers of trees to try; 0 is the population model."""
+    rate: float = Field(default=0.05, gt=0.0)
+    """Learning rate."""
+    leaves: int = Field(default=8, ge=2)
+    least: int = Field(default=20, ge=1)
+    """Rows a leaf needs."""
+    folds: int = Field(default=5, ge=2)
+
+
+class PriorSettings(Settings):
+    """Rates a domain; how much they are shrunk to all domains is chosen by cross-validation over tasks."""
+
+    strengths: tuple[float, ...] = (2.0, 8.0, 30.0)
+    """Rows' worth of trust in all domains together."""
+    folds: int = Field(default=5, ge=2)
+
+
+class GuaranteeSettings(Settings):
+    """Learn then test: how much worse than all helpers the router may be, and with what confidence."""
+
+    epsilon: float = Field(default=0.05, gt=0.0, lt=1.0)
+    """Success that may be lost against all helpers."""
+    confidence: float = Field(default=0.9, gt=0.5, lt=1.0)
+    share: float = Field(default=0.25, gt=0.0, lt=1.0)
+    """Share of the training tasks that is kept for the test alone."""
+    thresholds: tuple[float, ...] = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 1.0)
+    """Losses in predicted success up to which the choice stands; tested in this order until one fails."""
+
+
 class DecisionSettings(Settings):
     """Defaults of the checkpoint's decisions; all can be changed at run time."""
 
@@ -189,7 +227,11 @@ class TrainSettings(Settings):
     vectors: VectorSettings = VectorSettings()
     linear: LinearSettings = LinearSettings()
     knn: KnnSettings = KnnSettings()
+    boosting: BoostingSettings = BoostingSettings()
+    prior: PriorSettings = PriorSettings()
     decision: DecisionSettings = DecisionSettings()
+    guarantee: GuaranteeSettings | None = None
+    """Certify on tasks of their own that the router is not much worse than all helpers; null does without."""
     trainer: TrainerSettings = TrainerSettings()
 
     @model_validator(mode="after")
@@ -201,8 +243,17 @@ class TrainSettings(Settings):
             raise ValueError(f"losses.decision needs kind encoder and at most {EXACT_LIMIT} helpers; set it to 0")
         if self.init is not None and self.kind != "encoder":
             raise ValueError(f"a {self.kind} router is fitted in one go: leave init out, or train kind encoder")
-        if self.kind != "encoder" and not losses.outcome:
-            raise ValueError(f"a {self.kind} router learns from outcomes only: set losses.outcome above 0")
+        if self.guarantee is not None and not losses.outcome:
+            raise ValueError("guarantee is about success: set losses.outcome above 0, or guarantee to null")
+        if self.kind != "encoder" and losses.distillation:
+            raise ValueError(f"a {self.kind} router learns from outcomes and failures: set losses.distillation to 0")
+        if self.kind != "encoder" and not (losses.outcome or losses.coverage):
+            raise ValueError(f"a {self.kind} router learns from outcomes or failures: set losses.outcome or coverage")
+        if self.data.view == "retrospective" and (losses.outcome or losses.distillation or losses.decision):
+            raise ValueError(
+                "data.view retrospective is for failures: set losses.outcome, distillation and decision to 0, "
+                "since their states are those before a decision"
+            )
         if len(self.data.pool) != len(set(self.data.pool)) or not self.data.pool:
             raise ValueError("data.pool is empty or names a helper twice")
         return self

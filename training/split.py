@@ -1,7 +1,7 @@
 """Training and validation examples: split by task, never by row, and never through equal conversations."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fama.errors import BadInput
 from fama.hashing import content_hash
@@ -13,13 +13,15 @@ from training.examples import Example
 class Split:
     """Examples of disjoint tasks; ``hash`` identifies which tasks are on which side.
 
-    ``held_out`` are those of held-out domains and backbones, on tasks that are not trained on either.
+    ``held_out`` are those of held-out domains and backbones, on tasks that are not trained on either; ``certify`` those
+    of tasks that only a guarantee is tested on.
     """
 
     train: tuple[Example, ...]
     validation: tuple[Example, ...]
     hash: str
     held_out: tuple[Example, ...] = ()
+    certify: tuple[Example, ...] = ()
 
 
 def split_by_task(
@@ -68,6 +70,16 @@ def split_by_task(
     sides += [["held out", *sorted({*domains, *backbones})]] if any(apart) else []
     sides += [["training share", kept]] if kept < 1.0 else []
     return Split(train, validation, content_hash(sides), held_out)
+
+
+def keep_apart(split: Split, share: float, seed: int) -> Split:
+    """The split with a share of its training tasks put aside, for a guarantee to be tested on.
+
+    Raises:
+        BadInput: one side would be empty.
+    """
+    inner = split_by_task(split.train, share, derive_seed(seed, "certify"))
+    return replace(split, train=inner.train, certify=inner.validation, hash=content_hash([split.hash, inner.hash]))
 
 
 def _groups(examples: Sequence[Example]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""``fama train``: examples → split → one of three kinds of router → checkpoint folder with its card."""
+"""``fama train``: examples → split → one kind of router → checkpoint folder with its card."""
 
 import json
 import shutil
@@ -11,7 +11,8 @@ from fama.errors import BadInput
 from fama.files import sweep, write_atomically
 from fama.selection.router.checkpoint import WORK
 from fama.selection.router.embedder import Embedder
-from fama.selection.router.manifest import RouterManifest, VectorShape
+from fama.selection.router.manifest import RouterManifest
+from training.baseline_kinds import train_baseline
 from training.cost import data_cost
 from training.data import load_examples
 from training.encoder import encoder_shape
@@ -19,7 +20,7 @@ from training.examples import ExampleSet
 from training.finish import Trained, finish
 from training.population import OutcomeArrays, fit_population
 from training.settings import STATE, TrainSettings
-from training.split import Split, split_by_task
+from training.split import Split, keep_apart, split_by_task
 
 
 def train(settings: TrainSettings, out: Path, command: str = "", ckpt: str | None = None) -> RouterManifest | None:
@@ -44,8 +45,9 @@ def train_on(
     command: str = "",
     ckpt: str | None = None,
     spent: tuple[Spent, ...] | None = None,
+    embedder: Embedder | None = None,
 ) -> RouterManifest | None:
-    """As ``train``, on examples in memory; ``spent`` is what these cost, None if unknown."""
+    """As ``train``, on examples in memory, which cost ``spent``; ``embedder`` may hold vectors of earlier trainings."""
     started = time.perf_counter()
     if ckpt is not None and settings.kind != "encoder":
         raise BadInput(f"--ckpt: a {settings.kind} router is fitted in one go; leave --ckpt out")
@@ -58,6 +60,8 @@ def train_on(
         wanted.hold_out_backbones,
         wanted.training_share,
     )
+    if settings.guarantee is not None:
+        split = keep_apart(split, settings.guarantee.share, wanted.split_seed)
     work = out / WORK
     work.mkdir(parents=True, exist_ok=True)
     sweep(work)
@@ -65,7 +69,7 @@ def train_on(
     if settings.kind == "encoder":
         trained = _train_encoder(settings, split, work, ckpt)
     else:
-        trained = _train_baseline(settings, split)
+        trained = train_baseline(settings, split.train, embedder)
     if trained is None:
         return None
     # of a resumed training only the last part was timed
@@ -98,33 +102,13 @@ def _train_encoder(settings: TrainSettings, split: Split, work: Path, ckpt: str 
         adapter=adapter,
         encoder=encoder_shape(settings.encoder, adapted=encoder.trainable),
         network=fitted.shape,
+        labelled=bool(settings.losses.categories),
         notes={
             "epochs": str(fitted.epochs),
             "validation loss of the population (start)": f"{fitted.start_loss:.4f}",
             "best validation loss": f"{fitted.best_loss:.4f}"
             + ("" if fitted.best_loss < fitted.start_loss else " (no epoch beat the start, which was kept)"),
         },
-    )
-
-
-def _train_baseline(settings: TrainSettings, split: Split) -> Trained:
-    from training.baselines import fit_knn, fit_linear, raw_vectors
-
-    shape = encoder_shape(settings.encoder, adapted=False) if settings.vectors.source == "embedding" else None
-    raw = raw_vectors(settings, Embedder.load(shape, entries=100_000) if shape else None)
-    population = fit_population(OutcomeArrays(split.train, settings.losses))
-    knn = None
-    if settings.kind == "linear":
-        arrays, tried = fit_linear(settings, split.train, raw)
-    else:
-        arrays, knn, tried = fit_knn(settings, split.train, raw)
-    return Trained(
-        arrays=arrays,
-        population=population,
-        encoder=shape,
-        vectors=VectorShape(source=settings.vectors.source, buckets=settings.vectors.buckets),
-        knn=knn,
-        notes={f"cross-validated log loss, {option}": f"{loss:.4f}" for option, loss in tried.items()},
     )
 
 

@@ -93,6 +93,8 @@ SELECTORS: Registry[SelectorFactory] = Registry(
         "learned": "fama.selection.learned:build",
         "linear": "fama.selection.learned:build",
         "knn": "fama.selection.learned:build",
+        "boosting": "fama.selection.learned:build",
+        "prior": "fama.selection.learned:build",
         "oracle": "fama.selection.oracle:build",
     },
 )

@@ -3,8 +3,11 @@
 import copy
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from fama.errors import BadInput
 from fama.selection.base import Allowance, Selection, Selector, SelectorContext, in_pool_order
@@ -12,44 +15,72 @@ from fama.selection.budget import helper_cap
 from fama.selection.decision import Objective, decide
 from fama.selection.router.checkpoint import Router, check_runtime, load_router
 from fama.selection.router.scores import calibrated
-from fama.selection.router.segments import featurise
+from fama.selection.router.segments import Features, featurise
 from fama.state import VisibleState
 
-_NAMES = {"encoder": "learned", "linear": "linear", "knn": "knn"}
+_NAMES = {"encoder": "learned"}
+#: States whose texts are encoded together, fewer than a cache of texts can hold.
+_TOGETHER = 64
 
 
 class LearnedSelector:
-    """Maximises P(success) − λ · tokens / 1000 as its router predicts them, within the allowance."""
+    """Maximises P(success) − λ · tokens / 1000 as its router predicts them, within the allowance.
+
+    With ``trust`` all helpers are used, where the allowance can pay for them, if the choice is predicted to succeed
+    less often than they by more than that.
+    """
 
     track = "prospective"
 
-    def __init__(self, router: Router, context: SelectorContext, objective: Objective) -> None:
-        self.name = _NAMES[router.manifest.kind]
+    def __init__(
+        self, router: Router, context: SelectorContext, objective: Objective, trust: float | None = None
+    ) -> None:
+        self.name = _NAMES.get(router.manifest.kind, router.manifest.kind)
         self.router = router
         self.objective = objective
+        self.trust = trust
         self.order = tuple(context.helpers)
         self.costs = [helper_cap(context.helpers[name]) for name in router.manifest.pool]
 
     def at(self, lam: float) -> "LearnedSelector":
-        """The same router where 1,000 tokens are worth the success probability ``lam``."""
+        """The same router where 1,000 tokens are worth the success probability ``lam``, without a guarantee."""
         other = copy.copy(self)
         other.objective = replace(self.objective, lam=lam)
+        other.trust = None
         return other
 
     async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
         """Choose for the coming decision; deterministic, spends no LLM token."""
         started = time.perf_counter()
+        return self._select(featurise(state), allowance, started)
+
+    def select_many(self, states: Sequence[VisibleState], allowance: Allowance | None = None) -> list[Selection]:
+        """Choose in many states; texts that they share, or that wait to be encoded, go through the encoder together."""
+        found: list[Selection] = []
+        for start in range(0, len(states), _TOGETHER):
+            features = [featurise(state) for state in states[start : start + _TOGETHER]]
+            if self.router.embedder is not None:
+                self.router.embedder.embed(list({segment.text: None for one in features for segment in one.segments}))
+            found += [self._select(one, allowance or Allowance(), time.perf_counter()) for one in features]
+        return found
+
+    def _select(self, features: Features, allowance: Allowance, started: float) -> Selection:
         manifest = self.router.manifest
-        scores = self.router.predictor.scores(featurise(state))
+        scores = calibrated(self.router.predictor.scores(features), manifest.calibration.temperature)
         choice = decide(
-            calibrated(scores, manifest.calibration.temperature),
+            scores,
             len(manifest.pool),
             self.objective,
             self.costs,
             allowance.tokens,
             manifest.candidate_masks(),
         )
-        members = [name for name, flag in zip(manifest.pool, choice.members, strict=True) if flag]
+        chosen = choice.members
+        if self.trust is not None and (allowance.tokens is None or sum(self.costs) <= allowance.tokens):
+            everyone = np.ones((1, len(manifest.pool)), dtype=np.bool_)
+            if float(scores(everyone).success[0]) - choice.success > self.trust:
+                chosen = (True,) * len(manifest.pool)
+        members = [name for name, flag in zip(manifest.pool, chosen, strict=True) if flag]
         probabilities = dict(zip(manifest.pool, choice.probabilities, strict=True))
         return Selection(
             subset=in_pool_order(members, self.order),
@@ -65,6 +96,7 @@ def build(
     lam: float | None = None,
     epsilon: float | None = None,
     encoder: str | None = None,
+    guarantee: bool = False,
     **options: object,
 ) -> Selector:
     """Load a checkpoint as a selector.
@@ -75,13 +107,17 @@ def build(
         lam: success probability that 1,000 tokens are worth; the checkpoint's own when None.
         epsilon: values that differ by at most this are tied; the checkpoint's own when None.
         encoder: folder or name of the encoder, where it is not to be found under the stored name.
+        guarantee: use all helpers where the checkpoint's certified threshold says so; it holds at the checkpoint's own
+            λ and without a budget.
         options: none; an unknown one fails.
 
     Raises:
         BadInput: an option is missing, unknown or no number, or the checkpoint cannot be used here.
     """
     if options:
-        raise BadInput(f"learned: unknown option {sorted(options)[0]!r}; known: checkpoint, encoder, epsilon, lam")
+        raise BadInput(
+            f"learned: unknown option {sorted(options)[0]!r}; known: checkpoint, encoder, epsilon, guarantee, lam"
+        )
     if not checkpoint:
         raise BadInput("learned: options.checkpoint is missing; give the folder that `fama train` wrote")
     for name, value in (("lam", lam), ("epsilon", epsilon)):
@@ -90,9 +126,27 @@ def build(
     router = load_router(Path(checkpoint), encoder)
     check_runtime(router, tuple(context.helpers))
     manifest = router.manifest
+    if manifest.view != "prospective":
+        raise BadInput(
+            f"{checkpoint}: trained on whole failed episodes, which nobody has before a decision; "
+            "train with data.view=prospective"
+        )
     objective = Objective(
         lam=manifest.lam if lam is None else float(lam),
         epsilon=manifest.epsilon if epsilon is None else float(epsilon),
         softness=manifest.softness,
     )
-    return LearnedSelector(router, context, objective)
+    return LearnedSelector(router, context, objective, _trust(router, lam, epsilon) if guarantee else None)
+
+
+def _trust(router: Router, lam: float | None, epsilon: float | None) -> float:
+    found, place = router.manifest.guarantee, router.folder
+    if found is None:
+        raise BadInput(f"{place}: trained without a guarantee; train it with guarantee.epsilon=0.05, or leave it out")
+    if lam is not None or epsilon is not None:
+        raise BadInput(
+            "learned: a guarantee holds at the checkpoint's own lam and epsilon only; leave these options out"
+        )
+    if found.threshold is None:
+        raise BadInput(f"{place}: {found.tasks} tasks were too few for a guarantee; give more, or leave it out")
+    return found.threshold

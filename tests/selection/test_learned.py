@@ -13,12 +13,14 @@ from typing import Any, cast
 import pytest
 
 from fama.agents.settings import HelperSettings
+from fama.episodes.records import Message
 from fama.errors import BadInput
 from fama.helpers.base import POOL
 from fama.helpers.pool import build_pool
 from fama.selection.base import SELECTORS, Allowance, Selection, SelectorContext
 from fama.selection.budget import helper_cap
-from fama.selection.learned import build
+from fama.selection.learned import LearnedSelector, build
+from fama.selection.router import vectors
 from fama.selection.router.checkpoint import load_router, read_manifest
 from fama.selection.router.segments import featurise, segments_of
 from fama.state import EpisodeKey, VisibleState
@@ -67,7 +69,7 @@ def test_selects_a_subset_with_probabilities(checkpoint: Path) -> None:
 
 
 def test_registry_names_all_kinds(checkpoint: Path) -> None:
-    for name in ("learned", "linear", "knn"):
+    for name in ("learned", "linear", "knn", "boosting", "prior"):
         selector = SELECTORS.load(name)(CONTEXT, checkpoint=str(checkpoint))
         assert (selector.name, selector.track) == ("linear", "prospective")
 
@@ -96,6 +98,34 @@ def test_the_pool_may_come_in_another_order(checkpoint: Path) -> None:
     plain = select(checkpoint, state)
     assert set(selection.subset) == set(plain.subset)
     assert selection.probabilities == pytest.approx(plain.probabilities)
+
+
+def test_many_at_once_are_chosen_as_one_by_one(checkpoint: Path) -> None:
+    states = [task.state for task in make_tasks(70, seed=11)]
+    selector = build(CONTEXT, checkpoint=checkpoint)
+    assert isinstance(selector, LearnedSelector)
+    many = selector.select_many(states)
+    assert [one.subset for one in many] == [select(checkpoint, state).subset for state in states]
+    assert all(one.subset == () for one in selector.select_many(states[:3], Allowance(0)))
+
+
+def test_a_text_is_hashed_once(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[bytes] = []
+
+    def counted(data: bytes) -> int:
+        hashed.append(data)
+        return len(data)
+
+    monkeypatch.setattr(vectors, "crc32", counted)
+    selector = build(CONTEXT, checkpoint=checkpoint)
+    assert isinstance(selector, LearnedSelector)
+    state = make_tasks(1, seed=12)[0].state
+    selector.select_many([state])
+    assert hashed
+    hashed.clear()
+    more = replace(state, messages=(*state.messages, Message(role="assistant", content="Anything else?")))
+    selector.select_many([more])
+    assert hashed == [b"anything", b"else", b"anything else"]
 
 
 class PoisonedKey:

@@ -18,7 +18,7 @@ from fama.state import EpisodeKey, VisibleState
 
 POOL = build_pool(HelperSettings())
 #: Their own tests build these: they need a model or a checkpoint.
-ELSEWHERE = {"prompted", "learned", "linear", "knn"}
+ELSEWHERE = {"prompted", "learned", "linear", "knn", "boosting", "prior"}
 OPTIONS: dict[str, dict[str, Any]] = {"fixed": {"subset": ["Memory", "TSA"]}, "random": {"mean_size": 2}}
 NAMES = [name for name in SELECTORS.names() if name not in ELSEWHERE]
 

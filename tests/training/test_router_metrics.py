@@ -6,7 +6,7 @@ import pytest
 from fama.randomness import derive_seed
 from fama.selection.router.scores import Quadratic, sigmoid
 from training.calibrate import calibrate, fit_temperature
-from training.metrics import brier, cluster_interval, cluster_statistic, expected_calibration_error, log_loss
+from training.metrics import brier, cluster_interval, expected_calibration_error, log_loss
 
 
 def logit(probability: float) -> float:
@@ -36,8 +36,8 @@ def test_intervals_draw_whole_tasks() -> None:
     single = cluster_interval(values, list("abcdef"))
     assert 0.0 < single.low < 0.5 < single.high < 1.0
     assert cluster_interval(values, tasks) == interval
-    total = cluster_statistic(lambda rows: float(len(rows)), tasks)
-    assert total.value == total.low == total.high == 6.0
+    weighted = cluster_interval(np.array([0.0, 1.0]), ["a", "b"], weights=np.array([1.0, 3.0]))
+    assert weighted == (0.75, 0.0, 1.0)
 
 
 def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:

@@ -64,10 +64,11 @@ def decisions(folder: Path) -> list[tuple[bool, ...]]:
     return [chosen_subset(router, featurise(task.state)) for task in TEST[:20]]
 
 
-@pytest.mark.parametrize(("kind", "count"), [("linear", 300), ("knn", 600)])
+@pytest.mark.parametrize(("kind", "count"), [("linear", 300), ("knn", 600), ("boosting", 600)])
 def test_baselines_beat_the_best_fixed_subset_on_synthetic_tasks(kind: str, count: int, tmp_path: Path) -> None:
     data = outcome_examples(outcome_rows(make_tasks(count)), POOL)
-    config = settings(kind, linear={"strengths": [0.1, 0.3], "folds": 3}, knn={"folds": 2})
+    few = {"knn": {"folds": 2}, "boosting": {"rounds": [100], "folds": 2}}
+    config = settings(kind, linear={"strengths": [0.1, 0.3], "folds": 3}, **few)
     manifest = train_on(config, data, tmp_path)
     assert manifest is not None and manifest.synthetic and manifest.encoder is None
     router = load_router(tmp_path)
@@ -76,7 +77,7 @@ def test_baselines_beat_the_best_fixed_subset_on_synthetic_tasks(kind: str, coun
 
 
 def test_a_run_of_every_kind_is_repeatable(tiny: str, tmp_path: Path) -> None:
-    for kind in ("linear", "knn", "encoder"):
+    for kind in ("linear", "knn", "boosting", "prior", "encoder"):
         config = settings(kind, encoder=tiny_encoder(tiny))
         folders = [tmp_path / f"{kind}{n}" for n in range(2)]
         one, two = (train_on(config, DATA, folder) for folder in folders)
@@ -254,15 +255,18 @@ def test_bad_settings_are_one_line(override: str, message: str) -> None:
 
 
 def test_shipped_configs_are_valid() -> None:
-    for kind in ("encoder", "linear", "knn"):
+    for kind in ("encoder", "linear", "knn", "boosting", "prior"):
         found = load_settings(TrainSettings, f"configs/train/{kind}.yaml")
         assert found.kind == kind
         assert found.data.outcomes == ("results/helpdesk/outcomes-train.parquet",)
 
 
-def test_baselines_learn_from_outcomes_only() -> None:
-    with pytest.raises(ValidationError, match="learns from outcomes only"):
-        settings("knn", losses={"outcome": 0.0, "coverage": 1.0})
+def test_baselines_learn_from_outcomes_and_failures() -> None:
+    assert settings("knn", losses={"outcome": 0.0, "coverage": 1.0}).kind == "knn"
+    with pytest.raises(ValidationError, match="learns from outcomes and failures"):
+        settings("knn", losses={"distillation": 1.0})
+    with pytest.raises(ValidationError, match=r"data\.view retrospective is for failures"):
+        settings("knn", data={"view": "retrospective"})
 
 
 def test_arrays_are_finite(router: Path) -> None:

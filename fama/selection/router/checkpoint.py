@@ -17,15 +17,18 @@ from pydantic import ValidationError
 from fama.errors import BadInput
 from fama.files import sweep, write_atomically
 from fama.selection.router.embedder import Embedder
+from fama.selection.router.labels import Categories
 from fama.selection.router.manifest import ROUTER_SCHEMA, RouterManifest, StoredFile
-from fama.selection.router.predictors import EncoderPredictor, KnnPredictor, LinearPredictor, Predictor
-from fama.selection.router.vectors import RawVectors, StateVectors
+from fama.selection.router.parts import POPULATION, BaselineParts
+from fama.selection.router.predictors import EncoderPredictor, Predictor
+from fama.selection.router.trees import load_trees
 
 MANIFEST = "router.json"
 CARD = "README.md"
 HEADS = "heads.safetensors"
 ADAPTER = "adapter/adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter/adapter_config.json"
+TREES = "trees.json"
 WORK = "work"
 _PICKLES = frozenset({".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib", ".npy", ".npz", ".dill"})
 
@@ -34,11 +37,16 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Router:
-    """A loaded checkpoint."""
+    """A loaded checkpoint.
+
+    ``labels`` is None where it was not trained on failure categories, ``embedder`` where it needs no encoder.
+    """
 
     folder: Path
     manifest: RouterManifest
     predictor: Predictor
+    labels: Categories | None = None
+    embedder: Embedder | None = None
 
 
 def write_router(
@@ -47,10 +55,12 @@ def write_router(
     arrays: Mapping[str, Array],
     card: str,
     adapter: tuple[Mapping[str, Any], Mapping[str, Array]] | None = None,
+    trees: bytes | None = None,
 ) -> RouterManifest:
     """Write a checkpoint folder; ``router.json`` comes last, so an unfinished one cannot be loaded.
 
-    ``adapter`` is peft's config and weights. Returns the manifest with sizes and hashes filled in.
+    ``adapter`` is peft's config and weights, ``trees`` the file of a boosting router. Returns the manifest with sizes
+    and hashes filled in.
     """
     from safetensors.numpy import save
 
@@ -58,12 +68,14 @@ def write_router(
     if adapter is not None:
         contents[ADAPTER_CONFIG] = (json.dumps(adapter[0], indent=2, sort_keys=True) + "\n").encode()
         contents[ADAPTER] = save({name: np.ascontiguousarray(value) for name, value in adapter[1].items()})
+    if trees is not None:
+        contents[TREES] = trees
     files = {name: StoredFile(size=len(data), sha256=_sha256(data)) for name, data in contents.items()}
     complete = manifest.model_copy(update={"files": files})
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
     sweep(folder / Path(ADAPTER).parent)
-    for stale in (MANIFEST, *({ADAPTER, ADAPTER_CONFIG} - contents.keys())):
+    for stale in (MANIFEST, *({ADAPTER, ADAPTER_CONFIG, TREES} - contents.keys())):
         (folder / stale).unlink(missing_ok=True)
     contents[CARD] = card.encode()
     contents[MANIFEST] = (complete.model_dump_json(indent=2) + "\n").encode()
@@ -72,8 +84,10 @@ def write_router(
     return complete
 
 
-def load_router(folder: Path | str, encoder: str | None = None) -> Router:
+def load_router(folder: Path | str, encoder: str | None = None, embedder: Embedder | None = None) -> Router:
     """Check a checkpoint folder and build its predictor; ``encoder`` replaces the encoder's name or folder.
+
+    ``embedder`` serves routers on a frozen encoder in place of a new one: it has the texts already.
 
     Raises:
         BadInput: the folder is no checkpoint, holds a pickle or an unknown file, a file is missing,
@@ -86,13 +100,14 @@ def load_router(folder: Path | str, encoder: str | None = None) -> Router:
         manifest = manifest.model_copy(update={"encoder": manifest.encoder.model_copy(update={"name": encoder})})
     arrays = _read_arrays(folder / HEADS)
     try:
-        predictor = _build(folder, manifest, arrays)
+        embedder = _embedder(folder, manifest, embedder)
+        predictor, labels = _build(folder, manifest, arrays, embedder)
     except (LookupError, TypeError, AttributeError, ArithmeticError, MemoryError) as error:
         raise BadInput(f"{folder / HEADS}: does not fit {MANIFEST} ({type(error).__name__}); train it again") from None
     except (ValueError, RuntimeError, AssertionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise BadInput(f"{folder / HEADS}: does not fit {MANIFEST} ({reason}); train the router again") from None
-    return Router(folder, manifest, predictor)
+    return Router(folder, manifest, predictor, labels, embedder)
 
 
 def read_manifest(folder: Path) -> RouterManifest:
@@ -148,24 +163,32 @@ def check_runtime(router: Router, pool: tuple[str, ...]) -> None:
         )
 
 
-def _build(folder: Path, manifest: RouterManifest, arrays: dict[str, Array]) -> Predictor:
-    embedder = None
-    if manifest.encoder is not None:
-        _check_encoder(folder, manifest)
-        embedder = Embedder.load(manifest.encoder, folder / "adapter" if manifest.encoder.adapted else None)
+def _embedder(folder: Path, manifest: RouterManifest, known: Embedder | None) -> Embedder | None:
+    """The encoder that the checkpoint needs; ``known`` where that will do."""
+    if manifest.encoder is None:
+        return None
+    _check_encoder(folder, manifest)
+    if known is not None and not manifest.encoder.adapted:
+        return known
+    return Embedder.load(manifest.encoder, folder / "adapter" if manifest.encoder.adapted else None)
+
+
+def _build(
+    folder: Path, manifest: RouterManifest, arrays: dict[str, Array], embedder: Embedder | None
+) -> tuple[Predictor, Categories | None]:
     if manifest.kind == "encoder":
-        return _encoder(manifest, arrays, embedder)
-    if manifest.vectors is None:
-        raise ValueError("it describes no state vectors")
-    vectors = StateVectors(RawVectors(manifest.vectors, embedder), arrays)
-    if manifest.kind == "linear":
-        return LinearPredictor(vectors, arrays, len(manifest.pool))
-    if manifest.knn is None:
-        raise ValueError("it describes no neighbourhood")
-    return KnnPredictor(vectors, arrays, len(manifest.pool), manifest.knn)
+        network = _encoder(manifest, arrays, embedder)
+        return network, network if manifest.labelled else None
+    parts = BaselineParts(manifest, arrays, embedder, load_trees(folder / TREES) if manifest.kind == "boosting" else {})
+    labels = parts.labels() if manifest.labelled else None
+    if POPULATION in arrays:
+        return parts.outcomes(), labels
+    if labels is None:
+        raise ValueError("it has heads for neither outcomes nor labels")
+    return labels, labels
 
 
-def _encoder(manifest: RouterManifest, arrays: dict[str, Array], embedder: Embedder | None) -> Predictor:
+def _encoder(manifest: RouterManifest, arrays: dict[str, Array], embedder: Embedder | None) -> EncoderPredictor:
     import torch
 
     from fama.selection.router.network import RouterNetwork
@@ -193,6 +216,7 @@ def _check_encoder(folder: Path, manifest: RouterManifest) -> None:
 
 def _check_files(folder: Path, manifest: RouterManifest) -> None:
     needed = {HEADS} | ({ADAPTER, ADAPTER_CONFIG} if manifest.encoder and manifest.encoder.adapted else set())
+    needed |= {TREES} if manifest.kind == "boosting" else set()
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_dir() or name.startswith(f"{WORK}/") or name in {MANIFEST, CARD, *needed}:

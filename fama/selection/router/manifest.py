@@ -11,7 +11,8 @@ from fama.selection.decision import Masks
 
 ROUTER_SCHEMA = 1
 
-RouterKind = Literal["encoder", "linear", "knn"]
+RouterKind = Literal["encoder", "linear", "knn", "boosting", "prior"]
+View = Literal["prospective", "retrospective"]
 
 
 class LoraShape(Record):
@@ -64,6 +65,13 @@ class KnnShape(Record):
     decay: float
 
 
+class PriorShape(Record):
+    """Domains of a category prior, by their policy and tools, and the rows' worth of trust in all domains together."""
+
+    frames: tuple[str, ...]
+    strength: float
+
+
 class Calibration(Record):
     """Temperature fitted on the validation split; expected calibration errors in [0, 1].
 
@@ -76,6 +84,22 @@ class Calibration(Record):
     ece_after: float | None = None
 
 
+class Guarantee(Record):
+    """What learn-then-test certifies: with ``confidence``, not worse than all helpers by more than ``epsilon``.
+
+    The router's choice stands where its predicted success is at most ``threshold`` below that of all helpers; elsewhere
+    all are used. ``threshold`` None: the ``tasks`` were too few for any; about ``needed`` would do if the router were
+    as good as all helpers. ``bound`` is the upper bound of the loss at the threshold.
+    """
+
+    epsilon: float
+    confidence: float
+    tasks: int
+    threshold: float | None = None
+    bound: float | None = None
+    needed: int | None = None
+
+
 class StoredFile(Record):
     """A file of the checkpoint with its size and SHA-256."""
 
@@ -86,8 +110,9 @@ class StoredFile(Record):
 class RouterManifest(Record):
     """The content of ``router.json``.
 
-    ``candidates`` are the subsets it chooses from; None is every one of the pool. ``cost`` is what was spent on its
-    data and its fit; None where that was not written down.
+    ``candidates`` are the subsets it chooses from; None is every one of the pool. ``labelled``: it has heads for
+    failure categories. ``view``: whether it reads the state before a decision or a whole failed episode. ``cost`` is
+    what was spent on its data and its fit; None where that was not written down.
     """
 
     schema_version: int = ROUTER_SCHEMA
@@ -100,7 +125,12 @@ class RouterManifest(Record):
     network: NetworkShape | None = None
     vectors: VectorShape | None = None
     knn: KnnShape | None = None
+    label_knn: KnnShape | None = None
+    prior: PriorShape | None = None
+    labelled: bool = False
+    view: View = "prospective"
     calibration: Calibration = Calibration()
+    guarantee: Guarantee | None = None
     lam: float
     epsilon: float
     softness: float = 0.05

@@ -1,4 +1,4 @@
-"""The three kinds of router at inference: features of a state in, scores of every subset out."""
+"""Linear, nearest-neighbour and encoder routers at inference: features of a state in, scores of every subset out."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -7,13 +7,14 @@ import numpy as np
 
 from fama.selection.decision import Floats, Masks
 from fama.selection.router.embedder import Embedder, one_thread
+from fama.selection.router.labels import nearness
 from fama.selection.router.manifest import KnnShape
 from fama.selection.router.scores import Quadratic, RawScores, StateScores, sigmoid
 from fama.selection.router.segments import Features
 from fama.selection.router.vectors import Arrays, StateVectors
 
 if TYPE_CHECKING:
-    from fama.selection.router.network import RouterNetwork
+    from fama.selection.router.network import Heads, RouterNetwork
 
 
 class Predictor(Protocol):
@@ -93,12 +94,8 @@ class KnnPredictor:
         return self.near(self.vectors(features))
 
     def near(self, vector: Floats) -> Neighbourhood:
-        """The neighbourhood of a state vector; Gaussian weights, one bandwidth at the farthest neighbour."""
-        distance = np.linalg.norm(self.states - vector, axis=1)
-        count = min(self.shape.neighbours, len(distance))
-        bandwidth = max(float(np.partition(distance, count - 1)[count - 1]), 1e-9)
-        closeness = np.where(distance <= bandwidth, np.exp(-2.0 * (distance / bandwidth) ** 2), 0.0)
-        weights = closeness[self.row_state]
+        """The neighbourhood of a state vector."""
+        weights = nearness(self.states, vector, self.shape.neighbours)[self.row_state]
         rows = weights > 0.0
         return Neighbourhood(
             weights[rows],
@@ -119,6 +116,20 @@ class EncoderPredictor:
 
     def scores(self, features: Features) -> StateScores:
         """Success logits and log tokens of any subset in this state."""
+        heads = self._heads(features)
+        return Quadratic(
+            float(heads.base[0]),
+            heads.utility[0].double().numpy(),
+            heads.pair[0].double().numpy(),
+            float(heads.token_base[0]),
+            heads.token_utility[0].double().numpy(),
+        )
+
+    def categories(self, features: Features) -> Floats:
+        """Probability of every failure category in this state, in the taxonomy's order."""
+        return sigmoid(self._heads(features).categories[0].double().numpy())
+
+    def _heads(self, features: Features) -> "Heads":
         import torch
 
         from fama.selection.router.network import NetworkInput, bucket_of
@@ -138,11 +149,5 @@ class EncoderPredictor:
             evidence=torch.tensor([features.evidence], dtype=torch.float32),
         )
         with torch.inference_mode(), one_thread():
-            heads = self.network(batch)
-        return Quadratic(
-            float(heads.base[0]),
-            heads.utility[0].double().numpy(),
-            heads.pair[0].double().numpy(),
-            float(heads.token_base[0]),
-            heads.token_utility[0].double().numpy(),
-        )
+            heads: Heads = self.network(batch)
+        return heads

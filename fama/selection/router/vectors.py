@@ -1,8 +1,8 @@
 """State vectors of the linear and nearest-neighbour routers: mean segments, projected, beside the evidence."""
 
 import re
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from zlib import crc32
 
 import numpy as np
@@ -15,6 +15,8 @@ from fama.selection.router.segments import Features
 
 Arrays = Mapping[str, NDArray[np.float32]]
 _WORD = re.compile(r"\w+")
+#: Texts whose hashes stay in memory.
+_TEXTS = 4096
 
 
 class RawVectors:
@@ -29,6 +31,7 @@ class RawVectors:
             raise ValueError("vectors of embeddings need an embedder")
         self.shape = shape
         self.embedder = embedder
+        self._known: OrderedDict[str, NDArray[np.int64]] = OrderedDict()
 
     def __call__(self, features: Features) -> Floats:
         """The vector of one state."""
@@ -38,24 +41,30 @@ class RawVectors:
 
     def _mean(self, texts: Sequence[str]) -> Floats:
         if self.embedder is None:
-            return _hashed(tuple(texts), self.shape.buckets)
+            return self._hashed(texts)
         if not texts:
             return np.zeros(self.embedder.encoder.size)
         mean: Floats = np.concatenate(self.embedder.embed(texts)).astype(np.float64).mean(axis=0)
         return mean
 
+    def _hashed(self, texts: Sequence[str]) -> Floats:
+        found = [self._buckets(text) for text in texts]
+        flat = np.concatenate([np.empty(0, dtype=np.int64), *found])
+        weights: Floats = np.log1p(np.bincount(flat, minlength=self.shape.buckets).astype(np.float64))
+        length = float(np.linalg.norm(weights))
+        return weights / length if length else weights
 
-@lru_cache(maxsize=64)
-def _hashed(texts: tuple[str, ...], buckets: int) -> Floats:
-    """Hashed words and word pairs; policy and tools, which a domain's states share, are hashed once."""
-    counts = np.zeros(buckets)
-    for text in texts:
-        words = _WORD.findall(text.lower())
-        for gram in (*words, *(f"{a} {b}" for a, b in zip(words, words[1:], strict=False))):
-            counts[crc32(gram.encode("utf-8", "surrogatepass")) % buckets] += 1
-    weights: Floats = np.log1p(counts)
-    length = float(np.linalg.norm(weights))
-    return weights / length if length else weights
+    def _buckets(self, text: str) -> NDArray[np.int64]:
+        """The bucket of every word and word pair; a text is hashed once as long as it is among the newest."""
+        if text not in self._known:
+            words = _WORD.findall(text.lower())
+            grams = (*words, *(f"{a} {b}" for a, b in zip(words, words[1:], strict=False)))
+            hashes = [crc32(gram.encode("utf-8", "surrogatepass")) % self.shape.buckets for gram in grams]
+            self._known[text] = np.array(hashes, dtype=np.int64)
+            if len(self._known) > _TEXTS:
+                self._known.popitem(last=False)
+        self._known.move_to_end(text)
+        return self._known[text]
 
 
 class StateVectors:

@@ -1,0 +1,71 @@
+"""The category prior: what usually happens in a domain, whatever the conversation says.
+
+A domain is known by its policy and tools; a router never reads which task or benchmark it is in.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fama.hashing import content_hash
+from fama.selection.decision import Floats
+from fama.selection.router.manifest import KnnShape, PriorShape
+from fama.selection.router.predictors import Neighbourhood, split_heads
+from fama.selection.router.scores import StateScores, sigmoid
+from fama.selection.router.segments import Features
+from fama.selection.router.vectors import Arrays
+
+
+def frame_of(features: Features) -> str:
+    """16 hex digits that stand for the policy and the tools of a state."""
+    return content_hash([(s.kind, s.text) for s in features.segments if s.kind in ("policy", "tool")])[:16]
+
+
+class PriorPredictor:
+    """The success rate of every subset in the state's domain, smoothed to the population over all domains.
+
+    Arrays, one entry a (domain, subset) that was executed: ``cell_frame``, ``cell_masks`` (n, H), ``cell_rows``,
+    ``cell_success`` (mean), ``cell_log_tokens`` (mean, NaN unknown); and ``population`` (O,).
+    """
+
+    def __init__(self, shape: PriorShape, arrays: Arrays, helpers: int) -> None:
+        self.frames = {name: place for place, name in enumerate(shape.frames)}
+        self.strength = shape.strength
+        self.frame = np.asarray(arrays["cell_frame"]).astype(np.int64)
+        self.masks = np.asarray(arrays["cell_masks"]) > 0.5
+        self.rows = np.asarray(arrays["cell_rows"], dtype=np.float64)
+        self.population = split_heads(np.asarray(arrays["population"], dtype=np.float64), helpers)
+        prior = self.population(self.masks)
+        self.success_residual = np.asarray(arrays["cell_success"], dtype=np.float64) - sigmoid(prior.logit)
+        self.token_residual = np.nan_to_num(
+            np.asarray(arrays["cell_log_tokens"], dtype=np.float64) - prior.log_tokens, nan=0.0
+        )
+
+    def scores(self, features: Features) -> StateScores:
+        """Success logits and log tokens of any subset in this state's domain."""
+        return self.of_frame(self.frames.get(frame_of(features), -1))
+
+    def of_frame(self, frame: int) -> StateScores:
+        """Scores in a domain by its place; −1 is one that nobody trained on."""
+        here = self.frame == frame
+        return Neighbourhood(
+            self.rows[here],
+            self.masks[here],
+            self.success_residual[here],
+            self.token_residual[here],
+            self.population,
+            KnnShape(neighbours=0, strength=self.strength, decay=0.0),
+        )
+
+
+class PriorLabels:
+    """Label logits of the state's domain: ``label_prior`` (domains + 1, C + H), the last for unknown ones."""
+
+    def __init__(self, frames: Sequence[str], arrays: Arrays) -> None:
+        self.frames = {name: place for place, name in enumerate(frames)}
+        self.logits = np.asarray(arrays["label_prior"], dtype=np.float64)
+
+    def __call__(self, features: Features) -> Floats:
+        """Logits in this state's domain."""
+        row: Floats = self.logits[self.frames.get(frame_of(features), -1)]
+        return row

@@ -1,0 +1,123 @@
+"""Learn then test on SYNTHETIC losses of known size: what is certified holds as often as is said."""
+
+import asyncio
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from fama.agents.settings import HelperSettings
+from fama.errors import BadInput
+from fama.helpers.base import POOL
+from fama.helpers.pool import build_pool
+from fama.selection.base import Allowance, SelectorContext
+from fama.selection.decision import Floats
+from fama.selection.learned import build
+from fama.selection.router.manifest import Guarantee
+from training.examples import outcome_examples
+from training.guarantee import first_passes, tasks_needed, upper_bound
+from training.settings import TrainSettings
+from training.synthetic import make_tasks, outcome_rows
+from training.train import train_on
+
+CONTEXT = SelectorContext(helpers=build_pool(HelperSettings()))
+#: True loss of five policies, the boldest last; ε is between the third and the fourth.
+TRUTH = np.array([0.0, 0.01, 0.03, 0.08, 0.3])
+EPSILON = 0.05
+
+
+def drawn(tasks: int, seed: int) -> Floats:
+    """Losses of −1, 0 or 1 with these means, a policy a column."""
+    dice = np.random.default_rng(seed).random((tasks, 1))
+    lost, won = 0.1 + TRUTH, 0.1
+    found: Floats = np.where(dice < lost, 1.0, np.where(dice > 1.0 - won, -1.0, 0.0))
+    return found
+
+
+def test_a_loss_beyond_epsilon_is_certified_less_often_than_said() -> None:
+    places = [first_passes(drawn(4000, seed), 2.0, EPSILON, 0.1).place for seed in range(300)]
+    assert sum(place is not None and TRUTH[place] > EPSILON for place in places) <= 0.1 * 300
+    assert sum(place is not None and place >= 1 for place in places) > 0.9 * 300
+
+
+def test_more_tasks_certify_more_and_few_certify_nothing() -> None:
+    assert first_passes(drawn(40, 0), 2.0, EPSILON, 0.1).place is None
+    found = first_passes(drawn(40_000, 0), 2.0, EPSILON, 0.1)
+    assert found.place == 2 and found.bound is not None and TRUTH[2] < found.bound <= EPSILON
+
+
+def test_testing_stops_at_the_first_failure() -> None:
+    losses = np.zeros((500, 3))
+    losses[:, 1] = 1.0
+    assert first_passes(losses, 2.0, EPSILON, 0.1).place == 0
+
+
+def test_the_bound_covers_a_mean_of_known_size() -> None:
+    draws = np.random.default_rng(0).random((400, 300)) < 0.2
+    bounds = [upper_bound(line.astype(float), 1.0, 0.1) for line in draws]
+    assert np.mean(np.array(bounds) >= 0.2) >= 0.9
+    assert max(bounds) < 0.5
+
+
+def test_the_number_of_tasks_that_would_do() -> None:
+    count = tasks_needed(0.2, 2.0, EPSILON, 0.1)
+    still = np.concatenate([np.ones(count // 10), -np.ones(count // 10), np.zeros(count - 2 * (count // 10))])
+    assert upper_bound(still, 2.0, 0.1) <= EPSILON < upper_bound(still[::4], 2.0, 0.1) + 1e-9
+
+
+def config(**guarantee: float) -> TrainSettings:
+    return TrainSettings.model_validate(
+        {
+            "kind": "linear",
+            "vectors": {"source": "hashed", "buckets": 256, "components": 4},
+            "linear": {"strengths": [0.1], "folds": 2},
+            "guarantee": guarantee,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def router(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A router on 60 SYNTHETIC tasks, too few for a guarantee."""
+    folder = tmp_path_factory.mktemp("guarantee")
+    manifest = train_on(config(epsilon=0.05), outcome_examples(outcome_rows(make_tasks(60)), POOL), folder)
+    assert manifest is not None
+    found = manifest.guarantee
+    assert found is not None and found.threshold is None and 5 < found.tasks < 30
+    assert found.needed is not None and found.needed > 1000
+    return folder
+
+
+def test_too_few_data_are_said_to_be_too_few(router: Path) -> None:
+    assert "too few data for one" in (router / "README.md").read_text()
+    with pytest.raises(BadInput, match="too few for a guarantee"):
+        build(CONTEXT, checkpoint=router, guarantee=True)
+
+
+def test_a_certified_threshold_sends_doubtful_choices_to_all_helpers(router: Path) -> None:
+    import json
+
+    path = router / "router.json"
+    before = path.read_text()
+    try:
+        tree = json.loads(before)
+        certain = Guarantee(epsilon=0.05, confidence=0.9, tasks=9, threshold=-1.0, bound=0.0).model_dump()
+        path.write_text(json.dumps({**tree, "guarantee": certain}))
+        selector = build(CONTEXT, checkpoint=router, guarantee=True)
+        state = make_tasks(1, seed=4)[0].state
+        assert asyncio.run(selector.select(state, Allowance(), random.Random(0))).subset == POOL
+        assert asyncio.run(selector.select(state, Allowance(10), random.Random(0))).subset == ()
+        with pytest.raises(BadInput, match="own lam and epsilon"):
+            build(CONTEXT, checkpoint=router, guarantee=True, lam=0.1)
+        path.write_text(json.dumps({**tree, "guarantee": None}))
+        with pytest.raises(BadInput, match="trained without a guarantee"):
+            build(CONTEXT, checkpoint=router, guarantee=True)
+    finally:
+        path.write_text(before)
+
+
+def test_a_guarantee_needs_outcomes() -> None:
+    with pytest.raises(ValidationError, match="guarantee is about success"):
+        TrainSettings.model_validate({"losses": {"outcome": 0, "coverage": 1}, "guarantee": {}})
