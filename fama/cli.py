@@ -30,6 +30,7 @@ COMMANDS = {
     "helpers": ("eval.commands.helpers", "list helpers; group unexplained failures and draft a helper from a group"),
     "outcomes": ("eval.commands.outcomes", "run randomised helper subsets → outcomes.parquet"),
     "train": ("training.command", "train a router → checkpoint folder"),
+    "ablate": ("eval.commands.ablate", "train kinds, losses and sizes of routers → one table on unseen tasks"),
     "select": ("fama.commands.select", "show what a router selects for logged episodes"),
     "compare": ("eval.commands.compare", "arms on the same tasks → comparison.json"),
     "value": ("eval.commands.value", "estimate selectors from logged subsets with propensities"),

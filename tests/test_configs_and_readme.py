@@ -70,10 +70,32 @@ def toy_arms(config: str, router: Path, labels: str = "") -> list[str]:
     return [f"arms={yaml.safe_dump(arms, default_flow_style=True, width=10_000)}"]
 
 
+def toy_ablation(config: str, table: Path, failed: str) -> list[str]:
+    """One variant a kind, on hashed words; of the encoders only a frozen one, on the outcome table."""
+    tree = yaml.safe_load((ROOT / config).read_text(encoding="utf-8"))
+    kinds = {variant["set"].get("kind", "encoder"): variant for variant in tree["variants"]}
+    if "test_outcomes" not in tree:
+        kinds.pop("encoder")
+    variants = yaml.safe_dump(list(kinds.values()), default_flow_style=True, width=10_000)
+    small = [f"variants={variants}", f"reference={next(iter(kinds.values()))['name']}", "bootstrap=100"]
+    small += [
+        "train.vectors={source: hashed, components: 4}",
+        "train.encoder={lora: null}",
+        "train.optimiser={epochs: 1}",
+    ]
+    if "synthetic" in tree:
+        return [*small, "synthetic.tasks=30", "synthetic.test_tasks=8", "rows=[40, null]"]
+    if "test_outcomes" in tree:
+        return [*small, f"train.data.outcomes=[{table}]", "test_outcomes=[]", "rows=[40, null]"]
+    return [*small, f"train.{failed}", "train_backbones=[]", "tests=[{name: all}]"]
+
+
 def toy(words: list[str], table: Path, router: Path, lattice: Path, failed: str = "") -> list[str]:
     """A documented command with overrides that make it small."""
     if "configs/train/failures.yaml" in words:
         return [*words, failed, *QUICK]
+    if words[0] == "ablate":
+        return [*words, *toy_ablation(words[words.index("--config") + 1], table, failed)]
     if words[0] == "train":
         return [*words, *learn(table), *QUICK]
     if words[0] == "compare":

@@ -1,0 +1,135 @@
+"""What an ablation trains on and tests on: disjoint tasks, and no conversation on both sides."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from eval.ablation.settings import AblateSettings, TestSet
+from fama.errors import BadInput
+from fama.helpers.base import POOL
+from fama.randomness import derive_seed
+from fama.selection.router.segments import featurise
+from training.data import load_examples
+from training.examples import Example, ExampleSet, outcome_examples
+from training.settings import TrainSettings
+from training.split import split_by_task
+from training.synthetic import SyntheticTask, make_tasks, outcome_rows
+
+
+@dataclass(frozen=True)
+class Test:
+    """Examples of one test set; ``truth`` has the SYNTHETIC tasks behind them, by example's task."""
+
+    name: str
+    examples: tuple[Example, ...]
+    truth: tuple[SyntheticTask, ...] = ()
+
+
+@dataclass(frozen=True)
+class Material:
+    """Training examples, and test sets of other tasks."""
+
+    train: ExampleSet
+    tests: tuple[Test, ...]
+
+
+def load_material(settings: AblateSettings) -> Material:
+    """Read what the settings name.
+
+    Raises:
+        BadInput: a file cannot be used, or one side is empty.
+    """
+    if settings.synthetic is not None:
+        return _synthetic(settings)
+    everything = load_examples(_union(settings))
+    if settings.test_outcomes:
+        test, train = _apart(settings, everything)
+    else:
+        split = split_by_task(everything.examples, settings.test, derive_seed(settings.seed, "ablation"))
+        train, test = split.train, split.validation
+    train = tuple(e for e in train if not settings.train_backbones or e.backbone in settings.train_backbones)
+    if not train:
+        known = ", ".join(sorted({e.backbone for e in everything.examples}))
+        raise BadInput(f"train_backbones: no training example is of {settings.train_backbones}; there are {known}")
+    tests = tuple(Test(one.name, _part(test, one)) for one in settings.tests)
+    for found in tests:
+        if not found.examples:
+            raise BadInput(
+                f"tests: no test example is in {found.name!r}; widen its backbones or domains, or raise test"
+            )
+    sides = {e.backbone for e in train}, {e.domain for e in train}
+    return Material(replace(everything, examples=train, backbones=_names(sides[0]), domains=_names(sides[1])), tests)
+
+
+def at_most(data: ExampleSet, rows: int | None, seed: int) -> ExampleSet:
+    """Whole tasks, in an order drawn from the seed, until there are ``rows`` examples: smaller sets are in larger ones.
+
+    Raises:
+        BadInput: there are not so many.
+    """
+    if rows is None:
+        return data
+    if rows > len(data.examples):
+        raise BadInput(f"rows: {rows} training rows are asked for, there are {len(data.examples)}; ask for fewer")
+    tasks: dict[str, list[Example]] = {}
+    for example in data.examples:
+        tasks.setdefault(example.task, []).append(example)
+    kept: list[Example] = []
+    for task in sorted(tasks, key=lambda name: (derive_seed(seed, "rows", name), name)):
+        if len(kept) >= rows:
+            break
+        kept += tasks[task]
+    return replace(data, examples=tuple(kept))
+
+
+def _union(settings: AblateSettings) -> TrainSettings:
+    """The settings that load the data of every variant: those of the first, with every loss that some variant has."""
+    variants = [settings.of(variant) for variant in settings.variants]
+    for one in variants[1:]:
+        if one.data != variants[0].data:
+            raise BadInput("variants: their data differ; set data under train, so that all learn from the same")
+    losses = variants[0].losses.model_dump()
+    for one in variants:
+        for name in ("outcome", "tokens", "coverage", "distillation", "categories"):
+            losses[name] = max(losses[name], getattr(one.losses, name))
+    return TrainSettings(data=variants[0].data, losses=type(variants[0].losses)(**losses))
+
+
+def _apart(settings: AblateSettings, everything: ExampleSet) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
+    """Test examples of other tables, and the training examples of none of their tasks."""
+    from pathlib import Path
+
+    from fama.episodes.outcome_table import read_outcomes
+
+    test: tuple[Example, ...] = ()
+    for path in settings.test_outcomes:
+        test += outcome_examples(read_outcomes(Path(path)), everything.pool).examples
+    named = {example.task for example in test}
+    said = {example.features.history() for example in test}
+    train = [e for e in everything.examples if e.task not in named and e.features.history() not in said]
+    return test, tuple(train)
+
+
+def _part(examples: Sequence[Example], wanted: TestSet) -> tuple[Example, ...]:
+    return tuple(
+        example
+        for example in examples
+        if (not wanted.backbones or example.backbone in wanted.backbones)
+        and (not wanted.domains or example.domain in wanted.domains)
+    )
+
+
+def _names(names: set[str]) -> tuple[str, ...]:
+    return tuple(sorted(names - {""}))
+
+
+def _synthetic(settings: AblateSettings) -> Material:
+    source = settings.synthetic
+    assert source is not None  # noqa: S101 - the caller's branch
+    if source.seed == source.test_seed:
+        raise BadInput("synthetic: seed and test_seed are the same; the test tasks would be trained on")
+    train = outcome_examples(outcome_rows(make_tasks(source.tasks, source.seed)), POOL)
+    tasks = make_tasks(source.test_tasks, source.test_seed)
+    test = outcome_examples(outcome_rows(tasks, seed=source.test_seed), POOL)
+    said = {featurise(task.state).history() for task in tasks}
+    kept = tuple(e for e in train.examples if e.features.history() not in said)
+    return Material(replace(train, examples=kept), (Test("SYNTHETIC test tasks", test.examples, tuple(tasks)),))

@@ -1,0 +1,196 @@
+"""What a router is worth on a test set, each measure as sums over examples, so that tasks can be resampled.
+
+A measure is a function of sums over rows; ``Sums`` holds the rows. Failures are scored by their categories: those
+predicted are the likeliest one and every other that is at least as likely as not, the same rule for every router.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from eval.ablation.data import Test
+from eval.stats.bootstrap import Array
+from eval.stats.resampling import Interval, Resample
+from fama.diagnosis.mitigation import minimal_cover
+from fama.helpers.base import Helper
+from fama.selection.decision import Floats, all_masks
+from fama.selection.router.checkpoint import Router
+from fama.selection.router.scores import sigmoid
+from fama.selection.router.segments import Features
+from training.examples import Example
+from training.finish import chosen_subset, executed_logits
+from training.metrics import brier, log_loss
+from training.synthetic import SyntheticTask
+
+BINS = 10
+Statistic = Callable[..., Array]
+
+
+@dataclass(frozen=True)
+class Sums:
+    """A measure: its statistic, the rows it sums, each array [rows, ...], and the task of every row."""
+
+    statistic: Statistic
+    rows: tuple[Array, ...]
+    tasks: tuple[str, ...]
+
+    def interval(self, draws: int, seed: int) -> Interval:
+        """The measure with its 95 % interval over resampled tasks."""
+        return Resample(self.tasks, draws, seed, "ablation").interval(self.statistic, *self.rows)
+
+    def minus(self, other: "Sums", draws: int, seed: int) -> Interval:
+        """The paired difference to the same measure of another router on the same rows."""
+        count = len(self.rows)
+
+        def difference(*sums: Array) -> Array:
+            found: Array = self.statistic(*sums[:count]) - other.statistic(*sums[count:])
+            return found
+
+        return Resample(self.tasks, draws, seed, "ablation").interval(difference, *self.rows, *other.rows)
+
+
+def measure_router(router: Router, test: Test, helpers: Mapping[str, Helper]) -> dict[str, Sums]:
+    """Every measure that this test set allows for this router."""
+    found: dict[str, Sums] = {}
+    labelled = [e for e in test.examples if e.categories is not None]
+    if labelled and router.labels is not None:
+        chances = _once(router.labels.categories, labelled)
+        found |= label_measures(predicted_flags(chances), labelled, router.manifest.categories, helpers)
+    outcomes = [e for e in test.examples if e.subset is not None and e.success is not None]
+    if outcomes:
+        found |= outcome_measures(executed_logits(router, outcomes) / router.manifest.calibration.temperature, outcomes)
+        if not test.truth:
+            found |= lattice_measures(_choices(router, outcomes), outcomes)
+    if test.truth:
+        found |= truth_measures(_choices(router, outcomes), outcomes, test.truth, router.manifest.lam)
+    return found
+
+
+def predicted_flags(chances: Floats) -> Array:
+    """The categories said to be there, [rows, C]: the likeliest, and all of at least one half."""
+    flags = chances >= 0.5
+    flags[np.arange(len(chances)), chances.argmax(axis=1)] = True
+    return flags.astype(np.float64)
+
+
+def label_measures(
+    said: Array, examples: Sequence[Example], codes: Sequence[str], helpers: Mapping[str, Helper]
+) -> dict[str, Sums]:
+    """F1 of every category, their mean, and F1 and exact match of the minimal covering subset of helpers."""
+    tasks = tuple(example.task for example in examples)
+    true = np.array([example.categories for example in examples], dtype=np.float64)
+    rows = (said * true, said, true)
+    found = {"macro-F1": Sums(lambda hit, s, t: _macro(_f1(hit, s, t)), rows, tasks)}
+    for place, code in enumerate(codes):
+        one = tuple(part[:, place] for part in rows)
+        found[f"F1 {code}"] = Sums(_f1, one, tasks)
+    subsets = [[_cover(line, codes, helpers) for line in side] for side in (said, true)]
+    ones = np.ones(len(tasks))
+    shared = np.array([_set_f1(a, b) for a, b in zip(*subsets, strict=True)])
+    exact = np.array([float(a == b) for a, b in zip(*subsets, strict=True)])
+    found["subset F1"] = Sums(_ratio, (shared, ones), tasks)
+    found["subset exact"] = Sums(_ratio, (exact, ones), tasks)
+    return found
+
+
+def outcome_measures(logits: Floats, examples: Sequence[Example]) -> dict[str, Sums]:
+    """Log loss, Brier score and calibration error of the executed subsets."""
+    tasks = tuple(example.task for example in examples)
+    success = np.array([float(bool(example.success)) for example in examples])
+    ones = np.ones(len(tasks))
+    place = np.minimum((sigmoid(logits) * BINS).astype(int), BINS - 1)
+    gaps = np.zeros((len(tasks), BINS))
+    gaps[np.arange(len(tasks)), place] = success - sigmoid(logits)
+    return {
+        "log loss": Sums(_ratio, (log_loss(logits, success), ones), tasks),
+        "Brier score": Sums(_ratio, (brier(logits, success), ones), tasks),
+        "calibration error": Sums(lambda gap, n: np.abs(gap).sum(axis=-1) / n, (gaps, ones), tasks),
+    }
+
+
+def lattice_measures(chosen: Mapping[Features, tuple[bool, ...]], examples: Sequence[Example]) -> dict[str, Sums]:
+    """Success of the chosen subsets where they were executed, and what is missing to the best executed one."""
+    cells: dict[tuple[str, Features], dict[tuple[bool, ...], list[float]]] = {}
+    for example in examples:
+        if example.subset is not None:
+            cell = cells.setdefault((example.task, example.features), {})
+            cell.setdefault(example.subset, []).append(float(bool(example.success)))
+    rates = {key: {subset: float(np.mean(runs)) for subset, runs in cell.items()} for key, cell in cells.items()}
+    looked = [
+        (task, rate[chosen[state]], max(rate.values()))
+        for (task, state), rate in rates.items()
+        if chosen[state] in rate
+    ]
+    if not looked:
+        return {}
+    tasks = tuple(task for task, _, _ in looked)
+    got, best = (np.array(values) for values in zip(*((a, b) for _, a, b in looked), strict=True))
+    ones = np.ones(len(tasks))
+    return {
+        "success of the choice": Sums(_ratio, (got, ones), tasks),
+        "regret to the best executed": Sums(_ratio, (best - got, ones), tasks),
+    }
+
+
+def truth_measures(
+    chosen: Mapping[Features, tuple[bool, ...]],
+    examples: Sequence[Example],
+    truth: Sequence[SyntheticTask],
+    lam: float,
+) -> dict[str, Sums]:
+    """True regret at λ, the share of best_fixed's gap that is closed, and how often the subset is exactly the best."""
+    masks = [tuple(mask) for mask in all_masks(len(next(iter(chosen.values())))).tolist()]
+    place = {mask: i for i, mask in enumerate(masks)}
+    state = {example.task.rpartition("/")[2]: example.features for example in examples}
+    known = [task for task in truth if task.task_id in state]
+    values = np.stack([task.values(lam) for task in known])
+    mine = np.array([place[chosen[state[task.task_id]]] for task in known])
+    best = values.max(axis=1)
+    regret = best - values[np.arange(len(known)), mine]
+    fixed = best - values[:, int(values.mean(axis=0).argmax())]
+    exact = (mine == values.argmax(axis=1)).astype(np.float64)
+    ones, tasks = np.ones(len(known)), tuple(task.task_id for task in known)
+    return {
+        "regret": Sums(_ratio, (regret, ones), tasks),
+        "gap of best_fixed closed": Sums(lambda mine, fixed: 1.0 - mine / fixed, (regret, fixed), tasks),
+        "exactly the best": Sums(_ratio, (exact, ones), tasks),
+    }
+
+
+def _choices(router: Router, examples: Sequence[Example]) -> dict[Features, tuple[bool, ...]]:
+    return {features: chosen_subset(router, features) for features in dict.fromkeys(e.features for e in examples)}
+
+
+def _once(function: Callable[[Features], Floats], examples: Sequence[Example]) -> Floats:
+    known = {features: function(features) for features in dict.fromkeys(e.features for e in examples)}
+    return np.array([known[example.features] for example in examples])
+
+
+def _cover(flags: Array, codes: Sequence[str], helpers: Mapping[str, Helper]) -> frozenset[str]:
+    covered = {category for helper in helpers.values() for category in helper.covers}
+    wanted = {code for code, flag in zip(codes, flags, strict=True) if flag and code in covered}
+    return frozenset(minimal_cover(wanted, helpers))
+
+
+def _set_f1(one: frozenset[str], other: frozenset[str]) -> float:
+    size = len(one) + len(other)
+    return 2 * len(one & other) / size if size else 1.0
+
+
+def _f1(hit: Array, said: Array, true: Array) -> Array:
+    total = np.asarray(said + true, dtype=np.float64)
+    found: Array = np.where(total > 0, 2 * hit / np.where(total > 0, total, 1.0), np.nan)
+    return found
+
+
+def _macro(values: Array) -> Array:
+    """Mean over the categories that somebody said or that were there."""
+    known = ~np.isnan(values)
+    found: Array = np.where(known, values, 0.0).sum(axis=-1) / np.maximum(known.sum(axis=-1), 1)
+    return found
+
+
+def _ratio(numerator: Array, denominator: Array) -> Array:
+    found: Array = numerator / denominator
+    return found

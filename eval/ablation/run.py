@@ -1,0 +1,179 @@
+"""Trains every variant at every size, measures it on every test set, and keeps what is done for the next start."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from eval.ablation.data import Material, Test, at_most, load_material
+from eval.ablation.measures import Sums, label_measures, measure_router
+from eval.ablation.settings import AblateSettings
+from eval.stats.resampling import Interval
+from fama.agents.provenance import git_commit
+from fama.agents.settings import HelperSettings
+from fama.config import dump_settings
+from fama.diagnosis.taxonomy import load_taxonomy
+from fama.episodes.records import Record
+from fama.files import write_atomically
+from fama.hashing import content_hash
+from fama.helpers.base import Helper
+from fama.helpers.pool import build_pool
+from fama.selection.router.checkpoint import load_router
+from fama.selection.router.embedder import Embedder
+from training.examples import Example, ExampleSet
+from training.settings import TrainSettings
+from training.train import train_on
+
+RESULT = "ablation.json"
+#: The row of a router that always says the most frequent category of the training failures.
+MAJORITY = "majority"
+
+
+class Cell(Record):
+    """One router on one test set: rows and tasks of both, measures, and their differences to the reference's."""
+
+    variant: str
+    kind: str
+    train_rows: int
+    train_tasks: int
+    test: str
+    test_rows: int
+    test_tasks: int
+    measures: dict[str, Interval]
+    differences: dict[str, Interval] = {}
+
+
+class Ablation(Record):
+    """All cells; hashes say which data and settings they come from."""
+
+    schema_version: int = 1
+    view: str
+    reference: str
+    synthetic: bool
+    data_hash: str
+    settings_hash: str
+    git_commit: str | None
+    command: str
+    cells: tuple[Cell, ...]
+
+
+def ablate(settings: AblateSettings, out: Path, command: str, tell: Callable[[str], None]) -> Ablation:
+    """Train, measure and write ``out/ablation.json``.
+
+    Routers that are there already, from the same settings and data, are not trained again.
+
+    Raises:
+        BadInput: data or settings cannot be used.
+    """
+    material = load_material(settings)
+    reference = settings.reference or settings.variants[0].name
+    embedders: dict[str, Embedder] = {}
+    cells: list[Cell] = []
+    for rows in settings.rows:
+        train = at_most(material.train, rows, settings.seed)
+        routers = list(_routers(settings, train, material, out, embedders, tell))
+        theirs = next(found for name, _, found in routers if name == reference)
+        for name, kind, found in routers:
+            for test in material.tests:
+                other = {} if name == reference else theirs[test.name]
+                cells.append(_cell(name, kind, train, test, found[test.name], other, settings))
+    result = Ablation(
+        view=settings.of(settings.variants[0]).data.view,
+        reference=reference,
+        synthetic=material.train.synthetic,
+        data_hash=_hash(material),
+        settings_hash=content_hash(dump_settings(settings)),
+        git_commit=git_commit(),
+        command=command,
+        cells=tuple(cells),
+    )
+    write_atomically(out / RESULT, result.model_dump_json(indent=1) + "\n")
+    return result
+
+
+def _hash(material: Material) -> str:
+    tests = [ExampleSet(test.examples, material.train.pool).digest() for test in material.tests]
+    return content_hash([material.train.digest(), *tests])
+
+
+def _routers(
+    settings: AblateSettings,
+    train: ExampleSet,
+    material: Material,
+    out: Path,
+    embedders: dict[str, Embedder],
+    tell: Callable[[str], None],
+) -> Iterator[tuple[str, str, dict[str, dict[str, Sums]]]]:
+    """Name, kind and measures by test set of every row of the table."""
+    helpers = build_pool(HelperSettings(pool=train.pool))
+    if any(example.categories is not None for example in train.examples):
+        yield MAJORITY, MAJORITY, {test.name: _majority(train.examples, test, helpers) for test in material.tests}
+    for variant in settings.variants:
+        wanted = settings.of(variant)
+        tell(f"{variant.name}, {len(train.examples)} rows")
+        folder = out / "routers" / f"{variant.name}-{len(train.examples)}"
+        embedder = _embedder(wanted, embedders)
+        _train_once(wanted, train, folder, embedder)
+        router = load_router(folder, embedder=embedder)
+        yield variant.name, wanted.kind, {test.name: measure_router(router, test, helpers) for test in material.tests}
+
+
+def _embedder(settings: TrainSettings, known: dict[str, Embedder]) -> Embedder | None:
+    """One embedder for all variants on the same frozen encoder: every text is encoded once."""
+    if settings.kind in ("encoder", "prior") or settings.vectors.source != "embedding":
+        return None
+    from training.encoder import encoder_shape
+
+    shape = encoder_shape(settings.encoder, adapted=False)
+    key = shape.model_dump_json()
+    if key not in known:
+        known[key] = Embedder.load(shape, entries=1_000_000)
+    return known[key]
+
+
+def _train_once(settings: TrainSettings, data: ExampleSet, folder: Path, embedder: Embedder | None) -> None:
+    stamp = folder / "work" / "ablation.json"
+    wanted = {"settings": dump_settings(settings), "data": data.digest()}
+    try:
+        if json.loads(stamp.read_text(encoding="utf-8")) == wanted and (folder / "router.json").is_file():
+            return
+    except (OSError, ValueError):
+        pass
+    train_on(settings, data, folder, command="fama ablate", embedder=embedder)
+    write_atomically(stamp, json.dumps(wanted) + "\n")
+
+
+def _majority(train: Sequence[Example], test: Test, helpers: Mapping[str, Helper]) -> dict[str, Sums]:
+    labelled = [e for e in test.examples if e.categories is not None]
+    if not labelled:
+        return {}
+    counts = np.array([e.categories for e in train if e.categories is not None], dtype=np.float64).sum(axis=0)
+    said = np.zeros((len(labelled), len(counts)))
+    said[:, int(counts.argmax())] = 1.0
+    return label_measures(said, labelled, load_taxonomy().codes, helpers)
+
+
+def _cell(
+    name: str,
+    kind: str,
+    train: ExampleSet,
+    test: Test,
+    found: Mapping[str, Sums],
+    other: Mapping[str, Sums],
+    settings: AblateSettings,
+) -> Cell:
+    """A cell with its paired differences to ``other``; measures on other rows than its are left out of these."""
+    draws, seed = settings.bootstrap, settings.seed
+    shared = [key for key in found if key in other and found[key].tasks == other[key].tasks]
+    return Cell(
+        variant=name,
+        kind=kind,
+        train_rows=len(train.examples),
+        train_tasks=len({example.task for example in train.examples}),
+        test=test.name,
+        test_rows=len(test.examples),
+        test_tasks=len({example.task for example in test.examples}),
+        measures={key: sums.interval(draws, seed) for key, sums in found.items()},
+        differences={key: found[key].minus(other[key], draws, seed) for key in shared},
+    )

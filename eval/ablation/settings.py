@@ -1,0 +1,91 @@
+"""The typed settings of ``fama ablate``. One attribute is one key of its YAML."""
+
+from typing import Any
+
+from pydantic import Field, ValidationError, model_validator
+
+from fama.agents.settings import Settings
+from training.settings import TrainSettings
+
+Tree = dict[str, Any]
+
+
+class TestSet(Settings):
+    """A part of the test tasks, by who ran them where."""
+
+    __test__ = False
+
+    name: str
+    backbones: tuple[str, ...] = ()
+    """Empty: every one."""
+    domains: tuple[str, ...] = ()
+    """Empty: every one."""
+
+
+class Variant(Settings):
+    """One way to train a router: settings of ``fama train`` laid on top of the shared ones."""
+
+    name: str = Field(pattern=r"^[\w.+-]+$")
+    set: Tree = {}
+
+
+class SyntheticSettings(Settings):
+    """SYNTHETIC tasks in place of files, with the true success of every subset."""
+
+    tasks: int = Field(default=4000, ge=8)
+    """Training tasks at most; each has four rows."""
+    test_tasks: int = Field(default=300, ge=1)
+    seed: int = 0
+    test_seed: int = 1
+    """Seed of the test tasks; choose one that nobody has tuned on."""
+
+
+class AblateSettings(Settings):
+    """Settings of ``fama ablate``."""
+
+    train: Tree = {}
+    """Settings of ``fama train`` that all variants share."""
+    variants: tuple[Variant, ...] = Field(min_length=1)
+    train_backbones: tuple[str, ...] = ()
+    """Backbones that are trained on; empty: every one."""
+    test: float = Field(default=0.4, gt=0.0, lt=1.0)
+    """Share of the tasks that no variant is trained or tuned on, whoever ran them."""
+    test_outcomes: tuple[str, ...] = ()
+    """Outcome tables of test tasks, in place of a share of the training ones."""
+    tests: tuple[TestSet, ...] = (TestSet(name="held-out tasks"),)
+    rows: tuple[int | None, ...] = (None,)
+    """Numbers of training rows to try, whole tasks each; null is all there are."""
+    reference: str | None = None
+    """The variant that differences are against; None is the first."""
+    synthetic: SyntheticSettings | None = None
+    bootstrap: int = Field(default=2000, ge=100)
+    """Resamples of the tasks behind every interval."""
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "AblateSettings":
+        names = [variant.name for variant in self.variants]
+        if len(set(names)) < len(names):
+            raise ValueError(f"variants: a name occurs twice in {', '.join(names)}")
+        if self.reference is not None and self.reference not in names:
+            raise ValueError(f"reference: {self.reference!r} is no variant; there are {', '.join(names)}")
+        for variant in self.variants:
+            try:
+                self.of(variant)
+            except ValidationError as error:
+                first = error.errors()[0]
+                place = ".".join(str(part) for part in first["loc"]) or "(top)"
+                raise ValueError(f"variant {variant.name}: {place}: {first['msg']}") from None
+        return self
+
+    def of(self, variant: Variant) -> TrainSettings:
+        """The training settings of a variant, for ``fama train``."""
+        return TrainSettings.model_validate(_merged(self.train, variant.set))
+
+
+def _merged(tree: Tree, more: Tree) -> Tree:
+    found = dict(tree)
+    for key, value in more.items():
+        before = found.get(key)
+        found[key] = _merged(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+    return found

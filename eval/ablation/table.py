@@ -1,0 +1,85 @@
+"""The table of an ablation: Markdown for reading, CSV for everything else. Numbers only, no text of any task."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+from eval.ablation.run import Ablation, Cell
+from eval.stats.resampling import Interval
+
+#: Measures of which less is better; differences keep their sign, readers are told.
+_LESS = ("log loss", "Brier score", "calibration error", "regret", "regret to the best executed")
+
+
+def markdown(found: Ablation) -> str:
+    """One table a test set, a row a router."""
+    hashes = f"data `{found.data_hash}`, settings `{found.settings_hash}`, commit {found.git_commit or 'unknown'}"
+    kind = "**SYNTHETIC tasks**, " if found.synthetic else ""
+    head = [f"{kind}view {found.view}, {hashes}.", f"`{found.command}`"]
+    names = list(dict.fromkeys(cell.test for cell in found.cells))
+    tables = [_table([cell for cell in found.cells if cell.test == name], found) for name in names]
+    return "\n\n".join([*head, *tables]) + "\n"
+
+
+def _table(cells: Sequence[Cell], found: Ablation) -> str:
+    measures = list(dict.fromkeys(name for cell in cells for name in cell.measures))
+    sizes = len({cell.train_rows for cell in cells}) > 1
+    first = cells[0]
+    title = (
+        f"**{first.test}**: {first.test_rows} rows of {first.test_tasks} tasks, none of them trained on; trained on "
+        + ("" if sizes else f"{first.train_rows} rows of {first.train_tasks} tasks. ")
+        + ("the rows of the second column. " if sizes else "")
+        + "95 % intervals over tasks"
+        + (f"; less is better: {', '.join(m for m in measures if m in _LESS)}." if set(measures) & set(_LESS) else ".")
+    )
+    columns = ["router", *(["rows"] if sizes else []), *measures]
+    lines = [columns, ["---"] * len(columns)]
+    for cell in cells:
+        size = [str(cell.train_rows)] if sizes else []
+        lines.append([cell.variant, *size, *(_shown(cell.measures.get(name)) for name in measures)])
+    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{title}\n\n{text}\n\n{_differences(cells, found.reference)}".rstrip()
+
+
+def _differences(cells: Sequence[Cell], reference: str) -> str:
+    """In words: where the paired difference to the reference excludes 0."""
+    clear = [
+        f"{cell.variant} ({cell.train_rows} rows) {name} {_shown(value, sign=True)}"
+        for cell in cells
+        for name, value in cell.differences.items()
+        if value.low is not None and value.high is not None and (value.low > 0 or value.high < 0)
+    ]
+    if not any(cell.differences for cell in cells):
+        return ""
+    said = "; ".join(clear) if clear else "none excludes 0"
+    return f"Paired differences to {reference} whose interval excludes 0, not adjusted for their number: {said}."
+
+
+def _shown(value: Interval | None, sign: bool = False) -> str:
+    if value is None or value.value is None:
+        return "–"
+    form = "+.3f" if sign else ".3f"
+    if value.low is None or value.high is None:
+        return f"{value.value:{form}}"
+    return f"{value.value:{form}} [{value.low:{form}}, {value.high:{form}}]"
+
+
+def as_csv(found: Ablation) -> str:
+    """One line a router, test set and measure."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    sizes = ("train_rows", "train_tasks", "test_rows", "test_tasks")
+    numbers = ("value", "low", "high", "difference", "difference_low", "difference_high")
+    writer.writerow(["view", "router", "kind", "test", *sizes, "measure", *numbers])
+    for cell in found.cells:
+        for name, value in cell.measures.items():
+            other = cell.differences.get(name, Interval(value=None, low=None, high=None))
+            writer.writerow(
+                [found.view, cell.variant, cell.kind, cell.test, *(getattr(cell, key) for key in sizes), name]
+                + [_number(n) for n in (value.value, value.low, value.high, other.value, other.low, other.high)]
+            )
+    return buffer.getvalue()
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6f}"

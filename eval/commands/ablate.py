@@ -1,0 +1,35 @@
+"""``fama ablate --config F --out DIR``: routers of several kinds, losses and sizes → one table on unseen tasks."""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from fama.config import add_config_flags, read_settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of the command."""
+    add_config_flags(parser, out_default="runs/ablate")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Train and test every variant; run again, it goes on with those that are not trained yet."""
+    from eval.ablation.settings import AblateSettings
+
+    settings = read_settings(args, AblateSettings)
+    if settings is None:
+        return 0
+    from eval.ablation.run import ablate
+    from eval.ablation.table import as_csv, markdown
+    from fama.files import write_atomically
+
+    out = Path(args.out)
+    command = shlex.join(
+        ["fama", "ablate", *(["--config", str(args.config)] if args.config else []), "--out", str(out), *args.overrides]
+    )
+    found = ablate(settings, out, command, lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
+    write_atomically(out / "ablation.md", markdown(found))
+    write_atomically(out / "ablation.csv", as_csv(found))
+    sys.stdout.write(markdown(found))
+    return 0

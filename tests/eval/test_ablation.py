@@ -1,0 +1,217 @@
+"""``fama ablate`` on SYNTHETIC outcomes and labels: disjoint tasks, measures by hand, one table, done work kept."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from eval.ablation import data, run
+from eval.ablation.data import Material, Test, at_most, load_material
+from eval.ablation.measures import label_measures, lattice_measures, outcome_measures, predicted_flags, truth_measures
+from eval.ablation.settings import AblateSettings
+from fama import cli
+from fama.agents.settings import HelperSettings
+from fama.errors import BadInput
+from fama.helpers.base import POOL
+from fama.helpers.pool import build_pool
+from fama.selection.decision import all_masks
+from fama.selection.router.segments import Features, featurise
+from training.examples import Example, ExampleSet, outcome_examples
+from training.synthetic import make_tasks, outcome_rows
+
+HELPERS = build_pool(HelperSettings())
+CODES = ("DCV", "WRCO", "CM", "IFU")
+SMALL = {"source": "hashed", "buckets": 128, "components": 4}
+NOWHERE = Features((), ())
+
+
+def tree(**more: Any) -> dict[str, Any]:
+    return {
+        "train": {"vectors": SMALL, "decision": {"lam": 0.01}},
+        "synthetic": {"tasks": 40, "test_tasks": 15},
+        "variants": [
+            {"name": "population", "set": {"kind": "linear", "linear": {"strengths": [0.0], "folds": 2}}},
+            {"name": "prior", "set": {"kind": "prior", "prior": {"folds": 2}}},
+            {"name": "trees", "set": {"kind": "boosting", "boosting": {"rounds": [30], "folds": 2}}},
+        ],
+        "bootstrap": 200,
+        **more,
+    }
+
+
+def labelled(name: str, flags: tuple[int, ...], backbone: str = "one", features: Features = NOWHERE) -> Example:
+    return Example(name, features, categories=tuple(map(bool, flags)), coverage=(False,) * 6, backbone=backbone)
+
+
+def value(sums: Any) -> float:
+    found = sums.interval(200, 0).value
+    assert found is not None
+    return float(found)
+
+
+def test_the_likeliest_category_is_always_said() -> None:
+    chances = np.array([[0.1, 0.2, 0.3, 0.05], [0.6, 0.7, 0.1, 0.1]])
+    assert predicted_flags(chances).tolist() == [[0, 0, 1, 0], [1, 1, 0, 0]]
+
+
+def test_label_measures_by_hand() -> None:
+    """DCV: one hit, one miss, one false alarm → F1 1/2. WRCO: said once, wrongly → 0. IFU: 2/3. CM: left out."""
+    true = [(1, 0, 0, 0), (1, 0, 0, 0), (0, 0, 0, 1), (0, 0, 0, 1)]
+    said = np.array([(1, 0, 0, 0), (0, 1, 0, 0), (1, 0, 0, 0), (0, 0, 0, 1)], dtype=np.float64)
+    examples = [labelled(f"t{n}", flags) for n, flags in enumerate(true)]
+    found = label_measures(said, examples, CODES, HELPERS)
+    assert value(found["F1 DCV"]) == pytest.approx(1 / 2)
+    assert value(found["F1 WRCO"]) == 0.0
+    assert value(found["F1 IFU"]) == pytest.approx(2 / 3)
+    assert found["F1 CM"].interval(200, 0).value is None
+    assert value(found["macro-F1"]) == pytest.approx((1 / 2 + 0 + 2 / 3) / 3)
+    assert value(found["subset exact"]) == value(found["subset F1"]) == 1 / 2
+
+
+def test_half_a_subset_counts_half() -> None:
+    examples = [labelled("t", (0, 1, 1, 0))]
+    found = label_measures(np.array([[0.0, 1.0, 0.0, 0.0]]), examples, CODES, HELPERS)
+    assert value(found["subset F1"]) == pytest.approx(2 / 3)
+    assert value(found["subset exact"]) == 0.0
+
+
+def test_outcome_measures_by_hand() -> None:
+    examples = [Example(f"t{n}", NOWHERE, subset=(False,) * 6, success=n < 3) for n in range(4)]
+    found = outcome_measures(np.zeros(4), examples)
+    assert value(found["log loss"]) == pytest.approx(np.log(2))
+    assert value(found["Brier score"]) == pytest.approx(0.25)
+    assert value(found["calibration error"]) == pytest.approx(0.25)
+    same = found["log loss"].minus(found["log loss"], 200, 0)
+    assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
+
+
+def test_a_choice_is_looked_up_where_it_was_executed() -> None:
+    one, two = (True, *[False] * 5), (False,) * 6
+    rows = [Example("t", NOWHERE, subset=s, success=won) for s, won in ((one, True), (one, False), (two, True))]
+    found = lattice_measures({NOWHERE: one}, rows)
+    assert value(found["success of the choice"]) == 0.5
+    assert value(found["regret to the best executed"]) == 0.5
+    assert lattice_measures({NOWHERE: (True,) * 6}, rows) == {}
+
+
+def test_the_truth_gives_no_regret_to_the_best_and_closes_no_gap_for_the_fixed() -> None:
+    tasks = make_tasks(30)
+    rows = outcome_examples(outcome_rows(tasks), POOL).examples
+    masks = [tuple(mask) for mask in all_masks(6).tolist()]
+    best = {featurise(task.state): masks[int(task.values(0.01).argmax())] for task in tasks}
+    found = truth_measures(best, rows, tasks, 0.01)
+    assert value(found["regret"]) == 0.0 and value(found["exactly the best"]) == 1.0
+    assert value(found["gap of best_fixed closed"]) == 1.0
+    fixed = masks[int(np.mean([task.values(0.01) for task in tasks], axis=0).argmax())]
+    found = truth_measures(dict.fromkeys(best, fixed), rows, tasks, 0.01)
+    assert value(found["gap of best_fixed closed"]) == pytest.approx(0.0)
+
+
+def test_smaller_training_sets_are_whole_tasks_and_nested() -> None:
+    everything = outcome_examples(outcome_rows(make_tasks(20)), POOL)
+    some, more = (at_most(everything, rows, 0) for rows in (9, 30))
+    assert len(some.examples) == 12 and len(more.examples) == 32
+    assert set(some.examples) < set(more.examples)
+    assert at_most(everything, None, 0) is everything
+    with pytest.raises(BadInput, match="81 training rows are asked for, there are 80"):
+        at_most(everything, 81, 0)
+
+
+def test_no_test_task_is_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever ran it: a held-out task is held out for every backbone, and so is its twin by conversation."""
+    states = [featurise(task.state) for task in make_tasks(30)]
+    logs = [labelled(f"{b}/{n}", (1, 0, 0, 0), b, s) for b in ("one", "two") for n, s in enumerate(states)]
+    monkeypatch.setattr(data, "load_examples", lambda settings: ExampleSet(tuple(logs), POOL))
+    labels = {"losses": {"outcome": 0, "coverage": 1}, "data": {"failures": [{"failures": "f", "episodes": "e"}]}}
+    wanted = AblateSettings.model_validate(
+        {
+            "train": labels,
+            "variants": [{"name": "prior", "set": {"kind": "prior"}}],
+            "train_backbones": ["one"],
+            "tests": [{"name": "own", "backbones": ["one"]}, {"name": "other", "backbones": ["two"]}],
+        }
+    )
+    found = load_material(wanted)
+    trained = {example.features for example in found.train.examples}
+    assert {example.backbone for example in found.train.examples} == {"one"} and found.train.backbones == ("one",)
+    for test in found.tests:
+        assert len(test.examples) == 30 - len(trained)
+        assert not trained & {example.features for example in test.examples}
+    with pytest.raises(BadInput, match="no test example is in 'other'"):
+        nobody = [{"name": "other", "backbones": ["x"]}]
+        load_material(AblateSettings.model_validate({**wanted.model_dump(), "tests": nobody}))
+
+
+def test_the_command_writes_one_table_and_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, out = tmp_path / "a.yaml", tmp_path / "out"
+    config.write_text(json.dumps(tree(rows=[80, None])))
+    assert cli.main(["ablate", "--config", str(config), "--out", str(out)]) == 0
+    shown = capsys.readouterr().out
+    found = run.read_ablation(out / run.RESULT)
+    assert shown == (out / "ablation.md").read_text() and "**SYNTHETIC tasks**" in shown
+    assert [cell.variant for cell in found.cells] == ["population", "prior", "trees"] * 2
+    assert {cell.train_rows for cell in found.cells} == {80, 160} and {cell.test_rows for cell in found.cells} == {60}
+    first, second = found.cells[:2]
+    assert first.differences == {} and set(second.differences) == set(second.measures)
+    regret = second.measures["regret"].value, first.measures["regret"].value, second.differences["regret"].value
+    assert None not in regret and regret[2] == pytest.approx((regret[0] or 0) - (regret[1] or 0))
+    lines = list(csv.DictReader((out / "ablation.csv").open()))
+    assert len(lines) == sum(len(cell.measures) for cell in found.cells)
+    assert {line["kind"] for line in lines} == {"linear", "prior", "boosting"}
+
+    monkeypatch.setattr(run, "train_on", lambda *_, **__: pytest.fail("trained again"))
+    assert cli.main(["ablate", "--config", str(config), "--out", str(out)]) == 0
+    assert run.read_ablation(out / run.RESULT) == found
+
+
+def test_majority_says_the_most_frequent_category(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = [(1, 0, 0, 0), (0, 0, 0, 1), (0, 0, 0, 1), (0, 0, 0, 1)]
+    states = [featurise(task.state) for task in make_tasks(24)]
+    logs = tuple(labelled(f"t{n}", flags[n % 4], features=state) for n, state in enumerate(states))
+    halves = Material(ExampleSet(logs[:12], POOL), (Test("rest", logs[12:]),))
+    monkeypatch.setattr(run, "load_material", lambda settings: halves)
+    train = {"losses": {"outcome": 0, "coverage": 1}, "data": {"failures": [{"failures": "f", "episodes": "e"}]}}
+    variants = [{"name": "prior", "set": {"kind": "prior", "prior": {"folds": 2}}}]
+    settings = AblateSettings.model_validate({"train": train, "variants": variants, "bootstrap": 100})
+    found = run.ablate(settings, tmp_path, "fama ablate", lambda line: None)
+    majority, prior = found.cells
+    assert (majority.variant, prior.variant) == ("majority", "prior")
+    assert majority.measures == prior.measures
+    assert majority.measures["F1 IFU"].value == pytest.approx(2 * 9 / (9 + 12))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"reference": "x"}, "'x' is no variant"),
+        ({"variants": [{"name": "a"}, {"name": "a"}]}, "a name occurs twice"),
+        ({"variants": [{"name": "a", "set": {"kind": "knn", "knn": {"folds": 1}}}]}, "variant a: knn.folds"),
+        ({"variants": [{"name": "../a"}]}, "pattern"),
+    ],
+)
+def test_bad_settings_are_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        AblateSettings.model_validate(tree(**changes))
+
+
+def test_the_same_synthetic_tasks_cannot_be_trained_and_tested() -> None:
+    settings = AblateSettings.model_validate(tree(synthetic={"seed": 3, "test_seed": 3}))
+    with pytest.raises(BadInput, match="seed and test_seed are the same"):
+        load_material(settings)
+
+
+def test_tasks_of_a_test_table_leave_the_training(synthetic_table: Callable[[int], Path]) -> None:
+    train, test = synthetic_table(30), synthetic_table(10)
+    settings = AblateSettings.model_validate(
+        {"train": {"data": {"outcomes": [str(train)]}}, "test_outcomes": [str(test)], "variants": [{"name": "a"}]}
+    )
+    found = load_material(settings)
+    tasks = {example.task for example in found.train.examples}, {example.task for example in found.tests[0].examples}
+    assert (len(tasks[0]), len(tasks[1])) == (20, 10) and not tasks[0] & tasks[1]
