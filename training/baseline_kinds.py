@@ -77,7 +77,12 @@ def _prior(settings: TrainSettings, train: Sequence[Example], found: Trained) ->
         labels = fit_prior_labels(settings, LabelArrays(train), frames)
         arrays |= labels.arrays
         notes |= _notes(labels.tried, "log loss of labels")
-    return replace(found, arrays=arrays, notes=notes, prior=PriorShape(frames=frames, strength=strength))
+    return replace(
+        found,
+        arrays=arrays,
+        notes=notes,
+        prior=PriorShape(frames=frames, strength=strength, decay=settings.prior.decay),
+    )
 
 
 def _with_labels(settings: TrainSettings) -> bool:

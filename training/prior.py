@@ -29,7 +29,9 @@ def fit_prior(
 
     def held_out(strength: float, train: Rows) -> Floats:
         arrays = _cells(data, frame, train) | {"population": population_of(data, train).astype(np.float32)}
-        prior = PriorPredictor(PriorShape(frames=tuple(frames), strength=strength), arrays, helpers)
+        prior = PriorPredictor(
+            PriorShape(frames=tuple(frames), strength=strength, decay=settings.prior.decay), arrays, helpers
+        )
         logits = [prior.of_frame(int(frame[row]))(data.masks[row : row + 1]).logit[0] for row in np.flatnonzero(~train)]
         return np.array(logits)
 

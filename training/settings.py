@@ -167,6 +167,8 @@ class PriorSettings(Settings):
 
     strengths: tuple[float, ...] = (2.0, 8.0, 30.0)
     """Rows' worth of trust in all domains together."""
+    decay: float = Field(default=0.4, ge=0.0, le=1.0)
+    """Weight of a row for each helper in which its subset differs."""
     folds: int = Field(default=5, ge=2)
 
 

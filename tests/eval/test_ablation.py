@@ -154,7 +154,7 @@ def test_the_command_writes_one_table_and_goes_on(
     config.write_text(json.dumps(tree(rows=[80, None])))
     assert cli.main(["ablate", "--config", str(config), "--out", str(out)]) == 0
     shown = capsys.readouterr().out
-    found = run.read_ablation(out / run.RESULT)
+    found = run.Ablation.model_validate_json((out / run.RESULT).read_text())
     assert shown == (out / "ablation.md").read_text() and "**SYNTHETIC tasks**" in shown
     assert [cell.variant for cell in found.cells] == ["population", "prior", "trees"] * 2
     assert {cell.train_rows for cell in found.cells} == {80, 160} and {cell.test_rows for cell in found.cells} == {60}
@@ -168,7 +168,7 @@ def test_the_command_writes_one_table_and_goes_on(
 
     monkeypatch.setattr(run, "train_on", lambda *_, **__: pytest.fail("trained again"))
     assert cli.main(["ablate", "--config", str(config), "--out", str(out)]) == 0
-    assert run.read_ablation(out / run.RESULT) == found
+    assert run.Ablation.model_validate_json((out / run.RESULT).read_text()) == found
 
 
 def test_majority_says_the_most_frequent_category(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,10 +66,15 @@ class KnnShape(Record):
 
 
 class PriorShape(Record):
-    """Domains of a category prior, by their policy and tools, and the rows' worth of trust in all domains together."""
+    """Domains of a category prior, by their policy and tools, and how its rates are smoothed.
+
+    ``strength`` is the rows' worth of trust in all domains together, ``decay`` the weight of a row for each helper in
+    which its subset differs.
+    """
 
     frames: tuple[str, ...]
     strength: float
+    decay: float
 
 
 class Calibration(Record):

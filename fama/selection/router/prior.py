@@ -22,7 +22,7 @@ def frame_of(features: Features) -> str:
 
 
 class PriorPredictor:
-    """The success rate of every subset in the state's domain, smoothed to the population over all domains.
+    """The success rate of every subset in the state's domain, smoothed over like subsets and to all domains.
 
     Arrays, one entry a (domain, subset) that was executed: ``cell_frame``, ``cell_masks`` (n, H), ``cell_rows``,
     ``cell_success`` (mean), ``cell_log_tokens`` (mean, NaN unknown); and ``population`` (O,).
@@ -30,7 +30,7 @@ class PriorPredictor:
 
     def __init__(self, shape: PriorShape, arrays: Arrays, helpers: int) -> None:
         self.frames = {name: place for place, name in enumerate(shape.frames)}
-        self.strength = shape.strength
+        self.shape = KnnShape(neighbours=0, strength=shape.strength, decay=shape.decay)
         self.frame = np.asarray(arrays["cell_frame"]).astype(np.int64)
         self.masks = np.asarray(arrays["cell_masks"]) > 0.5
         self.rows = np.asarray(arrays["cell_rows"], dtype=np.float64)
@@ -54,7 +54,7 @@ class PriorPredictor:
             self.success_residual[here],
             self.token_residual[here],
             self.population,
-            KnnShape(neighbours=0, strength=self.strength, decay=0.0),
+            self.shape,
         )
 
 
