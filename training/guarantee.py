@@ -86,7 +86,7 @@ def tasks_needed(variance: float, width: float, epsilon: float, delta: float) ->
         slack = math.sqrt(2.0 * variance * log / middle) + 7.0 * width * log / (3.0 * (middle - 1))
         low, high = (low, middle) if slack <= epsilon else (middle + 1, high)
     digits = 10 ** max(len(str(low)) - 2, 0)
-    return math.ceil(low / digits) * digits
+    return int(math.ceil(low / digits) * digits)
 
 
 def _losses(router: Router, choose: Choose, rows: Sequence[Example], thresholds: Sequence[float]) -> Floats:

@@ -11,7 +11,7 @@ from fama.selection.decision import Floats
 from fama.selection.router.labels import KnnLabels, logit
 from fama.selection.router.manifest import KnnShape
 from fama.selection.router.prior import frame_of
-from training.boosting import grow
+from training.boosting import Size, grow, largest, sizes
 from training.examples import Example
 from training.settings import TrainSettings
 from training.vectors import Arrays, FittedVectors, Rows, tune
@@ -99,31 +99,30 @@ def fit_knn_labels(settings: TrainSettings, data: LabelArrays, fitted: FittedVec
 def fit_boosting_labels(settings: TrainSettings, data: LabelArrays, fitted: FittedVectors) -> LabelFit:
     """Trees a label, on top of its rate."""
     vectors = fitted.rows(data.examples)
-    grown: dict[bytes, list[Any]] = {}
+    grown: dict[tuple[int, bytes], list[Any]] = {}
 
-    def boosters(rows: Rows, rounds: int) -> list[Any]:
+    def boosters(rows: Rows, size: Size) -> list[Any]:
         start = logit(data.rates(rows))
         return [
-            grow(settings, vectors[rows], flags, np.full(len(flags), begin), None, rounds, "binary")
+            grow(settings, vectors[rows], flags, np.full(len(flags), begin), None, size, "binary")
             if flags.min() != flags.max()
             else None
             for flags, begin in zip(data.flags[rows].T, start, strict=True)
         ]
 
-    def held_out(rounds: int, train: Rows) -> Floats:
+    def held_out(size: Size, train: Rows) -> Floats:
         logits = np.tile(logit(data.rates(train)), (int((~train).sum()), 1))
-        if rounds:
-            key = train.tobytes()
+        if size.rounds:
+            key = size.leaves, train.tobytes()
             if key not in grown:
-                grown[key] = boosters(train, max(settings.boosting.rounds))
+                grown[key] = boosters(train, largest(settings, size))
             for label, booster in enumerate(grown[key]):
                 if booster is not None:
-                    logits[:, label] += booster.predict(vectors[~train], raw_score=True, num_iteration=rounds)
+                    logits[:, label] += booster.predict(vectors[~train], raw_score=True, num_iteration=size.rounds)
         return logits
 
-    options = sorted(settings.boosting.rounds)
-    rounds, tried = tune(options, held_out, data.flags, data.tasks, settings.boosting.folds, settings.seed)
-    found = boosters(np.ones(len(data.flags), dtype=np.bool_), rounds) if rounds else []
+    size, tried = tune(sizes(settings), held_out, data.flags, data.tasks, settings.boosting.folds, settings.seed)
+    found = boosters(np.ones(len(data.flags), dtype=np.bool_), size) if size.rounds else []
     trees = {f"label-{place}": one.model_to_string() for place, one in enumerate(found) if one is not None}
     return LabelFit({"label_bias": logit(data.rates()).astype(np.float32)}, tried, trees=trees)
 

@@ -150,13 +150,14 @@ class KnnSettings(Settings):
 
 
 class BoostingSettings(Settings):
-    """Gradient-boosted trees on top of the population; the number of trees is chosen by cross-validation over tasks."""
+    """Gradient-boosted trees on top of the population; their number and size by cross-validation over tasks."""
 
-    rounds: tuple[int, ...] = (0, 20, 50, 100, 200)
+    rounds: tuple[int, ...] = (0, 10, 30, 100)
     """Numbers of trees to try; 0 is the population model."""
     rate: float = Field(default=0.05, gt=0.0)
     """Learning rate."""
-    leaves: int = Field(default=8, ge=2)
+    leaves: tuple[int, ...] = Field(default=(2, 6), min_length=1)
+    """Leaves a tree to try; two leaves see no interaction."""
     least: int = Field(default=20, ge=1)
     """Rows a leaf needs."""
     folds: int = Field(default=5, ge=2)

@@ -83,7 +83,7 @@ def at_most(data: ExampleSet, rows: int | None, seed: int) -> ExampleSet:
 
 def _union(settings: AblateSettings) -> TrainSettings:
     """The settings that load the data of every variant: those of the first, with every loss that some variant has."""
-    variants = [settings.of(variant) for variant in settings.variants]
+    variants = [settings.of(variant) for variant in settings.chosen()]
     for one in variants[1:]:
         if one.data != variants[0].data:
             raise BadInput("variants: their data differ; set data under train, so that all learn from the same")

@@ -67,7 +67,7 @@ def ablate(settings: AblateSettings, out: Path, command: str, tell: Callable[[st
         BadInput: data or settings cannot be used.
     """
     material = load_material(settings)
-    reference = settings.reference or settings.variants[0].name
+    reference = settings.reference or settings.chosen()[0].name
     embedders: dict[str, Embedder] = {}
     cells: list[Cell] = []
     for rows in settings.rows:
@@ -79,7 +79,7 @@ def ablate(settings: AblateSettings, out: Path, command: str, tell: Callable[[st
                 other = {} if name == reference else theirs[test.name]
                 cells.append(_cell(name, kind, train, test, found[test.name], other, settings))
     result = Ablation(
-        view=settings.of(settings.variants[0]).data.view,
+        view=settings.of(settings.chosen()[0]).data.view,
         reference=reference,
         synthetic=material.train.synthetic,
         data_hash=_hash(material),
@@ -109,7 +109,7 @@ def _routers(
     helpers = build_pool(HelperSettings(pool=train.pool))
     if any(example.categories is not None for example in train.examples):
         yield MAJORITY, MAJORITY, {test.name: _majority(train.examples, test, helpers) for test in material.tests}
-    for variant in settings.variants:
+    for variant in settings.chosen():
         wanted = settings.of(variant)
         tell(f"{variant.name}, {len(train.examples)} rows")
         folder = out / "routers" / f"{variant.name}-{len(train.examples)}"

@@ -46,6 +46,8 @@ class AblateSettings(Settings):
     train: Tree = {}
     """Settings of ``fama train`` that all variants share."""
     variants: tuple[Variant, ...] = Field(min_length=1)
+    only: tuple[str, ...] = ()
+    """Names of the variants to run now; empty: every one."""
     train_backbones: tuple[str, ...] = ()
     """Backbones that are trained on; empty: every one."""
     test: float = Field(default=0.4, gt=0.0, lt=1.0)
@@ -67,8 +69,11 @@ class AblateSettings(Settings):
         names = [variant.name for variant in self.variants]
         if len(set(names)) < len(names):
             raise ValueError(f"variants: a name occurs twice in {', '.join(names)}")
-        if self.reference is not None and self.reference not in names:
-            raise ValueError(f"reference: {self.reference!r} is no variant; there are {', '.join(names)}")
+        for name in sorted({*self.only} - {*names}):
+            raise ValueError(f"only: {name!r} is no variant; there are {', '.join(names)}")
+        chosen = [variant.name for variant in self.chosen()]
+        if self.reference is not None and self.reference not in chosen:
+            raise ValueError(f"reference: {self.reference!r} is no variant to run; there are {', '.join(chosen)}")
         for variant in self.variants:
             try:
                 self.of(variant)
@@ -77,6 +82,10 @@ class AblateSettings(Settings):
                 place = ".".join(str(part) for part in first["loc"]) or "(top)"
                 raise ValueError(f"variant {variant.name}: {place}: {first['msg']}") from None
         return self
+
+    def chosen(self) -> tuple[Variant, ...]:
+        """The variants to run."""
+        return tuple(variant for variant in self.variants if not self.only or variant.name in self.only)
 
     def of(self, variant: Variant) -> TrainSettings:
         """The training settings of a variant, for ``fama train``."""

@@ -9,6 +9,8 @@ from eval.stats.resampling import Interval
 
 #: Measures of which less is better; differences keep their sign, readers are told.
 _LESS = ("log loss", "Brier score", "calibration error", "regret", "regret to the best executed")
+#: Measures whose differences are told below a table; the others are in the CSV.
+_TOLD = ("macro-F1", "subset F1", "log loss", "success of the choice", "regret", "exactly the best")
 
 
 def markdown(found: Ablation) -> str:
@@ -44,15 +46,23 @@ def _table(cells: Sequence[Cell], found: Ablation) -> str:
 def _differences(cells: Sequence[Cell], reference: str) -> str:
     """In words: where the paired difference to the reference excludes 0."""
     clear = [
-        f"{cell.variant} ({cell.train_rows} rows) {name} {_shown(value, sign=True)}"
+        f"{_name(cell, cells)} {name} {_shown(value, sign=True)}"
         for cell in cells
         for name, value in cell.differences.items()
-        if value.low is not None and value.high is not None and (value.low > 0 or value.high < 0)
+        if name in _TOLD and value.low is not None and value.high is not None and (value.low > 0 or value.high < 0)
     ]
     if not any(cell.differences for cell in cells):
         return ""
-    said = "; ".join(clear) if clear else "none excludes 0"
-    return f"Paired differences to {reference} whose interval excludes 0, not adjusted for their number: {said}."
+    said = "; ".join(clear) if clear else "none"
+    told = ", ".join(name for name in _TOLD if any(name in cell.differences for cell in cells))
+    return (
+        f"Paired differences to {reference} in {told} whose interval excludes 0, not adjusted for their number: {said}."
+    )
+
+
+def _name(cell: Cell, cells: Sequence[Cell]) -> str:
+    sizes = len({one.train_rows for one in cells}) > 1
+    return f"{cell.variant} ({cell.train_rows} rows)" if sizes else cell.variant
 
 
 def _shown(value: Interval | None, sign: bool = False) -> str:

@@ -190,7 +190,9 @@ def test_majority_says_the_most_frequent_category(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"reference": "x"}, "'x' is no variant"),
+        ({"reference": "x"}, "'x' is no variant to run"),
+        ({"reference": "trees", "only": ["prior"]}, "'trees' is no variant to run; there are prior"),
+        ({"only": ["forest"]}, "only: 'forest' is no variant"),
         ({"variants": [{"name": "a"}, {"name": "a"}]}, "a name occurs twice"),
         ({"variants": [{"name": "a", "set": {"kind": "knn", "knn": {"folds": 1}}}]}, "variant a: knn.folds"),
         ({"variants": [{"name": "../a"}]}, "pattern"),
