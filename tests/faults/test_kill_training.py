@@ -14,10 +14,10 @@ COMMON = ("seed=3", "trainer.wandb=disabled", "trainer.progress=false", "trainer
 
 
 def router(out: Path) -> dict[str, object]:
-    """Weights and measures of a checkpoint, and all that it says about itself but the command that wrote it."""
+    """Weights and measures of a checkpoint, and what it says about itself but the command and commit."""
     assert load_router(out).folder == out
     said = json.loads((out / "router.json").read_text())
-    said.pop("command")
+    del said["command"], said["git_commit"]  # how it was started, and from which checkout
     metrics = json.loads((out / "work" / "metrics.json").read_text())
     assert not list(out.rglob("*.tmp-*")) and not (out / "work" / "state").exists()
     return {"manifest": said, "metrics": metrics, **{p.name: p.read_bytes() for p in out.rglob("*.safetensors")}}
