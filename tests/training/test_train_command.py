@@ -80,7 +80,8 @@ def test_print_config_trains_nothing(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["data.pool=[DCE,TSA]"], "data.pool is DCE+TSA"),
         (["data.benchmark_version=other-2"], "benchmark_version is synthetic-1"),
         (["--ckpt", "last"], "leave --ckpt out"),
-        (["losses.distillation=1"], "data.prompted is empty"),
+        (["losses.distillation=1"], "a linear router learns from outcomes and failures"),
+        (["kind=encoder", "losses.distillation=1"], "data.prompted is empty"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(
