@@ -15,11 +15,13 @@ from fama.hashing import content_hash
 from fama.helpers.base import Helper
 from fama.models.base import ChatModel
 from fama.selection.base import SELECTORS, Selector, SelectorContext
+from fama.selection.router.checkpoint import MANIFEST, read_manifest
+from fama.selection.router.manifest import TOLD
 
 #: selectors that look at nothing of the task: they belong to both tracks
 BLIND = frozenset({"none", "all", "fixed", "irma", "random", "best_fixed"})
 #: trained routers, in the order in which one is taken as the arm that others are compared with
-LEARNED = ("learned", "linear", "knn")
+LEARNED = ("learned", "linear", "boosting", "knn", "prior")
 INPUTS = "inputs.json"
 
 
@@ -133,6 +135,8 @@ def _hashes(arm: SelectorSettings, settings: CompareSettings) -> dict[str, str]:
 
 
 def _content(path: Path) -> str:
+    if (path / MANIFEST).is_file():  # a checkpoint: what it decides by, which holds the hashes of its files
+        return content_hash(read_manifest(path).model_dump(mode="json", exclude=set(TOLD)))
     digest = hashlib.sha256()
     for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
         if path.is_dir() and file.suffix not in (".json", ".safetensors"):

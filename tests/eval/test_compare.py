@@ -1,6 +1,7 @@
 """Comparisons of whole runs in the toy world: live, resumed, extended, replayed, refused."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 import yaml
 from toy_world import base, compare_settings, outcomes_settings, toy_world
 
+from eval.arms import check_inputs
 from eval.compare import read_comparison, run_comparison
 from eval.outcomes import run_outcomes
 from eval.schema import Comparison
@@ -18,6 +20,7 @@ from fama.episodes.store import read_episodes, write_failures
 from fama.errors import BadInput
 from fama.selection.base import SELECTORS
 
+ROOT = Path(__file__).resolve().parents[2]
 ALPHA = {"name": "fixed", "label": "alpha", "options": {"subset": ["Alpha"]}}
 ARMS: list[dict[str, Any]] = [{"name": "none"}, {"name": "all"}, ALPHA]
 
@@ -140,6 +143,30 @@ async def test_best_fixed_learns_from_the_table_of_training_tasks(tmp_path: Path
         await live(tmp_path / "out", arms=arms, outcomes=str(path))
     relabelled = await live(tmp_path / "out", arms=[*ARMS, {"name": "best_fixed", "label": "new"}], outcomes=str(path))
     assert relabelled.arm("new").measures.episodes == 4
+
+
+def test_a_router_trained_again_is_the_same_input_unless_it_decides_otherwise(tmp_path: Path) -> None:
+    router, out = tmp_path / "router", tmp_path / "out"
+    shutil.copytree(ROOT / "checkpoints" / "helpdesk-linear", router)
+    arm = {"name": "linear", "options": {"checkpoint": str(router)}}
+    settings = compare_settings(arms=[arm])
+
+    def hashes() -> list[dict[str, str]]:
+        return list(check_inputs(settings, out).values())
+
+    def told(**changes: Any) -> None:
+        path = router / "router.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+    before = hashes()
+    told(
+        command="fama train again",
+        git_commit="another",
+        cost=[{"part": "training", "source": "linear", "tokens": 0, "seconds": 3.5}],
+    )
+    assert hashes() == before
+    told(lam=0.5)
+    assert hashes() != before
 
 
 class Looker:

@@ -15,10 +15,11 @@ from note_states import Chat
 from test_report import comparison
 from toy_agents import Lamps, LampWorld, gold_model
 
+from eval.cells import latex
 from eval.leaderboard import Entry, Group, Leaderboard
 from eval.report import render_markdown, render_page
 from eval.stats.bootstrap import Estimate
-from eval.tables import latex, tables
+from eval.tables import tables
 from eval.transcripts import transcript
 from fama.agents.injection import collect_notes
 from fama.agents.runner import Planned, run_planned

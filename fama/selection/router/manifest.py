@@ -112,6 +112,10 @@ class StoredFile(Record):
     sha256: str
 
 
+#: Fields that tell how a router came about, not what it decides: trained again from the same data, they may differ.
+TOLD = frozenset({"cost", "command", "git_commit", "versions"})
+
+
 class RouterManifest(Record):
     """The content of ``router.json``.
 
