@@ -15,6 +15,8 @@ M = TypeVar("M", bound=BaseModel)
 
 #: Settings into which people put a key by mistake: what they gave is not repeated.
 _MAY_HOLD_A_KEY = frozenset({"api_key_env", "base_url"})
+#: Levels that a YAML file may have; no config of ours has ten.
+_LEVELS = 100
 
 
 def load_settings(model: type[M], path: str | Path | None, overrides: list[str] | None = None) -> M:
@@ -52,9 +54,19 @@ def parse_yaml(text: str) -> Any:
             many levels.
     """
     try:
+        _check_levels(text)
         return yaml.safe_load(text)
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError, OverflowError) as error:
         raise yaml.YAMLError(f"{type(error).__name__}: {error}") from error
+
+
+def _check_levels(text: str) -> None:
+    """Refuse deep nesting before the value is built: PyYAML's time grows with the square of the levels."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _LEVELS:
+            raise yaml.YAMLError(f"more than {_LEVELS} levels, {str(event.start_mark).strip()}")
 
 
 def dump_settings(settings: BaseModel) -> dict[str, Any]:

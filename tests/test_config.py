@@ -1,5 +1,6 @@
 """Typed configs: YAML, overrides on top, one-line errors."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,17 @@ def test_yaml_then_overrides(tmp_path: Path) -> None:
     assert (settings.domain, settings.trials, settings.seed) == ("saas", 4, 3)
     assert (settings.model.name, settings.model.temperature) == ("b", 0.5)
     assert settings.helpers.pool == ("DCE", "TSA")
+
+
+@pytest.mark.parametrize("text", ["[" * 50_000, "{a: " * 50_000, "? " * 50_000, "- " * 50_000, "[" * 101 + "]" * 101])
+def test_nesting_without_end_is_refused_at_once(tmp_path: Path, text: str) -> None:
+    start = time.process_time()
+    with pytest.raises(BadInput, match="more than 100 levels"):
+        load_settings(RunSettings, write(tmp_path / "deep.yaml", text))
+    assert time.process_time() - start < 2
+    allowed = "domain: " + "[" * 90 + "]" * 90
+    with pytest.raises(BadInput, match="domain: Input should be a valid string"):
+        load_settings(RunSettings, write(tmp_path / "deep.yaml", allowed))
 
 
 def test_resolved_settings_feed_back() -> None:
