@@ -3,13 +3,14 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import BROWSER
+from browsing import BROWSER, needs_browser, opened_browser
 from eval_builders import build, write_episodes
 
 from eval.cells import latex, markdown
@@ -31,6 +32,8 @@ ARMS: dict[str, tuple[tuple[str, ...], str]] = {
     "prompted": (("DCE",), "0111100000"),
     "learned": (("DCE", "TSA"), "1111111110"),
 }
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def comparison(episodes: dict[str, list[Episode]], nothing: Estimate | str = Estimate(0.0, 0.0, 0.2, 10)) -> Comparison:  # noqa: B008
@@ -251,3 +254,19 @@ def test_a_browser_sorts_a_table_and_opens_an_episode(folder: Path, tmp_path: Pa
     assert "note by DCE" in seen["shown"] and "rejected note by TSA: no such tool" in seen["shown"]
     # the page as it is, under its own policy: the address opens the episode, so script and style were let through
     assert '<dialog id="episode" aria-labelledby="episode-title" open' in dump(folder / "report.html", "#learned-t0-0")
+
+
+@pytest.mark.slow
+@needs_browser
+def test_a_printed_page_of_eight_arms_is_as_wide_as_its_paper(tmp_path: Path) -> None:
+    """A4 between margins of 1 cm is 717 CSS pixels wide."""
+    shutil.copytree(ROOT / "results" / "helpdesk" / "compare", tmp_path / "compare")
+    assert main(["report", str(tmp_path / "compare")]) == 0
+    with opened_browser(tmp_path / "profile") as browser:
+        browser.get((tmp_path / "compare" / "report.html").as_uri())
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+        size = {"width": 717, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        wide = browser.execute_script("return document.documentElement.scrollWidth")
+        tables = browser.execute_script("return document.querySelectorAll('table').length")
+    assert tables >= 6 and wide <= 717
