@@ -130,16 +130,17 @@ def _tradeoff(comparison: Comparison) -> Any:
             continue
         m, (x, y) = result.measures, place[result.arm]
         colour = _colour(result)
-        axes.errorbar(
+        drawn = axes.errorbar(
             x, y, xerr=_arms(m.tokens, 1), yerr=_arms(m.success, 100), fmt="o", color=colour, markersize=6,
             elinewidth=1, alpha=0.9, ecolor=f"{colour}66", capsize=0, zorder=3,
         )  # fmt: skip
+        _name(comparison, result.arm, *drawn.get_children())
     tops = [m.success.high or m.success.value or 0.0 for m in (arm.measures for arm in comparison.arms)]
     axes.set_ylim(-3, min(103.0, max(10.0, max(tops) * 100 + 8)))
     colours = {result.arm: _colour(result) for result in comparison.arms}
     spans = [high - low for low, high in (axes.get_xlim(), axes.get_ylim())]
     for arm, (dx, dy, side) in _labels(place, spans[0] or 1.0, spans[1]).items():
-        axes.annotate(
+        label = axes.annotate(
             arm,
             place[arm],
             xytext=(dx, dy),
@@ -149,6 +150,7 @@ def _tradeoff(comparison: Comparison) -> Any:
             fontsize=10,
             zorder=4,
         )
+        _name(comparison, arm, label)
     for estimate, name in ((comparison.do_nothing, "doing nothing"), *_oracle(comparison)):
         if estimate.value is None:
             continue
@@ -183,13 +185,15 @@ def _curves(comparison: Comparison) -> Any:
         colour = colours.get(curve.arm, INK)
         found = [(p.tokens.value or 0.0, 100 * (p.success.value or 0.0)) for p in curve.points]
         if len(curve.points) == 1:
-            axes.plot(*zip(*found, strict=True), "o", color=colour, markersize=6, label=curve.arm, zorder=3)
+            lines = axes.plot(*zip(*found, strict=True), "o", color=colour, markersize=6, label=curve.arm, zorder=3)
+            _name(comparison, curve.arm, *lines)
             continue
         steps = [(p.tokens, 100 * p.success) for p in frontier([Point(x, y / 100) for x, y in found])]
-        axes.step(
+        lines = axes.step(
             *zip(*steps, strict=True), where="post", color=colour, linewidth=1.4, marker="o", markersize=3.5,
             linestyle=(0, (1, 2)) if curve.arm not in colours else "-", label=curve.arm, zorder=2,
         )  # fmt: skip
+        _name(comparison, curve.arm, *lines)
     axes.set_xlabel("tokens an episode (agent + helpers + selection)")
     axes.set_ylabel("success, %")
     axes.set_ylim(bottom=0)
@@ -199,6 +203,15 @@ def _curves(comparison: Comparison) -> Any:
     axes.tick_params(length=0)
     axes.legend(frameon=False, fontsize=9)
     return figure
+
+
+def _name(comparison: Comparison, arm: str, *artists: Any) -> None:
+    """Give an arm's marks ids, ``arm.PLACE.PART``, by which the page's script finds them."""
+    place = next((index for index, result in enumerate(comparison.arms) if result.arm == arm), None)
+    for part, artist in enumerate(artists):
+        if place is not None:
+            kind = type(artist).__name__.lower()
+            artist.set_gid(f"arm.{place}.{kind}{part}")
 
 
 def _labels(place: dict[str, tuple[float, float]], wide: float, high: float) -> dict[str, tuple[int, int, str]]:
@@ -231,10 +244,11 @@ def _differences(comparison: Comparison) -> Any:
     axes = figure.subplots()
     for row, arm in enumerate(reversed(arms)):
         estimate = arm.versus_none.estimate if arm.versus_none else Estimate(None, None, None, 0)
-        axes.errorbar(
+        drawn = axes.errorbar(
             (estimate.value or 0.0) * 100, row, xerr=_arms(estimate, 100), fmt="o", markersize=6, capsize=0,
             elinewidth=1.6, color=_colour(arm),
         )  # fmt: skip
+        _name(comparison, arm.arm, *drawn.get_children())
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.set_yticks(range(len(arms)), [arm.arm for arm in reversed(arms)], color=INK)
     axes.set_ylim(-0.6, len(arms) - 0.4)

@@ -12,6 +12,7 @@ import yaml
 from eval.cells import Table, latex, markdown, md
 from eval.compare import read_comparison
 from eval.figures import figures, inline_svg, save
+from eval.formats import count, p_value, percent
 from eval.schema import Comparison, TaskCell
 from eval.tables import tables
 from eval.transcripts import embed, find_episodes, transcripts
@@ -64,6 +65,18 @@ def write_report(folder: Path) -> Written:
     return Written(tuple(files), len(shown))
 
 
+def _told(comparison: Comparison) -> list[dict[str, str]]:
+    """What the page says of an arm whose mark in a figure is pointed at."""
+    told = []
+    for arm in comparison.arms:
+        m, against = arm.measures, arm.versus_none
+        parts = [f"{percent(m.success)} % of {comparison.tasks} tasks", f"{count(m.tokens)} tokens an episode"]
+        if against is not None:
+            parts.append(f"{percent(against.estimate, signed=True)} points against none, p = {p_value(against.p_holm)}")
+        told.append({"arm": arm.arm, "told": "; ".join(parts)})
+    return told
+
+
 def render_page(
     comparison: Comparison, built: list[Table], drawn: dict[str, Any], shown: dict[str, dict[str, Any]]
 ) -> str:
@@ -84,7 +97,7 @@ def render_page(
             figures=[{"caption": CAPTIONS[n], "svg": Markup(inline_svg(f, n, CAPTIONS[n]))} for n, f in drawn.items()],  # noqa: S704
             style=Markup(style),  # noqa: S704
             script=Markup(script),  # noqa: S704
-            data=Markup(embed({"episodes": shown, "tasks": ids})),  # noqa: S704
+            data=Markup(embed({"episodes": shown, "tasks": ids, "arms": _told(comparison)})),  # noqa: S704
             style_hash=page_hash(style),
             script_hash=page_hash(script),
             tables=[_for_page(table) for table in built],

@@ -31,6 +31,29 @@
     }));
   }
 
+  // figures: pointing at an arm's mark, or at its name in a table, shows its numbers and dims the others
+  const tip = make("div", "tip");
+  tip.setAttribute("role", "status");
+  tip.hidden = true;
+  document.body.append(tip);
+  const marks = [...document.querySelectorAll("svg [id*='-arm.']")]
+    .map((node) => [Number(/-arm\.(\d+)\./.exec(node.id)[1]), node]);
+  const point = (arm, event) => {
+    marks.forEach(([own, node]) => node.setAttribute("opacity", arm === null || own === arm ? 1 : 0.12));
+    tip.hidden = arm === null;
+    if (arm === null) return;
+    tip.replaceChildren(make("b", "", data.arms[arm].arm), ` ${data.arms[arm].told}`);
+    tip.style.left = `${Math.max(8, Math.min(event.clientX + 14, window.innerWidth - tip.offsetWidth - 12))}px`;
+    tip.style.top = `${Math.min(event.clientY + 14, window.innerHeight - tip.offsetHeight - 12)}px`;
+  };
+  const names = [...document.querySelectorAll("table.sortable tbody th")]
+    .map((node) => [data.arms.findIndex((one) => one.arm === node.textContent.trim()), node]);
+  for (const [arm, node] of [...marks, ...names]) {
+    if (arm < 0) continue;
+    node.addEventListener("pointermove", (event) => point(arm, event));
+    node.addEventListener("pointerleave", () => point(null));
+  }
+
   // episodes: a click on a task's cell opens its transcript
   const dialog = document.getElementById("episode");
   const sayer = { user: "user (simulated)", assistant: "agent", tool: "tool" };

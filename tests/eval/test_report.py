@@ -258,6 +258,33 @@ def test_a_browser_sorts_a_table_and_opens_an_episode(folder: Path, tmp_path: Pa
 
 @pytest.mark.slow
 @needs_browser
+def test_pointing_at_a_mark_tells_its_arm_and_dims_the_others(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "results" / "helpdesk" / "compare", tmp_path / "compare")
+    assert main(["report", str(tmp_path / "compare")]) == 0
+    with opened_browser(tmp_path / "profile") as browser:
+        from selenium.webdriver import ActionChains
+        from selenium.webdriver.common.by import By
+
+        browser.get((tmp_path / "compare" / "report.html").as_uri())
+        tip = browser.find_element(By.CSS_SELECTOR, ".tip")
+        assert not tip.is_displayed()
+        label = browser.find_element(By.XPATH, "//*[name()='svg']//*[name()='text'][text()='prompted']")
+        ActionChains(browser).move_to_element(label).perform()
+        assert tip.is_displayed() and tip.text.startswith("prompted 39.5 [25.0, 56.0] % of 38 tasks; 21,417 [")
+        seen = browser.execute_script(
+            "return [...document.querySelectorAll(\"svg [id*='-arm.']\")].map((n) => [n.id, n.getAttribute('opacity')])"
+        )
+        lit = {re.sub(r"^.*-arm", "arm", name).split(".")[1] for name, opacity in seen if opacity == "1"}
+        assert lit == {"5"} and len({name for name, _ in seen}) == len(seen) > 30
+        head = browser.find_element(By.XPATH, "//table[@id='table-success']//tbody//th[text()='random']")
+        ActionChains(browser).move_to_element(head).perform()
+        assert tip.text.startswith("random 31.6")
+        ActionChains(browser).move_to_element(browser.find_element(By.TAG_NAME, "h1")).perform()
+        assert not tip.is_displayed()
+
+
+@pytest.mark.slow
+@needs_browser
 def test_a_printed_page_of_eight_arms_is_as_wide_as_its_paper(tmp_path: Path) -> None:
     """A4 between margins of 1 cm is 717 CSS pixels wide."""
     shutil.copytree(ROOT / "results" / "helpdesk" / "compare", tmp_path / "compare")
