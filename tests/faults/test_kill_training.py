@@ -8,16 +8,16 @@ import pytest
 from crashes import drive, kill_until
 
 from fama.selection.router.checkpoint import load_router
+from fama.selection.router.manifest import TOLD
 from training.tiny import write_tiny_encoder
 
 COMMON = ("seed=3", "trainer.wandb=disabled", "trainer.progress=false", "trainer.accelerator=cpu", "trainer.devices=1")
 
 
 def router(out: Path) -> dict[str, object]:
-    """Weights and measures of a checkpoint, and what it says about itself but the command and commit."""
+    """Weights and measures of a checkpoint, and what it says about itself but how it came about."""
     assert load_router(out).folder == out
-    said = json.loads((out / "router.json").read_text())
-    del said["command"], said["git_commit"]  # how it was started, and from which checkout
+    said = {key: value for key, value in json.loads((out / "router.json").read_text()).items() if key not in TOLD}
     metrics = json.loads((out / "work" / "metrics.json").read_text())
     assert not list(out.rglob("*.tmp-*")) and not (out / "work" / "state").exists()
     return {"manifest": said, "metrics": metrics, **{p.name: p.read_bytes() for p in out.rglob("*.safetensors")}}
