@@ -7,7 +7,6 @@ benchmarks/results/NAME.json, those of docs/scaling.md from committed episodes (
 """
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,19 +14,15 @@ from typing import Any
 import capacity
 from record import RESULTS, ROOT
 
+from eval.pages import fill_tables
+
 PAGES = (ROOT / "docs" / "performance.md", ROOT / "docs" / "scaling.md")
-_BLOCK = re.compile(r"(<!-- table ([\w-]+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
 _COMPUTED = {"per_episode": capacity.per_episode, "capacity": capacity.capacity}
 
 
 def fill(page: str, results: Path) -> str:
     """The page with its tables made anew."""
-
-    def made(match: re.Match[str]) -> str:
-        name = match[2]
-        return f"{match[1]}{_COMPUTED[name]() if name in _COMPUTED else table(name, results)}{match[3]}"
-
-    return _BLOCK.sub(made, page)
+    return fill_tables(page, lambda name: _COMPUTED[name]() if name in _COMPUTED else table(name, results))
 
 
 def table(name: str, results: Path) -> str:

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from eval.compare import read_comparison, run_comparison
 from eval.figures import figures, save
 from eval.formats import DASH, count, number, p_value, percent
 from eval.leaderboard import verify
+from eval.pages import fill_tables
 from eval.schema import ArmResult, Comparison
 from eval.stats.proportions import clustered_proportion
 from fama.agents.settings import CompareSettings
@@ -34,7 +36,6 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "results" / "helpdesk"
 PAGES = ("README.md", "docs/helpdesk.md", "results/helpdesk/README.md")
 _ALL = "+".join(POOL)
-_BLOCK = re.compile(r"(?P<head><!-- table (?P<name>[\w-]+) -->\n).*?(?P<tail><!-- end (?P=name) -->)", re.DOTALL)
 
 
 def outcomes() -> str:
@@ -134,26 +135,19 @@ _HEAD = ("solved", "%", "against none, points", "p, Holm", "tokens an episode", 
 
 def main(arguments: Sequence[str]) -> int:
     """Rewrite or check the pages; 1 if a checked page is out of date."""
-    made: dict[str, str] = {}
+    made = cache(lambda block: TABLES[block]())
     stale = []
     for page in PAGES:
         path = ROOT / page
         old = path.read_text(encoding="utf-8")
-
-        def fill(match: re.Match[str]) -> str:
-            block = match["name"]
-            if block not in made:
-                made[block] = TABLES[block]()
-            return f"{match['head']}{made[block]}\n{match['tail']}"
-
-        new = _BLOCK.sub(fill, old)
+        new = fill_tables(old, made)
         if new != old:
             stale.append(page)
             if "--check" not in arguments:
                 path.write_text(new, encoding="utf-8")
     if "--check" not in arguments:
         save(figures(read_comparison(DATA / "compare"))["success_over_tokens"], ROOT / FIGURE)
-    sys.stdout.write(f"{len(made)} tables in {len(PAGES)} pages; {'changed' if stale else 'up to date'}: {stale}\n")
+    sys.stdout.write(f"{made.cache_info().currsize} tables in {len(PAGES)} pages; {'changed' if stale else 'up to date'}: {stale}\n")
     return 1 if stale and "--check" in arguments else 0
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_agents import Guide, gold_model
+from toy_agents import Guide, gold_model, told
 
 import fama
 from fama.agents import remote
@@ -18,7 +18,6 @@ from fama.agents.runner import Planned, run_planned
 from fama.agents.settings import BudgetSettings, RunSettings, SelectorSettings
 from fama.cli import main
 from fama.episodes.records import Episode
-from fama.episodes.store import read_episodes
 from fama.errors import BadInput, FamaError
 from fama.execution.host import Host
 from fama.execution.pool import WorkerLost
@@ -75,18 +74,6 @@ def settings(**values: Any) -> RunSettings:
 def plan(trials: int = 2) -> list[Planned]:
     arm = SelectorSettings(name="all")
     return [Planned(f"t{task}", trial, arm) for trial in range(trials) for task in range(6)]
-
-
-def told(folder: Path) -> dict[str, dict[str, Any]]:
-    """What episodes say, without clocks."""
-    found = {}
-    for episode in read_episodes(folder):
-        assert episode.id not in found
-        tree = episode.model_dump(exclude={"started_at", "seconds"})
-        for decision in tree["decisions"]:
-            del decision["seconds"]
-        found[episode.id] = tree
-    return found
 
 
 async def test_the_same_episodes_as_in_this_process(tmp_path: Path) -> None:

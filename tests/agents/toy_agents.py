@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from fama.agents.settings import BudgetSettings, SelectorSettings
 from fama.agents.setup import EpisodeSetup
 from fama.envs.base import Action, Observation, Reward, UserModel
 from fama.episodes.records import FunctionCall, LedgerRow, Message, ToolCall, ToolSpec
+from fama.episodes.store import read_episodes
 from fama.helpers.base import Helper, HelperContext, HelperReply
 from fama.models.base import ChatReply, ChatRequest
 from fama.models.scripted import ScriptedModel
@@ -195,3 +197,15 @@ def setup_for(
 
 
 NONE = SelectorSettings()
+
+
+def told(folder: Path) -> dict[str, dict[str, Any]]:
+    """What episodes say, without clocks; each of them once."""
+    found = {}
+    for episode in read_episodes(folder):
+        assert episode.id not in found
+        tree = episode.model_dump(exclude={"started_at", "seconds"})
+        for decision in tree["decisions"]:
+            del decision["seconds"]
+        found[episode.id] = tree
+    return found

@@ -5,6 +5,8 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -256,16 +258,23 @@ def test_a_browser_sorts_a_table_and_opens_an_episode(folder: Path, tmp_path: Pa
     assert '<dialog id="episode" aria-labelledby="episode-title" open' in dump(folder / "report.html", "#learned-t0-0")
 
 
+@contextmanager
+def committed_page(folder: Path) -> Iterator[Any]:
+    """A browser on the report of the committed comparison of eight arms."""
+    shutil.copytree(ROOT / "results" / "helpdesk" / "compare", folder / "compare")
+    assert main(["report", str(folder / "compare")]) == 0
+    with opened_browser(folder / "profile") as browser:
+        browser.get((folder / "compare" / "report.html").as_uri())
+        yield browser
+
+
 @pytest.mark.slow
 @needs_browser
 def test_pointing_at_a_mark_tells_its_arm_and_dims_the_others(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "results" / "helpdesk" / "compare", tmp_path / "compare")
-    assert main(["report", str(tmp_path / "compare")]) == 0
-    with opened_browser(tmp_path / "profile") as browser:
+    with committed_page(tmp_path) as browser:
         from selenium.webdriver import ActionChains
         from selenium.webdriver.common.by import By
 
-        browser.get((tmp_path / "compare" / "report.html").as_uri())
         tip = browser.find_element(By.CSS_SELECTOR, ".tip")
         assert not tip.is_displayed()
         label = browser.find_element(By.XPATH, "//*[name()='svg']//*[name()='text'][text()='prompted']")
@@ -287,10 +296,7 @@ def test_pointing_at_a_mark_tells_its_arm_and_dims_the_others(tmp_path: Path) ->
 @needs_browser
 def test_a_printed_page_of_eight_arms_is_as_wide_as_its_paper(tmp_path: Path) -> None:
     """A4 between margins of 1 cm is 717 CSS pixels wide."""
-    shutil.copytree(ROOT / "results" / "helpdesk" / "compare", tmp_path / "compare")
-    assert main(["report", str(tmp_path / "compare")]) == 0
-    with opened_browser(tmp_path / "profile") as browser:
-        browser.get((tmp_path / "compare" / "report.html").as_uri())
+    with committed_page(tmp_path) as browser:
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
         size = {"width": 717, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)

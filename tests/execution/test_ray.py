@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 import ray_toys
 from scripted_backbone import opening
+from toy_agents import told
 
 from fama.agents.plan import Planned
 from fama.agents.runner import run_planned
 from fama.agents.settings import RunSettings, SelectorSettings
 from fama.cli import main
-from fama.episodes.store import read_episodes, read_failures
+from fama.episodes.store import read_failures
 from fama.models.scripted import SCRIPTED
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -75,18 +76,6 @@ def settings(**values: Any) -> RunSettings:
 
 def plan() -> list[Planned]:
     return [Planned(task, 0, SelectorSettings(name=arm)) for arm in ARMS for task in ray_toys.task_ids()]
-
-
-def told(folder: Path) -> dict[str, dict[str, Any]]:
-    """What episodes say, without clocks; each of them once."""
-    found = {}
-    for episode in read_episodes(folder):
-        assert episode.id not in found
-        tree = episode.model_dump(exclude={"started_at", "seconds"})
-        for decision in tree["decisions"]:
-            del decision["seconds"]
-        found[episode.id] = tree
-    return found
 
 
 def started(traces: Path) -> list[tuple[str, str]]:

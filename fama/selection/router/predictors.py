@@ -1,7 +1,7 @@
 """Linear, nearest-neighbour and encoder routers at inference: features of a state in, scores of every subset out."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -69,6 +69,12 @@ class Neighbourhood:
         return RawScores(np.log(success / (1.0 - success)), prior.log_tokens + drift)
 
 
+def residuals(prior: RawScores, success: Any, log_tokens: Any) -> tuple[Floats, Floats]:
+    """What observed success and log tokens, shape (n,), have over the population's; unknown tokens count 0."""
+    more = np.asarray(success, dtype=np.float64) - sigmoid(prior.logit)
+    return more, np.nan_to_num(np.asarray(log_tokens, dtype=np.float64) - prior.log_tokens, nan=0.0)
+
+
 class KnnPredictor:
     """Smoothed success a subset among the nearest training states.
 
@@ -83,10 +89,8 @@ class KnnPredictor:
         self.row_state = np.asarray(arrays["row_state"]).astype(np.int64)
         self.masks = np.asarray(arrays["row_masks"]) > 0.5
         self.population = split_heads(np.asarray(arrays["population"], dtype=np.float64), helpers)
-        prior = self.population(self.masks)
-        self.success_residual = np.asarray(arrays["row_success"], dtype=np.float64) - sigmoid(prior.logit)
-        self.token_residual = np.nan_to_num(
-            np.asarray(arrays["row_log_tokens"], dtype=np.float64) - prior.log_tokens, nan=0.0
+        self.success_residual, self.token_residual = residuals(
+            self.population(self.masks), arrays["row_success"], arrays["row_log_tokens"]
         )
 
     def scores(self, features: Features) -> StateScores:

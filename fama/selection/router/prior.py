@@ -10,8 +10,8 @@ import numpy as np
 from fama.hashing import content_hash
 from fama.selection.decision import Floats
 from fama.selection.router.manifest import KnnShape, PriorShape
-from fama.selection.router.predictors import Neighbourhood, split_heads
-from fama.selection.router.scores import StateScores, sigmoid
+from fama.selection.router.predictors import Neighbourhood, residuals, split_heads
+from fama.selection.router.scores import StateScores
 from fama.selection.router.segments import Features
 from fama.selection.router.vectors import Arrays
 
@@ -35,10 +35,8 @@ class PriorPredictor:
         self.masks = np.asarray(arrays["cell_masks"]) > 0.5
         self.rows = np.asarray(arrays["cell_rows"], dtype=np.float64)
         self.population = split_heads(np.asarray(arrays["population"], dtype=np.float64), helpers)
-        prior = self.population(self.masks)
-        self.success_residual = np.asarray(arrays["cell_success"], dtype=np.float64) - sigmoid(prior.logit)
-        self.token_residual = np.nan_to_num(
-            np.asarray(arrays["cell_log_tokens"], dtype=np.float64) - prior.log_tokens, nan=0.0
+        self.success_residual, self.token_residual = residuals(
+            self.population(self.masks), arrays["cell_success"], arrays["cell_log_tokens"]
         )
 
     def scores(self, features: Features) -> StateScores:

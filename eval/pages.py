@@ -1,0 +1,11 @@
+"""Generated tables in Markdown pages: each stands between ``<!-- table NAME -->`` and ``<!-- end NAME -->``."""
+
+import re
+from collections.abc import Callable
+
+_BLOCK = re.compile(r"(?P<head><!-- table (?P<name>[\w-]+) -->\n).*?(?P<tail><!-- end (?P=name) -->)", re.DOTALL)
+
+
+def fill_tables(page: str, make: Callable[[str], str]) -> str:
+    """The page with what ``make`` gives for each name in place of what stood there."""
+    return _BLOCK.sub(lambda found: f"{found['head']}{make(found['name']).rstrip()}\n{found['tail']}", page)
