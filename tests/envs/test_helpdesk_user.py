@@ -215,6 +215,26 @@ async def test_wrong_numbers_of_seats_are_turned_down() -> None:
     assert (await hear(task, "I will change it to {seats} seats. OK?")).consents == {0}
 
 
+async def test_a_number_of_seats_told_as_a_difference_is_agreed_to_as_one_and_as_a_total() -> None:
+    def described(task: Task) -> bool:
+        return (
+            task.goals[0].phrase.endswith("_more") and task.goals[0].wish["difference"] != task.goals[0].wish["seats"]
+        )
+
+    task = find("saas", "seats", 1, where=described)
+    assert says(await user_of(task).opening(), task.goals[0].wish["difference"])
+    for words in ("I can add {difference} seats. Is that right?", "I can change it to {seats} seats. Is that right?"):
+        assert (await hear(task, words)).consents == {0}
+    wrong = await hear(task, "I can change it to {difference} seats. Is that right?")
+    assert not wrong.consents and says(wrong, task.goals[0].wish["seats"])
+
+
+async def test_a_plan_told_by_another_name_is_answered_by_its_own() -> None:
+    task = find("saas", "plan", 1, where=lambda task: task.goals[0].phrase.endswith(("_standard", "_premium")))
+    assert not says(await user_of(task).opening(), task.goals[0].wish["plan"])
+    assert says(await hear(task, "Which plan would you like?"), task.goals[0].wish["plan"])
+
+
 async def test_people_and_roles() -> None:
     task = find("saas", "access", 2)
     wish = task.goals[0].wish

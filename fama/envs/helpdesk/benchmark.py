@@ -15,7 +15,7 @@ from fama.errors import BadInput
 
 T = TypeVar("T")
 #: One a domain, so that a change of one keeps the results of the other.
-VERSIONS = {"shop": "helpdesk-1.1", "saas": "helpdesk-1.2"}
+VERSIONS = {"shop": "helpdesk-1.1", "saas": "helpdesk-1.3"}
 
 
 class Helpdesk:

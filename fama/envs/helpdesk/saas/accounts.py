@@ -9,6 +9,8 @@ from fama.envs.helpdesk.saas.world import MONTHS, Invoice
 
 _PLAN_PATTERN = rf"\b(?:{'|'.join(PLANS)})\b"
 _SEATS_PATTERN = r"\b\d+(?=(?: \w+)? seats?\b)|(?<=\bto )\d{1,2}\b(?![.,]\d)"
+#: How many more or fewer is no number of seats.
+_DIFFERENCE = r"(?<!\badd )(?<!\bby )(?<!\bremove )(?!\d+ (?:more|additional|extra|new|fewer|less)\b)"
 
 
 def seats(b: SaasBuilder, refused: bool, corrected: bool) -> Request:
@@ -36,17 +38,21 @@ def seats(b: SaasBuilder, refused: bool, corrected: bool) -> Request:
     said = wish if by_account else wrong
     first = {"account": other["name"]} if by_account else {"seats": str(wrong)}
     total = monthly_total(target["plan"], wish)
+    phrase, more = f"seats_{phrase_suffix(named, early)}", wish - target["seats"]
+    described = early and not refused and not corrected and b.describes("seats")
+    if described:
+        phrase += "_more" if more > 0 else "_fewer"
     neutral = frozenset({str(target["seats"]), str(used), str(other["seats"])})
     return Request(
-        wish={"seats": str(wish)},
-        phrase=f"seats_{phrase_suffix(named, early)}",
+        wish={"seats": str(wish), **({"difference": str(abs(more))} if described else {})},
+        phrase=phrase,
         words=r"seat|licen[sc]e",
         change="change_seats",
         asks=b.asks_account(named) + ([] if early else ["How many seats would you like in total?"]),
         facts=(Fact("money", f"{total:.2f}"),),
         name=f"change {target['name']} to {wish} seats",
         looks=[b.look(target)],
-        checks=(Check("seats", _SEATS_PATTERN, neutral - {str(wish)}),),
+        checks=(Check("seats", (_DIFFERENCE if described else "") + f"(?:{_SEATS_PATTERN})", neutral - {str(wish)}),),
         changes=[call("change_seats", account_id=target["account_id"], seats=wish)],
         proposal=f"I can change {target['name']} from {target['seats']} to {wish} seats.",
         report=f"{target['name']} has {wish} seats now. The new monthly total is {total:.2f}.",
@@ -89,9 +95,12 @@ def plan_change(b: SaasBuilder, refused: bool, corrected: bool) -> Request:
     first = {"account": other["name"]} if by_account else {"plan": wrong}
     total = monthly_total(wish, target["seats"])
     said = wish if by_account else wrong
+    phrase = f"plan_{phrase_suffix(named, early)}"
+    if early and not refused and not corrected and b.describes("plan"):
+        phrase += f"_{wish}"
     return Request(
         wish={"plan": wish},
-        phrase=f"plan_{phrase_suffix(named, early)}",
+        phrase=phrase,
         words=r"\bplan\b|upgrad|downgrad|subscription",
         change="change_plan",
         asks=b.asks_account(named) + ([] if early else ["Which plan would you like?"]),

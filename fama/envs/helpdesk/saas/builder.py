@@ -19,6 +19,8 @@ _PAIRS = (
     ("access", "invoice"),
     ("plan", "deactivate"),
 )
+#: Of the easy wishes that the opening states, those that it only describes ("3 more seats").
+_DESCRIBED = 0.6
 _ACCOUNTS = {"seats": (1, 2, 3), "plan": (1, 2, 3), "invoice": (1, 2, 2), "access": (1, 1, 2), "deactivate": (1, 1, 2)}
 
 
@@ -79,6 +81,10 @@ class SaasBuilder:
     def other_account(self) -> Account:
         """Another account of the caller."""
         return self.rng.choice([a for a in self.world.accounts if a is not self.world.target])
+
+    def describes(self, kind: str) -> bool:
+        """Whether the opening describes the wish instead of naming its value; drawn apart from all other draws."""
+        return generator(self.plan.seed, "helpdesk.saas.described", kind).random() < _DESCRIBED
 
     def look(self, account: Account) -> Action:
         """The look-up of an account."""

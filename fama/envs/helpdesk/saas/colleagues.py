@@ -24,6 +24,8 @@ def access(b: SaasBuilder, refused: bool, corrected: bool) -> Request:
     early = by_role or rng.random() < 0.5
     request = _about_person(b, user, wrong, corrected and not by_role, corrected, "role", early)
     request.wish["role"] = wish
+    if early and not refused and not corrected and b.describes("access"):
+        request.phrase += f"_{wish}"
     if by_role:
         request.first, request.fix = {"role": other_role}, "role"
     said = other_role if by_role else wish
@@ -71,7 +73,7 @@ def _about_person(
     if b.level == 3 and len([r for r in world.db["users"].values() if r["status"] == "former"]) == 0:
         world.add_user(target, "member", like=user, status="former")
     spoken = _spoken(b, user), _spoken(b, wrong)
-    named = corrected or rng.random() < (0.8 if known else 0.72)
+    named = corrected or rng.random() < (1.0 if known else 0.72)
     asks = []
     if known:
         asks = ["What is the user id of that person?"]
