@@ -5,7 +5,6 @@ from typing import Any
 
 from fama.helpers.ahead import wants_of_record
 from fama.helpers.base import Form, Helper
-from fama.helpers.facts import leaves
 from fama.helpers.forms import Candidate, make, refuse_options
 from fama.helpers.history import Call, calls, noted_texts, tool_spoke_last
 from fama.helpers.objects import is_meant
@@ -85,7 +84,7 @@ def about(want: Want, made: tuple[Call, ...], state: VisibleState) -> list[dict[
 
     That is the row the user's words point to, or, when the request is not about single rows, every row.
     """
-    rows = table(made[-1].data)
+    rows = table(made[-1].result)
     row = pointed_row(rows, state)
     if row is not None:
         return [record_of(made[-1]), row.fields]
@@ -97,7 +96,7 @@ def seen_words(made: tuple[Call, ...]) -> dict[str, frozenset[str]]:
     """The text values that each key had in any tool result."""
     found: dict[str, set[str]] = {}
     for call in made:
-        for key, value in leaves(call.data):
+        for key, value in call.leaves:
             if isinstance(value, str):
                 found.setdefault(key, set()).add(value)
     return {key: frozenset(values) for key, values in found.items()}

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from fama.episodes.records import Message
 from fama.helpers.facts import data_of, leaves_of
+from fama.helpers.memo import by_identity
 from fama.state import VisibleState
 
 _BUSY = re.compile(
@@ -71,7 +71,7 @@ def calls(state: VisibleState) -> tuple[Call, ...]:
     return _calls(state.messages)
 
 
-@lru_cache(maxsize=64)
+@by_identity(256)
 def _calls(messages: tuple[Message, ...]) -> tuple[Call, ...]:
     results = {m.tool_call_id: m.content or "" for m in messages if m.role == "tool" and m.tool_call_id}
     found: list[Call] = []

@@ -45,7 +45,7 @@ def _named(said: list[str], known: frozenset[str], verbs: frozenset[str]) -> fro
 def listed(parameter: str, made: tuple[Call, ...]) -> list[Row]:
     """Rows of the latest list that holds a parameter's values, one row a value; empty when there is none."""
     for call in reversed(made):
-        rows = [row for row in table(call.data) if parameter in row.fields] if not call.failed else []
+        rows = [row for row in table(call.result) if parameter in row.fields] if not call.failed else []
         if len({str(row.fields[parameter]) for row in rows}) > 1:
             return rows
     return []

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from fama.episodes.records import ToolSpec
+from fama.helpers.memo import by_identity
 from fama.helpers.words import meaning, meanings, words
 from fama.state import VisibleState
 
@@ -104,4 +105,9 @@ def kind_of(state: VisibleState, name: str) -> Kind | None:
 
 def views(state: VisibleState, kind: Kind | None = None) -> tuple[ToolView, ...]:
     """The state's tools, all or of one kind, in the state's order."""
-    return tuple(found for found in map(view, state.tools) if kind is None or found.kind == kind)
+    return _views(state.tools, kind or "")
+
+
+@by_identity(256)
+def _views(tools: tuple[ToolSpec, ...], kind: Kind | Literal[""]) -> tuple[ToolView, ...]:
+    return tuple(found for found in map(view, tools) if kind in ("", found.kind))

@@ -2,9 +2,11 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
+from fama.helpers.facts import data_of
 from fama.helpers.history import last_correction, user_turns
 from fama.helpers.values import is_id
 from fama.helpers.words import STOP, clauses, stem, without_negated, words
@@ -26,9 +28,13 @@ class Row(NamedTuple):
         return {key: value for key, value in {**self.outer, **self.fields}.items() if is_id(key.split(".")[-1])}
 
 
-def table(data: Any) -> list[Row]:
-    """The rows of nested data: the dicts of its lists, and of dicts that hold nothing but dicts with the same keys."""
-    return list(_rows(data, {}, 0, False))
+@lru_cache(maxsize=256)
+def table(text: str | None) -> tuple[Row, ...]:
+    """The rows of a tool's output: the dicts of its lists, and of dicts that hold nothing but dicts with the same keys.
+
+    Shared: not to be changed.
+    """
+    return tuple(_rows(data_of(text), {}, 0, False))
 
 
 def _rows(value: Any, outer: dict[str, Any], depth: int, listed: bool) -> Iterator[Row]:
@@ -70,7 +76,7 @@ def asked_words(text: str) -> frozenset[str]:
     return frozenset(stem(word) for word in words(text) if word not in STOP and len(word) > 1)
 
 
-def pointed_row(found: list[Row], state: VisibleState) -> Row | None:
+def pointed_row(found: Sequence[Row], state: VisibleState) -> Row | None:
     """The one row that everything the user described points to; None when they point to several or to none.
 
     Each clause points to the rows that hold most of its words, rare words counting more. When clauses
@@ -84,7 +90,7 @@ def pointed_row(found: list[Row], state: VisibleState) -> Row | None:
     return None if place is None else found[place]
 
 
-def _common(found: list[Row], turns: list[str]) -> int | None:
+def _common(found: Sequence[Row], turns: list[str]) -> int | None:
     count: dict[str, int] = {}
     for row in found:
         for root in row.roots:

@@ -31,7 +31,7 @@ def write(state: VisibleState) -> Iterator[Candidate]:
     if not is_led(state) and (fields := _news(state, made)):
         yield Candidate(TELL.format(fields=fields))
         return
-    rows = table(made[-1].data)
+    rows = table(made[-1].result)
     if len(rows) < LEAST_ROWS or made[-1].name not in {tool.name for tool in views(state, "read")}:
         return
     asked = asked_words(user_text(state))

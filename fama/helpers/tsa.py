@@ -134,7 +134,7 @@ def _is_open(name: str, want: Want, state: VisibleState, made: tuple[Call, ...])
     if shown is None or made[-1].failed or serves_record(shown, want) == is_new(name):
         return False
     field = "_".join(words(name)[1:]) if is_new(name) else name
-    rows = [row for row in table(made[-1].data) if field in row.fields]
+    rows = [row for row in table(made[-1].result) if field in row.fields]
     if len({str(row.fields[field]) for row in rows}) < 2 or pointed_row(rows, state) is not None:
         return False
     return len(candidates(field, named_words(want, state, rows), rows)) != 1

@@ -95,7 +95,7 @@ def _wrong_id(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate
 def _described(parameter: str, value: str, earlier: tuple[Call, ...], state: VisibleState) -> str:
     """The id of the row that fits the user's words, when the one taken stands in the same table."""
     for call in reversed(earlier):
-        rows = [row for row in table(call.data) if parameter in row.fields]
+        rows = [row for row in table(call.result) if parameter in row.fields]
         if any(normal(str(row.fields[parameter])) == normal(value) for row in rows):
             best = pointed_row(rows, state)
             return str(best.fields[parameter]) if best else ""
@@ -132,7 +132,7 @@ def _unconfirmed(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candid
 def _forbidden(want: Want, made: tuple[Call, ...], place: int, state: VisibleState) -> bool:
     """Whether a rule forbids a change of the object looked up at ``place``, or the choice in the last list."""
     record, worded = about(want, made[: place + 1], state), seen_words(made)
-    if place < len(made) - 1 and (choice := pointed_row(table(made[-1].data), state)) is not None:
+    if place < len(made) - 1 and (choice := pointed_row(table(made[-1].result), state)) is not None:
         record = [*record, choice.fields]
     return any(
         relevance(rule, want, state) and verdict(rule, record, worded) == "broken" for rule in rules(state.policy)

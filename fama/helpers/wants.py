@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from fama.episodes.records import ToolSpec
 from fama.helpers.history import Call, calls, corrects, user_turns
+from fama.helpers.memo import by_identity
 from fama.helpers.reading import ToolView, view
 from fama.helpers.values import is_id
 from fama.helpers.words import clauses, every_verb, meaning, meanings, one_slip, verb_meanings, without_negated, words
@@ -60,7 +61,7 @@ class Want:
         return self.rivals | {self.tool.name}
 
 
-@lru_cache(maxsize=64)
+@by_identity(64)
 def _weights(tools: tuple[ToolSpec, ...]) -> dict[str, float]:
     """Inverse document frequencies of the meanings in the names and descriptions of the tools."""
     seen: dict[str, int] = {}
@@ -88,7 +89,7 @@ def verbs_of(tool: ToolView, changes: tuple[ToolView, ...]) -> frozenset[str]:
     return frozenset({verb_of(tool), *own})
 
 
-@lru_cache(maxsize=2_000)
+@by_identity(2_000)
 def _served_by(clause: str, tools: tuple[ToolSpec, ...]) -> tuple[ToolView, frozenset[str]] | None:
     """The change that a clause asks for, and its rivals."""
     weights = _weights(tools)
