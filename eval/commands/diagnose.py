@@ -26,6 +26,9 @@ from fama.terminal import printable
 if TYPE_CHECKING:
     from eval.profiles import Profile, Share
 
+#: A judge that gives one category to this share of at least so many failures is warned about.
+ALIKE, ENOUGH = 0.9, 20
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the command."""
@@ -152,10 +155,19 @@ def print_profile(
     if summary.calls:
         spent = ", ".join(f"{role} {count:,}" for role, count in sorted(summary.tokens.items()))
         lines.append(f"{summary.calls} calls, {summary.unparsed} of them unparsed; tokens: {spent}")
+        if same := _named_always(total, taxonomy):
+            told = f"warning: the judge names {' and '.join(same)} for at least {ALIKE:.0%} of the failures"
+            lines.append(f"{told}; such labels hardly tell failures apart, see how far to trust them with `fama agree`")
     if summary.judge_errors:
         lines.append(f"{len(summary.judge_errors)} left unlabelled, the judge did not answer; run the command again")
     for line in lines:
         console.print(Text(printable(line)), soft_wrap=True)
+
+
+def _named_always(total: Mapping[str, int], taxonomy: Taxonomy) -> list[str]:
+    """Categories that a judge gives to nearly all of enough failures."""
+    n = total.get("n", 0)
+    return [code for code in taxonomy.codes if n >= ENOUGH and total.get(code, 0) >= ALIKE * n]
 
 
 def _cells(

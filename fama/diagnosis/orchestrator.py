@@ -13,6 +13,7 @@ from fama.episodes.records import Blame, Evidence, LedgerRow
 from fama.models.base import ChatModel
 from fama.prompts import render
 
+PROMPTS = ("diagnosis/orchestrator_system.v2", "diagnosis/orchestrator.v2")
 #: How far a finding explains the failure by itself, by source; the first matching pattern counts. A difference in the
 #: final changes is the failure itself; a slip on the way need not have mattered.
 WEIGHTS: tuple[tuple[str, float], ...] = (
@@ -183,14 +184,14 @@ async def by_model(
 ) -> Merged:
     """One call that merges; the rule decides when the answer cannot be parsed. The call is billed either way."""
     fallback = by_rule(trace, evidence, taxonomy)
-    prompt = render(
-        "diagnosis/orchestrator.v1",
-        categories=taxonomy.categories,
+    told = render(
+        PROMPTS[1],
         findings=render_findings(credit(trace, evidence)),
         verdicts=[v for v in verdicts if v.present is not None],
         steps=len(trace.episode.messages),
     )
-    messages = ({"role": "user", "content": prompt},)
+    system = render(PROMPTS[0], categories=taxonomy.categories)  # the same for every episode: a server keeps it cached
+    messages = ({"role": "system", "content": system}, {"role": "user", "content": told})
     form = schema(taxonomy, len(trace.episode.messages))
     answer, ledger = await ask_json(judge, messages, "orchestrator", form, seed, max_tokens=160)
     if answer is None:

@@ -9,6 +9,7 @@ from fama.diagnosis.orchestrator import WEIGHTS, blame_of, by_model, by_rule, cr
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.diagnosis.trace import Trace
 from fama.episodes.records import Evidence
+from fama.models.base import ChatRequest
 from fama.models.scripted import ScriptedModel
 
 TAXONOMY = load_taxonomy()
@@ -109,6 +110,23 @@ async def test_the_model_form_uses_the_answer() -> None:
     assert merged.confidence == 1.0
     assert [row.role for row in merged.ledger] == ["orchestrator"]
     assert "no yes" in seen[0]
+
+
+async def test_only_the_findings_differ_between_episodes_so_that_a_server_keeps_the_rest_cached() -> None:
+    heads: list[str] = []
+    tails: list[str] = []
+
+    def answer(request: ChatRequest) -> str:
+        head, tail = request.messages
+        heads.append(str(head["content"]))
+        tails.append(str(tail["content"]))
+        return json.dumps({"primary": ["DCV"], "step": 3, "blame": "agent", "rationale": "r"})
+
+    judge = ScriptedModel("j", answer)
+    for item in (evidence("gold:missing", "IFU", 6), evidence("gold:wrong_row", "WRCO", 4)):
+        await by_model(PLAIN, (item,), VERDICTS, TAXONOMY, judge)
+    assert heads[0] == heads[1] and all(code in heads[0] for code in TAXONOMY.codes)
+    assert tails[0] != tails[1]
 
 
 async def test_the_model_forms_nonsense_falls_back_to_the_rule_and_is_billed() -> None:
