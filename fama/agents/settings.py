@@ -17,7 +17,8 @@ class ModelSettings(Settings):
     """Which model answers, and how."""
 
     name: str = "qwen2.5-coder-1.5b"
-    """A name of ``fama models list`` (served in process), a model's name at ``base_url``, or ``scripted:<name>``."""
+    """A name of ``fama models list`` (served in process), a model's name at ``base_url``, ``vllm:<repository or
+    folder>`` (vLLM in this process), or ``scripted:<name>``."""
     base_url: str | None = None
     """An OpenAI-compatible endpoint; None serves the named weights in process with llama.cpp."""
     api_key_env: str = Field(default="OPENAI_API_KEY", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")

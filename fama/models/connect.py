@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fama.agents.settings import ModelSettings
 
 SCRIPTED_PREFIX = "scripted:"
+OFFLINE_PREFIX = "vllm:"
 _PROBE_SECONDS = 10.0
 
 
@@ -26,7 +27,8 @@ _PROBE_SECONDS = 10.0
 async def connect(settings: "ModelSettings") -> AsyncIterator[ChatModel]:
     """A chat model for the length of the block.
 
-    ``scripted:<name>`` gives a scripted one, ``base_url`` an endpoint, anything else weights that are
+    ``scripted:<name>`` gives a scripted one, ``vllm:<repository>`` one that vLLM runs in this process, ``base_url`` an
+    endpoint, anything else weights that are
     served in this process: a name of the catalogue or the path of a ``.gguf`` file. Users of the same
     weights share one server.
 
@@ -48,6 +50,12 @@ async def _open(settings: "ModelSettings", stack: AsyncExitStack) -> ChatModel:
         from fama.models.scripted import SCRIPTED
 
         return SCRIPTED.load(settings.name.removeprefix(SCRIPTED_PREFIX))
+    if settings.name.startswith(OFFLINE_PREFIX):
+        if settings.base_url:
+            raise BadInput(f"{settings.name} is loaded in this process and {settings.base_url} is a server; drop one")
+        from fama.models.offline import load
+
+        return await stack.enter_async_context(load(settings.name, settings.context_tokens))
     if settings.base_url:
         key = os.environ.get(settings.api_key_env) or "none"
         flavour = await probe(settings.base_url, settings.name, key, settings.api_key_env)

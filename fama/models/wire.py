@@ -13,7 +13,7 @@ from fama.episodes.records import FunctionCall, LedgerRow, ToolCall
 from fama.models.base import ChatReply, ChatRequest
 from fama.models.prices import Price
 
-_SEED_RANGE = 2**31
+SEED_RANGE = 2**31
 _OPENING = "Begin your reply with exactly this text and go on from its end:\n"
 
 
@@ -31,7 +31,7 @@ def build_body(request: ChatRequest, model: str, flavour: str, base_url: str = "
         "messages": [*request.messages],
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
-        "seed": request.seed % _SEED_RANGE,
+        "seed": request.seed % SEED_RANGE,
         limit: sampling.max_tokens,
     }
     if sampling.stop:

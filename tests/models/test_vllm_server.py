@@ -166,7 +166,10 @@ def test_a_real_model_answers_a_named_tool_call(port: int, tmp_path: Path, monke
         pytest.skip("set FAMA_VLLM_MODEL to a small instruct model in Hugging Face format")
     monkeypatch.undo()
     tool = {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
-    with serve(VllmSpec(model, port, 2048, "hermes"), tmp_path / "r.json") as (served, _):
+    with serve(VllmSpec(model, port, 2048, "hermes", ("--gpu-memory-utilization", "0.5")), tmp_path / "r.json") as (
+        served,
+        _,
+    ):
         body = {
             "model": model,
             "messages": [{"role": "user", "content": "What is the weather in Oslo?"}],
