@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test test-slow lint format clean
+.PHONY: help setup demo test test-slow lint format results results-live clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,12 @@ test-slow: $(READY) ## the slow tier: long trainings, full sweeps, real models
 format: $(READY) ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+results: $(READY) ## every table and figure of docs/results.md and its neighbours, from the committed data
+	$(BIN)/python -m results.tables
+
+results-live: $(READY) ## the experiments behind them with the real model: many hours, resumable
+	PATH="$(CURDIR)/$(BIN):$$PATH" results/live.sh
 
 clean: ## remove .venv, caches and run folders
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis runs demo build dist *.egg-info

@@ -30,12 +30,12 @@ from fama.diagnosis.taxonomy import load_taxonomy
 from fama.envs.helpdesk.benchmark import VERSIONS
 from fama.episodes.outcome_table import OutcomeRow, read_metadata, read_outcomes
 from fama.episodes.store import read_episodes
-from fama.helpers.base import POOL
+from results import findings, real_logs
+from results.markdown import name, table
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "results" / "helpdesk"
-PAGES = ("README.md", "docs/helpdesk.md", "results/helpdesk/README.md")
-_ALL = "+".join(POOL)
+PAGES = ("README.md", "docs/helpdesk.md", "docs/results.md", "results/helpdesk/README.md")
 
 
 def outcomes() -> str:
@@ -128,6 +128,12 @@ TABLES: dict[str, Callable[[], str]] = {
     "lattice": lattice,
     "selectors": selectors,
     "headline": headline,
+    "aims": lambda: findings.aims(DATA / "compare"),
+    "categories": lambda: findings.categories(DATA / "compare"),
+    "cases": lambda: findings.cases(DATA / "compare"),
+    "remaining": lambda: findings.remaining(DATA / "compare"),
+    "real-profiles": real_logs.profiles,
+    "real-helpers": real_logs.helpers,
 }
 FIGURE = "docs/images/results.png"
 _HEAD = ("solved", "%", "against none, points", "p, Holm", "tokens an episode", "over none, %")
@@ -147,19 +153,10 @@ def main(arguments: Sequence[str]) -> int:
                 path.write_text(new, encoding="utf-8")
     if "--check" not in arguments:
         save(figures(read_comparison(DATA / "compare"))["success_over_tokens"], ROOT / FIGURE)
-    sys.stdout.write(f"{made.cache_info().currsize} tables in {len(PAGES)} pages; {'changed' if stale else 'up to date'}: {stale}\n")
+    sys.stdout.write(
+        f"{made.cache_info().currsize} tables in {len(PAGES)} pages; {'changed' if stale else 'up to date'}: {stale}\n"
+    )
     return 1 if stale and "--check" in arguments else 0
-
-
-def table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *body]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def name(subset: str) -> str:
-    """How a subset is called in tables."""
-    return {"": "none", _ALL: "all six"}.get(subset, subset)
 
 
 def _against_none(arm: ArmResult) -> tuple[str, ...]:

@@ -2,11 +2,14 @@
 
 import gzip
 import json
+import re
+import shlex
 import shutil
 from pathlib import Path
 
 import pytest
 
+from fama import cli
 from fama.errors import BadInput
 from results import tables
 
@@ -14,7 +17,7 @@ from results import tables
 def test_every_page_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
     """Else run ``python -m results.tables`` and commit what it changed."""
     assert tables.main(["--check"]) == 0, capsys.readouterr().out
-    assert "4 tables in 3 pages" in capsys.readouterr().out
+    assert "10 tables in 4 pages" in capsys.readouterr().out
 
 
 def test_a_number_that_the_episodes_do_not_bear_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,3 +36,20 @@ def test_the_data_are_whole() -> None:
     for path in tables.DATA.rglob("*.gz"):
         with gzip.open(path) as file:
             assert all(line.endswith(b"}\n") for line in file)
+
+
+def test_the_live_script_names_known_commands_and_configs_that_are_there(tmp_path: Path) -> None:
+    lines = [
+        line
+        for line in (tables.ROOT / "results/live.sh").read_text(encoding="utf-8").splitlines()
+        if line.startswith("fama ")
+    ]
+    assert [line.split()[1] for line in lines] == ["outcomes", "train", "train", "outcomes", "compare", "report"]
+    made: set[str] = set()
+    for line in lines:
+        words = shlex.split(line.replace('"$@"', ""))[1:]
+        made |= {words[place + 1] for place, word in enumerate(words) if word == "--out"}
+        inputs = [part for word in words for part in re.findall(r"runs/[\w./-]+", word) if part not in made]
+        assert all(any(part.startswith(f"{folder}/") for folder in made) for part in inputs), line
+        if "--config" in words:
+            assert cli.main([*words, "--print_config"]) == 0

@@ -1,0 +1,174 @@
+"""What stands behind the comparison: the aims, what each arm mends and breaks, single cases, what still fails."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from eval.compare import read_comparison
+from eval.formats import DASH, percent
+from eval.measures import Difference, Resampling, compare_pair
+from eval.schema import Comparison
+from eval.scores import Score, score_of
+from eval.stats.bootstrap import Estimate, ratio_interval
+from fama.diagnosis.diagnose import diagnose_episode
+from fama.diagnosis.orchestrator import weight
+from fama.diagnosis.taxonomy import load_taxonomy
+from fama.episodes.records import Episode, Failure
+from fama.episodes.store import read_episodes
+from results.markdown import name, table
+
+EPISODES = "episodes.jsonl.gz"
+#: Points over none, points from the oracle, overhead over none, share of prompted's extra tokens.
+LEAST_GAIN, MOST_GAP, MOST_OVERHEAD, MOST_EXTRA = 0.15, 0.05, 0.15, 0.5
+
+
+class Findings:
+    """A live comparison with its episodes and the detectors' labels of those that failed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.comparison: Comparison = read_comparison(folder)
+        self.episodes: dict[str, Episode] = {e.id: e for e in read_episodes(folder / EPISODES)}
+        self.tasks = tuple(row.task_id for row in self.comparison.per_task)
+        self.labels: dict[str, Failure] = asyncio.run(_labels(self.episodes.values()))
+
+    def of(self, arm: str) -> list[Episode]:
+        """The episodes of an arm, by task."""
+        return [self.episodes[key] for row in self.comparison.per_task for key in row.arms[arm].episodes]
+
+    def scores(self, arm: str) -> list[Score]:
+        """Their scores."""
+        return [score_of(episode) for episode in self.of(arm)]
+
+    def difference(self, arm: str, other: str) -> Difference:
+        """An arm against another one on the same tasks and trials."""
+        resampling = Resampling(self.comparison.seed, self.comparison.bootstrap)
+        return compare_pair(self.scores(arm), self.scores(other), other, self.tasks, resampling)
+
+    def broken(self, arm: str) -> dict[str, Counter[str]]:
+        """Primary categories of an arm's failures by task; a failure with two causes counts in both."""
+        found: dict[str, Counter[str]] = {task: Counter() for task in self.tasks}
+        for episode in self.of(arm):
+            if episode.id in self.labels:
+                found[episode.task_id].update(self.labels[episode.id].primary)
+        return found
+
+
+@cache
+def findings(folder: Path) -> Findings:
+    """The findings of a folder, read and diagnosed once."""
+    return Findings(folder)
+
+
+def aims(folder: Path) -> str:
+    """What was aimed for before the runs, beside what came out."""
+    found = findings(folder)
+    learned = found.comparison.arm("learned")
+    rows = []
+    for other in ("prompted", "best_fixed"):
+        gain = found.difference("learned", other).estimate
+        rows.append((f"as successful as {other}", f"{percent(gain, 0, signed=True)} points", _kept(gain, 0.0)))
+    ours, theirs = learned.versus_none, found.comparison.arm("prompted").versus_none
+    if ours is None or theirs is None or ours.overhead.value is None or theirs.overhead.value is None:
+        raise ValueError(f"{folder}: the arms none, prompted and learned are needed")
+    extra = f"{percent(ours.overhead, 0, signed=True)} % against {percent(theirs.overhead, 0, signed=True)} %"
+    few = "yes" if ours.overhead.value <= MOST_EXTRA * theirs.overhead.value else "no"
+    rows.append((f"at most {MOST_EXTRA * 100:.0f} % of prompted's extra tokens", extra, few))
+    gap = oracle_gap(found.comparison, "learned")
+    told = f"{percent(gap, 0, signed=True)} points on {gap.n} tasks"
+    rows.append((f"within {MOST_GAP * 100:.0f} points of the best executed subset", told, _kept(gap, -MOST_GAP)))
+    gained = f"{percent(ours.estimate, 0, signed=True)} points"
+    rows.append((f"at least {LEAST_GAIN * 100:.0f} points over none", gained, _kept(ours.estimate, LEAST_GAIN)))
+    cheap = "yes" if ours.overhead.value < MOST_OVERHEAD else "no"
+    rows.append((f"overhead under {MOST_OVERHEAD * 100:.0f} %", f"{percent(ours.overhead, 0, signed=True)} %", cheap))
+    return table(("aim for the learned router", "came out", "the estimate keeps it"), rows)
+
+
+def oracle_gap(comparison: Comparison, arm: str) -> Estimate:
+    """An arm's success less that of the best executed subset, over the tasks of the lattice; interval over tasks."""
+    rows = [row for row in comparison.per_task if row.oracle is not None and row.arms[arm].trials]
+    gaps = np.array([row.arms[arm].successes / row.arms[arm].trials - (row.oracle or 0.0) for row in rows])
+    weights = Resampling(comparison.seed, comparison.bootstrap).weights(len(rows))
+    return ratio_interval(gaps, np.ones(len(rows)), weights)
+
+
+def categories(folder: Path) -> str:
+    """For each arm and category: on how many tasks its failures go, and on how many they come, against none."""
+    found = findings(folder)
+    plain = found.broken("none")
+    codes = load_taxonomy().codes
+    rows = []
+    for arm in found.comparison.arms:
+        own = found.broken(arm.arm)
+        if arm.arm == "none":
+            rows.append((arm.arm, *(str(sum(plain[task][code] for task in found.tasks)) for code in codes)))
+            continue
+        cells = []
+        for code in codes:
+            gone = sum(max(plain[task][code] - own[task][code], 0) for task in found.tasks)
+            new = sum(max(own[task][code] - plain[task][code], 0) for task in found.tasks)
+            cells.append(f"−{gone} +{new}")
+        rows.append((arm.arm, *cells))
+    return table(("arm", *codes), rows)
+
+
+def cases(folder: Path) -> str:
+    """Tasks that one of the prompted and the learned selector solves and the other does not."""
+    found = findings(folder)
+    rows = []
+    for row in found.comparison.per_task:
+        ours, theirs = row.arms["learned"], row.arms["prompted"]
+        if bool(ours.successes) == bool(theirs.successes):
+            continue
+        winner, loser = ("learned", "prompted") if ours.successes else ("prompted", "learned")
+        lost = [found.labels[key] for key in row.arms[loser].episodes if key in found.labels]
+        why = " + ".join(dict.fromkeys(code for label in lost for code in label.primary)) or DASH
+        chose = (_chosen(ours.subsets), _chosen(theirs.subsets))
+        rows.append((row.task_id, winner, *chose, f"{loser}: {why}", _links(row.task_id)))
+    if not rows:
+        solved = sum(bool(row.arms["learned"].successes) for row in found.comparison.per_task)
+        return f"Nowhere: both solve the same {solved} of {len(found.tasks)} tasks."
+    return table(("task", "solved by", "learned chose", "prompted chose", "failure of the other", "read both"), rows)
+
+
+def remaining(folder: Path) -> str:
+    """What broke the failures that the learned arm still has, by the finding that weighs most."""
+    found = findings(folder)
+    tasks: dict[str, list[str]] = {}
+    failed = [episode for episode in found.of("learned") if episode.id in found.labels]
+    for episode in failed:
+        tasks.setdefault(decisive(found.labels[episode.id]), []).append(episode.task_id)
+    order = sorted(tasks.items(), key=lambda item: (-len(item[1]), item[0]))
+    rows = [(f"`{source}`", str(len(own)), ", ".join(task.rsplit("-", 1)[1] for task in own)) for source, own in order]
+    return f"{len(failed)} failures.\n\n{table(('finding', 'failures', 'tasks'), rows)}"
+
+
+def decisive(label: Failure) -> str:
+    """The source of the finding that weighs most among those of the first primary category."""
+    own = [item for item in label.evidence if item.category == label.primary[0]]
+    return max(own, key=lambda item: weight(item.source)).source if own else "no finding"
+
+
+async def _labels(episodes: Iterable[Episode]) -> dict[str, Failure]:
+    taxonomy = load_taxonomy()
+    return {
+        episode.id: (await diagnose_episode(episode, None, taxonomy))[0]
+        for episode in episodes
+        if episode.outcome.status == "failure"
+    }
+
+
+def _kept(estimate: Estimate, least: float) -> str:
+    return DASH if estimate.value is None else "yes" if estimate.value >= least else "no"
+
+
+def _chosen(subsets: Sequence[str]) -> str:
+    return ", ".join(name("" if subset == "none" else subset) for subset in subsets)
+
+
+def _links(task: str) -> str:
+    return f"`fama show results/helpdesk/compare/{EPISODES} --task {task} --limit 8`"
