@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from fama import cli
 from fama.errors import BadInput
@@ -51,5 +52,9 @@ def test_the_live_script_names_known_commands_and_configs_that_are_there(tmp_pat
         made |= {words[place + 1] for place, word in enumerate(words) if word == "--out"}
         inputs = [part for word in words for part in re.findall(r"runs/[\w./-]+", word) if part not in made]
         assert all(any(part.startswith(f"{folder}/") for folder in made) for part in inputs), line
+        if words[0] == "compare":
+            shipped = yaml.safe_load((tables.ROOT / words[words.index("--config") + 1]).read_text(encoding="utf-8"))
+            arms = next(yaml.safe_load(word.removeprefix("arms=")) for word in words if word.startswith("arms="))
+            assert [arm["name"] for arm in arms] == [arm["name"] for arm in shipped["arms"]]
         if "--config" in words:
             assert cli.main([*words, "--print_config"]) == 0

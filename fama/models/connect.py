@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from fama.errors import BadInput, FamaError
+from fama.models import offline
 from fama.models.base import ChatModel
 from fama.models.client import Flavour, OpenAIChat
 from fama.models.local import LOOPBACK, ServerSpec, serve
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from fama.agents.settings import ModelSettings
 
 SCRIPTED_PREFIX = "scripted:"
-OFFLINE_PREFIX = "vllm:"
 _PROBE_SECONDS = 10.0
 
 
@@ -50,12 +50,10 @@ async def _open(settings: "ModelSettings", stack: AsyncExitStack) -> ChatModel:
         from fama.models.scripted import SCRIPTED
 
         return SCRIPTED.load(settings.name.removeprefix(SCRIPTED_PREFIX))
-    if settings.name.startswith(OFFLINE_PREFIX):
+    if settings.name.startswith(offline.PREFIX):
         if settings.base_url:
             raise BadInput(f"{settings.name} is loaded in this process and {settings.base_url} is a server; drop one")
-        from fama.models.offline import load
-
-        return await stack.enter_async_context(load(settings.name, settings.context_tokens))
+        return await stack.enter_async_context(offline.load(settings.name, settings.context_tokens))
     if settings.base_url:
         key = os.environ.get(settings.api_key_env) or "none"
         flavour = await probe(settings.base_url, settings.name, key, settings.api_key_env)

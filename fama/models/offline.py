@@ -22,6 +22,7 @@ from fama.models.base import ChatReply, ChatRequest
 from fama.models.client import ContextOverflow
 from fama.models.wire import SEED_RANGE, with_prefill
 
+PREFIX = "vllm:"
 BATCH = 256
 _PAUSE = 0.02
 _TOO_LONG = ("context length", "max_model_len", "maximum model length", "longer than the maximum")
@@ -35,7 +36,7 @@ async def load(name: str, context_tokens: int) -> AsyncIterator["VllmBatch"]:
         BadInput: vLLM is not installed, or ``name`` is one file.
         FamaError: vLLM cannot load the model.
     """
-    model, _, query = name.removeprefix("vllm:").partition("?")
+    model, _, query = name.removeprefix(PREFIX).partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
     if find_spec("vllm") is None:
         raise BadInput(f"{name}: vLLM is not installed; install it with: pip install 'fama-router[vllm]'")
@@ -54,7 +55,7 @@ async def load(name: str, context_tokens: int) -> AsyncIterator["VllmBatch"]:
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         told = " ".join(str(error).split())[:300]
         raise FamaError(f"{name}: vLLM cannot load it ({told}); its own messages above say why") from error
-    batch = VllmBatch(f"vllm:{model}", engine)
+    batch = VllmBatch(f"{PREFIX}{model}", engine)
     try:
         yield batch
     finally:
