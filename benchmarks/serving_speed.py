@@ -1,28 +1,39 @@
-"""How fast and how large a router is in use: ``python benchmarks/serving_speed.py [--router DIR ...] [--quick]``.
+"""How fast and how large a router is in use.
 
-Every router is loaded in a process of its own. Conversations are SYNTHETIC filler of the size of a retail
-episode: 30 turns with long tool outputs, fresh words every time. Timed are the decisions of an episode as they
-come, with the texts of earlier turns in memory, and 1,000 decisions one by one against together, both from cold.
-Limits are those of two quiet cores at 2.5 GHz: median 30 ms, 95 % 80 ms, 1 GB. Nothing else should run meanwhile.
+    python benchmarks/serving_speed.py
+
+loads the shipped routers, or those of ``--router DIR``, each in a process of its own. Conversations are SYNTHETIC
+filler of the size of a retail episode: 30 turns with long tool outputs, fresh words every time. Timed are the decisions
+of an episode as they come, with the texts of earlier turns in memory, and 1,000 decisions one by one against together,
+both from cold. Limits are those of two quiet cores at 2.5 GHz: median 30 ms, 95 % 80 ms, 1 GB. Nothing else should run
+meanwhile.
 """
 
 import argparse
 import asyncio
 import json
-import os
 import random
 import resource
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-LIMIT_MEDIAN, LIMIT_TAIL, LIMIT_BYTES = 0.030, 0.080, 1_000_000_000
+from record import ROOT, parser, save
+
+from fama.agents.settings import HelperSettings
+from fama.episodes.records import FunctionCall, Message, ToolCall, ToolSpec
+from fama.helpers.pool import build_pool
+from fama.selection.base import Allowance, SelectorContext
+from fama.selection.learned import LearnedSelector, build
+from fama.selection.router.checkpoint import read_manifest
+from fama.state import EpisodeKey, VisibleState
+
+MEDIAN, TAIL, MEGABYTES = 30.0, 80.0, 1000
 
 
-def states_of(episode: int, turns: int) -> list["VisibleState"]:
+def states_of(episode: int, turns: int) -> list[VisibleState]:
     """The state before every decision of a synthetic episode."""
     rng = random.Random(episode)  # noqa: S311 - filler text
 
@@ -73,61 +84,44 @@ def measure(folder: str, episodes: int, turns: int, batch: int) -> None:
     together = time.perf_counter() - started
     seconds.sort()
     line = {
-        "kind": read_manifest(Path(folder)).kind,
+        "what": f"{Path(folder).name} ({read_manifest(Path(folder)).kind})",
+        "median ms": round(1000 * seconds[len(seconds) // 2], 2),
+        "95 % ms": round(1000 * seconds[min(len(seconds) - 1, int(0.95 * len(seconds)))], 2),
         "decisions": len(seconds),
-        "median": seconds[len(seconds) // 2],
-        "tail": seconds[min(len(seconds) - 1, int(0.95 * len(seconds)))],
-        "first": sum(first) / len(first),
-        "loading": loading,
-        "bytes": peak,
-        "batch": len(many),
-        "singly": singly,
-        "together": together,
+        "an episode's first, ms": round(1000 * sum(first) / len(first), 1),
+        "loading s": round(loading, 2),
+        "peak MB": round(peak / 1e6),
+        f"{len(many):,} from cold, one by one s": round(singly, 1),
+        "together s": round(together, 1),
     }
     print(json.dumps(line))
 
 
 def main() -> int:
     """Measure every router; exit 1 when a limit is passed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--router", action="append", help="checkpoint folder; may be given again (default: the shipped)"
-    )
-    parser.add_argument("--quick", action="store_true", help="one short episode: does it run at all?")
-    parser.add_argument("--child", help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    sizes = (1, 4, 8) if args.quick else (5, 30, 1000)
-    if args.child:
-        measure(args.child, *sizes)
+    args = parser(__doc__)
+    args.add_argument("--router", action="append", metavar="DIR", help="checkpoint folder (default: the shipped ones)")
+    args.add_argument("--quick", action="store_true", help="one short episode: does it run at all?")
+    args.add_argument("--child", help=argparse.SUPPRESS)
+    wanted = args.parse_args()
+    sizes = (1, 4, 8) if wanted.quick else (5, 30, 1000)
+    if wanted.child:
+        measure(wanted.child, *sizes)
         return 0
-    good = True
-    for folder in args.router or [str(ROOT / "checkpoints" / n) for n in ("helpdesk-linear", "helpdesk-encoder")]:
-        command = [sys.executable, __file__, "--child", folder, *(["--quick"] if args.quick else [])]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ})
+    rows: list[dict[str, Any]] = []
+    for folder in wanted.router or [str(ROOT / "checkpoints" / n) for n in ("helpdesk-linear", "helpdesk-encoder")]:
+        command = [sys.executable, __file__, "--child", folder, *(["--quick"] if wanted.quick else [])]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             print(done.stderr, file=sys.stderr)
             return 1
-        found = json.loads(done.stdout.splitlines()[-1])
-        print(f"{folder} ({found['kind']}): loads in {found['loading']:.1f} s, peak {found['bytes'] / 1e6:.0f} MB")
-        print(
-            f"  {found['decisions']} decisions with a warm cache: median {1000 * found['median']:.1f} ms, "
-            f"95 % {1000 * found['tail']:.1f} ms; an episode's first {1000 * found['first']:.1f} ms"
-        )
-        both = f"{found['singly']:.1f} s one by one, {found['together']:.1f} s together"
-        print(f"  {found['batch']} decisions from cold: {both}")
-        kept = found["median"] < LIMIT_MEDIAN and found["tail"] < LIMIT_TAIL and found["bytes"] < LIMIT_BYTES
-        good &= kept
-        print(f"  limits 30 ms, 80 ms, 1000 MB: {'kept' if kept else 'PASSED'}")
+        rows.append(json.loads(done.stdout.splitlines()[-1]))
+    note = f"{sizes[0]} synthetic episodes of {sizes[1]} turns, cache warm but for an episode's first decision"
+    save("serving_speed", rows, ("torch", "transformers", "numpy"), wanted.out, note)
+    good = all(row["median ms"] < MEDIAN and row["95 % ms"] < TAIL and row["peak MB"] < MEGABYTES for row in rows)
+    print(f"limits: median {MEDIAN:.0f} ms, 95 % {TAIL:.0f} ms, {MEGABYTES} MB: {'kept' if good else 'PASSED'}")
     return 0 if good else 1
 
-
-from fama.agents.settings import HelperSettings  # noqa: E402 - the checkout is on the path only now
-from fama.episodes.records import FunctionCall, Message, ToolCall, ToolSpec  # noqa: E402
-from fama.helpers.pool import build_pool  # noqa: E402
-from fama.selection.base import Allowance, SelectorContext  # noqa: E402
-from fama.selection.learned import LearnedSelector, build  # noqa: E402
-from fama.selection.router.checkpoint import read_manifest  # noqa: E402
-from fama.state import EpisodeKey, VisibleState  # noqa: E402
 
 if __name__ == "__main__":
     sys.exit(main())

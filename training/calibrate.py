@@ -36,11 +36,7 @@ def calibrate(logits: Floats, success: Floats, tasks: Sequence[str], seed: int =
     """
     if not len(success):
         return Calibration()
-    half = np.array([derive_seed(seed, "calibration", task) % 2 == 0 for task in tasks])
-    after = logits.copy()
-    for side in (half, ~half):
-        if side.any():
-            after[side] = logits[side] / fit_temperature(logits[~side], success[~side])
+    after = cross_fitted(logits, success, tasks, seed)
     if float(log_loss(after, success).mean()) >= float(log_loss(logits, success).mean()):
         temperature, after = 1.0, logits
     else:
@@ -52,3 +48,13 @@ def calibrate(logits: Floats, success: Floats, tasks: Sequence[str], seed: int =
         ece_before=expected_calibration_error(logits, success) if enough else None,
         ece_after=expected_calibration_error(after, success) if enough else None,
     )
+
+
+def cross_fitted(logits: Floats, success: Floats, tasks: Sequence[str], seed: int = 0) -> Floats:
+    """Logits of each half of the tasks by the temperature of the other half."""
+    half = np.array([derive_seed(seed, "calibration", task) % 2 == 0 for task in tasks], dtype=np.bool_)
+    after = logits.copy()
+    for side in (half, ~half):
+        if side.any():
+            after[side] = logits[side] / fit_temperature(logits[~side], success[~side])
+    return after

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from fama.selection.router.checkpoint import FIGURE
 from fama.selection.router.manifest import RouterManifest
+from training.collapse import collapse
 from training.examples import Example, ExampleSet
 from training.settings import TrainSettings
 from training.split import Split
@@ -31,8 +33,9 @@ def render_card(
     measured: Measured,
     notes: Mapping[str, str],
     apart: Measured | None = None,
+    drawn: bool = False,
 ) -> str:
-    """Markdown of the card."""
+    """Markdown of the card; ``drawn``: the reliability figure lies beside it."""
     title = "Router on SYNTHETIC data" if manifest.synthetic else "Router"
     parts = [
         f"# {title}: {_KINDS[manifest.kind]}",
@@ -56,8 +59,10 @@ def render_card(
         "served early stopping and the temperature, so these numbers are slightly optimistic; claims need test tasks.",
         _table(("measure", "value", "95 % interval"), [(name, *_cells(i)) for name, i in measured.metrics.items()]),
         _calibration(manifest),
+        f"![Predicted and observed success]({FIGURE})" if drawn else "",
         _guarantee(manifest),
         _choices(manifest, measured),
+        collapse(measured.chosen, manifest.pool) or "",
         *_transfer(manifest, settings, apart),
         "## Training",
         _lines({**notes, "losses": _losses(settings), "seed": str(manifest.seed)}),

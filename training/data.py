@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from fama.agents.settings import HelperSettings
+from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
 from fama.errors import BadInput
+from fama.helpers.base import Helper
 from training.examples import ExampleSet, failure_examples, outcome_examples, prompted_examples
 from training.settings import DataSettings, TrainSettings
 
@@ -20,12 +22,35 @@ def load_examples(settings: TrainSettings) -> ExampleSet:
     if losses.outcome or losses.tokens or losses.decision:
         found = _outcomes(data, found)
     if losses.coverage or losses.categories:
-        found = _failures(data, found)
+        found = _failures(data, found, bool(losses.coverage))
     if losses.distillation:
         found = _prompted(data, found)
     if not found.examples:
         raise BadInput("data: no usable example in the files given; errors and unlabelled episodes teach nothing")
     return found
+
+
+def taxonomy_of(data: DataSettings) -> Taxonomy:
+    """The categories that the router's heads are for.
+
+    Raises:
+        BadInput: the file of the user's own is missing or wrong.
+    """
+    return load_taxonomy(Path(data.taxonomy) if data.taxonomy else None)
+
+
+def pool_of(data: DataSettings) -> dict[str, Helper]:
+    """The helpers of the pool, each with the categories of this taxonomy that it covers.
+
+    Raises:
+        BadInput: an unknown helper, or the taxonomy's file is wrong.
+    """
+    from fama.helpers.pool import build_pool
+
+    taxonomy, pool = taxonomy_of(data), build_pool(HelperSettings(pool=data.pool))
+    for name, helper in pool.items():
+        helper.covers = taxonomy.covered_by(name, helper.covers)
+    return pool
 
 
 def _check_sources(settings: TrainSettings) -> None:
@@ -48,20 +73,23 @@ def _outcomes(data: DataSettings, found: ExampleSet) -> ExampleSet:
     return found
 
 
-def _failures(data: DataSettings, found: ExampleSet) -> ExampleSet:
-    from fama.diagnosis.taxonomy import load_taxonomy
+def _failures(data: DataSettings, found: ExampleSet, coverage: bool) -> ExampleSet:
     from fama.episodes.store import read_episodes, read_failures
-    from fama.helpers.pool import build_pool
 
-    taxonomy = load_taxonomy()
-    covers = {name: helper.covers for name, helper in build_pool(HelperSettings(pool=data.pool)).items()}
+    taxonomy = taxonomy_of(data)
+    covers = {name: helper.covers for name, helper in pool_of(data).items()}
+    if coverage and not any(covers.values()):
+        raise BadInput(
+            f"data.taxonomy: no helper of the pool covers a category of {taxonomy.version}; name helpers at its "
+            "categories, for example helpers: [DCE]"
+        )
     for source in data.failures:
         labels = read_failures(Path(source.failures))
         other = sorted({label.taxonomy_version for label in labels} - {taxonomy.version})
         if other:
             raise BadInput(
-                f"{source.failures}: labelled with taxonomy {', '.join(other)}, this release has {taxonomy.version}; "
-                "diagnose again"
+                f"{source.failures}: labelled with taxonomy {', '.join(other)}, not with {taxonomy.version}; "
+                "name its file as data.taxonomy, or diagnose again"
             )
         episodes = read_episodes(Path(source.episodes))
         primary = data.labels == "primary"

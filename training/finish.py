@@ -1,6 +1,7 @@
 """From fitted arrays to a checkpoint: written, loaded back, calibrated and measured as it will be used."""
 
 import json
+import logging
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -27,14 +28,19 @@ from fama.selection.router.manifest import (
 from fama.selection.router.predictors import split_heads
 from fama.selection.router.scores import calibrated
 from fama.selection.router.segments import Features
-from training.calibrate import calibrate
+from training.calibrate import calibrate, cross_fitted
 from training.card import render_card
+from training.collapse import collapse
+from training.data import taxonomy_of
 from training.examples import Example, ExampleSet
 from training.guarantee import certify
 from training.metrics import Interval, brier, cluster_interval, log_loss
 from training.provenance import versions
+from training.reliability import reliability_svg
 from training.settings import TrainSettings
 from training.split import Split
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,8 @@ def finish(
     outcomes = [example for example in split.validation if example.subset is not None and example.success is not None]
     success = np.array([float(bool(example.success)) for example in outcomes])
     logits = executed_logits(router, outcomes)
-    calibration = calibrate(logits, success, [example.task for example in outcomes], settings.seed)
+    tasks = [example.task for example in outcomes]
+    calibration = calibrate(logits, success, tasks, settings.seed)
     manifest = manifest.model_copy(update={"calibration": calibration, "cost": cost})
     router = replace(router, manifest=manifest)
     if settings.guarantee is not None:
@@ -106,11 +113,16 @@ def finish(
         manifest = manifest.model_copy(update={"guarantee": found})
         router = replace(router, manifest=manifest)
     measured = measure(router, split.validation, outcomes, logits / calibration.temperature, trained.population)
+    said = collapse(measured.chosen, data.pool)
+    if said is not None:
+        log.warning("%s: %s", out, said)
     apart = _held_out(router, split.held_out, trained.population)
-    card = render_card(manifest, settings, data, split, measured, trained.notes, apart)
+    after = cross_fitted(logits, success, tasks, settings.seed)
+    figure = reliability_svg(logits, calibration.temperature, after, success)
+    card = render_card(manifest, settings, data, split, measured, trained.notes, apart, figure is not None)
     numbers = asdict(measured) | ({"held_out": asdict(apart)} if apart is not None else {})
     write_atomically(out / WORK / "metrics.json", json.dumps(numbers, indent=2) + "\n")
-    manifest = write_router(out, manifest, trained.arrays, card, trained.adapter, trained.trees)
+    manifest = write_router(out, manifest, trained.arrays, card, trained.adapter, trained.trees, figure)
     shutil.rmtree(draft)
     return manifest
 
@@ -189,9 +201,8 @@ def _manifest(
     settings: TrainSettings, data: ExampleSet, split: Split, trained: Trained, command: str
 ) -> RouterManifest:
     from fama.diagnosis.evidence import EVIDENCE_NAMES
-    from fama.diagnosis.taxonomy import load_taxonomy
 
-    taxonomy = load_taxonomy()
+    taxonomy = taxonomy_of(settings.data)
     return RouterManifest(
         kind=settings.kind,
         pool=data.pool,

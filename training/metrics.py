@@ -34,14 +34,20 @@ def expected_calibration_error(logits: Floats, success: Floats, bins: int = 10) 
 
     Naeini et al. 2015. With n rows a perfectly calibrated model still shows about √(bins / n) · 0.3.
     """
+    rows, predicted, observed = calibration_bins(logits, success, bins)
+    return float((rows * np.abs(observed - predicted)).sum() / rows.sum())
+
+
+def calibration_bins(logits: Floats, success: Floats, bins: int = 10) -> tuple[Floats, Floats, Floats]:
+    """Rows, mean probability and observed rate of every equal-width bin that has rows, each of shape (≤ bins,)."""
     probability = sigmoid(logits)
     place = np.minimum((probability * bins).astype(int), bins - 1)
-    gap = 0.0
-    for bin_ in range(bins):
-        inside = place == bin_
-        if inside.any():
-            gap += abs(float((success[inside] - probability[inside]).sum()))
-    return gap / len(success)
+    rows = np.bincount(place, minlength=bins).astype(np.float64)
+    used = rows > 0
+    predicted, observed = (
+        np.bincount(place, weights=w, minlength=bins)[used] / rows[used] for w in (probability, success)
+    )
+    return rows[used], predicted, observed
 
 
 def cluster_interval(

@@ -36,6 +36,8 @@ class DataSettings(Settings):
     the whole failed episode, which is there when a task is run again. Never compare the two."""
     labels: Literal["all", "primary"] = "all"
     """Which of a failure's categories the category heads learn."""
+    taxonomy: str | None = None
+    """A taxonomy of your own (YAML), the one that the failures were diagnosed with; None is the shipped one."""
     benchmark_version: str | None = None
     """Refuse outcome tables of another benchmark version."""
     pool: tuple[str, ...] = POOL

@@ -79,9 +79,23 @@ _MEETS = {
     "Verifier": {"rule": 0.5},
     "Memory": {"memory": 1.0},
 }
-_INTERFERENCE = {("DCE", "Planner"): -0.9, ("TSA", "TOR"): -0.9, ("Verifier", "Memory"): -0.6}
+_CLASHES = {("DCE", "Planner"): 1.0, ("TSA", "TOR"): 1.0, ("Verifier", "Memory"): 2 / 3}
 _COST = {"DCE": 0.10, "TSA": 0.05, "TOR": 0.15, "Planner": 0.12, "Verifier": 0.18, "Memory": 0.06}
-_BASE, _NEED, _IDLE = 1.5, 2.2, 0.3
+
+
+@dataclass(frozen=True)
+class Effects:
+    """Log odds behind success: when all needs are met, and what an unmet need, an idle helper and a clash cost."""
+
+    base: float
+    need: float
+    idle: float
+    clash: float
+
+
+EFFECTS = {"weak": Effects(1.5, 2.2, 0.3, 0.9), "strong": Effects(6.0, 6.0, 1.8, 3.0)}
+"""``weak``: most of what 64 subsets differ in drowns in a few thousand outcomes, even for who is told the needs.
+``strong``: who is told the needs finds the best subset of most tasks."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +113,8 @@ class SyntheticTask:
         return self.success - lam * self.tokens / 1000.0
 
 
-def make_task(seed: int, index: int) -> SyntheticTask:
-    """The ``index``-th task of a seed."""
+def make_task(seed: int, index: int, effects: Effects = EFFECTS["weak"]) -> SyntheticTask:
+    """The ``index``-th task of a seed; what is said in it does not depend on the effects."""
     rng = generator(seed, "synthetic task", index)
     needs = frozenset(need for need in _NEEDS if rng.random() < 0.35)
     lines = [rng.choice(_NEEDS[need]) for need in sorted(needs)] + rng.sample(_FILLER, 2)
@@ -116,15 +130,15 @@ def make_task(seed: int, index: int) -> SyntheticTask:
     key = EpisodeKey(BENCHMARK, BENCHMARK, f"{seed}-{index}", 0, BENCHMARK, "act")
     state = VisibleState(key, POLICY, TOOLS, tuple(messages))
     masks = all_masks(len(POOL))
-    success = sigmoid(np.array([_logit(needs, _names(mask)) for mask in masks]))
+    success = sigmoid(np.array([_logit(needs, _names(mask), effects) for mask in masks]))
     base = 4000.0 * (1.0 + 0.2 * len(messages))
     tokens = base * np.exp(np.array([sum(_COST[name] for name in _names(mask)) for mask in masks]))
     return SyntheticTask(key.task_id, needs, state, success, tokens)
 
 
-def make_tasks(count: int, seed: int = 0) -> list[SyntheticTask]:
+def make_tasks(count: int, seed: int = 0, effects: Effects = EFFECTS["weak"]) -> list[SyntheticTask]:
     """The first ``count`` tasks of a seed."""
-    return [make_task(seed, index) for index in range(count)]
+    return [make_task(seed, index, effects) for index in range(count)]
 
 
 def outcome_rows(tasks: Sequence[SyntheticTask], per_task: int = 4, seed: int = 0) -> list[OutcomeRow]:
@@ -160,11 +174,12 @@ def _names(mask: Sequence[bool]) -> tuple[str, ...]:
     return tuple(name for name, flag in zip(POOL, mask, strict=True) if flag)
 
 
-def _logit(needs: frozenset[str], members: tuple[str, ...]) -> float:
+def _logit(needs: frozenset[str], members: tuple[str, ...], effects: Effects) -> float:
     met = {need: min(1.0, sum(_MEETS[name].get(need, 0.0) for name in members)) for need in needs}
     idle = sum(not needs & _MEETS[name].keys() for name in members)
-    clash = sum(value for pair, value in _INTERFERENCE.items() if set(pair) <= set(members))
-    return _BASE - _NEED * sum(1.0 - share for share in met.values()) - _IDLE * idle + clash
+    clash = sum(share for pair, share in _CLASHES.items() if set(pair) <= set(members))
+    unmet = sum(1.0 - share for share in met.values())
+    return effects.base - effects.need * unmet - effects.idle * idle - effects.clash * clash
 
 
 def _row(

@@ -14,7 +14,7 @@ from fama.selection.router.embedder import Embedder
 from fama.selection.router.manifest import RouterManifest
 from training.baseline_kinds import train_baseline
 from training.cost import data_cost
-from training.data import load_examples
+from training.data import load_examples, taxonomy_of
 from training.encoder import encoder_shape
 from training.examples import ExampleSet
 from training.finish import Trained, finish
@@ -82,12 +82,11 @@ def train_on(
 
 
 def _train_encoder(settings: TrainSettings, split: Split, work: Path, ckpt: str | None) -> Trained | None:
-    from fama.diagnosis.taxonomy import load_taxonomy
     from training.fit import fit_network
 
     with_outcomes = bool(settings.losses.outcome)
     population = fit_population(OutcomeArrays(split.train, settings.losses)) if with_outcomes else None
-    categories = len(load_taxonomy().codes)
+    categories = len(taxonomy_of(settings.data).codes)
     fitted = fit_network(settings, split.train, split.validation, population, categories, work, ckpt)
     if fitted is None:
         return None

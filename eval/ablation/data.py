@@ -12,12 +12,14 @@ from training.data import load_examples
 from training.examples import Example, ExampleSet, outcome_examples
 from training.settings import TrainSettings
 from training.split import split_by_task
-from training.synthetic import SyntheticTask, make_tasks, outcome_rows
+from training.synthetic import EFFECTS, SyntheticTask, make_tasks, outcome_rows
 
 
 @dataclass(frozen=True)
 class Test:
     """Examples of one test set; ``truth`` has the SYNTHETIC tasks behind them, by example's task."""
+
+    __test__ = False
 
     name: str
     examples: tuple[Example, ...]
@@ -26,10 +28,11 @@ class Test:
 
 @dataclass(frozen=True)
 class Material:
-    """Training examples, and test sets of other tasks."""
+    """Training examples, and test sets of other tasks; ``truth`` has the SYNTHETIC tasks behind the training."""
 
     train: ExampleSet
     tests: tuple[Test, ...]
+    truth: tuple[SyntheticTask, ...] = ()
 
 
 def load_material(settings: AblateSettings) -> Material:
@@ -127,9 +130,12 @@ def _synthetic(settings: AblateSettings) -> Material:
     assert source is not None  # noqa: S101 - the caller's branch
     if source.seed == source.test_seed:
         raise BadInput("synthetic: seed and test_seed are the same; the test tasks would be trained on")
-    train = outcome_examples(outcome_rows(make_tasks(source.tasks, source.seed)), POOL)
-    tasks = make_tasks(source.test_tasks, source.test_seed)
+    effects = EFFECTS[source.effects]
+    learned = make_tasks(source.tasks, source.seed, effects)
+    train = outcome_examples(outcome_rows(learned), POOL)
+    tasks = make_tasks(source.test_tasks, source.test_seed, effects)
     test = outcome_examples(outcome_rows(tasks, seed=source.test_seed), POOL)
     said = {featurise(task.state).history() for task in tasks}
     kept = tuple(e for e in train.examples if e.features.history() not in said)
-    return Material(replace(train, examples=kept), (Test("SYNTHETIC test tasks", test.examples, tuple(tasks)),))
+    tests = (Test("SYNTHETIC test tasks", test.examples, tuple(tasks)),)
+    return Material(replace(train, examples=kept), tests, tuple(learned))

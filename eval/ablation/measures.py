@@ -14,14 +14,14 @@ from eval.stats.bootstrap import Array
 from eval.stats.resampling import Interval, Resample
 from fama.diagnosis.mitigation import minimal_cover
 from fama.helpers.base import Helper
-from fama.selection.decision import Floats, all_masks
+from fama.selection.decision import Floats, all_masks, smallest_within
 from fama.selection.router.checkpoint import Router
 from fama.selection.router.scores import sigmoid
 from fama.selection.router.segments import Features
 from training.examples import Example
 from training.finish import chosen_subset, executed_logits
 from training.metrics import brier, log_loss
-from training.synthetic import SyntheticTask
+from training.synthetic import SyntheticTask, regrets
 
 BINS = 10
 Statistic = Callable[..., Array]
@@ -63,7 +63,9 @@ def measure_router(router: Router, test: Test, helpers: Mapping[str, Helper]) ->
         if not test.truth:
             found |= lattice_measures(_choices(router, outcomes), outcomes)
     if test.truth:
-        found |= truth_measures(_choices(router, outcomes), outcomes, test.truth, router.manifest.lam)
+        found |= truth_measures(
+            _choices(router, outcomes), outcomes, test.truth, router.manifest.lam, router.manifest.epsilon
+        )
     return found
 
 
@@ -138,23 +140,27 @@ def truth_measures(
     examples: Sequence[Example],
     truth: Sequence[SyntheticTask],
     lam: float,
+    epsilon: float,
 ) -> dict[str, Sums]:
-    """True regret at λ, the share of best_fixed's gap that is closed, and how often the subset is exactly the best."""
-    masks = [tuple(mask) for mask in all_masks(len(next(iter(chosen.values())))).tolist()]
-    place = {mask: i for i, mask in enumerate(masks)}
+    """True regret at λ, the share of best_fixed's gap that is closed, and how often the subset is the minimal one.
+
+    The minimal subset is what the router's own rule takes when it knows the truth: the smallest of those within ε of
+    the best.
+    """
+    masks = all_masks(len(next(iter(chosen.values()))))
     state = {example.task.rpartition("/")[2]: example.features for example in examples}
     known = [task for task in truth if task.task_id in state]
     values = np.stack([task.values(lam) for task in known])
-    mine = np.array([place[chosen[state[task.task_id]]] for task in known])
-    best = values.max(axis=1)
-    regret = best - values[np.arange(len(known)), mine]
-    fixed = best - values[:, int(values.mean(axis=0).argmax())]
-    exact = (mine == values.argmax(axis=1)).astype(np.float64)
+    mine = [chosen[state[task.task_id]] for task in known]
+    regret = regrets(known, mine, lam)
+    fixed = values.max(axis=1) - values[:, int(values.mean(axis=0).argmax())]
+    minimal = [tuple(masks[smallest_within(masks, line, epsilon)].tolist()) for line in values]
+    exact = np.array([float(a == b) for a, b in zip(mine, minimal, strict=True)])
     ones, tasks = np.ones(len(known)), tuple(task.task_id for task in known)
     return {
         "regret": Sums(_ratio, (regret, ones), tasks),
         "gap of best_fixed closed": Sums(lambda mine, fixed: 1.0 - mine / fixed, (regret, fixed), tasks),
-        "exactly the best": Sums(_ratio, (exact, ones), tasks),
+        "exactly the minimal": Sums(_ratio, (exact, ones), tasks),
     }
 
 

@@ -9,18 +9,17 @@ import numpy as np
 from eval.ablation.data import Material, Test, at_most, load_material
 from eval.ablation.measures import Sums, label_measures, measure_router
 from eval.ablation.settings import AblateSettings
+from eval.ablation.told import TOLD, told
 from eval.stats.resampling import Interval
 from fama.agents.provenance import git_commit
-from fama.agents.settings import HelperSettings
 from fama.config import dump_settings
-from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Record
 from fama.files import write_atomically
 from fama.hashing import content_hash
 from fama.helpers.base import Helper
-from fama.helpers.pool import build_pool
 from fama.selection.router.checkpoint import load_router
 from fama.selection.router.embedder import Embedder
+from training.data import pool_of, taxonomy_of
 from training.examples import Example, ExampleSet
 from training.settings import TrainSettings
 from training.train import train_on
@@ -106,9 +105,13 @@ def _routers(
     tell: Callable[[str], None],
 ) -> Iterator[tuple[str, str, dict[str, dict[str, Sums]]]]:
     """Name, kind and measures by test set of every row of the table."""
-    helpers = build_pool(HelperSettings(pool=train.pool))
+    shared = settings.of(settings.chosen()[0])
+    helpers = pool_of(shared.data)
     if any(example.categories is not None for example in train.examples):
-        yield MAJORITY, MAJORITY, {test.name: _majority(train.examples, test, helpers) for test in material.tests}
+        codes = taxonomy_of(shared.data).codes
+        yield MAJORITY, MAJORITY, {t.name: _majority(train.examples, t, codes, helpers) for t in material.tests}
+    if material.truth:
+        yield TOLD, TOLD, {test.name: told(shared, train.examples, material.truth, test) for test in material.tests}
     for variant in settings.chosen():
         wanted = settings.of(variant)
         tell(f"{variant.name}, {len(train.examples)} rows")
@@ -144,14 +147,16 @@ def _train_once(settings: TrainSettings, data: ExampleSet, folder: Path, embedde
     write_atomically(stamp, json.dumps(wanted) + "\n")
 
 
-def _majority(train: Sequence[Example], test: Test, helpers: Mapping[str, Helper]) -> dict[str, Sums]:
+def _majority(
+    train: Sequence[Example], test: Test, codes: Sequence[str], helpers: Mapping[str, Helper]
+) -> dict[str, Sums]:
     labelled = [e for e in test.examples if e.categories is not None]
     if not labelled:
         return {}
     counts = np.array([e.categories for e in train if e.categories is not None], dtype=np.float64).sum(axis=0)
     said = np.zeros((len(labelled), len(counts)))
     said[:, int(counts.argmax())] = 1.0
-    return label_measures(said, labelled, load_taxonomy().codes, helpers)
+    return label_measures(said, labelled, codes, helpers)
 
 
 def _cell(

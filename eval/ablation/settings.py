@@ -1,6 +1,6 @@
 """The typed settings of ``fama ablate``. One attribute is one key of its YAML."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -32,6 +32,8 @@ class Variant(Settings):
 class SyntheticSettings(Settings):
     """SYNTHETIC tasks in place of files, with the true success of every subset."""
 
+    effects: Literal["weak", "strong"] = "weak"
+    """How much helpers do: ``training.synthetic.EFFECTS``."""
     tasks: int = Field(default=4000, ge=8)
     """Training tasks at most; each has four rows."""
     test_tasks: int = Field(default=300, ge=1)

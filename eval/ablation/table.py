@@ -10,7 +10,7 @@ from eval.stats.resampling import Interval
 #: Measures of which less is better; differences keep their sign, readers are told.
 _LESS = ("log loss", "Brier score", "calibration error", "regret", "regret to the best executed")
 #: Measures whose differences are told below a table; the others are in the CSV.
-_TOLD = ("macro-F1", "subset F1", "log loss", "success of the choice", "regret", "exactly the best")
+_TOLD = ("macro-F1", "subset F1", "log loss", "success of the choice", "regret", "exactly the minimal")
 
 
 def markdown(found: Ablation) -> str:

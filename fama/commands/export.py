@@ -1,4 +1,4 @@
-"""``fama export DIR... --to inspect --out DIR2``: episodes for other tools."""
+"""``fama export DIR... --to inspect|acebench|hf --out DIR2``: episodes for other tools, a router for a model hub."""
 
 import argparse
 from collections.abc import Iterator
@@ -19,19 +19,31 @@ _NEXT = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the command."""
-    parser.add_argument("folders", nargs="+", metavar="DIR", help="folders with episodes.jsonl, or such files")
+    parser.add_argument(
+        "folders", nargs="+", metavar="DIR", help="folders with episodes.jsonl, or such files; for hf one router"
+    )
     parser.add_argument(
         "--to",
-        choices=("inspect", "acebench"),
+        choices=(*_EXPORTERS, "hf"),
         required=True,
-        help="inspect: .eval logs for `inspect view`; acebench: result files for its own evaluator",
+        help="inspect: .eval logs for `inspect view`; acebench: result files for its own evaluator; "
+        "hf: a router as a folder for the Hugging Face Hub",
     )
     parser.add_argument("--out", metavar="DIR", required=True, help="folder that gets the files")
+    parser.add_argument("--push", metavar="OWNER/NAME", help="with --to hf: upload the folder there, privately")
+    parser.add_argument("--public", action="store_true", help="with --push: a repository that is made is public")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Write one file an arm and say how to look at them."""
+    """Write the files and say what to do with them."""
     from importlib import import_module
+
+    if args.push is not None and args.to != "hf":
+        raise BadInput("--push: only with --to hf; episodes are not uploaded")
+    if args.public and args.push is None:
+        raise BadInput("--public: only with --push OWNER/NAME")
+    if args.to == "hf":
+        return _to_hub(args)
 
     write = import_module(_EXPORTERS[args.to]).write
     written = write(_episodes([Path(folder) for folder in args.folders]), Path(args.out))
@@ -40,6 +52,21 @@ def main(args: argparse.Namespace) -> int:
     for path in written:
         print(path)
     print(_NEXT[args.to].format(out=args.out))
+    return 0
+
+
+def _to_hub(args: argparse.Namespace) -> int:
+    from fama.selection.router.hub import push, write_hub_folder
+
+    if len(args.folders) != 1:
+        raise BadInput(f"--to hf: give one router, not {len(args.folders)}")
+    out = Path(args.out)
+    for path in write_hub_folder(Path(args.folders[0]), out):
+        print(path)
+    if args.push is None:
+        print(f"nothing was uploaded; --push OWNER/NAME does, or: hf upload OWNER/NAME {out}")
+    else:
+        print(f"pushed: {push(out, args.push, args.public)}")
     return 0
 
 

@@ -16,7 +16,11 @@ DEFAULT_PATH = Path(__file__).with_name("taxonomy.yaml")
 
 
 class Category(Record):
-    """One failure category. ``sources`` are patterns of detector names whose findings speak for it."""
+    """One failure category.
+
+    ``sources`` are patterns of detector names whose findings speak for it. ``helpers`` address it, besides those that
+    declare so themselves; for taxonomies of a user's own, whose codes the shipped helpers do not know.
+    """
 
     code: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
     name: str
@@ -25,6 +29,7 @@ class Category(Record):
     not_this: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    helpers: tuple[str, ...] = ()
 
 
 class Taxonomy(Record):
@@ -49,6 +54,10 @@ class Taxonomy(Record):
             if category.code == code:
                 return category
         raise KeyError(code)
+
+    def covered_by(self, helper: str, own: frozenset[str]) -> frozenset[str]:
+        """Codes that a helper addresses: those of ``own``, its declared ones, that are here, and those that name it."""
+        return (own & set(self.codes)) | {c.code for c in self.categories if helper in c.helpers}
 
     def place(self, evidence: Evidence) -> Evidence | None:
         """The finding under this taxonomy's code.

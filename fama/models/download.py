@@ -44,7 +44,7 @@ def from_hub(model: LocalModel, folder: Path) -> Path:
 
     if constants.HF_HUB_OFFLINE:
         raise SourceFailed("HF_HUB_OFFLINE is set")
-    known: tuple[type[Exception], ...] = (*_http_errors(), HfHubHTTPError, OfflineModeIsEnabled, OSError, ValueError)
+    known: tuple[type[Exception], ...] = (*http_errors(), HfHubHTTPError, OfflineModeIsEnabled, OSError, ValueError)
     try:
         url = hf_hub_url(model.hub_repo, model.hub_file)
         size = get_hf_file_metadata(url, timeout=_HUB_SECONDS).size
@@ -56,7 +56,7 @@ def from_hub(model: LocalModel, folder: Path) -> Path:
         raise SourceFailed(_one_line(f"{type(error).__name__}: {error}")) from error
 
 
-def _http_errors() -> tuple[type[Exception], ...]:
+def http_errors() -> tuple[type[Exception], ...]:
     """The network errors of whichever HTTP library the installed hub client uses."""
     return tuple(import_module(name).HTTPError for name in ("httpx", "httpx2") if find_spec(name))
 

@@ -69,6 +69,14 @@ def all_masks(size: int) -> Masks:
     return masks
 
 
+def smallest_within(masks: Masks, value: Floats, epsilon: float) -> int:
+    """Place of the smallest subset whose value is at most ``epsilon`` below the best; of equal sizes the best one."""
+    tied = value >= value.max() - epsilon
+    sizes = masks.sum(axis=1)
+    smallest = tied & (sizes == sizes[tied].min())
+    return int(np.argmax(np.where(smallest, value, -np.inf)))
+
+
 def decide(
     score: Scorer,
     size: int,
@@ -121,10 +129,7 @@ class _Search:
 
     def exact(self, masks: Masks) -> Choice:
         value = self.values(masks)
-        tied = value >= value.max() - self.objective.epsilon
-        sizes = masks.sum(axis=1)
-        smallest = tied & (sizes == sizes[tied].min())
-        best = int(np.argmax(np.where(smallest, value, -np.inf)))
+        best = smallest_within(masks, value, self.objective.epsilon)
         weights = np.exp((value - value.max()) / self.objective.softness)
         marginals = np.clip((weights / weights.sum()) @ masks, 0.0, 1.0)
         return self._choice(masks[best], marginals)

@@ -97,6 +97,7 @@ def build(
     epsilon: float | None = None,
     encoder: str | None = None,
     guarantee: bool = False,
+    taxonomy: str | None = None,
     **options: object,
 ) -> Selector:
     """Load a checkpoint as a selector.
@@ -109,6 +110,7 @@ def build(
         encoder: folder or name of the encoder, where it is not to be found under the stored name.
         guarantee: use all helpers where the checkpoint's certified threshold says so; it holds at the checkpoint's own
             λ and without a budget.
+        taxonomy: the file of the user's own taxonomy that the router was trained with; the shipped one when None.
         options: none; an unknown one fails.
 
     Raises:
@@ -116,7 +118,8 @@ def build(
     """
     if options:
         raise BadInput(
-            f"learned: unknown option {sorted(options)[0]!r}; known: checkpoint, encoder, epsilon, guarantee, lam"
+            f"learned: unknown option {sorted(options)[0]!r}; known: checkpoint, encoder, epsilon, guarantee, lam, "
+            "taxonomy"
         )
     if not checkpoint:
         raise BadInput("learned: options.checkpoint is missing; give the folder that `fama train` wrote")
@@ -124,7 +127,7 @@ def build(
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0):
             raise BadInput(f"learned: options.{name} is {value!r}; give a number of at least 0")
     router = load_router(Path(checkpoint), encoder)
-    check_runtime(router, tuple(context.helpers))
+    check_runtime(router, tuple(context.helpers), taxonomy)
     manifest = router.manifest
     if manifest.view != "prospective":
         raise BadInput(

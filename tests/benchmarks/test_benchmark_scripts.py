@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +17,7 @@ from fake_endpoint import Answer, Endpoint, said
 from fama.agents.settings import ModelSettings
 from fama.episodes.store import read_episodes
 from fama.models.connect import connect
+from training.tiny import write_tiny_encoder
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "benchmarks"
@@ -78,6 +80,58 @@ def test_store_speed(tmp_path: Path) -> None:
 def test_import_speed(tmp_path: Path) -> None:
     rows = measured("import_speed", tmp_path / "out.json", "--episodes", "20")
     assert set(rows) == {"fama import tau-bench", "fama score"}
+
+
+@pytest.mark.slow
+def test_replay_speed(tmp_path: Path) -> None:
+    rows = measured("replay_speed", tmp_path / "out.json", "--tasks", "4")
+    assert set(rows) == {"fama compare", "fama report"}
+    assert "800 synthetic rows of 4 tasks, 12 arms" in json.loads((tmp_path / "out.json").read_text())["note"]
+
+
+@pytest.mark.slow
+def test_serving_speed(tmp_path: Path) -> None:
+    rows = measured("serving_speed", tmp_path / "out.json", "--quick")
+    assert set(rows) == {"helpdesk-linear (linear)", "helpdesk-encoder (encoder)"}
+    assert all(row["decisions"] == 3 and row["95 % ms"] >= row["median ms"] > 0 for row in rows.values())
+
+
+@pytest.mark.slow
+def test_training_speed(tmp_path: Path) -> None:
+    encoder = write_tiny_encoder(tmp_path / "encoder")
+    tiny = (f"encoder.name={encoder}", "encoder.window=32", "encoder.lora={rank: 2, alpha: 4}")
+    rows = measured("training_speed", tmp_path / "out.json", "--examples", "60", "--set", *tiny)
+    assert rows["60 examples, 3 epochs"]["seconds"] > 1 and rows["60 examples, 3 epochs"]["peak MB"] > 100
+
+
+def test_samples_belong_to_the_innermost_function_of_the_project(script: Any) -> None:
+    """Most of reading episodes is spent by pydantic, called from the store."""
+    module: ModuleType = script("profiles")
+
+    def work() -> None:
+        end = time.process_time() + 0.4
+        while time.process_time() < end:
+            assert next(iter(read_episodes(module.EPISODES))).decisions
+
+    seconds, found = module.sampled(work)
+    assert seconds >= 0.4 and sum(found.values()) > 20
+    (place, inside), _ = max(found.items(), key=lambda item: item[1])
+    assert place.startswith("fama/episodes/store.py ") and inside == "pydantic"
+    table = module.rows("toy", seconds, {("a.py f", "numpy"): 6, ("b.py g", ""): 3, ("c.py h", ""): 1}, 2)
+    assert [row["share"] for row in table] == [0.6, 0.3, 0.1]
+    assert table[0]["in"] == "numpy" and table[2]["function"] == "1 more"
+
+
+@pytest.mark.slow
+def test_profiles(tmp_path: Path) -> None:
+    measured("profiles", tmp_path / "out.json", "--quick")
+    rows = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["rows"]
+    shares: dict[str, float] = {}
+    for row in rows:
+        shares[row["what"]] = shares.get(row["what"], 0.0) + row["share"]
+    assert set(shares) == {"fama run, all helpers", "fama diagnose", "fama train, linear", "fama compare"}
+    assert all(share == pytest.approx(1.0, abs=0.01) for share in shares.values())
+    assert any("fama/diagnosis" in row["function"] for row in rows if row["what"] == "fama diagnose")
 
 
 class Caching:

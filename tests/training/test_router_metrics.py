@@ -6,7 +6,8 @@ import pytest
 from fama.randomness import derive_seed
 from fama.selection.router.scores import Quadratic, sigmoid
 from training.calibrate import calibrate, fit_temperature
-from training.metrics import brier, cluster_interval, expected_calibration_error, log_loss
+from training.metrics import brier, calibration_bins, cluster_interval, expected_calibration_error, log_loss
+from training.reliability import reliability_svg
 
 
 def logit(probability: float) -> float:
@@ -80,3 +81,20 @@ def test_quadratic_scores_by_hand() -> None:
     raw = quadratic(np.array([[False, False, False], [True, False, True], [True, True, True]]))
     assert raw.logit == pytest.approx([1.0, 6.2, 8.7])
     assert raw.log_tokens == pytest.approx([5.0, 5.5, 5.75])
+
+
+def test_the_reliability_figure_shows_the_bins() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=400)
+    success = (rng.random(400) < 1 / (1 + np.exp(-logits / 2))).astype(float)
+    drawn = reliability_svg(logits, 2.0, logits / 2.0, success)
+    assert drawn is not None and drawn == reliability_svg(logits, 2.0, logits / 2.0, success)
+    text = drawn.decode()
+    assert "<script" not in text and "http://www.w3.org" in text
+    assert "as trained" in text and "temperature 2.00" in text and "n = 400 validation rows" in text
+    rows, predicted, observed = calibration_bins(logits, success)
+    assert rows.sum() == 400 and all(f">{int(count)}<" in text for count in rows)
+    assert np.abs(observed - predicted).max() > 0.05
+    alone = reliability_svg(logits, 1.0, logits, success)
+    assert alone is not None and b"temperature" not in alone
+    assert reliability_svg(logits[:19], 1.0, logits[:19], success[:19]) is None

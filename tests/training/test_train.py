@@ -112,6 +112,7 @@ def test_the_checkpoint_is_complete_and_free_of_pickles(router: Path) -> None:
         "README.md",
         "router.json",
         "heads.safetensors",
+        "reliability.svg",
         "adapter/adapter_config.json",
         "adapter/adapter_model.safetensors",
     }
@@ -121,7 +122,7 @@ def test_the_checkpoint_is_complete_and_free_of_pickles(router: Path) -> None:
     assert manifest.pool == POOL
     assert manifest.data_hash == DATA.digest()
     assert manifest.versions["torch"] == torch.__version__
-    assert set(manifest.files) == own - {"README.md", "router.json"}
+    assert set(manifest.files) == own - {"README.md", "router.json", "reliability.svg"}
     assert json.loads((router / ADAPTER_CONFIG).read_text())["inference_mode"] is True
 
 

@@ -25,6 +25,9 @@ from fama.selection.router.trees import load_trees
 
 MANIFEST = "router.json"
 CARD = "README.md"
+FIGURE = "reliability.svg"
+"""The card's figure; like the card it is for people, nothing reads it."""
+_FOR_PEOPLE = frozenset({CARD, FIGURE, ".gitattributes"})  # the last is what a model hub adds
 HEADS = "heads.safetensors"
 ADAPTER = "adapter/adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter/adapter_config.json"
@@ -56,11 +59,12 @@ def write_router(
     card: str,
     adapter: tuple[Mapping[str, Any], Mapping[str, Array]] | None = None,
     trees: bytes | None = None,
+    figure: bytes | None = None,
 ) -> RouterManifest:
     """Write a checkpoint folder; ``router.json`` comes last, so an unfinished one cannot be loaded.
 
-    ``adapter`` is peft's config and weights, ``trees`` the file of a boosting router. Returns the manifest with sizes
-    and hashes filled in.
+    ``adapter`` is peft's config and weights, ``trees`` the file of a boosting router, ``figure`` that of the card.
+    Returns the manifest with sizes and hashes filled in.
     """
     from safetensors.numpy import save
 
@@ -75,7 +79,9 @@ def write_router(
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
     sweep(folder / Path(ADAPTER).parent)
-    for stale in (MANIFEST, *({ADAPTER, ADAPTER_CONFIG, TREES} - contents.keys())):
+    if figure is not None:
+        contents[FIGURE] = figure
+    for stale in (MANIFEST, *({ADAPTER, ADAPTER_CONFIG, TREES, FIGURE} - contents.keys())):
         (folder / stale).unlink(missing_ok=True)
     contents[CARD] = card.encode()
     contents[MANIFEST] = (complete.model_dump_json(indent=2) + "\n").encode()
@@ -95,7 +101,7 @@ def load_router(folder: Path | str, encoder: str | None = None, embedder: Embedd
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
-    _check_files(folder, manifest)
+    check_files(folder, manifest)
     if encoder is not None and manifest.encoder is not None:
         manifest = manifest.model_copy(update={"encoder": manifest.encoder.model_copy(update={"name": encoder})})
     arrays = _read_arrays(folder / HEADS)
@@ -134,8 +140,10 @@ def read_manifest(folder: Path) -> RouterManifest:
         raise BadInput(f"{path}: {place}: {first['msg']}; train the router again") from None
 
 
-def check_runtime(router: Router, pool: tuple[str, ...]) -> None:
+def check_runtime(router: Router, pool: tuple[str, ...], taxonomy_file: str | None = None) -> None:
     """Refuse a router of another helper pool, taxonomy or list of evidence than this run's.
+
+    ``taxonomy_file`` is a taxonomy of the user's own; None is the shipped one.
 
     Raises:
         BadInput: one of them differs.
@@ -149,10 +157,11 @@ def check_runtime(router: Router, pool: tuple[str, ...]) -> None:
             f"{path}: trained for the pool {'+'.join(manifest.pool)}, this run has {'+'.join(pool) or 'no helper'}; "
             "set helpers.pool to the router's, or train for this pool"
         )
-    taxonomy = load_taxonomy()
-    if manifest.taxonomy_version != taxonomy.version:
+    taxonomy = load_taxonomy(Path(taxonomy_file) if taxonomy_file else None)
+    if (manifest.taxonomy_version, manifest.categories) != (taxonomy.version, taxonomy.codes):
         raise BadInput(
-            f"{path}: trained with taxonomy {manifest.taxonomy_version}, this release has {taxonomy.version}; "
+            f"{path}: trained with taxonomy {manifest.taxonomy_version} ({', '.join(manifest.categories)}), this run "
+            f"has {taxonomy.version} ({', '.join(taxonomy.codes)}); give the selector its file (options: taxonomy), or "
             "train the router again"
         )
     if manifest.evidence_names != tuple(EVIDENCE_NAMES):
@@ -214,12 +223,17 @@ def _check_encoder(folder: Path, manifest: RouterManifest) -> None:
         )
 
 
-def _check_files(folder: Path, manifest: RouterManifest) -> None:
+def check_files(folder: Path, manifest: RouterManifest) -> None:
+    """Refuse a folder with a file that is no part of a router, or where one is missing, cut or changed.
+
+    Raises:
+        BadInput: which file, and what to do.
+    """
     needed = {HEADS} | ({ADAPTER, ADAPTER_CONFIG} if manifest.encoder and manifest.encoder.adapted else set())
     needed |= {TREES} if manifest.kind == "boosting" else set()
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_dir() or name.startswith(f"{WORK}/") or name in {MANIFEST, CARD, *needed}:
+        if path.is_dir() or name.startswith(f"{WORK}/") or name in {MANIFEST, *_FOR_PEOPLE, *needed}:
             continue
         what = "a pickle or other executable format" if path.suffix.lower() in _PICKLES else "not part of a router"
         raise BadInput(f"{path}: {what}, refused; a checkpoint holds safetensors and JSON only, remove the file")

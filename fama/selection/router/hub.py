@@ -1,0 +1,74 @@
+"""A router as a folder for the Hugging Face Hub: the checkpoint, a header before its card; pushed when asked to."""
+
+import shutil
+from pathlib import Path
+
+import yaml
+
+from fama.errors import BadInput, FamaError
+from fama.files import write_atomically
+from fama.models.download import http_errors
+from fama.selection.router.checkpoint import CARD, FIGURE, MANIFEST, check_files, read_manifest
+from fama.selection.router.manifest import RouterManifest
+
+
+class PushFailed(FamaError):
+    """The hub did not take a folder; what is on this machine is whole."""
+
+
+def write_hub_folder(router: Path, out: Path) -> list[Path]:
+    """Copy a checkpoint, without its training logs, into a new folder that the hub and ``load_router`` both take.
+
+    Returns the files written, the manifest last.
+
+    Raises:
+        BadInput: ``router`` is no whole checkpoint, or ``out`` is there and not empty.
+    """
+    manifest = read_manifest(router)
+    check_files(router, manifest)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BadInput(f"{out}: already there; give --out a new folder")
+    written = []
+    for name in (*sorted(manifest.files), *([FIGURE] if (router / FIGURE).is_file() else [])):
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        written.append(Path(shutil.copyfile(router / name, out / name)))
+    card = (router / CARD).read_text(encoding="utf-8") if (router / CARD).is_file() else "# Router\n"
+    write_atomically(out / CARD, header(manifest) + card)
+    write_atomically(out / MANIFEST, (router / MANIFEST).read_text(encoding="utf-8"))
+    return [*written, out / CARD, out / MANIFEST]
+
+
+def header(manifest: RouterManifest) -> str:
+    """The YAML block that the hub reads at the top of a model card."""
+    encoder = manifest.encoder.name if manifest.encoder is not None else ""
+    told = {
+        "library_name": "fama-router",
+        "license": "apache-2.0",
+        "tags": ["agents", "tool-use", "router", f"router-{manifest.kind}", *(["synthetic"] * manifest.synthetic)],
+        # only a hub name has an owner; a folder or a packaged encoder is no link
+        **({"base_model": encoder} if encoder.count("/") == 1 and not Path(encoder).exists() else {}),
+    }
+    return f"---\n{yaml.safe_dump(told, sort_keys=False)}---\n\n"
+
+
+def push(folder: Path, repository: str, public: bool) -> str:
+    """Upload a hub folder; the repository is made if it is not there, private unless ``public``. Returns its address.
+
+    The token is huggingface_hub's own (``HF_TOKEN`` or its login); it is never read or written here.
+
+    Raises:
+        PushFailed: no connection, no permission, or another refusal, in one line.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, OfflineModeIsEnabled
+
+    api = HfApi()
+    hub = (HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, OfflineModeIsEnabled)
+    refused: tuple[type[Exception], ...] = (*hub, *http_errors(), OSError)
+    try:
+        address = str(api.create_repo(repository, private=not public, exist_ok=True))
+        api.upload_folder(repo_id=repository, folder_path=folder)
+    except refused as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise PushFailed(f"{repository}: not pushed ({reason}); then: hf upload {repository} {folder}") from None
+    return address

@@ -1,0 +1,84 @@
+"""A taxonomy of the user's own, from diagnosis to the router's heads and the selector, on committed episodes."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from fama.agents.settings import HelperSettings
+from fama.cli import main
+from fama.episodes.store import EpisodeStore, read_episodes, read_failures
+from fama.helpers.pool import build_pool
+from fama.selection.base import SelectorContext
+from fama.selection.learned import build
+from fama.selection.router.checkpoint import load_router
+from fama.selection.router.segments import featurise
+from fama.state import state_after
+
+ROOT = Path(__file__).resolve().parents[2]
+EPISODES = ROOT / "results" / "helpdesk" / "outcomes-train.episodes.jsonl.gz"
+TAXONOMY = """
+version: mine-1
+categories:
+  - {code: MISSED, name: not done, definition: a change is missing, sources: ["gold:missing*"], helpers: [Planner]}
+  - {code: WRONG, name: wrong change, definition: a change is wrong, sources: ["gold:*"], helpers: [TOR, Verifier]}
+  - {code: OTHER, name: the rest, definition: anything else, sources: ["*"]}
+"""
+HASHED = ("kind=linear", "vectors={source: hashed, buckets: 256, components: 8}", "linear={strengths: [0.1], folds: 2}")
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The taxonomy, sixty failed episodes, and their labels under it."""
+    folder = tmp_path_factory.mktemp("mine")
+    (folder / "mine.yaml").write_text(TAXONOMY)
+    store = EpisodeStore(folder / "run")
+    failed = (episode for episode in read_episodes(EPISODES) if episode.outcome.status == "failure")
+    for episode, _ in zip(failed, range(60), strict=False):
+        store.append(episode)
+    taxonomy = ["--taxonomy", str(folder / "mine.yaml")]
+    labels = ["diagnose", str(folder / "run"), "--judge", "none", "--out", str(folder / "labels"), *taxonomy]
+    assert main(labels) == 0
+    return {"taxonomy": folder / "mine.yaml", "run": folder / "run", "labels": folder / "labels" / "failures.jsonl"}
+
+
+def learn(material: dict[str, Path], out: Path, *more: str) -> int:
+    sources = f"data.failures=[{{failures: {material['labels']}, episodes: {material['run']}}}]"
+    return main(["train", sources, "losses={outcome: 0, tokens: 0}", *HASHED, *more, "--out", str(out)])
+
+
+def test_the_heads_are_the_users_categories(material: dict[str, Path], tmp_path: Path) -> None:
+    counts = Counter(code for label in read_failures(material["labels"]) for code in label.primary)
+    assert set(counts) <= {"MISSED", "WRONG", "OTHER"} and counts["MISSED"] > 5
+    own = f"data.taxonomy={material['taxonomy']}"
+    assert learn(material, tmp_path / "router", own, "losses.coverage=1", "losses.categories=1") == 0
+    router = load_router(tmp_path / "router")
+    state = featurise(state_after(next(iter(read_episodes(material["run"])))))
+    assert router.labels is not None and router.labels.categories(state).shape == (3,)
+    assert router.manifest.categories == ("MISSED", "WRONG", "OTHER") and router.manifest.taxonomy_version == "mine-1"
+
+
+def test_a_selector_needs_the_same_taxonomy(material: dict[str, Path], tmp_path: Path) -> None:
+    own = f"data.taxonomy={material['taxonomy']}"
+    assert learn(material, tmp_path / "router", own, "losses.coverage=1", "losses.categories=1") == 0
+    context = SelectorContext(helpers=build_pool(HelperSettings()))
+    with pytest.raises(Exception, match=r"taxonomy mine-1 \(MISSED, WRONG, OTHER\), this run has"):
+        build(context, checkpoint=tmp_path / "router")
+    assert build(context, checkpoint=tmp_path / "router", taxonomy=str(material["taxonomy"])).track == "prospective"
+
+
+@pytest.mark.parametrize(
+    ("own", "pool", "words"),
+    [
+        (False, "data.pool=[Planner, TOR]", "labelled with taxonomy mine-1, not with"),
+        (True, "data.pool=[DCE, Memory]", "no helper of the pool covers a category of mine-1; name helpers"),
+    ],
+    ids=["not named", "no helper for it"],
+)
+def test_what_cannot_work_is_one_line(
+    material: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], own: bool, pool: str, words: str
+) -> None:
+    more = [f"data.taxonomy={material['taxonomy']}"] if own else []
+    assert learn(material, tmp_path / "router", "losses.coverage=1", pool, *more) == 2
+    said = capsys.readouterr().err
+    assert words in said and said.count("\n") == 1 and not (tmp_path / "router").exists()
