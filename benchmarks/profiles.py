@@ -10,7 +10,6 @@ outcome table, ``compare`` a SYNTHETIC table. Nothing else should run meanwhile.
 """
 
 import argparse
-import collections
 import gzip
 import json
 import shutil
@@ -60,11 +59,22 @@ def _belongs(filename: str) -> tuple[str, str]:
     return "", parts[parts.index("site-packages") + 1].removesuffix(".py") if "site-packages" in parts else ""
 
 
-def sampled(work: Callable[[], object]) -> tuple[float, dict[Place, int]]:
-    """CPU seconds of the work and its samples by place."""
-    found: collections.Counter[Place] = collections.Counter()
-    signal.signal(signal.SIGPROF, lambda _, frame: found.update([place_of(frame)]))
-    start = time.process_time()
+def sampled(work: Callable[[], object]) -> tuple[float, dict[Place, float]]:
+    """CPU seconds of the work, in all and by place.
+
+    A sample stands for the CPU time since the one before: while a library computes, Python takes no signal, and a long
+    call would count once.
+    """
+    found: dict[Place, float] = {}
+    start = last = time.process_time()
+
+    def take(_: int, frame: types.FrameType | None) -> None:
+        nonlocal last
+        now, place = time.process_time(), place_of(frame)
+        found[place] = found.get(place, 0.0) + now - last
+        last = now
+
+    signal.signal(signal.SIGPROF, take)
     signal.setitimer(signal.ITIMER_PROF, INTERVAL, INTERVAL)
     try:
         work()
@@ -73,15 +83,15 @@ def sampled(work: Callable[[], object]) -> tuple[float, dict[Place, int]]:
     return time.process_time() - start, found
 
 
-def rows(what: str, seconds: float, found: dict[Place, int], top: int) -> list[dict[str, Any]]:
+def rows(what: str, seconds: float, found: dict[Place, float], top: int) -> list[dict[str, Any]]:
     """A row for each of the dearest places, the rest in one."""
-    total = max(sum(found.values()), 1)
+    total = sum(found.values()) or 1.0
     ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))
     made: list[dict[str, Any]] = [
-        {"what": what, "function": place or "(none of the project)", "in": inside, "share": round(count / total, 3)}
-        for (place, inside), count in ranked[:top]
+        {"what": what, "function": place or "(none of the project)", "in": inside, "share": round(spent / total, 3)}
+        for (place, inside), spent in ranked[:top]
     ]
-    rest = sum(count for _, count in ranked[top:])
+    rest = sum(spent for _, spent in ranked[top:])
     made.append({"what": what, "function": f"{max(len(ranked) - top, 0)} more", "share": round(rest / total, 3)})
     made[0]["CPU seconds"] = round(seconds, 2)
     return made
@@ -121,7 +131,7 @@ def measure(arguments: Sequence[str]) -> None:
 
     seconds, found = sampled(work)
     print()
-    print(json.dumps({"seconds": seconds, "samples": [[*place, count] for place, count in found.items()]}))
+    print(json.dumps({"seconds": seconds, "samples": [[*place, spent] for place, spent in found.items()]}))
 
 
 def main() -> int:
@@ -144,7 +154,7 @@ def main() -> int:
                 print(done.stderr, file=sys.stderr)
                 return 1
             line = json.loads(done.stdout.splitlines()[-1])
-            samples = {(place, inside): count for place, inside, count in line["samples"]}
+            samples = {(place, inside): spent for place, inside, spent in line["samples"]}
             made += rows(what, line["seconds"], samples, wanted.top)
     note = "shares of CPU time, sampled; scripted model, committed episodes and outcomes, synthetic comparison"
     save("profiles", made, ("numpy", "torch", "scikit-learn", "pydantic"), wanted.out, note)

@@ -18,11 +18,15 @@ from training.settings import LossSettings
 
 
 class Batch(NamedTuple):
-    """A batch for the router: chunks (token ids and mask, or vectors), layout of the states, targets."""
+    """A batch for the router: chunks (token ids and mask, or vectors), layout of the states, targets.
+
+    ``frame`` are the table's rows of policies and tools; their vectors come after those of the other chunks.
+    """
 
     ids: Tensor
     id_mask: Tensor
     vectors: Tensor
+    frame: Tensor
     place: Tensor
     mask: Tensor
     kinds: Tensor
@@ -53,31 +57,36 @@ class Collate:
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
         """The batch of these examples."""
-        columns: dict[int, int] = {}
-        layout: list[list[tuple[int, int, int]]] = []
-        for example in examples:
-            line = []
-            for segment in example.features.segments:
-                for row in self.table.rows[segment.text]:
-                    place = columns.setdefault(row, len(columns))
-                    line.append((place, KINDS.index(segment.kind), bucket_of(segment.position)))
-            layout.append(line)
+        layout = [
+            [
+                (row, KINDS.index(segment.kind), bucket_of(segment.position))
+                for segment in example.features.segments
+                for row in self.table.rows[segment.text]
+            ]
+            for example in examples
+        ]
+        used = list(dict.fromkeys(row for line in layout for row, _, _ in line)) or [0]
+        own, frame = [row for row in used if row >= self.table.frame], [row for row in used if row < self.table.frame]
+        place = {row: i for i, row in enumerate([*own, *frame])}
         longest = max(1, max(map(len, layout)))
         grid = torch.zeros((3, len(examples), longest), dtype=torch.long)
         mask = torch.zeros((len(examples), longest), dtype=torch.bool)
         for i, line in enumerate(layout):
             if line:
-                grid[:, i, : len(line)] = torch.tensor(line).T
+                grid[:, i, : len(line)] = torch.tensor([(place[row], kind, bucket) for row, kind, bucket in line]).T
                 mask[i, : len(line)] = True
-        ids, id_mask, vectors = self._chunks(list(columns))
+        ids, id_mask, vectors = self._chunks(own)
         evidence = torch.tensor([example.features.evidence for example in examples], dtype=torch.float32)
-        return Batch(ids, id_mask, vectors, grid[0], mask, grid[1], grid[2], evidence, self._targets(examples))
+        rows = torch.tensor(frame, dtype=torch.long)
+        return Batch(ids, id_mask, vectors, rows, grid[0], mask, grid[1], grid[2], evidence, self._targets(examples))
 
     def _chunks(self, rows: list[int]) -> tuple[Tensor, Tensor, Tensor]:
         nothing = torch.zeros((0, 1), dtype=torch.long)
         if self.table.vectors is not None:
             return nothing, nothing, self.table.vectors[rows or [0]]
-        ids, mask = self.encoder.pad([self.table.windows[row] for row in rows or [0]])
+        if not rows:
+            return nothing, nothing, torch.zeros((0, self.encoder.size))
+        ids, mask = self.encoder.pad([self.table.windows[row] for row in rows])
         return ids, mask, torch.zeros((0, self.encoder.size))
 
     def _targets(self, examples: Sequence[Example]) -> Targets:

@@ -47,24 +47,29 @@ class ChunkTable:
     """Every distinct text as chunks. ``rows`` maps a text to its chunks' rows.
 
     Rows hold token ids (``windows``) where the encoder is trained, unit vectors (``vectors``, shape
-    (rows, size)) where it is frozen.
+    (rows, size)) where it is frozen. Of a trained encoder the first ``frame`` rows are policies and tools: they are the
+    same in every state of a domain, tell none apart, and would be most of the work, so that they are encoded once an
+    epoch, without a gradient.
     """
 
     rows: dict[str, range]
     windows: list[list[int]]
     vectors: Tensor | None = None
+    frame: int = 0
 
 
-def chunk_table(encoder: SegmentEncoder, texts: Sequence[str]) -> ChunkTable:
-    """Tokenise the distinct texts, and encode them already if the encoder is frozen."""
-    distinct = list(dict.fromkeys(texts))
+def chunk_table(encoder: SegmentEncoder, examples: Sequence[Example]) -> ChunkTable:
+    """Tokenise the distinct texts of the examples, and encode them already if the encoder is frozen."""
+    features = list(dict.fromkeys(example.features for example in examples))
+    shared = dict.fromkeys(segment.text for one in features for segment in one.frame())
+    distinct = list(shared | dict.fromkeys(segment.text for one in features for segment in one.history()))
     rows: dict[str, range] = {}
     if encoder.trainable:
         windows: list[list[int]] = []
         for text, parts in zip(distinct, encoder.chunks(distinct), strict=True):
             rows[text] = range(len(windows), len(windows) + len(parts))
             windows.extend(parts)
-        return ChunkTable(rows, windows)
+        return ChunkTable(rows, windows, frame=sum(len(rows[text]) for text in shared))
     embedded = Embedder(encoder, entries=len(distinct) + 1).embed(distinct)
     count = 0
     for text, vectors in zip(distinct, embedded, strict=True):

@@ -23,7 +23,7 @@ from fama.selection.router.manifest import NetworkShape
 from fama.selection.router.network import RouterNetwork
 from fama.selection.router.scores import pair_features
 from training.batches import Collate, advantages, outcome_weights
-from training.encoder import build_encoder, chunk_table, message_vectors
+from training.encoder import ChunkTable, build_encoder, chunk_table, message_vectors
 from training.examples import Example
 from training.init import start_from
 from training.loggers import loggers
@@ -79,9 +79,10 @@ def fit_network(
         if settings.init is not None:
             start_from(settings.init, settings.data.pool, encoder, network)
         untrained = copy.deepcopy(network)
-        module = RouterModule(encoder, network, settings, _choices(settings, train))
+        table = chunk_table(encoder, [*train, *validation])
+        module = RouterModule(encoder, network, settings, table.windows[: table.frame], _choices(settings, train))
         order = torch.Generator().manual_seed(derive_seed(settings.seed, "batches"))
-        loaders = _loaders(settings, encoder, train, validation, categories, order)
+        loaders = _loaders(settings, encoder, table, train, validation, categories, order)
         monitor = "val/outcome" if settings.losses.outcome else "val/loss"
         saver = ModelCheckpoint(state, filename="best", monitor=monitor, enable_version_counter=False)
         # of its own: with save_last, Lightning saves no last state of an epoch that is not the best one
@@ -126,15 +127,15 @@ def fit_network(
 def _loaders(
     settings: TrainSettings,
     encoder: SegmentEncoder,
+    table: ChunkTable,
     train: Sequence[Example],
     validation: Sequence[Example],
     categories: int,
     order: torch.Generator,
 ) -> tuple[DataLoader[Any], DataLoader[Any]]:
-    texts = [segment.text for e in (*train, *validation) for segment in e.features.segments]
     weights = {id(e): w for e, w in zip(train, outcome_weights(train, settings.losses), strict=True)}
     gains = {**advantages(train, settings.decision.lam), **advantages(validation, settings.decision.lam)}
-    collate = Collate(encoder, chunk_table(encoder, texts), categories, weights, gains)
+    collate = Collate(encoder, table, categories, weights, gains)
     size = settings.optimiser.batch
 
     def loader(examples: Sequence[Example], shuffle: bool) -> DataLoader[Any]:

@@ -1,5 +1,6 @@
 """The LightningModule: encoder (trained or frozen), network and losses."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -24,9 +25,13 @@ class RouterModule(LightningModule):
         encoder: SegmentEncoder,
         network: RouterNetwork,
         settings: TrainSettings,
+        frame: Sequence[Sequence[int]] = (),
         choices: Choices | None = None,
     ) -> None:
+        """``frame`` are the token ids of the chunks of policies and tools, for an encoder that is trained."""
         super().__init__()
+        self.frame = frame
+        self.frame_vectors = torch.zeros((0, encoder.size))
         self.choices = choices
         self.settings = settings
         self.network = network
@@ -41,10 +46,32 @@ class RouterModule(LightningModule):
 
     def forward(self, batch: Batch) -> Heads:
         """Heads of every state of the batch."""
-        vectors = self.encoder(batch.ids, batch.id_mask) if self.encoder.trainable else batch.vectors
+        vectors = self._vectors(batch) if self.encoder.trainable else batch.vectors
         return self.network(  # type: ignore[no-any-return]
             NetworkInput(vectors.float(), batch.place, batch.mask, batch.kinds, batch.buckets, batch.evidence)
         )
+
+    def _vectors(self, batch: Batch) -> Tensor:
+        own = self.encoder(batch.ids, batch.id_mask).float() if len(batch.ids) else batch.vectors
+        return torch.cat([own, self.frame_vectors[batch.frame]])
+
+    def on_train_epoch_start(self) -> None:
+        """Policies and tools as the encoder sees them now."""
+        self._encode_frame()
+
+    def on_validation_epoch_start(self) -> None:
+        """Policies and tools as the encoder sees them now."""
+        self._encode_frame()
+
+    def _encode_frame(self) -> None:
+        if not self.frame:
+            return
+        training = self.encoder.training
+        self.encoder.eval()
+        with torch.no_grad():
+            ids, mask = (part.to(self.device) for part in self.encoder.pad(self.frame))
+            self.frame_vectors = self.encoder(ids, mask).float()
+        self.encoder.train(training)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The switched-on losses and their sum; utilities are scaled and shifted into label logits."""

@@ -105,7 +105,7 @@ def test_training_speed(tmp_path: Path) -> None:
 
 
 def test_samples_belong_to_the_innermost_function_of_the_project(script: Any) -> None:
-    """Most of reading episodes is spent by pydantic, called from the store."""
+    """Reading episodes is the store's, and much of it is spent by pydantic, which it calls."""
     module: ModuleType = script("profiles")
 
     def work() -> None:
@@ -114,10 +114,10 @@ def test_samples_belong_to_the_innermost_function_of_the_project(script: Any) ->
             assert next(iter(read_episodes(module.EPISODES))).decisions
 
     seconds, found = module.sampled(work)
-    assert seconds >= 0.4 and sum(found.values()) > 20
-    (place, inside), _ = max(found.items(), key=lambda item: item[1])
-    assert place.startswith("fama/episodes/store.py ") and inside == "pydantic"
-    table = module.rows("toy", seconds, {("a.py f", "numpy"): 6, ("b.py g", ""): 3, ("c.py h", ""): 1}, 2)
+    assert seconds >= 0.4 and sum(found.values()) > 0.8 * seconds
+    store = {inside: spent for (place, inside), spent in found.items() if place == "fama/episodes/store.py _read_lines"}
+    assert store["pydantic"] > 0.2 * seconds and sum(store.values()) > 0.5 * seconds
+    table = module.rows("toy", seconds, {("a.py f", "numpy"): 0.6, ("b.py g", ""): 0.3, ("c.py h", ""): 0.1}, 2)
     assert [row["share"] for row in table] == [0.6, 0.3, 0.1]
     assert table[0]["in"] == "numpy" and table[2]["function"] == "1 more"
 

@@ -23,6 +23,8 @@ from training.batches import Batch, Collate
 from training.encoder import chunk_table
 from training.examples import Example
 from training.model import build_network
+from training.module import RouterModule
+from training.settings import TrainSettings
 from training.tiny import write_tiny_encoder
 
 torch.set_num_threads(1)
@@ -188,7 +190,7 @@ def test_batches_share_chunks_and_agree_with_inference(encoder: SegmentEncoder) 
         Example("a", features[0], subset=(True, False, True), success=True, tokens=100.0),
         Example("b", features[1], subset=(False, False, False), success=None),
     ]
-    table = chunk_table(encoder, [segment.text for f in features for segment in f.segments])
+    table = chunk_table(encoder, examples)
     made: Batch = Collate(encoder, table, 4, {id(examples[0]): 2.5})(examples)
     policy_chunks = len(encoder.chunks([policy.text])[0])
     assert len(made.vectors) == policy_chunks + 3
@@ -227,3 +229,35 @@ def test_a_shared_prefix_is_not_encoded_again(encoder: SegmentEncoder) -> None:
         shifted = tuple(replace(segment, position=count - 1 - n) for n, segment in enumerate(messages[:count]))
         predictor.scores(Features((Segment("policy", "the policy"), *shifted), (0.0, 0.0, 0.0)))
         assert embedder.encoded == count + 1
+
+
+def test_policies_and_tools_of_a_trained_encoder_get_no_gradient_but_todays_vectors(tiny: Path) -> None:
+    """They are encoded at the start of an epoch, as inference will encode them; messages go through with a gradient."""
+    encoder = SegmentEncoder(str(tiny), 16, LoraShape(rank=2, alpha=4, dropout=0.0))
+    policy, tool = Segment("policy", " ".join(f"rule{n}" for n in range(30))), Segment("tool", "find: finds")
+    states = [Features((policy, tool, Segment("user", text, 0)), (0.0, 0.0, 0.0)) for text in ("where", "cancel it")]
+    examples = [Example(str(n), f, subset=(True, False), success=bool(n)) for n, f in enumerate(states)]
+    table = chunk_table(encoder, examples)
+    frame = [window for text in (policy.text, tool.text) for window in encoder.chunks([text])[0]]
+    assert table.windows[: table.frame] == frame and len(table.windows) == len(frame) + 2
+    shape = SHAPE.model_copy(update={"embedding": encoder.size, "helpers": 2})
+    settings = TrainSettings.model_validate({"kind": "encoder", "data": {"pool": ["DCE", "TSA"]}})
+    module = RouterModule(encoder, RouterNetwork(shape), settings, frame).train()
+    batch = Collate(encoder, table, 4, {})(examples)
+    assert len(batch.ids) == 2 and batch.frame.tolist() == list(range(len(frame)))
+
+    module.on_train_epoch_start()
+    before = module.frame_vectors.clone()
+    assert not module.frame_vectors.requires_grad and module.encoder.training
+    vectors = module._vectors(batch)
+    (encoded,) = Embedder(encoder).embed([policy.text])
+    np.testing.assert_allclose(vectors[2 : 2 + len(encoded)].detach().numpy(), encoded, atol=1e-5)
+    torch.autograd.backward(vectors[:2].square().mul(torch.arange(encoder.size)).sum())
+    adapters = [p for p in encoder.parameters() if p.requires_grad]
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in adapters)
+    with torch.no_grad():
+        for parameter in adapters:
+            parameter.add_(0.1)
+    assert torch.equal(module.frame_vectors, before)
+    module.on_validation_epoch_start()
+    assert not torch.equal(module.frame_vectors, before)

@@ -32,6 +32,10 @@ class Features:
         """The segments that are messages."""
         return tuple(segment for segment in self.segments if segment.kind in _KIND_OF_ROLE.values())
 
+    def frame(self) -> tuple[Segment, ...]:
+        """The segments that are not: policy and tools, shared by all states of a domain."""
+        return tuple(segment for segment in self.segments if segment.kind not in _KIND_OF_ROLE.values())
+
 
 #: Stands in for every episode's key, so that nothing downstream can tell one task from another by name.
 _NO_KEY = EpisodeKey(benchmark="", domain="", task_id="", trial=0, backbone="", strategy="")
