@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fama.errors import BadInput
 from fama.selection.router.embedder import Embedder
@@ -14,6 +16,7 @@ from fama.selection.router.encoder import (
     SegmentEncoder,
     encoder_fingerprint,
     encoder_path,
+    group_sizes,
 )
 from fama.selection.router.manifest import LoraShape, NetworkShape
 from fama.selection.router.network import BUCKETS, NetworkInput, RouterNetwork, bucket_of, subset_logit
@@ -53,6 +56,25 @@ def test_an_unusable_encoder_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot be loaded") as caught:
         SegmentEncoder(str(tmp_path), window=16)
     assert "\n" not in str(caught.value)
+
+
+@given(st.lists(st.integers(1, 256), max_size=60).map(sorted), st.integers(1, 16))
+def test_groups_are_of_like_length(lengths: list[int], most: int) -> None:
+    sizes = group_sizes(lengths, most)
+    assert sum(sizes) == len(lengths) and all(0 < size <= most for size in sizes)
+    ends = np.cumsum([0, *sizes])
+    groups = [lengths[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+    assert all(group[-1] <= 1.5 * group[0] + 8 for group in groups)
+    assert group_sizes([10, 60, 256], 8) == [1, 1, 1] and group_sizes([100, 120, 150], 8) == [3]
+
+
+def test_a_chunk_has_one_vector_whatever_goes_with_it(encoder: SegmentEncoder) -> None:
+    texts = ["short", " ".join(f"word{n}" for n in range(12)), "a little longer than that"]
+    ids, mask = encoder.pad([encoder.chunks([text])[0][0] for text in texts])
+    with torch.inference_mode():
+        together = encoder(ids, mask)
+        alone = torch.cat([encoder(ids[n : n + 1], mask[n : n + 1]) for n in range(3)])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
 
 
 def test_long_texts_lose_no_token(encoder: SegmentEncoder) -> None:

