@@ -123,9 +123,10 @@ def read_episodes(path: Path) -> Iterator[Episode]:
     """Stream the episodes of a folder or of a ``.jsonl`` or ``.jsonl.gz`` file; a torn last line is left out.
 
     Raises:
-        BadInput: nothing is there, or a line is damaged (``file:line``).
+        BadInput: nothing is there, a line is damaged (``file:line``), or it is a log of another tool.
     """
-    return _read_lines(_find(Path(path), EPISODES), Episode.model_validate_json)
+    path = _find(Path(path), EPISODES)
+    return _read_lines(path, Episode.model_validate_json, f"if another tool wrote it: fama import auto {path}")
 
 
 def read_failures(path: Path) -> list[Failure]:
@@ -154,7 +155,8 @@ def _find(path: Path, name: str) -> Path:
     return path
 
 
-def _read_lines(path: Path, parse: Callable[[bytes], R]) -> Iterator[R]:
+def _read_lines(path: Path, parse: Callable[[bytes], R], foreign: str = "") -> Iterator[R]:
+    """Records of a file; ``foreign`` is said, too, where already the first line is none."""
     try:
         with cast(BinaryIO, gzip.open(path)) if path.suffix == ".gz" else path.open("rb") as file:
             for number, line in enumerate(file, 1):
@@ -163,9 +165,10 @@ def _read_lines(path: Path, parse: Callable[[bytes], R]) -> Iterator[R]:
                 try:
                     yield parse(line)
                 except ValidationError as error:
-                    if not line.endswith(b"\n"):
+                    mend = f"mend or delete that line{', or ' + foreign if foreign and number == 1 else ''}"
+                    if not line.endswith(b"\n") and not line.lstrip().startswith(b"["):
                         return  # torn by an interrupted write
-                    raise BadInput(f"{path}:{number}: {_why(error)}; mend or delete that line") from None
+                    raise BadInput(f"{path}:{number}: {_why(error)}; {mend}") from None
     except (EOFError, gzip.BadGzipFile) as error:
         raise BadInput(f"{path}: not a whole gzip file ({error}); fetch or pack it again") from None
 

@@ -168,3 +168,17 @@ def test_atomic_write_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.Mo
         write_atomically(path, "{}")
     assert json.loads(path.read_text()) == {"a": 1}
     assert [found.name for found in tmp_path.iterdir()] == ["summary.json"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['[{"task_id": 1, "reward": 0.0, "traj": []}]', '{\n "info": {},\n "simulations": []\n}\n'],
+    ids=["list", "object"],
+)
+def test_a_log_of_another_tool_is_sent_to_import(tmp_path: Path, text: str) -> None:
+    """A list on one line without an end is no torn line: it would have been read as an empty log."""
+    path = tmp_path / "theirs.json"
+    path.write_text(text)
+    with pytest.raises(BadInput, match=r"theirs.json:1: .*fama import auto .*theirs.json") as caught:
+        list(read_episodes(path))
+    assert "\n" not in str(caught.value)
