@@ -26,7 +26,7 @@ from typing import Any
 
 import loop_overhead
 import replay_speed
-from record import ROOT, parser, save
+from record import ROOT, parser, save, timed
 
 INTERVAL = 0.005
 PROJECT = ("fama", "training", "eval", "benchmarks")
@@ -106,7 +106,7 @@ def commands(folder: Path, quick: bool) -> dict[str, list[str]]:
     train = ["train", f"data.outcomes=[{OUTCOMES}]", "trainer.wandb=disabled", "trainer.progress=false"]
     hashed = ["kind=linear", "vectors.source=hashed", "linear.strengths=[0.03]"]
     router = [*train[:1], f"data.outcomes=[{folder / 'train.parquet'}]", *hashed, "--out", str(folder / "router")]
-    subprocess.run([sys.executable, "-m", "fama", *router], cwd=ROOT, check=True, capture_output=True)
+    timed("-m", "fama", *router)
     found = {
         "fama run, all helpers": ["loop", "2" if quick else "100"],
         "fama diagnose": ["diagnose", str(folder), "--judge", "none", "--out", str(folder / "labels")],

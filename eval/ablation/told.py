@@ -11,9 +11,9 @@ import numpy as np
 from eval.ablation.data import Test
 from eval.ablation.measures import Sums, truth_measures
 from fama.selection.decision import Floats, Masks, all_masks, smallest_within
-from fama.selection.router.scores import pair_features
+from fama.selection.router.scores import sigmoid
 from training.examples import Example
-from training.population import PAIR_SCALE, OutcomeArrays, logistic
+from training.population import OutcomeArrays, logistic, population_design
 from training.settings import TrainSettings
 from training.synthetic import SyntheticTask
 
@@ -37,16 +37,16 @@ def told(
     for example in test.examples:
         task = known[_task(example)]
         logit = fit[0] + _design(masks, np.tile(flags[task.task_id], (len(masks), 1))) @ fit[1:]
-        value = 1.0 / (1.0 + np.exp(-logit)) - decision.lam * task.tokens / 1000.0
+        value = sigmoid(logit) - decision.lam * task.tokens / 1000.0
         chosen[example.features] = tuple(masks[smallest_within(masks, value, decision.epsilon)].tolist())
     return truth_measures(chosen, test.examples, test.truth, decision.lam, decision.epsilon)
 
 
 def _design(masks: Masks, flags: Floats) -> Floats:
-    members = masks.astype(np.float64)
-    subset = np.concatenate([np.ones((len(members), 1)), members, PAIR_SCALE * pair_features(members)], axis=1)
-    crossed = (flags[:, :, None] * subset[:, None, :]).reshape(len(members), -1)
-    return np.concatenate([subset[:, 1:], crossed], axis=1)
+    population = population_design(masks)
+    subset = np.concatenate([np.ones((len(masks), 1)), population], axis=1)
+    crossed = (flags[:, :, None] * subset[:, None, :]).reshape(len(masks), -1)
+    return np.concatenate([population, crossed], axis=1)
 
 
 def _task(example: Example) -> str:
