@@ -122,8 +122,8 @@ class OptimiserSettings(Settings):
 class VectorSettings(Settings):
     """State vectors of the linear and nearest-neighbour routers."""
 
-    source: Literal["embedding", "hashed"] = "embedding"
-    """Mean embeddings of the frozen encoder, or hashed words (needs no encoder at all)."""
+    source: Literal["embedding", "hashed"] = "hashed"
+    """Hashed words (needs no encoder at all), or mean embeddings of the frozen encoder."""
     components: int = Field(default=32, ge=1)
     """Principal components kept."""
     buckets: int = Field(default=4096, ge=16)
@@ -220,7 +220,7 @@ class TrainerSettings(Settings):
 class TrainSettings(Settings):
     """Settings of ``fama train``."""
 
-    kind: RouterKind = "encoder"
+    kind: RouterKind = "linear"
     seed: int = 0
     init: str | None = None
     """Checkpoint to start from (``--init``): its network and adapters, of the same pool, encoder and shape."""

@@ -16,9 +16,10 @@ from fama.selection.router.encoder import (
     SegmentEncoder,
     encoder_fingerprint,
     encoder_path,
+    fastest_type,
     group_sizes,
 )
-from fama.selection.router.manifest import LoraShape, NetworkShape
+from fama.selection.router.manifest import EncoderShape, LoraShape, NetworkShape
 from fama.selection.router.network import BUCKETS, NetworkInput, RouterNetwork, bucket_of, subset_logit
 from fama.selection.router.predictors import EncoderPredictor
 from fama.selection.router.segments import Features, Segment
@@ -98,6 +99,24 @@ def test_embeddings_are_unit_vectors_and_ignore_padding(encoder: SegmentEncoder)
     together = Embedder(encoder).embed(["hello", "a much longer text than the other"])[0]
     assert np.linalg.norm(alone, axis=1) == pytest.approx([1.0], abs=1e-5)
     assert alone == pytest.approx(together, abs=1e-5)
+
+
+def test_bfloat16_is_used_where_the_cpu_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for able, expected in (({"avx512_bf16": True}, torch.bfloat16), ({"avx512_bf16": False}, torch.float32)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able)
+        assert fastest_type() == expected
+
+
+def test_vectors_in_bfloat16_are_nearly_those_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["I want to return order #W1234.", "- Be kind. " * 200]
+    found = []
+    for kind in (torch.bfloat16, torch.float32):
+        monkeypatch.setattr("fama.selection.router.encoder.fastest_type", lambda kind=kind: kind)
+        embedder = Embedder.load(EncoderShape(name=DEFAULT_ENCODER, window=64))
+        assert next(embedder.encoder.parameters()).dtype == kind
+        found.append(np.concatenate(embedder.embed(texts)))
+    assert np.linalg.norm(found[0], axis=1) == pytest.approx(1.0, abs=1e-5)
+    assert (found[0] * found[1]).sum(axis=1).min() > 0.999
 
 
 def test_a_text_is_encoded_once(encoder: SegmentEncoder) -> None:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 Vectors = NDArray[np.float32]
 _BATCH = 16
-_FEW = 4
+#: Tokens up to which one thread is as good as all.
+_FEW = 128
 
 
 @contextmanager
@@ -47,14 +48,16 @@ class Embedder:
 
     @classmethod
     def load(cls, shape: EncoderShape, adapter: Path | None = None, entries: int = 4096) -> "Embedder":
-        """The encoder of a checkpoint.
+        """The encoder of a checkpoint, in bfloat16 where this CPU computes in it.
 
         Raises:
             BadInput: the encoder is not there.
         """
-        from fama.selection.router.encoder import SegmentEncoder
+        from fama.selection.router.encoder import SegmentEncoder, fastest_type
 
-        return cls(SegmentEncoder(shape.name, shape.window, adapter=adapter), entries)
+        encoder = SegmentEncoder(shape.name, shape.window, adapter=adapter)
+        encoder.model.to(fastest_type())
+        return cls(encoder, entries)
 
     def embed(self, texts: Sequence[str]) -> list[Vectors]:
         """Vectors of every text's chunks, shape (chunks, size) each, in the order of the texts."""
@@ -79,7 +82,7 @@ class Embedder:
         flat = [(len(window), owner, window) for owner, parts in enumerate(windows) for window in parts]
         order = sorted(range(len(flat)), key=lambda i: flat[i][0])
         vectors: list[Vectors] = [np.empty(0, dtype=np.float32)] * len(flat)
-        with torch.inference_mode(), one_thread(len(flat) <= _FEW):
+        with torch.inference_mode(), one_thread(sum(size for size, _, _ in flat) <= _FEW):
             for start in range(0, len(order), _BATCH):
                 batch = order[start : start + _BATCH]
                 ids, mask = self.encoder.pad([flat[i][2] for i in batch])
