@@ -5,8 +5,8 @@
 loads the shipped routers, or those of ``--router DIR``, each in a process of its own. Conversations are SYNTHETIC
 filler, fresh words every time, 30 turns; how many tokens are new at a decision is drawn from what was counted in a
 published log (``SIZES``). Timed are the decisions of an episode as they come, with the texts of earlier turns in
-memory; the same once more, with every text in memory; and 1,000 decisions one by one against together, both from cold. Limits
-are those of two quiet cores at 2.5 GHz: median 30 ms, 95 % 80 ms, 1 GB. Nothing else should run meanwhile.
+memory; the same once more, with every text in memory; and 1,000 decisions one by one against together, both from cold.
+Limits are those of two quiet cores at 2.5 GHz: median 30 ms, 95 % 80 ms, 1 GB. Nothing else should run meanwhile.
 """
 
 import argparse
