@@ -6,17 +6,19 @@ outcome tables, episodes and comparisons beside this file.
 """
 
 import asyncio
-import re
 import sys
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import yaml
 
+from eval.ablation.figure import curves
+from eval.ablation.run import Ablation
+from eval.ablation.table import markdown
 from eval.compare import read_comparison, run_comparison
 from eval.figures import figures, save
 from eval.formats import DASH, count, number, p_value, percent
@@ -35,7 +37,9 @@ from results.markdown import name, table
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "results" / "helpdesk"
-PAGES = ("README.md", "docs/helpdesk.md", "docs/results.md", "results/helpdesk/README.md")
+#: What ``fama ablate`` wrote, under the names of the tables.
+ABLATIONS = ROOT / "results" / "ablations"
+PAGES = ("README.md", "docs/helpdesk.md", "docs/results.md", "docs/router.md", "results/helpdesk/README.md")
 
 
 def outcomes() -> str:
@@ -123,6 +127,16 @@ def selectors() -> str:
     return f"{_frame(found)} {told}\n\n{table(head, body)}"
 
 
+def ablation(path: Path) -> str:
+    """The tables of one ``ablation.json``."""
+    found = _read_ablation(path)
+    return markdown(found.model_copy(update={"command": _public(found.command)}))
+
+
+def _read_ablation(path: Path) -> Ablation:
+    return Ablation.model_validate_json(path.read_text(encoding="utf-8"))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "outcomes": outcomes,
     "lattice": lattice,
@@ -134,8 +148,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "remaining": lambda: findings.remaining(DATA / "compare"),
     "real-profiles": real_logs.profiles,
     "real-helpers": real_logs.helpers,
+    **{f"ablation-{path.stem}": partial(ablation, path) for path in ABLATIONS.glob("*.json")},
 }
-FIGURE = "docs/images/results.png"
+FIGURE, CURVES = "docs/images/results.png", "docs/images/synthetic-curves.png"
 _HEAD = ("solved", "%", "against none, points", "p, Holm", "tokens an episode", "over none, %")
 
 
@@ -153,6 +168,7 @@ def main(arguments: Sequence[str]) -> int:
                 path.write_text(new, encoding="utf-8")
     if "--check" not in arguments:
         save(figures(read_comparison(DATA / "compare"))["success_over_tokens"], ROOT / FIGURE)
+        save(curves(_read_ablation(ABLATIONS / "synthetic.json")), ROOT / CURVES)
     sys.stdout.write(
         f"{made.cache_info().currsize} tables in {len(PAGES)} pages; {'changed' if stale else 'up to date'}: {stale}\n"
     )
@@ -177,8 +193,9 @@ def _frame(found: Comparison) -> str:
     if found.lattice and found.lattice.tasks < found.tasks:
         oracle += f" ({found.lattice.tasks} tasks)"
     return (
-        f"{found.backbone}, {found.strategy}, {found.tasks} {found.split} tasks, {trials}, {found.benchmark_version}; 95 % intervals "
-        f"over tasks, p of a sign-flip test with Holm's correction. Doing nothing solves {percent(found.do_nothing, 0)} %{oracle}."
+        f"{found.backbone}, {found.strategy}, {found.tasks} {found.split} tasks, {trials}, {found.benchmark_version}; "
+        "95 % intervals over tasks, p of a sign-flip test with Holm's correction. "
+        f"Doing nothing solves {percent(found.do_nothing, 0)} %{oracle}."
     )
 
 

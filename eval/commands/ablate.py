@@ -20,8 +20,10 @@ def main(args: argparse.Namespace) -> int:
     settings = read_settings(args, AblateSettings)
     if settings is None:
         return 0
+    from eval.ablation.figure import curves
     from eval.ablation.run import ablate
     from eval.ablation.table import as_csv, markdown
+    from eval.figures import save
     from fama.files import write_atomically
 
     out = Path(args.out)
@@ -31,5 +33,7 @@ def main(args: argparse.Namespace) -> int:
     found = ablate(settings, out, command, lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
     write_atomically(out / "ablation.md", markdown(found))
     write_atomically(out / "ablation.csv", as_csv(found))
+    if (figure := curves(found)) is not None:
+        save(figure, out / "curves.svg")
     sys.stdout.write(markdown(found))
     return 0

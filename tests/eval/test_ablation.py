@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from eval.ablation import data, run
 from eval.ablation.data import Material, Test, at_most, load_material
+from eval.ablation.figure import curves
 from eval.ablation.measures import label_measures, lattice_measures, outcome_measures, predicted_flags, truth_measures
 from eval.ablation.settings import AblateSettings
 from eval.ablation.told import told
@@ -186,6 +187,9 @@ def test_the_command_writes_one_table_and_goes_on(
     lines = list(csv.DictReader((out / "ablation.csv").open()))
     assert len(lines) == sum(len(cell.measures) for cell in found.cells)
     assert {line["kind"] for line in lines} == {"needs told", "linear", "prior", "boosting"}
+    figure = (out / "curves.svg").read_text()
+    assert all(word in figure for word in ("needs told", "trees", "exactly the minimal", ">160<"))
+    assert curves(found.model_copy(update={"cells": found.cells[:4]})) is None
 
     monkeypatch.setattr(run, "train_on", lambda *_, **__: pytest.fail("trained again"))
     assert cli.main(["ablate", "--config", str(config), "--out", str(out)]) == 0
