@@ -31,7 +31,7 @@ def main(args: argparse.Namespace) -> int:
     from training.train import train
 
     if settings.kind == "encoder":
-        _hush()
+        hush()
     out = Path(args.out)
     manifest = train(settings, out, _command(args), args.ckpt)
     if manifest is not None:
@@ -45,7 +45,7 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _hush() -> None:
+def hush() -> None:
     """Keep the progress bar, drop the libraries' tips and their notices about each other's versions."""
     import lightning.pytorch  # noqa: F401 - sets the level of its logger when it is imported
 

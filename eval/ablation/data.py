@@ -94,7 +94,8 @@ def _union(settings: AblateSettings) -> TrainSettings:
     for one in variants:
         for name in ("outcome", "tokens", "coverage", "distillation", "categories"):
             losses[name] = max(losses[name], getattr(one.losses, name))
-    return TrainSettings(data=variants[0].data, losses=type(variants[0].losses)(**losses))
+    # of the kind that can have every loss; nothing is trained by these settings
+    return TrainSettings(kind="encoder", data=variants[0].data, losses=type(variants[0].losses)(**losses))
 
 
 def _apart(settings: AblateSettings, everything: ExampleSet) -> tuple[tuple[Example, ...], tuple[Example, ...]]:

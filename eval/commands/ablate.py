@@ -26,6 +26,10 @@ def main(args: argparse.Namespace) -> int:
     from eval.figures import save
     from fama.files import write_atomically
 
+    if any(settings.of(variant).kind == "encoder" for variant in settings.chosen()):
+        from training.command import hush
+
+        hush()
     out = Path(args.out)
     command = shlex.join(
         ["fama", "ablate", *(["--config", str(args.config)] if args.config else []), "--out", str(out), *args.overrides]
