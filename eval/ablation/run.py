@@ -107,7 +107,7 @@ def _routers(
     """Name, kind and measures by test set of every row of the table."""
     shared = settings.of(settings.chosen()[0])
     helpers = pool_of(shared.data)
-    if any(example.categories is not None for example in train.examples):
+    if _labelled(train.examples) and any(_labelled(test.examples) for test in material.tests):
         codes = taxonomy_of(shared.data).codes
         yield MAJORITY, MAJORITY, {t.name: _majority(train.examples, t, codes, helpers) for t in material.tests}
     if material.truth:
@@ -145,6 +145,10 @@ def _train_once(settings: TrainSettings, data: ExampleSet, folder: Path, embedde
         pass
     train_on(settings, data, folder, command="fama ablate", embedder=embedder)
     write_atomically(stamp, json.dumps(wanted) + "\n")
+
+
+def _labelled(examples: Sequence[Example]) -> bool:
+    return any(example.categories is not None for example in examples)
 
 
 def _majority(

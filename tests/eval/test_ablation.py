@@ -212,6 +212,16 @@ def test_majority_says_the_most_frequent_category(tmp_path: Path, monkeypatch: p
     assert majority.measures["F1 IFU"].value == pytest.approx(2 * 9 / (9 + 12))
 
 
+def test_labels_of_training_alone_make_no_majority_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    learned, tested = (outcome_examples(outcome_rows(make_tasks(12, seed)), POOL).examples for seed in (0, 1))
+    logs = (labelled("failed", (1, 0, 0, 0), features=learned[0].features), *learned)
+    material = Material(ExampleSet(logs, POOL), (Test("rest", tested),))
+    monkeypatch.setattr(run, "load_material", lambda settings: material)
+    variants = [{"name": "prior", "set": {"kind": "prior", "prior": {"folds": 2}}}]
+    settings = AblateSettings.model_validate({"variants": variants, "bootstrap": 100})
+    assert [cell.variant for cell in run.ablate(settings, tmp_path, "fama ablate", print).cells] == ["prior"]
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
