@@ -71,16 +71,19 @@ def outcomes() -> str:
     return f"{told}\n\n{table(head, body)}"
 
 
-def lattice() -> str:
+def lattice(stem: str) -> str:
     """Every subset on the same test tasks, against none, with the categories of what still fails."""
+    path = DATA / f"{stem}.parquet"
+    rows = read_outcomes(str(path), VERSIONS["shop"])
     settings = CompareSettings.model_validate(
         yaml.safe_load((ROOT / "configs/compare/helpdesk-subsets.yaml").read_text(encoding="utf-8"))
-        | {"replay": str(DATA / "lattice-test.parquet")}
+        | {"replay": str(path), "tasks": len({row.task_id for row in rows})}
+        | {"model": {"name": rows[0].backbone, "temperature": 0.0}}
     )
     with tempfile.TemporaryDirectory() as folder:
         found = asyncio.run(run_comparison(settings, Path(folder)))
     codes = load_taxonomy().codes
-    broken = asyncio.run(_categories())
+    broken = asyncio.run(_categories(stem))
     body = [
         (
             name(next(iter(arm.subsets), "")),
@@ -139,7 +142,8 @@ def _read_ablation(path: Path) -> Ablation:
 
 TABLES: dict[str, Callable[[], str]] = {
     "outcomes": outcomes,
-    "lattice": lattice,
+    "lattice": partial(lattice, "lattice-test"),
+    "lattice-0-5b": partial(lattice, "lattice-test-0.5b"),
     "selectors": selectors,
     "headline": headline,
     "aims": lambda: findings.aims(DATA / "compare"),
@@ -205,10 +209,10 @@ def _chosen(arm: ArmResult) -> str:
     return told + (f", {len(arm.subsets) - 3} others" if len(arm.subsets) > 3 else "")
 
 
-async def _categories() -> dict[str, Counter[str]]:
+async def _categories(stem: str) -> dict[str, Counter[str]]:
     """Primary categories of the lattice's failures by subset; one with two causes counts twice."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
-    for episode in read_episodes(DATA / "lattice-test.episodes.jsonl.gz"):
+    for episode in read_episodes(DATA / f"{stem}.episodes.jsonl.gz"):
         if episode.outcome.status == "failure":
             label, _ = await diagnose_episode(episode, None, load_taxonomy())
             subset = "+".join(episode.decisions[0].subset) if episode.decisions else ""

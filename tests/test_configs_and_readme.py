@@ -87,7 +87,8 @@ def toy_ablation(config: str, table: Path, failed: str) -> list[str]:
         return [*small, "synthetic.tasks=30", "synthetic.test_tasks=8", "rows=[40, null]"]
     if "test_outcomes" in tree:
         labels = [f"train.{failed}"] if "failures" in tree["train"]["data"] else []
-        return [*small, *labels, f"train.data.outcomes=[{table}]", "test_outcomes=[]", "rows=[40, null]"]
+        apart = [f"train.data.outcomes=[{table}]", "test_outcomes=[]", "train_backbones=[]", "tests=[{name: all}]"]
+        return [*small, *labels, *apart, "rows=[40, null]"]
     return [*small, f"train.{failed}", "train_backbones=[]", "tests=[{name: all}]"]
 
 
