@@ -97,6 +97,29 @@ def lattice(stem: str) -> str:
     return f"{_frame(found)}\n\n{table(head, body)}"
 
 
+def runs() -> str:
+    """The logs beside the first backbone's tables: how many tasks, what was solved, how episodes ended."""
+    body = []
+    for stem in ("prompted-train", "outcomes-train-0.5b", "lattice-test-0.5b"):
+        found = list(read_episodes(DATA / f"{stem}.episodes.jsonl.gz"))
+        solved: dict[str, list[float]] = defaultdict(list)
+        for episode in found:
+            solved[episode.task_id].append(float(episode.outcome.status == "success"))
+        rates = np.array([float(np.mean(values)) for values in solved.values()])
+        ends = Counter(str(episode.outcome.reason) for episode in found).most_common()
+        body.append(
+            (
+                f"`{stem}`",
+                str(len(solved)),
+                str(len(found)),
+                f"{sum(map(sum, solved.values())):.0f}",
+                percent(clustered_proportion(rates, len(found)), 0),
+                ", ".join(f"{end} {times}" for end, times in ends),
+            )
+        )
+    return table(("file", "tasks", "episodes", "solved", "mean over tasks, %", "ended by"), body)
+
+
 def headline() -> str:
     """The comparison in short, for the front page."""
     found = read_comparison(DATA / "compare")
@@ -142,6 +165,7 @@ def _read_ablation(path: Path) -> Ablation:
 
 TABLES: dict[str, Callable[[], str]] = {
     "outcomes": outcomes,
+    "runs": runs,
     "lattice": partial(lattice, "lattice-test"),
     "lattice-0-5b": partial(lattice, "lattice-test-0.5b"),
     "selectors": selectors,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Vectors = NDArray[np.float32]
 _BATCH = 16
-#: Tokens up to which one thread is as good as all.
+#: Tokens up to which one thread is used, since waiting for others may cost more than they save.
 _FEW = 128
 
 
