@@ -24,6 +24,7 @@ def test_minilm_on_synthetic_tasks(lora: bool, count: int, epochs: int, tmp_path
     torch.set_num_threads(1)
     settings = TrainSettings.model_validate(
         {
+            "kind": "encoder",
             "decision": {"lam": LAM},
             "encoder": {} if lora else {"lora": None},
             "optimiser": {"epochs": epochs},

@@ -30,6 +30,7 @@ def train(folder: Path, processes: int, table: Path, encoder: Path) -> Path:
     if processes > 1:
         trainer["strategy"] = "ddp"
     settings = {
+        "kind": "encoder",
         "data": {"outcomes": [str(table)]},
         # no dropout anywhere, as each process draws its own: the encoder is frozen
         "encoder": {"name": str(encoder), "window": 32, "lora": None},
