@@ -24,6 +24,11 @@ _KINDS = {
     "prior": "what usually happens in a domain, whatever the conversation says",
 }
 
+_VIEWS = {
+    "prospective": "Prospective: it reads policy, tools and messages up to the decision, not beyond.",
+    "retrospective": "Retrospective: it reads the plain agent's whole failed episode of the task that is run again.",
+}
+
 
 def render_card(
     manifest: RouterManifest,
@@ -41,7 +46,7 @@ def render_card(
         f"# {title}: {_KINDS[manifest.kind]}",
         "Chooses the smallest useful subset of helper agents before a decision of a tool-use agent: it maximises "
         "P(success) − λ · tokens / 1000 over subsets of "
-        f"{', '.join(manifest.pool)}. Prospective: it reads policy, tools and messages up to the decision, not beyond.",
+        f"{', '.join(manifest.pool)}. {_VIEWS[manifest.view]}",
         "## Data",
         _table(("", "training", "validation"), _data_rows(split)),
         _lines(
@@ -161,9 +166,12 @@ def _cost(manifest: RouterManifest) -> str:
 def _limits(manifest: RouterManifest, measured: Measured) -> str:
     found = [
         "Valid for this helper pool, these helper prompts, this backbone and this benchmark version.",
-        "Outcomes were logged with one subset held for a whole episode and the state before its first decision; later "
-        "states of an episode are outside of what it was trained on.",
     ]
+    if manifest.view == "prospective":
+        found.append(
+            "Outcomes were logged with one subset held for a whole episode and the state before its first decision; "
+            "later states of an episode are outside of what it was trained on."
+        )
     if manifest.synthetic:
         found.insert(0, "Trained on SYNTHETIC tasks: for tests and method curves only, of no use on real ones.")
     if measured.rows < 200:

@@ -6,6 +6,7 @@ from fama.diagnosis.diagnose import spent_on_labels
 from fama.episodes.spending import Spent, spent_on_episodes, spent_on_table, unknown
 from fama.episodes.store import read_episodes
 from fama.selection.router.checkpoint import read_manifest
+from fama.selection.router.failed import without_helpers
 from training.settings import TrainSettings
 
 
@@ -17,6 +18,7 @@ def data_cost(settings: TrainSettings) -> tuple[Spent, ...]:
     """
     data = settings.data
     parts = [spent_on_table(path) for path in data.outcomes]
+    parts += [spent_on_episodes("plain run", path, without_helpers(read_episodes(Path(path)))) for path in data.plain]
     for source in data.failures:
         parts += spent_on_labels(Path(source.failures))
     parts += [spent_on_episodes("prompted episodes", path, read_episodes(Path(path))) for path in data.prompted]

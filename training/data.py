@@ -1,11 +1,14 @@
 """Reads the files that a config names into one set of examples."""
 
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from fama.agents.settings import HelperSettings
 from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
 from fama.errors import BadInput
 from fama.helpers.base import Helper
+from fama.selection.router.failed import failed_features
 from training.examples import ExampleSet, failure_examples, outcome_examples, prompted_examples
 from training.settings import DataSettings, TrainSettings
 
@@ -66,10 +69,27 @@ def _check_sources(settings: TrainSettings) -> None:
 
 
 def _outcomes(data: DataSettings, found: ExampleSet) -> ExampleSet:
-    from fama.episodes.outcome_table import read_outcomes
+    return found + table_examples(data.outcomes, data)
 
-    for path in data.outcomes:
-        found += outcome_examples(read_outcomes(Path(path), data.benchmark_version), data.pool)
+
+def table_examples(paths: Sequence[str], data: DataSettings) -> ExampleSet:
+    """The rows of outcome tables, in the view that the data settings ask for.
+
+    Raises:
+        BadInput: a table cannot be used, or the retrospective view has no failed plain episode.
+    """
+    from fama.episodes.outcome_table import read_outcomes
+    from fama.episodes.store import read_episodes
+
+    failed, found = None, ExampleSet((), data.pool)
+    if data.view == "retrospective":
+        failed = failed_features(chain.from_iterable(read_episodes(Path(path)) for path in data.plain))
+        if not failed:
+            raise BadInput(
+                f"data.plain: no failed episode without helpers in {', '.join(data.plain)}; name the plain run's"
+            )
+    for path in paths:
+        found += outcome_examples(read_outcomes(Path(path), data.benchmark_version), data.pool, failed)
     return found
 
 

@@ -12,6 +12,7 @@ from fama.episodes.outcome_table import OutcomeRow, split_subset
 from fama.episodes.records import Episode, Failure
 from fama.errors import BadInput
 from fama.hashing import content_hash
+from fama.selection.router.failed import FailedTask, failed_task
 from fama.selection.router.manifest import View
 from fama.selection.router.segments import Features, featurise
 from fama.state import EpisodeKey, state_after, state_at, state_from_json
@@ -83,8 +84,13 @@ class ExampleSet:
         return content_hash([self.pool, sorted(parts, key=str)])
 
 
-def outcome_examples(rows: Iterable[OutcomeRow], pool: Sequence[str]) -> ExampleSet:
+def outcome_examples(
+    rows: Iterable[OutcomeRow], pool: Sequence[str], failed: Mapping[FailedTask, Features] | None = None
+) -> ExampleSet:
     """One example a finished row; errors are left out and counted.
+
+    With ``failed`` (retrospective) a row is read with its task's failed plain episode instead of the state
+    before its first decision; rows of tasks without one are left out and counted.
 
     Raises:
         BadInput: a row's pool is not ``pool``, or its subset names a helper outside of it.
@@ -97,13 +103,17 @@ def outcome_examples(rows: Iterable[OutcomeRow], pool: Sequence[str]) -> Example
         if row.status == "error" or row.success is None:
             left_out["outcome rows with an error"] += 1
             continue
-        if row.state not in seen:
-            key = EpisodeKey(row.benchmark, row.domain, row.task_id, row.trial, row.backbone, row.strategy)
+        key = EpisodeKey(row.benchmark, row.domain, row.task_id, row.trial, row.backbone, row.strategy)
+        if failed is None and row.state not in seen:
             seen[row.state] = featurise(state_from_json(row.state, key))
+        features = seen[row.state] if failed is None else failed.get(failed_task(key))
+        if features is None:
+            left_out["outcome rows of tasks without a failed plain episode"] += 1
+            continue
         examples.append(
             Example(
                 task=task_name(row.benchmark, row.domain, row.task_id),
-                features=seen[row.state],
+                features=features,
                 subset=flags,
                 success=row.success,
                 tokens=float(row.tokens) if row.tokens > 0 else None,

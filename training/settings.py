@@ -27,13 +27,16 @@ class DataSettings(Settings):
 
     outcomes: tuple[str, ...] = ()
     """Outcome tables (parquet) of training tasks."""
+    plain: tuple[str, ...] = ()
+    """Episodes of the plain agent on the tasks of the outcome tables: with the view ``retrospective``, a table's rows
+    are read with the failed one of their task. Episodes with helpers, and tasks that were solved, are passed over."""
     failures: tuple[FailureSource, ...] = ()
     """Failure logs, for the coverage and category losses."""
     prompted: tuple[str, ...] = ()
     """Episodes whose subsets a prompted selector chose, for the distillation loss."""
     view: View = "prospective"
-    """What failures are read from: ``prospective``, the state before the episode's first decision; ``retrospective``,
-    the whole failed episode, which is there when a task is run again. Never compare the two."""
+    """What the router reads: ``prospective``, the state before the episode's first decision; ``retrospective``, the
+    whole failed episode, which is there when a task is run again. Never compare the two."""
     labels: Literal["all", "primary"] = "all"
     """Which of a failure's categories the category heads learn."""
     taxonomy: str | None = None
@@ -254,11 +257,17 @@ class TrainSettings(Settings):
             raise ValueError(f"a {self.kind} router learns from outcomes and failures: set losses.distillation to 0")
         if self.kind != "encoder" and not (losses.outcome or losses.coverage):
             raise ValueError(f"a {self.kind} router learns from outcomes or failures: set losses.outcome or coverage")
-        if self.data.view == "retrospective" and (losses.outcome or losses.distillation or losses.decision):
+        if self.data.view == "retrospective" and losses.distillation:
             raise ValueError(
-                "data.view retrospective is for failures: set losses.outcome, distillation and decision to 0, "
-                "since their states are those before a decision"
+                "data.view retrospective: a prompted choice was made before the episode; set distillation to 0"
             )
+        if self.data.view == "retrospective" and (losses.outcome or losses.decision) and not self.data.plain:
+            raise ValueError(
+                "data.view retrospective learns outcomes from the plain agent's failed episodes: name their files as "
+                "data.plain, or set losses.outcome and decision to 0"
+            )
+        if self.data.view == "prospective" and self.data.plain:
+            raise ValueError("data.plain is for data.view retrospective; leave it out, or set the view")
         if len(self.data.pool) != len(set(self.data.pool)) or not self.data.pool:
             raise ValueError("data.pool is empty or names a helper twice")
         return self

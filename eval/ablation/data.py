@@ -8,7 +8,7 @@ from fama.errors import BadInput
 from fama.helpers.base import POOL
 from fama.randomness import derive_seed
 from fama.selection.router.segments import featurise
-from training.data import load_examples
+from training.data import load_examples, table_examples
 from training.examples import Example, ExampleSet, outcome_examples
 from training.settings import TrainSettings
 from training.split import split_by_task
@@ -100,13 +100,7 @@ def _union(settings: AblateSettings) -> TrainSettings:
 
 def _apart(settings: AblateSettings, everything: ExampleSet) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
     """Test examples of other tables, and the training examples of none of their tasks."""
-    from pathlib import Path
-
-    from fama.episodes.outcome_table import read_outcomes
-
-    test: tuple[Example, ...] = ()
-    for path in settings.test_outcomes:
-        test += outcome_examples(read_outcomes(Path(path)), everything.pool).examples
+    test = table_examples(settings.test_outcomes, settings.of(settings.chosen()[0]).data).examples
     named = {example.task for example in test}
     said = {example.features.history() for example in test}
     train = [e for e in everything.examples if e.task not in named and e.features.history() not in said]

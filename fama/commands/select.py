@@ -35,7 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Select for every decision and print subset, probabilities and seconds."""
+    """Select for every decision and print subset, probabilities and seconds.
+
+    A router of the retrospective view selects once an episode: for running its task again, if it failed.
+    """
     from fama.helpers.pool import build_pool
     from fama.selection.learned import build
     from fama.selection.router.checkpoint import read_manifest
@@ -44,10 +47,11 @@ def main(args: argparse.Namespace) -> int:
         value = getattr(args, name)
         if value is not None and value < 0:
             raise BadInput(f"--{name} is {value}; give a number of at least 0")
-    pool = read_manifest(Path(args.router)).pool
+    manifest = read_manifest(Path(args.router))
+    pool, again = manifest.pool, manifest.view == "retrospective"
     context = SelectorContext(helpers=build_pool(HelperSettings(pool=pool)))
-    selector = build(context, checkpoint=args.router, lam=args.lam)
-    chosen = _choose(selector, Path(args.episodes), Allowance(args.allowance), args.limit, args.first)
+    selector = build(context, checkpoint=args.router, lam=args.lam, episodes=args.episodes if again else None)
+    chosen = _choose(selector, Path(args.episodes), Allowance(args.allowance), args.limit, args.first or again)
     if args.json:
         return _print_json(chosen)
     found = list(chosen)

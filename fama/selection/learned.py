@@ -3,17 +3,19 @@
 import copy
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from fama.episodes.store import read_episodes
 from fama.errors import BadInput
 from fama.selection.base import Allowance, Selection, Selector, SelectorContext, in_pool_order
 from fama.selection.budget import helper_cap
 from fama.selection.decision import Objective, decide
 from fama.selection.router.checkpoint import Router, check_runtime, load_router
+from fama.selection.router.failed import FailedTask, failed_features, failed_task
 from fama.selection.router.scores import calibrated
 from fama.selection.router.segments import Features, featurise
 from fama.state import VisibleState
@@ -27,15 +29,21 @@ class LearnedSelector:
     """Maximises P(success) − λ · tokens / 1000 as its router predicts them, within the allowance.
 
     With ``trust`` all helpers are used, where the allowance can pay for them, if the choice is predicted to succeed
-    less often than they by more than that.
+    less often than they by more than that. With ``failed`` it is retrospective: it reads the plain agent's failed
+    episode of the task instead of the state, and chooses no helper for a task without one.
     """
 
-    track = "prospective"
-
     def __init__(
-        self, router: Router, context: SelectorContext, objective: Objective, trust: float | None = None
+        self,
+        router: Router,
+        context: SelectorContext,
+        objective: Objective,
+        trust: float | None = None,
+        failed: Mapping[FailedTask, Features] | None = None,
     ) -> None:
         self.name = _NAMES.get(router.manifest.kind, router.manifest.kind)
+        self.track = "prospective" if failed is None else "retrospective"
+        self.failed = failed
         self.router = router
         self.objective = objective
         self.trust = trust
@@ -52,19 +60,25 @@ class LearnedSelector:
     async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
         """Choose for the coming decision; deterministic, spends no LLM token."""
         started = time.perf_counter()
-        return self._select(featurise(state), allowance, started)
+        return self._select(self._features(state), allowance, started)
 
     def select_many(self, states: Sequence[VisibleState], allowance: Allowance | None = None) -> list[Selection]:
         """Choose in many states; texts that they share, or that wait to be encoded, go through the encoder together."""
         found: list[Selection] = []
         for start in range(0, len(states), _TOGETHER):
-            features = [featurise(state) for state in states[start : start + _TOGETHER]]
+            features = [self._features(state) for state in states[start : start + _TOGETHER]]
             if self.router.embedder is not None:
-                self.router.embedder.embed(list({segment.text: None for one in features for segment in one.segments}))
+                texts = {segment.text: None for one in features if one is not None for segment in one.segments}
+                self.router.embedder.embed(list(texts))
             found += [self._select(one, allowance or Allowance(), time.perf_counter()) for one in features]
         return found
 
-    def _select(self, features: Features, allowance: Allowance, started: float) -> Selection:
+    def _features(self, state: VisibleState) -> Features | None:
+        return featurise(state) if self.failed is None else self.failed.get(failed_task(state.key))
+
+    def _select(self, features: Features | None, allowance: Allowance, started: float) -> Selection:
+        if features is None:
+            return Selection((), dict.fromkeys(self.order, 0.0), seconds=time.perf_counter() - started)
         manifest = self.router.manifest
         scores = calibrated(self.router.predictor.scores(features), manifest.calibration.temperature)
         choice = decide(
@@ -98,6 +112,7 @@ def build(
     encoder: str | None = None,
     guarantee: bool = False,
     taxonomy: str | None = None,
+    episodes: str | Path | None = None,
     **options: object,
 ) -> Selector:
     """Load a checkpoint as a selector.
@@ -111,6 +126,8 @@ def build(
         guarantee: use all helpers where the checkpoint's certified threshold says so; it holds at the checkpoint's own
             λ and without a budget.
         taxonomy: the file of the user's own taxonomy that the router was trained with; the shipped one when None.
+        episodes: the plain agent's episodes of the tasks, for a router that was trained on whole failed episodes
+            (retrospective track).
         options: none; an unknown one fails.
 
     Raises:
@@ -118,8 +135,8 @@ def build(
     """
     if options:
         raise BadInput(
-            f"learned: unknown option {sorted(options)[0]!r}; known: checkpoint, encoder, epsilon, guarantee, lam, "
-            "taxonomy"
+            f"learned: unknown option {sorted(options)[0]!r}; known: checkpoint, encoder, episodes, epsilon, "
+            "guarantee, lam, taxonomy"
         )
     if not checkpoint:
         raise BadInput("learned: options.checkpoint is missing; give the folder that `fama train` wrote")
@@ -129,17 +146,24 @@ def build(
     router = load_router(Path(checkpoint), encoder)
     check_runtime(router, tuple(context.helpers), taxonomy)
     manifest = router.manifest
-    if manifest.view != "prospective":
+    if manifest.view == "retrospective" and episodes is None:
         raise BadInput(
-            f"{checkpoint}: trained on whole failed episodes, which nobody has before a decision; "
-            "train with data.view=prospective"
+            f"{checkpoint}: trained on whole failed episodes, which nobody has before a decision; give the plain "
+            "agent's as options.episodes (track: retrospective), or train with data.view=prospective"
+        )
+    if manifest.view == "prospective" and episodes is not None:
+        raise BadInput(
+            f"{checkpoint}: reads the state before a decision, no failed episodes; leave options.episodes out, or "
+            "train with data.view=retrospective"
         )
     objective = Objective(
         lam=manifest.lam if lam is None else float(lam),
         epsilon=manifest.epsilon if epsilon is None else float(epsilon),
         softness=manifest.softness,
     )
-    return LearnedSelector(router, context, objective, _trust(router, lam, epsilon) if guarantee else None)
+    trust = _trust(router, lam, epsilon) if guarantee else None
+    failed = None if episodes is None else failed_features(read_episodes(Path(episodes)))
+    return LearnedSelector(router, context, objective, trust, failed)
 
 
 def _trust(router: Router, lam: float | None, epsilon: float | None) -> float:

@@ -266,7 +266,7 @@ def test_baselines_learn_from_outcomes_and_failures() -> None:
     assert settings("knn", losses={"outcome": 0.0, "coverage": 1.0}).kind == "knn"
     with pytest.raises(ValidationError, match="learns from outcomes and failures"):
         settings("knn", losses={"distillation": 1.0})
-    with pytest.raises(ValidationError, match=r"data\.view retrospective is for failures"):
+    with pytest.raises(ValidationError, match=r"data\.view retrospective learns outcomes from"):
         settings("knn", data={"view": "retrospective"})
 
 

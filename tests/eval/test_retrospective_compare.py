@@ -1,0 +1,106 @@
+"""The retrospective track with a trained router, from the plain run to the comparison, in the toy world."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy_world import base, compare_settings, outcomes_settings, toy_world
+
+from eval.compare import run_comparison
+from eval.outcomes import run_outcomes
+from eval.schema import Comparison
+from fama.agents.runner import Planned, run_planned
+from fama.agents.settings import RunSettings
+from fama.episodes.records import Failure
+from fama.episodes.store import read_episodes, write_failures
+from fama.errors import BadInput
+from training.data import load_examples
+from training.settings import TrainSettings
+from training.train import train_on
+
+
+@pytest.fixture(autouse=True)
+def world() -> Iterator[None]:
+    with toy_world():
+        yield
+
+
+async def plain(folder: Path, split: str) -> Path:
+    """Ten episodes without helpers; two or three of them need none and succeed."""
+    settings = RunSettings.model_validate(base(split=split, tasks=10))
+    first = 0 if split == "train" else 10
+    plan = [Planned(f"t{i}", 0, settings.selector) for i in range(first, first + 10)]
+    await run_planned(settings, plan, folder, progress=False)
+    return folder
+
+
+async def prepared(folder: Path) -> dict[str, Any]:
+    """A router from the training tasks, the plain run of the test tasks and its labels: arms of a comparison."""
+    outcomes = outcomes_settings(
+        split="train", tasks=10, trials=3, per_task=4, subsets=[[], ["Alpha"], ["Beta"], ["Alpha", "Beta"]]
+    )
+    table = (await run_outcomes(outcomes, folder / "outcomes", command="fama outcomes", progress=False)).path
+    data = {
+        "view": "retrospective",
+        "outcomes": [str(table)],
+        "plain": [str(await plain(folder / "train", "train"))],
+        "pool": ["Alpha", "Beta"],
+    }
+    settings = TrainSettings.model_validate(
+        {
+            "kind": "linear",
+            "data": data,
+            "vectors": {"components": 8, "buckets": 256},
+            "linear": {"strengths": [3.0], "pairs": True, "folds": 2},
+        }
+    )
+    assert train_on(settings, load_examples(settings), folder / "router") is not None
+    test = await plain(folder / "test", "test")
+    labels = [
+        Failure(
+            episode_id=e.id,
+            task_id=e.task_id,
+            categories=("DCV",),
+            primary=("DCV",),
+            labeller="x",
+            taxonomy_version="1",
+        )
+        for e in read_episodes(test)
+        if e.outcome.status == "failure"
+    ]
+    write_failures(folder / "failures.jsonl", labels)
+    return {"checkpoint": str(folder / "router"), "episodes": str(test)}
+
+
+async def compare(folder: Path, options: dict[str, Any]) -> Comparison:
+    settings = compare_settings(
+        tasks=10,
+        track="retrospective",
+        failures=str(folder / "failures.jsonl"),
+        arms=[{"name": "none"}, {"name": "all"}, {"name": "linear", "options": options}],
+        bootstrap=200,
+    )
+    return await run_comparison(settings, folder / "compare", command="fama compare", progress=False)
+
+
+async def test_a_router_that_reads_failures_is_an_arm(tmp_path: Path) -> None:
+    """It helps where the plain agent failed and leaves the others alone; ten tasks do not teach it everything."""
+    got = await compare(tmp_path, await prepared(tmp_path))
+    chosen = {row.task_id: row.arms["linear"].subsets[0] for row in got.per_task}
+    solved = {row.task_id for row in got.per_task if row.arms["none"].successes}
+    assert solved == {"t12", "t16"} and {task for task, subset in chosen.items() if subset == "none"} == solved
+    assert got.arm("linear").measures.successes >= 7 > got.arm("none").measures.successes == 2
+    assert got.track == "retrospective" and got.learned_arm == "linear"
+
+
+async def test_another_plain_run_is_refused_when_a_comparison_goes_on(tmp_path: Path) -> None:
+    options = await prepared(tmp_path)
+    await compare(tmp_path, options)
+    log = tmp_path / "test" / "episodes.jsonl"
+    lines = log.read_text().splitlines()
+    log.write_text("\n".join(lines[:-1]) + "\n")
+    with pytest.raises(BadInput, match="changed since the episodes of arm 'linear'"):
+        await compare(tmp_path, options)
+    assert len(json.loads((tmp_path / "compare" / "comparison.json").read_text())["per_task"]) == 10
