@@ -139,7 +139,7 @@ def _content(path: Path) -> str:
         return content_hash(read_manifest(path).model_dump(mode="json", exclude=set(TOLD)))
     digest = hashlib.sha256()
     for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
-        if path.is_dir() and file.suffix not in (".json", ".jsonl", ".safetensors"):
+        if path.is_dir() and file.suffix not in (".json", ".jsonl", ".gz", ".safetensors"):
             continue
         digest.update(f"{file.relative_to(path)}\0".encode())
         with file.open("rb") as content:
