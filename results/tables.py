@@ -32,11 +32,12 @@ from fama.diagnosis.taxonomy import load_taxonomy
 from fama.envs.helpdesk.benchmark import VERSIONS
 from fama.episodes.outcome_table import OutcomeRow, read_metadata, read_outcomes
 from fama.episodes.store import read_episodes
-from results import findings, real_logs
+from results import findings, real_logs, training_table
 from results.markdown import name, table
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "results" / "helpdesk"
+TRAINING = DATA / "outcomes-train.parquet"
 #: What ``fama ablate`` wrote, under the names of the tables.
 ABLATIONS = ROOT / "results" / "ablations"
 PAGES = ("README.md", "docs/helpdesk.md", "docs/results.md", "docs/router.md", "results/helpdesk/README.md")
@@ -44,8 +45,7 @@ PAGES = ("README.md", "docs/helpdesk.md", "docs/results.md", "docs/router.md", "
 
 def outcomes() -> str:
     """The training table by subset. Rows of one subset are of different tasks, hence the plain interval."""
-    path = DATA / "outcomes-train.parquet"
-    rows = read_outcomes(str(path), VERSIONS["shop"])
+    rows = read_outcomes(str(TRAINING), VERSIONS["shop"])
     by_subset: dict[str, list[OutcomeRow]] = defaultdict(list)
     for row in rows:
         by_subset[row.subset].append(row)
@@ -61,7 +61,7 @@ def outcomes() -> str:
         )
         for subset in order
     ]
-    meta, errors = read_metadata(str(path)), sum(row.status == "error" for row in rows)
+    meta, errors = read_metadata(str(TRAINING)), sum(row.status == "error" for row in rows)
     told = (
         f"{len(rows)} episodes on {len({row.task_id for row in rows})} training tasks, {_solved(rows)} solved "
         f"({_share(_solved(rows), len(rows))} %, rows taken as independent), {errors} errors. Made at commit "
@@ -138,7 +138,15 @@ def headline() -> str:
 
 def selectors() -> str:
     """The live comparison of selectors on test tasks."""
-    found, _ = verify(DATA / "compare")
+    return _choices(verify(DATA / "compare")[0])
+
+
+def replay() -> str:
+    """The shipped routers, replayed on the lattice."""
+    return _choices(read_comparison(DATA / "replay"))
+
+
+def _choices(found: Comparison) -> str:
     body = [
         (
             arm.arm,
@@ -168,7 +176,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "runs": runs,
     "lattice": partial(lattice, "lattice-test"),
     "lattice-0-5b": partial(lattice, "lattice-test-0.5b"),
+    "solved-subsets": partial(training_table.solved_subsets, TRAINING),
+    "helper-effects": partial(training_table.helper_effects, TRAINING),
+    "against-none": partial(training_table.against_none, TRAINING),
     "selectors": selectors,
+    "replay": replay,
     "headline": headline,
     "aims": lambda: findings.aims(DATA / "compare"),
     "categories": lambda: findings.categories(DATA / "compare"),

@@ -11,14 +11,15 @@ import pytest
 import yaml
 
 from fama import cli
+from fama.episodes.outcome_table import OutcomeRow, read_outcomes, write_outcomes
 from fama.errors import BadInput
-from results import tables
+from results import tables, training_table
 
 
 def test_every_page_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
     """Else run ``python -m results.tables`` and commit what it changed."""
     assert tables.main(["--check"]) == 0, capsys.readouterr().out
-    assert "21 tables in 5 pages" in capsys.readouterr().out
+    assert "25 tables in 5 pages" in capsys.readouterr().out
 
 
 def test_a_number_that_the_episodes_do_not_bear_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,3 +59,22 @@ def test_the_live_script_names_known_commands_and_configs_that_are_there(tmp_pat
             assert [arm["name"] for arm in arms] == [arm["name"] for arm in shipped["arms"]]
         if "--config" in words:
             assert cli.main([*words, "--print_config"]) == 0
+
+
+def test_helper_effects_are_within_tasks(tmp_path: Path) -> None:
+    """By hand: DCE mends two of three tasks, Memory is drawn on the third only, whatever its level."""
+    plain = next(row for row in read_outcomes(tables.TRAINING) if row.subset == "")
+
+    def row(task: str, subset: str, success: bool) -> OutcomeRow:
+        changes = {"episode_id": f"{task}-{subset}", "task_id": task, "subset": subset, "success": success}
+        return plain.model_copy(update={**changes, "status": "success" if success else "failure"})
+
+    rows = [row(task, subset, task == "easy" or bool(subset)) for task in ("a", "b") for subset in ("", "DCE")]
+    rows += [row("easy", subset, True) for subset in ("", "DCE", "Memory")]
+    write_outcomes(tmp_path / "t.parquet", rows, {})
+    found = training_table.helper_effects(tmp_path / "t.parquet")
+    # XᵀX = [[5/3, -1/3], [-1/3, 2/3]], Xᵀy = [1, 0]: DCE 2/3, Memory 1/3
+    assert "| DCE | +66.7 [" in found and "| Memory | +33.3 [" in found and "| Planner | 0.0 [" in found
+    solved = training_table.solved_subsets(tmp_path / "t.parquet")
+    assert solved.startswith("The subset decides on 2 of 3 tasks") and "| tasks | 0 | 2 | 0 | 1 |" in solved
+    assert "| DCE | 3 | 3 | 1 |" in training_table.against_none(tmp_path / "t.parquet")
