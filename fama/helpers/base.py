@@ -10,7 +10,7 @@ from fama.state import VisibleState
 
 Form = Literal["template", "llm"]
 
-TEMPLATE_TEXTS = "2"
+TEMPLATE_TEXTS = "3"
 """Version of what the template forms say and when. Outcomes of another version say little about this one: a new one
 goes into every episode beside the hashes of the prompts, and comparisons warn where they meet."""
 

@@ -1,5 +1,6 @@
 """DCE, the domain-constraints extractor: the one policy rule that bears on the change ahead."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,10 +8,11 @@ from fama.helpers.ahead import wants_of_record
 from fama.helpers.base import Form, Helper
 from fama.helpers.forms import Candidate, make, refuse_options
 from fama.helpers.history import Call, calls, noted_texts, tool_spoke_last
-from fama.helpers.objects import is_meant
+from fama.helpers.identity import foreign_record
+from fama.helpers.objects import choice_rows, is_meant
 from fama.helpers.reading import views
-from fama.helpers.rules import Rule, is_procedure, needs_of, relevance, rules, serves_record, verdict
-from fama.helpers.tables import pointed_row, table
+from fama.helpers.rules import Rule, about_identity, is_procedure, needs_of, relevance, rules, serves_record, verdict
+from fama.helpers.tables import last_pointed, pointed_row, table
 from fama.helpers.values import record_of
 from fama.helpers.wants import Want, open_wants
 from fama.helpers.words import words
@@ -21,8 +23,14 @@ NOTE = "Rule: {rule}"
 #: The tool first, as everywhere: a rule alone is read and then broken (docs/experiments.md).
 REFUSE = "Suggested next tool: respond, to say that it is not possible: {rule}"
 SAY = "Suggested next tool: respond. {rule}"
+#: The rule first and the question as it may be put: with the rule alone the model offers the change at once.
+QUESTION = 'Rule: {rule} Suggested next tool: respond, to ask "What is the {detail}?".'
+OF_ANOTHER = "this belongs to another {whose}."
 
 TOKEN_CAP = 64
+_ASK_FOR = re.compile(
+    r"ask\b(?:\s+\w+){0,2}?\s+for\s+(?:the|an?|their)?\s*([a-z]+(?: [a-z]+)?)\s*(?:before|when|if|first|\.|,|$)", re.I
+)
 _SPEAKS = frozenset({"ask", "tell", "say", "inform", "explain"})
 #: Added to the relevance of a rule that the record breaks. Beyond one rule a request, only such ones are given.
 BROKEN = 8.0
@@ -35,22 +43,31 @@ def write(state: VisibleState) -> Iterator[Candidate]:
     mean: a small model takes either for a reason to refuse.
     """
     made = calls(state)
-    if not tool_spoke_last(state) or not made or made[-1].failed:
+    if not made or made[-1].failed:
         return
     shown = {tool.name: tool for tool in views(state, "read")}.get(made[-1].name)
+    if shown is None:
+        return
+    if tool_spoke_last(state) and (whose := foreign_record(state, made)):
+        yield Candidate(REFUSE.format(rule=about_identity(state.policy, shown) or OF_ANOTHER.format(whose=whose)))
+        return
     given = noted_texts(state, "DCE")
     asked = wants_of_record(state)
-    if shown is None or not asked:
-        return
-    least = BROKEN if len(given) >= len(open_wants(state)) else 0.0
+    # What the user just said may point to a choice that a rule forbids; for all else the look-up is the moment.
+    least = BROKEN if len(given) >= len(open_wants(state)) or not tool_spoke_last(state) else 0.0
     worded = seen_words(made)
     scored: list[tuple[float, str]] = []
     for want in asked:
-        if needs_of(want) and not (serves_record(shown, want) and is_meant(made[-1], want, state)):
+        chosen = last_pointed(choice_rows(want, made[-1], state), state)
+        if not tool_spoke_last(state) and chosen is None:
             continue
-        records = about(want, made, state)
+        meant = not needs_of(want) or (serves_record(shown, want) and is_meant(made[-1], want, state))
+        if not meant and chosen is None:
+            continue
+        records = [chosen.fields] if chosen is not None else about(want, made, state)
         for rule in rules(state.policy):
-            if is_procedure(rule) or (score := _score(rule, want, records, worded, state)) <= least:
+            score = 0.0 if is_procedure(rule) else _score(rule, want, records, worded, state)
+            if score <= (least if meant else BROKEN):
                 continue
             if score >= BROKEN and want.rivals:  # which change is asked for is not sure: no reason to refuse
                 continue
@@ -64,6 +81,8 @@ def write(state: VisibleState) -> Iterator[Candidate]:
 def _wording(rule: Rule, score: float) -> str:
     if score >= BROKEN:
         return REFUSE
+    if found := _ASK_FOR.match(rule.text):
+        return QUESTION.replace("{detail}", found[1].lower())
     return SAY if words(rule.text)[0] in _SPEAKS else NOTE
 
 
@@ -85,7 +104,7 @@ def about(want: Want, made: tuple[Call, ...], state: VisibleState) -> list[dict[
     That is the row the user's words point to, or, when the request is not about single rows, every row.
     """
     rows = table(made[-1].result)
-    row = pointed_row(rows, state)
+    row = rows[0] if len(rows) == 1 else pointed_row(rows, state)
     if row is not None:
         return [record_of(made[-1]), row.fields]
     single = any(name in row.fields for row in rows for name in needs_of(want))

@@ -30,6 +30,9 @@ Gate = Callable[[VisibleState], bool]
 #: model makes the change (docs/experiments.md).
 ASK_YES = "Suggested next tool: respond. Ask for a yes to {tool}."
 
+#: What comes once the record that a question is about has been looked up.
+ANSWER = "The user asked: {question}. Suggested next tool: respond, to tell what {tool} shows."
+
 #: Output tokens of a helper's model call.
 REPLY_TOKENS = 60
 #: What a chat template may add around the one user message (role marks, a default system line).

@@ -1,9 +1,10 @@
 """Who the user is: the tools that establish it, and whether they have."""
 
+from fama.helpers.facts import normal
 from fama.helpers.history import Call
 from fama.helpers.reading import ToolView, views
 from fama.helpers.rules import asks_identity
-from fama.helpers.values import is_id
+from fama.helpers.values import is_id, record_of
 from fama.helpers.words import words
 from fama.state import VisibleState
 
@@ -18,6 +19,23 @@ def identity_tools(state: VisibleState) -> tuple[ToolView, ...]:
     return tuple(
         tool for tool in reads if tool.required and "id" in words(tool.name) and not any(map(is_id, tool.required))
     )
+
+
+def foreign_record(state: VisibleState, made: tuple[Call, ...]) -> str:
+    """Whose record, by the id's name, the last look-up shows when it is not the verified user's; empty when it is."""
+    verified = {
+        (name, normal(str(value)))
+        for call in made
+        for tool in identity_tools(state)
+        if tool.name == call.name and tool.verifies and not call.failed
+        for name, value in call.arguments.items()
+        if is_id(name)
+    }
+    shown = record_of(made[-1]) if made else {}
+    for name in dict.fromkeys(name for name, _ in verified):
+        if shown.get(name) is not None and (name, normal(str(shown[name]))) not in verified:
+            return " ".join(words(name)[:-1])
+    return ""
 
 
 def is_identified(state: VisibleState, made: tuple[Call, ...]) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from fama.errors import BadInput
-from fama.helpers.ahead import change_ahead
+from fama.helpers.ahead import change_ahead, is_led
 from fama.helpers.base import Form, Helper
 from fama.helpers.facts import EMAIL, ids_in, leaves, normal, quote
 from fama.helpers.forms import Candidate, make, refuse_options
@@ -26,6 +26,8 @@ def write(state: VisibleState, k: int) -> Iterator[Candidate]:
         return
     for index, text in reversed(turns[-k:]):
         if index and corrects(text) and (tool_spoke_last(state) or index == len(state.messages) - 1):
+            if is_led(state, CORRECTED):
+                return  # the Verifier has just quoted it
             yield Candidate(CORRECTED.format(said=quote(_correction(text), 100)))
             return
     if not tool_spoke_last(state):

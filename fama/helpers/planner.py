@@ -2,30 +2,52 @@
 
 from collections.abc import Iterator
 
+from fama.helpers.ahead import is_led
 from fama.helpers.base import Form, Helper
 from fama.helpers.facts import quote
 from fama.helpers.forms import ASK_YES, Candidate, make, refuse_options
 from fama.helpers.history import calls, user_spoke_last, user_turns
+from fama.helpers.objects import candidates, listed, named_words, shows
+from fama.helpers.questions import open_questions
 from fama.helpers.reading import kind_of
-from fama.helpers.wants import is_done, is_refused, open_question, wants
+from fama.helpers.values import known_values
+from fama.helpers.wants import Want, is_done, is_refused, open_question, wants
+from fama.helpers.words import words
 from fama.state import VisibleState
 
 ASKED = "The user also asked: {question}."
+NEXT = " Suggested next tool: {tool}."
 
-TOKEN_CAP = 48
+TOKEN_CAP = 64
 
 
 def write(state: VisibleState) -> Iterator[Candidate]:
     """The first request that remains, at the user's turn after another one was finished, when a case gets closed."""
-    if not user_spoke_last(state):
+    if not user_spoke_last(state) or is_led(state):
         return
     asked = [want for want in wants(state) if not want.rivals]
     made = calls(state)
     left = [want for want in asked if not is_done(want, made) and not is_refused(want, state)]
     if left and len(left) < len(asked):
         yield Candidate(ASK_YES.format(tool=left[0].tool.name))
-    elif not left and made and kind_of(state, made[-1].name) == "write" and (question := open_question(state)):
-        yield Candidate(ASKED.format(question=quote(question)))
+    elif not left and made and kind_of(state, made[-1].name) == "write":
+        if question := open_question(state):
+            steps = [NEXT.format(tool=_step(want, state)) for want in open_questions(state)]
+            yield Candidate(ASKED.format(question=quote(question)) + "".join(steps))
+
+
+def _step(want: Want, state: VisibleState) -> str:
+    """Look the record up again when there is one it can be, else ask which."""
+    name, made = want.tool.required[0], calls(state)
+    rows = listed(name, made)
+    if named := named_words(want, state, rows):
+        shown = [str(call.arguments.get(name)) for call in made if shows(call, want, named, state)]
+        values = list(dict.fromkeys(shown)) or candidates(name, named, rows)
+    else:
+        values = list(dict.fromkeys(found.value for found in known_values(name, want.tool, state)))
+    if len(values) == 1:
+        return f"{want.tool.name} with {name} {quote(values[0])}"
+    return f"respond, to ask which {' '.join(words(name)[:-1])}"
 
 
 def build(form: Form = "template", **options: int | str) -> Helper:

@@ -43,6 +43,9 @@ class ToolView:
     schema: tuple[tuple[str, str], ...]
     """(parameter, its schema's text), for examples of ids."""
 
+    enumerated: tuple[tuple[str, str], ...] = ()
+    """(parameter, allowed value) of its parameters that have an enumeration of words."""
+
     @property
     def verifies(self) -> bool:
         """Whether the tool looks like the one that establishes who the user is."""
@@ -90,6 +93,13 @@ def view(spec: ToolSpec) -> ToolView:
             if isinstance(choice, str) and choice.isalpha()
         ),
         schema=tuple((str(name), str(value)) for name, value in properties.items()),
+        enumerated=tuple(
+            (str(name), choice)
+            for name, value in properties.items()
+            if isinstance(value, dict) and isinstance(value.get("enum"), list)
+            for choice in value["enum"]
+            if isinstance(choice, str)
+        ),
     )
 
 

@@ -78,6 +78,16 @@ def is_procedure(rule: Rule) -> bool:
     return looks or used[0] in READ_VERBS or bool(_IDENTITY.search(rule.text) or _CONFIRM.search(rule.text))
 
 
+def about_identity(policy: str, shown: ToolView) -> str:
+    """The rule that limits what a look-up shows to the verified user, or empty."""
+    found = (
+        rule.text
+        for rule in rules(policy)
+        if rule.restricts and _IDENTITY.search(rule.text) and _EXCEPTS.search(rule.text) and rule.roots & shown.stems
+    )
+    return next(found, "")
+
+
 def relevance(rule: Rule, want: Want, state: VisibleState) -> float:
     """How much a restricting rule bears on a request: 0 when it speaks of other changes only.
 
@@ -121,12 +131,19 @@ def _field_verdict(rule: Rule, key: str, value: Any, seen: frozenset[str]) -> Ve
         return _number_verdict(rule, named, float(value))
     if not isinstance(value, str) or len(words(value)) > 3 or any(sign.isdigit() for sign in value):
         return "open"
-    own = meanings(value.replace("_", " "))
+    own = _stems(value)
     speaks = bool(named) and named <= rule.roots and not _compares(rule, key)
-    others = any(meanings(other) and meanings(other) <= rule.roots for other in seen if other != value)
-    if own and own <= rule.roots:
+    said = _stems(rule.text)
+    others = any(_stems(other) and _stems(other) <= said for other in seen if other != value)
+    if own and own <= said:
         return "broken" if rule.forbids and not _EXCEPTS.search(rule.text) else "kept"
     return "broken" if (speaks or others) and _EXCEPTS.search(rule.text) else "open"
+
+
+@lru_cache(maxsize=4_000)
+def _stems(text: str) -> frozenset[str]:
+    """Stems as written: ``shipped`` and ``delivered``, one verb elsewhere, are two states of an order."""
+    return frozenset(stem(word) for word in words(text) if not word.isdigit())
 
 
 def _compares(rule: Rule, key: str) -> bool:

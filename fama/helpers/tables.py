@@ -90,6 +90,15 @@ def pointed_row(found: Sequence[Row], state: VisibleState) -> Row | None:
     return None if place is None else found[place]
 
 
+def last_pointed(found: Sequence[Row], state: VisibleState) -> Row | None:
+    """The row that the last of the user's clauses points to that points to one: what was chosen, or chosen anew."""
+    for _, text in reversed(user_turns(state)):
+        for clause in reversed(clauses(text)):
+            if (place := _common(found, [clause])) is not None:
+                return found[place]
+    return None
+
+
 def _common(found: Sequence[Row], turns: list[str]) -> int | None:
     count: dict[str, int] = {}
     for row in found:

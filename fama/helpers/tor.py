@@ -1,17 +1,18 @@
 """TOR, the tool-output reformatter: the one row of a large output that matches what the user asked."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from fama.helpers.ahead import is_led
 from fama.helpers.base import Form, Helper
 from fama.helpers.facts import leaves, normal, quote
-from fama.helpers.forms import Candidate, make, refuse_options
+from fama.helpers.forms import ANSWER, Candidate, make, refuse_options
 from fama.helpers.history import Call, calls, tool_spoke_last, user_text
-from fama.helpers.identity import identity_tools, is_identified
+from fama.helpers.identity import foreign_record, is_identified
+from fama.helpers.questions import open_questions
 from fama.helpers.reading import kind_of, views
 from fama.helpers.tables import Row, asked_words, pointed_row, table
-from fama.helpers.values import is_id
-from fama.helpers.wants import wants
+from fama.helpers.values import is_id, record_of
 from fama.helpers.words import stem, words
 from fama.state import VisibleState
 
@@ -28,7 +29,9 @@ def write(state: VisibleState) -> Iterator[Candidate]:
     made = calls(state)
     if not tool_spoke_last(state) or not made or made[-1].failed:
         return
-    if not is_led(state) and (fields := _news(state, made)):
+    # What is to be answered may have been said already; what the answer is was not.
+    answers = any(turn == state.turn and note.text.startswith(ANSWER.split("{")[0]) for turn, note in state.noted)
+    if (answers or not is_led(state)) and (fields := _news(state, made)):
         yield Candidate(TELL.format(fields=fields))
         return
     rows = table(made[-1].result)
@@ -48,10 +51,12 @@ def _news(state: VisibleState, made: tuple[Call, ...]) -> str:
     """What the user waits to hear: the answer to a change, or the record that a question was about."""
     last = made[-1]
     kind = kind_of(state, last.name)
-    asked = kind == "read" and not wants(state) and any(map(is_id, last.arguments)) and is_identified(state, made)
-    if kind != "write" and (not asked or last.name in {tool.name for tool in identity_tools(state)}):
+    asked = kind == "read" and any(want.tool.name == last.name for want in open_questions(state))
+    asked = asked and is_identified(state, made) and foreign_record(state, made) == ""
+    if kind != "write" and not asked:
         return ""
-    data = last.data if isinstance(last.data, dict) else {}
+    own = last.data if isinstance(last.data, dict) else {}
+    data = {**_detail(last, state), **own, **record_of(last)} if asked else own
     used = {normal(str(value)) for call in made for _, value in leaves(call.arguments)}
     told = {
         key: value
@@ -59,6 +64,16 @@ def _news(state: VisibleState, made: tuple[Call, ...]) -> str:
         if isinstance(value, str | int | float) and not is_id(key) and normal(str(value)) not in used
     }
     return ", ".join(f"{key} {quote(str(value), 40)}" for key, value in list(told.items())[:MOST_FIELDS])
+
+
+def _detail(call: Call, state: VisibleState) -> dict[str, Any]:
+    """Of a record with parts: the row that the part asked about refers to by its id, such as its shipment."""
+    rows = table(call.result)
+    part = pointed_row(rows, state)
+    if part is None:
+        return {}
+    refers = set(map(str, part.fields.values()))
+    return next((row.fields for row in rows if row is not part and str(row.fields.get("id")) in refers), {})
 
 
 def digest(row: Row, asked: frozenset[str], used: set[str]) -> str:

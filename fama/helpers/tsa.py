@@ -7,13 +7,24 @@ from typing import NamedTuple
 from fama.helpers.ahead import is_led
 from fama.helpers.base import Form, Helper
 from fama.helpers.facts import quote
-from fama.helpers.forms import Candidate, make, refuse_options
+from fama.helpers.forms import ANSWER, Candidate, make, refuse_options
 from fama.helpers.history import Call, agrees, calls, last_words, tool_spoke_last, user_spoke_last, user_turns
 from fama.helpers.identity import identity_tools, is_identified
-from fama.helpers.objects import candidates, listed, named_words, shows
+from fama.helpers.objects import (
+    candidates,
+    choice_rows,
+    is_meant,
+    is_record,
+    listed,
+    named_words,
+    new_field,
+    said_words,
+    shows,
+)
+from fama.helpers.questions import open_questions
 from fama.helpers.reading import READ_VERBS, ToolView, views
 from fama.helpers.rules import needs_of, serves_record
-from fama.helpers.tables import pointed_row, table
+from fama.helpers.tables import Row, last_pointed, pointed_row, table
 from fama.helpers.values import is_id, is_known, is_new, known_values, mentioned, roots_of, was_called
 from fama.helpers.wants import Want, open_wants, verb_of
 from fama.helpers.words import meaning, meanings, stem, words
@@ -21,9 +32,10 @@ from fama.state import VisibleState
 
 NOTE = "Suggested next tool: {tool}."
 NOTE_WITH_VALUE = "Suggested next tool: {tool} with {parameter} {value}."
+NOTE_WITH_VALUES = "Suggested next tool: {tool} with {values}."
 ASK = "Suggested next tool: respond, to ask which {thing}."
 
-TOKEN_CAP = 40
+TOKEN_CAP = 64
 
 _READ_MEANINGS = frozenset(meaning(verb) for verb in READ_VERBS)
 
@@ -39,6 +51,7 @@ class Suggestion(NamedTuple):
     value: str = ""
     chosen: bool = False
     asks: bool = False
+    arguments: tuple[tuple[str, str], ...] = ()
 
 
 def write(state: VisibleState) -> Iterator[Candidate]:
@@ -49,10 +62,17 @@ def write(state: VisibleState) -> Iterator[Candidate]:
     if made and made[-1].failed and tool_spoke_last(state) and (named := _named_by_error(state, made[-1])):
         yield Candidate(NOTE.format(tool=named), sum(call.failed for call in made))
         return
-    if (found := suggest(state, made)) is None:
+    found = suggest(state, made)
+    if found is None and made and (question := _answer(state, made)):
+        yield Candidate(ANSWER.format(question=quote(question), tool=made[-1].name))
+    if found is None:
         return
     if found.asks:
         yield Candidate(ASK.format(thing=" ".join(words(found.parameter)[:-1])))
+        return
+    if found.arguments:
+        values = ", ".join(f"{name} {quote(value)}" for name, value in found.arguments)
+        yield Candidate(NOTE_WITH_VALUES.format(tool=found.tool.name, values=values))
         return
     again = any(call.name == found.tool.name for call in made)
     if found.value and (again or found.chosen):
@@ -76,10 +96,18 @@ def suggest(state: VisibleState, made: tuple[Call, ...]) -> Suggestion | None:
         return _identify(state, made)
     if found := _named(state, made):
         return found
-    for want in open_wants(state):
+    for want in (*open_wants(state), *open_questions(state)):
         if found := _look_up(want, state, made):
             return found
-    return _agreed(state)
+    return _agreed(state, made)
+
+
+def _answer(state: VisibleState, made: tuple[Call, ...]) -> str:
+    """The question that the last look-up answers, or empty."""
+    if not tool_spoke_last(state) or not is_identified(state, made):
+        return ""
+    shown = (want for want in open_questions(state) if want.tool.name == made[-1].name and not made[-1].failed)
+    return next((want.clause for want in shown if is_meant(made[-1], want, state)), "")
 
 
 def _identify(state: VisibleState, made: tuple[Call, ...]) -> Suggestion | None:
@@ -133,7 +161,7 @@ def _is_open(name: str, want: Want, state: VisibleState, made: tuple[Call, ...])
     shown = next((tool for tool in views(state, "read") if made and tool.name == made[-1].name), None)
     if shown is None or made[-1].failed or serves_record(shown, want) == is_new(name):
         return False
-    field = "_".join(words(name)[1:]) if is_new(name) else name
+    field = new_field(name) if is_new(name) else name
     rows = [row for row in table(made[-1].result) if field in row.fields]
     if len({str(row.fields[field]) for row in rows}) < 2 or pointed_row(rows, state) is not None:
         return False
@@ -178,7 +206,7 @@ def _supplier(name: str, stems: frozenset[str], state: VisibleState, made: tuple
     return best[1] if best else None
 
 
-def _agreed(state: VisibleState) -> Suggestion | None:
+def _agreed(state: VisibleState, made: tuple[Call, ...]) -> Suggestion | None:
     """The change itself, only once the user has said yes to the agent's question about it."""
     turns = user_turns(state)
     if not user_spoke_last(state) or not turns or not agrees(turns[-1][1]) or "?" not in last_words(state):
@@ -189,7 +217,43 @@ def _agreed(state: VisibleState) -> Suggestion | None:
     if len(fits) != 1 or len(named) > 1:
         return None
     known = all(known_values(name, fits[0].tool, state) for name in needs_of(fits[0]) if not is_new(name))
-    return Suggestion(fits[0].tool) if known else None
+    return Suggestion(fits[0].tool, arguments=_parts(fits[0], state, made)) if known else None
+
+
+def _parts(want: Want, state: VisibleState, made: tuple[Call, ...]) -> tuple[tuple[str, str], ...]:
+    """The ids of a change, where the user's words leave one each: a small model mixes up the old and the new one."""
+    records = [call for call in made if is_record(call, want, state)]
+    needs = needs_of(want)
+    fresh = {name: _new_row(want, state, made) for name in needs if is_new(name)}
+    others = frozenset(root for row in fresh.values() if row is not None for root in row.roots)
+    found: list[tuple[str, str]] = []
+    for name in needs:
+        if name in fresh:
+            row = fresh[name]
+            values = [] if row is None else [str(row.fields[new_field(name)])]
+        elif any(name in call.arguments for call in records):
+            values = _record_ids(name, want, state, made, records)
+        else:
+            sure = [call for call in records if set(map(str, call.arguments.values())) & {value for _, value in found}]
+            shown = sure or (records if len(records) == 1 else [])
+            rows = [row for call in shown[-1:] for row in table(call.result) if name in row.fields]
+            named = said_words(want, state, rows) - others if fresh else named_words(want, state, rows)
+            values = candidates(name, named, rows) if len(rows) > 1 else [str(row.fields[name]) for row in rows]
+        if len(values) == 1:
+            found.append((name, values[0]))
+    return tuple(found)
+
+
+def _new_row(want: Want, state: VisibleState, made: tuple[Call, ...]) -> Row | None:
+    rows = next((rows for call in reversed(made) if (rows := choice_rows(want, call, state))), [])
+    return last_pointed(rows, state)
+
+
+def _record_ids(name: str, want: Want, state: VisibleState, made: tuple[Call, ...], records: list[Call]) -> list[str]:
+    """The ids by which the records were looked up that show the object as the user called it."""
+    rows = [*listed(name, made), *(row for call in records for row in table(call.result))]
+    named = named_words(want, state, rows)
+    return list(dict.fromkeys(str(call.arguments[name]) for call in records if shows(call, want, named, state)))
 
 
 def build(form: Form = "template", **options: int | str) -> Helper:

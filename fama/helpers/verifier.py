@@ -9,30 +9,48 @@ from fama.helpers.dce import NOTE as RULE
 from fama.helpers.dce import about, seen_words
 from fama.helpers.facts import normal, quote
 from fama.helpers.forms import ASK_YES, Candidate, make, refuse_options
-from fama.helpers.history import Call, agrees, calls, tool_spoke_last, user_turns
+from fama.helpers.history import (
+    Call,
+    accepts,
+    agrees,
+    calls,
+    given_before_user,
+    last_correction,
+    last_words,
+    noted_texts,
+    tool_spoke_last,
+    user_spoke_last,
+    user_turns,
+)
 from fama.helpers.identity import identity_tools, is_identified
+from fama.helpers.questions import asked_about
 from fama.helpers.reading import views
 from fama.helpers.rules import asks_confirmation, needs_of, relevance, rules, serves_record, verdict
-from fama.helpers.tables import pointed_row, table
+from fama.helpers.tables import last_pointed, pointed_row, table
 from fama.helpers.values import is_id, is_known, is_new, known_values, mentioned
-from fama.helpers.wants import Want, open_wants
+from fama.helpers.wants import Want, asks_change, is_done, is_refused, open_wants, wants
+from fama.helpers.words import stem
 from fama.state import VisibleState
 
 RETRY = "Call {tool} again with the same arguments."
 IDENTITY = "Suggested next tool: {tool}, before anything else."
 ASK_IDENTITY = "Suggested next tool: respond, to ask for {parameters}."
 CALL_WITH = "Call {tool} again with {parameter} {value}."
+#: At the user's turn the tool stays unnamed: a small model calls what is named (docs/experiments.md).
+ASK_AGAIN = "The user now says: {said}. Suggested next tool: respond, to ask for a yes to that."
+CLOSE = "Suggested next tool: {tool} with {parameter} {value}."
 
-TOKEN_CAP = 40
+TOKEN_CAP = 64
+_REFUSED = frozenset(map(stem, ("refused", "rejected", "declined", "denied", "unresolved")))
 
 
 def write(state: VisibleState) -> Iterator[Candidate]:
-    """The first finding: a busy tool, a skipped identity check, a wrong id, a missing yes."""
+    """The first finding: a busy tool, a skipped identity check, a wrong id, a missing yes, a refusal closed as done."""
     made = calls(state)
-    if not made:
-        return
     if not is_identified(state, made):
         yield from _identity(state, made)
+    if not made:
+        return
     if tool_spoke_last(state):
         if made[-1].busy:
             busy = sum(call.busy for call in made if call.name == made[-1].name)
@@ -41,11 +59,13 @@ def write(state: VisibleState) -> Iterator[Candidate]:
             yield from _miscopied(state, made[-1])
         else:
             yield from _wrong_id(state, made)
+    else:
+        yield from _refused(state, made)
     yield from _unconfirmed(state, made)
 
 
 def _identity(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate]:
-    """Before the identity check came something that does not lead to it, or a call with details that nobody gave."""
+    """Nothing that it needs was asked for yet, or a call did not lead to it or had details that nobody gave."""
     gates = identity_tools(state)
     leading = [
         *gates,
@@ -56,13 +76,13 @@ def _identity(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate
         ),
     ]
     names = {tool.name for tool in leading}
-    strayed = made[-1].name not in names
-    if not strayed and not made[-1].failed:
+    strayed = bool(made) and made[-1].name not in names
+    if made and not strayed and not made[-1].failed:
         return
     asked = {name: tool for tool in leading for name in tool.required if not is_id(name)}
-    if not any(is_known(name, tool, state) for name, tool in asked.items()):
+    if asked and not any(is_known(name, tool, state) for name, tool in asked.items()):
         parameters = " and ".join(name.replace("_", " ") for name in reversed(asked))
-        yield Candidate(ASK_IDENTITY.format(parameters=parameters))
+        yield _once_a_turn(state, ASK_IDENTITY.format(parameters=parameters))
     elif strayed:
         yield Candidate(IDENTITY.format(tool=gates[0].name))
 
@@ -123,16 +143,45 @@ def _unconfirmed(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candid
             if needs == needs_of(want):
                 continue
         ready = all(is_known(name, want.tool, state) for name in needs)
-        answered = any(index > want.index and agrees(text) for index, text in user_turns(state))
-        if ready and not answered and not _forbidden(want, made, objects[-1], state):
-            yield Candidate(ASK_YES.format(tool=want.tool.name))
-            return
+        if not ready or _has_yes(want, made, state) or _forbidden(want, made, objects[-1], state):
+            continue
+        ask = ASK_YES.format(tool=want.tool.name)
+        if user_spoke_last(state) and (any(map(is_new, needs_of(want))) or ask in noted_texts(state, "Verifier")):
+            ask = ASK_AGAIN.format(said=quote(user_turns(state)[-1][1].rstrip(". "), 90))
+        yield _once_a_turn(state, ask)
+        return
+
+
+def _has_yes(want: Want, made: tuple[Call, ...], state: VisibleState) -> bool:
+    """Whether the user said yes since the request, the last change, and the last time they took something back."""
+    turns = user_turns(state)
+    changes = {tool.name for tool in views(state, "write")}
+    done = max((call.index for call in made if call.name in changes and not call.failed), default=0)
+    taken_back = turns[last_correction([text for _, text in turns])][0] if turns else 0
+    return any(index > max(want.index, done, taken_back) and agrees(text) for index, text in turns)
+
+
+def _refused(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate]:
+    """The case is about to be closed, nothing was changed, and every request was refused."""
+    asked = (*wants(state), *asked_about(state))
+    if not asked or not all(is_refused(want, state) for want in asked) or asks_change(state):
+        return
+    if any(is_done(want, made) for want in asked) or "?" in last_words(state) or not accepts(user_turns(state)[-1][1]):
+        return
+    for tool in views(state, "close"):
+        for parameter, value in tool.enumerated:
+            if stem(value) in _REFUSED:
+                yield Candidate(CLOSE.format(tool=tool.name, parameter=parameter, value=quote(value)))
+
+
+def _once_a_turn(state: VisibleState, text: str) -> Candidate:
+    return Candidate(text, given_before_user(state, "Verifier", text) + 1)
 
 
 def _forbidden(want: Want, made: tuple[Call, ...], place: int, state: VisibleState) -> bool:
     """Whether a rule forbids a change of the object looked up at ``place``, or the choice in the last list."""
     record, worded = about(want, made[: place + 1], state), seen_words(made)
-    if place < len(made) - 1 and (choice := pointed_row(table(made[-1].result), state)) is not None:
+    if place < len(made) - 1 and (choice := last_pointed(table(made[-1].result), state)) is not None:
         record = [*record, choice.fields]
     return any(
         relevance(rule, want, state) and verdict(rule, record, worded) == "broken" for rule in rules(state.policy)
@@ -149,5 +198,5 @@ def build(form: Form = "template", **options: int | str) -> Helper:
         write=write,
         token_cap=TOKEN_CAP,
         llm_cost_cap=2400,
-        gate=lambda state: bool(calls(state)),
+        gate=lambda state: bool(state.messages),
     )

@@ -30,6 +30,8 @@ _INFORMS = re.compile(
     r"|when|where|which|what|how (?:many|much|long)|until|status|use|using|pay|paid)\b",
     re.IGNORECASE,
 )
+#: What is said to the agent in passing.
+_COURTESY = re.compile(r"\b(?:let me know|tell me) what you need\b|\bwhat (?:else )?do you need\b", re.IGNORECASE)
 #: What somebody else does or did: "than you can deliver", "it was sent".
 _THEIRS = re.compile(r"\b(?:you|they|it|that) (?:can|could|will|would|did|do|have|has|had|was|were|is|are)\b", re.I)
 _REFUSAL = re.compile(
@@ -173,6 +175,12 @@ def _wants(turns: tuple[tuple[int, str], ...], tools: tuple[ToolSpec, ...]) -> t
     return tuple(kept)
 
 
+def asks_change(state: VisibleState) -> bool:
+    """Whether the user's last turn asks for a change."""
+    turns = user_turns(state)
+    return bool(turns) and any(_served_by(clause, state.tools) for clause in clauses(turns[-1][1]))
+
+
 def is_done(want: Want, made: tuple[Call, ...]) -> bool:
     """Whether a tool of the request was called without an error."""
     return any(call.name in want.names and not call.failed for call in made)
@@ -195,6 +203,11 @@ def open_wants(state: VisibleState) -> tuple[Want, ...]:
     return tuple(want for want in wants(state) if not is_done(want, made) and not is_refused(want, state))
 
 
+def informs(clause: str) -> bool:
+    """Whether a clause asks for information."""
+    return bool(_INFORMS.search(clause)) and len(words(clause)) > 3 and not _COURTESY.search(clause)
+
+
 def open_question(state: VisibleState) -> str:
     """The clause of the first turn that asks for information beside a change that another clause asks for, or empty."""
     asked = wants(state)
@@ -202,6 +215,6 @@ def open_question(state: VisibleState) -> str:
     if not asked or not turns:
         return ""
     for clause in clauses(turns[0][1]):
-        if _INFORMS.search(clause) and len(words(clause)) > 3 and _served_by(clause, state.tools) is None:
+        if informs(clause) and _served_by(clause, state.tools) is None:
             return clause
     return ""

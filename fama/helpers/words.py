@@ -53,6 +53,7 @@ _PHRASES = tuple(
         (r"(?:kick|kicking|throw|throwing)", "(?:off|out)", "remove"),
         (r"(?:money|cash)", "back", "refund"),
         (r"(?:look|looking)", "up", "find"),
+        (r"(?:change|changing)", "going", "redirect"),
         (r"(?:set|sign|signing)", "up", "create"),
         (r"(?:turn|switch)", "off", "disable"),
         (r"(?:turn|switch)", "on", "enable"),

@@ -81,7 +81,7 @@ class Chat:
         """The helper's note for the next decision; it is remembered as given."""
         text = asyncio.run(helper.note(self.state(), HelperContext())).text
         if text is not None:
-            self.noted.append((len(self.messages), Note(helper=helper.name, text=text, tokens=0)))
+            self.noted.append((self.state().turn, Note(helper=helper.name, text=text, tokens=0)))
         return text
 
 

@@ -64,7 +64,8 @@ def test_a_rule_that_says_what_to_ask_leads_to_asking() -> None:
     tools = (*TOOLS, tool("get_hold", "Show one hold.", "hold_id"))
     chat = Chat(tools=tools).verified("Please move my hold H5 to another branch.")
     chat.call("get_hold", {"hold_id": "H5", "status": "ready"}, hold_id="H5")
-    assert chat.note(build()) == "Suggested next tool: respond. Ask for the pickup branch before you move a hold."
+    rule = "Rule: Ask for the pickup branch before you move a hold."
+    assert chat.note(build()) == f'{rule} Suggested next tool: respond, to ask "What is the pickup branch?".'
 
 
 def test_a_rule_about_what_can_be_done_is_no_advice_to_look_something_up() -> None:

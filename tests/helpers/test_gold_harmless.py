@@ -19,7 +19,7 @@ from fama.tokens import estimate_tokens
 
 TASKS = 48
 #: Highest share of decisions that a helper may speak at, when nothing is wrong.
-SPEAKS = {"DCE": 0.15, "TSA": 0.5, "TOR": 0.2, "Planner": 0.1, "Verifier": 0.15, "Memory": 0.1}
+SPEAKS = {"DCE": 0.15, "TSA": 0.6, "TOR": 0.2, "Planner": 0.1, "Verifier": 0.25, "Memory": 0.1}
 
 
 def next_tool(message: Message) -> str:

@@ -59,7 +59,7 @@ def test_says_what_to_tell_after_a_change() -> None:
 def test_says_what_to_tell_when_only_information_was_asked_for() -> None:
     record = {"loan_id": "L11", "status": "active", "due": "2025-07-01", "shelf": {"floor": 2}}
     chat = Chat().verified("When is loan L11 due?").call("get_loan", record, loan_id="L11")
-    assert chat.note(build()) == 'Suggested next tool: respond, to tell status "active", due "2025-07-01".'
+    assert chat.note(build()) == 'Suggested next tool: respond, to tell status "active", due "2025-07-01", floor "2".'
     change = Chat().verified("Please renew loan L11.").call("get_loan", record, loan_id="L11")
     assert change.note(build()) is None  # there the change comes first
 

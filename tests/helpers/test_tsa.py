@@ -38,7 +38,7 @@ def test_proposes_a_change_only_after_the_user_agreed_to_it() -> None:
     chat.call("get_loan", LOANS["loans"][0], loan_id="L11")
     assert chat.note(build()) is None
     chat.say("I can renew loan L11. Shall I?").user("Yes, please.")
-    assert chat.note(build()) == "Suggested next tool: renew_loan."
+    assert chat.note(build()) == 'Suggested next tool: renew_loan with loan_id "L11".'
     chat.call("renew_loan", {"status": "renewed"}, loan_id="L11")
     assert chat.note(build()) is None
 

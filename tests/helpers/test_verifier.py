@@ -2,7 +2,7 @@ from note_states import LOANS, TOOLS, Chat, tool
 
 from fama.episodes.records import Note
 from fama.helpers.forms import ASK_YES
-from fama.helpers.verifier import build
+from fama.helpers.verifier import ASK_AGAIN, build
 
 
 def test_busy_tools_are_called_again_once_an_event() -> None:
@@ -51,8 +51,46 @@ def test_asks_for_a_yes_before_an_allowed_change_only() -> None:
     assert chat.note(build()) is None
 
 
-def test_is_silent_at_the_start() -> None:
-    assert Chat().user("Renew loan L11.").note(build()) is None
+def test_asks_at_the_start_for_what_the_identity_check_needs_unless_it_was_told() -> None:
+    ask = "Suggested next tool: respond, to ask for email and pin."
+    chat = Chat().user("Renew loan L11.")
+    assert chat.note(build()) == ask
+    assert chat.note(build()) is None
+    assert chat.say("It is renewed until May.").user("Until when, please?").note(build()) == ask
+    assert Chat().user("Renew loan L11. I am ada@mail.example.").note(build()) is None
+    assert Chat(policy="Be kind to readers.").user("Renew loan L11.").note(build()) is None
+
+
+def test_asks_again_when_the_answer_is_no_yes() -> None:
+    chat = Chat().verified("I want to renew a loan.").call("get_loan", LOANS["loans"][0], loan_id="L11")
+    assert chat.note(build()) == ASK_YES.format(tool="renew_loan")
+    chat.say("Shall I renew it until May?").user("Until June.")
+    assert chat.note(build()) == ASK_AGAIN.format(said='"Until June"')
+    assert chat.say("Until June?").user("Yes.").note(build()) is None
+    taken_back = "Wait, I meant until July."
+    assert chat.say("I do it now.").user(taken_back).note(build()) == ASK_AGAIN.format(said=f'"{taken_back[:-1]}"')
+
+
+def test_a_yes_to_one_change_is_none_to_the_next() -> None:
+    loan = tool("move_loan", "Move a loan to another card.", "loan_id")
+    chat = Chat(tools=(*TOOLS, loan)).verified("Please renew loan L11. And move loan L22 to my other card.")
+    chat.call("get_loan", LOANS["loans"][0], loan_id="L11").say("I can renew L11. Shall I?").user("Yes.")
+    chat.call("renew_loan", {"status": "renewed"}, loan_id="L11").call("get_loan", LOANS["loans"][1], loan_id="L22")
+    assert chat.note(build()) == ASK_YES.format(tool="move_loan")
+
+
+def test_a_case_with_nothing_but_refusals_is_closed_as_refused() -> None:
+    close = 'Suggested next tool: close_case with outcome "refused".'
+    refused = Chat().verified("Renew loan L33.").call("get_loan", LOANS["loans"][2], loan_id="L33")
+    refused.say("I am sorry, loan L33 cannot be renewed.")
+    assert refused.user("Understood.").note(build()) == close
+    assert refused.user("Please, it is really important, okay?").note(build()) is None  # insists
+    assert refused.user("OK, but renew loan L22.").note(build()) is None  # asks for another change
+    asks = Chat().verified("Renew loan L33.").call("get_loan", LOANS["loans"][2], loan_id="L33")
+    assert asks.say("I cannot renew that one. Another one?").user("Okay.").note(build()) is None
+    done = Chat().verified("Renew loan L11.").call("get_loan", LOANS["loans"][0], loan_id="L11")
+    done.call("renew_loan", {"status": "renewed"}, loan_id="L11").say("Renewed. I cannot do more.")
+    assert done.user("Thanks.").note(build()) is None
 
 
 def test_a_miscopied_value_is_put_right_from_the_users_words() -> None:
