@@ -198,5 +198,5 @@ def build(form: Form = "template", **options: int | str) -> Helper:
         write=write,
         token_cap=TOKEN_CAP,
         llm_cost_cap=2400,
-        gate=lambda state: bool(state.messages),
+        gate=lambda state: bool(calls(state)),
     )
