@@ -74,3 +74,26 @@ def test_a_rule_about_what_can_be_done_is_no_advice_to_look_something_up() -> No
     chat = Chat(policy=f"1. First verify the reader by card PIN.\n2. {rule}\n").verified("I want to renew loan L33.")
     chat.call("get_loan", {"loan_id": "L33", "status": "overdue"}, loan_id="L33")
     assert chat.note(build()) == REFUSE + rule
+
+
+def test_states_that_share_a_verb_elsewhere_are_told_apart() -> None:
+    rule = "Only items of delivered parcels can be returned."
+    parcel = tool("get_parcel", "Show one parcel.", "parcel_id")
+    back = tool("return_item", "Return an item of a parcel.", "parcel_id")
+    for status, note in (("shipped", REFUSE + rule), ("delivered", None)):
+        chat = Chat(policy=f"1. First verify the reader.\n2. {rule}\n", tools=(*TOOLS, parcel, back))
+        chat.verified("I want to return the map of parcel P7. The parcel P8 was delivered.")
+        chat.call("list_loans", {"parcels": [{"parcel_id": "P8", "status": "delivered"}]}, reader_id="R100")
+        assert chat.call("get_parcel", {"parcel_id": "P7", "status": status}, parcel_id="P7").note(build()) == note
+
+
+def test_a_choice_that_a_rule_forbids_is_refused_when_the_user_makes_it() -> None:
+    rule = "Swap only for a title that is in stock."
+    swap = tool("swap_loan", "Swap a loan for another title.", "loan_id", "new_title_id")
+    titles = tool("list_titles", "List titles a loan can be swapped for.", "subject")
+    chat = Chat(policy=f"1. First verify the reader.\n2. {rule}\n", tools=(*TOOLS, swap, titles))
+    chat.verified("I want to swap loan L11 for another title.").call("get_loan", {"loan_id": "L11"}, loan_id="L11")
+    rows = [{"title_id": "T1", "name": "Walden", "stock": 0}, {"title_id": "T2", "name": "Emma", "stock": 3}]
+    chat.call("list_titles", {"titles": rows}, subject="any").say("Which title?")
+    assert chat.user("Emma, please.").note(build()) is None
+    assert chat.user("Walden would be better.").note(build()) == REFUSE + rule

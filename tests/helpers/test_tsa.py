@@ -100,3 +100,16 @@ def test_verbs_of_sending_ask_for_what_a_description_calls_delivery() -> None:
     assert asked("Please get my hold delivered to Norwich.") == ["change_branch"]
     assert asked("When will my hold be delivered?") == []
     assert asked("I need it sooner than you can deliver.") == []
+
+
+def test_an_agreed_change_comes_with_the_old_and_the_new_id_that_the_words_leave() -> None:
+    swap = tool("swap_item", "Swap an item of a loan for another one.", "loan_id", "item_id", "new_item_id")
+    lists = tool("list_items", "List items that an item can be swapped for.", "subject")
+    chat = Chat(tools=(*TOOLS, swap, lists)).verified("I want to swap the red atlas of loan L11 for the blue one.")
+    chat.call("list_loans", LOANS, reader_id="R100")
+    old = [{"item_id": "I1", "name": "red atlas"}, {"item_id": "I2", "name": "green globe"}]
+    chat.call("get_loan", {"loan_id": "L11", "items": old}, loan_id="L11")
+    new = [{"item_id": "I8", "color": "blue"}, {"item_id": "I9", "color": "white"}]
+    chat.call("list_items", {"items": new}, subject="atlas").say("Swap it for the blue one?")
+    chat.user("Wait, I meant white instead of blue.").say("Swap the red atlas for the white one?").user("OK, yes.")
+    assert chat.note(build()) == 'Suggested next tool: swap_item with loan_id "L11", item_id "I1", new_item_id "I9".'
