@@ -136,13 +136,13 @@ def headline() -> str:
     return table(("arm", "solved", "against none, points", "p, Holm", "tokens over none, %"), body)
 
 
-def selectors() -> str:
-    """The live comparison of selectors on test tasks."""
-    return _choices(verify(DATA / "compare")[0])
+def selectors(folder: str = "compare") -> str:
+    """A live comparison: of selectors on test tasks, when no other is named."""
+    return _choices(verify(DATA / folder)[0])
 
 
 def replay() -> str:
-    """The shipped routers, replayed on the lattice."""
+    """Routers, replayed on the lattice."""
     return _choices(read_comparison(DATA / "replay"))
 
 
@@ -180,6 +180,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "helper-effects": partial(training_table.helper_effects, TRAINING),
     "against-none": partial(training_table.against_none, TRAINING),
     "selectors": selectors,
+    "saas-dev": partial(selectors, "saas-dev"),
     "replay": replay,
     "headline": headline,
     "aims": lambda: findings.aims(DATA / "compare"),
