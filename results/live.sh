@@ -1,10 +1,23 @@
 #!/bin/sh
 # The experiments behind docs/results.md, one after the other: many hours on two cores. Each command resumes where it
 # stopped. Words after the script's name go to every run, e.g. model.base_url=http://127.0.0.1:8080/v1 model.cache=runs/cache
+# The lines of tau2 need its extra; with such words they need user_model.base_url as well, and a context of 16,384 tokens.
 set -eu
 fama outcomes --config configs/outcomes/helpdesk.yaml --out runs/outcomes-train "$@"
+fama run --config configs/run/helpdesk.yaml --out runs/plain-train split=train tasks=150 "$@"
+fama diagnose runs/plain-train --judge none --out runs/labels-train
 fama train --config configs/train/linear.yaml --out runs/linear 'data.outcomes=[runs/outcomes-train/outcomes.parquet]'
 fama train --config configs/train/encoder.yaml --out runs/encoder 'data.outcomes=[runs/outcomes-train/outcomes.parquet]'
-fama outcomes --config configs/outcomes/helpdesk-test.yaml --out runs/lattice tasks=24 "$@"
-fama compare --config configs/compare/helpdesk.yaml --out runs/compare tasks=38 lattice=runs/lattice/outcomes.parquet outcomes=runs/outcomes-train/outcomes.parquet 'arms=[{name: none}, {name: all}, {name: irma}, {name: random, options: {mean_size: 2}}, {name: best_fixed}, {name: prompted, options: {form: one_call}}, {name: linear, options: {checkpoint: runs/linear}}, {name: learned, options: {checkpoint: runs/encoder}}]' "$@"
+fama train --config configs/train/retrospective.yaml --out runs/retrospective-router 'data.outcomes=[runs/outcomes-train/outcomes.parquet]' 'data.plain=[runs/plain-train]'
+fama outcomes --config configs/outcomes/helpdesk-test.yaml --out runs/lattice "$@"
+fama compare --config configs/compare/helpdesk.yaml --out runs/compare lattice=runs/lattice/outcomes.parquet outcomes=runs/outcomes-train/outcomes.parquet 'arms=[{name: none}, {name: all}, {name: irma}, {name: random, options: {mean_size: 2}}, {name: rule}, {name: best_fixed}, {name: prompted, options: {form: one_call}}, {name: linear, options: {checkpoint: runs/linear}}, {name: learned, options: {checkpoint: runs/encoder}}]' "$@"
+fama run --config configs/run/helpdesk.yaml --out runs/plain-test split=test tasks=60 "$@"
+fama diagnose runs/plain-test --judge none --out runs/labels-test
+fama compare --config configs/compare/helpdesk-retrospective.yaml --out runs/retrospective failures=runs/labels-test/failures.jsonl outcomes=runs/outcomes-train/outcomes.parquet 'arms=[{name: none}, {name: all}, {name: best_fixed}, {label: static, name: prompted, options: {failures: runs/labels-train/failures.jsonl, form: static}}, {name: prompted, options: {form: diagnosis}}, {name: linear, options: {checkpoint: runs/retrospective-router, episodes: runs/plain-test}}, {name: oracle, options: {outcomes: runs/lattice/outcomes.parquet}}]' "$@"
+fama compare --config configs/compare/helpdesk-trials.yaml --out runs/trials outcomes=runs/outcomes-train/outcomes.parquet 'arms=[{name: none}, {name: all}, {name: best_fixed}, {name: prompted, options: {form: one_call}}, {name: learned, options: {checkpoint: runs/encoder}}]' "$@"
+fama compare --config configs/compare/tau2.yaml --out runs/tau2-mock domain=mock split=base tasks=9 'arms=[{name: none}, {name: irma}, {name: prompted, options: {form: one_call}}, {name: learned, options: {checkpoint: runs/encoder}}]' "$@"
+fama compare --config configs/compare/tau2.yaml --out runs/tau2-retail domain=retail 'arms=[{name: none}, {name: irma}, {name: prompted, options: {form: one_call}}, {name: learned, options: {checkpoint: runs/encoder}}]' "$@"
+fama compare --config configs/compare/tau2.yaml --out runs/tau2-airline 'arms=[{name: none}, {name: irma}, {name: prompted, options: {form: one_call}}, {name: learned, options: {checkpoint: runs/encoder}}]' "$@"
 fama report runs/compare
+fama report runs/retrospective
+fama report runs/trials

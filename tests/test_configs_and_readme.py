@@ -59,14 +59,15 @@ def failed(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"data.failures=[{{failures: {out / 'labels' / 'failures.jsonl'}, episodes: {out / 'plain'}}}]"
 
 
-def toy_arms(config: str, router: Path, labels: str = "") -> list[str]:
-    """The config's own arms, with every checkpoint replaced by the toy router and every label file by ``labels``."""
+def toy_arms(config: str, router: Path, labels: str = "", lattice: Path | None = None) -> list[str]:
+    """The config's own arms on toy input: labels, the oracle's table, and checkpoints but those for failed episodes."""
     arms = yaml.safe_load((ROOT / config).read_text(encoding="utf-8"))["arms"]
     for arm in arms:
-        if "checkpoint" in arm.get("options", {}):
-            arm["options"]["checkpoint"] = str(router)
-        if "failures" in arm.get("options", {}):
-            arm["options"]["failures"] = labels
+        own = arm.get("options", {})
+        toys = {"failures": labels, "outcomes": str(lattice)}
+        if "episodes" not in own:
+            toys["checkpoint"] = str(router)
+        own.update({key: toys[key] for key in own if key in toys})
     return [f"arms={yaml.safe_dump(arms, default_flow_style=True, width=10_000)}"]
 
 
@@ -109,7 +110,7 @@ def toy(words: list[str], table: Path, router: Path, lattice: Path, failed: str 
         toys = {"outcomes": table, "replay": lattice, "failures": labels}
         tables = [f"{key}={toys[key]}" for key in toys if f"\n{key}:" in text]
         user = ["user_model.name=scripted:echo"] if "\nuser_model:" in text else []
-        return [*words, *TOY, *user, *toy_arms(config, router, labels), *tables]
+        return [*words, *TOY, *user, *toy_arms(config, router, labels, lattice), *tables]
     if "user_model:" in " ".join((ROOT / word).read_text(encoding="utf-8") for word in words if word in CONFIGS):
         words = [*words, "user_model.name=scripted:echo"]
     return [*words, *TOY] if words[0] in ("run", "outcomes") else words

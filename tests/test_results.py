@@ -46,13 +46,15 @@ def test_the_live_script_names_known_commands_and_configs_that_are_there(tmp_pat
         for line in (tables.ROOT / "results/live.sh").read_text(encoding="utf-8").splitlines()
         if line.startswith("fama ")
     ]
-    assert [line.split()[1] for line in lines] == ["outcomes", "train", "train", "outcomes", "compare", "report"]
+    steps = ["outcomes", "run", "diagnose", "train", "train", "train", "outcomes", "compare", "run", "diagnose"]
+    assert [line.split()[1] for line in lines] == [*steps, *["compare"] * 5, *["report"] * 3]
     made: set[str] = set()
     for line in lines:
         words = shlex.split(line.replace('"$@"', ""))[1:]
         made |= {words[place + 1] for place, word in enumerate(words) if word == "--out"}
         inputs = [part for word in words for part in re.findall(r"runs/[\w./-]+", word) if part not in made]
         assert all(any(part.startswith(f"{folder}/") for folder in made) for part in inputs), line
+        assert not any("results/helpdesk" in word for word in words), "everything is made anew"
         if words[0] == "compare":
             shipped = yaml.safe_load((tables.ROOT / words[words.index("--config") + 1]).read_text(encoding="utf-8"))
             arms = next(yaml.safe_load(word.removeprefix("arms=")) for word in words if word.startswith("arms="))

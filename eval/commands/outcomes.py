@@ -57,4 +57,4 @@ def _show(written: "Written") -> None:
     screen = console()
     screen.print(table)
     screen.print("Different tasks drew different subsets: compare them with `fama compare`.", style="dim")
-    screen.print(f"{written.path}: {len(written.rows)} of {written.planned} planned episodes")
+    screen.print(f"{written.path}: {len(written.rows)} episodes, {written.planned} planned")

@@ -126,7 +126,7 @@ def test_the_command(tmp_path: Path, world: None, capsys: pytest.CaptureFixture[
     out = tmp_path / "out"
     assert main(["outcomes", "--config", str(config), "--out", str(out)]) == 0
     shown = capsys.readouterr().out
-    assert "Alpha+Beta" in shown and "16 of 16 planned episodes" in shown
+    assert "Alpha+Beta" in shown and "16 episodes, 16 planned" in shown
     assert json.loads((out / "summary.json").read_text())["overall"]["episodes"] == 16
     assert main(["outcomes", "--config", str(config), "--out", str(out), "per_task=3"]) == 2
     assert "per_task was 4 and is now 3" in capsys.readouterr().err
