@@ -152,11 +152,6 @@ def reliability(folder: str = "trials") -> str:
     return f"{_told(found)}\n\n{table(('arm', *_HEAD[2:], *ks, 'chose'), body)}"
 
 
-def replay() -> str:
-    """Routers, replayed on the lattice."""
-    return _choices(read_comparison(DATA / "replay"))
-
-
 def _choices(found: Comparison) -> str:
     body = [
         (
@@ -198,7 +193,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "retrospective": partial(selectors, "retrospective"),
     "trials": reliability,
     **{f"tau2-{domain}": partial(selectors, f"../tau2/{domain}") for domain in ("mock", "retail", "airline")},
-    "replay": replay,
     "headline": headline,
     "aims": lambda: findings.aims(DATA / "compare"),
     "categories": lambda: findings.categories(DATA / "compare"),
