@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 from eval.compare import read_comparison
 from eval.formats import DASH, percent
@@ -19,6 +20,7 @@ from fama.diagnosis.orchestrator import weight
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode, Failure
 from fama.episodes.store import read_episodes
+from fama.errors import BadInput
 from results.markdown import name, table
 
 EPISODES = "episodes.jsonl.gz"
@@ -145,6 +147,32 @@ def remaining(folder: Path) -> str:
     order = sorted(tasks.items(), key=lambda item: (-len(item[1]), item[0]))
     rows = [(f"`{source}`", str(len(own)), ", ".join(task.rsplit("-", 1)[1] for task in own)) for source, own in order]
     return f"{len(failed)} failures.\n\n{table(('finding', 'failures', 'tasks'), rows)}"
+
+
+def read_in_full(folder: Path, path: Path) -> str:
+    """What a reader says kept the learned arm's failures of a comparison from success, beside who the tasks are.
+
+    Raises:
+        BadInput: the file names a cause that it does not define, or not exactly the failures that there are.
+    """
+    found = findings(folder)
+    failed = {episode.id: episode.task_id for episode in found.of("learned") if episode.id in found.labels}
+    read = yaml.safe_load(path.read_text(encoding="utf-8"))
+    causes, notes = read["causes"], read["episodes"]
+    if failed != {key: note["task"] for key, note in notes.items()}:
+        raise BadInput(f"{path}: not the failures of the learned arm in {folder}; read those that differ")
+    for key, note in notes.items():
+        if note["cause"] not in causes:
+            raise BadInput(f"{path}: {key}: no cause {note['cause']!r}; known: {', '.join(causes)}")
+    rows = []
+    for cause, meaning in causes.items():
+        own = [note for note in notes.values() if note["cause"] == cause]
+        both = sum(note["requests"] > 1 for note in own)
+        told = "; ".join(f"{note['task'].rsplit('-', 1)[1]}: {note['what']}" for note in own)
+        rows.append((meaning, str(len(own)), str(both), told))
+    two = sum(note["requests"] > 1 for note in notes.values())
+    head = ("what kept it", "failures", "of two requests", "tasks")
+    return f"{len(notes)} failures read, {two} of tasks with two requests at once.\n\n{table(head, rows)}"
 
 
 def decisive(label: Failure) -> str:

@@ -198,6 +198,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "categories": lambda: findings.categories(DATA / "compare"),
     "cases": lambda: findings.cases(DATA / "compare"),
     "remaining": lambda: findings.remaining(DATA / "compare"),
+    "read-in-full": lambda: findings.read_in_full(DATA / "compare", DATA / "failures-read.yaml"),
     "real-profiles": real_logs.profiles,
     "real-helpers": real_logs.helpers,
     **{f"ablation-{path.stem}": partial(ablation, path) for path in ABLATIONS.glob("*.json")},

@@ -13,13 +13,13 @@ import yaml
 from fama import cli
 from fama.episodes.outcome_table import OutcomeRow, read_outcomes, write_outcomes
 from fama.errors import BadInput
-from results import tables, training_table
+from results import findings, tables, training_table
 
 
 def test_every_page_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
     """Else run ``python -m results.tables`` and commit what it changed."""
     assert tables.main(["--check"]) == 0, capsys.readouterr().out
-    assert "25 tables in 5 pages" in capsys.readouterr().out
+    assert "26 tables in 5 pages" in capsys.readouterr().out
 
 
 def test_a_number_that_the_episodes_do_not_bear_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,6 +32,18 @@ def test_a_number_that_the_episodes_do_not_bear_is_refused(tmp_path: Path, monke
     path.write_text(json.dumps(value), encoding="utf-8")
     with pytest.raises(BadInput, match="arm all: measures.successes is .* but its episodes say"):
         tables.selectors()
+
+
+def test_what_was_read_are_the_failures_that_there_are(tmp_path: Path) -> None:
+    own = (tables.DATA / "failures-read.yaml").read_text(encoding="utf-8")
+    path = tmp_path / "read.yaml"
+    first = next(line for line in own.splitlines() if "task: shop-test" in line)
+    path.write_text(own.replace(f"{first}\n", ""), encoding="utf-8")
+    with pytest.raises(BadInput, match="not the failures of the learned arm"):
+        findings.read_in_full(tables.DATA / "compare", path)
+    path.write_text(own.replace("cause: scorer", "cause: fate"), encoding="utf-8")
+    with pytest.raises(BadInput, match="no cause 'fate'; known: wrong_note"):
+        findings.read_in_full(tables.DATA / "compare", path)
 
 
 def test_the_data_are_whole() -> None:
