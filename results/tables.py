@@ -141,33 +141,19 @@ def selectors(folder: str = "compare") -> str:
     return _choices(verify(DATA / folder)[0])
 
 
-def reliability(folder: str = "trials") -> str:
-    """A live comparison with several trials of a task: pass^k of each arm."""
-    found = verify(DATA / folder)[0]
-    body = []
-    for arm in found.arms:
-        passes = [percent(one.estimate, 0) for one in arm.measures.pass_k]
-        body.append((arm.arm, *_against_none(arm)[2:], *passes, _chosen(arm)))
-    ks = [f"pass^{k + 1}, %" for k in range(found.trials)]
-    return f"{_told(found)}\n\n{table(('arm', *_HEAD[2:], *ks, 'chose'), body)}"
-
-
 def _choices(found: Comparison) -> str:
     body = [
         (
             arm.arm,
             *_against_none(arm),
-            *([percent(arm.selection.exact, 0) if arm.selection else DASH] if found.lattice else []),
+            percent(arm.selection.exact, 0) if arm.selection else DASH,
             _chosen(arm),
         )
         for arm in found.arms
     ]
-    head = ("arm", *_HEAD, *(["right subset, %"] if found.lattice else []), "chose")
-    return f"{_told(found)}\n\n{table(head, body)}"
-
-
-def _told(found: Comparison) -> str:
-    return f"{_frame(found)} Made at commit {(found.commit or '')[:7]} by `{_public(found.command)}`."
+    head = ("arm", *_HEAD, "right subset, %", "chose")
+    told = f"Made at commit {(found.commit or '')[:7]} by `{_public(found.command)}`."
+    return f"{_frame(found)} {told}\n\n{table(head, body)}"
 
 
 def ablation(path: Path) -> str:
@@ -191,8 +177,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "selectors": selectors,
     "saas-dev": partial(selectors, "saas-dev"),
     "retrospective": partial(selectors, "retrospective"),
-    "trials": reliability,
-    **{f"tau2-{domain}": partial(selectors, f"../tau2/{domain}") for domain in ("mock", "retail", "airline")},
     "headline": headline,
     "aims": lambda: findings.aims(DATA / "compare"),
     "categories": lambda: findings.categories(DATA / "compare"),
