@@ -28,6 +28,8 @@ INPUTS = "inputs.json"
 def read_labels(settings: CompareSettings) -> dict[str, Failure] | None:
     """Failure labels by task on the retrospective track, the first one of each task; None on the other.
 
+    Labels that are of another domain are not read.
+
     Raises:
         BadInput: labels on the prospective track, none on the retrospective one, or an unreadable file.
     """
@@ -39,7 +41,8 @@ def read_labels(settings: CompareSettings) -> dict[str, Failure] | None:
         raise BadInput("failures: the retrospective track needs the failures.jsonl of the plain run; see fama diagnose")
     labels: dict[str, Failure] = {}
     for failure in read_failures(Path(settings.failures)):
-        labels.setdefault(failure.task_id, failure)
+        if failure.domain in (None, settings.domain):
+            labels.setdefault(failure.task_id, failure)
     return labels
 
 

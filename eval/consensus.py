@@ -68,7 +68,9 @@ def combine(labels: Labels, codes: Sequence[str], taxonomy_version: str, method:
         found.append(
             Failure(
                 episode_id=unit,
-                task_id=next(iter(by.values())).task_id,
+                task_id=(first := next(iter(by.values()))).task_id,
+                benchmark=first.benchmark,
+                domain=first.domain,
                 categories=tuple(code for code in codes if code in also or code in chosen),
                 primary=chosen,
                 step=_step(by, chosen),

@@ -107,7 +107,7 @@ def toy(words: list[str], table: Path, router: Path, lattice: Path, failed: str 
         config = words[words.index("--config") + 1]
         text = (ROOT / config).read_text(encoding="utf-8")
         labels = yaml.safe_load(failed.partition("=")[2])[0]["failures"] if failed else ""
-        toys = {"outcomes": table, "replay": lattice, "failures": labels}
+        toys = {"outcomes": table, "replay": lattice, "lattice": lattice, "failures": labels}
         tables = [f"{key}={toys[key]}" for key in toys if f"\n{key}:" in text]
         user = ["user_model.name=scripted:echo"] if "\nuser_model:" in text else []
         return [*words, *TOY, *user, *toy_arms(config, router, labels, lattice), *tables]

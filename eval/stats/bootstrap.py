@@ -72,16 +72,33 @@ def difference_interval(ours: Array, theirs: Array, weights: Array, level: float
     """Mean paired difference over the tasks that both have a value on; shapes [tasks], NaN for none.
 
     When all differences are the same, resampling shows no spread at all; the interval then says
-    what so few tasks cannot exclude: a share of 1 − (α/2)^(1/n) of tasks that would differ.
+    what so few tasks cannot exclude: a share of 1 − (α/2)^(1/n) of tasks that would differ. When no task
+    speaks against the others' sign, no resample can either: one task won and one lost are added to the
+    draws, as Bonett and Price (2012, doi:10.3102/1076998611411915) do for paired proportions, and the wider
+    end of both intervals is kept.
     """
     differences = ours - theirs
     estimate = mean_interval(differences, weights, level)
     known = differences[~np.isnan(differences)]
-    if estimate.value is None or len(known) < 2 or float(np.ptp(known)) > 0:
+    if estimate.value is None or estimate.low is None or estimate.high is None:
         return estimate
-    slack = 1 - ((1 - level) / 2) ** (1 / len(known))
-    low, high = max(-1.0, estimate.value - slack), min(1.0, estimate.value + slack)
+    if float(np.ptp(known)) == 0:
+        slack = 1 - ((1 - level) / 2) ** (1 / len(known))
+        low, high = max(-1.0, estimate.value - slack), min(1.0, estimate.value + slack)
+        return Estimate(estimate.value, low, high, estimate.n)
+    if known.min() < 0 < known.max():
+        return estimate
+    added = mean_interval(np.append(differences, [1.0, -1.0]), _with_two_more(weights), level)
+    if added.low is None or added.high is None:
+        raise ValueError("two added tasks have a value")
+    low, high = min(estimate.low, added.low), max(estimate.high, added.high)
     return Estimate(estimate.value, low, high, estimate.n)
+
+
+def _with_two_more(weights: Array) -> Array:
+    """The resamples with two more tasks, each drawn as often as chance draws one of many: Poisson(1) times."""
+    rng = np.random.default_rng(derive_seed(0, "added tasks", *weights.shape))
+    return np.hstack([weights, rng.poisson(1.0, size=(len(weights), 2))])
 
 
 def expanded_tail(n: int, level: float = 0.95) -> float:

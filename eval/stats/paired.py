@@ -1,15 +1,17 @@
 """Paired tests: exact McNemar, sign flips over tasks, and Holm's correction."""
 
-from collections.abc import Mapping
-from math import comb
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from math import comb, lcm
 
 import numpy as np
 
 from eval.stats.bootstrap import Array
 from fama.randomness import derive_seed
 
-_EXACT = 14
 _TIE = 1e-12
+#: Largest denominator that counts as a share of trials, and largest sum of steps whose distribution is worked out.
+_DENOMINATOR, _SUPPORT = 1000, 100_000
 
 
 def mcnemar_exact(only_ours: int, only_theirs: int) -> float:
@@ -22,22 +24,35 @@ def mcnemar_exact(only_ours: int, only_theirs: int) -> float:
 def sign_flip(differences: Array, seed: int, draws: int = 10_000) -> float:
     """Two-sided permutation p of a mean paired difference, flipping the sign of whole tasks.
 
-    Exact over all sign patterns for up to 14 tasks that differ; else Monte Carlo with the observed
-    pattern counted in, so that p is never 0. 1.0 when no task differs.
+    Exact where the differences are fractions of small denominators, as those of success rates are; with one trial a
+    task it is McNemar's exact test. Else Monte Carlo with the observed pattern counted in, so that p is never 0. 1.0
+    when no task differs.
     """
     moved = differences[np.abs(differences) > _TIE]
     if len(moved) == 0:
         return 1.0
+    fractions = [Fraction(float(value)).limit_denominator(_DENOMINATOR) for value in np.abs(moved)]
+    scale = lcm(*(value.denominator for value in fractions))
+    steps = [int(value * scale) for value in fractions]
+    if sum(steps) <= _SUPPORT and np.allclose(np.array(steps) / scale, np.abs(moved), rtol=0, atol=_TIE):
+        return _exact(steps, abs(round(float(moved.sum()) * scale)))
     seen = float(np.abs(moved.sum())) - _TIE * len(moved)
-    if len(moved) <= _EXACT:
-        codes = np.arange(2 ** len(moved))[:, None] >> np.arange(len(moved)) & 1
-        return float(np.mean(np.abs((1 - 2 * codes) @ moved) >= seen))
     rng = np.random.default_rng(derive_seed(seed, "sign-flip", len(moved), draws))
     hits = 0
     for start in range(0, draws, 1000):
         signs = 1 - 2 * rng.integers(0, 2, size=(min(1000, draws - start), len(moved)), dtype=np.int8)
         hits += int(np.count_nonzero(np.abs(signs @ moved) >= seen))
     return (hits + 1) / (draws + 1)
+
+
+def _exact(steps: Sequence[int], seen: int) -> float:
+    """P(|Σ ±steps| ≥ seen) with fair signs: the distribution of the sum, one step after the other."""
+    total = sum(steps)
+    chance = np.zeros(2 * total + 1)
+    chance[total] = 1.0
+    for step in steps:
+        chance = (np.roll(chance, step) + np.roll(chance, -step)) / 2
+    return float(chance[np.abs(np.arange(-total, total + 1)) >= seen].sum())
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

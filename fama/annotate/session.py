@@ -45,6 +45,8 @@ class Session:
         return known or Failure(
             episode_id=self.episode.id,
             task_id=self.episode.task_id,
+            benchmark=self.episode.benchmark,
+            domain=self.episode.domain,
             labeller=self.annotator,
             taxonomy_version=self.taxonomy.version,
         )

@@ -115,6 +115,8 @@ def _failure(
     return Failure(
         episode_id=episode.id,
         task_id=episode.task_id,
+        benchmark=episode.benchmark,
+        domain=episode.domain,
         evidence=tuple(evidence),
         labeller=labeller,
         taxonomy_version=taxonomy.version,

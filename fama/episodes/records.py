@@ -211,13 +211,19 @@ class Evidence(Record):
 
 
 class Failure(Record):
-    """A labelled failure: one line of ``failures.jsonl``. ``step`` indexes the episode's messages."""
+    """A labelled failure: one line of ``failures.jsonl``. ``step`` indexes the episode's messages.
+
+    ``benchmark`` and ``domain`` are of the episode, None where a label does not say them: task ids are unique within a
+    domain only.
+    """
 
     model_config = _FINITE
 
     schema_version: int = SCHEMA_VERSION
     episode_id: str
     task_id: str
+    benchmark: str | None = None
+    domain: str | None = None
     categories: tuple[str, ...] = ()
     primary: tuple[str, ...] = ()
     step: int | None = None
@@ -227,6 +233,11 @@ class Failure(Record):
     labeller: str
     confidence: float | None = None
     taxonomy_version: str
+
+    @property
+    def task(self) -> str:
+        """The task among those of all domains, as far as they are known: what statistics cluster by."""
+        return "/".join(part for part in (self.benchmark, self.domain, self.task_id) if part is not None)
 
 
 #: roles of the calls that decide which helpers speak

@@ -41,11 +41,10 @@ def build(context: SelectorContext, form: object = None, **options: object) -> S
             raise BadInput(
                 "selector prompted: form diagnosis needs failures (retrospective track); give failures: FILE"
             )
-        own = _labels(options.pop("failures", None))
+        own = _labels(options.pop("failures", None)) or list(context.failures.values())
         if options:
             raise BadInput(f"selector prompted: unknown option {next(iter(options))!r}; form diagnosis has: failures")
-        by_task = {failure.task_id: failure for failure in reversed(own)}
-        return FromDiagnosis(context, by_task or context.failures)
+        return FromDiagnosis(context, own)
     if chosen == "static":
         return _static(context, **options)
     if chosen != "one_call":
@@ -129,15 +128,16 @@ class FromDiagnosis:
     name = "prompted"
     track = "retrospective"
 
-    def __init__(self, context: SelectorContext, failures: Mapping[str, Failure]) -> None:
+    def __init__(self, context: SelectorContext, failures: Sequence[Failure]) -> None:
         self._context = context
-        self._failures = failures
+        self._failures = {_place(failure): failure for failure in reversed(failures)}
         self._pool = tuple(context.helpers)
 
     async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
         """The subset for the task's failure; the set cover when no model is given or the budget has no room for one."""
         started = time.perf_counter()
-        failure = self._failures.get(state.key.task_id)
+        task = state.key.task_id
+        failure = self._failures.get((state.key.domain, task)) or self._failures.get((None, task))
         if failure is None:
             return _selection((), self._pool, (), time.perf_counter() - started)
         room = allowance.tokens is None or allowance.tokens >= 600
@@ -154,7 +154,7 @@ class FromProfile:
     def __init__(self, context: SelectorContext, failures: Sequence[Failure], share: float) -> None:
         self.track = "prospective" if context.failures is None else "retrospective"
         self._pool = tuple(context.helpers)
-        self._seen = {failure.task_id for failure in failures}
+        self._seen = {_place(failure) for failure in failures}
         counts = Counter(category for failure in failures for category in set(failure.primary))
         frequent = [category for category, n in counts.items() if n >= share * len(failures)]
         self.subset = minimal_cover(frequent, context.helpers)
@@ -165,11 +165,16 @@ class FromProfile:
         Raises:
             BadInput: the task's own failure is among the labels.
         """
-        if state.key.task_id in self._seen:
+        if self._seen & {(state.key.domain, state.key.task_id), (None, state.key.task_id)}:
             raise BadInput(
                 f"selector prompted: form static knows a failure of {state.key.task_id} itself; label other tasks"
             )
         return _selection(self.subset, self._pool, (), 0.0)
+
+
+def _place(failure: Failure) -> tuple[str | None, str]:
+    """The task within its domain; None for a domain that the label does not say."""
+    return failure.domain, failure.task_id
 
 
 def _static(context: SelectorContext, failures: object = None, share: object = 0.25, **options: object) -> Selector:

@@ -101,6 +101,15 @@ def test_two_labellers_by_hand() -> None:
     assert pair.confusion == {"CM": {"CM": 1}, "DCV": {"CM": 1, "DCV": 2}}
 
 
+def test_tasks_of_two_domains_are_two_clusters() -> None:
+    labels = two(["DCV", "CM"], ["DCV", "CM"])
+    apart = {
+        rater: {unit: one.model_copy(update={"domain": unit}) for unit, one in by.items()}
+        for rater, by in labels.items()
+    }
+    assert (agreement(labels, CODES, draws=100).tasks, agreement(apart, CODES, draws=100).tasks) == (1, 2)
+
+
 def test_steps_blame_and_missing_labels() -> None:
     steps = [(3, 3), (3, 4), (5, 8), (1, None), (2, 9)]
     ours = {f"e{i}": label(i, "CM", step=a) for i, (a, _) in enumerate(steps)}

@@ -45,6 +45,12 @@ def test_shares_by_hand() -> None:
     assert cm.low is not None and cm.high is not None and cm.low <= 0.5 <= cm.high
 
 
+def test_a_task_id_of_two_domains_is_two_tasks() -> None:
+    labels = [label(i, "CM", task="5").model_copy(update={"domain": domain}) for i, domain in enumerate("aab")]
+    assert labels[0].task == "a/5" and labels[0].model_copy(update={"benchmark": "x"}).task == "x/a/5"
+    assert profile("x", labels, CODES, draws=200).tasks == 2
+
+
 def test_drift_is_found_where_it_is_and_rarely_where_it_is_not() -> None:
     rng = np.random.default_rng(3)
     same = [0.3, 0.2, 0.1, 0.4]

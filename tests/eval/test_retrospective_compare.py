@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from toy_world import base, compare_settings, outcomes_settings, toy_world
 
+from eval.arms import read_labels
 from eval.compare import run_comparison
 from eval.outcomes import run_outcomes
 from eval.schema import Comparison
 from fama.agents.runner import Planned, run_planned
 from fama.agents.settings import RunSettings
 from fama.episodes.records import Failure
-from fama.episodes.store import read_episodes, write_failures
+from fama.episodes.store import read_episodes, read_failures, write_failures
 from fama.errors import BadInput
 from training.data import load_examples
 from training.settings import TrainSettings
@@ -93,6 +94,16 @@ async def test_a_router_that_reads_failures_is_an_arm(tmp_path: Path) -> None:
     assert solved == {"t12", "t16"} and {task for task, subset in chosen.items() if subset == "none"} == solved
     assert got.arm("linear").measures.successes >= 7 > got.arm("none").measures.successes == 2
     assert got.track == "retrospective" and got.learned_arm == "linear"
+
+
+async def test_labels_of_another_domain_are_not_read(tmp_path: Path) -> None:
+    options = await prepared(tmp_path)
+    path = tmp_path / "failures.jsonl"
+    labels = list(read_failures(path))
+    settings = compare_settings(track="retrospective", failures=str(path))
+    assert set(read_labels(settings) or {}) == {label.task_id for label in labels} and options
+    write_failures(path, [label.model_copy(update={"domain": "elsewhere"}) for label in labels])
+    assert read_labels(settings) == {}
 
 
 async def test_another_plain_run_is_refused_when_a_comparison_goes_on(tmp_path: Path) -> None:

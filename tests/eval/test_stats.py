@@ -55,6 +55,31 @@ def test_differences_use_shared_tasks() -> None:
     assert got.value == 0.5 and got.n == 2
 
 
+@pytest.mark.parametrize(("wins", "tasks"), [(1, 24), (3, 24), (4, 60), (5, 60), (7, 60), (29, 60)])
+def test_differences_of_one_sign_exclude_no_more_than_the_exact_test(wins: int, tasks: int) -> None:
+    """Resampling alone puts 4 wins and no loss of 60 at [+2, +13] points, where p is 0.125."""
+    rates = np.array([1.0] * wins + [0.0] * (tasks - wins))
+    got = difference_interval(rates, np.zeros(tasks), task_weights(tasks, 4000, 0))
+    back = difference_interval(np.zeros(tasks), rates, task_weights(tasks, 4000, 0))
+    assert got.value == wins / tasks and got.low is not None and got.high is not None
+    assert back.low == pytest.approx(-got.high, abs=0.02) and back.high == pytest.approx(-got.low, abs=0.02)
+    assert (got.low > 0) == (mcnemar_exact(wins, 0) < 0.05)
+    mean, spread = (wins / (tasks + 2)), (wins + 2) / (tasks + 2)
+    half = 1.96 * ((spread - mean**2) / (tasks + 2)) ** 0.5
+    assert got.low == pytest.approx(mean - half, abs=0.03) and got.high == pytest.approx(mean + half, abs=0.03)
+
+
+@pytest.mark.parametrize("tasks", [24, 60])
+def test_the_interval_covers_a_small_gain_that_one_trial_a_task_hardly_shows(tasks: int) -> None:
+    """A gain on 8 % of the tasks and never a loss: half of the time four wins or fewer are seen."""
+    rng, weights, covered = np.random.default_rng(13), task_weights(tasks, 1000, seed=0), 0
+    for _ in range(1000):
+        got = difference_interval(rng.binomial(1, 0.08, size=tasks) * 1.0, np.zeros(tasks), weights)
+        assert got.low is not None and got.high is not None
+        covered += got.low <= 0.08 <= got.high
+    assert covered / 1000 >= 0.93
+
+
 def test_proportion_by_hand() -> None:
     """Ten tasks, one trial each, 5 solved: Wilson at n scaled by (z/t)² and the n−1 variance."""
     got = clustered_proportion(np.array([1.0] * 5 + [0.0] * 5), trials=10)
@@ -86,11 +111,18 @@ def test_sign_flip_by_hand() -> None:
     assert sign_flip(np.array([0.5, 0.25, 0.25]), seed=0) == 2 / 8
 
 
-def test_sampled_sign_flips_agree_with_mcnemar() -> None:
-    """With one trial a task both are the same test."""
+def test_sign_flips_agree_with_mcnemar_and_with_sampling() -> None:
+    """With one trial a task it is McNemar's test; the values that are no fractions are sampled."""
     differences = np.array([1.0] * 14 + [-1.0] * 4 + [0.0] * 10)
-    assert sign_flip(differences, seed=3, draws=20_000) == pytest.approx(mcnemar_exact(14, 4), abs=0.006)
-    assert sign_flip(differences, seed=3) == sign_flip(differences, seed=3)
+    assert sign_flip(differences, seed=3) == pytest.approx(mcnemar_exact(14, 4), rel=1e-9)
+    assert sign_flip(np.ones(40), seed=3) == pytest.approx(2 / 2**40)
+    sampled = sign_flip(differences * np.pi, seed=3, draws=20_000)
+    assert sampled == pytest.approx(mcnemar_exact(14, 4), abs=0.006)
+    assert sampled == sign_flip(differences * np.pi, seed=3, draws=20_000)
+    mixed = np.array([0.5, 1 / 3, -0.25, 0.75, 1.0, -1 / 6, 0.5, 0.25])
+    signs = 1 - 2 * (np.arange(2**8)[:, None] >> np.arange(8) & 1)
+    by_hand = np.mean(np.abs(signs @ mixed) >= abs(mixed.sum()) - 1e-9)
+    assert sign_flip(mixed, seed=0) == pytest.approx(by_hand)
 
 
 def test_holm_by_hand() -> None:

@@ -102,7 +102,7 @@ async def test_retrospective_uses_the_tasks_diagnosis() -> None:
     model = ScriptedModel("m", lambda _: '{"helpers": ["TSA"]}')
     chosen = await select(context(model, {"t1": failure}), form="diagnosis")
     assert chosen.subset == ("TSA",) and [row.role for row in chosen.ledger] == ["mitigation"]
-    assert (await select(context(model, {"other": failure}))).subset == ()
+    assert (await select(context(model, {"other": failure.model_copy(update={"task_id": "other"})}))).subset == ()
 
 
 def test_tracks() -> None:
@@ -175,6 +175,20 @@ async def test_the_static_form_covers_what_fails_often_elsewhere(tmp_path: Path)
     for options, expected in (({}, "needs labelled failures"), ({"failures": path, "share": 2}, "from 0 to 1")):
         with pytest.raises(BadInput, match=expected):
             build(context, form="static", **options)
+
+
+async def test_a_failure_of_another_domain_is_another_tasks(tmp_path: Path) -> None:
+    elsewhere = failure("t1", "CM").model_copy(update={"domain": "elsewhere"})
+    here = failure("t1", "DCV").model_copy(update={"domain": STATE.key.domain})
+    write_failures(tmp_path / "both.jsonl", [elsewhere, here])
+    write_failures(tmp_path / "other.jsonl", [elsewhere])
+    context = SelectorContext(HELPERS, failures={})
+    assert (await chosen(context, failures=str(tmp_path / "both.jsonl"))).subset == ("DCE",)
+    assert (await chosen(context, failures=str(tmp_path / "other.jsonl"))).subset == ()
+    static = {"form": "static", "failures": str(tmp_path / "other.jsonl")}
+    assert (await chosen(SelectorContext(HELPERS), **static)).subset == ("Memory",)
+    with pytest.raises(BadInput, match="knows a failure of t1 itself"):
+        await chosen(SelectorContext(HELPERS), **{**static, "failures": str(tmp_path / "both.jsonl")})
 
 
 async def test_arms_of_the_diagnosis_form_may_have_labels_of_their_own(tmp_path: Path) -> None:

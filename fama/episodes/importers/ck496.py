@@ -39,12 +39,15 @@ def labels(path: Path) -> Iterator[Failure]:
     Raises:
         BadInput: the file cannot be read or a record is not of this format.
     """
+    match = _NAME.search(path.name)
+    domain = match["domain"].lower() if match else None
     for place, row in _rows(path):
         try:
             said = row["classification"]
             yield Failure(
                 episode_id=_id(path, row),
                 task_id=str(row["task_id"]),
+                domain=domain,
                 categories=(said["primary_category"],),
                 primary=(said["primary_category"],),
                 rationale=said.get("explanation") or "",
