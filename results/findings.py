@@ -3,14 +3,14 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
 import yaml
 
 from eval.compare import read_comparison
-from eval.formats import DASH, percent
+from eval.formats import DASH, p_value, percent
 from eval.measures import Difference, Resampling, compare_pair
 from eval.schema import Comparison
 from eval.scores import Score, score_of
@@ -18,7 +18,7 @@ from eval.stats.bootstrap import Estimate, ratio_interval
 from fama.diagnosis.diagnose import diagnose_episode
 from fama.diagnosis.orchestrator import weight
 from fama.diagnosis.taxonomy import load_taxonomy
-from fama.episodes.records import Episode, Failure
+from fama.episodes.records import Episode, Failure, Record
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
 from results.markdown import name, table
@@ -29,14 +29,18 @@ LEAST_GAIN, MOST_GAP, MOST_OVERHEAD, MOST_EXTRA = 0.15, 0.05, 0.15, 0.5
 
 
 class Findings:
-    """A live comparison with its episodes and the detectors' labels of those that failed."""
+    """A live comparison with its episodes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.comparison: Comparison = read_comparison(folder)
         self.episodes: dict[str, Episode] = {e.id: e for e in read_episodes(folder / EPISODES)}
         self.tasks = tuple(row.task_id for row in self.comparison.per_task)
-        self.labels: dict[str, Failure] = asyncio.run(_labels(self.episodes.values()))
+
+    @cached_property
+    def labels(self) -> dict[str, Failure]:
+        """The detectors' labels of the episodes that failed, by episode."""
+        return asyncio.run(_labels(self.episodes.values()))
 
     def of(self, arm: str) -> list[Episode]:
         """The episodes of an arm, by task."""
@@ -72,8 +76,9 @@ def aims(folder: Path) -> str:
     learned = found.comparison.arm("learned")
     rows = []
     for other in ("prompted", "best_fixed"):
-        gain = found.difference("learned", other).estimate
-        rows.append((f"as successful as {other}", f"{percent(gain, 0, signed=True)} points", _kept(gain, 0.0)))
+        paired = found.difference("learned", other)
+        told = f"{percent(paired.estimate, 0, signed=True)} points, p {p_value(paired.p)}"
+        rows.append((f"as successful as {other}", told, _kept(paired.estimate, 0.0)))
     ours, theirs = learned.versus_none, found.comparison.arm("prompted").versus_none
     if ours is None or theirs is None or ours.overhead.value is None or theirs.overhead.value is None:
         raise ValueError(f"{folder}: the arms none, prompted and learned are needed")
@@ -88,6 +93,23 @@ def aims(folder: Path) -> str:
     cheap = "yes" if ours.overhead.value < MOST_OVERHEAD else "no"
     rows.append((f"overhead under {MOST_OVERHEAD * 100:.0f} %", f"{percent(ours.overhead, 0, signed=True)} %", cheap))
     return table(("aim for the learned router", "came out", "the estimate keeps it"), rows)
+
+
+def fresh(folder: Path, first: int) -> str:
+    """The arms on the tasks from a number on: those that no earlier version of the helpers' texts had been run on."""
+    found = findings(folder)
+    tasks = tuple(task for task in found.tasks if int(task.rsplit("-", 1)[1]) >= first)
+    resampling = Resampling(found.comparison.seed, found.comparison.bootstrap)
+    kept = {arm.arm: [s for s in found.scores(arm.arm) if s.task_id in tasks] for arm in found.comparison.arms}
+    rows = []
+    for arm, scores in kept.items():
+        cells = (arm, f"{sum(score.success for score in scores)} of {len(scores)}")
+        if arm == "none":
+            rows.append((*cells, "", ""))
+            continue
+        gain = compare_pair(scores, kept["none"], "none", tasks, resampling)
+        rows.append((*cells, percent(gain.estimate, 0, signed=True), p_value(gain.p)))
+    return table(("arm", "solved", "against none, points", "p"), rows)
 
 
 def oracle_gap(comparison: Comparison, arm: str) -> Estimate:
@@ -130,7 +152,7 @@ def cases(folder: Path) -> str:
         lost = [found.labels[key] for key in row.arms[loser].episodes if key in found.labels]
         why = " + ".join(dict.fromkeys(code for label in lost for code in label.primary)) or DASH
         chose = (_chosen(ours.subsets), _chosen(theirs.subsets))
-        rows.append((row.task_id, winner, *chose, f"{loser}: {why}", _links(row.task_id)))
+        rows.append((row.task_id, winner, *chose, f"{loser}: {why}", _links(row.task_id, len(found.comparison.arms))))
     if not rows:
         solved = sum(bool(row.arms["learned"].successes) for row in found.comparison.per_task)
         return f"Nowhere: both solve the same {solved} of {len(found.tasks)} tasks."
@@ -149,30 +171,62 @@ def remaining(folder: Path) -> str:
     return f"{len(failed)} failures.\n\n{table(('finding', 'failures', 'tasks'), rows)}"
 
 
-def read_in_full(folder: Path, path: Path) -> str:
-    """What a reader says kept the learned arm's failures of a comparison from success, beside who the tasks are.
+class Verdict(Record):
+    """What a reader says kept one episode from success, and how many requests its task has."""
+
+    task: str
+    cause: str
+    requests: int
+    what: str
+
+
+class Reading(Record):
+    """A file of verdicts by episode, and what each of their causes means."""
+
+    causes: dict[str, str]
+    comparison: dict[str, Verdict]
+    trials: dict[str, Verdict]
+
+
+def read_in_full(folder: Path, trials: Path, path: Path) -> str:
+    """What a reader says kept the learned arm's episodes from success.
+
+    They are all failures of the comparison in ``folder``, and those of the first trial in ``trials`` on the tasks that
+    the comparison solves.
 
     Raises:
-        BadInput: the file names a cause that it does not define, or not exactly the failures that there are.
+        BadInput: the file names a cause that it does not define, or not exactly these failures.
     """
-    found = findings(folder)
-    failed = {episode.id: episode.task_id for episode in found.of("learned") if episode.id in found.labels}
-    read = yaml.safe_load(path.read_text(encoding="utf-8"))
-    causes, notes = read["causes"], read["episodes"]
-    if failed != {key: note["task"] for key, note in notes.items()}:
-        raise BadInput(f"{path}: not the failures of the learned arm in {folder}; read those that differ")
-    for key, note in notes.items():
-        if note["cause"] not in causes:
-            raise BadInput(f"{path}: {key}: no cause {note['cause']!r}; known: {', '.join(causes)}")
-    rows = []
-    for cause, meaning in causes.items():
-        own = [note for note in notes.values() if note["cause"] == cause]
-        both = sum(note["requests"] > 1 for note in own)
-        told = "; ".join(f"{note['task'].rsplit('-', 1)[1]}: {note['what']}" for note in own)
-        rows.append((meaning, str(len(own)), str(both), told))
-    two = sum(note["requests"] > 1 for note in notes.values())
-    head = ("what kept it", "failures", "of two requests", "tasks")
-    return f"{len(notes)} failures read, {two} of tasks with two requests at once.\n\n{table(head, rows)}"
+    read = Reading.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    once, again = findings(folder).of("learned"), findings(trials).of("learned")
+    lost = [episode for episode in once if episode.outcome.status == "failure"]
+    open_tasks = {episode.task_id for episode in lost}
+    further = [e for e in again if e.outcome.status == "failure" and e.trial == 0 and e.task_id not in open_tasks]
+    for place, episodes, notes in ((folder, lost, read.comparison), (trials, further, read.trials)):
+        if {episode.id: episode.task_id for episode in episodes} != {key: note.task for key, note in notes.items()}:
+            raise BadInput(f"{path}: not the failures of the learned arm in {place}; read those that differ")
+        for key, note in notes.items():
+            if note.cause not in read.causes:
+                raise BadInput(f"{path}: {key}: no cause {note.cause!r}; known: {', '.join(read.causes)}")
+    every = [*read.comparison.values(), *read.trials.values()]
+    counts = [
+        (
+            meaning,
+            str(sum(note.cause == cause for note in read.comparison.values())),
+            str(sum(note.cause == cause for note in read.trials.values())),
+            str(sum(note.cause == cause and note.requests > 1 for note in every)),
+        )
+        for cause, meaning in read.causes.items()
+    ]
+    rows = [
+        (note.task.rsplit("-", 1)[1], where, note.cause.replace("_", " "), note.what)
+        for where, own in (("comparison", read.comparison), ("trials", read.trials))
+        for note in own.values()
+    ]
+    two = sum(note.requests > 1 for note in every)
+    told = f"{len(every)} failures read, {two} of tasks with two requests at once."
+    head = ("what kept it", "in the comparison", "in the trials", "of two requests")
+    return f"{told}\n\n{table(head, counts)}\n\n{table(('task', 'in', 'cause', 'what happened'), rows)}"
 
 
 def decisive(label: Failure) -> str:
@@ -198,5 +252,5 @@ def _chosen(subsets: Sequence[str]) -> str:
     return ", ".join(name("" if subset == "none" else subset) for subset in subsets)
 
 
-def _links(task: str) -> str:
-    return f"`fama show results/helpdesk/compare/{EPISODES} --task {task} --limit 8`"
+def _links(task: str, arms: int) -> str:
+    return f"`fama show results/helpdesk/compare/{EPISODES} --task {task} --limit {arms}`"

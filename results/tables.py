@@ -23,6 +23,7 @@ from eval.compare import read_comparison, run_comparison
 from eval.figures import figures, save
 from eval.formats import DASH, count, number, p_value, percent
 from eval.leaderboard import verify
+from eval.measures import Difference
 from eval.pages import fill_tables
 from eval.schema import ArmResult, Comparison
 from eval.stats.proportions import clustered_proportion
@@ -40,6 +41,8 @@ DATA = ROOT / "results" / "helpdesk"
 TRAINING = DATA / "outcomes-train.parquet"
 #: What ``fama ablate`` wrote, under the names of the tables.
 ABLATIONS = ROOT / "results" / "ablations"
+#: The first test task that no earlier version of the helpers' texts had been run on.
+FRESH = 38
 PAGES = ("README.md", "docs/helpdesk.md", "docs/results.md", "docs/router.md", "results/helpdesk/README.md")
 
 
@@ -121,19 +124,21 @@ def runs() -> str:
 
 
 def headline() -> str:
-    """The comparison in short, for the front page."""
-    found = read_comparison(DATA / "compare")
+    """The trials in short, for the front page."""
+    found = read_comparison(DATA / "trials")
     body = [
         (
             arm.arm,
-            f"{arm.measures.successes} of {found.tasks}",
+            percent(arm.measures.success, 0),
+            percent(arm.measures.pass_k[-1].estimate, 0),
             percent(arm.versus_none.estimate, 0, signed=True) if arm.versus_none else "",
             p_value(arm.versus_none.p_holm) if arm.versus_none else "",
             percent(arm.versus_none.overhead, 0, signed=True) if arm.versus_none else "",
         )
         for arm in found.arms
     ]
-    return table(("arm", "solved", "against none, points", "p, Holm", "tokens over none, %"), body)
+    head = ("arm", "solved, %", f"all {found.trials} trials, %", *_HEAD[2:4], "tokens over none, %")
+    return table(head, body)
 
 
 def selectors(folder: str = "compare") -> str:
@@ -141,19 +146,45 @@ def selectors(folder: str = "compare") -> str:
     return _choices(verify(DATA / folder)[0])
 
 
-def _choices(found: Comparison) -> str:
+def reliability(folder: str) -> str:
+    """A live comparison with several trials of a task: pass^k of each arm."""
+    found = verify(DATA / folder)[0]
     body = [
         (
             arm.arm,
-            *_against_none(arm),
-            percent(arm.selection.exact, 0) if arm.selection else DASH,
+            *(percent(one.estimate, 0) for one in arm.measures.pass_k),
+            *_against_none(arm)[2:],
+            _paired(arm.versus_learned),
             _chosen(arm),
         )
         for arm in found.arms
     ]
-    head = ("arm", *_HEAD, "right subset, %", "chose")
-    told = f"Made at commit {(found.commit or '')[:7]} by `{_public(found.command)}`."
-    return f"{_frame(found)} {told}\n\n{table(head, body)}"
+    passes = [f"pass^{k + 1}, %" for k in range(found.trials)]
+    head = ("arm", *passes, *_HEAD[2:], "against learned, points; p, Holm", "chose")
+    return f"{_told(found.model_copy(update={'lattice': None}))}\n\n{table(head, body)}"
+
+
+def _choices(found: Comparison) -> str:
+    right = "right subset, %" if found.lattice else None
+    body = [
+        (
+            arm.arm,
+            *_against_none(arm),
+            *([percent(arm.selection.exact, 0) if arm.selection else DASH] if right else []),
+            _chosen(arm),
+        )
+        for arm in found.arms
+    ]
+    head = ("arm", *_HEAD, *([right] if right else []), "chose")
+    return f"{_told(found)}\n\n{table(head, body)}"
+
+
+def _paired(difference: Difference | None) -> str:
+    return f"{percent(difference.estimate, 0, signed=True)}; {p_value(difference.p_holm)}" if difference else ""
+
+
+def _told(found: Comparison) -> str:
+    return f"{_frame(found)} Computed at commit {(found.commit or '')[:7]} by `{_public(found.command)}`."
 
 
 def ablation(path: Path) -> str:
@@ -177,12 +208,14 @@ TABLES: dict[str, Callable[[], str]] = {
     "selectors": selectors,
     "saas-dev": partial(selectors, "saas-dev"),
     "retrospective": partial(selectors, "retrospective"),
+    "trials": partial(reliability, "trials"),
     "headline": headline,
     "aims": lambda: findings.aims(DATA / "compare"),
+    "fresh": lambda: findings.fresh(DATA / "compare", FRESH),
     "categories": lambda: findings.categories(DATA / "compare"),
     "cases": lambda: findings.cases(DATA / "compare"),
     "remaining": lambda: findings.remaining(DATA / "compare"),
-    "read-in-full": lambda: findings.read_in_full(DATA / "compare", DATA / "failures-read.yaml"),
+    "read-in-full": lambda: findings.read_in_full(DATA / "compare", DATA / "trials", DATA / "failures-read.yaml"),
     "real-profiles": real_logs.profiles,
     "real-helpers": real_logs.helpers,
     **{f"ablation-{path.stem}": partial(ablation, path) for path in ABLATIONS.glob("*.json")},
@@ -225,10 +258,10 @@ def _against_none(arm: ArmResult) -> tuple[str, ...]:
 
 
 def _frame(found: Comparison) -> str:
-    trials = "one trial" if found.trials == 1 else f"{found.trials} trials"
+    trials = "one trial, which makes no claim by itself" if found.trials == 1 else f"{found.trials} trials"
     oracle = f", the best executed subset of each task {percent(found.lattice.oracle, 0)} %" if found.lattice else ""
-    if found.lattice and found.lattice.tasks < found.tasks:
-        oracle += f" ({found.lattice.tasks} tasks)"
+    if found.lattice:
+        oracle += f" ({found.lattice.subsets_per_task:.0f} subsets a task, {found.lattice.tasks} tasks)"
     return (
         f"{found.backbone}, {found.strategy}, {found.tasks} {found.split} tasks, {trials}, {found.benchmark_version}; "
         "95 % intervals over tasks, p of a sign-flip test with Holm's correction. "
@@ -263,7 +296,8 @@ def _share(solved: int, n: int) -> str:
 
 def _public(command: str) -> str:
     """The command without where the model was served and cached."""
-    return " ".join(word for word in command.split() if not word.startswith(("model.base_url=", "model.cache=")))
+    private = ("model.base_url=", "user_model.base_url=", "model.cache=")
+    return " ".join(word for word in command.split() if not word.startswith(private))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from results import findings, tables, training_table
 def test_every_page_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
     """Else run ``python -m results.tables`` and commit what it changed."""
     assert tables.main(["--check"]) == 0, capsys.readouterr().out
-    assert "27 tables in 5 pages" in capsys.readouterr().out
+    assert "29 tables in 5 pages" in capsys.readouterr().out
 
 
 def test_a_number_that_the_episodes_do_not_bear_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,11 +39,15 @@ def test_what_was_read_are_the_failures_that_there_are(tmp_path: Path) -> None:
     path = tmp_path / "read.yaml"
     first = next(line for line in own.splitlines() if "task: shop-test" in line)
     path.write_text(own.replace(f"{first}\n", ""), encoding="utf-8")
-    with pytest.raises(BadInput, match="not the failures of the learned arm"):
-        findings.read_in_full(tables.DATA / "compare", path)
+    with pytest.raises(BadInput, match="compare; read those that differ"):
+        findings.read_in_full(tables.DATA / "compare", tables.DATA / "trials", path)
+    last = own.rstrip().splitlines()[-1]
+    path.write_text(own.replace(last, ""), encoding="utf-8")
+    with pytest.raises(BadInput, match="trials; read those that differ"):
+        findings.read_in_full(tables.DATA / "compare", tables.DATA / "trials", path)
     path.write_text(own.replace("cause: scorer", "cause: fate"), encoding="utf-8")
     with pytest.raises(BadInput, match="no cause 'fate'; known: wrong_note"):
-        findings.read_in_full(tables.DATA / "compare", path)
+        findings.read_in_full(tables.DATA / "compare", tables.DATA / "trials", path)
 
 
 def test_the_data_are_whole() -> None:
