@@ -13,7 +13,6 @@ from eval.results import Executed, compare_arms
 from eval.schema import Comparison
 from eval.scores import Score, score_of
 from eval.stale import stale_inputs
-from eval.stats.bootstrap import Estimate
 from eval.sweep import sweep
 from fama.agents.provenance import FREE, config_hash, prompt_hashes, provenance, write_config
 from fama.agents.runner import episode_id, load_benchmark, run_planned, select_tasks
@@ -22,7 +21,7 @@ from fama.envs.base import Benchmark
 from fama.episodes.outcome_table import read_outcomes, split_subset
 from fama.episodes.records import Failure
 from fama.episodes.store import EpisodeStore, read_episodes
-from fama.errors import BadInput, BoundaryError
+from fama.errors import BadInput
 from fama.files import write_atomically
 from fama.helpers.base import Helper
 from fama.helpers.pool import build_pool
@@ -66,9 +65,8 @@ async def run_comparison(
         executed = await _replayed(settings, out, world, model)
     else:
         executed = await _live(settings, out, world, model, progress)
-    comparison = compare_arms(
-        settings, world.version(settings.domain), executed, await _nothing(settings, world, executed), command
-    )
+    nothing = await do_nothing(settings, world, executed.tasks)
+    comparison = compare_arms(settings, world.version(settings.domain), executed, nothing, command)
     if stale := stale_inputs(settings):
         comparison = comparison.model_copy(update={"warnings": (*comparison.warnings, *stale)})
     write_atomically(out / COMPARISON, comparison.model_dump_json(indent=1) + "\n")
@@ -208,11 +206,3 @@ def _own_cells(scores: dict[str, list[Score]]) -> list[Cell]:
         for s in kept
         if s.scored and s.held and s.decisions
     ]
-
-
-async def _nothing(settings: CompareSettings, world: Benchmark, executed: Executed) -> Estimate | str:
-    """The do-nothing score, or in words why it is not known."""
-    try:
-        return await do_nothing(settings, world, executed.tasks)
-    except BoundaryError as error:
-        return f"the do-nothing score is unknown: {' '.join(str(error).split())}"

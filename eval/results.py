@@ -50,9 +50,9 @@ class Executed:
 
 
 def compare_arms(
-    settings: CompareSettings, version: str, executed: Executed, nothing: Estimate | str, command: str
+    settings: CompareSettings, version: str, executed: Executed, nothing: tuple[Estimate, str | None], command: str
 ) -> Comparison:
-    """The comparison of executed arms. ``nothing`` is the do-nothing score, or why it is not known."""
+    """The comparison of executed arms. ``nothing`` is the do-nothing score, and in words what is not in it."""
     resampling = Resampling(settings.seed, settings.bootstrap)
     truth = lattices(executed.cells)
     chosen_learned = learned_arm(settings.arms)
@@ -96,13 +96,13 @@ def compare_arms(
         bootstrap=settings.bootstrap,
         arms=tuple(arms),
         learned_arm=chosen_learned,
-        do_nothing=Estimate(None, None, None, 0) if isinstance(nothing, str) else nothing,
+        do_nothing=nothing[0],
         lattice=_lattice_report(truth, executed.lattice_source),
         frontier=_frontier(arms),
         curves=executed.curves,
         per_task=tuple(_task_row(task, by_task, truth) for task in executed.tasks),
         simulated=_simulated(settings),
-        warnings=(*_warnings(settings, arms, plain), *([nothing] if isinstance(nothing, str) else [])),
+        warnings=(*_warnings(settings, arms, plain), *([nothing[1]] if nothing[1] else [])),
         config=dump_settings(settings),
         command=command,
         commit=git_commit(),

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from eval.nothing import do_nothing
+from fama.agents.settings import CompareSettings
 from fama.envs.base import BENCHMARKS, Action, Environment, Observation, UserModel
 from fama.episodes.records import FunctionCall, LedgerRow, ToolCall
 from fama.errors import BadInput, EnvironmentFault, UserFault
@@ -139,6 +141,16 @@ async def test_an_unfinished_conversation_scores_nothing() -> None:
     environment, _ = world("airline", solved_by_nothing, "Hello.", "Go on.")
     await environment.reset(0)
     assert not environment.outcome().success
+
+
+async def test_the_do_nothing_score_is_of_the_tasks_that_the_evaluator_can_judge() -> None:
+    """One of mock's tasks asks after the status of a task that only the agent can make, and its evaluator breaks."""
+    settings = CompareSettings.model_validate(
+        {"benchmark": "tau2", "domain": "mock", "model": {"name": "scripted:echo"}, "user_model": {"name": "none"}}
+    )
+    found, left_out = await do_nothing(settings, benchmark(), benchmark().task_ids("mock", "base"))
+    assert (found.n, found.value) == (8, 0.125)
+    assert left_out is not None and "without 1 of 9 tasks" in left_out and "task_2 not found" in left_out
 
 
 async def test_a_conversation_that_starts_in_the_middle_is_shown_from_its_start() -> None:

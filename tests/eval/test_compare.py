@@ -8,16 +8,18 @@ from typing import Any
 
 import pytest
 import yaml
-from toy_world import base, compare_settings, outcomes_settings, toy_world
+from toy_world import ToyBenchmark, base, compare_settings, outcomes_settings, toy_world
 
 from eval.arms import check_inputs
 from eval.compare import read_comparison, run_comparison
+from eval.nothing import do_nothing
 from eval.outcomes import run_outcomes
 from eval.schema import Comparison
 from fama.cli import main
+from fama.envs.base import Environment, Reward, UserModel
 from fama.episodes.records import Failure
 from fama.episodes.store import read_episodes, write_failures
-from fama.errors import BadInput
+from fama.errors import BadInput, EnvironmentFault
 from fama.selection.base import SELECTORS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +36,24 @@ def world() -> Iterator[None]:
 async def live(out: Path, **changes: Any) -> Comparison:
     settings = compare_settings(**{"arms": ARMS, "bootstrap": 200, **changes})
     return await run_comparison(settings, out, command="fama compare", progress=False)
+
+
+async def test_a_task_whose_judge_fails_is_left_out_of_the_do_nothing_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = ToyBenchmark.environment
+
+    def environment(self: ToyBenchmark, domain: str, task_id: str, user: UserModel | None = None) -> Environment:
+        found = made(self, domain, task_id, user)
+        if task_id == "t13":
+            monkeypatch.setattr(found, "outcome", broken)
+        return found
+
+    def broken() -> Reward:
+        raise EnvironmentFault("toy: no task_2")
+
+    monkeypatch.setattr(ToyBenchmark, "environment", environment)
+    score, left_out = await do_nothing(compare_settings(), ToyBenchmark(), ["t10", "t11", "t12", "t13"])
+    assert (score.value, score.n) == (0.0, 3)
+    assert left_out == "The do-nothing score is without 1 of 4 tasks: toy: no task_2."
 
 
 async def test_a_live_comparison_by_hand(tmp_path: Path) -> None:
