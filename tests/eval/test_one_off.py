@@ -69,7 +69,7 @@ def test_the_comparison_its_table_and_its_words() -> None:
         lattice_source="nowhere",
         one_off={"none": (), "prompted": (), "learned": (TABLE, FIT), "best_fixed": (TABLE,)},
     )
-    got = compare_arms(settings, "toy-1", executed, "unknown", "")
+    got = compare_arms(settings, "toy-1", executed, (Estimate(None, None, None, 0), "unknown"), "")
     learned = got.arm("learned")
     assert learned.one_off == (TABLE, FIT) and got.arm("prompted").payback == ()
     paid = {one.versus: one for one in learned.payback}

@@ -38,7 +38,10 @@ ARMS: dict[str, tuple[tuple[str, ...], str]] = {
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def comparison(episodes: dict[str, list[Episode]], nothing: Estimate | str = Estimate(0.0, 0.0, 0.2, 10)) -> Comparison:  # noqa: B008
+IDLE = Estimate(0.0, 0.0, 0.2, 10)
+
+
+def comparison(episodes: dict[str, list[Episode]], nothing: tuple[Estimate, str | None] = (IDLE, None)) -> Comparison:
     scores = {arm: [score_of(episode) for episode in group] for arm, group in episodes.items()}
     tasks = tuple(dict.fromkeys(score.task_id for group in scores.values() for score in group))
     settings = CompareSettings.model_validate(
@@ -194,13 +197,13 @@ def test_names_are_escaped_in_latex_and_markdown() -> None:
 )
 def test_words_for_every_end(tmp_path: Path, arms: dict[str, str], expected: str) -> None:
     episodes = {arm: arm_episodes(arm, ("DCE",) if arm == "all" else (), outcomes) for arm, outcomes in arms.items()}
-    got = comparison(episodes, "the do-nothing score is unknown: gone")
+    got = comparison(episodes, (Estimate(None, None, None, 0), "the do-nothing score is without 1 of 1 tasks: gone"))
     assert expected in answers(got).headline
     (tmp_path / COMPARISON).write_text(got.model_dump_json(), encoding="utf-8")
     written = write_report(tmp_path)
     assert written.transcripts == 0
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "there are no transcripts here" in page and "the do-nothing score is unknown: gone" in page
+    assert "there are no transcripts here" in page and "the do-nothing score is without 1 of 1 tasks: gone" in page
 
 
 def test_wandb_logs_offline_and_inside_the_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
