@@ -28,6 +28,8 @@ from fama.helpers.pool import build_pool
 from fama.models.base import ChatModel
 
 COMPARISON = "comparison.json"
+#: where a comparison without a lattice takes its executed subsets from
+OWN_EPISODES = "the arms' own episodes"
 #: settings that may differ when a comparison goes on: which arms, how many draws, files whose content is checked
 MAY_CHANGE = FREE | {"arms", "bootstrap", "lambdas", "outcomes", "failures", "lattice"}
 
@@ -142,7 +144,7 @@ async def _live(
         scores=scores,
         choices={arm: [(s.task_id, s.subset) for s in kept if s.decisions] for arm, kept in scores.items()},
         cells=cells if cells is not None else _own_cells(scores),
-        lattice_source=settings.lattice or "the arms' own episodes",
+        lattice_source=settings.lattice or OWN_EPISODES,
         one_off=one_off_costs(settings),
     )
 

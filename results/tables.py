@@ -19,7 +19,7 @@ import yaml
 from eval.ablation.figure import curves
 from eval.ablation.run import Ablation
 from eval.ablation.table import markdown
-from eval.compare import read_comparison, run_comparison
+from eval.compare import OWN_EPISODES, read_comparison, run_comparison
 from eval.figures import figures, save
 from eval.formats import DASH, count, number, p_value, percent
 from eval.leaderboard import verify
@@ -143,12 +143,19 @@ def headline() -> str:
 
 def selectors(folder: str = "compare") -> str:
     """A live comparison, in a folder beside the tables: of selectors on test tasks, when no other is named."""
-    return _choices(verify(DATA / folder)[0])
+    return _choices(_live(folder))
+
+
+def _live(folder: str) -> Comparison:
+    """A comparison beside the tables, held to its episodes; without the lattice that is only its own arms."""
+    found = verify(DATA / folder)[0]
+    own = found.lattice is not None and found.lattice.source == OWN_EPISODES
+    return found.model_copy(update={"lattice": None}) if own else found
 
 
 def reliability(folder: str) -> str:
     """A live comparison with several trials of a task: pass^k of each arm."""
-    found = verify(DATA / folder)[0]
+    found = _live(folder)
     body = [
         (
             arm.arm,
@@ -161,7 +168,7 @@ def reliability(folder: str) -> str:
     ]
     passes = [f"pass^{k + 1}, %" for k in range(found.trials)]
     head = ("arm", *passes, *_HEAD[2:], "against learned, points; p, Holm", "chose")
-    return f"{_told(found.model_copy(update={'lattice': None}))}\n\n{table(head, body)}"
+    return f"{_told(found)}\n\n{table(head, body)}"
 
 
 def _choices(found: Comparison) -> str:
