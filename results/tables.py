@@ -171,6 +171,19 @@ def reliability(folder: str) -> str:
     return f"{_told(found)}\n\n{table(head, body)}"
 
 
+def tau2(domain: str) -> str:
+    """The live comparison of a domain of τ²-bench, with whom the detectors blame for its failures."""
+    folder = f"../tau2/{domain}"
+    found, read = _live(folder), findings.findings(DATA / folder)
+    body = []
+    for arm in found.arms:
+        labels = [read.labels[episode.id] for episode in read.of(arm.arm) if episode.id in read.labels]
+        user = f"{sum(label.blame == 'user' for label in labels)} of {len(labels)}"
+        body.append((arm.arm, *_against_none(arm), user, _chosen(arm)))
+    head = ("arm", *_HEAD, "failures blamed on the user", "chose")
+    return f"{_told(found)}\n\n{table(head, body)}"
+
+
 def _choices(found: Comparison) -> str:
     right = "right subset, %" if found.lattice else None
     body = [
@@ -216,6 +229,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "saas-dev": partial(selectors, "saas-dev"),
     "retrospective": partial(selectors, "retrospective"),
     "trials": partial(reliability, "trials"),
+    **{f"tau2-{domain}": partial(tau2, domain) for domain in ("mock", "retail")},
     "headline": headline,
     "aims": lambda: findings.aims(DATA / "compare"),
     "fresh": lambda: findings.fresh(DATA / "compare", FRESH),

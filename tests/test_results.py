@@ -19,7 +19,7 @@ from results import findings, tables, training_table
 def test_every_page_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
     """Else run ``python -m results.tables`` and commit what it changed."""
     assert tables.main(["--check"]) == 0, capsys.readouterr().out
-    assert "29 tables in 5 pages" in capsys.readouterr().out
+    assert "31 tables in 5 pages" in capsys.readouterr().out
 
 
 def test_a_number_that_the_episodes_do_not_bear_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,7 +51,7 @@ def test_what_was_read_are_the_failures_that_there_are(tmp_path: Path) -> None:
 
 
 def test_the_data_are_whole() -> None:
-    for path in tables.DATA.rglob("*.gz"):
+    for path in tables.DATA.parent.rglob("*.gz"):
         with gzip.open(path) as file:
             assert all(line.endswith(b"}\n") for line in file)
 
