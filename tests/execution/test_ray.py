@@ -184,7 +184,8 @@ def test_ray_that_a_run_starts_itself_keeps_to_loopback(traces: Path) -> None:
         "ray.shutdown()\n"
     )
     before = listening()
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}  # what pytest added, for what this file imports
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, env=paths)
     assert done.returncode == 0, done.stderr
     nodes, sockets = done.stdout.splitlines()[-2:]
     assert nodes == "127.0.0.1"
