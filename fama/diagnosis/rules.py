@@ -52,17 +52,25 @@ class DomainRules:
         return tool in self.identity if self.known else bool(_IDENTITY.match(tool))
 
 
+#: τ²-bench took airline and retail over from τ-bench, with their tools and policies.
+_SAME = {"tau2": "tau-bench"}
+
+
 @lru_cache(maxsize=64)
 def rules_for(benchmark: str, domain: str) -> DomainRules:
     """The rules of a domain; for one without a file, roles are read off the tools' names.
 
+    A benchmark that is run and its imported logs (``tau_bench``, ``tau-bench``) have the same rules, and so has a
+    domain with a user's trait (``retail-skeptical``).
+
     Raises:
         BadInput: the rule file has an unknown key.
     """
-    path = FOLDER / f"{benchmark}.yaml"
+    path = FOLDER / f"{_SAME.get(benchmark, benchmark.replace('_', '-'))}.yaml"
     if not re.fullmatch(r"[\w.-]+", benchmark) or not path.is_file():
         return DomainRules()
-    return _parse(path, domain, read_yaml(path, "rules").get(domain))
+    rules = read_yaml(path, "rules")
+    return _parse(path, domain, rules.get(domain, rules.get(domain.partition("-")[0])))
 
 
 def _parse(path: Path, domain: str, value: Any) -> DomainRules:

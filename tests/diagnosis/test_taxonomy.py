@@ -60,4 +60,12 @@ def test_bad_files_are_one_line(tmp_path: Path, text: str | None, part: str) -> 
 def test_rule_files_load_and_strange_names_get_none() -> None:
     assert {path.stem for path in FOLDER.glob("*.yaml")} >= {"helpdesk", "tau-bench", "tau-trait"}
     assert rules_for("tau-bench", "retail").confirm
+    for live, logged, domain in (
+        ("tau_bench", "tau-bench", "airline"),
+        ("tau_trait", "tau-trait", "telecom"),
+        ("tau2", "tau-bench", "retail"),
+    ):
+        assert rules_for(live, domain) == rules_for(logged, domain) and rules_for(live, domain).known
+    assert rules_for("tau_trait", "telecom-skeptical") == rules_for("tau-trait", "telecom")
+    assert not rules_for("tau2", "mock").known
     assert not rules_for("../../etc", "retail").known
