@@ -229,7 +229,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "saas-dev": partial(selectors, "saas-dev"),
     "retrospective": partial(selectors, "retrospective"),
     "trials": partial(reliability, "trials"),
-    **{f"tau2-{domain}": partial(tau2, domain) for domain in ("mock", "retail")},
+    **{f"tau2-{domain}": partial(tau2, domain) for domain in ("mock", "retail", "airline")},
     "headline": headline,
     "aims": lambda: findings.aims(DATA / "compare"),
     "fresh": lambda: findings.fresh(DATA / "compare", FRESH),
