@@ -143,7 +143,19 @@ def headline() -> str:
 
 def selectors(folder: str = "compare") -> str:
     """A live comparison, in a folder beside the tables: of selectors on test tasks, when no other is named."""
-    return _choices(_live(folder))
+    found = _live(folder)
+    right = "right subset, %" if found.lattice else None
+    body = [
+        (
+            arm.arm,
+            *_against_none(arm),
+            *([percent(arm.selection.exact, 0) if arm.selection else DASH] if right else []),
+            _chosen(arm),
+        )
+        for arm in found.arms
+    ]
+    head = ("arm", *_HEAD, *([right] if right else []), "chose")
+    return f"{_told(found)}\n\n{table(head, body)}"
 
 
 def _live(folder: str) -> Comparison:
@@ -181,21 +193,6 @@ def tau2(domain: str) -> str:
         user = f"{sum(label.blame == 'user' for label in labels)} of {len(labels)}"
         body.append((arm.arm, *_against_none(arm), user, _chosen(arm)))
     head = ("arm", *_HEAD, "failures blamed on the user", "chose")
-    return f"{_told(found)}\n\n{table(head, body)}"
-
-
-def _choices(found: Comparison) -> str:
-    right = "right subset, %" if found.lattice else None
-    body = [
-        (
-            arm.arm,
-            *_against_none(arm),
-            *([percent(arm.selection.exact, 0) if arm.selection else DASH] if right else []),
-            _chosen(arm),
-        )
-        for arm in found.arms
-    ]
-    head = ("arm", *_HEAD, *([right] if right else []), "chose")
     return f"{_told(found)}\n\n{table(head, body)}"
 
 
