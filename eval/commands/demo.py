@@ -21,7 +21,10 @@ ROOT = Path(__file__).resolve().parents[2]
 TABLE = ROOT / "results/helpdesk/outcomes-train.parquet"
 CONFIG = ROOT / "configs/compare/demo.yaml"
 
-#: test tasks a demo size takes, each with three arms; an episode takes up to a minute on two slow cores
+#: the router that ships, trained on the whole table in the same way
+SHIPPED = ROOT / "checkpoints/helpdesk-linear"
+
+#: test tasks a demo size takes, each with four arms; an episode takes up to a minute on two slow cores
 SIZES = {"tiny": 1, "small": 3, "large": 24}
 
 
@@ -69,11 +72,12 @@ def steps(out: Path, size: str, overrides: tuple[str, ...]) -> list[Step]:
 
 
 def _arms(router: Path) -> str:
-    """The arms of the comparison as a YAML value; ``learned`` is the router trained a step before."""
+    """The arms of the comparison as a YAML value; ``learned`` is the router that was trained a step before."""
     arms = [
         {"name": "none"},
         {"name": "prompted", "options": {"form": "one_call"}},
         {"name": "learned", "options": {"checkpoint": str(router)}},
+        {"name": "linear", "label": "shipped", "options": {"checkpoint": str(SHIPPED)}},
     ]
     return yaml.safe_dump(arms, default_flow_style=True, width=10_000).strip()
 

@@ -26,7 +26,7 @@ def test_demo_runs_the_loop_and_resumes(table: Path, tmp_path: Path, capsys: pyt
         assert step.title in said
     assert "live" in said and "committed outcome table" in said
     episodes = list(read_episodes(tmp_path / "demo" / "comparison"))
-    assert sorted(str(episode.selector) for episode in episodes) == ["learned", "none", "prompted"]
+    assert sorted(str(episode.selector) for episode in episodes) == ["learned", "none", "prompted", "shipped"]
     assert (tmp_path / "demo" / "comparison" / "report.html").is_file()
     assert cli.main(words) == 0
     assert list(read_episodes(tmp_path / "demo" / "comparison")) == episodes
