@@ -141,22 +141,24 @@ def categories(folder: Path) -> str:
 
 
 def cases(folder: Path) -> str:
-    """Tasks that one of the prompted and the learned selector solves and the other does not."""
+    """Tasks that one of the prompted and the learned selector solves in more trials than the other."""
     found = findings(folder)
     rows = []
     for row in found.comparison.per_task:
         ours, theirs = row.arms["learned"], row.arms["prompted"]
-        if bool(ours.successes) == bool(theirs.successes):
+        if ours.successes == theirs.successes:
             continue
-        winner, loser = ("learned", "prompted") if ours.successes else ("prompted", "learned")
+        winner, loser = ("learned", "prompted") if ours.successes > theirs.successes else ("prompted", "learned")
+        score = f" {ours.successes} : {theirs.successes}" if found.comparison.trials > 1 else ""
         lost = [found.labels[key] for key in row.arms[loser].episodes if key in found.labels]
         why = " + ".join(dict.fromkeys(code for label in lost for code in label.primary)) or DASH
         chose = (_chosen(ours.subsets), _chosen(theirs.subsets))
-        rows.append((row.task_id, winner, *chose, f"{loser}: {why}", _links(row.task_id, len(found.comparison.arms))))
+        rows.append((row.task_id, winner + score, *chose, f"{loser}: {why}", _shown(found, row.task_id)))
     if not rows:
         solved = sum(bool(row.arms["learned"].successes) for row in found.comparison.per_task)
         return f"Nowhere: both solve the same {solved} of {len(found.tasks)} tasks."
-    return table(("task", "solved by", "learned chose", "prompted chose", "failure of the other", "read both"), rows)
+    more = "solved by" if found.comparison.trials == 1 else "solved more often by (learned : prompted)"
+    return table(("task", more, "learned chose", "prompted chose", "failure of the other", "read both"), rows)
 
 
 def remaining(folder: Path) -> str:
@@ -252,5 +254,6 @@ def _chosen(subsets: Sequence[str]) -> str:
     return ", ".join(name("" if subset == "none" else subset) for subset in subsets)
 
 
-def _links(task: str, arms: int) -> str:
-    return f"`fama show results/helpdesk/compare/{EPISODES} --task {task} --limit {arms}`"
+def _shown(found: Findings, task: str) -> str:
+    many = len(found.comparison.arms) * found.comparison.trials
+    return f"`fama show results/helpdesk/{found.folder.name}/{EPISODES} --task {task} --limit {many}`"

@@ -183,6 +183,22 @@ def reliability(folder: str) -> str:
     return f"{_told(found)}\n\n{table(head, body)}"
 
 
+def power() -> str:
+    """The true difference that 80 % of comparisons like these would find, without Holm's correction."""
+    rows = [
+        (told, arm.arm, *(_points(one) for one in (arm.versus_none, arm.versus_learned)))
+        for told, folder in (("one trial", "compare"), ("four trials", "trials"))
+        for arm in read_comparison(DATA / folder).arms
+    ]
+    return table(("comparison", "arm", "detectable against none", "against learned"), rows)
+
+
+def _points(difference: Difference | None) -> str:
+    if difference is None or difference.detectable is None:
+        return ""
+    return number(difference.detectable * 100)
+
+
 def tau2(domain: str) -> str:
     """The live comparison of a domain of τ²-bench, with whom the detectors blame for its failures."""
     folder = f"../tau2/{domain}"
@@ -227,11 +243,13 @@ TABLES: dict[str, Callable[[], str]] = {
     "retrospective": partial(selectors, "retrospective"),
     "trials": partial(reliability, "trials"),
     **{f"tau2-{domain}": partial(tau2, domain) for domain in ("mock", "retail", "airline")},
+    "power": power,
     "headline": headline,
     "aims": lambda: findings.aims(DATA / "compare"),
     "fresh": lambda: findings.fresh(DATA / "compare", FRESH),
     "categories": lambda: findings.categories(DATA / "compare"),
     "cases": lambda: findings.cases(DATA / "compare"),
+    "cases-trials": lambda: findings.cases(DATA / "trials"),
     "remaining": lambda: findings.remaining(DATA / "compare"),
     "read-in-full": lambda: findings.read_in_full(DATA / "compare", DATA / "trials", DATA / "failures-read.yaml"),
     "real-profiles": real_logs.profiles,
