@@ -21,12 +21,13 @@ setup: $(READY) ## create .venv with everything that demo and tests need
 demo: $(READY) ## the whole loop with a real local model; SIZE=large does more
 	$(BIN)/fama demo --size $(SIZE)
 
-lint: $(READY) ## ruff and mypy --strict
+lint: $(READY) ## ruff, mypy --strict and the layering of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
-test: lint ## ruff, mypy, pytest: what CI runs
+test: lint ## ruff, mypy, layering, pytest: what CI runs
 	$(BIN)/pytest -n 2 --dist loadfile
 
 test-slow: $(READY) ## the slow tier: long trainings, full sweeps, real models
@@ -37,10 +38,10 @@ format: $(READY) ## let ruff mend what it can
 	$(BIN)/ruff format .
 
 results: $(READY) ## every table and figure of docs/results.md and its neighbours, from the committed data
-	$(BIN)/python -m results.tables
+	$(BIN)/python -m eval.publish.build
 
 results-live: $(READY) ## the experiments behind them with the real model: many hours, resumable
-	PATH="$(CURDIR)/$(BIN):$$PATH" results/live.sh
+	PATH="$(CURDIR)/$(BIN):$$PATH" eval/publish/live.sh
 
 clean: ## remove .venv, caches and run folders
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis runs demo build dist *.egg-info

@@ -29,21 +29,39 @@ def load_settings(model: type[M], path: str | Path | None, overrides: list[str] 
     """
     tree: Any = {}
     if path is not None:
-        try:
-            tree = parse_yaml(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise BadInput(f"{path}: cannot be read ({error.strerror}); give an existing YAML file") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise BadInput(f"{path}: not YAML ({' '.join(str(error).split())}); mend that line") from None
-        tree = {} if tree is None else tree
-        if not isinstance(tree, dict):
-            raise BadInput(f"{path}: holds a {type(tree).__name__}, not keys and values; see configs/ for examples")
+        tree = read_yaml(Path(path), "YAML", "configs/ for examples", empty=True)
     for item in overrides or []:
         _override(tree, item)
     try:
         return model.model_validate(tree)
     except ValidationError as error:
         raise BadInput(_one_line(error, path, model)) from None
+
+
+def read_yaml(path: Path, what: str, example: str | None = None, empty: bool = False) -> dict[str, Any]:
+    """Read the mapping in a YAML file.
+
+    Args:
+        path: the file.
+        what: what the file should be, for the message.
+        example: where to look for an example; None is the shipped file.
+        empty: an empty file is an empty mapping.
+
+    Raises:
+        BadInput: missing, not YAML, or no mapping.
+    """
+    try:
+        value = parse_yaml(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); give an existing {what} file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: not YAML ({' '.join(str(error).split())}); fix that line") from None
+    if value is None and empty:
+        return {}
+    if not isinstance(value, dict):
+        example = example or f"the shipped {what}"
+        raise BadInput(f"{path}: holds a {type(value).__name__}, not keys and values; see {example}")
+    return value
 
 
 def parse_yaml(text: str) -> Any:

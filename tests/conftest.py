@@ -15,7 +15,7 @@ settings.load_profile("steady")
 def synthetic_table(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
     """Writes a SYNTHETIC outcome table of so many tasks."""
     from fama.episodes.outcome_table import write_outcomes
-    from training.synthetic import make_tasks, outcome_rows
+    from training.data.synthetic import make_tasks, outcome_rows
 
     def write(tasks: int) -> Path:
         path = tmp_path_factory.mktemp("synthetic") / "outcomes.parquet"

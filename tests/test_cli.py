@@ -36,7 +36,7 @@ def test_import_loads_nothing_heavy_opens_no_socket_and_reads_no_key() -> None:
         "os.environ.clear()\n"
         "def closed(*a, **k): raise SystemExit('a socket was opened')\n"
         "socket.socket.connect = closed\n"
-        "import fama, fama.cli, fama.agents.settings, fama.helpers.base, fama.selection.base, fama.envs.base\n"
+        "import fama, fama.cli, fama.settings, fama.helpers.base, fama.selection.base, fama.envs.base\n"
         f"heavy = [m for m in {HEAVY!r} if m in sys.modules]\n"
         "sys.exit(f'loaded {heavy}' if heavy else 0)\n"
     )

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from fama.agents.settings import RunSettings
 from fama.config import dump_settings, load_settings
 from fama.errors import BadInput
+from fama.settings import RunSettings
 
 
 def write(path: Path, text: str) -> Path:

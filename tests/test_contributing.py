@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from fama import cli
-from fama.agents.settings import HelperSettings
 from fama.envs.base import BENCHMARKS
 from fama.episodes.importers.base import IMPORTERS
+from fama.episodes.state import EpisodeKey, VisibleState
 from fama.episodes.store import read_episodes
 from fama.helpers.base import HELPERS, HelperContext
 from fama.helpers.pool import build_pool
 from fama.selection.base import SELECTORS, Allowance, SelectorContext
-from fama.state import EpisodeKey, VisibleState
+from fama.settings import HelperSettings
 
 TEXT = (Path(__file__).resolve().parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
 STATE = VisibleState(EpisodeKey("b", "d", "t", 0, "m", "act"), policy="", tools=(), messages=())

@@ -8,7 +8,7 @@ import pytest
 from fama import cli
 from fama.episodes.store import read_episodes
 from fama.errors import FamaError
-from fama.models.weights import pull
+from fama.models.weights.storage import pull
 
 MODEL = "smollm2-135m"
 

@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from eval.publish import build as tables
+from eval.publish import findings, training_table
 from fama import cli
 from fama.episodes.outcome_table import OutcomeRow, read_outcomes, write_outcomes
 from fama.errors import BadInput
-from results import findings, tables, training_table
 
 
 def test_every_page_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
-    """Else run ``python -m results.tables`` and commit what it changed."""
+    """Else run ``python -m eval.publish.build`` and commit what it changed."""
     assert tables.main(["--check"]) == 0, capsys.readouterr().out
     assert "34 tables in 5 pages" in capsys.readouterr().out
 
@@ -59,7 +60,7 @@ def test_the_data_are_whole() -> None:
 def test_the_live_script_names_known_commands_and_configs_that_are_there(tmp_path: Path) -> None:
     lines = [
         line
-        for line in (tables.ROOT / "results/live.sh").read_text(encoding="utf-8").splitlines()
+        for line in (tables.ROOT / "eval/publish/live.sh").read_text(encoding="utf-8").splitlines()
         if line.startswith("fama ")
     ]
     steps = ["outcomes", "run", "diagnose", "train", "train", "train", "outcomes", "compare", "run", "diagnose"]

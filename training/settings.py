@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from fama.agents.settings import Settings
-from fama.helpers.base import POOL
 from fama.selection.decision import EXACT_LIMIT
 from fama.selection.router.manifest import LoraShape, RouterKind, View
+from fama.settings import Settings
+from fama.subsets import POOL
 
 STATE = "state"
 """Folder under a checkpoint's ``work`` with what an interrupted training goes on from."""

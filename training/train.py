@@ -12,15 +12,16 @@ from fama.files import sweep, write_atomically
 from fama.selection.router.checkpoint import WORK
 from fama.selection.router.embedder import Embedder
 from fama.selection.router.manifest import RouterManifest
-from training.baseline_kinds import train_baseline
-from training.cost import data_cost
-from training.data import load_examples, taxonomy_of
-from training.encoder import encoder_shape
-from training.examples import ExampleSet
-from training.finish import Trained, finish
-from training.population import OutcomeArrays, fit_population
+from training.data.cost import data_cost
+from training.data.examples import ExampleSet
+from training.data.load import load_examples, taxonomy_of
+from training.data.splits import Split, keep_apart, split_by_task
+from training.export.checkpoint import finish
+from training.kinds.base import Trained
+from training.kinds.baseline_kinds import train_baseline
+from training.kinds.context_free import OutcomeArrays, fit_population
+from training.network.encoder import encoder_shape
 from training.settings import STATE, TrainSettings
-from training.split import Split, keep_apart, split_by_task
 
 
 def train(settings: TrainSettings, out: Path, command: str = "", ckpt: str | None = None) -> RouterManifest | None:
@@ -82,7 +83,7 @@ def train_on(
 
 
 def _train_encoder(settings: TrainSettings, split: Split, work: Path, ckpt: str | None) -> Trained | None:
-    from training.fit import fit_network
+    from training.network.fit import fit_network
 
     with_outcomes = bool(settings.losses.outcome)
     population = fit_population(OutcomeArrays(split.train, settings.losses)) if with_outcomes else None

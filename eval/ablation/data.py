@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 
 from eval.ablation.settings import AblateSettings, TestSet
 from fama.errors import BadInput
-from fama.helpers.base import POOL
 from fama.randomness import derive_seed
-from fama.selection.router.segments import featurise
-from training.data import load_examples, table_examples
-from training.examples import Example, ExampleSet, outcome_examples
+from fama.selection.router.features import featurise
+from fama.subsets import POOL
+from training.data.examples import Example, ExampleSet, outcome_examples
+from training.data.load import load_examples, table_examples
+from training.data.splits import split_by_task
+from training.data.synthetic import EFFECTS, SyntheticTask, make_tasks, outcome_rows
 from training.settings import TrainSettings
-from training.split import split_by_task
-from training.synthetic import EFFECTS, SyntheticTask, make_tasks, outcome_rows
 
 
 @dataclass(frozen=True)

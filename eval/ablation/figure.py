@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from eval.ablation.run import Ablation, Cell
-from eval.figures import GRID
+from eval.report.figures import GRID
 
 #: Measures worth a panel; the first two that a test set has are drawn.
 _PANELS = ("regret", "exactly the minimal", "log loss", "success of the choice", "macro-F1", "subset F1")

@@ -16,12 +16,12 @@ from fama.diagnosis.mitigation import minimal_cover
 from fama.helpers.base import Helper
 from fama.selection.decision import Floats, all_masks, smallest_within
 from fama.selection.router.checkpoint import Router
+from fama.selection.router.features import Features
 from fama.selection.router.scores import sigmoid
-from fama.selection.router.segments import Features
-from training.examples import Example
-from training.finish import chosen_subset, executed_logits
+from training.data.examples import Example
+from training.data.synthetic import SyntheticTask, regrets
+from training.export.checkpoint import chosen_subset, executed_logits
 from training.metrics import brier, log_loss
-from training.synthetic import SyntheticTask, regrets
 
 BINS = 10
 Statistic = Callable[..., Array]

@@ -7,20 +7,20 @@ from pathlib import Path
 import numpy as np
 
 from eval.ablation.data import Material, Test, at_most, load_material
+from eval.ablation.informed import TOLD, told
 from eval.ablation.measures import Sums, label_measures, measure_router
 from eval.ablation.settings import AblateSettings
-from eval.ablation.told import TOLD, told
 from eval.stats.resampling import Interval
-from fama.agents.provenance import git_commit
 from fama.config import dump_settings
 from fama.episodes.records import Record
 from fama.files import write_atomically
 from fama.hashing import content_hash
 from fama.helpers.base import Helper
+from fama.provenance import git_commit
 from fama.selection.router.checkpoint import load_router
 from fama.selection.router.embedder import Embedder
-from training.data import pool_of, taxonomy_of
-from training.examples import Example, ExampleSet
+from training.data.examples import Example, ExampleSet
+from training.data.load import pool_of, taxonomy_of
 from training.settings import TrainSettings
 from training.train import train_on
 
@@ -126,7 +126,7 @@ def _embedder(settings: TrainSettings, known: dict[str, Embedder]) -> Embedder |
     """One embedder for all variants on the same frozen encoder: every text is encoded once."""
     if settings.kind in ("encoder", "prior") or settings.vectors.source != "embedding":
         return None
-    from training.encoder import encoder_shape
+    from training.network.encoder import encoder_shape
 
     shape = encoder_shape(settings.encoder, adapted=False)
     key = shape.model_dump_json()

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from fama.agents.settings import Settings
+from fama.settings import Settings
 from training.settings import TrainSettings
 
 Tree = dict[str, Any]
@@ -33,7 +33,7 @@ class SyntheticSettings(Settings):
     """SYNTHETIC tasks in place of files, with the true success of every subset."""
 
     effects: Literal["weak", "strong"] = "weak"
-    """How much helpers do: ``training.synthetic.EFFECTS``."""
+    """How much helpers do: ``training.data.synthetic.EFFECTS``."""
     tasks: int = Field(default=4000, ge=8)
     """Training tasks at most; each has four rows."""
     test_tasks: int = Field(default=300, ge=1)

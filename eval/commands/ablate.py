@@ -23,7 +23,7 @@ def main(args: argparse.Namespace) -> int:
     from eval.ablation.figure import curves
     from eval.ablation.run import ablate
     from eval.ablation.table import as_csv, markdown
-    from eval.figures import save
+    from eval.report.figures import save
     from fama.files import write_atomically
 
     if any(settings.of(variant).kind == "encoder" for variant in settings.chosen()):

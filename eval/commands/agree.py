@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from fama.errors import BadInput
 
 if TYPE_CHECKING:
-    from eval.agreement import Agreement
-    from eval.reference import Against
+    from eval.annotation.agreement import Agreement
+    from eval.annotation.reference import Against
     from eval.stats.resampling import Interval
     from fama.episodes.records import Failure
 
@@ -35,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Read the labels, bring them under one taxonomy, print agreement by category and by pair."""
-    from eval.agreement import agreement
-    from eval.labels import load_scheme, read_labels
+    from eval.annotation.agreement import agreement
+    from eval.annotation.labels import load_scheme, read_labels
 
     if args.bootstrap < 100:
         raise BadInput(f"--bootstrap {args.bootstrap}: intervals need at least 100 resamples")
@@ -56,7 +56,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _scored(args: argparse.Namespace, labels: "dict[str, dict[str, Failure]]", codes: Sequence[str]) -> "list[Against]":
-    from eval.reference import against
+    from eval.annotation.reference import against
 
     said = {rater: rows for rater, rows in labels.items() if rater.endswith(f"({Path(args.reference)})")} or {
         rater: rows for rater, rows in labels.items() if rater in _labellers(Path(args.reference))
@@ -96,7 +96,7 @@ def _show_against(one: "Against", what: str) -> None:
 def _show(found: "Agreement") -> None:
     from rich.table import Table
 
-    from eval.agreement import TENTATIVE
+    from eval.annotation.agreement import TENTATIVE
     from fama.terminal import console
 
     screen = console()
@@ -136,7 +136,7 @@ def _show(found: "Agreement") -> None:
 
 
 def _interval(interval: "Interval | None", factor: int, digits: int) -> str:
-    from eval.formats import DASH
+    from eval.metrics.formats import DASH
 
     if interval is None or interval.value is None:
         return DASH

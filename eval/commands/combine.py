@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fama.errors import BadInput
 
 if TYPE_CHECKING:
-    from eval.consensus import Consensus
+    from eval.annotation.consensus import Consensus
 
 DISPUTED = "disputed.jsonl"
 
@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Combine, write, and print how each labeller fares against the consensus."""
-    from eval.consensus import combine
-    from eval.labels import load_scheme, read_labels
+    from eval.annotation.consensus import combine
+    from eval.annotation.labels import load_scheme, read_labels
     from fama.episodes.store import write_failures
 
     taxonomy, crosswalk = load_scheme(args.taxonomy, args.crosswalk)

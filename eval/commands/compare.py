@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from fama.config import add_config_flags, read_settings
 
 if TYPE_CHECKING:
-    from eval.schema import Comparison
-    from fama.agents.settings import CompareSettings
+    from eval.compare.schema import Comparison
+    from fama.settings import CompareSettings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,9 +25,9 @@ def main(args: argparse.Namespace) -> int:
     """Run or replay what is missing, write the comparison, print its table."""
     import asyncio
 
-    from eval.compare import COMPARISON, run_comparison
-    from eval.provenance import command_line
-    from fama.agents.settings import CompareSettings
+    from eval.compare.comparison import COMPARISON, run_comparison
+    from fama.provenance import command_line
+    from fama.settings import CompareSettings
     from fama.terminal import console
 
     settings = read_settings(args, CompareSettings)
@@ -47,9 +47,9 @@ def main(args: argparse.Namespace) -> int:
 def _plan(settings: "CompareSettings") -> int:
     from rich.table import Table
 
-    from eval.compare import check_arms
-    from eval.planning import EFFECTS, GUESS, discordance_of, plans
-    from fama.agents.plan import load_benchmark, select_tasks
+    from eval.compare.comparison import check_arms
+    from eval.compare.sample_size import EFFECTS, GUESS, discordance_of, plans
+    from fama.agents.runs.plan import load_benchmark, select_tasks
     from fama.episodes.outcome_table import read_outcomes
     from fama.terminal import console
 
@@ -87,7 +87,7 @@ def show(comparison: "Comparison") -> None:
     """Print a comparison as a table, with what is simulated and what to beware of below it."""
     from rich.table import Table
 
-    from eval.formats import DASH, count, errors, p_value, percent
+    from eval.metrics.formats import DASH, count, errors, p_value, percent
     from fama.terminal import console
 
     most = comparison.trials

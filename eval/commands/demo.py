@@ -15,7 +15,7 @@ from rich.console import Console
 
 from fama import cli
 from fama.errors import BadInput, FamaError
-from fama.models.weights import pull
+from fama.models.weights.storage import pull
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = ROOT / "results/helpdesk/outcomes-train.parquet"

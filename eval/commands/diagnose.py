@@ -24,7 +24,7 @@ from fama.errors import BadInput
 from fama.terminal import printable
 
 if TYPE_CHECKING:
-    from eval.profiles import Profile, Share
+    from eval.annotation.profiles import Profile, Share
 
 #: A judge that gives one category to this share of at least so many failures is warned about.
 ALIKE, ENOUGH = 0.9, 20
@@ -57,7 +57,7 @@ def main(args: argparse.Namespace) -> int:
     if args.concurrency < 1:
         raise BadInput(f"--concurrency {args.concurrency}: give at least 1")
     if args.figure:
-        from eval.figures import check_name
+        from eval.report.figures import check_name
 
         check_name(args.figure)
     summary = asyncio.run(_run(args, taxonomy))
@@ -67,8 +67,8 @@ def main(args: argparse.Namespace) -> int:
     profiles = _profiles(Path(args.path), Path(args.out), taxonomy)
     print_profile(console, summary, taxonomy, profiles)
     if args.figure and profiles:
-        from eval.figures import save
-        from eval.profiles import draw
+        from eval.annotation.profiles import draw
+        from eval.report.figures import save
 
         save(draw(list(profiles.values())), Path(args.figure))
         console.print(Text(f"→ {args.figure}"), soft_wrap=True)
@@ -80,10 +80,10 @@ async def _run(args: argparse.Namespace, taxonomy: Taxonomy) -> DiagnosisSummary
     path, out = Path(args.path), Path(args.out)
     from tqdm import tqdm
 
-    from fama.agents.settings import ModelSettings
-    from fama.diagnosis.remote import DiagnosisRecipe
+    from fama.diagnosis.ray_jobs import DiagnosisRecipe
     from fama.execution.ray_tasks import check_installed, ray_tasks
     from fama.models.connect import check_shared, connect
+    from fama.settings import ModelSettings
 
     settings = None
     if args.judge != "none":
@@ -117,7 +117,7 @@ async def _run(args: argparse.Namespace, taxonomy: Taxonomy) -> DiagnosisSummary
 
 def _profiles(path: Path, out: Path, taxonomy: Taxonomy) -> "dict[str, Profile]":
     """Shares with intervals over tasks, a row a backbone × domain × strategy."""
-    from eval.profiles import profile
+    from eval.annotation.profiles import profile
 
     labels = {label.episode_id: label for label in read_failures(out)}
     groups: dict[str, list[Failure]] = {}

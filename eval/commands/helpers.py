@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from fama.errors import BadInput
 
 if TYPE_CHECKING:
-    from eval.candidates import Candidate, Candidates
-    from eval.drafts import Draft
+    from eval.annotation.drafts import Draft
+    from eval.annotation.unexplained import Candidate, Candidates
 
 FILE = "candidates.json"
 
@@ -50,7 +50,8 @@ def main(args: argparse.Namespace) -> int:
 def _list() -> int:
     from rich.table import Table
 
-    from fama.helpers.base import HELPERS, Form
+    from fama.helpers.base import HELPERS
+    from fama.settings import Form
     from fama.terminal import console
 
     table = Table("helper", box=None, pad_edge=False)
@@ -65,7 +66,7 @@ def _list() -> int:
 
 
 def _candidates(args: argparse.Namespace) -> int:
-    from eval.candidates import describe, embed, group, unexplained, write_candidates
+    from eval.annotation.unexplained import describe, embed, group, unexplained, write_candidates
     from fama.episodes.store import read_episodes, read_failures
     from fama.selection.router.encoder import DEFAULT_ENCODER
 
@@ -117,8 +118,8 @@ def _show(found: "Candidates") -> None:
 
 
 def _draft(args: argparse.Namespace) -> int:
-    from eval.candidates import read_candidates
-    from eval.drafts import as_yaml, plain_draft
+    from eval.annotation.drafts import as_yaml, plain_draft
+    from eval.annotation.unexplained import read_candidates
     from fama.files import write_atomically
 
     if not args.out:
@@ -140,9 +141,9 @@ def _draft(args: argparse.Namespace) -> int:
 
 
 async def _written(args: argparse.Namespace, group: "Candidate") -> "Draft":
-    from eval.drafts import written_draft
-    from fama.agents.settings import ModelSettings
+    from eval.annotation.drafts import written_draft
     from fama.models.connect import connect
+    from fama.settings import ModelSettings
 
     async with connect(ModelSettings(name=args.writer, base_url=args.writer_url)) as model:
         return await written_draft(group, model)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fama.config import add_config_flags, read_settings
 
 if TYPE_CHECKING:
-    from eval.outcomes import Written
+    from eval.collect.outcomes import Written
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,9 +20,9 @@ def main(args: argparse.Namespace) -> int:
     """Run what is missing, write the table, print success and tokens by subset."""
     import asyncio
 
-    from eval.outcomes import run_outcomes
-    from eval.provenance import command_line
-    from fama.agents.settings import OutcomesSettings
+    from eval.collect.outcomes import run_outcomes
+    from fama.provenance import command_line
+    from fama.settings import OutcomesSettings
 
     settings = read_settings(args, OutcomesSettings)
     if settings is None:
@@ -38,10 +38,10 @@ def main(args: argparse.Namespace) -> int:
 def _show(written: "Written") -> None:
     from rich.table import Table
 
-    from eval.formats import count, errors, percent
-    from eval.measures import Resampling
-    from eval.scores import score_of_row
-    from eval.summary import summarise
+    from eval.metrics.formats import count, errors, percent
+    from eval.metrics.measures import Resampling
+    from eval.metrics.scores import score_of_row
+    from eval.metrics.summary import summarise
     from fama.terminal import console
 
     table = Table("subset", box=None, pad_edge=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fama.errors import BadInput
 
 if TYPE_CHECKING:
-    from eval.profiles import Profile, Share
+    from eval.annotation.profiles import Profile, Share
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,12 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print a table a profile and what the drift test says."""
-    from eval.profiles import draw, drift, in_words, profile
+    from eval.annotation.profiles import draw, drift, in_words, profile
     from fama.diagnosis.taxonomy import load_taxonomy
     from fama.episodes.store import read_failures
 
     if args.figure:
-        from eval.figures import check_name
+        from eval.report.figures import check_name
 
         check_name(args.figure)
     codes = load_taxonomy(Path(args.taxonomy) if args.taxonomy else None).codes
@@ -39,7 +39,7 @@ def main(args: argparse.Namespace) -> int:
     profiles = [profile(path, failures, codes) for path, failures in labels.items()]
     drifts = {path: drift(labels[args.against], labels[path], codes) for path in args.files} if args.against else {}
     if args.figure:
-        from eval.figures import save
+        from eval.report.figures import save
 
         save(draw(profiles), Path(args.figure))
     if args.json:

@@ -24,11 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Write the report beside the comparison and say where it is."""
-    from eval.report import write_report
+    from eval.report.page import write_report
 
     folders = [Path(name) for name in args.folders]
     if args.leaderboard:
-        from eval.leaderboard import write_leaderboard
+        from eval.report.leaderboard import write_leaderboard
 
         sys.stdout.write("".join(f"{file}\n" for file in write_leaderboard(folders, Path(args.leaderboard))))
         return 0
@@ -39,7 +39,7 @@ def main(args: argparse.Namespace) -> int:
     sys.stdout.write(f"{page}: open it in a browser ({written.transcripts} transcripts inside)\n")
     sys.stdout.write("".join(f"{file}\n" for file in written.files[1:]))
     if args.wandb:
-        from eval.tracking import log_comparison
+        from eval.report.tracking import log_comparison
 
         if place := log_comparison(folders[0], args.wandb):
             sys.stdout.write(f"{place}: a wandb run, {args.wandb}\n")

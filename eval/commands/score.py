@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from fama.errors import BadInput
 
 if TYPE_CHECKING:
-    from eval.measures import Measures
-    from eval.summary import GroupSummary
+    from eval.metrics.measures import Measures
+    from eval.metrics.summary import GroupSummary
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,9 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Read the episodes one by one and print a line a group."""
-    from eval.measures import Resampling
-    from eval.scores import read_scores
-    from eval.summary import summarise
+    from eval.metrics.measures import Resampling
+    from eval.metrics.scores import read_scores
+    from eval.metrics.summary import summarise
 
     if args.bootstrap < 100:
         raise BadInput(f"--bootstrap {args.bootstrap}: intervals need at least 100 resamples")
@@ -42,7 +42,7 @@ def main(args: argparse.Namespace) -> int:
 def _show(summaries: "list[GroupSummary]") -> None:
     from rich.table import Table
 
-    from eval.formats import count, errors, number, percent
+    from eval.metrics.formats import count, errors, number, percent
     from fama.terminal import console
 
     most = max(summary.measures.trials for summary in summaries)

@@ -13,7 +13,7 @@ from fama.errors import BadInput
 
 if TYPE_CHECKING:
     from eval.off_policy import OffPolicy, Value
-    from fama.agents.settings import CompareSettings
+    from fama.settings import CompareSettings
 
 VALUE = "value.json"
 
@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Let every arm choose on the table's tasks, estimate its value four ways, write and print it."""
-    from fama.agents.settings import CompareSettings
     from fama.files import write_atomically
+    from fama.settings import CompareSettings
 
     settings = read_settings(args, CompareSettings)
     if settings is None:
@@ -42,11 +42,11 @@ def main(args: argparse.Namespace) -> int:
 
 
 async def _values(settings: "CompareSettings") -> "list[OffPolicy]":
-    from eval.arms import build_arms, read_labels
-    from eval.lazy import LazyModel
+    from eval.compare.arms import build_arms, read_labels
+    from eval.compare.lazy_models import LazyModel
+    from eval.compare.replay import replay_arm, select_rows
     from eval.off_policy import off_policy
-    from eval.replay import replay_arm, select_rows
-    from fama.agents.plan import load_benchmark
+    from fama.agents.runs.plan import load_benchmark
     from fama.episodes.outcome_table import read_outcomes
     from fama.helpers.pool import build_pool
 
@@ -86,7 +86,7 @@ def _show(found: "list[OffPolicy]") -> None:
 
 
 def _cell(value: "Value") -> str:
-    from eval.formats import DASH
+    from eval.metrics.formats import DASH
 
     if value.value is None:
         return DASH

@@ -5,11 +5,11 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from fama.episodes.records import LedgerRow, Note, RejectedNote
+from fama.episodes.state import VisibleState
 from fama.helpers.base import Helper, HelperContext
-from fama.helpers.check import check_note
+from fama.helpers.note_check import check_note
 from fama.models.base import ChatModel
 from fama.randomness import derive_seed
-from fama.state import VisibleState
 from fama.tokens import estimate_tokens
 
 

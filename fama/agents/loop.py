@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fama import __version__
-from fama.agents.decide import Decider
-from fama.agents.parser import clean
-from fama.agents.settings import ExperimentSettings
+from fama.agents.decision import Decider
 from fama.agents.setup import EpisodeSetup
+from fama.agents.strategies.parser import clean
 from fama.envs.base import Action, Environment, Observation
 from fama.episodes.records import (
     Decision,
@@ -25,8 +24,9 @@ from fama.episodes.records import (
     ToolSpec,
     total_tokens,
 )
+from fama.episodes.state import VisibleState
 from fama.errors import BoundaryError
-from fama.state import VisibleState
+from fama.settings import ExperimentSettings
 
 log = logging.getLogger(__name__)
 

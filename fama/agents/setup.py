@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 from fama.envs.base import Environment
 from fama.episodes.records import Message
+from fama.episodes.state import EpisodeKey
 from fama.helpers.base import Helper
 from fama.models.base import ChatModel
 from fama.selection.base import Selector
 from fama.selection.budget import Budget
-from fama.state import EpisodeKey
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from fama.errors import BadInput
 if TYPE_CHECKING:
     from fama.episodes.records import Episode
 
-_EXPORTERS = {"inspect": "fama.episodes.exporters.inspect_log", "acebench": "fama.episodes.exporters.acebench"}
+_EXPORTERS = {"inspect": "fama.episodes.exporters.inspect_log", "acebench": "fama.envs.acebench.exporter"}
 _NEXT = {
     "inspect": "look at them with: inspect view --log-dir {out}",
     "acebench": "score them in {out}, with the clone's data_all linked there: python CLONE/eval_main.py --model NAME",

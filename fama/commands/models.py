@@ -32,7 +32,7 @@ def main(args: argparse.Namespace) -> int:
     if not args.name:
         raise BadInput(f"fama models {args.action}: give a NAME; `fama models list` shows them")
     if args.action == "pull":
-        from fama.models.weights import pull
+        from fama.models.weights.storage import pull
 
         print(pull(args.name))
         return 0
@@ -45,8 +45,8 @@ def _list() -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from fama.models.catalogue import DEFAULT_MODEL, MODELS
-    from fama.models.weights import cache_folder, is_present
+    from fama.models.weights.catalogue import DEFAULT_MODEL, MODELS
+    from fama.models.weights.storage import cache_folder, is_present
 
     table = Table(caption=f"weights are kept in {cache_folder()}", caption_justify="left")
     for column in ("name", "licence", "size", "here", "purpose"):
@@ -60,8 +60,8 @@ def _list() -> int:
 
 
 def _serve_llama(args: argparse.Namespace) -> int:
-    from fama.models.local import ServerSpec, serve
-    from fama.models.weights import resolve
+    from fama.models.servers.llama_cpp import ServerSpec, serve
+    from fama.models.weights.storage import resolve
 
     path = resolve(args.name)
     spec = ServerSpec(path, args.slots, args.context, args.threads, args.port)
@@ -76,8 +76,8 @@ def _serve_llama(args: argparse.Namespace) -> int:
 
 
 def _serve_vllm(args: argparse.Namespace) -> int:
-    from fama.models.vllm import VllmSpec, serve
-    from fama.models.weights import cache_folder
+    from fama.models.servers.vllm import VllmSpec, serve
+    from fama.models.weights.storage import cache_folder
 
     if args.port == 0:
         raise BadInput("--port 0: vLLM needs a port of its own; give a number up to 65535")

@@ -5,12 +5,12 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fama.agents.settings import RunSettings
 from fama.config import add_config_flags, read_settings
 from fama.errors import FamaError
+from fama.settings import RunSettings
 
 if TYPE_CHECKING:
-    from fama.agents.summary import ArmSummary, RunSummary
+    from fama.agents.runs.summary import ArmSummary, RunSummary
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,7 @@ def main(args: argparse.Namespace) -> int:
     settings = read_settings(args, RunSettings)
     if settings is None:
         return 0
-    from fama.agents.runner import Planned, load_benchmark, run_planned, select_tasks
+    from fama.agents.runs.runner import Planned, load_benchmark, run_planned, select_tasks
 
     out = Path(args.out)
     benchmark = load_benchmark(settings)

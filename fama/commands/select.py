@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from fama.agents.settings import HelperSettings
+from fama.episodes.state import state_at
 from fama.errors import BadInput
 from fama.randomness import generator
 from fama.selection.base import Allowance, Selection, Selector, SelectorContext
-from fama.state import state_at
+from fama.settings import HelperSettings
 
 
 class Chosen(NamedTuple):
@@ -40,8 +40,8 @@ def main(args: argparse.Namespace) -> int:
     A router of the retrospective view selects once an episode: for running its task again, if it failed.
     """
     from fama.helpers.pool import build_pool
-    from fama.selection.learned import build
     from fama.selection.router.checkpoint import read_manifest
+    from fama.selection.selectors.learned import build
 
     for name in ("lam", "allowance", "limit"):
         value = getattr(args, name)

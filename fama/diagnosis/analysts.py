@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fama.diagnosis.judging import ask_json
 from fama.diagnosis.rendering import render_episode, render_findings
 from fama.diagnosis.taxonomy import Category, Taxonomy
-from fama.diagnosis.trace import shorten
+from fama.dialogue.trace import shorten
 from fama.episodes.records import Episode, Evidence, LedgerRow
 from fama.models.base import ChatModel
 from fama.prompts import render

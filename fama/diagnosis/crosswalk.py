@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from fama.diagnosis.taxonomy import read_yaml
+from fama.config import read_yaml
 from fama.episodes.records import Blame, Failure, Record
 from fama.errors import BadInput
 

@@ -16,12 +16,12 @@ from fama.diagnosis.analysts import analyse, as_evidence
 from fama.diagnosis.detectors.base import collect
 from fama.diagnosis.orchestrator import by_model, by_rule
 from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
-from fama.diagnosis.trace import Trace
+from fama.dialogue.trace import Trace
 from fama.episodes.records import Episode, Evidence, Failure, LedgerRow, Record, total_tokens
 from fama.episodes.spending import Spent, known_sum, spent_on_calls, unknown
 from fama.episodes.store import read_episodes, read_failures, write_failures
 from fama.errors import BadInput, ModelError
-from fama.execution.pool import WorkerLost, run_pool
+from fama.execution.jobs import WorkerLost, run_pool
 from fama.files import write_atomically
 from fama.models.base import ChatModel
 

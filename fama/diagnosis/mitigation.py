@@ -10,7 +10,7 @@ from fama.errors import BadInput
 from fama.helpers.base import Helper
 from fama.models.base import ChatModel
 from fama.prompts import render
-from fama.selection.base import in_pool_order
+from fama.subsets import in_pool_order
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from fama.diagnosis.analysts import Verdict
 from fama.diagnosis.judging import ask_json
 from fama.diagnosis.rendering import render_findings
 from fama.diagnosis.taxonomy import Taxonomy
-from fama.diagnosis.trace import Trace, shorten
+from fama.dialogue.trace import Trace, shorten
 from fama.episodes.records import Blame, Evidence, LedgerRow
 from fama.models.base import ChatModel
 from fama.prompts import render

@@ -3,12 +3,10 @@
 from fnmatch import fnmatch
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
-import yaml
 from pydantic import Field, ValidationError
 
-from fama.config import parse_yaml
+from fama.config import read_yaml
 from fama.episodes.records import Evidence, Record
 from fama.errors import BadInput
 
@@ -92,20 +90,3 @@ def _load(path: str) -> Taxonomy:
     if len(set(taxonomy.codes)) != len(taxonomy.codes):
         raise BadInput(f"{path}: categories: two have the same code; make each code unique")
     return taxonomy
-
-
-def read_yaml(path: Path, what: str) -> dict[str, Any]:
-    """The mapping in a YAML file.
-
-    Raises:
-        BadInput: missing, not YAML, or no mapping.
-    """
-    try:
-        value = parse_yaml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror}); give an existing {what} file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: not YAML ({' '.join(str(error).split())}); mend that line") from None
-    if not isinstance(value, dict):
-        raise BadInput(f"{path}: holds a {type(value).__name__}, not keys and values; see the shipped {what}")
-    return value

@@ -9,11 +9,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from fama.episodes.records import CHARGED, Episode, Record, Status, role_group, total_tokens
+from fama.episodes.state import state_at, state_to_json
 from fama.errors import BadInput
 from fama.files import replacing
 from fama.hashing import content_hash
-from fama.helpers.base import POOL
-from fama.state import state_at, state_to_json
+from fama.subsets import POOL
 
 TABLE_VERSION = 1
 _METADATA_KEY = b"fama"
@@ -30,7 +30,7 @@ class OutcomeRow(Record):
     ``propensity`` is the probability with which the subset was drawn, None if unknown. ``success``
     is None where ``status`` is ``error``. ``tokens`` is agent + helper + selector tokens;
     ``tokens_cached`` and ``output_tokens`` are parts of it. ``state`` is the visible state at
-    decision 0 as ``fama.state.state_to_json`` writes it.
+    decision 0 as ``fama.episodes.state.state_to_json`` writes it.
     """
 
     episode_id: str

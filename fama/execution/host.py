@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import fama
 from fama.errors import FamaError
-from fama.execution.pool import Recipe
+from fama.execution.jobs import Recipe
 
 J = TypeVar("J")
 R = TypeVar("R")

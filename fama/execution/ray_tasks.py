@@ -14,7 +14,7 @@ from uuid import uuid4
 import fama
 from fama.errors import BadInput, FamaError
 from fama.execution.host import host
-from fama.execution.pool import Recipe, WorkerLost
+from fama.execution.jobs import Recipe, WorkerLost
 
 J = TypeVar("J")
 R = TypeVar("R")

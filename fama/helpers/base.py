@@ -1,21 +1,17 @@
 """The helper contract: visible state in, a short note or nothing out. Helpers never act."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from fama.episodes.records import LedgerRow
+from fama.episodes.state import VisibleState
 from fama.models.base import ChatModel
 from fama.registry import Registry
-from fama.state import VisibleState
-
-Form = Literal["template", "llm"]
+from fama.settings import Form
 
 TEMPLATE_TEXTS = "3"
 """Version of what the template forms say and when. Outcomes of another version say little about this one: a new one
 goes into every episode beside the hashes of the prompts, and comparisons warn where they meet."""
-
-#: The pool of the paper, in the order that subsets are written in.
-POOL = ("DCE", "TSA", "TOR", "Planner", "Verifier", "Memory")
 
 
 class HelperReply(NamedTuple):

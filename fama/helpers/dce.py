@@ -4,19 +4,20 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from fama.helpers.ahead import wants_of_record
-from fama.helpers.base import Form, Helper
+from fama.dialogue.history import Call, calls, noted_texts, tool_spoke_last
+from fama.dialogue.identity import foreign_record
+from fama.dialogue.language import words
+from fama.dialogue.objects import choice_rows, is_meant
+from fama.dialogue.pending import wants_of_record
+from fama.dialogue.policy import Rule, about_identity, is_procedure, needs_of, relevance, rules, serves_record, verdict
+from fama.dialogue.requests import Want, open_wants
+from fama.dialogue.rows import last_pointed, pointed_row, table
+from fama.dialogue.tools import views
+from fama.dialogue.values import record_of
+from fama.episodes.state import VisibleState
+from fama.helpers.base import Helper
 from fama.helpers.forms import Candidate, make, refuse_options
-from fama.helpers.history import Call, calls, noted_texts, tool_spoke_last
-from fama.helpers.identity import foreign_record
-from fama.helpers.objects import choice_rows, is_meant
-from fama.helpers.reading import views
-from fama.helpers.rules import Rule, about_identity, is_procedure, needs_of, relevance, rules, serves_record, verdict
-from fama.helpers.tables import last_pointed, pointed_row, table
-from fama.helpers.values import record_of
-from fama.helpers.wants import Want, open_wants
-from fama.helpers.words import words
-from fama.state import VisibleState
+from fama.settings import Form
 from fama.tokens import estimate_tokens
 
 NOTE = "Rule: {rule}"

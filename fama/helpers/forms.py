@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from fama.dialogue.history import noted_texts
 from fama.episodes.records import Message
+from fama.episodes.state import VisibleState
 from fama.errors import BadInput
-from fama.helpers.base import Form, Helper, HelperContext, HelperReply
-from fama.helpers.history import noted_texts
+from fama.helpers.base import Helper, HelperContext, HelperReply
 from fama.models.base import ChatRequest, Sampling
 from fama.prompts import render
-from fama.state import VisibleState
+from fama.settings import Form
 from fama.tokens import estimate_tokens
 
 

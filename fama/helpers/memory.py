@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 
+from fama.dialogue.facts import EMAIL, ids_in, leaves, normal, quote
+from fama.dialogue.history import calls, corrects, tool_spoke_last, user_turns
+from fama.dialogue.language import sentences
+from fama.dialogue.pending import change_ahead, is_led
+from fama.episodes.state import VisibleState
 from fama.errors import BadInput
-from fama.helpers.ahead import change_ahead, is_led
-from fama.helpers.base import Form, Helper
-from fama.helpers.facts import EMAIL, ids_in, leaves, normal, quote
+from fama.helpers.base import Helper
 from fama.helpers.forms import Candidate, make, refuse_options
-from fama.helpers.history import calls, corrects, tool_spoke_last, user_turns
-from fama.helpers.words import sentences
-from fama.state import VisibleState
+from fama.settings import Form
 
 CORRECTED = "The user now says: {said}."
 SAID = "The user said: {said}."

@@ -2,18 +2,19 @@
 
 from collections.abc import Iterator
 
-from fama.helpers.ahead import is_led
-from fama.helpers.base import Form, Helper
-from fama.helpers.facts import quote
+from fama.dialogue.facts import quote
+from fama.dialogue.history import calls, user_spoke_last, user_turns
+from fama.dialogue.language import words
+from fama.dialogue.objects import candidates, listed, named_words, shows
+from fama.dialogue.pending import is_led
+from fama.dialogue.questions import open_questions
+from fama.dialogue.requests import Want, is_done, is_refused, open_question, wants
+from fama.dialogue.tools import kind_of
+from fama.dialogue.values import known_values
+from fama.episodes.state import VisibleState
+from fama.helpers.base import Helper
 from fama.helpers.forms import ASK_YES, Candidate, make, refuse_options
-from fama.helpers.history import calls, user_spoke_last, user_turns
-from fama.helpers.objects import candidates, listed, named_words, shows
-from fama.helpers.questions import open_questions
-from fama.helpers.reading import kind_of
-from fama.helpers.values import known_values
-from fama.helpers.wants import Want, is_done, is_refused, open_question, wants
-from fama.helpers.words import words
-from fama.state import VisibleState
+from fama.settings import Form
 
 ASKED = "The user also asked: {question}."
 NEXT = " Suggested next tool: {tool}."

@@ -1,9 +1,9 @@
 """The pool of helpers that a config asks for."""
 
-from fama.agents.settings import HelperSettings
 from fama.errors import BadInput
-from fama.helpers.base import HELPERS, Form, Helper
+from fama.helpers.base import HELPERS, Helper
 from fama.helpers.yaml_helper import load_yaml_helper
+from fama.settings import Form, HelperSettings
 
 
 def build_pool(settings: HelperSettings) -> dict[str, Helper]:

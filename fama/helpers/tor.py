@@ -3,18 +3,19 @@
 from collections.abc import Iterator
 from typing import Any
 
-from fama.helpers.ahead import is_led
-from fama.helpers.base import Form, Helper
-from fama.helpers.facts import leaves, normal, quote
+from fama.dialogue.facts import leaves, normal, quote
+from fama.dialogue.history import Call, calls, tool_spoke_last, user_text
+from fama.dialogue.identity import foreign_record, is_identified
+from fama.dialogue.language import stem, words
+from fama.dialogue.pending import is_led
+from fama.dialogue.questions import open_questions
+from fama.dialogue.rows import Row, asked_words, pointed_row, table
+from fama.dialogue.tools import kind_of, views
+from fama.dialogue.values import is_id, record_of
+from fama.episodes.state import VisibleState
+from fama.helpers.base import Helper
 from fama.helpers.forms import ANSWER, Candidate, make, refuse_options
-from fama.helpers.history import Call, calls, tool_spoke_last, user_text
-from fama.helpers.identity import foreign_record, is_identified
-from fama.helpers.questions import open_questions
-from fama.helpers.reading import kind_of, views
-from fama.helpers.tables import Row, asked_words, pointed_row, table
-from fama.helpers.values import is_id, record_of
-from fama.helpers.words import stem, words
-from fama.state import VisibleState
+from fama.settings import Form
 
 NOTE = "Matching row: {fields}."
 TELL = "Suggested next tool: respond, to tell {fields}."

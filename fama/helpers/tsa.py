@@ -4,13 +4,11 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from fama.helpers.ahead import is_led
-from fama.helpers.base import Form, Helper
-from fama.helpers.facts import quote
-from fama.helpers.forms import ANSWER, Candidate, make, refuse_options
-from fama.helpers.history import Call, agrees, calls, last_words, tool_spoke_last, user_spoke_last, user_turns
-from fama.helpers.identity import identity_tools, is_identified
-from fama.helpers.objects import (
+from fama.dialogue.facts import quote
+from fama.dialogue.history import Call, agrees, calls, last_words, tool_spoke_last, user_spoke_last, user_turns
+from fama.dialogue.identity import identity_tools, is_identified
+from fama.dialogue.language import meaning, meanings, stem, words
+from fama.dialogue.objects import (
     candidates,
     choice_rows,
     is_meant,
@@ -21,14 +19,17 @@ from fama.helpers.objects import (
     said_words,
     shows,
 )
-from fama.helpers.questions import open_questions
-from fama.helpers.reading import READ_VERBS, ToolView, views
-from fama.helpers.rules import needs_of, serves_record
-from fama.helpers.tables import Row, last_pointed, pointed_row, table
-from fama.helpers.values import is_id, is_known, is_new, known_values, mentioned, roots_of, was_called
-from fama.helpers.wants import Want, open_wants, verb_of
-from fama.helpers.words import meaning, meanings, stem, words
-from fama.state import VisibleState
+from fama.dialogue.pending import is_led
+from fama.dialogue.policy import needs_of, serves_record
+from fama.dialogue.questions import open_questions
+from fama.dialogue.requests import Want, open_wants, verb_of
+from fama.dialogue.rows import Row, last_pointed, pointed_row, table
+from fama.dialogue.tools import READ_VERBS, ToolView, views
+from fama.dialogue.values import is_id, is_known, is_new, known_values, mentioned, roots_of, was_called
+from fama.episodes.state import VisibleState
+from fama.helpers.base import Helper
+from fama.helpers.forms import ANSWER, Candidate, make, refuse_options
+from fama.settings import Form
 
 NOTE = "Suggested next tool: {tool}."
 NOTE_WITH_VALUE = "Suggested next tool: {tool} with {parameter} {value}."

@@ -3,13 +3,8 @@
 from collections.abc import Iterator
 from difflib import get_close_matches
 
-from fama.helpers.ahead import is_led, wants_of_record
-from fama.helpers.base import Form, Helper
-from fama.helpers.dce import NOTE as RULE
-from fama.helpers.dce import about, seen_words
-from fama.helpers.facts import normal, quote
-from fama.helpers.forms import ASK_YES, Candidate, make, refuse_options
-from fama.helpers.history import (
+from fama.dialogue.facts import normal, quote
+from fama.dialogue.history import (
     Call,
     accepts,
     agrees,
@@ -22,15 +17,21 @@ from fama.helpers.history import (
     user_spoke_last,
     user_turns,
 )
-from fama.helpers.identity import identity_tools, is_identified
-from fama.helpers.questions import asked_about
-from fama.helpers.reading import views
-from fama.helpers.rules import asks_confirmation, needs_of, relevance, rules, serves_record, verdict
-from fama.helpers.tables import last_pointed, pointed_row, table
-from fama.helpers.values import is_id, is_known, is_new, known_values, mentioned
-from fama.helpers.wants import Want, asks_change, is_done, is_refused, open_wants, wants
-from fama.helpers.words import stem
-from fama.state import VisibleState
+from fama.dialogue.identity import identity_tools, is_identified
+from fama.dialogue.language import stem
+from fama.dialogue.pending import is_led, wants_of_record
+from fama.dialogue.policy import asks_confirmation, needs_of, relevance, rules, serves_record, verdict
+from fama.dialogue.questions import asked_about
+from fama.dialogue.requests import Want, asks_change, is_done, is_refused, open_wants, wants
+from fama.dialogue.rows import last_pointed, pointed_row, table
+from fama.dialogue.tools import views
+from fama.dialogue.values import is_id, is_known, is_new, known_values, mentioned
+from fama.episodes.state import VisibleState
+from fama.helpers.base import Helper
+from fama.helpers.dce import NOTE as RULE
+from fama.helpers.dce import about, seen_words
+from fama.helpers.forms import ASK_YES, Candidate, make, refuse_options
+from fama.settings import Form
 
 RETRY = "Call {tool} again with the same arguments."
 IDENTITY = "Suggested next tool: {tool}, before anything else."

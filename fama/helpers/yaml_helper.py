@@ -8,9 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fama.config import parse_yaml
 from fama.errors import BadInput
-from fama.helpers.base import Form, Helper
+from fama.helpers.base import Helper
 from fama.helpers.forms import LlmHelper
 from fama.prompts import render_text
+from fama.settings import Form
 
 #: What the code in a template may raise besides jinja's errors.
 _ITS_OWN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError, MemoryError)

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from fama.errors import BadInput, FamaError
-from fama.models import offline
 from fama.models.base import ChatModel
 from fama.models.client import Flavour, OpenAIChat
-from fama.models.local import LOOPBACK, ServerSpec, serve
 from fama.models.prices import price_table
-from fama.models.weights import resolve
+from fama.models.servers import vllm_offline as offline
+from fama.models.servers.llama_cpp import LOOPBACK, ServerSpec, serve
+from fama.models.weights.storage import resolve
 
 if TYPE_CHECKING:
-    from fama.agents.settings import ModelSettings
+    from fama.settings import ModelSettings
 
 SCRIPTED_PREFIX = "scripted:"
 _PROBE_SECONDS = 10.0

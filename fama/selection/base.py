@@ -1,15 +1,15 @@
 """The selector contract: visible state and budget in; probabilities, a subset and its propensity out."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from fama.episodes.records import Failure, LedgerRow
+from fama.episodes.state import VisibleState
 from fama.helpers.base import Helper
 from fama.models.base import ChatModel
 from fama.registry import Registry
-from fama.state import VisibleState
 
 
 @dataclass(frozen=True)
@@ -82,25 +82,19 @@ class SelectorFactory(Protocol):
 SELECTORS: Registry[SelectorFactory] = Registry(
     "selectors",
     {
-        "none": "fama.selection.fixed:none",
-        "all": "fama.selection.fixed:everything",
-        "fixed": "fama.selection.fixed:fixed",
-        "irma": "fama.selection.fixed:irma",
-        "random": "fama.selection.random_subset:build",
-        "best_fixed": "fama.selection.best_fixed:build",
-        "rule": "fama.selection.rule:build",
-        "prompted": "fama.selection.prompted:build",
-        "learned": "fama.selection.learned:build",
-        "linear": "fama.selection.learned:build",
-        "knn": "fama.selection.learned:build",
-        "boosting": "fama.selection.learned:build",
-        "prior": "fama.selection.learned:build",
-        "oracle": "fama.selection.oracle:build",
+        "none": "fama.selection.selectors.fixed:none",
+        "all": "fama.selection.selectors.fixed:everything",
+        "fixed": "fama.selection.selectors.fixed:fixed",
+        "irma": "fama.selection.selectors.fixed:irma",
+        "random": "fama.selection.selectors.random_subset:build",
+        "best_fixed": "fama.selection.selectors.best_fixed:build",
+        "rule": "fama.selection.selectors.rule:build",
+        "prompted": "fama.selection.selectors.prompted:build",
+        "learned": "fama.selection.selectors.learned:build",
+        "linear": "fama.selection.selectors.learned:build",
+        "knn": "fama.selection.selectors.learned:build",
+        "boosting": "fama.selection.selectors.learned:build",
+        "prior": "fama.selection.selectors.learned:build",
+        "oracle": "fama.selection.selectors.oracle:build",
     },
 )
-
-
-def in_pool_order(names: Sequence[str], pool: Sequence[str]) -> tuple[str, ...]:
-    """The names without repeats, in the pool's order, so that a subset is written in one way only."""
-    wanted = set(names)
-    return tuple(name for name in pool if name in wanted)

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from fama.agents.settings import BudgetSettings
 from fama.episodes.records import Episode, total_tokens
 from fama.errors import BadInput
 from fama.helpers.base import Helper
-from fama.selection.base import Allowance, in_pool_order
+from fama.selection.base import Allowance
+from fama.settings import BudgetSettings
+from fama.subsets import in_pool_order
 
 
 class Fitted(NamedTuple):

@@ -1,12 +1,12 @@
 import pytest
 from toy_agents import Guide
 
-from fama.agents.settings import BudgetSettings
 from fama.episodes.records import Decision, Episode, LedgerRow, Note, Outcome
 from fama.errors import BadInput
 from fama.helpers.base import Helper
 from fama.selection.base import Allowance
 from fama.selection.budget import Budget, RunBudget, check_budget, spent_tokens
+from fama.settings import BudgetSettings
 
 
 class Big(Guide):

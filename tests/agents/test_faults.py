@@ -10,13 +10,13 @@ import pytest
 from fake_endpoint import Answer, Broken, Endpoint, said
 from toy_agents import GOLD
 
-from fama.agents.runner import Planned, run_planned
-from fama.agents.settings import RunSettings, SelectorSettings
+from fama.agents.runs.runner import Planned, run_planned
 from fama.episodes.records import Episode
 from fama.episodes.store import read_episodes
 from fama.errors import FamaError
 from fama.models.base import ChatRequest
 from fama.models.client import OpenAIChat
+from fama.settings import RunSettings, SelectorSettings
 
 USAGE = {"usage": {"prompt_tokens": 10, "completion_tokens": 2}}
 OVERFLOW = {"error": {"message": "the request exceeds the available context size", "type": "exceed_context_size_error"}}

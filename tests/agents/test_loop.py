@@ -6,14 +6,14 @@ import pytest
 from toy_agents import DEMONSTRATION, GOLD, POLICY, Guide, LampWorld, Recorder, act_line, lines, setup_for
 
 from fama.agents.loop import run_episode
-from fama.agents.settings import BudgetSettings, ExperimentSettings, LimitSettings
 from fama.episodes.records import Episode, LedgerRow
+from fama.episodes.state import VisibleState, state_at
 from fama.errors import EnvironmentFault, ModelError, UserFault
 from fama.helpers.base import HelperContext, HelperReply
 from fama.models.base import ChatReply
 from fama.models.cache import CachedChat
 from fama.selection.base import Allowance, Selection
-from fama.state import VisibleState, state_at
+from fama.settings import BudgetSettings, ExperimentSettings, LimitSettings
 
 ACT = ExperimentSettings()
 
@@ -188,7 +188,7 @@ async def test_cadence(cadence: str, times: int) -> None:
 
 
 async def test_the_cadence_change_selects_only_while_a_change_is_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fama.agents.decide.change_ahead", lambda state: state.turn == 1)
+    monkeypatch.setattr("fama.agents.decision.change_ahead", lambda state: state.turn == 1)
     coin = Coin()
     settings = ExperimentSettings.model_validate({"cadence": "change"})
     episode = await run_episode(

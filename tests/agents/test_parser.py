@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fama.agents.parser import ParseFailure, parse_calls, parse_text
 from fama.agents.strategies.base import action_json
+from fama.agents.strategies.parser import ParseFailure, parse_calls, parse_text
 from fama.envs.base import Action
 from fama.episodes.records import FunctionCall, ToolCall
 

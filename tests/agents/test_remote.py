@@ -12,18 +12,18 @@ import pytest
 from toy_agents import Guide, gold_model, told
 
 import fama
-from fama.agents import remote
-from fama.agents.remote import EpisodeJob, EpisodeRecipe, Purse
-from fama.agents.runner import Planned, run_planned
-from fama.agents.settings import BudgetSettings, RunSettings, SelectorSettings
+from fama.agents.runs import ray_jobs as remote
+from fama.agents.runs.ray_jobs import EpisodeJob, EpisodeRecipe, Purse
+from fama.agents.runs.runner import Planned, run_planned
 from fama.cli import main
 from fama.episodes.records import Episode
 from fama.errors import BadInput, FamaError
 from fama.execution.host import Host
-from fama.execution.pool import WorkerLost
-from fama.helpers.base import HELPERS, Form
+from fama.execution.jobs import WorkerLost
+from fama.helpers.base import HELPERS
 from fama.models.scripted import SCRIPTED
 from fama.selection.budget import RunBudget
+from fama.settings import BudgetSettings, Form, RunSettings, SelectorSettings
 
 pytestmark = pytest.mark.usefixtures("lamps")
 LOST: set[str] = set()

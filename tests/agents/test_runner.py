@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 from toy_agents import Lamps, Recorder, gold_model
 
-from fama.agents.provenance import FREE, ROUTE, config_hash
-from fama.agents.runner import Planned, load_benchmark, run_planned, select_tasks
-from fama.agents.settings import ExperimentSettings, ModelSettings, RunSettings, SelectorSettings
+from fama.agents.runs.run_config import FREE, ROUTE, config_hash
+from fama.agents.runs.runner import Planned, load_benchmark, run_planned, select_tasks
 from fama.config import dump_settings
 from fama.episodes.records import Episode
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput, ModelError
 from fama.hashing import content_hash
 from fama.models.scripted import SCRIPTED
+from fama.settings import ExperimentSettings, ModelSettings, RunSettings, SelectorSettings
 
 pytestmark = pytest.mark.usefixtures("lamps")
 

@@ -5,9 +5,9 @@ from toy_agents import GOLD, Guide, LampWorld, lines, setup_for
 
 from fama import cli
 from fama.agents.loop import run_episode
-from fama.agents.settings import ExperimentSettings
 from fama.episodes.records import Message
 from fama.episodes.store import EpisodeStore
+from fama.settings import ExperimentSettings
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import pytest
 from toy_agents import DEMONSTRATION, GOLD, POLICY, TOOLS, Guide, Recorder, act_line, call, setup_for
 
 from fama.agents.loop import run_episode
-from fama.agents.parser import ParseFailure
-from fama.agents.settings import ExperimentSettings
 from fama.agents.strategies.base import STRATEGIES, Placement, Prompt, Strategy, signature
+from fama.agents.strategies.parser import ParseFailure
 from fama.envs.base import Action
 from fama.episodes.records import FunctionCall, LedgerRow, Message, ToolCall, ToolSpec
 from fama.models.base import ChatReply
+from fama.settings import ExperimentSettings
 
 PLACEMENTS: tuple[Placement, ...] = get_args(Placement)
 ALL = [(name, placement) for name in STRATEGIES.names() for placement in PLACEMENTS]

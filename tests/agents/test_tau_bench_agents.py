@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from fama.agents.runner import Planned, run_planned
-from fama.agents.settings import LimitSettings, RunSettings
+from fama.agents.runs.runner import Planned, run_planned
 from fama.envs import checkouts
 from fama.envs.base import BENCHMARKS
 from fama.envs.tau_bench.user import STOP
@@ -24,6 +23,7 @@ from fama.episodes.store import read_episodes
 from fama.errors import BadInput
 from fama.models.base import ChatReply, ChatRequest
 from fama.models.scripted import SCRIPTED, ScriptedModel, scripted_usage
+from fama.settings import LimitSettings, RunSettings
 
 Step = tuple[str, dict[str, Any]]
 TASKS = ("0", "1", "2")

@@ -5,17 +5,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fama.agents.settings import BudgetSettings, SelectorSettings
 from fama.agents.setup import EpisodeSetup
 from fama.envs.base import Action, Observation, Reward, UserModel
 from fama.episodes.records import FunctionCall, LedgerRow, Message, ToolCall, ToolSpec
+from fama.episodes.state import EpisodeKey, VisibleState
 from fama.episodes.store import read_episodes
 from fama.helpers.base import Helper, HelperContext, HelperReply
 from fama.models.base import ChatReply, ChatRequest
 from fama.models.scripted import ScriptedModel
 from fama.selection.base import SELECTORS, Selector, SelectorContext
 from fama.selection.budget import RunBudget
-from fama.state import EpisodeKey, VisibleState
+from fama.settings import BudgetSettings, SelectorSettings
 
 POLICY = "Look a lamp up before you switch it. Close when the customer is content. {{ 7 * 7 }} is no template."
 

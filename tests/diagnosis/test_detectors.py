@@ -6,7 +6,7 @@ from diagnosis_cases import ORDER, RETURN, agent, call, episode, gold, identifie
 from fama.diagnosis.detectors.base import DETECTORS, collect
 from fama.diagnosis.detectors.compare import differences
 from fama.diagnosis.taxonomy import load_taxonomy
-from fama.diagnosis.trace import Trace, calls_of, is_error
+from fama.dialogue.trace import Trace, calls_of, is_error
 from fama.episodes.records import Episode, Evidence, FunctionCall, Message, ToolCall
 
 

@@ -9,18 +9,18 @@ import pytest
 from diagnosis_cases import RETURN, agent, call, episode, gold, identified, user
 
 from fama import __version__
-from fama.agents.settings import ModelSettings
 from fama.cli import main
 from fama.diagnosis.diagnose import Labelled, diagnose, diagnose_episode
-from fama.diagnosis.remote import DiagnosisRecipe
+from fama.diagnosis.ray_jobs import DiagnosisRecipe
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode, Outcome
 from fama.episodes.store import EpisodeStore, read_failures
 from fama.errors import BadInput, ModelError
 from fama.execution.host import Host
-from fama.execution.pool import WorkerLost
+from fama.execution.jobs import WorkerLost
 from fama.models.base import ChatReply, ChatRequest
 from fama.models.scripted import ECHO, ScriptedModel
+from fama.settings import ModelSettings
 
 ACTIONS = (gold(RETURN, order_id="#W100", item_ids=["4001"]),)
 MISSING = episode(identified(), agent("Bye"), user("Bye"), actions=ACTIONS, name="missing")

@@ -5,9 +5,9 @@ import math
 import pytest
 from diagnosis_cases import ORDER, agent, call, episode, gold, identified, tool, user
 
-from fama.diagnosis.evidence import EVIDENCE_NAMES, visible_evidence
 from fama.episodes.records import Episode, Message
-from fama.state import VisibleState, state_at
+from fama.episodes.state import VisibleState, state_at
+from fama.selection.router.evidence import EVIDENCE_NAMES, visible_evidence
 
 
 def features(*parts: Message | list[Message]) -> dict[str, float]:

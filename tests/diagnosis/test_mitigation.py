@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from fama.diagnosis.mitigation import catalogue, check_names, minimal_cover, mitigate
 from fama.episodes.records import Failure
+from fama.episodes.state import VisibleState
 from fama.errors import BadInput
 from fama.helpers.base import Helper, HelperContext, HelperReply
 from fama.models.scripted import ScriptedModel
-from fama.state import VisibleState
 
 
 @dataclass

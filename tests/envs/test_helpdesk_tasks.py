@@ -8,10 +8,10 @@ import pytest
 
 from fama.envs.helpdesk.benchmark import Helpdesk
 from fama.envs.helpdesk.gold import gold_actions, play
-from fama.envs.helpdesk.phrasing import phrases
 from fama.envs.helpdesk.tasks import analysis_of, build_task, generator_of, trap_categories
+from fama.envs.helpdesk.user.phrasing import phrases
+from fama.episodes.state import EpisodeKey, VisibleState, state_to_json
 from fama.errors import BadInput
-from fama.state import EpisodeKey, VisibleState, state_to_json
 from fama.tokens import estimate_tokens
 
 DOMAINS = ("shop", "saas")

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from eval.nothing import do_nothing
-from fama.agents.settings import CompareSettings
+from eval.collect.do_nothing import do_nothing
 from fama.envs.base import BENCHMARKS, Action, Environment, Observation, UserModel
 from fama.episodes.records import FunctionCall, LedgerRow, ToolCall
+from fama.episodes.state import RESPOND
 from fama.errors import BadInput, EnvironmentFault, UserFault
 from fama.models.base import ChatReply, ChatRequest
-from fama.state import RESPOND
+from fama.settings import CompareSettings
 
 pytest.importorskip("tau2", reason="tau2 is not installed: pip install -e '.[tau2]'")
 

@@ -13,19 +13,19 @@ from pydantic import ValidationError
 from eval.ablation import data, run
 from eval.ablation.data import Material, Test, at_most, load_material
 from eval.ablation.figure import curves
+from eval.ablation.informed import told
 from eval.ablation.measures import label_measures, lattice_measures, outcome_measures, predicted_flags, truth_measures
 from eval.ablation.settings import AblateSettings
-from eval.ablation.told import told
 from fama import cli
-from fama.agents.settings import HelperSettings
 from fama.errors import BadInput
-from fama.helpers.base import POOL
 from fama.helpers.pool import build_pool
 from fama.selection.decision import all_masks
-from fama.selection.router.segments import Features, featurise
-from training.examples import Example, ExampleSet, outcome_examples
+from fama.selection.router.features import Features, featurise
+from fama.settings import HelperSettings
+from fama.subsets import POOL
+from training.data.examples import Example, ExampleSet, outcome_examples
+from training.data.synthetic import EFFECTS, make_tasks, outcome_rows
 from training.settings import TrainSettings
-from training.synthetic import EFFECTS, make_tasks, outcome_rows
 
 HELPERS = build_pool(HelperSettings())
 CODES = ("DCV", "WRCO", "CM", "IFU")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from eval.agreement import agreement, cohen_kappa, fleiss_kappa, krippendorff_alpha
-from eval.labels import read_labels
+from eval.annotation.agreement import agreement, cohen_kappa, fleiss_kappa, krippendorff_alpha
+from eval.annotation.labels import read_labels
 from fama.cli import main
 from fama.diagnosis.crosswalk import load_crosswalk
 from fama.episodes.records import Blame, Failure

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import yaml
 
-from eval.candidates import Candidates, describe, group, read_candidates, unexplained, write_candidates
-from eval.drafts import as_yaml, plain_draft, written_draft
-from fama.agents.settings import HelperSettings
+from eval.annotation.drafts import as_yaml, plain_draft, written_draft
+from eval.annotation.unexplained import Candidates, describe, group, read_candidates, unexplained, write_candidates
 from fama.cli import main
 from fama.episodes.records import Episode, Failure, LedgerRow, Message, Outcome
+from fama.episodes.state import EpisodeKey, VisibleState
 from fama.episodes.store import EpisodeStore, write_failures
 from fama.errors import BadInput
 from fama.helpers.base import HelperContext
 from fama.helpers.pool import build_pool
 from fama.models.base import ChatReply, ChatRequest
-from fama.state import EpisodeKey, VisibleState
+from fama.settings import HelperSettings
 
 TOPICS = {
     "voucher": "The agent never told the customer that the voucher has run out.",

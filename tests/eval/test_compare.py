@@ -10,11 +10,11 @@ import pytest
 import yaml
 from toy_world import ToyBenchmark, base, compare_settings, outcomes_settings, toy_world
 
-from eval.arms import check_inputs
-from eval.compare import read_comparison, run_comparison
-from eval.nothing import do_nothing
-from eval.outcomes import run_outcomes
-from eval.schema import Comparison
+from eval.collect.do_nothing import do_nothing
+from eval.collect.outcomes import run_outcomes
+from eval.compare.arms import check_inputs
+from eval.compare.comparison import read_comparison, run_comparison
+from eval.compare.schema import Comparison
 from fama.cli import main
 from fama.envs.base import Environment, Reward, UserModel
 from fama.episodes.records import Failure

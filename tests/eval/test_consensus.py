@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_agreement import CODES, label
 
-from eval.consensus import combine
+from eval.annotation.consensus import combine
 from fama.cli import main
 from fama.episodes.records import Evidence, Failure
 from fama.episodes.store import read_failures, write_failures

@@ -9,7 +9,7 @@ import pytest
 from test_compare import live, table
 from toy_world import toy_world
 
-from eval.leaderboard import Leaderboard, build, verify
+from eval.report.leaderboard import Leaderboard, build, verify
 from fama.cli import main
 from fama.errors import BadInput
 

@@ -4,9 +4,9 @@ import pytest
 
 from eval.metrics.curves import Point, area, frontier, success_at, tokens_at
 from eval.metrics.pass_k import TaskTrials, pass_k, task_pass_k
+from eval.metrics.scores import Score, TokenUse
 from eval.metrics.selection import Cell, jaccard, lattices, selection_quality, task_lattice
 from eval.metrics.tokens import overhead, token_means
-from eval.scores import Score, TokenUse
 
 
 def score(task: str, trial: int, status: str, agent: int, helper: int = 0, **use: int) -> Score:

@@ -7,17 +7,17 @@ import pytest
 from eval_builders import build, write_episodes
 from test_off_policy import row
 
-from eval.measures import Resampling
-from eval.one_off import Payback, one_off_costs, payback, saved_tokens
-from eval.results import Executed, compare_arms
-from eval.scores import score_of
+from eval.compare.results import Executed, compare_arms
+from eval.compare.setup_cost import Payback, one_off_costs, payback, saved_tokens
+from eval.metrics.measures import Resampling
+from eval.metrics.scores import score_of
+from eval.report.narrative import answers
+from eval.report.tables import tables
 from eval.stats.bootstrap import Estimate
-from eval.tables import tables
-from eval.words import answers
-from fama.agents.settings import CompareSettings
 from fama.diagnosis.diagnose import diagnose, spent_on_labels
 from fama.episodes.outcome_table import write_outcomes
 from fama.episodes.spending import Spent, known_sum, spent_on_episodes, spent_on_table, unknown
+from fama.settings import CompareSettings
 
 TABLE = Spent(part="outcome table", source="o.parquet", tokens=9_000, seconds=7200.0)
 FIT = Spent(part="training", source="linear", tokens=0, seconds=12.5)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from test_off_policy import row
 
-from eval.planning import EFFECTS, discordance_of, plans
+from eval.compare.sample_size import EFFECTS, discordance_of, plans
 from eval.stats.power import detectable_effect, planned_sd
 from fama.cli import main
 from fama.envs.helpdesk.benchmark import Helpdesk

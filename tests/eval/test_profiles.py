@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.profiles import drift, in_words, profile
+from eval.annotation.profiles import drift, in_words, profile
 from fama.cli import main
 from fama.episodes.records import Failure
 from fama.episodes.store import write_failures

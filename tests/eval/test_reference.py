@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import f1_score
 from test_agreement import CODES, label
 
-from eval.reference import against
+from eval.annotation.reference import against
 from fama.cli import main
 from fama.episodes.records import Failure
 from fama.episodes.store import write_failures

@@ -15,19 +15,19 @@ import pytest
 from browsing import BROWSER, needs_browser, opened_browser
 from eval_builders import build, write_episodes
 
-from eval.cells import latex, markdown
-from eval.compare import COMPARISON
-from eval.report import write_report
-from eval.results import Executed, compare_arms
-from eval.schema import Comparison, json_schema
-from eval.scores import score_of
+from eval.compare.comparison import COMPARISON
+from eval.compare.results import Executed, compare_arms
+from eval.compare.schema import Comparison, json_schema
+from eval.metrics.scores import score_of
+from eval.report.narrative import answers
+from eval.report.page import write_report
+from eval.report.table import latex, markdown
+from eval.report.tables import tables
+from eval.report.transcripts import embed, transcript, transcripts
 from eval.stats.bootstrap import Estimate
-from eval.tables import tables
-from eval.transcripts import embed, transcript, transcripts
-from eval.words import answers
-from fama.agents.settings import CompareSettings
 from fama.cli import main
 from fama.episodes.records import Episode, Status
+from fama.settings import CompareSettings
 
 ARMS: dict[str, tuple[tuple[str, ...], str]] = {
     "none": ((), "0010000000"),
@@ -157,7 +157,7 @@ def test_the_file_keeps_to_its_published_schema(folder: Path) -> None:
     import jsonschema
 
     published = (Path(__file__).resolve().parents[2] / "docs/comparison.schema.json").read_text(encoding="utf-8")
-    assert published == json_schema(), "run python -m eval.schema > docs/comparison.schema.json"
+    assert published == json_schema(), "run python -m eval.compare.schema > docs/comparison.schema.json"
     written = json.loads((folder / COMPARISON).read_text(encoding="utf-8"))
     jsonschema.validate(written, json.loads(published))
     with pytest.raises(jsonschema.ValidationError):

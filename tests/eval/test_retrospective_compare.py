@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from toy_world import base, compare_settings, outcomes_settings, toy_world
 
-from eval.arms import read_labels
-from eval.compare import run_comparison
-from eval.outcomes import run_outcomes
-from eval.schema import Comparison
-from fama.agents.runner import Planned, run_planned
-from fama.agents.settings import RunSettings
+from eval.collect.outcomes import run_outcomes
+from eval.compare.arms import read_labels
+from eval.compare.comparison import run_comparison
+from eval.compare.schema import Comparison
+from fama.agents.runs.runner import Planned, run_planned
 from fama.episodes.records import Failure
 from fama.episodes.store import read_episodes, read_failures, write_failures
 from fama.errors import BadInput
-from training.data import load_examples
+from fama.settings import RunSettings
+from training.data.load import load_examples
 from training.settings import TrainSettings
 from training.train import train_on
 

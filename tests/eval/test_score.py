@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from eval_builders import build, write_episodes
 
-from eval.measures import Resampling, compare_pair, measure
-from eval.scores import read_scores, score_of
-from eval.summary import summarise
+from eval.metrics.measures import Resampling, compare_pair, measure
+from eval.metrics.scores import read_scores, score_of
+from eval.metrics.summary import summarise
 from fama.cli import main
 from fama.envs.exclusions import known_wrong
 from fama.episodes.records import LedgerRow

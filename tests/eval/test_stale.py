@@ -4,16 +4,17 @@ from pathlib import Path
 
 from test_off_policy import row
 
-from eval.stale import stale_inputs
-from fama.agents.provenance import prompt_hashes
-from fama.agents.settings import CompareSettings, SelectorSettings
+from eval.compare.staleness import stale_inputs
+from fama.agents.runs.run_config import prompt_hashes
 from fama.envs.helpdesk.benchmark import Helpdesk
 from fama.episodes.outcome_table import write_outcomes
 from fama.hashing import content_hash
-from fama.helpers.base import POOL, TEMPLATE_TEXTS
-from training.examples import outcome_examples
+from fama.helpers.base import TEMPLATE_TEXTS
+from fama.settings import CompareSettings, SelectorSettings
+from fama.subsets import POOL
+from training.data.examples import outcome_examples
+from training.data.synthetic import make_tasks, outcome_rows
 from training.settings import TrainSettings
-from training.synthetic import make_tasks, outcome_rows
 from training.train import train_on
 
 NOW = content_hash(prompt_hashes("act"))

@@ -9,13 +9,13 @@ import pytest
 from test_compare import live, table
 from toy_world import toy_world
 
-from eval.figures import figures
-from eval.schema import Curve
-from eval.sweep import ENDLESS, ORACLE, _curves
-from eval.tables import tables
+from eval.compare.schema import Curve
+from eval.compare.sweep import ENDLESS, ORACLE, _curves
+from eval.report.figures import figures
+from eval.report.tables import tables
 from fama.errors import BadInput
 from fama.selection.base import Priced
-from fama.selection.best_fixed import Arm, BestFixedSelector
+from fama.selection.selectors.best_fixed import Arm, BestFixedSelector
 
 
 @pytest.fixture(autouse=True)

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from fama.agents.settings import CompareSettings, OutcomesSettings
 from fama.envs.base import BENCHMARKS, Action, Observation, Reward, UserModel
 from fama.episodes.records import LedgerRow, Message, ToolSpec
-from fama.helpers.base import HELPERS, Form, HelperContext, HelperReply
+from fama.episodes.state import VisibleState
+from fama.helpers.base import HELPERS, HelperContext, HelperReply
 from fama.models.base import ChatRequest
 from fama.models.scripted import SCRIPTED, ScriptedModel
-from fama.state import VisibleState
+from fama.settings import CompareSettings, Form, OutcomesSettings
 
 #: what task i needs to be solved, by i % 4
 NEEDS = ("nothing", "Alpha", "Beta", "Alpha and Beta")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import pytest
 
 from fama.errors import FamaError
-from fama.execution.pool import run_pool
+from fama.execution.jobs import run_pool
 
 
 async def _double(job: int) -> int:

@@ -15,12 +15,12 @@ import ray_toys
 from scripted_backbone import opening
 from toy_agents import told
 
-from fama.agents.plan import Planned
-from fama.agents.runner import run_planned
-from fama.agents.settings import RunSettings, SelectorSettings
+from fama.agents.runs.plan import Planned
+from fama.agents.runs.runner import run_planned
 from fama.cli import main
 from fama.episodes.store import read_failures
 from fama.models.scripted import SCRIPTED
+from fama.settings import RunSettings, SelectorSettings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ray = pytest.importorskip("ray")

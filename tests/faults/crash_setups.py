@@ -47,17 +47,17 @@ def load(kind: str) -> None:
     import pyarrow.parquet
     import rich.table
 
-    import eval.outcomes
+    import eval.collect.outcomes
     import fama.commands.run
-    from fama.agents.provenance import git_commit
+    from fama.provenance import git_commit
 
     git_commit()
-    assert rich.table and pyarrow.parquet and eval.outcomes and fama.commands.run
+    assert rich.table and pyarrow.parquet and eval.collect.outcomes and fama.commands.run
     if kind == "training":
         import torch
 
-        import training.fit
+        import training.network.fit
         import training.train
 
         torch.set_num_threads(1)
-        assert training.fit and training.train
+        assert training.network.fit and training.train

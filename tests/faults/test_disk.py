@@ -19,13 +19,13 @@ from typing import Any
 import pytest
 from toy_world import base, toy_world
 
-from fama.agents.runner import Planned, run_planned
-from fama.agents.settings import RunSettings, SelectorSettings
+from fama.agents.runs.runner import Planned, run_planned
 from fama.cli import main
 from fama.episodes.outcome_table import read_outcomes
 from fama.episodes.records import Episode
 from fama.episodes.store import EpisodeStore, read_episodes
 from fama.errors import BadInput
+from fama.settings import RunSettings, SelectorSettings
 
 TOY = ("benchmark=toy", "domain=d", "demonstrations=0", "helpers.pool=[Alpha, Beta]", "model.name=scripted:toy")
 RUN = ("run", *TOY, "split=train", "tasks=8", "selector.name=all")

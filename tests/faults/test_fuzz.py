@@ -16,8 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fama.agents.parser import ParseFailure, parse_calls, parse_text
-from fama.agents.settings import RunSettings
+from fama.agents.strategies.parser import ParseFailure, parse_calls, parse_text
 from fama.config import load_settings
 from fama.diagnosis.taxonomy import DEFAULT_PATH, load_taxonomy
 from fama.envs.base import Action
@@ -28,6 +27,7 @@ from fama.episodes.store import read_episodes
 from fama.errors import BadInput
 from fama.helpers.yaml_helper import load_yaml_helper
 from fama.selection.router.checkpoint import load_router
+from fama.settings import RunSettings
 
 MOST_SECONDS = 5.0
 CALL = {"id": "c0", "type": "function", "function": {"name": "look_up", "arguments": '{"order": "A1"}'}}
@@ -265,7 +265,7 @@ def inspect_logs(folder: Path) -> Target:
 
 def outcome_tables(folder: Path) -> Target:
     from fama.episodes.outcome_table import write_outcomes
-    from training.synthetic import make_tasks, outcome_rows
+    from training.data.synthetic import make_tasks, outcome_rows
 
     path = folder / "outcomes.parquet"
     write_outcomes(path, outcome_rows(make_tasks(2)), {"synthetic": True})
@@ -339,8 +339,8 @@ def checkpoints(folder: Path) -> Target:
     import hashlib
 
     from fama.episodes.outcome_table import write_outcomes
+    from training.data.synthetic import make_tasks, outcome_rows
     from training.settings import TrainSettings
-    from training.synthetic import make_tasks, outcome_rows
     from training.train import train
 
     table, router = folder / "outcomes.parquet", folder / "router"

@@ -10,13 +10,14 @@ import pytest
 from fake_endpoint import Answer, Endpoint, said
 from toy_world import toy_world
 
-from fama.agents.settings import RunSettings
 from fama.cli import main
 from fama.config import load_settings
 from fama.episodes.outcome_table import read_metadata, read_outcomes
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput, FamaError
-from fama.models import local, vllm
+from fama.models.servers import llama_cpp as local
+from fama.models.servers import vllm
+from fama.settings import RunSettings
 
 KEY = "sk-planted-3f9c1e77aa"
 WANDB = "planted0wandb0key0planted0wandb0key00001"

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from toy_agents import GOLD, Lamps, LampWorld
 
-from fama.agents.runner import Planned, run_planned
-from fama.agents.settings import RunSettings, SelectorSettings
+from fama.agents.runs.runner import Planned, run_planned
 from fama.envs.base import Action, Observation
 from fama.episodes.store import EpisodeStore, read_episodes
 from fama.errors import EnvironmentFault, FamaError, ModelError, UserFault
@@ -20,6 +19,7 @@ from fama.models.base import ChatReply, ChatRequest
 from fama.models.client import ContextOverflow
 from fama.models.scripted import ScriptedModel
 from fama.selection.budget import spent_tokens
+from fama.settings import RunSettings, SelectorSettings
 
 TASKS = 50
 #: every kind of fault hits one episode in a hundred, always the same ones, at its first try

@@ -5,8 +5,8 @@ import json
 from typing import Any
 
 from fama.episodes.records import FunctionCall, Message, Note, ToolCall, ToolSpec
+from fama.episodes.state import EpisodeKey, VisibleState
 from fama.helpers.base import Helper, HelperContext
-from fama.state import EpisodeKey, VisibleState
 
 KEY = EpisodeKey("test", "library", "t1", 0, "nobody", "act")
 

@@ -6,15 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from fama.agents.settings import HelperSettings
+from fama.dialogue.tools import view
 from fama.envs.base import BENCHMARKS
 from fama.envs.helpdesk.gold import gold_actions, play
 from fama.episodes.records import Message, Note
-from fama.helpers.base import POOL, HelperContext
-from fama.helpers.check import check_note
+from fama.episodes.state import RESPOND, EpisodeKey, VisibleState
+from fama.helpers.base import HelperContext
+from fama.helpers.note_check import check_note
 from fama.helpers.pool import build_pool
-from fama.helpers.reading import view
-from fama.state import RESPOND, EpisodeKey, VisibleState
+from fama.settings import HelperSettings
+from fama.subsets import POOL
 from fama.tokens import estimate_tokens
 
 TASKS = 48

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from note_states import KEY, POLICY, TOOLS
 
 from fama.episodes.records import FunctionCall, Message, ToolCall
+from fama.episodes.state import VisibleState
 from fama.helpers.base import HELPERS, HelperContext
-from fama.helpers.check import check_note
-from fama.state import VisibleState
+from fama.helpers.note_check import check_note
 
 WORDS = st.sampled_from(
     "renew loan L11 L22 hold H5 cancel move branch yes no sorry, I meant actually Dracula Emma busy, try again "

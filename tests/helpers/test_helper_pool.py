@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from fama.agents.settings import HelperSettings
 from fama.errors import BadInput
-from fama.helpers.base import POOL
 from fama.helpers.pool import build_pool
+from fama.settings import HelperSettings
+from fama.subsets import POOL
 
 YAML = "name: Tone\ncovers: [CM]\ntoken_cap: 20\nprompt: 'Say one thing about {{ dialogue | length }} lines.'\n"
 

@@ -3,14 +3,14 @@ import json
 import pytest
 from note_states import LOANS, TOOLS, Chat, tool
 
-from fama.helpers.ahead import change_ahead
-from fama.helpers.history import agrees, calls, corrects
-from fama.helpers.reading import is_write_tool, view
-from fama.helpers.rules import rules, verdict
-from fama.helpers.tables import table
-from fama.helpers.values import is_known, known_values, of_user
-from fama.helpers.wants import open_wants, wants
-from fama.helpers.words import clauses, meaning, meanings, one_slip, sentences, stem
+from fama.dialogue.history import agrees, calls, corrects
+from fama.dialogue.language import clauses, meaning, meanings, one_slip, sentences, stem
+from fama.dialogue.pending import change_ahead
+from fama.dialogue.policy import rules, verdict
+from fama.dialogue.requests import open_wants, wants
+from fama.dialogue.rows import table
+from fama.dialogue.tools import is_write_tool, view
+from fama.dialogue.values import is_known, known_values, of_user
 
 
 @pytest.mark.parametrize(

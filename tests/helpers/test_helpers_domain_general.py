@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 import fama.helpers
+from fama.dialogue.language import STOP, stem, words
+from fama.dialogue.tools import CLOSE_VERBS, OTHER_VERBS, READ_VERBS, WRITE_VERBS
 from fama.envs.base import BENCHMARKS
-from fama.helpers.reading import CLOSE_VERBS, OTHER_VERBS, READ_VERBS, WRITE_VERBS
-from fama.helpers.words import STOP, stem, words
 
 FOLDER = Path(fama.helpers.__file__).parent
 SOURCES = sorted(FOLDER.glob("*.py"))

@@ -5,9 +5,10 @@ import pytest
 from note_states import LOANS, POLICY, Chat
 
 from fama.episodes.records import LedgerRow, Note
-from fama.helpers.base import HELPERS, POOL, HelperContext
+from fama.helpers.base import HELPERS, HelperContext
 from fama.helpers.forms import REPLY_TOKENS, TEMPLATE_TOKENS, clean_reply
 from fama.models.base import ChatReply, ChatRequest
+from fama.subsets import POOL
 from fama.tokens import estimate_tokens
 
 

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from note_states import LOANS, Chat, tool
 
+from fama.dialogue.facts import ids_in, known_facts, quote, stated_facts, visible_texts
 from fama.episodes.records import Message
-from fama.helpers.check import check_note
+from fama.episodes.state import VisibleState
 from fama.helpers.dce import build
-from fama.helpers.facts import ids_in, known_facts, quote, stated_facts, visible_texts
-from fama.state import VisibleState
+from fama.helpers.note_check import check_note
 
 HELPER = build()
 

@@ -2,8 +2,8 @@ import pytest
 from jinja2 import TemplateError, UndefinedError
 
 from fama.errors import BadInput
-from fama.helpers.base import POOL
 from fama.prompts import prompt_hash, render, render_text, template_names
+from fama.subsets import POOL
 
 VALUES = {"policy": "P", "tools": [{"name": "a", "description": "b"}], "dialogue": ["user: x"], "noted": [], "k": 2}
 

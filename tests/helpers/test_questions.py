@@ -2,8 +2,8 @@
 
 from note_states import LOANS, TOOLS, Chat, tool
 
+from fama.dialogue.questions import asked_about, open_questions
 from fama.helpers import dce, planner, tor, tsa
-from fama.helpers.questions import asked_about, open_questions
 
 RECORD = {"loan_id": "L11", "title": "Moby Dick", "status": "active", "due": "2025-07-01"}
 

@@ -1,8 +1,8 @@
 from note_states import LOANS, TOOLS, Chat, tool
 
+from fama.dialogue.requests import wants
 from fama.episodes.records import Note
 from fama.helpers.tsa import build
-from fama.helpers.wants import wants
 
 
 def test_leads_to_the_identity_check_first() -> None:

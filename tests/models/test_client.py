@@ -175,7 +175,7 @@ async def test_probe_refuses_with_a_mend(endpoint: Endpoint) -> None:
 
 
 async def test_connect_sends_the_key_of_the_named_variable(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fama.agents.settings import ModelSettings
+    from fama.settings import ModelSettings
 
     endpoint.answers = [said("hello")]
     settings = ModelSettings(name="served", base_url=endpoint.base_url, api_key_env="MY_KEY")

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from fama.agents.settings import ModelSettings
 from fama.errors import BadInput, FamaError, ModelError
-from fama.models import local
 from fama.models.base import ChatRequest, Sampling
-from fama.models.catalogue import find
 from fama.models.client import OpenAIChat
 from fama.models.connect import connect
-from fama.models.weights import is_present, pull
+from fama.models.servers import llama_cpp as local
+from fama.models.weights.catalogue import find
+from fama.models.weights.storage import is_present, pull
+from fama.settings import ModelSettings
 
 NAME = "smollm2-135m"
 MESSAGES = ({"role": "user", "content": "Look up order 12. Answer with one JSON object."},)

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from fama.agents.settings import ModelSettings
 from fama.errors import BadInput, FamaError, ModelError
 from fama.models.base import ChatRequest, Sampling
 from fama.models.client import ContextOverflow
 from fama.models.connect import connect
+from fama.settings import ModelSettings
 
 
 class EngineError(Exception):

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from fama.agents.settings import ModelSettings
 from fama.episodes.records import FunctionCall, LedgerRow, ToolCall
 from fama.errors import BadInput
 from fama.models.base import ChatReply, ChatRequest, Sampling
 from fama.models.cache import CachedChat
 from fama.models.connect import connect
 from fama.models.scripted import ScriptedModel
+from fama.settings import ModelSettings
 
 ASK = ChatRequest(messages=({"role": "user", "content": "hi \ud800"},), role="agent")
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from fama.agents.settings import ModelSettings
 from fama.errors import BadInput
 from fama.models.base import ChatRequest
 from fama.models.connect import connect
 from fama.models.scripted import SCRIPTED, ScriptedModel
+from fama.settings import ModelSettings
 from fama.tokens import estimate_tokens
 
 ASK = ChatRequest(

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from fama.errors import BadInput, FamaError
-from fama.models import verify, weights
-from fama.models.catalogue import MODELS, LocalModel, Mirror, find
-from fama.models.download import Progress, SourceFailed, from_hub, unzip_member
+from fama.models.weights import storage as weights
+from fama.models.weights import verify
+from fama.models.weights.catalogue import MODELS, LocalModel, Mirror, find
+from fama.models.weights.download import Progress, SourceFailed, from_hub, unzip_member
 
 PIECES = (b"GGUF first piece ", b"second piece ", b"third")
 WHOLE = b"".join(PIECES)
@@ -183,7 +184,7 @@ def test_the_hub_is_left_alone_when_told_to_be_offline(monkeypatch: pytest.Monke
 
 
 def test_resolve_hashes_once_and_again_after_a_change(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fama.models.catalogue.MODELS", (tiny(),))
+    monkeypatch.setattr("fama.models.weights.catalogue.MODELS", (tiny(),))
     with pytest.raises(BadInput, match="fama models pull tiny"):
         weights.resolve("tiny")
     cache.mkdir(parents=True)

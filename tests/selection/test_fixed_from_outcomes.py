@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from fama.agents.settings import HelperSettings
 from fama.episodes.outcome_table import OutcomeRow, write_outcomes
+from fama.episodes.state import EpisodeKey, VisibleState
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
-from fama.selection import best_fixed, oracle
 from fama.selection.base import Allowance, SelectorContext
-from fama.selection.best_fixed import arms_of
-from fama.state import EpisodeKey, VisibleState
+from fama.selection.selectors import best_fixed, oracle
+from fama.selection.selectors.best_fixed import arms_of
+from fama.settings import HelperSettings
 
 POOL = ("DCE", "TSA", "Verifier")
 CONTEXT = SelectorContext(build_pool(HelperSettings(pool=POOL)))

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from fama.agents.settings import HelperSettings
+from fama.episodes.state import EpisodeKey, VisibleState
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
 from fama.selection.base import Allowance, SelectorContext
-from fama.selection.random_subset import RandomSelector, build
-from fama.state import EpisodeKey, VisibleState
+from fama.selection.selectors.random_subset import RandomSelector, build
+from fama.settings import HelperSettings
 
 POOL = build_pool(HelperSettings(pool=("DCE", "TSA", "TOR", "Verifier")))
 STATE = VisibleState(EpisodeKey("b", "d", "t", 0, "m", "act"), "", (), ())

@@ -3,13 +3,13 @@ import random
 
 import pytest
 
-from fama.agents.settings import HelperSettings
 from fama.episodes.records import FunctionCall, Message, ToolCall, ToolSpec
+from fama.episodes.state import EpisodeKey, VisibleState
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
 from fama.selection.base import Allowance, SelectorContext
-from fama.selection.rule import build
-from fama.state import EpisodeKey, VisibleState
+from fama.selection.selectors.rule import build
+from fama.settings import HelperSettings
 
 CONTEXT = SelectorContext(build_pool(HelperSettings()))
 SCHEMA = json.dumps({"type": "object", "properties": {"loan_id": {"type": "string"}}, "required": ["loan_id"]})

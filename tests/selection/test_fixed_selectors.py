@@ -3,11 +3,11 @@ from typing import Any
 
 import pytest
 
-from fama.agents.settings import HelperSettings
+from fama.episodes.state import EpisodeKey, VisibleState
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
 from fama.selection.base import SELECTORS, Allowance, Selection, SelectorContext
-from fama.state import EpisodeKey, VisibleState
+from fama.settings import HelperSettings
 
 POOL = build_pool(HelperSettings())
 CONTEXT = SelectorContext(POOL)

@@ -9,15 +9,15 @@ import pytest
 import yaml
 
 from fama.cli import main
-from fama.helpers.base import POOL
 from fama.selection.router.checkpoint import load_router
+from fama.selection.router.features import featurise
 from fama.selection.router.hub import header
 from fama.selection.router.manifest import EncoderShape
-from fama.selection.router.segments import featurise
-from training.examples import outcome_examples
-from training.finish import chosen_subset
+from fama.subsets import POOL
+from training.data.examples import outcome_examples
+from training.data.synthetic import make_tasks, outcome_rows
+from training.export.checkpoint import chosen_subset
 from training.settings import TrainSettings
-from training.synthetic import make_tasks, outcome_rows
 from training.train import train_on
 
 SETTINGS = {"kind": "linear", "vectors": {"source": "hashed", "buckets": 128, "components": 8}, "linear": {"folds": 2}}

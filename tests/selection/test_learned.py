@@ -12,21 +12,21 @@ from typing import Any, cast
 
 import pytest
 
-from fama.agents.settings import HelperSettings
 from fama.episodes.records import Message
+from fama.episodes.state import EpisodeKey, VisibleState
 from fama.errors import BadInput
-from fama.helpers.base import POOL
 from fama.helpers.pool import build_pool
 from fama.selection.base import SELECTORS, Allowance, Selection, SelectorContext
 from fama.selection.budget import helper_cap
-from fama.selection.learned import LearnedSelector, build
 from fama.selection.router import vectors
 from fama.selection.router.checkpoint import load_router, read_manifest
-from fama.selection.router.segments import featurise, segments_of
-from fama.state import EpisodeKey, VisibleState
-from training.examples import outcome_examples
+from fama.selection.router.features import featurise, segments_of
+from fama.selection.selectors.learned import LearnedSelector, build
+from fama.settings import HelperSettings
+from fama.subsets import POOL
+from training.data.examples import outcome_examples
+from training.data.synthetic import make_tasks, outcome_rows
 from training.settings import TrainSettings
-from training.synthetic import make_tasks, outcome_rows
 from training.train import train_on
 
 CONTEXT = SelectorContext(helpers=build_pool(HelperSettings()))
@@ -154,14 +154,14 @@ def test_segments_hold_every_text() -> None:
 def test_import_and_a_hashed_decision_load_no_torch(checkpoint: Path) -> None:
     code = (
         "import asyncio, random, sys\n"
-        "import fama.selection.learned as learned\n"
+        "import fama.selection.selectors.learned as learned\n"
         "heavy = ('torch', 'transformers', 'sklearn', 'lightning', 'pyarrow')\n"
         "assert not [m for m in heavy if m in sys.modules], 'at import'\n"
         "assert 'training' not in sys.modules\n"
-        "from fama.agents.settings import HelperSettings\n"
+        "from fama.settings import HelperSettings\n"
         "from fama.helpers.pool import build_pool\n"
         "from fama.selection.base import Allowance, SelectorContext\n"
-        "from fama.state import EpisodeKey, VisibleState\n"
+        "from fama.episodes.state import EpisodeKey, VisibleState\n"
         "context = SelectorContext(helpers=build_pool(HelperSettings()))\n"
         f"selector = learned.build(context, checkpoint={str(checkpoint)!r})\n"
         "state = VisibleState(EpisodeKey('', '', '', 0, '', ''), 'policy', (), ())\n"

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from fama.episodes.records import Failure, FunctionCall, Message, ToolCall
+from fama.episodes.state import EpisodeKey, VisibleState
 from fama.episodes.store import write_failures
 from fama.errors import BadInput
 from fama.helpers.base import Helper, HelperContext, HelperReply
 from fama.models.base import ChatRequest
 from fama.models.scripted import ScriptedModel
 from fama.selection.base import SELECTORS, Allowance, Selection, SelectorContext
-from fama.selection.prompted import MAX_OUTPUT_TOKENS, build
-from fama.state import EpisodeKey, VisibleState
+from fama.selection.selectors.prompted import MAX_OUTPUT_TOKENS, build
 from fama.tokens import estimate_tokens
 
 
@@ -133,10 +133,10 @@ def test_one_call_needs_a_model() -> None:
 
 
 async def test_the_shipped_pool_covers_every_category_and_keeps_the_prompt_short() -> None:
-    from fama.agents.settings import HelperSettings
     from fama.diagnosis.mitigation import minimal_cover
     from fama.diagnosis.taxonomy import load_taxonomy
     from fama.helpers.pool import build_pool
+    from fama.settings import HelperSettings
 
     pool = build_pool(HelperSettings())
     for code in load_taxonomy().codes:

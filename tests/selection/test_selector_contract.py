@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from fama.agents.settings import HelperSettings
 from fama.episodes.outcome_table import OutcomeRow, write_outcomes
 from fama.episodes.records import FunctionCall, Message, ToolCall, ToolSpec
+from fama.episodes.state import EpisodeKey, VisibleState
 from fama.helpers.pool import build_pool
 from fama.selection.base import SELECTORS, Allowance, Selector, SelectorContext
-from fama.state import EpisodeKey, VisibleState
+from fama.settings import HelperSettings
 
 POOL = build_pool(HelperSettings())
 #: Their own tests build these: they need a model or a checkpoint.

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from fama.agents.settings import HelperSettings
 from fama.diagnosis.taxonomy import load_taxonomy
-from fama.helpers.base import POOL
 from fama.helpers.pool import build_pool
-from fama.selection.router.segments import featurise
-from training.examples import Example, ExampleSet
-from training.synthetic import SyntheticTask
+from fama.selection.router.features import featurise
+from fama.settings import HelperSettings
+from fama.subsets import POOL
+from training.data.examples import Example, ExampleSet
+from training.data.synthetic import SyntheticTask
 
 CATEGORY = {"rule": "DCV", "look": "WRCO", "memory": "CM", "plan": "IFU"}
 

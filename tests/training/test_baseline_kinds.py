@@ -12,20 +12,20 @@ import numpy as np
 import pytest
 from labelled_tasks import labelled
 
-from fama.agents.settings import HelperSettings
 from fama.errors import BadInput
-from fama.helpers.base import POOL
 from fama.helpers.pool import build_pool
 from fama.selection.base import Allowance, SelectorContext
 from fama.selection.decision import all_masks
-from fama.selection.learned import build
 from fama.selection.router.checkpoint import Router, load_router
+from fama.selection.router.features import Segment, featurise
 from fama.selection.router.scores import sigmoid
-from fama.selection.router.segments import Segment, featurise
-from training.examples import ExampleSet, outcome_examples
-from training.finish import chosen_subset
+from fama.selection.selectors.learned import build
+from fama.settings import HelperSettings
+from fama.subsets import POOL
+from training.data.examples import ExampleSet, outcome_examples
+from training.data.synthetic import make_tasks, outcome_rows
+from training.export.checkpoint import chosen_subset
 from training.settings import TrainSettings
-from training.synthetic import make_tasks, outcome_rows
 from training.train import train_on
 
 KINDS = ("linear", "knn", "boosting", "prior")

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from fama.episodes.outcome_table import OutcomeRow
-from fama.helpers.base import POOL
-from training.collapse import collapse
-from training.examples import outcome_examples
+from fama.subsets import POOL
+from training.data.examples import outcome_examples
+from training.data.synthetic import EFFECTS, make_tasks, outcome_rows
+from training.export.collapse import collapse
 from training.settings import TrainSettings
-from training.synthetic import EFFECTS, make_tasks, outcome_rows
 from training.train import train_on
 
 ALL = "+".join(POOL)

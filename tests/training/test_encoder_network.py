@@ -19,17 +19,17 @@ from fama.selection.router.encoder import (
     fastest_type,
     group_sizes,
 )
+from fama.selection.router.features import Features, Segment
 from fama.selection.router.manifest import EncoderShape, LoraShape, NetworkShape
 from fama.selection.router.network import BUCKETS, NetworkInput, RouterNetwork, bucket_of, subset_logit
 from fama.selection.router.predictors import EncoderPredictor
-from fama.selection.router.segments import Features, Segment
-from training.batches import Batch, Collate
-from training.encoder import chunk_table
-from training.examples import Example
-from training.model import build_network
-from training.module import RouterModule
+from training.data.examples import Example
+from training.network.batches import Batch, Collate
+from training.network.encoder import chunk_table
+from training.network.initialise import build_network
+from training.network.module import RouterModule
+from training.network.tiny import write_tiny_encoder
 from training.settings import TrainSettings
-from training.tiny import write_tiny_encoder
 
 torch.set_num_threads(1)
 

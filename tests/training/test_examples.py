@@ -5,11 +5,11 @@ import pytest
 
 from fama.episodes.records import Decision, Episode, Failure, Message, Outcome
 from fama.errors import BadInput
-from fama.helpers.base import POOL
-from fama.selection.router.segments import Features, Segment
-from training.examples import Example, failure_examples, outcome_examples, prompted_examples, task_name
-from training.split import split_by_task
-from training.synthetic import make_tasks, outcome_rows
+from fama.selection.router.features import Features, Segment
+from fama.subsets import POOL
+from training.data.examples import Example, failure_examples, outcome_examples, prompted_examples, task_name
+from training.data.splits import split_by_task
+from training.data.synthetic import make_tasks, outcome_rows
 
 CODES = ("DCV", "WRCO", "CM", "IFU")
 

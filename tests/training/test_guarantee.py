@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from fama.agents.settings import HelperSettings
 from fama.errors import BadInput
-from fama.helpers.base import POOL
 from fama.helpers.pool import build_pool
 from fama.selection.base import Allowance, SelectorContext
 from fama.selection.decision import Floats
-from fama.selection.learned import build
 from fama.selection.router.manifest import Guarantee
-from training.examples import outcome_examples
-from training.guarantee import first_passes, tasks_needed, upper_bound
+from fama.selection.selectors.learned import build
+from fama.settings import HelperSettings
+from fama.subsets import POOL
+from training.data.examples import outcome_examples
+from training.data.synthetic import make_tasks, outcome_rows
+from training.export.guarantee import first_passes, tasks_needed, upper_bound
 from training.settings import TrainSettings
-from training.synthetic import make_tasks, outcome_rows
 from training.train import train_on
 
 CONTEXT = SelectorContext(helpers=build_pool(HelperSettings()))

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from fama.errors import BadInput
+from fama.selection.router.features import Features
 from fama.selection.router.network import Heads
-from fama.selection.router.segments import Features
-from training.batches import advantages, outcome_weights
-from training.examples import Example
-from training.losses import Choices, Targets, all_losses, decision_loss, flag_loss, outcome_loss, token_loss
-from training.population import OutcomeArrays
+from training.data.examples import Example
+from training.kinds.context_free import OutcomeArrays
+from training.network.batches import advantages, outcome_weights
+from training.network.losses import Choices, Targets, all_losses, decision_loss, flag_loss, outcome_loss, token_loss
 from training.settings import LossSettings
 
 NAN = math.nan

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from fama.agents.settings import HelperSettings
 from fama.cli import main
+from fama.episodes.state import state_after
 from fama.episodes.store import EpisodeStore, read_episodes, read_failures
 from fama.helpers.pool import build_pool
 from fama.selection.base import SelectorContext
-from fama.selection.learned import build
 from fama.selection.router.checkpoint import load_router
-from fama.selection.router.segments import featurise
-from fama.state import state_after
+from fama.selection.router.features import featurise
+from fama.selection.selectors.learned import build
+from fama.settings import HelperSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 EPISODES = ROOT / "results" / "helpdesk" / "outcomes-train.episodes.jsonl.gz"

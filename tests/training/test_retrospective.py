@@ -15,21 +15,21 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from fama.agents.settings import HelperSettings
 from fama.cli import main
 from fama.episodes.outcome_table import write_outcomes
 from fama.episodes.records import Decision, Episode, Message, Outcome
+from fama.episodes.state import VisibleState, state_to_json
 from fama.errors import BadInput
-from fama.helpers.base import POOL
 from fama.helpers.pool import build_pool
 from fama.selection.base import Allowance, SelectorContext
-from fama.selection.learned import build
-from fama.selection.router.failed import failed_features, failed_task
-from fama.state import VisibleState, state_to_json
-from training.cost import data_cost
-from training.data import load_examples
+from fama.selection.router.retrospective import failed_features, failed_task
+from fama.selection.selectors.learned import build
+from fama.settings import HelperSettings
+from fama.subsets import POOL
+from training.data.cost import data_cost
+from training.data.load import load_examples
+from training.data.synthetic import EFFECTS, SyntheticTask, best_fixed_regret, make_tasks, outcome_rows, regrets
 from training.settings import TrainSettings
-from training.synthetic import EFFECTS, SyntheticTask, best_fixed_regret, make_tasks, outcome_rows, regrets
 from training.train import train_on
 
 CONTEXT = SelectorContext(helpers=build_pool(HelperSettings()))

@@ -5,9 +5,9 @@ import pytest
 
 from fama.randomness import derive_seed
 from fama.selection.router.scores import Quadratic, sigmoid
-from training.calibrate import calibrate, fit_temperature
+from training.export.calibration import calibrate, fit_temperature
+from training.export.reliability import reliability_svg
 from training.metrics import brier, calibration_bins, cluster_interval, expected_calibration_error, log_loss
-from training.reliability import reliability_svg
 
 
 def logit(probability: float) -> float:

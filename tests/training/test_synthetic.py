@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from fama.helpers.base import POOL
 from fama.selection.decision import all_masks
-from training.synthetic import SyntheticTask, best_fixed_regret, make_task, make_tasks, outcome_rows, regrets
+from fama.subsets import POOL
+from training.data.synthetic import SyntheticTask, best_fixed_regret, make_task, make_tasks, outcome_rows, regrets
 
 LAM = 0.01
 

@@ -13,21 +13,21 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from fama.agents.settings import HelperSettings
 from fama.config import load_settings
 from fama.errors import BadInput
-from fama.helpers.base import POOL
 from fama.helpers.pool import build_pool
 from fama.selection.base import Allowance, SelectorContext
-from fama.selection.learned import build
 from fama.selection.router.checkpoint import ADAPTER_CONFIG, load_router, read_manifest
-from fama.selection.router.segments import featurise
-from training.examples import Example, ExampleSet, outcome_examples
-from training.finish import chosen_subset
+from fama.selection.router.features import featurise
+from fama.selection.selectors.learned import build
+from fama.settings import HelperSettings
+from fama.subsets import POOL
+from training.data.examples import Example, ExampleSet, outcome_examples
+from training.data.splits import split_by_task
+from training.data.synthetic import best_fixed_regret, make_tasks, outcome_rows, regrets
+from training.export.checkpoint import chosen_subset
+from training.network.tiny import write_tiny_encoder
 from training.settings import TrainSettings
-from training.split import split_by_task
-from training.synthetic import best_fixed_regret, make_tasks, outcome_rows, regrets
-from training.tiny import write_tiny_encoder
 from training.train import train_on
 
 torch.set_num_threads(1)

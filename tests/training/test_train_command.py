@@ -6,8 +6,8 @@ import pytest
 
 from fama.cli import main
 from fama.episodes.records import Decision, Episode, Outcome
-from fama.helpers.base import POOL
-from training.synthetic import make_tasks
+from fama.subsets import POOL
+from training.data.synthetic import make_tasks
 
 HASHED = ["kind=linear", "vectors.source=hashed", "vectors.components=8", "vectors.buckets=256", "linear.folds=2"]
 

@@ -3,14 +3,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from fama.helpers.base import POOL
 from fama.selection.router.checkpoint import load_router, read_manifest
 from fama.selection.router.encoder import DEFAULT_ENCODER
-from fama.selection.router.segments import featurise
-from training.examples import outcome_examples
-from training.finish import chosen_subset
+from fama.selection.router.features import featurise
+from fama.subsets import POOL
+from training.data.examples import outcome_examples
+from training.data.synthetic import best_fixed_regret, make_tasks, outcome_rows, regrets
+from training.export.checkpoint import chosen_subset
 from training.settings import TrainSettings
-from training.synthetic import best_fixed_regret, make_tasks, outcome_rows, regrets
 from training.train import train_on
 
 LAM = 0.01

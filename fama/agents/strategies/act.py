@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from functools import lru_cache
 
-from fama.agents.parser import ParseFailure, parse_text
 from fama.agents.strategies.base import Placement, Prompt, Turn, heard, message_actions, place_note, signature
+from fama.agents.strategies.parser import ParseFailure, parse_text
 from fama.envs.base import Action
 from fama.episodes.records import Message, ToolSpec
 from fama.models.base import ChatReply

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, Protocol
 
-from fama.agents.parser import ParseFailure
+from fama.agents.strategies.parser import ParseFailure
 from fama.envs.base import Action
 from fama.episodes.records import Message, ToolSpec
+from fama.episodes.state import RESPOND
 from fama.models.base import ChatReply
 from fama.registry import Registry
-from fama.state import RESPOND
 
 Placement = Literal["assistant", "user", "system"]
 Chat = dict[str, Any]

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fama.agents.parser import ParseFailure, parse_calls, parse_text
 from fama.agents.strategies.base import Chat, Placement, Prompt, place_note, tool_json
+from fama.agents.strategies.parser import ParseFailure, parse_calls, parse_text
 from fama.envs.base import Action
 from fama.episodes.records import Message, ToolSpec
 from fama.models.base import ChatReply

@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fama.agents.parser import ParseFailure
 from fama.agents.strategies.act import Act
 from fama.agents.strategies.base import Prompt, Turn, message_actions
+from fama.agents.strategies.parser import ParseFailure
 from fama.envs.base import Action
 from fama.episodes.records import Message, ToolSpec
 from fama.models.base import ChatReply

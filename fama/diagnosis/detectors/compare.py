@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
-from fama.diagnosis.provenance import leaves
-from fama.diagnosis.trace import Call
+from fama.dialogue.sources import leaves
+from fama.dialogue.trace import Call
 from fama.episodes.records import FunctionCall, GoldAction
 
 _WORDS = re.compile(r"\w+")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from fama.diagnosis.detectors.compare import references
 from fama.diagnosis.detectors.gold import LIMIT_REASONS
-from fama.diagnosis.trace import Trace, shorten, spoken
+from fama.dialogue.trace import Trace, shorten, spoken
 from fama.episodes.records import Evidence
 
 _ASKED = re.compile(

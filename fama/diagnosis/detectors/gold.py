@@ -12,8 +12,8 @@ from fama.diagnosis.detectors.compare import (
     references,
     same_object,
 )
-from fama.diagnosis.provenance import Provenance
-from fama.diagnosis.trace import Call, Trace, shorten, spoken
+from fama.dialogue.sources import Provenance
+from fama.dialogue.trace import Call, Trace, shorten, spoken
 from fama.episodes.records import Evidence
 
 #: kind of a wrong value → category of the shipped taxonomy

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from fama.diagnosis.provenance import Provenance, leaves
-from fama.diagnosis.trace import Call, Trace, shorten, spoken
+from fama.dialogue.sources import Provenance, leaves
+from fama.dialogue.trace import Call, Trace, shorten, spoken
 from fama.episodes.records import Evidence, Message
 
 _FREE = re.compile(

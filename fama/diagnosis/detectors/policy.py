@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from fama.diagnosis.trace import Trace, shorten, spoken
+from fama.dialogue.trace import Trace, shorten, spoken
 from fama.episodes.records import Evidence
 
 _YES = re.compile(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from fama.diagnosis.trace import Trace
+from fama.dialogue.trace import Trace
 from fama.episodes.records import Evidence
 
 

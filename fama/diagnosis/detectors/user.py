@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from fama.diagnosis.provenance import Provenance, normal
-from fama.diagnosis.trace import Trace, shorten, spoken
+from fama.dialogue.sources import Provenance, normal
+from fama.dialogue.trace import Trace, shorten, spoken
 from fama.episodes.records import Evidence
 
 _AGREED = re.compile(

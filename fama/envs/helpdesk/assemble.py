@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from fama.envs.base import Action
 from fama.envs.helpdesk.model import Analysis, Db, Draft, Goal, Outcome, Task, call, say
-from fama.envs.helpdesk.plan import Plan
+from fama.envs.helpdesk.task_mix import Plan
 
 CATEGORIES = ("DCV", "WRCO", "CM", "IFU")
 

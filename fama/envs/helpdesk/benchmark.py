@@ -6,10 +6,10 @@ from typing import Any, TypeVar
 from fama.envs.base import Environment, UserModel
 from fama.envs.helpdesk.engine import BUSY, HelpdeskEnvironment
 from fama.envs.helpdesk.gold import play
-from fama.envs.helpdesk.llm_user import llm_user
-from fama.envs.helpdesk.plan import DOMAINS, LISTED, SPLITS
+from fama.envs.helpdesk.task_mix import DOMAINS, LISTED, SPLITS
 from fama.envs.helpdesk.tasks import build_task, check_id, demonstration_ids, generator_of
-from fama.envs.helpdesk.user import ScriptedUser
+from fama.envs.helpdesk.user.llm import llm_user
+from fama.envs.helpdesk.user.scripted import ScriptedUser
 from fama.episodes.records import Message
 from fama.errors import BadInput
 

@@ -7,8 +7,8 @@ from typing import Any
 from fama.envs.base import Action, Observation, Reward
 from fama.envs.helpdesk.information import told
 from fama.envs.helpdesk.model import Call, Db, Domain, Task, Tool, ToolError
-from fama.envs.helpdesk.recognise import refuses
-from fama.envs.helpdesk.user import ScriptedUser, SimulatedUser
+from fama.envs.helpdesk.user.recognition import refuses
+from fama.envs.helpdesk.user.scripted import ScriptedUser, SimulatedUser
 from fama.episodes.records import GoldAction, ToolSpec
 from fama.errors import EnvironmentFault
 from fama.randomness import generator

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from fama.errors import BadInput
 from fama.files import sweep, write_atomically
 from fama.selection.router.embedder import Embedder
-from fama.selection.router.labels import Categories
+from fama.selection.router.label_heads import Categories
 from fama.selection.router.manifest import ROUTER_SCHEMA, RouterManifest, StoredFile
 from fama.selection.router.parts import POPULATION, BaselineParts
 from fama.selection.router.predictors import EncoderPredictor, Predictor
@@ -148,8 +148,8 @@ def check_runtime(router: Router, pool: tuple[str, ...], taxonomy_file: str | No
     Raises:
         BadInput: one of them differs.
     """
-    from fama.diagnosis.evidence import EVIDENCE_NAMES
     from fama.diagnosis.taxonomy import load_taxonomy
+    from fama.selection.router.evidence import EVIDENCE_NAMES
 
     manifest, path = router.manifest, router.folder / MANIFEST
     if set(manifest.pool) != set(pool):

@@ -7,7 +7,7 @@ import yaml
 
 from fama.errors import BadInput, FamaError
 from fama.files import write_atomically
-from fama.models.download import http_errors
+from fama.models.weights.download import http_errors
 from fama.selection.router.checkpoint import CARD, FIGURE, MANIFEST, check_files, read_manifest
 from fama.selection.router.manifest import RouterManifest
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from fama.selection.router.features import KINDS
 from fama.selection.router.manifest import NetworkShape
-from fama.selection.router.segments import KINDS
 
 #: Positions from the end are embedded in buckets: 0, 1, 2, 3, 4–5, 6–7, 8–11, … the last is open.
 BUCKETS = 16

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fama.selection.router.embedder import Embedder
-from fama.selection.router.labels import KnnLabels, LabelLogits, LabelPredictor, linear_labels
+from fama.selection.router.label_heads import KnnLabels, LabelLogits, LabelPredictor, linear_labels
 from fama.selection.router.manifest import PriorShape, RouterManifest
 from fama.selection.router.predictors import KnnPredictor, LinearPredictor, Predictor
 from fama.selection.router.prior import PriorLabels, PriorPredictor

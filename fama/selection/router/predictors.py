@@ -7,10 +7,10 @@ import numpy as np
 
 from fama.selection.decision import Floats, Masks
 from fama.selection.router.embedder import Embedder, one_thread
-from fama.selection.router.labels import nearness
+from fama.selection.router.features import Features
+from fama.selection.router.label_heads import nearness
 from fama.selection.router.manifest import KnnShape
 from fama.selection.router.scores import Quadratic, RawScores, StateScores, sigmoid
-from fama.selection.router.segments import Features
 from fama.selection.router.vectors import Arrays, StateVectors
 
 if TYPE_CHECKING:
@@ -136,8 +136,8 @@ class EncoderPredictor:
     def _heads(self, features: Features) -> "Heads":
         import torch
 
+        from fama.selection.router.features import KINDS
         from fama.selection.router.network import NetworkInput, bucket_of
-        from fama.selection.router.segments import KINDS
 
         chunks = self.embedder.embed([segment.text for segment in features.segments])
         owners = [i for i, rows in enumerate(chunks) for _ in rows]

@@ -9,10 +9,10 @@ import numpy as np
 
 from fama.hashing import content_hash
 from fama.selection.decision import Floats
+from fama.selection.router.features import Features
 from fama.selection.router.manifest import KnnShape, PriorShape
 from fama.selection.router.predictors import Neighbourhood, residuals, split_heads
 from fama.selection.router.scores import StateScores
-from fama.selection.router.segments import Features
 from fama.selection.router.vectors import Arrays
 
 

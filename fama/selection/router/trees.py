@@ -12,9 +12,9 @@ import numpy as np
 
 from fama.errors import BadInput
 from fama.selection.decision import Floats, Masks
+from fama.selection.router.features import Features
 from fama.selection.router.predictors import split_heads
 from fama.selection.router.scores import RawScores, StateScores
-from fama.selection.router.segments import Features
 from fama.selection.router.vectors import Arrays, StateVectors
 
 SUCCESS, TOKENS = "success", "tokens"

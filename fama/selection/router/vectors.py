@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from fama.selection.decision import Floats
 from fama.selection.router.embedder import Embedder
+from fama.selection.router.features import Features
 from fama.selection.router.manifest import VectorShape
-from fama.selection.router.segments import Features
 
 Arrays = Mapping[str, NDArray[np.float32]]
 _WORD = re.compile(r"\w+")

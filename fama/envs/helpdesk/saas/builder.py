@@ -5,8 +5,8 @@ from random import Random
 
 from fama.envs.base import Action
 from fama.envs.helpdesk.model import Check, Fact, call
-from fama.envs.helpdesk.plan import Plan
 from fama.envs.helpdesk.saas.world import Account, Invoice, SaasWorld, label_of
+from fama.envs.helpdesk.task_mix import Plan
 from fama.randomness import generator
 
 _PAIRS = (

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from fama.envs.helpdesk.assemble import Piece, gold_actions, make_draft
 from fama.envs.helpdesk.model import Call, Check, Draft, Goal, When, call
-from fama.envs.helpdesk.plan import Plan
 from fama.envs.helpdesk.saas import accounts, colleagues
 from fama.envs.helpdesk.saas.builder import Request, SaasBuilder
+from fama.envs.helpdesk.task_mix import Plan
 
 FAMILIES = ("deactivate", "seats", "plan", "invoice", "access", "two")
 _KINDS: dict[str, Callable[[SaasBuilder, bool, bool], Request]] = {

@@ -5,8 +5,8 @@ from typing import Literal
 
 from fama.envs.base import Action
 from fama.envs.helpdesk.model import Call, Check, call
-from fama.envs.helpdesk.plan import Plan
 from fama.envs.helpdesk.shop.world import COLORS, Item, Order, ShopWorld, describe
+from fama.envs.helpdesk.task_mix import Plan
 from fama.randomness import generator
 
 _ORDER = r"\bW\d{5}\b"

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from fama.envs.helpdesk.assemble import Piece, gold_actions, make_draft
 from fama.envs.helpdesk.model import Check, Draft, Goal, call
-from fama.envs.helpdesk.plan import Plan
 from fama.envs.helpdesk.shop.builder import ShopBuilder
 from fama.envs.helpdesk.shop.kinds import BUILDERS
 from fama.envs.helpdesk.shop.world import describe
+from fama.envs.helpdesk.task_mix import Plan
 
 FAMILIES = ("cancel", "return", "exchange", "address", "tracking", "two")
 _PAIRS = (

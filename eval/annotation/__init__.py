@@ -1,0 +1,1 @@
+"""Annotators and their labels: agreement, consensus, profiles."""

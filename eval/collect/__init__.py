@@ -1,0 +1,1 @@
+"""Outcome tables of executed helper subsets."""

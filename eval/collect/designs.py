@@ -1,0 +1,82 @@
+"""Randomised designs: which subsets are drawn for a task, and with what exact probability."""
+
+import itertools
+import math
+import random
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from fama.errors import BadInput
+from fama.subsets import in_pool_order
+
+
+class Candidate(NamedTuple):
+    """A subset and the probability that it is among those drawn for a task and trial."""
+
+    subset: tuple[str, ...]
+    propensity: float
+
+
+def design(pool: Sequence[str], subsets: Sequence[Sequence[str]] | None, draws: int) -> tuple[Candidate, ...]:
+    """The candidates of ``draws`` distinct subsets a task and trial.
+
+    With ``subsets`` each of them is equally likely; without, every size is, and within a size every
+    subset (so ``none`` and the full pool are seen as often as all pairs together). A subset whose share
+    would exceed 1 is always drawn. More draws than subsets take each once.
+
+    Raises:
+        BadInput: no draw, an unknown helper, or a subset given twice.
+    """
+    if draws < 1:
+        raise BadInput(f"per_task: {draws} subsets a task and trial; give at least 1")
+    if subsets is None:
+        if len(pool) > 12:
+            raise BadInput(f"subsets: a pool of {len(pool)} helpers has too many subsets; list those to draw from")
+        weighted = [
+            (subset, 1 / math.comb(len(pool), size))
+            for size in range(len(pool) + 1)
+            for subset in itertools.combinations(pool, size)
+        ]
+    else:
+        weighted = [(_checked(subset, pool), 1.0) for subset in subsets]
+        if not weighted or len({subset for subset, _ in weighted}) < len(weighted):
+            raise BadInput("subsets: none given, or one given twice (order does not matter); list each subset once")
+    chances = _inclusion([weight for _, weight in weighted], min(draws, len(weighted)))
+    return tuple(Candidate(subset, chance) for (subset, _), chance in zip(weighted, chances, strict=True))
+
+
+def draw(candidates: Sequence[Candidate], rng: random.Random) -> list[Candidate]:
+    """A sample of distinct candidates, each with its own propensity, in random order.
+
+    Systematic sampling in random order (Madow 1949): the candidates' propensities lie end to end on
+    a line, and every candidate that holds u, u+1, u+2, … is drawn.
+    """
+    order = rng.sample(list(candidates), len(candidates))
+    size, point, end = round(sum(c.propensity for c in candidates)), rng.random(), 0.0
+    taken: list[Candidate] = []
+    for index, candidate in enumerate(order):
+        end = size if index == len(order) - 1 else end + candidate.propensity
+        if point < end:
+            taken.append(candidate)
+            point += 1
+    rng.shuffle(taken)
+    return taken
+
+
+def _inclusion(weights: Sequence[float], draws: int) -> list[float]:
+    """Inclusion probabilities in proportion to the weights, at most 1, that sum to ``draws``."""
+    sure: set[int] = set()
+    while True:
+        rest = sum(weight for index, weight in enumerate(weights) if index not in sure)
+        share = (draws - len(sure)) / rest if rest else 0.0
+        over = {i for i, weight in enumerate(weights) if i not in sure and weight * share >= 1 - 1e-12}
+        if not over:
+            return [1.0 if i in sure else weight * share for i, weight in enumerate(weights)]
+        sure |= over
+
+
+def _checked(subset: Sequence[str], pool: Sequence[str]) -> tuple[str, ...]:
+    for name in subset:
+        if name not in pool:
+            raise BadInput(f"subsets: helper {name!r} is not in the pool; known: {', '.join(pool) or 'none'}")
+    return in_pool_order(subset, pool)

@@ -1,0 +1,99 @@
+"""Outcome tables of randomised helper subsets: what routers are trained on and policies are judged by."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from eval.collect.designs import design, draw
+from fama.agents.runs.run_config import FREE
+from fama.agents.runs.runner import Planned, load_benchmark, run_planned, select_tasks
+from fama.config import dump_settings
+from fama.envs.base import Benchmark
+from fama.episodes.outcome_table import OutcomeRow, episodes_to_rows, join_subset, write_outcomes
+from fama.episodes.store import EpisodeStore, read_episodes
+from fama.errors import BadInput
+from fama.helpers.pool import build_pool
+from fama.models.base import ChatModel
+from fama.provenance import git_commit
+from fama.randomness import generator
+from fama.settings import OutcomesSettings, SelectorSettings
+
+TABLE = "outcomes.parquet"
+
+
+class Written(NamedTuple):
+    """The table's path and rows, and how many episodes were planned."""
+
+    path: Path
+    rows: list[OutcomeRow]
+    planned: int
+
+
+def plan_outcomes(settings: OutcomesSettings, tasks: Sequence[str], pool: Sequence[str]) -> list[Planned]:
+    """The episodes of a table: every task's first draw, then every task's second, trial after trial.
+
+    An interrupted table so holds about as many subsets of every task. A task's draws depend on the
+    seed, the task and the trial alone, so tasks and trials can be added later.
+
+    Raises:
+        BadInput: see ``eval.collect.designs.design``.
+    """
+    candidates = design(pool, settings.subsets, settings.per_task)
+    place = (settings.benchmark, settings.domain)
+    plan: list[Planned] = []
+    for trial in range(settings.trials):
+        drawn = {task: draw(candidates, generator(settings.seed, "outcomes", *place, task, trial)) for task in tasks}
+        for turn in range(min(settings.per_task, len(candidates))):
+            plan += [Planned(task, trial, _arm(*drawn[task][turn])) for task in tasks]
+    return plan
+
+
+async def run_outcomes(
+    settings: OutcomesSettings,
+    out: Path,
+    *,
+    command: str,
+    benchmark: Benchmark | None = None,
+    model: ChatModel | None = None,
+    progress: bool | None = None,
+) -> Written:
+    """Run the plan into ``out`` and write the table; whatever stops the run, the finished part is written.
+
+    Raises:
+        BadInput: the settings name something unknown, or ``out`` was written with other settings.
+        FamaError: the model cannot be reached.
+    """
+    world = benchmark or load_benchmark(settings)
+    pool = tuple(build_pool(settings.helpers))
+    plan = plan_outcomes(settings, select_tasks(settings, world), pool)
+    metadata = {
+        "config": dump_settings(settings),
+        "command": command,
+        "commit": git_commit(),
+        "benchmark": settings.benchmark,
+        "benchmark_version": world.version(settings.domain),
+        "planned": len(plan),
+    }
+
+    def write() -> list[OutcomeRow]:
+        rows = episodes_to_rows(read_episodes(out), pool)
+        write_outcomes(out / TABLE, rows, metadata)
+        return rows
+
+    try:
+        await run_planned(settings, plan, out, benchmark=world, model=model, progress=progress, may_change=FREE)
+    except BadInput:
+        raise  # the folder is another run's, or in use: its table stays as it is
+    except BaseException:
+        if EpisodeStore(out).path.exists():
+            write()
+        raise
+    return Written(out / TABLE, write(), len(plan))
+
+
+def _arm(subset: tuple[str, ...], propensity: float) -> SelectorSettings:
+    return SelectorSettings(
+        name="fixed",
+        label=join_subset(subset) or "none",
+        options={"subset": list(subset), "propensity": propensity},
+    )

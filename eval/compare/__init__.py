@@ -1,0 +1,1 @@
+"""Comparisons of selectors on the same tasks and trials."""

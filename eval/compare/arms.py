@@ -1,0 +1,150 @@
+"""Arms of a comparison: which may stand beside each other, in what order they run, what they depend on."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from fama.agents.runs.runner import Planned
+from fama.episodes.records import Failure
+from fama.episodes.store import EpisodeStore, read_episodes, read_failures
+from fama.errors import BadInput
+from fama.files import write_atomically
+from fama.hashing import content_hash
+from fama.helpers.base import Helper
+from fama.models.base import ChatModel
+from fama.selection.base import SELECTORS, Selector, SelectorContext
+from fama.selection.router.checkpoint import MANIFEST, read_manifest
+from fama.selection.router.manifest import TOLD
+from fama.settings import CompareSettings, SelectorSettings
+
+#: selectors that look at nothing of the task: they belong to both tracks
+BLIND = frozenset({"none", "all", "fixed", "irma", "random", "best_fixed"})
+#: trained routers, in the order in which one is taken as the arm that others are compared with
+LEARNED = ("learned", "linear", "boosting", "knn", "prior")
+INPUTS = "inputs.json"
+
+
+def read_labels(settings: CompareSettings) -> dict[str, Failure] | None:
+    """Failure labels by task on the retrospective track, the first one of each task; None on the other.
+
+    Labels that are of another domain are not read.
+
+    Raises:
+        BadInput: labels on the prospective track, none on the retrospective one, or an unreadable file.
+    """
+    if settings.track == "prospective":
+        if settings.failures:
+            raise BadInput("failures: a prospective comparison may not see failed episodes; set track: retrospective")
+        return None
+    if not settings.failures:
+        raise BadInput("failures: the retrospective track needs the failures.jsonl of the plain run; see fama diagnose")
+    labels: dict[str, Failure] = {}
+    for failure in read_failures(Path(settings.failures)):
+        if failure.domain in (None, settings.domain):
+            labels.setdefault(failure.task_id, failure)
+    return labels
+
+
+def build_arms(
+    settings: CompareSettings,
+    helpers: Mapping[str, Helper],
+    model: ChatModel,
+    failures: Mapping[str, Failure] | None,
+) -> dict[str, Selector]:
+    """A selector for every arm, by the arm's name, checked against the comparison's track.
+
+    Raises:
+        BadInput: no arms, two of one name, a selector of the other track, or options that it refuses.
+    """
+    if not settings.arms:
+        raise BadInput("arms: none given; list at least two selectors, such as none and all")
+    context = SelectorContext(helpers, model, failures, settings.outcomes, settings.seed)
+    built: dict[str, Selector] = {}
+    for wanted in settings.arms:
+        if wanted.arm in built:
+            raise BadInput(f"arms: two are called {wanted.arm!r}; give one of them a label")
+        try:
+            selector = SELECTORS.load(wanted.name)(context, **wanted.options)
+        except TypeError as error:
+            raise BadInput(f"arms.{wanted.arm}.options: {error}; mend its options") from error
+        if wanted.name not in BLIND and selector.track != settings.track:
+            raise BadInput(
+                f"arms: {wanted.arm!r} is {selector.track}, but the comparison is {settings.track}; "
+                "tracks are never compared: remove the arm or set track"
+            )
+        built[wanted.arm] = selector
+    return built
+
+
+def plan_arms(settings: CompareSettings, tasks: Sequence[str]) -> list[Planned]:
+    """All arms of one task and trial side by side, the first arm rotating, so that drift hits all alike."""
+    arms = settings.arms
+    plan: list[Planned] = []
+    for count, (trial, task) in enumerate((r, t) for r in range(settings.trials) for t in tasks):
+        turn = count % len(arms)
+        plan += [Planned(task, trial, arm) for arm in (*arms[turn:], *arms[:turn])]
+    return plan
+
+
+def learned_arm(arms: Sequence[SelectorSettings]) -> str | None:
+    """The trained arm that others are compared with: the first ``learned``, else the first of the other kinds."""
+    return next((arm.arm for kind in LEARNED for arm in arms if arm.name == kind), None)
+
+
+def check_inputs(settings: CompareSettings, out: Path) -> dict[str, dict[str, str]]:
+    """Hashes of the files each arm depends on; refuses an arm whose files changed after its episodes were run.
+
+    Raises:
+        BadInput: a checkpoint, table or label file differs from the one that the stored episodes used.
+    """
+    now = {content_hash(arm.model_dump(mode="json")): _hashes(arm, settings) for arm in settings.arms}
+    path = out / INPUTS
+    if not path.exists():
+        return now
+    try:
+        before: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))
+        changed = [
+            (arm, name)
+            for arm in settings.arms
+            for key in [content_hash(arm.model_dump(mode="json"))]
+            for name, was in before.get(key, {}).items()
+            if now[key].get(name, was) != was
+        ]
+    except (ValueError, AttributeError):
+        raise BadInput(f"{path}: cannot be read; give another folder with --out") from None
+    stored = {e.selector for e in read_episodes(out)} if changed and EpisodeStore(out).path.exists() else set()
+    for arm, name in changed:
+        if arm.arm in stored:
+            raise BadInput(
+                f"{name}: changed since the episodes of arm {arm.arm!r} in {out} were run; "
+                "give the arm another label, or give another folder with --out"
+            )
+    return {**before, **now}
+
+
+def write_inputs(out: Path, inputs: Mapping[str, Mapping[str, str]]) -> None:
+    """Write the hashes of ``check_inputs``, whole or not at all."""
+    write_atomically(out / INPUTS, json.dumps(inputs, indent=2) + "\n")
+
+
+def _hashes(arm: SelectorSettings, settings: CompareSettings) -> dict[str, str]:
+    paths = [value for value in arm.options.values() if isinstance(value, str)]
+    if arm.name in ("best_fixed", "oracle") and "outcomes" not in arm.options and settings.outcomes:
+        paths.append(settings.outcomes)
+    if settings.failures and arm.name not in BLIND:
+        paths.append(settings.failures)
+    return {path: _content(Path(path)) for path in paths if Path(path).exists()}
+
+
+def _content(path: Path) -> str:
+    if (path / MANIFEST).is_file():  # a checkpoint: what it decides by, which holds the hashes of its files
+        return content_hash(read_manifest(path).model_dump(mode="json", exclude=set(TOLD)))
+    digest = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
+        if path.is_dir() and file.suffix not in (".json", ".jsonl", ".gz", ".safetensors"):
+            continue
+        digest.update(f"{file.relative_to(path)}\0".encode())
+        with file.open("rb") as content:
+            digest.update(hashlib.file_digest(content, "sha256").digest())
+    return digest.hexdigest()[:16]

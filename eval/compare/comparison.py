@@ -1,0 +1,210 @@
+"""The comparison: arms on the same tasks, trials and seeds, live or replayed."""
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from eval.collect.do_nothing import do_nothing
+from eval.compare.arms import build_arms, check_inputs, plan_arms, read_labels, write_inputs
+from eval.compare.lazy_models import LazyModel, UnconnectedModel
+from eval.compare.replay import cells_of, replay_arm, select_rows
+from eval.compare.results import Executed, compare_arms
+from eval.compare.schema import Comparison
+from eval.compare.setup_cost import one_off_costs
+from eval.compare.staleness import stale_inputs
+from eval.compare.sweep import sweep
+from eval.metrics.scores import Score, score_of
+from eval.metrics.selection import Cell
+from fama.agents.runs.run_config import FREE, config_hash, prompt_hashes, provenance, write_config
+from fama.agents.runs.runner import episode_id, load_benchmark, run_planned, select_tasks
+from fama.envs.base import Benchmark
+from fama.episodes.outcome_table import read_outcomes, split_subset
+from fama.episodes.records import Failure
+from fama.episodes.store import EpisodeStore, read_episodes
+from fama.errors import BadInput
+from fama.files import write_atomically
+from fama.helpers.base import Helper
+from fama.helpers.pool import build_pool
+from fama.models.base import ChatModel
+from fama.settings import CompareSettings
+
+COMPARISON = "comparison.json"
+#: where a comparison without a lattice takes its executed subsets from
+OWN_EPISODES = "the arms' own episodes"
+#: settings that may differ when a comparison goes on: which arms, how many draws, files whose content is checked
+MAY_CHANGE = FREE | {"arms", "bootstrap", "lambdas", "outcomes", "failures", "lattice"}
+
+
+async def run_comparison(
+    settings: CompareSettings,
+    out: Path,
+    *,
+    command: str = "",
+    benchmark: Benchmark | None = None,
+    model: ChatModel | None = None,
+    progress: bool | None = None,
+) -> Comparison:
+    """Run or replay what is missing and write ``comparison.json`` into ``out``.
+
+    Raises:
+        BadInput: arms of the other track, unknown names, changed settings or inputs, an unusable table.
+        FamaError: the model cannot be reached.
+    """
+    if settings.bootstrap < 100:
+        raise BadInput(f"bootstrap: {settings.bootstrap} resamples; intervals need at least 100")
+    if settings.lambdas and not settings.replay:
+        raise BadInput(
+            "lambdas: curves are replayed from executed subsets; set replay to an outcome table of the tasks"
+        )
+    if any(lam < 0 for lam in settings.lambdas):
+        raise BadInput(f"lambdas: {min(settings.lambdas)} is below 0; give prices of at least 0")
+    if settings.replay and settings.cadence != "episode":
+        raise BadInput(
+            f"cadence: {settings.cadence} cannot be replayed, since a table's episodes held one subset throughout; run "
+            "it live, or set cadence: episode"
+        )
+    world = benchmark or load_benchmark(settings)
+    if settings.replay:
+        executed = await _replayed(settings, out, world, model)
+    else:
+        executed = await _live(settings, out, world, model, progress)
+    nothing = await do_nothing(settings, world, executed.tasks)
+    comparison = compare_arms(settings, world.version(settings.domain), executed, nothing, command)
+    if stale := stale_inputs(settings):
+        comparison = comparison.model_copy(update={"warnings": (*comparison.warnings, *stale)})
+    write_atomically(out / COMPARISON, comparison.model_dump_json(indent=1) + "\n")
+    return comparison
+
+
+def read_comparison(folder: Path) -> Comparison:
+    """The comparison that a folder (or file) holds.
+
+    Raises:
+        BadInput: there is none, or it is of another version.
+    """
+    from pydantic import ValidationError
+
+    path = folder / COMPARISON if folder.is_dir() else folder
+    if not path.is_file():
+        raise BadInput(f"{path}: does not exist; write it with `fama compare --config F --out {folder}`")
+    try:
+        return Comparison.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"])) or "file"
+        raise BadInput(f"{path}: {place}: {first['msg']}; run `fama compare` again with the same --out") from None
+
+
+def check_arms(settings: CompareSettings) -> tuple[dict[str, Helper], dict[str, Failure] | None]:
+    """Build every arm without a model; the pool of helpers and the labels that the arms may see.
+
+    Raises:
+        BadInput: an arm, a helper, a checkpoint, a table or a label file that cannot be used.
+    """
+    failures = read_labels(settings)
+    helpers = build_pool(settings.helpers)
+    build_arms(settings, helpers, UnconnectedModel(settings.model.name), failures)
+    return helpers, failures
+
+
+async def _live(
+    settings: CompareSettings, out: Path, world: Benchmark, model: ChatModel | None, progress: bool | None
+) -> Executed:
+    tasks = select_tasks(settings, world)
+    helpers, failures = check_arms(settings)
+    cells = _lattice(settings, world.version(settings.domain), tasks)
+    inputs = check_inputs(settings, out)
+    plan = plan_arms(settings, tasks)
+    try:
+        await run_planned(
+            settings,
+            plan,
+            out,
+            benchmark=world,
+            model=model,
+            failures=failures,
+            outcomes=settings.outcomes,
+            progress=progress,
+            may_change=MAY_CHANGE,
+        )
+    finally:
+        if EpisodeStore(out).path.exists():
+            write_inputs(out, inputs)
+    settings_hash = config_hash(settings)
+    arms = {episode_id(planned, settings_hash): planned.selector.arm for planned in plan}
+    scores: dict[str, list[Score]] = {arm.arm: [] for arm in settings.arms}
+    backbone = settings.model.name
+    for episode in read_episodes(out):
+        if episode.id in arms:
+            scores[arms[episode.id]].append(score_of(episode))
+            backbone = episode.backbone or backbone
+    return Executed(
+        tasks=tasks,
+        pool=tuple(helpers),
+        backbone=backbone,
+        scores=scores,
+        choices={arm: [(s.task_id, s.subset) for s in kept if s.decisions] for arm, kept in scores.items()},
+        cells=cells if cells is not None else _own_cells(scores),
+        lattice_source=settings.lattice or OWN_EPISODES,
+        one_off=one_off_costs(settings),
+    )
+
+
+async def _replayed(settings: CompareSettings, out: Path, world: Benchmark, model: ChatModel | None) -> Executed:
+    path = str(settings.replay)
+    if EpisodeStore(out).path.exists():
+        raise BadInput(f"{out}: holds episodes that were run live; give another folder with --out to replay into")
+    table = select_rows(read_outcomes(path, world.version(settings.domain)), settings, path)
+    helpers = build_pool(settings.helpers)
+    failures = read_labels(settings)
+    scores: dict[str, list[Score]] = {}
+    choices: dict[str, list[tuple[str, str]]] = {}
+    missing: dict[str, int] = {}
+    async with AsyncExitStack() as stack:
+        asked = model or LazyModel(settings.helper_model or settings.model, stack)
+        selectors = build_arms(settings, helpers, asked, failures)
+        for arm, selector in selectors.items():
+            done = await replay_arm(arm, selector, table, settings, helpers)
+            scores[arm], choices[arm], missing[arm] = list(done.scores), list(done.choices), done.missing
+        curves = await sweep(settings, table, selectors, scores, helpers) if settings.lambdas else ()
+    write_config(out, provenance(settings, world.version(settings.domain), prompt_hashes(settings.strategy)))
+    cells = _lattice(settings, world.version(settings.domain), table.tasks)
+    return Executed(
+        tasks=table.tasks,
+        pool=tuple(helpers),
+        backbone=table.backbone,
+        scores=scores,
+        choices=choices,
+        missing=missing,
+        curves=curves,
+        cells=cells if cells is not None else cells_of(table.rows),
+        lattice_source=settings.lattice or path,
+        one_off=one_off_costs(settings),
+    )
+
+
+def _lattice(settings: CompareSettings, version: str, tasks: tuple[str, ...]) -> list[Cell] | None:
+    if not settings.lattice:
+        return None
+    wanted = set(tasks)
+    rows = [
+        row
+        for row in read_outcomes(settings.lattice, version)
+        if (row.domain, row.strategy) == (settings.domain, settings.strategy) and row.task_id in wanted
+    ]
+    return cells_of(rows)
+
+
+def _own_cells(scores: dict[str, list[Score]]) -> list[Cell]:
+    """Cells of the arms' own episodes. Two arms that chose one subset on a trial ran the same cell twice."""
+    return [
+        Cell(
+            s.task_id,
+            s.trial,
+            frozenset(split_subset(s.subset)),
+            float(s.success),
+            float(s.tokens.agent + s.tokens.helper),
+        )
+        for kept in scores.values()
+        for s in kept
+        if s.scored and s.held and s.decisions
+    ]

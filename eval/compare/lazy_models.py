@@ -1,0 +1,44 @@
+"""Chat models that are connected only when somebody asks them something, or never."""
+
+from contextlib import AsyncExitStack
+
+from fama.models.base import ChatModel, ChatReply, ChatRequest
+from fama.settings import ModelSettings
+
+
+class LazyModel:
+    """Connects on the first request, for as long as ``stack`` is open."""
+
+    def __init__(self, settings: ModelSettings, stack: AsyncExitStack) -> None:
+        self.name = settings.name
+        self._settings = settings
+        self._stack = stack
+        self._model: ChatModel | None = None
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        """Connect if need be, and answer.
+
+        Raises:
+            BadInput: the settings name no model that can be had.
+            FamaError: no endpoint answers.
+        """
+        if self._model is None:
+            from fama.models.connect import connect
+
+            self._model = await self._stack.enter_async_context(connect(self._settings))
+        return await self._model.complete(request)
+
+
+class UnconnectedModel:
+    """Stands for the model while arms are only checked; never answers."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        """Refuse.
+
+        Raises:
+            RuntimeError: always; checking arms makes no call.
+        """
+        raise RuntimeError(f"{self.name} is not connected while arms are checked")

@@ -1,0 +1,152 @@
+"""Replaying arms from executed episodes: selectors choose anew, outcomes are looked up."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from eval.metrics.scores import Score, TokenUse, score_of_row
+from eval.metrics.selection import Cell
+from fama.episodes.outcome_table import OutcomeRow, subset_of
+from fama.episodes.records import SELECTION_ROLES, total_tokens
+from fama.episodes.state import EpisodeKey, VisibleState, state_from_json
+from fama.errors import BadInput
+from fama.helpers.base import Helper
+from fama.randomness import derive_seed, generator
+from fama.selection.base import Selector
+from fama.selection.budget import RunBudget
+from fama.settings import CompareSettings
+from fama.subsets import in_pool_order
+
+
+@dataclass(frozen=True)
+class Table:
+    """The executed cells of the compared tasks: one backbone, one strategy. What all arms look up is built once."""
+
+    path: str
+    backbone: str
+    tasks: tuple[str, ...]
+    rows: tuple[OutcomeRow, ...]
+
+    @cached_property
+    def pairs(self) -> list[tuple[str, int]]:
+        """Every (task, trial) with an executed subset, task by task."""
+        place = {task: index for index, task in enumerate(self.tasks)}
+        return sorted({(row.task_id, row.trial) for row in self.rows}, key=lambda pair: (place[pair[0]], pair[1]))
+
+    @cached_property
+    def cells(self) -> dict[tuple[str, int, frozenset[str]], OutcomeRow]:
+        """The rows by task, trial and subset."""
+        return {(row.task_id, row.trial, subset_of(row.subset)): row for row in self.rows}
+
+    @cached_property
+    def states(self) -> dict[tuple[str, int], VisibleState]:
+        """The state before decision 0 of each (task, trial): the same whatever subset was executed then."""
+        states: dict[tuple[str, int], VisibleState] = {}
+        for row in self.rows:
+            pair = (row.task_id, row.trial)
+            if pair not in states:
+                key = EpisodeKey(row.benchmark, row.domain, *pair, row.backbone, row.strategy)
+                states[pair] = state_from_json(row.state, key)
+        return states
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """An arm's looked-up episodes, its choices as (task, subset), and the choices that were never executed."""
+
+    scores: tuple[Score, ...]
+    choices: tuple[tuple[str, str], ...]
+    missing: int
+
+
+def select_rows(rows: Sequence[OutcomeRow], settings: CompareSettings, path: str) -> Table:
+    """The rows that a comparison is about.
+
+    Raises:
+        BadInput: the table has no row of the benchmark, domain, strategy and backbone, or too few tasks.
+    """
+    kept = [
+        row
+        for row in rows
+        if (row.benchmark, row.domain, row.strategy) == (settings.benchmark, settings.domain, settings.strategy)
+    ]
+    backbones = sorted({row.backbone for row in kept})
+    if not kept:
+        has = sorted({f"{row.benchmark} {row.domain} {row.strategy}" for row in rows})
+        raise BadInput(
+            f"{path}: no episode of {settings.benchmark} {settings.domain} {settings.strategy}; it has {has}"
+        )
+    backbone = settings.model.name if settings.model.name in backbones else backbones[0]
+    if backbone != settings.model.name and len(backbones) > 1:
+        raise BadInput(f"{path}: holds {', '.join(backbones)}; set model.name to one of them")
+    kept = [row for row in kept if row.backbone == backbone]
+    known = tuple(dict.fromkeys(row.task_id for row in kept))
+    if isinstance(settings.tasks, int):
+        if not 1 <= settings.tasks <= len(known):
+            raise BadInput(f"tasks: {settings.tasks} asked for, {path} has 1 to {len(known)} to give")
+        tasks = known[: settings.tasks]
+    else:
+        tasks = settings.tasks
+        for task in tasks:
+            if task not in known:
+                raise BadInput(f"tasks: {path} has no episode of {task!r}; leave it out or run fama outcomes on it")
+    wanted = set(tasks)
+    inside = tuple(row for row in kept if row.task_id in wanted and row.trial < settings.trials)
+    if not inside:
+        raise BadInput(f"trials: {path} has no trial below {settings.trials} of these tasks")
+    return Table(path, backbone, tasks, inside)
+
+
+def cells_of(rows: Sequence[OutcomeRow]) -> list[Cell]:
+    """The cells of a lattice; errors have none."""
+    return [
+        Cell(row.task_id, row.trial, subset_of(row.subset), float(row.success), float(row.tokens))
+        for row in rows
+        if row.success is not None
+    ]
+
+
+async def replay_arm(
+    arm: str, selector: Selector, table: Table, settings: CompareSettings, helpers: Mapping[str, Helper]
+) -> Replayed:
+    """Let a selector choose in the state before the first decision of every (task, trial), and look it up.
+
+    The looked-up episode is billed with the selector's own tokens in place of those in the table.
+    """
+    pool = tuple(helpers)
+    budgets = RunBudget(settings.budget)
+    scores: list[Score] = []
+    choices: list[tuple[str, str]] = []
+    missing = 0
+    for pair in table.pairs:
+        place = (settings.benchmark, settings.domain, *pair)
+        rng = generator(derive_seed(settings.seed, "selector", *place, arm), "selector")
+        budget = budgets.episode()
+        budget.open_decision()
+        selection = await selector.select(table.states[pair], budget.allowance(), rng)
+        budget.charge(sum(row.total_tokens for row in selection.ledger))
+        subset = budget.fit(in_pool_order(selection.subset, pool), helpers, selection.probabilities).subset
+        budget.release()
+        choices.append((pair[0], "+".join(subset)))
+        row = table.cells.get((*pair, frozenset(subset)))
+        if row is None:
+            missing += 1
+            continue
+        spent = [entry for entry in selection.ledger if entry.role in SELECTION_ROLES]
+        old = score_of_row(row, arm)
+        scores.append(
+            replace(
+                old,
+                tokens=TokenUse(
+                    agent=old.tokens.agent,
+                    helper=old.tokens.helper + total_tokens(selection.ledger, "helper"),
+                    selector=sum(entry.total_tokens for entry in spent),
+                    cached=old.tokens.cached + sum(entry.cached_input_tokens for entry in spent),
+                    charged_input=old.tokens.charged_input + sum(entry.input_tokens for entry in spent),
+                    output=old.tokens.output + sum(entry.output_tokens for entry in spent),
+                ),
+                selection_seconds=selection.seconds,
+                seconds=None if old.seconds is None else old.seconds + selection.seconds,
+            )
+        )
+    return Replayed(tuple(scores), tuple(choices), missing)

@@ -1,0 +1,208 @@
+"""From executed episodes to a comparison: measures, paired differences, selection accuracy, warnings."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import numpy as np
+
+import fama
+from eval.compare.arms import learned_arm
+from eval.compare.choices import selection_report
+from eval.compare.schema import ArmResult, Comparison, Curve, LatticeReport, TaskCell, TaskRow
+from eval.compare.setup_cost import paybacks
+from eval.metrics.curves import Point, frontier
+from eval.metrics.formats import errors
+from eval.metrics.measures import Difference, Resampling, compare_pair, measure
+from eval.metrics.scores import Score
+from eval.metrics.selection import Cell, TaskLattice, lattices
+from eval.stats.bootstrap import Estimate
+from eval.stats.paired import holm
+from eval.stats.proportions import clustered_proportion
+from fama.config import dump_settings
+from fama.episodes.outcome_table import join_subset, split_subset
+from fama.episodes.spending import Spent
+from fama.provenance import git_commit
+from fama.settings import CompareSettings
+from fama.subsets import POOL, in_pool_order
+
+PLAIN = "none"
+#: trials that a claim needs
+CLAIM_TRIALS = 4
+
+
+@dataclass(frozen=True)
+class Executed:
+    """What was run or replayed. ``scores`` and ``choices``, as (task, subset), are by arm."""
+
+    tasks: tuple[str, ...]
+    pool: tuple[str, ...]
+    backbone: str
+    scores: Mapping[str, Sequence[Score]]
+    choices: Mapping[str, Sequence[tuple[str, str]]]
+    cells: Sequence[Cell]
+    lattice_source: str
+    curves: tuple[Curve, ...] = ()
+    missing: Mapping[str, int] = field(default_factory=dict)
+    one_off: Mapping[str, tuple[Spent, ...]] = field(default_factory=dict)
+
+
+def compare_arms(
+    settings: CompareSettings, version: str, executed: Executed, nothing: tuple[Estimate, str | None], command: str
+) -> Comparison:
+    """The comparison of executed arms. ``nothing`` is the do-nothing score, and in words what is not in it."""
+    resampling = Resampling(settings.seed, settings.bootstrap)
+    truth = lattices(executed.cells)
+    chosen_learned = learned_arm(settings.arms)
+    plain = next((arm.arm for arm in settings.arms if arm.name == PLAIN), None)
+    by_task = {arm: _by_task(scores) for arm, scores in executed.scores.items()}
+    to_plain = differences(executed.scores, plain, executed.tasks, resampling)
+    to_learned = differences(executed.scores, chosen_learned, executed.tasks, resampling)
+    paid = paybacks(settings, executed.scores, executed.one_off, executed.tasks, resampling)
+    arms = []
+    for wanted in settings.arms:
+        name, scores = wanted.arm, executed.scores[wanted.arm]
+        choices = [(task, frozenset(split_subset(subset))) for task, subset in executed.choices[name]]
+        arms.append(
+            ArmResult(
+                arm=name,
+                selector=wanted.name,
+                options=wanted.options,
+                measures=measure(scores, executed.tasks, resampling),
+                versus_none=to_plain.get(name),
+                versus_learned=to_learned.get(name),
+                selection=selection_report(choices, truth, executed.pool),
+                helpers_per_episode=sum(len(c) for _, c in choices) / len(choices) if choices else None,
+                subsets=dict(Counter(subset or "none" for _, subset in executed.choices[name]).most_common()),
+                missing=executed.missing.get(name, 0),
+                one_off=executed.one_off.get(name, ()),
+                payback=paid.get(name, ()),
+            )
+        )
+    return Comparison(
+        kind="replay" if settings.replay else "live",
+        track=settings.track,
+        benchmark=settings.benchmark,
+        benchmark_version=version,
+        domain=settings.domain,
+        split=settings.split,
+        backbone=executed.backbone,
+        strategy=settings.strategy,
+        tasks=len(executed.tasks),
+        trials=max((arm.measures.trials for arm in arms), default=0),
+        seed=settings.seed,
+        bootstrap=settings.bootstrap,
+        arms=tuple(arms),
+        learned_arm=chosen_learned,
+        do_nothing=nothing[0],
+        lattice=_lattice_report(truth, executed.lattice_source),
+        frontier=_frontier(arms),
+        curves=executed.curves,
+        per_task=tuple(_task_row(task, by_task, truth) for task in executed.tasks),
+        simulated=_simulated(settings),
+        warnings=(*_warnings(settings, arms, plain), *([nothing[1]] if nothing[1] else [])),
+        config=dump_settings(settings),
+        command=command,
+        commit=git_commit(),
+        package_version=fama.__version__,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def differences(
+    scores: Mapping[str, Sequence[Score]], reference: str | None, tasks: Sequence[str], resampling: Resampling
+) -> dict[str, Difference]:
+    """Every other arm against the reference, with Holm's correction over them; none without a reference."""
+    if reference is None:
+        return {}
+    found = {
+        arm: compare_pair(own, scores[reference], reference, tasks, resampling)
+        for arm, own in scores.items()
+        if arm != reference
+    }
+    corrected = holm({arm: d.p for arm, d in found.items() if d.p is not None})
+    return {arm: d.model_copy(update={"p_holm": corrected.get(arm)}) for arm, d in found.items()}
+
+
+def _lattice_report(truth: Mapping[str, TaskLattice], source: str) -> LatticeReport | None:
+    if not truth:
+        return None
+    best = np.array([lattice.oracle for lattice in truth.values()])
+    return LatticeReport(
+        source=source,
+        tasks=len(truth),
+        subsets_per_task=sum(len(lattice.success) for lattice in truth.values()) / len(truth),
+        oracle=clustered_proportion(best, len(best)),
+    )
+
+
+def _frontier(arms: Sequence[ArmResult]) -> tuple[str, ...]:
+    points = {
+        arm.arm: Point(arm.measures.tokens.value, arm.measures.success.value)
+        for arm in arms
+        if arm.measures.tokens.value is not None and arm.measures.success.value is not None
+    }
+    on = frontier(list(points.values()))
+    return tuple(next(arm for arm, own in points.items() if own == point) for point in on)
+
+
+def _by_task(scores: Sequence[Score]) -> dict[str, list[Score]]:
+    grouped: dict[str, list[Score]] = {}
+    for score in sorted(scores, key=lambda score: score.trial):
+        grouped.setdefault(score.task_id, []).append(score)
+    return grouped
+
+
+def _task_row(task: str, arms: Mapping[str, Mapping[str, list[Score]]], truth: Mapping[str, TaskLattice]) -> TaskRow:
+    lattice = truth.get(task)
+    cells = {}
+    for arm, by_task in arms.items():
+        mine = by_task.get(task, [])
+        scored = [score for score in mine if score.scored]
+        cells[arm] = TaskCell(
+            trials=len(scored),
+            successes=sum(score.success for score in scored),
+            errors=len(mine) - len(scored),
+            tokens=sum(score.tokens.total for score in scored) / len(scored) if scored else None,
+            subsets=tuple(dict.fromkeys(score.subset or "none" for score in mine)),
+            episodes=tuple(score.id for score in mine),
+        )
+    minimal = None
+    if lattice is not None:
+        names = lattice.minimal
+        minimal = join_subset((*in_pool_order(tuple(names), POOL), *sorted(names - set(POOL)))) or "none"
+    return TaskRow(task_id=task, arms=cells, minimal=minimal, oracle=lattice.oracle if lattice else None)
+
+
+def _simulated(settings: CompareSettings) -> tuple[str, ...]:
+    said = ["The user of every episode is simulated by the benchmark."]
+    if settings.model.name.startswith("scripted:"):
+        said.append("The backbone is a scripted stand-in, not a language model.")
+    if settings.replay:
+        said.append("Outcomes are replayed from executed episodes; selectors chose anew, no new episode was run.")
+    return tuple(said)
+
+
+def _warnings(settings: CompareSettings, arms: Sequence[ArmResult], plain: str | None) -> list[str]:
+    said = []
+    trials = max((arm.measures.trials for arm in arms), default=0)
+    if trials < CLAIM_TRIALS:
+        said.append(f"{trials} trial{'s' * (trials != 1)} a task: a claim needs at least {CLAIM_TRIALS}.")
+    if plain is None:
+        said.append("No arm without helpers: there is no overhead and no difference to the plain agent.")
+    broken = [
+        f"{arm.arm} {sum(arm.measures.errors.values())} of {arm.measures.episodes} ({errors(arm.measures.errors)})"
+        for arm in arms
+        if arm.measures.errors
+    ]
+    if broken:
+        said.append(f"Episodes that ended in an error, in no rate: {'; '.join(broken)}.")
+    short = [f"{arm.arm} {e.short}" for arm in arms for e in arm.measures.pass_k if e.short and e.k == trials]
+    if short:
+        said.append(f"Tasks with fewer trials, left out of pass^{trials}: {', '.join(short)}.")
+    for arm in arms:
+        if arm.missing:
+            asked = arm.missing + arm.measures.episodes
+            said.append(f"{arm.arm}: {arm.missing} of {asked} choices were never executed and are left out.")
+    return said

@@ -1,0 +1,164 @@
+"""What ``comparison.json`` holds. Every rate is in [0, 1], every interval is over tasks.
+
+``python -m eval.compare.schema > docs/comparison.schema.json`` writes its JSON schema.
+"""
+
+import json
+import sys
+from typing import Any, Literal
+
+from pydantic import Field
+
+from eval.compare.setup_cost import Payback
+from eval.metrics.measures import Difference, Measures
+from eval.stats.bootstrap import Estimate
+from fama.episodes.records import Record
+from fama.episodes.spending import Spent
+
+COMPARISON_VERSION = 1
+
+
+class SelectionReport(Record):
+    """How an arm's choices agree with the minimal subsets of executed lattices.
+
+    ``choices`` are episodes, over ``tasks``; ``solvable`` of these tasks were ever solved. ``regret`` is the
+    success that the best executed subset has over the chosen one, over the ``executed`` choices that the
+    lattice holds. ``f1`` is None for a helper that is neither chosen nor needed.
+    """
+
+    choices: int
+    tasks: int
+    solvable: int
+    executed: int
+    exact: Estimate
+    jaccard: Estimate
+    regret: Estimate
+    f1: dict[str, float | None] = Field(default_factory=dict)
+    macro_f1: float | None = None
+
+
+class ArmResult(Record):
+    """One arm. ``missing`` counts replayed choices that the table has no executed episode of.
+
+    ``one_off`` is what the arm needs once, in none of its episodes' tokens; empty where it is ready as it is.
+    ``payback`` says after how many episodes saved tokens pay for it.
+    """
+
+    arm: str
+    selector: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    measures: Measures
+    versus_none: Difference | None = None
+    versus_learned: Difference | None = None
+    selection: SelectionReport | None = None
+    helpers_per_episode: float | None = None
+    subsets: dict[str, int] = Field(default_factory=dict)
+    missing: int = 0
+    one_off: tuple[Spent, ...] = ()
+    payback: tuple[Payback, ...] = ()
+
+
+class TaskCell(Record):
+    """One arm on one task; ``tokens`` is the mean over scored trials. ``episodes`` are ids."""
+
+    trials: int
+    successes: int
+    errors: int = 0
+    tokens: float | None = None
+    subsets: tuple[str, ...] = ()
+    episodes: tuple[str, ...] = ()
+
+
+class TaskRow(Record):
+    """One task under every arm. ``minimal`` and ``oracle`` come from the executed lattice."""
+
+    task_id: str
+    arms: dict[str, TaskCell]
+    minimal: str | None = None
+    oracle: float | None = None
+
+
+class LatticeReport(Record):
+    """The executed subsets that selection is judged against, and the best they allow."""
+
+    source: str
+    tasks: int
+    subsets_per_task: float
+    oracle: Estimate
+
+
+class CurvePoint(Record):
+    """An arm at one λ, the success that 1,000 tokens are worth; None for an arm that does not heed it."""
+
+    lam: float | Literal["inf"] | None
+    tokens: Estimate
+    success: Estimate
+
+
+class Curve(Record):
+    """What an arm attains over λ. ``area`` is its mean attainable success over the budgets that all curves span.
+
+    The last two are read off the curve at the tokens and at the success of the arm ``versus``.
+    """
+
+    arm: str
+    points: tuple[CurvePoint, ...]
+    area: Estimate
+    versus: str | None = None
+    success_at_equal_tokens: float | None = None
+    tokens_at_equal_success: float | None = None
+
+
+class Comparison(Record):
+    """Arms on the same tasks, trials and seeds."""
+
+    schema_version: int = COMPARISON_VERSION
+    kind: Literal["live", "replay"]
+    track: Literal["prospective", "retrospective"]
+    benchmark: str
+    benchmark_version: str
+    domain: str
+    split: str
+    backbone: str
+    strategy: str
+    tasks: int
+    trials: int
+    seed: int
+    bootstrap: int
+    arms: tuple[ArmResult, ...]
+    learned_arm: str | None = None
+    do_nothing: Estimate
+    lattice: LatticeReport | None = None
+    frontier: tuple[str, ...] = ()
+    """Arms that no arm with as few tokens beats in success, by rising tokens."""
+    curves: tuple[Curve, ...] = ()
+    """Success over tokens for λ from 0 to ∞, on replay, where ``lambdas`` are set."""
+    per_task: tuple[TaskRow, ...] = ()
+    simulated: tuple[str, ...] = ()
+    """What is simulated in these numbers, in words."""
+    warnings: tuple[str, ...] = ()
+    config: dict[str, Any] = Field(default_factory=dict)
+    command: str = ""
+    commit: str | None = None
+    package_version: str = ""
+    created_at: str = ""
+
+    def arm(self, name: str) -> ArmResult:
+        """The result of an arm.
+
+        Raises:
+            KeyError: there is no such arm.
+        """
+        for result in self.arms:
+            if result.arm == name:
+                return result
+        raise KeyError(name)
+
+
+def json_schema() -> str:
+    """The JSON schema of ``comparison.json``, as docs/comparison.schema.json has it."""
+    return json.dumps(Comparison.model_json_schema(mode="serialization"), indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json_schema())

@@ -1,0 +1,124 @@
+"""What an arm needs once before its first episode, and after how many episodes saved tokens pay it back."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from eval.compare.arms import BLIND, LEARNED
+from eval.metrics.measures import Resampling
+from eval.metrics.scores import Score
+from eval.stats.bootstrap import Estimate, ratio_interval
+from fama.diagnosis.diagnose import spent_on_labels
+from fama.episodes.records import Record
+from fama.episodes.spending import Spent, spent_on_table, unknown
+from fama.settings import CompareSettings, SelectorSettings
+
+#: Selectors that an arm's one-off cost is set against, by name.
+RIVALS = ("prompted", "all", "best_fixed")
+#: Selectors that are ready as they are.
+_READY = frozenset({"none", "all", "fixed", "irma", "random", "rule", "prompted"})
+
+Episodes = float | Literal["never"] | None
+
+
+class Payback(Record):
+    """One-off tokens against what an episode saves.
+
+    ``saved`` is tokens an episode that the arm ``versus`` needs and this one does not, on the tasks and trials that
+    both have a verdict on. ``tokens`` is this arm's one-off cost minus that of ``versus``. ``episodes`` is their ratio,
+    with the ends of its interval; ``never`` where nothing is saved, 0 where nothing is to be paid back, None where the
+    cost is unknown.
+    """
+
+    versus: str
+    tokens: int | None
+    saved: Estimate
+    episodes: Episodes
+    low: Episodes
+    high: Episodes
+
+
+def one_off_costs(settings: CompareSettings) -> dict[str, tuple[Spent, ...]]:
+    """What each arm needs once; an arm that is ready as it is has no parts.
+
+    Raises:
+        BadInput: a table or a checkpoint cannot be read.
+    """
+    return {arm.arm: _parts(arm, settings) for arm in settings.arms}
+
+
+def _parts(arm: SelectorSettings, settings: CompareSettings) -> tuple[Spent, ...]:
+    seen: tuple[Spent, ...] = ()
+    labels = arm.options.get("failures") or (settings.failures if settings.track == "retrospective" else None)
+    if arm.name not in BLIND and isinstance(labels, str):
+        seen = spent_on_labels(Path(labels))
+    if arm.name in _READY:
+        return seen
+    if arm.name in ("best_fixed", "oracle"):
+        path = arm.options.get("outcomes") or settings.outcomes
+        return (*seen, spent_on_table(path) if path else unknown("outcome table", arm.name))
+    folder = arm.options.get("checkpoint")
+    if arm.name in LEARNED and isinstance(folder, str):
+        from fama.selection.router.checkpoint import read_manifest
+
+        cost = read_manifest(Path(folder)).cost
+        return (*seen, *(cost if cost is not None else (unknown("training", folder),)))
+    return (*seen, unknown("training", arm.name))
+
+
+def total(parts: Sequence[Spent], field: Literal["tokens", "seconds"] = "tokens") -> float | None:
+    """The sum of the parts: 0 without any, None where one is unknown."""
+    values = [getattr(part, field) for part in parts]
+    return None if None in values else sum(values)
+
+
+def paybacks(
+    settings: CompareSettings,
+    scores: Mapping[str, Sequence[Score]],
+    costs: Mapping[str, Sequence[Spent]],
+    tasks: Sequence[str],
+    resampling: Resampling,
+) -> dict[str, tuple[Payback, ...]]:
+    """For each arm with a one-off cost, its payback against every rival that was compared."""
+    rivals = [next((arm.arm for arm in settings.arms if arm.name == name), None) for name in RIVALS]
+    return {
+        arm: tuple(
+            payback(
+                rival, total(parts), total(costs[rival]), saved_tokens(scores[arm], scores[rival], tasks, resampling)
+            )
+            for rival in rivals
+            if rival is not None and rival != arm
+        )
+        for arm, parts in costs.items()
+        if parts
+    }
+
+
+def payback(versus: str, ours: float | None, theirs: float | None, saved: Estimate) -> Payback:
+    """The episodes after which the dearer start is worth it; the interval is that of what an episode saves."""
+    cost = None if ours is None or theirs is None else int(ours - theirs)
+    value, least, most = (_episodes(cost, tokens) for tokens in (saved.value, saved.high, saved.low))
+    return Payback(versus=versus, tokens=cost, saved=saved, episodes=value, low=least, high=most)
+
+
+def saved_tokens(
+    ours: Sequence[Score], theirs: Sequence[Score], tasks: Sequence[str], resampling: Resampling
+) -> Estimate:
+    """Charged tokens an episode of theirs minus ours, over the (task, trial) pairs that both have a verdict on."""
+    left, right = ({(s.task_id, s.trial): s.tokens.total for s in side if s.scored} for side in (ours, theirs))
+    place = {task: index for index, task in enumerate(tasks)}
+    saved, n = np.zeros(len(tasks)), np.zeros(len(tasks))
+    for pair in left.keys() & right.keys():
+        saved[place[pair[0]]] += right[pair] - left[pair]
+        n[place[pair[0]]] += 1
+    return ratio_interval(saved, n, resampling.weights(len(tasks)))
+
+
+def _episodes(cost: int | None, saved: float | None) -> Episodes:
+    if cost is None or saved is None:
+        return None
+    if cost <= 0:
+        return 0.0
+    return cost / saved if saved > 0 else "never"

@@ -1,0 +1,32 @@
+"""Outcome tables and routers that were made with other helper texts or prompts than a comparison runs with."""
+
+from pathlib import Path
+
+from eval.compare.arms import LEARNED
+from fama.agents.runs.run_config import prompt_hashes
+from fama.episodes.outcome_table import read_columns
+from fama.hashing import content_hash
+from fama.settings import CompareSettings
+
+
+def stale_inputs(settings: CompareSettings) -> list[str]:
+    """A warning for each table and checkpoint whose prompts differ from this run's; empty when all agree.
+
+    Raises:
+        BadInput: a table or a checkpoint cannot be read.
+    """
+    from fama.selection.router.checkpoint import read_manifest
+
+    now = content_hash(prompt_hashes(settings.strategy))
+    found = []
+    for key in ("outcomes", "lattice", "replay"):
+        path = getattr(settings, key)
+        if path and set(read_columns(path, ["prompts_hash"])["prompts_hash"]) - {now}:
+            found.append(f"{key}: {path} was run with other helper texts or prompts than this release's")
+    for arm in settings.arms:
+        folder = arm.options.get("checkpoint")
+        if arm.name not in LEARNED or not isinstance(folder, str):
+            continue
+        if set(read_manifest(Path(folder)).prompts_hash) - {now}:
+            found.append(f"{arm.arm}: {folder} learned from outcomes of other helper texts or prompts")
+    return found

@@ -1,0 +1,146 @@
+"""Success over tokens as λ, the price of 1,000 tokens, goes from nothing to everything; replayed, not run."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+import numpy as np
+
+from eval.compare.replay import Table, cells_of, replay_arm
+from eval.compare.schema import Curve, CurvePoint
+from eval.metrics.curves import Point, area, success_at, tokens_at
+from eval.metrics.measures import Resampling
+from eval.metrics.scores import Score
+from eval.metrics.selection import Cell
+from eval.stats.bootstrap import Array, Estimate, expanded_tail, ratio_interval
+from eval.stats.proportions import clustered_proportion
+from fama.helpers.base import Helper
+from fama.selection.base import Priced, Selector
+from fama.settings import CompareSettings
+
+#: What an arm that knows every outcome would do, after the fact.
+ORACLE = "best executed"
+#: Stands for λ → ∞, where only tokens count.
+ENDLESS = 1e9
+
+
+async def sweep(
+    settings: CompareSettings,
+    table: Table,
+    selectors: Mapping[str, Selector],
+    scores: Mapping[str, Sequence[Score]],
+    helpers: Mapping[str, Helper],
+) -> tuple[Curve, ...]:
+    """One curve an arm, and the oracle's: a point a λ where the arm heeds it, else the point that the arm is.
+
+    Areas are means of the attainable success over budgets from the cheapest to the dearest point of all curves; what
+    is said at equal tokens or success is against the reference, the prompted arm where there is one, else best_fixed.
+    Only (task, trial) pairs on which every point has an executed episode count, so that points are paired.
+    """
+    points: dict[str, list[tuple[float | None, dict[tuple[str, int], tuple[float, float]]]]] = {}
+    for arm, selector in selectors.items():
+        if isinstance(selector, Priced):
+            points[arm] = [
+                (lam, _looked_up((await replay_arm(arm, selector.at(lam), table, settings, helpers)).scores))
+                for lam in (*settings.lambdas, ENDLESS)
+            ]
+        else:
+            points[arm] = [(None, _looked_up(scores[arm]))]
+    shared = set.intersection(*(set(found) for curve in points.values() for _, found in curve))
+    if not shared:
+        return ()
+    cells = cells_of([row for row in table.rows if (row.task_id, row.trial) in shared])
+    points[ORACLE] = [(lam, _best(cells, lam)) for lam in (*settings.lambdas, ENDLESS)]
+    tasks = sorted({task for task, _ in shared}, key=table.tasks.index)
+    weights = Resampling(settings.seed, settings.bootstrap).weights(len(tasks))
+    sums = {
+        arm: [(lam, _sums({pair: found[pair] for pair in shared}, tasks)) for lam, found in curve]
+        for arm, curve in points.items()
+    }
+    return _curves(sums, _reference(selectors), weights)
+
+
+def _looked_up(scores: Sequence[Score]) -> dict[tuple[str, int], tuple[float, float]]:
+    """(success, tokens) of each scored (task, trial)."""
+    return {(s.task_id, s.trial): (float(s.success), float(s.tokens.total)) for s in scores if s.scored}
+
+
+def _best(cells: Sequence[Cell], lam: float) -> dict[tuple[str, int], tuple[float, float]]:
+    """The executed subset of the highest success − λ · tokens / 1000 on each (task, trial), the cheaper of equals."""
+    found = {}
+    ordered = sorted(cells, key=lambda cell: (cell.task_id, cell.trial))
+    for pair, group in groupby(ordered, key=lambda cell: (cell.task_id, cell.trial)):
+        best = max(group, key=lambda cell: (cell.success - lam * cell.tokens / 1000, -cell.tokens))
+        found[pair] = (best.success, best.tokens)
+    return found
+
+
+def _sums(found: Mapping[tuple[str, int], tuple[float, float]], tasks: Sequence[str]) -> Array:
+    """Successes, tokens and trials a task, shape [3, tasks]."""
+    place = {task: index for index, task in enumerate(tasks)}
+    sums = np.zeros((3, len(tasks)))
+    for (task, _), (success, tokens) in found.items():
+        sums[:, place[task]] += (success, tokens, 1.0)
+    return sums
+
+
+def _reference(selectors: Mapping[str, Selector]) -> str | None:
+    """The arm that others are held against at equal tokens and equal success."""
+    for wanted in ("prompted", "best_fixed", "all"):
+        for arm, selector in selectors.items():
+            if selector.name == wanted:
+                return arm
+    return None
+
+
+def _curves(
+    sums: Mapping[str, Sequence[tuple[float | None, Array]]], reference: str | None, weights: Array
+) -> tuple[Curve, ...]:
+    drawn = {arm: [_draws(one, weights) for _, one in curve] for arm, curve in sums.items()}  # [2, 1 + draws] each
+    spent = [point.tokens for curve in drawn.values() for point in _points(curve, 0)]
+    low, high = min(spent), max(spent)
+    anchor = _points(drawn[reference], 0)[0] if reference is not None else None
+    curves = []
+    for arm, curve in sums.items():
+        own = drawn[arm]
+        width = own[0].shape[1]
+        areas = np.array([area(_points(own, draw), low, high) or 0.0 for draw in range(width)]) if high > low else None
+        curves.append(
+            Curve(
+                arm=arm,
+                points=tuple(
+                    CurvePoint(
+                        lam=None if lam is None else ("inf" if lam == ENDLESS else lam),
+                        tokens=ratio_interval(one[1], one[2], weights),
+                        success=clustered_proportion(one[0] / one[2], int(one[2].sum())),
+                    )
+                    for lam, one in curve
+                ),
+                area=_interval(areas, weights.shape[1]),
+                versus=reference,
+                success_at_equal_tokens=success_at(_points(own, 0), anchor.tokens) if anchor else None,
+                tokens_at_equal_success=tokens_at(_points(own, 0), anchor.success) if anchor else None,
+            )
+        )
+    return tuple(curves)
+
+
+def _draws(sums: Array, weights: Array) -> Array:
+    """Success and tokens as they are (column 0) and in every resample: [2, 1 + draws]."""
+    rates, tokens, trials = sums[0] / sums[2], sums[1], sums[2]
+    every = np.concatenate([np.ones((1, len(rates))), weights])
+    found: Array = np.stack([every @ rates / every.sum(axis=1), every @ tokens / (every @ trials)])
+    return found
+
+
+def _points(curve: Sequence[Array], draw: int) -> list[Point]:
+    return [Point(float(one[1, draw]), float(one[0, draw])) for one in curve]
+
+
+def _interval(values: Array | None, tasks: int) -> Estimate:
+    if values is None:
+        return Estimate(None, None, None, tasks)
+    if tasks < 2:
+        return Estimate(float(values[0]), None, None, tasks)
+    tail = expanded_tail(tasks)
+    low, high = np.quantile(values[1:], [tail, 1 - tail])
+    return Estimate(float(values[0]), float(low), float(high), tasks)

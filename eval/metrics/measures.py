@@ -1,0 +1,216 @@
+"""Measures of one group of episodes, each with its interval; and the paired difference of two groups."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import Field
+
+from eval.metrics.pass_k import TaskTrials, pass_k
+from eval.metrics.scores import Score
+from eval.metrics.tokens import ROLES, task_means
+from eval.stats.bootstrap import Array, Estimate, difference_interval, ratio_interval, task_weights
+from eval.stats.paired import mcnemar_exact, sign_flip
+from eval.stats.power import detectable_effect, spread_of
+from eval.stats.proportions import clustered_proportion
+from fama.episodes.records import Record
+
+
+class PassEstimate(Record):
+    """pass^k; ``short`` is how many tasks had fewer than k scored trials and were left out."""
+
+    k: int
+    estimate: Estimate
+    short: int = 0
+
+
+class Measures(Record):
+    """What one arm's episodes reached and cost.
+
+    Rates are in [0, 1], tokens are means an episode over the scored ones (no errors), ``n`` counts
+    tasks. ``trials`` is the largest number of trials of a task. ``errors`` counts episodes by the
+    boundary they failed at; ``user_faults`` are those of the user simulator.
+    """
+
+    tasks: int
+    trials: int
+    episodes: int
+    successes: int
+    failures: int
+    errors: dict[str, int] = Field(default_factory=dict)
+    user_faults: int = 0
+    success: Estimate
+    pass_k: tuple[PassEstimate, ...] = ()
+    tokens: Estimate
+    tokens_by_role: dict[str, float] = Field(default_factory=dict)
+    output_tokens: Estimate
+    tokens_per_success: Estimate
+    cached_share: Estimate
+    notes: float | None = None
+    rejected_notes: float | None = None
+    decision_seconds: Estimate
+    episode_seconds: Estimate
+
+
+class Difference(Record):
+    """Success of an arm minus that of another, on the (task, trial) pairs that both have a verdict on.
+
+    ``p`` is of the sign-flip test over tasks; ``p_holm`` is corrected over the arms compared with
+    the same other one. ``mcnemar_p`` is given for one trial a task only: trials of a task are not
+    independent. ``detectable`` is the smallest true difference that 80 % of such comparisons find.
+    """
+
+    versus: str
+    estimate: Estimate
+    p: float | None
+    p_holm: float | None = None
+    only_ours: int
+    only_theirs: int
+    mcnemar_p: float | None = None
+    detectable: float | None = None
+    overhead: Estimate
+    """Tokens over the other arm's, minus 1, on the same pairs."""
+
+    @property
+    def clear(self) -> bool:
+        """Whether the corrected test is below 0.05."""
+        p = self.p if self.p_holm is None else self.p_holm
+        return p is not None and p < 0.05
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How intervals are drawn; the same seed gives every arm the same resamples of tasks."""
+
+    seed: int = 0
+    draws: int = 2000
+
+    def weights(self, tasks: int) -> Array:
+        """The resamples for that many tasks."""
+        return task_weights(tasks, self.draws, self.seed)
+
+
+def measure(scores: Sequence[Score], tasks: Sequence[str], resampling: Resampling) -> Measures:
+    """Measures of one arm over ``tasks``, whose order fixes the resamples."""
+    weights = resampling.weights(len(tasks))
+    sums = _TaskSums(scores, tasks)
+    verdicts = task_trials(scores)
+    scored = [score for score in scores if score.scored]
+    errors: dict[str, int] = {}
+    for score in scores:
+        if not score.scored:
+            boundary = score.boundary or "unknown"
+            errors[boundary] = errors.get(boundary, 0) + 1
+    most = max((counts.trials for counts in verdicts.values()), default=0)
+    rates = [pass_k(verdicts, k) for k in range(1, most + 1)]
+    passes = tuple(
+        PassEstimate(
+            k=r.k, estimate=clustered_proportion(np.array(list(r.per_task.values())), len(scored)), short=r.short
+        )
+        for r in rates
+    )
+    n = sums.of(lambda _: 1.0)
+    timed = [score for score in scored if score.seconds is not None]
+    return Measures(
+        tasks=len({score.task_id for score in scores}),
+        trials=most,
+        episodes=len(scores),
+        successes=sum(score.success for score in scored),
+        failures=sum(not score.success for score in scored),
+        errors=errors,
+        user_faults=errors.get("user", 0),
+        success=passes[0].estimate if passes else Estimate(None, None, None, 0),
+        pass_k=passes,
+        tokens=ratio_interval(sums.of(lambda s: s.tokens.total), n, weights),
+        tokens_by_role={role: _mean([getattr(s.tokens, role) for s in scored]) for role in ROLES} if scored else {},
+        output_tokens=ratio_interval(sums.of(lambda s: s.tokens.output), n, weights),
+        tokens_per_success=ratio_interval(sums.of(lambda s: s.tokens.total), sums.of(lambda s: s.success), weights),
+        cached_share=ratio_interval(
+            sums.of(lambda s: s.tokens.cached), sums.of(lambda s: s.tokens.charged_input), weights
+        ),
+        notes=_mean([s.notes for s in scored]) if scored else None,
+        rejected_notes=_mean([s.rejected for s in scored]) if scored else None,
+        decision_seconds=ratio_interval(
+            sums.of(lambda s: s.selection_seconds), sums.of(lambda s: s.decisions), weights
+        ),
+        episode_seconds=ratio_interval(
+            _TaskSums(timed, tasks).of(lambda s: s.seconds or 0.0), _TaskSums(timed, tasks).of(lambda _: 1.0), weights
+        ),
+    )
+
+
+def compare_pair(
+    ours: Sequence[Score], theirs: Sequence[Score], versus: str, tasks: Sequence[str], resampling: Resampling
+) -> Difference:
+    """The paired difference of two arms on the pairs of task and trial that both have a verdict on."""
+    left, right = _by_pair(ours), _by_pair(theirs)
+    shared = sorted(left.keys() & right.keys())
+    mine, other = [left[pair] for pair in shared], [right[pair] for pair in shared]
+    weights = resampling.weights(len(tasks))
+    rates = [_rates(side, tasks) for side in (mine, other)]
+    estimate = difference_interval(rates[0], rates[1], weights)
+    differences = rates[0] - rates[1]
+    known = differences[~np.isnan(differences)]
+    wins = sum(left[pair].success and not right[pair].success for pair in shared)
+    losses = sum(right[pair].success and not left[pair].success for pair in shared)
+    costs = [_spread(task_means(side), tasks) for side in (mine, other)]
+    ratio = ratio_interval(costs[0], costs[1], weights)
+    return Difference(
+        versus=versus,
+        estimate=estimate,
+        p=sign_flip(known, resampling.seed) if len(known) > 1 else None,
+        only_ours=wins,
+        only_theirs=losses,
+        mcnemar_p=mcnemar_exact(wins, losses) if shared and len(known) == len(shared) else None,
+        detectable=detectable_effect(spread_of(known.tolist()), len(known)) if len(known) > 1 else None,
+        overhead=shift(ratio, -1.0),
+    )
+
+
+def task_trials(scores: Sequence[Score]) -> dict[str, TaskTrials]:
+    """Scored trials and successes of every task; a task with errors only has 0 trials."""
+    counts: dict[str, list[int]] = {}
+    for score in scores:
+        both = counts.setdefault(score.task_id, [0, 0])
+        both[0] += score.scored
+        both[1] += score.success
+    return {task: TaskTrials(trials, successes) for task, (trials, successes) in counts.items()}
+
+
+def shift(estimate: Estimate, by: float) -> Estimate:
+    """The estimate moved by a constant."""
+    moved = [None if x is None else x + by for x in (estimate.value, estimate.low, estimate.high)]
+    return Estimate(moved[0], moved[1], moved[2], estimate.n)
+
+
+class _TaskSums:
+    """Sums over the scored episodes of each task, in the order of ``tasks``."""
+
+    def __init__(self, scores: Sequence[Score], tasks: Sequence[str]) -> None:
+        place = {task: index for index, task in enumerate(tasks)}
+        self._scores = [score for score in scores if score.scored]
+        self._index = np.array([place[score.task_id] for score in self._scores], dtype=np.intp)
+        self._size = len(tasks)
+
+    def of(self, value: Callable[[Score], float]) -> Array:
+        values = np.array([float(value(score)) for score in self._scores])
+        return np.bincount(self._index, weights=values, minlength=self._size).astype(np.float64)
+
+
+def _rates(scores: Sequence[Score], tasks: Sequence[str]) -> Array:
+    sums = _TaskSums(scores, tasks)
+    n = sums.of(lambda _: 1.0)
+    with np.errstate(invalid="ignore"):
+        return sums.of(lambda s: s.success) / n
+
+
+def _spread(means: dict[str, float], tasks: Sequence[str]) -> Array:
+    return np.array([means.get(task, 0.0) for task in tasks])
+
+
+def _by_pair(scores: Sequence[Score]) -> dict[tuple[str, int], Score]:
+    return {(score.task_id, score.trial): score for score in scores if score.scored}
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

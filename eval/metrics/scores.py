@@ -1,0 +1,170 @@
+"""One compact score an episode: what every metric and table is computed from."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fama.episodes.outcome_table import OutcomeRow, join_subset
+from fama.episodes.records import CHARGED, Episode, Status, role_group
+from fama.subsets import POOL, in_pool_order
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUse:
+    """Input and output tokens by role; ``cached`` and ``output`` are parts of the charged ones.
+
+    What selection needed inside an episode, analysts and orchestrator included, is ``selector``.
+    """
+
+    agent: int = 0
+    helper: int = 0
+    selector: int = 0
+    user: int = 0
+    judge: int = 0
+    cached: int = 0
+    charged_input: int = 0
+    output: int = 0
+
+    @property
+    def total(self) -> int:
+        """What an arm is charged: agent + helper + selector."""
+        return self.agent + self.helper + self.selector
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The outcome and cost of one episode.
+
+    ``subset`` holds every helper selected at any decision, joined in pool order.
+    ``selection_seconds`` is the wall time of selection and helpers, summed over ``decisions``.
+    ``seconds`` is the episode's wall time, None if unknown.
+    """
+
+    id: str
+    benchmark: str
+    domain: str
+    task_id: str
+    trial: int
+    backbone: str
+    strategy: str
+    selector: str
+    status: Status
+    boundary: str | None
+    tokens: TokenUse
+    subset: str = ""
+    held: bool = True
+    decisions: int = 0
+    notes: int = 0
+    rejected: int = 0
+    selection_seconds: float = 0.0
+    seconds: float | None = None
+    benchmark_version: str | None = None
+    importer: str = "fama"
+
+    @property
+    def scored(self) -> bool:
+        """Whether the episode counts in a success rate; errors do not."""
+        return self.status != "error"
+
+    @property
+    def success(self) -> bool:
+        """Whether the task was solved."""
+        return self.status == "success"
+
+
+def token_use(episode: Episode) -> TokenUse:
+    """The ledger of an episode, summed by role."""
+    sums = dict.fromkeys((*CHARGED, "user", "judge"), 0)
+    cached = charged_input = output = 0
+    for row in episode.ledger:
+        role = role_group(row.role)
+        role = role if role in sums else "judge"
+        sums[role] += row.total_tokens
+        if role in CHARGED:
+            cached += row.cached_input_tokens
+            charged_input += row.input_tokens
+            output += row.output_tokens
+    return TokenUse(**sums, cached=cached, charged_input=charged_input, output=output)
+
+
+def score_of(episode: Episode) -> Score:
+    """The score of an episode, own or imported."""
+    subsets = {frozenset(d.subset) for d in episode.decisions}
+    return Score(
+        id=episode.id,
+        benchmark=episode.benchmark,
+        domain=episode.domain,
+        task_id=episode.task_id,
+        trial=episode.trial,
+        backbone=episode.backbone or "-",
+        strategy=episode.strategy or "-",
+        selector=episode.selector or "-",
+        status=episode.outcome.status,
+        boundary=episode.outcome.boundary,
+        tokens=token_use(episode),
+        subset=join_subset(_ordered(frozenset[str]().union(*subsets))),
+        held=len(subsets) <= 1,
+        decisions=len(episode.decisions) or sum(m.role == "assistant" for m in episode.messages),
+        notes=sum(len(d.notes) for d in episode.decisions),
+        rejected=sum(len(d.rejected) for d in episode.decisions),
+        selection_seconds=sum(d.seconds for d in episode.decisions),
+        seconds=episode.seconds,
+        benchmark_version=episode.benchmark_version,
+        importer=episode.source.importer,
+    )
+
+
+def score_of_row(row: OutcomeRow, arm: str) -> Score:
+    """The score of an executed cell of an outcome table, under an arm's name.
+
+    The table does not keep an error's boundary; notes and the seconds of selection are unknown, 0.
+    """
+    return Score(
+        id=row.episode_id,
+        benchmark=row.benchmark,
+        domain=row.domain,
+        task_id=row.task_id,
+        trial=row.trial,
+        backbone=row.backbone,
+        strategy=row.strategy,
+        selector=arm,
+        status=row.status,
+        boundary=None,
+        tokens=TokenUse(
+            agent=row.tokens_agent,
+            helper=row.tokens_helper,
+            selector=row.tokens_selector,
+            cached=row.tokens_cached,
+            charged_input=row.tokens - row.output_tokens,
+            output=row.output_tokens,
+        ),
+        subset=row.subset,
+        decisions=row.decisions,
+        seconds=row.seconds,
+        benchmark_version=row.benchmark_version,
+        importer="outcome table",
+    )
+
+
+def _ordered(names: frozenset[str]) -> tuple[str, ...]:
+    """Pool order first, helpers of other pools by name after it."""
+    return (*in_pool_order(tuple(names), POOL), *sorted(names - set(POOL)))
+
+
+def read_scores(paths: Iterable[Path]) -> list[Score]:
+    """Scores of the episodes of folders or files, streamed; of an id that was run again, the last.
+
+    Raises:
+        BadInput: a file is missing or has a bad line.
+    """
+    from fama.episodes.store import read_episodes
+
+    return list(latest(score_of(episode) for path in paths for episode in read_episodes(path)))
+
+
+def latest(scores: Iterable[Score]) -> Iterator[Score]:
+    """The last score of every id, in order of first appearance: an error that was run again is gone."""
+    kept: dict[str, Score] = {}
+    for score in scores:
+        kept[score.id] = score
+    yield from kept.values()

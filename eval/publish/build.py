@@ -1,0 +1,340 @@
+"""Makes every table of measured numbers in README and docs from the committed data: ``python -m eval.publish.build``.
+
+A table stands between ``<!-- table NAME -->`` and ``<!-- end NAME -->`` in a Markdown file; what is between them is
+replaced. ``--check`` writes nothing and fails where a file differs. Nothing is run or simulated: the inputs are the
+outcome tables, episodes and comparisons beside this file.
+"""
+
+import asyncio
+import sys
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from eval.ablation.figure import curves
+from eval.ablation.run import Ablation
+from eval.ablation.table import markdown
+from eval.compare.comparison import OWN_EPISODES, read_comparison, run_comparison
+from eval.compare.schema import ArmResult, Comparison
+from eval.metrics.formats import DASH, count, number, p_value, percent
+from eval.metrics.measures import Difference
+from eval.publish import findings, real_logs, training_table
+from eval.publish.markdown import name, table
+from eval.publish.markers import fill_tables
+from eval.report.figures import figures, save
+from eval.report.leaderboard import verify
+from eval.stats.proportions import clustered_proportion
+from fama.diagnosis.diagnose import diagnose_episode
+from fama.diagnosis.taxonomy import load_taxonomy
+from fama.envs.helpdesk.benchmark import VERSIONS
+from fama.episodes.outcome_table import OutcomeRow, read_metadata, read_outcomes
+from fama.episodes.store import read_episodes
+from fama.settings import CompareSettings
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT / "results" / "helpdesk"
+TRAINING = DATA / "outcomes-train.parquet"
+#: What ``fama ablate`` wrote, under the names of the tables.
+ABLATIONS = ROOT / "results" / "ablations"
+#: The first test task that no earlier version of the helpers' texts had been run on.
+FRESH = 38
+PAGES = ("README.md", "docs/helpdesk.md", "docs/results.md", "docs/router.md", "results/helpdesk/README.md")
+
+
+def outcomes() -> str:
+    """The training table by subset. Rows of one subset are of different tasks, hence the plain interval."""
+    rows = read_outcomes(str(TRAINING), VERSIONS["shop"])
+    by_subset: dict[str, list[OutcomeRow]] = defaultdict(list)
+    for row in rows:
+        by_subset[row.subset].append(row)
+    order = sorted(by_subset, key=lambda s: (-_solved(by_subset[s]) / len(by_subset[s]), s))
+    body = [
+        (
+            name(subset),
+            str(len(own := by_subset[subset])),
+            str(_solved(own)),
+            _share(_solved(own), len(own)),
+            number(sum(row.tokens for row in own) / len(own)),
+            number(sum(row.tokens - row.tokens_cached for row in own) / len(own)),
+        )
+        for subset in order
+    ]
+    meta, errors = read_metadata(str(TRAINING)), sum(row.status == "error" for row in rows)
+    told = (
+        f"{len(rows)} episodes on {len({row.task_id for row in rows})} training tasks, {_solved(rows)} solved "
+        f"({_share(_solved(rows), len(rows))} %, rows taken as independent), {errors} errors. Made at commit "
+        f"{str(meta['commit'])[:7]} by `{_public(str(meta['command']))}`."
+    )
+    head = ("subset", "n", "solved", "% [95 %]", "tokens", "of them not from the cache")
+    return f"{told}\n\n{table(head, body)}"
+
+
+def lattice(stem: str) -> str:
+    """Every subset on the same test tasks, against none, with the categories of what still fails."""
+    path = DATA / f"{stem}.parquet"
+    rows = read_outcomes(str(path), VERSIONS["shop"])
+    settings = CompareSettings.model_validate(
+        yaml.safe_load((ROOT / "configs/compare/helpdesk-subsets.yaml").read_text(encoding="utf-8"))
+        | {"replay": str(path), "tasks": len({row.task_id for row in rows})}
+        | {"model": {"name": rows[0].backbone, "temperature": 0.0}}
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        found = asyncio.run(run_comparison(settings, Path(folder)))
+    codes = load_taxonomy().codes
+    broken = asyncio.run(_categories(stem))
+    body = [
+        (
+            name(next(iter(arm.subsets), "")),
+            *_against_none(arm),
+            number(arm.measures.episode_seconds.value),
+            " · ".join(str(broken[next(iter(arm.subsets), "none")][code]) for code in codes),
+        )
+        for arm in found.arms
+    ]
+    head = ("helpers", *_HEAD, "seconds", f"failures: {' · '.join(codes)}")
+    return f"{_frame(found)}\n\n{table(head, body)}"
+
+
+def runs() -> str:
+    """The logs beside the first backbone's tables: how many tasks, what was solved, how episodes ended."""
+    body = []
+    for stem in ("prompted-train", "outcomes-train-0.5b", "lattice-test-0.5b"):
+        found = list(read_episodes(DATA / f"{stem}.episodes.jsonl.gz"))
+        solved: dict[str, list[float]] = defaultdict(list)
+        for episode in found:
+            solved[episode.task_id].append(float(episode.outcome.status == "success"))
+        rates = np.array([float(np.mean(values)) for values in solved.values()])
+        ends = Counter(str(episode.outcome.reason) for episode in found).most_common()
+        body.append(
+            (
+                f"`{stem}`",
+                str(len(solved)),
+                str(len(found)),
+                f"{sum(map(sum, solved.values())):.0f}",
+                percent(clustered_proportion(rates, len(found)), 0),
+                ", ".join(f"{end} {times}" for end, times in ends),
+            )
+        )
+    return table(("file", "tasks", "episodes", "solved", "mean over tasks, %", "ended by"), body)
+
+
+def headline() -> str:
+    """The trials in short, for the front page."""
+    found = read_comparison(DATA / "trials")
+    body = [
+        (
+            arm.arm,
+            percent(arm.measures.success, 0),
+            percent(arm.measures.pass_k[-1].estimate, 0),
+            percent(arm.versus_none.estimate, 0, signed=True) if arm.versus_none else "",
+            p_value(arm.versus_none.p_holm) if arm.versus_none else "",
+            percent(arm.versus_none.overhead, 0, signed=True) if arm.versus_none else "",
+        )
+        for arm in found.arms
+    ]
+    head = ("arm", "solved, %", f"all {found.trials} trials, %", *_HEAD[2:4], "tokens over none, %")
+    return table(head, body)
+
+
+def selectors(folder: str = "compare") -> str:
+    """A live comparison, in a folder beside the tables: of selectors on test tasks, when no other is named."""
+    found = _live(folder)
+    right = "right subset, %" if found.lattice else None
+    body = [
+        (
+            arm.arm,
+            *_against_none(arm),
+            *([percent(arm.selection.exact, 0) if arm.selection else DASH] if right else []),
+            _chosen(arm),
+        )
+        for arm in found.arms
+    ]
+    head = ("arm", *_HEAD, *([right] if right else []), "chose")
+    return f"{_told(found)}\n\n{table(head, body)}"
+
+
+def _live(folder: str) -> Comparison:
+    """A comparison beside the tables, held to its episodes; without the lattice that is only its own arms."""
+    found = verify(DATA / folder)[0]
+    own = found.lattice is not None and found.lattice.source == OWN_EPISODES
+    return found.model_copy(update={"lattice": None}) if own else found
+
+
+def reliability(folder: str) -> str:
+    """A live comparison with several trials of a task: pass^k of each arm."""
+    found = _live(folder)
+    body = [
+        (
+            arm.arm,
+            *(percent(one.estimate, 0) for one in arm.measures.pass_k),
+            *_against_none(arm)[2:],
+            _paired(arm.versus_learned),
+            _chosen(arm),
+        )
+        for arm in found.arms
+    ]
+    passes = [f"pass^{k + 1}, %" for k in range(found.trials)]
+    head = ("arm", *passes, *_HEAD[2:], "against learned, points; p, Holm", "chose")
+    return f"{_told(found)}\n\n{table(head, body)}"
+
+
+def power() -> str:
+    """The true difference that 80 % of comparisons like these would find, without Holm's correction."""
+    rows = [
+        (told, arm.arm, *(_points(one) for one in (arm.versus_none, arm.versus_learned)))
+        for told, folder in (("one trial", "compare"), ("four trials", "trials"))
+        for arm in read_comparison(DATA / folder).arms
+    ]
+    return table(("comparison", "arm", "detectable against none", "against learned"), rows)
+
+
+def _points(difference: Difference | None) -> str:
+    if difference is None or difference.detectable is None:
+        return ""
+    return number(difference.detectable * 100)
+
+
+def tau2(domain: str) -> str:
+    """The live comparison of a domain of τ²-bench, with whom the detectors blame for its failures."""
+    folder = f"../tau2/{domain}"
+    found, read = _live(folder), findings.findings(DATA / folder)
+    body = []
+    for arm in found.arms:
+        labels = [read.labels[episode.id] for episode in read.of(arm.arm) if episode.id in read.labels]
+        user = f"{sum(label.blame == 'user' for label in labels)} of {len(labels)}"
+        body.append((arm.arm, *_against_none(arm), user, _chosen(arm)))
+    head = ("arm", *_HEAD, "failures blamed on the user", "chose")
+    return f"{_told(found)}\n\n{table(head, body)}"
+
+
+def _paired(difference: Difference | None) -> str:
+    return f"{percent(difference.estimate, 0, signed=True)}; {p_value(difference.p_holm)}" if difference else ""
+
+
+def _told(found: Comparison) -> str:
+    return f"{_frame(found)} Computed at commit {(found.commit or '')[:7]} by `{_public(found.command)}`."
+
+
+def ablation(path: Path) -> str:
+    """The tables of one ``ablation.json``."""
+    found = _read_ablation(path)
+    return markdown(found.model_copy(update={"command": _public(found.command)}))
+
+
+def _read_ablation(path: Path) -> Ablation:
+    return Ablation.model_validate_json(path.read_text(encoding="utf-8"))
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "outcomes": outcomes,
+    "runs": runs,
+    "lattice": partial(lattice, "lattice-test"),
+    "lattice-0-5b": partial(lattice, "lattice-test-0.5b"),
+    "solved-subsets": partial(training_table.solved_subsets, TRAINING),
+    "helper-effects": partial(training_table.helper_effects, TRAINING),
+    "against-none": partial(training_table.against_none, TRAINING),
+    "selectors": selectors,
+    "saas-dev": partial(selectors, "saas-dev"),
+    "retrospective": partial(selectors, "retrospective"),
+    "trials": partial(reliability, "trials"),
+    **{f"tau2-{domain}": partial(tau2, domain) for domain in ("mock", "retail", "airline")},
+    "power": power,
+    "headline": headline,
+    "aims": lambda: findings.aims(DATA / "compare"),
+    "fresh": lambda: findings.fresh(DATA / "compare", FRESH),
+    "categories": lambda: findings.categories(DATA / "compare"),
+    "cases": lambda: findings.cases(DATA / "compare"),
+    "cases-trials": lambda: findings.cases(DATA / "trials"),
+    "remaining": lambda: findings.remaining(DATA / "compare"),
+    "read-in-full": lambda: findings.read_in_full(DATA / "compare", DATA / "trials", DATA / "failures-read.yaml"),
+    "real-profiles": real_logs.profiles,
+    "real-helpers": real_logs.helpers,
+    **{f"ablation-{path.stem}": partial(ablation, path) for path in ABLATIONS.glob("*.json")},
+}
+FIGURE, CURVES = "docs/images/results.png", "docs/images/synthetic-curves.png"
+_HEAD = ("solved", "%", "against none, points", "p, Holm", "tokens an episode", "over none, %")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Rewrite or check the pages; 1 if a checked page is out of date."""
+    made = cache(lambda block: TABLES[block]())
+    stale = []
+    for page in PAGES:
+        path = ROOT / page
+        old = path.read_text(encoding="utf-8")
+        new = fill_tables(old, made)
+        if new != old:
+            stale.append(page)
+            if "--check" not in arguments:
+                path.write_text(new, encoding="utf-8")
+    if "--check" not in arguments:
+        save(figures(read_comparison(DATA / "compare"))["success_over_tokens"], ROOT / FIGURE)
+        save(curves(_read_ablation(ABLATIONS / "synthetic.json")), ROOT / CURVES)
+    sys.stdout.write(
+        f"{made.cache_info().currsize} tables in {len(PAGES)} pages; {'changed' if stale else 'up to date'}: {stale}\n"
+    )
+    return 1 if stale and "--check" in arguments else 0
+
+
+def _against_none(arm: ArmResult) -> tuple[str, ...]:
+    versus, measures = arm.versus_none, arm.measures
+    return (
+        f"{measures.successes}",
+        percent(measures.success, 0),
+        percent(versus.estimate, 0, signed=True) if versus else "",
+        p_value(versus.p_holm) if versus else "",
+        count(measures.tokens),
+        percent(versus.overhead, 0, signed=True) if versus else "",
+    )
+
+
+def _frame(found: Comparison) -> str:
+    trials = "one trial, which makes no claim by itself" if found.trials == 1 else f"{found.trials} trials"
+    oracle = f", the best executed subset of each task {percent(found.lattice.oracle, 0)} %" if found.lattice else ""
+    if found.lattice:
+        oracle += f" ({found.lattice.subsets_per_task:.0f} subsets a task, {found.lattice.tasks} tasks)"
+    return (
+        f"{found.backbone}, {found.strategy}, {found.tasks} {found.split} tasks, {trials}, {found.benchmark_version}; "
+        "95 % intervals over tasks, p of a sign-flip test with Holm's correction. "
+        f"Doing nothing solves {percent(found.do_nothing, 0)} %{oracle}."
+    )
+
+
+def _chosen(arm: ArmResult) -> str:
+    top = list(arm.subsets.items())[:3]
+    told = ", ".join(f"{name('' if subset == 'none' else subset)} {times}" for subset, times in top)
+    return told + (f", {len(arm.subsets) - 3} others" if len(arm.subsets) > 3 else "")
+
+
+async def _categories(stem: str) -> dict[str, Counter[str]]:
+    """Primary categories of the lattice's failures by subset; one with two causes counts twice."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for episode in read_episodes(DATA / f"{stem}.episodes.jsonl.gz"):
+        if episode.outcome.status == "failure":
+            label, _ = await diagnose_episode(episode, None, load_taxonomy())
+            subset = "+".join(episode.decisions[0].subset) if episode.decisions else ""
+            found[subset or "none"].update(label.primary)
+    return found
+
+
+def _solved(rows: Sequence[OutcomeRow]) -> int:
+    return sum(bool(row.success) for row in rows)
+
+
+def _share(solved: int, n: int) -> str:
+    return percent(clustered_proportion(np.array([1.0] * solved + [0.0] * (n - solved)), n), 0)
+
+
+def _public(command: str) -> str:
+    """The command without where the model was served and cached."""
+    private = ("model.base_url=", "user_model.base_url=", "model.cache=")
+    return " ".join(word for word in command.split() if not word.startswith(private))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

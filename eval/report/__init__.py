@@ -1,0 +1,1 @@
+"""Reports of comparisons: tables, figures, pages."""

@@ -1,0 +1,277 @@
+"""The report's figures, drawn with matplotlib, as SVG for the page and PNG and PDF for papers."""
+
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from eval.compare.schema import ArmResult, Comparison
+from eval.metrics.curves import Point, frontier
+from eval.report.tables import arm_intervals
+from eval.stats.bootstrap import Estimate
+from fama.errors import BadInput
+
+INK, MUTED, GRID = "#1c2430", "#667085", "#e4e7ec"
+#: colours by selector, readable for colour-blind eyes (Okabe and Ito)
+COLOURS = {
+    "none": "#667085",
+    "all": "#d55e00",
+    "irma": "#e69f00",
+    "random": "#999999",
+    "best_fixed": "#56b4e9",
+    "prompted": "#cc79a7",
+    "linear": "#009e73",
+    "learned": "#0072b2",
+}
+_RC: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "fama",
+    "font.size": 10,
+    "axes.edgecolor": GRID,
+    "axes.labelcolor": MUTED,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "pdf.fonttype": 42,
+}
+_NO_METADATA: dict[str, Any] = {
+    "svg": {"Date": None, "Creator": None, "Format": None, "Type": None},
+    "pdf": {"CreationDate": None},
+}
+
+
+_ENDINGS = (".png", ".pdf", ".svg")
+
+
+def figures(comparison: Comparison) -> dict[str, Any]:
+    """Matplotlib figures by file name; those without data are left out."""
+    import matplotlib
+
+    with matplotlib.rc_context(_RC):
+        drawn = {"success_over_tokens": _tradeoff(comparison), "differences": _differences(comparison)}
+        drawn["curves"] = _curves(comparison)
+    return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that a user gave for a figure where its ending is of no format.
+
+    Raises:
+        BadInput: its ending is of no format.
+    """
+    if Path(name).suffix not in _ENDINGS:
+        raise BadInput(f"--figure {name}: end its name with one of {', '.join(_ENDINGS)}")
+
+
+def save(figure: Any, path: Path) -> None:
+    """Write a figure in the format of the path's ending."""
+    import matplotlib
+
+    with matplotlib.rc_context(_RC):
+        kind = path.suffix[1:]
+        figure.savefig(path, dpi=200, bbox_inches="tight", metadata=_NO_METADATA.get(kind, {}))
+
+
+def inline_svg(figure: Any, name: str, label: str) -> str:
+    """A figure as an ``<svg>`` element without styles, scripts or links, for a page with a strict policy.
+
+    ``name`` goes before every id, so that figures of one page do not share any.
+    """
+    import matplotlib
+
+    with matplotlib.rc_context(_RC):
+        text = io.StringIO()
+        figure.savefig(text, format="svg", bbox_inches="tight", transparent=True, metadata=_NO_METADATA["svg"])
+    body = text.getvalue()
+    body = body[body.index("<svg") :]
+    body = re.sub(r"<style.*?</style>", "", body, flags=re.DOTALL)
+    body = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", body)
+    body = re.sub(r'\sstyle="([^"]*)"', _as_attributes, body)
+    body = re.sub(r'(\sid="|href="#|url\(#)', rf"\1{name}-", body)
+    view = re.search(r'viewBox="([^"]*)"', body)
+    box = view[1] if view else "0 0 100 100"
+    head = f'<svg viewBox="{box}" role="img" aria-label="{label}" stroke-linejoin="round" stroke-linecap="butt">'
+    return re.sub(r"^<svg[^>]*>", head, body, count=1)
+
+
+def _as_attributes(match: re.Match[str]) -> str:
+    """A style attribute as presentation attributes; of the font only the size stays, the page sets the family."""
+    found = []
+    for part in match[1].split(";"):
+        name, _, value = (piece.strip() for piece in part.partition(":"))
+        if name == "font":
+            size = re.search(r"([\d.]+)px", value)
+            weight = ' font-weight="bold"' if "bold" in value or re.search(r"\b[67]00\b", value) else ""
+            found.append(f'font-size="{size[1]}px"{weight}' if size else "")
+        elif name and value:
+            found.append(f'{name}="{value.replace(chr(34), "")}"')
+    return " " + " ".join(found) if found else ""
+
+
+def _tradeoff(comparison: Comparison) -> Any:
+    """Success over tokens, with intervals on both; the frontier as a step, best and nothing as lines."""
+    from matplotlib.figure import Figure
+
+    points = arm_intervals(comparison.arms)
+    if not points:
+        return None
+    figure = Figure(figsize=(6.6, 4.1))
+    axes = figure.subplots()
+    place = {arm: (tokens.value or 0.0, (success.value or 0.0) * 100) for arm, tokens, success in points}
+    steps = [place[arm] for arm in comparison.frontier if arm in place]
+    if len(steps) > 1:
+        axes.step(
+            *zip(*steps, strict=True), where="post", color="#98a2b3", linewidth=1, linestyle=(0, (4, 3)), zorder=1
+        )
+    for result in comparison.arms:
+        if result.arm not in place:
+            continue
+        m, (x, y) = result.measures, place[result.arm]
+        colour = _colour(result)
+        drawn = axes.errorbar(
+            x, y, xerr=_arms(m.tokens, 1), yerr=_arms(m.success, 100), fmt="o", color=colour, markersize=6,
+            elinewidth=1, alpha=0.9, ecolor=f"{colour}66", capsize=0, zorder=3,
+        )  # fmt: skip
+        _name(comparison, result.arm, *drawn.get_children())
+    tops = [m.success.high or m.success.value or 0.0 for m in (arm.measures for arm in comparison.arms)]
+    axes.set_ylim(-3, min(103.0, max(10.0, max(tops) * 100 + 8)))
+    colours = {result.arm: _colour(result) for result in comparison.arms}
+    spans = [high - low for low, high in (axes.get_xlim(), axes.get_ylim())]
+    for arm, (dx, dy, side) in _labels(place, spans[0] or 1.0, spans[1]).items():
+        label = axes.annotate(
+            arm,
+            place[arm],
+            xytext=(dx, dy),
+            textcoords="offset points",
+            ha=side,
+            color=colours[arm],
+            fontsize=10,
+            zorder=4,
+        )
+        _name(comparison, arm, label)
+    for estimate, name in ((comparison.do_nothing, "doing nothing"), *_oracle(comparison)):
+        if estimate.value is None:
+            continue
+        inside = estimate.value * 100 < axes.get_ylim()[1] - 2
+        if inside:
+            axes.axhline(estimate.value * 100, color=MUTED, linewidth=0.8, linestyle=(0, (1, 3)), zorder=1)
+        axes.annotate(
+            name if inside else f"{name}: {estimate.value * 100:.0f} % ↑",
+            (1, estimate.value * 100 if inside else axes.get_ylim()[1]),
+            xycoords=("axes fraction", "data"), xytext=(0, 3 if inside else -10),
+            textcoords="offset points", ha="right", color=MUTED, fontsize=9,
+        )  # fmt: skip
+    axes.set_xlabel("tokens an episode (agent + helpers + selection)")
+    axes.set_ylabel("success, %")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.grid(color=GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0)
+    return figure
+
+
+def _curves(comparison: Comparison) -> Any:
+    """What each arm attains over λ: a line where it heeds the price of tokens, a point where it does not."""
+    from matplotlib.figure import Figure
+
+    if not comparison.curves:
+        return None
+    figure = Figure(figsize=(6.6, 4.1))
+    axes = figure.subplots()
+    colours = {result.arm: _colour(result) for result in comparison.arms}
+    for curve in comparison.curves:
+        colour = colours.get(curve.arm, INK)
+        found = [(p.tokens.value or 0.0, 100 * (p.success.value or 0.0)) for p in curve.points]
+        if len(curve.points) == 1:
+            lines = axes.plot(*zip(*found, strict=True), "o", color=colour, markersize=6, label=curve.arm, zorder=3)
+            _name(comparison, curve.arm, *lines)
+            continue
+        steps = [(p.tokens, 100 * p.success) for p in frontier([Point(x, y / 100) for x, y in found])]
+        lines = axes.step(
+            *zip(*steps, strict=True), where="post", color=colour, linewidth=1.4, marker="o", markersize=3.5,
+            linestyle=(0, (1, 2)) if curve.arm not in colours else "-", label=curve.arm, zorder=2,
+        )  # fmt: skip
+        _name(comparison, curve.arm, *lines)
+    axes.set_xlabel("tokens an episode (agent + helpers + selection)")
+    axes.set_ylabel("success, %")
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.grid(color=GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0)
+    axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def _name(comparison: Comparison, arm: str, *artists: Any) -> None:
+    """Give an arm's marks ids, ``arm.PLACE.PART``, by which the page's script finds them."""
+    place = next((index for index, result in enumerate(comparison.arms) if result.arm == arm), None)
+    for part, artist in enumerate(artists):
+        if place is not None:
+            kind = type(artist).__name__.lower()
+            artist.set_gid(f"arm.{place}.{kind}{part}")
+
+
+def _labels(place: dict[str, tuple[float, float]], wide: float, high: float) -> dict[str, tuple[int, int, str]]:
+    """Offsets of labels in points: on the right, above or below where points of a near place are met.
+
+    ``wide`` and ``high`` are what the axes span, in the units of the places.
+    """
+    rows = (5, -13, 17, -25, 29, -37, 41, -49, 53, -61)
+    spots = [(dx, dy, side) for dy in rows for dx, side in ((8, "left"), (-8, "right"))]
+    taken: list[tuple[float, float]] = []
+    chosen = {}
+    for arm, (x, y) in sorted(place.items(), key=lambda item: item[1]):
+        for dx, dy, side in spots:
+            centre = (x / wide * 400 + dx + (20 if side == "left" else -20), y / high * 250 + dy)
+            if all(abs(centre[0] - u) > 55 or abs(centre[1] - v) > 11 for u, v in taken):
+                break
+        taken.append(centre)
+        chosen[arm] = (dx, dy, side)
+    return chosen
+
+
+def _differences(comparison: Comparison) -> Any:
+    """Difference in success to the plain agent, an interval an arm."""
+    from matplotlib.figure import Figure
+
+    arms = [arm for arm in comparison.arms if arm.versus_none and arm.versus_none.estimate.value is not None]
+    if not arms:
+        return None
+    figure = Figure(figsize=(6.6, 0.6 + 0.42 * len(arms)))
+    axes = figure.subplots()
+    for row, arm in enumerate(reversed(arms)):
+        estimate = arm.versus_none.estimate if arm.versus_none else Estimate(None, None, None, 0)
+        drawn = axes.errorbar(
+            (estimate.value or 0.0) * 100, row, xerr=_arms(estimate, 100), fmt="o", markersize=6, capsize=0,
+            elinewidth=1.6, color=_colour(arm),
+        )  # fmt: skip
+        _name(comparison, arm.arm, *drawn.get_children())
+    axes.axvline(0, color=INK, linewidth=0.8)
+    axes.set_yticks(range(len(arms)), [arm.arm for arm in reversed(arms)], color=INK)
+    axes.set_ylim(-0.6, len(arms) - 0.4)
+    axes.set_xlabel("success against none, points (95 % interval)")
+    axes.grid(axis="x", color=GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(length=0)
+    return figure
+
+
+def _oracle(comparison: Comparison) -> list[tuple[Estimate, str]]:
+    return [(comparison.lattice.oracle, "best executed subset, after the fact")] if comparison.lattice else []
+
+
+def _arms(estimate: Estimate, factor: float) -> Sequence[Sequence[float]] | None:
+    if estimate.value is None or estimate.low is None or estimate.high is None:
+        return None
+    low, high = estimate.value - estimate.low, estimate.high - estimate.value
+    return [[max(0.0, low) * factor], [max(0.0, high) * factor]]
+
+
+def _colour(arm: ArmResult) -> str:
+    if arm.arm in COLOURS:
+        return COLOURS[arm.arm]
+    return COLOURS.get(arm.selector, "#7f56d9")

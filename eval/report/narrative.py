@@ -1,0 +1,152 @@
+"""The comparison in words: which selector, how much better, at what cost, how sure."""
+
+from dataclasses import dataclass
+
+from eval.compare.schema import ArmResult, Comparison
+from eval.metrics.formats import DASH, count, number, p_value, percent, signed
+from eval.metrics.measures import Difference
+from eval.report.setup_cost import episodes_text
+from eval.stats.bootstrap import Estimate
+
+#: selectors that the learned arm is set against in words, in this order
+_RIVALS = {"prompted": 0, "linear": 1, "knn": 2, "best_fixed": 3}
+
+
+@dataclass(frozen=True)
+class Card:
+    """One answer: a question, the answer in large, and what backs it."""
+
+    question: str
+    answer: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The first screen: a sentence, four cards, and prompted against learned where both were run."""
+
+    headline: str
+    cards: tuple[Card, ...]
+    duel: tuple[str, ...] = ()
+
+
+def best_arm(comparison: Comparison) -> ArmResult | None:
+    """The arm with the highest success, the cheapest among equals; None when nothing was scored."""
+    scored = [arm for arm in comparison.arms if arm.measures.success.value is not None]
+    return min(scored, key=lambda a: (-(a.measures.success.value or 0.0), a.measures.tokens.value or 0.0), default=None)
+
+
+def answers(comparison: Comparison) -> Answers:
+    """What a reader wants to know first."""
+    best = best_arm(comparison)
+    if best is None:
+        return Answers("No episode of any arm has a verdict; see the notes below.", ())
+    if best.measures.success.value == 0:
+        headline = f"No episode of the {len(comparison.arms)} arms was solved: {percent(best.measures.success)} %."
+        return Answers(headline, (_sure(comparison, None),), _duel(comparison))
+    rate = percent_only(best.measures.success)
+    versus = best.versus_none
+    which = Card(
+        "Which selector",
+        best.arm,
+        f"solves {percent(best.measures.success)} %; doing nothing scores {percent_only(comparison.do_nothing)}",
+    )
+    if versus is None or versus.estimate.value is None:
+        reason = "is the plain agent itself" if best.selector == "none" else "has no plain agent beside it"
+        headline = f"{best.arm} solves {rate} of the episodes, the most of {len(comparison.arms)} arms; it {reason}."
+        return Answers(headline, (which, _sure(comparison, None)), _duel(comparison))
+    gain, over = versus.estimate, versus.overhead
+    verdict = "a clear difference" if versus.clear else f"not a clear difference with {versus.estimate.n} tasks"
+    headline = (
+        f"{best.arm} solves {rate} of the episodes, {_than(gain, versus.versus)}, "
+        f"for {_more(over, 100, 0, '%', ' tokens')}: {verdict}."
+    )
+    tests = sum(arm.versus_none is not None for arm in comparison.arms)
+    better = Card(
+        "How much better",
+        _points(gain),
+        f"{percent(gain, signed=True)} over {versus.versus}; p = {p_value(versus.p_holm)}, corrected for {tests} arms",
+    )
+    cost = Card(
+        "At what cost",
+        f"{_relative(over)} tokens",
+        f"{percent(over, 0, signed=True)} % over {versus.versus}; {count(best.measures.tokens)} an episode, "
+        f"{number(best.measures.tokens_per_success.value)} a solved one",
+    )
+    return Answers(headline, (which, better, cost, _sure(comparison, versus)), _duel(comparison))
+
+
+def percent_only(estimate: Estimate, digits: int = 1) -> str:
+    """The value without its interval, with its sign."""
+    return DASH if estimate.value is None else f"{estimate.value * 100:.{digits}f} %"
+
+
+def _sure(comparison: Comparison, versus: Difference | None) -> Card:
+    design = f"{comparison.tasks} tasks × {comparison.trials} trial{'s' * (comparison.trials != 1)}"
+    if versus is None:
+        return Card("How sure", "no test", design)
+    found = ""
+    if versus.detectable is not None and versus.detectable >= 1.0:
+        found = "; too few tasks to find any difference 4 times in 5"
+    elif versus.detectable is not None:
+        found = f"; a true difference of {versus.detectable * 100:.0f} points would be found 4 times in 5"
+    return Card("How sure", "clear" if versus.clear else "not clear", design + found)
+
+
+def _duel(comparison: Comparison) -> tuple[str, ...]:
+    """The learned arm against each of its rivals, prompted selection first."""
+    if comparison.learned_arm is None:
+        return ()
+    learned = comparison.arm(comparison.learned_arm)
+    said = []
+    for arm in sorted(comparison.arms, key=lambda arm: _RIVALS.get(arm.selector, len(_RIVALS))):
+        versus = arm.versus_learned
+        if arm.selector not in _RIVALS or versus is None or versus.estimate.value is None:
+            continue
+        gain = Estimate(
+            -versus.estimate.value, _minus(versus.estimate.high), _minus(versus.estimate.low), versus.estimate.n
+        )
+        verdict = "a clear difference" if versus.clear else "no clear difference"
+        tokens, other = learned.measures.tokens.value, arm.measures.tokens.value
+        cost = f"{tokens / other:.2f} times its tokens" if tokens and other else "unknown tokens"
+        said.append(
+            f"{learned.arm} against {arm.arm}: {percent(gain, signed=True)} points "
+            f"(p = {p_value(versus.p_holm)}, {verdict}), at {cost}."
+        )
+    said += [
+        f"{learned.arm} needs {number(paid.tokens)} tokens once, more than {paid.versus} does, paid back after "
+        f"{episodes_text(paid.episodes)} episodes."
+        for paid in learned.payback
+        if paid.tokens is not None and paid.tokens > 0 and isinstance(paid.episodes, float)
+    ]
+    return tuple(said)
+
+
+def _minus(value: float | None) -> float | None:
+    return None if value is None else -value
+
+
+def _than(gain: Estimate, other: str) -> str:
+    """``15.8 points more than none``, ``as many as none``."""
+    if gain.value is not None and round(gain.value, 3) == 0:
+        return f"as many as {other}"
+    return f"{_more(gain, 100, 1, 'points')} than {other}"
+
+
+def _more(estimate: Estimate, factor: float, digits: int, unit: str, of: str = "") -> str:
+    """``15.8 points more``, ``8 % fewer tokens``."""
+    if estimate.value is None:
+        return f"an unknown difference in{of}"
+    value = round(estimate.value * factor, digits)
+    if value == 0:
+        return f"no more{of}" if of else f"no {unit} more"
+    word = "more" if value >= 0 else "less" if not of else "fewer"
+    return f"{abs(value):.{digits}f} {unit} {word}{of}"
+
+
+def _points(estimate: Estimate) -> str:
+    return f"{signed(estimate, 1)} points" if estimate.value is not None else DASH
+
+
+def _relative(estimate: Estimate) -> str:
+    return f"{signed(estimate, 0)} %" if estimate.value is not None else DASH

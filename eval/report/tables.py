@@ -1,0 +1,249 @@
+"""The report's tables, once, for HTML, Markdown and LaTeX."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from eval.compare.schema import ArmResult, Comparison
+from eval.metrics.formats import DASH, count, errors, number, p_value, percent
+from eval.metrics.measures import Difference
+from eval.report.setup_cost import one_off_table
+from eval.report.table import Cell, Table
+from eval.stats.bootstrap import Estimate
+from eval.stats.proportions import cohens_h
+
+
+def tables(comparison: Comparison) -> list[Table]:
+    """All tables of a comparison; one without any content is left out."""
+    built = [
+        _success(comparison),
+        _against(comparison),
+        _cost(comparison),
+        one_off_table(comparison),
+        _selection(comparison),
+        _helpers(comparison),
+        _curves(comparison),
+    ]
+    return [table for table in built if table is not None]
+
+
+def _success(comparison: Comparison) -> Table:
+    ks = range(2, comparison.trials + 1)
+    rows = []
+    for arm in comparison.arms:
+        m = arm.measures
+        passes = {e.k: e.estimate for e in m.pass_k}
+        rows.append(
+            [
+                Cell(arm.arm),
+                _rate(m.success),
+                *(_rate(passes[k]) if k in passes else Cell(DASH) for k in ks),
+                *(Cell(str(n), n) for n in (m.tasks, m.successes, m.failures)),
+                Cell(errors(m.errors), sum(m.errors.values())),
+            ]
+        )
+    return Table(
+        "success",
+        "Success",
+        "95 % intervals over tasks in brackets. pass^k: the chance that k trials of a task all succeed. "
+        "Errors are in no rate.",
+        ("arm", "success, %", *(f"pass^{k}, %" for k in ks), "tasks", "solved", "failed", "errors"),
+        _marked(rows, highest=[1, *range(2, 2 + len(ks))]),
+    )
+
+
+def _against(comparison: Comparison) -> Table | None:
+    """Paired differences to the plain agent and to the learned arm."""
+    sides = [side for side in ("versus_none", "versus_learned") if any(getattr(a, side) for a in comparison.arms)]
+    if not sides:
+        return None
+    columns = ["arm"]
+    rows: list[list[Cell]] = [[Cell(arm.arm)] for arm in comparison.arms]
+    for side in sides:
+        other = next(getattr(arm, side).versus for arm in comparison.arms if getattr(arm, side))
+        columns += [f"against {other}, points", "p", "p, Holm", "Cohen's h", "only it", f"only {other}"]
+        columns += ["detectable, points"]
+        for row, arm in zip(rows, comparison.arms, strict=True):
+            versus: Difference | None = getattr(arm, side)
+            row += _difference(versus, arm, comparison.arm(other)) if versus else [Cell(DASH)] * 7
+    return Table(
+        "differences",
+        "Paired differences in success",
+        "On the same tasks, trials and seeds; p of sign-flip tests over tasks, then Holm-corrected over arms. "
+        "Only it: trials that this arm alone solved. Detectable: the true difference that such a comparison finds "
+        "4 times in 5. Cohen's h: 0.2 is small, 0.5 medium, 0.8 large. * corrected p < 0.05, ** < 0.01, *** < 0.001.",
+        tuple(columns),
+        tuple(map(tuple, rows)),
+    )
+
+
+def _difference(versus: Difference, arm: ArmResult, other: ArmResult) -> list[Cell]:
+    found = versus.detectable
+    ours, theirs = arm.measures.success.value, other.measures.success.value
+    size = None if ours is None or theirs is None else cohens_h(ours, theirs)
+    return [
+        Cell(percent(versus.estimate, signed=True), versus.estimate.value, versus.clear, _stars(versus)),
+        Cell(p_value(versus.p), versus.p),
+        Cell(p_value(versus.p_holm), versus.p_holm),
+        Cell(number(size, 2).replace("-", "−"), size),
+        Cell(str(versus.only_ours), versus.only_ours),
+        Cell(str(versus.only_theirs), versus.only_theirs),
+        Cell(number(None if found is None else found * 100, 0), found),
+    ]
+
+
+def _stars(versus: Difference) -> str:
+    p = versus.p if versus.p_holm is None else versus.p_holm
+    return "" if p is None else "*" * sum(p < limit for limit in (0.05, 0.01, 0.001))
+
+
+def _cost(comparison: Comparison) -> Table:
+    rows = []
+    for arm in comparison.arms:
+        m = arm.measures
+        over = arm.versus_none.overhead if arm.versus_none else None
+        rows.append(
+            [
+                Cell(arm.arm),
+                Cell(count(m.tokens), m.tokens.value),
+                Cell(percent(over, 0, signed=True), over.value) if over else Cell(DASH),
+                *(Cell(number(m.tokens_by_role.get(role)), m.tokens_by_role.get(role)) for role in _ROLES),
+                Cell(count(m.tokens_per_success), m.tokens_per_success.value),
+                Cell(percent(m.cached_share, 0), m.cached_share.value),
+                Cell(number(m.decision_seconds.value, 3), m.decision_seconds.value),
+                Cell(number(m.episode_seconds.value, 1), m.episode_seconds.value),
+            ]
+        )
+    return Table(
+        "cost",
+        "Cost",
+        "Tokens an episode, input and output; the user simulator and judges are not charged. Cached: share of input "
+        "that the server had at hand. s a decision: selection and notes.",
+        (
+            *("arm", "tokens", "over none, %", "agent", "helpers", "selection"),
+            *("tokens a success", "cached, %", "s a decision", "s an episode"),
+        ),
+        _marked(rows, lowest=[6]),
+    )
+
+
+ORACLE_NOTE = "Best executed: picked after the fact, an upper bound."
+_ROLES = ("agent", "helper", "selector")
+
+
+def _selection(comparison: Comparison) -> Table | None:
+    rows = []
+    for arm in comparison.arms:
+        report = arm.selection
+        top = ", ".join(f"{subset} ×{n}" for subset, n in list(arm.subsets.items())[:3])
+        more = len(arm.subsets) - 3
+        rows.append(
+            [
+                Cell(arm.arm),
+                Cell(number(arm.helpers_per_episode, 1), arm.helpers_per_episode),
+                *(
+                    [_rate(report.exact, 0), _plain(report.jaccard), _rate(report.regret)]
+                    if report
+                    else [Cell(DASH)] * 3
+                ),
+                Cell(number(report.macro_f1, 2), report.macro_f1) if report else Cell(DASH),
+                Cell(top + (f" and {more} more" if more > 0 else "")),
+            ]
+        )
+    if not any(arm.subsets for arm in comparison.arms):
+        return None
+    lattice = comparison.lattice
+    against = (
+        f"Against the minimal subset of each task, the cheapest executed one that is not worse than the best "
+        f"({lattice.tasks} tasks, {lattice.subsets_per_task:.1f} subsets each, from {lattice.source})."
+        if lattice
+        else "No task has two executed subsets, so there is nothing to judge choices against."
+    )
+    return Table(
+        "selection",
+        "Selection",
+        against
+        + " Regret: success that the best executed subset has over the chosen one; picked after the fact, it is an "
+        "upper bound.",
+        ("arm", "helpers", "right subset, %", "Jaccard", "regret, points", "macro F1", "chosen most"),
+        _marked(rows, highest=[2, 3], lowest=[4]),
+    )
+
+
+def _curves(comparison: Comparison) -> Table | None:
+    if not comparison.curves:
+        return None
+    versus = comparison.curves[0].versus
+    rows = []
+    for curve in comparison.curves:
+        tokens = [point.tokens.value for point in curve.points if point.tokens.value is not None]
+        equal, needed = curve.success_at_equal_tokens, curve.tokens_at_equal_success
+        rows.append(
+            [
+                Cell(curve.arm),
+                Cell(str(len(set(tokens))), len(set(tokens))),
+                Cell(f"{min(tokens):,.0f} to {max(tokens):,.0f}" if len(set(tokens)) > 1 else number(tokens[0])),
+                Cell(percent(curve.area), curve.area.value),
+                Cell(number(None if equal is None else 100 * equal, 1), equal),
+                Cell(number(needed), needed),
+            ]
+        )
+    return Table(
+        "curves",
+        "Success over tokens, for every price of tokens",
+        "Replayed from executed subsets at each λ, the success that 1,000 tokens are worth, from 0 to ∞. Area: mean "
+        "attainable success over the budgets that all curves span. The last two columns hold an arm's curve against "
+        f"{versus}; a dash: not reached. {ORACLE_NOTE}",
+        ("arm", "points", "tokens", "area, %", f"success at {versus}'s tokens, %", f"tokens for {versus}'s success"),
+        tuple(map(tuple, rows)),
+    )
+
+
+def _helpers(comparison: Comparison) -> Table | None:
+    names = list(dict.fromkeys(name for arm in comparison.arms if arm.selection for name in arm.selection.f1))
+    if not names:
+        return None
+    rows = [
+        [Cell(arm.arm), *(Cell(number(arm.selection.f1.get(n), 2), arm.selection.f1.get(n)) for n in names)]
+        for arm in comparison.arms
+        if arm.selection
+    ]
+    return Table(
+        "helpers",
+        "F1 by helper",
+        "Whether a helper was chosen where the minimal subset has it; a dash where it is neither chosen nor needed.",
+        ("arm", *names),
+        _marked(rows, highest=list(range(1, len(names) + 1))),
+    )
+
+
+def _rate(estimate: Estimate, digits: int = 1) -> Cell:
+    return Cell(percent(estimate, digits), estimate.value)
+
+
+def _plain(estimate: Estimate) -> Cell:
+    return Cell(count(estimate, 2), estimate.value)
+
+
+def _marked(
+    rows: Sequence[Sequence[Cell]], highest: Sequence[int] = (), lowest: Sequence[int] = ()
+) -> tuple[tuple[Cell, ...], ...]:
+    """Rows with the best cell of each listed column marked; ties are all marked, unless all are equal."""
+    marked = [list(row) for row in rows]
+    for columns, pick in ((highest, max), (lowest, min)):
+        for column in columns:
+            values = [value for row in rows if (value := row[column].sort) is not None]
+            if len(set(values)) < 2:
+                continue
+            for row in marked:
+                cell = row[column]
+                row[column] = replace(cell, best=cell.sort == pick(values))
+    return tuple(tuple(row) for row in marked)
+
+
+def arm_intervals(arms: Sequence[ArmResult]) -> list[tuple[str, Estimate, Estimate]]:
+    """(arm, tokens, success) of the arms that have both."""
+    return [
+        (arm.arm, arm.measures.tokens, arm.measures.success)
+        for arm in arms
+        if arm.measures.tokens.value is not None and arm.measures.success.value is not None
+    ]

@@ -1,0 +1,96 @@
+"""Episodes as the report's page shows them: turns, tool calls, notes, rejected notes, tokens by role."""
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from eval.compare.schema import Comparison
+from fama.episodes.records import Decision, Episode
+from fama.episodes.store import EPISODES, read_episodes
+
+#: characters of transcripts that a page holds; browsers open that in a second or two
+PAGE_LIMIT = 30_000_000
+
+
+def find_episodes(folder: Path, comparison: Comparison) -> Path | None:
+    """The episodes behind a comparison: in its own folder, or beside the table that was replayed."""
+    places = [folder]
+    replayed = comparison.config.get("replay")
+    if replayed:
+        places.append(Path(replayed).parent)
+    for place in places:
+        for name in (EPISODES, f"{EPISODES}.gz"):
+            if (place / name).is_file():
+                return place / name
+    return None
+
+
+def transcripts(path: Path, wanted: Collection[str], limit: int = PAGE_LIMIT) -> dict[str, dict[str, Any]]:
+    """Transcripts of the wanted episodes by id, until the page is full.
+
+    Raises:
+        BadInput: the file has a damaged line.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    size = 0
+    for episode in read_episodes(path):
+        if episode.id in wanted and episode.id not in found:
+            shown = transcript(episode)
+            size += len(json.dumps(shown))
+            if size > limit:
+                break
+            found[episode.id] = shown
+    return found
+
+
+def transcript(episode: Episode) -> dict[str, Any]:
+    """One episode, without the policy and the tools' schemas."""
+    tokens: dict[str, int] = {}
+    for row in episode.ledger:
+        tokens[row.role] = tokens.get(row.role, 0) + row.total_tokens
+    decisions = {decision.message_index: decision for decision in episode.decisions}
+    before = {d.turn: prior for prior, d in zip((None, *episode.decisions), episode.decisions, strict=False)}
+    turns = []
+    for index, message in enumerate(episode.messages):
+        if index in decisions:
+            turns += _notes(decisions[index], before[decisions[index].turn])
+        if message.role == "system":
+            continue
+        calls = [{"name": c.function.name, "arguments": c.function.arguments} for c in message.tool_calls or ()]
+        turns.append({"role": message.role, "name": message.name, "text": message.content or "", "calls": calls})
+    late = [d for d in episode.decisions if d.message_index >= len(episode.messages)]
+    turns += [note for decision in late for note in _notes(decision, before[decision.turn])]
+    return {
+        "task": episode.task_id,
+        "trial": episode.trial,
+        "arm": episode.selector,
+        "status": episode.outcome.status,
+        "boundary": episode.outcome.boundary,
+        "reason": episode.outcome.reason,
+        "reward": episode.reward_detail,
+        "seconds": episode.seconds,
+        "tokens": tokens,
+        "decisions": len(episode.decisions),
+        "turns": turns,
+    }
+
+
+def _notes(decision: Decision, before: Decision | None) -> list[dict[str, Any]]:
+    """What helpers said before a decision; the subset is said at the first decision and wherever it changes."""
+    said: list[dict[str, Any]] = []
+    if before is None or (before.subset, before.dropped) != (decision.subset, decision.dropped):
+        said.append(
+            {"role": "selection", "text": " + ".join(decision.subset) or "no helper", "dropped": decision.dropped}
+        )
+    said += [{"role": "note", "name": note.helper, "text": note.text} for note in decision.notes]
+    said += [{"role": "rejected", "name": n.helper, "text": n.text, "reason": n.reason} for n in decision.rejected]
+    return said
+
+
+def embed(value: Any) -> str:
+    """JSON that can stand in a ``<script>`` element whatever text it holds."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text

@@ -1,0 +1,146 @@
+"""One decision: select helpers, keep to the budget, write notes, ask the backbone, read its action."""
+
+import time
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from fama.agents.injection import Notes, collect_notes
+from fama.agents.setup import EpisodeSetup
+from fama.agents.strategies.base import STRATEGIES, Prompt
+from fama.agents.strategies.parser import ParseFailure, clean
+from fama.dialogue.pending import change_ahead
+from fama.envs.base import Action
+from fama.episodes.records import Decision, LedgerRow, total_tokens
+from fama.episodes.state import VisibleState
+from fama.models.base import ChatReply, ChatRequest, Sampling
+from fama.randomness import derive_seed, generator
+from fama.selection.base import Selection
+from fama.settings import ExperimentSettings
+from fama.subsets import in_pool_order
+
+COMPLAINT = "Format error: {reason}."
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What a decision led to; ``action`` is None when no reply could be parsed. ``said`` is the last reply."""
+
+    action: Action | None
+    said: str
+    decision: Decision
+
+
+class _Chosen(NamedTuple):
+    subset: tuple[str, ...]
+    dropped: tuple[str, ...]
+    propensity: float | None
+
+
+class Decider:
+    """Makes the decisions of one episode. What is spent goes into ``ledger`` at once, so that errors keep it."""
+
+    def __init__(self, setup: EpisodeSetup, settings: ExperimentSettings, ledger: list[LedgerRow]) -> None:
+        self.strategy = STRATEGIES.load(settings.strategy)()
+        self._setup = setup
+        self._settings = settings
+        self._ledger = ledger
+        self._rng = generator(setup.seeds["selector"], "selector")
+        self._held: Selection | None = None
+
+    async def decide(self, state: VisibleState, message_index: int) -> Decided:
+        """Decide on the coming action.
+
+        Raises:
+            ModelError: the model of the backbone, of a helper or of the selector failed.
+        """
+        start = time.perf_counter()
+        self._setup.budget.open_decision()
+        chosen = await self._choose(state)
+        notes = await self._notes(state, chosen.subset)
+        decision = Decision(
+            turn=state.turn,
+            message_index=message_index,
+            subset=chosen.subset,
+            propensity=chosen.propensity,
+            notes=notes.passed,
+            rejected=notes.rejected,
+            dropped=chosen.dropped,
+            seconds=round(time.perf_counter() - start, 4),
+        )
+        prompt = self.strategy.prompt(
+            state.messages,
+            state.policy,
+            state.tools,
+            self._setup.demonstrations,
+            notes.text,
+            self._settings.placement,
+        )
+        reply = await self._ask(prompt, state, 0)
+        action = self.strategy.parse(reply, prompt, state.tools)
+        self._bill(reply, state.turn, action)
+        if isinstance(action, ParseFailure):
+            prompt = prompt.repaired(clean(reply.text), COMPLAINT.format(reason=action.reason))
+            reply = await self._ask(prompt, state, 1)
+            action = self.strategy.parse(reply, prompt, state.tools)
+            self._bill(reply, state.turn, action)
+        said = clean(reply.text.removeprefix(prompt.note_prefix))
+        return Decided(None if isinstance(action, ParseFailure) else action, said, decision)
+
+    async def _choose(self, state: VisibleState) -> _Chosen:
+        if self._settings.cadence == "change" and not change_ahead(state):
+            return _Chosen((), (), 1.0)
+        selection = self._held
+        if selection is None:
+            selection = await self._select(state)
+            if self._settings.cadence == "episode":
+                self._held = selection
+        subset = in_pool_order(selection.subset, tuple(self._setup.helpers))
+        fitted = self._setup.budget.fit(subset, self._setup.helpers, selection.probabilities)
+        # The subset that is executed counts; once a budget has changed it, nobody drew it.
+        return _Chosen(fitted.subset, fitted.dropped, None if fitted.dropped else selection.propensity)
+
+    async def _select(self, state: VisibleState) -> Selection:
+        selector, budget = self._setup.selector, self._setup.budget
+        allowance = budget.allowance()
+        # A selector that calls a model may declare the most tokens a selection takes.
+        cap = int(getattr(selector, "cost_cap", 0))
+        if allowance.tokens is not None and cap > allowance.tokens:
+            return Selection(subset=(), probabilities={}, propensity=None)
+        budget.reserve(cap)
+        selection = await selector.select(state, allowance, self._rng)
+        self._spend(selection.ledger, state.turn)
+        budget.release()
+        return selection
+
+    async def _notes(self, state: VisibleState, subset: tuple[str, ...]) -> Notes:
+        rows: list[LedgerRow] = []
+        model = self._setup.helper_model or self._setup.model
+        try:
+            notes = await collect_notes(state, subset, self._setup.helpers, model, self._setup.seeds["model"], rows)
+        finally:
+            self._spend(tuple(rows), state.turn)
+            self._setup.budget.release()
+        self._setup.budget.charge(sum(note.tokens for note in notes.passed))
+        return notes
+
+    def _spend(self, rows: tuple[LedgerRow, ...], turn: int) -> None:
+        self._ledger += [row if row.turn is not None else row.model_copy(update={"turn": turn}) for row in rows]
+        self._setup.budget.charge(total_tokens(rows, "helper") + total_tokens(rows, "selector"))
+
+    async def _ask(self, prompt: Prompt, state: VisibleState, attempt: int) -> ChatReply:
+        sampling = self._settings.model
+        return await self._setup.model.complete(
+            ChatRequest(
+                messages=prompt.messages,
+                role="agent",
+                sampling=Sampling(sampling.temperature, sampling.top_p, sampling.max_tokens, prompt.stop),
+                seed=derive_seed(self._setup.seeds["model"], "decision", state.turn, attempt) % 2**31,
+                tools=prompt.tools,
+                prefill=prompt.prefill,
+                trial=state.key.trial,
+            )
+        )
+
+    def _bill(self, reply: ChatReply, turn: int, action: Action | ParseFailure) -> None:
+        parsed = not isinstance(action, ParseFailure)
+        self._ledger.append(reply.usage.model_copy(update={"turn": turn, "parsed": parsed}))

@@ -1,0 +1,67 @@
+"""Which episodes a run consists of, and what names them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fama.settings import ExperimentSettings, SelectorSettings
+from fama.envs.base import BENCHMARKS, Benchmark
+from fama.errors import BadInput
+from fama.hashing import content_hash
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One episode to run: a task, a trial and an arm."""
+
+    task_id: str
+    trial: int
+    selector: SelectorSettings
+
+
+def load_benchmark(settings: ExperimentSettings) -> Benchmark:
+    """The benchmark that the settings name.
+
+    Raises:
+        BadInput: the benchmark, its domain or the split is unknown.
+    """
+    benchmark = BENCHMARKS.load(settings.benchmark)()
+    _one_of(settings.benchmark, "domain", settings.domain, benchmark.domains())
+    _one_of(settings.benchmark, "split", settings.split, benchmark.splits(settings.domain))
+    return benchmark
+
+
+def _one_of(benchmark: str, field: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise BadInput(f"{field}: {benchmark} has no {field} {value!r}; known: {', '.join(known)}")
+
+
+def select_tasks(settings: ExperimentSettings, benchmark: Benchmark) -> tuple[str, ...]:
+    """The ids of the tasks that the settings ask for.
+
+    Raises:
+        BadInput: an id is unknown, the split has fewer tasks than asked for, or the benchmark needs a user model.
+    """
+    tasks = _select(settings, benchmark)
+    if settings.user_model is None:
+        benchmark.environment(settings.domain, tasks[0])  # one that has no scripted user says so here
+    return tasks
+
+
+def _select(settings: ExperimentSettings, benchmark: Benchmark) -> tuple[str, ...]:
+    available = benchmark.task_ids(settings.domain, settings.split)
+    if isinstance(settings.tasks, int):
+        if not 1 <= settings.tasks <= len(available):
+            raise BadInput(f"tasks: {settings.tasks} asked for, {settings.split} has 1 to {len(available)} to give")
+        return tuple(available[: settings.tasks])
+    for task_id in settings.tasks:
+        if task_id not in available:
+            benchmark.environment(settings.domain, task_id)  # ids beyond the listed ones; raises when unknown
+    if not settings.tasks:
+        raise BadInput("tasks: none are named; give a number or a list of ids")
+    return settings.tasks
+
+
+def episode_id(planned: Planned, settings_hash: str) -> str:
+    """The content hash that names an episode: task, trial, arm and settings."""
+    arm = planned.selector.model_dump(mode="json")
+    return content_hash([planned.task_id, planned.trial, arm, settings_hash])

@@ -1,0 +1,143 @@
+"""Episodes as Ray tasks: what a worker needs, and how one limit of tokens is kept over many workers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from fama.agents.loop import run_episode, unplayed
+from fama.agents.runs.plan import Planned, load_benchmark
+from fama.agents.runs.run_config import prompt_hashes
+from fama.settings import ExperimentSettings
+from fama.agents.runs.stage import Stage, connected
+from fama.episodes.records import Episode, Failure
+from fama.errors import BadInput
+from fama.execution.host import other_code
+from fama.execution.jobs import WorkerLost
+from fama.execution.ray_tasks import check_installed, ray_tasks
+from fama.helpers.pool import build_pool
+from fama.models.connect import check_shared
+from fama.selection.base import SelectorContext
+from fama.selection.budget import RunBudget, spent_tokens
+
+
+class EpisodeJob(NamedTuple):
+    """One episode to run; ``left`` is its share of the run's token limit, None without one."""
+
+    id: str
+    planned: Planned
+    left: int | None = None
+
+
+@dataclass(frozen=True)
+class EpisodeRecipe:
+    """What a worker runs episodes from: settings, the content of ``config.json`` and what selectors may see."""
+
+    settings: ExperimentSettings
+    content: Mapping[str, Any]
+    failures: Mapping[str, Failure] | None = None
+    outcomes: str | None = None
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Callable[[EpisodeJob], Awaitable[Episode]]]:
+        """Connect the models; the function runs one episode.
+
+        Raises:
+            FamaError: the worker's code or benchmark is not the driver's, or a model does not answer.
+        """
+        settings = self.settings
+        benchmark = load_benchmark(settings)
+        self._check_same(benchmark.version(settings.domain))
+        async with connected(settings, None, None) as (backbone, for_helpers, for_user):
+            context = SelectorContext(
+                build_pool(settings.helpers), for_helpers, self.failures, self.outcomes, settings.seed
+            )
+            stage = Stage(settings, benchmark, backbone, for_user, context, self.content)
+
+            async def run(job: EpisodeJob) -> Episode:
+                limits = settings.budget.model_copy(update={"run": job.left})
+                setup = stage.setup(job.id, job.planned, RunBudget(limits).episode())
+                return await run_episode(setup, settings)
+
+            yield run
+
+    def _check_same(self, benchmark_version: str) -> None:
+        here = {"benchmark_version": benchmark_version, "prompts": prompt_hashes(self.settings.strategy)}
+        for key, value in here.items():
+            if value != self.content[key]:
+                raise other_code(key.replace("_", " "))
+
+
+class Purse:
+    """Deals a run's token limit out to episodes that run elsewhere.
+
+    Each gets what an episode may spend at most before it starts. When that much is not left, it waits for those
+    under way; with none under way it gets the rest. So each starts as it would had they run one by one.
+    """
+
+    def __init__(self, run: RunBudget) -> None:
+        self._run = run
+        self._turn = asyncio.Lock()
+        self._changed = asyncio.Condition()
+
+    @asynccontextmanager
+    async def share(self) -> AsyncIterator[int | None]:
+        """Tokens that helpers and selection of one more episode may take from the run's limit; None is unlimited."""
+        limits = self._run.settings
+        if limits.run is None or limits.episode is None:
+            yield None
+            return
+        most, budget = limits.episode, self._run.episode()
+        async with self._turn, self._changed:
+            await self._changed.wait_for(lambda: not self._run.reserved or self._left() >= most)
+            share = max(0, min(most, self._left()))
+            budget.reserve(share)
+        try:
+            yield share
+        finally:
+            async with self._changed:
+                budget.release()
+                self._changed.notify_all()
+
+    def book(self, episode: Episode) -> None:
+        """Take off what an episode has spent."""
+        self._run.spent += spent_tokens(episode)
+
+    def _left(self) -> int:
+        return (self._run.settings.run or 0) - self._run.spent - self._run.reserved
+
+
+def check_remote(settings: ExperimentSettings) -> None:
+    """Refuse settings that other processes cannot follow.
+
+    Raises:
+        BadInput: Ray is not installed, a model is served in this process only, or the run's limit cannot be shared.
+    """
+    check_installed()
+    for key in ("model", "helper_model", "user_model"):
+        model = getattr(settings, key)
+        if model is not None:
+            check_shared(model, key, f"{key}.base_url")
+    if settings.budget.run is not None and settings.budget.episode is None:
+        raise BadInput("budget.run: with executor ray every episode takes its share beforehand; set budget.episode too")
+
+
+@contextmanager
+def remote_episodes(
+    recipe: EpisodeRecipe, stage: Stage, budget: RunBudget
+) -> Iterator[Callable[[EpisodeJob], Awaitable[Episode]]]:
+    """A function that runs one episode as a Ray task; one whose workers keep dying is an error of the harness."""
+    settings, purse = recipe.settings, Purse(budget)
+    with ray_tasks(recipe, settings.concurrency) as task:
+
+        async def run(job: EpisodeJob) -> Episode:
+            async with purse.share() as left:
+                try:
+                    episode = await task(job._replace(left=left))
+                except WorkerLost as error:
+                    episode = unplayed(stage.setup(job.id, job.planned, budget.episode()), settings, str(error))
+                purse.book(episode)
+            return episode
+
+        yield run

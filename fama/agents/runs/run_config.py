@@ -1,0 +1,102 @@
+"""Where a run comes from: its config with hashes and versions, written once and compared on resume."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import fama
+from fama.settings import ExperimentSettings
+from fama.agents.strategies.base import STRATEGIES
+from fama.config import dump_settings
+from fama.errors import BadInput
+from fama.files import write_atomically
+from fama.hashing import content_hash
+from fama.helpers.base import TEMPLATE_TEXTS
+from fama.provenance import git_commit
+from fama.prompts import prompt_hash, template_names
+
+CONFIG = "config.json"
+#: Settings that may change between a run and its resumption: they say how much is run and where, not what.
+FREE = frozenset({"tasks", "trials", "concurrency", "executor", "stop_after"})
+#: Keys of the model settings that say how an answer is reached, not what is asked: a server may move.
+ROUTE = frozenset({"base_url", "api_key_env", "slots", "threads", "timeout", "retries", "cache"})
+_MODELS = ("model", "helper_model", "user_model")
+#: Settings that came after runs had been made: unset, they change no hash, so that those runs can go on.
+_LATER = frozenset({"user_model"})
+
+
+def config_hash(settings: ExperimentSettings) -> str:
+    """The hash of all that shapes an episode besides its task, trial and arm; the same in every command."""
+    tree = dump_settings(settings)
+    left_out = FREE | {key for key in _LATER if tree[key] is None}
+    tree = {key: tree[key] for key in ExperimentSettings.model_fields if key not in left_out}
+    return content_hash(_what(tree))
+
+
+def prompt_hashes(strategy: str) -> dict[str, str]:
+    """Hashes of the templates that an episode may use: the strategy's, the helpers' and the selectors'.
+
+    ``helpers/template`` is the version of the helpers' template forms, which are code.
+    """
+    names = [STRATEGIES.load(strategy).template]
+    names += [name for name in template_names() if name.startswith(("helpers/", "selection/"))]
+    return {**{name: prompt_hash(name) for name in names}, "helpers/template": TEMPLATE_TEXTS}
+
+
+def provenance(settings: ExperimentSettings, benchmark_version: str, prompts: dict[str, str]) -> dict[str, Any]:
+    """The content of ``config.json``."""
+    return {
+        "settings": dump_settings(settings),
+        "config_hash": config_hash(settings),
+        "benchmark_version": benchmark_version,
+        "prompts": prompts,
+        "package_version": fama.__version__,
+        "git_commit": git_commit(),
+        "argv": [Path(sys.argv[0]).name, *sys.argv[1:]],
+    }
+
+
+def check_unchanged(out: Path, new: dict[str, Any], may_change: frozenset[str] = FREE) -> None:
+    """Refuse to go on in a folder whose episodes were run differently.
+
+    Raises:
+        BadInput: names the first key that differs, with both values.
+    """
+    path = out / CONFIG
+    if not path.exists():
+        if (out / "episodes.jsonl").exists():
+            raise BadInput(f"{out}: holds episodes but no {CONFIG}; give another folder with --out")
+        return
+    try:
+        old = json.loads(path.read_text(encoding="utf-8"))
+        before = {key: value for key, value in _what(old["settings"]).items() if key not in may_change}
+        before |= {"benchmark_version": old["benchmark_version"], "prompts": old["prompts"]}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise BadInput(f"{path}: cannot be read; give another folder with --out") from None
+    now = {key: value for key, value in _what(new["settings"]).items() if key not in may_change}
+    now |= {"benchmark_version": new["benchmark_version"], "prompts": new["prompts"]}
+    for key, was, is_now in _differences(before, now):
+        raise BadInput(f"{path}: {key} was {was} and is now {is_now}; set it back or give another folder with --out")
+
+
+def write_config(out: Path, content: dict[str, Any]) -> None:
+    """Write ``config.json``, whole or not at all."""
+    write_atomically(out / CONFIG, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _what(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings without the way to their models."""
+    models = {key: settings[key] for key in _MODELS if isinstance(settings.get(key), dict)}
+    kept = {key: {k: v for k, v in model.items() if k not in ROUTE} for key, model in models.items()}
+    return {**settings, **kept}
+
+
+def _differences(old: Any, new: Any, place: str = "") -> list[tuple[str, str, str]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        found = []
+        for key in sorted({*old, *new}):
+            inner = f"{place}.{key}" if place else key
+            found += _differences(old.get(key), new.get(key), inner)
+        return found
+    return [] if old == new else [(place, json.dumps(old), json.dumps(new))]

@@ -1,0 +1,162 @@
+"""Many episodes into one folder: resumable, several at once, with a progress bar."""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fama.agents.loop import run_episode
+from fama.agents.runs.plan import Planned, episode_id, load_benchmark, select_tasks
+from fama.agents.runs.progress import Progress
+from fama.agents.runs.run_config import FREE, check_unchanged, prompt_hashes, provenance, write_config
+from fama.agents.runs.ray_jobs import EpisodeJob, EpisodeRecipe, check_remote, remote_episodes
+from fama.settings import ExperimentSettings
+from fama.agents.runs.stage import Stage, connected
+from fama.agents.runs.summary import RunSummary, Tally, summarise
+from fama.envs.base import Benchmark
+from fama.episodes.records import Episode, Failure
+from fama.episodes.store import EpisodeStore, read_episodes
+from fama.errors import FamaError
+from fama.execution.jobs import run_pool
+from fama.files import write_atomically
+from fama.helpers.pool import build_pool
+from fama.models.base import ChatModel
+from fama.selection.base import SELECTORS, SelectorContext
+from fama.selection.budget import RunBudget, check_budget, spent_tokens
+
+__all__ = ["Planned", "episode_id", "load_benchmark", "run_planned", "select_tasks"]
+
+SUMMARY = "summary.json"
+
+
+async def run_planned(
+    settings: ExperimentSettings,
+    plan: Sequence[Planned],
+    out: Path,
+    *,
+    benchmark: Benchmark | None = None,
+    model: ChatModel | None = None,
+    helper_model: ChatModel | None = None,
+    failures: Mapping[str, Failure] | None = None,
+    outcomes: str | None = None,
+    progress: bool | None = None,
+    may_change: frozenset[str] = FREE,
+) -> RunSummary:
+    """Run the plan in its order; writes ``episodes.jsonl``, ``config.json`` and ``summary.json`` into ``out``.
+
+    What the folder already holds is skipped, except errors, which are run again. Whatever stops the
+    run, finished episodes stay. ``failures`` (by task id) put selectors on the retrospective track;
+    ``outcomes`` is an outcome table for selectors that learn from one. ``progress`` None shows the bar
+    on terminals only. Settings named in ``may_change`` may differ from those of an earlier part of the run.
+    Models that are given answer in this process; Ray workers connect to what the settings name.
+
+    Raises:
+        BadInput: the folder was written with other settings, another process is running in it, or something the plan
+            names is unknown.
+        FamaError: the model cannot be reached.
+    """
+    benchmark = benchmark or load_benchmark(settings)
+    helpers = build_pool(settings.helpers)
+    check_budget(settings.budget, helpers)
+    if settings.executor == "ray":
+        check_remote(settings)
+    for name in {planned.selector.name for planned in plan}:
+        SELECTORS.load(name)
+    content = provenance(settings, benchmark.version(settings.domain), prompt_hashes(settings.strategy))
+    check_unchanged(out, content, may_change)
+    store = EpisodeStore(out)
+    past = _Past.of(store)
+    todo = _todo(plan, content["config_hash"], past.finished)
+    if todo:
+        async with connected(settings, model, helper_model) as (backbone, for_helpers, for_user):
+            context = SelectorContext(helpers, for_helpers, failures, outcomes, settings.seed)
+            stage = Stage(settings, benchmark, backbone, for_user, context, content)
+            for planned in todo.values():
+                stage.selector(planned.selector)  # what an arm lacks is said before anything is written
+            jobs = (EpisodeJob(id_, planned) for id_, planned in todo.items())
+            budget = RunBudget(settings.budget, past.spent)
+            with store.alone(past.size):
+                write_config(out, content)
+                store.set_aside(past.errors & todo.keys())
+                with Progress(len(todo) + len(past.finished), past.tally, progress) as bar:
+                    try:
+                        with _executor(stage, budget) as run:
+                            await run_pool(jobs, run, _Writer(store, bar, settings.stop_after), settings.concurrency)
+                    finally:
+                        _write_summary(out, store, len(plan), content)
+    with store.alone(store.size()):
+        return _write_summary(out, store, len(plan), content)
+
+
+class _Past(NamedTuple):
+    """What a folder already holds."""
+
+    finished: set[str]
+    errors: set[str]
+    spent: int
+    tally: Tally
+    size: int
+
+    @classmethod
+    def of(cls, store: EpisodeStore) -> "_Past":
+        size = store.size()
+        finished: set[str] = set()
+        errors: set[str] = set()
+        tally = Tally()
+        spent = sum(map(spent_tokens, store.aside()))
+        for episode in read_episodes(store.path) if store.path.exists() else ():
+            spent += spent_tokens(episode)
+            if episode.outcome.status == "error":
+                errors.add(episode.id)
+            else:
+                finished.add(episode.id)
+                tally.add(episode)
+        return cls(finished, errors, spent, tally, size)
+
+
+def _todo(plan: Sequence[Planned], settings_hash: str, finished: set[str]) -> dict[str, Planned]:
+    by_id = {episode_id(planned, settings_hash): planned for planned in plan}
+    return {id_: planned for id_, planned in by_id.items() if id_ not in finished}
+
+
+@contextmanager
+def _executor(stage: Stage, budget: RunBudget) -> Iterator[Callable[[EpisodeJob], Awaitable[Episode]]]:
+    """The function that runs one episode: in this process, or as a Ray task."""
+    settings, context = stage.settings, stage.context
+    if settings.executor == "ray":
+        recipe = EpisodeRecipe(settings, stage.content, context.failures, context.outcomes)
+        with remote_episodes(recipe, stage, budget) as run:
+            yield run
+    else:
+        yield lambda job: run_episode(stage.setup(job.id, job.planned, budget.episode()), settings)
+
+
+class _Writer:
+    """The one writer of a run: stores each finished episode, and stops the run when its server is gone."""
+
+    def __init__(self, store: EpisodeStore, bar: Progress, stop_after: int) -> None:
+        self._store, self._bar, self._stop_after = store, bar, stop_after
+        self._broken = 0
+
+    def __call__(self, job: EpisodeJob, episode: Episode) -> None:
+        self._store.append(episode)
+        self._bar.add(episode)
+        self._broken = self._broken + 1 if _unanswered(episode) else 0
+        if self._broken and self._broken == self._stop_after:
+            raise FamaError(
+                f"{self._broken} episodes in a row got no answer from the model ({episode.outcome.reason}); what was "
+                "finished is kept: mend the server, then the same command goes on (stop_after=0 never stops)"
+            )
+
+
+def _unanswered(episode: Episode) -> bool:
+    """Whether the model's server failed before it had answered anything."""
+    return (episode.outcome.status, episode.outcome.boundary) == ("error", "model") and not episode.ledger
+
+
+def _write_summary(out: Path, store: EpisodeStore, planned: int, content: Mapping[str, Any]) -> RunSummary:
+    stored: Iterator[Episode] = read_episodes(store.path) if store.path.exists() else iter(())
+    about = {key: content[key] for key in ("config_hash", "package_version", "git_commit")}
+    summary = summarise(stored, planned, **about)
+    write_atomically(out / SUMMARY, summary.model_dump_json(indent=2) + "\n")
+    return summary

@@ -1,0 +1,107 @@
+"""What the episodes of a run share: benchmark, models, selectors; it sets episodes up."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from fama.agents.runs.plan import Planned
+from fama.settings import ExperimentSettings, SelectorSettings
+from fama.agents.setup import EpisodeSetup
+from fama.envs.base import Benchmark, UserModel
+from fama.errors import BadInput
+from fama.hashing import content_hash
+from fama.models.base import ChatModel, Sampling
+from fama.randomness import derive_seed
+from fama.selection.base import SELECTORS, Selector, SelectorContext
+from fama.selection.budget import Budget
+from fama.episodes.state import EpisodeKey
+
+
+@dataclass
+class Stage:
+    """What the episodes of a run share."""
+
+    settings: ExperimentSettings
+    benchmark: Benchmark
+    model: ChatModel
+    user: ChatModel | None
+    context: SelectorContext
+    content: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        wanted = self.settings.demonstrations
+        self._demonstrations = list(self.benchmark.demonstrations(self.settings.domain))[:wanted]
+        self._selectors: dict[str, Selector] = {}
+
+    def setup(self, id_: str, planned: Planned, budget: Budget) -> EpisodeSetup:
+        """One episode, with seeds that do not depend on the arm, so that arms are paired."""
+        settings, task = self.settings, (planned.task_id, planned.trial)
+        place = (settings.benchmark, settings.domain, *task)
+        return EpisodeSetup(
+            id=id_,
+            key=EpisodeKey(
+                benchmark=settings.benchmark,
+                domain=settings.domain,
+                task_id=planned.task_id,
+                trial=planned.trial,
+                backbone=self.model.name,
+                strategy=settings.strategy,
+            ),
+            environment=partial(
+                self.benchmark.environment, settings.domain, planned.task_id, *self._player(planned.trial)
+            ),
+            model=self.model,
+            selector=self.selector(planned.selector),
+            arm=planned.selector.arm,
+            budget=budget,
+            seeds={
+                "environment": derive_seed(settings.seed, "environment", *place),
+                "model": derive_seed(settings.seed, "model", *place),
+                "selector": derive_seed(settings.seed, "selector", *place, planned.selector.arm),
+            },
+            helpers=self.context.helpers,
+            helper_model=self.context.model,
+            demonstrations=self._demonstrations,
+            benchmark_version=self.benchmark.version(settings.domain),
+            prompt_hashes=self.content["prompts"],
+            config_hash=self.content["config_hash"],
+        )
+
+    def _player(self, trial: int) -> tuple[UserModel, ...]:
+        """Who plays the user, when that is a model."""
+        wanted = self.settings.user_model
+        if self.user is None or wanted is None:
+            return ()
+        return (UserModel(self.user, Sampling(wanted.temperature, wanted.top_p, wanted.max_tokens), trial),)
+
+    def selector(self, wanted: SelectorSettings) -> Selector:
+        """The selector of an arm; arms with the same options share one.
+
+        Raises:
+            BadInput: the selector is unknown or does not take its options.
+        """
+        key = content_hash([wanted.name, wanted.options])
+        if key not in self._selectors:
+            try:
+                self._selectors[key] = SELECTORS.load(wanted.name)(self.context, **wanted.options)
+            except TypeError as error:
+                raise BadInput(f"selector {wanted.arm!r}: options: {error}; mend its options") from error
+        return self._selectors[key]
+
+
+@asynccontextmanager
+async def connected(
+    settings: ExperimentSettings, model: ChatModel | None, helper_model: ChatModel | None
+) -> AsyncIterator[tuple[ChatModel, ChatModel, ChatModel | None]]:
+    """The backbone, the helpers' model and the user's, as far as they are not given."""
+    from fama.models.connect import connect
+
+    async with AsyncExitStack() as stack:
+        if model is None:
+            model = await stack.enter_async_context(connect(settings.model))
+        if helper_model is None and settings.helper_model is not None:
+            helper_model = await stack.enter_async_context(connect(settings.helper_model))
+        user = None if settings.user_model is None else await stack.enter_async_context(connect(settings.user_model))
+        yield model, helper_model or model, user

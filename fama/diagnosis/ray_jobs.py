@@ -1,0 +1,38 @@
+"""Diagnoses as Ray tasks: what a worker needs to label one episode."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from fama.diagnosis.diagnose import Labelled, diagnose_episode
+from fama.diagnosis.taxonomy import Taxonomy
+from fama.episodes.records import Episode
+from fama.settings import ModelSettings
+
+
+@dataclass(frozen=True)
+class DiagnosisRecipe:
+    """What a worker labels episodes from; see ``diagnose_episode``. ``judge`` None leaves it to the detectors."""
+
+    judge: ModelSettings | None
+    taxonomy: Taxonomy
+    use_evidence: bool = True
+    context_tokens: int = 6000
+    seed: int = 0
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Callable[[Episode], Awaitable[Labelled]]]:
+        """Connect the judge; the function labels one failed episode."""
+        from fama.models.connect import connect
+
+        async with AsyncExitStack() as stack:
+            judge = None if self.judge is None else await stack.enter_async_context(connect(self.judge))
+            yield partial(
+                diagnose_episode,
+                judge=judge,
+                taxonomy=self.taxonomy,
+                use_evidence=self.use_evidence,
+                context_tokens=self.context_tokens,
+                seed=self.seed,
+            )

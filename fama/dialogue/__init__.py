@@ -1,0 +1,1 @@
+"""The reading of a conversation that helpers, diagnosis and routers share."""

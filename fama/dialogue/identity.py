@@ -1,0 +1,44 @@
+"""Who the user is: the tools that establish it, and whether they have."""
+
+from fama.dialogue.facts import normal
+from fama.dialogue.history import Call
+from fama.dialogue.language import words
+from fama.dialogue.policy import asks_identity
+from fama.dialogue.tools import ToolView, views
+from fama.dialogue.values import is_id, record_of
+from fama.episodes.state import VisibleState
+
+
+def identity_tools(state: VisibleState) -> tuple[ToolView, ...]:
+    """Tools that verify the user; where the policy wants it and none does, those that find an id without one."""
+    if not asks_identity(state.policy):
+        return ()
+    reads = views(state, "read")
+    if verifying := tuple(tool for tool in reads if tool.verifies):
+        return verifying
+    return tuple(
+        tool for tool in reads if tool.required and "id" in words(tool.name) and not any(map(is_id, tool.required))
+    )
+
+
+def foreign_record(state: VisibleState, made: tuple[Call, ...]) -> str:
+    """Whose record, by the id's name, the last look-up shows when it is not the verified user's; empty when it is."""
+    verified = {
+        (name, normal(str(value)))
+        for call in made
+        for tool in identity_tools(state)
+        if tool.name == call.name and tool.verifies and not call.failed
+        for name, value in call.arguments.items()
+        if is_id(name)
+    }
+    shown = record_of(made[-1]) if made else {}
+    for name in dict.fromkeys(name for name, _ in verified):
+        if shown.get(name) is not None and (name, normal(str(shown[name]))) not in verified:
+            return " ".join(words(name)[:-1])
+    return ""
+
+
+def is_identified(state: VisibleState, made: tuple[Call, ...]) -> bool:
+    """Whether one of them succeeded, or there is none."""
+    names = {tool.name for tool in identity_tools(state)}
+    return not names or any(call.name in names and not call.failed for call in made)

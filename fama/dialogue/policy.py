@@ -1,0 +1,174 @@
+"""Rules of a policy text: which one bears on the change that is ahead, and whether a record keeps it."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+from fama.dialogue.language import meanings, sentences, stem, words
+from fama.dialogue.requests import Want, own_objects, verb_of
+from fama.dialogue.tools import READ_VERBS, WRITE_VERBS, ToolView, views
+from fama.episodes.state import VisibleState
+
+Verdict = Literal["kept", "broken", "open"]
+
+_RESTRICTS = re.compile(
+    r"\b(?:only|must|never|not|no|cannot|can't|unless|except|before|after|at (?:most|least)|within|until"
+    r"|require[sd]?|limit\w*|maximum|minimum|once|already|exclud\w*|allowed)\b",
+    re.IGNORECASE,
+)
+_LEANS = re.compile(
+    r"(?:otherwise|then|this|that|these|those|it|they|he|she|in (?:this|that|such) case|if so|if not)\b", re.I
+)
+_EXCEPTS = re.compile(r"\b(?:only|unless|except)\b", re.IGNORECASE)
+_FORBIDS = re.compile(r"\b(?:not|never|cannot|can't|no)\b", re.IGNORECASE)
+_IDENTITY = re.compile(r"\b(?:verif\w*|authenticat\w*|identi(?:ty|fy|fies|fied)\w*)\b", re.IGNORECASE)
+_CONFIRM = re.compile(r"\b(?:confirm\w*|explicit\w*|consent|approv\w*|agree\w*|yes)\b", re.IGNORECASE)
+_WRITE_STEMS = frozenset(map(stem, WRITE_VERBS))
+_UNIT = r"\D{0,12}?(?P<number>\d+(?:\.\d+)?)(?:\s*%)?(?:\s+(?P<unit>[^\W\d_]+))?"
+_AT_MOST = re.compile(
+    r"\b(?:at most|within|up to|(?:no|not) more than|less than|under|below|maximum(?: of)?|limit(?: of)?)" + _UNIT,
+    re.IGNORECASE,
+)
+_AT_LEAST = re.compile(r"\b(?:at least|minimum(?: of)?|(?<!no )(?<!not )more than|over|above)" + _UNIT, re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A sentence of the policy; ``restricts`` says that it limits what may be done, ``forbids`` that it says no."""
+
+    text: str
+    roots: frozenset[str]
+    restricts: bool
+    forbids: bool
+
+
+@lru_cache(maxsize=64)
+def rules(policy: str) -> tuple[Rule, ...]:
+    """The policy's sentences of 4 to 45 words, without mark-up, that can stand alone."""
+    found = []
+    for text in sentences(policy):
+        plain = text.replace("**", "").replace("`", "")
+        if 4 <= len(words(plain)) <= 45 and not _LEANS.match(plain):
+            found.append(
+                Rule(
+                    plain,
+                    meanings(plain.replace("_", " ")),
+                    bool(_RESTRICTS.search(plain)),
+                    bool(_FORBIDS.search(plain)),
+                )
+            )
+    return tuple(found)
+
+
+def asks_identity(policy: str) -> bool:
+    """Whether the policy wants the user's identity established first."""
+    return any(_IDENTITY.search(rule.text) for rule in rules(policy))
+
+
+def asks_confirmation(policy: str) -> bool:
+    """Whether the policy wants the user's yes before a change."""
+    return any(_CONFIRM.search(rule.text) for rule in rules(policy) if not _IDENTITY.search(rule.text))
+
+
+def is_procedure(rule: Rule) -> bool:
+    """Whether a rule is about identity or confirmation, which the Verifier looks after, or about looking first."""
+    used = words(rule.text)
+    looks = bool(READ_VERBS & set(used)) and not _WRITE_STEMS & {stem(word) for word in used}
+    return looks or used[0] in READ_VERBS or bool(_IDENTITY.search(rule.text) or _CONFIRM.search(rule.text))
+
+
+def about_identity(policy: str, shown: ToolView) -> str:
+    """The rule that limits what a look-up shows to the verified user, or empty."""
+    found = (
+        rule.text
+        for rule in rules(policy)
+        if rule.restricts and _IDENTITY.search(rule.text) and _EXCEPTS.search(rule.text) and rule.roots & shown.stems
+    )
+    return next(found, "")
+
+
+def relevance(rule: Rule, want: Want, state: VisibleState) -> float:
+    """How much a restricting rule bears on a request: 0 when it speaks of other changes only.
+
+    It bears on it by the verb of its tool or by an object that no other change is about; a rule without
+    the verb of any change, by two words of the tool's name.
+    """
+    changes = views(state, "write")
+    shared = rule.roots & want.tool.name_stems
+    verbs = {verb_of(tool) for tool in changes} & rule.roots
+    own = verb_of(want.tool) in verbs or bool(shared & own_objects(want.tool, changes))
+    if not rule.restricts or not (own or (not verbs and len(shared) >= 2)):
+        return 0.0
+    return 2.0 * own + 0.5 * len(shared) + 0.25 * len(rule.roots & meanings(want.clause))
+
+
+def verdict(rule: Rule, records: list[dict[str, Any]], worded: dict[str, frozenset[str]]) -> Verdict:
+    """Whether records keep a rule, break it, or leave it open because the rule names none of their fields.
+
+    ``worded`` holds, for a key, the values seen anywhere: a rule that names another value than the
+    record's speaks of that key, too.
+    """
+    findings: list[Verdict] = []
+    for key, value in (pair for record in records for pair in record.items()):
+        found = _field_verdict(rule, key, value, worded.get(key, frozenset()))
+        if found != "open":
+            findings.append(found)
+    if "broken" in findings:
+        return "broken"
+    return "kept" if findings else "open"
+
+
+def _field_verdict(rule: Rule, key: str, value: Any, seen: frozenset[str]) -> Verdict:
+    named = meanings(key.replace("_", " "))
+    if isinstance(value, bool):
+        if not named or not named <= rule.roots:
+            return "open"
+        return "broken" if value == rule.forbids else "kept"
+    if isinstance(value, int | float):
+        if value == 0 and named and re.search(rf"\bin {re.escape(key)}\b", rule.text, re.IGNORECASE):
+            return "broken"  # nothing is "in stock" when there are none
+        return _number_verdict(rule, named, float(value))
+    if not isinstance(value, str) or len(words(value)) > 3 or any(sign.isdigit() for sign in value):
+        return "open"
+    own = _stems(value)
+    speaks = bool(named) and named <= rule.roots and not _compares(rule, key)
+    said = _stems(rule.text)
+    others = any(_stems(other) and _stems(other) <= said for other in seen if other != value)
+    if own and own <= said:
+        return "broken" if rule.forbids and not _EXCEPTS.search(rule.text) else "kept"
+    return "broken" if (speaks or others) and _EXCEPTS.search(rule.text) else "open"
+
+
+@lru_cache(maxsize=4_000)
+def _stems(text: str) -> frozenset[str]:
+    """Stems as written: ``shipped`` and ``delivered``, one verb elsewhere, are two states of an order."""
+    return frozenset(stem(word) for word in words(text) if not word.isdigit())
+
+
+def _compares(rule: Rule, key: str) -> bool:
+    """Whether a rule sets a field against another object's (``in another color``): a record alone cannot break it."""
+    return bool(
+        re.search(rf"\b(?:another|other|same|different|new|any)\s+{re.escape(words(key)[-1])}", rule.text, re.I)
+    )
+
+
+def _number_verdict(rule: Rule, named: frozenset[str], value: float) -> Verdict:
+    """A limit in the rule against a number whose key names the limit's unit, or two words of the rule."""
+    for pattern, sign in ((_AT_MOST, 1), (_AT_LEAST, -1)):
+        if (found := pattern.search(rule.text)) is None:
+            continue
+        if len(named & rule.roots) < 2 and not named & meanings(found["unit"] or ""):
+            continue
+        return "broken" if sign * value > sign * float(found["number"]) else "kept"
+    return "open"
+
+
+def needs_of(want: Want) -> tuple[str, ...]:
+    """Parameters that name the objects of a change."""
+    return tuple(name for name in want.tool.required if words(name)[-1:] == ["id"])
+
+
+def serves_record(tool: ToolView, want: Want) -> bool:
+    """Whether a read tool shows an object that the change is about: they share an id parameter."""
+    return tool.kind == "read" and not tool.verifies and bool(set(tool.required) & set(needs_of(want)))

@@ -1,0 +1,1 @@
+"""The simulated user: phrases, the scripted user, the LLM user."""

@@ -1,0 +1,99 @@
+"""A user played by a chat model, given the same slots and wishes as the scripted one."""
+
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from fama.envs.base import UserModel
+from fama.envs.helpdesk.engine import UserFactory
+from fama.envs.helpdesk.model import Domain, Task
+from fama.envs.helpdesk.user.phrasing import pick
+from fama.envs.helpdesk.user.scripted import Reply, ScriptedUser, SimulatedUser
+from fama.envs.players import ask_user
+from fama.prompts import render_text
+from fama.randomness import derive_seed, generator
+
+MAX_TURNS = 20
+_YES = re.compile(r"\b(?:yes|yep|yeah|sure|go ahead|please do|correct|confirm(?:ed)?|that's right|ok(?:ay)?)\b", re.I)
+_NO = re.compile(r"\b(?:no|nope|not|don't|wrong|instead|wait|but|meant)\b", re.I)
+
+
+class LlmUser:
+    """Words come from the model; its opening from the templates, so that the task is stated in full.
+
+    It consents with a plain yes to words about a change. It hangs up after ``MAX_TURNS`` turns.
+    """
+
+    def __init__(self, domain: Domain, task: Task, seed: int, player: UserModel) -> None:
+        self._domain = domain
+        self._task = task
+        self._seed = seed
+        self._player = player
+        self._scripted = ScriptedUser(domain, task, seed)
+        self._messages: list[dict[str, Any]] = []
+
+    async def opening(self) -> Reply:
+        """The first message, from the templates."""
+        first = await self._scripted.opening()
+        self._messages = [
+            {"role": "system", "content": self._prompt()},
+            {"role": "user", "content": "Hello, how can I help you?"},
+            {"role": "assistant", "content": first.text},
+        ]
+        return first
+
+    async def reply(self, text: str) -> Reply:
+        """The model's answer.
+
+        Raises:
+            UserFault: the model failed or said nothing.
+        """
+        turn = len(self._messages) // 2
+        if turn > MAX_TURNS:
+            return Reply("I have to go now, bye.", done=True)
+        self._messages.append({"role": "user", "content": text})
+        seed = derive_seed(self._seed, "helpdesk.llm_user", self._task.task_id, turn)
+        answer = await ask_user(self._player, self._messages, seed)
+        words = answer.text.strip()
+        self._messages.append({"role": "assistant", "content": words})
+        return Reply(words, self._consents(text, words), ledger=(answer.usage,))
+
+    def _consents(self, text: str, words: str) -> frozenset[int]:
+        if not _YES.search(words) or _NO.search(words):
+            return frozenset()
+        changing = [i for i, goal in enumerate(self._task.goals) if goal.change]
+        about = [i for i in changing if re.search(self._task.goals[i].words, text, re.I)]
+        return frozenset(about or changing)
+
+    def _prompt(self) -> str:
+        rng = generator(self._seed, "helpdesk.llm_user", self._task.task_id)
+        goals = self._task.goals
+        facts = [*self._task.identity.items()]
+        for goal in goals:
+            facts += [(slot.replace("_", " "), value) for slot, value in goal.wish.items()]
+        wishes = [pick(self._domain.name, goal.phrase, rng, dict(goal.wish)) for goal in goals]
+        corrections = [
+            (goal.first[goal.fix_slot], goal.wish[goal.fix_slot], goal.fix_when) for goal in goals if goal.fix_slot
+        ]
+        return render_text(
+            _template(),
+            wants=wishes,
+            facts=list(dict.fromkeys(facts)),
+            corrections=corrections,
+            pushes=any(goal.pushes for goal in goals),
+        )
+
+
+def llm_user(player: UserModel) -> UserFactory:
+    """What a helpdesk environment takes to have a chat model play its user."""
+
+    def make(domain: Domain, task: Task, seed: int) -> SimulatedUser:
+        return LlmUser(domain, task, seed, player)
+
+    return make
+
+
+@lru_cache(maxsize=1)
+def _template() -> str:
+    return (Path(__file__).parent / "llm.v1.j2").read_text(encoding="utf-8")

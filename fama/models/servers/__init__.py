@@ -1,0 +1,1 @@
+"""Local model servers: llama.cpp in process, vLLM."""

@@ -1,0 +1,1 @@
+"""Named local models, their weights and where they come from."""

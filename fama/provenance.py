@@ -1,0 +1,43 @@
+"""What produced a file: the checkout's commit, versions of libraries, the command line."""
+
+import platform
+import shlex
+import subprocess
+import sys
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import fama
+
+_LIBRARIES = ("torch", "transformers", "peft", "lightning", "scikit-learn", "lightgbm", "numpy", "safetensors")
+
+
+@cache
+def git_commit() -> str | None:
+    """Return the checkout's commit, with ``-dirty`` when files differ from it; None outside a checkout."""
+    root = Path(fama.__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of Python, of this package and of the installed libraries that training uses."""
+    versions = {"python": platform.python_version(), "fama": fama.__version__}
+    for name in _LIBRARIES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def command_line() -> str:
+    """Return what was typed, with the program's name in place of its path."""
+    return shlex.join(["fama", *sys.argv[1:]])

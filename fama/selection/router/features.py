@@ -1,0 +1,63 @@
+"""What a router reads: the visible state as text segments plus numeric evidence. Never the episode's key."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from fama.episodes.state import EpisodeKey, VisibleState
+
+SegmentKind = Literal["policy", "tool", "user", "assistant", "result"]
+
+#: Order of the kinds in type embeddings; part of the checkpoint format.
+KINDS: tuple[SegmentKind, ...] = ("policy", "tool", "user", "assistant", "result")
+_KIND_OF_ROLE: dict[str, SegmentKind] = {"user": "user", "assistant": "assistant", "tool": "result"}
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One text; ``position`` counts messages from the end (0 is the newest; 0 for policy and tools)."""
+
+    kind: SegmentKind
+    text: str
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class Features:
+    """A state as a router sees it. ``evidence`` is in the order of ``EVIDENCE_NAMES``."""
+
+    segments: tuple[Segment, ...]
+    evidence: tuple[float, ...]
+
+    def history(self) -> tuple[Segment, ...]:
+        """The segments that are messages."""
+        return tuple(segment for segment in self.segments if segment.kind in _KIND_OF_ROLE.values())
+
+    def frame(self) -> tuple[Segment, ...]:
+        """The segments that are not: policy and tools, shared by all states of a domain."""
+        return tuple(segment for segment in self.segments if segment.kind not in _KIND_OF_ROLE.values())
+
+
+#: Stands in for every episode's key, so that nothing downstream can tell one task from another by name.
+_NO_KEY = EpisodeKey(benchmark="", domain="", task_id="", trial=0, backbone="", strategy="")
+
+
+def featurise(state: VisibleState) -> Features:
+    """Segments and evidence of a state, with its key blanked: tools' roles are read off their names."""
+    from fama.selection.router.evidence import EVIDENCE_NAMES, visible_evidence
+
+    found = visible_evidence(replace(state, key=_NO_KEY))
+    return Features(segments_of(state), tuple(float(found[name]) for name in EVIDENCE_NAMES))
+
+
+def segments_of(state: VisibleState) -> tuple[Segment, ...]:
+    """Policy, every tool and every message, as text; empty messages are left out."""
+    segments = [Segment("policy", state.policy)] if state.policy.strip() else []
+    segments += [Segment("tool", f"{tool.name}: {tool.description} {tool.parameters}") for tool in state.tools]
+    count = len(state.messages)
+    for index, message in enumerate(state.messages):
+        kind = _KIND_OF_ROLE.get(message.role)
+        calls = [f"{call.function.name} {call.function.arguments}" for call in message.tool_calls or ()]
+        text = "\n".join(part for part in (message.content or "", *calls) if part.strip())
+        if kind is not None and text:
+            segments.append(Segment(kind, text, count - 1 - index))
+    return tuple(segments)

@@ -1,0 +1,36 @@
+"""What a retrospective router reads: the plain agent's own failed episode of a task."""
+
+from collections.abc import Iterable, Iterator
+
+from fama.episodes.records import Episode
+from fama.episodes.state import EpisodeKey, state_after
+from fama.selection.router.features import Features, featurise
+
+#: Benchmark, domain, task and backbone: a failure of another model is not this one's.
+FailedTask = tuple[str, str, str, str]
+
+
+def without_helpers(episodes: Iterable[Episode]) -> Iterator[Episode]:
+    """Those of the plain agent: no decision had a helper."""
+    return (episode for episode in episodes if not any(decision.subset for decision in episode.decisions))
+
+
+def failed_features(episodes: Iterable[Episode]) -> dict[FailedTask, Features]:
+    """The whole failed episode of each task that an agent without helpers failed, of its first failed trial.
+
+    Episodes in which a helper was chosen are passed over, so that any log may be given; so are successes and
+    errors. Neither outcome nor reward nor reference actions are among the features.
+    """
+    first: dict[FailedTask, Episode] = {}
+    for episode in without_helpers(episodes):
+        if episode.outcome.status != "failure":
+            continue
+        task = (episode.benchmark, episode.domain, episode.task_id, episode.backbone or "")
+        if task not in first or episode.trial < first[task].trial:
+            first[task] = episode
+    return {task: featurise(state_after(episode)) for task, episode in first.items()}
+
+
+def failed_task(key: EpisodeKey) -> FailedTask:
+    """The task of an episode, as ``failed_features`` names it."""
+    return (key.benchmark, key.domain, key.task_id, key.backbone)

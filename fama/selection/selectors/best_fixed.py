@@ -1,0 +1,120 @@
+"""The subset that did best on the training tasks, the same for every task."""
+
+import random
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from fama.episodes.outcome_table import OutcomeRow, read_outcomes, split_subset
+from fama.episodes.state import VisibleState
+from fama.errors import BadInput
+from fama.selection.base import Allowance, Selection, Selector, SelectorContext
+from fama.selection.selectors.fixed import no_options
+
+#: Pseudo-tasks of the Beta prior, centred on the mean over all subsets.
+PRIOR_TASKS = 4.0
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What a table says about one subset; ``success`` is shrunk, ``tokens`` the mean an episode."""
+
+    subset: tuple[str, ...]
+    tasks: int
+    success: float
+    tokens: float
+
+
+@dataclass(eq=False)
+class BestFixedSelector:
+    """The best subset of a table, with what the choice rests on."""
+
+    subset: tuple[str, ...]
+    probabilities: Mapping[str, float]
+    arms: tuple[Arm, ...] = field(repr=False)
+    name: str = "best_fixed"
+    track: str = "prospective"
+
+    def at(self, lam: float) -> "BestFixedSelector":
+        """The subset of the highest success − ``lam`` · tokens / 1000, the better-ranked of equals."""
+        best = max(self.arms, key=lambda arm: arm.success - lam * arm.tokens / 1000)
+        flags = {name: float(name in best.subset) for name in self.probabilities}
+        return replace(self, subset=best.subset, probabilities=flags)
+
+    async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
+        """The subset; a helper's probability is its mean shrunk gain, 0 outside the subset."""
+        return Selection(self.subset, dict(self.probabilities))
+
+
+def arms_of(rows: Sequence[OutcomeRow], pool: Sequence[str], prior_tasks: float = PRIOR_TASKS) -> tuple[Arm, ...]:
+    """Every executed subset of the pool, best first.
+
+    A task counts once a subset, by the mean over its trials; errors count nowhere. The mean over tasks
+    is shrunk to the mean over all cells by a Beta prior worth ``prior_tasks`` tasks, so that a subset
+    seen on three tasks does not win by luck. Equal ones go by tokens, then by size, then by pool order.
+    """
+    order = {name: place for place, name in enumerate(pool)}
+    cells: dict[tuple[str, ...], dict[tuple[str, str], list[OutcomeRow]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        subset = split_subset(row.subset)
+        if row.success is not None and all(name in order for name in subset):
+            cells[subset][row.domain, row.task_id].append(row)
+    means = {
+        subset: [sum(bool(row.success) for row in task) / len(task) for task in tasks.values()]
+        for subset, tasks in cells.items()
+    }
+    seen = [mean for task_means in means.values() for mean in task_means]
+    prior = sum(seen) / len(seen) if seen else 0.0
+    arms = [
+        Arm(
+            subset,
+            len(means[subset]),
+            round((sum(means[subset]) + prior_tasks * prior) / (len(means[subset]) + prior_tasks), 9),
+            sum(sum(row.tokens for row in task) / len(task) for task in tasks.values()) / len(tasks),
+        )
+        for subset, tasks in cells.items()
+    ]
+    return tuple(
+        sorted(arms, key=lambda arm: (-arm.success, arm.tokens, len(arm.subset), [order[n] for n in arm.subset]))
+    )
+
+
+def build(context: SelectorContext, **options: object) -> Selector:
+    """The best subset of an outcome table of training tasks.
+
+    Options: ``outcomes`` (the table's path; the context's otherwise), ``domain``, ``backbone`` and
+    ``strategy`` (use only such rows), ``prior_tasks``.
+
+    Raises:
+        BadInput: no table, no usable row in it, or another option.
+    """
+    path = options.pop("outcomes", None) or context.outcomes
+    wanted = {key: options.pop(key, None) for key in ("domain", "backbone", "strategy")}
+    prior = options.pop("prior_tasks", PRIOR_TASKS)
+    no_options(options, "best_fixed")
+    if not path:
+        raise BadInput("selector 'best_fixed': no outcome table; set outcomes to one of training tasks")
+    if not isinstance(prior, int | float) or isinstance(prior, bool) or prior < 0:
+        raise BadInput(f"selector.options.prior_tasks: {prior!r} is no number of tasks; give 0 or more")
+    rows = [
+        row
+        for row in read_outcomes(str(path))
+        if all(value is None or getattr(row, key) == value for key, value in wanted.items())
+    ]
+    pool = tuple(context.helpers)
+    arms = arms_of(rows, pool, prior)
+    if not arms:
+        known = ", ".join(pool) or "no helper"
+        raise BadInput(f"{path}: no finished episode of a subset of {known}; use another table")
+    return BestFixedSelector(arms[0].subset, _gains(arms, pool, arms[0].subset), arms)
+
+
+def _gains(arms: Sequence[Arm], pool: Sequence[str], subset: Sequence[str]) -> dict[str, float]:
+    """0.5 plus half the difference of mean success with and without a helper; 0 outside the subset."""
+    gains = {}
+    for name in pool:
+        have = [arm.success for arm in arms if name in arm.subset]
+        lack = [arm.success for arm in arms if name not in arm.subset]
+        gain = sum(have) / len(have) - sum(lack) / len(lack) if have and lack else 0.0
+        gains[name] = min(1.0, max(0.0, 0.5 + gain / 2)) if name in subset else 0.0
+    return gains

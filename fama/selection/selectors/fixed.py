@@ -1,0 +1,98 @@
+"""Selectors whose subset is written down beforehand: none, all, a named subset, IRMA's three."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fama.episodes.state import VisibleState
+from fama.errors import BadInput
+from fama.selection.base import Allowance, Selection, Selector, SelectorContext
+from fama.subsets import in_pool_order
+
+#: The fixed helper set of IRMA (Mishra et al. 2025, arXiv 2508.20931): memory, constraints, tool suggestion.
+IRMA = ("Memory", "DCE", "TSA")
+
+
+@dataclass(eq=False)
+class FixedSelector:
+    """The same subset before every decision."""
+
+    name: str
+    subset: tuple[str, ...]
+    pool: tuple[str, ...]
+    propensity: float | None = 1.0
+    track: str = "prospective"
+
+    async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
+        """The subset; probability 1 for its helpers, 0 for the others."""
+        return Selection(
+            self.subset, {name: float(name in self.subset) for name in self.pool}, propensity=self.propensity
+        )
+
+
+def known_subset(names: object, context: SelectorContext, where: str) -> tuple[str, ...]:
+    """Helper names of an option, checked against the pool and put in its order.
+
+    Raises:
+        BadInput: not a list of names, or a helper that the pool does not have.
+    """
+    known = ", ".join(context.helpers) or "none"
+    if not isinstance(names, Sequence) or isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise BadInput(f"{where}: expected a list of helper names out of {known}")
+    for name in names:
+        if name not in context.helpers:
+            raise BadInput(f"{where}: helper {name!r} is not in the pool; known: {known}")
+    return in_pool_order(names, tuple(context.helpers))
+
+
+def no_options(options: dict[str, object], selector: str) -> None:
+    """Refuse options that a selector does not have.
+
+    Raises:
+        BadInput: there is one.
+    """
+    if options:
+        raise BadInput(f"selector {selector!r} has no option {next(iter(options))!r}; remove it")
+
+
+def none(context: SelectorContext, **options: object) -> Selector:
+    """No helper ever: the plain agent."""
+    no_options(options, "none")
+    return FixedSelector("none", (), tuple(context.helpers))
+
+
+def everything(context: SelectorContext, **options: object) -> Selector:
+    """Every helper of the pool before every decision."""
+    no_options(options, "all")
+    return FixedSelector("all", tuple(context.helpers), tuple(context.helpers))
+
+
+def irma(context: SelectorContext, **options: object) -> Selector:
+    """Memory, DCE and TSA before every decision.
+
+    Raises:
+        BadInput: the pool lacks one of them.
+    """
+    no_options(options, "irma")
+    return FixedSelector("irma", known_subset(IRMA, context, "selector 'irma'"), tuple(context.helpers))
+
+
+def fixed(context: SelectorContext, **options: object) -> Selector:
+    """The subset given as the option ``subset``.
+
+    ``propensity`` (0 < p ≤ 1) records the probability with which the caller drew the subset, for
+    randomised outcome tables; 1.0 when absent.
+
+    Raises:
+        BadInput: no or a wrong subset, a wrong propensity, another option.
+    """
+    subset = known_subset(options.pop("subset", None), context, "selector.options.subset")
+    propensity = options.pop("propensity", None)
+    no_options(options, "fixed")
+    if propensity is None:
+        value = 1.0
+    elif isinstance(propensity, int | float) and not isinstance(propensity, bool) and 0 < propensity <= 1:
+        value = float(propensity)
+    else:
+        raise BadInput(f"selector.options.propensity: {propensity!r} is not a probability; give 0 < p <= 1")
+    return FixedSelector("fixed", subset, tuple(context.helpers), value)

@@ -1,0 +1,180 @@
+"""The selector behind a trained router's checkpoint, of any kind. Loads torch only when it is built."""
+
+import copy
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from fama.episodes.state import VisibleState
+from fama.episodes.store import read_episodes
+from fama.errors import BadInput
+from fama.selection.base import Allowance, Selection, Selector, SelectorContext
+from fama.selection.budget import helper_cap
+from fama.selection.decision import Objective, decide
+from fama.selection.router.checkpoint import Router, check_runtime, load_router
+from fama.selection.router.features import Features, featurise
+from fama.selection.router.retrospective import FailedTask, failed_features, failed_task
+from fama.selection.router.scores import calibrated
+from fama.subsets import in_pool_order
+
+_NAMES = {"encoder": "learned"}
+#: States whose texts are encoded together, fewer than a cache of texts can hold.
+_TOGETHER = 64
+
+
+class LearnedSelector:
+    """Maximises P(success) − λ · tokens / 1000 as its router predicts them, within the allowance.
+
+    With ``trust`` all helpers are used, where the allowance can pay for them, if the choice is predicted to succeed
+    less often than they by more than that. With ``failed`` it is retrospective: it reads the plain agent's failed
+    episode of the task instead of the state, and chooses no helper for a task without one.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        context: SelectorContext,
+        objective: Objective,
+        trust: float | None = None,
+        failed: Mapping[FailedTask, Features] | None = None,
+    ) -> None:
+        self.name = _NAMES.get(router.manifest.kind, router.manifest.kind)
+        self.track = "prospective" if failed is None else "retrospective"
+        self.failed = failed
+        self.router = router
+        self.objective = objective
+        self.trust = trust
+        self.order = tuple(context.helpers)
+        self.costs = [helper_cap(context.helpers[name]) for name in router.manifest.pool]
+
+    def at(self, lam: float) -> "LearnedSelector":
+        """The same router where 1,000 tokens are worth the success probability ``lam``, without a guarantee."""
+        other = copy.copy(self)
+        other.objective = replace(self.objective, lam=lam)
+        other.trust = None
+        return other
+
+    async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
+        """Choose for the coming decision; deterministic, spends no LLM token."""
+        started = time.perf_counter()
+        return self._select(self._features(state), allowance, started)
+
+    def select_many(self, states: Sequence[VisibleState], allowance: Allowance | None = None) -> list[Selection]:
+        """Choose in many states; texts that they share, or that wait to be encoded, go through the encoder together."""
+        found: list[Selection] = []
+        for start in range(0, len(states), _TOGETHER):
+            features = [self._features(state) for state in states[start : start + _TOGETHER]]
+            if self.router.embedder is not None:
+                texts = {segment.text: None for one in features if one is not None for segment in one.segments}
+                self.router.embedder.embed(list(texts))
+            found += [self._select(one, allowance or Allowance(), time.perf_counter()) for one in features]
+        return found
+
+    def _features(self, state: VisibleState) -> Features | None:
+        return featurise(state) if self.failed is None else self.failed.get(failed_task(state.key))
+
+    def _select(self, features: Features | None, allowance: Allowance, started: float) -> Selection:
+        if features is None:
+            return Selection((), dict.fromkeys(self.order, 0.0), seconds=time.perf_counter() - started)
+        manifest = self.router.manifest
+        scores = calibrated(self.router.predictor.scores(features), manifest.calibration.temperature)
+        choice = decide(
+            scores,
+            len(manifest.pool),
+            self.objective,
+            self.costs,
+            allowance.tokens,
+            manifest.candidate_masks(),
+        )
+        chosen = choice.members
+        if self.trust is not None and (allowance.tokens is None or sum(self.costs) <= allowance.tokens):
+            everyone = np.ones((1, len(manifest.pool)), dtype=np.bool_)
+            if float(scores(everyone).success[0]) - choice.success > self.trust:
+                chosen = (True,) * len(manifest.pool)
+        members = [name for name, flag in zip(manifest.pool, chosen, strict=True) if flag]
+        probabilities = dict(zip(manifest.pool, choice.probabilities, strict=True))
+        return Selection(
+            subset=in_pool_order(members, self.order),
+            probabilities={name: probabilities[name] for name in self.order},
+            propensity=1.0,
+            seconds=time.perf_counter() - started,
+        )
+
+
+def build(
+    context: SelectorContext,
+    checkpoint: str | Path | None = None,
+    lam: float | None = None,
+    epsilon: float | None = None,
+    encoder: str | None = None,
+    guarantee: bool = False,
+    taxonomy: str | None = None,
+    episodes: str | Path | None = None,
+    **options: object,
+) -> Selector:
+    """Load a checkpoint as a selector.
+
+    Args:
+        context: the run's pool of helpers.
+        checkpoint: folder that ``fama train`` wrote.
+        lam: success probability that 1,000 tokens are worth; the checkpoint's own when None.
+        epsilon: values that differ by at most this are tied; the checkpoint's own when None.
+        encoder: folder or name of the encoder, where it is not to be found under the stored name.
+        guarantee: use all helpers where the checkpoint's certified threshold says so; it holds at the checkpoint's own
+            λ and without a budget.
+        taxonomy: the file of the user's own taxonomy that the router was trained with; the shipped one when None.
+        episodes: the plain agent's episodes of the tasks, for a router that was trained on whole failed episodes
+            (retrospective track).
+        options: none; an unknown one fails.
+
+    Raises:
+        BadInput: an option is missing, unknown or no number, or the checkpoint cannot be used here.
+    """
+    if options:
+        raise BadInput(
+            f"learned: unknown option {sorted(options)[0]!r}; known: checkpoint, encoder, episodes, epsilon, "
+            "guarantee, lam, taxonomy"
+        )
+    if not checkpoint:
+        raise BadInput("learned: options.checkpoint is missing; give the folder that `fama train` wrote")
+    for name, value in (("lam", lam), ("epsilon", epsilon)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0):
+            raise BadInput(f"learned: options.{name} is {value!r}; give a number of at least 0")
+    router = load_router(Path(checkpoint), encoder)
+    check_runtime(router, tuple(context.helpers), taxonomy)
+    manifest = router.manifest
+    if manifest.view == "retrospective" and episodes is None:
+        raise BadInput(
+            f"{checkpoint}: trained on whole failed episodes, which nobody has before a decision; give the plain "
+            "agent's as options.episodes (track: retrospective), or train with data.view=prospective"
+        )
+    if manifest.view == "prospective" and episodes is not None:
+        raise BadInput(
+            f"{checkpoint}: reads the state before a decision, no failed episodes; leave options.episodes out, or "
+            "train with data.view=retrospective"
+        )
+    objective = Objective(
+        lam=manifest.lam if lam is None else float(lam),
+        epsilon=manifest.epsilon if epsilon is None else float(epsilon),
+        softness=manifest.softness,
+    )
+    trust = _trust(router, lam, epsilon) if guarantee else None
+    failed = None if episodes is None else failed_features(read_episodes(Path(episodes)))
+    return LearnedSelector(router, context, objective, trust, failed)
+
+
+def _trust(router: Router, lam: float | None, epsilon: float | None) -> float:
+    found, place = router.manifest.guarantee, router.folder
+    if found is None:
+        raise BadInput(f"{place}: trained without a guarantee; train it with guarantee.epsilon=0.05, or leave it out")
+    if lam is not None or epsilon is not None:
+        raise BadInput(
+            "learned: a guarantee holds at the checkpoint's own lam and epsilon only; leave these options out"
+        )
+    if found.threshold is None:
+        raise BadInput(f"{place}: {found.tasks} tasks were too few for a guarantee; give more, or leave it out")
+    return found.threshold

@@ -1,0 +1,70 @@
+"""The best executed subset of each task, looked up in an outcome table of these very tasks: an upper bound."""
+
+import random
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fama.episodes.outcome_table import OutcomeRow, read_outcomes, split_subset
+from fama.episodes.state import EpisodeKey, VisibleState
+from fama.errors import BadInput
+from fama.selection.base import Allowance, Selection, Selector, SelectorContext
+from fama.selection.selectors.fixed import no_options
+from fama.subsets import in_pool_order
+
+TaskKey = tuple[str, str, str, str, str]
+
+
+@dataclass(eq=False)
+class OracleSelector:
+    """Looks the task up: the highest mean success over its trials, the cheapest among equals. Retrospective."""
+
+    path: str
+    pool: tuple[str, ...]
+    best: Mapping[TaskKey, tuple[str, ...]] = field(repr=False)
+    name: str = "oracle"
+    track: str = "retrospective"
+
+    async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
+        """The task's best subset.
+
+        Raises:
+            BadInput: the table holds no finished episode of this task, backbone and strategy.
+        """
+        key = _key(state.key)
+        if key not in self.best:
+            raise BadInput(f"{self.path}: no finished episode of {' '.join(key)}; run `fama outcomes` on these tasks")
+        subset = self.best[key]
+        return Selection(subset, {name: float(name in subset) for name in self.pool})
+
+
+def _key(key: EpisodeKey | OutcomeRow) -> TaskKey:
+    return (key.benchmark, key.domain, key.task_id, key.backbone, key.strategy)
+
+
+def build(context: SelectorContext, **options: object) -> Selector:
+    """The oracle of an outcome table; option ``outcomes``, or the context's table.
+
+    Raises:
+        BadInput: no table, or another option.
+    """
+    path = options.pop("outcomes", None) or context.outcomes
+    no_options(options, "oracle")
+    if not path:
+        raise BadInput("selector 'oracle': no outcome table; set outcomes to one of the tasks that are compared")
+    pool = tuple(context.helpers)
+    cells: dict[TaskKey, dict[tuple[str, ...], list[OutcomeRow]]] = defaultdict(lambda: defaultdict(list))
+    for row in read_outcomes(str(path)):
+        subset = split_subset(row.subset)
+        if row.success is not None and set(subset) <= set(pool):
+            cells[_key(row)][in_pool_order(subset, pool)].append(row)
+    return OracleSelector(str(path), pool, {key: _best(subsets, pool) for key, subsets in cells.items()})
+
+
+def _best(subsets: Mapping[tuple[str, ...], list[OutcomeRow]], pool: tuple[str, ...]) -> tuple[str, ...]:
+    def rank(subset: tuple[str, ...]) -> tuple[float, float, int, list[int]]:
+        rows = subsets[subset]
+        success = sum(bool(row.success) for row in rows) / len(rows)
+        return (-success, sum(row.tokens for row in rows) / len(rows), len(subset), [pool.index(n) for n in subset])
+
+    return min(subsets, key=rank)

@@ -1,0 +1,41 @@
+"""Help only before calls that change data, whatever the domain: the rule that costs nothing to decide."""
+
+import random
+from dataclasses import dataclass
+
+from fama.dialogue.pending import change_ahead
+from fama.episodes.state import VisibleState
+from fama.selection.base import Allowance, Selection, Selector, SelectorContext
+from fama.selection.selectors.fixed import known_subset, no_options
+
+#: The helpers that guard a change.
+DEFAULT = ("DCE", "Verifier")
+
+
+@dataclass(eq=False)
+class RuleSelector:
+    """A subset while a change that the user asked for is ahead, else nobody.
+
+    It looks anew before every decision; selected once an episode it only sees the first message.
+    """
+
+    subset: tuple[str, ...]
+    pool: tuple[str, ...]
+    name: str = "rule"
+    track: str = "prospective"
+
+    async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
+        """The subset or nobody, by the state alone."""
+        subset = self.subset if change_ahead(state) else ()
+        return Selection(subset, {name: float(name in subset) for name in self.pool})
+
+
+def build(context: SelectorContext, **options: object) -> Selector:
+    """The rule; option ``subset`` replaces Verifier and DCE.
+
+    Raises:
+        BadInput: a helper that the pool does not have, or another option.
+    """
+    chosen = options.pop("subset", DEFAULT)
+    no_options(options, "rule")
+    return RuleSelector(known_subset(chosen, context, "selector.options.subset"), tuple(context.helpers))

@@ -1,0 +1,164 @@
+"""The typed settings that run, outcomes and compare share. One attribute is one key of their YAML."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from fama.subsets import POOL
+
+Form = Literal["template", "llm"]
+"""How a helper writes its note: computed from what was read, or by a chat model."""
+
+
+class Settings(BaseModel):
+    """Base of every config: frozen, unknown keys fail."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelSettings(Settings):
+    """Which model answers, and how."""
+
+    name: str = "qwen2.5-coder-1.5b"
+    """A name of ``fama models list`` (served in process), a model's name at ``base_url``, ``vllm:<repository or
+    folder>`` (vLLM in this process), or ``scripted:<name>``."""
+    base_url: str | None = None
+    """An OpenAI-compatible endpoint; None serves the named weights in process with llama.cpp."""
+    api_key_env: str = Field(default="OPENAI_API_KEY", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """Environment variable that holds the endpoint's key; the key itself is never written anywhere."""
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_tokens: int = 200
+    """Output tokens a call."""
+    context_tokens: int = 8192
+    """Context of a model served in process, over its slots."""
+    slots: int = 1
+    """Parallel sequences of a model served in process; one is fastest on small machines."""
+    threads: int = 0
+    """Threads of a model served in process; 0 takes every core."""
+    timeout: float = 300.0
+    """Seconds a call may take."""
+    retries: int = 3
+    cache: str | None = None
+    """Folder of the response cache; None keeps none."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _no_password(cls, value: str | None) -> str | None:
+        if value is not None and "@" in value.partition("://")[2].partition("/")[0]:
+            raise ValueError("holds a name or password; put the key into the environment variable of api_key_env")
+        return value
+
+
+class SelectorSettings(Settings):
+    """One selector, that is one arm."""
+
+    name: str = "none"
+    label: str | None = None
+    """How tables call the arm; the selector's name when None."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """The selector's own, e.g. ``subset: [TSA, Verifier]`` for ``fixed``, ``checkpoint: DIR`` for ``learned``."""
+
+    @property
+    def arm(self) -> str:
+        """The arm's name in tables and episodes."""
+        return self.label or self.name
+
+
+class HelperSettings(Settings):
+    """The pool of helpers and the form each takes."""
+
+    pool: tuple[str, ...] = POOL
+    form: Form = "template"
+    forms: dict[str, Form] = Field(default_factory=dict)
+    """Form of single helpers, by name, where it differs from ``form``."""
+    options: dict[str, dict[str, int | str]] = Field(default_factory=dict)
+    """Options of single helpers, e.g. ``Memory: {k: 6}``."""
+
+
+class BudgetSettings(Settings):
+    """Hard limits on what helpers and selection may spend, in tokens; None is unlimited."""
+
+    decision: int | None = None
+    episode: int | None = None
+    run: int | None = None
+
+
+class LimitSettings(Settings):
+    """What ends an episode that does not end by itself; each is a reason of its own."""
+
+    steps: int = 30
+    """Decisions an episode."""
+    tokens: int = 200_000
+    """Agent tokens an episode."""
+    repeats: int = 3
+    """The n-th identical tool call ends the episode as a loop; cycles count, not only runs."""
+    seconds: float = 900.0
+
+
+class ExperimentSettings(Settings):
+    """What is run, on what and how."""
+
+    benchmark: str = "helpdesk"
+    domain: str = "shop"
+    split: str = "dev"
+    tasks: int | tuple[str, ...] = 10
+    """How many tasks of the split, from its start, or their ids."""
+    trials: int = 1
+    seed: int = 0
+    model: ModelSettings = ModelSettings()
+    helper_model: ModelSettings | None = None
+    """Model of the helpers' LLM forms and of prompted selection; the backbone itself when None."""
+    user_model: ModelSettings | None = None
+    """Model that plays the user; None takes the benchmark's scripted user, which tau2 does not have."""
+    strategy: Literal["fc", "react", "act"] = "act"
+    placement: Literal["assistant", "user", "system"] = "assistant"
+    """Where notes go: opening of the assistant turn, end of the last turn, or a system turn at the end."""
+    demonstrations: int = 2
+    """Conversations on other tasks shown as chat turns."""
+    cadence: Literal["episode", "turn", "change"] = "episode"
+    """Whether a subset is selected once an episode, before every decision, or only while a change that the user asked
+    for is ahead, with no helper at any other time."""
+    helpers: HelperSettings = HelperSettings()
+    budget: BudgetSettings = BudgetSettings()
+    limits: LimitSettings = LimitSettings()
+    concurrency: int = 1
+    """Episodes under way at once, on all machines together: what the model's server can serve at the same time."""
+    executor: Literal["local", "ray"] = "local"
+    """Where episodes run: in this process, or as Ray tasks (the extra ``ray``; models then need a ``base_url``)."""
+    stop_after: int = 5
+    """A run stops when the model's server has left so many episodes in a row without any answer; 0 never stops."""
+
+
+class RunSettings(ExperimentSettings):
+    """Settings of ``fama run``: one arm."""
+
+    selector: SelectorSettings = SelectorSettings()
+
+
+class OutcomesSettings(ExperimentSettings):
+    """Settings of ``fama outcomes``: subsets drawn at random with known propensities."""
+
+    subsets: tuple[tuple[str, ...], ...] | None = None
+    """The subsets drawn from, with equal probability; None draws the size first, then the subset."""
+    per_task: int = 4
+    """Distinct subsets drawn a task and trial."""
+
+
+class CompareSettings(ExperimentSettings):
+    """Settings of ``fama compare``: arms on the same tasks, trials and seeds."""
+
+    track: Literal["prospective", "retrospective"] = "prospective"
+    arms: tuple[SelectorSettings, ...] = (SelectorSettings(),)
+    outcomes: str | None = None
+    """Outcome table of training tasks, for the arms that learn from it (best_fixed)."""
+    failures: str | None = None
+    """``failures.jsonl`` of the plain run on these tasks; needed on the retrospective track only."""
+    replay: str | None = None
+    """Outcome table to replay from instead of running live."""
+    lattice: str | None = None
+    """Outcome table of the compared tasks, whose executed subsets selection is judged against. None takes the
+    replayed table, or the arms' own episodes."""
+    lambdas: tuple[float, ...] = ()
+    """Prices of 1,000 tokens at which arms that heed one are replayed, for curves of success over tokens."""
+    bootstrap: int = 2000

@@ -1,0 +1,59 @@
+"""Puts what was measured into the tables of docs/performance.md and docs/scaling.md.
+
+    python perf/publish.py
+
+Each table stands between ``<!-- table NAME -->`` and ``<!-- end NAME -->``. Those of docs/performance.md are made from
+perf/results/NAME.json, those of docs/scaling.md from committed episodes (``capacity.py``).
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import capacity
+from record import RESULTS, ROOT
+
+from eval.publish.markers import fill_tables
+
+PAGES = (ROOT / "docs" / "performance.md", ROOT / "docs" / "scaling.md")
+_COMPUTED = {"per_episode": capacity.per_episode, "capacity": capacity.capacity}
+
+
+def fill(page: str, results: Path) -> str:
+    """The page with its tables made anew."""
+    return fill_tables(page, lambda name: _COMPUTED[name]() if name in _COMPUTED else table(name, results))
+
+
+def table(name: str, results: Path) -> str:
+    """The measurement of that name as Markdown; a line that says so when there is none."""
+    path = results / f"{name}.json"
+    if not path.exists():
+        return "Not measured yet on an idle machine.\n"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    rows: list[dict[str, Any]] = found["rows"]
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    lines = [f"| {' | '.join('' if key == 'what' else key for key in columns)} |"]
+    lines.append(f"| {' | '.join('---' if key == 'what' else '---:' for key in columns)} |")
+    lines += [f"| {' | '.join(_cell(row.get(key)) for key in columns)} |" for row in rows]
+    versions = ", ".join(f"{key} {value}" for key, value in found["versions"].items() if value)
+    commit = (found.get("commit") or "unknown")[:12]
+    where = f"{found['note']}. {found['hardware']}; {versions}; commit {commit}, {found['date']}; `{found['command']}`."
+    return "\n".join(lines) + f"\n\n{where}\n"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
+
+
+def main() -> int:
+    """Rewrite the pages."""
+    for page in PAGES:
+        page.write_text(fill(page.read_text(encoding="utf-8"), RESULTS), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

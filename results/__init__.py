@@ -1,1 +1,0 @@
-"""Measured data, and the tables made from them."""

@@ -1,0 +1,203 @@
+"""The benchmark scripts on toy sizes: what they measure is right; how fast it is says nothing here."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from fake_endpoint import Answer, Endpoint, said
+
+from fama.episodes.store import read_episodes
+from fama.models.connect import connect
+from fama.settings import ModelSettings
+from training.network.tiny import write_tiny_encoder
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "perf"
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Imports a script as a module, as Python finds it when it runs one."""
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(str(FOLDER))
+    yield import_module
+    for name in set(sys.modules) - before:
+        if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == FOLDER:
+            del sys.modules[name]
+
+
+def measured(name: str, out: Path, *arguments: str) -> dict[str, dict[str, Any]]:
+    """Rows of a script's file by what they measure. A limit that a busy machine passes (exit code 1) is no fault."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / f"{name}.py"), *arguments, "--out", str(out)],
+        capture_output=True,
+        text=True,
+        timeout=250,
+        env=environment,
+    )
+    assert done.returncode in (0, 1) and "limit" in done.stdout, done.stderr
+    return {row["what"]: row for row in json.loads(out.read_text(encoding="utf-8"))["rows"]}
+
+
+def test_loop_overhead(tmp_path: Path) -> None:
+    rows = measured("loop_overhead", tmp_path / "out.json", "--episodes", "2", "--longest", "20", "--tau2", "0")
+    assert rows["run, selector all"]["decisions"] == 30
+    assert all(row["decisions a second"] > 0 for row in rows.values() if "decisions a second" in row)
+    assert rows["run, selector all"]["ms of CPU a decision"] > rows["run, selector none"]["ms of CPU a decision"]
+    assert rows["one episode of 20 decisions"]["decisions"] == 160
+
+
+@pytest.mark.slow
+def test_the_same_scripted_tasks_under_tau2(tmp_path: Path) -> None:
+    pytest.importorskip("tau2", reason="tau2 is not installed: pip install -e '.[tau2]'")
+    rows = measured("loop_overhead", tmp_path / "out.json", "--episodes", "1", "--longest", "20", "--tau2", "3")
+    ours, theirs = (
+        rows[f"3 scripted retail tasks, {name}"]["decisions"] for name in ("fama run", "tau2's orchestrator")
+    )
+    assert ours == theirs > 3
+    assert rows["CPU of fama over CPU of tau2"]["ratio"] > 0
+
+
+@pytest.mark.slow
+def test_store_speed(tmp_path: Path) -> None:
+    rows = measured("store_speed", tmp_path / "out.json", "--episodes", "200", "--single", "5")
+    assert {"append 5 one by one", "append 200 together", "fama score, 20 episodes", "fama score, 200 episodes"} < set(
+        rows
+    )
+    assert rows["SQL filter of 200 by DuckDB"]["peak MB"] > 0
+
+
+@pytest.mark.slow
+def test_import_speed(tmp_path: Path) -> None:
+    rows = measured("import_speed", tmp_path / "out.json", "--episodes", "20")
+    assert set(rows) == {"fama import tau-bench", "fama score"}
+
+
+@pytest.mark.slow
+def test_replay_speed(tmp_path: Path) -> None:
+    rows = measured("replay_speed", tmp_path / "out.json", "--tasks", "4")
+    assert set(rows) == {"fama compare", "fama report"}
+    assert "800 synthetic rows of 4 tasks, 12 arms" in json.loads((tmp_path / "out.json").read_text())["note"]
+
+
+@pytest.mark.slow
+def test_serving_speed(tmp_path: Path) -> None:
+    rows = measured("serving_speed", tmp_path / "out.json", "--quick")
+    assert set(rows) == {"helpdesk-linear (linear)", "helpdesk-encoder (encoder)"}
+    assert all(row["decisions"] == 3 and row["95 % ms"] >= row["median ms"] > 0 for row in rows.values())
+
+
+@pytest.mark.slow
+def test_training_speed(tmp_path: Path) -> None:
+    encoder = write_tiny_encoder(tmp_path / "encoder")
+    tiny = (f"encoder.name={encoder}", "encoder.window=32", "encoder.lora={rank: 2, alpha: 4}")
+    rows = measured("training_speed", tmp_path / "out.json", "--examples", "60", "--set", *tiny)
+    assert rows["60 examples, 3 epochs"]["seconds"] > 1 and rows["60 examples, 3 epochs"]["peak MB"] > 100
+
+
+def test_samples_belong_to_the_innermost_function_of_the_project(script: Any) -> None:
+    """Reading episodes is the store's, and much of it is spent by pydantic, which it calls."""
+    module: ModuleType = script("profiles")
+
+    def work() -> None:
+        end = time.process_time() + 0.4
+        while time.process_time() < end:
+            assert next(iter(read_episodes(module.EPISODES))).decisions
+
+    seconds, found = module.sampled(work)
+    assert seconds >= 0.4 and sum(found.values()) > 0.8 * seconds
+    store = {inside: spent for (place, inside), spent in found.items() if place == "fama/episodes/store.py _read_lines"}
+    assert store["pydantic"] > 0.2 * seconds and sum(store.values()) > 0.5 * seconds
+    table = module.rows("toy", seconds, {("a.py f", "numpy"): 0.6, ("b.py g", ""): 0.3, ("c.py h", ""): 0.1}, 2)
+    assert [row["share"] for row in table] == [0.6, 0.3, 0.1]
+    assert table[0]["in"] == "numpy" and table[2]["function"] == "1 more"
+
+
+@pytest.mark.slow
+def test_profiles(tmp_path: Path) -> None:
+    measured("profiles", tmp_path / "out.json", "--quick")
+    rows = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["rows"]
+    shares: dict[str, float] = {}
+    for row in rows:
+        shares[row["what"]] = shares.get(row["what"], 0.0) + row["share"]
+    assert set(shares) == {"fama run, all helpers", "fama diagnose", "fama train, linear", "fama compare"}
+    assert all(share == pytest.approx(1.0, abs=0.01) for share in shares.values())
+    assert any("fama/diagnosis" in row["function"] for row in rows if row["what"] == "fama diagnose")
+
+
+class Caching:
+    """Answers like a server with a prefix cache of whole messages: a token is four characters."""
+
+    def __init__(self) -> None:
+        self._read: list[str] = []
+
+    def __call__(self, body: dict[str, Any]) -> Answer:
+        text = "".join(f"<{message['role']}>{message['content']}" for message in body["messages"])
+        cached = max((len(os.path.commonprefix([text, old])) for old in self._read), default=0)
+        self._read.append(text)
+        usage = {"prompt_tokens": len(text) // 4, "completion_tokens": 1}
+        return said("ok", usage={**usage, "prompt_tokens_details": {"cached_tokens": cached // 4}})
+
+
+async def test_prefix_reuse(endpoint: Endpoint, script: Any) -> None:
+    module: ModuleType = script("prefix_reuse")
+    endpoint.owner, endpoint.answer = "llamacpp", Caching()
+    chosen = module._with_notes(module.EPISODES, 2)
+    failure = next(e for e in read_episodes(module.EPISODES) if e.outcome.status == "failure")
+    async with connect(ModelSettings(name="served", base_url=endpoint.base_url)) as model:
+        rows = {row["what"]: row for row in await module.measure(model, chosen, failure, 2)}
+    decisions = sum(len(episode.decisions) for episode in chosen)
+    assert [rows[name]["calls"] for name in module.VARIANTS] == [decisions] * 3
+    last, first, kept = (rows[name] for name in module.VARIANTS)
+    assert last["cached share"] > 0.5 > first["cached share"]
+    assert kept["input tokens"] > last["input tokens"]
+    shared, apart = rows["four analysts on one prefix"], rows["four analysts, four prompts"]
+    assert shared["calls"] == apart["calls"] == 4
+    assert shared["cached share"] > 0.5 and apart["cached share"] < 0.1
+    assert len(endpoint.asked) == 3 * decisions + 8
+
+
+def test_tables_of_the_page_are_made_from_the_measurements(script: Any, tmp_path: Path) -> None:
+    tables = script("tables")
+    page = "# P\n<!-- table some -->\nold\n<!-- end some -->\ntext\n<!-- table other -->\n<!-- end other -->\n"
+    found: dict[str, Any] = {"note": "toy", "hardware": "one core", "versions": {"python": "3"}, "commit": None}
+    found |= {
+        "date": "2026-01-01",
+        "command": "python some.py",
+        "rows": [{"what": "a", "ms": 1.5}, {"what": "b", "ratio": 2000}],
+    }
+    (tmp_path / "some.json").write_text(json.dumps(found), encoding="utf-8")
+    filled = tables.fill(page, tmp_path)
+    assert "|  | ms | ratio |\n| --- | ---: | ---: |\n| a | 1.5 |  |\n| b |  | 2,000 |\n" in filled
+    assert "old" not in filled and "Not measured yet" in filled and filled.endswith("<!-- end other -->\n")
+    assert tables.fill(filled, tmp_path) == filled
+
+
+def test_the_pages_are_up_to_date(script: Any) -> None:
+    tables = script("tables")
+    for page in tables.PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert tables.fill(text, tables.RESULTS) == text, f"{page.name}: run python perf/publish.py"
+
+
+def test_capacity_by_hand(script: Any) -> None:
+    """36 million tokens read at 10,000 a second and 3.6 million written at 1,000 a second: two hours."""
+    capacity = script("capacity")
+    assert capacity.gpu_hours(36e6, 3.6e6, 10_000, 1_000) == pytest.approx(2.0)
+    assert capacity.grid()["retail"] == 115 * 5 * 4 * 4 * 3  # tasks, trials, arms, backbones, strategies
+    found = capacity.measured()["none"]
+    episodes = [e for e in read_episodes(capacity.EPISODES) if e.selector == "none"]
+    assert found.count == len(episodes)
+    assert found.read == pytest.approx(sum(row.input_tokens for e in episodes for row in e.ledger) / len(episodes))
+    assert found.packed < found.bytes / 3
+    million = capacity.capacity(decisions=found.decisions).splitlines()[-1]
+    assert million.startswith("| one million episodes | 1,000,000 |")

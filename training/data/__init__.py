@@ -1,0 +1,1 @@
+"""Training examples: read, split, synthesised."""

@@ -1,0 +1,248 @@
+"""Training examples from outcome tables, failure logs and a prompted selector's choices.
+
+An example holds what a router may see (features of the visible state) and targets. The task's name
+is in it for splitting only; features are made from policy, tools and messages.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fama.episodes.outcome_table import OutcomeRow, split_subset
+from fama.episodes.records import Episode, Failure
+from fama.episodes.state import EpisodeKey, state_after, state_at, state_from_json
+from fama.errors import BadInput
+from fama.hashing import content_hash
+from fama.selection.router.features import Features, featurise
+from fama.selection.router.manifest import View
+from fama.selection.router.retrospective import FailedTask, failed_task
+
+Flags = tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One state with its targets; a target that is None is unknown and enters no loss.
+
+    ``subset`` is the executed one (one flag a helper, pool order) with its ``success``, ``tokens``
+    (of the whole episode) and ``propensity``. ``coverage`` flags helpers that cover the failure's
+    primary categories, ``distilled`` those a prompted selector chose, ``categories`` the failure's.
+    """
+
+    task: str
+    features: Features
+    subset: Flags | None = None
+    success: bool | None = None
+    tokens: float | None = None
+    propensity: float | None = None
+    coverage: Flags | None = None
+    distilled: Flags | None = None
+    categories: Flags | None = None
+    domain: str = ""
+    backbone: str = ""
+
+
+@dataclass(frozen=True)
+class ExampleSet:
+    """Examples of one helper pool, with where they came from and what was left out."""
+
+    examples: tuple[Example, ...]
+    pool: tuple[str, ...]
+    left_out: Counter[str] = field(default_factory=Counter)
+    prompts_hash: tuple[str, ...] = ()
+    benchmark_version: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+    backbones: tuple[str, ...] = ()
+    synthetic: bool = False
+
+    def __add__(self, other: "ExampleSet") -> "ExampleSet":
+        if self.pool != other.pool:
+            raise ValueError(f"pools differ: {self.pool}, {other.pool}")
+        return ExampleSet(
+            self.examples + other.examples,
+            self.pool,
+            self.left_out + other.left_out,
+            _union(self.prompts_hash, other.prompts_hash),
+            _union(self.benchmark_version, other.benchmark_version),
+            _union(self.domains, other.domains),
+            _union(self.backbones, other.backbones),
+            self.synthetic or other.synthetic,
+        )
+
+    def digest(self) -> str:
+        """Hash of all examples: texts, evidence and targets."""
+        texts: dict[Features, str] = {}
+        parts = []
+        for one in self.examples:
+            if one.features not in texts:
+                features = one.features
+                texts[features] = content_hash(
+                    [[(s.kind, s.text, s.position) for s in features.segments], features.evidence]
+                )
+            targets = (one.subset, one.success, one.tokens, one.propensity)
+            parts.append([one.task, texts[one.features], *targets, one.coverage, one.distilled, one.categories])
+        return content_hash([self.pool, sorted(parts, key=str)])
+
+
+def outcome_examples(
+    rows: Iterable[OutcomeRow], pool: Sequence[str], failed: Mapping[FailedTask, Features] | None = None
+) -> ExampleSet:
+    """One example a finished row; errors are left out and counted.
+
+    With ``failed`` (retrospective) a row is read with its task's failed plain episode instead of the state
+    before its first decision; rows of tasks without one are left out and counted.
+
+    Raises:
+        BadInput: a row's pool is not ``pool``, or its subset names a helper outside of it.
+    """
+    rows = list(rows)
+    seen: dict[str, Features] = {}
+    examples, left_out = [], Counter[str]()
+    for row in rows:
+        flags = _row_flags(row, pool)
+        if row.status == "error" or row.success is None:
+            left_out["outcome rows with an error"] += 1
+            continue
+        key = EpisodeKey(row.benchmark, row.domain, row.task_id, row.trial, row.backbone, row.strategy)
+        if failed is None and row.state not in seen:
+            seen[row.state] = featurise(state_from_json(row.state, key))
+        features = seen[row.state] if failed is None else failed.get(failed_task(key))
+        if features is None:
+            left_out["outcome rows of tasks without a failed plain episode"] += 1
+            continue
+        examples.append(
+            Example(
+                task=task_name(row.benchmark, row.domain, row.task_id),
+                features=features,
+                subset=flags,
+                success=row.success,
+                tokens=float(row.tokens) if row.tokens > 0 else None,
+                propensity=row.propensity,
+                domain=row.domain,
+                backbone=row.backbone or "",
+            )
+        )
+    return ExampleSet(
+        tuple(examples),
+        tuple(pool),
+        left_out,
+        prompts_hash=_union(row.prompts_hash for row in rows),
+        benchmark_version=_union(f"{row.benchmark} {row.benchmark_version or 'unknown'}" for row in rows),
+        domains=_union(row.domain for row in rows),
+        backbones=_union(row.backbone for row in rows),
+        synthetic=any(row.benchmark == "synthetic" for row in rows),
+    )
+
+
+def failure_examples(
+    failures: Iterable[Failure],
+    episodes: Iterable[Episode],
+    covers: Mapping[str, frozenset[str]],
+    categories: Sequence[str],
+    view: View = "prospective",
+    primary_only: bool = False,
+) -> ExampleSet:
+    """One example a labelled failure of the agent, in the state before its episode's first decision, or after its last.
+
+    Args:
+        failures: labels; those that blame the user or the environment are left out and counted.
+        episodes: the labelled episodes.
+        covers: categories that each helper of the pool addresses, in pool order.
+        categories: codes of the taxonomy, in its order.
+        view: ``retrospective`` shows the whole failed episode.
+        primary_only: flag the primary categories alone.
+    """
+    labels = {failure.episode_id: failure for failure in failures}
+    examples, left_out, used = [], Counter[str](), []
+    for episode in episodes:
+        label = labels.pop(episode.id, None)
+        if label is None:
+            continue
+        if label.blame != "agent":
+            left_out[f"failures blamed on the {label.blame}"] += 1
+            continue
+        features = _first_features(episode) if view == "prospective" else featurise(state_after(episode))
+        if features is None or not label.primary:
+            left_out["failures without a decision or a primary category"] += 1
+            continue
+        primary = set(label.primary)
+        examples.append(
+            Example(
+                task=task_name(episode.benchmark, episode.domain, episode.task_id),
+                features=features,
+                coverage=tuple(bool(primary & covered) for covered in covers.values()),
+                categories=tuple(
+                    code in (primary if primary_only else {*label.categories, *primary}) for code in categories
+                ),
+                domain=episode.domain,
+                backbone=episode.backbone or "",
+            )
+        )
+        used.append(episode)
+    if labels:
+        left_out["failures whose episode is missing"] += len(labels)
+    return _from_episodes(examples, tuple(covers), left_out, used)
+
+
+def prompted_examples(episodes: Iterable[Episode], pool: Sequence[str]) -> ExampleSet:
+    """One example an episode: the subset its prompted selector chose before the first decision."""
+    examples, left_out, used = [], Counter[str](), []
+    for episode in episodes:
+        features = _first_features(episode) if episode.decisions else None
+        if features is None:
+            left_out["prompted episodes without a decision"] += 1
+            continue
+        first = episode.decisions[0]
+        chosen = {*first.subset, *first.dropped}
+        task = task_name(episode.benchmark, episode.domain, episode.task_id)
+        examples.append(
+            Example(
+                task=task,
+                features=features,
+                distilled=tuple(name in chosen for name in pool),
+                domain=episode.domain,
+                backbone=episode.backbone or "",
+            )
+        )
+        used.append(episode)
+    return _from_episodes(examples, tuple(pool), left_out, used)
+
+
+def task_name(benchmark: str, domain: str, task_id: str) -> str:
+    """What splits go by: every trial and subset of a task has the same name."""
+    return f"{benchmark}/{domain}/{task_id}"
+
+
+def _first_features(episode: Episode) -> Features | None:
+    try:
+        return featurise(state_at(episode, 0))
+    except IndexError:
+        return None
+
+
+def _row_flags(row: OutcomeRow, pool: Sequence[str]) -> Flags:
+    if set(split_subset(row.pool)) != set(pool):
+        raise BadInput(
+            f"outcome row of task {row.task_id}: its pool is {row.pool}, data.pool is {'+'.join(pool)}; make them agree"
+        )
+    members = set(split_subset(row.subset))
+    if not members <= set(pool):
+        raise BadInput(f"outcome row of task {row.task_id}: subset {row.subset} has helpers outside its pool")
+    return tuple(name in members for name in pool)
+
+
+def _from_episodes(
+    examples: list[Example], pool: tuple[str, ...], left_out: Counter[str], episodes: list[Episode]
+) -> ExampleSet:
+    return ExampleSet(
+        tuple(examples),
+        pool,
+        left_out,
+        benchmark_version=_union(f"{e.benchmark} {e.benchmark_version or 'unknown'}" for e in episodes),
+        domains=_union(e.domain for e in episodes),
+        backbones=_union(e.backbone or "" for e in episodes),
+    )
+
+
+def _union(*groups: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted({value for group in groups for value in group if value}))

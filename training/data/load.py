@@ -1,0 +1,125 @@
+"""Reads the files that a config names into one set of examples."""
+
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+
+from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
+from fama.errors import BadInput
+from fama.helpers.base import Helper
+from fama.selection.router.retrospective import failed_features
+from fama.settings import HelperSettings
+from training.data.examples import ExampleSet, failure_examples, outcome_examples, prompted_examples
+from training.settings import DataSettings, TrainSettings
+
+
+def load_examples(settings: TrainSettings) -> ExampleSet:
+    """The examples of every source whose loss is switched on.
+
+    Raises:
+        BadInput: a file is missing or unreadable, a switched-on loss has no data, or pools differ.
+    """
+    data, losses = settings.data, settings.losses
+    _check_sources(settings)
+    found = ExampleSet((), data.pool)
+    if losses.outcome or losses.tokens or losses.decision:
+        found = _outcomes(data, found)
+    if losses.coverage or losses.categories:
+        found = _failures(data, found, bool(losses.coverage))
+    if losses.distillation:
+        found = _prompted(data, found)
+    if not found.examples:
+        raise BadInput("data: no usable example in the files given; errors and unlabelled episodes teach nothing")
+    return found
+
+
+def taxonomy_of(data: DataSettings) -> Taxonomy:
+    """The categories that the router's heads are for.
+
+    Raises:
+        BadInput: the file of the user's own is missing or wrong.
+    """
+    return load_taxonomy(Path(data.taxonomy) if data.taxonomy else None)
+
+
+def pool_of(data: DataSettings) -> dict[str, Helper]:
+    """The helpers of the pool, each with the categories of this taxonomy that it covers.
+
+    Raises:
+        BadInput: an unknown helper, or the taxonomy's file is wrong.
+    """
+    from fama.helpers.pool import build_pool
+
+    taxonomy, pool = taxonomy_of(data), build_pool(HelperSettings(pool=data.pool))
+    for name, helper in pool.items():
+        helper.covers = taxonomy.covered_by(name, helper.covers)
+    return pool
+
+
+def _check_sources(settings: TrainSettings) -> None:
+    data, losses = settings.data, settings.losses
+    needs = (
+        ("outcomes", losses.outcome or losses.decision, data.outcomes),
+        ("failures", losses.coverage or losses.categories, data.failures),
+        ("prompted", losses.distillation, data.prompted),
+    )
+    for name, weight, files in needs:
+        if weight and not files:
+            raise BadInput(f"data.{name} is empty, but a loss that needs it is on; name its files or set the loss to 0")
+
+
+def _outcomes(data: DataSettings, found: ExampleSet) -> ExampleSet:
+    return found + table_examples(data.outcomes, data)
+
+
+def table_examples(paths: Sequence[str], data: DataSettings) -> ExampleSet:
+    """The rows of outcome tables, in the view that the data settings ask for.
+
+    Raises:
+        BadInput: a table cannot be used, or the retrospective view has no failed plain episode.
+    """
+    from fama.episodes.outcome_table import read_outcomes
+    from fama.episodes.store import read_episodes
+
+    failed, found = None, ExampleSet((), data.pool)
+    if data.view == "retrospective":
+        failed = failed_features(chain.from_iterable(read_episodes(Path(path)) for path in data.plain))
+        if not failed:
+            raise BadInput(
+                f"data.plain: no failed episode without helpers in {', '.join(data.plain)}; name the plain run's"
+            )
+    for path in paths:
+        found += outcome_examples(read_outcomes(Path(path), data.benchmark_version), data.pool, failed)
+    return found
+
+
+def _failures(data: DataSettings, found: ExampleSet, coverage: bool) -> ExampleSet:
+    from fama.episodes.store import read_episodes, read_failures
+
+    taxonomy = taxonomy_of(data)
+    covers = {name: helper.covers for name, helper in pool_of(data).items()}
+    if coverage and not any(covers.values()):
+        raise BadInput(
+            f"data.taxonomy: no helper of the pool covers a category of {taxonomy.version}; name helpers at its "
+            "categories, for example helpers: [DCE]"
+        )
+    for source in data.failures:
+        labels = read_failures(Path(source.failures))
+        other = sorted({label.taxonomy_version for label in labels} - {taxonomy.version})
+        if other:
+            raise BadInput(
+                f"{source.failures}: labelled with taxonomy {', '.join(other)}, not with {taxonomy.version}; "
+                "name its file as data.taxonomy, or diagnose again"
+            )
+        episodes = read_episodes(Path(source.episodes))
+        primary = data.labels == "primary"
+        found += failure_examples(labels, episodes, covers, taxonomy.codes, data.view, primary)
+    return found
+
+
+def _prompted(data: DataSettings, found: ExampleSet) -> ExampleSet:
+    from fama.episodes.store import read_episodes
+
+    for path in data.prompted:
+        found += prompted_examples(read_episodes(Path(path)), data.pool)
+    return found

@@ -1,0 +1,102 @@
+"""Training and validation examples: split by task, never by row, and never through equal conversations."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from fama.errors import BadInput
+from fama.hashing import content_hash
+from fama.randomness import derive_seed
+from training.data.examples import Example
+
+
+@dataclass(frozen=True)
+class Split:
+    """Examples of disjoint tasks; ``hash`` identifies which tasks are on which side.
+
+    ``held_out`` are those of held-out domains and backbones, on tasks that are not trained on either; ``certify`` those
+    of tasks that only a guarantee is tested on.
+    """
+
+    train: tuple[Example, ...]
+    validation: tuple[Example, ...]
+    hash: str
+    held_out: tuple[Example, ...] = ()
+    certify: tuple[Example, ...] = ()
+
+
+def split_by_task(
+    examples: Sequence[Example],
+    share: float,
+    seed: int,
+    domains: Collection[str] = (),
+    backbones: Collection[str] = (),
+    kept: float = 1.0,
+) -> Split:
+    """Put about ``share`` of the tasks into validation, by a hash of each task's name and the seed.
+
+    Tasks that share a conversation word for word go to the same side, so that no text of a
+    validation task is trained on. A task's side does not depend on which other tasks there are,
+    apart from such twins. ``domains`` and ``backbones`` are held out: on neither side.
+    ``kept`` is the share of the training tasks that are used; smaller shares are parts of larger ones.
+
+    Raises:
+        BadInput: one side would be empty, or a domain or backbone to hold out is not there.
+    """
+    for what, names, found in (
+        ("hold_out_domains", domains, {example.domain for example in examples}),
+        ("hold_out_backbones", backbones, {example.backbone for example in examples}),
+    ):
+        for name in sorted(set(names) - found):
+            raise BadInput(f"data.{what}: no example of {name!r}; there are: {', '.join(sorted(found))}")
+    group = _groups(examples)
+    held = {name for name in group.values() if derive_seed(seed, "split", name) / 2**63 < share}
+    apart = [example.domain in domains or example.backbone in backbones for example in examples]
+    usual = [example for example, out in zip(examples, apart, strict=True) if not out]
+    unused = {name for name in group.values() if derive_seed(seed, "training share", name) / 2**63 >= kept}
+    train = tuple(example for example in usual if group[example.task] not in held | unused)
+    validation = tuple(example for example in usual if group[example.task] in held)
+    trained = {group[example.task] for example in train}
+    held_out = tuple(
+        example for example, out in zip(examples, apart, strict=True) if out and group[example.task] not in trained
+    )
+    if not train or not validation:
+        raise BadInput(
+            f"data.validation: {share} of {len(group)} tasks leaves one side empty (data.training_share: {kept}); "
+            "give more tasks or another share"
+        )
+    if any(apart) and not held_out:
+        raise BadInput("data.hold_out_backbones: every held-out task is trained on; raise data.validation")
+    sides: list[object] = list(sorted((task, name in held) for task, name in group.items()))
+    sides += [["held out", *sorted({*domains, *backbones})]] if any(apart) else []
+    sides += [["training share", kept]] if kept < 1.0 else []
+    return Split(train, validation, content_hash(sides), held_out)
+
+
+def keep_apart(split: Split, share: float, seed: int) -> Split:
+    """The split with a share of its training tasks put aside, for a guarantee to be tested on.
+
+    Raises:
+        BadInput: one side would be empty.
+    """
+    inner = split_by_task(split.train, share, derive_seed(seed, "certify"))
+    return replace(split, train=inner.train, certify=inner.validation, hash=content_hash([split.hash, inner.hash]))
+
+
+def _groups(examples: Sequence[Example]) -> dict[str, str]:
+    """Task → the smallest name among the tasks it is tied to by equal conversations."""
+    parent = {example.task: example.task for example in examples}
+
+    def root(task: str) -> str:
+        while parent[task] != task:
+            parent[task] = parent[parent[task]]
+            task = parent[task]
+        return task
+
+    first: dict[tuple[tuple[str, str], ...], str] = {}
+    for example in examples:
+        history = tuple((segment.kind, segment.text) for segment in example.features.history())
+        if not history:
+            continue
+        a, b = sorted((root(example.task), root(first.setdefault(history, example.task))))
+        parent[b] = a
+    return {task: root(task) for task in parent}

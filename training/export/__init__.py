@@ -1,0 +1,1 @@
+"""From a fitted router to a checkpoint: calibration, evaluation, card."""

@@ -1,0 +1,202 @@
+"""The model card of a checkpoint: data, metrics with intervals, limits, and the command that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from fama.selection.router.checkpoint import FIGURE
+from fama.selection.router.manifest import RouterManifest
+from training.data.examples import Example, ExampleSet
+from training.data.splits import Split
+from training.export.collapse import collapse
+from training.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from training.export.checkpoint import Measured
+    from training.metrics import Interval
+
+_KINDS = {
+    "encoder": "segment encoder with attention pooling",
+    "linear": "linear (regularised logistic regression on state vectors)",
+    "knn": "nearest neighbours in state space, smoothed towards the population",
+    "boosting": "gradient-boosted trees on state vectors, on top of the population",
+    "prior": "what usually happens in a domain, whatever the conversation says",
+}
+
+_VIEWS = {
+    "prospective": "Prospective: it reads policy, tools and messages up to the decision, not beyond.",
+    "retrospective": "Retrospective: it reads the plain agent's whole failed episode of the task that is run again.",
+}
+
+
+def render_card(
+    manifest: RouterManifest,
+    settings: TrainSettings,
+    data: ExampleSet,
+    split: Split,
+    measured: Measured,
+    notes: Mapping[str, str],
+    apart: Measured | None = None,
+    drawn: bool = False,
+) -> str:
+    """Markdown of the card; ``drawn``: the reliability figure lies beside it."""
+    title = "Router on SYNTHETIC data" if manifest.synthetic else "Router"
+    parts = [
+        f"# {title}: {_KINDS[manifest.kind]}",
+        "Chooses the smallest useful subset of helper agents before a decision of a tool-use agent: it maximises "
+        "P(success) − λ · tokens / 1000 over subsets of "
+        f"{', '.join(manifest.pool)}. {_VIEWS[manifest.view]}",
+        "## Data",
+        _table(("", "training", "validation"), _data_rows(split)),
+        _lines(
+            {
+                "benchmarks": ", ".join(manifest.benchmark_version) or "unknown",
+                "domains": ", ".join(manifest.domains) or "unknown",
+                "backbones": ", ".join(manifest.backbones) or "unknown",
+                "left out": _counts(data.left_out),
+                "data hash, split hash": f"`{manifest.data_hash}`, `{manifest.split_hash}`",
+                "prompts": ", ".join(f"`{value}`" for value in manifest.prompts_hash) or "unknown",
+            }
+        ),
+        "## Metrics on the validation tasks",
+        f"{measured.rows} rows of {measured.tasks} tasks; 95 % intervals by a bootstrap over tasks. The split also "
+        "served early stopping and the temperature, so these numbers are slightly optimistic; claims need test tasks.",
+        _table(("measure", "value", "95 % interval"), [(name, *_cells(i)) for name, i in measured.metrics.items()]),
+        _calibration(manifest),
+        f"![Predicted and observed success]({FIGURE})" if drawn else "",
+        _guarantee(manifest),
+        _choices(manifest, measured),
+        collapse(measured.chosen, manifest.pool) or "",
+        *_transfer(manifest, settings, apart),
+        "## Training",
+        _lines({**notes, "losses": _losses(settings), "seed": str(manifest.seed)}),
+        f"```\n{manifest.command or '(trained from Python)'}\n```",
+        _lines({"commit": manifest.git_commit or "unknown", "versions": _counts(manifest.versions)}),
+        _cost(manifest),
+        "## Limits",
+        _limits(manifest, measured),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _data_rows(split: Split) -> list[tuple[str, ...]]:
+    def count(side: tuple[Example, ...], target: str) -> str:
+        return str(sum(getattr(example, target) is not None for example in side))
+
+    sides = (split.train, split.validation)
+    rows = [("tasks", *(str(len({example.task for example in side})) for side in sides))]
+    names = {"success": "rows with an outcome", "coverage": "labelled failures", "distilled": "prompted choices"}
+    rows += [(label, *(count(side, target) for side in sides)) for target, label in names.items()]
+    for label, side in (("success rate, training", split.train), ("success rate, validation", split.validation)):
+        known = [example.success for example in side if example.success is not None]
+        if known:
+            value = f"{sum(known) / len(known):.3f} (n = {len(known)})"
+            rows.append((label, value, "") if side is split.train else (label, "", value))
+    return [(a, b, c) for a, b, c in rows]
+
+
+def _calibration(manifest: RouterManifest) -> str:
+    found = manifest.calibration
+    if found.ece_before is None or found.ece_after is None:
+        return f"Calibration: too few validation rows ({found.rows}); temperature {found.temperature:.2f}."
+    if found.temperature == 1.0:
+        return (
+            f"Calibration: none; no temperature of one half of the tasks served the other half ({found.rows} rows). "
+            f"Expected calibration error (10 bins): {found.ece_before:.3f}."
+        )
+    return (
+        f"Calibration: temperature {found.temperature:.3f}; expected calibration error (10 bins, n = {found.rows}) "
+        f"{found.ece_before:.3f} before, {found.ece_after:.3f} after (cross-fitted over two halves of the tasks)."
+    )
+
+
+def _guarantee(manifest: RouterManifest) -> str:
+    found = manifest.guarantee
+    if found is None:
+        return ""
+    said = f"with {found.confidence:.0%} confidence not worse than all helpers by more than {found.epsilon}"
+    if found.threshold is None:
+        more = "" if found.needed is None else f"; about {found.needed:,} would do if it loses nothing"
+        return f"Guarantee (learn then test): too few data for one. {found.tasks} tasks cannot show: {said}{more}."
+    return (
+        f"Guarantee (learn then test, {found.tasks} tasks of their own): {said}, if all helpers are used wherever the "
+        f"choice is predicted to lose more than {found.threshold} (upper bound of the loss {found.bound:.3f})."
+    )
+
+
+def _choices(manifest: RouterManifest, measured: Measured, where: str = "validation") -> str:
+    total = sum(measured.chosen.values())
+    rows = [(name, str(count), f"{count / total:.2f}") for name, count in measured.chosen.items()] if total else []
+    text = f"Choices at λ = {manifest.lam} per 1,000 tokens, without a budget, over {total} {where} states, "
+    text += "from all subsets" if manifest.candidates is None else f"from {len(manifest.candidates)} executed subsets"
+    text += ":\n\n"
+    text += _table(("subset", "states", "share"), rows)
+    if measured.matched is not None:
+        value, interval = _cells(measured.matched)
+        text += (
+            f"\n\nSuccess of the {measured.matched_rows} {where} rows whose executed subset is the router's choice, "
+            f"weighted by 1 / propensity: {value} {interval}."
+        )
+    return text
+
+
+def _transfer(manifest: RouterManifest, settings: TrainSettings, apart: Measured | None) -> list[str]:
+    if apart is None:
+        return []
+    names = ", ".join((*settings.data.hold_out_domains, *settings.data.hold_out_backbones))
+    return [
+        f"## Transfer: {names}, held out",
+        f"{apart.rows} rows of {apart.tasks} tasks that were neither trained nor tuned on; 95 % intervals over tasks.",
+        _table(("measure", "value", "95 % interval"), [(name, *_cells(i)) for name, i in apart.metrics.items()]),
+        _choices(manifest, apart, "held-out"),
+    ]
+
+
+def _cost(manifest: RouterManifest) -> str:
+    if manifest.cost is None:
+        return ""
+    rows = [
+        (part.part, part.source, *("unknown" if v is None else f"{v:,.0f}" for v in (part.tokens, part.seconds)))
+        for part in manifest.cost
+    ]
+    return "What was spent on it once:\n\n" + _table(("part", "source", "tokens", "seconds"), rows)
+
+
+def _limits(manifest: RouterManifest, measured: Measured) -> str:
+    found = [
+        "Valid for this helper pool, these helper prompts, this backbone and this benchmark version.",
+    ]
+    if manifest.view == "prospective":
+        found.append(
+            "Outcomes were logged with one subset held for a whole episode and the state before its first decision; "
+            "later states of an episode are outside of what it was trained on."
+        )
+    if manifest.synthetic:
+        found.insert(0, "Trained on SYNTHETIC tasks: for tests and method curves only, of no use on real ones.")
+    if measured.rows < 200:
+        found.append(f"Only {measured.rows} validation rows: differences between routers are mostly noise.")
+    return "\n".join(f"- {line}" for line in found)
+
+
+def _losses(settings: TrainSettings) -> str:
+    names = ("outcome", "decision", "tokens", "coverage", "distillation", "categories")
+    used = [f"{name} × {getattr(settings.losses, name)}" for name in names if getattr(settings.losses, name)]
+    return ", ".join(used) + (", inverse propensity weights" if settings.losses.inverse_propensity else "")
+
+
+def _cells(interval: Interval) -> tuple[str, str]:
+    return f"{interval.value:.4f}", f"[{interval.low:.4f}, {interval.high:.4f}]"
+
+
+def _counts(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items()) or "nothing"
+
+
+def _lines(values: Mapping[str, str]) -> str:
+    return "\n".join(f"- {name}: {value}" for name, value in values.items())
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) if rows else ""

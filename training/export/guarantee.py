@@ -1,0 +1,107 @@
+"""Learn then test (Angelopoulos et al. 2021, arXiv 2110.01052): a threshold with a guarantee, or too few data.
+
+Policies are ordered by how far they trust the router: at threshold t its choice stands where its predicted success is
+at most t below that of all helpers, else all helpers are used. The loss of a policy is the success of all helpers minus
+its own, estimated on logged subsets by 1 / propensity, a mean a task. Policies are tested in order at the same level
+(fixed-sequence testing), each by the empirical Bernstein bound (Maurer and Pontil 2009, arXiv 0907.3740), which holds
+for any number of tasks; the last one before the first failure is certified.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from fama.selection.decision import Floats
+from fama.selection.router.checkpoint import Router
+from fama.selection.router.features import Features
+from fama.selection.router.manifest import Guarantee
+from fama.selection.router.scores import calibrated
+from training.data.examples import Example
+from training.settings import GuaranteeSettings
+
+Choose = Callable[[Features], tuple[bool, ...]]
+
+
+class Certified(NamedTuple):
+    """The place of the last policy that passed and its bound; None where the first one failed."""
+
+    place: int | None
+    bound: float | None
+
+
+def certify(router: Router, choose: Choose, examples: Sequence[Example], settings: GuaranteeSettings) -> Guarantee:
+    """What these tasks, which nothing was fitted on, certify about a calibrated router and its choice in a state."""
+    rows = [e for e in examples if e.subset is not None and e.success is not None and e.propensity]
+    tasks = sorted({example.task for example in rows})
+    found = Guarantee(epsilon=settings.epsilon, confidence=settings.confidence, tasks=len(tasks))
+    if len(tasks) < 2:
+        return found
+    least = min(float(example.propensity or 1.0) for example in rows)
+    losses = _losses(router, choose, rows, settings.thresholds)
+    place = {task: n for n, task in enumerate(tasks)}
+    owner = np.array([place[example.task] for example in rows])
+    counts = np.bincount(owner)
+    means = np.stack([np.bincount(owner, weights=column) / counts for column in losses.T], axis=1)
+    passed = first_passes(means, 2.0 / least, settings.epsilon, 1.0 - settings.confidence)
+    if passed.place is None:
+        needed = tasks_needed(float(means[:, -1].var()), 2.0 / least, settings.epsilon, 1.0 - settings.confidence)
+        return found.model_copy(update={"needed": needed})
+    return found.model_copy(update={"threshold": settings.thresholds[passed.place], "bound": passed.bound})
+
+
+def first_passes(losses: Floats, width: float, epsilon: float, delta: float) -> Certified:
+    """Fixed-sequence testing of policies, in the order of the columns.
+
+    Args:
+        losses: estimated loss of every policy on every task, shape (tasks, policies), independent over tasks.
+        width: largest minus smallest possible loss of a task.
+        epsilon: loss that is allowed.
+        delta: probability with which a policy that loses more may be certified.
+    """
+    last = Certified(None, None)
+    for place, column in enumerate(losses.T):
+        bound = upper_bound(column, width, delta)
+        if bound > epsilon:
+            break
+        last = Certified(place, bound)
+    return last
+
+
+def upper_bound(values: Floats, width: float, delta: float) -> float:
+    """Empirical Bernstein: the mean is below this with probability at least 1 − δ; values lie within ``width``."""
+    count, log = len(values), math.log(2.0 / delta)
+    return float(
+        values.mean() + math.sqrt(2.0 * values.var(ddof=1) * log / count) + 7.0 * width * log / (3.0 * (count - 1))
+    )
+
+
+def tasks_needed(variance: float, width: float, epsilon: float, delta: float) -> int:
+    """Tasks from which a policy without any loss would pass, to one digit or two."""
+    log = math.log(2.0 / delta)
+    low, high = 2, 10**9
+    while low < high:
+        middle = (low + high) // 2
+        slack = math.sqrt(2.0 * variance * log / middle) + 7.0 * width * log / (3.0 * (middle - 1))
+        low, high = (low, middle) if slack <= epsilon else (middle + 1, high)
+    digits = 10 ** max(len(str(low)) - 2, 0)
+    return int(math.ceil(low / digits) * digits)
+
+
+def _losses(router: Router, choose: Choose, rows: Sequence[Example], thresholds: Sequence[float]) -> Floats:
+    """Estimated loss of every row at every threshold, shape (rows, thresholds)."""
+    temperature = router.manifest.calibration.temperature
+    everyone = (True,) * len(router.manifest.pool)
+    known = {}
+    for features in dict.fromkeys(example.features for example in rows):
+        choice = choose(features)
+        success = calibrated(router.predictor.scores(features), temperature)(np.array([choice, everyone])).success
+        known[features] = choice, float(success[1] - success[0])
+    found = np.zeros((len(rows), len(thresholds)))
+    for row, example in enumerate(rows):
+        choice, behind = known[example.features]
+        weight = float(bool(example.success)) / float(example.propensity or 1.0)
+        gain = weight * ((example.subset == everyone) - (example.subset == choice))
+        found[row] = [gain if behind <= threshold else 0.0 for threshold in thresholds]
+    return found

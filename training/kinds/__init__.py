@@ -1,0 +1,1 @@
+"""Fitting of each router kind."""

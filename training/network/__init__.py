@@ -1,0 +1,1 @@
+"""Training of the encoder network with Lightning."""

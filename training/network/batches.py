@@ -1,0 +1,139 @@
+"""Examples to tensors: batches hold each distinct chunk once, however many states share it."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from fama.selection.router.encoder import SegmentEncoder
+from fama.selection.router.features import KINDS, Features
+from fama.selection.router.network import bucket_of
+from fama.selection.router.scores import pair_indices
+from training.data.examples import Example
+from training.network.encoder import ChunkTable
+from training.network.losses import Targets
+from training.settings import LossSettings
+
+
+class Batch(NamedTuple):
+    """A batch for the router: chunks (token ids and mask, or vectors), layout of the states, targets.
+
+    ``frame`` are the table's rows of policies and tools; their vectors come after those of the other chunks.
+    """
+
+    ids: Tensor
+    id_mask: Tensor
+    vectors: Tensor
+    frame: Tensor
+    place: Tensor
+    mask: Tensor
+    kinds: Tensor
+    buckets: Tensor
+    evidence: Tensor
+    targets: Targets
+
+
+class Collate:
+    """Turns lists of examples into batches.
+
+    ``weights`` are the outcome loss's, ``gains`` the decision loss's advantages, by example identity.
+    """
+
+    def __init__(
+        self,
+        encoder: SegmentEncoder,
+        table: ChunkTable,
+        categories: int,
+        weights: dict[int, float],
+        gains: dict[int, float] | None = None,
+    ) -> None:
+        self.encoder = encoder
+        self.table = table
+        self.categories = categories
+        self.weights = weights
+        self.gains = gains or {}
+
+    def __call__(self, examples: Sequence[Example]) -> Batch:
+        """The batch of these examples."""
+        layout = [
+            [
+                (row, KINDS.index(segment.kind), bucket_of(segment.position))
+                for segment in example.features.segments
+                for row in self.table.rows[segment.text]
+            ]
+            for example in examples
+        ]
+        used = list(dict.fromkeys(row for line in layout for row, _, _ in line)) or [0]
+        own, frame = [row for row in used if row >= self.table.frame], [row for row in used if row < self.table.frame]
+        place = {row: i for i, row in enumerate([*own, *frame])}
+        longest = max(1, max(map(len, layout)))
+        grid = torch.zeros((3, len(examples), longest), dtype=torch.long)
+        mask = torch.zeros((len(examples), longest), dtype=torch.bool)
+        for i, line in enumerate(layout):
+            if line:
+                grid[:, i, : len(line)] = torch.tensor([(place[row], kind, bucket) for row, kind, bucket in line]).T
+                mask[i, : len(line)] = True
+        ids, id_mask, vectors = self._chunks(own)
+        evidence = torch.tensor([example.features.evidence for example in examples], dtype=torch.float32)
+        rows = torch.tensor(frame, dtype=torch.long)
+        return Batch(ids, id_mask, vectors, rows, grid[0], mask, grid[1], grid[2], evidence, self._targets(examples))
+
+    def _chunks(self, rows: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+        nothing = torch.zeros((0, 1), dtype=torch.long)
+        if self.table.vectors is not None:
+            return nothing, nothing, self.table.vectors[rows or [0]]
+        if not rows:
+            return nothing, nothing, torch.zeros((0, self.encoder.size))
+        ids, mask = self.encoder.pad([self.table.windows[row] for row in rows])
+        return ids, mask, torch.zeros((0, self.encoder.size))
+
+    def _targets(self, examples: Sequence[Example]) -> Targets:
+        helpers = next(len(f) for e in examples for f in (e.subset, e.coverage, e.distilled) if f is not None)
+        members = _flags([example.subset for example in examples], helpers).nan_to_num(0.0)
+        rows, columns = pair_indices(helpers)
+        return Targets(
+            members=members,
+            pairs=members[:, torch.from_numpy(rows)] * members[:, torch.from_numpy(columns)],
+            success=torch.tensor([math.nan if e.success is None else float(e.success) for e in examples]),
+            log_tokens=torch.tensor([math.nan if e.tokens is None else math.log(e.tokens) for e in examples]),
+            weight=torch.tensor([self.weights.get(id(example), 1.0) for example in examples]),
+            coverage=_flags([example.coverage for example in examples], helpers),
+            distilled=_flags([example.distilled for example in examples], helpers),
+            categories=_flags([example.categories for example in examples], self.categories),
+            advantage=torch.tensor([self.gains.get(id(example), math.nan) for example in examples]),
+            propensity=torch.tensor([example.propensity or 1.0 for example in examples]),
+        )
+
+
+def _flags(values: Sequence[tuple[bool, ...] | None], width: int) -> Tensor:
+    return torch.tensor([[math.nan] * width if value is None else [float(flag) for flag in value] for value in values])
+
+
+def outcome_weights(examples: Sequence[Example], settings: LossSettings) -> list[float]:
+    """1 / propensity, scaled to mean 1 and clipped, or 1.0 each where that is off or unknown."""
+    if not settings.inverse_propensity:
+        return [1.0] * len(examples)
+    raw = [1.0 / e.propensity if e.success is not None and e.propensity else math.nan for e in examples]
+    known = [value for value in raw if not math.isnan(value)]
+    mean = sum(known) / len(known) if known else 1.0
+    return [1.0 if math.isnan(value) else min(value / mean, settings.propensity_clip) for value in raw]
+
+
+def advantages(examples: Sequence[Example], lam: float) -> dict[int, float]:
+    """Reward of every executed row minus the mean of its state's rows, by example identity.
+
+    The reward is success − λ · tokens / 1000. A state with one row teaches nothing about the choice and is left out.
+    """
+    rewards: dict[Features, list[tuple[int, float]]] = {}
+    for example in examples:
+        if example.subset is not None and example.success is not None:
+            reward = float(example.success) - lam * (example.tokens or 0.0) / 1000.0
+            rewards.setdefault(example.features, []).append((id(example), reward))
+    found: dict[int, float] = {}
+    for rows in rewards.values():
+        mean = sum(reward for _, reward in rows) / len(rows)
+        if len(rows) > 1:
+            found |= {name: reward - mean for name, reward in rows}
+    return found
