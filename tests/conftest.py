@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fake_endpoint import Endpoint
 from hypothesis import HealthCheck, settings
+
+from tests.support.fake_endpoint import Endpoint
 
 settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
@@ -37,9 +38,8 @@ def endpoint() -> Iterator[Endpoint]:
 @pytest.fixture
 def lamps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The toy benchmark of the agents' tests, registered for the length of a test; nothing in it is broken."""
-    from toy_agents import Lamps
-
     from fama.envs.base import BENCHMARKS
+    from tests.support.toy_agents import Lamps
 
     BENCHMARKS.add("lamps", Lamps)
     monkeypatch.setattr(Lamps, "broken", frozenset())

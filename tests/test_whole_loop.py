@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from scripted_backbone import quitter
 
 from fama import cli
 from fama.envs.helpdesk.benchmark import Helpdesk
@@ -18,6 +17,7 @@ from fama.episodes.store import read_episodes, read_failures
 from fama.models.base import ChatReply, ChatRequest
 from fama.models.scripted import SCRIPTED, ScriptedModel
 from fama.randomness import derive_seed
+from tests.support.scripted_backbone import quitter
 
 TRAIN, TEST = 40, 12
 COMMON = ("model.name=scripted:quitter", "domain=shop")

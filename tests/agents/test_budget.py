@@ -1,5 +1,4 @@
 import pytest
-from toy_agents import Guide
 
 from fama.episodes.records import Decision, Episode, LedgerRow, Note, Outcome
 from fama.errors import BadInput
@@ -7,6 +6,7 @@ from fama.helpers.base import Helper
 from fama.selection.base import Allowance
 from fama.selection.budget import Budget, RunBudget, check_budget, spent_tokens
 from fama.settings import BudgetSettings
+from tests.support.toy_agents import Guide
 
 
 class Big(Guide):

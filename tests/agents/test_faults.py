@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_endpoint import Answer, Broken, Endpoint, said
-from toy_agents import GOLD
 
 from fama.agents.runs.runner import Planned, run_planned
 from fama.episodes.records import Episode
@@ -17,6 +15,8 @@ from fama.errors import FamaError
 from fama.models.base import ChatRequest
 from fama.models.client import OpenAIChat
 from fama.settings import RunSettings, SelectorSettings
+from tests.support.fake_endpoint import Answer, Broken, Endpoint, said
+from tests.support.toy_agents import GOLD
 
 USAGE = {"usage": {"prompt_tokens": 10, "completion_tokens": 2}}
 OVERFLOW = {"error": {"message": "the request exceeds the available context size", "type": "exceed_context_size_error"}}

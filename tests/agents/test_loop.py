@@ -3,7 +3,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from toy_agents import DEMONSTRATION, GOLD, POLICY, Guide, LampWorld, Recorder, act_line, lines, setup_for
 
 from fama.agents.loop import run_episode
 from fama.episodes.records import Episode, LedgerRow
@@ -14,6 +13,7 @@ from fama.models.base import ChatReply
 from fama.models.cache import CachedChat
 from fama.selection.base import Allowance, Selection
 from fama.settings import BudgetSettings, ExperimentSettings, LimitSettings
+from tests.support.toy_agents import DEMONSTRATION, GOLD, POLICY, Guide, LampWorld, Recorder, act_line, lines, setup_for
 
 ACT = ExperimentSettings()
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_agents import Guide, gold_model, told
 
 import fama
 from fama.agents.runs import ray_jobs as remote
@@ -24,6 +23,7 @@ from fama.helpers.base import HELPERS
 from fama.models.scripted import SCRIPTED
 from fama.selection.budget import RunBudget
 from fama.settings import BudgetSettings, Form, RunSettings, SelectorSettings
+from tests.support.toy_agents import Guide, gold_model, told
 
 pytestmark = pytest.mark.usefixtures("lamps")
 LOST: set[str] = set()

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_agents import Lamps, Recorder, gold_model
 
 from fama.agents.runs.run_config import FREE, ROUTE, config_hash
 from fama.agents.runs.runner import Planned, load_benchmark, run_planned, select_tasks
@@ -15,6 +14,7 @@ from fama.errors import BadInput, ModelError
 from fama.hashing import content_hash
 from fama.models.scripted import SCRIPTED
 from fama.settings import ExperimentSettings, ModelSettings, RunSettings, SelectorSettings
+from tests.support.toy_agents import Lamps, Recorder, gold_model
 
 pytestmark = pytest.mark.usefixtures("lamps")
 

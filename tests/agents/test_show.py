@@ -1,13 +1,13 @@
 from pathlib import Path
 
 import pytest
-from toy_agents import GOLD, Guide, LampWorld, lines, setup_for
 
 from fama import cli
 from fama.agents.loop import run_episode
 from fama.episodes.records import Message
 from fama.episodes.store import EpisodeStore
 from fama.settings import ExperimentSettings
+from tests.support.toy_agents import GOLD, Guide, LampWorld, lines, setup_for
 
 
 @pytest.fixture

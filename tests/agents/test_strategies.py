@@ -3,7 +3,6 @@ from itertools import pairwise
 from typing import Any, cast, get_args
 
 import pytest
-from toy_agents import DEMONSTRATION, GOLD, POLICY, TOOLS, Guide, Recorder, act_line, call, setup_for
 
 from fama.agents.loop import run_episode
 from fama.agents.strategies.base import STRATEGIES, Placement, Prompt, Strategy, signature
@@ -12,6 +11,7 @@ from fama.envs.base import Action
 from fama.episodes.records import FunctionCall, LedgerRow, Message, ToolCall, ToolSpec
 from fama.models.base import ChatReply
 from fama.settings import ExperimentSettings
+from tests.support.toy_agents import DEMONSTRATION, GOLD, POLICY, TOOLS, Guide, Recorder, act_line, call, setup_for
 
 PLACEMENTS: tuple[Placement, ...] = get_args(Placement)
 ALL = [(name, placement) for name in STRATEGIES.names() for placement in PLACEMENTS]

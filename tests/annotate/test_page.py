@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import free_port, needs_browser, opened_browser, served
-from test_session import failed
 
 from fama.cli import main
 from fama.episodes.store import EpisodeStore, read_failures
+from tests.annotate.test_session import failed
+from tests.support.browsing import free_port, needs_browser, opened_browser, served
 
 pytest.importorskip("nicegui", reason="NiceGUI is not installed: pip install -e '.[annotate]'")
 pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install -e '.[dev]'")

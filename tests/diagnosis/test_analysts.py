@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from diagnosis_cases import agent, call, episode, identified, user
 
 from fama.diagnosis.analysts import Verdict, analyse, as_evidence, prompts
 from fama.diagnosis.judging import fits, parse
@@ -13,6 +12,7 @@ from fama.episodes.records import Evidence
 from fama.models.base import ChatRequest
 from fama.models.scripted import ScriptedModel
 from fama.tokens import estimate_tokens
+from tests.support.diagnosis_cases import agent, call, episode, identified, user
 
 TAXONOMY = load_taxonomy()
 EPISODE = episode(identified(), agent("Bye"), user("Bye"))

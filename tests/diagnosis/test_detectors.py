@@ -1,13 +1,13 @@
 """Each detector on hand-worked episodes: what it finds, at which step, and when it keeps quiet."""
 
 import pytest
-from diagnosis_cases import ORDER, RETURN, agent, call, episode, gold, identified, tool, user
 
 from fama.diagnosis.detectors.base import DETECTORS, collect
 from fama.diagnosis.detectors.compare import differences
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.dialogue.trace import Trace, calls_of, is_error
 from fama.episodes.records import Episode, Evidence, FunctionCall, Message, ToolCall
+from tests.support.diagnosis_cases import ORDER, RETURN, agent, call, episode, gold, identified, tool, user
 
 
 def found(example: Episode, source: str) -> list[Evidence]:

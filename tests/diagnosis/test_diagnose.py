@@ -6,7 +6,6 @@ import pickle
 from pathlib import Path
 
 import pytest
-from diagnosis_cases import RETURN, agent, call, episode, gold, identified, user
 
 from fama import __version__
 from fama.cli import main
@@ -21,6 +20,7 @@ from fama.execution.jobs import WorkerLost
 from fama.models.base import ChatReply, ChatRequest
 from fama.models.scripted import ECHO, ScriptedModel
 from fama.settings import ModelSettings
+from tests.support.diagnosis_cases import RETURN, agent, call, episode, gold, identified, user
 
 ACTIONS = (gold(RETURN, order_id="#W100", item_ids=["4001"]),)
 MISSING = episode(identified(), agent("Bye"), user("Bye"), actions=ACTIONS, name="missing")

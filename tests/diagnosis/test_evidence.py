@@ -3,11 +3,11 @@
 import math
 
 import pytest
-from diagnosis_cases import ORDER, agent, call, episode, gold, identified, tool, user
 
 from fama.episodes.records import Episode, Message
 from fama.episodes.state import VisibleState, state_at
 from fama.selection.router.evidence import EVIDENCE_NAMES, visible_evidence
+from tests.support.diagnosis_cases import ORDER, agent, call, episode, gold, identified, tool, user
 
 
 def features(*parts: Message | list[Message]) -> dict[str, float]:

@@ -2,8 +2,6 @@
 
 import json
 
-from diagnosis_cases import RETURN, agent, call, episode, gold, identified, user
-
 from fama.diagnosis.analysts import Verdict, as_evidence
 from fama.diagnosis.orchestrator import WEIGHTS, blame_of, by_model, by_rule, credit, weight
 from fama.diagnosis.taxonomy import load_taxonomy
@@ -11,6 +9,7 @@ from fama.dialogue.trace import Trace
 from fama.episodes.records import Evidence
 from fama.models.base import ChatRequest
 from fama.models.scripted import ScriptedModel
+from tests.support.diagnosis_cases import RETURN, agent, call, episode, gold, identified, user
 
 TAXONOMY = load_taxonomy()
 PLAIN = Trace.of(episode(identified(), agent("Bye"), user("Bye")))

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted_player import Player
 
 from fama.cli import main
 from fama.envs import checkouts
@@ -23,6 +22,7 @@ from fama.episodes.bracket_calls import Call, read_calls, write_calls
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput, EnvironmentFault
 from fama.models.scripted import SCRIPTED, ScriptedModel
+from tests.support.scripted_player import Player
 
 UTILS = """
 import copy, re

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted_player import Player
 
 from fama.cli import main
 from fama.envs import checkouts
@@ -16,6 +15,7 @@ from fama.envs.replay import replay
 from fama.envs.tau_bench import benchmark as adapter
 from fama.episodes.importers.base import IMPORTERS
 from fama.errors import BadInput, EnvironmentFault, UserFault
+from tests.support.scripted_player import Player
 
 TOY = {
     "__init__.py": "",

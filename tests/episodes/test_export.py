@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 
 import pytest
-from browsing import free_port, needs_browser, opened_browser, served
 
 from fama.cli import main
 from fama.episodes.importers.base import IMPORTERS
@@ -21,6 +20,7 @@ from fama.episodes.records import (
     ToolCall,
 )
 from fama.episodes.store import EpisodeStore
+from tests.support.browsing import free_port, needs_browser, opened_browser, served
 
 inspect_log = pytest.importorskip("inspect_ai.log", reason="inspect-ai is not installed: pip install -e '.[inspect]'")
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import yaml
-from toy_world import ToyBenchmark, base, compare_settings, outcomes_settings, toy_world
 
 from eval.collect.do_nothing import do_nothing
 from eval.collect.outcomes import run_outcomes
@@ -21,6 +20,7 @@ from fama.episodes.records import Failure
 from fama.episodes.store import read_episodes, write_failures
 from fama.errors import BadInput, EnvironmentFault
 from fama.selection.base import SELECTORS
+from tests.support.toy_world import ToyBenchmark, base, compare_settings, outcomes_settings, toy_world
 
 ROOT = Path(__file__).resolve().parents[2]
 ALPHA = {"name": "fixed", "label": "alpha", "options": {"subset": ["Alpha"]}}

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_agreement import CODES, label
 
 from eval.annotation.consensus import combine
 from fama.cli import main
 from fama.episodes.records import Evidence, Failure
 from fama.episodes.store import read_failures, write_failures
+from tests.eval.test_agreement import CODES, label
 
 VERSION = "fama-4/1"
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_compare import live, table
-from toy_world import toy_world
 
 from eval.report.leaderboard import Leaderboard, build, verify
 from fama.cli import main
 from fama.errors import BadInput
+from tests.eval.test_compare import live, table
+from tests.support.toy_world import toy_world
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from toy_world import ToyEnvironment, base, outcomes_settings, toy_world
 
 from eval.collect.designs import design, draw
 from eval.collect.outcomes import plan_outcomes, run_outcomes
@@ -19,6 +18,7 @@ from fama.episodes.store import EpisodeStore
 from fama.errors import BadInput, EnvironmentFault
 from fama.randomness import generator
 from fama.subsets import POOL
+from tests.support.toy_world import ToyEnvironment, base, outcomes_settings, toy_world
 
 
 @pytest.fixture

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-from test_off_policy import row
 
 from eval.compare.sample_size import EFFECTS, discordance_of, plans
 from eval.stats.power import detectable_effect, planned_sd
 from fama.cli import main
 from fama.envs.helpdesk.benchmark import Helpdesk
 from fama.episodes.outcome_table import write_outcomes
+from tests.eval.test_off_policy import row
 
 
 def test_plans_agree_with_what_is_detectable() -> None:

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
-from test_agreement import CODES, label
 
 from eval.annotation.reference import against
 from fama.cli import main
 from fama.episodes.records import Failure
 from fama.episodes.store import write_failures
 from fama.errors import BadInput
+from tests.eval.test_agreement import CODES, label
 
 
 def labels(*codes: str, labeller: str = "a") -> dict[str, Failure]:

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import BROWSER, needs_browser, opened_browser
-from eval_builders import build, write_episodes
 
 from eval.compare.comparison import COMPARISON
 from eval.compare.results import Executed, compare_arms
@@ -28,6 +26,8 @@ from eval.stats.bootstrap import Estimate
 from fama.cli import main
 from fama.episodes.records import Episode, Status
 from fama.settings import CompareSettings
+from tests.support.browsing import BROWSER, needs_browser, opened_browser
+from tests.support.eval_builders import build, write_episodes
 
 ARMS: dict[str, tuple[tuple[str, ...], str]] = {
     "none": ((), "0010000000"),

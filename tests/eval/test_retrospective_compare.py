@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_world import base, compare_settings, outcomes_settings, toy_world
 
 from eval.collect.outcomes import run_outcomes
 from eval.compare.arms import read_labels
@@ -17,6 +16,7 @@ from fama.episodes.records import Failure
 from fama.episodes.store import read_episodes, read_failures, write_failures
 from fama.errors import BadInput
 from fama.settings import RunSettings
+from tests.support.toy_world import base, compare_settings, outcomes_settings, toy_world
 from training.data.load import load_examples
 from training.settings import TrainSettings
 from training.train import train_on

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-from eval_builders import build, write_episodes
 
 from eval.metrics.measures import Resampling, compare_pair, measure
 from eval.metrics.scores import read_scores, score_of
@@ -12,6 +11,7 @@ from eval.metrics.summary import summarise
 from fama.cli import main
 from fama.envs.exclusions import known_wrong
 from fama.episodes.records import LedgerRow
+from tests.support.eval_builders import build, write_episodes
 
 
 def test_a_score_sums_the_ledger_by_role() -> None:

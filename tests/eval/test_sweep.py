@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_compare import live, table
-from toy_world import toy_world
 
 from eval.compare.schema import Curve
 from eval.compare.sweep import ENDLESS, ORACLE, _curves
@@ -16,6 +14,8 @@ from eval.report.tables import tables
 from fama.errors import BadInput
 from fama.selection.base import Priced
 from fama.selection.selectors.best_fixed import Arm, BestFixedSelector
+from tests.eval.test_compare import live, table
+from tests.support.toy_world import toy_world
 
 
 @pytest.fixture(autouse=True)

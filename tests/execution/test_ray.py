@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import ray_toys
-from scripted_backbone import opening
-from toy_agents import told
 
 from fama.agents.runs.plan import Planned
 from fama.agents.runs.runner import run_planned
@@ -21,6 +18,9 @@ from fama.cli import main
 from fama.episodes.store import read_failures
 from fama.models.scripted import SCRIPTED
 from fama.settings import RunSettings, SelectorSettings
+from tests.support import ray_toys
+from tests.support.scripted_backbone import opening
+from tests.support.toy_agents import told
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ray = pytest.importorskip("ray")
@@ -66,7 +66,7 @@ def two_workers(traces: Path) -> Iterator[None]:
 
 QUIET: dict[str, Any] = {"configure_logging": False, "log_to_driver": False}
 ARMS = ("none", "all", "random")
-RUNTIME = {"worker_process_setup_hook": "ray_toys.register"}
+RUNTIME = {"worker_process_setup_hook": "tests.support.ray_toys.register"}
 
 
 def settings(**values: Any) -> RunSettings:

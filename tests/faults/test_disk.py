@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_world import base, toy_world
 
 from fama.agents.runs.runner import Planned, run_planned
 from fama.cli import main
@@ -26,6 +25,7 @@ from fama.episodes.records import Episode
 from fama.episodes.store import EpisodeStore, read_episodes
 from fama.errors import BadInput
 from fama.settings import RunSettings, SelectorSettings
+from tests.support.toy_world import base, toy_world
 
 TOY = ("benchmark=toy", "domain=d", "demonstrations=0", "helpers.pool=[Alpha, Beta]", "model.name=scripted:toy")
 RUN = ("run", *TOY, "split=train", "tasks=8", "selector.name=all")

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crash_setups import BROKEN, TASKS
-from crashes import drive, kill_until
 
 from fama.episodes.outcome_table import read_metadata, read_outcomes
 from fama.episodes.records import Episode
 from fama.episodes.store import EpisodeStore, read_episodes
 from fama.selection.budget import spent_tokens
+from tests.support.crash_setups import BROKEN, TASKS
+from tests.support.crashes import drive, kill_until
 
 #: kills: some of every kind always, fifty in the slow tier
 KILLS = (pytest.param(4), pytest.param(50, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]))

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from crashes import drive, kill_until
 
 from fama.selection.router.checkpoint import load_router
 from fama.selection.router.manifest import TOLD
+from tests.support.crashes import drive, kill_until
 from training.network.tiny import write_tiny_encoder
 
 COMMON = ("seed=3", "trainer.wandb=disabled", "trainer.progress=false", "trainer.accelerator=cpu", "trainer.devices=1")

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_endpoint import Answer, Endpoint, said
-from toy_world import toy_world
 
 from fama.cli import main
 from fama.config import load_settings
@@ -18,6 +16,8 @@ from fama.errors import BadInput, FamaError
 from fama.models.servers import llama_cpp as local
 from fama.models.servers import vllm
 from fama.settings import RunSettings
+from tests.support.fake_endpoint import Answer, Endpoint, said
+from tests.support.toy_world import toy_world
 
 KEY = "sk-planted-3f9c1e77aa"
 WANDB = "planted0wandb0key0planted0wandb0key00001"

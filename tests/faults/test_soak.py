@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_agents import GOLD, Lamps, LampWorld
 
 from fama.agents.runs.runner import Planned, run_planned
 from fama.envs.base import Action, Observation
@@ -20,6 +19,7 @@ from fama.models.client import ContextOverflow
 from fama.models.scripted import ScriptedModel
 from fama.selection.budget import spent_tokens
 from fama.settings import RunSettings, SelectorSettings
+from tests.support.toy_agents import GOLD, Lamps, LampWorld
 
 TASKS = 50
 #: every kind of fault hits one episode in a hundred, always the same ones, at its first try

@@ -1,6 +1,5 @@
-from note_states import LOANS, TOOLS, Chat, tool
-
 from fama.helpers.dce import build
+from tests.support.note_states import LOANS, TOOLS, Chat, tool
 
 REFUSE = "Suggested next tool: respond, to say that it is not possible: "
 BROKEN = REFUSE + 'Only loans with status "active" can be renewed, at most 3 renewals.'

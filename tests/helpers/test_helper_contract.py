@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from note_states import KEY, POLICY, TOOLS
 
 from fama.episodes.records import FunctionCall, Message, ToolCall
 from fama.episodes.state import VisibleState
 from fama.helpers.base import HELPERS, HelperContext
 from fama.helpers.note_check import check_note
+from tests.support.note_states import KEY, POLICY, TOOLS
 
 WORDS = st.sampled_from(
     "renew loan L11 L22 hold H5 cancel move branch yes no sorry, I meant actually Dracula Emma busy, try again "

@@ -1,7 +1,6 @@
 import json
 
 import pytest
-from note_states import LOANS, TOOLS, Chat, tool
 
 from fama.dialogue.history import agrees, calls, corrects
 from fama.dialogue.language import clauses, meaning, meanings, one_slip, sentences, stem
@@ -11,6 +10,7 @@ from fama.dialogue.requests import open_wants, wants
 from fama.dialogue.rows import table
 from fama.dialogue.tools import is_write_tool, view
 from fama.dialogue.values import is_known, known_values, of_user
+from tests.support.note_states import LOANS, TOOLS, Chat, tool
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@ import asyncio
 from dataclasses import dataclass, field
 
 import pytest
-from note_states import LOANS, POLICY, Chat
 
 from fama.episodes.records import LedgerRow, Note
 from fama.helpers.base import HELPERS, HelperContext
@@ -10,6 +9,7 @@ from fama.helpers.forms import REPLY_TOKENS, TEMPLATE_TOKENS, clean_reply
 from fama.models.base import ChatReply, ChatRequest
 from fama.subsets import POOL
 from fama.tokens import estimate_tokens
+from tests.support.note_states import LOANS, POLICY, Chat
 
 
 @dataclass

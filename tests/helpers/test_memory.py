@@ -1,8 +1,8 @@
 import pytest
-from note_states import LOANS, Chat
 
 from fama.errors import BadInput
 from fama.helpers.memory import build
+from tests.support.note_states import LOANS, Chat
 
 
 def test_brings_a_correction_back_when_a_record_is_there() -> None:

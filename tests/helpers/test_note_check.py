@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from note_states import LOANS, Chat, tool
 
 from fama.dialogue.facts import ids_in, known_facts, quote, stated_facts, visible_texts
 from fama.episodes.records import Message
 from fama.episodes.state import VisibleState
 from fama.helpers.dce import build
 from fama.helpers.note_check import check_note
+from tests.support.note_states import LOANS, Chat, tool
 
 HELPER = build()
 

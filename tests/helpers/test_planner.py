@@ -1,6 +1,5 @@
-from note_states import LOANS, Chat
-
 from fama.helpers.planner import build
+from tests.support.note_states import LOANS, Chat
 
 HOLD = "Suggested next tool: respond. Ask for a yes to cancel_hold."
 

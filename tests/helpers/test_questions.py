@@ -1,9 +1,8 @@
 """Requests for information: which record they are about, when they are open, and what helpers say of them."""
 
-from note_states import LOANS, TOOLS, Chat, tool
-
 from fama.dialogue.questions import asked_about, open_questions
 from fama.helpers import dce, planner, tor, tsa
+from tests.support.note_states import LOANS, TOOLS, Chat, tool
 
 RECORD = {"loan_id": "L11", "title": "Moby Dick", "status": "active", "due": "2025-07-01"}
 

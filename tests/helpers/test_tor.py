@@ -1,7 +1,6 @@
-from note_states import LOANS, Chat
-
 from fama.episodes.records import Note
 from fama.helpers.tor import build
+from tests.support.note_states import LOANS, Chat
 
 
 def test_digests_the_row_the_user_described_with_quoted_values() -> None:

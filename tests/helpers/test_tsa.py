@@ -1,8 +1,7 @@
-from note_states import LOANS, TOOLS, Chat, tool
-
 from fama.dialogue.requests import wants
 from fama.episodes.records import Note
 from fama.helpers.tsa import build
+from tests.support.note_states import LOANS, TOOLS, Chat, tool
 
 
 def test_leads_to_the_identity_check_first() -> None:

@@ -1,8 +1,7 @@
-from note_states import LOANS, TOOLS, Chat, tool
-
 from fama.episodes.records import Note
 from fama.helpers.forms import ASK_YES
 from fama.helpers.verifier import ASK_AGAIN, build
+from tests.support.note_states import LOANS, TOOLS, Chat, tool
 
 
 def test_busy_tools_are_called_again_once_an_event() -> None:

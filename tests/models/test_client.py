@@ -4,7 +4,6 @@ import time
 from typing import Any
 
 import pytest
-from fake_endpoint import Answer, Endpoint, said
 
 from fama.errors import BadInput, FamaError, ModelError
 from fama.models.base import ChatRequest, Sampling
@@ -12,6 +11,7 @@ from fama.models.client import ContextOverflow, Flavour, OpenAIChat
 from fama.models.connect import connect, probe
 from fama.models.prices import Price, price_table
 from fama.models.wire import with_prefill
+from tests.support.fake_endpoint import Answer, Endpoint, said
 
 
 def client(endpoint: Endpoint, flavour: Flavour = "llama.cpp", **more: Any) -> OpenAIChat:

@@ -12,11 +12,11 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from fake_endpoint import Answer, Endpoint, said
 
 from fama.episodes.store import read_episodes
 from fama.models.connect import connect
 from fama.settings import ModelSettings
+from tests.support.fake_endpoint import Answer, Endpoint, said
 from training.network.tiny import write_tiny_encoder
 
 ROOT = Path(__file__).resolve().parents[2]

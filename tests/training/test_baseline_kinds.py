@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from labelled_tasks import labelled
 
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
@@ -22,6 +21,7 @@ from fama.selection.router.scores import sigmoid
 from fama.selection.selectors.learned import build
 from fama.settings import HelperSettings
 from fama.subsets import POOL
+from tests.support.labelled_tasks import labelled
 from training.data.examples import ExampleSet, outcome_examples
 from training.data.synthetic import make_tasks, outcome_rows
 from training.export.checkpoint import chosen_subset

@@ -27,7 +27,7 @@ class Ended:
 def drive(folder: Path, setup: str, steps: Sequence[dict[str, Any]]) -> list[Ended]:
     """Run the steps one after the other in a driver process."""
     folder.mkdir(parents=True, exist_ok=True)
-    plan = {"setup": f"crash_setups:{setup}", "folder": str(folder), "steps": list(steps)}
+    plan = {"setup": f"tests.support.crash_setups:{setup}", "folder": str(folder), "steps": list(steps)}
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     done = subprocess.run(
         [sys.executable, str(DRIVER)], input=json.dumps(plan), capture_output=True, text=True, env=environment

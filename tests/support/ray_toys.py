@@ -4,10 +4,9 @@ import os
 import signal
 from pathlib import Path
 
-from scripted_backbone import opening, quitter
-
 from fama.models.base import ChatReply, ChatRequest
 from fama.models.scripted import SCRIPTED, ScriptedModel
+from tests.support.scripted_backbone import opening, quitter
 
 #: Environment variable with the folder of the traces.
 FOLDER = "FAMA_TEST_TRACES"

@@ -4,11 +4,10 @@ import os
 import zlib
 from collections.abc import Callable
 
-from scripted_backbone import quitter
-
 from fama.errors import ModelError
 from fama.models.base import ChatReply, ChatRequest
 from fama.models.scripted import SCRIPTED, ScriptedModel
+from tests.support.scripted_backbone import quitter
 
 TASKS = 6
 _QUITTER = quitter("scripted:quitter", "shop", {"train": TASKS})
