@@ -10,8 +10,8 @@ import pytest
 
 from fama.cli import main
 from fama.episodes.store import EpisodeStore, read_failures
-from tests.annotate.test_session import failed
 from tests.support.browsing import free_port, needs_browser, opened_browser, served
+from tests.support.failed_episodes import failed
 
 pytest.importorskip("nicegui", reason="NiceGUI is not installed: pip install -e '.[annotate]'")
 pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install -e '.[dev]'")

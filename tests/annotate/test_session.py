@@ -7,25 +7,10 @@ import pytest
 from fama.annotate.session import Session
 from fama.cli import main
 from fama.diagnosis.taxonomy import load_taxonomy
-from fama.episodes.records import Episode, Failure, Message, Outcome
+from fama.episodes.records import Failure, Outcome
 from fama.episodes.store import EpisodeStore, read_failures, write_failures
 from fama.errors import BadInput
-
-
-def failed(number: int) -> Episode:
-    messages = (
-        Message(role="system", content="Rules."),
-        Message(role="user", content=f"Hello {number} <b>bold</b>"),
-        Message(role="assistant", content="Goodbye."),
-    )
-    return Episode(
-        id=f"e{number}",
-        benchmark="toy",
-        domain="d",
-        task_id=f"t{number}",
-        messages=messages,
-        outcome=Outcome(status="failure", reason="closed"),
-    )
+from tests.support.failed_episodes import failed
 
 
 def session(folder: Path, annotator: str = "ann", episodes: int = 12) -> Session:

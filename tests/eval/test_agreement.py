@@ -12,31 +12,10 @@ from eval.annotation.agreement import agreement, cohen_kappa, fleiss_kappa, krip
 from eval.annotation.labels import read_labels
 from fama.cli import main
 from fama.diagnosis.crosswalk import load_crosswalk
-from fama.episodes.records import Blame, Failure
+from fama.episodes.records import Failure
 from fama.episodes.store import write_failures
 from fama.errors import BadInput
-
-CODES = ("DCV", "WRCO", "CM", "IFU")
-
-
-def label(
-    number: int,
-    *categories: str,
-    labeller: str = "a",
-    step: int | None = None,
-    blame: Blame = "agent",
-    taxonomy: str = "fama-4/1",
-) -> Failure:
-    return Failure(
-        episode_id=f"e{number}",
-        task_id=f"t{number // 2}",
-        categories=categories,
-        primary=categories[:1],
-        step=step,
-        blame=blame,
-        labeller=labeller,
-        taxonomy_version=taxonomy,
-    )
+from tests.support.label_builders import CODES, label
 
 
 def test_alpha_of_krippendorffs_own_example() -> None:

@@ -10,32 +10,24 @@ import pytest
 import yaml
 
 from eval.collect.do_nothing import do_nothing
-from eval.collect.outcomes import run_outcomes
 from eval.compare.arms import check_inputs
-from eval.compare.comparison import read_comparison, run_comparison
-from eval.compare.schema import Comparison
+from eval.compare.comparison import read_comparison
 from fama.cli import main
 from fama.envs.base import Environment, Reward, UserModel
 from fama.episodes.records import Failure
 from fama.episodes.store import read_episodes, write_failures
 from fama.errors import BadInput, EnvironmentFault
 from fama.selection.base import SELECTORS
-from tests.support.toy_world import ToyBenchmark, base, compare_settings, outcomes_settings, toy_world
+from tests.support.comparisons import ALPHA, ARMS, live, table
+from tests.support.toy_world import ToyBenchmark, base, compare_settings, toy_world
 
 ROOT = Path(__file__).resolve().parents[2]
-ALPHA = {"name": "fixed", "label": "alpha", "options": {"subset": ["Alpha"]}}
-ARMS: list[dict[str, Any]] = [{"name": "none"}, {"name": "all"}, ALPHA]
 
 
 @pytest.fixture(autouse=True)
 def world() -> Iterator[None]:
     with toy_world():
         yield
-
-
-async def live(out: Path, **changes: Any) -> Comparison:
-    settings = compare_settings(**{"arms": ARMS, "bootstrap": 200, **changes})
-    return await run_comparison(settings, out, command="fama compare", progress=False)
 
 
 async def test_a_task_whose_judge_fails_is_left_out_of_the_do_nothing_score(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,11 +99,6 @@ async def test_other_settings_are_refused_in_the_same_folder(tmp_path: Path) -> 
     await live(tmp_path)
     with pytest.raises(BadInput, match="seed was 0 and is now 1"):
         await live(tmp_path, seed=1)
-
-
-async def table(folder: Path, **changes: Any) -> Path:
-    settings = outcomes_settings(**{"per_task": 4, "subsets": [[], ["Alpha"], ["Beta"], ["Alpha", "Beta"]], **changes})
-    return (await run_outcomes(settings, folder, command="fama outcomes", progress=False)).path
 
 
 async def test_replay_gives_what_running_gives(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from eval.annotation.consensus import combine
 from fama.cli import main
 from fama.episodes.records import Evidence, Failure
 from fama.episodes.store import read_failures, write_failures
-from tests.eval.test_agreement import CODES, label
+from tests.support.label_builders import CODES, label
 
 VERSION = "fama-4/1"
 

@@ -10,7 +10,7 @@ import pytest
 from eval.report.leaderboard import Leaderboard, build, verify
 from fama.cli import main
 from fama.errors import BadInput
-from tests.eval.test_compare import live, table
+from tests.support.comparisons import live, table
 from tests.support.toy_world import toy_world
 
 

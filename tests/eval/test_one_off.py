@@ -16,8 +16,8 @@ from fama.diagnosis.diagnose import diagnose, spent_on_labels
 from fama.episodes.outcome_table import write_outcomes
 from fama.episodes.spending import Spent, known_sum, spent_on_episodes, spent_on_table, unknown
 from fama.settings import CompareSettings
-from tests.eval.test_off_policy import row
 from tests.support.eval_builders import build, write_episodes
+from tests.support.outcome_rows import row
 
 TABLE = Spent(part="outcome table", source="o.parquet", tokens=9_000, seconds=7200.0)
 FIT = Spent(part="training", source="linear", tokens=0, seconds=12.5)

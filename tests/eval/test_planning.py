@@ -9,7 +9,7 @@ from eval.stats.power import detectable_effect, planned_sd
 from fama.cli import main
 from fama.envs.helpdesk.benchmark import Helpdesk
 from fama.episodes.outcome_table import write_outcomes
-from tests.eval.test_off_policy import row
+from tests.support.outcome_rows import row
 
 
 def test_plans_agree_with_what_is_detectable() -> None:

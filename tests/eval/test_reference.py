@@ -12,7 +12,7 @@ from fama.cli import main
 from fama.episodes.records import Failure
 from fama.episodes.store import write_failures
 from fama.errors import BadInput
-from tests.eval.test_agreement import CODES, label
+from tests.support.label_builders import CODES, label
 
 
 def labels(*codes: str, labeller: str = "a") -> dict[str, Failure]:

@@ -10,7 +10,7 @@ from fama.hashing import content_hash
 from fama.helpers.base import TEMPLATE_TEXTS
 from fama.settings import CompareSettings, SelectorSettings
 from fama.subsets import POOL
-from tests.eval.test_off_policy import row
+from tests.support.outcome_rows import row
 from training.data.examples import outcome_examples
 from training.data.synthetic import make_tasks, outcome_rows
 from training.settings import TrainSettings

@@ -14,7 +14,7 @@ from eval.report.tables import tables
 from fama.errors import BadInput
 from fama.selection.base import Priced
 from fama.selection.selectors.best_fixed import Arm, BestFixedSelector
-from tests.eval.test_compare import live, table
+from tests.support.comparisons import live, table
 from tests.support.toy_world import toy_world
 
 

@@ -32,10 +32,9 @@ ROOT = Path(__file__).resolve().parents[2]
 def traces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder that workers write to; they find the package and the tests' modules by PYTHONPATH."""
     folder = tmp_path_factory.mktemp("traces")
-    paths = [ROOT, ROOT / "tests", ROOT / "tests" / "execution"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(ray_toys.FOLDER, str(folder))
-        patch.setenv("PYTHONPATH", os.pathsep.join(map(str, paths)))
+        patch.setenv("PYTHONPATH", str(ROOT))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         ray_toys.register()

@@ -33,7 +33,7 @@ from fama.selection.base import SELECTORS, Allowance, SelectorContext
 from fama.selection.budget import RunBudget, helper_cap
 from fama.selection.selectors.prompted import OneCall
 from fama.settings import BudgetSettings, HelperSettings, RunSettings, SelectorSettings
-from tests.eval.test_report import comparison
+from tests.support.comparisons import comparison
 from tests.support.eval_builders import build
 from tests.support.fake_endpoint import Endpoint
 from tests.support.note_states import Chat

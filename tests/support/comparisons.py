@@ -1,0 +1,39 @@
+"""Comparisons of hand-built episodes, and live ones of the toy world."""
+
+from pathlib import Path
+from typing import Any
+
+from eval.collect.outcomes import run_outcomes
+from eval.compare.comparison import run_comparison
+from eval.compare.results import Executed, compare_arms
+from eval.compare.schema import Comparison
+from eval.metrics.scores import score_of
+from eval.stats.bootstrap import Estimate
+from fama.episodes.records import Episode
+from fama.settings import CompareSettings
+from tests.support.toy_world import compare_settings, outcomes_settings
+
+ALPHA = {"name": "fixed", "label": "alpha", "options": {"subset": ["Alpha"]}}
+ARMS: list[dict[str, Any]] = [{"name": "none"}, {"name": "all"}, ALPHA]
+IDLE = Estimate(0.0, 0.0, 0.2, 10)
+
+
+def comparison(episodes: dict[str, list[Episode]], nothing: tuple[Estimate, str | None] = (IDLE, None)) -> Comparison:
+    scores = {arm: [score_of(episode) for episode in group] for arm, group in episodes.items()}
+    tasks = tuple(dict.fromkeys(score.task_id for group in scores.values() for score in group))
+    settings = CompareSettings.model_validate(
+        {"benchmark": "toy", "arms": [{"name": arm} for arm in episodes], "bootstrap": 200}
+    )
+    choices = {arm: [(score.task_id, score.subset) for score in group] for arm, group in scores.items()}
+    executed = Executed(tasks, ("DCE", "TSA"), "m", scores, choices, [], "nowhere")
+    return compare_arms(settings, "toy-1", executed, nothing, "fama compare --out <x>")
+
+
+async def live(out: Path, **changes: Any) -> Comparison:
+    settings = compare_settings(**{"arms": ARMS, "bootstrap": 200, **changes})
+    return await run_comparison(settings, out, command="fama compare", progress=False)
+
+
+async def table(folder: Path, **changes: Any) -> Path:
+    settings = outcomes_settings(**{"per_task": 4, "subsets": [[], ["Alpha"], ["Beta"], ["Alpha", "Beta"]], **changes})
+    return (await run_outcomes(settings, folder, command="fama outcomes", progress=False)).path
