@@ -195,7 +195,7 @@ class Looker:
 async def test_tracks_are_never_mixed(tmp_path: Path, track: str, arm: str, expected: str) -> None:
     labels = tmp_path / "failures.jsonl"
     write_failures(labels, [Failure(episode_id="e", task_id="t10", labeller="x", taxonomy_version="1")])
-    SELECTORS.add("looker", "test_compare:Looker")
+    SELECTORS.add("looker", "tests.eval.test_compare:Looker")
     try:
         with pytest.raises(BadInput, match=expected):
             await live(

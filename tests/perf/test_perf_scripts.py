@@ -167,7 +167,7 @@ async def test_prefix_reuse(endpoint: Endpoint, script: Any) -> None:
 
 
 def test_tables_of_the_page_are_made_from_the_measurements(script: Any, tmp_path: Path) -> None:
-    tables = script("tables")
+    tables = script("publish")
     page = "# P\n<!-- table some -->\nold\n<!-- end some -->\ntext\n<!-- table other -->\n<!-- end other -->\n"
     found: dict[str, Any] = {"note": "toy", "hardware": "one core", "versions": {"python": "3"}, "commit": None}
     found |= {
@@ -183,7 +183,7 @@ def test_tables_of_the_page_are_made_from_the_measurements(script: Any, tmp_path
 
 
 def test_the_pages_are_up_to_date(script: Any) -> None:
-    tables = script("tables")
+    tables = script("publish")
     for page in tables.PAGES:
         text = page.read_text(encoding="utf-8")
         assert tables.fill(text, tables.RESULTS) == text, f"{page.name}: run python perf/publish.py"
