@@ -50,8 +50,8 @@ def measured(path: Path = EPISODES) -> dict[str, Episodes]:
     for episode, size in zip(read_episodes(path), sizes, strict=True):
         rows = [row for row in episode.ledger if role_group(row.role) in CHARGED]
         added = (
-            *(1, len(episode.decisions), sum(row.input_tokens for row in rows)),
-            *(sum(row.cached_input_tokens for row in rows), sum(row.output_tokens for row in rows), size),
+            *(1, len(episode.decisions), sum(row.input_tokens or 0 for row in rows)),
+            *(sum(row.cached_input_tokens or 0 for row in rows), sum(row.output_tokens or 0 for row in rows), size),
         )
         arm = episode.selector or "none"
         sums[arm] = [total + more for total, more in zip(sums[arm], added, strict=True)]

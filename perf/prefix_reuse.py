@@ -106,8 +106,8 @@ async def _ask(model: ChatModel, requests: Iterable[ChatRequest]) -> list[Ledger
 
 
 def _row(what: str, usage: Sequence[LedgerRow]) -> dict[str, Any]:
-    spent = sum(row.input_tokens for row in usage)
-    cached = sum(row.cached_input_tokens for row in usage)
+    spent = sum(row.input_tokens or 0 for row in usage)
+    cached = sum(row.cached_input_tokens or 0 for row in usage)
     return {
         "what": what,
         "calls": len(usage),

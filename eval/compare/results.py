@@ -17,6 +17,7 @@ from eval.metrics.formats import errors
 from eval.metrics.measures import Difference, Resampling, compare_pair, measure
 from eval.metrics.scores import Score
 from eval.metrics.selection import Cell, TaskLattice, lattices
+from eval.metrics.tokens import known_mean
 from eval.stats.bootstrap import Estimate
 from eval.stats.paired import holm
 from eval.stats.proportions import clustered_proportion
@@ -164,7 +165,7 @@ def _task_row(task: str, arms: Mapping[str, Mapping[str, list[Score]]], truth: M
             trials=len(scored),
             successes=sum(score.success for score in scored),
             errors=len(mine) - len(scored),
-            tokens=sum(score.tokens.total for score in scored) / len(scored) if scored else None,
+            tokens=known_mean([score.tokens.total for score in scored]),
             subsets=tuple(dict.fromkeys(score.subset or "none" for score in mine)),
             episodes=tuple(score.id for score in mine),
         )

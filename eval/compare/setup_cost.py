@@ -9,6 +9,7 @@ import numpy as np
 from eval.compare.arms import BLIND, LEARNED
 from eval.metrics.measures import Resampling
 from eval.metrics.scores import Score
+from eval.metrics.tokens import amount
 from eval.stats.bootstrap import Estimate, ratio_interval
 from fama.diagnosis.diagnose import spent_on_labels
 from fama.episodes.records import Record
@@ -107,7 +108,7 @@ def saved_tokens(
     ours: Sequence[Score], theirs: Sequence[Score], tasks: Sequence[str], resampling: Resampling
 ) -> Estimate:
     """Charged tokens an episode of theirs minus ours, over the (task, trial) pairs that both have a verdict on."""
-    left, right = ({(s.task_id, s.trial): s.tokens.total for s in side if s.scored} for side in (ours, theirs))
+    left, right = ({(s.task_id, s.trial): amount(s.tokens.total) for s in side if s.scored} for side in (ours, theirs))
     place = {task: index for index, task in enumerate(tasks)}
     saved, n = np.zeros(len(tasks)), np.zeros(len(tasks))
     for pair in left.keys() & right.keys():

@@ -11,6 +11,7 @@ from eval.metrics.curves import Point, area, success_at, tokens_at
 from eval.metrics.measures import Resampling
 from eval.metrics.scores import Score
 from eval.metrics.selection import Cell
+from eval.metrics.tokens import amount
 from eval.stats.bootstrap import Array, Estimate, expanded_tail, ratio_interval
 from eval.stats.proportions import clustered_proportion
 from fama.helpers.base import Helper
@@ -61,7 +62,7 @@ async def sweep(
 
 def _looked_up(scores: Sequence[Score]) -> dict[tuple[str, int], tuple[float, float]]:
     """(success, tokens) of each scored (task, trial)."""
-    return {(s.task_id, s.trial): (float(s.success), float(s.tokens.total)) for s in scores if s.scored}
+    return {(s.task_id, s.trial): (float(s.success), amount(s.tokens.total)) for s in scores if s.scored}
 
 
 def _best(cells: Sequence[Cell], lam: float) -> dict[tuple[str, int], tuple[float, float]]:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from eval.metrics.pass_k import TaskTrials, pass_k
 from eval.metrics.scores import Score
-from eval.metrics.tokens import ROLES, task_means
+from eval.metrics.tokens import ROLES, amount, known_mean, task_means
 from eval.stats.bootstrap import Array, Estimate, difference_interval, ratio_interval, task_weights
 from eval.stats.paired import mcnemar_exact, sign_flip
 from eval.stats.power import detectable_effect, spread_of
@@ -42,7 +42,7 @@ class Measures(Record):
     success: Estimate
     pass_k: tuple[PassEstimate, ...] = ()
     tokens: Estimate
-    tokens_by_role: dict[str, float] = Field(default_factory=dict)
+    tokens_by_role: dict[str, float | None] = Field(default_factory=dict)
     output_tokens: Estimate
     tokens_per_success: Estimate
     cached_share: Estimate
@@ -121,12 +121,16 @@ def measure(scores: Sequence[Score], tasks: Sequence[str], resampling: Resamplin
         user_faults=errors.get("user", 0),
         success=passes[0].estimate if passes else Estimate(None, None, None, 0),
         pass_k=passes,
-        tokens=ratio_interval(sums.of(lambda s: s.tokens.total), n, weights),
-        tokens_by_role={role: _mean([getattr(s.tokens, role) for s in scored]) for role in ROLES} if scored else {},
-        output_tokens=ratio_interval(sums.of(lambda s: s.tokens.output), n, weights),
-        tokens_per_success=ratio_interval(sums.of(lambda s: s.tokens.total), sums.of(lambda s: s.success), weights),
+        tokens=ratio_interval(sums.of(lambda s: amount(s.tokens.total)), n, weights),
+        tokens_by_role={role: known_mean([getattr(s.tokens, role) for s in scored]) for role in ROLES}
+        if scored
+        else {},
+        output_tokens=ratio_interval(sums.of(lambda s: amount(s.tokens.output)), n, weights),
+        tokens_per_success=ratio_interval(
+            sums.of(lambda s: amount(s.tokens.total)), sums.of(lambda s: s.success), weights
+        ),
         cached_share=ratio_interval(
-            sums.of(lambda s: s.tokens.cached), sums.of(lambda s: s.tokens.charged_input), weights
+            sums.of(lambda s: amount(s.tokens.cached)), sums.of(lambda s: amount(s.tokens.charged_input)), weights
         ),
         notes=_mean([s.notes for s in scored]) if scored else None,
         rejected_notes=_mean([s.rejected for s in scored]) if scored else None,

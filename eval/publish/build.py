@@ -23,6 +23,7 @@ from eval.compare.comparison import OWN_EPISODES, read_comparison, run_compariso
 from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.formats import DASH, count, number, p_value, percent
 from eval.metrics.measures import Difference
+from eval.metrics.tokens import known_mean
 from eval.publish import findings, real_logs, training_table
 from eval.publish.markdown import name, table
 from eval.publish.markers import fill_tables
@@ -60,7 +61,7 @@ def outcomes() -> str:
             str(_solved(own)),
             _share(_solved(own), len(own)),
             number(sum(row.tokens for row in own) / len(own)),
-            number(sum(row.tokens - row.tokens_cached for row in own) / len(own)),
+            number(known_mean([None if row.tokens_cached is None else row.tokens - row.tokens_cached for row in own])),
         )
         for subset in order
     ]

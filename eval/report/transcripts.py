@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.compare.schema import Comparison
-from fama.episodes.records import Decision, Episode
+from fama.episodes.records import Decision, Episode, known_total
 from fama.episodes.store import EPISODES, read_episodes
 
 #: characters of transcripts that a page holds; browsers open that in a second or two
@@ -46,9 +46,9 @@ def transcripts(path: Path, wanted: Collection[str], limit: int = PAGE_LIMIT) ->
 
 def transcript(episode: Episode) -> dict[str, Any]:
     """One episode, without the policy and the tools' schemas."""
-    tokens: dict[str, int] = {}
+    tokens: dict[str, int | None] = {}
     for row in episode.ledger:
-        tokens[row.role] = tokens.get(row.role, 0) + row.total_tokens
+        tokens[row.role] = known_total((tokens.get(row.role, 0), row.total_tokens))
     decisions = {decision.message_index: decision for decision in episode.decisions}
     before = {d.turn: prior for prior, d in zip((None, *episode.decisions), episode.decisions, strict=False)}
     turns = []

@@ -45,11 +45,12 @@ def ratio_interval(numerator: Array, denominator: Array, weights: Array, level: 
 
     Both have shape [tasks]; a task counts in ``n`` when its denominator is not 0. A mean over the
     tasks that have a value is the ratio of values (0 elsewhere) and ones (0 elsewhere). The
-    percentiles are widened for few tasks (the expanded percentile interval, Hesterberg 2015).
+    percentiles are widened for few tasks (the expanded percentile interval, Hesterberg 2015). Where a number is
+    unknown (NaN), so is the ratio.
     """
     n = int(np.count_nonzero(denominator))
     total = float(denominator.sum())
-    if n == 0 or total == 0:
+    if n == 0 or total == 0 or np.isnan(total + numerator.sum()):
         return Estimate(None, None, None, n)
     value = float(numerator.sum()) / total
     if n < 2:

@@ -10,7 +10,6 @@ from typing import Any
 from fama import __version__
 from fama.agents.decision import Decider
 from fama.agents.setup import EpisodeSetup
-from fama.agents.strategies.parser import clean
 from fama.envs.base import Action, Environment, Observation
 from fama.episodes.records import (
     Decision,
@@ -22,11 +21,13 @@ from fama.episodes.records import (
     Outcome,
     ToolCall,
     ToolSpec,
-    total_tokens,
+    budget_tokens,
 )
 from fama.episodes.state import VisibleState
 from fama.errors import BoundaryError
+from fama.models.base import billed
 from fama.settings import ExperimentSettings
+from fama.text.clean import clean
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ async def run_episode(setup: EpisodeSetup, settings: ExperimentSettings) -> Epis
         judged = await play.run()
     except BoundaryError as error:
         log.warning("task %s: %s error: %s", setup.key.task_id, error.boundary, error)
+        play.ledger += [row.model_copy(update={"turn": len(play.decisions)}) for row in billed(error)]
         judged = {"outcome": Outcome(status="error", boundary=error.boundary, reason=clean(str(error)))}
     except Exception as error:
         log.exception("task %s: error in the harness", setup.key.task_id)
@@ -127,7 +129,7 @@ class _Play:
         for turn in range(limits.steps):
             if time.monotonic() - started > limits.seconds:
                 return "wall_time"
-            if total_tokens(tuple(self.ledger), "agent") >= limits.tokens:
+            if budget_tokens(tuple(self.ledger), "agent") >= limits.tokens:
                 return "max_tokens"
             decided = await decider.decide(self._state(turn), len(self.messages))
             self.decisions.append(decided.decision)

@@ -45,7 +45,7 @@ async def ask_json(
             json_schema=schema,
         )
         reply: ChatReply = await model.complete(request)
-        value = parse(reply.text, schema)
+        value = parse(reply.words, schema)
         ledger.append(reply.usage.model_copy(update={"parsed": value is not None, "role": role, "turn": turn}))
         if value is not None:
             return Answer(value, tuple(ledger))

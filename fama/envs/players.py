@@ -1,5 +1,6 @@
 """Asking the chat model that plays a user; every benchmark's user does it here."""
 
+from dataclasses import replace
 from typing import Any
 
 from fama.envs.base import UserModel
@@ -25,6 +26,7 @@ async def ask_user(
     )
     try:
         reply = await player.model.complete(request)
+        reply = replace(reply, text=reply.words)
     except ModelError as error:
         raise UserFault(f"the model that plays the user failed: {error}") from error
     if not reply.text.strip() and not (tools and reply.tool_calls):

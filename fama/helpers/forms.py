@@ -92,7 +92,7 @@ class LlmHelper:
             trial=state.key.trial,
         )
         reply = await context.model.complete(request)
-        note = clean_reply(reply.text)
+        note = clean_reply(reply.words)
         given = noted_texts(state, self.name)
         return HelperReply(None if note in given else note, (reply.usage,))
 

@@ -68,6 +68,8 @@ def _read(path: Path, role: str) -> ChatReply | None:
             finish_reason=tree["finish_reason"],
             reasoning=tree["reasoning"],
             raw=tree["raw"],
+            refused=tree.get("refused", False),
+            unread=tuple(tree.get("unread", ())),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -81,5 +83,7 @@ def _write(path: Path, reply: ChatReply) -> None:
         "finish_reason": reply.finish_reason,
         "reasoning": reply.reasoning,
         "raw": reply.raw,
+        "refused": reply.refused,
+        "unread": list(reply.unread),
     }
     write_atomically(path, json.dumps(tree))

@@ -10,6 +10,7 @@ from fama.agents.strategies.base import action_json
 from fama.agents.strategies.parser import ParseFailure, parse_calls, parse_text
 from fama.envs.base import Action
 from fama.episodes.records import FunctionCall, ToolCall
+from fama.text.clean import clean, clean_value
 
 GET = Action(tool="get_order", arguments={"order_id": "W1"})
 SAY = Action(tool=None, text="Hello there.")
@@ -126,13 +127,13 @@ names = st.text(string.ascii_lowercase + "_", min_size=1).filter(lambda name: na
 @settings(deadline=None)
 @given(names, st.dictionaries(st.text(), json_values, max_size=4), st.sampled_from(["", "  ", "```json\n", "Well: "]))
 def test_round_trip_of_calls(name: str, arguments: dict[str, Any], before: str) -> None:
-    assert parse_text(before + action_json(name, arguments)) == Action(tool=name, arguments=arguments)
+    assert parse_text(before + action_json(name, arguments)) == Action(tool=name, arguments=clean_value(arguments))
 
 
 @settings(deadline=None)
 @given(st.text(min_size=1).filter(lambda text: bool(text.strip())))
 def test_round_trip_of_words(text: str) -> None:
-    assert parse_text(action_json("respond", {"text": text})) == Action(tool=None, text=text.strip())
+    assert parse_text(action_json("respond", {"text": text})) == Action(tool=None, text=clean(text).strip())
 
 
 signs = st.text(st.sampled_from(list("{}[]\"':,\\ntoolargumens respd`Action\n0e9\ud800")), max_size=200)

@@ -150,8 +150,9 @@ class _Writer:
 
 
 def _unanswered(episode: Episode) -> bool:
-    """Whether the model's server failed before it had answered anything."""
-    return (episode.outcome.status, episode.outcome.boundary) == ("error", "model") and not episode.ledger
+    """Whether the model's server failed before it had answered anything; what failed calls were billed is no answer."""
+    failed = (episode.outcome.status, episode.outcome.boundary) == ("error", "model")
+    return failed and not any(row.parsed for row in episode.ledger)
 
 
 def _write_summary(out: Path, store: EpisodeStore, planned: int, content: Mapping[str, Any]) -> RunSummary:

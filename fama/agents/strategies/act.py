@@ -45,7 +45,7 @@ class Act:
 
     def parse(self, reply: ChatReply, prompt: Prompt, tools: Sequence[ToolSpec]) -> Action | ParseFailure:
         """The action of the reply's JSON."""
-        return parse_text(reply.text.removeprefix(prompt.note_prefix), [tool.name for tool in tools])
+        return parse_text(reply.text.removeprefix(prompt.note_prefix), tools)
 
     def _turns(self, messages: Sequence[Message]) -> list[Turn]:
         turns: list[Turn] = []

@@ -10,6 +10,7 @@ from fama.agents.strategies.parser import ParseFailure
 from fama.envs.base import Action
 from fama.episodes.records import Message, ToolSpec
 from fama.models.base import ChatReply
+from fama.text.markup import read_markup
 
 _THOUGHT = re.compile(r"thought:\s*(.*?)(?=\n\s*action\s*:|\Z)", re.IGNORECASE | re.DOTALL)
 
@@ -31,7 +32,7 @@ class React(Act):
         action = super().parse(reply, prompt, tools)
         if isinstance(action, ParseFailure) or action.tool is None:
             return action
-        thought = _THOUGHT.match(reply.text.removeprefix(prompt.note_prefix).strip())
+        thought = _THOUGHT.match(read_markup(reply.text.removeprefix(prompt.note_prefix)).words.strip())
         return replace(action, text=" ".join(thought[1].split()) if thought else "")
 
     def spoken(self, message: Message) -> Turn:

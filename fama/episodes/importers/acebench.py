@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from fama import __version__
-from fama.episodes.bracket_calls import read_calls
 from fama.episodes.importers.base import guarded, read_records
 from fama.episodes.records import Episode, FunctionCall, Message, Outcome, Source, ToolCall
 from fama.errors import BadInput
 from fama.hashing import content_hash
+from fama.text.bracket_calls import read_calls
 
 _RESULT = "_result.json"
 _LANGUAGE = re.compile(r"^(?:result|score)_(en|zh)$")
