@@ -142,7 +142,7 @@ def _headed(body: str, tools: Tools, closed: bool) -> Body:
 
 def _pairs(body: str, tools: Tools, closed: bool) -> Body:
     written, mark, pairs = body.partition("<arg_key>")
-    name = tool_name(written, tools) if _IDENTIFIER.fullmatch(written.strip()) else None
+    name = tool_name(written, tools) if closed and _IDENTIFIER.fullmatch(written.strip()) else None
     if name is None or _PAIR.sub("", mark + pairs).strip() or (not pairs and name not in tools):
         return ()
     values = {key.strip(): value.strip() for key, value in _PAIR.findall(mark + pairs)}

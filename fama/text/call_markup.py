@@ -32,7 +32,7 @@ _BLOCKS = (
     _block(r"<\|START_ACTION\|>", r"<\|END_ACTION\|>"),  # Command
     _block(r"<\|action_start\|>", r"<\|action_end\|>"),  # InternLM
     _block(r"^```(?:tool_code|tool_calls?|function_calls?)\b", r"```"),  # Gemma
-    _block(r"^\s*functools(?=\[)", r"(?!)"),  # Phi
+    _block(r"^[ \t]*functools(?=\[)", r"(?!)"),  # Phi
     _block(r"<function(?:=|\s+name=)", r"</function\s*>", bare=True),  # Qwen3-Coder, Llama
     _block(r"<(?:\w+:)?invoke\s+name=", r"</(?:\w+:)?invoke\s*>", bare=True),
 )
@@ -40,7 +40,8 @@ _BLOCKS = (
 _SIGN = re.compile(
     r"</?\|?/?(?:\w+:)?(?:tool_?calls?|function_?calls?)\b|</?(?:\w+:)?(?:function|invoke|parameter)(?:[=>]|\s+name=)|"
     r"</?arg_(?:key|value)>|\[(?:TOOL_CALLS|ARGS|CALL_ID)\]|<\|(?:python_tag|tool_sep|START_ACTION|action_start)\|>|"
-    r"^```(?:tool_code|tool_calls?|function_calls?)\b|^\s*functools\[|\bto=functions\.|<\|(?:channel|constrain|message)\|>",
+    r"^```(?:tool_code|tool_calls?|function_calls?)\b|^[ \t]*functools\[|\bto=functions\.|"
+    r"<\|(?:channel|constrain|message)\|>",
     re.IGNORECASE | re.MULTILINE,
 )
 _BARE_ARGUMENTS = re.compile(r"\s*[\w.-]+\s*(?:\[ARGS\]|(?=\{))\s*\{.*\}\s*", re.DOTALL)

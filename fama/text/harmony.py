@@ -45,7 +45,7 @@ def read_channels(text: str, tools: Tools) -> Channels | None:
         body = message["body"].strip()
         if recipient is not None and recipient[1] not in ("assistant", "user", "all"):
             name = tool_name(recipient[1], tools)
-            arguments = first_object(body, repair=False) if body else {}
+            arguments = {} if not body and message["end"] == "<|call|>" else first_object(body, repair=False)
             if name is None or arguments is None:
                 problem = problem or "a call's arguments are not a JSON object"
             else:
