@@ -73,7 +73,9 @@ class Score:
 
 
 def token_use(episode: Episode) -> TokenUse:
-    """The ledger of an episode, summed by role."""
+    """The ledger of an episode, summed by role; all is unknown where a log has none."""
+    if not episode.ledger and episode.source.importer != "fama":
+        return TokenUse(**dict.fromkeys(TokenUse.__dataclass_fields__))
     by_role: dict[str, list[LedgerRow]] = {role: [] for role in (*CHARGED, "user", "judge")}
     for row in episode.ledger:
         role = role_group(row.role)
