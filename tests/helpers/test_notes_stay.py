@@ -1,4 +1,4 @@
-"""Template helpers write the notes that committed results were made with, on every decision of every committed episode."""
+"""Template helpers write the notes that committed results were made with."""
 
 import json
 
