@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fama.settings import ExperimentSettings, SelectorSettings
 from fama.envs.base import BENCHMARKS, Benchmark
 from fama.errors import BadInput
 from fama.hashing import content_hash
+from fama.settings import ExperimentSettings, SelectorSettings
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from fama.agents.loop import run_episode, unplayed
 from fama.agents.runs.plan import Planned, load_benchmark
 from fama.agents.runs.run_config import prompt_hashes
-from fama.settings import ExperimentSettings
 from fama.agents.runs.stage import Stage, connected
 from fama.episodes.records import Episode, Failure
 from fama.errors import BadInput
@@ -20,6 +19,7 @@ from fama.helpers.pool import build_pool
 from fama.models.connect import check_shared
 from fama.selection.base import SelectorContext
 from fama.selection.budget import RunBudget, spent_tokens
+from fama.settings import ExperimentSettings
 
 
 class EpisodeJob(NamedTuple):

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import fama
-from fama.settings import ExperimentSettings
 from fama.agents.strategies.base import STRATEGIES
 from fama.config import dump_settings
 from fama.errors import BadInput
 from fama.files import write_atomically
 from fama.hashing import content_hash
 from fama.helpers.base import TEMPLATE_TEXTS
-from fama.provenance import git_commit
 from fama.prompts import prompt_hash, template_names
+from fama.provenance import git_commit
+from fama.settings import ExperimentSettings
 
 CONFIG = "config.json"
 #: Settings that may change between a run and its resumption: they say how much is run and where, not what.

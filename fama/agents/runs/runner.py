@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 from fama.agents.loop import run_episode
 from fama.agents.runs.plan import Planned, episode_id, load_benchmark, select_tasks
 from fama.agents.runs.progress import Progress
-from fama.agents.runs.run_config import FREE, check_unchanged, prompt_hashes, provenance, write_config
 from fama.agents.runs.ray_jobs import EpisodeJob, EpisodeRecipe, check_remote, remote_episodes
-from fama.settings import ExperimentSettings
+from fama.agents.runs.run_config import FREE, check_unchanged, prompt_hashes, provenance, write_config
 from fama.agents.runs.stage import Stage, connected
 from fama.agents.runs.summary import RunSummary, Tally, summarise
 from fama.envs.base import Benchmark
@@ -23,6 +22,7 @@ from fama.helpers.pool import build_pool
 from fama.models.base import ChatModel
 from fama.selection.base import SELECTORS, SelectorContext
 from fama.selection.budget import RunBudget, check_budget, spent_tokens
+from fama.settings import ExperimentSettings
 
 __all__ = ["Planned", "episode_id", "load_benchmark", "run_planned", "select_tasks"]
 

@@ -7,16 +7,16 @@ from functools import partial
 from typing import Any
 
 from fama.agents.runs.plan import Planned
-from fama.settings import ExperimentSettings, SelectorSettings
 from fama.agents.setup import EpisodeSetup
 from fama.envs.base import Benchmark, UserModel
+from fama.episodes.state import EpisodeKey
 from fama.errors import BadInput
 from fama.hashing import content_hash
 from fama.models.base import ChatModel, Sampling
 from fama.randomness import derive_seed
 from fama.selection.base import SELECTORS, Selector, SelectorContext
 from fama.selection.budget import Budget
-from fama.episodes.state import EpisodeKey
+from fama.settings import ExperimentSettings, SelectorSettings
 
 
 @dataclass
