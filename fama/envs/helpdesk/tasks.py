@@ -1,4 +1,4 @@
-"""Tasks by id. ``trap_categories`` and its kin are for tests and analysis; no environment holds what they tell."""
+"""Tasks by id. ``analysis_of`` is for tests and analysis; no environment holds what it tells."""
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -46,15 +46,6 @@ def analysis_of(task_id: str) -> Analysis:
         BadInput: the id is unknown.
     """
     return _draft(task_id.split("-")[0], task_id).analysis
-
-
-def trap_categories(task_id: str) -> tuple[str, ...]:
-    """The failure categories that a task lays traps for. For tests and analysis only.
-
-    Raises:
-        BadInput: the id is unknown.
-    """
-    return analysis_of(task_id).traps
 
 
 def demonstration_ids(domain: str) -> tuple[str, str]:

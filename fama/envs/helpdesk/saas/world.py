@@ -12,7 +12,6 @@ _COMPANIES = "Northwind Bluebird Redwood Clearwater Sunfield Ironbridge Lakeside
 _SUFFIXES = "Labs Studio Retail Media Works Foods Travel Clinic Books Energy".split()
 TEAMS = ("Sales", "Finance", "Design", "Research", "Marketing", "Logistics")
 MONTHS = ("July", "August", "September", "October", "November", "December")
-CHARGES = ("seats", "storage", "training")
 _TODAY = date(2025, 12, 10)
 
 Account = dict[str, Any]
