@@ -72,7 +72,7 @@ def read_yaml(path: Path, what: str, example: str | None = None, empty: bool = F
 
 
 def parse_yaml(text: str) -> Any:
-    """The value of a YAML text; whatever the parser stumbles over is one kind of error.
+    """Return the value of a YAML text; every failure of the parser becomes one kind of error.
 
     Raises:
         yaml.YAMLError: no YAML, a value that its tag or form promises and is not (``2001-13-01`` is no date), or too
@@ -95,7 +95,7 @@ def _check_levels(text: str) -> None:
 
 
 def dump_settings(settings: BaseModel) -> dict[str, Any]:
-    """The resolved config as JSON-able values; it can be fed back through ``--config``."""
+    """Return the resolved config as JSON-able values; it can be fed back through ``--config``."""
     value: dict[str, Any] = json.loads(settings.model_dump_json())
     return value
 
