@@ -23,10 +23,10 @@ COMPLAINT = "Format error: {reason}."
 
 @dataclass(frozen=True)
 class Decided:
-    """What a decision led to; ``action`` is None when no reply could be parsed. ``said`` is the last reply."""
+    """The result of a decision; ``action`` is None when no reply could be parsed. ``reply_text`` is the last one."""
 
     action: Action | None
-    said: str
+    reply_text: str
     decision: Decision
 
 
@@ -83,8 +83,8 @@ class Decider:
             reply = await self._ask(prompt, state, 1)
             action = self.strategy.parse(reply, prompt, state.tools)
             self._bill(reply, state.turn, action)
-        said = clean(reply.text.removeprefix(prompt.note_prefix))
-        return Decided(None if isinstance(action, ParseFailure) else action, said, decision)
+        reply_text = clean(reply.text.removeprefix(prompt.note_prefix))
+        return Decided(None if isinstance(action, ParseFailure) else action, reply_text, decision)
 
     async def _choose(self, state: VisibleState) -> _Chosen:
         if self._settings.cadence == "change" and not change_ahead(state):
@@ -96,7 +96,7 @@ class Decider:
                 self._held = selection
         subset = in_pool_order(selection.subset, tuple(self._setup.helpers))
         fitted = self._setup.budget.fit(subset, self._setup.helpers, selection.probabilities)
-        # The subset that is executed counts; once a budget has changed it, nobody drew it.
+        # The subset that is executed counts; a budget's cut was not drawn.
         return _Chosen(fitted.subset, fitted.dropped, None if fitted.dropped else selection.propensity)
 
     async def _select(self, state: VisibleState) -> Selection:

@@ -26,7 +26,7 @@ Arm = tuple[str, ...]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags of the command."""
+    """Declare the command's flags."""
     known = "acebench, ck496 (labels of τ-bench failures), inspect, openai, tau-bench (τ-trait too), tau2"
     parser.add_argument(
         "format", metavar="FORMAT", help=f"{known}, a plug-in's name, or {AUTO}: found out file by file"
@@ -72,7 +72,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _add_labels(path: Path, labels: list[Failure]) -> str:
-    """Add to the file what it does not have; returns in words what it holds then."""
+    """Add to the file what it does not have; return in words what it holds then."""
     known = {(label.episode_id, label.labeller): label for label in (read_failures(path) if path.exists() else ())}
     known.update({(label.episode_id, label.labeller): label for label in labels})
     write_failures(path, known.values())
@@ -99,7 +99,7 @@ class Intake:
             self._dialogues.setdefault(dialogue_hash(episode), _place(episode))
 
     def add(self, episodes: Iterable[Episode]) -> str:
-        """Store a file's new episodes; returns in words what was there.
+        """Store a file's new episodes; return in words what was there.
 
         Raises:
             BadInput: the file is bad; nothing of it is stored.
@@ -133,7 +133,7 @@ class Intake:
         return _in_words(counts, len(seen), twin)
 
     def _offset(self, slots: Iterable[tuple[Arm, int]]) -> int:
-        """How far a file's trials move up: several files of one arm are repetitions, each numbered from 0."""
+        """Return how far a file's trials move up: several files of one arm are repetitions, each numbered from 0."""
         slots, offset = list(slots), 0
         while any((arm, trial + offset) in self._taken for arm, trial in slots):
             offset += 1
@@ -141,7 +141,7 @@ class Intake:
 
 
 def _moved(spool: IO[bytes], offset: int) -> Iterator[bytes]:
-    """The waiting lines, with their trials moved up."""
+    """Yield the waiting lines with their trials moved up."""
     spool.seek(0)
     for line in spool:
         if offset:

@@ -29,11 +29,11 @@ class AceUser:
         self._seed = seed
 
     async def begin(self) -> tuple[str, LedgerRow]:
-        """The first words, and what they cost."""
+        """Return the first words, and what they cost."""
         return await self.answer(self._greeting)
 
     async def answer(self, text: str) -> tuple[str, LedgerRow]:
-        """The user's words after the agent's, and what they cost.
+        """Return the user's words after the agent's, and what they cost.
 
         Raises:
             UserFault: the model failed or said nothing.

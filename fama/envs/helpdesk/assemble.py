@@ -34,7 +34,7 @@ class Piece:
 def gold_actions(
     greeting: str, identity: Sequence[Action], overview: Sequence[Action], pieces: Sequence[Piece]
 ) -> tuple[Action, ...]:
-    """The reference actions of a task made of one or two pieces."""
+    """Return the reference actions of a task made of one or two pieces."""
     actions: list[Action] = [say(greeting), *identity]
     questions = list(dict.fromkeys(q for piece in pieces for q in piece.asks))
     if questions:
@@ -61,14 +61,14 @@ def gold_actions(
 
 
 def outcome_of(pieces: Sequence[Piece]) -> Outcome:
-    """``refused`` when nothing at all can be done."""
+    """Return ``refused`` when nothing at all can be done."""
     return "refused" if all(piece.goal.refused for piece in pieces) else "resolved"
 
 
 def make_draft(
     plan: Plan, db: Db, identity: dict[str, str], pieces: Sequence[Piece], gold: tuple[Action, ...]
 ) -> Draft:
-    """The task, and apart from it what it was built for."""
+    """Return the task, and apart from it what it was built for."""
     goals = tuple(piece.goal for piece in pieces)
     traps = set().union(*(piece.traps for piece in pieces))
     if any(goal.refused for goal in goals):

