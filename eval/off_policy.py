@@ -4,26 +4,20 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from eval.stats.bootstrap import Array, Estimate, mean_interval, ratio_interval, task_weights
 from fama.episodes.outcome_table import OutcomeRow, subset_of
 from fama.episodes.records import Record
 from fama.errors import BadInput
+from fama.intervals import Interval, mean_interval, ratio_interval, task_weights
 
 Pair = tuple[str, int]
 #: Fewer matched tasks than this, or propensities below that, and the estimate leans on too few episodes.
 MATCHED, SMALL = 20, 0.02
 
 
-class Value(Record):
-    """Estimates of a selector's success rate. ``value`` is None where nothing matched; intervals are over tasks."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-
-
 class OffPolicy(Record):
-    """One selector's value by four estimators, and how much of the log speaks for it.
+    """One selector's success rate by four estimators, and how much of the log speaks for it.
+
+    A value is None where nothing matched; intervals are over tasks.
 
     ``matched`` tasks hold an executed episode of the subset that the selector chooses; ``warning`` is empty when
     there are enough of them.
@@ -32,10 +26,10 @@ class OffPolicy(Record):
     arm: str
     tasks: int
     matched: int
-    ips: Value
-    snips: Value
-    direct: Value
-    doubly_robust: Value
+    ips: Interval
+    snips: Interval
+    direct: Interval
+    doubly_robust: Interval
     warning: str = ""
 
 
@@ -83,10 +77,10 @@ def off_policy(
         arm=arm,
         tasks=len(tasks),
         matched=matched,
-        ips=_mean(sums["ips"] / sums["trials"], weights),
-        snips=_value(ratio_interval(sums["ips"], sums["weight"], weights)),
-        direct=_mean(sums["direct"] / sums["trials"], weights),
-        doubly_robust=_mean(sums["robust"] / sums["trials"], weights),
+        ips=mean_interval(sums["ips"] / sums["trials"], weights),
+        snips=ratio_interval(sums["ips"], sums["weight"], weights),
+        direct=mean_interval(sums["direct"] / sums["trials"], weights),
+        doubly_robust=mean_interval(sums["robust"] / sums["trials"], weights),
         warning=_warning(matched, len(tasks), least),
     )
 
@@ -119,11 +113,3 @@ class _SubsetMeans:
         """Successes and episodes of a subset, or of all, on the other tasks."""
         everywhere, here = self._sums.get((subset, None), (0, 0)), self._sums.get((subset, task), (0, 0))
         return everywhere[0] - here[0], everywhere[1] - here[1]
-
-
-def _mean(values: Array, weights: Array) -> Value:
-    return _value(mean_interval(values, weights))
-
-
-def _value(estimate: Estimate) -> Value:
-    return Value(value=estimate.value, low=estimate.low, high=estimate.high)

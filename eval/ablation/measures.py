@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from eval.ablation.data import Test
-from eval.stats.bootstrap import Array
-from eval.stats.resampling import Interval, Resample
+from eval.stats.resampling import Resample
 from fama.diagnosis.mitigation import minimal_cover
 from fama.helpers.base import Helper
+from fama.intervals import Array, Interval
 from fama.selection.decision import Floats, all_masks, smallest_within
 from fama.selection.router.checkpoint import Router
 from fama.selection.router.features import Features

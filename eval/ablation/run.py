@@ -10,12 +10,12 @@ from eval.ablation.data import Material, Test, at_most, load_material
 from eval.ablation.informed import TOLD, told
 from eval.ablation.measures import Sums, label_measures, measure_router
 from eval.ablation.settings import AblateSettings
-from eval.stats.resampling import Interval
 from fama.config import dump_settings
 from fama.episodes.records import Record
 from fama.files import write_atomically
 from fama.hashing import content_hash
 from fama.helpers.base import Helper
+from fama.intervals import Interval
 from fama.provenance import git_commit
 from fama.selection.router.checkpoint import load_router
 from fama.selection.router.embedder import Embedder

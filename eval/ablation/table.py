@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 
 from eval.ablation.run import Ablation, Cell
-from eval.stats.resampling import Interval
+from fama.intervals import Interval
 
 #: Measures of which less is better; differences keep their sign, readers are told.
 _LESS = ("log loss", "Brier score", "calibration error", "regret", "regret to the best executed")
@@ -83,7 +83,7 @@ def as_csv(found: Ablation) -> str:
     writer.writerow(["view", "router", "kind", "test", *sizes, "measure", *numbers])
     for cell in found.cells:
         for name, value in cell.measures.items():
-            other = cell.differences.get(name, Interval(value=None, low=None, high=None))
+            other = cell.differences.get(name, Interval(None, None, None))
             writer.writerow(
                 [found.view, cell.variant, cell.kind, cell.test, *(getattr(cell, key) for key in sizes), name]
                 + [_number(n) for n in (value.value, value.low, value.high, other.value, other.low, other.high)]

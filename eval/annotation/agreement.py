@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from eval.annotation.labels import Labels
-from eval.stats.bootstrap import Array
-from eval.stats.resampling import Interval, Resample
+from eval.stats.resampling import Resample
 from fama.episodes.records import Failure, Record
 from fama.errors import BadInput
+from fama.intervals import Array, Interval
 
 Codes = npt.NDArray[np.int64]
 #: The least α for tentative conclusions (Krippendorff 2004, Content Analysis, p. 241).

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from eval.stats.bootstrap import Array, ratio_interval, task_weights
 from eval.stats.paired import holm
 from fama.episodes.records import Failure, Record
+from fama.intervals import Array, ratio_interval, task_weights
 from fama.randomness import derive_seed
 
 LEVEL = 0.05

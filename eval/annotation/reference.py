@@ -5,10 +5,10 @@ from typing import Literal
 
 import numpy as np
 
-from eval.stats.bootstrap import Array
-from eval.stats.resampling import Interval, Resample
+from eval.stats.resampling import Resample
 from fama.episodes.records import Failure, Record
 from fama.errors import BadInput
+from fama.intervals import Array, Interval
 
 What = Literal["primary", "categories"]
 

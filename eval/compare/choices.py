@@ -6,8 +6,8 @@ import numpy as np
 
 from eval.compare.schema import SelectionReport
 from eval.metrics.selection import Subset, TaskLattice, jaccard, selection_quality
-from eval.stats.bootstrap import Estimate
 from eval.stats.proportions import clustered_proportion
+from fama.intervals import Interval
 
 
 def selection_report(
@@ -35,7 +35,7 @@ def selection_report(
     )
 
 
-def _mean(values: Sequence[tuple[str, float]]) -> Estimate:
+def _mean(values: Sequence[tuple[str, float]]) -> Interval:
     """Mean over tasks of each task's mean; the values are in [0, 1]."""
     by_task: dict[str, list[float]] = {}
     for task, value in values:

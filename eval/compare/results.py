@@ -17,12 +17,12 @@ from eval.metrics.formats import errors
 from eval.metrics.measures import Difference, Resampling, compare_pair, measure
 from eval.metrics.scores import Score
 from eval.metrics.selection import Cell, TaskLattice, lattices
-from eval.stats.bootstrap import Estimate
 from eval.stats.paired import holm
 from eval.stats.proportions import clustered_proportion
 from fama.config import dump_settings
 from fama.episodes.outcome_table import join_subset, split_subset
 from fama.episodes.spending import Spent
+from fama.intervals import Interval
 from fama.provenance import git_commit
 from fama.settings import CompareSettings
 from fama.subsets import POOL, in_pool_order
@@ -49,7 +49,7 @@ class Executed:
 
 
 def compare_arms(
-    settings: CompareSettings, version: str, executed: Executed, nothing: tuple[Estimate, str | None], command: str
+    settings: CompareSettings, version: str, executed: Executed, nothing: tuple[Interval, str | None], command: str
 ) -> Comparison:
     """The comparison of executed arms. ``nothing`` is the do-nothing score, and in words what is not in it."""
     resampling = Resampling(settings.seed, settings.bootstrap)

@@ -11,9 +11,9 @@ from pydantic import Field
 
 from eval.compare.setup_cost import Payback
 from eval.metrics.measures import Difference, Measures
-from eval.stats.bootstrap import Estimate
 from fama.episodes.records import Record
 from fama.episodes.spending import Spent
+from fama.intervals import Interval
 
 COMPARISON_VERSION = 1
 
@@ -30,9 +30,9 @@ class SelectionReport(Record):
     tasks: int
     solvable: int
     executed: int
-    exact: Estimate
-    jaccard: Estimate
-    regret: Estimate
+    exact: Interval
+    jaccard: Interval
+    regret: Interval
     f1: dict[str, float | None] = Field(default_factory=dict)
     macro_f1: float | None = None
 
@@ -84,15 +84,15 @@ class LatticeReport(Record):
     source: str
     tasks: int
     subsets_per_task: float
-    oracle: Estimate
+    oracle: Interval
 
 
 class CurvePoint(Record):
     """An arm at one λ, the success that 1,000 tokens are worth; None for an arm that does not heed it."""
 
     lam: float | Literal["inf"] | None
-    tokens: Estimate
-    success: Estimate
+    tokens: Interval
+    success: Interval
 
 
 class Curve(Record):
@@ -103,7 +103,7 @@ class Curve(Record):
 
     arm: str
     points: tuple[CurvePoint, ...]
-    area: Estimate
+    area: Interval
     versus: str | None = None
     success_at_equal_tokens: float | None = None
     tokens_at_equal_success: float | None = None
@@ -127,7 +127,7 @@ class Comparison(Record):
     bootstrap: int
     arms: tuple[ArmResult, ...]
     learned_arm: str | None = None
-    do_nothing: Estimate
+    do_nothing: Interval
     lattice: LatticeReport | None = None
     frontier: tuple[str, ...] = ()
     """Arms that no arm with as few tokens beats in success, by rising tokens."""

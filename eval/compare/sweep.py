@@ -11,9 +11,9 @@ from eval.metrics.curves import Point, area, success_at, tokens_at
 from eval.metrics.measures import Resampling
 from eval.metrics.scores import Score
 from eval.metrics.selection import Cell
-from eval.stats.bootstrap import Array, Estimate, expanded_tail, ratio_interval
 from eval.stats.proportions import clustered_proportion
 from fama.helpers.base import Helper
+from fama.intervals import Array, Interval, percentile_interval, ratio_interval
 from fama.selection.base import Priced, Selector
 from fama.settings import CompareSettings
 
@@ -136,11 +136,7 @@ def _points(curve: Sequence[Array], draw: int) -> list[Point]:
     return [Point(float(one[1, draw]), float(one[0, draw])) for one in curve]
 
 
-def _interval(values: Array | None, tasks: int) -> Estimate:
+def _interval(values: Array | None, tasks: int) -> Interval:
     if values is None:
-        return Estimate(None, None, None, tasks)
-    if tasks < 2:
-        return Estimate(float(values[0]), None, None, tasks)
-    tail = expanded_tail(tasks)
-    low, high = np.quantile(values[1:], [tail, 1 - tail])
-    return Estimate(float(values[0]), float(low), float(high), tasks)
+        return Interval(None, None, None, tasks)
+    return percentile_interval(float(values[0]), values[1:], tasks)

@@ -9,18 +9,18 @@ from pydantic import Field
 from eval.metrics.pass_k import TaskTrials, pass_k
 from eval.metrics.scores import Score
 from eval.metrics.tokens import ROLES, task_means
-from eval.stats.bootstrap import Array, Estimate, difference_interval, ratio_interval, task_weights
-from eval.stats.paired import mcnemar_exact, sign_flip
+from eval.stats.paired import difference_interval, mcnemar_exact, sign_flip
 from eval.stats.power import detectable_effect, spread_of
 from eval.stats.proportions import clustered_proportion
 from fama.episodes.records import Record
+from fama.intervals import Array, Interval, ratio_interval, task_weights
 
 
 class PassEstimate(Record):
     """pass^k; ``short`` is how many tasks had fewer than k scored trials and were left out."""
 
     k: int
-    estimate: Estimate
+    estimate: Interval
     short: int = 0
 
 
@@ -39,17 +39,17 @@ class Measures(Record):
     failures: int
     errors: dict[str, int] = Field(default_factory=dict)
     user_faults: int = 0
-    success: Estimate
+    success: Interval
     pass_k: tuple[PassEstimate, ...] = ()
-    tokens: Estimate
+    tokens: Interval
     tokens_by_role: dict[str, float] = Field(default_factory=dict)
-    output_tokens: Estimate
-    tokens_per_success: Estimate
-    cached_share: Estimate
+    output_tokens: Interval
+    tokens_per_success: Interval
+    cached_share: Interval
     notes: float | None = None
     rejected_notes: float | None = None
-    decision_seconds: Estimate
-    episode_seconds: Estimate
+    decision_seconds: Interval
+    episode_seconds: Interval
 
 
 class Difference(Record):
@@ -61,14 +61,14 @@ class Difference(Record):
     """
 
     versus: str
-    estimate: Estimate
+    estimate: Interval
     p: float | None
     p_holm: float | None = None
     only_ours: int
     only_theirs: int
     mcnemar_p: float | None = None
     detectable: float | None = None
-    overhead: Estimate
+    overhead: Interval
     """Tokens over the other arm's, minus 1, on the same pairs."""
 
     @property
@@ -119,7 +119,7 @@ def measure(scores: Sequence[Score], tasks: Sequence[str], resampling: Resamplin
         failures=sum(not score.success for score in scored),
         errors=errors,
         user_faults=errors.get("user", 0),
-        success=passes[0].estimate if passes else Estimate(None, None, None, 0),
+        success=passes[0].estimate if passes else Interval(None, None, None, 0),
         pass_k=passes,
         tokens=ratio_interval(sums.of(lambda s: s.tokens.total), n, weights),
         tokens_by_role={role: _mean([getattr(s.tokens, role) for s in scored]) for role in ROLES} if scored else {},
@@ -177,10 +177,10 @@ def task_trials(scores: Sequence[Score]) -> dict[str, TaskTrials]:
     return {task: TaskTrials(trials, successes) for task, (trials, successes) in counts.items()}
 
 
-def shift(estimate: Estimate, by: float) -> Estimate:
+def shift(estimate: Interval, by: float) -> Interval:
     """The estimate moved by a constant."""
     moved = [None if x is None else x + by for x in (estimate.value, estimate.low, estimate.high)]
-    return Estimate(moved[0], moved[1], moved[2], estimate.n)
+    return Interval(moved[0], moved[1], moved[2], estimate.n)
 
 
 class _TaskSums:

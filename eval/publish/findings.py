@@ -15,13 +15,13 @@ from eval.metrics.formats import DASH, p_value, percent
 from eval.metrics.measures import Difference, Resampling, compare_pair
 from eval.metrics.scores import Score, score_of
 from eval.publish.markdown import name, table
-from eval.stats.bootstrap import Estimate, ratio_interval
 from fama.diagnosis.diagnose import diagnose_episode
 from fama.diagnosis.orchestrator import weight
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode, Failure, Record
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
+from fama.intervals import Interval, ratio_interval
 
 EPISODES = "episodes.jsonl.gz"
 #: Points over none, points from the oracle, overhead over none, share of prompted's extra tokens.
@@ -112,7 +112,7 @@ def fresh(folder: Path, first: int) -> str:
     return table(("arm", "solved", "against none, points", "p"), rows)
 
 
-def oracle_gap(comparison: Comparison, arm: str) -> Estimate:
+def oracle_gap(comparison: Comparison, arm: str) -> Interval:
     """An arm's success less that of the best executed subset, over the tasks of the lattice; interval over tasks."""
     rows = [row for row in comparison.per_task if row.oracle is not None and row.arms[arm].trials]
     gaps = np.array([row.arms[arm].successes / row.arms[arm].trials - (row.oracle or 0.0) for row in rows])
@@ -246,7 +246,7 @@ async def _labels(episodes: Iterable[Episode]) -> dict[str, Failure]:
     }
 
 
-def _kept(estimate: Estimate, least: float) -> str:
+def _kept(estimate: Interval, least: float) -> str:
     return DASH if estimate.value is None else "yes" if estimate.value >= least else "no"
 
 

@@ -19,12 +19,12 @@ from eval.annotation.profiles import Profile, draw, profile
 from eval.metrics.formats import percent
 from eval.publish.markdown import table
 from eval.report.figures import save
-from eval.stats.bootstrap import Estimate, ratio_interval, task_weights
 from fama.diagnosis.mitigation import minimal_cover
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Failure, Record
 from fama.episodes.store import read_episodes, read_failures
 from fama.helpers.pool import build_pool
+from fama.intervals import Interval, ratio_interval, task_weights
 from fama.provenance import git_commit
 from fama.settings import HelperSettings
 from fama.subsets import POOL
@@ -48,7 +48,7 @@ class Choices(Record):
     backbone: str
     by: str
     failures: int
-    shares: dict[str, Estimate]
+    shares: dict[str, Interval]
 
 
 class Counts(Record):
@@ -71,7 +71,7 @@ def profiles() -> str:
             one.name,
             str(one.failures),
             str(one.tasks),
-            *(percent(Estimate(s.value, s.low, s.high, one.tasks), 0) for s in one.shares),
+            *(percent(Interval(s.value, s.low, s.high, one.tasks), 0) for s in one.shares),
         )
         for one in found.profiles
     ]

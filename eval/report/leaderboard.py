@@ -13,12 +13,12 @@ from eval.metrics.scores import Score, score_of
 from eval.report.page import page_environment, page_hash
 from eval.report.table import Cell, Table, markdown, md
 from eval.report.transcripts import find_episodes
-from eval.stats.bootstrap import Estimate
 from fama.agents.runs.run_config import config_hash
 from fama.episodes.records import Record
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
 from fama.files import write_atomically
+from fama.intervals import Interval
 from fama.settings import CompareSettings
 
 BOARD_VERSION = 1
@@ -31,9 +31,9 @@ class Entry(Record):
 
     arm: str
     selector: str
-    success: Estimate
+    success: Interval
     trials: int
-    tokens: Estimate
+    tokens: Interval
     against_none: Difference | None = None
     errors: dict[str, int] = {}
     source: str

@@ -8,8 +8,8 @@ from eval.metrics.formats import DASH, count, errors, number, p_value, percent
 from eval.metrics.measures import Difference
 from eval.report.setup_cost import one_off_table
 from eval.report.table import Cell, Table
-from eval.stats.bootstrap import Estimate
 from eval.stats.proportions import cohens_h
+from fama.intervals import Interval
 
 
 def tables(comparison: Comparison) -> list[Table]:
@@ -216,11 +216,11 @@ def _helpers(comparison: Comparison) -> Table | None:
     )
 
 
-def _rate(estimate: Estimate, digits: int = 1) -> Cell:
+def _rate(estimate: Interval, digits: int = 1) -> Cell:
     return Cell(percent(estimate, digits), estimate.value)
 
 
-def _plain(estimate: Estimate) -> Cell:
+def _plain(estimate: Interval) -> Cell:
     return Cell(count(estimate, 2), estimate.value)
 
 
@@ -240,7 +240,7 @@ def _marked(
     return tuple(tuple(row) for row in marked)
 
 
-def arm_intervals(arms: Sequence[ArmResult]) -> list[tuple[str, Estimate, Estimate]]:
+def arm_intervals(arms: Sequence[ArmResult]) -> list[tuple[str, Interval, Interval]]:
     """(arm, tokens, success) of the arms that have both."""
     return [
         (arm.arm, arm.measures.tokens, arm.measures.success)
