@@ -20,9 +20,10 @@ import yaml
 from record import parser, save, timed
 
 from fama.envs.helpdesk.benchmark import Helpdesk
+from fama.episodes.keys import EpisodeKey
 from fama.episodes.outcome_table import OutcomeRow, join_subset, write_outcomes
 from fama.episodes.records import Message
-from fama.episodes.state import EpisodeKey, VisibleState, state_to_json
+from fama.episodes.state import VisibleState, state_to_json
 from fama.selection.decision import all_masks
 from fama.subsets import POOL
 

@@ -71,7 +71,7 @@ def agreement(labels: Labels, codes: Sequence[str], draws: int = 2000, seed: int
     units = sorted(unit for unit, count in known.items() if count > 1)
     if not units:
         raise BadInput(f"{' and '.join(raters)} label no failure in common; were they given the same episodes?")
-    task_of = [next(labels[rater][unit].task for rater in raters if unit in labels[rater]) for unit in units]
+    task_of = [next(str(labels[rater][unit].key) for rater in raters if unit in labels[rater]) for unit in units]
     resample = Resample(task_of, draws, seed, "agreement")
 
     def values(read: Callable[[Failure], str]) -> tuple[Codes, list[str]]:

@@ -168,6 +168,6 @@ def _spread(members: Sequence[Failure]) -> list[Failure]:
     """The first few, of different tasks as far as there are."""
     first: dict[str, Failure] = {}
     for failure in members:
-        first.setdefault(failure.task, failure)
+        first.setdefault(str(failure.key), failure)
     chosen = list(first.values())
     return (chosen + [f for f in members if f not in chosen])[:EXAMPLES]

@@ -13,7 +13,7 @@ from eval.compare.setup_cost import one_off_costs
 from eval.compare.staleness import stale_inputs
 from eval.compare.sweep import sweep
 from eval.metrics.scores import Score, score_of
-from eval.metrics.selection import Cell
+from eval.metrics.selection import ExecutedSubset
 from fama.agents.runs.run_config import FREE, config_hash, prompt_hashes, provenance, write_config
 from fama.agents.runs.runner import episode_id, load_benchmark, run_planned, select_tasks
 from fama.envs.base import Benchmark
@@ -182,7 +182,7 @@ async def _replayed(settings: CompareSettings, out: Path, world: Benchmark, mode
     )
 
 
-def _lattice(settings: CompareSettings, version: str, tasks: tuple[str, ...]) -> list[Cell] | None:
+def _lattice(settings: CompareSettings, version: str, tasks: tuple[str, ...]) -> list[ExecutedSubset] | None:
     if not settings.lattice:
         return None
     wanted = set(tasks)
@@ -194,12 +194,11 @@ def _lattice(settings: CompareSettings, version: str, tasks: tuple[str, ...]) ->
     return cells_of(rows)
 
 
-def _own_cells(scores: dict[str, list[Score]]) -> list[Cell]:
+def _own_cells(scores: dict[str, list[Score]]) -> list[ExecutedSubset]:
     """Cells of the arms' own episodes. Two arms that chose one subset on a trial ran the same cell twice."""
     return [
-        Cell(
-            s.task_id,
-            s.trial,
+        ExecutedSubset(
+            s.key.pair,
             frozenset(split_subset(s.subset)),
             float(s.success),
             float(s.tokens.agent + s.tokens.helper),

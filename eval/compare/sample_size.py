@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from eval.stats.power import detectable_effect, planned_sd, tasks_needed
+from fama.episodes.keys import TaskKey
 from fama.episodes.outcome_table import OutcomeRow
 
 #: How often two arms end differently on one trial, when nothing is known: tau-bench #57 saw 43 to 64 % of the tasks
@@ -38,9 +39,9 @@ def discordance_of(rows: Sequence[OutcomeRow]) -> tuple[float, int] | None:
 
     None where no task and trial has two executed subsets.
     """
-    by_place: dict[tuple[str, int], list[bool]] = {}
+    by_place: dict[tuple[TaskKey, int], list[bool]] = {}
     for row in rows:
         if row.success is not None:
-            by_place.setdefault((row.task_id, row.trial), []).append(bool(row.success))
+            by_place.setdefault((row.key.task, row.trial), []).append(bool(row.success))
     pairs = [a != b for ends in by_place.values() for a, b in combinations(ends, 2)]
     return (sum(pairs) / len(pairs), len(pairs)) if pairs else None

@@ -11,30 +11,12 @@ from pydantic import Field
 
 from eval.compare.setup_cost import Payback
 from eval.metrics.measures import Difference, Measures
+from eval.metrics.selection import SelectionQuality
 from fama.episodes.records import Record
 from fama.episodes.spending import Spent
 from fama.intervals import Interval
 
 COMPARISON_VERSION = 1
-
-
-class SelectionReport(Record):
-    """How an arm's choices agree with the minimal subsets of executed lattices.
-
-    ``choices`` are episodes, over ``tasks``; ``solvable`` of these tasks were ever solved. ``regret`` is the
-    success that the best executed subset has over the chosen one, over the ``executed`` choices that the
-    lattice holds. ``f1`` is None for a helper that is neither chosen nor needed.
-    """
-
-    choices: int
-    tasks: int
-    solvable: int
-    executed: int
-    exact: Interval
-    jaccard: Interval
-    regret: Interval
-    f1: dict[str, float | None] = Field(default_factory=dict)
-    macro_f1: float | None = None
 
 
 class ArmResult(Record):
@@ -50,7 +32,7 @@ class ArmResult(Record):
     measures: Measures
     versus_none: Difference | None = None
     versus_learned: Difference | None = None
-    selection: SelectionReport | None = None
+    selection: SelectionQuality | None = None
     helpers_per_episode: float | None = None
     subsets: dict[str, int] = Field(default_factory=dict)
     missing: int = 0
@@ -70,7 +52,7 @@ class TaskCell(Record):
 
 
 class TaskRow(Record):
-    """One task under every arm. ``minimal`` and ``oracle`` come from the executed lattice."""
+    """One task under every arm. ``minimal`` and ``oracle`` come from the executed subsets."""
 
     task_id: str
     arms: dict[str, TaskCell]
@@ -78,7 +60,7 @@ class TaskRow(Record):
     oracle: float | None = None
 
 
-class LatticeReport(Record):
+class GridReport(Record):
     """The executed subsets that selection is judged against, and the best they allow."""
 
     source: str
@@ -128,7 +110,7 @@ class Comparison(Record):
     arms: tuple[ArmResult, ...]
     learned_arm: str | None = None
     do_nothing: Interval
-    lattice: LatticeReport | None = None
+    lattice: GridReport | None = None
     frontier: tuple[str, ...] = ()
     """Arms that no arm with as few tokens beats in success, by rising tokens."""
     curves: tuple[Curve, ...] = ()

@@ -107,12 +107,12 @@ def saved_tokens(
     ours: Sequence[Score], theirs: Sequence[Score], tasks: Sequence[str], resampling: Resampling
 ) -> Interval:
     """Charged tokens an episode of theirs minus ours, over the (task, trial) pairs that both have a verdict on."""
-    left, right = ({(s.task_id, s.trial): s.tokens.total for s in side if s.scored} for side in (ours, theirs))
+    left, right = ({s.key.pair: s.tokens.total for s in side if s.scored} for side in (ours, theirs))
     place = {task: index for index, task in enumerate(tasks)}
     saved, n = np.zeros(len(tasks)), np.zeros(len(tasks))
-    for pair in left.keys() & right.keys():
-        saved[place[pair[0]]] += right[pair] - left[pair]
-        n[place[pair[0]]] += 1
+    for key in left.keys() & right.keys():
+        saved[place[key.task_id]] += right[key] - left[key]
+        n[place[key.task_id]] += 1
     return ratio_interval(saved, n, resampling.weights(len(tasks)))
 
 

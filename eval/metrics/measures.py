@@ -7,11 +7,11 @@ import numpy as np
 from pydantic import Field
 
 from eval.metrics.pass_k import TaskTrials, pass_k
-from eval.metrics.scores import Score
-from eval.metrics.tokens import ROLES, task_means
+from eval.metrics.scores import ROLES, Score
 from eval.stats.paired import difference_interval, mcnemar_exact, sign_flip
 from eval.stats.power import detectable_effect, spread_of
 from eval.stats.proportions import clustered_proportion
+from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import Record
 from fama.intervals import Array, Interval, ratio_interval, task_weights
 
@@ -153,7 +153,7 @@ def compare_pair(
     known = differences[~np.isnan(differences)]
     wins = sum(left[pair].success and not right[pair].success for pair in shared)
     losses = sum(right[pair].success and not left[pair].success for pair in shared)
-    costs = [_spread(task_means(side), tasks) for side in (mine, other)]
+    costs = [_token_means(side, tasks) for side in (mine, other)]
     ratio = ratio_interval(costs[0], costs[1], weights)
     return Difference(
         versus=versus,
@@ -204,12 +204,15 @@ def _rates(scores: Sequence[Score], tasks: Sequence[str]) -> Array:
         return sums.of(lambda s: s.success) / n
 
 
-def _spread(means: dict[str, float], tasks: Sequence[str]) -> Array:
-    return np.array([means.get(task, 0.0) for task in tasks])
+def _token_means(scores: Sequence[Score], tasks: Sequence[str]) -> Array:
+    """Return the mean charged tokens of every task's scored episodes, shape [tasks]; 0 for a task without any."""
+    sums = _TaskSums(scores, tasks)
+    n = sums.of(lambda _: 1.0)
+    return sums.of(lambda s: s.tokens.total) / np.maximum(n, 1.0)
 
 
-def _by_pair(scores: Sequence[Score]) -> dict[tuple[str, int], Score]:
-    return {(score.task_id, score.trial): score for score in scores if score.scored}
+def _by_pair(scores: Sequence[Score]) -> dict[EpisodeKey, Score]:
+    return {score.key.pair: score for score in scores if score.scored}
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -4,9 +4,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from fama.episodes.keys import EpisodeKey
 from fama.episodes.outcome_table import OutcomeRow, join_subset
 from fama.episodes.records import CHARGED, Episode, Status, role_group
 from fama.subsets import POOL, in_pool_order
+
+#: Roles whose tokens are counted apart, in the order of the fields of ``TokenUse``.
+ROLES = ("agent", "helper", "selector", "user", "judge")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,12 @@ class Score:
     importer: str = "fama"
 
     @property
+    def key(self) -> EpisodeKey:
+        """The identity of the episode."""
+        arm = (self.backbone, self.strategy, self.selector)
+        return EpisodeKey(self.benchmark, self.domain, self.task_id, self.trial, *arm)
+
+    @property
     def scored(self) -> bool:
         """Whether the episode counts in a success rate; errors do not."""
         return self.status != "error"
@@ -74,7 +84,7 @@ class Score:
 
 def token_use(episode: Episode) -> TokenUse:
     """The ledger of an episode, summed by role."""
-    sums = dict.fromkeys((*CHARGED, "user", "judge"), 0)
+    sums = dict.fromkeys(ROLES, 0)
     cached = charged_input = output = 0
     for row in episode.ledger:
         role = role_group(row.role)

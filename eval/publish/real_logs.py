@@ -119,13 +119,13 @@ def collect(logs: Path, labels: Path, selected: Path) -> Counts:
 
 
 def _choices(backbone: str, by: str, failures: Sequence[Failure], chosen: Mapping[str, Sequence[str]]) -> Choices:
-    tasks = sorted({label.task for label in failures})
+    tasks = sorted({str(label.key) for label in failures})
     counts = {helper: Counter[str]() for helper in POOL}
     totals: Counter[str] = Counter()
     for label in failures:
-        totals[label.task] += 1
+        totals[str(label.key)] += 1
         for helper in chosen[label.episode_id]:
-            counts[helper][label.task] += 1
+            counts[helper][str(label.key)] += 1
     weights = task_weights(len(tasks), 2000, 0, "helpers")
     n = np.array([totals[task] for task in tasks], dtype=float)
     shares = {

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import CHARGED, Episode, Record, Status, role_group, total_tokens
 from fama.episodes.state import state_at, state_to_json
 from fama.errors import BadInput
@@ -57,6 +58,11 @@ class OutcomeRow(Record):
     pool: str
     prompts_hash: str
     state: str
+
+    @property
+    def key(self) -> EpisodeKey:
+        """The identity of the episode but for its arm: a cell is a key and a subset."""
+        return EpisodeKey(self.benchmark, self.domain, self.task_id, self.trial, self.backbone, self.strategy)
 
 
 def join_subset(subset: Sequence[str]) -> str:

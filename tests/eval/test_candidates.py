@@ -9,8 +9,9 @@ import yaml
 from eval.annotation.drafts import as_yaml, plain_draft, written_draft
 from eval.annotation.unexplained import Candidates, describe, group, read_candidates, unexplained, write_candidates
 from fama.cli import main
+from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import Episode, Failure, LedgerRow, Message, Outcome
-from fama.episodes.state import EpisodeKey, VisibleState
+from fama.episodes.state import VisibleState
 from fama.episodes.store import EpisodeStore, write_failures
 from fama.errors import BadInput
 from fama.helpers.base import HelperContext

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fama.episodes.keys import EpisodeKey
 from fama.episodes.outcome_table import OutcomeRow, join_subset
 from fama.episodes.records import Message, ToolSpec
-from fama.episodes.state import EpisodeKey, VisibleState, state_to_json
+from fama.episodes.state import VisibleState, state_to_json
 from fama.randomness import generator
 from fama.selection.decision import Floats, all_masks
 from fama.selection.router.scores import sigmoid
