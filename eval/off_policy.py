@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fama.episodes.keys import EpisodeKey
-from fama.episodes.outcome_table import OutcomeRow, subset_of
+from fama.episodes.outcome_table import OutcomeRow
 from fama.episodes.records import Record
 from fama.errors import BadInput
 from fama.intervals import Interval, mean_interval, ratio_interval, task_weights
+from fama.subsets import members_of
 
 #: Fewer matched tasks than this, or propensities below that, and the estimate leans on too few episodes.
 MATCHED, SMALL = 20, 0.02
@@ -51,14 +52,14 @@ def off_policy(
             continue
         if not row.propensity:
             raise BadInput(f"outcome table: episode {row.episode_id} has no propensity; it cannot be weighted")
-        cells[row.key, subset_of(row.subset)] = row
+        cells[row.key, members_of(row.subset)] = row
     predict = _SubsetMeans(cells)
     tasks = sorted({key.task_id for key in choices})
     place = {task: index for index, task in enumerate(tasks)}
     sums = {name: np.zeros(len(tasks)) for name in ("ips", "weight", "direct", "robust", "trials", "matched")}
     least = 1.0
     for key, chosen in choices.items():
-        subset, at = subset_of(chosen), place[key.task_id]
+        subset, at = members_of(chosen), place[key.task_id]
         guess = predict(key.task_id, subset)
         found = cells.get((key, subset))
         weight = 1.0 / float(found.propensity) if found is not None and found.propensity else 0.0

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eval.annotation.labels import Labels
+from eval.annotation.labels import Labels, category_label
 from eval.stats.resampling import Resample
 from fama.episodes.records import Failure, Record
 from fama.errors import BadInput
@@ -19,7 +19,6 @@ Codes = npt.NDArray[np.int64]
 TENTATIVE = 0.667
 STEPS = (0, 1, 3)
 MISSING = -1
-NONE = "none"
 
 
 class Variable(Record):
@@ -195,4 +194,4 @@ def _ratio(over: Any, under: Any) -> Array:
 
 
 def _primary(failure: Failure) -> str:
-    return "+".join(sorted(failure.primary)) or NONE
+    return category_label(sorted(failure.primary))

@@ -17,7 +17,7 @@ from eval.metrics.selection import ExecutedSubset
 from fama.agents.runs.run_config import FREE, config_hash, prompt_hashes, provenance, write_config
 from fama.agents.runs.runner import episode_id, load_benchmark, run_planned, select_tasks
 from fama.envs.base import Benchmark
-from fama.episodes.outcome_table import read_outcomes, split_subset
+from fama.episodes.outcome_table import read_outcomes
 from fama.episodes.records import Failure
 from fama.episodes.store import EpisodeStore, read_episodes
 from fama.errors import BadInput
@@ -26,6 +26,7 @@ from fama.helpers.base import Helper
 from fama.helpers.pool import build_pool
 from fama.models.base import ChatModel
 from fama.settings import CompareSettings
+from fama.subsets import members_of
 
 COMPARISON = "comparison.json"
 #: where a comparison without a lattice takes its executed subsets from
@@ -199,7 +200,7 @@ def _own_cells(scores: dict[str, list[Score]]) -> list[ExecutedSubset]:
     return [
         ExecutedSubset(
             s.key.pair,
-            frozenset(split_subset(s.subset)),
+            members_of(s.subset),
             float(s.success),
             float(s.tokens.agent + s.tokens.helper),
         )

@@ -7,7 +7,7 @@ from functools import cached_property
 from eval.metrics.scores import Score, TokenUse, score_of_row
 from eval.metrics.selection import ExecutedSubset
 from fama.episodes.keys import EpisodeKey
-from fama.episodes.outcome_table import OutcomeRow, join_subset, subset_of
+from fama.episodes.outcome_table import OutcomeRow
 from fama.episodes.records import SELECTION_ROLES, total_tokens
 from fama.episodes.state import VisibleState, state_from_json
 from fama.errors import BadInput
@@ -16,7 +16,7 @@ from fama.randomness import derive_seed, generator
 from fama.selection.base import Selector
 from fama.selection.budget import RunBudget
 from fama.settings import CompareSettings
-from fama.subsets import in_pool_order
+from fama.subsets import in_pool_order, join_subset, members_of
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Table:
     @cached_property
     def cells(self) -> dict[tuple[EpisodeKey, frozenset[str]], OutcomeRow]:
         """The rows by task, trial and subset."""
-        return {(row.key, subset_of(row.subset)): row for row in self.rows}
+        return {(row.key, members_of(row.subset)): row for row in self.rows}
 
     @cached_property
     def states(self) -> dict[EpisodeKey, VisibleState]:
@@ -99,7 +99,7 @@ def select_rows(rows: Sequence[OutcomeRow], settings: CompareSettings, path: str
 def cells_of(rows: Sequence[OutcomeRow]) -> list[ExecutedSubset]:
     """Return the executed subsets of the rows; errors have none."""
     return [
-        ExecutedSubset(row.key, subset_of(row.subset), float(row.success), float(row.tokens))
+        ExecutedSubset(row.key, members_of(row.subset), float(row.success), float(row.tokens))
         for row in rows
         if row.success is not None
     ]

@@ -19,12 +19,11 @@ from eval.metrics.selection import ExecutedSubset, TaskGrid, selection_quality, 
 from eval.stats.paired import holm
 from eval.stats.proportions import clustered_proportion
 from fama.config import dump_settings
-from fama.episodes.outcome_table import join_subset, split_subset
 from fama.episodes.spending import Spent
 from fama.intervals import Interval
 from fama.provenance import git_commit
 from fama.settings import CompareSettings
-from fama.subsets import POOL, in_pool_order
+from fama.subsets import in_order, members_of, split_subset, subset_label
 
 PLAIN = "none"
 #: trials that a claim needs
@@ -62,7 +61,7 @@ def compare_arms(
     arms = []
     for wanted in settings.arms:
         name, scores = wanted.arm, executed.scores[wanted.arm]
-        choices = [(task, frozenset(split_subset(subset))) for task, subset in executed.choices[name]]
+        choices = [(task, members_of(subset)) for task, subset in executed.choices[name]]
         arms.append(
             ArmResult(
                 arm=name,
@@ -73,7 +72,9 @@ def compare_arms(
                 versus_learned=to_learned.get(name),
                 selection=selection_quality(choices, truth, executed.pool),
                 helpers_per_episode=sum(len(c) for _, c in choices) / len(choices) if choices else None,
-                subsets=dict(Counter(subset or "none" for _, subset in executed.choices[name]).most_common()),
+                subsets=dict(
+                    Counter(subset_label(split_subset(subset)) for _, subset in executed.choices[name]).most_common()
+                ),
                 missing=executed.missing.get(name, 0),
                 one_off=executed.one_off.get(name, ()),
                 payback=paid.get(name, ()),
@@ -164,13 +165,12 @@ def _task_row(task: str, arms: Mapping[str, Mapping[str, list[Score]]], truth: M
             successes=sum(score.success for score in scored),
             errors=len(mine) - len(scored),
             tokens=sum(score.tokens.total for score in scored) / len(scored) if scored else None,
-            subsets=tuple(dict.fromkeys(score.subset or "none" for score in mine)),
+            subsets=tuple(dict.fromkeys(subset_label(split_subset(score.subset)) for score in mine)),
             episodes=tuple(score.id for score in mine),
         )
     minimal = None
     if grid is not None:
-        names = grid.minimal
-        minimal = join_subset((*in_pool_order(tuple(names), POOL), *sorted(names - set(POOL)))) or "none"
+        minimal = subset_label(in_order(grid.minimal))
     return TaskRow(task_id=task, arms=cells, minimal=minimal, oracle=grid.oracle if grid else None)
 
 

@@ -10,8 +10,7 @@ from eval.stats.proportions import clustered_proportion
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import Record
 from fama.intervals import Interval
-
-Members = frozenset[str]
+from fama.subsets import Members
 
 
 @dataclass(frozen=True)

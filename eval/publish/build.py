@@ -35,6 +35,7 @@ from fama.envs.helpdesk.benchmark import VERSIONS
 from fama.episodes.outcome_table import OutcomeRow, read_metadata, read_outcomes
 from fama.episodes.store import read_episodes
 from fama.settings import CompareSettings
+from fama.subsets import split_label, split_subset, subset_label
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "results" / "helpdesk"
@@ -55,7 +56,7 @@ def outcomes() -> str:
     order = sorted(by_subset, key=lambda s: (-_solved(by_subset[s]) / len(by_subset[s]), s))
     body = [
         (
-            name(subset),
+            name(split_subset(subset)),
             str(len(own := by_subset[subset])),
             str(_solved(own)),
             _share(_solved(own), len(own)),
@@ -89,7 +90,7 @@ def lattice(stem: str) -> str:
     broken = asyncio.run(_categories(stem))
     body = [
         (
-            name(next(iter(arm.subsets), "")),
+            name(split_label(next(iter(arm.subsets), ""))),
             *_against_none(arm),
             number(arm.measures.episode_seconds.value),
             " · ".join(str(broken[next(iter(arm.subsets), "none")][code]) for code in codes),
@@ -307,7 +308,7 @@ def _frame(found: Comparison) -> str:
 
 def _chosen(arm: ArmResult) -> str:
     top = list(arm.subsets.items())[:3]
-    told = ", ".join(f"{name('' if subset == 'none' else subset)} {times}" for subset, times in top)
+    told = ", ".join(f"{name(split_label(subset))} {times}" for subset, times in top)
     return told + (f", {len(arm.subsets) - 3} others" if len(arm.subsets) > 3 else "")
 
 
@@ -317,8 +318,8 @@ async def _categories(stem: str) -> dict[str, Counter[str]]:
     for episode in read_episodes(DATA / f"{stem}.episodes.jsonl.gz"):
         if episode.outcome.status == "failure":
             label, _ = await diagnose_episode(episode, None, load_taxonomy())
-            subset = "+".join(episode.decisions[0].subset) if episode.decisions else ""
-            found[subset or "none"].update(label.primary)
+            subset = episode.decisions[0].subset if episode.decisions else ()
+            found[subset_label(subset)].update(label.primary)
     return found
 
 

@@ -22,6 +22,7 @@ from fama.episodes.records import Episode, Failure, Record
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
 from fama.intervals import Interval, ratio_interval
+from fama.subsets import split_label
 
 EPISODES = "episodes.jsonl.gz"
 #: Points over none, points from the oracle, overhead over none, share of prompted's extra tokens.
@@ -251,7 +252,7 @@ def _kept(estimate: Interval, least: float) -> str:
 
 
 def _chosen(subsets: Sequence[str]) -> str:
-    return ", ".join(name("" if subset == "none" else subset) for subset in subsets)
+    return ", ".join(name(split_label(subset)) for subset in subsets)
 
 
 def _shown(found: Findings, task: str) -> str:

@@ -9,9 +9,9 @@ import numpy as np
 from eval.metrics.formats import percent
 from eval.metrics.measures import Resampling
 from eval.publish.markdown import name, table
-from fama.episodes.outcome_table import OutcomeRow, read_outcomes, split_subset
+from fama.episodes.outcome_table import OutcomeRow, read_outcomes
 from fama.intervals import percentile_interval
-from fama.subsets import POOL
+from fama.subsets import POOL, split_subset
 
 
 def solved_subsets(path: Path) -> str:
@@ -47,7 +47,7 @@ def against_none(path: Path) -> str:
         for subset in found.keys() - {""} if "" in found else ():
             pairs[subset].append((found[subset], found[""]))
     body = [
-        (name(subset), str(len(own)), str(sum(a for a, _ in own)), str(sum(b for _, b in own)))
+        (name(split_subset(subset)), str(len(own)), str(sum(a for a, _ in own)), str(sum(b for _, b in own)))
         for subset, own in sorted(pairs.items(), key=lambda item: (len(split_subset(item[0])), item[0]))
     ]
     return table(("subset", "tasks that drew it and none", "solved", "by none"), body)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fama.episodes.keys import EpisodeKey, TaskKey
 from fama.errors import Boundary
+from fama.subsets import Subset
 
 SCHEMA_VERSION = 1
 
@@ -137,11 +138,11 @@ class Decision(Record):
 
     turn: int
     message_index: int
-    subset: tuple[str, ...] = ()
+    subset: Subset = ()
     propensity: float | None = None
     notes: tuple[Note, ...] = ()
     rejected: tuple[RejectedNote, ...] = ()
-    dropped: tuple[str, ...] = ()
+    dropped: Subset = ()
     seconds: float = 0.0
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fama.episodes.outcome_table import OutcomeRow, split_subset
+from fama.episodes.outcome_table import OutcomeRow
 from fama.episodes.records import Episode, Failure
 from fama.episodes.state import state_after, state_at, state_from_json
 from fama.errors import BadInput
@@ -16,6 +16,7 @@ from fama.hashing import content_hash
 from fama.selection.router.features import Features, featurise
 from fama.selection.router.manifest import View
 from fama.selection.router.retrospective import FailedTask, failed_task
+from fama.subsets import join_subset, split_subset
 
 Flags = tuple[bool, ...]
 
@@ -216,7 +217,8 @@ def _first_features(episode: Episode) -> Features | None:
 def _row_flags(row: OutcomeRow, pool: Sequence[str]) -> Flags:
     if set(split_subset(row.pool)) != set(pool):
         raise BadInput(
-            f"outcome row of task {row.task_id}: its pool is {row.pool}, data.pool is {'+'.join(pool)}; make them agree"
+            f"outcome row of task {row.task_id}: its pool is {row.pool}, data.pool is "
+            f"{join_subset(pool)}; make them agree"
         )
     members = set(split_subset(row.subset))
     if not members <= set(pool):

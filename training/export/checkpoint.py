@@ -23,6 +23,7 @@ from fama.selection.router.manifest import (
 )
 from fama.selection.router.predictors import split_heads
 from fama.selection.router.scores import calibrated
+from fama.subsets import flagged, subset_label
 from training.data.examples import Example, ExampleSet
 from training.data.load import taxonomy_of
 from training.data.splits import Split
@@ -132,7 +133,7 @@ def measure(
     """Log loss and Brier score beside the population's, the chosen subsets, and success where they were run."""
     pool, seed = router.manifest.pool, router.manifest.seed
     choices = {features: chosen_subset(router, features) for features in {e.features for e in validation}}
-    names = Counter("+".join(n for n, flag in zip(pool, c, strict=True) if flag) or "none" for c in choices.values())
+    names = Counter(subset_label(flagged(members, pool)) for members in choices.values())
     metrics: dict[str, Interval] = {}
     matched = None
     agreeing: list[Example] = []
@@ -167,7 +168,7 @@ def _candidates(
     if settings.decision.candidates == "all" or not executed:
         return None
     flags = sorted(executed, key=lambda subset: (sum(subset), [not flag for flag in subset]))
-    return tuple(tuple(name for name, flag in zip(pool, subset, strict=True) if flag) for subset in flags)
+    return tuple(flagged(subset, pool) for subset in flags)
 
 
 def _manifest(

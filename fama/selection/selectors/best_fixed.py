@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fama.episodes.keys import TaskKey
-from fama.episodes.outcome_table import OutcomeRow, read_outcomes, split_subset
+from fama.episodes.outcome_table import OutcomeRow, read_outcomes
 from fama.episodes.state import VisibleState
 from fama.errors import BadInput
 from fama.selection.base import Allowance, Selection, Selector, SelectorContext
 from fama.selection.selectors.fixed import no_options
+from fama.subsets import split_subset
 
 #: Pseudo-tasks of the Beta prior, centred on the mean over all subsets.
 PRIOR_TASKS = 4.0

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fama.episodes.keys import EpisodeKey, TaskKey
-from fama.episodes.outcome_table import OutcomeRow, read_outcomes, split_subset
+from fama.episodes.outcome_table import OutcomeRow, read_outcomes
 from fama.episodes.state import VisibleState
 from fama.errors import BadInput
 from fama.selection.base import Allowance, Selection, Selector, SelectorContext
 from fama.selection.selectors.fixed import no_options
-from fama.subsets import in_pool_order
+from fama.subsets import in_pool_order, split_subset
 
 #: A task under a backbone and a strategy.
 _Setting = tuple[TaskKey, str, str]
