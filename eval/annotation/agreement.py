@@ -37,7 +37,7 @@ class Variable(Record):
     shares: dict[str, float] = {}
 
 
-class Pair(Record):
+class RaterPair(Record):
     """Two labellers: κ on the primary category, how often their steps agree, and what one says where the other says."""
 
     raters: tuple[str, str]
@@ -56,7 +56,7 @@ class Agreement(Record):
     tasks: int
     alone: int
     variables: tuple[Variable, ...]
-    pairs: tuple[Pair, ...]
+    pairs: tuple[RaterPair, ...]
 
 
 def agreement(labels: Labels, codes: Sequence[str], draws: int = 2000, seed: int = 0) -> Agreement:
@@ -157,7 +157,7 @@ def _variable(name: str, matrix: Codes, k: int, resample: Resample) -> Variable:
 
 def _pair(
     labels: Labels, units: Sequence[str], raters: tuple[str, str], matrix: Codes, names: list[str], resample: Resample
-) -> Pair:
+) -> RaterPair:
     confusions = _confusions(matrix, len(names))
     table = confusions.sum(axis=0).astype(int)
     confusion = {
@@ -170,7 +170,7 @@ def _pair(
     known = np.array([a is not None and b is not None for a, b in both], dtype=np.float64)
     apart = np.array([abs(a - b) if a is not None and b is not None else np.inf for a, b in both])
     steps = {near: resample.interval(_ratio, (apart <= near).astype(np.float64), known) for near in STEPS}
-    return Pair(
+    return RaterPair(
         raters=raters,
         units=int(confusions.sum()),
         cohen=resample.interval(cohen_kappa, confusions),

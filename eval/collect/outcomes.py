@@ -22,7 +22,7 @@ from fama.subsets import subset_label
 TABLE = "outcomes.parquet"
 
 
-class Written(NamedTuple):
+class WrittenTable(NamedTuple):
     """The table's path and rows, and how many episodes were planned."""
 
     path: Path
@@ -57,7 +57,7 @@ async def run_outcomes(
     benchmark: Benchmark | None = None,
     model: ChatModel | None = None,
     progress: bool | None = None,
-) -> Written:
+) -> WrittenTable:
     """Run the plan into ``out`` and write the table; whatever stops the run, the finished part is written.
 
     Raises:
@@ -89,7 +89,7 @@ async def run_outcomes(
         if EpisodeStore(out).path.exists():
             write()
         raise
-    return Written(out / TABLE, write(), len(plan))
+    return WrittenTable(out / TABLE, write(), len(plan))
 
 
 def _arm(subset: tuple[str, ...], propensity: float) -> SelectorSettings:

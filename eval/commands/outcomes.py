@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fama.config import add_config_flags, read_settings
 
 if TYPE_CHECKING:
-    from eval.collect.outcomes import Written
+    from eval.collect.outcomes import WrittenTable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,12 +35,12 @@ def main(args: argparse.Namespace) -> int:
     return 1 if failed == len(written.rows) else 0
 
 
-def _show(written: "Written") -> None:
+def _show(written: "WrittenTable") -> None:
     from rich.table import Table
 
+    from eval.metrics.episode_scores import score_of_row
     from eval.metrics.formats import count, errors, percent
     from eval.metrics.measures import Resampling
-    from eval.metrics.scores import score_of_row
     from eval.metrics.summary import summarise
     from fama.subsets import split_subset, subset_label
     from fama.terminal import console

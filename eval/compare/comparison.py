@@ -12,7 +12,7 @@ from eval.compare.schema import Comparison
 from eval.compare.setup_cost import one_off_costs
 from eval.compare.staleness import stale_inputs
 from eval.compare.sweep import sweep
-from eval.metrics.scores import Score, score_of
+from eval.metrics.episode_scores import Score, score_of
 from eval.metrics.selection import ExecutedSubset
 from fama.agents.runs.run_config import FREE, config_hash, prompt_hashes, provenance, write_config
 from fama.agents.runs.runner import episode_id, load_benchmark, run_planned, select_tasks

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from eval.metrics.scores import Score, TokenUse, score_of_row
+from eval.metrics.episode_scores import Score, TokenUse, score_of_row
 from eval.metrics.selection import ExecutedSubset
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.outcome_table import OutcomeRow
@@ -20,7 +20,7 @@ from fama.subsets import in_pool_order, join_subset, members_of
 
 
 @dataclass(frozen=True)
-class Table:
+class ReplayTable:
     """The executed cells of the compared tasks: one backbone, one strategy. What all arms look up is built once."""
 
     path: str
@@ -50,7 +50,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Replayed:
+class ReplayedArm:
     """An arm's looked-up episodes, its choices as (task, subset), and the choices that were never executed."""
 
     scores: tuple[Score, ...]
@@ -58,7 +58,7 @@ class Replayed:
     missing: int
 
 
-def select_rows(rows: Sequence[OutcomeRow], settings: CompareSettings, path: str) -> Table:
+def select_rows(rows: Sequence[OutcomeRow], settings: CompareSettings, path: str) -> ReplayTable:
     """The rows that a comparison is about.
 
     Raises:
@@ -93,7 +93,7 @@ def select_rows(rows: Sequence[OutcomeRow], settings: CompareSettings, path: str
     inside = tuple(row for row in kept if row.task_id in wanted and row.trial < settings.trials)
     if not inside:
         raise BadInput(f"trials: {path} has no trial below {settings.trials} of these tasks")
-    return Table(path, backbone, tasks, inside)
+    return ReplayTable(path, backbone, tasks, inside)
 
 
 def cells_of(rows: Sequence[OutcomeRow]) -> list[ExecutedSubset]:
@@ -106,8 +106,8 @@ def cells_of(rows: Sequence[OutcomeRow]) -> list[ExecutedSubset]:
 
 
 async def replay_arm(
-    arm: str, selector: Selector, table: Table, settings: CompareSettings, helpers: Mapping[str, Helper]
-) -> Replayed:
+    arm: str, selector: Selector, table: ReplayTable, settings: CompareSettings, helpers: Mapping[str, Helper]
+) -> ReplayedArm:
     """Let a selector choose in the state before the first decision of every (task, trial), and look it up.
 
     The looked-up episode is billed with the selector's own tokens in place of those in the table.
@@ -147,4 +147,4 @@ async def replay_arm(
                 seconds=None if old.seconds is None else old.seconds + selection.seconds,
             )
         )
-    return Replayed(tuple(scores), tuple(choices), missing)
+    return ReplayedArm(tuple(scores), tuple(choices), missing)

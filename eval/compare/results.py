@@ -12,9 +12,9 @@ from eval.compare.arms import learned_arm
 from eval.compare.schema import ArmResult, Comparison, Curve, GridReport, TaskCell, TaskRow
 from eval.compare.setup_cost import paybacks
 from eval.metrics.curves import Point, frontier
+from eval.metrics.episode_scores import Score
 from eval.metrics.formats import errors
-from eval.metrics.measures import Difference, Resampling, compare_pair, measure
-from eval.metrics.scores import Score
+from eval.metrics.measures import PairedDifference, Resampling, compare_pair, measure
 from eval.metrics.selection import ExecutedSubset, TaskGrid, selection_quality, task_grids
 from eval.stats.paired import holm
 from eval.stats.proportions import clustered_proportion
@@ -112,7 +112,7 @@ def compare_arms(
 
 def differences(
     scores: Mapping[str, Sequence[Score]], reference: str | None, tasks: Sequence[str], resampling: Resampling
-) -> dict[str, Difference]:
+) -> dict[str, PairedDifference]:
     """Every other arm against the reference, with Holm's correction over them; none without a reference."""
     if reference is None:
         return {}

@@ -16,7 +16,7 @@ EFFECTS = (0.05, 0.10, 0.15, 0.20)
 
 
 @dataclass(frozen=True)
-class Plan:
+class SampleSizePlan:
     """For a number of trials: the smallest true difference found 4 times in 5, and the tasks that effects need."""
 
     trials: int
@@ -24,13 +24,13 @@ class Plan:
     needed: tuple[int, ...]
 
 
-def plans(tasks: int, discordance: float, between: float = 0.0, trials: Sequence[int] = TRIALS) -> list[Plan]:
+def plans(tasks: int, discordance: float, between: float = 0.0, trials: Sequence[int] = TRIALS) -> list[SampleSizePlan]:
     """A plan a number of trials; ``between`` is the part of the discordance that more trials do not lower."""
     found = []
     for k in trials:
         sd = planned_sd(discordance, k, between)
         needed = tuple(tasks_needed(effect, sd) for effect in EFFECTS)
-        found.append(Plan(k, detectable_effect(sd, tasks), needed))
+        found.append(SampleSizePlan(k, detectable_effect(sd, tasks), needed))
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from eval.compare.setup_cost import Payback
-from eval.metrics.measures import Difference, Measures
+from eval.metrics.measures import Measures, PairedDifference
 from eval.metrics.selection import SelectionQuality
 from fama.episodes.records import Record
 from fama.episodes.spending import Spent
@@ -30,8 +30,8 @@ class ArmResult(Record):
     selector: str
     options: dict[str, Any] = Field(default_factory=dict)
     measures: Measures
-    versus_none: Difference | None = None
-    versus_learned: Difference | None = None
+    versus_none: PairedDifference | None = None
+    versus_learned: PairedDifference | None = None
     selection: SelectionQuality | None = None
     helpers_per_episode: float | None = None
     subsets: dict[str, int] = Field(default_factory=dict)

@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 
 from eval.compare.arms import BLIND, LEARNED
+from eval.metrics.episode_scores import Score
 from eval.metrics.measures import Resampling
-from eval.metrics.scores import Score
 from fama.diagnosis.diagnose import spent_on_labels
 from fama.episodes.records import Record
 from fama.episodes.spending import Spent, spent_on_table, unknown

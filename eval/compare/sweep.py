@@ -5,11 +5,11 @@ from itertools import groupby
 
 import numpy as np
 
-from eval.compare.replay import Table, cells_of, replay_arm
+from eval.compare.replay import ReplayTable, cells_of, replay_arm
 from eval.compare.schema import Curve, CurvePoint
 from eval.metrics.curves import Point, area, success_at, tokens_at
+from eval.metrics.episode_scores import Score
 from eval.metrics.measures import Resampling
-from eval.metrics.scores import Score
 from eval.metrics.selection import ExecutedSubset
 from eval.stats.proportions import clustered_proportion
 from fama.episodes.keys import EpisodeKey
@@ -26,7 +26,7 @@ ENDLESS = 1e9
 
 async def sweep(
     settings: CompareSettings,
-    table: Table,
+    table: ReplayTable,
     selectors: Mapping[str, Selector],
     scores: Mapping[str, Sequence[Score]],
     helpers: Mapping[str, Helper],

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import Field
 
+from eval.metrics.episode_scores import ROLES, Score
 from eval.metrics.pass_k import TaskTrials, pass_k
-from eval.metrics.scores import ROLES, Score
 from eval.stats.paired import difference_interval, mcnemar_exact, sign_flip
 from eval.stats.power import detectable_effect, spread_of
 from eval.stats.proportions import clustered_proportion
@@ -52,7 +52,7 @@ class Measures(Record):
     episode_seconds: Interval
 
 
-class Difference(Record):
+class PairedDifference(Record):
     """Success of an arm minus that of another, on the (task, trial) pairs that both have a verdict on.
 
     ``p`` is of the sign-flip test over tasks; ``p_holm`` is corrected over the arms compared with
@@ -141,7 +141,7 @@ def measure(scores: Sequence[Score], tasks: Sequence[str], resampling: Resamplin
 
 def compare_pair(
     ours: Sequence[Score], theirs: Sequence[Score], versus: str, tasks: Sequence[str], resampling: Resampling
-) -> Difference:
+) -> PairedDifference:
     """The paired difference of two arms on the pairs of task and trial that both have a verdict on."""
     left, right = _by_pair(ours), _by_pair(theirs)
     shared = sorted(left.keys() & right.keys())
@@ -155,7 +155,7 @@ def compare_pair(
     losses = sum(right[pair].success and not left[pair].success for pair in shared)
     costs = [_token_means(side, tasks) for side in (mine, other)]
     ratio = ratio_interval(costs[0], costs[1], weights)
-    return Difference(
+    return PairedDifference(
         versus=versus,
         estimate=estimate,
         p=sign_flip(known, resampling.seed) if len(known) > 1 else None,

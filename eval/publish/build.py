@@ -22,7 +22,7 @@ from eval.ablation.table import markdown
 from eval.compare.comparison import OWN_EPISODES, read_comparison, run_comparison
 from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.formats import DASH, count, number, p_value, percent
-from eval.metrics.measures import Difference
+from eval.metrics.measures import PairedDifference
 from eval.publish import findings, real_logs, training_table
 from eval.publish.markdown import name, table
 from eval.publish.markers import fill_tables
@@ -194,7 +194,7 @@ def power() -> str:
     return table(("comparison", "arm", "detectable against none", "against learned"), rows)
 
 
-def _points(difference: Difference | None) -> str:
+def _points(difference: PairedDifference | None) -> str:
     if difference is None or difference.detectable is None:
         return ""
     return number(difference.detectable * 100)
@@ -213,7 +213,7 @@ def tau2(domain: str) -> str:
     return f"{_told(found)}\n\n{table(head, body)}"
 
 
-def _paired(difference: Difference | None) -> str:
+def _paired(difference: PairedDifference | None) -> str:
     return f"{percent(difference.estimate, 0, signed=True)}; {p_value(difference.p_holm)}" if difference else ""
 
 

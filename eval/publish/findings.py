@@ -11,9 +11,9 @@ import yaml
 
 from eval.compare.comparison import read_comparison
 from eval.compare.schema import Comparison
+from eval.metrics.episode_scores import Score, score_of
 from eval.metrics.formats import DASH, p_value, percent
-from eval.metrics.measures import Difference, Resampling, compare_pair
-from eval.metrics.scores import Score, score_of
+from eval.metrics.measures import PairedDifference, Resampling, compare_pair
 from eval.publish.markdown import name, table
 from fama.diagnosis.diagnose import diagnose_episode
 from fama.diagnosis.orchestrator import weight
@@ -51,7 +51,7 @@ class Findings:
         """Their scores."""
         return [score_of(episode) for episode in self.of(arm)]
 
-    def difference(self, arm: str, other: str) -> Difference:
+    def difference(self, arm: str, other: str) -> PairedDifference:
         """An arm against another one on the same tasks and trials."""
         resampling = Resampling(self.comparison.seed, self.comparison.bootstrap)
         return compare_pair(self.scores(arm), self.scores(other), other, self.tasks, resampling)
@@ -174,7 +174,7 @@ def remaining(folder: Path) -> str:
     return f"{len(failed)} failures.\n\n{table(('finding', 'failures', 'tasks'), rows)}"
 
 
-class Verdict(Record):
+class FailureReading(Record):
     """What a reader says kept one episode from success, and how many requests its task has."""
 
     task: str
@@ -187,8 +187,8 @@ class Reading(Record):
     """A file of verdicts by episode, and what each of their causes means."""
 
     causes: dict[str, str]
-    comparison: dict[str, Verdict]
-    trials: dict[str, Verdict]
+    comparison: dict[str, FailureReading]
+    trials: dict[str, FailureReading]
 
 
 def read_in_full(folder: Path, trials: Path, path: Path) -> str:

@@ -42,7 +42,7 @@ BACKBONES = {
 }
 
 
-class Choices(Record):
+class HelperShares(Record):
     """Share of a backbone's failures for which each helper of the pool is chosen; intervals over tasks."""
 
     backbone: str
@@ -59,7 +59,7 @@ class Counts(Record):
     command: str
     taxonomy: str
     profiles: tuple[Profile, ...]
-    choices: tuple[Choices, ...]
+    choices: tuple[HelperShares, ...]
 
 
 def profiles() -> str:
@@ -118,7 +118,7 @@ def collect(logs: Path, labels: Path, selected: Path) -> Counts:
     )
 
 
-def _choices(backbone: str, by: str, failures: Sequence[Failure], chosen: Mapping[str, Sequence[str]]) -> Choices:
+def _choices(backbone: str, by: str, failures: Sequence[Failure], chosen: Mapping[str, Sequence[str]]) -> HelperShares:
     tasks = sorted({str(label.key) for label in failures})
     counts = {helper: Counter[str]() for helper in POOL}
     totals: Counter[str] = Counter()
@@ -132,7 +132,7 @@ def _choices(backbone: str, by: str, failures: Sequence[Failure], chosen: Mappin
         helper: ratio_interval(np.array([counts[helper][task] for task in tasks], dtype=float), n, weights)
         for helper in POOL
     }
-    return Choices(backbone=backbone, by=by, failures=len(failures), shares=shares)
+    return HelperShares(backbone=backbone, by=by, failures=len(failures), shares=shares)
 
 
 def _selected(path: Path) -> dict[str, Sequence[str]]:

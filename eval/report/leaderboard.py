@@ -7,11 +7,11 @@ from typing import Any
 from eval.compare.comparison import read_comparison
 from eval.compare.results import PLAIN, differences
 from eval.compare.schema import ArmResult, Comparison
+from eval.metrics.episode_scores import Score, score_of
 from eval.metrics.formats import count, errors, p_value, percent
-from eval.metrics.measures import Difference, Resampling, measure
-from eval.metrics.scores import Score, score_of
+from eval.metrics.measures import PairedDifference, Resampling, measure
 from eval.report.page import page_environment, page_hash
-from eval.report.table import Cell, Table, markdown, md
+from eval.report.table_format import Cell, Table, markdown, md
 from eval.report.transcripts import find_episodes
 from fama.agents.runs.run_config import config_hash
 from fama.episodes.records import Record
@@ -34,7 +34,7 @@ class Entry(Record):
     success: Interval
     trials: int
     tokens: Interval
-    against_none: Difference | None = None
+    against_none: PairedDifference | None = None
     errors: dict[str, int] = {}
     source: str
     command: str

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.formats import DASH, count, number, p_value, percent, signed
-from eval.metrics.measures import Difference
-from eval.report.setup_cost import episodes_text
+from eval.metrics.measures import PairedDifference
+from eval.report.setup_cost_table import episodes_text
 from fama.intervals import Interval
 
 #: selectors that the learned arm is set against in words, in this order
@@ -81,7 +81,7 @@ def percent_only(estimate: Interval, digits: int = 1) -> str:
     return DASH if estimate.value is None else f"{estimate.value * 100:.{digits}f} %"
 
 
-def _sure(comparison: Comparison, versus: Difference | None) -> Card:
+def _sure(comparison: Comparison, versus: PairedDifference | None) -> Card:
     design = f"{comparison.tasks} tasks × {comparison.trials} trial{'s' * (comparison.trials != 1)}"
     if versus is None:
         return Card("How sure", "no test", design)

@@ -3,9 +3,9 @@
 import pytest
 
 from eval.metrics.curves import Point, area, frontier, success_at, tokens_at
+from eval.metrics.episode_scores import Score, TokenUse
 from eval.metrics.measures import Resampling, compare_pair, measure
 from eval.metrics.pass_k import TaskTrials, pass_k, task_pass_k
-from eval.metrics.scores import Score, TokenUse
 from eval.metrics.selection import ExecutedSubset, jaccard, selection_quality, subset_f1, task_grid, task_grids
 from fama.episodes.keys import EpisodeKey
 

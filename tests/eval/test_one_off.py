@@ -7,8 +7,8 @@ import pytest
 
 from eval.compare.results import Executed, compare_arms
 from eval.compare.setup_cost import Payback, one_off_costs, payback, saved_tokens
+from eval.metrics.episode_scores import score_of
 from eval.metrics.measures import Resampling
-from eval.metrics.scores import score_of
 from eval.report.narrative import answers
 from eval.report.tables import tables
 from fama.diagnosis.diagnose import diagnose, spent_on_labels

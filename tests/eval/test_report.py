@@ -16,10 +16,10 @@ import pytest
 from eval.compare.comparison import COMPARISON
 from eval.compare.results import Executed, compare_arms
 from eval.compare.schema import Comparison, json_schema
-from eval.metrics.scores import score_of
+from eval.metrics.episode_scores import score_of
 from eval.report.narrative import answers
 from eval.report.page import write_report
-from eval.report.table import latex, markdown
+from eval.report.table_format import latex, markdown
 from eval.report.tables import tables
 from eval.report.transcripts import embed, transcript, transcripts
 from fama.cli import main

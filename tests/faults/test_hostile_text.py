@@ -12,7 +12,7 @@ import pytest
 
 from eval.report.leaderboard import Entry, Group, Leaderboard
 from eval.report.page import render_markdown, render_page
-from eval.report.table import latex
+from eval.report.table_format import latex
 from eval.report.tables import tables
 from eval.report.transcripts import transcript
 from fama.agents.injection import collect_notes
