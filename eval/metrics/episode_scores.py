@@ -4,9 +4,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fama.episodes.outcome_table import OutcomeRow, join_subset
+from fama.episodes.keys import EpisodeKey
+from fama.episodes.outcome_table import OutcomeRow
 from fama.episodes.records import CHARGED, Episode, Status, role_group
-from fama.subsets import POOL, in_pool_order
+from fama.subsets import in_order, join_subset
+
+#: Roles whose tokens are counted apart, in the order of the fields of ``TokenUse``.
+ROLES = ("agent", "helper", "selector", "user", "judge")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,12 @@ class Score:
     importer: str = "fama"
 
     @property
+    def key(self) -> EpisodeKey:
+        """The identity of the episode."""
+        arm = (self.backbone, self.strategy, self.selector)
+        return EpisodeKey(self.benchmark, self.domain, self.task_id, self.trial, *arm)
+
+    @property
     def scored(self) -> bool:
         """Whether the episode counts in a success rate; errors do not."""
         return self.status != "error"
@@ -74,7 +84,7 @@ class Score:
 
 def token_use(episode: Episode) -> TokenUse:
     """The ledger of an episode, summed by role."""
-    sums = dict.fromkeys((*CHARGED, "user", "judge"), 0)
+    sums = dict.fromkeys(ROLES, 0)
     cached = charged_input = output = 0
     for row in episode.ledger:
         role = role_group(row.role)
@@ -102,7 +112,7 @@ def score_of(episode: Episode) -> Score:
         status=episode.outcome.status,
         boundary=episode.outcome.boundary,
         tokens=token_use(episode),
-        subset=join_subset(_ordered(frozenset[str]().union(*subsets))),
+        subset=join_subset(in_order(frozenset[str]().union(*subsets))),
         held=len(subsets) <= 1,
         decisions=len(episode.decisions) or sum(m.role == "assistant" for m in episode.messages),
         notes=sum(len(d.notes) for d in episode.decisions),
@@ -144,11 +154,6 @@ def score_of_row(row: OutcomeRow, arm: str) -> Score:
         benchmark_version=row.benchmark_version,
         importer="outcome table",
     )
-
-
-def _ordered(names: frozenset[str]) -> tuple[str, ...]:
-    """Pool order first, helpers of other pools by name after it."""
-    return (*in_pool_order(tuple(names), POOL), *sorted(names - set(POOL)))
 
 
 def read_scores(paths: Iterable[Path]) -> list[Score]:
