@@ -8,7 +8,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from fama.config import add_config_flags, read_settings
+from fama.config import add_config_flags, config_words, read_settings
 from training.settings import TrainSettings
 
 
@@ -55,5 +55,5 @@ def hush() -> None:
 
 
 def _command(args: argparse.Namespace) -> str:
-    parts = ["fama", "train", *(["--config", str(args.config)] if args.config else []), "--out", str(args.out)]
+    parts = ["fama", "train", *config_words(args), "--out", str(args.out)]
     return shlex.join([*parts, *(["--ckpt", args.ckpt] if args.ckpt else []), *args.overrides])

@@ -8,18 +8,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eval.annotation.labels import Labels
-from eval.stats.bootstrap import Array
-from eval.stats.resampling import Interval, Resample
+from eval.annotation.labels import Labels, category_label
+from eval.stats.resampling import Resample
 from fama.episodes.records import Failure, Record
 from fama.errors import BadInput
+from fama.intervals import Array, Interval
 
 Codes = npt.NDArray[np.int64]
 #: The least α for tentative conclusions (Krippendorff 2004, Content Analysis, p. 241).
 TENTATIVE = 0.667
 STEPS = (0, 1, 3)
 MISSING = -1
-NONE = "none"
 
 
 class Variable(Record):
@@ -38,7 +37,7 @@ class Variable(Record):
     shares: dict[str, float] = {}
 
 
-class Pair(Record):
+class RaterPair(Record):
     """Two labellers: κ on the primary category, how often their steps agree, and what one says where the other says."""
 
     raters: tuple[str, str]
@@ -57,7 +56,7 @@ class Agreement(Record):
     tasks: int
     alone: int
     variables: tuple[Variable, ...]
-    pairs: tuple[Pair, ...]
+    pairs: tuple[RaterPair, ...]
 
 
 def agreement(labels: Labels, codes: Sequence[str], draws: int = 2000, seed: int = 0) -> Agreement:
@@ -71,7 +70,7 @@ def agreement(labels: Labels, codes: Sequence[str], draws: int = 2000, seed: int
     units = sorted(unit for unit, count in known.items() if count > 1)
     if not units:
         raise BadInput(f"{' and '.join(raters)} label no failure in common; were they given the same episodes?")
-    task_of = [next(labels[rater][unit].task for rater in raters if unit in labels[rater]) for unit in units]
+    task_of = [next(str(labels[rater][unit].key) for rater in raters if unit in labels[rater]) for unit in units]
     resample = Resample(task_of, draws, seed, "agreement")
 
     def values(read: Callable[[Failure], str]) -> tuple[Codes, list[str]]:
@@ -158,7 +157,7 @@ def _variable(name: str, matrix: Codes, k: int, resample: Resample) -> Variable:
 
 def _pair(
     labels: Labels, units: Sequence[str], raters: tuple[str, str], matrix: Codes, names: list[str], resample: Resample
-) -> Pair:
+) -> RaterPair:
     confusions = _confusions(matrix, len(names))
     table = confusions.sum(axis=0).astype(int)
     confusion = {
@@ -171,7 +170,7 @@ def _pair(
     known = np.array([a is not None and b is not None for a, b in both], dtype=np.float64)
     apart = np.array([abs(a - b) if a is not None and b is not None else np.inf for a, b in both])
     steps = {near: resample.interval(_ratio, (apart <= near).astype(np.float64), known) for near in STEPS}
-    return Pair(
+    return RaterPair(
         raters=raters,
         units=int(confusions.sum()),
         cohen=resample.interval(cohen_kappa, confusions),
@@ -195,4 +194,4 @@ def _ratio(over: Any, under: Any) -> Array:
 
 
 def _primary(failure: Failure) -> str:
-    return "+".join(sorted(failure.primary)) or NONE
+    return category_label(sorted(failure.primary))

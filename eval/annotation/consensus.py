@@ -5,13 +5,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from eval.annotation.labels import Labels
+from eval.annotation.labels import Labels, category_label
 from fama.episodes.records import Blame, Evidence, Failure, Record
 
 Method = Literal["dawid-skene", "majority"]
 #: Fewer labellers do not tell who errs: two who differ are equally likely to be right.
 LEAST = 3
-_NONE = "none"
 
 
 class Quality(Record):
@@ -76,7 +75,7 @@ def combine(labels: Labels, codes: Sequence[str], taxonomy_version: str, method:
                 step=_step(by, chosen),
                 blame=_blame(blame[unit]),
                 evidence=_evidence(by, chosen),
-                rationale="; ".join(f"{rater}: {'+'.join(f.primary) or _NONE}" for rater, f in by.items()),
+                rationale="; ".join(f"{rater}: {category_label(f.primary)}" for rater, f in by.items()),
                 labeller=f"combined:{method}",
                 confidence=round(min((sure[code] for code in chosen), default=1 - max(sure.values())), 3),
                 taxonomy_version=taxonomy_version,

@@ -1,7 +1,7 @@
 """Labels of several labellers, read under one taxonomy."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from fama.diagnosis.crosswalk import Crosswalk, load_crosswalk
@@ -10,8 +10,14 @@ from fama.episodes.records import Failure
 from fama.episodes.store import read_failures
 from fama.errors import BadInput
 
+NONE = "none"
 #: rater → episode → label
 Labels = Mapping[str, Mapping[str, Failure]]
+
+
+def category_label(codes: Iterable[str]) -> str:
+    """Return the codes joined by ``+``, ``none`` without any."""
+    return "+".join(codes) or NONE
 
 
 def load_scheme(taxonomy_file: str | None, crosswalk_file: str | None) -> tuple[Taxonomy, Crosswalk]:

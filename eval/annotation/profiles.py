@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from eval.stats.bootstrap import Array, ratio_interval, task_weights
 from eval.stats.paired import holm
 from fama.episodes.records import Failure, Record
+from fama.intervals import Array, ratio_interval, task_weights
 from fama.randomness import derive_seed
 
 LEVEL = 0.05
@@ -139,10 +139,10 @@ def draw(profiles: Sequence[Profile]) -> Any:
 
 def _by_task(failures: Sequence[Failure], codes: Sequence[str]) -> tuple[Array, Array]:
     """Per task: how many failures have each category as a primary one [tasks, codes], and how many there are."""
-    places: Mapping[str, int] = {task: place for place, task in enumerate(sorted({f.task for f in failures}))}
+    places: Mapping[str, int] = {task: place for place, task in enumerate(sorted({str(f.key) for f in failures}))}
     counts, totals = np.zeros((len(places), len(codes))), np.zeros(len(places))
     for failure in failures:
-        place = places[failure.task]
+        place = places[str(failure.key)]
         totals[place] += 1
         for index, code in enumerate(codes):
             counts[place, index] += code in failure.primary

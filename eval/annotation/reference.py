@@ -5,10 +5,10 @@ from typing import Literal
 
 import numpy as np
 
-from eval.stats.bootstrap import Array
-from eval.stats.resampling import Interval, Resample
+from eval.stats.resampling import Resample
 from fama.episodes.records import Failure, Record
 from fama.errors import BadInput
+from fama.intervals import Array, Interval
 
 What = Literal["primary", "categories"]
 
@@ -67,7 +67,7 @@ def against(
     units = sorted(set(labels) & set(reference))
     if not units:
         raise BadInput(f"{names[0]} and {names[1]} label no failure in common; were they given the same episodes?")
-    resample = Resample([reference[unit].task for unit in units], draws, seed, "reference")
+    resample = Resample([str(reference[unit].key) for unit in units], draws, seed, "reference")
 
     def marks(source: Mapping[str, Failure]) -> Array:
         return np.array([[float(code in getattr(source[unit], what)) for code in codes] for unit in units])

@@ -10,8 +10,8 @@ from fama.episodes.records import known_total
 from fama.errors import BadInput
 
 if TYPE_CHECKING:
-    from eval.annotation.drafts import Draft
-    from eval.annotation.unexplained import Candidate, Candidates
+    from eval.annotation.drafts import HelperDraft
+    from eval.annotation.unexplained import FailureGroup, FailureGroups
 
 FILE = "candidates.json"
 
@@ -99,7 +99,7 @@ def _candidates(args: argparse.Namespace) -> int:
     return 0
 
 
-def _show(found: "Candidates") -> None:
+def _show(found: "FailureGroups") -> None:
     from fama.terminal import console
 
     screen = console()
@@ -142,7 +142,7 @@ def _draft(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _written(args: argparse.Namespace, group: "Candidate") -> "Draft":
+async def _written(args: argparse.Namespace, group: "FailureGroup") -> "HelperDraft":
     from eval.annotation.drafts import written_draft
     from fama.models.connect import connect
     from fama.settings import ModelSettings

@@ -1,21 +1,21 @@
 """How numbers read in tables: percent and tokens with their intervals, a dash for what is not known."""
 
-from eval.stats.bootstrap import Estimate
+from fama.intervals import Interval
 
 DASH = "–"
 
 
-def percent(estimate: Estimate, digits: int = 1, signed: bool = False) -> str:
+def percent(estimate: Interval, digits: int = 1, signed: bool = False) -> str:
     """``31.2 [25.0, 38.1]`` in percent; with a sign for differences."""
     return _written(estimate, 100.0, f"{'+' if signed else ''}.{digits}f")
 
 
-def signed(estimate: Estimate, digits: int = 1) -> str:
+def signed(estimate: Interval, digits: int = 1) -> str:
     """The value in percent with its sign, without its interval: ``+3.1``, ``−2.0``, ``0.0``."""
     return DASH if estimate.value is None else _number(estimate.value * 100, f"+.{digits}f")
 
 
-def count(estimate: Estimate, digits: int = 0) -> str:
+def count(estimate: Interval, digits: int = 0) -> str:
     """``1,234 [1,100, 1,390]``."""
     return _written(estimate, 1.0, f",.{digits}f")
 
@@ -37,7 +37,7 @@ def errors(counts: dict[str, int]) -> str:
     return ", ".join(f"{n} {boundary}" for boundary, n in sorted(counts.items())) or "0"
 
 
-def _written(estimate: Estimate, factor: float, form: str) -> str:
+def _written(estimate: Interval, factor: float, form: str) -> str:
     if estimate.value is None:
         return DASH
     text = _number(estimate.value * factor, form)

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from eval.metrics.episode_scores import Score
 from eval.metrics.measures import Measures, Resampling, measure
-from eval.metrics.scores import Score
 from fama.envs.exclusions import known_wrong
 from fama.episodes.records import Record
 

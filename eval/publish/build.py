@@ -21,9 +21,9 @@ from eval.ablation.run import Ablation
 from eval.ablation.table import markdown
 from eval.compare.comparison import OWN_EPISODES, read_comparison, run_comparison
 from eval.compare.schema import ArmResult, Comparison
+from eval.metrics.episode_scores import known_mean
 from eval.metrics.formats import DASH, count, number, p_value, percent
-from eval.metrics.measures import Difference
-from eval.metrics.tokens import known_mean
+from eval.metrics.measures import PairedDifference
 from eval.publish import findings, real_logs, training_table
 from eval.publish.markdown import name, table
 from eval.publish.markers import fill_tables
@@ -36,6 +36,7 @@ from fama.envs.helpdesk.benchmark import VERSIONS
 from fama.episodes.outcome_table import OutcomeRow, read_metadata, read_outcomes
 from fama.episodes.store import read_episodes
 from fama.settings import CompareSettings
+from fama.subsets import split_label, split_subset, subset_label
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "results" / "helpdesk"
@@ -56,7 +57,7 @@ def outcomes() -> str:
     order = sorted(by_subset, key=lambda s: (-_solved(by_subset[s]) / len(by_subset[s]), s))
     body = [
         (
-            name(subset),
+            name(split_subset(subset)),
             str(len(own := by_subset[subset])),
             str(_solved(own)),
             _share(_solved(own), len(own)),
@@ -90,7 +91,7 @@ def lattice(stem: str) -> str:
     broken = asyncio.run(_categories(stem))
     body = [
         (
-            name(next(iter(arm.subsets), "")),
+            name(split_label(next(iter(arm.subsets), ""))),
             *_against_none(arm),
             number(arm.measures.episode_seconds.value),
             " · ".join(str(broken[next(iter(arm.subsets), "none")][code]) for code in codes),
@@ -194,7 +195,7 @@ def power() -> str:
     return table(("comparison", "arm", "detectable against none", "against learned"), rows)
 
 
-def _points(difference: Difference | None) -> str:
+def _points(difference: PairedDifference | None) -> str:
     if difference is None or difference.detectable is None:
         return ""
     return number(difference.detectable * 100)
@@ -213,7 +214,7 @@ def tau2(domain: str) -> str:
     return f"{_told(found)}\n\n{table(head, body)}"
 
 
-def _paired(difference: Difference | None) -> str:
+def _paired(difference: PairedDifference | None) -> str:
     return f"{percent(difference.estimate, 0, signed=True)}; {p_value(difference.p_holm)}" if difference else ""
 
 
@@ -308,7 +309,7 @@ def _frame(found: Comparison) -> str:
 
 def _chosen(arm: ArmResult) -> str:
     top = list(arm.subsets.items())[:3]
-    told = ", ".join(f"{name('' if subset == 'none' else subset)} {times}" for subset, times in top)
+    told = ", ".join(f"{name(split_label(subset))} {times}" for subset, times in top)
     return told + (f", {len(arm.subsets) - 3} others" if len(arm.subsets) > 3 else "")
 
 
@@ -318,8 +319,8 @@ async def _categories(stem: str) -> dict[str, Counter[str]]:
     for episode in read_episodes(DATA / f"{stem}.episodes.jsonl.gz"):
         if episode.outcome.status == "failure":
             label, _ = await diagnose_episode(episode, None, load_taxonomy())
-            subset = "+".join(episode.decisions[0].subset) if episode.decisions else ""
-            found[subset or "none"].update(label.primary)
+            subset = episode.decisions[0].subset if episode.decisions else ()
+            found[subset_label(subset)].update(label.primary)
     return found
 
 

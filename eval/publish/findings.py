@@ -11,17 +11,18 @@ import yaml
 
 from eval.compare.comparison import read_comparison
 from eval.compare.schema import Comparison
+from eval.metrics.episode_scores import Score, score_of
 from eval.metrics.formats import DASH, p_value, percent
-from eval.metrics.measures import Difference, Resampling, compare_pair
-from eval.metrics.scores import Score, score_of
+from eval.metrics.measures import PairedDifference, Resampling, compare_pair
 from eval.publish.markdown import name, table
-from eval.stats.bootstrap import Estimate, ratio_interval
 from fama.diagnosis.diagnose import diagnose_episode
 from fama.diagnosis.orchestrator import weight
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode, Failure, Record
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
+from fama.intervals import Interval, ratio_interval
+from fama.subsets import split_label
 
 EPISODES = "episodes.jsonl.gz"
 #: Points over none, points from the oracle, overhead over none, share of prompted's extra tokens.
@@ -50,7 +51,7 @@ class Findings:
         """Their scores."""
         return [score_of(episode) for episode in self.of(arm)]
 
-    def difference(self, arm: str, other: str) -> Difference:
+    def difference(self, arm: str, other: str) -> PairedDifference:
         """An arm against another one on the same tasks and trials."""
         resampling = Resampling(self.comparison.seed, self.comparison.bootstrap)
         return compare_pair(self.scores(arm), self.scores(other), other, self.tasks, resampling)
@@ -112,7 +113,7 @@ def fresh(folder: Path, first: int) -> str:
     return table(("arm", "solved", "against none, points", "p"), rows)
 
 
-def oracle_gap(comparison: Comparison, arm: str) -> Estimate:
+def oracle_gap(comparison: Comparison, arm: str) -> Interval:
     """An arm's success less that of the best executed subset, over the tasks of the lattice; interval over tasks."""
     rows = [row for row in comparison.per_task if row.oracle is not None and row.arms[arm].trials]
     gaps = np.array([row.arms[arm].successes / row.arms[arm].trials - (row.oracle or 0.0) for row in rows])
@@ -173,7 +174,7 @@ def remaining(folder: Path) -> str:
     return f"{len(failed)} failures.\n\n{table(('finding', 'failures', 'tasks'), rows)}"
 
 
-class Verdict(Record):
+class FailureReading(Record):
     """What a reader says kept one episode from success, and how many requests its task has."""
 
     task: str
@@ -186,8 +187,8 @@ class Reading(Record):
     """A file of verdicts by episode, and what each of their causes means."""
 
     causes: dict[str, str]
-    comparison: dict[str, Verdict]
-    trials: dict[str, Verdict]
+    comparison: dict[str, FailureReading]
+    trials: dict[str, FailureReading]
 
 
 def read_in_full(folder: Path, trials: Path, path: Path) -> str:
@@ -246,12 +247,12 @@ async def _labels(episodes: Iterable[Episode]) -> dict[str, Failure]:
     }
 
 
-def _kept(estimate: Estimate, least: float) -> str:
+def _kept(estimate: Interval, least: float) -> str:
     return DASH if estimate.value is None else "yes" if estimate.value >= least else "no"
 
 
 def _chosen(subsets: Sequence[str]) -> str:
-    return ", ".join(name("" if subset == "none" else subset) for subset in subsets)
+    return ", ".join(name(split_label(subset)) for subset in subsets)
 
 
 def _shown(found: Findings, task: str) -> str:

@@ -9,9 +9,9 @@ import numpy as np
 from eval.metrics.formats import percent
 from eval.metrics.measures import Resampling
 from eval.publish.markdown import name, table
-from eval.stats.bootstrap import Estimate, expanded_tail
-from fama.episodes.outcome_table import OutcomeRow, read_outcomes, split_subset
-from fama.subsets import POOL
+from fama.episodes.outcome_table import OutcomeRow, read_outcomes
+from fama.intervals import percentile_interval
+from fama.subsets import POOL, split_subset
 
 
 def solved_subsets(path: Path) -> str:
@@ -31,11 +31,9 @@ def helper_effects(path: Path) -> str:
     grams, sides = _within(list(by_task.values()))
     weights = Resampling().weights(len(by_task))
     draws = np.array([_solve(np.tensordot(w, grams, 1), w @ sides) for w in weights])
-    tail = expanded_tail(len(by_task))
-    low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
     value = _solve(grams.sum(0), sides.sum(0))
     body = [
-        (helper, percent(Estimate(value[i], low[i], high[i], len(by_task)), 1, signed=True))
+        (helper, percent(percentile_interval(float(value[i]), draws[:, i], len(by_task)), 1, signed=True))
         for i, helper in enumerate(POOL)
     ]
     return table(("helper", f"points [95 %], {len(by_task)} tasks"), body)
@@ -49,7 +47,7 @@ def against_none(path: Path) -> str:
         for subset in found.keys() - {""} if "" in found else ():
             pairs[subset].append((found[subset], found[""]))
     body = [
-        (name(subset), str(len(own)), str(sum(a for a, _ in own)), str(sum(b for _, b in own)))
+        (name(split_subset(subset)), str(len(own)), str(sum(a for a, _ in own)), str(sum(b for _, b in own)))
         for subset, own in sorted(pairs.items(), key=lambda item: (len(split_subset(item[0])), item[0]))
     ]
     return table(("subset", "tasks that drew it and none", "solved", "by none"), body)

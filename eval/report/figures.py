@@ -9,8 +9,8 @@ from typing import Any
 from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.curves import Point, frontier
 from eval.report.tables import arm_intervals
-from eval.stats.bootstrap import Estimate
 from fama.errors import BadInput
+from fama.intervals import Interval
 
 INK, MUTED, GRID = "#1c2430", "#667085", "#e4e7ec"
 #: colours by selector, readable for colour-blind eyes (Okabe and Ito)
@@ -243,7 +243,7 @@ def _differences(comparison: Comparison) -> Any:
     figure = Figure(figsize=(6.6, 0.6 + 0.42 * len(arms)))
     axes = figure.subplots()
     for row, arm in enumerate(reversed(arms)):
-        estimate = arm.versus_none.estimate if arm.versus_none else Estimate(None, None, None, 0)
+        estimate = arm.versus_none.estimate if arm.versus_none else Interval(None, None, None, 0)
         drawn = axes.errorbar(
             (estimate.value or 0.0) * 100, row, xerr=_arms(estimate, 100), fmt="o", markersize=6, capsize=0,
             elinewidth=1.6, color=_colour(arm),
@@ -260,11 +260,11 @@ def _differences(comparison: Comparison) -> Any:
     return figure
 
 
-def _oracle(comparison: Comparison) -> list[tuple[Estimate, str]]:
+def _oracle(comparison: Comparison) -> list[tuple[Interval, str]]:
     return [(comparison.lattice.oracle, "best executed subset, after the fact")] if comparison.lattice else []
 
 
-def _arms(estimate: Estimate, factor: float) -> Sequence[Sequence[float]] | None:
+def _arms(estimate: Interval, factor: float) -> Sequence[Sequence[float]] | None:
     if estimate.value is None or estimate.low is None or estimate.high is None:
         return None
     low, high = estimate.value - estimate.low, estimate.high - estimate.value

@@ -14,7 +14,7 @@ from eval.compare.schema import Comparison, TaskCell
 from eval.metrics.formats import count, p_value, percent
 from eval.report.figures import figures, inline_svg, save
 from eval.report.narrative import answers
-from eval.report.table import Table, latex, markdown, md
+from eval.report.table_format import Table, latex, markdown, md
 from eval.report.tables import tables
 from eval.report.transcripts import embed, find_episodes, transcripts
 from fama.files import replacing, write_atomically
@@ -32,14 +32,14 @@ CAPTIONS = {
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenReport:
     """The files of a report, the page first, and how many transcripts the page holds."""
 
     files: tuple[Path, ...]
     transcripts: int
 
 
-def write_report(folder: Path) -> Written:
+def write_report(folder: Path) -> WrittenReport:
     """Read ``comparison.json`` and the episodes behind it, and write the report beside it.
 
     Raises:
@@ -62,7 +62,7 @@ def write_report(folder: Path) -> Written:
         for kind in ("png", "pdf"):
             files.append(folder / "figures" / f"{name}.{kind}")
             _save(figure, files[-1])
-    return Written(tuple(files), len(shown))
+    return WrittenReport(tuple(files), len(shown))
 
 
 def _told(comparison: Comparison) -> list[dict[str, str]]:

@@ -24,10 +24,10 @@ COMPLAINT = "Format error: {reason}."
 
 @dataclass(frozen=True)
 class Decided:
-    """What a decision led to; ``action`` is None when no reply could be parsed. ``said`` is the last reply."""
+    """The result of a decision; ``action`` is None when no reply could be parsed. ``reply_text`` is the last one."""
 
     action: Action | None
-    said: str
+    reply_text: str
     decision: Decision
 
 
@@ -84,8 +84,8 @@ class Decider:
             reply = await self._ask(prompt, state, 1)
             action = self._read(reply, prompt, state)
             self._bill(reply, state.turn, action)
-        said = _written(reply).removeprefix(prompt.note_prefix) or reply.reasoning
-        return Decided(None if isinstance(action, ParseFailure) else action, said, decision)
+        reply_text = _written(reply).removeprefix(prompt.note_prefix) or reply.reasoning
+        return Decided(None if isinstance(action, ParseFailure) else action, reply_text, decision)
 
     async def _choose(self, state: VisibleState) -> _Chosen:
         if self._settings.cadence == "change" and not change_ahead(state):
@@ -97,7 +97,7 @@ class Decider:
                 self._held = selection
         subset = in_pool_order(selection.subset, tuple(self._setup.helpers))
         fitted = self._setup.budget.fit(subset, self._setup.helpers, selection.probabilities)
-        # The subset that is executed counts; once a budget has changed it, nobody drew it.
+        # The subset that is executed counts; a budget's cut was not drawn.
         return _Chosen(fitted.subset, fitted.dropped, None if fitted.dropped else selection.propensity)
 
     async def _select(self, state: VisibleState) -> Selection:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fama.diagnosis.taxonomy import Taxonomy
+from fama.episodes.jsonl import RecordStore
 from fama.episodes.records import Blame, Episode, Failure
-from fama.episodes.store import read_failures, write_failures
 from fama.errors import BadInput
 from fama.randomness import generator
 
@@ -26,10 +26,10 @@ class Session:
             raise BadInput(f"annotator {annotator!r}: 1 to 40 letters, digits, - and _, please")
         self.annotator = annotator
         self.taxonomy = taxonomy
-        self.path = folder / FOLDER / f"{annotator}.jsonl"
+        self._store = RecordStore(folder / FOLDER / f"{annotator}.jsonl", Failure)
         self.episodes = list(episodes)
         generator(0, "annotate.order", annotator).shuffle(self.episodes)
-        self._labels = {f.episode_id: f for f in read_failures(self.path)} if self.path.exists() else {}
+        self._labels = {label.episode_id: label for label in self._store.read()}
         self.place = 0
         self.next_open()
 
@@ -102,5 +102,4 @@ class Session:
 
     def _keep(self, label: Failure) -> None:
         self._labels[label.episode_id] = label
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_failures(self.path, self._labels.values())
+        self._store.rewrite(self._labels.values())

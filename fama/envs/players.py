@@ -11,7 +11,7 @@ from fama.models.base import ChatReply, ChatRequest
 async def ask_user(
     player: UserModel, messages: list[dict[str, Any]], seed: int, tools: tuple[dict[str, Any], ...] = ()
 ) -> ChatReply:
-    """The model's reply to the user's side of the dialogue; without ``tools`` it has words, with them words or calls.
+    """Ask for the user's next turn; without ``tools`` the reply has words, with them words or calls.
 
     Raises:
         UserFault: the model failed, or gave neither words nor calls.

@@ -3,18 +3,18 @@
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import CHARGED, Episode, Record, Status, known_total, role_group, total_tokens
 from fama.episodes.state import state_at, state_to_json
 from fama.errors import BadInput
 from fama.files import replacing
 from fama.hashing import content_hash
-from fama.subsets import POOL
+from fama.subsets import POOL, join_subset
 
 log = logging.getLogger(__name__)
 
@@ -61,21 +61,10 @@ class OutcomeRow(Record):
     prompts_hash: str
     state: str
 
-
-def join_subset(subset: Sequence[str]) -> str:
-    """Helper names, in pool order already, as one string; empty for none."""
-    return "+".join(subset)
-
-
-def split_subset(text: str) -> tuple[str, ...]:
-    """The names behind ``join_subset``."""
-    return tuple(text.split("+")) if text else ()
-
-
-@lru_cache(maxsize=4096)
-def subset_of(text: str) -> frozenset[str]:
-    """The same names as a set; one object a subset, however many rows have it."""
-    return frozenset(split_subset(text))
+    @property
+    def key(self) -> EpisodeKey:
+        """The identity of the episode but for its arm: a cell is a key and a subset."""
+        return EpisodeKey(self.benchmark, self.domain, self.task_id, self.trial, self.backbone, self.strategy)
 
 
 def episodes_to_rows(episodes: Iterable[Episode], pool: Sequence[str] = POOL) -> list[OutcomeRow]:

@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from fama.episodes.keys import EpisodeKey, TaskKey
 from fama.errors import Boundary
+from fama.subsets import Subset
 from fama.text.counts import token_count
 
 SCHEMA_VERSION = 1
@@ -153,11 +155,11 @@ class Decision(Record):
 
     turn: int
     message_index: int
-    subset: tuple[str, ...] = ()
+    subset: Subset = ()
     propensity: float | None = None
     notes: tuple[Note, ...] = ()
     rejected: tuple[RejectedNote, ...] = ()
-    dropped: tuple[str, ...] = ()
+    dropped: Subset = ()
     seconds: float = 0.0
 
 
@@ -217,6 +219,12 @@ class Episode(Record):
     seconds: float | None = None
     """Wall time; calls answered from the response cache count with the seconds they once took."""
 
+    @property
+    def key(self) -> EpisodeKey:
+        """The identity of the episode; parts that an imported log does not name are empty."""
+        arm = (self.backbone or "", self.strategy or "", self.selector or "")
+        return EpisodeKey(self.benchmark, self.domain, self.task_id, self.trial, *arm)
+
 
 class Evidence(Record):
     """One finding: who found it, the category it speaks for, the message index and a quote."""
@@ -252,9 +260,9 @@ class Failure(Record):
     taxonomy_version: str
 
     @property
-    def task(self) -> str:
-        """The task among those of all domains, as far as they are known: what statistics cluster by."""
-        return "/".join(part for part in (self.benchmark, self.domain, self.task_id) if part is not None)
+    def key(self) -> TaskKey:
+        """The identity of the failed task; its text is the cluster of statistics."""
+        return TaskKey(self.benchmark, self.domain, self.task_id)
 
 
 #: roles of the calls that decide which helpers speak

@@ -3,22 +3,11 @@
 import json
 from dataclasses import dataclass
 
+from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import Episode, Message, Note, ToolSpec
 
 #: The pseudo-tool of strategies and notes whose only argument is what the agent says to the user.
 RESPOND = "respond"
-
-
-@dataclass(frozen=True)
-class EpisodeKey:
-    """Which episode this is. Only baselines that look tasks up (oracle, retrospective) read it."""
-
-    benchmark: str
-    domain: str
-    task_id: str
-    trial: int
-    backbone: str
-    strategy: str
 
 
 @dataclass(frozen=True)
@@ -65,14 +54,7 @@ def _state(episode: Episode, turn: int, end: int) -> VisibleState:
     policy = next((m.content or "" for m in before if m.role == "system"), "")
     noted = tuple((d.turn, note) for d in episode.decisions[:turn] for note in d.notes)
     return VisibleState(
-        key=EpisodeKey(
-            benchmark=episode.benchmark,
-            domain=episode.domain,
-            task_id=episode.task_id,
-            trial=episode.trial,
-            backbone=episode.backbone or "",
-            strategy=episode.strategy or "",
-        ),
+        key=episode.key.pair,
         policy=policy,
         tools=episode.tools,
         messages=tuple(m for m in before if m.role != "system"),

@@ -5,10 +5,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-Call = tuple[str, dict[str, Any]]
+BracketCall = tuple[str, dict[str, Any]]
 
 
-def read_calls(text: str) -> tuple[Call, ...]:
+def read_calls(text: str) -> tuple[BracketCall, ...]:
     """The calls of a text that is nothing but calls; none if it is anything else. No code is run."""
     try:
         body = ast.parse(text.strip(), mode="eval").body
@@ -18,7 +18,7 @@ def read_calls(text: str) -> tuple[Call, ...]:
         return ()
 
 
-def write_calls(calls: Sequence[Call]) -> str:
+def write_calls(calls: Sequence[BracketCall]) -> str:
     """The notation of calls; values are written as Python literals.
 
     Raises:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from fama.text.bracket_calls import Call, read_calls
+from fama.text.bracket_calls import BracketCall, read_calls
 from fama.text.clean import clean_value
 from fama.text.json_objects import first_object, objects
 from fama.text.named_calls import NamedCall, Tools, call_of, tool_name, typed
@@ -91,7 +91,7 @@ def read_python(body: str, tools: Tools, closed: bool = True) -> Body:
     return tuple(calls)
 
 
-def _calls(text: str) -> tuple[Call, ...]:
+def _calls(text: str) -> tuple[BracketCall, ...]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # invalid escapes in a model's text are no concern of the reader
         return read_calls(text)

@@ -13,8 +13,8 @@ from training.export.collapse import collapse
 from training.settings import TrainSettings
 
 if TYPE_CHECKING:
+    from fama.intervals import Interval
     from training.export.checkpoint import Measured
-    from training.metrics import Interval
 
 _KINDS = {
     "encoder": "segment encoder with attention pooling",
@@ -186,7 +186,10 @@ def _losses(settings: TrainSettings) -> str:
 
 
 def _cells(interval: Interval) -> tuple[str, str]:
-    return f"{interval.value:.4f}", f"[{interval.low:.4f}, {interval.high:.4f}]"
+    value = "–" if interval.value is None else f"{interval.value:.4f}"
+    if interval.low is None or interval.high is None:
+        return value, "–"
+    return value, f"[{interval.low:.4f}, {interval.high:.4f}]"
 
 
 def _counts(values: Mapping[str, object]) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fama.envs.base import Action
-from fama.envs.helpdesk.model import Analysis, Db, Draft, Goal, Outcome, Task, call, say
-from fama.envs.helpdesk.task_mix import Plan
+from fama.envs.helpdesk.model import Analysis, Db, Draft, Goal, Resolution, Task, call, say
+from fama.envs.helpdesk.task_mix import TaskPlan
 
 CATEGORIES = ("DCV", "WRCO", "CM", "IFU")
 
@@ -34,7 +34,7 @@ class Piece:
 def gold_actions(
     greeting: str, identity: Sequence[Action], overview: Sequence[Action], pieces: Sequence[Piece]
 ) -> tuple[Action, ...]:
-    """The reference actions of a task made of one or two pieces."""
+    """Return the reference actions of a task made of one or two pieces."""
     actions: list[Action] = [say(greeting), *identity]
     questions = list(dict.fromkeys(q for piece in pieces for q in piece.asks))
     if questions:
@@ -60,15 +60,15 @@ def gold_actions(
     return tuple(actions)
 
 
-def outcome_of(pieces: Sequence[Piece]) -> Outcome:
-    """``refused`` when nothing at all can be done."""
+def outcome_of(pieces: Sequence[Piece]) -> Resolution:
+    """Return ``refused`` when nothing at all can be done."""
     return "refused" if all(piece.goal.refused for piece in pieces) else "resolved"
 
 
 def make_draft(
-    plan: Plan, db: Db, identity: dict[str, str], pieces: Sequence[Piece], gold: tuple[Action, ...]
+    plan: TaskPlan, db: Db, identity: dict[str, str], pieces: Sequence[Piece], gold: tuple[Action, ...]
 ) -> Draft:
-    """The task, and apart from it what it was built for."""
+    """Return the task, and apart from it what it was built for."""
     goals = tuple(piece.goal for piece in pieces)
     traps = set().union(*(piece.traps for piece in pieces))
     if any(goal.refused for goal in goals):

@@ -1,4 +1,4 @@
-"""Whether the user was told what it had to be told: tolerant to formatting, strict about the value."""
+"""Facts in the agent's words: tolerant to formatting, strict about the value."""
 
 import re
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ _MONTHS = "january february march april may june july august september october n
 
 
 def numbers_in(text: str) -> list[float]:
-    """The amounts and counts in a text; parts of ids such as ``W1234`` or ``INV-12`` do not count."""
+    """Return the amounts and counts in a text; parts of ids such as ``W1234`` or ``INV-12`` do not count."""
     found = []
     for raw in _NUMBER.findall(text):
         value = raw.rstrip(",")
@@ -23,12 +23,12 @@ def numbers_in(text: str) -> list[float]:
 
 
 def plain(text: str) -> str:
-    """Lower case without punctuation, one space between words."""
+    """Return lower case without punctuation, one space between words."""
     return " ".join(re.findall(r"\w+", text.casefold()))
 
 
-def tells(text: str, fact: Fact) -> bool:
-    """Whether a text states a fact."""
+def states(text: str, fact: Fact) -> bool:
+    """Return whether a text states a fact."""
     if fact.kind == "money":
         return any(abs(value - float(fact.value)) < 0.0005 for value in numbers_in(text))
     if fact.kind == "number":
@@ -41,13 +41,13 @@ def tells(text: str, fact: Fact) -> bool:
     return f" {plain(fact.value)} " in f" {plain(text)} "
 
 
-def told(texts: Iterable[str], facts: Iterable[Fact]) -> float:
-    """The share of the facts that the texts state; 1.0 when there is nothing to tell."""
+def share_stated(texts: Iterable[str], facts: Iterable[Fact]) -> float:
+    """Return the share of the facts that the texts state; 1.0 when there is nothing to tell."""
     said = list(texts)
     wanted = list(facts)
     if not wanted:
         return 1.0
-    return sum(any(tells(text, fact) for text in said) for fact in wanted) / len(wanted)
+    return sum(any(states(text, fact) for text in said) for fact in wanted) / len(wanted)
 
 
 def _tells_date(text: str, day: date) -> bool:

@@ -1,4 +1,4 @@
-"""What a task consists of: the world, the user's goals, the reference actions."""
+"""The records of a task: the world, the user's goals, the reference actions."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from fama.envs.base import Action
 from fama.episodes.records import ToolSpec
 
 Db = dict[str, Any]
-Outcome = Literal["resolved", "refused"]
+Resolution = Literal["resolved", "refused"]
 #: When the user corrects itself: not at all, together with its identity, or at the first proposal.
 When = Literal["", "identity", "proposal"]
 
@@ -33,7 +33,7 @@ class Tool:
 
 
 @dataclass(frozen=True)
-class Call:
+class Lookup:
     """A tool call that counts as having looked something up."""
 
     tool: str
@@ -50,7 +50,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Check:
-    """How the user notices that a proposal is about something else.
+    """The user's check that a proposal is about the right object.
 
     Of all matches of ``pattern`` in the agent's words, leaving ``neutral`` ones out, one has to be
     the value that the user has in mind for ``slot`` now. The user cannot tell for ids it does not
@@ -87,7 +87,7 @@ class Goal:
     refused: bool = False
     pushes: bool = False
     facts: tuple[Fact, ...] = ()
-    evidence: tuple[Call, ...] = ()
+    evidence: tuple[Lookup, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,12 +99,12 @@ class Task:
     identity: Mapping[str, str]
     goals: tuple[Goal, ...]
     gold: tuple[Action, ...]
-    outcome: Outcome
+    outcome: Resolution
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """What a task was built for: for tests and analysis only, never part of an environment."""
+    """The purpose of a task: for tests and analysis only, never part of an environment."""
 
     family: str
     level: int
@@ -138,10 +138,10 @@ class Domain:
 
 
 def say(text: str) -> Action:
-    """Words to the user."""
+    """Return words to the user."""
     return Action(tool=None, text=text)
 
 
 def call(tool: str, **arguments: Any) -> Action:
-    """A tool call."""
+    """Return a tool call."""
     return Action(tool=tool, arguments=arguments)

@@ -24,7 +24,7 @@ class TauUser:
         self._seed = seed
 
     async def answer(self, text: str) -> tuple[str, LedgerRow]:
-        """The user's words after the agent's, and what they cost.
+        """Return the user's words after the agent's, and what they cost.
 
         Raises:
             UserFault: the model failed or said nothing.

@@ -20,7 +20,7 @@ _NAMES = (
     re.compile(r"^(?P<strategy>tool-calling|act|react|few-shot)-(?P<backbone>.+)-\d+\.\d+_range_"),
     re.compile(r"^(?P<backbone>.+?)_(?P<strategy>fc|act|react)_"),
 )
-Strategy = Literal["fc", "react", "act"]
+StrategyName = Literal["fc", "react", "act"]
 
 
 def read(path: Path, **options: str) -> Iterator[Episode]:
@@ -65,7 +65,7 @@ def _episode(path: Path, index: int, row: dict[str, Any], options: dict[str, str
     )
 
 
-def _strategy(raw: list[dict[str, Any]]) -> Strategy | None:
+def _strategy(raw: list[dict[str, Any]]) -> StrategyName | None:
     spoken = [m for m in raw if m["role"] == "assistant"]
     if not spoken:
         return None
@@ -124,7 +124,9 @@ def _detail(info: dict[str, Any]) -> dict[str, float]:
     return {key: float(inner[key]) for key in ("r_actions", "r_outputs") if inner.get(key) is not None}
 
 
-def _messages(raw: list[dict[str, Any]], strategy: Strategy | None) -> tuple[tuple[Message, ...], tuple[ToolSpec, ...]]:
+def _messages(
+    raw: list[dict[str, Any]], strategy: StrategyName | None
+) -> tuple[tuple[Message, ...], tuple[ToolSpec, ...]]:
     tools: tuple[ToolSpec, ...] = ()
     rows: list[dict[str, Any]] = []
     called: str | None = None

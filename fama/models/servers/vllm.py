@@ -44,7 +44,7 @@ _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 @dataclass(frozen=True)
 class VllmSpec:
-    """What to serve. ``context`` in tokens; ``parser`` overrides the family's; ``extra`` goes to vLLM as it is."""
+    """A model to serve. ``context`` in tokens; ``parser`` overrides the family's; ``extra`` goes to vLLM as it is."""
 
     name: str
     port: int = 8000
@@ -55,7 +55,7 @@ class VllmSpec:
 
 @dataclass(frozen=True)
 class ServerRecord:
-    """What served a run: kept beside its results, so that a number can be traced to a server."""
+    """The server of a run, kept beside its results, so that a number can be traced to it."""
 
     model: str
     version: str
@@ -66,7 +66,7 @@ class ServerRecord:
 
 
 def tool_flags(model: str, parser: str | None = None) -> tuple[str, ...]:
-    """The flags for native tool calls of a model; none for a family that is not known.
+    """Return the flags for native tool calls of a model; none for a family that is not known.
 
     Without a parser the calls arrive as text, which every strategy reads too.
     """
@@ -79,7 +79,7 @@ def tool_flags(model: str, parser: str | None = None) -> tuple[str, ...]:
 
 
 def flags(spec: VllmSpec) -> tuple[str, ...]:
-    """The flags for a catalogue name, a hub repository or a folder; loopback only, prefixes cached."""
+    """Return the flags for a catalogue name, a hub repository or a folder; loopback only, prefixes cached."""
     from fama.models.weights.catalogue import MODELS
 
     originals = {model.name: model.original for model in MODELS}
@@ -90,7 +90,7 @@ def flags(spec: VllmSpec) -> tuple[str, ...]:
 
 
 def installed_version() -> str | None:
-    """The version of vLLM in this interpreter (of the GPU or the CPU build); None without one."""
+    """Return the version of vLLM in this interpreter (of the GPU or the CPU build); None without one."""
     for name in _DISTRIBUTIONS:
         try:
             return version(name)

@@ -1,12 +1,17 @@
 """One compact score an episode: what every metric and table is computed from."""
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fama.episodes.outcome_table import OutcomeRow, join_subset
+from fama.episodes.keys import EpisodeKey
+from fama.episodes.outcome_table import OutcomeRow
 from fama.episodes.records import CHARGED, Episode, LedgerRow, Status, known_total, role_group
-from fama.subsets import POOL, in_pool_order
+from fama.subsets import in_order, join_subset
+
+#: Roles whose tokens are counted apart, in the order of the fields of ``TokenUse``.
+ROLES = ("agent", "helper", "selector", "user", "judge")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,12 @@ class Score:
     importer: str = "fama"
 
     @property
+    def key(self) -> EpisodeKey:
+        """The identity of the episode."""
+        arm = (self.backbone, self.strategy, self.selector)
+        return EpisodeKey(self.benchmark, self.domain, self.task_id, self.trial, *arm)
+
+    @property
     def scored(self) -> bool:
         """Whether the episode counts in a success rate; errors do not."""
         return self.status != "error"
@@ -76,7 +87,7 @@ def token_use(episode: Episode) -> TokenUse:
     """The ledger of an episode, summed by role; all is unknown where a log has none."""
     if not episode.ledger and episode.source.importer != "fama":
         return TokenUse(**dict.fromkeys(TokenUse.__dataclass_fields__))
-    by_role: dict[str, list[LedgerRow]] = {role: [] for role in (*CHARGED, "user", "judge")}
+    by_role: dict[str, list[LedgerRow]] = {role: [] for role in ROLES}
     for row in episode.ledger:
         role = role_group(row.role)
         by_role[role if role in by_role else "judge"].append(row)
@@ -87,6 +98,17 @@ def token_use(episode: Episode) -> TokenUse:
         charged_input=known_total(row.input_tokens for row in charged),
         output=known_total(row.output_tokens for row in charged),
     )
+
+
+def amount(count: int | None) -> float:
+    """Return a count for arithmetic over arrays: not a number where it is unknown."""
+    return math.nan if count is None else float(count)
+
+
+def known_mean(counts: Sequence[int | None]) -> float | None:
+    """Return the mean of counts; None where one is unknown, or there is none."""
+    total = known_total(counts)
+    return None if total is None or not counts else total / len(counts)
 
 
 def score_of(episode: Episode) -> Score:
@@ -104,7 +126,7 @@ def score_of(episode: Episode) -> Score:
         status=episode.outcome.status,
         boundary=episode.outcome.boundary,
         tokens=token_use(episode),
-        subset=join_subset(_ordered(frozenset[str]().union(*subsets))),
+        subset=join_subset(in_order(frozenset[str]().union(*subsets))),
         held=len(subsets) <= 1,
         decisions=len(episode.decisions) or sum(m.role == "assistant" for m in episode.messages),
         notes=sum(len(d.notes) for d in episode.decisions),
@@ -146,11 +168,6 @@ def score_of_row(row: OutcomeRow, arm: str) -> Score:
         benchmark_version=row.benchmark_version,
         importer="outcome table",
     )
-
-
-def _ordered(names: frozenset[str]) -> tuple[str, ...]:
-    """Pool order first, helpers of other pools by name after it."""
-    return (*in_pool_order(tuple(names), POOL), *sorted(names - set(POOL)))
 
 
 def read_scores(paths: Iterable[Path]) -> list[Score]:

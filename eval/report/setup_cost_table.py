@@ -5,7 +5,7 @@ import math
 from eval.compare.schema import Comparison
 from eval.compare.setup_cost import Episodes, Payback, total
 from eval.metrics.formats import DASH, count, number
-from eval.report.table import Cell, Table
+from eval.report.table_format import Cell, Table
 
 
 def one_off_table(comparison: Comparison) -> Table | None:
