@@ -83,7 +83,7 @@ class Purse:
 
     @asynccontextmanager
     async def share(self) -> AsyncIterator[int | None]:
-        """Yield the tokens that helpers and selection of one more episode may take of the run's limit; None is unlimited."""
+        """Yield the tokens that helpers and selection of one episode may take of the run's limit; None is unlimited."""
         limits = self._run.settings
         if limits.run is None or limits.episode is None:
             yield None
@@ -127,7 +127,7 @@ def check_remote(settings: ExperimentSettings) -> None:
 def remote_episodes(
     recipe: EpisodeRecipe, stage: Stage, budget: RunBudget
 ) -> Iterator[Callable[[EpisodeJob], Awaitable[Episode]]]:
-    """Yield a function that runs one episode as a Ray task; if its workers keep dying, it is an error of the harness."""
+    """Yield a function that runs an episode as a Ray task; if its workers keep dying, it is an error of the harness."""
     settings, purse = recipe.settings, Purse(budget)
     with ray_tasks(recipe, settings.concurrency) as task:
 
