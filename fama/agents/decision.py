@@ -1,4 +1,8 @@
-"""One decision: select helpers, keep to the budget, write notes, ask the backbone, read its action."""
+"""One decision: select helpers, keep to the budget, write notes, ask the backbone, read its action.
+
+A note's way to the prompt: ``Decider.decide`` here, ``collect_notes`` in ``injection.py`` (helpers write, the check
+passes or drops), ``place_note`` in ``strategies/base.py`` (the note goes to the end of the prompt).
+"""
 
 import time
 from dataclasses import dataclass

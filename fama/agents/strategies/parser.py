@@ -48,12 +48,13 @@ def parse_text(text: str, tools: Iterable[str] = (), prose: bool = False) -> Act
     known = {*tools, RESPOND}
     marker = _ACTION_LINE.search(text)
     if marker is not None:
-        found = _first_action(text[marker.end() :], known) or _named_lines(text[marker.end() :], known)
-        if found is not None:
-            return found
-    found = _first_action(text, known)
-    if found is not None:
-        return found
+        rest = text[marker.end() :]
+        action = _first_action(rest, known) or _named_lines(rest, known)
+        if action is not None:
+            return action
+    action = _first_action(text, known)
+    if action is not None:
+        return action
     if prose and marker is None:
         return Action(tool=None, text=text)
     if "{" in text:
@@ -116,7 +117,7 @@ def _from_object(value: Any, known: set[str]) -> Action | ParseFailure | None:
     )
     if isinstance(arguments, str):
         inner_text = arguments.strip() or "{}"
-        arguments = next((found for found in _objects(inner_text) if isinstance(found, dict)), arguments)
+        arguments = next((item for item in _objects(inner_text) if isinstance(item, dict)), arguments)
         if name == RESPOND and isinstance(arguments, str):
             arguments = {"text": arguments}
     if arguments is None or arguments == []:

@@ -1,10 +1,10 @@
-"""From the pieces of a task to its reference actions: the way both domains' policies prescribe."""
+"""The pieces of a task, and its reference actions made from them as both domains' policies prescribe."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fama.envs.base import Action
-from fama.envs.helpdesk.model import Analysis, Db, Draft, Goal, Resolution, Task, call, say
+from fama.envs.helpdesk.records import Analysis, Db, Draft, Goal, Resolution, Task, call, say
 from fama.envs.helpdesk.task_mix import TaskPlan
 
 CATEGORIES = ("DCV", "WRCO", "CM", "IFU")

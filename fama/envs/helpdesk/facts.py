@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from datetime import date
 
-from fama.envs.helpdesk.model import Fact
+from fama.envs.helpdesk.records import Fact
 
 _NUMBER = re.compile(r"(?<![\w.,-])[-+]?\s?[$€£]?\s?[-+]?(\d[\d,]*(?:\.\d+)?)(?!\d|\w*-\w)")
 _WORDS = "zero one two three four five six seven eight nine ten eleven twelve".split()
@@ -13,13 +13,13 @@ _MONTHS = "january february march april may june july august september october n
 
 def numbers_in(text: str) -> list[float]:
     """Return the amounts and counts in a text; parts of ids such as ``W1234`` or ``INV-12`` do not count."""
-    found = []
+    numbers = []
     for raw in _NUMBER.findall(text):
         value = raw.rstrip(",")
         if re.fullmatch(r"\d+,\d{1,2}", value):  # a decimal comma: no thousand has one or two digits
             value = value.replace(",", ".")
-        found.append(float(value.replace(",", "")))
-    return found
+        numbers.append(float(value.replace(",", "")))
+    return numbers
 
 
 def plain(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Asking the chat model that plays a user; every benchmark's user does it here."""
+"""Requests to the chat model that plays a user, for every benchmark."""
 
 from typing import Any
 
