@@ -24,7 +24,7 @@ _WORD = r"[a-z]{3,}"
 
 
 class FailureExample(Record):
-    """One failure of a candidate, in short. ``said`` are the last turns, ``calls`` the last calls of the agent."""
+    """One failure of a group, in short. ``said`` are the last turns, ``calls`` the last calls of the agent."""
 
     episode_id: str
     task_id: str
@@ -54,12 +54,12 @@ class FailureGroups(Record):
 
 
 def unexplained(failures: Iterable[Failure], unsure: float = UNSURE) -> list[Failure]:
-    """The failures without a primary category, or with one that their labeller was hardly sure of."""
+    """Return the failures without a primary category, or with one that their annotator was hardly sure of."""
     return [f for f in failures if not f.primary or (f.confidence is not None and f.confidence < unsure)]
 
 
 def describe(episode: Episode, failure: Failure) -> str:
-    """What is compared: why it failed, as far as somebody said so, the calls, and the last words."""
+    """Return the text that groups compare: the rationale where there is one, the calls, and the last turns."""
     example = _example(episode, failure)
     return "\n".join([example.rationale, *example.calls, *example.said])
 
@@ -112,7 +112,7 @@ def group(
 
 
 def embed(texts: Sequence[str], encoder: str) -> Embeddings:
-    """Mean chunk vectors of a frozen sentence encoder, shape [texts, size].
+    """Return the mean chunk vectors of a frozen sentence encoder, shape [texts, size].
 
     Raises:
         BadInput: the encoder is not there.
@@ -130,7 +130,7 @@ def write_candidates(path: Path, found: FailureGroups) -> None:
 
 
 def read_candidates(path: Path) -> FailureGroups:
-    """Groups that were written.
+    """Read the groups of a file.
 
     Raises:
         BadInput: the file is missing or no such file.
@@ -165,7 +165,7 @@ def _where(episodes: Iterable[Episode]) -> dict[str, int]:
 
 
 def _spread(members: Sequence[Failure]) -> list[Failure]:
-    """The first few, of different tasks as far as there are."""
+    """Return the first few, of different tasks as far as there are."""
     first: dict[str, Failure] = {}
     for failure in members:
         first.setdefault(str(failure.key), failure)

@@ -1,6 +1,6 @@
-"""What breaks published agents: ``python -m eval.publish.real_logs runs/logs runs/logs-labels SELECTED`` counts, once.
+"""Failure profiles of published agents, counted once by ``python -m eval.publish.real_logs LOGS LABELS SELECTED``.
 
-The logs are not part of the project, so that the counts are kept beside this file and the tables are made from them.
+The logs are not part of the project, so that the counts are committed and the tables are made from them.
 SELECTED is what ``fama select --json`` printed for a router that learned from these logs.
 """
 
@@ -63,7 +63,7 @@ class Counts(Record):
 
 
 def profiles() -> str:
-    """A row a backbone and domain: what its failures are."""
+    """Tabulate failure categories: one row per backbone and domain."""
     found = _read()
     codes = [share.category for share in found.profiles[0].shares]
     rows = [
@@ -79,7 +79,7 @@ def profiles() -> str:
 
 
 def helpers() -> str:
-    """A row a backbone and chooser: for how many failures each helper is chosen."""
+    """Tabulate how often each helper is chosen: one row per backbone and chooser."""
     rows = [
         (one.backbone, one.by, str(one.failures), *(percent(one.shares[helper], 0) for helper in POOL))
         for one in _read().choices

@@ -1,4 +1,4 @@
-"""What the training table says about its tasks and helpers, on the same tasks."""
+"""Effects of subsets and helpers within the tasks of the training table."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from fama.subsets import POOL, split_subset
 
 
 def solved_subsets(path: Path) -> str:
-    """On how many tasks none, some and all of the executed subsets succeed."""
+    """Count the tasks on which none, some and all of the executed subsets succeed."""
     by_task = _by_task(path)
     most = max(len(rows) for rows in by_task.values())
     counts = np.bincount([sum(bool(row.success) for row in rows) for rows in by_task.values()], minlength=most + 1)
@@ -26,7 +26,7 @@ def solved_subsets(path: Path) -> str:
 
 
 def helper_effects(path: Path) -> str:
-    """Points of success that a helper adds, by least squares within tasks; then subsets against none, task by task."""
+    """Estimate the points of success that a helper adds, by least squares within tasks."""
     by_task = _by_task(path)
     grams, sides = _within(list(by_task.values()))
     weights = Resampling().weights(len(by_task))
@@ -40,7 +40,7 @@ def helper_effects(path: Path) -> str:
 
 
 def against_none(path: Path) -> str:
-    """Every subset on the tasks that drew it and none."""
+    """Tabulate every subset on the tasks that drew it and none."""
     pairs: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
     for rows in _by_task(path).values():
         found = {row.subset: bool(row.success) for row in rows}
@@ -62,7 +62,7 @@ def _by_task(path: Path) -> dict[str, list[OutcomeRow]]:
 
 
 def _within(tasks: Sequence[Sequence[OutcomeRow]]) -> tuple[np.ndarray, np.ndarray]:
-    """XᵀX and Xᵀy of each task, with its means taken off: shapes [tasks, helpers, helpers] and [tasks, helpers]."""
+    """Return XᵀX and Xᵀy of each centred task: shapes [tasks, helpers, helpers] and [tasks, helpers]."""
     grams, sides = [], []
     for rows in tasks:
         x = np.array([[helper in split_subset(row.subset) for helper in POOL] for row in rows], dtype=np.float64)

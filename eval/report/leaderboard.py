@@ -71,7 +71,7 @@ class Leaderboard(Record):
 
 
 def verify(folder: Path) -> tuple[Comparison, dict[str, ArmResult]]:
-    """A comparison, and its arms computed again from the episodes beside it.
+    """Return a comparison, and its arms computed again from the episodes beside it.
 
     Raises:
         BadInput: a replay, no episodes, an episode that is missing, and the first number that is not what the episodes
@@ -113,7 +113,7 @@ def verify(folder: Path) -> tuple[Comparison, dict[str, ArmResult]]:
 
 
 def build(folders: Sequence[Path]) -> Leaderboard:
-    """The board of these comparisons; groups by title, entries by success, then by tokens.
+    """Return the board of these comparisons; groups by title, entries by success, then by tokens.
 
     Raises:
         BadInput: a comparison is not what its episodes say.
@@ -195,7 +195,7 @@ def _table(group: Group) -> Table:
                 Cell(f"{entry.source} ({(entry.commit or 'no commit')[:7]})"),
             )
         )
-    columns = ("arm", "success, %", "against none, points", "p, Holm", "tokens an episode", "over none, %")
+    columns = ("arm", "success, %", "against none, points", "p, Holm", "tokens per episode", "over none, %")
     return Table("group", group.title, "", (*columns, "trials", "errors", "from"), tuple(rows))
 
 

@@ -31,13 +31,13 @@ class Answers:
 
 
 def best_arm(comparison: Comparison) -> ArmResult | None:
-    """The arm with the highest success, the cheapest among equals; None when nothing was scored."""
+    """Return the arm with the highest success, the cheapest among equals; None when nothing was scored."""
     scored = [arm for arm in comparison.arms if arm.measures.success.value is not None]
     return min(scored, key=lambda a: (-(a.measures.success.value or 0.0), a.measures.tokens.value or 0.0), default=None)
 
 
 def answers(comparison: Comparison) -> Answers:
-    """What a reader wants to know first."""
+    """Return the answers that a reader wants first."""
     best = best_arm(comparison)
     if best is None:
         return Answers("No episode of any arm has a verdict; see the notes below.", ())
@@ -77,7 +77,7 @@ def answers(comparison: Comparison) -> Answers:
 
 
 def percent_only(estimate: Interval, digits: int = 1) -> str:
-    """The value without its interval, with its sign."""
+    """Return the value without its interval, with its sign."""
     return DASH if estimate.value is None else f"{estimate.value * 100:.{digits}f} %"
 
 
@@ -94,7 +94,7 @@ def _sure(comparison: Comparison, versus: PairedDifference | None) -> Card:
 
 
 def _duel(comparison: Comparison) -> tuple[str, ...]:
-    """The learned arm against each of its rivals, prompted selection first."""
+    """Return the learned arm against each of its rivals, prompted selection first."""
     if comparison.learned_arm is None:
         return ()
     learned = comparison.arm(comparison.learned_arm)
@@ -127,14 +127,14 @@ def _minus(value: float | None) -> float | None:
 
 
 def _than(gain: Interval, other: str) -> str:
-    """``15.8 points more than none``, ``as many as none``."""
+    """Return ``15.8 points more than none``, ``as many as none``."""
     if gain.value is not None and round(gain.value, 3) == 0:
         return f"as many as {other}"
     return f"{_more(gain, 100, 1, 'points')} than {other}"
 
 
 def _more(estimate: Interval, factor: float, digits: int, unit: str, of: str = "") -> str:
-    """``15.8 points more``, ``8 % fewer tokens``."""
+    """Return ``15.8 points more``, ``8 % fewer tokens``."""
     if estimate.value is None:
         return f"an unknown difference in{of}"
     value = round(estimate.value * factor, digits)

@@ -17,7 +17,7 @@ class Resample:
         self.tasks = len(tasks)
 
     def interval(self, statistic: Callable[..., Array], *per_unit: Array) -> Interval:
-        """The statistic of sums over units, with an expanded percentile interval over resampled tasks.
+        """Return the statistic of sums over units, with an expanded percentile interval over resampled tasks.
 
         ``per_unit`` arrays have shape [units, ...]; the statistic takes their sums, [...] or [draws, ...], and is NaN
         where it is not defined.

@@ -1,4 +1,4 @@
-"""Results of ACEBench: ``data_<category>_result.json``, one object a line with ``id``, ``result`` and ``process``.
+"""Results of ACEBench: ``data_<category>_result.json``, one object per line with ``id``, ``result`` and ``process``.
 
 ACEBench keeps no dialogue that can be read back: an agent episode holds the agent's calls only, a single-turn one
 its answer. The verdict stands in a second file, which its evaluator writes.
@@ -23,7 +23,9 @@ _UNKNOWN = Outcome(status="error", boundary="harness", reason="no outcome in the
 
 
 def read(path: Path, **options: str) -> Iterator[Episode]:
-    """Episodes of one result file; options ``benchmark``, ``domain``, ``backbone`` and ``strategy`` win over its path.
+    """Read the episodes of one result file.
+
+    Options ``benchmark``, ``domain``, ``backbone`` and ``strategy`` win over its path.
 
     The verdict comes from the score file of the same category: beside the result file, or where the evaluator puts
     it (``score_all/score_en/MODEL`` for ``result_all/result_en/MODEL``). It lists what failed. Without one, the outcome
@@ -63,7 +65,7 @@ def _outcome(failed: set[Any] | None, names: set[Any]) -> Outcome:
 
 
 def _failed(path: Path) -> set[Any] | None:
-    """What the score file lists: ids, or the numbers of lines for agent categories; None without a score file.
+    """Return what the score file lists: ids, or the numbers of lines for agent categories; None without a score file.
 
     Raises:
         BadInput: the score file counts other failures than it lists, so that it cannot be trusted.

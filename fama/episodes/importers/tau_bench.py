@@ -24,7 +24,7 @@ StrategyName = Literal["fc", "react", "act"]
 
 
 def read(path: Path, **options: str) -> Iterator[Episode]:
-    """Episodes of one log.
+    """Read the episodes of one log.
 
     Backbone and strategy come from the file's name where it follows a known pattern, else from the options ``backbone``
     and ``strategy``, which win. A crash of the harness becomes an error, never a reward of 0.
@@ -159,7 +159,7 @@ def _split_tools(content: str) -> tuple[str, tuple[ToolSpec, ...]]:
 
 
 def _action(content: str, call_id: str) -> tuple[dict[str, Any], str | None]:
-    """The message and the id of its call, by the harness's own rule: what is no JSON is said to the user."""
+    """Return the message and the id of its call, by the harness's own rule: what is no JSON is said to the user."""
     thought, _, text = content.rpartition("Action:")
     try:
         value = json.loads(text.strip())
