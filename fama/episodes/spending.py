@@ -12,7 +12,8 @@ Part = Literal["outcome table", "plain run", "diagnosis", "prompted episodes", "
 class Spent(Record):
     """One part of the setup cost.
 
-    ``tokens`` are input and output of agent, helpers, selection and judges; None is unknown, never 0. ``seconds`` are summed over episodes or calls, as if one ran after the other. ``source`` names the file.
+    ``tokens`` are input and output of agent, helpers, selection and judges; None is unknown, never 0. ``seconds`` are
+    summed over episodes or calls, as if one ran after the other. ``source`` names the file.
     """
 
     part: Part

@@ -12,7 +12,7 @@ from typing import Any
 
 from fama import __version__
 from fama.episodes.bracket_calls import read_calls
-from fama.episodes.importers.base import guarded, read_records
+from fama.episodes.importers.base import build_episode, read_records
 from fama.episodes.records import Episode, FunctionCall, Message, Outcome, Source, ToolCall
 from fama.errors import BadInput
 from fama.hashing import content_hash
@@ -36,7 +36,7 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
     """
     failed = _failed(path)
     for index, (place, row) in enumerate(read_records(path)):
-        yield guarded(place, lambda row=row, index=index: _episode(path, index, row, failed, options))  # type: ignore[misc]
+        yield build_episode(place, lambda row=row, index=index: _episode(path, index, row, failed, options))  # type: ignore[misc]
 
 
 def _episode(path: Path, index: int, row: dict[str, Any], failed: set[Any] | None, options: dict[str, str]) -> Episode:

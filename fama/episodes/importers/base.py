@@ -79,7 +79,7 @@ def detect(path: Path) -> str:
     if path.suffix == ".eval":
         return "inspect"
     seen: set[str] = set()
-    with opened(path) as file, told(path, 0):
+    with open_log(path) as file, parser_errors(path, 0):
         list_of_records = _first_sign(file) == b"["
         place = "item" if list_of_records else ""
         for prefix, event, value in ijson.parse(Bounded(file)):
@@ -101,7 +101,7 @@ def read_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     Raises:
         BadInput: missing, empty, cut off, not JSON, or a record is no object; the message names the line or the index.
     """
-    with opened(path) as file:
+    with open_log(path) as file:
         sign = _first_sign(file)
         if sign == b"[":
             yield from read_items(path, "item", file)
@@ -118,13 +118,13 @@ def read_items(path: Path, prefix: str, file: BinaryIO | None = None) -> Iterato
         BadInput: cut off, not JSON, or an item is no object.
     """
     if file is None:
-        with opened(path) as own:
+        with open_log(path) as own:
             yield from read_items(path, prefix, own)
         return
     items = ijson.items(Bounded(file), prefix, use_float=True)
     index = 0
     while True:
-        with told(path, index):
+        with parser_errors(path, index):
             row = next(items, None)
         if row is None:
             return
@@ -156,7 +156,7 @@ class Bounded:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def open_log(path: Path) -> Iterator[BinaryIO]:
     """Yield a file's bytes, unpacked if gzipped, without a byte-order mark.
 
     Raises:
@@ -185,7 +185,7 @@ def _first_sign(file: BinaryIO) -> bytes:
 
 
 @contextmanager
-def told(path: Path, place: int | str) -> Iterator[None]:
+def parser_errors(path: Path, place: int | str) -> Iterator[None]:
     """Turn the parser's complaints into one line that names the record or the field.
 
     Raises:
@@ -236,7 +236,7 @@ def _why(error: ValueError | RecursionError) -> str:
     return "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else "not JSON"
 
 
-def guarded(place: str, build: Callable[[], Episode]) -> Episode:
+def build_episode(place: str, build: Callable[[], Episode]) -> Episode:
     """Build an episode; any fault of the record becomes one line.
 
     Raises:

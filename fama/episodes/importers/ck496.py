@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fama import __version__
-from fama.episodes.importers.base import guarded, read_items
+from fama.episodes.importers.base import build_episode, read_items
 from fama.episodes.importers.openai_chat import gold_of, messages_of
 from fama.episodes.records import Episode, Failure, Outcome, Source
 from fama.errors import BadInput
@@ -32,7 +32,7 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
     """
     named = _named(path, options)
     for place, row in _rows(path):
-        yield guarded(place, lambda row=row: _episode(path, row, named, options))  # type: ignore[misc]
+        yield build_episode(place, lambda row=row: _episode(path, row, named, options))  # type: ignore[misc]
 
 
 def labels(path: Path) -> Iterator[Failure]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fama import __version__
-from fama.episodes.importers.base import guarded
+from fama.episodes.importers.base import build_episode
 from fama.episodes.importers.openai_chat import messages_of
 from fama.episodes.records import Episode, LedgerRow, Outcome, Source
 from fama.errors import BadInput
@@ -42,7 +42,7 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
         for sample in samples:
             found = True
             place = f"{path}[{sample.id}, epoch {sample.epoch}]"
-            yield guarded(place, lambda sample=sample: _episode(path, log.eval, sample, options))  # type: ignore[misc]
+            yield build_episode(place, lambda sample=sample: _episode(path, log.eval, sample, options))  # type: ignore[misc]
     except BadInput:
         raise
     except Exception as error:  # noqa: BLE001 - a foreign reader raises whatever its zip, JSON or validation code does

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fama import __version__
-from fama.episodes.importers.base import guarded, read_records
+from fama.episodes.importers.base import build_episode, read_records
 from fama.episodes.records import (
     Episode,
     FunctionCall,
@@ -32,7 +32,7 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
         BadInput: the file cannot be read or a record is no chat.
     """
     for index, (place, row) in enumerate(read_records(path)):
-        yield guarded(place, lambda row=row, index=index: _episode(path, index, row, options))  # type: ignore[misc]
+        yield build_episode(place, lambda row=row, index=index: _episode(path, index, row, options))  # type: ignore[misc]
 
 
 def _episode(path: Path, index: int, row: dict[str, Any], options: dict[str, str]) -> Episode:

@@ -7,7 +7,7 @@ from typing import Any
 import ijson
 
 from fama import __version__
-from fama.episodes.importers.base import Bounded, guarded, opened, read_items, told
+from fama.episodes.importers.base import Bounded, build_episode, open_log, parser_errors, read_items
 from fama.episodes.importers.openai_chat import gold_of, messages_of, tools_of
 from fama.episodes.records import Episode, LedgerRow, Outcome, Source
 from fama.errors import BadInput, Boundary
@@ -38,11 +38,11 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
     info, listed = _part(path, "info", dict), _part(path, "tasks", list)
     gold = {str(task["id"]): task for task in listed if isinstance(task, dict) and "id" in task}
     for place, row in read_items(path, "simulations.item"):
-        yield guarded(place, lambda row=row: _episode(path, info, gold, row, options))  # type: ignore[misc]
+        yield build_episode(place, lambda row=row: _episode(path, info, gold, row, options))  # type: ignore[misc]
 
 
 def _part(path: Path, name: str, kind: type) -> Any:
-    with opened(path) as file, told(path, name):
+    with open_log(path) as file, parser_errors(path, name):
         value = next(ijson.items(Bounded(file), name, use_float=True), None)
     if not isinstance(value, kind):
         raise BadInput(f"{path}: field {name!r} is missing; is this a result of tau2?")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fama import __version__
-from fama.episodes.importers.base import guarded, read_records
+from fama.episodes.importers.base import build_episode, read_records
 from fama.episodes.importers.openai_chat import gold_of, messages_of, tools_of
 from fama.episodes.records import Episode, FunctionCall, Message, Outcome, Source, ToolCall, ToolSpec
 from fama.errors import Boundary
@@ -33,7 +33,7 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
         BadInput: the file cannot be read or a record is not of this format.
     """
     for index, (place, row) in enumerate(read_records(path)):
-        yield guarded(place, lambda row=row, index=index: _episode(path, index, row, options))  # type: ignore[misc]
+        yield build_episode(place, lambda row=row, index=index: _episode(path, index, row, options))  # type: ignore[misc]
 
 
 def _episode(path: Path, index: int, row: dict[str, Any], options: dict[str, str]) -> Episode:
