@@ -32,16 +32,16 @@ def transcripts(path: Path, wanted: Collection[str], limit: int = PAGE_LIMIT) ->
     Raises:
         BadInput: the file has a damaged line.
     """
-    found: dict[str, dict[str, Any]] = {}
+    kept: dict[str, dict[str, Any]] = {}
     size = 0
     for episode in read_episodes(path):
-        if episode.id in wanted and episode.id not in found:
+        if episode.id in wanted and episode.id not in kept:
             shown = transcript(episode)
             size += len(json.dumps(shown))
             if size > limit:
                 break
-            found[episode.id] = shown
-    return found
+            kept[episode.id] = shown
+    return kept
 
 
 def transcript(episode: Episode) -> dict[str, Any]:
@@ -78,14 +78,14 @@ def transcript(episode: Episode) -> dict[str, Any]:
 
 def _notes(decision: Decision, before: Decision | None) -> list[dict[str, Any]]:
     """Return the notes before a decision; the subset is named at the first decision and wherever it changes."""
-    said: list[dict[str, Any]] = []
+    turns: list[dict[str, Any]] = []
     if before is None or (before.subset, before.dropped) != (decision.subset, decision.dropped):
-        said.append(
+        turns.append(
             {"role": "selection", "text": " + ".join(decision.subset) or "no helper", "dropped": decision.dropped}
         )
-    said += [{"role": "note", "name": note.helper, "text": note.text} for note in decision.notes]
-    said += [{"role": "rejected", "name": n.helper, "text": n.text, "reason": n.reason} for n in decision.rejected]
-    return said
+    turns += [{"role": "note", "name": note.helper, "text": note.text} for note in decision.notes]
+    turns += [{"role": "rejected", "name": n.helper, "text": n.text, "reason": n.reason} for n in decision.rejected]
+    return turns
 
 
 def embed(value: Any) -> str:

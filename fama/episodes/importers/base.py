@@ -85,8 +85,8 @@ def detect(path: Path) -> str:
         for prefix, event, value in ijson.parse(Bounded(file)):
             if event == "map_key" and prefix == place:
                 seen.add(value)
-                if found := next((name for name, signs in _SIGNS.items() if signs <= seen), None):
-                    return found
+                if format_name := next((name for name, signs in _SIGNS.items() if signs <= seen), None):
+                    return format_name
             elif event == "end_map" and prefix == place:
                 break
     fields = ", ".join(sorted(seen)[:6]) or "none"

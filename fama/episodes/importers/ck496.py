@@ -45,14 +45,14 @@ def labels(path: Path) -> Iterator[Failure]:
     domain = match["domain"].lower() if match else None
     for place, row in _rows(path):
         try:
-            said = row["classification"]
+            classification = row["classification"]
             yield Failure(
                 episode_id=_id(path, row),
                 task_id=str(row["task_id"]),
                 domain=domain,
-                categories=(said["primary_category"],),
-                primary=(said["primary_category"],),
-                rationale=said.get("explanation") or "",
+                categories=(classification["primary_category"],),
+                primary=(classification["primary_category"],),
+                rationale=classification.get("explanation") or "",
                 labeller="ck496",
                 taxonomy_version=TAXONOMY,
             )

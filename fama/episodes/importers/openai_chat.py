@@ -72,12 +72,12 @@ def _gold(actions: Any) -> tuple[GoldAction, ...] | None:
 
 def gold_of(actions: list[dict[str, Any]]) -> tuple[GoldAction, ...]:
     """Return reference actions with arguments under ``kwargs`` or ``arguments``, as an object or JSON text."""
-    found = []
+    gold = []
     for action in actions:
         arguments = action.get("kwargs", action.get("arguments", {}))
         text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-        found.append(GoldAction(name=action["name"], arguments=text))
-    return tuple(found)
+        gold.append(GoldAction(name=action["name"], arguments=text))
+    return tuple(gold)
 
 
 def tools_of(tools: list[dict[str, Any]]) -> tuple[ToolSpec, ...]:
@@ -92,10 +92,10 @@ def tools_of(tools: list[dict[str, Any]]) -> tuple[ToolSpec, ...]:
 
 def messages_of(rows: list[dict[str, Any]]) -> tuple[Message, ...]:
     """Return OpenAI chat messages; unknown keys are left out, missing call ids are made up from the position."""
-    found = []
+    messages = []
     for index, row in enumerate(rows):
         calls = tuple(_call(call, f"call_{index}_{place}") for place, call in enumerate(row.get("tool_calls") or ()))
-        found.append(
+        messages.append(
             Message(
                 role="system" if row["role"] == "developer" else row["role"],
                 content=_text(row.get("content")),
@@ -104,7 +104,7 @@ def messages_of(rows: list[dict[str, Any]]) -> tuple[Message, ...]:
                 name=row.get("name"),
             )
         )
-    return tuple(found)
+    return tuple(messages)
 
 
 def _call(call: dict[str, Any], fallback: str) -> ToolCall:

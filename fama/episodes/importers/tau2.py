@@ -88,10 +88,10 @@ def _episode(
 
 def _instruction(task: dict[str, Any]) -> str | None:
     """Return the user's instructions as one text: a text as it stands, the parts of a structured one a line each."""
-    told = (task.get("user_scenario") or {}).get("instructions")
-    if isinstance(told, dict):
-        return "\n".join(str(part) for part in told.values() if part) or None
-    return None if told is None else str(told)
+    instructions = (task.get("user_scenario") or {}).get("instructions")
+    if isinstance(instructions, dict):
+        return "\n".join(str(part) for part in instructions.values() if part) or None
+    return None if instructions is None else str(instructions)
 
 
 def of_user_tools(message: dict[str, Any]) -> bool:
