@@ -1,4 +1,4 @@
-"""One compact score an episode: what every metric and table is computed from."""
+"""One compact score per episode, from which every metric and table is computed."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class TokenUse:
 
     @property
     def total(self) -> int:
-        """What an arm is charged: agent + helper + selector."""
+        """Tokens that an arm is charged: agent + helper + selector."""
         return self.agent + self.helper + self.selector
 
 
@@ -73,17 +73,17 @@ class Score:
 
     @property
     def scored(self) -> bool:
-        """Whether the episode counts in a success rate; errors do not."""
+        """True if the episode counts in a success rate; errors do not."""
         return self.status != "error"
 
     @property
     def success(self) -> bool:
-        """Whether the task was solved."""
+        """True if the task was solved."""
         return self.status == "success"
 
 
 def token_use(episode: Episode) -> TokenUse:
-    """The ledger of an episode, summed by role."""
+    """Return the ledger of an episode, summed by role."""
     sums = dict.fromkeys(ROLES, 0)
     cached = charged_input = output = 0
     for row in episode.ledger:
@@ -98,7 +98,7 @@ def token_use(episode: Episode) -> TokenUse:
 
 
 def score_of(episode: Episode) -> Score:
-    """The score of an episode, own or imported."""
+    """Return the score of an episode, own or imported."""
     subsets = {frozenset(d.subset) for d in episode.decisions}
     return Score(
         id=episode.id,
@@ -125,7 +125,7 @@ def score_of(episode: Episode) -> Score:
 
 
 def score_of_row(row: OutcomeRow, arm: str) -> Score:
-    """The score of an executed cell of an outcome table, under an arm's name.
+    """Return the score of an executed cell of an outcome table, under an arm's name.
 
     The table does not keep an error's boundary; notes and the seconds of selection are unknown, 0.
     """
@@ -157,7 +157,7 @@ def score_of_row(row: OutcomeRow, arm: str) -> Score:
 
 
 def read_scores(paths: Iterable[Path]) -> list[Score]:
-    """Scores of the episodes of folders or files, streamed; of an id that was run again, the last.
+    """Read the scores of the episodes of folders or files, streamed; of an id that was run again, the last.
 
     Raises:
         BadInput: a file is missing or has a bad line.
@@ -168,7 +168,7 @@ def read_scores(paths: Iterable[Path]) -> list[Score]:
 
 
 def latest(scores: Iterable[Score]) -> Iterator[Score]:
-    """The last score of every id, in order of first appearance: an error that was run again is gone."""
+    """Return the last score of every id, in order of first appearance: an error that was run again is gone."""
     kept: dict[str, Score] = {}
     for score in scores:
         kept[score.id] = score
