@@ -1,8 +1,8 @@
-"""State vectors of the linear and nearest-neighbour routers: mean segments, projected, beside the evidence."""
+"""State vectors of the kinds without a network: mean segments, projected, beside the evidence."""
 
 import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from zlib import crc32
 
 import numpy as np
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from fama.selection.decision import Floats
 from fama.selection.router.embedder import Embedder
 from fama.selection.router.features import Features
+from fama.selection.router.kinds.base import Arrays, StoredRouter
 from fama.selection.router.manifest import VectorShape
 
-Arrays = Mapping[str, NDArray[np.float32]]
 _WORD = re.compile(r"\w+")
 #: Texts whose hashes stay in memory.
 _TEXTS = 4096
@@ -34,7 +34,7 @@ class RawVectors:
         self._known: OrderedDict[str, NDArray[np.int64]] = OrderedDict()
 
     def __call__(self, features: Features) -> Floats:
-        """The vector of one state."""
+        """Return the vector of one state."""
         history = [segment.text for segment in features.history()]
         frame = [segment.text for segment in features.segments if segment.kind in ("policy", "tool")]
         return np.concatenate([self._mean(history), self._mean(frame)])
@@ -48,14 +48,14 @@ class RawVectors:
         return mean
 
     def _hashed(self, texts: Sequence[str]) -> Floats:
-        found = [self._buckets(text) for text in texts]
-        flat = np.concatenate([np.empty(0, dtype=np.int64), *found])
+        buckets = [self._buckets(text) for text in texts]
+        flat = np.concatenate([np.empty(0, dtype=np.int64), *buckets])
         weights: Floats = np.log1p(np.bincount(flat, minlength=self.shape.buckets).astype(np.float64))
         length = float(np.linalg.norm(weights))
         return weights / length if length else weights
 
     def _buckets(self, text: str) -> NDArray[np.int64]:
-        """The bucket of every word and word pair; a text is hashed once as long as it is among the newest."""
+        """Return the bucket of every word and word pair; the newest texts stay hashed."""
         if text not in self._known:
             words = _WORD.findall(text.lower())
             grams = (*words, *(f"{a} {b}" for a, b in zip(words, words[1:], strict=False)))
@@ -68,7 +68,7 @@ class RawVectors:
 
 
 class StateVectors:
-    """Features to the vector a baseline works on: projected text, then evidence, both scaled.
+    """Features to vectors: projected text, then evidence, both scaled.
 
     Arrays: ``text_mean`` (D), ``text_components`` (k, D), ``text_scale`` (k), ``evidence_mean`` (E),
     ``evidence_scale`` (E).
@@ -79,8 +79,19 @@ class StateVectors:
         self.arrays = {name: np.asarray(value, dtype=np.float64) for name, value in arrays.items()}
 
     def __call__(self, features: Features) -> Floats:
-        """The vector of one state, shape (k + E,)."""
+        """Return the vector of one state, shape (k + E,)."""
         part = self.arrays
         text = part["text_components"] @ (self.raw(features) - part["text_mean"]) / part["text_scale"]
         evidence = (np.asarray(features.evidence) - part["evidence_mean"]) / part["evidence_scale"]
         return np.concatenate([text, np.clip(evidence, -5.0, 5.0)])
+
+
+def stored_vectors(stored: StoredRouter) -> StateVectors:
+    """Build the state vectors of a checkpoint.
+
+    Raises:
+        ValueError: its manifest describes none.
+    """
+    if stored.manifest.vectors is None:
+        raise ValueError("it describes no state vectors")
+    return StateVectors(RawVectors(stored.manifest.vectors, stored.embedder), stored.arrays)
