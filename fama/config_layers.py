@@ -39,7 +39,7 @@ class ConfigLayers:
         """Return the layers behind the value at ``keys``; where there is none, those of the nearest group around it."""
         for length in range(len(keys), -1, -1):
             prefix = keys[:length]
-            behind = [source for place, source in self._sources.items() if place[:length] == prefix]
+            behind = [source for path, source in self._sources.items() if path[:length] == prefix]
             if behind:
                 return list(dict.fromkeys(behind))
         return []
@@ -62,5 +62,5 @@ class ConfigLayers:
         tree[key] = value
 
     def _forget(self, keys: Keys) -> None:
-        for place in [place for place in self._sources if place[: len(keys)] == keys]:
-            del self._sources[place]
+        for path in [path for path in self._sources if path[: len(keys)] == keys]:
+            del self._sources[path]

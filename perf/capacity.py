@@ -14,14 +14,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
 from record import ROOT, parser
 
+from fama.config import load_settings
 from fama.episodes.records import CHARGED, role_group
 from fama.episodes.store import read_episodes
+from fama.settings import CompareSettings
 
 EPISODES = ROOT / "results" / "helpdesk" / "compare" / "episodes.jsonl.gz"
 CONFIGS = ROOT / "configs" / "compare"
+BASE = CONFIGS / "paper.yaml"
 #: Backbones and base strategies of the paper's grid; tasks, trials and arms are the configs'.
 BACKBONES, STRATEGIES = 4, 3
 SHOWN = ("none", "all", "prompted", "learned")
@@ -64,12 +66,13 @@ def measure_episodes(path: Path = EPISODES) -> dict[str, Episodes]:
 
 def grid() -> dict[str, int]:
     """Return the episodes of the paper's grid by config: tasks × trials × arms × backbones × strategies."""
-    found = {}
+    counts = {}
     for path in sorted(CONFIGS.glob("paper-*.yaml")):
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-        tasks = tree["tasks"] if isinstance(tree["tasks"], int) else len(tree["tasks"])
-        found[path.stem.removeprefix("paper-")] = tasks * tree["trials"] * len(tree["arms"]) * BACKBONES * STRATEGIES
-    return found
+        settings = load_settings(CompareSettings, [BASE, path])
+        tasks = settings.tasks if isinstance(settings.tasks, int) else len(settings.tasks)
+        episodes = tasks * settings.trials * len(settings.arms) * BACKBONES * STRATEGIES
+        counts[path.stem.removeprefix("paper-")] = episodes
+    return counts
 
 
 def gpu_hours(anew: float, written: float, tokens_in: float, tokens_out: float) -> float:

@@ -1,5 +1,6 @@
 """Typed configs: YAML, overrides on top, one-line errors."""
 
+import argparse
 import time
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import yaml
 from pydantic import model_validator
 
 from fama.cli import main
-from fama.config import dump_settings, load_settings
+from fama.config import add_config_flags, config_words, dump_settings, load_settings, read_settings
 from fama.errors import BadInput
 from fama.settings import RunSettings, Settings
 
@@ -148,3 +149,16 @@ def test_the_command_line_takes_several_files(
     write(Path("change.yaml"), "trials: many\n")
     assert main(["run", "--config", "base.yaml", "--config", "change.yaml"]) == 2
     assert capsys.readouterr().err.startswith("fama: change.yaml: trials: ")
+
+
+def test_the_record_of_a_command_names_every_file(tmp_path: Path) -> None:
+    parser = argparse.ArgumentParser()
+    add_config_flags(parser, out_default="runs/x")
+    for name in ("a b.yaml", "c.yaml"):
+        write(tmp_path / name, "trials: 2\n")
+    words = ["--config", str(tmp_path / "a b.yaml"), "--config", str(tmp_path / "c.yaml")]
+    args = parser.parse_intermixed_args([*words, "seed=4"])
+    assert config_words(args) == words
+    settings = read_settings(args, RunSettings)
+    assert settings is not None and (settings.trials, settings.seed) == (2, 4)
+    assert config_words(parser.parse_args([])) == []

@@ -40,9 +40,9 @@ def router(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def lattice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def subset_grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every subset on one test task, run with a scripted model."""
-    out = tmp_path_factory.mktemp("lattice")
+    out = tmp_path_factory.mktemp("grid")
     config = str(ROOT / "configs/outcomes/helpdesk-test.yaml")
     assert cli.main(["outcomes", "--config", config, "--out", str(out), *TOY]) == 0
     return out / "outcomes.parquet"
@@ -80,12 +80,12 @@ def merged(files: list[str]) -> dict[str, Any]:
     return layers.tree
 
 
-def toy_arms(tree: dict[str, Any], router: Path, labels: str = "", lattice: Path | None = None) -> list[str]:
+def toy_arms(tree: dict[str, Any], router: Path, labels: str = "", subset_grid: Path | None = None) -> list[str]:
     """The config's own arms on toy input: labels, the oracle's table, and checkpoints but those for failed episodes."""
     arms = tree["arms"]
     for arm in arms:
         own = arm.get("options", {})
-        toys = {"failures": labels, "outcomes": str(lattice)}
+        toys = {"failures": labels, "outcomes": str(subset_grid)}
         if "episodes" not in own:
             toys["checkpoint"] = str(router)
         own.update({key: toys[key] for key in own if key in toys})
@@ -113,7 +113,7 @@ def toy_ablation(tree: dict[str, Any], table: Path, failed: str) -> list[str]:
     return [*small, f"train.{failed}", "train_backbones=[]", "tests=[{name: all}]"]
 
 
-def toy(words: list[str], table: Path, router: Path, lattice: Path, failed: str = "") -> list[str]:
+def toy(words: list[str], table: Path, router: Path, subset_grid: Path, failed: str = "") -> list[str]:
     """A documented command with overrides that make it small."""
     if "configs/train/failures.yaml" in words:
         return [*words, failed, *QUICK]
@@ -126,10 +126,10 @@ def toy(words: list[str], table: Path, router: Path, lattice: Path, failed: str 
         return [*words, *learn(table), *QUICK]
     if words[0] == "compare":
         labels = yaml.safe_load(failed.partition("=")[2])[0]["failures"] if failed else ""
-        toys = {"outcomes": table, "replay": lattice, "lattice": lattice, "failures": labels}
+        toys = {"outcomes": table, "replay": subset_grid, "lattice": subset_grid, "failures": labels}
         tables = [f"{key}={toys[key]}" for key in toys if key in tree]
         user = ["user_model.name=scripted:echo"] if "user_model" in tree else []
-        return [*words, *TOY, *user, *toy_arms(tree, router, labels, lattice), *tables]
+        return [*words, *TOY, *user, *toy_arms(tree, router, labels, subset_grid), *tables]
     if "user_model" in tree:
         words = [*words, "user_model.name=scripted:echo"]
     return [*words, *TOY] if words[0] in ("run", "outcomes") else words
@@ -172,14 +172,20 @@ def test_the_grid_is_whole() -> None:
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_config_runs(
-    config: str, table: Path, router: Path, lattice: Path, failed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: str,
+    table: Path,
+    router: Path,
+    subset_grid: Path,
+    failed: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     words = command_of(config)
     need_benchmark(merged(files_of(words)))
     assert words[0] == config.split("/")[1] and files_of(words)[-1] == config
     monkeypatch.chdir(ROOT)
     words[words.index("--out") + 1] = str(tmp_path / "out")
-    assert cli.main(toy(words, table, router, lattice, failed)) == 0
+    assert cli.main(toy(words, table, router, subset_grid, failed)) == 0
     assert any((tmp_path / "out").iterdir())
 
 
@@ -190,7 +196,7 @@ def commands_of_readme() -> list[list[str]]:
 
 
 def test_readme_commands_run_in_order(
-    table: Path, router: Path, lattice: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    table: Path, router: Path, subset_grid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("configs", "checkpoints"):
         (tmp_path / name).symlink_to(ROOT / name)
@@ -198,7 +204,7 @@ def test_readme_commands_run_in_order(
     commands = commands_of_readme()
     assert {words[0] for words in commands} >= {"models", "run", "score", "diagnose", "outcomes", "train", "compare"}
     for words in commands:
-        assert cli.main(toy(words, table, router, lattice)) == 0, words
+        assert cli.main(toy(words, table, router, subset_grid)) == 0, words
 
 
 def test_the_ablation_and_the_query_of_the_docs(table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

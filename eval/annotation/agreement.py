@@ -1,4 +1,4 @@
-"""How far labellers of the same failures agree: Cohen κ, Fleiss κ, Krippendorff α, confusion, steps."""
+"""Agreement of annotators on the same failures: Cohen κ, Fleiss κ, Krippendorff α, confusion, steps."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -22,10 +22,10 @@ MISSING = -1
 
 
 class Variable(Record):
-    """Agreement on one thing that every labeller says of a failure: a category, the primary one, or the blame.
+    """Agreement on one variable that every annotator labels: a category, the primary one, or the blame.
 
-    ``units`` are failures that at least two labellers speak of. ``cohen`` is there for two labellers, ``fleiss``
-    for three and more, over the failures that all of them label. ``shares`` is how often each says yes to a category.
+    ``units`` are failures that at least two annotators label. ``cohen`` is given for two annotators, ``fleiss``
+    for three and more, over the failures that all of them label. ``shares`` is how often each assigns a category.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Variable(Record):
 
 
 class RaterPair(Record):
-    """Two labellers: κ on the primary category, how often their steps agree, and what one says where the other says."""
+    """Two annotators: κ on the primary category, how often their steps agree, and their confusion."""
 
     raters: tuple[str, str]
     units: int
@@ -49,7 +49,7 @@ class RaterPair(Record):
 
 
 class Agreement(Record):
-    """All of it. ``alone`` counts the failures that only one labeller speaks of."""
+    """Agreement on every variable and of every pair. ``alone`` counts the failures with one annotator only."""
 
     raters: tuple[str, ...]
     units: int
@@ -60,7 +60,7 @@ class Agreement(Record):
 
 
 def agreement(labels: Labels, codes: Sequence[str], draws: int = 2000, seed: int = 0) -> Agreement:
-    """Agreement by category, on the primary categories together, and on the blame, with 95 % intervals.
+    """Measure agreement by category, on the primary categories together, and on the blame, with 95 % intervals.
 
     Raises:
         BadInput: no failure is labelled twice.
@@ -74,10 +74,10 @@ def agreement(labels: Labels, codes: Sequence[str], draws: int = 2000, seed: int
     resample = Resample(task_of, draws, seed, "agreement")
 
     def values(read: Callable[[Failure], str]) -> tuple[Codes, list[str]]:
-        said = [[read(labels[r][u]) if u in labels[r] else None for u in units] for r in raters]
-        names = sorted({name for row in said for name in row if name is not None})
+        rows = [[read(labels[r][u]) if u in labels[r] else None for u in units] for r in raters]
+        names = sorted({name for row in rows for name in row if name is not None})
         numbers = {name: number for number, name in enumerate(names)}
-        return np.array([[MISSING if x is None else numbers[x] for x in row] for row in said]), names
+        return np.array([[MISSING if x is None else numbers[x] for x in row] for row in rows]), names
 
     variables = []
     for code in codes:
@@ -101,7 +101,7 @@ def agreement(labels: Labels, codes: Sequence[str], draws: int = 2000, seed: int
 
 
 def krippendorff_alpha(coincidences: Array) -> Array:
-    """Nominal α of coincidence matrices [..., k, k] (Krippendorff 2004); NaN where only one value was used."""
+    """Return the nominal α of coincidences [..., k, k] (Krippendorff 2004); NaN where only one value was used."""
     total = coincidences.sum(axis=(-2, -1))
     by_value = coincidences.sum(axis=-1)
     agreed = np.trace(coincidences, axis1=-2, axis2=-1)
@@ -113,7 +113,7 @@ def krippendorff_alpha(coincidences: Array) -> Array:
 
 
 def cohen_kappa(confusions: Array) -> Array:
-    """Cohen's κ of confusion matrices [..., k, k] (Cohen 1960); NaN where chance alone explains all."""
+    """Return Cohen's κ of confusion matrices [..., k, k] (Cohen 1960); NaN where chance alone explains all."""
     total = confusions.sum(axis=(-2, -1))
     with np.errstate(divide="ignore", invalid="ignore"):
         observed = np.trace(confusions, axis1=-2, axis2=-1) / total
@@ -123,7 +123,7 @@ def cohen_kappa(confusions: Array) -> Array:
 
 
 def fleiss_kappa(agreed: Array, by_value: Array, units: Array, raters: int) -> Array:
-    """Fleiss' κ (Fleiss 1971) from sums over units: per-unit agreement [...], value counts [..., k], units [...]."""
+    """Return Fleiss' κ (1971) from sums over units: per-unit agreement [...], value counts [..., k], units [...]."""
     with np.errstate(divide="ignore", invalid="ignore"):
         observed = agreed / units
         chance = ((by_value / (units * raters)[..., None]) ** 2).sum(axis=-1)
@@ -132,15 +132,15 @@ def fleiss_kappa(agreed: Array, by_value: Array, units: Array, raters: int) -> A
 
 
 def _variable(name: str, matrix: Codes, k: int, resample: Resample) -> Variable:
-    """``matrix`` has shape [raters, units]; its values are below ``k`` or missing."""
+    """Measure agreement on one variable; ``matrix`` [raters, units] holds values below ``k`` or missing."""
     counts = np.stack([(matrix == value).sum(axis=0) for value in range(k)], axis=1).astype(np.float64)
-    said = counts.sum(axis=1)
-    shared = said > 1
-    scale = np.where(shared, 1 / np.maximum(said - 1, 1), 0.0)
+    answers = counts.sum(axis=1)
+    shared = answers > 1
+    scale = np.where(shared, 1 / np.maximum(answers - 1, 1), 0.0)
     together = (counts[:, :, None] * counts[:, None, :] - counts[:, :, None] * np.eye(k)) * scale[:, None, None]
-    agreed = np.where(shared, (counts * (counts - 1)).sum(axis=1) / np.maximum(said * (said - 1), 1), 0.0)
+    agreed = np.where(shared, (counts * (counts - 1)).sum(axis=1) / np.maximum(answers * (answers - 1), 1), 0.0)
     raters = len(matrix)
-    full = (said == raters).astype(np.float64)
+    full = (answers == raters).astype(np.float64)
     return Variable(
         name=name,
         units=int(shared.sum()),
@@ -181,11 +181,11 @@ def _pair(
 
 
 def _confusions(matrix: Codes, k: int) -> Array:
-    """One-hot confusion of two raters by unit, [units, k, k]; zeros where one is silent."""
-    found = np.zeros((matrix.shape[1], k, k))
+    """Return the one-hot confusion of two raters by unit, [units, k, k]; zeros where one is silent."""
+    confusions = np.zeros((matrix.shape[1], k, k))
     shared = (matrix != MISSING).all(axis=0)
-    found[np.flatnonzero(shared), matrix[0, shared], matrix[1, shared]] = 1
-    return found
+    confusions[np.flatnonzero(shared), matrix[0, shared], matrix[1, shared]] = 1
+    return confusions
 
 
 def _ratio(over: Any, under: Any) -> Array:

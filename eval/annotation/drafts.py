@@ -1,4 +1,4 @@
-"""A helper drafted from a group of failures: a YAML file that a human reads, mends and marks as reviewed."""
+"""Helpers drafted from a group of failures: a YAML file that a human reads, fixes and marks as reviewed."""
 
 import re
 from typing import NamedTuple
@@ -31,7 +31,7 @@ _CLOSE = "\nAnswer with one line of at most 15 words, in the imperative, or NONE
 
 
 class HelperDraft(NamedTuple):
-    """What is written down, who wrote it, and what that cost."""
+    """The texts of a drafted helper, their writer, and the calls that they cost."""
 
     name: str
     definition: str
@@ -49,7 +49,7 @@ class DraftForm(Form):
 
 
 def plain_draft(group: FailureGroup) -> HelperDraft:
-    """A draft without a model: it names the words that the failures share, and leaves the rest to the reader."""
+    """Return a draft without a model: it names the words that the failures share, and leaves the rest to the reader."""
     words = ", ".join(group.words) or "no word in particular"
     return HelperDraft(
         name=f"Draft{group.number}",
@@ -60,7 +60,7 @@ def plain_draft(group: FailureGroup) -> HelperDraft:
 
 
 async def written_draft(group: FailureGroup, model: ChatModel, seed: int = 0) -> HelperDraft:
-    """A draft by a chat model from the group's examples.
+    """Return a draft by a chat model from the group's examples.
 
     Raises:
         BadInput: the model's answer is of no use, so that the plain draft is the way.
@@ -83,7 +83,7 @@ async def written_draft(group: FailureGroup, model: ChatModel, seed: int = 0) ->
 
 
 def as_yaml(draft: HelperDraft, group: FailureGroup, category: str) -> str:
-    """The helper file. What users, tools and agents said stands in comments only, never in the prompt."""
+    """Return the helper file. What users, tools and agents said stands in comments only, never in the prompt."""
     values = {
         "name": draft.name,
         "reviewed": False,
@@ -95,7 +95,7 @@ def as_yaml(draft: HelperDraft, group: FailureGroup, category: str) -> str:
     lines = [
         f"Draft of a helper from {group.size} failures of {group.tasks} tasks that fit no category.",
         f"Written by {draft.writer}; it has not been tried.",
-        "Read it against the examples, mend name, covers and prompt, then set reviewed: true and",
+        "Read it against the examples, fix name, covers and prompt, then set reviewed: true and",
         "name this file in helpers.pool, with helpers.forms={FILE: llm}; fama outcomes and fama compare measure it.",
         "",
         "An entry for a taxonomy of your own, if this is a category:",
@@ -121,10 +121,10 @@ _Dumper.add_representer(
 
 
 def _plain(text: str) -> str:
-    """One line without template signs: a model's answer never becomes code."""
+    """Return one line without template signs: a model's answer never becomes code."""
     return " ".join(re.sub(r"[{}%#]", " ", text).split())[:400]
 
 
 def _one_line(text: str) -> str:
-    """A comment stays a comment: whatever breaks lines is a blank, whatever cannot be printed is left out."""
+    """Return a comment on one line: line breaks become blanks, signs that cannot be printed are left out."""
     return "".join(sign for sign in re.sub(r"[\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]", " ", text) if sign.isprintable())

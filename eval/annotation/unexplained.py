@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from fama.dialogue.trace import calls_of, shorten, spoken
+from fama.dialogue.calls import pair_calls
+from fama.dialogue.text import shorten, spoken
 from fama.episodes.records import Episode, Failure, Record
 from fama.errors import BadInput
 from fama.files import write_atomically
@@ -24,7 +25,7 @@ _WORD = r"[a-z]{3,}"
 
 
 class FailureExample(Record):
-    """One failure of a candidate, in short. ``said`` are the last turns, ``calls`` the last calls of the agent."""
+    """One failure of a group, in short. ``said`` are the last turns, ``calls`` the last calls of the agent."""
 
     episode_id: str
     task_id: str
@@ -54,12 +55,12 @@ class FailureGroups(Record):
 
 
 def unexplained(failures: Iterable[Failure], unsure: float = UNSURE) -> list[Failure]:
-    """The failures without a primary category, or with one that their labeller was hardly sure of."""
+    """Return the failures without a primary category, or with one that their annotator was hardly sure of."""
     return [f for f in failures if not f.primary or (f.confidence is not None and f.confidence < unsure)]
 
 
 def describe(episode: Episode, failure: Failure) -> str:
-    """What is compared: why it failed, as far as somebody said so, the calls, and the last words."""
+    """Return the text that groups compare: the rationale where there is one, the calls, and the last turns."""
     example = _example(episode, failure)
     return "\n".join([example.rationale, *example.calls, *example.said])
 
@@ -112,7 +113,7 @@ def group(
 
 
 def embed(texts: Sequence[str], encoder: str) -> Embeddings:
-    """Mean chunk vectors of a frozen sentence encoder, shape [texts, size].
+    """Return the mean chunk vectors of a frozen sentence encoder, shape [texts, size].
 
     Raises:
         BadInput: the encoder is not there.
@@ -120,17 +121,17 @@ def embed(texts: Sequence[str], encoder: str) -> Embeddings:
     from fama.selection.router.embedder import Embedder
     from fama.selection.router.manifest import EncoderShape
 
-    found = Embedder.load(EncoderShape(name=encoder, window=256)).embed(texts)
-    return np.stack([chunks.mean(axis=0) for chunks in found]).astype(np.float64)
+    chunked = Embedder.load(EncoderShape(name=encoder, window=256)).embed(texts)
+    return np.stack([chunks.mean(axis=0) for chunks in chunked]).astype(np.float64)
 
 
-def write_candidates(path: Path, found: FailureGroups) -> None:
+def write_candidates(path: Path, groups: FailureGroups) -> None:
     """Write the groups as JSON, whole or not at all."""
-    write_atomically(path, found.model_dump_json(indent=2) + "\n")
+    write_atomically(path, groups.model_dump_json(indent=2) + "\n")
 
 
 def read_candidates(path: Path) -> FailureGroups:
-    """Groups that were written.
+    """Read the groups of a file.
 
     Raises:
         BadInput: the file is missing or no such file.
@@ -146,13 +147,13 @@ def read_candidates(path: Path) -> FailureGroups:
 
 def _example(episode: Episode, failure: Failure) -> FailureExample:
     messages = episode.messages
-    said = [f"{m.role}: {shorten(spoken(m), 240)}" for m in messages if m.role in ("user", "assistant") and spoken(m)]
+    turns = [f"{m.role}: {shorten(spoken(m), 240)}" for m in messages if m.role in ("user", "assistant") and spoken(m)]
     return FailureExample(
         episode_id=episode.id,
         task_id=episode.task_id,
         rationale=shorten(failure.rationale, 400),
-        calls=tuple(call.quote(120) for call in calls_of(messages)[-4:]),
-        said=tuple(said[-3:]),
+        calls=tuple(call.quote(120) for call in pair_calls(messages)[-4:]),
+        said=tuple(turns[-3:]),
     )
 
 
@@ -165,7 +166,7 @@ def _where(episodes: Iterable[Episode]) -> dict[str, int]:
 
 
 def _spread(members: Sequence[Failure]) -> list[Failure]:
-    """The first few, of different tasks as far as there are."""
+    """Return the first few, of different tasks as far as there are."""
     first: dict[str, Failure] = {}
     for failure in members:
         first.setdefault(str(failure.key), failure)

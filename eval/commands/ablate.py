@@ -25,11 +25,10 @@ def main(args: argparse.Namespace) -> int:
     from eval.ablation.table import as_csv, markdown
     from eval.report.figures import save
     from fama.files import write_atomically
+    from training.kinds.base import trainer_of
 
-    if any(settings.of(variant).kind == "encoder" for variant in settings.chosen()):
-        from training.command import hush
-
-        hush()
+    for kind in {settings.of(variant).kind for variant in settings.chosen()}:
+        trainer_of(kind).quieten()
     out = Path(args.out)
     command = shlex.join(["fama", "ablate", *config_words(args), "--out", str(out), *args.overrides])
     found = ablate(settings, out, command, lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201

@@ -1,4 +1,4 @@
-"""One compact score an episode: what every metric and table is computed from."""
+"""One compact score per episode, from which every metric and table is computed."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,7 +32,7 @@ class TokenUse:
 
     @property
     def total(self) -> int | None:
-        """What an arm is charged: agent + helper + selector."""
+        """Tokens that an arm is charged: agent + helper + selector."""
         return known_total((self.agent, self.helper, self.selector))
 
 
@@ -74,17 +74,17 @@ class Score:
 
     @property
     def scored(self) -> bool:
-        """Whether the episode counts in a success rate; errors do not."""
+        """True if the episode counts in a success rate; errors do not."""
         return self.status != "error"
 
     @property
     def success(self) -> bool:
-        """Whether the task was solved."""
+        """True if the task was solved."""
         return self.status == "success"
 
 
 def token_use(episode: Episode) -> TokenUse:
-    """The ledger of an episode, summed by role; all is unknown where a log has none."""
+    """Return the ledger of an episode, summed by role; all is unknown where a log has none."""
     if not episode.ledger and episode.source.importer != "fama":
         return TokenUse(**dict.fromkeys(TokenUse.__dataclass_fields__))
     by_role: dict[str, list[LedgerRow]] = {role: [] for role in ROLES}
@@ -112,7 +112,7 @@ def known_mean(counts: Sequence[int | None]) -> float | None:
 
 
 def score_of(episode: Episode) -> Score:
-    """The score of an episode, own or imported."""
+    """Return the score of an episode, own or imported."""
     subsets = {frozenset(d.subset) for d in episode.decisions}
     return Score(
         id=episode.id,
@@ -139,7 +139,7 @@ def score_of(episode: Episode) -> Score:
 
 
 def score_of_row(row: OutcomeRow, arm: str) -> Score:
-    """The score of an executed cell of an outcome table, under an arm's name.
+    """Return the score of an executed cell of an outcome table, under an arm's name.
 
     The table does not keep an error's boundary; notes and the seconds of selection are unknown, 0.
     """
@@ -171,7 +171,7 @@ def score_of_row(row: OutcomeRow, arm: str) -> Score:
 
 
 def read_scores(paths: Iterable[Path]) -> list[Score]:
-    """Scores of the episodes of folders or files, streamed; of an id that was run again, the last.
+    """Read the scores of the episodes of folders or files, streamed; of an id that was run again, the last.
 
     Raises:
         BadInput: a file is missing or has a bad line.
@@ -182,7 +182,7 @@ def read_scores(paths: Iterable[Path]) -> list[Score]:
 
 
 def latest(scores: Iterable[Score]) -> Iterator[Score]:
-    """The last score of every id, in order of first appearance: an error that was run again is gone."""
+    """Return the last score of every id, in order of first appearance: an error that was run again is gone."""
     kept: dict[str, Score] = {}
     for score in scores:
         kept[score.id] = score

@@ -25,9 +25,9 @@ class PassEstimate(Record):
 
 
 class Measures(Record):
-    """What one arm's episodes reached and cost.
+    """Success and cost of one arm's episodes.
 
-    Rates are in [0, 1], tokens are means an episode over the scored ones (no errors), ``n`` counts
+    Rates are in [0, 1], tokens are means per episode over the scored ones (no errors), ``n`` counts
     tasks. ``trials`` is the largest number of trials of a task. ``errors`` counts episodes by the
     boundary they failed at; ``user_faults`` are those of the user simulator.
     """
@@ -56,7 +56,7 @@ class PairedDifference(Record):
     """Success of an arm minus that of another, on the (task, trial) pairs that both have a verdict on.
 
     ``p`` is of the sign-flip test over tasks; ``p_holm`` is corrected over the arms compared with
-    the same other one. ``mcnemar_p`` is given for one trial a task only: trials of a task are not
+    the same other one. ``mcnemar_p`` is given for one trial per task only: trials of a task are not
     independent. ``detectable`` is the smallest true difference that 80 % of such comparisons find.
     """
 
@@ -73,25 +73,25 @@ class PairedDifference(Record):
 
     @property
     def clear(self) -> bool:
-        """Whether the corrected test is below 0.05."""
+        """True if the corrected test is below 0.05."""
         p = self.p if self.p_holm is None else self.p_holm
         return p is not None and p < 0.05
 
 
 @dataclass(frozen=True)
 class Resampling:
-    """How intervals are drawn; the same seed gives every arm the same resamples of tasks."""
+    """Settings of the bootstrap; the same seed gives every arm the same resamples of tasks."""
 
     seed: int = 0
     draws: int = 2000
 
     def weights(self, tasks: int) -> Array:
-        """The resamples for that many tasks."""
+        """Return the resamples for that many tasks."""
         return task_weights(tasks, self.draws, self.seed)
 
 
 def measure(scores: Sequence[Score], tasks: Sequence[str], resampling: Resampling) -> Measures:
-    """Measures of one arm over ``tasks``, whose order fixes the resamples."""
+    """Measure one arm over ``tasks``, whose order fixes the resamples."""
     weights = resampling.weights(len(tasks))
     sums = _TaskSums(scores, tasks)
     verdicts = task_trials(scores)
@@ -146,7 +146,7 @@ def measure(scores: Sequence[Score], tasks: Sequence[str], resampling: Resamplin
 def compare_pair(
     ours: Sequence[Score], theirs: Sequence[Score], versus: str, tasks: Sequence[str], resampling: Resampling
 ) -> PairedDifference:
-    """The paired difference of two arms on the pairs of task and trial that both have a verdict on."""
+    """Return the paired difference of two arms on the pairs of task and trial that both have a verdict on."""
     left, right = _by_pair(ours), _by_pair(theirs)
     shared = sorted(left.keys() & right.keys())
     mine, other = [left[pair] for pair in shared], [right[pair] for pair in shared]
@@ -172,7 +172,7 @@ def compare_pair(
 
 
 def task_trials(scores: Sequence[Score]) -> dict[str, TaskTrials]:
-    """Scored trials and successes of every task; a task with errors only has 0 trials."""
+    """Count the scored trials and successes of every task; a task with errors only has 0 trials."""
     counts: dict[str, list[int]] = {}
     for score in scores:
         both = counts.setdefault(score.task_id, [0, 0])
@@ -182,7 +182,7 @@ def task_trials(scores: Sequence[Score]) -> dict[str, TaskTrials]:
 
 
 def shift(estimate: Interval, by: float) -> Interval:
-    """The estimate moved by a constant."""
+    """Return the interval moved by a constant."""
     moved = [None if x is None else x + by for x in (estimate.value, estimate.low, estimate.high)]
     return Interval(moved[0], moved[1], moved[2], estimate.n)
 

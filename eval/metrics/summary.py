@@ -24,7 +24,7 @@ class GroupSummary(Record):
 
 
 def summarise(scores: Sequence[Score], resampling: Resampling | None = None) -> list[GroupSummary]:
-    """One summary a group, in order of the groups' names."""
+    """Return one summary per group, in order of the groups' names."""
     groups: dict[tuple[str, ...], list[Score]] = {}
     for score in scores:
         groups.setdefault(tuple(getattr(score, name) for name in GROUP), []).append(score)

@@ -1,4 +1,4 @@
-"""Markdown tables, and how subsets are called in them."""
+"""Markdown tables, and the names of subsets in them."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,7 +6,7 @@ from fama.subsets import POOL, subset_label
 
 
 def table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
+    """Return a Markdown table."""
     lines = [head, ["---"] * len(head), *body]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

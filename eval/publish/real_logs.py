@@ -1,6 +1,6 @@
-"""What breaks published agents: ``python -m eval.publish.real_logs runs/logs runs/logs-labels SELECTED`` counts, once.
+"""Failure profiles of published agents, counted once by ``python -m eval.publish.real_logs LOGS LABELS SELECTED``.
 
-The logs are not part of the project, so that the counts are kept beside this file and the tables are made from them.
+The logs are not part of the project, so that the counts are committed and the tables are made from them.
 SELECTED is what ``fama select --json`` printed for a router that learned from these logs.
 """
 
@@ -63,9 +63,9 @@ class Counts(Record):
 
 
 def profiles() -> str:
-    """A row a backbone and domain: what its failures are."""
-    found = _read()
-    codes = [share.category for share in found.profiles[0].shares]
+    """Tabulate failure categories: one row per backbone and domain."""
+    counts = _read()
+    codes = [share.category for share in counts.profiles[0].shares]
     rows = [
         (
             one.name,
@@ -73,13 +73,13 @@ def profiles() -> str:
             str(one.tasks),
             *(percent(Interval(s.value, s.low, s.high, one.tasks), 0) for s in one.shares),
         )
-        for one in found.profiles
+        for one in counts.profiles
     ]
     return table(("backbone, domain", "failures", "tasks", *(f"{code} %" for code in codes)), rows)
 
 
 def helpers() -> str:
-    """A row a backbone and chooser: for how many failures each helper is chosen."""
+    """Tabulate how often each helper is chosen: one row per backbone and chooser."""
     rows = [
         (one.backbone, one.by, str(one.failures), *(percent(one.shares[helper], 0) for helper in POOL))
         for one in _read().choices
@@ -151,10 +151,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("labels", type=Path)
     parser.add_argument("selected", type=Path)
     args = parser.parse_args(arguments)
-    found = collect(args.logs, args.labels, args.selected)
+    counts = collect(args.logs, args.labels, args.selected)
     COUNTS.parent.mkdir(exist_ok=True)
-    COUNTS.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    save(draw(found.profiles), FIGURE)
+    COUNTS.write_text(counts.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    save(draw(counts.profiles), FIGURE)
     return 0
 
 

@@ -13,7 +13,7 @@ from fama.intervals import Interval
 
 
 def tables(comparison: Comparison) -> list[Table]:
-    """All tables of a comparison; one without any content is left out."""
+    """Build all tables of a comparison; one without any content is left out."""
     built = [
         _success(comparison),
         _against(comparison),
@@ -52,7 +52,7 @@ def _success(comparison: Comparison) -> Table:
 
 
 def _against(comparison: Comparison) -> Table | None:
-    """Paired differences to the plain agent and to the learned arm."""
+    """Tabulate paired differences to the plain agent and to the learned arm."""
     sides = [side for side in ("versus_none", "versus_learned") if any(getattr(a, side) for a in comparison.arms)]
     if not sides:
         return None
@@ -77,7 +77,7 @@ def _against(comparison: Comparison) -> Table | None:
 
 
 def _difference(versus: PairedDifference, arm: ArmResult, other: ArmResult) -> list[Cell]:
-    found = versus.detectable
+    detectable = versus.detectable
     ours, theirs = arm.measures.success.value, other.measures.success.value
     size = None if ours is None or theirs is None else cohens_h(ours, theirs)
     return [
@@ -87,7 +87,7 @@ def _difference(versus: PairedDifference, arm: ArmResult, other: ArmResult) -> l
         Cell(number(size, 2).replace("-", "−"), size),
         Cell(str(versus.only_ours), versus.only_ours),
         Cell(str(versus.only_theirs), versus.only_theirs),
-        Cell(number(None if found is None else found * 100, 0), found),
+        Cell(number(None if detectable is None else detectable * 100, 0), detectable),
     ]
 
 
@@ -116,11 +116,11 @@ def _cost(comparison: Comparison) -> Table:
     return Table(
         "cost",
         "Cost",
-        "Tokens an episode, input and output; the user simulator and judges are not charged. Cached: share of input "
-        "that the server had at hand. s a decision: selection and notes.",
+        "Tokens per episode, input and output; the user simulator and judges are not charged. Cached: share of input "
+        "that the server had at hand. s per decision: selection and notes.",
         (
             *("arm", "tokens", "over none, %", "agent", "helpers", "selection"),
-            *("tokens a success", "cached, %", "s a decision", "s an episode"),
+            *("tokens per success", "cached, %", "s per decision", "s per episode"),
         ),
         _marked(rows, lowest=[6]),
     )
@@ -227,7 +227,7 @@ def _plain(estimate: Interval) -> Cell:
 def _marked(
     rows: Sequence[Sequence[Cell]], highest: Sequence[int] = (), lowest: Sequence[int] = ()
 ) -> tuple[tuple[Cell, ...], ...]:
-    """Rows with the best cell of each listed column marked; ties are all marked, unless all are equal."""
+    """Return rows with the best cell of each listed column marked; ties are all marked, unless all are equal."""
     marked = [list(row) for row in rows]
     for columns, pick in ((highest, max), (lowest, min)):
         for column in columns:
@@ -241,7 +241,7 @@ def _marked(
 
 
 def arm_intervals(arms: Sequence[ArmResult]) -> list[tuple[str, Interval, Interval]]:
-    """(arm, tokens, success) of the arms that have both."""
+    """Return (arm, tokens, success) of the arms that have both."""
     return [
         (arm.arm, arm.measures.tokens, arm.measures.success)
         for arm in arms

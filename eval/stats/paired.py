@@ -55,7 +55,7 @@ def mcnemar_exact(only_ours: int, only_theirs: int) -> float:
 
 
 def sign_flip(differences: Array, seed: int, draws: int = 10_000) -> float:
-    """Two-sided permutation p of a mean paired difference, flipping the sign of whole tasks.
+    """Return the two-sided permutation p of a mean paired difference, flipping the sign of whole tasks.
 
     Exact where the differences are fractions of small denominators, as those of success rates are; with one trial a
     task it is McNemar's exact test. Else Monte Carlo with the observed pattern counted in, so that p is never 0. 1.0
@@ -79,7 +79,7 @@ def sign_flip(differences: Array, seed: int, draws: int = 10_000) -> float:
 
 
 def _exact(steps: Sequence[int], seen: int) -> float:
-    """P(|Σ ±steps| ≥ seen) with fair signs: the distribution of the sum, one step after the other."""
+    """Return P(|Σ ±steps| ≥ seen) with fair signs: the distribution of the sum, one step after the other."""
     total = sum(steps)
     chance = np.zeros(2 * total + 1)
     chance[total] = 1.0
@@ -89,7 +89,7 @@ def _exact(steps: Sequence[int], seen: int) -> float:
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Holm's step-down adjusted p-values of one family of tests (Holm 1979)."""
+    """Return Holm's step-down adjusted p-values of one family of tests (Holm 1979)."""
     adjusted: dict[str, float] = {}
     running = 0.0
     for rank, (name, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):

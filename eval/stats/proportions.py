@@ -9,7 +9,7 @@ from fama.intervals import Array, Interval
 
 
 def cohens_h(ours: float, theirs: float) -> float:
-    """Effect size of two success rates: the difference of their arcsine-transformed values (Cohen 1988).
+    """Return the effect size of two success rates: the difference of their arcsine-transformed values (Cohen 1988).
 
     0.2 is called small, 0.5 medium, 0.8 large; unlike a difference in points it weighs the ends of the scale.
     """
@@ -17,7 +17,7 @@ def cohens_h(ours: float, theirs: float) -> float:
 
 
 def clustered_proportion(values: Array, trials: int, level: float = 0.95) -> Interval:
-    """Mean of per-task rates with a Wilson interval at the effective sample size.
+    """Return the mean of per-task rates with a Wilson interval at the effective sample size.
 
     ``values`` has the rate of each task, shape [tasks]; ``trials`` is the number of episodes behind
     them. The effective size is p(1−p) over the variance between tasks, at most ``trials`` and scaled

@@ -12,12 +12,12 @@ class Resample:
 
     def __init__(self, task_of: Sequence[str], draws: int, seed: int, name: str) -> None:
         tasks = sorted(set(task_of))
-        places = {task: place for place, task in enumerate(tasks)}
-        self._weights = task_weights(len(tasks), draws, seed, name)[:, [places[task] for task in task_of]]
+        index_of = {task: index for index, task in enumerate(tasks)}
+        self._weights = task_weights(len(tasks), draws, seed, name)[:, [index_of[task] for task in task_of]]
         self.tasks = len(tasks)
 
     def interval(self, statistic: Callable[..., Array], *per_unit: Array) -> Interval:
-        """The statistic of sums over units, with an expanded percentile interval over resampled tasks.
+        """Return the statistic of sums over units, with an expanded percentile interval over resampled tasks.
 
         ``per_unit`` arrays have shape [units, ...]; the statistic takes their sums, [...] or [draws, ...], and is NaN
         where it is not defined.

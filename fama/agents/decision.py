@@ -1,4 +1,8 @@
-"""One decision: select helpers, keep to the budget, write notes, ask the backbone, read its action."""
+"""One decision: select helpers, keep to the budget, write notes, ask the backbone, read its action.
+
+A note's way to the prompt: ``Decider.decide`` here, ``collect_notes`` in ``injection.py`` (helpers write, the check
+passes or drops), ``place_note`` in ``strategies/base.py`` (the note goes to the end of the prompt).
+"""
 
 import time
 from dataclasses import dataclass, replace
@@ -8,7 +12,7 @@ from fama.agents.injection import Notes, collect_notes
 from fama.agents.setup import EpisodeSetup
 from fama.agents.strategies.base import STRATEGIES, Prompt
 from fama.agents.strategies.parser import ParseFailure, parse_end
-from fama.dialogue.pending import change_ahead
+from fama.dialogue.requests.pending import change_ahead
 from fama.envs.base import Action
 from fama.episodes.records import Decision, LedgerRow, budget_tokens
 from fama.episodes.state import VisibleState

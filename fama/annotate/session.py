@@ -66,7 +66,7 @@ class Session:
         self.place = next((p for p in places if self.episodes[p].id not in self._labels), self.place)
 
     def toggle(self, code: str) -> None:
-        """Give or take a category; the first one given is the primary one."""
+        """Add or remove a category; the first one added is the primary one."""
         label = self.label
         categories = tuple(c for c in label.categories if c != code)
         if code not in label.categories:
@@ -76,21 +76,21 @@ class Session:
         self._keep(label.model_copy(update={"categories": categories, "primary": primary}))
 
     def make_primary(self, code: str) -> None:
-        """Make a category the primary one, and give it if it is not."""
+        """Make a category the primary one, and add it where it is missing."""
         if code not in self.label.categories:
             self.toggle(code)
         self._keep(self.label.model_copy(update={"primary": (code,)}))
 
     def fits_none(self) -> None:
-        """Say that no category fits."""
+        """Record that no category fits."""
         self._keep(self.label.model_copy(update={"categories": (), "primary": ()}))
 
     def blame(self, who: Blame) -> None:
-        """Say who broke it."""
+        """Record who broke it."""
         self._keep(self.label.model_copy(update={"blame": who}))
 
     def step(self, index: int | None) -> None:
-        """Say at which message it broke; None takes it back."""
+        """Record at which message it broke; None removes the step."""
         if index is not None and not 0 <= index < len(self.episode.messages):
             return
         self._keep(self.label.model_copy(update={"step": index}))

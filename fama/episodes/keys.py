@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class TaskKey:
-    """Which task: an id is unique within a domain of a benchmark only.
+    """Identity of a task: an id is unique within a domain of a benchmark only.
 
     Benchmark and domain are None where a record does not say them, as some imported labels do not.
     """
@@ -21,7 +21,7 @@ class TaskKey:
 
 @dataclass(frozen=True, order=True)
 class EpisodeKey:
-    """Which episode. ``selector`` is the arm's name in tables, empty where the arm is not part of the record."""
+    """Identity of an episode. ``selector`` is the arm's name in tables, empty where a record does not name the arm."""
 
     benchmark: str
     domain: str
@@ -43,5 +43,5 @@ class EpisodeKey:
 
     @property
     def stream(self) -> tuple[str, str, str, int]:
-        """What random streams are named by: neither backbone nor arm, so that arms are paired."""
+        """The name of the episode's random streams: neither backbone nor arm, so that arms are paired."""
         return (self.benchmark, self.domain, self.task_id, self.trial)

@@ -68,7 +68,7 @@ class OutcomeRow(Record):
 
 
 def episodes_to_rows(episodes: Iterable[Episode], pool: Sequence[str] = POOL) -> list[OutcomeRow]:
-    """Rows of the episodes whose selector held one subset for the whole episode.
+    """Return rows of the episodes whose selector held one subset for the whole episode.
 
     Episodes without decisions (imported, or failed before the first one) and episodes whose
     selection changed on the way have no cell in the table and are left out, and so are, with a warning, those whose
@@ -144,7 +144,7 @@ def write_outcomes(path: Path | str, rows: Sequence[OutcomeRow], metadata: Mappi
 
 
 def read_outcomes(path: Path | str, benchmark_version: str | None = None) -> list[OutcomeRow]:
-    """The rows of an outcome table.
+    """Return the rows of an outcome table.
 
     Raises:
         BadInput: the file is missing or no outcome table, or it holds another benchmark version
@@ -172,7 +172,7 @@ def read_outcomes(path: Path | str, benchmark_version: str | None = None) -> lis
 
 
 def read_metadata(path: Path | str) -> dict[str, Any]:
-    """What ``write_outcomes`` was told about the table: config, command, commit, versions.
+    """Return what ``write_outcomes`` recorded about the table: config, command, commit, versions.
 
     Raises:
         BadInput: the file is missing or no parquet file.
@@ -189,7 +189,7 @@ def read_metadata(path: Path | str) -> dict[str, Any]:
 
 
 def read_columns(path: Path | str, names: Sequence[str]) -> dict[str, list[Any]]:
-    """Some columns of a table, where the rows are not needed whole.
+    """Read some columns of a table, where the rows are not needed whole.
 
     Raises:
         BadInput: the file is missing or no outcome table.
@@ -202,7 +202,10 @@ def read_columns(path: Path | str, names: Sequence[str]) -> dict[str, list[Any]]
 
 
 def _values(column: Any) -> list[Any]:
-    """A column as Python values. Equal texts of a chunk are one string: states are long, and most rows share theirs."""
+    """Return a column as Python values.
+
+    Equal texts of a chunk are one string: states are long, and most rows share theirs.
+    """
     import pyarrow as pa
 
     values: list[Any] = []

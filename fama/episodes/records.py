@@ -1,7 +1,7 @@
-"""What is persisted: episodes, their decisions and ledgers, and failure labels.
+"""Persisted records: episodes, their decisions and ledgers, and failure labels.
 
 Every record is frozen, rejects unknown fields and carries a ``schema_version`` where it is a
-line of a file. Messages are OpenAI chat messages, whatever strategy produced them: a tool call
+line of a file. Messages are OpenAI chat messages, with every strategy: a tool call
 is an assistant message with ``tool_calls``, its result a ``tool`` message.
 """
 
@@ -34,7 +34,7 @@ _FINITE = ConfigDict(allow_inf_nan=False)
 
 
 def _object(text: str) -> dict[str, Any]:
-    """The JSON object in a text; empty when it holds none, or one of too many levels."""
+    """Return the JSON object in a text; empty when it holds none, or one of too many levels."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -49,7 +49,7 @@ class FunctionCall(Record):
     arguments: str
 
     def parsed(self) -> dict[str, Any]:
-        """The arguments as a dict; empty when they are not a JSON object."""
+        """Return the arguments as a dict; empty when they are not a JSON object."""
         return _object(self.arguments)
 
 
@@ -79,7 +79,7 @@ class ToolSpec(Record):
     parameters: str = "{}"
 
     def schema_dict(self) -> dict[str, Any]:
-        """The parameters' JSON schema as a dict; empty when they are not a JSON object."""
+        """Return the parameters' JSON schema as a dict; empty when they are not a JSON object."""
         return _object(self.parameters)
 
 
@@ -143,7 +143,7 @@ class RejectedNote(Record):
 
 
 class Decision(Record):
-    """What was selected and noted before one action.
+    """Selection and notes before one action.
 
     ``turn`` is the 0-based decision index; ``message_index`` the index in the episode's messages of
     the assistant message that this decision produced. ``propensity`` is the probability with which
@@ -164,7 +164,7 @@ class Decision(Record):
 
 
 class Outcome(Record):
-    """How the episode ended. ``reason`` says what ended it, e.g. ``closed`` or ``max_steps``."""
+    """The end of an episode. ``reason`` says what ended it, e.g. ``closed`` or ``max_steps``."""
 
     status: Status
     boundary: Boundary | None = None
@@ -179,7 +179,7 @@ class GoldAction(Record):
 
 
 class Source(Record):
-    """Where an episode came from: this package's own run, or an importer and the file's name."""
+    """Origin of an episode: this package's own run, or an importer and the file's name."""
 
     importer: str = "fama"
     file: str | None = None
@@ -272,13 +272,13 @@ CHARGED = ("agent", "helper", "selector")
 
 
 def role_group(role: str) -> str:
-    """The group a ledger role counts in: every ``helper:<name>`` is ``helper``, every selecting role ``selector``."""
+    """Return the group of a ledger role: every ``helper:<name>`` is ``helper``, every selecting role ``selector``."""
     head = role.split(":")[0]
     return "selector" if head in SELECTION_ROLES else head
 
 
 def total_tokens(ledger: tuple[LedgerRow, ...], role: str | None = None) -> int | None:
-    """Tokens of a ledger: of one group of roles (see ``role_group``), or of all that an arm is charged for.
+    """Sum the tokens of a ledger: of one group of roles (see ``role_group``), or of all that an arm is charged for.
 
     The user simulator's and a judge's rows are no arm's cost; ask for them by their role. None where a row's tokens
     are unknown.

@@ -12,7 +12,7 @@ RESPOND = "respond"
 
 @dataclass(frozen=True)
 class VisibleState:
-    """What is visible before decision ``turn`` (0-based). It has no field from the future.
+    """Everything visible before decision ``turn`` (0-based). It has no field from the future.
 
     ``messages`` is the history without the system message and without notes; ``noted`` holds the
     notes injected before earlier decisions as (turn, note).
@@ -26,12 +26,12 @@ class VisibleState:
     noted: tuple[tuple[int, Note], ...] = ()
 
     def tool_names(self) -> frozenset[str]:
-        """Names of the tools the agent can call."""
+        """Return the names of the tools the agent can call."""
         return frozenset(tool.name for tool in self.tools)
 
 
 def state_at(episode: Episode, turn: int) -> VisibleState:
-    """The state that was visible before decision ``turn`` of a logged episode.
+    """Return the state that was visible before decision ``turn`` of a logged episode.
 
     Episodes without decision records (imported ones) count every assistant message as a decision.
 
@@ -45,7 +45,7 @@ def state_at(episode: Episode, turn: int) -> VisibleState:
 
 
 def state_after(episode: Episode) -> VisibleState:
-    """The whole of a finished episode as a state: for the retrospective track only. No outcome, no reward, no gold."""
+    """Return a finished episode as a state, for the retrospective track only: no outcome, no reward, no gold."""
     return _state(episode, len(episode.decisions), len(episode.messages))
 
 
@@ -64,7 +64,7 @@ def _state(episode: Episode, turn: int, end: int) -> VisibleState:
 
 
 def state_to_json(state: VisibleState) -> str:
-    """Policy, tools and messages as JSON: the text columns of an outcome table; no key, no notes."""
+    """Return policy, tools and messages as JSON: the text columns of an outcome table; no key, no notes."""
     return json.dumps(
         {
             "policy": state.policy,
@@ -77,7 +77,7 @@ def state_to_json(state: VisibleState) -> str:
 
 
 def state_from_json(text: str, key: EpisodeKey) -> VisibleState:
-    """The state behind ``state_to_json``, under a key of its own."""
+    """Return the state behind ``state_to_json``, under a key of its own."""
     value = json.loads(text)
     return VisibleState(
         key=key,

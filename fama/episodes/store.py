@@ -1,4 +1,4 @@
-"""The files of episodes and failure labels: where they are, and what a run may do with them."""
+"""The files of episodes and failure labels: their places, and what a run may do with them."""
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager

@@ -101,7 +101,7 @@ def prompt_hash(name: str) -> str:
         template(current)
         source = (FOLDER / f"{current}.j2").read_text(encoding="utf-8")
         sources[current] = source
-        for found in meta.find_referenced_templates(_environment().parse(source)):
-            if found is not None:
-                waiting.append(found.removesuffix(".j2"))
+        for included in meta.find_referenced_templates(_environment().parse(source)):
+            if included is not None:
+                waiting.append(included.removesuffix(".j2"))
     return content_hash(sources)

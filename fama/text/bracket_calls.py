@@ -9,7 +9,7 @@ BracketCall = tuple[str, dict[str, Any]]
 
 
 def read_calls(text: str) -> tuple[BracketCall, ...]:
-    """The calls of a text that is nothing but calls; none if it is anything else. No code is run."""
+    """Return the calls of a text that is nothing but calls; none if it is anything else. No code is run."""
     try:
         body = ast.parse(text.strip(), mode="eval").body
         calls = body.elts if isinstance(body, ast.List) else [body]
@@ -19,7 +19,7 @@ def read_calls(text: str) -> tuple[BracketCall, ...]:
 
 
 def write_calls(calls: Sequence[BracketCall]) -> str:
-    """The notation of calls; values are written as Python literals.
+    """Return the notation of calls; values are written as Python literals.
 
     Raises:
         ValueError: a name or an argument's name is no identifier, so that it could be read as something else.

@@ -142,7 +142,7 @@ def test_a_checkpoint_says_what_it_cost(synthetic_table: object, tmp_path: Path)
     assert fit.part == "training" and fit.tokens == 0 and fit.seconds is not None
     arms = [{"name": "linear", "options": {"checkpoint": str(tmp_path / "router")}}]
     assert one_off_costs(CompareSettings.model_validate({"arms": arms}))["linear"] == manifest.cost
-    assert "What was spent on it once" in (tmp_path / "router" / "README.md").read_text(encoding="utf-8")
+    assert "Setup cost:" in (tmp_path / "router" / "README.md").read_text(encoding="utf-8")
 
 
 def test_payback_survives_the_file() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from fama.selection.router.checkpoint import FIGURE
+from fama.selection.router.kinds.base import ROUTER_KINDS
 from fama.selection.router.manifest import RouterManifest
 from training.data.examples import Example, ExampleSet
 from training.data.splits import Split
@@ -15,14 +16,6 @@ from training.settings import TrainSettings
 if TYPE_CHECKING:
     from fama.intervals import Interval
     from training.export.checkpoint import Measured
-
-_KINDS = {
-    "encoder": "segment encoder with attention pooling",
-    "linear": "linear (regularised logistic regression on state vectors)",
-    "knn": "nearest neighbours in state space, smoothed towards the population",
-    "boosting": "gradient-boosted trees on state vectors, on top of the population",
-    "prior": "what usually happens in a domain, whatever the conversation says",
-}
 
 _VIEWS = {
     "prospective": "Prospective: it reads policy, tools and messages up to the decision, not beyond.",
@@ -40,10 +33,10 @@ def render_card(
     apart: Measured | None = None,
     drawn: bool = False,
 ) -> str:
-    """Markdown of the card; ``drawn``: the reliability figure lies beside it."""
+    """Return the card as Markdown; ``drawn``: the reliability figure lies beside it."""
     title = "Router on SYNTHETIC data" if manifest.synthetic else "Router"
     parts = [
-        f"# {title}: {_KINDS[manifest.kind]}",
+        f"# {title}: {ROUTER_KINDS.load(manifest.kind).title}",
         "Chooses the smallest useful subset of helper agents before a decision of a tool-use agent: it maximises "
         "P(success) − λ · tokens / 1000 over subsets of "
         f"{', '.join(manifest.pool)}. {_VIEWS[manifest.view]}",
@@ -160,7 +153,7 @@ def _cost(manifest: RouterManifest) -> str:
         (part.part, part.source, *("unknown" if v is None else f"{v:,.0f}" for v in (part.tokens, part.seconds)))
         for part in manifest.cost
     ]
-    return "What was spent on it once:\n\n" + _table(("part", "source", "tokens", "seconds"), rows)
+    return "Setup cost:\n\n" + _table(("part", "source", "tokens", "seconds"), rows)
 
 
 def _limits(manifest: RouterManifest, measured: Measured) -> str:

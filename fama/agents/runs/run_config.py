@@ -92,11 +92,11 @@ def _what(settings: dict[str, Any]) -> dict[str, Any]:
     return {**settings, **kept}
 
 
-def _differences(old: Any, new: Any, place: str = "") -> list[tuple[str, str, str]]:
+def _differences(old: Any, new: Any, path: str = "") -> list[tuple[str, str, str]]:
     if isinstance(old, dict) and isinstance(new, dict):
-        found = []
+        differing = []
         for key in sorted({*old, *new}):
-            inner = f"{place}.{key}" if place else key
-            found += _differences(old.get(key), new.get(key), inner)
-        return found
-    return [] if old == new else [(place, json.dumps(old), json.dumps(new))]
+            inner = f"{path}.{key}" if path else key
+            differing += _differences(old.get(key), new.get(key), inner)
+        return differing
+    return [] if old == new else [(path, json.dumps(old), json.dumps(new))]

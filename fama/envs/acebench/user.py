@@ -4,7 +4,7 @@ from typing import Any
 
 from fama.envs.acebench.data import AceTask, prompt
 from fama.envs.base import UserModel
-from fama.envs.players import ask_user
+from fama.envs.user_model import ask_user
 from fama.episodes.records import LedgerRow
 from fama.randomness import derive_seed
 

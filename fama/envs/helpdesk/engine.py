@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fama.envs.base import Action, Observation, Reward
-from fama.envs.helpdesk.information import share_stated
-from fama.envs.helpdesk.model import Db, Domain, Lookup, Task, Tool, ToolError
+from fama.envs.helpdesk.facts import share_stated
+from fama.envs.helpdesk.records import Db, Domain, Lookup, Task, Tool, ToolError
 from fama.envs.helpdesk.user.recognition import refuses
 from fama.envs.helpdesk.user.scripted import ScriptedUser, SimulatedUser
 from fama.episodes.records import GoldAction, ToolSpec

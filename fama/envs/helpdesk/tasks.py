@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import NamedTuple
 
-from fama.envs.helpdesk.model import Analysis, Domain, Draft, Task
+from fama.envs.helpdesk.records import Analysis, Domain, Draft, Task
 from fama.envs.helpdesk.task_mix import DEMONSTRATIONS, DOMAINS, LISTED, TaskPlan, parse_id, plan_task
 from fama.errors import BadInput
 

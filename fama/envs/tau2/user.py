@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from fama.envs.base import UserModel
-from fama.envs.players import ask_user
 from fama.envs.tau2.package import load
+from fama.envs.user_model import ask_user
 from fama.episodes.records import LedgerRow, ToolCall
 from fama.randomness import derive_seed
 

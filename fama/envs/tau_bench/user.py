@@ -3,7 +3,7 @@
 from typing import Any
 
 from fama.envs.base import UserModel
-from fama.envs.players import ask_user
+from fama.envs.user_model import ask_user
 from fama.episodes.records import LedgerRow
 from fama.prompts import render
 from fama.randomness import derive_seed

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fama import __version__
-from fama.episodes.importers.base import guarded, read_records
+from fama.episodes.importers.base import build_episode, read_records
 from fama.episodes.importers.openai_chat import gold_of, messages_of, tools_of
 from fama.episodes.records import Episode, FunctionCall, Message, Outcome, Source, ToolCall, ToolSpec
 from fama.errors import Boundary
@@ -24,7 +24,7 @@ StrategyName = Literal["fc", "react", "act"]
 
 
 def read(path: Path, **options: str) -> Iterator[Episode]:
-    """Episodes of one log.
+    """Read the episodes of one log.
 
     Backbone and strategy come from the file's name where it follows a known pattern, else from the options ``backbone``
     and ``strategy``, which win. A crash of the harness becomes an error, never a reward of 0.
@@ -33,7 +33,7 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
         BadInput: the file cannot be read or a record is not of this format.
     """
     for index, (place, row) in enumerate(read_records(path)):
-        yield guarded(place, lambda row=row, index=index: _episode(path, index, row, options))  # type: ignore[misc]
+        yield build_episode(place, lambda row=row, index=index: _episode(path, index, row, options))  # type: ignore[misc]
 
 
 def _episode(path: Path, index: int, row: dict[str, Any], options: dict[str, str]) -> Episode:
@@ -159,7 +159,7 @@ def _split_tools(content: str) -> tuple[str, tuple[ToolSpec, ...]]:
 
 
 def _action(content: str, call_id: str) -> tuple[dict[str, Any], str | None]:
-    """The message and the id of its call, by the harness's own rule: what is no JSON is said to the user."""
+    """Return the message and the id of its call, by the harness's own rule: what is no JSON is said to the user."""
     thought, _, text = content.rpartition("Action:")
     try:
         value = json.loads(text.strip())

@@ -105,7 +105,7 @@ def serve(
     record: Path,
     wait_seconds: float = 1800.0,
     command: tuple[str, ...] = (sys.executable, "-m", MODULE),
-    tell: Callable[[str], None] = lambda line: None,
+    report: Callable[[str], None] = lambda line: None,
 ) -> Iterator[tuple[ServerRecord, "subprocess.Popen[bytes]"]]:
     """Serve for the length of the block; the record is written once the server is healthy.
 
@@ -114,24 +114,24 @@ def serve(
         record: file of the :class:`ServerRecord`, as JSON.
         wait_seconds: how long loading the weights may take.
         command: what starts vLLM, before its flags.
-        tell: gets a line now and then while the server loads.
+        report: gets a line now and then while the server loads.
 
     Raises:
         BadInput: vLLM is not installed, or ``spec`` names one file.
         FamaError: the server ended while it loaded, or was not healthy in time.
     """
-    found = installed_version()
-    if found is None:
+    installed = installed_version()
+    if installed is None:
         raise BadInput("--backend vllm: vLLM is not installed; install it with: pip install 'fama-router[vllm]'")
     if spec.name.endswith(".gguf") or Path(spec.name).is_file():
         raise BadInput(f"{spec.name}: vLLM serves a hub repository or a folder with safetensors, not one file")
     started, begun = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     process = subprocess.Popen([*command, *flags(spec)], start_new_session=True)  # noqa: S603 - a list, no shell
     try:
-        _wait_until_healthy(process, spec.port, wait_seconds, tell)
+        _wait_until_healthy(process, spec.port, wait_seconds, report)
         seconds = round(time.monotonic() - begun, 1)
         url = f"http://127.0.0.1:{spec.port}/v1"
-        served = ServerRecord(spec.name, found, flags(spec), url, started, seconds)
+        served = ServerRecord(spec.name, installed, flags(spec), url, started, seconds)
         write_atomically(record, json.dumps(asdict(served), indent=1) + "\n")
         yield served, process
     finally:
@@ -146,18 +146,18 @@ def _healthy(port: int) -> bool:
 
 
 def _wait_until_healthy(
-    process: "subprocess.Popen[bytes]", port: int, wait_seconds: float, tell: Callable[[str], None]
+    process: "subprocess.Popen[bytes]", port: int, wait_seconds: float, report: Callable[[str], None]
 ) -> None:
-    begun = told = time.monotonic()
+    begun = reported = time.monotonic()
     while not _healthy(port):
         now = time.monotonic()
         if process.poll() is not None:
             raise FamaError(f"vLLM ended with code {process.returncode} while loading; its own messages above say why")
         if now - begun > wait_seconds:
             raise FamaError(f"vLLM was not healthy after {wait_seconds:.0f} s; give it longer with --wait SECONDS")
-        if now - told > 30:
-            tell(f"vLLM has been loading for {now - begun:.0f} s")
-            told = now
+        if now - reported > 30:
+            report(f"vLLM has been loading for {now - begun:.0f} s")
+            reported = now
         time.sleep(_POLL_SECONDS)
 
 

@@ -53,8 +53,8 @@ async def load(name: str, context_tokens: int) -> AsyncIterator["VllmBatch"]:
     try:
         engine = await asyncio.to_thread(start)
     except (OSError, RuntimeError, TypeError, ValueError) as error:
-        told = " ".join(str(error).split())[:300]
-        raise FamaError(f"{name}: vLLM cannot load it ({told}); its own messages above say why") from error
+        message = " ".join(str(error).split())[:300]
+        raise FamaError(f"{name}: vLLM cannot load it ({message}); its own messages above say why") from error
     batch = VllmBatch(f"{PREFIX}{model}", engine)
     try:
         yield batch
@@ -116,10 +116,10 @@ class VllmBatch:
                 for pair in pairs:
                     await self._settle([pair])
                 return
-            told = " ".join(str(error).split())[:300]
-            long = any(word in told.lower() for word in _TOO_LONG)
+            message = " ".join(str(error).split())[:300]
+            long = any(word in message.lower() for word in _TOO_LONG)
             failure = ContextOverflow if long else ModelError
-            _set(pairs[0][1], failure(f"{self._name}: {told}" + ("; raise --context" if long else "")))
+            _set(pairs[0][1], failure(f"{self._name}: {message}" + ("; raise --context" if long else "")))
             return
         except asyncio.CancelledError:
             for _, future in pairs:

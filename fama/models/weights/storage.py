@@ -110,8 +110,8 @@ def _problem(model: LocalModel, file: Path) -> str | None:
     size = file.stat().st_size
     if size != model.size:
         return f"has {size:,} bytes instead of {model.size:,}"
-    found = file_hash(file)
-    return None if found == model.sha256 else f"has the SHA-256 {found} instead of {model.sha256}"
+    actual = file_hash(file)
+    return None if actual == model.sha256 else f"has the SHA-256 {actual} instead of {model.sha256}"
 
 
 def _install(file: Path, target: Path, sha256: str) -> None:

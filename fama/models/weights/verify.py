@@ -21,9 +21,9 @@ def check(model: LocalModel, path: Path) -> str | None:
         return f"has {status.st_size:,} bytes instead of {model.size:,}"
     if _read_stamp(path) == _stamp(path, model.sha256):
         return None
-    found = file_hash(path)
-    if found != model.sha256:
-        return f"has the SHA-256 {found} instead of {model.sha256}"
+    actual = file_hash(path)
+    if actual != model.sha256:
+        return f"has the SHA-256 {actual} instead of {model.sha256}"
     write_stamp(path, model.sha256)
     return None
 

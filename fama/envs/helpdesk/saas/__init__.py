@@ -3,7 +3,7 @@
 from functools import lru_cache
 from pathlib import Path
 
-from fama.envs.helpdesk.model import Domain
+from fama.envs.helpdesk.records import Domain
 from fama.envs.helpdesk.saas.tools import TOOLS
 
 _ASKS = {

@@ -2,7 +2,7 @@
 
 import re
 
-from fama.envs.helpdesk.model import Check, Fact, call
+from fama.envs.helpdesk.records import Check, Fact, call
 from fama.envs.helpdesk.saas.builder import Request, SaasBuilder, phrase_suffix
 from fama.envs.helpdesk.saas.tools import LIMITS, PLANS, monthly_total
 from fama.envs.helpdesk.saas.world import MONTHS, Invoice

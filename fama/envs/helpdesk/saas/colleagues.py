@@ -1,6 +1,6 @@
 """Requests about a colleague: another role, or none any more."""
 
-from fama.envs.helpdesk.model import Check, Fact, call
+from fama.envs.helpdesk.records import Check, Fact, call
 from fama.envs.helpdesk.saas.builder import Request, SaasBuilder, phrase_suffix
 from fama.envs.helpdesk.saas.world import User
 

@@ -4,8 +4,8 @@ from datetime import date, timedelta
 from random import Random
 from typing import Any
 
-from fama.envs.helpdesk.model import Db
 from fama.envs.helpdesk.people import FIRST, LAST, draw_id, full_name, mail_of
+from fama.envs.helpdesk.records import Db
 from fama.envs.helpdesk.saas.tools import LIMITS
 
 _COMPANIES = "Northwind Bluebird Redwood Clearwater Sunfield Ironbridge Lakeside Greenleaf Stonegate Silverline".split()

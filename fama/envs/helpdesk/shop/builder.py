@@ -4,7 +4,7 @@ from random import Random
 from typing import Literal
 
 from fama.envs.base import Action
-from fama.envs.helpdesk.model import Check, Lookup, call
+from fama.envs.helpdesk.records import Check, Lookup, call
 from fama.envs.helpdesk.shop.world import COLORS, Item, Order, ShopWorld, describe
 from fama.envs.helpdesk.task_mix import TaskPlan
 from fama.randomness import generator

@@ -4,8 +4,8 @@ from datetime import date, timedelta
 from random import Random
 from typing import Any
 
-from fama.envs.helpdesk.model import Db
 from fama.envs.helpdesk.people import CITIES, draw_id, full_name, mail_of, street
+from fama.envs.helpdesk.records import Db
 from fama.envs.helpdesk.shop.tools import plain_address
 
 PRODUCTS = (

@@ -7,10 +7,10 @@ from typing import Any
 
 from fama.envs.base import UserModel
 from fama.envs.helpdesk.engine import UserFactory
-from fama.envs.helpdesk.model import Domain, Task
+from fama.envs.helpdesk.records import Domain, Task
 from fama.envs.helpdesk.user.phrasing import pick
 from fama.envs.helpdesk.user.scripted import Reply, ScriptedUser, SimulatedUser
-from fama.envs.players import ask_user
+from fama.envs.user_model import ask_user
 from fama.prompts import render_text
 from fama.randomness import derive_seed, generator
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Protocol
 
-from fama.envs.helpdesk.information import states
-from fama.envs.helpdesk.model import Check, Domain, Goal, Task
+from fama.envs.helpdesk.facts import states
+from fama.envs.helpdesk.records import Check, Domain, Goal, Task
 from fama.envs.helpdesk.user.phrasing import phrases, pick, sentence
 from fama.envs.helpdesk.user.recognition import Heard, understand
 from fama.episodes.records import LedgerRow
