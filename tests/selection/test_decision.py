@@ -157,7 +157,7 @@ def test_all_subsets_as_candidates_change_nothing(seed: int, allowance: int | No
     assert listed.probabilities == pytest.approx(plain.probabilities)
 
 
-SURE = {(False, False): 0.2, (True, False): 0.6, (False, True): 0.3, (True, True): 0.7}
+SURE: dict[tuple[bool, ...], float] = {(False, False): 0.2, (True, False): 0.6, (False, True): 0.3, (True, True): 0.7}
 
 
 @pytest.mark.parametrize(
@@ -174,5 +174,5 @@ def test_all_helpers_are_used_where_the_choice_loses_too_much(
 
 @pytest.mark.parametrize(("allowance", "members"), [(None, (True, True)), (30, (True, True)), (29, (False, False))])
 def test_all_helpers_are_not_used_beyond_the_allowance(allowance: int | None, members: tuple[bool, ...]) -> None:
-    options = {"costs": [10, 20], "allowance": allowance, "max_predicted_loss": 0.0}
-    assert decide(fixed(SURE), 2, Objective(epsilon=1.0), **options).members == members
+    choice = decide(fixed(SURE), 2, Objective(epsilon=1.0), [10, 20], allowance, max_predicted_loss=0.0)
+    assert choice.members == members
