@@ -1,4 +1,4 @@
-"""How fast and how large a router is in use.
+"""Measure speed and memory of routers in use.
 
     python perf/serving_speed.py
 
@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 from record import ROOT, parser, save
 
+from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import FunctionCall, Message, ToolCall, ToolSpec
-from fama.episodes.state import EpisodeKey, VisibleState
+from fama.episodes.state import VisibleState
 from fama.helpers.pool import build_pool
 from fama.selection.base import Allowance, SelectorContext
 from fama.selection.router.checkpoint import read_manifest
@@ -40,7 +41,7 @@ CALL, WORD = 25, 3.5
 
 
 def states_of(episode: int, turns: int) -> list[VisibleState]:
-    """The state before every decision of a synthetic episode."""
+    """Return the state before every decision of a synthetic episode."""
     rng = random.Random(episode)  # noqa: S311 - filler text
 
     def words(count: int) -> str:

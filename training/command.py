@@ -6,7 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from fama.config import add_config_flags, read_settings
+from fama.config import add_config_flags, config_words, read_settings
 from training.settings import TrainSettings
 
 
@@ -45,5 +45,5 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _command(args: argparse.Namespace) -> str:
-    parts = ["fama", "train", *(["--config", str(args.config)] if args.config else []), "--out", str(args.out)]
+    parts = ["fama", "train", *config_words(args), "--out", str(args.out)]
     return shlex.join([*parts, *(["--ckpt", args.ckpt] if args.ckpt else []), *args.overrides])

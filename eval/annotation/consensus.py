@@ -1,21 +1,20 @@
-"""One label from several labellers, with a confidence; who errs how often; where a human must decide."""
+"""Consensus of several annotators, with a confidence, their error rates, and the disputed labels."""
 
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from eval.annotation.labels import Labels
+from eval.annotation.labels import Labels, category_label
 from fama.episodes.records import Blame, Evidence, Failure, Record
 
 Method = Literal["dawid-skene", "majority"]
-#: Fewer labellers do not tell who errs: two who differ are equally likely to be right.
+#: With fewer annotators nothing shows who errs: two who differ are equally likely to be right.
 LEAST = 3
-_NONE = "none"
 
 
 class Quality(Record):
-    """One labeller on one category, as the consensus has it: of those with it how many were told, and without it."""
+    """One annotator on one category, with the consensus as truth; ``told`` is how often it was assigned."""
 
     labeller: str
     category: str
@@ -25,10 +24,10 @@ class Quality(Record):
 
 
 class Consensus(Record):
-    """The labels, one a failure that at least two labellers speak of.
+    """The labels, one per failure that at least two annotators label.
 
     ``confidence`` of a label is the posterior probability of its least sure primary category. ``disputed`` are the
-    labels whose labellers name different primary categories, the least sure first.
+    labels whose annotators name different primary categories, the least sure first.
     """
 
     method: Method
@@ -40,32 +39,32 @@ class Consensus(Record):
 
 
 def combine(labels: Labels, codes: Sequence[str], taxonomy_version: str, method: Method | None = None) -> Consensus:
-    """Merge labels by Dawid and Skene (1979), from three labellers on, else by majority.
+    """Merge labels by Dawid and Skene (1979), from three annotators on, else by majority.
 
     Each category is a yes or no of its own, once as named and once as primary; a failure has those that are more likely
     than not, and where none is primary, the likeliest one, or several that are equally likely. The step is the median
-    of those who name a primary category of the consensus. With ``method`` None the number of labellers decides.
+    of those who name a primary category of the consensus. With ``method`` None the number of annotators decides.
     """
     raters = tuple(labels)
     method = method or ("dawid-skene" if len(raters) >= LEAST else "majority")
     known = Counter(unit for rater in raters for unit in labels[rater])
     units = sorted(unit for unit, count in known.items() if count > 1)
-    said = {unit: {rater: labels[rater][unit] for rater in raters if unit in labels[rater]} for unit in units}
+    answers = {unit: {rater: labels[rater][unit] for rater in raters if unit in labels[rater]} for unit in units}
 
     def share(read: Callable[[Failure], str]) -> dict[str, dict[str, float]]:
-        return _posterior([(u, r, read(f)) for u, by in said.items() for r, f in by.items()], method)
+        return _posterior([(u, r, read(f)) for u, by in answers.items() for r, f in by.items()], method)
 
     named = {code: share(lambda f, code=code: str(code in f.categories)) for code in codes}  # type: ignore[misc]
     primary = {code: share(lambda f, code=code: str(code in f.primary)) for code in codes}  # type: ignore[misc]
     blame = share(lambda f: f.blame)
-    found = []
-    for unit, by in said.items():
+    merged = []
+    for unit, by in answers.items():
         sure = {code: primary[code][unit].get("True", 0.0) for code in codes}
         chosen = tuple(code for code in codes if sure[code] > 0.5)
         if not chosen and (top := max(sure.values())) > 0:
             chosen = tuple(code for code in codes if sure[code] > top - 1e-9)
         also = {code for code in codes if named[code][unit].get("True", 0.0) > 0.5}
-        found.append(
+        merged.append(
             Failure(
                 episode_id=unit,
                 task_id=(first := next(iter(by.values()))).task_id,
@@ -76,25 +75,25 @@ def combine(labels: Labels, codes: Sequence[str], taxonomy_version: str, method:
                 step=_step(by, chosen),
                 blame=_blame(blame[unit]),
                 evidence=_evidence(by, chosen),
-                rationale="; ".join(f"{rater}: {'+'.join(f.primary) or _NONE}" for rater, f in by.items()),
+                rationale="; ".join(f"{rater}: {category_label(f.primary)}" for rater, f in by.items()),
                 labeller=f"combined:{method}",
                 confidence=round(min((sure[code] for code in chosen), default=1 - max(sure.values())), 3),
                 taxonomy_version=taxonomy_version,
             )
         )
-    differ = [f for f in found if len({frozenset(one.primary) for one in said[f.episode_id].values()}) > 1]
+    differ = [f for f in merged if len({frozenset(one.primary) for one in answers[f.episode_id].values()}) > 1]
     return Consensus(
         method=method,
         labellers=raters,
-        labels=tuple(found),
+        labels=tuple(merged),
         disputed=tuple(sorted(differ, key=lambda f: (f.confidence or 0.0, f.episode_id))),
-        quality=tuple(_quality(labels, codes, {f.episode_id: f for f in found})),
+        quality=tuple(_quality(labels, codes, {f.episode_id: f for f in merged})),
         alone=sum(count == 1 for count in known.values()),
     )
 
 
 def _posterior(answers: list[tuple[str, str, str]], method: Method) -> dict[str, dict[str, float]]:
-    """(unit, rater, answer) rows → unit → answer → probability. Answers that are all the same are certain."""
+    """Turn (unit, rater, answer) rows into unit → answer → probability; answers that are all the same are certain."""
     options = sorted({answer for _, _, answer in answers})
     if len(options) == 1:
         return {unit: {options[0]: 1.0} for unit, _, _ in answers}
@@ -114,25 +113,25 @@ def _step(by: Mapping[str, Failure], chosen: Sequence[str]) -> int | None:
 
 
 def _blame(shares: Mapping[str, float]) -> Blame:
-    """The likeliest; the agent where it is a draw."""
+    """Return the likeliest; the agent where it is a draw."""
     order: tuple[Blame, ...] = ("agent", "user", "environment")
     return max(order, key=lambda who: shares.get(who, 0.0))
 
 
 def _evidence(by: Mapping[str, Failure], chosen: Sequence[str]) -> tuple[Evidence, ...]:
-    """What those who agree with the consensus have found, each finding once."""
+    """Return the findings of those who agree with the consensus, each once."""
     agreeing = [f for f in by.values() if set(f.primary) & set(chosen)]
     return tuple(dict.fromkeys(item for failure in agreeing for item in failure.evidence))
 
 
 def _quality(labels: Labels, codes: Sequence[str], truth: Mapping[str, Failure]) -> list[Quality]:
-    found = []
-    for rater, said in labels.items():
-        both = [(said[unit], truth[unit]) for unit in truth if unit in said]
+    rows = []
+    for rater, own in labels.items():
+        both = [(own[unit], truth[unit]) for unit in truth if unit in own]
         for code in codes:
             has = [code in mine.categories for mine, ours in both if code in ours.categories]
             lacks = [code not in mine.categories for mine, ours in both if code not in ours.categories]
-            found.append(
+            rows.append(
                 Quality(
                     labeller=rater,
                     category=code,
@@ -141,4 +140,4 @@ def _quality(labels: Labels, codes: Sequence[str], truth: Mapping[str, Failure])
                     specificity=sum(lacks) / len(lacks) if lacks else None,
                 )
             )
-    return found
+    return rows

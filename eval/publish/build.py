@@ -22,7 +22,7 @@ from eval.ablation.table import markdown
 from eval.compare.comparison import OWN_EPISODES, read_comparison, run_comparison
 from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.formats import DASH, count, number, p_value, percent
-from eval.metrics.measures import Difference
+from eval.metrics.measures import PairedDifference
 from eval.publish import findings, real_logs, training_table
 from eval.publish.markdown import name, table
 from eval.publish.markers import fill_tables
@@ -35,6 +35,7 @@ from fama.envs.helpdesk.benchmark import VERSIONS
 from fama.episodes.outcome_table import OutcomeRow, read_metadata, read_outcomes
 from fama.episodes.store import read_episodes
 from fama.settings import CompareSettings
+from fama.subsets import split_label, split_subset, subset_label
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "results" / "helpdesk"
@@ -47,7 +48,7 @@ PAGES = ("README.md", "docs/helpdesk.md", "docs/results.md", "docs/router.md", "
 
 
 def outcomes() -> str:
-    """The training table by subset. Rows of one subset are of different tasks, hence the plain interval."""
+    """Tabulate the training episodes by subset. Rows of one subset are of different tasks, hence the plain interval."""
     rows = read_outcomes(str(TRAINING), VERSIONS["shop"])
     by_subset: dict[str, list[OutcomeRow]] = defaultdict(list)
     for row in rows:
@@ -55,7 +56,7 @@ def outcomes() -> str:
     order = sorted(by_subset, key=lambda s: (-_solved(by_subset[s]) / len(by_subset[s]), s))
     body = [
         (
-            name(subset),
+            name(split_subset(subset)),
             str(len(own := by_subset[subset])),
             str(_solved(own)),
             _share(_solved(own), len(own)),
@@ -65,17 +66,17 @@ def outcomes() -> str:
         for subset in order
     ]
     meta, errors = read_metadata(str(TRAINING)), sum(row.status == "error" for row in rows)
-    told = (
+    caption = (
         f"{len(rows)} episodes on {len({row.task_id for row in rows})} training tasks, {_solved(rows)} solved "
         f"({_share(_solved(rows), len(rows))} %, rows taken as independent), {errors} errors. Made at commit "
         f"{str(meta['commit'])[:7]} by `{_public(str(meta['command']))}`."
     )
     head = ("subset", "n", "solved", "% [95 %]", "tokens", "of them not from the cache")
-    return f"{told}\n\n{table(head, body)}"
+    return f"{caption}\n\n{table(head, body)}"
 
 
 def lattice(stem: str) -> str:
-    """Every subset on the same test tasks, against none, with the categories of what still fails."""
+    """Tabulate every subset on the same test tasks, against none, with the categories of the remaining failures."""
     path = DATA / f"{stem}.parquet"
     rows = read_outcomes(str(path), VERSIONS["shop"])
     settings = CompareSettings.model_validate(
@@ -84,39 +85,39 @@ def lattice(stem: str) -> str:
         | {"model": {"name": rows[0].backbone, "temperature": 0.0}}
     )
     with tempfile.TemporaryDirectory() as folder:
-        found = asyncio.run(run_comparison(settings, Path(folder)))
+        comparison = asyncio.run(run_comparison(settings, Path(folder)))
     codes = load_taxonomy().codes
     broken = asyncio.run(_categories(stem))
     body = [
         (
-            name(next(iter(arm.subsets), "")),
+            name(split_label(next(iter(arm.subsets), ""))),
             *_against_none(arm),
             number(arm.measures.episode_seconds.value),
             " · ".join(str(broken[next(iter(arm.subsets), "none")][code]) for code in codes),
         )
-        for arm in found.arms
+        for arm in comparison.arms
     ]
     head = ("helpers", *_HEAD, "seconds", f"failures: {' · '.join(codes)}")
-    return f"{_frame(found)}\n\n{table(head, body)}"
+    return f"{_frame(comparison)}\n\n{table(head, body)}"
 
 
 def runs() -> str:
-    """The logs beside the first backbone's tables: how many tasks, what was solved, how episodes ended."""
+    """Tabulate the logs beside the first backbone's tables: how many tasks, what was solved, how episodes ended."""
     body = []
     for stem in ("prompted-train", "outcomes-train-0.5b", "lattice-test-0.5b"):
-        found = list(read_episodes(DATA / f"{stem}.episodes.jsonl.gz"))
+        episodes = list(read_episodes(DATA / f"{stem}.episodes.jsonl.gz"))
         solved: dict[str, list[float]] = defaultdict(list)
-        for episode in found:
+        for episode in episodes:
             solved[episode.task_id].append(float(episode.outcome.status == "success"))
         rates = np.array([float(np.mean(values)) for values in solved.values()])
-        ends = Counter(str(episode.outcome.reason) for episode in found).most_common()
+        ends = Counter(str(episode.outcome.reason) for episode in episodes).most_common()
         body.append(
             (
                 f"`{stem}`",
                 str(len(solved)),
-                str(len(found)),
+                str(len(episodes)),
                 f"{sum(map(sum, solved.values())):.0f}",
-                percent(clustered_proportion(rates, len(found)), 0),
+                percent(clustered_proportion(rates, len(episodes)), 0),
                 ", ".join(f"{end} {times}" for end, times in ends),
             )
         )
@@ -124,8 +125,8 @@ def runs() -> str:
 
 
 def headline() -> str:
-    """The trials in short, for the front page."""
-    found = read_comparison(DATA / "trials")
+    """Tabulate the trials in short, for the front page."""
+    comparison = read_comparison(DATA / "trials")
     body = [
         (
             arm.arm,
@@ -135,16 +136,16 @@ def headline() -> str:
             p_value(arm.versus_none.p_holm) if arm.versus_none else "",
             percent(arm.versus_none.overhead, 0, signed=True) if arm.versus_none else "",
         )
-        for arm in found.arms
+        for arm in comparison.arms
     ]
-    head = ("arm", "solved, %", f"all {found.trials} trials, %", *_HEAD[2:4], "tokens over none, %")
+    head = ("arm", "solved, %", f"all {comparison.trials} trials, %", *_HEAD[2:4], "tokens over none, %")
     return table(head, body)
 
 
 def selectors(folder: str = "compare") -> str:
-    """A live comparison, in a folder beside the tables: of selectors on test tasks, when no other is named."""
-    found = _live(folder)
-    right = "right subset, %" if found.lattice else None
+    """Tabulate a live comparison, in a folder beside the tables: of selectors on test tasks, when no other is named."""
+    comparison = _live(folder)
+    right = "right subset, %" if comparison.lattice else None
     body = [
         (
             arm.arm,
@@ -152,22 +153,22 @@ def selectors(folder: str = "compare") -> str:
             *([percent(arm.selection.exact, 0) if arm.selection else DASH] if right else []),
             _chosen(arm),
         )
-        for arm in found.arms
+        for arm in comparison.arms
     ]
     head = ("arm", *_HEAD, *([right] if right else []), "chose")
-    return f"{_told(found)}\n\n{table(head, body)}"
+    return f"{_caption(comparison)}\n\n{table(head, body)}"
 
 
 def _live(folder: str) -> Comparison:
-    """A comparison beside the tables, held to its episodes; without the lattice that is only its own arms."""
-    found = verify(DATA / folder)[0]
-    own = found.lattice is not None and found.lattice.source == OWN_EPISODES
-    return found.model_copy(update={"lattice": None}) if own else found
+    """Return a comparison beside the tables, checked against its episodes; a grid of its own arms is left out."""
+    comparison = verify(DATA / folder)[0]
+    own = comparison.lattice is not None and comparison.lattice.source == OWN_EPISODES
+    return comparison.model_copy(update={"lattice": None}) if own else comparison
 
 
 def reliability(folder: str) -> str:
-    """A live comparison with several trials of a task: pass^k of each arm."""
-    found = _live(folder)
+    """Tabulate a live comparison with several trials of a task: pass^k of each arm."""
+    comparison = _live(folder)
     body = [
         (
             arm.arm,
@@ -176,54 +177,56 @@ def reliability(folder: str) -> str:
             _paired(arm.versus_learned),
             _chosen(arm),
         )
-        for arm in found.arms
+        for arm in comparison.arms
     ]
-    passes = [f"pass^{k + 1}, %" for k in range(found.trials)]
+    passes = [f"pass^{k + 1}, %" for k in range(comparison.trials)]
     head = ("arm", *passes, *_HEAD[2:], "against learned, points; p, Holm", "chose")
-    return f"{_told(found)}\n\n{table(head, body)}"
+    return f"{_caption(comparison)}\n\n{table(head, body)}"
 
 
 def power() -> str:
-    """The true difference that 80 % of comparisons like these would find, without Holm's correction."""
+    """Tabulate the true difference that 80 % of comparisons like these would find, without Holm's correction."""
     rows = [
-        (told, arm.arm, *(_points(one) for one in (arm.versus_none, arm.versus_learned)))
-        for told, folder in (("one trial", "compare"), ("four trials", "trials"))
+        (trials, arm.arm, *(_points(one) for one in (arm.versus_none, arm.versus_learned)))
+        for trials, folder in (("one trial", "compare"), ("four trials", "trials"))
         for arm in read_comparison(DATA / folder).arms
     ]
     return table(("comparison", "arm", "detectable against none", "against learned"), rows)
 
 
-def _points(difference: Difference | None) -> str:
+def _points(difference: PairedDifference | None) -> str:
     if difference is None or difference.detectable is None:
         return ""
     return number(difference.detectable * 100)
 
 
 def tau2(domain: str) -> str:
-    """The live comparison of a domain of τ²-bench, with whom the detectors blame for its failures."""
+    """Tabulate the live comparison of a domain of τ²-bench, with whom the detectors blame for its failures."""
     folder = f"../tau2/{domain}"
-    found, read = _live(folder), findings.findings(DATA / folder)
+    comparison, diagnosed = _live(folder), findings.findings(DATA / folder)
     body = []
-    for arm in found.arms:
-        labels = [read.labels[episode.id] for episode in read.of(arm.arm) if episode.id in read.labels]
+    for arm in comparison.arms:
+        labels = [diagnosed.labels[episode.id] for episode in diagnosed.of(arm.arm) if episode.id in diagnosed.labels]
         user = f"{sum(label.blame == 'user' for label in labels)} of {len(labels)}"
         body.append((arm.arm, *_against_none(arm), user, _chosen(arm)))
     head = ("arm", *_HEAD, "failures blamed on the user", "chose")
-    return f"{_told(found)}\n\n{table(head, body)}"
+    return f"{_caption(comparison)}\n\n{table(head, body)}"
 
 
-def _paired(difference: Difference | None) -> str:
+def _paired(difference: PairedDifference | None) -> str:
     return f"{percent(difference.estimate, 0, signed=True)}; {p_value(difference.p_holm)}" if difference else ""
 
 
-def _told(found: Comparison) -> str:
-    return f"{_frame(found)} Computed at commit {(found.commit or '')[:7]} by `{_public(found.command)}`."
+def _caption(comparison: Comparison) -> str:
+    return (
+        f"{_frame(comparison)} Computed at commit {(comparison.commit or '')[:7]} by `{_public(comparison.command)}`."
+    )
 
 
 def ablation(path: Path) -> str:
-    """The tables of one ``ablation.json``."""
-    found = _read_ablation(path)
-    return markdown(found.model_copy(update={"command": _public(found.command)}))
+    """Return the tables of one ``ablation.json``."""
+    result = _read_ablation(path)
+    return markdown(result.model_copy(update={"command": _public(result.command)}))
 
 
 def _read_ablation(path: Path) -> Ablation:
@@ -293,33 +296,35 @@ def _against_none(arm: ArmResult) -> tuple[str, ...]:
     )
 
 
-def _frame(found: Comparison) -> str:
-    trials = "one trial, which makes no claim by itself" if found.trials == 1 else f"{found.trials} trials"
-    oracle = f", the best executed subset of each task {percent(found.lattice.oracle, 0)} %" if found.lattice else ""
-    if found.lattice:
-        oracle += f" ({found.lattice.subsets_per_task:.0f} subsets a task, {found.lattice.tasks} tasks)"
+def _frame(comparison: Comparison) -> str:
+    trials = "one trial, which makes no claim by itself" if comparison.trials == 1 else f"{comparison.trials} trials"
+    grid, oracle = comparison.lattice, ""
+    if grid:
+        oracle = f", the best executed subset of each task {percent(grid.oracle, 0)} %"
+        oracle += f" ({grid.subsets_per_task:.0f} subsets a task, {grid.tasks} tasks)"
     return (
-        f"{found.backbone}, {found.strategy}, {found.tasks} {found.split} tasks, {trials}, {found.benchmark_version}; "
+        f"{comparison.backbone}, {comparison.strategy}, {comparison.tasks} {comparison.split} tasks, {trials}, "
+        f"{comparison.benchmark_version}; "
         "95 % intervals over tasks, p of a sign-flip test with Holm's correction. "
-        f"Doing nothing solves {percent(found.do_nothing, 0)} %{oracle}."
+        f"Doing nothing solves {percent(comparison.do_nothing, 0)} %{oracle}."
     )
 
 
 def _chosen(arm: ArmResult) -> str:
     top = list(arm.subsets.items())[:3]
-    told = ", ".join(f"{name('' if subset == 'none' else subset)} {times}" for subset, times in top)
-    return told + (f", {len(arm.subsets) - 3} others" if len(arm.subsets) > 3 else "")
+    counts = ", ".join(f"{name(split_label(subset))} {times}" for subset, times in top)
+    return counts + (f", {len(arm.subsets) - 3} others" if len(arm.subsets) > 3 else "")
 
 
 async def _categories(stem: str) -> dict[str, Counter[str]]:
-    """Primary categories of the lattice's failures by subset; one with two causes counts twice."""
-    found: dict[str, Counter[str]] = defaultdict(Counter)
+    """Count the primary categories of failures by subset; one with two causes counts twice."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
     for episode in read_episodes(DATA / f"{stem}.episodes.jsonl.gz"):
         if episode.outcome.status == "failure":
             label, _ = await diagnose_episode(episode, None, load_taxonomy())
-            subset = "+".join(episode.decisions[0].subset) if episode.decisions else ""
-            found[subset or "none"].update(label.primary)
-    return found
+            subset = episode.decisions[0].subset if episode.decisions else ()
+            counts[subset_label(subset)].update(label.primary)
+    return counts
 
 
 def _solved(rows: Sequence[OutcomeRow]) -> int:
@@ -331,7 +336,7 @@ def _share(solved: int, n: int) -> str:
 
 
 def _public(command: str) -> str:
-    """The command without where the model was served and cached."""
+    """Return the command without where the model was served and cached."""
     private = ("model.base_url=", "user_model.base_url=", "model.cache=")
     return " ".join(word for word in command.split() if not word.startswith(private))
 

@@ -14,7 +14,7 @@ PAGE_LIMIT = 30_000_000
 
 
 def find_episodes(folder: Path, comparison: Comparison) -> Path | None:
-    """The episodes behind a comparison: in its own folder, or beside the table that was replayed."""
+    """Return the episodes behind a comparison: in its own folder, or beside the table that was replayed."""
     places = [folder]
     replayed = comparison.config.get("replay")
     if replayed:
@@ -27,25 +27,25 @@ def find_episodes(folder: Path, comparison: Comparison) -> Path | None:
 
 
 def transcripts(path: Path, wanted: Collection[str], limit: int = PAGE_LIMIT) -> dict[str, dict[str, Any]]:
-    """Transcripts of the wanted episodes by id, until the page is full.
+    """Return transcripts of the wanted episodes by id, until the page is full.
 
     Raises:
         BadInput: the file has a damaged line.
     """
-    found: dict[str, dict[str, Any]] = {}
+    kept: dict[str, dict[str, Any]] = {}
     size = 0
     for episode in read_episodes(path):
-        if episode.id in wanted and episode.id not in found:
+        if episode.id in wanted and episode.id not in kept:
             shown = transcript(episode)
             size += len(json.dumps(shown))
             if size > limit:
                 break
-            found[episode.id] = shown
-    return found
+            kept[episode.id] = shown
+    return kept
 
 
 def transcript(episode: Episode) -> dict[str, Any]:
-    """One episode, without the policy and the tools' schemas."""
+    """Return one episode, without the policy and the tools' schemas."""
     tokens: dict[str, int] = {}
     for row in episode.ledger:
         tokens[row.role] = tokens.get(row.role, 0) + row.total_tokens
@@ -77,19 +77,19 @@ def transcript(episode: Episode) -> dict[str, Any]:
 
 
 def _notes(decision: Decision, before: Decision | None) -> list[dict[str, Any]]:
-    """What helpers said before a decision; the subset is said at the first decision and wherever it changes."""
-    said: list[dict[str, Any]] = []
+    """Return the notes before a decision; the subset is named at the first decision and wherever it changes."""
+    turns: list[dict[str, Any]] = []
     if before is None or (before.subset, before.dropped) != (decision.subset, decision.dropped):
-        said.append(
+        turns.append(
             {"role": "selection", "text": " + ".join(decision.subset) or "no helper", "dropped": decision.dropped}
         )
-    said += [{"role": "note", "name": note.helper, "text": note.text} for note in decision.notes]
-    said += [{"role": "rejected", "name": n.helper, "text": n.text, "reason": n.reason} for n in decision.rejected]
-    return said
+    turns += [{"role": "note", "name": note.helper, "text": note.text} for note in decision.notes]
+    turns += [{"role": "rejected", "name": n.helper, "text": n.text, "reason": n.reason} for n in decision.rejected]
+    return turns
 
 
 def embed(value: Any) -> str:
-    """JSON that can stand in a ``<script>`` element whatever text it holds."""
+    """Return JSON that is safe inside a ``<script>`` element."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")

@@ -1,4 +1,8 @@
-"""One decision: select helpers, keep to the budget, write notes, ask the backbone, read its action."""
+"""One decision: select helpers, keep to the budget, write notes, ask the backbone, read its action.
+
+A note's way to the prompt: ``Decider.decide`` here, ``collect_notes`` in ``injection.py`` (helpers write, the check
+passes or drops), ``place_note`` in ``strategies/base.py`` (the note goes to the end of the prompt).
+"""
 
 import time
 from dataclasses import dataclass
@@ -8,7 +12,7 @@ from fama.agents.injection import Notes, collect_notes
 from fama.agents.setup import EpisodeSetup
 from fama.agents.strategies.base import STRATEGIES, Prompt
 from fama.agents.strategies.parser import ParseFailure, clean
-from fama.dialogue.pending import change_ahead
+from fama.dialogue.requests.pending import change_ahead
 from fama.envs.base import Action
 from fama.episodes.records import Decision, LedgerRow, total_tokens
 from fama.episodes.state import VisibleState
@@ -23,10 +27,10 @@ COMPLAINT = "Format error: {reason}."
 
 @dataclass(frozen=True)
 class Decided:
-    """What a decision led to; ``action`` is None when no reply could be parsed. ``said`` is the last reply."""
+    """The result of a decision; ``action`` is None when no reply could be parsed. ``reply_text`` is the last one."""
 
     action: Action | None
-    said: str
+    reply_text: str
     decision: Decision
 
 
@@ -83,8 +87,8 @@ class Decider:
             reply = await self._ask(prompt, state, 1)
             action = self.strategy.parse(reply, prompt, state.tools)
             self._bill(reply, state.turn, action)
-        said = clean(reply.text.removeprefix(prompt.note_prefix))
-        return Decided(None if isinstance(action, ParseFailure) else action, said, decision)
+        reply_text = clean(reply.text.removeprefix(prompt.note_prefix))
+        return Decided(None if isinstance(action, ParseFailure) else action, reply_text, decision)
 
     async def _choose(self, state: VisibleState) -> _Chosen:
         if self._settings.cadence == "change" and not change_ahead(state):
@@ -96,7 +100,7 @@ class Decider:
                 self._held = selection
         subset = in_pool_order(selection.subset, tuple(self._setup.helpers))
         fitted = self._setup.budget.fit(subset, self._setup.helpers, selection.probabilities)
-        # The subset that is executed counts; once a budget has changed it, nobody drew it.
+        # The subset that is executed counts; a budget's cut was not drawn.
         return _Chosen(fitted.subset, fitted.dropped, None if fitted.dropped else selection.propensity)
 
     async def _select(self, state: VisibleState) -> Selection:

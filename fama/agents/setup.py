@@ -1,11 +1,11 @@
-"""What an episode is made of."""
+"""The set-up of an episode."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fama.envs.base import Environment
+from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import Message
-from fama.episodes.state import EpisodeKey
 from fama.helpers.base import Helper
 from fama.models.base import ChatModel
 from fama.selection.base import Selector
@@ -14,7 +14,7 @@ from fama.selection.budget import Budget
 
 @dataclass(frozen=True)
 class EpisodeSetup:
-    """What an episode is made of besides its settings.
+    """Everything that an episode needs besides its settings.
 
     ``environment`` makes the task's world, so that a failure to make it is an error of this episode
     only. ``helper_model`` serves helpers in their LLM form, the backbone itself when None. ``seeds``

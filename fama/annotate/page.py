@@ -43,7 +43,7 @@ def serve(
 
 
 def _welcome() -> None:
-    """Ask who is labelling."""
+    """Ask for the annotator."""
     with ui.column().classes("p-8"):
         ui.label("Who is labelling?").classes("text-h6")
         name = ui.input("name").props("autofocus")
@@ -121,12 +121,12 @@ class _Page:
         ui.label(KEYS).classes("text-caption text-grey")
 
     def _fill_findings(self) -> None:
-        found = self._findings.get(self._session.episode.id)
-        if found is None:
+        label = self._findings.get(self._session.episode.id)
+        if label is None:
             ui.label("no findings for this episode")
             return
-        ui.label(f"{found.labeller}: {', '.join(found.primary) or 'none'}, blame {found.blame}, step {found.step}")
-        for evidence in found.evidence:
+        ui.label(f"{label.labeller}: {', '.join(label.primary) or 'none'}, blame {label.blame}, step {label.step}")
+        for evidence in label.evidence:
             ui.label(f"{evidence.step}: {evidence.source} {evidence.quote}").classes("text-caption")
 
     def _key(self, event: KeyEventArguments) -> None:
@@ -178,7 +178,7 @@ class _Page:
 
 
 def _show(index: int, message: Message) -> None:
-    """One message; what tools are called with and answer is folded."""
+    """Show one message; arguments and answers of tools are folded."""
     ui.label(f"{index} {message.role}").classes("text-caption text-grey")
     if message.role == "system":
         with ui.expansion("policy"):

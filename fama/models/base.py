@@ -1,4 +1,4 @@
-"""The chat-model contract: one request, one reply, one ledger row a call."""
+"""The chat-model contract: one request, one reply, one ledger row per call."""
 
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -8,7 +8,7 @@ from fama.episodes.records import LedgerRow, ToolCall
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a reply is drawn. ``max_tokens`` counts output tokens."""
+    """Sampling of a reply. ``max_tokens`` counts output tokens."""
 
     temperature: float = 0.0
     top_p: float = 1.0
@@ -36,7 +36,7 @@ class ChatRequest:
 
 @dataclass(frozen=True)
 class ChatReply:
-    """What the model said. ``text`` includes the request's prefill. ``usage`` has the request's role."""
+    """One reply. ``text`` includes the request's prefill. ``usage`` has the request's role."""
 
     text: str
     usage: LedgerRow

@@ -41,7 +41,7 @@ class OpenAIChat:
         api_key: sent as a bearer token; local servers take anything.
         model: the model's name on the wire; ``name`` when None.
         flavour: the server's dialect, which decides how a prefill is asked for (see ``wire``).
-        timeout: seconds a call may take, retries and pauses included.
+        timeout: seconds that a call may take, retries and pauses included.
         retries: further tries after the first one fails.
         backoff: seconds before the first retry; doubled each time, at most 8.
         price: what the model costs; None is unknown.

@@ -1,4 +1,4 @@
-"""What goes over the wire of ``/chat/completions``, and what comes back.
+"""Requests to ``/chat/completions`` and the reading of its responses.
 
 How a prefill is asked for depends on the server. llama.cpp continues a trailing assistant message and
 repeats it at the start of its reply; vLLM does so when told by ``continue_final_message`` and does
@@ -22,7 +22,7 @@ class Malformed(ValueError):
 
 
 def build_body(request: ChatRequest, model: str, flavour: str, base_url: str = "") -> dict[str, Any]:
-    """Keyword arguments for the library's ``chat.completions.create``."""
+    """Build the keyword arguments for the library's ``chat.completions.create``."""
     sampling = request.sampling
     # OpenAI's own endpoint renamed the limit and rejects the old name for newer models.
     limit = "max_completion_tokens" if "api.openai.com" in base_url else "max_tokens"
@@ -59,7 +59,7 @@ def build_body(request: ChatRequest, model: str, flavour: str, base_url: str = "
 def read_reply(
     text: str, request: ChatRequest, name: str, seconds: float, price: Price | None, continues: bool = True
 ) -> ChatReply:
-    """The reply in a response body.
+    """Return the reply in a response body.
 
     With ``continues`` the server continued the prefill, and the reply's text gets it at its start; without, the
     text stays as the model wrote it.
@@ -92,7 +92,7 @@ def read_reply(
 
 
 def with_prefill(text: str, prefill: str) -> str:
-    """``text`` with ``prefill`` at its start exactly once, whether or not the server repeated it.
+    """Return ``text`` with ``prefill`` at its start exactly once, whether or not the server repeated it.
 
     A server that trimmed the prefill's outer white space before repeating it is understood too.
     """
@@ -107,7 +107,7 @@ def with_prefill(text: str, prefill: str) -> str:
 
 
 def read_usage(tree: dict[str, Any], request: ChatRequest, name: str, seconds: float, price: Price | None) -> LedgerRow:
-    """The ledger row of a response; counts that the server does not report are 0, and none is below."""
+    """Return the ledger row of a response; counts that the server does not report are 0, and none is below."""
     usage = tree.get("usage") or {}
     timings = tree.get("timings") or {}
     cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")

@@ -94,6 +94,9 @@ def test_prose() -> None:
         ('{"tool": "get_order", "arguments": "W1"}', "not a JSON object"),
         ('{"tool": "respond", "arguments": {}}', '"text"'),
         ('{"tool": "", "arguments": {}}', "names no tool"),
+        # json_repair makes calls with wrong arguments of these two: {'arguments" {"order_id': "W1"} and {}
+        ('{"tool": "get_order", "arguments" {"order_id": "W1"}}', "broken"),
+        ('{"tool": "get_order", "arguments": ]{"order_id": "W1"}}', "broken"),
     ],
 )
 def test_failures_say_why(text: str, word: str) -> None:
@@ -151,3 +154,12 @@ def test_never_raises_and_gives_storable_actions(text: str, prose: bool) -> None
         assert json.dumps([result.arguments, result.text], ensure_ascii=False).encode()
     assert isinstance(result, Action | ParseFailure)
     parse_calls([native(text, text)])
+
+
+@pytest.mark.parametrize("call", ['{"tool": "get_order", "arguments": {"order_id": "W1", "why": "late"}}'])
+def test_a_cut_value_is_never_sent(call: str) -> None:
+    """A reply that ends inside a value is no action; only closing brackets and whole members may be missing."""
+    taken = [parse_text(call[:end]) for end in range(len(call))]
+    actions = [action for action in taken if isinstance(action, Action)]
+    allowed: list[dict[str, Any]] = [{}, {"order_id": "W1"}, {"order_id": "W1", "why": "late"}]
+    assert actions and all(action.tool == "get_order" and action.arguments in allowed for action in actions)

@@ -17,12 +17,12 @@ from eval.compare.comparison import COMPARISON
 from eval.compare.schema import json_schema
 from eval.report.narrative import answers
 from eval.report.page import write_report
-from eval.report.table import latex, markdown
+from eval.report.table_format import latex, markdown
 from eval.report.tables import tables
 from eval.report.transcripts import embed, transcript, transcripts
-from eval.stats.bootstrap import Estimate
 from fama.cli import main
 from fama.episodes.records import Episode, Status
+from fama.intervals import Interval
 from tests.support.browsing import BROWSER, needs_browser, opened_browser
 from tests.support.comparisons import comparison
 from tests.support.eval_builders import build, write_episodes
@@ -181,7 +181,7 @@ def test_names_are_escaped_in_latex_and_markdown() -> None:
 )
 def test_words_for_every_end(tmp_path: Path, arms: dict[str, str], expected: str) -> None:
     episodes = {arm: arm_episodes(arm, ("DCE",) if arm == "all" else (), outcomes) for arm, outcomes in arms.items()}
-    got = comparison(episodes, (Estimate(None, None, None, 0), "the do-nothing score is without 1 of 1 tasks: gone"))
+    got = comparison(episodes, (Interval(None, None, None, 0), "the do-nothing score is without 1 of 1 tasks: gone"))
     assert expected in answers(got).headline
     (tmp_path / COMPARISON).write_text(got.model_dump_json(), encoding="utf-8")
     written = write_report(tmp_path)

@@ -14,8 +14,8 @@ from training.export.collapse import collapse
 from training.settings import TrainSettings
 
 if TYPE_CHECKING:
+    from fama.intervals import Interval
     from training.export.checkpoint import Measured
-    from training.metrics import Interval
 
 _VIEWS = {
     "prospective": "Prospective: it reads policy, tools and messages up to the decision, not beyond.",
@@ -153,7 +153,7 @@ def _cost(manifest: RouterManifest) -> str:
         (part.part, part.source, *("unknown" if v is None else f"{v:,.0f}" for v in (part.tokens, part.seconds)))
         for part in manifest.cost
     ]
-    return "What was spent on it once:\n\n" + _table(("part", "source", "tokens", "seconds"), rows)
+    return "Setup cost:\n\n" + _table(("part", "source", "tokens", "seconds"), rows)
 
 
 def _limits(manifest: RouterManifest, measured: Measured) -> str:
@@ -179,7 +179,10 @@ def _losses(settings: TrainSettings) -> str:
 
 
 def _cells(interval: Interval) -> tuple[str, str]:
-    return f"{interval.value:.4f}", f"[{interval.low:.4f}, {interval.high:.4f}]"
+    value = "–" if interval.value is None else f"{interval.value:.4f}"
+    if interval.low is None or interval.high is None:
+        return value, "–"
+    return value, f"[{interval.low:.4f}, {interval.high:.4f}]"
 
 
 def _counts(values: Mapping[str, object]) -> str:

@@ -1,4 +1,4 @@
-"""What came out of a run, in counts and means: ``summary.json``. Intervals are the scoring command's."""
+"""Summary of a run in counts and means: ``summary.json``. Intervals are the scoring command's."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ class ArmSummary(Record):
     status: dict[str, int] = Field(default_factory=dict)
     success_rate: float | None = None
     tokens: dict[str, float] = Field(default_factory=dict)
-    """Mean tokens an episode by role (``helper:TSA`` apart from ``helper:DCE``), ``total`` as an arm is charged,
+    """Mean tokens per episode by role (``helper:TSA`` apart from ``helper:DCE``), ``total`` as an arm is charged,
     ``cached`` the part of the agent's input that the server had at hand, ``notes`` what the agent read of helpers."""
     decisions: float | None = None
     seconds: float | None = None
@@ -25,7 +25,7 @@ class ArmSummary(Record):
 
 
 class RunSummary(Record):
-    """What a folder of episodes holds. ``planned`` counts the episodes that were asked for."""
+    """Counts of a folder of episodes. ``planned`` counts the episodes that were asked for."""
 
     schema_version: int = SCHEMA_VERSION
     planned: int = 0
@@ -74,11 +74,11 @@ class Tally:
         return self.status["success"] / self.finished if self.finished else None
 
     def mean(self, role: str = "total") -> float | None:
-        """Mean tokens of a finished episode."""
+        """Return the mean tokens per finished episode."""
         return self._tokens[role] / self.finished if self.finished else None
 
     def summary(self) -> ArmSummary:
-        """The sums as a record."""
+        """Return the sums as a record."""
         n = self.finished
         return ArmSummary(
             episodes=sum(self.status.values()),
@@ -93,7 +93,7 @@ class Tally:
 
 
 def summarise(episodes: Iterable[Episode], planned: int = 0, **about: str | None) -> RunSummary:
-    """Counts of a stream of episodes, overall and by arm."""
+    """Count a stream of episodes, overall and by arm."""
     overall = Tally()
     arms: defaultdict[str, Tally] = defaultdict(Tally)
     for episode in episodes:

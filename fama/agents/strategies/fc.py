@@ -26,7 +26,7 @@ class FunctionCalling:
         note: str = "",
         placement: Placement = "assistant",
     ) -> Prompt:
-        """The prompt of the coming decision."""
+        """Return the prompt of the coming decision."""
         chat: list[Chat] = [{"role": "system", "content": render(self.template, policy=policy)}]
         for conversation in (*demonstrations, messages):
             chat += [_openai(message) for message in conversation if message.role != "system"]
@@ -34,7 +34,7 @@ class FunctionCalling:
         return Prompt(tuple(chat), prefill=opening, tools=tuple(map(tool_json, tools)), note_prefix=opening)
 
     def parse(self, reply: ChatReply, prompt: Prompt, tools: Sequence[ToolSpec]) -> Action | ParseFailure:
-        """The first native call, else the action of JSON in the text, else the text as words."""
+        """Return the first native call, else the action of JSON in the text, else the text as words."""
         text = reply.text.removeprefix(prompt.note_prefix).strip()
         native = parse_calls(reply.tool_calls)
         if native is None:

@@ -29,7 +29,7 @@ _NAME = re.compile(r"`?([A-Za-z_][\w.-]*)`?")
 
 @dataclass(frozen=True)
 class ParseFailure:
-    """Why a reply holds no action, in words that the model can act on."""
+    """The reason that a reply holds no action, in words that the model can act on."""
 
     reason: str
 
@@ -48,12 +48,13 @@ def parse_text(text: str, tools: Iterable[str] = (), prose: bool = False) -> Act
     known = {*tools, RESPOND}
     marker = _ACTION_LINE.search(text)
     if marker is not None:
-        found = _first_action(text[marker.end() :], known) or _named_lines(text[marker.end() :], known)
-        if found is not None:
-            return found
-    found = _first_action(text, known)
-    if found is not None:
-        return found
+        rest = text[marker.end() :]
+        action = _first_action(rest, known) or _named_lines(rest, known)
+        if action is not None:
+            return action
+    action = _first_action(text, known)
+    if action is not None:
+        return action
     if prose and marker is None:
         return Action(tool=None, text=text)
     if "{" in text:
@@ -62,7 +63,7 @@ def parse_text(text: str, tools: Iterable[str] = (), prose: bool = False) -> Act
 
 
 def parse_calls(calls: Iterable[ToolCall]) -> Action | ParseFailure | None:
-    """The first of a reply's native tool calls; None when there is none. Never raises."""
+    """Return the first of a reply's native tool calls; None when there is none. Never raises."""
     for call in calls:
         if not call.function.name.strip():
             return ParseFailure("the tool call has no name")
@@ -77,7 +78,7 @@ def parse_calls(calls: Iterable[ToolCall]) -> Action | ParseFailure | None:
 
 
 def clean(text: str) -> str:
-    """The text without lone surrogates, which no UTF-8 file can hold."""
+    """Return the text without lone surrogates, which no UTF-8 file can hold."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -116,7 +117,7 @@ def _from_object(value: Any, known: set[str]) -> Action | ParseFailure | None:
     )
     if isinstance(arguments, str):
         inner_text = arguments.strip() or "{}"
-        arguments = next((found for found in _objects(inner_text) if isinstance(found, dict)), arguments)
+        arguments = next((item for item in _objects(inner_text) if isinstance(item, dict)), arguments)
         if name == RESPOND and isinstance(arguments, str):
             arguments = {"text": arguments}
     if arguments is None or arguments == []:
@@ -127,7 +128,7 @@ def _from_object(value: Any, known: set[str]) -> Action | ParseFailure | None:
 
 
 def _named_lines(text: str, known: set[str]) -> Action | ParseFailure | None:
-    """``Action: name`` with ``Action Input: {...}`` below, as in the ReAct paper's prompts."""
+    """Read ``Action: name`` with ``Action Input: {...}`` below, as in the ReAct paper's prompts."""
     match = _NAME.match(text)
     marker = _ACTION_INPUT.search(text)
     if match is None or (marker is None and match[1] not in known):
@@ -140,7 +141,7 @@ def _named_lines(text: str, known: set[str]) -> Action | ParseFailure | None:
 
 
 def _objects(text: str) -> Iterator[Any]:
-    """JSON objects in the text, outermost first, left to right, repaired where that is safe."""
+    """Yield the JSON objects in the text, outermost first, left to right, repaired where that is safe."""
     start, tried = text.find("{"), 0
     while start >= 0 and tried < _MAX_STARTS:
         tried += 1
@@ -152,7 +153,7 @@ def _objects(text: str) -> Iterator[Any]:
 
 
 def _decode(text: str, start: int) -> Any:
-    """The object at ``start``, None when it cannot be read."""
+    """Return the object at ``start``, None when it cannot be read."""
     try:
         return _DECODER.raw_decode(text, start)[0]
     except (ValueError, RecursionError):
@@ -182,7 +183,7 @@ def _decode(text: str, start: int) -> Any:
 
 
 def _balanced(text: str, start: int) -> tuple[int, str]:
-    """The end of the bracketed span at ``start``, and the closing brackets that are missing there."""
+    """Return the end of the bracketed span at ``start``, and the closing brackets that are missing there."""
     open_brackets: list[str] = []
     quote = ""
     position = start

@@ -16,7 +16,7 @@ _TYPES = {"dict": "object", "list": "array", "tuple": "array", "float": "number"
 
 
 @dataclass(frozen=True)
-class Task:
+class AceTask:
     """One line of a task file with its line of answers. ``language`` is ``en`` or ``zh``."""
 
     category: str
@@ -31,13 +31,13 @@ class Task:
         return tuple(_tool(f) for f in (functions if isinstance(functions, list) else [functions]))
 
     def text(self, name: str) -> str:
-        """A prompt of the checkout, by its name without the language, e.g. ``BASE_PROMPT``."""
+        """Return a prompt of the checkout, by its name without the language, e.g. ``BASE_PROMPT``."""
         return prompt(f"model_inference.prompt_{self.language}", name, self.language)
 
 
 @lru_cache(maxsize=64)
-def tasks(category: str, language: str) -> dict[str, Task]:
-    """A category's tasks by id, in the order of the file.
+def tasks(category: str, language: str) -> dict[str, AceTask]:
+    """Return a category's tasks by id, in the order of the file.
 
     Raises:
         BadInput: a file is missing or broken, or tasks and answers do not belong together.
@@ -46,11 +46,11 @@ def tasks(category: str, language: str) -> dict[str, Task]:
     rows, answers = (_lines(place / f"data_{category}.json") for place in (folder, folder / "possible_answer"))
     if [row["id"] for row in rows] != [row["id"] for row in answers]:
         raise BadInput(f"{folder}: data_{category}.json and its possible_answer list different ids; clone it again")
-    return {row["id"]: Task(category, language, row, answer) for row, answer in zip(rows, answers, strict=True)}
+    return {row["id"]: AceTask(category, language, row, answer) for row, answer in zip(rows, answers, strict=True)}
 
 
 def prompt(module: str, name: str, language: str) -> str:
-    """A prompt of the checkout's code."""
+    """Return a prompt of the checkout's code."""
     return str(getattr(import_module(module), f"{name}_{language.upper()}"))
 
 

@@ -9,11 +9,11 @@ from copy import deepcopy
 from importlib import import_module
 from typing import Any
 
-from fama.envs.acebench.data import Task
+from fama.envs.acebench.data import AceTask
 
 
-def agent_verdict(task: Task, state: list[dict[str, Any]]) -> bool:
-    """Whether the end state of every class is that of the answer (its end-to-end accuracy).
+def agent_verdict(task: AceTask, state: list[dict[str, Any]]) -> bool:
+    """Return whether the end state of every class is that of the answer (its end-to-end accuracy).
 
     A class that the answer names otherwise than the code keeps the verdict of the class before it, as there.
     """
@@ -30,23 +30,23 @@ def agent_verdict(task: Task, state: list[dict[str, Any]]) -> bool:
     return right
 
 
-def process_verdict(task: Task, process: Sequence[str]) -> float:
-    """The share of milestones that were passed in their order, of the best alternative (its process accuracy)."""
+def process_verdict(task: AceTask, process: Sequence[str]) -> float:
+    """Return the share of milestones passed in their order, of the best alternative (its process accuracy)."""
     stones = task.answer["mile_stone"]
     if stones and isinstance(stones[0], list):
         return max(round(_passed(path, process), 3) for path in stones)
     return _passed(stones, process)
 
 
-def normal_verdict(task: Task, said: str) -> bool:
-    """Whether an answer's calls are those of one of the right answers.
+def normal_verdict(task: AceTask, said: str) -> bool:
+    """Return whether an answer's calls are those of one of the right answers.
 
     ``said`` must hold nothing but literals: ACEBench's reader computes what looks like arithmetic.
     """
     checker, reader = import_module("model_eval.checker"), import_module("model_inference.utils")
     try:
         calls = reader.decode_ast("", "".join(said.split()))
-    except Exception:  # noqa: BLE001 - whatever its reader stumbles over is a wrong answer there
+    except Exception:  # noqa: BLE001 - its reader's errors are wrong answers there
         return False
     if not checker.is_function_call_format_valid(calls):
         return False
@@ -57,8 +57,8 @@ def normal_verdict(task: Task, said: str) -> bool:
     )
 
 
-def special_verdict(task: Task, said: str) -> bool:
-    """Whether an answer says what is missing, wrong or out of reach, in the benchmark's words."""
+def special_verdict(task: AceTask, said: str) -> bool:
+    """Return whether an answer says what is missing, wrong or out of reach, in the benchmark's words."""
     truth = task.answer["ground_truth"]
     if "incomplete" in task.category:
         return "Missing necessary parameters" in said and all(

@@ -6,11 +6,11 @@ from typing import Any
 from uuid import uuid4
 from weakref import finalize
 
-from fama.envs.acebench.data import Task, prompt
+from fama.envs.acebench.data import AceTask, prompt
 from fama.envs.acebench.scoring import agent_verdict, normal_verdict, process_verdict, special_verdict
 from fama.envs.acebench.user import FINISH, AceUser
 from fama.envs.base import Action, Observation, Reward, UserModel
-from fama.episodes.bracket_calls import Call, read_calls, write_calls
+from fama.episodes.bracket_calls import BracketCall, read_calls, write_calls
 from fama.episodes.records import GoldAction, ToolSpec
 from fama.errors import EnvironmentFault
 
@@ -28,12 +28,12 @@ _STATE = {
 
 
 class AgentWorld:
-    """``agent_multi_turn``, with a user, and ``agent_multi_step``, where nobody answers.
+    """``agent_multi_turn``, with a user, and ``agent_multi_step``, without a user.
 
     Calls in the benchmark's notation, ``[name(argument=value)]``, are carried out, too, when they come as text.
     """
 
-    def __init__(self, task: Task, player: UserModel | None) -> None:
+    def __init__(self, task: AceTask, player: UserModel | None) -> None:
         self._task = task
         self._player = player
         self._dialogue = task.category == "agent_multi_turn"
@@ -58,7 +58,7 @@ class AgentWorld:
 
     @property
     def process(self) -> tuple[str, ...]:
-        """What was sent to the tools, in the benchmark's notation; its process accuracy reads it."""
+        """The calls sent to the tools, in the benchmark's notation; its process accuracy reads them."""
         return tuple(self._process)
 
     @property
@@ -83,7 +83,7 @@ class AgentWorld:
         return Observation(role="user", content=words, ledger=(usage,))
 
     async def step(self, action: Action) -> Observation:
-        """Calls go to the tools, anything else to the user.
+        """Send calls to the tools, anything else to the user.
 
         Raises:
             EnvironmentFault: the episode is over, so the caller's loop is wrong.
@@ -108,7 +108,7 @@ class AgentWorld:
         return Observation(role=role, content=content, done=ended, reason="max_messages" if ended else "")
 
     def outcome(self) -> Reward:
-        """End-to-end success, with the share of milestones as ``process``; a right end counts as every milestone."""
+        """Return end-to-end success, with the share of milestones as ``process``; a right end counts as all of them."""
         right = agent_verdict(self._task, self.state)
         process = 1.0 if right else process_verdict(self._task, self._process)
         stones = self._task.answer["mile_stone"]
@@ -132,7 +132,7 @@ class AgentWorld:
         self._over = False
         finalize(self, _forget, vars(self._tools), f"fama_{self._key}_")
 
-    def _call(self, calls: tuple[Call, ...]) -> str:
+    def _call(self, calls: tuple[BracketCall, ...]) -> str:
         try:
             text = write_calls(calls)
         except ValueError as error:
@@ -166,9 +166,9 @@ class SingleWorld:
     Structured calls are gathered until the agent says something; text in the benchmark's notation ends at once.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: AceTask) -> None:
         self._task = task
-        self._calls: list[Call] = []
+        self._calls: list[BracketCall] = []
         self._said = ""
         self._over = False
 
@@ -217,7 +217,7 @@ class SingleWorld:
         return Observation(role="user", content=None, done=True, reason="answered")
 
     def outcome(self) -> Reward:
-        """The benchmark's verdict on what has been answered so far."""
+        """Return the benchmark's verdict on what has been answered so far."""
         special = "special" in self._task.category
         right = (special_verdict if special else normal_verdict)(self._task, self.answer)
         truth = self._task.answer["ground_truth"]
@@ -226,7 +226,7 @@ class SingleWorld:
         return Reward(success=right, reward=float(right), detail={"answer": float(right)}, gold_actions=gold)
 
 
-def _gold(calls: list[Call]) -> tuple[GoldAction, ...]:
+def _gold(calls: list[BracketCall]) -> tuple[GoldAction, ...]:
     return tuple(GoldAction(name=name, arguments=json.dumps(values, ensure_ascii=False)) for name, values in calls)
 
 
@@ -238,6 +238,6 @@ def _parsed(result: str) -> Any:
 
 
 def _forget(space: dict[str, Any], prefix: str) -> None:
-    """The benchmark keeps every instance in its module for ever."""
+    """Delete the benchmark's instances, which it keeps in its module for ever."""
     for name in [name for name in space if name.startswith(prefix)]:
         del space[name]

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fama.envs.base import Action, Observation, Reward
-from fama.envs.helpdesk.information import told
-from fama.envs.helpdesk.model import Call, Db, Domain, Task, Tool, ToolError
+from fama.envs.helpdesk.facts import share_stated
+from fama.envs.helpdesk.records import Db, Domain, Lookup, Task, Tool, ToolError
 from fama.envs.helpdesk.user.recognition import refuses
 from fama.envs.helpdesk.user.scripted import ScriptedUser, SimulatedUser
 from fama.episodes.records import GoldAction, ToolSpec
@@ -33,7 +33,7 @@ def run_tool(domain: Domain, db: Db, name: str, arguments: Mapping[str, Any]) ->
 
 
 def clean_arguments(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments as the tool takes them: stripped text, whole numbers.
+    """Return arguments as the tool takes them: stripped text, whole numbers.
 
     Raises:
         ToolError: one is missing, empty, unknown or of the wrong type.
@@ -82,13 +82,13 @@ class HelpdeskEnvironment:
         return self._tools
 
     async def reset(self, seed: int) -> Observation:
-        """Start over; the observation is the user's first message."""
+        """Start over; return the user's first message."""
         self._start(seed)
         reply = await self._user.opening()
         return Observation(role="user", content=reply.text, ledger=reply.ledger)
 
     async def step(self, action: Action) -> Observation:
-        """Words go to the user, anything else to the tools.
+        """Send words to the user, anything else to the tools.
 
         Raises:
             EnvironmentFault: the episode is over, so the caller's loop is wrong.
@@ -100,7 +100,7 @@ class HelpdeskEnvironment:
         return self._call(action.tool, action.arguments)
 
     def outcome(self) -> Reward:
-        """The verdict on the state as it is now; ``detail`` holds each part and both ways to count."""
+        """Return the verdict on the state as it is now; ``detail`` holds each part and both ways to count."""
         state = float(not self._violated and self._db == self._gold_db())
         information = self._information()
         closing = float(self._closed == self._task.outcome and self._evidence())
@@ -126,7 +126,7 @@ class HelpdeskEnvironment:
         self._db: Db = json.loads(self._initial)
         self._user = self._make_user(self._domain, self._task, seed)
         self._told: list[str] = []
-        self._calls: list[Call] = []
+        self._calls: list[Lookup] = []
         self._consents: set[int] = set()
         self._violated = False
         self._closed: str | None = None
@@ -166,13 +166,13 @@ class HelpdeskEnvironment:
             return Observation(role="tool", content=json.dumps(answer), done=True, reason="closed")
         clean = clean_arguments(self._domain.tools[name], arguments)
         named = {key: answer[key] for key in clean if key in answer}  # the object as the tool calls it
-        self._calls.append(Call(name, {**clean, **named}))
+        self._calls.append(Lookup(name, {**clean, **named}))
         if self._domain.tools[name].changes and not self._agreed(name):
             self._violated = True
         return _tool_message(answer)
 
     def _agreed(self, tool: str) -> bool:
-        """Whether the user is verified and said yes to this kind of change; else no change counts as right."""
+        """Return whether the user is verified and said yes to this kind of change; else no change counts as right."""
         verified = any(done.tool == self._domain.verifier for done in self._calls)
         return verified and any(goal.change == tool and i in self._consents for i, goal in enumerate(self._task.goals))
 
@@ -191,13 +191,13 @@ class HelpdeskEnvironment:
             if goal.refused:
                 parts.append(float(any(refuses(text) for text in self._told)))
             else:
-                parts.append(told(self._told, goal.facts))
+                parts.append(share_stated(self._told, goal.facts))
         return sum(parts) / len(parts)
 
     def _evidence(self) -> bool:
         return all(self._looked_up(call) for goal in self._task.goals if goal.refused for call in goal.evidence)
 
-    def _looked_up(self, wanted: Call) -> bool:
+    def _looked_up(self, wanted: Lookup) -> bool:
         return any(
             done.tool == wanted.tool
             and all(_same(done.arguments.get(key), value) for key, value in wanted.arguments.items())

@@ -1,4 +1,4 @@
-"""Results of ACEBench: ``data_<category>_result.json``, one object a line with ``id``, ``result`` and ``process``.
+"""Results of ACEBench: ``data_<category>_result.json``, one object per line with ``id``, ``result`` and ``process``.
 
 ACEBench keeps no dialogue that can be read back: an agent episode holds the agent's calls only, a single-turn one
 its answer. The verdict stands in a second file, which its evaluator writes.
@@ -12,7 +12,7 @@ from typing import Any
 
 from fama import __version__
 from fama.episodes.bracket_calls import read_calls
-from fama.episodes.importers.base import guarded, read_records
+from fama.episodes.importers.base import build_episode, read_records
 from fama.episodes.records import Episode, FunctionCall, Message, Outcome, Source, ToolCall
 from fama.errors import BadInput
 from fama.hashing import content_hash
@@ -23,7 +23,9 @@ _UNKNOWN = Outcome(status="error", boundary="harness", reason="no outcome in the
 
 
 def read(path: Path, **options: str) -> Iterator[Episode]:
-    """Episodes of one result file; options ``benchmark``, ``domain``, ``backbone`` and ``strategy`` win over its path.
+    """Read the episodes of one result file.
+
+    Options ``benchmark``, ``domain``, ``backbone`` and ``strategy`` win over its path.
 
     The verdict comes from the score file of the same category: beside the result file, or where the evaluator puts
     it (``score_all/score_en/MODEL`` for ``result_all/result_en/MODEL``). It lists what failed. Without one, the outcome
@@ -34,12 +36,12 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
     """
     failed = _failed(path)
     for index, (place, row) in enumerate(read_records(path)):
-        yield guarded(place, lambda row=row, index=index: _episode(path, index, row, failed, options))  # type: ignore[misc]
+        yield build_episode(place, lambda row=row, index=index: _episode(path, index, row, failed, options))  # type: ignore[misc]
 
 
 def _episode(path: Path, index: int, row: dict[str, Any], failed: set[Any] | None, options: dict[str, str]) -> Episode:
     task_id, agentic = str(row["id"]), "process" in row
-    said = row["process"] if agentic else [row["result"]]
+    turns = row["process"] if agentic else [row["result"]]
     language = next((match[1] for part in path.parts if (match := _LANGUAGE.match(part))), None)
     category = path.name.removesuffix(".gz").removesuffix(_RESULT).removeprefix("data_")
     return Episode(
@@ -49,7 +51,7 @@ def _episode(path: Path, index: int, row: dict[str, Any], failed: set[Any] | Non
         task_id=task_id,
         backbone=options.get("backbone") or (path.parent.name if language else None),
         strategy=options.get("strategy"),
-        messages=tuple(_message(str(text), number) for number, text in enumerate(said)),
+        messages=tuple(_message(str(text), number) for number, text in enumerate(turns)),
         outcome=_outcome(failed, {task_id, index} if agentic else {task_id}),
         package_version=__version__,
         source=Source(importer="acebench", file=path.name),
@@ -63,7 +65,7 @@ def _outcome(failed: set[Any] | None, names: set[Any]) -> Outcome:
 
 
 def _failed(path: Path) -> set[Any] | None:
-    """What the score file lists: ids, or the numbers of lines for agent categories; None without a score file.
+    """Return what the score file lists: ids, or the numbers of lines for agent categories; None without a score file.
 
     Raises:
         BadInput: the score file counts other failures than it lists, so that it cannot be trusted.

@@ -1,4 +1,4 @@
-"""OpenAI chat logs: one object a line with ``messages``, and whatever of an episode's fields is known."""
+"""OpenAI chat logs: one object per line with ``messages``, and any known fields of an episode."""
 
 import json
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fama import __version__
-from fama.episodes.importers.base import guarded, read_records
+from fama.episodes.importers.base import build_episode, read_records
 from fama.episodes.records import (
     Episode,
     FunctionCall,
@@ -21,7 +21,7 @@ from fama.hashing import content_hash
 
 
 def read(path: Path, **options: str) -> Iterator[Episode]:
-    """Episodes of a chat log.
+    """Read the episodes of a chat log.
 
     A record needs ``messages``; ``tools``, ``task_id``, ``trial``, ``domain``, ``benchmark``, ``backbone`` (or
     ``model``), ``strategy``, ``reward``, ``success``, ``error`` and ``gold_actions`` are used where given. Without
@@ -32,7 +32,7 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
         BadInput: the file cannot be read or a record is no chat.
     """
     for index, (place, row) in enumerate(read_records(path)):
-        yield guarded(place, lambda row=row, index=index: _episode(path, index, row, options))  # type: ignore[misc]
+        yield build_episode(place, lambda row=row, index=index: _episode(path, index, row, options))  # type: ignore[misc]
 
 
 def _episode(path: Path, index: int, row: dict[str, Any], options: dict[str, str]) -> Episode:
@@ -71,17 +71,17 @@ def _gold(actions: Any) -> tuple[GoldAction, ...] | None:
 
 
 def gold_of(actions: list[dict[str, Any]]) -> tuple[GoldAction, ...]:
-    """Reference actions with arguments under ``kwargs`` or ``arguments``, as an object or JSON text."""
-    found = []
+    """Return reference actions with arguments under ``kwargs`` or ``arguments``, as an object or JSON text."""
+    gold = []
     for action in actions:
         arguments = action.get("kwargs", action.get("arguments", {}))
         text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-        found.append(GoldAction(name=action["name"], arguments=text))
-    return tuple(found)
+        gold.append(GoldAction(name=action["name"], arguments=text))
+    return tuple(gold)
 
 
 def tools_of(tools: list[dict[str, Any]]) -> tuple[ToolSpec, ...]:
-    """OpenAI tool definitions, wrapped in ``function`` or bare."""
+    """Return tools from OpenAI definitions, wrapped in ``function`` or bare."""
     found = []
     for tool in tools:
         inner = tool.get("function", tool)
@@ -91,11 +91,11 @@ def tools_of(tools: list[dict[str, Any]]) -> tuple[ToolSpec, ...]:
 
 
 def messages_of(rows: list[dict[str, Any]]) -> tuple[Message, ...]:
-    """OpenAI chat messages; unknown keys are left out, missing call ids are made up from the position."""
-    found = []
+    """Return OpenAI chat messages; unknown keys are left out, missing call ids are made up from the position."""
+    messages = []
     for index, row in enumerate(rows):
         calls = tuple(_call(call, f"call_{index}_{place}") for place, call in enumerate(row.get("tool_calls") or ()))
-        found.append(
+        messages.append(
             Message(
                 role="system" if row["role"] == "developer" else row["role"],
                 content=_text(row.get("content")),
@@ -104,7 +104,7 @@ def messages_of(rows: list[dict[str, Any]]) -> tuple[Message, ...]:
                 name=row.get("name"),
             )
         )
-    return tuple(found)
+    return tuple(messages)
 
 
 def _call(call: dict[str, Any], fallback: str) -> ToolCall:

