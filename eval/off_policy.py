@@ -4,26 +4,21 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from eval.stats.bootstrap import Array, Estimate, mean_interval, ratio_interval, task_weights
-from fama.episodes.outcome_table import OutcomeRow, subset_of
+from fama.episodes.keys import EpisodeKey
+from fama.episodes.outcome_table import OutcomeRow
 from fama.episodes.records import Record
 from fama.errors import BadInput
+from fama.intervals import Interval, mean_interval, ratio_interval, task_weights
+from fama.subsets import members_of
 
-Pair = tuple[str, int]
 #: Fewer matched tasks than this, or propensities below that, and the estimate leans on too few episodes.
 MATCHED, SMALL = 20, 0.02
 
 
-class Value(Record):
-    """Estimates of a selector's success rate. ``value`` is None where nothing matched; intervals are over tasks."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-
-
 class OffPolicy(Record):
-    """One selector's value by four estimators, and how much of the log speaks for it.
+    """One selector's success rate by four estimators, and how much of the log speaks for it.
+
+    A value is None where nothing matched; intervals are over tasks.
 
     ``matched`` tasks hold an executed episode of the subset that the selector chooses; ``warning`` is empty when
     there are enough of them.
@@ -32,15 +27,15 @@ class OffPolicy(Record):
     arm: str
     tasks: int
     matched: int
-    ips: Value
-    snips: Value
-    direct: Value
-    doubly_robust: Value
+    ips: Interval
+    snips: Interval
+    direct: Interval
+    doubly_robust: Interval
     warning: str = ""
 
 
 def off_policy(
-    arm: str, choices: Mapping[Pair, str], rows: Sequence[OutcomeRow], draws: int = 2000, seed: int = 0
+    arm: str, choices: Mapping[EpisodeKey, str], rows: Sequence[OutcomeRow], draws: int = 2000, seed: int = 0
 ) -> OffPolicy:
     """Value of the choices, a subset for every (task, trial) of the table.
 
@@ -51,22 +46,22 @@ def off_policy(
     Raises:
         BadInput: a row has no propensity.
     """
-    cells: dict[tuple[str, int, frozenset[str]], OutcomeRow] = {}
+    cells: dict[tuple[EpisodeKey, frozenset[str]], OutcomeRow] = {}
     for row in rows:
         if row.success is None:
             continue
         if not row.propensity:
             raise BadInput(f"outcome table: episode {row.episode_id} has no propensity; it cannot be weighted")
-        cells[row.task_id, row.trial, subset_of(row.subset)] = row
+        cells[row.key, members_of(row.subset)] = row
     predict = _SubsetMeans(cells)
-    tasks = sorted({task for task, _ in choices})
+    tasks = sorted({key.task_id for key in choices})
     place = {task: index for index, task in enumerate(tasks)}
     sums = {name: np.zeros(len(tasks)) for name in ("ips", "weight", "direct", "robust", "trials", "matched")}
     least = 1.0
-    for (task, trial), chosen in choices.items():
-        subset, at = subset_of(chosen), place[task]
-        guess = predict(task, subset)
-        found = cells.get((task, trial, subset))
+    for key, chosen in choices.items():
+        subset, at = members_of(chosen), place[key.task_id]
+        guess = predict(key.task_id, subset)
+        found = cells.get((key, subset))
         weight = 1.0 / float(found.propensity) if found is not None and found.propensity else 0.0
         reward = float(bool(found.success)) if found is not None else 0.0
         if found is not None:
@@ -83,10 +78,10 @@ def off_policy(
         arm=arm,
         tasks=len(tasks),
         matched=matched,
-        ips=_mean(sums["ips"] / sums["trials"], weights),
-        snips=_value(ratio_interval(sums["ips"], sums["weight"], weights)),
-        direct=_mean(sums["direct"] / sums["trials"], weights),
-        doubly_robust=_mean(sums["robust"] / sums["trials"], weights),
+        ips=mean_interval(sums["ips"] / sums["trials"], weights),
+        snips=ratio_interval(sums["ips"], sums["weight"], weights),
+        direct=mean_interval(sums["direct"] / sums["trials"], weights),
+        doubly_robust=mean_interval(sums["robust"] / sums["trials"], weights),
         warning=_warning(matched, len(tasks), least),
     )
 
@@ -102,9 +97,10 @@ def _warning(matched: int, tasks: int, least: float) -> str:
 class _SubsetMeans:
     """Mean success of a subset over the other tasks; two episodes' worth of the overall mean are mixed in."""
 
-    def __init__(self, cells: Mapping[tuple[str, int, frozenset[str]], OutcomeRow]) -> None:
+    def __init__(self, cells: Mapping[tuple[EpisodeKey, frozenset[str]], OutcomeRow]) -> None:
         self._sums: dict[tuple[frozenset[str] | None, str | None], tuple[int, int]] = {}
-        for (task, _, subset), row in cells.items():
+        for (episode, subset), row in cells.items():
+            task = episode.task_id
             for key in ((None, None), (None, task), (subset, None), (subset, task)):
                 won, n = self._sums.get(key, (0, 0))
                 self._sums[key] = (won + bool(row.success), n + 1)
@@ -119,11 +115,3 @@ class _SubsetMeans:
         """Successes and episodes of a subset, or of all, on the other tasks."""
         everywhere, here = self._sums.get((subset, None), (0, 0)), self._sums.get((subset, task), (0, 0))
         return everywhere[0] - here[0], everywhere[1] - here[1]
-
-
-def _mean(values: Array, weights: Array) -> Value:
-    return _value(mean_interval(values, weights))
-
-
-def _value(estimate: Estimate) -> Value:
-    return Value(value=estimate.value, low=estimate.low, high=estimate.high)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path``, with its ending; after the block it is synced to disk and takes its place.
+    """Yield a temporary path beside ``path``, with its ending; after the block it is synced and takes its place.
 
     A reader sees the old file or the new one, never a part. When the block raises, the old one stays and
     the temporary one is removed. Folders are made as needed.

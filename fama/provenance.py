@@ -1,4 +1,4 @@
-"""What produced a file: the checkout's commit, versions of libraries, the command line."""
+"""Provenance of a file: the checkout's commit, versions of libraries, the command line."""
 
 import platform
 import shlex

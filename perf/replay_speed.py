@@ -20,11 +20,12 @@ import yaml
 from record import parser, save, timed
 
 from fama.envs.helpdesk.benchmark import Helpdesk
-from fama.episodes.outcome_table import OutcomeRow, join_subset, write_outcomes
+from fama.episodes.keys import EpisodeKey
+from fama.episodes.outcome_table import OutcomeRow, write_outcomes
 from fama.episodes.records import Message
-from fama.episodes.state import EpisodeKey, VisibleState, state_to_json
+from fama.episodes.state import VisibleState, state_to_json
 from fama.selection.decision import all_masks
-from fama.subsets import POOL
+from fama.subsets import POOL, flagged, join_subset
 
 LIMIT_SECONDS, LIMIT_BYTES = 60.0, 2_000_000_000
 TRIALS, SUBSETS, DOMAIN, BACKBONE = 4, 50, "shop", "synthetic"
@@ -48,7 +49,7 @@ def rows(tasks: Sequence[str], seed: int) -> list[OutcomeRow]:
     """SYNTHETIC outcomes: a task's ease, a gain a helper, tokens that grow with the subset."""
     rng = np.random.default_rng(seed)
     masks = np.concatenate([all_masks(len(POOL))[: SUBSETS - 1], np.ones((1, len(POOL)), dtype=np.bool_)])
-    names = [join_subset([name for name, flag in zip(POOL, mask, strict=True) if flag]) for mask in masks]
+    names = [join_subset(flagged(mask, POOL)) for mask in masks]
     version = Helpdesk().version(DOMAIN)
     made = []
     for task in tasks:

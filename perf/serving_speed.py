@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 from record import ROOT, parser, save
 
+from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import FunctionCall, Message, ToolCall, ToolSpec
-from fama.episodes.state import EpisodeKey, VisibleState
+from fama.episodes.state import VisibleState
 from fama.helpers.pool import build_pool
 from fama.selection.base import Allowance, SelectorContext
 from fama.selection.router.checkpoint import read_manifest

@@ -11,7 +11,8 @@ import pytest
 from fama import cli
 from fama.envs.base import BENCHMARKS
 from fama.episodes.importers.base import IMPORTERS
-from fama.episodes.state import EpisodeKey, VisibleState
+from fama.episodes.keys import EpisodeKey
+from fama.episodes.state import VisibleState
 from fama.episodes.store import read_episodes
 from fama.helpers.base import HELPERS, HelperContext
 from fama.helpers.pool import build_pool

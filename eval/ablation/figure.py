@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from eval.ablation.run import Ablation, Cell
+from eval.ablation.run import Ablation, AblationCell
 from eval.report.figures import GRID
 
 #: Measures worth a panel; the first two that a test set has are drawn.
@@ -32,7 +32,7 @@ def curves(found: Ablation) -> Any:
     return figure
 
 
-def _panel(axes: Any, measure: str, cells: Sequence[Cell]) -> None:
+def _panel(axes: Any, measure: str, cells: Sequence[AblationCell]) -> None:
     for place, name in enumerate(dict.fromkeys(cell.variant for cell in cells)):
         points = [
             (cell.train_rows, value.value, value.low, value.high)

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from eval.ablation.data import Test
-from eval.stats.bootstrap import Array
-from eval.stats.resampling import Interval, Resample
+from eval.metrics.selection import subset_f1
+from eval.stats.resampling import Resample
 from fama.diagnosis.mitigation import minimal_cover
 from fama.helpers.base import Helper
+from fama.intervals import Array, Interval
 from fama.selection.decision import Floats, all_masks, smallest_within
 from fama.selection.router.checkpoint import Router
 from fama.selection.router.features import Features
@@ -89,7 +90,7 @@ def label_measures(
         found[f"F1 {code}"] = Sums(_f1, one, tasks)
     subsets = [[_cover(line, codes, helpers) for line in side] for side in (said, true)]
     ones = np.ones(len(tasks))
-    shared = np.array([_set_f1(a, b) for a, b in zip(*subsets, strict=True)])
+    shared = np.array([subset_f1(a, b) for a, b in zip(*subsets, strict=True)])
     exact = np.array([float(a == b) for a, b in zip(*subsets, strict=True)])
     found["subset F1"] = Sums(_ratio, (shared, ones), tasks)
     found["subset exact"] = Sums(_ratio, (exact, ones), tasks)
@@ -177,11 +178,6 @@ def _cover(flags: Array, codes: Sequence[str], helpers: Mapping[str, Helper]) ->
     covered = {category for helper in helpers.values() for category in helper.covers}
     wanted = {code for code, flag in zip(codes, flags, strict=True) if flag and code in covered}
     return frozenset(minimal_cover(wanted, helpers))
-
-
-def _set_f1(one: frozenset[str], other: frozenset[str]) -> float:
-    size = len(one) + len(other)
-    return 2 * len(one & other) / size if size else 1.0
 
 
 def _f1(hit: Array, said: Array, true: Array) -> Array:

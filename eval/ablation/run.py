@@ -10,12 +10,12 @@ from eval.ablation.data import Material, Test, at_most, load_material
 from eval.ablation.informed import TOLD, told
 from eval.ablation.measures import Sums, label_measures, measure_router
 from eval.ablation.settings import AblateSettings
-from eval.stats.resampling import Interval
 from fama.config import dump_settings
 from fama.episodes.records import Record
 from fama.files import write_atomically
 from fama.hashing import content_hash
 from fama.helpers.base import Helper
+from fama.intervals import Interval
 from fama.provenance import git_commit
 from fama.selection.router.checkpoint import load_router
 from fama.selection.router.embedder import Embedder
@@ -29,7 +29,7 @@ RESULT = "ablation.json"
 MAJORITY = "majority"
 
 
-class Cell(Record):
+class AblationCell(Record):
     """One router on one test set: rows and tasks of both, measures, and their differences to the reference's."""
 
     variant: str
@@ -54,7 +54,7 @@ class Ablation(Record):
     settings_hash: str
     git_commit: str | None
     command: str
-    cells: tuple[Cell, ...]
+    cells: tuple[AblationCell, ...]
 
 
 def ablate(settings: AblateSettings, out: Path, command: str, tell: Callable[[str], None]) -> Ablation:
@@ -68,7 +68,7 @@ def ablate(settings: AblateSettings, out: Path, command: str, tell: Callable[[st
     material = load_material(settings)
     reference = settings.reference or settings.chosen()[0].name
     embedders: dict[str, Embedder] = {}
-    cells: list[Cell] = []
+    cells: list[AblationCell] = []
     for rows in settings.rows:
         train = at_most(material.train, rows, settings.seed)
         routers = list(_routers(settings, train, material, out, embedders, tell))
@@ -171,11 +171,11 @@ def _cell(
     found: Mapping[str, Sums],
     other: Mapping[str, Sums],
     settings: AblateSettings,
-) -> Cell:
+) -> AblationCell:
     """A cell with its paired differences to ``other``; measures on other rows than its are left out of these."""
     draws, seed = settings.bootstrap, settings.seed
     shared = [key for key in found if key in other and found[key].tasks == other[key].tasks]
-    return Cell(
+    return AblationCell(
         variant=name,
         kind=kind,
         train_rows=len(train.examples),

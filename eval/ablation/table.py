@@ -4,8 +4,8 @@ import csv
 import io
 from collections.abc import Sequence
 
-from eval.ablation.run import Ablation, Cell
-from eval.stats.resampling import Interval
+from eval.ablation.run import Ablation, AblationCell
+from fama.intervals import Interval
 
 #: Measures of which less is better; differences keep their sign, readers are told.
 _LESS = ("log loss", "Brier score", "calibration error", "regret", "regret to the best executed")
@@ -23,7 +23,7 @@ def markdown(found: Ablation) -> str:
     return "\n\n".join([*head, *tables]) + "\n"
 
 
-def _table(cells: Sequence[Cell], found: Ablation) -> str:
+def _table(cells: Sequence[AblationCell], found: Ablation) -> str:
     measures = list(dict.fromkeys(name for cell in cells for name in cell.measures))
     sizes = len({cell.train_rows for cell in cells}) > 1
     first = cells[0]
@@ -43,7 +43,7 @@ def _table(cells: Sequence[Cell], found: Ablation) -> str:
     return f"{title}\n\n{text}\n\n{_differences(cells, found.reference)}".rstrip()
 
 
-def _differences(cells: Sequence[Cell], reference: str) -> str:
+def _differences(cells: Sequence[AblationCell], reference: str) -> str:
     """In words: where the paired difference to the reference excludes 0."""
     clear = [
         f"{_name(cell, cells)} {name} {_shown(value, sign=True)}"
@@ -60,7 +60,7 @@ def _differences(cells: Sequence[Cell], reference: str) -> str:
     )
 
 
-def _name(cell: Cell, cells: Sequence[Cell]) -> str:
+def _name(cell: AblationCell, cells: Sequence[AblationCell]) -> str:
     sizes = len({one.train_rows for one in cells}) > 1
     return f"{cell.variant} ({cell.train_rows} rows)" if sizes else cell.variant
 
@@ -83,7 +83,7 @@ def as_csv(found: Ablation) -> str:
     writer.writerow(["view", "router", "kind", "test", *sizes, "measure", *numbers])
     for cell in found.cells:
         for name, value in cell.measures.items():
-            other = cell.differences.get(name, Interval(value=None, low=None, high=None))
+            other = cell.differences.get(name, Interval(None, None, None))
             writer.writerow(
                 [found.view, cell.variant, cell.kind, cell.test, *(getattr(cell, key) for key in sizes), name]
                 + [_number(n) for n in (value.value, value.low, value.high, other.value, other.low, other.high)]

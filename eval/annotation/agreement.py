@@ -1,4 +1,4 @@
-"""How far labellers of the same failures agree: Cohen κ, Fleiss κ, Krippendorff α, confusion, steps."""
+"""Agreement of annotators on the same failures: Cohen κ, Fleiss κ, Krippendorff α, confusion, steps."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -8,25 +8,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eval.annotation.labels import Labels
-from eval.stats.bootstrap import Array
-from eval.stats.resampling import Interval, Resample
+from eval.annotation.labels import Labels, category_label
+from eval.stats.resampling import Resample
 from fama.episodes.records import Failure, Record
 from fama.errors import BadInput
+from fama.intervals import Array, Interval
 
 Codes = npt.NDArray[np.int64]
 #: The least α for tentative conclusions (Krippendorff 2004, Content Analysis, p. 241).
 TENTATIVE = 0.667
 STEPS = (0, 1, 3)
 MISSING = -1
-NONE = "none"
 
 
 class Variable(Record):
-    """Agreement on one thing that every labeller says of a failure: a category, the primary one, or the blame.
+    """Agreement on one variable that every annotator labels: a category, the primary one, or the blame.
 
-    ``units`` are failures that at least two labellers speak of. ``cohen`` is there for two labellers, ``fleiss``
-    for three and more, over the failures that all of them label. ``shares`` is how often each says yes to a category.
+    ``units`` are failures that at least two annotators label. ``cohen`` is given for two annotators, ``fleiss``
+    for three and more, over the failures that all of them label. ``shares`` is how often each assigns a category.
     """
 
     name: str
@@ -38,8 +37,8 @@ class Variable(Record):
     shares: dict[str, float] = {}
 
 
-class Pair(Record):
-    """Two labellers: κ on the primary category, how often their steps agree, and what one says where the other says."""
+class RaterPair(Record):
+    """Two annotators: κ on the primary category, how often their steps agree, and their confusion."""
 
     raters: tuple[str, str]
     units: int
@@ -50,18 +49,18 @@ class Pair(Record):
 
 
 class Agreement(Record):
-    """All of it. ``alone`` counts the failures that only one labeller speaks of."""
+    """Agreement on every variable and of every pair. ``alone`` counts the failures with one annotator only."""
 
     raters: tuple[str, ...]
     units: int
     tasks: int
     alone: int
     variables: tuple[Variable, ...]
-    pairs: tuple[Pair, ...]
+    pairs: tuple[RaterPair, ...]
 
 
 def agreement(labels: Labels, codes: Sequence[str], draws: int = 2000, seed: int = 0) -> Agreement:
-    """Agreement by category, on the primary categories together, and on the blame, with 95 % intervals.
+    """Measure agreement by category, on the primary categories together, and on the blame, with 95 % intervals.
 
     Raises:
         BadInput: no failure is labelled twice.
@@ -71,7 +70,7 @@ def agreement(labels: Labels, codes: Sequence[str], draws: int = 2000, seed: int
     units = sorted(unit for unit, count in known.items() if count > 1)
     if not units:
         raise BadInput(f"{' and '.join(raters)} label no failure in common; were they given the same episodes?")
-    task_of = [next(labels[rater][unit].task for rater in raters if unit in labels[rater]) for unit in units]
+    task_of = [next(str(labels[rater][unit].key) for rater in raters if unit in labels[rater]) for unit in units]
     resample = Resample(task_of, draws, seed, "agreement")
 
     def values(read: Callable[[Failure], str]) -> tuple[Codes, list[str]]:
@@ -102,7 +101,7 @@ def agreement(labels: Labels, codes: Sequence[str], draws: int = 2000, seed: int
 
 
 def krippendorff_alpha(coincidences: Array) -> Array:
-    """Nominal α of coincidence matrices [..., k, k] (Krippendorff 2004); NaN where only one value was used."""
+    """Return the nominal α of coincidences [..., k, k] (Krippendorff 2004); NaN where only one value was used."""
     total = coincidences.sum(axis=(-2, -1))
     by_value = coincidences.sum(axis=-1)
     agreed = np.trace(coincidences, axis1=-2, axis2=-1)
@@ -114,7 +113,7 @@ def krippendorff_alpha(coincidences: Array) -> Array:
 
 
 def cohen_kappa(confusions: Array) -> Array:
-    """Cohen's κ of confusion matrices [..., k, k] (Cohen 1960); NaN where chance alone explains all."""
+    """Return Cohen's κ of confusion matrices [..., k, k] (Cohen 1960); NaN where chance alone explains all."""
     total = confusions.sum(axis=(-2, -1))
     with np.errstate(divide="ignore", invalid="ignore"):
         observed = np.trace(confusions, axis1=-2, axis2=-1) / total
@@ -124,7 +123,7 @@ def cohen_kappa(confusions: Array) -> Array:
 
 
 def fleiss_kappa(agreed: Array, by_value: Array, units: Array, raters: int) -> Array:
-    """Fleiss' κ (Fleiss 1971) from sums over units: per-unit agreement [...], value counts [..., k], units [...]."""
+    """Return Fleiss' κ (1971) from sums over units: per-unit agreement [...], value counts [..., k], units [...]."""
     with np.errstate(divide="ignore", invalid="ignore"):
         observed = agreed / units
         chance = ((by_value / (units * raters)[..., None]) ** 2).sum(axis=-1)
@@ -133,7 +132,7 @@ def fleiss_kappa(agreed: Array, by_value: Array, units: Array, raters: int) -> A
 
 
 def _variable(name: str, matrix: Codes, k: int, resample: Resample) -> Variable:
-    """``matrix`` has shape [raters, units]; its values are below ``k`` or missing."""
+    """Measure agreement on one variable; ``matrix`` [raters, units] holds values below ``k`` or missing."""
     counts = np.stack([(matrix == value).sum(axis=0) for value in range(k)], axis=1).astype(np.float64)
     said = counts.sum(axis=1)
     shared = said > 1
@@ -158,7 +157,7 @@ def _variable(name: str, matrix: Codes, k: int, resample: Resample) -> Variable:
 
 def _pair(
     labels: Labels, units: Sequence[str], raters: tuple[str, str], matrix: Codes, names: list[str], resample: Resample
-) -> Pair:
+) -> RaterPair:
     confusions = _confusions(matrix, len(names))
     table = confusions.sum(axis=0).astype(int)
     confusion = {
@@ -171,7 +170,7 @@ def _pair(
     known = np.array([a is not None and b is not None for a, b in both], dtype=np.float64)
     apart = np.array([abs(a - b) if a is not None and b is not None else np.inf for a, b in both])
     steps = {near: resample.interval(_ratio, (apart <= near).astype(np.float64), known) for near in STEPS}
-    return Pair(
+    return RaterPair(
         raters=raters,
         units=int(confusions.sum()),
         cohen=resample.interval(cohen_kappa, confusions),
@@ -182,7 +181,7 @@ def _pair(
 
 
 def _confusions(matrix: Codes, k: int) -> Array:
-    """One-hot confusion of two raters by unit, [units, k, k]; zeros where one is silent."""
+    """Return the one-hot confusion of two raters by unit, [units, k, k]; zeros where one is silent."""
     found = np.zeros((matrix.shape[1], k, k))
     shared = (matrix != MISSING).all(axis=0)
     found[np.flatnonzero(shared), matrix[0, shared], matrix[1, shared]] = 1
@@ -195,4 +194,4 @@ def _ratio(over: Any, under: Any) -> Array:
 
 
 def _primary(failure: Failure) -> str:
-    return "+".join(sorted(failure.primary)) or NONE
+    return category_label(sorted(failure.primary))

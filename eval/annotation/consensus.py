@@ -1,21 +1,20 @@
-"""One label from several labellers, with a confidence; who errs how often; where a human must decide."""
+"""Consensus of several annotators, with a confidence, their error rates, and the disputed labels."""
 
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from eval.annotation.labels import Labels
+from eval.annotation.labels import Labels, category_label
 from fama.episodes.records import Blame, Evidence, Failure, Record
 
 Method = Literal["dawid-skene", "majority"]
-#: Fewer labellers do not tell who errs: two who differ are equally likely to be right.
+#: With fewer annotators nothing shows who errs: two who differ are equally likely to be right.
 LEAST = 3
-_NONE = "none"
 
 
 class Quality(Record):
-    """One labeller on one category, as the consensus has it: of those with it how many were told, and without it."""
+    """One annotator on one category, with the consensus as truth; ``told`` is how often it was assigned."""
 
     labeller: str
     category: str
@@ -25,10 +24,10 @@ class Quality(Record):
 
 
 class Consensus(Record):
-    """The labels, one a failure that at least two labellers speak of.
+    """The labels, one per failure that at least two annotators label.
 
     ``confidence`` of a label is the posterior probability of its least sure primary category. ``disputed`` are the
-    labels whose labellers name different primary categories, the least sure first.
+    labels whose annotators name different primary categories, the least sure first.
     """
 
     method: Method
@@ -40,11 +39,11 @@ class Consensus(Record):
 
 
 def combine(labels: Labels, codes: Sequence[str], taxonomy_version: str, method: Method | None = None) -> Consensus:
-    """Merge labels by Dawid and Skene (1979), from three labellers on, else by majority.
+    """Merge labels by Dawid and Skene (1979), from three annotators on, else by majority.
 
     Each category is a yes or no of its own, once as named and once as primary; a failure has those that are more likely
     than not, and where none is primary, the likeliest one, or several that are equally likely. The step is the median
-    of those who name a primary category of the consensus. With ``method`` None the number of labellers decides.
+    of those who name a primary category of the consensus. With ``method`` None the number of annotators decides.
     """
     raters = tuple(labels)
     method = method or ("dawid-skene" if len(raters) >= LEAST else "majority")
@@ -76,7 +75,7 @@ def combine(labels: Labels, codes: Sequence[str], taxonomy_version: str, method:
                 step=_step(by, chosen),
                 blame=_blame(blame[unit]),
                 evidence=_evidence(by, chosen),
-                rationale="; ".join(f"{rater}: {'+'.join(f.primary) or _NONE}" for rater, f in by.items()),
+                rationale="; ".join(f"{rater}: {category_label(f.primary)}" for rater, f in by.items()),
                 labeller=f"combined:{method}",
                 confidence=round(min((sure[code] for code in chosen), default=1 - max(sure.values())), 3),
                 taxonomy_version=taxonomy_version,
@@ -94,7 +93,7 @@ def combine(labels: Labels, codes: Sequence[str], taxonomy_version: str, method:
 
 
 def _posterior(answers: list[tuple[str, str, str]], method: Method) -> dict[str, dict[str, float]]:
-    """(unit, rater, answer) rows → unit → answer → probability. Answers that are all the same are certain."""
+    """Turn (unit, rater, answer) rows into unit → answer → probability; answers that are all the same are certain."""
     options = sorted({answer for _, _, answer in answers})
     if len(options) == 1:
         return {unit: {options[0]: 1.0} for unit, _, _ in answers}
@@ -114,13 +113,13 @@ def _step(by: Mapping[str, Failure], chosen: Sequence[str]) -> int | None:
 
 
 def _blame(shares: Mapping[str, float]) -> Blame:
-    """The likeliest; the agent where it is a draw."""
+    """Return the likeliest; the agent where it is a draw."""
     order: tuple[Blame, ...] = ("agent", "user", "environment")
     return max(order, key=lambda who: shares.get(who, 0.0))
 
 
 def _evidence(by: Mapping[str, Failure], chosen: Sequence[str]) -> tuple[Evidence, ...]:
-    """What those who agree with the consensus have found, each finding once."""
+    """Return the findings of those who agree with the consensus, each once."""
     agreeing = [f for f in by.values() if set(f.primary) & set(chosen)]
     return tuple(dict.fromkeys(item for failure in agreeing for item in failure.evidence))
 

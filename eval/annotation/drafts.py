@@ -1,11 +1,11 @@
-"""A helper drafted from a group of failures: a YAML file that a human reads, mends and marks as reviewed."""
+"""Helpers drafted from a group of failures: a YAML file that a human reads, fixes and marks as reviewed."""
 
 import re
 from typing import NamedTuple
 
 import yaml
 
-from eval.annotation.unexplained import Candidate
+from eval.annotation.unexplained import FailureGroup
 from fama.diagnosis.judging import ask_json
 from fama.episodes.records import LedgerRow
 from fama.errors import BadInput
@@ -36,8 +36,8 @@ Already said: {{ noted | join(' / ') }}
 _CLOSE = "\nAnswer with one line of at most 15 words, in the imperative, or NONE if nothing of that kind is due.\n"
 
 
-class Draft(NamedTuple):
-    """What is written down, who wrote it, and what that cost."""
+class HelperDraft(NamedTuple):
+    """The texts of a drafted helper, their writer, and the calls that they cost."""
 
     name: str
     definition: str
@@ -46,10 +46,10 @@ class Draft(NamedTuple):
     ledger: tuple[LedgerRow, ...] = ()
 
 
-def plain_draft(group: Candidate) -> Draft:
-    """A draft without a model: it names the words that the failures share, and leaves the rest to the reader."""
+def plain_draft(group: FailureGroup) -> HelperDraft:
+    """Return a draft without a model: it names the words that the failures share, and leaves the rest to the reader."""
     words = ", ".join(group.words) or "no word in particular"
-    return Draft(
+    return HelperDraft(
         name=f"Draft{group.number}",
         definition=f"A group of {group.size} failures that fit no category; words they share: {words}.",
         instruction=f"Conversations like this one failed before, around: {words}. Say what to check or to do next.",
@@ -57,8 +57,8 @@ def plain_draft(group: Candidate) -> Draft:
     )
 
 
-async def written_draft(group: Candidate, model: ChatModel, seed: int = 0) -> Draft:
-    """A draft by a chat model from the group's examples.
+async def written_draft(group: FailureGroup, model: ChatModel, seed: int = 0) -> HelperDraft:
+    """Return a draft by a chat model from the group's examples.
 
     Raises:
         BadInput: the model's answer is of no use, so that the plain draft is the way.
@@ -71,7 +71,7 @@ async def written_draft(group: Candidate, model: ChatModel, seed: int = 0) -> Dr
     if answer is None:
         raise BadInput(f"{model.name}: no usable answer; leave --writer out for a draft without a model")
     name = re.sub(r"\W", "", answer["name"])
-    return Draft(
+    return HelperDraft(
         name=name if _NAME.fullmatch(name) else f"Draft{group.number}",
         definition=_plain(answer["definition"]),
         instruction=_plain(answer["instruction"]),
@@ -80,8 +80,8 @@ async def written_draft(group: Candidate, model: ChatModel, seed: int = 0) -> Dr
     )
 
 
-def as_yaml(draft: Draft, group: Candidate, category: str) -> str:
-    """The helper file. What users, tools and agents said stands in comments only, never in the prompt."""
+def as_yaml(draft: HelperDraft, group: FailureGroup, category: str) -> str:
+    """Return the helper file. What users, tools and agents said stands in comments only, never in the prompt."""
     values = {
         "name": draft.name,
         "reviewed": False,
@@ -93,7 +93,7 @@ def as_yaml(draft: Draft, group: Candidate, category: str) -> str:
     lines = [
         f"Draft of a helper from {group.size} failures of {group.tasks} tasks that fit no category.",
         f"Written by {draft.writer}; it has not been tried.",
-        "Read it against the examples, mend name, covers and prompt, then set reviewed: true and",
+        "Read it against the examples, fix name, covers and prompt, then set reviewed: true and",
         "name this file in helpers.pool, with helpers.forms={FILE: llm}; fama outcomes and fama compare measure it.",
         "",
         "An entry for a taxonomy of your own, if this is a category:",
@@ -119,10 +119,10 @@ _Dumper.add_representer(
 
 
 def _plain(text: str) -> str:
-    """One line without template signs: a model's answer never becomes code."""
+    """Return one line without template signs: a model's answer never becomes code."""
     return " ".join(re.sub(r"[{}%#]", " ", text).split())[:400]
 
 
 def _one_line(text: str) -> str:
-    """A comment stays a comment: whatever breaks lines is a blank, whatever cannot be printed is left out."""
+    """Return a comment on one line: line breaks become blanks, signs that cannot be printed are left out."""
     return "".join(sign for sign in re.sub(r"[\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]", " ", text) if sign.isprintable())

@@ -1,7 +1,7 @@
-"""Labels of several labellers, read under one taxonomy."""
+"""Labels of several annotators, read under one taxonomy."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from fama.diagnosis.crosswalk import Crosswalk, load_crosswalk
@@ -10,12 +10,18 @@ from fama.episodes.records import Failure
 from fama.episodes.store import read_failures
 from fama.errors import BadInput
 
+NONE = "none"
 #: rater → episode → label
 Labels = Mapping[str, Mapping[str, Failure]]
 
 
+def category_label(codes: Iterable[str]) -> str:
+    """Return the codes joined by ``+``, ``none`` without any."""
+    return "+".join(codes) or NONE
+
+
 def load_scheme(taxonomy_file: str | None, crosswalk_file: str | None) -> tuple[Taxonomy, Crosswalk]:
-    """The taxonomy and the crosswalk to it; the shipped ones where no file is given.
+    """Return the taxonomy and the crosswalk to it; the shipped ones where no file is given.
 
     Raises:
         BadInput: a file is wrong, or the crosswalk maps to a category that the taxonomy lacks.
@@ -30,12 +36,12 @@ def load_scheme(taxonomy_file: str | None, crosswalk_file: str | None) -> tuple[
 
 
 def read_labels(paths: Sequence[Path], crosswalk: Crosswalk) -> dict[str, dict[str, Failure]]:
-    """Labels by labeller and episode, all under the crosswalk's taxonomy.
+    """Read labels by annotator and episode, all under the crosswalk's taxonomy.
 
-    A labeller who is in several files is several labellers, named after the files.
+    An annotator who is in several files counts as several, named after the files.
 
     Raises:
-        BadInput: a file cannot be read, a label is unknown, or a labeller labels an episode twice in one file.
+        BadInput: a file cannot be read, a label is unknown, or an annotator labels an episode twice in one file.
     """
     found: dict[tuple[str, str], dict[str, Failure]] = {}
     for path in paths:

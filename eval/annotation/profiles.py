@@ -1,13 +1,13 @@
-"""Failure profiles: how often each category breaks an agent, with intervals, and whether two profiles differ."""
+"""Failure profiles: the share of each category, with intervals, and a test of whether two profiles differ."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from eval.stats.bootstrap import Array, ratio_interval, task_weights
 from eval.stats.paired import holm
 from fama.episodes.records import Failure, Record
+from fama.intervals import Array, ratio_interval, task_weights
 from fama.randomness import derive_seed
 
 LEVEL = 0.05
@@ -42,19 +42,19 @@ class Change(Record):
 
 
 class Drift(Record):
-    """Whether a new profile differs from an old one. ``p`` is of the largest total difference under permutation."""
+    """Test of a new profile against an old one. ``p`` is of the largest total difference under permutation."""
 
     p: float
     changes: tuple[Change, ...]
 
     @property
     def shown(self) -> bool:
-        """Whether the profiles differ at the 5 % level."""
+        """True if the profiles differ at the 5 % level."""
         return self.p < LEVEL
 
 
 def profile(name: str, failures: Sequence[Failure], codes: Sequence[str], draws: int = 2000, seed: int = 0) -> Profile:
-    """The share of each category, with 95 % intervals over tasks as clusters."""
+    """Return the share of each category, with 95 % intervals over tasks as clusters."""
     counts, totals = _by_task(failures, codes)
     weights = task_weights(len(totals), draws, seed, "profile")
     shares = []
@@ -75,7 +75,7 @@ def profile(name: str, failures: Sequence[Failure], codes: Sequence[str], draws:
 def drift(
     old: Sequence[Failure], new: Sequence[Failure], codes: Sequence[str], draws: int = 5000, seed: int = 0
 ) -> Drift:
-    """A permutation test of two profiles.
+    """Test by permutation whether two profiles differ.
 
     The failures of one task in one log are one block, and blocks change sides; the statistic of the whole is the sum of
     absolute differences of shares, of a category its own absolute difference. The observed split is counted in, so
@@ -103,7 +103,7 @@ def drift(
 
 
 def in_words(found: Drift) -> str:
-    """What the test says, and what follows for labels and routers."""
+    """Return the test's result in words, and what follows for labels and routers."""
     if not found.shown:
         return f"No drift shown (p = {found.p:.3f}); that is no proof that there is none."
     moved = [c for c in sorted(found.changes, key=lambda c: c.p) if c.p < LEVEL]
@@ -116,7 +116,7 @@ def in_words(found: Drift) -> str:
 
 
 def draw(profiles: Sequence[Profile]) -> Any:
-    """A figure: shares with their intervals, a row a category, a colour a profile."""
+    """Draw shares with their intervals: one row per category, one colour per profile."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 0.7 + 0.35 * len(profiles) * len(profiles[0].shares)))
@@ -138,11 +138,11 @@ def draw(profiles: Sequence[Profile]) -> Any:
 
 
 def _by_task(failures: Sequence[Failure], codes: Sequence[str]) -> tuple[Array, Array]:
-    """Per task: how many failures have each category as a primary one [tasks, codes], and how many there are."""
-    places: Mapping[str, int] = {task: place for place, task in enumerate(sorted({f.task for f in failures}))}
+    """Count by task the failures with each category as a primary one [tasks, codes], and all failures [tasks]."""
+    places: Mapping[str, int] = {task: place for place, task in enumerate(sorted({str(f.key) for f in failures}))}
     counts, totals = np.zeros((len(places), len(codes))), np.zeros(len(places))
     for failure in failures:
-        place = places[failure.task]
+        place = places[str(failure.key)]
         totals[place] += 1
         for index, code in enumerate(codes):
             counts[place, index] += code in failure.primary
@@ -150,11 +150,11 @@ def _by_task(failures: Sequence[Failure], codes: Sequence[str]) -> tuple[Array, 
 
 
 def _shares(sides: Array, counts: Array, totals: Array) -> Array:
-    """Shares of the chosen blocks: [splits, blocks] → [splits, codes]."""
+    """Return the shares of the chosen blocks: [splits, blocks] → [splits, codes]."""
     shares: Array = (sides @ counts) / np.maximum(sides @ totals, 1)[:, None]
     return shares
 
 
 def _p(statistics: Array) -> float:
-    """The share of splits at least as far apart as the observed one, which comes first."""
+    """Return the share of splits at least as far apart as the observed one, which comes first."""
     return float(np.mean(statistics >= statistics[0] - 1e-12))

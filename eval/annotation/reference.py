@@ -1,23 +1,23 @@
-"""Labellers against a reference labeller: precision, recall and F1 by category, beside two that do not look."""
+"""Annotators against a reference: precision, recall and F1 by category, beside two context-free baselines."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 
-from eval.stats.bootstrap import Array
-from eval.stats.resampling import Interval, Resample
+from eval.stats.resampling import Resample
 from fama.episodes.records import Failure, Record
 from fama.errors import BadInput
+from fama.intervals import Array, Interval
 
 What = Literal["primary", "categories"]
 
 
 class Scored(Record):
-    """One category. ``positives`` failures have it in the reference; ``told`` have it by the labeller.
+    """One category. ``positives`` failures have it in the reference; ``told`` have it by the annotator.
 
     ``majority`` is the F1 of always naming the reference's most frequent category, ``random`` of naming each category
-    with the reference's share, whatever the failure (expected counts). Both know these shares and nothing else.
+    with the reference's share, ignoring the failure (expected counts). Both know these shares and nothing else.
     """
 
     category: str
@@ -31,7 +31,7 @@ class Scored(Record):
 
 
 class Against(Record):
-    """A labeller against the reference on the ``units`` failures that both label; ``macro`` is the mean F1."""
+    """An annotator against the reference on the ``units`` failures that both label; ``macro`` is the mean F1."""
 
     labeller: str
     reference: str
@@ -67,7 +67,7 @@ def against(
     units = sorted(set(labels) & set(reference))
     if not units:
         raise BadInput(f"{names[0]} and {names[1]} label no failure in common; were they given the same episodes?")
-    resample = Resample([reference[unit].task for unit in units], draws, seed, "reference")
+    resample = Resample([str(reference[unit].key) for unit in units], draws, seed, "reference")
 
     def marks(source: Mapping[str, Failure]) -> Array:
         return np.array([[float(code in getattr(source[unit], what)) for code in codes] for unit in units])
@@ -120,7 +120,7 @@ def _f1(sums: Array, common: int) -> Array:
 
 
 def _majority(sums: Array, common: int) -> Array:
-    """All units are told the common category: its hits are its positives, the others have none."""
+    """Score naming the common category everywhere: its hits are its positives, the others have none."""
     told = np.zeros_like(sums[..., 2, :])
     told[..., common] = sums[..., 3, common]
     hits = np.where(told > 0, sums[..., 2, :], 0.0)
@@ -128,12 +128,12 @@ def _majority(sums: Array, common: int) -> Array:
 
 
 def _random(sums: Array, common: int) -> Array:
-    """Told with the true share: expected hits are n·share², so that F1 is the share."""
+    """Score naming a category with its true share: expected hits are n·share², so that F1 is the share."""
     return _defined(sums[..., 2, :], sums[..., 3, :], sums)
 
 
 def _defined(over: Array, under: Array, sums: Array) -> Array:
-    """The ratio where the reference has the category at all."""
+    """Return the ratio where the reference has the category at all."""
     return np.where(sums[..., 2, :] > 0, _ratio(over, under), np.nan)
 
 

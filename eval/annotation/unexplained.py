@@ -14,7 +14,7 @@ from fama.episodes.records import Episode, Failure, Record
 from fama.errors import BadInput
 from fama.files import write_atomically
 
-Vectors = npt.NDArray[np.float64]
+Embeddings = npt.NDArray[np.float64]
 EXAMPLES, WORDS, SMALLEST = 3, 8, 3
 #: A label less sure than this counts as fitting no category: the detectors give 0.1 where they found nothing.
 UNSURE = 0.2
@@ -23,8 +23,8 @@ APART = 0.45
 _WORD = r"[a-z]{3,}"
 
 
-class Example(Record):
-    """One failure of a candidate, in short. ``said`` are the last turns, ``calls`` the last calls of the agent."""
+class FailureExample(Record):
+    """One failure of a group, in short. ``said`` are the last turns, ``calls`` the last calls of the agent."""
 
     episode_id: str
     task_id: str
@@ -33,7 +33,7 @@ class Example(Record):
     said: tuple[str, ...]
 
 
-class Candidate(Record):
+class FailureGroup(Record):
     """A group of failures. ``words`` stand in it more than in the others; ``where`` counts backbones and domains."""
 
     number: int
@@ -41,25 +41,25 @@ class Candidate(Record):
     tasks: int
     words: tuple[str, ...]
     where: dict[str, int]
-    examples: tuple[Example, ...]
+    examples: tuple[FailureExample, ...]
     members: tuple[str, ...]
 
 
-class Candidates(Record):
+class FailureGroups(Record):
     """All groups, the largest first, and how many unexplained failures are in none."""
 
     unexplained: int
     ungrouped: int
-    groups: tuple[Candidate, ...]
+    groups: tuple[FailureGroup, ...]
 
 
 def unexplained(failures: Iterable[Failure], unsure: float = UNSURE) -> list[Failure]:
-    """The failures without a primary category, or with one that their labeller was hardly sure of."""
+    """Return the failures without a primary category, or with one that their annotator was hardly sure of."""
     return [f for f in failures if not f.primary or (f.confidence is not None and f.confidence < unsure)]
 
 
 def describe(episode: Episode, failure: Failure) -> str:
-    """What is compared: why it failed, as far as somebody said so, the calls, and the last words."""
+    """Return the text that groups compare: the rationale where there is one, the calls, and the last turns."""
     example = _example(episode, failure)
     return "\n".join([example.rationale, *example.calls, *example.said])
 
@@ -67,10 +67,10 @@ def describe(episode: Episode, failure: Failure) -> str:
 def group(
     episodes: Mapping[str, Episode],
     failures: Sequence[Failure],
-    vectors: Vectors,
+    vectors: Embeddings,
     smallest: int = SMALLEST,
     apart: float = APART,
-) -> Candidates:
+) -> FailureGroups:
     """Group failures by the cosine distance of their vectors, shape [failures, size]: average linkage up to ``apart``.
 
     A group has at least ``smallest`` failures; what is near no other stays ungrouped. Its words are those whose mean
@@ -81,7 +81,7 @@ def group(
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     if len(failures) < smallest:
-        return Candidates(unexplained=len(failures), ungrouped=len(failures), groups=())
+        return FailureGroups(unexplained=len(failures), ungrouped=len(failures), groups=())
     finder = AgglomerativeClustering(None, metric="cosine", linkage="average", distance_threshold=apart)
     marks = finder.fit_predict(vectors)
     sizes = Counter(int(mark) for mark in marks)
@@ -98,7 +98,7 @@ def group(
         members = [failure for failure, within in zip(failures, inside, strict=True) if within]
         near = np.argsort(-(vectors[inside] @ vectors[inside].mean(axis=0)), kind="stable")
         groups.append(
-            Candidate(
+            FailureGroup(
                 number=number,
                 size=len(members),
                 tasks=len({f.task_id for f in members}),
@@ -108,11 +108,11 @@ def group(
                 members=tuple(f.episode_id for f in members),
             )
         )
-    return Candidates(unexplained=len(failures), ungrouped=int((marks == -1).sum()), groups=tuple(groups))
+    return FailureGroups(unexplained=len(failures), ungrouped=int((marks == -1).sum()), groups=tuple(groups))
 
 
-def embed(texts: Sequence[str], encoder: str) -> Vectors:
-    """Mean chunk vectors of a frozen sentence encoder, shape [texts, size].
+def embed(texts: Sequence[str], encoder: str) -> Embeddings:
+    """Return the mean chunk vectors of a frozen sentence encoder, shape [texts, size].
 
     Raises:
         BadInput: the encoder is not there.
@@ -124,19 +124,19 @@ def embed(texts: Sequence[str], encoder: str) -> Vectors:
     return np.stack([chunks.mean(axis=0) for chunks in found]).astype(np.float64)
 
 
-def write_candidates(path: Path, found: Candidates) -> None:
+def write_candidates(path: Path, found: FailureGroups) -> None:
     """Write the groups as JSON, whole or not at all."""
     write_atomically(path, found.model_dump_json(indent=2) + "\n")
 
 
-def read_candidates(path: Path) -> Candidates:
-    """Groups that were written.
+def read_candidates(path: Path) -> FailureGroups:
+    """Read the groups of a file.
 
     Raises:
         BadInput: the file is missing or no such file.
     """
     try:
-        return Candidates.model_validate_json(path.read_bytes())
+        return FailureGroups.model_validate_json(path.read_bytes())
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}; write it with `fama helpers candidates`") from None
     except ValidationError as error:
@@ -144,10 +144,10 @@ def read_candidates(path: Path) -> Candidates:
         raise BadInput(f"{path}: {'.'.join(map(str, first['loc'])) or 'top'}: {first['msg']}; write it again") from None
 
 
-def _example(episode: Episode, failure: Failure) -> Example:
+def _example(episode: Episode, failure: Failure) -> FailureExample:
     messages = episode.messages
     said = [f"{m.role}: {shorten(spoken(m), 240)}" for m in messages if m.role in ("user", "assistant") and spoken(m)]
-    return Example(
+    return FailureExample(
         episode_id=episode.id,
         task_id=episode.task_id,
         rationale=shorten(failure.rationale, 400),
@@ -165,9 +165,9 @@ def _where(episodes: Iterable[Episode]) -> dict[str, int]:
 
 
 def _spread(members: Sequence[Failure]) -> list[Failure]:
-    """The first few, of different tasks as far as there are."""
+    """Return the first few, of different tasks as far as there are."""
     first: dict[str, Failure] = {}
     for failure in members:
-        first.setdefault(failure.task, failure)
+        first.setdefault(str(failure.key), failure)
     chosen = list(first.values())
     return (chosen + [f for f in members if f not in chosen])[:EXAMPLES]

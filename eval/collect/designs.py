@@ -10,14 +10,14 @@ from fama.errors import BadInput
 from fama.subsets import in_pool_order
 
 
-class Candidate(NamedTuple):
+class WeightedSubset(NamedTuple):
     """A subset and the probability that it is among those drawn for a task and trial."""
 
     subset: tuple[str, ...]
     propensity: float
 
 
-def design(pool: Sequence[str], subsets: Sequence[Sequence[str]] | None, draws: int) -> tuple[Candidate, ...]:
+def design(pool: Sequence[str], subsets: Sequence[Sequence[str]] | None, draws: int) -> tuple[WeightedSubset, ...]:
     """The candidates of ``draws`` distinct subsets a task and trial.
 
     With ``subsets`` each of them is equally likely; without, every size is, and within a size every
@@ -42,10 +42,10 @@ def design(pool: Sequence[str], subsets: Sequence[Sequence[str]] | None, draws: 
         if not weighted or len({subset for subset, _ in weighted}) < len(weighted):
             raise BadInput("subsets: none given, or one given twice (order does not matter); list each subset once")
     chances = _inclusion([weight for _, weight in weighted], min(draws, len(weighted)))
-    return tuple(Candidate(subset, chance) for (subset, _), chance in zip(weighted, chances, strict=True))
+    return tuple(WeightedSubset(subset, chance) for (subset, _), chance in zip(weighted, chances, strict=True))
 
 
-def draw(candidates: Sequence[Candidate], rng: random.Random) -> list[Candidate]:
+def draw(candidates: Sequence[WeightedSubset], rng: random.Random) -> list[WeightedSubset]:
     """A sample of distinct candidates, each with its own propensity, in random order.
 
     Systematic sampling in random order (Madow 1949): the candidates' propensities lie end to end on
@@ -53,7 +53,7 @@ def draw(candidates: Sequence[Candidate], rng: random.Random) -> list[Candidate]
     """
     order = rng.sample(list(candidates), len(candidates))
     size, point, end = round(sum(c.propensity for c in candidates)), rng.random(), 0.0
-    taken: list[Candidate] = []
+    taken: list[WeightedSubset] = []
     for index, candidate in enumerate(order):
         end = size if index == len(order) - 1 else end + candidate.propensity
         if point < end:

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from eval.stats.bootstrap import Estimate
 from eval.stats.proportions import clustered_proportion
 from fama.envs.acebench.user import FINISH
 from fama.envs.base import Action, Benchmark, UserModel
 from fama.envs.tau_bench.user import STOP
 from fama.episodes.records import LedgerRow
 from fama.errors import BoundaryError
+from fama.intervals import Interval
 from fama.models.base import ChatReply, ChatRequest
 from fama.randomness import derive_seed
 from fama.settings import ExperimentSettings
@@ -30,7 +30,7 @@ class _LeavingUser:
 
 async def do_nothing(
     settings: ExperimentSettings, benchmark: Benchmark, tasks: Sequence[str]
-) -> tuple[Estimate, str | None]:
+) -> tuple[Interval, str | None]:
     """Start every task with the seed of its first trial, and ask for the outcome at once.
 
     Where a model plays the user, nobody asks it: a scripted one leaves at the agent's first words, since some

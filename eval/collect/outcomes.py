@@ -9,7 +9,7 @@ from fama.agents.runs.run_config import FREE
 from fama.agents.runs.runner import Planned, load_benchmark, run_planned, select_tasks
 from fama.config import dump_settings
 from fama.envs.base import Benchmark
-from fama.episodes.outcome_table import OutcomeRow, episodes_to_rows, join_subset, write_outcomes
+from fama.episodes.outcome_table import OutcomeRow, episodes_to_rows, write_outcomes
 from fama.episodes.store import EpisodeStore, read_episodes
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
@@ -17,11 +17,12 @@ from fama.models.base import ChatModel
 from fama.provenance import git_commit
 from fama.randomness import generator
 from fama.settings import OutcomesSettings, SelectorSettings
+from fama.subsets import subset_label
 
 TABLE = "outcomes.parquet"
 
 
-class Written(NamedTuple):
+class WrittenTable(NamedTuple):
     """The table's path and rows, and how many episodes were planned."""
 
     path: Path
@@ -56,7 +57,7 @@ async def run_outcomes(
     benchmark: Benchmark | None = None,
     model: ChatModel | None = None,
     progress: bool | None = None,
-) -> Written:
+) -> WrittenTable:
     """Run the plan into ``out`` and write the table; whatever stops the run, the finished part is written.
 
     Raises:
@@ -88,12 +89,12 @@ async def run_outcomes(
         if EpisodeStore(out).path.exists():
             write()
         raise
-    return Written(out / TABLE, write(), len(plan))
+    return WrittenTable(out / TABLE, write(), len(plan))
 
 
 def _arm(subset: tuple[str, ...], propensity: float) -> SelectorSettings:
     return SelectorSettings(
         name="fixed",
-        label=join_subset(subset) or "none",
+        label=subset_label(subset),
         options={"subset": list(subset), "propensity": propensity},
     )

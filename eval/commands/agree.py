@@ -12,8 +12,8 @@ from fama.errors import BadInput
 if TYPE_CHECKING:
     from eval.annotation.agreement import Agreement
     from eval.annotation.reference import Against
-    from eval.stats.resampling import Interval
     from fama.episodes.records import Failure
+    from fama.intervals import Interval
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -50,6 +50,7 @@ def main(args: argparse.Namespace) -> int:
 def _show(found: "Consensus", count: int) -> None:
     from rich.table import Table
 
+    from eval.annotation.labels import category_label
     from fama.terminal import console
 
     screen = console()
@@ -66,7 +67,7 @@ def _show(found: "Consensus", count: int) -> None:
         )
     screen.print(table)
     for label in found.disputed[:count]:
-        verdict = "+".join(label.primary) or "none"
+        verdict = category_label(label.primary)
         screen.print(
             f"task {label.task_id}, {label.episode_id[:10]}: {label.rationale} → {verdict} ({label.confidence:.2f})",
             markup=False,

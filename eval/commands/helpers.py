@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from fama.errors import BadInput
 
 if TYPE_CHECKING:
-    from eval.annotation.drafts import Draft
-    from eval.annotation.unexplained import Candidate, Candidates
+    from eval.annotation.drafts import HelperDraft
+    from eval.annotation.unexplained import FailureGroup, FailureGroups
 
 FILE = "candidates.json"
 
@@ -98,7 +98,7 @@ def _candidates(args: argparse.Namespace) -> int:
     return 0
 
 
-def _show(found: "Candidates") -> None:
+def _show(found: "FailureGroups") -> None:
     from fama.terminal import console
 
     screen = console()
@@ -140,7 +140,7 @@ def _draft(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _written(args: argparse.Namespace, group: "Candidate") -> "Draft":
+async def _written(args: argparse.Namespace, group: "FailureGroup") -> "HelperDraft":
     from eval.annotation.drafts import written_draft
     from fama.models.connect import connect
     from fama.settings import ModelSettings

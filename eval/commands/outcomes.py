@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fama.config import add_config_flags, read_settings
 
 if TYPE_CHECKING:
-    from eval.collect.outcomes import Written
+    from eval.collect.outcomes import WrittenTable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,19 +35,22 @@ def main(args: argparse.Namespace) -> int:
     return 1 if failed == len(written.rows) else 0
 
 
-def _show(written: "Written") -> None:
+def _show(written: "WrittenTable") -> None:
     from rich.table import Table
 
+    from eval.metrics.episode_scores import score_of_row
     from eval.metrics.formats import count, errors, percent
     from eval.metrics.measures import Resampling
-    from eval.metrics.scores import score_of_row
     from eval.metrics.summary import summarise
+    from fama.subsets import split_subset, subset_label
     from fama.terminal import console
 
     table = Table("subset", box=None, pad_edge=False)
     for title in ("tasks", "episodes", "error", "success %", "tokens/episode"):
         table.add_column(title, justify="right", no_wrap=True)
-    summaries = summarise([score_of_row(row, row.subset or "none") for row in written.rows], Resampling())
+    summaries = summarise(
+        [score_of_row(row, subset_label(split_subset(row.subset))) for row in written.rows], Resampling()
+    )
     for summary in sorted(summaries, key=lambda s: -(s.measures.success.value or 0.0)):
         m = summary.measures
         table.add_row(

@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Read the episodes one by one and print a line a group."""
+    from eval.metrics.episode_scores import read_scores
     from eval.metrics.measures import Resampling
-    from eval.metrics.scores import read_scores
     from eval.metrics.summary import summarise
 
     if args.bootstrap < 100:

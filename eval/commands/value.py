@@ -12,7 +12,8 @@ from fama.config import add_config_flags, read_settings
 from fama.errors import BadInput
 
 if TYPE_CHECKING:
-    from eval.off_policy import OffPolicy, Value
+    from eval.off_policy import OffPolicy
+    from fama.intervals import Interval
     from fama.settings import CompareSettings
 
 VALUE = "value.json"
@@ -59,7 +60,7 @@ async def _values(settings: "CompareSettings") -> "list[OffPolicy]":
         found = []
         for arm, selector in build_arms(settings, helpers, model, read_labels(settings)).items():
             replayed = await replay_arm(arm, selector, table, settings, helpers)
-            choices = {pair: chosen for pair, (_, chosen) in zip(table.pairs, replayed.choices, strict=True)}
+            choices = {key: chosen for key, (_, chosen) in zip(table.keys, replayed.choices, strict=True)}
             found.append(off_policy(arm, choices, table.rows, settings.bootstrap, settings.seed))
         return found
 
@@ -85,7 +86,7 @@ def _show(found: "list[OffPolicy]") -> None:
             screen.print(f"{one.arm}: {one.warning}", style="dim", markup=False)
 
 
-def _cell(value: "Value") -> str:
+def _cell(value: "Interval") -> str:
     from eval.metrics.formats import DASH
 
     if value.value is None:

@@ -12,12 +12,12 @@ from eval.compare.schema import Comparison
 from eval.compare.setup_cost import one_off_costs
 from eval.compare.staleness import stale_inputs
 from eval.compare.sweep import sweep
-from eval.metrics.scores import Score, score_of
-from eval.metrics.selection import Cell
+from eval.metrics.episode_scores import Score, score_of
+from eval.metrics.selection import ExecutedSubset
 from fama.agents.runs.run_config import FREE, config_hash, prompt_hashes, provenance, write_config
 from fama.agents.runs.runner import episode_id, load_benchmark, run_planned, select_tasks
 from fama.envs.base import Benchmark
-from fama.episodes.outcome_table import read_outcomes, split_subset
+from fama.episodes.outcome_table import read_outcomes
 from fama.episodes.records import Failure
 from fama.episodes.store import EpisodeStore, read_episodes
 from fama.errors import BadInput
@@ -26,6 +26,7 @@ from fama.helpers.base import Helper
 from fama.helpers.pool import build_pool
 from fama.models.base import ChatModel
 from fama.settings import CompareSettings
+from fama.subsets import members_of
 
 COMPARISON = "comparison.json"
 #: where a comparison without a lattice takes its executed subsets from
@@ -182,7 +183,7 @@ async def _replayed(settings: CompareSettings, out: Path, world: Benchmark, mode
     )
 
 
-def _lattice(settings: CompareSettings, version: str, tasks: tuple[str, ...]) -> list[Cell] | None:
+def _lattice(settings: CompareSettings, version: str, tasks: tuple[str, ...]) -> list[ExecutedSubset] | None:
     if not settings.lattice:
         return None
     wanted = set(tasks)
@@ -194,13 +195,12 @@ def _lattice(settings: CompareSettings, version: str, tasks: tuple[str, ...]) ->
     return cells_of(rows)
 
 
-def _own_cells(scores: dict[str, list[Score]]) -> list[Cell]:
+def _own_cells(scores: dict[str, list[Score]]) -> list[ExecutedSubset]:
     """Cells of the arms' own episodes. Two arms that chose one subset on a trial ran the same cell twice."""
     return [
-        Cell(
-            s.task_id,
-            s.trial,
-            frozenset(split_subset(s.subset)),
+        ExecutedSubset(
+            s.key.pair,
+            members_of(s.subset),
             float(s.success),
             float(s.tokens.agent + s.tokens.helper),
         )

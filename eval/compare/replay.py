@@ -4,22 +4,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from eval.metrics.scores import Score, TokenUse, score_of_row
-from eval.metrics.selection import Cell
-from fama.episodes.outcome_table import OutcomeRow, subset_of
+from eval.metrics.episode_scores import Score, TokenUse, score_of_row
+from eval.metrics.selection import ExecutedSubset
+from fama.episodes.keys import EpisodeKey
+from fama.episodes.outcome_table import OutcomeRow
 from fama.episodes.records import SELECTION_ROLES, total_tokens
-from fama.episodes.state import EpisodeKey, VisibleState, state_from_json
+from fama.episodes.state import VisibleState, state_from_json
 from fama.errors import BadInput
 from fama.helpers.base import Helper
 from fama.randomness import derive_seed, generator
 from fama.selection.base import Selector
 from fama.selection.budget import RunBudget
 from fama.settings import CompareSettings
-from fama.subsets import in_pool_order
+from fama.subsets import in_pool_order, join_subset, members_of
 
 
 @dataclass(frozen=True)
-class Table:
+class ReplayTable:
     """The executed cells of the compared tasks: one backbone, one strategy. What all arms look up is built once."""
 
     path: str
@@ -28,30 +29,28 @@ class Table:
     rows: tuple[OutcomeRow, ...]
 
     @cached_property
-    def pairs(self) -> list[tuple[str, int]]:
-        """Every (task, trial) with an executed subset, task by task."""
+    def keys(self) -> list[EpisodeKey]:
+        """Every task and trial with an executed subset, task by task."""
         place = {task: index for index, task in enumerate(self.tasks)}
-        return sorted({(row.task_id, row.trial) for row in self.rows}, key=lambda pair: (place[pair[0]], pair[1]))
+        return sorted({row.key for row in self.rows}, key=lambda key: (place[key.task_id], key.trial))
 
     @cached_property
-    def cells(self) -> dict[tuple[str, int, frozenset[str]], OutcomeRow]:
+    def cells(self) -> dict[tuple[EpisodeKey, frozenset[str]], OutcomeRow]:
         """The rows by task, trial and subset."""
-        return {(row.task_id, row.trial, subset_of(row.subset)): row for row in self.rows}
+        return {(row.key, members_of(row.subset)): row for row in self.rows}
 
     @cached_property
-    def states(self) -> dict[tuple[str, int], VisibleState]:
-        """The state before decision 0 of each (task, trial): the same whatever subset was executed then."""
-        states: dict[tuple[str, int], VisibleState] = {}
+    def states(self) -> dict[EpisodeKey, VisibleState]:
+        """The state before decision 0 of each task and trial: the same whatever subset was executed then."""
+        states: dict[EpisodeKey, VisibleState] = {}
         for row in self.rows:
-            pair = (row.task_id, row.trial)
-            if pair not in states:
-                key = EpisodeKey(row.benchmark, row.domain, *pair, row.backbone, row.strategy)
-                states[pair] = state_from_json(row.state, key)
+            if row.key not in states:
+                states[row.key] = state_from_json(row.state, row.key)
         return states
 
 
 @dataclass(frozen=True)
-class Replayed:
+class ReplayedArm:
     """An arm's looked-up episodes, its choices as (task, subset), and the choices that were never executed."""
 
     scores: tuple[Score, ...]
@@ -59,7 +58,7 @@ class Replayed:
     missing: int
 
 
-def select_rows(rows: Sequence[OutcomeRow], settings: CompareSettings, path: str) -> Table:
+def select_rows(rows: Sequence[OutcomeRow], settings: CompareSettings, path: str) -> ReplayTable:
     """The rows that a comparison is about.
 
     Raises:
@@ -94,21 +93,21 @@ def select_rows(rows: Sequence[OutcomeRow], settings: CompareSettings, path: str
     inside = tuple(row for row in kept if row.task_id in wanted and row.trial < settings.trials)
     if not inside:
         raise BadInput(f"trials: {path} has no trial below {settings.trials} of these tasks")
-    return Table(path, backbone, tasks, inside)
+    return ReplayTable(path, backbone, tasks, inside)
 
 
-def cells_of(rows: Sequence[OutcomeRow]) -> list[Cell]:
-    """The cells of a lattice; errors have none."""
+def cells_of(rows: Sequence[OutcomeRow]) -> list[ExecutedSubset]:
+    """Return the executed subsets of the rows; errors have none."""
     return [
-        Cell(row.task_id, row.trial, subset_of(row.subset), float(row.success), float(row.tokens))
+        ExecutedSubset(row.key, members_of(row.subset), float(row.success), float(row.tokens))
         for row in rows
         if row.success is not None
     ]
 
 
 async def replay_arm(
-    arm: str, selector: Selector, table: Table, settings: CompareSettings, helpers: Mapping[str, Helper]
-) -> Replayed:
+    arm: str, selector: Selector, table: ReplayTable, settings: CompareSettings, helpers: Mapping[str, Helper]
+) -> ReplayedArm:
     """Let a selector choose in the state before the first decision of every (task, trial), and look it up.
 
     The looked-up episode is billed with the selector's own tokens in place of those in the table.
@@ -118,17 +117,16 @@ async def replay_arm(
     scores: list[Score] = []
     choices: list[tuple[str, str]] = []
     missing = 0
-    for pair in table.pairs:
-        place = (settings.benchmark, settings.domain, *pair)
-        rng = generator(derive_seed(settings.seed, "selector", *place, arm), "selector")
+    for key in table.keys:
+        rng = generator(derive_seed(settings.seed, "selector", *key.stream, arm), "selector")
         budget = budgets.episode()
         budget.open_decision()
-        selection = await selector.select(table.states[pair], budget.allowance(), rng)
+        selection = await selector.select(table.states[key], budget.allowance(), rng)
         budget.charge(sum(row.total_tokens for row in selection.ledger))
         subset = budget.fit(in_pool_order(selection.subset, pool), helpers, selection.probabilities).subset
         budget.release()
-        choices.append((pair[0], "+".join(subset)))
-        row = table.cells.get((*pair, frozenset(subset)))
+        choices.append((key.task_id, join_subset(subset)))
+        row = table.cells.get((key, frozenset(subset)))
         if row is None:
             missing += 1
             continue
@@ -149,4 +147,4 @@ async def replay_arm(
                 seconds=None if old.seconds is None else old.seconds + selection.seconds,
             )
         )
-    return Replayed(tuple(scores), tuple(choices), missing)
+    return ReplayedArm(tuple(scores), tuple(choices), missing)

@@ -9,23 +9,21 @@ import numpy as np
 
 import fama
 from eval.compare.arms import learned_arm
-from eval.compare.choices import selection_report
-from eval.compare.schema import ArmResult, Comparison, Curve, LatticeReport, TaskCell, TaskRow
+from eval.compare.schema import ArmResult, Comparison, Curve, GridReport, TaskCell, TaskRow
 from eval.compare.setup_cost import paybacks
 from eval.metrics.curves import Point, frontier
+from eval.metrics.episode_scores import Score
 from eval.metrics.formats import errors
-from eval.metrics.measures import Difference, Resampling, compare_pair, measure
-from eval.metrics.scores import Score
-from eval.metrics.selection import Cell, TaskLattice, lattices
-from eval.stats.bootstrap import Estimate
+from eval.metrics.measures import PairedDifference, Resampling, compare_pair, measure
+from eval.metrics.selection import ExecutedSubset, TaskGrid, selection_quality, task_grids
 from eval.stats.paired import holm
 from eval.stats.proportions import clustered_proportion
 from fama.config import dump_settings
-from fama.episodes.outcome_table import join_subset, split_subset
 from fama.episodes.spending import Spent
+from fama.intervals import Interval
 from fama.provenance import git_commit
 from fama.settings import CompareSettings
-from fama.subsets import POOL, in_pool_order
+from fama.subsets import in_order, members_of, split_subset, subset_label
 
 PLAIN = "none"
 #: trials that a claim needs
@@ -41,7 +39,7 @@ class Executed:
     backbone: str
     scores: Mapping[str, Sequence[Score]]
     choices: Mapping[str, Sequence[tuple[str, str]]]
-    cells: Sequence[Cell]
+    cells: Sequence[ExecutedSubset]
     lattice_source: str
     curves: tuple[Curve, ...] = ()
     missing: Mapping[str, int] = field(default_factory=dict)
@@ -49,11 +47,11 @@ class Executed:
 
 
 def compare_arms(
-    settings: CompareSettings, version: str, executed: Executed, nothing: tuple[Estimate, str | None], command: str
+    settings: CompareSettings, version: str, executed: Executed, nothing: tuple[Interval, str | None], command: str
 ) -> Comparison:
     """The comparison of executed arms. ``nothing`` is the do-nothing score, and in words what is not in it."""
     resampling = Resampling(settings.seed, settings.bootstrap)
-    truth = lattices(executed.cells)
+    truth = task_grids(executed.cells)
     chosen_learned = learned_arm(settings.arms)
     plain = next((arm.arm for arm in settings.arms if arm.name == PLAIN), None)
     by_task = {arm: _by_task(scores) for arm, scores in executed.scores.items()}
@@ -63,7 +61,7 @@ def compare_arms(
     arms = []
     for wanted in settings.arms:
         name, scores = wanted.arm, executed.scores[wanted.arm]
-        choices = [(task, frozenset(split_subset(subset))) for task, subset in executed.choices[name]]
+        choices = [(task, members_of(subset)) for task, subset in executed.choices[name]]
         arms.append(
             ArmResult(
                 arm=name,
@@ -72,9 +70,11 @@ def compare_arms(
                 measures=measure(scores, executed.tasks, resampling),
                 versus_none=to_plain.get(name),
                 versus_learned=to_learned.get(name),
-                selection=selection_report(choices, truth, executed.pool),
+                selection=selection_quality(choices, truth, executed.pool),
                 helpers_per_episode=sum(len(c) for _, c in choices) / len(choices) if choices else None,
-                subsets=dict(Counter(subset or "none" for _, subset in executed.choices[name]).most_common()),
+                subsets=dict(
+                    Counter(subset_label(split_subset(subset)) for _, subset in executed.choices[name]).most_common()
+                ),
                 missing=executed.missing.get(name, 0),
                 one_off=executed.one_off.get(name, ()),
                 payback=paid.get(name, ()),
@@ -96,7 +96,7 @@ def compare_arms(
         arms=tuple(arms),
         learned_arm=chosen_learned,
         do_nothing=nothing[0],
-        lattice=_lattice_report(truth, executed.lattice_source),
+        lattice=_grid_report(truth, executed.lattice_source),
         frontier=_frontier(arms),
         curves=executed.curves,
         per_task=tuple(_task_row(task, by_task, truth) for task in executed.tasks),
@@ -112,7 +112,7 @@ def compare_arms(
 
 def differences(
     scores: Mapping[str, Sequence[Score]], reference: str | None, tasks: Sequence[str], resampling: Resampling
-) -> dict[str, Difference]:
+) -> dict[str, PairedDifference]:
     """Every other arm against the reference, with Holm's correction over them; none without a reference."""
     if reference is None:
         return {}
@@ -125,14 +125,14 @@ def differences(
     return {arm: d.model_copy(update={"p_holm": corrected.get(arm)}) for arm, d in found.items()}
 
 
-def _lattice_report(truth: Mapping[str, TaskLattice], source: str) -> LatticeReport | None:
+def _grid_report(truth: Mapping[str, TaskGrid], source: str) -> GridReport | None:
     if not truth:
         return None
-    best = np.array([lattice.oracle for lattice in truth.values()])
-    return LatticeReport(
+    best = np.array([grid.oracle for grid in truth.values()])
+    return GridReport(
         source=source,
         tasks=len(truth),
-        subsets_per_task=sum(len(lattice.success) for lattice in truth.values()) / len(truth),
+        subsets_per_task=sum(len(grid.success) for grid in truth.values()) / len(truth),
         oracle=clustered_proportion(best, len(best)),
     )
 
@@ -154,8 +154,8 @@ def _by_task(scores: Sequence[Score]) -> dict[str, list[Score]]:
     return grouped
 
 
-def _task_row(task: str, arms: Mapping[str, Mapping[str, list[Score]]], truth: Mapping[str, TaskLattice]) -> TaskRow:
-    lattice = truth.get(task)
+def _task_row(task: str, arms: Mapping[str, Mapping[str, list[Score]]], truth: Mapping[str, TaskGrid]) -> TaskRow:
+    grid = truth.get(task)
     cells = {}
     for arm, by_task in arms.items():
         mine = by_task.get(task, [])
@@ -165,14 +165,13 @@ def _task_row(task: str, arms: Mapping[str, Mapping[str, list[Score]]], truth: M
             successes=sum(score.success for score in scored),
             errors=len(mine) - len(scored),
             tokens=sum(score.tokens.total for score in scored) / len(scored) if scored else None,
-            subsets=tuple(dict.fromkeys(score.subset or "none" for score in mine)),
+            subsets=tuple(dict.fromkeys(subset_label(split_subset(score.subset)) for score in mine)),
             episodes=tuple(score.id for score in mine),
         )
     minimal = None
-    if lattice is not None:
-        names = lattice.minimal
-        minimal = join_subset((*in_pool_order(tuple(names), POOL), *sorted(names - set(POOL)))) or "none"
-    return TaskRow(task_id=task, arms=cells, minimal=minimal, oracle=lattice.oracle if lattice else None)
+    if grid is not None:
+        minimal = subset_label(in_order(grid.minimal))
+    return TaskRow(task_id=task, arms=cells, minimal=minimal, oracle=grid.oracle if grid else None)
 
 
 def _simulated(settings: CompareSettings) -> tuple[str, ...]:

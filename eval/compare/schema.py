@@ -10,31 +10,13 @@ from typing import Any, Literal
 from pydantic import Field
 
 from eval.compare.setup_cost import Payback
-from eval.metrics.measures import Difference, Measures
-from eval.stats.bootstrap import Estimate
+from eval.metrics.measures import Measures, PairedDifference
+from eval.metrics.selection import SelectionQuality
 from fama.episodes.records import Record
 from fama.episodes.spending import Spent
+from fama.intervals import Interval
 
 COMPARISON_VERSION = 1
-
-
-class SelectionReport(Record):
-    """How an arm's choices agree with the minimal subsets of executed lattices.
-
-    ``choices`` are episodes, over ``tasks``; ``solvable`` of these tasks were ever solved. ``regret`` is the
-    success that the best executed subset has over the chosen one, over the ``executed`` choices that the
-    lattice holds. ``f1`` is None for a helper that is neither chosen nor needed.
-    """
-
-    choices: int
-    tasks: int
-    solvable: int
-    executed: int
-    exact: Estimate
-    jaccard: Estimate
-    regret: Estimate
-    f1: dict[str, float | None] = Field(default_factory=dict)
-    macro_f1: float | None = None
 
 
 class ArmResult(Record):
@@ -48,9 +30,9 @@ class ArmResult(Record):
     selector: str
     options: dict[str, Any] = Field(default_factory=dict)
     measures: Measures
-    versus_none: Difference | None = None
-    versus_learned: Difference | None = None
-    selection: SelectionReport | None = None
+    versus_none: PairedDifference | None = None
+    versus_learned: PairedDifference | None = None
+    selection: SelectionQuality | None = None
     helpers_per_episode: float | None = None
     subsets: dict[str, int] = Field(default_factory=dict)
     missing: int = 0
@@ -70,7 +52,7 @@ class TaskCell(Record):
 
 
 class TaskRow(Record):
-    """One task under every arm. ``minimal`` and ``oracle`` come from the executed lattice."""
+    """One task under every arm. ``minimal`` and ``oracle`` come from the executed subsets."""
 
     task_id: str
     arms: dict[str, TaskCell]
@@ -78,21 +60,21 @@ class TaskRow(Record):
     oracle: float | None = None
 
 
-class LatticeReport(Record):
+class GridReport(Record):
     """The executed subsets that selection is judged against, and the best they allow."""
 
     source: str
     tasks: int
     subsets_per_task: float
-    oracle: Estimate
+    oracle: Interval
 
 
 class CurvePoint(Record):
     """An arm at one λ, the success that 1,000 tokens are worth; None for an arm that does not heed it."""
 
     lam: float | Literal["inf"] | None
-    tokens: Estimate
-    success: Estimate
+    tokens: Interval
+    success: Interval
 
 
 class Curve(Record):
@@ -103,7 +85,7 @@ class Curve(Record):
 
     arm: str
     points: tuple[CurvePoint, ...]
-    area: Estimate
+    area: Interval
     versus: str | None = None
     success_at_equal_tokens: float | None = None
     tokens_at_equal_success: float | None = None
@@ -127,8 +109,8 @@ class Comparison(Record):
     bootstrap: int
     arms: tuple[ArmResult, ...]
     learned_arm: str | None = None
-    do_nothing: Estimate
-    lattice: LatticeReport | None = None
+    do_nothing: Interval
+    lattice: GridReport | None = None
     frontier: tuple[str, ...] = ()
     """Arms that no arm with as few tokens beats in success, by rising tokens."""
     curves: tuple[Curve, ...] = ()

@@ -7,12 +7,12 @@ from typing import Literal
 import numpy as np
 
 from eval.compare.arms import BLIND, LEARNED
+from eval.metrics.episode_scores import Score
 from eval.metrics.measures import Resampling
-from eval.metrics.scores import Score
-from eval.stats.bootstrap import Estimate, ratio_interval
 from fama.diagnosis.diagnose import spent_on_labels
 from fama.episodes.records import Record
 from fama.episodes.spending import Spent, spent_on_table, unknown
+from fama.intervals import Interval, ratio_interval
 from fama.settings import CompareSettings, SelectorSettings
 
 #: Selectors that an arm's one-off cost is set against, by name.
@@ -34,7 +34,7 @@ class Payback(Record):
 
     versus: str
     tokens: int | None
-    saved: Estimate
+    saved: Interval
     episodes: Episodes
     low: Episodes
     high: Episodes
@@ -96,7 +96,7 @@ def paybacks(
     }
 
 
-def payback(versus: str, ours: float | None, theirs: float | None, saved: Estimate) -> Payback:
+def payback(versus: str, ours: float | None, theirs: float | None, saved: Interval) -> Payback:
     """The episodes after which the dearer start is worth it; the interval is that of what an episode saves."""
     cost = None if ours is None or theirs is None else int(ours - theirs)
     value, least, most = (_episodes(cost, tokens) for tokens in (saved.value, saved.high, saved.low))
@@ -105,14 +105,14 @@ def payback(versus: str, ours: float | None, theirs: float | None, saved: Estima
 
 def saved_tokens(
     ours: Sequence[Score], theirs: Sequence[Score], tasks: Sequence[str], resampling: Resampling
-) -> Estimate:
+) -> Interval:
     """Charged tokens an episode of theirs minus ours, over the (task, trial) pairs that both have a verdict on."""
-    left, right = ({(s.task_id, s.trial): s.tokens.total for s in side if s.scored} for side in (ours, theirs))
+    left, right = ({s.key.pair: s.tokens.total for s in side if s.scored} for side in (ours, theirs))
     place = {task: index for index, task in enumerate(tasks)}
     saved, n = np.zeros(len(tasks)), np.zeros(len(tasks))
-    for pair in left.keys() & right.keys():
-        saved[place[pair[0]]] += right[pair] - left[pair]
-        n[place[pair[0]]] += 1
+    for key in left.keys() & right.keys():
+        saved[place[key.task_id]] += right[key] - left[key]
+        n[place[key.task_id]] += 1
     return ratio_interval(saved, n, resampling.weights(len(tasks)))
 
 

@@ -5,15 +5,16 @@ from itertools import groupby
 
 import numpy as np
 
-from eval.compare.replay import Table, cells_of, replay_arm
+from eval.compare.replay import ReplayTable, cells_of, replay_arm
 from eval.compare.schema import Curve, CurvePoint
 from eval.metrics.curves import Point, area, success_at, tokens_at
+from eval.metrics.episode_scores import Score
 from eval.metrics.measures import Resampling
-from eval.metrics.scores import Score
-from eval.metrics.selection import Cell
-from eval.stats.bootstrap import Array, Estimate, expanded_tail, ratio_interval
+from eval.metrics.selection import ExecutedSubset
 from eval.stats.proportions import clustered_proportion
+from fama.episodes.keys import EpisodeKey
 from fama.helpers.base import Helper
+from fama.intervals import Array, Interval, percentile_interval, ratio_interval
 from fama.selection.base import Priced, Selector
 from fama.settings import CompareSettings
 
@@ -25,7 +26,7 @@ ENDLESS = 1e9
 
 async def sweep(
     settings: CompareSettings,
-    table: Table,
+    table: ReplayTable,
     selectors: Mapping[str, Selector],
     scores: Mapping[str, Sequence[Score]],
     helpers: Mapping[str, Helper],
@@ -36,7 +37,7 @@ async def sweep(
     is said at equal tokens or success is against the reference, the prompted arm where there is one, else best_fixed.
     Only (task, trial) pairs on which every point has an executed episode count, so that points are paired.
     """
-    points: dict[str, list[tuple[float | None, dict[tuple[str, int], tuple[float, float]]]]] = {}
+    points: dict[str, list[tuple[float | None, dict[EpisodeKey, tuple[float, float]]]]] = {}
     for arm, selector in selectors.items():
         if isinstance(selector, Priced):
             points[arm] = [
@@ -48,38 +49,37 @@ async def sweep(
     shared = set.intersection(*(set(found) for curve in points.values() for _, found in curve))
     if not shared:
         return ()
-    cells = cells_of([row for row in table.rows if (row.task_id, row.trial) in shared])
+    cells = cells_of([row for row in table.rows if row.key in shared])
     points[ORACLE] = [(lam, _best(cells, lam)) for lam in (*settings.lambdas, ENDLESS)]
-    tasks = sorted({task for task, _ in shared}, key=table.tasks.index)
+    tasks = sorted({key.task_id for key in shared}, key=table.tasks.index)
     weights = Resampling(settings.seed, settings.bootstrap).weights(len(tasks))
     sums = {
-        arm: [(lam, _sums({pair: found[pair] for pair in shared}, tasks)) for lam, found in curve]
+        arm: [(lam, _sums({key: found[key] for key in shared}, tasks)) for lam, found in curve]
         for arm, curve in points.items()
     }
     return _curves(sums, _reference(selectors), weights)
 
 
-def _looked_up(scores: Sequence[Score]) -> dict[tuple[str, int], tuple[float, float]]:
+def _looked_up(scores: Sequence[Score]) -> dict[EpisodeKey, tuple[float, float]]:
     """(success, tokens) of each scored (task, trial)."""
-    return {(s.task_id, s.trial): (float(s.success), float(s.tokens.total)) for s in scores if s.scored}
+    return {s.key.pair: (float(s.success), float(s.tokens.total)) for s in scores if s.scored}
 
 
-def _best(cells: Sequence[Cell], lam: float) -> dict[tuple[str, int], tuple[float, float]]:
+def _best(cells: Sequence[ExecutedSubset], lam: float) -> dict[EpisodeKey, tuple[float, float]]:
     """The executed subset of the highest success − λ · tokens / 1000 on each (task, trial), the cheaper of equals."""
     found = {}
-    ordered = sorted(cells, key=lambda cell: (cell.task_id, cell.trial))
-    for pair, group in groupby(ordered, key=lambda cell: (cell.task_id, cell.trial)):
+    for key, group in groupby(sorted(cells, key=lambda cell: cell.key), key=lambda cell: cell.key):
         best = max(group, key=lambda cell: (cell.success - lam * cell.tokens / 1000, -cell.tokens))
-        found[pair] = (best.success, best.tokens)
+        found[key] = (best.success, best.tokens)
     return found
 
 
-def _sums(found: Mapping[tuple[str, int], tuple[float, float]], tasks: Sequence[str]) -> Array:
+def _sums(found: Mapping[EpisodeKey, tuple[float, float]], tasks: Sequence[str]) -> Array:
     """Successes, tokens and trials a task, shape [3, tasks]."""
     place = {task: index for index, task in enumerate(tasks)}
     sums = np.zeros((3, len(tasks)))
-    for (task, _), (success, tokens) in found.items():
-        sums[:, place[task]] += (success, tokens, 1.0)
+    for key, (success, tokens) in found.items():
+        sums[:, place[key.task_id]] += (success, tokens, 1.0)
     return sums
 
 
@@ -136,11 +136,7 @@ def _points(curve: Sequence[Array], draw: int) -> list[Point]:
     return [Point(float(one[1, draw]), float(one[0, draw])) for one in curve]
 
 
-def _interval(values: Array | None, tasks: int) -> Estimate:
+def _interval(values: Array | None, tasks: int) -> Interval:
     if values is None:
-        return Estimate(None, None, None, tasks)
-    if tasks < 2:
-        return Estimate(float(values[0]), None, None, tasks)
-    tail = expanded_tail(tasks)
-    low, high = np.quantile(values[1:], [tail, 1 - tail])
-    return Estimate(float(values[0]), float(low), float(high), tasks)
+        return Interval(None, None, None, tasks)
+    return percentile_interval(float(values[0]), values[1:], tasks)

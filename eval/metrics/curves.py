@@ -1,18 +1,18 @@
-"""Success over tokens: the attainable frontier, its area, and what success or tokens it gives."""
+"""Success over tokens: the attainable frontier, its area, and the success or tokens read off it."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 
 class Point(NamedTuple):
-    """One operating point: mean tokens an episode and success rate."""
+    """One operating point: mean tokens per episode and success rate."""
 
     tokens: float
     success: float
 
 
 def frontier(points: Sequence[Point]) -> list[Point]:
-    """The points that no cheaper or equally cheap one reaches in success, by rising tokens."""
+    """Return the points that no cheaper or equally cheap one reaches in success, by rising tokens."""
     kept: list[Point] = []
     for point in sorted(points, key=lambda p: (p.tokens, -p.success)):
         if not kept or point.success > kept[-1].success:
@@ -21,19 +21,19 @@ def frontier(points: Sequence[Point]) -> list[Point]:
 
 
 def success_at(points: Sequence[Point], tokens: float) -> float | None:
-    """The best success that at most ``tokens`` buy; None below the cheapest point."""
+    """Return the best success that at most ``tokens`` buy; None below the cheapest point."""
     within = [point.success for point in points if point.tokens <= tokens]
     return max(within, default=None)
 
 
 def tokens_at(points: Sequence[Point], success: float) -> float | None:
-    """The fewest tokens that reach ``success``; None when no point does."""
+    """Return the fewest tokens that reach ``success``; None when no point does."""
     enough = [point.tokens for point in points if point.success >= success]
     return min(enough, default=None)
 
 
 def area(points: Sequence[Point], low: float, high: float) -> float | None:
-    """Mean of the best attainable success over budgets from ``low`` to ``high`` tokens.
+    """Return the mean of the best attainable success over budgets from ``low`` to ``high`` tokens.
 
     Between points the curve is flat (a step), and 0 below the cheapest one. None without points.
 

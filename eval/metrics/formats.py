@@ -1,43 +1,43 @@
-"""How numbers read in tables: percent and tokens with their intervals, a dash for what is not known."""
+"""Numbers as text in tables: percent and tokens with their intervals, a dash for what is not known."""
 
-from eval.stats.bootstrap import Estimate
+from fama.intervals import Interval
 
 DASH = "–"
 
 
-def percent(estimate: Estimate, digits: int = 1, signed: bool = False) -> str:
-    """``31.2 [25.0, 38.1]`` in percent; with a sign for differences."""
+def percent(estimate: Interval, digits: int = 1, signed: bool = False) -> str:
+    """Return ``31.2 [25.0, 38.1]`` in percent; with a sign for differences."""
     return _written(estimate, 100.0, f"{'+' if signed else ''}.{digits}f")
 
 
-def signed(estimate: Estimate, digits: int = 1) -> str:
-    """The value in percent with its sign, without its interval: ``+3.1``, ``−2.0``, ``0.0``."""
+def signed(estimate: Interval, digits: int = 1) -> str:
+    """Return the value in percent with its sign, without its interval: ``+3.1``, ``−2.0``, ``0.0``."""
     return DASH if estimate.value is None else _number(estimate.value * 100, f"+.{digits}f")
 
 
-def count(estimate: Estimate, digits: int = 0) -> str:
-    """``1,234 [1,100, 1,390]``."""
+def count(estimate: Interval, digits: int = 0) -> str:
+    """Return ``1,234 [1,100, 1,390]``."""
     return _written(estimate, 1.0, f",.{digits}f")
 
 
 def p_value(p: float | None) -> str:
-    """Three digits, or ``<0.001``."""
+    """Return three digits, or ``<0.001``."""
     if p is None:
         return DASH
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def number(value: float | None, digits: int = 0) -> str:
-    """A plain number with thousands separated."""
+    """Return a plain number with thousands separated."""
     return DASH if value is None else f"{value:,.{digits}f}"
 
 
 def errors(counts: dict[str, int]) -> str:
-    """``2 user, 1 model``, or 0."""
+    """Return ``2 user, 1 model``, or 0."""
     return ", ".join(f"{n} {boundary}" for boundary, n in sorted(counts.items())) or "0"
 
 
-def _written(estimate: Estimate, factor: float, form: str) -> str:
+def _written(estimate: Interval, factor: float, form: str) -> str:
     if estimate.value is None:
         return DASH
     text = _number(estimate.value * factor, form)
@@ -47,6 +47,6 @@ def _written(estimate: Estimate, factor: float, form: str) -> str:
 
 
 def _number(value: float, form: str) -> str:
-    """A formatted number with a true minus sign, and no sign before a zero."""
+    """Return a formatted number with a true minus sign, and no sign before a zero."""
     text = format(value, form)
     return text[1:] if text[0] in "+-" and not text.strip("+-0.,") else text.replace("-", "−")

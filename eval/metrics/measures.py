@@ -6,28 +6,28 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import Field
 
+from eval.metrics.episode_scores import ROLES, Score
 from eval.metrics.pass_k import TaskTrials, pass_k
-from eval.metrics.scores import Score
-from eval.metrics.tokens import ROLES, task_means
-from eval.stats.bootstrap import Array, Estimate, difference_interval, ratio_interval, task_weights
-from eval.stats.paired import mcnemar_exact, sign_flip
+from eval.stats.paired import difference_interval, mcnemar_exact, sign_flip
 from eval.stats.power import detectable_effect, spread_of
 from eval.stats.proportions import clustered_proportion
+from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import Record
+from fama.intervals import Array, Interval, ratio_interval, task_weights
 
 
 class PassEstimate(Record):
     """pass^k; ``short`` is how many tasks had fewer than k scored trials and were left out."""
 
     k: int
-    estimate: Estimate
+    estimate: Interval
     short: int = 0
 
 
 class Measures(Record):
-    """What one arm's episodes reached and cost.
+    """Success and cost of one arm's episodes.
 
-    Rates are in [0, 1], tokens are means an episode over the scored ones (no errors), ``n`` counts
+    Rates are in [0, 1], tokens are means per episode over the scored ones (no errors), ``n`` counts
     tasks. ``trials`` is the largest number of trials of a task. ``errors`` counts episodes by the
     boundary they failed at; ``user_faults`` are those of the user simulator.
     """
@@ -39,59 +39,59 @@ class Measures(Record):
     failures: int
     errors: dict[str, int] = Field(default_factory=dict)
     user_faults: int = 0
-    success: Estimate
+    success: Interval
     pass_k: tuple[PassEstimate, ...] = ()
-    tokens: Estimate
+    tokens: Interval
     tokens_by_role: dict[str, float] = Field(default_factory=dict)
-    output_tokens: Estimate
-    tokens_per_success: Estimate
-    cached_share: Estimate
+    output_tokens: Interval
+    tokens_per_success: Interval
+    cached_share: Interval
     notes: float | None = None
     rejected_notes: float | None = None
-    decision_seconds: Estimate
-    episode_seconds: Estimate
+    decision_seconds: Interval
+    episode_seconds: Interval
 
 
-class Difference(Record):
+class PairedDifference(Record):
     """Success of an arm minus that of another, on the (task, trial) pairs that both have a verdict on.
 
     ``p`` is of the sign-flip test over tasks; ``p_holm`` is corrected over the arms compared with
-    the same other one. ``mcnemar_p`` is given for one trial a task only: trials of a task are not
+    the same other one. ``mcnemar_p`` is given for one trial per task only: trials of a task are not
     independent. ``detectable`` is the smallest true difference that 80 % of such comparisons find.
     """
 
     versus: str
-    estimate: Estimate
+    estimate: Interval
     p: float | None
     p_holm: float | None = None
     only_ours: int
     only_theirs: int
     mcnemar_p: float | None = None
     detectable: float | None = None
-    overhead: Estimate
+    overhead: Interval
     """Tokens over the other arm's, minus 1, on the same pairs."""
 
     @property
     def clear(self) -> bool:
-        """Whether the corrected test is below 0.05."""
+        """True if the corrected test is below 0.05."""
         p = self.p if self.p_holm is None else self.p_holm
         return p is not None and p < 0.05
 
 
 @dataclass(frozen=True)
 class Resampling:
-    """How intervals are drawn; the same seed gives every arm the same resamples of tasks."""
+    """Settings of the bootstrap; the same seed gives every arm the same resamples of tasks."""
 
     seed: int = 0
     draws: int = 2000
 
     def weights(self, tasks: int) -> Array:
-        """The resamples for that many tasks."""
+        """Return the resamples for that many tasks."""
         return task_weights(tasks, self.draws, self.seed)
 
 
 def measure(scores: Sequence[Score], tasks: Sequence[str], resampling: Resampling) -> Measures:
-    """Measures of one arm over ``tasks``, whose order fixes the resamples."""
+    """Measure one arm over ``tasks``, whose order fixes the resamples."""
     weights = resampling.weights(len(tasks))
     sums = _TaskSums(scores, tasks)
     verdicts = task_trials(scores)
@@ -119,7 +119,7 @@ def measure(scores: Sequence[Score], tasks: Sequence[str], resampling: Resamplin
         failures=sum(not score.success for score in scored),
         errors=errors,
         user_faults=errors.get("user", 0),
-        success=passes[0].estimate if passes else Estimate(None, None, None, 0),
+        success=passes[0].estimate if passes else Interval(None, None, None, 0),
         pass_k=passes,
         tokens=ratio_interval(sums.of(lambda s: s.tokens.total), n, weights),
         tokens_by_role={role: _mean([getattr(s.tokens, role) for s in scored]) for role in ROLES} if scored else {},
@@ -141,8 +141,8 @@ def measure(scores: Sequence[Score], tasks: Sequence[str], resampling: Resamplin
 
 def compare_pair(
     ours: Sequence[Score], theirs: Sequence[Score], versus: str, tasks: Sequence[str], resampling: Resampling
-) -> Difference:
-    """The paired difference of two arms on the pairs of task and trial that both have a verdict on."""
+) -> PairedDifference:
+    """Return the paired difference of two arms on the pairs of task and trial that both have a verdict on."""
     left, right = _by_pair(ours), _by_pair(theirs)
     shared = sorted(left.keys() & right.keys())
     mine, other = [left[pair] for pair in shared], [right[pair] for pair in shared]
@@ -153,9 +153,9 @@ def compare_pair(
     known = differences[~np.isnan(differences)]
     wins = sum(left[pair].success and not right[pair].success for pair in shared)
     losses = sum(right[pair].success and not left[pair].success for pair in shared)
-    costs = [_spread(task_means(side), tasks) for side in (mine, other)]
+    costs = [_token_means(side, tasks) for side in (mine, other)]
     ratio = ratio_interval(costs[0], costs[1], weights)
-    return Difference(
+    return PairedDifference(
         versus=versus,
         estimate=estimate,
         p=sign_flip(known, resampling.seed) if len(known) > 1 else None,
@@ -168,7 +168,7 @@ def compare_pair(
 
 
 def task_trials(scores: Sequence[Score]) -> dict[str, TaskTrials]:
-    """Scored trials and successes of every task; a task with errors only has 0 trials."""
+    """Count the scored trials and successes of every task; a task with errors only has 0 trials."""
     counts: dict[str, list[int]] = {}
     for score in scores:
         both = counts.setdefault(score.task_id, [0, 0])
@@ -177,10 +177,10 @@ def task_trials(scores: Sequence[Score]) -> dict[str, TaskTrials]:
     return {task: TaskTrials(trials, successes) for task, (trials, successes) in counts.items()}
 
 
-def shift(estimate: Estimate, by: float) -> Estimate:
-    """The estimate moved by a constant."""
+def shift(estimate: Interval, by: float) -> Interval:
+    """Return the interval moved by a constant."""
     moved = [None if x is None else x + by for x in (estimate.value, estimate.low, estimate.high)]
-    return Estimate(moved[0], moved[1], moved[2], estimate.n)
+    return Interval(moved[0], moved[1], moved[2], estimate.n)
 
 
 class _TaskSums:
@@ -204,12 +204,15 @@ def _rates(scores: Sequence[Score], tasks: Sequence[str]) -> Array:
         return sums.of(lambda s: s.success) / n
 
 
-def _spread(means: dict[str, float], tasks: Sequence[str]) -> Array:
-    return np.array([means.get(task, 0.0) for task in tasks])
+def _token_means(scores: Sequence[Score], tasks: Sequence[str]) -> Array:
+    """Return the mean charged tokens of every task's scored episodes, shape [tasks]; 0 for a task without any."""
+    sums = _TaskSums(scores, tasks)
+    n = sums.of(lambda _: 1.0)
+    return sums.of(lambda s: s.tokens.total) / np.maximum(n, 1.0)
 
 
-def _by_pair(scores: Sequence[Score]) -> dict[tuple[str, int], Score]:
-    return {(score.task_id, score.trial): score for score in scores if score.scored}
+def _by_pair(scores: Sequence[Score]) -> dict[EpisodeKey, Score]:
+    return {score.key.pair: score for score in scores if score.scored}
 
 
 def _mean(values: Sequence[float]) -> float:

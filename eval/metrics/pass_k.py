@@ -28,14 +28,14 @@ class PassK:
 
 
 def task_pass_k(counts: TaskTrials, k: int) -> float | None:
-    """The unbiased estimate C(c, k) / C(n, k) for one task (τ-bench, Yao et al. 2024); None when n < k."""
+    """Return the unbiased estimate C(c, k) / C(n, k) for one task (τ-bench, Yao et al. 2024); None when n < k."""
     if counts.trials < k:
         return None
     return comb(counts.successes, k) / comb(counts.trials, k)
 
 
 def pass_k(tasks: Mapping[str, TaskTrials], k: int) -> PassK:
-    """pass^k averaged over the tasks with at least k scored trials.
+    """Return pass^k averaged over the tasks with at least k scored trials.
 
     Raises:
         ValueError: k is below 1.

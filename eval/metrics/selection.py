@@ -1,64 +1,70 @@
-"""How good a choice of helpers was, against the subsets that were executed on the same task."""
+"""Quality of a selector's choices: agreement with the minimal subsets, and regret, against executed subsets."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-Subset = frozenset[str]
+import numpy as np
+from pydantic import Field
+
+from eval.stats.proportions import clustered_proportion
+from fama.episodes.keys import EpisodeKey
+from fama.episodes.records import Record
+from fama.intervals import Interval
+from fama.subsets import Members
 
 
 @dataclass(frozen=True)
-class Cell:
+class ExecutedSubset:
     """One executed subset of a task and trial; success is a rate, 0.0 or 1.0 for a single run."""
 
-    task_id: str
-    trial: int
-    subset: Subset
+    key: EpisodeKey
+    subset: Members
     success: float
     tokens: float
 
 
 @dataclass(frozen=True)
-class TaskLattice:
-    """What executed subsets reached on one task.
+class TaskGrid:
+    """Success and tokens of the subsets that were executed on one task.
 
     ``minimal`` is the cheapest subset whose paired success is not worse than the best one's;
     ``success`` and ``tokens`` are means over trials. ``oracle`` is the best one's success.
     """
 
     task_id: str
-    minimal: Subset
+    minimal: Members
     oracle: float
-    success: Mapping[Subset, float]
-    tokens: Mapping[Subset, float]
+    success: Mapping[Members, float]
+    tokens: Mapping[Members, float]
 
     @property
     def solvable(self) -> bool:
-        """Whether any executed subset ever solved the task."""
+        """True if any executed subset ever solved the task."""
         return self.oracle > 0
 
 
-@dataclass(frozen=True)
-class SelectionQuality:
-    """Agreement of choices with the minimal subsets. A measure without a case is None, not 0.
+class SelectionQuality(Record):
+    """Agreement of an arm's choices with the minimal subsets of executed grids, and their regret.
 
-    ``regret`` is the mean of the oracle's success minus that of the chosen subset, over the
-    ``executed`` choices that were themselves run. ``f1`` is by helper; ``macro_f1`` its mean over
+    ``choices`` are episodes, over ``tasks``; ``solvable`` of these tasks were ever solved. ``regret`` is the
+    success that the best executed subset has over the chosen one, over the ``executed`` choices that the
+    grid holds. ``f1`` is by helper, None for one that is neither chosen nor needed; ``macro_f1`` is the mean over
     helpers that have one.
     """
 
     choices: int
     tasks: int
     solvable: int
-    exact: float | None
-    jaccard: float | None
-    f1: dict[str, float | None]
-    macro_f1: float | None
-    regret: float | None
     executed: int
+    exact: Interval
+    jaccard: Interval
+    regret: Interval
+    f1: dict[str, float | None] = Field(default_factory=dict)
+    macro_f1: float | None = None
 
 
-def task_lattice(cells: Sequence[Cell]) -> TaskLattice | None:
-    """The lattice of one task's cells; None without cells.
+def task_grid(cells: Sequence[ExecutedSubset]) -> TaskGrid | None:
+    """Return the grid of one task's executed subsets; None without any.
 
     The best subset has the highest mean success, the fewest tokens on ties. Another one is not
     worse if it succeeds at least as often on the trials that both were run on; without such a
@@ -66,9 +72,9 @@ def task_lattice(cells: Sequence[Cell]) -> TaskLattice | None:
     """
     if not cells:
         return None
-    runs: dict[Subset, dict[int, list[Cell]]] = {}
+    runs: dict[Members, dict[int, list[ExecutedSubset]]] = {}
     for cell in cells:
-        runs.setdefault(cell.subset, {}).setdefault(cell.trial, []).append(cell)
+        runs.setdefault(cell.subset, {}).setdefault(cell.key.trial, []).append(cell)
     by_trial = {
         subset: {trial: _mean([c.success for c in group]) for trial, group in trials.items()}
         for subset, trials in runs.items()
@@ -77,7 +83,7 @@ def task_lattice(cells: Sequence[Cell]) -> TaskLattice | None:
     tokens = {s: _mean([_mean([c.tokens for c in group]) for group in t.values()]) for s, t in runs.items()}
     best = min(success, key=lambda s: (-success[s], tokens[s], len(s), sorted(s)))
 
-    def not_worse(subset: Subset) -> bool:
+    def not_worse(subset: Members) -> bool:
         shared = by_trial[subset].keys() & by_trial[best].keys()
         if not shared:
             return False
@@ -85,51 +91,70 @@ def task_lattice(cells: Sequence[Cell]) -> TaskLattice | None:
         return ours >= _mean([by_trial[best][t] for t in shared]) - 1e-12
 
     minimal = min((s for s in success if not_worse(s)), key=lambda s: (tokens[s], len(s), sorted(s)))
-    return TaskLattice(cells[0].task_id, minimal, success[best], success, tokens)
+    return TaskGrid(cells[0].key.task_id, minimal, success[best], success, tokens)
 
 
-def lattices(cells: Sequence[Cell], at_least: int = 2) -> dict[str, TaskLattice]:
-    """Lattices of the tasks with at least ``at_least`` executed subsets: one subset leaves no choice."""
-    by_task: dict[str, list[Cell]] = {}
+def task_grids(cells: Sequence[ExecutedSubset], at_least: int = 2) -> dict[str, TaskGrid]:
+    """Return the grids of the tasks with at least ``at_least`` executed subsets: one subset leaves no choice."""
+    by_task: dict[str, list[ExecutedSubset]] = {}
     for cell in cells:
-        by_task.setdefault(cell.task_id, []).append(cell)
-    built = {task: task_lattice(group) for task, group in by_task.items()}
-    return {task: lattice for task, lattice in built.items() if lattice and len(lattice.success) >= at_least}
+        by_task.setdefault(cell.key.task_id, []).append(cell)
+    built = {task: task_grid(group) for task, group in by_task.items()}
+    return {task: grid for task, grid in built.items() if grid and len(grid.success) >= at_least}
 
 
 def selection_quality(
-    choices: Sequence[tuple[str, Subset]], truth: Mapping[str, TaskLattice], pool: Sequence[str]
-) -> SelectionQuality:
-    """Compare choices, as (task, subset), with the minimal subsets; tasks without a lattice are left out."""
-    pairs = [(chosen, truth[task]) for task, chosen in choices if task in truth]
-    f1 = {helper: _f1(helper, pairs) for helper in pool}
+    choices: Sequence[tuple[str, Members]], truth: Mapping[str, TaskGrid], pool: Sequence[str]
+) -> SelectionQuality | None:
+    """Compare choices, as (task, subset), with the minimal subsets; intervals are over tasks.
+
+    Tasks without a grid are left out; None when no choice has one.
+    """
+    known = [(chosen, truth[task]) for task, chosen in choices if task in truth]
+    if not known:
+        return None
+    grids = {grid.task_id: grid for _, grid in known}
+    executed = [(chosen, grid) for chosen, grid in known if chosen in grid.success]
+    f1 = {helper: _helper_f1(helper, known) for helper in pool}
     defined = [value for value in f1.values() if value is not None]
-    regrets = [lattice.oracle - lattice.success[chosen] for chosen, lattice in pairs if chosen in lattice.success]
-    tasks = {lattice.task_id: lattice for _, lattice in pairs}
     return SelectionQuality(
-        choices=len(pairs),
-        tasks=len(tasks),
-        solvable=sum(lattice.solvable for lattice in tasks.values()),
-        exact=_mean([float(chosen == lattice.minimal) for chosen, lattice in pairs]) if pairs else None,
-        jaccard=_mean([jaccard(chosen, lattice.minimal) for chosen, lattice in pairs]) if pairs else None,
+        choices=len(known),
+        tasks=len(grids),
+        solvable=sum(grid.solvable for grid in grids.values()),
+        executed=len(executed),
+        exact=_over_tasks([(grid, float(chosen == grid.minimal)) for chosen, grid in known]),
+        jaccard=_over_tasks([(grid, jaccard(chosen, grid.minimal)) for chosen, grid in known]),
+        regret=_over_tasks([(grid, grid.oracle - grid.success[chosen]) for chosen, grid in executed]),
         f1=f1,
         macro_f1=_mean(defined) if defined else None,
-        regret=_mean(regrets) if regrets else None,
-        executed=len(regrets),
     )
 
 
-def jaccard(one: Subset, other: Subset) -> float:
-    """Shared over all helpers of two subsets; 1 when both are empty."""
+def jaccard(one: Members, other: Members) -> float:
+    """Return the shared over all helpers of two subsets; 1 when both are empty."""
     union = one | other
     return len(one & other) / len(union) if union else 1.0
 
 
-def _f1(helper: str, pairs: Sequence[tuple[Subset, TaskLattice]]) -> float | None:
-    """F1 of one helper; None when it is neither chosen nor needed anywhere."""
-    both = sum(helper in chosen and helper in lattice.minimal for chosen, lattice in pairs)
-    either = sum((helper in chosen) + (helper in lattice.minimal) for chosen, lattice in pairs)
+def subset_f1(one: Members, other: Members) -> float:
+    """Return the F1 of two subsets of one state; 1 when both are empty."""
+    size = len(one) + len(other)
+    return 2 * len(one & other) / size if size else 1.0
+
+
+def _helper_f1(helper: str, known: Sequence[tuple[Members, TaskGrid]]) -> float | None:
+    """Return the F1 of one helper over all choices; None when it is neither chosen nor needed anywhere."""
+    both = sum(helper in chosen and helper in grid.minimal for chosen, grid in known)
+    either = sum((helper in chosen) + (helper in grid.minimal) for chosen, grid in known)
     return 2 * both / either if either else None
+
+
+def _over_tasks(values: Sequence[tuple[TaskGrid, float]]) -> Interval:
+    """Return the mean over tasks of each task's mean; the values are in [0, 1]."""
+    by_task: dict[str, list[float]] = {}
+    for grid, value in values:
+        by_task.setdefault(grid.task_id, []).append(value)
+    return clustered_proportion(np.array([_mean(own) for own in by_task.values()]), len(values))
 
 
 def _mean(values: Sequence[float]) -> float:

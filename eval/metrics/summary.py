@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from eval.metrics.episode_scores import Score
 from eval.metrics.measures import Measures, Resampling, measure
-from eval.metrics.scores import Score
 from fama.envs.exclusions import known_wrong
 from fama.episodes.records import Record
 
@@ -24,7 +24,7 @@ class GroupSummary(Record):
 
 
 def summarise(scores: Sequence[Score], resampling: Resampling | None = None) -> list[GroupSummary]:
-    """One summary a group, in order of the groups' names."""
+    """Return one summary per group, in order of the groups' names."""
     groups: dict[tuple[str, ...], list[Score]] = {}
     for score in scores:
         groups.setdefault(tuple(getattr(score, name) for name in GROUP), []).append(score)

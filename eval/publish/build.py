@@ -22,7 +22,7 @@ from eval.ablation.table import markdown
 from eval.compare.comparison import OWN_EPISODES, read_comparison, run_comparison
 from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.formats import DASH, count, number, p_value, percent
-from eval.metrics.measures import Difference
+from eval.metrics.measures import PairedDifference
 from eval.publish import findings, real_logs, training_table
 from eval.publish.markdown import name, table
 from eval.publish.markers import fill_tables
@@ -35,6 +35,7 @@ from fama.envs.helpdesk.benchmark import VERSIONS
 from fama.episodes.outcome_table import OutcomeRow, read_metadata, read_outcomes
 from fama.episodes.store import read_episodes
 from fama.settings import CompareSettings
+from fama.subsets import split_label, split_subset, subset_label
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "results" / "helpdesk"
@@ -47,7 +48,7 @@ PAGES = ("README.md", "docs/helpdesk.md", "docs/results.md", "docs/router.md", "
 
 
 def outcomes() -> str:
-    """The training table by subset. Rows of one subset are of different tasks, hence the plain interval."""
+    """Tabulate the training episodes by subset. Rows of one subset are of different tasks, hence the plain interval."""
     rows = read_outcomes(str(TRAINING), VERSIONS["shop"])
     by_subset: dict[str, list[OutcomeRow]] = defaultdict(list)
     for row in rows:
@@ -55,7 +56,7 @@ def outcomes() -> str:
     order = sorted(by_subset, key=lambda s: (-_solved(by_subset[s]) / len(by_subset[s]), s))
     body = [
         (
-            name(subset),
+            name(split_subset(subset)),
             str(len(own := by_subset[subset])),
             str(_solved(own)),
             _share(_solved(own), len(own)),
@@ -75,7 +76,7 @@ def outcomes() -> str:
 
 
 def lattice(stem: str) -> str:
-    """Every subset on the same test tasks, against none, with the categories of what still fails."""
+    """Tabulate every subset on the same test tasks, against none, with the categories of the remaining failures."""
     path = DATA / f"{stem}.parquet"
     rows = read_outcomes(str(path), VERSIONS["shop"])
     settings = CompareSettings.model_validate(
@@ -89,7 +90,7 @@ def lattice(stem: str) -> str:
     broken = asyncio.run(_categories(stem))
     body = [
         (
-            name(next(iter(arm.subsets), "")),
+            name(split_label(next(iter(arm.subsets), ""))),
             *_against_none(arm),
             number(arm.measures.episode_seconds.value),
             " · ".join(str(broken[next(iter(arm.subsets), "none")][code]) for code in codes),
@@ -101,7 +102,7 @@ def lattice(stem: str) -> str:
 
 
 def runs() -> str:
-    """The logs beside the first backbone's tables: how many tasks, what was solved, how episodes ended."""
+    """Tabulate the logs beside the first backbone's tables: how many tasks, what was solved, how episodes ended."""
     body = []
     for stem in ("prompted-train", "outcomes-train-0.5b", "lattice-test-0.5b"):
         found = list(read_episodes(DATA / f"{stem}.episodes.jsonl.gz"))
@@ -124,7 +125,7 @@ def runs() -> str:
 
 
 def headline() -> str:
-    """The trials in short, for the front page."""
+    """Tabulate the trials in short, for the front page."""
     found = read_comparison(DATA / "trials")
     body = [
         (
@@ -142,7 +143,7 @@ def headline() -> str:
 
 
 def selectors(folder: str = "compare") -> str:
-    """A live comparison, in a folder beside the tables: of selectors on test tasks, when no other is named."""
+    """Tabulate a live comparison, in a folder beside the tables: of selectors on test tasks, when no other is named."""
     found = _live(folder)
     right = "right subset, %" if found.lattice else None
     body = [
@@ -159,14 +160,14 @@ def selectors(folder: str = "compare") -> str:
 
 
 def _live(folder: str) -> Comparison:
-    """A comparison beside the tables, held to its episodes; without the lattice that is only its own arms."""
+    """Return a comparison beside the tables, checked against its episodes; a grid of its own arms is left out."""
     found = verify(DATA / folder)[0]
     own = found.lattice is not None and found.lattice.source == OWN_EPISODES
     return found.model_copy(update={"lattice": None}) if own else found
 
 
 def reliability(folder: str) -> str:
-    """A live comparison with several trials of a task: pass^k of each arm."""
+    """Tabulate a live comparison with several trials of a task: pass^k of each arm."""
     found = _live(folder)
     body = [
         (
@@ -184,7 +185,7 @@ def reliability(folder: str) -> str:
 
 
 def power() -> str:
-    """The true difference that 80 % of comparisons like these would find, without Holm's correction."""
+    """Tabulate the true difference that 80 % of comparisons like these would find, without Holm's correction."""
     rows = [
         (told, arm.arm, *(_points(one) for one in (arm.versus_none, arm.versus_learned)))
         for told, folder in (("one trial", "compare"), ("four trials", "trials"))
@@ -193,14 +194,14 @@ def power() -> str:
     return table(("comparison", "arm", "detectable against none", "against learned"), rows)
 
 
-def _points(difference: Difference | None) -> str:
+def _points(difference: PairedDifference | None) -> str:
     if difference is None or difference.detectable is None:
         return ""
     return number(difference.detectable * 100)
 
 
 def tau2(domain: str) -> str:
-    """The live comparison of a domain of τ²-bench, with whom the detectors blame for its failures."""
+    """Tabulate the live comparison of a domain of τ²-bench, with whom the detectors blame for its failures."""
     folder = f"../tau2/{domain}"
     found, read = _live(folder), findings.findings(DATA / folder)
     body = []
@@ -212,7 +213,7 @@ def tau2(domain: str) -> str:
     return f"{_told(found)}\n\n{table(head, body)}"
 
 
-def _paired(difference: Difference | None) -> str:
+def _paired(difference: PairedDifference | None) -> str:
     return f"{percent(difference.estimate, 0, signed=True)}; {p_value(difference.p_holm)}" if difference else ""
 
 
@@ -221,7 +222,7 @@ def _told(found: Comparison) -> str:
 
 
 def ablation(path: Path) -> str:
-    """The tables of one ``ablation.json``."""
+    """Return the tables of one ``ablation.json``."""
     found = _read_ablation(path)
     return markdown(found.model_copy(update={"command": _public(found.command)}))
 
@@ -307,18 +308,18 @@ def _frame(found: Comparison) -> str:
 
 def _chosen(arm: ArmResult) -> str:
     top = list(arm.subsets.items())[:3]
-    told = ", ".join(f"{name('' if subset == 'none' else subset)} {times}" for subset, times in top)
+    told = ", ".join(f"{name(split_label(subset))} {times}" for subset, times in top)
     return told + (f", {len(arm.subsets) - 3} others" if len(arm.subsets) > 3 else "")
 
 
 async def _categories(stem: str) -> dict[str, Counter[str]]:
-    """Primary categories of the lattice's failures by subset; one with two causes counts twice."""
+    """Count the primary categories of failures by subset; one with two causes counts twice."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for episode in read_episodes(DATA / f"{stem}.episodes.jsonl.gz"):
         if episode.outcome.status == "failure":
             label, _ = await diagnose_episode(episode, None, load_taxonomy())
-            subset = "+".join(episode.decisions[0].subset) if episode.decisions else ""
-            found[subset or "none"].update(label.primary)
+            subset = episode.decisions[0].subset if episode.decisions else ()
+            found[subset_label(subset)].update(label.primary)
     return found
 
 
@@ -331,7 +332,7 @@ def _share(solved: int, n: int) -> str:
 
 
 def _public(command: str) -> str:
-    """The command without where the model was served and cached."""
+    """Return the command without where the model was served and cached."""
     private = ("model.base_url=", "user_model.base_url=", "model.cache=")
     return " ".join(word for word in command.split() if not word.startswith(private))
 

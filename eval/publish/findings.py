@@ -1,4 +1,4 @@
-"""What stands behind the comparison: the aims, what each arm mends and breaks, single cases, what still fails."""
+"""Findings behind the comparison: the aims, what each arm fixes and breaks, single cases, remaining failures."""
 
 import asyncio
 from collections import Counter
@@ -11,17 +11,18 @@ import yaml
 
 from eval.compare.comparison import read_comparison
 from eval.compare.schema import Comparison
+from eval.metrics.episode_scores import Score, score_of
 from eval.metrics.formats import DASH, p_value, percent
-from eval.metrics.measures import Difference, Resampling, compare_pair
-from eval.metrics.scores import Score, score_of
+from eval.metrics.measures import PairedDifference, Resampling, compare_pair
 from eval.publish.markdown import name, table
-from eval.stats.bootstrap import Estimate, ratio_interval
 from fama.diagnosis.diagnose import diagnose_episode
 from fama.diagnosis.orchestrator import weight
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode, Failure, Record
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
+from fama.intervals import Interval, ratio_interval
+from fama.subsets import split_label
 
 EPISODES = "episodes.jsonl.gz"
 #: Points over none, points from the oracle, overhead over none, share of prompted's extra tokens.
@@ -43,20 +44,20 @@ class Findings:
         return asyncio.run(_labels(self.episodes.values()))
 
     def of(self, arm: str) -> list[Episode]:
-        """The episodes of an arm, by task."""
+        """Return the episodes of an arm, by task."""
         return [self.episodes[key] for row in self.comparison.per_task for key in row.arms[arm].episodes]
 
     def scores(self, arm: str) -> list[Score]:
-        """Their scores."""
+        """Return the scores of an arm's episodes."""
         return [score_of(episode) for episode in self.of(arm)]
 
-    def difference(self, arm: str, other: str) -> Difference:
-        """An arm against another one on the same tasks and trials."""
+    def difference(self, arm: str, other: str) -> PairedDifference:
+        """Compare an arm with another one on the same tasks and trials."""
         resampling = Resampling(self.comparison.seed, self.comparison.bootstrap)
         return compare_pair(self.scores(arm), self.scores(other), other, self.tasks, resampling)
 
     def broken(self, arm: str) -> dict[str, Counter[str]]:
-        """Primary categories of an arm's failures by task; a failure with two causes counts in both."""
+        """Return the primary categories of an arm's failures by task; a failure with two causes counts in both."""
         found: dict[str, Counter[str]] = {task: Counter() for task in self.tasks}
         for episode in self.of(arm):
             if episode.id in self.labels:
@@ -66,12 +67,12 @@ class Findings:
 
 @cache
 def findings(folder: Path) -> Findings:
-    """The findings of a folder, read and diagnosed once."""
+    """Return the findings of a folder, read and diagnosed once."""
     return Findings(folder)
 
 
 def aims(folder: Path) -> str:
-    """What was aimed for before the runs, beside what came out."""
+    """Tabulate the aims set before the runs beside the results."""
     found = findings(folder)
     learned = found.comparison.arm("learned")
     rows = []
@@ -96,7 +97,7 @@ def aims(folder: Path) -> str:
 
 
 def fresh(folder: Path, first: int) -> str:
-    """The arms on the tasks from a number on: those that no earlier version of the helpers' texts had been run on."""
+    """Tabulate the arms on the tasks from a number on: those no earlier version of the helpers' texts was run on."""
     found = findings(folder)
     tasks = tuple(task for task in found.tasks if int(task.rsplit("-", 1)[1]) >= first)
     resampling = Resampling(found.comparison.seed, found.comparison.bootstrap)
@@ -112,8 +113,8 @@ def fresh(folder: Path, first: int) -> str:
     return table(("arm", "solved", "against none, points", "p"), rows)
 
 
-def oracle_gap(comparison: Comparison, arm: str) -> Estimate:
-    """An arm's success less that of the best executed subset, over the tasks of the lattice; interval over tasks."""
+def oracle_gap(comparison: Comparison, arm: str) -> Interval:
+    """Return an arm's success less that of the best executed subset, over the tasks of the grid."""
     rows = [row for row in comparison.per_task if row.oracle is not None and row.arms[arm].trials]
     gaps = np.array([row.arms[arm].successes / row.arms[arm].trials - (row.oracle or 0.0) for row in rows])
     weights = Resampling(comparison.seed, comparison.bootstrap).weights(len(rows))
@@ -121,7 +122,7 @@ def oracle_gap(comparison: Comparison, arm: str) -> Estimate:
 
 
 def categories(folder: Path) -> str:
-    """For each arm and category: on how many tasks its failures go, and on how many they come, against none."""
+    """Count for each arm and category the tasks whose failure goes and those whose failure comes, against none."""
     found = findings(folder)
     plain = found.broken("none")
     codes = load_taxonomy().codes
@@ -141,7 +142,7 @@ def categories(folder: Path) -> str:
 
 
 def cases(folder: Path) -> str:
-    """Tasks that one of the prompted and the learned selector solves in more trials than the other."""
+    """Tabulate the tasks that one of the prompted and the learned selector solves in more trials than the other."""
     found = findings(folder)
     rows = []
     for row in found.comparison.per_task:
@@ -162,7 +163,7 @@ def cases(folder: Path) -> str:
 
 
 def remaining(folder: Path) -> str:
-    """What broke the failures that the learned arm still has, by the finding that weighs most."""
+    """Tabulate the learned arm's remaining failures by the finding that weighs most."""
     found = findings(folder)
     tasks: dict[str, list[str]] = {}
     failed = [episode for episode in found.of("learned") if episode.id in found.labels]
@@ -173,8 +174,8 @@ def remaining(folder: Path) -> str:
     return f"{len(failed)} failures.\n\n{table(('finding', 'failures', 'tasks'), rows)}"
 
 
-class Verdict(Record):
-    """What a reader says kept one episode from success, and how many requests its task has."""
+class FailureReading(Record):
+    """A reader's cause of one failed episode, and how many requests its task has."""
 
     task: str
     cause: str
@@ -183,15 +184,15 @@ class Verdict(Record):
 
 
 class Reading(Record):
-    """A file of verdicts by episode, and what each of their causes means."""
+    """A file of readings by episode, and the meaning of each of their causes."""
 
     causes: dict[str, str]
-    comparison: dict[str, Verdict]
-    trials: dict[str, Verdict]
+    comparison: dict[str, FailureReading]
+    trials: dict[str, FailureReading]
 
 
 def read_in_full(folder: Path, trials: Path, path: Path) -> str:
-    """What a reader says kept the learned arm's episodes from success.
+    """Tabulate a reader's causes of the learned arm's failures.
 
     They are all failures of the comparison in ``folder``, and those of the first trial in ``trials`` on the tasks that
     the comparison solves.
@@ -232,7 +233,7 @@ def read_in_full(folder: Path, trials: Path, path: Path) -> str:
 
 
 def decisive(label: Failure) -> str:
-    """The source of the finding that weighs most among those of the first primary category."""
+    """Return the source of the finding that weighs most among those of the first primary category."""
     own = [item for item in label.evidence if item.category == label.primary[0]]
     return max(own, key=lambda item: weight(item.source)).source if own else "no finding"
 
@@ -246,12 +247,12 @@ async def _labels(episodes: Iterable[Episode]) -> dict[str, Failure]:
     }
 
 
-def _kept(estimate: Estimate, least: float) -> str:
+def _kept(estimate: Interval, least: float) -> str:
     return DASH if estimate.value is None else "yes" if estimate.value >= least else "no"
 
 
 def _chosen(subsets: Sequence[str]) -> str:
-    return ", ".join(name("" if subset == "none" else subset) for subset in subsets)
+    return ", ".join(name(split_label(subset)) for subset in subsets)
 
 
 def _shown(found: Findings, task: str) -> str:

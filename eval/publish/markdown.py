@@ -1,18 +1,17 @@
-"""Markdown tables, and how subsets are called in them."""
+"""Markdown tables, and the names of subsets in them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from fama.subsets import POOL
-
-_ALL = "+".join(POOL)
+from fama.subsets import POOL, subset_label
 
 
 def table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
+    """Return a Markdown table."""
     lines = [head, ["---"] * len(head), *body]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def name(subset: str) -> str:
-    """How a subset is called in tables."""
-    return {"": "none", _ALL: "all six"}.get(subset, subset)
+def name(subset: Iterable[str]) -> str:
+    """Return what an ordered subset is called in tables."""
+    names = tuple(subset)
+    return "all six" if names == POOL else subset_label(names)

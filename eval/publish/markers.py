@@ -7,5 +7,5 @@ _BLOCK = re.compile(r"(?P<head><!-- table (?P<name>[\w-]+) -->\n).*?(?P<tail><!-
 
 
 def fill_tables(page: str, make: Callable[[str], str]) -> str:
-    """The page with what ``make`` gives for each name in place of what stood there."""
+    """Return the page with what ``make`` gives for each name in place of what stood there."""
     return _BLOCK.sub(lambda found: f"{found['head']}{make(found['name']).rstrip()}\n{found['tail']}", page)

@@ -1,6 +1,6 @@
-"""What breaks published agents: ``python -m eval.publish.real_logs runs/logs runs/logs-labels SELECTED`` counts, once.
+"""Failure profiles of published agents, counted once by ``python -m eval.publish.real_logs LOGS LABELS SELECTED``.
 
-The logs are not part of the project, so that the counts are kept beside this file and the tables are made from them.
+The logs are not part of the project, so that the counts are committed and the tables are made from them.
 SELECTED is what ``fama select --json`` printed for a router that learned from these logs.
 """
 
@@ -19,12 +19,12 @@ from eval.annotation.profiles import Profile, draw, profile
 from eval.metrics.formats import percent
 from eval.publish.markdown import table
 from eval.report.figures import save
-from eval.stats.bootstrap import Estimate, ratio_interval, task_weights
 from fama.diagnosis.mitigation import minimal_cover
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Failure, Record
 from fama.episodes.store import read_episodes, read_failures
 from fama.helpers.pool import build_pool
+from fama.intervals import Interval, ratio_interval, task_weights
 from fama.provenance import git_commit
 from fama.settings import HelperSettings
 from fama.subsets import POOL
@@ -42,13 +42,13 @@ BACKBONES = {
 }
 
 
-class Choices(Record):
+class HelperShares(Record):
     """Share of a backbone's failures for which each helper of the pool is chosen; intervals over tasks."""
 
     backbone: str
     by: str
     failures: int
-    shares: dict[str, Estimate]
+    shares: dict[str, Interval]
 
 
 class Counts(Record):
@@ -59,11 +59,11 @@ class Counts(Record):
     command: str
     taxonomy: str
     profiles: tuple[Profile, ...]
-    choices: tuple[Choices, ...]
+    choices: tuple[HelperShares, ...]
 
 
 def profiles() -> str:
-    """A row a backbone and domain: what its failures are."""
+    """Tabulate failure categories: one row per backbone and domain."""
     found = _read()
     codes = [share.category for share in found.profiles[0].shares]
     rows = [
@@ -71,7 +71,7 @@ def profiles() -> str:
             one.name,
             str(one.failures),
             str(one.tasks),
-            *(percent(Estimate(s.value, s.low, s.high, one.tasks), 0) for s in one.shares),
+            *(percent(Interval(s.value, s.low, s.high, one.tasks), 0) for s in one.shares),
         )
         for one in found.profiles
     ]
@@ -79,7 +79,7 @@ def profiles() -> str:
 
 
 def helpers() -> str:
-    """A row a backbone and chooser: for how many failures each helper is chosen."""
+    """Tabulate how often each helper is chosen: one row per backbone and chooser."""
     rows = [
         (one.backbone, one.by, str(one.failures), *(percent(one.shares[helper], 0) for helper in POOL))
         for one in _read().choices
@@ -118,21 +118,21 @@ def collect(logs: Path, labels: Path, selected: Path) -> Counts:
     )
 
 
-def _choices(backbone: str, by: str, failures: Sequence[Failure], chosen: Mapping[str, Sequence[str]]) -> Choices:
-    tasks = sorted({label.task for label in failures})
+def _choices(backbone: str, by: str, failures: Sequence[Failure], chosen: Mapping[str, Sequence[str]]) -> HelperShares:
+    tasks = sorted({str(label.key) for label in failures})
     counts = {helper: Counter[str]() for helper in POOL}
     totals: Counter[str] = Counter()
     for label in failures:
-        totals[label.task] += 1
+        totals[str(label.key)] += 1
         for helper in chosen[label.episode_id]:
-            counts[helper][label.task] += 1
+            counts[helper][str(label.key)] += 1
     weights = task_weights(len(tasks), 2000, 0, "helpers")
     n = np.array([totals[task] for task in tasks], dtype=float)
     shares = {
         helper: ratio_interval(np.array([counts[helper][task] for task in tasks], dtype=float), n, weights)
         for helper in POOL
     }
-    return Choices(backbone=backbone, by=by, failures=len(failures), shares=shares)
+    return HelperShares(backbone=backbone, by=by, failures=len(failures), shares=shares)
 
 
 def _selected(path: Path) -> dict[str, Sequence[str]]:

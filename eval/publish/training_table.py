@@ -1,4 +1,4 @@
-"""What the training table says about its tasks and helpers, on the same tasks."""
+"""Effects of subsets and helpers within the tasks of the training table."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ import numpy as np
 from eval.metrics.formats import percent
 from eval.metrics.measures import Resampling
 from eval.publish.markdown import name, table
-from eval.stats.bootstrap import Estimate, expanded_tail
-from fama.episodes.outcome_table import OutcomeRow, read_outcomes, split_subset
-from fama.subsets import POOL
+from fama.episodes.outcome_table import OutcomeRow, read_outcomes
+from fama.intervals import percentile_interval
+from fama.subsets import POOL, split_subset
 
 
 def solved_subsets(path: Path) -> str:
-    """On how many tasks none, some and all of the executed subsets succeed."""
+    """Count the tasks on which none, some and all of the executed subsets succeed."""
     by_task = _by_task(path)
     most = max(len(rows) for rows in by_task.values())
     counts = np.bincount([sum(bool(row.success) for row in rows) for rows in by_task.values()], minlength=most + 1)
@@ -26,30 +26,28 @@ def solved_subsets(path: Path) -> str:
 
 
 def helper_effects(path: Path) -> str:
-    """Points of success that a helper adds, by least squares within tasks; then subsets against none, task by task."""
+    """Estimate the points of success that a helper adds, by least squares within tasks."""
     by_task = _by_task(path)
     grams, sides = _within(list(by_task.values()))
     weights = Resampling().weights(len(by_task))
     draws = np.array([_solve(np.tensordot(w, grams, 1), w @ sides) for w in weights])
-    tail = expanded_tail(len(by_task))
-    low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
     value = _solve(grams.sum(0), sides.sum(0))
     body = [
-        (helper, percent(Estimate(value[i], low[i], high[i], len(by_task)), 1, signed=True))
+        (helper, percent(percentile_interval(float(value[i]), draws[:, i], len(by_task)), 1, signed=True))
         for i, helper in enumerate(POOL)
     ]
     return table(("helper", f"points [95 %], {len(by_task)} tasks"), body)
 
 
 def against_none(path: Path) -> str:
-    """Every subset on the tasks that drew it and none."""
+    """Tabulate every subset on the tasks that drew it and none."""
     pairs: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
     for rows in _by_task(path).values():
         found = {row.subset: bool(row.success) for row in rows}
         for subset in found.keys() - {""} if "" in found else ():
             pairs[subset].append((found[subset], found[""]))
     body = [
-        (name(subset), str(len(own)), str(sum(a for a, _ in own)), str(sum(b for _, b in own)))
+        (name(split_subset(subset)), str(len(own)), str(sum(a for a, _ in own)), str(sum(b for _, b in own)))
         for subset, own in sorted(pairs.items(), key=lambda item: (len(split_subset(item[0])), item[0]))
     ]
     return table(("subset", "tasks that drew it and none", "solved", "by none"), body)
@@ -64,7 +62,7 @@ def _by_task(path: Path) -> dict[str, list[OutcomeRow]]:
 
 
 def _within(tasks: Sequence[Sequence[OutcomeRow]]) -> tuple[np.ndarray, np.ndarray]:
-    """XᵀX and Xᵀy of each task, with its means taken off: shapes [tasks, helpers, helpers] and [tasks, helpers]."""
+    """Return XᵀX and Xᵀy of each centred task: shapes [tasks, helpers, helpers] and [tasks, helpers]."""
     grams, sides = [], []
     for rows in tasks:
         x = np.array([[helper in split_subset(row.subset) for helper in POOL] for row in rows], dtype=np.float64)

@@ -9,8 +9,8 @@ from typing import Any
 from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.curves import Point, frontier
 from eval.report.tables import arm_intervals
-from eval.stats.bootstrap import Estimate
 from fama.errors import BadInput
+from fama.intervals import Interval
 
 INK, MUTED, GRID = "#1c2430", "#667085", "#e4e7ec"
 #: colours by selector, readable for colour-blind eyes (Okabe and Ito)
@@ -46,7 +46,7 @@ _ENDINGS = (".png", ".pdf", ".svg")
 
 
 def figures(comparison: Comparison) -> dict[str, Any]:
-    """Matplotlib figures by file name; those without data are left out."""
+    """Draw the figures by file name; those without data are left out."""
     import matplotlib
 
     with matplotlib.rc_context(_RC):
@@ -75,7 +75,7 @@ def save(figure: Any, path: Path) -> None:
 
 
 def inline_svg(figure: Any, name: str, label: str) -> str:
-    """A figure as an ``<svg>`` element without styles, scripts or links, for a page with a strict policy.
+    """Return a figure as an ``<svg>`` element without styles, scripts or links, for a page with a strict policy.
 
     ``name`` goes before every id, so that figures of one page do not share any.
     """
@@ -97,7 +97,7 @@ def inline_svg(figure: Any, name: str, label: str) -> str:
 
 
 def _as_attributes(match: re.Match[str]) -> str:
-    """A style attribute as presentation attributes; of the font only the size stays, the page sets the family."""
+    """Return a style as presentation attributes; of the font only the size stays, the page sets the family."""
     found = []
     for part in match[1].split(";"):
         name, _, value = (piece.strip() for piece in part.partition(":"))
@@ -111,7 +111,7 @@ def _as_attributes(match: re.Match[str]) -> str:
 
 
 def _tradeoff(comparison: Comparison) -> Any:
-    """Success over tokens, with intervals on both; the frontier as a step, best and nothing as lines."""
+    """Draw success over tokens, with intervals on both; the frontier as a step, best and nothing as lines."""
     from matplotlib.figure import Figure
 
     points = arm_intervals(comparison.arms)
@@ -163,7 +163,7 @@ def _tradeoff(comparison: Comparison) -> Any:
             xycoords=("axes fraction", "data"), xytext=(0, 3 if inside else -10),
             textcoords="offset points", ha="right", color=MUTED, fontsize=9,
         )  # fmt: skip
-    axes.set_xlabel("tokens an episode (agent + helpers + selection)")
+    axes.set_xlabel("tokens per episode (agent + helpers + selection)")
     axes.set_ylabel("success, %")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.grid(color=GRID, linewidth=0.6)
@@ -173,7 +173,7 @@ def _tradeoff(comparison: Comparison) -> Any:
 
 
 def _curves(comparison: Comparison) -> Any:
-    """What each arm attains over λ: a line where it heeds the price of tokens, a point where it does not."""
+    """Draw what each arm attains over λ: a line where it depends on the price of tokens, a point where it does not."""
     from matplotlib.figure import Figure
 
     if not comparison.curves:
@@ -194,7 +194,7 @@ def _curves(comparison: Comparison) -> Any:
             linestyle=(0, (1, 2)) if curve.arm not in colours else "-", label=curve.arm, zorder=2,
         )  # fmt: skip
         _name(comparison, curve.arm, *lines)
-    axes.set_xlabel("tokens an episode (agent + helpers + selection)")
+    axes.set_xlabel("tokens per episode (agent + helpers + selection)")
     axes.set_ylabel("success, %")
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
@@ -215,7 +215,7 @@ def _name(comparison: Comparison, arm: str, *artists: Any) -> None:
 
 
 def _labels(place: dict[str, tuple[float, float]], wide: float, high: float) -> dict[str, tuple[int, int, str]]:
-    """Offsets of labels in points: on the right, above or below where points of a near place are met.
+    """Return the offsets of labels in points: on the right, above or below where points of a near place are met.
 
     ``wide`` and ``high`` are what the axes span, in the units of the places.
     """
@@ -234,7 +234,7 @@ def _labels(place: dict[str, tuple[float, float]], wide: float, high: float) -> 
 
 
 def _differences(comparison: Comparison) -> Any:
-    """Difference in success to the plain agent, an interval an arm."""
+    """Draw the difference in success to the plain agent, one interval per arm."""
     from matplotlib.figure import Figure
 
     arms = [arm for arm in comparison.arms if arm.versus_none and arm.versus_none.estimate.value is not None]
@@ -243,7 +243,7 @@ def _differences(comparison: Comparison) -> Any:
     figure = Figure(figsize=(6.6, 0.6 + 0.42 * len(arms)))
     axes = figure.subplots()
     for row, arm in enumerate(reversed(arms)):
-        estimate = arm.versus_none.estimate if arm.versus_none else Estimate(None, None, None, 0)
+        estimate = arm.versus_none.estimate if arm.versus_none else Interval(None, None, None, 0)
         drawn = axes.errorbar(
             (estimate.value or 0.0) * 100, row, xerr=_arms(estimate, 100), fmt="o", markersize=6, capsize=0,
             elinewidth=1.6, color=_colour(arm),
@@ -260,11 +260,11 @@ def _differences(comparison: Comparison) -> Any:
     return figure
 
 
-def _oracle(comparison: Comparison) -> list[tuple[Estimate, str]]:
+def _oracle(comparison: Comparison) -> list[tuple[Interval, str]]:
     return [(comparison.lattice.oracle, "best executed subset, after the fact")] if comparison.lattice else []
 
 
-def _arms(estimate: Estimate, factor: float) -> Sequence[Sequence[float]] | None:
+def _arms(estimate: Interval, factor: float) -> Sequence[Sequence[float]] | None:
     if estimate.value is None or estimate.low is None or estimate.high is None:
         return None
     low, high = estimate.value - estimate.low, estimate.high - estimate.value

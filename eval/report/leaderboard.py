@@ -7,18 +7,18 @@ from typing import Any
 from eval.compare.comparison import read_comparison
 from eval.compare.results import PLAIN, differences
 from eval.compare.schema import ArmResult, Comparison
+from eval.metrics.episode_scores import Score, score_of
 from eval.metrics.formats import count, errors, p_value, percent
-from eval.metrics.measures import Difference, Resampling, measure
-from eval.metrics.scores import Score, score_of
+from eval.metrics.measures import PairedDifference, Resampling, measure
 from eval.report.page import page_environment, page_hash
-from eval.report.table import Cell, Table, markdown, md
+from eval.report.table_format import Cell, Table, markdown, md
 from eval.report.transcripts import find_episodes
-from eval.stats.bootstrap import Estimate
 from fama.agents.runs.run_config import config_hash
 from fama.episodes.records import Record
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
 from fama.files import write_atomically
+from fama.intervals import Interval
 from fama.settings import CompareSettings
 
 BOARD_VERSION = 1
@@ -31,10 +31,10 @@ class Entry(Record):
 
     arm: str
     selector: str
-    success: Estimate
+    success: Interval
     trials: int
-    tokens: Estimate
-    against_none: Difference | None = None
+    tokens: Interval
+    against_none: PairedDifference | None = None
     errors: dict[str, int] = {}
     source: str
     command: str
@@ -71,7 +71,7 @@ class Leaderboard(Record):
 
 
 def verify(folder: Path) -> tuple[Comparison, dict[str, ArmResult]]:
-    """A comparison, and its arms computed again from the episodes beside it.
+    """Return a comparison, and its arms computed again from the episodes beside it.
 
     Raises:
         BadInput: a replay, no episodes, an episode that is missing, and the first number that is not what the episodes
@@ -113,7 +113,7 @@ def verify(folder: Path) -> tuple[Comparison, dict[str, ArmResult]]:
 
 
 def build(folders: Sequence[Path]) -> Leaderboard:
-    """The board of these comparisons; groups by title, entries by success, then by tokens.
+    """Return the board of these comparisons; groups by title, entries by success, then by tokens.
 
     Raises:
         BadInput: a comparison is not what its episodes say.
@@ -195,7 +195,7 @@ def _table(group: Group) -> Table:
                 Cell(f"{entry.source} ({(entry.commit or 'no commit')[:7]})"),
             )
         )
-    columns = ("arm", "success, %", "against none, points", "p, Holm", "tokens an episode", "over none, %")
+    columns = ("arm", "success, %", "against none, points", "p, Holm", "tokens per episode", "over none, %")
     return Table("group", group.title, "", (*columns, "trials", "errors", "from"), tuple(rows))
 
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.formats import DASH, count, number, p_value, percent, signed
-from eval.metrics.measures import Difference
-from eval.report.setup_cost import episodes_text
-from eval.stats.bootstrap import Estimate
+from eval.metrics.measures import PairedDifference
+from eval.report.setup_cost_table import episodes_text
+from fama.intervals import Interval
 
 #: selectors that the learned arm is set against in words, in this order
 _RIVALS = {"prompted": 0, "linear": 1, "knn": 2, "best_fixed": 3}
@@ -31,13 +31,13 @@ class Answers:
 
 
 def best_arm(comparison: Comparison) -> ArmResult | None:
-    """The arm with the highest success, the cheapest among equals; None when nothing was scored."""
+    """Return the arm with the highest success, the cheapest among equals; None when nothing was scored."""
     scored = [arm for arm in comparison.arms if arm.measures.success.value is not None]
     return min(scored, key=lambda a: (-(a.measures.success.value or 0.0), a.measures.tokens.value or 0.0), default=None)
 
 
 def answers(comparison: Comparison) -> Answers:
-    """What a reader wants to know first."""
+    """Return the answers that a reader wants first."""
     best = best_arm(comparison)
     if best is None:
         return Answers("No episode of any arm has a verdict; see the notes below.", ())
@@ -76,12 +76,12 @@ def answers(comparison: Comparison) -> Answers:
     return Answers(headline, (which, better, cost, _sure(comparison, versus)), _duel(comparison))
 
 
-def percent_only(estimate: Estimate, digits: int = 1) -> str:
-    """The value without its interval, with its sign."""
+def percent_only(estimate: Interval, digits: int = 1) -> str:
+    """Return the value without its interval, with its sign."""
     return DASH if estimate.value is None else f"{estimate.value * 100:.{digits}f} %"
 
 
-def _sure(comparison: Comparison, versus: Difference | None) -> Card:
+def _sure(comparison: Comparison, versus: PairedDifference | None) -> Card:
     design = f"{comparison.tasks} tasks × {comparison.trials} trial{'s' * (comparison.trials != 1)}"
     if versus is None:
         return Card("How sure", "no test", design)
@@ -94,7 +94,7 @@ def _sure(comparison: Comparison, versus: Difference | None) -> Card:
 
 
 def _duel(comparison: Comparison) -> tuple[str, ...]:
-    """The learned arm against each of its rivals, prompted selection first."""
+    """Return the learned arm against each of its rivals, prompted selection first."""
     if comparison.learned_arm is None:
         return ()
     learned = comparison.arm(comparison.learned_arm)
@@ -103,7 +103,7 @@ def _duel(comparison: Comparison) -> tuple[str, ...]:
         versus = arm.versus_learned
         if arm.selector not in _RIVALS or versus is None or versus.estimate.value is None:
             continue
-        gain = Estimate(
+        gain = Interval(
             -versus.estimate.value, _minus(versus.estimate.high), _minus(versus.estimate.low), versus.estimate.n
         )
         verdict = "a clear difference" if versus.clear else "no clear difference"
@@ -126,15 +126,15 @@ def _minus(value: float | None) -> float | None:
     return None if value is None else -value
 
 
-def _than(gain: Estimate, other: str) -> str:
-    """``15.8 points more than none``, ``as many as none``."""
+def _than(gain: Interval, other: str) -> str:
+    """Return ``15.8 points more than none``, ``as many as none``."""
     if gain.value is not None and round(gain.value, 3) == 0:
         return f"as many as {other}"
     return f"{_more(gain, 100, 1, 'points')} than {other}"
 
 
-def _more(estimate: Estimate, factor: float, digits: int, unit: str, of: str = "") -> str:
-    """``15.8 points more``, ``8 % fewer tokens``."""
+def _more(estimate: Interval, factor: float, digits: int, unit: str, of: str = "") -> str:
+    """Return ``15.8 points more``, ``8 % fewer tokens``."""
     if estimate.value is None:
         return f"an unknown difference in{of}"
     value = round(estimate.value * factor, digits)
@@ -144,9 +144,9 @@ def _more(estimate: Estimate, factor: float, digits: int, unit: str, of: str = "
     return f"{abs(value):.{digits}f} {unit} {word}{of}"
 
 
-def _points(estimate: Estimate) -> str:
+def _points(estimate: Interval) -> str:
     return f"{signed(estimate, 1)} points" if estimate.value is not None else DASH
 
 
-def _relative(estimate: Estimate) -> str:
+def _relative(estimate: Interval) -> str:
     return f"{signed(estimate, 0)} %" if estimate.value is not None else DASH

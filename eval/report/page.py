@@ -14,7 +14,7 @@ from eval.compare.schema import Comparison, TaskCell
 from eval.metrics.formats import count, p_value, percent
 from eval.report.figures import figures, inline_svg, save
 from eval.report.narrative import answers
-from eval.report.table import Table, latex, markdown, md
+from eval.report.table_format import Table, latex, markdown, md
 from eval.report.tables import tables
 from eval.report.transcripts import embed, find_episodes, transcripts
 from fama.files import replacing, write_atomically
@@ -32,14 +32,14 @@ CAPTIONS = {
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenReport:
     """The files of a report, the page first, and how many transcripts the page holds."""
 
     files: tuple[Path, ...]
     transcripts: int
 
 
-def write_report(folder: Path) -> Written:
+def write_report(folder: Path) -> WrittenReport:
     """Read ``comparison.json`` and the episodes behind it, and write the report beside it.
 
     Raises:
@@ -62,15 +62,15 @@ def write_report(folder: Path) -> Written:
         for kind in ("png", "pdf"):
             files.append(folder / "figures" / f"{name}.{kind}")
             _save(figure, files[-1])
-    return Written(tuple(files), len(shown))
+    return WrittenReport(tuple(files), len(shown))
 
 
 def _told(comparison: Comparison) -> list[dict[str, str]]:
-    """What the page says of an arm whose mark in a figure is pointed at."""
+    """Return the text shown for an arm whose mark in a figure is pointed at."""
     told = []
     for arm in comparison.arms:
         m, against = arm.measures, arm.versus_none
-        parts = [f"{percent(m.success)} % of {comparison.tasks} tasks", f"{count(m.tokens)} tokens an episode"]
+        parts = [f"{percent(m.success)} % of {comparison.tasks} tasks", f"{count(m.tokens)} tokens per episode"]
         if against is not None:
             parts.append(f"{percent(against.estimate, signed=True)} points against none, p = {p_value(against.p_holm)}")
         told.append({"arm": arm.arm, "told": "; ".join(parts)})
@@ -80,7 +80,7 @@ def _told(comparison: Comparison) -> list[dict[str, str]]:
 def render_page(
     comparison: Comparison, built: list[Table], drawn: dict[str, Any], shown: dict[str, dict[str, Any]]
 ) -> str:
-    """The page: everything inline, nothing fetched, and a policy that allows its own style and script only."""
+    """Return the page: everything inline, nothing fetched, and a policy that allows its own style and script only."""
     from markupsafe import Markup
 
     style, script = ((TEMPLATES / f"report.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
@@ -118,7 +118,7 @@ def render_page(
 
 
 def render_markdown(comparison: Comparison, built: list[Table], drawn: tuple[str, ...]) -> str:
-    """The report as Markdown, with its figures as files beside it."""
+    """Return the report as Markdown, with its figures as files beside it."""
     said = answers(comparison)
     cards = [{"question": c.question, "answer": md(c.answer), "detail": md(c.detail)} for c in said.cards]
     return (
@@ -139,7 +139,7 @@ def render_markdown(comparison: Comparison, built: list[Table], drawn: tuple[str
 
 @lru_cache(maxsize=1)
 def page_environment() -> "Environment":
-    """Where the pages' templates are; HTML is escaped."""
+    """Return the environment of the pages' templates; HTML is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
     return Environment(
@@ -152,7 +152,7 @@ def page_environment() -> "Environment":
 
 
 def page_hash(text: str) -> str:
-    """The hash by which a page's policy allows an inline style or script."""
+    """Return the hash by which a page's policy allows an inline style or script."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
@@ -194,7 +194,7 @@ def _transcripts_note(comparison: Comparison, shown: int) -> str:
 
 
 def _for_page(table: Table) -> dict[str, Any]:
-    """A table whose cells have their interval apart from the value, so that it can be set smaller."""
+    """Return a table whose cells have their interval apart from the value, so that it can be set smaller."""
 
     def split(text: str) -> dict[str, str]:
         value, bracket, rest = text.partition(" [")

@@ -5,15 +5,15 @@ from dataclasses import replace
 
 from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.formats import DASH, count, errors, number, p_value, percent
-from eval.metrics.measures import Difference
-from eval.report.setup_cost import one_off_table
-from eval.report.table import Cell, Table
-from eval.stats.bootstrap import Estimate
+from eval.metrics.measures import PairedDifference
+from eval.report.setup_cost_table import one_off_table
+from eval.report.table_format import Cell, Table
 from eval.stats.proportions import cohens_h
+from fama.intervals import Interval
 
 
 def tables(comparison: Comparison) -> list[Table]:
-    """All tables of a comparison; one without any content is left out."""
+    """Build all tables of a comparison; one without any content is left out."""
     built = [
         _success(comparison),
         _against(comparison),
@@ -52,7 +52,7 @@ def _success(comparison: Comparison) -> Table:
 
 
 def _against(comparison: Comparison) -> Table | None:
-    """Paired differences to the plain agent and to the learned arm."""
+    """Tabulate paired differences to the plain agent and to the learned arm."""
     sides = [side for side in ("versus_none", "versus_learned") if any(getattr(a, side) for a in comparison.arms)]
     if not sides:
         return None
@@ -63,7 +63,7 @@ def _against(comparison: Comparison) -> Table | None:
         columns += [f"against {other}, points", "p", "p, Holm", "Cohen's h", "only it", f"only {other}"]
         columns += ["detectable, points"]
         for row, arm in zip(rows, comparison.arms, strict=True):
-            versus: Difference | None = getattr(arm, side)
+            versus: PairedDifference | None = getattr(arm, side)
             row += _difference(versus, arm, comparison.arm(other)) if versus else [Cell(DASH)] * 7
     return Table(
         "differences",
@@ -76,7 +76,7 @@ def _against(comparison: Comparison) -> Table | None:
     )
 
 
-def _difference(versus: Difference, arm: ArmResult, other: ArmResult) -> list[Cell]:
+def _difference(versus: PairedDifference, arm: ArmResult, other: ArmResult) -> list[Cell]:
     found = versus.detectable
     ours, theirs = arm.measures.success.value, other.measures.success.value
     size = None if ours is None or theirs is None else cohens_h(ours, theirs)
@@ -91,7 +91,7 @@ def _difference(versus: Difference, arm: ArmResult, other: ArmResult) -> list[Ce
     ]
 
 
-def _stars(versus: Difference) -> str:
+def _stars(versus: PairedDifference) -> str:
     p = versus.p if versus.p_holm is None else versus.p_holm
     return "" if p is None else "*" * sum(p < limit for limit in (0.05, 0.01, 0.001))
 
@@ -116,11 +116,11 @@ def _cost(comparison: Comparison) -> Table:
     return Table(
         "cost",
         "Cost",
-        "Tokens an episode, input and output; the user simulator and judges are not charged. Cached: share of input "
-        "that the server had at hand. s a decision: selection and notes.",
+        "Tokens per episode, input and output; the user simulator and judges are not charged. Cached: share of input "
+        "that the server had at hand. s per decision: selection and notes.",
         (
             *("arm", "tokens", "over none, %", "agent", "helpers", "selection"),
-            *("tokens a success", "cached, %", "s a decision", "s an episode"),
+            *("tokens per success", "cached, %", "s per decision", "s per episode"),
         ),
         _marked(rows, lowest=[6]),
     )
@@ -216,18 +216,18 @@ def _helpers(comparison: Comparison) -> Table | None:
     )
 
 
-def _rate(estimate: Estimate, digits: int = 1) -> Cell:
+def _rate(estimate: Interval, digits: int = 1) -> Cell:
     return Cell(percent(estimate, digits), estimate.value)
 
 
-def _plain(estimate: Estimate) -> Cell:
+def _plain(estimate: Interval) -> Cell:
     return Cell(count(estimate, 2), estimate.value)
 
 
 def _marked(
     rows: Sequence[Sequence[Cell]], highest: Sequence[int] = (), lowest: Sequence[int] = ()
 ) -> tuple[tuple[Cell, ...], ...]:
-    """Rows with the best cell of each listed column marked; ties are all marked, unless all are equal."""
+    """Return rows with the best cell of each listed column marked; ties are all marked, unless all are equal."""
     marked = [list(row) for row in rows]
     for columns, pick in ((highest, max), (lowest, min)):
         for column in columns:
@@ -240,8 +240,8 @@ def _marked(
     return tuple(tuple(row) for row in marked)
 
 
-def arm_intervals(arms: Sequence[ArmResult]) -> list[tuple[str, Estimate, Estimate]]:
-    """(arm, tokens, success) of the arms that have both."""
+def arm_intervals(arms: Sequence[ArmResult]) -> list[tuple[str, Interval, Interval]]:
+    """Return (arm, tokens, success) of the arms that have both."""
     return [
         (arm.arm, arm.measures.tokens, arm.measures.success)
         for arm in arms

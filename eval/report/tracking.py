@@ -15,7 +15,7 @@ def log_comparison(folder: Path, mode: str) -> Path | None:
     """Log what the folder's comparison holds; returns wandb's folder, None where wandb is disabled.
 
     ``mode`` is ``offline`` or ``online``; the environment's WANDB_MODE wins. Nothing leaves the machine offline:
-    ``wandb sync`` uploads it when somebody wants that.
+    ``wandb sync`` uploads it on request.
 
     Raises:
         BadInput: there is no comparison.

@@ -14,7 +14,7 @@ PAGE_LIMIT = 30_000_000
 
 
 def find_episodes(folder: Path, comparison: Comparison) -> Path | None:
-    """The episodes behind a comparison: in its own folder, or beside the table that was replayed."""
+    """Return the episodes behind a comparison: in its own folder, or beside the table that was replayed."""
     places = [folder]
     replayed = comparison.config.get("replay")
     if replayed:
@@ -27,7 +27,7 @@ def find_episodes(folder: Path, comparison: Comparison) -> Path | None:
 
 
 def transcripts(path: Path, wanted: Collection[str], limit: int = PAGE_LIMIT) -> dict[str, dict[str, Any]]:
-    """Transcripts of the wanted episodes by id, until the page is full.
+    """Return transcripts of the wanted episodes by id, until the page is full.
 
     Raises:
         BadInput: the file has a damaged line.
@@ -45,7 +45,7 @@ def transcripts(path: Path, wanted: Collection[str], limit: int = PAGE_LIMIT) ->
 
 
 def transcript(episode: Episode) -> dict[str, Any]:
-    """One episode, without the policy and the tools' schemas."""
+    """Return one episode, without the policy and the tools' schemas."""
     tokens: dict[str, int] = {}
     for row in episode.ledger:
         tokens[row.role] = tokens.get(row.role, 0) + row.total_tokens
@@ -77,7 +77,7 @@ def transcript(episode: Episode) -> dict[str, Any]:
 
 
 def _notes(decision: Decision, before: Decision | None) -> list[dict[str, Any]]:
-    """What helpers said before a decision; the subset is said at the first decision and wherever it changes."""
+    """Return the notes before a decision; the subset is named at the first decision and wherever it changes."""
     said: list[dict[str, Any]] = []
     if before is None or (before.subset, before.dropped) != (decision.subset, decision.dropped):
         said.append(
@@ -89,7 +89,7 @@ def _notes(decision: Decision, before: Decision | None) -> list[dict[str, Any]]:
 
 
 def embed(value: Any) -> str:
-    """JSON that can stand in a ``<script>`` element whatever text it holds."""
+    """Return JSON that is safe inside a ``<script>`` element."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")

@@ -1,4 +1,4 @@
-"""What a paired design can see: detectable effects and the tasks that an effect needs."""
+"""Power of a paired design: detectable effects and the tasks that an effect needs."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from scipy.special import stdtrit
 
 
 def detectable_effect(sd: float, tasks: int, alpha: float = 0.05, power: float = 0.8) -> float | None:
-    """The smallest mean paired difference that a two-sided test finds with ``power``.
+    """Return the smallest mean paired difference that a two-sided test finds with ``power``.
 
     ``sd`` is the standard deviation between tasks of the per-task difference. Student's t on both
     sides, so it is not too hopeful for few tasks. None for fewer than two tasks.
@@ -19,7 +19,7 @@ def detectable_effect(sd: float, tasks: int, alpha: float = 0.05, power: float =
 
 
 def spread_of(differences: Sequence[float]) -> float:
-    """The standard deviation of per-task differences, for a detectable effect; never 0.
+    """Return the standard deviation of per-task differences, for a detectable effect; never 0.
 
     Where no task differs, nothing was seen to vary: the rule of three (Hanley and Lippman-Hand 1983) gives the largest
     share of differing tasks that is still plausible, 3 in n, and with it a spread.
@@ -31,7 +31,7 @@ def spread_of(differences: Sequence[float]) -> float:
 
 
 def tasks_needed(effect: float, sd: float, alpha: float = 0.05, power: float = 0.8) -> int:
-    """The fewest tasks whose detectable effect is at most ``effect``.
+    """Return the fewest tasks whose detectable effect is at most ``effect``.
 
     Raises:
         ValueError: the effect is not above 0.
@@ -49,7 +49,7 @@ def tasks_needed(effect: float, sd: float, alpha: float = 0.05, power: float = 0
 
 
 def planned_sd(discordance: float, trials: int, between: float = 0.0) -> float:
-    """Standard deviation of per-task differences to expect before any run.
+    """Return the standard deviation of per-task differences to expect before any run.
 
     ``discordance`` is the chance that two arms end differently on one trial; ``between`` the variance
     between tasks of the true difference, which more trials do not lower. Its largest value is the

@@ -5,19 +5,19 @@ import math
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from eval.stats.bootstrap import Array, Estimate
+from fama.intervals import Array, Interval
 
 
 def cohens_h(ours: float, theirs: float) -> float:
-    """Effect size of two success rates: the difference of their arcsine-transformed values (Cohen 1988).
+    """Return the effect size of two success rates: the difference of their arcsine-transformed values (Cohen 1988).
 
     0.2 is called small, 0.5 medium, 0.8 large; unlike a difference in points it weighs the ends of the scale.
     """
     return 2 * math.asin(math.sqrt(ours)) - 2 * math.asin(math.sqrt(theirs))
 
 
-def clustered_proportion(values: Array, trials: int, level: float = 0.95) -> Estimate:
-    """Mean of per-task rates with a Wilson interval at the effective sample size.
+def clustered_proportion(values: Array, trials: int, level: float = 0.95) -> Interval:
+    """Return the mean of per-task rates with a Wilson interval at the effective sample size.
 
     ``values`` has the rate of each task, shape [tasks]; ``trials`` is the number of episodes behind
     them. The effective size is p(1−p) over the variance between tasks, at most ``trials`` and scaled
@@ -26,10 +26,10 @@ def clustered_proportion(values: Array, trials: int, level: float = 0.95) -> Est
     """
     n = len(values)
     if n == 0:
-        return Estimate(None, None, None, 0)
+        return Interval(None, None, None, 0)
     rate = min(1.0, max(0.0, float(np.mean(values))))
     if n == 1:
-        return Estimate(rate, None, None, 1)
+        return Interval(rate, None, None, 1)
     z = float(ndtri((1 + level) / 2))
     variance = float(np.var(values, ddof=1)) / n
     spread = rate * (1 - rate)
@@ -37,4 +37,4 @@ def clustered_proportion(values: Array, trials: int, level: float = 0.95) -> Est
     size *= (z / float(stdtrit(n - 1, (1 + level) / 2))) ** 2
     centre = (rate + z * z / (2 * size)) / (1 + z * z / size)
     half = z / (1 + z * z / size) * math.sqrt(spread / size + z * z / (4 * size * size))
-    return Estimate(rate, max(0.0, centre - half), min(1.0, centre + half), n)
+    return Interval(rate, max(0.0, centre - half), min(1.0, centre + half), n)

@@ -4,16 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from eval.stats.bootstrap import Array, expanded_tail, task_weights
-from fama.episodes.records import Record
-
-
-class Interval(Record):
-    """An estimate over units, clustered by task."""
-
-    value: float | None
-    low: float | None
-    high: float | None
+from fama.intervals import Array, Interval, percentile_interval, task_weights
 
 
 class Resample:
@@ -26,18 +17,16 @@ class Resample:
         self.tasks = len(tasks)
 
     def interval(self, statistic: Callable[..., Array], *per_unit: Array) -> Interval:
-        """The statistic of sums over units, with an expanded percentile interval over resampled tasks.
+        """Return the statistic of sums over units, with an expanded percentile interval over resampled tasks.
 
         ``per_unit`` arrays have shape [units, ...]; the statistic takes their sums, [...] or [draws, ...], and is NaN
         where it is not defined.
         """
         value = float(statistic(*(array.sum(axis=0, dtype=np.float64) for array in per_unit)))
         if np.isnan(value):
-            return Interval(value=None, low=None, high=None)
+            return Interval(None, None, None, self.tasks)
         draws = statistic(*(np.tensordot(self._weights, array, axes=1) for array in per_unit))
         draws = draws[~np.isnan(draws)]
-        if self.tasks < 2 or 2 * len(draws) < len(self._weights):
-            return Interval(value=value, low=None, high=None)
-        tail = expanded_tail(self.tasks)
-        low, high = np.quantile(draws, [tail, 1 - tail])
-        return Interval(value=value, low=float(low), high=float(high))
+        if 2 * len(draws) < len(self._weights):
+            return Interval(value, None, None, self.tasks)
+        return percentile_interval(value, draws, self.tasks)

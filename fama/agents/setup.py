@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fama.envs.base import Environment
+from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import Message
-from fama.episodes.state import EpisodeKey
 from fama.helpers.base import Helper
 from fama.models.base import ChatModel
 from fama.selection.base import Selector

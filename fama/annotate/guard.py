@@ -1,4 +1,4 @@
-"""What stands before the labelling page: only this machine's own page may talk to it, and it may load nothing else."""
+"""Protection of the annotation page: only this machine's own page may talk to it, and it may load nothing else."""
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
@@ -34,7 +34,7 @@ App = Callable[[Scope, Any, Send], Awaitable[None]]
 
 
 class Guard:
-    """An ASGI middleware: refuses foreign hosts and origins (403), adds the headers to every answer.
+    """ASGI middleware that refuses foreign hosts and origins (403), adds the headers to every answer.
 
     A web page elsewhere could otherwise read and write labels through the browser of whoever labels: by a name of its
     own that it points to this machine (DNS rebinding), or by a socket, which browsers open across origins.
@@ -65,7 +65,7 @@ class Guard:
 
 
 def is_own(headers: Mapping[bytes, bytes]) -> bool:
-    """Whether a request names this machine as its host and, where it names an origin, that very host."""
+    """Return whether a request names this machine as its host and, where it names an origin, that very host."""
     host = headers.get(b"host", b"").decode("latin-1")
     origin = headers.get(b"origin")
     try:

@@ -43,7 +43,7 @@ def serve(
 
 
 def _welcome() -> None:
-    """Ask who is labelling."""
+    """Ask for the annotator."""
     with ui.column().classes("p-8"):
         ui.label("Who is labelling?").classes("text-h6")
         name = ui.input("name").props("autofocus")
@@ -178,7 +178,7 @@ class _Page:
 
 
 def _show(index: int, message: Message) -> None:
-    """One message; what tools are called with and answer is folded."""
+    """Show one message; arguments and answers of tools are folded."""
     ui.label(f"{index} {message.role}").classes("text-caption text-grey")
     if message.role == "system":
         with ui.expansion("policy"):

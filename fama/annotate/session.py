@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fama.diagnosis.taxonomy import Taxonomy
+from fama.episodes.jsonl import RecordStore
 from fama.episodes.records import Blame, Episode, Failure
-from fama.episodes.store import read_failures, write_failures
 from fama.errors import BadInput
 from fama.randomness import generator
 
@@ -26,10 +26,10 @@ class Session:
             raise BadInput(f"annotator {annotator!r}: 1 to 40 letters, digits, - and _, please")
         self.annotator = annotator
         self.taxonomy = taxonomy
-        self.path = folder / FOLDER / f"{annotator}.jsonl"
+        self._store = RecordStore(folder / FOLDER / f"{annotator}.jsonl", Failure)
         self.episodes = list(episodes)
         generator(0, "annotate.order", annotator).shuffle(self.episodes)
-        self._labels = {f.episode_id: f for f in read_failures(self.path)} if self.path.exists() else {}
+        self._labels = {label.episode_id: label for label in self._store.read()}
         self.place = 0
         self.next_open()
 
@@ -66,7 +66,7 @@ class Session:
         self.place = next((p for p in places if self.episodes[p].id not in self._labels), self.place)
 
     def toggle(self, code: str) -> None:
-        """Give or take a category; the first one given is the primary one."""
+        """Add or remove a category; the first one added is the primary one."""
         label = self.label
         categories = tuple(c for c in label.categories if c != code)
         if code not in label.categories:
@@ -76,21 +76,21 @@ class Session:
         self._keep(label.model_copy(update={"categories": categories, "primary": primary}))
 
     def make_primary(self, code: str) -> None:
-        """Make a category the primary one, and give it if it is not."""
+        """Make a category the primary one, and add it where it is missing."""
         if code not in self.label.categories:
             self.toggle(code)
         self._keep(self.label.model_copy(update={"primary": (code,)}))
 
     def fits_none(self) -> None:
-        """Say that no category fits."""
+        """Record that no category fits."""
         self._keep(self.label.model_copy(update={"categories": (), "primary": ()}))
 
     def blame(self, who: Blame) -> None:
-        """Say who broke it."""
+        """Record who broke it."""
         self._keep(self.label.model_copy(update={"blame": who}))
 
     def step(self, index: int | None) -> None:
-        """Say at which message it broke; None takes it back."""
+        """Record at which message it broke; None removes the step."""
         if index is not None and not 0 <= index < len(self.episode.messages):
             return
         self._keep(self.label.model_copy(update={"step": index}))
@@ -102,5 +102,4 @@ class Session:
 
     def _keep(self, label: Failure) -> None:
         self._labels[label.episode_id] = label
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_failures(self.path, self._labels.values())
+        self._store.rewrite(self._labels.values())

@@ -5,7 +5,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from glob import glob, has_magic
 from pathlib import Path
 from typing import IO
@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from fama.episodes.importers.base import IMPORTERS, LABEL_READERS, detect
 from fama.episodes.importers.clean import dialogue_hash, strip_thinking
+from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import Episode, Failure
 from fama.episodes.store import EpisodeStore, read_episodes, read_failures, write_failures
 from fama.errors import BadInput
@@ -21,8 +22,6 @@ from fama.errors import BadInput
 AUTO, LABELS = "auto", "labels.jsonl"
 _SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".eval")
 _FILLED = ("benchmark", "domain", "backbone", "strategy")
-
-Arm = tuple[str, ...]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,13 +88,13 @@ class Intake:
     store: EpisodeStore
     strip: bool = False
     ids: set[str] = field(default_factory=set)
-    _taken: set[tuple[Arm, int]] = field(default_factory=set)
+    _taken: set[EpisodeKey] = field(default_factory=set)
     _dialogues: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for episode in read_episodes(self.store.path) if self.store.path.exists() else ():
             self.ids.add(episode.id)
-            self._taken.add((_arm(episode), episode.trial))
+            self._taken.add(episode.key.pair)
             self._dialogues.setdefault(dialogue_hash(episode), _place(episode))
 
     def add(self, episodes: Iterable[Episode]) -> str:
@@ -105,7 +104,7 @@ class Intake:
             BadInput: the file is bad; nothing of it is stored.
         """
         counts: Counter[str] = Counter()
-        seen: dict[str, tuple[Arm, int]] = {}
+        seen: dict[str, EpisodeKey] = {}
         dialogues: dict[str, str] = {}
         twin = ""
         with tempfile.TemporaryFile() as spool:
@@ -122,20 +121,20 @@ class Intake:
                     counts["same"] += 1
                     twin = twin or first
                 dialogues.setdefault(digest, _place(episode))
-                seen[episode.id] = (_arm(episode), episode.trial)
+                seen[episode.id] = episode.key.pair
                 spool.write(episode.model_dump_json().encode("utf-8") + b"\n")
             offset = self._offset(seen.values())
             self.store.append_lines(_moved(spool, offset))
         self.ids |= seen.keys()
-        self._taken |= {(arm, trial + offset) for arm, trial in seen.values()}
+        self._taken |= {_later(key, offset) for key in seen.values()}
         for digest, place in dialogues.items():
             self._dialogues.setdefault(digest, place)
         return _in_words(counts, len(seen), twin)
 
-    def _offset(self, slots: Iterable[tuple[Arm, int]]) -> int:
-        """How far a file's trials move up: several files of one arm are repetitions, each numbered from 0."""
-        slots, offset = list(slots), 0
-        while any((arm, trial + offset) in self._taken for arm, trial in slots):
+    def _offset(self, keys: Iterable[EpisodeKey]) -> int:
+        """Return how far a file's trials move up: several files of one arm are repetitions, each numbered from 0."""
+        keys, offset = list(keys), 0
+        while any(_later(key, offset) in self._taken for key in keys):
             offset += 1
         return offset
 
@@ -162,9 +161,8 @@ def _in_words(counts: Counter[str], new: int, twin: str) -> str:
     return "; ".join(told)
 
 
-def _arm(episode: Episode) -> Arm:
-    parts = (episode.benchmark, episode.domain, episode.task_id, episode.backbone, episode.strategy)
-    return tuple(str(part) for part in parts)
+def _later(key: EpisodeKey, by: int) -> EpisodeKey:
+    return replace(key, trial=key.trial + by)
 
 
 def _place(episode: Episode) -> str:

@@ -1,7 +1,6 @@
 """From failed episodes to labels: detectors, analysts, orchestrator; resumable, with its ledger."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
@@ -17,15 +16,16 @@ from fama.diagnosis.detectors.base import collect
 from fama.diagnosis.orchestrator import by_model, by_rule
 from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
 from fama.dialogue.trace import Trace
+from fama.episodes.jsonl import RecordStore
 from fama.episodes.records import Episode, Evidence, Failure, LedgerRow, Record, total_tokens
 from fama.episodes.spending import Spent, known_sum, spent_on_calls, unknown
-from fama.episodes.store import read_episodes, read_failures, write_failures
+from fama.episodes.store import FAILURES, read_episodes, read_failures
 from fama.errors import BadInput, ModelError
 from fama.execution.jobs import WorkerLost, run_pool
 from fama.files import write_atomically
 from fama.models.base import ChatModel
 
-FAILURES, SUMMARY, LEDGER = "failures.jsonl", "summary.json", "ledger.jsonl"
+SUMMARY, LEDGER = "summary.json", "ledger.jsonl"
 
 
 class Labelled(NamedTuple):
@@ -150,7 +150,8 @@ async def diagnose(
     taxonomy = taxonomy or load_taxonomy()
     labeller = labeller_name(judge, use_evidence)
     out.mkdir(parents=True, exist_ok=True)
-    with FileLock(out / f".{FAILURES}.lock"):
+    store, ledger = RecordStore(out / FAILURES, Failure), RecordStore(out / LEDGER, _CallsOf)
+    with FileLock(out / ".diagnosis.lock"):
         done = _resume(out, labeller, taxonomy)
         counts: Counter[str] = Counter()
         skipped: list[Skipped] = []
@@ -192,16 +193,16 @@ async def diagnose(
                 skipped.append(result)
                 return
             if result.rows:
-                _append(out / LEDGER, _CallsOf(episode_id=episode.id, rows=result.rows))
-            _append(out / FAILURES, result.label)
+                ledger.append(_CallsOf(episode_id=episode.id, rows=result.rows))
+            store.append(result.label)
             done[episode.id] = result.label
             counts["new"] += 1
             if progress is not None:
                 progress(episode, result.label)
 
         await run_pool(unlabelled(), attempt, finish, concurrency)
-        if not (out / FAILURES).exists():
-            write_failures(out / FAILURES, ())
+        if not store.path.exists():
+            store.rewrite(())
         summary = _summary(out, done.values(), groups, counts, skipped, labeller, taxonomy, bills)
         write_atomically(out / SUMMARY, summary.model_dump_json(indent=2) + "\n")
     if skipped and not counts["new"]:
@@ -226,16 +227,7 @@ def _resume(out: Path, labeller: str, taxonomy: Taxonomy) -> dict[str, Failure]:
                 f"{path}: holds labels by {label.labeller} under {label.taxonomy_version}, not by {labeller} under "
                 f"{taxonomy.version}; choose another --out"
             )
-    if not path.read_bytes().endswith(b"\n"):
-        write_failures(path, labels)  # a torn last line goes
     return {label.episode_id: label for label in labels}
-
-
-def _append(path: Path, record: Record) -> None:
-    with path.open("ab") as file:
-        file.write(record.model_dump_json().encode("utf-8") + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def calls_of(path: Path) -> list[LedgerRow]:

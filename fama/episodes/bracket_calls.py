@@ -5,11 +5,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-Call = tuple[str, dict[str, Any]]
+BracketCall = tuple[str, dict[str, Any]]
 
 
-def read_calls(text: str) -> tuple[Call, ...]:
-    """The calls of a text that is nothing but calls; none if it is anything else. No code is run."""
+def read_calls(text: str) -> tuple[BracketCall, ...]:
+    """Return the calls of a text that is nothing but calls; none if it is anything else. No code is run."""
     try:
         body = ast.parse(text.strip(), mode="eval").body
         calls = body.elts if isinstance(body, ast.List) else [body]
@@ -18,8 +18,8 @@ def read_calls(text: str) -> tuple[Call, ...]:
         return ()
 
 
-def write_calls(calls: Sequence[Call]) -> str:
-    """The notation of calls; values are written as Python literals.
+def write_calls(calls: Sequence[BracketCall]) -> str:
+    """Return the notation of calls; values are written as Python literals.
 
     Raises:
         ValueError: a name or an argument's name is no identifier, so that it could be read as something else.

@@ -2,18 +2,18 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import CHARGED, Episode, Record, Status, role_group, total_tokens
 from fama.episodes.state import state_at, state_to_json
 from fama.errors import BadInput
 from fama.files import replacing
 from fama.hashing import content_hash
-from fama.subsets import POOL
+from fama.subsets import POOL, join_subset
 
 TABLE_VERSION = 1
 _METADATA_KEY = b"fama"
@@ -58,25 +58,14 @@ class OutcomeRow(Record):
     prompts_hash: str
     state: str
 
-
-def join_subset(subset: Sequence[str]) -> str:
-    """Helper names, in pool order already, as one string; empty for none."""
-    return "+".join(subset)
-
-
-def split_subset(text: str) -> tuple[str, ...]:
-    """The names behind ``join_subset``."""
-    return tuple(text.split("+")) if text else ()
-
-
-@lru_cache(maxsize=4096)
-def subset_of(text: str) -> frozenset[str]:
-    """The same names as a set; one object a subset, however many rows have it."""
-    return frozenset(split_subset(text))
+    @property
+    def key(self) -> EpisodeKey:
+        """The identity of the episode but for its arm: a cell is a key and a subset."""
+        return EpisodeKey(self.benchmark, self.domain, self.task_id, self.trial, self.backbone, self.strategy)
 
 
 def episodes_to_rows(episodes: Iterable[Episode], pool: Sequence[str] = POOL) -> list[OutcomeRow]:
-    """Rows of the episodes whose selector held one subset for the whole episode.
+    """Return rows of the episodes whose selector held one subset for the whole episode.
 
     Episodes without decisions (imported, or failed before the first one) and episodes whose
     selection changed on the way have no cell in the table and are left out.
@@ -138,7 +127,7 @@ def write_outcomes(path: Path | str, rows: Sequence[OutcomeRow], metadata: Mappi
 
 
 def read_outcomes(path: Path | str, benchmark_version: str | None = None) -> list[OutcomeRow]:
-    """The rows of an outcome table.
+    """Return the rows of an outcome table.
 
     Raises:
         BadInput: the file is missing or no outcome table, or it holds another benchmark version
@@ -166,7 +155,7 @@ def read_outcomes(path: Path | str, benchmark_version: str | None = None) -> lis
 
 
 def read_metadata(path: Path | str) -> dict[str, Any]:
-    """What ``write_outcomes`` was told about the table: config, command, commit, versions.
+    """Return what ``write_outcomes`` recorded about the table: config, command, commit, versions.
 
     Raises:
         BadInput: the file is missing or no parquet file.
@@ -183,7 +172,7 @@ def read_metadata(path: Path | str) -> dict[str, Any]:
 
 
 def read_columns(path: Path | str, names: Sequence[str]) -> dict[str, list[Any]]:
-    """Some columns of a table, where the rows are not needed whole.
+    """Read some columns of a table, where the rows are not needed whole.
 
     Raises:
         BadInput: the file is missing or no outcome table.
@@ -196,7 +185,10 @@ def read_columns(path: Path | str, names: Sequence[str]) -> dict[str, list[Any]]
 
 
 def _values(column: Any) -> list[Any]:
-    """A column as Python values. Equal texts of a chunk are one string: states are long, and most rows share theirs."""
+    """Return a column as Python values.
+
+    Equal texts of a chunk are one string: states are long, and most rows share theirs.
+    """
     import pyarrow as pa
 
     values: list[Any] = []

@@ -1,7 +1,7 @@
-"""What is persisted: episodes, their decisions and ledgers, and failure labels.
+"""Persisted records: episodes, their decisions and ledgers, and failure labels.
 
 Every record is frozen, rejects unknown fields and carries a ``schema_version`` where it is a
-line of a file. Messages are OpenAI chat messages, whatever strategy produced them: a tool call
+line of a file. Messages are OpenAI chat messages, with every strategy: a tool call
 is an assistant message with ``tool_calls``, its result a ``tool`` message.
 """
 
@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fama.episodes.keys import EpisodeKey, TaskKey
 from fama.errors import Boundary
+from fama.subsets import Subset
 
 SCHEMA_VERSION = 1
 
@@ -30,7 +32,7 @@ _FINITE = ConfigDict(allow_inf_nan=False)
 
 
 def _object(text: str) -> dict[str, Any]:
-    """The JSON object in a text; empty when it holds none, or one of too many levels."""
+    """Return the JSON object in a text; empty when it holds none, or one of too many levels."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -45,7 +47,7 @@ class FunctionCall(Record):
     arguments: str
 
     def parsed(self) -> dict[str, Any]:
-        """The arguments as a dict; empty when they are not a JSON object."""
+        """Return the arguments as a dict; empty when they are not a JSON object."""
         return _object(self.arguments)
 
 
@@ -75,7 +77,7 @@ class ToolSpec(Record):
     parameters: str = "{}"
 
     def schema_dict(self) -> dict[str, Any]:
-        """The parameters' JSON schema as a dict; empty when they are not a JSON object."""
+        """Return the parameters' JSON schema as a dict; empty when they are not a JSON object."""
         return _object(self.parameters)
 
 
@@ -124,7 +126,7 @@ class RejectedNote(Record):
 
 
 class Decision(Record):
-    """What was selected and noted before one action.
+    """Selection and notes before one action.
 
     ``turn`` is the 0-based decision index; ``message_index`` the index in the episode's messages of
     the assistant message that this decision produced. ``propensity`` is the probability with which
@@ -136,16 +138,16 @@ class Decision(Record):
 
     turn: int
     message_index: int
-    subset: tuple[str, ...] = ()
+    subset: Subset = ()
     propensity: float | None = None
     notes: tuple[Note, ...] = ()
     rejected: tuple[RejectedNote, ...] = ()
-    dropped: tuple[str, ...] = ()
+    dropped: Subset = ()
     seconds: float = 0.0
 
 
 class Outcome(Record):
-    """How the episode ended. ``reason`` says what ended it, e.g. ``closed`` or ``max_steps``."""
+    """The end of an episode. ``reason`` says what ended it, e.g. ``closed`` or ``max_steps``."""
 
     status: Status
     boundary: Boundary | None = None
@@ -160,7 +162,7 @@ class GoldAction(Record):
 
 
 class Source(Record):
-    """Where an episode came from: this package's own run, or an importer and the file's name."""
+    """Origin of an episode: this package's own run, or an importer and the file's name."""
 
     importer: str = "fama"
     file: str | None = None
@@ -200,6 +202,12 @@ class Episode(Record):
     seconds: float | None = None
     """Wall time; calls answered from the response cache count with the seconds they once took."""
 
+    @property
+    def key(self) -> EpisodeKey:
+        """The identity of the episode; parts that an imported log does not name are empty."""
+        arm = (self.backbone or "", self.strategy or "", self.selector or "")
+        return EpisodeKey(self.benchmark, self.domain, self.task_id, self.trial, *arm)
+
 
 class Evidence(Record):
     """One finding: who found it, the category it speaks for, the message index and a quote."""
@@ -235,9 +243,9 @@ class Failure(Record):
     taxonomy_version: str
 
     @property
-    def task(self) -> str:
-        """The task among those of all domains, as far as they are known: what statistics cluster by."""
-        return "/".join(part for part in (self.benchmark, self.domain, self.task_id) if part is not None)
+    def key(self) -> TaskKey:
+        """The identity of the failed task; its text is the cluster of statistics."""
+        return TaskKey(self.benchmark, self.domain, self.task_id)
 
 
 #: roles of the calls that decide which helpers speak
@@ -247,13 +255,13 @@ CHARGED = ("agent", "helper", "selector")
 
 
 def role_group(role: str) -> str:
-    """The group a ledger role counts in: every ``helper:<name>`` is ``helper``, every selecting role ``selector``."""
+    """Return the group of a ledger role: every ``helper:<name>`` is ``helper``, every selecting role ``selector``."""
     head = role.split(":")[0]
     return "selector" if head in SELECTION_ROLES else head
 
 
 def total_tokens(ledger: tuple[LedgerRow, ...], role: str | None = None) -> int:
-    """Tokens of a ledger: of one group of roles (see ``role_group``), or of all that an arm is charged for.
+    """Sum the tokens of a ledger: of one group of roles (see ``role_group``), or of all that an arm is charged for.
 
     The user simulator's and a judge's rows are no arm's cost; ask for them by their role.
     """

@@ -1,4 +1,4 @@
-"""What is spent once, before an arm's first episode: the outcome table, a plain run, its diagnosis, training."""
+"""Setup cost, spent once before an arm's first episode: outcome table, plain run, its diagnosis, training."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,9 +10,10 @@ Part = Literal["outcome table", "plain run", "diagnosis", "prompted episodes", "
 
 
 class Spent(Record):
-    """One part. ``tokens`` are input and output of agent, helpers, selection and judges; None is unknown, never 0.
+    """One part of the setup cost.
 
-    ``seconds`` are summed over episodes or calls, as if one ran after the other. ``source`` names the file.
+    ``tokens`` are input and output of agent, helpers, selection and judges; None is unknown, never 0. ``seconds`` are
+    summed over episodes or calls, as if one ran after the other. ``source`` names the file.
     """
 
     part: Part
@@ -22,7 +23,7 @@ class Spent(Record):
 
 
 def spent_on_table(path: Path | str) -> Spent:
-    """The episodes of an outcome table.
+    """Return the cost of the episodes of an outcome table.
 
     Raises:
         BadInput: the file is missing or no outcome table.
@@ -36,7 +37,7 @@ def spent_on_table(path: Path | str) -> Spent:
 
 
 def spent_on_episodes(part: Part, path: Path | str, episodes: Iterable[Episode]) -> Spent:
-    """Logged episodes; an episode without a ledger, as imported ones are, makes the tokens unknown."""
+    """Return the cost of logged episodes; tokens are unknown where one has no ledger, as imported ones do not."""
     tokens: list[int | None] = []
     seconds: list[float | None] = []
     for episode in episodes:
@@ -47,7 +48,7 @@ def spent_on_episodes(part: Part, path: Path | str, episodes: Iterable[Episode])
 
 
 def spent_on_calls(part: Part, path: Path | str, rows: Sequence[LedgerRow]) -> Spent:
-    """Every call of a ledger, parsed or not."""
+    """Return the cost of every call of a ledger, parsed or not."""
     return Spent(
         part=part,
         source=str(path),
@@ -57,11 +58,11 @@ def spent_on_calls(part: Part, path: Path | str, rows: Sequence[LedgerRow]) -> S
 
 
 def unknown(part: Part, source: str) -> Spent:
-    """A part that somebody paid for and nobody wrote down."""
+    """Return a part whose cost is not recorded."""
     return Spent(part=part, source=source, tokens=None, seconds=None)
 
 
 def known_sum(values: Sequence[float | None]) -> float | None:
-    """The sum; None where one is unknown, or there is nothing to sum."""
+    """Return the sum; None where one is unknown, or there is nothing to sum."""
     known = [value for value in values if value is not None]
     return round(sum(known), 3) if known and len(known) == len(values) else None

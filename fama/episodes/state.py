@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 
+from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import Episode, Message, Note, ToolSpec
 
 #: The pseudo-tool of strategies and notes whose only argument is what the agent says to the user.
@@ -10,20 +11,8 @@ RESPOND = "respond"
 
 
 @dataclass(frozen=True)
-class EpisodeKey:
-    """Which episode this is. Only baselines that look tasks up (oracle, retrospective) read it."""
-
-    benchmark: str
-    domain: str
-    task_id: str
-    trial: int
-    backbone: str
-    strategy: str
-
-
-@dataclass(frozen=True)
 class VisibleState:
-    """What is visible before decision ``turn`` (0-based). It has no field from the future.
+    """Everything visible before decision ``turn`` (0-based). It has no field from the future.
 
     ``messages`` is the history without the system message and without notes; ``noted`` holds the
     notes injected before earlier decisions as (turn, note).
@@ -37,12 +26,12 @@ class VisibleState:
     noted: tuple[tuple[int, Note], ...] = ()
 
     def tool_names(self) -> frozenset[str]:
-        """Names of the tools the agent can call."""
+        """Return the names of the tools the agent can call."""
         return frozenset(tool.name for tool in self.tools)
 
 
 def state_at(episode: Episode, turn: int) -> VisibleState:
-    """The state that was visible before decision ``turn`` of a logged episode.
+    """Return the state that was visible before decision ``turn`` of a logged episode.
 
     Episodes without decision records (imported ones) count every assistant message as a decision.
 
@@ -56,7 +45,7 @@ def state_at(episode: Episode, turn: int) -> VisibleState:
 
 
 def state_after(episode: Episode) -> VisibleState:
-    """The whole of a finished episode as a state: for the retrospective track only. No outcome, no reward, no gold."""
+    """Return a finished episode as a state, for the retrospective track only: no outcome, no reward, no gold."""
     return _state(episode, len(episode.decisions), len(episode.messages))
 
 
@@ -65,14 +54,7 @@ def _state(episode: Episode, turn: int, end: int) -> VisibleState:
     policy = next((m.content or "" for m in before if m.role == "system"), "")
     noted = tuple((d.turn, note) for d in episode.decisions[:turn] for note in d.notes)
     return VisibleState(
-        key=EpisodeKey(
-            benchmark=episode.benchmark,
-            domain=episode.domain,
-            task_id=episode.task_id,
-            trial=episode.trial,
-            backbone=episode.backbone or "",
-            strategy=episode.strategy or "",
-        ),
+        key=episode.key.pair,
         policy=policy,
         tools=episode.tools,
         messages=tuple(m for m in before if m.role != "system"),
@@ -82,7 +64,7 @@ def _state(episode: Episode, turn: int, end: int) -> VisibleState:
 
 
 def state_to_json(state: VisibleState) -> str:
-    """Policy, tools and messages as JSON: the text columns of an outcome table; no key, no notes."""
+    """Return policy, tools and messages as JSON: the text columns of an outcome table; no key, no notes."""
     return json.dumps(
         {
             "policy": state.policy,
@@ -95,7 +77,7 @@ def state_to_json(state: VisibleState) -> str:
 
 
 def state_from_json(text: str, key: EpisodeKey) -> VisibleState:
-    """The state behind ``state_to_json``, under a key of its own."""
+    """Return the state behind ``state_to_json``, under a key of its own."""
     value = json.loads(text)
     return VisibleState(
         key=key,

@@ -11,7 +11,7 @@ from fama.settings import BudgetSettings
 from fama.subsets import in_pool_order
 
 
-class Fitted(NamedTuple):
+class Affordable(NamedTuple):
     """What a budget leaves of a chosen subset, and what it drops, in the order of dropping."""
 
     subset: tuple[str, ...]
@@ -74,7 +74,7 @@ class Budget:
 
     def fit(
         self, subset: Sequence[str], helpers: Mapping[str, Helper], probabilities: Mapping[str, float] | None = None
-    ) -> Fitted:
+    ) -> Affordable:
         """Drop helpers, the least promising first, until the caps of the others fit; reserves these.
 
         Of equally promising helpers the last in pool order goes first.
@@ -88,7 +88,7 @@ class Budget:
             kept.remove(worst)
             dropped.append(worst)
         self.reserve(sum(helper_cap(helpers[name]) for name in kept))
-        return Fitted(tuple(kept), tuple(dropped))
+        return Affordable(tuple(kept), tuple(dropped))
 
     def reserve(self, tokens: int) -> None:
         """Hold tokens of the run's limit, so that episodes side by side cannot overrun it together."""

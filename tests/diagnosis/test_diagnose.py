@@ -48,7 +48,7 @@ async def test_only_failures_are_labelled(folder: Path, tmp_path: Path) -> None:
         ("forbidden", ("DCV",), 5),
     ]
     assert all(label.labeller == "detectors" and label.evidence for label in labels)
-    assert {label.task for label in labels} == {f"tau-bench/retail/{label.task_id}" for label in labels}
+    assert {str(label.key) for label in labels} == {f"tau-bench/retail/{label.task_id}" for label in labels}
     assert (summary.successes_skipped, summary.errors_skipped, summary.failures) == (1, 1, 2)
     assert summary.profile == {"m × tau-bench/retail × fc": {"n": 2, "IFU": 1, "DCV": 1}}
     assert json.loads((out / "summary.json").read_text())["failures"] == 2

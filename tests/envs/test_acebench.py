@@ -18,7 +18,7 @@ from fama.envs.acebench import data
 from fama.envs.acebench.benchmark import AGENT, NORMAL, SPECIAL
 from fama.envs.acebench.world import MAX_MESSAGES, AgentWorld, SingleWorld
 from fama.envs.base import BENCHMARKS, Action, UserModel
-from fama.episodes.bracket_calls import Call, read_calls, write_calls
+from fama.episodes.bracket_calls import BracketCall, read_calls, write_calls
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput, EnvironmentFault
 from fama.models.scripted import SCRIPTED, ScriptedModel
@@ -252,7 +252,7 @@ def test_a_run_is_exported_for_the_benchmarks_own_evaluator(
 
 
 def test_calls_are_read_and_written() -> None:
-    calls: tuple[Call, ...] = (("a.b", {"x": [1, {"y": None}], "z": "it's"}), ("c", {}))
+    calls: tuple[BracketCall, ...] = (("a.b", {"x": [1, {"y": None}], "z": "it's"}), ("c", {}))
     assert read_calls(write_calls(calls)) == calls
     assert read_calls("f(x=1)") == (("f", {"x": 1}),) and read_calls("hello") == () and read_calls("[f(1)]") == ()
     assert read_calls("[f(x=word, y=1+1)]") == (("f", {"x": "word", "y": "1 + 1"}),)

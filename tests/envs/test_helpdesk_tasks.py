@@ -10,7 +10,8 @@ from fama.envs.helpdesk.benchmark import Helpdesk
 from fama.envs.helpdesk.gold import gold_actions, play
 from fama.envs.helpdesk.tasks import analysis_of, build_task, generator_of, trap_categories
 from fama.envs.helpdesk.user.phrasing import phrases
-from fama.episodes.state import EpisodeKey, VisibleState, state_to_json
+from fama.episodes.keys import EpisodeKey
+from fama.episodes.state import VisibleState, state_to_json
 from fama.errors import BadInput
 from fama.tokens import estimate_tokens
 

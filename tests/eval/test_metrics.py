@@ -3,10 +3,11 @@
 import pytest
 
 from eval.metrics.curves import Point, area, frontier, success_at, tokens_at
+from eval.metrics.episode_scores import Score, TokenUse
+from eval.metrics.measures import Resampling, compare_pair, measure
 from eval.metrics.pass_k import TaskTrials, pass_k, task_pass_k
-from eval.metrics.scores import Score, TokenUse
-from eval.metrics.selection import Cell, jaccard, lattices, selection_quality, task_lattice
-from eval.metrics.tokens import overhead, token_means
+from eval.metrics.selection import ExecutedSubset, jaccard, selection_quality, subset_f1, task_grid, task_grids
+from fama.episodes.keys import EpisodeKey
 
 
 def score(task: str, trial: int, status: str, agent: int, helper: int = 0, **use: int) -> Score:
@@ -53,20 +54,22 @@ def test_tokens_by_hand() -> None:
         score("b", 0, "failure", 200, 0, selector=10, user=500, cached=0, charged_input=110, output=100),
         score("c", 0, "error", 9999),
     ]
-    means = token_means(scores)
-    assert means.episodes == 2
-    assert means.by_role == {"agent": 150, "helper": 10, "selector": 5, "user": 250, "judge": 0}
-    assert means.total == 165 and means.per_success == 330
-    assert means.cached_share == 0.25 and means.output == 65
-    nothing = token_means([score("c", 0, "error", 1)])
-    assert nothing.total is None and nothing.per_success is None and nothing.cached_share is None
+    got = measure(scores, ("a", "b", "c"), Resampling(draws=100))
+    assert got.tokens_by_role == {"agent": 150, "helper": 10, "selector": 5, "user": 250, "judge": 0}
+    assert got.tokens.value == 165 and got.tokens.n == 2 and got.tokens_per_success.value == 330
+    assert got.cached_share.value == 0.25 and got.output_tokens.value == 65
+    nothing = measure([score("c", 0, "error", 1)], ("c",), Resampling(draws=100))
+    assert nothing.tokens.value is None and nothing.tokens_per_success.value is None
+    assert nothing.cached_share.value is None and nothing.tokens_by_role == {}
 
 
-def test_overhead_uses_shared_tasks_only() -> None:
+def test_overhead_uses_shared_pairs_only() -> None:
+    """Task a: 260 over 100, its second trial is the plain agent's alone; task b: 160 over 100; c is not shared."""
     plain = [score("a", 0, "failure", 100), score("a", 1, "failure", 300), score("b", 0, "success", 100)]
     arm = [score("a", 0, "success", 260), score("b", 0, "success", 130, 30), score("c", 0, "success", 9999)]
-    assert overhead(arm, plain) == pytest.approx((260 + 160) / 300 - 1)
-    assert overhead(arm, []) is None
+    tasks = ("a", "b", "c")
+    assert compare_pair(arm, plain, "none", tasks, Resampling(draws=100)).overhead.value == pytest.approx(420 / 200 - 1)
+    assert compare_pair(arm, [], "none", tasks, Resampling(draws=100)).overhead.value is None
 
 
 def test_frontier_and_area_by_hand() -> None:
@@ -81,53 +84,62 @@ def test_frontier_and_area_by_hand() -> None:
         area(points, 5, 5)
 
 
-def cells(task: str, runs: dict[str, tuple[list[float], float]]) -> list[Cell]:
+def executed(task: str, trial: int, subset: frozenset[str], success: float, tokens: float) -> ExecutedSubset:
+    return ExecutedSubset(EpisodeKey("b", "d", task, trial, "m", "act"), subset, success, tokens)
+
+
+def cells(task: str, runs: dict[str, tuple[list[float], float]]) -> list[ExecutedSubset]:
     return [
-        Cell(task, trial, frozenset(name.split("+")) - {""}, success, tokens)
+        executed(task, trial, frozenset(name.split("+")) - {""}, success, tokens)
         for name, (outcomes, tokens) in runs.items()
         for trial, success in enumerate(outcomes)
     ]
 
 
 def test_minimal_subset_is_the_cheapest_that_is_not_worse() -> None:
-    lattice = task_lattice(cells("t", {"": ([0, 0], 100), "A": ([1, 1], 120), "A+B": ([1, 1], 150), "B": ([1, 0], 90)}))
-    assert lattice is not None
-    assert lattice.minimal == {"A"} and lattice.oracle == 1.0 and lattice.solvable
-    assert lattice.success[frozenset({"B"})] == 0.5
+    grid = task_grid(cells("t", {"": ([0, 0], 100), "A": ([1, 1], 120), "A+B": ([1, 1], 150), "B": ([1, 0], 90)}))
+    assert grid is not None
+    assert grid.minimal == {"A"} and grid.oracle == 1.0 and grid.solvable
+    assert grid.success[frozenset({"B"})] == 0.5
 
 
 def test_when_nothing_works_the_cheapest_is_minimal() -> None:
-    lattice = task_lattice(cells("t", {"": ([0], 100), "A": ([0], 90), "A+B": ([0], 90)}))
-    assert lattice is not None and lattice.minimal == {"A"} and not lattice.solvable
+    grid = task_grid(cells("t", {"": ([0], 100), "A": ([0], 90), "A+B": ([0], 90)}))
+    assert grid is not None and grid.minimal == {"A"} and not grid.solvable
 
 
 def test_subsets_are_compared_on_shared_trials() -> None:
     """B failed only on a trial that the best subset was not run on; on the shared one it is not worse."""
-    rows = [Cell("t", 0, frozenset("A"), 1, 200), Cell("t", 0, frozenset("B"), 1, 100)]
+    rows = [executed("t", 0, frozenset("A"), 1, 200), executed("t", 0, frozenset("B"), 1, 100)]
     rows += [
-        Cell("t", 1, frozenset("B"), 0, 100),
-        Cell("t", 2, frozenset("C"), 1, 50),
-        Cell("t", 3, frozenset("C"), 0, 50),
+        executed("t", 1, frozenset("B"), 0, 100),
+        executed("t", 2, frozenset("C"), 1, 50),
+        executed("t", 3, frozenset("C"), 0, 50),
     ]
-    lattice = task_lattice(rows)
-    assert lattice is not None and lattice.minimal == {"B"}  # C shares no trial with A
+    grid = task_grid(rows)
+    assert grid is not None and grid.minimal == {"B"}  # C shares no trial with A
 
 
 def test_selection_quality_by_hand() -> None:
     runs = {"": ([0.0], 100.0), "A": ([1.0], 120.0), "A+B": ([1.0], 150.0)}
-    truth = lattices(cells("t1", runs) + cells("t2", runs) + cells("alone", {"A": ([1.0], 5.0)}))
+    truth = task_grids(cells("t1", runs) + cells("t2", runs) + cells("alone", {"A": ([1.0], 5.0)}))
     assert set(truth) == {"t1", "t2"}
     choices = [("t1", frozenset("A")), ("t2", frozenset("AB")), ("t2", frozenset("C")), ("alone", frozenset("A"))]
     quality = selection_quality(choices, truth, ("A", "B", "C", "D"))
+    assert quality is not None
     assert (quality.choices, quality.tasks, quality.solvable) == (3, 2, 2)
-    assert quality.exact == pytest.approx(1 / 3)
-    assert quality.jaccard == pytest.approx((1 + 0.5 + 0) / 3)
+    assert quality.exact.value == pytest.approx((1 + 0) / 2) and quality.exact.n == 2  # a mean of each task's mean
+    assert quality.jaccard.value == pytest.approx((1 + (0.5 + 0) / 2) / 2)
     assert quality.f1 == {"A": pytest.approx(2 * 2 / (2 + 3)), "B": 0.0, "C": 0.0, "D": None}
     assert quality.macro_f1 == pytest.approx(0.8 / 3)
-    assert quality.regret == 0.0 and quality.executed == 2
+    assert quality.regret.value == 0.0 and quality.executed == 2
 
 
 def test_no_choice_gives_none_not_zero() -> None:
-    quality = selection_quality([], {}, ("A",))
-    assert quality.exact is None and quality.jaccard is None and quality.regret is None and quality.macro_f1 is None
-    assert jaccard(frozenset(), frozenset()) == 1.0
+    assert selection_quality([], {}, ("A",)) is None
+    truth = task_grids(cells("t", {"": ([0.0], 100.0), "A": ([1.0], 120.0)}))
+    quality = selection_quality([("t", frozenset("B"))], truth, ("C",))
+    assert quality is not None and quality.executed == 0
+    assert quality.regret.value is None and quality.f1 == {"C": None} and quality.macro_f1 is None
+    assert jaccard(frozenset(), frozenset()) == subset_f1(frozenset(), frozenset()) == 1.0
+    assert subset_f1(frozenset("AB"), frozenset("A")) == pytest.approx(2 / 3)

@@ -9,17 +9,50 @@ import pytest
 from eval.off_policy import off_policy
 from fama.cli import main
 from fama.envs.helpdesk.benchmark import Helpdesk
+from fama.episodes.keys import EpisodeKey
 from fama.episodes.outcome_table import OutcomeRow, write_outcomes
 from fama.errors import BadInput
-from tests.support.outcome_rows import row
 
 SUBSETS = ("", "TSA", "Verifier", "TSA+Verifier")
 RATES = (0.2, 0.4, 0.5, 0.8)
 
 
+def key(task: str) -> EpisodeKey:
+    return EpisodeKey("toy", "d", task, 0, "m", "act")
+
+
+def row(task: str, subset: str, success: bool | None, propensity: float | None = 0.5, trial: int = 0) -> OutcomeRow:
+    return OutcomeRow(
+        episode_id=f"{task}-{subset}-{trial}",
+        benchmark="toy",
+        benchmark_version="toy-1",
+        domain="d",
+        task_id=task,
+        trial=trial,
+        backbone="m",
+        strategy="act",
+        subset=subset,
+        propensity=propensity,
+        status="error" if success is None else "success" if success else "failure",
+        success=success,
+        reward=None if success is None else float(success),
+        tokens=10,
+        tokens_agent=10,
+        tokens_helper=0,
+        tokens_selector=0,
+        tokens_cached=0,
+        output_tokens=1,
+        decisions=1,
+        seconds=1.0,
+        pool="TSA+Verifier",
+        prompts_hash="x",
+        state="{}",
+    )
+
+
 def test_by_hand() -> None:
     rows = [row("a", "TSA", True), row("a", "", False), row("b", "TSA", False), row("b", "Verifier", True)]
-    found = off_policy("x", {("a", 0): "TSA", ("b", 0): ""}, rows, draws=100)
+    found = off_policy("x", {key("a"): "TSA", key("b"): ""}, rows, draws=100)
     # a: matched, weight 2, reward 1; b: no episode of the chosen subset
     assert (found.tasks, found.matched) == (2, 1)
     assert found.ips.value == 1.0 and found.snips.value == 1.0
@@ -30,10 +63,10 @@ def test_by_hand() -> None:
 
 
 def test_errors_are_no_episodes_and_a_missing_propensity_is_refused() -> None:
-    found = off_policy("x", {("a", 0): "TSA"}, [row("a", "TSA", None)], draws=100)
+    found = off_policy("x", {key("a"): "TSA"}, [row("a", "TSA", None)], draws=100)
     assert found.matched == 0 and found.ips.value == 0.0 and found.snips.value is None
     with pytest.raises(BadInput, match="has no propensity"):
-        off_policy("x", {("a", 0): "TSA"}, [row("a", "TSA", True, None)], draws=100)
+        off_policy("x", {key("a"): "TSA"}, [row("a", "TSA", True, None)], draws=100)
 
 
 def logged(rng: np.random.Generator, tasks: int) -> list[OutcomeRow]:
@@ -48,7 +81,7 @@ def logged(rng: np.random.Generator, tasks: int) -> list[OutcomeRow]:
 def test_estimates_are_unbiased_and_their_intervals_cover() -> None:
     rng = np.random.default_rng(1)
     tasks, runs = 120, 150
-    policy = {(f"t{i}", 0): SUBSETS[3] if i % 2 else SUBSETS[1] for i in range(tasks)}
+    policy = {key(f"t{i}"): SUBSETS[3] if i % 2 else SUBSETS[1] for i in range(tasks)}
     truth = (RATES[3] + RATES[1]) / 2
     values: dict[str, list[float]] = {"ips": [], "snips": [], "direct": [], "doubly_robust": []}
     covered = dict.fromkeys(values, 0)

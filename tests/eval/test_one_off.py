@@ -7,14 +7,14 @@ import pytest
 
 from eval.compare.results import Executed, compare_arms
 from eval.compare.setup_cost import Payback, one_off_costs, payback, saved_tokens
+from eval.metrics.episode_scores import score_of
 from eval.metrics.measures import Resampling
-from eval.metrics.scores import score_of
 from eval.report.narrative import answers
 from eval.report.tables import tables
-from eval.stats.bootstrap import Estimate
 from fama.diagnosis.diagnose import diagnose, spent_on_labels
 from fama.episodes.outcome_table import write_outcomes
 from fama.episodes.spending import Spent, known_sum, spent_on_episodes, spent_on_table, unknown
+from fama.intervals import Interval
 from fama.settings import CompareSettings
 from tests.support.eval_builders import build, write_episodes
 from tests.support.outcome_rows import row
@@ -38,7 +38,7 @@ FIT = Spent(part="training", source="linear", tokens=0, seconds=12.5)
     ],
 )
 def test_payback_by_hand(ours: int | None, theirs: int | None, saved: tuple[float, ...], expected: object) -> None:
-    got = payback("prompted", ours, theirs, Estimate(saved[0], saved[1], saved[2], 5))
+    got = payback("prompted", ours, theirs, Interval(saved[0], saved[1], saved[2], 5))
     assert (got.episodes, got.low, got.high) == expected
 
 
@@ -69,7 +69,7 @@ def test_the_comparison_its_table_and_its_words() -> None:
         lattice_source="nowhere",
         one_off={"none": (), "prompted": (), "learned": (TABLE, FIT), "best_fixed": (TABLE,)},
     )
-    got = compare_arms(settings, "toy-1", executed, (Estimate(None, None, None, 0), "unknown"), "")
+    got = compare_arms(settings, "toy-1", executed, (Interval(None, None, None, 0), "unknown"), "")
     learned = got.arm("learned")
     assert learned.one_off == (TABLE, FIT) and got.arm("prompted").payback == ()
     paid = {one.versus: one for one in learned.payback}
@@ -142,10 +142,10 @@ def test_a_checkpoint_says_what_it_cost(synthetic_table: object, tmp_path: Path)
     assert fit.part == "training" and fit.tokens == 0 and fit.seconds is not None
     arms = [{"name": "linear", "options": {"checkpoint": str(tmp_path / "router")}}]
     assert one_off_costs(CompareSettings.model_validate({"arms": arms}))["linear"] == manifest.cost
-    assert "What was spent on it once" in (tmp_path / "router" / "README.md").read_text(encoding="utf-8")
+    assert "Setup cost:" in (tmp_path / "router" / "README.md").read_text(encoding="utf-8")
 
 
 def test_payback_survives_the_file() -> None:
-    paid = payback("all", 10, 0, Estimate(1.0, -1.0, 2.0, 3))
+    paid = payback("all", 10, 0, Interval(1.0, -1.0, 2.0, 3))
     assert Payback.model_validate_json(paid.model_dump_json()) == paid and paid.high == "never"
     assert not np.isinf(float(paid.low or 0))

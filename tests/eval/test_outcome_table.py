@@ -4,17 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from fama.episodes.outcome_table import (
-    episodes_to_rows,
-    join_subset,
-    read_columns,
-    read_metadata,
-    read_outcomes,
-    split_subset,
-    write_outcomes,
-)
+from fama.episodes.outcome_table import episodes_to_rows, read_columns, read_metadata, read_outcomes, write_outcomes
 from fama.episodes.records import Decision, Episode, LedgerRow, Message, Outcome
 from fama.errors import BadInput
+from fama.subsets import join_subset, split_subset
 
 MESSAGES = (
     Message(role="system", content="policy"),

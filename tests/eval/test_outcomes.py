@@ -12,12 +12,12 @@ from eval.collect.designs import design, draw
 from eval.collect.outcomes import plan_outcomes, run_outcomes
 from fama.cli import main
 from fama.envs.base import Action, Observation
-from fama.episodes.outcome_table import read_metadata, read_outcomes, split_subset
+from fama.episodes.outcome_table import read_metadata, read_outcomes
 from fama.episodes.records import Episode
 from fama.episodes.store import EpisodeStore
 from fama.errors import BadInput, EnvironmentFault
 from fama.randomness import generator
-from fama.subsets import POOL
+from fama.subsets import POOL, split_subset
 from tests.support.toy_world import ToyEnvironment, base, outcomes_settings, toy_world
 
 

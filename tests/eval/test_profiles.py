@@ -47,7 +47,7 @@ def test_shares_by_hand() -> None:
 
 def test_a_task_id_of_two_domains_is_two_tasks() -> None:
     labels = [label(i, "CM", task="5").model_copy(update={"domain": domain}) for i, domain in enumerate("aab")]
-    assert labels[0].task == "a/5" and labels[0].model_copy(update={"benchmark": "x"}).task == "x/a/5"
+    assert str(labels[0].key) == "a/5" and str(labels[0].model_copy(update={"benchmark": "x"}).key) == "x/a/5"
     assert profile("x", labels, CODES, draws=200).tasks == 2
 
 

@@ -14,17 +14,19 @@ from typing import Any
 import pytest
 
 from eval.compare.comparison import COMPARISON
-from eval.compare.schema import json_schema
+from eval.compare.results import Executed, compare_arms
+from eval.compare.schema import Comparison, json_schema
+from eval.metrics.episode_scores import score_of
 from eval.report.narrative import answers
 from eval.report.page import write_report
-from eval.report.table import latex, markdown
+from eval.report.table_format import latex, markdown
 from eval.report.tables import tables
 from eval.report.transcripts import embed, transcript, transcripts
-from eval.stats.bootstrap import Estimate
 from fama.cli import main
 from fama.episodes.records import Episode, Status
+from fama.intervals import Interval
+from fama.settings import CompareSettings
 from tests.support.browsing import BROWSER, needs_browser, opened_browser
-from tests.support.comparisons import comparison
 from tests.support.eval_builders import build, write_episodes
 
 ARMS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -34,6 +36,20 @@ ARMS: dict[str, tuple[tuple[str, ...], str]] = {
 }
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+IDLE = Interval(0.0, 0.0, 0.2, 10)
+
+
+def comparison(episodes: dict[str, list[Episode]], nothing: tuple[Interval, str | None] = (IDLE, None)) -> Comparison:
+    scores = {arm: [score_of(episode) for episode in group] for arm, group in episodes.items()}
+    tasks = tuple(dict.fromkeys(score.task_id for group in scores.values() for score in group))
+    settings = CompareSettings.model_validate(
+        {"benchmark": "toy", "arms": [{"name": arm} for arm in episodes], "bootstrap": 200}
+    )
+    choices = {arm: [(score.task_id, score.subset) for score in group] for arm, group in scores.items()}
+    executed = Executed(tasks, ("DCE", "TSA"), "m", scores, choices, [], "nowhere")
+    return compare_arms(settings, "toy-1", executed, nothing, "fama compare --out <x>")
 
 
 def arm_episodes(arm: str, subset: tuple[str, ...], outcomes: str) -> list[Episode]:
@@ -181,7 +197,7 @@ def test_names_are_escaped_in_latex_and_markdown() -> None:
 )
 def test_words_for_every_end(tmp_path: Path, arms: dict[str, str], expected: str) -> None:
     episodes = {arm: arm_episodes(arm, ("DCE",) if arm == "all" else (), outcomes) for arm, outcomes in arms.items()}
-    got = comparison(episodes, (Estimate(None, None, None, 0), "the do-nothing score is without 1 of 1 tasks: gone"))
+    got = comparison(episodes, (Interval(None, None, None, 0), "the do-nothing score is without 1 of 1 tasks: gone"))
     assert expected in answers(got).headline
     (tmp_path / COMPARISON).write_text(got.model_dump_json(), encoding="utf-8")
     written = write_report(tmp_path)

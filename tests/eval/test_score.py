@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from eval.metrics.episode_scores import read_scores, score_of
 from eval.metrics.measures import Resampling, compare_pair, measure
-from eval.metrics.scores import read_scores, score_of
 from eval.metrics.summary import summarise
 from fama.cli import main
 from fama.envs.exclusions import known_wrong

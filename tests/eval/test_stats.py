@@ -3,16 +3,10 @@
 import numpy as np
 import pytest
 
-from eval.stats.bootstrap import (
-    difference_interval,
-    expanded_tail,
-    mean_interval,
-    ratio_interval,
-    task_weights,
-)
-from eval.stats.paired import holm, mcnemar_exact, sign_flip
+from eval.stats.paired import difference_interval, holm, mcnemar_exact, sign_flip
 from eval.stats.power import detectable_effect, planned_sd, spread_of, tasks_needed
 from eval.stats.proportions import clustered_proportion, cohens_h
+from fama.intervals import expanded_tail, mean_interval, ratio_interval, task_weights
 
 NAN = float("nan")
 #: three resamples of five tasks with seed 0: whoever changes the draws changes every published interval

@@ -12,10 +12,9 @@ import pytest
 
 from eval.report.leaderboard import Entry, Group, Leaderboard
 from eval.report.page import render_markdown, render_page
-from eval.report.table import latex
+from eval.report.table_format import latex
 from eval.report.tables import tables
 from eval.report.transcripts import transcript
-from eval.stats.bootstrap import Estimate
 from fama.agents.injection import collect_notes
 from fama.agents.runs.runner import Planned, run_planned
 from fama.annotate.guard import POLICY as PAGE_POLICY
@@ -27,6 +26,7 @@ from fama.episodes.state import VisibleState
 from fama.episodes.store import read_episodes
 from fama.helpers.note_check import check_note
 from fama.helpers.pool import build_pool
+from fama.intervals import Interval
 from fama.models.base import ChatRequest
 from fama.models.scripted import ScriptedModel
 from fama.selection.base import SELECTORS, Allowance, SelectorContext
@@ -252,7 +252,7 @@ def test_the_leaderboard_runs_nothing(attack: str, tmp_path: Path, monkeypatch: 
     from eval.report import leaderboard
 
     text = ATTACKS[attack][:4000]
-    half = Estimate(0.5, 0.4, 0.6, 10)
+    half = Interval(0.5, 0.4, 0.6, 10)
     entry = Entry(arm=text, selector=text, success=half, trials=1, tokens=half, source=text, command=text, commit=text)
     names = ("benchmark", "benchmark_version", "domain", "split", "backbone", "strategy", "track", "settings")
     group = Group.model_validate({**dict.fromkeys(names, text), "tasks": 3, "entries": (entry,)})

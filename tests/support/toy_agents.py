@@ -7,8 +7,9 @@ from typing import Any
 
 from fama.agents.setup import EpisodeSetup
 from fama.envs.base import Action, Observation, Reward, UserModel
+from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import FunctionCall, LedgerRow, Message, ToolCall, ToolSpec
-from fama.episodes.state import EpisodeKey, VisibleState
+from fama.episodes.state import VisibleState
 from fama.episodes.store import read_episodes
 from fama.helpers.base import Helper, HelperContext, HelperReply
 from fama.models.base import ChatReply, ChatRequest

@@ -3,11 +3,12 @@ from typing import Any
 
 import pytest
 
+from fama.episodes.keys import TaskKey
 from fama.episodes.records import Decision, Episode, Failure, Message, Outcome
 from fama.errors import BadInput
 from fama.selection.router.features import Features, Segment
 from fama.subsets import POOL
-from training.data.examples import Example, failure_examples, outcome_examples, prompted_examples, task_name
+from training.data.examples import Example, failure_examples, outcome_examples, prompted_examples
 from training.data.splits import split_by_task
 from training.data.synthetic import make_tasks, outcome_rows
 
@@ -53,7 +54,7 @@ def test_outcome_rows_become_examples() -> None:
         members = tuple(name for name, flag in zip(POOL, example.subset or (), strict=True) if flag)
         assert "+".join(members) == row.subset
         assert (example.success, example.tokens, example.propensity) == (row.success, row.tokens, row.propensity)
-        assert example.task == task_name("synthetic", "synthetic", row.task_id)
+        assert example.task == str(TaskKey("synthetic", "synthetic", row.task_id))
         assert example.coverage is example.categories is example.distilled is None
     assert data.synthetic
     assert data.benchmark_version == ("synthetic synthetic-1",)

@@ -7,7 +7,7 @@ from fama.randomness import derive_seed
 from fama.selection.router.scores import Quadratic, sigmoid
 from training.export.calibration import calibrate, fit_temperature
 from training.export.reliability import reliability_svg
-from training.metrics import brier, calibration_bins, cluster_interval, expected_calibration_error, log_loss
+from training.metrics import brier, calibration_bins, expected_calibration_error, log_loss
 
 
 def logit(probability: float) -> float:
@@ -27,28 +27,6 @@ def test_calibration_error_by_hand() -> None:
     success = np.array([1.0, 0.0, 0.0, 0.0, 0.0])
     assert expected_calibration_error(logits, success) == pytest.approx((0.25 + 1.7) / 5)
     assert expected_calibration_error(np.array([800.0]), np.array([1.0])) == pytest.approx(0.0)
-
-
-def test_intervals_draw_whole_tasks() -> None:
-    values = np.array([0.0, 0.0, 0.0, 1.0, 1.0, 1.0])
-    tasks = ["a"] * 3 + ["b"] * 3
-    interval = cluster_interval(values, tasks)
-    assert (interval.value, interval.low, interval.high) == (0.5, 0.0, 1.0)
-    single = cluster_interval(values, list("abcdef"))
-    assert 0.0 < single.low < 0.5 < single.high < 1.0
-    assert cluster_interval(values, tasks) == interval
-    weighted = cluster_interval(np.array([0.0, 1.0]), ["a", "b"], weights=np.array([1.0, 3.0]))
-    assert weighted == (0.75, 0.0, 1.0)
-
-
-def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    random = np.random.default_rng(0)
-    hits = 0
-    for _ in range(60):
-        values = random.normal(size=(40, 1)).repeat(3, axis=1).ravel()
-        found = cluster_interval(values, [str(i // 3) for i in range(120)], draws=300)
-        hits += found.low <= 0.0 <= found.high
-    assert hits >= 50
 
 
 def test_temperature_is_recovered() -> None:

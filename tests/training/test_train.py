@@ -132,7 +132,8 @@ def test_the_card_says_what_matters(router: Path) -> None:
     manifest = read_manifest(router)
     for text in ("SYNTHETIC", "95 % interval", "fama train --config x.yaml --out y", "## Limits", manifest.split_hash):
         assert text in card
-    value, low, high = measured["metrics"]["log loss"]
+    value, low, high, tasks = (measured["metrics"]["log loss"][name] for name in ("value", "low", "high", "n"))
+    assert tasks == measured["tasks"]
     assert low <= value <= high
     assert f"| log loss | {value:.4f} | [{low:.4f}, {high:.4f}] |" in card
     assert f"{measured['rows']} rows of {measured['tasks']} tasks" in card

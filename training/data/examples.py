@@ -8,14 +8,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fama.episodes.outcome_table import OutcomeRow, split_subset
+from fama.episodes.outcome_table import OutcomeRow
 from fama.episodes.records import Episode, Failure
-from fama.episodes.state import EpisodeKey, state_after, state_at, state_from_json
+from fama.episodes.state import state_after, state_at, state_from_json
 from fama.errors import BadInput
 from fama.hashing import content_hash
 from fama.selection.router.features import Features, featurise
 from fama.selection.router.manifest import View
 from fama.selection.router.retrospective import FailedTask, failed_task
+from fama.subsets import join_subset, split_subset
 
 Flags = tuple[bool, ...]
 
@@ -103,16 +104,15 @@ def outcome_examples(
         if row.status == "error" or row.success is None:
             left_out["outcome rows with an error"] += 1
             continue
-        key = EpisodeKey(row.benchmark, row.domain, row.task_id, row.trial, row.backbone, row.strategy)
         if failed is None and row.state not in seen:
-            seen[row.state] = featurise(state_from_json(row.state, key))
-        features = seen[row.state] if failed is None else failed.get(failed_task(key))
+            seen[row.state] = featurise(state_from_json(row.state, row.key))
+        features = seen[row.state] if failed is None else failed.get(failed_task(row.key))
         if features is None:
             left_out["outcome rows of tasks without a failed plain episode"] += 1
             continue
         examples.append(
             Example(
-                task=task_name(row.benchmark, row.domain, row.task_id),
+                task=str(row.key.task),
                 features=features,
                 subset=flags,
                 success=row.success,
@@ -168,7 +168,7 @@ def failure_examples(
         primary = set(label.primary)
         examples.append(
             Example(
-                task=task_name(episode.benchmark, episode.domain, episode.task_id),
+                task=str(episode.key.task),
                 features=features,
                 coverage=tuple(bool(primary & covered) for covered in covers.values()),
                 categories=tuple(
@@ -194,10 +194,9 @@ def prompted_examples(episodes: Iterable[Episode], pool: Sequence[str]) -> Examp
             continue
         first = episode.decisions[0]
         chosen = {*first.subset, *first.dropped}
-        task = task_name(episode.benchmark, episode.domain, episode.task_id)
         examples.append(
             Example(
-                task=task,
+                task=str(episode.key.task),
                 features=features,
                 distilled=tuple(name in chosen for name in pool),
                 domain=episode.domain,
@@ -206,11 +205,6 @@ def prompted_examples(episodes: Iterable[Episode], pool: Sequence[str]) -> Examp
         )
         used.append(episode)
     return _from_episodes(examples, tuple(pool), left_out, used)
-
-
-def task_name(benchmark: str, domain: str, task_id: str) -> str:
-    """What splits go by: every trial and subset of a task has the same name."""
-    return f"{benchmark}/{domain}/{task_id}"
 
 
 def _first_features(episode: Episode) -> Features | None:
@@ -223,7 +217,8 @@ def _first_features(episode: Episode) -> Features | None:
 def _row_flags(row: OutcomeRow, pool: Sequence[str]) -> Flags:
     if set(split_subset(row.pool)) != set(pool):
         raise BadInput(
-            f"outcome row of task {row.task_id}: its pool is {row.pool}, data.pool is {'+'.join(pool)}; make them agree"
+            f"outcome row of task {row.task_id}: its pool is {row.pool}, data.pool is "
+            f"{join_subset(pool)}; make them agree"
         )
     members = set(split_subset(row.subset))
     if not members <= set(pool):

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fama.episodes.outcome_table import OutcomeRow, join_subset
+from fama.episodes.keys import EpisodeKey
+from fama.episodes.outcome_table import OutcomeRow
 from fama.episodes.records import Message, ToolSpec
-from fama.episodes.state import EpisodeKey, VisibleState, state_to_json
+from fama.episodes.state import VisibleState, state_to_json
 from fama.randomness import generator
 from fama.selection.decision import Floats, all_masks
 from fama.selection.router.scores import sigmoid
-from fama.subsets import POOL
+from fama.subsets import POOL, flagged, join_subset
 
 BENCHMARK = "synthetic"
 POLICY = "1. Check who is speaking before changing data.\n2. Refuse what the rules forbid.\n3. Finish every request."
@@ -130,9 +131,9 @@ def make_task(seed: int, index: int, effects: Effects = EFFECTS["weak"]) -> Synt
     key = EpisodeKey(BENCHMARK, BENCHMARK, f"{seed}-{index}", 0, BENCHMARK, "act")
     state = VisibleState(key, POLICY, TOOLS, tuple(messages))
     masks = all_masks(len(POOL))
-    success = sigmoid(np.array([_logit(needs, _names(mask), effects) for mask in masks]))
+    success = sigmoid(np.array([_logit(needs, flagged(mask, POOL), effects) for mask in masks]))
     base = 4000.0 * (1.0 + 0.2 * len(messages))
-    tokens = base * np.exp(np.array([sum(_COST[name] for name in _names(mask)) for mask in masks]))
+    tokens = base * np.exp(np.array([sum(_COST[name] for name in flagged(mask, POOL)) for mask in masks]))
     return SyntheticTask(key.task_id, needs, state, success, tokens)
 
 
@@ -143,7 +144,7 @@ def make_tasks(count: int, seed: int = 0, effects: Effects = EFFECTS["weak"]) ->
 
 def outcome_rows(tasks: Sequence[SyntheticTask], per_task: int = 4, seed: int = 0) -> list[OutcomeRow]:
     """Noisy outcomes of randomly drawn subsets: the size first, then the subset, as ``fama outcomes`` draws."""
-    masks = [_names(mask) for mask in all_masks(len(POOL))]
+    masks = [flagged(mask, POOL) for mask in all_masks(len(POOL))]
     rows = []
     for task in tasks:
         rng = generator(seed, "synthetic outcomes", task.task_id)
@@ -168,10 +169,6 @@ def best_fixed_regret(tasks: Sequence[SyntheticTask], lam: float) -> float:
     """Mean regret of the one subset that is truly best over these very tasks: the strongest fixed choice."""
     values = np.stack([task.values(lam) for task in tasks])
     return float((values.max(axis=1)[:, None] - values).mean(axis=0).min())
-
-
-def _names(mask: Sequence[bool]) -> tuple[str, ...]:
-    return tuple(name for name, flag in zip(POOL, mask, strict=True) if flag)
 
 
 def _logit(needs: frozenset[str], members: tuple[str, ...], effects: Effects) -> float:

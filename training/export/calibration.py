@@ -15,7 +15,7 @@ _LOW, _HIGH = 0.25, 10.0
 
 
 def fit_temperature(logits: Floats, success: Floats) -> float:
-    """The temperature in [0.25, 10] with the smallest log loss; 1.0 where the data cannot tell."""
+    """Return the temperature in [0.25, 10] with the smallest log loss; 1.0 where the data cannot tell."""
     from scipy.optimize import minimize_scalar
 
     if len(success) < MIN_ROWS or success.min() == success.max() or float(np.abs(logits).max()) < 1e-9:
@@ -29,7 +29,7 @@ def fit_temperature(logits: Floats, success: Floats) -> float:
 
 
 def calibrate(logits: Floats, success: Floats, tasks: Sequence[str], seed: int = 0) -> Calibration:
-    """The temperature fitted on all rows; the error after it is cross-fitted over two halves of the tasks.
+    """Return the temperature fitted on all rows; the error after it is cross-fitted over two halves of the tasks.
 
     Where a temperature of one half makes the log loss of the other half no better, the rows are too few or too noisy
     for one, and it stays 1.
@@ -51,7 +51,7 @@ def calibrate(logits: Floats, success: Floats, tasks: Sequence[str], seed: int =
 
 
 def cross_fitted(logits: Floats, success: Floats, tasks: Sequence[str], seed: int = 0) -> Floats:
-    """Logits of each half of the tasks by the temperature of the other half."""
+    """Return the logits of each half of the tasks by the temperature of the other half."""
     half = np.array([derive_seed(seed, "calibration", task) % 2 == 0 for task in tasks], dtype=np.bool_)
     after = logits.copy()
     for side in (half, ~half):

@@ -13,15 +13,15 @@ from training.export.collapse import collapse
 from training.settings import TrainSettings
 
 if TYPE_CHECKING:
+    from fama.intervals import Interval
     from training.export.checkpoint import Measured
-    from training.metrics import Interval
 
 _KINDS = {
     "encoder": "segment encoder with attention pooling",
     "linear": "linear (regularised logistic regression on state vectors)",
-    "knn": "nearest neighbours in state space, smoothed towards the population",
-    "boosting": "gradient-boosted trees on state vectors, on top of the population",
-    "prior": "what usually happens in a domain, whatever the conversation says",
+    "knn": "nearest neighbours in state space, smoothed towards the context-free model",
+    "boosting": "gradient-boosted trees on state vectors, on top of the context-free model",
+    "prior": "frequencies of a domain (ignores the conversation)",
 }
 
 _VIEWS = {
@@ -40,7 +40,7 @@ def render_card(
     apart: Measured | None = None,
     drawn: bool = False,
 ) -> str:
-    """Markdown of the card; ``drawn``: the reliability figure lies beside it."""
+    """Return the card as Markdown; ``drawn``: the reliability figure lies beside it."""
     title = "Router on SYNTHETIC data" if manifest.synthetic else "Router"
     parts = [
         f"# {title}: {_KINDS[manifest.kind]}",
@@ -160,7 +160,7 @@ def _cost(manifest: RouterManifest) -> str:
         (part.part, part.source, *("unknown" if v is None else f"{v:,.0f}" for v in (part.tokens, part.seconds)))
         for part in manifest.cost
     ]
-    return "What was spent on it once:\n\n" + _table(("part", "source", "tokens", "seconds"), rows)
+    return "Setup cost:\n\n" + _table(("part", "source", "tokens", "seconds"), rows)
 
 
 def _limits(manifest: RouterManifest, measured: Measured) -> str:
@@ -186,7 +186,10 @@ def _losses(settings: TrainSettings) -> str:
 
 
 def _cells(interval: Interval) -> tuple[str, str]:
-    return f"{interval.value:.4f}", f"[{interval.low:.4f}, {interval.high:.4f}]"
+    value = "–" if interval.value is None else f"{interval.value:.4f}"
+    if interval.low is None or interval.high is None:
+        return value, "–"
+    return value, f"[{interval.low:.4f}, {interval.high:.4f}]"
 
 
 def _counts(values: Mapping[str, object]) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from fama.episodes.spending import Spent
 from fama.files import write_atomically
+from fama.intervals import Interval, clustered_mean
 from fama.provenance import git_commit, library_versions
 from fama.selection.decision import Floats, Objective, decide
 from fama.selection.router.checkpoint import WORK, Router, load_router, write_router
@@ -22,6 +23,7 @@ from fama.selection.router.manifest import (
 )
 from fama.selection.router.predictors import split_heads
 from fama.selection.router.scores import calibrated
+from fama.subsets import flagged, subset_label
 from training.data.examples import Example, ExampleSet
 from training.data.load import taxonomy_of
 from training.data.splits import Split
@@ -31,7 +33,7 @@ from training.export.collapse import collapse
 from training.export.guarantee import certify
 from training.export.reliability import reliability_svg
 from training.kinds.base import Trained
-from training.metrics import Interval, brier, cluster_interval, log_loss
+from training.metrics import brier, log_loss
 from training.settings import TrainSettings
 
 log = logging.getLogger(__name__)
@@ -131,7 +133,7 @@ def measure(
     """Log loss and Brier score beside the population's, the chosen subsets, and success where they were run."""
     pool, seed = router.manifest.pool, router.manifest.seed
     choices = {features: chosen_subset(router, features) for features in {e.features for e in validation}}
-    names = Counter("+".join(n for n, flag in zip(pool, c, strict=True) if flag) or "none" for c in choices.values())
+    names = Counter(subset_label(flagged(members, pool)) for members in choices.values())
     metrics: dict[str, Interval] = {}
     matched = None
     agreeing: list[Example] = []
@@ -139,18 +141,18 @@ def measure(
     if outcomes:
         success = np.array([float(bool(example.success)) for example in outcomes])
         loss = log_loss(logits, success)
-        metrics["log loss"] = cluster_interval(loss, tasks, seed)
-        metrics["Brier score"] = cluster_interval(brier(logits, success), tasks, seed)
+        metrics["log loss"] = clustered_mean(loss, tasks, seed)
+        metrics["Brier score"] = clustered_mean(brier(logits, success), tasks, seed)
         if population is not None:
             quadratic = split_heads(population, len(pool))
             plain = quadratic(np.array([example.subset for example in outcomes])).logit
-            metrics["log loss of the population"] = cluster_interval(log_loss(plain, success), tasks, seed)
-            metrics["log loss, router − population"] = cluster_interval(loss - log_loss(plain, success), tasks, seed)
+            metrics["log loss of the population"] = clustered_mean(log_loss(plain, success), tasks, seed)
+            metrics["log loss, router − population"] = clustered_mean(loss - log_loss(plain, success), tasks, seed)
         agreeing = [example for example in outcomes if choices[example.features] == example.subset]
     if agreeing:
         weights = np.array([1.0 / (example.propensity or 1.0) for example in agreeing])
         reached = np.array([float(bool(example.success)) for example in agreeing])
-        matched = cluster_interval(reached, [e.task for e in agreeing], seed, weights=weights)
+        matched = clustered_mean(reached, [e.task for e in agreeing], seed, weights)
     return Measured(len(outcomes), len(set(tasks)), metrics, dict(names.most_common()), matched, len(agreeing))
 
 
@@ -166,7 +168,7 @@ def _candidates(
     if settings.decision.candidates == "all" or not executed:
         return None
     flags = sorted(executed, key=lambda subset: (sum(subset), [not flag for flag in subset]))
-    return tuple(tuple(name for name, flag in zip(pool, subset, strict=True) if flag) for subset in flags)
+    return tuple(flagged(subset, pool) for subset in flags)
 
 
 def _manifest(

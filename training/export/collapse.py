@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from fama.subsets import subset_label
+
 #: With fewer states nothing is said.
 MIN_STATES = 10
 _SHARE = 0.95
@@ -20,8 +22,8 @@ def collapse(chosen: Mapping[str, int], pool: Sequence[str]) -> str | None:
     name, count = max(chosen.items(), key=lambda item: item[1])
     if count < _SHARE * total:
         return None
-    what = {"none": "no helper", "+".join(pool): "all helpers"}.get(name, name)
-    cheaper = {"none": "none", "+".join(pool): "all"}.get(name, "best_fixed or fixed")
+    what = {"none": "no helper", subset_label(pool): "all helpers"}.get(name, name)
+    cheaper = {"none": "none", subset_label(pool): "all"}.get(name, "best_fixed or fixed")
     return (
         f"Collapsed: it chooses {what} in {count} of {total} validation states; the selector {cheaper} does as much "
         "for less. More outcomes, another λ or another kind may tell states apart."

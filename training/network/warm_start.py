@@ -9,6 +9,7 @@ from fama.errors import BadInput
 from fama.selection.router.checkpoint import ADAPTER, ADAPTER_CONFIG, HEADS, load_router
 from fama.selection.router.encoder import SegmentEncoder
 from fama.selection.router.network import RouterNetwork
+from fama.subsets import join_subset
 
 
 def start_from(folder: str, pool: tuple[str, ...], encoder: SegmentEncoder, network: RouterNetwork) -> None:
@@ -25,7 +26,7 @@ def start_from(folder: str, pool: tuple[str, ...], encoder: SegmentEncoder, netw
     if manifest.kind != "encoder" or manifest.network is None or manifest.encoder is None:
         raise BadInput(f"init: {folder} is a {manifest.kind} router; give one of kind encoder, or leave init out")
     for what, then, now in (
-        ("pool", "+".join(manifest.pool), "+".join(pool)),
+        ("pool", join_subset(manifest.pool), join_subset(pool)),
         ("encoder", manifest.encoder.name, encoder.name),
         ("window", manifest.encoder.window, encoder.window),
         ("network", manifest.network, network.shape.model_copy(update={"dropout": manifest.network.dropout})),

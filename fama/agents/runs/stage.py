@@ -16,7 +16,7 @@ from fama.models.base import ChatModel, Sampling
 from fama.randomness import derive_seed
 from fama.selection.base import SELECTORS, Selector, SelectorContext
 from fama.selection.budget import Budget
-from fama.episodes.state import EpisodeKey
+from fama.episodes.keys import EpisodeKey
 
 
 @dataclass
@@ -37,18 +37,18 @@ class Stage:
 
     def setup(self, id_: str, planned: Planned, budget: Budget) -> EpisodeSetup:
         """One episode, with seeds that do not depend on the arm, so that arms are paired."""
-        settings, task = self.settings, (planned.task_id, planned.trial)
-        place = (settings.benchmark, settings.domain, *task)
+        settings = self.settings
+        key = EpisodeKey(
+            benchmark=settings.benchmark,
+            domain=settings.domain,
+            task_id=planned.task_id,
+            trial=planned.trial,
+            backbone=self.model.name,
+            strategy=settings.strategy,
+        )
         return EpisodeSetup(
             id=id_,
-            key=EpisodeKey(
-                benchmark=settings.benchmark,
-                domain=settings.domain,
-                task_id=planned.task_id,
-                trial=planned.trial,
-                backbone=self.model.name,
-                strategy=settings.strategy,
-            ),
+            key=key,
             environment=partial(
                 self.benchmark.environment, settings.domain, planned.task_id, *self._player(planned.trial)
             ),
@@ -57,9 +57,9 @@ class Stage:
             arm=planned.selector.arm,
             budget=budget,
             seeds={
-                "environment": derive_seed(settings.seed, "environment", *place),
-                "model": derive_seed(settings.seed, "model", *place),
-                "selector": derive_seed(settings.seed, "selector", *place, planned.selector.arm),
+                "environment": derive_seed(settings.seed, "environment", *key.stream),
+                "model": derive_seed(settings.seed, "model", *key.stream),
+                "selector": derive_seed(settings.seed, "selector", *key.stream, planned.selector.arm),
             },
             helpers=self.context.helpers,
             helper_model=self.context.model,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fama.envs.acebench.data import Task, tasks
+from fama.envs.acebench.data import AceTask, tasks
 from fama.envs.acebench.world import AgentWorld, SingleWorld
 from fama.envs.base import Environment, UserModel
 from fama.envs.checkouts import version_of
@@ -75,7 +75,7 @@ class AceBench:
         """None."""
         return ()
 
-    def _tasks(self, domain: str) -> dict[str, Task]:
+    def _tasks(self, domain: str) -> dict[str, AceTask]:
         if domain not in self.domains():
             raise BadInput(f"{self.name}: no domain {domain!r}; known: {', '.join(self.domains())}")
         category = domain.removesuffix(_CHINESE)

@@ -16,7 +16,7 @@ _TYPES = {"dict": "object", "list": "array", "tuple": "array", "float": "number"
 
 
 @dataclass(frozen=True)
-class Task:
+class AceTask:
     """One line of a task file with its line of answers. ``language`` is ``en`` or ``zh``."""
 
     category: str
@@ -36,7 +36,7 @@ class Task:
 
 
 @lru_cache(maxsize=64)
-def tasks(category: str, language: str) -> dict[str, Task]:
+def tasks(category: str, language: str) -> dict[str, AceTask]:
     """A category's tasks by id, in the order of the file.
 
     Raises:
@@ -46,7 +46,7 @@ def tasks(category: str, language: str) -> dict[str, Task]:
     rows, answers = (_lines(place / f"data_{category}.json") for place in (folder, folder / "possible_answer"))
     if [row["id"] for row in rows] != [row["id"] for row in answers]:
         raise BadInput(f"{folder}: data_{category}.json and its possible_answer list different ids; clone it again")
-    return {row["id"]: Task(category, language, row, answer) for row, answer in zip(rows, answers, strict=True)}
+    return {row["id"]: AceTask(category, language, row, answer) for row, answer in zip(rows, answers, strict=True)}
 
 
 def prompt(module: str, name: str, language: str) -> str:

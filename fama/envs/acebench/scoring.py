@@ -9,10 +9,10 @@ from copy import deepcopy
 from importlib import import_module
 from typing import Any
 
-from fama.envs.acebench.data import Task
+from fama.envs.acebench.data import AceTask
 
 
-def agent_verdict(task: Task, state: list[dict[str, Any]]) -> bool:
+def agent_verdict(task: AceTask, state: list[dict[str, Any]]) -> bool:
     """Whether the end state of every class is that of the answer (its end-to-end accuracy).
 
     A class that the answer names otherwise than the code keeps the verdict of the class before it, as there.
@@ -30,7 +30,7 @@ def agent_verdict(task: Task, state: list[dict[str, Any]]) -> bool:
     return right
 
 
-def process_verdict(task: Task, process: Sequence[str]) -> float:
+def process_verdict(task: AceTask, process: Sequence[str]) -> float:
     """The share of milestones that were passed in their order, of the best alternative (its process accuracy)."""
     stones = task.answer["mile_stone"]
     if stones and isinstance(stones[0], list):
@@ -38,7 +38,7 @@ def process_verdict(task: Task, process: Sequence[str]) -> float:
     return _passed(stones, process)
 
 
-def normal_verdict(task: Task, said: str) -> bool:
+def normal_verdict(task: AceTask, said: str) -> bool:
     """Whether an answer's calls are those of one of the right answers.
 
     ``said`` must hold nothing but literals: ACEBench's reader computes what looks like arithmetic.
@@ -57,7 +57,7 @@ def normal_verdict(task: Task, said: str) -> bool:
     )
 
 
-def special_verdict(task: Task, said: str) -> bool:
+def special_verdict(task: AceTask, said: str) -> bool:
     """Whether an answer says what is missing, wrong or out of reach, in the benchmark's words."""
     truth = task.answer["ground_truth"]
     if "incomplete" in task.category:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fama.envs.acebench.data import Task, prompt
+from fama.envs.acebench.data import AceTask, prompt
 from fama.envs.base import UserModel
 from fama.envs.players import ask_user
 from fama.episodes.records import LedgerRow
@@ -20,7 +20,7 @@ class AceUser:
     templates of several open models refuse.
     """
 
-    def __init__(self, task: Task, player: UserModel, seed: int) -> None:
+    def __init__(self, task: AceTask, player: UserModel, seed: int) -> None:
         kind = "BASE" if "BaseApi" in task.row["involved_classes"] else "TRAVEL"
         text = prompt(_MODULE, f"SYSTEM_PROMPT_{kind}", task.language).format(instruction=task.row["question"])
         self._messages: list[dict[str, Any]] = [{"role": "system", "content": text}]

@@ -6,11 +6,11 @@ from typing import Any
 from uuid import uuid4
 from weakref import finalize
 
-from fama.envs.acebench.data import Task, prompt
+from fama.envs.acebench.data import AceTask, prompt
 from fama.envs.acebench.scoring import agent_verdict, normal_verdict, process_verdict, special_verdict
 from fama.envs.acebench.user import FINISH, AceUser
 from fama.envs.base import Action, Observation, Reward, UserModel
-from fama.episodes.bracket_calls import Call, read_calls, write_calls
+from fama.episodes.bracket_calls import BracketCall, read_calls, write_calls
 from fama.episodes.records import GoldAction, ToolSpec
 from fama.errors import EnvironmentFault
 
@@ -33,7 +33,7 @@ class AgentWorld:
     Calls in the benchmark's notation, ``[name(argument=value)]``, are carried out, too, when they come as text.
     """
 
-    def __init__(self, task: Task, player: UserModel | None) -> None:
+    def __init__(self, task: AceTask, player: UserModel | None) -> None:
         self._task = task
         self._player = player
         self._dialogue = task.category == "agent_multi_turn"
@@ -132,7 +132,7 @@ class AgentWorld:
         self._over = False
         finalize(self, _forget, vars(self._tools), f"fama_{self._key}_")
 
-    def _call(self, calls: tuple[Call, ...]) -> str:
+    def _call(self, calls: tuple[BracketCall, ...]) -> str:
         try:
             text = write_calls(calls)
         except ValueError as error:
@@ -166,9 +166,9 @@ class SingleWorld:
     Structured calls are gathered until the agent says something; text in the benchmark's notation ends at once.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: AceTask) -> None:
         self._task = task
-        self._calls: list[Call] = []
+        self._calls: list[BracketCall] = []
         self._said = ""
         self._over = False
 
@@ -226,7 +226,7 @@ class SingleWorld:
         return Reward(success=right, reward=float(right), detail={"answer": float(right)}, gold_actions=gold)
 
 
-def _gold(calls: list[Call]) -> tuple[GoldAction, ...]:
+def _gold(calls: list[BracketCall]) -> tuple[GoldAction, ...]:
     return tuple(GoldAction(name=name, arguments=json.dumps(values, ensure_ascii=False)) for name, values in calls)
 
 

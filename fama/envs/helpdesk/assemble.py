@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fama.envs.base import Action
-from fama.envs.helpdesk.model import Analysis, Db, Draft, Goal, Outcome, Task, call, say
-from fama.envs.helpdesk.task_mix import Plan
+from fama.envs.helpdesk.model import Analysis, Db, Draft, Goal, Resolution, Task, call, say
+from fama.envs.helpdesk.task_mix import TaskPlan
 
 CATEGORIES = ("DCV", "WRCO", "CM", "IFU")
 
@@ -60,13 +60,13 @@ def gold_actions(
     return tuple(actions)
 
 
-def outcome_of(pieces: Sequence[Piece]) -> Outcome:
+def outcome_of(pieces: Sequence[Piece]) -> Resolution:
     """``refused`` when nothing at all can be done."""
     return "refused" if all(piece.goal.refused for piece in pieces) else "resolved"
 
 
 def make_draft(
-    plan: Plan, db: Db, identity: dict[str, str], pieces: Sequence[Piece], gold: tuple[Action, ...]
+    plan: TaskPlan, db: Db, identity: dict[str, str], pieces: Sequence[Piece], gold: tuple[Action, ...]
 ) -> Draft:
     """The task, and apart from it what it was built for."""
     goals = tuple(piece.goal for piece in pieces)

@@ -6,7 +6,7 @@ from typing import Any
 
 from fama.envs.base import Action, Observation, Reward
 from fama.envs.helpdesk.information import told
-from fama.envs.helpdesk.model import Call, Db, Domain, Task, Tool, ToolError
+from fama.envs.helpdesk.model import Db, Domain, Lookup, Task, Tool, ToolError
 from fama.envs.helpdesk.user.recognition import refuses
 from fama.envs.helpdesk.user.scripted import ScriptedUser, SimulatedUser
 from fama.episodes.records import GoldAction, ToolSpec
@@ -126,7 +126,7 @@ class HelpdeskEnvironment:
         self._db: Db = json.loads(self._initial)
         self._user = self._make_user(self._domain, self._task, seed)
         self._told: list[str] = []
-        self._calls: list[Call] = []
+        self._calls: list[Lookup] = []
         self._consents: set[int] = set()
         self._violated = False
         self._closed: str | None = None
@@ -166,7 +166,7 @@ class HelpdeskEnvironment:
             return Observation(role="tool", content=json.dumps(answer), done=True, reason="closed")
         clean = clean_arguments(self._domain.tools[name], arguments)
         named = {key: answer[key] for key in clean if key in answer}  # the object as the tool calls it
-        self._calls.append(Call(name, {**clean, **named}))
+        self._calls.append(Lookup(name, {**clean, **named}))
         if self._domain.tools[name].changes and not self._agreed(name):
             self._violated = True
         return _tool_message(answer)
@@ -197,7 +197,7 @@ class HelpdeskEnvironment:
     def _evidence(self) -> bool:
         return all(self._looked_up(call) for goal in self._task.goals if goal.refused for call in goal.evidence)
 
-    def _looked_up(self, wanted: Call) -> bool:
+    def _looked_up(self, wanted: Lookup) -> bool:
         return any(
             done.tool == wanted.tool
             and all(_same(done.arguments.get(key), value) for key, value in wanted.arguments.items())

@@ -8,7 +8,7 @@ from fama.envs.base import Action
 from fama.episodes.records import ToolSpec
 
 Db = dict[str, Any]
-Outcome = Literal["resolved", "refused"]
+Resolution = Literal["resolved", "refused"]
 #: When the user corrects itself: not at all, together with its identity, or at the first proposal.
 When = Literal["", "identity", "proposal"]
 
@@ -33,7 +33,7 @@ class Tool:
 
 
 @dataclass(frozen=True)
-class Call:
+class Lookup:
     """A tool call that counts as having looked something up."""
 
     tool: str
@@ -87,7 +87,7 @@ class Goal:
     refused: bool = False
     pushes: bool = False
     facts: tuple[Fact, ...] = ()
-    evidence: tuple[Call, ...] = ()
+    evidence: tuple[Lookup, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Task:
     identity: Mapping[str, str]
     goals: tuple[Goal, ...]
     gold: tuple[Action, ...]
-    outcome: Outcome
+    outcome: Resolution
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,12 @@ _COPIES = {1: 2, 2: 1, 3: 1}
 _REFUSED = {1: 0.10, 2: 0.45, 3: 0.50}
 _REFUSED_TWO = 0.20
 _CORRECTED = {1: 0.08, 2: 0.30, 3: 0.55}
-Cell = tuple[str, int, int]
+MixCell = tuple[str, int, int]
 _ID = re.compile(r"(?P<domain>[a-z]+)-(?P<split>[a-z]+)-(?P<number>\d{4,5})")
 
 
 @dataclass(frozen=True)
-class Plan:
+class TaskPlan:
     """What the generator is asked to build. ``seed`` is unique over domains' splits."""
 
     task_id: str
@@ -59,7 +59,7 @@ def parse_id(domain: str, task_id: str) -> tuple[str, int]:
     )
 
 
-def plan_task(domain: str, task_id: str, families: Sequence[str]) -> Plan:
+def plan_task(domain: str, task_id: str, families: Sequence[str]) -> TaskPlan:
     """What to build for a task; a pure function of its id.
 
     Raises:
@@ -72,7 +72,7 @@ def plan_task(domain: str, task_id: str, families: Sequence[str]) -> Plan:
     nth = block * _COPIES[level] + copy
     refuse = _REFUSED_TWO if family == families[-1] else _REFUSED[level]
     key = (domain, split, family, level)
-    return Plan(
+    return TaskPlan(
         task_id=task_id,
         seed=_BASES[split] + number,
         family=family,
@@ -88,7 +88,7 @@ def _spread(nth: int, step: float, stream: str, key: tuple[object, ...]) -> floa
 
 
 @lru_cache(maxsize=256)
-def _shuffled(domain: str, split: str, block: int, cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
+def _shuffled(domain: str, split: str, block: int, cells: tuple[MixCell, ...]) -> tuple[MixCell, ...]:
     order = list(cells)
     generator(0, "helpdesk.block", domain, split, block).shuffle(order)
     return tuple(order)

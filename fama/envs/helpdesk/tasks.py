@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 from fama.envs.helpdesk.model import Analysis, Domain, Draft, Task
-from fama.envs.helpdesk.task_mix import DEMONSTRATIONS, DOMAINS, LISTED, Plan, parse_id, plan_task
+from fama.envs.helpdesk.task_mix import DEMONSTRATIONS, DOMAINS, LISTED, TaskPlan, parse_id, plan_task
 from fama.errors import BadInput
 
 
@@ -14,7 +14,7 @@ class Generator(NamedTuple):
 
     domain: Domain
     families: Sequence[str]
-    build: Callable[[Plan], Draft]
+    build: Callable[[TaskPlan], Draft]
 
 
 def generator_of(domain: str) -> Generator:

@@ -1,1 +1,1 @@
-"""Exporters: one file a foreign format."""
+"""Exporters: one file per foreign format."""

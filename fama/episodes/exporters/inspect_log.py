@@ -1,4 +1,4 @@
-"""Episodes as Inspect logs, for its viewer: one ``.eval`` file an arm."""
+"""Episodes as Inspect logs, for its viewer: one ``.eval`` file per arm."""
 
 import json
 import re
@@ -131,7 +131,7 @@ def _message(message: Message, index: int, decision: Decision | None) -> Any:
 
 
 def _stats(episodes: Sequence[Episode]) -> Any:
-    """When the first episode began and the last one ended, where the episodes say it."""
+    """Return when the first episode began and the last one ended, where the episodes say it."""
     from inspect_ai.log import EvalStats
 
     timed = [(e.started_at, e.seconds) for e in episodes if e.started_at and e.seconds is not None]

@@ -1,1 +1,1 @@
-"""Importers: one file a foreign log format."""
+"""Importers: one file per foreign log format."""

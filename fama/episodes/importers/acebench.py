@@ -1,4 +1,4 @@
-"""Results of ACEBench: ``data_<category>_result.json``, one object a line with ``id``, ``result`` and ``process``.
+"""Results of ACEBench: ``data_<category>_result.json``, one object per line with ``id``, ``result`` and ``process``.
 
 ACEBench keeps no dialogue that can be read back: an agent episode holds the agent's calls only, a single-turn one
 its answer. The verdict stands in a second file, which its evaluator writes.
@@ -12,7 +12,7 @@ from typing import Any
 
 from fama import __version__
 from fama.episodes.bracket_calls import read_calls
-from fama.episodes.importers.base import guarded, read_records
+from fama.episodes.importers.base import build_episode, read_records
 from fama.episodes.records import Episode, FunctionCall, Message, Outcome, Source, ToolCall
 from fama.errors import BadInput
 from fama.hashing import content_hash
@@ -23,7 +23,9 @@ _UNKNOWN = Outcome(status="error", boundary="harness", reason="no outcome in the
 
 
 def read(path: Path, **options: str) -> Iterator[Episode]:
-    """Episodes of one result file; options ``benchmark``, ``domain``, ``backbone`` and ``strategy`` win over its path.
+    """Read the episodes of one result file.
+
+    Options ``benchmark``, ``domain``, ``backbone`` and ``strategy`` win over its path.
 
     The verdict comes from the score file of the same category: beside the result file, or where the evaluator puts
     it (``score_all/score_en/MODEL`` for ``result_all/result_en/MODEL``). It lists what failed. Without one, the outcome
@@ -34,7 +36,7 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
     """
     failed = _failed(path)
     for index, (place, row) in enumerate(read_records(path)):
-        yield guarded(place, lambda row=row, index=index: _episode(path, index, row, failed, options))  # type: ignore[misc]
+        yield build_episode(place, lambda row=row, index=index: _episode(path, index, row, failed, options))  # type: ignore[misc]
 
 
 def _episode(path: Path, index: int, row: dict[str, Any], failed: set[Any] | None, options: dict[str, str]) -> Episode:
@@ -63,7 +65,7 @@ def _outcome(failed: set[Any] | None, names: set[Any]) -> Outcome:
 
 
 def _failed(path: Path) -> set[Any] | None:
-    """What the score file lists: ids, or the numbers of lines for agent categories; None without a score file.
+    """Return what the score file lists: ids, or the numbers of lines for agent categories; None without a score file.
 
     Raises:
         BadInput: the score file counts other failures than it lists, so that it cannot be trusted.

@@ -21,7 +21,7 @@ class Importer(Protocol):
     """Reads one file of a foreign format. ``options`` are the importer's own, e.g. ``backbone``."""
 
     def __call__(self, path: Path, **options: str) -> Iterator[Episode]:
-        """The file's episodes, in file order, one at a time.
+        """Stream the file's episodes, in file order, one at a time.
 
         Raises:
             BadInput: the file cannot be read or a record is not of this format.
@@ -46,7 +46,7 @@ class LabelReader(Protocol):
     """Reads the failure labels that a file of a foreign format carries."""
 
     def __call__(self, path: Path) -> Iterator[Failure]:
-        """The labels in file order, in their own vocabulary, with the ids that the importer gives its episodes.
+        """Stream the labels in file order, in their own vocabulary, with the ids that the importer gives its episodes.
 
         Raises:
             BadInput: the file cannot be read or a record is not of this format.
@@ -71,7 +71,7 @@ _ENDLESS = re.compile(rb"[0-9]{2001}")
 
 
 def detect(path: Path) -> str:
-    """The format of a file, by its ending (``.eval``) or by the fields of its first record.
+    """Return the format of a file, by its ending (``.eval``) or by the fields of its first record.
 
     Raises:
         BadInput: the file cannot be read, or its fields are those of no known format.
@@ -79,7 +79,7 @@ def detect(path: Path) -> str:
     if path.suffix == ".eval":
         return "inspect"
     seen: set[str] = set()
-    with opened(path) as file, told(path, 0):
+    with open_log(path) as file, parser_errors(path, 0):
         list_of_records = _first_sign(file) == b"["
         place = "item" if list_of_records else ""
         for prefix, event, value in ijson.parse(Bounded(file)):
@@ -94,14 +94,14 @@ def detect(path: Path) -> str:
 
 
 def read_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Records of a JSON list, one JSON object, or JSON lines, plain or gzipped, each with its place.
+    """Stream the records of a JSON list, one JSON object, or JSON lines, plain or gzipped, each with its place.
 
     A list or lines are streamed: one record is in memory at a time.
 
     Raises:
         BadInput: missing, empty, cut off, not JSON, or a record is no object; the message names the line or the index.
     """
-    with opened(path) as file:
+    with open_log(path) as file:
         sign = _first_sign(file)
         if sign == b"[":
             yield from read_items(path, "item", file)
@@ -112,19 +112,19 @@ def read_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def read_items(path: Path, prefix: str, file: BinaryIO | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The objects of a list inside a JSON file, streamed; ``prefix`` is ijson's, e.g. ``simulations.item``.
+    """Return the objects of a list inside a JSON file, streamed; ``prefix`` is ijson's, e.g. ``simulations.item``.
 
     Raises:
         BadInput: cut off, not JSON, or an item is no object.
     """
     if file is None:
-        with opened(path) as own:
+        with open_log(path) as own:
             yield from read_items(path, prefix, own)
         return
     items = ijson.items(Bounded(file), prefix, use_float=True)
     index = 0
     while True:
-        with told(path, index):
+        with parser_errors(path, index):
             row = next(items, None)
         if row is None:
             return
@@ -144,7 +144,7 @@ class Bounded:
         self._file = file
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes.
+        """Return the next bytes.
 
         Raises:
             ValueError: they hold over 2,000 digits in a row.
@@ -156,8 +156,8 @@ class Bounded:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
-    """A file's bytes, unpacked if gzipped, without a byte-order mark.
+def open_log(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file's bytes, unpacked if gzipped, without a byte-order mark.
 
     Raises:
         BadInput: the file cannot be read or unpacked; also while it is read inside the block.
@@ -176,7 +176,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def _first_sign(file: BinaryIO) -> bytes:
-    """The first byte that is no space; the file stands where it stood."""
+    """Return the first byte that is no space; the file stands where it stood."""
     start = file.tell()
     while (sign := file.read(1)).isspace():
         pass
@@ -185,7 +185,7 @@ def _first_sign(file: BinaryIO) -> bytes:
 
 
 @contextmanager
-def told(path: Path, place: int | str) -> Iterator[None]:
+def parser_errors(path: Path, place: int | str) -> Iterator[None]:
     """Turn the parser's complaints into one line that names the record or the field.
 
     Raises:
@@ -197,15 +197,15 @@ def told(path: Path, place: int | str) -> Iterator[None]:
         why = str(error).partition("\n")[0].strip().removeprefix("parse error: ")
         if "premature EOF" in why or "incomplete" in why.lower():
             raise BadInput(f"{path}[{place}]: cut off in this record; fetch the file again") from None
-        raise BadInput(f"{path}[{place}]: not JSON ({why[:80]}); mend or remove that record") from None
+        raise BadInput(f"{path}[{place}]: not JSON ({why[:80]}); fix or remove that record") from None
     except UnicodeDecodeError:
         raise BadInput(f"{path}[{place}]: not UTF-8 text; give a .json, .jsonl or .gz file") from None
     except (ValueError, ArithmeticError, RecursionError) as error:  # numbers of thousands of digits
-        raise BadInput(f"{path}[{place}]: not JSON ({str(error)[:80]}); mend or remove that record") from None
+        raise BadInput(f"{path}[{place}]: not JSON ({str(error)[:80]}); fix or remove that record") from None
 
 
 def _lines_or_object(path: Path, file: BinaryIO) -> Iterator[tuple[str, dict[str, Any]]]:
-    """JSON lines, or one object that is spread over lines."""
+    """Stream JSON lines, or one object that is spread over lines."""
     number = 0
     for number, line in enumerate(file, 1):
         if not line.strip():
@@ -216,7 +216,7 @@ def _lines_or_object(path: Path, file: BinaryIO) -> Iterator[tuple[str, dict[str
             if number == 1 and not path.name.removesuffix(".gz").endswith(".jsonl"):
                 yield _object(path, line + file.read())
                 return
-            raise BadInput(f"{path}:{number}: {_why(error)}; mend or remove that line") from None
+            raise BadInput(f"{path}:{number}: {_why(error)}; fix or remove that line") from None
         if not isinstance(row, dict):
             raise BadInput(f"{path}:{number}: a {type(row).__name__}, not an object; is this the right format?")
         yield f"{path}:{number}", row
@@ -236,8 +236,8 @@ def _why(error: ValueError | RecursionError) -> str:
     return "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else "not JSON"
 
 
-def guarded(place: str, build: Callable[[], Episode]) -> Episode:
-    """Build an episode; whatever is wrong with the record becomes one line.
+def build_episode(place: str, build: Callable[[], Episode]) -> Episode:
+    """Build an episode; any fault of the record becomes one line.
 
     Raises:
         BadInput: the record lacks a field or has one of the wrong type.

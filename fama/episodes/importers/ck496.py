@@ -2,7 +2,7 @@
 
 Each file holds ``classifications``: the task's instruction, its reference actions, the calls that the agent made, and
 one label with an explanation. Results of the calls and what was said are not in the file, so episodes of this format
-have calls only, and whatever needs more stays silent about them.
+have calls only, so detectors that need more find nothing in them.
 """
 
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fama import __version__
-from fama.episodes.importers.base import guarded, read_items
+from fama.episodes.importers.base import build_episode, read_items
 from fama.episodes.importers.openai_chat import gold_of, messages_of
 from fama.episodes.records import Episode, Failure, Outcome, Source
 from fama.errors import BadInput
@@ -22,7 +22,9 @@ _NAME = re.compile(r"(?P<size>\d+)b_(?P<strategy>fc|act|react)_(?P<domain>airlin
 
 
 def read(path: Path, **options: str) -> Iterator[Episode]:
-    """One failed episode a classification; domain, strategy and backbone stand in the file's name (``8b_FC_airline``).
+    """Read one failed episode per classification.
+
+    Domain, strategy and backbone stand in the file's name (``8b_FC_airline``).
 
     Raises:
         BadInput: the file cannot be read, a record is not of this format, or neither the name nor an option says the
@@ -30,11 +32,11 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
     """
     named = _named(path, options)
     for place, row in _rows(path):
-        yield guarded(place, lambda row=row: _episode(path, row, named, options))  # type: ignore[misc]
+        yield build_episode(place, lambda row=row: _episode(path, row, named, options))  # type: ignore[misc]
 
 
 def labels(path: Path) -> Iterator[Failure]:
-    """The file's labels in its own vocabulary, which the crosswalk translates.
+    """Return the file's labels in its own vocabulary, which the crosswalk translates.
 
     Raises:
         BadInput: the file cannot be read or a record is not of this format.

@@ -1,4 +1,4 @@
-"""What may be done to imported episodes on request, and how their dialogues are told apart."""
+"""Cleaning of imported episodes on request, and hashes that tell their dialogues apart."""
 
 import hashlib
 
@@ -27,7 +27,7 @@ def _leaks(message: Message) -> bool:
 
 
 def dialogue_hash(episode: Episode) -> str:
-    """A digest of who said and called what; equal for equal dialogues. Empty without messages."""
+    """Return a digest of who said and called what; equal for equal dialogues. Empty without messages."""
     if not episode.messages:
         return ""
     digest = hashlib.blake2b(digest_size=16)

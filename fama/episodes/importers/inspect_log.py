@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fama import __version__
-from fama.episodes.importers.base import guarded
+from fama.episodes.importers.base import build_episode
 from fama.episodes.importers.openai_chat import messages_of
 from fama.episodes.records import Episode, LedgerRow, Outcome, Source
 from fama.errors import BadInput
@@ -15,7 +15,9 @@ from fama.hashing import content_hash
 
 
 def read(path: Path, **options: str) -> Iterator[Episode]:
-    """Episodes of one log; options ``benchmark``, ``domain``, ``backbone`` and ``strategy`` fill what it does not say.
+    """Read the episodes of one log.
+
+    Options ``benchmark``, ``domain``, ``backbone`` and ``strategy`` fill what it does not say.
 
     The benchmark is the log's task, a trial an epoch. The first score decides: 1, true or ``C`` is a success. An
     ``.eval`` file is read sample by sample; Inspect's reader takes a ``.json`` log whole.
@@ -40,7 +42,7 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
         for sample in samples:
             found = True
             place = f"{path}[{sample.id}, epoch {sample.epoch}]"
-            yield guarded(place, lambda sample=sample: _episode(path, log.eval, sample, options))  # type: ignore[misc]
+            yield build_episode(place, lambda sample=sample: _episode(path, log.eval, sample, options))  # type: ignore[misc]
     except BadInput:
         raise
     except Exception as error:  # noqa: BLE001 - a foreign reader raises whatever its zip, JSON or validation code does
@@ -76,7 +78,7 @@ def _episode(path: Path, spec: Any, sample: Any, options: dict[str, str]) -> Epi
 
 
 def _as_reward(value: Any) -> float | None:
-    """A score as a number, by Inspect's own table of marks; None for lists, dicts and what was not scored."""
+    """Return a score as a number, by Inspect's own table of marks; None for lists, dicts and what was not scored."""
     if value is None or isinstance(value, list | dict):
         return None
     from inspect_ai.scorer import value_to_float
@@ -110,7 +112,7 @@ def _message(message: Any) -> dict[str, Any]:
 
 
 def _bills(sample: Any, backbone: str) -> Iterator[LedgerRow]:
-    """One row a model. What another model than the evaluated one was for, the log does not say."""
+    """Return one row per model; the log does not say what other models than the evaluated one were for."""
     for model, usage in sample.model_usage.items():
         cached = (usage.input_tokens_cache_read or 0) + (usage.input_tokens_cache_write or 0)
         yield LedgerRow(

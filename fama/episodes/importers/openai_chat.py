@@ -1,4 +1,4 @@
-"""OpenAI chat logs: one object a line with ``messages``, and whatever of an episode's fields is known."""
+"""OpenAI chat logs: one object per line with ``messages``, and any known fields of an episode."""
 
 import json
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fama import __version__
-from fama.episodes.importers.base import guarded, read_records
+from fama.episodes.importers.base import build_episode, read_records
 from fama.episodes.records import (
     Episode,
     FunctionCall,
@@ -21,7 +21,7 @@ from fama.hashing import content_hash
 
 
 def read(path: Path, **options: str) -> Iterator[Episode]:
-    """Episodes of a chat log.
+    """Read the episodes of a chat log.
 
     A record needs ``messages``; ``tools``, ``task_id``, ``trial``, ``domain``, ``benchmark``, ``backbone`` (or
     ``model``), ``strategy``, ``reward``, ``success``, ``error`` and ``gold_actions`` are used where given. Without
@@ -32,7 +32,7 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
         BadInput: the file cannot be read or a record is no chat.
     """
     for index, (place, row) in enumerate(read_records(path)):
-        yield guarded(place, lambda row=row, index=index: _episode(path, index, row, options))  # type: ignore[misc]
+        yield build_episode(place, lambda row=row, index=index: _episode(path, index, row, options))  # type: ignore[misc]
 
 
 def _episode(path: Path, index: int, row: dict[str, Any], options: dict[str, str]) -> Episode:
@@ -71,7 +71,7 @@ def _gold(actions: Any) -> tuple[GoldAction, ...] | None:
 
 
 def gold_of(actions: list[dict[str, Any]]) -> tuple[GoldAction, ...]:
-    """Reference actions with arguments under ``kwargs`` or ``arguments``, as an object or JSON text."""
+    """Return reference actions with arguments under ``kwargs`` or ``arguments``, as an object or JSON text."""
     found = []
     for action in actions:
         arguments = action.get("kwargs", action.get("arguments", {}))
@@ -81,7 +81,7 @@ def gold_of(actions: list[dict[str, Any]]) -> tuple[GoldAction, ...]:
 
 
 def tools_of(tools: list[dict[str, Any]]) -> tuple[ToolSpec, ...]:
-    """OpenAI tool definitions, wrapped in ``function`` or bare."""
+    """Return tools from OpenAI definitions, wrapped in ``function`` or bare."""
     found = []
     for tool in tools:
         inner = tool.get("function", tool)
@@ -91,7 +91,7 @@ def tools_of(tools: list[dict[str, Any]]) -> tuple[ToolSpec, ...]:
 
 
 def messages_of(rows: list[dict[str, Any]]) -> tuple[Message, ...]:
-    """OpenAI chat messages; unknown keys are left out, missing call ids are made up from the position."""
+    """Return OpenAI chat messages; unknown keys are left out, missing call ids are made up from the position."""
     found = []
     for index, row in enumerate(rows):
         calls = tuple(_call(call, f"call_{index}_{place}") for place, call in enumerate(row.get("tool_calls") or ()))

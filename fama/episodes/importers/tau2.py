@@ -7,7 +7,7 @@ from typing import Any
 import ijson
 
 from fama import __version__
-from fama.episodes.importers.base import Bounded, guarded, opened, read_items, told
+from fama.episodes.importers.base import Bounded, build_episode, open_log, parser_errors, read_items
 from fama.episodes.importers.openai_chat import gold_of, messages_of, tools_of
 from fama.episodes.records import Episode, LedgerRow, Outcome, Source
 from fama.errors import BadInput, Boundary
@@ -25,7 +25,9 @@ _FINISHED = ("user_stop", "agent_stop")
 
 
 def read(path: Path, **options: str) -> Iterator[Episode]:
-    """Episodes of one result file; options ``benchmark``, ``domain``, ``backbone`` and ``strategy`` win over it.
+    """Read the episodes of one result file.
+
+    Options ``benchmark``, ``domain``, ``backbone`` and ``strategy`` win over it.
 
     The policy, which all simulations of a file share, becomes the system message. Tool calls of the user
     (telecom) and their results are left out: the agent never saw them.
@@ -36,11 +38,11 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
     info, listed = _part(path, "info", dict), _part(path, "tasks", list)
     gold = {str(task["id"]): task for task in listed if isinstance(task, dict) and "id" in task}
     for place, row in read_items(path, "simulations.item"):
-        yield guarded(place, lambda row=row: _episode(path, info, gold, row, options))  # type: ignore[misc]
+        yield build_episode(place, lambda row=row: _episode(path, info, gold, row, options))  # type: ignore[misc]
 
 
 def _part(path: Path, name: str, kind: type) -> Any:
-    with opened(path) as file, told(path, name):
+    with open_log(path) as file, parser_errors(path, name):
         value = next(ijson.items(Bounded(file), name, use_float=True), None)
     if not isinstance(value, kind):
         raise BadInput(f"{path}: field {name!r} is missing; is this a result of tau2?")
@@ -85,7 +87,7 @@ def _episode(
 
 
 def _instruction(task: dict[str, Any]) -> str | None:
-    """The user's instructions as one text: a text as it stands, the parts of a structured one a line each."""
+    """Return the user's instructions as one text: a text as it stands, the parts of a structured one a line each."""
     told = (task.get("user_scenario") or {}).get("instructions")
     if isinstance(told, dict):
         return "\n".join(str(part) for part in told.values() if part) or None
@@ -93,14 +95,14 @@ def _instruction(task: dict[str, Any]) -> str | None:
 
 
 def of_user_tools(message: dict[str, Any]) -> bool:
-    """A tool call of the user, or its result."""
+    """Return a tool call of the user, or its result."""
     if message["role"] == "tool":
         return message.get("requestor") == "user"
     return message["role"] == "user" and bool(message.get("tool_calls"))
 
 
 def chat_message(message: dict[str, Any]) -> dict[str, Any]:
-    """A chat message; a tool's result carries the id of its call, an agent's call its function."""
+    """Return a chat message; a tool's result carries the id of its call, an agent's call its function."""
     row = {"role": message["role"], "content": message.get("content")}
     if message["role"] == "tool":
         return {**row, "tool_call_id": message["id"]}
@@ -112,7 +114,7 @@ def chat_message(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def _bills(rows: list[dict[str, Any]], agent: str | None, user: str | None) -> Iterator[LedgerRow]:
-    """One ledger row a message with usage. tau2 writes a cost of 0 for models without a price, so 0 is unknown."""
+    """Stream one ledger row per message with usage; tau2 writes a cost of 0 for unpriced models: 0 is unknown."""
     for message in rows:
         usage = message.get("usage")
         role = {"assistant": "agent", "user": "user"}.get(message["role"])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fama import __version__
-from fama.episodes.importers.base import guarded, read_records
+from fama.episodes.importers.base import build_episode, read_records
 from fama.episodes.importers.openai_chat import gold_of, messages_of, tools_of
 from fama.episodes.records import Episode, FunctionCall, Message, Outcome, Source, ToolCall, ToolSpec
 from fama.errors import Boundary
@@ -20,11 +20,11 @@ _NAMES = (
     re.compile(r"^(?P<strategy>tool-calling|act|react|few-shot)-(?P<backbone>.+)-\d+\.\d+_range_"),
     re.compile(r"^(?P<backbone>.+?)_(?P<strategy>fc|act|react)_"),
 )
-Strategy = Literal["fc", "react", "act"]
+StrategyName = Literal["fc", "react", "act"]
 
 
 def read(path: Path, **options: str) -> Iterator[Episode]:
-    """Episodes of one log.
+    """Read the episodes of one log.
 
     Backbone and strategy come from the file's name where it follows a known pattern, else from the options ``backbone``
     and ``strategy``, which win. A crash of the harness becomes an error, never a reward of 0.
@@ -33,7 +33,7 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
         BadInput: the file cannot be read or a record is not of this format.
     """
     for index, (place, row) in enumerate(read_records(path)):
-        yield guarded(place, lambda row=row, index=index: _episode(path, index, row, options))  # type: ignore[misc]
+        yield build_episode(place, lambda row=row, index=index: _episode(path, index, row, options))  # type: ignore[misc]
 
 
 def _episode(path: Path, index: int, row: dict[str, Any], options: dict[str, str]) -> Episode:
@@ -65,7 +65,7 @@ def _episode(path: Path, index: int, row: dict[str, Any], options: dict[str, str
     )
 
 
-def _strategy(raw: list[dict[str, Any]]) -> Strategy | None:
+def _strategy(raw: list[dict[str, Any]]) -> StrategyName | None:
     spoken = [m for m in raw if m["role"] == "assistant"]
     if not spoken:
         return None
@@ -124,7 +124,9 @@ def _detail(info: dict[str, Any]) -> dict[str, float]:
     return {key: float(inner[key]) for key in ("r_actions", "r_outputs") if inner.get(key) is not None}
 
 
-def _messages(raw: list[dict[str, Any]], strategy: Strategy | None) -> tuple[tuple[Message, ...], tuple[ToolSpec, ...]]:
+def _messages(
+    raw: list[dict[str, Any]], strategy: StrategyName | None
+) -> tuple[tuple[Message, ...], tuple[ToolSpec, ...]]:
     tools: tuple[ToolSpec, ...] = ()
     rows: list[dict[str, Any]] = []
     called: str | None = None
@@ -157,7 +159,7 @@ def _split_tools(content: str) -> tuple[str, tuple[ToolSpec, ...]]:
 
 
 def _action(content: str, call_id: str) -> tuple[dict[str, Any], str | None]:
-    """The message and the id of its call, by the harness's own rule: what is no JSON is said to the user."""
+    """Return the message and the id of its call, by the harness's own rule: what is no JSON is said to the user."""
     thought, _, text = content.rpartition("Action:")
     try:
         value = json.loads(text.strip())

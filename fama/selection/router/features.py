@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from fama.episodes.state import EpisodeKey, VisibleState
+from fama.episodes.keys import EpisodeKey
+from fama.episodes.state import VisibleState
 
 SegmentKind = Literal["policy", "tool", "user", "assistant", "result"]
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 
+from fama.episodes.keys import EpisodeKey, TaskKey
 from fama.episodes.records import Episode
-from fama.episodes.state import EpisodeKey, state_after
+from fama.episodes.state import state_after
 from fama.selection.router.features import Features, featurise
 
-#: Benchmark, domain, task and backbone: a failure of another model is not this one's.
-FailedTask = tuple[str, str, str, str]
+#: A task and a backbone: a failure of another model is not this one's.
+FailedTask = tuple[TaskKey, str]
 
 
 def without_helpers(episodes: Iterable[Episode]) -> Iterator[Episode]:
@@ -25,7 +26,7 @@ def failed_features(episodes: Iterable[Episode]) -> dict[FailedTask, Features]:
     for episode in without_helpers(episodes):
         if episode.outcome.status != "failure":
             continue
-        task = (episode.benchmark, episode.domain, episode.task_id, episode.backbone or "")
+        task = failed_task(episode.key)
         if task not in first or episode.trial < first[task].trial:
             first[task] = episode
     return {task: featurise(state_after(episode)) for task, episode in first.items()}
@@ -33,4 +34,4 @@ def failed_features(episodes: Iterable[Episode]) -> dict[FailedTask, Features]:
 
 def failed_task(key: EpisodeKey) -> FailedTask:
     """The task of an episode, as ``failed_features`` names it."""
-    return (key.benchmark, key.domain, key.task_id, key.backbone)
+    return (key.task, key.backbone)

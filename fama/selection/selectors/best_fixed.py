@@ -5,11 +5,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from fama.episodes.outcome_table import OutcomeRow, read_outcomes, split_subset
+from fama.episodes.keys import TaskKey
+from fama.episodes.outcome_table import OutcomeRow, read_outcomes
 from fama.episodes.state import VisibleState
 from fama.errors import BadInput
 from fama.selection.base import Allowance, Selection, Selector, SelectorContext
 from fama.selection.selectors.fixed import no_options
+from fama.subsets import split_subset
 
 #: Pseudo-tasks of the Beta prior, centred on the mean over all subsets.
 PRIOR_TASKS = 4.0
@@ -54,11 +56,11 @@ def arms_of(rows: Sequence[OutcomeRow], pool: Sequence[str], prior_tasks: float 
     seen on three tasks does not win by luck. Equal ones go by tokens, then by size, then by pool order.
     """
     order = {name: place for place, name in enumerate(pool)}
-    cells: dict[tuple[str, ...], dict[tuple[str, str], list[OutcomeRow]]] = defaultdict(lambda: defaultdict(list))
+    cells: dict[tuple[str, ...], dict[TaskKey, list[OutcomeRow]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         subset = split_subset(row.subset)
         if row.success is not None and all(name in order for name in subset):
-            cells[subset][row.domain, row.task_id].append(row)
+            cells[subset][row.key.task].append(row)
     means = {
         subset: [sum(bool(row.success) for row in task) / len(task) for task in tasks.values()]
         for subset, tasks in cells.items()

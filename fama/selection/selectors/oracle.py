@@ -5,14 +5,16 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fama.episodes.outcome_table import OutcomeRow, read_outcomes, split_subset
-from fama.episodes.state import EpisodeKey, VisibleState
+from fama.episodes.keys import EpisodeKey, TaskKey
+from fama.episodes.outcome_table import OutcomeRow, read_outcomes
+from fama.episodes.state import VisibleState
 from fama.errors import BadInput
 from fama.selection.base import Allowance, Selection, Selector, SelectorContext
 from fama.selection.selectors.fixed import no_options
-from fama.subsets import in_pool_order
+from fama.subsets import in_pool_order, split_subset
 
-TaskKey = tuple[str, str, str, str, str]
+#: A task under a backbone and a strategy.
+_Setting = tuple[TaskKey, str, str]
 
 
 @dataclass(eq=False)
@@ -21,7 +23,7 @@ class OracleSelector:
 
     path: str
     pool: tuple[str, ...]
-    best: Mapping[TaskKey, tuple[str, ...]] = field(repr=False)
+    best: Mapping[_Setting, tuple[str, ...]] = field(repr=False)
     name: str = "oracle"
     track: str = "retrospective"
 
@@ -31,15 +33,16 @@ class OracleSelector:
         Raises:
             BadInput: the table holds no finished episode of this task, backbone and strategy.
         """
-        key = _key(state.key)
-        if key not in self.best:
-            raise BadInput(f"{self.path}: no finished episode of {' '.join(key)}; run `fama outcomes` on these tasks")
-        subset = self.best[key]
+        key = state.key
+        if _setting(key) not in self.best:
+            what = f"{key.benchmark} {key.domain} {key.task_id} {key.backbone} {key.strategy}"
+            raise BadInput(f"{self.path}: no finished episode of {what}; run `fama outcomes` on these tasks")
+        subset = self.best[_setting(key)]
         return Selection(subset, {name: float(name in subset) for name in self.pool})
 
 
-def _key(key: EpisodeKey | OutcomeRow) -> TaskKey:
-    return (key.benchmark, key.domain, key.task_id, key.backbone, key.strategy)
+def _setting(key: EpisodeKey) -> _Setting:
+    return (key.task, key.backbone, key.strategy)
 
 
 def build(context: SelectorContext, **options: object) -> Selector:
@@ -53,11 +56,11 @@ def build(context: SelectorContext, **options: object) -> Selector:
     if not path:
         raise BadInput("selector 'oracle': no outcome table; set outcomes to one of the tasks that are compared")
     pool = tuple(context.helpers)
-    cells: dict[TaskKey, dict[tuple[str, ...], list[OutcomeRow]]] = defaultdict(lambda: defaultdict(list))
+    cells: dict[_Setting, dict[tuple[str, ...], list[OutcomeRow]]] = defaultdict(lambda: defaultdict(list))
     for row in read_outcomes(str(path)):
         subset = split_subset(row.subset)
         if row.success is not None and set(subset) <= set(pool):
-            cells[_key(row)][in_pool_order(subset, pool)].append(row)
+            cells[_setting(row.key)][in_pool_order(subset, pool)].append(row)
     return OracleSelector(str(path), pool, {key: _best(subsets, pool) for key, subsets in cells.items()})
 
 

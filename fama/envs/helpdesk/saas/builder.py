@@ -6,7 +6,7 @@ from random import Random
 from fama.envs.base import Action
 from fama.envs.helpdesk.model import Check, Fact, call
 from fama.envs.helpdesk.saas.world import Account, Invoice, SaasWorld, label_of
-from fama.envs.helpdesk.task_mix import Plan
+from fama.envs.helpdesk.task_mix import TaskPlan
 from fama.randomness import generator
 
 _PAIRS = (
@@ -51,7 +51,7 @@ class Request:
 class SaasBuilder:
     """The world of one task and the draws that its pieces share."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: TaskPlan) -> None:
         self.plan = plan
         self.level = plan.level
         self.rng: Random = generator(plan.seed, "helpdesk.saas", plan.task_id.split("-")[1])

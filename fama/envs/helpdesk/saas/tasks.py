@@ -4,10 +4,10 @@ import re
 from collections.abc import Callable
 
 from fama.envs.helpdesk.assemble import Piece, gold_actions, make_draft
-from fama.envs.helpdesk.model import Call, Check, Draft, Goal, When, call
+from fama.envs.helpdesk.model import Check, Draft, Goal, Lookup, When, call
 from fama.envs.helpdesk.saas import accounts, colleagues
 from fama.envs.helpdesk.saas.builder import Request, SaasBuilder
-from fama.envs.helpdesk.task_mix import Plan
+from fama.envs.helpdesk.task_mix import TaskPlan
 
 FAMILIES = ("deactivate", "seats", "plan", "invoice", "access", "two")
 _KINDS: dict[str, Callable[[SaasBuilder, bool, bool], Request]] = {
@@ -20,7 +20,7 @@ _KINDS: dict[str, Callable[[SaasBuilder, bool, bool], Request]] = {
 }
 
 
-def build(plan: Plan) -> Draft:
+def build(plan: TaskPlan) -> Draft:
     """Generate a task; a pure function of the plan."""
     b = SaasBuilder(plan)
     world = b.world
@@ -48,9 +48,9 @@ def _piece(b: SaasBuilder, kind: str, refused: bool, corrected: bool) -> Piece:
     if len(world.accounts) > 1:
         names = "|".join(re.escape(a["name"]) for a in sorted(world.accounts, key=lambda a: -len(a["name"])))
         request.checks += (Check("account", rf"\b(?:{names})\b"),)
-    evidence = tuple(Call(str(look.tool), look.arguments) for look in request.looks)
+    evidence = tuple(Lookup(str(look.tool), look.arguments) for look in request.looks)
     if b.no_rights:
-        evidence = (Call("find_user", {"email": world.caller["email"]}),)
+        evidence = (Lookup("find_user", {"email": world.caller["email"]}),)
     goal = Goal(
         kind=kind,
         phrase=request.phrase,

@@ -4,9 +4,9 @@ from random import Random
 from typing import Literal
 
 from fama.envs.base import Action
-from fama.envs.helpdesk.model import Call, Check, call
+from fama.envs.helpdesk.model import Check, Lookup, call
 from fama.envs.helpdesk.shop.world import COLORS, Item, Order, ShopWorld, describe
-from fama.envs.helpdesk.task_mix import Plan
+from fama.envs.helpdesk.task_mix import TaskPlan
 from fama.randomness import generator
 
 _ORDER = r"\bW\d{5}\b"
@@ -16,7 +16,7 @@ _WHICH = "Which order is it, and which item?"
 class ShopBuilder:
     """The world of one task and the draws that its pieces share."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: TaskPlan) -> None:
         self.plan = plan
         self.level = plan.level
         self.rng: Random = generator(plan.seed, "helpdesk.shop", plan.task_id.split("-")[1])
@@ -120,9 +120,9 @@ class ShopBuilder:
         """The look-up of an order."""
         return [call("get_order", order_id=order["order_id"])]
 
-    def seen(self, order: Order) -> tuple[Call, ...]:
+    def seen(self, order: Order) -> tuple[Lookup, ...]:
         """The look-up that a refusal has to rest on."""
-        return (Call("get_order", {"order_id": order["order_id"]}),)
+        return (Lookup("get_order", {"order_id": order["order_id"]}),)
 
     def traps(self, early: bool = False) -> set[str]:
         """Failure categories that the level, and a value told early, lay traps for."""

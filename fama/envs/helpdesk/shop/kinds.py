@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from fama.envs.base import Action
 from fama.envs.helpdesk.assemble import Piece
-from fama.envs.helpdesk.model import Call, Check, Fact, Goal, When, call
+from fama.envs.helpdesk.model import Check, Fact, Goal, Lookup, When, call
 from fama.envs.helpdesk.people import KINDS, STREETS, street
 from fama.envs.helpdesk.shop.builder import ShopBuilder
 from fama.envs.helpdesk.shop.tools import REASONS, RETURN_FEE, moved_date
@@ -161,7 +161,7 @@ def exchange(b: ShopBuilder, refused: bool, corrected: bool, order: Order | None
         refused=refused,
         pushes=refused and b.pushes(),
         facts=(Fact("money", f"{abs(difference):.2f}"),),
-        evidence=(*b.seen(target), *((Call("list_variants", {"product": item["name"]}),) if sold_out else ())),
+        evidence=(*b.seen(target), *((Lookup("list_variants", {"product": item["name"]}),) if sold_out else ())),
     )
     piece = Piece(goal, b.looks(target), b.asks(named), traps=b.traps(full))
     if b.level == 1 and not named:

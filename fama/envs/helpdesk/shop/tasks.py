@@ -8,7 +8,7 @@ from fama.envs.helpdesk.model import Check, Draft, Goal, call
 from fama.envs.helpdesk.shop.builder import ShopBuilder
 from fama.envs.helpdesk.shop.kinds import BUILDERS
 from fama.envs.helpdesk.shop.world import describe
-from fama.envs.helpdesk.task_mix import Plan
+from fama.envs.helpdesk.task_mix import TaskPlan
 
 FAMILIES = ("cancel", "return", "exchange", "address", "tracking", "two")
 _PAIRS = (
@@ -24,7 +24,7 @@ _PAIRS = (
 _SAME_ORDER = (("return", "exchange"), ("address", "tracking"))
 
 
-def build(plan: Plan) -> Draft:
+def build(plan: TaskPlan) -> Draft:
     """Generate a task; a pure function of the plan."""
     b = ShopBuilder(plan)
     world = b.world

@@ -1,12 +1,16 @@
-"""One compact score an episode: what every metric and table is computed from."""
+"""One compact score per episode, from which every metric and table is computed."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fama.episodes.outcome_table import OutcomeRow, join_subset
+from fama.episodes.keys import EpisodeKey
+from fama.episodes.outcome_table import OutcomeRow
 from fama.episodes.records import CHARGED, Episode, Status, role_group
-from fama.subsets import POOL, in_pool_order
+from fama.subsets import in_order, join_subset
+
+#: Roles whose tokens are counted apart, in the order of the fields of ``TokenUse``.
+ROLES = ("agent", "helper", "selector", "user", "judge")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,7 @@ class TokenUse:
 
     @property
     def total(self) -> int:
-        """What an arm is charged: agent + helper + selector."""
+        """Tokens that an arm is charged: agent + helper + selector."""
         return self.agent + self.helper + self.selector
 
 
@@ -62,19 +66,25 @@ class Score:
     importer: str = "fama"
 
     @property
+    def key(self) -> EpisodeKey:
+        """The identity of the episode."""
+        arm = (self.backbone, self.strategy, self.selector)
+        return EpisodeKey(self.benchmark, self.domain, self.task_id, self.trial, *arm)
+
+    @property
     def scored(self) -> bool:
-        """Whether the episode counts in a success rate; errors do not."""
+        """True if the episode counts in a success rate; errors do not."""
         return self.status != "error"
 
     @property
     def success(self) -> bool:
-        """Whether the task was solved."""
+        """True if the task was solved."""
         return self.status == "success"
 
 
 def token_use(episode: Episode) -> TokenUse:
-    """The ledger of an episode, summed by role."""
-    sums = dict.fromkeys((*CHARGED, "user", "judge"), 0)
+    """Return the ledger of an episode, summed by role."""
+    sums = dict.fromkeys(ROLES, 0)
     cached = charged_input = output = 0
     for row in episode.ledger:
         role = role_group(row.role)
@@ -88,7 +98,7 @@ def token_use(episode: Episode) -> TokenUse:
 
 
 def score_of(episode: Episode) -> Score:
-    """The score of an episode, own or imported."""
+    """Return the score of an episode, own or imported."""
     subsets = {frozenset(d.subset) for d in episode.decisions}
     return Score(
         id=episode.id,
@@ -102,7 +112,7 @@ def score_of(episode: Episode) -> Score:
         status=episode.outcome.status,
         boundary=episode.outcome.boundary,
         tokens=token_use(episode),
-        subset=join_subset(_ordered(frozenset[str]().union(*subsets))),
+        subset=join_subset(in_order(frozenset[str]().union(*subsets))),
         held=len(subsets) <= 1,
         decisions=len(episode.decisions) or sum(m.role == "assistant" for m in episode.messages),
         notes=sum(len(d.notes) for d in episode.decisions),
@@ -115,7 +125,7 @@ def score_of(episode: Episode) -> Score:
 
 
 def score_of_row(row: OutcomeRow, arm: str) -> Score:
-    """The score of an executed cell of an outcome table, under an arm's name.
+    """Return the score of an executed cell of an outcome table, under an arm's name.
 
     The table does not keep an error's boundary; notes and the seconds of selection are unknown, 0.
     """
@@ -146,13 +156,8 @@ def score_of_row(row: OutcomeRow, arm: str) -> Score:
     )
 
 
-def _ordered(names: frozenset[str]) -> tuple[str, ...]:
-    """Pool order first, helpers of other pools by name after it."""
-    return (*in_pool_order(tuple(names), POOL), *sorted(names - set(POOL)))
-
-
 def read_scores(paths: Iterable[Path]) -> list[Score]:
-    """Scores of the episodes of folders or files, streamed; of an id that was run again, the last.
+    """Read the scores of the episodes of folders or files, streamed; of an id that was run again, the last.
 
     Raises:
         BadInput: a file is missing or has a bad line.
@@ -163,7 +168,7 @@ def read_scores(paths: Iterable[Path]) -> list[Score]:
 
 
 def latest(scores: Iterable[Score]) -> Iterator[Score]:
-    """The last score of every id, in order of first appearance: an error that was run again is gone."""
+    """Return the last score of every id, in order of first appearance: an error that was run again is gone."""
     kept: dict[str, Score] = {}
     for score in scores:
         kept[score.id] = score

@@ -1,4 +1,4 @@
-"""A table of a report, and how it reads in LaTeX and Markdown."""
+"""Tables of a report, rendered in LaTeX and Markdown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Table:
 
 
 def latex(table: Table) -> str:
-    """The table with booktabs rules, the best in bold, marks of significance as superscripts."""
+    """Return the table with booktabs rules, the best in bold, marks of significance as superscripts."""
 
     def shown(cell: Cell) -> str:
         text = rf"\textbf{{{_tex(cell.text)}}}" if cell.best else _tex(cell.text)
@@ -64,7 +64,7 @@ def _tex(text: str) -> str:
 
 
 def markdown(table: Table) -> str:
-    """The table in GitHub's Markdown, the best in bold."""
+    """Return the table in GitHub's Markdown, the best in bold."""
 
     def line(cells: Sequence[str]) -> str:
         return f"| {' | '.join(cells)} |"
@@ -75,6 +75,6 @@ def markdown(table: Table) -> str:
 
 
 def md(text: str) -> str:
-    """Text as Markdown that shows it as it is, on one line."""
+    """Return text as Markdown that shows it as it is, on one line."""
     escaped = "".join(f"\\{sign}" if sign in "\\|*_`<>[]#" else sign for sign in text)
     return " ".join(escaped.split())

@@ -1,15 +1,15 @@
-"""The report's table of what arms need once, and when saved tokens have paid for it."""
+"""The report's table of setup cost and break-even point."""
 
 import math
 
 from eval.compare.schema import Comparison
 from eval.compare.setup_cost import Episodes, Payback, total
 from eval.metrics.formats import DASH, count, number
-from eval.report.table import Cell, Table
+from eval.report.table_format import Cell, Table
 
 
 def one_off_table(comparison: Comparison) -> Table | None:
-    """What arms need before their first episode, and when saved tokens have paid for it."""
+    """Tabulate the setup cost of each arm and its break-even point."""
     arms = [arm for arm in comparison.arms if arm.one_off]
     if not arms:
         return None
@@ -60,7 +60,7 @@ def _paid(paid: Payback | None) -> list[Cell]:
 
 
 def episodes_text(episodes: Episodes) -> str:
-    """``812``, ``never`` or ``unknown``; part of an episode counts as one."""
+    """Return ``812``, ``never`` or ``unknown``; part of an episode counts as one."""
     if episodes is None:
         return "unknown"
     return episodes if isinstance(episodes, str) else number(math.ceil(episodes))

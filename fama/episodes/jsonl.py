@@ -1,0 +1,174 @@
+"""Records on disk as JSON lines: appended under a lock and forced to disk, read as a stream."""
+
+import gzip
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from io import RawIOBase
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO, Generic, TypeVar, cast
+
+from filelock import FileLock
+from pydantic import ValidationError
+
+from fama.episodes.records import Record
+from fama.errors import BadInput
+from fama.files import replacing
+
+R = TypeVar("R", bound=Record)
+
+
+class RecordStore(Generic[R]):
+    """One file of records of one type. Several processes may append to it.
+
+    A line torn by an interrupted write is passed over when it is read and cut off before the next one is added.
+    """
+
+    def __init__(self, path: Path, record: type[R]) -> None:
+        self.path = Path(path)
+        self._record = record
+
+    def append(self, record: R) -> None:
+        """Add one line and force it to disk.
+
+        Raises:
+            OSError: the disk is full or the folder cannot be written; the file is as it was.
+        """
+        self.append_lines([line_of(record)])
+
+    def append_lines(self, lines: Iterable[bytes]) -> None:
+        """Add many lines, each a whole record with its line break, and force them to disk together.
+
+        Raises:
+            OSError: the disk is full or the folder cannot be written; the file is as it was.
+        """
+        lines = iter(lines)
+        if (first := next(lines, None)) is None:
+            return
+        with self.locked():
+            self.add_unlocked(chain([first], lines))
+
+    def rewrite(self, records: Iterable[R]) -> None:
+        """Replace the file by these records, whole or not at all.
+
+        Raises:
+            OSError: the disk is full or the folder cannot be written; the file is as it was.
+        """
+        with self.locked():
+            self.rewrite_unlocked(records)
+
+    def read(self, hint: str = "") -> Iterator[R]:
+        """Stream the records of the file, which may be packed with gzip; none when there is no file.
+
+        ``hint`` is added to the message when already the first line is none of these records.
+
+        Raises:
+            BadInput: a line is damaged (``file:line``), or the gzip file is not whole.
+        """
+        if not self.path.exists():
+            return
+        try:
+            with cast(BinaryIO, gzip.open(self.path)) if self.path.suffix == ".gz" else self.path.open("rb") as file:
+                for number, line in enumerate(file, 1):
+                    if not line.strip():
+                        continue
+                    try:
+                        yield self._record.model_validate_json(line)
+                    except ValidationError as error:
+                        fix = f"fix or delete that line{', or ' + hint if hint and number == 1 else ''}"
+                        if not line.endswith(b"\n") and not line.lstrip().startswith(b"["):
+                            return  # torn by an interrupted write
+                        raise BadInput(f"{self.path}:{number}: {_reason(error)}; {fix}") from None
+        except (EOFError, gzip.BadGzipFile) as error:
+            raise BadInput(f"{self.path}: not a whole gzip file ({error}); fetch or pack it again") from None
+
+    def size(self) -> int:
+        """Return the bytes of the file; 0 when there is none."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other writers of the file waiting for the length of the block; not to be nested."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path.with_name(f".{self.path.name}.lock")):
+            yield
+
+    def add_unlocked(self, lines: Iterable[bytes]) -> None:
+        """Add lines inside ``locked``."""
+        # No buffer: on a full disk Python's would keep what did not fit, refuse to truncate before it is written, and
+        # write a part of it when the file is closed.
+        with self.path.open("a+b", buffering=0) as file:
+            end = self._repair_end(file)
+            try:
+                for line in lines:
+                    _write(file, line)
+                os.fsync(file.fileno())
+            except BaseException as error:  # a full disk, or an interrupted command
+                file.truncate(end)
+                if isinstance(error, OSError) and error.filename is None:
+                    error.filename = str(self.path)
+                raise
+
+    def rewrite_unlocked(self, records: Iterable[R]) -> None:
+        """Replace the file inside ``locked``."""
+        with replacing(self.path) as temporary, temporary.open("wb") as file:
+            for record in records:
+                file.write(line_of(record))
+
+    def _repair_end(self, file: RawIOBase) -> int:
+        """Cut off a torn last line, or end a whole one that lacks its line break; return the file's size."""
+        size = file.seek(0, os.SEEK_END)
+        if size == 0:
+            return 0
+        tail, start = b"", size
+        while start > 0 and b"\n" not in tail:
+            step = min(65536, start)
+            start -= step
+            file.seek(start)
+            tail = (file.read(step) or b"") + tail
+        if tail.endswith(b"\n"):
+            return size
+        last = tail[tail.rfind(b"\n") + 1 :]
+        try:
+            self._record.model_validate_json(last)
+        except ValidationError:
+            return file.truncate(size - len(last))
+        _write(file, b"\n")
+        return size + 1
+
+
+def line_of(record: Record) -> bytes:
+    """Return a record as one line with its line break."""
+    return record.model_dump_json().encode("utf-8") + b"\n"
+
+
+def existing_file(path: Path, name: str) -> Path:
+    """Return the file itself, or the one called ``name`` (or ``name.gz``) in a folder.
+
+    Raises:
+        BadInput: there is none.
+    """
+    if path.is_dir():
+        for candidate in (path / name, path / f"{name}.gz"):
+            if candidate.exists():
+                return candidate
+        raise BadInput(f"{path}: holds no {name}; give the folder that a command wrote it into")
+    if not path.exists():
+        raise BadInput(f"{path}: does not exist; give a {name} or the folder that holds one")
+    return path
+
+
+def _reason(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    if first["type"] == "json_invalid":
+        return "not JSON"
+    field = ".".join(map(str, first["loc"])) or "line"
+    return f"{field}: {first['msg']}"
+
+
+def _write(file: RawIOBase, data: bytes) -> None:
+    """Write all of it: a call may write a part only."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) or 0 :]

@@ -1,0 +1,95 @@
+"""The one kind of interval: 95 % by default, from a bootstrap that resamples whole tasks.
+
+The percentiles are widened for few tasks (the expanded percentile interval, Hesterberg 2015). Tables, reports,
+annotation agreement and model cards all use this module.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtr, stdtrit
+
+from fama.randomness import derive_seed
+
+Array = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A number with its interval. ``n`` is the number of tasks behind it, None in files written without it.
+
+    ``value`` is None when nothing defines it, ``low`` and ``high`` when fewer than two tasks do.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int | None = None
+
+
+@lru_cache(maxsize=2)
+def task_weights(tasks: int, draws: int, seed: int, stream: str = "bootstrap") -> Array:
+    """Return how often each task is drawn in each resample: shape [draws, tasks], every row sums to ``tasks``.
+
+    Drawn once for all arms and measures, so that draws are paired; read-only.
+    """
+    rng = np.random.default_rng(derive_seed(seed, stream, tasks, draws))
+    counts = np.zeros((draws, tasks))
+    for row in range(draws if tasks else 0):
+        counts[row] = np.bincount(rng.integers(0, tasks, size=tasks), minlength=tasks)
+    counts.flags.writeable = False
+    return counts
+
+
+def expanded_tail(n: int, level: float = 0.95) -> float:
+    """Return the tail share whose percentiles give about ``level`` coverage with ``n`` clusters."""
+    return float(ndtr(stdtrit(n - 1, (1 - level) / 2) * np.sqrt(n / (n - 1))))
+
+
+def percentile_interval(value: float, draws: Array, n: int, level: float = 0.95) -> Interval:
+    """Return ``value`` with the expanded percentiles of its resampled ``draws``; without ends below two tasks."""
+    if n < 2:
+        return Interval(value, None, None, n)
+    tail = expanded_tail(n, level)
+    low, high = np.quantile(draws, [tail, 1 - tail])
+    return Interval(value, float(low), float(high), n)
+
+
+def ratio_interval(numerator: Array, denominator: Array, weights: Array, level: float = 0.95) -> Interval:
+    """Return Σ numerator / Σ denominator over tasks, with its interval over resampled tasks.
+
+    Both have shape [tasks]; a task counts in ``n`` when its denominator is not 0. A mean over the
+    tasks that have a value is the ratio of values (0 elsewhere) and ones (0 elsewhere).
+    """
+    n = int(np.count_nonzero(denominator))
+    total = float(denominator.sum())
+    if n == 0 or total == 0:
+        return Interval(None, None, None, n)
+    value = float(numerator.sum()) / total
+    if n < 2:
+        return Interval(value, None, None, n)
+    over = weights @ numerator.astype(np.float64)
+    under = weights @ denominator.astype(np.float64)
+    return percentile_interval(value, over[under != 0] / under[under != 0], n, level)
+
+
+def mean_interval(values: Array, weights: Array, level: float = 0.95) -> Interval:
+    """Return the mean over tasks with its interval; shape [tasks], NaN where a task has no value."""
+    known = ~np.isnan(values)
+    return ratio_interval(np.where(known, values, 0.0), known.astype(np.float64), weights, level)
+
+
+def clustered_mean(
+    values: Array, tasks: Sequence[str], seed: int, row_weights: Array | None = None, draws: int = 2000
+) -> Interval:
+    """Return the mean of rows, weighted where ``row_weights`` are given, with its interval over the rows' tasks."""
+    row_weights = np.ones(len(values)) if row_weights is None else row_weights
+    names, owner = np.unique(np.array(tasks), return_inverse=True)
+    sums, totals = np.zeros(len(names)), np.zeros(len(names))
+    np.add.at(sums, owner, row_weights * values)
+    np.add.at(totals, owner, row_weights)
+    return ratio_interval(sums, totals, task_weights(len(names), draws, seed))

@@ -1,0 +1,112 @@
+"""The one writer of JSON lines, on label files and on a record that only this test knows."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from fama.diagnosis.diagnose import diagnose
+from fama.episodes.jsonl import RecordStore
+from fama.episodes.records import Failure, Outcome, Record
+from fama.episodes.store import EpisodeStore, read_failures
+from fama.errors import BadInput
+from tests.support.diagnosis_cases import agent, episode, user
+
+
+class Repair(Record):
+    """A record of a future stage."""
+
+    episode_id: str
+    tokens: int = 0
+
+
+def label(number: int) -> Failure:
+    return Failure(episode_id=f"e{number}", task_id="t", labeller="x", rationale="ü\n\u2028", taxonomy_version="1")
+
+
+def test_any_record_makes_the_round_trip(tmp_path: Path) -> None:
+    store = RecordStore(tmp_path / "new" / "repairs.jsonl", Repair)
+    assert list(store.read()) == [] and store.size() == 0
+    for number in range(3):
+        store.append(Repair(episode_id=f"e{number}", tokens=number))
+    assert [repair.tokens for repair in store.read()] == [0, 1, 2]
+    store.rewrite(repair for repair in list(store.read()) if repair.tokens)
+    assert [repair.episode_id for repair in store.read()] == ["e1", "e2"]
+    with pytest.raises(BadInput, match=r"repairs.jsonl:1: .*; fix or delete that line$"):
+        list(RecordStore(store.path, Failure).read())
+
+
+def test_a_torn_label_is_passed_over_and_cut_off_by_the_next_one(tmp_path: Path) -> None:
+    store = RecordStore(tmp_path / "failures.jsonl", Failure)
+    store.append(label(0))
+    whole = store.path.read_bytes()
+    store.path.write_bytes(whole + whole[:-20])
+    assert read_failures(tmp_path) == [label(0)]
+    store.append(label(1))
+    assert read_failures(tmp_path) == [label(0), label(1)] and store.path.read_bytes().count(b"\n") == 2
+    store.path.write_bytes(store.path.read_bytes()[:-1])  # whole, but its line break is missing
+    store.append(label(2))
+    assert read_failures(tmp_path) == [label(0), label(1), label(2)]
+
+
+def test_a_full_disk_leaves_the_labels_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = RecordStore(tmp_path / "failures.jsonl", Failure)
+    store.append(label(0))
+    before = store.path.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with pytest.raises(OSError, match="No space") as caught:
+            store.append(label(1))
+        assert caught.value.filename == str(store.path)
+        with pytest.raises(OSError, match="No space"):
+            store.rewrite([label(1)])
+    assert store.path.read_bytes() == before
+    store.append(label(1))
+    assert read_failures(tmp_path) == [label(0), label(1)]
+
+
+def test_labels_of_several_writers_do_not_mix(tmp_path: Path) -> None:
+    def write(start: int) -> None:
+        for number in range(start, start + 10):
+            RecordStore(tmp_path / "failures.jsonl", Failure).append(label(number))
+
+    writers = [threading.Thread(target=write, args=(start,)) for start in (0, 10, 20)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert sorted(found.episode_id for found in read_failures(tmp_path)) == sorted(f"e{n}" for n in range(30))
+
+
+async def test_a_diagnosis_that_the_disk_stops_goes_on_with_whole_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = EpisodeStore(tmp_path / "run")
+    failed = episode(user("Hello"), agent("Bye."))
+    for number in range(4):
+        store.append(failed.model_copy(update={"id": f"e{number}", "outcome": Outcome(status="failure")}))
+    whole = await diagnose(tmp_path / "run", tmp_path / "whole")
+    assert whole.failures == 4
+    append, done = RecordStore.append, 0
+
+    def full_after_two(self: RecordStore[Record], record: Record) -> None:
+        nonlocal done
+        done += 1
+        if done > 2:
+            with self.path.open("ab") as file:
+                file.write(record.model_dump_json().encode()[:25])
+            raise OSError(28, "No space left on device", str(self.path))
+        append(self, record)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RecordStore, "append", full_after_two)
+        with pytest.raises(OSError, match="No space"):
+            await diagnose(tmp_path / "run", tmp_path / "out")
+    assert len(read_failures(tmp_path / "out")) == 2
+    again = await diagnose(tmp_path / "run", tmp_path / "out")
+    assert (again.failures, again.labelled_now) == (4, 2)
+    assert read_failures(tmp_path / "out") == read_failures(tmp_path / "whole")

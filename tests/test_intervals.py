@@ -1,0 +1,52 @@
+"""The bootstrap over tasks that tables and cards share: hand cases, and coverage on synthetic truth."""
+
+import numpy as np
+import pytest
+
+from fama.intervals import Interval, clustered_mean, expanded_tail, percentile_interval, ratio_interval, task_weights
+
+
+def test_clustered_mean_draws_whole_tasks() -> None:
+    values = np.array([0.0, 0.0, 0.0, 1.0, 1.0, 1.0])
+    two = clustered_mean(values, ["a"] * 3 + ["b"] * 3, 0)
+    assert two == Interval(0.5, 0.0, 1.0, 2)
+    own = clustered_mean(np.tile(values, 4), [str(number) for number in range(24)], 0)
+    assert own.n == 24 and own.low is not None and own.high is not None
+    assert 0.0 < own.low < 0.5 < own.high < 1.0
+    assert clustered_mean(values, ["a"] * 3 + ["b"] * 3, 0) == two
+    weighted = clustered_mean(np.array([0.0, 1.0]), ["a", "b"], 0, row_weights=np.array([1.0, 3.0]))
+    assert weighted == Interval(0.75, 0.0, 1.0, 2)
+    assert clustered_mean(values, ["a"] * 6, 0) == Interval(0.5, None, None, 1)
+
+
+def test_rows_of_a_card_and_sums_of_a_table_give_one_interval() -> None:
+    """The card has rows, a table has sums per task in sorted order: the same draws, the same ends."""
+    random = np.random.default_rng(3)
+    tasks = [f"t{number % 9}" for number in range(31)]
+    values = random.uniform(size=31)
+    names = sorted(set(tasks))
+    sums = np.array([values[[task == name for task in tasks]].sum() for name in names])
+    counts = np.array([float(tasks.count(name)) for name in names])
+    table, card = ratio_interval(sums, counts, task_weights(9, 2000, 5)), clustered_mean(values, tasks, 5)
+    assert card.n == table.n == 9
+    for ours, theirs in ((card.value, table.value), (card.low, table.low), (card.high, table.high)):
+        assert ours == pytest.approx(theirs, abs=1e-12)
+
+
+def test_percentiles_are_widened_for_few_tasks() -> None:
+    draws = np.linspace(0.0, 1.0, 1001)
+    few, many = percentile_interval(0.5, draws, 5), percentile_interval(0.5, draws, 5000)
+    assert few.low == pytest.approx(expanded_tail(5)) and many.low == pytest.approx(0.025, abs=1e-4)
+    assert few.low is not None and many.low is not None and few.low < many.low
+    assert percentile_interval(0.5, draws, 1) == Interval(0.5, None, None, 1)
+
+
+def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    random = np.random.default_rng(0)
+    hits = 0
+    for _ in range(60):
+        values = random.normal(size=(40, 1)).repeat(3, axis=1).ravel()
+        got = clustered_mean(values, [str(i // 3) for i in range(120)], 0, draws=300)
+        assert got.low is not None and got.high is not None
+        hits += got.low <= 0.0 <= got.high
+    assert hits >= 50
