@@ -1,8 +1,10 @@
 """Comparing executed changes with reference changes: which belong together, and where they differ."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from decimal import Decimal
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -11,6 +13,7 @@ from fama.dialogue.trace import Call
 from fama.episodes.records import FunctionCall, GoldAction
 
 _WORDS = re.compile(r"\w+")
+_NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d*)(?:\.\d+)?")
 
 
 class Reference(NamedTuple):
@@ -103,9 +106,13 @@ def _without(values: list[Any], others: list[Any]) -> list[Any]:
 
 
 def _norm(value: Any) -> str:
+    """Return the text by which values are compared: numbers by their value, in full, ids with leading zeros as text."""
     if isinstance(value, bool) or value is None:
         return str(value).lower()
-    try:
-        return f"{float(value):g}"
-    except (TypeError, ValueError):
-        return " ".join(_WORDS.findall(str(value).casefold()))
+    text = repr(value) if isinstance(value, float) else str(value).strip()
+    if isinstance(value, int | float) or _NUMBER.fullmatch(text):
+        try:
+            return f"{Decimal(text).normalize():f}" if math.isfinite(float(text)) else text
+        except (ArithmeticError, ValueError):
+            pass
+    return " ".join(_WORDS.findall(text.casefold()))

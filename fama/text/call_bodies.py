@@ -1,0 +1,157 @@
+"""What stands inside a tool call's markup: JSON, XML parameters, key and value pairs, a call as in Python."""
+
+import json
+import re
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from fama.text.bracket_calls import BracketCall, read_calls
+from fama.text.clean import clean_value
+from fama.text.json_objects import first_object, objects
+from fama.text.named_calls import NamedCall, Tools, call_of, tool_name, typed
+
+_FENCE = re.compile(r"^```[\w-]*")
+_OUTER_TOKENS = re.compile(r"^(?:\s*<\|[\w/]{1,40}\|>)+|(?:<\|[\w/]{1,40}\|>\s*)+$")
+_ELEMENT = re.compile(
+    r"<(?:\w+:)?(?:function|invoke)(?:=|\s+name=)\s*[\"']?(?P<name>[^\"'<>\n]{1,200}?)[\"']?\s*>"
+    r"(?P<body>.*?)</(?:\w+:)?(?:function|invoke)\s*>",
+    re.DOTALL,
+)
+_PARAMETER = re.compile(
+    r"<(?:\w+:)?parameter(?:=|\s+name=)\s*[\"']?(?P<key>[^\"'<>\n]{1,200}?)[\"']?(?:\s+string=[\"'](?P<string>\w+)[\"'])?\s*>"
+    r"(?P<value>.*?)</(?:\w+:)?parameter\s*>",
+    re.DOTALL,
+)
+_PAIR = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
+_HEADED = re.compile(
+    r"(?:function\s*<\|tool_sep\|>\s*|call:)?(?P<name>[\w.:-]{1,200}?)(?:\s*\[CALL_ID\][\w-]*)?"
+    r"(?:\s*(?:<\|tool_sep\|>|<\|tool_call_argument_begin\|>|\[ARGS\]))?(?:\s*```\w*)?\s*(?P<arguments>\{.*)",
+    re.DOTALL,
+)
+_IDENTIFIER = re.compile(r"[\w.:-]{1,200}")
+_DECODER = json.JSONDecoder(strict=False)
+_BETWEEN = re.compile(r"[\s;,]*")
+_BARE_KEY = re.compile(r"([{,]\s*)([A-Za-z_]\w*)\s*:")
+_PRINT = re.compile(r"^print\((.*)\)$", re.DOTALL)
+
+Body = tuple[NamedCall, ...]
+
+
+def read_body(body: str, tools: Tools, closed: bool) -> Body:
+    """The calls of a markup's inside; none if it cannot be read. One that was not ``closed`` is not repaired."""
+    body = _OUTER_TOKENS.sub("", body).strip()
+    if (fence := _FENCE.match(body)) is not None:
+        body = body[fence.end() :].removesuffix("```").strip()
+    for read in _READERS:
+        calls = read(body, tools, closed)
+        if calls:
+            return calls
+    return ()
+
+
+def read_elements(body: str, tools: Tools, closed: bool = True) -> Body:
+    """``<function=name><parameter=key>value</parameter></function>``, ``<invoke name="name">…``, or JSON inside."""
+    calls = []
+    for element in _ELEMENT.finditer(body):
+        name = tool_name(element["name"], tools)
+        if name is None:
+            return ()
+        inside, schema = element["body"], tools.get(name, {})
+        found = list(_PARAMETER.finditer(inside))
+        if not found and inside.strip():
+            value = first_object(inside)
+            if value is None:
+                return ()
+            calls.append(NamedCall(name, value))
+            continue
+        if _PARAMETER.sub("", inside).strip():
+            return ()
+        plain = {p["key"]: _trimmed(p["value"]) for p in found if p["string"] != "false"}
+        other = {p["key"]: _trimmed(p["value"]) for p in found if p["string"] == "false"}
+        unknown = {"properties": {key: {"type": "any"} for key in other}}
+        calls.append(NamedCall(name, {**typed(plain, schema), **typed(other, unknown)}))
+    return tuple(calls)
+
+
+def read_python(body: str, tools: Tools, closed: bool = True) -> Body:
+    """``[name(key=value)]``, ``name(key=value)``, or one of these a line, also inside ``print(...)``."""
+    lines = [body] if _calls(body) else [line for line in body.splitlines() if line.strip()]
+    calls: list[NamedCall] = []
+    for line in lines:
+        shown = _PRINT.match(line.strip())
+        found = _calls(shown[1] if shown else line)
+        if not found:
+            return ()
+        for written, arguments in found:
+            name = tool_name(written, tools)
+            if name is None:
+                return ()
+            calls.append(NamedCall(name.removesuffix(".call"), clean_value(arguments)))
+    return tuple(calls)
+
+
+def _calls(text: str) -> tuple[BracketCall, ...]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # invalid escapes in a model's text are no concern of the reader
+        return read_calls(text)
+
+
+def _json(body: str, tools: Tools, closed: bool) -> Body:
+    if not body.startswith(("{", "[")):
+        return ()
+    whole = _whole_json(body)
+    if whole:
+        calls = [call_of(value, tools) for value in whole]
+        if None not in calls:
+            return tuple(call for call in calls if call is not None)
+    for value in objects(body, repair=closed):
+        call = call_of(value, tools)
+        if call is not None:
+            return (call,)
+    return ()
+
+
+def _whole_json(body: str) -> list[Any]:
+    """The objects of a list, or of JSON values one after the other; none where something else stands between."""
+    found: list[Any] = []
+    position = 0
+    while position < len(body):
+        try:
+            value, position = _DECODER.raw_decode(body, position)
+        except (ValueError, RecursionError):
+            return []
+        found += value if isinstance(value, list) else [value]
+        position = _BETWEEN.match(body, position).end()  # type: ignore[union-attr]  # it matches nothing, too
+    return [clean_value(value) for value in found]
+
+
+def _headed(body: str, tools: Tools, closed: bool) -> Body:
+    found = _HEADED.fullmatch(body)
+    name = tool_name(found["name"], tools) if found else None
+    if found is None or name is None:
+        return ()
+    text = found["arguments"].replace('<|"|>', '"')
+    arguments: Any = first_object(text, repair=False)
+    if arguments is None and body.lstrip().startswith("call:"):
+        arguments = first_object(_BARE_KEY.sub(r'\1"\2":', text), repair=False)
+    if arguments is None and closed:
+        arguments = first_object(text)
+    return () if arguments is None else (NamedCall(name, arguments),)
+
+
+def _pairs(body: str, tools: Tools, closed: bool) -> Body:
+    written, mark, pairs = body.partition("<arg_key>")
+    name = tool_name(written, tools) if closed and _IDENTIFIER.fullmatch(written.strip()) else None
+    if name is None or _PAIR.sub("", mark + pairs).strip() or (not pairs and name not in tools):
+        return ()
+    values = {key.strip(): value.strip() for key, value in _PAIR.findall(mark + pairs)}
+    return (NamedCall(name, typed(values, tools.get(name, {}))),)
+
+
+def _trimmed(value: str) -> str:
+    """A value without the line breaks that the markup puts around it."""
+    return value.removeprefix("\n").removesuffix("\n")
+
+
+_READERS: tuple[Callable[[str, Tools, bool], Body], ...] = (read_elements, _json, _pairs, _headed, read_python)

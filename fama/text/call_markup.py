@@ -1,0 +1,100 @@
+"""Tool calls that servers leave in the text, in the markup of the model's family."""
+
+import re
+from typing import NamedTuple
+
+from fama.text.call_bodies import Body, read_body, read_elements, read_python
+from fama.text.named_calls import Tools
+
+_ANY_END = r"</?(?:\w+:)?(?:tool_?calls?|function_?calls?)>|<\|/tool_calls?\|>|<tool_call\|>"
+
+
+class _Block(NamedTuple):
+    """A markup by how it begins and ends; ``bare`` ones have their beginning inside what is read."""
+
+    begin: re.Pattern[str]
+    end: re.Pattern[str]
+    bare: bool = False
+
+
+def _block(begin: str, end: str, bare: bool = False) -> _Block:
+    flags = re.IGNORECASE | re.MULTILINE
+    return _Block(re.compile(begin, flags), re.compile(end, flags), bare)
+
+
+_BLOCKS = (
+    _block(r"<\|tool_call_begin\|>", r"<\|tool_call_end\|>"),  # DeepSeek, Kimi
+    _block(r"<\|tool_calls?_start\|>", r"<\|tool_calls?_end\|>"),  # LFM
+    _block(r"<\|tool_calls?\|?>", rf"{_ANY_END}|<\|(?:end|end_of_text|tool_calls?)\|>"),  # Granite, Phi, Gemma
+    _block(r"<(?:\w+:)?(?:tool_?calls?|function_?calls?)>", _ANY_END),  # Hermes, Qwen, GLM, Nemotron, MiniMax
+    _block(r"\[TOOL_CALLS\]", r"\[TOOL_CALLS\]|\[/TOOL_CALLS\]"),  # Mistral
+    _block(r"<\|python_tag\|>", r"<\|eom_id\|>|<\|eot_id\|>"),  # Llama
+    _block(r"<\|START_ACTION\|>", r"<\|END_ACTION\|>"),  # Command
+    _block(r"<\|action_start\|>", r"<\|action_end\|>"),  # InternLM
+    _block(r"^```(?:tool_code|tool_calls?|function_calls?)\b", r"```"),  # Gemma
+    _block(r"^[ \t]*functools(?=\[)", r"(?!)"),  # Phi
+    _block(r"<function(?:=|\s+name=)", r"</function\s*>", bare=True),  # Qwen3-Coder, Llama
+    _block(r"<(?:\w+:)?invoke\s+name=", r"</(?:\w+:)?invoke\s*>", bare=True),
+)
+#: What only a call's markup holds; where it is left over, a call could not be read.
+_SIGN = re.compile(
+    r"</?\|?/?(?:\w+:)?(?:tool_?calls?|function_?calls?)\b|</?(?:\w+:)?(?:function|invoke|parameter)(?:[=>]|\s+name=)|"
+    r"</?arg_(?:key|value)>|\[(?:TOOL_CALLS|ARGS|CALL_ID)\]|<\|(?:python_tag|tool_sep|START_ACTION|action_start)\|>|"
+    r"^```(?:tool_code|tool_calls?|function_calls?)\b|^[ \t]*functools\[|\bto=functions\.|"
+    r"<\|(?:channel|constrain|message)\|>",
+    re.IGNORECASE | re.MULTILINE,
+)
+_BARE_ARGUMENTS = re.compile(r"\s*[\w.-]+\s*(?:\[ARGS\]|(?=\{))\s*\{.*\}\s*", re.DOTALL)
+
+
+class Taken(NamedTuple):
+    """The text without the calls, the calls, and whether a call's markup was left that cannot be read."""
+
+    rest: str
+    calls: Body
+    unread: bool
+
+
+def take_calls(text: str, tools: Tools) -> Taken:
+    """Take every call's markup out of a text."""
+    whole = _whole(text, tools)
+    if whole:
+        return Taken("", whole, False)
+    calls: list[Body] = []
+    for block in _BLOCKS:
+        position = 0
+        while (begin := block.begin.search(text, position)) is not None:
+            end = block.end.search(text, begin.end())
+            inside = text[begin.start() if block.bare else begin.end() : end.start() if end else len(text)]
+            if block.bare:
+                found = read_elements(inside + end[0], tools) if end else ()
+            else:
+                found = read_body(inside, tools, end is not None)
+            if not found:
+                if not calls:
+                    return Taken(text, (), True)
+                break
+            calls.append(found)
+            # An end that is the beginning of the next call stays.
+            repeats = end is not None and block.begin.fullmatch(end[0]) is not None
+            text = text[: begin.start()] + (text[end.start() if repeats else end.end() :] if end else "")
+            position = begin.start()
+    found_calls = tuple(call for body in calls for call in body)
+    return Taken(text, found_calls, not found_calls and has_sign(text))
+
+
+def has_sign(text: str) -> bool:
+    """Whether a text holds what only a call's markup holds."""
+    return _SIGN.search(text) is not None
+
+
+def _whole(text: str, tools: Tools) -> Body:
+    """Calls without a beginning mark, which must be all of the text."""
+    text = text.strip()
+    if text.startswith("[") and text.endswith(")]"):
+        found = read_python(text, tools)
+        return found if not tools or any(call.name in tools for call in found) else ()
+    if text.endswith(")") or _BARE_ARGUMENTS.fullmatch(text):
+        found = read_python(text, tools) if text.endswith(")") else read_body(text, tools, True)
+        return found if found and ("[ARGS]" in text or all(call.name in tools for call in found)) else ()
+    return ()

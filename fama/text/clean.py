@@ -1,0 +1,35 @@
+"""Characters that no log can hold, replaced at every edge where text comes in."""
+
+import re
+from typing import Any
+
+#: Control characters except tab, line feed, vertical tab, form feed and carriage return.
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
+_REPLACEMENT = "\ufffd"
+_MAX_DEPTH = 100
+
+
+def clean(text: str) -> str:
+    """Join surrogate pairs, replace lone surrogates by a question mark and control characters by U+FFFD.
+
+    Lone surrogates fit into no UTF-8 file; control characters steer terminals and end strings in other tools.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        joined = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+        text = joined.encode("utf-8", "replace").decode("utf-8")
+    return _CONTROL.sub(_REPLACEMENT, text)
+
+
+def clean_value(value: Any, depth: int = 0) -> Any:
+    """Clean every text of a JSON value, keys included; what lies deeper than 100 levels is dropped."""
+    if isinstance(value, str):
+        return clean(value)
+    if depth >= _MAX_DEPTH:
+        return None
+    if isinstance(value, dict):
+        return {clean(key) if isinstance(key, str) else key: clean_value(v, depth + 1) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean_value(item, depth + 1) for item in value]
+    return value

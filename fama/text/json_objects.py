@@ -1,0 +1,102 @@
+"""JSON objects in the text of a model, read leniently."""
+
+import ast
+import json
+import re
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from fama.text.clean import clean_value
+
+_MAX_STARTS = 64
+_MAX_DEPTH = 64
+_DECODER = json.JSONDecoder(strict=False)
+_TRAILING_COMMA = re.compile(r",(\s*[}\]])")
+
+
+def objects(text: str, repair: bool = True) -> Iterator[Any]:
+    """JSON objects in the text, outermost first, left to right.
+
+    With ``repair``, doubled braces, single quotes, trailing commas and missing closing brackets are understood.
+    """
+    start, tried = text.find("{"), 0
+    while start >= 0 and tried < _MAX_STARTS:
+        tried += 1
+        value = _decode(text, start, repair)
+        if value is not None:
+            yield _storable(value)
+        # An object that is no action may hold one, e.g. {"tool_calls": [{...}]}: look inside as well.
+        start = text.find("{", start + 1)
+
+
+def first_object(text: str, repair: bool = True) -> dict[str, Any] | None:
+    """The first object of a text."""
+    return next((value for value in objects(text, repair) if isinstance(value, dict)), None)
+
+
+def _decode(text: str, start: int, repair: bool) -> Any:
+    """The object at ``start``, None when it cannot be read."""
+    try:
+        return _DECODER.raw_decode(text, start)[0]
+    except (ValueError, RecursionError):
+        pass
+    if not repair:
+        return None
+    end, missing = _balanced(text, start)
+    raw = text[start:end] + missing
+    candidates = [raw, _TRAILING_COMMA.sub(r"\1", raw)]
+    if raw.startswith("{{"):
+        single = raw.replace("{{", "{").replace("}}", "}")
+        halved, tail = _balanced(single, 0)
+        candidates += [raw[1:-1], single[:halved] + tail]
+    for candidate in candidates:
+        try:
+            return _DECODER.decode(candidate)
+        except (ValueError, RecursionError):
+            continue
+    for candidate in candidates:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # invalid escapes in a model's text are no concern of the reader
+                value = ast.literal_eval(candidate)
+            json.dumps(value)
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            continue
+        return value
+    return None
+
+
+def _balanced(text: str, start: int) -> tuple[int, str]:
+    """The end of the bracketed span at ``start``, and the closing brackets that are missing there."""
+    open_brackets: list[str] = []
+    quote = ""
+    position = start
+    while position < len(text):
+        sign = text[position]
+        if quote:
+            if sign == "\\":
+                position += 1
+            elif sign == quote:
+                quote = ""
+        elif sign == '"' or (sign == "'" and text[position - 1 : position] in ("", " ", "{", "[", ":", ",", "(")):
+            quote = sign
+        elif sign in "{[":
+            open_brackets.append("}" if sign == "{" else "]")
+            if len(open_brackets) > _MAX_DEPTH:
+                break
+        elif sign in "}]":
+            if not open_brackets or open_brackets.pop() != sign:
+                return position + 1, ""
+            if not open_brackets:
+                return position + 1, ""
+        position += 1
+    return len(text), "" if quote else "".join(reversed(open_brackets))
+
+
+def _storable(value: Any) -> Any:
+    try:
+        json.dumps(value)
+        return clean_value(value)
+    except (ValueError, RecursionError):
+        return None
