@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from functools import cached_property, lru_cache
 from typing import Any, Literal, NamedTuple
 
@@ -87,7 +88,7 @@ def _forms(value: Any) -> list[str]:
         return []
     if isinstance(value, int | float):
         whole = float(value).is_integer()
-        return [str(int(value)), f"{value:.2f}"] if whole else [f"{value:.2f}", f"{value:g}"]
+        return [str(int(value)), f"{value:.2f}"] if whole else [f"{value:.2f}", f"{Decimal(repr(value)):f}"]
     text = normal(str(value))
     digits = re.sub(r"\D", "", text)
     forms = [text]

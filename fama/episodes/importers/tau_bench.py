@@ -80,7 +80,7 @@ def _episode(path: Path, index: int, row: dict[str, Any], options: dict[str, str
         reward_detail=_detail(info),
         gold_actions=None if absent(task.get("actions")) else gold_of(task["actions"]),
         required_outputs=None if absent(outputs) else tuple(map(str, listed(outputs, "outputs"))),
-        instruction=name_of(task.get("instruction")),
+        instruction=None if absent(task.get("instruction")) else str(task["instruction"]),
         package_version=__version__,
         source=Source(importer="tau-bench", file=path.name, omitted=dict(+omitted)),
     )
