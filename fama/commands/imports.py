@@ -76,8 +76,8 @@ def main(args: argparse.Namespace) -> int:
         print(f"attached: tools to {attach.tools} episodes, a policy to {attach.policies}")
     if len(intake.own_arms) > 1:
         print(
-            f"kept apart: {len(intake.own_arms)} logs do not name backbone, strategy or domain, each is an arm of its own; "
-            "give --backbone, --strategy and --domain to count them as trials of one"
+            f"kept apart: {len(intake.own_arms)} logs do not name backbone, strategy or domain, each is its own arm;"
+            " give --backbone, --strategy and --domain to count them as trials of one"
         )
     if bad:
         good = len(files) - len(bad)
@@ -86,7 +86,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _attachment(tools: str | None, policy: str | None) -> Attachment:
-    """Return what adds the tools and the policy that were given, each from a file or by the word for the benchmark's."""
+    """Return what adds the given tools and policy, each from a file or by the word for the benchmark's own."""
     given = Material(
         None if tools in (None, OWN) else read_tools(Path(str(tools))),
         None if policy in (None, OWN) else read_policy(Path(str(policy))),
@@ -98,9 +98,7 @@ def _attachment(tools: str | None, policy: str | None) -> Attachment:
         from fama.envs.material import known_material
 
         own = known_material(benchmark, domain)
-        return Material(
-            own.tools if tools == OWN else given.tools, own.policy if policy == OWN else given.policy
-        )
+        return Material(own.tools if tools == OWN else given.tools, own.policy if policy == OWN else given.policy)
 
     return Attachment(known)
 
@@ -125,7 +123,9 @@ def _files(names: list[str]) -> tuple[list[Path], Path]:
         raise BadInput(f"{', '.join(names)}: no file; give a log file, a pattern or a folder of them")
     base = Path(os.path.commonpath(bases))
     parts = {path for path in found if is_part(path)}
-    read_above = {path for path in parts if any(path.parent.parent.samefile(other.parent) for other in found.keys() - parts)}
+    read_above = {
+        path for path in parts if any(path.parent.parent.samefile(other.parent) for other in found.keys() - parts)
+    }
     return [path for path in found if path not in read_above], base
 
 

@@ -18,7 +18,17 @@ from fama.episodes.store import EpisodeStore, read_episodes
 from fama.errors import BadInput
 from fama.hashing import content_hash
 
-_ARM = ("benchmark", "benchmark_version", "domain", "backbone", "strategy", "selector", "agent", "user_model", "settings")
+_ARM = (
+    "benchmark",
+    "benchmark_version",
+    "domain",
+    "backbone",
+    "strategy",
+    "selector",
+    "agent",
+    "user_model",
+    "settings",
+)
 
 
 class LogFile(NamedTuple):
@@ -208,9 +218,13 @@ class _Batch:
             *([f"{counts['unreadable']} unreadable records, the first {self.unreadable}"] if self.unreadable else []),
             *([f"further trials of the arm of {self.after}"] if self.after else []),
             *(["task ids are those of another shard: kept apart"] if self.prefix else []),
-            *([f"left out: {omitted}"] if omitted else []),
+            *([f"not kept or not read: {omitted}"] if omitted else []),
             *([f"thoughts cut from {counts['thoughts']} user turns"] if counts["thoughts"] else []),
-            *([f"{counts['same']} with the same messages as another episode, the first as {self.twin}"] if self.twin else []),
+            *(
+                [f"{counts['same']} with the same messages as another episode, the first as {self.twin}"]
+                if self.twin
+                else []
+            ),
         ]
         return "; ".join(told)
 
@@ -235,7 +249,10 @@ def _moved(spool: IO[bytes], batch: _Batch) -> Iterator[bytes]:
             yield line
             continue
         episode = Episode.model_validate_json(line)
-        update: dict[str, object] = {"trial": episode.trial + by + batch.offset, "task_id": batch.prefix + episode.task_id}
+        update: dict[str, object] = {
+            "trial": episode.trial + by + batch.offset,
+            "task_id": batch.prefix + episode.task_id,
+        }
         if arm and episode.outcome.reason.startswith(UNREADABLE):
             own = next(iter(batch.own_arms), None)
             update |= {**arm, "source": episode.source.model_copy(update={"own_arm": own})}

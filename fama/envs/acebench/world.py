@@ -10,9 +10,9 @@ from fama.envs.acebench.data import AceTask, prompt
 from fama.envs.acebench.scoring import agent_verdict, normal_verdict, process_verdict, special_verdict
 from fama.envs.acebench.user import FINISH, AceUser
 from fama.envs.base import Action, Observation, Reward, UserModel
-from fama.text.bracket_calls import BracketCall, read_calls, write_calls
 from fama.episodes.records import GoldAction, ToolSpec
 from fama.errors import EnvironmentFault
+from fama.text.bracket_calls import BracketCall, read_calls, write_calls
 
 MAX_MESSAGES = 40
 """Messages after the first one before a dialogue is cut, ACEBench's default."""

@@ -13,7 +13,9 @@ THOUGHTS, MEDIA, PARTS = "thoughts", "images, sounds and files", "parts of an un
 _THINKING = frozenset({"thinking", "redacted_thinking", "reasoning", "reasoning_content", "thought", "summary_text"})
 _MEDIA = ("image", "audio", "video", "file", "document", "media", "inline_data", "inlineData", "fileData")
 _CALLS = frozenset({"tool_use", "server_tool_use", "tool_call", "tool-call", "function_call", "functionCall"})
-_RESULTS = frozenset({"tool_result", "tool-result", "tool_response", "function_call_output", "function_response", "functionResponse"})  # fmt: skip
+_RESULTS = frozenset(
+    {"tool_result", "tool-result", "tool_response", "function_call_output", "function_response", "functionResponse"}
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,9 @@ def _has_parts(value: Any) -> bool:
     return (
         isinstance(value, list)
         and bool(value)
-        and all(isinstance(part, dict) and ("text" in part or _kind(part) in _RESULTS) and "type" in part for part in value)
+        and all(
+            isinstance(part, dict) and ("text" in part or _kind(part) in _RESULTS) and "type" in part for part in value
+        )
     )
 
 
@@ -112,9 +116,9 @@ def _read_part(part: Any, content: Content, omitted: Counter[str]) -> None:
 
 def _result(part: dict[str, Any]) -> Result:
     ids = (part.get(key) for key in ("tool_use_id", "tool_call_id", "call_id", "toolCallId", "id"))
-    value = next((part[key] for key in ("content", "output", "response", "result") if part.get(key) is not None), "")
+    keys = (key for key in ("content", "output", "response", "result") if part.get(key) is not None)
+    value: Any = next((part[key] for key in keys), "")
     if _has_parts(value):
-        pieces: list[dict[str, Any]] = value
-        value = "\n".join(as_text(piece.get("text", "")) for piece in pieces)
+        value = "\n".join(as_text(piece.get("text", "")) for piece in value)
     name = name_of(part.get("name")) or name_of(part.get("toolName"))
     return Result(next((found for one in ids if (found := name_of(one))), None), name, as_text(value))

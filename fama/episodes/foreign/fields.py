@@ -7,8 +7,8 @@ from typing import Any
 from fama.errors import BadInput
 
 _ABSENT = frozenset({"", "none", "null", "nan", "n/a", "na", "<na>"})
-_TRUE = frozenset({"true", "yes", "1", "1.0", "success", "succeeded", "successful", "pass", "passed", "correct", "resolved", "solved", "ok"})  # fmt: skip
-_FALSE = frozenset({"false", "no", "0", "0.0", "failure", "fail", "failed", "incorrect", "unresolved", "unsolved", "wrong"})  # fmt: skip
+_TRUE = frozenset("true yes 1 1.0 success succeeded successful pass passed correct resolved solved ok".split())
+_FALSE = frozenset("false no 0 0.0 failure fail failed incorrect unresolved unsolved wrong".split())
 
 
 def absent(value: Any) -> bool:

@@ -7,16 +7,18 @@ from typing import Any
 from fama.episodes.foreign.fields import name_of
 
 _SUFFIX = re.compile(r"\.(?:jsonl?|eval)(?:\.gz)?$|\.gz$", re.IGNORECASE)
-_REPETITION = re.compile(r"(?:^|(?<=[-_. ]))(?:seed|trial|rep|repeat|repetition|run|epoch)[-_ ]?\d{1,4}(?=$|[-_. ])", re.I)
+_REPETITION = re.compile(
+    r"(?:^|(?<=[-_. ]))(?:seed|trial|rep|repeat|repetition|run|epoch)[-_ ]?\d{1,4}(?=$|[-_. ])", re.I
+)
 _SHARD = re.compile(
     r"(?:^|[-_. ])(?:(?:shard|part|chunk|split|batch)[-_ ]?\d+|\d+-of-\d+|0\d+|\d{5,6})(?:-of-\d+)?$", re.IGNORECASE
 )
 _JOINTS = re.compile(r"[-_. ]{2,}")
 #: Settings of a model or a run that set an arm apart; addresses, keys and limits of waiting do not.
 _SETTINGS = frozenset(
-    {"temperature", "top_p", "top_k", "min_p", "max_tokens", "max_completion_tokens", "reasoning_effort", "thinking"}
-    | {"presence_penalty", "frequency_penalty", "repetition_penalty", "enable_thinking", "verbosity", "chat_template_kwargs"}
-)  # fmt: skip
+    "temperature top_p top_k min_p max_tokens max_completion_tokens reasoning_effort thinking presence_penalty "
+    "verbosity frequency_penalty repetition_penalty enable_thinking chat_template_kwargs max_steps".split()
+)
 
 
 def stem(place: str) -> str:
@@ -57,5 +59,7 @@ def _without_repetition(place: str) -> str:
 def settings_text(settings: dict[str, Any], prefix: str = "") -> list[str]:
     """Return the settings that set an arm apart, each as ``name=value``."""
     return [
-        f"{prefix}{key}={value}".replace(";", ",") for key, value in sorted(settings.items()) if key in _SETTINGS and value is not None
+        f"{prefix}{key}={value}".replace(";", ",")
+        for key, value in sorted(settings.items())
+        if key in _SETTINGS and value is not None
     ]

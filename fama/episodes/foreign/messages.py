@@ -1,4 +1,4 @@
-"""Foreign conversations as chat messages: roles, legacy function calls, blocks, and ids that pair calls with results."""
+"""Foreign conversations as chat messages: roles, legacy function calls, and ids that pair calls with results."""
 
 import json
 from collections import Counter
@@ -61,7 +61,7 @@ def _spoken(row: Any, omitted: Counter[str]) -> Iterator[_Spoken]:
     named = row.get("role") or row.get("from") or row.get("type")
     role = ROLES.get(str(named).lower())
     if role is None:
-        raise BadInput(f"unknown role {shown(named)}; known: {', '.join(ROLES)}")
+        raise BadInput(f"unknown role {shown(named)}; known: {', '.join(_NAMES)} and their usual names")
     if role == "assistant" and named == "reasoning":
         omitted[THOUGHTS] += 1
         return
@@ -127,8 +127,9 @@ class _Pairing:
             fitting = [call for call in self.open if call[1] == spoken.name] or self.open
         if not fitting:
             return spoken.call_id
-        self.open.remove(fitting[0])
-        return fitting[0][2]
+        answered = fitting[0]
+        self.open.remove(answered)
+        return answered[2]
 
 
 def as_call_row(calls: Sequence[ForeignCall], content: str | None = None) -> dict[str, Any]:

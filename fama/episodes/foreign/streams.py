@@ -46,7 +46,14 @@ def kind_of(value: Any) -> str:
     """Return a JSON value's kind in words."""
     if value is None:
         return "null"
-    kinds = {bool: "a truth value", int: "a number", float: "a number", str: "a text", list: "a list", dict: "an object"}
+    kinds = {
+        bool: "a truth value",
+        int: "a number",
+        float: "a number",
+        str: "a text",
+        list: "a list",
+        dict: "an object",
+    }
     return kinds.get(type(value), "an unknown value")
 
 

@@ -98,7 +98,9 @@ def detect(path: Path) -> str:
             return name
     if name := _known(_WEAK_SIGNS, seen):
         return name
-    fields = ", ".join(sorted(seen)[:6]) or "none"
+    if not seen:
+        raise BadInput(f"{path}: holds no record; give a log of a run that got to one")
+    fields = ", ".join(sorted(seen)[:6])
     raise BadInput(f"{path}: no known format has the fields {fields}; name the format: {', '.join(IMPORTERS.names())}")
 
 
@@ -107,7 +109,7 @@ def _known(signs: Iterable[tuple[str, frozenset[str]]], seen: set[str]) -> str |
 
 
 def _fields(path: Path) -> Iterator[set[str]]:
-    """Yield the fields of the first record, each as soon as it is read; of JSON lines, those of the first whole line."""
+    """Yield the fields of the first record, each as soon as it is read; of JSON lines, of the first whole one."""
     with open_log(path) as file:
         if path.name.removesuffix(".gz").endswith(".jsonl") and first_sign(file) == b"{":
             for _, line in zip(range(_LINES), file, strict=False):
@@ -151,8 +153,18 @@ def read_episodes_of(
             try:
                 row = clean_value(record.fields())
                 episode = build(index, row)
-            except (BadInput, ValidationError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-                fault = f"{record.place}: {_fault(error)}"
+            except (
+                BadInput,
+                ValidationError,
+                LookupError,
+                ValueError,
+                TypeError,
+                AttributeError,
+                ArithmeticError,
+                RecursionError,
+            ) as error:
+                fault = _fault(error)
+                fault = fault if fault.startswith(record.place) else f"{record.place}: {fault}"
                 first = fault if not waiting else first
                 waiting.append(_unreadable(importer, path, index, row, fault, options))
                 if not readable:

@@ -21,9 +21,9 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
 
     Options ``benchmark``, ``domain``, ``backbone`` and ``strategy`` fill what it does not say.
 
-    The benchmark is the log's task, a trial an epoch, the agent its solver. The first score decides: 1, true or ``C`` is a
-    success. A sample that was invalidated is an error at the environment. An ``.eval`` file is read sample by sample;
-    Inspect's reader takes a ``.json`` log whole.
+    The benchmark is the log's task, a trial an epoch, the agent its solver. The first score decides: 1, true or ``C``
+    is a success. A sample that was invalidated is an error at the environment. An ``.eval`` file is read sample by
+    sample; Inspect's reader takes a ``.json`` log whole.
 
     Raises:
         BadInput: inspect-ai is not installed, or it cannot read the file.

@@ -21,9 +21,9 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
     """Read the episodes of a chat log.
 
     A record needs ``messages``; ``tools`` (or ``functions``), ``task_id``, ``trial``, ``domain``, ``benchmark``,
-    ``benchmark_version``, ``backbone`` (or ``model``), ``strategy``, ``agent``, ``user_model``, ``settings``, ``reward``,
-    ``success``, ``error`` and ``gold_actions`` are used where given. Without ``success`` or ``reward`` the outcome is
-    unknown and the record counts as an error at the harness.
+    ``benchmark_version``, ``backbone`` (or ``model``), ``strategy``, ``agent``, ``user_model``, ``settings``,
+    ``reward``, ``success``, ``error`` and ``gold_actions`` are used where given. Without ``success`` or ``reward`` the
+    outcome is unknown and the record counts as an error at the harness.
     Options ``benchmark``, ``domain``, ``backbone`` and ``strategy`` fill what records lack.
 
     Raises:

@@ -1,7 +1,8 @@
-"""Sets for fine-tuning that hold whole conversations: ShareGPT's form, with tool use as APIGen-MT, ToolACE and Hermes write it.
+"""Sets for fine-tuning that hold whole conversations: ShareGPT's form.
 
-A turn is ``{"from", "value"}`` or ``{"role", "content"}``. Calls stand in turns of their own (``function_call``), in
-markup (Hermes' ``<tool_call>``) or in brackets (ToolACE); tools in ``tools`` or in the system prompt.
+Tool use is read as APIGen-MT, ToolACE and Hermes write it. A turn is ``{"from", "value"}`` or ``{"role", "content"}``.
+Calls stand in turns of their own (``function_call``), in markup (Hermes' ``<tool_call>``) or in brackets (ToolACE);
+tools in ``tools`` or in the system prompt.
 """
 
 import json
@@ -31,7 +32,7 @@ _NAMED = re.compile(r"(?:(?<=\[)|(?<=, )|^)\s*(?P<name>[^\[\](),='\"]+?)\s*\((?=
 
 
 def read(path: Path, **options: str) -> Iterator[Episode]:
-    """Read the conversations of a set. Without ``success`` or ``reward`` the outcome is unknown: an error at the harness.
+    """Read the conversations of a set; without ``success`` or ``reward`` the outcome is an error at the harness.
 
     Options ``benchmark``, ``domain``, ``backbone`` and ``strategy`` fill what records lack.
 
@@ -63,7 +64,7 @@ def _turns(row: dict[str, Any]) -> list[dict[str, Any]]:
         turn = from_text(turn)
         named = (turn.get("from") or turn.get("role")) if isinstance(turn, dict) else None
         if not isinstance(named, str) or named.lower() not in ROLES:
-            raise BadInput(f"conversations[{index}]: unknown speaker {shown(named)}; known: {', '.join(ROLES)}")
+            raise BadInput(f"conversations[{index}]: unknown speaker {shown(named)}; write system, human, gpt or tool")
         content = turn["value"] if "value" in turn else turn.get("content")
         turns.append({**turn, "from": None, "value": None, "role": named.lower(), "content": content})
     system = row.get("system") if not absent(row.get("system")) else row.get("system_prompt")
@@ -125,7 +126,11 @@ def _response(text: str) -> dict[str, Any]:
     """Return a tool's result; Hermes wraps it with the name of its tool."""
     value = from_text(text)
     if isinstance(value, dict) and set(value) <= {"name", "content", "tool_call_id"} and "content" in value:
-        return {"content": value["content"], "name": name_of(value.get("name")), "tool_call_id": value.get("tool_call_id")}
+        return {
+            "content": value["content"],
+            "name": name_of(value.get("name")),
+            "tool_call_id": value.get("tool_call_id"),
+        }
     return {"content": text}
 
 

@@ -34,8 +34,8 @@ RESULTS, SIMULATIONS = "results.json", "simulations"
 def read(path: Path, **options: str) -> Iterator[Episode]:
     """Read the episodes of one result file, of the folder ``simulations`` beside it, or of one simulation alone.
 
-    Options ``benchmark``, ``domain``, ``backbone`` and ``strategy`` win over it. An agent of another implementation than
-    tau2's plain one is a strategy of its own.
+    Options ``benchmark``, ``domain``, ``backbone`` and ``strategy`` win over it. An agent of another implementation
+    than tau2's plain one is a strategy of its own.
 
     A simulation's own policy, else the one that all of a file share, becomes the system message. Tool calls of the user
     (telecom) and their results are left out: the agent never saw them. Without ``tasks`` there are no reference
@@ -75,8 +75,12 @@ def _opened(path: Path) -> tuple[dict[str, Any], Iterator[LogRecord]]:
 
 
 def _of_folder(path: Path, folder: Path) -> Iterator[LogRecord]:
-    """Yield the simulations of a folder; one that the run's index lists and that is not there is a record with a fault."""
-    index = {name_of(entry.get("id")): entry for entry in read_part(path, "simulation_index") or () if isinstance(entry, dict)}
+    """Yield the simulations of a folder; one that the index lists and that is not there is a record with a fault."""
+    index = {
+        name_of(entry.get("id")): entry
+        for entry in read_part(path, "simulation_index") or ()
+        if isinstance(entry, dict)
+    }
     there = sorted(folder.glob("*.json"))
     for file in there:
         try:

@@ -20,7 +20,9 @@ def turns_of(simulation: dict[str, Any]) -> list[dict[str, Any]]:
         if not isinstance(row, dict) or not isinstance(row.get("role"), str):
             raise BadInput(f"messages[{index}] is {shown(row)}, no message with a role; is this a simulation of tau2?")
         inner = row.get("tool_messages")
-        found += [{"role": "tool", **one} for one in inner if isinstance(one, dict)] if isinstance(inner, list) else [row]
+        found += (
+            [{"role": "tool", **one} for one in inner if isinstance(one, dict)] if isinstance(inner, list) else [row]
+        )
     return found
 
 

@@ -27,7 +27,9 @@ _NAMES = (
         r"(?:_user-(?P<user>.+)-(?P<user_strategy>llm|react|verify|reflection|human)(?=_|\.))?"
     ),
     re.compile(r"^(?P<agent>.+)-(?P<backbone>none)-(?P<temperature>\d+\.\d+)_range_"),
-    re.compile(r"^(?P<backbone>.+?)_(?P<strategy>fc|act|react)_(?:(?P<trait>skeptical|confusion|impatience|incoherence)_)?"),
+    re.compile(
+        r"^(?P<backbone>.+?)_(?P<strategy>fc|act|react)_(?:(?P<trait>skeptical|confusion|impatience|incoherence)_)?"
+    ),
 )
 StrategyName = Literal["fc", "react", "act"]
 
@@ -36,8 +38,8 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
     """Read the episodes of one log: results of the harness, or dumps of its ``SolveResult``.
 
     Backbone, strategy, user model and temperature come from the file's name where it follows a known pattern; the
-    options ``backbone`` and ``strategy`` win. A crash of the harness, and a record without a reward, is an error, never a
-    reward of 0. A dump has no task id: its task is known by what the user was told, else by its place.
+    options ``backbone`` and ``strategy`` win. A crash of the harness, and a record without a reward, is an error,
+    never a reward of 0. A dump has no task id: its task is known by what the user was told, else by its place.
 
     Raises:
         BadInput: the file cannot be read or no record is of this format.
