@@ -1,10 +1,9 @@
 """Comparing executed changes with reference changes: which belong together, and where they differ."""
 
-import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from decimal import Decimal
+from fractions import Fraction
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -117,7 +116,7 @@ def _norm(value: Any) -> str:
     text = repr(value) if isinstance(value, float) else str(value).strip()
     if isinstance(value, int | float) or _NUMBER.fullmatch(text):
         try:
-            return f"{Decimal(text).normalize():f}" if math.isfinite(float(text)) else text
-        except (ArithmeticError, ValueError):
+            return str(Fraction(text))  # exact, at any length
+        except ValueError:
             pass
     return " ".join(_WORDS.findall(text.casefold()))

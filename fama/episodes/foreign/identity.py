@@ -11,7 +11,7 @@ _REPETITION = re.compile(
     r"(?:^|(?<=[-_. ]))(?:seed|trial|rep|repeat|repetition|run|epoch)[-_ ]?\d{1,4}(?=$|[-_. ])", re.I
 )
 _SHARD = re.compile(
-    r"(?:^|[-_. ])(?:(?:shard|part|chunk|split|batch)[-_ ]?\d+|\d+-of-\d+|0\d+|\d{5,6})(?:-of-\d+)?$", re.IGNORECASE
+    r"(?:^|[-_. ])(?:(?:shard|part|chunk|split|batch)[-_ ]?\d+|\d+-of-\d+|0\d{1,4}|\d{5})(?:-of-\d+)?$", re.IGNORECASE
 )
 _JOINTS = re.compile(r"[-_. ]{2,}")
 #: Settings of a model or a run that set an arm apart; addresses, keys and limits of waiting do not.
