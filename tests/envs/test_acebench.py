@@ -18,10 +18,10 @@ from fama.envs.acebench import data
 from fama.envs.acebench.benchmark import AGENT, NORMAL, SPECIAL
 from fama.envs.acebench.world import MAX_MESSAGES, AgentWorld, SingleWorld
 from fama.envs.base import BENCHMARKS, Action, UserModel
-from fama.text.bracket_calls import BracketCall, read_calls, write_calls
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput, EnvironmentFault
 from fama.models.scripted import SCRIPTED, ScriptedModel
+from fama.text.bracket_calls import BracketCall, read_calls, write_calls
 from tests.support.scripted_player import Player
 
 UTILS = """
