@@ -1,4 +1,4 @@
-"""The ``fama`` command: looks up one module a command and imports it only when it is run."""
+"""The ``fama`` command: one module per command, imported only when the command runs."""
 
 import argparse
 import logging
@@ -25,8 +25,8 @@ COMMANDS = {
     "diagnose": ("eval.commands.diagnose", "label failed episodes → failures.jsonl"),
     "annotate": ("fama.commands.annotate", "a local web page to label failures by hand"),
     "profile": ("eval.commands.profile", "shares of failure categories with intervals; drift between two logs"),
-    "agree": ("eval.commands.agree", "how far labellers agree on failures: κ, α, steps"),
-    "combine": ("eval.commands.combine", "labels of several labellers → one label each, and what is disputed"),
+    "agree": ("eval.commands.agree", "how far annotators agree on failures: κ, α, steps"),
+    "combine": ("eval.commands.combine", "labels of several annotators → one label each, and what is disputed"),
     "helpers": ("eval.commands.helpers", "list helpers; group unexplained failures and draft a helper from a group"),
     "outcomes": ("eval.commands.outcomes", "run randomised helper subsets → outcomes.parquet"),
     "train": ("training.command", "train a router → checkpoint folder"),
@@ -50,7 +50,7 @@ class _CommandParser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code."""
+    """Run one command; return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = _parser()
     if not arguments or arguments[0] not in COMMANDS:
@@ -73,8 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _complain("interrupted; what was finished is kept, the same command goes on from there", 1)
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        return _complain(f"{place}{error.strerror or error}; what was finished is kept", 1)
+        where = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{where}{error.strerror or error}; what was finished is kept", 1)
     return code
 
 

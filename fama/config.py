@@ -1,14 +1,16 @@
-"""Typed configs: a pydantic tree, filled from YAML, then from ``key=value`` flags on top."""
+"""Typed configs: a pydantic tree, filled from YAML files, then from ``key=value`` flags on top."""
 
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from fama.config_layers import ConfigLayers, Keys
 from fama.errors import BadInput
 
 M = TypeVar("M", bound=BaseModel)
@@ -17,25 +19,30 @@ M = TypeVar("M", bound=BaseModel)
 _MAY_HOLD_A_KEY = frozenset({"api_key_env", "base_url"})
 #: Levels that a YAML file may have; no config of ours has ten.
 _LEVELS = 100
+#: The source of overrides in messages.
+_COMMAND_LINE = "command line"
 
 
-def load_settings(model: type[M], path: str | Path | None, overrides: list[str] | None = None) -> M:
-    """Read a YAML file into ``model`` and lay dotted ``key=value`` overrides on top.
+def load_settings(
+    model: type[M], files: str | Path | Sequence[str | Path] | None = None, overrides: Sequence[str] = ()
+) -> M:
+    """Read YAML files into ``model``, later over earlier, and lay dotted ``key=value`` overrides on top.
 
-    Values of overrides are YAML: ``trials=4``, ``model.name=x``, ``helpers.pool=[DCE,TSA]``.
+    Groups of keys are merged key by key, everything else is replaced, lists too. Values of overrides are YAML:
+    ``trials=4``, ``model.name=x``, ``helpers.pool=[DCE,TSA]``.
 
     Raises:
-        BadInput: the file is missing or not YAML, a key is unknown, or a value has the wrong type.
+        BadInput: a file is missing or not YAML, a key is unknown, or a value has the wrong type.
     """
-    tree: Any = {}
-    if path is not None:
-        tree = read_yaml(Path(path), "YAML", "configs/ for examples", empty=True)
-    for item in overrides or []:
-        _override(tree, item)
+    layers = ConfigLayers()
+    for path in [files] if isinstance(files, str | Path) else files or ():
+        layers.add(read_yaml(Path(path), "YAML", "configs/ for examples", empty=True), str(path))
+    for item in overrides:
+        _override(layers, item)
     try:
-        return model.model_validate(tree)
+        return model.model_validate(layers.tree)
     except ValidationError as error:
-        raise BadInput(_one_line(error, path, model)) from None
+        raise BadInput(_one_line(error, layers, model)) from None
 
 
 def read_yaml(path: Path, what: str, example: str | None = None, empty: bool = False) -> dict[str, Any]:
@@ -65,7 +72,7 @@ def read_yaml(path: Path, what: str, example: str | None = None, empty: bool = F
 
 
 def parse_yaml(text: str) -> Any:
-    """The value of a YAML text; whatever the parser stumbles over is one kind of error.
+    """Return the value of a YAML text; every failure of the parser becomes one kind of error.
 
     Raises:
         yaml.YAMLError: no YAML, a value that its tag or form promises and is not (``2001-13-01`` is no date), or too
@@ -88,12 +95,12 @@ def _check_levels(text: str) -> None:
 
 
 def dump_settings(settings: BaseModel) -> dict[str, Any]:
-    """The resolved config as JSON-able values; it can be fed back through ``--config``."""
+    """Return the resolved config as JSON-able values; it can be fed back through ``--config``."""
     value: dict[str, Any] = json.loads(settings.model_dump_json())
     return value
 
 
-def _override(tree: dict[str, Any], item: str) -> None:
+def _override(layers: ConfigLayers, item: str) -> None:
     key, separator, text = item.partition("=")
     key = key.lstrip("-").strip()
     if not separator or not key:
@@ -102,38 +109,35 @@ def _override(tree: dict[str, Any], item: str) -> None:
         value = parse_yaml(text)
     except yaml.YAMLError:
         raise BadInput(f"{item!r}: the value is not YAML; put it in quotes") from None
-    node = tree
-    *parents, last = key.split(".")
-    for part in parents:
-        child = node.setdefault(part, {})
-        if not isinstance(child, dict):
-            raise BadInput(f"{item!r}: {part!r} is a single value, not a group of keys")
-        node = child
-    node[last] = value
+    try:
+        layers.put(key.split("."), value, _COMMAND_LINE)
+    except KeyError as error:
+        raise BadInput(f"{item!r}: {error.args[0]!r} is a single value, not a group of keys") from None
 
 
-def _one_line(error: ValidationError, path: str | Path | None, model: type[BaseModel]) -> str:
+def _one_line(error: ValidationError, layers: ConfigLayers, model: type[BaseModel]) -> str:
     first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"]) or "(top)"
+    keys: Keys = first["loc"]
+    field = ".".join(map(str, keys)) or "(top)"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    where = str(path) if path is not None else "settings"
-    if first["loc"] and first["loc"][-1] in _MAY_HOLD_A_KEY:
-        return f"{where}: {place}: {first['msg']}{more}"
+    where = f"{', '.join(layers.sources(keys)) or 'settings'}: "
+    if keys and keys[-1] in _MAY_HOLD_A_KEY:
+        return f"{where}{field}: {first['msg']}{more}"
     if first["type"] == "extra_forbidden":
-        known = ", ".join(_known(model, first["loc"][:-1]))
-        return f"{where}: unknown key {place!r}; known here: {known}{more}"
-    return f"{where}: {place}: {first['msg']}; got {first.get('input')!r}{more}"
+        known = ", ".join(_known_fields(model, keys[:-1]))
+        return f"{where}unknown key {field!r}; known here: {known}{more}"
+    return f"{where}{field}: {first['msg']}; got {first.get('input')!r}{more}"
 
 
-def _known(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
-    """Names of the fields at a place of the tree; of the top when the place is not a plain group."""
-    here: Any = model
-    for part in loc:
-        field = getattr(here, "model_fields", {}).get(part)
+def _known_fields(model: type[BaseModel], keys: Keys) -> list[str]:
+    """Return the fields of the group at ``keys``; those of the top where that is no plain group."""
+    group: Any = model
+    for key in keys:
+        field = getattr(group, "model_fields", {}).get(key)
         if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
             return sorted(model.model_fields)
-        here = field.annotation
-    return sorted(here.model_fields)
+        group = field.annotation
+    return sorted(group.model_fields)
 
 
 EXECUTORS = ("local", "ray")
@@ -144,14 +148,20 @@ def add_config_flags(parser: argparse.ArgumentParser, out_default: str, executor
 
     ``executor`` adds ``--executor``, which is the setting of the same name.
     """
-    parser.add_argument("--config", metavar="F", help="YAML file of settings; see configs/")
+    parser.add_argument(
+        "--config",
+        metavar="F",
+        action="append",
+        default=[],
+        help="YAML file of settings, see configs/; given several times, later files win key by key",
+    )
     parser.add_argument(
         "--out", metavar="DIR", default=out_default, help="folder of the results (default: %(default)s)"
     )
     if executor:
         add_executor_flag(parser)
     parser.add_argument("--print_config", action="store_true", help="print the resolved settings as YAML and stop")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings laid on top of the file")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings laid on top of the files")
 
 
 def add_executor_flag(parser: argparse.ArgumentParser) -> None:
@@ -159,8 +169,13 @@ def add_executor_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--executor", choices=EXECUTORS, help="in this process, or as Ray tasks (default: local)")
 
 
+def config_words(args: argparse.Namespace) -> list[str]:
+    """Return the ``--config`` flags as they were typed, for the record of a command."""
+    return [word for path in args.config for word in ("--config", str(path))]
+
+
 def read_settings(args: argparse.Namespace, model: type[M]) -> M | None:
-    """The settings that parsed flags ask for; None when ``--print_config`` printed them instead.
+    """Return the settings that parsed flags ask for; None when ``--print_config`` printed them instead.
 
     Raises:
         BadInput: see ``load_settings``.

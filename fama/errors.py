@@ -10,7 +10,7 @@ class FamaError(Exception):
 
 
 class BadInput(FamaError):
-    """Input that cannot be used: one line that names the file, the place and the mend. Exit code 2."""
+    """Input that cannot be used: one line that names the file, the field and the fix. Exit code 2."""
 
 
 class BoundaryError(FamaError):

@@ -63,11 +63,12 @@ def ratio_interval(numerator: Array, denominator: Array, weights: Array, level: 
     """Return Σ numerator / Σ denominator over tasks, with its interval over resampled tasks.
 
     Both have shape [tasks]; a task counts in ``n`` when its denominator is not 0. A mean over the
-    tasks that have a value is the ratio of values (0 elsewhere) and ones (0 elsewhere).
+    tasks that have a value is the ratio of values (0 elsewhere) and ones (0 elsewhere). Where a number is unknown
+    (NaN), so is the ratio.
     """
     n = int(np.count_nonzero(denominator))
     total = float(denominator.sum())
-    if n == 0 or total == 0:
+    if n == 0 or total == 0 or np.isnan(total + numerator.sum()):
         return Interval(None, None, None, n)
     value = float(numerator.sum()) / total
     if n < 2:

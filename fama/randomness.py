@@ -6,11 +6,11 @@ import random
 
 
 def derive_seed(seed: int, stream: str, *key: object) -> int:
-    """A 63-bit seed, a pure function of its arguments; use it for numpy and torch generators too."""
+    """Return a 63-bit seed, a pure function of its arguments; use it for numpy and torch generators too."""
     text = json.dumps([seed, stream, [str(part) for part in key]], ensure_ascii=False)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def generator(seed: int, stream: str, *key: object) -> random.Random:
-    """A private random generator for one stream and key; never shared, safe under threads."""
+    """Return a private random generator for one stream and key; never shared, safe under threads."""
     return random.Random(derive_seed(seed, stream, *key))  # noqa: S311 - not for cryptography

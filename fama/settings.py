@@ -17,7 +17,7 @@ class Settings(BaseModel):
 
 
 class ModelSettings(Settings):
-    """Which model answers, and how."""
+    """A model and its sampling, server and cache."""
 
     name: str = "qwen2.5-coder-1.5b"
     """A name of ``fama models list`` (served in process), a model's name at ``base_url``, ``vllm:<repository or
@@ -29,7 +29,7 @@ class ModelSettings(Settings):
     temperature: float = 0.0
     top_p: float = 1.0
     max_tokens: int = 200
-    """Output tokens a call."""
+    """Output tokens per call."""
     context_tokens: int = 8192
     """Context of a model served in process, over its slots."""
     slots: int = 1
@@ -37,7 +37,7 @@ class ModelSettings(Settings):
     threads: int = 0
     """Threads of a model served in process; 0 takes every core."""
     timeout: float = 300.0
-    """Seconds a call may take."""
+    """Seconds that a call may take."""
     retries: int = 3
     cache: str | None = None
     """Folder of the response cache; None keeps none."""
@@ -55,7 +55,7 @@ class SelectorSettings(Settings):
 
     name: str = "none"
     label: str | None = None
-    """How tables call the arm; the selector's name when None."""
+    """The arm's name in tables; the selector's name when None."""
     options: dict[str, Any] = Field(default_factory=dict)
     """The selector's own, e.g. ``subset: [TSA, Verifier]`` for ``fixed``, ``checkpoint: DIR`` for ``learned``."""
 
@@ -85,19 +85,19 @@ class BudgetSettings(Settings):
 
 
 class LimitSettings(Settings):
-    """What ends an episode that does not end by itself; each is a reason of its own."""
+    """Limits that end an episode; each is a reason of its own."""
 
     steps: int = 30
-    """Decisions an episode."""
+    """Decisions per episode."""
     tokens: int = 200_000
-    """Agent tokens an episode."""
+    """Agent tokens per episode."""
     repeats: int = 3
     """The n-th identical tool call ends the episode as a loop; cycles count, not only runs."""
     seconds: float = 900.0
 
 
 class ExperimentSettings(Settings):
-    """What is run, on what and how."""
+    """Tasks, models, strategy, helpers and limits of an experiment."""
 
     benchmark: str = "helpdesk"
     domain: str = "shop"
@@ -117,8 +117,8 @@ class ExperimentSettings(Settings):
     demonstrations: int = 2
     """Conversations on other tasks shown as chat turns."""
     cadence: Literal["episode", "turn", "change"] = "episode"
-    """Whether a subset is selected once an episode, before every decision, or only while a change that the user asked
-    for is ahead, with no helper at any other time."""
+    """When a subset is selected: once per episode, before every decision, or only while a requested change is
+    pending, with no helper at any other time."""
     helpers: HelperSettings = HelperSettings()
     budget: BudgetSettings = BudgetSettings()
     limits: LimitSettings = LimitSettings()
@@ -160,5 +160,5 @@ class CompareSettings(ExperimentSettings):
     """Outcome table of the compared tasks, whose executed subsets selection is judged against. None takes the
     replayed table, or the arms' own episodes."""
     lambdas: tuple[float, ...] = ()
-    """Prices of 1,000 tokens at which arms that heed one are replayed, for curves of success over tokens."""
+    """Prices of 1,000 tokens at which arms that depend on λ are replayed, for curves of success over tokens."""
     bootstrap: int = 2000

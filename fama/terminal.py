@@ -15,12 +15,12 @@ class _Plain(Console):
     """Takes every string as it is: no markup in it, no signs that steer a terminal."""
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """The string as text."""
+        """Return the string as text."""
         return super().render_str(printable(text), **{**options, "markup": False, "emoji": False})
 
 
 def console() -> Console:
-    """A console for tables, without wrapping when the output goes to a file or a pipe.
+    """Return a console for tables, without wrapping when the output goes to a file or a pipe.
 
     Names of arms, tasks and backbones come from other people's files: ``[/x]`` in one is no markup.
     """
@@ -28,7 +28,7 @@ def console() -> Console:
 
 
 def printable(text: str) -> str:
-    """Text of users, tools and models without signs that steer a terminal; line breaks and tabs stay."""
+    """Remove signs that steer a terminal from text of users, tools and models; keep line breaks and tabs."""
     return "".join(
         sign if sign in "\n\t" or not unicodedata.category(sign).startswith("C") else "\N{REPLACEMENT CHARACTER}"
         for sign in text

@@ -1,9 +1,9 @@
-"""What a grid of episodes takes in tokens, GPU hours and storage, from measured episodes and the configs of the grid.
+"""Estimate tokens, GPU hours and storage of a grid of episodes from measured episodes and the grid's configs.
 
     python perf/capacity.py --tokens-in 10000 --tokens-out 1000 --decisions 20
 
-prints the tables of docs/scaling.md; with the rates of your own server (tokens a second that one GPU reads and writes)
-and the decisions that your episodes take, they are yours.
+prints the tables of docs/scaling.md; with the rates of your own server (tokens per second that one GPU reads and
+writes) and the decisions that your episodes take, they are yours.
 """
 
 import gzip
@@ -14,14 +14,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
 from record import ROOT, parser
 
+from fama.config import load_settings
 from fama.episodes.records import CHARGED, role_group
 from fama.episodes.store import read_episodes
+from fama.settings import CompareSettings
 
 EPISODES = ROOT / "results" / "helpdesk" / "compare" / "episodes.jsonl.gz"
 CONFIGS = ROOT / "configs" / "compare"
+BASE = CONFIGS / "paper.yaml"
 #: Backbones and base strategies of the paper's grid; tasks, trials and arms are the configs'.
 BACKBONES, STRATEGIES = 4, 3
 SHOWN = ("none", "all", "prompted", "learned")
@@ -30,7 +32,7 @@ MILLION = 1_000_000
 
 @dataclass(frozen=True)
 class Episodes:
-    """Means an episode of one arm: decisions, tokens of all charged roles, bytes of its line plain and packed."""
+    """Means per episode of one arm: decisions, tokens of all charged roles, bytes of its line plain and packed."""
 
     count: int
     decisions: float
@@ -41,8 +43,8 @@ class Episodes:
     packed: float
 
 
-def measured(path: Path = EPISODES) -> dict[str, Episodes]:
-    """Means by arm of the committed episodes; the packed size is the file's, split by plain size."""
+def measure_episodes(path: Path = EPISODES) -> dict[str, Episodes]:
+    """Return the means by arm of the committed episodes; the packed size is the file's, split by plain size."""
     sums: dict[str, list[float]] = defaultdict(lambda: [0.0] * 6)
     with gzip.open(path) as file:
         sizes = [len(line) for line in file]
@@ -50,8 +52,8 @@ def measured(path: Path = EPISODES) -> dict[str, Episodes]:
     for episode, size in zip(read_episodes(path), sizes, strict=True):
         rows = [row for row in episode.ledger if role_group(row.role) in CHARGED]
         added = (
-            *(1, len(episode.decisions), sum(row.input_tokens for row in rows)),
-            *(sum(row.cached_input_tokens for row in rows), sum(row.output_tokens for row in rows), size),
+            *(1, len(episode.decisions), sum(row.input_tokens or 0 for row in rows)),
+            *(sum(row.cached_input_tokens or 0 for row in rows), sum(row.output_tokens or 0 for row in rows), size),
         )
         arm = episode.selector or "none"
         sums[arm] = [total + more for total, more in zip(sums[arm], added, strict=True)]
@@ -63,26 +65,27 @@ def measured(path: Path = EPISODES) -> dict[str, Episodes]:
 
 
 def grid() -> dict[str, int]:
-    """Episodes of the paper's grid by config: tasks × trials × arms × backbones × strategies."""
-    found = {}
+    """Return the episodes of the paper's grid by config: tasks × trials × arms × backbones × strategies."""
+    counts = {}
     for path in sorted(CONFIGS.glob("paper-*.yaml")):
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-        tasks = tree["tasks"] if isinstance(tree["tasks"], int) else len(tree["tasks"])
-        found[path.stem.removeprefix("paper-")] = tasks * tree["trials"] * len(tree["arms"]) * BACKBONES * STRATEGIES
-    return found
+        settings = load_settings(CompareSettings, [BASE, path])
+        tasks = settings.tasks if isinstance(settings.tasks, int) else len(settings.tasks)
+        episodes = tasks * settings.trials * len(settings.arms) * BACKBONES * STRATEGIES
+        counts[path.stem.removeprefix("paper-")] = episodes
+    return counts
 
 
 def gpu_hours(anew: float, written: float, tokens_in: float, tokens_out: float) -> float:
-    """Hours of one GPU that reads and writes so many tokens a second."""
+    """Return the hours of one GPU that reads and writes so many tokens per second."""
     return (anew / tokens_in + written / tokens_out) / 3600
 
 
 def per_episode() -> str:
-    """The measured means as a table."""
+    """Return the measured means as a table."""
     body = [
         [arm, f"{e.count}", f"{e.decisions:.1f}", *(f"{v:,.0f}" for v in (e.read, e.read - e.cached, e.written))]
         + [f"{e.bytes / 1000:.1f}", f"{e.packed / 1000:.2f}"]
-        for arm, e in measured().items()
+        for arm, e in measure_episodes().items()
         if arm in SHOWN
     ]
     head = ["arm", "episodes", "decisions", "tokens read", "of them anew", "tokens written", "kB", "kB packed"]
@@ -90,20 +93,20 @@ def per_episode() -> str:
 
 
 def capacity(tokens_in: float = 10_000, tokens_out: float = 1_000, decisions: float = 20) -> str:
-    """The grid and a million episodes at these rates and this length, from the arm that reads most a decision."""
-    dearest = max(measured().values(), key=lambda e: e.read / e.decisions)
-    times = decisions / dearest.decisions
+    """Return the grid and a million episodes at these rates, from the arm that reads most per decision."""
+    costliest = max(measure_episodes().values(), key=lambda e: e.read / e.decisions)
+    times = decisions / costliest.decisions
     sizes = {"paper, " + name: count for name, count in grid().items()}
     sizes |= {"paper, all five": sum(sizes.values()), "one million episodes": MILLION}
     body = []
     for name, count in sizes.items():
         # tokens read grow at most with the square of the length (each decision reads the history), what is new with it
-        read, anew = count * dearest.read * times**2, count * (dearest.read - dearest.cached) * times
-        written, size = count * dearest.written * times, count * dearest.bytes * times
+        read, anew = count * costliest.read * times**2, count * (costliest.read - costliest.cached) * times
+        written, size = count * costliest.written * times, count * costliest.bytes * times
         body.append(
             [name, f"{count:,}", *(f"{v / 1e6:,.0f}" for v in (read, anew, written))]
             + [f"{gpu_hours(anew, written, tokens_in, tokens_out):,.1f}", f"{size / 1e9:,.2f}"]
-            + [f"{size / 1e9 * dearest.packed / dearest.bytes:,.2f}"]
+            + [f"{size / 1e9 * costliest.packed / costliest.bytes:,.2f}"]
         )
     head = ["", "episodes", "M tokens read, at most", "anew", "M tokens written", "GPU hours", "GB", "GB packed"]
     return _table(head, body)
@@ -117,8 +120,8 @@ def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 def main() -> int:
     """Print both tables."""
     args = parser(__doc__)
-    args.add_argument("--tokens-in", type=float, default=10_000, help="tokens a second that one GPU reads")
-    args.add_argument("--tokens-out", type=float, default=1_000, help="tokens a second that one GPU writes")
+    args.add_argument("--tokens-in", type=float, default=10_000, help="tokens per second that one GPU reads")
+    args.add_argument("--tokens-out", type=float, default=1_000, help="tokens per second that one GPU writes")
     args.add_argument("--decisions", type=float, default=20, help="decisions of an episode")
     wanted = args.parse_args()
     text = f"{per_episode()}\n{capacity(wanted.tokens_in, wanted.tokens_out, wanted.decisions)}"

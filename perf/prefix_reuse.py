@@ -1,4 +1,4 @@
-"""What a server's prefix cache serves, by where the helpers' notes stand, and for four analysts on one prefix.
+"""Measure a server's prefix cache by the placement of the helpers' notes, and for four analysts on one prefix.
 
     python perf/prefix_reuse.py --url http://127.0.0.1:8080/v1 --model qwen2.5-coder-1.5b
 
@@ -34,17 +34,17 @@ Variant = Callable[[Episode, int, str], Prompt]
 
 
 def last(episode: Episode, turn: int, word: str) -> Prompt:
-    """The note at the end, not kept."""
+    """Return the note at the end, not kept."""
     return _prompt(episode, turn, word, _note(episode, turn))
 
 
 def first(episode: Episode, turn: int, word: str) -> Prompt:
-    """The note at the start of the system message."""
+    """Return the note at the start of the system message."""
     return _prompt(episode, turn, f"{word} {_note(episode, turn)}", "")
 
 
 def kept(episode: Episode, turn: int, word: str) -> Prompt:
-    """The note at the end, and every earlier one still before the action that it led to."""
+    """Return the note at the end, and every earlier one still before the action that it led to."""
     prompt = last(episode, turn, word)
     notes = iter([_note(episode, earlier) for earlier in range(turn)])
     chat = []
@@ -58,7 +58,7 @@ VARIANTS: dict[str, Variant] = {"notes last": last, "notes first": first, "notes
 
 
 async def measure(model: ChatModel, episodes: Sequence[Episode], failure: Episode, tokens: int) -> list[dict[str, Any]]:
-    """A row a variant: calls, tokens, share of the input that was cached, seconds."""
+    """Return a row per variant: calls, tokens, share of the input that was cached, seconds."""
     rows = []
     for number, (name, variant) in enumerate(VARIANTS.items()):
         asked = (
@@ -87,7 +87,7 @@ def _prompt(episode: Episode, turn: int, word: str, note: str) -> Prompt:
 
 
 def _opened(messages: Sequence[dict[str, Any]], word: str) -> tuple[dict[str, Any], ...]:
-    """The messages with a word before the first of them."""
+    """Return the messages with a word before the first of them."""
     return ({**messages[0], "content": f"{word} {messages[0]['content']}"}, *messages[1:])
 
 
@@ -101,13 +101,13 @@ def _request(prompt: Prompt, tokens: int) -> ChatRequest:
 
 
 async def _ask(model: ChatModel, requests: Iterable[ChatRequest]) -> list[LedgerRow]:
-    """One after the other, as one episode does."""
+    """Ask one after the other, as one episode does."""
     return [(await model.complete(request)).usage for request in requests]
 
 
 def _row(what: str, usage: Sequence[LedgerRow]) -> dict[str, Any]:
-    spent = sum(row.input_tokens for row in usage)
-    cached = sum(row.cached_input_tokens for row in usage)
+    spent = sum(row.input_tokens or 0 for row in usage)
+    cached = sum(row.cached_input_tokens or 0 for row in usage)
     return {
         "what": what,
         "calls": len(usage),
@@ -119,7 +119,7 @@ def _row(what: str, usage: Sequence[LedgerRow]) -> dict[str, Any]:
 
 
 def _with_notes(path: Path, count: int) -> list[Episode]:
-    """The first episodes that have a note before at least half of their decisions, and at least four decisions."""
+    """Return the first episodes of four decisions or more that have a note before at least half of them."""
 
     def fits(episode: Episode) -> bool:
         noted = sum(bool(decision.notes) for decision in episode.decisions)
@@ -138,7 +138,7 @@ def main() -> int:
     args.add_argument("--model", required=True, help="the model's name there")
     args.add_argument("--episodes", type=Path, default=EPISODES, help="episodes with notes (default: %(default)s)")
     args.add_argument("--count", type=int, default=6, help="episodes to ask again")
-    args.add_argument("--tokens", type=int, default=4, help="output tokens a call")
+    args.add_argument("--tokens", type=int, default=4, help="output tokens per call")
     wanted = args.parse_args()
     chosen = _with_notes(wanted.episodes, wanted.count)
     longest = max(read_episodes(wanted.episodes), key=lambda e: len(e.messages))

@@ -1,4 +1,4 @@
-"""Where run, diagnose, train and compare spend their CPU time.
+"""Profile the CPU time of run, diagnose, train and compare.
 
     python perf/profiles.py
 
@@ -37,7 +37,7 @@ Place = tuple[str, str]
 
 
 def place_of(frame: types.FrameType | None) -> Place:
-    """The innermost function of the project on a stack, and the package that it had called; empty strings for none."""
+    """Return the innermost function of the project on a stack and the package that it had called, or empty strings."""
     inside = ""
     while frame is not None:
         file, package = _belongs(frame.f_code.co_filename)
@@ -51,7 +51,7 @@ def place_of(frame: types.FrameType | None) -> Place:
 
 @cache
 def _belongs(filename: str) -> tuple[str, str]:
-    """The project's file, or the installed package, that code is of; two empty strings for others, the sampler too."""
+    """Return the project's file or the installed package of some code; else, and for the sampler, empty strings."""
     path = Path(filename)
     if path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in PROJECT and filename != __file__:
         return path.relative_to(ROOT).as_posix(), ""
@@ -60,7 +60,7 @@ def _belongs(filename: str) -> tuple[str, str]:
 
 
 def sampled(work: Callable[[], object]) -> tuple[float, dict[Place, float]]:
-    """CPU seconds of the work, in all and by place.
+    """Return the CPU seconds of the work, in all and by place.
 
     A sample stands for the CPU time since the one before: while a library computes, Python takes no signal, and a long
     call would count once.
@@ -84,7 +84,7 @@ def sampled(work: Callable[[], object]) -> tuple[float, dict[Place, float]]:
 
 
 def rows(what: str, seconds: float, found: dict[Place, float], top: int) -> list[dict[str, Any]]:
-    """A row for each of the dearest places, the rest in one."""
+    """Return a row for each of the most expensive places, and one for the rest."""
     total = sum(found.values()) or 1.0
     ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))
     made: list[dict[str, Any]] = [
@@ -98,7 +98,7 @@ def rows(what: str, seconds: float, found: dict[Place, float], top: int) -> list
 
 
 def commands(folder: Path, quick: bool) -> dict[str, list[str]]:
-    """What is profiled, by name: arguments of ``--child``."""
+    """Return the profiled commands by name: arguments of ``--child``."""
     with gzip.open(EPISODES, "rb") as packed, (folder / "episodes.jsonl").open("wb") as plain:
         shutil.copyfileobj(packed, plain)
     replay_speed.prepare(folder, 4 if quick else 100)

@@ -1,4 +1,4 @@
-"""Puts what was measured into the tables of docs/performance.md and docs/scaling.md.
+"""Put measurements into the tables of docs/performance.md and docs/scaling.md.
 
     python perf/publish.py
 
@@ -21,12 +21,12 @@ _COMPUTED = {"per_episode": capacity.per_episode, "capacity": capacity.capacity}
 
 
 def fill(page: str, results: Path) -> str:
-    """The page with its tables made anew."""
+    """Return the page with its tables made anew."""
     return fill_tables(page, lambda name: _COMPUTED[name]() if name in _COMPUTED else table(name, results))
 
 
 def table(name: str, results: Path) -> str:
-    """The measurement of that name as Markdown; a line that says so when there is none."""
+    """Return the measurement of that name as Markdown; a line that says so when there is none."""
     path = results / f"{name}.json"
     if not path.exists():
         return "Not measured yet on an idle machine.\n"

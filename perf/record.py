@@ -1,4 +1,4 @@
-"""What the benchmark scripts share: where and with what a measurement was made, and its file."""
+"""Shared code of the timing scripts: hardware, versions and the file of a measurement."""
 
 import argparse
 import json
@@ -19,7 +19,7 @@ RESULTS = ROOT / "perf" / "results"
 
 
 def parser(text: str | None) -> argparse.ArgumentParser:
-    """A parser with ``--out``, the file that gets the measurement."""
+    """Return a parser with ``--out``, the file that gets the measurement."""
     made = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--out", type=Path, metavar="FILE", help="JSON of the measurement (default: perf/results)")
     return made
@@ -64,7 +64,7 @@ def timed(*command: str) -> Step:
 
 
 def hardware() -> str:
-    """Processor, cores and memory of this machine."""
+    """Return processor, cores and memory of this machine."""
     model = platform.processor() or platform.machine()
     memory = ""
     try:

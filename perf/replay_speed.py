@@ -1,4 +1,4 @@
-"""How long replaying a comparison from a large outcome table takes, with its report, and how much memory.
+"""Measure time and memory of replaying a comparison from a large outcome table, with its report.
 
     python perf/replay_speed.py
 
@@ -33,7 +33,7 @@ FIXED = (("DCE",), ("TSA",), ("TOR",), ("Verifier",), ("TSA", "Verifier"))
 
 
 def states(task: str) -> list[str]:
-    """The real first state of a helpdesk task in every trial: policy, tools and what the user says."""
+    """Return the real first state of a helpdesk task in every trial: policy, tools and what the user says."""
     world = Helpdesk()
     environment = world.environment(DOMAIN, task)
     found = []
@@ -46,7 +46,7 @@ def states(task: str) -> list[str]:
 
 
 def rows(tasks: Sequence[str], seed: int) -> list[OutcomeRow]:
-    """SYNTHETIC outcomes: a task's ease, a gain a helper, tokens that grow with the subset."""
+    """Return SYNTHETIC outcomes: a task's ease, a gain per helper, tokens that grow with the subset."""
     rng = np.random.default_rng(seed)
     masks = np.concatenate([all_masks(len(POOL))[: SUBSETS - 1], np.ones((1, len(POOL)), dtype=np.bool_)])
     names = [join_subset(flagged(mask, POOL)) for mask in masks]
@@ -91,7 +91,7 @@ def rows(tasks: Sequence[str], seed: int) -> list[OutcomeRow]:
 
 
 def write_config(folder: Path, tasks: int) -> Path:
-    """The comparison of twelve arms, none of which asks a model."""
+    """Return the comparison of twelve arms, none of which asks a model."""
     arms: list[dict[str, Any]] = [{"name": name} for name in ("none", "all", "irma", "best_fixed", "rule")]
     arms += [
         {"name": "random", "options": {"mean_size": 2}},

@@ -1,4 +1,4 @@
-"""How fast and how large a router is in use.
+"""Measure speed and memory of routers in use.
 
     python perf/serving_speed.py
 
@@ -41,7 +41,7 @@ CALL, WORD = 25, 3.5
 
 
 def states_of(episode: int, turns: int) -> list[VisibleState]:
-    """The state before every decision of a synthetic episode."""
+    """Return the state before every decision of a synthetic episode."""
     rng = random.Random(episode)  # noqa: S311 - filler text
 
     def words(count: int) -> str:

@@ -26,7 +26,7 @@ class Step(NamedTuple):
 def compare(
     tasks: int, timed: Callable[..., Any], model: Callable[[Callable[[ChatRequest], str]], ChatModel]
 ) -> tuple[Any, Any]:
-    """Costs of fama and of tau2, in that order; ``timed`` runs a plan and ``model`` makes an instant model."""
+    """Return the costs of fama and tau2, in that order; ``timed`` runs a plan, ``model`` makes an instant model."""
     registry = load("registry").registry
     found = {str(task.id): task for task in registry.get_tasks_loader(DOMAIN)(None)}
     chosen = list(islice(cycle(found), tasks))  # more than there are: from the start again
@@ -66,14 +66,14 @@ def compare(
 
 
 def _script(task: Any) -> list[Step]:
-    """The reference actions, and one sentence with all that has to be told."""
+    """Return the reference actions, and one sentence with all that has to be told."""
     criteria = task.evaluation_criteria
     calls = [Step(a.name, a.arguments) for a in criteria.actions or () if a.requestor == "assistant"]
     return [*calls, Step(None, {"text": f"Done. {' '.join(criteria.communicate_info or ())}"})]
 
 
 def _simulate(task: Any, script: Sequence[Step], seed: int) -> float:
-    """One task under tau2's orchestrator and evaluator; its reward."""
+    """Run one task under tau2's orchestrator and evaluator; return its reward."""
     message_types, evaluator = load("data_model.message"), load("evaluator.evaluator")
     LLMAgent: Any = load("agent.llm_agent").LLMAgent
     UserSimulator: Any = load("user.user_simulator").UserSimulator

@@ -1,4 +1,4 @@
-"""How long a training of the encoder takes, and how much memory.
+"""Measure time and memory of a training of the encoder.
 
     python perf/training_speed.py
 
@@ -24,7 +24,7 @@ STRIDE = replay_speed.SUBSETS + 1
 
 
 def write(path: Path, tasks: int) -> None:
-    """An outcome table with about four rows a task, no state twice."""
+    """Write an outcome table with about four rows per task, no state twice."""
     made = replay_speed.rows([f"{replay_speed.DOMAIN}-train-{i:04d}" for i in range(tasks)], 0)
     write_outcomes(path, made[::STRIDE], {"synthetic": True})
 

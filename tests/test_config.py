@@ -1,13 +1,17 @@
 """Typed configs: YAML, overrides on top, one-line errors."""
 
+import argparse
 import time
 from pathlib import Path
 
 import pytest
+import yaml
+from pydantic import model_validator
 
-from fama.config import dump_settings, load_settings
+from fama.cli import main
+from fama.config import add_config_flags, config_words, dump_settings, load_settings, read_settings
 from fama.errors import BadInput
-from fama.settings import RunSettings
+from fama.settings import RunSettings, Settings
 
 
 def write(path: Path, text: str) -> Path:
@@ -63,3 +67,98 @@ def test_bad_settings_are_one_line(tmp_path: Path, text: str, overrides: list[st
 def test_missing_file_names_itself(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="nowhere.yaml: cannot be read"):
         load_settings(RunSettings, tmp_path / "nowhere.yaml")
+
+
+BASE = "trials: 2\nmodel: {name: a, temperature: 0.5}\nhelpers: {pool: [DCE, TSA], options: {Memory: {k: 2}}}\n"
+
+
+def test_later_files_win_key_by_key(tmp_path: Path) -> None:
+    base = write(tmp_path / "base.yaml", BASE)
+    change = write(tmp_path / "change.yaml", "model: {name: b}\nhelpers: {pool: [DCE], options: {Memory: {k: 6}}}\n")
+    settings = load_settings(RunSettings, [base, change], ["seed=3"])
+    assert (settings.trials, settings.seed) == (2, 3)
+    assert (settings.model.name, settings.model.temperature) == ("b", 0.5)
+    assert settings.helpers.pool == ("DCE",) and settings.helpers.options == {"Memory": {"k": 6}}
+    assert load_settings(RunSettings, [change, base]).model.name == "a"
+
+
+def test_a_group_replaces_a_value_and_a_value_a_group(tmp_path: Path) -> None:
+    group = write(tmp_path / "group.yaml", "user_model: {name: u, timeout: 3}\n")
+    nothing = write(tmp_path / "nothing.yaml", "user_model: null\n")
+    empty = write(tmp_path / "empty.yaml", "user_model: {}\n")
+    assert load_settings(RunSettings, [group, nothing]).user_model is None
+    found = load_settings(RunSettings, [group, nothing, empty]).user_model
+    assert found is not None and found.timeout == 300
+    found = load_settings(RunSettings, [nothing, group, empty]).user_model
+    assert found is not None and found.timeout == 3
+
+
+def test_two_names_of_one_yaml_group_are_two_groups(tmp_path: Path) -> None:
+    base = write(tmp_path / "base.yaml", "model: &m {}\nhelper_model: *m\n")
+    change = write(tmp_path / "change.yaml", "model: {name: b}\n")
+    settings = load_settings(RunSettings, [base, change])
+    assert settings.model.name == "b" and settings.helper_model is not None and settings.helper_model.name != "b"
+
+
+@pytest.mark.parametrize(
+    ("change", "overrides", "where"),
+    [
+        ("model: {temperature: hot}\n", [], "change.yaml: model.temperature"),
+        ("trials: 3\n", ["model.temperature=hot"], "command line: model.temperature"),
+        ("model: {nmae: b}\n", [], "change.yaml: unknown key 'model.nmae'"),
+        ("trials: 3\n", ["trails=3"], "command line: unknown key 'trails'"),
+        ("helpers: {options: {Memory: {k: [1]}}}\n", [], "change.yaml: helpers.options.Memory.k"),
+        ("a: [1\n", [], "change.yaml: not YAML"),
+    ],
+)
+def test_errors_name_the_file_that_is_wrong(tmp_path: Path, change: str, overrides: list[str], where: str) -> None:
+    files = [write(tmp_path / "base.yaml", BASE), write(tmp_path / "change.yaml", change)]
+    with pytest.raises(BadInput) as caught:
+        load_settings(RunSettings, files, overrides)
+    assert where in str(caught.value) and "base.yaml" not in str(caught.value)
+    with pytest.raises(BadInput, match="base.yaml: unknown key 'trails'") as caught:
+        load_settings(RunSettings, [write(tmp_path / "base.yaml", "trails: 2\n"), write(files[1], "trials: 3\n")])
+    assert "change.yaml" not in str(caught.value)
+
+
+def test_a_rule_over_several_keys_names_every_file(tmp_path: Path) -> None:
+    class Two(Settings):
+        low: int = 0
+        high: int = 1
+
+        @model_validator(mode="after")
+        def _ordered(self) -> "Two":
+            if self.low > self.high:
+                raise ValueError("low is above high")
+            return self
+
+    files = [write(tmp_path / "a.yaml", "low: 3\nhigh: 9\n"), write(tmp_path / "b.yaml", "high: 2\n")]
+    with pytest.raises(BadInput, match=r"a.yaml, .*b.yaml: \(top\): .*low is above high"):
+        load_settings(Two, files)
+
+
+def test_the_command_line_takes_several_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(Path("base.yaml"), BASE)
+    write(Path("change.yaml"), "trials: 3\n")
+    assert main(["run", "--config", "base.yaml", "seed=1", "--config", "change.yaml", "--print_config"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert (shown["trials"], shown["seed"], shown["model"]["name"]) == (3, 1, "a")
+    write(Path("change.yaml"), "trials: many\n")
+    assert main(["run", "--config", "base.yaml", "--config", "change.yaml"]) == 2
+    assert capsys.readouterr().err.startswith("fama: change.yaml: trials: ")
+
+
+def test_the_record_of_a_command_names_every_file(tmp_path: Path) -> None:
+    parser = argparse.ArgumentParser()
+    add_config_flags(parser, out_default="runs/x")
+    for name in ("a b.yaml", "c.yaml"):
+        write(tmp_path / name, "trials: 2\n")
+    words = ["--config", str(tmp_path / "a b.yaml"), "--config", str(tmp_path / "c.yaml")]
+    args = parser.parse_intermixed_args([*words, "seed=4"])
+    assert config_words(args) == words
+    settings = read_settings(args, RunSettings)
+    assert settings is not None and (settings.trials, settings.seed) == (2, 4)
+    assert config_words(parser.parse_args([])) == []

@@ -5,11 +5,13 @@ import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from fama import cli
+from fama.config_layers import ConfigLayers
 from fama.envs import checkouts
 from fama.errors import BadInput
 
@@ -38,9 +40,9 @@ def router(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def lattice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def subset_grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every subset on one test task, run with a scripted model."""
-    out = tmp_path_factory.mktemp("lattice")
+    out = tmp_path_factory.mktemp("grid")
     config = str(ROOT / "configs/outcomes/helpdesk-test.yaml")
     assert cli.main(["outcomes", "--config", config, "--out", str(out), *TOY]) == 0
     return out / "outcomes.parquet"
@@ -59,21 +61,39 @@ def failed(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"data.failures=[{{failures: {out / 'labels' / 'failures.jsonl'}, episodes: {out / 'plain'}}}]"
 
 
-def toy_arms(config: str, router: Path, labels: str = "", lattice: Path | None = None) -> list[str]:
+def command_of(config: str) -> list[str]:
+    """The command in a config's first line, which lays the config over its base where it has one."""
+    first = (ROOT / config).read_text(encoding="utf-8").splitlines()[0]
+    assert first.startswith("# fama "), f"{config}: no command in the first line"
+    return shlex.split(first.removeprefix("# fama "))
+
+
+def files_of(words: list[str]) -> list[str]:
+    return [words[place + 1] for place, word in enumerate(words) if word == "--config"]
+
+
+def merged(files: list[str]) -> dict[str, Any]:
+    """The files' own keys, without defaults."""
+    layers = ConfigLayers()
+    for file in files:
+        layers.add(yaml.safe_load((ROOT / file).read_text(encoding="utf-8")), file)
+    return layers.tree
+
+
+def toy_arms(tree: dict[str, Any], router: Path, labels: str = "", subset_grid: Path | None = None) -> list[str]:
     """The config's own arms on toy input: labels, the oracle's table, and checkpoints but those for failed episodes."""
-    arms = yaml.safe_load((ROOT / config).read_text(encoding="utf-8"))["arms"]
+    arms = tree["arms"]
     for arm in arms:
         own = arm.get("options", {})
-        toys = {"failures": labels, "outcomes": str(lattice)}
+        toys = {"failures": labels, "outcomes": str(subset_grid)}
         if "episodes" not in own:
             toys["checkpoint"] = str(router)
         own.update({key: toys[key] for key in own if key in toys})
     return [f"arms={yaml.safe_dump(arms, default_flow_style=True, width=10_000)}"]
 
 
-def toy_ablation(config: str, table: Path, failed: str) -> list[str]:
+def toy_ablation(tree: dict[str, Any], table: Path, failed: str) -> list[str]:
     """One variant a kind, on hashed words; of the encoders only a frozen one, on the outcome table."""
-    tree = yaml.safe_load((ROOT / config).read_text(encoding="utf-8"))
     kinds = {variant["set"].get("kind", "encoder"): variant for variant in tree["variants"]}
     if "test_outcomes" not in tree:
         kinds.pop("encoder")
@@ -93,32 +113,31 @@ def toy_ablation(config: str, table: Path, failed: str) -> list[str]:
     return [*small, f"train.{failed}", "train_backbones=[]", "tests=[{name: all}]"]
 
 
-def toy(words: list[str], table: Path, router: Path, lattice: Path, failed: str = "") -> list[str]:
+def toy(words: list[str], table: Path, router: Path, subset_grid: Path, failed: str = "") -> list[str]:
     """A documented command with overrides that make it small."""
     if "configs/train/failures.yaml" in words:
         return [*words, failed, *QUICK]
+    tree = merged(files_of(words))
     if words[0] == "ablate":
-        return [*words, *toy_ablation(words[words.index("--config") + 1], table, failed)]
+        return [*words, *toy_ablation(tree, table, failed)]
     if "configs/train/retrospective.yaml" in words:
         return [*words, *QUICK]  # the committed table and its own plain episodes: seconds
     if words[0] == "train":
         return [*words, *learn(table), *QUICK]
     if words[0] == "compare":
-        config = words[words.index("--config") + 1]
-        text = (ROOT / config).read_text(encoding="utf-8")
         labels = yaml.safe_load(failed.partition("=")[2])[0]["failures"] if failed else ""
-        toys = {"outcomes": table, "replay": lattice, "lattice": lattice, "failures": labels}
-        tables = [f"{key}={toys[key]}" for key in toys if f"\n{key}:" in text]
-        user = ["user_model.name=scripted:echo"] if "\nuser_model:" in text else []
-        return [*words, *TOY, *user, *toy_arms(config, router, labels, lattice), *tables]
-    if "user_model:" in " ".join((ROOT / word).read_text(encoding="utf-8") for word in words if word in CONFIGS):
+        toys = {"outcomes": table, "replay": subset_grid, "lattice": subset_grid, "failures": labels}
+        tables = [f"{key}={toys[key]}" for key in toys if key in tree]
+        user = ["user_model.name=scripted:echo"] if "user_model" in tree else []
+        return [*words, *TOY, *user, *toy_arms(tree, router, labels, subset_grid), *tables]
+    if "user_model" in tree:
         words = [*words, "user_model.name=scripted:echo"]
     return [*words, *TOY] if words[0] in ("run", "outcomes") else words
 
 
-def need_benchmark(config: str) -> None:
+def need_benchmark(tree: dict[str, Any]) -> None:
     """Skip, with the reason, where a config's benchmark is not here."""
-    name = yaml.safe_load((ROOT / config).read_text(encoding="utf-8")).get("benchmark", "helpdesk")
+    name = tree.get("benchmark", "helpdesk")
     if name == "tau2":
         pytest.importorskip("tau2", reason="tau2 is not installed: pip install -e '.[tau2]'")
     if name in checkouts.KNOWN:
@@ -134,11 +153,12 @@ def test_the_papers_grid_can_be_planned(
     config: str, backbone: str, router: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(ROOT)
-    words = ["compare", "--config", config, f"model.name={backbone}"]
+    words = [*command_of(config), f"model.name={backbone}"]
+    tree = merged(files_of(words))
     assert cli.main([*words, "--print_config"]) == 0
     assert yaml.safe_load(capsys.readouterr().out)["model"]["name"] == backbone
-    need_benchmark(config)
-    assert cli.main([*words, "--plan", *toy_arms(config, router)]) == 0
+    need_benchmark(tree)
+    assert cli.main([*words, "--plan", *toy_arms(tree, router)]) == 0
     assert "4 arms" in " ".join(capsys.readouterr().out.split())
 
 
@@ -146,19 +166,26 @@ def test_the_grid_is_whole() -> None:
     names = {config.split("paper-")[1].removesuffix(".yaml") for config in GRID}
     assert names == {"airline", "retail", "telecom", "telehealth", "acebench"}
     for config in GRID:
-        tree = yaml.safe_load((ROOT / config).read_text(encoding="utf-8"))
+        tree = merged(files_of(command_of(config)))
         assert tree["trials"] == 5 and [arm["name"] for arm in tree["arms"]] == ["none", "irma", "prompted", "learned"]
 
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_config_runs(
-    config: str, table: Path, router: Path, lattice: Path, failed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: str,
+    table: Path,
+    router: Path,
+    subset_grid: Path,
+    failed: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    need_benchmark(config)
+    words = command_of(config)
+    need_benchmark(merged(files_of(words)))
+    assert words[0] == config.split("/")[1] and files_of(words)[-1] == config
     monkeypatch.chdir(ROOT)
-    command = config.split("/")[1]
-    words = toy([command, "--config", config, "--out", str(tmp_path / "out")], table, router, lattice, failed)
-    assert cli.main(words) == 0
+    words[words.index("--out") + 1] = str(tmp_path / "out")
+    assert cli.main(toy(words, table, router, subset_grid, failed)) == 0
     assert any((tmp_path / "out").iterdir())
 
 
@@ -169,7 +196,7 @@ def commands_of_readme() -> list[list[str]]:
 
 
 def test_readme_commands_run_in_order(
-    table: Path, router: Path, lattice: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    table: Path, router: Path, subset_grid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("configs", "checkpoints"):
         (tmp_path / name).symlink_to(ROOT / name)
@@ -177,7 +204,7 @@ def test_readme_commands_run_in_order(
     commands = commands_of_readme()
     assert {words[0] for words in commands} >= {"models", "run", "score", "diagnose", "outcomes", "train", "compare"}
     for words in commands:
-        assert cli.main(toy(words, table, router, lattice)) == 0, words
+        assert cli.main(toy(words, table, router, subset_grid)) == 0, words
 
 
 def test_the_ablation_and_the_query_of_the_docs(table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,12 +229,27 @@ def test_the_ablation_and_the_query_of_the_docs(table: Path, tmp_path: Path, mon
 def test_every_ablation_is_in_the_docs_and_differs_where_it_says() -> None:
     page = (ROOT / "docs/comparison.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"`ablations/([a-z-]+)\.yaml`", page))
-    here = {path.stem for path in (ROOT / "configs/compare/ablations").glob("*.yaml")}
-    assert listed == here and len(here) == 13
-    for path in (ROOT / "configs/compare/ablations").glob("*.yaml"):
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    here = {path for path in (ROOT / "configs/compare/ablations").glob("*.yaml") if path.stem != "base"}
+    assert listed == {path.stem for path in here} and len(here) == 13
+    for path in here:
+        tree = merged(files_of(command_of(path.relative_to(ROOT).as_posix())))
         assert tree["trials"] >= 4 and tree["arms"][0] == {"name": "none"}, path.name
-        assert f"--config configs/compare/ablations/{path.name}" in path.read_text(encoding="utf-8").splitlines()[0]
+
+
+def leaves(tree: dict[str, Any], above: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    found: dict[tuple[str, ...], Any] = {}
+    for key, value in tree.items():
+        found |= leaves(value, (*above, key)) if isinstance(value, dict) else {(*above, key): value}
+    return found
+
+
+def test_a_config_with_a_base_keeps_only_what_it_changes() -> None:
+    layered = {config: files_of(command_of(config)) for config in CONFIGS}
+    layered = {config: files for config, files in layered.items() if len(files) > 1}
+    assert len(layered) >= 19
+    for config, (*bases, _) in layered.items():
+        before, own = leaves(merged(bases)), leaves(merged([config]))
+        assert not [".".join(key) for key in own if key in before and before[key] == own[key]], config
 
 
 def test_make_targets_of_the_readme_exist() -> None:

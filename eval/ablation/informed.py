@@ -10,11 +10,11 @@ import numpy as np
 
 from eval.ablation.data import Test
 from eval.ablation.measures import Sums, truth_measures
-from fama.selection.decision import Floats, Masks, all_masks, smallest_within
+from fama.selection.decision import Floats, Masks, Objective, SubsetValues, decide
 from fama.selection.router.scores import sigmoid
 from training.data.examples import Example
 from training.data.synthetic import SyntheticTask
-from training.kinds.context_free import OutcomeArrays, logistic, population_design
+from training.kinds.context_free import OutcomeArrays, context_free_design, logistic
 from training.settings import TrainSettings
 
 #: The row of the regression that is told the needs, and knows the true tokens.
@@ -31,22 +31,25 @@ def told(
     flags = {task: np.array([need in found.needs for need in names], dtype=np.float64) for task, found in known.items()}
     rows = np.stack([flags[_task(example)] for example in data.examples])
     fit = logistic(_design(data.masks, rows), data)
-    masks = all_masks(data.masks.shape[1])
     decision = settings.decision
+    objective = Objective(decision.lam, decision.epsilon)
     chosen = {}
     for example in test.examples:
         task = known[_task(example)]
-        logit = fit[0] + _design(masks, np.tile(flags[task.task_id], (len(masks), 1))) @ fit[1:]
-        value = sigmoid(logit) - decision.lam * task.tokens / 1000.0
-        chosen[example.features] = tuple(masks[smallest_within(masks, value, decision.epsilon)].tolist())
+
+        def scores(masks: Masks, task: SyntheticTask = task) -> SubsetValues:
+            logit = fit[0] + _design(masks, np.tile(flags[task.task_id], (len(masks), 1))) @ fit[1:]
+            return SubsetValues(sigmoid(logit), task.scores(masks).tokens)
+
+        chosen[example.features] = decide(scores, data.masks.shape[1], objective).members
     return truth_measures(chosen, test.examples, test.truth, decision.lam, decision.epsilon)
 
 
 def _design(masks: Masks, flags: Floats) -> Floats:
-    population = population_design(masks)
-    subset = np.concatenate([np.ones((len(masks), 1)), population], axis=1)
+    context_free = context_free_design(masks)
+    subset = np.concatenate([np.ones((len(masks), 1)), context_free], axis=1)
     crossed = (flags[:, :, None] * subset[:, None, :]).reshape(len(masks), -1)
-    return np.concatenate([population, crossed], axis=1)
+    return np.concatenate([context_free, crossed], axis=1)
 
 
 def _task(example: Example) -> str:

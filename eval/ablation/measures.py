@@ -15,13 +15,13 @@ from eval.stats.resampling import Resample
 from fama.diagnosis.mitigation import minimal_cover
 from fama.helpers.base import Helper
 from fama.intervals import Array, Interval
-from fama.selection.decision import Floats, all_masks, smallest_within
-from fama.selection.router.checkpoint import Router
+from fama.selection.decision import Floats, Objective, decide
 from fama.selection.router.features import Features
+from fama.selection.router.router import Router
 from fama.selection.router.scores import sigmoid
 from training.data.examples import Example
 from training.data.synthetic import SyntheticTask, regrets
-from training.export.checkpoint import chosen_subset, executed_logits
+from training.export.checkpoint import executed_logits
 from training.metrics import brier, log_loss
 
 BINS = 10
@@ -148,14 +148,14 @@ def truth_measures(
     The minimal subset is what the router's own rule takes when it knows the truth: the smallest of those within ε of
     the best.
     """
-    masks = all_masks(len(next(iter(chosen.values()))))
     state = {example.task.rpartition("/")[2]: example.features for example in examples}
     known = [task for task in truth if task.task_id in state]
     values = np.stack([task.values(lam) for task in known])
     mine = [chosen[state[task.task_id]] for task in known]
     regret = regrets(known, mine, lam)
     fixed = values.max(axis=1) - values[:, int(values.mean(axis=0).argmax())]
-    minimal = [tuple(masks[smallest_within(masks, line, epsilon)].tolist()) for line in values]
+    helpers = len(next(iter(chosen.values())))
+    minimal = [decide(task.scores, helpers, Objective(lam, epsilon)).members for task in known]
     exact = np.array([float(a == b) for a, b in zip(mine, minimal, strict=True)])
     ones, tasks = np.ones(len(known)), tuple(task.task_id for task in known)
     return {
@@ -166,7 +166,7 @@ def truth_measures(
 
 
 def _choices(router: Router, examples: Sequence[Example]) -> dict[Features, tuple[bool, ...]]:
-    return {features: chosen_subset(router, features) for features in dict.fromkeys(e.features for e in examples)}
+    return {features: router.choose(features).members for features in dict.fromkeys(e.features for e in examples)}
 
 
 def _once(function: Callable[[Features], Floats], examples: Sequence[Example]) -> Floats:

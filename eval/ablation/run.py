@@ -21,6 +21,7 @@ from fama.selection.router.checkpoint import load_router
 from fama.selection.router.embedder import Embedder
 from training.data.examples import Example, ExampleSet
 from training.data.load import pool_of, taxonomy_of
+from training.kinds.base import trainer_of
 from training.settings import TrainSettings
 from training.train import train_on
 
@@ -124,11 +125,9 @@ def _routers(
 
 def _embedder(settings: TrainSettings, known: dict[str, Embedder]) -> Embedder | None:
     """One embedder for all variants on the same frozen encoder: every text is encoded once."""
-    if settings.kind in ("encoder", "prior") or settings.vectors.source != "embedding":
+    shape = trainer_of(settings.kind).frozen_encoder(settings)
+    if shape is None:
         return None
-    from training.network.encoder import encoder_shape
-
-    shape = encoder_shape(settings.encoder, adapted=False)
     key = shape.model_dump_json()
     if key not in known:
         known[key] = Embedder.load(shape, entries=1_000_000)

@@ -74,10 +74,10 @@ def agreement(labels: Labels, codes: Sequence[str], draws: int = 2000, seed: int
     resample = Resample(task_of, draws, seed, "agreement")
 
     def values(read: Callable[[Failure], str]) -> tuple[Codes, list[str]]:
-        said = [[read(labels[r][u]) if u in labels[r] else None for u in units] for r in raters]
-        names = sorted({name for row in said for name in row if name is not None})
+        rows = [[read(labels[r][u]) if u in labels[r] else None for u in units] for r in raters]
+        names = sorted({name for row in rows for name in row if name is not None})
         numbers = {name: number for number, name in enumerate(names)}
-        return np.array([[MISSING if x is None else numbers[x] for x in row] for row in said]), names
+        return np.array([[MISSING if x is None else numbers[x] for x in row] for row in rows]), names
 
     variables = []
     for code in codes:
@@ -134,13 +134,13 @@ def fleiss_kappa(agreed: Array, by_value: Array, units: Array, raters: int) -> A
 def _variable(name: str, matrix: Codes, k: int, resample: Resample) -> Variable:
     """Measure agreement on one variable; ``matrix`` [raters, units] holds values below ``k`` or missing."""
     counts = np.stack([(matrix == value).sum(axis=0) for value in range(k)], axis=1).astype(np.float64)
-    said = counts.sum(axis=1)
-    shared = said > 1
-    scale = np.where(shared, 1 / np.maximum(said - 1, 1), 0.0)
+    answers = counts.sum(axis=1)
+    shared = answers > 1
+    scale = np.where(shared, 1 / np.maximum(answers - 1, 1), 0.0)
     together = (counts[:, :, None] * counts[:, None, :] - counts[:, :, None] * np.eye(k)) * scale[:, None, None]
-    agreed = np.where(shared, (counts * (counts - 1)).sum(axis=1) / np.maximum(said * (said - 1), 1), 0.0)
+    agreed = np.where(shared, (counts * (counts - 1)).sum(axis=1) / np.maximum(answers * (answers - 1), 1), 0.0)
     raters = len(matrix)
-    full = (said == raters).astype(np.float64)
+    full = (answers == raters).astype(np.float64)
     return Variable(
         name=name,
         units=int(shared.sum()),
@@ -182,10 +182,10 @@ def _pair(
 
 def _confusions(matrix: Codes, k: int) -> Array:
     """Return the one-hot confusion of two raters by unit, [units, k, k]; zeros where one is silent."""
-    found = np.zeros((matrix.shape[1], k, k))
+    confusions = np.zeros((matrix.shape[1], k, k))
     shared = (matrix != MISSING).all(axis=0)
-    found[np.flatnonzero(shared), matrix[0, shared], matrix[1, shared]] = 1
-    return found
+    confusions[np.flatnonzero(shared), matrix[0, shared], matrix[1, shared]] = 1
+    return confusions
 
 
 def _ratio(over: Any, under: Any) -> Array:

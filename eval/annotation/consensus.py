@@ -49,22 +49,22 @@ def combine(labels: Labels, codes: Sequence[str], taxonomy_version: str, method:
     method = method or ("dawid-skene" if len(raters) >= LEAST else "majority")
     known = Counter(unit for rater in raters for unit in labels[rater])
     units = sorted(unit for unit, count in known.items() if count > 1)
-    said = {unit: {rater: labels[rater][unit] for rater in raters if unit in labels[rater]} for unit in units}
+    answers = {unit: {rater: labels[rater][unit] for rater in raters if unit in labels[rater]} for unit in units}
 
     def share(read: Callable[[Failure], str]) -> dict[str, dict[str, float]]:
-        return _posterior([(u, r, read(f)) for u, by in said.items() for r, f in by.items()], method)
+        return _posterior([(u, r, read(f)) for u, by in answers.items() for r, f in by.items()], method)
 
     named = {code: share(lambda f, code=code: str(code in f.categories)) for code in codes}  # type: ignore[misc]
     primary = {code: share(lambda f, code=code: str(code in f.primary)) for code in codes}  # type: ignore[misc]
     blame = share(lambda f: f.blame)
-    found = []
-    for unit, by in said.items():
+    merged = []
+    for unit, by in answers.items():
         sure = {code: primary[code][unit].get("True", 0.0) for code in codes}
         chosen = tuple(code for code in codes if sure[code] > 0.5)
         if not chosen and (top := max(sure.values())) > 0:
             chosen = tuple(code for code in codes if sure[code] > top - 1e-9)
         also = {code for code in codes if named[code][unit].get("True", 0.0) > 0.5}
-        found.append(
+        merged.append(
             Failure(
                 episode_id=unit,
                 task_id=(first := next(iter(by.values()))).task_id,
@@ -81,13 +81,13 @@ def combine(labels: Labels, codes: Sequence[str], taxonomy_version: str, method:
                 taxonomy_version=taxonomy_version,
             )
         )
-    differ = [f for f in found if len({frozenset(one.primary) for one in said[f.episode_id].values()}) > 1]
+    differ = [f for f in merged if len({frozenset(one.primary) for one in answers[f.episode_id].values()}) > 1]
     return Consensus(
         method=method,
         labellers=raters,
-        labels=tuple(found),
+        labels=tuple(merged),
         disputed=tuple(sorted(differ, key=lambda f: (f.confidence or 0.0, f.episode_id))),
-        quality=tuple(_quality(labels, codes, {f.episode_id: f for f in found})),
+        quality=tuple(_quality(labels, codes, {f.episode_id: f for f in merged})),
         alone=sum(count == 1 for count in known.values()),
     )
 
@@ -125,13 +125,13 @@ def _evidence(by: Mapping[str, Failure], chosen: Sequence[str]) -> tuple[Evidenc
 
 
 def _quality(labels: Labels, codes: Sequence[str], truth: Mapping[str, Failure]) -> list[Quality]:
-    found = []
-    for rater, said in labels.items():
-        both = [(said[unit], truth[unit]) for unit in truth if unit in said]
+    rows = []
+    for rater, own in labels.items():
+        both = [(own[unit], truth[unit]) for unit in truth if unit in own]
         for code in codes:
             has = [code in mine.categories for mine, ours in both if code in ours.categories]
             lacks = [code not in mine.categories for mine, ours in both if code not in ours.categories]
-            found.append(
+            rows.append(
                 Quality(
                     labeller=rater,
                     category=code,
@@ -140,4 +140,4 @@ def _quality(labels: Labels, codes: Sequence[str], truth: Mapping[str, Failure])
                     specificity=sum(lacks) / len(lacks) if lacks else None,
                 )
             )
-    return found
+    return rows

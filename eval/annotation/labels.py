@@ -43,18 +43,18 @@ def read_labels(paths: Sequence[Path], crosswalk: Crosswalk) -> dict[str, dict[s
     Raises:
         BadInput: a file cannot be read, a label is unknown, or an annotator labels an episode twice in one file.
     """
-    found: dict[tuple[str, str], dict[str, Failure]] = {}
+    by_source: dict[tuple[str, str], dict[str, Failure]] = {}
     for path in paths:
         for failure in read_failures(path):
-            labels = found.setdefault((failure.labeller, str(path)), {})
+            labels = by_source.setdefault((failure.labeller, str(path)), {})
             if failure.episode_id in labels:
                 raise BadInput(f"{path}: {failure.labeller} labels episode {failure.episode_id} twice; delete one line")
             labels[failure.episode_id] = crosswalk.translate(failure)
-    files = Counter(labeller for labeller, _ in found)
+    files = Counter(annotator for annotator, _ in by_source)
     named = {
-        labeller if files[labeller] == 1 else f"{labeller} ({path})": labels
-        for (labeller, path), labels in found.items()
+        annotator if files[annotator] == 1 else f"{annotator} ({path})": labels
+        for (annotator, path), labels in by_source.items()
     }
     if len(named) < 2:
-        raise BadInput(f"{paths[0]}: one labeller alone agrees with nobody; give the files of at least two")
+        raise BadInput(f"{paths[0]}: one annotator alone agrees with nobody; give the files of at least two")
     return named

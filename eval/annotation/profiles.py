@@ -102,15 +102,15 @@ def drift(
     )
 
 
-def in_words(found: Drift) -> str:
+def in_words(test: Drift) -> str:
     """Return the test's result in words, and what follows for labels and routers."""
-    if not found.shown:
-        return f"No drift shown (p = {found.p:.3f}); that is no proof that there is none."
-    moved = [c for c in sorted(found.changes, key=lambda c: c.p) if c.p < LEVEL]
-    told = ", ".join(f"{c.category} {c.before:.0%} → {c.after:.0%} (p = {c.p:.3f})" for c in moved)
-    what = told or "no single category stands out"
+    if not test.shown:
+        return f"No drift shown (p = {test.p:.3f}); that is no proof that there is none."
+    moved = [c for c in sorted(test.changes, key=lambda c: c.p) if c.p < LEVEL]
+    changes = ", ".join(f"{c.category} {c.before:.0%} → {c.after:.0%} (p = {c.p:.3f})" for c in moved)
+    what = changes or "no single category stands out"
     return (
-        f"The profile has drifted (p = {found.p:.3f}): {what}. A router or a rule tuned on the old failures may be "
+        f"The profile has drifted (p = {test.p:.3f}): {what}. A router or a rule tuned on the old failures may be "
         "out of date; diagnose and train again."
     )
 

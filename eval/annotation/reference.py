@@ -72,8 +72,8 @@ def against(
     def marks(source: Mapping[str, Failure]) -> Array:
         return np.array([[float(code in getattr(source[unit], what)) for code in codes] for unit in units])
 
-    said, true = marks(labels), marks(reference)
-    counts = np.stack([said * true, said, true, np.ones_like(true)], axis=1)  # [units, 4, categories]
+    assigned, true = marks(labels), marks(reference)
+    counts = np.stack([assigned * true, assigned, true, np.ones_like(true)], axis=1)  # [units, 4, categories]
     common = int(true.sum(axis=0).argmax())
     used = [place for place in range(len(codes)) if true[:, place].any()]
 
@@ -92,7 +92,7 @@ def against(
             Scored(
                 category=code,
                 positives=int(true[:, place].sum()),
-                told=int(said[:, place].sum()),
+                told=int(assigned[:, place].sum()),
                 precision=of(_precision, place),
                 recall=of(_recall, place),
                 f1=of(_f1, place),
@@ -121,10 +121,10 @@ def _f1(sums: Array, common: int) -> Array:
 
 def _majority(sums: Array, common: int) -> Array:
     """Score naming the common category everywhere: its hits are its positives, the others have none."""
-    told = np.zeros_like(sums[..., 2, :])
-    told[..., common] = sums[..., 3, common]
-    hits = np.where(told > 0, sums[..., 2, :], 0.0)
-    return _defined(2 * hits, told + sums[..., 2, :], sums)
+    assigned = np.zeros_like(sums[..., 2, :])
+    assigned[..., common] = sums[..., 3, common]
+    hits = np.where(assigned > 0, sums[..., 2, :], 0.0)
+    return _defined(2 * hits, assigned + sums[..., 2, :], sums)
 
 
 def _random(sums: Array, common: int) -> Array:

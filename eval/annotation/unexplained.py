@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from fama.dialogue.trace import calls_of, shorten, spoken
+from fama.dialogue.calls import pair_calls
+from fama.dialogue.text import shorten, spoken
 from fama.episodes.records import Episode, Failure, Record
 from fama.errors import BadInput
 from fama.files import write_atomically
@@ -120,13 +121,13 @@ def embed(texts: Sequence[str], encoder: str) -> Embeddings:
     from fama.selection.router.embedder import Embedder
     from fama.selection.router.manifest import EncoderShape
 
-    found = Embedder.load(EncoderShape(name=encoder, window=256)).embed(texts)
-    return np.stack([chunks.mean(axis=0) for chunks in found]).astype(np.float64)
+    chunked = Embedder.load(EncoderShape(name=encoder, window=256)).embed(texts)
+    return np.stack([chunks.mean(axis=0) for chunks in chunked]).astype(np.float64)
 
 
-def write_candidates(path: Path, found: FailureGroups) -> None:
+def write_candidates(path: Path, groups: FailureGroups) -> None:
     """Write the groups as JSON, whole or not at all."""
-    write_atomically(path, found.model_dump_json(indent=2) + "\n")
+    write_atomically(path, groups.model_dump_json(indent=2) + "\n")
 
 
 def read_candidates(path: Path) -> FailureGroups:
@@ -146,13 +147,13 @@ def read_candidates(path: Path) -> FailureGroups:
 
 def _example(episode: Episode, failure: Failure) -> FailureExample:
     messages = episode.messages
-    said = [f"{m.role}: {shorten(spoken(m), 240)}" for m in messages if m.role in ("user", "assistant") and spoken(m)]
+    turns = [f"{m.role}: {shorten(spoken(m), 240)}" for m in messages if m.role in ("user", "assistant") and spoken(m)]
     return FailureExample(
         episode_id=episode.id,
         task_id=episode.task_id,
         rationale=shorten(failure.rationale, 400),
-        calls=tuple(call.quote(120) for call in calls_of(messages)[-4:]),
-        said=tuple(said[-3:]),
+        calls=tuple(call.quote(120) for call in pair_calls(messages)[-4:]),
+        said=tuple(turns[-3:]),
     )
 
 

@@ -5,7 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from fama.config import add_config_flags, read_settings
+from fama.config import add_config_flags, config_words, read_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,15 +25,12 @@ def main(args: argparse.Namespace) -> int:
     from eval.ablation.table import as_csv, markdown
     from eval.report.figures import save
     from fama.files import write_atomically
+    from training.kinds.base import trainer_of
 
-    if any(settings.of(variant).kind == "encoder" for variant in settings.chosen()):
-        from training.command import hush
-
-        hush()
+    for kind in {settings.of(variant).kind for variant in settings.chosen()}:
+        trainer_of(kind).quieten()
     out = Path(args.out)
-    command = shlex.join(
-        ["fama", "ablate", *(["--config", str(args.config)] if args.config else []), "--out", str(out), *args.overrides]
-    )
+    command = shlex.join(["fama", "ablate", *config_words(args), "--out", str(out), *args.overrides])
     found = ablate(settings, out, command, lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
     write_atomically(out / "ablation.md", markdown(found))
     write_atomically(out / "ablation.csv", as_csv(found))

@@ -153,7 +153,10 @@ def print_profile(
         f"skipped: {summary.successes_skipped} successes, {summary.errors_skipped} errors",
     ]
     if summary.calls:
-        spent = ", ".join(f"{role} {count:,}" for role, count in sorted(summary.tokens.items()))
+        spent = ", ".join(
+            f"{role} {'unknown' if count is None else format(count, ',')}"
+            for role, count in sorted(summary.tokens.items())
+        )
         lines.append(f"{summary.calls} calls, {summary.unparsed} of them unparsed; tokens: {spent}")
         if same := _named_always(total, taxonomy):
             told = f"warning: the judge names {' and '.join(same)} for at least {ALIKE:.0%} of the failures"

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fama.episodes.records import known_total
 from fama.errors import BadInput
 
 if TYPE_CHECKING:
@@ -134,8 +135,9 @@ def _draft(args: argparse.Namespace) -> int:
     draft = asyncio.run(_written(args, group)) if args.writer else plain_draft(group)
     write_atomically(out, as_yaml(draft, group, args.category or f"NEW{group.number}"))
     if draft.ledger:
-        spent = sum(row.total_tokens for row in draft.ledger)
-        sys.stdout.write(f"{len(draft.ledger)} calls of {draft.writer}, {spent:,} tokens\n")
+        spent = known_total(row.total_tokens for row in draft.ledger)
+        tokens = "unknown" if spent is None else f"{spent:,}"
+        sys.stdout.write(f"{len(draft.ledger)} calls of {draft.writer}, {tokens} tokens\n")
     sys.stdout.write(f"→ {out}: read and mend it, then set reviewed: true\n")
     return 0
 

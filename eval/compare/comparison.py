@@ -206,5 +206,5 @@ def _own_cells(scores: dict[str, list[Score]]) -> list[ExecutedSubset]:
         )
         for kept in scores.values()
         for s in kept
-        if s.scored and s.held and s.decisions
+        if s.scored and s.held and s.decisions and s.tokens.agent is not None and s.tokens.helper is not None
     ]

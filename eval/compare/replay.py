@@ -8,7 +8,7 @@ from eval.metrics.episode_scores import Score, TokenUse, score_of_row
 from eval.metrics.selection import ExecutedSubset
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.outcome_table import OutcomeRow
-from fama.episodes.records import SELECTION_ROLES, total_tokens
+from fama.episodes.records import SELECTION_ROLES, known_total, total_tokens
 from fama.episodes.state import VisibleState, state_from_json
 from fama.errors import BadInput
 from fama.helpers.base import Helper
@@ -122,7 +122,7 @@ async def replay_arm(
         budget = budgets.episode()
         budget.open_decision()
         selection = await selector.select(table.states[key], budget.allowance(), rng)
-        budget.charge(sum(row.total_tokens for row in selection.ledger))
+        budget.charge(sum(row.budget_tokens for row in selection.ledger))
         subset = budget.fit(in_pool_order(selection.subset, pool), helpers, selection.probabilities).subset
         budget.release()
         choices.append((key.task_id, join_subset(subset)))
@@ -137,11 +137,11 @@ async def replay_arm(
                 old,
                 tokens=TokenUse(
                     agent=old.tokens.agent,
-                    helper=old.tokens.helper + total_tokens(selection.ledger, "helper"),
-                    selector=sum(entry.total_tokens for entry in spent),
-                    cached=old.tokens.cached + sum(entry.cached_input_tokens for entry in spent),
-                    charged_input=old.tokens.charged_input + sum(entry.input_tokens for entry in spent),
-                    output=old.tokens.output + sum(entry.output_tokens for entry in spent),
+                    helper=known_total((old.tokens.helper, total_tokens(selection.ledger, "helper"))),
+                    selector=known_total(entry.total_tokens for entry in spent),
+                    cached=known_total((old.tokens.cached, *(entry.cached_input_tokens for entry in spent))),
+                    charged_input=known_total((old.tokens.charged_input, *(entry.input_tokens for entry in spent))),
+                    output=known_total((old.tokens.output, *(entry.output_tokens for entry in spent))),
                 ),
                 selection_seconds=selection.seconds,
                 seconds=None if old.seconds is None else old.seconds + selection.seconds,

@@ -12,7 +12,7 @@ from eval.compare.arms import learned_arm
 from eval.compare.schema import ArmResult, Comparison, Curve, GridReport, TaskCell, TaskRow
 from eval.compare.setup_cost import paybacks
 from eval.metrics.curves import Point, frontier
-from eval.metrics.episode_scores import Score
+from eval.metrics.episode_scores import Score, known_mean
 from eval.metrics.formats import errors
 from eval.metrics.measures import PairedDifference, Resampling, compare_pair, measure
 from eval.metrics.selection import ExecutedSubset, TaskGrid, selection_quality, task_grids
@@ -164,7 +164,7 @@ def _task_row(task: str, arms: Mapping[str, Mapping[str, list[Score]]], truth: M
             trials=len(scored),
             successes=sum(score.success for score in scored),
             errors=len(mine) - len(scored),
-            tokens=sum(score.tokens.total for score in scored) / len(scored) if scored else None,
+            tokens=known_mean([score.tokens.total for score in scored]),
             subsets=tuple(dict.fromkeys(subset_label(split_subset(score.subset)) for score in mine)),
             episodes=tuple(score.id for score in mine),
         )

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from eval.compare.arms import BLIND, LEARNED
-from eval.metrics.episode_scores import Score
+from eval.metrics.episode_scores import Score, amount
 from eval.metrics.measures import Resampling
 from fama.diagnosis.diagnose import spent_on_labels
 from fama.episodes.records import Record
@@ -107,7 +107,7 @@ def saved_tokens(
     ours: Sequence[Score], theirs: Sequence[Score], tasks: Sequence[str], resampling: Resampling
 ) -> Interval:
     """Charged tokens an episode of theirs minus ours, over the (task, trial) pairs that both have a verdict on."""
-    left, right = ({s.key.pair: s.tokens.total for s in side if s.scored} for side in (ours, theirs))
+    left, right = ({s.key.pair: amount(s.tokens.total) for s in side if s.scored} for side in (ours, theirs))
     place = {task: index for index, task in enumerate(tasks)}
     saved, n = np.zeros(len(tasks)), np.zeros(len(tasks))
     for key in left.keys() & right.keys():

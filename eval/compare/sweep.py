@@ -8,7 +8,7 @@ import numpy as np
 from eval.compare.replay import ReplayTable, cells_of, replay_arm
 from eval.compare.schema import Curve, CurvePoint
 from eval.metrics.curves import Point, area, success_at, tokens_at
-from eval.metrics.episode_scores import Score
+from eval.metrics.episode_scores import Score, amount
 from eval.metrics.measures import Resampling
 from eval.metrics.selection import ExecutedSubset
 from eval.stats.proportions import clustered_proportion
@@ -62,7 +62,7 @@ async def sweep(
 
 def _looked_up(scores: Sequence[Score]) -> dict[EpisodeKey, tuple[float, float]]:
     """(success, tokens) of each scored (task, trial)."""
-    return {s.key.pair: (float(s.success), float(s.tokens.total)) for s in scores if s.scored}
+    return {s.key.pair: (float(s.success), amount(s.tokens.total)) for s in scores if s.scored}
 
 
 def _best(cells: Sequence[ExecutedSubset], lam: float) -> dict[EpisodeKey, tuple[float, float]]:

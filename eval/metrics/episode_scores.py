@@ -1,12 +1,13 @@
 """One compact score per episode, from which every metric and table is computed."""
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.outcome_table import OutcomeRow
-from fama.episodes.records import CHARGED, Episode, Status, role_group
+from fama.episodes.records import CHARGED, Episode, LedgerRow, Status, known_total, role_group
 from fama.subsets import in_order, join_subset
 
 #: Roles whose tokens are counted apart, in the order of the fields of ``TokenUse``.
@@ -17,22 +18,22 @@ ROLES = ("agent", "helper", "selector", "user", "judge")
 class TokenUse:
     """Input and output tokens by role; ``cached`` and ``output`` are parts of the charged ones.
 
-    What selection needed inside an episode, analysts and orchestrator included, is ``selector``.
+    What selection needed inside an episode, analysts and orchestrator included, is ``selector``. None is unknown.
     """
 
-    agent: int = 0
-    helper: int = 0
-    selector: int = 0
-    user: int = 0
-    judge: int = 0
-    cached: int = 0
-    charged_input: int = 0
-    output: int = 0
+    agent: int | None = 0
+    helper: int | None = 0
+    selector: int | None = 0
+    user: int | None = 0
+    judge: int | None = 0
+    cached: int | None = 0
+    charged_input: int | None = 0
+    output: int | None = 0
 
     @property
-    def total(self) -> int:
+    def total(self) -> int | None:
         """Tokens that an arm is charged: agent + helper + selector."""
-        return self.agent + self.helper + self.selector
+        return known_total((self.agent, self.helper, self.selector))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +85,31 @@ class Score:
 
 
 def token_use(episode: Episode) -> TokenUse:
-    """Return the ledger of an episode, summed by role."""
-    sums = dict.fromkeys(ROLES, 0)
-    cached = charged_input = output = 0
+    """Return the ledger of an episode, summed by role; all is unknown where a log has none."""
+    if not episode.ledger and episode.source.importer != "fama":
+        return TokenUse(**dict.fromkeys(TokenUse.__dataclass_fields__))
+    by_role: dict[str, list[LedgerRow]] = {role: [] for role in ROLES}
     for row in episode.ledger:
         role = role_group(row.role)
-        role = role if role in sums else "judge"
-        sums[role] += row.total_tokens
-        if role in CHARGED:
-            cached += row.cached_input_tokens
-            charged_input += row.input_tokens
-            output += row.output_tokens
-    return TokenUse(**sums, cached=cached, charged_input=charged_input, output=output)
+        by_role[role if role in by_role else "judge"].append(row)
+    charged = [row for role in CHARGED for row in by_role[role]]
+    return TokenUse(
+        **{role: known_total(row.total_tokens for row in rows) for role, rows in by_role.items()},
+        cached=known_total(row.cached_input_tokens for row in charged),
+        charged_input=known_total(row.input_tokens for row in charged),
+        output=known_total(row.output_tokens for row in charged),
+    )
+
+
+def amount(count: int | None) -> float:
+    """Return a count for arithmetic over arrays: not a number where it is unknown."""
+    return math.nan if count is None else float(count)
+
+
+def known_mean(counts: Sequence[int | None]) -> float | None:
+    """Return the mean of counts; None where one is unknown, or there is none."""
+    total = known_total(counts)
+    return None if total is None or not counts else total / len(counts)
 
 
 def score_of(episode: Episode) -> Score:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import Field
 
-from eval.metrics.episode_scores import ROLES, Score
+from eval.metrics.episode_scores import ROLES, Score, amount, known_mean
 from eval.metrics.pass_k import TaskTrials, pass_k
 from eval.stats.paired import difference_interval, mcnemar_exact, sign_flip
 from eval.stats.power import detectable_effect, spread_of
@@ -42,7 +42,7 @@ class Measures(Record):
     success: Interval
     pass_k: tuple[PassEstimate, ...] = ()
     tokens: Interval
-    tokens_by_role: dict[str, float] = Field(default_factory=dict)
+    tokens_by_role: dict[str, float | None] = Field(default_factory=dict)
     output_tokens: Interval
     tokens_per_success: Interval
     cached_share: Interval
@@ -121,12 +121,16 @@ def measure(scores: Sequence[Score], tasks: Sequence[str], resampling: Resamplin
         user_faults=errors.get("user", 0),
         success=passes[0].estimate if passes else Interval(None, None, None, 0),
         pass_k=passes,
-        tokens=ratio_interval(sums.of(lambda s: s.tokens.total), n, weights),
-        tokens_by_role={role: _mean([getattr(s.tokens, role) for s in scored]) for role in ROLES} if scored else {},
-        output_tokens=ratio_interval(sums.of(lambda s: s.tokens.output), n, weights),
-        tokens_per_success=ratio_interval(sums.of(lambda s: s.tokens.total), sums.of(lambda s: s.success), weights),
+        tokens=ratio_interval(sums.of(lambda s: amount(s.tokens.total)), n, weights),
+        tokens_by_role={role: known_mean([getattr(s.tokens, role) for s in scored]) for role in ROLES}
+        if scored
+        else {},
+        output_tokens=ratio_interval(sums.of(lambda s: amount(s.tokens.output)), n, weights),
+        tokens_per_success=ratio_interval(
+            sums.of(lambda s: amount(s.tokens.total)), sums.of(lambda s: s.success), weights
+        ),
         cached_share=ratio_interval(
-            sums.of(lambda s: s.tokens.cached), sums.of(lambda s: s.tokens.charged_input), weights
+            sums.of(lambda s: amount(s.tokens.cached)), sums.of(lambda s: amount(s.tokens.charged_input)), weights
         ),
         notes=_mean([s.notes for s in scored]) if scored else None,
         rejected_notes=_mean([s.rejected for s in scored]) if scored else None,
@@ -208,7 +212,7 @@ def _token_means(scores: Sequence[Score], tasks: Sequence[str]) -> Array:
     """Return the mean charged tokens of every task's scored episodes, shape [tasks]; 0 for a task without any."""
     sums = _TaskSums(scores, tasks)
     n = sums.of(lambda _: 1.0)
-    return sums.of(lambda s: s.tokens.total) / np.maximum(n, 1.0)
+    return sums.of(lambda s: amount(s.tokens.total)) / np.maximum(n, 1.0)
 
 
 def _by_pair(scores: Sequence[Score]) -> dict[EpisodeKey, Score]:

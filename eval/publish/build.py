@@ -21,6 +21,7 @@ from eval.ablation.run import Ablation
 from eval.ablation.table import markdown
 from eval.compare.comparison import OWN_EPISODES, read_comparison, run_comparison
 from eval.compare.schema import ArmResult, Comparison
+from eval.metrics.episode_scores import known_mean
 from eval.metrics.formats import DASH, count, number, p_value, percent
 from eval.metrics.measures import PairedDifference
 from eval.publish import findings, real_logs, training_table
@@ -61,18 +62,18 @@ def outcomes() -> str:
             str(_solved(own)),
             _share(_solved(own), len(own)),
             number(sum(row.tokens for row in own) / len(own)),
-            number(sum(row.tokens - row.tokens_cached for row in own) / len(own)),
+            number(known_mean([None if row.tokens_cached is None else row.tokens - row.tokens_cached for row in own])),
         )
         for subset in order
     ]
     meta, errors = read_metadata(str(TRAINING)), sum(row.status == "error" for row in rows)
-    told = (
+    caption = (
         f"{len(rows)} episodes on {len({row.task_id for row in rows})} training tasks, {_solved(rows)} solved "
         f"({_share(_solved(rows), len(rows))} %, rows taken as independent), {errors} errors. Made at commit "
         f"{str(meta['commit'])[:7]} by `{_public(str(meta['command']))}`."
     )
     head = ("subset", "n", "solved", "% [95 %]", "tokens", "of them not from the cache")
-    return f"{told}\n\n{table(head, body)}"
+    return f"{caption}\n\n{table(head, body)}"
 
 
 def lattice(stem: str) -> str:
@@ -85,7 +86,7 @@ def lattice(stem: str) -> str:
         | {"model": {"name": rows[0].backbone, "temperature": 0.0}}
     )
     with tempfile.TemporaryDirectory() as folder:
-        found = asyncio.run(run_comparison(settings, Path(folder)))
+        comparison = asyncio.run(run_comparison(settings, Path(folder)))
     codes = load_taxonomy().codes
     broken = asyncio.run(_categories(stem))
     body = [
@@ -95,29 +96,29 @@ def lattice(stem: str) -> str:
             number(arm.measures.episode_seconds.value),
             " · ".join(str(broken[next(iter(arm.subsets), "none")][code]) for code in codes),
         )
-        for arm in found.arms
+        for arm in comparison.arms
     ]
     head = ("helpers", *_HEAD, "seconds", f"failures: {' · '.join(codes)}")
-    return f"{_frame(found)}\n\n{table(head, body)}"
+    return f"{_frame(comparison)}\n\n{table(head, body)}"
 
 
 def runs() -> str:
     """Tabulate the logs beside the first backbone's tables: how many tasks, what was solved, how episodes ended."""
     body = []
     for stem in ("prompted-train", "outcomes-train-0.5b", "lattice-test-0.5b"):
-        found = list(read_episodes(DATA / f"{stem}.episodes.jsonl.gz"))
+        episodes = list(read_episodes(DATA / f"{stem}.episodes.jsonl.gz"))
         solved: dict[str, list[float]] = defaultdict(list)
-        for episode in found:
+        for episode in episodes:
             solved[episode.task_id].append(float(episode.outcome.status == "success"))
         rates = np.array([float(np.mean(values)) for values in solved.values()])
-        ends = Counter(str(episode.outcome.reason) for episode in found).most_common()
+        ends = Counter(str(episode.outcome.reason) for episode in episodes).most_common()
         body.append(
             (
                 f"`{stem}`",
                 str(len(solved)),
-                str(len(found)),
+                str(len(episodes)),
                 f"{sum(map(sum, solved.values())):.0f}",
-                percent(clustered_proportion(rates, len(found)), 0),
+                percent(clustered_proportion(rates, len(episodes)), 0),
                 ", ".join(f"{end} {times}" for end, times in ends),
             )
         )
@@ -126,7 +127,7 @@ def runs() -> str:
 
 def headline() -> str:
     """Tabulate the trials in short, for the front page."""
-    found = read_comparison(DATA / "trials")
+    comparison = read_comparison(DATA / "trials")
     body = [
         (
             arm.arm,
@@ -136,16 +137,16 @@ def headline() -> str:
             p_value(arm.versus_none.p_holm) if arm.versus_none else "",
             percent(arm.versus_none.overhead, 0, signed=True) if arm.versus_none else "",
         )
-        for arm in found.arms
+        for arm in comparison.arms
     ]
-    head = ("arm", "solved, %", f"all {found.trials} trials, %", *_HEAD[2:4], "tokens over none, %")
+    head = ("arm", "solved, %", f"all {comparison.trials} trials, %", *_HEAD[2:4], "tokens over none, %")
     return table(head, body)
 
 
 def selectors(folder: str = "compare") -> str:
     """Tabulate a live comparison, in a folder beside the tables: of selectors on test tasks, when no other is named."""
-    found = _live(folder)
-    right = "right subset, %" if found.lattice else None
+    comparison = _live(folder)
+    right = "right subset, %" if comparison.lattice else None
     body = [
         (
             arm.arm,
@@ -153,22 +154,22 @@ def selectors(folder: str = "compare") -> str:
             *([percent(arm.selection.exact, 0) if arm.selection else DASH] if right else []),
             _chosen(arm),
         )
-        for arm in found.arms
+        for arm in comparison.arms
     ]
     head = ("arm", *_HEAD, *([right] if right else []), "chose")
-    return f"{_told(found)}\n\n{table(head, body)}"
+    return f"{_caption(comparison)}\n\n{table(head, body)}"
 
 
 def _live(folder: str) -> Comparison:
     """Return a comparison beside the tables, checked against its episodes; a grid of its own arms is left out."""
-    found = verify(DATA / folder)[0]
-    own = found.lattice is not None and found.lattice.source == OWN_EPISODES
-    return found.model_copy(update={"lattice": None}) if own else found
+    comparison = verify(DATA / folder)[0]
+    own = comparison.lattice is not None and comparison.lattice.source == OWN_EPISODES
+    return comparison.model_copy(update={"lattice": None}) if own else comparison
 
 
 def reliability(folder: str) -> str:
     """Tabulate a live comparison with several trials of a task: pass^k of each arm."""
-    found = _live(folder)
+    comparison = _live(folder)
     body = [
         (
             arm.arm,
@@ -177,18 +178,18 @@ def reliability(folder: str) -> str:
             _paired(arm.versus_learned),
             _chosen(arm),
         )
-        for arm in found.arms
+        for arm in comparison.arms
     ]
-    passes = [f"pass^{k + 1}, %" for k in range(found.trials)]
+    passes = [f"pass^{k + 1}, %" for k in range(comparison.trials)]
     head = ("arm", *passes, *_HEAD[2:], "against learned, points; p, Holm", "chose")
-    return f"{_told(found)}\n\n{table(head, body)}"
+    return f"{_caption(comparison)}\n\n{table(head, body)}"
 
 
 def power() -> str:
     """Tabulate the true difference that 80 % of comparisons like these would find, without Holm's correction."""
     rows = [
-        (told, arm.arm, *(_points(one) for one in (arm.versus_none, arm.versus_learned)))
-        for told, folder in (("one trial", "compare"), ("four trials", "trials"))
+        (trials, arm.arm, *(_points(one) for one in (arm.versus_none, arm.versus_learned)))
+        for trials, folder in (("one trial", "compare"), ("four trials", "trials"))
         for arm in read_comparison(DATA / folder).arms
     ]
     return table(("comparison", "arm", "detectable against none", "against learned"), rows)
@@ -203,28 +204,30 @@ def _points(difference: PairedDifference | None) -> str:
 def tau2(domain: str) -> str:
     """Tabulate the live comparison of a domain of τ²-bench, with whom the detectors blame for its failures."""
     folder = f"../tau2/{domain}"
-    found, read = _live(folder), findings.findings(DATA / folder)
+    comparison, diagnosed = _live(folder), findings.findings(DATA / folder)
     body = []
-    for arm in found.arms:
-        labels = [read.labels[episode.id] for episode in read.of(arm.arm) if episode.id in read.labels]
+    for arm in comparison.arms:
+        labels = [diagnosed.labels[episode.id] for episode in diagnosed.of(arm.arm) if episode.id in diagnosed.labels]
         user = f"{sum(label.blame == 'user' for label in labels)} of {len(labels)}"
         body.append((arm.arm, *_against_none(arm), user, _chosen(arm)))
     head = ("arm", *_HEAD, "failures blamed on the user", "chose")
-    return f"{_told(found)}\n\n{table(head, body)}"
+    return f"{_caption(comparison)}\n\n{table(head, body)}"
 
 
 def _paired(difference: PairedDifference | None) -> str:
     return f"{percent(difference.estimate, 0, signed=True)}; {p_value(difference.p_holm)}" if difference else ""
 
 
-def _told(found: Comparison) -> str:
-    return f"{_frame(found)} Computed at commit {(found.commit or '')[:7]} by `{_public(found.command)}`."
+def _caption(comparison: Comparison) -> str:
+    return (
+        f"{_frame(comparison)} Computed at commit {(comparison.commit or '')[:7]} by `{_public(comparison.command)}`."
+    )
 
 
 def ablation(path: Path) -> str:
     """Return the tables of one ``ablation.json``."""
-    found = _read_ablation(path)
-    return markdown(found.model_copy(update={"command": _public(found.command)}))
+    result = _read_ablation(path)
+    return markdown(result.model_copy(update={"command": _public(result.command)}))
 
 
 def _read_ablation(path: Path) -> Ablation:
@@ -294,33 +297,35 @@ def _against_none(arm: ArmResult) -> tuple[str, ...]:
     )
 
 
-def _frame(found: Comparison) -> str:
-    trials = "one trial, which makes no claim by itself" if found.trials == 1 else f"{found.trials} trials"
-    oracle = f", the best executed subset of each task {percent(found.lattice.oracle, 0)} %" if found.lattice else ""
-    if found.lattice:
-        oracle += f" ({found.lattice.subsets_per_task:.0f} subsets a task, {found.lattice.tasks} tasks)"
+def _frame(comparison: Comparison) -> str:
+    trials = "one trial, which makes no claim by itself" if comparison.trials == 1 else f"{comparison.trials} trials"
+    grid, oracle = comparison.lattice, ""
+    if grid:
+        oracle = f", the best executed subset of each task {percent(grid.oracle, 0)} %"
+        oracle += f" ({grid.subsets_per_task:.0f} subsets a task, {grid.tasks} tasks)"
     return (
-        f"{found.backbone}, {found.strategy}, {found.tasks} {found.split} tasks, {trials}, {found.benchmark_version}; "
+        f"{comparison.backbone}, {comparison.strategy}, {comparison.tasks} {comparison.split} tasks, {trials}, "
+        f"{comparison.benchmark_version}; "
         "95 % intervals over tasks, p of a sign-flip test with Holm's correction. "
-        f"Doing nothing solves {percent(found.do_nothing, 0)} %{oracle}."
+        f"Doing nothing solves {percent(comparison.do_nothing, 0)} %{oracle}."
     )
 
 
 def _chosen(arm: ArmResult) -> str:
     top = list(arm.subsets.items())[:3]
-    told = ", ".join(f"{name(split_label(subset))} {times}" for subset, times in top)
-    return told + (f", {len(arm.subsets) - 3} others" if len(arm.subsets) > 3 else "")
+    counts = ", ".join(f"{name(split_label(subset))} {times}" for subset, times in top)
+    return counts + (f", {len(arm.subsets) - 3} others" if len(arm.subsets) > 3 else "")
 
 
 async def _categories(stem: str) -> dict[str, Counter[str]]:
     """Count the primary categories of failures by subset; one with two causes counts twice."""
-    found: dict[str, Counter[str]] = defaultdict(Counter)
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
     for episode in read_episodes(DATA / f"{stem}.episodes.jsonl.gz"):
         if episode.outcome.status == "failure":
             label, _ = await diagnose_episode(episode, None, load_taxonomy())
             subset = episode.decisions[0].subset if episode.decisions else ()
-            found[subset_label(subset)].update(label.primary)
-    return found
+            counts[subset_label(subset)].update(label.primary)
+    return counts
 
 
 def _solved(rows: Sequence[OutcomeRow]) -> int:

@@ -58,11 +58,11 @@ class Findings:
 
     def broken(self, arm: str) -> dict[str, Counter[str]]:
         """Return the primary categories of an arm's failures by task; a failure with two causes counts in both."""
-        found: dict[str, Counter[str]] = {task: Counter() for task in self.tasks}
+        counts: dict[str, Counter[str]] = {task: Counter() for task in self.tasks}
         for episode in self.of(arm):
             if episode.id in self.labels:
-                found[episode.task_id].update(self.labels[episode.id].primary)
-        return found
+                counts[episode.task_id].update(self.labels[episode.id].primary)
+        return counts
 
 
 @cache
@@ -73,22 +73,22 @@ def findings(folder: Path) -> Findings:
 
 def aims(folder: Path) -> str:
     """Tabulate the aims set before the runs beside the results."""
-    found = findings(folder)
-    learned = found.comparison.arm("learned")
+    data = findings(folder)
+    learned = data.comparison.arm("learned")
     rows = []
     for other in ("prompted", "best_fixed"):
-        paired = found.difference("learned", other)
-        told = f"{percent(paired.estimate, 0, signed=True)} points, p {p_value(paired.p)}"
-        rows.append((f"as successful as {other}", told, _kept(paired.estimate, 0.0)))
-    ours, theirs = learned.versus_none, found.comparison.arm("prompted").versus_none
+        paired = data.difference("learned", other)
+        outcome = f"{percent(paired.estimate, 0, signed=True)} points, p {p_value(paired.p)}"
+        rows.append((f"as successful as {other}", outcome, _kept(paired.estimate, 0.0)))
+    ours, theirs = learned.versus_none, data.comparison.arm("prompted").versus_none
     if ours is None or theirs is None or ours.overhead.value is None or theirs.overhead.value is None:
         raise ValueError(f"{folder}: the arms none, prompted and learned are needed")
     extra = f"{percent(ours.overhead, 0, signed=True)} % against {percent(theirs.overhead, 0, signed=True)} %"
     few = "yes" if ours.overhead.value <= MOST_EXTRA * theirs.overhead.value else "no"
     rows.append((f"at most {MOST_EXTRA * 100:.0f} % of prompted's extra tokens", extra, few))
-    gap = oracle_gap(found.comparison, "learned")
-    told = f"{percent(gap, 0, signed=True)} points on {gap.n} tasks"
-    rows.append((f"within {MOST_GAP * 100:.0f} points of the best executed subset", told, _kept(gap, -MOST_GAP)))
+    gap = oracle_gap(data.comparison, "learned")
+    outcome = f"{percent(gap, 0, signed=True)} points on {gap.n} tasks"
+    rows.append((f"within {MOST_GAP * 100:.0f} points of the best executed subset", outcome, _kept(gap, -MOST_GAP)))
     gained = f"{percent(ours.estimate, 0, signed=True)} points"
     rows.append((f"at least {LEAST_GAIN * 100:.0f} points over none", gained, _kept(ours.estimate, LEAST_GAIN)))
     cheap = "yes" if ours.overhead.value < MOST_OVERHEAD else "no"
@@ -98,10 +98,10 @@ def aims(folder: Path) -> str:
 
 def fresh(folder: Path, first: int) -> str:
     """Tabulate the arms on the tasks from a number on: those no earlier version of the helpers' texts was run on."""
-    found = findings(folder)
-    tasks = tuple(task for task in found.tasks if int(task.rsplit("-", 1)[1]) >= first)
-    resampling = Resampling(found.comparison.seed, found.comparison.bootstrap)
-    kept = {arm.arm: [s for s in found.scores(arm.arm) if s.task_id in tasks] for arm in found.comparison.arms}
+    data = findings(folder)
+    tasks = tuple(task for task in data.tasks if int(task.rsplit("-", 1)[1]) >= first)
+    resampling = Resampling(data.comparison.seed, data.comparison.bootstrap)
+    kept = {arm.arm: [s for s in data.scores(arm.arm) if s.task_id in tasks] for arm in data.comparison.arms}
     rows = []
     for arm, scores in kept.items():
         cells = (arm, f"{sum(score.success for score in scores)} of {len(scores)}")
@@ -123,19 +123,19 @@ def oracle_gap(comparison: Comparison, arm: str) -> Interval:
 
 def categories(folder: Path) -> str:
     """Count for each arm and category the tasks whose failure goes and those whose failure comes, against none."""
-    found = findings(folder)
-    plain = found.broken("none")
+    data = findings(folder)
+    plain = data.broken("none")
     codes = load_taxonomy().codes
     rows = []
-    for arm in found.comparison.arms:
-        own = found.broken(arm.arm)
+    for arm in data.comparison.arms:
+        own = data.broken(arm.arm)
         if arm.arm == "none":
-            rows.append((arm.arm, *(str(sum(plain[task][code] for task in found.tasks)) for code in codes)))
+            rows.append((arm.arm, *(str(sum(plain[task][code] for task in data.tasks)) for code in codes)))
             continue
         cells = []
         for code in codes:
-            gone = sum(max(plain[task][code] - own[task][code], 0) for task in found.tasks)
-            new = sum(max(own[task][code] - plain[task][code], 0) for task in found.tasks)
+            gone = sum(max(plain[task][code] - own[task][code], 0) for task in data.tasks)
+            new = sum(max(own[task][code] - plain[task][code], 0) for task in data.tasks)
             cells.append(f"−{gone} +{new}")
         rows.append((arm.arm, *cells))
     return table(("arm", *codes), rows)
@@ -143,32 +143,32 @@ def categories(folder: Path) -> str:
 
 def cases(folder: Path) -> str:
     """Tabulate the tasks that one of the prompted and the learned selector solves in more trials than the other."""
-    found = findings(folder)
+    data = findings(folder)
     rows = []
-    for row in found.comparison.per_task:
+    for row in data.comparison.per_task:
         ours, theirs = row.arms["learned"], row.arms["prompted"]
         if ours.successes == theirs.successes:
             continue
         winner, loser = ("learned", "prompted") if ours.successes > theirs.successes else ("prompted", "learned")
-        score = f" {ours.successes} : {theirs.successes}" if found.comparison.trials > 1 else ""
-        lost = [found.labels[key] for key in row.arms[loser].episodes if key in found.labels]
+        score = f" {ours.successes} : {theirs.successes}" if data.comparison.trials > 1 else ""
+        lost = [data.labels[key] for key in row.arms[loser].episodes if key in data.labels]
         why = " + ".join(dict.fromkeys(code for label in lost for code in label.primary)) or DASH
         chose = (_chosen(ours.subsets), _chosen(theirs.subsets))
-        rows.append((row.task_id, winner + score, *chose, f"{loser}: {why}", _shown(found, row.task_id)))
+        rows.append((row.task_id, winner + score, *chose, f"{loser}: {why}", _shown(data, row.task_id)))
     if not rows:
-        solved = sum(bool(row.arms["learned"].successes) for row in found.comparison.per_task)
-        return f"Nowhere: both solve the same {solved} of {len(found.tasks)} tasks."
-    more = "solved by" if found.comparison.trials == 1 else "solved more often by (learned : prompted)"
+        solved = sum(bool(row.arms["learned"].successes) for row in data.comparison.per_task)
+        return f"Nowhere: both solve the same {solved} of {len(data.tasks)} tasks."
+    more = "solved by" if data.comparison.trials == 1 else "solved more often by (learned : prompted)"
     return table(("task", more, "learned chose", "prompted chose", "failure of the other", "read both"), rows)
 
 
 def remaining(folder: Path) -> str:
     """Tabulate the learned arm's remaining failures by the finding that weighs most."""
-    found = findings(folder)
+    data = findings(folder)
     tasks: dict[str, list[str]] = {}
-    failed = [episode for episode in found.of("learned") if episode.id in found.labels]
+    failed = [episode for episode in data.of("learned") if episode.id in data.labels]
     for episode in failed:
-        tasks.setdefault(decisive(found.labels[episode.id]), []).append(episode.task_id)
+        tasks.setdefault(decisive(data.labels[episode.id]), []).append(episode.task_id)
     order = sorted(tasks.items(), key=lambda item: (-len(item[1]), item[0]))
     rows = [(f"`{source}`", str(len(own)), ", ".join(task.rsplit("-", 1)[1] for task in own)) for source, own in order]
     return f"{len(failed)} failures.\n\n{table(('finding', 'failures', 'tasks'), rows)}"
@@ -205,9 +205,9 @@ def read_in_full(folder: Path, trials: Path, path: Path) -> str:
     lost = [episode for episode in once if episode.outcome.status == "failure"]
     open_tasks = {episode.task_id for episode in lost}
     further = [e for e in again if e.outcome.status == "failure" and e.trial == 0 and e.task_id not in open_tasks]
-    for place, episodes, notes in ((folder, lost, read.comparison), (trials, further, read.trials)):
+    for source, episodes, notes in ((folder, lost, read.comparison), (trials, further, read.trials)):
         if {episode.id: episode.task_id for episode in episodes} != {key: note.task for key, note in notes.items()}:
-            raise BadInput(f"{path}: not the failures of the learned arm in {place}; read those that differ")
+            raise BadInput(f"{path}: not the failures of the learned arm in {source}; read those that differ")
         for key, note in notes.items():
             if note.cause not in read.causes:
                 raise BadInput(f"{path}: {key}: no cause {note.cause!r}; known: {', '.join(read.causes)}")
@@ -227,9 +227,9 @@ def read_in_full(folder: Path, trials: Path, path: Path) -> str:
         for note in own.values()
     ]
     two = sum(note.requests > 1 for note in every)
-    told = f"{len(every)} failures read, {two} of tasks with two requests at once."
+    caption = f"{len(every)} failures read, {two} of tasks with two requests at once."
     head = ("what kept it", "in the comparison", "in the trials", "of two requests")
-    return f"{told}\n\n{table(head, counts)}\n\n{table(('task', 'in', 'cause', 'what happened'), rows)}"
+    return f"{caption}\n\n{table(head, counts)}\n\n{table(('task', 'in', 'cause', 'what happened'), rows)}"
 
 
 def decisive(label: Failure) -> str:
@@ -255,6 +255,6 @@ def _chosen(subsets: Sequence[str]) -> str:
     return ", ".join(name(split_label(subset)) for subset in subsets)
 
 
-def _shown(found: Findings, task: str) -> str:
-    many = len(found.comparison.arms) * found.comparison.trials
-    return f"`fama show results/helpdesk/{found.folder.name}/{EPISODES} --task {task} --limit {many}`"
+def _shown(data: Findings, task: str) -> str:
+    many = len(data.comparison.arms) * data.comparison.trials
+    return f"`fama show results/helpdesk/{data.folder.name}/{EPISODES} --task {task} --limit {many}`"

@@ -8,4 +8,4 @@ _BLOCK = re.compile(r"(?P<head><!-- table (?P<name>[\w-]+) -->\n).*?(?P<tail><!-
 
 def fill_tables(page: str, make: Callable[[str], str]) -> str:
     """Return the page with what ``make`` gives for each name in place of what stood there."""
-    return _BLOCK.sub(lambda found: f"{found['head']}{make(found['name']).rstrip()}\n{found['tail']}", page)
+    return _BLOCK.sub(lambda match: f"{match['head']}{make(match['name']).rstrip()}\n{match['tail']}", page)

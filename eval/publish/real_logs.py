@@ -64,8 +64,8 @@ class Counts(Record):
 
 def profiles() -> str:
     """Tabulate failure categories: one row per backbone and domain."""
-    found = _read()
-    codes = [share.category for share in found.profiles[0].shares]
+    counts = _read()
+    codes = [share.category for share in counts.profiles[0].shares]
     rows = [
         (
             one.name,
@@ -73,7 +73,7 @@ def profiles() -> str:
             str(one.tasks),
             *(percent(Interval(s.value, s.low, s.high, one.tasks), 0) for s in one.shares),
         )
-        for one in found.profiles
+        for one in counts.profiles
     ]
     return table(("backbone, domain", "failures", "tasks", *(f"{code} %" for code in codes)), rows)
 
@@ -151,10 +151,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("labels", type=Path)
     parser.add_argument("selected", type=Path)
     args = parser.parse_args(arguments)
-    found = collect(args.logs, args.labels, args.selected)
+    counts = collect(args.logs, args.labels, args.selected)
     COUNTS.parent.mkdir(exist_ok=True)
-    COUNTS.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    save(draw(found.profiles), FIGURE)
+    COUNTS.write_text(counts.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    save(draw(counts.profiles), FIGURE)
     return 0
 
 

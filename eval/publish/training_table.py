@@ -20,9 +20,10 @@ def solved_subsets(path: Path) -> str:
     most = max(len(rows) for rows in by_task.values())
     counts = np.bincount([sum(bool(row.success) for row in rows) for rows in by_task.values()], minlength=most + 1)
     depends = sum(0 < sum(bool(row.success) for row in rows) < len(rows) for rows in by_task.values())
-    told = f"The subset decides on {depends} of {len(by_task)} tasks: the others are solved with all of theirs or none."
+    rest = "the others are solved with all of theirs or none."
+    caption = f"The subset decides on {depends} of {len(by_task)} tasks: {rest}"
     head = (f"subsets of {most} that solve the task", *map(str, range(most + 1)))
-    return f"{told}\n\n{table(head, [('tasks', *map(str, counts))])}"
+    return f"{caption}\n\n{table(head, [('tasks', *map(str, counts))])}"
 
 
 def helper_effects(path: Path) -> str:
@@ -43,9 +44,9 @@ def against_none(path: Path) -> str:
     """Tabulate every subset on the tasks that drew it and none."""
     pairs: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
     for rows in _by_task(path).values():
-        found = {row.subset: bool(row.success) for row in rows}
-        for subset in found.keys() - {""} if "" in found else ():
-            pairs[subset].append((found[subset], found[""]))
+        solved = {row.subset: bool(row.success) for row in rows}
+        for subset in solved.keys() - {""} if "" in solved else ():
+            pairs[subset].append((solved[subset], solved[""]))
     body = [
         (name(split_subset(subset)), str(len(own)), str(sum(a for a, _ in own)), str(sum(b for _, b in own)))
         for subset, own in sorted(pairs.items(), key=lambda item: (len(split_subset(item[0])), item[0]))
@@ -54,11 +55,11 @@ def against_none(path: Path) -> str:
 
 
 def _by_task(path: Path) -> dict[str, list[OutcomeRow]]:
-    found: dict[str, list[OutcomeRow]] = defaultdict(list)
+    by_task: dict[str, list[OutcomeRow]] = defaultdict(list)
     for row in read_outcomes(path):
         if row.success is not None:
-            found[row.task_id].append(row)
-    return found
+            by_task[row.task_id].append(row)
+    return by_task
 
 
 def _within(tasks: Sequence[Sequence[OutcomeRow]]) -> tuple[np.ndarray, np.ndarray]:

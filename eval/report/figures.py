@@ -98,16 +98,16 @@ def inline_svg(figure: Any, name: str, label: str) -> str:
 
 def _as_attributes(match: re.Match[str]) -> str:
     """Return a style as presentation attributes; of the font only the size stays, the page sets the family."""
-    found = []
+    attributes = []
     for part in match[1].split(";"):
         name, _, value = (piece.strip() for piece in part.partition(":"))
         if name == "font":
             size = re.search(r"([\d.]+)px", value)
             weight = ' font-weight="bold"' if "bold" in value or re.search(r"\b[67]00\b", value) else ""
-            found.append(f'font-size="{size[1]}px"{weight}' if size else "")
+            attributes.append(f'font-size="{size[1]}px"{weight}' if size else "")
         elif name and value:
-            found.append(f'{name}="{value.replace(chr(34), "")}"')
-    return " " + " ".join(found) if found else ""
+            attributes.append(f'{name}="{value.replace(chr(34), "")}"')
+    return " " + " ".join(attributes) if attributes else ""
 
 
 def _tradeoff(comparison: Comparison) -> Any:
@@ -183,12 +183,12 @@ def _curves(comparison: Comparison) -> Any:
     colours = {result.arm: _colour(result) for result in comparison.arms}
     for curve in comparison.curves:
         colour = colours.get(curve.arm, INK)
-        found = [(p.tokens.value or 0.0, 100 * (p.success.value or 0.0)) for p in curve.points]
+        points = [(p.tokens.value or 0.0, 100 * (p.success.value or 0.0)) for p in curve.points]
         if len(curve.points) == 1:
-            lines = axes.plot(*zip(*found, strict=True), "o", color=colour, markersize=6, label=curve.arm, zorder=3)
+            lines = axes.plot(*zip(*points, strict=True), "o", color=colour, markersize=6, label=curve.arm, zorder=3)
             _name(comparison, curve.arm, *lines)
             continue
-        steps = [(p.tokens, 100 * p.success) for p in frontier([Point(x, y / 100) for x, y in found])]
+        steps = [(p.tokens, 100 * p.success) for p in frontier([Point(x, y / 100) for x, y in points])]
         lines = axes.step(
             *zip(*steps, strict=True), where="post", color=colour, linewidth=1.4, marker="o", markersize=3.5,
             linestyle=(0, (1, 2)) if curve.arm not in colours else "-", label=curve.arm, zorder=2,

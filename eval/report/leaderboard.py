@@ -107,8 +107,8 @@ def verify(folder: Path) -> tuple[Comparison, dict[str, ArmResult]]:
             versus_none=against.get(result.arm),
         )
         for part in ("measures", "versus_none"):
-            said, computed = getattr(result, part), getattr(again[result.arm], part)
-            _hold(f"{folder}: arm {result.arm}: {part}", _tree(said), _tree(computed))
+            stated, computed = getattr(result, part), getattr(again[result.arm], part)
+            _hold(f"{folder}: arm {result.arm}: {part}", _tree(stated), _tree(computed))
     return comparison, again
 
 
@@ -207,16 +207,16 @@ def _tree(value: Any) -> Any:
     return value.model_dump(mode="json") if isinstance(value, Record) else value
 
 
-def _hold(place: str, said: Any, computed: Any) -> None:
+def _hold(where: str, stated: Any, computed: Any) -> None:
     """Refuse the first leaf that differs by more than rounding."""
-    if isinstance(said, dict) and isinstance(computed, dict) and said.keys() == computed.keys():
-        for key in said:
-            _hold(f"{place}.{key}", said[key], computed[key])
-    elif isinstance(said, list) and isinstance(computed, list) and len(said) == len(computed):
-        for index, pair in enumerate(zip(said, computed, strict=True)):
-            _hold(f"{place}[{index}]", *pair)
-    elif isinstance(said, int | float) and isinstance(computed, int | float):
-        if abs(said - computed) > _CLOSE * max(1.0, abs(said), abs(computed)):
-            raise BadInput(f"{place} is {said}, but its episodes say {computed}; run `fama compare` again")
-    elif said != computed:
-        raise BadInput(f"{place} is {said!r}, but its episodes say {computed!r}; run `fama compare` again")
+    if isinstance(stated, dict) and isinstance(computed, dict) and stated.keys() == computed.keys():
+        for key in stated:
+            _hold(f"{where}.{key}", stated[key], computed[key])
+    elif isinstance(stated, list) and isinstance(computed, list) and len(stated) == len(computed):
+        for index, pair in enumerate(zip(stated, computed, strict=True)):
+            _hold(f"{where}[{index}]", *pair)
+    elif isinstance(stated, int | float) and isinstance(computed, int | float):
+        if abs(stated - computed) > _CLOSE * max(1.0, abs(stated), abs(computed)):
+            raise BadInput(f"{where} is {stated}, but its episodes say {computed}; run `fama compare` again")
+    elif stated != computed:
+        raise BadInput(f"{where} is {stated!r}, but its episodes say {computed!r}; run `fama compare` again")

@@ -85,12 +85,12 @@ def _sure(comparison: Comparison, versus: PairedDifference | None) -> Card:
     design = f"{comparison.tasks} tasks × {comparison.trials} trial{'s' * (comparison.trials != 1)}"
     if versus is None:
         return Card("How sure", "no test", design)
-    found = ""
+    power = ""
     if versus.detectable is not None and versus.detectable >= 1.0:
-        found = "; too few tasks to find any difference 4 times in 5"
+        power = "; too few tasks to find any difference 4 times in 5"
     elif versus.detectable is not None:
-        found = f"; a true difference of {versus.detectable * 100:.0f} points would be found 4 times in 5"
-    return Card("How sure", "clear" if versus.clear else "not clear", design + found)
+        power = f"; a true difference of {versus.detectable * 100:.0f} points would be found 4 times in 5"
+    return Card("How sure", "clear" if versus.clear else "not clear", design + power)
 
 
 def _duel(comparison: Comparison) -> tuple[str, ...]:
@@ -98,7 +98,7 @@ def _duel(comparison: Comparison) -> tuple[str, ...]:
     if comparison.learned_arm is None:
         return ()
     learned = comparison.arm(comparison.learned_arm)
-    said = []
+    lines = []
     for arm in sorted(comparison.arms, key=lambda arm: _RIVALS.get(arm.selector, len(_RIVALS))):
         versus = arm.versus_learned
         if arm.selector not in _RIVALS or versus is None or versus.estimate.value is None:
@@ -109,17 +109,17 @@ def _duel(comparison: Comparison) -> tuple[str, ...]:
         verdict = "a clear difference" if versus.clear else "no clear difference"
         tokens, other = learned.measures.tokens.value, arm.measures.tokens.value
         cost = f"{tokens / other:.2f} times its tokens" if tokens and other else "unknown tokens"
-        said.append(
+        lines.append(
             f"{learned.arm} against {arm.arm}: {percent(gain, signed=True)} points "
             f"(p = {p_value(versus.p_holm)}, {verdict}), at {cost}."
         )
-    said += [
+    lines += [
         f"{learned.arm} needs {number(paid.tokens)} tokens once, more than {paid.versus} does, paid back after "
         f"{episodes_text(paid.episodes)} episodes."
         for paid in learned.payback
         if paid.tokens is not None and paid.tokens > 0 and isinstance(paid.episodes, float)
     ]
-    return tuple(said)
+    return tuple(lines)
 
 
 def _minus(value: float | None) -> float | None:

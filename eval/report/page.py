@@ -119,14 +119,14 @@ def render_page(
 
 def render_markdown(comparison: Comparison, built: list[Table], drawn: tuple[str, ...]) -> str:
     """Return the report as Markdown, with its figures as files beside it."""
-    said = answers(comparison)
-    cards = [{"question": c.question, "answer": md(c.answer), "detail": md(c.detail)} for c in said.cards]
+    summary = answers(comparison)
+    cards = [{"question": c.question, "answer": md(c.answer), "detail": md(c.detail)} for c in summary.cards]
     return (
         page_environment()
         .get_template("report.md.j2")
         .render(
             title=md(_title(comparison)),
-            answers={"headline": md(said.headline), "cards": cards, "duel": [md(line) for line in said.duel]},
+            answers={"headline": md(summary.headline), "cards": cards, "duel": [md(line) for line in summary.duel]},
             notes=[md(line) for line in _notes(comparison)],
             figures=[(name, CAPTIONS[name]) for name in drawn],
             tables=[{"title": t.title, "body": markdown(t), "caption": md(t.caption)} for t in built],

@@ -77,7 +77,7 @@ def _against(comparison: Comparison) -> Table | None:
 
 
 def _difference(versus: PairedDifference, arm: ArmResult, other: ArmResult) -> list[Cell]:
-    found = versus.detectable
+    detectable = versus.detectable
     ours, theirs = arm.measures.success.value, other.measures.success.value
     size = None if ours is None or theirs is None else cohens_h(ours, theirs)
     return [
@@ -87,7 +87,7 @@ def _difference(versus: PairedDifference, arm: ArmResult, other: ArmResult) -> l
         Cell(number(size, 2).replace("-", "−"), size),
         Cell(str(versus.only_ours), versus.only_ours),
         Cell(str(versus.only_theirs), versus.only_theirs),
-        Cell(number(None if found is None else found * 100, 0), found),
+        Cell(number(None if detectable is None else detectable * 100, 0), detectable),
     ]
 
 

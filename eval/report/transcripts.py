@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.compare.schema import Comparison
-from fama.episodes.records import Decision, Episode
+from fama.episodes.records import Decision, Episode, known_total
 from fama.episodes.store import EPISODES, read_episodes
 
 #: characters of transcripts that a page holds; browsers open that in a second or two
@@ -32,23 +32,23 @@ def transcripts(path: Path, wanted: Collection[str], limit: int = PAGE_LIMIT) ->
     Raises:
         BadInput: the file has a damaged line.
     """
-    found: dict[str, dict[str, Any]] = {}
+    kept: dict[str, dict[str, Any]] = {}
     size = 0
     for episode in read_episodes(path):
-        if episode.id in wanted and episode.id not in found:
+        if episode.id in wanted and episode.id not in kept:
             shown = transcript(episode)
             size += len(json.dumps(shown))
             if size > limit:
                 break
-            found[episode.id] = shown
-    return found
+            kept[episode.id] = shown
+    return kept
 
 
 def transcript(episode: Episode) -> dict[str, Any]:
     """Return one episode, without the policy and the tools' schemas."""
-    tokens: dict[str, int] = {}
+    tokens: dict[str, int | None] = {}
     for row in episode.ledger:
-        tokens[row.role] = tokens.get(row.role, 0) + row.total_tokens
+        tokens[row.role] = known_total((tokens.get(row.role, 0), row.total_tokens))
     decisions = {decision.message_index: decision for decision in episode.decisions}
     before = {d.turn: prior for prior, d in zip((None, *episode.decisions), episode.decisions, strict=False)}
     turns = []
@@ -78,14 +78,14 @@ def transcript(episode: Episode) -> dict[str, Any]:
 
 def _notes(decision: Decision, before: Decision | None) -> list[dict[str, Any]]:
     """Return the notes before a decision; the subset is named at the first decision and wherever it changes."""
-    said: list[dict[str, Any]] = []
+    turns: list[dict[str, Any]] = []
     if before is None or (before.subset, before.dropped) != (decision.subset, decision.dropped):
-        said.append(
+        turns.append(
             {"role": "selection", "text": " + ".join(decision.subset) or "no helper", "dropped": decision.dropped}
         )
-    said += [{"role": "note", "name": note.helper, "text": note.text} for note in decision.notes]
-    said += [{"role": "rejected", "name": n.helper, "text": n.text, "reason": n.reason} for n in decision.rejected]
-    return said
+    turns += [{"role": "note", "name": note.helper, "text": note.text} for note in decision.notes]
+    turns += [{"role": "rejected", "name": n.helper, "text": n.text, "reason": n.reason} for n in decision.rejected]
+    return turns
 
 
 def embed(value: Any) -> str:

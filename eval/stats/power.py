@@ -26,8 +26,8 @@ def spread_of(differences: Sequence[float]) -> float:
     """
     n = len(differences)
     mean = sum(differences) / n
-    found = math.sqrt(sum((value - mean) ** 2 for value in differences) / (n - 1)) if n > 1 else 0.0
-    return found or math.sqrt(min(1.0, 3.0 / n))
+    spread = math.sqrt(sum((value - mean) ** 2 for value in differences) / (n - 1)) if n > 1 else 0.0
+    return spread or math.sqrt(min(1.0, 3.0 / n))
 
 
 def tasks_needed(effect: float, sd: float, alpha: float = 0.05, power: float = 0.8) -> int:

@@ -12,8 +12,8 @@ class Resample:
 
     def __init__(self, task_of: Sequence[str], draws: int, seed: int, name: str) -> None:
         tasks = sorted(set(task_of))
-        places = {task: place for place, task in enumerate(tasks)}
-        self._weights = task_weights(len(tasks), draws, seed, name)[:, [places[task] for task in task_of]]
+        index_of = {task: index for index, task in enumerate(tasks)}
+        self._weights = task_weights(len(tasks), draws, seed, name)[:, [index_of[task] for task in task_of]]
         self.tasks = len(tasks)
 
     def interval(self, statistic: Callable[..., Array], *per_unit: Array) -> Interval:

@@ -1,32 +1,37 @@
-"""One decision: select helpers, keep to the budget, write notes, ask the backbone, read its action."""
+"""One decision: select helpers, keep to the budget, write notes, ask the backbone, read its action.
+
+A note's way to the prompt: ``Decider.decide`` here, ``collect_notes`` in ``injection.py`` (helpers write, the check
+passes or drops), ``place_note`` in ``strategies/base.py`` (the note goes to the end of the prompt).
+"""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from fama.agents.injection import Notes, collect_notes
 from fama.agents.setup import EpisodeSetup
 from fama.agents.strategies.base import STRATEGIES, Prompt
-from fama.agents.strategies.parser import ParseFailure, clean
-from fama.dialogue.pending import change_ahead
+from fama.agents.strategies.parser import ParseFailure, parse_end
+from fama.dialogue.requests.pending import change_ahead
 from fama.envs.base import Action
-from fama.episodes.records import Decision, LedgerRow, total_tokens
+from fama.episodes.records import Decision, LedgerRow, budget_tokens
 from fama.episodes.state import VisibleState
 from fama.models.base import ChatReply, ChatRequest, Sampling
 from fama.randomness import derive_seed, generator
 from fama.selection.base import Selection
 from fama.settings import ExperimentSettings
 from fama.subsets import in_pool_order
+from fama.text.clean import clean
 
 COMPLAINT = "Format error: {reason}."
 
 
 @dataclass(frozen=True)
 class Decided:
-    """What a decision led to; ``action`` is None when no reply could be parsed. ``said`` is the last reply."""
+    """The result of a decision; ``action`` is None when no reply could be parsed. ``reply_text`` is the last one."""
 
     action: Action | None
-    said: str
+    reply_text: str
     decision: Decision
 
 
@@ -76,15 +81,15 @@ class Decider:
             self._settings.placement,
         )
         reply = await self._ask(prompt, state, 0)
-        action = self.strategy.parse(reply, prompt, state.tools)
+        action = self._read(reply, prompt, state)
         self._bill(reply, state.turn, action)
         if isinstance(action, ParseFailure):
-            prompt = prompt.repaired(clean(reply.text), COMPLAINT.format(reason=action.reason))
+            prompt = prompt.repaired(_written(reply), COMPLAINT.format(reason=action.reason))
             reply = await self._ask(prompt, state, 1)
-            action = self.strategy.parse(reply, prompt, state.tools)
+            action = self._read(reply, prompt, state)
             self._bill(reply, state.turn, action)
-        said = clean(reply.text.removeprefix(prompt.note_prefix))
-        return Decided(None if isinstance(action, ParseFailure) else action, said, decision)
+        reply_text = _written(reply).removeprefix(prompt.note_prefix) or reply.reasoning
+        return Decided(None if isinstance(action, ParseFailure) else action, reply_text, decision)
 
     async def _choose(self, state: VisibleState) -> _Chosen:
         if self._settings.cadence == "change" and not change_ahead(state):
@@ -96,7 +101,7 @@ class Decider:
                 self._held = selection
         subset = in_pool_order(selection.subset, tuple(self._setup.helpers))
         fitted = self._setup.budget.fit(subset, self._setup.helpers, selection.probabilities)
-        # The subset that is executed counts; once a budget has changed it, nobody drew it.
+        # The subset that is executed counts; a budget's cut was not drawn.
         return _Chosen(fitted.subset, fitted.dropped, None if fitted.dropped else selection.propensity)
 
     async def _select(self, state: VisibleState) -> Selection:
@@ -125,11 +130,11 @@ class Decider:
 
     def _spend(self, rows: tuple[LedgerRow, ...], turn: int) -> None:
         self._ledger += [row if row.turn is not None else row.model_copy(update={"turn": turn}) for row in rows]
-        self._setup.budget.charge(total_tokens(rows, "helper") + total_tokens(rows, "selector"))
+        self._setup.budget.charge(budget_tokens(rows, "helper") + budget_tokens(rows, "selector"))
 
     async def _ask(self, prompt: Prompt, state: VisibleState, attempt: int) -> ChatReply:
         sampling = self._settings.model
-        return await self._setup.model.complete(
+        reply = await self._setup.model.complete(
             ChatRequest(
                 messages=prompt.messages,
                 role="agent",
@@ -140,7 +145,18 @@ class Decider:
                 trial=state.key.trial,
             )
         )
+        return replace(reply, text=clean(reply.text), reasoning=clean(reply.reasoning))
+
+    def _read(self, reply: ChatReply, prompt: Prompt, state: VisibleState) -> Action | ParseFailure:
+        decided = parse_end(reply)
+        return self.strategy.parse(reply, prompt, state.tools) if decided is None else decided
 
     def _bill(self, reply: ChatReply, turn: int, action: Action | ParseFailure) -> None:
         parsed = not isinstance(action, ParseFailure)
         self._ledger.append(reply.usage.model_copy(update={"turn": turn, "parsed": parsed}))
+
+
+def _written(reply: ChatReply) -> str:
+    """A reply as text: its calls where it has no words."""
+    calls = (f"{call.function.name} {call.function.arguments}" for call in reply.tool_calls)
+    return reply.text if reply.text.strip() else clean("\n".join(calls))

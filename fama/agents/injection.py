@@ -10,6 +10,7 @@ from fama.helpers.base import Helper, HelperContext
 from fama.helpers.note_check import check_note
 from fama.models.base import ChatModel
 from fama.randomness import derive_seed
+from fama.text.clean import clean
 from fama.tokens import estimate_tokens
 
 
@@ -49,9 +50,10 @@ async def collect_notes(
         ledger += reply.ledger
         if reply.text is None:
             continue
-        reason = check_note(helpers[name], reply.text, state)
+        text = clean(reply.text)
+        reason = check_note(helpers[name], text, state)
         if reason is None:
-            passed.append(Note(helper=name, text=reply.text, tokens=estimate_tokens(reply.text)))
+            passed.append(Note(helper=name, text=text, tokens=estimate_tokens(text)))
         else:
-            rejected.append(RejectedNote(helper=name, text=reply.text, reason=reason))
+            rejected.append(RejectedNote(helper=name, text=text, reason=reason))
     return Notes(tuple(passed), tuple(rejected))

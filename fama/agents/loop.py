@@ -10,7 +10,6 @@ from typing import Any
 from fama import __version__
 from fama.agents.decision import Decider
 from fama.agents.setup import EpisodeSetup
-from fama.agents.strategies.parser import clean
 from fama.envs.base import Action, Environment, Observation
 from fama.episodes.records import (
     Decision,
@@ -22,11 +21,13 @@ from fama.episodes.records import (
     Outcome,
     ToolCall,
     ToolSpec,
-    total_tokens,
+    budget_tokens,
 )
 from fama.episodes.state import VisibleState
 from fama.errors import BoundaryError
+from fama.models.base import billed
 from fama.settings import ExperimentSettings
+from fama.text.clean import clean
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ async def run_episode(setup: EpisodeSetup, settings: ExperimentSettings) -> Epis
         judged = await play.run()
     except BoundaryError as error:
         log.warning("task %s: %s error: %s", setup.key.task_id, error.boundary, error)
+        play.ledger += [row.model_copy(update={"turn": len(play.decisions)}) for row in billed(error)]
         judged = {"outcome": Outcome(status="error", boundary=error.boundary, reason=clean(str(error)))}
     except Exception as error:
         log.exception("task %s: error in the harness", setup.key.task_id)
@@ -57,7 +59,7 @@ async def run_episode(setup: EpisodeSetup, settings: ExperimentSettings) -> Epis
 
 
 def unplayed(setup: EpisodeSetup, settings: ExperimentSettings, reason: str) -> Episode:
-    """An episode of which nothing is known but why: the process that ran it died. An error of the harness."""
+    """Return the record of an episode whose process died: an error of the harness, without messages."""
     outcome = Outcome(status="error", boundary="harness", reason=clean(reason))
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return _episode(setup, _Play(setup, settings), {"outcome": outcome}, now, 0.0)
@@ -103,7 +105,7 @@ class _Play:
         self._seen: Counter[str] = Counter()
 
     async def run(self) -> dict[str, Any]:
-        """Play to the end; the outcome fields of the episode."""
+        """Play to the end; return the outcome fields of the episode."""
         environment = self._setup.environment()
         observation = await environment.reset(self._setup.seeds["environment"])
         self._policy, self.tools = environment.policy, environment.tools
@@ -120,19 +122,19 @@ class _Play:
         }
 
     async def _decisions(self, environment: Environment) -> str:
-        """Decide until something ends the episode; returns what did."""
+        """Decide until something ends the episode; return what did."""
         limits = self._settings.limits
         decider = Decider(self._setup, self._settings, self.ledger)
         started = time.monotonic()
         for turn in range(limits.steps):
             if time.monotonic() - started > limits.seconds:
                 return "wall_time"
-            if total_tokens(tuple(self.ledger), "agent") >= limits.tokens:
+            if budget_tokens(tuple(self.ledger), "agent") >= limits.tokens:
                 return "max_tokens"
             decided = await decider.decide(self._state(turn), len(self.messages))
             self.decisions.append(decided.decision)
             if decided.action is None:
-                self.messages.append(Message(role="assistant", content=decided.said))
+                self.messages.append(Message(role="assistant", content=decided.reply_text))
                 return "unparseable"
             again = self._repeats(decided.action)
             self._say(decided.action, turn)
@@ -156,7 +158,7 @@ class _Play:
         )
 
     def _repeats(self, action: Action) -> int:
-        """How often this very action was taken, this time included; words count per what they answer."""
+        """Count how often this very action was taken, this time included; words count per what they answer."""
         if action.tool is not None:
             sign = json.dumps([action.tool, action.arguments], sort_keys=True)
         else:

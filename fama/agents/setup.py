@@ -1,4 +1,4 @@
-"""What an episode is made of."""
+"""The set-up of an episode."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from fama.selection.budget import Budget
 
 @dataclass(frozen=True)
 class EpisodeSetup:
-    """What an episode is made of besides its settings.
+    """Everything that an episode needs besides its settings.
 
     ``environment`` makes the task's world, so that a failure to make it is an error of this episode
     only. ``helper_model`` serves helpers in their LLM form, the backbone itself when None. ``seeds``

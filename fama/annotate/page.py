@@ -121,12 +121,12 @@ class _Page:
         ui.label(KEYS).classes("text-caption text-grey")
 
     def _fill_findings(self) -> None:
-        found = self._findings.get(self._session.episode.id)
-        if found is None:
+        label = self._findings.get(self._session.episode.id)
+        if label is None:
             ui.label("no findings for this episode")
             return
-        ui.label(f"{found.labeller}: {', '.join(found.primary) or 'none'}, blame {found.blame}, step {found.step}")
-        for evidence in found.evidence:
+        ui.label(f"{label.labeller}: {', '.join(label.primary) or 'none'}, blame {label.blame}, step {label.step}")
+        for evidence in label.evidence:
             ui.label(f"{evidence.step}: {evidence.source} {evidence.quote}").classes("text-caption")
 
     def _key(self, event: KeyEventArguments) -> None:

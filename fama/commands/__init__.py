@@ -1,1 +1,1 @@
-"""One module a command of the fama command line."""
+"""The commands of the fama command line, one module each."""

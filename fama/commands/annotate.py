@@ -9,7 +9,7 @@ DEFAULT_PORT = 8765
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags of the command."""
+    """Declare the command's flags."""
     parser.add_argument("folder", metavar="DIR", help="folder with episodes.jsonl; labels go into DIR/annotations")
     parser.add_argument(
         "--findings", metavar="FILE", help="failures.jsonl with the machine's findings, hidden at first"

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run one of the three; returns the exit code."""
+    """Run one of the three; return the exit code."""
     if args.action == "list":
         return _list()
     if not args.name or not args.paths or (args.action == "add" and len(args.paths) > 1):

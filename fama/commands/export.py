@@ -18,7 +18,7 @@ _NEXT = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags of the command."""
+    """Declare the command's flags."""
     parser.add_argument(
         "folders", nargs="+", metavar="DIR", help="folders with episodes.jsonl, or such files; for hf one router"
     )

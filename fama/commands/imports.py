@@ -104,7 +104,7 @@ def _attachment(tools: str | None, policy: str | None) -> Attachment:
 
 
 def _add_labels(path: Path, labels: list[Failure]) -> str:
-    """Add to the file what it does not have; returns in words what it holds then."""
+    """Add to the file what it does not have; return in words what it holds then."""
     known = {(label.episode_id, label.labeller): label for label in (read_failures(path) if path.exists() else ())}
     known.update({(label.episode_id, label.labeller): label for label in labels})
     write_failures(path, known.values())

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run the command; returns the exit code."""
+    """Run the command; return the exit code."""
     if args.action == "list":
         return _list()
     if not args.name:
@@ -85,7 +85,7 @@ def _serve_vllm(args: argparse.Namespace) -> int:
     record = Path(args.record) if args.record else cache_folder() / "servers" / f"{args.port}.json"
     print("starting vLLM on this machine only, until Ctrl-C", flush=True)
     try:
-        with serve(spec, record, args.wait, tell=lambda line: print(line, flush=True)) as (served, process):
+        with serve(spec, record, args.wait, report=lambda line: print(line, flush=True)) as (served, process):
             print(f"vLLM {served.version} answers after {served.seconds_to_ready:.0f} s; record: {record}")
             print(f"base_url: {served.base_url}", flush=True)
             code = process.wait()

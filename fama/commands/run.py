@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run the episodes that are not there yet; returns the exit code."""
+    """Run the episodes that are not there yet; return the exit code."""
     settings = read_settings(args, RunSettings)
     if settings is None:
         return 0
@@ -58,7 +58,7 @@ def _print_summary(summary: "RunSummary", out: Path) -> None:
 
 
 def _measures(arm: "ArmSummary") -> dict[str, str]:
-    """One column of the table; means are over the episodes that did not end in an error."""
+    """Return one column of the table; means are over the episodes that did not end in an error."""
     status = arm.status
     rate = "-" if arm.success_rate is None else f"{arm.success_rate:.0%}"
     endings = sorted(arm.reasons.items(), key=lambda item: -item[1])

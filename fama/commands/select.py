@@ -24,7 +24,7 @@ class Chosen(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's flags."""
+    """Declare the command's flags."""
     parser.add_argument("--router", required=True, metavar="DIR", help="checkpoint folder of `fama train`")
     parser.add_argument("--episodes", required=True, metavar="DIR", help="episodes.jsonl, or its folder")
     parser.add_argument("--lam", type=float, help="success that 1,000 tokens are worth (default: the checkpoint's)")
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Select for every decision and print subset, probabilities and seconds.
 
-    A router of the retrospective view selects once an episode: for running its task again, if it failed.
+    A router of the retrospective view selects once per episode: for running its task again, if it failed.
     """
     from fama.helpers.pool import build_pool
     from fama.selection.router.checkpoint import read_manifest
@@ -114,7 +114,7 @@ def _print_table(chosen: list[Chosen], pool: tuple[str, ...]) -> None:
     seconds = sorted(one.selection.seconds for one in chosen)
     first = chosen[0].selection.seconds
     screen.print(
-        f"{len(seconds)} decisions of {len({one.episode for one in chosen})} episodes; seconds a decision: "
+        f"{len(seconds)} decisions of {len({one.episode for one in chosen})} episodes; seconds per decision: "
         f"median {_quantile(seconds, 0.5):.4f}, 95 % {_quantile(seconds, 0.95):.4f}, first {first:.4f}"
     )
 

@@ -18,7 +18,7 @@ _STYLES = {"user": "green", "agent": "bold", "call": "cyan", "tool": "dim", "not
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's flags."""
+    """Declare the command's flags."""
     parser.add_argument("path", metavar="DIR", help="episodes.jsonl, or its folder")
     parser.add_argument("--task", metavar="ID", help="only this task")
     parser.add_argument("--arm", metavar="NAME", help="only this arm")
@@ -50,7 +50,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def lines(episode: Episode, chars: int) -> Iterator[tuple[str, str]]:
-    """An episode as (kind, text) lines; kinds are ``head user agent call tool note dropped``."""
+    """Yield an episode as (kind, text) lines; kinds are ``head user agent call tool note dropped``."""
     outcome = episode.outcome
     ended = outcome.status if outcome.boundary is None else f"{outcome.boundary} error"
     about = [episode.task_id, f"trial {episode.trial}", f"arm {episode.selector or 'unknown'}", ended]

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-from fama.diagnosis.judging import ask_json
+from pydantic import Field, create_model
+
+from fama.diagnosis.judging import Form, ask_json
 from fama.diagnosis.rendering import render_episode, render_findings
 from fama.diagnosis.taxonomy import Category, Taxonomy
-from fama.dialogue.trace import shorten
+from fama.dialogue.text import shorten
 from fama.episodes.records import Episode, Evidence, LedgerRow
 from fama.models.base import ChatModel
 from fama.prompts import render
@@ -25,18 +28,18 @@ class Verdict:
     reason: str = ""
 
 
-def schema(steps: int) -> dict[str, object]:
-    """The JSON schema of an analyst's answer about an episode of that many messages."""
-    return {
-        "type": "object",
-        "properties": {
-            "reason": {"type": "string"},
-            "present": {"type": "boolean"},
-            "step": {"type": "integer", "minimum": 0, "maximum": max(steps - 1, 0)},
-        },
-        "required": ["reason", "present", "step"],
-        "additionalProperties": False,
-    }
+class AnalystForm(Form):
+    """An analyst's answer; the reason comes first, so that the verdict follows from it."""
+
+    reason: str
+    present: bool
+    step: int
+
+
+@lru_cache(maxsize=64)
+def analyst_form(steps: int) -> type[AnalystForm]:
+    """Return the form for an episode of that many messages: the step is one of them."""
+    return create_model("AnalystForm", __base__=AnalystForm, step=(int, Field(ge=0, le=max(steps - 1, 0))))
 
 
 def prompts(
@@ -77,13 +80,13 @@ async def analyse(
     steps = len(episode.messages)
     asked = prompts(episode, taxonomy.categories, evidence, context_tokens)
     for category, messages in zip(taxonomy.categories, asked, strict=True):
-        answer, rows = await ask_json(judge, messages, "analyst", schema(steps), seed, max_tokens=120)
+        answer, rows = await ask_json(judge, messages, "analyst", analyst_form(steps), seed, max_tokens=120)
         ledger += rows
         if answer is None:
             verdicts.append(Verdict(category.code, None))
         else:
-            reason = shorten(answer["reason"], 300)
-            verdicts.append(Verdict(category.code, answer["present"], answer["step"], reason))
+            reason = shorten(answer.reason, 300)
+            verdicts.append(Verdict(category.code, answer.present, answer.step, reason))
     return tuple(verdicts), tuple(ledger)
 
 

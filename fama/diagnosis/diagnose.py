@@ -15,9 +15,9 @@ from fama.diagnosis.analysts import analyse, as_evidence
 from fama.diagnosis.detectors.base import collect
 from fama.diagnosis.orchestrator import by_model, by_rule
 from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
-from fama.dialogue.trace import Trace
+from fama.diagnosis.trace import Trace
 from fama.episodes.jsonl import RecordStore
-from fama.episodes.records import Episode, Evidence, Failure, LedgerRow, Record, total_tokens
+from fama.episodes.records import Episode, Evidence, Failure, LedgerRow, Record, known_total, total_tokens
 from fama.episodes.spending import Spent, known_sum, spent_on_calls, unknown
 from fama.episodes.store import FAILURES, read_episodes, read_failures
 from fama.errors import BadInput, ModelError
@@ -58,7 +58,7 @@ class DiagnosisSummary(Record):
     successes_skipped: int = 0
     errors_skipped: int = 0
     judge_errors: tuple[Skipped, ...] = ()
-    tokens: dict[str, int] = {}
+    tokens: dict[str, int | None] = {}
     calls: int = 0
     unparsed: int = 0
     profile: dict[str, dict[str, int]] = {}
@@ -255,9 +255,9 @@ def _summary(
 ) -> DiagnosisSummary:
     spent = known_sum([tokens for tokens, _ in bills])
     rows = calls_of(out / LEDGER)
-    tokens: Counter[str] = Counter()
+    tokens: dict[str, int | None] = {}
     for row in rows:
-        tokens[row.role] += row.total_tokens
+        tokens[row.role] = known_total((tokens.get(row.role, 0), row.total_tokens))
     profile: dict[str, Counter[str]] = {}
     blame: Counter[str] = Counter()
     for label in labels:
@@ -273,7 +273,7 @@ def _summary(
         successes_skipped=counts["success"],
         errors_skipped=counts["error"],
         judge_errors=tuple(skipped),
-        tokens=dict(tokens),
+        tokens=tokens,
         calls=len(rows),
         unparsed=sum(not row.parsed for row in rows),
         profile={name: dict(here) for name, here in sorted(profile.items())},

@@ -1,21 +1,38 @@
-"""Asking a model for JSON of a schema, with one repair round; what cannot be parsed stays unknown."""
+"""Structured answers of a model: ask for JSON of a pydantic form, with one repair round."""
 
 import json
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fama.episodes.records import LedgerRow
 from fama.models.base import ChatModel, ChatReply, ChatRequest, Sampling
 
 _FENCE = re.compile(r"```(?:json)?(.*?)```", re.DOTALL)
 REPAIR = "That was no JSON of the wanted form. Answer again with the JSON object only."
+#: Keys of the schema that a server gets, in this order; pydantic's titles cost it tokens and tell it nothing.
+_SCHEMA_KEYS = ("type", "properties", "items", "enum", "minimum", "maximum", "minItems", "maxItems", "required")
 
 
-class Answer(NamedTuple):
-    """The parsed object, or None, and a ledger row for every call, parsed or not."""
+class Form(BaseModel):
+    """Base of the forms that models fill in.
 
-    value: dict[str, Any] | None
+    Types are strict: ``"3"`` is no integer. A key that the form does not name is ignored, although the server is
+    asked for none.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+
+F = TypeVar("F", bound=Form)
+
+
+class Answer(NamedTuple, Generic[F]):
+    """The filled-in form, or None, and a ledger row for every call, parsed or not."""
+
+    value: F | None
     ledger: tuple[LedgerRow, ...]
 
 
@@ -23,19 +40,20 @@ async def ask_json(
     model: ChatModel,
     messages: Sequence[dict[str, Any]],
     role: str,
-    schema: dict[str, Any],
+    form: type[F],
     seed: int = 0,
     max_tokens: int = 160,
     repairs: int = 1,
     turn: int | None = None,
-) -> Answer:
-    """One object that fits the schema.
+) -> Answer[F]:
+    """Ask until an answer fits the form or the repair rounds are used up.
 
     Raises:
         ModelError: the endpoint failed after all retries.
     """
     history = list(messages)
     ledger: list[LedgerRow] = []
+    schema = response_schema(form)
     for _ in range(repairs + 1):
         request = ChatRequest(
             messages=tuple(history),
@@ -45,7 +63,7 @@ async def ask_json(
             json_schema=schema,
         )
         reply: ChatReply = await model.complete(request)
-        value = parse(reply.text, schema)
+        value = parse(reply.words, form)
         ledger.append(reply.usage.model_copy(update={"parsed": value is not None, "role": role, "turn": turn}))
         if value is not None:
             return Answer(value, tuple(ledger))
@@ -53,8 +71,8 @@ async def ask_json(
     return Answer(None, tuple(ledger))
 
 
-def parse(text: str, schema: dict[str, Any]) -> dict[str, Any] | None:
-    """The first JSON object in a reply, bare or fenced, if it fits the schema; else None."""
+def parse(text: str, form: type[F]) -> F | None:
+    """Read the first JSON object of a reply, bare or fenced; None if there is none or it does not fit the form."""
     fenced = _FENCE.search(text)
     body = fenced[1] if fenced else text
     start = body.find("{")
@@ -62,29 +80,22 @@ def parse(text: str, schema: dict[str, Any]) -> dict[str, Any] | None:
         return None
     try:
         value, _ = json.JSONDecoder().raw_decode(body[start:])
-    except (ValueError, RecursionError):
+        return form.model_validate(value)
+    except (ValidationError, ValueError, RecursionError):
         return None
-    return value if fits(value, schema) else None
 
 
-def fits(value: Any, schema: dict[str, Any]) -> bool:
-    """Whether a value has the types, enums, bounds and required keys of the small schemas used here."""
-    kind = schema.get("type")
-    if "enum" in schema and value not in schema["enum"]:
-        return False
-    if kind == "object":
-        properties = schema.get("properties", {})
-        return (
-            isinstance(value, dict)
-            and all(key in value for key in schema.get("required", ()))
-            and all(fits(inner, properties[key]) for key, inner in value.items() if key in properties)
-        )
-    if kind == "array":
-        enough = isinstance(value, list) and len(value) >= schema.get("minItems", 0)
-        return enough and all(fits(inner, schema.get("items", {})) for inner in value)
-    if kind == "integer":
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        return whole and schema.get("minimum", value) <= value <= schema.get("maximum", value)
-    if kind == "boolean":
-        return isinstance(value, bool)
-    return isinstance(value, str) if kind == "string" else True
+def response_schema(form: type[Form]) -> dict[str, Any]:
+    """Return the JSON schema of a form as a server gets it: no titles, no other keys."""
+    return {**_plain(form.model_json_schema()), "additionalProperties": False}
+
+
+def _plain(schema: dict[str, Any]) -> dict[str, Any]:
+    if "const" in schema:  # pydantic's word for a choice of one
+        schema = {**schema, "enum": [schema["const"]]}
+    plain = {key: schema[key] for key in _SCHEMA_KEYS if key in schema}
+    if "properties" in plain:
+        plain["properties"] = {name: _plain(inner) for name, inner in plain["properties"].items()}
+    if "items" in plain:
+        plain["items"] = _plain(plain["items"])
+    return plain

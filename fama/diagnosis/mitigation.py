@@ -2,9 +2,13 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
+from typing import Any, Literal
 
-from fama.diagnosis.judging import ask_json
+from pydantic import Field, create_model
+
+from fama.diagnosis.judging import Form, ask_json
 from fama.episodes.records import Failure, LedgerRow
 from fama.errors import BadInput
 from fama.helpers.base import Helper
@@ -63,16 +67,22 @@ def check_covered(categories: Collection[str], helpers: Mapping[str, Helper]) ->
             raise BadInput(f"failure category {category!r}: no helper of the pool covers it ({pool} cover {known})")
 
 
-def check_names(names: Sequence[str], helpers: Mapping[str, Helper]) -> tuple[str, ...]:
-    """The names in pool order.
+class ChoiceForm(Form):
+    """A subset of the pool, as a model names it."""
 
-    Raises:
-        BadInput: a name is not in the pool.
+    helpers: list[str]
+
+
+@lru_cache(maxsize=64)
+def choice_form(pool: tuple[str, ...]) -> type[ChoiceForm]:
+    """Return the form whose helpers are those of the pool.
+
+    A server is asked for no more names than the pool has; an answer that repeats one is taken nevertheless.
     """
-    for name in names:
-        if name not in helpers:
-            raise BadInput(f"unknown helper {name!r}; the pool has: {', '.join(helpers)}")
-    return in_pool_order(names, tuple(helpers))
+    name: Any = Literal[pool] if pool else str
+    return create_model(
+        "ChoiceForm", __base__=ChoiceForm, helpers=(list[name], Field(json_schema_extra={"maxItems": len(pool)}))
+    )
 
 
 async def mitigate(
@@ -102,18 +112,11 @@ async def mitigate(
         helpers=catalogue(helpers),
     )
     names = list(helpers)
-    schema = {
-        "type": "object",
-        "properties": {
-            "helpers": {"type": "array", "items": {"type": "string", "enum": names}, "maxItems": len(names)}
-        },
-        "required": ["helpers"],
-        "additionalProperties": False,
-    }
     messages = ({"role": "user", "content": prompt},)
-    answer, ledger = await ask_json(model, messages, "mitigation", schema, seed, max_tokens=40, turn=turn)
+    form = choice_form(tuple(names))
+    answer, ledger = await ask_json(model, messages, "mitigation", form, seed, max_tokens=40, turn=turn)
     if answer is not None:
-        chosen = in_pool_order(answer["helpers"], names)
+        chosen = in_pool_order(answer.helpers, names)
         if covers_minimally(chosen, wanted, helpers):
             return Mitigation(chosen, ledger, by_model=True)
     return Mitigation(cover, ledger)

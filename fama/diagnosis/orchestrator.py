@@ -3,12 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import lru_cache
+from typing import Any, Literal
+
+from pydantic import Field, create_model
 
 from fama.diagnosis.analysts import Verdict
-from fama.diagnosis.judging import ask_json
+from fama.diagnosis.judging import Form, ask_json
 from fama.diagnosis.rendering import render_findings
 from fama.diagnosis.taxonomy import Taxonomy
-from fama.dialogue.trace import Trace, shorten
+from fama.diagnosis.trace import Trace
+from fama.dialogue.text import shorten
 from fama.episodes.records import Blame, Evidence, LedgerRow
 from fama.models.base import ChatModel
 from fama.prompts import render
@@ -86,7 +91,7 @@ def credit(trace: Trace, evidence: Sequence[Evidence]) -> tuple[Evidence, ...]:
 
 def _repaired(trace: Trace, item: Evidence, name: str, order: int) -> bool:
     later = [c for c in trace.calls if c.order > order and not c.failed]
-    return any(c.name == name or (item.source == "tool:unknown" and trace.rules.writes(c.name)) for c in later)
+    return any(c.name == name or (item.source == "tool:unknown" and trace.roles.writes(c.name)) for c in later)
 
 
 def by_rule(trace: Trace, evidence: Sequence[Evidence], taxonomy: Taxonomy) -> Merged:
@@ -159,19 +164,25 @@ def blame_of(trace: Trace, evidence: Sequence[Evidence]) -> Blame:
     return "agent"
 
 
-def schema(taxonomy: Taxonomy, steps: int) -> dict[str, object]:
-    """The JSON schema of the orchestrator's answer."""
-    return {
-        "type": "object",
-        "properties": {
-            "primary": {"type": "array", "items": {"type": "string", "enum": list(taxonomy.codes)}, "minItems": 1},
-            "step": {"type": "integer", "minimum": 0, "maximum": max(steps - 1, 0)},
-            "blame": {"type": "string", "enum": ["agent", "user", "environment"]},
-            "rationale": {"type": "string"},
-        },
-        "required": ["primary", "step", "blame", "rationale"],
-        "additionalProperties": False,
-    }
+class OrchestratorForm(Form):
+    """The orchestrator's answer."""
+
+    primary: list[str]
+    step: int
+    blame: Blame
+    rationale: str
+
+
+@lru_cache(maxsize=64)
+def orchestrator_form(codes: tuple[str, ...], steps: int) -> type[OrchestratorForm]:
+    """Return the form for a taxonomy's categories and an episode of that many messages."""
+    code: Any = Literal[codes]
+    return create_model(
+        "OrchestratorForm",
+        __base__=OrchestratorForm,
+        primary=(list[code], Field(min_length=1)),
+        step=(int, Field(ge=0, le=max(steps - 1, 0))),
+    )
 
 
 async def by_model(
@@ -192,20 +203,20 @@ async def by_model(
     )
     system = render(PROMPTS[0], categories=taxonomy.categories)  # the same for every episode: a server keeps it cached
     messages = ({"role": "system", "content": system}, {"role": "user", "content": told})
-    form = schema(taxonomy, len(trace.episode.messages))
+    form = orchestrator_form(tuple(taxonomy.codes), len(trace.episode.messages))
     answer, ledger = await ask_json(judge, messages, "orchestrator", form, seed, max_tokens=160)
     if answer is None:
         return Merged(**{**fallback.__dict__, "ledger": ledger})
-    primary = tuple(code for code in taxonomy.codes if code in answer["primary"])[:MAX_PRIMARY]
+    primary = tuple(code for code in taxonomy.codes if code in answer.primary)[:MAX_PRIMARY]
     named = {*primary, *fallback.categories, *(v.category for v in verdicts if v.present)}
     agreed = sum(bool(v.present) == (v.category in primary) for v in verdicts if v.present is not None)
     asked = sum(v.present is not None for v in verdicts)
     return Merged(
         categories=tuple(code for code in taxonomy.codes if code in named),
         primary=primary,
-        step=answer["step"],
-        blame=answer["blame"],
-        rationale=shorten(answer["rationale"], 400),
+        step=answer.step,
+        blame=answer.blame,
+        rationale=shorten(answer.rationale, 400),
         confidence=round(agreed / asked, 3) if asked else fallback.confidence,
         ledger=ledger,
     )

@@ -11,7 +11,7 @@ from fama.registry import Registry
 
 @dataclass(frozen=True)
 class Action:
-    """What the agent does: a tool call, or words to the user when ``tool`` is None."""
+    """An agent's action: a tool call, or words to the user when ``tool`` is None."""
 
     tool: str | None
     arguments: dict[str, Any] = field(default_factory=dict)
@@ -20,7 +20,7 @@ class Action:
 
 @dataclass(frozen=True)
 class Observation:
-    """What comes back: a user or tool message, and whether the episode is over.
+    """The environment's answer: a user or tool message, and whether the episode is over.
 
     ``content`` is None when the episode ended without a further message. ``ledger`` holds what the
     user simulator spent. ``before`` is only for the first one: what was said before the agent comes in.
@@ -79,7 +79,7 @@ class Environment(Protocol):
         ...
 
     def outcome(self) -> Reward:
-        """The verdict on the state as it is now; may be asked at any time."""
+        """Return the verdict on the state as it is now; may be asked at any time."""
         ...
 
 
@@ -89,7 +89,7 @@ class Benchmark(Protocol):
     name: str
 
     def version(self, domain: str) -> str:
-        """The version of a domain's tasks; results of two versions are never mixed.
+        """Return the version of a domain's tasks; results of two versions are never mixed.
 
         Raises:
             BadInput: the domain is unknown.
@@ -97,19 +97,19 @@ class Benchmark(Protocol):
         ...
 
     def domains(self) -> Sequence[str]:
-        """Names of the domains."""
+        """Return the names of the domains."""
         ...
 
     def splits(self, domain: str) -> Sequence[str]:
-        """Names of the splits, e.g. dev, train, test."""
+        """Return the names of the splits, e.g. dev, train, test."""
         ...
 
     def task_ids(self, domain: str, split: str) -> Sequence[str]:
-        """Ids of a split's tasks, in a fixed order. An endless split gives its first 1,000."""
+        """Return the ids of a split's tasks in a fixed order. An endless split gives its first 1,000."""
         ...
 
     def environment(self, domain: str, task_id: str, user: UserModel | None = None) -> Environment:
-        """A fresh world for a task. ``user`` plays its user; None takes the scripted one, if there is one.
+        """Return a fresh world for a task. ``user`` plays its user; None takes the scripted one, if there is one.
 
         Raises:
             BadInput: the task is unknown, or the benchmark needs a user model and gets none.
@@ -117,7 +117,7 @@ class Benchmark(Protocol):
         ...
 
     def demonstrations(self, domain: str) -> Sequence[Sequence[Message]]:
-        """Conversations on other tasks, to show the format; empty where there are none."""
+        """Return conversations on other tasks, to show the format; empty where there are none."""
         ...
 
 

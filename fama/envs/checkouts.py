@@ -1,4 +1,4 @@
-"""Where the checkouts of benchmarks are that no package index carries; users name them once."""
+"""Checkouts of benchmarks that no package index carries; users name their folders once."""
 
 import json
 import os
@@ -30,7 +30,7 @@ KNOWN = {
 
 
 def add(name: str, folder: Path) -> Path:
-    """Remember a checkout; returns the file that remembers it.
+    """Remember a checkout; return the file that remembers it.
 
     Raises:
         BadInput: no benchmark of that name takes a checkout, or the folder is none of it.
@@ -39,13 +39,13 @@ def add(name: str, folder: Path) -> Path:
     folder = folder.expanduser().resolve()
     if not (folder / known.sign).is_file():
         raise BadInput(f"{folder}: has no {known.sign}; give the folder of a clone of {known.repository}")
-    paths = remembered() | {name: str(folder)}
+    paths = read_remembered() | {name: str(folder)}
     write_atomically(_file(), json.dumps(paths, indent=2) + "\n")
     return _file()
 
 
-def remembered() -> dict[str, str]:
-    """Benchmark → folder, as users have named them."""
+def read_remembered() -> dict[str, str]:
+    """Return the folder of each benchmark, as users have named them."""
     try:
         value = json.loads(_file().read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -56,13 +56,13 @@ def remembered() -> dict[str, str]:
 
 
 def find(name: str) -> Path:
-    """A benchmark's checkout: the environment variable ``FAMA_<NAME>``, else the one that was added.
+    """Return a benchmark's checkout: the environment variable ``FAMA_<NAME>``, else the one that was added.
 
     Raises:
         BadInput: none is known, or it is not there any more.
     """
     known = _known(name)
-    named = os.environ.get(f"FAMA_{name.upper()}") or remembered().get(name)
+    named = os.environ.get(f"FAMA_{name.upper()}") or read_remembered().get(name)
     if named is None:
         raise BadInput(
             f"benchmark {name}: its code is not on the package index; clone {known.repository}, "
@@ -90,7 +90,7 @@ def on_path(name: str) -> Path:
 
 
 def version_of(name: str) -> str:
-    """The checkout's commit, or a hash of its Python files where it is no git repository.
+    """Return the checkout's commit, or a hash of its Python files where it is no git repository.
 
     Raises:
         BadInput: there is no checkout.

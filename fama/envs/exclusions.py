@@ -11,12 +11,12 @@ PATH = Path(__file__).with_name("exclusions.yaml")
 
 @lru_cache(maxsize=1)
 def exclusions() -> dict[str, Any]:
-    """The whole list, as it stands in the file."""
+    """Return the whole list, as it stands in the file."""
     value: dict[str, Any] = yaml.safe_load(PATH.read_text(encoding="utf-8"))
     return value
 
 
 def known_wrong(benchmark: str, domain: str) -> dict[str, str]:
-    """Task id → what is wrong with it; empty for a benchmark or domain without a list."""
+    """Return the fault of each task by id; empty for a benchmark or domain without a list."""
     listed = exclusions()["benchmarks"].get(benchmark, {}).get("domains", {})
     return dict(listed.get(domain, {}))

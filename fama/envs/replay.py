@@ -20,11 +20,11 @@ class LoggedUser:
 
     @property
     def name(self) -> str:
-        """What ledgers call it."""
+        """The name in ledgers."""
         return "replay:user"
 
     async def complete(self, request: ChatRequest) -> ChatReply:
-        """The next logged turn.
+        """Return the next logged turn.
 
         Raises:
             ModelError: the log has no more.
@@ -45,7 +45,7 @@ class Replayed:
 
     @property
     def agrees(self) -> bool:
-        """Whether the rewards are the same."""
+        """True when the rewards are the same."""
         return abs(self.reward - (self.episode.reward or 0.0)) < 1e-6
 
 
@@ -61,7 +61,7 @@ async def replay(benchmark: Benchmark, episode: Episode) -> Replayed:
 
 
 async def play_again(benchmark: Benchmark, episode: Episode) -> tuple[Environment, str]:
-    """The environment after an episode's actions, and what its tools answered otherwise first; empty if nothing.
+    """Return the environment after an episode's actions, and the first answer that differed; empty if none.
 
     Raises:
         BadInput: the benchmark has no such task.

@@ -99,7 +99,7 @@ class Intake:
             self._dialogues.setdefault(dialogue_hash(episode), _place(episode))
 
     def add(self, file: LogFile, episodes: Iterable[Episode]) -> str:
-        """Store a file's new episodes; returns in words what was there.
+        """Store a file's new episodes; return in words what was there.
 
         Raises:
             BadInput: the file is bad, or holds no episode; nothing of it is stored.

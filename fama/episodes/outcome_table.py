@@ -1,6 +1,7 @@
 """Outcome tables: success and tokens of every (task, trial, helper subset) that was executed."""
 
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from fama.episodes.keys import EpisodeKey
-from fama.episodes.records import CHARGED, Episode, Record, Status, role_group, total_tokens
+from fama.episodes.records import CHARGED, Episode, Record, Status, known_total, role_group, total_tokens
 from fama.episodes.state import state_at, state_to_json
 from fama.errors import BadInput
 from fama.files import replacing
 from fama.hashing import content_hash
 from fama.subsets import POOL, join_subset
+
+log = logging.getLogger(__name__)
 
 TABLE_VERSION = 1
 _METADATA_KEY = b"fama"
@@ -29,8 +32,8 @@ class OutcomeRow(Record):
     ``subset`` and ``pool`` are helper names joined by ``+`` in pool order, empty for no helper.
     ``propensity`` is the probability with which the subset was drawn, None if unknown. ``success``
     is None where ``status`` is ``error``. ``tokens`` is agent + helper + selector tokens;
-    ``tokens_cached`` and ``output_tokens`` are parts of it. ``state`` is the visible state at
-    decision 0 as ``fama.episodes.state.state_to_json`` writes it.
+    ``tokens_cached`` and ``output_tokens`` are parts of it, the cached ones None where unknown. ``state`` is the
+    visible state at decision 0 as ``fama.episodes.state.state_to_json`` writes it.
     """
 
     episode_id: str
@@ -50,7 +53,7 @@ class OutcomeRow(Record):
     tokens_agent: int
     tokens_helper: int
     tokens_selector: int
-    tokens_cached: int
+    tokens_cached: int | None
     output_tokens: int
     decisions: int
     seconds: float | None
@@ -68,9 +71,23 @@ def episodes_to_rows(episodes: Iterable[Episode], pool: Sequence[str] = POOL) ->
     """Return rows of the episodes whose selector held one subset for the whole episode.
 
     Episodes without decisions (imported, or failed before the first one) and episodes whose
-    selection changed on the way have no cell in the table and are left out.
+    selection changed on the way have no cell in the table and are left out, and so are, with a warning, those whose
+    server reported no token counts.
     """
-    return [row for row in (_row(episode, pool) for episode in episodes) if row is not None]
+    rows: list[OutcomeRow] = []
+    unknown = 0
+    for episode in episodes:
+        if total_tokens(episode.ledger) is None:
+            unknown += 1
+        elif (row := _row(episode, pool)) is not None:
+            rows.append(row)
+    if unknown:
+        log.warning(
+            "%d episodes have no row in the outcome table: their server reported no token counts, and a table without "
+            "costs cannot be learned from; switch usage on at the server",
+            unknown,
+        )
+    return rows
 
 
 def _row(episode: Episode, pool: Sequence[str]) -> OutcomeRow | None:
@@ -94,12 +111,12 @@ def _row(episode: Episode, pool: Sequence[str]) -> OutcomeRow | None:
         status=status,
         success=None if status == "error" else status == "success",
         reward=episode.reward,
-        tokens=total_tokens(episode.ledger),
-        tokens_agent=total_tokens(episode.ledger, "agent"),
-        tokens_helper=total_tokens(episode.ledger, "helper"),
-        tokens_selector=total_tokens(episode.ledger, "selector"),
-        tokens_cached=sum(row.cached_input_tokens for row in charged),
-        output_tokens=sum(row.output_tokens for row in charged),
+        tokens=total_tokens(episode.ledger) or 0,
+        tokens_agent=total_tokens(episode.ledger, "agent") or 0,
+        tokens_helper=total_tokens(episode.ledger, "helper") or 0,
+        tokens_selector=total_tokens(episode.ledger, "selector") or 0,
+        tokens_cached=known_total(row.cached_input_tokens for row in charged),
+        output_tokens=sum(row.output_tokens or 0 for row in charged),
         decisions=len(episode.decisions),
         seconds=episode.seconds,
         pool=join_subset(pool),

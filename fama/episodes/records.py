@@ -6,13 +6,15 @@ is an assistant message with ``tool_calls``, its result a ``tool`` message.
 """
 
 import json
+from collections.abc import Iterable
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fama.episodes.keys import EpisodeKey, TaskKey
 from fama.errors import Boundary
 from fama.subsets import Subset
+from fama.text.counts import token_count
 
 SCHEMA_VERSION = 1
 
@@ -86,27 +88,42 @@ class LedgerRow(Record):
 
     ``role`` is ``agent``, ``helper:<name>``, ``selector``, ``analyst``, ``orchestrator``,
     ``mitigation``, ``user`` or ``judge``. ``input_tokens`` includes the cached ones. ``price`` is in
-    US dollars; None means unknown, never free. ``turn`` is the decision index, None outside one.
+    US dollars; None means unknown, never free. ``turn`` is the decision index, None outside one. Counts that nobody
+    reported, or that cannot be true, are None; ``estimated_tokens`` is then the upper estimate that budgets count.
     """
 
     model_config = _FINITE
 
     role: str
     model: str
-    input_tokens: int = 0
-    cached_input_tokens: int = 0
-    output_tokens: int = 0
-    reasoning_tokens: int = 0
+    input_tokens: int | None = 0
+    cached_input_tokens: int | None = 0
+    output_tokens: int | None = 0
+    reasoning_tokens: int | None = 0
+    estimated_tokens: int | None = None
     seconds: float = 0.0
     cache_hit: bool = False
     price: float | None = None
     parsed: bool = True
     turn: int | None = None
 
+    @field_validator(
+        "input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens", "estimated_tokens", mode="before"
+    )
+    @classmethod
+    def _possible(cls, value: Any) -> int | None:
+        return token_count(value)
+
     @property
-    def total_tokens(self) -> int:
-        """Input plus output tokens."""
-        return self.input_tokens + self.output_tokens
+    def total_tokens(self) -> int | None:
+        """Input plus output tokens; None where one is unknown."""
+        return known_total((self.input_tokens, self.output_tokens))
+
+    @property
+    def budget_tokens(self) -> int:
+        """What budgets and limits count: the tokens, or the upper estimate where they are unknown."""
+        known = self.total_tokens
+        return (self.estimated_tokens or 0) if known is None else known
 
 
 class Note(Record):
@@ -284,10 +301,30 @@ def role_group(role: str) -> str:
     return "selector" if head in SELECTION_ROLES else head
 
 
-def total_tokens(ledger: tuple[LedgerRow, ...], role: str | None = None) -> int:
+def total_tokens(ledger: tuple[LedgerRow, ...], role: str | None = None) -> int | None:
     """Sum the tokens of a ledger: of one group of roles (see ``role_group``), or of all that an arm is charged for.
 
-    The user simulator's and a judge's rows are no arm's cost; ask for them by their role.
+    The user simulator's and a judge's rows are no arm's cost; ask for them by their role. None where a row's tokens
+    are unknown.
     """
+    return known_total([row.total_tokens for row in _rows(ledger, role)])
+
+
+def budget_tokens(ledger: tuple[LedgerRow, ...], role: str) -> int:
+    """Tokens of one group of roles as budgets and limits count them: unknown ones by their upper estimate."""
+    return sum(row.budget_tokens for row in _rows(ledger, role))
+
+
+def known_total(values: Iterable[int | None]) -> int | None:
+    """The sum of counts; None where one is unknown."""
+    total = 0
+    for value in values:
+        if value is None:
+            return None
+        total += value
+    return total
+
+
+def _rows(ledger: tuple[LedgerRow, ...], role: str | None) -> list[LedgerRow]:
     wanted = CHARGED if role is None else (role,)
-    return sum(row.total_tokens for row in ledger if role_group(row.role) in wanted)
+    return [row for row in ledger if role_group(row.role) in wanted]

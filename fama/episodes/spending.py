@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from fama.episodes.records import Episode, LedgerRow, Record, total_tokens
+from fama.episodes.records import Episode, LedgerRow, Record, known_total, total_tokens
 
 Part = Literal["outcome table", "plain run", "diagnosis", "prompted episodes", "training"]
 
@@ -52,7 +52,7 @@ def spent_on_calls(part: Part, path: Path | str, rows: Sequence[LedgerRow]) -> S
     return Spent(
         part=part,
         source=str(path),
-        tokens=sum(row.total_tokens for row in rows),
+        tokens=known_total(row.total_tokens for row in rows),
         seconds=round(sum(row.seconds for row in rows), 3),
     )
 

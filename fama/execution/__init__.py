@@ -1,1 +1,1 @@
-"""How independent pieces of work are carried out: side by side in this process, or as Ray tasks."""
+"""Execution of independent jobs: side by side in this process, or as Ray tasks."""

@@ -15,7 +15,7 @@ R = TypeVar("R")
 
 
 def other_code(what: str) -> FamaError:
-    """The error of a worker that would not do what the asking process would."""
+    """Return the error of a worker that would not do what the asking process would."""
     return FamaError(
         f"a Ray worker has another {what} than the command that asks it; install the same checkout on every node, "
         "or submit it as the job's working directory"
@@ -32,7 +32,7 @@ class Host:
         self._run: Callable[[Any], Awaitable[Any]] | None = None
 
     def do(self, key: str, version: str, recipe: Recipe[J, R], job: J) -> R:
-        """One job; ``key`` names the run that the recipe belongs to, ``version`` is the asking process' package.
+        """Do one job; ``key`` names the recipe's run, ``version`` is the asking process' package.
 
         Raises:
             FamaError: this process has another version.
@@ -61,5 +61,5 @@ class Host:
 
 @cache
 def host() -> Host:
-    """The one host of this process."""
+    """Return the one host of this process."""
     return Host()

@@ -18,10 +18,10 @@ class WorkerLost(FamaError):
 
 
 class Recipe(Protocol[J_contra, R_co]):
-    """What any process needs to do jobs of one kind. It is pickled, so it holds settings, not connections."""
+    """A process' input for jobs of one kind. It is pickled, so it holds settings, not connections."""
 
     def opened(self) -> AbstractAsyncContextManager[Callable[[J_contra], Awaitable[R_co]]]:
-        """Connect what the jobs share; the function that does one job."""
+        """Connect what the jobs share; yield the function that does one job."""
         ...
 
 

@@ -38,7 +38,7 @@ def check_installed() -> None:
 
 @contextmanager
 def ray_tasks(recipe: Recipe[J, R], at_once: int) -> Iterator[Callable[[J], Awaitable[R]]]:
-    """A function that does one job as a Ray task, for the length of the block.
+    """Yield a function that does one job as a Ray task, for the length of the block.
 
     A cluster that this process is connected to is used, else the one that ``RAY_ADDRESS`` names, else Ray is
     started on this machine, on loopback only, without dashboard and usage reports. A task takes so small a share of
@@ -78,7 +78,7 @@ def ray_tasks(recipe: Recipe[J, R], at_once: int) -> Iterator[Callable[[J], Awai
 
 
 def cpu_share(nodes: list[dict[str, Any]], at_once: int) -> float:
-    """The CPUs a task may claim so that ``at_once`` tasks fit on the living nodes together; at most 1.
+    """Return the CPUs a task may claim so that ``at_once`` tasks fit on the living nodes together; at most 1.
 
     A node's CPUs are split into whole shares, so each node may waste less than one share: the divisor counts it.
     """
@@ -88,7 +88,7 @@ def cpu_share(nodes: list[dict[str, Any]], at_once: int) -> float:
 
 
 def _do(key: str, version: str, recipe: Recipe[J, R], job: J) -> R:
-    """One job, in a worker's process, which keeps what the recipe opened for its next job."""
+    """Do one job in a worker's process, which keeps what the recipe opened for its next job."""
     return host().do(key, version, recipe, job)
 
 

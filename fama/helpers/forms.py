@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from fama.dialogue.history import noted_texts
+from fama.dialogue.turns import noted_texts
 from fama.episodes.records import Message
 from fama.episodes.state import VisibleState
 from fama.errors import BadInput
@@ -92,7 +92,7 @@ class LlmHelper:
             trial=state.key.trial,
         )
         reply = await context.model.complete(request)
-        note = clean_reply(reply.text)
+        note = clean_reply(reply.words)
         given = noted_texts(state, self.name)
         return HelperReply(None if note in given else note, (reply.usage,))
 

@@ -1,14 +1,17 @@
-"""The chat-model contract: one request, one reply, one ledger row a call."""
+"""The chat-model contract: one request, one reply, one ledger row per call."""
 
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from fama.episodes.records import LedgerRow, ToolCall
+from fama.errors import ModelError
+from fama.models.ends import ReplyEnd, read_end
+from fama.text.markup import read_markup
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a reply is drawn. ``max_tokens`` counts output tokens."""
+    """Sampling of a reply. ``max_tokens`` counts output tokens."""
 
     temperature: float = 0.0
     top_p: float = 1.0
@@ -36,7 +39,11 @@ class ChatRequest:
 
 @dataclass(frozen=True)
 class ChatReply:
-    """What the model said. ``text`` includes the request's prefill. ``usage`` has the request's role."""
+    """One reply. ``text`` includes the request's prefill. ``usage`` has the request's role.
+
+    ``finish_reason`` is the server's word for the end. A ``refused`` reply's text is the refusal. ``unread`` names
+    parts of the content that are no text; they stand in ``text`` as JSON.
+    """
 
     text: str
     usage: LedgerRow
@@ -44,6 +51,35 @@ class ChatReply:
     finish_reason: str = "stop"
     reasoning: str = ""
     raw: dict[str, Any] = field(default_factory=dict)
+    refused: bool = False
+    unread: tuple[str, ...] = ()
+
+    @property
+    def end(self) -> ReplyEnd:
+        """How the reply ended."""
+        return ReplyEnd.REFUSAL if self.refused else read_end(self.finish_reason)
+
+    @property
+    def words(self) -> str:
+        """The text without thoughts and control tokens; empty where a thought has no end."""
+        return read_markup(self.text).words
+
+
+class CallFailed(ModelError):
+    """A call that failed after all its tries. ``billed`` holds what the server reported as spent on them."""
+
+    def __init__(self, message: str, billed: tuple[LedgerRow, ...] = ()) -> None:
+        super().__init__(message)
+        self.billed = billed
+
+
+def billed(error: BaseException | None) -> tuple[LedgerRow, ...]:
+    """What the failed call behind an error was billed; nothing if none is behind it."""
+    while error is not None:
+        if isinstance(error, CallFailed):
+            return error.billed
+        error = error.__cause__
+    return ()
 
 
 class ChatModel(Protocol):

@@ -36,7 +36,7 @@ class CachedChat:
         return self._model.name
 
     async def complete(self, request: ChatRequest) -> ChatReply:
-        """The kept reply, or a new one, which is then kept.
+        """Return the kept reply, or a new one, which is then kept.
 
         Raises:
             ModelError: as the model behind it.
@@ -57,7 +57,7 @@ class CachedChat:
 
 
 def _read(path: Path, role: str) -> ChatReply | None:
-    """A kept reply; None when there is none or it cannot be read, which is then asked for anew."""
+    """Return a kept reply; None when there is none or it cannot be read, which is then asked for anew."""
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
         row = LedgerRow.model_validate(tree["usage"])
@@ -68,6 +68,8 @@ def _read(path: Path, role: str) -> ChatReply | None:
             finish_reason=tree["finish_reason"],
             reasoning=tree["reasoning"],
             raw=tree["raw"],
+            refused=tree.get("refused", False),
+            unread=tuple(tree.get("unread", ())),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -81,5 +83,7 @@ def _write(path: Path, reply: ChatReply) -> None:
         "finish_reason": reply.finish_reason,
         "reasoning": reply.reasoning,
         "raw": reply.raw,
+        "refused": reply.refused,
+        "unread": list(reply.unread),
     }
     write_atomically(path, json.dumps(tree))

@@ -5,27 +5,38 @@ broken connections, and ``timeout`` bounds the whole call with all its retries.
 """
 
 import asyncio
+import logging
 import time
+from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from fama.errors import ModelError
-from fama.models.base import ChatReply, ChatRequest
+from fama.episodes.records import LedgerRow
+from fama.models.base import CallFailed, ChatReply, ChatRequest
 from fama.models.prices import Price
-from fama.models.wire import Malformed, build_body, read_reply
+from fama.models.server_errors import (
+    error_status,
+    error_words,
+    is_final,
+    is_overflow,
+    one_line,
+    parse_body,
+    wait_hint,
+)
+from fama.models.usage import one_row, with_estimate
+from fama.models.wire import Malformed, ServerFailure, build_body, read_reply
 
-if TYPE_CHECKING:
-    from openai import APIStatusError
+log = logging.getLogger(__name__)
 
 Flavour = Literal["llama.cpp", "vllm", "openai"]
 
-_RETRIED = frozenset({408, 409, 425, 429})
 #: Keys that local servers are given are words such as ``none``; those are no secrets.
 _SECRET_LENGTH = 8
-_OVERFLOW = ("context size", "context length", "context_length", "context window", "maximum model length")
+#: The status that stands for no answer, or one that cannot be read: tried again like a bad gateway.
+_UNREACHABLE = 502
 
 
-class ContextOverflow(ModelError):
+class ContextOverflow(CallFailed):
     """The prompt is longer than the model's context; trying again cannot help."""
 
 
@@ -41,7 +52,7 @@ class OpenAIChat:
         api_key: sent as a bearer token; local servers take anything.
         model: the model's name on the wire; ``name`` when None.
         flavour: the server's dialect, which decides how a prefill is asked for (see ``wire``).
-        timeout: seconds a call may take, retries and pauses included.
+        timeout: seconds that a call may take, retries and pauses included.
         retries: further tries after the first one fails.
         backoff: seconds before the first retry; doubled each time, at most 8.
         price: what the model costs; None is unknown.
@@ -73,6 +84,7 @@ class OpenAIChat:
         self._backoff = backoff
         self._secret = api_key if len(api_key) >= _SECRET_LENGTH else ""
         self._price = price
+        self._told = False
         self._client = AsyncOpenAI(
             api_key=api_key,
             base_url=base_url,
@@ -109,76 +121,95 @@ class OpenAIChat:
         await self._client.close()
 
     async def complete(self, request: ChatRequest) -> ChatReply:
-        """Answer a request.
+        """Answer a request. What failed tries were billed is part of the reply's usage, or of the error's.
 
         Raises:
             ContextOverflow: the prompt does not fit the model's context.
-            ModelError: refused, not reachable, not readable or too slow, after all retries.
+            CallFailed: refused, not reachable, not readable or too slow, after all retries.
         """
         body = build_body(request, self._model, self._flavour, self._base_url)
+        billed: list[LedgerRow] = []
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._with_retries(request, body)
+                reply = await self._with_retries(request, body, billed)
         except TimeoutError:
-            raise ModelError(f"{self._name}: no answer within {self._timeout:g} s; raise model.timeout") from None
-        except ModelError as error:
-            if self._secret and self._secret in str(error):  # a server's message that repeats what it was sent
-                raise type(error)(str(error).replace(self._secret, "***")) from None
-            raise
+            message = f"{self._name}: no answer within {self._timeout:g} s; raise model.timeout"
+            raise CallFailed(message, _bill(billed)) from None
+        except CallFailed as error:
+            # A server's message may repeat what it was sent.
+            message = str(error).replace(self._secret, "***") if self._secret else str(error)
+            raise type(error)(message, _bill(billed)) from None
+        row = with_estimate(reply, request)
+        if row.estimated_tokens is not None and not self._told:
+            self._told = True
+            log.warning(
+                "%s: the server reports no token counts; tables show them as unknown, budgets count an upper estimate",
+                self._name,
+            )
+        return replace(reply, usage=one_row(billed, row) or row)
 
-    async def _with_retries(self, request: ChatRequest, body: dict[str, Any]) -> ChatReply:
-        from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError
-
+    async def _with_retries(self, request: ChatRequest, body: dict[str, Any], billed: list[LedgerRow]) -> ChatReply:
         pause = self._backoff
+        deadline = time.monotonic() + self._timeout
         for tries_left in range(self._retries, -1, -1):
-            wait = pause
             try:
                 return await self._once(request, body)
-            except APITimeoutError as error:
-                raise TimeoutError from error
-            except APIStatusError as error:
-                reason = f"HTTP {error.status_code}: {_detail(error)}"
-                if _is_overflow(error):
-                    raise ContextOverflow(f"{self._name}: {reason}; raise model.context_tokens") from error
-                if error.status_code < 500 and error.status_code not in _RETRIED:
-                    raise ModelError(f"{self._name}: {reason}") from error
-                wait = max(pause, _retry_after(error))
-            except APIConnectionError as error:
-                reason = f"cannot reach {self._base_url} ({error.__cause__ or error})"
-            except Malformed as error:
-                reason = str(error)
-            except (APIError, ValueError) as error:
-                reason = f"unreadable reply ({_one_line(str(error))})"
+            except _Failed as failed:
+                if failed.usage is not None:
+                    billed.append(failed.usage)
+                if is_overflow(failed.status, failed.reason, failed.body):
+                    raise ContextOverflow(f"{self._name}: {failed.reason}; raise model.context_tokens") from failed
+                if is_final(failed.status, failed.body):
+                    raise CallFailed(f"{self._name}: {failed.reason}") from failed
+                reason, hint = failed.reason, failed.wait
             if tries_left:
-                await asyncio.sleep(wait)
+                if hint is not None and time.monotonic() + hint >= deadline:
+                    raise CallFailed(
+                        f"{self._name}: {reason}; the server asks to wait {hint:.0f} s, more than model.timeout allows"
+                    )
+                await asyncio.sleep(max(pause, hint or 0.0))
                 pause = min(8.0, 2 * pause)
-        raise ModelError(f"{self._name}: {_one_line(reason)}; gave up after {self._retries + 1} tries")
+        raise CallFailed(f"{self._name}: {reason}; gave up after {self._retries + 1} tries")
 
     async def _once(self, request: ChatRequest, body: dict[str, Any]) -> ChatReply:
+        from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError
+
         start = time.perf_counter()
-        raw = await self._client.chat.completions.with_raw_response.create(**body)
-        text = raw.text
-        seconds = time.perf_counter() - start
-        return read_reply(text, request, self._name, seconds, self._price, continues=self._flavour != "openai")
+        try:
+            raw = await self._client.chat.completions.with_raw_response.create(**body)
+            text = raw.text
+            seconds = time.perf_counter() - start
+            return read_reply(text, request, self._name, seconds, self._price, continues=self._flavour != "openai")
+        except APITimeoutError as error:
+            raise TimeoutError from error
+        except APIStatusError as error:
+            tree = parse_body(error.response.text)
+            reason = f"HTTP {error.status_code}: {error_words(tree) or error.response.reason_phrase}"
+            status = error.status_code
+            raise _Failed(one_line(reason), status, tree, wait_hint(error.response.headers, tree)) from error
+        except APIConnectionError as error:
+            reason = f"cannot reach {self._base_url} ({error.__cause__ or error})"
+            raise _Failed(one_line(reason), _UNREACHABLE) from error
+        except ServerFailure as error:
+            status = error_status(error.error, _UNREACHABLE)
+            reason = f"the server failed: {error}"
+            raise _Failed(reason, status, error.error, wait_hint({}, error.error), error.usage) from error
+        except Malformed as error:
+            raise _Failed(one_line(str(error)), _UNREACHABLE, usage=error.usage) from error
+        except (APIError, ValueError) as error:
+            raise _Failed(f"unreadable reply ({one_line(str(error))})", _UNREACHABLE) from error
 
 
-def _retry_after(error: "APIStatusError") -> float:
-    try:
-        return min(60.0, float(error.response.headers.get("retry-after", 0)))
-    except ValueError:
-        return 0.0
+class _Failed(Exception):
+    """One try that failed: why, as which status, what the body said, how long to wait, what it was billed."""
+
+    def __init__(
+        self, reason: str, status: int, body: Any = None, wait: float | None = None, usage: LedgerRow | None = None
+    ) -> None:
+        super().__init__(reason)
+        self.reason, self.status, self.body, self.wait, self.usage = reason, status, body, wait, usage
 
 
-def _is_overflow(error: "APIStatusError") -> bool:
-    return error.status_code in (400, 413, 422, 500) and any(word in str(error).lower() for word in _OVERFLOW)
-
-
-def _detail(error: "APIStatusError") -> str:
-    body: Any = error.body
-    message = body.get("message") if isinstance(body, dict) else None
-    return _one_line(str(message or error.message))
-
-
-def _one_line(text: str, limit: int = 300) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+def _bill(rows: list[LedgerRow]) -> tuple[LedgerRow, ...]:
+    row = one_row(rows)
+    return () if row is None else (row,)

@@ -25,7 +25,7 @@ _PROBE_SECONDS = 10.0
 
 @asynccontextmanager
 async def connect(settings: "ModelSettings") -> AsyncIterator[ChatModel]:
-    """A chat model for the length of the block.
+    """Yield a chat model for the length of the block.
 
     ``scripted:<name>`` gives a scripted one, ``vllm:<repository>`` one that vLLM runs in this process, ``base_url`` an
     endpoint, anything else weights that are
@@ -101,7 +101,7 @@ def check_shared(settings: "ModelSettings", place: str, url: str) -> None:
 
 
 def is_local(base_url: str) -> bool:
-    """Whether an endpoint is on this machine, so that no proxy may come between."""
+    """Return whether an endpoint is on this machine, so that no proxy may come between."""
     return urlsplit(base_url).hostname in LOOPBACK
 
 

@@ -17,13 +17,13 @@ class Price(BaseModel):
     output: float
 
     def cost(self, input_tokens: int, cached_tokens: int, output_tokens: int) -> float:
-        """Dollars of one call; ``input_tokens`` includes the cached ones."""
+        """Return the dollars of one call; ``input_tokens`` includes the cached ones."""
         fresh = max(0, input_tokens - cached_tokens)
         return (fresh * self.input + cached_tokens * self.cached_input + output_tokens * self.output) / 1e6
 
 
 @cache
 def price_table() -> dict[str, Price]:
-    """The packaged table, by the model's exact name."""
+    """Return the packaged table, by the model's exact name."""
     tree = yaml.safe_load((files("fama.models") / "prices.yaml").read_text("utf-8"))
     return {name: Price.model_validate(row) for name, row in tree.items()}

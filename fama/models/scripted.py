@@ -11,7 +11,7 @@ from fama.tokens import estimate_tokens
 
 
 class ScriptedModel:
-    """Answers with whatever ``reply`` returns: a whole reply, or a text that is then billed.
+    """Answers with the value of ``reply``: a whole reply, or a text that is then billed.
 
     Tokens are estimated from the request's and the reply's text; seconds are 0, so that episodes are the
     same in every run. ``reply`` gets the request and may read all of it; it must not keep state if
@@ -28,7 +28,7 @@ class ScriptedModel:
         return self._name
 
     async def complete(self, request: ChatRequest) -> ChatReply:
-        """The scripted reply; a text gets the request's prefill at its start if it lacks it."""
+        """Return the scripted reply; a text gets the request's prefill at its start if it lacks it."""
         answer = self._reply(request)
         if isinstance(answer, ChatReply):
             return answer
@@ -37,7 +37,7 @@ class ScriptedModel:
 
 
 def scripted_usage(name: str, request: ChatRequest, text: str) -> LedgerRow:
-    """The estimated ledger row of a scripted reply; a prefill counts as input."""
+    """Return the estimated ledger row of a scripted reply; a prefill counts as input."""
     parts = [str(message.get("content") or "") for message in request.messages]
     parts += [json.dumps(message["tool_calls"]) for message in request.messages if message.get("tool_calls")]
     parts += [json.dumps(tool) for tool in request.tools]

@@ -1,4 +1,4 @@
-"""What goes over the wire of ``/chat/completions``, and what comes back.
+"""Requests to ``/chat/completions`` and the reading of its responses.
 
 How a prefill is asked for depends on the server. llama.cpp continues a trailing assistant message and
 repeats it at the start of its reply; vLLM does so when told by ``continue_final_message`` and does
@@ -7,28 +7,50 @@ message and the reply is left to a lenient parser.
 """
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from fama.episodes.records import FunctionCall, LedgerRow, ToolCall
 from fama.models.base import ChatReply, ChatRequest
+from fama.models.content import read_content, read_thought
+from fama.models.ends import ReplyEnd, read_end
 from fama.models.prices import Price
+from fama.models.server_errors import error_words, find_error
+from fama.models.usage import read_usage
+from fama.text.clean import clean, clean_value
 
 SEED_RANGE = 2**31
 _OPENING = "Begin your reply with exactly this text and go on from its end:\n"
 
 
+#: Fields of a message that hold a reasoning model's thought, in the order of the servers' habits.
+_THOUGHT_KEYS = ("reasoning_content", "reasoning", "thinking", "reasoning_details", "thought")
+
+
 class Malformed(ValueError):
-    """A reply that is not a chat completion."""
+    """A reply that is not a chat completion; ``usage`` is what it was billed, where it says so."""
+
+    def __init__(self, message: str, usage: LedgerRow | None = None) -> None:
+        super().__init__(message)
+        self.usage = usage
+
+
+class ServerFailure(Malformed):
+    """An answer of 200 that says the server failed; ``error`` is its error object, if there is one."""
+
+    def __init__(self, message: str, error: Any, usage: LedgerRow | None) -> None:
+        super().__init__(message, usage)
+        self.error = error
 
 
 def build_body(request: ChatRequest, model: str, flavour: str, base_url: str = "") -> dict[str, Any]:
-    """Keyword arguments for the library's ``chat.completions.create``."""
+    """Build the keyword arguments for the library's ``chat.completions.create``."""
     sampling = request.sampling
     # OpenAI's own endpoint renamed the limit and rejects the old name for newer models.
     limit = "max_completion_tokens" if "api.openai.com" in base_url else "max_tokens"
     body: dict[str, Any] = {
         "model": model,
-        "messages": [*request.messages],
+        "messages": clean_value(request.messages),
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "seed": request.seed % SEED_RANGE,
@@ -59,40 +81,73 @@ def build_body(request: ChatRequest, model: str, flavour: str, base_url: str = "
 def read_reply(
     text: str, request: ChatRequest, name: str, seconds: float, price: Price | None, continues: bool = True
 ) -> ChatReply:
-    """The reply in a response body.
+    """Return the reply in a response body.
 
     With ``continues`` the server continued the prefill, and the reply's text gets it at its start; without, the
     text stays as the model wrote it.
 
     Raises:
-        Malformed: no JSON object, no choice, or fields of the wrong type.
+        Malformed: no JSON object, no choice, or a choice without a message; it may have been billed.
+        ServerFailure: the body says that the server failed, or that its content filter left nothing.
     """
     try:
         tree = json.loads(text)
     except (ValueError, RecursionError):
         raise Malformed("the reply is not JSON") from None
-    choices = tree.get("choices") if isinstance(tree, dict) else None
-    if not isinstance(choices, list) or not choices:
+    if not isinstance(tree, dict):
         raise Malformed("the reply holds no choices")
-    try:
-        message = choices[0]["message"]
-        content = message.get("content") or ""
-        calls = tuple(_tool_call(call, n) for n, call in enumerate(message.get("tool_calls") or ()))
-        usage = read_usage(tree, request, name, seconds, price)
-        return ChatReply(
-            text=with_prefill(content, request.prefill) if continues and (content or not calls) else content,
-            usage=usage,
-            tool_calls=calls,
-            finish_reason=str(choices[0].get("finish_reason") or "stop"),
-            reasoning=str(message.get("reasoning_content") or message.get("reasoning") or ""),
-            raw={key: tree[key] for key in ("id", "model", "timings") if key in tree},
-        )
-    except (AttributeError, LookupError, TypeError, ValueError, OverflowError) as error:
-        raise Malformed(f"the reply has an unknown form ({type(error).__name__}: {error})") from error
+    usage = read_usage(tree, request, name, seconds, price)
+    choices = tree.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    for holder in (tree, choice):
+        error = find_error(holder)
+        if error is not None:
+            raise ServerFailure(error_words(error), error, usage)
+    if choice is None and "choices" not in tree and tree:
+        raise ServerFailure(error_words(tree), tree, usage)
+    if choice is None:
+        raise Malformed("the reply holds no choices", usage)
+    reply = _reply(choice, request, usage, continues)
+    if reply.end is ReplyEnd.ERROR:
+        raise ServerFailure(f"the reply ended with {reply.finish_reason!r}", None, usage)
+    if (
+        reply.end in (ReplyEnd.CONTENT_FILTER, ReplyEnd.REFUSAL)
+        and not reply.text.removeprefix(request.prefill).strip()
+    ):
+        raise ServerFailure(f"the reply was withheld ({reply.finish_reason})", None, usage)
+    about = {key: clean_value(tree[key]) for key in ("id", "model", "timings") if key in tree}
+    return replace(reply, raw=about)
+
+
+def _reply(choice: Any, request: ChatRequest, usage: LedgerRow, continues: bool) -> ChatReply:
+    message = choice.get("message", choice if "text" in choice else None) if isinstance(choice, dict) else None
+    if not isinstance(message, dict):
+        raise Malformed("the reply has an unknown form: its choice holds no message", usage)
+    content = read_content(message.get("content", message.get("text")))
+    words = "".join(content.text)
+    refusals = [*content.refusals, *read_content(message.get("refusal")).text]
+    written = [*_list(message.get("tool_calls")), *_list(message.get("function_call")), *content.calls]
+    calls = tuple(_tool_call(call, n) for n, call in enumerate(written))
+    reasons = [read_thought(message.get(key)) for key in _THOUGHT_KEYS]
+    finish = choice.get("finish_reason") or "stop"
+    refused = bool("".join(refusals).strip()) or read_end(finish) is ReplyEnd.REFUSAL
+    if refused:
+        text = "\n".join(filter(str.strip, refusals)) or words
+    else:
+        text = with_prefill(words, request.prefill) if continues and (words or not calls) else words
+    return ChatReply(
+        text=text,
+        usage=usage,
+        tool_calls=() if refused else calls,
+        finish_reason=clean(finish if isinstance(finish, str) else str(read_end(finish))),
+        reasoning="\n".join(content.thoughts) or next(filter(None, reasons), ""),
+        refused=refused,
+        unread=tuple(content.unread),
+    )
 
 
 def with_prefill(text: str, prefill: str) -> str:
-    """``text`` with ``prefill`` at its start exactly once, whether or not the server repeated it.
+    """Return ``text`` with ``prefill`` at its start exactly once, whether or not the server repeated it.
 
     A server that trimmed the prefill's outer white space before repeating it is understood too.
     """
@@ -106,33 +161,21 @@ def with_prefill(text: str, prefill: str) -> str:
     return prefill + text
 
 
-def read_usage(tree: dict[str, Any], request: ChatRequest, name: str, seconds: float, price: Price | None) -> LedgerRow:
-    """The ledger row of a response; counts that the server does not report are 0, and none is below."""
-    usage = tree.get("usage") or {}
-    timings = tree.get("timings") or {}
-    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
-    cached = _count(timings.get("cache_n") if cached is None else cached)
-    spent = _count(usage.get("prompt_tokens"))
-    output = _count(usage.get("completion_tokens"))
-    return LedgerRow(
-        role=request.role,
-        model=name,
-        input_tokens=spent,
-        cached_input_tokens=cached,
-        output_tokens=output,
-        reasoning_tokens=_count((usage.get("completion_tokens_details") or {}).get("reasoning_tokens")),
-        seconds=seconds,
-        price=None if price is None else price.cost(spent, cached, output),
-    )
+def _list(value: Any) -> list[Any]:
+    if isinstance(value, list):
+        return value
+    return [] if value is None else [value]
 
 
-def _count(value: Any) -> int:
-    return max(0, int(value or 0))  # a negative count would give a budget tokens back
-
-
-def _tool_call(call: dict[str, Any], n: int) -> ToolCall:
-    function = call["function"]
-    arguments = function.get("arguments")
+def _tool_call(call: Any, n: int) -> ToolCall:
+    """A call in any shape; one without a name gets an empty one, which is a parse failure later."""
+    call = call if isinstance(call, dict) else {"function": {"arguments": call}}
+    function = next((call[key] for key in ("function", "custom") if isinstance(call.get(key), dict)), call)
+    arguments = next((function[key] for key in ("arguments", "input", "parameters") if key in function), None)
     if not isinstance(arguments, str):
         arguments = json.dumps(arguments if arguments is not None else {})
-    return ToolCall(id=call.get("id") or f"call_{n}", function=FunctionCall(name=function["name"], arguments=arguments))
+    name, id_ = function.get("name"), call.get("id")
+    return ToolCall(
+        id=clean(id_) if isinstance(id_, str) and id_ else f"call_{n}",
+        function=FunctionCall(name=clean(name) if isinstance(name, str) else "", arguments=clean(arguments)),
+    )

@@ -28,7 +28,7 @@ class _Sandbox(SandboxedEnvironment):
     intercepted_binops = frozenset({"*", "**"})
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """The product of two small numbers.
+        """Return the product of two small numbers.
 
         Raises:
             SecurityError: something else is multiplied.
@@ -50,7 +50,7 @@ def _environment() -> SandboxedEnvironment:
 
 
 def template(name: str) -> Template:
-    """The template ``fama/prompts/<name>.j2``.
+    """Load the template ``fama/prompts/<name>.j2``.
 
     Raises:
         BadInput: there is none; the message lists the known ones.
@@ -63,12 +63,12 @@ def template(name: str) -> Template:
 
 
 def template_names() -> list[str]:
-    """Names of all templates, sorted."""
+    """Return the names of all templates, sorted."""
     return sorted(path.relative_to(FOLDER).as_posix()[: -len(".j2")] for path in FOLDER.rglob("*.j2"))
 
 
 def render(name: str, **values: object) -> str:
-    """A template filled with values; a value that the template names and the caller forgot is an error.
+    """Fill a template with values; a value that the template names and the caller forgot is an error.
 
     Raises:
         BadInput: the template is unknown.
@@ -78,7 +78,7 @@ def render(name: str, **values: object) -> str:
 
 
 def render_text(source: str, **values: object) -> str:
-    """A template given as text, such as a YAML helper's prompt, filled with values in the same sandbox.
+    """Fill a template given as text, such as a YAML helper's prompt, in the same sandbox.
 
     Raises:
         jinja2.TemplateError: the text is no template, a value is missing, or it reaches out of the sandbox.
@@ -87,7 +87,7 @@ def render_text(source: str, **values: object) -> str:
 
 
 def prompt_hash(name: str) -> str:
-    """The content hash of a template and of all that it includes.
+    """Return the content hash of a template and of all that it includes.
 
     Raises:
         BadInput: the template is unknown.
@@ -101,7 +101,7 @@ def prompt_hash(name: str) -> str:
         template(current)
         source = (FOLDER / f"{current}.j2").read_text(encoding="utf-8")
         sources[current] = source
-        for found in meta.find_referenced_templates(_environment().parse(source)):
-            if found is not None:
-                waiting.append(found.removesuffix(".j2"))
+        for included in meta.find_referenced_templates(_environment().parse(source)):
+            if included is not None:
+                waiting.append(included.removesuffix(".j2"))
     return content_hash(sources)

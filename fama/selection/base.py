@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from fama.episodes.records import Failure, LedgerRow
 from fama.episodes.state import VisibleState
+from fama.errors import BadInput
 from fama.helpers.base import Helper
 from fama.models.base import ChatModel
 from fama.registry import Registry
@@ -79,7 +80,40 @@ class SelectorFactory(Protocol):
         ...
 
 
-SELECTORS: Registry[SelectorFactory] = Registry(
+class SelectorRegistry(Registry[SelectorFactory]):
+    """The selectors by name; a router kind is one, too, under the name that it declares."""
+
+    def add(self, name: str, target: str | SelectorFactory) -> None:
+        """Register a dotted path or a factory.
+
+        Raises:
+            BadInput: the name is taken.
+        """
+        if name in _router_selectors():
+            raise BadInput(f"{self.family}: the name {name!r} is that of a router kind; choose another name")
+        super().add(name, target)
+
+    def names(self) -> list[str]:
+        """Return all known names, sorted."""
+        return sorted({*super().names(), *_router_selectors()})
+
+    def load(self, name: str) -> SelectorFactory:
+        """Return the factory behind a name.
+
+        Raises:
+            BadInput: the name is unknown; the message lists the known ones.
+        """
+        of_router = name not in super().names() and name in _router_selectors()
+        return super().load("learned" if of_router else name)
+
+
+def _router_selectors() -> set[str]:
+    from fama.selection.router.kinds.base import ROUTER_KINDS
+
+    return {ROUTER_KINDS.load(kind).selector for kind in ROUTER_KINDS.names()}
+
+
+SELECTORS = SelectorRegistry(
     "selectors",
     {
         "none": "fama.selection.selectors.fixed:none",
@@ -91,10 +125,6 @@ SELECTORS: Registry[SelectorFactory] = Registry(
         "rule": "fama.selection.selectors.rule:build",
         "prompted": "fama.selection.selectors.prompted:build",
         "learned": "fama.selection.selectors.learned:build",
-        "linear": "fama.selection.selectors.learned:build",
-        "knn": "fama.selection.selectors.learned:build",
-        "boosting": "fama.selection.selectors.learned:build",
-        "prior": "fama.selection.selectors.learned:build",
         "oracle": "fama.selection.selectors.oracle:build",
     },
 )

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from fama.episodes.records import Episode, total_tokens
+from fama.episodes.records import Episode, budget_tokens
 from fama.errors import BadInput
 from fama.helpers.base import Helper
 from fama.selection.base import Allowance
@@ -25,7 +25,7 @@ def helper_cap(helper: Helper) -> int:
 
 def spent_tokens(episode: Episode) -> int:
     """Tokens that helpers and selection spent in an episode, with the notes that the agent read."""
-    calls = total_tokens(episode.ledger, "helper") + total_tokens(episode.ledger, "selector")
+    calls = budget_tokens(episode.ledger, "helper") + budget_tokens(episode.ledger, "selector")
     return calls + sum(note.tokens for decision in episode.decisions for note in decision.notes)
 
 

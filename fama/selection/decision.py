@@ -1,27 +1,35 @@
-"""From scores of subsets to one subset: exact search for small pools, local search beyond.
+"""The decision rule: from scores of subsets to one subset. Every chosen subset comes from ``decide``.
 
 The value of a subset is P(success) − λ · tokens / 1000. The search maximises it over the subsets
-that the hard allowance can pay for; of those within ``epsilon`` of the best it takes the smallest.
+that the hard allowance can pay for, exactly for small pools and by local search beyond; of those within
+``epsilon`` of the best it takes the smallest. With ``max_predicted_loss`` all helpers are used where
+the choice is predicted to succeed less often than they by more than that.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import combinations
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 Floats = NDArray[np.float64]
 Masks = NDArray[np.bool_]
+Values = TypeVar("Values", Floats, "Tensor")
 
 #: Largest pool that is searched exhaustively (4,096 subsets).
 EXACT_LIMIT = 12
 
 
 class SubsetValues(NamedTuple):
-    """P(success) and expected tokens of the episode, one entry a mask."""
+    """P(success) and expected tokens of the episode, one entry per mask."""
 
     success: Floats
     tokens: Floats
@@ -32,7 +40,7 @@ Scorer = Callable[[Masks], SubsetValues]
 
 @dataclass(frozen=True)
 class Objective:
-    """What is maximised.
+    """The value to maximise and the tolerance of ties.
 
     ``lam`` is the success probability that 1,000 tokens are worth. Subsets whose values differ by
     at most ``epsilon`` count as tied. ``softness`` is the difference in value (0.05 is five points of
@@ -43,10 +51,14 @@ class Objective:
     epsilon: float = 0.0
     softness: float = 0.05
 
+    def value(self, success: Values, tokens: Values) -> Values:
+        """Return P(success) − λ · tokens / 1000, entry by entry."""
+        return success - self.lam * tokens / 1000.0
+
 
 @dataclass(frozen=True)
 class Choice:
-    """The chosen members (one flag a helper), their scores and every helper's probability.
+    """The chosen members (one flag per helper), their scores and every helper's probability.
 
     ``probabilities`` are marginals in [0, 1]: how likely a helper belongs to the best subset when
     subsets are drawn in proportion to exp(value / softness).
@@ -60,7 +72,7 @@ class Choice:
 
 @lru_cache(maxsize=16)
 def all_masks(size: int) -> Masks:
-    """Every subset of ``size`` helpers, shape (2**size, size), smaller subsets first; read-only."""
+    """Return every subset of ``size`` helpers, shape (2**size, size), smaller subsets first; read-only."""
     rows = [members for count in range(size + 1) for members in combinations(range(size), count)]
     masks = np.zeros((len(rows), size), dtype=np.bool_)
     for row, members in enumerate(rows):
@@ -69,12 +81,17 @@ def all_masks(size: int) -> Masks:
     return masks
 
 
-def smallest_within(masks: Masks, value: Floats, epsilon: float) -> int:
-    """Place of the smallest subset whose value is at most ``epsilon`` below the best; of equal sizes the best one."""
-    tied = value >= value.max() - epsilon
-    sizes = masks.sum(axis=1)
-    smallest = tied & (sizes == sizes[tied].min())
-    return int(np.argmax(np.where(smallest, value, -np.inf)))
+def subsets_to_choose_from(size: int, candidates: Masks | None = None) -> Masks:
+    """Return the subsets of an exact search, shape (n, size), smaller ones first.
+
+    Args:
+        size: helpers in the pool.
+        candidates: the subsets that may be chosen; the empty one always counts. None is every one.
+    """
+    if candidates is None:
+        return all_masks(size)
+    masks = np.unique(np.concatenate([np.zeros((1, size), dtype=np.bool_), candidates]), axis=0)
+    return masks[np.argsort(masks.sum(axis=1), kind="stable")]
 
 
 def decide(
@@ -84,6 +101,7 @@ def decide(
     costs: Sequence[int] | None = None,
     allowance: int | None = None,
     candidates: Masks | None = None,
+    max_predicted_loss: float | None = None,
 ) -> Choice:
     """Choose a subset of ``size`` helpers.
 
@@ -94,19 +112,20 @@ def decide(
         costs: tokens that each helper may spend at most, in pool order.
         allowance: tokens left; subsets whose summed costs exceed it are out. None is unlimited.
         candidates: the subsets to choose from, shape (n, size); the empty one always counts. None is all.
+        max_predicted_loss: use all helpers, where the allowance can pay for them, if the choice is predicted to
+            succeed less often than they by more than this. None never does.
     """
     price = np.zeros(size) if costs is None else np.asarray(costs, dtype=np.float64)
     if price.shape != (size,):
         raise ValueError(f"{len(price)} costs for {size} helpers")
     search = _Search(score, objective, price, allowance)
-    if candidates is not None:
-        masks = np.unique(np.concatenate([np.zeros((1, size), dtype=np.bool_), candidates]), axis=0)
-        return search.exact(masks[np.argsort(masks.sum(axis=1), kind="stable")])
-    return search.exact(all_masks(size)) if size <= EXACT_LIMIT else search.local(size)
+    exact = candidates is not None or size <= EXACT_LIMIT
+    choice = search.exact(subsets_to_choose_from(size, candidates)) if exact else search.local(size)
+    return choice if max_predicted_loss is None else search.all_where_worse(choice, max_predicted_loss)
 
 
 class _Search:
-    """One decision's search: evaluates values, knows what is affordable."""
+    """The search of one decision over the values of affordable subsets."""
 
     def __init__(self, score: Scorer, objective: Objective, price: Floats, allowance: int | None) -> None:
         self.score = score
@@ -115,27 +134,30 @@ class _Search:
         self.allowance = allowance
 
     def affordable(self, masks: Masks) -> Masks:
-        """Which masks the allowance can pay for; the empty one always."""
+        """Flag the masks that the allowance can pay for; the empty one always."""
         if self.allowance is None:
             return np.ones(len(masks), dtype=np.bool_)
         paid: Masks = (masks @ self.price <= self.allowance) | ~masks.any(axis=1)
         return paid
 
     def values(self, masks: Masks) -> Floats:
-        """P(success) − λ · tokens / 1000 of every mask; −inf where it cannot be paid."""
+        """Return the value of every mask; −inf where it cannot be paid."""
         scores = self.score(masks)
-        value = scores.success - self.objective.lam * scores.tokens / 1000.0
-        return np.where(self.affordable(masks), value, -np.inf)
+        return np.where(self.affordable(masks), self.objective.value(scores.success, scores.tokens), -np.inf)
 
     def exact(self, masks: Masks) -> Choice:
+        """Take the smallest of the masks within epsilon of the best; of equal sizes the best one."""
         value = self.values(masks)
-        best = smallest_within(masks, value, self.objective.epsilon)
+        tied = value >= value.max() - self.objective.epsilon
+        sizes = masks.sum(axis=1)
+        smallest = tied & (sizes == sizes[tied].min())
+        best = int(np.argmax(np.where(smallest, value, -np.inf)))
         weights = np.exp((value - value.max()) / self.objective.softness)
         marginals = np.clip((weights / weights.sum()) @ masks, 0.0, 1.0)
         return self._choice(masks[best], marginals)
 
     def local(self, size: int) -> Choice:
-        """Best single flips from the empty subset, then removals that cost no more than epsilon."""
+        """Take the best single flips from the empty subset, then removals that cost no more than epsilon."""
         current = np.zeros(size, dtype=np.bool_)
         here = float(self.values(current[None])[0])
         while True:
@@ -158,6 +180,16 @@ class _Search:
         with_it, without = self.values(current | one), self.values(current & ~one)
         gain = np.clip((with_it - without) / self.objective.softness, -700.0, 700.0)
         return self._choice(current, 1.0 / (1.0 + np.exp(-gain)))
+
+    def all_where_worse(self, choice: Choice, max_predicted_loss: float) -> Choice:
+        """Replace a choice that is predicted to lose more success than allowed by all helpers, if they can be paid."""
+        everyone = np.ones((1, len(self.price)), dtype=np.bool_)
+        scores = self.score(everyone)
+        success = float(scores.success[0])
+        if success - choice.success <= max_predicted_loss or not self.affordable(everyone)[0]:
+            return choice
+        members = (True,) * len(self.price)
+        return replace(choice, members=members, success=success, tokens=float(scores.tokens[0]))
 
     def _choice(self, mask: Masks, marginals: Floats) -> Choice:
         scores = self.score(mask[None])

@@ -20,6 +20,19 @@ from tests.support.toy_agents import GOLD
 
 USAGE = {"usage": {"prompt_tokens": 10, "completion_tokens": 2}}
 OVERFLOW = {"error": {"message": "the request exceeds the available context size", "type": "exceed_context_size_error"}}
+FAILED: Answer = (
+    200,
+    {
+        "choices": [
+            {
+                "finish_reason": "error",
+                "message": {"role": "assistant", "content": ""},
+                "error": {"code": 502, "message": "Upstream died"},
+            }
+        ]
+    },
+)
+FILTERED: Answer = (200, {"choices": [{"finish_reason": "content_filter", "message": {"content": None}}]})
 REFUSED = {"error": {"message": "blocked by a content filter", "type": "invalid_request_error"}}
 
 
@@ -103,7 +116,9 @@ EVERY_FAULT: dict[str, tuple[Answer, str, int]] = {
     "no JSON": ((200, b"<html>gateway</html>"), "the reply is not JSON", 2),
     "no choices": ((200, {"choices": []}), "no choices", 2),
     "a choice without a message": ((200, {"choices": [{}]}), "unknown form", 2),
-    "counts of tokens that are none": (said("x", usage={"prompt_tokens": "many"}), "unknown form", 2),
+    "a failure in the choice": (FAILED, "Upstream died", 2),
+    "a filter that left nothing": (FILTERED, "withheld (content_filter)", 2),
+    "a refused key in a 200": ((200, {"error": {"code": 401, "message": "no such user"}}), "no such user", 1),
     "too many requests": ((429, {"error": {"message": "slow down"}}), "HTTP 429: slow down", 2),
     "out of order": ((500, {"error": {"message": "out of memory"}}), "HTTP 500: out of memory", 2),
     "a gateway": ((502, b"<html>bad gateway</html>"), "HTTP 502", 2),

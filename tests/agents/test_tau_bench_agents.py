@@ -17,7 +17,7 @@ from fama.agents.runs.runner import Planned, run_planned
 from fama.envs import checkouts
 from fama.envs.base import BENCHMARKS
 from fama.envs.tau_bench.user import STOP
-from fama.envs.tau_bench.world import silenced
+from fama.envs.tau_bench.world import silence_prints
 from fama.episodes.records import Episode, FunctionCall, ToolCall
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
@@ -98,7 +98,7 @@ def theirs(task_id: str, steps: list[Step], strategy: str, monkeypatch: pytest.M
     module = _module("tau_bench", f"agents.{name}")
     model = TheirModel(steps, strategy)
     monkeypatch.setattr(module, "completion", model)
-    with silenced():
+    with silence_prints():
         world = _world("tau_bench", "airline", "test", int(task_id))
         world.user = TheirUser()
         about = {"tools_info": world.tools_info, "wiki": world.wiki, "model": "scripted", "provider": "openai"}

@@ -1,11 +1,16 @@
 """Judges with a scripted model: shared prefix, cuts, repairs, nonsense, evidence given or withheld."""
 
 import json
+from typing import Literal
 
 import pytest
+from pydantic import Field
 
-from fama.diagnosis.analysts import Verdict, analyse, as_evidence, prompts
-from fama.diagnosis.judging import fits, parse
+from eval.annotation.drafts import DraftForm
+from fama.diagnosis.analysts import Verdict, analyse, analyst_form, as_evidence, prompts
+from fama.diagnosis.judging import Form, parse, response_schema
+from fama.diagnosis.mitigation import choice_form
+from fama.diagnosis.orchestrator import orchestrator_form
 from fama.diagnosis.rendering import render_episode
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Evidence
@@ -101,11 +106,10 @@ def test_short_episodes_are_not_cut() -> None:
     assert '[2] AGENT CALLS find_user_id_by_name_zip({"first_name": "Mia"' in text
 
 
-SCHEMA = {
-    "type": "object",
-    "properties": {"a": {"type": "integer", "minimum": 0}, "b": {"type": "array", "items": {"enum": ["x"]}}},
-    "required": ["a"],
-}
+class Example(Form):
+    a: int = Field(ge=0)
+    b: list[Literal["x"]] = []
+    c: str = ""
 
 
 @pytest.mark.parametrize(
@@ -118,14 +122,62 @@ SCHEMA = {
         ('{"a": -1}', False),
         ('{"b": []}', False),
         ('{"a": 1, "b": ["y"]}', False),
+        ('{"a": 1, "b": "x"}', False),
+        ('{"a": "1"}', False),
+        ('{"a": 1.0}', False),
+        ('{"a": 1, "c": 2}', False),
+        ('{"a": 1, "more": 2}', True),
         ("[1]", False),
         ("", False),
         ("{" * 5000, False),
     ],
 )
 def test_answers_are_parsed_leniently_and_checked_strictly(text: str, good: bool) -> None:
-    assert (parse(text, SCHEMA) is not None) is good
+    assert (parse(text, Example) is not None) is good
 
 
-def test_fits_knows_strings() -> None:
-    assert fits("x", {"type": "string"}) and not fits(1, {"type": "string"})
+def whole(properties: dict[str, object]) -> str:
+    """A schema as servers got it before forms were pydantic models, to the byte."""
+    tree = {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
+    return json.dumps(tree)
+
+
+@pytest.mark.parametrize(
+    ("form", "properties"),
+    [
+        (
+            analyst_form(8),
+            {
+                "reason": {"type": "string"},
+                "present": {"type": "boolean"},
+                "step": {"type": "integer", "minimum": 0, "maximum": 7},
+            },
+        ),
+        (
+            orchestrator_form(("DCV", "IFU"), 0),
+            {
+                "primary": {"type": "array", "items": {"type": "string", "enum": ["DCV", "IFU"]}, "minItems": 1},
+                "step": {"type": "integer", "minimum": 0, "maximum": 0},
+                "blame": {"type": "string", "enum": ["agent", "user", "environment"]},
+                "rationale": {"type": "string"},
+            },
+        ),
+        (
+            choice_form(("TSA", "Mine")),
+            {"helpers": {"type": "array", "items": {"type": "string", "enum": ["TSA", "Mine"]}, "maxItems": 2}},
+        ),
+        (
+            choice_form(("TSA",)),
+            {"helpers": {"type": "array", "items": {"type": "string", "enum": ["TSA"]}, "maxItems": 1}},
+        ),
+        (DraftForm, {key: {"type": "string"} for key in ("name", "definition", "instruction")}),
+    ],
+)
+def test_what_servers_get_is_the_plain_schema(form: type[Form], properties: dict[str, object]) -> None:
+    assert json.dumps(response_schema(form)) == whole(properties)
+
+
+def test_a_repeated_helper_is_taken() -> None:
+    answer = parse('{"helpers": ["TSA", "TSA"]}', choice_form(("TSA",)))
+    assert answer is not None and answer.helpers == ["TSA", "TSA"]
+    assert parse('{"helpers": ["DCE"]}', choice_form(("TSA",))) is None

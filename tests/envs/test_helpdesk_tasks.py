@@ -8,7 +8,7 @@ import pytest
 
 from fama.envs.helpdesk.benchmark import Helpdesk
 from fama.envs.helpdesk.gold import gold_actions, play
-from fama.envs.helpdesk.tasks import analysis_of, build_task, generator_of, trap_categories
+from fama.envs.helpdesk.tasks import analysis_of, build_task, generator_of
 from fama.envs.helpdesk.user.phrasing import phrases
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.state import VisibleState, state_to_json
@@ -120,7 +120,7 @@ def strings_of(value: Any, depth: int = 0) -> Iterator[str]:
 async def test_nothing_visible_holds_the_traps(domain: str) -> None:
     families = set(generator_of(domain).families)
     for task_id in Helpdesk().task_ids(domain, "dev")[:20]:
-        assert trap_categories(task_id)
+        assert analysis_of(task_id).traps
         environment = Helpdesk().environment(domain, task_id)
         played = await play(environment, gold_actions(domain, task_id), 0)
         state = VisibleState(

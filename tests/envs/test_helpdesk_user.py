@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import pytest
 
-from fama.envs.helpdesk.model import Task
+from fama.envs.helpdesk.records import Task
 from fama.envs.helpdesk.tasks import analysis_of, build_task, generator_of
 from fama.envs.helpdesk.user.phrasing import phrases, pick
 from fama.envs.helpdesk.user.scripted import PATIENCE, Reply, ScriptedUser

@@ -70,7 +70,7 @@ def test_published_tau2_log() -> None:
     assert statuses == {"success": 9, "failure": 32, "error": 9}
     assert {(e.domain, e.backbone, e.strategy) for e in episodes} == {("airline", "ollama_chat/qwen2.5:7b", "fc")}
     assert all(_well_formed(e) for e in episodes)
-    assert sum(row.total_tokens for e in episodes for row in e.ledger if row.role == "agent") > 0
+    assert sum(row.total_tokens or 0 for e in episodes for row in e.ledger if row.role == "agent") > 0
 
 
 def test_published_labels_of_failures() -> None:

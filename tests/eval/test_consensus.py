@@ -86,4 +86,4 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert [f.confidence for f in disputed] == sorted(f.confidence or 0 for f in disputed)
     assert main(["agree", str(out), files[0], "--bootstrap", "200"]) == 0
     assert main(["combine", files[0], "--out", str(out)]) == 2
-    assert "one labeller alone agrees with nobody" in capsys.readouterr().err
+    assert "one annotator alone agrees with nobody" in capsys.readouterr().err

@@ -14,9 +14,7 @@ from typing import Any
 import pytest
 
 from eval.compare.comparison import COMPARISON
-from eval.compare.results import Executed, compare_arms
-from eval.compare.schema import Comparison, json_schema
-from eval.metrics.episode_scores import score_of
+from eval.compare.schema import json_schema
 from eval.report.narrative import answers
 from eval.report.page import write_report
 from eval.report.table_format import latex, markdown
@@ -25,8 +23,8 @@ from eval.report.transcripts import embed, transcript, transcripts
 from fama.cli import main
 from fama.episodes.records import Episode, Status
 from fama.intervals import Interval
-from fama.settings import CompareSettings
 from tests.support.browsing import BROWSER, needs_browser, opened_browser
+from tests.support.comparisons import comparison
 from tests.support.eval_builders import build, write_episodes
 
 ARMS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -36,20 +34,6 @@ ARMS: dict[str, tuple[tuple[str, ...], str]] = {
 }
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-IDLE = Interval(0.0, 0.0, 0.2, 10)
-
-
-def comparison(episodes: dict[str, list[Episode]], nothing: tuple[Interval, str | None] = (IDLE, None)) -> Comparison:
-    scores = {arm: [score_of(episode) for episode in group] for arm, group in episodes.items()}
-    tasks = tuple(dict.fromkeys(score.task_id for group in scores.values() for score in group))
-    settings = CompareSettings.model_validate(
-        {"benchmark": "toy", "arms": [{"name": arm} for arm in episodes], "bootstrap": 200}
-    )
-    choices = {arm: [(score.task_id, score.subset) for score in group] for arm, group in scores.items()}
-    executed = Executed(tasks, ("DCE", "TSA"), "m", scores, choices, [], "nowhere")
-    return compare_arms(settings, "toy-1", executed, nothing, "fama compare --out <x>")
 
 
 def arm_episodes(arm: str, subset: tuple[str, ...], outcomes: str) -> list[Episode]:

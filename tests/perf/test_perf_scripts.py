@@ -194,7 +194,7 @@ def test_capacity_by_hand(script: Any) -> None:
     capacity = script("capacity")
     assert capacity.gpu_hours(36e6, 3.6e6, 10_000, 1_000) == pytest.approx(2.0)
     assert capacity.grid()["retail"] == 115 * 5 * 4 * 4 * 3  # tasks, trials, arms, backbones, strategies
-    found = capacity.measured()["none"]
+    found = capacity.measure_episodes()["none"]
     episodes = [e for e in read_episodes(capacity.EPISODES) if e.selector == "none"]
     assert found.count == len(episodes)
     assert found.read == pytest.approx(sum(row.input_tokens for e in episodes for row in e.ledger) / len(episodes))

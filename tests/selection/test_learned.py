@@ -19,9 +19,9 @@ from fama.errors import BadInput
 from fama.helpers.pool import build_pool
 from fama.selection.base import SELECTORS, Allowance, Selection, SelectorContext
 from fama.selection.budget import helper_cap
-from fama.selection.router import vectors
 from fama.selection.router.checkpoint import load_router, read_manifest
 from fama.selection.router.features import featurise, segments_of
+from fama.selection.router.kinds import state_vectors
 from fama.selection.selectors.learned import LearnedSelector, build
 from fama.settings import HelperSettings
 from fama.subsets import POOL
@@ -117,7 +117,7 @@ def test_a_text_is_hashed_once(checkpoint: Path, monkeypatch: pytest.MonkeyPatch
         hashed.append(data)
         return len(data)
 
-    monkeypatch.setattr(vectors, "crc32", counted)
+    monkeypatch.setattr(state_vectors, "crc32", counted)
     selector = build(CONTEXT, checkpoint=checkpoint)
     assert isinstance(selector, LearnedSelector)
     state = make_tasks(1, seed=12)[0].state

@@ -7,18 +7,18 @@ from eval.collect.outcomes import run_outcomes
 from eval.compare.comparison import run_comparison
 from eval.compare.results import Executed, compare_arms
 from eval.compare.schema import Comparison
-from eval.metrics.scores import score_of
-from eval.stats.bootstrap import Estimate
+from eval.metrics.episode_scores import score_of
 from fama.episodes.records import Episode
+from fama.intervals import Interval
 from fama.settings import CompareSettings
 from tests.support.toy_world import compare_settings, outcomes_settings
 
 ALPHA = {"name": "fixed", "label": "alpha", "options": {"subset": ["Alpha"]}}
 ARMS: list[dict[str, Any]] = [{"name": "none"}, {"name": "all"}, ALPHA]
-IDLE = Estimate(0.0, 0.0, 0.2, 10)
+IDLE = Interval(0.0, 0.0, 0.2, 10)
 
 
-def comparison(episodes: dict[str, list[Episode]], nothing: tuple[Estimate, str | None] = (IDLE, None)) -> Comparison:
+def comparison(episodes: dict[str, list[Episode]], nothing: tuple[Interval, str | None] = (IDLE, None)) -> Comparison:
     scores = {arm: [score_of(episode) for episode in group] for arm, group in episodes.items()}
     tasks = tuple(dict.fromkeys(score.task_id for group in scores.values() for score in group))
     settings = CompareSettings.model_validate(

@@ -15,8 +15,9 @@ from fama.errors import BadInput
 from fama.helpers.pool import build_pool
 from fama.selection.base import Allowance, SelectorContext
 from fama.selection.decision import all_masks
-from fama.selection.router.checkpoint import Router, load_router
+from fama.selection.router.checkpoint import load_router
 from fama.selection.router.features import Segment, featurise
+from fama.selection.router.router import Router
 from fama.selection.router.scores import sigmoid
 from fama.selection.selectors.learned import build
 from fama.settings import HelperSettings
@@ -24,7 +25,6 @@ from fama.subsets import POOL
 from tests.support.labelled_tasks import labelled
 from training.data.examples import ExampleSet, outcome_examples
 from training.data.synthetic import make_tasks, outcome_rows
-from training.export.checkpoint import chosen_subset
 from training.settings import TrainSettings
 from training.train import train_on
 
@@ -96,7 +96,7 @@ def test_labels_alone_find_what_is_needed(kind: str, tmp_path: Path) -> None:
         return float(-(truth * np.log(p) + (1 - truth) * np.log(1 - p)).mean())
 
     assert loss(chances) < 0.9 * loss(np.tile(rates, (len(test), 1)))
-    assert len({chosen_subset(router, example.features) for example in test}) > 3
+    assert len({router.choose(example.features).members for example in test}) > 3
 
 
 def test_the_prior_reads_the_domain_and_no_conversation(tmp_path: Path) -> None:

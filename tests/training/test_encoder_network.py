@@ -20,9 +20,9 @@ from fama.selection.router.encoder import (
     group_sizes,
 )
 from fama.selection.router.features import Features, Segment
+from fama.selection.router.kinds.encoder import EncoderPredictor
 from fama.selection.router.manifest import EncoderShape, LoraShape, NetworkShape
 from fama.selection.router.network import BUCKETS, NetworkInput, RouterNetwork, bucket_of, subset_logit
-from fama.selection.router.predictors import EncoderPredictor
 from training.data.examples import Example
 from training.network.batches import Batch, Collate
 from training.network.encoder import chunk_table

@@ -1,15 +1,27 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from fama.errors import BadInput
+from fama.selection.decision import Objective, decide, subsets_to_choose_from
 from fama.selection.router.features import Features
 from fama.selection.router.network import Heads
+from fama.selection.router.scores import Quadratic, calibrated, pair_features
 from training.data.examples import Example
+from training.data.weights import advantages, outcome_weights
 from training.kinds.context_free import OutcomeArrays
-from training.network.batches import advantages, outcome_weights
-from training.network.losses import Choices, Targets, all_losses, decision_loss, flag_loss, outcome_loss, token_loss
+from training.network.losses import (
+    Choices,
+    Targets,
+    all_losses,
+    decision_loss,
+    draw_probabilities,
+    flag_loss,
+    outcome_loss,
+    token_loss,
+)
 from training.settings import LossSettings
 
 NAN = math.nan
@@ -104,7 +116,7 @@ def test_outcomes_on_one_side_cannot_be_learnt_from() -> None:
 
 
 MEMBERS = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
-CHOICES = Choices(MEMBERS, MEMBERS[:, :1] * MEMBERS[:, 1:], lam=0.0, softness=0.5)
+CHOICES = Choices(MEMBERS, MEMBERS[:, :1] * MEMBERS[:, 1:], Objective(softness=0.5))
 
 
 def flat(utility: torch.Tensor, pair: torch.Tensor) -> Heads:
@@ -168,3 +180,21 @@ def test_advantages_are_against_the_state_s_own_mean() -> None:
     ]
     found = advantages(rows, lam=0.1)
     assert found == {id(rows[0]): pytest.approx(0.45), id(rows[1]): pytest.approx(-0.45)}
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.02, 0.3])
+@pytest.mark.parametrize("seed", range(5))
+def test_as_softness_goes_to_zero_the_decision_rule_is_left(seed: int, lam: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    base, utility, pair = (torch.randn(1, n, generator=generator, dtype=torch.float64) for n in (1, 3, 3))
+    spent = torch.rand(1, 4, generator=generator, dtype=torch.float64)
+    masks = subsets_to_choose_from(3)
+    members = torch.from_numpy(masks.astype(np.float64))
+    pairs = torch.from_numpy(pair_features(masks.astype(np.float64)))
+    heads = Heads(base[:, 0], utility, pair, 8.0 + spent[:, 0], spent[:, 1:], torch.zeros(1, 0))
+    drawn = draw_probabilities(heads, Choices(members, pairs, Objective(lam, softness=1e-6)))[0]
+    quadratic = Quadratic(
+        float(base), utility[0].numpy(), pair[0].numpy(), 8.0 + float(spent[0, 0]), spent[0, 1:].numpy()
+    )
+    chosen = decide(calibrated(quadratic, 1.0), 3, Objective(lam)).members
+    assert drawn.max() > 0.999 and tuple(masks[int(drawn.argmax())]) == chosen

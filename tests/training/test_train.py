@@ -25,7 +25,6 @@ from fama.subsets import POOL
 from training.data.examples import Example, ExampleSet, outcome_examples
 from training.data.splits import split_by_task
 from training.data.synthetic import best_fixed_regret, make_tasks, outcome_rows, regrets
-from training.export.checkpoint import chosen_subset
 from training.network.tiny import write_tiny_encoder
 from training.settings import TrainSettings
 from training.train import train_on
@@ -61,7 +60,7 @@ def tiny_encoder(tiny: str, lora: bool = True) -> dict[str, Any]:
 
 def decisions(folder: Path) -> list[tuple[bool, ...]]:
     router = load_router(folder)
-    return [chosen_subset(router, featurise(task.state)) for task in TEST[:20]]
+    return [router.choose(featurise(task.state)).members for task in TEST[:20]]
 
 
 @pytest.mark.parametrize(("kind", "count"), [("linear", 300), ("knn", 600), ("boosting", 600)])
@@ -72,7 +71,7 @@ def test_baselines_beat_the_best_fixed_subset_on_synthetic_tasks(kind: str, coun
     manifest = train_on(config, data, tmp_path)
     assert manifest is not None and manifest.synthetic and manifest.encoder is None
     router = load_router(tmp_path)
-    lost = regrets(TEST, [chosen_subset(router, featurise(task.state)) for task in TEST], LAM)
+    lost = regrets(TEST, [router.choose(featurise(task.state)).members for task in TEST], LAM)
     assert lost.mean() < 0.95 * best_fixed_regret(TEST, LAM)
 
 
@@ -99,8 +98,8 @@ def test_a_loaded_router_decides_like_the_runtime_selector(router: Path) -> None
     selector = build(CONTEXT, checkpoint=router)
     for task in TEST[:20]:
         features = featurise(task.state)
-        members = chosen_subset(loaded, features)
-        assert chosen_subset(again, features) == members
+        members = loaded.choose(features).members
+        assert again.choose(features).members == members
         selection = asyncio.run(selector.select(task.state, Allowance(), random.Random(0)))
         assert selection.subset == tuple(name for name, flag in zip(POOL, members, strict=True) if flag)
 
@@ -244,7 +243,8 @@ def test_wandb_stays_offline_and_inside_the_folder(tiny: str, tmp_path: Path, mo
     ("override", "message"),
     [
         ("losses.outcome=0", "nothing to learn"),
-        ("kind=forest", "kind"),
+        ("kind=forest", "unknown router_trainer 'forest'; known: boosting, encoder, knn, linear, prior"),
+        ("options.trees=3", "options"),
         ("encoder.nane=x", "unknown key 'encoder.nane'"),
         ("data.validation=1.5", "data.validation"),
         ("data.pool=[DCE,DCE]", "names a helper twice"),
@@ -265,7 +265,7 @@ def test_shipped_configs_are_valid() -> None:
 
 def test_baselines_learn_from_outcomes_and_failures() -> None:
     assert settings("knn", losses={"outcome": 0.0, "coverage": 1.0}).kind == "knn"
-    with pytest.raises(ValidationError, match="learns from outcomes and failures"):
+    with pytest.raises(ValidationError, match=r"learns from the losses .*: set losses\.distillation to 0"):
         settings("knn", losses={"distillation": 1.0})
     with pytest.raises(ValidationError, match=r"data\.view retrospective learns outcomes from"):
         settings("knn", data={"view": "retrospective"})
@@ -332,5 +332,5 @@ def test_the_decision_loss_trains_a_router(tiny: str, tmp_path: Path) -> None:
     config = settings(encoder=tiny_encoder(tiny, lora=False), losses={"decision": 1.0, "tokens": 0.1})
     assert train_on(config, DATA, tmp_path) is not None
     assert "decision × 1.0" in (tmp_path / "README.md").read_text()
-    with pytest.raises(ValidationError, match=r"losses\.decision needs kind encoder"):
+    with pytest.raises(ValidationError, match=r"a knn router learns from .*: set losses\.decision to 0"):
         settings("knn", losses={"decision": 1.0})

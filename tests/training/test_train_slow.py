@@ -9,7 +9,6 @@ from fama.selection.router.features import featurise
 from fama.subsets import POOL
 from training.data.examples import outcome_examples
 from training.data.synthetic import best_fixed_regret, make_tasks, outcome_rows, regrets
-from training.export.checkpoint import chosen_subset
 from training.settings import TrainSettings
 from training.train import train_on
 
@@ -39,8 +38,8 @@ def test_minilm_on_synthetic_tasks(lora: bool, count: int, epochs: int, tmp_path
     tasks = make_tasks(150, seed=1)
     states = [featurise(task.state) for task in tasks]
     router, again = load_router(tmp_path), load_router(tmp_path)
-    chosen = [chosen_subset(router, state) for state in states]
-    assert chosen == [chosen_subset(again, state) for state in states]
+    chosen = [router.choose(state).members for state in states]
+    assert chosen == [again.choose(state).members for state in states]
     assert read_manifest(tmp_path).calibration.rows >= 60
     assert manifest.encoder.adapted == lora
     if not lora:

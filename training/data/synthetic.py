@@ -16,7 +16,7 @@ from fama.episodes.outcome_table import OutcomeRow
 from fama.episodes.records import Message, ToolSpec
 from fama.episodes.state import VisibleState, state_to_json
 from fama.randomness import generator
-from fama.selection.decision import Floats, all_masks
+from fama.selection.decision import Floats, Masks, Objective, SubsetValues, all_masks
 from fama.selection.router.scores import sigmoid
 from fama.subsets import POOL, flagged, join_subset
 
@@ -110,8 +110,13 @@ class SyntheticTask:
     tokens: Floats
 
     def values(self, lam: float) -> Floats:
-        """True P(success) − λ · tokens / 1000 of every subset."""
-        return self.success - lam * self.tokens / 1000.0
+        """Return the true P(success) − λ · tokens / 1000 of every subset."""
+        return Objective(lam).value(self.success, self.tokens)
+
+    def scores(self, masks: Masks) -> SubsetValues:
+        """Return the true success and tokens of these subsets: the scorer of who knows the truth."""
+        places = _places(masks)
+        return SubsetValues(self.success[places], self.tokens[places])
 
 
 def make_task(seed: int, index: int, effects: Effects = EFFECTS["weak"]) -> SyntheticTask:
@@ -160,15 +165,20 @@ def outcome_rows(tasks: Sequence[SyntheticTask], per_task: int = 4, seed: int = 
 
 def regrets(tasks: Sequence[SyntheticTask], chosen: Sequence[Sequence[bool]], lam: float) -> Floats:
     """True value of each task's best subset minus that of the chosen one, at the same λ."""
-    place = {tuple(map(bool, mask)): i for i, mask in enumerate(all_masks(len(POOL)))}
-    lost = [task.values(lam) for task in tasks]
-    return np.array([v.max() - v[place[tuple(map(bool, c))]] for v, c in zip(lost, chosen, strict=True)])
+    values = [task.values(lam) for task in tasks]
+    return np.array([v.max() - v[place] for v, place in zip(values, _places(chosen), strict=True)])
 
 
 def best_fixed_regret(tasks: Sequence[SyntheticTask], lam: float) -> float:
     """Mean regret of the one subset that is truly best over these very tasks: the strongest fixed choice."""
     values = np.stack([task.values(lam) for task in tasks])
     return float((values.max(axis=1)[:, None] - values).mean(axis=0).min())
+
+
+def _places(masks: Masks | Sequence[Sequence[bool]]) -> list[int]:
+    """Return the places of subsets in ``all_masks``."""
+    place = {tuple(mask.tolist()): i for i, mask in enumerate(all_masks(len(POOL)))}
+    return [place[tuple(map(bool, mask))] for mask in masks]
 
 
 def _logit(needs: frozenset[str], members: tuple[str, ...], effects: Effects) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from fama.selection.router.checkpoint import FIGURE
+from fama.selection.router.kinds.base import ROUTER_KINDS
 from fama.selection.router.manifest import RouterManifest
 from training.data.examples import Example, ExampleSet
 from training.data.splits import Split
@@ -15,14 +16,6 @@ from training.settings import TrainSettings
 if TYPE_CHECKING:
     from fama.intervals import Interval
     from training.export.checkpoint import Measured
-
-_KINDS = {
-    "encoder": "segment encoder with attention pooling",
-    "linear": "linear (regularised logistic regression on state vectors)",
-    "knn": "nearest neighbours in state space, smoothed towards the context-free model",
-    "boosting": "gradient-boosted trees on state vectors, on top of the context-free model",
-    "prior": "frequencies of a domain (ignores the conversation)",
-}
 
 _VIEWS = {
     "prospective": "Prospective: it reads policy, tools and messages up to the decision, not beyond.",
@@ -43,7 +36,7 @@ def render_card(
     """Return the card as Markdown; ``drawn``: the reliability figure lies beside it."""
     title = "Router on SYNTHETIC data" if manifest.synthetic else "Router"
     parts = [
-        f"# {title}: {_KINDS[manifest.kind]}",
+        f"# {title}: {ROUTER_KINDS.load(manifest.kind).title}",
         "Chooses the smallest useful subset of helper agents before a decision of a tool-use agent: it maximises "
         "P(success) − λ · tokens / 1000 over subsets of "
         f"{', '.join(manifest.pool)}. {_VIEWS[manifest.view]}",

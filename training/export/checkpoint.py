@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,14 +14,11 @@ from fama.episodes.spending import Spent
 from fama.files import write_atomically
 from fama.intervals import Interval, clustered_mean
 from fama.provenance import git_commit, library_versions
-from fama.selection.decision import Floats, Objective, decide
-from fama.selection.router.checkpoint import WORK, Router, load_router, write_router
-from fama.selection.router.features import Features
-from fama.selection.router.manifest import (
-    RouterManifest,
-)
-from fama.selection.router.predictors import split_heads
-from fama.selection.router.scores import calibrated
+from fama.selection.decision import Floats
+from fama.selection.router.checkpoint import WORK, load_router, write_router
+from fama.selection.router.manifest import RouterManifest
+from fama.selection.router.router import Router
+from fama.selection.router.scores import split_heads
 from fama.subsets import flagged, subset_label
 from training.data.examples import Example, ExampleSet
 from training.data.load import taxonomy_of
@@ -71,7 +67,7 @@ def finish(
     draft = out / WORK / "draft"
     shutil.rmtree(draft, ignore_errors=True)
     manifest = write_router(
-        draft, _manifest(settings, data, split, trained, command), trained.arrays, "", trained.adapter, trained.trees
+        draft, _manifest(settings, data, split, trained, command), trained.arrays, "", trained.adapter, trained.files
     )
     router = load_router(draft, embedder=trained.embedder)
     outcomes = [example for example in split.validation if example.subset is not None and example.success is not None]
@@ -82,45 +78,36 @@ def finish(
     manifest = manifest.model_copy(update={"calibration": calibration, "cost": cost})
     router = replace(router, manifest=manifest)
     if settings.guarantee is not None:
-        calibrated_router = router
-        found = certify(router, lambda f: chosen_subset(calibrated_router, f), split.certify, settings.guarantee)
-        manifest = manifest.model_copy(update={"guarantee": found})
+        certified = certify(router, split.certify, settings.guarantee)
+        manifest = manifest.model_copy(update={"guarantee": certified})
         router = replace(router, manifest=manifest)
-    measured = measure(router, split.validation, outcomes, logits / calibration.temperature, trained.population)
+    measured = measure(router, split.validation, outcomes, logits / calibration.temperature, trained.context_free)
     said = collapse(measured.chosen, data.pool)
     if said is not None:
         log.warning("%s: %s", out, said)
-    apart = _held_out(router, split.held_out, trained.population)
+    apart = _held_out(router, split.held_out, trained.context_free)
     after = cross_fitted(logits, success, tasks, settings.seed)
     figure = reliability_svg(logits, calibration.temperature, after, success)
     card = render_card(manifest, settings, data, split, measured, trained.notes, apart, figure is not None)
     numbers = asdict(measured) | ({"held_out": asdict(apart)} if apart is not None else {})
     write_atomically(out / WORK / "metrics.json", json.dumps(numbers, indent=2) + "\n")
-    manifest = write_router(out, manifest, trained.arrays, card, trained.adapter, trained.trees, figure)
+    manifest = write_router(out, manifest, trained.arrays, card, trained.adapter, trained.files, figure)
     shutil.rmtree(draft)
     return manifest
 
 
-def _held_out(router: Router, examples: Sequence[Example], population: Floats | None) -> Measured | None:
+def _held_out(router: Router, examples: Sequence[Example], context_free: Floats | None) -> Measured | None:
     """The router on held-out domains and backbones, calibrated elsewhere; None where nothing is held out."""
     if not examples:
         return None
     outcomes = [example for example in examples if example.subset is not None and example.success is not None]
     logits = executed_logits(router, outcomes) / router.manifest.calibration.temperature
-    return measure(router, examples, outcomes, logits, population)
+    return measure(router, examples, outcomes, logits, context_free)
 
 
 def executed_logits(router: Router, examples: Sequence[Example]) -> Floats:
     """Uncalibrated success logits of the executed subsets."""
-    return np.array([float(_scores(router, e.features)(np.array([e.subset])).logit[0]) for e in examples])
-
-
-def chosen_subset(router: Router, features: Features) -> tuple[bool, ...]:
-    """The router's choice in a state, at its default λ and without a budget."""
-    manifest = router.manifest
-    scorer = calibrated(_scores(router, features), manifest.calibration.temperature)
-    objective = Objective(manifest.lam, manifest.epsilon, manifest.softness)
-    return decide(scorer, len(manifest.pool), objective, candidates=manifest.candidate_masks()).members
+    return np.array([float(router.predictor.scores(e.features)(np.array([e.subset])).logit[0]) for e in examples])
 
 
 def measure(
@@ -128,11 +115,11 @@ def measure(
     validation: Sequence[Example],
     outcomes: Sequence[Example],
     logits: Floats,
-    population: Floats | None,
+    context_free: Floats | None,
 ) -> Measured:
-    """Log loss and Brier score beside the population's, the chosen subsets, and success where they were run."""
+    """Log loss and Brier score beside the context-free model's, the chosen subsets, and success where they were run."""
     pool, seed = router.manifest.pool, router.manifest.seed
-    choices = {features: chosen_subset(router, features) for features in {e.features for e in validation}}
+    choices = {features: router.choose(features).members for features in {e.features for e in validation}}
     names = Counter(subset_label(flagged(members, pool)) for members in choices.values())
     metrics: dict[str, Interval] = {}
     matched = None
@@ -143,21 +130,19 @@ def measure(
         loss = log_loss(logits, success)
         metrics["log loss"] = clustered_mean(loss, tasks, seed)
         metrics["Brier score"] = clustered_mean(brier(logits, success), tasks, seed)
-        if population is not None:
-            quadratic = split_heads(population, len(pool))
+        if context_free is not None:
+            quadratic = split_heads(context_free, len(pool))
             plain = quadratic(np.array([example.subset for example in outcomes])).logit
-            metrics["log loss of the population"] = clustered_mean(log_loss(plain, success), tasks, seed)
-            metrics["log loss, router − population"] = clustered_mean(loss - log_loss(plain, success), tasks, seed)
+            metrics["log loss of the context-free model"] = clustered_mean(log_loss(plain, success), tasks, seed)
+            metrics["log loss, router − context-free model"] = clustered_mean(
+                loss - log_loss(plain, success), tasks, seed
+            )
         agreeing = [example for example in outcomes if choices[example.features] == example.subset]
     if agreeing:
         weights = np.array([1.0 / (example.propensity or 1.0) for example in agreeing])
         reached = np.array([float(bool(example.success)) for example in agreeing])
         matched = clustered_mean(reached, [e.task for e in agreeing], seed, weights)
     return Measured(len(outcomes), len(set(tasks)), metrics, dict(names.most_common()), matched, len(agreeing))
-
-
-def _scores(router: Router, features: Features) -> Any:
-    return router.predictor.scores(features)
 
 
 def _candidates(
@@ -189,6 +174,7 @@ def _manifest(
         knn=trained.knn,
         label_knn=trained.label_knn,
         prior=trained.prior,
+        shape=trained.shape,
         labelled=trained.labelled,
         view=settings.data.view,
         lam=settings.decision.lam,

@@ -1,27 +1,24 @@
 """Learn then test (Angelopoulos et al. 2021, arXiv 2110.01052): a threshold with a guarantee, or too few data.
 
-Policies are ordered by how far they trust the router: at threshold t its choice stands where its predicted success is
-at most t below that of all helpers, else all helpers are used. The loss of a policy is the success of all helpers minus
-its own, estimated on logged subsets by 1 / propensity, a mean a task. Policies are tested in order at the same level
-(fixed-sequence testing), each by the empirical Bernstein bound (Maurer and Pontil 2009, arXiv 0907.3740), which holds
-for any number of tasks; the last one before the first failure is certified.
+Policies are ordered by the predicted loss that they accept: at threshold t the router's choice stands where its
+predicted success is at most t below that of all helpers, else all helpers are used (``max_predicted_loss``). The loss
+of a policy is the success of all helpers minus its own, estimated on logged subsets by 1 / propensity, a mean per task.
+Policies are tested in order at the same level (fixed-sequence testing), each by the empirical Bernstein bound (Maurer
+and Pontil 2009, arXiv 0907.3740), which holds for any number of tasks; the last one before the first failure is
+certified.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from fama.selection.decision import Floats
-from fama.selection.router.checkpoint import Router
-from fama.selection.router.features import Features
 from fama.selection.router.manifest import Guarantee
-from fama.selection.router.scores import calibrated
+from fama.selection.router.router import Router
 from training.data.examples import Example
 from training.settings import GuaranteeSettings
-
-Choose = Callable[[Features], tuple[bool, ...]]
 
 
 class Certified(NamedTuple):
@@ -31,15 +28,15 @@ class Certified(NamedTuple):
     bound: float | None
 
 
-def certify(router: Router, choose: Choose, examples: Sequence[Example], settings: GuaranteeSettings) -> Guarantee:
-    """What these tasks, which nothing was fitted on, certify about a calibrated router and its choice in a state."""
+def certify(router: Router, examples: Sequence[Example], settings: GuaranteeSettings) -> Guarantee:
+    """Return what these tasks, which nothing was fitted on, certify about a calibrated router."""
     rows = [e for e in examples if e.subset is not None and e.success is not None and e.propensity]
     tasks = sorted({example.task for example in rows})
     found = Guarantee(epsilon=settings.epsilon, confidence=settings.confidence, tasks=len(tasks))
     if len(tasks) < 2:
         return found
     least = min(float(example.propensity or 1.0) for example in rows)
-    losses = _losses(router, choose, rows, settings.thresholds)
+    losses = _losses(router, rows, settings.thresholds)
     place = {task: n for n, task in enumerate(tasks)}
     owner = np.array([place[example.task] for example in rows])
     counts = np.bincount(owner)
@@ -89,19 +86,17 @@ def tasks_needed(variance: float, width: float, epsilon: float, delta: float) ->
     return int(math.ceil(low / digits) * digits)
 
 
-def _losses(router: Router, choose: Choose, rows: Sequence[Example], thresholds: Sequence[float]) -> Floats:
-    """Estimated loss of every row at every threshold, shape (rows, thresholds)."""
-    temperature = router.manifest.calibration.temperature
+def _losses(router: Router, rows: Sequence[Example], thresholds: Sequence[float]) -> Floats:
+    """Return the estimated loss of every row at every threshold, shape (rows, thresholds)."""
     everyone = (True,) * len(router.manifest.pool)
-    known = {}
-    for features in dict.fromkeys(example.features for example in rows):
-        choice = choose(features)
-        success = calibrated(router.predictor.scores(features), temperature)(np.array([choice, everyone])).success
-        known[features] = choice, float(success[1] - success[0])
-    found = np.zeros((len(rows), len(thresholds)))
+    choices = {
+        features: [router.choose(features, max_predicted_loss=threshold).members for threshold in thresholds]
+        for features in dict.fromkeys(example.features for example in rows)
+    }
+    losses = np.zeros((len(rows), len(thresholds)))
     for row, example in enumerate(rows):
-        choice, behind = known[example.features]
         weight = float(bool(example.success)) / float(example.propensity or 1.0)
-        gain = weight * ((example.subset == everyone) - (example.subset == choice))
-        found[row] = [gain if behind <= threshold else 0.0 for threshold in thresholds]
-    return found
+        losses[row] = [
+            weight * ((example.subset == everyone) - (example.subset == choice)) for choice in choices[example.features]
+        ]
+    return losses

@@ -1,19 +1,40 @@
-"""Gradient-boosted trees (LightGBM) on top of the population model: outcome heads, and how trees are grown."""
+"""The boosting router: gradient-boosted trees (LightGBM) on top of the context-free model and of label rates."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fama.randomness import derive_seed
 from fama.selection.decision import Floats
-from fama.selection.router.predictors import split_heads
-from fama.selection.router.trees import SUCCESS, TOKENS
+from fama.selection.router.kinds.boosting import SUCCESS, TOKENS, TREES, dump_trees
+from fama.selection.router.kinds.label_heads import logit
+from fama.selection.router.manifest import EncoderShape
+from fama.selection.router.scores import split_heads
 from training.data.examples import Example
-from training.kinds.baselines import population_of
-from training.kinds.context_free import OutcomeArrays, fit_population, fit_tokens
-from training.kinds.state_vectors import Arrays, FittedVectors, Rows, tune
+from training.kinds.base import FitTask, HeadFit, RouterTrainer, Trained
+from training.kinds.context_free import OutcomeArrays, fit_context_free, fit_success_heads, fit_tokens
+from training.kinds.label_arrays import LabelArrays
+from training.kinds.state_vectors import FittedVectors, Rows, embedding_shape, fit_vectors, tune
 from training.settings import TrainSettings
+
+
+class BoostingTrainer(RouterTrainer):
+    """Grows trees on state vectors; their number and size by cross-validation over tasks."""
+
+    def fit(self, task: FitTask) -> Trained:
+        """Fit state vectors, then grow the trees on them."""
+        fitted, draft = fit_vectors(task, self.frozen_encoder(task.settings))
+        train = task.split.train
+        outcomes = fit_outcomes(task.settings, train, fitted) if task.with_outcomes else None
+        labels = fit_labels(task.settings, LabelArrays(train), fitted) if task.with_labels else None
+        trees = {name: text for heads in (outcomes, labels) if heads is not None for name, text in heads.trees.items()}
+        return replace(draft.with_heads(outcomes, labels), files={TREES: dump_trees(trees)})
+
+    def frozen_encoder(self, settings: TrainSettings) -> EncoderShape | None:
+        """Return the encoder of the state vectors; None where words are hashed."""
+        return embedding_shape(settings)
 
 
 class Size(NamedTuple):
@@ -24,14 +45,13 @@ class Size(NamedTuple):
 
 
 def sizes(settings: TrainSettings) -> list[Size]:
-    """What is tried, the smallest first; no tree at all comes once."""
+    """Return the sizes to try, the smallest first; no tree at all comes once."""
     options = settings.boosting
-    found = {Size(rounds, leaves if rounds else 2) for rounds in options.rounds for leaves in options.leaves}
-    return sorted(found)
+    return sorted({Size(rounds, leaves if rounds else 2) for rounds in options.rounds for leaves in options.leaves})
 
 
 def largest(settings: TrainSettings, size: Size) -> Size:
-    """As many trees of this size as are ever tried: fewer are its first ones."""
+    """Return as many trees of this size as are ever tried: fewer are its first ones."""
     return Size(max(1, *settings.boosting.rounds), size.leaves)
 
 
@@ -44,7 +64,7 @@ def grow(
     size: Size,
     objective: str,
 ) -> Any:
-    """A booster of that size that starts from the scores ``start``; the same on every run, on one thread."""
+    """Grow a booster of that size that starts from the scores ``start``; the same on every run, on one thread."""
     import lightgbm
 
     options = settings.boosting
@@ -65,10 +85,8 @@ def grow(
     return lightgbm.train(parameters, data, num_boost_round=size.rounds)
 
 
-def fit_boosting(
-    settings: TrainSettings, examples: Sequence[Example], fitted: FittedVectors
-) -> tuple[Arrays, dict[str, str], dict[str, float]]:
-    """Arrays and boosters of a boosting router's outcome heads, and the log loss of every number of trees tried."""
+def fit_outcomes(settings: TrainSettings, examples: Sequence[Example], fitted: FittedVectors) -> HeadFit:
+    """Grow trees for success and for log tokens, on top of the context-free model."""
     data = OutcomeArrays(examples, settings.losses)
     vectors = fitted.rows(data.examples)
     design = np.concatenate([vectors, data.masks.astype(np.float64)], axis=1)
@@ -76,7 +94,7 @@ def fit_boosting(
     grown: dict[tuple[str, int, bytes], tuple[Any, Floats]] = {}
 
     def success(train: Rows, size: Size) -> tuple[Any, Floats]:
-        start = split_heads(population_of(data, train), data.masks.shape[1])(data.masks).logit
+        start = split_heads(fit_success_heads(data, train), data.masks.shape[1])(data.masks).logit
         arguments = design[train], data.success[train], start[train], data.weights[train]
         return grow(settings, *arguments, size, "binary"), start
 
@@ -112,12 +130,43 @@ def fit_boosting(
         )
         if best.rounds:
             trees[TOKENS] = tokens(everything, best)[0].model_to_string()
-    return {"population": fit_population(data).astype(np.float32)}, trees, tried
+    return HeadFit({"population": fit_context_free(data).astype(np.float32)}, tried, trees=trees)
 
 
 def _log_tokens(data: OutcomeArrays, train: Rows) -> Floats:
-    """The population's log tokens of every row, fitted on some."""
+    """Return the context-free log tokens of every row, fitted on some."""
     members = data.masks.astype(np.float64)
     heads = fit_tokens(members, data, train)
-    found: Floats = heads[0] + members @ heads[1:]
-    return found
+    log_tokens: Floats = heads[0] + members @ heads[1:]
+    return log_tokens
+
+
+def fit_labels(settings: TrainSettings, data: LabelArrays, fitted: FittedVectors) -> HeadFit:
+    """Grow trees per label, on top of its rate."""
+    vectors = fitted.rows(data.examples)
+    grown: dict[tuple[int, bytes], list[Any]] = {}
+
+    def boosters(rows: Rows, size: Size) -> list[Any]:
+        start = logit(data.rates(rows))
+        return [
+            grow(settings, vectors[rows], flags, np.full(len(flags), begin), None, size, "binary")
+            if flags.min() != flags.max()
+            else None
+            for flags, begin in zip(data.flags[rows].T, start, strict=True)
+        ]
+
+    def held_out(size: Size, train: Rows) -> Floats:
+        logits = np.tile(logit(data.rates(train)), (int((~train).sum()), 1))
+        if size.rounds:
+            key = size.leaves, train.tobytes()
+            if key not in grown:
+                grown[key] = boosters(train, largest(settings, size))
+            for label, booster in enumerate(grown[key]):
+                if booster is not None:
+                    logits[:, label] += booster.predict(vectors[~train], raw_score=True, num_iteration=size.rounds)
+        return logits
+
+    size, tried = tune(sizes(settings), held_out, data.flags, data.tasks, settings.boosting.folds, settings.seed)
+    final = boosters(np.ones(len(data.flags), dtype=np.bool_), size) if size.rounds else []
+    trees = {f"label-{place}": one.model_to_string() for place, one in enumerate(final) if one is not None}
+    return HeadFit({"label_bias": logit(data.rates()).astype(np.float32)}, tried, trees=trees)

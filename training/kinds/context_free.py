@@ -1,7 +1,7 @@
-"""The population model: subsets alone, no state. Every router starts from it and is shrunk to it.
+"""The context-free model: subsets alone, no state. Every router starts from it and is shrunk to it.
 
-With a few hundred rows it is what the data support; it amounts to the best fixed subset, smoothed by
-a logistic model with pair interactions instead of one mean a subset.
+A few hundred rows support little more; it amounts to the best fixed subset, smoothed by
+a logistic model with pair interactions instead of one mean per subset.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from fama.errors import BadInput
 from fama.selection.decision import Floats, Masks
 from fama.selection.router.scores import pair_features
 from training.data.examples import Example
-from training.network.batches import outcome_weights
+from training.data.weights import outcome_weights
 from training.settings import LossSettings
 
 #: Pair columns are scaled down, so that ridge shrinks an interaction four times as much as a main effect.
@@ -43,24 +43,30 @@ class OutcomeArrays:
             raise BadInput(f"data.outcomes: every training row {what}; a router needs both, add tasks or subsets")
 
 
-def fit_population(data: OutcomeArrays) -> Floats:
-    """Heads without a state, in the order base, utilities, pairs, token base, token utilities.
+def fit_context_free(data: OutcomeArrays) -> Floats:
+    """Fit heads without a state, in the order base, utilities, pairs, token base, token utilities.
 
     Success by ridge-penalised logistic regression, log tokens by ridge regression.
     """
     return np.concatenate(
-        [fit_success(population_design(data.masks), data), fit_tokens(data.masks.astype(np.float64), data)]
+        [fit_success(context_free_design(data.masks), data), fit_tokens(data.masks.astype(np.float64), data)]
     )
 
 
-def population_design(masks: Masks) -> Floats:
-    """Columns of the penalised fit: members, then scaled pairs."""
+def fit_success_heads(data: OutcomeArrays, rows: NDArray[np.bool_]) -> Floats:
+    """Fit the heads of success on some rows; those of tokens are zero."""
+    size = data.masks.shape[1]
+    return np.concatenate([fit_success(context_free_design(data.masks), data, rows), np.zeros(1 + size)])
+
+
+def context_free_design(masks: Masks) -> Floats:
+    """Return the columns of the penalised fit: members, then scaled pairs."""
     members = masks.astype(np.float64)
     return np.concatenate([members, PAIR_SCALE * pair_features(members)], axis=1)
 
 
 def fit_success(design: Floats, data: OutcomeArrays, rows: NDArray[np.bool_] | None = None) -> Floats:
-    """Intercept and coefficients of the population columns, pairs scaled back; further columns as they are."""
+    """Fit intercept and coefficients of the context-free columns, pairs scaled back; further columns as they are."""
     coefficients = logistic(design, data, rows)
     size = data.masks.shape[1]
     pairs = size * (size - 1) // 2
@@ -69,7 +75,7 @@ def fit_success(design: Floats, data: OutcomeArrays, rows: NDArray[np.bool_] | N
 
 
 def logistic(design: Floats, data: OutcomeArrays, rows: NDArray[np.bool_] | None = None) -> Floats:
-    """Intercept and coefficients of a ridge-penalised logistic regression (penalty 1/2 · |w|²)."""
+    """Fit intercept and coefficients of a ridge-penalised logistic regression (penalty 1/2 · |w|²)."""
     from sklearn.linear_model import LogisticRegression
 
     keep = np.ones(len(design), dtype=np.bool_) if rows is None else rows
@@ -83,7 +89,7 @@ def logistic(design: Floats, data: OutcomeArrays, rows: NDArray[np.bool_] | None
 
 
 def fit_tokens(design: Floats, data: OutcomeArrays, rows: NDArray[np.bool_] | None = None) -> Floats:
-    """Intercept and coefficients of a ridge regression of log tokens; zeros where no row has tokens."""
+    """Fit intercept and coefficients of a ridge regression of log tokens; zeros where no row has tokens."""
     from sklearn.linear_model import Ridge
 
     known = ~np.isnan(data.log_tokens) & (True if rows is None else rows)

@@ -1,34 +1,50 @@
-"""The category prior's outcome heads: the success of every executed subset, domain by domain."""
+"""The prior router: the success of every executed subset and the rate of every label, domain by domain."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from fama.selection.decision import Floats
+from fama.selection.router.kinds.label_heads import logit
+from fama.selection.router.kinds.prior import PriorPredictor, frame_of
 from fama.selection.router.manifest import PriorShape
-from fama.selection.router.prior import PriorPredictor, frame_of
 from training.data.examples import Example
-from training.kinds.baselines import population_of
-from training.kinds.context_free import OutcomeArrays, fit_population
-from training.kinds.state_vectors import Arrays, Rows, tune
+from training.kinds.base import Arrays, FitTask, HeadFit, RouterTrainer, Trained
+from training.kinds.context_free import OutcomeArrays, fit_context_free, fit_success_heads
+from training.kinds.label_arrays import LabelArrays
+from training.kinds.state_vectors import Rows, tune
 from training.settings import TrainSettings
 
 
+class PriorTrainer(RouterTrainer):
+    """Counts rates per domain; their shrinkage to all domains by cross-validation over tasks."""
+
+    def fit(self, task: FitTask) -> Trained:
+        """Fit the context-free model, then the rates per domain."""
+        settings, train = task.settings, task.split.train
+        context_free = fit_context_free(OutcomeArrays(train, settings.losses)) if task.with_outcomes else None
+        frames = frames_of(train)
+        outcomes = fit_outcomes(settings, train, frames) if task.with_outcomes else None
+        labels = fit_labels(settings, LabelArrays(train), frames) if task.with_labels else None
+        strength = outcomes.strength if outcomes is not None else 0.0
+        shape = PriorShape(frames=frames, strength=strength, decay=settings.prior.decay)
+        draft = Trained(arrays={}, context_free=context_free, labelled=task.with_labels, prior=shape)
+        return draft.with_heads(outcomes, labels)
+
+
 def frames_of(examples: Sequence[Example]) -> tuple[str, ...]:
-    """The domains of the examples, by their policy and tools, sorted."""
+    """Return the domains of the examples, by their policy and tools, sorted."""
     return tuple(sorted({frame_of(features) for features in {example.features for example in examples}}))
 
 
-def fit_prior(
-    settings: TrainSettings, examples: Sequence[Example], frames: Sequence[str]
-) -> tuple[Arrays, float, dict[str, float]]:
-    """Arrays of a prior's outcome heads, its strength, and the cross-validated log loss of every strength tried."""
+def fit_outcomes(settings: TrainSettings, examples: Sequence[Example], frames: Sequence[str]) -> HeadFit:
+    """Choose the strength for outcomes, and store the executed cells."""
     data = OutcomeArrays(examples, settings.losses)
     helpers = data.masks.shape[1]
     frame = np.array([frames.index(frame_of(example.features)) for example in data.examples])
 
     def held_out(strength: float, train: Rows) -> Floats:
-        arrays = _cells(data, frame, train) | {"population": population_of(data, train).astype(np.float32)}
+        arrays = _cells(data, frame, train) | {"population": fit_success_heads(data, train).astype(np.float32)}
         prior = PriorPredictor(
             PriorShape(frames=tuple(frames), strength=strength, decay=settings.prior.decay), arrays, helpers
         )
@@ -38,7 +54,8 @@ def fit_prior(
     options = sorted(settings.prior.strengths)[::-1]
     strength, tried = tune(options, held_out, data.success, data.tasks, settings.prior.folds, settings.seed)
     arrays = _cells(data, frame, np.ones(len(frame), dtype=np.bool_))
-    return arrays | {"population": fit_population(data).astype(np.float32)}, strength, tried
+    arrays |= {"population": fit_context_free(data).astype(np.float32)}
+    return HeadFit(arrays, tried, strength=strength)
 
 
 def _cells(data: OutcomeArrays, frame: np.ndarray[tuple[int], np.dtype[np.int64]], rows: Rows) -> Arrays:
@@ -55,3 +72,25 @@ def _cells(data: OutcomeArrays, frame: np.ndarray[tuple[int], np.dtype[np.int64]
         "cell_success": np.array([data.success[members].mean() for _, members in cells], dtype=np.float32),
         "cell_log_tokens": np.array(tokens, dtype=np.float32),
     }
+
+
+def fit_labels(settings: TrainSettings, data: LabelArrays, frames: Sequence[str]) -> HeadFit:
+    """Choose the strength for labels, and store the rates per domain."""
+    frame = np.array([frames.index(frame_of(example.features)) for example in data.examples])
+
+    def logits(strength: float, rows: Rows) -> Floats:
+        pooled = data.rates(rows)
+        rates = np.tile(pooled, (len(frames) + 1, 1))
+        for place in set(frame[rows].tolist()):
+            flags = data.flags[rows & (frame == place)]
+            rates[place] = (flags.sum(axis=0) + strength * pooled) / (len(flags) + strength)
+        return logit(rates)
+
+    def held_out(strength: float, train: Rows) -> Floats:
+        rows: Floats = logits(strength, train)[frame[~train]]
+        return rows
+
+    options = sorted(settings.prior.strengths)[::-1]
+    strength, tried = tune(options, held_out, data.flags, data.tasks, settings.prior.folds, settings.seed)
+    everything = np.ones(len(data.flags), dtype=np.bool_)
+    return HeadFit({"label_prior": logits(strength, everything).astype(np.float32)}, tried, strength=strength)

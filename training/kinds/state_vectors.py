@@ -1,4 +1,4 @@
-"""What the routers without a network share: state vectors, and the choice of a setting by folds over tasks."""
+"""State vectors of the kinds without a network, and the choice of a setting by folds over tasks."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -8,17 +8,21 @@ from numpy.typing import NDArray
 
 from fama.randomness import derive_seed
 from fama.selection.decision import Floats
-from fama.selection.router.checkpoint import Array
+from fama.selection.router.embedder import Embedder
 from fama.selection.router.features import Features
-from fama.selection.router.vectors import RawVectors, StateVectors
+from fama.selection.router.kinds.state_vectors import RawVectors, StateVectors
+from fama.selection.router.manifest import EncoderShape, VectorShape
 from training.data.examples import Example
+from training.kinds.base import Arrays, FitTask, Trained
+from training.kinds.context_free import OutcomeArrays, fit_context_free
 from training.metrics import log_loss
 from training.settings import TrainSettings
 
-Arrays = dict[str, Array]
 Rows = NDArray[np.bool_]
 S = TypeVar("S")
 Loss = Callable[[Floats, Floats], Floats]
+#: Texts of which a new embedder keeps vectors.
+_TEXTS = 100_000
 
 
 class FittedVectors:
@@ -32,13 +36,52 @@ class FittedVectors:
         self._place = {state: i for i, state in enumerate(states)}
 
     def places(self, examples: Sequence[Example]) -> NDArray[np.int64]:
-        """Row of ``states`` of every example, shape (n,)."""
+        """Return the row of ``states`` of every example, shape (n,)."""
         return np.array([self._place[example.features] for example in examples], dtype=np.int64)
 
     def rows(self, examples: Sequence[Example]) -> Floats:
-        """Vector of every example, shape (n, k + E)."""
-        found: Floats = self.states[self.places(examples)]
-        return found
+        """Return the vector of every example, shape (n, k + E)."""
+        vectors: Floats = self.states[self.places(examples)]
+        return vectors
+
+
+def embedding_shape(settings: TrainSettings) -> EncoderShape | None:
+    """Return the frozen encoder of the state vectors that the settings ask for; None where words are hashed."""
+    if settings.vectors.source != "embedding":
+        return None
+    from training.network.encoder import encoder_shape
+
+    return encoder_shape(settings.encoder, adapted=False)
+
+
+def fit_vectors(task: FitTask, encoder: EncoderShape | None, whiten: bool = True) -> tuple[FittedVectors, Trained]:
+    """Fit state vectors on the training states; return them, and the router so far: these and the context-free model.
+
+    Args:
+        task: the training.
+        encoder: the frozen encoder; None hashes words.
+        whiten: give every component the same spread; False keeps distances.
+
+    Raises:
+        BadInput: the training tasks have no outcome, or only successes or failures.
+    """
+    settings, train = task.settings, task.split.train
+    context_free = fit_context_free(OutcomeArrays(train, settings.losses)) if task.with_outcomes else None
+    embedder = None
+    if encoder is not None:
+        embedder = task.embedder or Embedder.load(encoder, entries=_TEXTS)
+    shape = VectorShape(source=settings.vectors.source, buckets=settings.vectors.buckets)
+    used = [e for e in train if (task.with_outcomes and e.subset is not None) or e.coverage is not None]
+    fitted = FittedVectors(RawVectors(shape, embedder), settings, used, whiten)
+    draft = Trained(
+        arrays=fitted.arrays,
+        context_free=context_free,
+        encoder=encoder,
+        vectors=shape,
+        labelled=task.with_labels,
+        embedder=embedder,
+    )
+    return fitted, draft
 
 
 def _projection(raw: RawVectors, states: Sequence[Features], components: int, seed: int, whiten: bool) -> Arrays:
@@ -70,14 +113,14 @@ def tune(
     seed: int,
     loss: Loss = log_loss,
 ) -> tuple[S, dict[str, float]]:
-    """The option with the smallest loss over folds of tasks; of equals the first, which is the most shrunken.
+    """Return the option with the smallest loss over folds of tasks, and the loss of each; of equals the first one.
 
     Args:
-        options: what to try.
+        options: settings to try, the most shrunken first.
         held_out: predictions of an option that is fitted on the rows of a mask, for the other rows.
         targets: shape (n,) or (n, K); NaN is unknown.
         tasks: the task of every row; a task is never on both sides.
-        folds: how many.
+        folds: their number.
         seed: of the folds.
         loss: of predictions and targets, entry by entry.
     """

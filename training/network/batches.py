@@ -8,13 +8,12 @@ import torch
 from torch import Tensor
 
 from fama.selection.router.encoder import SegmentEncoder
-from fama.selection.router.features import KINDS, Features
+from fama.selection.router.features import KINDS
 from fama.selection.router.network import bucket_of
 from fama.selection.router.scores import pair_indices
 from training.data.examples import Example
 from training.network.encoder import ChunkTable
 from training.network.losses import Targets
-from training.settings import LossSettings
 
 
 class Batch(NamedTuple):
@@ -56,7 +55,7 @@ class Collate:
         self.gains = gains or {}
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
-        """The batch of these examples."""
+        """Return the batch of these examples."""
         layout = [
             [
                 (row, KINDS.index(segment.kind), bucket_of(segment.position))
@@ -109,31 +108,3 @@ class Collate:
 
 def _flags(values: Sequence[tuple[bool, ...] | None], width: int) -> Tensor:
     return torch.tensor([[math.nan] * width if value is None else [float(flag) for flag in value] for value in values])
-
-
-def outcome_weights(examples: Sequence[Example], settings: LossSettings) -> list[float]:
-    """1 / propensity, scaled to mean 1 and clipped, or 1.0 each where that is off or unknown."""
-    if not settings.inverse_propensity:
-        return [1.0] * len(examples)
-    raw = [1.0 / e.propensity if e.success is not None and e.propensity else math.nan for e in examples]
-    known = [value for value in raw if not math.isnan(value)]
-    mean = sum(known) / len(known) if known else 1.0
-    return [1.0 if math.isnan(value) else min(value / mean, settings.propensity_clip) for value in raw]
-
-
-def advantages(examples: Sequence[Example], lam: float) -> dict[int, float]:
-    """Reward of every executed row minus the mean of its state's rows, by example identity.
-
-    The reward is success − λ · tokens / 1000. A state with one row teaches nothing about the choice and is left out.
-    """
-    rewards: dict[Features, list[tuple[int, float]]] = {}
-    for example in examples:
-        if example.subset is not None and example.success is not None:
-            reward = float(example.success) - lam * (example.tokens or 0.0) / 1000.0
-            rewards.setdefault(example.features, []).append((id(example), reward))
-    found: dict[int, float] = {}
-    for rows in rewards.values():
-        mean = sum(reward for _, reward in rows) / len(rows)
-        if len(rows) > 1:
-            found |= {name: reward - mean for name, reward in rows}
-    return found

@@ -17,13 +17,14 @@ from torch.utils.data import DataLoader
 
 from fama.errors import BadInput
 from fama.randomness import derive_seed
-from fama.selection.decision import Floats, all_masks
+from fama.selection.decision import Floats, Objective, subsets_to_choose_from
 from fama.selection.router.encoder import SegmentEncoder
 from fama.selection.router.manifest import NetworkShape
 from fama.selection.router.network import RouterNetwork
 from fama.selection.router.scores import pair_features
 from training.data.examples import Example
-from training.network.batches import Collate, advantages, outcome_weights
+from training.data.weights import advantages, outcome_weights
+from training.network.batches import Collate
 from training.network.encoder import ChunkTable, build_encoder, chunk_table, message_vectors
 from training.network.initialise import build_network, network_shape, utilities_as_labels
 from training.network.loggers import loggers
@@ -36,7 +37,7 @@ from training.settings import STATE, TrainSettings
 
 @dataclass(frozen=True)
 class Fitted:
-    """The best network and encoder, with validation losses of the start (the population) and of the best epoch."""
+    """The best network and encoder, with validation losses of the start (context-free) and of the best epoch."""
 
     encoder: SegmentEncoder
     network: RouterNetwork
@@ -50,7 +51,7 @@ def fit_network(
     settings: TrainSettings,
     train: Sequence[Example],
     validation: Sequence[Example],
-    population: Floats | None,
+    context_free: Floats | None,
     categories: int,
     work: Path,
     ckpt: str | None = None,
@@ -75,7 +76,7 @@ def fit_network(
         shape = network_shape(settings.network, encoder.size, len(train[0].features.evidence), helpers, categories)
         start_vectors = message_vectors(encoder, train)
         torch.manual_seed(derive_seed(settings.seed, "network"))
-        network = build_network(shape, train, population, start_vectors)
+        network = build_network(shape, train, context_free, start_vectors)
         if settings.init is not None:
             start_from(settings.init, settings.data.pool, encoder, network)
         untrained = copy.deepcopy(network)
@@ -146,16 +147,16 @@ def _loaders(
 
 
 def _choices(settings: TrainSettings, train: Sequence[Example]) -> Choices | None:
-    """The subsets that the decision loss chooses from; None where it is off."""
+    """Return the subsets that the decision loss chooses from; None where it is off."""
     if not settings.losses.decision:
         return None
-    masks = all_masks(len(settings.data.pool))
+    executed = None
     if settings.decision.candidates == "executed":
-        executed = {example.subset for example in train if example.subset is not None}
-        masks = np.array([mask for mask in masks if tuple(map(bool, mask)) in executed or not mask.any()])
-    members = masks.astype(np.float64)
+        executed = np.array([example.subset for example in train if example.subset is not None], dtype=np.bool_)
+    members = subsets_to_choose_from(len(settings.data.pool), executed).astype(np.float64)
     pairs = torch.from_numpy(pair_features(members)).float()
-    return Choices(torch.from_numpy(members).float(), pairs, settings.decision.lam, settings.decision.softness)
+    objective = Objective(settings.decision.lam, settings.decision.epsilon, settings.decision.softness)
+    return Choices(torch.from_numpy(members).float(), pairs, objective)
 
 
 def _resume(state: Path, ckpt: str | None) -> Path | None:

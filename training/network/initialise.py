@@ -1,4 +1,4 @@
-"""The network at the start of training: population part fitted, state-dependent heads at zero."""
+"""The network at the start of training: context-free part fitted, state-dependent heads at zero."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ from training.settings import NetworkSettings
 def network_shape(
     settings: NetworkSettings, embedding: int, evidence: int, helpers: int, categories: int
 ) -> NetworkShape:
-    """Sizes from the settings and the data."""
+    """Return the sizes from the settings and the data."""
     return NetworkShape(
         embedding=embedding,
         evidence=evidence,
@@ -29,14 +29,14 @@ def network_shape(
 
 
 def build_network(
-    shape: NetworkShape, examples: Sequence[Example], population: Floats | None, vectors: Vectors | None = None
+    shape: NetworkShape, examples: Sequence[Example], context_free: Floats | None, vectors: Vectors | None = None
 ) -> RouterNetwork:
-    """A network that, before its first step, says what the population model says of every state.
+    """Build a network that, before its first step, predicts in every state what the context-free model predicts.
 
     Args:
         shape: its sizes.
         examples: training examples; their evidence is standardised to mean 0 and deviation 1.
-        population: heads in the order of ``NetworkShape.head_sizes``; None starts from zero.
+        context_free: heads in the order of ``NetworkShape.head_sizes``; None starts from zero.
         vectors: embeddings of training messages, shape (n, size); segments start on their whitened
             principal components, so that little data is not spent on finding them.
     """
@@ -46,8 +46,8 @@ def build_network(
     with torch.no_grad():
         network.evidence_mean.copy_(torch.from_numpy(evidence.mean(axis=0)))
         network.evidence_scale.copy_(torch.from_numpy(np.where(deviation > 1e-9, deviation, 1.0)))
-        if population is not None:
-            network.population.copy_(torch.from_numpy(population))
+        if context_free is not None:
+            network.population.copy_(torch.from_numpy(context_free))
         if vectors is not None and len(vectors) > 1:
             _start_on_components(network, torch.from_numpy(vectors))
     return network

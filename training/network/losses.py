@@ -1,4 +1,4 @@
-"""The router's losses. Each looks at the examples that have its target; a weight of 0 switches it off."""
+"""The losses of the encoder router. Each looks at the examples with its target; a weight of 0 switches it off."""
 
 from typing import NamedTuple
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from fama.selection.decision import Objective
 from fama.selection.router.network import Heads, subset_log_tokens, subset_logit
 from training.settings import LossSettings
 
@@ -33,16 +34,15 @@ class Targets(NamedTuple):
 
 
 class Choices(NamedTuple):
-    """The S subsets a decision is taken from: members (S, H) and pairs (S, P); λ per 1,000 tokens and softness."""
+    """The S subsets a decision is taken from: members (S, H) and pairs (S, P); and the objective of the decision."""
 
     members: Tensor
     pairs: Tensor
-    lam: float
-    softness: float
+    objective: Objective
 
 
 def outcome_loss(heads: Heads, targets: Targets) -> Tensor:
-    """Weighted negative log likelihood of success, mean over examples with an outcome (nats)."""
+    """Return the weighted negative log likelihood of success, mean over examples with an outcome (nats)."""
     known = ~targets.success.isnan()
     logit = subset_logit(heads, targets.members, targets.pairs)[known]
     loss = functional.binary_cross_entropy_with_logits(logit, targets.success[known], reduction="none")
@@ -50,31 +50,39 @@ def outcome_loss(heads: Heads, targets: Targets) -> Tensor:
 
 
 def decision_loss(heads: Heads, targets: Targets, choices: Choices, clip: float) -> Tensor:
-    """Minus the estimated gain of drawing subsets in proportion to exp(value / softness), mean over known rows.
+    """Return minus the estimated gain of drawing subsets in proportion to exp(value / softness), mean over known rows.
 
     The gain of a row is its advantage (reward minus the mean of its state) times the probability that the router
     would draw its subset, over the propensity with which it was drawn: inverse-propensity learning from logged choices,
     with a baseline (Swaminathan and Joachims 2015, counterfactual risk minimisation). Ratios are clipped.
     """
     known = ~targets.advantage.isnan()
-    members, pairs = choices.members.to(heads.utility), choices.pairs.to(heads.pair)
-    success = (heads.base[:, None] + heads.utility @ members.T + heads.pair @ pairs.T).sigmoid()
-    tokens = (heads.token_base[:, None] + heads.token_utility @ members.T).clamp(max=_MAX_LOG_TOKENS).exp()
-    drawn = ((success - choices.lam * tokens / 1000.0) / choices.softness).softmax(dim=-1)
+    drawn = draw_probabilities(heads, choices)
     mine = (targets.members[:, None, :] == choices.members.to(targets.members)).all(dim=-1).to(drawn)
     ratio = (drawn * mine).sum(dim=-1)[known] / targets.propensity[known]
     return -_mean(ratio.clamp(max=clip) * targets.advantage[known])
 
 
+def draw_probabilities(heads: Heads, choices: Choices) -> Tensor:
+    """Return the probability of every subset when drawn in proportion to exp(value / softness), shape (B, S).
+
+    As softness goes to 0, all of it falls on the subset that the decision rule takes where nothing is tied.
+    """
+    members, pairs = choices.members.to(heads.utility), choices.pairs.to(heads.pair)
+    success = (heads.base[:, None] + heads.utility @ members.T + heads.pair @ pairs.T).sigmoid()
+    tokens = (heads.token_base[:, None] + heads.token_utility @ members.T).clamp(max=_MAX_LOG_TOKENS).exp()
+    return (choices.objective.value(success, tokens) / choices.objective.softness).softmax(dim=-1)
+
+
 def token_loss(heads: Heads, targets: Targets) -> Tensor:
-    """Huber loss of log tokens, quadratic below a factor of e^0.5."""
+    """Return the Huber loss of log tokens, quadratic below a factor of e^0.5."""
     known = ~targets.log_tokens.isnan()
     predicted = subset_log_tokens(heads, targets.members)[known]
     return _mean(functional.huber_loss(predicted, targets.log_tokens[known], reduction="none", delta=0.5))
 
 
 def flag_loss(logits: Tensor, flags: Tensor) -> Tensor:
-    """Binary cross-entropy of several flags an example, mean over known ones (nats)."""
+    """Return the binary cross-entropy of several flags per example, mean over known ones (nats)."""
     known = ~flags.isnan()
     return _mean(functional.binary_cross_entropy_with_logits(logits[known], flags[known], reduction="none"))
 
@@ -87,7 +95,7 @@ def all_losses(
     distilled: Tensor,
     choices: Choices | None = None,
 ) -> dict[str, Tensor]:
-    """The switched-on losses by name, unweighted, and their weighted sum as ``loss``.
+    """Return the switched-on losses by name, unweighted, and their weighted sum as ``loss``.
 
     ``coverage`` and ``distilled`` are the logits that the utilities give for these two targets; ``choices`` is needed
     for the decision loss.
@@ -110,5 +118,5 @@ def all_losses(
 
 
 def _mean(values: Tensor) -> Tensor:
-    """The mean, or a zero that keeps the graph where nothing is known."""
+    """Return the mean, or a zero that keeps the graph where nothing is known."""
     return values.sum() / max(values.numel(), 1)

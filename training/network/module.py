@@ -95,14 +95,14 @@ class RouterModule(LightningModule):
         self._log("val", self.losses(batch), batch)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW with its own rate and decay for population, heads, adapters and the rest."""
+        """AdamW with its own rate and decay for the context-free part, heads, adapters and the rest."""
         rates, network = self.settings.optimiser, self.network
-        heads, population = [network.heads.weight], [network.population]
-        special = {id(p) for p in (*heads, *population)}
+        heads, context_free = [network.heads.weight], [network.population]
+        special = {id(p) for p in (*heads, *context_free)}
         rest = [p for p in network.parameters() if id(p) not in special]
         adapters = [p for p in self.encoder.parameters() if p.requires_grad]
         groups: list[dict[str, Any]] = [
-            {"params": population, "lr": rates.lr_population, "weight_decay": 0.0},
+            {"params": context_free, "lr": rates.lr_population, "weight_decay": 0.0},
             {"params": heads, "lr": rates.lr, "weight_decay": rates.decay_heads},
             {"params": rest, "lr": rates.lr, "weight_decay": rates.decay},
             {"params": [self.label_scale, self.label_bias], "lr": rates.lr, "weight_decay": 0.0},

@@ -1,4 +1,4 @@
-"""Going on from a checkpoint: its network and adapters as the start of another training."""
+"""Start a training from a checkpoint's network and adapters."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def start_from(folder: str, pool: tuple[str, ...], encoder: SegmentEncoder, netw
     path = Path(folder)
     router = load_router(path)
     manifest = router.manifest
-    if manifest.kind != "encoder" or manifest.network is None or manifest.encoder is None:
+    if manifest.network is None or manifest.encoder is None:
         raise BadInput(f"init: {folder} is a {manifest.kind} router; give one of kind encoder, or leave init out")
     for what, then, now in (
         ("pool", join_subset(manifest.pool), join_subset(pool)),

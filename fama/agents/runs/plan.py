@@ -1,12 +1,12 @@
-"""Which episodes a run consists of, and what names them."""
+"""The plan of a run: its episodes and their ids."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fama.settings import ExperimentSettings, SelectorSettings
 from fama.envs.base import BENCHMARKS, Benchmark
 from fama.errors import BadInput
 from fama.hashing import content_hash
+from fama.settings import ExperimentSettings, SelectorSettings
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Planned:
 
 
 def load_benchmark(settings: ExperimentSettings) -> Benchmark:
-    """The benchmark that the settings name.
+    """Return the benchmark that the settings name.
 
     Raises:
         BadInput: the benchmark, its domain or the split is unknown.
@@ -36,7 +36,7 @@ def _one_of(benchmark: str, field: str, value: str, known: Sequence[str]) -> Non
 
 
 def select_tasks(settings: ExperimentSettings, benchmark: Benchmark) -> tuple[str, ...]:
-    """The ids of the tasks that the settings ask for.
+    """Return the ids of the tasks that the settings ask for.
 
     Raises:
         BadInput: an id is unknown, the split has fewer tasks than asked for, or the benchmark needs a user model.
@@ -62,6 +62,6 @@ def _select(settings: ExperimentSettings, benchmark: Benchmark) -> tuple[str, ..
 
 
 def episode_id(planned: Planned, settings_hash: str) -> str:
-    """The content hash that names an episode: task, trial, arm and settings."""
+    """Return the content hash that names an episode: task, trial, arm and settings."""
     arm = planned.selector.model_dump(mode="json")
     return content_hash([planned.task_id, planned.trial, arm, settings_hash])

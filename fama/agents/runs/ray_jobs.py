@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from fama.agents.loop import run_episode, unplayed
 from fama.agents.runs.plan import Planned, load_benchmark
 from fama.agents.runs.run_config import prompt_hashes
-from fama.settings import ExperimentSettings
 from fama.agents.runs.stage import Stage, connected
 from fama.episodes.records import Episode, Failure
 from fama.errors import BadInput
@@ -20,6 +19,7 @@ from fama.helpers.pool import build_pool
 from fama.models.connect import check_shared
 from fama.selection.base import SelectorContext
 from fama.selection.budget import RunBudget, spent_tokens
+from fama.settings import ExperimentSettings
 
 
 class EpisodeJob(NamedTuple):
@@ -32,7 +32,7 @@ class EpisodeJob(NamedTuple):
 
 @dataclass(frozen=True)
 class EpisodeRecipe:
-    """What a worker runs episodes from: settings, the content of ``config.json`` and what selectors may see."""
+    """A worker's input: settings, the content of ``config.json`` and what selectors may see."""
 
     settings: ExperimentSettings
     content: Mapping[str, Any]
@@ -41,7 +41,7 @@ class EpisodeRecipe:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Callable[[EpisodeJob], Awaitable[Episode]]]:
-        """Connect the models; the function runs one episode.
+        """Connect the models; yield the function that runs one episode.
 
         Raises:
             FamaError: the worker's code or benchmark is not the driver's, or a model does not answer.
@@ -83,7 +83,7 @@ class Purse:
 
     @asynccontextmanager
     async def share(self) -> AsyncIterator[int | None]:
-        """Tokens that helpers and selection of one more episode may take from the run's limit; None is unlimited."""
+        """Yield the tokens of the run's limit that one more episode may take; None is unlimited."""
         limits = self._run.settings
         if limits.run is None or limits.episode is None:
             yield None
@@ -127,7 +127,7 @@ def check_remote(settings: ExperimentSettings) -> None:
 def remote_episodes(
     recipe: EpisodeRecipe, stage: Stage, budget: RunBudget
 ) -> Iterator[Callable[[EpisodeJob], Awaitable[Episode]]]:
-    """A function that runs one episode as a Ray task; one whose workers keep dying is an error of the harness."""
+    """Yield a function that runs one episode as a Ray task; dying workers end in a harness error."""
     settings, purse = recipe.settings, Purse(budget)
     with ray_tasks(recipe, settings.concurrency) as task:
 

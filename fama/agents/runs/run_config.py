@@ -1,4 +1,4 @@
-"""Where a run comes from: its config with hashes and versions, written once and compared on resume."""
+"""Provenance of a run: its config with hashes and versions, written once and compared on resume."""
 
 import json
 import sys
@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import fama
-from fama.settings import ExperimentSettings
 from fama.agents.strategies.base import STRATEGIES
 from fama.config import dump_settings
 from fama.errors import BadInput
 from fama.files import write_atomically
 from fama.hashing import content_hash
 from fama.helpers.base import TEMPLATE_TEXTS
-from fama.provenance import git_commit
 from fama.prompts import prompt_hash, template_names
+from fama.provenance import git_commit
+from fama.settings import ExperimentSettings
 
 CONFIG = "config.json"
 #: Settings that may change between a run and its resumption: they say how much is run and where, not what.
@@ -27,7 +27,7 @@ _LATER = frozenset({"user_model"})
 
 
 def config_hash(settings: ExperimentSettings) -> str:
-    """The hash of all that shapes an episode besides its task, trial and arm; the same in every command."""
+    """Return the hash of all that shapes an episode besides its task, trial and arm; the same in every command."""
     tree = dump_settings(settings)
     left_out = FREE | {key for key in _LATER if tree[key] is None}
     tree = {key: tree[key] for key in ExperimentSettings.model_fields if key not in left_out}
@@ -35,7 +35,7 @@ def config_hash(settings: ExperimentSettings) -> str:
 
 
 def prompt_hashes(strategy: str) -> dict[str, str]:
-    """Hashes of the templates that an episode may use: the strategy's, the helpers' and the selectors'.
+    """Return the hashes of the templates that an episode may use: the strategy's, helpers' and selectors'.
 
     ``helpers/template`` is the version of the helpers' template forms, which are code.
     """
@@ -45,7 +45,7 @@ def prompt_hashes(strategy: str) -> dict[str, str]:
 
 
 def provenance(settings: ExperimentSettings, benchmark_version: str, prompts: dict[str, str]) -> dict[str, Any]:
-    """The content of ``config.json``."""
+    """Return the content of ``config.json``."""
     return {
         "settings": dump_settings(settings),
         "config_hash": config_hash(settings),
@@ -86,17 +86,17 @@ def write_config(out: Path, content: dict[str, Any]) -> None:
 
 
 def _what(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings without the way to their models."""
+    """Return settings without the way to their models."""
     models = {key: settings[key] for key in _MODELS if isinstance(settings.get(key), dict)}
     kept = {key: {k: v for k, v in model.items() if k not in ROUTE} for key, model in models.items()}
     return {**settings, **kept}
 
 
-def _differences(old: Any, new: Any, place: str = "") -> list[tuple[str, str, str]]:
+def _differences(old: Any, new: Any, path: str = "") -> list[tuple[str, str, str]]:
     if isinstance(old, dict) and isinstance(new, dict):
-        found = []
+        differing = []
         for key in sorted({*old, *new}):
-            inner = f"{place}.{key}" if place else key
-            found += _differences(old.get(key), new.get(key), inner)
-        return found
-    return [] if old == new else [(place, json.dumps(old), json.dumps(new))]
+            inner = f"{path}.{key}" if path else key
+            differing += _differences(old.get(key), new.get(key), inner)
+        return differing
+    return [] if old == new else [(path, json.dumps(old), json.dumps(new))]

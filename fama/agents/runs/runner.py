@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 from fama.agents.loop import run_episode
 from fama.agents.runs.plan import Planned, episode_id, load_benchmark, select_tasks
 from fama.agents.runs.progress import Progress
-from fama.agents.runs.run_config import FREE, check_unchanged, prompt_hashes, provenance, write_config
 from fama.agents.runs.ray_jobs import EpisodeJob, EpisodeRecipe, check_remote, remote_episodes
-from fama.settings import ExperimentSettings
+from fama.agents.runs.run_config import FREE, check_unchanged, prompt_hashes, provenance, write_config
 from fama.agents.runs.stage import Stage, connected
 from fama.agents.runs.summary import RunSummary, Tally, summarise
 from fama.envs.base import Benchmark
@@ -23,6 +22,7 @@ from fama.helpers.pool import build_pool
 from fama.models.base import ChatModel
 from fama.selection.base import SELECTORS, SelectorContext
 from fama.selection.budget import RunBudget, check_budget, spent_tokens
+from fama.settings import ExperimentSettings
 
 __all__ = ["Planned", "episode_id", "load_benchmark", "run_planned", "select_tasks"]
 
@@ -42,9 +42,9 @@ async def run_planned(
     progress: bool | None = None,
     may_change: frozenset[str] = FREE,
 ) -> RunSummary:
-    """Run the plan in its order; writes ``episodes.jsonl``, ``config.json`` and ``summary.json`` into ``out``.
+    """Run the plan in its order; write ``episodes.jsonl``, ``config.json`` and ``summary.json`` into ``out``.
 
-    What the folder already holds is skipped, except errors, which are run again. Whatever stops the
+    What the folder already holds is skipped, except errors, which are run again. Anything that stops the
     run, finished episodes stay. ``failures`` (by task id) put selectors on the retrospective track;
     ``outcomes`` is an outcome table for selectors that learn from one. ``progress`` None shows the bar
     on terminals only. Settings named in ``may_change`` may differ from those of an earlier part of the run.
@@ -89,7 +89,7 @@ async def run_planned(
 
 
 class _Past(NamedTuple):
-    """What a folder already holds."""
+    """The episodes that a folder already holds."""
 
     finished: set[str]
     errors: set[str]
@@ -121,7 +121,7 @@ def _todo(plan: Sequence[Planned], settings_hash: str, finished: set[str]) -> di
 
 @contextmanager
 def _executor(stage: Stage, budget: RunBudget) -> Iterator[Callable[[EpisodeJob], Awaitable[Episode]]]:
-    """The function that runs one episode: in this process, or as a Ray task."""
+    """Yield the function that runs one episode: in this process, or as a Ray task."""
     settings, context = stage.settings, stage.context
     if settings.executor == "ray":
         recipe = EpisodeRecipe(settings, stage.content, context.failures, context.outcomes)
@@ -145,13 +145,14 @@ class _Writer:
         if self._broken and self._broken == self._stop_after:
             raise FamaError(
                 f"{self._broken} episodes in a row got no answer from the model ({episode.outcome.reason}); what was "
-                "finished is kept: mend the server, then the same command goes on (stop_after=0 never stops)"
+                "finished is kept: fix the server, then the same command goes on (stop_after=0 never stops)"
             )
 
 
 def _unanswered(episode: Episode) -> bool:
-    """Whether the model's server failed before it had answered anything."""
-    return (episode.outcome.status, episode.outcome.boundary) == ("error", "model") and not episode.ledger
+    """Return whether the model's server failed before it had answered anything; what failed calls cost is no answer."""
+    failed = (episode.outcome.status, episode.outcome.boundary) == ("error", "model")
+    return failed and not any(row.parsed for row in episode.ledger)
 
 
 def _write_summary(out: Path, store: EpisodeStore, planned: int, content: Mapping[str, Any]) -> RunSummary:

@@ -1,4 +1,4 @@
-"""What the episodes of a run share: benchmark, models, selectors; it sets episodes up."""
+"""Shared state of a run's episodes (benchmark, models, selectors), and the set-up of each."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -7,21 +7,21 @@ from functools import partial
 from typing import Any
 
 from fama.agents.runs.plan import Planned
-from fama.settings import ExperimentSettings, SelectorSettings
 from fama.agents.setup import EpisodeSetup
 from fama.envs.base import Benchmark, UserModel
+from fama.episodes.keys import EpisodeKey
 from fama.errors import BadInput
 from fama.hashing import content_hash
 from fama.models.base import ChatModel, Sampling
 from fama.randomness import derive_seed
 from fama.selection.base import SELECTORS, Selector, SelectorContext
 from fama.selection.budget import Budget
-from fama.episodes.keys import EpisodeKey
+from fama.settings import ExperimentSettings, SelectorSettings
 
 
 @dataclass
 class Stage:
-    """What the episodes of a run share."""
+    """Benchmark, models and selectors that the episodes of a run share."""
 
     settings: ExperimentSettings
     benchmark: Benchmark
@@ -36,7 +36,7 @@ class Stage:
         self._selectors: dict[str, Selector] = {}
 
     def setup(self, id_: str, planned: Planned, budget: Budget) -> EpisodeSetup:
-        """One episode, with seeds that do not depend on the arm, so that arms are paired."""
+        """Set up one episode with seeds that do not depend on the arm, so that arms are paired."""
         settings = self.settings
         key = EpisodeKey(
             benchmark=settings.benchmark,
@@ -70,14 +70,14 @@ class Stage:
         )
 
     def _player(self, trial: int) -> tuple[UserModel, ...]:
-        """Who plays the user, when that is a model."""
+        """Return the model that plays the user; nothing for a scripted one."""
         wanted = self.settings.user_model
         if self.user is None or wanted is None:
             return ()
         return (UserModel(self.user, Sampling(wanted.temperature, wanted.top_p, wanted.max_tokens), trial),)
 
     def selector(self, wanted: SelectorSettings) -> Selector:
-        """The selector of an arm; arms with the same options share one.
+        """Return the selector of an arm; arms with the same options share one.
 
         Raises:
             BadInput: the selector is unknown or does not take its options.
@@ -87,7 +87,7 @@ class Stage:
             try:
                 self._selectors[key] = SELECTORS.load(wanted.name)(self.context, **wanted.options)
             except TypeError as error:
-                raise BadInput(f"selector {wanted.arm!r}: options: {error}; mend its options") from error
+                raise BadInput(f"selector {wanted.arm!r}: options: {error}; fix its options") from error
         return self._selectors[key]
 
 
@@ -95,7 +95,7 @@ class Stage:
 async def connected(
     settings: ExperimentSettings, model: ChatModel | None, helper_model: ChatModel | None
 ) -> AsyncIterator[tuple[ChatModel, ChatModel, ChatModel | None]]:
-    """The backbone, the helpers' model and the user's, as far as they are not given."""
+    """Yield the backbone, the helpers' model and the user's, as far as they are not given."""
     from fama.models.connect import connect
 
     async with AsyncExitStack() as stack:

@@ -1,11 +1,11 @@
-"""What came out of a run, in counts and means: ``summary.json``. Intervals are the scoring command's."""
+"""Summary of a run in counts and means: ``summary.json``. Intervals are the scoring command's."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from pydantic import Field
 
-from fama.episodes.records import CHARGED, SCHEMA_VERSION, Episode, Record, role_group
+from fama.episodes.records import CHARGED, SCHEMA_VERSION, Episode, Record, known_total, role_group
 
 
 class ArmSummary(Record):
@@ -14,8 +14,8 @@ class ArmSummary(Record):
     episodes: int = 0
     status: dict[str, int] = Field(default_factory=dict)
     success_rate: float | None = None
-    tokens: dict[str, float] = Field(default_factory=dict)
-    """Mean tokens an episode by role (``helper:TSA`` apart from ``helper:DCE``), ``total`` as an arm is charged,
+    tokens: dict[str, float | None] = Field(default_factory=dict)
+    """Mean tokens per episode by role (``helper:TSA`` apart from ``helper:DCE``), ``total`` as an arm is charged,
     ``cached`` the part of the agent's input that the server had at hand, ``notes`` what the agent read of helpers."""
     decisions: float | None = None
     seconds: float | None = None
@@ -25,7 +25,7 @@ class ArmSummary(Record):
 
 
 class RunSummary(Record):
-    """What a folder of episodes holds. ``planned`` counts the episodes that were asked for."""
+    """Counts of a folder of episodes. ``planned`` counts the episodes that were asked for."""
 
     schema_version: int = SCHEMA_VERSION
     planned: int = 0
@@ -42,7 +42,7 @@ class Tally:
     def __init__(self) -> None:
         self.status: Counter[str] = Counter()
         self.finished = 0
-        self._tokens: defaultdict[str, int] = defaultdict(int)
+        self._tokens: defaultdict[str, int | None] = defaultdict(int)
         self._reasons: Counter[str] = Counter()
         self._decisions = 0
         self._seconds = 0.0
@@ -61,12 +61,15 @@ class Tally:
         self._decisions += len(episode.decisions)
         self._seconds += episode.seconds or 0.0
         for row in episode.ledger:
-            self._tokens[row.role] += row.total_tokens
+            self._count(row.role, row.total_tokens)
             if role_group(row.role) in CHARGED:
-                self._tokens["total"] += row.total_tokens
+                self._count("total", row.total_tokens)
             if row.role == "agent":
-                self._tokens["cached"] += row.cached_input_tokens
-        self._tokens["notes"] += sum(note.tokens for d in episode.decisions for note in d.notes)
+                self._count("cached", row.cached_input_tokens)
+        self._count("notes", sum(note.tokens for d in episode.decisions for note in d.notes))
+
+    def _count(self, what: str, tokens: int | None) -> None:
+        self._tokens[what] = known_total((self._tokens[what], tokens))
 
     @property
     def success_rate(self) -> float | None:
@@ -74,17 +77,22 @@ class Tally:
         return self.status["success"] / self.finished if self.finished else None
 
     def mean(self, role: str = "total") -> float | None:
-        """Mean tokens of a finished episode."""
-        return self._tokens[role] / self.finished if self.finished else None
+        """Return the mean tokens per finished episode; None where those of a call are unknown."""
+        total = self._tokens[role]
+        return total / self.finished if self.finished and total is not None else None
 
     def summary(self) -> ArmSummary:
-        """The sums as a record."""
+        """Return the sums as a record."""
         n = self.finished
         return ArmSummary(
             episodes=sum(self.status.values()),
             status=dict(self.status),
             success_rate=self.success_rate,
-            tokens={role: round(total / n, 1) for role, total in sorted(self._tokens.items())} if n else {},
+            tokens={
+                role: None if total is None else round(total / n, 1) for role, total in sorted(self._tokens.items())
+            }
+            if n
+            else {},
             decisions=round(self._decisions / n, 2) if n else None,
             seconds=round(self._seconds / n, 2) if n else None,
             parse_failures=self._parse_failures,
@@ -93,7 +101,7 @@ class Tally:
 
 
 def summarise(episodes: Iterable[Episode], planned: int = 0, **about: str | None) -> RunSummary:
-    """Counts of a stream of episodes, overall and by arm."""
+    """Count a stream of episodes, overall and by arm."""
     overall = Tally()
     arms: defaultdict[str, Tally] = defaultdict(Tally)
     for episode in episodes:

@@ -1,1 +1,1 @@
-"""How a backbone is driven: one module a strategy."""
+"""Strategies that drive a backbone, one module each."""

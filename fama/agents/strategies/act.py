@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import lru_cache
 
-from fama.agents.strategies.base import Placement, Prompt, Turn, heard, message_actions, place_note, signature
+from fama.agents.strategies.base import Placement, Prompt, Turn, message_actions, place_note, signature, user_turn
 from fama.agents.strategies.parser import ParseFailure, parse_text
 from fama.envs.base import Action
 from fama.episodes.records import Message, ToolSpec
@@ -14,7 +14,7 @@ PREFILL = '{"tool": "'
 
 
 class Act:
-    """Shows history and demonstrations as chat turns of one-line JSON actions, without thoughts."""
+    """Show history and demonstrations as chat turns of one-line JSON actions, without thoughts."""
 
     name = "act"
     template = "agents/act.v1"
@@ -31,7 +31,7 @@ class Act:
         note: str = "",
         placement: Placement = "assistant",
     ) -> Prompt:
-        """The prompt of the coming decision."""
+        """Return the prompt of the coming decision."""
         system = _system(self.template, policy, tuple(tools))
         chat = [{"role": "system", "content": system}]
         for conversation in (*demonstrations, messages):
@@ -44,26 +44,26 @@ class Act:
         return Prompt(tuple(chat), prefill=opening + self.prefill, stop=self.stop, note_prefix=opening)
 
     def parse(self, reply: ChatReply, prompt: Prompt, tools: Sequence[ToolSpec]) -> Action | ParseFailure:
-        """The action of the reply's JSON."""
-        return parse_text(reply.text.removeprefix(prompt.note_prefix), [tool.name for tool in tools])
+        """Return the action of the reply's JSON."""
+        return parse_text(reply.text.removeprefix(prompt.note_prefix), tools)
 
     def _turns(self, messages: Sequence[Message]) -> list[Turn]:
         turns: list[Turn] = []
         for message in messages:
             if message.role == "system":
                 continue
-            turn = self.spoken(message) if message.role == "assistant" else heard(message)
+            turn = self.assistant_turn(message) if message.role == "assistant" else user_turn(message)
             if turns and turns[-1].role == turn.role:
                 turn = Turn(turn.role, f"{turns.pop().content}\n{turn.content}")
             turns.append(turn)
         return turns
 
-    def spoken(self, message: Message) -> Turn:
-        """An assistant message as the model would have written it."""
+    def assistant_turn(self, message: Message) -> Turn:
+        """Return an assistant message as the model would have written it."""
         return Turn("assistant", "\n".join(message_actions(message)))
 
 
 @lru_cache(maxsize=64)
 def _system(template: str, policy: str, tools: tuple[ToolSpec, ...]) -> str:
-    """The system message; every decision of a domain has the same one."""
+    """Return the system message; every decision of a domain has the same one."""
     return render(template, policy=policy, tools=[signature(tool) for tool in tools])

@@ -28,7 +28,7 @@ class Prompt:
     note_prefix: str = ""
 
     def repaired(self, reply: str, complaint: str) -> "Prompt":
-        """The prompt of the repair round: the bad reply and a complaint at its end, the note not repeated."""
+        """Return the prompt of the repair round: the bad reply and a complaint at its end, the note not repeated."""
         extra = ({"role": "assistant", "content": reply}, {"role": "user", "content": complaint})
         prefill = self.prefill.removeprefix(self.note_prefix)
         return replace(self, messages=(*self.messages, *extra), prefill=prefill, note_prefix="")
@@ -53,11 +53,11 @@ class Strategy(Protocol):
         note: str = "",
         placement: Placement = "assistant",
     ) -> Prompt:
-        """The prompt of the coming decision. ``messages`` has no system message."""
+        """Return the prompt of the coming decision. ``messages`` has no system message."""
         ...
 
     def parse(self, reply: ChatReply, prompt: Prompt, tools: Sequence[ToolSpec]) -> Action | ParseFailure:
-        """The reply's action; the ``text`` of a tool call is the thought before it."""
+        """Return the reply's action; the ``text`` of a tool call is the thought before it."""
         ...
 
 
@@ -79,27 +79,27 @@ class Turn(NamedTuple):
 
 
 def action_json(name: str, arguments: dict[str, Any]) -> str:
-    """An action as one line of JSON, the only form in which text strategies show and expect one."""
+    """Return an action as one line of JSON, the only form in which text strategies show and expect one."""
     return json.dumps({"tool": name, "arguments": arguments}, ensure_ascii=False)
 
 
 @lru_cache(maxsize=8192)
 def message_actions(message: Message) -> tuple[str, ...]:
-    """An assistant message as action lines: its tool calls, or its words as ``respond``."""
+    """Return an assistant message as action lines: its tool calls, or its words as ``respond``."""
     if message.tool_calls:
         return tuple(action_json(call.function.name, call.function.parsed()) for call in message.tool_calls)
     return (action_json(RESPOND, {"text": message.content or ""}),)
 
 
-def heard(message: Message) -> Turn:
-    """A user's or tool's message as a user turn of a text strategy."""
+def user_turn(message: Message) -> Turn:
+    """Return a user's or tool's message as a user turn of a text strategy."""
     who = "Tool result" if message.role == "tool" else "Customer"
     return Turn("user", f"{who}: {message.content or ''}")
 
 
 @lru_cache(maxsize=1024)
 def signature(tool: ToolSpec) -> str:
-    """A tool in one line: ``name(argument: type, other?: type) - description``."""
+    """Return a tool in one line: ``name(argument: type, other?: type) - description``."""
     schema = tool.schema_dict()
     required = set(schema.get("required", ()))
     parts = []
@@ -111,13 +111,13 @@ def signature(tool: ToolSpec) -> str:
 
 
 def tool_json(tool: ToolSpec) -> Chat:
-    """A tool in the OpenAI form of native function calling."""
+    """Return a tool in the OpenAI form of native function calling."""
     function = {"name": tool.name, "description": tool.description, "parameters": tool.schema_dict()}
     return {"type": "function", "function": function}
 
 
 def place_note(messages: list[Chat], note: str, placement: Placement) -> str:
-    """Put a note at the end of the prompt; returns what it puts before the assistant's own words.
+    """Put a note at the end of the prompt; return what it puts before the assistant's own words.
 
     ``messages`` is changed in place when the note goes to the last turn or to a system turn.
     """

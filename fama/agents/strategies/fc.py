@@ -9,6 +9,7 @@ from fama.envs.base import Action
 from fama.episodes.records import Message, ToolSpec
 from fama.models.base import ChatReply
 from fama.prompts import render
+from fama.text.markup import UNCLOSED, read_markup
 
 
 class FunctionCalling:
@@ -26,7 +27,7 @@ class FunctionCalling:
         note: str = "",
         placement: Placement = "assistant",
     ) -> Prompt:
-        """The prompt of the coming decision."""
+        """Return the prompt of the coming decision."""
         chat: list[Chat] = [{"role": "system", "content": render(self.template, policy=policy)}]
         for conversation in (*demonstrations, messages):
             chat += [_openai(message) for message in conversation if message.role != "system"]
@@ -34,14 +35,17 @@ class FunctionCalling:
         return Prompt(tuple(chat), prefill=opening, tools=tuple(map(tool_json, tools)), note_prefix=opening)
 
     def parse(self, reply: ChatReply, prompt: Prompt, tools: Sequence[ToolSpec]) -> Action | ParseFailure:
-        """The first native call, else the action of JSON in the text, else the text as words."""
+        """Return the first native call, else the action of JSON in the text, else the text as words."""
         text = reply.text.removeprefix(prompt.note_prefix).strip()
-        native = parse_calls(reply.tool_calls)
+        native = parse_calls(reply.tool_calls, tools)
         if native is None:
-            return parse_text(text, [tool.name for tool in tools], prose=True)
+            return parse_text(text, tools, prose=True)
         if isinstance(native, ParseFailure) or native.tool is None:
             return native
-        return replace(native, text=text)
+        beside = read_markup(text)
+        return (
+            ParseFailure(beside.problem) if beside.problem == UNCLOSED else replace(native, text=beside.words.strip())
+        )
 
 
 def _openai(message: Message) -> Chat:

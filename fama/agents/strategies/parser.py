@@ -1,30 +1,31 @@
 """A lenient action parser: what small models write, turned into an action or a typed failure."""
 
-import ast
-import json
 import re
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from fama.envs.base import Action
-from fama.episodes.records import ToolCall
+from fama.episodes.records import ToolCall, ToolSpec
 from fama.episodes.state import RESPOND
+from fama.models.base import ChatReply
+from fama.models.ends import ReplyEnd
+from fama.text.clean import clean
+from fama.text.json_objects import first_object, objects
+from fama.text.markup import UNCLOSED, read_markup
+from fama.text.named_calls import NamedCall, arguments_of, call_of, tool_name
 
-_NAME_KEYS = ("tool", "name", "function", "tool_name", "action")
-_ARGUMENT_KEYS = ("arguments", "args", "parameters", "params", "input", "action_input")
 _TEXT_KEYS = ("text", "content", "message", "response")
-_ENVELOPE_KEYS = frozenset({"id", "type", "thought"})
-_MAX_STARTS = 64
-_MAX_DEPTH = 64
 _MAX_LENGTH = 20_000
-_DECODER = json.JSONDecoder(strict=False)
-_THINKING = re.compile(r"^.*?</think>", re.DOTALL)
 _ACTION_LINE = re.compile(r"^[ \t>*]*action[ \t*]*:[ \t*]*", re.IGNORECASE | re.MULTILINE)
 _ACTION_INPUT = re.compile(r"^[ \t>*]*action[ _]input[ \t*]*:[ \t*]*", re.IGNORECASE | re.MULTILINE)
-_TRAILING_COMMA = re.compile(r",(\s*[}\]])")
 _NAME = re.compile(r"`?([A-Za-z_][\w.-]*)`?")
+#: A JSON object that names a tool; in words to the user it is a call that could not be read.
+_NAMED = re.compile(r"[\"'](?:tool|tool_name|name|function|action)[\"']\s*:\s*[\"']([^\"'\n]{1,200})[\"']")
+_ARGUMENTS = re.compile(r"[\"'](?:arguments|args|parameters|tool_input)[\"']\s*:")
+_BROKEN = 'the JSON is broken or names no tool; write {"tool": NAME, "arguments": {...}} on one line'
+
+Schemas = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -34,18 +35,46 @@ class ParseFailure:
     reason: str
 
 
-def parse_text(text: str, tools: Iterable[str] = (), prose: bool = False) -> Action | ParseFailure:
+def parse_end(reply: ChatReply) -> Action | ParseFailure | None:
+    """What the end of a reply decides by itself: a refusal is said, an incomplete reply is no action.
+
+    None for a complete reply, whose content decides.
+    """
+    if reply.end is ReplyEnd.REFUSAL:
+        return said(reply.text)
+    if reply.end is ReplyEnd.LENGTH:
+        thinking = read_markup(reply.text).problem == UNCLOSED or (not reply.text.strip() and reply.reasoning)
+        what = "while thinking" if thinking else "before it was complete"
+        if reply.tool_calls:
+            what = "inside its tool call"
+        return ParseFailure(f"the reply was cut {what} at the limit of output tokens; write a shorter one")
+    if reply.end is ReplyEnd.CONTENT_FILTER:
+        return ParseFailure("the reply was cut by the server's content filter; write another one")
+    if reply.unread:
+        return ParseFailure(f"the reply holds parts that are no text ({', '.join(reply.unread)}); write text")
+    return None
+
+
+def parse_text(text: str, tools: Iterable[str | ToolSpec] = (), prose: bool = False) -> Action | ParseFailure:
     """Read one action from a reply's text.
 
-    Takes bare and fenced JSON with text around it, ``Action:`` lines, doubled braces, single quotes,
-    trailing commas and missing closing braces; of several actions the first counts. ``tools`` are the
-    known tool names: with them an object such as ``{"name": "get_order"}`` counts without arguments.
-    With ``prose``, text that holds no action is said to the user. Never raises.
+    Thoughts and control tokens are left out first; tool calls are read in the markup of every model family, in bare and
+    fenced JSON with text around it, after ``Action:``, with doubled braces, single quotes, trailing commas and missing
+    closing braces. Of several actions the first counts. ``tools`` are the known tools: with them an object such as
+    ``{"name": "get_order"}`` counts without arguments. With ``prose``, text that holds no action is said to the user,
+    unless it holds what is left of a call. Never raises.
     """
-    text = clean(_THINKING.sub("", text[:_MAX_LENGTH], count=1)).strip()
+    if len(text) > _MAX_LENGTH:
+        return ParseFailure(f"the reply is longer than {_MAX_LENGTH} characters; write a shorter one")
+    known = _schemas(tools)
+    marked = read_markup(text, known)
+    if marked.problem:
+        return ParseFailure(marked.problem)
+    if marked.calls:
+        return _action(marked.calls[0], known)
+    text = marked.words.strip()
     if not text:
-        return ParseFailure("the reply is empty")
-    known = {*tools, RESPOND}
+        return ParseFailure("the reply is empty" + (" after its thought" if marked.thought else ""))
     marker = _ACTION_LINE.search(text)
     if marker is not None:
         found = _first_action(text[marker.end() :], known) or _named_lines(text[marker.end() :], known)
@@ -54,163 +83,79 @@ def parse_text(text: str, tools: Iterable[str] = (), prose: bool = False) -> Act
     found = _first_action(text, known)
     if found is not None:
         return found
-    if prose and marker is None:
+    if prose and marker is None and not _holds_broken_call(text, known):
         return Action(tool=None, text=text)
     if "{" in text:
-        return ParseFailure('the JSON is broken or names no tool; write {"tool": NAME, "arguments": {...}} on one line')
+        return ParseFailure(_BROKEN)
     return ParseFailure('no JSON action found; write {"tool": NAME, "arguments": {...}} on one line')
 
 
-def parse_calls(calls: Iterable[ToolCall]) -> Action | ParseFailure | None:
+def parse_calls(calls: Iterable[ToolCall], tools: Iterable[str | ToolSpec] = ()) -> Action | ParseFailure | None:
     """The first of a reply's native tool calls; None when there is none. Never raises."""
     for call in calls:
-        if not call.function.name.strip():
+        name = clean(call.function.name).strip()
+        raw = clean(call.function.arguments)
+        if not name:
             return ParseFailure("the tool call has no name")
-        raw = clean(call.function.arguments).strip() or "{}"
         if len(raw) > _MAX_LENGTH:
-            return ParseFailure(f"the arguments of {call.function.name} are longer than {_MAX_LENGTH} characters")
-        arguments = next((value for value in _objects(raw) if isinstance(value, dict)), None)
-        if arguments is None:
-            return ParseFailure(f"the arguments of {call.function.name} are not a JSON object")
-        return _action(clean(call.function.name.strip()), arguments)
+            return ParseFailure(f"the arguments of {name} are longer than {_MAX_LENGTH} characters")
+        return _action(NamedCall(name, arguments_of(raw)), _schemas(tools))
     return None
 
 
-def clean(text: str) -> str:
-    """The text without lone surrogates, which no UTF-8 file can hold."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+def said(text: str) -> Action | ParseFailure:
+    """Words to the user, without markup."""
+    marked = read_markup(text)
+    if marked.problem or marked.calls:
+        return ParseFailure(marked.problem or "what is said to the user holds a tool call")
+    if not marked.words.strip():
+        return ParseFailure(f'{RESPOND} needs the argument "text" with what to say')
+    return Action(tool=None, text=marked.words.strip())
 
 
-def _action(name: str, arguments: dict[str, Any]) -> Action | ParseFailure:
+def _schemas(tools: Iterable[str | ToolSpec]) -> dict[str, Mapping[str, Any]]:
+    """Parameter schemas by name; ``respond`` among them where tools are known."""
+    known: dict[str, Mapping[str, Any]] = {}
+    for tool in tools:
+        if isinstance(tool, ToolSpec):
+            known[tool.name] = tool.schema_dict()
+        else:
+            known[tool] = {}
+    return {RESPOND: {}, **known} if known else known
+
+
+def _action(call: NamedCall, known: Schemas) -> Action | ParseFailure:
+    name, arguments = tool_name(call.name, known), call.arguments
+    if name is None:
+        return ParseFailure("the call names no tool; write the name of one as it is")
+    if name == RESPOND and isinstance(arguments, str):
+        arguments = {"text": arguments}
+    if not isinstance(arguments, dict):
+        return ParseFailure(f"the arguments of {name} are not a JSON object")
     if name != RESPOND:
         return Action(tool=name, arguments=arguments)
     words = next((arguments[key] for key in _TEXT_KEYS if key in arguments), None)
-    if not isinstance(words, str) or not words.strip():
-        return ParseFailure(f'{RESPOND} needs the argument "text" with what to say')
-    return Action(tool=None, text=words.strip())
+    return said(words if isinstance(words, str) else "")
 
 
-def _first_action(text: str, known: set[str]) -> Action | ParseFailure | None:
-    for value in _objects(text):
-        action = _from_object(value, known)
-        if action is not None:
-            return action
-    return None
+def _first_action(text: str, known: Schemas) -> Action | ParseFailure | None:
+    calls = (call_of(value, {RESPOND, *known}) for value in objects(text))
+    return next((_action(call, known) for call in calls if call is not None), None)
 
 
-def _from_object(value: Any, known: set[str]) -> Action | ParseFailure | None:
-    if not isinstance(value, dict):
-        return None
-    inner = value.get("function")
-    if isinstance(inner, dict):
-        return _from_object(inner, known)
-    key = next((key for key in _NAME_KEYS if isinstance(value.get(key), str)), None)
-    if key is None:
-        return None
-    name = value[key].strip()
-    holder = next((key for key in _ARGUMENT_KEYS if key in value), None)
-    if not name or (holder is None and key not in ("tool", "tool_name") and name not in known):
-        return None
-    arguments: Any = (
-        value[holder] if holder else {k: v for k, v in value.items() if k != key and k not in _ENVELOPE_KEYS}
-    )
-    if isinstance(arguments, str):
-        inner_text = arguments.strip() or "{}"
-        arguments = next((found for found in _objects(inner_text) if isinstance(found, dict)), arguments)
-        if name == RESPOND and isinstance(arguments, str):
-            arguments = {"text": arguments}
-    if arguments is None or arguments == []:
-        arguments = {}
-    if not isinstance(arguments, dict):
-        return ParseFailure(f"the arguments of {name} are not a JSON object")
-    return _action(name, arguments)
-
-
-def _named_lines(text: str, known: set[str]) -> Action | ParseFailure | None:
+def _named_lines(text: str, known: Schemas) -> Action | ParseFailure | None:
     """``Action: name`` with ``Action Input: {...}`` below, as in the ReAct paper's prompts."""
     match = _NAME.match(text)
     marker = _ACTION_INPUT.search(text)
     if match is None or (marker is None and match[1] not in known):
         return None
     rest = text[marker.end() :] if marker else ""
-    arguments = next((value for value in _objects(rest) if isinstance(value, dict)), None)
+    arguments = first_object(rest)
     if arguments is None:
         arguments = {"text": rest.strip()} if match[1] == RESPOND else {}
-    return _action(match[1], arguments)
+    return _action(NamedCall(match[1], arguments), known)
 
 
-def _objects(text: str) -> Iterator[Any]:
-    """JSON objects in the text, outermost first, left to right, repaired where that is safe."""
-    start, tried = text.find("{"), 0
-    while start >= 0 and tried < _MAX_STARTS:
-        tried += 1
-        value = _decode(text, start)
-        if value is not None:
-            yield _clean_value(value)
-        # An object that is no action may hold one, e.g. {"tool_calls": [{...}]}: look inside as well.
-        start = text.find("{", start + 1)
-
-
-def _decode(text: str, start: int) -> Any:
-    """The object at ``start``, None when it cannot be read."""
-    try:
-        return _DECODER.raw_decode(text, start)[0]
-    except (ValueError, RecursionError):
-        pass
-    end, missing = _balanced(text, start)
-    raw = text[start:end] + missing
-    candidates = [raw, _TRAILING_COMMA.sub(r"\1", raw)]
-    if raw.startswith("{{"):
-        single = raw.replace("{{", "{").replace("}}", "}")
-        halved, tail = _balanced(single, 0)
-        candidates += [raw[1:-1], single[:halved] + tail]
-    for candidate in candidates:
-        try:
-            return _DECODER.decode(candidate)
-        except (ValueError, RecursionError):
-            continue
-    for candidate in candidates:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # invalid escapes in a model's text are no concern of the reader
-                value = ast.literal_eval(candidate)
-            json.dumps(value)
-        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-            continue
-        return value
-    return None
-
-
-def _balanced(text: str, start: int) -> tuple[int, str]:
-    """The end of the bracketed span at ``start``, and the closing brackets that are missing there."""
-    open_brackets: list[str] = []
-    quote = ""
-    position = start
-    while position < len(text):
-        sign = text[position]
-        if quote:
-            if sign == "\\":
-                position += 1
-            elif sign == quote:
-                quote = ""
-        elif sign == '"' or (sign == "'" and text[position - 1 : position] in ("", " ", "{", "[", ":", ",", "(")):
-            quote = sign
-        elif sign in "{[":
-            open_brackets.append("}" if sign == "{" else "]")
-            if len(open_brackets) > _MAX_DEPTH:
-                break
-        elif sign in "}]":
-            if not open_brackets or open_brackets.pop() != sign:
-                return position + 1, ""
-            if not open_brackets:
-                return position + 1, ""
-        position += 1
-    return len(text), "" if quote else "".join(reversed(open_brackets))
-
-
-def _clean_value(value: Any) -> Any:
-    try:
-        text = json.dumps(value, ensure_ascii=False)
-        return value if text.isascii() else json.loads(clean(text))
-    except (ValueError, RecursionError):
-        return None
+def _holds_broken_call(text: str, known: Schemas) -> bool:
+    names: Iterator[str] = (match[1] for match in _NAMED.finditer(text))
+    return "{" in text and any(name in known or _ARGUMENTS.search(text) is not None for name in names)

@@ -10,6 +10,7 @@ from fama.agents.strategies.parser import ParseFailure
 from fama.envs.base import Action
 from fama.episodes.records import Message, ToolSpec
 from fama.models.base import ChatReply
+from fama.text.markup import read_markup
 
 _THOUGHT = re.compile(r"thought:\s*(.*?)(?=\n\s*action\s*:|\Z)", re.IGNORECASE | re.DOTALL)
 
@@ -27,15 +28,15 @@ class React(Act):
     stop = ("\nTool result:", "\nCustomer:", "\nObservation:", "\nThought:")
 
     def parse(self, reply: ChatReply, prompt: Prompt, tools: Sequence[ToolSpec]) -> Action | ParseFailure:
-        """The action behind ``Action:``, with the thought as text of a tool call."""
+        """Return the action behind ``Action:``, with the thought as text of a tool call."""
         action = super().parse(reply, prompt, tools)
         if isinstance(action, ParseFailure) or action.tool is None:
             return action
-        thought = _THOUGHT.match(reply.text.removeprefix(prompt.note_prefix).strip())
+        thought = _THOUGHT.match(read_markup(reply.text.removeprefix(prompt.note_prefix)).words.strip())
         return replace(action, text=" ".join(thought[1].split()) if thought else "")
 
-    def spoken(self, message: Message) -> Turn:
-        """An assistant message as thought and action."""
+    def assistant_turn(self, message: Message) -> Turn:
+        """Return an assistant message as thought and action."""
         if message.tool_calls:
             plain = f"The next step is {message.tool_calls[0].function.name}."
             thought = message.content or plain

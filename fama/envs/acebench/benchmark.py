@@ -37,19 +37,19 @@ class AceBench:
         self._version = version_of(self.name)
 
     def version(self, domain: str) -> str:
-        """The installed code's version, the same for every domain."""
+        """Return the installed code's version, the same for every domain."""
         return self._version
 
     def domains(self) -> Sequence[str]:
-        """The categories in both languages."""
+        """Return the categories in both languages."""
         return tuple(name for category in (*AGENT, *NORMAL, *SPECIAL) for name in (category, category + _CHINESE))
 
     def splits(self, domain: str) -> Sequence[str]:
-        """One: ACEBench has no training tasks."""
+        """Return the one split: ACEBench has no training tasks."""
         return ("test",)
 
     def task_ids(self, domain: str, split: str) -> Sequence[str]:
-        """The ids of the benchmark, in the order of its file.
+        """Return the ids of the benchmark, in the order of its file.
 
         Raises:
             BadInput: the domain is unknown.
@@ -57,7 +57,7 @@ class AceBench:
         return tuple(self._tasks(domain))
 
     def environment(self, domain: str, task_id: str, user: UserModel | None = None) -> Environment:
-        """A fresh world for a task.
+        """Return a fresh world for a task.
 
         Raises:
             BadInput: the task is unknown, or a dialogue has no model that plays the user.
@@ -72,7 +72,7 @@ class AceBench:
         return AgentWorld(task, user)
 
     def demonstrations(self, domain: str) -> Sequence[Sequence[Message]]:
-        """None."""
+        """Return none."""
         return ()
 
     def _tasks(self, domain: str) -> dict[str, AceTask]:

@@ -31,13 +31,13 @@ class AceTask:
         return tuple(_tool(f) for f in (functions if isinstance(functions, list) else [functions]))
 
     def text(self, name: str) -> str:
-        """A prompt of the checkout, by its name without the language, e.g. ``BASE_PROMPT``."""
+        """Return a prompt of the checkout, by its name without the language, e.g. ``BASE_PROMPT``."""
         return prompt(f"model_inference.prompt_{self.language}", name, self.language)
 
 
 @lru_cache(maxsize=64)
 def tasks(category: str, language: str) -> dict[str, AceTask]:
-    """A category's tasks by id, in the order of the file.
+    """Return a category's tasks by id, in the order of the file.
 
     Raises:
         BadInput: a file is missing or broken, or tasks and answers do not belong together.
@@ -50,7 +50,7 @@ def tasks(category: str, language: str) -> dict[str, AceTask]:
 
 
 def prompt(module: str, name: str, language: str) -> str:
-    """A prompt of the checkout's code."""
+    """Return a prompt of the checkout's code."""
     return str(getattr(import_module(module), f"{name}_{language.upper()}"))
 
 

@@ -13,7 +13,7 @@ from fama.envs.acebench.data import AceTask
 
 
 def agent_verdict(task: AceTask, state: list[dict[str, Any]]) -> bool:
-    """Whether the end state of every class is that of the answer (its end-to-end accuracy).
+    """Return whether the end state of every class is that of the answer (its end-to-end accuracy).
 
     A class that the answer names otherwise than the code keeps the verdict of the class before it, as there.
     """
@@ -31,7 +31,7 @@ def agent_verdict(task: AceTask, state: list[dict[str, Any]]) -> bool:
 
 
 def process_verdict(task: AceTask, process: Sequence[str]) -> float:
-    """The share of milestones that were passed in their order, of the best alternative (its process accuracy)."""
+    """Return the share of milestones passed in their order, of the best alternative (its process accuracy)."""
     stones = task.answer["mile_stone"]
     if stones and isinstance(stones[0], list):
         return max(round(_passed(path, process), 3) for path in stones)
@@ -39,14 +39,14 @@ def process_verdict(task: AceTask, process: Sequence[str]) -> float:
 
 
 def normal_verdict(task: AceTask, said: str) -> bool:
-    """Whether an answer's calls are those of one of the right answers.
+    """Return whether an answer's calls are those of one of the right answers.
 
     ``said`` must hold nothing but literals: ACEBench's reader computes what looks like arithmetic.
     """
     checker, reader = import_module("model_eval.checker"), import_module("model_inference.utils")
     try:
         calls = reader.decode_ast("", "".join(said.split()))
-    except Exception:  # noqa: BLE001 - whatever its reader stumbles over is a wrong answer there
+    except Exception:  # noqa: BLE001 - its reader's errors are wrong answers there
         return False
     if not checker.is_function_call_format_valid(calls):
         return False
@@ -58,7 +58,7 @@ def normal_verdict(task: AceTask, said: str) -> bool:
 
 
 def special_verdict(task: AceTask, said: str) -> bool:
-    """Whether an answer says what is missing, wrong or out of reach, in the benchmark's words."""
+    """Return whether an answer says what is missing, wrong or out of reach, in the benchmark's words."""
     truth = task.answer["ground_truth"]
     if "incomplete" in task.category:
         return "Missing necessary parameters" in said and all(

@@ -4,7 +4,7 @@ from typing import Any
 
 from fama.envs.acebench.data import AceTask, prompt
 from fama.envs.base import UserModel
-from fama.envs.players import ask_user
+from fama.envs.user_model import ask_user
 from fama.episodes.records import LedgerRow
 from fama.randomness import derive_seed
 
@@ -29,11 +29,11 @@ class AceUser:
         self._seed = seed
 
     async def begin(self) -> tuple[str, LedgerRow]:
-        """The first words, and what they cost."""
+        """Return the first words, and what they cost."""
         return await self.answer(self._greeting)
 
     async def answer(self, text: str) -> tuple[str, LedgerRow]:
-        """The user's words after the agent's, and what they cost.
+        """Return the user's words after the agent's, and what they cost.
 
         Raises:
             UserFault: the model failed or said nothing.

@@ -28,7 +28,7 @@ _STATE = {
 
 
 class AgentWorld:
-    """``agent_multi_turn``, with a user, and ``agent_multi_step``, where nobody answers.
+    """``agent_multi_turn``, with a user, and ``agent_multi_step``, without a user.
 
     Calls in the benchmark's notation, ``[name(argument=value)]``, are carried out, too, when they come as text.
     """
@@ -58,7 +58,7 @@ class AgentWorld:
 
     @property
     def process(self) -> tuple[str, ...]:
-        """What was sent to the tools, in the benchmark's notation; its process accuracy reads it."""
+        """The calls sent to the tools, in the benchmark's notation; its process accuracy reads them."""
         return tuple(self._process)
 
     @property
@@ -83,7 +83,7 @@ class AgentWorld:
         return Observation(role="user", content=words, ledger=(usage,))
 
     async def step(self, action: Action) -> Observation:
-        """Calls go to the tools, anything else to the user.
+        """Send calls to the tools, anything else to the user.
 
         Raises:
             EnvironmentFault: the episode is over, so the caller's loop is wrong.
@@ -108,7 +108,7 @@ class AgentWorld:
         return Observation(role=role, content=content, done=ended, reason="max_messages" if ended else "")
 
     def outcome(self) -> Reward:
-        """End-to-end success, with the share of milestones as ``process``; a right end counts as every milestone."""
+        """Return end-to-end success, with the share of milestones as ``process``; a right end counts as all of them."""
         right = agent_verdict(self._task, self.state)
         process = 1.0 if right else process_verdict(self._task, self._process)
         stones = self._task.answer["mile_stone"]
@@ -217,7 +217,7 @@ class SingleWorld:
         return Observation(role="user", content=None, done=True, reason="answered")
 
     def outcome(self) -> Reward:
-        """The benchmark's verdict on what has been answered so far."""
+        """Return the benchmark's verdict on what has been answered so far."""
         special = "special" in self._task.category
         right = (special_verdict if special else normal_verdict)(self._task, self.answer)
         truth = self._task.answer["ground_truth"]
@@ -238,6 +238,6 @@ def _parsed(result: str) -> Any:
 
 
 def _forget(space: dict[str, Any], prefix: str) -> None:
-    """The benchmark keeps every instance in its module for ever."""
+    """Delete the benchmark's instances, which it keeps in its module for ever."""
     for name in [name for name in space if name.startswith(prefix)]:
         del space[name]

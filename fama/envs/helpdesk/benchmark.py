@@ -24,7 +24,7 @@ class Helpdesk:
     name = "helpdesk"
 
     def version(self, domain: str) -> str:
-        """The version of a domain's tasks, frozen once its test split has been measured.
+        """Return the version of a domain's tasks, frozen once its test split has been measured.
 
         Raises:
             BadInput: the domain is unknown.
@@ -33,11 +33,11 @@ class Helpdesk:
         return VERSIONS[domain]
 
     def domains(self) -> Sequence[str]:
-        """The shop, and the software company."""
+        """Return the shop, and the software company."""
         return DOMAINS
 
     def splits(self, domain: str) -> Sequence[str]:
-        """One split for each use: dev for wording and tuning, train for outcome tables, test for results.
+        """Return one split for each use: dev for wording and tuning, train for outcome tables, test for results.
 
         Raises:
             BadInput: the domain is unknown.
@@ -46,7 +46,7 @@ class Helpdesk:
         return tuple(SPLITS)
 
     def task_ids(self, domain: str, split: str) -> Sequence[str]:
-        """The first 1,000 tasks of a split.
+        """Return the first 1,000 tasks of a split.
 
         Raises:
             BadInput: the domain or the split is unknown.
@@ -56,7 +56,7 @@ class Helpdesk:
         return tuple(f"{domain}-{split}-{number:04d}" for number in range(LISTED))
 
     def environment(self, domain: str, task_id: str, user: UserModel | None = None) -> Environment:
-        """A fresh world for a task; ``user`` plays the customer instead of the script.
+        """Return a fresh world for a task; ``user`` plays the customer instead of the script.
 
         Raises:
             BadInput: the domain or the task is unknown.
@@ -67,7 +67,7 @@ class Helpdesk:
         return HelpdeskEnvironment(source.domain, build_task(domain, task_id), make)
 
     def demonstrations(self, domain: str) -> Sequence[Sequence[Message]]:
-        """Two reference conversations on tasks of no split, without refusal, correction or tool error.
+        """Return two reference conversations on tasks of no split, without refusal, correction or tool error.
 
         Raises:
             BadInput: the domain is unknown.
@@ -87,7 +87,7 @@ def _conversation(domain: str, task_id: str) -> tuple[Message, ...]:
 
 
 def _finish(work: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine that waits for nothing, as playing with the scripted user does."""
+    """Return the result of a coroutine that waits for nothing, as playing with the scripted user does."""
     try:
         work.send(None)
     except StopIteration as done:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fama.envs.base import Action, Observation, Reward
-from fama.envs.helpdesk.information import told
-from fama.envs.helpdesk.model import Db, Domain, Lookup, Task, Tool, ToolError
+from fama.envs.helpdesk.facts import share_stated
+from fama.envs.helpdesk.records import Db, Domain, Lookup, Task, Tool, ToolError
 from fama.envs.helpdesk.user.recognition import refuses
 from fama.envs.helpdesk.user.scripted import ScriptedUser, SimulatedUser
 from fama.episodes.records import GoldAction, ToolSpec
@@ -33,7 +33,7 @@ def run_tool(domain: Domain, db: Db, name: str, arguments: Mapping[str, Any]) ->
 
 
 def clean_arguments(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments as the tool takes them: stripped text, whole numbers.
+    """Return arguments as the tool takes them: stripped text, whole numbers.
 
     Raises:
         ToolError: one is missing, empty, unknown or of the wrong type.
@@ -82,13 +82,13 @@ class HelpdeskEnvironment:
         return self._tools
 
     async def reset(self, seed: int) -> Observation:
-        """Start over; the observation is the user's first message."""
+        """Start over; return the user's first message."""
         self._start(seed)
         reply = await self._user.opening()
         return Observation(role="user", content=reply.text, ledger=reply.ledger)
 
     async def step(self, action: Action) -> Observation:
-        """Words go to the user, anything else to the tools.
+        """Send words to the user, anything else to the tools.
 
         Raises:
             EnvironmentFault: the episode is over, so the caller's loop is wrong.
@@ -100,7 +100,7 @@ class HelpdeskEnvironment:
         return self._call(action.tool, action.arguments)
 
     def outcome(self) -> Reward:
-        """The verdict on the state as it is now; ``detail`` holds each part and both ways to count."""
+        """Return the verdict on the state as it is now; ``detail`` holds each part and both ways to count."""
         state = float(not self._violated and self._db == self._gold_db())
         information = self._information()
         closing = float(self._closed == self._task.outcome and self._evidence())
@@ -172,7 +172,7 @@ class HelpdeskEnvironment:
         return _tool_message(answer)
 
     def _agreed(self, tool: str) -> bool:
-        """Whether the user is verified and said yes to this kind of change; else no change counts as right."""
+        """Return whether the user is verified and said yes to this kind of change; else no change counts as right."""
         verified = any(done.tool == self._domain.verifier for done in self._calls)
         return verified and any(goal.change == tool and i in self._consents for i, goal in enumerate(self._task.goals))
 
@@ -191,7 +191,7 @@ class HelpdeskEnvironment:
             if goal.refused:
                 parts.append(float(any(refuses(text) for text in self._told)))
             else:
-                parts.append(told(self._told, goal.facts))
+                parts.append(share_stated(self._told, goal.facts))
         return sum(parts) / len(parts)
 
     def _evidence(self) -> bool:

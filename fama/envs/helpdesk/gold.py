@@ -20,7 +20,7 @@ class Played:
 
 
 def gold_actions(domain: str, task_id: str) -> list[Action]:
-    """The reference actions of a task, words to the user included.
+    """Return the reference actions of a task, words to the user included.
 
     Raises:
         BadInput: the domain or the task is unknown.

@@ -17,24 +17,24 @@ MAIL = ("mail.example", "post.example", "inbox.example", "home.example")
 
 
 def full_name(rng: Random) -> str:
-    """A first and a last name."""
+    """Return a first and a last name."""
     return f"{rng.choice(FIRST)} {rng.choice(LAST)}"
 
 
 def mail_of(name: str, rng: Random, host: str | None = None) -> str:
-    """A mail address that suits a name."""
+    """Return a mail address that suits a name."""
     first, last = name.lower().split()
     form = rng.choice((f"{first}.{last}", f"{first}{last}", f"{first[0]}.{last}", f"{first}_{last}"))
     return f"{form}{'' if host else rng.choice(('', rng.randint(2, 99)))}@{host or rng.choice(MAIL)}"
 
 
 def street(rng: Random) -> str:
-    """A street with its number and city."""
+    """Return a street with its number and city."""
     return f"{rng.randint(2, 98)} {rng.choice(STREETS)} {rng.choice(KINDS)}, {rng.choice(CITIES)}"
 
 
 def draw_id(rng: Random, prefix: str, digits: int, used: set[str]) -> str:
-    """An id that is not in use yet."""
+    """Return an id that is not in use yet."""
     while True:
         value = f"{prefix}{rng.randrange(10 ** (digits - 1), 10**digits)}"
         if value not in used:

@@ -1,4 +1,4 @@
-"""Which task of a split is of which family and level, and whether it is refused or corrected mid-way.
+"""The mix of a split's tasks: family, level, refusals and mid-way corrections.
 
 Every block of consecutive tasks holds each family twice at the easiest level and once at the others, in an
 order that its number does not tell; refusals and corrections are spread evenly over the blocks (additive
@@ -21,7 +21,7 @@ SPLIT_SIZE = 100_000
 LISTED = 1_000
 LEVELS = (1, 2, 3)
 
-#: Tasks a family and block. With one each the 1.5B model solved 15 % alone, too few for a comparison.
+#: Tasks per family and block. With one each the 1.5B model solved 15 % alone, too few for a comparison.
 _COPIES = {1: 2, 2: 1, 3: 1}
 _REFUSED = {1: 0.10, 2: 0.45, 3: 0.50}
 _REFUSED_TWO = 0.20
@@ -32,7 +32,7 @@ _ID = re.compile(r"(?P<domain>[a-z]+)-(?P<split>[a-z]+)-(?P<number>\d{4,5})")
 
 @dataclass(frozen=True)
 class TaskPlan:
-    """What the generator is asked to build. ``seed`` is unique over domains' splits."""
+    """The generator's order for one task. ``seed`` is unique over domains' splits."""
 
     task_id: str
     seed: int
@@ -60,7 +60,7 @@ def parse_id(domain: str, task_id: str) -> tuple[str, int]:
 
 
 def plan_task(domain: str, task_id: str, families: Sequence[str]) -> TaskPlan:
-    """What to build for a task; a pure function of its id.
+    """Return the plan of a task; a pure function of its id.
 
     Raises:
         BadInput: the id has another form, domain or split.

@@ -1,10 +1,10 @@
-"""Tasks by id. ``trap_categories`` and its kin are for tests and analysis; no environment holds what they tell."""
+"""Tasks by id. ``analysis_of`` is for tests and analysis; no environment holds what it tells."""
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import NamedTuple
 
-from fama.envs.helpdesk.model import Analysis, Domain, Draft, Task
+from fama.envs.helpdesk.records import Analysis, Domain, Draft, Task
 from fama.envs.helpdesk.task_mix import DEMONSTRATIONS, DOMAINS, LISTED, TaskPlan, parse_id, plan_task
 from fama.errors import BadInput
 
@@ -18,7 +18,7 @@ class Generator(NamedTuple):
 
 
 def generator_of(domain: str) -> Generator:
-    """The generator of a domain.
+    """Return the generator of a domain.
 
     Raises:
         BadInput: the domain is unknown; the message lists the known ones.
@@ -31,7 +31,7 @@ def generator_of(domain: str) -> Generator:
 
 
 def build_task(domain: str, task_id: str) -> Task:
-    """The task of an id.
+    """Return the task of an id.
 
     Raises:
         BadInput: the domain or the id is unknown.
@@ -40,7 +40,7 @@ def build_task(domain: str, task_id: str) -> Task:
 
 
 def analysis_of(task_id: str) -> Analysis:
-    """What a task was built for: family, level, refusal, correction, traps. For tests and analysis only.
+    """Return a task's family, level, refusal, correction and traps. For tests and analysis only.
 
     Raises:
         BadInput: the id is unknown.
@@ -48,17 +48,8 @@ def analysis_of(task_id: str) -> Analysis:
     return _draft(task_id.split("-")[0], task_id).analysis
 
 
-def trap_categories(task_id: str) -> tuple[str, ...]:
-    """The failure categories that a task lays traps for. For tests and analysis only.
-
-    Raises:
-        BadInput: the id is unknown.
-    """
-    return analysis_of(task_id).traps
-
-
 def demonstration_ids(domain: str) -> tuple[str, str]:
-    """Two tasks of a seed range of their own that show the flow: no refusal, no correction."""
+    """Return two tasks of a seed range of their own that show the flow: no refusal, no correction."""
     families = generator_of(domain).families
     wanted = [(families[0], 1), (families[1], 2)]
     found: dict[tuple[str, int], str] = {}

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fama.envs.helpdesk.model import Db, Tool, ToolError
+from fama.envs.helpdesk.records import Db, Tool, ToolError
 from fama.episodes.records import ToolSpec
 
 
@@ -15,7 +15,7 @@ def make_tool(
     changes: bool = False,
     **arguments: str | tuple[str, ...],
 ) -> Tool:
-    """A tool whose arguments are all required; each is ``"string"``, ``"integer"`` or a tuple of allowed words."""
+    """Return a tool whose arguments are all required: ``"string"``, ``"integer"`` or a tuple of allowed words."""
     properties: dict[str, Any] = {
         key: {"type": kind} if isinstance(kind, str) else {"type": "string", "enum": list(kind)}
         for key, kind in arguments.items()
@@ -26,7 +26,7 @@ def make_tool(
 
 
 def one_of(value: str, allowed: tuple[str, ...], name: str) -> str:
-    """The allowed word that a value is.
+    """Return the allowed word that a value is.
 
     Raises:
         ToolError: it is none of them.
@@ -38,7 +38,7 @@ def one_of(value: str, allowed: tuple[str, ...], name: str) -> str:
 
 
 def lookup(rows: Mapping[str, Any], key: str, what: str) -> Any:
-    """The row of an id, written in any case.
+    """Return the row of an id, written in any case.
 
     Raises:
         ToolError: there is none.

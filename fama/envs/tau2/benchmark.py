@@ -23,19 +23,19 @@ class Tau2:
         self._version = f"{DISTRIBUTION}-{installed_version()}"
 
     def version(self, domain: str) -> str:
-        """The installed code's version, the same for every domain."""
+        """Return the installed code's version, the same for every domain."""
         return self._version
 
     def domains(self) -> Sequence[str]:
-        """The four domains."""
+        """Return the four domains."""
         return DOMAINS
 
     def splits(self, domain: str) -> Sequence[str]:
-        """``base`` is all of a domain's tasks; ``train`` and ``test`` are τ²-bench's own, where it has them."""
+        """Return the splits: ``base`` is all tasks; ``train`` and ``test`` are τ²-bench's own, where it has them."""
         return tuple(_splits(domain))
 
     def task_ids(self, domain: str, split: str) -> Sequence[str]:
-        """Ids of a split's tasks, in the benchmark's order.
+        """Return the ids of a split's tasks in the benchmark's order.
 
         Raises:
             BadInput: the split is unknown.
@@ -46,7 +46,7 @@ class Tau2:
         return known[split]
 
     def environment(self, domain: str, task_id: str, user: UserModel | None = None) -> Environment:
-        """A fresh world for a task.
+        """Return a fresh world for a task.
 
         Raises:
             BadInput: the task is unknown, or no model plays the user.
@@ -59,7 +59,7 @@ class Tau2:
         return Tau2Environment(domain, task, user)
 
     def demonstrations(self, domain: str) -> Sequence[Sequence[Message]]:
-        """None: τ²-bench has no task to spare."""
+        """Return none: τ²-bench has no task to spare."""
         return ()
 
 

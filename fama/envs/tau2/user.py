@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from fama.envs.base import UserModel
-from fama.envs.players import ask_user
 from fama.envs.tau2.package import load
+from fama.envs.user_model import ask_user
 from fama.episodes.records import LedgerRow, ToolCall
 from fama.randomness import derive_seed
 
@@ -44,7 +44,7 @@ class Tau2User:
             self._said(message.content, tuple(message.tool_calls or ()))
 
     async def act(self) -> tuple[str | None, tuple[ToolCall, ...], LedgerRow]:
-        """Words for the agent, or calls of its own tools; and what that cost.
+        """Return words for the agent, or calls of the user's own tools, and the ledger row.
 
         Raises:
             UserFault: the model failed, or gave neither.
@@ -62,7 +62,7 @@ class Tau2User:
         return (None if calls else words), calls, answer.usage
 
     def ends(self, message: Any) -> bool:
-        """Whether words of the user end the conversation, by the benchmark's own rule."""
+        """Return whether words of the user end the conversation, by the benchmark's own rule."""
         return bool(self._is_stop(message))
 
     def _said(self, words: str | None, calls: tuple[Any, ...]) -> None:

@@ -58,7 +58,7 @@ class Tau2Environment:
         return Observation(role=last.role, content=last.content, before=self._shown(self._trajectory[:-1]))
 
     async def step(self, action: Action) -> Observation:
-        """Words go to the user, anything else to the tools.
+        """Send words to the user, anything else to the tools.
 
         Raises:
             EnvironmentFault: the episode is over, so the caller's loop is wrong.
@@ -74,7 +74,7 @@ class Tau2Environment:
         return await self._listen()
 
     def outcome(self) -> Reward:
-        """The benchmark's verdict. Before the user or the agent has ended the conversation it is 0, as in tau2."""
+        """Return the benchmark's verdict: 0 before the user or the agent has ended the conversation, as in tau2."""
         simulation = load("data_model.simulation")
         evaluator = load("evaluator.evaluator")
         now = datetime.now(UTC).isoformat()
@@ -134,7 +134,7 @@ class Tau2Environment:
         return Observation(role="tool", content=result.content or "")
 
     async def _listen(self) -> Observation:
-        """The user's next words; its own tool calls, if it has tools, are carried out in between."""
+        """Return the user's next words; carry out its own tool calls, if it has tools, in between."""
         ledger: list[LedgerRow] = []
         for _ in range(MAX_CALLS):
             words, calls, usage = await self._user.act()
@@ -159,7 +159,7 @@ class Tau2Environment:
         raise UserFault(f"the user called its tools {MAX_CALLS} times without a word to the agent")
 
     def _shown(self, trajectory: list[Any]) -> tuple[Message, ...]:
-        """What the agent sees of a conversation: not the user's own tool calls and their results."""
+        """Return the agent's view of a conversation: not the user's own tool calls and their results."""
         rows = [message.model_dump() for message in trajectory]
         return messages_of([chat_message(row) for row in rows if not of_user_tools(row)])
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from fama.envs.base import Environment, UserModel
 from fama.envs.checkouts import on_path, version_of
-from fama.envs.tau_bench.world import TauEnvironment, silenced
+from fama.envs.tau_bench.world import TauEnvironment, silence_prints
 from fama.episodes.records import Message
 from fama.errors import BadInput
 
@@ -30,19 +30,19 @@ class TauBench:
         self._version = version_of(self.name)
 
     def version(self, domain: str) -> str:
-        """The installed code's version, the same for every domain."""
+        """Return the installed code's version, the same for every domain."""
         return self._version
 
     def domains(self) -> Sequence[str]:
-        """The domains; with traits also ``DOMAIN-TRAIT``, the same tasks with a user of that manner."""
+        """Return the domains; with traits also ``DOMAIN-TRAIT``, the same tasks with a user of that manner."""
         return tuple(name for domain in self._domains for name in (domain, *(f"{domain}-{t}" for t in self._traits)))
 
     def splits(self, domain: str) -> Sequence[str]:
-        """The splits in which the domain has tasks."""
+        """Return the splits in which the domain has tasks."""
         return self._domains[self._parts(domain)[0]]
 
     def task_ids(self, domain: str, split: str) -> Sequence[str]:
-        """``0``, ``1``, … for the test split, ``train-0``, … for the others.
+        """Return ``0``, ``1``, … for the test split, ``train-0``, … for the others.
 
         Raises:
             BadInput: the split is unknown.
@@ -53,7 +53,7 @@ class TauBench:
         return tuple(str(n) if split == "test" else f"{split}-{n}" for n in range(count))
 
     def environment(self, domain: str, task_id: str, user: UserModel | None = None) -> Environment:
-        """A fresh world for a task.
+        """Return a fresh world for a task.
 
         Raises:
             BadInput: the task is unknown, or no model plays the user.
@@ -68,7 +68,7 @@ class TauBench:
         return TauEnvironment(partial(_world, self.name, plain, split, int(number)), self._prompt, trait, user)
 
     def demonstrations(self, domain: str) -> Sequence[Sequence[Message]]:
-        """None."""
+        """Return none."""
         return ()
 
     def _parts(self, domain: str) -> tuple[str, str | None]:
@@ -78,9 +78,9 @@ class TauBench:
         return plain, trait or None
 
     def _prompt(self, instruction: str) -> str:
-        """The benchmark's instructions for the user; without its simulator, which would call a model at once."""
+        """Return the benchmark's instructions for the user; without its simulator, which would call a model at once."""
         simulator = _module(self.name, "envs.user").LLMUserSimulationEnv
-        with silenced():
+        with silence_prints():
             return str(simulator.build_system_prompt(SimpleNamespace(steering_method=None), instruction))
 
 
@@ -103,14 +103,14 @@ class TauTrait(TauBench):
 
 
 def _world(name: str, domain: str, split: str, number: int) -> Any:
-    """The benchmark's own environment of a task."""
+    """Return the benchmark's own environment of a task."""
     made = getattr(_module(name, f"envs.{domain}"), f"Mock{domain.capitalize()}DomainEnv")
     return made(user_strategy="human", user_model="none", task_split=split, task_index=number)
 
 
 @lru_cache(maxsize=32)
 def _tasks(name: str, domain: str, split: str) -> int:
-    with silenced():
+    with silence_prints():
         return len(_world(name, domain, split, 0).tasks)
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from fama.envs.base import UserModel
-from fama.envs.players import ask_user
+from fama.envs.user_model import ask_user
 from fama.episodes.records import LedgerRow
 from fama.prompts import render
 from fama.randomness import derive_seed
@@ -24,7 +24,7 @@ class TauUser:
         self._seed = seed
 
     async def answer(self, text: str) -> tuple[str, LedgerRow]:
-        """The user's words after the agent's, and what they cost.
+        """Return the user's words after the agent's, and what they cost.
 
         Raises:
             UserFault: the model failed or said nothing.

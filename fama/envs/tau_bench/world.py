@@ -48,7 +48,7 @@ class TauEnvironment:
         )
 
     async def reset(self, seed: int) -> Observation:
-        """Start over; the observation is the user's first message."""
+        """Start over; return the user's first message."""
         if not self._fresh:
             self._build()
         self._fresh = False
@@ -57,7 +57,7 @@ class TauEnvironment:
         return Observation(role="user", content=words, ledger=(usage,))
 
     async def step(self, action: Action) -> Observation:
-        """Words go to the user, anything else to the tools.
+        """Send words to the user, anything else to the tools.
 
         Raises:
             EnvironmentFault: the episode is over, so the caller's loop is wrong.
@@ -69,13 +69,13 @@ class TauEnvironment:
         self._world.actions.append(self._types().Action(name="respond", kwargs={"content": action.text}))
         words, usage = await self._user.answer(action.text)
         if STOP in words:
-            with silenced():
+            with silence_prints():
                 self._verdict = self._world.calculate_reward()
         ended = self._verdict is not None
         return Observation(role="user", content=words, done=ended, reason="user_stop" if ended else "", ledger=(usage,))
 
     def outcome(self) -> Reward:
-        """The benchmark's verdict; 0 while neither side has ended the conversation, as the benchmark has it."""
+        """Return the benchmark's verdict; 0 while neither side has ended the conversation, as the benchmark has it."""
         gold = tuple(
             GoldAction(name=a.name, arguments=json.dumps(a.kwargs, ensure_ascii=False))
             for a in self._world.task.actions
@@ -98,12 +98,12 @@ class TauEnvironment:
         )
 
     def _build(self) -> None:
-        with silenced():
+        with silence_prints():
             self._world = self._make()
         self._verdict = None
 
     def _call(self, name: str, arguments: dict[str, Any]) -> Observation:
-        with silenced():
+        with silence_prints():
             answer = self._world.step(self._types().Action(name=name, kwargs=arguments))
         if answer.done:
             self._verdict = answer.info.reward_info
@@ -116,6 +116,6 @@ class TauEnvironment:
         return import_module(f"{type(self._world).__module__.split('.')[0]}.types")
 
 
-def silenced() -> contextlib.redirect_stdout[io.StringIO]:
-    """τ-trait prints its settings and every instruction."""
+def silence_prints() -> contextlib.redirect_stdout[io.StringIO]:
+    """Silence τ-trait, which prints its settings and every instruction."""
     return contextlib.redirect_stdout(io.StringIO())

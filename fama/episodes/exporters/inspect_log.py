@@ -147,10 +147,12 @@ def _usage(ledger: tuple[LedgerRow, ...]) -> dict[str, Any]:
 
     total: dict[str, Any] = {}
     for row in ledger:
+        if row.total_tokens is None:
+            continue  # Inspect has no unknown counts
         usage = ModelUsage(
-            input_tokens=row.input_tokens - row.cached_input_tokens,
+            input_tokens=(row.input_tokens or 0) - (row.cached_input_tokens or 0),
             input_tokens_cache_read=row.cached_input_tokens,
-            output_tokens=row.output_tokens,
+            output_tokens=row.output_tokens or 0,
             reasoning_tokens=row.reasoning_tokens,
             total_tokens=row.total_tokens,
         )

@@ -46,7 +46,7 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
 
 def _episode(path: Path, index: int, row: dict[str, Any], failed: set[Any] | None, options: dict[str, str]) -> Episode:
     task_id, agentic = str(row["id"]), "process" in row
-    said = listed(row["process"], "process") if agentic else [row["result"]]
+    turns = listed(row["process"], "process") if agentic else [row["result"]]
     language = next((match[1] for part in path.parts if (match := _LANGUAGE.match(part))), None)
     category = path.name.removesuffix(".gz").removesuffix(_RESULT).removeprefix("data_")
     return Episode(
@@ -57,7 +57,7 @@ def _episode(path: Path, index: int, row: dict[str, Any], failed: set[Any] | Non
         backbone=options.get("backbone") or (path.parent.name if language else None),
         strategy=options.get("strategy"),
         agent="acebench",
-        messages=tuple(_message(str(text), number) for number, text in enumerate(said)),
+        messages=tuple(_message(str(text), number) for number, text in enumerate(turns)),
         outcome=_outcome(failed, {task_id, index} if agentic else {task_id}),
         package_version=__version__,
         source=Source(importer="acebench", file=path.name),

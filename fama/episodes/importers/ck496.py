@@ -52,14 +52,14 @@ def labels(path: Path) -> Iterator[Failure]:
     for record in _rows(path):
         try:
             row = record.fields()
-            said = row["classification"]
+            classification = row["classification"]
             yield Failure(
                 episode_id=_id(path, row),
                 task_id=str(row["task_id"]),
                 domain=domain,
-                categories=(said["primary_category"],),
-                primary=(said["primary_category"],),
-                rationale=said.get("explanation") or "",
+                categories=(classification["primary_category"],),
+                primary=(classification["primary_category"],),
+                rationale=classification.get("explanation") or "",
                 labeller="ck496",
                 taxonomy_version=TAXONOMY,
             )

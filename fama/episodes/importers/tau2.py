@@ -179,16 +179,21 @@ def _instruction(task: dict[str, Any]) -> str | None:
 
 
 def _bills(rows: list[dict[str, Any]], agent: str | None, user: str | None) -> Iterator[LedgerRow]:
-    """Yield one ledger row per message with usage; tau2 writes a cost of 0 for unpriced models: 0 is unknown."""
+    """Yield one ledger row per message with usage; tau2 writes a cost of 0 for unpriced models: 0 is unknown.
+
+    Cached and reasoning tokens are not in its logs.
+    """
     for message in rows:
         usage = message.get("usage")
         role = {"assistant": "agent", "user": "user"}.get(message["role"])
-        if usage and role:
+        if isinstance(usage, dict) and usage and role:
             yield LedgerRow(
                 role=role,
                 model=(agent if role == "agent" else user) or "unknown",
-                input_tokens=whole(usage.get("prompt_tokens"), "prompt_tokens") or 0,
-                output_tokens=whole(usage.get("completion_tokens"), "completion_tokens") or 0,
+                input_tokens=usage.get("prompt_tokens"),
+                cached_input_tokens=None,
+                output_tokens=usage.get("completion_tokens"),
+                reasoning_tokens=None,
                 price=number(message.get("cost"), "cost") or None,
             )
 

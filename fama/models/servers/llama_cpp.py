@@ -25,7 +25,7 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 @dataclass(frozen=True)
 class ServerSpec:
-    """What makes a server: users with equal specs share one.
+    """The specification of a server: users with equal ones share a server.
 
     ``context_tokens`` is the context over all slots, ``threads`` 0 takes every core, ``port`` 0 any free
     one.
@@ -40,7 +40,7 @@ class ServerSpec:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a server answers. The key keeps other users of the machine out; it lives only in memory."""
+    """The address and key of a server. The key keeps other users of the machine out; it lives only in memory."""
 
     base_url: str
     api_key: str

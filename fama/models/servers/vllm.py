@@ -44,7 +44,7 @@ _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 @dataclass(frozen=True)
 class VllmSpec:
-    """What to serve. ``context`` in tokens; ``parser`` overrides the family's; ``extra`` goes to vLLM as it is."""
+    """A model to serve. ``context`` in tokens; ``parser`` overrides the family's; ``extra`` goes to vLLM as it is."""
 
     name: str
     port: int = 8000
@@ -55,7 +55,7 @@ class VllmSpec:
 
 @dataclass(frozen=True)
 class ServerRecord:
-    """What served a run: kept beside its results, so that a number can be traced to a server."""
+    """The server of a run, kept beside its results, so that a number can be traced to it."""
 
     model: str
     version: str
@@ -66,7 +66,7 @@ class ServerRecord:
 
 
 def tool_flags(model: str, parser: str | None = None) -> tuple[str, ...]:
-    """The flags for native tool calls of a model; none for a family that is not known.
+    """Return the flags for native tool calls of a model; none for a family that is not known.
 
     Without a parser the calls arrive as text, which every strategy reads too.
     """
@@ -79,7 +79,7 @@ def tool_flags(model: str, parser: str | None = None) -> tuple[str, ...]:
 
 
 def flags(spec: VllmSpec) -> tuple[str, ...]:
-    """The flags for a catalogue name, a hub repository or a folder; loopback only, prefixes cached."""
+    """Return the flags for a catalogue name, a hub repository or a folder; loopback only, prefixes cached."""
     from fama.models.weights.catalogue import MODELS
 
     originals = {model.name: model.original for model in MODELS}
@@ -90,7 +90,7 @@ def flags(spec: VllmSpec) -> tuple[str, ...]:
 
 
 def installed_version() -> str | None:
-    """The version of vLLM in this interpreter (of the GPU or the CPU build); None without one."""
+    """Return the version of vLLM in this interpreter (of the GPU or the CPU build); None without one."""
     for name in _DISTRIBUTIONS:
         try:
             return version(name)
@@ -105,7 +105,7 @@ def serve(
     record: Path,
     wait_seconds: float = 1800.0,
     command: tuple[str, ...] = (sys.executable, "-m", MODULE),
-    tell: Callable[[str], None] = lambda line: None,
+    report: Callable[[str], None] = lambda line: None,
 ) -> Iterator[tuple[ServerRecord, "subprocess.Popen[bytes]"]]:
     """Serve for the length of the block; the record is written once the server is healthy.
 
@@ -114,24 +114,24 @@ def serve(
         record: file of the :class:`ServerRecord`, as JSON.
         wait_seconds: how long loading the weights may take.
         command: what starts vLLM, before its flags.
-        tell: gets a line now and then while the server loads.
+        report: gets a line now and then while the server loads.
 
     Raises:
         BadInput: vLLM is not installed, or ``spec`` names one file.
         FamaError: the server ended while it loaded, or was not healthy in time.
     """
-    found = installed_version()
-    if found is None:
+    installed = installed_version()
+    if installed is None:
         raise BadInput("--backend vllm: vLLM is not installed; install it with: pip install 'fama-router[vllm]'")
     if spec.name.endswith(".gguf") or Path(spec.name).is_file():
         raise BadInput(f"{spec.name}: vLLM serves a hub repository or a folder with safetensors, not one file")
     started, begun = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     process = subprocess.Popen([*command, *flags(spec)], start_new_session=True)  # noqa: S603 - a list, no shell
     try:
-        _wait_until_healthy(process, spec.port, wait_seconds, tell)
+        _wait_until_healthy(process, spec.port, wait_seconds, report)
         seconds = round(time.monotonic() - begun, 1)
         url = f"http://127.0.0.1:{spec.port}/v1"
-        served = ServerRecord(spec.name, found, flags(spec), url, started, seconds)
+        served = ServerRecord(spec.name, installed, flags(spec), url, started, seconds)
         write_atomically(record, json.dumps(asdict(served), indent=1) + "\n")
         yield served, process
     finally:
@@ -146,18 +146,18 @@ def _healthy(port: int) -> bool:
 
 
 def _wait_until_healthy(
-    process: "subprocess.Popen[bytes]", port: int, wait_seconds: float, tell: Callable[[str], None]
+    process: "subprocess.Popen[bytes]", port: int, wait_seconds: float, report: Callable[[str], None]
 ) -> None:
-    begun = told = time.monotonic()
+    begun = reported = time.monotonic()
     while not _healthy(port):
         now = time.monotonic()
         if process.poll() is not None:
             raise FamaError(f"vLLM ended with code {process.returncode} while loading; its own messages above say why")
         if now - begun > wait_seconds:
             raise FamaError(f"vLLM was not healthy after {wait_seconds:.0f} s; give it longer with --wait SECONDS")
-        if now - told > 30:
-            tell(f"vLLM has been loading for {now - begun:.0f} s")
-            told = now
+        if now - reported > 30:
+            report(f"vLLM has been loading for {now - begun:.0f} s")
+            reported = now
         time.sleep(_POLL_SECONDS)
 
 

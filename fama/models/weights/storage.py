@@ -1,4 +1,4 @@
-"""Where weights live on this machine, and how they get there."""
+"""The cache of weights on this machine."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ HubFetch = Callable[[LocalModel, Path], Path]
 
 
 def cache_folder() -> Path:
-    """The folder of the weights: ``$FAMA_CACHE/models``, or that of the user's cache."""
+    """Return the folder of the weights: ``$FAMA_CACHE/models``, or that of the user's cache."""
     override = os.environ.get(CACHE_ENV)
     if override:
         return Path(override).expanduser() / "models"
@@ -25,7 +25,7 @@ def cache_folder() -> Path:
 
 
 def resolve(name: str) -> Path:
-    """The file behind a model's name; a path ending in ``.gguf`` stands for itself.
+    """Return the file behind a model's name; a path ending in ``.gguf`` stands for itself.
 
     Raises:
         BadInput: an unknown name, weights that are not here, or a file that is not the right one.
@@ -46,13 +46,13 @@ def resolve(name: str) -> Path:
 
 
 def is_present(model: LocalModel) -> bool:
-    """Whether weights of the right size are in the cache; their hash is not looked at."""
+    """Return whether weights of the right size are in the cache; their hash is not looked at."""
     path = cache_folder() / model.file
     return path.is_file() and path.stat().st_size == model.size
 
 
 def pull(name: str) -> Path:
-    """Bring a named model's weights into the cache; returns their path. See ``pull_model``."""
+    """Bring a named model's weights into the cache; return their path. See ``pull_model``."""
     return pull_model(find(name))
 
 
@@ -110,8 +110,8 @@ def _problem(model: LocalModel, file: Path) -> str | None:
     size = file.stat().st_size
     if size != model.size:
         return f"has {size:,} bytes instead of {model.size:,}"
-    found = file_hash(file)
-    return None if found == model.sha256 else f"has the SHA-256 {found} instead of {model.sha256}"
+    actual = file_hash(file)
+    return None if actual == model.sha256 else f"has the SHA-256 {actual} instead of {model.sha256}"
 
 
 def _install(file: Path, target: Path, sha256: str) -> None:

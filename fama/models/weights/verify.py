@@ -1,4 +1,4 @@
-"""Whether a weight file is the right one: its size, and its SHA-256 once."""
+"""Verification of a weight file: its size, and its SHA-256 once."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ _CHUNK = 1 << 20
 
 
 def check(model: LocalModel, path: Path) -> str | None:
-    """What is wrong with a weight file; None when it is the right one.
+    """Return the fault of a weight file; None when it is the right one.
 
     The hash is computed once and then vouched for by a small stamp file beside the weights, which holds
     the size and time of change it was computed for.
@@ -21,15 +21,15 @@ def check(model: LocalModel, path: Path) -> str | None:
         return f"has {status.st_size:,} bytes instead of {model.size:,}"
     if _read_stamp(path) == _stamp(path, model.sha256):
         return None
-    found = file_hash(path)
-    if found != model.sha256:
-        return f"has the SHA-256 {found} instead of {model.sha256}"
+    actual = file_hash(path)
+    if actual != model.sha256:
+        return f"has the SHA-256 {actual} instead of {model.sha256}"
     write_stamp(path, model.sha256)
     return None
 
 
 def file_hash(path: Path) -> str:
-    """The SHA-256 of a file, in hex."""
+    """Return the SHA-256 of a file, in hex."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK):

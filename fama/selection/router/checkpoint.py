@@ -6,7 +6,6 @@ A folder named ``work`` beside them may hold training logs; it is never read.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,9 @@ from pydantic import ValidationError
 from fama.errors import BadInput
 from fama.files import sweep, write_atomically
 from fama.selection.router.embedder import Embedder
-from fama.selection.router.label_heads import Categories
+from fama.selection.router.kinds.base import ROUTER_KINDS, StoredRouter
 from fama.selection.router.manifest import ROUTER_SCHEMA, RouterManifest, StoredFile
-from fama.selection.router.parts import POPULATION, BaselineParts
-from fama.selection.router.predictors import EncoderPredictor, Predictor
-from fama.selection.router.trees import load_trees
+from fama.selection.router.router import Router
 
 MANIFEST = "router.json"
 CARD = "README.md"
@@ -31,25 +28,10 @@ _FOR_PEOPLE = frozenset({CARD, FIGURE, ".gitattributes"})  # the last is what a 
 HEADS = "heads.safetensors"
 ADAPTER = "adapter/adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter/adapter_config.json"
-TREES = "trees.json"
 WORK = "work"
 _PICKLES = frozenset({".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib", ".npy", ".npz", ".dill"})
 
 Array = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Router:
-    """A loaded checkpoint.
-
-    ``labels`` is None where it was not trained on failure categories, ``embedder`` where it needs no encoder.
-    """
-
-    folder: Path
-    manifest: RouterManifest
-    predictor: Predictor
-    labels: Categories | None = None
-    embedder: Embedder | None = None
 
 
 def write_router(
@@ -58,13 +40,13 @@ def write_router(
     arrays: Mapping[str, Array],
     card: str,
     adapter: tuple[Mapping[str, Any], Mapping[str, Array]] | None = None,
-    trees: bytes | None = None,
+    files: Mapping[str, bytes] | None = None,
     figure: bytes | None = None,
 ) -> RouterManifest:
     """Write a checkpoint folder; ``router.json`` comes last, so an unfinished one cannot be loaded.
 
-    ``adapter`` is peft's config and weights, ``trees`` the file of a boosting router, ``figure`` that of the card.
-    Returns the manifest with sizes and hashes filled in.
+    ``adapter`` is peft's config and weights, ``files`` are those that the kind declares, ``figure`` is that of the
+    card. Returns the manifest with sizes and hashes filled in.
     """
     from safetensors.numpy import save
 
@@ -72,16 +54,16 @@ def write_router(
     if adapter is not None:
         contents[ADAPTER_CONFIG] = (json.dumps(adapter[0], indent=2, sort_keys=True) + "\n").encode()
         contents[ADAPTER] = save({name: np.ascontiguousarray(value) for name, value in adapter[1].items()})
-    if trees is not None:
-        contents[TREES] = trees
-    files = {name: StoredFile(size=len(data), sha256=_sha256(data)) for name, data in contents.items()}
-    complete = manifest.model_copy(update={"files": files})
+    contents |= files or {}
+    stored = {name: StoredFile(size=len(data), sha256=_sha256(data)) for name, data in contents.items()}
+    complete = manifest.model_copy(update={"files": stored})
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
     sweep(folder / Path(ADAPTER).parent)
     if figure is not None:
         contents[FIGURE] = figure
-    for stale in (MANIFEST, *({ADAPTER, ADAPTER_CONFIG, TREES, FIGURE} - contents.keys())):
+    of_kinds = {name for kind in ROUTER_KINDS.names() for name in ROUTER_KINDS.load(kind).files}
+    for stale in (MANIFEST, *({ADAPTER, ADAPTER_CONFIG, FIGURE, *of_kinds} - contents.keys())):
         (folder / stale).unlink(missing_ok=True)
     contents[CARD] = card.encode()
     contents[MANIFEST] = (complete.model_dump_json(indent=2) + "\n").encode()
@@ -107,20 +89,20 @@ def load_router(folder: Path | str, encoder: str | None = None, embedder: Embedd
     arrays = _read_arrays(folder / HEADS)
     try:
         embedder = _embedder(folder, manifest, embedder)
-        predictor, labels = _build(folder, manifest, arrays, embedder)
+        built = ROUTER_KINDS.load(manifest.kind)(StoredRouter(folder, manifest, arrays, embedder)).build()
     except (LookupError, TypeError, AttributeError, ArithmeticError, MemoryError) as error:
         raise BadInput(f"{folder / HEADS}: does not fit {MANIFEST} ({type(error).__name__}); train it again") from None
     except (ValueError, RuntimeError, AssertionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise BadInput(f"{folder / HEADS}: does not fit {MANIFEST} ({reason}); train the router again") from None
-    return Router(folder, manifest, predictor, labels, embedder)
+    return Router(folder, manifest, built.predictor, built.labels, embedder)
 
 
 def read_manifest(folder: Path) -> RouterManifest:
-    """The checkpoint's ``router.json``.
+    """Read the checkpoint's ``router.json``.
 
     Raises:
-        BadInput: it is missing, no JSON or of another schema version.
+        BadInput: it is missing, no JSON, of another schema version or of an unknown kind.
     """
     path = folder / MANIFEST
     try:
@@ -133,11 +115,17 @@ def read_manifest(folder: Path) -> RouterManifest:
     if version != ROUTER_SCHEMA:
         raise BadInput(f"{path}: schema_version is {version}, this release reads {ROUTER_SCHEMA}; train it again")
     try:
-        return RouterManifest.model_validate(value)
+        manifest = RouterManifest.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise BadInput(f"{path}: {place}: {first['msg']}; train the router again") from None
+    if manifest.kind not in (known := ROUTER_KINDS.names()):
+        raise BadInput(
+            f"{path}: unknown router kind {manifest.kind!r}; known: {', '.join(known)}; install the package that has "
+            "it, or train the router again"
+        )
+    return manifest
 
 
 def check_runtime(router: Router, pool: tuple[str, ...], taxonomy_file: str | None = None) -> None:
@@ -173,40 +161,13 @@ def check_runtime(router: Router, pool: tuple[str, ...], taxonomy_file: str | No
 
 
 def _embedder(folder: Path, manifest: RouterManifest, known: Embedder | None) -> Embedder | None:
-    """The encoder that the checkpoint needs; ``known`` where that will do."""
+    """Return the encoder that the checkpoint needs; ``known`` where that will do."""
     if manifest.encoder is None:
         return None
     _check_encoder(folder, manifest)
     if known is not None and not manifest.encoder.adapted:
         return known
     return Embedder.load(manifest.encoder, folder / "adapter" if manifest.encoder.adapted else None)
-
-
-def _build(
-    folder: Path, manifest: RouterManifest, arrays: dict[str, Array], embedder: Embedder | None
-) -> tuple[Predictor, Categories | None]:
-    if manifest.kind == "encoder":
-        network = _encoder(manifest, arrays, embedder)
-        return network, network if manifest.labelled else None
-    parts = BaselineParts(manifest, arrays, embedder, load_trees(folder / TREES) if manifest.kind == "boosting" else {})
-    labels = parts.labels() if manifest.labelled else None
-    if POPULATION in arrays:
-        return parts.outcomes(), labels
-    if labels is None:
-        raise ValueError("it has heads for neither outcomes nor labels")
-    return labels, labels
-
-
-def _encoder(manifest: RouterManifest, arrays: dict[str, Array], embedder: Embedder | None) -> EncoderPredictor:
-    import torch
-
-    from fama.selection.router.network import RouterNetwork
-
-    if embedder is None or manifest.network is None:
-        raise ValueError("it describes no network")
-    network = RouterNetwork(manifest.network)
-    network.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in arrays.items()}, strict=True)
-    return EncoderPredictor(embedder, network)
 
 
 def _check_encoder(folder: Path, manifest: RouterManifest) -> None:
@@ -230,7 +191,7 @@ def check_files(folder: Path, manifest: RouterManifest) -> None:
         BadInput: which file, and what to do.
     """
     needed = {HEADS} | ({ADAPTER, ADAPTER_CONFIG} if manifest.encoder and manifest.encoder.adapted else set())
-    needed |= {TREES} if manifest.kind == "boosting" else set()
+    needed |= set(ROUTER_KINDS.load(manifest.kind).files)
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_dir() or name.startswith(f"{WORK}/") or name in {MANIFEST, *_FOR_PEOPLE, *needed}:

@@ -39,7 +39,7 @@ def write_hub_folder(router: Path, out: Path) -> list[Path]:
 
 
 def header(manifest: RouterManifest) -> str:
-    """The YAML block that the hub reads at the top of a model card."""
+    """Return the YAML block that the hub reads at the top of a model card."""
     encoder = manifest.encoder.name if manifest.encoder is not None else ""
     told = {
         "library_name": "fama-router",

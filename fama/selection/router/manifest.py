@@ -1,9 +1,9 @@
-"""``router.json``: all that a checkpoint says about itself."""
+"""The records of ``router.json``: what a checkpoint stores about itself."""
 
 from typing import Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from fama.episodes.records import Record
 from fama.episodes.spending import Spent
@@ -11,7 +11,6 @@ from fama.selection.decision import Masks
 
 ROUTER_SCHEMA = 1
 
-RouterKind = Literal["encoder", "linear", "knn", "boosting", "prior"]
 View = Literal["prospective", "retrospective"]
 
 
@@ -25,7 +24,7 @@ class LoraShape(Record):
 
 
 class EncoderShape(Record):
-    """Which encoder embeds segments. ``fingerprint`` is of its weights where they are a local folder."""
+    """The encoder of segments. ``fingerprint`` is of its weights where they are a local folder."""
 
     name: str
     window: int
@@ -45,20 +44,20 @@ class NetworkShape(Record):
     dropout: float = 0.1
 
     def head_sizes(self) -> list[int]:
-        """Outputs of base, utility, pair, token_base and token_utility."""
+        """Return the numbers of outputs of base, utility, pair, token_base and token_utility."""
         count = self.helpers
         return [1, count, count * (count - 1) // 2, 1, count]
 
 
 class VectorShape(Record):
-    """How the baselines turn a state into a vector: mean embeddings or hashed words, projected."""
+    """The state vectors of the kinds without a network: mean embeddings or hashed words, projected."""
 
     source: Literal["embedding", "hashed"]
     buckets: int = 4096
 
 
 class KnnShape(Record):
-    """Neighbours looked at, prior strength in rows, and how much a differing helper discounts a neighbour."""
+    """Number of neighbours, prior strength in rows, and the discount of a neighbour per differing helper."""
 
     neighbours: int
     strength: float
@@ -66,10 +65,10 @@ class KnnShape(Record):
 
 
 class PriorShape(Record):
-    """Domains of a category prior, by their policy and tools, and how its rates are smoothed.
+    """Domains of a prior, by their policy and tools, and the smoothing of its rates.
 
-    ``strength`` is the rows' worth of trust in all domains together, ``decay`` the weight of a row for each helper in
-    which its subset differs.
+    ``strength`` is the weight of all domains together, in rows; ``decay`` the weight of a row for each helper in which
+    its subset differs.
     """
 
     frames: tuple[str, ...]
@@ -90,7 +89,7 @@ class Calibration(Record):
 
 
 class Guarantee(Record):
-    """What learn-then-test certifies: with ``confidence``, not worse than all helpers by more than ``epsilon``.
+    """The result of learn-then-test: with ``confidence``, not worse than all helpers by more than ``epsilon``.
 
     The router's choice stands where its predicted success is at most ``threshold`` below that of all helpers; elsewhere
     all are used. ``threshold`` None: the ``tasks`` were too few for any; about ``needed`` would do if the router were
@@ -112,20 +111,21 @@ class StoredFile(Record):
     sha256: str
 
 
-#: Fields that tell how a router came about, not what it decides: trained again from the same data, they may differ.
+#: Fields about the making of a router, not about its decisions: trained again from the same data, they may differ.
 TOLD = frozenset({"cost", "command", "git_commit", "versions"})
 
 
 class RouterManifest(Record):
     """The content of ``router.json``.
 
-    ``candidates`` are the subsets it chooses from; None is every one of the pool. ``labelled``: it has heads for
-    failure categories. ``view``: whether it reads the state before a decision or a whole failed episode. ``cost`` is
-    what was spent on its data and its fit; None where that was not written down.
+    ``kind`` is a name of ``ROUTER_KINDS``; ``encoder`` to ``shape`` are what that kind reads beside its arrays, of
+    which ``shape`` is for kinds that are not built in. ``candidates`` are the subsets it chooses from; None is every
+    one of the pool. ``labelled``: it has heads for failure categories. ``view`` says if it reads the state before a
+    decision or a whole failed episode. ``cost`` is what was spent on its data and its fit; None if not recorded.
     """
 
     schema_version: int = ROUTER_SCHEMA
-    kind: RouterKind
+    kind: str = Field(min_length=1)
     pool: tuple[str, ...]
     taxonomy_version: str
     categories: tuple[str, ...]
@@ -136,6 +136,7 @@ class RouterManifest(Record):
     knn: KnnShape | None = None
     label_knn: KnnShape | None = None
     prior: PriorShape | None = None
+    shape: dict[str, JsonValue] | None = Field(default=None, exclude_if=lambda value: value is None)
     labelled: bool = False
     view: View = "prospective"
     calibration: Calibration = Calibration()
@@ -159,7 +160,7 @@ class RouterManifest(Record):
     files: dict[str, StoredFile] = Field(default_factory=dict)
 
     def candidate_masks(self) -> Masks | None:
-        """The candidates as flags in pool order, shape (n, helpers)."""
+        """Return the candidates as flags in pool order, shape (n, helpers)."""
         if self.candidates is None:
             return None
         rows = [[name in subset for name in self.pool] for subset in self.candidates]

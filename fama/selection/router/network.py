@@ -1,6 +1,6 @@
 """Attention pooling over segments and the heads of the router (imports torch: load lazily).
 
-A head's value is a population part, learned without the state, plus a linear function of the state
+A head's value is a context-free part (``population``), learned without the state, plus a linear function of the state
 vector that starts at zero. With few rows weight decay keeps the second part small, so the router
 falls back to the best fixed subset rather than to noise.
 """

@@ -6,20 +6,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fama.selection.decision import Floats, Masks, Scorer, SubsetValues
+from fama.selection.router.features import Features
 
 
 class RawScores(NamedTuple):
-    """Uncalibrated success logits and natural logarithms of tokens, one entry a mask."""
+    """Uncalibrated success logits and natural logarithms of tokens, one entry per mask."""
 
     logit: Floats
     log_tokens: Floats
 
 
 class StateScores(Protocol):
-    """What a predictor knows about one state: scores of any masks, shape (n, helpers)."""
+    """The scores of one state, for any masks of shape (n, helpers)."""
 
     def __call__(self, masks: Masks) -> RawScores:
-        """Scores of these subsets."""
+        """Score these subsets."""
+        ...
+
+
+class Predictor(Protocol):
+    """The part of a router that scores the subsets of a state."""
+
+    def scores(self, features: Features) -> StateScores:
+        """Return success logits and log tokens of any subset in this state."""
         ...
 
 
@@ -36,33 +45,41 @@ class Quadratic(NamedTuple):
     token_utility: Floats
 
     def __call__(self, masks: Masks) -> RawScores:
-        """Scores of these subsets."""
+        """Score these subsets."""
         members = masks.astype(np.float64)
         logit = self.base + members @ self.utility + pair_features(members) @ self.pair
         return RawScores(logit, self.token_base + members @ self.token_utility)
 
 
+def split_heads(values: Floats, helpers: int) -> Quadratic:
+    """Split one row of numbers into base, utilities, pairs, token base and token utilities."""
+    pairs = helpers * (helpers - 1) // 2
+    bounds = np.cumsum([1, helpers, pairs, 1])
+    base, utility, pair, token_base, token_utility = np.split(values, bounds)
+    return Quadratic(float(base[0]), utility, pair, float(token_base[0]), token_utility)
+
+
 def pair_indices(size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Row and column of every pair i<j."""
+    """Return row and column of every pair i<j."""
     rows, columns = np.triu_indices(size, 1)
     return rows, columns
 
 
 def pair_features(members: Floats) -> Floats:
-    """1.0 where both of a pair are members, shape (n, size·(size−1)/2)."""
+    """Return 1.0 where both of a pair are members, shape (n, size·(size−1)/2)."""
     rows, columns = pair_indices(members.shape[1])
     both: Floats = members[:, rows] * members[:, columns]
     return both
 
 
 def sigmoid(logit: Floats) -> Floats:
-    """1 / (1 + exp(−x)) without overflow."""
+    """Return 1 / (1 + exp(−x)) without overflow."""
     value: Floats = np.exp(-np.logaddexp(0.0, -logit))
     return value
 
 
 def calibrated(scores: StateScores, temperature: float) -> Scorer:
-    """The scorer that ``decide`` takes: P(success) = sigmoid(logit / temperature), tokens = exp(log tokens)."""
+    """Return the scorer that ``decide`` takes: P(success) = sigmoid(logit / temperature), tokens = exp(log tokens)."""
 
     def score(masks: Masks) -> SubsetValues:
         raw = scores(masks)

@@ -7,31 +7,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from fama.episodes.state import VisibleState
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
 from fama.selection.base import Allowance, Selection, Selector, SelectorContext
 from fama.selection.budget import helper_cap
-from fama.selection.decision import Objective, decide
-from fama.selection.router.checkpoint import Router, check_runtime, load_router
+from fama.selection.decision import Objective
+from fama.selection.router.checkpoint import check_runtime, load_router
 from fama.selection.router.features import Features, featurise
+from fama.selection.router.kinds.base import ROUTER_KINDS
 from fama.selection.router.retrospective import FailedTask, failed_features, failed_task
-from fama.selection.router.scores import calibrated
+from fama.selection.router.router import Router
 from fama.subsets import in_pool_order
 
-_NAMES = {"encoder": "learned"}
 #: States whose texts are encoded together, fewer than a cache of texts can hold.
 _TOGETHER = 64
 
 
 class LearnedSelector:
-    """Maximises P(success) − λ · tokens / 1000 as its router predicts them, within the allowance.
+    """Chooses what its router chooses, within the allowance.
 
-    With ``trust`` all helpers are used, where the allowance can pay for them, if the choice is predicted to succeed
-    less often than they by more than that. With ``failed`` it is retrospective: it reads the plain agent's failed
-    episode of the task instead of the state, and chooses no helper for a task without one.
+    ``max_predicted_loss`` is that of ``Router.choose``. With ``failed`` it is retrospective: it reads the plain agent's
+    failed episode of the task instead of the state, and chooses no helper for a task without one.
     """
 
     def __init__(
@@ -39,23 +36,23 @@ class LearnedSelector:
         router: Router,
         context: SelectorContext,
         objective: Objective,
-        trust: float | None = None,
+        max_predicted_loss: float | None = None,
         failed: Mapping[FailedTask, Features] | None = None,
     ) -> None:
-        self.name = _NAMES.get(router.manifest.kind, router.manifest.kind)
+        self.name = ROUTER_KINDS.load(router.manifest.kind).selector
         self.track = "prospective" if failed is None else "retrospective"
         self.failed = failed
         self.router = router
         self.objective = objective
-        self.trust = trust
+        self.max_predicted_loss = max_predicted_loss
         self.order = tuple(context.helpers)
         self.costs = [helper_cap(context.helpers[name]) for name in router.manifest.pool]
 
     def at(self, lam: float) -> "LearnedSelector":
-        """The same router where 1,000 tokens are worth the success probability ``lam``, without a guarantee."""
+        """Return the same router where 1,000 tokens are worth the success probability ``lam``, without a guarantee."""
         other = copy.copy(self)
         other.objective = replace(self.objective, lam=lam)
-        other.trust = None
+        other.max_predicted_loss = None
         return other
 
     async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
@@ -65,14 +62,14 @@ class LearnedSelector:
 
     def select_many(self, states: Sequence[VisibleState], allowance: Allowance | None = None) -> list[Selection]:
         """Choose in many states; texts that they share, or that wait to be encoded, go through the encoder together."""
-        found: list[Selection] = []
+        selections: list[Selection] = []
         for start in range(0, len(states), _TOGETHER):
             features = [self._features(state) for state in states[start : start + _TOGETHER]]
             if self.router.embedder is not None:
                 texts = {segment.text: None for one in features if one is not None for segment in one.segments}
                 self.router.embedder.embed(list(texts))
-            found += [self._select(one, allowance or Allowance(), time.perf_counter()) for one in features]
-        return found
+            selections += [self._select(one, allowance or Allowance(), time.perf_counter()) for one in features]
+        return selections
 
     def _features(self, state: VisibleState) -> Features | None:
         return featurise(state) if self.failed is None else self.failed.get(failed_task(state.key))
@@ -81,21 +78,14 @@ class LearnedSelector:
         if features is None:
             return Selection((), dict.fromkeys(self.order, 0.0), seconds=time.perf_counter() - started)
         manifest = self.router.manifest
-        scores = calibrated(self.router.predictor.scores(features), manifest.calibration.temperature)
-        choice = decide(
-            scores,
-            len(manifest.pool),
-            self.objective,
-            self.costs,
-            allowance.tokens,
-            manifest.candidate_masks(),
+        choice = self.router.choose(
+            features,
+            allowance,
+            objective=self.objective,
+            costs=self.costs,
+            max_predicted_loss=self.max_predicted_loss,
         )
-        chosen = choice.members
-        if self.trust is not None and (allowance.tokens is None or sum(self.costs) <= allowance.tokens):
-            everyone = np.ones((1, len(manifest.pool)), dtype=np.bool_)
-            if float(scores(everyone).success[0]) - choice.success > self.trust:
-                chosen = (True,) * len(manifest.pool)
-        members = [name for name, flag in zip(manifest.pool, chosen, strict=True) if flag]
+        members = [name for name, flag in zip(manifest.pool, choice.members, strict=True) if flag]
         probabilities = dict(zip(manifest.pool, choice.probabilities, strict=True))
         return Selection(
             subset=in_pool_order(members, self.order),
@@ -162,19 +152,20 @@ def build(
         epsilon=manifest.epsilon if epsilon is None else float(epsilon),
         softness=manifest.softness,
     )
-    trust = _trust(router, lam, epsilon) if guarantee else None
+    max_predicted_loss = _certified_loss(router, lam, epsilon) if guarantee else None
     failed = None if episodes is None else failed_features(read_episodes(Path(episodes)))
-    return LearnedSelector(router, context, objective, trust, failed)
+    return LearnedSelector(router, context, objective, max_predicted_loss, failed)
 
 
-def _trust(router: Router, lam: float | None, epsilon: float | None) -> float:
-    found, place = router.manifest.guarantee, router.folder
-    if found is None:
+def _certified_loss(router: Router, lam: float | None, epsilon: float | None) -> float:
+    """Return the largest predicted loss at which the choice stands under the checkpoint's guarantee."""
+    certified, place = router.manifest.guarantee, router.folder
+    if certified is None:
         raise BadInput(f"{place}: trained without a guarantee; train it with guarantee.epsilon=0.05, or leave it out")
     if lam is not None or epsilon is not None:
         raise BadInput(
             "learned: a guarantee holds at the checkpoint's own lam and epsilon only; leave these options out"
         )
-    if found.threshold is None:
-        raise BadInput(f"{place}: {found.tasks} tasks were too few for a guarantee; give more, or leave it out")
-    return found.threshold
+    if certified.threshold is None:
+        raise BadInput(f"{place}: {certified.tasks} tasks were too few for a guarantee; give more, or leave it out")
+    return certified.threshold

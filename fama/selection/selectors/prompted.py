@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fama.diagnosis.judging import ask_json
-from fama.diagnosis.mitigation import catalogue, minimal_cover, mitigate
-from fama.dialogue.trace import shorten, spoken
+from fama.diagnosis.mitigation import catalogue, choice_form, minimal_cover, mitigate
+from fama.dialogue.text import shorten, spoken
 from fama.episodes.records import Failure, LedgerRow
 from fama.episodes.state import VisibleState
 from fama.episodes.store import read_failures
@@ -97,29 +97,17 @@ class OneCall:
         need = estimate_tokens(prompt) + MAX_OUTPUT_TOKENS
         if model is None or (allowance.tokens is not None and need > allowance.tokens):
             return _selection((), self._pool, (), time.perf_counter() - started)
-        schema = {
-            "type": "object",
-            "properties": {
-                "helpers": {
-                    "type": "array",
-                    "items": {"type": "string", "enum": list(self._pool)},
-                    "maxItems": len(self._pool),
-                }
-            },
-            "required": ["helpers"],
-            "additionalProperties": False,
-        }
         answer, ledger = await ask_json(
             model,
             ({"role": "user", "content": prompt},),
             "selector",
-            schema,
+            choice_form(self._pool),
             seed=self._context.seed,
             max_tokens=MAX_OUTPUT_TOKENS,
             repairs=0,
             turn=state.turn,
         )
-        subset = () if answer is None else in_pool_order(answer["helpers"], self._pool)
+        subset = () if answer is None else in_pool_order(answer.helpers, self._pool)
         return _selection(subset, self._pool, ledger, time.perf_counter() - started)
 
 

@@ -3,7 +3,7 @@
 from functools import lru_cache
 from pathlib import Path
 
-from fama.envs.helpdesk.model import Domain
+from fama.envs.helpdesk.records import Domain
 from fama.envs.helpdesk.saas.tools import TOOLS
 
 _ASKS = {
@@ -34,6 +34,6 @@ _ASKS = {
 
 @lru_cache(maxsize=1)
 def domain() -> Domain:
-    """The domain, its policy read from the file beside this module."""
+    """Return the domain, its policy read from the file beside this module."""
     policy = (Path(__file__).parent / "policy.md").read_text(encoding="utf-8").strip()
     return Domain("saas", policy, TOOLS, ("email", "pin"), "verify_user", _ASKS)

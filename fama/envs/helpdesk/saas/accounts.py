@@ -2,7 +2,7 @@
 
 import re
 
-from fama.envs.helpdesk.model import Check, Fact, call
+from fama.envs.helpdesk.records import Check, Fact, call
 from fama.envs.helpdesk.saas.builder import Request, SaasBuilder, phrase_suffix
 from fama.envs.helpdesk.saas.tools import LIMITS, PLANS, monthly_total
 from fama.envs.helpdesk.saas.world import MONTHS, Invoice
@@ -14,7 +14,7 @@ _DIFFERENCE = r"(?<!\badd )(?<!\bby )(?<!\bremove )(?!\d+ (?:more|additional|ext
 
 
 def seats(b: SaasBuilder, refused: bool, corrected: bool) -> Request:
-    """More or fewer seats; refused below the use and above the plan's limit."""
+    """Build a request for more or fewer seats; refused below the use and above the plan's limit."""
     rng, target = b.rng, b.world.target
     used = len(b.world.users_of(target))
     cause = rng.choice(("use", "limit")) if refused else ""
@@ -39,7 +39,7 @@ def seats(b: SaasBuilder, refused: bool, corrected: bool) -> Request:
     first = {"account": other["name"]} if by_account else {"seats": str(wrong)}
     total = monthly_total(target["plan"], wish)
     phrase, more = f"seats_{phrase_suffix(named, early)}", wish - target["seats"]
-    described = early and not refused and not corrected and b.describes("seats")
+    described = early and not refused and not corrected and b.draws_description("seats")
     if described:
         phrase += "_more" if more > 0 else "_fewer"
     neutral = frozenset({str(target["seats"]), str(used), str(other["seats"])})
@@ -51,7 +51,7 @@ def seats(b: SaasBuilder, refused: bool, corrected: bool) -> Request:
         asks=b.asks_account(named) + ([] if early else ["How many seats would you like in total?"]),
         facts=(Fact("money", f"{total:.2f}"),),
         name=f"change {target['name']} to {wish} seats",
-        looks=[b.look(target)],
+        looks=[b.look_up(target)],
         checks=(Check("seats", (_DIFFERENCE if described else "") + f"(?:{_SEATS_PATTERN})", neutral - {str(wish)}),),
         changes=[call("change_seats", account_id=target["account_id"], seats=wish)],
         proposal=f"I can change {target['name']} from {target['seats']} to {wish} seats.",
@@ -60,13 +60,13 @@ def seats(b: SaasBuilder, refused: bool, corrected: bool) -> Request:
         early=early,
         first=first if corrected else {},
         fix=("account" if by_account else "seats") if corrected else "",
-        first_looks=[b.look(other)],
+        first_looks=[b.look_up(other)],
         first_proposal=f"I can change {other['name']} from {other['seats']} to {said} seats.",
     )
 
 
 def plan_change(b: SaasBuilder, refused: bool, corrected: bool) -> Request:
-    """Another plan; refused while an invoice is overdue, and when the seats do not fit."""
+    """Build a request for another plan; refused while an invoice is overdue, and when the seats do not fit."""
     rng, world = b.rng, b.world
     target = world.target
     cause = rng.choice(("overdue", "limit")) if refused else ""
@@ -96,7 +96,7 @@ def plan_change(b: SaasBuilder, refused: bool, corrected: bool) -> Request:
     total = monthly_total(wish, target["seats"])
     said = wish if by_account else wrong
     phrase = f"plan_{phrase_suffix(named, early)}"
-    if early and not refused and not corrected and b.describes("plan"):
+    if early and not refused and not corrected and b.draws_description("plan"):
         phrase += f"_{wish}"
     return Request(
         wish={"plan": wish},
@@ -106,7 +106,7 @@ def plan_change(b: SaasBuilder, refused: bool, corrected: bool) -> Request:
         asks=b.asks_account(named) + ([] if early else ["Which plan would you like?"]),
         facts=(Fact("money", f"{total:.2f}"),),
         name=f"move {target['name']} to the {wish} plan",
-        looks=[b.look(target)],
+        looks=[b.look_up(target)],
         checks=(Check("plan", _PLAN_PATTERN, frozenset({target["plan"]})),),
         changes=[call("change_plan", account_id=target["account_id"], plan=wish)],
         proposal=f"I can change {target['name']} from the {target['plan']} to the {wish} plan.",
@@ -115,13 +115,13 @@ def plan_change(b: SaasBuilder, refused: bool, corrected: bool) -> Request:
         early=early,
         first=first if corrected else {},
         fix=("account" if by_account else "plan") if corrected else "",
-        first_looks=[b.look(other)],
+        first_looks=[b.look_up(other)],
         first_proposal=f"I can change {other['name']} from the {other['plan']} to the {said} plan.",
     )
 
 
 def refund(b: SaasBuilder, refused: bool, corrected: bool) -> Request:
-    """Money back for an invoice; refused for old ones, setup ones and ones that are not paid."""
+    """Build a request for a refund of an invoice; refused for old ones, setup ones and ones that are not paid."""
     rng, target = b.rng, b.world.target
     invoice, wrong = rng.sample(target["invoices"], 2)
     why = ""
@@ -147,15 +147,15 @@ def refund(b: SaasBuilder, refused: bool, corrected: bool) -> Request:
     request.facts = (Fact("money", amount),)
     request.name = f"refund invoice {invoice['invoice_id']}"
     request.changes = [call("refund_invoice", invoice_id=invoice["invoice_id"])]
-    request.proposal = f"I can refund the {b.label(invoice)} invoice {invoice['invoice_id']}."
-    request.first_proposal = f"I can refund the {b.label(wrong)} invoice {wrong['invoice_id']}."
+    request.proposal = f"I can refund the {b.label_invoice(invoice)} invoice {invoice['invoice_id']}."
+    request.first_proposal = f"I can refund the {b.label_invoice(wrong)} invoice {wrong['invoice_id']}."
     request.report = f"The invoice is refunded. You get {amount} back."
     request.why = why
     return request
 
 
 def invoice(b: SaasBuilder, refused: bool, corrected: bool) -> Request:
-    """A question about an invoice: what it comes to, or when it is due."""
+    """Build a question about an invoice: what it comes to, or when it is due."""
     rng, target = b.rng, b.world.target
     invoice, wrong = rng.sample(target["invoices"], 2)
     due = rng.random() < 0.5
@@ -165,18 +165,18 @@ def invoice(b: SaasBuilder, refused: bool, corrected: bool) -> Request:
     request.facts = (Fact("date", invoice["due"]) if due else Fact("money", f"{invoice['amount']:.2f}"),)
     request.name = "tell you about invoices"
     said = f"is due on {invoice['due']}" if due else f"comes to {invoice['amount']:.2f}"
-    request.report = f"The {b.label(invoice)} invoice {invoice['invoice_id']} {said}."
+    request.report = f"The {b.label_invoice(invoice)} invoice {invoice['invoice_id']} {said}."
     return request
 
 
 def _about_invoice(b: SaasBuilder, invoice: Invoice, wrong: Invoice, corrected: bool, topic: str) -> Request:
     rng, target = b.rng, b.world.target
-    labels = [b.label(row) for account in b.world.accounts for row in account["invoices"]]
+    labels = [b.label_invoice(row) for account in b.world.accounts for row in account["invoices"]]
     known = b.level == 1
     told = corrected or rng.random() < (0.3 if known else 0.72)
 
     def by_name(row: Invoice) -> dict[str, str]:
-        return {"month": b.label(row), **({"invoice": row["invoice_id"]} if known else {})}
+        return {"month": b.label_invoice(row), **({"invoice": row["invoice_id"]} if known else {})}
 
     asks = ["What is the invoice number?"] if known else [] if told else ["Which invoice is it about?"]
     pattern = "|".join(sorted({re.escape(label) for label in (*labels, *(() if b.level == 3 else MONTHS))}))
@@ -188,9 +188,9 @@ def _about_invoice(b: SaasBuilder, invoice: Invoice, wrong: Invoice, corrected: 
         asks=b.asks_account(False) + asks,
         facts=(),
         name="",
-        looks=[b.look(target)],
+        looks=[b.look_up(target)],
         checks=(Check("invoice", r"\bINV-\d{4}\b", known=known), Check("month", rf"\b(?:{pattern})\b")),
         first=by_name(wrong) if corrected else {},
         fix="month" if corrected else "",
-        first_looks=[b.look(target)],
+        first_looks=[b.look_up(target)],
     )

@@ -1,10 +1,10 @@
-"""What every kind of request of the software company needs."""
+"""The builder that every kind of request of the software company shares."""
 
 from dataclasses import dataclass, field
 from random import Random
 
 from fama.envs.base import Action
-from fama.envs.helpdesk.model import Check, Fact, call
+from fama.envs.helpdesk.records import Check, Fact, call
 from fama.envs.helpdesk.saas.world import Account, Invoice, SaasWorld, label_of
 from fama.envs.helpdesk.task_mix import TaskPlan
 from fama.randomness import generator
@@ -26,7 +26,7 @@ _ACCOUNTS = {"seats": (1, 2, 3), "plan": (1, 2, 3), "invoice": (1, 2, 2), "acces
 
 @dataclass
 class Request:
-    """What a kind of request fills in; the rest of a goal and its piece is the same for all kinds."""
+    """The part of a goal that differs by kind of request; the rest is the same for all kinds."""
 
     wish: dict[str, str]
     phrase: str
@@ -71,30 +71,30 @@ class SaasBuilder:
             self.world.people.append(self.world.add_user(self.world.target, "member", like=self.world.people[0]))
 
     def asks_account(self, told: bool) -> list[str]:
-        """What has to be asked to find the account."""
+        """Return what has to be asked to find the account."""
         return ["Which account is it about?"] if len(self.world.accounts) > 1 and not told else []
 
     def says_account(self, corrected: bool) -> bool:
-        """Whether the opening names the account; it does when that is corrected later."""
+        """Return whether the opening names the account; it does when that is corrected later."""
         return len(self.world.accounts) > 1 and (corrected or self.rng.random() < 0.6)
 
     def other_account(self) -> Account:
-        """Another account of the caller."""
+        """Return another account of the caller."""
         return self.rng.choice([a for a in self.world.accounts if a is not self.world.target])
 
-    def describes(self, kind: str) -> bool:
-        """Whether the opening describes the wish instead of naming its value; drawn apart from all other draws."""
+    def draws_description(self, kind: str) -> bool:
+        """Draw whether the opening describes the wish instead of naming its value, apart from all other draws."""
         return generator(self.plan.seed, "helpdesk.saas.described", kind).random() < _DESCRIBED
 
-    def look(self, account: Account) -> Action:
-        """The look-up of an account."""
+    def look_up(self, account: Account) -> Action:
+        """Return the look-up of an account."""
         return call("get_account", account_id=account["account_id"])
 
-    def label(self, invoice: Invoice) -> str:
-        """How the user calls an invoice."""
+    def label_invoice(self, invoice: Invoice) -> str:
+        """Return the user's name for an invoice."""
         return label_of(invoice) if self.level == 3 else str(invoice["month"])
 
 
 def phrase_suffix(named: bool, value: bool) -> str:
-    """Which verb phrases to take: with the object's name or not, with the new value or not."""
+    """Return the suffix of the verb phrases: with the object's name or not, with the new value or not."""
     return {(0, 0): "plain", (0, 1): "value", (1, 0): "named", (1, 1): "full"}[int(named), int(value)]

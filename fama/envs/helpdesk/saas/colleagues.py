@@ -1,6 +1,6 @@
 """Requests about a colleague: another role, or none any more."""
 
-from fama.envs.helpdesk.model import Check, Fact, call
+from fama.envs.helpdesk.records import Check, Fact, call
 from fama.envs.helpdesk.saas.builder import Request, SaasBuilder, phrase_suffix
 from fama.envs.helpdesk.saas.world import User
 
@@ -9,7 +9,7 @@ _ROLE_PATTERN = r"\b(?:viewer|member|admin|owner)\b"
 
 
 def access(b: SaasBuilder, refused: bool, corrected: bool) -> Request:
-    """Another role for a colleague; refused for owners, and when it makes somebody an owner."""
+    """Build a request for another role of a colleague; refused for owners, and when it makes one an owner."""
     rng, world = b.rng, b.world
     user, wrong = rng.sample(world.people, 2)
     cause = rng.choice(("owner", "make")) if refused else ""
@@ -24,7 +24,7 @@ def access(b: SaasBuilder, refused: bool, corrected: bool) -> Request:
     early = by_role or rng.random() < 0.5
     request = _about_person(b, user, wrong, corrected and not by_role, corrected, "role", early)
     request.wish["role"] = wish
-    if early and not refused and not corrected and b.describes("access"):
+    if early and not refused and not corrected and b.draws_description("access"):
         request.phrase += f"_{wish}"
     if by_role:
         request.first, request.fix = {"role": other_role}, "role"
@@ -108,7 +108,7 @@ def _about_person(
 
 
 def _spoken(b: SaasBuilder, user: User) -> str:
-    """The full name, or at the hardest level sometimes the first name and the team."""
+    """Return the full name, or at the hardest level sometimes the first name and the team."""
     first = user["name"].split()[0]
     alike = [r for r in b.world.people if r["name"].split()[0] == first and r["team"] == user["team"]]
     if b.level == 3 and len(alike) == 1 and b.rng.random() < 0.5:

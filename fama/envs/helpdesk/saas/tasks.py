@@ -3,8 +3,8 @@
 import re
 from collections.abc import Callable
 
-from fama.envs.helpdesk.assemble import Piece, gold_actions, make_draft
-from fama.envs.helpdesk.model import Check, Draft, Goal, Lookup, When, call
+from fama.envs.helpdesk.pieces import Piece, gold_actions, make_draft
+from fama.envs.helpdesk.records import Check, Draft, Goal, Lookup, When, call
 from fama.envs.helpdesk.saas import accounts, colleagues
 from fama.envs.helpdesk.saas.builder import Request, SaasBuilder
 from fama.envs.helpdesk.task_mix import TaskPlan

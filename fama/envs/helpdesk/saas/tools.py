@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fama.envs.helpdesk.model import Db, ToolError
+from fama.envs.helpdesk.records import Db, ToolError
 from fama.envs.helpdesk.tooling import close_case, lookup, make_tool, one_of
 
 PLANS = ("starter", "standard", "premium")
@@ -13,12 +13,12 @@ ROLES = ("viewer", "member", "admin", "owner")
 
 
 def seats_used(db: Db, account_id: str) -> int:
-    """Active users of an account."""
+    """Return the active users of an account."""
     return sum(row["account_id"] == account_id and row["status"] == "active" for row in db["users"].values())
 
 
 def monthly_total(plan: str, seats: int) -> float:
-    """What an account pays a month."""
+    """Return what an account pays per month."""
     return round(PRICES[plan] * seats, 2)
 
 
@@ -46,7 +46,7 @@ def verify_user(db: Db, args: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def get_account(db: Db, args: Mapping[str, Any]) -> Mapping[str, Any]:
-    """One account: plan, seats and invoices."""
+    """Return one account: plan, seats and invoices."""
     account = lookup(db["accounts"], args["account_id"], "account")
     used = seats_used(db, account["account_id"])
     if not db["nested"]:
@@ -69,7 +69,7 @@ def _invoice(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def list_users(db: Db, args: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The users of an account; nested worlds sort them by team and add former ones."""
+    """Return the users of an account; nested worlds sort them by team and add former ones."""
     account = lookup(db["accounts"], args["account_id"], "account")
     rows = [row for row in db["users"].values() if row["account_id"] == account["account_id"]]
     active = [row for row in rows if row["status"] != "former"]

@@ -4,15 +4,14 @@ from datetime import date, timedelta
 from random import Random
 from typing import Any
 
-from fama.envs.helpdesk.model import Db
 from fama.envs.helpdesk.people import FIRST, LAST, draw_id, full_name, mail_of
+from fama.envs.helpdesk.records import Db
 from fama.envs.helpdesk.saas.tools import LIMITS
 
 _COMPANIES = "Northwind Bluebird Redwood Clearwater Sunfield Ironbridge Lakeside Greenleaf Stonegate Silverline".split()
 _SUFFIXES = "Labs Studio Retail Media Works Foods Travel Clinic Books Energy".split()
 TEAMS = ("Sales", "Finance", "Design", "Research", "Marketing", "Logistics")
 MONTHS = ("July", "August", "September", "October", "November", "December")
-CHARGES = ("seats", "storage", "training")
 _TODAY = date(2025, 12, 10)
 
 Account = dict[str, Any]
@@ -21,7 +20,7 @@ Invoice = dict[str, Any]
 
 
 def label_of(invoice: Invoice) -> str:
-    """How a person calls an invoice: by its month, and by what it is for where months repeat."""
+    """Return a person's name for an invoice: its month, and its purpose where months repeat."""
     return f"{invoice['month']} {invoice['for']}" if "for" in invoice else str(invoice["month"])
 
 
@@ -70,7 +69,7 @@ class SaasWorld:
         return row
 
     def fill_invoices(self, account: Account) -> None:
-        """Paid recent invoices, in nested worlds more of them with look-alike months and a credit note."""
+        """Add paid recent invoices, in nested worlds more of them with look-alike months and a credit note."""
         rng = self.rng
         if not self.nested:
             for month in rng.sample(MONTHS[3:], 2):
@@ -112,7 +111,7 @@ class SaasWorld:
                 return name
 
     def add_user(self, account: Account, role: str, like: User | None = None, status: str = "active") -> User:
-        """A user; ``like`` gives the first or the last name of somebody else, in another team."""
+        """Add a user; ``like`` gives the first or the last name of another user, in another team."""
         rng = self.rng
         name = self._fresh_name()
         team = rng.choice(TEAMS)
@@ -145,7 +144,7 @@ class SaasWorld:
         return row
 
     def users_of(self, account: Account) -> list[User]:
-        """Active users of an account."""
+        """Return the active users of an account."""
         rows = self.db["users"].values()
         return [r for r in rows if r["account_id"] == account["account_id"] and r["status"] == "active"]
 

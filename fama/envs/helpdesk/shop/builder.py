@@ -1,10 +1,10 @@
-"""What every kind of request of the shop needs: orders that fit it, and what is mixed up with them."""
+"""The builder that every kind of request of the shop shares: orders that fit it, and orders mixed up with them."""
 
 from random import Random
 from typing import Literal
 
 from fama.envs.base import Action
-from fama.envs.helpdesk.model import Check, Lookup, call
+from fama.envs.helpdesk.records import Check, Lookup, call
 from fama.envs.helpdesk.shop.world import COLORS, Item, Order, ShopWorld, describe
 from fama.envs.helpdesk.task_mix import TaskPlan
 from fama.randomness import generator
@@ -25,7 +25,7 @@ class ShopBuilder:
     def target(
         self, status: str, days: int | None = None, final_sale: bool = False, mates: int = 0
     ) -> tuple[Order, Item]:
-        """An order of a status, and the item in it that the request is about."""
+        """Return an order of a status, and the item in it that the request is about."""
         world, rng = self.world, self.rng
         item = world.item(final_sale=final_sale)
         items = [item]
@@ -38,8 +38,8 @@ class ShopBuilder:
         rng.shuffle(items)
         return world.order(status, items, days), item
 
-    def other(self, order: Order, item: Item) -> tuple[Order, Item]:
-        """An order of the same status that the user mixes up with the one it means."""
+    def pick_other(self, order: Order, item: Item) -> tuple[Order, Item]:
+        """Return an order of the same status that the user mixes up with the one it means."""
         world, rng = self.world, self.rng
         if self.level == 3:
             used = {i["color"] for i in order["items"]}
@@ -49,20 +49,20 @@ class ShopBuilder:
         return world.order(order["status"], [other]), other
 
     def mixed_up(self, status: str, item: Item) -> tuple[Order, Item]:
-        """An order that allows the request, which the user first takes for the one it means."""
+        """Return an order that allows the request, which the user first takes for the one it means."""
         used = {item["color"]}
         name = item["name"] if self.level == 3 else None
         other = self.world.item(name, self.rng.choice([c for c in COLORS if c not in used]))
         return self.world.order(status, [other], self.rng.randint(3, 27)), other
 
     def mixed_up_for(self, item: Item, color: str) -> tuple[Order, Item]:
-        """A delivered order that the user first takes for the one it means; neither item has that color."""
+        """Return a delivered order that the user first takes for the one it means; neither item has that color."""
         name = item["name"] if self.level == 3 else None
         other = self.world.item(name, self.rng.choice([c for c in COLORS if c not in (item["color"], color)]))
         return self.world.order("delivered", [other], self.rng.randint(3, 27)), other
 
     def delivered(self, refused: bool, order: Order | None, mates: int) -> tuple[Order, Item, str]:
-        """An order with an item to send back, and why that is forbidden."""
+        """Return an order with an item to send back, and why that is forbidden."""
         rng = self.rng
         if order is not None:
             return order, next(i for i in order["items"] if i["state"] == "ok" and not i.get("taken")), ""
@@ -84,7 +84,7 @@ class ShopBuilder:
         return target, item, why
 
     def decoys(self) -> None:
-        """Add orders that nobody asks about; at the hardest level one looks like an asked one."""
+        """Add orders that no request is about; at the hardest level one looks like an asked one."""
         world, rng = self.world, self.rng
         mine = list(world.db["orders"].values())
         wanted = 3 if self.level == 2 else 4
@@ -97,37 +97,37 @@ class ShopBuilder:
                 item = world.item(base["name"], rng.choice([c for c in COLORS if c not in used]))
             world.order(rng.choice(("processing", "shipped", "delivered")), [item])
 
-    def about(self, order: Order, item: Item) -> dict[str, str]:
-        """What the user can say about an order: its item, at the easiest level its number too."""
+    def describe_order(self, order: Order, item: Item) -> dict[str, str]:
+        """Return what the user can say about an order: its item, at the easiest level its number too."""
         known = {"order": order["order_id"]} if self.level == 1 else {}
         return {"item": describe(item), **known}
 
     def order_check(self) -> Check:
-        """The user notices a wrong order number only where it knows the number."""
+        """Return the check: the user notices a wrong order number only where it knows the number."""
         return Check("order", _ORDER, known=self.level == 1)
 
     def asks(self, named: bool) -> list[str]:
-        """What has to be asked to find the order."""
+        """Return what has to be asked to find the order."""
         if self.level == 1:
             return ["What is the order number?"]
         return [] if named else [_WHICH]
 
-    def when(self, refused: bool) -> Literal["identity", "proposal"]:
-        """When the user corrects itself; a refusal leaves no proposal to correct."""
+    def correction_point(self, refused: bool) -> Literal["identity", "proposal"]:
+        """Return when the user corrects itself; a refusal leaves no proposal to correct."""
         return "identity" if refused or self.rng.random() < 0.4 else "proposal"
 
-    def looks(self, order: Order) -> list[Action]:
-        """The look-up of an order."""
+    def look_ups(self, order: Order) -> list[Action]:
+        """Return the look-up of an order."""
         return [call("get_order", order_id=order["order_id"])]
 
-    def seen(self, order: Order) -> tuple[Lookup, ...]:
-        """The look-up that a refusal has to rest on."""
+    def refusal_evidence(self, order: Order) -> tuple[Lookup, ...]:
+        """Return the look-up that a refusal has to rest on."""
         return (Lookup("get_order", {"order_id": order["order_id"]}),)
 
     def traps(self, early: bool = False) -> set[str]:
-        """Failure categories that the level, and a value told early, lay traps for."""
+        """Return the failure categories that the level, and a value given early, lay traps for."""
         return ({"WRCO"} if self.level > 1 else set()) | ({"CM"} if early else set())
 
-    def pushes(self) -> bool:
-        """Whether the user asks for an exception."""
+    def draws_push(self) -> bool:
+        """Return whether the user asks for an exception."""
         return self.level == 3 and self.plan.family != "two" and self.rng.random() < 0.6

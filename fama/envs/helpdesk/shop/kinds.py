@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from fama.envs.base import Action
-from fama.envs.helpdesk.assemble import Piece
-from fama.envs.helpdesk.model import Check, Fact, Goal, Lookup, When, call
 from fama.envs.helpdesk.people import KINDS, STREETS, street
+from fama.envs.helpdesk.pieces import Piece
+from fama.envs.helpdesk.records import Check, Fact, Goal, Lookup, When, call
 from fama.envs.helpdesk.shop.builder import ShopBuilder
 from fama.envs.helpdesk.shop.tools import REASONS, RETURN_FEE, moved_date
 from fama.envs.helpdesk.shop.world import COLOR_PATTERN, COLORS, Order, describe
@@ -27,14 +27,14 @@ def cancel(b: ShopBuilder, refused: bool, corrected: bool, order: Order | None, 
     looks: list[Action] = []
     proposal = ""
     if corrected:
-        other, wrong = b.other(target, item) if not refused else b.mixed_up("processing", item)
-        when = b.when(refused)
+        other, wrong = b.pick_other(target, item) if not refused else b.mixed_up("processing", item)
+        when = b.correction_point(refused)
         first = {"item": describe(wrong)}
-        looks, proposal = b.looks(other), f"I can cancel order {other['order_id']} with the {describe(wrong)}."
+        looks, proposal = b.look_ups(other), f"I can cancel order {other['order_id']} with the {describe(wrong)}."
     goal = Goal(
         kind="cancel",
         phrase="cancel_item" if named else "cancel_plain",
-        wish={**b.about(target, item), "reason": reason},
+        wish={**b.describe_order(target, item), "reason": reason},
         words=r"cancel",
         first=first,
         fix_slot="item" if corrected else "",
@@ -43,12 +43,12 @@ def cancel(b: ShopBuilder, refused: bool, corrected: bool, order: Order | None, 
         checks=(b.order_check(),),
         change="cancel_order",
         refused=refused,
-        pushes=refused and b.pushes(),
+        pushes=refused and b.draws_push(),
         facts=(Fact("money", f"{target['total']:.2f}"),),
-        evidence=b.seen(target),
+        evidence=b.refusal_evidence(target),
     )
     name = f"order {target['order_id']} with the {describe(item)}"
-    piece = Piece(goal, b.looks(target), b.asks(named), traps=b.traps(early))
+    piece = Piece(goal, b.look_ups(target), b.asks(named), traps=b.traps(early))
     if refused:
         piece.refusal = f"I am sorry, {name} cannot be cancelled because it is already {status}."
         return piece
@@ -79,14 +79,14 @@ def give_back(b: ShopBuilder, refused: bool, corrected: bool, order: Order | Non
             other, wrong = target, mates_left[0]
         else:
             other, wrong = b.mixed_up("delivered", item)
-        when = b.when(refused)
+        when = b.correction_point(refused)
         first = {"item": describe(wrong)}
-        looks, proposal = b.looks(other), f"I can return the {describe(wrong)} of order {other['order_id']}."
+        looks, proposal = b.look_ups(other), f"I can return the {describe(wrong)} of order {other['order_id']}."
     refund = f"{item['price'] - RETURN_FEE:.2f}"
     goal = Goal(
         kind="return",
         phrase="return_item" if named else "return_plain",
-        wish=b.about(target, item),
+        wish=b.describe_order(target, item),
         words=r"return|send\w* (?:\w+ ){0,4}back|refund the",
         first=first,
         fix_slot="item" if corrected else "",
@@ -94,11 +94,11 @@ def give_back(b: ShopBuilder, refused: bool, corrected: bool, order: Order | Non
         checks=(b.order_check(),),
         change="return_item",
         refused=refused,
-        pushes=refused and b.pushes(),
+        pushes=refused and b.draws_push(),
         facts=(Fact("money", refund),),
-        evidence=b.seen(target),
+        evidence=b.refusal_evidence(target),
     )
-    piece = Piece(goal, b.looks(target), b.asks(named), traps=b.traps())
+    piece = Piece(goal, b.look_ups(target), b.asks(named), traps=b.traps())
     if b.level == 1 and not named:
         piece.asks.append("Which item do you want to return?")
     if refused:
@@ -136,7 +136,7 @@ def exchange(b: ShopBuilder, refused: bool, corrected: bool, order: Order | None
     variants = call("list_variants", product=item["name"])
     seen = {item["color"]}
     if corrected:
-        when = b.when(refused)
+        when = b.correction_point(refused)
         other, wrong, wrong_color = target, item, new["color"]
         if swap:
             wrong_color, fix = (free[1] if new is free[0] else free[0])["color"], "variant"
@@ -145,13 +145,13 @@ def exchange(b: ShopBuilder, refused: bool, corrected: bool, order: Order | None
             other, wrong = b.mixed_up_for(item, new["color"])
             first, fix = {"item": describe(wrong)}, "item"
             seen.add(wrong["color"])
-        looks = [*b.looks(other), *([variants] if wrong["name"] == item["name"] else [])]
+        looks = [*b.look_ups(other), *([variants] if wrong["name"] == item["name"] else [])]
         proposal = f"I can exchange the {describe(wrong)} of order {other['order_id']} for the {wrong_color} one."
     difference = round(new["price"] - item["price"], 2)
     goal = Goal(
         kind="exchange",
         phrase="exchange_full" if full else "exchange_item" if named else "exchange_plain",
-        wish={**b.about(target, item), "variant": new["color"]},
+        wish={**b.describe_order(target, item), "variant": new["color"]},
         words=r"exchang|swap|replac|switch",
         first=first,
         fix_slot=fix,
@@ -159,11 +159,14 @@ def exchange(b: ShopBuilder, refused: bool, corrected: bool, order: Order | None
         checks=(b.order_check(), Check("variant", COLOR_PATTERN, frozenset(seen | like))),
         change="exchange_item",
         refused=refused,
-        pushes=refused and b.pushes(),
+        pushes=refused and b.draws_push(),
         facts=(Fact("money", f"{abs(difference):.2f}"),),
-        evidence=(*b.seen(target), *((Lookup("list_variants", {"product": item["name"]}),) if sold_out else ())),
+        evidence=(
+            *b.refusal_evidence(target),
+            *((Lookup("list_variants", {"product": item["name"]}),) if sold_out else ()),
+        ),
     )
-    piece = Piece(goal, b.looks(target), b.asks(named), traps=b.traps(full))
+    piece = Piece(goal, b.look_ups(target), b.asks(named), traps=b.traps(full))
     if b.level == 1 and not named:
         piece.asks.append("Which item is it about?")
     if not full:
@@ -201,21 +204,21 @@ def address(b: ShopBuilder, refused: bool, corrected: bool, order: Order | None,
     looks: list[Action] = []
     proposal = fix = ""
     if corrected:
-        when = b.when(refused)
+        when = b.correction_point(refused)
         other, wrong = target, item
         if swap:
             first, fix = {"address": old, "street": old.split(",")[0]}, "address"
         else:
             other, wrong = b.mixed_up("processing", item)
             first, fix = {"item": describe(wrong)}, "item"
-        looks = b.looks(other)
+        looks = b.look_ups(other)
         proposal = f"I can send order {other['order_id']} with the {describe(wrong)} to {old if swap else new}."
     phrase = {(0, 0): "plain", (0, 1): "value", (1, 0): "item", (1, 1): "full"}[int(named), int(early)]
     arrives = max(i["arrives"] for i in target["items"])
     goal = Goal(
         kind="address",
         phrase=f"address_{phrase}",
-        wish={**b.about(target, item), "address": new, "street": new.split(",")[0]},
+        wish={**b.describe_order(target, item), "address": new, "street": new.split(",")[0]},
         words=r"\baddress|\bdeliver(?!ed)|\bsend|\bship(?!ped)",
         first=first,
         fix_slot=fix,
@@ -223,11 +226,11 @@ def address(b: ShopBuilder, refused: bool, corrected: bool, order: Order | None,
         checks=(b.order_check(), Check("street", _STREET)),
         change="change_address",
         refused=refused,
-        pushes=refused and b.pushes(),
+        pushes=refused and b.draws_push(),
         facts=(Fact("date", moved_date(arrives)),),
-        evidence=b.seen(target),
+        evidence=b.refusal_evidence(target),
     )
-    piece = Piece(goal, b.looks(target), b.asks(named), traps=b.traps(early))
+    piece = Piece(goal, b.look_ups(target), b.asks(named), traps=b.traps(early))
     if not early and not refused:
         piece.asks.append("What is the new address?")
     if refused:
@@ -242,7 +245,7 @@ def address(b: ShopBuilder, refused: bool, corrected: bool, order: Order | None,
 
 
 def tracking(b: ShopBuilder, refused: bool, corrected: bool, order: Order | None, mates: int) -> Piece:
-    """Say where an order is or when it arrives; refused about somebody else's."""
+    """Say where an order is or when it arrives; refused for another customer's order."""
     rng = b.rng
     corrected = corrected and b.level > 1 and not refused
     asked = "location" if order is not None or rng.random() < 0.4 else "arrives"
@@ -259,8 +262,8 @@ def tracking(b: ShopBuilder, refused: bool, corrected: bool, order: Order | None
     named = not refused and (corrected or (b.level > 1 and rng.random() < 0.6))
     first: dict[str, str] = {}
     if corrected:
-        first = {"item": describe(b.other(target, item)[1])}
-    wish = {"item": describe(item), "order": target["order_id"]} if refused else b.about(target, item)
+        first = {"item": describe(b.pick_other(target, item)[1])}
+    wish = {"item": describe(item), "order": target["order_id"]} if refused else b.describe_order(target, item)
     topic = "friend" if refused else asked
     goal = Goal(
         kind="tracking",
@@ -271,12 +274,12 @@ def tracking(b: ShopBuilder, refused: bool, corrected: bool, order: Order | None
         fix_slot="item" if corrected else "",
         fix_when="identity" if corrected else "",
         refused=refused,
-        pushes=refused and b.pushes(),
+        pushes=refused and b.draws_push(),
         facts=(Fact("date" if asked == "arrives" else "text", item[asked]),),
-        evidence=b.seen(target),
+        evidence=b.refusal_evidence(target),
     )
     asks = ["What is the order number?"] if refused else b.asks(named)
-    piece = Piece(goal, b.looks(target), asks, traps=b.traps())
+    piece = Piece(goal, b.look_ups(target), asks, traps=b.traps())
     if refused:
         piece.refusal = "I am sorry, I cannot tell you about an order that is not yours."
     elif asked == "arrives":

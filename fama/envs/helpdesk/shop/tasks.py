@@ -3,8 +3,8 @@
 import re
 from dataclasses import replace
 
-from fama.envs.helpdesk.assemble import Piece, gold_actions, make_draft
-from fama.envs.helpdesk.model import Check, Draft, Goal, call
+from fama.envs.helpdesk.pieces import Piece, gold_actions, make_draft
+from fama.envs.helpdesk.records import Check, Draft, Goal, call
 from fama.envs.helpdesk.shop.builder import ShopBuilder
 from fama.envs.helpdesk.shop.kinds import BUILDERS
 from fama.envs.helpdesk.shop.world import describe

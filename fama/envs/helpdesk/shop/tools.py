@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
 
-from fama.envs.helpdesk.model import Db, ToolError
+from fama.envs.helpdesk.records import Db, ToolError
 from fama.envs.helpdesk.tooling import close_case, lookup, make_tool, one_of
 
 REASONS = ("changed_mind", "found_cheaper", "ordered_by_mistake", "arrives_too_late")
@@ -13,12 +13,12 @@ RETURN_FEE = 3.5
 
 
 def plain_address(text: str) -> str:
-    """An address as it is stored: lower case, single spaces, no punctuation."""
+    """Return an address as it is stored: lower case, single spaces, no punctuation."""
     return " ".join(re.findall(r"\w+", text.casefold()))
 
 
 def moved_date(arrives: str) -> str:
-    """The arrival date after a change of address."""
+    """Return the arrival date after a change of address."""
     return (date.fromisoformat(arrives) + timedelta(days=2)).isoformat()
 
 
@@ -40,7 +40,7 @@ def verify_customer(db: Db, args: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def list_orders(db: Db, args: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A customer's orders, one line each; nested worlds leave the colours out."""
+    """Return a customer's orders, one line each; nested worlds leave the colours out."""
     lookup(db["customers"], args["customer_id"], "customer")
     rows = []
     for order in db["orders"].values():
@@ -51,7 +51,7 @@ def list_orders(db: Db, args: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def get_order(db: Db, args: Mapping[str, Any]) -> Mapping[str, Any]:
-    """One order in full."""
+    """Return one order in full."""
     order = lookup(db["orders"], args["order_id"], "order")
     return _nested_order(db, order) if db["nested"] else _flat_order(order)
 
@@ -108,7 +108,7 @@ def _nested_order(db: Db, order: dict[str, Any]) -> Mapping[str, Any]:
 
 
 def list_variants(db: Db, args: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Colours of a product with price and stock."""
+    """Return the colours of a product with price and stock."""
     wanted = args["product"].casefold()
     for name, rows in db["products"].items():
         if name == wanted or name in wanted or any(row["item_id"] == args["product"].upper() for row in rows):

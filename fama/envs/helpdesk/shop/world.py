@@ -4,8 +4,8 @@ from datetime import date, timedelta
 from random import Random
 from typing import Any
 
-from fama.envs.helpdesk.model import Db
 from fama.envs.helpdesk.people import CITIES, draw_id, full_name, mail_of, street
+from fama.envs.helpdesk.records import Db
 from fama.envs.helpdesk.shop.tools import plain_address
 
 PRODUCTS = (
@@ -23,7 +23,7 @@ Item = dict[str, Any]
 
 
 def describe(item: Item) -> str:
-    """How a person calls an item."""
+    """Return a person's name for an item."""
     return f"{item['color']} {item['name']}"
 
 
@@ -39,7 +39,7 @@ class ShopWorld:
         self.customer = self.add_customer()
 
     def add_customer(self) -> dict[str, Any]:
-        """A customer who is not verified yet."""
+        """Add a customer who is not verified yet."""
         rng = self.rng
         name = full_name(rng)
         email = mail_of(name, rng)
@@ -62,11 +62,11 @@ class ShopWorld:
         return f"{area} {rng.randint(1, 9)}{rng.choice('ABDEHJ')}{rng.choice('LNPRTW')}"
 
     def new_product(self) -> str:
-        """A product that no order of this world has yet."""
+        """Draw a product that no order of this world has yet."""
         return self._names.pop()
 
     def item(self, name: str | None = None, color: str | None = None, final_sale: bool = False) -> Item:
-        """An item of an order."""
+        """Return an item of an order."""
         rng = self.rng
         return {
             "item_id": draw_id(rng, "I", 4, self._used),
@@ -80,11 +80,11 @@ class ShopWorld:
         }
 
     def price(self) -> float:
-        """A price between 12 and 95."""
+        """Draw a price between 12 and 95."""
         return self.rng.randint(12, 94) + self.rng.choice((0.0, 0.25, 0.5, 0.75, 0.9, 0.95))
 
     def order(self, status: str, items: list[Item], days: int | None = None, customer_id: str | None = None) -> Order:
-        """An order in the database. ``days`` since delivery; within the return window when None."""
+        """Add an order to the database. ``days`` since delivery; within the return window when None."""
         rng = self.rng
         goods = round(sum(item["price"] for item in items), 2)
         shipping = rng.choice((2.95, 3.95, 4.5, 5.9))
@@ -135,7 +135,7 @@ class ShopWorld:
         )
 
     def variants(self, item: Item, count: int, sold_out: str | None = None) -> list[dict[str, Any]]:
-        """Other colours of an item's product, all in stock but ``sold_out``; prices differ from the item's."""
+        """Return other colours of an item's product, all in stock but ``sold_out``; prices differ from the item's."""
         rng = self.rng
         colors = rng.sample([c for c in COLORS if c not in (item["color"], sold_out)], count - (sold_out is not None))
         rows = []

@@ -7,10 +7,10 @@ from typing import Any
 
 from fama.envs.base import UserModel
 from fama.envs.helpdesk.engine import UserFactory
-from fama.envs.helpdesk.model import Domain, Task
+from fama.envs.helpdesk.records import Domain, Task
 from fama.envs.helpdesk.user.phrasing import pick
 from fama.envs.helpdesk.user.scripted import Reply, ScriptedUser, SimulatedUser
-from fama.envs.players import ask_user
+from fama.envs.user_model import ask_user
 from fama.prompts import render_text
 from fama.randomness import derive_seed, generator
 
@@ -34,7 +34,7 @@ class LlmUser:
         self._messages: list[dict[str, Any]] = []
 
     async def opening(self) -> Reply:
-        """The first message, from the templates."""
+        """Return the first message, from the templates."""
         first = await self._scripted.opening()
         self._messages = [
             {"role": "system", "content": self._prompt()},
@@ -44,7 +44,7 @@ class LlmUser:
         return first
 
     async def reply(self, text: str) -> Reply:
-        """The model's answer.
+        """Return the model's answer.
 
         Raises:
             UserFault: the model failed or said nothing.
@@ -86,7 +86,7 @@ class LlmUser:
 
 
 def llm_user(player: UserModel) -> UserFactory:
-    """What a helpdesk environment takes to have a chat model play its user."""
+    """Return the factory with which a helpdesk environment lets a chat model play its user."""
 
     def make(domain: Domain, task: Task, seed: int) -> SimulatedUser:
         return LlmUser(domain, task, seed, player)

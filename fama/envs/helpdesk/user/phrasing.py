@@ -17,7 +17,7 @@ TYPO_SHARE = 0.12
 
 @lru_cache(maxsize=8)
 def phrases(domain: str) -> Mapping[str, tuple[str, ...]]:
-    """All template lists of a domain, the common ones included."""
+    """Return all template lists of a domain, the common ones included."""
     lists: dict[str, tuple[str, ...]] = {}
     for name in ("common", domain):
         raw = yaml.safe_load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
@@ -26,7 +26,7 @@ def phrases(domain: str) -> Mapping[str, tuple[str, ...]]:
 
 
 def pick(domain: str, name: str, rng: random.Random, slots: Mapping[str, str]) -> str:
-    """One template of a list, filled; words of the template, never the values, may be mistyped."""
+    """Fill one template of a list; words of the template, never the values, may be mistyped."""
     template = rng.choice(phrases(domain)[name])
     if rng.random() < TYPO_SHARE:
         template = mistype(template, rng)
@@ -49,7 +49,7 @@ def mistype(template: str, rng: random.Random) -> str:
 
 
 def sentence(text: str) -> str:
-    """First letter upper case, unless it opens an address or id; a final stop."""
+    """Return the text with an upper-case first letter, unless it opens an address or id, and a final stop."""
     text = text.strip()
     if text and text[0].islower() and "@" not in text.split()[0]:
         text = text[0].upper() + text[1:]

@@ -1,4 +1,4 @@
-"""What the agent's words to the user mean: asked slots, a proposal, a refusal, a report.
+"""Recognition of the agent's words to the user: asked slots, a proposal, a refusal, a report.
 
 Patterns are wide on purpose: small models word things in many ways, and the user should understand what
 a person would. They know no tool and no template of the generator.
@@ -132,7 +132,7 @@ _LIST = re.compile(r"\bfollowing\b|:\s*(?:\d\)|[-*•]|$)", re.I)
 
 @dataclass(frozen=True)
 class Heard:
-    """What the user understood.
+    """The user's reading of the agent's words.
 
     ``strong`` is a proposal that leaves no doubt, ``refusing`` are the sentences that refuse, ``other`` the rest;
     ``stranger`` is a question for something that no user of this world has.
@@ -150,7 +150,7 @@ class Heard:
 
 
 def refuses(text: str) -> bool:
-    """Whether a text tells the user that something cannot be done."""
+    """Return whether a text tells the user that something cannot be done."""
     return _REFUSAL.search(text) is not None
 
 

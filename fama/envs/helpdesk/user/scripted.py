@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Protocol
 
-from fama.envs.helpdesk.information import tells
-from fama.envs.helpdesk.model import Check, Domain, Goal, Task
+from fama.envs.helpdesk.facts import states
+from fama.envs.helpdesk.records import Check, Domain, Goal, Task
 from fama.envs.helpdesk.user.phrasing import phrases, pick, sentence
 from fama.envs.helpdesk.user.recognition import Heard, understand
 from fama.episodes.records import LedgerRow
@@ -33,11 +33,11 @@ class SimulatedUser(Protocol):
     """Anything that plays the user of one episode."""
 
     async def opening(self) -> Reply:
-        """The first message."""
+        """Return the first message."""
         ...
 
     async def reply(self, text: str) -> Reply:
-        """The answer to the agent's words.
+        """Return the answer to the agent's words.
 
         Raises:
             UserFault: the user cannot go on.
@@ -61,7 +61,7 @@ class ScriptedUser:
         self._pushed: set[int] = set()
 
     async def opening(self) -> Reply:
-        """The first message: a greeting, what it wants, sometimes why."""
+        """Return the first message: a greeting, what it wants, sometimes why."""
         rng = self._rng()
         parts: list[str] = []
         if rng.random() < 0.8:
@@ -78,7 +78,7 @@ class ScriptedUser:
         return Reply(" ".join(parts))
 
     async def reply(self, text: str) -> Reply:
-        """The answer to the agent's words; after too many useless turns it hangs up."""
+        """Return the answer to the agent's words; after too many useless turns it hangs up."""
         self._turn += 1
         rng = self._rng()
         asks = {slot: pattern for slot, pattern in self._domain.asks.items() if self._can_answer(slot)}
@@ -160,7 +160,7 @@ class ScriptedUser:
         return self._each(known, slot, lambda i: self._template(slot, self._now(i)[slot]), rng)
 
     def _said_with(self, slot: str, asked: tuple[str, ...]) -> bool:
-        """The description is part of the answer to a number that the user does not know."""
+        """Return whether the description is part of the answer to a number that the user does not know."""
         number = _UNNUMBERED.get(slot)
         return number in asked and not any(number in self._now(i) for i in self._open())
 
@@ -169,7 +169,7 @@ class ScriptedUser:
         return name if name in phrases(self._domain.name) else f"answer_{slot}"
 
     def _each(self, goals: list[int], slot: str, template: Callable[[int], str], rng: Random) -> str:
-        """The answer once, or once a goal where the goals' values differ."""
+        """Return the answer once, or once per goal where the goals' values differ."""
         values = {self._now(i)[slot] for i in goals}
         said = []
         for i in goals if len(values) > 1 else goals[:1]:
@@ -248,7 +248,7 @@ class ScriptedUser:
         return [i for i in goals if re.search(self._task.goals[i].words, text, re.I)]
 
     def _names(self, i: int, text: str) -> bool:
-        """Whether the words name what the goal is about."""
+        """Return whether the words name what the goal is about."""
         now = self._now(i)
         return any(now.get(c.slot, "").casefold() in self._found(c, text) for c in self._task.goals[i].checks)
 
@@ -264,8 +264,8 @@ class ScriptedUser:
         return frozenset(slots)
 
     def _notice_facts(self, text: str) -> bool:
-        """Whether the words tell what a goal is to tell; a question is settled by that."""
-        told = [i for i, goal in enumerate(self._task.goals) if all(tells(text, fact) for fact in goal.facts)]
+        """Return whether the words tell what a goal is to tell; a question is settled by that."""
+        told = [i for i, goal in enumerate(self._task.goals) if all(states(text, fact) for fact in goal.facts)]
         self._settled.update(i for i in told if self._task.goals[i].change is None)
         return bool(told)
 

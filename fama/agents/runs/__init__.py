@@ -1,0 +1,1 @@
+"""Many episodes: planned, run several at once, resumed, summarised."""

@@ -1,0 +1,1 @@
+"""The requests of the user: changes, questions, and the objects they are about."""

@@ -1,0 +1,230 @@
+"""The changes that the user asked for, as tools: found by word overlap with the tools' names and descriptions."""
+
+import math
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from fama.dialogue.calls import Call, calls
+from fama.dialogue.language import (
+    clauses,
+    every_verb,
+    meaning,
+    meanings,
+    one_slip,
+    verb_meanings,
+    without_negated,
+    words,
+)
+from fama.dialogue.memo import by_identity
+from fama.dialogue.tools.views import ToolView, view
+from fama.dialogue.turns import corrects, user_turns
+from fama.dialogue.values.parameters import is_id
+from fama.episodes.records import ToolSpec
+from fama.episodes.state import VisibleState
+
+#: A noun made of a verb ("a booking", "my parking"), and what the user did before ("I just renewed").
+_NOUN = re.compile(r"\b(?:an?|the|my|this|that|your|our|any)\s+(?:\w+\s+)?\w+ing\b", re.IGNORECASE)
+_PAST = re.compile(r"\bI(?:'ve)?\s+(?:(?:have|had|just|recently|already)\s+)*\w{3,}ed\b", re.IGNORECASE)
+#: A verb that says little about what is to be done.
+_WEAK = meaning("change")
+#: How a request opens, and how a question for information does.
+_ASKS = re.compile(
+    r"\b(?:want|need|have to|like|love|wish|help|please|can you|could you|would you"
+    r"|how (?:do|can|could) i|is there a way|request"
+    r"|trying to|looking to|hoping to|here to|great to|new|different|another|other|wrong|instead|else)\b",
+    re.IGNORECASE,
+)
+_INFORMS = re.compile(
+    r"\b(?:know|find out|check|see|ask|tell|show|look up|wonder\w*"
+    r"|when|where|which|what|how (?:many|much|long)|until|status|use|using|pay|paid)\b",
+    re.IGNORECASE,
+)
+#: What is said to the agent in passing.
+_COURTESY = re.compile(r"\b(?:let me know|tell me) what you need\b|\bwhat (?:else )?do you need\b", re.IGNORECASE)
+#: What somebody else does or did: "than you can deliver", "it was sent".
+_THEIRS = re.compile(r"\b(?:you|they|it|that) (?:can|could|will|would|did|do|have|has|had|was|were|is|are)\b", re.I)
+_REFUSAL = re.compile(
+    r"\b(?:cannot|can't|can ?not|could not|couldn't|unable|not able|not allowed|not possible|not eligible|won't"
+    r"|unfortunately|refuse[ds]?|no exceptions?)\b",
+    re.IGNORECASE,
+)
+#: Weight of a match in the tool's name against one in its description.
+_NAME_WEIGHT = 2.0
+#: The lead over the second-best tool that makes a request sure.
+_LEAD = 0.5
+
+
+@dataclass(frozen=True)
+class Want:
+    """A request for a change: its tool, the user's clause, the message index of the turn it came up in.
+
+    ``rivals`` are other tools that fit as well; a request without any is sure.
+    """
+
+    tool: ToolView
+    clause: str
+    index: int
+    rivals: frozenset[str] = frozenset()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All tools that may serve it."""
+        return self.rivals | {self.tool.name}
+
+
+@by_identity(64)
+def _weights(tools: tuple[ToolSpec, ...]) -> dict[str, float]:
+    """Inverse document frequencies of the meanings in the names and descriptions of the tools."""
+    seen: dict[str, int] = {}
+    for tool in tools:
+        for root in view(tool).stems:
+            seen[root] = seen.get(root, 0) + 1
+    return {root: math.log(1 + len(tools) / count) for root, count in seen.items()}
+
+
+def verb_of(tool: ToolView) -> str:
+    """The meaning of the first word of a tool's name."""
+    return _verb(tool.name)
+
+
+@lru_cache(maxsize=1_000)
+def _verb(name: str) -> str:
+    first = words(re.sub(r"([a-z])([A-Z])", r"\1 \2", name))
+    return meaning(first[0]) if first else ""
+
+
+def verbs_of(tool: ToolView, changes: tuple[ToolView, ...]) -> frozenset[str]:
+    """The verb of a tool's name, and verbs that only its description has among those of all changes."""
+    described = tool.stems & verb_meanings()
+    own = {root for root in described if sum(root in other.stems for other in changes) == 1}
+    return frozenset({verb_of(tool), *own})
+
+
+@by_identity(2_000)
+def _served_by(clause: str, tools: tuple[ToolSpec, ...]) -> tuple[ToolView, frozenset[str]] | None:
+    """The change that a clause asks for, and its rivals."""
+    weights = _weights(tools)
+    changes = tuple(tool for tool in map(view, tools) if tool.role == "write")
+    said = _mended(meanings(_PAST.sub(" ", _NOUN.sub(" ", without_negated(clause)))), frozenset(weights))
+    scored: list[tuple[float, ToolView]] = []
+    for tool in changes:
+        shared = said & tool.stems
+        if _says_verb(clause, shared, tool, changes) or _names_object(clause, said, tool, changes):
+            score = sum(weights[root] * (_NAME_WEIGHT if root in tool.name_stems else 1.0) for root in shared)
+            scored.append((score, tool))
+    if not scored:
+        return None
+    scored.sort(key=lambda pair: -pair[0])
+    best = scored[0][1]
+    rivals = {tool.name for score, tool in scored[1:] if scored[0][0] - score < _LEAD}
+    if verb_of(best) == _WEAK and said & best.name_stems == {_WEAK}:
+        rivals |= {tool.name for tool in changes if tool is not best}
+    return best, frozenset(rivals)
+
+
+def _says_verb(clause: str, shared: frozenset[str], tool: ToolView, changes: tuple[ToolView, ...]) -> bool:
+    """The verb of the tool's name, or one that only its description has and that is asked for, not asked about."""
+    if verb_of(tool) in shared:
+        return True
+    described = shared & verbs_of(tool, changes)
+    return bool(described and _ASKS.search(clause)) and not (_INFORMS.search(clause) or _THEIRS.search(clause))
+
+
+def _names_object(clause: str, said: frozenset[str], tool: ToolView, changes: tuple[ToolView, ...]) -> bool:
+    """A request without its verb: it names an object, parameter or allowed value that only one change has."""
+    if not _ASKS.search(clause) or _INFORMS.search(clause) or any(verb_of(other) in said for other in changes):
+        return False
+    named = tool.choices | frozenset(
+        meaning(word) for name in tool.parameters if not is_id(name) for word in words(name)
+    )
+    return bool(said & (own_objects(tool, changes) | (named - _shared(changes, tool))))
+
+
+def own_objects(tool: ToolView, changes: tuple[ToolView, ...]) -> frozenset[str]:
+    """Words of a tool's name, beside its verb, that no other change is about by name, description or parameter."""
+    return tool.name_stems - {verb_of(tool)} - _shared(changes, tool)
+
+
+def _shared(changes: tuple[ToolView, ...], tool: ToolView) -> frozenset[str]:
+    others = (other for other in changes if other.name != tool.name)
+    return frozenset().union(*(other.stems | other.choices | meanings(" ".join(other.parameters)) for other in others))
+
+
+def _mended(said: frozenset[str], known: frozenset[str]) -> frozenset[str]:
+    """Meanings with the known words added that one of them is a typing slip away from."""
+    vocabulary = known | every_verb()
+    strange = [word for word in said if word not in vocabulary]
+    near = {stem for word in strange for stem in vocabulary if abs(len(word) - len(stem)) < 2 and one_slip(word, stem)}
+    return said | {meaning(word) for word in near}
+
+
+def wants(state: VisibleState) -> tuple[Want, ...]:
+    """The user's requests for changes, in order, one a tool, each under the turn that asked for it first.
+
+    A turn that corrects an earlier one and asks for another change replaces the changes asked before.
+    """
+    return _wants(user_turns(state), state.tools)
+
+
+@lru_cache(maxsize=64)
+def _wants(turns: tuple[tuple[int, str], ...], tools: tuple[ToolSpec, ...]) -> tuple[Want, ...]:
+    kept: list[Want] = []
+    for index, text in turns:
+        served = [(clause, _served_by(clause, tools)) for clause in clauses(text)]
+        fresh = [Want(found[0], clause, index, found[1]) for clause, found in served if found]
+        sure = {want.tool.name for want in fresh if not want.rivals}
+        if index and sure and corrects(text):
+            kept = [want for want in kept if want.names & sure]
+        for want in fresh:
+            same = [other for other in kept if other.names & want.names]
+            if not same:
+                kept.append(want)
+            elif not want.rivals and same[0].rivals:
+                kept[kept.index(same[0])] = want
+    return tuple(kept)
+
+
+def asks_change(state: VisibleState) -> bool:
+    """Whether the user's last turn asks for a change."""
+    turns = user_turns(state)
+    return bool(turns) and any(_served_by(clause, state.tools) for clause in clauses(turns[-1][1]))
+
+
+def is_done(want: Want, made: tuple[Call, ...]) -> bool:
+    """Whether a tool of the request was called without an error."""
+    return any(call.name in want.names and call.succeeded for call in made)
+
+
+def is_refused(want: Want, state: VisibleState) -> bool:
+    """Whether the agent told the user, after the request, that it cannot be done."""
+    return any(
+        message.role == "assistant"
+        and message.content is not None
+        and _REFUSAL.search(message.content)
+        and (verb_of(want.tool) in meanings(message.content) or len(wants(state)) == 1)
+        for message in state.messages[want.index + 1 :]
+    )
+
+
+def open_wants(state: VisibleState) -> tuple[Want, ...]:
+    """Requests that are neither done nor refused."""
+    made = calls(state)
+    return tuple(want for want in wants(state) if not is_done(want, made) and not is_refused(want, state))
+
+
+def informs(clause: str) -> bool:
+    """Whether a clause asks for information."""
+    return bool(_INFORMS.search(clause)) and len(words(clause)) > 3 and not _COURTESY.search(clause)
+
+
+def open_question(state: VisibleState) -> str:
+    """The clause of the first turn that asks for information beside a change that another clause asks for, or empty."""
+    asked = wants(state)
+    turns = user_turns(state)
+    if not asked or not turns:
+        return ""
+    for clause in clauses(turns[0][1]):
+        if informs(clause) and _served_by(clause, state.tools) is None:
+            return clause
+    return ""

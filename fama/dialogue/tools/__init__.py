@@ -1,0 +1,1 @@
+"""Tools: their roles, and how helpers read them."""

@@ -1,0 +1,1 @@
+"""Values: ids, amounts and dates, and where each came from."""

@@ -1,0 +1,101 @@
+"""Ids, amounts, dates and e-mail addresses in text and in tool output, normalised for comparison."""
+
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from functools import lru_cache
+
+from fama.episodes.state import VisibleState
+
+# The lookbehind keeps the search linear: a run of a million letters is tried from its start only.
+EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_TOKEN = re.compile(r"[^\s\"'“”‘’`(){}\[\],;:=<>|*!?\\]+")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
+#: Longer numbers are ids; as numbers they would be rounded, and two of them be the same.
+_PRECISION = 28
+_ISO = re.compile(r"\b(\d{4})-(\d{2})-(\d{2})(?!\d)")
+_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+_MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+_DAY = r"(\d{1,2})(?:st|nd|rd|th)?"
+_MONTH_DAY = re.compile(rf"\b{_MONTH}\s+{_DAY}\b(?:,?\s+(\d{{4}})\b)?", re.IGNORECASE)
+_DAY_MONTH = re.compile(rf"\b{_DAY}\s+(?:of\s+)?{_MONTH}\b(?:,?\s+(\d{{4}})\b)?", re.IGNORECASE)
+
+
+def normal_token(token: str) -> str:
+    """A token without its formatting: ``#W12`` → ``w12``, ``$51.00`` → ``51``, ``2.`` → ``2``."""
+    text = token.strip(".,…~").lstrip("#$€£¥").rstrip("%€£¥").strip(".").lower()
+    if len(text) <= _PRECISION and _NUMBER.fullmatch(text):
+        return format(Decimal(text).normalize(), "f")
+    return text
+
+
+def _is_fact(token: str) -> bool:
+    return any(sign.isdigit() for sign in token) or "@" in token
+
+
+def _tokens(text: str) -> Iterator[str]:
+    for token in _TOKEN.findall(text):
+        if _is_fact(token) and (clean := normal_token(token)):
+            yield clean
+
+
+def _written_dates(text: str) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Dates in words, as (key, span); the key is ``2024-05-27`` or, without a year, ``05-27``."""
+    for pattern, day_first in ((_MONTH_DAY, False), (_DAY_MONTH, True)):
+        for match in pattern.finditer(text):
+            month, day = (match[2], match[1]) if day_first else (match[1], match[2])
+            key = f"{_MONTHS.index(month[:3].lower()) + 1:02d}-{int(day):02d}"
+            yield (f"{match[3]}-{key}" if match[3] else key), match.span()
+
+
+def stated_facts(text: str) -> list[str]:
+    """The facts that a note states, normalised: every token with a digit or an ``@``, and dates in words."""
+    facts: list[str] = []
+    rest = text
+    for key, (start, end) in _written_dates(text):
+        facts.append(key)
+        rest = rest[:start] + " " * (end - start) + rest[end:]
+    return facts + list(_tokens(_THOUSANDS.sub("", rest)))
+
+
+@lru_cache(maxsize=512)
+def known_facts(text: str) -> frozenset[str]:
+    """Every form in which a text's facts may be restated."""
+    found = {*_tokens(text), *_tokens(_THOUSANDS.sub("", text))}
+    for key, _span in _written_dates(text):
+        found |= {key, key[-5:]}
+    for year, month, day in _ISO.findall(text):
+        found |= {f"{year}-{month}-{day}", f"{month}-{day}"}
+    return frozenset(found)
+
+
+def visible_texts(state: VisibleState) -> Iterator[str]:
+    """All texts of the state: policy, tools, messages and the arguments of past calls."""
+    yield state.policy
+    for tool in state.tools:
+        yield f"{tool.name} {tool.description} {tool.parameters}"
+    for message in state.messages:
+        if message.content:
+            yield message.content
+        for call in message.tool_calls or ():
+            yield f"{call.function.name} {call.function.arguments}"
+
+
+@lru_cache(maxsize=2_000)
+def ids_in(text: str) -> tuple[str, ...]:
+    """Tokens of a text that look like ids, as written: digits with letters or signs, or four digits and more."""
+    found: list[str] = []
+    for token in _TOKEN.findall(text):
+        clean = token.strip(".,…~")
+        digits = sum(sign.isdigit() for sign in clean)
+        plain = clean.lstrip("$€£¥").replace(".", "", 1)
+        amount = clean[:1] in "$€£¥" or ("." in clean and plain.isdigit())
+        if not digits or amount or "@" in clean or _ISO.match(clean):
+            continue
+        mixed = any(sign.isalpha() for sign in clean) and not re.fullmatch(
+            r"\d+(?:st|nd|rd|th|%|am|pm|x)", clean.lower()
+        )
+        if (mixed and len(clean) >= 3) or (clean[:1] == "#" and digits) or (clean.isdigit() and digits >= 4):
+            found.append(clean)
+    return tuple(dict.fromkeys(found))

@@ -1,0 +1,82 @@
+"""The content of a message in every shape that servers give it."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from fama.text.clean import clean
+
+_TEXT_TYPES = frozenset({"text", "output_text", "input_text", "summary_text"})
+_THOUGHT_TYPES = frozenset({"thinking", "reasoning", "reasoning_text", "reasoning_content", "redacted_thinking"})
+_CALL_TYPES = frozenset({"tool_use", "tool_call", "function_call", "function"})
+_BARE_TEXT = frozenset({"text", "content", "value", "annotations", "role"})
+_MAX_DEPTH = 20
+
+
+@dataclass
+class Content:
+    """Text, thoughts, refusal and calls of a content; ``unread`` names kinds that are kept as JSON in the text."""
+
+    text: list[str] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+
+
+def read_content(value: Any) -> Content:
+    """Read a content: nothing, a text, a number, an object, or a list of parts."""
+    content = Content()
+    _read(value, content, content.text, 0)
+    return content
+
+
+def read_thought(value: Any) -> str:
+    """The text of a reasoning field in any shape."""
+    content = Content()
+    _read(value, content, content.text, 0)
+    return "\n".join((*content.text, *content.thoughts))
+
+
+def _read(value: Any, content: Content, into: list[str], depth: int) -> None:
+    if value is None:
+        return
+    if isinstance(value, str):
+        into.append(clean(value))
+    elif isinstance(value, list) and depth < _MAX_DEPTH:
+        for part in value:
+            _read(part, content, into, depth + 1)
+    elif isinstance(value, dict) and depth < _MAX_DEPTH:
+        _part(value, content, into, depth)
+    else:
+        into.append(clean(json.dumps(value)))
+
+
+def _part(part: dict[str, Any], content: Content, into: list[str], depth: int) -> None:
+    kind = str(part.get("type") or "").lower()
+    if kind == "refusal" or (not kind and "refusal" in part):
+        _read(part.get("refusal", part.get("text")), content, content.refusals, depth + 1)
+    elif kind in _THOUGHT_TYPES or (kind.startswith("reasoning.")) or (not kind and "thinking" in part):
+        keys = ("thinking", "reasoning", "text", "summary", "content", "reasoning_text")
+        _read(next((part[key] for key in keys if part.get(key)), None), content, content.thoughts, depth + 1)
+    elif kind in _CALL_TYPES and (isinstance(part.get("name"), str) or isinstance(part.get("function"), dict)):
+        content.calls.append(part)
+    elif kind in _TEXT_TYPES or (not kind and part.keys() <= _BARE_TEXT):
+        _text(part, content, into, depth)
+    elif not kind:
+        into.append(_json(part))  # an action that the server has read already
+    else:
+        content.unread.append(clean(kind))
+        into.append(_json(part))
+
+
+def _text(part: dict[str, Any], content: Content, into: list[str], depth: int) -> None:
+    key = next((key for key in ("text", "content", "value") if key in part), None)
+    if key is None:
+        into.append(_json(part))
+    else:
+        _read(part[key], content, into, depth + 1)
+
+
+def _json(part: dict[str, Any]) -> str:
+    return clean(json.dumps(part, ensure_ascii=False))

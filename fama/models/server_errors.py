@@ -1,0 +1,202 @@
+"""What servers say when they fail: their words, what kind of failure it is, and how long to wait."""
+
+import email.utils
+import json
+import math
+import re
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fama.text.clean import clean
+
+_MESSAGE_KEYS = ("message", "error_message", "msg", "detail", "details", "reason", "description", "status_msg", "title")
+_HOLDER_KEYS = ("error", "errors", "detail", "base_resp", "fault")
+_TAGS = re.compile(r"<style.*?</style>|<script.*?</script>|<[^<>]*>", re.DOTALL | re.IGNORECASE)
+_MAX_DEPTH = 8
+
+_OVERFLOW = re.compile(
+    r"context[ _-]?(?:size|length|window)|context (?:the )?overflow|exceed_context|max_model_len|"
+    r"max(?:imum)? (?:model|prompt) length|"
+    r"max_(?:completion_)?tokens must be (?:at least 1|greater than 0), got (?:-|0)|"
+    r"prompt (?:\([^)]*\) )?(?:is )?too long|input is too long|"
+    r"too many (?:input )?tokens\b|token count .{0,40}exceeds|input length .{0,40}exceeds|exceeded model token limit|"
+    r"`?inputs`? tokens \+ `?max_new_tokens`?|`?inputs`? must have less than|range of input length|"
+    r"reduce the length of (?:the|your) (?:messages|prompt|input)|longer than the (?:model|maximum)",
+    re.IGNORECASE,
+)
+_OVERFLOW_NEVER = frozenset({401, 402, 403, 404, 429})
+_RETRIED = frozenset({408, 409, 425, 429})
+_FINAL = re.compile(
+    r"insufficient_quota|invalid_api_key|authentication|unauthenticated|unauthori[sz]ed|permission|forbidden|billing|account_deactivated|"
+    r"insufficient_(?:balance|funds|credits)|invalid_request|not_found|model_not_found",
+    re.IGNORECASE,
+)
+#: Codes of an ``error`` object that reports none.
+_FINE = frozenset({"0", "200", "ok", "success"})
+_DELAY_KEYS = {"retrydelay": 1.0, "retry_delay": 1.0, "retry_after": 1.0, "retryafter": 1.0}
+_DELAY_KEYS |= {"retry_after_seconds": 1.0, "retry_after_ms": 0.001, "retryafterms": 0.001}
+_UNITS = {"ms": 0.001, "milliseconds": 0.001, "s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0}
+_UNITS |= {"m": 60.0, "min": 60.0, "minute": 60.0, "minutes": 60.0, "h": 3600.0}
+_AMOUNT = r"\d{1,9}(?:\.\d{1,9})?"
+_UNIT = r"milliseconds|ms|seconds?|sec|minutes?|min|s|m|h"
+_PIECE = re.compile(rf"({_AMOUNT})\s*({_UNIT})?(?![a-z])", re.IGNORECASE)
+_TRY_AGAIN = re.compile(
+    rf"(?:try again|retry|wait)\s+(?:in|after|for)\s+((?:{_AMOUNT}\s?(?:{_UNIT})\s?)+)(?![a-z])", re.IGNORECASE
+)
+
+
+def parse_body(text: str) -> Any:
+    """A body as JSON; as text without tags where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return " ".join(_TAGS.sub(" ", text).split())
+
+
+def error_words(body: Any) -> str:
+    """The server's own words in an error body of any shape; its JSON where there are none."""
+    words = list(dict.fromkeys(_words(body, 0)))
+    if not words and body not in (None, "", {}, []):
+        words = [json.dumps(body, ensure_ascii=False, default=str)]
+    return one_line("; ".join(words))
+
+
+def one_line(text: str, limit: int = 300) -> str:
+    """A text as one line of at most ``limit`` characters."""
+    line = " ".join(clean(text).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def find_error(tree: Any) -> Any:
+    """The error object in the body of an answer that says 200, or in a choice; None where there is none."""
+    if not isinstance(tree, dict):
+        return None
+    error = tree.get("error")
+    if isinstance(error, dict):
+        said = str(error.get("code", error.get("status", ""))).lower()
+        return error if error and said not in _FINE else None
+    if isinstance(error, str | list):
+        return tree if error else None
+    return tree if error is True or tree.get("object") == "error" else None
+
+
+def error_status(error: Any, status: int) -> int:
+    """The HTTP status that an error object names, else the one it came with; a 200 with an error counts as a 502."""
+    for holder in (error, error.get("error") if isinstance(error, dict) else None):
+        code = holder.get("code", holder.get("status_code")) if isinstance(holder, dict) else None
+        if re.fullmatch(r"[45]\d\d", str(code)):
+            return int(str(code))
+    return status if status >= 400 else 502
+
+
+def is_overflow(status: int, words: str, body: Any = None) -> bool:
+    """Whether the prompt was longer than the model's context."""
+    return status not in _OVERFLOW_NEVER and _OVERFLOW.search(" ".join((words, *_codes(body, 0)))) is not None
+
+
+def is_final(status: int, body: Any) -> bool:
+    """Whether trying again is of no use: a wrong request, a refused key, an exhausted quota."""
+    if status < 500 and status not in _RETRIED:
+        return True
+    codes = " ".join(_codes(body, 0))
+    return _FINAL.search(codes) is not None and wait_hint({}, body) is None
+
+
+def wait_hint(headers: Mapping[str, str], body: Any) -> float | None:
+    """Seconds that the server asks to wait, from its headers or its body; None where it does not say."""
+    for seconds in _hints(headers, body):
+        if seconds is not None and math.isfinite(seconds) and seconds >= 0:
+            return seconds
+    return None
+
+
+def _hints(headers: Mapping[str, str], body: Any) -> Iterator[float | None]:
+    yield _number(headers.get("retry-after-ms"), 0.001)
+    after = headers.get("retry-after")
+    yield _number(after, 1.0)
+    if after:
+        try:
+            yield max(0.0, email.utils.parsedate_to_datetime(after).timestamp() - time.time())
+        except (ValueError, TypeError, OverflowError):
+            pass
+    yield from _body_hints(body, 0)
+
+
+def _body_hints(body: Any, depth: int) -> Iterator[float | None]:
+    if depth > _MAX_DEPTH:
+        return
+    if isinstance(body, dict):
+        for key, value in body.items():
+            unit = _DELAY_KEYS.get(str(key).lower().replace("-", "_"))
+            if unit is not None:
+                yield _number(value, unit) if not isinstance(value, str) else _duration(value, unit)
+            else:
+                yield from _body_hints(value, depth + 1)
+    elif isinstance(body, list):
+        for value in body:
+            yield from _body_hints(value, depth + 1)
+    elif isinstance(body, str):
+        found = _TRY_AGAIN.search(body)
+        yield _duration(found[1], 1.0) if found else None
+
+
+def _duration(text: str, unit: float) -> float | None:
+    pieces = _PIECE.findall(text)
+    return sum(float(n) * (_UNITS[word.lower()] if word else unit) for n, word in pieces) if pieces else None
+
+
+def _number(value: Any, unit: float) -> float | None:
+    try:
+        return None if value is None or isinstance(value, bool) else float(value) * unit
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _words(body: Any, depth: int) -> Iterator[str]:
+    if depth > _MAX_DEPTH:
+        return
+    if isinstance(body, str):
+        inner = parse_body(body) if body.lstrip().startswith(("{", "[")) else body
+        if isinstance(inner, str):
+            yield from filter(None, [inner.strip()])
+        else:
+            yield from _words(inner, depth + 1)
+    elif isinstance(body, list):
+        for item in body[:3]:
+            yield from _words(item, depth + 1)
+    elif isinstance(body, dict):
+        yield from _object_words(body, depth)
+
+
+def _object_words(body: dict[str, Any], depth: int) -> Iterator[str]:
+    lowered = {str(key).lower(): value for key, value in body.items()}
+    place = lowered.get("loc")
+    if isinstance(place, list) and isinstance(lowered.get("msg"), str):
+        yield f"{'.'.join(map(str, place))}: {lowered['msg']}"
+        return
+    for key in _HOLDER_KEYS:
+        if isinstance(lowered.get(key), str | dict | list):
+            yield from _words(lowered[key], depth + 1)
+    for key in _MESSAGE_KEYS:
+        if isinstance(lowered.get(key), str) and key not in _HOLDER_KEYS:
+            yield from _words(lowered[key], depth + 1)
+            break
+    metadata = lowered.get("metadata")
+    if isinstance(metadata, dict):
+        yield from _words(metadata.get("raw"), depth + 1)
+
+
+def _codes(body: Any, depth: int) -> Iterator[str]:
+    """Values of ``code``, ``type`` and ``status`` at any level."""
+    if depth > _MAX_DEPTH:
+        return
+    if isinstance(body, list):
+        for item in body:
+            yield from _codes(item, depth + 1)
+    elif isinstance(body, dict):
+        for key, value in body.items():
+            if key in ("code", "type", "status", "error_type") and isinstance(value, str):
+                yield value
+            elif isinstance(value, dict | list):
+                yield from _codes(value, depth + 1)

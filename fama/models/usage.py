@@ -1,0 +1,103 @@
+"""Ledger rows from what a server reports: what cannot be true is unknown, and unknown is null."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from fama.episodes.records import LedgerRow
+from fama.models.base import ChatReply, ChatRequest
+from fama.models.ends import ReplyEnd
+from fama.models.prices import Price
+from fama.text.counts import token_count
+from fama.tokens import estimate_tokens
+
+#: What a chat template may add around one message.
+_TEMPLATE_TOKENS = 8
+
+
+def read_usage(tree: dict[str, Any], request: ChatRequest, name: str, seconds: float, price: Price | None) -> LedgerRow:
+    """The ledger row of a response; counts that the server does not report, or that cannot be true, are None."""
+    usage, timings = _object(tree.get("usage")), _object(tree.get("timings"))
+    spent = token_count(_first(usage, "prompt_tokens", "input_tokens"))
+    output = token_count(_first(usage, "completion_tokens", "output_tokens"))
+    details = _object(_first(usage, "prompt_tokens_details", "input_tokens_details"))
+    cached = token_count(_first(details, "cached_tokens"))
+    if cached is None:
+        cached = token_count(_first(timings | usage, "cache_n", "prompt_cache_hit_tokens", "cache_read_input_tokens"))
+    more = _object(_first(usage, "completion_tokens_details", "output_tokens_details"))
+    cached = _part_of(cached, spent)
+    return LedgerRow(
+        role=request.role,
+        model=name,
+        input_tokens=spent,
+        cached_input_tokens=cached,
+        output_tokens=output,
+        reasoning_tokens=_part_of(token_count(_first(more, "reasoning_tokens")), output),
+        seconds=seconds,
+        price=None if price is None or spent is None or output is None else price.cost(spent, cached or 0, output),
+    )
+
+
+def with_estimate(reply: ChatReply, request: ChatRequest) -> LedgerRow:
+    """The reply's row; where its counts are unknown, with the upper estimate that budgets count instead."""
+    row = reply.usage
+    if row.total_tokens is not None:
+        return row
+    return row.model_copy(update={"estimated_tokens": _input(row, request) + _output(row, reply, request)})
+
+
+def one_row(rows: Sequence[LedgerRow], last: LedgerRow | None = None) -> LedgerRow | None:
+    """One row for a call of several tries: what failed tries were billed is added to the last one's counts."""
+    known = [row for row in rows if row.total_tokens is not None]
+    if last is None:
+        if not known:
+            return None
+        *known, last = known
+        last = last.model_copy(update={"parsed": False})
+    for row in known:
+        last = last.model_copy(
+            update={
+                **{field: _sum(getattr(last, field), getattr(row, field)) for field in _COUNTS},
+                "seconds": last.seconds + row.seconds,
+                "estimated_tokens": None
+                if last.estimated_tokens is None
+                else last.estimated_tokens + (row.total_tokens or 0),
+            }
+        )
+    return last
+
+
+_COUNTS = ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens", "price")
+
+
+def _sum(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one + other
+
+
+def _input(row: LedgerRow, request: ChatRequest) -> int:
+    if row.input_tokens is not None:
+        return row.input_tokens
+    texts = [json.dumps(message, ensure_ascii=False) for message in (*request.messages, *request.tools)]
+    return sum(map(estimate_tokens, (*texts, request.prefill))) + _TEMPLATE_TOKENS * (len(request.messages) + 1)
+
+
+def _output(row: LedgerRow, reply: ChatReply, request: ChatRequest) -> int:
+    if row.output_tokens is not None:
+        return row.output_tokens
+    if reply.end is ReplyEnd.LENGTH:
+        return request.sampling.max_tokens
+    calls = [f"{call.function.name} {call.function.arguments}" for call in reply.tool_calls]
+    return sum(map(estimate_tokens, (reply.text, reply.reasoning, *calls)))
+
+
+def _part_of(part: int | None, whole: int | None) -> int | None:
+    """A count that is part of another; unknown where it is larger."""
+    return None if part is not None and whole is not None and part > whole else part
+
+
+def _first(tree: dict[str, Any], *keys: str) -> Any:
+    return next((tree[key] for key in keys if tree.get(key) is not None), None)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

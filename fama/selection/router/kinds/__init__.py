@@ -1,0 +1,1 @@
+"""Router kinds at inference, one class per file, and the parts that several of them share."""

@@ -1,0 +1,91 @@
+"""The contract of a router kind at inference, and the registry of kinds.
+
+A kind is one class here and one in ``training.kinds``. Other distributions add kinds through the entry-point groups
+``fama.router_kinds`` and ``fama.router_trainers``.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fama.registry import Registry
+from fama.selection.router.embedder import Embedder
+from fama.selection.router.kinds.label_heads import Categories, LabelledPredictor
+from fama.selection.router.manifest import RouterManifest
+from fama.selection.router.scores import Predictor
+
+Arrays = Mapping[str, NDArray[np.float32]]
+#: The array of every router that was trained on outcomes: the context-free model that its kind builds on.
+POPULATION = "population"
+
+
+@dataclass(frozen=True)
+class StoredRouter:
+    """The checked content of a checkpoint folder. ``embedder`` is None where the manifest names no encoder."""
+
+    folder: Path
+    manifest: RouterManifest
+    arrays: Arrays
+    embedder: Embedder | None = None
+
+    @property
+    def helpers(self) -> int:
+        """The size of the pool."""
+        return len(self.manifest.pool)
+
+
+class BuiltRouter(NamedTuple):
+    """The predictor of subsets, and of categories where the router learned labels."""
+
+    predictor: Predictor
+    labels: Categories | None
+
+
+class RouterKind(ABC):
+    """One kind of router, made from what a checkpoint stores.
+
+    Class attributes: ``title`` names the kind on a model card, ``selector`` is the name under which arms ask for it,
+    ``files`` are files of its checkpoints beside the arrays, such as boosted trees. Methods raise ValueError or
+    KeyError where the checkpoint lacks what the kind needs.
+    """
+
+    title: ClassVar[str]
+    selector: ClassVar[str]
+    files: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, stored: StoredRouter) -> None:
+        self.stored = stored
+
+    @abstractmethod
+    def outcomes(self) -> Predictor:
+        """Return the predictor of success and tokens, as trained on outcomes."""
+
+    def labels(self) -> LabelledPredictor:
+        """Return the predictor of categories and coverage, as trained on labelled failures."""
+        raise ValueError(f"a {self.stored.manifest.kind} router has no heads for labels")
+
+    def build(self) -> BuiltRouter:
+        """Return the predictors of this checkpoint; one of labels alone predicts subsets by their coverage."""
+        labels = self.labels() if self.stored.manifest.labelled else None
+        if POPULATION in self.stored.arrays:
+            return BuiltRouter(self.outcomes(), labels)
+        if labels is None:
+            raise ValueError("it has heads for neither outcomes nor labels")
+        return BuiltRouter(labels, labels)
+
+
+ROUTER_KINDS: Registry[type[RouterKind]] = Registry(
+    "router_kinds",
+    {
+        "encoder": "fama.selection.router.kinds.encoder:EncoderRouter",
+        "linear": "fama.selection.router.kinds.linear:LinearRouter",
+        "knn": "fama.selection.router.kinds.knn:KnnRouter",
+        "boosting": "fama.selection.router.kinds.boosting:BoostingRouter",
+        "prior": "fama.selection.router.kinds.prior:PriorRouter",
+    },
+)

@@ -1,0 +1,129 @@
+"""The boosting router: gradient-boosted trees (Friedman 2001; LightGBM, Ke et al. 2017) in LightGBM's text format.
+
+All boosters of a router are one JSON file, name → text, so that a checkpoint stays safetensors and JSON.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fama.errors import BadInput
+from fama.selection.decision import Floats, Masks
+from fama.selection.router.features import Features
+from fama.selection.router.kinds.base import Arrays, RouterKind, StoredRouter
+from fama.selection.router.kinds.label_heads import LabelPredictor
+from fama.selection.router.kinds.state_vectors import StateVectors, stored_vectors
+from fama.selection.router.scores import RawScores, StateScores, split_heads
+
+TREES = "trees.json"
+SUCCESS, TOKENS = "success", "tokens"
+_START, _END = "tree\n", "end of parameters\n"
+
+
+class BoostingRouter(RouterKind):
+    """Trees on state vectors, on top of the context-free model."""
+
+    title = "gradient-boosted trees on state vectors, on top of the context-free model"
+    selector = "boosting"
+    files = (TREES,)
+
+    def __init__(self, stored: StoredRouter) -> None:
+        super().__init__(stored)
+        self.boosters = load_trees(stored.folder / TREES)
+
+    def outcomes(self) -> "BoostingPredictor":
+        """Return the predictor of success and tokens."""
+        stored = self.stored
+        return BoostingPredictor(stored_vectors(stored), stored.arrays, self.boosters, stored.helpers)
+
+    def labels(self) -> LabelPredictor:
+        """Return the predictor of categories and coverage."""
+        logits = TreeLabels(stored_vectors(self.stored), self.stored.arrays, self.boosters)
+        return LabelPredictor(logits, len(self.stored.manifest.categories))
+
+
+def dump_trees(texts: Mapping[str, str]) -> bytes:
+    """Return the file of these boosters."""
+    return (json.dumps(dict(texts), indent=0, sort_keys=True) + "\n").encode()
+
+
+def load_trees(path: Path) -> dict[str, Any]:
+    """Read every booster by its name.
+
+    Raises:
+        BadInput: LightGBM is not installed, or the file is not whole.
+    """
+    try:
+        import lightgbm
+    except ImportError:
+        raise BadInput(f"{path}: a boosting router needs LightGBM; install it with: pip install lightgbm") from None
+    try:
+        texts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise BadInput(f"{path}: not JSON; copy the checkpoint again") from None
+    if not isinstance(texts, dict):
+        raise BadInput(f"{path}: holds no models by name; copy the checkpoint again")
+    boosters = {}
+    for name, text in texts.items():
+        if not isinstance(text, str) or not text.startswith(_START) or _END not in text:
+            raise BadInput(f"{path}: {name} is no whole LightGBM model; copy the checkpoint again")
+        try:
+            boosters[name] = lightgbm.Booster(model_str=text)
+        except lightgbm.basic.LightGBMError as error:
+            reason = " ".join(str(error).split())[:120]
+            raise BadInput(f"{path}: {name}: {reason}; copy the checkpoint again") from None
+    return boosters
+
+
+def raw(booster: Any, design: Floats) -> Floats:
+    """Return raw scores of rows, on one thread: a decision has at most some thousand."""
+    scores: Floats = np.asarray(booster.predict(design, raw_score=True, num_threads=1), dtype=np.float64)
+    return scores
+
+
+def subset_rows(vector: Floats, masks: Masks) -> Floats:
+    """Return one row per subset: the state vector, then a flag per helper."""
+    return np.concatenate([np.tile(vector, (len(masks), 1)), masks.astype(np.float64)], axis=1)
+
+
+class BoostingPredictor:
+    """The context-free model plus trees over the state vector and the subset's flags, for success and log tokens."""
+
+    def __init__(self, vectors: StateVectors, arrays: Arrays, boosters: Mapping[str, Any], helpers: int) -> None:
+        self.vectors = vectors
+        self.context_free = split_heads(np.asarray(arrays["population"], dtype=np.float64), helpers)
+        self.success, self.tokens = boosters.get(SUCCESS), boosters.get(TOKENS)
+
+    def scores(self, features: Features) -> StateScores:
+        """Return success logits and log tokens of any subset in this state."""
+        vector = self.vectors(features)
+
+        def score(masks: Masks) -> RawScores:
+            logit, log_tokens = self.context_free(masks)
+            rows = subset_rows(vector, masks)
+            if self.success is not None:
+                logit = logit + raw(self.success, rows)
+            if self.tokens is not None:
+                log_tokens = log_tokens + raw(self.tokens, rows)
+            return RawScores(logit, log_tokens)
+
+        return score
+
+
+class TreeLabels:
+    """Label logits: ``label_bias`` (C + H,) plus the trees of every label that has some, ``label-0`` and so on."""
+
+    def __init__(self, vectors: StateVectors, arrays: Arrays, boosters: Mapping[str, Any]) -> None:
+        self.vectors = vectors
+        self.bias = np.asarray(arrays["label_bias"], dtype=np.float64)
+        self.boosters = [boosters.get(f"label-{place}") for place in range(len(self.bias))]
+
+    def __call__(self, features: Features) -> Floats:
+        """Return the logits in this state."""
+        row = self.vectors(features)[None]
+        more = [0.0 if one is None else float(raw(one, row)[0]) for one in self.boosters]
+        logits: Floats = self.bias + np.array(more)
+        return logits

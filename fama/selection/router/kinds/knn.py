@@ -1,0 +1,103 @@
+"""The nearest-neighbour router: smoothed success and label rates among the nearest training states."""
+
+import numpy as np
+
+from fama.selection.decision import Floats
+from fama.selection.router.features import Features
+from fama.selection.router.kinds.base import Arrays, RouterKind
+from fama.selection.router.kinds.label_heads import LabelPredictor, logit
+from fama.selection.router.kinds.neighbourhood import Neighbourhood, residuals
+from fama.selection.router.kinds.state_vectors import StateVectors, stored_vectors
+from fama.selection.router.manifest import KnnShape
+from fama.selection.router.scores import StateScores, split_heads
+
+
+class KnnRouter(RouterKind):
+    """Nearest neighbours in the space of state vectors."""
+
+    title = "nearest neighbours in state space, smoothed towards the context-free model"
+    selector = "knn"
+
+    def outcomes(self) -> "KnnPredictor":
+        """Return the predictor of success and tokens."""
+        stored = self.stored
+        if stored.manifest.knn is None:
+            raise ValueError("it describes no neighbourhood")
+        return KnnPredictor(stored_vectors(stored), stored.arrays, stored.helpers, stored.manifest.knn)
+
+    def labels(self) -> LabelPredictor:
+        """Return the predictor of categories and coverage."""
+        manifest = self.stored.manifest
+        if manifest.label_knn is None:
+            raise ValueError("it describes no neighbourhood of labels")
+        logits = KnnLabels(stored_vectors(self.stored), self.stored.arrays, manifest.label_knn)
+        return LabelPredictor(logits, len(manifest.categories))
+
+
+class KnnPredictor:
+    """Smoothed success per subset among the nearest training states.
+
+    Arrays: ``states`` (n, k + E), ``row_state`` (r), ``row_masks`` (r, H), ``row_success`` (r),
+    ``row_log_tokens`` (r, NaN unknown) and ``population`` (O,).
+    """
+
+    def __init__(self, vectors: StateVectors, arrays: Arrays, helpers: int, shape: KnnShape) -> None:
+        self.vectors = vectors
+        self.shape = shape
+        self.states = np.asarray(arrays["states"], dtype=np.float64)
+        self.row_state = np.asarray(arrays["row_state"]).astype(np.int64)
+        self.masks = np.asarray(arrays["row_masks"]) > 0.5
+        self.context_free = split_heads(np.asarray(arrays["population"], dtype=np.float64), helpers)
+        self.success_residual, self.token_residual = residuals(
+            self.context_free(self.masks), arrays["row_success"], arrays["row_log_tokens"]
+        )
+
+    def scores(self, features: Features) -> StateScores:
+        """Return success logits and log tokens of any subset in this state."""
+        return self.near(self.vectors(features))
+
+    def near(self, vector: Floats) -> Neighbourhood:
+        """Return the neighbourhood of a state vector."""
+        weights = nearness(self.states, vector, self.shape.neighbours)[self.row_state]
+        rows = weights > 0.0
+        return Neighbourhood(
+            weights[rows],
+            self.masks[rows],
+            self.success_residual[rows],
+            self.token_residual[rows],
+            self.context_free,
+            self.shape,
+        )
+
+
+class KnnLabels:
+    """Label rates among the nearest labelled states, smoothed to ``label_rates`` (C + H).
+
+    Arrays: ``label_states`` (n, k + E), ``label_flags`` (n, C + H), ``label_rates``.
+    """
+
+    def __init__(self, vectors: StateVectors, arrays: Arrays, shape: KnnShape) -> None:
+        self.vectors = vectors
+        self.shape = shape
+        self.states = np.asarray(arrays["label_states"], dtype=np.float64)
+        self.flags = np.asarray(arrays["label_flags"], dtype=np.float64)
+        self.rates = np.asarray(arrays["label_rates"], dtype=np.float64)
+
+    def __call__(self, features: Features) -> Floats:
+        """Return the logits in this state."""
+        return self.near(self.vectors(features))
+
+    def near(self, vector: Floats) -> Floats:
+        """Return the logits at a state vector."""
+        weights = nearness(self.states, vector, self.shape.neighbours)
+        rate = (weights @ self.flags + self.shape.strength * self.rates) / (weights.sum() + self.shape.strength)
+        return logit(rate)
+
+
+def nearness(states: Floats, vector: Floats, neighbours: int) -> Floats:
+    """Return Gaussian weights of the nearest states, one bandwidth at the farthest neighbour, 0 beyond it."""
+    distance = np.linalg.norm(states - vector, axis=1)
+    count = min(neighbours, len(distance))
+    bandwidth = max(float(np.partition(distance, count - 1)[count - 1]), 1e-9)
+    weights: Floats = np.where(distance <= bandwidth, np.exp(-2.0 * (distance / bandwidth) ** 2), 0.0)
+    return weights

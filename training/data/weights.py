@@ -1,0 +1,36 @@
+"""Weights of logged rows: by the propensity of their subset, and by its advantage over others in the same state."""
+
+import math
+from collections.abc import Sequence
+
+from fama.selection.router.features import Features
+from training.data.examples import Example
+from training.settings import LossSettings
+
+
+def outcome_weights(examples: Sequence[Example], settings: LossSettings) -> list[float]:
+    """Return 1 / propensity, scaled to mean 1 and clipped, or 1.0 each where that is off or unknown."""
+    if not settings.inverse_propensity:
+        return [1.0] * len(examples)
+    raw = [1.0 / e.propensity if e.success is not None and e.propensity else math.nan for e in examples]
+    known = [value for value in raw if not math.isnan(value)]
+    mean = sum(known) / len(known) if known else 1.0
+    return [1.0 if math.isnan(value) else min(value / mean, settings.propensity_clip) for value in raw]
+
+
+def advantages(examples: Sequence[Example], lam: float) -> dict[int, float]:
+    """Return the reward of every executed row minus the mean of its state's rows, by example identity.
+
+    The reward is success − λ · tokens / 1000. A state with one row teaches nothing about the choice and is left out.
+    """
+    rewards: dict[Features, list[tuple[int, float]]] = {}
+    for example in examples:
+        if example.subset is not None and example.success is not None:
+            reward = float(example.success) - lam * (example.tokens or 0.0) / 1000.0
+            rewards.setdefault(example.features, []).append((id(example), reward))
+    gains: dict[int, float] = {}
+    for rows in rewards.values():
+        mean = sum(reward for _, reward in rows) / len(rows)
+        if len(rows) > 1:
+            gains |= {name: reward - mean for name, reward in rows}
+    return gains

@@ -1,0 +1,28 @@
+"""Labelled failures as arrays, for the label heads of the kinds without a network."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fama.selection.decision import Floats
+from training.data.examples import Example
+from training.kinds.state_vectors import Rows
+
+#: Pseudo-rows of a label's rate, half a row each way: no rate of 0 or 1 from a finite log.
+_HALF = 0.5
+
+
+class LabelArrays:
+    """The labelled failures as arrays: flags (n, C + H), the categories first; and their tasks."""
+
+    def __init__(self, examples: Sequence[Example]) -> None:
+        self.examples = [e for e in examples if e.coverage is not None and e.categories is not None]
+        flags = [(*(e.categories or ()), *(e.coverage or ())) for e in self.examples]
+        self.flags: Floats = np.array(flags, dtype=np.float64)
+        self.tasks = [example.task for example in self.examples]
+
+    def rates(self, rows: Rows | None = None) -> Floats:
+        """Return the smoothed rate of every label on some rows."""
+        flags = self.flags if rows is None else self.flags[rows]
+        rate: Floats = (flags.sum(axis=0) + _HALF) / (len(flags) + 2 * _HALF)
+        return rate
