@@ -78,7 +78,7 @@ async def test_one_repair_round_then_unknown() -> None:
         Verdict("IFU", True, 2, "r"),
     )
     assert [row.parsed for row in ledger] == [False, True, False, False, True, False, True]
-    assert all(row.input_tokens > 0 for row in ledger)
+    assert all((row.input_tokens or 0) > 0 for row in ledger)
     assert len(sent[1].messages) == 4 and sent[1].messages[2] == {"role": "assistant", "content": "Hm."}
     assert all("maxLength" not in json.dumps(request.json_schema) for request in sent)
     assert not any(item.category == "WRCO" for item in as_evidence(verdicts))

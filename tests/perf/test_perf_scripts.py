@@ -197,7 +197,7 @@ def test_capacity_by_hand(script: Any) -> None:
     found = capacity.measure_episodes()["none"]
     episodes = [e for e in read_episodes(capacity.EPISODES) if e.selector == "none"]
     assert found.count == len(episodes)
-    assert found.read == pytest.approx(sum(row.input_tokens for e in episodes for row in e.ledger) / len(episodes))
+    assert found.read == pytest.approx(sum(row.input_tokens or 0 for e in episodes for row in e.ledger) / len(episodes))
     assert found.packed < found.bytes / 3
     million = capacity.capacity(decisions=found.decisions).splitlines()[-1]
     assert million.startswith("| one million episodes | 1,000,000 |")
