@@ -43,6 +43,7 @@ def _show(summaries: "list[GroupSummary]") -> None:
     from rich.table import Table
 
     from eval.metrics.formats import count, errors, number, percent
+    from eval.metrics.summary import distinctions
     from fama.terminal import console
 
     most = max(summary.measures.trials for summary in summaries)
@@ -56,6 +57,7 @@ def _show(summaries: "list[GroupSummary]") -> None:
         table.add_column(title, justify="right", no_wrap=True)
     short: list[str] = []
     lines: list[tuple[GroupSummary, Measures, str]] = []
+    apart = dict(zip(map(id, summaries), distinctions(summaries), strict=True))
     for summary in summaries:
         lines.append((summary, summary.measures, ""))
         if summary.corrected is not None:
@@ -63,7 +65,8 @@ def _show(summaries: "list[GroupSummary]") -> None:
     for summary, m, note in lines:
         passes = {estimate.k: estimate for estimate in m.pass_k}
         table.add_row(
-            *(summary.benchmark, summary.domain + note, summary.backbone, summary.strategy, summary.selector),
+            *(summary.benchmark, summary.domain + note, summary.backbone, summary.strategy),
+            ", ".join(filter(None, (summary.selector, apart[id(summary)]))).removeprefix("-, "),
             *(str(m.tasks), str(m.successes), str(m.failures), errors(m.errors)),
             *(percent(passes[k].estimate) if k in passes else "–" for k in shown),
             *(count(m.tokens), count(m.tokens_per_success), number(m.episode_seconds.value, 1)),

@@ -65,11 +65,12 @@ class Score:
     seconds: float | None = None
     benchmark_version: str | None = None
     importer: str = "fama"
+    variant: str = ""
 
     @property
     def key(self) -> EpisodeKey:
         """The identity of the episode."""
-        arm = (self.backbone, self.strategy, self.selector)
+        arm = (self.backbone, self.strategy, self.selector, self.variant)
         return EpisodeKey(self.benchmark, self.domain, self.task_id, self.trial, *arm)
 
     @property
@@ -135,6 +136,7 @@ def score_of(episode: Episode) -> Score:
         seconds=episode.seconds,
         benchmark_version=episode.benchmark_version,
         importer=episode.source.importer,
+        variant=episode.variant,
     )
 
 

@@ -7,17 +7,22 @@ from eval.metrics.measures import Measures, Resampling, measure
 from fama.envs.exclusions import known_wrong
 from fama.episodes.records import Record
 
-GROUP = ("benchmark", "domain", "backbone", "strategy", "selector")
+GROUP = ("benchmark", "benchmark_version", "domain", "backbone", "strategy", "selector", "variant")
 
 
 class GroupSummary(Record):
-    """One line of ``fama score``. ``corrected`` leaves out tasks that are known to be wrong; None if there are none."""
+    """One line of ``fama score``. ``corrected`` leaves out tasks that are known to be wrong; None if there are none.
+
+    ``variant`` is what else sets an imported arm apart: agent, user model, settings, or the file that is its own arm.
+    """
 
     benchmark: str
+    benchmark_version: str | None
     domain: str
     backbone: str
     strategy: str
     selector: str
+    variant: str
     measures: Measures
     wrong_tasks: tuple[str, ...] = ()
     corrected: Measures | None = None
@@ -25,15 +30,29 @@ class GroupSummary(Record):
 
 def summarise(scores: Sequence[Score], resampling: Resampling | None = None) -> list[GroupSummary]:
     """Return one summary per group, in order of the groups' names."""
-    groups: dict[tuple[str, ...], list[Score]] = {}
+    groups: dict[tuple[str | None, ...], list[Score]] = {}
     for score in scores:
         groups.setdefault(tuple(getattr(score, name) for name in GROUP), []).append(score)
     draws = resampling or Resampling()
-    return [_summary(key, group, draws) for key, group in sorted(groups.items())]
+    return [_summary(groups[key], draws) for key in sorted(groups, key=lambda key: tuple(part or "" for part in key))]
 
 
-def _summary(key: tuple[str, ...], group: Sequence[Score], draws: Resampling) -> GroupSummary:
-    names = dict(zip(GROUP, key, strict=True))
+def distinctions(summaries: Sequence[GroupSummary]) -> list[str]:
+    """Return for each line what sets it apart from the lines that are equal in all that a table shows; else empty."""
+    shown: dict[tuple[str, ...], list[int]] = {}
+    for index, one in enumerate(summaries):
+        shown.setdefault((one.benchmark, one.domain, one.backbone, one.strategy, one.selector), []).append(index)
+    texts = [""] * len(summaries)
+    for alike in shown.values():
+        parts = [[f"version={summaries[i].benchmark_version or '–'}", *summaries[i].variant.split("; ")] for i in alike]
+        shared = set(parts[0]).intersection(*parts[1:])
+        for index, own in zip(alike, parts, strict=True):
+            texts[index] = ", ".join(part for part in own if part and part not in shared)
+    return texts
+
+
+def _summary(group: Sequence[Score], draws: Resampling) -> GroupSummary:
+    names = {name: getattr(group[0], name) for name in GROUP}
     tasks = sorted({score.task_id for score in group})
     listed = known_wrong(names["benchmark"], names["domain"])
     wrong = tuple(task for task in tasks if task in listed)

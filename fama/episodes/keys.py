@@ -21,7 +21,10 @@ class TaskKey:
 
 @dataclass(frozen=True, order=True)
 class EpisodeKey:
-    """Identity of an episode. ``selector`` is the arm's name in tables, empty where a record does not name the arm."""
+    """Identity of an episode. ``selector`` is the arm's name in tables, empty where a record does not name the arm.
+
+    ``variant`` is what else sets an imported arm apart: agent, user model, settings, or the file that is its own arm.
+    """
 
     benchmark: str
     domain: str
@@ -30,6 +33,7 @@ class EpisodeKey:
     backbone: str
     strategy: str
     selector: str = ""
+    variant: str = ""
 
     @property
     def task(self) -> TaskKey:

@@ -179,10 +179,19 @@ class GoldAction(Record):
 
 
 class Source(Record):
-    """Origin of an episode: this package's own run, or an importer and the file's name."""
+    """Origin of an episode: this package's own run, or an importer and the file.
+
+    ``file`` is its place relative to what was given, ``digest`` a hash of its content, ``location`` one of its whole
+    path, by which a file that has grown since is known. ``own_arm`` is the name of the arm that the
+    file is, where the log does not name backbone, strategy and domain. ``omitted`` counts what an episode cannot hold.
+    """
 
     importer: str = "fama"
     file: str | None = None
+    digest: str | None = None
+    location: str | None = None
+    own_arm: str | None = None
+    omitted: dict[str, int] = Field(default_factory=dict)
 
 
 class Episode(Record):
@@ -200,6 +209,12 @@ class Episode(Record):
     backbone: str | None = None
     strategy: str | None = None
     selector: str | None = None
+    agent: str | None = None
+    """The harness's name of the agent that drives the backbone, where an imported log gives one."""
+    user_model: str | None = None
+    """The model that plays the user, where an imported log names it."""
+    settings: str | None = None
+    """Further settings of an imported log's run, as ``name=value``."""
     messages: tuple[Message, ...] = ()
     tools: tuple[ToolSpec, ...] = ()
     decisions: tuple[Decision, ...] = ()
@@ -208,6 +223,8 @@ class Episode(Record):
     reward: float | None = None
     reward_detail: dict[str, float] = Field(default_factory=dict)
     gold_actions: tuple[GoldAction, ...] | None = None
+    required_outputs: tuple[str, ...] | None = None
+    """What the task demands to be told to the user; None where the benchmark or the log does not say it."""
     instruction: str | None = None
     """What the benchmark told its simulated user about this task; no part of a visible state."""
     seeds: dict[str, int] = Field(default_factory=dict)
@@ -222,8 +239,15 @@ class Episode(Record):
     @property
     def key(self) -> EpisodeKey:
         """The identity of the episode; parts that an imported log does not name are empty."""
-        arm = (self.backbone or "", self.strategy or "", self.selector or "")
+        arm = (self.backbone or "", self.strategy or "", self.selector or "", self.variant)
         return EpisodeKey(self.benchmark, self.domain, self.task_id, self.trial, *arm)
+
+    @property
+    def variant(self) -> str:
+        """What else sets the arm of an imported episode apart, each as ``name=value``; empty for own runs."""
+        named = {"agent": self.agent, "user": self.user_model, "file": self.source.own_arm}
+        parts = [f"{name}={value.replace(';', ',')}" for name, value in named.items() if value]
+        return "; ".join([*parts, *([self.settings] if self.settings else [])])
 
 
 class Evidence(Record):

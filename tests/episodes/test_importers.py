@@ -153,7 +153,11 @@ def test_openai_chats(tmp_path: Path) -> None:
         ("x.json", "[1]", "not an object"),
         ("x.json", '[{"task_id": 1}]', "field 'info' is missing"),
         ("x.jsonl", '{"a": 1}\n{', "x.jsonl:2: not JSON|field 'info'"),
-        ("x.json", '[{"task_id": 1, "reward": "?", "info": {}, "traj": []}]', "not a record"),
+        (
+            "x.json",
+            '[{"task_id": 1, "reward": "?", "info": {}, "traj": []}]',
+            "field 'reward' is \"\\?\", not a number",
+        ),
         ("x.json", "nonsense", "not JSON"),
         ("x.json", "", "is empty"),
         ("x.jsonl", " \n", "is empty"),
@@ -194,7 +198,10 @@ def test_the_command_adds_only_what_is_new_and_numbers_trials(
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (["morse", "x.json"], "unknown importer 'morse'; known: acebench, ck496, inspect, openai, tau-bench, tau2"),
+        (
+            ["morse", "x.json"],
+            "unknown importer 'morse'; known: acebench, ck496, inspect, openai, sharegpt, tau-bench, tau2",
+        ),
         (["openai", "absent.jsonl"], "absent.jsonl"),
     ],
 )
@@ -388,7 +395,7 @@ def test_published_labels_become_episodes_of_calls_and_labels(
     [
         ("labels.json", {}, "does not say the domain"),
         ("8b_FC_airline.json", {"classifications": []}, "missing or empty"),
-        ("8b_FC_airline.json", {"classifications": [{"task_id": 1}]}, r"\[0\]: no label of this format"),
+        ("8b_FC_airline.json", {"classifications": [{"task_id": 1}]}, r"\[0\]: field 'classification' is missing"),
     ],
 )
 def test_labels_that_cannot_be_read(

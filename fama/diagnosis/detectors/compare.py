@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from fractions import Fraction
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from fama.dialogue.data import scalar_paths
 from fama.episodes.records import FunctionCall, GoldAction
 
 _WORDS = re.compile(r"\w+")
+_NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d*)(?:\.\d+)?")
 
 
 class Reference(NamedTuple):
@@ -65,7 +67,7 @@ def match(wanted: Sequence[Reference], calls: Sequence[Call]) -> Matching:
         for i, reference in enumerate(wanted)
         for j, call in enumerate(calls)
         if reference.name == call.name
-        for found in [differences(reference.arguments, call.arguments)]
+        for found in [[] if _unreadable(call) else differences(reference.arguments, call.arguments)]
     )
     free_wanted, free_calls = set(range(len(wanted))), set(range(len(calls)))
     pairs = []
@@ -75,6 +77,11 @@ def match(wanted: Sequence[Reference], calls: Sequence[Call]) -> Matching:
             free_calls.discard(j)
             pairs.append((wanted[i], calls[j], found))
     return Matching(pairs, [wanted[i] for i in sorted(free_wanted)], [calls[j] for j in sorted(free_calls)])
+
+
+def _unreadable(call: Call) -> bool:
+    """Return whether a log holds a call's arguments in a form that nobody can read: nothing is known to differ."""
+    return not call.arguments and call.raw.strip() not in ("", "{}", "null")
 
 
 def same_object(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -103,9 +110,13 @@ def _without(values: list[Any], others: list[Any]) -> list[Any]:
 
 
 def _norm(value: Any) -> str:
+    """Return the text by which values are compared: numbers by their value, in full, ids with leading zeros as text."""
     if isinstance(value, bool) or value is None:
         return str(value).lower()
-    try:
-        return f"{float(value):g}"
-    except (TypeError, ValueError):
-        return " ".join(_WORDS.findall(str(value).casefold()))
+    text = repr(value) if isinstance(value, float) else str(value).strip()
+    if isinstance(value, int | float) or _NUMBER.fullmatch(text):
+        try:
+            return str(Fraction(text))  # exact, at any length
+        except ValueError:
+            pass
+    return " ".join(_WORDS.findall(text.casefold()))

@@ -53,6 +53,8 @@ def detect(trace: Trace) -> Iterator[Evidence]:
     limited = bool(LIMIT_REASONS.search(trace.episode.outcome.reason))
     if untold or (clean and not detail and not limited):
         what = ", ".join(untold) or "changes are right, the task still failed"
+        if untold and (unsaid := _unsaid(trace)):
+            what = shorten(f"{what}: never said {', '.join(unsaid)}", 240)
         yield Evidence(source="gold:untold", category="IFU", step=trace.last_agent_step, quote=what)
 
 
@@ -165,6 +167,12 @@ def _ending(trace: Trace, wanted: list[Reference], found: Matching) -> Iterator[
     elif trace.episode.reward_detail.get("closing", 1.0) < 1.0 and not found.pairs:
         quote = f"{call.quote(100)} without looking at what the rules depend on"
         yield Evidence(source="gold:unchecked", category="DCV", step=call.step, quote=quote)
+
+
+def _unsaid(trace: Trace) -> list[str]:
+    """Return the required outputs that the agent never said, compared as τ-bench does: without case and commas."""
+    said = "\n".join(spoken(m) for m in trace.episode.messages if m.role == "assistant").casefold().replace(",", "")
+    return [text for text in trace.episode.required_outputs or () if text.casefold().replace(",", "") not in said]
 
 
 def _done_over(call: Call, later: Call) -> bool:

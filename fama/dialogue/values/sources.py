@@ -1,6 +1,7 @@
 """Where a value came from: a user turn, a tool output, the policy and tools, the agent itself, or nowhere."""
 
 import re
+from decimal import Decimal
 from functools import cached_property, lru_cache
 from typing import Any, Literal, NamedTuple
 
@@ -85,7 +86,7 @@ def _forms(value: Any) -> list[str]:
         return []
     if isinstance(value, int | float):
         whole = float(value).is_integer()
-        return [str(int(value)), f"{value:.2f}"] if whole else [f"{value:.2f}", f"{value:g}"]
+        return [str(int(value)), f"{value:.2f}"] if whole else [f"{value:.2f}", f"{Decimal(repr(value)):f}"]
     text = fold(str(value))
     digits = re.sub(r"\D", "", text)
     forms = [text]

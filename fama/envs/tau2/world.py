@@ -9,8 +9,8 @@ from typing import Any
 from fama.envs.base import Action, Observation, Reward, UserModel
 from fama.envs.tau2.package import load
 from fama.envs.tau2.user import MAX_CALLS, Tau2User
-from fama.episodes.importers.openai_chat import messages_of
-from fama.episodes.importers.tau2 import chat_message, of_user_tools
+from fama.episodes.foreign.messages import messages_of
+from fama.episodes.importers.tau2_messages import chat_message, of_user_tools
 from fama.episodes.records import GoldAction, LedgerRow, Message, ToolSpec
 from fama.errors import EnvironmentFault, UserFault
 
@@ -38,12 +38,7 @@ class Tau2Environment:
     @property
     def tools(self) -> tuple[ToolSpec, ...]:
         """The agent's tools; not the user's own."""
-        specs = []
-        for tool in self._world.get_tools():
-            function = tool.openai_schema["function"]
-            parameters = json.dumps(function["parameters"], ensure_ascii=False)
-            specs.append(ToolSpec(name=function["name"], description=function["description"], parameters=parameters))
-        return tuple(specs)
+        return specs_of(self._world)
 
     async def reset(self, seed: int) -> Observation:
         """Greet the user, as tau2 does, and hear what it wants."""
@@ -183,3 +178,13 @@ class Tau2Environment:
             for a in criteria.actions
             if a.requestor == "assistant"
         )
+
+
+def specs_of(world: Any) -> tuple[ToolSpec, ...]:
+    """Return the agent's tools of a world of tau2."""
+    specs = []
+    for tool in world.get_tools():
+        function = tool.openai_schema["function"]
+        parameters = json.dumps(function["parameters"], ensure_ascii=False)
+        specs.append(ToolSpec(name=function["name"], description=function["description"], parameters=parameters))
+    return tuple(specs)

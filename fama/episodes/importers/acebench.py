@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from fama import __version__
-from fama.episodes.importers.base import build_episode, read_records
+from fama.episodes.foreign.fields import listed
+from fama.episodes.foreign.streams import read_records
+from fama.episodes.importers.base import read_episodes_of
 from fama.episodes.records import Episode, FunctionCall, Message, Outcome, Source, ToolCall
 from fama.errors import BadInput
 from fama.hashing import content_hash
@@ -35,13 +37,16 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
         BadInput: the file cannot be read or a record is not of this format.
     """
     failed = _failed(path)
-    for index, (place, row) in enumerate(read_records(path)):
-        yield build_episode(place, lambda row=row, index=index: _episode(path, index, row, failed, options))  # type: ignore[misc]
+
+    def build(index: int, row: dict[str, Any]) -> Episode:
+        return _episode(path, index, row, failed, options)
+
+    yield from read_episodes_of("acebench", path, read_records(path), build, options)
 
 
 def _episode(path: Path, index: int, row: dict[str, Any], failed: set[Any] | None, options: dict[str, str]) -> Episode:
     task_id, agentic = str(row["id"]), "process" in row
-    turns = row["process"] if agentic else [row["result"]]
+    turns = listed(row["process"], "process") if agentic else [row["result"]]
     language = next((match[1] for part in path.parts if (match := _LANGUAGE.match(part))), None)
     category = path.name.removesuffix(".gz").removesuffix(_RESULT).removeprefix("data_")
     return Episode(
@@ -51,6 +56,7 @@ def _episode(path: Path, index: int, row: dict[str, Any], failed: set[Any] | Non
         task_id=task_id,
         backbone=options.get("backbone") or (path.parent.name if language else None),
         strategy=options.get("strategy"),
+        agent="acebench",
         messages=tuple(_message(str(text), number) for number, text in enumerate(turns)),
         outcome=_outcome(failed, {task_id, index} if agentic else {task_id}),
         package_version=__version__,
@@ -73,7 +79,7 @@ def _failed(path: Path) -> set[Any] | None:
     score = _score_file(path)
     if score is None:
         return None
-    rows = [row for _, row in read_records(score)]
+    rows = [record.fields() for record in read_records(score)]
     if not rows or "total_count" not in rows[0]:
         raise BadInput(f"{score}: its first line has no total_count; write it again with ACEBench's evaluator")
     listed = {row["id"] for row in rows[1:] if row.get("valid") is False}

@@ -1,30 +1,32 @@
-"""The importer contract, its registry, and streaming JSON, JSON lines and gzip alike."""
+"""The importer contract, its registry, and reading a file record by record."""
 
-import gzip
-import io
 import json
-import re
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, Protocol
 
 import ijson
+from pydantic import ValidationError
 
-from fama.episodes.records import Episode, Failure
+from fama import __version__
+from fama.episodes.foreign.fields import name_of
+from fama.episodes.foreign.identity import task_id_of
+from fama.episodes.foreign.streams import Lenient, LogRecord, first_sign, open_log, parser_errors
+from fama.episodes.records import Episode, Failure, Outcome, Source
 from fama.errors import BadInput
+from fama.hashing import content_hash
 from fama.registry import Registry
+from fama.text.clean import clean_value
 
 
 class Importer(Protocol):
     """Reads one file of a foreign format. ``options`` are the importer's own, e.g. ``backbone``."""
 
     def __call__(self, path: Path, **options: str) -> Iterator[Episode]:
-        """Stream the file's episodes, in file order, one at a time.
+        """Stream the file's episodes, in file order, one at a time. A record that cannot be read is an error episode.
 
         Raises:
-            BadInput: the file cannot be read or a record is not of this format.
+            BadInput: the file cannot be read or none of its records is of this format.
         """
         ...
 
@@ -36,6 +38,7 @@ IMPORTERS: Registry[Importer] = Registry(
         "ck496": "fama.episodes.importers.ck496:read",
         "inspect": "fama.episodes.importers.inspect_log:read",
         "openai": "fama.episodes.importers.openai_chat:read",
+        "sharegpt": "fama.episodes.importers.sharegpt:read",
         "tau-bench": "fama.episodes.importers.tau_bench:read",
         "tau2": "fama.episodes.importers.tau2:read",
     },
@@ -58,20 +61,30 @@ class LabelReader(Protocol):
 LABEL_READERS: Registry[LabelReader] = Registry("label_readers", {"ck496": "fama.episodes.importers.ck496:labels"})
 
 #: Top-level fields by which ``auto`` knows the first record of a format; the first format that fits wins.
-_SIGNS = {
-    "tau-bench": frozenset({"traj", "info"}),
-    "tau2": frozenset({"info", "tasks"}),
-    "inspect": frozenset({"eval", "plan"}),
-    "openai": frozenset({"messages"}),
-    "acebench": frozenset({"id", "result"}),
-    "ck496": frozenset({"classifications"}),
-}
-_BOM = b"\xef\xbb\xbf"
-_ENDLESS = re.compile(rb"[0-9]{2001}")
+_SIGNS = (
+    ("tau-bench", frozenset({"traj", "info"})),
+    ("tau-bench", frozenset({"traj", "reward"})),
+    ("tau-bench", frozenset({"messages", "info", "total_cost"})),
+    ("tau2", frozenset({"info", "tasks"})),
+    ("tau2", frozenset({"info", "simulations"})),
+    ("tau2", frozenset({"info", "simulation_index"})),
+    ("tau2", frozenset({"termination_reason", "messages"})),
+    ("tau2", frozenset({"termination_reason", "ticks"})),
+    ("inspect", frozenset({"eval", "plan"})),
+    ("sharegpt", frozenset({"conversations"})),
+    ("sharegpt", frozenset({"query", "answers", "tools"})),
+    ("acebench", frozenset({"id", "result"})),
+    ("ck496", frozenset({"classifications"})),
+)
+#: Fields that several formats have: they count only when the whole record has no sign of another one.
+_WEAK_SIGNS = (("openai", frozenset({"messages"})),)
+_LINES = 50
+#: How the reason of a record that could not be read begins.
+UNREADABLE = "unreadable record: "
 
 
 def detect(path: Path) -> str:
-    """Return the format of a file, by its ending (``.eval``) or by the fields of its first record.
+    """Return the format of a file, by its ending (``.eval``) or by the fields of its first readable record.
 
     Raises:
         BadInput: the file cannot be read, or its fields are those of no known format.
@@ -79,175 +92,124 @@ def detect(path: Path) -> str:
     if path.suffix == ".eval":
         return "inspect"
     seen: set[str] = set()
-    with open_log(path) as file, parser_errors(path, 0):
-        list_of_records = _first_sign(file) == b"["
-        place = "item" if list_of_records else ""
-        for prefix, event, value in ijson.parse(Bounded(file)):
-            if event == "map_key" and prefix == place:
-                seen.add(value)
-                if format_name := next((name for name, signs in _SIGNS.items() if signs <= seen), None):
-                    return format_name
-            elif event == "end_map" and prefix == place:
-                break
-    fields = ", ".join(sorted(seen)[:6]) or "none"
+    for found in _fields(path):
+        seen |= found
+        if name := _known(_SIGNS, seen):
+            return name
+    if name := _known(_WEAK_SIGNS, seen):
+        return name
+    if not seen:
+        raise BadInput(f"{path}: holds no record; give a log of a run that got to one")
+    fields = ", ".join(sorted(seen)[:6])
     raise BadInput(f"{path}: no known format has the fields {fields}; name the format: {', '.join(IMPORTERS.names())}")
 
 
-def read_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Stream the records of a JSON list, one JSON object, or JSON lines, plain or gzipped, each with its place.
+def _known(signs: Iterable[tuple[str, frozenset[str]]], seen: set[str]) -> str | None:
+    return next((name for name, fields in signs if fields <= seen), None)
 
-    A list or lines are streamed: one record is in memory at a time.
 
-    Raises:
-        BadInput: missing, empty, cut off, not JSON, or a record is no object; the message names the line or the index.
-    """
+def _fields(path: Path) -> Iterator[set[str]]:
+    """Yield the fields of the first record, each as soon as it is read; of JSON lines, of the first whole one."""
     with open_log(path) as file:
-        sign = _first_sign(file)
-        if sign == b"[":
-            yield from read_items(path, "item", file)
-        elif sign == b"":
-            raise BadInput(f"{path}: is empty; give a file with records")
-        else:
-            yield from _lines_or_object(path, file)
+        if path.name.removesuffix(".gz").endswith(".jsonl") and first_sign(file) == b"{":
+            for _, line in zip(range(_LINES), file, strict=False):
+                try:
+                    row = json.loads(line)
+                except (ValueError, RecursionError):
+                    continue
+                if isinstance(row, dict):
+                    yield set(row)
+                    return
+            file.seek(0)
+        with parser_errors(path, 0):
+            place = "item" if first_sign(file) == b"[" else ""
+            for prefix, event, value in ijson.parse(Lenient(file)):
+                if event == "map_key" and prefix == place:
+                    yield {value}
+                elif event == "end_map" and prefix == place:
+                    return
 
 
-def read_items(path: Path, prefix: str, file: BinaryIO | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Return the objects of a list inside a JSON file, streamed; ``prefix`` is ijson's, e.g. ``simulations.item``.
+def read_episodes_of(
+    importer: str,
+    path: Path,
+    records: Iterable[LogRecord],
+    build: Callable[[int, dict[str, Any]], Episode],
+    options: dict[str, str],
+) -> Iterator[Episode]:
+    """Build one episode a record, streamed; a record that cannot be read is an error at the harness that names it.
 
-    Raises:
-        BadInput: cut off, not JSON, or an item is no object.
-    """
-    if file is None:
-        with open_log(path) as own:
-            yield from read_items(path, prefix, own)
-        return
-    items = ijson.items(Bounded(file), prefix, use_float=True)
-    index = 0
-    while True:
-        with parser_errors(path, index):
-            row = next(items, None)
-        if row is None:
-            return
-        if not isinstance(row, dict):
-            raise BadInput(f"{path}[{index}]: a {type(row).__name__}, not an object; is this the right format?")
-        yield f"{path}[{index}]", row
-        index += 1
-
-
-class Bounded:
-    """A file for ijson without numbers of thousands of digits: at one, its C parser (3.6) ends the whole process.
-
-    Every block is looked at in few places; a number that Python would not read is in one of them.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def read(self, size: int = -1) -> bytes:
-        """Return the next bytes.
-
-        Raises:
-            ValueError: they hold over 2,000 digits in a row.
-        """
-        data = self._file.read(size)
-        if any(data[at : at + 512].isdigit() for at in range(0, len(data), 1024)) and _ENDLESS.search(data):
-            raise ValueError("a number of over 2,000 digits")
-        return data
-
-
-@contextmanager
-def open_log(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file's bytes, unpacked if gzipped, without a byte-order mark.
+    Texts are cleaned of characters that no file can hold.
 
     Raises:
-        BadInput: the file cannot be read or unpacked; also while it is read inside the block.
+        BadInput: the file cannot be read, or none of its records can.
     """
+    waiting: list[Episode] = []
+    readable = False
+    first = f"{path}: holds no record; give a log of a run that got to one"
     try:
-        with path.open("rb") as raw:
-            packed = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            file = cast(BinaryIO, io.BufferedReader(gzip.GzipFile(fileobj=raw))) if packed else raw
-            if file.read(3) != _BOM:
-                file.seek(0)
-            yield file
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or "broken gzip"
-        raise BadInput(f"{path}: cannot be read ({reason}); give a .json, .jsonl or .gz file") from None
-
-
-def _first_sign(file: BinaryIO) -> bytes:
-    """Return the first byte that is no space; the file stands where it stood."""
-    start = file.tell()
-    while (sign := file.read(1)).isspace():
-        pass
-    file.seek(start)
-    return sign
-
-
-@contextmanager
-def parser_errors(path: Path, place: int | str) -> Iterator[None]:
-    """Turn the parser's complaints into one line that names the record or the field.
-
-    Raises:
-        BadInput: the text is cut off or no JSON.
-    """
-    try:
-        yield
-    except ijson.JSONError as error:
-        why = str(error).partition("\n")[0].strip().removeprefix("parse error: ")
-        if "premature EOF" in why or "incomplete" in why.lower():
-            raise BadInput(f"{path}[{place}]: cut off in this record; fetch the file again") from None
-        raise BadInput(f"{path}[{place}]: not JSON ({why[:80]}); fix or remove that record") from None
-    except UnicodeDecodeError:
-        raise BadInput(f"{path}[{place}]: not UTF-8 text; give a .json, .jsonl or .gz file") from None
-    except (ValueError, ArithmeticError, RecursionError) as error:  # numbers of thousands of digits
-        raise BadInput(f"{path}[{place}]: not JSON ({str(error)[:80]}); fix or remove that record") from None
-
-
-def _lines_or_object(path: Path, file: BinaryIO) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Stream JSON lines, or one object that is spread over lines."""
-    number = 0
-    for number, line in enumerate(file, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            if number == 1 and not path.name.removesuffix(".gz").endswith(".jsonl"):
-                yield _object(path, line + file.read())
-                return
-            raise BadInput(f"{path}:{number}: {_why(error)}; fix or remove that line") from None
-        if not isinstance(row, dict):
-            raise BadInput(f"{path}:{number}: a {type(row).__name__}, not an object; is this the right format?")
-        yield f"{path}:{number}", row
-
-
-def _object(path: Path, text: bytes) -> tuple[str, dict[str, Any]]:
-    try:
-        row = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path}:1: {_why(error)}; give a .json, .jsonl or .gz file") from None
-    if not isinstance(row, dict):
-        raise BadInput(f"{path}: a {type(row).__name__}, not an object; is this the right format?")
-    return str(path), row
-
-
-def _why(error: ValueError | RecursionError) -> str:
-    return "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else "not JSON"
-
-
-def build_episode(place: str, build: Callable[[], Episode]) -> Episode:
-    """Build an episode; any fault of the record becomes one line.
-
-    Raises:
-        BadInput: the record lacks a field or has one of the wrong type.
-    """
-    try:
-        return build()
+        for index, record in enumerate(records):
+            row: dict[str, Any] = {}
+            try:
+                row = clean_value(record.fields())
+                episode = build(index, row)
+            except (
+                BadInput,
+                ValidationError,
+                LookupError,
+                ValueError,
+                TypeError,
+                AttributeError,
+                ArithmeticError,
+                RecursionError,
+            ) as error:
+                fault = _fault(error)
+                fault = fault if fault.startswith(record.place) else f"{record.place}: {fault}"
+                first = fault if not waiting else first
+                waiting.append(_unreadable(importer, path, index, row, fault, options))
+                if not readable:
+                    continue
+            else:
+                waiting.append(episode)
+            readable = True
+            yield from waiting
+            waiting = []
     except BadInput:
-        raise
-    except KeyError as error:
-        raise BadInput(f"{place}: field {error} is missing; is this the right format?") from None
-    except (ValueError, TypeError, AttributeError, IndexError, ArithmeticError, RecursionError) as error:
-        first = " ".join(str(error).split())[:160]
-        raise BadInput(f"{place}: not a record of this format ({first}); check the format's name") from None
+        if readable or not waiting:
+            raise
+    if not readable:
+        more = f" (and none of the other {len(waiting) - 1} records)" if len(waiting) > 1 else ""
+        raise BadInput(f"{first}{more}")
+
+
+def _fault(error: Exception) -> str:
+    """Return what is wrong with a record, in the words of its format."""
+    if isinstance(error, BadInput):
+        return str(error)
+    if isinstance(error, KeyError):
+        return f"field {error} is missing; is this the right format?"
+    if isinstance(error, ValidationError):
+        field = ".".join(map(str, error.errors(include_url=False, include_input=False)[0]["loc"]))
+        return f"field {field!r} has a value that does not fit; fix or remove that record"
+    if isinstance(error, RecursionError):
+        return "too many levels inside each other; fix or remove that record"
+    return "not a record of this format, a field has a value of another kind; check the format's name"
+
+
+def _unreadable(
+    importer: str, path: Path, index: int, row: dict[str, Any], fault: str, options: dict[str, str]
+) -> Episode:
+    """Return the error episode of a record. The command gives it the arm of the records beside it."""
+    trial = row.get("trial")
+    return Episode(
+        id=content_hash([importer, path.name, index, "unreadable"]),
+        benchmark=options.get("benchmark") or importer,
+        domain=options.get("domain") or "unknown",
+        task_id=task_id_of(name_of(row.get("task_id")), path, index),
+        trial=trial if isinstance(trial, int) else 0,
+        backbone=options.get("backbone"),
+        strategy=options.get("strategy"),
+        outcome=Outcome(status="error", boundary="harness", reason=(UNREADABLE + fault)[:400]),
+        package_version=__version__,
+        source=Source(importer=importer, file=path.name),
+    )

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from fama import __version__
-from fama.episodes.importers.base import build_episode, read_items
-from fama.episodes.importers.openai_chat import gold_of, messages_of
+from fama.episodes.foreign.fields import name_of
+from fama.episodes.foreign.messages import messages_of
+from fama.episodes.foreign.streams import LogRecord, read_items
+from fama.episodes.foreign.tools import gold_of
+from fama.episodes.importers.base import read_episodes_of
 from fama.episodes.records import Episode, Failure, Outcome, Source
 from fama.errors import BadInput
 from fama.hashing import content_hash
@@ -31,20 +34,24 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
             domain.
     """
     named = _named(path, options)
-    for place, row in _rows(path):
-        yield build_episode(place, lambda row=row: _episode(path, row, named, options))  # type: ignore[misc]
+
+    def build(index: int, row: dict[str, Any]) -> Episode:
+        return _episode(path, row, named, options)
+
+    yield from read_episodes_of("ck496", path, _rows(path), build, options)
 
 
 def labels(path: Path) -> Iterator[Failure]:
     """Return the file's labels in its own vocabulary, which the crosswalk translates.
 
     Raises:
-        BadInput: the file cannot be read or a record is not of this format.
+        BadInput: the file cannot be read. A record without a label is left to the importer, which names it.
     """
     match = _NAME.search(path.name)
     domain = match["domain"].lower() if match else None
-    for place, row in _rows(path):
+    for record in _rows(path):
         try:
+            row = record.fields()
             classification = row["classification"]
             yield Failure(
                 episode_id=_id(path, row),
@@ -56,15 +63,15 @@ def labels(path: Path) -> Iterator[Failure]:
                 labeller="ck496",
                 taxonomy_version=TAXONOMY,
             )
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-            raise BadInput(f"{place}: no label of this format ({error}); check the format's name") from None
+        except (BadInput, KeyError, TypeError, ValueError, AttributeError, RecursionError):
+            continue
 
 
-def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _rows(path: Path) -> Iterator[LogRecord]:
     found = False
-    for place, row in read_items(path, "classifications.item"):
+    for record in read_items(path, "classifications.item"):
         found = True
-        yield place, row
+        yield record
     if not found:
         raise BadInput(f"{path}: field 'classifications' is missing or empty; is this the right format?")
 
@@ -81,6 +88,8 @@ def _id(path: Path, row: dict[str, Any]) -> str:
 
 
 def _episode(path: Path, row: dict[str, Any], named: dict[str, str], options: dict[str, str]) -> Episode:
+    if name_of(row["classification"]["primary_category"]) is None:
+        raise BadInput("field 'classification.primary_category' is null; fix or remove that record")
     calls = [{"function": {"name": call["name"], "arguments": call["arguments"]}} for call in row["agent_actions"]]
     backbone = f"qwen3-{named['size']}b" if "size" in named else None
     return Episode(

@@ -1,14 +1,16 @@
 """Logs of Inspect (``.eval`` and ``.json``), through inspect-ai's own reader."""
 
-import json
 import math
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from fama import __version__
-from fama.episodes.importers.base import build_episode
-from fama.episodes.importers.openai_chat import messages_of
+from fama.episodes.foreign.identity import settings_text
+from fama.episodes.foreign.messages import messages_of
+from fama.episodes.foreign.streams import LogRecord
+from fama.episodes.importers.base import read_episodes_of
 from fama.episodes.records import Episode, LedgerRow, Outcome, Source
 from fama.errors import BadInput
 from fama.hashing import content_hash
@@ -19,8 +21,9 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
 
     Options ``benchmark``, ``domain``, ``backbone`` and ``strategy`` fill what it does not say.
 
-    The benchmark is the log's task, a trial an epoch. The first score decides: 1, true or ``C`` is a success. An
-    ``.eval`` file is read sample by sample; Inspect's reader takes a ``.json`` log whole.
+    The benchmark is the log's task, a trial an epoch, the agent its solver. The first score decides: 1, true or ``C``
+    is a success. A sample that was invalidated is an error at the environment. An ``.eval`` file is read sample by
+    sample; Inspect's reader takes a ``.json`` log whole.
 
     Raises:
         BadInput: inspect-ai is not installed, or it cannot read the file.
@@ -31,31 +34,44 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
         raise BadInput(
             f"{path}: Inspect logs need inspect-ai; install it: pip install 'fama-router[inspect]'"
         ) from None
+
+    def samples() -> Iterator[LogRecord]:
+        try:
+            found = (
+                read_eval_log_samples(str(path), all_samples_required=False, resolve_attachments=True)
+                if path.suffix == ".eval"
+                else iter(log.samples or ())
+            )
+            for sample in found:
+                yield LogRecord(f"{path}[{sample.id}, epoch {sample.epoch}]", {"sample": sample, "task_id": sample.id})
+        except Exception as error:  # noqa: BLE001 - a foreign reader raises whatever its zip, JSON or validation code does
+            raise _refused(path, error) from None
+
     try:
         log = read_eval_log(str(path), header_only=path.suffix == ".eval", resolve_attachments=True)
-        samples: Iterator[Any] = (
-            read_eval_log_samples(str(path), all_samples_required=False, resolve_attachments=True)
-            if path.suffix == ".eval"
-            else iter(log.samples or ())
-        )
-        found = False
-        for sample in samples:
-            found = True
-            place = f"{path}[{sample.id}, epoch {sample.epoch}]"
-            yield build_episode(place, lambda sample=sample: _episode(path, log.eval, sample, options))  # type: ignore[misc]
-    except BadInput:
-        raise
-    except Exception as error:  # noqa: BLE001 - a foreign reader raises whatever its zip, JSON or validation code does
-        why = " ".join(str(error).split())[:120]
-        raise BadInput(f"{path}: Inspect's reader refuses it ({why}); is this a whole Inspect log?") from None
-    if not found:
-        raise BadInput(f"{path}: holds no sample; give a log of a run that got to one")
+    except Exception as error:  # noqa: BLE001 - as above
+        raise _refused(path, error) from None
+
+    def build(index: int, row: dict[str, Any]) -> Episode:
+        return _episode(path, log.eval, row["sample"], options)
+
+    yield from read_episodes_of("inspect", path, samples(), build, options)
+
+
+def _refused(path: Path, error: Exception) -> BadInput:
+    """Return what to tell of a log that Inspect's own reader refuses; its words quote its code."""
+    why = "cannot be opened" if isinstance(error, OSError) else "not a whole log, or of a version that it does not know"
+    return BadInput(f"{path}: Inspect's reader refuses it ({why}); write it again, or update inspect-ai")
 
 
 def _episode(path: Path, spec: Any, sample: Any, options: dict[str, str]) -> Episode:
     name, value = next(((name, score.value) for name, score in (sample.scores or {}).items()), (None, None))
     reward = _as_reward(value)
     outcome = _outcome(sample, reward)
+    omitted: Counter[str] = Counter()
+    settings = settings_text(spec.model_generate_config.model_dump(exclude_none=True))
+    settings += [f"{key}={value}".replace(";", ",") for key, value in sorted((spec.solver_args or {}).items())]
+    user = (spec.model_roles or {}).get("user")
     return Episode(
         id=content_hash(["inspect", spec.eval_id or path.name, sample.uuid or f"{sample.id}/{sample.epoch}"]),
         benchmark=options.get("benchmark") or str(spec.task),
@@ -65,13 +81,16 @@ def _episode(path: Path, spec: Any, sample: Any, options: dict[str, str]) -> Epi
         trial=int(sample.epoch) - 1,
         backbone=options.get("backbone") or str(spec.model),
         strategy=options.get("strategy"),
-        messages=messages_of([_message(message) for message in sample.messages]),
+        agent=spec.solver,
+        user_model=None if user is None else str(user.model),
+        settings="; ".join(settings) or None,
+        messages=messages_of([_message(message) for message in sample.messages], omitted),
         ledger=tuple(_bills(sample, str(spec.model))),
         outcome=outcome,
         reward=None if outcome.status == "error" else reward,
         reward_detail={} if name is None or reward is None else {str(name): reward},
         package_version=__version__,
-        source=Source(importer="inspect", file=path.name),
+        source=Source(importer="inspect", file=path.name, omitted=dict(+omitted)),
         started_at=sample.started_at,
         seconds=sample.total_time,
     )
@@ -88,6 +107,9 @@ def _as_reward(value: Any) -> float | None:
 
 
 def _outcome(sample: Any, reward: float | None) -> Outcome:
+    if sample.invalidation is not None:
+        why = " ".join((sample.invalidation.reason or "no reason given").split())[:200]
+        return Outcome(status="error", boundary="environment", reason=f"invalidated: {why}")
     if sample.error is not None:
         return Outcome(status="error", boundary="harness", reason=" ".join(sample.error.message.split())[:200])
     if reward is None:
@@ -97,17 +119,18 @@ def _outcome(sample: Any, reward: float | None) -> Outcome:
 
 
 def _message(message: Any) -> dict[str, Any]:
-    row: dict[str, Any] = {"role": message.role, "content": message.text}
+    content = message.content
+    parts = content if isinstance(content, str) else [part.model_dump() for part in content]
+    row: dict[str, Any] = {"role": message.role, "content": parts}
     if message.role == "tool":
         row |= {"tool_call_id": message.tool_call_id, "name": message.function}
         if message.error is not None and not message.text:
             row["content"] = f"Error: {message.error.message}"
     elif message.role == "assistant" and message.tool_calls:
         row["tool_calls"] = [
-            {"id": call.id, "function": {"name": call.function, "arguments": json.dumps(call.arguments)}}
-            for call in message.tool_calls
+            {"id": call.id, "name": call.function, "arguments": call.arguments} for call in message.tool_calls
         ]
-        row["content"] = row["content"] or None
+        row["content"] = parts or None
     return row
 
 

@@ -1,120 +1,98 @@
 """OpenAI chat logs: one object per line with ``messages``, and any known fields of an episode."""
 
-import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from fama import __version__
-from fama.episodes.importers.base import build_episode, read_records
-from fama.episodes.records import (
-    Episode,
-    FunctionCall,
-    GoldAction,
-    Message,
-    Outcome,
-    Source,
-    ToolCall,
-    ToolSpec,
-)
+from fama.episodes.foreign.fields import absent, mapping, name_of, number, verdict, whole
+from fama.episodes.foreign.identity import settings_text, task_id_of
+from fama.episodes.foreign.messages import messages_of
+from fama.episodes.foreign.streams import read_records
+from fama.episodes.foreign.tools import gold_of, tools_of
+from fama.episodes.importers.base import read_episodes_of
+from fama.episodes.records import Episode, Outcome, Source
+from fama.errors import BadInput
 from fama.hashing import content_hash
 
 
 def read(path: Path, **options: str) -> Iterator[Episode]:
     """Read the episodes of a chat log.
 
-    A record needs ``messages``; ``tools``, ``task_id``, ``trial``, ``domain``, ``benchmark``, ``backbone`` (or
-    ``model``), ``strategy``, ``reward``, ``success``, ``error`` and ``gold_actions`` are used where given. Without
-    ``success`` or ``reward`` the outcome is unknown and the record counts as an error at the harness.
+    A record needs ``messages``; ``tools`` (or ``functions``), ``task_id``, ``trial``, ``domain``, ``benchmark``,
+    ``benchmark_version``, ``backbone`` (or ``model``), ``strategy``, ``agent``, ``user_model``, ``settings``,
+    ``reward``, ``success``, ``error`` and ``gold_actions`` are used where given. Without ``success`` or ``reward`` the
+    outcome is unknown and the record counts as an error at the harness.
     Options ``benchmark``, ``domain``, ``backbone`` and ``strategy`` fill what records lack.
 
     Raises:
-        BadInput: the file cannot be read or a record is no chat.
+        BadInput: the file cannot be read or no record is a chat.
     """
-    for index, (place, row) in enumerate(read_records(path)):
-        yield build_episode(place, lambda row=row, index=index: _episode(path, index, row, options))  # type: ignore[misc]
+
+    def build(index: int, row: dict[str, Any]) -> Episode:
+        if absent(row["messages"]):
+            raise BadInput("field 'messages' is null; is this the right format?")
+        return chat_episode("openai", path, index, row, row["messages"], options)
+
+    yield from read_episodes_of("openai", path, read_records(path), build, options)
 
 
-def _episode(path: Path, index: int, row: dict[str, Any], options: dict[str, str]) -> Episode:
-    reward = row.get("reward")
+def chat_episode(
+    importer: str,
+    path: Path,
+    index: int,
+    row: dict[str, Any],
+    messages: Any,
+    options: dict[str, str],
+    omitted: Counter[str] | None = None,
+) -> Episode:
+    """Return the episode of a record whose messages are given apart.
+
+    Raises:
+        BadInput: a field has a value that cannot be read.
+    """
+    omitted = Counter() if omitted is None else omitted
+    chat = messages_of(messages, omitted)
+    tools = row.get("functions") if absent(row.get("tools")) else row["tools"]
+    gold = row.get("gold_actions")
+    outcome = outcome_of(row)
     return Episode(
-        id=content_hash(["openai", path.name, index, row]),
-        benchmark=str(row.get("benchmark") or options.get("benchmark") or "imported"),
-        domain=str(row.get("domain") or options.get("domain") or "unknown"),
-        task_id=str(row.get("task_id", index)),
-        trial=int(row.get("trial") or 0),
-        backbone=row.get("backbone") or row.get("model") or options.get("backbone"),
-        strategy=row.get("strategy") or options.get("strategy") or "fc",
-        messages=messages_of(row["messages"]),
-        tools=tools_of(row.get("tools") or []),
-        outcome=_outcome(row),
-        reward=None if reward is None else float(reward),
-        gold_actions=_gold(row.get("gold_actions")),
+        id=content_hash([importer, path.name, index, row]),
+        benchmark=name_of(row.get("benchmark")) or options.get("benchmark") or "imported",
+        benchmark_version=name_of(row.get("benchmark_version")),
+        domain=name_of(row.get("domain")) or options.get("domain") or "unknown",
+        task_id=task_id_of(row.get("task_id"), path, index),
+        trial=whole(row.get("trial"), "trial") or 0,
+        backbone=name_of(row.get("backbone")) or name_of(row.get("model")) or options.get("backbone"),
+        strategy=name_of(row.get("strategy")) or options.get("strategy") or "fc",
+        agent=name_of(row.get("agent")),
+        user_model=name_of(row.get("user_model")),
+        settings="; ".join(settings_text(mapping(row.get("settings"), "settings"))) or None,
+        messages=chat,
+        tools=tools_of(tools),
+        outcome=outcome,
+        reward=None if outcome.reason == NO_OUTCOME else number(row.get("reward"), "reward"),
+        gold_actions=None if absent(gold) else gold_of(gold),
         package_version=__version__,
-        source=Source(importer="openai", file=path.name),
+        source=Source(importer=importer, file=path.name, omitted=dict(+omitted)),
     )
 
 
-def _outcome(row: dict[str, Any]) -> Outcome:
-    if row.get("error"):
+NO_OUTCOME = "no outcome in the log"
+
+
+def outcome_of(row: dict[str, Any]) -> Outcome:
+    """Return the outcome by ``error``, ``success`` and ``reward``, whatever type they were written in.
+
+    Raises:
+        BadInput: a verdict or a reward is a word that says neither.
+    """
+    if not absent(row.get("error")) and row["error"] is not False:
         return Outcome(status="error", boundary="harness", reason=str(row["error"])[:200])
-    success, reward = row.get("success"), row.get("reward")
+    success, reward = verdict(row.get("success"), "success"), number(row.get("reward"), "reward")
     if success is None and reward is not None:
-        success = float(reward) >= 1.0 - 1e-6
+        success = reward >= 1.0 - 1e-6
     if success is None:
-        return Outcome(status="error", boundary="harness", reason="no outcome in the log")
+        return Outcome(status="error", boundary="harness", reason=NO_OUTCOME)
     return Outcome(status="success" if success else "failure", reason=str(row.get("reason") or ""))
-
-
-def _gold(actions: Any) -> tuple[GoldAction, ...] | None:
-    return None if actions is None else gold_of(actions)
-
-
-def gold_of(actions: list[dict[str, Any]]) -> tuple[GoldAction, ...]:
-    """Return reference actions with arguments under ``kwargs`` or ``arguments``, as an object or JSON text."""
-    gold = []
-    for action in actions:
-        arguments = action.get("kwargs", action.get("arguments", {}))
-        text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-        gold.append(GoldAction(name=action["name"], arguments=text))
-    return tuple(gold)
-
-
-def tools_of(tools: list[dict[str, Any]]) -> tuple[ToolSpec, ...]:
-    """Return tools from OpenAI definitions, wrapped in ``function`` or bare."""
-    found = []
-    for tool in tools:
-        inner = tool.get("function", tool)
-        parameters = json.dumps(inner.get("parameters") or {}, ensure_ascii=False)
-        found.append(ToolSpec(name=inner["name"], description=inner.get("description") or "", parameters=parameters))
-    return tuple(found)
-
-
-def messages_of(rows: list[dict[str, Any]]) -> tuple[Message, ...]:
-    """Return OpenAI chat messages; unknown keys are left out, missing call ids are made up from the position."""
-    messages = []
-    for index, row in enumerate(rows):
-        calls = tuple(_call(call, f"call_{index}_{place}") for place, call in enumerate(row.get("tool_calls") or ()))
-        messages.append(
-            Message(
-                role="system" if row["role"] == "developer" else row["role"],
-                content=_text(row.get("content")),
-                tool_calls=calls or None,
-                tool_call_id=row.get("tool_call_id"),
-                name=row.get("name"),
-            )
-        )
-    return tuple(messages)
-
-
-def _call(call: dict[str, Any], fallback: str) -> ToolCall:
-    function = call["function"]
-    arguments = function.get("arguments")
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments or {}, ensure_ascii=False)
-    return ToolCall(id=call.get("id") or fallback, function=FunctionCall(name=function["name"], arguments=text))
-
-
-def _text(content: Any) -> str | None:
-    if content is None or isinstance(content, str):
-        return content
-    return "\n".join(part.get("text", "") for part in content if isinstance(part, dict))

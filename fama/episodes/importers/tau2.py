@@ -1,14 +1,18 @@
-"""Results of τ²-bench (``tau2 run``): one object with ``info``, ``tasks`` and ``simulations``."""
+"""Results of τ²-bench (``tau2 run``): one object with ``info``, ``tasks`` and ``simulations``, or a folder of them."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import ijson
-
 from fama import __version__
-from fama.episodes.importers.base import Bounded, build_episode, open_log, parser_errors, read_items
-from fama.episodes.importers.openai_chat import gold_of, messages_of, tools_of
+from fama.episodes.foreign.fields import absent, from_text, listed, mapping, name_of, number, whole
+from fama.episodes.foreign.identity import settings_text
+from fama.episodes.foreign.messages import messages_of
+from fama.episodes.foreign.streams import LogRecord, read_items, read_part, read_records
+from fama.episodes.foreign.tools import gold_of, tools_of
+from fama.episodes.importers.base import read_episodes_of
+from fama.episodes.importers.tau2_messages import chat_message, of_user_tools, turns_of
 from fama.episodes.records import Episode, LedgerRow, Outcome, Source
 from fama.errors import BadInput, Boundary
 from fama.hashing import content_hash
@@ -17,120 +21,191 @@ from fama.hashing import content_hash
 #: (empty, or words beside a tool call) is one of them, though tau2 stores it with a reward of 0.
 _BROKEN: dict[str, Boundary] = {
     "agent_error": "model",
+    "context_window_exceeded": "model",
     "user_error": "user",
     "infrastructure_error": "environment",
     "unexpected_error": "harness",
 }
 _FINISHED = ("user_stop", "agent_stop")
+_PLAIN_AGENT = "llm_agent"
+RESULTS, SIMULATIONS = "results.json", "simulations"
 
 
 def read(path: Path, **options: str) -> Iterator[Episode]:
-    """Read the episodes of one result file.
+    """Read the episodes of one result file, of the folder ``simulations`` beside it, or of one simulation alone.
 
-    Options ``benchmark``, ``domain``, ``backbone`` and ``strategy`` win over it.
+    Options ``benchmark``, ``domain``, ``backbone`` and ``strategy`` win over it. An agent of another implementation
+    than tau2's plain one is a strategy of its own.
 
-    The policy, which all simulations of a file share, becomes the system message. Tool calls of the user
-    (telecom) and their results are left out: the agent never saw them.
+    A simulation's own policy, else the one that all of a file share, becomes the system message. Tool calls of the user
+    (telecom) and their results are left out: the agent never saw them. Without ``tasks`` there are no reference
+    actions and no instruction. The ticks of a voice run become turns, an interrupted one without a verdict an error.
 
     Raises:
-        BadInput: the file cannot be read or is no result of tau2.
+        BadInput: the file cannot be read or holds no simulation.
     """
-    info, listed = _part(path, "info", dict), _part(path, "tasks", list)
-    gold = {str(task["id"]): task for task in listed if isinstance(task, dict) and "id" in task}
-    for place, row in read_items(path, "simulations.item"):
-        yield build_episode(place, lambda row=row: _episode(path, info, gold, row, options))  # type: ignore[misc]
+    head, records = _opened(path)
+    run = _Run(path, head, options)
+    yield from read_episodes_of("tau2", path, records, run.episode, options)
 
 
-def _part(path: Path, name: str, kind: type) -> Any:
-    with open_log(path) as file, parser_errors(path, name):
-        value = next(ijson.items(Bounded(file), name, use_float=True), None)
-    if not isinstance(value, kind):
-        raise BadInput(f"{path}: field {name!r} is missing; is this a result of tau2?")
-    return value
+def is_part(path: Path) -> bool:
+    """Return whether a file is a simulation of the result file in the folder above, which reads it."""
+    return path.parent.name == SIMULATIONS and (path.parent.parent / RESULTS).is_file()
 
 
-def _episode(
-    path: Path, info: dict[str, Any], tasks: dict[str, dict[str, Any]], row: dict[str, Any], options: dict[str, str]
-) -> Episode:
-    world, agent = info["environment_info"], info["agent_info"]
-    verdict = row.get("reward_info") or {}
-    reward = verdict.get("reward")
-    outcome = _outcome(str(row["termination_reason"]), reward)
-    rows = [m for m in row["messages"] if not of_user_tools(m)]
-    system = [{"role": "system", "content": world["policy"]}] if world.get("policy") else []
-    task_id = str(row["task_id"])
-    criteria = tasks.get(task_id, {}).get("evaluation_criteria") or {}
-    actions = criteria.get("actions")
-    return Episode(
-        id=content_hash(["tau2", path.name, row]),
-        benchmark=options.get("benchmark") or "tau2",
-        benchmark_version=info.get("git_commit"),
-        domain=options.get("domain") or str(world["domain_name"]),
-        task_id=task_id,
-        trial=int(row.get("trial") or 0),
-        backbone=options.get("backbone") or agent.get("llm"),
-        strategy=options.get("strategy") or ("fc" if "llm_agent" in str(agent.get("implementation")) else None),
-        messages=messages_of([*system, *map(chat_message, rows)]),
-        tools=tools_of(world.get("tool_defs") or []),
-        ledger=tuple(_bills(rows, agent.get("llm"), (info.get("user_info") or {}).get("llm"))),
-        outcome=outcome,
-        reward=None if outcome.status == "error" or reward is None else float(reward),
-        reward_detail={key: float(part) for key, part in (verdict.get("reward_breakdown") or {}).items()},
-        gold_actions=None if actions is None else gold_of(actions),
-        instruction=_instruction(tasks.get(task_id, {})),
-        seeds={} if row.get("seed") is None else {"simulation": int(row["seed"])},
-        package_version=__version__,
-        source=Source(importer="tau2", file=path.name),
-        started_at=row.get("start_time"),
-        seconds=row.get("duration"),
-    )
+def _opened(path: Path) -> tuple[dict[str, Any], Iterator[LogRecord]]:
+    """Return what a file says of its run, and its simulations."""
+    info, tasks = read_part(path, "info"), read_part(path, "tasks")
+    ending = read_part(path, "termination_reason")
+    if ending is not None:  # one simulation of a folder
+        above = path.parent.parent / RESULTS
+        found = is_part(path)
+        head = {"info": read_part(above, "info"), "tasks": read_part(above, "tasks")} if found else {}
+        return head, read_records(path)
+    if not isinstance(info, dict):
+        raise BadInput(f"{path}: field 'info' is missing; is this a result of tau2?")
+    head = {"info": info, "tasks": tasks}
+    if read_part(path, "simulations") is not None:
+        return head, read_items(path, "simulations.item")
+    folder = path.parent / SIMULATIONS
+    if not folder.is_dir():
+        raise BadInput(f"{path}: holds no simulations, and no folder {SIMULATIONS} is beside it; fetch it, too")
+    return head, _of_folder(path, folder)
+
+
+def _of_folder(path: Path, folder: Path) -> Iterator[LogRecord]:
+    """Yield the simulations of a folder; one that the index lists and that is not there is a record with a fault."""
+    index = {
+        name_of(entry.get("id")): entry
+        for entry in read_part(path, "simulation_index") or ()
+        if isinstance(entry, dict)
+    }
+    there = sorted(folder.glob("*.json"))
+    for file in there:
+        try:
+            yield from (record._replace(place=str(file)) for record in read_records(file))
+        except BadInput as error:
+            yield LogRecord(str(file), None, str(error).removeprefix(f"{file}: "))
+    for name in index.keys() - {file.stem for file in there}:
+        yield LogRecord(str(folder / f"{name}.json"), None, "is listed in the run's index and not there; fetch it, too")
+
+
+class _Run:
+    """What all simulations of a run share."""
+
+    def __init__(self, path: Path, head: dict[str, Any], options: dict[str, str]) -> None:
+        info = mapping(head.get("info"), "info")
+        self.path, self.options = path, options
+        self.version = name_of(info.get("git_commit"))
+        self.world = mapping(info.get("environment_info"), "environment_info")
+        self.agent = mapping(info.get("agent_info"), "agent_info")
+        self.user = mapping(info.get("user_info"), "user_info")
+        self.tools = tools_of(self.world.get("tool_defs"))
+        self.settings = _settings(info, self.agent, self.user)
+        tasks = (task for task in listed(head.get("tasks"), "tasks") if isinstance(task, dict))
+        self.tasks = {name: task for task in tasks if (name := name_of(task.get("id"))) is not None}
+
+    def episode(self, index: int, row: dict[str, Any]) -> Episode:
+        """Return the episode of one simulation."""
+        verdict = mapping(row.get("reward_info"), "reward_info")
+        reward = number(verdict.get("reward"), "reward")
+        outcome = _outcome(row, reward)
+        rows = [m for m in turns_of(row) if not of_user_tools(m)]
+        policy = row.get("policy") if not absent(row.get("policy")) else self.world.get("policy")
+        system = [] if absent(policy) else [{"role": "system", "content": policy}]
+        task_id = name_of(row["task_id"])
+        if task_id is None:
+            raise BadInput("field 'task_id' is null; is this a simulation of tau2?")
+        task = self.tasks.get(task_id, {})
+        criteria = mapping(task.get("evaluation_criteria"), "evaluation_criteria")
+        actions, told = criteria.get("actions"), criteria.get("communicate_info")
+        implementation = name_of(self.agent.get("implementation"))
+        omitted: Counter[str] = Counter()
+        seed = whole(row.get("seed"), "seed")
+        return Episode(
+            id=content_hash(["tau2", self.path.name, row]),
+            benchmark=self.options.get("benchmark") or "tau2",
+            benchmark_version=self.version,
+            domain=self.options.get("domain") or name_of(self.world.get("domain_name")) or "unknown",
+            task_id=task_id,
+            trial=whole(row.get("trial"), "trial") or 0,
+            backbone=self.options.get("backbone") or name_of(self.agent.get("llm")),
+            strategy=self.options.get("strategy") or ("fc" if implementation == _PLAIN_AGENT else implementation),
+            agent=implementation,
+            user_model=name_of(self.user.get("llm")),
+            settings=self.settings,
+            messages=messages_of([*system, *map(chat_message, rows)], omitted),
+            tools=self.tools,
+            ledger=tuple(_bills(rows, name_of(self.agent.get("llm")), name_of(self.user.get("llm")))),
+            outcome=outcome,
+            reward=None if outcome.status == "error" else reward,
+            reward_detail=_detail(verdict),
+            gold_actions=None if absent(actions) else gold_of(actions),
+            required_outputs=None if absent(told) else tuple(map(str, listed(told, "communicate_info"))),
+            instruction=_instruction(task),
+            seeds={} if seed is None else {"simulation": seed},
+            package_version=__version__,
+            source=Source(importer="tau2", file=self.path.name, omitted=dict(+omitted)),
+            started_at=name_of(row.get("start_time")),
+            seconds=number(row.get("duration"), "duration"),
+        )
+
+
+def _settings(info: dict[str, Any], agent: dict[str, Any], user: dict[str, Any]) -> str | None:
+    """Return what else sets a run apart: sampling, limits, the user's implementation, voice and retrieval."""
+    parts = settings_text(mapping(agent.get("llm_args"), "llm_args"))
+    parts += settings_text(mapping(user.get("llm_args"), "llm_args"), "user_")
+    if name_of(user.get("implementation")) not in (None, "user_simulator"):
+        parts.append(f"user_implementation={name_of(user.get('implementation'))}")
+    for key in ("max_steps", "max_errors", "speech_complexity", "retrieval_config"):
+        if (value := name_of(info.get(key))) is not None:
+            parts.append(f"{key}={value}")
+    return "; ".join(parts) or None
+
+
+def _detail(verdict: dict[str, Any]) -> dict[str, float]:
+    parts = mapping(verdict.get("reward_breakdown"), "reward_breakdown")
+    return {key: value for key, part in parts.items() if (value := number(part, key)) is not None}
 
 
 def _instruction(task: dict[str, Any]) -> str | None:
     """Return the user's instructions as one text: a text as it stands, the parts of a structured one a line each."""
-    instructions = (task.get("user_scenario") or {}).get("instructions")
-    if isinstance(instructions, dict):
-        return "\n".join(str(part) for part in instructions.values() if part) or None
-    return None if instructions is None else str(instructions)
-
-
-def of_user_tools(message: dict[str, Any]) -> bool:
-    """Return a tool call of the user, or its result."""
-    if message["role"] == "tool":
-        return message.get("requestor") == "user"
-    return message["role"] == "user" and bool(message.get("tool_calls"))
-
-
-def chat_message(message: dict[str, Any]) -> dict[str, Any]:
-    """Return a chat message; a tool's result carries the id of its call, an agent's call its function."""
-    row = {"role": message["role"], "content": message.get("content")}
-    if message["role"] == "tool":
-        return {**row, "tool_call_id": message["id"]}
-    calls = [
-        {"id": call["id"], "function": {"name": call["name"], "arguments": call["arguments"]}}
-        for call in message.get("tool_calls") or ()
-    ]
-    return {**row, "content": row["content"] or None, "tool_calls": calls} if calls else row
+    scenario = from_text(task.get("user_scenario"))
+    told = scenario.get("instructions") if isinstance(scenario, dict) else scenario
+    if isinstance(told, dict):
+        return "\n".join(str(part) for part in told.values() if part) or None
+    return None if told is None else str(told)
 
 
 def _bills(rows: list[dict[str, Any]], agent: str | None, user: str | None) -> Iterator[LedgerRow]:
-    """Stream one ledger row per message with usage; tau2 writes a cost of 0 for unpriced models: 0 is unknown."""
+    """Yield one ledger row per message with usage; tau2 writes a cost of 0 for unpriced models: 0 is unknown.
+
+    Cached and reasoning tokens are not in its logs.
+    """
     for message in rows:
         usage = message.get("usage")
         role = {"assistant": "agent", "user": "user"}.get(message["role"])
-        if usage and role:
+        if isinstance(usage, dict) and usage and role:
             yield LedgerRow(
                 role=role,
                 model=(agent if role == "agent" else user) or "unknown",
-                input_tokens=int(usage.get("prompt_tokens") or 0),
-                output_tokens=int(usage.get("completion_tokens") or 0),
-                price=message.get("cost") or None,
+                input_tokens=usage.get("prompt_tokens"),
+                cached_input_tokens=None,
+                output_tokens=usage.get("completion_tokens"),
+                reasoning_tokens=None,
+                price=number(message.get("cost"), "cost") or None,
             )
 
 
-def _outcome(ending: str, reward: float | None) -> Outcome:
+def _outcome(row: dict[str, Any], reward: float | None) -> Outcome:
+    ending = name_of(row.get("termination_reason"))
+    if ending is None:
+        return Outcome(status="error", boundary="harness", reason="interrupted: no termination reason")
     if ending in _BROKEN:
         return Outcome(status="error", boundary=_BROKEN[ending], reason=ending)
+    if row.get("skipped") is True:
+        return Outcome(status="error", boundary="harness", reason=f"{ending}, skipped")
     if reward is None:
         return Outcome(status="error", boundary="harness", reason=f"{ending}, without a reward")
     success = ending in _FINISHED and reward >= 1.0 - 1e-6

@@ -2,93 +2,145 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 from fama import __version__
-from fama.episodes.importers.base import build_episode, read_records
-from fama.episodes.importers.openai_chat import gold_of, messages_of, tools_of
+from fama.episodes.foreign.fields import absent, listed, mapping, name_of, number, whole
+from fama.episodes.foreign.identity import positional
+from fama.episodes.foreign.messages import messages_of
+from fama.episodes.foreign.streams import read_records
+from fama.episodes.foreign.tools import gold_of, tools_of
+from fama.episodes.importers.base import read_episodes_of
 from fama.episodes.records import Episode, FunctionCall, Message, Outcome, Source, ToolCall, ToolSpec
-from fama.errors import Boundary
+from fama.errors import BadInput, Boundary
 from fama.hashing import content_hash
 
 _TOOLS = re.compile(r"^#\s*Available tools\s*$", re.MULTILINE)
 _DOMAIN = re.compile(r"^#\s*(\w+) agent policy", re.IGNORECASE | re.MULTILINE)
 _OUTPUT = "API output:"
 _NAMES = (
-    re.compile(r"^(?P<strategy>tool-calling|act|react|few-shot)-(?P<backbone>.+)-\d+\.\d+_range_"),
-    re.compile(r"^(?P<backbone>.+?)_(?P<strategy>fc|act|react)_"),
+    re.compile(
+        r"^(?P<strategy>tool-calling|act|react|few-shot)-(?P<backbone>.+)-(?P<temperature>\d+\.\d+)_range_[-\d]+"
+        r"(?:_user-(?P<user>.+)-(?P<user_strategy>llm|react|verify|reflection|human)(?=_|\.))?"
+    ),
+    re.compile(r"^(?P<agent>.+)-(?P<backbone>none)-(?P<temperature>\d+\.\d+)_range_"),
+    re.compile(
+        r"^(?P<backbone>.+?)_(?P<strategy>fc|act|react)_(?:(?P<trait>skeptical|confusion|impatience|incoherence)_)?"
+    ),
 )
 StrategyName = Literal["fc", "react", "act"]
 
 
 def read(path: Path, **options: str) -> Iterator[Episode]:
-    """Read the episodes of one log.
+    """Read the episodes of one log: results of the harness, or dumps of its ``SolveResult``.
 
-    Backbone and strategy come from the file's name where it follows a known pattern, else from the options ``backbone``
-    and ``strategy``, which win. A crash of the harness becomes an error, never a reward of 0.
+    Backbone, strategy, user model and temperature come from the file's name where it follows a known pattern; the
+    options ``backbone`` and ``strategy`` win. A crash of the harness, and a record without a reward, is an error,
+    never a reward of 0. A dump has no task id: its task is known by what the user was told, else by its place.
 
     Raises:
-        BadInput: the file cannot be read or a record is not of this format.
+        BadInput: the file cannot be read or no record is of this format.
     """
-    for index, (place, row) in enumerate(read_records(path)):
-        yield build_episode(place, lambda row=row, index=index: _episode(path, index, row, options))  # type: ignore[misc]
+
+    def build(index: int, row: dict[str, Any]) -> Episode:
+        return _episode(path, index, row, options)
+
+    yield from read_episodes_of("tau-bench", path, read_records(path), build, options)
 
 
 def _episode(path: Path, index: int, row: dict[str, Any], options: dict[str, str]) -> Episode:
-    info, raw = row["info"], row["traj"] or []
-    task = info.get("task") or {}
+    if "info" not in row and "reward" not in row:
+        raise KeyError("info")
+    info, raw = mapping(row.get("info"), "info"), _turns(row)
+    task = mapping(info.get("task"), "info.task")
     strategy = _strategy(raw)
     named = _from_name(path.name)
-    messages, tools = _messages(raw, strategy)
+    omitted: Counter[str] = Counter()
+    messages, tools = _messages(raw, strategy, omitted)
     domain = options.get("domain") or _domain(raw) or _domain_of_name(path.name)
-    reward = float(row["reward"])
+    reward = number(row.get("reward"), "reward")
     outcome = _outcome(info, reward, raw)
+    outputs = task.get("outputs")
     return Episode(
         id=content_hash(["tau-bench", path.name, index, row]),
         benchmark=options.get("benchmark") or ("tau-trait" if domain.startswith("tele") else "tau-bench"),
         domain=domain,
-        task_id=str(row["task_id"]),
-        trial=int(row.get("trial") or 0),
+        task_id=name_of(row.get("task_id")) or _task_by_content(task) or positional(path.name, index),
+        trial=whole(row.get("trial"), "trial") or 0,
         backbone=options.get("backbone") or named.get("backbone"),
         strategy=options.get("strategy") or strategy or named.get("strategy", "fc"),
+        agent=named.get("agent"),
+        user_model=named.get("user"),
+        settings=_settings(named),
         messages=messages,
         tools=tools,
         outcome=outcome,
         reward=None if outcome.status == "error" else reward,
         reward_detail=_detail(info),
-        gold_actions=gold_of(task["actions"]) if "actions" in task else None,
-        instruction=task.get("instruction"),
+        gold_actions=None if absent(task.get("actions")) else gold_of(task["actions"]),
+        required_outputs=None if absent(outputs) else tuple(map(str, listed(outputs, "outputs"))),
+        instruction=None if absent(task.get("instruction")) else str(task["instruction"]),
         package_version=__version__,
-        source=Source(importer="tau-bench", file=path.name),
+        source=Source(importer="tau-bench", file=path.name, omitted=dict(+omitted)),
     )
+
+
+def _turns(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the conversation, under the name that the harness or its ``SolveResult`` gives it."""
+    turns = listed(row.get("messages") if absent(row.get("traj")) else row["traj"], "traj")
+    for index, turn in enumerate(turns):
+        if not isinstance(turn, dict) or not isinstance(turn.get("role"), str):
+            raise BadInput(f"traj[{index}] is no message with a role; is this the right format?")
+    return turns
+
+
+def _task_by_content(task: dict[str, Any]) -> str | None:
+    instruction = name_of(task.get("instruction"))
+    return None if instruction is None else f"task-{content_hash([task.get('user_id'), instruction])[:10]}"
+
+
+def _settings(named: dict[str, str]) -> str | None:
+    return "; ".join(f"{key}={named[key]}" for key in ("temperature", "user_strategy", "trait") if key in named) or None
 
 
 def _strategy(raw: list[dict[str, Any]]) -> StrategyName | None:
     spoken = [m for m in raw if m["role"] == "assistant"]
     if not spoken:
         return None
-    if any(m["role"] == "tool" or m.get("tool_calls") for m in raw):
+    if any(m["role"] in ("tool", "function") or m.get("tool_calls") or m.get("function_call") for m in raw):
         return "fc"
-    marked = sum("Action:" in (m.get("content") or "") for m in spoken)
+    marked = sum("Action:" in _words(m) for m in spoken)
     if 2 * marked < len(spoken):
         return "fc"
-    return "react" if any("Thought:" in (m.get("content") or "") for m in spoken) else "act"
+    return "react" if any("Thought:" in _words(m) for m in spoken) else "act"
+
+
+def _words(message: dict[str, Any]) -> str:
+    content = message.get("content")
+    return content if isinstance(content, str) else ""
 
 
 def _from_name(name: str) -> dict[str, str]:
+    """Return what a file's name says: the harness writes ``none`` where an agent of one's own hides its model."""
     for pattern in _NAMES:
         if match := pattern.match(name):
-            found = match.groupdict()
-            if found["strategy"] in ("tool-calling", "few-shot"):
+            found = {key: value for key, value in match.groupdict().items() if value}
+            if found["backbone"] == "none" or found["backbone"].endswith("-none"):
+                rest = found.pop("backbone")[: -len("none")].rstrip("-")
+                found.setdefault("agent", "-".join(filter(None, (found.get("strategy"), rest))))
+            if found.get("strategy") == "few-shot":
+                found.setdefault("agent", "few-shot")
+            if found.get("strategy") in ("tool-calling", "few-shot"):
                 found["strategy"] = "fc"
             return found
     return {}
 
 
 def _domain(raw: list[dict[str, Any]]) -> str | None:
-    text = (raw[0].get("content") or "") if raw else ""
+    text = _words(raw[0]) if raw else ""
     match = _DOMAIN.search(text)
     return match[1].lower() if match else None
 
@@ -97,12 +149,16 @@ def _domain_of_name(name: str) -> str:
     return next((domain for domain in ("airline", "retail", "telecom", "telehealth") if domain in name), "unknown")
 
 
-def _outcome(info: dict[str, Any], reward: float, raw: list[dict[str, Any]]) -> Outcome:
+def _outcome(info: dict[str, Any], reward: float | None, raw: list[dict[str, Any]]) -> Outcome:
     if info.get("error") or info.get("traceback") or not raw:
         text = " ".join(str(info.get("error") or "no messages").split())
         return Outcome(status="error", boundary=_boundary(info), reason=text[:200])
+    if reward is None:
+        return Outcome(status="error", boundary="harness", reason="no reward in the log")
     if reward >= 1.0 - 1e-6:
         return Outcome(status="success", reason="done")
+    if not info:
+        return Outcome(status="error", boundary="harness", reason="no info in the log: a crash or a failure")
     # without a verdict of the environment the conversation never ended by itself: the step limit cut it
     return Outcome(status="failure", reason="done" if info.get("reward_info") else "max_steps")
 
@@ -117,22 +173,24 @@ def _boundary(info: dict[str, Any]) -> Boundary:
 
 
 def _detail(info: dict[str, Any]) -> dict[str, float]:
-    verdict = info.get("reward_info") or {}
-    inner = verdict.get("info") or {}
+    inner = mapping(mapping(info.get("reward_info"), "reward_info").get("info"), "reward_info.info")
     if "reward_info" in inner:  # some logs nest the verdict once more
-        inner = (inner.get("reward_info") or {}).get("info") or {}
-    return {key: float(inner[key]) for key in ("r_actions", "r_outputs") if inner.get(key) is not None}
+        inner = mapping(mapping(inner.get("reward_info"), "reward_info").get("info"), "reward_info.info")
+    found = {key: number(inner.get(key), key) for key in ("r_actions", "r_outputs")}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _messages(
-    raw: list[dict[str, Any]], strategy: StrategyName | None
+    raw: list[dict[str, Any]], strategy: StrategyName | None, omitted: Counter[str]
 ) -> tuple[tuple[Message, ...], tuple[ToolSpec, ...]]:
     tools: tuple[ToolSpec, ...] = ()
     rows: list[dict[str, Any]] = []
     called: str | None = None
     for index, message in enumerate(raw):
-        role, content = message["role"], message.get("content") or ""
-        if role == "system" and strategy in ("act", "react"):
+        role, content = message["role"], _words(message)
+        if not isinstance(message.get("content"), str | None):
+            rows.append(message)
+        elif role == "system" and strategy in ("act", "react"):
             content, tools = _split_tools(content)
             rows.append({"role": "system", "content": content})
         elif role == "assistant" and strategy in ("act", "react"):
@@ -144,7 +202,7 @@ def _messages(
             called = None
         else:
             rows.append(message)
-    return messages_of(rows), tools
+    return messages_of(rows, omitted), tools
 
 
 def _split_tools(content: str) -> tuple[str, tuple[ToolSpec, ...]]:
@@ -154,7 +212,7 @@ def _split_tools(content: str) -> tuple[str, tuple[ToolSpec, ...]]:
     try:
         found, _ = json.JSONDecoder().raw_decode(content[match.end() :].lstrip())
         return content[: match.start()].rstrip(), tools_of(found)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, BadInput):
         return content, ()
 
 

@@ -1,0 +1,88 @@
+"""Attachment of tools and policy to imported episodes whose log leaves them out."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from fama.episodes.foreign.fields import from_text
+from fama.episodes.foreign.tools import tools_of
+from fama.episodes.records import Episode, Message, ToolSpec
+from fama.errors import BadInput
+
+
+class Material(NamedTuple):
+    """Tools and policy of a domain; None for what is not known."""
+
+    tools: tuple[ToolSpec, ...] | None = None
+    policy: str | None = None
+
+
+#: Gives the material of a benchmark's domain.
+Known = Callable[[str, str], Material]
+
+
+@dataclass
+class Attachment:
+    """Adds what an episode lacks, never changes what it has; ``tools`` and ``policies`` count what was added."""
+
+    known: Known
+    tools: int = 0
+    policies: int = 0
+    _seen: dict[tuple[str, str], Material] = field(default_factory=dict)
+
+    def __call__(self, episodes: Iterable[Episode]) -> Iterator[Episode]:
+        """Yield the episodes with what they lacked. One without messages stays as it is."""
+        for episode in episodes:
+            domain = (episode.benchmark, episode.domain)
+            if episode.messages and domain not in self._seen:
+                self._seen[domain] = self.known(*domain)
+            yield self._completed(episode, self._seen.get(domain, Material()))
+
+    def _completed(self, episode: Episode, material: Material) -> Episode:
+        update: dict[str, object] = {}
+        if not episode.messages:
+            return episode
+        if material.tools and not episode.tools:
+            update["tools"] = material.tools
+            self.tools += 1
+        if material.policy and episode.messages[0].role != "system":
+            update["messages"] = (Message(role="system", content=material.policy), *episode.messages)
+            self.policies += 1
+        return episode.model_copy(update=update) if update else episode
+
+
+def read_tools(path: Path) -> tuple[ToolSpec, ...]:
+    """Read tools from a JSON file: a list of definitions, or an object that holds one under ``tools``.
+
+    Raises:
+        BadInput: the file cannot be read or holds no tools.
+    """
+    value = from_text(read_policy(path))
+    for key in ("tools", "functions", "tool_defs"):
+        if isinstance(value, dict) and isinstance(value.get(key), list):
+            value = value[key]
+    try:
+        found = tools_of(value)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from None
+    if not found:
+        raise BadInput(f"{path}: holds no tools; give a JSON list of tool definitions")
+    return found
+
+
+def read_policy(path: Path) -> str:
+    """Read a policy's text.
+
+    Raises:
+        BadInput: the file cannot be read or is empty.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); give a text file") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"{path}: not UTF-8 text; give a text file") from None
+    if not text.strip():
+        raise BadInput(f"{path}: is empty; give a text file")
+    return text

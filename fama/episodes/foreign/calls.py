@@ -1,0 +1,97 @@
+"""Tool calls of foreign messages: wrapped or bare, arguments as an object, JSON text or a Python literal."""
+
+import ast
+import json
+import warnings
+from collections import Counter
+from typing import Any, NamedTuple
+
+from fama.episodes.foreign.fields import from_text, name_of, shown
+from fama.errors import BadInput
+
+UNREADABLE_ARGUMENTS = "calls with unreadable arguments"
+_ARGUMENTS = ("arguments", "args", "parameters", "input", "kwargs")
+_LONGEST_LITERAL = 200_000
+
+
+class ForeignCall(NamedTuple):
+    """A call as the log has it; ``id`` is None where it gives none. ``arguments`` is text."""
+
+    id: str | None
+    name: str
+    arguments: str
+
+
+def calls_in(value: Any, omitted: Counter[str]) -> list[ForeignCall]:
+    """Return the calls of a message's field: a list, one object, or JSON text of either.
+
+    Raises:
+        BadInput: an entry is no call.
+    """
+    value = from_text(value)
+    if value is None or value == "":
+        return []
+    entries = value if isinstance(value, list) else [value]
+    return [call_of(from_text(entry), omitted) for entry in entries]
+
+
+def call_of(entry: Any, omitted: Counter[str]) -> ForeignCall:
+    """Return one call, wrapped in ``function`` or bare.
+
+    Raises:
+        BadInput: it has no name.
+    """
+    inner = from_text(entry.get("function")) if isinstance(entry, dict) else None
+    holder = inner if isinstance(inner, dict) else entry
+    name = name_of(holder.get("name")) if isinstance(holder, dict) else None
+    if name is None and isinstance(inner, str):
+        name, holder = inner, entry
+    if name is None:
+        raise BadInput(f"a tool call is {shown(entry)}, without a name; is this the right format?")
+    key = next((key for key in _ARGUMENTS if holder.get(key) is not None), None)
+    call_id = name_of(entry.get("id")) or name_of(entry.get("call_id")) or name_of(entry.get("tool_call_id"))
+    return ForeignCall(call_id, name, arguments_text(holder[key] if key else None, omitted))
+
+
+def arguments_text(value: Any, omitted: Counter[str] | None = None) -> str:
+    """Return arguments as JSON text: an object as it is, a text by JSON, else as a Python literal.
+
+    What is neither stays as it was written, and is counted.
+    """
+    if value is None:
+        return "{}"
+    if isinstance(value, str):
+        if not value.strip():
+            return value
+        found = _object(value)
+        if found is None and omitted is not None:
+            omitted[UNREADABLE_ARGUMENTS] += 1
+        return value if found is None else found
+    if not isinstance(value, dict) and omitted is not None:
+        omitted[UNREADABLE_ARGUMENTS] += 1
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _object(text: str, again: bool = True) -> str | None:
+    """Return the JSON text of the object that a text holds, the text itself where it is that; None if it holds none."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = literal(text)
+        return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else None
+    if isinstance(value, str) and again:
+        return _object(value, again=False)
+    return text if isinstance(value, dict) else None
+
+
+def literal(text: str) -> Any:
+    """Return the Python literal that a text is, if JSON can hold it; None for anything else. No code is run."""
+    if len(text) > _LONGEST_LITERAL:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = ast.literal_eval(text.strip())
+        return json.loads(json.dumps(value))
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return None

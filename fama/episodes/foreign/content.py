@@ -1,0 +1,124 @@
+"""Content of foreign messages: text, parts, Anthropic blocks, Gemini parts, or any JSON value."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from fama.episodes.foreign.calls import ForeignCall, call_of
+from fama.episodes.foreign.fields import name_of
+
+#: What an episode has no place for; counted by these names.
+THOUGHTS, MEDIA, PARTS = "thoughts", "images, sounds and files", "parts of an unknown kind"
+_THINKING = frozenset({"thinking", "redacted_thinking", "reasoning", "reasoning_content", "thought", "summary_text"})
+_MEDIA = ("image", "audio", "video", "file", "document", "media", "inline_data", "inlineData", "fileData")
+_CALLS = frozenset({"tool_use", "server_tool_use", "tool_call", "tool-call", "function_call", "functionCall"})
+_RESULTS = frozenset(
+    {"tool_result", "tool-result", "tool_response", "function_call_output", "function_response", "functionResponse"}
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A tool's result inside a message; ``call_id`` and ``name`` are None where the log gives none."""
+
+    call_id: str | None
+    name: str | None
+    text: str
+
+
+@dataclass
+class Content:
+    """What a message holds. ``texts`` is None where the message says nothing at all."""
+
+    texts: list[str] | None = None
+    calls: list[ForeignCall] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
+
+    @property
+    def text(self) -> str | None:
+        """The words, a line a part."""
+        return None if self.texts is None else "\n".join(self.texts)
+
+    def say(self, text: str) -> None:
+        """Add words."""
+        self.texts = [*(self.texts or []), text]
+
+
+def read_content(value: Any, role: str, omitted: Counter[str]) -> Content:
+    """Return the words, calls and results of a message's content; what has no place is counted, never lost silently."""
+    content = Content()
+    if value is None:
+        return content
+    if role == "tool" and not _has_parts(value):
+        content.say(as_text(value))
+        return content
+    if isinstance(value, dict) and isinstance(value.get("parts"), list):
+        value = value["parts"]
+    for part in value if isinstance(value, list) else [value]:
+        _read_part(part, content, omitted)
+    if content.texts is None and not content.calls and not content.results:
+        content.texts = []
+    return content
+
+
+def as_text(value: Any) -> str:
+    """Return a text as it is, anything else as JSON text."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _has_parts(value: Any) -> bool:
+    """Return whether a list holds typed parts, and not the data that a tool gave."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(
+            isinstance(part, dict) and ("text" in part or _kind(part) in _RESULTS) and "type" in part for part in value
+        )
+    )
+
+
+def _kind(part: dict[str, Any]) -> str:
+    kind = name_of(part.get("type"))
+    if kind is not None:
+        return kind
+    return next((key for key in (*_CALLS, *_RESULTS, *_MEDIA, *_THINKING, "refusal", "text") if key in part), "")
+
+
+def _read_part(part: Any, content: Content, omitted: Counter[str]) -> None:
+    if part is None:
+        return
+    if not isinstance(part, dict):
+        content.say(as_text(part))
+        return
+    kind = _kind(part)
+    inner = part.get(kind) if isinstance(part.get(kind), dict) else part
+    assert isinstance(inner, dict)  # noqa: S101 - for the type checker
+    if kind in _CALLS:
+        named = {"name": part.get("toolName"), "id": part.get("toolCallId"), **inner}
+        content.calls.append(call_of(named, omitted))
+    elif kind in _RESULTS:
+        content.results.append(_result(inner))
+    elif kind in _THINKING or part.get("thought") is True:
+        omitted[THOUGHTS] += 1
+    elif kind.startswith(_MEDIA) or kind in ("input_image", "input_audio", "input_file"):
+        spoken = inner.get("transcript")
+        omitted[MEDIA] += 0 if isinstance(spoken, str) else 1
+        content.say(spoken if isinstance(spoken, str) else f"[{kind}]")
+    elif isinstance(words := part.get("text", part.get("refusal", part.get("content"))), str):
+        content.say(words)
+    elif isinstance(words, dict) and isinstance(words.get("value"), str):
+        content.say(words["value"])
+    else:
+        omitted[PARTS] += 1
+        content.say(as_text(part))
+
+
+def _result(part: dict[str, Any]) -> Result:
+    ids = (part.get(key) for key in ("tool_use_id", "tool_call_id", "call_id", "toolCallId", "id"))
+    keys = (key for key in ("content", "output", "response", "result") if part.get(key) is not None)
+    value: Any = next((part[key] for key in keys), "")
+    if _has_parts(value):
+        value = "\n".join(as_text(piece.get("text", "")) for piece in value)
+    name = name_of(part.get("name")) or name_of(part.get("toolName"))
+    return Result(next((found for one in ids if (found := name_of(one))), None), name, as_text(value))

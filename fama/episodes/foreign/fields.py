@@ -1,0 +1,121 @@
+"""Scalars of foreign records: what is absent, numbers, verdicts and ids, whatever type they were written in."""
+
+import json
+import math
+from typing import Any
+
+from fama.errors import BadInput
+
+_ABSENT = frozenset({"", "none", "null", "nan", "n/a", "na", "<na>"})
+_TRUE = frozenset("true yes 1 1.0 success succeeded successful pass passed correct resolved solved ok".split())
+_FALSE = frozenset("false no 0 0.0 failure fail failed incorrect unresolved unsolved wrong".split())
+
+
+def absent(value: Any) -> bool:
+    """Return whether a field says nothing: null, not a number, an empty text or a word for one of them."""
+    if isinstance(value, float):
+        return math.isnan(value)
+    return value is None or (isinstance(value, str) and value.strip().lower() in _ABSENT)
+
+
+def number(value: Any, name: str) -> float | None:
+    """Return a finite number, also from a text or a truth value; None where the field says nothing.
+
+    Raises:
+        BadInput: it is no number.
+    """
+    if absent(value):
+        return None
+    try:
+        found = float(value) if isinstance(value, str | int | float) else math.nan
+    except (ValueError, OverflowError):
+        found = math.nan
+    if not math.isfinite(found):
+        raise BadInput(f"field {name!r} is {shown(value)}, not a number; fix it or set it to null")
+    return found
+
+
+def whole(value: Any, name: str) -> int | None:
+    """Return a whole number; None where the field says nothing.
+
+    Raises:
+        BadInput: it is no whole number.
+    """
+    if isinstance(value, int):
+        return int(value)
+    found = number(value, name)
+    if found is not None and not found.is_integer():
+        raise BadInput(f"field {name!r} is {shown(value)}, not a whole number; fix it or set it to null")
+    return None if found is None else int(found)
+
+
+def verdict(value: Any, name: str) -> bool | None:
+    """Return a verdict from a truth value, a number or a word; None where the field says nothing.
+
+    Raises:
+        BadInput: it is a word or a value that says neither.
+    """
+    if absent(value):
+        return None
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        return float(value) >= 1.0 - 1e-6
+    word = value.strip().lower() if isinstance(value, str) else None
+    if word in _TRUE or word in _FALSE:
+        return word in _TRUE
+    raise BadInput(f"field {name!r} is {shown(value)}, neither success nor failure; write true or false")
+
+
+def name_of(value: Any) -> str | None:
+    """Return an id or a name as text, a whole float without its fraction; None where the field says nothing."""
+    if absent(value) or isinstance(value, dict | list):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
+def mapping(value: Any, name: str) -> dict[str, Any]:
+    """Return an object, also from JSON text; empty where the field says nothing.
+
+    Raises:
+        BadInput: it is something else.
+    """
+    value = from_text(value)
+    if absent(value):
+        return {}
+    if not isinstance(value, dict):
+        raise BadInput(f"field {name!r} is {shown(value)}, not an object; is this the right format?")
+    return value
+
+
+def listed(value: Any, name: str) -> list[Any]:
+    """Return a list, also from JSON text; empty where the field says nothing.
+
+    Raises:
+        BadInput: it is something else.
+    """
+    value = from_text(value)
+    if absent(value):
+        return []
+    if not isinstance(value, list):
+        raise BadInput(f"field {name!r} is {shown(value)}, not a list; is this the right format?")
+    return value
+
+
+def from_text(value: Any) -> Any:
+    """Return what a JSON text holds where it holds an object or a list; anything else as it is."""
+    if not isinstance(value, str) or value.lstrip()[:1] not in ("{", "["):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+
+
+def shown(value: Any) -> str:
+    """Return a value for a message, short and on one line."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    text = " ".join(text.split())
+    return text if len(text) <= 40 else text[:39] + "…"

@@ -1,0 +1,138 @@
+"""Foreign conversations as chat messages: roles, legacy function calls, and ids that pair calls with results."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fama.episodes.foreign.calls import ForeignCall, calls_in
+from fama.episodes.foreign.content import THOUGHTS, Content, as_text, read_content
+from fama.episodes.foreign.fields import from_text, listed, name_of, shown
+from fama.episodes.records import FunctionCall, Message, Role, ToolCall
+from fama.errors import BadInput
+
+_NAMES: dict[Role, str] = {
+    "system": "system developer",
+    "user": "user human",
+    "assistant": "assistant gpt ai model bot chatbot chatgpt agent function_call tool_call reasoning",
+    "tool": "tool function observation ipython tool_response tool_result function_response function_call_output",
+}
+ROLES: dict[str, Role] = {name: role for role, names in _NAMES.items() for name in names.split()}
+_THOUGHT_FIELDS = ("reasoning_content", "reasoning", "thinking", "thinking_blocks", "reasoning_details")
+
+
+def messages_of(rows: Any, omitted: Counter[str] | None = None) -> tuple[Message, ...]:
+    """Return chat messages; what an episode has no place for is counted in ``omitted``.
+
+    Call ids that are empty or given twice are replaced; a result goes to the open call of its id, else of its tool's
+    name, else to the first open one.
+
+    Raises:
+        BadInput: a message is none, its role is unknown, or a call has no name.
+    """
+    counter: Counter[str] = Counter() if omitted is None else omitted
+    pairing = _Pairing()
+    found: list[Message] = []
+    for index, row in enumerate(listed(rows, "messages")):
+        try:
+            for spoken in _spoken(from_text(row), counter):
+                found.append(pairing.message(spoken, index))
+        except BadInput as error:
+            raise BadInput(f"messages[{index}]: {error}") from None
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class _Spoken:
+    """One message before its calls and results are paired."""
+
+    role: Role
+    content: str | None
+    calls: tuple[ForeignCall, ...] = ()
+    call_id: str | None = None
+    name: str | None = None
+
+
+def _spoken(row: Any, omitted: Counter[str]) -> Iterator[_Spoken]:
+    """Yield the messages that one row holds: the results of an Anthropic turn stand before its words."""
+    if not isinstance(row, dict):
+        raise BadInput(f"{shown(row)} is no message; is this the right format?")
+    named = row.get("role") or row.get("from") or row.get("type")
+    role = ROLES.get(str(named).lower())
+    if role is None:
+        raise BadInput(f"unknown role {shown(named)}; known: {', '.join(_NAMES)} and their usual names")
+    if role == "assistant" and named == "reasoning":
+        omitted[THOUGHTS] += 1
+        return
+    content = _content(row, role, str(named), omitted)
+    calls = content.calls + calls_in(row.get("tool_calls"), omitted) + calls_in(row.get("function_call"), omitted)
+    _count_thoughts(row, omitted)
+    name = name_of(row.get("name"))
+    for result in content.results:
+        yield _Spoken("tool", result.text, call_id=result.call_id, name=result.name or name)
+    if content.results and content.texts is None and not calls:
+        return
+    call_id = name_of(row.get("tool_call_id")) or (name_of(row.get("call_id")) if role == "tool" else None)
+    yield _Spoken(role, content.text, tuple(calls) if role == "assistant" else (), call_id, name)
+
+
+def _content(row: dict[str, Any], role: Role, named: str, omitted: Counter[str]) -> Content:
+    value = next((row[key] for key in ("content", "value", "parts", "output") if row.get(key) is not None), None)
+    if named in ("function_call", "tool_call"):
+        holder = row if value is None else value
+        return Content(calls=calls_in(holder, omitted))
+    content = read_content(value, role, omitted)
+    refusal = row.get("refusal")
+    if refusal is not None and refusal != content.text:
+        content.say(as_text(refusal))
+    audio = row.get("audio")
+    if not content.text and isinstance(audio, dict) and isinstance(audio.get("transcript"), str):
+        content.say(audio["transcript"])
+    return content
+
+
+def _count_thoughts(row: dict[str, Any], omitted: Counter[str]) -> None:
+    if any(row.get(key) for key in _THOUGHT_FIELDS):
+        omitted[THOUGHTS] += 1
+
+
+@dataclass
+class _Pairing:
+    """Gives calls ids that are unique in the conversation, and results the id of the call that they answer."""
+
+    used: set[str] = field(default_factory=set)
+    open: list[tuple[str | None, str, str]] = field(default_factory=list)
+
+    def message(self, spoken: _Spoken, index: int) -> Message:
+        """Return the message with its ids."""
+        calls = tuple(self._call(call, f"call_{index}_{place}") for place, call in enumerate(spoken.calls))
+        call_id = self._answered(spoken) if spoken.role == "tool" else spoken.call_id
+        return Message(
+            role=spoken.role, content=spoken.content, tool_calls=calls or None, tool_call_id=call_id, name=spoken.name
+        )
+
+    def _call(self, call: ForeignCall, fallback: str) -> ToolCall:
+        made = call.id if call.id and call.id not in self.used else fallback
+        while made in self.used:
+            made += "_"
+        self.used.add(made)
+        self.open.append((call.id, call.name, made))
+        return ToolCall(id=made, function=FunctionCall(name=call.name, arguments=call.arguments))
+
+    def _answered(self, spoken: _Spoken) -> str | None:
+        if spoken.call_id:
+            fitting = [call for call in self.open if call[0] == spoken.call_id][-1:]
+        else:
+            fitting = [call for call in self.open if call[1] == spoken.name] or self.open
+        if not fitting:
+            return spoken.call_id
+        answered = fitting[0]
+        self.open.remove(answered)
+        return answered[2]
+
+
+def as_call_row(calls: Sequence[ForeignCall], content: str | None = None) -> dict[str, Any]:
+    """Return an assistant's message with calls."""
+    rows = [{"id": call.id, "function": {"name": call.name, "arguments": call.arguments}} for call in calls]
+    return {"role": "assistant", "content": content, "tool_calls": json.loads(json.dumps(rows))}

@@ -1,0 +1,264 @@
+"""Streaming of JSON, JSON lines and gzip, one record in memory at a time."""
+
+import gzip
+import io
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, cast
+
+import ijson
+
+from fama.errors import BadInput
+
+_BOM = b"\xef\xbb\xbf"
+_ENDLESS = re.compile(rb"[0-9]{2001}")
+#: A text, whole or up to the end of the block, or a number that JSON has no word for.
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+(?P<end>")?|(?P<number>-?(?:NaN|Infinity))\b', re.DOTALL)
+_BEGUN = re.compile(rb"-?[A-Za-z]{0,8}\Z")
+
+
+class LogRecord(NamedTuple):
+    """One record of a file. ``fault`` says why its text could not be read; there is no value then."""
+
+    place: str
+    value: Any
+    fault: str = ""
+
+    def fields(self) -> dict[str, Any]:
+        """Return the record's fields.
+
+        Raises:
+            BadInput: it could not be read, or is no object.
+        """
+        if self.fault:
+            raise BadInput(self.fault)
+        if not isinstance(self.value, dict):
+            raise BadInput(f"{kind_of(self.value)}, not an object; is this the right format?")
+        return self.value
+
+
+def kind_of(value: Any) -> str:
+    """Return a JSON value's kind in words."""
+    if value is None:
+        return "null"
+    kinds = {
+        bool: "a truth value",
+        int: "a number",
+        float: "a number",
+        str: "a text",
+        list: "a list",
+        dict: "an object",
+    }
+    return kinds.get(type(value), "an unknown value")
+
+
+def read_records(path: Path) -> Iterator[LogRecord]:
+    """Stream the records of a JSON list, one JSON object, or JSON lines, plain or gzipped, each with its place.
+
+    A list or lines are streamed: one record is in memory at a time. A line that is no JSON is a record with a fault.
+
+    Raises:
+        BadInput: missing, empty, or a list is cut off or no JSON; the message names the index.
+    """
+    with open_log(path) as file:
+        sign = first_sign(file)
+        if sign == b"[":
+            yield from read_items(path, "item", file)
+        elif sign == b"":
+            raise BadInput(f"{path}: is empty; give a file with records")
+        else:
+            yield from _lines_or_object(path, file)
+
+
+def read_items(path: Path, prefix: str, file: BinaryIO | None = None) -> Iterator[LogRecord]:
+    """Stream the items of a list inside a JSON file; ``prefix`` is ijson's, e.g. ``simulations.item``.
+
+    Numbers that JSON has no word for (NaN, Infinity) are read as null, integers of any length whole.
+
+    Raises:
+        BadInput: cut off or not JSON.
+    """
+    if file is None:
+        with open_log(path) as own:
+            yield from read_items(path, prefix, own)
+        return
+    start, index = file.tell(), 0
+    try:
+        for value in ijson.items(Bounded(file), prefix, use_float=True):
+            yield LogRecord(f"{path}[{index}]", value)
+            index += 1
+        return
+    except (ijson.JSONError, ValueError, ArithmeticError, RecursionError):
+        done = index
+    file.seek(start)
+    items = ijson.items(Lenient(file), prefix)
+    index = 0
+    while True:
+        with parser_errors(path, index):
+            value = next(items, _END)
+        if value is _END:
+            return
+        if index >= done:
+            yield LogRecord(f"{path}[{index}]", _floats(value))
+        index += 1
+
+
+_END = object()
+
+
+def read_part(path: Path, name: str) -> Any:
+    """Return one top-level field of a JSON file; None where it has none.
+
+    Raises:
+        BadInput: cut off or not JSON.
+    """
+    with open_log(path) as file, parser_errors(path, name):
+        return _floats(next(ijson.items(Lenient(file), name), None))
+
+
+def _floats(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, dict):
+        return {key: _floats(inner) for key, inner in value.items()}
+    return [_floats(inner) for inner in value] if isinstance(value, list) else value
+
+
+class Bounded:
+    """A file for ijson without numbers of thousands of digits: at one, its C parser (3.6) ends the whole process.
+
+    Every block is looked at in few places; a number that Python would not read is in one of them.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes.
+
+        Raises:
+            ValueError: they hold over 2,000 digits in a row.
+        """
+        data = self._file.read(size)
+        if any(data[at : at + 512].isdigit() for at in range(0, len(data), 1024)) and _ENDLESS.search(data):
+            raise ValueError("a number of over 2,000 digits")
+        return data
+
+
+class Lenient(Bounded):
+    """A file for ijson in which NaN and Infinity outside texts are null."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(file)
+        self._rest = b""
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes; more than ``size`` where a text goes on past it.
+
+        Raises:
+            ValueError: they hold over 2,000 digits in a row.
+        """
+        if size == 0:
+            return b""
+        while block := super().read(size):
+            data, self._rest = self._rest + block, b""
+            ready = self._replaced(data)
+            if ready:
+                return ready
+        ready, self._rest = self._rest, b""
+        return _TOKEN.sub(lambda token: b"null" if token["number"] else token[0], ready)
+
+    def _replaced(self, data: bytes) -> bytes:
+        """Return what can be handed on; an unended text or word waits for the next block."""
+        found, position = [], 0
+        for token in _TOKEN.finditer(data):
+            if token["number"]:
+                found += [data[position : token.start()], b"null"]
+                position = token.end()
+            elif token["end"] is None:
+                self._rest = data[token.start() :]
+                return b"".join(found) + data[position : token.start()]
+        begun = _BEGUN.search(data, position)
+        end = begun.start() if begun else len(data)
+        self._rest = data[end:]
+        return b"".join(found) + data[position:end]
+
+
+@contextmanager
+def open_log(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file's bytes, unpacked if gzipped, without a byte-order mark.
+
+    Raises:
+        BadInput: the file cannot be read or unpacked; also while it is read inside the block.
+    """
+    try:
+        with path.open("rb") as raw:
+            packed = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            file = cast(BinaryIO, io.BufferedReader(gzip.GzipFile(fileobj=raw))) if packed else raw
+            if file.read(3) != _BOM:
+                file.seek(0)
+            yield file
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or "broken gzip"
+        raise BadInput(f"{path}: cannot be read ({reason}); give a .json, .jsonl or .gz file") from None
+
+
+def first_sign(file: BinaryIO) -> bytes:
+    """Return the first byte that is no space; the file stands where it stood."""
+    start = file.tell()
+    while (sign := file.read(1)).isspace():
+        pass
+    file.seek(start)
+    return sign
+
+
+@contextmanager
+def parser_errors(path: Path, place: int | str) -> Iterator[None]:
+    """Turn the parser's complaints into one line that names the record or the field.
+
+    Raises:
+        BadInput: the text is cut off or no JSON.
+    """
+    try:
+        yield
+    except ijson.JSONError as error:
+        why = str(error).partition("\n")[0].strip().removeprefix("parse error: ")
+        if "premature EOF" in why or "incomplete" in why.lower():
+            raise BadInput(f"{path}[{place}]: cut off in this record; fetch the file again") from None
+        raise BadInput(f"{path}[{place}]: not JSON ({why[:80]}); fix or remove that record") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"{path}[{place}]: not UTF-8 text; give a .json, .jsonl or .gz file") from None
+    except RecursionError:
+        raise BadInput(f"{path}[{place}]: not JSON (too many levels); fix or remove that record") from None
+    except (ValueError, ArithmeticError):
+        raise BadInput(f"{path}[{place}]: not JSON (a number of too many digits); fix or remove that record") from None
+
+
+def _lines_or_object(path: Path, file: BinaryIO) -> Iterator[LogRecord]:
+    """Stream JSON lines, or one object that is spread over lines."""
+    for number, line in enumerate(file, 1):
+        if not line.strip():
+            continue
+        value, fault = _decoded(line)
+        if fault and number == 1 and not path.name.removesuffix(".gz").endswith(".jsonl"):
+            value, fault = _decoded(line + file.read())
+            if fault:
+                raise BadInput(f"{path}:1: {fault}; give a .json, .jsonl or .gz file")
+            yield LogRecord(str(path), value)
+            return
+        yield LogRecord(f"{path}:{number}", value, f"{fault}; fix or remove that line" if fault else "")
+
+
+def _decoded(text: bytes) -> tuple[Any, str]:
+    try:
+        return json.loads(text, parse_constant=lambda _: None), ""
+    except UnicodeDecodeError:
+        return None, "not UTF-8 text"
+    except (ValueError, RecursionError):
+        return None, "not JSON"

@@ -1,0 +1,158 @@
+"""Whose an imported episode is: arms, tasks and trials; in doubt apart."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fama.cli import main
+from fama.episodes.foreign.identity import is_shard, origin, positional
+from tests.support.foreign_logs import SAID, imported, write_json, write_lines
+
+
+def tau(task: int, reward: float = 1.0, said: str = "Hi") -> dict[str, Any]:
+    turns = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": said}]
+    return {"task_id": task, "trial": 0, "reward": reward, "info": {"reward_info": {}}, "traj": turns}
+
+
+def chat(said: str, **fields: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": said}], "success": True, **fields}
+
+
+def scores(out: Path, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    capsys.readouterr()
+    assert main(["score", str(out), "--json", "--bootstrap", "100"]) == 0
+    found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_equal_rows_in_two_seeds_folders_are_two_trials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in (0, 1):
+        write_json(tmp_path / f"runs/seed{seed}/m_fc_airline.json", [tau(1), tau(2, float(seed))])
+    found = imported(tmp_path / "runs", tmp_path / "out")
+    assert [(e.task_id, e.trial) for e in found] == [("1", 0), ("2", 0), ("1", 1), ("2", 1)]
+    assert len({e.id for e in found}) == 4
+    assert "further trials of the arm of seed0/m_fc_airline.json" in capsys.readouterr().out
+    assert imported(tmp_path / "runs", tmp_path / "out") == found  # again: nothing new
+    (summary,) = scores(tmp_path / "out", capsys)
+    assert [p["k"] for p in summary["measures"]["pass_k"]] == [1, 2]
+
+
+def test_a_file_that_grew_adds_what_is_new_only(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    imported(write_lines(path, [chat("a", task_id=1)]), tmp_path / "out")
+    found = imported(write_lines(path, [chat("a", task_id=1), chat("b", task_id=2)]), tmp_path / "out")
+    assert [e.task_id for e in found] == ["1", "2"]
+
+
+def test_files_that_name_no_backbone_are_arms_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("checks", "plain"):
+        write_json(tmp_path / f"runs/{name}.json", [tau(1, said=name), tau(2, said=name)])
+    out = tmp_path / "out"
+    found = imported(tmp_path / "runs", out)
+    assert {e.trial for e in found} == {0} and {e.variant for e in found} == {"file=checks", "file=plain"}
+    assert "kept apart: 2 logs do not name backbone" in capsys.readouterr().out
+    assert [(s["variant"], s["measures"]["trials"]) for s in scores(out, capsys)] == [
+        ("file=checks", 1),
+        ("file=plain", 1),
+    ]
+    assert main(["score", str(out), "--bootstrap", "100"]) == 0
+    assert "file=checks" in " ".join(capsys.readouterr().out.split())
+    named = imported(tmp_path / "runs", tmp_path / "named", "--backbone", "m", "--domain", "airline")
+    assert [e.trial for e in named] == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("fields", [{"model": "m"}, {"domain": "d"}, {}])
+def test_unknown_is_not_equal_to_unknown(tmp_path: Path, fields: dict[str, str]) -> None:
+    for name in ("a", "b"):
+        write_lines(tmp_path / f"runs/{name}.jsonl", [chat(name, task_id=1, **fields)])
+    assert [e.trial for e in imported(tmp_path / "runs", tmp_path / "out")] == [0, 0]
+
+
+@pytest.mark.parametrize("name", ["agent", "user_model", "benchmark_version", "settings"])
+def test_what_a_log_says_of_its_run_sets_arms_apart(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values: list[Any] = [{"temperature": 0.0}, {"temperature": 1.0}] if name == "settings" else ["x", "y"]
+    for value in values:
+        row = chat(str(value), task_id=1, model="m", domain="d", **{name: value})
+        write_lines(tmp_path / f"runs/{values.index(value)}.jsonl", [row])
+    assert [e.trial for e in imported(tmp_path / "runs", tmp_path / "out")] == [0, 0]
+    assert [s["measures"]["trials"] for s in scores(tmp_path / "out", capsys)] == [1, 1]
+
+
+def test_shards_are_no_trials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for shard in range(3):
+        rows = [chat(f"{shard} {row}") for row in range(2)]
+        write_lines(tmp_path / f"set/train-0000{shard}.jsonl", rows)
+    found = imported(tmp_path / "set", tmp_path / "out")
+    assert [e.task_id for e in found][:3] == ["train-00000:0", "train-00000:1", "train-00001:0"]
+    (summary,) = scores(tmp_path / "out", capsys)
+    assert (summary["measures"]["tasks"], summary["measures"]["trials"]) == (6, 1)
+
+
+def test_ids_that_are_unique_in_a_shard_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for shard in range(2):
+        write_lines(tmp_path / f"set/part-{shard}.jsonl", [chat(f"{shard}", task_id=0, model="m", domain="d")])
+    assert [(e.task_id, e.trial) for e in imported(tmp_path / "set", tmp_path / "out")] == [("0", 0), ("part-1:0", 0)]
+    assert "those of another shard: kept apart" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("absent", ["null", '""', "NaN", '"None"', '"nan"'])
+def test_a_null_task_id_is_none(tmp_path: Path, absent: str) -> None:
+    rows = [
+        f'{{"task_id": {absent}, "messages": [{{"role": "user", "content": "{i}"}}], "success": true}}' for i in "ab"
+    ]
+    found = imported(write_lines(tmp_path / "x.jsonl", list(rows)), tmp_path / "out")
+    assert [(e.task_id, e.trial) for e in found] == [("x:0", 0), ("x:1", 0)]
+
+
+def test_a_task_that_a_file_holds_twice_has_two_trials(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "x.jsonl", [chat("a", task_id=1), chat("b", task_id=1), chat("c", task_id=2)])
+    assert [(e.task_id, e.trial) for e in imported(path, tmp_path / "out")] == [("1", 0), ("1", 1), ("2", 0)]
+
+
+@pytest.mark.parametrize(
+    ("name", "backbone", "agent", "more"),
+    [
+        ("tool-calling-gpt-4o-0.0_range_0-5_user-gpt-4o-llm_01.json", "gpt-4o", None, "user=gpt-4o; temperature=0.0"),
+        ("tool-calling-gpt-4o-0.0_range_0-5_user-q-react_01.json", "gpt-4o", None, "user_strategy=react"),
+        ("tool-calling-with-preconditions-none-0.1_range_0-9.json", None, "tool-calling-with-preconditions", ""),
+        ("assertions-agent-none-0.1_range_0-100_6_18_2025.json", None, "assertions-agent", "temperature=0.1"),
+        ("few-shot-m-0.2_range_0-5_01.json", "m", "few-shot", "agent=few-shot"),
+        ("gpt-5_fc_confusion_telecom.json", "gpt-5", None, "trait=confusion"),
+    ],
+)
+def test_names_of_the_harness(tmp_path: Path, name: str, backbone: str | None, agent: str | None, more: str) -> None:
+    (episode,) = imported(write_json(tmp_path / name, [tau(1)]), tmp_path / "out", "--domain", "airline")
+    assert (episode.backbone, episode.agent) == (backbone, agent)
+    assert more in episode.variant and (backbone is not None) == ("file=" not in episode.variant)
+
+
+@pytest.mark.parametrize(
+    ("place", "shard", "arm"),
+    [
+        ("train-00001.jsonl", True, "train"),
+        ("a/data-00001-of-00003.jsonl.gz", True, "a/data"),
+        ("part_3.json", True, "parts"),
+        ("agent-10.json", False, "agent-10"),
+        ("act-m-0.0_range_0-5_0129163955.json", False, "act-m-0.0_range_0-5_0129163955"),
+        ("seed_1/run.jsonl", False, "run"),
+        ("x/llama_run2.json", False, "x/llama"),
+        ("gpt-4.1_trial-3.jsonl", False, "gpt-4.1"),
+    ],
+)
+def test_places(place: str, shard: bool, arm: str) -> None:
+    assert (is_shard(place), origin(place)) == (shard, arm)
+
+
+def test_positions_do_not_depend_on_the_repetition() -> None:
+    assert positional("seed1/x.jsonl", 4) == positional("seed2/x.jsonl", 4) == "x:4"
+
+
+def test_an_unreadable_record_belongs_to_the_arm_of_the_others(tmp_path: Path) -> None:
+    path = write_json(tmp_path / "m_fc_airline.json", [tau(1), {**tau(2), "reward": "?"}])
+    good, bad = imported(path, tmp_path / "out")
+    assert (bad.backbone, bad.strategy, bad.benchmark, bad.variant) == ("m", "fc", "tau-bench", good.variant)
+    assert SAID and bad.task_id == "2"

@@ -1,0 +1,288 @@
+"""Shapes that chats have in the field: content, calls, ids, roles, verdicts and tools."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fama.episodes.foreign.calls import UNREADABLE_ARGUMENTS, arguments_text
+from fama.episodes.foreign.content import MEDIA, PARTS, THOUGHTS
+from fama.episodes.foreign.fields import verdict
+from fama.episodes.foreign.messages import messages_of
+from fama.episodes.foreign.tools import tools_of
+from fama.episodes.records import Message
+from fama.errors import BadInput
+from tests.support.foreign_logs import SAID, imported, write_json, write_lines
+
+
+def one(**message: Any) -> Message:
+    (found,) = messages_of([message])
+    return found
+
+
+def said(messages: tuple[Message, ...]) -> list[tuple[str, str | None]]:
+    return [(m.role, m.content) for m in messages]
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (None, None),
+        ("x", "x"),
+        (["a", "b"], "a\nb"),
+        ([{"type": "text", "text": "a"}, {"type": "output_text", "text": "b"}], "a\nb"),
+        ([{"type": "refusal", "refusal": "no"}], "no"),
+        ({"type": "text", "text": "a"}, "a"),
+        ({"content_type": "text", "parts": ["a", "b"]}, "a\nb"),
+        ({"text": {"value": "a", "annotations": []}}, "a"),
+        ({"colour": "red"}, '{"colour": "red"}'),
+        (12.5, "12.5"),
+        (True, "true"),
+        ([], ""),
+    ],
+)
+def test_content_in_any_shape(content: Any, text: str | None) -> None:
+    assert one(role="assistant", content=content).content == text
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ({"a": 1}, '{"a": 1}'),
+        ([{"name": "x"}, {"name": "y"}], '[{"name": "x"}, {"name": "y"}]'),
+        (["a", "b"], '["a", "b"]'),
+        ([{"type": "text", "text": "a"}], "a"),
+        (7, "7"),
+        (False, "false"),
+    ],
+)
+def test_results_of_tools_are_kept_as_json(content: Any, text: str) -> None:
+    assert one(role="tool", content=content).content == text
+
+
+def test_what_an_episode_cannot_hold_is_counted() -> None:
+    omitted: Counter[str] = Counter()
+    rows = [
+        {"role": "assistant", "content": [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "a"}]},
+        {"role": "assistant", "content": "b", "reasoning_content": "hm"},
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}, {"type": "odd", "data": 1}]},
+        {"role": "user", "content": [{"type": "input_audio", "input_audio": {"transcript": "spoken"}}]},
+    ]
+    texts = [text for _, text in said(messages_of(rows, omitted))]
+    assert texts == ["a", "b", '[image_url]\n{"type": "odd", "data": 1}', "spoken"]
+    assert +omitted == Counter({THOUGHTS: 2, MEDIA: 1, PARTS: 1})
+
+
+def test_a_refusal_beside_the_content_is_said() -> None:
+    assert one(role="assistant", content=None, refusal="No.").content == "No."
+    assert one(role="assistant", content="a", refusal="No.").content == "a\nNo."
+
+
+def test_blocks_of_calls_and_results() -> None:
+    rows = [
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "get", "input": {"a": 1}}]},
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "and?"},
+                {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": "got"}]},
+            ],
+        },
+    ]
+    call, result, more = messages_of(rows)
+    assert call.tool_calls is not None and call.tool_calls[0].function.parsed() == {"a": 1} and call.content is None
+    assert (result.role, result.content, result.tool_call_id) == ("tool", "got", call.tool_calls[0].id)
+    assert (more.role, more.content) == ("user", "and?")
+
+
+CALLS: list[list[dict[str, Any]]] = [
+    [  # legacy
+        {"role": "assistant", "content": None, "function_call": {"name": "get", "arguments": '{"a": 1}'}},
+        {"role": "function", "name": "get", "content": "got"},
+    ],
+    [  # JSON text, without ids
+        {"role": "assistant", "tool_calls": '[{"name": "get", "args": {"a": 1}}]'},
+        {"role": "tool", "content": "got"},
+    ],
+    [  # bare, of a message's own type
+        {"type": "ai", "content": "", "tool_calls": [{"name": "get", "args": {"a": 1}, "id": "z"}]},
+        {"type": "tool", "content": "got", "tool_call_id": "z"},
+    ],
+    [  # items instead of messages
+        {"type": "function_call", "name": "get", "arguments": '{"a": 1}', "call_id": "c"},
+        {"type": "function_call_output", "call_id": "c", "output": "got"},
+    ],
+    [  # parts
+        {"role": "model", "parts": [{"functionCall": {"name": "get", "args": {"a": 1}}}]},
+        {"role": "user", "parts": [{"functionResponse": {"name": "get", "response": "got"}}]},
+    ],
+    [  # a Python literal, and the name beside the wrapper
+        {"role": "assistant", "tool_calls": [{"id": "", "function": "get", "arguments": "{'a': 1}"}]},
+        {"role": "tool", "tool_call_id": "", "content": "got"},
+    ],
+]
+
+
+@pytest.mark.parametrize("rows", CALLS)
+def test_calls_of_every_dialect(rows: list[dict[str, Any]]) -> None:
+    call, result = messages_of(rows)
+    assert call.tool_calls is not None
+    (made,) = call.tool_calls
+    assert (made.function.name, made.function.parsed()) == ("get", {"a": 1})
+    assert (result.role, result.content, result.tool_call_id) == ("tool", "got", made.id)
+
+
+def test_ids_that_are_empty_or_given_twice() -> None:
+    def call(name: str, call_id: str) -> dict[str, Any]:
+        return {"id": call_id, "function": {"name": name, "arguments": "{}"}}
+
+    rows = [
+        {"role": "assistant", "tool_calls": [call("a", ""), call("b", "")]},
+        {"role": "tool", "name": "b", "content": "of b"},
+        {"role": "tool", "name": "a", "content": "of a"},
+        {"role": "assistant", "tool_calls": [call("a", "0")]},
+        {"role": "tool", "tool_call_id": "0", "content": "first"},
+        {"role": "assistant", "tool_calls": [call("a", "0")]},
+        {"role": "tool", "tool_call_id": "0", "content": "second"},
+        {"role": "tool", "tool_call_id": "lost", "content": "orphan"},
+    ]
+    found = messages_of(rows)
+    names = {made.id: made.function.name for m in found for made in m.tool_calls or ()}
+    assert len(names) == 4
+    results = {m.content: m.tool_call_id for m in found if m.role == "tool"}
+    assert names[results["of a"] or ""] == "a" and names[results["of b"] or ""] == "b"
+    assert results["first"] == "0" and results["second"] in names and results["second"] != "0"
+    assert results["orphan"] == "lost"
+
+
+@pytest.mark.parametrize(
+    ("written", "text", "unread"),
+    [
+        ('{"a": 1}', '{"a": 1}', 0),
+        ("{'a': True, 'b': None}", '{"a": true, "b": null}', 0),
+        (json.dumps('{"a": 1}'), '{"a": 1}', 0),
+        ({"a": 1}, '{"a": 1}', 0),
+        (None, "{}", 0),
+        ("", "", 0),
+        ("{'a': __import__('os')}", "{'a': __import__('os')}", 1),
+        ("a=1", "a=1", 1),
+        ('{"a": 1', '{"a": 1', 1),
+    ],
+)
+def test_arguments(written: Any, text: str, unread: int) -> None:
+    omitted: Counter[str] = Counter()
+    assert arguments_text(written, omitted) == text
+    assert omitted[UNREADABLE_ARGUMENTS] == unread
+
+
+@pytest.mark.parametrize(
+    ("value", "success"),
+    [("true", True), ("False", False), ("success", True), ("FAILED", False), ("0", False), (1, True), (0.4, False)],
+)
+def test_verdicts_as_text(tmp_path: Path, value: Any, success: bool) -> None:
+    (episode,) = imported(write_lines(tmp_path / "x.jsonl", [{"messages": SAID, "success": value}]), tmp_path / "out")
+    assert episode.outcome.status == ("success" if success else "failure")
+
+
+def test_a_word_that_is_no_verdict() -> None:
+    with pytest.raises(BadInput, match="neither success nor failure"):
+        verdict("perhaps", "success")
+
+
+@pytest.mark.parametrize(
+    "tools",
+    [
+        [{"type": "function", "function": {"name": "get", "description": "d", "parameters": {"type": "object"}}}],
+        '[{"name": "get", "description": "d", "input_schema": {"type": "object"}}]',
+        ['{"name": "get", "description": "d", "parameters": "{\\"type\\": \\"object\\"}"}'],
+        {"get": {"description": "d", "parameters": {"type": "object"}}},
+    ],
+)
+def test_tools_of_every_dialect(tools: Any) -> None:
+    (tool,) = tools_of(tools)
+    assert (tool.name, tool.description, tool.schema_dict()) == ("get", "d", {"type": "object"})
+
+
+def test_messages_as_text_and_functions_as_tools(tmp_path: Path) -> None:
+    row = {"messages": json.dumps(SAID), "functions": [{"name": "get"}], "success": True, "task_id": "NaN"}
+    (episode,) = imported(write_lines(tmp_path / "x.jsonl", [row]), tmp_path / "out")
+    assert len(episode.messages) == 2 and [tool.name for tool in episode.tools] == ["get"]
+
+
+DUMP = {
+    "reward": 0.0,
+    "messages": [{"role": "system", "content": "# Retail agent policy"}, *SAID],
+    "info": {
+        "task": {"user_id": "u", "instruction": "Cancel it.", "actions": [], "outputs": ["54.04", 7]},
+        "reward_info": {"reward": 0.0, "info": {"r_actions": 1.0, "r_outputs": 0.0}},
+    },
+    "total_cost": None,
+}
+
+
+def test_dumps_of_the_harness_without_task_ids(tmp_path: Path) -> None:
+    other = json.loads(json.dumps(DUMP))
+    other["info"]["task"]["instruction"] = "Return it."
+    found = imported(write_json(tmp_path / "x.json", [DUMP, other, DUMP]), tmp_path / "out")
+    assert [e.source.importer for e in found] == ["tau-bench"] * 3
+    assert found[0].task_id == found[2].task_id != found[1].task_id and [e.trial for e in found] == [0, 0, 1]
+    assert found[0].required_outputs == ("54.04", "7") and found[0].domain == "retail"
+    bare = {**DUMP, "info": {}}
+    (episode,) = imported(write_json(tmp_path / "y.json", [bare]), tmp_path / "bare")
+    assert (episode.task_id, episode.required_outputs, episode.outcome.status) == ("y:0", None, "error")
+
+
+SETS: dict[str, dict[str, Any]] = {
+    "calls as turns": {
+        "conversations": [
+            {"from": "human", "value": "Hi"},
+            {"from": "function_call", "value": '{"name": "get", "arguments": {"a": 1}}'},
+            {"from": "observation", "value": '{"b": 2}'},
+            {"from": "gpt", "value": "Done"},
+        ],
+        "system": "Be kind.",
+        "tools": '[{"name": "get", "description": "d", "parameters": {}}]',
+    },
+    "calls in brackets": {
+        "system": 'You can invoke:\n[{"name": "get", "description": "d"}]. Go.',
+        "conversations": [
+            {"from": "user", "value": "Hi"},
+            {"from": "assistant", "value": "[get(a=1)]"},
+            {"from": "tool", "value": '{"b": 2}'},
+            {"from": "assistant", "value": "Done"},
+        ],
+    },
+    "calls in markup": {
+        "conversations": [
+            {"from": "system", "value": '<tools>\n[{"type": "function", "function": {"name": "get"}}]\n</tools>'},
+            {"from": "human", "value": "Hi"},
+            {"from": "gpt", "value": '<tool_call>\n{"name": "get", "arguments": {"a": 1}}\n</tool_call>'},
+            {"from": "tool", "value": '<tool_response>\n{"name": "get", "content": {"b": 2}}\n</tool_response>'},
+            {"from": "gpt", "value": "Done"},
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_sets_for_fine_tuning(tmp_path: Path, name: str) -> None:
+    (episode,) = imported(write_json(tmp_path / "x.json", [SETS[name]]), tmp_path / "out")
+    assert [m.role for m in episode.messages] == ["system", "user", "assistant", "tool", "assistant"]
+    call, result = episode.messages[2:4]
+    assert call.tool_calls is not None and call.content is None
+    assert (call.tool_calls[0].function.name, call.tool_calls[0].function.parsed()) == ("get", {"a": 1})
+    assert (result.content, result.tool_call_id) == ('{"b": 2}', call.tool_calls[0].id)
+    assert [tool.name for tool in episode.tools] == ["get"] and episode.outcome.reason == "no outcome in the log"
+
+
+def test_names_with_blanks_in_brackets(tmp_path: Path) -> None:
+    calls = '[Market Trends API(kind="A(b), c=1", n=2), news.get()]'
+    row = {"conversations": [{"from": "user", "value": "Hi"}, {"from": "assistant", "value": calls}]}
+    (episode,) = imported(write_json(tmp_path / "x.json", [row]), tmp_path / "out")
+    made = episode.messages[1].tool_calls or ()
+    assert [(c.function.name, c.function.parsed()) for c in made] == [
+        ("Market Trends API", {"kind": "A(b), c=1", "n": 2}),
+        ("news.get", {}),
+    ]

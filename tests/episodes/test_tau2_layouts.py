@@ -1,0 +1,167 @@
+"""Results of tau2 in all layouts: one file, a folder, without tasks, voice, interrupted, agents of all kinds."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fama.cli import main
+from fama.episodes.attach import read_tools
+from tests.support.foreign_logs import SAID, imported, write_json
+
+INFO: dict[str, Any] = {
+    "git_commit": "abc",
+    "max_steps": 30,
+    "agent_info": {"implementation": "llm_agent", "llm": "m", "llm_args": {"temperature": 0.0, "api_key": "hidden"}},
+    "user_info": {"implementation": "user_simulator", "llm": "u"},
+    "environment_info": {"domain_name": "airline", "policy": "Shared.", "tool_defs": None},
+}
+TASKS: list[dict[str, Any]] = [
+    {
+        "id": "0",
+        "user_scenario": {"instructions": "Go."},
+        "evaluation_criteria": {"actions": [], "communicate_info": ["5"]},
+    }
+]
+
+
+def simulation(name: str, task: str = "0", **more: Any) -> dict[str, Any]:
+    row = {"id": name, "task_id": task, "termination_reason": "user_stop", "messages": SAID}
+    return {**row, "reward_info": {"reward": 1.0, "reward_breakdown": {"DB": 1.0, "NL": None}}, **more}
+
+
+def result(*rows: Any, **more: Any) -> dict[str, Any]:
+    return {"info": INFO, "tasks": TASKS, "simulations": list(rows), **more}
+
+
+def folder(path: Path, names: tuple[str, ...], listed: tuple[str, ...]) -> Path:
+    index = [{"id": name, "task_id": "0"} for name in listed]
+    write_json(path / "results.json", {"info": INFO, "tasks": TASKS, "simulation_index": index})
+    for name in names:
+        write_json(path / f"simulations/{name}.json", simulation(name, trial=names.index(name)))
+    return path
+
+
+@pytest.mark.parametrize("part", ["", "results.json", "simulations"])
+def test_a_folder_of_simulations(tmp_path: Path, part: str) -> None:
+    path = folder(tmp_path / "run", ("a", "b"), ("a", "b"))
+    found = imported(path / part, tmp_path / "out")
+    assert [(e.task_id, e.trial, e.outcome.status) for e in found] == [("0", 0, "success"), ("0", 1, "success")]
+    assert {e.messages[0].content for e in found} == {"Shared."} and found[0].required_outputs == ("5",)
+
+
+def test_a_simulation_that_is_listed_and_lost_or_torn_is_an_error(tmp_path: Path) -> None:
+    path = folder(tmp_path / "run", ("a",), ("a", "lost"))
+    write_json(path / "simulations/torn.json", '{"id": "torn", ')
+    good, torn, lost = imported(path, tmp_path / "out")
+    assert good.outcome.status == "success"
+    assert "torn.json:1: not JSON" in torn.outcome.reason and "lost.json: is listed" in lost.outcome.reason
+
+
+def test_a_file_without_tasks_has_no_reference(tmp_path: Path) -> None:
+    value = result(simulation("a"), simulation("b", "1", reward_info=None))
+    del value["tasks"]
+    one, two = imported(write_json(tmp_path / "x.json", value), tmp_path / "out")
+    assert (one.gold_actions, one.instruction, one.required_outputs) == (None, None, None)
+    assert (two.outcome.status, two.outcome.reason) == ("error", "user_stop, without a reward")
+
+
+def test_a_simulations_own_policy_wins(tmp_path: Path) -> None:
+    rows = [simulation("a", policy="Own."), simulation("b", "1", policy=None)]
+    one, two = imported(write_json(tmp_path / "x.json", result(*rows)), tmp_path / "out")
+    assert (one.messages[0].content, two.messages[0].content) == ("Own.", "Shared.")
+
+
+@pytest.mark.parametrize(
+    ("change", "boundary"),
+    [
+        ({"termination_reason": None}, "harness"),
+        ({"termination_reason": "context_window_exceeded"}, "model"),
+        ({"termination_reason": "infrastructure_error"}, "environment"),
+        ({"skipped": True}, "harness"),
+        ({"reward_info": {"reward": None}}, "harness"),
+    ],
+)
+def test_interrupted_simulations_are_errors(tmp_path: Path, change: dict[str, Any], boundary: str) -> None:
+    path = write_json(tmp_path / "x.json", result(simulation("a", **change), simulation("b", "1")))
+    broken, good = imported(path, tmp_path / "out")
+    assert (broken.outcome.boundary, broken.reward, good.reward_detail) == (boundary, None, {"DB": 1.0})
+
+
+def test_ticks_of_a_voice_run_become_turns(tmp_path: Path) -> None:
+    ticks: list[dict[str, Any]] = [
+        {"agent_chunk": {"content": "Hel"}},
+        {"agent_chunk": {"content": "lo"}, "user_chunk": {"content": "I wa"}},
+        {"agent_chunk": {"content": ""}, "user_chunk": {"content": "nt X"}},
+        {
+            "agent_tool_calls": [{"id": "c", "name": "get", "arguments": {"a": 1}}],
+            "agent_tool_results": [{"id": "c", "content": "got", "requestor": "assistant"}],
+        },
+        {"user_tool_calls": [{"id": "u", "name": "look", "arguments": {}}], "user_tool_results": [{"id": "u"}]},
+        {"agent_chunk": {"content": "Done"}},
+    ]
+    row = simulation("a", messages=None, ticks=ticks)
+    (episode,) = imported(write_json(tmp_path / "x.json", result(row)), tmp_path / "out")
+    assert [(m.role, m.content) for m in episode.messages[1:]] == [
+        ("assistant", "Hello"), ("user", "I want X"), ("assistant", None), ("tool", "got"), ("assistant", "Done"),
+    ]  # fmt: skip
+
+
+def test_several_results_of_one_message(tmp_path: Path) -> None:
+    calls = [{"id": name, "name": "get", "arguments": {}} for name in "ab"]
+    answers = {"role": "tool", "tool_messages": [{"id": name, "content": name} for name in "ba"]}
+    row = simulation("a", messages=[{"role": "assistant", "tool_calls": calls}, answers])
+    (episode,) = imported(write_json(tmp_path / "x.json", result(row)), tmp_path / "out")
+    assert [(m.content, m.tool_call_id) for m in episode.messages[2:]] == [("b", "b"), ("a", "a")]
+
+
+def test_implementations_users_and_settings_are_arms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("llm_agent", "llm_agent_gt", "llm_agent_solo", "retry_agent"):
+        info = {**INFO, "agent_info": {**INFO["agent_info"], "implementation": name}}
+        write_json(tmp_path / f"runs/{name}.json", {**result(simulation(name)), "info": info})
+    for name, key, value in (
+        ("user", "user_info", {"llm": "v"}),
+        ("warm", "agent_info", {**INFO["agent_info"], "llm_args": {"temperature": 1.0}}),
+        ("short", "max_steps", 5),
+        ("other", "git_commit", "def"),
+    ):
+        write_json(tmp_path / f"runs/{name}.json", {**result(simulation(name)), "info": {**INFO, key: value}})
+    found = imported(tmp_path / "runs", tmp_path / "out")
+    assert {e.trial for e in found} == {0} and len({(e.key, e.benchmark_version) for e in found}) == 8
+    assert {e.strategy for e in found} == {"fc", "llm_agent_gt", "llm_agent_solo", "retry_agent"}
+    assert not any("hidden" in e.variant for e in found)
+    capsys.readouterr()
+    assert main(["score", str(tmp_path / "out"), "--bootstrap", "100"]) == 0
+    assert "pass^2" not in capsys.readouterr().out
+
+
+def test_what_a_log_leaves_out_is_attached(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    info = {**INFO, "environment_info": {"domain_name": "airline"}}
+    path = write_json(tmp_path / "x.json", {**result(simulation("a")), "info": info})
+    tools = write_json(tmp_path / "given/tools.json", {"tools": [{"name": "get", "parameters": {}}]})
+    policy = write_json(tmp_path / "given/policy.md", "Given.")
+    (episode,) = imported(path, tmp_path / "out", "--tools", str(tools), "--policy", str(policy))
+    assert [tool.name for tool in episode.tools] == ["get"] and episode.messages[0].content == "Given."
+    assert "attached: tools to 1 episodes, a policy to 1" in capsys.readouterr().out
+    full = {**info, "environment_info": {**INFO["environment_info"], "tool_defs": [{"name": "own"}]}}
+    path = write_json(tmp_path / "y.json", {**result(simulation("a")), "info": full})
+    (episode,) = imported(path, tmp_path / "full", "--tools", str(tools), "--policy", str(policy))
+    assert [tool.name for tool in episode.tools] == ["own"] and episode.messages[0].content == "Shared."
+
+
+def test_the_benchmarks_own_tools_and_policy(tmp_path: Path) -> None:
+    pytest.importorskip("tau2", reason="tau2 is not installed: pip install -e '.[tau2]'")
+    info = {**INFO, "environment_info": {"domain_name": "airline"}}
+    path = write_json(tmp_path / "x.json", {**result(simulation("a")), "info": info})
+    (episode,) = imported(path, tmp_path / "out", "--tools", "benchmark", "--policy", "benchmark")
+    assert "cancel_reservation" in {tool.name for tool in episode.tools}
+    assert "airline" in (episode.messages[0].content or "").lower()
+
+
+@pytest.mark.parametrize(("text", "part"), [("", "is empty"), ("words", "not a list"), ("[]", "holds no tools")])
+def test_tools_that_cannot_be_read(tmp_path: Path, text: str, part: str, capsys: pytest.CaptureFixture[str]) -> None:
+    tools = write_json(tmp_path / "tools.json", text)
+    log = write_json(tmp_path / "logs/x.json", result(simulation("a")))
+    imported(log, tmp_path / "out", "--tools", str(tools), code=2)
+    assert f"{tools}: " in (error := capsys.readouterr().err) and part in error
+    assert read_tools(write_json(tmp_path / "good.json", [{"name": "get"}]))[0].name == "get"
