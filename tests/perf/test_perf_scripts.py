@@ -107,7 +107,7 @@ def test_samples_belong_to_the_innermost_function_of_the_project() -> None:
     for (place, inside), spent in found.items():
         if place.startswith("fama/episodes/"):
             store[inside] = store.get(inside, 0.0) + spent
-    assert store["pydantic"] > 0.2 * seconds and sum(store.values()) > 0.5 * seconds
+    assert store["pydantic"] > 0 and sum(store.values()) > 0.7 * seconds
     table = module.rows("toy", seconds, {("a.py f", "numpy"): 0.6, ("b.py g", ""): 0.3, ("c.py h", ""): 0.1}, 2)
     assert [row["share"] for row in table] == [0.6, 0.3, 0.1]
     assert table[0]["in"] == "numpy" and table[2]["function"] == "1 more"
