@@ -12,7 +12,7 @@ from fama.agents.injection import Notes, collect_notes
 from fama.agents.setup import EpisodeSetup
 from fama.agents.strategies.base import STRATEGIES, Prompt
 from fama.agents.strategies.parser import ParseFailure, parse_end
-from fama.dialogue.requests.pending import change_ahead
+from fama.dialogue.pending import change_ahead
 from fama.envs.base import Action
 from fama.episodes.records import Decision, LedgerRow, budget_tokens
 from fama.episodes.state import VisibleState

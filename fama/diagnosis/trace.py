@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from fama.dialogue.calls import Call, pair_calls
-from fama.dialogue.tools.domain_rules import DomainRules, rules_for
-from fama.dialogue.tools.roles import ToolRoles
-from fama.dialogue.values.sources import has_dialogue
+from fama.dialogue.domain_rules import DomainRules, rules_for
+from fama.dialogue.roles import ToolRoles
+from fama.dialogue.sources import has_dialogue
 from fama.episodes.records import Episode, Message
 
 

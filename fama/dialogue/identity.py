@@ -1,11 +1,11 @@
 """Who the user is: the tools that establish it, and whether they have."""
 
 from fama.dialogue.calls import Call
+from fama.dialogue.facts import normal_token
 from fama.dialogue.language import words
 from fama.dialogue.policy import asks_identity
-from fama.dialogue.tools.views import ToolView, views
-from fama.dialogue.values.facts import normal_token
-from fama.dialogue.values.parameters import is_id, record_of
+from fama.dialogue.tools import ToolView, views
+from fama.dialogue.values import is_id, record_of
 from fama.episodes.state import VisibleState
 
 

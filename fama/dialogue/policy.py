@@ -6,9 +6,9 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from fama.dialogue.language import meanings, sentences, stem, words
-from fama.dialogue.requests.wants import Want, own_objects, verb_of
-from fama.dialogue.tools.roles import READ_VERBS, WRITE_VERBS
-from fama.dialogue.tools.views import ToolView, views
+from fama.dialogue.requests import Want, own_objects, verb_of
+from fama.dialogue.roles import READ_VERBS, WRITE_VERBS
+from fama.dialogue.tools import ToolView, views
 from fama.episodes.state import VisibleState
 
 Verdict = Literal["kept", "broken", "open"]

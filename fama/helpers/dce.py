@@ -7,14 +7,14 @@ from typing import Any
 from fama.dialogue.calls import Call, calls
 from fama.dialogue.identity import foreign_record
 from fama.dialogue.language import words
+from fama.dialogue.objects import choice_rows, is_meant
+from fama.dialogue.pending import wants_of_record
 from fama.dialogue.policy import Rule, about_identity, is_procedure, needs_of, relevance, rules, serves_record, verdict
-from fama.dialogue.requests.objects import choice_rows, is_meant
-from fama.dialogue.requests.pending import wants_of_record
-from fama.dialogue.requests.rows import last_pointed, pointed_row, table
-from fama.dialogue.requests.wants import Want, open_wants
-from fama.dialogue.tools.views import views
+from fama.dialogue.requests import Want, open_wants
+from fama.dialogue.rows import last_pointed, pointed_row, table
+from fama.dialogue.tools import views
 from fama.dialogue.turns import noted_texts, tool_spoke_last
-from fama.dialogue.values.parameters import record_of
+from fama.dialogue.values import record_of
 from fama.episodes.state import VisibleState
 from fama.helpers.base import Helper
 from fama.helpers.forms import Candidate, make, refuse_options

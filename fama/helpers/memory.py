@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from fama.dialogue.calls import calls
 from fama.dialogue.data import scalar_fields
+from fama.dialogue.facts import EMAIL, ids_in, normal_token
 from fama.dialogue.language import sentences
-from fama.dialogue.requests.pending import change_ahead, is_led
+from fama.dialogue.pending import change_ahead, is_led
 from fama.dialogue.text import quote
 from fama.dialogue.turns import corrects, tool_spoke_last, user_turns
-from fama.dialogue.values.facts import EMAIL, ids_in, normal_token
 from fama.episodes.state import VisibleState
 from fama.errors import BadInput
 from fama.helpers.base import Helper

@@ -3,8 +3,8 @@
 import re
 import unicodedata
 
+from fama.dialogue.facts import known_facts, stated_facts, visible_texts
 from fama.dialogue.language import STOP
-from fama.dialogue.values.facts import known_facts, stated_facts, visible_texts
 from fama.episodes.state import RESPOND, VisibleState
 from fama.helpers.base import Helper
 from fama.tokens import estimate_tokens

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 from fama.dialogue.calls import calls
 from fama.dialogue.language import words
-from fama.dialogue.requests.objects import candidates, listed, named_words, shows
-from fama.dialogue.requests.pending import is_led
-from fama.dialogue.requests.questions import open_questions
-from fama.dialogue.requests.wants import Want, is_done, is_refused, open_question, wants
+from fama.dialogue.objects import candidates, listed, named_words, shows
+from fama.dialogue.pending import is_led
+from fama.dialogue.questions import open_questions
+from fama.dialogue.requests import Want, is_done, is_refused, open_question, wants
 from fama.dialogue.text import quote
-from fama.dialogue.tools.views import role_in
+from fama.dialogue.tools import role_in
 from fama.dialogue.turns import user_spoke_last, user_turns
-from fama.dialogue.values.parameters import known_values
+from fama.dialogue.values import known_values
 from fama.episodes.state import VisibleState
 from fama.helpers.base import Helper
 from fama.helpers.forms import ASK_YES, Candidate, make, refuse_options

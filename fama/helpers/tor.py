@@ -5,16 +5,16 @@ from typing import Any
 
 from fama.dialogue.calls import Call, calls
 from fama.dialogue.data import scalar_fields
+from fama.dialogue.facts import normal_token
 from fama.dialogue.identity import foreign_record, is_identified
 from fama.dialogue.language import stem, words
-from fama.dialogue.requests.pending import is_led
-from fama.dialogue.requests.questions import open_questions
-from fama.dialogue.requests.rows import Row, asked_words, pointed_row, table
+from fama.dialogue.pending import is_led
+from fama.dialogue.questions import open_questions
+from fama.dialogue.rows import Row, asked_words, pointed_row, table
 from fama.dialogue.text import quote
-from fama.dialogue.tools.views import role_in, views
+from fama.dialogue.tools import role_in, views
 from fama.dialogue.turns import tool_spoke_last, user_text
-from fama.dialogue.values.facts import normal_token
-from fama.dialogue.values.parameters import is_id, record_of
+from fama.dialogue.values import is_id, record_of
 from fama.episodes.state import VisibleState
 from fama.helpers.base import Helper
 from fama.helpers.forms import ANSWER, Candidate, make, refuse_options

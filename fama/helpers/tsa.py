@@ -7,8 +7,7 @@ from typing import NamedTuple
 from fama.dialogue.calls import Call, calls
 from fama.dialogue.identity import identity_tools, is_identified
 from fama.dialogue.language import meaning, meanings, stem, words
-from fama.dialogue.policy import needs_of, serves_record
-from fama.dialogue.requests.objects import (
+from fama.dialogue.objects import (
     candidates,
     choice_rows,
     is_meant,
@@ -19,15 +18,16 @@ from fama.dialogue.requests.objects import (
     said_words,
     shows,
 )
-from fama.dialogue.requests.pending import is_led
-from fama.dialogue.requests.questions import open_questions
-from fama.dialogue.requests.rows import Row, last_pointed, pointed_row, table
-from fama.dialogue.requests.wants import Want, open_wants, verb_of
+from fama.dialogue.pending import is_led
+from fama.dialogue.policy import needs_of, serves_record
+from fama.dialogue.questions import open_questions
+from fama.dialogue.requests import Want, open_wants, verb_of
+from fama.dialogue.roles import READ_VERBS
+from fama.dialogue.rows import Row, last_pointed, pointed_row, table
 from fama.dialogue.text import quote
-from fama.dialogue.tools.roles import READ_VERBS
-from fama.dialogue.tools.views import ToolView, views
+from fama.dialogue.tools import ToolView, views
 from fama.dialogue.turns import agrees, last_words, tool_spoke_last, user_spoke_last, user_turns
-from fama.dialogue.values.parameters import is_id, is_known, is_new, known_values, mentioned, roots_of, was_called
+from fama.dialogue.values import is_id, is_known, is_new, known_values, mentioned, roots_of, was_called
 from fama.episodes.state import VisibleState
 from fama.helpers.base import Helper
 from fama.helpers.forms import ANSWER, Candidate, make, refuse_options

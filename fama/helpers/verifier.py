@@ -4,15 +4,16 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 
 from fama.dialogue.calls import Call, calls
+from fama.dialogue.facts import normal_token
 from fama.dialogue.identity import identity_tools, is_identified
 from fama.dialogue.language import stem
+from fama.dialogue.pending import is_led, wants_of_record
 from fama.dialogue.policy import asks_confirmation, needs_of, relevance, rules, serves_record, verdict
-from fama.dialogue.requests.pending import is_led, wants_of_record
-from fama.dialogue.requests.questions import asked_about
-from fama.dialogue.requests.rows import last_pointed, pointed_row, table
-from fama.dialogue.requests.wants import Want, asks_change, is_done, is_refused, open_wants, wants
+from fama.dialogue.questions import asked_about
+from fama.dialogue.requests import Want, asks_change, is_done, is_refused, open_wants, wants
+from fama.dialogue.rows import last_pointed, pointed_row, table
 from fama.dialogue.text import quote
-from fama.dialogue.tools.views import views
+from fama.dialogue.tools import views
 from fama.dialogue.turns import (
     accepts,
     agrees,
@@ -24,8 +25,7 @@ from fama.dialogue.turns import (
     user_spoke_last,
     user_turns,
 )
-from fama.dialogue.values.facts import normal_token
-from fama.dialogue.values.parameters import is_id, is_known, is_new, known_values, mentioned
+from fama.dialogue.values import is_id, is_known, is_new, known_values, mentioned
 from fama.episodes.state import VisibleState
 from fama.helpers.base import Helper
 from fama.helpers.dce import NOTE as RULE

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from fama.dialogue.tools.views import view
+from fama.dialogue.tools import view
 from fama.envs.base import BENCHMARKS
 from fama.envs.helpdesk.gold import gold_actions, play
 from fama.episodes.keys import EpisodeKey

@@ -4,13 +4,13 @@ import pytest
 
 from fama.dialogue.calls import calls
 from fama.dialogue.language import clauses, meaning, meanings, one_slip, sentences, stem
+from fama.dialogue.pending import change_ahead
 from fama.dialogue.policy import rules, verdict
-from fama.dialogue.requests.pending import change_ahead
-from fama.dialogue.requests.rows import table
-from fama.dialogue.requests.wants import open_wants, wants
-from fama.dialogue.tools.views import view
+from fama.dialogue.requests import open_wants, wants
+from fama.dialogue.rows import table
+from fama.dialogue.tools import view
 from fama.dialogue.turns import agrees, corrects
-from fama.dialogue.values.parameters import is_known, known_values, of_user
+from fama.dialogue.values import is_known, known_values, of_user
 from tests.support.note_states import LOANS, TOOLS, Chat, tool
 
 

@@ -1,4 +1,4 @@
-from fama.dialogue.requests.wants import wants
+from fama.dialogue.requests import wants
 from fama.episodes.records import Note
 from fama.helpers.tsa import build
 from tests.support.note_states import LOANS, TOOLS, Chat, tool

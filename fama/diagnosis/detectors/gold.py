@@ -14,8 +14,8 @@ from fama.diagnosis.detectors.compare import (
 )
 from fama.diagnosis.trace import Trace
 from fama.dialogue.calls import Call
+from fama.dialogue.sources import ValueSources, has_dialogue
 from fama.dialogue.text import shorten, spoken
-from fama.dialogue.values.sources import ValueSources, has_dialogue
 from fama.episodes.records import Evidence
 
 #: kind of a wrong value → category of the shipped taxonomy

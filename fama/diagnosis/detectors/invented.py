@@ -7,8 +7,8 @@ from typing import Any
 from fama.diagnosis.trace import Trace
 from fama.dialogue.calls import Call
 from fama.dialogue.data import scalar_paths
+from fama.dialogue.sources import ValueSources
 from fama.dialogue.text import shorten, spoken
-from fama.dialogue.values.sources import ValueSources
 from fama.episodes.records import Evidence, Message
 
 _FREE = re.compile(

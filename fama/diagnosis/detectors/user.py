@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 
 from fama.diagnosis.trace import Trace
+from fama.dialogue.sources import ValueSources
 from fama.dialogue.text import fold, shorten, spoken
-from fama.dialogue.values.sources import ValueSources
 from fama.episodes.records import Evidence
 
 _AGREED = re.compile(

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from fama.dialogue.calls import Call, pair_calls
+from fama.dialogue.roles import ToolRoles
 from fama.dialogue.text import spoken
-from fama.dialogue.tools.roles import ToolRoles
 from fama.episodes.records import Message
 from fama.episodes.state import VisibleState
 

@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from fama.dialogue.requests.pending import change_ahead
+from fama.dialogue.pending import change_ahead
 from fama.episodes.state import VisibleState
 from fama.selection.base import Allowance, Selection, Selector, SelectorContext
 from fama.selection.selectors.fixed import known_subset, no_options

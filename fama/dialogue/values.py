@@ -7,10 +7,10 @@ from typing import Any
 
 from fama.dialogue.calls import Call, calls
 from fama.dialogue.data import scalar_fields
+from fama.dialogue.facts import EMAIL, ids_in, normal_token
 from fama.dialogue.language import STOP, stem, words
-from fama.dialogue.tools.views import ToolView, views
+from fama.dialogue.tools import ToolView, views
 from fama.dialogue.turns import user_text, user_turns
-from fama.dialogue.values.facts import EMAIL, ids_in, normal_token
 from fama.episodes.state import VisibleState
 
 _ID_ENDINGS = ("id", "number", "no", "code", "key", "ref", "reference")

@@ -3,10 +3,10 @@
 from fama.dialogue.calls import calls
 from fama.dialogue.identity import identity_tools
 from fama.dialogue.language import clauses, meanings
-from fama.dialogue.requests.wants import Want, informs, open_question, open_wants, verb_of, wants
-from fama.dialogue.tools.views import ToolView, views
+from fama.dialogue.requests import Want, informs, open_question, open_wants, verb_of, wants
+from fama.dialogue.tools import ToolView, views
 from fama.dialogue.turns import user_turns
-from fama.dialogue.values.parameters import is_id
+from fama.dialogue.values import is_id
 from fama.episodes.state import VisibleState
 
 

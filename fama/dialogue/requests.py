@@ -17,9 +17,9 @@ from fama.dialogue.language import (
     words,
 )
 from fama.dialogue.memo import by_identity
-from fama.dialogue.tools.views import ToolView, view
+from fama.dialogue.tools import ToolView, view
 from fama.dialogue.turns import corrects, user_turns
-from fama.dialogue.values.parameters import is_id
+from fama.dialogue.values import is_id
 from fama.episodes.records import ToolSpec
 from fama.episodes.state import VisibleState
 

@@ -3,11 +3,11 @@
 from fama.dialogue.calls import Call, calls
 from fama.dialogue.language import STOP, clauses, every_verb, stem, without_negated, words
 from fama.dialogue.policy import needs_of, serves_record
-from fama.dialogue.requests.rows import Row, table
-from fama.dialogue.requests.wants import Want, wants
-from fama.dialogue.tools.views import views
+from fama.dialogue.requests import Want, wants
+from fama.dialogue.rows import Row, table
+from fama.dialogue.tools import views
 from fama.dialogue.turns import last_correction, user_turns
-from fama.dialogue.values.parameters import is_new, mentioned
+from fama.dialogue.values import is_new, mentioned
 from fama.episodes.state import VisibleState
 
 

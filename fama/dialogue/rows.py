@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from fama.dialogue.data import data_of
 from fama.dialogue.language import STOP, clauses, stem, without_negated, words
 from fama.dialogue.turns import last_correction, user_turns
-from fama.dialogue.values.parameters import is_id
+from fama.dialogue.values import is_id
 from fama.episodes.state import VisibleState
 
 #: Words like ``delivered`` and ``processing`` tell a row's state, not what the user calls it.

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal, get_args
 
+from fama.dialogue.domain_rules import DomainRules
 from fama.dialogue.language import words
-from fama.dialogue.tools.domain_rules import DomainRules
 from fama.episodes.records import ToolSpec
 from fama.errors import BadInput
 

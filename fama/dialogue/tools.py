@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from fama.dialogue.language import meaning, meanings, words
 from fama.dialogue.memo import by_identity
-from fama.dialogue.tools.roles import Role, role_of
+from fama.dialogue.roles import Role, role_of
 from fama.episodes.records import ToolSpec
 from fama.episodes.state import VisibleState
 

@@ -3,9 +3,9 @@
 from fama.dialogue.calls import calls
 from fama.dialogue.identity import identity_tools
 from fama.dialogue.language import stem, without_negated, words
-from fama.dialogue.requests.rows import asked_words
-from fama.dialogue.requests.wants import Want, open_wants
-from fama.dialogue.tools.views import views
+from fama.dialogue.requests import Want, open_wants
+from fama.dialogue.rows import asked_words
+from fama.dialogue.tools import views
 from fama.episodes.state import RESPOND, VisibleState
 
 

@@ -1,1 +1,0 @@
-"""The requests of the user: changes, questions, and the objects they are about."""

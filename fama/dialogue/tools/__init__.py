@@ -1,1 +1,0 @@
-"""Tools: their roles, and how helpers read them."""

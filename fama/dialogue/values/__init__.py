@@ -1,1 +1,0 @@
-"""Values: ids, amounts and dates, and where each came from."""
