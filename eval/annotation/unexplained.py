@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from fama.dialogue.calls import pair_calls
-from fama.dialogue.text import shorten, spoken
+from fama.dialogue.trace import calls_of, shorten, spoken
 from fama.episodes.records import Episode, Failure, Record
 from fama.errors import BadInput
 from fama.files import write_atomically
@@ -152,7 +151,7 @@ def _example(episode: Episode, failure: Failure) -> FailureExample:
         episode_id=episode.id,
         task_id=episode.task_id,
         rationale=shorten(failure.rationale, 400),
-        calls=tuple(call.quote(120) for call in pair_calls(messages)[-4:]),
+        calls=tuple(call.quote(120) for call in calls_of(messages)[-4:]),
         said=tuple(turns[-3:]),
     )
 

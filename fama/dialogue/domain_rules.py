@@ -1,4 +1,4 @@
-"""Roles of a domain's tools as a YAML file states them."""
+"""What a domain's tools do: read, change, check identity, end. From a small YAML file, else from their names."""
 
 import re
 from dataclasses import dataclass
@@ -11,14 +11,20 @@ from fama.errors import BadInput
 
 FOLDER = Path(__file__).with_name("rules")
 _FIELDS = {"identity", "write", "end", "handover", "confirm"}
+_READ = re.compile(
+    r"^(get|find|list|search|look_?up|look|check|calculate|compute|think|verify|authenticate|identify|read|fetch|show|"
+    r"view|describe|track|query|count|compare|inspect|troubleshoot|respond|ask)(_|$)"
+)
+_END = re.compile(
+    r"^(transfer|escalate|hand_?over|close|finish|finali[sz]e|end|done|complete|resolve|deny|refuse)(_|$)"
+)
+_HANDOVER = re.compile(r"transfer|escalate|hand_?over|human")
+_IDENTITY = re.compile(r"^(verify|authenticate|identify)_|^(find|look_?up)_(user|customer|patient|account|member)")
 
 
 @dataclass(frozen=True)
 class DomainRules:
-    """Tools by role as a file states them.
-
-    ``write``, ``end`` and ``handover`` are complete lists; None leaves the role to the tool's schema and name.
-    """
+    """Roles of a domain's tools. ``write`` None: every tool whose name begins with no verb of reading or ending."""
 
     identity: frozenset[str] = frozenset()
     write: frozenset[str] | None = None
@@ -26,6 +32,24 @@ class DomainRules:
     handover: frozenset[str] | None = None
     confirm: bool = False
     known: bool = False
+
+    def writes(self, tool: str) -> bool:
+        """Whether the tool changes data."""
+        if self.write is not None:
+            return tool in self.write
+        return not _READ.match(tool) and not self.ends(tool)
+
+    def ends(self, tool: str) -> bool:
+        """Whether the tool ends the conversation."""
+        return tool in self.end if self.end is not None else bool(_END.match(tool))
+
+    def hands_over(self, tool: str) -> bool:
+        """Whether the tool gives the case to a human."""
+        return tool in self.handover if self.handover is not None else bool(_HANDOVER.search(tool))
+
+    def identifies(self, tool: str) -> bool:
+        """Whether the tool checks or finds who is speaking."""
+        return tool in self.identity if self.known else bool(_IDENTITY.match(tool))
 
 
 #: τ²-bench took airline and retail over from τ-bench, with their tools and policies.

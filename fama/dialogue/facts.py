@@ -1,9 +1,11 @@
 """Ids, amounts, dates and e-mail addresses in text and in tool output, normalised for comparison."""
 
+import json
 import re
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import lru_cache
+from typing import Any
 
 from fama.episodes.state import VisibleState
 
@@ -22,7 +24,7 @@ _MONTH_DAY = re.compile(rf"\b{_MONTH}\s+{_DAY}\b(?:,?\s+(\d{{4}})\b)?", re.IGNOR
 _DAY_MONTH = re.compile(rf"\b{_DAY}\s+(?:of\s+)?{_MONTH}\b(?:,?\s+(\d{{4}})\b)?", re.IGNORECASE)
 
 
-def normal_token(token: str) -> str:
+def normal(token: str) -> str:
     """A token without its formatting: ``#W12`` → ``w12``, ``$51.00`` → ``51``, ``2.`` → ``2``."""
     text = token.strip(".,…~").lstrip("#$€£¥").rstrip("%€£¥").strip(".").lower()
     if len(text) <= _PRECISION and _NUMBER.fullmatch(text):
@@ -36,7 +38,7 @@ def _is_fact(token: str) -> bool:
 
 def _tokens(text: str) -> Iterator[str]:
     for token in _TOKEN.findall(text):
-        if _is_fact(token) and (clean := normal_token(token)):
+        if _is_fact(token) and (clean := normal(token)):
             yield clean
 
 
@@ -99,3 +101,44 @@ def ids_in(text: str) -> tuple[str, ...]:
         if (mixed and len(clean) >= 3) or (clean[:1] == "#" and digits) or (clean.isdigit() and digits >= 4):
             found.append(clean)
     return tuple(dict.fromkeys(found))
+
+
+@lru_cache(maxsize=256)
+def data_of(text: str | None) -> Any:
+    """The JSON value of a tool's output, or None when it is plain text. Shared: not to be changed."""
+    stripped = (text or "").strip()
+    if not stripped or stripped[0] not in "[{":
+        return None
+    try:
+        return json.loads(stripped)
+    except (ValueError, RecursionError):
+        return None
+
+
+def leaves(value: Any, key: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """The (key, scalar) pairs of nested data; items of a list carry the list's key. Depth is bounded."""
+    if depth > 12:
+        return
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from leaves(inner, str(name), depth + 1)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from leaves(inner, key, depth + 1)
+    else:
+        yield key, value
+
+
+@lru_cache(maxsize=256)
+def leaves_of(text: str | None) -> tuple[tuple[str, Any], ...]:
+    """The (key, scalar) pairs of a tool's output."""
+    return tuple(leaves(data_of(text)))
+
+
+def quote(text: str, limit: int = 80) -> str:
+    """Text of a user or a tool as data: one line, in double quotes, cut at ``limit`` characters."""
+    clean = "".join(sign if sign.isprintable() else " " for sign in text)
+    clean = re.sub(r"\s+", " ", clean).replace('"', "'").replace("“", "'").replace("”", "'").strip()
+    if len(clean) > limit:
+        clean = clean[: limit - 1].rsplit(" ", 1)[0] + "…"
+    return f'"{clean}"'

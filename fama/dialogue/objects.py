@@ -1,12 +1,11 @@
 """Which object a request is about: the rows of a look-up that its words fit, and whether a record shown is it."""
 
-from fama.dialogue.calls import Call, calls
+from fama.dialogue.history import Call, calls, last_correction, user_turns
 from fama.dialogue.language import STOP, clauses, every_verb, stem, without_negated, words
 from fama.dialogue.policy import needs_of, serves_record
 from fama.dialogue.requests import Want, wants
 from fama.dialogue.rows import Row, table
 from fama.dialogue.tools import views
-from fama.dialogue.turns import last_correction, user_turns
 from fama.dialogue.values import is_new, mentioned
 from fama.episodes.state import VisibleState
 
@@ -53,7 +52,7 @@ def _named(said: list[str], known: frozenset[str], verbs: frozenset[str]) -> fro
 def listed(parameter: str, made: tuple[Call, ...]) -> list[Row]:
     """Rows of the latest list that holds a parameter's values, one row a value; empty when there is none."""
     for call in reversed(made):
-        rows = [row for row in table(call.result) if parameter in row.fields] if call.succeeded else []
+        rows = [row for row in table(call.result) if parameter in row.fields] if not call.failed else []
         if len({str(row.fields[parameter]) for row in rows}) > 1:
             return rows
     return []
@@ -67,7 +66,7 @@ def new_field(parameter: str) -> str:
 def choice_rows(want: Want, call: Call, state: VisibleState) -> list[Row]:
     """Rows of a result that offer values of a new object (``new_thing_id``); the record of the old one offers none."""
     fields = {new_field(name) for name in needs_of(want) if is_new(name)}
-    if not fields or not call.succeeded or is_record(call, want, state):
+    if not fields or call.failed or is_record(call, want, state):
         return []
     return [row for row in table(call.result) if fields & set(row.fields)]
 
@@ -75,7 +74,7 @@ def choice_rows(want: Want, call: Call, state: VisibleState) -> list[Row]:
 def is_record(call: Call, want: Want, state: VisibleState) -> bool:
     """Whether a call looked up an object of the kind that a request is about."""
     tool = next((tool for tool in views(state, "read") if tool.name == call.name), None)
-    return tool is not None and call.succeeded and serves_record(tool, want)
+    return tool is not None and not call.failed and serves_record(tool, want)
 
 
 def candidates(parameter: str, named: frozenset[str], rows: list[Row]) -> list[str]:

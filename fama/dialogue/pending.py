@@ -1,6 +1,6 @@
 """Whether a change comes next, and which of the requests the record just shown belongs to."""
 
-from fama.dialogue.calls import calls
+from fama.dialogue.history import calls
 from fama.dialogue.identity import identity_tools
 from fama.dialogue.language import stem, without_negated, words
 from fama.dialogue.requests import Want, open_wants
@@ -24,9 +24,9 @@ def change_ahead(state: VisibleState) -> bool:
     reads = {tool.name for tool in views(state, "read")}
     settled = not gates
     for call in calls(state):
-        if settled and call.name in reads - gates and call.succeeded:
+        if settled and call.name in reads - gates and not call.failed:
             return bool(open_wants(state))
-        settled = settled or (call.name in gates and call.succeeded)
+        settled = settled or (call.name in gates and not call.failed)
     return False
 
 

@@ -7,8 +7,7 @@ from typing import Any, Literal
 
 from fama.dialogue.language import meanings, sentences, stem, words
 from fama.dialogue.requests import Want, own_objects, verb_of
-from fama.dialogue.roles import READ_VERBS, WRITE_VERBS
-from fama.dialogue.tools import ToolView, views
+from fama.dialogue.tools import READ_VERBS, WRITE_VERBS, ToolView, views
 from fama.episodes.state import VisibleState
 
 Verdict = Literal["kept", "broken", "open"]
@@ -172,4 +171,4 @@ def needs_of(want: Want) -> tuple[str, ...]:
 
 def serves_record(tool: ToolView, want: Want) -> bool:
     """Whether a read tool shows an object that the change is about: they share an id parameter."""
-    return tool.role == "read" and not tool.verifies and bool(set(tool.required) & set(needs_of(want)))
+    return tool.kind == "read" and not tool.verifies and bool(set(tool.required) & set(needs_of(want)))

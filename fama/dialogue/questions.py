@@ -1,11 +1,10 @@
 """Requests for information: the record that a user asks about when no change is asked for."""
 
-from fama.dialogue.calls import calls
+from fama.dialogue.history import calls, user_turns
 from fama.dialogue.identity import identity_tools
 from fama.dialogue.language import clauses, meanings
 from fama.dialogue.requests import Want, informs, open_question, open_wants, verb_of, wants
 from fama.dialogue.tools import ToolView, views
-from fama.dialogue.turns import user_turns
 from fama.dialogue.values import is_id
 from fama.episodes.state import VisibleState
 
@@ -32,12 +31,12 @@ def open_questions(state: VisibleState) -> tuple[Want, ...]:
     """Those that nothing was said about since their record was looked up, after the last change."""
     made = calls(state)
     changes = {tool.name for tool in views(state, "write")}
-    since = max((call.step for call in made if call.name in changes and call.succeeded), default=-1)
+    since = max((call.index for call in made if call.name in changes and not call.failed), default=-1)
     return tuple(
         want
         for want in asked_about(state)
         if not any(
-            call.name == want.tool.name and call.step > since and call.succeeded and _told(call.step, state)
+            call.name == want.tool.name and call.index > since and not call.failed and _told(call.index, state)
             for call in made
         )
     )

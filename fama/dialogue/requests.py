@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from fama.dialogue.calls import Call, calls
+from fama.dialogue.history import Call, calls, corrects, user_turns
 from fama.dialogue.language import (
     clauses,
     every_verb,
@@ -18,7 +18,6 @@ from fama.dialogue.language import (
 )
 from fama.dialogue.memo import by_identity
 from fama.dialogue.tools import ToolView, view
-from fama.dialogue.turns import corrects, user_turns
 from fama.dialogue.values import is_id
 from fama.episodes.records import ToolSpec
 from fama.episodes.state import VisibleState
@@ -105,7 +104,7 @@ def verbs_of(tool: ToolView, changes: tuple[ToolView, ...]) -> frozenset[str]:
 def _served_by(clause: str, tools: tuple[ToolSpec, ...]) -> tuple[ToolView, frozenset[str]] | None:
     """The change that a clause asks for, and its rivals."""
     weights = _weights(tools)
-    changes = tuple(tool for tool in map(view, tools) if tool.role == "write")
+    changes = tuple(tool for tool in map(view, tools) if tool.kind == "write")
     said = _mended(meanings(_PAST.sub(" ", _NOUN.sub(" ", without_negated(clause)))), frozenset(weights))
     scored: list[tuple[float, ToolView]] = []
     for tool in changes:
@@ -193,7 +192,7 @@ def asks_change(state: VisibleState) -> bool:
 
 def is_done(want: Want, made: tuple[Call, ...]) -> bool:
     """Whether a tool of the request was called without an error."""
-    return any(call.name in want.names and call.succeeded for call in made)
+    return any(call.name in want.names and not call.failed for call in made)
 
 
 def is_refused(want: Want, state: VisibleState) -> bool:

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from fama.dialogue.data import data_of
+from fama.dialogue.facts import data_of
+from fama.dialogue.history import last_correction, user_turns
 from fama.dialogue.language import STOP, clauses, stem, without_negated, words
-from fama.dialogue.turns import last_correction, user_turns
 from fama.dialogue.values import is_id
 from fama.episodes.state import VisibleState
 

@@ -1,14 +1,16 @@
 """Where a value came from: a user turn, a tool output, the policy and tools, the agent itself, or nowhere."""
 
+import json
 import re
+from collections.abc import Iterator
 from decimal import Decimal
 from functools import cached_property, lru_cache
 from typing import Any, Literal, NamedTuple
 
-from fama.dialogue.text import fold
-from fama.episodes.records import Episode
+from fama.dialogue.trace import Trace
 
 Kind = Literal["user", "tool", "system", "agent"]
+_COMMA = re.compile(r"(?<=\d),(?=\d{3}\b)")
 _DATE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
 _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 _GAP = ".{0,2}"
@@ -25,28 +27,28 @@ class Seen(NamedTuple):
     step: int
 
 
-def has_dialogue(episode: Episode) -> bool:
-    """Return whether the log holds what users and tools said, and not the agent's calls alone."""
-    return any(message.role in ("user", "tool") for message in episode.messages)
+def normal(text: str) -> str:
+    """Lower case, no hash signs, no thousands commas, one kind of blank."""
+    return _COMMA.sub("", " ".join(text.casefold().replace("#", " ").split()))
 
 
-class ValueSources:
+class Provenance:
     """Looks values up in what stood before a step of an episode."""
 
-    def __init__(self, episode: Episode) -> None:
-        self.episode = episode
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
 
     @cached_property
     def _texts(self) -> list[tuple[Seen, str]]:
         found = []
-        for step, message in enumerate(self.episode.messages):
+        for step, message in enumerate(self.trace.episode.messages):
             kind: Kind = "agent" if message.role == "assistant" else message.role
             text = message.content or ""
-            found.append((Seen(kind, step), fold(text)))
-        if not has_dialogue(self.episode):  # the user's own words are not in the log; what it was told to say may be
-            found.append((Seen("user", -1), fold(self.episode.instruction or "")))
-        specs = " ".join(f"{tool.description} {tool.parameters}" for tool in self.episode.tools)
-        return [(Seen("system", -1), fold(specs)), *found]
+            found.append((Seen(kind, step), normal(text)))
+        if not self.trace.has_dialogue:  # the user's own words are not in the log; what it was told to say may be
+            found.append((Seen("user", -1), normal(self.trace.episode.instruction or "")))
+        specs = " ".join(f"{tool.description} {tool.parameters}" for tool in self.trace.episode.tools)
+        return [(Seen("system", -1), normal(specs)), *found]
 
     def places(self, value: Any, before: int) -> list[Seen]:
         """Where the value stood before a step, oldest first."""
@@ -87,7 +89,7 @@ def _forms(value: Any) -> list[str]:
     if isinstance(value, int | float):
         whole = float(value).is_integer()
         return [str(int(value)), f"{value:.2f}"] if whole else [f"{value:.2f}", f"{Decimal(repr(value)):f}"]
-    text = fold(str(value))
+    text = normal(str(value))
     digits = re.sub(r"\D", "", text)
     forms = [text]
     if len(digits) == 10 and re.fullmatch(r"[\d\s()+.-]+", text):  # a telephone number, however it is set
@@ -105,3 +107,20 @@ def _pattern(form: str) -> re.Pattern[str]:
 
 def _holds(text: str, form: str) -> bool:
     return (_GAP in form or form in text) and bool(_pattern(form).search(text))
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Scalars of nested arguments with their paths; lists of scalars share their list's path."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from leaves(inner, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from leaves(inner, f"{path}[{index}]" if isinstance(inner, dict) else path)
+    elif isinstance(value, str) and value[:1] in "[{" and value[-1:] in "]}":
+        try:
+            yield from leaves(json.loads(value), path)
+        except ValueError:
+            yield path, value
+    else:
+        yield path, value

@@ -1,4 +1,4 @@
-"""Tools as helpers read them: role, parameters, and the meanings of their names and descriptions."""
+"""Reading of tools: which ones look things up, which ones change data, which ones end the case."""
 
 import re
 from dataclasses import dataclass
@@ -7,9 +7,25 @@ from typing import Any, Literal
 
 from fama.dialogue.language import meaning, meanings, words
 from fama.dialogue.memo import by_identity
-from fama.dialogue.roles import Role, role_of
 from fama.episodes.records import ToolSpec
 from fama.episodes.state import VisibleState
+
+Kind = Literal["read", "write", "close", "other"]
+
+#: First verbs of a tool's name, or of its description, by what such a tool does.
+READ_VERBS = frozenset(
+    "get list find search look lookup fetch show view read check query retrieve describe inspect verify authenticate "
+    "identify validate track count estimate preview quote".split()
+)
+CLOSE_VERBS = frozenset("close end finish escalate transfer handoff hand resolve conclude respond reply say".split())
+OTHER_VERBS = frozenset("think calculate compute wait".split())
+WRITE_VERBS = frozenset(
+    "cancel update set change modify edit create add remove delete return exchange refund book send issue "
+    "apply grant revoke assign unassign suspend reset upgrade downgrade enable disable activate deactivate "
+    "reactivate restore invite move transfer pay charge reserve submit make place redeem extend renew pause "
+    "resume replace swap switch lock unlock rename merge archive register start stop block unblock approve "
+    "reject file open toggle turn mark reassign".split()
+)
 
 
 @dataclass(frozen=True)
@@ -17,7 +33,7 @@ class ToolView:
     """What a helper reads off a tool's schema. ``stems`` are the meanings of its name and description."""
 
     name: str
-    role: Role
+    kind: Kind
     required: tuple[str, ...]
     parameters: tuple[str, ...]
     name_stems: frozenset[str]
@@ -33,7 +49,23 @@ class ToolView:
     @property
     def verifies(self) -> bool:
         """Whether the tool looks like the one that establishes who the user is."""
-        return self.role == "read" and bool({"verify", "authenticate", "identify"} & set(words(self.name)))
+        return self.kind == "read" and bool({"verify", "authenticate", "identify"} & set(words(self.name)))
+
+
+def _kind(name: str, description: str) -> Kind:
+    parts = words(re.sub(r"([a-z])([A-Z])", r"\1 \2", name))
+    tables: tuple[tuple[Kind, frozenset[str]], ...] = (
+        ("close", CLOSE_VERBS),
+        ("other", OTHER_VERBS),
+        ("read", READ_VERBS),
+        ("write", WRITE_VERBS),
+    )
+    for candidates in (parts[:1], words(description)[:2], parts[1:]):
+        for word in candidates:
+            for kind, verbs in tables:
+                if word in verbs or (word.endswith("s") and word[:-1] in verbs):
+                    return kind
+    return "write"
 
 
 @lru_cache(maxsize=512)
@@ -48,7 +80,7 @@ def view(spec: ToolSpec) -> ToolView:
     name_stems = meanings(re.sub(r"([a-z])([A-Z])", r"\1 \2", spec.name).replace("_", " "))
     return ToolView(
         name=spec.name,
-        role=role_of(spec),
+        kind=_kind(spec.name, spec.description),
         required=tuple(str(name) for name in required),
         parameters=tuple(str(name) for name in properties),
         name_stems=name_stems,
@@ -71,16 +103,21 @@ def view(spec: ToolSpec) -> ToolView:
     )
 
 
-def role_in(state: VisibleState, name: str) -> Role | None:
-    """Return the role of a tool by its name, None for one that is not offered."""
-    return next((tool.role for tool in views(state) if tool.name == name), None)
+def is_write_tool(spec: ToolSpec) -> bool:
+    """Whether a tool changes data, by the verb of its name or description."""
+    return view(spec).kind == "write"
 
 
-def views(state: VisibleState, role: Role | None = None) -> tuple[ToolView, ...]:
-    """Return the state's tools, all or of one role, in the state's order."""
-    return _views(state.tools, role or "")
+def kind_of(state: VisibleState, name: str) -> Kind | None:
+    """What kind of tool a name is; None for one that is not offered."""
+    return next((tool.kind for tool in views(state) if tool.name == name), None)
+
+
+def views(state: VisibleState, kind: Kind | None = None) -> tuple[ToolView, ...]:
+    """The state's tools, all or of one kind, in the state's order."""
+    return _views(state.tools, kind or "")
 
 
 @by_identity(256)
-def _views(tools: tuple[ToolSpec, ...], role: Role | Literal[""]) -> tuple[ToolView, ...]:
-    return tuple(seen for seen in map(view, tools) if role in ("", seen.role))
+def _views(tools: tuple[ToolSpec, ...], kind: Kind | Literal[""]) -> tuple[ToolView, ...]:
+    return tuple(found for found in map(view, tools) if kind in ("", found.kind))

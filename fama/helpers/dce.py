@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from fama.dialogue.calls import Call, calls
+from fama.dialogue.history import Call, calls, noted_texts, tool_spoke_last
 from fama.dialogue.identity import foreign_record
 from fama.dialogue.language import words
 from fama.dialogue.objects import choice_rows, is_meant
@@ -13,7 +13,6 @@ from fama.dialogue.policy import Rule, about_identity, is_procedure, needs_of, r
 from fama.dialogue.requests import Want, open_wants
 from fama.dialogue.rows import last_pointed, pointed_row, table
 from fama.dialogue.tools import views
-from fama.dialogue.turns import noted_texts, tool_spoke_last
 from fama.dialogue.values import record_of
 from fama.episodes.state import VisibleState
 from fama.helpers.base import Helper
@@ -45,7 +44,7 @@ def write(state: VisibleState) -> Iterator[Candidate]:
     mean: a small model takes either for a reason to refuse.
     """
     made = calls(state)
-    if not made or not made[-1].succeeded:
+    if not made or made[-1].failed:
         return
     shown = {tool.name: tool for tool in views(state, "read")}.get(made[-1].name)
     if shown is None:
@@ -117,7 +116,7 @@ def seen_words(made: tuple[Call, ...]) -> dict[str, frozenset[str]]:
     """The text values that each key had in any tool result."""
     found: dict[str, set[str]] = {}
     for call in made:
-        for key, value in call.fields:
+        for key, value in call.leaves:
             if isinstance(value, str):
                 found.setdefault(key, set()).add(value)
     return {key: frozenset(values) for key, values in found.items()}

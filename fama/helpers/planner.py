@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator
 
-from fama.dialogue.calls import calls
+from fama.dialogue.facts import quote
+from fama.dialogue.history import calls, user_spoke_last, user_turns
 from fama.dialogue.language import words
 from fama.dialogue.objects import candidates, listed, named_words, shows
 from fama.dialogue.pending import is_led
 from fama.dialogue.questions import open_questions
 from fama.dialogue.requests import Want, is_done, is_refused, open_question, wants
-from fama.dialogue.text import quote
-from fama.dialogue.tools import role_in
-from fama.dialogue.turns import user_spoke_last, user_turns
+from fama.dialogue.tools import kind_of
 from fama.dialogue.values import known_values
 from fama.episodes.state import VisibleState
 from fama.helpers.base import Helper
@@ -32,7 +31,7 @@ def write(state: VisibleState) -> Iterator[Candidate]:
     left = [want for want in asked if not is_done(want, made) and not is_refused(want, state)]
     if left and len(left) < len(asked):
         yield Candidate(ASK_YES.format(tool=left[0].tool.name))
-    elif not left and made and role_in(state, made[-1].name) == "write":
+    elif not left and made and kind_of(state, made[-1].name) == "write":
         if question := open_question(state):
             steps = [NEXT.format(tool=_step(want, state)) for want in open_questions(state)]
             yield Candidate(ASKED.format(question=quote(question)) + "".join(steps))

@@ -5,8 +5,7 @@ import pytest
 from fama.diagnosis.detectors.base import DETECTORS, collect
 from fama.diagnosis.detectors.compare import differences
 from fama.diagnosis.taxonomy import load_taxonomy
-from fama.diagnosis.trace import Trace
-from fama.dialogue.calls import is_error, pair_calls
+from fama.dialogue.trace import Trace, calls_of, is_error
 from fama.episodes.records import Episode, Evidence, FunctionCall, Message, ToolCall
 from tests.support.diagnosis_cases import ORDER, RETURN, agent, call, episode, gold, identified, tool, user
 
@@ -257,11 +256,11 @@ def test_identity_and_confirmation_come_before_a_change() -> None:
 
 
 def test_roles_of_tools_are_read_off_names_where_no_rules_exist() -> None:
-    roles = Trace.of(episode(user("x"), domain="moon", benchmark="new")).roles
-    assert [roles.writes(n) for n in ("cancel_order", "get_order", "close_case", "transfer_to_human")] == [
+    rules = Trace.of(episode(user("x"), domain="moon", benchmark="new")).rules
+    assert [rules.writes(n) for n in ("cancel_order", "get_order", "close_case", "transfer_to_human")] == [
         True, False, False, False,
     ]  # fmt: skip
-    assert roles.identifies("verify_customer") and roles.hands_over("transfer_to_human")
+    assert rules.identifies("verify_customer") and rules.hands_over("transfer_to_human")
 
 
 def test_a_user_who_leaves_while_being_asked() -> None:
@@ -353,10 +352,10 @@ def test_results_are_matched_by_id_then_by_order() -> None:
         Message(role="tool", content="B", tool_call_id="b"),
         Message(role="tool", content="A", tool_call_id="a"),
     )
-    assert [(c.name, c.result, c.result_step) for c in pair_calls(by_id)] == [("a", "A", 2), ("b", "B", 1)]
+    assert [(c.name, c.result, c.result_step) for c in calls_of(by_id)] == [("a", "A", 2), ("b", "B", 1)]
     by_order = (by_id[0], Message(role="tool", content="1"), Message(role="tool", content="2"))
-    assert [c.result for c in pair_calls(by_order)] == ["1", "2"]
-    assert [c.result for c in pair_calls(by_id[:1])] == [None, None]
+    assert [c.result for c in calls_of(by_order)] == ["1", "2"]
+    assert [c.result for c in calls_of(by_id[:1])] == [None, None]
 
 
 def test_lists_are_compared_without_order_and_numbers_by_value() -> None:

@@ -46,7 +46,7 @@ async def test_notes_on_reference_conversations(domain: str) -> None:
         assert played.reward.success
         key = EpisodeKey("helpdesk", domain, task_id, 0, "reference", "act")
         state = VisibleState(key, environment.policy, environment.tools, ())
-        kinds = {tool.name: view(tool).role for tool in environment.tools}
+        kinds = {tool.name: view(tool).kind for tool in environment.tools}
         for index, message in enumerate(played.messages):
             if message.role != "assistant":
                 continue

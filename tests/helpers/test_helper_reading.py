@@ -2,14 +2,13 @@ import json
 
 import pytest
 
-from fama.dialogue.calls import calls
+from fama.dialogue.history import agrees, calls, corrects
 from fama.dialogue.language import clauses, meaning, meanings, one_slip, sentences, stem
 from fama.dialogue.pending import change_ahead
 from fama.dialogue.policy import rules, verdict
 from fama.dialogue.requests import open_wants, wants
 from fama.dialogue.rows import table
-from fama.dialogue.tools import view
-from fama.dialogue.turns import agrees, corrects
+from fama.dialogue.tools import is_write_tool, view
 from fama.dialogue.values import is_known, known_values, of_user
 from tests.support.note_states import LOANS, TOOLS, Chat, tool
 
@@ -34,7 +33,8 @@ from tests.support.note_states import LOANS, TOOLS, Chat, tool
 )
 def test_tools_are_told_apart_by_their_verbs(name: str, description: str, kind: str) -> None:
     spec = tool(name, description)
-    assert view(spec).role == kind
+    assert view(spec).kind == kind
+    assert is_write_tool(spec) == (kind == "write")
 
 
 def test_a_broken_schema_is_an_empty_one() -> None:

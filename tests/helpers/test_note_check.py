@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fama.dialogue.facts import ids_in, known_facts, stated_facts, visible_texts
-from fama.dialogue.text import quote
+from fama.dialogue.facts import ids_in, known_facts, quote, stated_facts, visible_texts
 from fama.episodes.records import Message
 from fama.episodes.state import VisibleState
 from fama.helpers.dce import build

@@ -7,8 +7,8 @@ from fractions import Fraction
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
-from fama.dialogue.calls import Call
-from fama.dialogue.data import scalar_paths
+from fama.dialogue.sources import leaves
+from fama.dialogue.trace import Call
 from fama.episodes.records import FunctionCall, GoldAction
 
 _WORDS = re.compile(r"\w+")
@@ -92,7 +92,7 @@ def same_object(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 def _by_path(value: dict[str, Any]) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
-    for path, leaf in scalar_paths(value):
+    for path, leaf in leaves(value):
         found.setdefault(path, []).append(leaf)
     return found
 

@@ -12,10 +12,8 @@ from fama.diagnosis.detectors.compare import (
     references,
     same_object,
 )
-from fama.diagnosis.trace import Trace
-from fama.dialogue.calls import Call
-from fama.dialogue.sources import ValueSources, has_dialogue
-from fama.dialogue.text import shorten, spoken
+from fama.dialogue.sources import Provenance
+from fama.dialogue.trace import Call, Trace, shorten, spoken
 from fama.episodes.records import Evidence
 
 #: kind of a wrong value → category of the shipped taxonomy
@@ -38,7 +36,7 @@ def detect(trace: Trace) -> Iterator[Evidence]:
     if trace.episode.gold_actions is None:
         return
     wanted = references(trace.episode.gold_actions)
-    changes = [action for action in wanted if trace.roles.writes(action.name)]
+    changes = [action for action in wanted if trace.rules.writes(action.name)]
     found = match(changes, trace.writes)
     clean = True
     for evidence in _all(trace, found, bool(changes)):
@@ -59,7 +57,7 @@ def detect(trace: Trace) -> Iterator[Evidence]:
 
 
 def _all(trace: Trace, found: Matching, any_change: bool) -> Iterator[Evidence]:
-    origin = ValueSources(trace.episode)
+    origin = Provenance(trace)
     for reference, call, differing in found.pairs:
         yield from _wrong(origin, reference, call, differing)
     for reference in found.missing:
@@ -72,7 +70,7 @@ def _all(trace: Trace, found: Matching, any_change: bool) -> Iterator[Evidence]:
         yield Evidence(source=f"gold:{kind}", category="DCV", step=call.step, quote=call.quote())
 
 
-def _wrong(origin: ValueSources, reference: Reference, call: Call, differing: list[Difference]) -> Iterator[Evidence]:
+def _wrong(origin: Provenance, reference: Reference, call: Call, differing: list[Difference]) -> Iterator[Evidence]:
     kinds: dict[str, Difference] = {}
     for difference in differing:
         kinds.setdefault(kind_of(origin, difference, call.step), difference)
@@ -86,7 +84,7 @@ def _wrong(origin: ValueSources, reference: Reference, call: Call, differing: li
             yield Evidence(source=f"gold:{kind}", category=category, step=call.step, quote=quote)
 
 
-def kind_of(origin: ValueSources, difference: Difference, step: int) -> str:
+def kind_of(origin: Provenance, difference: Difference, step: int) -> str:
     """Where the wrong value came from, as a kind of mistake.
 
     Left out → missing. In a user's turn → outdated if a later turn of the user has the right one, else misread.
@@ -105,7 +103,7 @@ def kind_of(origin: ValueSources, difference: Difference, step: int) -> str:
         return "outdated" if corrected is not None and corrected > by_user else "misread"
     if origin.last(wrong, step, "tool") is not None:
         return "wrong_row"
-    if not has_dialogue(origin.episode):
+    if not origin.trace.has_dialogue:
         return "unsourced"
     return "misread" if origin.supported(wrong, step) else "invented"
 
@@ -119,7 +117,7 @@ def _is_choice(value: object) -> bool:
     return not re.search(r"\d|@", text) or bool(re.fullmatch(r"\d", text))
 
 
-def _missing(trace: Trace, origin: ValueSources, reference: Reference) -> Iterator[Evidence]:
+def _missing(trace: Trace, origin: Provenance, reference: Reference) -> Iterator[Evidence]:
     tried = [call for call in trace.calls if call.name == reference.name and call.failed]
     if tried:
         # it was tried and answered by an error: the wrong value of the last try is the cause
@@ -128,7 +126,7 @@ def _missing(trace: Trace, origin: ValueSources, reference: Reference) -> Iterat
             for evidence in _wrong(origin, reference, tried[-1], differences(reference.arguments, tried[-1].arguments))
             if evidence.source != "gold:missing"
         )
-    end = next((c.step for c in trace.calls if trace.roles.ends(c.name)), trace.last_agent_step)
+    end = next((c.step for c in trace.calls if trace.rules.ends(c.name)), trace.last_agent_step)
     quote = f"never done: {reference.name}({', '.join(f'{k}={v}' for k, v in reference.arguments.items())})"
     yield Evidence(source="gold:missing", category="IFU", step=end, quote=shorten(quote, 240))
     if not tried:
@@ -140,7 +138,7 @@ def _refused(trace: Trace) -> Iterator[Evidence]:
     for step, message in enumerate(trace.episode.messages):
         if message.role != "assistant":
             continue
-        ends = [c.function.arguments for c in message.tool_calls or () if trace.roles.ends(c.function.name)]
+        ends = [c.function.arguments for c in message.tool_calls or () if trace.rules.ends(c.function.name)]
         said = " ".join(ends) if message.tool_calls else spoken(message)
         for sentence in re.split(r"(?<=[.?!])\s+|\n+", said):
             if _REFUSED.search(sentence) and not _OPEN.search(sentence):
@@ -150,11 +148,11 @@ def _refused(trace: Trace) -> Iterator[Evidence]:
 
 def _ending(trace: Trace, wanted: list[Reference], found: Matching) -> Iterator[Evidence]:
     """Ended otherwise than the reference: not at all, refused instead of served, served instead of refused."""
-    expected = [action for action in wanted if trace.roles.ends(action.name)]
-    if not trace.rules.known or not expected or trace.roles.hands_over(expected[-1].name):
+    expected = [action for action in wanted if trace.rules.ends(action.name)]
+    if not trace.rules.known or not expected or trace.rules.hands_over(expected[-1].name):
         return
     last = expected[-1]
-    actual = [call for call in trace.calls if trace.roles.ends(call.name) and not call.failed]
+    actual = [call for call in trace.calls if trace.rules.ends(call.name) and not call.failed]
     if not actual:
         quote = f"never called: {last.name}"
         yield Evidence(source="gold:unclosed", category="IFU", step=trace.last_agent_step, quote=quote)

@@ -3,8 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from fama.diagnosis.trace import Trace
-from fama.dialogue.calls import Call
+from fama.dialogue.trace import Call, Trace
 from fama.episodes.records import Evidence
 
 #: The n-th identical call is a loop.

@@ -3,8 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from fama.diagnosis.trace import Trace
-from fama.dialogue.text import shorten, spoken
+from fama.dialogue.trace import Trace, shorten, spoken
 from fama.episodes.records import Evidence
 
 _YES = re.compile(
@@ -28,7 +27,7 @@ def detect(trace: Trace) -> Iterator[Evidence]:
         if (
             call.failed
             and not call.busy
-            and trace.roles.writes(call.name)
+            and trace.rules.writes(call.name)
             and not _OTHER_ERROR.search(call.result or "")
         ):
             quote = f"{call.quote(100)} → {shorten(call.result or '', 100)}"
@@ -37,10 +36,10 @@ def detect(trace: Trace) -> Iterator[Evidence]:
 
 def _identity(trace: Trace) -> Iterator[Evidence]:
     tools = {call.name for call in trace.calls} | {tool.name for tool in trace.episode.tools}
-    if not (trace.rules.identity or any(trace.roles.identifies(name) for name in tools)) or not trace.writes:
+    if not (trace.rules.identity or any(trace.rules.identifies(name) for name in tools)) or not trace.writes:
         return
     first = trace.writes[0]
-    checked = any(trace.roles.identifies(call.name) and not call.failed for call in trace.calls[: first.order])
+    checked = any(trace.rules.identifies(call.name) and not call.failed for call in trace.calls[: first.order])
     if not checked:
         yield Evidence(source="policy:identity", category="DCV", step=first.step, quote=first.quote())
 

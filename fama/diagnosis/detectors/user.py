@@ -3,9 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from fama.diagnosis.trace import Trace
-from fama.dialogue.sources import ValueSources
-from fama.dialogue.text import fold, shorten, spoken
+from fama.dialogue.sources import Provenance, normal
+from fama.dialogue.trace import Trace, shorten, spoken
 from fama.episodes.records import Evidence
 
 _AGREED = re.compile(
@@ -38,7 +37,7 @@ def _invented(trace: Trace) -> Iterator[Evidence]:
     instruction = _letters(trace.episode.instruction or "")
     if not instruction or not trace.has_dialogue:
         return
-    origin = ValueSources(trace.episode)
+    origin = Provenance(trace)
     told: set[str] = set()
     for step, message in enumerate(trace.episode.messages):
         for match in _VALUE.finditer(spoken(message)) if message.role == "user" else ():
@@ -68,7 +67,7 @@ def _mirrored(trace: Trace) -> Iterator[Evidence]:
 
 
 def _letters(text: str) -> str:
-    return re.sub(r"\W", "", fold(text))
+    return re.sub(r"\W", "", normal(text))
 
 
 def _left(trace: Trace) -> Iterator[Evidence]:

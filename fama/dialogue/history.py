@@ -1,10 +1,21 @@
-"""Turns of a conversation: what the user said, agreed to, accepted and took back; notes given before."""
+"""What has happened so far: calls with their results, user turns, retries, confirmations."""
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
+from fama.dialogue.facts import data_of, leaves_of
+from fama.dialogue.memo import by_identity
+from fama.episodes.records import Message
 from fama.episodes.state import VisibleState
 
+_BUSY = re.compile(
+    r"\b(?:busy|try(?:ing)? again|retry|temporar\w*|time[d]?[ -]?out|overload\w*|too many requests"
+    r"|unavailable right now)\b",
+    re.IGNORECASE,
+)
+_ERROR = re.compile(r"^\W*(?:error|failed|failure|invalid|unknown|not found|no such|exception)\b", re.IGNORECASE)
 _YES = re.compile(
     r"\b(?:yes|yep|yeah|yup|sure|correct|right|confirm(?:ed)?|go ahead|please do|do it|proceed|sounds good"
     r"|that'?s (?:it|right|fine)|ok(?:ay)?|absolutely|exactly|perfect)\b",
@@ -26,6 +37,59 @@ _CORRECTION = re.compile(
     r"|sorry[,.]? (?:it|that|the|not|make|i mean)|no[,.] (?:it|the|not|make))\b",
     re.IGNORECASE,
 )
+
+
+@dataclass(frozen=True)
+class Call:
+    """A past tool call with its result. ``index`` is the message index of the call."""
+
+    name: str
+    arguments: dict[str, Any]
+    result: str | None
+    index: int
+
+    @property
+    def busy(self) -> bool:
+        """Whether the tool asked to be called again."""
+        return self.result is not None and len(self.result) < 400 and bool(_BUSY.search(self.result))
+
+    @property
+    def failed(self) -> bool:
+        """Whether the result reports an error of any kind."""
+        if self.result is None:
+            return True
+        data = data_of(self.result)
+        if isinstance(data, dict):
+            return bool(data.get("error")) or data.get("ok") is False or data.get("success") is False
+        return bool(_ERROR.match(self.result)) or self.busy
+
+    @property
+    def data(self) -> Any:
+        """The result as data, None for plain text."""
+        return data_of(self.result)
+
+    @property
+    def leaves(self) -> tuple[tuple[str, Any], ...]:
+        """The (key, scalar) pairs of the result."""
+        return leaves_of(self.result)
+
+
+def calls(state: VisibleState) -> tuple[Call, ...]:
+    """Past calls in order, each with its result (by id, else the next tool message)."""
+    return _calls(state.messages)
+
+
+@by_identity(256)
+def _calls(messages: tuple[Message, ...]) -> tuple[Call, ...]:
+    results = {m.tool_call_id: m.content or "" for m in messages if m.role == "tool" and m.tool_call_id}
+    found: list[Call] = []
+    for index, message in enumerate(messages):
+        for call in message.tool_calls or ():
+            result = results.get(call.id)
+            if result is None and index + 1 < len(messages) and messages[index + 1].role == "tool":
+                result = messages[index + 1].content
+            found.append(Call(call.function.name, call.function.parsed(), result, index))
+    return tuple(found)
 
 
 def user_turns(state: VisibleState) -> tuple[tuple[int, str], ...]:
