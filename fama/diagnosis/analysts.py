@@ -9,7 +9,7 @@ from pydantic import Field, create_model
 from fama.diagnosis.judging import Form, ask_json
 from fama.diagnosis.rendering import render_episode, render_findings
 from fama.diagnosis.taxonomy import Category, Taxonomy
-from fama.dialogue.trace import shorten
+from fama.dialogue.turns import shorten
 from fama.episodes.records import Episode, Evidence, LedgerRow
 from fama.models.base import ChatModel
 from fama.prompts import render

@@ -15,7 +15,7 @@ from fama.diagnosis.analysts import analyse, as_evidence
 from fama.diagnosis.detectors.base import collect
 from fama.diagnosis.orchestrator import by_model, by_rule
 from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
-from fama.dialogue.trace import Trace
+from fama.diagnosis.trace import Trace
 from fama.episodes.jsonl import RecordStore
 from fama.episodes.records import Episode, Evidence, Failure, LedgerRow, Record, total_tokens
 from fama.episodes.spending import Spent, known_sum, spent_on_calls, unknown

@@ -12,7 +12,8 @@ from fama.diagnosis.analysts import Verdict
 from fama.diagnosis.judging import Form, ask_json
 from fama.diagnosis.rendering import render_findings
 from fama.diagnosis.taxonomy import Taxonomy
-from fama.dialogue.trace import Trace, shorten
+from fama.diagnosis.trace import Trace
+from fama.dialogue.turns import shorten
 from fama.episodes.records import Blame, Evidence, LedgerRow
 from fama.models.base import ChatModel
 from fama.prompts import render
@@ -90,7 +91,7 @@ def credit(trace: Trace, evidence: Sequence[Evidence]) -> tuple[Evidence, ...]:
 
 def _repaired(trace: Trace, item: Evidence, name: str, order: int) -> bool:
     later = [c for c in trace.calls if c.order > order and not c.failed]
-    return any(c.name == name or (item.source == "tool:unknown" and trace.rules.writes(c.name)) for c in later)
+    return any(c.name == name or (item.source == "tool:unknown" and trace.roles.writes(c.name)) for c in later)
 
 
 def by_rule(trace: Trace, evidence: Sequence[Evidence], taxonomy: Taxonomy) -> Merged:

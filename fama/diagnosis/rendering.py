@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from fama.dialogue.trace import shorten, spoken
+from fama.dialogue.turns import shorten, spoken
 from fama.episodes.records import Episode, Evidence, Message
 from fama.tokens import estimate_tokens
 

@@ -1,7 +1,7 @@
 """Who the user is: the tools that establish it, and whether they have."""
 
-from fama.dialogue.facts import normal
-from fama.dialogue.history import Call
+from fama.dialogue.calls import Call
+from fama.dialogue.facts import normal_token
 from fama.dialogue.language import words
 from fama.dialogue.policy import asks_identity
 from fama.dialogue.tools import ToolView, views
@@ -24,16 +24,16 @@ def identity_tools(state: VisibleState) -> tuple[ToolView, ...]:
 def foreign_record(state: VisibleState, made: tuple[Call, ...]) -> str:
     """Whose record, by the id's name, the last look-up shows when it is not the verified user's; empty when it is."""
     verified = {
-        (name, normal(str(value)))
+        (name, normal_token(str(value)))
         for call in made
         for tool in identity_tools(state)
-        if tool.name == call.name and tool.verifies and not call.failed
+        if tool.name == call.name and tool.verifies and call.succeeded
         for name, value in call.arguments.items()
         if is_id(name)
     }
     shown = record_of(made[-1]) if made else {}
     for name in dict.fromkeys(name for name, _ in verified):
-        if shown.get(name) is not None and (name, normal(str(shown[name]))) not in verified:
+        if shown.get(name) is not None and (name, normal_token(str(shown[name]))) not in verified:
             return " ".join(words(name)[:-1])
     return ""
 
@@ -41,4 +41,4 @@ def foreign_record(state: VisibleState, made: tuple[Call, ...]) -> str:
 def is_identified(state: VisibleState, made: tuple[Call, ...]) -> bool:
     """Whether one of them succeeded, or there is none."""
     names = {tool.name for tool in identity_tools(state)}
-    return not names or any(call.name in names and not call.failed for call in made)
+    return not names or any(call.name in names and call.succeeded for call in made)

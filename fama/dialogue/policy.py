@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from fama.dialogue.language import meanings, sentences, stem, words
 from fama.dialogue.requests import Want, own_objects, verb_of
-from fama.dialogue.tools import READ_VERBS, WRITE_VERBS, ToolView, views
+from fama.dialogue.roles import READ_VERBS, WRITE_VERBS
+from fama.dialogue.tools import ToolView, views
 from fama.episodes.state import VisibleState
 
 Verdict = Literal["kept", "broken", "open"]
@@ -162,13 +163,3 @@ def _number_verdict(rule: Rule, named: frozenset[str], value: float) -> Verdict:
             continue
         return "broken" if sign * value > sign * float(found["number"]) else "kept"
     return "open"
-
-
-def needs_of(want: Want) -> tuple[str, ...]:
-    """Parameters that name the objects of a change."""
-    return tuple(name for name in want.tool.required if words(name)[-1:] == ["id"])
-
-
-def serves_record(tool: ToolView, want: Want) -> bool:
-    """Whether a read tool shows an object that the change is about: they share an id parameter."""
-    return tool.kind == "read" and not tool.verifies and bool(set(tool.required) & set(needs_of(want)))

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from fama.dialogue.history import Call, calls, corrects, user_turns
+from fama.dialogue.calls import Call, calls
 from fama.dialogue.language import (
     clauses,
     every_verb,
@@ -16,11 +16,11 @@ from fama.dialogue.language import (
     without_negated,
     words,
 )
-from fama.dialogue.memo import by_identity
-from fama.dialogue.tools import ToolView, view
+from fama.dialogue.tools import ToolView, views
+from fama.dialogue.turns import corrects, user_turns
 from fama.dialogue.values import is_id
-from fama.episodes.records import ToolSpec
 from fama.episodes.state import VisibleState
+from fama.memo import by_identity
 
 #: A noun made of a verb ("a booking", "my parking"), and what the user did before ("I just renewed").
 _NOUN = re.compile(r"\b(?:an?|the|my|this|that|your|our|any)\s+(?:\w+\s+)?\w+ing\b", re.IGNORECASE)
@@ -73,11 +73,11 @@ class Want:
 
 
 @by_identity(64)
-def _weights(tools: tuple[ToolSpec, ...]) -> dict[str, float]:
-    """Inverse document frequencies of the meanings in the names and descriptions of the tools."""
+def _weights(tools: tuple[ToolView, ...]) -> dict[str, float]:
+    """Return inverse document frequencies of the meanings in the names and descriptions of the tools."""
     seen: dict[str, int] = {}
     for tool in tools:
-        for root in view(tool).stems:
+        for root in tool.stems:
             seen[root] = seen.get(root, 0) + 1
     return {root: math.log(1 + len(tools) / count) for root, count in seen.items()}
 
@@ -101,10 +101,10 @@ def verbs_of(tool: ToolView, changes: tuple[ToolView, ...]) -> frozenset[str]:
 
 
 @by_identity(2_000)
-def _served_by(clause: str, tools: tuple[ToolSpec, ...]) -> tuple[ToolView, frozenset[str]] | None:
+def _served_by(clause: str, tools: tuple[ToolView, ...]) -> tuple[ToolView, frozenset[str]] | None:
     """The change that a clause asks for, and its rivals."""
     weights = _weights(tools)
-    changes = tuple(tool for tool in map(view, tools) if tool.kind == "write")
+    changes = tuple(tool for tool in tools if tool.kind == "write")
     said = _mended(meanings(_PAST.sub(" ", _NOUN.sub(" ", without_negated(clause)))), frozenset(weights))
     scored: list[tuple[float, ToolView]] = []
     for tool in changes:
@@ -163,11 +163,11 @@ def wants(state: VisibleState) -> tuple[Want, ...]:
 
     A turn that corrects an earlier one and asks for another change replaces the changes asked before.
     """
-    return _wants(user_turns(state), state.tools)
+    return _wants(user_turns(state), views(state))
 
 
 @lru_cache(maxsize=64)
-def _wants(turns: tuple[tuple[int, str], ...], tools: tuple[ToolSpec, ...]) -> tuple[Want, ...]:
+def _wants(turns: tuple[tuple[int, str], ...], tools: tuple[ToolView, ...]) -> tuple[Want, ...]:
     kept: list[Want] = []
     for index, text in turns:
         served = [(clause, _served_by(clause, tools)) for clause in clauses(text)]
@@ -187,12 +187,12 @@ def _wants(turns: tuple[tuple[int, str], ...], tools: tuple[ToolSpec, ...]) -> t
 def asks_change(state: VisibleState) -> bool:
     """Whether the user's last turn asks for a change."""
     turns = user_turns(state)
-    return bool(turns) and any(_served_by(clause, state.tools) for clause in clauses(turns[-1][1]))
+    return bool(turns) and any(_served_by(clause, views(state)) for clause in clauses(turns[-1][1]))
 
 
 def is_done(want: Want, made: tuple[Call, ...]) -> bool:
     """Whether a tool of the request was called without an error."""
-    return any(call.name in want.names and not call.failed for call in made)
+    return any(call.name in want.names and call.succeeded for call in made)
 
 
 def is_refused(want: Want, state: VisibleState) -> bool:
@@ -224,6 +224,16 @@ def open_question(state: VisibleState) -> str:
     if not asked or not turns:
         return ""
     for clause in clauses(turns[0][1]):
-        if informs(clause) and _served_by(clause, state.tools) is None:
+        if informs(clause) and _served_by(clause, views(state)) is None:
             return clause
     return ""
+
+
+def needs_of(want: Want) -> tuple[str, ...]:
+    """Parameters that name the objects of a change."""
+    return tuple(name for name in want.tool.required if words(name)[-1:] == ["id"])
+
+
+def serves_record(tool: ToolView, want: Want) -> bool:
+    """Whether a read tool shows an object that the change is about: they share an id parameter."""
+    return tool.kind == "read" and not tool.verifies and bool(set(tool.required) & set(needs_of(want)))

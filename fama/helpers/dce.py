@@ -4,15 +4,15 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from fama.dialogue.history import Call, calls, noted_texts, tool_spoke_last
+from fama.dialogue.calls import Call, calls
 from fama.dialogue.identity import foreign_record
 from fama.dialogue.language import words
-from fama.dialogue.objects import choice_rows, is_meant
+from fama.dialogue.objects import choice_rows, is_meant, last_pointed, pointed_row, table
 from fama.dialogue.pending import wants_of_record
-from fama.dialogue.policy import Rule, about_identity, is_procedure, needs_of, relevance, rules, serves_record, verdict
-from fama.dialogue.requests import Want, open_wants
-from fama.dialogue.rows import last_pointed, pointed_row, table
+from fama.dialogue.policy import Rule, about_identity, is_procedure, relevance, rules, verdict
+from fama.dialogue.requests import Want, needs_of, open_wants, serves_record
 from fama.dialogue.tools import views
+from fama.dialogue.turns import noted_texts, tool_spoke_last
 from fama.dialogue.values import record_of
 from fama.episodes.state import VisibleState
 from fama.helpers.base import Helper
@@ -44,7 +44,7 @@ def write(state: VisibleState) -> Iterator[Candidate]:
     mean: a small model takes either for a reason to refuse.
     """
     made = calls(state)
-    if not made or made[-1].failed:
+    if not made or not made[-1].succeeded:
         return
     shown = {tool.name: tool for tool in views(state, "read")}.get(made[-1].name)
     if shown is None:
@@ -116,7 +116,7 @@ def seen_words(made: tuple[Call, ...]) -> dict[str, frozenset[str]]:
     """The text values that each key had in any tool result."""
     found: dict[str, set[str]] = {}
     for call in made:
-        for key, value in call.leaves:
+        for _, key, value in call.leaves:
             if isinstance(value, str):
                 found.setdefault(key, set()).add(value)
     return {key: frozenset(values) for key, values in found.items()}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from fama.dialogue.history import noted_texts
+from fama.dialogue.turns import noted_texts
 from fama.episodes.records import Message
 from fama.episodes.state import VisibleState
 from fama.errors import BadInput

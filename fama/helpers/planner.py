@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 
+from fama.dialogue.calls import calls
 from fama.dialogue.facts import quote
-from fama.dialogue.history import calls, user_spoke_last, user_turns
 from fama.dialogue.language import words
 from fama.dialogue.objects import candidates, listed, named_words, shows
-from fama.dialogue.pending import is_led
-from fama.dialogue.questions import open_questions
+from fama.dialogue.pending import open_questions
 from fama.dialogue.requests import Want, is_done, is_refused, open_question, wants
 from fama.dialogue.tools import kind_of
+from fama.dialogue.turns import is_led, user_spoke_last, user_turns
 from fama.dialogue.values import known_values
 from fama.episodes.state import VisibleState
 from fama.helpers.base import Helper

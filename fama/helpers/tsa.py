@@ -4,27 +4,30 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from fama.dialogue.calls import Call, calls
 from fama.dialogue.facts import quote
-from fama.dialogue.history import Call, agrees, calls, last_words, tool_spoke_last, user_spoke_last, user_turns
 from fama.dialogue.identity import identity_tools, is_identified
 from fama.dialogue.language import meaning, meanings, stem, words
 from fama.dialogue.objects import (
+    Row,
     candidates,
     choice_rows,
     is_meant,
     is_record,
+    last_pointed,
     listed,
     named_words,
     new_field,
+    pointed_row,
     said_words,
     shows,
+    table,
 )
-from fama.dialogue.pending import is_led
-from fama.dialogue.policy import needs_of, serves_record
-from fama.dialogue.questions import open_questions
-from fama.dialogue.requests import Want, open_wants, verb_of
-from fama.dialogue.rows import Row, last_pointed, pointed_row, table
-from fama.dialogue.tools import READ_VERBS, ToolView, views
+from fama.dialogue.pending import open_questions
+from fama.dialogue.requests import Want, needs_of, open_wants, serves_record, verb_of
+from fama.dialogue.roles import READ_VERBS
+from fama.dialogue.tools import ToolView, views
+from fama.dialogue.turns import agrees, is_led, last_words, tool_spoke_last, user_spoke_last, user_turns
 from fama.dialogue.values import is_id, is_known, is_new, known_values, mentioned, roots_of, was_called
 from fama.episodes.state import VisibleState
 from fama.helpers.base import Helper
@@ -107,7 +110,7 @@ def _answer(state: VisibleState, made: tuple[Call, ...]) -> str:
     """The question that the last look-up answers, or empty."""
     if not tool_spoke_last(state) or not is_identified(state, made):
         return ""
-    shown = (want for want in open_questions(state) if want.tool.name == made[-1].name and not made[-1].failed)
+    shown = (want for want in open_questions(state) if want.tool.name == made[-1].name and made[-1].succeeded)
     return next((want.clause for want in shown if is_meant(made[-1], want, state)), "")
 
 
@@ -160,7 +163,7 @@ def _is_open(name: str, want: Want, state: VisibleState, made: tuple[Call, ...])
     The parts of an object stand in its record, the values of a new one in any other list.
     """
     shown = next((tool for tool in views(state, "read") if made and tool.name == made[-1].name), None)
-    if shown is None or made[-1].failed or serves_record(shown, want) == is_new(name):
+    if shown is None or not made[-1].succeeded or serves_record(shown, want) == is_new(name):
         return False
     field = new_field(name) if is_new(name) else name
     rows = [row for row in table(made[-1].result) if field in row.fields]

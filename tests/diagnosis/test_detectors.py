@@ -5,7 +5,8 @@ import pytest
 from fama.diagnosis.detectors.base import DETECTORS, collect
 from fama.diagnosis.detectors.compare import differences
 from fama.diagnosis.taxonomy import load_taxonomy
-from fama.dialogue.trace import Trace, calls_of, is_error
+from fama.diagnosis.trace import Trace
+from fama.dialogue.calls import calls_of, is_error
 from fama.episodes.records import Episode, Evidence, FunctionCall, Message, ToolCall
 from tests.support.diagnosis_cases import ORDER, RETURN, agent, call, episode, gold, identified, tool, user
 

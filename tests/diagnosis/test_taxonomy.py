@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fama.diagnosis.taxonomy import load_taxonomy
-from fama.dialogue.domain_rules import FOLDER, rules_for
+from fama.dialogue.roles import FOLDER
 from fama.episodes.records import Evidence
 from fama.errors import BadInput
 

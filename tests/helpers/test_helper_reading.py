@@ -2,13 +2,14 @@ import json
 
 import pytest
 
-from fama.dialogue.history import agrees, calls, corrects
+from fama.dialogue.calls import calls
 from fama.dialogue.language import clauses, meaning, meanings, one_slip, sentences, stem
+from fama.dialogue.objects import table
 from fama.dialogue.pending import change_ahead
 from fama.dialogue.policy import rules, verdict
 from fama.dialogue.requests import open_wants, wants
-from fama.dialogue.rows import table
 from fama.dialogue.tools import is_write_tool, view
+from fama.dialogue.turns import agrees, corrects
 from fama.dialogue.values import is_known, known_values, of_user
 from tests.support.note_states import LOANS, TOOLS, Chat, tool
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from fama.diagnosis.taxonomy import Taxonomy
-from fama.dialogue.trace import Trace
+from fama.diagnosis.trace import Trace
 from fama.episodes.records import Evidence
 from fama.registry import Registry
 

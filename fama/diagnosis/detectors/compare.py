@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
-from fama.dialogue.sources import leaves
-from fama.dialogue.trace import Call
+from fama.dialogue.calls import Call
+from fama.dialogue.facts import leaves
 from fama.episodes.records import FunctionCall, GoldAction
 
 _WORDS = re.compile(r"\w+")
@@ -85,7 +85,7 @@ def same_object(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 def _by_path(value: dict[str, Any]) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
-    for path, leaf in leaves(value):
+    for path, _, leaf in leaves(value):
         found.setdefault(path, []).append(leaf)
     return found
 

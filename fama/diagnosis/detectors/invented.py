@@ -4,8 +4,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from fama.dialogue.sources import Provenance, leaves
-from fama.dialogue.trace import Call, Trace, shorten, spoken
+from fama.diagnosis.trace import Trace
+from fama.dialogue.calls import Call
+from fama.dialogue.facts import leaves
+from fama.dialogue.sources import Sources
+from fama.dialogue.turns import shorten, spoken
 from fama.episodes.records import Evidence, Message
 
 _FREE = re.compile(
@@ -33,20 +36,20 @@ def detect(trace: Trace) -> Iterator[Evidence]:
     ``invented:argument`` in a change, ``invented:blocked`` in a look-up that failed for good, ``invented:lookup`` in
     one that found something, ``invented:stated`` in words to the user, ``invented:claim``.
     """
-    origin = Provenance(trace)
+    origin = trace.sources
     told: set[str] = set()
     for call in trace.calls:
-        if not trace.has_dialogue and not (trace.episode.instruction and trace.rules.identifies(call.name)):
+        if not trace.has_dialogue and not (trace.episode.instruction and trace.roles.identifies(call.name)):
             continue  # without the outputs of tools, only what a user must have said can be known to be invented
-        for path, value in leaves(call.arguments):
-            if not trace.rules.writes(call.name) and _DATE_TEXT.fullmatch(str(value)):
+        for path, _, value in leaves(call.arguments):
+            if not trace.roles.writes(call.name) and _DATE_TEXT.fullmatch(str(value)):
                 continue  # looking at other days is no claim
             if _checkable(path, value) and not origin.supported(value, call.step) and str(value) not in told:
                 told.add(str(value))
                 if _made_good(trace, call):
                     continue
                 quote = shorten(f"{call.name}: {path} = {value!r}", 200)
-                kind = "argument" if trace.rules.writes(call.name) else "blocked" if call.failed else "lookup"
+                kind = "argument" if trace.roles.writes(call.name) else "blocked" if call.failed else "lookup"
                 yield Evidence(source=f"invented:{kind}", category="CM", step=call.step, quote=quote)
     for step, message in enumerate(trace.episode.messages):
         yield from _stated(origin, step, message, told)
@@ -80,7 +83,7 @@ def _made_good(trace: Trace, call: Call) -> bool:
     return call.failed and any(c.name == call.name and c.order > call.order and not c.failed for c in trace.calls)
 
 
-def _stated(origin: Provenance, step: int, message: Message, told: set[str]) -> Iterator[Evidence]:
+def _stated(origin: Sources, step: int, message: Message, told: set[str]) -> Iterator[Evidence]:
     if message.role != "assistant" or message.tool_calls:
         return
     text = spoken(message)

@@ -3,7 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from fama.dialogue.trace import Call, Trace
+from fama.diagnosis.trace import Trace
+from fama.dialogue.calls import Call
 from fama.episodes.records import Evidence
 
 #: The n-th identical call is a loop.

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from fama.dialogue.trace import Trace, shorten, spoken
+from fama.diagnosis.trace import Trace
+from fama.dialogue.turns import shorten, spoken
 from fama.episodes.records import Evidence
 
 _YES = re.compile(
@@ -21,13 +22,13 @@ _OTHER_ERROR = re.compile(
 def detect(trace: Trace) -> Iterator[Evidence]:
     """Identity not checked before the first change, no yes before a change, a change refused by a rule."""
     yield from _identity(trace)
-    if trace.rules.confirm and trace.has_dialogue:
+    if trace.roles.stated.confirm and trace.has_dialogue:
         yield from _confirmation(trace)
     for call in trace.calls:
         if (
             call.failed
             and not call.busy
-            and trace.rules.writes(call.name)
+            and trace.roles.writes(call.name)
             and not _OTHER_ERROR.search(call.result or "")
         ):
             quote = f"{call.quote(100)} → {shorten(call.result or '', 100)}"
@@ -35,11 +36,11 @@ def detect(trace: Trace) -> Iterator[Evidence]:
 
 
 def _identity(trace: Trace) -> Iterator[Evidence]:
-    tools = {call.name for call in trace.calls} | {tool.name for tool in trace.episode.tools}
-    if not (trace.rules.identity or any(trace.rules.identifies(name) for name in tools)) or not trace.writes:
+    asked = trace.roles.asks_identity or any(trace.roles.identifies(call.name) for call in trace.calls)
+    if not asked or not trace.writes:
         return
     first = trace.writes[0]
-    checked = any(trace.rules.identifies(call.name) and not call.failed for call in trace.calls[: first.order])
+    checked = any(trace.roles.identifies(call.name) and not call.failed for call in trace.calls[: first.order])
     if not checked:
         yield Evidence(source="policy:identity", category="DCV", step=first.step, quote=first.quote())
 

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from fama.dialogue.trace import Call, Trace
+from fama.diagnosis.trace import Trace
+from fama.dialogue.calls import Call
 from fama.episodes.records import Evidence
 
 _UNKNOWN = re.compile(r"\s*(error:?\s*)?unknown (action|tool|function)", re.IGNORECASE)

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterator
 
-from fama.dialogue.sources import Provenance, normal
-from fama.dialogue.trace import Trace, shorten, spoken
+from fama.diagnosis.trace import Trace
+from fama.dialogue.facts import normal_text
+from fama.dialogue.turns import shorten, spoken
 from fama.episodes.records import Evidence
 
 _AGREED = re.compile(
@@ -37,7 +38,7 @@ def _invented(trace: Trace) -> Iterator[Evidence]:
     instruction = _letters(trace.episode.instruction or "")
     if not instruction or not trace.has_dialogue:
         return
-    origin = Provenance(trace)
+    origin = trace.sources
     told: set[str] = set()
     for step, message in enumerate(trace.episode.messages):
         for match in _VALUE.finditer(spoken(message)) if message.role == "user" else ():
@@ -67,7 +68,7 @@ def _mirrored(trace: Trace) -> Iterator[Evidence]:
 
 
 def _letters(text: str) -> str:
-    return re.sub(r"\W", "", normal(text))
+    return re.sub(r"\W", "", normal_text(text))
 
 
 def _left(trace: Trace) -> Iterator[Evidence]:

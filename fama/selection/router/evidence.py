@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from fama.dialogue.domain_rules import DomainRules
-from fama.dialogue.trace import Call, calls_of, spoken
+from fama.dialogue.calls import Call, calls_of
+from fama.dialogue.roles import roles_of
+from fama.dialogue.turns import spoken
 from fama.episodes.records import Message
 from fama.episodes.state import VisibleState
 
@@ -68,7 +69,7 @@ def visible_evidence(state: VisibleState) -> dict[str, float]:
     """
     messages = state.messages
     calls = calls_of(messages)
-    rules = DomainRules()  # by the tools' names: the same for every domain, whatever the state's key says
+    roles = roles_of(state.tools, state.benchmark, state.domain)
     users = [spoken(message) for message in messages if message.role == "user"]
     last_user = users[-1] if users else ""
     outputs = [call.result for call in calls if call.result is not None]
@@ -81,14 +82,14 @@ def visible_evidence(state: VisibleState) -> dict[str, float]:
         "messages": _log(len(messages), 60),
         "user_turns": _log(len(users), 15),
         "calls": _log(len(calls), 20),
-        "writes": _log(sum(rules.writes(c.name) and not c.failed for c in calls), 5),
+        "writes": _log(sum(roles.writes(c.name) and not c.failed for c in calls), 5),
         "distinct_tools": _log(len({call.name for call in calls}), 10),
         "errors": _log(sum(call.failed for call in calls), 5),
         "last_failed": float(bool(calls) and calls[-1].failed),
         "busy_pending": float(_busy_pending(calls)),
         "repeated_calls": _log(sum(n - 1 for n in repeats.values()), 5),
         "most_repeats": _log(max(most - 1, 0), 4),
-        "identity_called": float(any(rules.identifies(c.name) and not c.failed for c in calls)),
+        "identity_called": float(any(roles.identifies(c.name) and not c.failed for c in calls)),
         "request_words": _log(len(_REQUESTS.findall(words)), 8),
         "correction_words": _log(len(_CORRECTIONS.findall(last_user)), 3),
         "negation_words": _log(len(_NEGATIONS.findall(last_user)), 4),

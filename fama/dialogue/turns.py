@@ -1,21 +1,12 @@
-"""What has happened so far: calls with their results, user turns, retries, confirmations."""
+"""Turns of a conversation: the user's and the agent's words, yes, no and corrections, and the notes given so far."""
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
-from fama.dialogue.facts import data_of, leaves_of
-from fama.dialogue.memo import by_identity
 from fama.episodes.records import Message
-from fama.episodes.state import VisibleState
+from fama.episodes.state import RESPOND, VisibleState
 
-_BUSY = re.compile(
-    r"\b(?:busy|try(?:ing)? again|retry|temporar\w*|time[d]?[ -]?out|overload\w*|too many requests"
-    r"|unavailable right now)\b",
-    re.IGNORECASE,
-)
-_ERROR = re.compile(r"^\W*(?:error|failed|failure|invalid|unknown|not found|no such|exception)\b", re.IGNORECASE)
+_THOUGHT = re.compile(r"^.*</think>", re.DOTALL)
 _YES = re.compile(
     r"\b(?:yes|yep|yeah|yup|sure|correct|right|confirm(?:ed)?|go ahead|please do|do it|proceed|sounds good"
     r"|that'?s (?:it|right|fine)|ok(?:ay)?|absolutely|exactly|perfect)\b",
@@ -39,57 +30,15 @@ _CORRECTION = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Call:
-    """A past tool call with its result. ``index`` is the message index of the call."""
-
-    name: str
-    arguments: dict[str, Any]
-    result: str | None
-    index: int
-
-    @property
-    def busy(self) -> bool:
-        """Whether the tool asked to be called again."""
-        return self.result is not None and len(self.result) < 400 and bool(_BUSY.search(self.result))
-
-    @property
-    def failed(self) -> bool:
-        """Whether the result reports an error of any kind."""
-        if self.result is None:
-            return True
-        data = data_of(self.result)
-        if isinstance(data, dict):
-            return bool(data.get("error")) or data.get("ok") is False or data.get("success") is False
-        return bool(_ERROR.match(self.result)) or self.busy
-
-    @property
-    def data(self) -> Any:
-        """The result as data, None for plain text."""
-        return data_of(self.result)
-
-    @property
-    def leaves(self) -> tuple[tuple[str, Any], ...]:
-        """The (key, scalar) pairs of the result."""
-        return leaves_of(self.result)
+def spoken(message: Message) -> str:
+    """Return what a message says, without a reasoning model's ``<think>`` text."""
+    return _THOUGHT.sub("", message.content or "").strip()
 
 
-def calls(state: VisibleState) -> tuple[Call, ...]:
-    """Past calls in order, each with its result (by id, else the next tool message)."""
-    return _calls(state.messages)
-
-
-@by_identity(256)
-def _calls(messages: tuple[Message, ...]) -> tuple[Call, ...]:
-    results = {m.tool_call_id: m.content or "" for m in messages if m.role == "tool" and m.tool_call_id}
-    found: list[Call] = []
-    for index, message in enumerate(messages):
-        for call in message.tool_calls or ():
-            result = results.get(call.id)
-            if result is None and index + 1 < len(messages) and messages[index + 1].role == "tool":
-                result = messages[index + 1].content
-            found.append(Call(call.function.name, call.function.parsed(), result, index))
-    return tuple(found)
+def shorten(text: str, limit: int) -> str:
+    """Return one line of at most ``limit`` characters; a cut shows as an ellipsis."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: max(limit - 1, 0)].rstrip() + "…"
 
 
 def user_turns(state: VisibleState) -> tuple[tuple[int, str], ...]:
@@ -147,3 +96,12 @@ def given_before_user(state: VisibleState, helper: str, text: str) -> int:
 def noted_texts(state: VisibleState, helper: str) -> tuple[str, ...]:
     """Texts of the notes that a helper gave in this episode, in order."""
     return tuple(note.text for _, note in state.noted if note.helper == helper)
+
+
+def is_led(state: VisibleState, *wordings: str) -> bool:
+    """Return whether a note of this very decision names a tool already: of two, a small model follows the first.
+
+    ``wordings`` are notes that lead without a tool, up to their first field.
+    """
+    leads = (*state.tool_names(), RESPOND, *(wording.split("{")[0] for wording in wordings))
+    return any(turn == state.turn and any(lead in note.text for lead in leads) for turn, note in state.noted)
