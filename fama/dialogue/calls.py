@@ -94,9 +94,8 @@ def is_error(result: str) -> bool:
     """Return whether a tool's result reads as an error, in plain text or as a field of a JSON object."""
     value = data_of(result)
     if isinstance(value, dict):
-        status = str(value.get("status", "")).lower()
-        refused = value.get("ok") is False or value.get("success") is False
-        return bool(value.get("error")) or status in _BAD_STATUS or refused
+        refused = any(value.get(key) is False for key in ("ok", "success", "status"))
+        return bool(value.get("error")) or refused or str(value.get("status", "")).lower() in _BAD_STATUS
     return bool(_ERROR.match(result)) or (len(result) < _SHORT and bool(_COME_BACK.search(result)))
 
 

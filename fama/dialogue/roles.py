@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -57,23 +57,26 @@ _WHO = frozenset(
     "user customer patient account member caller client guest person identity id pin otp password passcode credentials "
     "login".split()
 )
+#: What is verified of a record, not of the user.
+_THINGS = frozenset(
+    "address payment order item product invoice bill balance availability eligibility warranty coupon voucher code "
+    "discount price stock status refund detail details serial license document shipment delivery transaction".split()
+)
 _FINDERS = frozenset("find look lookup".split())
 _PEOPLE = frozenset("user customer patient account member".split())
 
 
 @dataclass(frozen=True)
 class StatedRoles:
-    """What a file says of a domain: roles by tool, which lists are complete, and whether a change needs a yes."""
+    """What is stated of a domain's tools: roles by tool, which lists are complete, and whether a change needs a yes."""
 
     by_tool: Mapping[str, Role] = field(default_factory=dict)
     complete: frozenset[str] = frozenset()
     """Keys of lists that name every tool of their kind: a tool that is not in such a list is none of it."""
     confirm: bool = False
 
-    def settle(self, tool: str, role: Role) -> Role:
-        """Return the role of a tool, given the one that its schema or its name says."""
-        if tool in self.by_tool:
-            return self.by_tool[tool]
+    def limit(self, role: Role) -> Role:
+        """Return what is left of the role that a name tells, for a tool that no complete list has."""
         if role == "write" and "write" in self.complete:
             return "other"
         if role in ("close", "handover") and "end" in self.complete:
@@ -83,14 +86,24 @@ class StatedRoles:
 
 @dataclass(frozen=True)
 class Roles:
-    """The roles of a domain's tools, of those offered and of any other name that may be called."""
+    """The roles of a domain's tools, of those offered and of any other name that may be called.
+
+    ``stated`` holds what the file and the schemas say, ``told`` what names and descriptions of offered tools tell.
+    """
 
     stated: StatedRoles
-    offered: Mapping[str, Role]
+    told: Mapping[str, Role]
 
     def role(self, tool: str) -> Role:
-        """Return the role of a tool: by the file, else by its schema, else by its name and description."""
-        return self.stated.settle(tool, self.offered[tool] if tool in self.offered else role_by_name(tool))
+        """Return the role of a tool: by the file, else by its schema, else by its name and description.
+
+        A tool that nothing states is none of what a file lists completely.
+        """
+        return self.stated.by_tool.get(tool) or self.stated.limit(self.own_role(tool))
+
+    def own_role(self, tool: str) -> Role:
+        """Return the role that is stated of this very tool, else what its name and description tell."""
+        return self.stated.by_tool.get(tool) or self.told.get(tool) or role_by_name(tool)
 
     def writes(self, tool: str) -> bool:
         """Return whether the tool changes data."""
@@ -111,7 +124,7 @@ class Roles:
     @property
     def asks_identity(self) -> bool:
         """Return whether the domain has a tool that settles who is speaking."""
-        return "identify" in self.stated.by_tool.values() or any(map(self.identifies, self.offered))
+        return "identify" in self.stated.by_tool.values() or any(map(self.identifies, self.told))
 
 
 def roles_of(tools: tuple[ToolSpec, ...], benchmark: str = "", domain: str = "") -> Roles:
@@ -125,24 +138,30 @@ def roles_of(tools: tuple[ToolSpec, ...], benchmark: str = "", domain: str = "")
 
 @by_identity(256)
 def _roles_of(tools: tuple[ToolSpec, ...], benchmark: str, domain: str) -> Roles:
-    return Roles(stated_roles(benchmark, domain), {tool.name: role_of(tool) for tool in tools})
+    file = stated_roles(benchmark, domain)
+    by_schema = {tool.name: role for tool in tools if (role := schema_role(tool)) is not None}
+    told = {tool.name: role_by_name(tool.name, tool.description) for tool in tools}
+    return Roles(replace(file, by_tool={**by_schema, **file.by_tool}), told)
 
 
-@lru_cache(maxsize=512)
 def role_of(tool: ToolSpec) -> Role:
     """Return the role of a tool by its schema's ``x-fama-role``, else by its name and description.
 
     Raises:
         BadInput: the schema states something that is no role.
     """
-    try:
-        schema = tool.schema_dict()
-    except ValueError:
-        schema = {}
-    stated = schema.get(SCHEMA_KEY)
-    if stated is None:
-        return role_by_name(tool.name, tool.description)
-    return _checked(stated, f"tool {tool.name}: {SCHEMA_KEY}")
+    return schema_role(tool) or role_by_name(tool.name, tool.description)
+
+
+@lru_cache(maxsize=512)
+def schema_role(tool: ToolSpec) -> Role | None:
+    """Return the role that a tool's schema states, None for none.
+
+    Raises:
+        BadInput: what it states is no role.
+    """
+    stated = tool.schema_dict().get(SCHEMA_KEY)
+    return None if stated is None else _checked(stated, f"tool {tool.name}: {SCHEMA_KEY}")
 
 
 @lru_cache(maxsize=2_000)
@@ -161,7 +180,8 @@ def _role_by_verb(reading: list[str]) -> Role | None:
     if not reading:
         return None
     verb, rest = reading[0], reading[1:]
-    verb = verb if verb in _VERBS else verb.removesuffix("s")
+    if verb not in _VERBS:  # the third person of a description
+        verb = f"{verb[:-3]}y" if verb.endswith("ies") else verb.removesuffix("s")
     if verb in READ_VERBS or verb in _NAMED_READS:
         return _role_of_reading(verb, rest)
     if verb in CLOSE_VERBS:
@@ -181,7 +201,7 @@ def _role_of_reading(verb: str, rest: list[str]) -> Role:
     if rest[:1] in (["and"], ["or"]) and set(rest[1:2]) <= WRITE_VERBS:
         return "write"  # search and book, get or create
     if verb in IDENTIFY_VERBS:
-        return "identify" if verb == "authenticate" or not rest or _WHO & set(rest) else "read"
+        return "read" if _THINGS & set(rest) and not _WHO & set(rest) else "identify"
     who = rest[1:] if verb == "look" and rest[:1] == ["up"] else rest
     found = verb in _FINDERS and set(who[:1]) <= _PEOPLE and who[1:2] in ([], ["id"], ["by"])
     return "identify" if found and who else "read"

@@ -26,7 +26,7 @@ class VisibleState:
     noted: tuple[tuple[int, Note], ...] = ()
     benchmark: str = ""
     domain: str = ""
-    """With ``benchmark``: the file that may state what the tools do (``fama.dialogue.roles``). Nothing else reads it."""
+    """With ``benchmark``: whose file may state what the tools do (``fama.dialogue.roles``); for nothing else."""
 
     def tool_names(self) -> frozenset[str]:
         """Names of the tools the agent can call."""

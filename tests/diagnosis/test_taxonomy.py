@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from fama.diagnosis.taxonomy import load_taxonomy
-from fama.dialogue.roles import FOLDER
 from fama.episodes.records import Evidence
 from fama.errors import BadInput
 
@@ -55,17 +54,3 @@ def test_bad_files_are_one_line(tmp_path: Path, text: str | None, part: str) -> 
     with pytest.raises(BadInput, match=part) as error:
         load_taxonomy(path)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
-
-
-def test_rule_files_load_and_strange_names_get_none() -> None:
-    assert {path.stem for path in FOLDER.glob("*.yaml")} >= {"helpdesk", "tau-bench", "tau-trait"}
-    assert rules_for("tau-bench", "retail").confirm
-    for live, logged, domain in (
-        ("tau_bench", "tau-bench", "airline"),
-        ("tau_trait", "tau-trait", "telecom"),
-        ("tau2", "tau-bench", "retail"),
-    ):
-        assert rules_for(live, domain) == rules_for(logged, domain) and rules_for(live, domain).known
-    assert rules_for("tau_trait", "telecom-skeptical") == rules_for("tau-trait", "telecom")
-    assert not rules_for("tau2", "mock").known
-    assert not rules_for("../../etc", "retail").known

@@ -8,34 +8,10 @@ from fama.dialogue.objects import table
 from fama.dialogue.pending import change_ahead
 from fama.dialogue.policy import rules, verdict
 from fama.dialogue.requests import open_wants, wants
-from fama.dialogue.tools import is_write_tool, view
+from fama.dialogue.tools import view
 from fama.dialogue.turns import agrees, corrects
 from fama.dialogue.values import is_known, known_values, of_user
 from tests.support.note_states import LOANS, TOOLS, Chat, tool
-
-
-@pytest.mark.parametrize(
-    ("name", "description", "kind"),
-    [
-        ("get_order_details", "Get the status and details.", "read"),
-        ("find_user_id_by_email", "Find user id by email.", "read"),
-        ("verify_reader", "Verify a reader.", "read"),
-        ("listAllTypes", "", "read"),
-        ("cancel_pending_order", "Cancel a pending order.", "write"),
-        ("modify_user_address", "Modify the address.", "write"),
-        ("exchange_delivered_order_items", "Exchange items.", "write"),
-        ("user_data", "Shows the data of a user.", "read"),
-        ("frobnicate", "", "write"),
-        ("transfer_to_human_agents", "Hand over.", "close"),
-        ("close_case", "Close the case.", "close"),
-        ("calculate", "Calculate.", "other"),
-        ("think", "Think.", "other"),
-    ],
-)
-def test_tools_are_told_apart_by_their_verbs(name: str, description: str, kind: str) -> None:
-    spec = tool(name, description)
-    assert view(spec).kind == kind
-    assert is_write_tool(spec) == (kind == "write")
 
 
 def test_a_broken_schema_is_an_empty_one() -> None:
