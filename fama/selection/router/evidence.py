@@ -127,9 +127,9 @@ def _log(count: float, cap: float) -> float:
 
 
 def _busy_pending(calls: Sequence[Call]) -> bool:
-    """Return whether some call's last try was answered by a passing error."""
+    """Return whether some call's last try was answered by a passing error; 503 counts even within an id, as ever."""
     last = {call.name: call for call in calls}
-    return any(call.busy for call in last.values())
+    return any(call.busy or (call.failed and "503" in (call.result or "")) for call in last.values())
 
 
 def _last_words(messages: Sequence[Message]) -> str:
