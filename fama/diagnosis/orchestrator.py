@@ -73,12 +73,12 @@ class Merged:
 
 
 def weight(source: str) -> float:
-    """How far a finding of that source explains a failure by itself, in (0, 1]."""
+    """Return how far a finding of that source explains a failure by itself, in (0, 1]."""
     return next((value for pattern, value in WEIGHTS if fnmatch(source, pattern)), OTHER_WEIGHT)
 
 
 def credit(trace: Trace, evidence: Sequence[Evidence]) -> tuple[Evidence, ...]:
-    """The findings without those whose mistake the agent repaired: the call failed, and the same tool worked later."""
+    """Return the findings without those that the agent repaired: the call failed, and the same tool worked later."""
     kept = []
     for item in evidence:
         call = next((c for c in trace.calls if c.step == item.step), None)
@@ -95,7 +95,7 @@ def _repaired(trace: Trace, item: Evidence, name: str, order: int) -> bool:
 
 
 def by_rule(trace: Trace, evidence: Sequence[Evidence], taxonomy: Taxonomy) -> Merged:
-    """The deterministic merge: the strongest uncredited finding decides, ties go to the earlier step."""
+    """Merge by rule: the strongest uncredited finding decides, ties go to the earlier step."""
     kept = credit(trace, evidence)
     scores: dict[str, float] = {}
     steps: dict[str, int] = {}
@@ -145,7 +145,7 @@ def _reason(primary: Sequence[str], evidence: Sequence[Evidence], taxonomy: Taxo
 
 
 def blame_of(trace: Trace, evidence: Sequence[Evidence]) -> Blame:
-    """Who broke the episode.
+    """Return who broke the episode.
 
     The user, if it made up a value or took the agent's part and no change was made at all, or if it left while it was
     being asked or had just agreed, and no harmful change was made; the environment, if the agent tried a busy tool at
@@ -193,7 +193,7 @@ async def by_model(
     judge: ChatModel,
     seed: int = 0,
 ) -> Merged:
-    """One call that merges; the rule decides when the answer cannot be parsed. The call is billed either way."""
+    """Merge in one call; the rule decides when its answer cannot be parsed. The call is billed either way."""
     fallback = by_rule(trace, evidence, taxonomy)
     told = render(
         PROMPTS[1],

@@ -52,7 +52,7 @@ def _tokens(text: str) -> Iterator[str]:
 
 
 def _written_dates(text: str) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Dates in words, as (key, span); the key is ``2024-05-27`` or, without a year, ``05-27``."""
+    """Yield dates in words as (key, span); the key is ``2024-05-27`` or, without a year, ``05-27``."""
     for pattern, day_first in ((_MONTH_DAY, False), (_DAY_MONTH, True)):
         for match in pattern.finditer(text):
             month, day = (match[2], match[1]) if day_first else (match[1], match[2])
@@ -61,7 +61,7 @@ def _written_dates(text: str) -> Iterator[tuple[str, tuple[int, int]]]:
 
 
 def stated_facts(text: str) -> list[str]:
-    """The facts that a note states, normalised: every token with a digit or an ``@``, and dates in words."""
+    """Return the facts that a note states, normalised: tokens with a digit or an ``@``, and dates in words."""
     facts: list[str] = []
     rest = text
     for key, (start, end) in _written_dates(text):
@@ -72,7 +72,7 @@ def stated_facts(text: str) -> list[str]:
 
 @lru_cache(maxsize=512)
 def known_facts(text: str) -> frozenset[str]:
-    """Every form in which a text's facts may be restated."""
+    """Return every form in which a text's facts may be restated."""
     found = {*_tokens(text), *_tokens(_THOUSANDS.sub("", text))}
     for key, _span in _written_dates(text):
         found |= {key, key[-5:]}
@@ -82,7 +82,7 @@ def known_facts(text: str) -> frozenset[str]:
 
 
 def visible_texts(state: VisibleState) -> Iterator[str]:
-    """All texts of the state: policy, tools, messages and the arguments of past calls."""
+    """Yield all texts of the state: policy, tools, messages and the arguments of past calls."""
     yield state.policy
     for tool in state.tools:
         yield f"{tool.name} {tool.description} {tool.parameters}"
@@ -95,7 +95,7 @@ def visible_texts(state: VisibleState) -> Iterator[str]:
 
 @lru_cache(maxsize=2_000)
 def ids_in(text: str) -> tuple[str, ...]:
-    """Tokens of a text that look like ids, as written: digits with letters or signs, or four digits and more."""
+    """Return tokens that look like ids, as written: digits with letters or signs, or four digits and more."""
     found: list[str] = []
     for token in _TOKEN.findall(text):
         clean = token.strip(".,…~")
@@ -114,7 +114,7 @@ def ids_in(text: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=256)
 def data_of(text: str | None) -> Any:
-    """The JSON value of a tool's output, or None when it is plain text. Shared: not to be changed."""
+    """Return the JSON value of a tool's output, None for plain text. Shared: not to be changed."""
     stripped = (text or "").strip()
     if not stripped or stripped[0] not in "[{":
         return None
@@ -163,7 +163,7 @@ def leaves_of(text: str | None) -> tuple[Leaf, ...]:
 
 
 def quote(text: str, limit: int = 80) -> str:
-    """Text of a user or a tool as data: one line, in double quotes, cut at ``limit`` characters."""
+    """Return text of a user or a tool as data: one line, in double quotes, cut at ``limit`` characters."""
     clean = "".join(sign if sign.isprintable() else " " for sign in text)
     clean = re.sub(r"\s+", " ", clean).replace('"', "'").replace("“", "'").replace("”", "'").strip()
     if len(clean) > limit:

@@ -1,4 +1,4 @@
-"""Who the user is: the tools that establish it, and whether they have."""
+"""The user's identity: the tools that establish it, and whether they have."""
 
 from fama.dialogue.calls import Call
 from fama.dialogue.facts import normal_token
@@ -10,7 +10,7 @@ from fama.episodes.state import VisibleState
 
 
 def identity_tools(state: VisibleState) -> tuple[ToolView, ...]:
-    """Tools that verify the user; where the policy wants it and none does, those that find an id without one."""
+    """Return the tools that verify the user; where none does and the policy asks, those that find an id without one."""
     if not asks_identity(state.policy):
         return ()
     reads = views(state, "read")
@@ -22,7 +22,7 @@ def identity_tools(state: VisibleState) -> tuple[ToolView, ...]:
 
 
 def foreign_record(state: VisibleState, made: tuple[Call, ...]) -> str:
-    """Whose record, by the id's name, the last look-up shows when it is not the verified user's; empty when it is."""
+    """Return whose record, by the id's name, the last look-up shows when not the verified user's; else nothing."""
     verified = {
         (name, normal_token(str(value)))
         for call in made
@@ -39,6 +39,6 @@ def foreign_record(state: VisibleState, made: tuple[Call, ...]) -> str:
 
 
 def is_identified(state: VisibleState, made: tuple[Call, ...]) -> bool:
-    """Whether one of them succeeded, or there is none."""
+    """Return whether an identity tool succeeded, or there is none."""
     names = {tool.name for tool in identity_tools(state)}
     return not names or any(call.name in names and call.succeeded for call in made)

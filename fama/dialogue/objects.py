@@ -27,13 +27,13 @@ class Row(NamedTuple):
     roots: frozenset[str]
 
     def ids(self) -> dict[str, Any]:
-        """Id fields, those of the records around it first."""
+        """Return id fields, those of the records around it first."""
         return {key: value for key, value in {**self.outer, **self.fields}.items() if is_id(key.split(".")[-1])}
 
 
 @lru_cache(maxsize=256)
 def table(text: str | None) -> tuple[Row, ...]:
-    """The rows of a tool's output: the dicts of its lists, and of dicts that hold nothing but dicts with the same keys.
+    """Return the rows of a tool's output: dicts of its lists, and of dicts that hold only dicts with the same keys.
 
     Shared: not to be changed.
     """
@@ -64,7 +64,7 @@ def _rows(value: Any, outer: dict[str, Any], depth: int, listed: bool) -> Iterat
 
 
 def _inner(value: dict[str, Any]) -> dict[str, Any]:
-    """Scalars of the plain dicts inside a record, such as its options, under their own names."""
+    """Return scalars of the plain dicts inside a record, such as its options, under their own names."""
     return {
         str(name): inner
         for nested in value.values()
@@ -75,12 +75,12 @@ def _inner(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def asked_words(text: str) -> frozenset[str]:
-    """Stems of the content words and numbers in the user's text."""
+    """Return stems of the content words and numbers in the user's text."""
     return frozenset(stem(word) for word in words(text) if word not in STOP and len(word) > 1)
 
 
 def pointed_row(found: Sequence[Row], state: VisibleState) -> Row | None:
-    """The one row that everything the user described points to; None when they point to several or to none.
+    """Return the one row that all of what the user described points to; None for several or none.
 
     Each clause points to the rows that hold most of its words, rare words counting more. When clauses
     disagree and the user corrected something, only what was said since then counts.
@@ -94,7 +94,7 @@ def pointed_row(found: Sequence[Row], state: VisibleState) -> Row | None:
 
 
 def last_pointed(found: Sequence[Row], state: VisibleState) -> Row | None:
-    """The row that the last of the user's clauses points to that points to one: what was chosen, or chosen anew."""
+    """Return the row of the last of the user's clauses that points to one: what was chosen, or chosen anew."""
     for _, text in reversed(user_turns(state)):
         for clause in reversed(clauses(text)):
             if (place := _common(found, [clause])) is not None:
@@ -120,7 +120,7 @@ def _common(found: Sequence[Row], turns: list[str]) -> int | None:
 
 
 def named_words(want: Want, state: VisibleState, rows: list[Row]) -> frozenset[str]:
-    """Stems of the words by which the user calls the object: those of some row, and a word right before them.
+    """Return stems of the words for the object: those of some row, and a word right before them.
 
     What was said since a correction counts, or everything when that names nothing. With several requests
     (changes, or a question beside one) the own clause comes first, then whatever is not another's clause.
@@ -138,7 +138,7 @@ def named_words(want: Want, state: VisibleState, rows: list[Row]) -> frozenset[s
 
 
 def said_words(want: Want, state: VisibleState, rows: list[Row]) -> frozenset[str]:
-    """Stems of the words of some row, and those right before them, in everything that the user said."""
+    """Return stems of the words of some row, and those right before them, in everything that the user said."""
     said = [clause for _, text in user_turns(state) for clause in clauses(text)]
     known = frozenset(root for row in rows for root in row.roots)
     return _named(said, known, every_verb() | want.tool.name_stems)
@@ -159,7 +159,7 @@ def _named(said: list[str], known: frozenset[str], verbs: frozenset[str]) -> fro
 
 
 def listed(parameter: str, made: tuple[Call, ...]) -> list[Row]:
-    """Rows of the latest list that holds a parameter's values, one row a value; empty when there is none."""
+    """Return rows of the latest list with a parameter's values, one row per value; nothing when there is none."""
     for call in reversed(made):
         rows = [row for row in table(call.result) if parameter in row.fields] if call.succeeded else []
         if len({str(row.fields[parameter]) for row in rows}) > 1:
@@ -168,12 +168,12 @@ def listed(parameter: str, made: tuple[Call, ...]) -> list[Row]:
 
 
 def new_field(parameter: str) -> str:
-    """The field that holds the values of a new object's parameter: ``thing_id`` for ``new_thing_id``."""
+    """Return the field that holds the values of a new object's parameter: ``thing_id`` for ``new_thing_id``."""
     return "_".join(words(parameter)[1:])
 
 
 def choice_rows(want: Want, call: Call, state: VisibleState) -> list[Row]:
-    """Rows of a result that offer values of a new object (``new_thing_id``); the record of the old one offers none."""
+    """Return rows of a result that offer values of a new object (``new_thing_id``); none in the old one's record."""
     fields = {new_field(name) for name in needs_of(want) if is_new(name)}
     if not fields or not call.succeeded or is_record(call, want, state):
         return []
@@ -181,13 +181,13 @@ def choice_rows(want: Want, call: Call, state: VisibleState) -> list[Row]:
 
 
 def is_record(call: Call, want: Want, state: VisibleState) -> bool:
-    """Whether a call looked up an object of the kind that a request is about."""
+    """Return whether a call looked up an object of the kind that a request is about."""
     tool = next((tool for tool in views(state, "read") if tool.name == call.name), None)
     return tool is not None and call.succeeded and serves_record(tool, want)
 
 
 def candidates(parameter: str, named: frozenset[str], rows: list[Row]) -> list[str]:
-    """Values of a parameter in the rows that hold most of the named words; none when no row holds any."""
+    """Return values of a parameter in the rows that hold most of the named words; none when no row holds any."""
     scores = [len(named & row.roots) for row in rows]
     best = max(scores, default=0)
     found = [str(row.fields[parameter]) for row, score in zip(rows, scores, strict=True) if best and score == best]
@@ -195,14 +195,14 @@ def candidates(parameter: str, named: frozenset[str], rows: list[Row]) -> list[s
 
 
 def shows(call: Call, want: Want, named: frozenset[str], state: VisibleState) -> bool:
-    """Whether a call's result is the record of a request's object: it holds every word the user called it by."""
+    """Return whether a result is the record of a request's object: it holds every word the user called it by."""
     if not is_record(call, want, state):
         return False
     return named <= {stem(word) for word in words((call.result or "").replace("_", " "))}
 
 
 def is_meant(call: Call, want: Want, state: VisibleState) -> bool:
-    """Whether a record just looked up is the one a request is about, as far as the user told.
+    """Return whether a record just looked up is the one a request is about, as far as the user told.
 
     The user wrote an id it was asked for, or it holds every word the object was called by; without such
     words, when there was nothing to choose from.

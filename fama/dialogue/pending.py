@@ -1,4 +1,4 @@
-"""What is pending: questions without an answer, a change that comes next, the request that a record belongs to."""
+"""Pending matters: questions without an answer, a change that comes next, the request that a record belongs to."""
 
 from fama.dialogue.calls import calls
 from fama.dialogue.identity import identity_tools
@@ -12,7 +12,7 @@ from fama.episodes.state import VisibleState
 
 
 def change_ahead(state: VisibleState) -> bool:
-    """Whether a change that the user asked for is open and, their identity being settled, something was looked up."""
+    """Return whether a requested change is open and, identity being settled, something was looked up."""
     gates = {tool.name for tool in identity_tools(state)}
     reads = {tool.name for tool in views(state, "read")}
     settled = not gates
@@ -24,7 +24,7 @@ def change_ahead(state: VisibleState) -> bool:
 
 
 def wants_of_record(state: VisibleState) -> tuple[Want, ...]:
-    """The open requests that the last tool result fits best by the words of their clauses; all when none does."""
+    """Return the open requests that the last result fits best by their clauses; all when it fits none."""
     asked = open_wants(state)
     if len(asked) < 2 or not state.messages:
         return asked
@@ -34,7 +34,7 @@ def wants_of_record(state: VisibleState) -> tuple[Want, ...]:
 
 
 def asked_about(state: VisibleState) -> tuple[Want, ...]:
-    """A request for information as one for the tool that shows the record; none when it is unclear.
+    """Return a request for information as one for the tool that shows the record; none when it is unclear.
 
     The tool looks up one object by an id that does not say who the user is. Of several, the one that the
     user's words name alone. Beside changes, the question waits until they are done or refused.
@@ -52,7 +52,7 @@ def asked_about(state: VisibleState) -> tuple[Want, ...]:
 
 
 def open_questions(state: VisibleState) -> tuple[Want, ...]:
-    """Those that nothing was said about since their record was looked up, after the last change."""
+    """Return the questions on which nothing was said since their record was looked up, after the last change."""
     made = calls(state)
     changes = {tool.name for tool in views(state, "write")}
     since = max((call.step for call in made if call.name in changes and call.succeeded), default=-1)

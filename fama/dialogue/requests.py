@@ -68,7 +68,7 @@ class Want:
 
     @property
     def names(self) -> frozenset[str]:
-        """All tools that may serve it."""
+        """Return all tools that may serve it."""
         return self.rivals | {self.tool.name}
 
 
@@ -83,7 +83,7 @@ def _weights(tools: tuple[ToolView, ...]) -> dict[str, float]:
 
 
 def verb_of(tool: ToolView) -> str:
-    """The meaning of the first word of a tool's name."""
+    """Return the meaning of the first word of a tool's name."""
     return _verb(tool.name)
 
 
@@ -94,7 +94,7 @@ def _verb(name: str) -> str:
 
 
 def verbs_of(tool: ToolView, changes: tuple[ToolView, ...]) -> frozenset[str]:
-    """The verb of a tool's name, and verbs that only its description has among those of all changes."""
+    """Return the verb of a tool's name, and verbs that only its description has among those of all changes."""
     described = tool.stems & verb_meanings()
     own = {root for root in described if sum(root in other.stems for other in changes) == 1}
     return frozenset({verb_of(tool), *own})
@@ -102,10 +102,10 @@ def verbs_of(tool: ToolView, changes: tuple[ToolView, ...]) -> frozenset[str]:
 
 @by_identity(2_000)
 def _served_by(clause: str, tools: tuple[ToolView, ...]) -> tuple[ToolView, frozenset[str]] | None:
-    """The change that a clause asks for, and its rivals."""
+    """Return the change that a clause asks for, and its rivals."""
     weights = _weights(tools)
     changes = tuple(tool for tool in tools if tool.kind == "write")
-    said = _mended(meanings(_PAST.sub(" ", _NOUN.sub(" ", without_negated(clause)))), frozenset(weights))
+    said = _add_slips(meanings(_PAST.sub(" ", _NOUN.sub(" ", without_negated(clause)))), frozenset(weights))
     scored: list[tuple[float, ToolView]] = []
     for tool in changes:
         shared = said & tool.stems
@@ -123,7 +123,7 @@ def _served_by(clause: str, tools: tuple[ToolView, ...]) -> tuple[ToolView, froz
 
 
 def _says_verb(clause: str, shared: frozenset[str], tool: ToolView, changes: tuple[ToolView, ...]) -> bool:
-    """The verb of the tool's name, or one that only its description has and that is asked for, not asked about."""
+    """Return whether a clause has the verb of a tool's name, or asks for one that only its description has."""
     if verb_of(tool) in shared:
         return True
     described = shared & verbs_of(tool, changes)
@@ -131,7 +131,7 @@ def _says_verb(clause: str, shared: frozenset[str], tool: ToolView, changes: tup
 
 
 def _names_object(clause: str, said: frozenset[str], tool: ToolView, changes: tuple[ToolView, ...]) -> bool:
-    """A request without its verb: it names an object, parameter or allowed value that only one change has."""
+    """Return whether a request without its verb names an object, parameter or value that only one change has."""
     if not _ASKS.search(clause) or _INFORMS.search(clause) or any(verb_of(other) in said for other in changes):
         return False
     named = tool.choices | frozenset(
@@ -141,7 +141,7 @@ def _names_object(clause: str, said: frozenset[str], tool: ToolView, changes: tu
 
 
 def own_objects(tool: ToolView, changes: tuple[ToolView, ...]) -> frozenset[str]:
-    """Words of a tool's name, beside its verb, that no other change is about by name, description or parameter."""
+    """Return words of a tool's name, beside its verb, that no other change is about."""
     return tool.name_stems - {verb_of(tool)} - _shared(changes, tool)
 
 
@@ -150,8 +150,8 @@ def _shared(changes: tuple[ToolView, ...], tool: ToolView) -> frozenset[str]:
     return frozenset().union(*(other.stems | other.choices | meanings(" ".join(other.parameters)) for other in others))
 
 
-def _mended(said: frozenset[str], known: frozenset[str]) -> frozenset[str]:
-    """Meanings with the known words added that one of them is a typing slip away from."""
+def _add_slips(said: frozenset[str], known: frozenset[str]) -> frozenset[str]:
+    """Return the meanings with the known words added that one of them is a typing slip away from."""
     vocabulary = known | every_verb()
     strange = [word for word in said if word not in vocabulary]
     near = {stem for word in strange for stem in vocabulary if abs(len(word) - len(stem)) < 2 and one_slip(word, stem)}
@@ -159,7 +159,7 @@ def _mended(said: frozenset[str], known: frozenset[str]) -> frozenset[str]:
 
 
 def wants(state: VisibleState) -> tuple[Want, ...]:
-    """The user's requests for changes, in order, one a tool, each under the turn that asked for it first.
+    """Return the user's requests for changes in order, one per tool, under the turn that asked first.
 
     A turn that corrects an earlier one and asks for another change replaces the changes asked before.
     """
@@ -185,18 +185,18 @@ def _wants(turns: tuple[tuple[int, str], ...], tools: tuple[ToolView, ...]) -> t
 
 
 def asks_change(state: VisibleState) -> bool:
-    """Whether the user's last turn asks for a change."""
+    """Return whether the user's last turn asks for a change."""
     turns = user_turns(state)
     return bool(turns) and any(_served_by(clause, views(state)) for clause in clauses(turns[-1][1]))
 
 
 def is_done(want: Want, made: tuple[Call, ...]) -> bool:
-    """Whether a tool of the request was called without an error."""
+    """Return whether a tool of the request was called without an error."""
     return any(call.name in want.names and call.succeeded for call in made)
 
 
 def is_refused(want: Want, state: VisibleState) -> bool:
-    """Whether the agent told the user, after the request, that it cannot be done."""
+    """Return whether the agent told the user, after the request, that it cannot be done."""
     return any(
         message.role == "assistant"
         and message.content is not None
@@ -207,18 +207,18 @@ def is_refused(want: Want, state: VisibleState) -> bool:
 
 
 def open_wants(state: VisibleState) -> tuple[Want, ...]:
-    """Requests that are neither done nor refused."""
+    """Return requests that are neither done nor refused."""
     made = calls(state)
     return tuple(want for want in wants(state) if not is_done(want, made) and not is_refused(want, state))
 
 
 def informs(clause: str) -> bool:
-    """Whether a clause asks for information."""
+    """Return whether a clause asks for information."""
     return bool(_INFORMS.search(clause)) and len(words(clause)) > 3 and not _COURTESY.search(clause)
 
 
 def open_question(state: VisibleState) -> str:
-    """The clause of the first turn that asks for information beside a change that another clause asks for, or empty."""
+    """Return the clause of the first turn that asks for information beside a change, or nothing."""
     asked = wants(state)
     turns = user_turns(state)
     if not asked or not turns:
@@ -230,10 +230,10 @@ def open_question(state: VisibleState) -> str:
 
 
 def needs_of(want: Want) -> tuple[str, ...]:
-    """Parameters that name the objects of a change."""
+    """Return parameters that name the objects of a change."""
     return tuple(name for name in want.tool.required if words(name)[-1:] == ["id"])
 
 
 def serves_record(tool: ToolView, want: Want) -> bool:
-    """Whether a read tool shows an object that the change is about: they share an id parameter."""
+    """Return whether a read tool shows an object that the change is about: they share an id parameter."""
     return tool.kind == "read" and not tool.verifies and bool(set(tool.required) & set(needs_of(want)))

@@ -1,4 +1,4 @@
-"""What tools do: one table of roles, stated in a file or a tool's schema, else read off its name and description."""
+"""Roles of tools: one table, stated in a file or a tool's schema, else read off its name and description."""
 
 import re
 from collections.abc import Mapping
@@ -68,7 +68,7 @@ _PEOPLE = frozenset("user customer patient account member".split())
 
 @dataclass(frozen=True)
 class StatedRoles:
-    """What is stated of a domain's tools: roles by tool, which lists are complete, and whether a change needs a yes."""
+    """Statements on a domain's tools: roles by tool, the lists that are complete, whether a change needs a yes."""
 
     by_tool: Mapping[str, Role] = field(default_factory=dict)
     complete: frozenset[str] = frozenset()

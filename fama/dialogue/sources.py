@@ -1,4 +1,4 @@
-"""Where a value came from: a user turn, a tool output, the policy and tools, the agent itself, or nowhere."""
+"""Sources of values: a user turn, a tool output, the policy and tools, the agent itself, or nowhere."""
 
 import re
 from collections.abc import Sequence
@@ -39,19 +39,19 @@ class Sources:
         if told:
             self._texts.append((Seen("user", -1), normal_text(told)))
 
-    def places(self, value: Any, before: int) -> list[Seen]:
+    def find(self, value: Any, before: int) -> list[Seen]:
         """Return where the value stood before a step, oldest first."""
         forms = [form for form in _forms(value) if form]
         return [seen for seen, text in self._texts if seen.step < before and any(_holds(text, form) for form in forms)]
 
     def last(self, value: Any, before: int, *kinds: Kind) -> int | None:
         """Return the index of the last message of those kinds that held the value before a step."""
-        steps = [seen.step for seen in self.places(value, before) if seen.kind in kinds]
+        steps = [seen.step for seen in self.find(value, before) if seen.kind in kinds]
         return steps[-1] if steps else None
 
     def supported(self, value: Any, before: int) -> bool:
         """Return whether a user, a tool or the policy had the value before a step; dates in words count."""
-        if any(seen.kind != "agent" for seen in self.places(value, before)):
+        if any(seen.kind != "agent" for seen in self.find(value, before)):
             return True
         date = _DATE.fullmatch(str(value).strip()[:10])
         return bool(date) and self._worded(date, before)  # type: ignore[arg-type]

@@ -42,59 +42,59 @@ def shorten(text: str, limit: int) -> str:
 
 
 def user_turns(state: VisibleState) -> tuple[tuple[int, str], ...]:
-    """The user's turns as (message index, text)."""
+    """Return the user's turns as (message index, text)."""
     return tuple((i, m.content or "") for i, m in enumerate(state.messages) if m.role == "user")
 
 
 def user_text(state: VisibleState) -> str:
-    """Everything that the user said."""
+    """Return everything that the user said."""
     return "\n".join(text for _, text in user_turns(state))
 
 
 def user_spoke_last(state: VisibleState) -> bool:
-    """Whether the last message is the user's."""
+    """Return whether the last message is the user's."""
     return bool(state.messages) and state.messages[-1].role == "user"
 
 
 def tool_spoke_last(state: VisibleState) -> bool:
-    """Whether the last message is a tool's result."""
+    """Return whether the last message is a tool's result."""
     return bool(state.messages) and state.messages[-1].role == "tool"
 
 
 def last_words(state: VisibleState) -> str:
-    """What the agent last said to the user, before the last user turn."""
+    """Return what the agent last said to the user, before the last user turn."""
     return next((m.content for m in reversed(state.messages) if m.role == "assistant" and m.content), "")
 
 
 def agrees(text: str) -> bool:
-    """Whether a user turn says yes and nothing against it."""
+    """Return whether a user turn says yes and nothing against it."""
     return bool(_YES.search(text)) and not _NO.search(text)
 
 
 def accepts(text: str) -> bool:
-    """Whether a user turn takes what it was told, gladly or not."""
+    """Return whether a user turn takes what it was told, gladly or not."""
     return bool(_TAKES.search(text)) and not _INSISTS.search(text)
 
 
 def corrects(text: str) -> bool:
-    """Whether a user turn takes back or changes something said before."""
+    """Return whether a user turn takes back or changes something said before."""
     return bool(_CORRECTION.search(text))
 
 
 def last_correction(turns: Sequence[str]) -> int:
-    """The place of the last user turn that takes something back; 0 when none does, the first never counts."""
+    """Return the place of the last user turn that takes something back; 0 for none, the first never counts."""
     return max((place for place, text in enumerate(turns) if place and corrects(text)), default=0)
 
 
 def given_before_user(state: VisibleState, helper: str, text: str) -> int:
-    """How often a helper gave a note before the user's last turn: after it, the note may be given once more."""
+    """Return how often a helper gave a note before the user's last turn: after it, it may come once more."""
     last = max((index for index, _ in user_turns(state)), default=0)
     decided = sum(message.role == "assistant" for message in state.messages[:last])
     return sum(turn < decided and note.helper == helper and note.text == text for turn, note in state.noted)
 
 
 def noted_texts(state: VisibleState, helper: str) -> tuple[str, ...]:
-    """Texts of the notes that a helper gave in this episode, in order."""
+    """Return texts of the notes that a helper gave in this episode, in order."""
     return tuple(note.text for _, note in state.noted if note.helper == helper)
 
 

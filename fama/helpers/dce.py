@@ -33,12 +33,12 @@ _ASK_FOR = re.compile(
     r"ask\b(?:\s+\w+){0,2}?\s+for\s+(?:the|an?|their)?\s*([a-z]+(?: [a-z]+)?)\s*(?:before|when|if|first|\.|,|$)", re.I
 )
 _SPEAKS = frozenset({"ask", "tell", "say", "inform", "explain"})
-#: Added to the relevance of a rule that the record breaks. Beyond one rule a request, only such ones are given.
+#: Added to the relevance of a rule that the record breaks. Beyond one rule per request, only such ones are given.
 BROKEN = 8.0
 
 
 def write(state: VisibleState) -> Iterator[Candidate]:
-    """A rule that the record just looked up breaks, or one that asks for something the record does not settle.
+    """Yield a rule that the record just shown breaks, or one that asks for something the record leaves open.
 
     A prohibition that nothing speaks for stays unsaid, and so does a rule about a record that the user did not
     mean: a small model takes either for a reason to refuse.
@@ -100,7 +100,7 @@ def _score(
 
 
 def about(want: Want, made: tuple[Call, ...], state: VisibleState) -> list[dict[str, Any]]:
-    """What the last result says about the object of a request: its own fields, and those of rows that bear on it.
+    """Return what the last result says about a request's object: its fields, and those of rows that bear on it.
 
     That is the row the user's words point to, or, when the request is not about single rows, every row.
     """
@@ -113,7 +113,7 @@ def about(want: Want, made: tuple[Call, ...], state: VisibleState) -> list[dict[
 
 
 def seen_words(made: tuple[Call, ...]) -> dict[str, frozenset[str]]:
-    """The text values that each key had in any tool result."""
+    """Return the text values that each key had in any tool result."""
     found: dict[str, set[str]] = {}
     for call in made:
         for _, key, value in call.leaves:
@@ -123,7 +123,7 @@ def seen_words(made: tuple[Call, ...]) -> dict[str, frozenset[str]]:
 
 
 def build(form: Form = "template", **options: int | str) -> Helper:
-    """DCE in one of its forms; no options."""
+    """Build DCE in one of its forms; no options."""
     refuse_options("DCE", options)
     return make(
         "DCE",

@@ -22,7 +22,7 @@ FAR = 5
 
 
 def write(state: VisibleState, k: int) -> Iterator[Candidate]:
-    """A correction in the last ``k`` turns, when something is about to be picked or proposed; facts no call used."""
+    """Yield a correction in the last ``k`` turns before something is picked or proposed, or facts no call used."""
     turns = user_turns(state)
     if not change_ahead(state):
         return
@@ -45,14 +45,14 @@ def write(state: VisibleState, k: int) -> Iterator[Candidate]:
 
 
 def _correction(text: str) -> str:
-    """From the first sentence that takes something back to the end of the turn."""
+    """Return the text from the first sentence that takes something back."""
     parts = sentences(text)
     start = next((place for place, part in enumerate(parts) if corrects(part)), 0)
     return " ".join(parts[start : start + 2]).rstrip(".")
 
 
 def build(form: Form = "template", **options: int | str) -> Helper:
-    """Memory in one of its forms; option ``k``: how many of the user's last turns it holds, 2 when absent.
+    """Build Memory in one of its forms; option ``k``: how many of the user's last turns it holds, 2 when absent.
 
     Raises:
         BadInput: ``k`` is not a whole number from 1.

@@ -26,7 +26,7 @@ LEAST_ROWS, MOST_FIELDS = 2, 4
 
 
 def write(state: VisibleState) -> Iterator[Candidate]:
-    """The digest of the single best row of a look-up, if one stands out by more than an id the user gave."""
+    """Yield the digest of the best row of a look-up, if one stands out by more than an id the user gave."""
     made = calls(state)
     if not tool_spoke_last(state) or not made or not made[-1].succeeded:
         return
@@ -49,7 +49,7 @@ def write(state: VisibleState) -> Iterator[Candidate]:
 
 
 def _news(state: VisibleState, made: tuple[Call, ...]) -> str:
-    """What the user waits to hear: the answer to a change, or the record that a question was about."""
+    """Return what the user waits to hear: the answer to a change, or the record of a question."""
     last = made[-1]
     kind = kind_of(state, last.name)
     asked = kind == "read" and any(want.tool.name == last.name for want in open_questions(state))
@@ -68,7 +68,7 @@ def _news(state: VisibleState, made: tuple[Call, ...]) -> str:
 
 
 def _detail(call: Call, state: VisibleState) -> dict[str, Any]:
-    """Of a record with parts: the row that the part asked about refers to by its id, such as its shipment."""
+    """Return, of a record with parts, the row that the part asked about refers to by its id."""
     rows = table(call.result)
     part = pointed_row(rows, state)
     if part is None:
@@ -78,7 +78,7 @@ def _detail(call: Call, state: VisibleState) -> dict[str, Any]:
 
 
 def digest(row: Row, asked: frozenset[str], used: set[str]) -> str:
-    """Ids not ``used`` yet first, then fields that the user spoke of, then short words and marks; values as data."""
+    """Return ids not ``used`` yet, then fields the user spoke of, then short words and marks; values as data."""
     ids = {key: value for key, value in row.ids().items() if normal_token(str(value)) not in used}
     rest = {key: value for key, value in row.fields.items() if key not in row.ids() and value not in (None, "", False)}
     spoken = {key: value for key, value in rest.items() if asked & {stem(word) for word in words(str(value))}}
@@ -90,7 +90,7 @@ def digest(row: Row, asked: frozenset[str], used: set[str]) -> str:
 
 
 def build(form: Form = "template", **options: int | str) -> Helper:
-    """TOR in one of its forms; no options."""
+    """Build TOR in one of its forms; no options."""
     refuse_options("TOR", options)
     return make(
         "TOR",

@@ -45,7 +45,7 @@ _REFUSED = frozenset(map(stem, ("refused", "rejected", "declined", "denied", "un
 
 
 def write(state: VisibleState) -> Iterator[Candidate]:
-    """The first finding: a busy tool, a skipped identity check, a wrong id, a missing yes, a refusal closed as done."""
+    """Yield the first finding: a busy tool, no identity, a wrong id, no yes, a refusal closed as done."""
     made = calls(state)
     if not is_identified(state, made):
         yield from _identity(state, made)
@@ -65,7 +65,7 @@ def write(state: VisibleState) -> Iterator[Candidate]:
 
 
 def _identity(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate]:
-    """Nothing that it needs was asked for yet, or a call did not lead to it or had details that nobody gave."""
+    """Yield what identity needs, if nothing was asked for yet or a call strayed or had details nobody gave."""
     gates = identity_tools(state)
     leading = [
         *gates,
@@ -88,7 +88,7 @@ def _identity(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate
 
 
 def _miscopied(state: VisibleState, call: Call) -> Iterator[Candidate]:
-    """A call failed on a value that nobody gave, though the user gave one that is almost the same."""
+    """Yield the value that the user gave, where a call failed on almost the same that nobody gave."""
     seen = " ".join(message.content or "" for message in state.messages[: call.step]).casefold()
     given = [word.strip(".,;:!?\"'()") for _, text in user_turns(state) for word in text.split()]
     for parameter, value in call.arguments.items():
@@ -98,7 +98,7 @@ def _miscopied(state: VisibleState, call: Call) -> Iterator[Candidate]:
 
 
 def _wrong_id(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate]:
-    """The last look-up took an id that the user did not name, though the user named or described another one."""
+    """Yield the id that the user named or described, where the last look-up took another one."""
     tool = next((tool for tool in views(state, "read") if tool.name == made[-1].name), None)
     used = {normal_token(str(value)) for call in made for value in call.arguments.values()}
     needed = {name for want in open_wants(state) for name in needs_of(want)}
@@ -113,7 +113,7 @@ def _wrong_id(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate
 
 
 def _described(parameter: str, value: str, earlier: tuple[Call, ...], state: VisibleState) -> str:
-    """The id of the row that fits the user's words, when the one taken stands in the same table."""
+    """Return the id of the row that fits the user's words, when the one taken stands in the same table."""
     for call in reversed(earlier):
         rows = [row for row in table(call.result) if parameter in row.fields]
         if any(normal_token(str(row.fields[parameter])) == normal_token(value) for row in rows):
@@ -123,7 +123,7 @@ def _described(parameter: str, value: str, earlier: tuple[Call, ...], state: Vis
 
 
 def _unconfirmed(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate]:
-    """A change is ahead, all it needs is known, no rule forbids it, and nobody has the user's yes.
+    """Yield a question for a yes: a change is ahead, all it needs is known, no rule forbids it, none has it.
 
     Silent where another helper has just said what comes next, or which rule to keep first.
     """
@@ -153,7 +153,7 @@ def _unconfirmed(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candid
 
 
 def _has_yes(want: Want, made: tuple[Call, ...], state: VisibleState) -> bool:
-    """Whether the user said yes since the request, the last change, and the last time they took something back."""
+    """Return whether the user said yes since the request, the last change and their last correction."""
     turns = user_turns(state)
     changes = {tool.name for tool in views(state, "write")}
     done = max((call.step for call in made if call.name in changes and call.succeeded), default=0)
@@ -162,7 +162,7 @@ def _has_yes(want: Want, made: tuple[Call, ...], state: VisibleState) -> bool:
 
 
 def _refused(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate]:
-    """The case is about to be closed, nothing was changed, and every request was refused."""
+    """Yield the closing of a refused case: nothing was changed, and every request was refused."""
     asked = (*wants(state), *asked_about(state))
     if not asked or not all(is_refused(want, state) for want in asked) or asks_change(state):
         return
@@ -179,7 +179,7 @@ def _once_a_turn(state: VisibleState, text: str) -> Candidate:
 
 
 def _forbidden(want: Want, made: tuple[Call, ...], place: int, state: VisibleState) -> bool:
-    """Whether a rule forbids a change of the object looked up at ``place``, or the choice in the last list."""
+    """Return whether a rule forbids changing the object looked up at ``place``, or the choice in the last list."""
     record, worded = about(want, made[: place + 1], state), seen_words(made)
     if place < len(made) - 1 and (choice := last_pointed(table(made[-1].result), state)) is not None:
         record = [*record, choice.fields]
@@ -189,7 +189,7 @@ def _forbidden(want: Want, made: tuple[Call, ...], place: int, state: VisibleSta
 
 
 def build(form: Form = "template", **options: int | str) -> Helper:
-    """Verifier in one of its forms; no options."""
+    """Build Verifier in one of its forms; no options."""
     refuse_options("Verifier", options)
     return make(
         "Verifier",

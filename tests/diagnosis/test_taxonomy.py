@@ -29,11 +29,11 @@ def test_a_users_own_file_moves_findings(tmp_path: Path) -> None:
     path.write_text(OWN)
     taxonomy = load_taxonomy(path)
     assert taxonomy.codes == ("A", "IFU")
-    claimed = taxonomy.place(Evidence(source="gold:forbidden", category="DCV"))
-    kept = taxonomy.place(Evidence(source="loop:identical", category="IFU"))
+    claimed = taxonomy.recode(Evidence(source="gold:forbidden", category="DCV"))
+    kept = taxonomy.recode(Evidence(source="loop:identical", category="IFU"))
     assert claimed is not None and claimed.category == "A"
     assert kept is not None and kept.category == "IFU"
-    assert taxonomy.place(Evidence(source="policy:identity", category="DCV")) is None
+    assert taxonomy.recode(Evidence(source="policy:identity", category="DCV")) is None
 
 
 @pytest.mark.parametrize(

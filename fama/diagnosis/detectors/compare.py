@@ -37,12 +37,12 @@ class Matching(NamedTuple):
 
 
 def references(actions: Sequence[GoldAction]) -> list[Reference]:
-    """The actions with parsed arguments; unparsable ones have none."""
+    """Return the actions with parsed arguments; unparsable ones have none."""
     return [Reference(a.name, FunctionCall(name=a.name, arguments=a.arguments).parsed()) for a in actions]
 
 
 def differences(gold: dict[str, Any], actual: dict[str, Any]) -> list[Difference]:
-    """Values of the reference that the call has otherwise; the order inside a list does not count.
+    """Return values of the reference that the call has otherwise; the order inside a list does not count.
 
     Arguments that the reference does not have are left alone: they are optional.
     """
@@ -78,7 +78,7 @@ def match(wanted: Sequence[Reference], calls: Sequence[Call]) -> Matching:
 
 
 def same_object(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two calls' arguments share the value of their first identifier."""
+    """Return whether two calls' arguments share the value of their first identifier."""
     key = next((name for name in one if name == "id" or name.endswith("_id")), None)
     return key is not None and _norm(one[key]) == _norm(other.get(key))
 

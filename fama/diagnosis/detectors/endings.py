@@ -17,7 +17,7 @@ _ASKED = re.compile(
 
 
 def detect(trace: Trace) -> Iterator[Evidence]:
-    """A hand-over, a closing or a user's good-bye with no change made though one was asked for; or a limit."""
+    """Yield a hand-over, a closing or a good-bye with no change made though one was asked for; or a limit."""
     reason = trace.episode.outcome.reason
     if LIMIT_REASONS.search(reason):
         yield Evidence(source="end:limit", category="IFU", step=trace.last_agent_step, quote=f"ended by {reason}")

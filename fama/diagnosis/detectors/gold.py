@@ -33,7 +33,7 @@ LIMIT_REASONS = re.compile(r"max|limit|step|token|budget|loop|repeat|timeout|sec
 
 
 def detect(trace: Trace) -> Iterator[Evidence]:
-    """Missing, extra, forbidden and wrong-argument changes, a wrong ending, and information never told."""
+    """Yield missing, extra, forbidden and wrong changes, a wrong ending, and information never told."""
     if trace.episode.gold_actions is None:
         return
     wanted = references(trace.episode.gold_actions)
@@ -83,7 +83,7 @@ def _wrong(trace: Trace, reference: Reference, call: Call, differing: list[Diffe
 
 
 def kind_of(trace: Trace, difference: Difference, step: int) -> str:
-    """Where the wrong value came from, as a kind of mistake.
+    """Return the kind of mistake that a wrong value is, by where it came from.
 
     Left out → missing. In a user's turn → outdated if a later turn of the user has the right one, else misread.
     In a tool's output → wrong row. Nowhere but in the agent's own words → invented. Choices such as yes, no, a
@@ -132,7 +132,7 @@ def _missing(trace: Trace, reference: Reference) -> Iterator[Evidence]:
 
 
 def _refused(trace: Trace) -> Iterator[Evidence]:
-    """The agent turned an allowed request down with a rule: in words to the user or in the call that ended the case."""
+    """Yield the first sentence, to the user or in the closing call, that turned an allowed request down by a rule."""
     for step, message in enumerate(trace.episode.messages):
         if message.role != "assistant":
             continue
@@ -145,7 +145,7 @@ def _refused(trace: Trace) -> Iterator[Evidence]:
 
 
 def _ending(trace: Trace, wanted: list[Reference], found: Matching) -> Iterator[Evidence]:
-    """Ended otherwise than the reference: not at all, refused instead of served, served instead of refused."""
+    """Yield an ending other than the reference's: none, refused instead of served, served instead of refused."""
     expected = [action for action in wanted if trace.roles.closes(action.name)]
     if "end" not in trace.roles.stated.complete or not expected or trace.roles.hands_over(expected[-1].name):
         return

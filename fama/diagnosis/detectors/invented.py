@@ -31,7 +31,7 @@ _DATE_TEXT = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def detect(trace: Trace) -> Iterator[Evidence]:
-    """One finding for each invented value, and for work said to be done that was not.
+    """Yield one finding for each invented value, and for work said to be done that was not.
 
     ``invented:argument`` in a change, ``invented:blocked`` in a look-up that failed for good, ``invented:lookup`` in
     one that found something, ``invented:stated`` in words to the user, ``invented:claim``.
@@ -57,7 +57,7 @@ def detect(trace: Trace) -> Iterator[Evidence]:
 
 
 def _claimed(trace: Trace) -> Iterator[Evidence]:
-    """The agent says that a change is done, and no change was made until then."""
+    """Yield the first claim that a change is done while no change was made until then."""
     first = trace.writes[0].step if trace.writes else len(trace.episode.messages)
     for step, message in enumerate(trace.episode.messages[:first]):
         said = spoken(message)
@@ -69,7 +69,7 @@ def _claimed(trace: Trace) -> Iterator[Evidence]:
 
 
 def _checkable(path: str, value: Any) -> bool:
-    """Identifiers, e-mails and dates; not names, choices, counts, times or free text."""
+    """Return whether a value is an identifier, e-mail or date; not a name, choice, count, time or free text."""
     if not isinstance(value, str) or _FREE.search(path):
         return False
     text = value.strip()
@@ -79,7 +79,7 @@ def _checkable(path: str, value: Any) -> bool:
 
 
 def _made_good(trace: Trace, call: Call) -> bool:
-    """The call did no harm: it failed, and the same tool succeeded later."""
+    """Return whether the call did no harm: it failed, and the same tool succeeded later."""
     return call.failed and any(c.name == call.name and c.order > call.order and not c.failed for c in trace.calls)
 
 

@@ -20,7 +20,7 @@ _OTHER_ERROR = re.compile(
 
 
 def detect(trace: Trace) -> Iterator[Evidence]:
-    """Identity not checked before the first change, no yes before a change, a change refused by a rule."""
+    """Yield an identity not checked before the first change, no yes before a change, a change refused by a rule."""
     yield from _identity(trace)
     if trace.roles.stated.confirm and trace.has_dialogue:
         yield from _confirmation(trace)

@@ -7,7 +7,7 @@ from fama.episodes.records import Evidence
 
 
 def detect(trace: Trace) -> Iterator[Evidence]:
-    """Passing errors never tried again, and changes that failed and were given up."""
+    """Yield passing errors never tried again, and changes that failed and were given up."""
     seen: set[tuple[str, bool]] = set()
     for call in trace.calls:
         if not call.failed or (call.name, call.busy) in seen:

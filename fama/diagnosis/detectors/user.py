@@ -20,7 +20,7 @@ _STOP = re.compile(r"#+\s*(STOP|END|DONE|OUT-OF-SCOPE|TRANSFER)\s*#+")
 
 
 def detect(trace: Trace) -> Iterator[Evidence]:
-    """Made-up values, the agent's words said back to it, or gone while being asked.
+    """Yield made-up values, the agent's words said back to it, or a user gone while being asked.
 
     ``user:invented`` is a value that contradicts the task's instruction, ``user:mirrored`` the agent's own words,
     ``user:left`` an end at a question.
@@ -31,7 +31,7 @@ def detect(trace: Trace) -> Iterator[Evidence]:
 
 
 def _invented(trace: Trace) -> Iterator[Evidence]:
-    """The user gave a value that neither its instruction nor anybody before had, and the agent went by it.
+    """Yield values of the user that neither its instruction nor anybody before had, and that the agent went by.
 
     It counts if a call with that value worked, so that the wrong object was met, or if nothing was changed after it.
     """
@@ -43,7 +43,7 @@ def _invented(trace: Trace) -> Iterator[Evidence]:
     for step, message in enumerate(trace.episode.messages):
         for match in _VALUE.finditer(spoken(message)) if message.role == "user" else ():
             value = match[0].rstrip(".,;:-")
-            if value in told or _letters(value) in instruction or origin.places(value, step):
+            if value in told or _letters(value) in instruction or origin.find(value, step):
                 continue
             told.add(value)
             used = [call for call in trace.calls if call.step > step and _letters(value) in _letters(call.raw)]
@@ -53,7 +53,7 @@ def _invented(trace: Trace) -> Iterator[Evidence]:
 
 
 def _mirrored(trace: Trace) -> Iterator[Evidence]:
-    """The simulated user took the agent's part: twice it said what the agent had just said. Small models do that."""
+    """Yield the second time that the user only repeated the agent's words, as small models do that play one."""
     messages = trace.episode.messages
     found = 0
     for step, (before, message) in enumerate(zip(messages, messages[1:], strict=False), 1):
@@ -72,7 +72,7 @@ def _letters(text: str) -> str:
 
 
 def _left(trace: Trace) -> Iterator[Evidence]:
-    """The user left while the agent was asking for something it needed."""
+    """Yield a good-bye of the user while the agent was asking for something it needed."""
     messages = trace.episode.messages
     if len(messages) < 2 or messages[-1].role != "user" or messages[-2].role != "assistant":
         return
