@@ -11,6 +11,11 @@ from fama.episodes.state import VisibleState
 
 # The lookbehind keeps the search linear: a run of a million letters is tried from its start only.
 EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_CODED = r"#?\b(?:[A-Za-z]+[_-])+[A-Za-z]*\d[\w-]*|#?\b[A-Z]{1,6}[-_]?\d{2,}\w*"
+#: Forms that only an identifier or an address has. Detectors blame for them; ``ids_in`` only offers, and takes more.
+IDENTIFIER = re.compile(rf"{_CODED}|\b\d{{7,}}\b|[\w.+-]{{1,64}}@[\w-]+\.[\w.]+")
+#: Values that a user simulator was told and must not make up: identifiers, codes, postcodes, e-mail addresses.
+TOLD_VALUE = re.compile(rf"{_CODED}|\b\d{{5,}}\b|[\w.+-]{{1,64}}@[\w-]+\.\w+|\b(?=[A-Z]*\d)(?=\d*[A-Z])[A-Z0-9]{{6}}\b")
 _TOKEN = re.compile(r"[^\s\"'“”‘’`(){}\[\],;:=<>|*!?\\]+")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")

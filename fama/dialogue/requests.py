@@ -48,6 +48,18 @@ _REFUSAL = re.compile(
     r"|unfortunately|refuse[ds]?|no exceptions?)\b",
     re.IGNORECASE,
 )
+_DENIAL = re.compile(
+    r"\b(cannot|can't|can not|unable to|not able to|won't|will not|not possible to)\b[^.?!]*"
+    r"\b(cancel|chang|modif|return|refund|exchang|add|remov|updat|schedul|book|polic|rule|allow|permit|eligible|process)"
+    r"|\bnot (allowed|permitted|eligible)\b|\bagainst (our|the) (policy|rules)\b",
+    re.IGNORECASE,
+)
+_CONDITION = re.compile(r"\b(if|once|unless|until|whether|would|could)\b|\?", re.IGNORECASE)
+_CHANGE = re.compile(
+    r"\b(cancel|return|refund|exchange|swap|replace|change|modify|update|upgrade|downgrade|book|add|remove|delete|reset|"
+    r"move|reschedule|schedule|switch|invite|revoke|grant|correct|fix)\w*\b",
+    re.IGNORECASE,
+)
 #: Weight of a match in the tool's name against one in its description.
 _NAME_WEIGHT = 2.0
 #: The lead over the second-best tool that makes a request sure.
@@ -193,6 +205,19 @@ def asks_change(state: VisibleState) -> bool:
 def is_done(want: Want, made: tuple[Call, ...]) -> bool:
     """Return whether a tool of the request was called without an error."""
     return any(call.name in want.names and call.succeeded for call in made)
+
+
+def names_change(text: str) -> bool:
+    """Return whether a text has a verb of a change, whoever is to make it: for logs whose tools are not known."""
+    return bool(_CHANGE.search(text))
+
+
+def turns_down(sentence: str) -> bool:
+    """Return whether the agent flatly says that a change is not possible or not allowed; conditions are no refusal.
+
+    Stricter than the words that make a request count as refused: there the agent's other words tell what it was about.
+    """
+    return bool(_DENIAL.search(sentence)) and not _CONDITION.search(sentence)
 
 
 def is_refused(want: Want, state: VisibleState) -> bool:

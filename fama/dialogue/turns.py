@@ -15,6 +15,12 @@ _YES = re.compile(
 _NO = re.compile(
     r"\b(?:no|nope|not|don'?t|wait|actually|instead|stop|hold on|rather|changed my mind|never mind)\b", re.IGNORECASE
 )
+_CONSENT = re.compile(
+    r"\b(yes|yeah|yep|yup|sure|ok|okay|confirm\w*|correct|right|go ahead|proceed|please do|do it|sounds good|agree\w*|"
+    r"perfect|great|fine|absolutely|definitely|works for me|that works|exactly|let's|i'd like|go with|affirmative|"
+    r"approved?)\b",
+    re.IGNORECASE,
+)
 _TAKES = re.compile(
     r"\b(?:ok(?:ay)?|fine|alright|thanks?|i see|i get it|underst(?:and|ood)|got it|pity|shame|too bad|leave it"
     r"|never mind|live with)\b",
@@ -69,6 +75,15 @@ def last_words(state: VisibleState) -> str:
 def agrees(text: str) -> bool:
     """Return whether a user turn says yes and nothing against it."""
     return bool(_YES.search(text)) and not _NO.search(text)
+
+
+def consents(text: str) -> bool:
+    """Return whether a user turn holds any word of consent, whatever else it says.
+
+    Looser than ``agrees``: to blame an agent for a missing yes one must be sure that there was none, to tell it to go
+    on, that there was one.
+    """
+    return bool(_CONSENT.search(text))
 
 
 def accepts(text: str) -> bool:

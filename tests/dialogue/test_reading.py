@@ -7,9 +7,9 @@ from fama.dialogue.language import clauses, meaning, meanings, one_slip, sentenc
 from fama.dialogue.objects import table
 from fama.dialogue.pending import change_ahead
 from fama.dialogue.policy import rules, verdict
-from fama.dialogue.requests import open_wants, wants
+from fama.dialogue.requests import names_change, open_wants, turns_down, wants
 from fama.dialogue.tools import view
-from fama.dialogue.turns import agrees, corrects
+from fama.dialogue.turns import agrees, consents, corrects
 from fama.dialogue.values import is_known, known_values, of_user
 from tests.support.note_states import LOANS, TOOLS, Chat, tool
 
@@ -143,3 +143,36 @@ def test_tables_survive_depth_and_odd_data() -> None:
     assert table(json.dumps(deep)) == ()
     assert table(None) == table("x") == table("3") == ()
     assert table('[{"id": "A1", "size": 3}]') == table('[{"id": "A1", "size": 3}]')
+
+
+@pytest.mark.parametrize(
+    ("text", "yes", "consent"),
+    [
+        ("Yes, please go ahead.", True, True),
+        ("Yes, but wait.", False, True),
+        ("I'd like the red one.", False, True),
+        ("No, thanks.", False, False),
+        ("Hm, how long does it take?", False, False),
+    ],
+)
+def test_a_helper_wants_a_clear_yes_and_a_detector_any_consent(text: str, yes: bool, consent: bool) -> None:
+    assert (agrees(text), consents(text)) == (yes, consent)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "refused"),
+    [
+        ("We cannot cancel this loan.", True),
+        ("That is against our policy.", True),
+        ("If it is reserved, we cannot renew it.", False),
+        ("Are you unable to return it?", False),
+        ("I cannot find it.", False),
+    ],
+)
+def test_a_flat_refusal_names_a_change_and_no_condition(sentence: str, refused: bool) -> None:
+    assert turns_down(sentence) is refused
+
+
+def test_changes_are_named_by_their_verbs() -> None:
+    assert names_change("Please reschedule my visit") and names_change("I upgraded it")
+    assert not names_change("Where is my parcel?")

@@ -1,19 +1,13 @@
 """Episodes that end too early, or only because a limit cut them."""
 
-import re
 from collections.abc import Iterator
 
 from fama.diagnosis.detectors.compare import references
 from fama.diagnosis.detectors.gold import LIMIT_REASONS
 from fama.diagnosis.trace import Trace
+from fama.dialogue.requests import names_change
 from fama.dialogue.turns import shorten, spoken
 from fama.episodes.records import Evidence
-
-_ASKED = re.compile(
-    r"\b(cancel|return|refund|exchange|swap|replace|change|modify|update|upgrade|downgrade|book|add|remove|delete|reset|"
-    r"move|reschedule|schedule|switch|invite|revoke|grant|correct|fix)\w*\b",
-    re.IGNORECASE,
-)
 
 
 def detect(trace: Trace) -> Iterator[Evidence]:
@@ -37,4 +31,4 @@ def _change_wanted(trace: Trace) -> bool:
     gold = trace.episode.gold_actions
     if gold is not None:
         return any(trace.roles.writes(action.name) for action in references(gold))
-    return any(_ASKED.search(spoken(m)) for m in trace.episode.messages if m.role == "user")
+    return any(names_change(spoken(m)) for m in trace.episode.messages if m.role == "user")

@@ -14,6 +14,7 @@ from fama.diagnosis.detectors.compare import (
 )
 from fama.diagnosis.trace import Trace
 from fama.dialogue.calls import Call
+from fama.dialogue.requests import turns_down
 from fama.dialogue.turns import shorten, spoken
 from fama.episodes.records import Evidence
 
@@ -21,13 +22,6 @@ from fama.episodes.records import Evidence
 KINDS = {"wrong_row": "WRCO", "invented": "CM", "outdated": "CM", "misread": "CM", "missing": "IFU"}
 #: what a wrong value of unknown origin may be
 UNSOURCED = ("WRCO", "CM")
-_REFUSED = re.compile(
-    r"\b(cannot|can't|can not|unable to|not able to|won't|will not|not possible to)\b[^.?!]*"
-    r"\b(cancel|chang|modif|return|refund|exchang|add|remov|updat|schedul|book|polic|rule|allow|permit|eligible|process)"
-    r"|\bnot (allowed|permitted|eligible)\b|\bagainst (our|the) (policy|rules)\b",
-    re.IGNORECASE,
-)
-_OPEN = re.compile(r"\b(if|once|unless|until|whether|would|could)\b|\?", re.IGNORECASE)
 _TOLD = re.compile(r"output|info|told|inform|communicat", re.IGNORECASE)
 LIMIT_REASONS = re.compile(r"max|limit|step|token|budget|loop|repeat|timeout|seconds|wall", re.IGNORECASE)
 
@@ -139,7 +133,7 @@ def _refused(trace: Trace) -> Iterator[Evidence]:
         ends = [c.function.arguments for c in message.tool_calls or () if trace.roles.closes(c.function.name)]
         said = " ".join(ends) if message.tool_calls else spoken(message)
         for sentence in re.split(r"(?<=[.?!])\s+|\n+", said):
-            if _REFUSED.search(sentence) and not _OPEN.search(sentence):
+            if turns_down(sentence):
                 yield Evidence(source="gold:refused", category="DCV", step=step, quote=shorten(sentence, 240))
                 return
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from fama.diagnosis.trace import Trace
 from fama.dialogue.calls import Call
-from fama.dialogue.facts import leaves
+from fama.dialogue.facts import IDENTIFIER, leaves
 from fama.dialogue.sources import Sources
 from fama.dialogue.turns import shorten, spoken
 from fama.episodes.records import Evidence, Message
@@ -15,9 +15,6 @@ _FREE = re.compile(
     r"summary|thought|reason|note|comment|message|expression|description|content|text|query|details", re.I
 )
 _TIME = re.compile(r"\d{1,2}:\d{2}(:\d{2})?|\d{1,2}\s?[ap]m", re.I)
-_ID = re.compile(
-    r"#?\b(?:[A-Za-z]+[_-])+[A-Za-z]*\d[\w-]*|#?\b[A-Z]{1,6}[-_]?\d{2,}\w*|\b\d{7,}\b|[\w.+-]{1,64}@[\w-]+\.[\w.]+"
-)
 _DONE = (
     "cancel|return|refund|exchang|updat|chang|modif|book|add|remov|process|reset|upgrad|downgrad|switch|schedul|submit"
 )
@@ -87,7 +84,7 @@ def _stated(origin: Sources, step: int, message: Message, told: set[str]) -> Ite
     if message.role != "assistant" or message.tool_calls:
         return
     text = spoken(message)
-    for match in _ID.finditer(text):
+    for match in IDENTIFIER.finditer(text):
         value = match[0].rstrip(".,;:")
         if len(value) < 5 or _EXAMPLE.search(text[: match.start()]):
             continue

@@ -4,15 +4,9 @@ import re
 from collections.abc import Iterator
 
 from fama.diagnosis.trace import Trace
-from fama.dialogue.turns import shorten, spoken
+from fama.dialogue.turns import consents, shorten, spoken
 from fama.episodes.records import Evidence
 
-_YES = re.compile(
-    r"\b(yes|yeah|yep|yup|sure|ok|okay|confirm\w*|correct|right|go ahead|proceed|please do|do it|sounds good|agree\w*|"
-    r"perfect|great|fine|absolutely|definitely|works for me|that works|exactly|let's|i'd like|go with|affirmative|"
-    r"approved?)\b",
-    re.IGNORECASE,
-)
 _OTHER_ERROR = re.compile(
     r"not found|not available|add up|keyword|argument|operand|unknown|invalid|missing|number of|match|enough|no such",
     re.I,
@@ -48,7 +42,7 @@ def _identity(trace: Trace) -> Iterator[Evidence]:
 def _confirmation(trace: Trace) -> Iterator[Evidence]:
     for call in trace.writes:
         said = trace.user_before(call.step)
-        if said is None or not _YES.search(spoken(said)):
+        if said is None or not consents(spoken(said)):
             asked = shorten(spoken(said), 80) if said else "nothing"
             quote = f"{call.quote(120)} after the user said: {asked}"
             yield Evidence(source="policy:confirmation", category="DCV", step=call.step, quote=quote)

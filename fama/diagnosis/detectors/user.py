@@ -4,17 +4,12 @@ import re
 from collections.abc import Iterator
 
 from fama.diagnosis.trace import Trace
-from fama.dialogue.facts import normal_text
+from fama.dialogue.facts import TOLD_VALUE, normal_text
 from fama.dialogue.turns import shorten, spoken
 from fama.episodes.records import Evidence
 
 _AGREED = re.compile(
     r"(yes|yeah|sure|correct|that's (right|correct))\b.*\b(proceed|go ahead|please|like to)\b", re.I | re.S
-)
-#: what a user simulator was told to say and must not make up: identifiers, codes, postcodes, e-mail addresses
-_VALUE = re.compile(
-    r"#?\b(?:[A-Za-z]+[_-])+[A-Za-z]*\d[\w-]*|#?\b[A-Z]{1,6}[-_]?\d{2,}\w*|\b\d{5,}\b|[\w.+-]{1,64}@[\w-]+\.\w+|"
-    r"\b(?=[A-Z]*\d)(?=\d*[A-Z])[A-Z0-9]{6}\b"
 )
 _STOP = re.compile(r"#+\s*(STOP|END|DONE|OUT-OF-SCOPE|TRANSFER)\s*#+")
 
@@ -41,7 +36,7 @@ def _invented(trace: Trace) -> Iterator[Evidence]:
     origin = trace.sources
     told: set[str] = set()
     for step, message in enumerate(trace.episode.messages):
-        for match in _VALUE.finditer(spoken(message)) if message.role == "user" else ():
+        for match in TOLD_VALUE.finditer(spoken(message)) if message.role == "user" else ():
             value = match[0].rstrip(".,;:-")
             if value in told or _letters(value) in instruction or origin.find(value, step):
                 continue
