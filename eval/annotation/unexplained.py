@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from fama.dialogue.trace import calls_of, shorten, spoken
+from fama.dialogue.calls import calls_of
+from fama.dialogue.turns import shorten, spoken
 from fama.episodes.records import Episode, Failure, Record
 from fama.errors import BadInput
 from fama.files import write_atomically

@@ -155,6 +155,8 @@ class _Play:
             messages=tuple(self.messages[1:]),
             turn=turn,
             noted=tuple(noted),
+            benchmark=self._setup.key.benchmark,
+            domain=self._setup.key.domain,
         )
 
     def _repeats(self, action: Action) -> int:

@@ -1,4 +1,4 @@
-"""Four independent judges, one a category: present or not, at which message, and why."""
+"""Four independent judges, one per category: present or not, at which message, and why."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from pydantic import Field, create_model
 from fama.diagnosis.judging import Form, ask_json
 from fama.diagnosis.rendering import render_episode, render_findings
 from fama.diagnosis.taxonomy import Category, Taxonomy
-from fama.dialogue.trace import shorten
+from fama.dialogue.turns import shorten
 from fama.episodes.records import Episode, Evidence, LedgerRow
 from fama.models.base import ChatModel
 from fama.prompts import render
@@ -45,7 +45,7 @@ def analyst_form(steps: int) -> type[AnalystForm]:
 def prompts(
     episode: Episode, categories: Sequence[Category], evidence: Sequence[Evidence] | None, context_tokens: int
 ) -> list[tuple[dict[str, str], ...]]:
-    """The messages for each category. All but the last lines are the same, so that a server's prefix cache serves them.
+    """Return the messages for each category, equal but for the last lines: a server's prefix cache serves the rest.
 
     ``evidence`` None withholds the detectors' findings; a long episode is then cut without knowing what they point at.
     """
@@ -70,7 +70,7 @@ async def analyse(
     context_tokens: int = 6000,
     seed: int = 0,
 ) -> tuple[tuple[Verdict, ...], tuple[LedgerRow, ...]]:
-    """Every category's verdict, asked one after the other so that each finds the prefix cached.
+    """Ask for every category one after the other, so that each finds the prefix cached.
 
     Raises:
         ModelError: the endpoint failed after all retries.
@@ -91,7 +91,7 @@ async def analyse(
 
 
 def as_evidence(verdicts: Sequence[Verdict]) -> tuple[Evidence, ...]:
-    """The categories that analysts found present, as findings."""
+    """Return the categories that analysts found present, as findings."""
     return tuple(
         Evidence(source=f"analyst:{v.category}", category=v.category, step=v.step, quote=v.reason)
         for v in verdicts

@@ -32,11 +32,11 @@ class Crosswalk(Record):
 
     @property
     def codes(self) -> frozenset[str]:
-        """Every code that a label maps to."""
+        """Return every code that a label maps to."""
         return frozenset(c for v in self.vocabularies.values() for codes in v.labels.values() for c in codes)
 
     def translate(self, failure: Failure) -> Failure:
-        """The failure under this crosswalk's taxonomy; one that is labelled in it stays as it is.
+        """Return the failure under this crosswalk's taxonomy; one that is labelled in it stays as it is.
 
         Raises:
             BadInput: its taxonomy or one of its labels is unknown here.
@@ -62,7 +62,7 @@ class Crosswalk(Record):
 
 
 def load_crosswalk(path: Path | None = None) -> Crosswalk:
-    """The shipped crosswalk, or one from a YAML file of the same form.
+    """Return the shipped crosswalk, or one from a YAML file of the same form.
 
     Raises:
         BadInput: the file is missing, is not YAML, or a field is wrong.
@@ -92,6 +92,6 @@ def _codes(vocabulary: Vocabulary, family: str, labels: Iterable[str]) -> tuple[
 
 
 def _plain(label: str) -> str:
-    """Lower case words without the number that some label sets put in front: ``FM-1.3 Step Repetition``."""
+    """Return lower case words without the number that some label sets put in front: ``FM-1.3 Step Repetition``."""
     words = re.findall(r"[a-z']+", re.sub(r"^\s*(?:fm-?)?\d+(?:\.\d+)*\.?\s*", "", label.casefold()))
     return " ".join(words)

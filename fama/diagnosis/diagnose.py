@@ -15,7 +15,7 @@ from fama.diagnosis.analysts import analyse, as_evidence
 from fama.diagnosis.detectors.base import collect
 from fama.diagnosis.orchestrator import by_model, by_rule
 from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
-from fama.dialogue.trace import Trace
+from fama.diagnosis.trace import Trace
 from fama.episodes.jsonl import RecordStore
 from fama.episodes.records import Episode, Evidence, Failure, LedgerRow, Record, known_total, total_tokens
 from fama.episodes.spending import Spent, known_sum, spent_on_calls, unknown
@@ -43,7 +43,7 @@ class Skipped(Record):
 
 
 class DiagnosisSummary(Record):
-    """What a diagnosis did. ``profile`` counts primary categories by ``backbone × domain × strategy``.
+    """Summary of a diagnosis. ``profile`` counts primary categories by ``backbone × domain × strategy``.
 
     A failure with two primary categories counts in both. ``tokens`` are by role, over all runs into the folder;
     ``unparsed`` counts calls whose answer could not be used. ``run_tokens`` and ``run_seconds`` are of all episodes
@@ -73,7 +73,7 @@ class _CallsOf(Record):
 
 
 def labeller_name(judge: ChatModel | None, use_evidence: bool = True) -> str:
-    """How labels are signed: ``detectors``, ``judge:<model>+evidence`` or ``judge:<model>``."""
+    """Return the name that signs labels: ``detectors``, ``judge:<model>+evidence`` or ``judge:<model>``."""
     if judge is None:
         return "detectors"
     return f"judge:{judge.name}+evidence" if use_evidence else f"judge:{judge.name}"
@@ -88,7 +88,7 @@ async def diagnose_episode(
     context_tokens: int = 6000,
     seed: int = 0,
 ) -> Labelled:
-    """The label of one failed episode, and what it cost.
+    """Return the label of one failed episode, and what it cost.
 
     ``use_evidence`` False withholds the detectors' findings from the judge and from its label. ``context_tokens`` is
     what one analyst's prompt may take.
@@ -144,7 +144,7 @@ async def diagnose(
     episodes are judged at once. ``label`` labels one elsewhere, as ``diagnose_episode`` would with these arguments.
 
     Raises:
-        BadInput: no readable episodes, or ``out`` holds labels of another labeller or taxonomy.
+        BadInput: no readable episodes, or ``out`` holds labels of another annotator or taxonomy.
         ModelError: the judge did not answer for any failure.
     """
     taxonomy = taxonomy or load_taxonomy()
@@ -211,7 +211,7 @@ async def diagnose(
 
 
 def group_of(episode: Episode) -> str:
-    """The row of a profile that an episode belongs to: backbone × domain × strategy."""
+    """Return the row of a profile that an episode belongs to: backbone × domain × strategy."""
     parts = (episode.backbone or "unknown", f"{episode.benchmark}/{episode.domain}", episode.strategy or "unknown")
     return " × ".join(parts)
 
@@ -231,7 +231,7 @@ def _resume(out: Path, labeller: str, taxonomy: Taxonomy) -> dict[str, Failure]:
 
 
 def calls_of(path: Path) -> list[LedgerRow]:
-    """All rows ever spent into the folder; a torn last line is left out."""
+    """Return all rows ever spent into the folder; a torn last line is left out."""
     if not path.exists():
         return []
     rows: list[LedgerRow] = []
@@ -284,7 +284,7 @@ def _summary(
 
 
 def spent_on_labels(failures: Path) -> tuple[Spent, Spent]:
-    """What a label file cost: the plain run that was diagnosed, and the diagnosis. Unknown without its summary."""
+    """Return the cost of a label file: the diagnosed plain run and the diagnosis; unknown without its summary."""
     folder = failures if failures.is_dir() else failures.parent
     try:
         summary = DiagnosisSummary.model_validate_json((folder / SUMMARY).read_bytes())

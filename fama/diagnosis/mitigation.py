@@ -27,7 +27,7 @@ class Mitigation:
 
 
 def minimal_cover(categories: Collection[str], helpers: Mapping[str, Helper]) -> tuple[str, ...]:
-    """The smallest subset of the pool that covers every category, in pool order.
+    """Return the smallest subset of the pool that covers every category, in pool order.
 
     Exact: all subsets of size 1, 2, … are tried. Of equally small ones the most specific wins (its helpers
     cover the fewest categories in sum), then the lower sum of token caps, then the first in pool order.
@@ -92,7 +92,7 @@ async def mitigate(
     seed: int = 0,
     turn: int | None = None,
 ) -> Mitigation:
-    """The subset for a failure: by set cover, or by a model that reads the rationale and the catalogue.
+    """Return the subset for a failure: by set cover, or by a model that reads the rationale and the catalogue.
 
     A model's answer stands only if it names helpers of the pool, covers every primary category, and holds no
     helper that could be left out; else the set cover decides. The call is billed either way.
@@ -123,7 +123,7 @@ async def mitigate(
 
 
 def covers_minimally(chosen: Sequence[str], wanted: Collection[str], helpers: Mapping[str, Helper]) -> bool:
-    """Whether the subset covers every category and none of its helpers could be left out."""
+    """Return whether the subset covers every category and none of its helpers could be left out."""
 
     def covered(names: Sequence[str]) -> bool:
         return set(wanted) <= {c for name in names for c in helpers[name].covers}
@@ -143,7 +143,7 @@ DOES = {
 
 
 def catalogue(helpers: Mapping[str, Helper]) -> list[dict[str, object]]:
-    """Name, purpose, coverage and token cap of every helper, for prompts; a helper's own ``does`` text wins."""
+    """Return name, purpose, coverage and token cap of every helper, for prompts; a helper's ``does`` wins."""
     return [
         {
             "name": name,

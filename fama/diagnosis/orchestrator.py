@@ -12,7 +12,8 @@ from fama.diagnosis.analysts import Verdict
 from fama.diagnosis.judging import Form, ask_json
 from fama.diagnosis.rendering import render_findings
 from fama.diagnosis.taxonomy import Taxonomy
-from fama.dialogue.trace import Trace, shorten
+from fama.diagnosis.trace import Trace
+from fama.dialogue.turns import shorten
 from fama.episodes.records import Blame, Evidence, LedgerRow
 from fama.models.base import ChatModel
 from fama.prompts import render
@@ -72,12 +73,12 @@ class Merged:
 
 
 def weight(source: str) -> float:
-    """How far a finding of that source explains a failure by itself, in (0, 1]."""
+    """Return how far a finding of that source explains a failure by itself, in (0, 1]."""
     return next((value for pattern, value in WEIGHTS if fnmatch(source, pattern)), OTHER_WEIGHT)
 
 
 def credit(trace: Trace, evidence: Sequence[Evidence]) -> tuple[Evidence, ...]:
-    """The findings without those whose mistake the agent repaired: the call failed, and the same tool worked later."""
+    """Return the findings without those that the agent repaired: the call failed, and the same tool worked later."""
     kept = []
     for item in evidence:
         call = next((c for c in trace.calls if c.step == item.step), None)
@@ -90,11 +91,11 @@ def credit(trace: Trace, evidence: Sequence[Evidence]) -> tuple[Evidence, ...]:
 
 def _repaired(trace: Trace, item: Evidence, name: str, order: int) -> bool:
     later = [c for c in trace.calls if c.order > order and not c.failed]
-    return any(c.name == name or (item.source == "tool:unknown" and trace.rules.writes(c.name)) for c in later)
+    return any(c.name == name or (item.source == "tool:unknown" and trace.roles.writes(c.name)) for c in later)
 
 
 def by_rule(trace: Trace, evidence: Sequence[Evidence], taxonomy: Taxonomy) -> Merged:
-    """The deterministic merge: the strongest uncredited finding decides, ties go to the earlier step."""
+    """Merge by rule: the strongest uncredited finding decides, ties go to the earlier step."""
     kept = credit(trace, evidence)
     scores: dict[str, float] = {}
     steps: dict[str, int] = {}
@@ -144,7 +145,7 @@ def _reason(primary: Sequence[str], evidence: Sequence[Evidence], taxonomy: Taxo
 
 
 def blame_of(trace: Trace, evidence: Sequence[Evidence]) -> Blame:
-    """Who broke the episode.
+    """Return who broke the episode.
 
     The user, if it made up a value or took the agent's part and no change was made at all, or if it left while it was
     being asked or had just agreed, and no harmful change was made; the environment, if the agent tried a busy tool at
@@ -192,7 +193,7 @@ async def by_model(
     judge: ChatModel,
     seed: int = 0,
 ) -> Merged:
-    """One call that merges; the rule decides when the answer cannot be parsed. The call is billed either way."""
+    """Merge in one call; the rule decides when its answer cannot be parsed. The call is billed either way."""
     fallback = by_rule(trace, evidence, taxonomy)
     told = render(
         PROMPTS[1],

@@ -13,7 +13,7 @@ from fama.settings import ModelSettings
 
 @dataclass(frozen=True)
 class DiagnosisRecipe:
-    """What a worker labels episodes from; see ``diagnose_episode``. ``judge`` None leaves it to the detectors."""
+    """Recipe from which a worker labels episodes (``diagnose_episode``); ``judge`` None leaves it to detectors."""
 
     judge: ModelSettings | None
     taxonomy: Taxonomy

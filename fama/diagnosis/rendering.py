@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from fama.dialogue.trace import shorten, spoken
+from fama.dialogue.turns import shorten, spoken
 from fama.episodes.records import Episode, Evidence, Message
 from fama.tokens import estimate_tokens
 
@@ -11,7 +11,7 @@ _WIDTHS = (4000, 1200, 600, 300, 160, 100)
 
 
 def render_episode(episode: Episode, budget: int, focus: Collection[int] = ()) -> str:
-    """The policy and the numbered messages in at most ``budget`` estimated tokens.
+    """Return the policy and the numbered messages in at most ``budget`` estimated tokens.
 
     Long messages are shortened first, outside the ``focus`` steps (what detectors point at) and their
     neighbours; then words between agent and user away from the focus are left out, counted in their place. The
@@ -70,6 +70,6 @@ def _fit(text: str, budget: int) -> str:
 
 
 def render_findings(evidence: Sequence[Evidence], limit: int = 8) -> str:
-    """The detectors' findings, one line each, at most ``limit``."""
+    """Return the detectors' findings, one line each, at most ``limit``."""
     lines = [f"- message {e.step}: {e.source} ({e.category}): {shorten(e.quote, 160)}" for e in evidence[:limit]]
     return "\n".join(lines) or "- none"

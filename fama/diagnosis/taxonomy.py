@@ -39,11 +39,11 @@ class Taxonomy(Record):
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """The categories' codes, in file order."""
+        """Return the categories' codes, in file order."""
         return tuple(category.code for category in self.categories)
 
     def category(self, code: str) -> Category:
-        """The category with that code.
+        """Return the category with that code.
 
         Raises:
             KeyError: there is none.
@@ -54,11 +54,11 @@ class Taxonomy(Record):
         raise KeyError(code)
 
     def covered_by(self, helper: str, own: frozenset[str]) -> frozenset[str]:
-        """Codes that a helper addresses: those of ``own``, its declared ones, that are here, and those that name it."""
+        """Return the codes that a helper addresses: its declared ones that are here, and those that name it."""
         return (own & set(self.codes)) | {c.code for c in self.categories if helper in c.helpers}
 
-    def place(self, evidence: Evidence) -> Evidence | None:
-        """The finding under this taxonomy's code.
+    def recode(self, evidence: Evidence) -> Evidence | None:
+        """Return the finding under this taxonomy's code.
 
         A category that claims the finding's source takes it; else the detector's own code stands if this
         taxonomy has it; else the finding says nothing here and None comes back.
@@ -70,7 +70,7 @@ class Taxonomy(Record):
 
 
 def load_taxonomy(path: Path | None = None) -> Taxonomy:
-    """The shipped taxonomy (DCV, WRCO, CM, IFU), or one from a YAML file of the same form.
+    """Return the shipped taxonomy (DCV, WRCO, CM, IFU), or one from a YAML file of the same form.
 
     Raises:
         BadInput: the file is missing, is not YAML, or a field is wrong; codes must be unique.

@@ -5,31 +5,45 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from fama.episodes.state import VisibleState
 
 # The lookbehind keeps the search linear: a run of a million letters is tried from its start only.
 EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_CODED = r"#?\b(?:[A-Za-z]+[_-])+[A-Za-z]*\d[\w-]*|#?\b[A-Z]{1,6}[-_]?\d{2,}\w*"
+#: Forms that only an identifier or an address has. Detectors blame for them; ``ids_in`` only offers, and takes more.
+IDENTIFIER = re.compile(rf"{_CODED}|\b\d{{7,}}\b|[\w.+-]{{1,64}}@[\w-]+\.[\w.]+")
+#: Values that a user simulator was told and must not make up: identifiers, codes, postcodes, e-mail addresses.
+TOLD_VALUE = re.compile(rf"{_CODED}|\b\d{{5,}}\b|[\w.+-]{{1,64}}@[\w-]+\.\w+|\b(?=[A-Z]*\d)(?=\d*[A-Z])[A-Z0-9]{{6}}\b")
 _TOKEN = re.compile(r"[^\s\"'“”‘’`(){}\[\],;:=<>|*!?\\]+")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
+_DEEPEST = 12
 #: Longer numbers are ids; as numbers they would be rounded, and two of them be the same.
 _PRECISION = 28
 _ISO = re.compile(r"\b(\d{4})-(\d{2})-(\d{2})(?!\d)")
-_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 _MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 _DAY = r"(\d{1,2})(?:st|nd|rd|th)?"
 _MONTH_DAY = re.compile(rf"\b{_MONTH}\s+{_DAY}\b(?:,?\s+(\d{{4}})\b)?", re.IGNORECASE)
 _DAY_MONTH = re.compile(rf"\b{_DAY}\s+(?:of\s+)?{_MONTH}\b(?:,?\s+(\d{{4}})\b)?", re.IGNORECASE)
 
 
-def normal(token: str) -> str:
-    """A token without its formatting: ``#W12`` → ``w12``, ``$51.00`` → ``51``, ``2.`` → ``2``."""
+def normal_token(token: str) -> str:
+    """Return one value without its formatting, to compare with another: ``#W12`` → ``w12``, ``$51.00`` → ``51``."""
     text = token.strip(".,…~").lstrip("#$€£¥").rstrip("%€£¥").strip(".").lower()
     if len(text) <= _PRECISION and _NUMBER.fullmatch(text):
         return format(Decimal(text).normalize(), "f")
     return text
+
+
+def normal_text(text: str) -> str:
+    """Return a whole text in the form in which values are searched in it: lower case, no hashes, one kind of blank.
+
+    Other than ``normal_token``, it keeps the digits as written: in running text nothing says where a number ends.
+    """
+    return _THOUSANDS.sub("", " ".join(text.casefold().replace("#", " ").split()))
 
 
 def _is_fact(token: str) -> bool:
@@ -38,21 +52,21 @@ def _is_fact(token: str) -> bool:
 
 def _tokens(text: str) -> Iterator[str]:
     for token in _TOKEN.findall(text):
-        if _is_fact(token) and (clean := normal(token)):
+        if _is_fact(token) and (clean := normal_token(token)):
             yield clean
 
 
 def _written_dates(text: str) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Dates in words, as (key, span); the key is ``2024-05-27`` or, without a year, ``05-27``."""
+    """Yield dates in words as (key, span); the key is ``2024-05-27`` or, without a year, ``05-27``."""
     for pattern, day_first in ((_MONTH_DAY, False), (_DAY_MONTH, True)):
         for match in pattern.finditer(text):
             month, day = (match[2], match[1]) if day_first else (match[1], match[2])
-            key = f"{_MONTHS.index(month[:3].lower()) + 1:02d}-{int(day):02d}"
+            key = f"{MONTHS.index(month[:3].lower()) + 1:02d}-{int(day):02d}"
             yield (f"{match[3]}-{key}" if match[3] else key), match.span()
 
 
 def stated_facts(text: str) -> list[str]:
-    """The facts that a note states, normalised: every token with a digit or an ``@``, and dates in words."""
+    """Return the facts that a note states, normalised: tokens with a digit or an ``@``, and dates in words."""
     facts: list[str] = []
     rest = text
     for key, (start, end) in _written_dates(text):
@@ -63,7 +77,7 @@ def stated_facts(text: str) -> list[str]:
 
 @lru_cache(maxsize=512)
 def known_facts(text: str) -> frozenset[str]:
-    """Every form in which a text's facts may be restated."""
+    """Return every form in which a text's facts may be restated."""
     found = {*_tokens(text), *_tokens(_THOUSANDS.sub("", text))}
     for key, _span in _written_dates(text):
         found |= {key, key[-5:]}
@@ -73,7 +87,7 @@ def known_facts(text: str) -> frozenset[str]:
 
 
 def visible_texts(state: VisibleState) -> Iterator[str]:
-    """All texts of the state: policy, tools, messages and the arguments of past calls."""
+    """Yield all texts of the state: policy, tools, messages and the arguments of past calls."""
     yield state.policy
     for tool in state.tools:
         yield f"{tool.name} {tool.description} {tool.parameters}"
@@ -86,7 +100,7 @@ def visible_texts(state: VisibleState) -> Iterator[str]:
 
 @lru_cache(maxsize=2_000)
 def ids_in(text: str) -> tuple[str, ...]:
-    """Tokens of a text that look like ids, as written: digits with letters or signs, or four digits and more."""
+    """Return tokens that look like ids, as written: digits with letters or signs, or four digits and more."""
     found: list[str] = []
     for token in _TOKEN.findall(text):
         clean = token.strip(".,…~")
@@ -105,7 +119,7 @@ def ids_in(text: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=256)
 def data_of(text: str | None) -> Any:
-    """The JSON value of a tool's output, or None when it is plain text. Shared: not to be changed."""
+    """Return the JSON value of a tool's output, None for plain text. Shared: not to be changed."""
     stripped = (text or "").strip()
     if not stripped or stripped[0] not in "[{":
         return None
@@ -115,28 +129,46 @@ def data_of(text: str | None) -> Any:
         return None
 
 
-def leaves(value: Any, key: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """The (key, scalar) pairs of nested data; items of a list carry the list's key. Depth is bounded."""
-    if depth > 12:
+class Leaf(NamedTuple):
+    """A scalar of nested data: where it stands (``items[0].color``), the name it has there (``color``), its value."""
+
+    path: str
+    key: str
+    value: Any
+
+
+def leaves(value: Any) -> Iterator[Leaf]:
+    """Yield the scalars of nested data; depth is bounded.
+
+    Scalars in a list have the list's path and key. A string that holds JSON counts as what it holds: some agents
+    write their arguments so.
+    """
+    return _leaves(value, "", "", 0)
+
+
+def _leaves(value: Any, path: str, key: str, depth: int) -> Iterator[Leaf]:
+    if depth > _DEEPEST:
         return
     if isinstance(value, dict):
         for name, inner in value.items():
-            yield from leaves(inner, str(name), depth + 1)
+            yield from _leaves(inner, f"{path}.{name}" if path else str(name), str(name), depth + 1)
     elif isinstance(value, list):
-        for inner in value:
-            yield from leaves(inner, key, depth + 1)
+        for index, inner in enumerate(value):
+            yield from _leaves(inner, f"{path}[{index}]" if isinstance(inner, dict) else path, key, depth + 1)
+    elif isinstance(value, str) and (held := data_of(value)) is not None:
+        yield from _leaves(held, path, key, depth + 1)
     else:
-        yield key, value
+        yield Leaf(path, key, value)
 
 
 @lru_cache(maxsize=256)
-def leaves_of(text: str | None) -> tuple[tuple[str, Any], ...]:
-    """The (key, scalar) pairs of a tool's output."""
+def leaves_of(text: str | None) -> tuple[Leaf, ...]:
+    """Return the scalars of a tool's output."""
     return tuple(leaves(data_of(text)))
 
 
 def quote(text: str, limit: int = 80) -> str:
-    """Text of a user or a tool as data: one line, in double quotes, cut at ``limit`` characters."""
+    """Return text of a user or a tool as data: one line, in double quotes, cut at ``limit`` characters."""
     clean = "".join(sign if sign.isprintable() else " " for sign in text)
     clean = re.sub(r"\s+", " ", clean).replace('"', "'").replace("“", "'").replace("”", "'").strip()
     if len(clean) > limit:

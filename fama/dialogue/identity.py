@@ -1,7 +1,7 @@
-"""Who the user is: the tools that establish it, and whether they have."""
+"""The user's identity: the tools that establish it, and whether they have."""
 
-from fama.dialogue.facts import normal
-from fama.dialogue.history import Call
+from fama.dialogue.calls import Call
+from fama.dialogue.facts import normal_token
 from fama.dialogue.language import words
 from fama.dialogue.policy import asks_identity
 from fama.dialogue.tools import ToolView, views
@@ -10,7 +10,7 @@ from fama.episodes.state import VisibleState
 
 
 def identity_tools(state: VisibleState) -> tuple[ToolView, ...]:
-    """Tools that verify the user; where the policy wants it and none does, those that find an id without one."""
+    """Return the tools that verify the user; where none does and the policy asks, those that find an id without one."""
     if not asks_identity(state.policy):
         return ()
     reads = views(state, "read")
@@ -22,23 +22,23 @@ def identity_tools(state: VisibleState) -> tuple[ToolView, ...]:
 
 
 def foreign_record(state: VisibleState, made: tuple[Call, ...]) -> str:
-    """Whose record, by the id's name, the last look-up shows when it is not the verified user's; empty when it is."""
+    """Return whose record, by the id's name, the last look-up shows when not the verified user's; else nothing."""
     verified = {
-        (name, normal(str(value)))
+        (name, normal_token(str(value)))
         for call in made
         for tool in identity_tools(state)
-        if tool.name == call.name and tool.verifies and not call.failed
+        if tool.name == call.name and tool.verifies and call.succeeded
         for name, value in call.arguments.items()
         if is_id(name)
     }
     shown = record_of(made[-1]) if made else {}
     for name in dict.fromkeys(name for name, _ in verified):
-        if shown.get(name) is not None and (name, normal(str(shown[name]))) not in verified:
+        if shown.get(name) is not None and (name, normal_token(str(shown[name]))) not in verified:
             return " ".join(words(name)[:-1])
     return ""
 
 
 def is_identified(state: VisibleState, made: tuple[Call, ...]) -> bool:
-    """Whether one of them succeeded, or there is none."""
+    """Return whether an identity tool succeeded, or there is none."""
     names = {tool.name for tool in identity_tools(state)}
-    return not names or any(call.name in names and not call.failed for call in made)
+    return not names or any(call.name in names and call.succeeded for call in made)

@@ -63,7 +63,7 @@ _PHRASES = tuple(
 
 @lru_cache(maxsize=20_000)
 def stem(word: str) -> str:
-    """A rough stem: ``cancelled``, ``cancellation`` and ``cancels`` all give ``cancel``."""
+    """Return a rough stem: ``cancelled``, ``cancellation`` and ``cancels`` all give ``cancel``."""
     text = word.lower().replace("’", "'")
     text = text.removesuffix("'s")
     if len(text) <= 3 or not text.isalpha():
@@ -99,18 +99,18 @@ def _meanings() -> dict[str, str]:
 
 
 def meaning(word: str) -> str:
-    """The stem of a word, or of the verb that stands for it."""
+    """Return the stem of a word, or of the verb that stands for it."""
     root = stem(word)
     return _meanings().get(root, root)
 
 
 def words(text: str) -> list[str]:
-    """Lower-case words of a text, in order; ``snake_case`` is taken apart."""
+    """Return lower-case words of a text, in order; ``snake_case`` is taken apart."""
     return [word.lower() for word in _WORD.findall(text)]
 
 
 def phrases_to_verbs(text: str) -> str:
-    """The text with verbs of several words (``send it back``) as one (``return it``)."""
+    """Return the text with verbs of several words (``send it back``) as one (``return it``)."""
     for pattern, verb in _PHRASES:
         text = pattern.sub(rf"{verb} \1", text)
     return text
@@ -118,7 +118,7 @@ def phrases_to_verbs(text: str) -> str:
 
 @lru_cache(maxsize=4_000)
 def meanings(text: str) -> frozenset[str]:
-    """The meanings of a text's content words: no stop words, no numbers, nothing of one letter."""
+    """Return the meanings of a text's content words: no stop words, no numbers, nothing of one letter."""
     return frozenset(
         meaning(word)
         for word in words(phrases_to_verbs(text))
@@ -127,7 +127,7 @@ def meanings(text: str) -> frozenset[str]:
 
 
 def one_slip(left: str, right: str) -> bool:
-    """Whether two words differ by one typing slip: two letters swapped, or one missing, added or wrong.
+    """Return whether two words differ by one typing slip: two letters swapped, or one missing, added or wrong.
 
     Words under four letters never count, those of four only by a swap.
     """
@@ -145,27 +145,27 @@ _NEGATED = re.compile(r"\b(?:don'?t|do not|not|never|no need to|without|instead 
 
 
 def without_negated(clause: str) -> str:
-    """A clause up to what it denies: ``the red one instead of the blue one`` gives ``the red one``."""
+    """Return a clause up to what it denies: ``the red one instead of the blue one`` gives ``the red one``."""
     return _NEGATED.sub("", clause)
 
 
 def verb_meanings() -> frozenset[str]:
-    """Meanings that are verbs of a known group."""
+    """Return meanings that are verbs of a known group."""
     return frozenset(_meanings().values())
 
 
 def every_verb() -> frozenset[str]:
-    """Stems of all verbs of the known groups."""
+    """Return stems of all verbs of the known groups."""
     return frozenset(_meanings())
 
 
 def sentences(text: str) -> list[str]:
-    """Sentences and list items of a text, without bullets, headings' hashes and blank ones."""
+    """Return sentences and list items of a text, without bullets, headings' hashes and blank ones."""
     found = (re.sub(r"^\s*(?:[-*•#]+|\d+[.)])\s+", "", part).strip() for part in _SENTENCE.split(text))
     return [part for part in found if part and not re.fullmatch(r"\d+[.)]?", part)]
 
 
 def clauses(text: str) -> list[str]:
-    """Clauses of a text: its sentences, cut at conjunctions and commas."""
+    """Return clauses of a text: its sentences, cut at conjunctions and commas."""
     parts = (part.strip(" .!?") for sentence in sentences(text) for part in _CLAUSE.split(sentence))
     return [part for part in parts if part]

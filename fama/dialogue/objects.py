@@ -1,17 +1,126 @@
-"""Which object a request is about: the rows of a look-up that its words fit, and whether a record shown is it."""
+"""Objects of requests: rows of tools' outputs, the one that the user's words point to, and the record that shows it."""
 
-from fama.dialogue.history import Call, calls, last_correction, user_turns
+import math
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from fama.dialogue.calls import Call, calls
+from fama.dialogue.facts import data_of
 from fama.dialogue.language import STOP, clauses, every_verb, stem, without_negated, words
-from fama.dialogue.policy import needs_of, serves_record
-from fama.dialogue.requests import Want, wants
-from fama.dialogue.rows import Row, table
+from fama.dialogue.requests import Want, needs_of, serves_record, wants
 from fama.dialogue.tools import views
-from fama.dialogue.values import is_new, mentioned
+from fama.dialogue.turns import last_correction, user_turns
+from fama.dialogue.values import is_id, is_new, mentioned
 from fama.episodes.state import VisibleState
+
+#: Words like ``delivered`` and ``processing`` tell a row's state, not what the user calls it.
+_STATE = re.compile(r"\w{4,}(?:ed|ing)")
+
+
+class Row(NamedTuple):
+    """A record with the ids of the records around it, and the stems of its values; states (``-ed``) left out."""
+
+    fields: dict[str, Any]
+    outer: dict[str, Any]
+    roots: frozenset[str]
+
+    def ids(self) -> dict[str, Any]:
+        """Return id fields, those of the records around it first."""
+        return {key: value for key, value in {**self.outer, **self.fields}.items() if is_id(key.split(".")[-1])}
+
+
+@lru_cache(maxsize=256)
+def table(text: str | None) -> tuple[Row, ...]:
+    """Return the rows of a tool's output: dicts of its lists, and of dicts that hold only dicts with the same keys.
+
+    Shared: not to be changed.
+    """
+    return tuple(_rows(data_of(text), {}, 0, False))
+
+
+def _rows(value: Any, outer: dict[str, Any], depth: int, listed: bool) -> Iterator[Row]:
+    if depth > 10:
+        return
+    if isinstance(value, list):
+        for inner in value:
+            yield from _rows(inner, outer, depth + 1, True)
+    elif isinstance(value, dict):
+        own = {str(key): inner for key, inner in value.items() if not isinstance(inner, dict | list)}
+        nested = [inner for inner in value.values() if isinstance(inner, dict | list)]
+        if listed:
+            fields = {**own, **_inner(value)}
+            if len(fields) >= 2:
+                text = " ".join(str(item).replace("_", " ") for item in fields.values())
+                roots = (stem(word) for word in words(text) if not _STATE.fullmatch(word))
+                yield Row(fields, outer, frozenset(roots))
+        ids = {key: inner for key, inner in {**own, **_inner(value)}.items() if is_id(key)}
+        alike = [tuple(inner) for inner in nested if isinstance(inner, dict)]
+        keyed = len(alike) >= 2 and len(alike) == len(value) and len(set(alike)) == 1
+        for inner in nested:
+            if isinstance(inner, list) or not listed:
+                yield from _rows(inner, {**outer, **ids}, depth + 1, keyed)
+
+
+def _inner(value: dict[str, Any]) -> dict[str, Any]:
+    """Return scalars of the plain dicts inside a record, such as its options, under their own names."""
+    return {
+        str(name): inner
+        for nested in value.values()
+        if isinstance(nested, dict)
+        for name, inner in nested.items()
+        if not isinstance(inner, dict | list)
+    }
+
+
+def asked_words(text: str) -> frozenset[str]:
+    """Return stems of the content words and numbers in the user's text."""
+    return frozenset(stem(word) for word in words(text) if word not in STOP and len(word) > 1)
+
+
+def pointed_row(found: Sequence[Row], state: VisibleState) -> Row | None:
+    """Return the one row that all of what the user described points to; None for several or none.
+
+    Each clause points to the rows that hold most of its words, rare words counting more. When clauses
+    disagree and the user corrected something, only what was said since then counts.
+    """
+    turns = [text for _, text in user_turns(state)]
+    place = _common(found, turns)
+    if place is None:
+        since = last_correction(turns)
+        place = _common(found, turns[since:]) if since else None
+    return None if place is None else found[place]
+
+
+def last_pointed(found: Sequence[Row], state: VisibleState) -> Row | None:
+    """Return the row of the last of the user's clauses that points to one: what was chosen, or chosen anew."""
+    for _, text in reversed(user_turns(state)):
+        for clause in reversed(clauses(text)):
+            if (place := _common(found, [clause])) is not None:
+                return found[place]
+    return None
+
+
+def _common(found: Sequence[Row], turns: list[str]) -> int | None:
+    count: dict[str, int] = {}
+    for row in found:
+        for root in row.roots:
+            count[root] = count.get(root, 0) + 1
+    common: set[int] = set()
+    for clause in (clause for text in turns for clause in clauses(text)):
+        asked = asked_words(without_negated(clause))
+        scores = [sum(math.log(len(found) / count[root]) for root in row.roots & asked) for row in found]
+        if (best := max(scores, default=0.0)) > 0:
+            places = {place for place, score in enumerate(scores) if best - score < 1e-6}
+            common = common & places if common else places
+            if not common:
+                return None
+    return common.pop() if len(common) == 1 else None
 
 
 def named_words(want: Want, state: VisibleState, rows: list[Row]) -> frozenset[str]:
-    """Stems of the words by which the user calls the object: those of some row, and a word right before them.
+    """Return stems of the words for the object: those of some row, and a word right before them.
 
     What was said since a correction counts, or everything when that names nothing. With several requests
     (changes, or a question beside one) the own clause comes first, then whatever is not another's clause.
@@ -29,7 +138,7 @@ def named_words(want: Want, state: VisibleState, rows: list[Row]) -> frozenset[s
 
 
 def said_words(want: Want, state: VisibleState, rows: list[Row]) -> frozenset[str]:
-    """Stems of the words of some row, and those right before them, in everything that the user said."""
+    """Return stems of the words of some row, and those right before them, in everything that the user said."""
     said = [clause for _, text in user_turns(state) for clause in clauses(text)]
     known = frozenset(root for row in rows for root in row.roots)
     return _named(said, known, every_verb() | want.tool.name_stems)
@@ -50,35 +159,35 @@ def _named(said: list[str], known: frozenset[str], verbs: frozenset[str]) -> fro
 
 
 def listed(parameter: str, made: tuple[Call, ...]) -> list[Row]:
-    """Rows of the latest list that holds a parameter's values, one row a value; empty when there is none."""
+    """Return rows of the latest list with a parameter's values, one row per value; nothing when there is none."""
     for call in reversed(made):
-        rows = [row for row in table(call.result) if parameter in row.fields] if not call.failed else []
+        rows = [row for row in table(call.result) if parameter in row.fields] if call.succeeded else []
         if len({str(row.fields[parameter]) for row in rows}) > 1:
             return rows
     return []
 
 
 def new_field(parameter: str) -> str:
-    """The field that holds the values of a new object's parameter: ``thing_id`` for ``new_thing_id``."""
+    """Return the field that holds the values of a new object's parameter: ``thing_id`` for ``new_thing_id``."""
     return "_".join(words(parameter)[1:])
 
 
 def choice_rows(want: Want, call: Call, state: VisibleState) -> list[Row]:
-    """Rows of a result that offer values of a new object (``new_thing_id``); the record of the old one offers none."""
+    """Return rows of a result that offer values of a new object (``new_thing_id``); none in the old one's record."""
     fields = {new_field(name) for name in needs_of(want) if is_new(name)}
-    if not fields or call.failed or is_record(call, want, state):
+    if not fields or not call.succeeded or is_record(call, want, state):
         return []
     return [row for row in table(call.result) if fields & set(row.fields)]
 
 
 def is_record(call: Call, want: Want, state: VisibleState) -> bool:
-    """Whether a call looked up an object of the kind that a request is about."""
+    """Return whether a call looked up an object of the kind that a request is about."""
     tool = next((tool for tool in views(state, "read") if tool.name == call.name), None)
-    return tool is not None and not call.failed and serves_record(tool, want)
+    return tool is not None and call.succeeded and serves_record(tool, want)
 
 
 def candidates(parameter: str, named: frozenset[str], rows: list[Row]) -> list[str]:
-    """Values of a parameter in the rows that hold most of the named words; none when no row holds any."""
+    """Return values of a parameter in the rows that hold most of the named words; none when no row holds any."""
     scores = [len(named & row.roots) for row in rows]
     best = max(scores, default=0)
     found = [str(row.fields[parameter]) for row, score in zip(rows, scores, strict=True) if best and score == best]
@@ -86,14 +195,14 @@ def candidates(parameter: str, named: frozenset[str], rows: list[Row]) -> list[s
 
 
 def shows(call: Call, want: Want, named: frozenset[str], state: VisibleState) -> bool:
-    """Whether a call's result is the record of a request's object: it holds every word the user called it by."""
+    """Return whether a result is the record of a request's object: it holds every word the user called it by."""
     if not is_record(call, want, state):
         return False
     return named <= {stem(word) for word in words((call.result or "").replace("_", " "))}
 
 
 def is_meant(call: Call, want: Want, state: VisibleState) -> bool:
-    """Whether a record just looked up is the one a request is about, as far as the user told.
+    """Return whether a record just looked up is the one a request is about, as far as the user told.
 
     The user wrote an id it was asked for, or it holds every word the object was called by; without such
     words, when there was nothing to choose from.

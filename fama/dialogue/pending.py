@@ -1,40 +1,84 @@
-"""Whether a change comes next, and which of the requests the record just shown belongs to."""
+"""Pending matters: questions without an answer, a change that comes next, the request that a record belongs to."""
 
-from fama.dialogue.history import calls
+from fama.dialogue.calls import calls
 from fama.dialogue.identity import identity_tools
-from fama.dialogue.language import stem, without_negated, words
-from fama.dialogue.requests import Want, open_wants
-from fama.dialogue.rows import asked_words
-from fama.dialogue.tools import views
-from fama.episodes.state import RESPOND, VisibleState
-
-
-def is_led(state: VisibleState, *wordings: str) -> bool:
-    """Whether a note of this very decision names a tool already: of two suggestions a small model follows the first.
-
-    ``wordings`` are notes that lead without a tool, up to their first field.
-    """
-    leads = (*state.tool_names(), RESPOND, *(wording.split("{")[0] for wording in wordings))
-    return any(turn == state.turn and any(lead in note.text for lead in leads) for turn, note in state.noted)
+from fama.dialogue.language import clauses, meanings, stem, without_negated, words
+from fama.dialogue.objects import asked_words
+from fama.dialogue.requests import Want, informs, open_question, open_wants, verb_of, wants
+from fama.dialogue.tools import ToolView, views
+from fama.dialogue.turns import user_turns
+from fama.dialogue.values import is_id
+from fama.episodes.state import VisibleState
 
 
 def change_ahead(state: VisibleState) -> bool:
-    """Whether a change that the user asked for is open and, their identity being settled, something was looked up."""
+    """Return whether a requested change is open and, identity being settled, something was looked up."""
     gates = {tool.name for tool in identity_tools(state)}
     reads = {tool.name for tool in views(state, "read")}
     settled = not gates
     for call in calls(state):
-        if settled and call.name in reads - gates and not call.failed:
+        if settled and call.name in reads - gates and call.succeeded:
             return bool(open_wants(state))
-        settled = settled or (call.name in gates and not call.failed)
+        settled = settled or (call.name in gates and call.succeeded)
     return False
 
 
 def wants_of_record(state: VisibleState) -> tuple[Want, ...]:
-    """The open requests that the last tool result fits best by the words of their clauses; all when none does."""
+    """Return the open requests that the last result fits best by their clauses; all when it fits none."""
     asked = open_wants(state)
     if len(asked) < 2 or not state.messages:
         return asked
     shown = {stem(word) for word in words((state.messages[-1].content or "").replace("_", " "))}
     scores = [len(asked_words(without_negated(want.clause)) & shown) for want in asked]
     return tuple(want for want, score in zip(asked, scores, strict=True) if score == max(scores))
+
+
+def asked_about(state: VisibleState) -> tuple[Want, ...]:
+    """Return a request for information as one for the tool that shows the record; none when it is unclear.
+
+    The tool looks up one object by an id that does not say who the user is. Of several, the one that the
+    user's words name alone. Beside changes, the question waits until they are done or refused.
+    """
+    if wants(state):
+        clause = "" if open_wants(state) else open_question(state)
+        tool = _record_tool(clause, state) if clause else None
+        return (Want(tool, clause, 0),) if tool is not None else ()
+    for index, text in user_turns(state):
+        for clause in clauses(text):
+            if informs(clause):
+                tool = _record_tool(clause, state)
+                return (Want(tool, clause, index),) if tool is not None else ()
+    return ()
+
+
+def open_questions(state: VisibleState) -> tuple[Want, ...]:
+    """Return the questions on which nothing was said since their record was looked up, after the last change."""
+    made = calls(state)
+    changes = {tool.name for tool in views(state, "write")}
+    since = max((call.step for call in made if call.name in changes and call.succeeded), default=-1)
+    return tuple(
+        want
+        for want in asked_about(state)
+        if not any(
+            call.name == want.tool.name and call.step > since and call.succeeded and _told(call.step, state)
+            for call in made
+        )
+    )
+
+
+def _told(place: int, state: VisibleState) -> bool:
+    return any(message.role == "assistant" and message.content for message in state.messages[place + 1 :])
+
+
+def _record_tool(clause: str, state: VisibleState) -> ToolView | None:
+    who = {name for tool in identity_tools(state) for name in tool.required}
+    shown = [
+        tool
+        for tool in views(state, "read")
+        if not tool.verifies and tool.required and all(map(is_id, tool.required)) and not who & set(tool.required)
+    ]
+    said = meanings(clause)
+    named = [tool for tool in shown if tool.name_stems & said]
+    elsewhere = any((tool.name_stems - {verb_of(tool)}) & said for tool in views(state, "write"))
+    found = named or ([] if elsewhere else shown)
+    return found[0] if len(found) == 1 else None

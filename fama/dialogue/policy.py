@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from fama.dialogue.language import meanings, sentences, stem, words
 from fama.dialogue.requests import Want, own_objects, verb_of
-from fama.dialogue.tools import READ_VERBS, WRITE_VERBS, ToolView, views
+from fama.dialogue.roles import READ_VERBS, WRITE_VERBS
+from fama.dialogue.tools import ToolView, views
 from fama.episodes.state import VisibleState
 
 Verdict = Literal["kept", "broken", "open"]
@@ -45,7 +46,7 @@ class Rule:
 
 @lru_cache(maxsize=64)
 def rules(policy: str) -> tuple[Rule, ...]:
-    """The policy's sentences of 4 to 45 words, without mark-up, that can stand alone."""
+    """Return the policy's sentences of 4 to 45 words, without mark-up, that can stand alone."""
     found = []
     for text in sentences(policy):
         plain = text.replace("**", "").replace("`", "")
@@ -62,24 +63,24 @@ def rules(policy: str) -> tuple[Rule, ...]:
 
 
 def asks_identity(policy: str) -> bool:
-    """Whether the policy wants the user's identity established first."""
+    """Return whether the policy wants the user's identity established first."""
     return any(_IDENTITY.search(rule.text) for rule in rules(policy))
 
 
 def asks_confirmation(policy: str) -> bool:
-    """Whether the policy wants the user's yes before a change."""
+    """Return whether the policy wants the user's yes before a change."""
     return any(_CONFIRM.search(rule.text) for rule in rules(policy) if not _IDENTITY.search(rule.text))
 
 
 def is_procedure(rule: Rule) -> bool:
-    """Whether a rule is about identity or confirmation, which the Verifier looks after, or about looking first."""
+    """Return whether a rule is about identity or confirmation, the Verifier's subjects, or about looking first."""
     used = words(rule.text)
     looks = bool(READ_VERBS & set(used)) and not _WRITE_STEMS & {stem(word) for word in used}
     return looks or used[0] in READ_VERBS or bool(_IDENTITY.search(rule.text) or _CONFIRM.search(rule.text))
 
 
 def about_identity(policy: str, shown: ToolView) -> str:
-    """The rule that limits what a look-up shows to the verified user, or empty."""
+    """Return the rule that limits what a look-up shows to the verified user, or empty."""
     found = (
         rule.text
         for rule in rules(policy)
@@ -89,7 +90,7 @@ def about_identity(policy: str, shown: ToolView) -> str:
 
 
 def relevance(rule: Rule, want: Want, state: VisibleState) -> float:
-    """How much a restricting rule bears on a request: 0 when it speaks of other changes only.
+    """Return how much a restricting rule bears on a request: 0 when it speaks of other changes only.
 
     It bears on it by the verb of its tool or by an object that no other change is about; a rule without
     the verb of any change, by two words of the tool's name.
@@ -104,7 +105,7 @@ def relevance(rule: Rule, want: Want, state: VisibleState) -> float:
 
 
 def verdict(rule: Rule, records: list[dict[str, Any]], worded: dict[str, frozenset[str]]) -> Verdict:
-    """Whether records keep a rule, break it, or leave it open because the rule names none of their fields.
+    """Return whether records keep a rule, break it, or leave it open because it names none of their fields.
 
     ``worded`` holds, for a key, the values seen anywhere: a rule that names another value than the
     record's speaks of that key, too.
@@ -142,19 +143,19 @@ def _field_verdict(rule: Rule, key: str, value: Any, seen: frozenset[str]) -> Ve
 
 @lru_cache(maxsize=4_000)
 def _stems(text: str) -> frozenset[str]:
-    """Stems as written: ``shipped`` and ``delivered``, one verb elsewhere, are two states of an order."""
+    """Return stems as written: ``shipped`` and ``delivered``, one verb elsewhere, are two states of an order."""
     return frozenset(stem(word) for word in words(text) if not word.isdigit())
 
 
 def _compares(rule: Rule, key: str) -> bool:
-    """Whether a rule sets a field against another object's (``in another color``): a record alone cannot break it."""
+    """Return whether a rule sets a field against another object's (``in another color``): no record breaks it alone."""
     return bool(
         re.search(rf"\b(?:another|other|same|different|new|any)\s+{re.escape(words(key)[-1])}", rule.text, re.I)
     )
 
 
 def _number_verdict(rule: Rule, named: frozenset[str], value: float) -> Verdict:
-    """A limit in the rule against a number whose key names the limit's unit, or two words of the rule."""
+    """Return how a number meets a rule's limit whose unit, or two words of the rule, its key names."""
     for pattern, sign in ((_AT_MOST, 1), (_AT_LEAST, -1)):
         if (found := pattern.search(rule.text)) is None:
             continue
@@ -162,13 +163,3 @@ def _number_verdict(rule: Rule, named: frozenset[str], value: float) -> Verdict:
             continue
         return "broken" if sign * value > sign * float(found["number"]) else "kept"
     return "open"
-
-
-def needs_of(want: Want) -> tuple[str, ...]:
-    """Parameters that name the objects of a change."""
-    return tuple(name for name in want.tool.required if words(name)[-1:] == ["id"])
-
-
-def serves_record(tool: ToolView, want: Want) -> bool:
-    """Whether a read tool shows an object that the change is about: they share an id parameter."""
-    return tool.kind == "read" and not tool.verifies and bool(set(tool.required) & set(needs_of(want)))

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from fama.dialogue.history import Call, calls, corrects, user_turns
+from fama.dialogue.calls import Call, calls
 from fama.dialogue.language import (
     clauses,
     every_verb,
@@ -16,11 +16,11 @@ from fama.dialogue.language import (
     without_negated,
     words,
 )
-from fama.dialogue.memo import by_identity
-from fama.dialogue.tools import ToolView, view
+from fama.dialogue.tools import ToolView, views
+from fama.dialogue.turns import corrects, user_turns
 from fama.dialogue.values import is_id
-from fama.episodes.records import ToolSpec
 from fama.episodes.state import VisibleState
+from fama.memo import by_identity
 
 #: A noun made of a verb ("a booking", "my parking"), and what the user did before ("I just renewed").
 _NOUN = re.compile(r"\b(?:an?|the|my|this|that|your|our|any)\s+(?:\w+\s+)?\w+ing\b", re.IGNORECASE)
@@ -48,6 +48,18 @@ _REFUSAL = re.compile(
     r"|unfortunately|refuse[ds]?|no exceptions?)\b",
     re.IGNORECASE,
 )
+_DENIAL = re.compile(
+    r"\b(cannot|can't|can not|unable to|not able to|won't|will not|not possible to)\b[^.?!]*"
+    r"\b(cancel|chang|modif|return|refund|exchang|add|remov|updat|schedul|book|polic|rule|allow|permit|eligible|process)"
+    r"|\bnot (allowed|permitted|eligible)\b|\bagainst (our|the) (policy|rules)\b",
+    re.IGNORECASE,
+)
+_CONDITION = re.compile(r"\b(if|once|unless|until|whether|would|could)\b|\?", re.IGNORECASE)
+_CHANGE = re.compile(
+    r"\b(cancel|return|refund|exchange|swap|replace|change|modify|update|upgrade|downgrade|book|add|remove|delete|reset|"
+    r"move|reschedule|schedule|switch|invite|revoke|grant|correct|fix)\w*\b",
+    re.IGNORECASE,
+)
 #: Weight of a match in the tool's name against one in its description.
 _NAME_WEIGHT = 2.0
 #: The lead over the second-best tool that makes a request sure.
@@ -68,22 +80,22 @@ class Want:
 
     @property
     def names(self) -> frozenset[str]:
-        """All tools that may serve it."""
+        """Return all tools that may serve it."""
         return self.rivals | {self.tool.name}
 
 
 @by_identity(64)
-def _weights(tools: tuple[ToolSpec, ...]) -> dict[str, float]:
-    """Inverse document frequencies of the meanings in the names and descriptions of the tools."""
+def _weights(tools: tuple[ToolView, ...]) -> dict[str, float]:
+    """Return inverse document frequencies of the meanings in the names and descriptions of the tools."""
     seen: dict[str, int] = {}
     for tool in tools:
-        for root in view(tool).stems:
+        for root in tool.stems:
             seen[root] = seen.get(root, 0) + 1
     return {root: math.log(1 + len(tools) / count) for root, count in seen.items()}
 
 
 def verb_of(tool: ToolView) -> str:
-    """The meaning of the first word of a tool's name."""
+    """Return the meaning of the first word of a tool's name."""
     return _verb(tool.name)
 
 
@@ -94,18 +106,18 @@ def _verb(name: str) -> str:
 
 
 def verbs_of(tool: ToolView, changes: tuple[ToolView, ...]) -> frozenset[str]:
-    """The verb of a tool's name, and verbs that only its description has among those of all changes."""
+    """Return the verb of a tool's name, and verbs that only its description has among those of all changes."""
     described = tool.stems & verb_meanings()
     own = {root for root in described if sum(root in other.stems for other in changes) == 1}
     return frozenset({verb_of(tool), *own})
 
 
 @by_identity(2_000)
-def _served_by(clause: str, tools: tuple[ToolSpec, ...]) -> tuple[ToolView, frozenset[str]] | None:
-    """The change that a clause asks for, and its rivals."""
+def _served_by(clause: str, tools: tuple[ToolView, ...]) -> tuple[ToolView, frozenset[str]] | None:
+    """Return the change that a clause asks for, and its rivals."""
     weights = _weights(tools)
-    changes = tuple(tool for tool in map(view, tools) if tool.kind == "write")
-    said = _mended(meanings(_PAST.sub(" ", _NOUN.sub(" ", without_negated(clause)))), frozenset(weights))
+    changes = tuple(tool for tool in tools if tool.kind == "write")
+    said = _add_slips(meanings(_PAST.sub(" ", _NOUN.sub(" ", without_negated(clause)))), frozenset(weights))
     scored: list[tuple[float, ToolView]] = []
     for tool in changes:
         shared = said & tool.stems
@@ -123,7 +135,7 @@ def _served_by(clause: str, tools: tuple[ToolSpec, ...]) -> tuple[ToolView, froz
 
 
 def _says_verb(clause: str, shared: frozenset[str], tool: ToolView, changes: tuple[ToolView, ...]) -> bool:
-    """The verb of the tool's name, or one that only its description has and that is asked for, not asked about."""
+    """Return whether a clause has the verb of a tool's name, or asks for one that only its description has."""
     if verb_of(tool) in shared:
         return True
     described = shared & verbs_of(tool, changes)
@@ -131,7 +143,7 @@ def _says_verb(clause: str, shared: frozenset[str], tool: ToolView, changes: tup
 
 
 def _names_object(clause: str, said: frozenset[str], tool: ToolView, changes: tuple[ToolView, ...]) -> bool:
-    """A request without its verb: it names an object, parameter or allowed value that only one change has."""
+    """Return whether a request without its verb names an object, parameter or value that only one change has."""
     if not _ASKS.search(clause) or _INFORMS.search(clause) or any(verb_of(other) in said for other in changes):
         return False
     named = tool.choices | frozenset(
@@ -141,7 +153,7 @@ def _names_object(clause: str, said: frozenset[str], tool: ToolView, changes: tu
 
 
 def own_objects(tool: ToolView, changes: tuple[ToolView, ...]) -> frozenset[str]:
-    """Words of a tool's name, beside its verb, that no other change is about by name, description or parameter."""
+    """Return words of a tool's name, beside its verb, that no other change is about."""
     return tool.name_stems - {verb_of(tool)} - _shared(changes, tool)
 
 
@@ -150,8 +162,8 @@ def _shared(changes: tuple[ToolView, ...], tool: ToolView) -> frozenset[str]:
     return frozenset().union(*(other.stems | other.choices | meanings(" ".join(other.parameters)) for other in others))
 
 
-def _mended(said: frozenset[str], known: frozenset[str]) -> frozenset[str]:
-    """Meanings with the known words added that one of them is a typing slip away from."""
+def _add_slips(said: frozenset[str], known: frozenset[str]) -> frozenset[str]:
+    """Return the meanings with the known words added that one of them is a typing slip away from."""
     vocabulary = known | every_verb()
     strange = [word for word in said if word not in vocabulary]
     near = {stem for word in strange for stem in vocabulary if abs(len(word) - len(stem)) < 2 and one_slip(word, stem)}
@@ -159,15 +171,15 @@ def _mended(said: frozenset[str], known: frozenset[str]) -> frozenset[str]:
 
 
 def wants(state: VisibleState) -> tuple[Want, ...]:
-    """The user's requests for changes, in order, one a tool, each under the turn that asked for it first.
+    """Return the user's requests for changes in order, one per tool, under the turn that asked first.
 
     A turn that corrects an earlier one and asks for another change replaces the changes asked before.
     """
-    return _wants(user_turns(state), state.tools)
+    return _wants(user_turns(state), views(state))
 
 
 @lru_cache(maxsize=64)
-def _wants(turns: tuple[tuple[int, str], ...], tools: tuple[ToolSpec, ...]) -> tuple[Want, ...]:
+def _wants(turns: tuple[tuple[int, str], ...], tools: tuple[ToolView, ...]) -> tuple[Want, ...]:
     kept: list[Want] = []
     for index, text in turns:
         served = [(clause, _served_by(clause, tools)) for clause in clauses(text)]
@@ -185,18 +197,31 @@ def _wants(turns: tuple[tuple[int, str], ...], tools: tuple[ToolSpec, ...]) -> t
 
 
 def asks_change(state: VisibleState) -> bool:
-    """Whether the user's last turn asks for a change."""
+    """Return whether the user's last turn asks for a change."""
     turns = user_turns(state)
-    return bool(turns) and any(_served_by(clause, state.tools) for clause in clauses(turns[-1][1]))
+    return bool(turns) and any(_served_by(clause, views(state)) for clause in clauses(turns[-1][1]))
 
 
 def is_done(want: Want, made: tuple[Call, ...]) -> bool:
-    """Whether a tool of the request was called without an error."""
-    return any(call.name in want.names and not call.failed for call in made)
+    """Return whether a tool of the request was called without an error."""
+    return any(call.name in want.names and call.succeeded for call in made)
+
+
+def names_change(text: str) -> bool:
+    """Return whether a text has a verb of a change, whoever is to make it: for logs whose tools are not known."""
+    return bool(_CHANGE.search(text))
+
+
+def turns_down(sentence: str) -> bool:
+    """Return whether the agent flatly says that a change is not possible or not allowed; conditions are no refusal.
+
+    Stricter than the words that make a request count as refused: there the agent's other words tell what it was about.
+    """
+    return bool(_DENIAL.search(sentence)) and not _CONDITION.search(sentence)
 
 
 def is_refused(want: Want, state: VisibleState) -> bool:
-    """Whether the agent told the user, after the request, that it cannot be done."""
+    """Return whether the agent told the user, after the request, that it cannot be done."""
     return any(
         message.role == "assistant"
         and message.content is not None
@@ -207,23 +232,33 @@ def is_refused(want: Want, state: VisibleState) -> bool:
 
 
 def open_wants(state: VisibleState) -> tuple[Want, ...]:
-    """Requests that are neither done nor refused."""
+    """Return requests that are neither done nor refused."""
     made = calls(state)
     return tuple(want for want in wants(state) if not is_done(want, made) and not is_refused(want, state))
 
 
 def informs(clause: str) -> bool:
-    """Whether a clause asks for information."""
+    """Return whether a clause asks for information."""
     return bool(_INFORMS.search(clause)) and len(words(clause)) > 3 and not _COURTESY.search(clause)
 
 
 def open_question(state: VisibleState) -> str:
-    """The clause of the first turn that asks for information beside a change that another clause asks for, or empty."""
+    """Return the clause of the first turn that asks for information beside a change, or nothing."""
     asked = wants(state)
     turns = user_turns(state)
     if not asked or not turns:
         return ""
     for clause in clauses(turns[0][1]):
-        if informs(clause) and _served_by(clause, state.tools) is None:
+        if informs(clause) and _served_by(clause, views(state)) is None:
             return clause
     return ""
+
+
+def needs_of(want: Want) -> tuple[str, ...]:
+    """Return parameters that name the objects of a change."""
+    return tuple(name for name in want.tool.required if words(name)[-1:] == ["id"])
+
+
+def serves_record(tool: ToolView, want: Want) -> bool:
+    """Return whether a read tool shows an object that the change is about: they share an id parameter."""
+    return tool.kind == "read" and not tool.verifies and bool(set(tool.required) & set(needs_of(want)))

@@ -1,18 +1,16 @@
-"""Where a value came from: a user turn, a tool output, the policy and tools, the agent itself, or nowhere."""
+"""Sources of values: a user turn, a tool output, the policy and tools, the agent itself, or nowhere."""
 
-import json
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from decimal import Decimal
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
-from fama.dialogue.trace import Trace
+from fama.dialogue.facts import MONTHS, normal_text
+from fama.episodes.records import Message, ToolSpec
 
 Kind = Literal["user", "tool", "system", "agent"]
-_COMMA = re.compile(r"(?<=\d),(?=\d{3}\b)")
 _DATE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
-_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 _GAP = ".{0,2}"
 _RELATIVE = re.compile(
     r"today|tomorrow|yesterday|tonight|next|following|(mon|tues|wednes|thurs|fri|satur|sun)day|"
@@ -27,42 +25,34 @@ class Seen(NamedTuple):
     step: int
 
 
-def normal(text: str) -> str:
-    """Lower case, no hash signs, no thousands commas, one kind of blank."""
-    return _COMMA.sub("", " ".join(text.casefold().replace("#", " ").split()))
+class Sources:
+    """The texts of a conversation, to look values up in what stood before a step.
 
+    ``told`` is what the user was told to say, for a log without the user's own words.
+    """
 
-class Provenance:
-    """Looks values up in what stood before a step of an episode."""
-
-    def __init__(self, trace: Trace) -> None:
-        self.trace = trace
-
-    @cached_property
-    def _texts(self) -> list[tuple[Seen, str]]:
-        found = []
-        for step, message in enumerate(self.trace.episode.messages):
+    def __init__(self, messages: Sequence[Message], tools: Sequence[ToolSpec], told: str = "") -> None:
+        specs = " ".join(f"{tool.description} {tool.parameters}" for tool in tools)
+        self._texts = [(Seen("system", -1), normal_text(specs))]
+        for step, message in enumerate(messages):
             kind: Kind = "agent" if message.role == "assistant" else message.role
-            text = message.content or ""
-            found.append((Seen(kind, step), normal(text)))
-        if not self.trace.has_dialogue:  # the user's own words are not in the log; what it was told to say may be
-            found.append((Seen("user", -1), normal(self.trace.episode.instruction or "")))
-        specs = " ".join(f"{tool.description} {tool.parameters}" for tool in self.trace.episode.tools)
-        return [(Seen("system", -1), normal(specs)), *found]
+            self._texts.append((Seen(kind, step), normal_text(message.content or "")))
+        if told:
+            self._texts.append((Seen("user", -1), normal_text(told)))
 
-    def places(self, value: Any, before: int) -> list[Seen]:
-        """Where the value stood before a step, oldest first."""
+    def find(self, value: Any, before: int) -> list[Seen]:
+        """Return where the value stood before a step, oldest first."""
         forms = [form for form in _forms(value) if form]
         return [seen for seen, text in self._texts if seen.step < before and any(_holds(text, form) for form in forms)]
 
     def last(self, value: Any, before: int, *kinds: Kind) -> int | None:
-        """Index of the last message of those kinds that held the value before a step."""
-        steps = [seen.step for seen in self.places(value, before) if seen.kind in kinds]
+        """Return the index of the last message of those kinds that held the value before a step."""
+        steps = [seen.step for seen in self.find(value, before) if seen.kind in kinds]
         return steps[-1] if steps else None
 
     def supported(self, value: Any, before: int) -> bool:
-        """Whether a user, a tool or the policy had the value before a step; dates in words count."""
-        if any(seen.kind != "agent" for seen in self.places(value, before)):
+        """Return whether a user, a tool or the policy had the value before a step; dates in words count."""
+        if any(seen.kind != "agent" for seen in self.find(value, before)):
             return True
         date = _DATE.fullmatch(str(value).strip()[:10])
         return bool(date) and self._worded(date, before)  # type: ignore[arg-type]
@@ -71,7 +61,7 @@ class Provenance:
         month, day = int(date[2]), int(date[3])
         if not 1 <= month <= 12:
             return False
-        name = _MONTHS[month - 1]
+        name = MONTHS[month - 1]
         spoken = re.compile(rf"\b{name}[a-z]*\.? {day}\b|\b{day}(st|nd|rd|th)?( of)? {name}|\b0?{month}[/.-]0?{day}\b")
         for seen, text in self._texts:
             if seen.kind == "agent" or seen.step >= before:
@@ -89,7 +79,7 @@ def _forms(value: Any) -> list[str]:
     if isinstance(value, int | float):
         whole = float(value).is_integer()
         return [str(int(value)), f"{value:.2f}"] if whole else [f"{value:.2f}", f"{Decimal(repr(value)):f}"]
-    text = normal(str(value))
+    text = normal_text(str(value))
     digits = re.sub(r"\D", "", text)
     forms = [text]
     if len(digits) == 10 and re.fullmatch(r"[\d\s()+.-]+", text):  # a telephone number, however it is set
@@ -107,20 +97,3 @@ def _pattern(form: str) -> re.Pattern[str]:
 
 def _holds(text: str, form: str) -> bool:
     return (_GAP in form or form in text) and bool(_pattern(form).search(text))
-
-
-def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Scalars of nested arguments with their paths; lists of scalars share their list's path."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from leaves(inner, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from leaves(inner, f"{path}[{index}]" if isinstance(inner, dict) else path)
-    elif isinstance(value, str) and value[:1] in "[{" and value[-1:] in "]}":
-        try:
-            yield from leaves(json.loads(value), path)
-        except ValueError:
-            yield path, value
-    else:
-        yield path, value

@@ -1,39 +1,33 @@
-"""Reading of tools: which ones look things up, which ones change data, which ones end the case."""
+"""Tools as helpers see them: role, parameters, and the meanings of their names and descriptions."""
 
 import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
-from fama.dialogue.language import meaning, meanings, words
-from fama.dialogue.memo import by_identity
+from fama.dialogue.language import meaning, meanings
+from fama.dialogue.roles import Role, role_of, roles_of
 from fama.episodes.records import ToolSpec
 from fama.episodes.state import VisibleState
+from fama.memo import by_identity
 
 Kind = Literal["read", "write", "close", "other"]
-
-#: First verbs of a tool's name, or of its description, by what such a tool does.
-READ_VERBS = frozenset(
-    "get list find search look lookup fetch show view read check query retrieve describe inspect verify authenticate "
-    "identify validate track count estimate preview quote".split()
-)
-CLOSE_VERBS = frozenset("close end finish escalate transfer handoff hand resolve conclude respond reply say".split())
-OTHER_VERBS = frozenset("think calculate compute wait".split())
-WRITE_VERBS = frozenset(
-    "cancel update set change modify edit create add remove delete return exchange refund book send issue "
-    "apply grant revoke assign unassign suspend reset upgrade downgrade enable disable activate deactivate "
-    "reactivate restore invite move transfer pay charge reserve submit make place redeem extend renew pause "
-    "resume replace swap switch lock unlock rename merge archive register start stop block unblock approve "
-    "reject file open toggle turn mark reassign".split()
-)
+_KINDS: dict[Role, Kind] = {
+    "read": "read",
+    "identify": "read",
+    "write": "write",
+    "close": "close",
+    "handover": "close",
+    "other": "other",
+}
 
 
 @dataclass(frozen=True)
 class ToolView:
-    """What a helper reads off a tool's schema. ``stems`` are the meanings of its name and description."""
+    """A tool's role and schema. ``stems`` are the meanings of its name and description."""
 
     name: str
-    kind: Kind
+    role: Role
     required: tuple[str, ...]
     parameters: tuple[str, ...]
     name_stems: frozenset[str]
@@ -47,30 +41,19 @@ class ToolView:
     """(parameter, allowed value) of its parameters that have an enumeration of words."""
 
     @property
+    def kind(self) -> Kind:
+        """Return the role without its finer half: a tool that identifies reads, one that hands over closes."""
+        return _KINDS[self.role]
+
+    @property
     def verifies(self) -> bool:
-        """Whether the tool looks like the one that establishes who the user is."""
-        return self.kind == "read" and bool({"verify", "authenticate", "identify"} & set(words(self.name)))
-
-
-def _kind(name: str, description: str) -> Kind:
-    parts = words(re.sub(r"([a-z])([A-Z])", r"\1 \2", name))
-    tables: tuple[tuple[Kind, frozenset[str]], ...] = (
-        ("close", CLOSE_VERBS),
-        ("other", OTHER_VERBS),
-        ("read", READ_VERBS),
-        ("write", WRITE_VERBS),
-    )
-    for candidates in (parts[:1], words(description)[:2], parts[1:]):
-        for word in candidates:
-            for kind, verbs in tables:
-                if word in verbs or (word.endswith("s") and word[:-1] in verbs):
-                    return kind
-    return "write"
+        """Return whether the tool settles who the user is."""
+        return self.role == "identify"
 
 
 @lru_cache(maxsize=512)
-def view(spec: ToolSpec) -> ToolView:
-    """The view of a tool. A tool whose verb is unknown counts as one that changes data."""
+def view(spec: ToolSpec, role: Role | None = None) -> ToolView:
+    """Return the view of a tool in a role, None for the one that its schema, name and description tell."""
     try:
         schema: dict[str, Any] = spec.schema_dict()
     except ValueError:
@@ -80,7 +63,7 @@ def view(spec: ToolSpec) -> ToolView:
     name_stems = meanings(re.sub(r"([a-z])([A-Z])", r"\1 \2", spec.name).replace("_", " "))
     return ToolView(
         name=spec.name,
-        kind=_kind(spec.name, spec.description),
+        role=role or role_of(spec),
         required=tuple(str(name) for name in required),
         parameters=tuple(str(name) for name in properties),
         name_stems=name_stems,
@@ -103,21 +86,18 @@ def view(spec: ToolSpec) -> ToolView:
     )
 
 
-def is_write_tool(spec: ToolSpec) -> bool:
-    """Whether a tool changes data, by the verb of its name or description."""
-    return view(spec).kind == "write"
-
-
 def kind_of(state: VisibleState, name: str) -> Kind | None:
-    """What kind of tool a name is; None for one that is not offered."""
+    """Return the kind of the tool of that name; None for one that is not offered."""
     return next((tool.kind for tool in views(state) if tool.name == name), None)
 
 
 def views(state: VisibleState, kind: Kind | None = None) -> tuple[ToolView, ...]:
-    """The state's tools, all or of one kind, in the state's order."""
-    return _views(state.tools, kind or "")
+    """Return the state's tools, all or of one kind, in the state's order."""
+    return _views(state.tools, state.benchmark, state.domain, kind or "")
 
 
 @by_identity(256)
-def _views(tools: tuple[ToolSpec, ...], kind: Kind | Literal[""]) -> tuple[ToolView, ...]:
-    return tuple(found for found in map(view, tools) if kind in ("", found.kind))
+def _views(tools: tuple[ToolSpec, ...], benchmark: str, domain: str, kind: Kind | Literal[""]) -> tuple[ToolView, ...]:
+    roles = roles_of(tools, benchmark, domain)
+    seen = (view(tool, roles.role(tool.name)) for tool in tools)
+    return tuple(tool for tool in seen if kind in ("", tool.kind))

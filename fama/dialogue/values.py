@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from fama.dialogue.facts import EMAIL, ids_in, leaves, normal
-from fama.dialogue.history import Call, calls, user_text, user_turns
+from fama.dialogue.calls import Call, calls
+from fama.dialogue.facts import EMAIL, ids_in, leaves, normal_token
 from fama.dialogue.language import STOP, stem, words
 from fama.dialogue.tools import ToolView, views
+from fama.dialogue.turns import user_text, user_turns
 from fama.episodes.state import VisibleState
 
 _ID_ENDINGS = ("id", "number", "no", "code", "key", "ref", "reference")
@@ -24,29 +25,29 @@ class Found:
 
 @lru_cache(maxsize=4_000)
 def is_id(parameter: str) -> bool:
-    """Whether a parameter names one object: its last word is ``id`` or the like."""
+    """Return whether a parameter names one object: its last word is ``id`` or the like."""
     parts = words(parameter)
     return bool(parts) and parts[-1] in _ID_ENDINGS
 
 
 def is_new(parameter: str) -> bool:
-    """Whether a parameter asks for another object than the present one (``new_thing_id``)."""
+    """Return whether a parameter asks for another object than the present one (``new_thing_id``)."""
     return bool({"new", "target", "to"} & set(words(parameter)[:1]))
 
 
 def roots_of(parameter: str) -> frozenset[str]:
-    """Stems of a parameter's own words: no ``id``, no stop words; all words when nothing else is left."""
+    """Return stems of a parameter's own words: no ``id``, no stop words; all words when nothing else is left."""
     own = frozenset(stem(word) for word in words(parameter) if word not in _ID_ENDINGS and word not in STOP)
     return own or frozenset(stem(word) for word in words(parameter))
 
 
 def shape(value: str) -> str:
-    """The form of an id: runs of letters as ``a``, each digit as ``9``, signs kept, a leading ``#`` dropped."""
+    """Return the form of an id: letters as ``a``, runs as one, each digit as ``9``, without a leading ``#``."""
     return re.sub(r"a+", "a", re.sub(r"[^\W\d_]", "a", re.sub(r"\d", "9", value.lstrip("#"))))
 
 
 def of_tools(parameter: str, made: tuple[Call, ...]) -> list[str]:
-    """Values of a parameter in tool results, latest result first.
+    """Return values of a parameter in tool results, latest result first.
 
     A field of the same name counts, the ``id`` field or the bare strings of a list named after the
     object (``things`` for ``thing_id``), and the plain text of a tool named after the parameter.
@@ -55,14 +56,14 @@ def of_tools(parameter: str, made: tuple[Call, ...]) -> list[str]:
     base = stem(parts[-2]) if is_id(parameter) and len(parts) > 1 else ""
     values: list[str] = []
     for call in reversed(made):
-        if call.failed:
+        if not call.succeeded:
             continue
         if call.data is None:
             plain = (call.result or "").strip()
             if parameter in call.name and plain and " " not in plain:
                 values.append(plain)
             continue
-        values += [str(value) for key, value in call.leaves if value is not None and key == parameter]
+        values += [str(value) for _, key, value in call.leaves if value is not None and key == parameter]
         if base and not is_new(parameter):
             values += _under(call.data, base)
     return list(dict.fromkeys(values))
@@ -89,7 +90,7 @@ def _under(value: Any, base: str, depth: int = 0) -> list[str]:
 
 
 def of_user(parameter: str, tool: ToolView, state: VisibleState) -> list[str]:
-    """Values of a parameter in the user's words, latest first, as far as names and forms tell.
+    """Return values of a parameter in the user's words, latest first, as far as names and forms tell.
 
     An id that the tools know under another name is none of this parameter's.
     """
@@ -100,11 +101,11 @@ def of_user(parameter: str, tool: ToolView, state: VisibleState) -> list[str]:
         return []
     made = calls(state)
     own = of_tools(parameter, made)
-    mine = {normal(value) for value in own}
+    mine = {normal_token(value) for value in own}
     other = {
-        normal(str(value))
+        normal_token(str(value))
         for call in made
-        for key, value in (*call.leaves, *leaves(call.arguments))
+        for _, key, value in (*call.leaves, *leaves(call.arguments))
         if key != parameter and is_id(key)
     }
     forms = {shape(value) for value in (*ids_in(dict(tool.schema).get(parameter, "")), *own)}
@@ -117,10 +118,10 @@ def of_user(parameter: str, tool: ToolView, state: VisibleState) -> list[str]:
     } - forms
     found = []
     for value in ids_in(text):
-        if normal(value) in mine:
+        if normal_token(value) in mine:
             found.append(value)
         elif (
-            normal(value) not in other
+            normal_token(value) not in other
             and shape(value) not in foreign
             and (shape(value) in forms or _named_before(value, parameter, text) or _asked_for(value, parameter, state))
         ):
@@ -129,13 +130,13 @@ def of_user(parameter: str, tool: ToolView, state: VisibleState) -> list[str]:
 
 
 def _named_before(value: str, parameter: str, text: str) -> bool:
-    """Whether the words just before a value name the parameter's object: ``thing 12`` for ``thing_id``."""
+    """Return whether the words just before a value name the parameter's object: ``thing 12`` for ``thing_id``."""
     before = words(text[: text.find(value)])[-4:]
     return bool(roots_of(parameter) & {stem(word) for word in before})
 
 
 def _asked_for(value: str, parameter: str, state: VisibleState) -> bool:
-    """Whether the user gave a value in answer to words of the agent that name the parameter's object."""
+    """Return whether the user gave a value in answer to words of the agent that name the parameter's object."""
     for index, text in user_turns(state):
         if index and value in text and state.messages[index - 1].role == "assistant":
             if roots_of(parameter) & {stem(word) for word in words(state.messages[index - 1].content or "")}:
@@ -144,14 +145,16 @@ def _asked_for(value: str, parameter: str, state: VisibleState) -> bool:
 
 
 def known_values(parameter: str, tool: ToolView, state: VisibleState) -> list[Found]:
-    """What a parameter can be filled with: the user's values first, then those of tool results."""
+    """Return what a parameter can be filled with: the user's values first, then those of tool results."""
     said = [Found(value, True) for value in of_user(parameter, tool, state)]
-    have = {normal(found.value) for found in said}
-    return said + [Found(value, False) for value in of_tools(parameter, calls(state)) if normal(value) not in have]
+    have = {normal_token(found.value) for found in said}
+    return said + [
+        Found(value, False) for value in of_tools(parameter, calls(state)) if normal_token(value) not in have
+    ]
 
 
 def is_known(parameter: str, tool: ToolView, state: VisibleState) -> bool:
-    """Whether the agent can fill a parameter: an id or address in sight, other things spoken of by the user.
+    """Return whether the agent can fill a parameter: an id or address in sight, other things the user spoke of.
 
     Spoken of means that the user named it, or answered when the agent asked for it.
     """
@@ -172,19 +175,19 @@ def is_known(parameter: str, tool: ToolView, state: VisibleState) -> bool:
 
 
 def was_called(tool: ToolView, parameter: str, value: str, made: tuple[Call, ...]) -> bool:
-    """Whether a tool was called with a value, with whatever result but a busy one."""
+    """Return whether a tool was called with a value, with whatever result but a busy one."""
     given = (str(call.arguments.get(parameter, "")) for call in made if call.name == tool.name and not call.busy)
-    return any(normal(text) == normal(value) for text in given)
+    return any(normal_token(text) == normal_token(value) for text in given)
 
 
 def mentioned(value: str, state: VisibleState) -> bool:
-    """Whether the user wrote a value."""
-    return normal(value) in {normal(token) for token in ids_in(user_text(state))}
+    """Return whether the user wrote a value."""
+    return normal_token(value) in {normal_token(token) for token in ids_in(user_text(state))}
 
 
 def record_of(call: Call) -> dict[str, Any]:
-    """The scalar fields of the one record that a call returned, dicts inside it included, lists not."""
-    if call.failed or not isinstance(call.data, dict):
+    """Return the scalar fields of the one record that a call returned, dicts inside it included, lists not."""
+    if not call.succeeded or not isinstance(call.data, dict):
         return {}
     return _scalars(call.data, 0)
 

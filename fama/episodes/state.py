@@ -24,6 +24,9 @@ class VisibleState:
     messages: tuple[Message, ...]
     turn: int = 0
     noted: tuple[tuple[int, Note], ...] = ()
+    benchmark: str = ""
+    domain: str = ""
+    """With ``benchmark``: whose file may state what the tools do (``fama.dialogue.roles``); for nothing else."""
 
     def tool_names(self) -> frozenset[str]:
         """Return the names of the tools the agent can call."""
@@ -60,6 +63,8 @@ def _state(episode: Episode, turn: int, end: int) -> VisibleState:
         messages=tuple(m for m in before if m.role != "system"),
         turn=turn,
         noted=noted,
+        benchmark=episode.benchmark,
+        domain=episode.domain,
     )
 
 
@@ -85,4 +90,6 @@ def state_from_json(text: str, key: EpisodeKey) -> VisibleState:
         tools=tuple(ToolSpec.model_validate(tool) for tool in value["tools"]),
         messages=tuple(Message.model_validate(message) for message in value["messages"]),
         turn=value["turn"],
+        benchmark=key.benchmark,
+        domain=key.domain,
     )

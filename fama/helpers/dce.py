@@ -4,15 +4,15 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from fama.dialogue.history import Call, calls, noted_texts, tool_spoke_last
+from fama.dialogue.calls import Call, calls
 from fama.dialogue.identity import foreign_record
 from fama.dialogue.language import words
-from fama.dialogue.objects import choice_rows, is_meant
+from fama.dialogue.objects import choice_rows, is_meant, last_pointed, pointed_row, table
 from fama.dialogue.pending import wants_of_record
-from fama.dialogue.policy import Rule, about_identity, is_procedure, needs_of, relevance, rules, serves_record, verdict
-from fama.dialogue.requests import Want, open_wants
-from fama.dialogue.rows import last_pointed, pointed_row, table
+from fama.dialogue.policy import Rule, about_identity, is_procedure, relevance, rules, verdict
+from fama.dialogue.requests import Want, needs_of, open_wants, serves_record
 from fama.dialogue.tools import views
+from fama.dialogue.turns import noted_texts, tool_spoke_last
 from fama.dialogue.values import record_of
 from fama.episodes.state import VisibleState
 from fama.helpers.base import Helper
@@ -33,18 +33,18 @@ _ASK_FOR = re.compile(
     r"ask\b(?:\s+\w+){0,2}?\s+for\s+(?:the|an?|their)?\s*([a-z]+(?: [a-z]+)?)\s*(?:before|when|if|first|\.|,|$)", re.I
 )
 _SPEAKS = frozenset({"ask", "tell", "say", "inform", "explain"})
-#: Added to the relevance of a rule that the record breaks. Beyond one rule a request, only such ones are given.
+#: Added to the relevance of a rule that the record breaks. Beyond one rule per request, only such ones are given.
 BROKEN = 8.0
 
 
 def write(state: VisibleState) -> Iterator[Candidate]:
-    """A rule that the record just looked up breaks, or one that asks for something the record does not settle.
+    """Yield a rule that the record just shown breaks, or one that asks for something the record leaves open.
 
     A prohibition that nothing speaks for stays unsaid, and so does a rule about a record that the user did not
     mean: a small model takes either for a reason to refuse.
     """
     made = calls(state)
-    if not made or made[-1].failed:
+    if not made or not made[-1].succeeded:
         return
     shown = {tool.name: tool for tool in views(state, "read")}.get(made[-1].name)
     if shown is None:
@@ -100,7 +100,7 @@ def _score(
 
 
 def about(want: Want, made: tuple[Call, ...], state: VisibleState) -> list[dict[str, Any]]:
-    """What the last result says about the object of a request: its own fields, and those of rows that bear on it.
+    """Return what the last result says about a request's object: its fields, and those of rows that bear on it.
 
     That is the row the user's words point to, or, when the request is not about single rows, every row.
     """
@@ -113,17 +113,17 @@ def about(want: Want, made: tuple[Call, ...], state: VisibleState) -> list[dict[
 
 
 def seen_words(made: tuple[Call, ...]) -> dict[str, frozenset[str]]:
-    """The text values that each key had in any tool result."""
+    """Return the text values that each key had in any tool result."""
     found: dict[str, set[str]] = {}
     for call in made:
-        for key, value in call.leaves:
+        for _, key, value in call.leaves:
             if isinstance(value, str):
                 found.setdefault(key, set()).add(value)
     return {key: frozenset(values) for key, values in found.items()}
 
 
 def build(form: Form = "template", **options: int | str) -> Helper:
-    """DCE in one of its forms; no options."""
+    """Build DCE in one of its forms; no options."""
     refuse_options("DCE", options)
     return make(
         "DCE",

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from fama.dialogue.history import noted_texts
+from fama.dialogue.turns import noted_texts
 from fama.episodes.records import Message
 from fama.episodes.state import VisibleState
 from fama.errors import BadInput
@@ -17,7 +17,7 @@ from fama.tokens import estimate_tokens
 
 
 class Candidate(NamedTuple):
-    """A note's text, and how often it may be given in an episode: once, or once an event that recurs."""
+    """A note's text, and how often it may be given in an episode: once, or once per event that recurs."""
 
     text: str
     times: int = 1
@@ -55,7 +55,7 @@ class TemplateHelper:
     cost_cap: int = 0
 
     async def note(self, state: VisibleState, context: HelperContext) -> HelperReply:
-        """The first candidate that fits the cap, unless this helper gave it before."""
+        """Return the first candidate that fits the cap, unless this helper gave it before."""
         for text, times in self.write(state):
             if estimate_tokens(text) <= self.token_cap:
                 return HelperReply(text if noted_texts(state, self.name).count(text) < times else None)
@@ -78,7 +78,7 @@ class LlmHelper:
     gate: Gate = field(repr=False)
 
     async def note(self, state: VisibleState, context: HelperContext) -> HelperReply:
-        """The model's line, or None when it has nothing to say or no model is there."""
+        """Return the model's line, or None when it has nothing to say or no model is there."""
         if context.model is None or not self.gate(state):
             return HelperReply(None)
         text = fit_prompt(self.prompt, state, self.name, self.cost_cap - REPLY_TOKENS - TEMPLATE_TOKENS)
@@ -98,7 +98,7 @@ class LlmHelper:
 
 
 def clean_reply(text: str) -> str | None:
-    """The note in a model's answer: its first line that says something, without label; None for silence."""
+    """Return the note in a model's answer: the first line that says something, no label; None for silence."""
     for line in text.strip().splitlines():
         note = _LABEL.sub("", line.strip().strip("`*").strip()).strip()
         if len(note) >= 2 and note[0] == note[-1] == '"' and '"' not in note[1:-1]:
@@ -109,7 +109,7 @@ def clean_reply(text: str) -> str | None:
 
 
 def fit_prompt(prompt: Callable[[dict[str, object]], str], state: VisibleState, helper: str, cap: int) -> str | None:
-    """The prompt within ``cap`` tokens (upper estimate), or None when even the shortest one is over it."""
+    """Return the prompt within ``cap`` tokens (upper estimate), or None when even the shortest one is over it."""
     dialogue = [line for message in state.messages if (line := _line(message))]
     values: dict[str, object] = {
         "policy": state.policy,
@@ -158,7 +158,7 @@ def make(
     version: str = "v1",
     **values: object,
 ) -> Helper:
-    """A helper in the asked form; its LLM form uses the prompt ``helpers/<name>.<version>``.
+    """Return a helper in the asked form; its LLM form uses the prompt ``helpers/<name>.<version>``.
 
     ``values`` are the helper's own, for its prompt.
     """

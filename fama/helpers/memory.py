@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from fama.dialogue.facts import EMAIL, ids_in, leaves, normal, quote
-from fama.dialogue.history import calls, corrects, tool_spoke_last, user_turns
+from fama.dialogue.calls import calls
+from fama.dialogue.facts import EMAIL, ids_in, leaves, normal_token, quote
 from fama.dialogue.language import sentences
-from fama.dialogue.pending import change_ahead, is_led
+from fama.dialogue.pending import change_ahead
+from fama.dialogue.turns import corrects, is_led, tool_spoke_last, user_turns
 from fama.episodes.state import VisibleState
 from fama.errors import BadInput
 from fama.helpers.base import Helper
@@ -21,7 +22,7 @@ FAR = 5
 
 
 def write(state: VisibleState, k: int) -> Iterator[Candidate]:
-    """A correction in the last ``k`` turns, when something is about to be picked or proposed; facts no call used."""
+    """Yield a correction in the last ``k`` turns before something is picked or proposed, or facts no call used."""
     turns = user_turns(state)
     if not change_ahead(state):
         return
@@ -33,25 +34,25 @@ def write(state: VisibleState, k: int) -> Iterator[Candidate]:
             return
     if not tool_spoke_last(state):
         return
-    used = " ".join(normal(str(value)) for call in calls(state) for _, value in leaves(call.arguments))
+    used = " ".join(normal_token(str(value)) for call in calls(state) for _, _, value in leaves(call.arguments))
     now = len(state.messages)
     facts: list[str] = []
     for index, text in turns[-k:]:
         if now - index > FAR:
-            facts += [fact for fact in (*ids_in(text), *EMAIL.findall(text)) if normal(fact) not in used]
+            facts += [fact for fact in (*ids_in(text), *EMAIL.findall(text)) if normal_token(fact) not in used]
     if facts:
         yield Candidate(SAID.format(said=", ".join(quote(fact) for fact in list(dict.fromkeys(facts))[:4])))
 
 
 def _correction(text: str) -> str:
-    """From the first sentence that takes something back to the end of the turn."""
+    """Return the text from the first sentence that takes something back."""
     parts = sentences(text)
     start = next((place for place, part in enumerate(parts) if corrects(part)), 0)
     return " ".join(parts[start : start + 2]).rstrip(".")
 
 
 def build(form: Form = "template", **options: int | str) -> Helper:
-    """Memory in one of its forms; option ``k``: how many of the user's last turns it holds, 2 when absent.
+    """Build Memory in one of its forms; option ``k``: how many of the user's last turns it holds, 2 when absent.
 
     Raises:
         BadInput: ``k`` is not a whole number from 1.

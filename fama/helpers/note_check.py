@@ -28,7 +28,7 @@ _BAD_CATEGORIES = frozenset({"Cc", "Cf", "Zl", "Zp", "Co", "Cs"})
 
 
 def check_note(helper: Helper, text: str, state: VisibleState) -> str | None:
-    """Why a note may not be injected, or None when it may.
+    """Return why a note may not be injected, or None when it may.
 
     It must fit the helper's token cap and one line; it may name only tools that exist and state only
     ids, amounts, dates and addresses that the visible state holds; words of users and tools stand in

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 
+from fama.dialogue.calls import calls
 from fama.dialogue.facts import quote
-from fama.dialogue.history import calls, user_spoke_last, user_turns
 from fama.dialogue.language import words
 from fama.dialogue.objects import candidates, listed, named_words, shows
-from fama.dialogue.pending import is_led
-from fama.dialogue.questions import open_questions
+from fama.dialogue.pending import open_questions
 from fama.dialogue.requests import Want, is_done, is_refused, open_question, wants
 from fama.dialogue.tools import kind_of
+from fama.dialogue.turns import is_led, user_spoke_last, user_turns
 from fama.dialogue.values import known_values
 from fama.episodes.state import VisibleState
 from fama.helpers.base import Helper
@@ -23,7 +23,7 @@ TOKEN_CAP = 64
 
 
 def write(state: VisibleState) -> Iterator[Candidate]:
-    """The first request that remains, at the user's turn after another one was finished, when a case gets closed."""
+    """Yield the first request that remains, at the user's turn after another one was finished."""
     if not user_spoke_last(state) or is_led(state):
         return
     asked = [want for want in wants(state) if not want.rivals]
@@ -38,7 +38,7 @@ def write(state: VisibleState) -> Iterator[Candidate]:
 
 
 def _step(want: Want, state: VisibleState) -> str:
-    """Look the record up again when there is one it can be, else ask which."""
+    """Return the step for a question: look the record up again when it is clear which, else ask."""
     name, made = want.tool.required[0], calls(state)
     rows = listed(name, made)
     if named := named_words(want, state, rows):
@@ -52,7 +52,7 @@ def _step(want: Want, state: VisibleState) -> str:
 
 
 def build(form: Form = "template", **options: int | str) -> Helper:
-    """Planner in one of its forms; no options."""
+    """Build Planner in one of its forms; no options."""
     refuse_options("Planner", options)
     return make(
         "Planner",

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from typing import Any
 
-from fama.dialogue.facts import leaves, normal, quote
-from fama.dialogue.history import Call, calls, tool_spoke_last, user_text
+from fama.dialogue.calls import Call, calls
+from fama.dialogue.facts import leaves, normal_token, quote
 from fama.dialogue.identity import foreign_record, is_identified
 from fama.dialogue.language import stem, words
-from fama.dialogue.pending import is_led
-from fama.dialogue.questions import open_questions
-from fama.dialogue.rows import Row, asked_words, pointed_row, table
+from fama.dialogue.objects import Row, asked_words, pointed_row, table
+from fama.dialogue.pending import open_questions
 from fama.dialogue.tools import kind_of, views
+from fama.dialogue.turns import is_led, tool_spoke_last, user_text
 from fama.dialogue.values import is_id, record_of
 from fama.episodes.state import VisibleState
 from fama.helpers.base import Helper
@@ -26,9 +26,9 @@ LEAST_ROWS, MOST_FIELDS = 2, 4
 
 
 def write(state: VisibleState) -> Iterator[Candidate]:
-    """The digest of the single best row of a look-up, if one stands out by more than an id the user gave."""
+    """Yield the digest of the best row of a look-up, if one stands out by more than an id the user gave."""
     made = calls(state)
-    if not tool_spoke_last(state) or not made or made[-1].failed:
+    if not tool_spoke_last(state) or not made or not made[-1].succeeded:
         return
     # What is to be answered may have been said already; what the answer is was not.
     answers = any(turn == state.turn and note.text.startswith(ANSWER.split("{")[0]) for turn, note in state.noted)
@@ -42,14 +42,14 @@ def write(state: VisibleState) -> Iterator[Candidate]:
     best = pointed_row(rows, state)
     if best is None or not best.ids() or asked & {word for value in best.ids().values() for word in words(str(value))}:
         return
-    used = {normal(str(value)) for call in made for _, value in leaves(call.arguments)}
-    if all(normal(str(value)) in used for value in best.ids().values()):
+    used = {normal_token(str(value)) for call in made for _, _, value in leaves(call.arguments)}
+    if all(normal_token(str(value)) in used for value in best.ids().values()):
         return
     yield Candidate(NOTE.format(fields=digest(best, asked, used)))
 
 
 def _news(state: VisibleState, made: tuple[Call, ...]) -> str:
-    """What the user waits to hear: the answer to a change, or the record that a question was about."""
+    """Return what the user waits to hear: the answer to a change, or the record of a question."""
     last = made[-1]
     kind = kind_of(state, last.name)
     asked = kind == "read" and any(want.tool.name == last.name for want in open_questions(state))
@@ -58,17 +58,17 @@ def _news(state: VisibleState, made: tuple[Call, ...]) -> str:
         return ""
     own = last.data if isinstance(last.data, dict) else {}
     data = {**_detail(last, state), **own, **record_of(last)} if asked else own
-    used = {normal(str(value)) for call in made for _, value in leaves(call.arguments)}
+    used = {normal_token(str(value)) for call in made for _, _, value in leaves(call.arguments)}
     told = {
         key: value
         for key, value in data.items()
-        if isinstance(value, str | int | float) and not is_id(key) and normal(str(value)) not in used
+        if isinstance(value, str | int | float) and not is_id(key) and normal_token(str(value)) not in used
     }
     return ", ".join(f"{key} {quote(str(value), 40)}" for key, value in list(told.items())[:MOST_FIELDS])
 
 
 def _detail(call: Call, state: VisibleState) -> dict[str, Any]:
-    """Of a record with parts: the row that the part asked about refers to by its id, such as its shipment."""
+    """Return, of a record with parts, the row that the part asked about refers to by its id."""
     rows = table(call.result)
     part = pointed_row(rows, state)
     if part is None:
@@ -78,8 +78,8 @@ def _detail(call: Call, state: VisibleState) -> dict[str, Any]:
 
 
 def digest(row: Row, asked: frozenset[str], used: set[str]) -> str:
-    """Ids not ``used`` yet first, then fields that the user spoke of, then short words and marks; values as data."""
-    ids = {key: value for key, value in row.ids().items() if normal(str(value)) not in used}
+    """Return ids not ``used`` yet, then fields the user spoke of, then short words and marks; values as data."""
+    ids = {key: value for key, value in row.ids().items() if normal_token(str(value)) not in used}
     rest = {key: value for key, value in row.fields.items() if key not in row.ids() and value not in (None, "", False)}
     spoken = {key: value for key, value in rest.items() if asked & {stem(word) for word in words(str(value))}}
     states = {
@@ -90,7 +90,7 @@ def digest(row: Row, asked: frozenset[str], used: set[str]) -> str:
 
 
 def build(form: Form = "template", **options: int | str) -> Helper:
-    """TOR in one of its forms; no options."""
+    """Build TOR in one of its forms; no options."""
     refuse_options("TOR", options)
     return make(
         "TOR",

@@ -4,27 +4,30 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from fama.dialogue.calls import Call, calls
 from fama.dialogue.facts import quote
-from fama.dialogue.history import Call, agrees, calls, last_words, tool_spoke_last, user_spoke_last, user_turns
 from fama.dialogue.identity import identity_tools, is_identified
 from fama.dialogue.language import meaning, meanings, stem, words
 from fama.dialogue.objects import (
+    Row,
     candidates,
     choice_rows,
     is_meant,
     is_record,
+    last_pointed,
     listed,
     named_words,
     new_field,
+    pointed_row,
     said_words,
     shows,
+    table,
 )
-from fama.dialogue.pending import is_led
-from fama.dialogue.policy import needs_of, serves_record
-from fama.dialogue.questions import open_questions
-from fama.dialogue.requests import Want, open_wants, verb_of
-from fama.dialogue.rows import Row, last_pointed, pointed_row, table
-from fama.dialogue.tools import READ_VERBS, ToolView, views
+from fama.dialogue.pending import open_questions
+from fama.dialogue.requests import Want, needs_of, open_wants, serves_record, verb_of
+from fama.dialogue.roles import READ_VERBS
+from fama.dialogue.tools import ToolView, views
+from fama.dialogue.turns import agrees, is_led, last_words, tool_spoke_last, user_spoke_last, user_turns
 from fama.dialogue.values import is_id, is_known, is_new, known_values, mentioned, roots_of, was_called
 from fama.episodes.state import VisibleState
 from fama.helpers.base import Helper
@@ -56,7 +59,7 @@ class Suggestion(NamedTuple):
 
 
 def write(state: VisibleState) -> Iterator[Candidate]:
-    """The next tool, if the state shows one; its argument, too, where others are in sight or were used before."""
+    """Yield the next tool, if the state shows one; with its argument where others are in sight or were used."""
     made = calls(state)
     if is_led(state) or (made and made[-1].busy and not user_spoke_last(state)):
         return
@@ -85,14 +88,14 @@ def write(state: VisibleState) -> Iterator[Candidate]:
 
 
 def _named_by_error(state: VisibleState, call: Call) -> str:
-    """The other tool that an error message tells to use, if it names exactly one whose ids are known."""
+    """Return the other tool that an error tells to use, if it names exactly one whose ids are known."""
     said = set(re.findall(r"\w+", call.result or ""))
     named = [tool for tool in views(state, "read") if tool.name in said - {call.name} and _ready(tool, state)]
     return named[0].name if len(named) == 1 else ""
 
 
 def suggest(state: VisibleState, made: tuple[Call, ...]) -> Suggestion | None:
-    """Identity first; then what the user named; then a look-up for an open request; then the agreed change."""
+    """Suggest identity first, then what the user named, a look-up for an open request, the agreed change."""
     if not is_identified(state, made):
         return _identify(state, made)
     if found := _named(state, made):
@@ -104,10 +107,10 @@ def suggest(state: VisibleState, made: tuple[Call, ...]) -> Suggestion | None:
 
 
 def _answer(state: VisibleState, made: tuple[Call, ...]) -> str:
-    """The question that the last look-up answers, or empty."""
+    """Return the question that the last look-up answers, or empty."""
     if not tool_spoke_last(state) or not is_identified(state, made):
         return ""
-    shown = (want for want in open_questions(state) if want.tool.name == made[-1].name and not made[-1].failed)
+    shown = (want for want in open_questions(state) if want.tool.name == made[-1].name and made[-1].succeeded)
     return next((want.clause for want in shown if is_meant(made[-1], want, state)), "")
 
 
@@ -124,7 +127,7 @@ def _identify(state: VisibleState, made: tuple[Call, ...]) -> Suggestion | None:
 
 
 def _named(state: VisibleState, made: tuple[Call, ...]) -> Suggestion | None:
-    """A look-up of an object that the user named by its id and no call has touched yet."""
+    """Suggest a look-up of an object that the user named by its id and no call has touched yet."""
     for tool in views(state, "read"):
         if tool.verifies or not _ready(tool, state):
             continue
@@ -136,7 +139,7 @@ def _named(state: VisibleState, made: tuple[Call, ...]) -> Suggestion | None:
 
 
 def _look_up(want: Want, state: VisibleState, made: tuple[Call, ...]) -> Suggestion | None:
-    """The read tool that shows the object of a request, or that supplies an id which is still missing."""
+    """Suggest the read tool that shows the object of a request, or that supplies an id still missing."""
     for name in needs_of(want):
         if not is_known(name, want.tool, state) or is_new(name):
             if found := _supplier(name, want.tool.stems, state, made):
@@ -155,12 +158,12 @@ def _look_up(want: Want, state: VisibleState, made: tuple[Call, ...]) -> Suggest
 
 
 def _is_open(name: str, want: Want, state: VisibleState, made: tuple[Call, ...]) -> bool:
-    """Whether the last look-up leaves several values of a parameter that no tool shows singly, and the user named none.
+    """Return whether the last look-up leaves several values that no tool shows singly and the user named none of.
 
     The parts of an object stand in its record, the values of a new one in any other list.
     """
     shown = next((tool for tool in views(state, "read") if made and tool.name == made[-1].name), None)
-    if shown is None or made[-1].failed or serves_record(shown, want) == is_new(name):
+    if shown is None or not made[-1].succeeded or serves_record(shown, want) == is_new(name):
         return False
     field = new_field(name) if is_new(name) else name
     rows = [row for row in table(made[-1].result) if field in row.fields]
@@ -170,7 +173,7 @@ def _is_open(name: str, want: Want, state: VisibleState, made: tuple[Call, ...])
 
 
 def _object(tool: ToolView, name: str, want: Want, state: VisibleState, made: tuple[Call, ...]) -> Suggestion | None:
-    """The look-up of a request's object: of the next row that fits the user's words, until one shows all of them."""
+    """Suggest the look-up of a request's object: the next row that fits, until one shows all the user's words."""
     rows = listed(name, made)
     named = named_words(want, state, rows)
     called = any(call.name == tool.name for call in made)
@@ -192,7 +195,7 @@ def _ready(tool: ToolView, state: VisibleState) -> bool:
 
 
 def _supplier(name: str, stems: frozenset[str], state: VisibleState, made: tuple[Call, ...]) -> ToolView | None:
-    """A read tool not called yet, with all ids it needs, whose name speaks of what is missing."""
+    """Return a read tool not called yet, with all ids it needs, whose name speaks of what is missing."""
     best: tuple[int, ToolView] | None = None
     wanted = frozenset(meaning(root) for root in roots_of(name)) | stems
     for tool in views(state, "read"):
@@ -208,7 +211,7 @@ def _supplier(name: str, stems: frozenset[str], state: VisibleState, made: tuple
 
 
 def _agreed(state: VisibleState, made: tuple[Call, ...]) -> Suggestion | None:
-    """The change itself, only once the user has said yes to the agent's question about it."""
+    """Suggest the change itself once the user has said yes to the agent's question about it."""
     turns = user_turns(state)
     if not user_spoke_last(state) or not turns or not agrees(turns[-1][1]) or "?" not in last_words(state):
         return None
@@ -222,7 +225,7 @@ def _agreed(state: VisibleState, made: tuple[Call, ...]) -> Suggestion | None:
 
 
 def _parts(want: Want, state: VisibleState, made: tuple[Call, ...]) -> tuple[tuple[str, str], ...]:
-    """The ids of a change, where the user's words leave one each: a small model mixes up the old and the new one."""
+    """Return a change's ids where the user's words leave one each: a small model mixes up the old and the new."""
     records = [call for call in made if is_record(call, want, state)]
     needs = needs_of(want)
     fresh = {name: _new_row(want, state, made) for name in needs if is_new(name)}
@@ -251,14 +254,14 @@ def _new_row(want: Want, state: VisibleState, made: tuple[Call, ...]) -> Row | N
 
 
 def _record_ids(name: str, want: Want, state: VisibleState, made: tuple[Call, ...], records: list[Call]) -> list[str]:
-    """The ids by which the records were looked up that show the object as the user called it."""
+    """Return the ids of the look-ups that show the object as the user called it."""
     rows = [*listed(name, made), *(row for call in records for row in table(call.result))]
     named = named_words(want, state, rows)
     return list(dict.fromkeys(str(call.arguments[name]) for call in records if shows(call, want, named, state)))
 
 
 def build(form: Form = "template", **options: int | str) -> Helper:
-    """TSA in one of its forms; no options."""
+    """Build TSA in one of its forms; no options."""
     refuse_options("TSA", options)
     return make(
         "TSA",

@@ -3,13 +3,20 @@
 from collections.abc import Iterator
 from difflib import get_close_matches
 
-from fama.dialogue.facts import normal, quote
-from fama.dialogue.history import (
-    Call,
+from fama.dialogue.calls import Call, calls
+from fama.dialogue.facts import normal_token, quote
+from fama.dialogue.identity import identity_tools, is_identified
+from fama.dialogue.language import stem
+from fama.dialogue.objects import last_pointed, pointed_row, table
+from fama.dialogue.pending import asked_about, wants_of_record
+from fama.dialogue.policy import asks_confirmation, relevance, rules, verdict
+from fama.dialogue.requests import Want, asks_change, is_done, is_refused, needs_of, open_wants, serves_record, wants
+from fama.dialogue.tools import views
+from fama.dialogue.turns import (
     accepts,
     agrees,
-    calls,
     given_before_user,
+    is_led,
     last_correction,
     last_words,
     noted_texts,
@@ -17,14 +24,6 @@ from fama.dialogue.history import (
     user_spoke_last,
     user_turns,
 )
-from fama.dialogue.identity import identity_tools, is_identified
-from fama.dialogue.language import stem
-from fama.dialogue.pending import is_led, wants_of_record
-from fama.dialogue.policy import asks_confirmation, needs_of, relevance, rules, serves_record, verdict
-from fama.dialogue.questions import asked_about
-from fama.dialogue.requests import Want, asks_change, is_done, is_refused, open_wants, wants
-from fama.dialogue.rows import last_pointed, pointed_row, table
-from fama.dialogue.tools import views
 from fama.dialogue.values import is_id, is_known, is_new, known_values, mentioned
 from fama.episodes.state import VisibleState
 from fama.helpers.base import Helper
@@ -46,7 +45,7 @@ _REFUSED = frozenset(map(stem, ("refused", "rejected", "declined", "denied", "un
 
 
 def write(state: VisibleState) -> Iterator[Candidate]:
-    """The first finding: a busy tool, a skipped identity check, a wrong id, a missing yes, a refusal closed as done."""
+    """Yield the first finding: a busy tool, no identity, a wrong id, no yes, a refusal closed as done."""
     made = calls(state)
     if not is_identified(state, made):
         yield from _identity(state, made)
@@ -56,7 +55,7 @@ def write(state: VisibleState) -> Iterator[Candidate]:
         if made[-1].busy:
             busy = sum(call.busy for call in made if call.name == made[-1].name)
             yield Candidate(RETRY.format(tool=made[-1].name), busy)
-        elif made[-1].failed:
+        elif not made[-1].succeeded:
             yield from _miscopied(state, made[-1])
         else:
             yield from _wrong_id(state, made)
@@ -66,7 +65,7 @@ def write(state: VisibleState) -> Iterator[Candidate]:
 
 
 def _identity(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate]:
-    """Nothing that it needs was asked for yet, or a call did not lead to it or had details that nobody gave."""
+    """Yield what identity needs, if nothing was asked for yet or a call strayed or had details nobody gave."""
     gates = identity_tools(state)
     leading = [
         *gates,
@@ -78,7 +77,7 @@ def _identity(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate
     ]
     names = {tool.name for tool in leading}
     strayed = bool(made) and made[-1].name not in names
-    if made and not strayed and not made[-1].failed:
+    if made and not strayed and made[-1].succeeded:
         return
     asked = {name: tool for tool in leading for name in tool.required if not is_id(name)}
     if asked and not any(is_known(name, tool, state) for name, tool in asked.items()):
@@ -89,8 +88,8 @@ def _identity(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate
 
 
 def _miscopied(state: VisibleState, call: Call) -> Iterator[Candidate]:
-    """A call failed on a value that nobody gave, though the user gave one that is almost the same."""
-    seen = " ".join(message.content or "" for message in state.messages[: call.index]).casefold()
+    """Yield the value that the user gave, where a call failed on almost the same that nobody gave."""
+    seen = " ".join(message.content or "" for message in state.messages[: call.step]).casefold()
     given = [word.strip(".,;:!?\"'()") for _, text in user_turns(state) for word in text.split()]
     for parameter, value in call.arguments.items():
         if isinstance(value, str) and len(value) > 3 and " " not in value and f" {value.casefold()}" not in f" {seen}":
@@ -99,36 +98,36 @@ def _miscopied(state: VisibleState, call: Call) -> Iterator[Candidate]:
 
 
 def _wrong_id(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate]:
-    """The last look-up took an id that the user did not name, though the user named or described another one."""
+    """Yield the id that the user named or described, where the last look-up took another one."""
     tool = next((tool for tool in views(state, "read") if tool.name == made[-1].name), None)
-    used = {normal(str(value)) for call in made for value in call.arguments.values()}
+    used = {normal_token(str(value)) for call in made for value in call.arguments.values()}
     needed = {name for want in open_wants(state) for name in needs_of(want)}
     for parameter, value in made[-1].arguments.items():
         if tool is None or parameter not in needed or is_new(parameter) or mentioned(str(value), state):
             continue
         named = [found for found in known_values(parameter, tool, state) if found.by_user]
-        unused = [found.value for found in named if normal(found.value) not in used]
+        unused = [found.value for found in named if normal_token(found.value) not in used]
         better = unused[0] if unused else _described(parameter, str(value), made[:-1], state)
-        if better and normal(better) not in used:
+        if better and normal_token(better) not in used:
             yield Candidate(CALL_WITH.format(tool=tool.name, parameter=parameter, value=quote(better)))
 
 
 def _described(parameter: str, value: str, earlier: tuple[Call, ...], state: VisibleState) -> str:
-    """The id of the row that fits the user's words, when the one taken stands in the same table."""
+    """Return the id of the row that fits the user's words, when the one taken stands in the same table."""
     for call in reversed(earlier):
         rows = [row for row in table(call.result) if parameter in row.fields]
-        if any(normal(str(row.fields[parameter])) == normal(value) for row in rows):
+        if any(normal_token(str(row.fields[parameter])) == normal_token(value) for row in rows):
             best = pointed_row(rows, state)
             return str(best.fields[parameter]) if best else ""
     return ""
 
 
 def _unconfirmed(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate]:
-    """A change is ahead, all it needs is known, no rule forbids it, and nobody has the user's yes.
+    """Yield a question for a yes: a change is ahead, all it needs is known, no rule forbids it, none has it.
 
     Silent where another helper has just said what comes next, or which rule to keep first.
     """
-    if made[-1].failed or not asks_confirmation(state.policy) or is_led(state, RULE):
+    if not made[-1].succeeded or not asks_confirmation(state.policy) or is_led(state, RULE):
         return
     tools = {tool.name: tool for tool in views(state, "read")}
     last = tools.get(made[-1].name)
@@ -154,16 +153,16 @@ def _unconfirmed(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candid
 
 
 def _has_yes(want: Want, made: tuple[Call, ...], state: VisibleState) -> bool:
-    """Whether the user said yes since the request, the last change, and the last time they took something back."""
+    """Return whether the user said yes since the request, the last change and their last correction."""
     turns = user_turns(state)
     changes = {tool.name for tool in views(state, "write")}
-    done = max((call.index for call in made if call.name in changes and not call.failed), default=0)
+    done = max((call.step for call in made if call.name in changes and call.succeeded), default=0)
     taken_back = turns[last_correction([text for _, text in turns])][0] if turns else 0
     return any(index > max(want.index, done, taken_back) and agrees(text) for index, text in turns)
 
 
 def _refused(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate]:
-    """The case is about to be closed, nothing was changed, and every request was refused."""
+    """Yield the closing of a refused case: nothing was changed, and every request was refused."""
     asked = (*wants(state), *asked_about(state))
     if not asked or not all(is_refused(want, state) for want in asked) or asks_change(state):
         return
@@ -180,7 +179,7 @@ def _once_a_turn(state: VisibleState, text: str) -> Candidate:
 
 
 def _forbidden(want: Want, made: tuple[Call, ...], place: int, state: VisibleState) -> bool:
-    """Whether a rule forbids a change of the object looked up at ``place``, or the choice in the last list."""
+    """Return whether a rule forbids changing the object looked up at ``place``, or the choice in the last list."""
     record, worded = about(want, made[: place + 1], state), seen_words(made)
     if place < len(made) - 1 and (choice := last_pointed(table(made[-1].result), state)) is not None:
         record = [*record, choice.fields]
@@ -190,7 +189,7 @@ def _forbidden(want: Want, made: tuple[Call, ...], place: int, state: VisibleSta
 
 
 def build(form: Form = "template", **options: int | str) -> Helper:
-    """Verifier in one of its forms; no options."""
+    """Build Verifier in one of its forms; no options."""
     refuse_options("Verifier", options)
     return make(
         "Verifier",

@@ -36,7 +36,7 @@ class YamlHelper(BaseModel):
 
 
 def load_yaml_helper(path: Path | str, form: Form = "llm") -> Helper:
-    """The helper that a file describes. It exists in its LLM form only.
+    """Return the helper that a file describes; it exists in its LLM form only.
 
     Raises:
         BadInput: no such file, not YAML, unknown, missing or wrong keys, a prompt that is no template,
@@ -48,7 +48,7 @@ def load_yaml_helper(path: Path | str, form: Form = "llm") -> Helper:
         reason = getattr(error, "strerror", None) or "not a UTF-8 text"
         raise BadInput(f"{path}: {reason}; name an existing helper file") from error
     except yaml.YAMLError as error:
-        raise BadInput(f"{path}: not YAML ({' '.join(str(error).split())}); mend the file") from error
+        raise BadInput(f"{path}: not YAML ({' '.join(str(error).split())}); fix that line") from error
     if not isinstance(value, dict):
         raise BadInput(f"{path}: expected keys name, covers, token_cap, cost_cap and prompt; write them as a mapping")
     try:
@@ -59,7 +59,7 @@ def load_yaml_helper(path: Path | str, form: Form = "llm") -> Helper:
         keys = ", ".join(YamlHelper.model_fields)
         raise BadInput(f"{path}: {place}: {first['msg']}; the keys are {keys}") from error
     if not settings.reviewed:
-        raise BadInput(f"{path}: is a draft; read and mend its prompt, then set reviewed: true")
+        raise BadInput(f"{path}: is a draft; read and fix its prompt, then set reviewed: true")
     if form != "llm":
         raise BadInput(f"{path}: a YAML helper has a prompt only; set its form to llm")
     try:

@@ -1,11 +1,9 @@
 """Each detector on hand-worked episodes: what it finds, at which step, and when it keeps quiet."""
 
-import pytest
-
 from fama.diagnosis.detectors.base import DETECTORS, collect
 from fama.diagnosis.detectors.compare import differences
 from fama.diagnosis.taxonomy import load_taxonomy
-from fama.dialogue.trace import Trace, calls_of, is_error
+from fama.diagnosis.trace import Trace
 from fama.episodes.records import Episode, Evidence, FunctionCall, Message, ToolCall
 from tests.support.diagnosis_cases import ORDER, RETURN, agent, call, episode, gold, identified, tool, user
 
@@ -255,14 +253,6 @@ def test_identity_and_confirmation_come_before_a_change() -> None:
     ]
 
 
-def test_roles_of_tools_are_read_off_names_where_no_rules_exist() -> None:
-    rules = Trace.of(episode(user("x"), domain="moon", benchmark="new")).rules
-    assert [rules.writes(n) for n in ("cancel_order", "get_order", "close_case", "transfer_to_human")] == [
-        True, False, False, False,
-    ]  # fmt: skip
-    assert rules.identifies("verify_customer") and rules.hands_over("transfer_to_human")
-
-
 def test_a_user_who_leaves_while_being_asked() -> None:
     example = episode(identified(), agent("Could you tell me the order number?"), user("###STOP###"))
     assert [e.source for e in found(example, "user")] == ["user:left"]
@@ -326,36 +316,6 @@ def test_calls_alone_say_less() -> None:
     assert ("gold:unsourced", "WRCO") in sources and ("gold:unsourced", "CM") in sources
     assert ("invented:lookup", "CM") in sources
     assert {source for source, _ in sources} == {"gold:unsourced", "invented:lookup"}
-
-
-@pytest.mark.parametrize(
-    ("text", "error"),
-    [
-        ("Error: user not found", True),
-        ('{"error": "busy"}', True),
-        ('{"status": "busy"}', True),
-        ('{"ok": false}', True),
-        ("Unknown action fly", True),
-        ('{"status": "cancelled"}', False),
-        ('[{"error_rate": 1}]', False),
-        ("", False),
-    ],
-)
-def test_errors_are_recognised(text: str, error: bool) -> None:
-    assert is_error(text) is error
-
-
-def test_results_are_matched_by_id_then_by_order() -> None:
-    calls = tuple(ToolCall(id=i, function=FunctionCall(name=i, arguments="{}")) for i in "ab")
-    by_id = (
-        Message(role="assistant", tool_calls=calls),
-        Message(role="tool", content="B", tool_call_id="b"),
-        Message(role="tool", content="A", tool_call_id="a"),
-    )
-    assert [(c.name, c.result, c.result_step) for c in calls_of(by_id)] == [("a", "A", 2), ("b", "B", 1)]
-    by_order = (by_id[0], Message(role="tool", content="1"), Message(role="tool", content="2"))
-    assert [c.result for c in calls_of(by_order)] == ["1", "2"]
-    assert [c.result for c in calls_of(by_id[:1])] == [None, None]
 
 
 def test_lists_are_compared_without_order_and_numbers_by_value() -> None:

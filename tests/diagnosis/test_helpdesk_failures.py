@@ -9,7 +9,7 @@ import pytest
 from fama.diagnosis.detectors.base import collect
 from fama.diagnosis.orchestrator import Merged, by_rule
 from fama.diagnosis.taxonomy import load_taxonomy
-from fama.dialogue.trace import Trace
+from fama.diagnosis.trace import Trace
 from fama.envs.base import Action
 from fama.envs.helpdesk.benchmark import Helpdesk
 from fama.envs.helpdesk.gold import gold_actions, play

@@ -5,7 +5,7 @@ import json
 from fama.diagnosis.analysts import Verdict, as_evidence
 from fama.diagnosis.orchestrator import WEIGHTS, blame_of, by_model, by_rule, credit, weight
 from fama.diagnosis.taxonomy import load_taxonomy
-from fama.dialogue.trace import Trace
+from fama.diagnosis.trace import Trace
 from fama.episodes.records import Evidence
 from fama.models.base import ChatRequest
 from fama.models.scripted import ScriptedModel

@@ -94,7 +94,7 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["helpers", "draft", "7", "--candidates", groups, "--out", str(tmp_path / "x.yaml")]) == 2
     assert "group '7' is none of" in capsys.readouterr().err
     settings = HelperSettings(pool=(str(out),), forms={str(out): "llm"})
-    with pytest.raises(BadInput, match="is a draft; read and mend its prompt"):
+    with pytest.raises(BadInput, match="is a draft; read and fix its prompt"):
         build_pool(settings)
     out.write_text(out.read_text(encoding="utf-8").replace("reviewed: false", "reviewed: true"), encoding="utf-8")
     assert build_pool(settings)["Draft1"].covers == {"NEW1"}

@@ -7,7 +7,7 @@ import pytest
 
 import fama.helpers
 from fama.dialogue.language import STOP, stem, words
-from fama.dialogue.tools import CLOSE_VERBS, OTHER_VERBS, READ_VERBS, WRITE_VERBS
+from fama.dialogue.roles import CLOSE_VERBS, OTHER_VERBS, READ_VERBS, WRITE_VERBS
 from fama.envs.base import BENCHMARKS
 
 FOLDER = Path(fama.helpers.__file__).parent

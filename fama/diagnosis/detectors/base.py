@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from fama.diagnosis.taxonomy import Taxonomy
-from fama.dialogue.trace import Trace
+from fama.diagnosis.trace import Trace
 from fama.episodes.records import Evidence
 from fama.registry import Registry
 
@@ -17,7 +17,7 @@ class Detector(Protocol):
     """
 
     def __call__(self, trace: Trace) -> Iterable[Evidence]:
-        """The findings, each with its step and a quote."""
+        """Return the findings, each with its step and a quote."""
         ...
 
 
@@ -37,12 +37,12 @@ DETECTORS: Registry[Detector] = Registry(
 
 
 def collect(trace: Trace, taxonomy: Taxonomy) -> tuple[Evidence, ...]:
-    """Findings of every registered detector under the taxonomy's codes, in order of their steps."""
+    """Return findings of every registered detector under the taxonomy's codes, in order of their steps."""
     found = [
         placed
         for name in DETECTORS.names()
         for evidence in DETECTORS.load(name)(trace)
-        if (placed := taxonomy.place(evidence)) is not None
+        if (placed := taxonomy.recode(evidence)) is not None
     ]
     last = len(trace.episode.messages)
     return tuple(sorted(dict.fromkeys(found), key=lambda e: (last if e.step is None else e.step, e.source)))

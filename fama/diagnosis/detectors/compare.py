@@ -7,8 +7,8 @@ from fractions import Fraction
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
-from fama.dialogue.sources import leaves
-from fama.dialogue.trace import Call
+from fama.dialogue.calls import Call
+from fama.dialogue.facts import leaves
 from fama.episodes.records import FunctionCall, GoldAction
 
 _WORDS = re.compile(r"\w+")
@@ -39,12 +39,12 @@ class Matching(NamedTuple):
 
 
 def references(actions: Sequence[GoldAction]) -> list[Reference]:
-    """The actions with parsed arguments; unparsable ones have none."""
+    """Return the actions with parsed arguments; unparsable ones have none."""
     return [Reference(a.name, FunctionCall(name=a.name, arguments=a.arguments).parsed()) for a in actions]
 
 
 def differences(gold: dict[str, Any], actual: dict[str, Any]) -> list[Difference]:
-    """Values of the reference that the call has otherwise; the order inside a list does not count.
+    """Return values of the reference that the call has otherwise; the order inside a list does not count.
 
     Arguments that the reference does not have are left alone: they are optional.
     """
@@ -85,14 +85,14 @@ def _unreadable(call: Call) -> bool:
 
 
 def same_object(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two calls' arguments share the value of their first identifier."""
+    """Return whether two calls' arguments share the value of their first identifier."""
     key = next((name for name in one if name == "id" or name.endswith("_id")), None)
     return key is not None and _norm(one[key]) == _norm(other.get(key))
 
 
 def _by_path(value: dict[str, Any]) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
-    for path, leaf in leaves(value):
+    for path, _, leaf in leaves(value):
         found.setdefault(path, []).append(leaf)
     return found
 

@@ -12,31 +12,26 @@ from fama.diagnosis.detectors.compare import (
     references,
     same_object,
 )
-from fama.dialogue.sources import Provenance
-from fama.dialogue.trace import Call, Trace, shorten, spoken
+from fama.diagnosis.trace import Trace
+from fama.dialogue.calls import Call
+from fama.dialogue.requests import turns_down
+from fama.dialogue.turns import shorten, spoken
 from fama.episodes.records import Evidence
 
 #: kind of a wrong value → category of the shipped taxonomy
 KINDS = {"wrong_row": "WRCO", "invented": "CM", "outdated": "CM", "misread": "CM", "missing": "IFU"}
 #: what a wrong value of unknown origin may be
 UNSOURCED = ("WRCO", "CM")
-_REFUSED = re.compile(
-    r"\b(cannot|can't|can not|unable to|not able to|won't|will not|not possible to)\b[^.?!]*"
-    r"\b(cancel|chang|modif|return|refund|exchang|add|remov|updat|schedul|book|polic|rule|allow|permit|eligible|process)"
-    r"|\bnot (allowed|permitted|eligible)\b|\bagainst (our|the) (policy|rules)\b",
-    re.IGNORECASE,
-)
-_OPEN = re.compile(r"\b(if|once|unless|until|whether|would|could)\b|\?", re.IGNORECASE)
 _TOLD = re.compile(r"output|info|told|inform|communicat", re.IGNORECASE)
 LIMIT_REASONS = re.compile(r"max|limit|step|token|budget|loop|repeat|timeout|seconds|wall", re.IGNORECASE)
 
 
 def detect(trace: Trace) -> Iterator[Evidence]:
-    """Missing, extra, forbidden and wrong-argument changes, a wrong ending, and information never told."""
+    """Yield missing, extra, forbidden and wrong changes, a wrong ending, and information never told."""
     if trace.episode.gold_actions is None:
         return
     wanted = references(trace.episode.gold_actions)
-    changes = [action for action in wanted if trace.rules.writes(action.name)]
+    changes = [action for action in wanted if trace.roles.writes(action.name)]
     found = match(changes, trace.writes)
     clean = True
     for evidence in _all(trace, found, bool(changes)):
@@ -57,11 +52,10 @@ def detect(trace: Trace) -> Iterator[Evidence]:
 
 
 def _all(trace: Trace, found: Matching, any_change: bool) -> Iterator[Evidence]:
-    origin = Provenance(trace)
     for reference, call, differing in found.pairs:
-        yield from _wrong(origin, reference, call, differing)
+        yield from _wrong(trace, reference, call, differing)
     for reference in found.missing:
-        yield from _missing(trace, origin, reference)
+        yield from _missing(trace, reference)
     right = [call for _, call, differing in found.pairs if not differing]
     for call in found.extra:
         if any(later.order > call.order and _done_over(call, later) for later in right):
@@ -70,10 +64,10 @@ def _all(trace: Trace, found: Matching, any_change: bool) -> Iterator[Evidence]:
         yield Evidence(source=f"gold:{kind}", category="DCV", step=call.step, quote=call.quote())
 
 
-def _wrong(origin: Provenance, reference: Reference, call: Call, differing: list[Difference]) -> Iterator[Evidence]:
+def _wrong(trace: Trace, reference: Reference, call: Call, differing: list[Difference]) -> Iterator[Evidence]:
     kinds: dict[str, Difference] = {}
     for difference in differing:
-        kinds.setdefault(kind_of(origin, difference, call.step), difference)
+        kinds.setdefault(kind_of(trace, difference, call.step), difference)
     if len(kinds) > 1 and "invented" in kinds and isinstance(kinds["invented"].actual, int | float):
         del kinds["invented"]  # a sum that follows from another wrong value
     if len(kinds) > 1:
@@ -84,8 +78,8 @@ def _wrong(origin: Provenance, reference: Reference, call: Call, differing: list
             yield Evidence(source=f"gold:{kind}", category=category, step=call.step, quote=quote)
 
 
-def kind_of(origin: Provenance, difference: Difference, step: int) -> str:
-    """Where the wrong value came from, as a kind of mistake.
+def kind_of(trace: Trace, difference: Difference, step: int) -> str:
+    """Return the kind of mistake that a wrong value is, by where it came from.
 
     Left out → missing. In a user's turn → outdated if a later turn of the user has the right one, else misread.
     In a tool's output → wrong row. Nowhere but in the agent's own words → invented. Choices such as yes, no, a
@@ -97,15 +91,15 @@ def kind_of(origin: Provenance, difference: Difference, step: int) -> str:
         return "missing"
     if _is_choice(wrong):
         return "misread"
-    by_user = origin.last(wrong, step, "user")
+    by_user = trace.sources.last(wrong, step, "user")
     if by_user is not None:
-        corrected = None if right is None else origin.last(right, step, "user")
+        corrected = None if right is None else trace.sources.last(right, step, "user")
         return "outdated" if corrected is not None and corrected > by_user else "misread"
-    if origin.last(wrong, step, "tool") is not None:
+    if trace.sources.last(wrong, step, "tool") is not None:
         return "wrong_row"
-    if not origin.trace.has_dialogue:
+    if not trace.has_dialogue:
         return "unsourced"
-    return "misread" if origin.supported(wrong, step) else "invented"
+    return "misread" if trace.sources.supported(wrong, step) else "invented"
 
 
 def _is_choice(value: object) -> bool:
@@ -117,16 +111,16 @@ def _is_choice(value: object) -> bool:
     return not re.search(r"\d|@", text) or bool(re.fullmatch(r"\d", text))
 
 
-def _missing(trace: Trace, origin: Provenance, reference: Reference) -> Iterator[Evidence]:
+def _missing(trace: Trace, reference: Reference) -> Iterator[Evidence]:
     tried = [call for call in trace.calls if call.name == reference.name and call.failed]
     if tried:
         # it was tried and answered by an error: the wrong value of the last try is the cause
         yield from (
             evidence
-            for evidence in _wrong(origin, reference, tried[-1], differences(reference.arguments, tried[-1].arguments))
+            for evidence in _wrong(trace, reference, tried[-1], differences(reference.arguments, tried[-1].arguments))
             if evidence.source != "gold:missing"
         )
-    end = next((c.step for c in trace.calls if trace.rules.ends(c.name)), trace.last_agent_step)
+    end = next((c.step for c in trace.calls if trace.roles.closes(c.name)), trace.last_agent_step)
     quote = f"never done: {reference.name}({', '.join(f'{k}={v}' for k, v in reference.arguments.items())})"
     yield Evidence(source="gold:missing", category="IFU", step=end, quote=shorten(quote, 240))
     if not tried:
@@ -134,25 +128,25 @@ def _missing(trace: Trace, origin: Provenance, reference: Reference) -> Iterator
 
 
 def _refused(trace: Trace) -> Iterator[Evidence]:
-    """The agent turned an allowed request down with a rule: in words to the user or in the call that ended the case."""
+    """Yield the first sentence, to the user or in the closing call, that turned an allowed request down by a rule."""
     for step, message in enumerate(trace.episode.messages):
         if message.role != "assistant":
             continue
-        ends = [c.function.arguments for c in message.tool_calls or () if trace.rules.ends(c.function.name)]
+        ends = [c.function.arguments for c in message.tool_calls or () if trace.roles.closes(c.function.name)]
         said = " ".join(ends) if message.tool_calls else spoken(message)
         for sentence in re.split(r"(?<=[.?!])\s+|\n+", said):
-            if _REFUSED.search(sentence) and not _OPEN.search(sentence):
+            if turns_down(sentence):
                 yield Evidence(source="gold:refused", category="DCV", step=step, quote=shorten(sentence, 240))
                 return
 
 
 def _ending(trace: Trace, wanted: list[Reference], found: Matching) -> Iterator[Evidence]:
-    """Ended otherwise than the reference: not at all, refused instead of served, served instead of refused."""
-    expected = [action for action in wanted if trace.rules.ends(action.name)]
-    if not trace.rules.known or not expected or trace.rules.hands_over(expected[-1].name):
+    """Yield an ending other than the reference's: none, refused instead of served, served instead of refused."""
+    expected = [action for action in wanted if trace.roles.closes(action.name)]
+    if "end" not in trace.roles.stated.complete or not expected or trace.roles.hands_over(expected[-1].name):
         return
     last = expected[-1]
-    actual = [call for call in trace.calls if trace.rules.ends(call.name) and not call.failed]
+    actual = [call for call in trace.calls if trace.roles.closes(call.name) and not call.failed]
     if not actual:
         quote = f"never called: {last.name}"
         yield Evidence(source="gold:unclosed", category="IFU", step=trace.last_agent_step, quote=quote)

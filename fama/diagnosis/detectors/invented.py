@@ -4,17 +4,17 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from fama.dialogue.sources import Provenance, leaves
-from fama.dialogue.trace import Call, Trace, shorten, spoken
+from fama.diagnosis.trace import Trace
+from fama.dialogue.calls import Call
+from fama.dialogue.facts import IDENTIFIER, leaves
+from fama.dialogue.sources import Sources
+from fama.dialogue.turns import shorten, spoken
 from fama.episodes.records import Evidence, Message
 
 _FREE = re.compile(
     r"summary|thought|reason|note|comment|message|expression|description|content|text|query|details", re.I
 )
 _TIME = re.compile(r"\d{1,2}:\d{2}(:\d{2})?|\d{1,2}\s?[ap]m", re.I)
-_ID = re.compile(
-    r"#?\b(?:[A-Za-z]+[_-])+[A-Za-z]*\d[\w-]*|#?\b[A-Z]{1,6}[-_]?\d{2,}\w*|\b\d{7,}\b|[\w.+-]{1,64}@[\w-]+\.[\w.]+"
-)
 _DONE = (
     "cancel|return|refund|exchang|updat|chang|modif|book|add|remov|process|reset|upgrad|downgrad|switch|schedul|submit"
 )
@@ -28,25 +28,25 @@ _DATE_TEXT = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def detect(trace: Trace) -> Iterator[Evidence]:
-    """One finding for each invented value, and for work said to be done that was not.
+    """Yield one finding for each invented value, and for work said to be done that was not.
 
     ``invented:argument`` in a change, ``invented:blocked`` in a look-up that failed for good, ``invented:lookup`` in
     one that found something, ``invented:stated`` in words to the user, ``invented:claim``.
     """
-    origin = Provenance(trace)
+    origin = trace.sources
     told: set[str] = set()
     for call in trace.calls:
-        if not trace.has_dialogue and not (trace.episode.instruction and trace.rules.identifies(call.name)):
+        if not trace.has_dialogue and not (trace.episode.instruction and trace.roles.identifies(call.name)):
             continue  # without the outputs of tools, only what a user must have said can be known to be invented
-        for path, value in leaves(call.arguments):
-            if not trace.rules.writes(call.name) and _DATE_TEXT.fullmatch(str(value)):
+        for path, _, value in leaves(call.arguments):
+            if not trace.roles.writes(call.name) and _DATE_TEXT.fullmatch(str(value)):
                 continue  # looking at other days is no claim
             if _checkable(path, value) and not origin.supported(value, call.step) and str(value) not in told:
                 told.add(str(value))
                 if _made_good(trace, call):
                     continue
                 quote = shorten(f"{call.name}: {path} = {value!r}", 200)
-                kind = "argument" if trace.rules.writes(call.name) else "blocked" if call.failed else "lookup"
+                kind = "argument" if trace.roles.writes(call.name) else "blocked" if call.failed else "lookup"
                 yield Evidence(source=f"invented:{kind}", category="CM", step=call.step, quote=quote)
     for step, message in enumerate(trace.episode.messages):
         yield from _stated(origin, step, message, told)
@@ -54,7 +54,7 @@ def detect(trace: Trace) -> Iterator[Evidence]:
 
 
 def _claimed(trace: Trace) -> Iterator[Evidence]:
-    """The agent says that a change is done, and no change was made until then."""
+    """Yield the first claim that a change is done while no change was made until then."""
     first = trace.writes[0].step if trace.writes else len(trace.episode.messages)
     for step, message in enumerate(trace.episode.messages[:first]):
         said = spoken(message)
@@ -66,7 +66,7 @@ def _claimed(trace: Trace) -> Iterator[Evidence]:
 
 
 def _checkable(path: str, value: Any) -> bool:
-    """Identifiers, e-mails and dates; not names, choices, counts, times or free text."""
+    """Return whether a value is an identifier, e-mail or date; not a name, choice, count, time or free text."""
     if not isinstance(value, str) or _FREE.search(path):
         return False
     text = value.strip()
@@ -76,15 +76,15 @@ def _checkable(path: str, value: Any) -> bool:
 
 
 def _made_good(trace: Trace, call: Call) -> bool:
-    """The call did no harm: it failed, and the same tool succeeded later."""
+    """Return whether the call did no harm: it failed, and the same tool succeeded later."""
     return call.failed and any(c.name == call.name and c.order > call.order and not c.failed for c in trace.calls)
 
 
-def _stated(origin: Provenance, step: int, message: Message, told: set[str]) -> Iterator[Evidence]:
+def _stated(origin: Sources, step: int, message: Message, told: set[str]) -> Iterator[Evidence]:
     if message.role != "assistant" or message.tool_calls:
         return
     text = spoken(message)
-    for match in _ID.finditer(text):
+    for match in IDENTIFIER.finditer(text):
         value = match[0].rstrip(".,;:")
         if len(value) < 5 or _EXAMPLE.search(text[: match.start()]):
             continue

@@ -3,7 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from fama.dialogue.trace import Call, Trace
+from fama.diagnosis.trace import Trace
+from fama.dialogue.calls import Call
 from fama.episodes.records import Evidence
 
 #: The n-th identical call is a loop.
@@ -11,7 +12,7 @@ LIMIT = 3
 
 
 def detect(trace: Trace) -> Iterator[Evidence]:
-    """One finding a call that was made at least three times, at its third time.
+    """Yield one finding per call that was made at least three times, at its third time.
 
     A call tried again after a passing error is no loop, nor is a look-up after each of several changes.
     """
@@ -27,6 +28,6 @@ def detect(trace: Trace) -> Iterator[Evidence]:
 
 
 def _changing(trace: Trace, calls: list[Call]) -> bool:
-    """Whether a change came between each pair of the calls, as with a look-up after every step."""
+    """Return whether a change came between each pair of the calls, as with a look-up after every step."""
     gaps = zip(calls, calls[1:], strict=False)
     return all(any(a.order < write.order < b.order for write in trace.writes) for a, b in gaps)

@@ -3,15 +3,10 @@
 import re
 from collections.abc import Iterator
 
-from fama.dialogue.trace import Trace, shorten, spoken
+from fama.diagnosis.trace import Trace
+from fama.dialogue.turns import consents, shorten, spoken
 from fama.episodes.records import Evidence
 
-_YES = re.compile(
-    r"\b(yes|yeah|yep|yup|sure|ok|okay|confirm\w*|correct|right|go ahead|proceed|please do|do it|sounds good|agree\w*|"
-    r"perfect|great|fine|absolutely|definitely|works for me|that works|exactly|let's|i'd like|go with|affirmative|"
-    r"approved?)\b",
-    re.IGNORECASE,
-)
 _OTHER_ERROR = re.compile(
     r"not found|not available|add up|keyword|argument|operand|unknown|invalid|missing|number of|match|enough|no such",
     re.I,
@@ -19,15 +14,15 @@ _OTHER_ERROR = re.compile(
 
 
 def detect(trace: Trace) -> Iterator[Evidence]:
-    """Identity not checked before the first change, no yes before a change, a change refused by a rule."""
+    """Yield an identity not checked before the first change, no yes before a change, a change refused by a rule."""
     yield from _identity(trace)
-    if trace.rules.confirm and trace.has_dialogue:
+    if trace.roles.stated.confirm and trace.has_dialogue:
         yield from _confirmation(trace)
     for call in trace.calls:
         if (
             call.failed
             and not call.busy
-            and trace.rules.writes(call.name)
+            and trace.roles.writes(call.name)
             and not _OTHER_ERROR.search(call.result or "")
         ):
             quote = f"{call.quote(100)} → {shorten(call.result or '', 100)}"
@@ -35,11 +30,11 @@ def detect(trace: Trace) -> Iterator[Evidence]:
 
 
 def _identity(trace: Trace) -> Iterator[Evidence]:
-    tools = {call.name for call in trace.calls} | {tool.name for tool in trace.episode.tools}
-    if not (trace.rules.identity or any(trace.rules.identifies(name) for name in tools)) or not trace.writes:
+    asked = trace.roles.asks_identity or any(trace.roles.identifies(call.name) for call in trace.calls)
+    if not asked or not trace.writes:
         return
     first = trace.writes[0]
-    checked = any(trace.rules.identifies(call.name) and not call.failed for call in trace.calls[: first.order])
+    checked = any(trace.roles.identifies(call.name) and not call.failed for call in trace.calls[: first.order])
     if not checked:
         yield Evidence(source="policy:identity", category="DCV", step=first.step, quote=first.quote())
 
@@ -47,7 +42,7 @@ def _identity(trace: Trace) -> Iterator[Evidence]:
 def _confirmation(trace: Trace) -> Iterator[Evidence]:
     for call in trace.writes:
         said = trace.user_before(call.step)
-        if said is None or not _YES.search(spoken(said)):
+        if said is None or not consents(spoken(said)):
             asked = shorten(spoken(said), 80) if said else "nothing"
             quote = f"{call.quote(120)} after the user said: {asked}"
             yield Evidence(source="policy:confirmation", category="DCV", step=call.step, quote=quote)

@@ -2,18 +2,18 @@
 
 from collections.abc import Iterator
 
-from fama.dialogue.trace import Trace
+from fama.diagnosis.trace import Trace
 from fama.episodes.records import Evidence
 
 
 def detect(trace: Trace) -> Iterator[Evidence]:
-    """Passing errors never tried again, and changes that failed and were given up."""
+    """Yield passing errors never tried again, and changes that failed and were given up."""
     seen: set[tuple[str, bool]] = set()
     for call in trace.calls:
         if not call.failed or (call.name, call.busy) in seen:
             continue
         again = [other for other in trace.calls if other.name == call.name and other.order > call.order]
-        writes = trace.rules.writes(call.name)
+        writes = trace.roles.writes(call.name)
         given_up = not again if call.busy else writes and not any(not other.failed for other in again)
         if given_up:
             seen.add((call.name, call.busy))

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from fama.dialogue.trace import Call, Trace
+from fama.diagnosis.trace import Trace
+from fama.dialogue.calls import Call
 from fama.episodes.records import Evidence
 
 _UNKNOWN = re.compile(r"\s*(error:?\s*)?unknown (action|tool|function)", re.IGNORECASE)
@@ -22,7 +23,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 
 
 def detect(trace: Trace) -> Iterator[Evidence]:
-    """One finding a tool that does not exist, one a call against its schema."""
+    """Yield one finding per tool that does not exist, and one per call against its schema."""
     specs = {tool.name: tool for tool in trace.episode.tools}
     unknown: set[str] = set()
     for call in trace.calls:
@@ -42,7 +43,7 @@ def detect(trace: Trace) -> Iterator[Evidence]:
 
 
 def violation(call: Call, schema: dict[str, Any]) -> str | None:
-    """What a call's arguments break of a JSON schema's names, types and enums; None if nothing."""
+    """Return the first fault of a call against a JSON schema's names, types and enums; None if there is none."""
     properties = schema.get("properties") or {}
     missing = [name for name in schema.get("required") or () if name not in call.arguments]
     if missing:

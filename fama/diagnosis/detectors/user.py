@@ -3,23 +3,19 @@
 import re
 from collections.abc import Iterator
 
-from fama.dialogue.sources import Provenance, normal
-from fama.dialogue.trace import Trace, shorten, spoken
+from fama.diagnosis.trace import Trace
+from fama.dialogue.facts import TOLD_VALUE, normal_text
+from fama.dialogue.turns import shorten, spoken
 from fama.episodes.records import Evidence
 
 _AGREED = re.compile(
     r"(yes|yeah|sure|correct|that's (right|correct))\b.*\b(proceed|go ahead|please|like to)\b", re.I | re.S
 )
-#: what a user simulator was told to say and must not make up: identifiers, codes, postcodes, e-mail addresses
-_VALUE = re.compile(
-    r"#?\b(?:[A-Za-z]+[_-])+[A-Za-z]*\d[\w-]*|#?\b[A-Z]{1,6}[-_]?\d{2,}\w*|\b\d{5,}\b|[\w.+-]{1,64}@[\w-]+\.\w+|"
-    r"\b(?=[A-Z]*\d)(?=\d*[A-Z])[A-Z0-9]{6}\b"
-)
 _STOP = re.compile(r"#+\s*(STOP|END|DONE|OUT-OF-SCOPE|TRANSFER)\s*#+")
 
 
 def detect(trace: Trace) -> Iterator[Evidence]:
-    """Made-up values, the agent's words said back to it, or gone while being asked.
+    """Yield made-up values, the agent's words said back to it, or a user gone while being asked.
 
     ``user:invented`` is a value that contradicts the task's instruction, ``user:mirrored`` the agent's own words,
     ``user:left`` an end at a question.
@@ -30,19 +26,19 @@ def detect(trace: Trace) -> Iterator[Evidence]:
 
 
 def _invented(trace: Trace) -> Iterator[Evidence]:
-    """The user gave a value that neither its instruction nor anybody before had, and the agent went by it.
+    """Yield values of the user that neither its instruction nor anybody before had, and that the agent went by.
 
     It counts if a call with that value worked, so that the wrong object was met, or if nothing was changed after it.
     """
     instruction = _letters(trace.episode.instruction or "")
     if not instruction or not trace.has_dialogue:
         return
-    origin = Provenance(trace)
+    origin = trace.sources
     told: set[str] = set()
     for step, message in enumerate(trace.episode.messages):
-        for match in _VALUE.finditer(spoken(message)) if message.role == "user" else ():
+        for match in TOLD_VALUE.finditer(spoken(message)) if message.role == "user" else ():
             value = match[0].rstrip(".,;:-")
-            if value in told or _letters(value) in instruction or origin.places(value, step):
+            if value in told or _letters(value) in instruction or origin.find(value, step):
                 continue
             told.add(value)
             used = [call for call in trace.calls if call.step > step and _letters(value) in _letters(call.raw)]
@@ -52,7 +48,7 @@ def _invented(trace: Trace) -> Iterator[Evidence]:
 
 
 def _mirrored(trace: Trace) -> Iterator[Evidence]:
-    """The simulated user took the agent's part: twice it said what the agent had just said. Small models do that."""
+    """Yield the second time that the user only repeated the agent's words, as small models do that play one."""
     messages = trace.episode.messages
     found = 0
     for step, (before, message) in enumerate(zip(messages, messages[1:], strict=False), 1):
@@ -67,11 +63,11 @@ def _mirrored(trace: Trace) -> Iterator[Evidence]:
 
 
 def _letters(text: str) -> str:
-    return re.sub(r"\W", "", normal(text))
+    return re.sub(r"\W", "", normal_text(text))
 
 
 def _left(trace: Trace) -> Iterator[Evidence]:
-    """The user left while the agent was asking for something it needed."""
+    """Yield a good-bye of the user while the agent was asking for something it needed."""
     messages = trace.episode.messages
     if len(messages) < 2 or messages[-1].role != "user" or messages[-2].role != "assistant":
         return

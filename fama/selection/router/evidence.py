@@ -1,4 +1,11 @@
-"""Numeric features of the visible state for routers: prospective, no gold, no future, no domain words."""
+"""Numeric features of the visible state for routers: prospective, no gold, no future, no domain words.
+
+Calls, results, roles of tools and what was said are read by ``fama.dialogue``, as helpers and detectors read them. The
+word patterns below are part of the features that trained routers know, and stay as they are: ``correction_words``,
+``negation_words``, ``request_words`` and ``ids_in_user_text`` count more loosely than ``fama.dialogue`` reads. For
+``writes`` and ``identity_called``, a tool that a file's list leaves out counts by its name, so that a router reads the
+same tools alike in domains with and without a file.
+"""
 
 import json
 import math
@@ -7,8 +14,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from fama.dialogue.domain_rules import DomainRules
-from fama.dialogue.trace import Call, calls_of, spoken
+from fama.dialogue.calls import Call, calls_of
+from fama.dialogue.facts import data_of
+from fama.dialogue.roles import roles_of
+from fama.dialogue.turns import spoken
 from fama.episodes.records import Message
 from fama.episodes.state import VisibleState
 
@@ -61,14 +70,14 @@ _RULE = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+", re.MULTILINE)
 
 
 def visible_evidence(state: VisibleState) -> dict[str, float]:
-    """Counts and flags of what is visible before a decision, scaled to about [0, 1], in ``EVIDENCE_NAMES`` order.
+    """Return counts and flags of what is visible before a decision, about in [0, 1], in ``EVIDENCE_NAMES`` order.
 
     Counts are log-scaled: ``log(1 + n) / log(1 + cap)``, where the cap is a large usual value; beyond it a feature may
     exceed 1 a little.
     """
     messages = state.messages
     calls = calls_of(messages)
-    rules = DomainRules()  # by the tools' names: the same for every domain, whatever the state's key says
+    roles = roles_of(state.tools, state.benchmark, state.domain)
     users = [spoken(message) for message in messages if message.role == "user"]
     last_user = users[-1] if users else ""
     outputs = [call.result for call in calls if call.result is not None]
@@ -81,14 +90,14 @@ def visible_evidence(state: VisibleState) -> dict[str, float]:
         "messages": _log(len(messages), 60),
         "user_turns": _log(len(users), 15),
         "calls": _log(len(calls), 20),
-        "writes": _log(sum(rules.writes(c.name) and not c.failed for c in calls), 5),
+        "writes": _log(sum(roles.own_role(c.name) == "write" and not c.failed for c in calls), 5),
         "distinct_tools": _log(len({call.name for call in calls}), 10),
         "errors": _log(sum(call.failed for call in calls), 5),
         "last_failed": float(bool(calls) and calls[-1].failed),
         "busy_pending": float(_busy_pending(calls)),
         "repeated_calls": _log(sum(n - 1 for n in repeats.values()), 5),
         "most_repeats": _log(max(most - 1, 0), 4),
-        "identity_called": float(any(rules.identifies(c.name) and not c.failed for c in calls)),
+        "identity_called": float(any(roles.own_role(c.name) == "identify" and not c.failed for c in calls)),
         "request_words": _log(len(_REQUESTS.findall(words)), 8),
         "correction_words": _log(len(_CORRECTIONS.findall(last_user)), 3),
         "negation_words": _log(len(_NEGATIONS.findall(last_user)), 4),
@@ -118,9 +127,9 @@ def _log(count: float, cap: float) -> float:
 
 
 def _busy_pending(calls: Sequence[Call]) -> bool:
-    """Whether some call's last try was answered by a passing error."""
+    """Return whether some call's last try was answered by a passing error; 503 counts even within an id, as ever."""
     last = {call.name: call for call in calls}
-    return any(call.busy for call in last.values())
+    return any(call.busy or (call.failed and "503" in (call.result or "")) for call in last.values())
 
 
 def _last_words(messages: Sequence[Message]) -> str:
@@ -145,14 +154,13 @@ class _Shape:
 
 def _shape(output: str) -> _Shape:
     shape = _Shape()
-    try:
-        value = json.loads(output)
-    except ValueError:
+    value = data_of(output)
+    if value is None:
         lines = [line for line in output.splitlines() if line.strip()]
         shape.leaves = len(lines)
         shape.rows = sum(bool(_RULE.match(line)) for line in lines)
-        return shape
-    _walk(value, 1, shape)
+    else:
+        _walk(value, 1, shape)
     return shape
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fama.diagnosis.judging import ask_json
 from fama.diagnosis.mitigation import catalogue, choice_form, minimal_cover, mitigate
-from fama.dialogue.trace import shorten, spoken
+from fama.dialogue.turns import shorten, spoken
 from fama.episodes.records import Failure, LedgerRow
 from fama.episodes.state import VisibleState
 from fama.episodes.store import read_failures

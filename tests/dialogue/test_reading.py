@@ -2,39 +2,16 @@ import json
 
 import pytest
 
-from fama.dialogue.history import agrees, calls, corrects
+from fama.dialogue.calls import calls
 from fama.dialogue.language import clauses, meaning, meanings, one_slip, sentences, stem
+from fama.dialogue.objects import table
 from fama.dialogue.pending import change_ahead
 from fama.dialogue.policy import rules, verdict
-from fama.dialogue.requests import open_wants, wants
-from fama.dialogue.rows import table
-from fama.dialogue.tools import is_write_tool, view
+from fama.dialogue.requests import names_change, open_wants, turns_down, wants
+from fama.dialogue.tools import view
+from fama.dialogue.turns import agrees, consents, corrects
 from fama.dialogue.values import is_known, known_values, of_user
 from tests.support.note_states import LOANS, TOOLS, Chat, tool
-
-
-@pytest.mark.parametrize(
-    ("name", "description", "kind"),
-    [
-        ("get_order_details", "Get the status and details.", "read"),
-        ("find_user_id_by_email", "Find user id by email.", "read"),
-        ("verify_reader", "Verify a reader.", "read"),
-        ("listAllTypes", "", "read"),
-        ("cancel_pending_order", "Cancel a pending order.", "write"),
-        ("modify_user_address", "Modify the address.", "write"),
-        ("exchange_delivered_order_items", "Exchange items.", "write"),
-        ("user_data", "Shows the data of a user.", "read"),
-        ("frobnicate", "", "write"),
-        ("transfer_to_human_agents", "Hand over.", "close"),
-        ("close_case", "Close the case.", "close"),
-        ("calculate", "Calculate.", "other"),
-        ("think", "Think.", "other"),
-    ],
-)
-def test_tools_are_told_apart_by_their_verbs(name: str, description: str, kind: str) -> None:
-    spec = tool(name, description)
-    assert view(spec).kind == kind
-    assert is_write_tool(spec) == (kind == "write")
 
 
 def test_a_broken_schema_is_an_empty_one() -> None:
@@ -166,3 +143,36 @@ def test_tables_survive_depth_and_odd_data() -> None:
     assert table(json.dumps(deep)) == ()
     assert table(None) == table("x") == table("3") == ()
     assert table('[{"id": "A1", "size": 3}]') == table('[{"id": "A1", "size": 3}]')
+
+
+@pytest.mark.parametrize(
+    ("text", "yes", "consent"),
+    [
+        ("Yes, please go ahead.", True, True),
+        ("Yes, but wait.", False, True),
+        ("I'd like the red one.", False, True),
+        ("No, thanks.", False, False),
+        ("Hm, how long does it take?", False, False),
+    ],
+)
+def test_a_helper_wants_a_clear_yes_and_a_detector_any_consent(text: str, yes: bool, consent: bool) -> None:
+    assert (agrees(text), consents(text)) == (yes, consent)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "refused"),
+    [
+        ("We cannot cancel this loan.", True),
+        ("That is against our policy.", True),
+        ("If it is reserved, we cannot renew it.", False),
+        ("Are you unable to return it?", False),
+        ("I cannot find it.", False),
+    ],
+)
+def test_a_flat_refusal_names_a_change_and_no_condition(sentence: str, refused: bool) -> None:
+    assert turns_down(sentence) is refused
+
+
+def test_changes_are_named_by_their_verbs() -> None:
+    assert names_change("Please reschedule my visit") and names_change("I upgraded it")
+    assert not names_change("Where is my parcel?")

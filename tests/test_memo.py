@@ -1,6 +1,6 @@
 """Results kept by the identity of their arguments."""
 
-from fama.dialogue.memo import by_identity
+from fama.memo import by_identity
 
 
 def test_equal_objects_are_told_apart_and_the_same_one_is_computed_once() -> None:

@@ -1,6 +1,6 @@
 """Requests for information: which record they are about, when they are open, and what helpers say of them."""
 
-from fama.dialogue.questions import asked_about, open_questions
+from fama.dialogue.pending import asked_about, open_questions
 from fama.helpers import dce, planner, tor, tsa
 from tests.support.note_states import LOANS, TOOLS, Chat, tool
 

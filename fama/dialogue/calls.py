@@ -1,0 +1,160 @@
+"""Tool calls with their results: the one reading of what was called and what came back."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from fama.dialogue.facts import Leaf, data_of, leaves_of
+from fama.dialogue.turns import shorten
+from fama.episodes.records import Message, ToolCall
+from fama.episodes.state import VisibleState
+from fama.memo import by_identity
+
+#: How an error in plain text opens.
+_ERROR = re.compile(
+    r"[\W_]*(?:error|fail(?:ed|ure)?|invalid|unknown|not found|no such|exception|traceback)\b", re.IGNORECASE
+)
+_BUSY = re.compile(
+    r"\b(?:busy|try(?:ing)? again|retry|temporar\w*|time[d]?[ -]?out|overload\w*|too many requests|rate.?limit\w*"
+    r"|unavailable|503)\b",
+    re.IGNORECASE,
+)
+#: Plain text that opens like no error is one only if it asks to come back, and says little else.
+_COME_BACK = re.compile(
+    r"\b(?:busy|try(?:ing)? again|retry|temporar\w*|time[d]?[ -]?out|overload\w*|too many requests"
+    r"|unavailable right now)\b",
+    re.IGNORECASE,
+)
+_SHORT = 400
+_BAD_STATUS = frozenset({"error", "busy"})
+
+
+@dataclass(frozen=True)
+class Call:
+    """One tool call. ``step`` and ``result_step`` index the messages; ``order`` counts the calls.
+
+    A call without a result is neither ``failed`` nor ``succeeded``: nobody knows what it did.
+    """
+
+    step: int
+    order: int
+    name: str
+    arguments: dict[str, Any]
+    raw: str
+    result: str | None = None
+    result_step: int | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Return whether the log holds a result."""
+        return self.result is not None
+
+    @cached_property
+    def failed(self) -> bool:
+        """Return whether there is a result and it reads as an error."""
+        return self.result is not None and is_error(self.result)
+
+    @property
+    def succeeded(self) -> bool:
+        """Return whether there is a result and it reads as no error."""
+        return self.answered and not self.failed
+
+    @cached_property
+    def busy(self) -> bool:
+        """Return whether the error reads as passing, so that the same call could work later."""
+        return self.failed and bool(_BUSY.search(self.result or ""))
+
+    @property
+    def data(self) -> Any:
+        """Return the result as data, None for plain text. Shared: not to be changed."""
+        return data_of(self.result)
+
+    @property
+    def leaves(self) -> tuple[Leaf, ...]:
+        """Return the scalars of the result."""
+        return leaves_of(self.result)
+
+    @cached_property
+    def key(self) -> str:
+        """Return name and canonical arguments: equal keys are identical calls."""
+        if not self.arguments:
+            return f"{self.name}({self.raw})"
+        return f"{self.name}({json.dumps(self.arguments, sort_keys=True)})"
+
+    def quote(self, limit: int = 200) -> str:
+        """Return the call as text, cut to ``limit`` characters."""
+        return shorten(f"{self.name}({self.raw})", limit)
+
+
+def is_error(result: str) -> bool:
+    """Return whether a tool's result reads as an error, in plain text or as a field of a JSON object."""
+    value = data_of(result)
+    if isinstance(value, dict):
+        refused = any(value.get(key) is False for key in ("ok", "success", "status"))
+        return bool(value.get("error")) or refused or str(value.get("status", "")).lower() in _BAD_STATUS
+    return bool(_ERROR.match(result)) or (len(result) < _SHORT and bool(_COME_BACK.search(result)))
+
+
+def calls(state: VisibleState) -> tuple[Call, ...]:
+    """Return the past calls of a state, in order."""
+    return _calls(state.messages)
+
+
+def calls_of(messages: Sequence[Message]) -> tuple[Call, ...]:
+    """Return the calls in messages, in order, each with its result if there is one.
+
+    An id that stands on one call only names its result wherever that comes. Ids that repeat or are empty say nothing
+    beyond their turn (an agent's message up to its next one): there, results go to the calls of the same id in order,
+    then those where one side has no id in order. Ids that differ are never paired.
+    """
+    made = [
+        (step, call)
+        for step, message in enumerate(messages)
+        if message.role == "assistant"
+        for call in message.tool_calls or ()
+    ]
+    paired = _pair([(step, call.id) for step, call in made], messages)
+    return tuple(_call(order, step, call, messages, paired.get(order)) for order, (step, call) in enumerate(made))
+
+
+@by_identity(256)
+def _calls(messages: tuple[Message, ...]) -> tuple[Call, ...]:
+    return calls_of(messages)
+
+
+def _call(order: int, step: int, call: ToolCall, messages: Sequence[Message], result_step: int | None) -> Call:
+    return Call(
+        step=step,
+        order=order,
+        name=call.function.name,
+        arguments=call.function.parsed(),
+        raw=call.function.arguments,
+        result=None if result_step is None else messages[result_step].content or "",
+        result_step=result_step,
+    )
+
+
+def _pair(made: list[tuple[int, str]], messages: Sequence[Message]) -> dict[int, int]:
+    """Return the message index of each call's result, by the call's order."""
+    free = {step: message.tool_call_id or "" for step, message in enumerate(messages) if message.role == "tool"}
+    agent = [step for step, message in enumerate(messages) if message.role == "assistant"]
+    turn_end = dict(zip(agent, [*agent[1:], len(messages)], strict=False))
+    count = Counter(call_id for _, call_id in made)
+    paired: dict[int, int] = {}
+    for same_id_only in (True, False):
+        for order, (start, call_id) in enumerate(made):
+            if order in paired:
+                continue
+            reach = len(messages) if call_id and count[call_id] == 1 else turn_end[start]
+            for step, result_id in free.items():
+                same = bool(call_id) and call_id == result_id and start < step < reach
+                unnamed = not (call_id and result_id) and start < step < turn_end[start]
+                if same or (unnamed and not same_id_only):
+                    paired[order] = step
+                    del free[step]
+                    break
+    return paired
