@@ -123,7 +123,7 @@ def _load(path: str) -> Any:
 
 
 def _complain(text: str, code: int) -> int:
-    from fama.terminal import printable  # names and replies of others stand in messages, too
+    from fama.commands.terminal import printable  # names and replies of others stand in messages, too
 
     sys.stderr.write(f"fama: {printable(' '.join(text.split()))}\n")
     return code

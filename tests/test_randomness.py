@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from fama.hashing import content_hash
 from fama.randomness import derive_seed, generator
-from fama.tokens import estimate_tokens
+from fama.text.tokens import estimate_tokens
 
 
 def test_streams_are_pure_and_apart() -> None:

@@ -77,7 +77,7 @@ def _labellers(path: Path) -> set[str]:
 def _show_against(one: "Against", what: str) -> None:
     from rich.table import Table
 
-    from fama.terminal import console
+    from fama.commands.terminal import console
 
     screen = console()
     title = f"{one.labeller} against {one.reference}, {what}, {one.units} failures of {one.tasks} tasks"
@@ -97,7 +97,7 @@ def _show(found: "Agreement") -> None:
     from rich.table import Table
 
     from eval.annotation.agreement import TENTATIVE
-    from fama.terminal import console
+    from fama.commands.terminal import console
 
     screen = console()
     kappa = "Cohen κ" if len(found.raters) == 2 else "Fleiss κ"

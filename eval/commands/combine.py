@@ -51,7 +51,7 @@ def _show(found: "Consensus", count: int) -> None:
     from rich.table import Table
 
     from eval.annotation.labels import category_label
-    from fama.terminal import console
+    from fama.commands.terminal import console
 
     screen = console()
     title = "Labellers against the consensus that they are part of"

@@ -26,9 +26,9 @@ def main(args: argparse.Namespace) -> int:
     import asyncio
 
     from eval.compare.comparison import COMPARISON, run_comparison
+    from fama.commands.terminal import console
     from fama.provenance import command_line
     from fama.settings import CompareSettings
-    from fama.terminal import console
 
     settings = read_settings(args, CompareSettings)
     if settings is None:
@@ -50,8 +50,8 @@ def _plan(settings: "CompareSettings") -> int:
     from eval.compare.comparison import check_arms
     from eval.compare.sample_size import EFFECTS, GUESS, discordance_of, plans
     from fama.agents.runs.plan import load_benchmark, select_tasks
+    from fama.commands.terminal import console
     from fama.episodes.outcome_table import read_outcomes
-    from fama.terminal import console
 
     world = load_benchmark(settings)
     tasks = len(select_tasks(settings, world))
@@ -88,7 +88,7 @@ def show(comparison: "Comparison") -> None:
     from rich.table import Table
 
     from eval.metrics.formats import DASH, count, errors, p_value, percent
-    from fama.terminal import console
+    from fama.commands.terminal import console
 
     most = comparison.trials
     table = Table("arm", box=None, pad_edge=False)

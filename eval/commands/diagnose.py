@@ -15,13 +15,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fama.commands.terminal import printable
 from fama.config import add_executor_flag
 from fama.diagnosis.diagnose import DiagnosisSummary, diagnose, group_of
 from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
 from fama.episodes.records import Episode, Failure
 from fama.episodes.store import read_episodes, read_failures
 from fama.errors import BadInput
-from fama.terminal import printable
 
 if TYPE_CHECKING:
     from eval.annotation.profiles import Profile, Share

@@ -51,9 +51,9 @@ def main(args: argparse.Namespace) -> int:
 def _list() -> int:
     from rich.table import Table
 
+    from fama.commands.terminal import console
     from fama.helpers.base import HELPERS
     from fama.settings import Form
-    from fama.terminal import console
 
     table = Table("helper", box=None, pad_edge=False)
     for title in ("covers", "note, tokens", "call, tokens (llm form)"):
@@ -100,7 +100,7 @@ def _candidates(args: argparse.Namespace) -> int:
 
 
 def _show(found: "FailureGroups") -> None:
-    from fama.terminal import console
+    from fama.commands.terminal import console
 
     screen = console()
     for one in found.groups:

@@ -42,8 +42,8 @@ def _show(written: "WrittenTable") -> None:
     from eval.metrics.formats import count, errors, percent
     from eval.metrics.measures import Resampling
     from eval.metrics.summary import summarise
+    from fama.commands.terminal import console
     from fama.subsets import split_subset, subset_label
-    from fama.terminal import console
 
     table = Table("subset", box=None, pad_edge=False)
     for title in ("tasks", "episodes", "error", "success %", "tokens/episode"):

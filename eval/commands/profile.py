@@ -58,7 +58,7 @@ def main(args: argparse.Namespace) -> int:
 def _show(profiles: "list[Profile]") -> None:
     from rich.table import Table
 
-    from fama.terminal import console
+    from fama.commands.terminal import console
 
     table = Table("labels", box=None, pad_edge=False)
     for title in ("failures", "tasks", *(f"{share.category} %" for share in profiles[0].shares)):

@@ -44,7 +44,7 @@ def _show(summaries: "list[GroupSummary]") -> None:
 
     from eval.metrics.formats import count, errors, number, percent
     from eval.metrics.summary import distinctions
-    from fama.terminal import console
+    from fama.commands.terminal import console
 
     most = max(summary.measures.trials for summary in summaries)
     shown = [k for k in range(1, most + 1) if k <= 5 or k == most]

@@ -68,7 +68,7 @@ async def _values(settings: "CompareSettings") -> "list[OffPolicy]":
 def _show(found: "list[OffPolicy]") -> None:
     from rich.table import Table
 
-    from fama.terminal import console
+    from fama.commands.terminal import console
 
     table = Table("arm", box=None, pad_edge=False)
     for title in ("matched tasks", "IPS %", "self-normalised %", "direct %", "doubly robust %"):

@@ -11,7 +11,7 @@ from fama.helpers.note_check import check_note
 from fama.models.base import ChatModel
 from fama.randomness import derive_seed
 from fama.text.clean import clean
-from fama.tokens import estimate_tokens
+from fama.text.tokens import estimate_tokens
 
 
 class Notes(NamedTuple):

@@ -48,7 +48,7 @@ def main(args: argparse.Namespace) -> int:
 def _print_summary(summary: "RunSummary", out: Path) -> None:
     from rich.table import Table
 
-    from fama.terminal import console
+    from fama.commands.terminal import console
 
     table = Table("", *summary.arms, title=str(out / "episodes.jsonl"), title_justify="left")
     columns = [_measures(arm) for arm in summary.arms.values()]

@@ -92,7 +92,7 @@ def _print_table(chosen: list[Chosen], pool: tuple[str, ...]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from fama.terminal import console, printable
+    from fama.commands.terminal import console, printable
 
     table = Table(title="Selections", caption="Columns of helpers: probability of belonging to the best subset.")
     table.add_column("turn", justify="right", no_wrap=True)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rich.text import Text
 
+from fama.commands.terminal import console, printable
 from fama.episodes.records import Decision, Episode, Message
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
-from fama.terminal import console, printable
 
 STATUSES = ("success", "failure", "error")
 WIDTH = 110

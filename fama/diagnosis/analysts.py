@@ -13,7 +13,7 @@ from fama.dialogue.turns import shorten
 from fama.episodes.records import Episode, Evidence, LedgerRow
 from fama.models.base import ChatModel
 from fama.prompts import render
-from fama.tokens import estimate_tokens
+from fama.text.tokens import estimate_tokens
 
 PROMPTS = ("diagnosis/analyst_system.v1", "diagnosis/analyst_prefix.v1", "diagnosis/analyst_question.v1")
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 from fama.dialogue.turns import shorten, spoken
 from fama.episodes.records import Episode, Evidence, Message
-from fama.tokens import estimate_tokens
+from fama.text.tokens import estimate_tokens
 
 #: Characters a message may have, from roomy to tight; tried in order until the text fits.
 _WIDTHS = (4000, 1200, 600, 300, 160, 100)

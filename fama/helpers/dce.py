@@ -18,7 +18,7 @@ from fama.episodes.state import VisibleState
 from fama.helpers.base import Helper
 from fama.helpers.forms import Candidate, make, refuse_options
 from fama.settings import Form
-from fama.tokens import estimate_tokens
+from fama.text.tokens import estimate_tokens
 
 NOTE = "Rule: {rule}"
 #: The tool first, as everywhere: a rule alone is read and then broken (docs/experiments.md).

@@ -13,7 +13,7 @@ from fama.helpers.base import Helper, HelperContext, HelperReply
 from fama.models.base import ChatRequest, Sampling
 from fama.prompts import render
 from fama.settings import Form
-from fama.tokens import estimate_tokens
+from fama.text.tokens import estimate_tokens
 
 
 class Candidate(NamedTuple):

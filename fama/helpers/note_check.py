@@ -7,7 +7,7 @@ from fama.dialogue.facts import known_facts, stated_facts, visible_texts
 from fama.dialogue.language import STOP
 from fama.episodes.state import RESPOND, VisibleState
 from fama.helpers.base import Helper
-from fama.tokens import estimate_tokens
+from fama.text.tokens import estimate_tokens
 
 #: So many words in a row, the same as in a user's or a tool's text, must be within quotes.
 COPIED_WORDS = 5

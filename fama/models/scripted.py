@@ -7,7 +7,7 @@ from fama.episodes.records import LedgerRow
 from fama.models.base import ChatReply, ChatRequest
 from fama.models.wire import with_prefill
 from fama.registry import Registry
-from fama.tokens import estimate_tokens
+from fama.text.tokens import estimate_tokens
 
 
 class ScriptedModel:

@@ -9,7 +9,7 @@ from fama.models.base import ChatReply, ChatRequest
 from fama.models.ends import ReplyEnd
 from fama.models.prices import Price
 from fama.text.counts import token_count
-from fama.tokens import estimate_tokens
+from fama.text.tokens import estimate_tokens
 
 #: What a chat template may add around one message.
 _TEMPLATE_TOKENS = 8

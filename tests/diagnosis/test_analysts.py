@@ -16,7 +16,7 @@ from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Evidence
 from fama.models.base import ChatRequest
 from fama.models.scripted import ScriptedModel
-from fama.tokens import estimate_tokens
+from fama.text.tokens import estimate_tokens
 from tests.support.diagnosis_cases import agent, call, episode, identified, user
 
 TAXONOMY = load_taxonomy()

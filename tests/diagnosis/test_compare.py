@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from fama.diagnosis.detectors.compare import differences, match, references
-from fama.dialogue.calls import pair_calls
+from fama.dialogue.calls import calls_of
 from fama.episodes.records import FunctionCall, GoldAction, Message, ToolCall
 
 
@@ -39,6 +39,6 @@ def test_values(gold: Any, actual: Any, equal: bool) -> None:
 
 def test_arguments_that_nobody_can_read_are_not_compared() -> None:
     call = ToolCall(id="a", function=FunctionCall(name="cancel", arguments="order one"))
-    (made,) = pair_calls([Message(role="assistant", tool_calls=(call,))])
+    (made,) = calls_of([Message(role="assistant", tool_calls=(call,))])
     found = match(references([GoldAction(name="cancel", arguments='{"order_id": "1"}')]), [made])
     assert [differing for _, _, differing in found.pairs] == [[]] and not found.missing

@@ -13,7 +13,7 @@ from fama.envs.helpdesk.user.phrasing import phrases
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.state import VisibleState, state_to_json
 from fama.errors import BadInput
-from fama.tokens import estimate_tokens
+from fama.text.tokens import estimate_tokens
 
 DOMAINS = ("shop", "saas")
 CODES = ("DCV", "WRCO", "CM", "IFU")

@@ -17,7 +17,7 @@ from fama.helpers.note_check import check_note
 from fama.helpers.pool import build_pool
 from fama.settings import HelperSettings
 from fama.subsets import POOL
-from fama.tokens import estimate_tokens
+from fama.text.tokens import estimate_tokens
 
 TASKS = 48
 #: Highest share of decisions that a helper may speak at, when nothing is wrong.

@@ -8,7 +8,7 @@ from fama.helpers.base import HELPERS, HelperContext
 from fama.helpers.forms import REPLY_TOKENS, TEMPLATE_TOKENS, clean_reply
 from fama.models.base import ChatReply, ChatRequest
 from fama.subsets import POOL
-from fama.tokens import estimate_tokens
+from fama.text.tokens import estimate_tokens
 from tests.support.note_states import LOANS, POLICY, Chat
 
 

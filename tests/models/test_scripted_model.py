@@ -7,7 +7,7 @@ from fama.models.base import ChatRequest
 from fama.models.connect import connect
 from fama.models.scripted import SCRIPTED, ScriptedModel
 from fama.settings import ModelSettings
-from fama.tokens import estimate_tokens
+from fama.text.tokens import estimate_tokens
 
 ASK = ChatRequest(
     messages=({"role": "system", "content": "be kind"}, {"role": "user", "content": "say it"}), role="agent"

@@ -16,7 +16,7 @@ from fama.models.base import ChatRequest
 from fama.models.scripted import ScriptedModel
 from fama.selection.base import SELECTORS, Allowance, Selection, SelectorContext
 from fama.selection.selectors.prompted import MAX_OUTPUT_TOKENS, build
-from fama.tokens import estimate_tokens
+from fama.text.tokens import estimate_tokens
 
 
 @dataclass

@@ -16,7 +16,7 @@ from fama.errors import BadInput
 from fama.prompts import render
 from fama.selection.base import Allowance, Selection, Selector, SelectorContext
 from fama.subsets import in_pool_order
-from fama.tokens import estimate_tokens
+from fama.text.tokens import estimate_tokens
 
 MAX_OUTPUT_TOKENS = 40
 #: Chosen and unchosen helpers' probabilities: a prompted choice is no certainty.
