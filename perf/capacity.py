@@ -14,12 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from record import ROOT, parser
-
 from fama.config import load_settings
 from fama.episodes.records import CHARGED, role_group
 from fama.episodes.store import read_episodes
 from fama.settings import CompareSettings
+from perf.record import ROOT, parser
 
 EPISODES = ROOT / "results" / "helpdesk" / "compare" / "episodes.jsonl.gz"
 CONFIGS = ROOT / "configs" / "compare"

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from record import parser, save, timed
+from perf.record import parser, save, timed
 
 LIMIT_SECONDS, LIMIT_BYTES = 60.0, 1_000_000_000
 

@@ -20,14 +20,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from record import ROOT, parser, save
-
 from fama.agents.runs.plan import Planned
 from fama.agents.runs.runner import run_planned
 from fama.envs.base import Action, Benchmark, Observation, Reward, UserModel
 from fama.episodes.records import LedgerRow, Message, ToolSpec
 from fama.models.base import ChatReply, ChatRequest
 from fama.settings import RunSettings, SelectorSettings
+from perf.record import ROOT, parser, save
 
 LEAST, STEEPEST = 300.0, 1.1
 #: words and calls of each synthetic episode: one exchange of words in four decisions
@@ -192,7 +191,7 @@ def _slope(points: Sequence[tuple[int, float]]) -> float:
 def _against_tau2(tasks: int) -> list[dict[str, Any]]:
     if find_spec("tau2") is None:
         return [{"what": "tau2 is not installed: not compared"}]
-    from tau2_reference import compare
+    from perf.tau2_reference import compare
 
     ours, theirs = compare(tasks, _timed, Instant)
     return [

@@ -16,8 +16,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from record import ROOT, parser, save
-
 from fama.agents.strategies.base import STRATEGIES, Prompt
 from fama.diagnosis.analysts import prompts
 from fama.diagnosis.taxonomy import load_taxonomy
@@ -27,6 +25,7 @@ from fama.episodes.store import read_episodes
 from fama.models.base import ChatModel, ChatRequest, Sampling
 from fama.models.connect import connect
 from fama.settings import ModelSettings
+from perf.record import ROOT, parser, save
 
 EPISODES = ROOT / "results" / "helpdesk" / "lattice-test.episodes.jsonl.gz"
 #: A prompt from an episode, one of its decisions, and the variant's own word.

@@ -24,9 +24,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import loop_overhead
-import replay_speed
-from record import ROOT, parser, save, timed
+from perf import loop_overhead, replay_speed
+from perf.record import ROOT, parser, save, timed
 
 INTERVAL = 0.005
 PROJECT = ("fama", "training", "eval", "perf")

@@ -11,10 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import capacity
-from record import RESULTS, ROOT
-
 from eval.publish.markers import fill_tables
+from perf import capacity
+from perf.record import RESULTS, ROOT
 
 PAGES = (ROOT / "docs" / "performance.md", ROOT / "docs" / "scaling.md")
 _COMPUTED = {"per_episode": capacity.per_episode, "capacity": capacity.capacity}

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import yaml
-from record import parser, save, timed
 
 from fama.envs.helpdesk.benchmark import Helpdesk
 from fama.episodes.keys import EpisodeKey
@@ -26,6 +25,7 @@ from fama.episodes.records import Message
 from fama.episodes.state import VisibleState, state_to_json
 from fama.selection.decision import all_masks
 from fama.subsets import POOL, flagged, join_subset
+from perf.record import parser, save, timed
 
 LIMIT_SECONDS, LIMIT_BYTES = 60.0, 2_000_000_000
 TRIALS, SUBSETS, DOMAIN, BACKBONE = 4, 50, "shop", "synthetic"

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from record import ROOT, parser, save
 
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import FunctionCall, Message, ToolCall, ToolSpec
@@ -31,6 +30,7 @@ from fama.selection.base import Allowance, SelectorContext
 from fama.selection.router.checkpoint import read_manifest
 from fama.selection.selectors.learned import LearnedSelector, build
 from fama.settings import HelperSettings
+from perf.record import ROOT, parser, save
 
 MEDIAN, TAIL, MEGABYTES = 30.0, 80.0, 1000
 #: Quantiles of the tokens (MiniLM's) of messages between one assistant turn and the next, the turn's own among them:

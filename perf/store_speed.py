@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from record import Step, parser, save, timed
+from perf.record import Step, parser, save, timed
 
 #: Bytes of peak memory that an episode more may cost ``fama score``.
 BYTES_EACH = 3000.0

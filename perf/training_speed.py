@@ -13,10 +13,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import replay_speed
-from record import parser, save, timed
-
 from fama.episodes.outcome_table import write_outcomes
+from perf import replay_speed
+from perf.record import parser, save, timed
 
 LIMIT_SECONDS, LIMIT_BYTES, EPOCHS = 600.0, 3_000_000_000, 3
 #: of the rows of a task's four trials with fifty subsets each, every 51st: one a trial, with another subset each time

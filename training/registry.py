@@ -1,5 +1,6 @@
 """The registry of router kinds that can be trained, and the declarations that settings are checked against."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from fama.registry import Registry
@@ -7,20 +8,30 @@ from fama.settings import Settings
 
 
 class DeclaresTraining(Protocol):
-    """The declarations of a router kind about its training.
+    """The declarations of a router kind about its training."""
 
-    ``losses`` are the loss weights that it learns from (``tokens`` aside, which any kind may ignore). ``resumable``: an
-    interrupted training goes on with ``--ckpt``. ``warm_start``: it can start from a checkpoint with ``--init``.
-    ``options`` is the model of its ``options`` in the settings; None for a kind that has none.
-    """
+    @property
+    def losses(self) -> frozenset[str]:
+        """The losses that it learns from; ``tokens`` aside, which any kind may ignore."""
+        ...
 
-    losses: frozenset[str]
-    resumable: bool
-    warm_start: bool
-    options: type[Settings] | None
+    @property
+    def resumable(self) -> bool:
+        """An interrupted training goes on with ``--ckpt``."""
+        ...
+
+    @property
+    def warm_start(self) -> bool:
+        """A training can start from a checkpoint with ``--init``."""
+        ...
+
+    @property
+    def options(self) -> type[Settings] | None:
+        """The model of its ``options`` in the settings; None where it has none."""
+        ...
 
 
-ROUTER_TRAINERS: Registry[type[DeclaresTraining]] = Registry(
+ROUTER_TRAINERS: Registry[Callable[[], DeclaresTraining]] = Registry(
     "router_trainers",
     {
         "encoder": "training.kinds.encoder:EncoderTrainer",

@@ -273,7 +273,7 @@ class TrainSettings(Settings):
 
     def _check_kind(self) -> None:
         """Check the settings against what the kind declares about its training."""
-        trainer, kind = ROUTER_TRAINERS.load(self.kind), self.kind
+        trainer, kind = ROUTER_TRAINERS.load(self.kind)(), self.kind
         if self.init is not None and not trainer.warm_start:
             raise ValueError(f"a {kind} router is fitted in one go: leave init out, or train kind encoder")
         for name in ("outcome", "coverage", "distillation", "categories", "decision"):

@@ -45,7 +45,7 @@ def train_on(
     spent: tuple[Spent, ...] | None = None,
     embedder: Embedder | None = None,
 ) -> RouterManifest | None:
-    """As ``train``, on examples in memory, which cost ``spent``; ``embedder`` may hold vectors of earlier trainings."""
+    """Train on examples in memory, which cost ``spent``; ``embedder`` may hold vectors of earlier trainings."""
     started = time.perf_counter()
     trainer = trainer_of(settings.kind)
     if ckpt is not None and not trainer.resumable:

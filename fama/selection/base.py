@@ -89,13 +89,13 @@ class SelectorRegistry(Registry[SelectorFactory]):
         Raises:
             BadInput: the name is taken.
         """
-        if name in _router_selectors():
+        if name in router_selectors():
             raise BadInput(f"{self.family}: the name {name!r} is that of a router kind; choose another name")
         super().add(name, target)
 
     def names(self) -> list[str]:
         """Return all known names, sorted."""
-        return sorted({*super().names(), *_router_selectors()})
+        return sorted({*super().names(), *router_selectors()})
 
     def load(self, name: str) -> SelectorFactory:
         """Return the factory behind a name.
@@ -103,11 +103,12 @@ class SelectorRegistry(Registry[SelectorFactory]):
         Raises:
             BadInput: the name is unknown; the message lists the known ones.
         """
-        of_router = name not in super().names() and name in _router_selectors()
+        of_router = name not in super().names() and name in router_selectors()
         return super().load("learned" if of_router else name)
 
 
-def _router_selectors() -> set[str]:
+def router_selectors() -> set[str]:
+    """Return the names under which arms ask for a trained router of some kind."""
     from fama.selection.router.kinds.base import ROUTER_KINDS
 
     return {ROUTER_KINDS.load(kind).selector for kind in ROUTER_KINDS.names()}

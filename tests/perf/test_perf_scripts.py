@@ -5,10 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -16,22 +13,13 @@ import pytest
 from fama.episodes.store import read_episodes
 from fama.models.connect import connect
 from fama.settings import ModelSettings
+from perf import capacity, prefix_reuse, profiles, publish
+from perf.record import RESULTS
 from tests.support.fake_endpoint import Answer, Endpoint, said
 from training.network.tiny import write_tiny_encoder
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "perf"
-
-
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Imports a script as a module, as Python finds it when it runs one."""
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(str(FOLDER))
-    yield import_module
-    for name in set(sys.modules) - before:
-        if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == FOLDER:
-            del sys.modules[name]
 
 
 def measured(name: str, out: Path, *arguments: str) -> dict[str, dict[str, Any]]:
@@ -104,9 +92,9 @@ def test_training_speed(tmp_path: Path) -> None:
     assert rows["60 examples, 3 epochs"]["seconds"] > 1 and rows["60 examples, 3 epochs"]["peak MB"] > 100
 
 
-def test_samples_belong_to_the_innermost_function_of_the_project(script: Any) -> None:
+def test_samples_belong_to_the_innermost_function_of_the_project() -> None:
     """Reading episodes is the store's, and much of it is spent by pydantic, which it calls."""
-    module: ModuleType = script("profiles")
+    module = profiles
 
     def work() -> None:
         end = time.process_time() + 0.4
@@ -115,8 +103,11 @@ def test_samples_belong_to_the_innermost_function_of_the_project(script: Any) ->
 
     seconds, found = module.sampled(work)
     assert seconds >= 0.4 and sum(found.values()) > 0.8 * seconds
-    store = {inside: spent for (place, inside), spent in found.items() if place == "fama/episodes/store.py _read_lines"}
-    assert store["pydantic"] > 0.2 * seconds and sum(store.values()) > 0.5 * seconds
+    store: dict[str, float] = {}
+    for (place, inside), spent in found.items():
+        if place.startswith("fama/episodes/"):
+            store[inside] = store.get(inside, 0.0) + spent
+    assert store["pydantic"] > 0 and sum(store.values()) > 0.7 * seconds
     table = module.rows("toy", seconds, {("a.py f", "numpy"): 0.6, ("b.py g", ""): 0.3, ("c.py h", ""): 0.1}, 2)
     assert [row["share"] for row in table] == [0.6, 0.3, 0.1]
     assert table[0]["in"] == "numpy" and table[2]["function"] == "1 more"
@@ -148,8 +139,8 @@ class Caching:
         return said("ok", usage={**usage, "prompt_tokens_details": {"cached_tokens": cached // 4}})
 
 
-async def test_prefix_reuse(endpoint: Endpoint, script: Any) -> None:
-    module: ModuleType = script("prefix_reuse")
+async def test_prefix_reuse(endpoint: Endpoint) -> None:
+    module = prefix_reuse
     endpoint.owner, endpoint.answer = "llamacpp", Caching()
     chosen = module._with_notes(module.EPISODES, 2)
     failure = next(e for e in read_episodes(module.EPISODES) if e.outcome.status == "failure")
@@ -166,8 +157,8 @@ async def test_prefix_reuse(endpoint: Endpoint, script: Any) -> None:
     assert len(endpoint.asked) == 3 * decisions + 8
 
 
-def test_tables_of_the_page_are_made_from_the_measurements(script: Any, tmp_path: Path) -> None:
-    tables = script("publish")
+def test_tables_of_the_page_are_made_from_the_measurements(tmp_path: Path) -> None:
+    tables = publish
     page = "# P\n<!-- table some -->\nold\n<!-- end some -->\ntext\n<!-- table other -->\n<!-- end other -->\n"
     found: dict[str, Any] = {"note": "toy", "hardware": "one core", "versions": {"python": "3"}, "commit": None}
     found |= {
@@ -182,16 +173,15 @@ def test_tables_of_the_page_are_made_from_the_measurements(script: Any, tmp_path
     assert tables.fill(filled, tmp_path) == filled
 
 
-def test_the_pages_are_up_to_date(script: Any) -> None:
-    tables = script("publish")
+def test_the_pages_are_up_to_date() -> None:
+    tables = publish
     for page in tables.PAGES:
         text = page.read_text(encoding="utf-8")
-        assert tables.fill(text, tables.RESULTS) == text, f"{page.name}: run python perf/publish.py"
+        assert tables.fill(text, RESULTS) == text, f"{page.name}: run python perf/publish.py"
 
 
-def test_capacity_by_hand(script: Any) -> None:
+def test_capacity_by_hand() -> None:
     """36 million tokens read at 10,000 a second and 3.6 million written at 1,000 a second: two hours."""
-    capacity = script("capacity")
     assert capacity.gpu_hours(36e6, 3.6e6, 10_000, 1_000) == pytest.approx(2.0)
     assert capacity.grid()["retail"] == 115 * 5 * 4 * 4 * 3  # tasks, trials, arms, backbones, strategies
     found = capacity.measure_episodes()["none"]

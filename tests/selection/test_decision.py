@@ -108,7 +108,7 @@ def test_a_helper_that_cannot_be_paid_has_no_probability() -> None:
     assert choice.probabilities[0] == 0.0
 
 
-def test_dearer_tokens_never_buy_more_tokens() -> None:
+def test_more_expensive_tokens_never_buy_more_tokens() -> None:
     for seed in range(20):
         scorer = random_scorer(seed, 6)
         spent = [decide(scorer, 6, Objective(lam)).tokens for lam in (0.0, 0.01, 0.05, 0.2, 1.0)]
@@ -155,3 +155,24 @@ def test_all_subsets_as_candidates_change_nothing(seed: int, allowance: int | No
     listed = decide(scorer, 5, Objective(0.01, 0.01), costs, allowance, all_masks(5)[::-1])
     assert listed.members == plain.members
     assert listed.probabilities == pytest.approx(plain.probabilities)
+
+
+SURE: dict[tuple[bool, ...], float] = {(False, False): 0.2, (True, False): 0.6, (False, True): 0.3, (True, True): 0.7}
+
+
+@pytest.mark.parametrize(
+    ("max_predicted_loss", "members"), [(None, (True, False)), (0.2, (True, False)), (0.05, (True, True))]
+)
+def test_all_helpers_are_used_where_the_choice_loses_too_much(
+    max_predicted_loss: float | None, members: tuple[bool, ...]
+) -> None:
+    plain = decide(fixed(SURE), 2, Objective(epsilon=0.15))
+    choice = decide(fixed(SURE), 2, Objective(epsilon=0.15), max_predicted_loss=max_predicted_loss)
+    assert choice.members == members and choice.probabilities == plain.probabilities
+    assert choice.success == SURE[members]
+
+
+@pytest.mark.parametrize(("allowance", "members"), [(None, (True, True)), (30, (True, True)), (29, (False, False))])
+def test_all_helpers_are_not_used_beyond_the_allowance(allowance: int | None, members: tuple[bool, ...]) -> None:
+    choice = decide(fixed(SURE), 2, Objective(epsilon=1.0), [10, 20], allowance, max_predicted_loss=0.0)
+    assert choice.members == members

@@ -80,7 +80,7 @@ def test_print_config_trains_nothing(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["data.pool=[DCE,TSA]"], "data.pool is DCE+TSA"),
         (["data.benchmark_version=other-2"], "benchmark_version is synthetic-1"),
         (["--ckpt", "last"], "leave --ckpt out"),
-        (["losses.distillation=1"], "a linear router learns from outcomes and failures"),
+        (["losses.distillation=1"], "a linear router learns from the losses categories, coverage, outcome"),
         (["kind=encoder", "losses.distillation=1"], "data.prompted is empty"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What a router's data cost before it could learn from them."""
+"""The cost of a router's data, spent before it could learn from them."""
 
 from pathlib import Path
 

@@ -25,7 +25,7 @@ Flags = tuple[bool, ...]
 class Example:
     """One state with its targets; a target that is None is unknown and enters no loss.
 
-    ``subset`` is the executed one (one flag a helper, pool order) with its ``success``, ``tokens``
+    ``subset`` is the executed one (one flag per helper, pool order) with its ``success``, ``tokens``
     (of the whole episode) and ``propensity``. ``coverage`` flags helpers that cover the failure's
     primary categories, ``distilled`` those a prompted selector chose, ``categories`` the failure's.
     """
@@ -88,7 +88,7 @@ class ExampleSet:
 def outcome_examples(
     rows: Iterable[OutcomeRow], pool: Sequence[str], failed: Mapping[FailedTask, Features] | None = None
 ) -> ExampleSet:
-    """One example a finished row; errors are left out and counted.
+    """Return one example per finished row; errors are left out and counted.
 
     With ``failed`` (retrospective) a row is read with its task's failed plain episode instead of the state
     before its first decision; rows of tasks without one are left out and counted.
@@ -142,7 +142,7 @@ def failure_examples(
     view: View = "prospective",
     primary_only: bool = False,
 ) -> ExampleSet:
-    """One example a labelled failure of the agent, in the state before its episode's first decision, or after its last.
+    """Return one example per labelled failure of the agent, in the state before its first decision or at the end.
 
     Args:
         failures: labels; those that blame the user or the environment are left out and counted.
@@ -185,7 +185,7 @@ def failure_examples(
 
 
 def prompted_examples(episodes: Iterable[Episode], pool: Sequence[str]) -> ExampleSet:
-    """One example an episode: the subset its prompted selector chose before the first decision."""
+    """Return one example per episode: the subset its prompted selector chose before the first decision."""
     examples, left_out, used = [], Counter[str](), []
     for episode in episodes:
         features = _first_features(episode) if episode.decisions else None

@@ -14,7 +14,7 @@ from training.settings import DataSettings, TrainSettings
 
 
 def load_examples(settings: TrainSettings) -> ExampleSet:
-    """The examples of every source whose loss is switched on.
+    """Load the examples of every source whose loss is switched on.
 
     Raises:
         BadInput: a file is missing or unreadable, a switched-on loss has no data, or pools differ.
@@ -34,7 +34,7 @@ def load_examples(settings: TrainSettings) -> ExampleSet:
 
 
 def taxonomy_of(data: DataSettings) -> Taxonomy:
-    """The categories that the router's heads are for.
+    """Load the taxonomy of the router's heads.
 
     Raises:
         BadInput: the file of the user's own is missing or wrong.
@@ -43,7 +43,7 @@ def taxonomy_of(data: DataSettings) -> Taxonomy:
 
 
 def pool_of(data: DataSettings) -> dict[str, Helper]:
-    """The helpers of the pool, each with the categories of this taxonomy that it covers.
+    """Build the helpers of the pool, each with the categories of this taxonomy that it covers.
 
     Raises:
         BadInput: an unknown helper, or the taxonomy's file is wrong.
@@ -73,7 +73,7 @@ def _outcomes(data: DataSettings, found: ExampleSet) -> ExampleSet:
 
 
 def table_examples(paths: Sequence[str], data: DataSettings) -> ExampleSet:
-    """The rows of outcome tables, in the view that the data settings ask for.
+    """Read the rows of outcome tables, in the view that the data settings ask for.
 
     Raises:
         BadInput: a table cannot be used, or the retrospective view has no failed plain episode.

@@ -73,7 +73,7 @@ def split_by_task(
 
 
 def keep_apart(split: Split, share: float, seed: int) -> Split:
-    """The split with a share of its training tasks put aside, for a guarantee to be tested on.
+    """Put a share of the training tasks aside, for a guarantee to be tested on.
 
     Raises:
         BadInput: one side would be empty.

@@ -120,7 +120,7 @@ class SyntheticTask:
 
 
 def make_task(seed: int, index: int, effects: Effects = EFFECTS["weak"]) -> SyntheticTask:
-    """The ``index``-th task of a seed; what is said in it does not depend on the effects."""
+    """Make the ``index``-th task of a seed; its conversation does not depend on the effects."""
     rng = generator(seed, "synthetic task", index)
     needs = frozenset(need for need in _NEEDS if rng.random() < 0.35)
     lines = [rng.choice(_NEEDS[need]) for need in sorted(needs)] + rng.sample(_FILLER, 2)
@@ -143,12 +143,12 @@ def make_task(seed: int, index: int, effects: Effects = EFFECTS["weak"]) -> Synt
 
 
 def make_tasks(count: int, seed: int = 0, effects: Effects = EFFECTS["weak"]) -> list[SyntheticTask]:
-    """The first ``count`` tasks of a seed."""
+    """Make the first ``count`` tasks of a seed."""
     return [make_task(seed, index, effects) for index in range(count)]
 
 
 def outcome_rows(tasks: Sequence[SyntheticTask], per_task: int = 4, seed: int = 0) -> list[OutcomeRow]:
-    """Noisy outcomes of randomly drawn subsets: the size first, then the subset, as ``fama outcomes`` draws."""
+    """Draw noisy outcomes of random subsets: the size first, then the subset, as ``fama outcomes`` draws."""
     masks = [flagged(mask, POOL) for mask in all_masks(len(POOL))]
     rows = []
     for task in tasks:
@@ -164,13 +164,13 @@ def outcome_rows(tasks: Sequence[SyntheticTask], per_task: int = 4, seed: int = 
 
 
 def regrets(tasks: Sequence[SyntheticTask], chosen: Sequence[Sequence[bool]], lam: float) -> Floats:
-    """True value of each task's best subset minus that of the chosen one, at the same λ."""
+    """Return the true value of each task's best subset minus that of the chosen one, at the same λ."""
     values = [task.values(lam) for task in tasks]
     return np.array([v.max() - v[place] for v, place in zip(values, _places(chosen), strict=True)])
 
 
 def best_fixed_regret(tasks: Sequence[SyntheticTask], lam: float) -> float:
-    """Mean regret of the one subset that is truly best over these very tasks: the strongest fixed choice."""
+    """Return the mean regret of the one subset that is truly best over these very tasks: the strongest fixed choice."""
     values = np.stack([task.values(lam) for task in tasks])
     return float((values.max(axis=1)[:, None] - values).mean(axis=0).min())
 

@@ -1,1 +1,1 @@
-"""From a fitted router to a checkpoint: calibration, evaluation, card."""
+"""Export of a fitted router: calibration, evaluation, card."""

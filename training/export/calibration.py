@@ -29,7 +29,7 @@ def fit_temperature(logits: Floats, success: Floats) -> float:
 
 
 def calibrate(logits: Floats, success: Floats, tasks: Sequence[str], seed: int = 0) -> Calibration:
-    """Return the temperature fitted on all rows; the error after it is cross-fitted over two halves of the tasks.
+    """Fit the temperature on all rows; the error after it is cross-fitted over two halves of the tasks.
 
     Where a temperature of one half makes the log loss of the other half no better, the rows are too few or too noisy
     for one, and it stays 1.

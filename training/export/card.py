@@ -33,7 +33,7 @@ def render_card(
     apart: Measured | None = None,
     drawn: bool = False,
 ) -> str:
-    """Return the card as Markdown; ``drawn``: the reliability figure lies beside it."""
+    """Return the Markdown of the card; ``drawn``: the reliability figure lies beside it."""
     title = "Router on SYNTHETIC data" if manifest.synthetic else "Router"
     parts = [
         f"# {title}: {ROUTER_KINDS.load(manifest.kind).title}",

@@ -1,4 +1,4 @@
-"""From fitted arrays to a checkpoint: written, loaded back, calibrated and measured as it will be used."""
+"""Export, calibrate and evaluate a fitted router: written, loaded back and measured as it will be used."""
 
 import json
 import logging
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Measured:
-    """The router on its validation split. ``chosen`` counts states a subset is chosen in.
+    """The router on its validation split. ``chosen`` counts states by the chosen subset.
 
     ``matched`` is the success of rows whose executed subset is the router's choice, weighted by
     1 / propensity; None where there is none.
@@ -82,9 +82,9 @@ def finish(
         manifest = manifest.model_copy(update={"guarantee": certified})
         router = replace(router, manifest=manifest)
     measured = measure(router, split.validation, outcomes, logits / calibration.temperature, trained.context_free)
-    said = collapse(measured.chosen, data.pool)
-    if said is not None:
-        log.warning("%s: %s", out, said)
+    warning = collapse(measured.chosen, data.pool)
+    if warning is not None:
+        log.warning("%s: %s", out, warning)
     apart = _held_out(router, split.held_out, trained.context_free)
     after = cross_fitted(logits, success, tasks, settings.seed)
     figure = reliability_svg(logits, calibration.temperature, after, success)
@@ -97,7 +97,7 @@ def finish(
 
 
 def _held_out(router: Router, examples: Sequence[Example], context_free: Floats | None) -> Measured | None:
-    """The router on held-out domains and backbones, calibrated elsewhere; None where nothing is held out."""
+    """Measure the router on held-out domains and backbones, calibrated elsewhere; None where nothing is held out."""
     if not examples:
         return None
     outcomes = [example for example in examples if example.subset is not None and example.success is not None]
@@ -106,7 +106,7 @@ def _held_out(router: Router, examples: Sequence[Example], context_free: Floats 
 
 
 def executed_logits(router: Router, examples: Sequence[Example]) -> Floats:
-    """Uncalibrated success logits of the executed subsets."""
+    """Return uncalibrated success logits of the executed subsets."""
     return np.array([float(router.predictor.scores(e.features)(np.array([e.subset])).logit[0]) for e in examples])
 
 
@@ -117,7 +117,7 @@ def measure(
     logits: Floats,
     context_free: Floats | None,
 ) -> Measured:
-    """Log loss and Brier score beside the context-free model's, the chosen subsets, and success where they were run."""
+    """Measure log loss and Brier score beside the context-free model's, the chosen subsets and their success if run."""
     pool, seed = router.manifest.pool, router.manifest.seed
     choices = {features: router.choose(features).members for features in {e.features for e in validation}}
     names = Counter(subset_label(flagged(members, pool)) for members in choices.values())
@@ -148,7 +148,7 @@ def measure(
 def _candidates(
     settings: TrainSettings, pool: Sequence[str], train: Sequence[Example]
 ) -> tuple[tuple[str, ...], ...] | None:
-    """The subsets that training rows executed, where choices are limited to these."""
+    """Return the subsets that training rows executed, where choices are limited to these."""
     executed = {example.subset for example in train if example.subset is not None}
     if settings.decision.candidates == "all" or not executed:
         return None

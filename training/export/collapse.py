@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 
 from fama.subsets import subset_label
 
-#: With fewer states nothing is said.
+#: With fewer states there is no warning.
 MIN_STATES = 10
 _SHARE = 0.95
 
 
 def collapse(chosen: Mapping[str, int], pool: Sequence[str]) -> str | None:
-    """One sentence where at least 95 % of ten or more states get one subset; None otherwise.
+    """Return one sentence where at least 95 % of ten or more states get one subset; None otherwise.
 
     Args:
         chosen: states by the subset that is chosen in them, members joined by ``+``, ``none`` for none.

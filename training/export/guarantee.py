@@ -22,7 +22,7 @@ from training.settings import GuaranteeSettings
 
 
 class Certified(NamedTuple):
-    """The place of the last policy that passed and its bound; None where the first one failed."""
+    """The index of the last policy that passed and its bound; None where the first one failed."""
 
     place: int | None
     bound: float | None
@@ -49,7 +49,7 @@ def certify(router: Router, examples: Sequence[Example], settings: GuaranteeSett
 
 
 def first_passes(losses: Floats, width: float, epsilon: float, delta: float) -> Certified:
-    """Fixed-sequence testing of policies, in the order of the columns.
+    """Test policies in a fixed sequence, in the order of the columns.
 
     Args:
         losses: estimated loss of every policy on every task, shape (tasks, policies), independent over tasks.
@@ -67,7 +67,7 @@ def first_passes(losses: Floats, width: float, epsilon: float, delta: float) -> 
 
 
 def upper_bound(values: Floats, width: float, delta: float) -> float:
-    """Empirical Bernstein: the mean is below this with probability at least 1 − δ; values lie within ``width``."""
+    """Return the empirical Bernstein bound of values within ``width``: above the mean with probability ≥ 1 − δ."""
     count, log = len(values), math.log(2.0 / delta)
     return float(
         values.mean() + math.sqrt(2.0 * values.var(ddof=1) * log / count) + 7.0 * width * log / (3.0 * (count - 1))
@@ -75,7 +75,7 @@ def upper_bound(values: Floats, width: float, delta: float) -> float:
 
 
 def tasks_needed(variance: float, width: float, epsilon: float, delta: float) -> int:
-    """Tasks from which a policy without any loss would pass, to one digit or two."""
+    """Return the tasks from which a policy without any loss would pass, to one digit or two."""
     log = math.log(2.0 / delta)
     low, high = 2, 10**9
     while low < high:

@@ -12,7 +12,7 @@ MIN_ROWS = 20
 
 
 def reliability_svg(logits: Floats, temperature: float, after: Floats, success: Floats) -> bytes | None:
-    """An SVG without scripts, dates or links; None with fewer than 20 rows.
+    """Draw an SVG without scripts, dates or links; None with fewer than 20 rows.
 
     Args:
         logits: uncalibrated logits of the executed subsets, shape (n,).

@@ -18,7 +18,7 @@ _SAMPLE = 2000
 
 
 def build_encoder(settings: EncoderSettings, seed: int = 0) -> SegmentEncoder:
-    """The encoder with fresh adapters, drawn from the seed, or frozen without them.
+    """Build the encoder with fresh adapters, drawn from the seed, or frozen without them.
 
     Raises:
         BadInput: it is not to be found, or LoRA does not know its layers.
@@ -27,13 +27,13 @@ def build_encoder(settings: EncoderSettings, seed: int = 0) -> SegmentEncoder:
 
 
 def encoder_shape(settings: EncoderSettings, adapted: bool) -> EncoderShape:
-    """What a checkpoint says about the encoder."""
+    """Return the description of the encoder for a checkpoint."""
     fingerprint = encoder_fingerprint(settings.name)
     return EncoderShape(name=settings.name, window=settings.window, fingerprint=fingerprint, adapted=adapted)
 
 
 def message_vectors(encoder: SegmentEncoder, examples: Sequence[Example]) -> Vectors:
-    """Chunk vectors of the first 2,000 distinct messages, shape (n, size), as the encoder is now."""
+    """Return chunk vectors of the first 2,000 distinct messages, shape (n, size), as the encoder is now."""
     texts = list(dict.fromkeys(segment.text for e in examples for segment in e.features.history()))[:_SAMPLE]
     empty = np.empty((0, encoder.size), dtype=np.float32)
     training = encoder.training
@@ -48,7 +48,7 @@ class ChunkTable:
 
     Rows hold token ids (``windows``) where the encoder is trained, unit vectors (``vectors``, shape
     (rows, size)) where it is frozen. Of a trained encoder the first ``frame`` rows are policies and tools: they are the
-    same in every state of a domain, tell none apart, and would be most of the work, so that they are encoded once an
+    same in every state of a domain, tell none apart, and would be most of the work, so that they are encoded once per
     epoch, without a gradient.
     """
 

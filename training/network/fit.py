@@ -1,4 +1,4 @@
-"""Lightning's part: fits the network (and adapters) and gives back the best weights."""
+"""Training of the network (and adapters) by Lightning; returns the best weights."""
 
 import copy
 import pickle
@@ -175,7 +175,7 @@ def _resume(state: Path, ckpt: str | None) -> Path | None:
 
 @contextmanager
 def _ctrl_c_stays(trainer: Any) -> Iterator[None]:
-    """Lightning turns Ctrl-C into an exit and ignores further ones; the command line wants the interrupt itself."""
+    """Pass Ctrl-C on as the interrupt: Lightning turns it into an exit and ignores further ones."""
     main = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT)
     try:

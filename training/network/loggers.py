@@ -31,7 +31,7 @@ def contained(work: Path, mode: str) -> Iterator[str]:
 
 @contextmanager
 def loggers(settings: TrainSettings, work: Path) -> Iterator[list[Any]]:
-    """Lightning loggers that write under ``work``; wandb's environment is restored afterwards."""
+    """Open Lightning loggers that write under ``work``; wandb's environment is restored afterwards."""
     from lightning.pytorch.loggers import CSVLogger
 
     found: list[Any] = [CSVLogger(work, name="logs")]

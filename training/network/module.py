@@ -74,7 +74,7 @@ class RouterModule(LightningModule):
         self.encoder.train(training)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The switched-on losses and their sum; utilities are scaled and shifted into label logits."""
+        """Return the switched-on losses and their sum; utilities are scaled and shifted into label logits."""
         heads = self(batch)
         coverage = self.label_scale[0] * heads.utility + self.label_bias[0]
         distilled = self.label_scale[1] * heads.utility + self.label_bias[1]
@@ -85,7 +85,7 @@ class RouterModule(LightningModule):
         torch.manual_seed(derive_seed(self.settings.seed, "dropout", self.global_rank, self.current_epoch))
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """One step's loss."""
+        """Return the loss of one step."""
         losses = self.losses(batch)
         self._log("train", losses, batch)
         return losses["loss"]
@@ -95,7 +95,7 @@ class RouterModule(LightningModule):
         self._log("val", self.losses(batch), batch)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW with its own rate and decay for the context-free part, heads, adapters and the rest."""
+        """Return AdamW with its own rate and decay for the context-free part, heads, adapters and the rest."""
         rates, network = self.settings.optimiser, self.network
         heads, context_free = [network.heads.weight], [network.population]
         special = {id(p) for p in (*heads, *context_free)}

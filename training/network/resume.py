@@ -1,4 +1,4 @@
-"""What a training needs, besides Lightning's own state, to end as if it had never been interrupted."""
+"""State of a training beside Lightning's own, so that it ends as if it had never been interrupted."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ class SameDraws(Callback):
         self._dropout: torch.Tensor | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """The generators' states, after the epoch that a checkpoint follows."""
+        """Return the generators' states, after the epoch that a checkpoint follows."""
         return {"order": self._order.get_state(), "dropout": torch.get_rng_state()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Segment embeddings with a cache by text, so that a message is encoded once an episode."""
+"""Segment embeddings with a cache by text, so that a message is encoded once per episode."""
 
 import hashlib
 from collections import OrderedDict
@@ -48,7 +48,7 @@ class Embedder:
 
     @classmethod
     def load(cls, shape: EncoderShape, adapter: Path | None = None, entries: int = 4096) -> "Embedder":
-        """The encoder of a checkpoint, in bfloat16 where this CPU computes in it.
+        """Load the encoder of a checkpoint, in bfloat16 where this CPU computes in it.
 
         Raises:
             BadInput: the encoder is not there.
@@ -60,7 +60,7 @@ class Embedder:
         return cls(encoder, entries)
 
     def embed(self, texts: Sequence[str]) -> list[Vectors]:
-        """Vectors of every text's chunks, shape (chunks, size) each, in the order of the texts."""
+        """Return the vectors of every text's chunks, shape (chunks, size) each, in the order of the texts."""
         keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._cache}
         fresh = dict(zip(missing, self._encode(list(missing.values())), strict=True))

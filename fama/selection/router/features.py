@@ -1,4 +1,4 @@
-"""What a router reads: the visible state as text segments plus numeric evidence. Never the episode's key."""
+"""The input of a router: the visible state as text segments plus numeric evidence, never the episode's key."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -30,11 +30,11 @@ class Features:
     evidence: tuple[float, ...]
 
     def history(self) -> tuple[Segment, ...]:
-        """The segments that are messages."""
+        """Return the segments that are messages."""
         return tuple(segment for segment in self.segments if segment.kind in _KIND_OF_ROLE.values())
 
     def frame(self) -> tuple[Segment, ...]:
-        """The segments that are not: policy and tools, shared by all states of a domain."""
+        """Return the other segments: policy and tools, shared by all states of a domain."""
         return tuple(segment for segment in self.segments if segment.kind not in _KIND_OF_ROLE.values())
 
 
@@ -43,7 +43,7 @@ _NO_KEY = EpisodeKey(benchmark="", domain="", task_id="", trial=0, backbone="", 
 
 
 def featurise(state: VisibleState) -> Features:
-    """Segments and evidence of a state, with its key blanked: tools' roles are read off their names."""
+    """Return segments and evidence of a state, with its key blanked: tools' roles are read off their names."""
     from fama.selection.router.evidence import EVIDENCE_NAMES, visible_evidence
 
     found = visible_evidence(replace(state, key=_NO_KEY))
@@ -51,7 +51,7 @@ def featurise(state: VisibleState) -> Features:
 
 
 def segments_of(state: VisibleState) -> tuple[Segment, ...]:
-    """Policy, every tool and every message, as text; empty messages are left out."""
+    """Return policy, every tool and every message as text; empty messages are left out."""
     segments = [Segment("policy", state.policy)] if state.policy.strip() else []
     segments += [Segment("tool", f"{tool.name}: {tool.description} {tool.parameters}") for tool in state.tools]
     count = len(state.messages)

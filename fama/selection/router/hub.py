@@ -13,7 +13,7 @@ from fama.selection.router.manifest import RouterManifest
 
 
 class PushFailed(FamaError):
-    """The hub did not take a folder; what is on this machine is whole."""
+    """The hub did not take a folder; what is on this machine is complete."""
 
 
 def write_hub_folder(router: Path, out: Path) -> list[Path]:

@@ -32,7 +32,7 @@ class NetworkInput(NamedTuple):
 
 
 class Heads(NamedTuple):
-    """What the network says about B states with H helpers, P pairs and C categories.
+    """The outputs of the network for B states with H helpers, P pairs and C categories.
 
     Success logits and log tokens: base (B,), utility (B, H), pair (B, P), token_base (B,),
     token_utility (B, H). Logits of failure categories: categories (B, C).
@@ -73,14 +73,14 @@ class RouterNetwork(nn.Module):
         nn.init.normal_(self.bucket.weight, std=0.1)
 
     def forward(self, batch: NetworkInput) -> Heads:
-        """Heads of every state of the batch."""
+        """Return the heads of every state of the batch."""
         state = self.dropout(torch.tanh(self.state(torch.cat([self.pool(batch), self._evidence(batch)], dim=-1))))
         raw = self.population + self.heads(state)
         base, utility, pair, token_base, token_utility = raw.split(self.shape.head_sizes(), dim=-1)
         return Heads(base.squeeze(-1), utility, pair, token_base.squeeze(-1), token_utility, self.categories(state))
 
     def pool(self, batch: NetworkInput) -> Tensor:
-        """Attention-weighted segments, shape (B, attention · hidden); a learned nothing joins every state."""
+        """Return attention-weighted segments, shape (B, attention · hidden); a learned nothing joins every state."""
         scaled = nn.functional.layer_norm(batch.embeddings, (self.shape.embedding,))
         items = (
             nn.functional.embedding(batch.place, self.segment(scaled))
@@ -98,7 +98,7 @@ class RouterNetwork(nn.Module):
 
 
 def bucket_of(position: int) -> int:
-    """The bucket of a position from the end."""
+    """Return the bucket of a position from the end."""
     if position < 4:
         return max(position, 0)
     octave = position.bit_length() - 1
@@ -106,10 +106,10 @@ def bucket_of(position: int) -> int:
 
 
 def subset_logit(heads: Heads, members: Tensor, pairs: Tensor) -> Tensor:
-    """Success logit of one subset a state; members (B, H) and pair members (B, P) are 0 or 1."""
+    """Return the success logit of one subset per state; members (B, H) and pair members (B, P) are 0 or 1."""
     return heads.base + (heads.utility * members).sum(-1) + (heads.pair * pairs).sum(-1)
 
 
 def subset_log_tokens(heads: Heads, members: Tensor) -> Tensor:
-    """Natural logarithm of an episode's tokens with one subset a state."""
+    """Return the natural logarithm of an episode's tokens with one subset per state."""
     return heads.token_base + (heads.token_utility * members).sum(-1)

@@ -1,4 +1,4 @@
-"""What a retrospective router reads: the plain agent's own failed episode of a task."""
+"""The input of a retrospective router: the plain agent's own failed episode of a task."""
 
 from collections.abc import Iterable, Iterator
 
@@ -12,12 +12,12 @@ FailedTask = tuple[TaskKey, str]
 
 
 def without_helpers(episodes: Iterable[Episode]) -> Iterator[Episode]:
-    """Those of the plain agent: no decision had a helper."""
+    """Filter the episodes of the plain agent, in which no decision had a helper."""
     return (episode for episode in episodes if not any(decision.subset for decision in episode.decisions))
 
 
 def failed_features(episodes: Iterable[Episode]) -> dict[FailedTask, Features]:
-    """The whole failed episode of each task that an agent without helpers failed, of its first failed trial.
+    """Return the whole failed episode of each task that an agent without helpers failed, of its first failed trial.
 
     Episodes in which a helper was chosen are passed over, so that any log may be given; so are successes and
     errors. Neither outcome nor reward nor reference actions are among the features.
@@ -33,5 +33,5 @@ def failed_features(episodes: Iterable[Episode]) -> dict[FailedTask, Features]:
 
 
 def failed_task(key: EpisodeKey) -> FailedTask:
-    """The task of an episode, as ``failed_features`` names it."""
+    """Return the task of an episode, as ``failed_features`` names it."""
     return (key.task, key.backbone)
