@@ -105,4 +105,4 @@ def _told(replayed: "Replayed") -> str:
     episode = replayed.episode
     where = f"{episode.source.file or episode.id}, task {episode.task_id}, trial {episode.trial}"
     cause = replayed.difference or f"ended by {episode.outcome.reason} in the log; no tool answered otherwise"
-    return f"{where}: logged {episode.reward}, now {replayed.reward}; {cause}"
+    return f"{where}: logged {episode.reward:.15g}, now {replayed.reward:.15g}; {cause}"

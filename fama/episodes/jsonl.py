@@ -12,6 +12,7 @@ from typing import BinaryIO, Generic, TypeVar, cast
 from filelock import FileLock
 from pydantic import ValidationError
 
+from fama.episodes.faults import fault_of
 from fama.episodes.records import Record
 from fama.errors import BadInput
 from fama.files import replacing
@@ -79,9 +80,9 @@ class RecordStore(Generic[R]):
                         fix = f"fix or delete that line{', or ' + hint if hint and number == 1 else ''}"
                         if not line.endswith(b"\n") and not line.lstrip().startswith(b"["):
                             return  # torn by an interrupted write
-                        raise BadInput(f"{self.path}:{number}: {_reason(error)}; {fix}") from None
-        except (EOFError, gzip.BadGzipFile) as error:
-            raise BadInput(f"{self.path}: not a whole gzip file ({error}); fetch or pack it again") from None
+                        raise BadInput(f"{self.path}:{number}: {fault_of(error)}; {fix}") from None
+        except (EOFError, gzip.BadGzipFile):
+            raise BadInput(f"{self.path}: not a whole gzip file; fetch or pack it again") from None
 
     def size(self) -> int:
         """Return the bytes of the file; 0 when there is none."""
@@ -157,14 +158,6 @@ def existing_file(path: Path, name: str) -> Path:
     if not path.exists():
         raise BadInput(f"{path}: does not exist; give a {name} or the folder that holds one")
     return path
-
-
-def _reason(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    if first["type"] == "json_invalid":
-        return "not JSON"
-    field = ".".join(map(str, first["loc"])) or "line"
-    return f"{field}: {first['msg']}"
 
 
 def _write(file: RawIOBase, data: bytes) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from fama.episodes.faults import fault_of
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import CHARGED, Episode, Record, Status, known_total, role_group, total_tokens
 from fama.episodes.state import state_at, state_to_json
@@ -158,9 +159,7 @@ def read_outcomes(path: Path | str, benchmark_version: str | None = None) -> lis
             for values in zip(*map(_values, table.columns), strict=True)
         ]
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"{path}: no outcome table: column {field!r}: {first['msg']}; write it again") from None
+        raise BadInput(f"{path}: no outcome table: {fault_of(error)}; write it again") from None
     if benchmark_version is not None:
         others = sorted({row.benchmark_version or "none" for row in rows} - {benchmark_version})
         if others:

@@ -101,6 +101,16 @@ def test_notes_stand_beside_the_message_that_they_came_before(tmp_path: Path) ->
     assert sample.metadata["subset"] == ["TSA"] and sample.target == ["get_order {}"]
 
 
+def test_arms_that_differ_in_their_user_are_files_of_their_own(tmp_path: Path) -> None:
+    done = Outcome(status="success", reason="done")
+    episodes = [episode("t", 0, done).model_copy(update={"id": user, "user_model": user}) for user in ("u", "v")]
+    store = EpisodeStore(tmp_path / "in")
+    for one in episodes:
+        store.append(one)
+    assert main(["export", str(tmp_path / "in"), "--to", "inspect", "--out", str(tmp_path / "logs")]) == 0
+    assert len(list((tmp_path / "logs").glob("*.eval"))) == 2
+
+
 def test_bad_exports_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "episodes.jsonl").write_text("", encoding="utf-8")
     assert main(["export", str(tmp_path), "--to", "inspect", "--out", str(tmp_path / "logs")]) == 2

@@ -78,6 +78,24 @@ def test_samples_become_episodes(tmp_path: Path, name: str) -> None:
     assert rows == {"agent": ("openai/m", 30, 20, 4), "other": ("openai/judge", 3, 0, 1)}
 
 
+@pytest.mark.parametrize("reason", ["the world broke", None])
+def test_an_invalidated_sample_is_an_error_of_the_environment(tmp_path: Path, reason: str | None) -> None:
+    why = inspect_log.ProvenanceData(author="a", reason=reason)
+    path = log_of(tmp_path, "run.eval", [sample(1, "C", invalidation=why), sample(2, "C")])
+    broken, good = read(path)
+    assert (broken.outcome.status, broken.outcome.boundary, broken.reward) == ("error", "environment", None)
+    assert broken.outcome.reason == f"invalidated: {reason or 'no reason given'}" and good.outcome.status == "success"
+
+
+def test_solvers_and_settings_are_arms(tmp_path: Path) -> None:
+    path = log_of(tmp_path, "run.json", [sample(1, "C")])
+    log = inspect_log.read_eval_log(str(path))
+    log.eval.solver, log.eval.model_generate_config.temperature = "planner", 0.5
+    inspect_log.write_eval_log(log, str(path))
+    (episode,) = read(path)
+    assert episode.variant == "agent=planner; temperature=0.5"
+
+
 def test_the_command_takes_eval_files(tmp_path: Path) -> None:
     log_of(tmp_path, "run.eval", [sample(1, "C"), sample(2, "I")])
     assert main(["import", "auto", str(tmp_path), "--out", str(tmp_path / "out")]) == 0

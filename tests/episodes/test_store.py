@@ -74,7 +74,7 @@ def test_whole_last_line_without_its_break_is_kept(tmp_path: Path) -> None:
     [
         (b'{"id": "e1", "benchm', "not JSON"),
         (b"\xff\xfe", "not JSON"),
-        (b'{"id": "e1"}', "benchmark: Field required"),
+        (b'{"id": "e1"}', "field 'benchmark' is missing"),
         (episode(1).model_dump_json().replace('"trial":0', '"trial":0,"surprise":1').encode(), "surprise"),
     ],
 )

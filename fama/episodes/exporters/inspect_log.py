@@ -10,6 +10,7 @@ from typing import Any
 
 from fama.episodes.records import Decision, Episode, LedgerRow, Message
 from fama.errors import BadInput
+from fama.hashing import content_hash
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9.+-]+")
 _UNKNOWN_TIME = "1970-01-01T00:00:00+00:00"
@@ -34,21 +35,23 @@ def write(episodes: Iterable[Episode], folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for arm, own in arms.items():
-        path = folder / f"{'_'.join(_UNSAFE.sub('-', part) for part in arm if part)}.eval"
+        *named, variant = arm
+        parts = [*named, content_hash(variant)[:8] if variant else ""]
+        path = folder / f"{'_'.join(_UNSAFE.sub('-', part) for part in parts if part)}.eval"
         write_eval_log(_log(arm, own), str(path))
         written.append(path)
     return written
 
 
 def _arm(episode: Episode) -> tuple[str, ...]:
-    parts = (episode.benchmark, episode.domain, episode.backbone, episode.strategy, episode.selector)
+    parts = (episode.benchmark, episode.domain, episode.backbone, episode.strategy, episode.selector, episode.variant)
     return tuple(part or "" for part in parts)
 
 
 def _log(arm: tuple[str, ...], episodes: list[Episode]) -> Any:
     from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalMetric, EvalPlan, EvalResults, EvalScore, EvalSpec
 
-    benchmark, domain, backbone, strategy, selector = arm
+    benchmark, domain, backbone, strategy, selector, variant = arm
     ids = list(dict.fromkeys(episode.task_id for episode in episodes))
     decided = [episode for episode in episodes if episode.outcome.status != "error"]
     rate = sum(episode.outcome.status == "success" for episode in decided) / len(decided) if decided else 0.0
@@ -63,7 +66,12 @@ def _log(arm: tuple[str, ...], episodes: list[Episode]) -> Any:
             dataset=EvalDataset(name=domain, samples=len(ids), sample_ids=list(ids)),
             model=backbone or "unknown",
             config=EvalConfig(epochs=max(episode.trial for episode in episodes) + 1),
-            metadata={"strategy": strategy, "selector": selector, "config_hash": episodes[0].config_hash},
+            metadata={
+                "strategy": strategy,
+                "selector": selector,
+                "config_hash": episodes[0].config_hash,
+                **({"variant": variant} if variant else {}),
+            },
         ),
         plan=EvalPlan(),
         results=EvalResults(total_samples=len(episodes), completed_samples=len(decided), scores=[score]),

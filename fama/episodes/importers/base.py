@@ -9,6 +9,7 @@ import ijson
 from pydantic import ValidationError
 
 from fama import __version__
+from fama.episodes.faults import fault_of
 from fama.episodes.foreign.fields import name_of
 from fama.episodes.foreign.identity import task_id_of
 from fama.episodes.foreign.streams import Lenient, LogRecord, first_sign, open_log, parser_errors
@@ -189,8 +190,7 @@ def _fault(error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"field {error} is missing; is this the right format?"
     if isinstance(error, ValidationError):
-        field = ".".join(map(str, error.errors(include_url=False, include_input=False)[0]["loc"]))
-        return f"field {field!r} has a value that does not fit; fix or remove that record"
+        return f"{fault_of(error)}; fix or remove that record"
     if isinstance(error, RecursionError):
         return "too many levels inside each other; fix or remove that record"
     return "not a record of this format, a field has a value of another kind; check the format's name"
