@@ -14,8 +14,6 @@ MOST_WORDS = 800
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 _FOLDERS = "fama|training|eval|perf|configs|checkpoints|results|tests|docs"
 _PATH = re.compile(rf"`((?:{_FOLDERS})/[\w./-]+\.(?:py|yaml|md|j2|parquet))`")
-    r"`((?:fama|training|eval|perf|configs|checkpoints|results|tests|docs)/[\w./-]+\.(?:py|yaml|md|j2|parquet))`"
-)
 _COMMAND = re.compile(r"^\s*fama ([a-z]+)\b", re.MULTILINE)
 
 
