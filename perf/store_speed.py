@@ -87,7 +87,7 @@ def _row(what: str, episodes: int, step: Step) -> dict[str, Any]:
     return {
         "what": what,
         "seconds": round(step.seconds, 2),
-        "episodes a second": round(episodes / step.seconds),
+        "episodes per second": round(episodes / step.seconds),
         "peak MB": round(step.peak / 1e6),
     }
 

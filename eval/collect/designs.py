@@ -18,7 +18,7 @@ class WeightedSubset(NamedTuple):
 
 
 def design(pool: Sequence[str], subsets: Sequence[Sequence[str]] | None, draws: int) -> tuple[WeightedSubset, ...]:
-    """The candidates of ``draws`` distinct subsets a task and trial.
+    """The candidates of ``draws`` distinct subsets per task and trial.
 
     With ``subsets`` each of them is equally likely; without, every size is, and within a size every
     subset (so ``none`` and the full pool are seen as often as all pairs together). A subset whose share
@@ -28,7 +28,7 @@ def design(pool: Sequence[str], subsets: Sequence[Sequence[str]] | None, draws: 
         BadInput: no draw, an unknown helper, or a subset given twice.
     """
     if draws < 1:
-        raise BadInput(f"per_task: {draws} subsets a task and trial; give at least 1")
+        raise BadInput(f"per_task: {draws} subsets per task and trial; give at least 1")
     if subsets is None:
         if len(pool) > 12:
             raise BadInput(f"subsets: a pool of {len(pool)} helpers has too many subsets; list those to draw from")

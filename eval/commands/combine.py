@@ -1,4 +1,4 @@
-"""``fama combine FILE FILE... --out DIR``: several labellers → one label a failure, and what is disputed."""
+"""``fama combine FILE FILE... --out DIR``: several labellers → one label per failure, and what is disputed."""
 
 import argparse
 import sys

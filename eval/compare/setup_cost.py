@@ -26,7 +26,7 @@ Episodes = float | Literal["never"] | None
 class Payback(Record):
     """One-off tokens against what an episode saves.
 
-    ``saved`` is tokens an episode that the arm ``versus`` needs and this one does not, on the tasks and trials that
+    ``saved`` is tokens per episode that the arm ``versus`` needs and this one does not, on the tasks and trials that
     both have a verdict on. ``tokens`` is this arm's one-off cost minus that of ``versus``. ``episodes`` is their ratio,
     with the ends of its interval; ``never`` where nothing is saved, 0 where nothing is to be paid back, None where the
     cost is unknown.
@@ -106,7 +106,7 @@ def payback(versus: str, ours: float | None, theirs: float | None, saved: Interv
 def saved_tokens(
     ours: Sequence[Score], theirs: Sequence[Score], tasks: Sequence[str], resampling: Resampling
 ) -> Interval:
-    """Charged tokens an episode of theirs minus ours, over the (task, trial) pairs that both have a verdict on."""
+    """Charged tokens per episode of theirs minus ours, over the (task, trial) pairs that both have a verdict on."""
     left, right = ({s.key.pair: amount(s.tokens.total) for s in side if s.scored} for side in (ours, theirs))
     place = {task: index for index, task in enumerate(tasks)}
     saved, n = np.zeros(len(tasks)), np.zeros(len(tasks))

@@ -75,7 +75,7 @@ def _best(cells: Sequence[ExecutedSubset], lam: float) -> dict[EpisodeKey, tuple
 
 
 def _sums(found: Mapping[EpisodeKey, tuple[float, float]], tasks: Sequence[str]) -> Array:
-    """Successes, tokens and trials a task, shape [3, tasks]."""
+    """Successes, tokens and trials per task, shape [3, tasks]."""
     place = {task: index for index, task in enumerate(tasks)}
     sums = np.zeros((3, len(tasks)))
     for key, (success, tokens) in found.items():

@@ -45,7 +45,19 @@ TRAINING = DATA / "outcomes-train.parquet"
 ABLATIONS = ROOT / "results" / "ablations"
 #: The first test task that no earlier version of the helpers' texts had been run on.
 FRESH = 38
-PAGES = ("README.md", "docs/helpdesk.md", "docs/results.md", "docs/router.md", "results/helpdesk/README.md")
+PAGES = (
+    "README.md",
+    "docs/helpdesk.md",
+    "docs/results.md",
+    "docs/results/cases.md",
+    "docs/results/published-logs.md",
+    "docs/results/retrospective.md",
+    "docs/results/routers.md",
+    "docs/results/second-backbone.md",
+    "docs/results/tau2.md",
+    "docs/router.md",
+    "results/helpdesk/README.md",
+)
 
 
 def outcomes() -> str:
@@ -261,7 +273,7 @@ TABLES: dict[str, Callable[[], str]] = {
     **{f"ablation-{path.stem}": partial(ablation, path) for path in ABLATIONS.glob("*.json")},
 }
 FIGURE, CURVES = "docs/images/results.png", "docs/images/synthetic-curves.png"
-_HEAD = ("solved", "%", "against none, points", "p, Holm", "tokens an episode", "over none, %")
+_HEAD = ("solved", "%", "against none, points", "p, Holm", "tokens per episode", "over none, %")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -302,7 +314,7 @@ def _frame(comparison: Comparison) -> str:
     grid, oracle = comparison.lattice, ""
     if grid:
         oracle = f", the best executed subset of each task {percent(grid.oracle, 0)} %"
-        oracle += f" ({grid.subsets_per_task:.0f} subsets a task, {grid.tasks} tasks)"
+        oracle += f" ({grid.subsets_per_task:.0f} subsets per task, {grid.tasks} tasks)"
     return (
         f"{comparison.backbone}, {comparison.strategy}, {comparison.tasks} {comparison.split} tasks, {trials}, "
         f"{comparison.benchmark_version}; "

@@ -21,7 +21,7 @@ from fama.settings import Form
 from fama.text.tokens import estimate_tokens
 
 NOTE = "Rule: {rule}"
-#: The tool first, as everywhere: a rule alone is read and then broken (docs/experiments.md).
+#: The tool first, as everywhere: a rule alone is read and then broken (docs/lab-log.md).
 REFUSE = "Suggested next tool: respond, to say that it is not possible: {rule}"
 SAY = "Suggested next tool: respond. {rule}"
 #: The rule first and the question as it may be put: with the rule alone the model offers the change at once.

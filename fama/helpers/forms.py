@@ -28,7 +28,7 @@ Writer = Callable[[VisibleState], Iterable[Candidate]]
 Gate = Callable[[VisibleState], bool]
 
 #: The question that a change waits for. The tool comes first and alone: in one clause with the question, a small
-#: model makes the change (docs/experiments.md).
+#: model makes the change (docs/lab-log.md).
 ASK_YES = "Suggested next tool: respond. Ask for a yes to {tool}."
 
 #: What comes once the record that a question is about has been looked up.

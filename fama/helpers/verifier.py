@@ -36,7 +36,7 @@ RETRY = "Call {tool} again with the same arguments."
 IDENTITY = "Suggested next tool: {tool}, before anything else."
 ASK_IDENTITY = "Suggested next tool: respond, to ask for {parameters}."
 CALL_WITH = "Call {tool} again with {parameter} {value}."
-#: At the user's turn the tool stays unnamed: a small model calls what is named (docs/experiments.md).
+#: At the user's turn the tool stays unnamed: a small model calls what is named (docs/lab-log.md).
 ASK_AGAIN = "The user now says: {said}. Suggested next tool: respond, to ask for a yes to that."
 CLOSE = "Suggested next tool: {tool} with {parameter} {value}."
 

@@ -42,7 +42,7 @@ def test_errors_are_no_episodes_and_a_missing_propensity_is_refused() -> None:
 
 
 def logged(rng: np.random.Generator, tasks: int) -> list[OutcomeRow]:
-    """SYNTHETIC: two of four subsets a task, each executed with probability one half."""
+    """SYNTHETIC: two of four subsets per task, each executed with probability one half."""
     rows = []
     for task in range(tasks):
         for place in rng.choice(4, 2, replace=False):

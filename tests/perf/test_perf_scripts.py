@@ -39,7 +39,7 @@ def measured(name: str, out: Path, *arguments: str) -> dict[str, dict[str, Any]]
 def test_loop_overhead(tmp_path: Path) -> None:
     rows = measured("loop_overhead", tmp_path / "out.json", "--episodes", "2", "--longest", "20", "--tau2", "0")
     assert rows["run, selector all"]["decisions"] == 30
-    assert all(row["decisions a second"] > 0 for row in rows.values() if "decisions a second" in row)
+    assert all(row["decisions per second"] > 0 for row in rows.values() if "decisions per second" in row)
     assert rows["run, selector all"]["ms of CPU a decision"] > rows["run, selector none"]["ms of CPU a decision"]
     assert rows["one episode of 20 decisions"]["decisions"] == 160
 

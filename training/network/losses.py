@@ -34,7 +34,7 @@ class Targets(NamedTuple):
 
 
 class Choices(NamedTuple):
-    """The S subsets a decision is taken from: members (S, H) and pairs (S, P); and the objective of the decision."""
+    """The S subsets per decision is taken from: members (S, H) and pairs (S, P); and the objective of the decision."""
 
     members: Tensor
     pairs: Tensor
