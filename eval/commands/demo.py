@@ -99,7 +99,7 @@ def main(args: argparse.Namespace) -> int:
         sys.stdout.flush()
         code = cli.main(step.words)
         if code:
-            raise FamaError(f"the demo stopped at {step.title!r}; mend that and run it again: it goes on from there")
+            raise FamaError(f"the demo stopped at {step.title!r}; fix that and run it again: it goes on from there")
     minutes = (time.monotonic() - start) / 60
     console.rule(f"[bold]Done in {minutes:.1f} minutes", align="left")
     console.print(

@@ -138,7 +138,7 @@ def _draft(args: argparse.Namespace) -> int:
         spent = known_total(row.total_tokens for row in draft.ledger)
         tokens = "unknown" if spent is None else f"{spent:,}"
         sys.stdout.write(f"{len(draft.ledger)} calls of {draft.writer}, {tokens} tokens\n")
-    sys.stdout.write(f"→ {out}: read and mend it, then set reviewed: true\n")
+    sys.stdout.write(f"→ {out}: read and correct it, then set reviewed: true\n")
     return 0
 
 

@@ -67,7 +67,7 @@ def build_arms(
         try:
             selector = SELECTORS.load(wanted.name)(context, **wanted.options)
         except TypeError as error:
-            raise BadInput(f"arms.{wanted.arm}.options: {error}; mend its options") from error
+            raise BadInput(f"arms.{wanted.arm}.options: {error}; fix its options") from error
         if wanted.name not in BLIND and selector.track != settings.track:
             raise BadInput(
                 f"arms: {wanted.arm!r} is {selector.track}, but the comparison is {settings.track}; "
