@@ -19,7 +19,6 @@ import numpy as np
 import yaml
 
 from fama.envs.helpdesk.benchmark import Helpdesk
-from fama.episodes.keys import EpisodeKey
 from fama.episodes.outcome_table import OutcomeRow, write_outcomes
 from fama.episodes.records import Message
 from fama.episodes.state import VisibleState, state_to_json
@@ -39,9 +38,8 @@ def states(task: str) -> list[str]:
     found = []
     for trial in range(TRIALS):
         said = asyncio.run(environment.reset(trial))
-        key = EpisodeKey(world.name, DOMAIN, task, trial, BACKBONE, "act")
         message = Message(role="user", content=said.content)
-        found.append(state_to_json(VisibleState(key, environment.policy, tuple(environment.tools), (message,))))
+        found.append(state_to_json(VisibleState(environment.policy, tuple(environment.tools), (message,))))
     return found
 
 

@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 
-from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import FunctionCall, Message, ToolCall, ToolSpec
 from fama.episodes.state import VisibleState
 from fama.helpers.pool import build_pool
@@ -53,8 +52,7 @@ def states_of(episode: int, turns: int) -> list[VisibleState]:
     messages = [Message(role="user", content=words(40))]
     states = []
     for turn in range(turns):
-        key = EpisodeKey("synthetic", "synthetic", str(episode), 0, "synthetic", "fc")
-        states.append(VisibleState(key, policy, tools, tuple(messages), turn))
+        states.append(VisibleState(policy, tools, tuple(messages), turn))
         call = ToolCall(id=f"c{turn}", function=FunctionCall(name="tool_1", arguments=json.dumps({"id": words(1)})))
         messages.append(Message(role="assistant", tool_calls=(call,)))
         size = float(np.interp(rng.uniform(0.0, SIZES[0][-1]), *SIZES))

@@ -11,7 +11,6 @@ import pytest
 from fama import cli
 from fama.envs.base import BENCHMARKS
 from fama.episodes.importers.base import IMPORTERS
-from fama.episodes.keys import EpisodeKey
 from fama.episodes.state import VisibleState
 from fama.episodes.store import read_episodes
 from fama.helpers.base import HELPERS, HelperContext
@@ -20,7 +19,7 @@ from fama.selection.base import SELECTORS, Allowance, SelectorContext
 from fama.settings import HelperSettings
 
 TEXT = (Path(__file__).resolve().parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
-STATE = VisibleState(EpisodeKey("b", "d", "t", 0, "m", "act"), policy="", tools=(), messages=())
+STATE = VisibleState(policy="", tools=(), messages=())
 
 
 def block(language: str, name: str) -> str:

@@ -13,7 +13,7 @@ from fama.files import write_atomically
 from fama.hashing import content_hash
 from fama.helpers.base import Helper
 from fama.models.base import ChatModel
-from fama.selection.base import SELECTORS, Selector, SelectorContext
+from fama.selection.base import SELECTORS, AnySelector, SelectorContext
 from fama.selection.router.checkpoint import MANIFEST, read_manifest
 from fama.selection.router.manifest import TOLD
 from fama.selection.traits import Role, SelectorTraits, by_role
@@ -48,7 +48,7 @@ def build_arms(
     helpers: Mapping[str, Helper],
     model: ChatModel,
     failures: Mapping[str, Failure] | None,
-) -> dict[str, Selector]:
+) -> dict[str, AnySelector]:
     """A selector for every arm, by the arm's name, checked against the comparison's track.
 
     Raises:
@@ -57,7 +57,7 @@ def build_arms(
     if not settings.arms:
         raise BadInput("arms: none given; list at least two selectors, such as none and all")
     context = SelectorContext(helpers, model, failures, settings.outcomes, settings.seed)
-    built: dict[str, Selector] = {}
+    built: dict[str, AnySelector] = {}
     for wanted in settings.arms:
         if wanted.arm in built:
             raise BadInput(f"arms: two are called {wanted.arm!r}; give one of them a label")

@@ -13,7 +13,7 @@ from fama.episodes.state import VisibleState, state_from_json
 from fama.errors import BadInput
 from fama.helpers.base import Helper
 from fama.randomness import derive_seed, generator
-from fama.selection.base import Selector
+from fama.selection.base import AnySelector, select_for
 from fama.selection.budget import RunBudget
 from fama.settings import CompareSettings
 from fama.subsets import in_pool_order, join_subset, members_of
@@ -45,7 +45,7 @@ class ReplayTable:
         states: dict[EpisodeKey, VisibleState] = {}
         for row in self.rows:
             if row.key not in states:
-                states[row.key] = state_from_json(row.state, row.key)
+                states[row.key] = state_from_json(row.state, row.benchmark, row.domain)
         return states
 
 
@@ -106,7 +106,7 @@ def cells_of(rows: Sequence[OutcomeRow]) -> list[ExecutedSubset]:
 
 
 async def replay_arm(
-    arm: str, selector: Selector, table: ReplayTable, settings: CompareSettings, helpers: Mapping[str, Helper]
+    arm: str, selector: AnySelector, table: ReplayTable, settings: CompareSettings, helpers: Mapping[str, Helper]
 ) -> ReplayedArm:
     """Let a selector choose in the state before the first decision of every (task, trial), and look it up.
 
@@ -121,7 +121,7 @@ async def replay_arm(
         rng = generator(derive_seed(settings.seed, "selector", *key.stream, arm), "selector")
         budget = budgets.episode()
         budget.open_decision()
-        selection = await selector.select(table.states[key], budget.allowance(), rng)
+        selection = await select_for(key, selector, table.states[key], budget.allowance(), rng)
         budget.charge(sum(row.budget_tokens for row in selection.ledger))
         subset = budget.fit(in_pool_order(selection.subset, pool), helpers, selection.probabilities).subset
         budget.release()

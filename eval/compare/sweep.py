@@ -16,7 +16,7 @@ from eval.stats.proportions import clustered_proportion
 from fama.episodes.keys import EpisodeKey
 from fama.helpers.base import Helper
 from fama.intervals import Array, Interval, percentile_interval, ratio_interval
-from fama.selection.base import Priced, Selector
+from fama.selection.base import AnySelector, Priced
 from fama.settings import CompareSettings
 
 #: What an arm that knows every outcome would do, after the fact.
@@ -28,7 +28,7 @@ ENDLESS = 1e9
 async def sweep(
     settings: CompareSettings,
     table: ReplayTable,
-    selectors: Mapping[str, Selector],
+    selectors: Mapping[str, AnySelector],
     scores: Mapping[str, Sequence[Score]],
     helpers: Mapping[str, Helper],
 ) -> tuple[Curve, ...]:

@@ -18,7 +18,7 @@ from fama.episodes.records import Decision, LedgerRow, budget_tokens
 from fama.episodes.state import VisibleState
 from fama.models.base import ChatReply, ChatRequest, Sampling
 from fama.randomness import derive_seed, generator
-from fama.selection.base import Selection
+from fama.selection.base import Selection, select_for
 from fama.settings import ExperimentSettings
 from fama.subsets import in_pool_order
 from fama.text.clean import clean
@@ -112,7 +112,7 @@ class Decider:
         if allowance.tokens is not None and cap > allowance.tokens:
             return Selection(subset=(), probabilities={}, propensity=None)
         budget.reserve(cap)
-        selection = await selector.select(state, allowance, self._rng)
+        selection = await select_for(self._setup.key, selector, state, allowance, self._rng)
         self._spend(selection.ledger, state.turn)
         budget.release()
         return selection
@@ -121,7 +121,9 @@ class Decider:
         rows: list[LedgerRow] = []
         model = self._setup.helper_model or self._setup.model
         try:
-            notes = await collect_notes(state, subset, self._setup.helpers, model, self._setup.seeds["model"], rows)
+            notes = await collect_notes(
+                state, subset, self._setup.helpers, model, self._setup.seeds["model"], rows, self._setup.key.trial
+            )
         finally:
             self._spend(tuple(rows), state.turn)
             self._setup.budget.release()
@@ -142,7 +144,7 @@ class Decider:
                 seed=derive_seed(self._setup.seeds["model"], "decision", state.turn, attempt) % 2**31,
                 tools=prompt.tools,
                 prefill=prompt.prefill,
-                trial=state.key.trial,
+                trial=self._setup.key.trial,
             )
         )
         return replace(reply, text=clean(reply.text), reasoning=clean(reply.reasoning))

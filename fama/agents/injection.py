@@ -33,6 +33,7 @@ async def collect_notes(
     model: ChatModel | None,
     seed: int,
     ledger: list[LedgerRow],
+    trial: int = 0,
 ) -> Notes:
     """Ask each helper of the subset, one after the other; what they spend is added to ``ledger``.
 
@@ -44,7 +45,7 @@ async def collect_notes(
     passed: list[Note] = []
     rejected: list[RejectedNote] = []
     for name in subset:
-        context = HelperContext(model, derive_seed(seed, f"helper:{name}", state.turn) % 2**31)
+        context = HelperContext(model, derive_seed(seed, f"helper:{name}", state.turn) % 2**31, trial)
         seen = replace(state, noted=(*state.noted, *((state.turn, note) for note in passed)))
         reply = await helpers[name].note(seen, context)
         ledger += reply.ledger

@@ -149,7 +149,6 @@ class _Play:
     def _state(self, turn: int) -> VisibleState:
         noted: list[tuple[int, Note]] = [(d.turn, note) for d in self.decisions for note in d.notes]
         return VisibleState(
-            key=self._setup.key,
             policy=self._policy,
             tools=self.tools,
             messages=tuple(self.messages[1:]),

@@ -8,7 +8,7 @@ from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import Message
 from fama.helpers.base import Helper
 from fama.models.base import ChatModel
-from fama.selection.base import Selector
+from fama.selection.base import AnySelector
 from fama.selection.budget import Budget
 
 
@@ -25,7 +25,7 @@ class EpisodeSetup:
     key: EpisodeKey
     environment: Callable[[], Environment]
     model: ChatModel
-    selector: Selector
+    selector: AnySelector
     arm: str
     budget: Budget
     seeds: Mapping[str, int]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from fama.episodes.state import state_at
 from fama.errors import BadInput
 from fama.randomness import generator
-from fama.selection.base import Allowance, Selection, Selector, SelectorContext
+from fama.selection.base import Allowance, AnySelector, Selection, SelectorContext, select_for
 from fama.settings import HelperSettings
 
 
@@ -61,7 +61,9 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _choose(selector: Selector, path: Path, allowance: Allowance, limit: int | None, first: bool) -> Iterator[Chosen]:
+def _choose(
+    selector: AnySelector, path: Path, allowance: Allowance, limit: int | None, first: bool
+) -> Iterator[Chosen]:
     from fama.episodes.store import read_episodes
 
     for count, episode in enumerate(read_episodes(path)):
@@ -70,7 +72,7 @@ def _choose(selector: Selector, path: Path, allowance: Allowance, limit: int | N
         decisions = len(episode.decisions) or sum(message.role == "assistant" for message in episode.messages)
         for turn in range(min(decisions, 1) if first else decisions):
             rng = generator(0, "select", episode.id, turn)
-            selection = asyncio.run(selector.select(state_at(episode, turn), allowance, rng))
+            selection = asyncio.run(select_for(episode.key.pair, selector, state_at(episode, turn), allowance, rng))
             yield Chosen(episode.id, f"{episode.domain}/{episode.task_id}", turn, selection)
 
 

@@ -3,7 +3,6 @@
 import json
 from dataclasses import dataclass
 
-from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import Episode, Message, Note, ToolSpec
 
 #: The pseudo-tool of strategies and notes whose only argument is what the agent says to the user.
@@ -12,13 +11,12 @@ RESPOND = "respond"
 
 @dataclass(frozen=True)
 class VisibleState:
-    """Everything visible before decision ``turn`` (0-based). It has no field from the future.
+    """Everything visible before decision ``turn`` (0-based). It names no task and has no field from the future.
 
     ``messages`` is the history without the system message and without notes; ``noted`` holds the
     notes injected before earlier decisions as (turn, note).
     """
 
-    key: EpisodeKey
     policy: str
     tools: tuple[ToolSpec, ...]
     messages: tuple[Message, ...]
@@ -57,7 +55,6 @@ def _state(episode: Episode, turn: int, end: int) -> VisibleState:
     policy = next((m.content or "" for m in before if m.role == "system"), "")
     noted = tuple((d.turn, note) for d in episode.decisions[:turn] for note in d.notes)
     return VisibleState(
-        key=episode.key.pair,
         policy=policy,
         tools=episode.tools,
         messages=tuple(m for m in before if m.role != "system"),
@@ -69,7 +66,7 @@ def _state(episode: Episode, turn: int, end: int) -> VisibleState:
 
 
 def state_to_json(state: VisibleState) -> str:
-    """Return policy, tools and messages as JSON: the text columns of an outcome table; no key, no notes."""
+    """Return policy, tools and messages as JSON, the text column of an outcome table, without notes."""
     return json.dumps(
         {
             "policy": state.policy,
@@ -81,15 +78,14 @@ def state_to_json(state: VisibleState) -> str:
     )
 
 
-def state_from_json(text: str, key: EpisodeKey) -> VisibleState:
-    """Return the state behind ``state_to_json``, under a key of its own."""
+def state_from_json(text: str, benchmark: str = "", domain: str = "") -> VisibleState:
+    """Return the state behind ``state_to_json``, in the benchmark and domain that the text does not name."""
     value = json.loads(text)
     return VisibleState(
-        key=key,
         policy=value["policy"],
         tools=tuple(ToolSpec.model_validate(tool) for tool in value["tools"]),
         messages=tuple(Message.model_validate(message) for message in value["messages"]),
         turn=value["turn"],
-        benchmark=key.benchmark,
-        domain=key.domain,
+        benchmark=benchmark,
+        domain=domain,
     )

@@ -23,10 +23,11 @@ class HelperReply(NamedTuple):
 
 @dataclass(frozen=True)
 class HelperContext:
-    """What a helper may use besides the state: a chat model for its LLM form, and a seed."""
+    """What a helper may use besides the state: a chat model for its LLM form, a seed and the trial of its requests."""
 
     model: ChatModel | None = None
     seed: int = 0
+    trial: int = 0
 
 
 class Covering(Protocol):

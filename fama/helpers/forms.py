@@ -89,7 +89,7 @@ class LlmHelper:
             role=f"helper:{self.name}",
             sampling=Sampling(max_tokens=REPLY_TOKENS, stop=("\n",)),
             seed=context.seed,
-            trial=state.key.trial,
+            trial=context.trial,
         )
         reply = await context.model.complete(request)
         note = clean_reply(reply.words)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from fama.episodes.keys import EpisodeKey, TaskKey
 from fama.episodes.records import Failure, LedgerRow
 from fama.episodes.state import VisibleState
 from fama.errors import BadInput
@@ -63,7 +64,7 @@ class Selector(Protocol):
 
     @property
     def track(self) -> str:
-        """``prospective``, or ``retrospective`` where it was built from the tasks' own failures."""
+        """``retrospective`` where what it was built from includes the tasks' own failures, else ``prospective``."""
         ...
 
     async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
@@ -72,10 +73,60 @@ class Selector(Protocol):
 
 
 @runtime_checkable
+class KeyedSelector(Protocol):
+    """Chooses a subset of helpers by looking the task up: on the retrospective track only."""
+
+    @property
+    def name(self) -> str:
+        """The name under which the selector is registered."""
+        ...
+
+    @property
+    def track(self) -> str:
+        """Always ``retrospective``: a key names a task whose outcome may be on record."""
+        ...
+
+    async def select_keyed(
+        self, key: EpisodeKey, state: VisibleState, allowance: Allowance, rng: random.Random
+    ) -> Selection:
+        """Choose for the coming decision of this episode; ``rng`` is the episode's own stream."""
+        ...
+
+
+AnySelector = Selector | KeyedSelector
+
+
+@runtime_checkable
+class Informed(Protocol):
+    """A selector that was built from labelled failures of other tasks, and must not be asked about these."""
+
+    def knows(self, task: TaskKey) -> bool:
+        """Return whether a failure of the task is among the labels."""
+        ...
+
+
+async def select_for(
+    key: EpisodeKey, selector: AnySelector, state: VisibleState, allowance: Allowance, rng: random.Random
+) -> Selection:
+    """Ask a selector about the coming decision of an episode; only one that looks tasks up gets the key.
+
+    Raises:
+        BadInput: a prospective selector looks tasks up, or the selector knows a failure of the task itself.
+    """
+    if isinstance(selector, Informed) and selector.knows(key.task):
+        raise BadInput(f"selector {selector.name}: was built from a failure of {key.task_id} itself; label other tasks")
+    if not isinstance(selector, KeyedSelector):
+        return await selector.select(state, allowance, rng)
+    if selector.track != "retrospective":
+        raise BadInput(f"selector {selector.name}: looks tasks up, so its track must be retrospective; set it")
+    return await selector.select_keyed(key, state, allowance, rng)
+
+
+@runtime_checkable
 class Priced(Protocol):
     """A selector that weighs success against tokens, and can do so at another price."""
 
-    def at(self, lam: float) -> Selector:
+    def at(self, lam: float) -> AnySelector:
         """The same selector where 1,000 tokens are worth the success probability ``lam``."""
         ...
 
@@ -83,7 +134,7 @@ class Priced(Protocol):
 class SelectorFactory(Protocol):
     """Builds a selector from the run's context and its options in the config."""
 
-    def __call__(self, context: SelectorContext, **options: object) -> Selector:
+    def __call__(self, context: SelectorContext, **options: object) -> AnySelector:
         """A selector for that context."""
         ...
 
@@ -115,14 +166,14 @@ class SelectorRegistry(Registry[SelectorFactory]):
         return super().load("learned" if of_router else name)
 
     def traits(self, name: str) -> SelectorTraits:
-        """Return what the selector of a name declares; the defaults for a name that is not installed here.
+        """Return what the selector of a name declares; of a name that is not installed here, nothing is known.
 
         Comparisons are reported on machines that lack the plug-in they were run with.
         """
         of_router = router_selectors().get(name)
         if of_router is not None:
             return of_router
-        return declared(self.load(name)) if name in super().names() else SelectorTraits()
+        return declared(self.load(name)) if name in super().names() else SelectorTraits(setup="unknown")
 
 
 def router_selectors() -> dict[str, SelectorTraits]:

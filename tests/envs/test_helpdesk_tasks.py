@@ -10,7 +10,6 @@ from fama.envs.helpdesk.benchmark import Helpdesk
 from fama.envs.helpdesk.gold import gold_actions, play
 from fama.envs.helpdesk.tasks import analysis_of, build_task, generator_of
 from fama.envs.helpdesk.user.phrasing import phrases
-from fama.episodes.keys import EpisodeKey
 from fama.episodes.state import VisibleState, state_to_json
 from fama.errors import BadInput
 from fama.text.tokens import estimate_tokens
@@ -124,7 +123,6 @@ async def test_nothing_visible_holds_the_traps(domain: str) -> None:
         environment = Helpdesk().environment(domain, task_id)
         played = await play(environment, gold_actions(domain, task_id), 0)
         state = VisibleState(
-            key=EpisodeKey("helpdesk", domain, task_id, 0, "none", "act"),
             policy=environment.policy,
             tools=environment.tools,
             messages=played.messages,

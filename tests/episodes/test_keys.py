@@ -40,8 +40,9 @@ def test_arms_of_one_trial_are_a_pair_and_share_their_random_streams() -> None:
     assert stronger.stream == EPISODE.key.stream and stronger.pair != EPISODE.key.pair
 
 
-def test_a_state_does_not_say_which_arm_was_logged() -> None:
-    assert state_at(EPISODE, 0).key.selector == state_after(EPISODE).key.selector == ""
+def test_a_state_says_neither_task_nor_arm() -> None:
+    other = EPISODE.model_copy(update={"task_id": "9", "trial": 7, "selector": "all", "backbone": "n", "id": "e9"})
+    assert state_at(EPISODE, 0) == state_at(other, 0) and state_after(EPISODE) == state_after(other)
 
 
 def test_parts_that_a_record_does_not_know() -> None:

@@ -9,7 +9,6 @@ import yaml
 from eval.annotation.drafts import as_yaml, plain_draft, written_draft
 from eval.annotation.unexplained import FailureGroups, describe, group, read_candidates, unexplained, write_candidates
 from fama.cli import main
-from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import Episode, Failure, LedgerRow, Message, Outcome
 from fama.episodes.state import VisibleState
 from fama.episodes.store import EpisodeStore, write_failures
@@ -171,8 +170,7 @@ async def test_a_written_draft_and_hostile_text(tmp_path: Path) -> None:
                 asked.append(str(request.messages))  # noqa: B023 read at once
                 return await super().complete(request)
 
-        key = EpisodeKey("b", "d", "t", 0, "m", "fc")
-        state = VisibleState(key, policy="Be kind.", tools=(), messages=(Message(role="user", content="Hi"),))
+        state = VisibleState(policy="Be kind.", tools=(), messages=(Message(role="user", content="Hi"),))
         reply = await helper.note(state, HelperContext(model=Listener("Check the voucher.")))
         assert reply.text == "Check the voucher." and "Be kind." in asked[0] and "49" not in asked[0]
 

@@ -33,6 +33,7 @@ from fama.selection.base import SELECTORS, Allowance, SelectorContext
 from fama.selection.budget import RunBudget, helper_cap
 from fama.selection.selectors.prompted import OneCall
 from fama.settings import BudgetSettings, HelperSettings, RunSettings, SelectorSettings
+from tests.support.asking import choose
 from tests.support.comparisons import comparison
 from tests.support.eval_builders import build
 from tests.support.fake_endpoint import Endpoint
@@ -100,7 +101,7 @@ async def test_blind_selectors_select_the_same(attack: str, place: str) -> None:
     hostile, benign = chat(ATTACKS[attack], place), chat("Thank you.", place)
     for name, options in BLIND.items():
         selector = SELECTORS.load(name)(SelectorContext(POOL), **dict(options))
-        chosen = [await selector.select(state, Allowance(), random.Random(7)) for state in (hostile, benign)]
+        chosen = [await choose(selector, state, seed=7) for state in (hostile, benign)]
         assert chosen[0].subset == chosen[1].subset
         assert (chosen[0].probabilities, chosen[0].propensity) == (chosen[1].probabilities, chosen[1].propensity)
 

@@ -9,7 +9,6 @@ import pytest
 from fama.dialogue.tools import view
 from fama.envs.base import BENCHMARKS
 from fama.envs.helpdesk.gold import gold_actions, play
-from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import Message, Note
 from fama.episodes.state import RESPOND, VisibleState
 from fama.helpers.base import HelperContext
@@ -44,8 +43,7 @@ async def test_notes_on_reference_conversations(domain: str) -> None:
         environment = benchmark.environment(domain, task_id)
         played = await play(environment, gold_actions(domain, task_id), 0)
         assert played.reward.success
-        key = EpisodeKey("helpdesk", domain, task_id, 0, "reference", "act")
-        state = VisibleState(key, environment.policy, environment.tools, ())
+        state = VisibleState(environment.policy, environment.tools, ())
         kinds = {tool.name: view(tool).kind for tool in environment.tools}
         for index, message in enumerate(played.messages):
             if message.role != "assistant":

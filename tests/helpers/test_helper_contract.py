@@ -11,7 +11,7 @@ from fama.episodes.records import FunctionCall, Message, ToolCall
 from fama.episodes.state import VisibleState
 from fama.helpers.base import HELPERS, HelperContext
 from fama.helpers.note_check import check_note
-from tests.support.note_states import KEY, POLICY, TOOLS
+from tests.support.note_states import POLICY, TOOLS
 
 WORDS = st.sampled_from(
     "renew loan L11 L22 hold H5 cancel move branch yes no sorry, I meant actually Dracula Emma busy, try again "
@@ -54,7 +54,7 @@ async def test_any_state_gives_a_note_that_passes_its_check_or_none(
     name: str, turns: list[tuple[str, Any]], policy: str
 ) -> None:
     helper = HELPERS.load(name)()
-    state = VisibleState(KEY, policy, TOOLS, messages(turns), len(turns))
+    state = VisibleState(policy, TOOLS, messages(turns), len(turns))
     reply = await helper.note(state, HelperContext())
     assert reply == await helper.note(state, HelperContext())
     assert reply.ledger == ()

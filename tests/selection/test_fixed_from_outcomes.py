@@ -1,4 +1,3 @@
-import random
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +8,11 @@ from fama.episodes.outcome_table import OutcomeRow, write_outcomes
 from fama.episodes.state import VisibleState
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
-from fama.selection.base import Allowance, SelectorContext
+from fama.selection.base import SelectorContext
 from fama.selection.selectors import best_fixed, oracle
 from fama.selection.selectors.best_fixed import arms_of
 from fama.settings import HelperSettings
+from tests.support.asking import choose
 
 POOL = ("DCE", "TSA", "Verifier")
 CONTEXT = SelectorContext(build_pool(HelperSettings(pool=POOL)))
@@ -54,16 +54,17 @@ def table(path: Path, rows: list[OutcomeRow]) -> str:
     return str(file)
 
 
-def state(task: str = "t1", backbone: str = "m") -> VisibleState:
-    return VisibleState(EpisodeKey("b", "d", task, 0, backbone, "act"), "", (), ())
+STATE = VisibleState("", (), ())
+
+
+def key(task: str, backbone: str = "m") -> EpisodeKey:
+    return EpisodeKey("b", "d", task, 0, backbone, "act")
 
 
 async def test_best_fixed_takes_the_highest_mean_over_tasks(tmp_path: Path) -> None:
     rows = [row(f"t{i}", "TSA", i < 8) for i in range(10)] + [row(f"t{i}", "", i < 3) for i in range(10)]
     rows += [row("t0", "", True, trial=k) for k in range(1, 30)]  # many trials of one task are still one task
-    chosen = await best_fixed.build(CONTEXT, outcomes=table(tmp_path, rows)).select(
-        state(), Allowance(), random.Random()
-    )
+    chosen = await choose(best_fixed.build(CONTEXT, outcomes=table(tmp_path, rows)), STATE)
     assert chosen.subset == ("TSA",)
     assert chosen.propensity == 1.0
     assert chosen.probabilities["TSA"] > 0.5
@@ -89,14 +90,14 @@ async def test_best_fixed_leaves_errors_foreign_helpers_and_other_backbones_out(
     rows += [row("t1", "", False), row("t2", "Verifier", True)]
     path = table(tmp_path, rows)
     chosen = best_fixed.build(CONTEXT, outcomes=path, backbone="m")
-    assert (await chosen.select(state(), Allowance(), random.Random())).subset == ("Verifier",)
+    assert (await choose(chosen, STATE)).subset == ("Verifier",)
 
 
 async def test_the_table_of_the_context_is_used(tmp_path: Path) -> None:
     path = table(tmp_path, [row("t1", "TSA", True)])
     context = SelectorContext(CONTEXT.helpers, outcomes=path)
     for module in (best_fixed, oracle):
-        chosen = await module.build(context).select(state(), Allowance(), random.Random())
+        chosen = await choose(module.build(context), STATE, None, key("t1"))
         assert chosen.subset == ("TSA",)
 
 
@@ -105,14 +106,12 @@ async def test_the_oracle_takes_each_tasks_best_and_the_cheapest_of_equals(tmp_p
     rows += [row("t2", "", True, 50), row("t2", "TSA", True, 60), row("t3", "TSA", False, 70), row("t3", "", False, 40)]
     chosen = oracle.build(CONTEXT, outcomes=table(tmp_path, rows))
     assert chosen.track == "retrospective"
-    found = {
-        task: (await chosen.select(state(task), Allowance(), random.Random())).subset for task in ("t1", "t2", "t3")
-    }
+    found = {task: (await choose(chosen, STATE, None, key(task))).subset for task in ("t1", "t2", "t3")}
     assert found == {"t1": ("DCE", "Verifier"), "t2": (), "t3": ()}
     with pytest.raises(BadInput, match="no finished episode of b d t9 m act"):
-        await chosen.select(state("t9"), Allowance(), random.Random())
+        await choose(chosen, STATE, None, key("t9"))
     with pytest.raises(BadInput, match="no finished episode"):
-        await chosen.select(state("t1", "big"), Allowance(), random.Random())
+        await choose(chosen, STATE, None, key("t1", "big"))
 
 
 @pytest.mark.parametrize("module", [best_fixed, oracle])

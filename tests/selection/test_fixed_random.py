@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from fama.episodes.keys import EpisodeKey
 from fama.episodes.state import VisibleState
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
@@ -15,7 +14,7 @@ from fama.selection.selectors.random_subset import RandomSelector, build
 from fama.settings import HelperSettings
 
 POOL = build_pool(HelperSettings(pool=("DCE", "TSA", "TOR", "Verifier")))
-STATE = VisibleState(EpisodeKey("b", "d", "t", 0, "m", "act"), "", (), ())
+STATE = VisibleState("", (), ())
 DRAWS = 4000
 
 

@@ -3,7 +3,6 @@ import random
 
 import pytest
 
-from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import FunctionCall, Message, ToolCall, ToolSpec
 from fama.episodes.state import VisibleState
 from fama.errors import BadInput
@@ -29,7 +28,7 @@ def calling(name: str) -> tuple[Message, Message]:
 
 
 async def subset(*messages: Message, **options: list[str]) -> tuple[str, ...]:
-    state = VisibleState(EpisodeKey("b", "d", "t", 0, "m", "act"), "Be kind.", TOOLS, messages)
+    state = VisibleState("Be kind.", TOOLS, messages)
     return (await build(CONTEXT, **options).select(state, Allowance(), random.Random(0))).subset
 
 

@@ -1,22 +1,21 @@
-import random
 from typing import Any
 
 import pytest
 
-from fama.episodes.keys import EpisodeKey
 from fama.episodes.state import VisibleState
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
-from fama.selection.base import SELECTORS, Allowance, Selection, SelectorContext
+from fama.selection.base import SELECTORS, Selection, SelectorContext
 from fama.settings import HelperSettings
+from tests.support.asking import choose as ask
 
 POOL = build_pool(HelperSettings())
 CONTEXT = SelectorContext(POOL)
-STATE = VisibleState(EpisodeKey("b", "d", "t", 0, "m", "act"), "", (), ())
+STATE = VisibleState("", (), ())
 
 
 async def choose(name: str, context: SelectorContext = CONTEXT, **options: Any) -> Selection:
-    return await SELECTORS.load(name)(context, **options).select(STATE, Allowance(), random.Random(0))
+    return await ask(SELECTORS.load(name)(context, **options), STATE)
 
 
 async def test_none_all_irma_and_a_named_subset() -> None:

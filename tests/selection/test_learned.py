@@ -1,18 +1,15 @@
-import asyncio
 import json
 import pickle
-import random
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import Message
 from fama.episodes.state import VisibleState
 from fama.errors import BadInput
@@ -20,11 +17,12 @@ from fama.helpers.pool import build_pool
 from fama.selection.base import SELECTORS, Allowance, Selection, SelectorContext
 from fama.selection.budget import helper_cap
 from fama.selection.router.checkpoint import load_router, read_manifest
-from fama.selection.router.features import featurise, segments_of
+from fama.selection.router.features import segments_of
 from fama.selection.router.kinds import state_vectors
 from fama.selection.selectors.learned import LearnedSelector, build
 from fama.settings import HelperSettings
 from fama.subsets import POOL
+from tests.support.asking import choose_now
 from training.data.examples import outcome_examples
 from training.data.synthetic import make_tasks, outcome_rows
 from training.settings import TrainSettings
@@ -55,7 +53,7 @@ def checkpoint(trained: Path, tmp_path: Path) -> Path:
 
 def select(folder: Path, state: VisibleState, tokens: int | None = None, **options: Any) -> Selection:
     selector = build(CONTEXT, checkpoint=folder, **options)
-    return asyncio.run(selector.select(state, Allowance(tokens), random.Random(0)))
+    return choose_now(selector, state, tokens)
 
 
 def test_selects_a_subset_with_probabilities(checkpoint: Path) -> None:
@@ -95,7 +93,7 @@ def test_the_pool_may_come_in_another_order(checkpoint: Path) -> None:
     context = SelectorContext(helpers={name: CONTEXT.helpers[name] for name in names})
     state = make_tasks(1, seed=8)[0].state
     selector = build(context, checkpoint=checkpoint)
-    selection = asyncio.run(selector.select(state, Allowance(), random.Random(0)))
+    selection = choose_now(selector, state)
     plain = select(checkpoint, state)
     assert set(selection.subset) == set(plain.subset)
     assert selection.probabilities == pytest.approx(plain.probabilities)
@@ -129,18 +127,6 @@ def test_a_text_is_hashed_once(checkpoint: Path, monkeypatch: pytest.MonkeyPatch
     assert hashed == [b"anything", b"else", b"anything else"]
 
 
-class PoisonedKey:
-    def __getattribute__(self, name: str) -> object:
-        raise AssertionError(f"the featuriser read key.{name}")
-
-
-def test_the_key_is_never_read(checkpoint: Path) -> None:
-    state = make_tasks(1, seed=9)[0].state
-    poisoned = replace(state, key=cast(EpisodeKey, PoisonedKey()))
-    assert featurise(poisoned) == featurise(state)
-    assert select(checkpoint, poisoned).subset == select(checkpoint, state).subset
-
-
 def test_segments_hold_every_text() -> None:
     state = make_tasks(3, seed=2)[1].state
     segments = segments_of(state)
@@ -162,11 +148,10 @@ def test_import_and_a_hashed_decision_load_no_torch(checkpoint: Path) -> None:
         "from fama.settings import HelperSettings\n"
         "from fama.helpers.pool import build_pool\n"
         "from fama.selection.base import Allowance, SelectorContext\n"
-        "from fama.episodes.keys import EpisodeKey\n"
         "from fama.episodes.state import VisibleState\n"
         "context = SelectorContext(helpers=build_pool(HelperSettings()))\n"
         f"selector = learned.build(context, checkpoint={str(checkpoint)!r})\n"
-        "state = VisibleState(EpisodeKey('', '', '', 0, '', ''), 'policy', (), ())\n"
+        "state = VisibleState('policy', (), ())\n"
         "asyncio.run(selector.select(state, Allowance(), random.Random(0)))\n"
         "assert not [m for m in heavy if m in sys.modules], 'at the decision'\n"
     )

@@ -1,6 +1,5 @@
 """Prompted selection with scripted models, nonsense included, on both tracks."""
 
-import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,9 +13,10 @@ from fama.errors import BadInput
 from fama.helpers.base import Helper, HelperContext, HelperReply
 from fama.models.base import ChatRequest
 from fama.models.scripted import ScriptedModel
-from fama.selection.base import SELECTORS, Allowance, Selection, SelectorContext
+from fama.selection.base import SELECTORS, Selection, SelectorContext
 from fama.selection.selectors.prompted import MAX_OUTPUT_TOKENS, build
 from fama.text.tokens import estimate_tokens
+from tests.support.asking import choose
 
 
 @dataclass
@@ -37,8 +37,8 @@ HELPERS: dict[str, Helper] = {
     "TSA": Silent("TSA", frozenset({"IFU"})),
     "Memory": Silent("Memory", frozenset({"CM"})),
 }
+KEY = EpisodeKey("helpdesk", "shop", "t1", 0, "m", "act")
 STATE = VisibleState(
-    key=EpisodeKey("helpdesk", "shop", "t1", 0, "m", "act"),
     policy="Rules. " * 300,
     tools=(),
     messages=(
@@ -60,7 +60,7 @@ def context(model: ScriptedModel | None, failures: dict[str, Failure] | None = N
 
 async def select(selector_context: SelectorContext, tokens: int | None = None, **options: object) -> Selection:
     selector = build(selector_context, **options)
-    return await selector.select(STATE, Allowance(tokens), random.Random(0))
+    return await choose(selector, STATE, tokens, KEY)
 
 
 async def test_one_call_chooses_in_pool_order() -> None:
@@ -149,13 +149,12 @@ async def test_the_shipped_pool_covers_every_category_and_keeps_the_prompt_short
         return '{"helpers": []}'
 
     selector = build(SelectorContext(helpers=pool, model=ScriptedModel("m", answer)))
-    assert (await selector.select(STATE, Allowance(), random.Random(0))).subset == ()
+    assert (await choose(selector, STATE, None, KEY)).subset == ()
     assert asked[0] < 700
 
 
 async def chosen(context: SelectorContext, task: str = "t1", **options: object) -> Selection:
-    state = replace(STATE, key=replace(STATE.key, task_id=task))
-    return await build(context, **options).select(state, Allowance(), random.Random(0))
+    return await choose(build(context, **options), STATE, None, replace(KEY, task_id=task))
 
 
 def failure(task: str, *primary: str) -> Failure:
@@ -171,7 +170,7 @@ async def test_the_static_form_covers_what_fails_often_elsewhere(tmp_path: Path)
     narrow = await chosen(context, form="static", failures=path)
     assert narrow.subset == ("Memory",) and narrow.ledger == ()
     assert (await chosen(context, form="static", failures=path, share=0.1)).subset == ("DCE", "TSA", "Memory")
-    with pytest.raises(BadInput, match="knows a failure of o1 itself"):
+    with pytest.raises(BadInput, match="built from a failure of o1 itself"):
         await chosen(context, "o1", form="static", failures=path)
     for options, expected in (({}, "needs labelled failures"), ({"failures": path, "share": 2}, "from 0 to 1")):
         with pytest.raises(BadInput, match=expected):
@@ -180,7 +179,7 @@ async def test_the_static_form_covers_what_fails_often_elsewhere(tmp_path: Path)
 
 async def test_a_failure_of_another_domain_is_another_tasks(tmp_path: Path) -> None:
     elsewhere = failure("t1", "CM").model_copy(update={"domain": "elsewhere"})
-    here = failure("t1", "DCV").model_copy(update={"domain": STATE.key.domain})
+    here = failure("t1", "DCV").model_copy(update={"domain": KEY.domain})
     write_failures(tmp_path / "both.jsonl", [elsewhere, here])
     write_failures(tmp_path / "other.jsonl", [elsewhere])
     context = SelectorContext(HELPERS, failures={})
@@ -188,7 +187,7 @@ async def test_a_failure_of_another_domain_is_another_tasks(tmp_path: Path) -> N
     assert (await chosen(context, failures=str(tmp_path / "other.jsonl"))).subset == ()
     static = {"form": "static", "failures": str(tmp_path / "other.jsonl")}
     assert (await chosen(SelectorContext(HELPERS), **static)).subset == ("Memory",)
-    with pytest.raises(BadInput, match="knows a failure of t1 itself"):
+    with pytest.raises(BadInput, match="built from a failure of t1 itself"):
         await chosen(SelectorContext(HELPERS), **{**static, "failures": str(tmp_path / "both.jsonl")})
 
 

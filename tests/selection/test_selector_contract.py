@@ -33,7 +33,7 @@ MESSAGES = (
     Message(role="user", content="Yes."),
 )
 KEY = EpisodeKey("b", "d", "t1", 0, "m", "act")
-STATES = [VisibleState(KEY, "Be kind.", TOOLS, MESSAGES[:size], size) for size in (0, 1, 3, 5)]
+STATES = [VisibleState("Be kind.", TOOLS, MESSAGES[:size], size) for size in (0, 1, 3, 5)]
 
 
 @pytest.fixture(scope="module")

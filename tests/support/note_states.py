@@ -76,7 +76,7 @@ class Chat:
     def state(self) -> VisibleState:
         """The state before the next decision."""
         turn = sum(message.role == "assistant" for message in self.messages)
-        return VisibleState(KEY, self.policy, self.tools, tuple(self.messages), turn, tuple(self.noted))
+        return VisibleState(self.policy, self.tools, tuple(self.messages), turn, tuple(self.noted))
 
     def note(self, helper: Helper) -> str | None:
         """The helper's note for the next decision; it is remembered as given."""

@@ -1,8 +1,6 @@
 """Every kind without a network, trained on outcomes, on labels and on both: stored, loaded, refused when damaged."""
 
-import asyncio
 import json
-import random
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +11,7 @@ import pytest
 
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
-from fama.selection.base import Allowance, SelectorContext
+from fama.selection.base import SelectorContext
 from fama.selection.decision import all_masks
 from fama.selection.router.checkpoint import load_router
 from fama.selection.router.features import Segment, featurise
@@ -22,6 +20,7 @@ from fama.selection.router.scores import sigmoid
 from fama.selection.selectors.learned import build
 from fama.settings import HelperSettings
 from fama.subsets import POOL
+from tests.support.asking import choose_now
 from tests.support.labelled_tasks import labelled
 from training.data.examples import ExampleSet, outcome_examples
 from training.data.synthetic import make_tasks, outcome_rows
@@ -76,10 +75,10 @@ def test_the_selector_goes_by_the_kinds_name(kind: str, both: dict[str, Router])
     selector = build(CONTEXT, checkpoint=both[kind].folder)
     assert (selector.name, selector.track) == (kind, "prospective")
     task = make_tasks(1, seed=3)[0]
-    for allowance in (Allowance(), Allowance(0)):
-        one = asyncio.run(selector.select(task.state, allowance, random.Random(0)))
+    for tokens in (None, 0):
+        one = choose_now(selector, task.state, tokens)
         assert set(one.probabilities) == set(POOL) and all(0 <= p <= 1 for p in one.probabilities.values())
-        assert allowance.tokens is None or one.subset == ()
+        assert tokens is None or one.subset == ()
 
 
 @pytest.mark.parametrize("kind", ["linear", "boosting", "knn"])

@@ -1,7 +1,5 @@
 """Learn then test on SYNTHETIC losses of known size: what is certified holds as often as is said."""
 
-import asyncio
-import random
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +8,13 @@ from pydantic import ValidationError
 
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
-from fama.selection.base import Allowance, SelectorContext
+from fama.selection.base import SelectorContext
 from fama.selection.decision import Floats
 from fama.selection.router.manifest import Guarantee
 from fama.selection.selectors.learned import build
 from fama.settings import HelperSettings
 from fama.subsets import POOL
+from tests.support.asking import choose_now
 from training.data.examples import outcome_examples
 from training.data.synthetic import make_tasks, outcome_rows
 from training.export.guarantee import first_passes, tasks_needed, upper_bound
@@ -107,8 +106,8 @@ def test_a_certified_threshold_sends_doubtful_choices_to_all_helpers(router: Pat
         path.write_text(json.dumps({**tree, "guarantee": certain}))
         selector = build(CONTEXT, checkpoint=router, guarantee=True)
         state = make_tasks(1, seed=4)[0].state
-        assert asyncio.run(selector.select(state, Allowance(), random.Random(0))).subset == POOL
-        assert asyncio.run(selector.select(state, Allowance(10), random.Random(0))).subset == ()
+        assert choose_now(selector, state).subset == POOL
+        assert choose_now(selector, state, 10).subset == ()
         with pytest.raises(BadInput, match="own lam and epsilon"):
             build(CONTEXT, checkpoint=router, guarantee=True, lam=0.1)
         path.write_text(json.dumps({**tree, "guarantee": None}))

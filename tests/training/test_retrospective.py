@@ -3,9 +3,7 @@
 All tasks are SYNTHETIC: the state before the first decision says nothing, the failed episode tells the needs.
 """
 
-import asyncio
 import json
-import random
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,16 +14,18 @@ import pytest
 from pydantic import ValidationError
 
 from fama.cli import main
+from fama.episodes.keys import EpisodeKey
 from fama.episodes.outcome_table import write_outcomes
 from fama.episodes.records import Decision, Episode, Message, Outcome
 from fama.episodes.state import VisibleState, state_to_json
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
-from fama.selection.base import Allowance, SelectorContext
+from fama.selection.base import SelectorContext
 from fama.selection.router.retrospective import failed_features, failed_task
 from fama.selection.selectors.learned import build
 from fama.settings import HelperSettings
 from fama.subsets import POOL
+from tests.support.asking import choose_now
 from training.data.cost import data_cost
 from training.data.load import load_examples
 from training.data.synthetic import EFFECTS, SyntheticTask, best_fixed_regret, make_tasks, outcome_rows, regrets
@@ -38,9 +38,13 @@ OTHERS = make_tasks(150, seed=5, effects=EFFECTS["strong"])
 LAM = 0.005
 
 
+def key_of(task: SyntheticTask) -> EpisodeKey:
+    return EpisodeKey("synthetic", "synthetic", task.task_id, 0, "synthetic", "act")
+
+
 def plain(task: SyntheticTask, status: str = "failure", trial: int = 0, subset: Sequence[str] = ()) -> Episode:
     """An episode whose words are those of the task; with a subset it is no plain one."""
-    key = task.state.key
+    key = key_of(task)
     last = Message(role="assistant", content="I give up.")
     return Episode.model_validate(
         {
@@ -95,7 +99,7 @@ def test_it_chooses_by_what_only_the_failed_episode_tells(router: Path, tmp_path
     path = log(tmp_path, *map(plain, OTHERS))
     selector = build(CONTEXT, checkpoint=router, episodes=path)
     assert (selector.name, selector.track) == ("linear", "retrospective")
-    chosen = [asyncio.run(selector.select(bland(t), Allowance(), random.Random(0))).subset for t in OTHERS]
+    chosen = [choose_now(selector, bland(t), None, key_of(t)).subset for t in OTHERS]
     flags = [[name in subset for name in POOL] for subset in chosen]
     assert float(np.mean(regrets(OTHERS, flags, LAM))) < 0.5 * best_fixed_regret(OTHERS, LAM)
     assert len(set(chosen)) > 5
@@ -106,7 +110,7 @@ def test_a_task_that_did_not_fail_gets_no_helper(router: Path, tmp_path: Path) -
     elsewhere = plain(four).model_copy(update={"backbone": "another"})
     path = log(tmp_path, plain(one), plain(two, "success"), plain(three, subset=["DCE"]), elsewhere)
     selector = build(CONTEXT, checkpoint=router, episodes=path)
-    found = [asyncio.run(selector.select(bland(t), Allowance(), random.Random(0))) for t in (two, three, four)]
+    found = [choose_now(selector, bland(t), None, key_of(t)) for t in (two, three, four)]
     assert [(s.subset, set(s.probabilities.values())) for s in found] == [((), {0.0})] * 3
 
 
@@ -115,9 +119,9 @@ def test_the_first_failed_trial_counts_in_any_order() -> None:
     late = plain(task, trial=2).model_copy(update={"messages": plain(other).messages})
     for order in ([late, plain(task, trial=1)], [plain(task, trial=1), late]):
         found = failed_features([plain(task, "success"), plain(task, "error"), *order])
-        assert list(found) == [failed_task(task.state.key)]
-        said = found[failed_task(task.state.key)].history()
-        assert said == failed_features([plain(task)])[failed_task(task.state.key)].history()
+        assert list(found) == [failed_task(key_of(task))]
+        said = found[failed_task(key_of(task))].history()
+        assert said == failed_features([plain(task)])[failed_task(key_of(task))].history()
         assert said[-1].text == "I give up."
 
 

@@ -11,7 +11,8 @@ LAM = 0.01
 def test_tasks_are_named_synthetic_and_repeatable() -> None:
     one, again, other = make_task(0, 3), make_task(0, 3), make_task(1, 3)
     assert one.state == again.state != other.state
-    assert one.state.key.benchmark == one.state.key.domain == one.state.key.backbone == "synthetic"
+    row = outcome_rows([one])[0]
+    assert row.benchmark == row.domain == row.backbone == "synthetic"
     assert one.success.shape == one.tokens.shape == (64,)
     assert ((one.success > 0) & (one.success < 1)).all()
 

@@ -1,7 +1,5 @@
-import asyncio
 import json
 import os
-import random
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,12 +14,13 @@ from pydantic import ValidationError
 from fama.config import load_settings
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
-from fama.selection.base import Allowance, SelectorContext
+from fama.selection.base import SelectorContext
 from fama.selection.router.checkpoint import ADAPTER_CONFIG, load_router, read_manifest
 from fama.selection.router.features import featurise
 from fama.selection.selectors.learned import build
 from fama.settings import HelperSettings
 from fama.subsets import POOL
+from tests.support.asking import choose_now
 from training.data.examples import Example, ExampleSet, outcome_examples
 from training.data.splits import split_by_task
 from training.data.synthetic import best_fixed_regret, make_tasks, outcome_rows, regrets
@@ -100,7 +99,7 @@ def test_a_loaded_router_decides_like_the_runtime_selector(router: Path) -> None
         features = featurise(task.state)
         members = loaded.choose(features).members
         assert again.choose(features).members == members
-        selection = asyncio.run(selector.select(task.state, Allowance(), random.Random(0)))
+        selection = choose_now(selector, task.state)
         assert selection.subset == tuple(name for name, flag in zip(POOL, members, strict=True) if flag)
 
 

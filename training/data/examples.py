@@ -105,7 +105,7 @@ def outcome_examples(
             left_out["outcome rows with an error"] += 1
             continue
         if failed is None and row.state not in seen:
-            seen[row.state] = featurise(state_from_json(row.state, row.key))
+            seen[row.state] = featurise(state_from_json(row.state, row.benchmark, row.domain))
         features = seen[row.state] if failed is None else failed.get(failed_task(row.key))
         if features is None:
             left_out["outcome rows of tasks without a failed plain episode"] += 1

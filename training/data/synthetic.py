@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fama.episodes.keys import EpisodeKey
 from fama.episodes.outcome_table import OutcomeRow
 from fama.episodes.records import Message, ToolSpec
 from fama.episodes.state import VisibleState, state_to_json
@@ -133,13 +132,12 @@ def make_task(seed: int, index: int, effects: Effects = EFFECTS["weak"]) -> Synt
             Message(role="assistant", content="Could you tell me more?"),
             Message(role="user", content=" ".join(lines[cut:])),
         ]
-    key = EpisodeKey(BENCHMARK, BENCHMARK, f"{seed}-{index}", 0, BENCHMARK, "act")
-    state = VisibleState(key, POLICY, TOOLS, tuple(messages))
+    state = VisibleState(POLICY, TOOLS, tuple(messages))
     masks = all_masks(len(POOL))
     success = sigmoid(np.array([_logit(needs, flagged(mask, POOL), effects) for mask in masks]))
     base = 4000.0 * (1.0 + 0.2 * len(messages))
     tokens = base * np.exp(np.array([sum(_COST[name] for name in flagged(mask, POOL)) for mask in masks]))
-    return SyntheticTask(key.task_id, needs, state, success, tokens)
+    return SyntheticTask(f"{seed}-{index}", needs, state, success, tokens)
 
 
 def make_tasks(count: int, seed: int = 0, effects: Effects = EFFECTS["weak"]) -> list[SyntheticTask]:

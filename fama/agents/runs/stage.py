@@ -14,7 +14,7 @@ from fama.errors import BadInput
 from fama.hashing import content_hash
 from fama.models.base import ChatModel, Sampling
 from fama.randomness import derive_seed
-from fama.selection.base import SELECTORS, Selector, SelectorContext
+from fama.selection.base import SELECTORS, AnySelector, SelectorContext
 from fama.selection.budget import Budget
 from fama.settings import ExperimentSettings, SelectorSettings
 
@@ -33,7 +33,7 @@ class Stage:
     def __post_init__(self) -> None:
         wanted = self.settings.demonstrations
         self._demonstrations = list(self.benchmark.demonstrations(self.settings.domain))[:wanted]
-        self._selectors: dict[str, Selector] = {}
+        self._selectors: dict[str, AnySelector] = {}
 
     def setup(self, id_: str, planned: Planned, budget: Budget) -> EpisodeSetup:
         """Set up one episode with seeds that do not depend on the arm, so that arms are paired."""
@@ -76,7 +76,7 @@ class Stage:
             return ()
         return (UserModel(self.user, Sampling(wanted.temperature, wanted.top_p, wanted.max_tokens), trial),)
 
-    def selector(self, wanted: SelectorSettings) -> Selector:
+    def selector(self, wanted: SelectorSettings) -> AnySelector:
         """Return the selector of an arm; arms with the same options share one.
 
         Raises:

@@ -1,9 +1,8 @@
 """The input of a router: the visible state as text segments plus numeric evidence, never the episode's key."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
-from fama.episodes.keys import EpisodeKey
 from fama.episodes.state import VisibleState
 
 SegmentKind = Literal["policy", "tool", "user", "assistant", "result"]
@@ -38,15 +37,11 @@ class Features:
         return tuple(segment for segment in self.segments if segment.kind not in _KIND_OF_ROLE.values())
 
 
-#: Stands in for every episode's key, so that nothing downstream can tell one task from another by name.
-_NO_KEY = EpisodeKey(benchmark="", domain="", task_id="", trial=0, backbone="", strategy="")
-
-
 def featurise(state: VisibleState) -> Features:
-    """Return segments and evidence of a state, with its key blanked: tools' roles are read off their names."""
+    """Return segments and evidence of a state."""
     from fama.selection.router.evidence import EVIDENCE_NAMES, visible_evidence
 
-    found = visible_evidence(replace(state, key=_NO_KEY))
+    found = visible_evidence(state)
     return Features(segments_of(state), tuple(float(found[name]) for name in EVIDENCE_NAMES))
 
 

@@ -6,11 +6,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
+from fama.episodes.keys import EpisodeKey
 from fama.episodes.state import VisibleState
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
-from fama.selection.base import Allowance, Selection, Selector, SelectorContext
+from fama.selection.base import Allowance, AnySelector, Selection, SelectorContext
 from fama.selection.budget import helper_cap
 from fama.selection.decision import Objective
 from fama.selection.router.checkpoint import check_runtime, load_router
@@ -24,12 +26,8 @@ from fama.subsets import in_pool_order
 _TOGETHER = 64
 
 
-class LearnedSelector:
-    """Chooses what its router chooses, within the allowance.
-
-    ``max_predicted_loss`` is that of ``Router.choose``. With ``failed`` it is retrospective: it reads the plain agent's
-    failed episode of the task instead of the state, and chooses no helper for a task without one.
-    """
+class RouterSelector:
+    """Chooses what a router chooses, within the allowance; ``max_predicted_loss`` is that of ``Router.choose``."""
 
     def __init__(
         self,
@@ -37,46 +35,23 @@ class LearnedSelector:
         context: SelectorContext,
         objective: Objective,
         max_predicted_loss: float | None = None,
-        failed: Mapping[FailedTask, Features] | None = None,
     ) -> None:
         self.name = ROUTER_KINDS.load(router.manifest.kind).selector
-        self.track = "prospective" if failed is None else "retrospective"
-        self.failed = failed
         self.router = router
         self.objective = objective
         self.max_predicted_loss = max_predicted_loss
         self.order = tuple(context.helpers)
         self.costs = [helper_cap(context.helpers[name]) for name in router.manifest.pool]
 
-    def at(self, lam: float) -> "LearnedSelector":
+    def at(self, lam: float) -> Self:
         """Return the same router where 1,000 tokens are worth the success probability ``lam``, without a guarantee."""
         other = copy.copy(self)
         other.objective = replace(self.objective, lam=lam)
         other.max_predicted_loss = None
         return other
 
-    async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
-        """Choose for the coming decision; deterministic, spends no LLM token."""
-        started = time.perf_counter()
-        return self._select(self._features(state), allowance, started)
-
-    def select_many(self, states: Sequence[VisibleState], allowance: Allowance | None = None) -> list[Selection]:
-        """Choose in many states; texts that they share, or that wait to be encoded, go through the encoder together."""
-        selections: list[Selection] = []
-        for start in range(0, len(states), _TOGETHER):
-            features = [self._features(state) for state in states[start : start + _TOGETHER]]
-            if self.router.embedder is not None:
-                texts = {segment.text: None for one in features if one is not None for segment in one.segments}
-                self.router.embedder.embed(list(texts))
-            selections += [self._select(one, allowance or Allowance(), time.perf_counter()) for one in features]
-        return selections
-
-    def _features(self, state: VisibleState) -> Features | None:
-        return featurise(state) if self.failed is None else self.failed.get(failed_task(state.key))
-
-    def _select(self, features: Features | None, allowance: Allowance, started: float) -> Selection:
-        if features is None:
-            return Selection((), dict.fromkeys(self.order, 0.0), seconds=time.perf_counter() - started)
+    def choose(self, features: Features, allowance: Allowance, started: float) -> Selection:
+        """Choose by features; deterministic, spends no LLM token. ``started`` is when the choice began."""
         manifest = self.router.manifest
         choice = self.router.choose(
             features,
@@ -95,6 +70,55 @@ class LearnedSelector:
         )
 
 
+class LearnedSelector(RouterSelector):
+    """Reads the visible state."""
+
+    track: str = "prospective"
+
+    async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
+        """Choose for the coming decision."""
+        started = time.perf_counter()
+        return self.choose(featurise(state), allowance, started)
+
+    def select_many(self, states: Sequence[VisibleState], allowance: Allowance | None = None) -> list[Selection]:
+        """Choose in many states; texts that they share, or that wait to be encoded, go through the encoder together."""
+        selections: list[Selection] = []
+        for start in range(0, len(states), _TOGETHER):
+            features = [featurise(state) for state in states[start : start + _TOGETHER]]
+            if self.router.embedder is not None:
+                texts = {segment.text: None for one in features for segment in one.segments}
+                self.router.embedder.embed(list(texts))
+            selections += [self.choose(one, allowance or Allowance(), time.perf_counter()) for one in features]
+        return selections
+
+
+class FailedEpisodeSelector(RouterSelector):
+    """Reads the plain agent's failed episode of the task instead; chooses no helper for a task without one."""
+
+    track: str = "retrospective"
+
+    def __init__(
+        self,
+        router: Router,
+        context: SelectorContext,
+        objective: Objective,
+        max_predicted_loss: float | None,
+        failed: Mapping[FailedTask, Features],
+    ) -> None:
+        super().__init__(router, context, objective, max_predicted_loss)
+        self.failed = failed
+
+    async def select_keyed(
+        self, key: EpisodeKey, state: VisibleState, allowance: Allowance, rng: random.Random
+    ) -> Selection:
+        """Choose for running the task again."""
+        started = time.perf_counter()
+        features = self.failed.get(failed_task(key))
+        if features is None:
+            return Selection((), dict.fromkeys(self.order, 0.0), seconds=time.perf_counter() - started)
+        return self.choose(features, allowance, started)
+
+
 def build(
     context: SelectorContext,
     checkpoint: str | Path | None = None,
@@ -105,7 +129,7 @@ def build(
     taxonomy: str | None = None,
     episodes: str | Path | None = None,
     **options: object,
-) -> Selector:
+) -> AnySelector:
     """Load a checkpoint as a selector.
 
     Args:
@@ -153,8 +177,10 @@ def build(
         softness=manifest.softness,
     )
     max_predicted_loss = _certified_loss(router, lam, epsilon) if guarantee else None
-    failed = None if episodes is None else failed_features(read_episodes(Path(episodes)))
-    return LearnedSelector(router, context, objective, max_predicted_loss, failed)
+    if episodes is None:
+        return LearnedSelector(router, context, objective, max_predicted_loss)
+    failed = failed_features(read_episodes(Path(episodes)))
+    return FailedEpisodeSelector(router, context, objective, max_predicted_loss, failed)
 
 
 def _certified_loss(router: Router, lam: float | None, epsilon: float | None) -> float:

@@ -9,7 +9,7 @@ from fama.episodes.keys import EpisodeKey, TaskKey
 from fama.episodes.outcome_table import OutcomeRow, read_outcomes
 from fama.episodes.state import VisibleState
 from fama.errors import BadInput
-from fama.selection.base import Allowance, Selection, Selector, SelectorContext
+from fama.selection.base import Allowance, KeyedSelector, Selection, SelectorContext
 from fama.selection.selectors.fixed import no_options
 from fama.selection.traits import SelectorTraits, declare
 from fama.subsets import in_pool_order, split_subset
@@ -28,13 +28,14 @@ class OracleSelector:
     name: str = "oracle"
     track: str = "retrospective"
 
-    async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
-        """The task's best subset.
+    async def select_keyed(
+        self, key: EpisodeKey, state: VisibleState, allowance: Allowance, rng: random.Random
+    ) -> Selection:
+        """Return the task's best subset.
 
         Raises:
             BadInput: the table holds no finished episode of this task, backbone and strategy.
         """
-        key = state.key
         if _setting(key) not in self.best:
             what = f"{key.benchmark} {key.domain} {key.task_id} {key.backbone} {key.strategy}"
             raise BadInput(f"{self.path}: no finished episode of {what}; run `fama outcomes` on these tasks")
@@ -47,7 +48,7 @@ def _setting(key: EpisodeKey) -> _Setting:
 
 
 @declare(SelectorTraits(setup="outcomes"))
-def build(context: SelectorContext, **options: object) -> Selector:
+def build(context: SelectorContext, **options: object) -> KeyedSelector:
     """The oracle of an outcome table; option ``outcomes``, or the context's table.
 
     Raises:

@@ -9,12 +9,13 @@ from pathlib import Path
 from fama.diagnosis.judging import ask_json
 from fama.diagnosis.mitigation import catalogue, choice_form, minimal_cover, mitigate
 from fama.dialogue.turns import shorten, spoken
+from fama.episodes.keys import EpisodeKey, TaskKey
 from fama.episodes.records import Failure, LedgerRow
 from fama.episodes.state import VisibleState
 from fama.episodes.store import read_failures
 from fama.errors import BadInput
 from fama.prompts import render
-from fama.selection.base import Allowance, Selection, Selector, SelectorContext
+from fama.selection.base import Allowance, AnySelector, Selection, SelectorContext
 from fama.selection.traits import SelectorTraits, declare
 from fama.subsets import in_pool_order
 from fama.text.tokens import estimate_tokens
@@ -25,7 +26,7 @@ CHOSEN, UNCHOSEN = 0.9, 0.1
 
 
 @declare(SelectorTraits(rival=0, payback=0, anchor=0))
-def build(context: SelectorContext, form: object = None, **options: object) -> Selector:
+def build(context: SelectorContext, form: object = None, **options: object) -> AnySelector:
     """The prompted selector.
 
     ``form`` is ``one_call`` (prospective: one call on the visible state), ``diagnosis`` (retrospective: the task's
@@ -61,7 +62,7 @@ class OneCall:
     """Prospective: the visible state and the helper catalogue in, a subset out, in one short call."""
 
     name = "prompted"
-    track = "prospective"
+    track: str = "prospective"
 
     def __init__(self, context: SelectorContext, options: Mapping[str, object]) -> None:
         limits = {"messages": 6, "policy_chars": 500, "message_chars": 300}
@@ -117,18 +118,19 @@ class FromDiagnosis:
     """Retrospective: the diagnosis of the failed episode → mitigation agent; none for a task that did not fail."""
 
     name = "prompted"
-    track = "retrospective"
+    track: str = "retrospective"
 
     def __init__(self, context: SelectorContext, failures: Sequence[Failure]) -> None:
         self._context = context
         self._failures = {_place(failure): failure for failure in reversed(failures)}
         self._pool = tuple(context.helpers)
 
-    async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
-        """The subset for the task's failure; the set cover when no model is given or the budget has no room for one."""
+    async def select_keyed(
+        self, key: EpisodeKey, state: VisibleState, allowance: Allowance, rng: random.Random
+    ) -> Selection:
+        """Return the subset for the task's failure: the set cover where there is no model, or no room for one."""
         started = time.perf_counter()
-        task = state.key.task_id
-        failure = self._failures.get((state.key.domain, task)) or self._failures.get((None, task))
+        failure = self._failures.get((key.domain, key.task_id)) or self._failures.get((None, key.task_id))
         if failure is None:
             return _selection((), self._pool, (), time.perf_counter() - started)
         room = allowance.tokens is None or allowance.tokens >= 600
@@ -143,23 +145,19 @@ class FromProfile:
     name = "prompted"
 
     def __init__(self, context: SelectorContext, failures: Sequence[Failure], share: float) -> None:
-        self.track = "prospective" if context.failures is None else "retrospective"
+        self.track: str = "prospective" if context.failures is None else "retrospective"
         self._pool = tuple(context.helpers)
         self._seen = {_place(failure) for failure in failures}
         counts = Counter(category for failure in failures for category in set(failure.primary))
         frequent = [category for category, n in counts.items() if n >= share * len(failures)]
         self.subset = minimal_cover(frequent, context.helpers)
 
-    async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
-        """The subset, whatever the state.
+    def knows(self, task: TaskKey) -> bool:
+        """Return whether the task's own failure is among the labels."""
+        return bool(self._seen & {(task.domain, task.task_id), (None, task.task_id)})
 
-        Raises:
-            BadInput: the task's own failure is among the labels.
-        """
-        if self._seen & {(state.key.domain, state.key.task_id), (None, state.key.task_id)}:
-            raise BadInput(
-                f"selector prompted: form static knows a failure of {state.key.task_id} itself; label other tasks"
-            )
+    async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
+        """Return the subset, whatever the state."""
         return _selection(self.subset, self._pool, (), 0.0)
 
 
@@ -168,7 +166,7 @@ def _place(failure: Failure) -> tuple[str | None, str]:
     return failure.domain, failure.task_id
 
 
-def _static(context: SelectorContext, failures: object = None, share: object = 0.25, **options: object) -> Selector:
+def _static(context: SelectorContext, failures: object = None, share: object = 0.25, **options: object) -> AnySelector:
     if options:
         raise BadInput(f"selector prompted: unknown option {next(iter(options))!r}; form static has: failures, share")
     if not isinstance(share, int | float) or isinstance(share, bool) or not 0 <= share <= 1:
