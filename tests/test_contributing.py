@@ -1,7 +1,6 @@
 """The examples of CONTRIBUTING.md run as they stand there."""
 
 import json
-import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +14,9 @@ from fama.episodes.state import VisibleState
 from fama.episodes.store import read_episodes
 from fama.helpers.base import HELPERS, HelperContext
 from fama.helpers.pool import build_pool
-from fama.selection.base import SELECTORS, Allowance, SelectorContext
+from fama.selection.base import SELECTORS, SelectorContext
 from fama.settings import HelperSettings
+from tests.support.asking import choose
 
 TEXT = (Path(__file__).resolve().parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
 STATE = VisibleState(policy="", tools=(), messages=())
@@ -62,7 +62,7 @@ def test_yaml_helper(tmp_path: Path) -> None:
 async def test_selector() -> None:
     run("selector")
     context = SelectorContext(helpers=build_pool(HelperSettings(pool=("TSA", "Memory"))))
-    selection = await SELECTORS.load("long_talk")(context).select(STATE, Allowance(), random.Random(0))
+    selection = await choose(SELECTORS.load("long_talk")(context), STATE)
     assert selection.subset == ()
     assert selection.probabilities == {"TSA": 0.0, "Memory": 0.0}
 

@@ -14,7 +14,7 @@ from fama.episodes.store import read_episodes
 from fama.helpers.base import Helper, HelperContext, HelperReply
 from fama.models.base import ChatReply, ChatRequest
 from fama.models.scripted import ScriptedModel
-from fama.selection.base import SELECTORS, Selector, SelectorContext
+from fama.selection.base import SELECTORS, AnySelector, SelectorContext
 from fama.selection.budget import RunBudget
 from fama.settings import BudgetSettings, SelectorSettings
 
@@ -176,7 +176,7 @@ def setup_for(
     world: LampWorld | None = None,
     *,
     helpers: Sequence[Helper] = (),
-    selector: Selector | None = None,
+    selector: AnySelector | None = None,
     budget: BudgetSettings | None = None,
     demonstrations: Sequence[Sequence[Message]] = (),
 ) -> EpisodeSetup:
