@@ -38,8 +38,8 @@ def one_off_table(comparison: Comparison) -> Table | None:
         "one_off",
         "Setup cost and break-even",
         "Spent before the first episode, in no other table's tokens. Break-even: episodes after which the tokens saved "
-        "per episode equal the setup cost beyond that of the other arm; never: nothing is saved. Interval from that of the saved "
-        "tokens. On the retrospective track every new task needs its own plain run and diagnosis.",
+        "per episode equal the setup cost beyond that of the other arm; never: nothing is saved. Interval from that of "
+        "the saved tokens. On the retrospective track every new task needs its own plain run and diagnosis.",
         tuple(columns),
         tuple(rows),
     )
