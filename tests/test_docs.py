@@ -18,6 +18,8 @@ CHANGELOG = ROOT / "CHANGELOG.md"
 PAGES = sorted([README, ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 #: Words that README may have before its file tree.
 MOST_WORDS = 800
+#: Words that the page of results may have, tables included.
+MOST_WORDS_OF_RESULTS = 2500
 #: Python packages: the folders that the layout page lists.
 PACKAGES = ("fama", "training", "eval", "perf")
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
@@ -128,11 +130,15 @@ def test_the_pages_say_which_commands_have_settings(page: str) -> None:
         assert {name for name in COMMANDS if f"`{name}`" not in read(ROOT / page)} == set()
 
 
+def test_results_are_short() -> None:
+    assert 1000 < len(read(ROOT / "docs/results.md").split()) <= MOST_WORDS_OF_RESULTS
+
+
 def test_the_index_lists_every_page() -> None:
-    for index in (ROOT / "docs/README.md", ROOT / "docs/design/README.md"):
+    for index, folders in ((ROOT / "docs/README.md", (".", "results")), (ROOT / "docs/design/README.md", (".",))):
         listed = {(index.parent / link).resolve() for link in _LINK.findall(read(index))}
-        missing = [name_of(page) for page in index.parent.glob("*.md") if page != index and page not in listed]
-        assert missing == []
+        pages = [page for folder in folders for page in (index.parent / folder).glob("*.md") if page != index]
+        assert [name_of(page) for page in pages if page.resolve() not in listed] == []
 
 
 def test_the_layout_page_has_the_layers_of_the_contract_in_their_order() -> None:
