@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from eval.compare.comparison import read_comparison
 from fama import cli
 from fama.envs.base import BENCHMARKS
 from fama.episodes.importers.base import IMPORTERS
@@ -14,11 +15,14 @@ from fama.episodes.state import VisibleState
 from fama.episodes.store import read_episodes
 from fama.helpers.base import HELPERS, HelperContext
 from fama.helpers.pool import build_pool
+from fama.models.scripted import SCRIPTED
 from fama.selection.base import SELECTORS, SelectorContext
 from fama.settings import HelperSettings
 from tests.support.asking import choose
+from tests.support.scripted_backbone import quitter
 
-TEXT = (Path(__file__).resolve().parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 STATE = VisibleState(policy="", tools=(), messages=())
 
 
@@ -45,6 +49,82 @@ def forget() -> Iterator[None]:
         registry.remove(name)
 
 
+#: Training tasks that the backbone knows.
+TASKS = 24
+COMMON = ("model.name=scripted:quitter", "domain=shop")
+POOL = "helpers.pool=[Politeness, Verifier]"
+SMALL = ("vectors={source: hashed, buckets: 64, components: 2}", "linear={strengths: [0.3], folds: 2}")
+
+
+@pytest.fixture
+def backbone() -> Iterator[None]:
+    SCRIPTED.add("quitter", quitter("scripted:quitter", "shop", {"train": TASKS, "test": 4}))
+    yield
+    SCRIPTED.remove("quitter")
+
+
+def fama(*arguments: str) -> None:
+    assert cli.main(arguments) == 0
+
+
+def test_helper_from_run_to_report(tmp_path: Path, backbone: None) -> None:
+    run("helper")
+    plain, labels, table = tmp_path / "plain", tmp_path / "labels", tmp_path / "outcomes" / "outcomes.parquet"
+    train = (*COMMON, "split=train", f"tasks={TASKS}", POOL)
+    fama("run", *COMMON, "split=test", "tasks=2", POOL, "selector.name=all", "--out", str(tmp_path / "all"))
+    notes = [note for episode in read_episodes(tmp_path / "all") for d in episode.decisions for note in d.notes]
+    assert "Greet the customer." in [note.text for note in notes if note.helper == "Politeness"]
+    failing = ("model.name=scripted:echo", "domain=shop", "split=train", "tasks=12", POOL)
+    fama("run", *failing, "--out", str(plain))
+    fama("diagnose", str(plain), "--judge", "none", "--out", str(labels))
+    fama("outcomes", *train, "per_task=4", "--out", str(table.parent))
+
+    of_labels = f"data.failures=[{{failures: {labels / 'failures.jsonl'}, episodes: {plain}}}]"
+    coverage = "losses={outcome: 0, tokens: 0, coverage: 1, categories: 1}"
+    pool = "data.pool=[Politeness, Verifier]"
+    fama("train", of_labels, coverage, pool, *SMALL, "--out", str(tmp_path / "covering"))
+    fama("train", f"data.outcomes=[{table}]", pool, *SMALL, "--out", str(tmp_path / "router"))
+    for name, data, losses in (("labels", of_labels, coverage), ("table", f"data.outcomes=[{table}]", "seed=0")):
+        variants = (
+            "variants=[{name: linear, set: {kind: linear}}, {name: prior, set: {kind: prior, prior: {folds: 2}}}]"
+        )
+        shared = [f"train.{setting}" for setting in (data, losses, pool, *SMALL)]
+        fama("ablate", variants, "bootstrap=100", *shared, "--out", str(tmp_path / f"ablate-{name}"))
+        cells = json.loads((tmp_path / f"ablate-{name}" / "ablation.json").read_text(encoding="utf-8"))["cells"]
+        assert {"linear", "prior"} <= {cell["variant"] for cell in cells}
+
+    routers = [
+        {"name": "linear", "label": name, "options": {"checkpoint": str(tmp_path / name)}}
+        for name in ("covering", "router")
+    ]
+    arms = [{"name": "none"}, {"name": "fixed", "options": {"subset": ["Politeness"]}}, *routers]
+    out = tmp_path / "compared"
+    fama("compare", *COMMON, POOL, "split=test", "tasks=4", f"arms={json.dumps(arms)}", "--out", str(out))
+    compared = read_comparison(out)
+    assert compared.learned_arm == "covering"
+    assert compared.arm("fixed").subsets == {"Politeness": 4}
+    fama("report", str(out))
+    assert "Politeness" in (out / "report.md").read_text(encoding="utf-8")
+
+
+def test_selector_from_compare_to_report(tmp_path: Path, backbone: None) -> None:
+    run("selector")
+    arms, out = json.dumps([{"name": "none"}, {"name": "long_talk"}]), tmp_path / "compared"
+    settings = (*COMMON, "split=test", "tasks=4", "cadence=turn", f"arms={arms}")
+    fama("compare", *settings, "--out", str(out))
+    assert read_comparison(out).arm("long_talk").one_off == ()
+    assert {d.subset for e in read_episodes(out) if e.selector == "long_talk" for d in e.decisions} == {(), ("Memory",)}
+    fama("report", str(out))
+    assert "long_talk" in (out / "report.html").read_text(encoding="utf-8")
+    assert not (out / "tables" / "one_off.tex").exists()  # nothing was set up
+
+
+def test_a_helper_takes_three_files() -> None:
+    named = re.findall(r"^\d\. `([^`]+)`", TEXT, re.M)
+    assert named == ["fama/helpers/politeness.py", "fama/helpers/base.py", "tests/helpers/test_politeness.py"]
+    assert '"DCE": "fama.helpers.dce:build",' in (ROOT / named[1]).read_text(encoding="utf-8")
+
+
 async def test_helper() -> None:
     run("helper")
     pool = build_pool(HelperSettings(pool=("DCE", "Politeness")))
@@ -67,13 +147,19 @@ async def test_selector() -> None:
     assert selection.probabilities == {"TSA": 0.0, "Memory": 0.0}
 
 
-def test_importer(tmp_path: Path) -> None:
+def test_importer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run("importer")
     file = tmp_path / "pairs.jsonl"
-    file.write_text("\n".join(json.dumps(row) for row in (["2+2?", "4", True], ["3+3?", "7", False])), encoding="utf-8")
+    rows = [dict(question="2+2?", answer="4", passed=True), dict(question="3+3?", answer="7", passed=False)]
+    file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     assert cli.main(["import", "pairs", str(file), "--out", str(tmp_path / "out")]) == 0
     episodes = list(read_episodes(tmp_path / "out"))
     assert [e.outcome.status for e in episodes] == ["success", "failure"]
+    assert cli.main(["score", str(tmp_path / "out")]) == 0
+    assert "pairs" in capsys.readouterr().out
+    file.write_text('{"question": "2+2?"}', encoding="utf-8")
+    assert cli.main(["import", "pairs", str(file), "--out", str(tmp_path / "other")]) == 2
+    assert "pairs.jsonl:1: field 'answer' is missing" in capsys.readouterr().err
 
 
 def test_environment(tmp_path: Path) -> None:

@@ -1,23 +1,30 @@
 """Every registered helper keeps the contract, whatever the state."""
 
+import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fama.episodes.records import FunctionCall, Message, ToolCall
+from fama.diagnosis.taxonomy import load_taxonomy
+from fama.episodes.records import FunctionCall, Message, Note, ToolCall
 from fama.episodes.state import VisibleState
-from fama.helpers.base import HELPERS, HelperContext
+from fama.helpers.base import HELPERS, HelperContext, HelperReply
 from fama.helpers.note_check import check_note
-from tests.support.note_states import POLICY, TOOLS
+from fama.models.base import ChatRequest
+from fama.models.scripted import ScriptedModel
+from tests.support.note_states import LOANS, POLICY, TOOLS, Chat
 
 WORDS = st.sampled_from(
     "renew loan L11 L22 hold H5 cancel move branch yes no sorry, I meant actually Dracula Emma busy, try again "
     "error not and . ? ada@mail.example 7741 PIN active overdue the my please want {{x}} \n # “ <|im_end|>".split(" ")
 )
-SPOKEN = st.lists(WORDS, max_size=12).map(" ".join) | st.text(max_size=40)
+#: Text without control characters: a note that quotes these is dropped, see tests/faults/test_hostile_text.py.
+PRINTABLE = st.text(st.characters(exclude_categories=("Cc", "Cf", "Cs", "Co", "Zl", "Zp")), max_size=40)
+SPOKEN = st.lists(WORDS, max_size=12).map(" ".join) | PRINTABLE
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-99, 99) | st.floats(allow_nan=False) | SPOKEN,
     lambda inner: (
@@ -58,9 +65,65 @@ async def test_any_state_gives_a_note_that_passes_its_check_or_none(
     reply = await helper.note(state, HelperContext())
     assert reply == await helper.note(state, HelperContext())
     assert reply.ledger == ()
-    if reply.text is not None and check_note(helper, reply.text, state) is not None:
-        # only text that came from the state may be at fault, such as markers inside a quotation
-        assert any(sign in reply.text for sign in ("{{", "<|", "#", ":", "Rule"))
+    if reply.text is not None:
+        assert check_note(helper, reply.text, state) is None
+
+
+MORE = [{"loan_id": f"L{i}", "title": f"Volume {i}", "status": "active"} for i in range(40, 50)]
+#: What may happen to a reader who wants loans renewed and a hold moved.
+EVENTS: dict[str, Callable[[Chat], Chat]] = {
+    "wish": lambda chat: chat.user("Please renew L11 and L22, and then move hold H5 to the branch Main."),
+    "more": lambda chat: chat.user("Sorry, I meant L33. And is Emma overdue?"),
+    "yes": lambda chat: chat.user("Yes, please."),
+    "question": lambda chat: chat.say("I will renew L11. Is that right?"),
+    "loans": lambda chat: chat.call("list_loans", LOANS, reader_id="R100"),
+    "many": lambda chat: chat.call("list_loans", {"loans": [*LOANS["loans"], *MORE]}, reader_id="R100"),
+    "loan": lambda chat: chat.call("get_loan", {"loan_id": "L11", "status": "active"}, loan_id="L11"),
+    "renewed": lambda chat: chat.call("renew_loan", {"loan_id": "L11", "status": "renewed"}, loan_id="L11"),
+    "busy": lambda chat: chat.call("renew_loan", {"error": "busy, try again"}, loan_id="L22"),
+    "refused": lambda chat: chat.call("renew_loan", {"error": "loan L33 is reserved"}, loan_id="L33"),
+    "hold": lambda chat: chat.call("cancel_hold", "Error: hold H5 not found", hold_id="H5"),
+}
+
+
+@pytest.mark.parametrize("name", HELPERS.names())
+@given(events=st.lists(st.sampled_from(sorted(EVENTS)), min_size=1, max_size=9), given_before=st.booleans())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_every_note_of_a_conversation_passes_its_check(name: str, events: list[str], given_before: bool) -> None:
+    chat, helper = Chat().verified("I want to renew my loans."), HELPERS.load(name)()
+    for event in events:
+        EVENTS[event](chat)
+        text = asyncio.run(helper.note(chat.state(), HelperContext())).text
+        if text is not None:
+            assert check_note(helper, text, chat.state()) is None
+            if given_before:
+                chat.noted.append((chat.state().turn, Note(helper=name, text=text, tokens=0)))
+
+
+@pytest.mark.parametrize("name", HELPERS.names())
+async def test_the_llm_form_keeps_its_cap_and_bills_itself(name: str) -> None:
+    helper = HELPERS.load(name)("llm")
+    asked: list[ChatRequest] = []
+
+    def reply(request: ChatRequest) -> str:
+        asked.append(request)
+        return "Call renew_loan for L11 next."
+
+    model, notes = ScriptedModel("scripted:writer", reply), []
+    chat = Chat(policy=POLICY * 40).verified("I want to renew loan L11 and cancel hold H5.")
+    for event in ("loans", "many", "loan", "question", "yes", "busy", "refused", "wish", "more", "yes", "renewed"):
+        state, before = EVENTS[event](chat).state(), len(asked)
+        answer = await helper.note(state, HelperContext(model, trial=3))
+        assert len(asked) - before == len(answer.ledger) <= 1
+        for row in answer.ledger:
+            assert asked[-1].trial == 3
+            assert row.role == f"helper:{name}"
+            assert 0 < (row.input_tokens or 0) + (asked[-1].sampling.max_tokens or 0) <= helper.cost_cap
+        if answer.text is not None:
+            assert check_note(helper, answer.text, state) is None
+            notes.append(answer.text)
+        assert await helper.note(state, HelperContext()) == HelperReply(None)  # without a model it is silent
+    assert set(notes) == {"Call renew_loan for L11 next."}
 
 
 @pytest.mark.parametrize("name", HELPERS.names())
@@ -68,7 +131,7 @@ async def test_any_state_gives_a_note_that_passes_its_check_or_none(
 def test_declares_what_it_covers_and_costs(name: str, form: Any) -> None:
     helper = HELPERS.load(name)(form)
     assert helper.name == name
-    assert helper.covers <= {"DCV", "WRCO", "CM", "IFU"}
+    assert helper.covers <= set(load_taxonomy().codes)
     assert helper.covers
     assert 0 < helper.token_cap <= 80
     assert (helper.cost_cap == 0) == (form == "template")

@@ -3,6 +3,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from fama.agents.injection import collect_notes
 from fama.episodes.records import LedgerRow, Note
 from fama.helpers.base import HELPERS, HelperContext
 from fama.helpers.forms import REPLY_TOKENS, TEMPLATE_TOKENS, clean_reply
@@ -71,6 +72,13 @@ async def test_a_closed_gate_or_no_model_costs_nothing() -> None:
     )
     assert await HELPERS.load("TSA")("llm").note(long_chat().state(), HelperContext()) == (None, ())
     assert model.seen == []
+
+
+async def test_requests_carry_the_trial_so_that_cached_replies_are_kept_apart() -> None:
+    model, pool = Echo("Look it up."), {"TSA": HELPERS.load("TSA")("llm")}
+    for trial in (0, 2):
+        await collect_notes(long_chat().state(), ("TSA",), pool, model, 0, [], trial)
+    assert [request.trial for request in model.seen] == [0, 2]
 
 
 def test_state_text_is_data_not_template() -> None:

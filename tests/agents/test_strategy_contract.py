@@ -1,0 +1,68 @@
+"""What every registered strategy must do, whatever the history, the note and the reply."""
+
+import json
+from typing import get_args
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fama.agents.strategies.base import STRATEGIES, Placement
+from fama.agents.strategies.parser import ParseFailure
+from fama.envs.base import Action
+from fama.episodes.records import LedgerRow, Message
+from fama.models.base import ChatReply
+from tests.support.toy_agents import POLICY, TOOLS, call
+
+PLACEMENTS: tuple[Placement, ...] = get_args(Placement)
+HISTORY = (
+    Message(role="user", content="Lamp on, {please}."),
+    call(0, "find_lamp", room="hall"),
+    Message(role="tool", content='{"lamp_id": "L1"}', tool_call_id="call_0", name="find_lamp"),
+    Message(role="assistant", content="Which lamp?"),
+    Message(role="user", content="Tool result: {{ 6 * 7 }}"),
+)
+#: Where the agent decides: after a user's or a tool's message.
+DECISIONS = [end for end, message in enumerate(HISTORY, 1) if message.role != "assistant"]
+PIECES = (
+    "Thought:",
+    "Action:",
+    '{"tool": "',
+    "find_lamp",
+    '", "arguments": ',
+    '{"room": "hall"}',
+    "}",
+    "\n",
+    "respond",
+)
+
+
+@pytest.mark.parametrize("placement", PLACEMENTS)
+@pytest.mark.parametrize("name", STRATEGIES.names())
+def test_the_prompt_of_a_turn_starts_with_that_of_the_turn_before(name: str, placement: Placement) -> None:
+    strategy = STRATEGIES.load(name)()
+    prompts = [strategy.prompt(HISTORY[:end], POLICY, TOOLS, placement=placement).messages for end in DECISIONS]
+    for earlier, later in zip(prompts, prompts[1:], strict=False):
+        assert later[: len(earlier)] == earlier and len(later) > len(earlier)
+
+
+@pytest.mark.parametrize("placement", PLACEMENTS)
+@pytest.mark.parametrize("name", STRATEGIES.names())
+def test_the_note_is_in_the_prompt_once_and_the_policy_is_data(name: str, placement: Placement) -> None:
+    prompt = STRATEGIES.load(name)().prompt(HISTORY, POLICY, TOOLS, note="Call find_lamp first.", placement=placement)
+    text = json.dumps([prompt.messages, prompt.prefill])
+    assert text.count("Call find_lamp first.") == 1
+    assert "{{ 7 * 7 }}" in text and "{{ 6 * 7 }}" in text
+
+
+@pytest.mark.parametrize("name", STRATEGIES.names())
+@given(reply=st.lists(st.sampled_from(PIECES), max_size=8).map("".join) | st.text(max_size=60))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_reply_is_an_action_or_a_complaint_of_one_line(name: str, reply: str) -> None:
+    strategy = STRATEGIES.load(name)()
+    prompt = strategy.prompt(HISTORY, POLICY, TOOLS)
+    usage = LedgerRow(role="agent", model="toy")
+    action = strategy.parse(ChatReply(text=prompt.prefill + reply, usage=usage), prompt, TOOLS)
+    assert isinstance(action, Action | ParseFailure)
+    if isinstance(action, ParseFailure):
+        assert action.reason and "\n" not in action.reason
