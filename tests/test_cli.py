@@ -73,7 +73,7 @@ def test_every_command_answers_help(capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "trails=2"], "unknown key 'trails'"),
         (["run", "benchmark=nobench"], "unknown benchmark 'nobench'; known: acebench, helpdesk"),
         (["run", "selector.name=psychic"], "unknown selector 'psychic'; known: all"),
-        (["run", "helpers.pool=[DCE,Oracle]"], "unknown helper 'Oracle'; known: DCE"),
+        (["run", "helpers.pool=[DCE,Oracle]"], "unknown helper 'Oracle'; known: "),
         (["run", "--frobnicate"], "fama run --help"),
         (["score", "/nonexistent/folder"], "/nonexistent/folder"),
     ],

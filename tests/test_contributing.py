@@ -73,7 +73,7 @@ def test_helper_from_run_to_report(tmp_path: Path, backbone: None) -> None:
     train = (*COMMON, "split=train", f"tasks={TASKS}", POOL)
     fama("run", *COMMON, "split=test", "tasks=2", POOL, "selector.name=all", "--out", str(tmp_path / "all"))
     notes = [note for episode in read_episodes(tmp_path / "all") for d in episode.decisions for note in d.notes]
-    assert "Greet the customer." in [note.text for note in notes if note.helper == "Politeness"]
+    assert "Greet the user." in [note.text for note in notes if note.helper == "Politeness"]
     failing = ("model.name=scripted:echo", "domain=shop", "split=train", "tasks=12", POOL)
     fama("run", *failing, "--out", str(plain))
     fama("diagnose", str(plain), "--judge", "none", "--out", str(labels))
@@ -128,7 +128,7 @@ def test_a_helper_takes_three_files() -> None:
 async def test_helper() -> None:
     run("helper")
     pool = build_pool(HelperSettings(pool=("DCE", "Politeness")))
-    assert (await pool["Politeness"].note(STATE, HelperContext())).text == "Greet the customer."
+    assert (await pool["Politeness"].note(STATE, HelperContext())).text == "Greet the user."
 
 
 def test_yaml_helper(tmp_path: Path) -> None:
