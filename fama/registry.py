@@ -42,12 +42,12 @@ class Registry(Generic[T]):
         self._objects.pop(name, None)
 
     def names(self) -> list[str]:
-        """All known names, sorted."""
+        """Return all known names, sorted."""
         self._scan()
         return sorted({*self._paths, *self._objects})
 
     def load(self, name: str) -> T:
-        """The object behind a name.
+        """Return the object behind a name.
 
         Raises:
             BadInput: the name is unknown; the message lists the known ones.

@@ -61,7 +61,7 @@ class SelectorSettings(Settings):
 
     @property
     def arm(self) -> str:
-        """The arm's name in tables and episodes."""
+        """Return the arm's name in tables and episodes."""
         return self.label or self.name
 
 

@@ -12,22 +12,22 @@ class DeclaresTraining(Protocol):
 
     @property
     def losses(self) -> frozenset[str]:
-        """The losses that it learns from; ``tokens`` aside, which any kind may ignore."""
+        """Return the losses that it learns from; ``tokens`` aside, which any kind may ignore."""
         ...
 
     @property
     def resumable(self) -> bool:
-        """An interrupted training goes on with ``--ckpt``."""
+        """Return an interrupted training goes on with ``--ckpt``."""
         ...
 
     @property
     def warm_start(self) -> bool:
-        """A training can start from a checkpoint with ``--init``."""
+        """Return a training can start from a checkpoint with ``--init``."""
         ...
 
     @property
     def options(self) -> type[Settings] | None:
-        """The model of its ``options`` in the settings; None where it has none."""
+        """Return the model of its ``options`` in the settings; None where it has none."""
         ...
 
 

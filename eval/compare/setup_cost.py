@@ -97,7 +97,7 @@ def paybacks(
 
 
 def payback(versus: str, ours: float | None, theirs: float | None, saved: Interval) -> Payback:
-    """The episodes after which the more expensive start pays for itself; the interval is that of what an episode saves."""
+    """Return the episodes after which the costlier start pays for itself; the interval is that of the saving."""
     cost = None if ours is None or theirs is None else int(ours - theirs)
     value, least, most = (_episodes(cost, tokens) for tokens in (saved.value, saved.high, saved.low))
     return Payback(versus=versus, tokens=cost, saved=saved, episodes=value, low=least, high=most)

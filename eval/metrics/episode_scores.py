@@ -32,7 +32,7 @@ class TokenUse:
 
     @property
     def total(self) -> int | None:
-        """Tokens that an arm is charged: agent + helper + selector."""
+        """Return tokens that an arm is charged: agent + helper + selector."""
         return known_total((self.agent, self.helper, self.selector))
 
 
@@ -69,7 +69,7 @@ class Score:
 
     @property
     def key(self) -> EpisodeKey:
-        """The identity of the episode."""
+        """Return the identity of the episode."""
         arm = (self.backbone, self.strategy, self.selector, self.variant)
         return EpisodeKey(self.benchmark, self.domain, self.task_id, self.trial, *arm)
 

@@ -47,15 +47,14 @@ ABLATIONS = ROOT / "results" / "ablations"
 FRESH = 38
 PAGES = (
     "README.md",
-    "docs/helpdesk.md",
     "docs/results.md",
     "docs/results/cases.md",
     "docs/results/published-logs.md",
     "docs/results/retrospective.md",
     "docs/results/routers.md",
     "docs/results/second-backbone.md",
+    "docs/results/subsets.md",
     "docs/results/tau2.md",
-    "docs/router.md",
     "results/helpdesk/README.md",
 )
 

@@ -40,7 +40,7 @@ class Findings:
 
     @cached_property
     def labels(self) -> dict[str, Failure]:
-        """The detectors' labels of the episodes that failed, by episode."""
+        """Return the detectors' labels of the episodes that failed, by episode."""
         return asyncio.run(_labels(self.episodes.values()))
 
     def of(self, arm: str) -> list[Episode]:

@@ -58,7 +58,7 @@ class Group(Record):
 
     @property
     def title(self) -> str:
-        """The group in words."""
+        """Return the group in words."""
         where = f"{self.benchmark_version} {self.domain}, {self.tasks} {self.split} tasks"
         return f"{where} · {self.backbone} ({self.strategy}) · {self.track} selection"
 

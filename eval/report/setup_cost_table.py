@@ -16,7 +16,7 @@ def one_off_table(comparison: Comparison) -> Table | None:
     rivals = list(dict.fromkeys(paid.versus for arm in arms for paid in arm.payback))
     columns = ["arm", "outcome table, tokens", "plain run and diagnosis, tokens", "training, s", "tokens", "hours"]
     for rival in rivals:
-        columns += [f"saved an episode against {rival}, tokens", f"paid back against {rival}, episodes"]
+        columns += [f"saved per episode against {rival}, tokens", f"break-even against {rival}, episodes"]
     rows = []
     for arm in arms:
         tables = [part for part in arm.one_off if part.part == "outcome table"]
@@ -36,10 +36,10 @@ def one_off_table(comparison: Comparison) -> Table | None:
         )
     return Table(
         "one_off",
-        "Spent once, before the first episode",
-        "In no other table's tokens. Paid back: episodes after which the tokens saved an episode equal what was spent "
-        "once, beyond what the other arm needs once, too; never: nothing is saved. Interval from that of the saved "
-        "tokens. On the retrospective track every new task needs its own plain run and diagnosis.",
+        "Setup cost and break-even",
+        "Spent before the first episode, in no other table's tokens. Break-even: episodes after which the tokens saved "
+        "per episode equal the setup cost beyond that of the other arm; never: nothing is saved. Interval from that of "
+        "the saved tokens. On the retrospective track every new task needs its own plain run and diagnosis.",
         tuple(columns),
         tuple(rows),
     )

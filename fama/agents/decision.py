@@ -157,6 +157,6 @@ class Decider:
 
 
 def _written(reply: ChatReply) -> str:
-    """A reply as text: its calls where it has no words."""
+    """Return a reply as text: its calls where it has no words."""
     calls = (f"{call.function.name} {call.function.arguments}" for call in reply.tool_calls)
     return reply.text if reply.text.strip() else clean("\n".join(calls))

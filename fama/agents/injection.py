@@ -22,7 +22,7 @@ class Notes(NamedTuple):
 
     @property
     def text(self) -> str:
-        """All notes in one line."""
+        """Return all notes in one line."""
         return " ".join(note.text for note in self.passed)
 
 

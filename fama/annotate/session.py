@@ -35,7 +35,7 @@ class Session:
 
     @property
     def episode(self) -> Episode:
-        """The episode that is being labelled."""
+        """Return the episode that is being labelled."""
         return self.episodes[self.place]
 
     @property
@@ -53,7 +53,7 @@ class Session:
 
     @property
     def done(self) -> int:
-        """How many of the episodes have a label."""
+        """Return how many of the episodes have a label."""
         return sum(episode.id in self._labels for episode in self.episodes)
 
     def go(self, by: int) -> None:

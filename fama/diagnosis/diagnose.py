@@ -230,7 +230,7 @@ def _resume(out: Path, labeller: str, taxonomy: Taxonomy) -> dict[str, Failure]:
     return {label.episode_id: label for label in labels}
 
 
-def calls_of(path: Path) -> list[LedgerRow]:
+def ledger_rows(path: Path) -> list[LedgerRow]:
     """Return all rows ever spent into the folder; a torn last line is left out."""
     if not path.exists():
         return []
@@ -254,7 +254,7 @@ def _summary(
     bills: list[tuple[int | None, float | None]],
 ) -> DiagnosisSummary:
     spent = known_sum([tokens for tokens, _ in bills])
-    rows = calls_of(out / LEDGER)
+    rows = ledger_rows(out / LEDGER)
     tokens: dict[str, int | None] = {}
     for row in rows:
         tokens[row.role] = known_total((tokens.get(row.role, 0), row.total_tokens))
@@ -291,7 +291,7 @@ def spent_on_labels(failures: Path) -> tuple[Spent, Spent]:
     except (OSError, ValidationError):
         return unknown("plain run", str(failures)), unknown("diagnosis", str(failures))
     run = Spent(part="plain run", source=str(failures), tokens=summary.run_tokens, seconds=summary.run_seconds)
-    rows = calls_of(folder / LEDGER)
+    rows = ledger_rows(folder / LEDGER)
     if len(rows) != summary.calls:
         return run, unknown("diagnosis", str(failures))
     if not rows:  # detectors alone ask no model; nobody times them

@@ -55,7 +55,7 @@ class Sources:
         if any(seen.kind != "agent" for seen in self.find(value, before)):
             return True
         date = _DATE.fullmatch(str(value).strip()[:10])
-        return bool(date) and self._worded(date, before)  # type: ignore[arg-type]
+        return date is not None and self._worded(date, before)
 
     def _worded(self, date: re.Match[str], before: int) -> bool:
         month, day = int(date[2]), int(date[3])

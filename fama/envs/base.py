@@ -62,12 +62,12 @@ class Environment(Protocol):
 
     @property
     def policy(self) -> str:
-        """The domain's policy text, as the agent reads it."""
+        """Return the domain's policy text, as the agent reads it."""
         ...
 
     @property
     def tools(self) -> tuple[ToolSpec, ...]:
-        """The tools the agent can call."""
+        """Return the tools the agent can call."""
         ...
 
     async def reset(self, seed: int) -> Observation:

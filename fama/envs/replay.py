@@ -20,7 +20,7 @@ class LoggedUser:
 
     @property
     def name(self) -> str:
-        """The name in ledgers."""
+        """Return the name in ledgers."""
         return "replay:user"
 
     async def complete(self, request: ChatRequest) -> ChatReply:

@@ -37,15 +37,15 @@ class EpisodeKey:
 
     @property
     def task(self) -> TaskKey:
-        """The task of the episode."""
+        """Return the task of the episode."""
         return TaskKey(self.benchmark, self.domain, self.task_id)
 
     @property
     def pair(self) -> "EpisodeKey":
-        """The key without the selector: equal for the episodes that a paired comparison of arms matches."""
+        """Return the key without the selector: equal for the episodes that a paired comparison of arms matches."""
         return replace(self, selector="")
 
     @property
     def stream(self) -> tuple[str, str, str, int]:
-        """The name of the episode's random streams: neither backbone nor arm, so that arms are paired."""
+        """Return the name of the episode's random streams: neither backbone nor arm, so that arms are paired."""
         return (self.benchmark, self.domain, self.task_id, self.trial)

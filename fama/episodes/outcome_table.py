@@ -64,7 +64,7 @@ class OutcomeRow(Record):
 
     @property
     def key(self) -> EpisodeKey:
-        """The identity of the episode but for its arm: a cell is a key and a subset."""
+        """Return the identity of the episode but for its arm: a cell is a key and a subset."""
         return EpisodeKey(self.benchmark, self.domain, self.task_id, self.trial, self.backbone, self.strategy)
 
 

@@ -121,7 +121,7 @@ class LedgerRow(Record):
 
     @property
     def budget_tokens(self) -> int:
-        """What budgets and limits count: the tokens, or the upper estimate where they are unknown."""
+        """Return what budgets and limits count: the tokens, or the upper estimate where they are unknown."""
         known = self.total_tokens
         return (self.estimated_tokens or 0) if known is None else known
 
@@ -238,13 +238,13 @@ class Episode(Record):
 
     @property
     def key(self) -> EpisodeKey:
-        """The identity of the episode; parts that an imported log does not name are empty."""
+        """Return the identity of the episode; parts that an imported log does not name are empty."""
         arm = (self.backbone or "", self.strategy or "", self.selector or "", self.variant)
         return EpisodeKey(self.benchmark, self.domain, self.task_id, self.trial, *arm)
 
     @property
     def variant(self) -> str:
-        """What else sets the arm of an imported episode apart, each as ``name=value``; empty for own runs."""
+        """Return what else sets the arm of an imported episode apart, each as ``name=value``; empty for own runs."""
         named = {"agent": self.agent, "user": self.user_model, "file": self.source.own_arm}
         parts = [f"{name}={value.replace(';', ',')}" for name, value in named.items() if value]
         return "; ".join([*parts, *([self.settings] if self.settings else [])])
@@ -285,7 +285,7 @@ class Failure(Record):
 
     @property
     def key(self) -> TaskKey:
-        """The identity of the failed task; its text is the cluster of statistics."""
+        """Return the identity of the failed task; its text is the cluster of statistics."""
         return TaskKey(self.benchmark, self.domain, self.task_id)
 
 
@@ -311,12 +311,12 @@ def total_tokens(ledger: tuple[LedgerRow, ...], role: str | None = None) -> int 
 
 
 def budget_tokens(ledger: tuple[LedgerRow, ...], role: str) -> int:
-    """Tokens of one group of roles as budgets and limits count them: unknown ones by their upper estimate."""
+    """Return tokens of one group of roles as budgets and limits count them: unknown ones by their upper estimate."""
     return sum(row.budget_tokens for row in _rows(ledger, role))
 
 
 def known_total(values: Iterable[int | None]) -> int | None:
-    """The sum of counts; None where one is unknown."""
+    """Return the sum of counts; None where one is unknown."""
     total = 0
     for value in values:
         if value is None:

@@ -42,7 +42,7 @@ class Helper(Protocol):
     cost_cap: int
 
     async def note(self, state: VisibleState, context: HelperContext) -> HelperReply:
-        """The note for the coming decision."""
+        """Return the note for the coming decision."""
         ...
 
 
@@ -50,7 +50,7 @@ class HelperFactory(Protocol):
     """Builds a helper in its template or LLM form; options are the helper's own (Memory: ``k``)."""
 
     def __call__(self, form: Form = "template", **options: int | str) -> Helper:
-        """A helper of that form."""
+        """Return a helper of that form."""
         ...
 
 

@@ -7,7 +7,7 @@ from fama.settings import Form, HelperSettings
 
 
 def build_pool(settings: HelperSettings) -> dict[str, Helper]:
-    """The helpers by name, in the config's order; an entry that ends in ``.yaml`` is a helper file.
+    """Return the helpers by name, in the config's order; an entry that ends in ``.yaml`` is a helper file.
 
     A YAML helper is named by its file's ``name`` from here on; it is always in LLM form.
 

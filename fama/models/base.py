@@ -56,12 +56,12 @@ class ChatReply:
 
     @property
     def end(self) -> ReplyEnd:
-        """How the reply ended."""
+        """Return how the reply ended."""
         return ReplyEnd.REFUSAL if self.refused else read_end(self.finish_reason)
 
     @property
     def words(self) -> str:
-        """The text without thoughts and control tokens; empty where a thought has no end."""
+        """Return the text without thoughts and control tokens; empty where a thought has no end."""
         return read_markup(self.text).words
 
 
@@ -74,7 +74,7 @@ class CallFailed(ModelError):
 
 
 def billed(error: BaseException | None) -> tuple[LedgerRow, ...]:
-    """What the failed call behind an error was billed; nothing if none is behind it."""
+    """Return what the failed call behind an error was billed; nothing if none is behind it."""
     while error is not None:
         if isinstance(error, CallFailed):
             return error.billed
@@ -87,7 +87,7 @@ class ChatModel(Protocol):
 
     @property
     def name(self) -> str:
-        """The model's name, as it goes into ledgers."""
+        """Return the model's name, as it goes into ledgers."""
         ...
 
     async def complete(self, request: ChatRequest) -> ChatReply:

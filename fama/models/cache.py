@@ -32,7 +32,7 @@ class CachedChat:
 
     @property
     def name(self) -> str:
-        """The model's name in ledgers."""
+        """Return the model's name in ledgers."""
         return self._model.name
 
     async def complete(self, request: ChatRequest) -> ChatReply:

@@ -95,17 +95,17 @@ class OpenAIChat:
 
     @property
     def name(self) -> str:
-        """The model's name in ledgers."""
+        """Return the model's name in ledgers."""
         return self._name
 
     @property
     def base_url(self) -> str:
-        """The endpoint."""
+        """Return the endpoint."""
         return self._base_url
 
     @property
     def flavour(self) -> Flavour:
-        """The server's dialect."""
+        """Return the server's dialect."""
         return self._flavour
 
     async def __aenter__(self) -> "OpenAIChat":

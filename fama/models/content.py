@@ -32,7 +32,7 @@ def read_content(value: Any) -> Content:
 
 
 def read_thought(value: Any) -> str:
-    """The text of a reasoning field in any shape."""
+    """Return the text of a reasoning field in any shape."""
     content = Content()
     _read(value, content, content.text, 0)
     return "\n".join((*content.text, *content.thoughts))

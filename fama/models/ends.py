@@ -48,7 +48,7 @@ _ENDS = {word: end for end, words in _WORDS.items() for word in words}
 
 
 def read_end(finish_reason: Any) -> ReplyEnd:
-    """The end that a ``finish_reason`` says; a missing or unknown one is a plain stop."""
+    """Return the end that a ``finish_reason`` says; a missing or unknown one is a plain stop."""
     if isinstance(finish_reason, dict):  # {"type": "length"}
         finish_reason = finish_reason.get("type")
     return _ENDS.get(str(finish_reason or "").strip().lower(), ReplyEnd.STOP)

@@ -47,7 +47,7 @@ _TRY_AGAIN = re.compile(
 
 
 def parse_body(text: str) -> Any:
-    """A body as JSON; as text without tags where it is none."""
+    """Return a body as JSON; as text without tags where it is none."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -55,7 +55,7 @@ def parse_body(text: str) -> Any:
 
 
 def error_words(body: Any) -> str:
-    """The server's own words in an error body of any shape; its JSON where there are none."""
+    """Return the server's own words in an error body of any shape; its JSON where there are none."""
     words = list(dict.fromkeys(_words(body, 0)))
     if not words and body not in (None, "", {}, []):
         words = [json.dumps(body, ensure_ascii=False, default=str)]
@@ -63,13 +63,13 @@ def error_words(body: Any) -> str:
 
 
 def one_line(text: str, limit: int = 300) -> str:
-    """A text as one line of at most ``limit`` characters."""
+    """Return a text as one line of at most ``limit`` characters."""
     line = " ".join(clean(text).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def find_error(tree: Any) -> Any:
-    """The error object in the body of an answer that says 200, or in a choice; None where there is none."""
+    """Return the error object in the body of an answer that says 200, or in a choice; None where there is none."""
     if not isinstance(tree, dict):
         return None
     error = tree.get("error")
@@ -91,12 +91,12 @@ def error_status(error: Any, status: int) -> int:
 
 
 def is_overflow(status: int, words: str, body: Any = None) -> bool:
-    """Whether the prompt was longer than the model's context."""
+    """Return whether the prompt was longer than the model's context."""
     return status not in _OVERFLOW_NEVER and _OVERFLOW.search(" ".join((words, *_codes(body, 0)))) is not None
 
 
 def is_final(status: int, body: Any) -> bool:
-    """Whether trying again is of no use: a wrong request, a refused key, an exhausted quota."""
+    """Return whether trying again is of no use: a wrong request, a refused key, an exhausted quota."""
     if status < 500 and status not in _RETRIED:
         return True
     codes = " ".join(_codes(body, 0))

@@ -16,7 +16,7 @@ _TEMPLATE_TOKENS = 8
 
 
 def read_usage(tree: dict[str, Any], request: ChatRequest, name: str, seconds: float, price: Price | None) -> LedgerRow:
-    """The ledger row of a response; counts that the server does not report, or that cannot be true, are None."""
+    """Return the ledger row of a response; counts that the server does not report, or that cannot be true, are None."""
     usage, timings = _object(tree.get("usage")), _object(tree.get("timings"))
     spent = token_count(_first(usage, "prompt_tokens", "input_tokens"))
     output = token_count(_first(usage, "completion_tokens", "output_tokens"))
@@ -39,7 +39,7 @@ def read_usage(tree: dict[str, Any], request: ChatRequest, name: str, seconds: f
 
 
 def with_estimate(reply: ChatReply, request: ChatRequest) -> LedgerRow:
-    """The reply's row; where its counts are unknown, with the upper estimate that budgets count instead."""
+    """Return the reply's row; where its counts are unknown, with the upper estimate that budgets count instead."""
     row = reply.usage
     if row.total_tokens is not None:
         return row
@@ -91,7 +91,7 @@ def _output(row: LedgerRow, reply: ChatReply, request: ChatRequest) -> int:
 
 
 def _part_of(part: int | None, whole: int | None) -> int | None:
-    """A count that is part of another; unknown where it is larger."""
+    """Return a count that is part of another; unknown where it is larger."""
     return None if part is not None and whole is not None and part > whole else part
 
 

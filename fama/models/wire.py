@@ -168,7 +168,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _tool_call(call: Any, n: int) -> ToolCall:
-    """A call in any shape; one without a name gets an empty one, which is a parse failure later."""
+    """Return a call in any shape; one without a name gets an empty one, which is a parse failure later."""
     call = call if isinstance(call, dict) else {"function": {"arguments": call}}
     function = next((call[key] for key in ("function", "custom") if isinstance(call.get(key), dict)), call)
     arguments = next((function[key] for key in ("arguments", "input", "parameters") if key in function), None)

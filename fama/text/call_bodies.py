@@ -39,7 +39,7 @@ Body = tuple[NamedCall, ...]
 
 
 def read_body(body: str, tools: Tools, closed: bool) -> Body:
-    """The calls of a markup's inside; none if it cannot be read. One that was not ``closed`` is not repaired."""
+    """Return the calls of a markup's inside; none if it cannot be read. One that was not ``closed`` is not repaired."""
     body = _OUTER_TOKENS.sub("", body).strip()
     if (fence := _FENCE.match(body)) is not None:
         body = body[fence.end() :].removesuffix("```").strip()
@@ -113,7 +113,7 @@ def _json(body: str, tools: Tools, closed: bool) -> Body:
 
 
 def _whole_json(body: str) -> list[Any]:
-    """The objects of a list, or of JSON values one after the other; none where something else stands between."""
+    """Return the objects of a list, or of JSON values one after the other; none where something else stands between."""
     found: list[Any] = []
     position = 0
     while position < len(body):
@@ -150,7 +150,7 @@ def _pairs(body: str, tools: Tools, closed: bool) -> Body:
 
 
 def _trimmed(value: str) -> str:
-    """A value without the line breaks that the markup puts around it."""
+    """Return a value without the line breaks that the markup puts around it."""
     return value.removeprefix("\n").removesuffix("\n")
 
 

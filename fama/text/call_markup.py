@@ -84,7 +84,7 @@ def take_calls(text: str, tools: Tools) -> Taken:
 
 
 def has_sign(text: str) -> bool:
-    """Whether a text holds what only a call's markup holds."""
+    """Return whether a text holds what only a call's markup holds."""
     return _SIGN.search(text) is not None
 
 

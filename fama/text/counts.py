@@ -7,7 +7,7 @@ MOST_TOKENS = 100_000_000
 
 
 def token_count(value: Any) -> int | None:
-    """A whole number from 0 to ``MOST_TOKENS``, also as digits or a whole float; None for anything else."""
+    """Return a whole number from 0 to ``MOST_TOKENS``, also as digits or a whole float; None for anything else."""
     if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit() and len(value) < 20:
         value = int(value)
     if isinstance(value, float) and value.is_integer():

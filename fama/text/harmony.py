@@ -30,7 +30,7 @@ class Channels(NamedTuple):
 
 
 def read_channels(text: str, tools: Tools) -> Channels | None:
-    """The messages of a Harmony text, also one whose control tokens were dropped; None if it is none."""
+    """Return the messages of a Harmony text, also one whose control tokens were dropped; None if it is none."""
     if "<|message|>" not in text:
         return _without_tokens(text, tools)
     words: list[str] = []

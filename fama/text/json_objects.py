@@ -31,12 +31,12 @@ def objects(text: str, repair: bool = True) -> Iterator[Any]:
 
 
 def first_object(text: str, repair: bool = True) -> dict[str, Any] | None:
-    """The first object of a text."""
+    """Return the first object of a text."""
     return next((value for value in objects(text, repair) if isinstance(value, dict)), None)
 
 
 def _decode(text: str, start: int, repair: bool) -> Any:
-    """The object at ``start``, None when it cannot be read."""
+    """Return the object at ``start``, None when it cannot be read."""
     try:
         return _DECODER.raw_decode(text, start)[0]
     except (ValueError, RecursionError):
@@ -68,7 +68,7 @@ def _decode(text: str, start: int, repair: bool) -> Any:
 
 
 def _balanced(text: str, start: int) -> tuple[int, str]:
-    """The end of the bracketed span at ``start``, and the closing brackets that are missing there."""
+    """Return the end of the bracketed span at ``start``, and the closing brackets that are missing there."""
     open_brackets: list[str] = []
     quote = ""
     position = start

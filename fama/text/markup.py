@@ -89,7 +89,7 @@ def read_markup(text: str, tools: Tools | None = None) -> MarkedText:
 
 
 def _own_turn(text: str) -> str:
-    """The text up to the end of the turn; marks before its first word are passed over."""
+    """Return the text up to the end of the turn; marks before its first word are passed over."""
     position = 0
     while (end := _TURN_END.search(text, position)) is not None:
         if _TOKEN.sub("", _HEADER.sub("", text[: end.start()])).strip():

@@ -31,7 +31,7 @@ class NamedCall:
 
 
 def tool_name(name: str, known: Collection[str]) -> str | None:
-    """The tool that a written name means; None where it is no name.
+    """Return the tool that a written name means; None where it is no name.
 
     Control tokens after a name are cut off. A name space before it (``functions.``) and a number behind it (``:0``)
     go only if that makes the name known, or nothing is known. A plainly written name of no tool stays: the environment
@@ -47,7 +47,7 @@ def tool_name(name: str, known: Collection[str]) -> str | None:
 
 
 def call_of(value: Any, known: Collection[str]) -> NamedCall | None:
-    """The call that a JSON object describes, whatever its keys are called; None if it describes none."""
+    """Return the call that a JSON object describes, whatever its keys are called; None if it describes none."""
     if not isinstance(value, dict):
         return None
     inner = value.get("function")
@@ -69,7 +69,7 @@ def call_of(value: Any, known: Collection[str]) -> NamedCall | None:
 
 
 def arguments_of(text: str) -> Any:
-    """The object in the text of arguments, also where it is JSON text once more; else the text."""
+    """Return the object in the text of arguments, also where it is JSON text once more; else the text."""
     found = first_object(text.strip() or "{}")
     if found is None or text.lstrip().startswith('"'):
         try:

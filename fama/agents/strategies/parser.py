@@ -36,7 +36,7 @@ class ParseFailure:
 
 
 def parse_end(reply: ChatReply) -> Action | ParseFailure | None:
-    """What the end of a reply decides by itself: a refusal is said, an incomplete reply is no action.
+    """Return what the end of a reply decides by itself: a refusal is said, an incomplete reply is no action.
 
     None for a complete reply, whose content decides.
     """
@@ -91,7 +91,7 @@ def parse_text(text: str, tools: Iterable[str | ToolSpec] = (), prose: bool = Fa
 
 
 def parse_calls(calls: Iterable[ToolCall], tools: Iterable[str | ToolSpec] = ()) -> Action | ParseFailure | None:
-    """The first of a reply's native tool calls; None when there is none. Never raises."""
+    """Return the first of a reply's native tool calls; None when there is none. Never raises."""
     for call in calls:
         name = clean(call.function.name).strip()
         raw = clean(call.function.arguments)

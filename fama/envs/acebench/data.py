@@ -26,7 +26,7 @@ class AceTask:
 
     @property
     def tools(self) -> tuple[ToolSpec, ...]:
-        """The functions that the task offers."""
+        """Return the functions that the task offers."""
         functions = self.row["function"]
         return tuple(_tool(f) for f in (functions if isinstance(functions, list) else [functions]))
 

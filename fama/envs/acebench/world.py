@@ -44,7 +44,7 @@ class AgentWorld:
 
     @property
     def policy(self) -> str:
-        """The benchmark's instructions for the agent, with the rules of the task's apps."""
+        """Return the benchmark's instructions for the agent, with the rules of the task's apps."""
         text = prompt(self._prompts, "MULTI_TURN_AGENT_PROMPT_SYSTEM", self._task.language)
         if self._dialogue:
             named = {"Travel": "TRAVEL_PROMPT", "BaseApi": "BASE_PROMPT"}
@@ -53,17 +53,17 @@ class AgentWorld:
 
     @property
     def tools(self) -> tuple[ToolSpec, ...]:
-        """The task's functions."""
+        """Return the task's functions."""
         return self._task.tools
 
     @property
     def process(self) -> tuple[str, ...]:
-        """The calls sent to the tools, in the benchmark's notation; its process accuracy reads them."""
+        """Return the calls sent to the tools, in the benchmark's notation; its process accuracy reads them."""
         return tuple(self._process)
 
     @property
     def state(self) -> list[dict[str, Any]]:
-        """The end state by class, as the benchmark writes it into its result files."""
+        """Return the end state by class, as the benchmark writes it into its result files."""
         kept = [
             {name: {key: vars(one)[key] for key in _STATE[name] if key in vars(one)}}
             for name, one in self._instances.items()
@@ -174,7 +174,7 @@ class SingleWorld:
 
     @property
     def policy(self) -> str:
-        """The benchmark's instructions; the functions stand where the strategy puts tools."""
+        """Return the benchmark's instructions; the functions stand where the strategy puts tools."""
         about = {"time": self._task.row.get("time", ""), "profile": self._task.row.get("profile", ""), "function": "-"}
         kind = "SPECIAL" if "special" in self._task.category else "NORMAL"
         kind = "PREFERENCE" if "preference" in self._task.category else kind
@@ -182,12 +182,12 @@ class SingleWorld:
 
     @property
     def tools(self) -> tuple[ToolSpec, ...]:
-        """The task's functions."""
+        """Return the task's functions."""
         return self._task.tools
 
     @property
     def answer(self) -> str:
-        """The answer as the benchmark writes it into its result files."""
+        """Return the answer as the benchmark writes it into its result files."""
         return write_calls(self._calls) if self._calls else self._said
 
     async def reset(self, seed: int) -> Observation:

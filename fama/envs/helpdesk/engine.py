@@ -73,12 +73,12 @@ class HelpdeskEnvironment:
 
     @property
     def policy(self) -> str:
-        """The domain's rules."""
+        """Return the domain's rules."""
         return self._domain.policy
 
     @property
     def tools(self) -> tuple[ToolSpec, ...]:
-        """The domain's tools."""
+        """Return the domain's tools."""
         return self._tools
 
     async def reset(self, seed: int) -> Observation:

@@ -32,12 +32,12 @@ class Tau2Environment:
 
     @property
     def policy(self) -> str:
-        """The domain's policy."""
+        """Return the domain's policy."""
         return str(self._world.get_policy())
 
     @property
     def tools(self) -> tuple[ToolSpec, ...]:
-        """The agent's tools; not the user's own."""
+        """Return the agent's tools; not the user's own."""
         return specs_of(self._world)
 
     async def reset(self, seed: int) -> Observation:

@@ -32,12 +32,12 @@ class TauEnvironment:
 
     @property
     def policy(self) -> str:
-        """The domain's policy, which the benchmark calls its wiki."""
+        """Return the domain's policy, which the benchmark calls its wiki."""
         return str(self._world.wiki)
 
     @property
     def tools(self) -> tuple[ToolSpec, ...]:
-        """The domain's tools."""
+        """Return the domain's tools."""
         return tuple(
             ToolSpec(
                 name=info["function"]["name"],

@@ -37,7 +37,7 @@ class Content:
 
     @property
     def text(self) -> str | None:
-        """The words, a line a part."""
+        """Return the words, a line a part."""
         return None if self.texts is None else "\n".join(self.texts)
 
     def say(self, text: str) -> None:

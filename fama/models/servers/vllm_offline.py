@@ -75,7 +75,7 @@ class VllmBatch:
 
     @property
     def name(self) -> str:
-        """The model's name in ledgers."""
+        """Return the model's name in ledgers."""
         return self._name
 
     async def complete(self, request: ChatRequest) -> ChatReply:

@@ -35,7 +35,7 @@ class StoredRouter:
 
     @property
     def helpers(self) -> int:
-        """The size of the pool."""
+        """Return the size of the pool."""
         return len(self.manifest.pool)
 
 
