@@ -13,7 +13,7 @@ from eval.ablation.data import Test
 from eval.metrics.selection import subset_f1
 from eval.stats.resampling import Resample
 from fama.diagnosis.mitigation import minimal_cover
-from fama.helpers.base import Helper
+from fama.helpers.base import Covering
 from fama.intervals import Array, Interval
 from fama.selection.decision import Floats, Objective, decide
 from fama.selection.router.features import Features
@@ -51,7 +51,7 @@ class Sums:
         return Resample(self.tasks, draws, seed, "ablation").interval(difference, *self.rows, *other.rows)
 
 
-def measure_router(router: Router, test: Test, helpers: Mapping[str, Helper]) -> dict[str, Sums]:
+def measure_router(router: Router, test: Test, helpers: Mapping[str, Covering]) -> dict[str, Sums]:
     """Every measure that this test set allows for this router."""
     found: dict[str, Sums] = {}
     labelled = [e for e in test.examples if e.categories is not None]
@@ -78,7 +78,7 @@ def predicted_flags(chances: Floats) -> Array:
 
 
 def label_measures(
-    said: Array, examples: Sequence[Example], codes: Sequence[str], helpers: Mapping[str, Helper]
+    said: Array, examples: Sequence[Example], codes: Sequence[str], helpers: Mapping[str, Covering]
 ) -> dict[str, Sums]:
     """F1 of every category, their mean, and F1 and exact match of the minimal covering subset of helpers."""
     tasks = tuple(example.task for example in examples)
@@ -174,7 +174,7 @@ def _once(function: Callable[[Features], Floats], examples: Sequence[Example]) -
     return np.array([known[example.features] for example in examples])
 
 
-def _cover(flags: Array, codes: Sequence[str], helpers: Mapping[str, Helper]) -> frozenset[str]:
+def _cover(flags: Array, codes: Sequence[str], helpers: Mapping[str, Covering]) -> frozenset[str]:
     covered = {category for helper in helpers.values() for category in helper.covers}
     wanted = {code for code, flag in zip(codes, flags, strict=True) if flag and code in covered}
     return frozenset(minimal_cover(wanted, helpers))

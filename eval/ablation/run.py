@@ -14,13 +14,13 @@ from fama.config import dump_settings
 from fama.episodes.records import Record
 from fama.files import write_atomically
 from fama.hashing import content_hash
-from fama.helpers.base import Helper
+from fama.helpers.base import Covering
 from fama.intervals import Interval
 from fama.provenance import git_commit
 from fama.selection.router.checkpoint import load_router
 from fama.selection.router.embedder import Embedder
 from training.data.examples import Example, ExampleSet
-from training.data.load import pool_of, taxonomy_of
+from training.data.load import coverage_of, taxonomy_of
 from training.kinds.base import trainer_of
 from training.settings import TrainSettings
 from training.train import train_on
@@ -107,7 +107,7 @@ def _routers(
 ) -> Iterator[tuple[str, str, dict[str, dict[str, Sums]]]]:
     """Name, kind and measures by test set of every row of the table."""
     shared = settings.of(settings.chosen()[0])
-    helpers = pool_of(shared.data)
+    helpers = coverage_of(shared.data)
     if _labelled(train.examples) and any(_labelled(test.examples) for test in material.tests):
         codes = taxonomy_of(shared.data).codes
         yield MAJORITY, MAJORITY, {t.name: _majority(train.examples, t, codes, helpers) for t in material.tests}
@@ -151,7 +151,7 @@ def _labelled(examples: Sequence[Example]) -> bool:
 
 
 def _majority(
-    train: Sequence[Example], test: Test, codes: Sequence[str], helpers: Mapping[str, Helper]
+    train: Sequence[Example], test: Test, codes: Sequence[str], helpers: Mapping[str, Covering]
 ) -> dict[str, Sums]:
     labelled = [e for e in test.examples if e.categories is not None]
     if not labelled:

@@ -16,12 +16,9 @@ from fama.models.base import ChatModel
 from fama.selection.base import SELECTORS, Selector, SelectorContext
 from fama.selection.router.checkpoint import MANIFEST, read_manifest
 from fama.selection.router.manifest import TOLD
+from fama.selection.traits import Role, SelectorTraits, by_role
 from fama.settings import CompareSettings, SelectorSettings
 
-#: selectors that look at nothing of the task: they belong to both tracks
-BLIND = frozenset({"none", "all", "fixed", "irma", "random", "best_fixed"})
-#: trained routers, in the order in which one is taken as the arm that others are compared with
-LEARNED = ("learned", "linear", "boosting", "knn", "prior")
 INPUTS = "inputs.json"
 
 
@@ -68,7 +65,7 @@ def build_arms(
             selector = SELECTORS.load(wanted.name)(context, **wanted.options)
         except TypeError as error:
             raise BadInput(f"arms.{wanted.arm}.options: {error}; fix its options") from error
-        if wanted.name not in BLIND and selector.track != settings.track:
+        if not traits_of(wanted).blind and selector.track != settings.track:
             raise BadInput(
                 f"arms: {wanted.arm!r} is {selector.track}, but the comparison is {settings.track}; "
                 "tracks are never compared: remove the arm or set track"
@@ -87,9 +84,24 @@ def plan_arms(settings: CompareSettings, tasks: Sequence[str]) -> list[Planned]:
     return plan
 
 
+def traits_of(arm: SelectorSettings) -> SelectorTraits:
+    """Return what the selector of an arm declares."""
+    return SELECTORS.traits(arm.name)
+
+
+def arms_in_role(arms: Sequence[SelectorSettings], role: Role) -> list[str]:
+    """Return the names of the arms that have a place in a role, in the order of their places."""
+    return [arm.arm for arm in by_role(arms, role, traits_of)]
+
+
 def learned_arm(arms: Sequence[SelectorSettings]) -> str | None:
-    """The trained arm that others are compared with: the first ``learned``, else the first of the other kinds."""
-    return next((arm.arm for kind in LEARNED for arm in arms if arm.name == kind), None)
+    """Return the trained arm that others are compared with: of those with a ``lead``, the first of the lowest one."""
+    return next(iter(arms_in_role(arms, "lead")), None)
+
+
+def plain_arm(arms: Sequence[SelectorSettings]) -> str | None:
+    """Return the first arm without helpers."""
+    return next((arm.arm for arm in arms if traits_of(arm).plain), None)
 
 
 def check_inputs(settings: CompareSettings, out: Path) -> dict[str, dict[str, str]]:
@@ -130,9 +142,9 @@ def write_inputs(out: Path, inputs: Mapping[str, Mapping[str, str]]) -> None:
 
 def _hashes(arm: SelectorSettings, settings: CompareSettings) -> dict[str, str]:
     paths = [value for value in arm.options.values() if isinstance(value, str)]
-    if arm.name in ("best_fixed", "oracle") and "outcomes" not in arm.options and settings.outcomes:
+    if traits_of(arm).setup == "outcomes" and "outcomes" not in arm.options and settings.outcomes:
         paths.append(settings.outcomes)
-    if settings.failures and arm.name not in BLIND:
+    if settings.failures and not traits_of(arm).blind:
         paths.append(settings.failures)
     return {path: _content(Path(path)) for path in paths if Path(path).exists()}
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 import fama
-from eval.compare.arms import learned_arm
+from eval.compare.arms import learned_arm, plain_arm
 from eval.compare.schema import ArmResult, Comparison, Curve, GridReport, TaskCell, TaskRow
 from eval.compare.setup_cost import paybacks
 from eval.metrics.curves import Point, frontier
@@ -25,7 +25,6 @@ from fama.provenance import git_commit
 from fama.settings import CompareSettings
 from fama.subsets import in_order, members_of, split_subset, subset_label
 
-PLAIN = "none"
 #: trials that a claim needs
 CLAIM_TRIALS = 4
 
@@ -53,7 +52,7 @@ def compare_arms(
     resampling = Resampling(settings.seed, settings.bootstrap)
     truth = task_grids(executed.cells)
     chosen_learned = learned_arm(settings.arms)
-    plain = next((arm.arm for arm in settings.arms if arm.name == PLAIN), None)
+    plain = plain_arm(settings.arms)
     by_task = {arm: _by_task(scores) for arm, scores in executed.scores.items()}
     to_plain = differences(executed.scores, plain, executed.tasks, resampling)
     to_learned = differences(executed.scores, chosen_learned, executed.tasks, resampling)

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from eval.compare.arms import BLIND, LEARNED
+from eval.compare.arms import arms_in_role, traits_of
 from eval.metrics.episode_scores import Score, amount
 from eval.metrics.measures import Resampling
 from fama.diagnosis.diagnose import spent_on_labels
@@ -14,11 +14,6 @@ from fama.episodes.records import Record
 from fama.episodes.spending import Spent, spent_on_table, unknown
 from fama.intervals import Interval, ratio_interval
 from fama.settings import CompareSettings, SelectorSettings
-
-#: Selectors that an arm's one-off cost is set against, by name.
-RIVALS = ("prompted", "all", "best_fixed")
-#: Selectors that are ready as they are.
-_READY = frozenset({"none", "all", "fixed", "irma", "random", "rule", "prompted"})
 
 Episodes = float | Literal["never"] | None
 
@@ -51,16 +46,17 @@ def one_off_costs(settings: CompareSettings) -> dict[str, tuple[Spent, ...]]:
 
 def _parts(arm: SelectorSettings, settings: CompareSettings) -> tuple[Spent, ...]:
     seen: tuple[Spent, ...] = ()
+    traits = traits_of(arm)
     labels = arm.options.get("failures") or (settings.failures if settings.track == "retrospective" else None)
-    if arm.name not in BLIND and isinstance(labels, str):
+    if not traits.blind and isinstance(labels, str):
         seen = spent_on_labels(Path(labels))
-    if arm.name in _READY:
+    if traits.setup == "nothing":
         return seen
-    if arm.name in ("best_fixed", "oracle"):
+    if traits.setup == "outcomes":
         path = arm.options.get("outcomes") or settings.outcomes
         return (*seen, spent_on_table(path) if path else unknown("outcome table", arm.name))
     folder = arm.options.get("checkpoint")
-    if arm.name in LEARNED and isinstance(folder, str):
+    if traits.setup == "checkpoint" and isinstance(folder, str):
         from fama.selection.router.checkpoint import read_manifest
 
         cost = read_manifest(Path(folder)).cost
@@ -82,14 +78,14 @@ def paybacks(
     resampling: Resampling,
 ) -> dict[str, tuple[Payback, ...]]:
     """For each arm with a one-off cost, its payback against every rival that was compared."""
-    rivals = [next((arm.arm for arm in settings.arms if arm.name == name), None) for name in RIVALS]
+    rivals = arms_in_role(settings.arms, "payback")
     return {
         arm: tuple(
             payback(
                 rival, total(parts), total(costs[rival]), saved_tokens(scores[arm], scores[rival], tasks, resampling)
             )
             for rival in rivals
-            if rival is not None and rival != arm
+            if rival != arm
         )
         for arm, parts in costs.items()
         if parts
@@ -97,7 +93,7 @@ def paybacks(
 
 
 def payback(versus: str, ours: float | None, theirs: float | None, saved: Interval) -> Payback:
-    """Return the episodes after which the costlier start pays for itself; the interval is that of the saving."""
+    """Return after how many episodes the costlier start pays for itself; the interval is that of the savings."""
     cost = None if ours is None or theirs is None else int(ours - theirs)
     value, least, most = (_episodes(cost, tokens) for tokens in (saved.value, saved.high, saved.low))
     return Payback(versus=versus, tokens=cost, saved=saved, episodes=value, low=least, high=most)

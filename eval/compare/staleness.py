@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from eval.compare.arms import LEARNED
+from eval.compare.arms import traits_of
 from fama.agents.runs.run_config import prompt_hashes
 from fama.episodes.outcome_table import read_columns
 from fama.hashing import content_hash
@@ -25,7 +25,7 @@ def stale_inputs(settings: CompareSettings) -> list[str]:
             found.append(f"{key}: {path} was run with other helper texts or prompts than this release's")
     for arm in settings.arms:
         folder = arm.options.get("checkpoint")
-        if arm.name not in LEARNED or not isinstance(folder, str):
+        if traits_of(arm).setup != "checkpoint" or not isinstance(folder, str):
             continue
         if set(read_manifest(Path(folder)).prompts_hash) - {now}:
             found.append(f"{arm.arm}: {folder} learned from outcomes of other helper texts or prompts")

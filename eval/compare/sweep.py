@@ -5,6 +5,7 @@ from itertools import groupby
 
 import numpy as np
 
+from eval.compare.arms import arms_in_role
 from eval.compare.replay import ReplayTable, cells_of, replay_arm
 from eval.compare.schema import Curve, CurvePoint
 from eval.metrics.curves import Point, area, success_at, tokens_at
@@ -57,7 +58,8 @@ async def sweep(
         arm: [(lam, _sums({key: found[key] for key in shared}, tasks)) for lam, found in curve]
         for arm, curve in points.items()
     }
-    return _curves(sums, _reference(selectors), weights)
+    anchors = arms_in_role(settings.arms, "anchor")
+    return _curves(sums, anchors[0] if anchors else None, weights)
 
 
 def _looked_up(scores: Sequence[Score]) -> dict[EpisodeKey, tuple[float, float]]:
@@ -81,15 +83,6 @@ def _sums(found: Mapping[EpisodeKey, tuple[float, float]], tasks: Sequence[str])
     for key, (success, tokens) in found.items():
         sums[:, place[key.task_id]] += (success, tokens, 1.0)
     return sums
-
-
-def _reference(selectors: Mapping[str, Selector]) -> str | None:
-    """The arm that others are held against at equal tokens and equal success."""
-    for wanted in ("prompted", "best_fixed", "all"):
-        for arm, selector in selectors.items():
-            if selector.name == wanted:
-                return arm
-    return None
 
 
 def _curves(

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.compare.comparison import read_comparison
-from eval.compare.results import PLAIN, differences
+from eval.compare.results import differences
 from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.episode_scores import Score, score_of
 from eval.metrics.formats import count, errors, p_value, percent
@@ -19,6 +19,7 @@ from fama.episodes.store import read_episodes
 from fama.errors import BadInput
 from fama.files import write_atomically
 from fama.intervals import Interval
+from fama.selection.base import SELECTORS
 from fama.settings import CompareSettings
 
 BOARD_VERSION = 1
@@ -95,7 +96,7 @@ def verify(folder: Path) -> tuple[Comparison, dict[str, ArmResult]]:
                 by_arm[arm].append(scores[name])
     tasks = tuple(row.task_id for row in comparison.per_task)
     resampling = Resampling(comparison.seed, comparison.bootstrap)
-    plain = next((arm.arm for arm in comparison.arms if arm.selector == PLAIN), None)
+    plain = next((arm.arm for arm in comparison.arms if SELECTORS.traits(arm.selector).plain), None)
     against = differences(by_arm, plain, tasks, resampling)
     again = {}
     for result in comparison.arms:

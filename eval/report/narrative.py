@@ -7,9 +7,8 @@ from eval.metrics.formats import DASH, count, number, p_value, percent, signed
 from eval.metrics.measures import PairedDifference
 from eval.report.setup_cost_table import episodes_text
 from fama.intervals import Interval
-
-#: selectors that the learned arm is set against in words, in this order
-_RIVALS = {"prompted": 0, "linear": 1, "knn": 2, "best_fixed": 3}
+from fama.selection.base import SELECTORS
+from fama.selection.traits import by_role
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,9 @@ def answers(comparison: Comparison) -> Answers:
         f"solves {percent(best.measures.success)} %; doing nothing scores {percent_only(comparison.do_nothing)}",
     )
     if versus is None or versus.estimate.value is None:
-        reason = "is the plain agent itself" if best.selector == "none" else "has no plain agent beside it"
+        reason = (
+            "is the plain agent itself" if SELECTORS.traits(best.selector).plain else "has no plain agent beside it"
+        )
         headline = f"{best.arm} solves {rate} of the episodes, the most of {len(comparison.arms)} arms; it {reason}."
         return Answers(headline, (which, _sure(comparison, None)), _duel(comparison))
     gain, over = versus.estimate, versus.overhead
@@ -99,9 +100,9 @@ def _duel(comparison: Comparison) -> tuple[str, ...]:
         return ()
     learned = comparison.arm(comparison.learned_arm)
     lines = []
-    for arm in sorted(comparison.arms, key=lambda arm: _RIVALS.get(arm.selector, len(_RIVALS))):
+    for arm in by_role(comparison.arms, "rival", lambda arm: SELECTORS.traits(arm.selector)):
         versus = arm.versus_learned
-        if arm.selector not in _RIVALS or versus is None or versus.estimate.value is None:
+        if versus is None or versus.estimate.value is None:
             continue
         gain = Interval(
             -versus.estimate.value, _minus(versus.estimate.high), _minus(versus.estimate.low), versus.estimate.n

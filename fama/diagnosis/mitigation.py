@@ -11,7 +11,7 @@ from pydantic import Field, create_model
 from fama.diagnosis.judging import Form, ask_json
 from fama.episodes.records import Failure, LedgerRow
 from fama.errors import BadInput
-from fama.helpers.base import Helper
+from fama.helpers.base import Covering, Helper
 from fama.models.base import ChatModel
 from fama.prompts import render
 from fama.subsets import in_pool_order
@@ -26,7 +26,7 @@ class Mitigation:
     by_model: bool = False
 
 
-def minimal_cover(categories: Collection[str], helpers: Mapping[str, Helper]) -> tuple[str, ...]:
+def minimal_cover(categories: Collection[str], helpers: Mapping[str, Covering]) -> tuple[str, ...]:
     """Return the smallest subset of the pool that covers every category, in pool order.
 
     Exact: all subsets of size 1, 2, … are tried. Of equally small ones the most specific wins (its helpers
@@ -53,7 +53,7 @@ def minimal_cover(categories: Collection[str], helpers: Mapping[str, Helper]) ->
     raise AssertionError("a covered set of categories has a cover")  # one helper a category always does
 
 
-def check_covered(categories: Collection[str], helpers: Mapping[str, Helper]) -> None:
+def check_covered(categories: Collection[str], helpers: Mapping[str, Covering]) -> None:
     """Refuse a category that no helper covers.
 
     Raises:
@@ -122,7 +122,7 @@ async def mitigate(
     return Mitigation(cover, ledger)
 
 
-def covers_minimally(chosen: Sequence[str], wanted: Collection[str], helpers: Mapping[str, Helper]) -> bool:
+def covers_minimally(chosen: Sequence[str], wanted: Collection[str], helpers: Mapping[str, Covering]) -> bool:
     """Return whether the subset covers every category and none of its helpers could be left out."""
 
     def covered(names: Sequence[str]) -> bool:

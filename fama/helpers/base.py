@@ -29,17 +29,35 @@ class HelperContext:
     seed: int = 0
 
 
-class Helper(Protocol):
+class Covering(Protocol):
+    """What the choice of a minimal covering subset needs to know of a helper."""
+
+    @property
+    def covers(self) -> frozenset[str]:
+        """Codes of the failure categories that it addresses."""
+        ...
+
+    @property
+    def token_cap(self) -> int:
+        """The most tokens that a note may have."""
+        ...
+
+
+class Helper(Covering, Protocol):
     """Writes a note before a decision, or stays silent.
 
-    ``covers`` are the failure categories it addresses, ``token_cap`` the most tokens its note may
-    have, ``cost_cap`` the most tokens one call of it may spend (0 in template form).
+    The declarations are read, never written, so that a frozen class may hold them.
     """
 
-    name: str
-    covers: frozenset[str]
-    token_cap: int
-    cost_cap: int
+    @property
+    def name(self) -> str:
+        """The name in configs, tables and ledgers."""
+        ...
+
+    @property
+    def cost_cap(self) -> int:
+        """The most tokens that one note may cost to write; 0 in template form."""
+        ...
 
     async def note(self, state: VisibleState, context: HelperContext) -> HelperReply:
         """Return the note for the coming decision."""

@@ -11,6 +11,7 @@ from fama.errors import BadInput
 from fama.helpers.base import Helper
 from fama.models.base import ChatModel
 from fama.registry import Registry
+from fama.selection.traits import SelectorTraits, declared
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,17 @@ class SelectorContext:
 
 
 class Selector(Protocol):
-    """Chooses a subset of helpers. ``track`` is prospective or retrospective."""
+    """Chooses a subset of helpers by what is visible, never by which task it is."""
 
-    name: str
-    track: str
+    @property
+    def name(self) -> str:
+        """The name under which the selector is registered."""
+        ...
+
+    @property
+    def track(self) -> str:
+        """``prospective``, or ``retrospective`` where it was built from the tasks' own failures."""
+        ...
 
     async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
         """Choose for the coming decision; ``rng`` is the episode's own stream."""
@@ -106,12 +114,23 @@ class SelectorRegistry(Registry[SelectorFactory]):
         of_router = name not in super().names() and name in router_selectors()
         return super().load("learned" if of_router else name)
 
+    def traits(self, name: str) -> SelectorTraits:
+        """Return what the selector of a name declares; the defaults for a name that is not installed here.
 
-def router_selectors() -> set[str]:
-    """Return the names under which arms ask for a trained router of some kind."""
+        Comparisons are reported on machines that lack the plug-in they were run with.
+        """
+        of_router = router_selectors().get(name)
+        if of_router is not None:
+            return of_router
+        return declared(self.load(name)) if name in super().names() else SelectorTraits()
+
+
+def router_selectors() -> dict[str, SelectorTraits]:
+    """Return the names under which arms ask for a trained router of some kind, with what each kind declares."""
     from fama.selection.router.kinds.base import ROUTER_KINDS
 
-    return {ROUTER_KINDS.load(kind).selector for kind in ROUTER_KINDS.names()}
+    kinds = map(ROUTER_KINDS.load, ROUTER_KINDS.names())
+    return {kind.selector: kind.traits for kind in kinds}
 
 
 SELECTORS = SelectorRegistry(

@@ -1,12 +1,12 @@
 """Reads the files that a config names into one set of examples."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
 from fama.errors import BadInput
-from fama.helpers.base import Helper
 from fama.selection.router.retrospective import failed_features
 from fama.settings import HelperSettings
 from training.data.examples import ExampleSet, failure_examples, outcome_examples, prompted_examples
@@ -42,8 +42,16 @@ def taxonomy_of(data: DataSettings) -> Taxonomy:
     return load_taxonomy(Path(data.taxonomy) if data.taxonomy else None)
 
 
-def pool_of(data: DataSettings) -> dict[str, Helper]:
-    """Build the helpers of the pool, each with the categories of this taxonomy that it covers.
+@dataclass(frozen=True)
+class Coverage:
+    """What a helper covers under a taxonomy."""
+
+    covers: frozenset[str]
+    token_cap: int
+
+
+def coverage_of(data: DataSettings) -> dict[str, Coverage]:
+    """Return the coverage of each helper of the pool under this taxonomy, in pool order.
 
     Raises:
         BadInput: an unknown helper, or the taxonomy's file is wrong.
@@ -51,9 +59,7 @@ def pool_of(data: DataSettings) -> dict[str, Helper]:
     from fama.helpers.pool import build_pool
 
     taxonomy, pool = taxonomy_of(data), build_pool(HelperSettings(pool=data.pool))
-    for name, helper in pool.items():
-        helper.covers = taxonomy.covered_by(name, helper.covers)
-    return pool
+    return {name: Coverage(taxonomy.covered_by(name, helper.covers), helper.token_cap) for name, helper in pool.items()}
 
 
 def _check_sources(settings: TrainSettings) -> None:
@@ -97,7 +103,7 @@ def _failures(data: DataSettings, found: ExampleSet, coverage: bool) -> ExampleS
     from fama.episodes.store import read_episodes, read_failures
 
     taxonomy = taxonomy_of(data)
-    covers = {name: helper.covers for name, helper in pool_of(data).items()}
+    covers = {name: helper.covers for name, helper in coverage_of(data).items()}
     if coverage and not any(covers.values()):
         raise BadInput(
             f"data.taxonomy: no helper of the pool covers a category of {taxonomy.version}; name helpers at its "

@@ -11,6 +11,7 @@ from fama.episodes.state import VisibleState
 from fama.errors import BadInput
 from fama.selection.base import Allowance, Selection, Selector, SelectorContext
 from fama.selection.selectors.fixed import no_options
+from fama.selection.traits import SelectorTraits, declare
 from fama.subsets import split_subset
 
 #: Pseudo-tasks of the Beta prior, centred on the mean over all subsets.
@@ -81,6 +82,7 @@ def arms_of(rows: Sequence[OutcomeRow], pool: Sequence[str], prior_tasks: float 
     )
 
 
+@declare(SelectorTraits(blind=True, setup="outcomes", rival=3, payback=2, anchor=1))
 def build(context: SelectorContext, **options: object) -> Selector:
     """The best subset of an outcome table of training tasks.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fama.episodes.state import VisibleState
 from fama.errors import BadInput
 from fama.selection.base import Allowance, Selection, Selector, SelectorContext
+from fama.selection.traits import SelectorTraits, declare
 from fama.subsets import in_pool_order
 
 #: The fixed helper set of IRMA (Mishra et al. 2025, arXiv 2508.20931): memory, constraints, tool suggestion.
@@ -55,18 +56,21 @@ def no_options(options: dict[str, object], selector: str) -> None:
         raise BadInput(f"selector {selector!r} has no option {next(iter(options))!r}; remove it")
 
 
+@declare(SelectorTraits(blind=True, plain=True))
 def none(context: SelectorContext, **options: object) -> Selector:
     """No helper ever: the plain agent."""
     no_options(options, "none")
     return FixedSelector("none", (), tuple(context.helpers))
 
 
+@declare(SelectorTraits(blind=True, payback=1, anchor=2))
 def everything(context: SelectorContext, **options: object) -> Selector:
     """Every helper of the pool before every decision."""
     no_options(options, "all")
     return FixedSelector("all", tuple(context.helpers), tuple(context.helpers))
 
 
+@declare(SelectorTraits(blind=True))
 def irma(context: SelectorContext, **options: object) -> Selector:
     """Memory, DCE and TSA before every decision.
 
@@ -77,6 +81,7 @@ def irma(context: SelectorContext, **options: object) -> Selector:
     return FixedSelector("irma", known_subset(IRMA, context, "selector 'irma'"), tuple(context.helpers))
 
 
+@declare(SelectorTraits(blind=True))
 def fixed(context: SelectorContext, **options: object) -> Selector:
     """The subset given as the option ``subset``.
 

@@ -11,6 +11,7 @@ from fama.episodes.state import VisibleState
 from fama.errors import BadInput
 from fama.selection.base import Allowance, Selection, Selector, SelectorContext
 from fama.selection.selectors.fixed import no_options
+from fama.selection.traits import SelectorTraits, declare
 from fama.subsets import in_pool_order, split_subset
 
 #: A task under a backbone and a strategy.
@@ -45,6 +46,7 @@ def _setting(key: EpisodeKey) -> _Setting:
     return (key.task, key.backbone, key.strategy)
 
 
+@declare(SelectorTraits(setup="outcomes"))
 def build(context: SelectorContext, **options: object) -> Selector:
     """The oracle of an outcome table; option ``outcomes``, or the context's table.
 

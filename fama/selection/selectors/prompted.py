@@ -15,6 +15,7 @@ from fama.episodes.store import read_failures
 from fama.errors import BadInput
 from fama.prompts import render
 from fama.selection.base import Allowance, Selection, Selector, SelectorContext
+from fama.selection.traits import SelectorTraits, declare
 from fama.subsets import in_pool_order
 from fama.text.tokens import estimate_tokens
 
@@ -23,6 +24,7 @@ MAX_OUTPUT_TOKENS = 40
 CHOSEN, UNCHOSEN = 0.9, 0.1
 
 
+@declare(SelectorTraits(rival=0, payback=0, anchor=0))
 def build(context: SelectorContext, form: object = None, **options: object) -> Selector:
     """The prompted selector.
 

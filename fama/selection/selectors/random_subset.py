@@ -9,6 +9,7 @@ from fama.episodes.state import VisibleState
 from fama.errors import BadInput
 from fama.selection.base import Allowance, Selection, Selector, SelectorContext
 from fama.selection.selectors.fixed import no_options
+from fama.selection.traits import SelectorTraits, declare
 from fama.subsets import in_pool_order
 
 
@@ -37,6 +38,7 @@ class RandomSelector:
         return Selection(subset, {name: share for name in self.pool}, propensity=self.propensity_of(subset))
 
 
+@declare(SelectorTraits(blind=True))
 def build(context: SelectorContext, **options: object) -> Selector:
     """Random subsets of the pool.
 

@@ -18,6 +18,7 @@ from fama.selection.router.embedder import Embedder
 from fama.selection.router.kinds.label_heads import Categories, LabelledPredictor
 from fama.selection.router.manifest import RouterManifest
 from fama.selection.router.scores import Predictor
+from fama.selection.traits import SelectorTraits
 
 Arrays = Mapping[str, NDArray[np.float32]]
 #: The array of every router that was trained on outcomes: the context-free model that its kind builds on.
@@ -50,12 +51,13 @@ class RouterKind(ABC):
     """One kind of router, made from what a checkpoint stores.
 
     Class attributes: ``title`` names the kind on a model card, ``selector`` is the name under which arms ask for it,
-    ``files`` are files of its checkpoints beside the arrays, such as boosted trees. Methods raise ValueError or
-    KeyError where the checkpoint lacks what the kind needs.
+    ``traits`` are that selector's, ``files`` are files of its checkpoints beside the arrays, such as boosted trees.
+    Methods raise ValueError or KeyError where the checkpoint lacks what the kind needs.
     """
 
     title: ClassVar[str]
     selector: ClassVar[str]
+    traits: ClassVar[SelectorTraits] = SelectorTraits(setup="checkpoint", lead=5)
     files: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, stored: StoredRouter) -> None:

@@ -17,6 +17,7 @@ from fama.selection.router.kinds.base import Arrays, RouterKind, StoredRouter
 from fama.selection.router.kinds.label_heads import LabelPredictor
 from fama.selection.router.kinds.state_vectors import StateVectors, stored_vectors
 from fama.selection.router.scores import RawScores, StateScores, split_heads
+from fama.selection.traits import SelectorTraits
 
 TREES = "trees.json"
 SUCCESS, TOKENS = "success", "tokens"
@@ -28,6 +29,7 @@ class BoostingRouter(RouterKind):
 
     title = "gradient-boosted trees on state vectors, on top of the context-free model"
     selector = "boosting"
+    traits = SelectorTraits(setup="checkpoint", lead=2)
     files = (TREES,)
 
     def __init__(self, stored: StoredRouter) -> None:

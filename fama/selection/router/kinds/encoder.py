@@ -9,6 +9,7 @@ from fama.selection.router.embedder import Embedder, one_thread
 from fama.selection.router.features import KINDS, Features
 from fama.selection.router.kinds.base import RouterKind, StoredRouter
 from fama.selection.router.scores import Quadratic, StateScores, sigmoid
+from fama.selection.traits import SelectorTraits
 
 if TYPE_CHECKING:
     from fama.selection.router.network import Heads, RouterNetwork
@@ -19,6 +20,7 @@ class EncoderRouter(RouterKind):
 
     title = "segment encoder with attention pooling"
     selector = "learned"
+    traits = SelectorTraits(setup="checkpoint", lead=0)
 
     def __init__(self, stored: StoredRouter) -> None:
         super().__init__(stored)

@@ -10,6 +10,7 @@ from fama.selection.router.kinds.neighbourhood import Neighbourhood, residuals
 from fama.selection.router.kinds.state_vectors import StateVectors, stored_vectors
 from fama.selection.router.manifest import KnnShape
 from fama.selection.router.scores import StateScores, split_heads
+from fama.selection.traits import SelectorTraits
 
 
 class KnnRouter(RouterKind):
@@ -17,6 +18,7 @@ class KnnRouter(RouterKind):
 
     title = "nearest neighbours in state space, smoothed towards the context-free model"
     selector = "knn"
+    traits = SelectorTraits(setup="checkpoint", lead=3, rival=2)
 
     def outcomes(self) -> "KnnPredictor":
         """Return the predictor of success and tokens."""

@@ -7,6 +7,7 @@ from fama.selection.router.kinds.base import Arrays, RouterKind
 from fama.selection.router.kinds.label_heads import LabelLogits, LabelPredictor
 from fama.selection.router.kinds.state_vectors import StateVectors, stored_vectors
 from fama.selection.router.scores import StateScores, split_heads
+from fama.selection.traits import SelectorTraits
 
 
 class LinearRouter(RouterKind):
@@ -14,6 +15,7 @@ class LinearRouter(RouterKind):
 
     title = "linear (regularised logistic regression on state vectors)"
     selector = "linear"
+    traits = SelectorTraits(setup="checkpoint", lead=1, rival=1)
 
     def outcomes(self) -> "LinearPredictor":
         """Return the predictor of success and tokens."""

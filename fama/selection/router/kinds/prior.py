@@ -15,6 +15,7 @@ from fama.selection.router.kinds.label_heads import LabelPredictor
 from fama.selection.router.kinds.neighbourhood import Neighbourhood, residuals
 from fama.selection.router.manifest import KnnShape, PriorShape
 from fama.selection.router.scores import StateScores, split_heads
+from fama.selection.traits import SelectorTraits
 
 
 class PriorRouter(RouterKind):
@@ -22,6 +23,7 @@ class PriorRouter(RouterKind):
 
     title = "rates per domain; it ignores the conversation"
     selector = "prior"
+    traits = SelectorTraits(setup="checkpoint", lead=4)
 
     def outcomes(self) -> "PriorPredictor":
         """Return the predictor of success and tokens."""
