@@ -178,7 +178,7 @@ def _row(what: str, cost: Cost) -> dict[str, Any]:
         "what": what,
         "decisions": cost.decisions,
         "decisions per second": round(cost.decisions / cost.wall, 1),
-        "ms of CPU a decision": round(1000 * cost.cpu / cost.decisions, 3),
+        "ms of CPU per decision": round(1000 * cost.cpu / cost.decisions, 3),
     }
 
 

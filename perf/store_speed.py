@@ -15,7 +15,7 @@ from typing import Any
 
 from perf.record import Step, parser, save, timed
 
-#: Bytes of peak memory that an episode more may cost ``fama score``.
+#: Bytes of peak memory that one more episode may cost ``fama score``.
 BYTES_EACH = 3000.0
 MAKE = """
 import sys, time
@@ -75,7 +75,7 @@ def main() -> int:
         rows += [_row(f"fama score, {count:,} episodes", count, step) for count, step in scored.items()]
         rows.append(_row(f"SQL filter of {many:,} by DuckDB", many, timed("-c", SQL, str(large / "episodes.jsonl"))))
     each = (scored[many].peak - scored[few].peak) / (many - few)
-    rows.append({"what": "memory of fama score an episode more", "bytes": round(each)})
+    rows.append({"what": "memory of fama score per further episode", "bytes": round(each)})
     note = f"{many:,} synthetic episodes, {size / 1e6:.0f} MB of JSON lines"
     save("store_speed", rows, ("pydantic", "duckdb"), wanted.out, note)
     good = each < BYTES_EACH

@@ -71,8 +71,8 @@ def answers(comparison: Comparison) -> Answers:
     cost = Card(
         "At what cost",
         f"{_relative(over)} tokens",
-        f"{percent(over, 0, signed=True)} % over {versus.versus}; {count(best.measures.tokens)} an episode, "
-        f"{number(best.measures.tokens_per_success.value)} a solved one",
+        f"{percent(over, 0, signed=True)} % over {versus.versus}; {count(best.measures.tokens)} per episode, "
+        f"{number(best.measures.tokens_per_success.value)} per solved one",
     )
     return Answers(headline, (which, better, cost, _sure(comparison, versus)), _duel(comparison))
 
@@ -115,7 +115,7 @@ def _duel(comparison: Comparison) -> tuple[str, ...]:
             f"(p = {p_value(versus.p_holm)}, {verdict}), at {cost}."
         )
     lines += [
-        f"{learned.arm} needs {number(paid.tokens)} tokens once, more than {paid.versus} does, paid back after "
+        f"{learned.arm} has a setup cost of {number(paid.tokens)} tokens above that of {paid.versus}; break-even after "
         f"{episodes_text(paid.episodes)} episodes."
         for paid in learned.payback
         if paid.tokens is not None and paid.tokens > 0 and isinstance(paid.episodes, float)

@@ -81,9 +81,8 @@ def test_the_comparison_its_table_and_its_words() -> None:
     assert shown[0][:6] == ["learned", "9,000", "–", "12.5", "9,000", "2.00"]
     assert shown[0][6:8] == ["30 [30, 30]", "300 [300, 300]"]
     assert shown[1][:8] == ["best_fixed", "9,000", "–", "–", "9,000", "2.00", "−30 [−30, −30]", "never"]
-    assert (
-        "learned needs 9,000 tokens once, more than prompted does, paid back after 300 episodes." in answers(got).duel
-    )
+    told = "learned has a setup cost of 9,000 tokens above that of prompted; break-even after 300 episodes."
+    assert told in answers(got).duel
 
 
 def test_what_is_unknown_stays_unknown(tmp_path: Path) -> None:

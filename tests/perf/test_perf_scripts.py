@@ -40,7 +40,7 @@ def test_loop_overhead(tmp_path: Path) -> None:
     rows = measured("loop_overhead", tmp_path / "out.json", "--episodes", "2", "--longest", "20", "--tau2", "0")
     assert rows["run, selector all"]["decisions"] == 30
     assert all(row["decisions per second"] > 0 for row in rows.values() if "decisions per second" in row)
-    assert rows["run, selector all"]["ms of CPU a decision"] > rows["run, selector none"]["ms of CPU a decision"]
+    assert rows["run, selector all"]["ms of CPU per decision"] > rows["run, selector none"]["ms of CPU per decision"]
     assert rows["one episode of 20 decisions"]["decisions"] == 160
 
 
