@@ -53,7 +53,7 @@ def gossip(endpoint: Endpoint, every: int) -> None:
         if every and len(endpoint.asked) % every == 0:
             return 400, {"error": {"message": f"not allowed with {sent}", "headers": endpoint.headers[-1]}}
         tool = "solve" if len(endpoint.asked) % 5 < 3 else "give_up"
-        return said(json.dumps({"tool": tool, "arguments": {}}))
+        return said(json.dumps({"tool": tool, "arguments": {}}), usage={"prompt_tokens": 10, "completion_tokens": 3})
 
     endpoint.answer = answer
 
