@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fama.dialogue.calls import calls_of
 from fama.episodes.foreign.calls import UNREADABLE_ARGUMENTS, arguments_text
 from fama.episodes.foreign.content import MEDIA, PARTS, THOUGHTS
 from fama.episodes.foreign.fields import verdict
@@ -286,3 +287,69 @@ def test_names_with_blanks_in_brackets(tmp_path: Path) -> None:
         ("Market Trends API", {"kind": "A(b), c=1", "n": 2}),
         ("news.get", {}),
     ]
+
+
+def _call(name: str, id_: str | None) -> dict[str, Any]:
+    return {"id": id_, "type": "function", "function": {"name": name, "arguments": "{}"}}
+
+
+def _answers(rows: list[dict[str, Any]]) -> list[tuple[str, str | None]]:
+    return [(call.name, call.result) for call in calls_of(tuple(messages_of(rows)))]
+
+
+@pytest.mark.parametrize(
+    ("rows", "answers"),
+    [
+        pytest.param(
+            [
+                {"role": "assistant", "tool_calls": [_call("f", "a"), _call("g", "a")]},
+                {"role": "tool", "tool_call_id": "a", "content": "R1"},
+                {"role": "tool", "tool_call_id": "a", "content": "R2"},
+            ],
+            [("f", "R1"), ("g", "R2")],
+            id="one id twice in a turn",
+        ),
+        pytest.param(
+            [
+                {"role": "assistant", "tool_calls": [_call("f", "a")]},
+                {"role": "tool", "tool_call_id": "a", "content": "R1"},
+                {"role": "assistant", "tool_calls": [_call("g", "a")]},
+                {"role": "tool", "tool_call_id": "a", "content": "R2"},
+            ],
+            [("f", "R1"), ("g", "R2")],
+            id="one id in two turns",
+        ),
+        pytest.param(
+            [
+                {"role": "assistant", "tool_calls": [_call("f", None)]},
+                {"role": "user", "content": "Well?"},
+                {"role": "assistant", "tool_calls": [_call("f", None)]},
+                {"role": "tool", "content": "R2"},
+            ],
+            [("f", None), ("f", "R2")],
+            id="no ids, the first call unanswered",
+        ),
+        pytest.param(
+            [
+                {"role": "assistant", "tool_calls": [_call("f", None)]},
+                {"role": "tool", "tool_call_id": "zzz", "content": "R1"},
+            ],
+            [("f", "R1")],
+            id="an id at the result only",
+        ),
+        pytest.param(
+            [
+                {
+                    "role": "assistant",
+                    "tool_calls": [_call("f", "1")],
+                    "function_call": {"name": "f", "arguments": "{}"},
+                },
+                {"role": "tool", "tool_call_id": "1", "content": "R"},
+            ],
+            [("f", "R")],
+            id="a call in both the old and the new field",
+        ),
+    ],
+)
+def test_results_go_to_their_calls(rows: list[dict[str, Any]], answers: list[tuple[str, str | None]]) -> None:
+    assert _answers(rows) == answers

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from fama.episodes.foreign.calls import ForeignCall, calls_in
 from fama.episodes.foreign.content import THOUGHTS, Content, as_text, read_content
@@ -66,7 +66,7 @@ def _spoken(row: Any, omitted: Counter[str]) -> Iterator[_Spoken]:
         omitted[THOUGHTS] += 1
         return
     content = _content(row, role, str(named), omitted)
-    calls = content.calls + calls_in(row.get("tool_calls"), omitted) + calls_in(row.get("function_call"), omitted)
+    calls = content.calls + (calls_in(row.get("tool_calls"), omitted) or calls_in(row.get("function_call"), omitted))
     _count_thoughts(row, omitted)
     name = name_of(row.get("name"))
     for result in content.results:
@@ -97,39 +97,56 @@ def _count_thoughts(row: dict[str, Any], omitted: Counter[str]) -> None:
         omitted[THOUGHTS] += 1
 
 
+class _OpenCall(NamedTuple):
+    """A call that waits for its result: the log's id, the tool, our id and the place of its message."""
+
+    id: str | None
+    name: str
+    made: str
+    message: int
+
+
 @dataclass
 class _Pairing:
-    """Gives calls ids that are unique in the conversation, and results the id of the call that they answer."""
+    """Gives calls ids that are unique in the conversation, and results the id of the call that they answer.
+
+    A result with an id answers the first open call of that id in the latest message that has one, else a call without
+    an id. A result without an id answers a call of its own turn: a user's message closes the calls without ids.
+    """
 
     used: set[str] = field(default_factory=set)
-    open: list[tuple[str | None, str, str]] = field(default_factory=list)
+    open: list[_OpenCall] = field(default_factory=list)
 
     def message(self, spoken: _Spoken, index: int) -> Message:
         """Return the message with its ids."""
-        calls = tuple(self._call(call, f"call_{index}_{place}") for place, call in enumerate(spoken.calls))
+        if spoken.role == "user":
+            self.open = [call for call in self.open if call.id]
+        calls = tuple(self._call(call, index, f"call_{index}_{place}") for place, call in enumerate(spoken.calls))
         call_id = self._answered(spoken) if spoken.role == "tool" else spoken.call_id
         return Message(
             role=spoken.role, content=spoken.content, tool_calls=calls or None, tool_call_id=call_id, name=spoken.name
         )
 
-    def _call(self, call: ForeignCall, fallback: str) -> ToolCall:
+    def _call(self, call: ForeignCall, index: int, fallback: str) -> ToolCall:
         made = call.id if call.id and call.id not in self.used else fallback
         while made in self.used:
             made += "_"
         self.used.add(made)
-        self.open.append((call.id, call.name, made))
+        self.open.append(_OpenCall(call.id, call.name, made, index))
         return ToolCall(id=made, function=FunctionCall(name=call.name, arguments=call.arguments))
 
     def _answered(self, spoken: _Spoken) -> str | None:
         if spoken.call_id:
-            fitting = [call for call in self.open if call[0] == spoken.call_id][-1:]
+            same = [call for call in self.open if call.id == spoken.call_id]
+            fitting = [call for call in same if call.message == same[-1].message]
+            fitting = fitting or [call for call in self.open if not call.id]
         else:
-            fitting = [call for call in self.open if call[1] == spoken.name] or self.open
+            fitting = [call for call in self.open if call.name == spoken.name] or self.open
         if not fitting:
             return spoken.call_id
         answered = fitting[0]
         self.open.remove(answered)
-        return answered[2]
+        return answered.made
 
 
 def as_call_row(calls: Sequence[ForeignCall], content: str | None = None) -> dict[str, Any]:
