@@ -1,5 +1,6 @@
 """Explicit registries: a dict of dotted paths a family, extended by entry points, loaded on use."""
 
+import logging
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -8,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from fama.errors import BadInput
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 class Registry(Generic[T]):
@@ -50,7 +52,7 @@ class Registry(Generic[T]):
         """Return the object behind a name.
 
         Raises:
-            BadInput: the name is unknown; the message lists the known ones.
+            BadInput: the name is unknown (the message lists the known ones), or its module cannot be imported.
         """
         if name not in self._objects:
             if name not in self._paths:
@@ -59,9 +61,23 @@ class Registry(Generic[T]):
                 known = ", ".join(self.names())
                 raise BadInput(f"unknown {self.family.rstrip('s')} {name!r}; known: {known}")
             module, _, attribute = self._paths[name].partition(":")
-            loaded: Any = getattr(import_module(module), attribute)
+            try:
+                loaded: Any = getattr(import_module(module), attribute)
+            except (ImportError, AttributeError, SyntaxError) as error:
+                where = f"{self.family}: {name!r} ({self._paths[name]})"
+                raise BadInput(f"{where} cannot be loaded ({error}); fix or uninstall its package") from error
             self._objects[name] = loaded
         return self._objects[name]
+
+    def loadable(self) -> dict[str, T]:
+        """Return all objects that can be loaded, by name; a broken plug-in is warned about and left out."""
+        objects: dict[str, T] = {}
+        for name in self.names():
+            try:
+                objects[name] = self.load(name)
+            except BadInput as error:
+                log.warning("%s", error)
+        return objects
 
     def _scan(self) -> None:
         if self._scanned:

@@ -58,9 +58,9 @@ def _list() -> int:
     table = Table("helper", box=None, pad_edge=False)
     for title in ("covers", "note, tokens", "call, tokens (llm form)"):
         table.add_column(title)
-    for name in HELPERS.names():
+    for name, build in HELPERS.loadable().items():
         forms: tuple[Form, Form] = ("template", "llm")
-        plain, worded = (HELPERS.load(name)(form) for form in forms)
+        plain, worded = (build(form) for form in forms)
         table.add_row(name, ", ".join(sorted(plain.covers)), str(plain.token_cap), str(worded.cost_cap))
     console().print(table)
     return 0

@@ -25,12 +25,21 @@ _BUSY = re.compile(
 )
 #: Plain text that opens like no error is one only if it asks to come back, and says little else.
 _COME_BACK = re.compile(
-    r"\b(?:busy|try(?:ing)? again|retry|temporar\w*|time[d]?[ -]?out|overload\w*|too many requests"
-    r"|unavailable right now)\b",
+    r"\b(?:(?:is|are|currently|too|system) busy|busy[,.;:!]|try(?:ing)? again|(?:please|to|then|and) retry"
+    r"|retry (?:later|in|after|the)|temporar(?:y|ily) (?:un\w+|error|failure|problem|issue|out|down|not)"
+    r"|time[d]?[ -]?out|overload\w*|too many requests|unavailable right now)\b"
+    r"|^\W*busy\W*$",
     re.IGNORECASE,
 )
 _SHORT = 400
+#: Short plain text that says of something that it does not exist.
+_NOT_FOUND = re.compile(r"\bnot (?:be )?found\b|\b(?:could|can) ?not (?:be )?f(?:ind|ound)\b", re.IGNORECASE)
+_SENTENCE = 120
 _BAD_STATUS = frozenset({"error", "busy"})
+#: Such a status is the call's where the object holds nothing else; beside other fields it is a record's.
+_FAILED_STATUS = frozenset({"failed", "failure"})
+#: Keys of an object that holds no record, only words on what happened.
+_WORDS = frozenset({"message", "detail", "msg", "reason", "code", "title"})
 
 
 @dataclass(frozen=True)
@@ -94,9 +103,28 @@ def is_error(result: str) -> bool:
     """Return whether a tool's result reads as an error, in plain text or as a field of a JSON object."""
     value = data_of(result)
     if isinstance(value, dict):
-        refused = any(value.get(key) is False for key in ("ok", "success", "status"))
-        return bool(value.get("error")) or refused or str(value.get("status", "")).lower() in _BAD_STATUS
-    return bool(_ERROR.match(result)) or (len(result) < _SHORT and bool(_COME_BACK.search(result)))
+        return _is_error_object(value)
+    return _is_error_text(result)
+
+
+def _is_error_object(value: dict[str, Any]) -> bool:
+    if value.keys() and value.keys() <= _WORDS:
+        return any(isinstance(text, str) and _is_error_text(text) for text in value.values())
+    status = value.get("status")
+    refused = any(str(value.get(key)).lower() in ("false", "0") for key in ("ok", "success")) or status is False
+    if value.keys() <= _WORDS | {"status"}:
+        code = isinstance(status, int) and not isinstance(status, bool) and 400 <= status < 600
+        refused = refused or code or str(status).lower() in _FAILED_STATUS
+    told = any(value.get(key) for key in ("error", "errors", "isError", "is_error"))
+    return told or refused or str(status or "").lower() in _BAD_STATUS
+
+
+def _is_error_text(text: str) -> bool:
+    if _ERROR.match(text):
+        return True
+    if len(text) < _SENTENCE and _NOT_FOUND.search(text):
+        return True
+    return len(text) < _SHORT and bool(_COME_BACK.search(text))
 
 
 def calls(state: VisibleState) -> tuple[Call, ...]:

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from fama.config import read_yaml
 from fama.dialogue.language import words
-from fama.episodes.records import ToolSpec
+from fama.episodes.records import ROLE_KEY, ToolSpec
 from fama.errors import BadInput
 from fama.memo import by_identity
 
@@ -18,8 +18,6 @@ Role = Literal["read", "identify", "write", "close", "handover", "other"]
 ``handover`` ends it by giving it to a human, ``other`` does none of these (it thinks, calculates, asks the user)."""
 
 ROLES: tuple[Role, ...] = get_args(Role)
-#: The key of a tool's JSON schema that states its role.
-SCHEMA_KEY = "x-fama-role"
 FOLDER = Path(__file__).with_name("rules")
 
 IDENTIFY_VERBS = frozenset("verify authenticate identify".split())
@@ -62,6 +60,12 @@ _THINGS = frozenset(
     "address payment order item product invoice bill balance availability eligibility warranty coupon voucher code "
     "discount price stock status refund detail details serial license document shipment delivery transaction".split()
 )
+#: Nouns that are verbs of change, too: before a verb of reading they name what is read (``file_search``).
+_NOUNS = frozenset("file book place issue charge register exchange return refund transfer order".split())
+#: Verbs that reach people: with one of ``_DESKS`` they hand the case over.
+_REACH_VERBS = frozenset("talk connect contact request".split())
+_SECRETS = frozenset("identity otp pin password passcode credentials".split())
+_SIGN_INS = (["login"], ["signin"], ["log", "in"], ["sign", "in"])
 _FINDERS = frozenset("find look lookup".split())
 _PEOPLE = frozenset("user customer patient account member".split())
 
@@ -160,8 +164,8 @@ def schema_role(tool: ToolSpec) -> Role | None:
     Raises:
         BadInput: what it states is no role.
     """
-    stated = tool.schema_dict().get(SCHEMA_KEY)
-    return None if stated is None else _checked(stated, f"tool {tool.name}: {SCHEMA_KEY}")
+    stated = tool.schema_dict().get(ROLE_KEY)
+    return None if stated is None else _checked(stated, f"tool {tool.name}: {ROLE_KEY}")
 
 
 @lru_cache(maxsize=2_000)
@@ -171,8 +175,14 @@ def role_by_name(name: str, description: str = "") -> Role:
     A tool whose verb is unknown counts as one that changes data.
     """
     own = words(re.sub(r"([a-z])([A-Z])", r"\1 \2", name))
+    if own in _SIGN_INS:
+        return "identify"
+    if len(own) > 1 and own[0] in _NOUNS and own[-1] in READ_VERBS:
+        return "read"
     told = words(description)[:10]
-    readings = [own, told, told[1:], *(own[place:] for place in range(1, len(own)))]
+    # a verb further on has the words before it as its object, too: ``account_close`` closes an account
+    tails = ([own[place], *own[place + 1 :], *own[:place]] for place in range(1, len(own)))
+    readings = [own, told, told[1:], *tails]
     return next((role for reading in readings if (role := _role_by_verb(reading)) is not None), "write")
 
 
@@ -181,13 +191,18 @@ def _role_by_verb(reading: list[str]) -> Role | None:
         return None
     verb, rest = reading[0], reading[1:]
     if verb not in _VERBS:  # the third person of a description
-        verb = f"{verb[:-3]}y" if verb.endswith("ies") else verb.removesuffix("s")
+        singular = (f"{verb[:-3]}y" if verb.endswith("ies") else "", verb.removesuffix("es"), verb.removesuffix("s"))
+        verb = next((form for form in singular if form in _VERBS), verb)
     if verb in READ_VERBS or verb in _NAMED_READS:
         return _role_of_reading(verb, rest)
     if verb in CLOSE_VERBS:
         return "close" if not rest or _CASES & set(rest) else "write"
     if verb in HANDOVER_VERBS:
         return "handover" if verb == "escalate" or not rest or (_DESKS | _CASES) & set(rest) else "write"
+    if verb in _REACH_VERBS and _DESKS & set(rest):
+        return "handover"
+    if verb == "confirm" and _SECRETS & set(rest):
+        return "identify"
     if verb in REFUSE_VERBS:
         return "write" if rest else "close"
     if verb in OTHER_VERBS:
@@ -198,7 +213,9 @@ def _role_by_verb(reading: list[str]) -> Role | None:
 def _role_of_reading(verb: str, rest: list[str]) -> Role:
     if verb == "check" and rest[:1] in (["out"], ["in"]):
         return "write"
-    if rest[:1] in (["and"], ["or"]) and set(rest[1:2]) <= WRITE_VERBS:
+    if verb in ("check", "validate", "confirm") and _SECRETS & set(rest):
+        return "identify"
+    if rest[:1] in (["and"], ["or"], ["then"]) and set(rest[1:2]) <= WRITE_VERBS:
         return "write"  # search and book, get or create
     if verb in IDENTIFY_VERBS:
         return "read" if _THINGS & set(rest) and not _WHO & set(rest) else "identify"

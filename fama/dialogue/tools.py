@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from fama.dialogue.language import meaning, meanings
 from fama.dialogue.roles import Role, role_of, roles_of
@@ -11,6 +11,7 @@ from fama.episodes.records import ToolSpec
 from fama.episodes.state import VisibleState
 from fama.memo import by_identity
 
+T = TypeVar("T", dict[str, Any], list[Any])
 Kind = Literal["read", "write", "close", "other"]
 _KINDS: dict[Role, Kind] = {
     "read": "read",
@@ -51,15 +52,17 @@ class ToolView:
         return self.role == "identify"
 
 
+def _of_type(value: Any, kind: type[T]) -> T:
+    """Return a part of a schema, empty where it is null or of another type."""
+    return value if isinstance(value, kind) else kind()
+
+
 @lru_cache(maxsize=512)
 def view(spec: ToolSpec, role: Role | None = None) -> ToolView:
     """Return the view of a tool in a role, None for the one that its schema, name and description tell."""
-    try:
-        schema: dict[str, Any] = spec.schema_dict()
-    except ValueError:
-        schema = {}
-    properties = schema.get("properties", {}) if isinstance(schema, dict) else {}
-    required = schema.get("required", []) if isinstance(schema, dict) else []
+    schema = spec.schema_dict()
+    properties = _of_type(schema.get("properties"), dict)
+    required = _of_type(schema.get("required"), list)
     name_stems = meanings(re.sub(r"([a-z])([A-Z])", r"\1 \2", spec.name).replace("_", " "))
     return ToolView(
         name=spec.name,

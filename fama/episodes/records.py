@@ -71,6 +71,10 @@ class Message(Record):
     name: str | None = None
 
 
+#: Key of a tool's JSON schema that states the role of the tool (see ``fama.dialogue.roles``).
+ROLE_KEY = "x-fama-role"
+
+
 class ToolSpec(Record):
     """A tool as the agent sees it; ``parameters`` is a JSON-encoded JSON schema."""
 

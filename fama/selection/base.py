@@ -162,8 +162,9 @@ class SelectorRegistry(Registry[SelectorFactory]):
         Raises:
             BadInput: the name is unknown; the message lists the known ones.
         """
-        of_router = name not in super().names() and name in router_selectors()
-        return super().load("learned" if of_router else name)
+        if name not in super().names() and name in router_selectors():
+            return _of_kind(name, super().load("learned"))
+        return super().load(name)
 
     def traits(self, name: str) -> SelectorTraits:
         """Return what the selector of a name declares; of a name that is not installed here, nothing is known.
@@ -180,8 +181,22 @@ def router_selectors() -> dict[str, SelectorTraits]:
     """Return the names under which arms ask for a trained router of some kind, with what each kind declares."""
     from fama.selection.router.kinds.base import ROUTER_KINDS
 
-    kinds = map(ROUTER_KINDS.load, ROUTER_KINDS.names())
-    return {kind.selector: kind.traits for kind in kinds}
+    return {kind.selector: kind.traits for kind in ROUTER_KINDS.loadable().values()}
+
+
+def _of_kind(name: str, learned: SelectorFactory) -> SelectorFactory:
+    """Return the factory of trained routers for one kind: it refuses a checkpoint of another one."""
+
+    def build(context: SelectorContext, **options: object) -> AnySelector:
+        selector = learned(context, **options)
+        if selector.name != name:
+            raise BadInput(
+                f"selector {name}: {options['checkpoint']} holds a router of the selector {selector.name!r}; "
+                f"name the arm {selector.name} or learned, or give another checkpoint"
+            )
+        return selector
+
+    return build
 
 
 SELECTORS = SelectorRegistry(

@@ -11,6 +11,7 @@ from fama.dialogue.requests import names_change, open_wants, turns_down, wants
 from fama.dialogue.tools import view
 from fama.dialogue.turns import agrees, consents, corrects
 from fama.dialogue.values import is_known, known_values, of_user
+from fama.episodes.records import ToolSpec
 from tests.support.note_states import LOANS, TOOLS, Chat, tool
 
 
@@ -176,3 +177,12 @@ def test_a_flat_refusal_names_a_change_and_no_condition(sentence: str, refused: 
 def test_changes_are_named_by_their_verbs() -> None:
     assert names_change("Please reschedule my visit") and names_change("I upgraded it")
     assert not names_change("Where is my parcel?")
+
+
+@pytest.mark.parametrize("part", ["properties", "required"])
+@pytest.mark.parametrize("value", [None, [], {}, "x", 3])
+def test_a_schema_with_a_part_of_another_type_is_read(part: str, value: object) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], part: value}
+    seen = view(ToolSpec(name="cancel_a", description="Cancel it.", parameters=json.dumps(schema)))
+    assert seen.parameters == (("a",) if part == "required" else ())
+    assert seen.required == (("a",) if part == "properties" else ())

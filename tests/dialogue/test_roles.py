@@ -25,15 +25,18 @@ from tests.support.note_states import LOANS, TOOLS, Chat, tool
 PLAUSIBLE = {
     "read": "preview_invoice validate_code estimate_shipping quote_price retrieve_orders compare_plans lookup_price "
     "verify_address check_drug_interactions is_eligible can_cancel_order recommend_products run.get_status "
-    "find_account_balance listAllTypes customer_orders_list describe_instance troubleshoot_device",
+    "find_account_balance listAllTypes customer_orders_list describe_instance troubleshoot_device "
+    "file_search file_read issue_search book_search place_lookup address_verify",
     "identify": "verify_caller authenticate identify_customer find_user_id_by_phone look_up_member_by_card verify_pin "
-    "verifyIdentity find_patient_by_name",
+    "verifyIdentity find_patient_by_name login sign_in confirm_identity check_identity validate_otp",
     "write": "deny_request refuse_refund approve_request close_account end_subscription complete_order transfer_funds "
     "finalize_purchase resolve_dispute check_out_cart get_or_create_user search_and_book_flight issue_refund "
+    "account_close payment_complete booking_end refund_deny money_transfer wire_transfer search_then_book "
     "mark_as_read confirm_booking order_cancel subscribe request_refund hand_out_coupons frobnicate",
-    "close": "close_ticket end_conversation finish complete_task resolve_case deny done closeSupportCase",
+    "close": "close_ticket end_conversation finish complete_task resolve_case deny done closeSupportCase ticket_close",
     "handover": "transfer_to_human transfer_to_agent escalate escalate_to_supervisor hand_over_to_agent transfer "
-    "escalate_issue handoff_to_support transferCallToHuman",
+    "escalate_issue handoff_to_support transferCallToHuman talk_to_human connect_to_agent "
+    "request_human contact_support",
     "other": "ask_user respond_to_user reply_to_customer think calculate_total wait tell_user say",
 }
 
@@ -114,6 +117,9 @@ def test_helpers_detectors_and_features_agree(name: str, role: str) -> None:
         ("goodbye", "Ends the conversation.", "close"),
         ("warp", "Moves a box.", "write"),
         ("get_box", "Cancel a box.", "read"),
+        ("kb", "Searches the knowledge base.", "read"),
+        ("weather", "Fetches the weather.", "read"),
+        ("goodbye", "Finishes the conversation.", "close"),
     ],
 )
 def test_a_description_tells_where_the_name_opens_with_no_verb(name: str, description: str, role: str) -> None:

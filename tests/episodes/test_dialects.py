@@ -353,3 +353,12 @@ def _answers(rows: list[dict[str, Any]]) -> list[tuple[str, str | None]]:
 )
 def test_results_go_to_their_calls(rows: list[dict[str, Any]], answers: list[tuple[str, str | None]]) -> None:
     assert _answers(rows) == answers
+
+
+@pytest.mark.parametrize("place", ["tool", "function", "parameters"])
+def test_a_role_beside_the_schema_is_kept(place: str) -> None:
+    function: dict[str, Any] = {"name": "frob", "parameters": {"type": "object"}}
+    tool: dict[str, Any] = {"type": "function", "function": function}
+    {"tool": tool, "function": function, "parameters": function["parameters"]}[place]["x-fama-role"] = "read"
+    (spec,) = tools_of([tool])
+    assert spec.schema_dict() == {"type": "object", "x-fama-role": "read"}

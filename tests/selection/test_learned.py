@@ -67,10 +67,13 @@ def test_selects_a_subset_with_probabilities(checkpoint: Path) -> None:
         assert selection.seconds > 0.0
 
 
-def test_registry_names_all_kinds(checkpoint: Path) -> None:
-    for name in ("learned", "linear", "knn", "boosting", "prior"):
+def test_an_arm_is_named_for_the_kind_of_its_router(checkpoint: Path) -> None:
+    for name in ("learned", "linear"):
         selector = SELECTORS.load(name)(CONTEXT, checkpoint=str(checkpoint))
         assert (selector.name, selector.track) == ("linear", "prospective")
+    for name in ("knn", "boosting", "prior"):
+        with pytest.raises(BadInput, match=f"selector {name}: .* holds a router of the selector 'linear'"):
+            SELECTORS.load(name)(CONTEXT, checkpoint=str(checkpoint))
 
 
 def test_the_allowance_is_hard(checkpoint: Path) -> None:

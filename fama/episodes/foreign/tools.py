@@ -5,7 +5,7 @@ from typing import Any
 
 from fama.episodes.foreign.calls import arguments_text
 from fama.episodes.foreign.fields import from_text, listed, mapping, name_of, shown
-from fama.episodes.records import GoldAction, ToolSpec
+from fama.episodes.records import ROLE_KEY, GoldAction, ToolSpec
 from fama.errors import BadInput
 
 _SCHEMAS = ("parameters", "input_schema", "inputSchema", "args_schema")
@@ -29,9 +29,15 @@ def tools_of(value: Any) -> tuple[ToolSpec, ...]:
         if name is None:
             raise BadInput(f"a tool is {shown(entry)}, without a name; is this the right format?")
         schema = next((inner[key] for key in _SCHEMAS if inner.get(key)), None)
-        parameters = json.dumps(mapping(schema, "parameters"), ensure_ascii=False)
+        parameters = json.dumps(_with_role(mapping(schema, "parameters"), inner, tool), ensure_ascii=False)
         found.append(ToolSpec(name=name, description=str(inner.get("description") or ""), parameters=parameters))
     return tuple(found)
+
+
+def _with_role(schema: dict[str, Any], *holders: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema with the role that a definition states beside it."""
+    stated = next((holder[ROLE_KEY] for holder in holders if ROLE_KEY in holder), None)
+    return schema if stated is None or ROLE_KEY in schema else {**schema, ROLE_KEY: stated}
 
 
 def gold_of(actions: Any) -> tuple[GoldAction, ...]:

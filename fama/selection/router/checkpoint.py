@@ -62,7 +62,7 @@ def write_router(
     sweep(folder / Path(ADAPTER).parent)
     if figure is not None:
         contents[FIGURE] = figure
-    of_kinds = {name for kind in ROUTER_KINDS.names() for name in ROUTER_KINDS.load(kind).files}
+    of_kinds = {name for kind in ROUTER_KINDS.loadable().values() for name in kind.files}
     for stale in (MANIFEST, *({ADAPTER, ADAPTER_CONFIG, FIGURE, *of_kinds} - contents.keys())):
         (folder / stale).unlink(missing_ok=True)
     contents[CARD] = card.encode()
