@@ -32,7 +32,7 @@ class Registry(Generic[T]):
             BadInput: the name is taken.
         """
         if name in self._paths or name in self._objects:
-            raise BadInput(f"{self.family}: the name {name!r} is registered twice; choose another name")
+            raise BadInput(f"{self.family}: the name {name!r} is registered twice; choose another name, or remove one of the registrations")
         if isinstance(target, str):
             self._paths[name] = target
         else:
