@@ -32,7 +32,9 @@ class Registry(Generic[T]):
             BadInput: the name is taken.
         """
         if name in self._paths or name in self._objects:
-            raise BadInput(f"{self.family}: the name {name!r} is registered twice; choose another name, or remove one of the registrations")
+            raise BadInput(
+                f"{self.family}: the name {name!r} is registered twice; rename it or remove one registration"
+            )
         if isinstance(target, str):
             self._paths[name] = target
         else:
