@@ -1,4 +1,4 @@
-"""What a selector would achieve, from logged subsets with propensities: IPS, self-normalised, direct, doubly robust."""
+"""Off-policy value of a selector from logged subsets and propensities: IPS, self-normalised, direct, doubly robust."""
 
 from collections.abc import Mapping, Sequence
 

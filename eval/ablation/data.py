@@ -1,4 +1,4 @@
-"""What an ablation trains on and tests on: disjoint tasks, and no conversation on both sides."""
+"""Training and test material of an ablation: disjoint tasks, and no conversation on both sides."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -12,7 +12,7 @@ _MOST = 2
 
 
 def curves(found: Ablation) -> Any:
-    """A figure with a row of panels a test set; None where every router was trained at one size only."""
+    """Return a figure with a row of panels a test set; None where every router was trained at one size only."""
     from matplotlib.figure import Figure
 
     if len({cell.train_rows for cell in found.cells}) < 2:

@@ -1,4 +1,4 @@
-"""What a router is worth on a test set, each measure as sums over examples, so that tasks can be resampled.
+"""Measures of a router on a test set, each as sums over examples, so that tasks can be resampled.
 
 A measure is a function of sums over rows; ``Sums`` holds the rows. Failures are scored by their categories: those
 predicted are the likeliest one and every other that is at least as likely as not, the same rule for every router.
@@ -37,11 +37,11 @@ class Sums:
     tasks: tuple[str, ...]
 
     def interval(self, draws: int, seed: int) -> Interval:
-        """The measure with its 95 % interval over resampled tasks."""
+        """Return the measure with its 95 % interval over resampled tasks."""
         return Resample(self.tasks, draws, seed, "ablation").interval(self.statistic, *self.rows)
 
     def minus(self, other: "Sums", draws: int, seed: int) -> Interval:
-        """The paired difference to the same measure of another router on the same rows."""
+        """Return the paired difference to the same measure of another router on the same rows."""
         count = len(self.rows)
 
         def difference(*sums: Array) -> Array:
@@ -52,7 +52,7 @@ class Sums:
 
 
 def measure_router(router: Router, test: Test, helpers: Mapping[str, Covering]) -> dict[str, Sums]:
-    """Every measure that this test set allows for this router."""
+    """Return every measure that this test set allows for this router."""
     found: dict[str, Sums] = {}
     labelled = [e for e in test.examples if e.categories is not None]
     if labelled and router.labels is not None:
@@ -71,7 +71,7 @@ def measure_router(router: Router, test: Test, helpers: Mapping[str, Covering]) 
 
 
 def predicted_flags(chances: Floats) -> Array:
-    """The categories said to be there, [rows, C]: the likeliest, and all of at least one half."""
+    """Return the categories said to be there, [rows, C]: the likeliest, and all of at least one half."""
     flags = chances >= 0.5
     flags[np.arange(len(chances)), chances.argmax(axis=1)] = True
     return flags.astype(np.float64)

@@ -171,7 +171,7 @@ def _cell(
     other: Mapping[str, Sums],
     settings: AblateSettings,
 ) -> AblationCell:
-    """A cell with its paired differences to ``other``; measures on other rows than its are left out of these."""
+    """Return a cell with its paired differences to ``other``; measures on other rows than its are left out of these."""
     draws, seed = settings.bootstrap, settings.seed
     shared = [key for key in found if key in other and found[key].tasks == other[key].tasks]
     return AblationCell(

@@ -86,11 +86,11 @@ class AblateSettings(Settings):
         return self
 
     def chosen(self) -> tuple[Variant, ...]:
-        """The variants to run."""
+        """Return the variants to run."""
         return tuple(variant for variant in self.variants if not self.only or variant.name in self.only)
 
     def of(self, variant: Variant) -> TrainSettings:
-        """The training settings of a variant, for ``fama train``."""
+        """Return the training settings of a variant, for ``fama train``."""
         return TrainSettings.model_validate(_merged(self.train, variant.set))
 
 

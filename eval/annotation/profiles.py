@@ -14,7 +14,7 @@ LEVEL = 0.05
 
 
 class Share(Record):
-    """How many of the failures have a category as a primary one; an interval over tasks."""
+    """Share of the failures with a category among the primary ones; an interval over tasks."""
 
     category: str
     count: int

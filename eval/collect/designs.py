@@ -18,7 +18,7 @@ class WeightedSubset(NamedTuple):
 
 
 def design(pool: Sequence[str], subsets: Sequence[Sequence[str]] | None, draws: int) -> tuple[WeightedSubset, ...]:
-    """The candidates of ``draws`` distinct subsets per task and trial.
+    """Return the candidates of ``draws`` distinct subsets per task and trial.
 
     With ``subsets`` each of them is equally likely; without, every size is, and within a size every
     subset (so ``none`` and the full pool are seen as often as all pairs together). A subset whose share
@@ -46,7 +46,7 @@ def design(pool: Sequence[str], subsets: Sequence[Sequence[str]] | None, draws: 
 
 
 def draw(candidates: Sequence[WeightedSubset], rng: random.Random) -> list[WeightedSubset]:
-    """A sample of distinct candidates, each with its own propensity, in random order.
+    """Return a sample of distinct candidates, each with its own propensity, in random order.
 
     Systematic sampling in random order (Madow 1949): the candidates' propensities lie end to end on
     a line, and every candidate that holds u, u+1, u+2, … is drawn.

@@ -31,7 +31,7 @@ class WrittenTable(NamedTuple):
 
 
 def plan_outcomes(settings: OutcomesSettings, tasks: Sequence[str], pool: Sequence[str]) -> list[Planned]:
-    """The episodes of a table: every task's first draw, then every task's second, trial after trial.
+    """Return the episodes of a table: every task's first draw, then every task's second, trial after trial.
 
     An interrupted table so holds about as many subsets of every task. A task's draws depend on the
     seed, the task and the trial alone, so tasks and trials can be added later.

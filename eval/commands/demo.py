@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def steps(out: Path, size: str, overrides: tuple[str, ...]) -> list[Step]:
-    """The demo's commands, in order."""
+    """Return the demo's commands, in order."""
     folder, router = out / "comparison", out / "router"
     kept = f"model.cache={out / 'cache'}"  # arms that choose alike ask the same; each call is answered once
     compare = ("compare", "--config", str(CONFIG), "--out", str(folder), f"tasks={SIZES[size]}", kept, *overrides)
@@ -72,7 +72,7 @@ def steps(out: Path, size: str, overrides: tuple[str, ...]) -> list[Step]:
 
 
 def _arms(router: Path) -> str:
-    """The arms of the comparison as a YAML value; ``learned`` is the router that was trained a step before."""
+    """Return the arms of the comparison as a YAML value; ``learned`` is the router that was trained a step before."""
     arms = [
         {"name": "none"},
         {"name": "prompted", "options": {"form": "one_call"}},

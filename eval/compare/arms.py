@@ -49,7 +49,7 @@ def build_arms(
     model: ChatModel,
     failures: Mapping[str, Failure] | None,
 ) -> dict[str, AnySelector]:
-    """A selector for every arm, by the arm's name, checked against the comparison's track.
+    """Return a selector for every arm, by the arm's name, checked against the comparison's track.
 
     Raises:
         BadInput: no arms, two of one name, a selector of the other track, or options that it refuses.
@@ -75,7 +75,7 @@ def build_arms(
 
 
 def plan_arms(settings: CompareSettings, tasks: Sequence[str]) -> list[Planned]:
-    """All arms of one task and trial side by side, the first arm rotating, so that drift hits all alike."""
+    """Return all arms of one task and trial side by side, the first arm rotating, so that drift hits all alike."""
     arms = settings.arms
     plan: list[Planned] = []
     for count, (trial, task) in enumerate((r, t) for r in range(settings.trials) for t in tasks):

@@ -77,7 +77,7 @@ async def run_comparison(
 
 
 def read_comparison(folder: Path) -> Comparison:
-    """The comparison that a folder (or file) holds.
+    """Return the comparison that a folder (or file) holds.
 
     Raises:
         BadInput: there is none, or it is of another version.

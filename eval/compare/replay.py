@@ -30,18 +30,18 @@ class ReplayTable:
 
     @cached_property
     def keys(self) -> list[EpisodeKey]:
-        """Every task and trial with an executed subset, task by task."""
+        """Return every task and trial with an executed subset, task by task."""
         place = {task: index for index, task in enumerate(self.tasks)}
         return sorted({row.key for row in self.rows}, key=lambda key: (place[key.task_id], key.trial))
 
     @cached_property
     def cells(self) -> dict[tuple[EpisodeKey, frozenset[str]], OutcomeRow]:
-        """The rows by task, trial and subset."""
+        """Return the rows by task, trial and subset."""
         return {(row.key, members_of(row.subset)): row for row in self.rows}
 
     @cached_property
     def states(self) -> dict[EpisodeKey, VisibleState]:
-        """The state before decision 0 of each task and trial: the same whatever subset was executed then."""
+        """Return the state before decision 0 of each task and trial: the same whatever subset was executed then."""
         states: dict[EpisodeKey, VisibleState] = {}
         for row in self.rows:
             if row.key not in states:
@@ -59,7 +59,7 @@ class ReplayedArm:
 
 
 def select_rows(rows: Sequence[OutcomeRow], settings: CompareSettings, path: str) -> ReplayTable:
-    """The rows that a comparison is about.
+    """Return the rows that a comparison is about.
 
     Raises:
         BadInput: the table has no row of the benchmark, domain, strategy and backbone, or too few tasks.

@@ -31,7 +31,7 @@ CLAIM_TRIALS = 4
 
 @dataclass(frozen=True)
 class Executed:
-    """What was run or replayed. ``scores`` and ``choices``, as (task, subset), are by arm."""
+    """Executed or replayed arms. ``scores`` and ``choices``, as (task, subset), are by arm."""
 
     tasks: tuple[str, ...]
     pool: tuple[str, ...]
@@ -48,7 +48,7 @@ class Executed:
 def compare_arms(
     settings: CompareSettings, version: str, executed: Executed, nothing: tuple[Interval, str | None], command: str
 ) -> Comparison:
-    """The comparison of executed arms. ``nothing`` is the do-nothing score, and in words what is not in it."""
+    """Return the comparison of executed arms. ``nothing`` is the do-nothing score, and in words what is not in it."""
     resampling = Resampling(settings.seed, settings.bootstrap)
     truth = task_grids(executed.cells)
     chosen_learned = learned_arm(settings.arms)
@@ -112,7 +112,7 @@ def compare_arms(
 def differences(
     scores: Mapping[str, Sequence[Score]], reference: str | None, tasks: Sequence[str], resampling: Resampling
 ) -> dict[str, PairedDifference]:
-    """Every other arm against the reference, with Holm's correction over them; none without a reference."""
+    """Return every other arm against the reference, with Holm's correction over them; none without a reference."""
     if reference is None:
         return {}
     found = {

@@ -25,7 +25,7 @@ class SampleSizePlan:
 
 
 def plans(tasks: int, discordance: float, between: float = 0.0, trials: Sequence[int] = TRIALS) -> list[SampleSizePlan]:
-    """A plan a number of trials; ``between`` is the part of the discordance that more trials do not lower."""
+    """Return a plan a number of trials; ``between`` is the part of the discordance that more trials do not lower."""
     found = []
     for k in trials:
         sd = planned_sd(discordance, k, between)
@@ -35,7 +35,7 @@ def plans(tasks: int, discordance: float, between: float = 0.0, trials: Sequence
 
 
 def discordance_of(rows: Sequence[OutcomeRow]) -> tuple[float, int] | None:
-    """How often two subsets end differently on the same task and trial, over all executed pairs; and how many pairs.
+    """Return the share of executed pairs of subsets that end differently on one task and trial, and the pairs.
 
     None where no task and trial has two executed subsets.
     """

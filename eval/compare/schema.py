@@ -1,4 +1,4 @@
-"""What ``comparison.json`` holds. Every rate is in [0, 1], every interval is over tasks.
+"""Schema of ``comparison.json``. Every rate is in [0, 1], every interval is over tasks.
 
 ``python -m eval.compare.schema > docs/comparison.schema.json`` writes its JSON schema.
 """
@@ -78,7 +78,7 @@ class CurvePoint(Record):
 
 
 class Curve(Record):
-    """What an arm attains over λ. ``area`` is its mean attainable success over the budgets that all curves span.
+    """Attained success of an arm over λ. ``area`` is its mean attainable success over the budgets that all curves span.
 
     The last two are read off the curve at the tokens and at the success of the arm ``versus``.
     """
@@ -126,7 +126,7 @@ class Comparison(Record):
     created_at: str = ""
 
     def arm(self, name: str) -> ArmResult:
-        """The result of an arm.
+        """Return the result of an arm.
 
         Raises:
             KeyError: there is no such arm.
@@ -138,7 +138,7 @@ class Comparison(Record):
 
 
 def json_schema() -> str:
-    """The JSON schema of ``comparison.json``, as docs/comparison.schema.json has it."""
+    """Return the JSON schema of ``comparison.json``, as docs/comparison.schema.json has it."""
     return json.dumps(Comparison.model_json_schema(mode="serialization"), indent=1, ensure_ascii=False) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""What an arm needs once before its first episode, and after how many episodes saved tokens pay it back."""
+"""Setup cost of an arm and its break-even point against others."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,7 +36,7 @@ class Payback(Record):
 
 
 def one_off_costs(settings: CompareSettings) -> dict[str, tuple[Spent, ...]]:
-    """What each arm needs once; an arm that is ready as it is has no parts.
+    """Return what each arm needs once; an arm that is ready as it is has no parts.
 
     Raises:
         BadInput: a table or a checkpoint cannot be read.
@@ -65,7 +65,7 @@ def _parts(arm: SelectorSettings, settings: CompareSettings) -> tuple[Spent, ...
 
 
 def total(parts: Sequence[Spent], field: Literal["tokens", "seconds"] = "tokens") -> float | None:
-    """The sum of the parts: 0 without any, None where one is unknown."""
+    """Return the sum of the parts: 0 without any, None where one is unknown."""
     values = [getattr(part, field) for part in parts]
     return None if None in values else sum(values)
 

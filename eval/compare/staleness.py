@@ -10,7 +10,7 @@ from fama.settings import CompareSettings
 
 
 def stale_inputs(settings: CompareSettings) -> list[str]:
-    """A warning for each table and checkpoint whose prompts differ from this run's; empty when all agree.
+    """Return a warning for each table and checkpoint whose prompts differ from this run's; empty when all agree.
 
     Raises:
         BadInput: a table or a checkpoint cannot be read.

@@ -56,7 +56,7 @@ def _welcome() -> None:
 
 
 class _Page:
-    """What one browser tab shows. Text of dialogues goes into labels only, which never read it as HTML."""
+    """State of one browser tab. Text of dialogues goes into labels only, which never read it as HTML."""
 
     def __init__(self, session: Session, findings: Mapping[str, Failure]) -> None:
         self._session = session

@@ -160,7 +160,7 @@ class Intake:
 
 @dataclass
 class _Batch:
-    """What one file holds, without its dialogues."""
+    """Summary of one file, without its dialogues."""
 
     file: LogFile
     counts: Counter[str] = field(default_factory=Counter)

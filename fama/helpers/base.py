@@ -23,7 +23,7 @@ class HelperReply(NamedTuple):
 
 @dataclass(frozen=True)
 class HelperContext:
-    """What a helper may use besides the state: a chat model for its LLM form, a seed and the trial of its requests."""
+    """Resources of a helper besides the state: a chat model for its LLM form, a seed and the trial of its requests."""
 
     model: ChatModel | None = None
     seed: int = 0
@@ -31,7 +31,7 @@ class HelperContext:
 
 
 class Covering(Protocol):
-    """What the choice of a minimal covering subset needs to know of a helper."""
+    """Facts of a helper that the choice of a minimal covering subset needs."""
 
     @property
     def covers(self) -> frozenset[str]:
@@ -40,7 +40,7 @@ class Covering(Protocol):
 
     @property
     def token_cap(self) -> int:
-        """The most tokens that a note may have."""
+        """Return the most tokens that a note may have."""
         ...
 
 
@@ -52,12 +52,12 @@ class Helper(Covering, Protocol):
 
     @property
     def name(self) -> str:
-        """The name in configs, tables and ledgers."""
+        """Return the name in configs, tables and ledgers."""
         ...
 
     @property
     def cost_cap(self) -> int:
-        """The most tokens that one note may cost to write; 0 in template form."""
+        """Return the most tokens that one note may cost to write; 0 in template form."""
         ...
 
     async def note(self, state: VisibleState, context: HelperContext) -> HelperReply:

@@ -1,4 +1,4 @@
-"""How a reply ended, from the words that servers have for it."""
+"""Ends of replies, from the words that servers have for them."""
 
 from enum import StrEnum
 from typing import Any

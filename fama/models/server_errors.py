@@ -1,4 +1,4 @@
-"""What servers say when they fail: their words, what kind of failure it is, and how long to wait."""
+"""Errors of servers: their words, the kind of failure, and the time to wait."""
 
 import email.utils
 import json

@@ -40,7 +40,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class SelectorContext:
-    """What selectors are built from. ``failures`` (task id → label) exists on the retrospective track only.
+    """Inputs that selectors are built from. ``failures`` (task id → label) exists on the retrospective track only.
 
     ``helpers`` is the pool by name, in pool order. ``outcomes`` is the path of an outcome table of
     training tasks.
@@ -59,7 +59,7 @@ class Selector(Protocol):
 
     @property
     def name(self) -> str:
-        """The name under which the selector is registered."""
+        """Return the name under which the selector is registered."""
         ...
 
     @property
@@ -78,7 +78,7 @@ class KeyedSelector(Protocol):
 
     @property
     def name(self) -> str:
-        """The name under which the selector is registered."""
+        """Return the name under which the selector is registered."""
         ...
 
     @property
@@ -127,7 +127,7 @@ class Priced(Protocol):
     """A selector that weighs success against tokens, and can do so at another price."""
 
     def at(self, lam: float) -> AnySelector:
-        """The same selector where 1,000 tokens are worth the success probability ``lam``."""
+        """Return the same selector where 1,000 tokens are worth the success probability ``lam``."""
         ...
 
 
@@ -135,7 +135,7 @@ class SelectorFactory(Protocol):
     """Builds a selector from the run's context and its options in the config."""
 
     def __call__(self, context: SelectorContext, **options: object) -> AnySelector:
-        """A selector for that context."""
+        """Return a selector for that context."""
         ...
 
 

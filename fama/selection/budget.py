@@ -12,25 +12,25 @@ from fama.subsets import in_pool_order
 
 
 class Affordable(NamedTuple):
-    """What a budget leaves of a chosen subset, and what it drops, in the order of dropping."""
+    """Affordable part of a chosen subset, and the dropped helpers in the order of dropping."""
 
     subset: tuple[str, ...]
     dropped: tuple[str, ...]
 
 
 def helper_cap(helper: Helper) -> int:
-    """The most tokens that using a helper once may cost: its own call, and its note that the agent reads."""
+    """Return the most tokens that using a helper once may cost: its own call, and its note that the agent reads."""
     return helper.cost_cap + helper.token_cap
 
 
 def spent_tokens(episode: Episode) -> int:
-    """Tokens that helpers and selection spent in an episode, with the notes that the agent read."""
+    """Return tokens that helpers and selection spent in an episode, with the notes that the agent read."""
     calls = budget_tokens(episode.ledger, "helper") + budget_tokens(episode.ledger, "selector")
     return calls + sum(note.tokens for decision in episode.decisions for note in decision.notes)
 
 
 class RunBudget:
-    """What is left of a run's limit, shared by its episodes. Episodes under way hold reservations."""
+    """Rest of a run's limit, shared by its episodes. Episodes under way hold reservations."""
 
     def __init__(self, settings: BudgetSettings, spent: int = 0) -> None:
         self.settings = settings
@@ -39,11 +39,11 @@ class RunBudget:
 
     @classmethod
     def resumed(cls, settings: BudgetSettings, episodes: Iterable[Episode]) -> "RunBudget":
-        """A budget that remembers what the stored episodes spent."""
+        """Return a budget that remembers what the stored episodes spent."""
         return cls(settings, sum(map(spent_tokens, episodes)))
 
     def episode(self) -> "Budget":
-        """The budget of one more episode of the run."""
+        """Return the budget of one more episode of the run."""
         return Budget(self)
 
 
@@ -63,7 +63,7 @@ class Budget:
         self.decision_spent = 0
 
     def allowance(self) -> Allowance:
-        """What may still be spent now, by the tightest limit; never below 0."""
+        """Return what may still be spent now, by the tightest limit; never below 0."""
         limits = (
             (self.settings.decision, self.decision_spent),
             (self.settings.episode, self.episode_spent),

@@ -1,4 +1,4 @@
-"""What a selector declares of itself before it is built: set on its factory, read by comparisons and reports."""
+"""Traits that a selector declares before it is built: set on its factory, read by comparisons and reports."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

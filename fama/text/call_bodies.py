@@ -1,4 +1,4 @@
-"""What stands inside a tool call's markup: JSON, XML parameters, key and value pairs, a call as in Python."""
+"""Bodies of tool calls in markup: JSON, XML parameters, key and value pairs, a call as in Python."""
 
 import json
 import re

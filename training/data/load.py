@@ -44,7 +44,7 @@ def taxonomy_of(data: DataSettings) -> Taxonomy:
 
 @dataclass(frozen=True)
 class Coverage:
-    """What a helper covers under a taxonomy."""
+    """Coverage of a helper under a taxonomy."""
 
     covers: frozenset[str]
     token_cap: int

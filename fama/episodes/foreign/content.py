@@ -29,7 +29,7 @@ class Result:
 
 @dataclass
 class Content:
-    """What a message holds. ``texts`` is None where the message says nothing at all."""
+    """Content of a message. ``texts`` is None where the message says nothing at all."""
 
     texts: list[str] | None = None
     calls: list[ForeignCall] = field(default_factory=list)

@@ -92,7 +92,7 @@ def _of_folder(path: Path, folder: Path) -> Iterator[LogRecord]:
 
 
 class _Run:
-    """What all simulations of a run share."""
+    """Facts that all simulations of a run share."""
 
     def __init__(self, path: Path, head: dict[str, Any], options: dict[str, str]) -> None:
         info = mapping(head.get("info"), "info")

@@ -20,7 +20,7 @@ PRIOR_TASKS = 4.0
 
 @dataclass(frozen=True)
 class Arm:
-    """What a table says about one subset; ``success`` is shrunk, ``tokens`` the mean an episode."""
+    """One subset in a table; ``success`` is shrunk, ``tokens`` the mean per episode."""
 
     subset: tuple[str, ...]
     tasks: int
@@ -39,18 +39,18 @@ class BestFixedSelector:
     track: str = "prospective"
 
     def at(self, lam: float) -> "BestFixedSelector":
-        """The subset of the highest success − ``lam`` · tokens / 1000, the better-ranked of equals."""
+        """Return the subset of the highest success − ``lam`` · tokens / 1000, the better-ranked of equals."""
         best = max(self.arms, key=lambda arm: arm.success - lam * arm.tokens / 1000)
         flags = {name: float(name in best.subset) for name in self.probabilities}
         return replace(self, subset=best.subset, probabilities=flags)
 
     async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
-        """The subset; a helper's probability is its mean shrunk gain, 0 outside the subset."""
+        """Return the subset; a helper's probability is its mean shrunk gain, 0 outside the subset."""
         return Selection(self.subset, dict(self.probabilities))
 
 
 def arms_of(rows: Sequence[OutcomeRow], pool: Sequence[str], prior_tasks: float = PRIOR_TASKS) -> tuple[Arm, ...]:
-    """Every executed subset of the pool, best first.
+    """Return every executed subset of the pool, best first.
 
     A task counts once a subset, by the mean over its trials; errors count nowhere. The mean over tasks
     is shrunk to the mean over all cells by a Beta prior worth ``prior_tasks`` tasks, so that a subset
@@ -84,7 +84,7 @@ def arms_of(rows: Sequence[OutcomeRow], pool: Sequence[str], prior_tasks: float 
 
 @declare(SelectorTraits(blind=True, setup="outcomes", rival=3, payback=2, anchor=1))
 def build(context: SelectorContext, **options: object) -> Selector:
-    """The best subset of an outcome table of training tasks.
+    """Return the best subset of an outcome table of training tasks.
 
     Options: ``outcomes`` (the table's path; the context's otherwise), ``domain``, ``backbone`` and
     ``strategy`` (use only such rows), ``prior_tasks``.

@@ -25,7 +25,7 @@ class FixedSelector:
     track: str = "prospective"
 
     async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
-        """The subset; probability 1 for its helpers, 0 for the others."""
+        """Return the subset; probability 1 for its helpers, 0 for the others."""
         return Selection(
             self.subset, {name: float(name in self.subset) for name in self.pool}, propensity=self.propensity
         )
@@ -65,7 +65,7 @@ def none(context: SelectorContext, **options: object) -> Selector:
 
 @declare(SelectorTraits(blind=True, payback=1, anchor=2))
 def everything(context: SelectorContext, **options: object) -> Selector:
-    """Every helper of the pool before every decision."""
+    """Return every helper of the pool before every decision."""
     no_options(options, "all")
     return FixedSelector("all", tuple(context.helpers), tuple(context.helpers))
 
@@ -83,7 +83,7 @@ def irma(context: SelectorContext, **options: object) -> Selector:
 
 @declare(SelectorTraits(blind=True))
 def fixed(context: SelectorContext, **options: object) -> Selector:
-    """The subset given as the option ``subset``.
+    """Return the subset given as the option ``subset``.
 
     ``propensity`` (0 < p ≤ 1) records the probability with which the caller drew the subset, for
     randomised outcome tables; 1.0 when absent.

@@ -49,7 +49,7 @@ def _setting(key: EpisodeKey) -> _Setting:
 
 @declare(SelectorTraits(setup="outcomes"))
 def build(context: SelectorContext, **options: object) -> KeyedSelector:
-    """The oracle of an outcome table; option ``outcomes``, or the context's table.
+    """Return the oracle of an outcome table; option ``outcomes``, or the context's table.
 
     Raises:
         BadInput: no table, or another option.

@@ -27,7 +27,7 @@ CHOSEN, UNCHOSEN = 0.9, 0.1
 
 @declare(SelectorTraits(rival=0, payback=0, anchor=0))
 def build(context: SelectorContext, form: object = None, **options: object) -> AnySelector:
-    """The prompted selector.
+    """Return the prompted selector.
 
     ``form`` is ``one_call`` (prospective: one call on the visible state), ``diagnosis`` (retrospective: the task's
     diagnosed failure → mitigation agent) or ``static`` (either track: one subset for a backbone and domain, from the
@@ -77,7 +77,7 @@ class OneCall:
         self._pool = tuple(context.helpers)
 
     def prompt(self, state: VisibleState) -> str:
-        """The call's only message: the state's newest part, the catalogue, the question."""
+        """Return the call's only message: the state's newest part, the catalogue, the question."""
         count, chars = self._limits["messages"], self._limits["message_chars"]
         lines = []
         for message in state.messages[len(state.messages) - count :] if count < len(state.messages) else state.messages:
@@ -162,7 +162,7 @@ class FromProfile:
 
 
 def _place(failure: Failure) -> tuple[str | None, str]:
-    """The task within its domain; None for a domain that the label does not say."""
+    """Return the task within its domain; None for a domain that the label does not say."""
     return failure.domain, failure.task_id
 
 
@@ -178,7 +178,7 @@ def _static(context: SelectorContext, failures: object = None, share: object = 0
 
 
 def _labels(path: object) -> list[Failure]:
-    """The labels of a file that an option names; none without one."""
+    """Return the labels of a file that an option names; none without one."""
     if path is None:
         return []
     if not isinstance(path, str):

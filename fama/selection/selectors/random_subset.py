@@ -23,14 +23,14 @@ class RandomSelector:
     track: str = "prospective"
 
     def propensity_of(self, subset: Sequence[str]) -> float:
-        """The probability with which a subset is drawn."""
+        """Return the probability with which a subset is drawn."""
         size = len(subset)
         if size >= len(self.weights):
             return 0.0
         return self.weights[size] / math.comb(len(self.pool), size)
 
     async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
-        """A fresh draw; each helper's probability is its chance to be in a subset."""
+        """Return a fresh draw; each helper's probability is its chance to be in a subset."""
         size = rng.choices(range(len(self.weights)), weights=self.weights)[0]
         subset = in_pool_order(rng.sample(self.pool, size), self.pool)
         mean = sum(count * weight for count, weight in enumerate(self.weights))

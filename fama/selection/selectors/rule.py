@@ -25,13 +25,13 @@ class RuleSelector:
     track: str = "prospective"
 
     async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
-        """The subset or nobody, by the state alone."""
+        """Return the subset or nobody, by the state alone."""
         subset = self.subset if change_ahead(state) else ()
         return Selection(subset, {name: float(name in subset) for name in self.pool})
 
 
 def build(context: SelectorContext, **options: object) -> Selector:
-    """The rule; option ``subset`` replaces Verifier and DCE.
+    """Return the rule; option ``subset`` replaces Verifier and DCE.
 
     Raises:
         BadInput: a helper that the pool does not have, or another option.
