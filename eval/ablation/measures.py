@@ -21,7 +21,7 @@ from fama.selection.router.router import Router
 from fama.selection.router.scores import sigmoid
 from training.data.examples import Example
 from training.data.synthetic import SyntheticTask, regrets
-from training.export.checkpoint import executed_logits
+from training.export.evaluation import executed_logits
 from training.metrics import brier, log_loss
 
 BINS = 10

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
+from fama.intervals import Interval
 from fama.selection.router.checkpoint import FIGURE
 from fama.selection.router.kinds.base import ROUTER_KINDS
 from fama.selection.router.manifest import RouterManifest
 from training.data.examples import Example, ExampleSet
 from training.data.splits import Split
 from training.export.collapse import collapse
+from training.export.evaluation import Measured
 from training.settings import TrainSettings
-
-if TYPE_CHECKING:
-    from fama.intervals import Interval
-    from training.export.checkpoint import Measured
 
 _VIEWS = {
     "prospective": "Prospective: it reads policy, tools and messages up to the decision, not beyond.",

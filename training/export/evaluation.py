@@ -1,0 +1,80 @@
+"""Evaluation of a router on validation and held-out examples."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fama.intervals import Interval, clustered_mean
+from fama.selection.decision import Floats
+from fama.selection.router.router import Router
+from fama.selection.router.scores import split_heads
+from fama.subsets import flagged, subset_label
+from training.data.examples import Example
+from training.metrics import brier, log_loss
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The router on its validation split. ``chosen`` counts states by the chosen subset.
+
+    ``matched`` is the success of rows whose executed subset is the router's choice, weighted by
+    1 / propensity; None where there is none.
+    """
+
+    rows: int
+    tasks: int
+    metrics: dict[str, Interval]
+    chosen: dict[str, int]
+    matched: Interval | None
+    matched_rows: int
+
+
+def measure_held_out(router: Router, examples: Sequence[Example], context_free: Floats | None) -> Measured | None:
+    """Measure the router on held-out domains and backbones, calibrated elsewhere; None where nothing is held out."""
+    if not examples:
+        return None
+    outcomes = [example for example in examples if example.subset is not None and example.success is not None]
+    logits = executed_logits(router, outcomes) / router.manifest.calibration.temperature
+    return measure(router, examples, outcomes, logits, context_free)
+
+
+def executed_logits(router: Router, examples: Sequence[Example]) -> Floats:
+    """Return uncalibrated success logits of the executed subsets."""
+    return np.array([float(router.predictor.scores(e.features)(np.array([e.subset])).logit[0]) for e in examples])
+
+
+def measure(
+    router: Router,
+    validation: Sequence[Example],
+    outcomes: Sequence[Example],
+    logits: Floats,
+    context_free: Floats | None,
+) -> Measured:
+    """Measure log loss and Brier score beside the context-free model's, the chosen subsets and their success if run."""
+    pool, seed = router.manifest.pool, router.manifest.seed
+    choices = {features: router.choose(features).members for features in {e.features for e in validation}}
+    names = Counter(subset_label(flagged(members, pool)) for members in choices.values())
+    metrics: dict[str, Interval] = {}
+    matched = None
+    agreeing: list[Example] = []
+    tasks = [example.task for example in outcomes]
+    if outcomes:
+        success = np.array([float(bool(example.success)) for example in outcomes])
+        loss = log_loss(logits, success)
+        metrics["log loss"] = clustered_mean(loss, tasks, seed)
+        metrics["Brier score"] = clustered_mean(brier(logits, success), tasks, seed)
+        if context_free is not None:
+            quadratic = split_heads(context_free, len(pool))
+            plain = quadratic(np.array([example.subset for example in outcomes])).logit
+            metrics["log loss of the context-free model"] = clustered_mean(log_loss(plain, success), tasks, seed)
+            metrics["log loss, router − context-free model"] = clustered_mean(
+                loss - log_loss(plain, success), tasks, seed
+            )
+        agreeing = [example for example in outcomes if choices[example.features] == example.subset]
+    if agreeing:
+        weights = np.array([1.0 / (example.propensity or 1.0) for example in agreeing])
+        reached = np.array([float(bool(example.success)) for example in agreeing])
+        matched = clustered_mean(reached, [e.task for e in agreeing], seed, weights)
+    return Measured(len(outcomes), len(set(tasks)), metrics, dict(names.most_common()), matched, len(agreeing))
