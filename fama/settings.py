@@ -101,6 +101,8 @@ class ExperimentSettings(Settings):
 
     benchmark: str = "helpdesk"
     domain: str = "shop"
+    options: dict[str, Any] | None = None
+    """The benchmark's own, e.g. ``{phrases: [first, second]}`` for helpdesk."""
     split: str = "dev"
     tasks: int | tuple[str, ...] = 10
     """How many tasks of the split, from its start, or their ids."""

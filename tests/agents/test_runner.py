@@ -252,10 +252,11 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_setting_that_came_later_changes_no_hash_while_it_is_unset() -> None:
     plain = ExperimentSettings()
-    before = {k: v for k, v in dump_settings(plain).items() if k not in FREE and k != "user_model"}
+    before = {k: v for k, v in dump_settings(plain).items() if k not in FREE | {"user_model", "options"}}
     before["model"] = {k: v for k, v in before["model"].items() if k not in ROUTE}
     assert config_hash(plain) == content_hash(before)
-    assert config_hash(plain.model_copy(update={"user_model": ModelSettings()})) != config_hash(plain)
+    for later in ({"user_model": ModelSettings()}, {"options": {"phrases": "first"}}):
+        assert config_hash(plain.model_copy(update=later)) != config_hash(plain)
 
 
 async def test_a_run_goes_on_when_its_server_moved_but_not_with_another_model(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from fama.envs.helpdesk.benchmark import Helpdesk
 from fama.envs.helpdesk.gold import gold_actions, play
 from fama.envs.helpdesk.tasks import analysis_of, build_task, generator_of
-from fama.envs.helpdesk.user.phrasing import phrases
+from fama.envs.helpdesk.user.phrase_sets import FIRST, load_phrase_set
 from fama.episodes.state import VisibleState, state_to_json
 from fama.errors import BadInput
 from fama.text.tokens import estimate_tokens
@@ -140,7 +140,7 @@ async def test_nothing_visible_holds_the_traps(domain: str) -> None:
 
 def test_there_are_several_hundred_templates() -> None:
     for domain in DOMAINS:
-        lists = phrases(domain)
+        lists = load_phrase_set(FIRST).domains[domain]
         assert sum(len(values) for values in lists.values()) >= 300
         assert all(len(set(values)) == len(values) for values in lists.values())
         assert all(isinstance(text, str) for values in lists.values() for text in values)

@@ -7,7 +7,8 @@ import pytest
 
 from fama.envs.helpdesk.records import Task
 from fama.envs.helpdesk.tasks import analysis_of, build_task, generator_of
-from fama.envs.helpdesk.user.phrasing import phrases, pick
+from fama.envs.helpdesk.user.phrase_sets import FIRST, load_phrase_set
+from fama.envs.helpdesk.user.phrasing import pick
 from fama.envs.helpdesk.user.scripted import PATIENCE, Reply, ScriptedUser
 from fama.randomness import generator
 
@@ -106,7 +107,7 @@ async def test_it_answers_what_is_asked_and_nothing_else(words: str, slot: str) 
 async def test_it_gives_its_reason(words: str) -> None:
     task = find("shop", "cancel", 1)
     reply = await hear(task, words, seed=1)  # seed 0 makes a typing slip in a short answer
-    reasons = phrases("shop")[f"reason_{task.goals[0].wish['reason']}"]
+    reasons = load_phrase_set(FIRST).domains["shop"][f"reason_{task.goals[0].wish['reason']}"]
     assert any(len(set(reason.split()) & set(reply.text.lower().strip(".").split())) >= 3 for reason in reasons)
 
 
@@ -411,6 +412,6 @@ async def test_openings_differ_by_seed_and_say_nothing_too_early() -> None:
 
 def test_typos_hit_words_of_templates_never_values() -> None:
     rng = generator(0, "test")
-    texts = {pick("shop", "answer_address", rng, {"address": "14 Mill Lane, Leeds"}) for _ in range(400)}
+    texts = {pick(load_phrase_set(FIRST).domains["shop"], "answer_address", rng, {"address": "14 Mill Lane, Leeds"}) for _ in range(400)}
     assert all("14 Mill Lane, Leeds" in text for text in texts)
-    assert len(texts) > len(phrases("shop")["answer_address"])
+    assert len(texts) > len(load_phrase_set(FIRST).domains["shop"]["answer_address"])

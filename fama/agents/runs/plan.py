@@ -22,9 +22,13 @@ def load_benchmark(settings: ExperimentSettings) -> Benchmark:
     """Return the benchmark that the settings name.
 
     Raises:
-        BadInput: the benchmark, its domain or the split is unknown.
+        BadInput: the benchmark, its domain, the split or an option is unknown.
     """
-    benchmark = BENCHMARKS.load(settings.benchmark)()
+    make = BENCHMARKS.load(settings.benchmark)
+    try:
+        benchmark = make(**(settings.options or {}))
+    except TypeError as error:
+        raise BadInput(f"options: {settings.benchmark} does not take them ({error}); remove or rename them") from error
     _one_of(settings.benchmark, "domain", settings.domain, benchmark.domains())
     _one_of(settings.benchmark, "split", settings.split, benchmark.splits(settings.domain))
     return benchmark

@@ -23,7 +23,7 @@ FREE = frozenset({"tasks", "trials", "concurrency", "executor", "stop_after"})
 ROUTE = frozenset({"base_url", "api_key_env", "slots", "threads", "timeout", "retries", "cache"})
 _MODELS = ("model", "helper_model", "user_model")
 #: Settings that came after runs had been made: unset, they change no hash, so that those runs can go on.
-_LATER = frozenset({"user_model"})
+_LATER = frozenset({"user_model", "options"})
 
 
 def config_hash(settings: ExperimentSettings) -> str:

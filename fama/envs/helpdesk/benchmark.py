@@ -6,9 +6,11 @@ from typing import Any, TypeVar
 from fama.envs.base import Environment, UserModel
 from fama.envs.helpdesk.engine import BUSY, HelpdeskEnvironment
 from fama.envs.helpdesk.gold import play
+from fama.envs.helpdesk.records import Domain, Task
 from fama.envs.helpdesk.task_mix import DOMAINS, LISTED, SPLITS
 from fama.envs.helpdesk.tasks import build_task, check_id, demonstration_ids, generator_of
 from fama.envs.helpdesk.user.llm import llm_user
+from fama.envs.helpdesk.user.phrase_sets import FIRST, draw_set, load_phrase_set
 from fama.envs.helpdesk.user.scripted import ScriptedUser
 from fama.episodes.records import Message
 from fama.errors import BadInput
@@ -23,6 +25,17 @@ class Helpdesk:
 
     name = "helpdesk"
 
+    def __init__(self, phrases: str | Sequence[str] = FIRST) -> None:
+        """Take the set of user phrases, or several, of which each episode draws one.
+
+        Raises:
+            BadInput: a set does not exist or is not complete.
+        """
+        names = [phrases] if isinstance(phrases, str) else list(phrases)
+        if not names or len(set(names)) < len(names):
+            raise BadInput("helpdesk: options.phrases names no set, or one twice; give one name, or a list of them")
+        self._sets = tuple(load_phrase_set(name) for name in names)
+
     def version(self, domain: str) -> str:
         """Return the version of a domain's tasks, frozen once its test split has been measured.
 
@@ -30,7 +43,10 @@ class Helpdesk:
             BadInput: the domain is unknown.
         """
         generator_of(domain)
-        return VERSIONS[domain]
+        own = [spoken for spoken in self._sets if spoken != load_phrase_set(FIRST)]
+        if len(self._sets) == 1 and not own:
+            return VERSIONS[domain]
+        return f"{VERSIONS[domain]}/{'+'.join(f'{spoken.name}-{spoken.digest[:6]}' for spoken in self._sets)}"
 
     def domains(self) -> Sequence[str]:
         """Return the shop, and the software company."""
@@ -63,8 +79,11 @@ class Helpdesk:
         """
         source = generator_of(domain)
         check_id(domain, task_id)
-        make = ScriptedUser if user is None else llm_user(user)
+        make = self._scripted if user is None else llm_user(user)
         return HelpdeskEnvironment(source.domain, build_task(domain, task_id), make)
+
+    def _scripted(self, domain: Domain, task: Task, seed: int) -> ScriptedUser:
+        return ScriptedUser(domain, task, seed, draw_set(self._sets, seed, task.task_id))
 
     def demonstrations(self, domain: str) -> Sequence[Sequence[Message]]:
         """Return two reference conversations on tasks of no split, without refusal, correction or tool error.

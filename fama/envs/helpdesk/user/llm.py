@@ -72,7 +72,7 @@ class LlmUser:
         facts = [*self._task.identity.items()]
         for goal in goals:
             facts += [(slot.replace("_", " "), value) for slot, value in goal.wish.items()]
-        wishes = [pick(self._domain.name, goal.phrase, rng, dict(goal.wish)) for goal in goals]
+        wishes = [pick(self._scripted.phrases, goal.phrase, rng, dict(goal.wish)) for goal in goals]
         corrections = [
             (goal.first[goal.fix_slot], goal.wish[goal.fix_slot], goal.fix_when) for goal in goals if goal.fix_slot
         ]

@@ -1,33 +1,20 @@
-"""The user's words: template lists from the ``phrases`` folder, filled, varied and sometimes mistyped."""
+"""The user's words: templates of a phrase set, filled, varied and sometimes mistyped."""
 
 import random
 import re
 from collections.abc import Mapping
-from functools import lru_cache
-from pathlib import Path
 
-import yaml
+from fama.envs.helpdesk.user.phrase_sets import Phrases
 
-_FOLDER = Path(__file__).parent / "phrases"
 _SLOT = re.compile(r"(\{\w+\})")
 _ARTICLE = re.compile(r"\ba (?=[aeio]|umbrella)")
 _WORD = re.compile(r"\b[a-z]{5,}\b")
 TYPO_SHARE = 0.12
 
 
-@lru_cache(maxsize=8)
-def phrases(domain: str) -> Mapping[str, tuple[str, ...]]:
-    """Return all template lists of a domain, the common ones included."""
-    lists: dict[str, tuple[str, ...]] = {}
-    for name in ("common", domain):
-        raw = yaml.safe_load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
-        lists.update({key: tuple(values) for key, values in raw.items()})
-    return lists
-
-
-def pick(domain: str, name: str, rng: random.Random, slots: Mapping[str, str]) -> str:
+def pick(phrases: Phrases, name: str, rng: random.Random, slots: Mapping[str, str]) -> str:
     """Fill one template of a list; words of the template, never the values, may be mistyped."""
-    template = rng.choice(phrases(domain)[name])
+    template = rng.choice(phrases[name])
     if rng.random() < TYPO_SHARE:
         template = mistype(template, rng)
     text = "".join(slots[part[1:-1]] if _SLOT.fullmatch(part) else part for part in _SLOT.split(template))

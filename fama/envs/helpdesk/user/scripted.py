@@ -9,7 +9,8 @@ from typing import Protocol
 
 from fama.envs.helpdesk.facts import states
 from fama.envs.helpdesk.records import Check, Domain, Goal, Task
-from fama.envs.helpdesk.user.phrasing import phrases, pick, sentence
+from fama.envs.helpdesk.user.phrase_sets import FIRST, PhraseSet, load_phrase_set
+from fama.envs.helpdesk.user.phrasing import pick, sentence
 from fama.envs.helpdesk.user.recognition import Heard, understand
 from fama.episodes.records import LedgerRow
 from fama.randomness import generator
@@ -48,7 +49,8 @@ class SimulatedUser(Protocol):
 class ScriptedUser:
     """Deterministic from the task, the seed and what the agent says."""
 
-    def __init__(self, domain: Domain, task: Task, seed: int) -> None:
+    def __init__(self, domain: Domain, task: Task, seed: int, phrase_set: PhraseSet | None = None) -> None:
+        self.phrases = (phrase_set or load_phrase_set(FIRST)).domains[domain.name]
         self._domain = domain
         self._task = task
         self._seed = seed
@@ -150,7 +152,7 @@ class ScriptedUser:
         known = [i for i in goals if slot in self._now(i)]
         if not known:
             name = f"unknown_{slot}"
-            if name not in phrases(self._domain.name):
+            if name not in self.phrases:
                 return self._pick("no_idea", rng)
             described = next((d for d, number in _UNNUMBERED.items() if number == slot), None)
             if described is None:
@@ -166,7 +168,7 @@ class ScriptedUser:
 
     def _template(self, slot: str, value: str) -> str:
         name = f"{slot}_{value}"
-        return name if name in phrases(self._domain.name) else f"answer_{slot}"
+        return name if name in self.phrases else f"answer_{slot}"
 
     def _each(self, goals: list[int], slot: str, template: Callable[[int], str], rng: Random) -> str:
         """Return the answer once, or once per goal where the goals' values differ."""
@@ -221,7 +223,7 @@ class ScriptedUser:
         described = next((name for name, number in _UNNUMBERED.items() if number == slot), None)
         if described is not None:
             return any(described in self._now(i) for i in range(len(self._task.goals)))
-        return f"unknown_{slot}" in phrases(self._domain.name)
+        return f"unknown_{slot}" in self.phrases
 
     def _more(self, rng: Random) -> tuple[Reply, bool]:
         left = self._open()
@@ -276,7 +278,7 @@ class ScriptedUser:
     # -- how it says it ----------------------------------------------------------------------------------------------
 
     def _pick(self, name: str, rng: Random, slots: dict[str, str] | None = None) -> str:
-        return pick(self._domain.name, name, rng, slots or {})
+        return pick(self.phrases, name, rng, slots or {})
 
     def _verb(self, i: int, rng: Random) -> str:
         return self._pick(self._task.goals[i].phrase, rng, self._now(i))

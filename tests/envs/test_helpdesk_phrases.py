@@ -1,0 +1,118 @@
+"""Phrase sets: complete, checked, drawn per episode, and named in the version of the tasks."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fama.cli import main
+from fama.config import read_yaml
+from fama.envs.helpdesk.benchmark import Helpdesk
+from fama.envs.helpdesk.gold import play
+from fama.envs.helpdesk.tasks import build_task
+from fama.envs.helpdesk.user.phrase_sets import FIRST, FOLDER, draw_set, load_phrase_set, shipped_sets
+from fama.episodes.store import read_episodes
+from fama.errors import BadInput
+from fama.settings import RunSettings
+
+KEYS = read_yaml(FOLDER / "keys.yaml", "keys")
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A set of one's own that says everything in capitals."""
+    folder = tmp_path / "loud"
+    shutil.copytree(FOLDER / FIRST, folder)
+    path = folder / "common.yaml"
+    lists = yaml.safe_load(path.read_text(encoding="utf-8"))
+    path.write_text(yaml.safe_dump({**lists, "agree": ["YES. DO IT."], "greeting": ["OI!"]}), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("name", shipped_sets())
+def test_shipped_sets_are_complete(name: str) -> None:
+    phrase_set = load_phrase_set(name)
+    assert set(phrase_set.domains) == {"shop", "saas"}
+    for domain, lists in phrase_set.domains.items():
+        assert set(lists) == {*KEYS["common"], *KEYS[domain]}
+
+
+@pytest.mark.parametrize("name", shipped_sets())
+@pytest.mark.parametrize("domain", ["shop", "saas"])
+async def test_gold_solves_tasks_in_every_set(name: str, domain: str) -> None:
+    benchmark = Helpdesk(phrases=name)
+    solved = 0
+    for task_id in benchmark.task_ids(domain, "dev")[:30]:
+        environment = benchmark.environment(domain, task_id)
+        solved += (await play(environment, build_task(domain, task_id).gold, 0)).reward.success
+    assert solved == 30
+
+
+def test_a_set_of_ones_own_speaks_and_shows_in_the_version(own: Path) -> None:
+    benchmark = Helpdesk(phrases=str(own))
+    assert Helpdesk().version("shop") == "helpdesk-1.1"
+    assert benchmark.version("shop").startswith("helpdesk-1.1/loud-")
+    assert Helpdesk(phrases=[FIRST, str(own)]).version("shop") != benchmark.version("shop")
+
+
+def test_an_episode_draws_one_set_whatever_the_arm(own: Path) -> None:
+    sets = (load_phrase_set(FIRST), load_phrase_set(str(own)))
+    drawn = [draw_set(sets, 7, f"shop-dev-{n:04d}").name for n in range(200)]
+    assert drawn == [draw_set(sets, 7, f"shop-dev-{n:04d}").name for n in range(200)]
+    assert 60 < drawn.count("loud") < 140
+    assert {draw_set(sets[:1], seed, "shop-dev-0000").name for seed in range(9)} == {FIRST}
+
+
+def test_a_run_speaks_from_the_sets_of_its_options(own: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = ["run", "model.name=scripted:echo", "strategy=fc", "placement=user", "tasks=3", "limits.steps=1"]
+    assert main([*command, f"options={{phrases: {own}}}", "--out", str(out)]) == 0
+    episodes = list(read_episodes(out))
+    assert all((e.benchmark_version or "").startswith("helpdesk-1.1/loud-") for e in episodes)
+    assert any("OI!" in (e.messages[1].content or "") for e in episodes)
+    assert RunSettings().options is None
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "value", "told"),
+    [
+        ("common.yaml", "agree", None, r"common.yaml: agree is missing \(says yes"),
+        ("common.yaml", "agre", ["Yes."], "common.yaml: unknown key 'agre'"),
+        (
+            "shop.yaml",
+            "cancel_item",
+            ["cancel it"],
+            r"cancel_item: 'cancel it' must fill \{item\}, each once",
+        ),
+        ("shop.yaml", "cancel_plain", ["cancel {item}"], "must fill no slot"),
+        ("shop.yaml", "cancel_plain", [], "shop.yaml: cancel_plain must be a list of texts"),
+        ("shop.yaml", "cancel_plain", [True], "must be a list of texts; quote a text"),
+        ("saas.yaml", "user_plain", ["x", "x"], "saas.yaml: user_plain has one template twice"),
+        ("saas.yaml", "user_plain", ["x {"], "has a brace that opens no slot"),
+    ],
+)
+def test_a_bad_set_is_told_in_one_line(own: Path, file: str, key: str, value: object, told: str) -> None:
+    path = own / file
+    lists = yaml.safe_load(path.read_text(encoding="utf-8"))
+    lists.pop(key, None)
+    path.write_text(yaml.safe_dump(lists if value is None else {**lists, key: value}), encoding="utf-8")
+    with pytest.raises(BadInput, match=told) as raised:
+        load_phrase_set(str(own))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("{phrases: nowhere}", "no phrase set 'nowhere'; known: first"),
+        ("{phrases: []}", "names no set, or one twice"),
+        ("{phrases: [first, first]}", "names no set, or one twice"),
+        ("{phrase: first}", "options: helpdesk does not take them"),
+    ],
+)
+def test_bad_options_end_with_exit_code_2(
+    options: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "model.name=scripted:echo", f"options={options}", "--out", str(tmp_path / "x")]) == 2
+    assert told in capsys.readouterr().err
