@@ -87,13 +87,15 @@ def outcomes() -> str:
     return f"{caption}\n\n{table(head, body)}"
 
 
-def lattice(stem: str) -> str:
-    """Tabulate every subset on the same test tasks, against none, with the categories of the remaining failures."""
+def subset_grid(stem: str) -> str:
+    """Tabulate every subset on the same tasks, against none, with the categories of the remaining failures."""
     path = DATA / f"{stem}.parquet"
-    rows = read_outcomes(str(path), VERSIONS["shop"])
+    run = read_metadata(str(path))["config"]
+    rows = read_outcomes(str(path), VERSIONS[run["domain"]])
     settings = CompareSettings.model_validate(
         yaml.safe_load((ROOT / "configs/compare/helpdesk-subsets.yaml").read_text(encoding="utf-8"))
         | {"replay": str(path), "tasks": len({row.task_id for row in rows})}
+        | {"domain": run["domain"], "split": run["split"]}
         | {"model": {"name": rows[0].backbone, "temperature": 0.0}}
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -248,8 +250,9 @@ def _read_ablation(path: Path) -> Ablation:
 TABLES: dict[str, Callable[[], str]] = {
     "outcomes": outcomes,
     "runs": runs,
-    "lattice": partial(lattice, "lattice-test"),
-    "lattice-0-5b": partial(lattice, "lattice-test-0.5b"),
+    "lattice": partial(subset_grid, "lattice-test"),
+    "grid-saas-dev": partial(subset_grid, "grid-saas-dev"),
+    "lattice-0-5b": partial(subset_grid, "lattice-test-0.5b"),
     "solved-subsets": partial(training_table.solved_subsets, TRAINING),
     "helper-effects": partial(training_table.helper_effects, TRAINING),
     "against-none": partial(training_table.against_none, TRAINING),

@@ -411,7 +411,7 @@ async def test_openings_differ_by_seed_and_say_nothing_too_early() -> None:
 
 
 def test_typos_hit_words_of_templates_never_values() -> None:
-    rng = generator(0, "test")
-    texts = {pick(load_phrase_set(FIRST).domains["shop"], "answer_address", rng, {"address": "14 Mill Lane, Leeds"}) for _ in range(400)}
+    rng, phrases = generator(0, "test"), load_phrase_set(FIRST).domains["shop"]
+    texts = {pick(phrases, "answer_address", rng, {"address": "14 Mill Lane, Leeds"}) for _ in range(400)}
     assert all("14 Mill Lane, Leeds" in text for text in texts)
-    assert len(texts) > len(load_phrase_set(FIRST).domains["shop"]["answer_address"])
+    assert len(texts) > len(phrases["answer_address"])
