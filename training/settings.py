@@ -41,6 +41,14 @@ class DataSettings(Settings):
     whole failed episode, which is there when a task is run again. Never compare the two."""
     labels: Literal["all", "primary"] = "all"
     """The categories of a failure that the category heads learn."""
+    unexplained: bool = False
+    """Learn from failures too whose cause no detector found; their category is a guess."""
+    confidence: bool = True
+    """Weigh a labelled failure by the confidence of its label; one without a stated confidence counts in full."""
+    absent: Literal["drop", "balance"] = "drop"
+    """A part of the state (policy, tools) that some logs lack must not tell the router which log it reads. ``drop``:
+    the router never reads a part that some state lacks. ``balance``: it reads all parts, and every training state is
+    also shown without its tools and without its policy, the versions sharing one weight."""
     taxonomy: str | None = None
     """A taxonomy of your own (YAML), the one that the failures were diagnosed with; None is the shipped one."""
     benchmark_version: str | None = None

@@ -1,8 +1,11 @@
 """``fama train``: examples → split → one kind of router → checkpoint folder with its card."""
 
 import json
+import logging
 import shutil
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from fama.config import dump_settings
@@ -11,14 +14,21 @@ from fama.errors import BadInput
 from fama.files import sweep, write_atomically
 from fama.selection.router.checkpoint import WORK
 from fama.selection.router.embedder import Embedder
+from fama.selection.router.features import Part, hide
 from fama.selection.router.manifest import RouterManifest
+from training.data.absent import balanced, hidden_parts
 from training.data.cost import data_cost
-from training.data.examples import ExampleSet
-from training.data.load import load_examples
+from training.data.examples import Example, ExampleSet
+from training.data.form import form_signs
+from training.data.load import load_examples, taxonomy_of
 from training.data.splits import keep_apart, split_by_task
 from training.export.checkpoint import finish
 from training.kinds.base import FitTask, trainer_of
 from training.settings import STATE, TrainSettings
+
+log = logging.getLogger(__name__)
+#: Features of form that are told of one by one.
+_SIGNS = 5
 
 
 def train(settings: TrainSettings, out: Path, command: str = "", ckpt: str | None = None) -> RouterManifest | None:
@@ -51,8 +61,11 @@ def train_on(
     if ckpt is not None and not trainer.resumable:
         raise BadInput(f"--ckpt: a {settings.kind} router is fitted in one go; leave --ckpt out")
     wanted = settings.data
+    hidden = hidden_parts(data.examples, wanted.absent)
+    examples = [replace(example, features=hide(example.features, hidden)) for example in data.examples]
+    warn_of_form(examples, hidden, settings, data.pool)
     split = split_by_task(
-        data.examples,
+        examples,
         wanted.validation,
         wanted.split_seed,
         wanted.hold_out_domains,
@@ -61,20 +74,36 @@ def train_on(
     )
     if settings.guarantee is not None:
         split = keep_apart(split, settings.guarantee.share, wanted.split_seed)
+    if wanted.absent == "balance":
+        split = replace(split, train=balanced(split.train))
     work = out / WORK
     work.mkdir(parents=True, exist_ok=True)
     sweep(work)
     _remember(settings, data.digest(), work, resuming=ckpt is not None)
-    trained = trainer.fit(FitTask(settings, split, work, ckpt, embedder))
+    trained = trainer.fit(FitTask(settings, split, work, hidden, ckpt, embedder))
     if trained is None:
         return None
     # of a resumed training only the last part was timed
     seconds = None if ckpt is not None else round(time.perf_counter() - started, 1)
     fit = Spent(part="training", source=settings.kind, tokens=0, seconds=seconds)
-    manifest = finish(settings, data, split, trained, out, command, None if spent is None else (*spent, fit))
+    manifest = finish(settings, data, split, hidden, trained, out, command, None if spent is None else (*spent, fit))
     if not settings.trainer.keep_state:  # only now: a process that dies before can go on from it
         shutil.rmtree(work / STATE, ignore_errors=True)
     return manifest
+
+
+def warn_of_form(
+    examples: Sequence[Example], hidden: Sequence[Part], settings: TrainSettings, pool: Sequence[str]
+) -> None:
+    """Warn of parts that the router will not read, and of features of form that predict a label."""
+    if hidden:
+        parts = " and ".join(hidden)
+        log.warning("some states lack their %s: the router will not read %s (data.absent)", parts, parts)
+    signs = form_signs(examples, taxonomy_of(settings.data).codes, pool)
+    for sign in signs[:_SIGNS]:
+        log.warning("%s: the router may tell logs apart, not failures; give every label logs of each form", sign)
+    if len(signs) > _SIGNS:
+        log.warning("%d more features of form predict a label", len(signs) - _SIGNS)
 
 
 def _remember(settings: TrainSettings, digest: str, work: Path, resuming: bool) -> None:

@@ -56,7 +56,7 @@ def measure_router(router: Router, test: Test, helpers: Mapping[str, Covering]) 
     found: dict[str, Sums] = {}
     labelled = [e for e in test.examples if e.categories is not None]
     if labelled and router.labels is not None:
-        chances = _once(router.labels.categories, labelled)
+        chances = _once(router.categories, labelled)
         found |= label_measures(predicted_flags(chances), labelled, router.manifest.categories, helpers)
     outcomes = [e for e in test.examples if e.subset is not None and e.success is not None]
     if outcomes:

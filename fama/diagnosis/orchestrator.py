@@ -14,7 +14,7 @@ from fama.diagnosis.rendering import render_findings
 from fama.diagnosis.taxonomy import Taxonomy
 from fama.diagnosis.trace import Trace
 from fama.dialogue.turns import shorten
-from fama.episodes.records import Blame, Evidence, LedgerRow
+from fama.episodes.records import UNEXPLAINED, Blame, Evidence, LedgerRow
 from fama.models.base import ChatModel
 from fama.prompts import render
 
@@ -131,7 +131,7 @@ def _unexplained(trace: Trace, taxonomy: Taxonomy) -> Merged:
         primary=(fallback,),
         step=trace.last_agent_step,
         blame="agent",
-        rationale="No detector found a cause; the task was not fulfilled.",
+        rationale=UNEXPLAINED,
         confidence=0.1,
     )
 

@@ -263,6 +263,10 @@ class Evidence(Record):
     quote: str = ""
 
 
+#: The rationale of a label that names a category for want of any finding.
+UNEXPLAINED = "No detector found a cause; the task was not fulfilled."
+
+
 class Failure(Record):
     """A labelled failure: one line of ``failures.jsonl``. ``step`` indexes the episode's messages.
 
@@ -286,6 +290,11 @@ class Failure(Record):
     labeller: str
     confidence: float | None = None
     taxonomy_version: str
+
+    @property
+    def unexplained(self) -> bool:
+        """Return whether no cause was found; the category is then a guess."""
+        return self.rationale == UNEXPLAINED
 
     @property
     def key(self) -> TaskKey:

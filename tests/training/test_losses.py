@@ -45,6 +45,7 @@ def targets(success: list[float], weight: list[float], log_tokens: list[float]) 
         success=torch.tensor(success),
         log_tokens=torch.tensor(log_tokens),
         weight=torch.tensor(weight),
+        label_weight=torch.ones(len(weight)),
         coverage=torch.tensor([[1.0, 0.0], [NAN, NAN]]),
         distilled=torch.full((2, 2), NAN),
         categories=torch.tensor([[1.0, 0.0, NAN], [NAN, NAN, NAN]]),
@@ -77,8 +78,14 @@ def test_token_loss_is_quadratic_then_linear() -> None:
 
 
 def test_flag_loss_ignores_unknown_flags() -> None:
-    loss = flag_loss(torch.tensor([[0.0, 1.0]]), torch.tensor([[1.0, NAN]]))
+    loss = flag_loss(torch.tensor([[0.0, 1.0]]), torch.tensor([[1.0, NAN]]), torch.ones(1))
     assert loss.item() == pytest.approx(math.log(2.0))
+
+
+def test_flag_loss_weighs_examples_by_hand() -> None:
+    """Two certain halves cost log 2 each; the one of weight 0.2 costs a fifth."""
+    loss = flag_loss(torch.zeros(2, 1), torch.ones(2, 1), torch.tensor([1.0, 0.2]))
+    assert loss.item() == pytest.approx(1.2 * math.log(2.0) / 2)
 
 
 def test_weights_switch_losses_on_and_off() -> None:
@@ -137,6 +144,7 @@ def drawn(rewards: list[float], propensity: list[float]) -> Targets:
         success=unknown,
         log_tokens=unknown,
         weight=torch.ones(4),
+        label_weight=torch.ones(4),
         coverage=torch.full((4, 2), NAN),
         distilled=torch.full((4, 2), NAN),
         categories=torch.full((4, 3), NAN),

@@ -19,6 +19,8 @@ from fama.selection.router.retrospective import FailedTask, failed_task
 from fama.subsets import join_subset, split_subset
 
 Flags = tuple[bool, ...]
+#: The weight of a label in which nobody has confidence.
+LEAST_WEIGHT = 0.1
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Example:
 
     ``subset`` is the executed one (one flag per helper, pool order) with its ``success``, ``tokens``
     (of the whole episode) and ``propensity``. ``coverage`` flags helpers that cover the failure's
-    primary categories, ``distilled`` those a prompted selector chose, ``categories`` the failure's.
+    primary categories, ``distilled`` those a prompted selector chose, ``categories`` the failure's. ``weight``
+    multiplies every loss of the example.
     """
 
     task: str
@@ -39,6 +42,7 @@ class Example:
     coverage: Flags | None = None
     distilled: Flags | None = None
     categories: Flags | None = None
+    weight: float = 1.0
     domain: str = ""
     backbone: str = ""
 
@@ -81,7 +85,10 @@ class ExampleSet:
                     [[(s.kind, s.text, s.position) for s in features.segments], features.evidence]
                 )
             targets = (one.subset, one.success, one.tokens, one.propensity)
-            parts.append([one.task, texts[one.features], *targets, one.coverage, one.distilled, one.categories])
+            weight = [one.weight] if one.weight != 1.0 else []  # full weight: the hash of before there were weights
+            parts.append(
+                [one.task, texts[one.features], *targets, one.coverage, one.distilled, one.categories, *weight]
+            )
         return content_hash([self.pool, sorted(parts, key=str)])
 
 
@@ -141,6 +148,8 @@ def failure_examples(
     categories: Sequence[str],
     view: View = "prospective",
     primary_only: bool = False,
+    unexplained: bool = True,
+    confidence: bool = False,
 ) -> ExampleSet:
     """Return one example per labelled failure of the agent, in the state before its first decision or at the end.
 
@@ -151,6 +160,8 @@ def failure_examples(
         categories: codes of the taxonomy, in its order.
         view: ``retrospective`` shows the whole failed episode.
         primary_only: flag the primary categories alone.
+        unexplained: learn from labels too whose cause no detector found; else they are left out and counted.
+        confidence: weigh an example by its label's confidence, at least ``LEAST_WEIGHT``.
     """
     labels = {failure.episode_id: failure for failure in failures}
     examples, left_out, used = [], Counter[str](), []
@@ -160,6 +171,9 @@ def failure_examples(
             continue
         if label.blame != "agent":
             left_out[f"failures blamed on the {label.blame}"] += 1
+            continue
+        if label.unexplained and not unexplained:
+            left_out["unexplained failures (data.unexplained=true learns from them)"] += 1
             continue
         features = _first_features(episode) if view == "prospective" else featurise(state_after(episode))
         if features is None or not label.primary:
@@ -174,6 +188,7 @@ def failure_examples(
                 categories=tuple(
                     code in (primary if primary_only else {*label.categories, *primary}) for code in categories
                 ),
+                weight=label_weight(label) if confidence else 1.0,
                 domain=episode.domain,
                 backbone=episode.backbone or "",
             )
@@ -182,6 +197,11 @@ def failure_examples(
     if labels:
         left_out["failures whose episode is missing"] += len(labels)
     return _from_episodes(examples, tuple(covers), left_out, used)
+
+
+def label_weight(label: Failure) -> float:
+    """Return the confidence of a label, at least ``LEAST_WEIGHT``; 1 where none is stated."""
+    return 1.0 if label.confidence is None else max(label.confidence, LEAST_WEIGHT)
 
 
 def prompted_examples(episodes: Iterable[Episode], pool: Sequence[str]) -> ExampleSet:

@@ -1,7 +1,7 @@
 """Reads the files that a config names into one set of examples."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from fama.errors import BadInput
 from fama.selection.router.retrospective import failed_features
 from fama.settings import HelperSettings
 from training.data.examples import ExampleSet, failure_examples, outcome_examples, prompted_examples
+from training.data.weights import to_mean_one
 from training.settings import DataSettings, TrainSettings
 
 
@@ -109,6 +110,7 @@ def _failures(data: DataSettings, found: ExampleSet, coverage: bool) -> ExampleS
             f"data.taxonomy: no helper of the pool covers a category of {taxonomy.version}; name helpers at its "
             "categories, for example helpers: [DCE]"
         )
+    labelled = ExampleSet((), data.pool)
     for source in data.failures:
         labels = read_failures(Path(source.failures))
         other = sorted({label.taxonomy_version for label in labels} - {taxonomy.version})
@@ -118,9 +120,17 @@ def _failures(data: DataSettings, found: ExampleSet, coverage: bool) -> ExampleS
                 "name its file as data.taxonomy, or diagnose again"
             )
         episodes = read_episodes(Path(source.episodes))
-        primary = data.labels == "primary"
-        found += failure_examples(labels, episodes, covers, taxonomy.codes, data.view, primary)
-    return found
+        labelled += failure_examples(
+            labels,
+            episodes,
+            covers,
+            taxonomy.codes,
+            data.view,
+            primary_only=data.labels == "primary",
+            unexplained=data.unexplained,
+            confidence=data.confidence,
+        )
+    return found + replace(labelled, examples=to_mean_one(labelled.examples))
 
 
 def _prompted(data: DataSettings, found: ExampleSet) -> ExampleSet:

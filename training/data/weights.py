@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from fama.selection.router.features import Features
 from training.data.examples import Example
@@ -16,6 +17,12 @@ def outcome_weights(examples: Sequence[Example], settings: LossSettings) -> list
     known = [value for value in raw if not math.isnan(value)]
     mean = sum(known) / len(known) if known else 1.0
     return [1.0 if math.isnan(value) else min(value / mean, settings.propensity_clip) for value in raw]
+
+
+def to_mean_one(examples: Sequence[Example]) -> tuple[Example, ...]:
+    """Return the examples with their weights scaled to mean 1, so that shrinkage means the same at any confidence."""
+    mean = sum(example.weight for example in examples) / len(examples) if examples else 1.0
+    return tuple(replace(example, weight=example.weight / mean) for example in examples)
 
 
 def advantages(examples: Sequence[Example], lam: float) -> dict[int, float]:

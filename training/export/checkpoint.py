@@ -13,6 +13,7 @@ from fama.episodes.spending import Spent
 from fama.files import write_atomically
 from fama.provenance import git_commit, library_versions
 from fama.selection.router.checkpoint import WORK, load_router, write_router
+from fama.selection.router.features import Part
 from fama.selection.router.manifest import RouterManifest
 from fama.subsets import flagged
 from training.data.examples import Example, ExampleSet
@@ -34,6 +35,7 @@ def finish(
     settings: TrainSettings,
     data: ExampleSet,
     split: Split,
+    hidden: tuple[Part, ...],
     trained: Trained,
     out: Path,
     command: str,
@@ -41,12 +43,18 @@ def finish(
 ) -> RouterManifest:
     """Write the checkpoint folder ``out`` and ``out/work/metrics.json``; returns the manifest.
 
-    ``cost`` is what was spent on the data and the fit, None if unknown.
+    ``hidden`` are parts of a state that the router does not read; ``cost`` is what was spent on the data and the fit,
+    None if unknown.
     """
     draft = out / WORK / "draft"
     shutil.rmtree(draft, ignore_errors=True)
     manifest = write_router(
-        draft, _manifest(settings, data, split, trained, command), trained.arrays, "", trained.adapter, trained.files
+        draft,
+        _manifest(settings, data, split, hidden, trained, command),
+        trained.arrays,
+        "",
+        trained.adapter,
+        trained.files,
     )
     router = load_router(draft, embedder=trained.embedder)
     outcomes = [example for example in split.validation if example.subset is not None and example.success is not None]
@@ -87,7 +95,7 @@ def _candidates(
 
 
 def _manifest(
-    settings: TrainSettings, data: ExampleSet, split: Split, trained: Trained, command: str
+    settings: TrainSettings, data: ExampleSet, split: Split, hidden: tuple[Part, ...], trained: Trained, command: str
 ) -> RouterManifest:
     from fama.selection.router.evidence import EVIDENCE_NAMES
 
@@ -107,6 +115,7 @@ def _manifest(
         shape=trained.shape,
         labelled=trained.labelled,
         view=settings.data.view,
+        hidden=hidden,
         lam=settings.decision.lam,
         epsilon=settings.decision.epsilon,
         softness=settings.decision.softness,

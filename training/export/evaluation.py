@@ -42,7 +42,7 @@ def measure_held_out(router: Router, examples: Sequence[Example], context_free: 
 
 def executed_logits(router: Router, examples: Sequence[Example]) -> Floats:
     """Return uncalibrated success logits of the executed subsets."""
-    return np.array([float(router.predictor.scores(e.features)(np.array([e.subset])).logit[0]) for e in examples])
+    return np.array([float(router.raw_scores(e.features)(np.array([e.subset])).logit[0]) for e in examples])
 
 
 def measure(

@@ -12,6 +12,7 @@ from fama.errors import BadInput
 from fama.selection.decision import Floats
 from fama.selection.router.checkpoint import Array
 from fama.selection.router.embedder import Embedder
+from fama.selection.router.features import Part
 from fama.selection.router.manifest import EncoderShape, KnnShape, NetworkShape, PriorShape, VectorShape
 from fama.settings import Settings
 from training.data.splits import Split
@@ -25,13 +26,15 @@ Arrays = dict[str, Array]
 class FitTask:
     """The data of one training and where it runs.
 
-    ``work`` is a folder for logs and for the state that ``ckpt`` (``last`` or a path) resumes. ``embedder`` may hold
-    vectors of earlier trainings on the same frozen encoder.
+    ``hidden`` are parts of the state that the examples do not show. ``work`` is a folder for logs and for the state
+    that ``ckpt`` (``last`` or a path) resumes. ``embedder`` may hold vectors of earlier trainings on the same frozen
+    encoder.
     """
 
     settings: TrainSettings
     split: Split
     work: Path
+    hidden: tuple[Part, ...] = ()
     ckpt: str | None = None
     embedder: Embedder | None = None
 

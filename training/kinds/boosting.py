@@ -60,7 +60,7 @@ def grow(
     design: Floats,
     target: Floats,
     start: Floats,
-    weights: Floats | None,
+    weights: Floats,
     size: Size,
     objective: str,
 ) -> Any:
@@ -149,7 +149,7 @@ def fit_labels(settings: TrainSettings, data: LabelArrays, fitted: FittedVectors
     def boosters(rows: Rows, size: Size) -> list[Any]:
         start = logit(data.rates(rows))
         return [
-            grow(settings, vectors[rows], flags, np.full(len(flags), begin), None, size, "binary")
+            grow(settings, vectors[rows], flags, np.full(len(flags), begin), data.weights[rows], size, "binary")
             if flags.min() != flags.max()
             else None
             for flags, begin in zip(data.flags[rows].T, start, strict=True)
@@ -166,7 +166,8 @@ def fit_labels(settings: TrainSettings, data: LabelArrays, fitted: FittedVectors
                     logits[:, label] += booster.predict(vectors[~train], raw_score=True, num_iteration=size.rounds)
         return logits
 
-    size, tried = tune(sizes(settings), held_out, data.flags, data.tasks, settings.boosting.folds, settings.seed)
+    folds = settings.boosting.folds
+    size, tried = tune(sizes(settings), held_out, data.flags, data.tasks, folds, settings.seed, weights=data.weights)
     final = boosters(np.ones(len(data.flags), dtype=np.bool_), size) if size.rounds else []
     trees = {f"label-{place}": one.model_to_string() for place, one in enumerate(final) if one is not None}
     return HeadFit({"label_bias": logit(data.rates()).astype(np.float32)}, tried, trees=trees)

@@ -36,7 +36,7 @@ class OutcomeArrays:
         self.success: Floats = np.array([float(bool(example.success)) for example in self.examples])
         tokens = np.array([example.tokens or np.nan for example in self.examples])
         self.log_tokens: Floats = np.log(tokens)
-        self.weights: Floats = np.array([weight for _, weight in kept])
+        self.weights: Floats = np.array([example.weight * weight for example, weight in kept])
         self.tasks = [example.task for example in self.examples]
         if self.success.min() == self.success.max():
             what = "succeeded" if self.success[0] else "failed"

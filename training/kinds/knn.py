@@ -79,6 +79,7 @@ def fit_labels(settings: TrainSettings, data: LabelArrays, fitted: FittedVectors
         return {
             "label_states": vectors[rows].astype(np.float32),
             "label_flags": data.flags[rows].astype(np.float32),
+            "label_weights": data.weights[rows].astype(np.float32),
             "label_rates": data.rates(rows).astype(np.float32),
         }
 
@@ -86,7 +87,8 @@ def fit_labels(settings: TrainSettings, data: LabelArrays, fitted: FittedVectors
         near = KnnLabels(fitted.vectors, arrays_of(train), shape)
         return np.array([near.near(vector) for vector in vectors[~train]])
 
-    shape, tried = tune(_shapes(settings), held_out, data.flags, data.tasks, settings.knn.folds, settings.seed)
+    folds = settings.knn.folds
+    shape, tried = tune(_shapes(settings), held_out, data.flags, data.tasks, folds, settings.seed, weights=data.weights)
     return HeadFit(arrays_of(np.ones(len(data.flags), dtype=np.bool_)), tried, shape)
 
 

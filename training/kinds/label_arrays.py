@@ -13,16 +13,22 @@ _HALF = 0.5
 
 
 class LabelArrays:
-    """The labelled failures as arrays: flags (n, C + H), the categories first; and their tasks."""
+    """The labelled failures as arrays: flags (n, C + H), the categories first; weights (n,); and their tasks."""
 
     def __init__(self, examples: Sequence[Example]) -> None:
         self.examples = [e for e in examples if e.coverage is not None and e.categories is not None]
         flags = [(*(e.categories or ()), *(e.coverage or ())) for e in self.examples]
         self.flags: Floats = np.array(flags, dtype=np.float64)
+        self.weights: Floats = np.array([example.weight for example in self.examples])
         self.tasks = [example.task for example in self.examples]
 
     def rates(self, rows: Rows | None = None) -> Floats:
         """Return the smoothed rate of every label on some rows."""
-        flags = self.flags if rows is None else self.flags[rows]
-        rate: Floats = (flags.sum(axis=0) + _HALF) / (len(flags) + 2 * _HALF)
+        keep = np.ones(len(self.flags), dtype=np.bool_) if rows is None else rows
+        rate: Floats = (self.counts(keep) + _HALF) / (self.weights[keep].sum() + 2 * _HALF)
         return rate
+
+    def counts(self, rows: Rows) -> Floats:
+        """Return the weight of every label on some rows."""
+        count: Floats = self.weights[rows] @ self.flags[rows]
+        return count

@@ -84,7 +84,8 @@ def fit_labels(settings: TrainSettings, data: LabelArrays, fitted: FittedVectors
         weight[:, 0] = logit(data.rates(rows))
         for label, flags in enumerate(data.flags[rows].T):
             if strength and flags.min() != flags.max():
-                model = LogisticRegression(C=1.0, max_iter=2000).fit(strength * vectors[rows], flags)
+                model = LogisticRegression(C=1.0, max_iter=2000)
+                model.fit(strength * vectors[rows], flags, sample_weight=data.weights[rows])
                 weight[label] = [model.intercept_[0], *(strength * model.coef_[0])]
         return weight
 
@@ -94,6 +95,7 @@ def fit_labels(settings: TrainSettings, data: LabelArrays, fitted: FittedVectors
         return logits
 
     options = sorted(settings.linear.strengths)
-    strength, tried = tune(options, held_out, data.flags, data.tasks, settings.linear.folds, settings.seed)
+    folds = settings.linear.folds
+    strength, tried = tune(options, held_out, data.flags, data.tasks, folds, settings.seed, weights=data.weights)
     everything = np.ones(len(data.flags), dtype=np.bool_)
     return HeadFit({"label_weight": weights(strength, everything).astype(np.float32)}, tried)

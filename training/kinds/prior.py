@@ -82,8 +82,8 @@ def fit_labels(settings: TrainSettings, data: LabelArrays, frames: Sequence[str]
         pooled = data.rates(rows)
         rates = np.tile(pooled, (len(frames) + 1, 1))
         for place in set(frame[rows].tolist()):
-            flags = data.flags[rows & (frame == place)]
-            rates[place] = (flags.sum(axis=0) + strength * pooled) / (len(flags) + strength)
+            here = rows & (frame == place)
+            rates[place] = (data.counts(here) + strength * pooled) / (data.weights[here].sum() + strength)
         return logit(rates)
 
     def held_out(strength: float, train: Rows) -> Floats:
@@ -91,6 +91,7 @@ def fit_labels(settings: TrainSettings, data: LabelArrays, frames: Sequence[str]
         return rows
 
     options = sorted(settings.prior.strengths)[::-1]
-    strength, tried = tune(options, held_out, data.flags, data.tasks, settings.prior.folds, settings.seed)
+    folds = settings.prior.folds
+    strength, tried = tune(options, held_out, data.flags, data.tasks, folds, settings.seed, weights=data.weights)
     everything = np.ones(len(data.flags), dtype=np.bool_)
     return HeadFit({"label_prior": logits(strength, everything).astype(np.float32)}, tried, strength=strength)

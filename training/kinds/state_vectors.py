@@ -1,6 +1,7 @@
 """State vectors of the kinds without a network, and the choice of a setting by folds over tasks."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -8,10 +9,12 @@ from numpy.typing import NDArray
 
 from fama.randomness import derive_seed
 from fama.selection.decision import Floats
+from fama.selection.router.checkpoint import Array
 from fama.selection.router.embedder import Embedder
-from fama.selection.router.features import Features
+from fama.selection.router.features import Features, Part, hide
 from fama.selection.router.kinds.state_vectors import RawVectors, StateVectors
 from fama.selection.router.manifest import EncoderShape, VectorShape
+from training.data.absent import filled
 from training.data.examples import Example
 from training.kinds.base import Arrays, FitTask, Trained
 from training.kinds.context_free import OutcomeArrays, fit_context_free
@@ -21,6 +24,10 @@ from training.settings import TrainSettings
 Rows = NDArray[np.bool_]
 S = TypeVar("S")
 Loss = Callable[[Floats, Floats], Floats]
+#: Domains whose policy and tools stand in for those of states that lack one of them.
+_DOMAINS = 32
+_POLICY: tuple[Part, ...] = ("policy",)
+_TOOLS: tuple[Part, ...] = ("tools",)
 #: Texts of which a new embedder keeps vectors.
 _TEXTS = 100_000
 
@@ -30,8 +37,9 @@ class FittedVectors:
 
     def __init__(self, raw: RawVectors, settings: TrainSettings, examples: Sequence[Example], whiten: bool) -> None:
         states = list(dict.fromkeys(example.features for example in examples))
-        self.arrays = _projection(raw, states, settings.vectors.components, settings.seed, whiten)
-        self.vectors = StateVectors(raw, self.arrays)
+        projection = _projection(raw, states, settings.vectors.components, settings.seed, whiten)
+        self.arrays = projection | _domains(raw, states)
+        self.vectors = StateVectors(raw, projection)  # a training state that lacks a part stands for strange ones
         self.states: Floats = np.stack([self.vectors(state) for state in states])
         self._place = {state: i for i, state in enumerate(states)}
 
@@ -72,7 +80,7 @@ def fit_vectors(task: FitTask, encoder: EncoderShape | None, whiten: bool = True
         embedder = task.embedder or Embedder.load(encoder, entries=_TEXTS)
     shape = VectorShape(source=settings.vectors.source, buckets=settings.vectors.buckets)
     used = [e for e in train if (task.with_outcomes and e.subset is not None) or e.coverage is not None]
-    fitted = FittedVectors(RawVectors(shape, embedder), settings, used, whiten)
+    fitted = FittedVectors(RawVectors(shape, embedder, task.hidden), settings, used, whiten)
     draft = Trained(
         arrays=fitted.arrays,
         context_free=context_free,
@@ -87,8 +95,8 @@ def fit_vectors(task: FitTask, encoder: EncoderShape | None, whiten: bool = True
 def _projection(raw: RawVectors, states: Sequence[Features], components: int, seed: int, whiten: bool) -> Arrays:
     from sklearn.decomposition import PCA
 
-    texts = np.stack([raw(state) for state in states])
-    evidence = np.array([state.evidence for state in states], dtype=np.float64)
+    texts = filled(np.stack([raw(state) for state in states]))
+    evidence = filled(np.stack([raw.evidence(state) for state in states]))
     count = max(1, min(components, len(states) - 1, texts.shape[1]))
     pca = PCA(count, svd_solver="randomized", random_state=derive_seed(seed, "pca") % 2**32).fit(texts)
     spread = np.sqrt(np.maximum(pca.explained_variance_, 1e-12)) if len(states) > 1 else np.ones(count)
@@ -104,6 +112,34 @@ def _projection(raw: RawVectors, states: Sequence[Features], components: int, se
     }
 
 
+def _domains(raw: RawVectors, states: Sequence[Features]) -> Arrays:
+    """Return policy, tools and their evidence of the most frequent complete domains; see ``StateVectors``."""
+    complete = [state for state in states if not state.lacking]
+    counts = Counter(state.frame() for state in complete)
+    first = {state.frame(): state for state in reversed(complete)}
+    found = [first[frame] for frame, _ in counts.most_common(_DOMAINS)]
+    half = len(raw(states[0])) // 2
+
+    def rows(vectors: Iterable[Floats], width: int) -> Array:
+        return np.array([*vectors], dtype=np.float32).reshape(-1, width)
+
+    return {
+        "domain_frame": rows((raw.frame(state) for state in found), half),
+        "domain_policy": rows((raw.frame(hide(state, _TOOLS)) for state in found), half),
+        "domain_tools": rows((raw.frame(hide(state, _POLICY)) for state in found), half),
+        "domain_evidence": rows((raw.evidence(state) for state in found), len(states[0].evidence)),
+    }
+
+
+def _mean_loss(losses: Floats, weights: Floats | None) -> float:
+    """Return the mean over known entries, rows weighted."""
+    if weights is None:
+        return float(np.nanmean(losses))
+    share = np.broadcast_to(weights.reshape(-1, *[1] * (losses.ndim - 1)), losses.shape)
+    known = ~np.isnan(losses)
+    return float((losses[known] * share[known]).sum() / share[known].sum())
+
+
 def tune(
     options: Sequence[S],
     held_out: Callable[[S, Rows], Floats],
@@ -112,6 +148,7 @@ def tune(
     folds: int,
     seed: int,
     loss: Loss = log_loss,
+    weights: Floats | None = None,
 ) -> tuple[S, dict[str, float]]:
     """Return the option with the smallest loss over folds of tasks, and the loss of each; of equals the first one.
 
@@ -123,6 +160,7 @@ def tune(
         folds: their number.
         seed: of the folds.
         loss: of predictions and targets, entry by entry.
+        weights: of the rows, shape (n,); None weighs all alike.
     """
     count = max(2, min(folds, len(set(tasks))))
     fold_of = {task: derive_seed(seed, "fold", task) for task in set(tasks)}
@@ -134,6 +172,6 @@ def tune(
         for held in range(count):
             if (fold == held).any() and (fold != held).any():
                 predicted[fold == held] = held_out(option, fold != held)
-        losses.append(float(np.nanmean(loss(predicted, targets))))
+        losses.append(_mean_loss(loss(predicted, targets), weights))
     best = int(np.argmin(losses))
     return options[best], {str(option): loss for option, loss in zip(options, losses, strict=True)}

@@ -75,7 +75,7 @@ class Collate:
                 grid[:, i, : len(line)] = torch.tensor([(place[row], kind, bucket) for row, kind, bucket in line]).T
                 mask[i, : len(line)] = True
         ids, id_mask, vectors = self._chunks(own)
-        evidence = torch.tensor([example.features.evidence for example in examples], dtype=torch.float32)
+        evidence = torch.tensor([example.features.known_evidence() for example in examples], dtype=torch.float32)
         rows = torch.tensor(frame, dtype=torch.long)
         return Batch(ids, id_mask, vectors, rows, grid[0], mask, grid[1], grid[2], evidence, self._targets(examples))
 
@@ -97,7 +97,8 @@ class Collate:
             pairs=members[:, torch.from_numpy(rows)] * members[:, torch.from_numpy(columns)],
             success=torch.tensor([math.nan if e.success is None else float(e.success) for e in examples]),
             log_tokens=torch.tensor([math.nan if e.tokens is None else math.log(e.tokens) for e in examples]),
-            weight=torch.tensor([self.weights.get(id(example), 1.0) for example in examples]),
+            weight=torch.tensor([example.weight * self.weights.get(id(example), 1.0) for example in examples]),
+            label_weight=torch.tensor([example.weight for example in examples]),
             coverage=_flags([example.coverage for example in examples], helpers),
             distilled=_flags([example.distilled for example in examples], helpers),
             categories=_flags([example.categories for example in examples], self.categories),

@@ -9,6 +9,7 @@ from fama.selection.decision import Floats
 from fama.selection.router.embedder import Vectors
 from fama.selection.router.manifest import NetworkShape
 from fama.selection.router.network import RouterNetwork
+from training.data.absent import filled
 from training.data.examples import Example
 from training.settings import NetworkSettings
 
@@ -41,7 +42,7 @@ def build_network(
             principal components, so that little data is not spent on finding them.
     """
     network = RouterNetwork(shape)
-    evidence = np.array([example.features.evidence for example in examples], dtype=np.float64)
+    evidence = filled(np.array([example.features.known_evidence() for example in examples], dtype=np.float64))
     deviation = evidence.std(axis=0)
     with torch.no_grad():
         network.evidence_mean.copy_(torch.from_numpy(evidence.mean(axis=0)))

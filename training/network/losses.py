@@ -17,8 +17,8 @@ _MAX_LOG_TOKENS = 16.0
 class Targets(NamedTuple):
     """Targets of B examples; NaN where unknown.
 
-    members (B, H) and pairs (B, P) of the executed subset, zero where there is none; success,
-    log_tokens, weight, advantage and propensity (B,); coverage and distilled (B, H); categories (B, C).
+    members (B, H) and pairs (B, P) of the executed subset, zero where there is none; success, log_tokens, weight (of an
+    outcome), label_weight, advantage and propensity (B,); coverage and distilled (B, H); categories (B, C).
     """
 
     members: Tensor
@@ -26,6 +26,7 @@ class Targets(NamedTuple):
     success: Tensor
     log_tokens: Tensor
     weight: Tensor
+    label_weight: Tensor
     coverage: Tensor
     distilled: Tensor
     categories: Tensor
@@ -81,10 +82,11 @@ def token_loss(heads: Heads, targets: Targets) -> Tensor:
     return _mean(functional.huber_loss(predicted, targets.log_tokens[known], reduction="none", delta=0.5))
 
 
-def flag_loss(logits: Tensor, flags: Tensor) -> Tensor:
-    """Return the binary cross-entropy of several flags per example, mean over known ones (nats)."""
+def flag_loss(logits: Tensor, flags: Tensor, weight: Tensor) -> Tensor:
+    """Return the weighted binary cross-entropy of several flags per example, mean over known ones (nats)."""
     known = ~flags.isnan()
-    return _mean(functional.binary_cross_entropy_with_logits(logits[known], flags[known], reduction="none"))
+    loss = functional.binary_cross_entropy_with_logits(logits[known], flags[known], reduction="none")
+    return _mean(loss * weight[:, None].expand_as(flags)[known])
 
 
 def all_losses(
@@ -108,11 +110,11 @@ def all_losses(
     if weights.tokens:
         losses["tokens"] = token_loss(heads, targets)
     if weights.coverage:
-        losses["coverage"] = flag_loss(coverage, targets.coverage)
+        losses["coverage"] = flag_loss(coverage, targets.coverage, targets.label_weight)
     if weights.distillation:
-        losses["distillation"] = flag_loss(distilled, targets.distilled)
+        losses["distillation"] = flag_loss(distilled, targets.distilled, targets.label_weight)
     if weights.categories:
-        losses["categories"] = flag_loss(heads.categories, targets.categories)
+        losses["categories"] = flag_loss(heads.categories, targets.categories, targets.label_weight)
     total = torch.stack([getattr(weights, name) * value for name, value in losses.items()]).sum()
     return {**losses, "loss": total}
 

@@ -1,6 +1,8 @@
 """The input of a router: the visible state as text segments plus numeric evidence, never the episode's key."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from fama.episodes.state import VisibleState
@@ -9,6 +11,14 @@ SegmentKind = Literal["policy", "tool", "user", "assistant", "result"]
 
 #: Order of the kinds in type embeddings; part of the checkpoint format.
 KINDS: tuple[SegmentKind, ...] = ("policy", "tool", "user", "assistant", "result")
+#: Parts of a state that a log may lack.
+Part = Literal["policy", "tools"]
+PARTS: tuple[Part, ...] = ("policy", "tools")
+_SEGMENT_OF: dict[Part, SegmentKind] = {"policy": "policy", "tools": "tool"}
+_EVIDENCE_OF: dict[Part, tuple[str, ...]] = {
+    "policy": ("policy_length", "policy_rules"),
+    "tools": ("tools", "tool_parameters"),
+}
 _KIND_OF_ROLE: dict[str, SegmentKind] = {"user": "user", "assistant": "assistant", "tool": "result"}
 
 
@@ -36,6 +46,16 @@ class Features:
         """Return the other segments: policy and tools, shared by all states of a domain."""
         return tuple(segment for segment in self.segments if segment.kind not in _KIND_OF_ROLE.values())
 
+    @property
+    def lacking(self) -> frozenset[Part]:
+        """Return the parts of which the state has nothing."""
+        kinds = {segment.kind for segment in self.segments}
+        return frozenset(part for part in PARTS if _SEGMENT_OF[part] not in kinds)
+
+    def known_evidence(self) -> tuple[float, ...]:
+        """Return the evidence, NaN where it counts a part that the state lacks: unknown, not 0."""
+        return _with_evidence(self.evidence, self.lacking, math.nan)
+
 
 def featurise(state: VisibleState) -> Features:
     """Return segments and evidence of a state."""
@@ -43,6 +63,22 @@ def featurise(state: VisibleState) -> Features:
 
     found = visible_evidence(state)
     return Features(segments_of(state), tuple(float(found[name]) for name in EVIDENCE_NAMES))
+
+
+def hide(features: Features, parts: Collection[Part]) -> Features:
+    """Return the features without these parts, as of a state that lacks them."""
+    gone = {_SEGMENT_OF[part] for part in parts if part not in features.lacking}
+    if not gone:
+        return features
+    kept = tuple(segment for segment in features.segments if segment.kind not in gone)
+    return replace(features, segments=kept, evidence=_with_evidence(features.evidence, parts, 0.0))
+
+
+def _with_evidence(evidence: tuple[float, ...], parts: Collection[Part], value: float) -> tuple[float, ...]:
+    from fama.selection.router.evidence import EVIDENCE_NAMES
+
+    changed = {name for part in parts for name in _EVIDENCE_OF[part]}
+    return tuple(value if name in changed else old for name, old in zip(EVIDENCE_NAMES, evidence, strict=True))
 
 
 def segments_of(state: VisibleState) -> tuple[Segment, ...]:

@@ -8,6 +8,7 @@ from pydantic import Field, JsonValue
 from fama.episodes.records import Record
 from fama.episodes.spending import Spent
 from fama.selection.decision import Masks
+from fama.selection.router.features import Part
 
 ROUTER_SCHEMA = 1
 
@@ -121,7 +122,9 @@ class RouterManifest(Record):
     ``kind`` is a name of ``ROUTER_KINDS``; ``encoder`` to ``shape`` are what that kind reads beside its arrays, of
     which ``shape`` is for kinds that are not built in. ``candidates`` are the subsets it chooses from; None is every
     one of the pool. ``labelled``: it has heads for failure categories. ``view`` says if it reads the state before a
-    decision or a whole failed episode. ``cost`` is what was spent on its data and its fit; None if not recorded.
+    decision or a whole failed episode. ``hidden`` are parts of a state that it never reads, since training states
+    lacked them; any other part that a state lacks counts as average. None is a router from before: it reads a lacking
+    part as zero. ``cost`` is what was spent on its data and its fit; None if not recorded.
     """
 
     schema_version: int = ROUTER_SCHEMA
@@ -139,6 +142,7 @@ class RouterManifest(Record):
     shape: dict[str, JsonValue] | None = Field(default=None, exclude_if=lambda value: value is None)
     labelled: bool = False
     view: View = "prospective"
+    hidden: tuple[Part, ...] | None = Field(default=None, exclude_if=lambda value: value is None)
     calibration: Calibration = Calibration()
     guarantee: Guarantee | None = None
     lam: float

@@ -20,7 +20,7 @@ BUCKETS = 16
 class NetworkInput(NamedTuple):
     """A batch of B states over U distinct chunks. ``place`` points into ``embeddings``.
 
-    Shapes: embeddings (U, size); place, mask, kinds, buckets (B, S); evidence (B, E).
+    Shapes: embeddings (U, size); place, mask, kinds, buckets (B, S); evidence (B, E), NaN of parts that a state lacks.
     """
 
     embeddings: Tensor
@@ -94,7 +94,7 @@ class RouterNetwork(nn.Module):
         return torch.einsum("bsa,bsh->bah", score.softmax(dim=1), items).flatten(1)
 
     def _evidence(self, batch: NetworkInput) -> Tensor:
-        return ((batch.evidence - self.evidence_mean) / self.evidence_scale).clamp(-5.0, 5.0)
+        return ((batch.evidence - self.evidence_mean) / self.evidence_scale).nan_to_num(0.0).clamp(-5.0, 5.0)
 
 
 def bucket_of(position: int) -> int:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fama.selection.base import Allowance
-from fama.selection.decision import Choice, Objective, Scorer, decide
+from fama.selection.decision import Choice, Floats, Objective, Scorer, decide
 from fama.selection.router.embedder import Embedder
-from fama.selection.router.features import Features
+from fama.selection.router.features import Features, hide
 from fama.selection.router.kinds.label_heads import Categories
 from fama.selection.router.manifest import RouterManifest
-from fama.selection.router.scores import Predictor, calibrated
+from fama.selection.router.scores import Predictor, StateScores, calibrated
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,26 @@ class Router:
     labels: Categories | None = None
     embedder: Embedder | None = None
 
+    def raw_scores(self, features: Features) -> StateScores:
+        """Return uncalibrated success logits and log tokens of any subset in a state."""
+        return self.predictor.scores(self._readable(features))
+
     def scores(self, features: Features) -> Scorer:
         """Return calibrated P(success) and tokens of any subset in a state."""
-        return calibrated(self.predictor.scores(features), self.manifest.calibration.temperature)
+        return calibrated(self.raw_scores(features), self.manifest.calibration.temperature)
+
+    def categories(self, features: Features) -> Floats:
+        """Return the probability of every failure category in a state, in the taxonomy's order.
+
+        Raises:
+            ValueError: it was not trained on failure categories.
+        """
+        if self.labels is None:
+            raise ValueError(f"{self.folder}: not trained on failure categories")
+        return self.labels.categories(self._readable(features))
+
+    def _readable(self, features: Features) -> Features:
+        return hide(features, self.manifest.hidden or ())
 
     def objective(self) -> Objective:
         """Return the checkpoint's own λ, tie tolerance and softness."""

@@ -38,9 +38,11 @@ class EncoderRouter(RouterKind):
 class EncoderPredictor:
     """The trained network over cached segment embeddings."""
 
-    def __init__(self, embedder: Embedder, network: "RouterNetwork") -> None:
+    def __init__(self, embedder: Embedder, network: "RouterNetwork", masked: bool = False) -> None:
+        """``masked``: evidence of a part that a state lacks is unknown, not 0."""
         self.embedder = embedder
         self.network = network.eval()
+        self.masked = masked
 
     @classmethod
     def of(cls, stored: StoredRouter) -> "EncoderPredictor":
@@ -54,7 +56,7 @@ class EncoderPredictor:
         network = RouterNetwork(stored.manifest.network)
         weights = {name: torch.from_numpy(value.copy()) for name, value in stored.arrays.items()}
         network.load_state_dict(weights, strict=True)
-        return cls(stored.embedder, network)
+        return cls(stored.embedder, network, masked=stored.manifest.hidden is not None)
 
     def scores(self, features: Features) -> StateScores:
         """Return success logits and log tokens of any subset in this state."""
@@ -80,6 +82,7 @@ class EncoderPredictor:
         owners = [i for i, rows in enumerate(chunks) for _ in rows]
         segments = [features.segments[i] for i in owners]
         size = self.network.shape.embedding
+        evidence = features.known_evidence() if self.masked else features.evidence
         rows = np.concatenate([*chunks, np.empty((0, size), dtype=np.float32)])
         batch = NetworkInput(
             embeddings=torch.from_numpy(rows),
@@ -87,7 +90,7 @@ class EncoderPredictor:
             mask=torch.ones((1, len(owners)), dtype=torch.bool),
             kinds=torch.tensor([[KINDS.index(segment.kind) for segment in segments]], dtype=torch.long),
             buckets=torch.tensor([[bucket_of(segment.position) for segment in segments]], dtype=torch.long),
-            evidence=torch.tensor([features.evidence], dtype=torch.float32),
+            evidence=torch.tensor([evidence], dtype=torch.float32),
         )
         with torch.inference_mode(), one_thread():
             heads: Heads = self.network(batch)

@@ -75,7 +75,8 @@ class KnnPredictor:
 class KnnLabels:
     """Label rates among the nearest labelled states, smoothed to ``label_rates`` (C + H).
 
-    Arrays: ``label_states`` (n, k + E), ``label_flags`` (n, C + H), ``label_rates``.
+    Arrays: ``label_states`` (n, k + E), ``label_flags`` (n, C + H), ``label_rates``, and ``label_weights`` (n), 1 each
+    where the checkpoint has none.
     """
 
     def __init__(self, vectors: StateVectors, arrays: Arrays, shape: KnnShape) -> None:
@@ -84,6 +85,7 @@ class KnnLabels:
         self.states = np.asarray(arrays["label_states"], dtype=np.float64)
         self.flags = np.asarray(arrays["label_flags"], dtype=np.float64)
         self.rates = np.asarray(arrays["label_rates"], dtype=np.float64)
+        self.weights = np.asarray(arrays.get("label_weights", np.ones(len(self.flags))), dtype=np.float64)
 
     def __call__(self, features: Features) -> Floats:
         """Return the logits in this state."""
@@ -91,7 +93,7 @@ class KnnLabels:
 
     def near(self, vector: Floats) -> Floats:
         """Return the logits at a state vector."""
-        weights = nearness(self.states, vector, self.shape.neighbours)
+        weights = self.weights * nearness(self.states, vector, self.shape.neighbours)
         rate = (weights @ self.flags + self.shape.strength * self.rates) / (weights.sum() + self.shape.strength)
         return logit(rate)
 

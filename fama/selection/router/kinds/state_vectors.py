@@ -2,7 +2,7 @@
 
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from zlib import crc32
 
 import numpy as np
@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from fama.selection.decision import Floats
 from fama.selection.router.embedder import Embedder
-from fama.selection.router.features import Features
+from fama.selection.router.features import Features, Part
 from fama.selection.router.kinds.base import Arrays, StoredRouter
 from fama.selection.router.manifest import VectorShape
 
 _WORD = re.compile(r"\w+")
+#: Cosine from which a policy, or a set of tools, is taken for that of a training domain.
+_LIKE = 0.9
 #: Texts whose hashes stay in memory.
 _TEXTS = 4096
 
@@ -24,20 +26,36 @@ class RawVectors:
 
     ``embedding`` averages chunk vectors; ``hashed`` counts words and word pairs in hash buckets
     (feature hashing, Weinberger et al. 2009), with logarithms, scaled to length one.
+
+    ``hidden`` are parts that no state has; where a state lacks another part, the vector of policy and tools is NaN.
+    None reads a lacking part as empty.
     """
 
-    def __init__(self, shape: VectorShape, embedder: Embedder | None) -> None:
+    def __init__(self, shape: VectorShape, embedder: Embedder | None, hidden: Collection[Part] | None = None) -> None:
         if shape.source == "embedding" and embedder is None:
             raise ValueError("vectors of embeddings need an embedder")
         self.shape = shape
         self.embedder = embedder
+        self.hidden = hidden
         self._known: OrderedDict[str, NDArray[np.int64]] = OrderedDict()
 
     def __call__(self, features: Features) -> Floats:
         """Return the vector of one state."""
         history = [segment.text for segment in features.history()]
-        frame = [segment.text for segment in features.segments if segment.kind in ("policy", "tool")]
-        return np.concatenate([self._mean(history), self._mean(frame)])
+        frame = self.frame(features)
+        return np.concatenate([self._mean(history), np.full(len(frame), np.nan) if self.missing(features) else frame])
+
+    def missing(self, features: Features) -> tuple[Part, ...]:
+        """Return the parts that this state lacks and others have."""
+        return () if self.hidden is None else tuple(sorted(features.lacking - set(self.hidden)))
+
+    def frame(self, features: Features) -> Floats:
+        """Return the vector of what the state has of policy and tools."""
+        return self._mean([segment.text for segment in features.frame()])
+
+    def evidence(self, features: Features) -> Floats:
+        """Return the evidence of one state; NaN of lacking parts, unless these are read as empty."""
+        return np.asarray(features.evidence if self.hidden is None else features.known_evidence(), dtype=np.float64)
 
     def _mean(self, texts: Sequence[str]) -> Floats:
         if self.embedder is None:
@@ -70,8 +88,12 @@ class RawVectors:
 class StateVectors:
     """Features to vectors: projected text, then evidence, both scaled.
 
+    Where a state lacks its policy or its tools, they are taken from the training domain whose other part is most like
+    the state's (hot-deck imputation, Andridge and Little 2010), or are average where none is like it.
+
     Arrays: ``text_mean`` (D), ``text_components`` (k, D), ``text_scale`` (k), ``evidence_mean`` (E),
-    ``evidence_scale`` (E).
+    ``evidence_scale`` (E); of F training domains ``domain_frame``, ``domain_policy`` and ``domain_tools`` (F, D / 2),
+    ``domain_evidence`` (F, E).
     """
 
     def __init__(self, raw: RawVectors, arrays: Arrays) -> None:
@@ -81,9 +103,25 @@ class StateVectors:
     def __call__(self, features: Features) -> Floats:
         """Return the vector of one state, shape (k + E,)."""
         part = self.arrays
-        text = part["text_components"] @ (self.raw(features) - part["text_mean"]) / part["text_scale"]
-        evidence = (np.asarray(features.evidence) - part["evidence_mean"]) / part["evidence_scale"]
+        raw, known = self.raw(features), self.raw.evidence(features)
+        domain = self._domain(features)
+        if domain is not None:
+            raw[len(raw) // 2 :] = part["domain_frame"][domain]
+            known = np.where(np.isnan(known), part["domain_evidence"][domain], known)
+        text = part["text_components"] @ np.nan_to_num(raw - part["text_mean"]) / part["text_scale"]
+        evidence = np.nan_to_num((known - part["evidence_mean"]) / part["evidence_scale"])
         return np.concatenate([text, np.clip(evidence, -5.0, 5.0)])
+
+    def _domain(self, features: Features) -> int | None:
+        """Return the training domain that an incomplete state is most likely of; None for a complete or strange one."""
+        missing, domains = self.raw.missing(features), self.arrays.get("domain_frame")
+        if len(missing) != 1 or domains is None or not len(domains) or not features.frame():
+            return None
+        mine = self.raw.frame(features)
+        others = self.arrays["domain_policy" if missing == ("tools",) else "domain_tools"]
+        likeness = others @ mine / np.maximum(np.linalg.norm(others, axis=1) * np.linalg.norm(mine), 1e-12)
+        best = int(likeness.argmax())
+        return best if likeness[best] >= _LIKE else None
 
 
 def stored_vectors(stored: StoredRouter) -> StateVectors:
@@ -94,4 +132,5 @@ def stored_vectors(stored: StoredRouter) -> StateVectors:
     """
     if stored.manifest.vectors is None:
         raise ValueError("it describes no state vectors")
-    return StateVectors(RawVectors(stored.manifest.vectors, stored.embedder), stored.arrays)
+    raw = RawVectors(stored.manifest.vectors, stored.embedder, stored.manifest.hidden)
+    return StateVectors(raw, stored.arrays)
