@@ -176,8 +176,8 @@ def _cells(
         count = counts.get(code, 0)
         share = (intervals or {}).get(code)
         known = share is not None and share.low is not None and share.high is not None
-        spread = f"\n[{100 * share.low:.0f}, {100 * share.high:.0f}]" if known else ""  # type: ignore[union-attr,operator]
-        cells.append(f"{count}  {100 * count / n:.0f}{spread}" if n else "0")
+        spread = f" [{100 * share.low:.0f}, {100 * share.high:.0f}]" if known else ""  # type: ignore[union-attr,operator]
+        cells.append(f"{count} {100 * count / n:.0f}%{spread}" if n else "0")
     return cells
 
 

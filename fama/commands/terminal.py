@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
-from rich.cells import cell_len
+from rich.cells import cell_len, chop_cells
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -95,7 +95,7 @@ def print_table(screen: Console, columns: Sequence[Column], rows: Sequence[Seque
     for number, (block, widths) in enumerate(_blocks(sized, screen.width)):
         if number:
             screen.print()
-        screen.print(_table(block, widths, screen))
+        screen.print(_table(block, widths))
 
 
 def print_note(screen: Console, line: str, style: str = "dim") -> None:
@@ -150,30 +150,37 @@ def _stretched(sized: list[_Sized], widths: list[int], width: int) -> list[int]:
     return stretched
 
 
-def _table(block: list[_Sized], widths: list[int], screen: Console) -> Table:
+def _table(block: list[_Sized], widths: list[int]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
     columns = []
     for one, width in zip(block, widths, strict=True):
         number = one.column.kind == "number"
         table.add_column(
-            Text("\n".join(_folded(one.column.title, width, screen, indent=""))),
+            Text("\n".join(_folded(one.column.title, width, indent=""))),
             justify="right" if number else "left",
             width=width,
             vertical="top",
             overflow="fold",
         )
         indent = "  " if one.column.kind == "name" else ""
-        columns.append([Text("\n".join(_folded(cell, width, screen, indent))) for cell in one.cells])
+        columns.append([Text("\n".join(_folded(cell, width, indent))) for cell in one.cells])
     for row in zip(*columns, strict=True):
         table.add_row(*row)
     return table
 
 
-def _folded(text: str, width: int, screen: Console, indent: str = "  ") -> list[str]:
-    """Return the lines of a text in a column, continued lines indented; what is longer than a line is folded."""
+def _folded(text: str, width: int, indent: str) -> list[str]:
+    """Return the lines of a text in a column, continued lines indented; only a word longer than a line is split."""
     if _width(text) <= width:
         return text.split("\n")
-    if len(indent) > width // 4:
-        indent = ""
-    lines = Text(text).wrap(screen, width - len(indent), overflow="fold")
-    return [(indent if number else "") + line.plain.rstrip() for number, line in enumerate(lines)]
+    indent = indent if len(indent) <= width // 4 else ""
+    lines = [""]
+    for word in text.split():
+        joined = f"{lines[-1]} {word}" if lines[-1].strip() else f"{lines[-1]}{word}"
+        if cell_len(joined) <= width:
+            lines[-1] = joined
+            continue
+        start = indent if lines[-1].strip() else lines.pop()
+        pieces = [word] if cell_len(start + word) <= width else chop_cells(word, width - len(indent))
+        lines += [start + pieces[0], *(indent + piece for piece in pieces[1:])]
+    return lines
