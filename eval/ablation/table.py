@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from eval.ablation.run import Ablation, AblationCell
 from fama.intervals import Interval
@@ -13,17 +14,35 @@ _LESS = ("log loss", "Brier score", "calibration error", "regret", "regret to th
 _TOLD = ("macro-F1", "subset F1", "log loss", "success of the choice", "regret", "exactly the minimal")
 
 
+class RouterTable(NamedTuple):
+    """The routers on one test set: the first ``names`` columns identify a row, the others are measures."""
+
+    title: str
+    columns: tuple[str, ...]
+    names: int
+    rows: tuple[tuple[str, ...], ...]
+    differences: str
+
+
 def markdown(found: Ablation) -> str:
-    """One table a test set, a row a router."""
+    """Return one table per test set, one row per router."""
+    return "\n\n".join([*head(found), *map(_markdown, tables(found))]) + "\n"
+
+
+def head(found: Ablation) -> list[str]:
+    """Return the lines above the tables: view, hashes, commit and command."""
     hashes = f"data `{found.data_hash}`, settings `{found.settings_hash}`, commit {found.git_commit or 'unknown'}"
     kind = "**SYNTHETIC tasks**, " if found.synthetic else ""
-    head = [f"{kind}view {found.view}, {hashes}.", f"`{found.command}`"]
-    names = list(dict.fromkeys(cell.test for cell in found.cells))
-    tables = [_table([cell for cell in found.cells if cell.test == name], found) for name in names]
-    return "\n\n".join([*head, *tables]) + "\n"
+    return [f"{kind}view {found.view}, {hashes}.", f"`{found.command}`"]
 
 
-def _table(cells: Sequence[AblationCell], found: Ablation) -> str:
+def tables(found: Ablation) -> list[RouterTable]:
+    """Return one table per test set."""
+    names = dict.fromkeys(cell.test for cell in found.cells)
+    return [_table([cell for cell in found.cells if cell.test == name], found) for name in names]
+
+
+def _table(cells: Sequence[AblationCell], found: Ablation) -> RouterTable:
     measures = list(dict.fromkeys(name for cell in cells for name in cell.measures))
     sizes = len({cell.train_rows for cell in cells}) > 1
     first = cells[0]
@@ -34,13 +53,18 @@ def _table(cells: Sequence[AblationCell], found: Ablation) -> str:
         + "95 % intervals over tasks"
         + (f"; less is better: {', '.join(m for m in measures if m in _LESS)}." if set(measures) & set(_LESS) else ".")
     )
-    columns = ["router", *(["rows"] if sizes else []), *measures]
-    lines = [columns, ["---"] * len(columns)]
-    for cell in cells:
-        size = [str(cell.train_rows)] if sizes else []
-        lines.append([cell.variant, *size, *(_shown(cell.measures.get(name)) for name in measures)])
+    names = ("router", "rows") if sizes else ("router",)
+    rows = [
+        (cell.variant, *([str(cell.train_rows)] if sizes else []), *(_shown(cell.measures.get(m)) for m in measures))
+        for cell in cells
+    ]
+    return RouterTable(title, (*names, *measures), len(names), tuple(rows), _differences(cells, found.reference))
+
+
+def _markdown(table: RouterTable) -> str:
+    lines = [table.columns, ["---"] * len(table.columns), *table.rows]
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{title}\n\n{text}\n\n{_differences(cells, found.reference)}".rstrip()
+    return f"{table.title}\n\n{text}\n\n{table.differences}".rstrip()
 
 
 def _differences(cells: Sequence[AblationCell], reference: str) -> str:

@@ -4,8 +4,12 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fama.config import add_config_flags, config_words, read_settings
+
+if TYPE_CHECKING:
+    from eval.ablation.run import Ablation
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,5 +40,23 @@ def main(args: argparse.Namespace) -> int:
     write_atomically(out / "ablation.csv", as_csv(found))
     if (figure := curves(found)) is not None:
         save(figure, out / "curves.svg")
-    sys.stdout.write(markdown(found))
+    if sys.stdout.isatty():
+        _show(found)
+    else:
+        sys.stdout.write(markdown(found))
     return 0
+
+
+def _show(found: "Ablation") -> None:
+    from eval.ablation.table import head, tables
+    from fama.commands.terminal import console, names, numbers, print_note, print_table
+
+    screen = console()
+    for line in head(found):
+        print_note(screen, line)
+    for table in tables(found):
+        screen.print()
+        columns = [*names(*table.columns[: table.names]), *numbers(*table.columns[table.names :])]
+        print_table(screen, columns, table.rows, table.title.replace("**", ""))
+        if table.differences:
+            print_note(screen, table.differences)

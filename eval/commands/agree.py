@@ -75,45 +75,41 @@ def _labellers(path: Path) -> set[str]:
 
 
 def _show_against(one: "Against", what: str) -> None:
-    from rich.table import Table
-
-    from fama.commands.terminal import console
+    from fama.commands.terminal import console, names, numbers, print_table
 
     screen = console()
     title = f"{one.labeller} against {one.reference}, {what}, {one.units} failures of {one.tasks} tasks"
-    table = Table("category", title=title, title_justify="left", box=None, pad_edge=False)
-    for name in ("true", "told", "precision", "recall", "F1", "always the commonest", "by chance"):
-        table.add_column(name, justify="right")
+    measures = ("true", "told", "precision", "recall", "F1", "always the commonest", "by chance")
+    rows = []
     for row in one.categories:
         cells = (row.precision, row.recall, row.f1, row.majority, row.random)
-        table.add_row(row.category, str(row.positives), str(row.told), *(_interval(cell, 1, 2) for cell in cells))
+        rows.append((row.category, str(row.positives), str(row.told), *(_interval(cell, 1, 2) for cell in cells)))
     macro = (one.macro, one.macro_majority, one.macro_random)
-    table.add_row("mean F1", "", "", "", "", *(_interval(cell, 1, 2) for cell in macro))
+    rows.append(("mean F1", "", "", "", "", *(_interval(cell, 1, 2) for cell in macro)))
     screen.print("")
-    screen.print(table)
+    print_table(screen, [*names("category"), *numbers(*measures)], rows, title)
 
 
 def _show(found: "Agreement") -> None:
-    from rich.table import Table
-
     from eval.annotation.agreement import TENTATIVE
-    from fama.commands.terminal import console
+    from eval.metrics.formats import DASH
+    from fama.commands.terminal import console, names, numbers, print_note, print_table
 
     screen = console()
     kappa = "Cohen κ" if len(found.raters) == 2 else "Fleiss κ"
-    table = Table("label", box=None, pad_edge=False)
-    for title in ("failures", "agreed %", kappa, "Krippendorff α", *(f"{rater} %" for rater in found.raters)):
-        table.add_column(title, justify="right")
-    for variable in found.variables:
-        table.add_row(
+    titles = ("failures", "agreed %", kappa, "Krippendorff α", *(f"{rater} %" for rater in found.raters))
+    rows = [
+        (
             variable.name,
             f"{variable.units}",
             _interval(variable.observed, 100, 0),
             _interval(variable.cohen or variable.fleiss, 1, 2),
             _interval(variable.alpha, 1, 2),
-            *(f"{variable.shares[rater]:.0%}" if rater in variable.shares else "" for rater in found.raters),
+            *(f"{variable.shares[rater]:.0%}" if rater in variable.shares else DASH for rater in found.raters),
         )
-    screen.print(table)
+        for variable in found.variables
+    ]
+    print_table(screen, [*names("label"), *numbers(*titles)], rows)
     for pair in found.pairs:
         steps = ", ".join(f"±{near} {_interval(share, 100, 0)} %" for near, share in pair.steps.items())
         screen.print(f"\n{pair.raters[0]} against {pair.raters[1]}, {pair.units} failures", markup=False)
@@ -127,11 +123,10 @@ def _show(found: "Agreement") -> None:
         screen.print(
             f"\nα below {TENTATIVE}: not to be trusted as labels (Krippendorff 2004): {', '.join(weak)}", markup=False
         )
-    screen.print(
+    print_note(
+        screen,
         f"{found.units} failures of {found.tasks} tasks, {found.alone} more with one labeller only; intervals: 95 %, "
         "tasks resampled",
-        style="dim",
-        markup=False,
     )
 
 

@@ -48,24 +48,18 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _show(found: "Consensus", count: int) -> None:
-    from rich.table import Table
-
     from eval.annotation.labels import category_label
-    from fama.commands.terminal import console
+    from eval.metrics.formats import number
+    from fama.commands.terminal import console, names, numbers, print_note, print_table
 
     screen = console()
     title = "Labellers against the consensus that they are part of"
-    table = Table("labeller", title=title, title_justify="left", box=None, pad_edge=False)
-    for name in ("category", "told", "sensitivity", "specificity"):
-        table.add_column(name, justify="left" if name == "category" else "right")
-    for row in found.quality:
-        table.add_row(
-            row.labeller,
-            row.category,
-            str(row.told),
-            *("–" if value is None else f"{value:.2f}" for value in (row.sensitivity, row.specificity)),
-        )
-    screen.print(table)
+    columns = [*names("labeller", "category"), *numbers("told", "sensitivity", "specificity")]
+    rows = [
+        (row.labeller, row.category, str(row.told), number(row.sensitivity, 2), number(row.specificity, 2))
+        for row in found.quality
+    ]
+    print_table(screen, columns, rows, title)
     for label in found.disputed[:count]:
         verdict = category_label(label.primary)
         screen.print(
@@ -77,4 +71,4 @@ def _show(found: "Consensus", count: int) -> None:
         told += f"; {found.alone} more have one labeller only and are left out"
     if len(found.labellers) == 2:
         told += "; two labellers who differ are equally likely to be right: let a third decide"
-    screen.print(told, style="dim", markup=False)
+    print_note(screen, told)

@@ -45,12 +45,11 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _plan(settings: "CompareSettings") -> int:
-    from rich.table import Table
-
     from eval.compare.comparison import check_arms
     from eval.compare.sample_size import EFFECTS, GUESS, discordance_of, plans
+    from eval.metrics.formats import number
     from fama.agents.runs.plan import load_benchmark, select_tasks
-    from fama.commands.terminal import console
+    from fama.commands.terminal import console, names, numbers, print_note, print_table
     from fama.episodes.outcome_table import read_outcomes
 
     world = load_benchmark(settings)
@@ -62,44 +61,39 @@ def _plan(settings: "CompareSettings") -> int:
     discordance, source = GUESS, "a guess; name an outcome table with outcomes=F to measure it"
     if measured is not None:
         discordance, source = measured[0], f"of {measured[1]} pairs of executed subsets in {settings.outcomes}"
-    table = Table("trials", box=None, pad_edge=False)
-    table.add_column(f"found with {tasks} tasks, points", justify="right")
-    for effect in EFFECTS:
-        table.add_column(f"tasks for {100 * effect:.0f} points", justify="right")
-    for plan in plans(tasks, discordance):
-        found = "–" if plan.detectable is None else f"{100 * plan.detectable:.1f}"
-        table.add_row(str(plan.trials), found, *map(str, plan.needed))
+    needed = (f"tasks for {100 * effect:.0f} points" for effect in EFFECTS)
+    columns = [*names("trials"), *numbers(f"found with {tasks} tasks, points", *needed)]
+    rows = [
+        (str(plan.trials), number(plan.detectable and 100 * plan.detectable, 1), *map(str, plan.needed))
+        for plan in plans(tasks, discordance)
+    ]
     screen = console()
-    screen.print(table)
+    print_table(screen, columns, rows)
     arms, trials = len(settings.arms), settings.trials
-    screen.print(
+    print_note(
+        screen,
         f"A paired test at 5 % that finds the difference 4 times in 5; two arms end differently on {discordance:.0%} "
         f"of the trials ({source}). More trials help only as far as the tasks do not differ. Holm over "
         f"{max(1, arms - 1)} comparisons asks for more. "
         f"This config: {arms} arms × {tasks} tasks × {trials} trials = {arms * tasks * trials} episodes.",
-        style="dim",
-        markup=False,
     )
     return 0
 
 
 def show(comparison: "Comparison") -> None:
     """Print a comparison as a table, with what is simulated and what to beware of below it."""
-    from rich.table import Table
-
+    from eval.commands.footnotes import unknown_cost
     from eval.metrics.formats import DASH, count, errors, p_value, percent
-    from fama.commands.terminal import console
+    from fama.commands.terminal import Column, console, names, numbers, print_note, print_table
 
     most = comparison.trials
-    table = Table("arm", box=None, pad_edge=False)
     titles = ["success %", *([f"pass^{most} %"] if most > 1 else []), "against none, points", "p"]
-    titles += ["tokens/episode", "over none, %", "tokens/success", "right subset %", "error"]
-    for title in titles:
-        table.add_column(title, justify="right", no_wrap=True)
+    titles += ["tokens/episode", "over none, %", "tokens/success", "right subset %"]
+    rows = []
     for arm in comparison.arms:
         m, versus, chosen = arm.measures, arm.versus_none, arm.selection
         last = next((e.estimate for e in m.pass_k if e.k == most), None)
-        table.add_row(
+        row = (
             arm.arm,
             percent(m.success),
             *([percent(last) if last else DASH] if most > 1 else []),
@@ -111,12 +105,12 @@ def show(comparison: "Comparison") -> None:
             percent(chosen.exact, 0) if chosen else DASH,
             errors(m.errors),
         )
+        rows.append(row)
     screen = console()
-    screen.print(table)
+    print_table(screen, [*names("arm"), *numbers(*titles), Column("error", "words")], rows)
     nothing = percent(comparison.do_nothing)
     best = f"; best executed subset a task: {percent(comparison.lattice.oracle)}" if comparison.lattice else ""
-    screen.print(
-        f"Doing nothing scores {nothing} %{best}. {comparison.tasks} tasks; 95 % intervals over tasks.", style="dim"
-    )
-    for line in (*comparison.simulated, *comparison.warnings):
-        screen.print(line, style="dim")
+    print_note(screen, f"Doing nothing scores {nothing} %{best}. {comparison.tasks} tasks; 95 % intervals over tasks.")
+    unknown = unknown_cost((arm.measures for arm in comparison.arms), "the server reported no usage")
+    for line in (*unknown, *comparison.simulated, *comparison.warnings):
+        print_note(screen, line)

@@ -1,4 +1,4 @@
-"""``fama diagnose DIR --out DIR2``: episodes → failure labels, with a profile printed."""
+"""``fama diagnose DIR --out OUT``: episodes → failure labels, with a profile printed."""
 
 import argparse
 import asyncio
@@ -10,12 +10,10 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from fama.commands.terminal import printable
+from fama.commands.terminal import DASH, console, names, numbers, print_table, printable, row_name
 from fama.config import add_executor_flag
 from fama.diagnosis.diagnose import DiagnosisSummary, diagnose, group_of
 from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
@@ -33,7 +31,7 @@ ALIKE, ENOUGH = 0.9, 20
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the command."""
     parser.add_argument("path", metavar="DIR", help="folder with episodes.jsonl, or the file")
-    parser.add_argument("--out", metavar="DIR2", required=True, help="folder that gets failures.jsonl and summary.json")
+    parser.add_argument("--out", metavar="OUT", required=True, help="folder that gets failures.jsonl and summary.json")
     parser.add_argument("--judge", metavar="NAME", default="none", help="model that judges (default: %(default)s)")
     parser.add_argument("--judge-url", metavar="URL", help="OpenAI-compatible endpoint of the judge")
     parser.add_argument("--no-evidence", action="store_true", help="withhold the detectors' findings from the judge")
@@ -61,18 +59,18 @@ def main(args: argparse.Namespace) -> int:
 
         check_name(args.figure)
     summary = asyncio.run(_run(args, taxonomy))
-    console = Console()
+    screen = console()
     if args.show > 0:
-        show(console, Path(args.path), Path(args.out), args.show, taxonomy)
+        show(screen, Path(args.path), Path(args.out), args.show, taxonomy)
     profiles = _profiles(Path(args.path), Path(args.out), taxonomy)
-    print_profile(console, summary, taxonomy, profiles)
+    print_profile(screen, summary, taxonomy, profiles)
     if args.figure and profiles:
         from eval.annotation.profiles import draw
         from eval.report.figures import save
 
         save(draw(list(profiles.values())), Path(args.figure))
-        console.print(Text(f"→ {args.figure}"), soft_wrap=True)
-    console.print(Text(f"→ {Path(args.out) / 'failures.jsonl'}"), soft_wrap=True)
+        screen.print(Text(f"→ {args.figure}"), soft_wrap=True)
+    screen.print(Text(f"→ {Path(args.out) / 'failures.jsonl'}"), soft_wrap=True)
     return 0
 
 
@@ -128,25 +126,21 @@ def _profiles(path: Path, out: Path, taxonomy: Taxonomy) -> "dict[str, Profile]"
 
 
 def print_profile(
-    console: Console, summary: DiagnosisSummary, taxonomy: Taxonomy, profiles: "dict[str, Profile] | None" = None
+    screen: Console, summary: DiagnosisSummary, taxonomy: Taxonomy, profiles: "dict[str, Profile] | None" = None
 ) -> None:
     """The table of primary categories by backbone × domain × strategy, and the counts around it."""
     title = "Failures by primary category: count and % [95 % over tasks]; one with two causes counts in both"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
-    table.add_column("backbone, domain, strategy", min_width=20, overflow="fold")
-    table.add_column("n", justify="right")
-    for code in taxonomy.codes:
-        table.add_column(code, justify="right", no_wrap=True)
+    rows = []
     total: Counter[str] = Counter()
     for name, counts in summary.profile.items():
         known = (profiles or {}).get(name)
         intervals = {share.category: share for share in known.shares} if known else {}
-        table.add_row(Text(printable(name.replace(" × ", ", "))), *_cells(counts, taxonomy, intervals))
+        parts = (DASH if part == "unknown" else part for part in name.split(" × "))
+        rows.append((row_name(parts), *_cells(counts, taxonomy, intervals)))
         total.update(counts)
     if len(summary.profile) > 1:
-        table.add_section()
-        table.add_row("all", *_cells(total, taxonomy))
-    console.print(table)
+        rows.append(("all", *_cells(total, taxonomy)))
+    print_table(screen, [*names("backbone, domain, strategy"), *numbers("n", *taxonomy.codes)], rows, title)
     blame = ", ".join(f"{who} {count}" for who, count in sorted(summary.blame.items())) or "nobody"
     lines = [
         f"{summary.failures} failures labelled by {summary.labeller} ({summary.labelled_now} now); blame: {blame}",
@@ -164,7 +158,7 @@ def print_profile(
     if summary.judge_errors:
         lines.append(f"{len(summary.judge_errors)} left unlabelled, the judge did not answer; run the command again")
     for line in lines:
-        console.print(Text(printable(line)), soft_wrap=True)
+        screen.print(Text(printable(line)), soft_wrap=True)
 
 
 def _named_always(total: Mapping[str, int], taxonomy: Taxonomy) -> list[str]:
@@ -182,12 +176,12 @@ def _cells(
         count = counts.get(code, 0)
         share = (intervals or {}).get(code)
         known = share is not None and share.low is not None and share.high is not None
-        spread = f"\n[{100 * share.low:.0f}, {100 * share.high:.0f}]" if known else ""  # type: ignore[union-attr,operator]
-        cells.append(f"{count}  {100 * count / n:.0f}{spread}" if n else "0")
+        spread = f" [{100 * share.low:.0f}, {100 * share.high:.0f}]" if known else ""  # type: ignore[union-attr,operator]
+        cells.append(f"{count} {100 * count / n:.0f}%{spread}" if n else "0")
     return cells
 
 
-def show(console: Console, path: Path, out: Path, count: int, taxonomy: Taxonomy) -> None:
+def show(screen: Console, path: Path, out: Path, count: int, taxonomy: Taxonomy) -> None:
     """The first labelled failures of a log as readable blocks."""
     labels = {label.episode_id: label for label in read_failures(out)}
     for episode in read_episodes(path):
@@ -197,8 +191,8 @@ def show(console: Console, path: Path, out: Path, count: int, taxonomy: Taxonomy
         if count == 0:
             return
         count -= 1
-        console.print(Text(printable(block(episode, label, taxonomy))), soft_wrap=True)
-        console.print()
+        screen.print(Text(printable(block(episode, label, taxonomy))), soft_wrap=True)
+        screen.print()
 
 
 def block(episode: Episode, label: Failure, taxonomy: Taxonomy) -> str:

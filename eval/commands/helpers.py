@@ -49,20 +49,19 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _list() -> int:
-    from rich.table import Table
-
-    from fama.commands.terminal import console
+    from fama.commands.terminal import Column, console, names, numbers, print_table
     from fama.helpers.base import HELPERS
-    from fama.settings import Form
+    from fama.settings import Form, HelperSettings
 
-    table = Table("helper", box=None, pad_edge=False)
-    for title in ("covers", "note, tokens", "call, tokens (llm form)"):
-        table.add_column(title)
+    default = HelperSettings().pool
+    rows = []
     for name, build in HELPERS.loadable().items():
         forms: tuple[Form, Form] = ("template", "llm")
         plain, worded = (build(form) for form in forms)
-        table.add_row(name, ", ".join(sorted(plain.covers)), str(plain.token_cap), str(worded.cost_cap))
-    console().print(table)
+        used = "yes" if name in default else "no"
+        rows.append((name, used, ", ".join(sorted(plain.covers)), str(plain.token_cap), str(worded.cost_cap)))
+    columns = [*names("helper"), Column("default"), Column("covers", "words")]
+    print_table(console(), [*columns, *numbers("note, tokens", "call, tokens (llm form)")], rows)
     return 0
 
 

@@ -36,28 +36,29 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _show(written: "WrittenTable") -> None:
-    from rich.table import Table
-
+    from eval.commands.footnotes import unknown_cost
     from eval.metrics.episode_scores import score_of_row
     from eval.metrics.formats import count, errors, percent
     from eval.metrics.measures import Resampling
     from eval.metrics.summary import summarise
-    from fama.commands.terminal import console
+    from fama.commands.terminal import Column, console, names, numbers, print_note, print_table
     from fama.subsets import split_subset, subset_label
 
-    table = Table("subset", box=None, pad_edge=False)
-    for title in ("tasks", "episodes", "error", "success %", "tokens/episode"):
-        table.add_column(title, justify="right", no_wrap=True)
     summaries = summarise(
         [score_of_row(row, subset_label(split_subset(row.subset))) for row in written.rows], Resampling()
     )
-    for summary in sorted(summaries, key=lambda s: -(s.measures.success.value or 0.0)):
-        m = summary.measures
-        table.add_row(
-            *(summary.selector, str(m.tasks), str(m.episodes), errors(m.errors)),
-            *(percent(m.success), count(m.tokens)),
-        )
+    rows = [
+        (one.selector, str(m.tasks), str(m.episodes), errors(m.errors), percent(m.success), count(m.tokens))
+        for one in sorted(summaries, key=lambda s: -(s.measures.success.value or 0.0))
+        for m in (one.measures,)
+    ]
+    columns = [
+        *(*names("subset"), *numbers("tasks", "episodes")),
+        *(Column("error", "words"), *numbers("success %", "tokens/episode")),
+    ]
     screen = console()
-    screen.print(table)
-    screen.print("Different tasks drew different subsets: compare them with `fama compare`.", style="dim")
+    print_table(screen, columns, rows)
+    for line in unknown_cost((one.measures for one in summaries), "the server reported no usage"):
+        print_note(screen, line)
+    print_note(screen, "Different tasks drew different subsets: compare them with `fama compare`.")
     screen.print(f"{written.path}: {len(written.rows)} episodes, {written.planned} planned")

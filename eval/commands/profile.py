@@ -56,18 +56,13 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _show(profiles: "list[Profile]") -> None:
-    from rich.table import Table
+    from fama.commands.terminal import console, names, numbers, print_note, print_table
 
-    from fama.commands.terminal import console
-
-    table = Table("labels", box=None, pad_edge=False)
-    for title in ("failures", "tasks", *(f"{share.category} %" for share in profiles[0].shares)):
-        table.add_column(title, justify="right")
-    for one in profiles:
-        table.add_row(one.name, str(one.failures), str(one.tasks), *map(_cell, one.shares))
+    shares = (f"{share.category} %" for share in profiles[0].shares)
+    rows = [(one.name, str(one.failures), str(one.tasks), *map(_cell, one.shares)) for one in profiles]
     screen = console()
-    screen.print(table)
-    screen.print("share of failures by primary category; 95 % intervals over tasks", style="dim")
+    print_table(screen, [*names("labels"), *numbers("failures", "tasks", *shares)], rows)
+    print_note(screen, "share of failures by primary category; 95 % intervals over tasks")
 
 
 def _cell(share: "Share") -> str:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,44 +41,60 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _show(summaries: "list[GroupSummary]") -> None:
-    from rich.table import Table
-
-    from eval.metrics.formats import count, errors, number, percent
-    from eval.metrics.summary import distinctions
-    from fama.commands.terminal import console
+    from eval.commands.footnotes import short_tasks, unknown_cost
+    from eval.metrics.formats import DASH
+    from eval.metrics.summary import UNNAMED, distinctions
+    from fama.commands.terminal import Column, console, names, numbers, print_note, print_table, row_name
 
     most = max(summary.measures.trials for summary in summaries)
     shown = [k for k in range(1, most + 1) if k <= 5 or k == most]
-    table = Table("benchmark", "domain", "backbone", "strategy", "selector", box=None, pad_edge=False)
-    for title in ("tasks", "success", "failure", "error"):
-        table.add_column(title, justify="right")
-    for k in shown:
-        table.add_column(f"pass^{k} %", justify="right", no_wrap=True)
-    for title in ("tokens/episode", "tokens/success", "s/episode"):
-        table.add_column(title, justify="right", no_wrap=True)
-    short: list[str] = []
-    lines: list[tuple[GroupSummary, Measures, str]] = []
-    apart = dict(zip(map(id, summaries), distinctions(summaries), strict=True))
-    for summary in summaries:
-        lines.append((summary, summary.measures, ""))
-        if summary.corrected is not None:
-            lines.append((summary, summary.corrected, f" without {len(summary.wrong_tasks)} wrong tasks"))
-    for summary, m, note in lines:
-        passes = {estimate.k: estimate for estimate in m.pass_k}
-        table.add_row(
-            *(summary.benchmark, summary.domain + note, summary.backbone, summary.strategy),
-            ", ".join(filter(None, (summary.selector, apart[id(summary)]))).removeprefix("-, "),
-            *(str(m.tasks), str(m.successes), str(m.failures), errors(m.errors)),
-            *(percent(passes[k].estimate) if k in passes else "–" for k in shown),
-            *(count(m.tokens), count(m.tokens_per_success), number(m.episode_seconds.value, 1)),
-        )
-        short += [
-            f"{summary.selector}: pass^{e.k} leaves out {e.short} tasks with fewer trials" for e in m.pass_k if e.short
-        ]
-    screen = console()
-    screen.print(table)
-    screen.print("95 % intervals over tasks. Errors are not failures and count in no rate.", style="dim")
+    columns = [
+        *names("benchmark", "domain", "backbone", "strategy", "selector"),
+        *(*numbers("tasks", "success", "failure"), Column("error", "words")),
+        *numbers(*(f"pass^{k} %" for k in shown), "tokens/episode", "tokens/success", "s/episode"),
+    ]
+    lines = [
+        (_identity(summary, note, apart), measures)
+        for summary, apart in zip(summaries, distinctions(summaries), strict=True)
+        for note, measures in _variants(summary)
+    ]
+    imported = [one.measures for one in summaries if one.selector == UNNAMED]
+    own = [one.measures for one in summaries if one.selector != UNNAMED]
+    notes = ["95 % intervals over tasks. Errors are not failures and count in no rate."]
+    notes += unknown_cost(imported, "the log does not say")
+    notes += unknown_cost(own, "the server reported no usage")
+    if any(len(m.pass_k) < most for _, m in lines):
+        notes.append(f"{DASH} in pass^k: no task has k trials with a verdict")
     if len(lines) > len(summaries):
-        screen.print("Wrong tasks, with reasons and source: fama/envs/exclusions.yaml", style="dim")
-    for line in short:
-        screen.print(line, style="dim")
+        notes.append("Wrong tasks, with reasons and source: fama/envs/exclusions.yaml")
+    screen = console()
+    print_table(screen, columns, [(*identity, *_cells(m, shown)) for identity, m in lines])
+    for note in (*notes, *(line for identity, m in lines for line in short_tasks(row_name(identity), m))):
+        print_note(screen, note)
+
+
+def _variants(summary: "GroupSummary") -> "Iterator[tuple[str, Measures]]":
+    """Yield the measures of a group, and those without its wrong tasks if it has any."""
+    yield "", summary.measures
+    if summary.corrected is not None:
+        yield f" without {len(summary.wrong_tasks)} wrong tasks", summary.corrected
+
+
+def _identity(summary: "GroupSummary", note: str, apart: str) -> tuple[str, ...]:
+    from eval.metrics.formats import DASH
+    from eval.metrics.summary import UNNAMED
+
+    selector = ", ".join(part for part in (summary.selector, apart) if part not in ("", UNNAMED))
+    parts = (summary.benchmark, summary.domain + note, summary.backbone, summary.strategy, selector)
+    return tuple(DASH if part in ("", UNNAMED) else part for part in parts)
+
+
+def _cells(m: "Measures", shown: list[int]) -> tuple[str, ...]:
+    from eval.metrics.formats import DASH, count, errors, number, percent
+
+    passes = {estimate.k: estimate for estimate in m.pass_k}
+    return (
+        *(str(m.tasks), str(m.successes), str(m.failures), errors(m.errors)),
+        *(percent(passes[k].estimate) if k in passes else DASH for k in shown),
+        *(count(m.tokens), count(m.tokens_per_success), number(m.episode_seconds.value, 1)),
+    )

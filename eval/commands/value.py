@@ -66,24 +66,23 @@ async def _values(settings: "CompareSettings") -> "list[OffPolicy]":
 
 
 def _show(found: "list[OffPolicy]") -> None:
-    from rich.table import Table
+    from fama.commands.terminal import console, names, numbers, print_note, print_table
 
-    from fama.commands.terminal import console
-
-    table = Table("arm", box=None, pad_edge=False)
-    for title in ("matched tasks", "IPS %", "self-normalised %", "direct %", "doubly robust %"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for one in found:
-        values = (one.ips, one.snips, one.direct, one.doubly_robust)
-        table.add_row(one.arm, f"{one.matched} of {one.tasks}", *map(_cell, values))
+    measures = numbers("matched tasks", "IPS %", "self-normalised %", "direct %", "doubly robust %")
+    rows = [
+        (
+            one.arm,
+            f"{one.matched} of {one.tasks}",
+            *map(_cell, (one.ips, one.snips, one.direct, one.doubly_robust)),
+        )
+        for one in found
+    ]
     screen = console()
-    screen.print(table)
-    screen.print(
-        "95 % intervals over tasks. An arm that learned from these very tasks is flattered by all four.", style="dim"
-    )
+    print_table(screen, [*names("arm"), *measures], rows)
+    print_note(screen, "95 % intervals over tasks. An arm that learned from these very tasks is flattered by all four.")
     for one in found:
         if one.warning:
-            screen.print(f"{one.arm}: {one.warning}", style="dim", markup=False)
+            print_note(screen, f"{one.arm}: {one.warning}")
 
 
 def _cell(value: "Interval") -> str:

@@ -8,6 +8,8 @@ from fama.envs.exclusions import known_wrong
 from fama.episodes.records import Record
 
 GROUP = ("benchmark", "benchmark_version", "domain", "backbone", "strategy", "selector", "variant")
+#: stands for a backbone, strategy or selector that a log does not name
+UNNAMED = "-"
 
 
 class GroupSummary(Record):

@@ -46,18 +46,21 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _list() -> int:
+    from fama.commands.terminal import Column, console, names, print_table
     from fama.envs.base import BENCHMARKS
 
+    rows: list[tuple[str, str, str]] = []
     for name in BENCHMARKS.names():
+        versions: dict[str, list[str]] = {}
         try:
             benchmark = BENCHMARKS.load(name)()
-            versions: dict[str, list[str]] = {}
             for domain in benchmark.domains():
                 versions.setdefault(benchmark.version(domain), []).append(domain)
-            told = "; ".join(f"{version} ({', '.join(domains)})" for version, domains in versions.items())
-            print(f"{name}: {told}")
         except BadInput as error:
-            print(f"{name}: not here; {str(error).partition(': ')[2] or error}")
+            rows.append((name, "", f"not here; {str(error).partition(': ')[2] or error}"))
+        else:
+            rows += [(name, version, ", ".join(domains)) for version, domains in versions.items()]
+    print_table(console(), [*names("benchmark", "version"), Column("domains", "words")], rows)
     return 0
 
 

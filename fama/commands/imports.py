@@ -5,11 +5,13 @@ import os
 import sys
 from collections.abc import Iterator
 from glob import glob, has_magic
+from itertools import islice
 from pathlib import Path
 
 from tqdm import tqdm
 
 from fama.episodes.attach import Attachment, Material, read_policy, read_tools
+from fama.episodes.foreign.streams import read_records
 from fama.episodes.importers.base import IMPORTERS, LABEL_READERS, detect
 from fama.episodes.importers.tau2 import is_part
 from fama.episodes.intake import Intake, LogFile
@@ -21,6 +23,8 @@ AUTO, LABELS = "auto", "labels.jsonl"
 #: Word for the tools or the policy of the log's own benchmark, from its installed package.
 OWN = "benchmark"
 _SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".eval")
+#: records of a file of unknown ending that are tried
+_FIRST = 50
 _FILLED = ("benchmark", "domain", "backbone", "strategy")
 
 
@@ -65,7 +69,7 @@ def main(args: argparse.Namespace) -> int:
             told = intake.add(file, attach(IMPORTERS.load(name)(path, **options)))
             labels += found
         except BadInput as error:
-            bad.append(str(error))
+            bad.append(str(error) if _is_log(path) else f"{path}: not a log; give a .json, .jsonl, .gz or .eval file")
         else:
             tqdm.write(f"{file.place}: {told}")
     if intake.ids:
@@ -127,6 +131,16 @@ def _files(names: list[str]) -> tuple[list[Path], Path]:
         path for path in parts if any(path.parent.parent.samefile(other.parent) for other in found.keys() - parts)
     }
     return [path for path in found if path not in read_above], base
+
+
+def _is_log(path: Path) -> bool:
+    """Return False for a file of another ending that holds no JSON record either."""
+    if path.name.endswith((*_SUFFIXES, ".gz")) or not os.access(path, os.R_OK):
+        return True  # the importer's own words say what is wrong
+    try:
+        return any(not record.fault for record in islice(read_records(path), _FIRST))
+    except BadInput:
+        return False
 
 
 def _matching(path: Path) -> Iterator[Path]:

@@ -42,20 +42,19 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _list() -> int:
-    from rich.console import Console
-    from rich.table import Table
-
+    from fama.commands.terminal import Column, console, names, numbers, print_note, print_table
     from fama.models.weights.catalogue import DEFAULT_MODEL, MODELS
     from fama.models.weights.storage import cache_folder, is_present
 
-    table = Table(caption=f"weights are kept in {cache_folder()}", caption_justify="left")
-    for column in ("name", "licence", "size", "here", "purpose"):
-        table.add_column(column, justify="right" if column == "size" else "left", overflow="fold")
+    rows = []
     for model in MODELS:
         mark = " (default)" if model.name == DEFAULT_MODEL else ""
         here = "yes" if is_present(model) else "no"
-        table.add_row(model.name + mark, model.licence, f"{model.size / 1e6:,.0f} MB", here, model.purpose)
-    Console().print(table)
+        rows.append((model.name + mark, model.licence, f"{model.size / 1e6:,.0f} MB", here, model.purpose))
+    screen = console()
+    columns = [*names("name"), Column("licence", "words"), *numbers("size", "here"), Column("purpose", "words")]
+    print_table(screen, columns, rows)
+    print_note(screen, f"weights are kept in {cache_folder()}")
     return 0
 
 

@@ -5,6 +5,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fama.commands.terminal import DASH, Column, console, names, print_table
 from fama.config import add_config_flags, read_settings
 from fama.errors import FamaError
 from fama.settings import RunSettings
@@ -46,21 +47,16 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _print_summary(summary: "RunSummary", out: Path) -> None:
-    from rich.table import Table
-
-    from fama.commands.terminal import console
-
-    table = Table("", *summary.arms, title=str(out / "episodes.jsonl"), title_justify="left")
-    columns = [_measures(arm) for arm in summary.arms.values()]
-    for measure in columns[0] if columns else ():
-        table.add_row(measure, *(column[measure] for column in columns))
-    console().print(table)
+    arms = [_measures(arm) for arm in summary.arms.values()]
+    rows = [(measure, *(arm[measure] for arm in arms)) for measure in (arms[0] if arms else ())]
+    columns = [*names("measure"), *(Column(arm, "words") for arm in summary.arms)]
+    print_table(console(), columns, rows, title=str(out / "episodes.jsonl"))
 
 
 def _measures(arm: "ArmSummary") -> dict[str, str]:
     """Return one column of the table; means are over the episodes that did not end in an error."""
     status = arm.status
-    rate = "-" if arm.success_rate is None else f"{arm.success_rate:.0%}"
+    rate = DASH if arm.success_rate is None else f"{arm.success_rate:.0%}"
     endings = sorted(arm.reasons.items(), key=lambda item: -item[1])
     return {
         "episodes": f"{arm.episodes}",
@@ -77,4 +73,4 @@ def _measures(arm: "ArmSummary") -> dict[str, str]:
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:,.{digits}f}"
+    return DASH if value is None else f"{value:,.{digits}f}"

@@ -21,6 +21,11 @@ class Chosen(NamedTuple):
     task: str
     turn: int
     selection: Selection
+    arm: tuple[str, ...]
+
+
+#: parts of an episode's identity that are shown where they differ between the episodes
+_ARM = ("benchmark", "trial", "backbone", "strategy", "selector", "variant")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +78,8 @@ def _choose(
         for turn in range(min(decisions, 1) if first else decisions):
             rng = generator(0, "select", episode.id, turn)
             selection = asyncio.run(select_for(episode.key.pair, selector, state_at(episode, turn), allowance, rng))
-            yield Chosen(episode.id, f"{episode.domain}/{episode.task_id}", turn, selection)
+            arm = tuple("" if (part := getattr(episode, name)) is None else str(part) for name in _ARM)
+            yield Chosen(episode.id, f"{episode.domain}/{episode.task_id}", turn, selection, arm)
 
 
 def _print_json(chosen: Iterable[Chosen]) -> int:
@@ -91,28 +97,22 @@ def _print_json(chosen: Iterable[Chosen]) -> int:
 
 
 def _print_table(chosen: list[Chosen], pool: tuple[str, ...]) -> None:
-    from rich.table import Table
-    from rich.text import Text
+    from fama.commands.terminal import Column, console, names, numbers, print_note, print_table
 
-    from fama.commands.terminal import console, printable
-
-    table = Table(title="Selections", caption="Columns of helpers: probability of belonging to the best subset.")
-    table.add_column("turn", justify="right", no_wrap=True)
-    table.add_column("ms", justify="right", no_wrap=True)
-    table.add_column("subset", overflow="fold", min_width=12)
-    for head in pool:
-        table.add_column(head, justify="right", no_wrap=True)
-    before = ""
-    for one in chosen:
-        if one.episode != before:
-            table.add_section()
-            table.add_row("", "", Text(printable(one.task), style="bold"))
-        before = one.episode
-        chances = [f"{one.selection.probabilities[name]:.2f}" for name in pool]
-        subset = " + ".join(one.selection.subset) or "none"
-        table.add_row(str(one.turn), f"{one.selection.seconds * 1000:.0f}", subset, *chances)
+    varying = [i for i in range(len(_ARM)) if len({one.arm[i] for one in chosen}) > 1]
+    rows = [
+        (
+            *(one.task, *(one.arm[i] for i in varying), str(one.turn)),
+            " + ".join(one.selection.subset) or "none",
+            *(f"{one.selection.probabilities[name]:.2f}" for name in pool),
+            f"{one.selection.seconds * 1000:.0f}",
+        )
+        for one in chosen
+    ]
+    titles = names("task", *(_ARM[i] for i in varying), "turn")
     screen = console()
-    screen.print(table)
+    print_table(screen, [*titles, Column("subset", "words"), *numbers(*pool, "ms")], rows, title="Selections")
+    print_note(screen, "Columns of helpers: probability of belonging to the best subset.")
     seconds = sorted(one.selection.seconds for one in chosen)
     first = chosen[0].selection.seconds
     screen.print(

@@ -14,7 +14,15 @@ from fama.errors import BadInput
 
 STATUSES = ("success", "failure", "error")
 WIDTH = 110
-_STYLES = {"user": "green", "agent": "bold", "call": "cyan", "tool": "dim", "note": "yellow", "dropped": "red"}
+_STYLES = {
+    "user": "green",
+    "agent": "bold",
+    "call": "cyan",
+    "tool": "dim",
+    "note": "yellow",
+    "dropped": "red",
+    "unparsed": "red",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +58,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def lines(episode: Episode, chars: int) -> Iterator[tuple[str, str]]:
-    """Yield an episode as (kind, text) lines; kinds are ``head user agent call tool note dropped``."""
+    """Yield an episode as (kind, text) lines; kinds are ``head user agent call tool note dropped unparsed``."""
     outcome = episode.outcome
     ended = outcome.status if outcome.boundary is None else f"{outcome.boundary} error"
     about = [episode.task_id, f"trial {episode.trial}", f"arm {episode.selector or 'unknown'}", ended]
@@ -59,7 +67,9 @@ def lines(episode: Episode, chars: int) -> Iterator[tuple[str, str]]:
     for index, message in enumerate(episode.messages):
         if index in decisions:
             yield from _notes(decisions[index])
-        if message.role != "system":
+        if index == len(episode.messages) - 1 and message.role == "assistant" and outcome.reason == "unparseable":
+            yield "unparsed", _block("unparsed", message.content or "")  # nobody heard it
+        elif message.role != "system":
             yield from _message(message, chars)
     for decision in episode.decisions:
         if decision.message_index >= len(episode.messages):

@@ -156,7 +156,8 @@ def existing_file(path: Path, name: str) -> Path:
                 return candidate
         raise BadInput(f"{path}: holds no {name}; give the folder that a command wrote it into")
     if not path.exists():
-        raise BadInput(f"{path}: does not exist; give a {name} or the folder that holds one")
+        article = "an" if name[0] in "aeiou" else "a"
+        raise BadInput(f"{path}: does not exist; give {article} {name} or the folder that holds one")
     return path
 
 

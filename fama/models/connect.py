@@ -49,7 +49,11 @@ async def _open(settings: "ModelSettings", stack: AsyncExitStack) -> ChatModel:
     if settings.name.startswith(SCRIPTED_PREFIX):
         from fama.models.scripted import SCRIPTED
 
-        return SCRIPTED.load(settings.name.removeprefix(SCRIPTED_PREFIX))
+        name = settings.name.removeprefix(SCRIPTED_PREFIX)
+        if name not in (known := SCRIPTED.names()):
+            told = ", ".join(f"{SCRIPTED_PREFIX}{one}" for one in known)
+            raise BadInput(f"model.name: unknown scripted model {name!r}; known: {told}")
+        return SCRIPTED.load(name)
     if settings.name.startswith(offline.PREFIX):
         if settings.base_url:
             raise BadInput(f"{settings.name} is loaded in this process and {settings.base_url} is a server; drop one")

@@ -166,7 +166,7 @@ def test_the_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert main(command) == 0
     text = capsys.readouterr().out
     assert "task 7" in text and "gold:missing" in text and text.count("  primary ") == 1
-    assert "1  50" in text and "95 % over tasks" in text and figure.read_bytes().startswith(b"\x89PNG")
+    assert "1 50%" in text and "95 % over tasks" in text and figure.read_bytes().startswith(b"\x89PNG")
     assert "2 failures labelled by detectors" in text and "1 successes, 1 errors" in text
 
 

@@ -177,8 +177,9 @@ def test_checkouts_that_are_not_there(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "fama benchmarks add tau_trait PATH" in capsys.readouterr().err
     assert main(["benchmarks", "check", "tau_trait"]) == 2
     assert main(["benchmarks", "list"]) == 0
-    listed = capsys.readouterr().out
-    assert "helpdesk: helpdesk-1" in listed and "tau_trait: not here; " in listed
+    listed = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["helpdesk", "helpdesk-1.1", "shop"] in listed
+    assert any(words[:4] == ["tau_trait", "–", "not", "here;"] for words in listed)
 
 
 def test_traits_are_asked_for_in_the_prompt() -> None:

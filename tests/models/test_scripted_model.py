@@ -41,6 +41,6 @@ async def test_scripts_can_be_added_and_unknown_ones_are_listed() -> None:
             assert (await model.complete(ASK)).text == "HO"
     finally:
         SCRIPTED.remove("shout")
-    with pytest.raises(BadInput, match="unknown scripted_model 'shout'; known:.*echo"):
+    with pytest.raises(BadInput, match="unknown scripted model 'shout'"):
         async with connect(ModelSettings(name="scripted:shout")):
             pass

@@ -108,7 +108,9 @@ def read_manifest(folder: Path) -> RouterManifest:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError:
-        raise BadInput(f"{folder}: no router checkpoint ({MANIFEST} is missing); write one with `fama train`") from None
+        inside = ", ".join(sorted(str(file.parent) for file in folder.glob(f"*/{MANIFEST}")))
+        told = f"it holds several, give one of {inside}" if inside else "write one with `fama train`"
+        raise BadInput(f"{folder}: no router checkpoint ({MANIFEST} is missing); {told}") from None
     except (ValueError, RecursionError):
         raise BadInput(f"{path}: not JSON; the file is damaged, copy the checkpoint again") from None
     version = value.get("schema_version") if isinstance(value, dict) else None
