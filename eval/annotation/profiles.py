@@ -24,7 +24,10 @@ class Share(Record):
 
 
 class Profile(Record):
-    """The categories of one set of failures. A failure with two primary categories counts in both."""
+    """The categories of one set of failures.
+
+    A failure with two primary categories counts in both; one without a cause counts as ``NO_CAUSE`` alone.
+    """
 
     name: str
     failures: int
@@ -145,7 +148,7 @@ def _by_task(failures: Sequence[Failure], codes: Sequence[str]) -> tuple[Array, 
         place = places[str(failure.key)]
         totals[place] += 1
         for index, code in enumerate(codes):
-            counts[place, index] += code in failure.primary
+            counts[place, index] += code in failure.causes
     return counts, totals
 
 

@@ -17,7 +17,7 @@ from fama.commands.terminal import DASH, console, names, numbers, print_table, p
 from fama.config import add_executor_flag
 from fama.diagnosis.diagnose import DiagnosisSummary, diagnose, group_of
 from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
-from fama.episodes.records import Episode, Failure
+from fama.episodes.records import NO_CAUSE, Episode, Failure
 from fama.episodes.store import read_episodes, read_failures
 from fama.errors import BadInput
 
@@ -122,7 +122,7 @@ def _profiles(path: Path, out: Path, taxonomy: Taxonomy) -> "dict[str, Profile]"
     for episode in read_episodes(path):
         if episode.id in labels:
             groups.setdefault(group_of(episode), []).append(labels[episode.id])
-    return {name: profile(name, found, taxonomy.codes) for name, found in sorted(groups.items())}
+    return {name: profile(name, found, (*taxonomy.codes, NO_CAUSE)) for name, found in sorted(groups.items())}
 
 
 def print_profile(
@@ -140,7 +140,7 @@ def print_profile(
         total.update(counts)
     if len(summary.profile) > 1:
         rows.append(("all", *_cells(total, taxonomy)))
-    print_table(screen, [*names("backbone, domain, strategy"), *numbers("n", *taxonomy.codes)], rows, title)
+    print_table(screen, [*names("backbone, domain, strategy"), *numbers("n", *taxonomy.codes, NO_CAUSE)], rows, title)
     blame = ", ".join(f"{who} {count}" for who, count in sorted(summary.blame.items())) or "nobody"
     lines = [
         f"{summary.failures} failures labelled by {summary.labeller} ({summary.labelled_now} now); blame: {blame}",
@@ -155,6 +155,13 @@ def print_profile(
         if same := _named_always(total, taxonomy):
             told = f"warning: the judge names {' and '.join(same)} for at least {ALIKE:.0%} of the failures"
             lines.append(f"{told}; such labels hardly tell failures apart, see how far to trust them with `fama agree`")
+    if summary.without_reference and summary.labeller == "detectors":
+        lines.append(
+            f"{summary.without_reference} failures have no reference actions: use a judge (--judge NAME) or annotate "
+            "(`fama annotate`); detectors alone find little there"
+        )
+    if guessed := total.get(NO_CAUSE):
+        lines.append(f"{guessed} unexplained: no detector found a cause; `fama train` leaves them out unless asked")
     if summary.judge_errors:
         lines.append(f"{len(summary.judge_errors)} left unlabelled, the judge did not answer; run the command again")
     for line in lines:
@@ -172,7 +179,7 @@ def _cells(
 ) -> list[str]:
     n = counts.get("n", 0)
     cells = [str(n)]
-    for code in taxonomy.codes:
+    for code in (*taxonomy.codes, NO_CAUSE):
         count = counts.get(code, 0)
         share = (intervals or {}).get(code)
         known = share is not None and share.low is not None and share.high is not None
@@ -199,9 +206,10 @@ def block(episode: Episode, label: Failure, taxonomy: Taxonomy) -> str:
     """One failure: task, categories, decisive step, quotes, rationale."""
     names = " + ".join(f"{code} {taxonomy.category(code).name}" for code in label.primary)
     others = [code for code in label.categories if code not in label.primary]
+    guess = f"   (a guess: {NO_CAUSE})" if label.unexplained else ""
     lines = [
         f"task {episode.task_id}  {episode.benchmark}/{episode.domain}  trial {episode.trial}  blame: {label.blame}",
-        f"  primary   {names}" + (f"   (also {', '.join(others)})" if others else ""),
+        f"  primary   {names}" + (f"   (also {', '.join(others)})" if others else "") + guess,
         f"  step      message {label.step}" if label.step is not None else "  step      unknown",
     ]
     best = [item for item in label.evidence if item.category in label.primary]

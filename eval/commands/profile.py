@@ -24,13 +24,14 @@ def main(args: argparse.Namespace) -> int:
     """Print a table a profile and what the drift test says."""
     from eval.annotation.profiles import draw, drift, in_words, profile
     from fama.diagnosis.taxonomy import load_taxonomy
+    from fama.episodes.records import NO_CAUSE
     from fama.episodes.store import read_failures
 
     if args.figure:
         from eval.report.figures import check_name
 
         check_name(args.figure)
-    codes = load_taxonomy(Path(args.taxonomy) if args.taxonomy else None).codes
+    codes = (*load_taxonomy(Path(args.taxonomy) if args.taxonomy else None).codes, NO_CAUSE)
     paths = [*([args.against] if args.against else []), *args.files]
     labels = {path: read_failures(Path(path)) for path in paths}
     for path, failures in labels.items():

@@ -21,7 +21,7 @@ from eval.publish.markdown import table
 from eval.report.figures import save
 from fama.diagnosis.mitigation import minimal_cover
 from fama.diagnosis.taxonomy import load_taxonomy
-from fama.episodes.records import Failure, Record
+from fama.episodes.records import NO_CAUSE, Failure, Record
 from fama.episodes.store import read_episodes, read_failures
 from fama.helpers.pool import build_pool
 from fama.intervals import Interval, ratio_interval, task_weights
@@ -113,7 +113,7 @@ def collect(logs: Path, labels: Path, selected: Path) -> Counts:
         commit=git_commit(),
         command=shlex.join(["python", "-m", "eval.publish.real_logs", *map(str, (logs, labels, selected))]),
         taxonomy=taxonomy.version,
-        profiles=tuple(profile(", ".join(group), groups[group], taxonomy.codes) for group in order),
+        profiles=tuple(profile(", ".join(group), groups[group], (*taxonomy.codes, NO_CAUSE)) for group in order),
         choices=tuple(choices),
     )
 

@@ -45,9 +45,11 @@ class Skipped(Record):
 class DiagnosisSummary(Record):
     """Summary of a diagnosis. ``profile`` counts primary categories by ``backbone × domain × strategy``.
 
-    A failure with two primary categories counts in both. ``tokens`` are by role, over all runs into the folder;
-    ``unparsed`` counts calls whose answer could not be used. ``run_tokens`` and ``run_seconds`` are of all episodes
-    that were read, failed or not: what a plain run cost before anything could be diagnosed; None is unknown.
+    A failure with two primary categories counts in both, one without a cause as ``unexplained``. ``without_reference``
+    counts failures whose episode has no reference actions, which the surest detectors need. ``tokens`` are by role,
+    over all runs into the folder; ``unparsed`` counts calls whose answer could not be used. ``run_tokens`` and
+    ``run_seconds`` are of all episodes that were read, failed or not: what a plain run cost before anything could be
+    diagnosed; None is unknown.
     """
 
     labeller: str
@@ -63,6 +65,7 @@ class DiagnosisSummary(Record):
     unparsed: int = 0
     profile: dict[str, dict[str, int]] = {}
     blame: dict[str, int] = {}
+    without_reference: int | None = None
     run_tokens: int | None = None
     run_seconds: float | None = None
 
@@ -176,6 +179,7 @@ async def diagnose(
                 if episode.outcome.status != "failure":
                     continue
                 groups[episode.id] = group_of(episode)
+                counts["without reference"] += episode.gold_actions is None
                 if episode.id not in taken:
                     taken.add(episode.id)
                     yield episode
@@ -263,7 +267,7 @@ def _summary(
     for label in labels:
         here = profile.setdefault(groups.get(label.episode_id, "not in this log"), Counter())
         here["n"] += 1
-        here.update(label.primary)
+        here.update(label.causes)
         blame[label.blame] += 1
     return DiagnosisSummary(
         labeller=labeller,
@@ -278,6 +282,7 @@ def _summary(
         unparsed=sum(not row.parsed for row in rows),
         profile={name: dict(here) for name, here in sorted(profile.items())},
         blame=dict(blame),
+        without_reference=counts["without reference"],
         run_tokens=None if spent is None else int(spent),
         run_seconds=known_sum([seconds for _, seconds in bills]),
     )

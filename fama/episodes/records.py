@@ -265,6 +265,8 @@ class Evidence(Record):
 
 #: The rationale of a label that names a category for want of any finding.
 UNEXPLAINED = "No detector found a cause; the task was not fulfilled."
+#: The place of such labels in profiles, beside the taxonomy's categories.
+NO_CAUSE = "unexplained"
 
 
 class Failure(Record):
@@ -295,6 +297,11 @@ class Failure(Record):
     def unexplained(self) -> bool:
         """Return whether no cause was found; the category is then a guess."""
         return self.rationale == UNEXPLAINED
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """Return the primary categories, or ``NO_CAUSE`` alone where these are a guess."""
+        return (NO_CAUSE,) if self.unexplained else self.primary
 
     @property
     def key(self) -> TaskKey:

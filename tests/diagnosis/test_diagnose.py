@@ -195,3 +195,24 @@ def test_bad_input_is_one_line(
     error = capsys.readouterr().err
     assert part in error and error.count("\n") == 1
     assert not (tmp_path / "out" / "failures.jsonl").exists()
+
+
+PUZZLE = episode(user("hi"), agent("What?"), user("Never mind"), name="puzzle").model_copy(
+    update={"gold_actions": None, "required_outputs": None}
+)
+
+
+def test_failures_without_a_cause_are_a_column_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = EpisodeStore(tmp_path / "run")
+    for item in (MISSING, PUZZLE):
+        store.append(item)
+    assert main(["diagnose", str(store.folder), "--out", str(tmp_path / "out"), "--show", "9"]) == 0
+    labels = {label.episode_id: label for label in read_failures(tmp_path / "out")}
+    assert labels["puzzle"].unexplained and labels["puzzle"].causes == ("unexplained",)
+    assert not labels["missing"].unexplained and labels["missing"].causes == ("IFU",)
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["profile"] == {"m × tau-bench/retail × fc": {"n": 2, "IFU": 1, "unexplained": 1}}
+    assert summary["without_reference"] == 1
+    printed = capsys.readouterr().out
+    assert "1 failures have no reference actions: use a judge (--judge NAME) or annotate" in printed
+    assert "1 unexplained: no detector found a cause" in printed and "(a guess: unexplained)" in printed

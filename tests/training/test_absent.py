@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from fama.cli import main
-from fama.episodes.records import Episode, Failure
+from fama.episodes.records import UNEXPLAINED, Episode, Failure
 from fama.episodes.state import VisibleState, state_at
 from fama.episodes.store import read_episodes
 from fama.selection.router.checkpoint import load_router
@@ -23,9 +23,11 @@ from fama.selection.router.kinds.state_vectors import RawVectors, StateVectors
 from fama.selection.router.manifest import VectorShape
 from fama.selection.router.router import Router
 from fama.subsets import POOL
+from tests.support.diagnosis_cases import agent, user
+from tests.support.diagnosis_cases import episode as chat
 from tests.support.labelled_tasks import labelled
 from training.data.absent import balanced, filled, hidden_parts
-from training.data.examples import Example, ExampleSet, label_weight, outcome_examples
+from training.data.examples import Example, ExampleSet, failure_examples, label_weight, outcome_examples
 from training.data.form import form_signs
 from training.data.synthetic import make_tasks, outcome_rows
 from training.data.weights import to_mean_one
@@ -38,6 +40,7 @@ KINDS = ("linear", "knn", "boosting", "prior")
 TASKS = make_tasks(80)
 NEW = make_tasks(40, seed=1)
 LABELS = labelled(TASKS)
+TOOLS: tuple[Part, ...] = ("tools",)
 LABELS_ONLY = {"outcome": 0.0, "tokens": 0.0, "coverage": 1.0, "categories": 1.0}
 #: Twelve logs of one 4-billion-parameter model on τ-bench, some with their tools and some without.
 LOGS = os.environ.get("FAMA_FAILURE_LOGS")
@@ -62,7 +65,7 @@ def two_forms(examples: ExampleSet) -> ExampleSet:
     """Logs of two forms: those of failures with IFU have lost their tools."""
     ifu = 3
     lost = [
-        replace(e, features=hide(e.features, ("tools",))) if e.categories and e.categories[ifu] else e
+        replace(e, features=hide(e.features, TOOLS)) if e.categories and e.categories[ifu] else e
         for e in examples.examples
     ]
     return replace(examples, examples=tuple(lost))
@@ -77,8 +80,8 @@ def test_a_lacking_part_is_unknown_and_hiding_makes_a_state_lack_it() -> None:
     state = featurise(TASKS[0].state)
     assert state.lacking == frozenset() and hide(state, ()) is state
     bare = featurise(replace(TASKS[0].state, tools=()))
-    tools: tuple[Part, ...] = ("tools",)
-    assert bare.lacking == {"tools"} and hide(state, tools) == bare and hide(bare, tools) is bare
+
+    assert bare.lacking == {"tools"} and hide(state, TOOLS) == bare and hide(bare, TOOLS) is bare
     unknown = {name for name, value in zip(EVIDENCE_NAMES, bare.known_evidence(), strict=True) if math.isnan(value)}
     assert unknown == {"tools", "tool_parameters"}
     assert featurise(VisibleState("", (), ())).lacking == {"policy", "tools"}
@@ -187,8 +190,20 @@ def test_form_that_says_nothing_is_rarely_accused() -> None:
 # labels
 
 
-def label(confidence: float | None) -> Failure:
-    return Failure(episode_id="e", task_id="t", labeller="x", taxonomy_version="v", confidence=confidence)
+def label(confidence: float | None, episode: str = "e", rationale: str = "") -> Failure:
+    return Failure(
+        episode_id=episode,
+        task_id=episode,
+        primary=("DCV",),
+        labeller="x",
+        taxonomy_version="v",
+        confidence=confidence,
+        rationale=rationale,
+    )
+
+
+def failed(*names: str) -> list[Episode]:
+    return [chat(user("hi"), agent("Hello"), name=name) for name in names]
 
 
 def test_confidence_is_a_weight_of_mean_one() -> None:
@@ -196,6 +211,15 @@ def test_confidence_is_a_weight_of_mean_one() -> None:
     weighed = to_mean_one([replace(LABELS.examples[0], weight=w) for w in (0.2, 0.4, 0.6)])
     assert [e.weight for e in weighed] == pytest.approx([0.5, 1.0, 1.5])
     assert to_mean_one([]) == ()
+
+
+def test_unexplained_failures_are_left_out_and_counted_unless_asked_for() -> None:
+    run, labels = failed("a", "b"), [label(0.1, "a", UNEXPLAINED), label(0.8, "b", "It forgot.")]
+    left = failure_examples(labels, run, {"DCE": frozenset({"DCV"})}, ("DCV",), unexplained=False, confidence=True)
+    assert [e.weight for e in left.examples] == [0.8]
+    assert left.left_out == {"unexplained failures (data.unexplained=true learns from them)": 1}
+    both = failure_examples(labels, run, {"DCE": frozenset({"DCV"})}, ("DCV",), confidence=True)
+    assert [e.weight for e in both.examples] == [0.1, 0.8] and not both.left_out
 
 
 def test_rates_of_labels_are_weighted_by_hand() -> None:

@@ -99,7 +99,7 @@ def test_labels_alone_find_what_is_needed(kind: str, tmp_path: Path) -> None:
 
 
 def test_the_prior_reads_the_domain_and_no_conversation(tmp_path: Path) -> None:
-    frame = (Segment("policy", "Another policy."),)
+    frame = (Segment("policy", "Another policy."), Segment("tool", "another tool"))
     other = tuple(
         replace(e, task=f"o{e.task}", features=replace(e.features, segments=frame), success=not e.success)
         for e in OUTCOMES.examples

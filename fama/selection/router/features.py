@@ -77,8 +77,8 @@ def hide(features: Features, parts: Collection[Part]) -> Features:
 def _with_evidence(evidence: tuple[float, ...], parts: Collection[Part], value: float) -> tuple[float, ...]:
     from fama.selection.router.evidence import EVIDENCE_NAMES
 
-    changed = {name for part in parts for name in _EVIDENCE_OF[part]}
-    return tuple(value if name in changed else old for name, old in zip(EVIDENCE_NAMES, evidence, strict=True))
+    changed = {EVIDENCE_NAMES.index(name) for part in parts for name in _EVIDENCE_OF[part]}
+    return tuple(value if place in changed else old for place, old in enumerate(evidence))
 
 
 def segments_of(state: VisibleState) -> tuple[Segment, ...]:
