@@ -23,6 +23,7 @@ COMMANDS = {
     "show": ("fama.commands.show", "read episodes in the terminal, with the notes that helpers gave"),
     "score": ("eval.commands.score", "success, pass^k and tokens of episodes"),
     "diagnose": ("eval.commands.diagnose", "label failed episodes → failures.jsonl"),
+    "mine": ("fama.commands.mine", "execute notes on failed episodes → repairs.jsonl"),
     "annotate": ("fama.commands.annotate", "a local web page to label failures by hand"),
     "profile": ("eval.commands.profile", "shares of failure categories with intervals; drift between two logs"),
     "agree": ("eval.commands.agree", "how far annotators agree on failures: κ, α, steps"),

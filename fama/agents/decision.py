@@ -72,12 +72,20 @@ class Decider:
             dropped=chosen.dropped,
             seconds=round(time.perf_counter() - start, 4),
         )
+        return await self.answer(state, decision, notes.text)
+
+    async def answer(self, state: VisibleState, decision: Decision, note: str) -> Decided:
+        """Ask the backbone for the action, with the decision's notes as one line; once more where none can be read.
+
+        Raises:
+            ModelError: the backbone failed.
+        """
         prompt = self.strategy.prompt(
             state.messages,
             state.policy,
             state.tools,
             self._setup.demonstrations,
-            notes.text,
+            note,
             self._settings.placement,
         )
         reply = await self._ask(prompt, state, 0)

@@ -4,6 +4,7 @@ import json
 import logging
 import time
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,16 +32,19 @@ from fama.text.clean import clean
 
 log = logging.getLogger(__name__)
 
+DeciderFactory = Callable[[EpisodeSetup, ExperimentSettings, list[LedgerRow]], Decider]
 
-async def run_episode(setup: EpisodeSetup, settings: ExperimentSettings) -> Episode:
+
+async def run_episode(setup: EpisodeSetup, settings: ExperimentSettings, decider: DeciderFactory = Decider) -> Episode:
     """Run one episode to its end. An exception inside becomes an error outcome with its boundary.
 
     Limits end it with a reason of their own: ``max_steps``, ``max_tokens``, ``wall_time``, ``loop``,
-    ``unparseable``; the environment then judges the state that was reached.
+    ``unparseable``; the environment then judges the state that was reached. ``decider`` makes what decides, with the
+    list that it bills to.
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
     clock = time.perf_counter()
-    play = _Play(setup, settings)
+    play = _Play(setup, settings, decider)
     judged: dict[str, Any]
     try:
         judged = await play.run()
@@ -94,13 +98,14 @@ def _episode(setup: EpisodeSetup, play: "_Play", judged: dict[str, Any], started
 class _Play:
     """An episode under way; what it gathered survives an exception."""
 
-    def __init__(self, setup: EpisodeSetup, settings: ExperimentSettings) -> None:
+    def __init__(self, setup: EpisodeSetup, settings: ExperimentSettings, decider: DeciderFactory = Decider) -> None:
         self.messages: list[Message] = []
         self.tools: tuple[ToolSpec, ...] = ()
         self.decisions: list[Decision] = []
         self.ledger: list[LedgerRow] = []
         self._setup = setup
         self._settings = settings
+        self._decider = decider
         self._policy = ""
         self._seen: Counter[str] = Counter()
 
@@ -124,7 +129,7 @@ class _Play:
     async def _decisions(self, environment: Environment) -> str:
         """Decide until something ends the episode; return what did."""
         limits = self._settings.limits
-        decider = Decider(self._setup, self._settings, self.ledger)
+        decider = self._decider(self._setup, self._settings, self.ledger)
         started = time.monotonic()
         for turn in range(limits.steps):
             if time.monotonic() - started > limits.seconds:

@@ -1,0 +1,104 @@
+"""``fama mine``: failed episodes → repairs.jsonl, by executing helpers' notes before single decisions."""
+
+import argparse
+import asyncio
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fama.config import add_config_flags, read_settings
+from fama.errors import FamaError
+
+if TYPE_CHECKING:
+    from fama.mining.records import Repair
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's flags."""
+    parser.add_argument("episodes", metavar="DIR", help="folder of `fama run` with episodes of the plain agent")
+    add_config_flags(parser, out_default="runs/repairs")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Mine the episodes that are not there yet; print the repairs and what each helper's notes did."""
+    from fama.commands.terminal import printable
+    from fama.mining.runner import mine_folder
+    from fama.mining.settings import MineSettings
+
+    settings = read_settings(args, MineSettings)
+    if settings is None:
+        return 0
+    out = Path(args.out)
+    try:
+        mined = asyncio.run(mine_folder(Path(args.episodes), settings, out, told=_tell))
+    except KeyboardInterrupt:
+        raise FamaError(
+            f"interrupted; finished episodes are kept in {out}, the same command goes on from there"
+        ) from None
+    for line in mined.refused:
+        sys.stderr.write(f"fama: {printable(line)}\n")
+    _print(mined.records, out)
+    return 1 if mined.refused and not mined.records else 0
+
+
+def _tell(record: "Repair") -> None:
+    from fama.subsets import subset_label
+
+    found = "" if record.repair is None else f" by {_notes(len(record.repair))} of {subset_label(record.members or ())}"
+    sys.stderr.write(f"{record.domain}/{record.task_id}: {record.verdict}{found}, {record.calls} calls\n")
+
+
+def _notes(count: int) -> str:
+    return f"{count} note{'s' if count != 1 else ''}"
+
+
+def _print(records: "tuple[Repair, ...]", out: Path) -> None:
+    from fama.commands.terminal import DASH, Column, console, names, numbers, print_note, print_table
+    from fama.subsets import subset_label
+
+    screen = console()
+    rows = [
+        (
+            f"{one.domain}/{one.task_id}",
+            str(one.trial),
+            one.verdict,
+            DASH if one.members is None else subset_label(one.members),
+            DASH if one.repair is None else str(len(one.repair)),
+            DASH if one.decisive is None else str(one.decisive),
+            DASH if one.proven is None else "yes" if one.proven else "no",
+            str(one.calls),
+            DASH if one.tokens is None else f"{one.tokens:,}",
+            f"{one.seconds:.0f}",
+        )
+        for one in records
+        if one.kind == "failed"
+    ]
+    columns = [*names("task", "trial"), Column("verdict", "words"), Column("helpers", "words")]
+    columns += numbers("notes", "decision", "proven", "calls", "tokens", "seconds")
+    print_table(screen, columns, rows, title="Failed episodes")
+    print_note(screen, "decision: the first one whose action the repair changes. proven: no repair has fewer notes.")
+    effects = _effects(records)
+    if effects:
+        titles = [*names("helper", "episodes"), *numbers("asked", "noted", "same action", "fixed", "broke", "changed")]
+        print_table(screen, titles, effects, title="Single notes on logged episodes")
+        print_note(screen, "fixed: of failed episodes, broke: of solved ones, run on to the end; changed: neither.")
+    counts = Counter(one.verdict for one in records)
+    told = ", ".join(f"{verdict} {count}" for verdict, count in counts.items()) or "no episode"
+    screen.print(f"{out / 'repairs.jsonl'}: {told}")
+
+
+def _effects(records: "tuple[Repair, ...]") -> list[tuple[str, ...]]:
+    """Return what single notes did, by helper and kind of episode."""
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for record in records:
+        for one in record.interventions:
+            if not one.given and len(one.members) == 1:
+                tally = counts.setdefault((one.members[0], record.kind), Counter())
+                tally["asked"] += 1
+                tally["noted"] += bool(one.notes)
+                ended = {"success": "fixed" if record.kind == "failed" else "changed"}
+                ended |= {"failure": "changed" if record.kind == "failed" else "broke", "error": "changed"}
+                tally[ended.get(one.outcome, one.outcome)] += 1
+    kinds = ("asked", "noted", "same action", "fixed", "broke", "changed")
+    return [(*key, *(str(tally[kind]) for kind in kinds)) for key, tally in sorted(counts.items())]

@@ -1,0 +1,1 @@
+"""Mining: from failed episodes to repairs, by executing helpers' notes before single decisions."""

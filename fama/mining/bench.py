@@ -1,0 +1,95 @@
+"""What the mined episodes of a folder share, and the set-up of each execution."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+from fama.agents.decision import Decided
+from fama.agents.loop import run_episode
+from fama.agents.runs.plan import Planned
+from fama.agents.runs.stage import Stage
+from fama.agents.setup import EpisodeSetup
+from fama.envs.base import UserModel
+from fama.episodes.records import Episode, LedgerRow
+from fama.episodes.state import state_at
+from fama.helpers.base import Helper
+from fama.mining.meter import Meter, Metered
+from fama.mining.schedule import Schedule, ScheduleSelector
+from fama.mining.settings import MineSettings
+from fama.mining.track import RecordedUser, ReplayingDecider, Track
+from fama.models.base import ChatModel, Sampling
+from fama.randomness import derive_seed
+from fama.selection.budget import RunBudget
+from fama.settings import BudgetSettings, ExperimentSettings, SelectorSettings
+from fama.subsets import Subset
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The experiment of a mined folder with its models connected. ``stage`` has ``cadence: turn`` and no budget."""
+
+    stage: Stage
+    mine: MineSettings
+
+    @property
+    def settings(self) -> ExperimentSettings:
+        """Return the settings of every execution."""
+        return self.stage.settings
+
+    @property
+    def helpers(self) -> Mapping[str, Helper]:
+        """Return the pool by name."""
+        return self.stage.context.helpers
+
+    @property
+    def pool(self) -> Subset:
+        """Return the names of the pool, in its order."""
+        return tuple(self.helpers)
+
+    async def execute(self, log: Episode, schedule: Schedule, track: Track, meter: Meter, draw: int = 0) -> Episode:
+        """Run a logged episode's task with a schedule, replaying the log as far as ``track`` holds.
+
+        ``draw`` numbers continuations; 0 has the log's own random streams.
+        """
+        setup = self._setup(log, schedule, track, meter, draw)
+        return await run_episode(setup, self.settings, partial(ReplayingDecider, track=track))
+
+    async def decide(
+        self, log: Episode, turn: int, schedule: Schedule, meter: Meter, ledger: list[LedgerRow], draw: int = 0
+    ) -> Decided:
+        """Decide once in the state before a decision of an episode; what it costs is added to ``ledger``.
+
+        Raises:
+            ModelError: a model failed.
+        """
+        track = Track(log)
+        decider = ReplayingDecider(self._setup(log, schedule, track, meter, draw), self.settings, ledger, track)
+        return await decider.decide(state_at(log, turn), log.decisions[turn].message_index)
+
+    def _setup(self, log: Episode, schedule: Schedule, track: Track, meter: Meter, draw: int) -> EpisodeSetup:
+        plain = self.stage.setup(
+            log.id, Planned(log.task_id, log.trial, SelectorSettings()), RunBudget(BudgetSettings()).episode()
+        )
+        seeds = dict(log.seeds)
+        if draw:
+            seeds["model"] = derive_seed(self.mine.seed, "mining.continuation", *log.key.stream, draw)
+        helper_model = self.stage.context.model
+        return replace(
+            plain,
+            environment=partial(
+                self.stage.benchmark.environment, log.domain, log.task_id, *self._player(log, track, meter)
+            ),
+            model=Metered(self.stage.model, meter),
+            helper_model=None if helper_model is None else Metered(helper_model, meter),
+            selector=ScheduleSelector(schedule, self.pool),
+            arm="repair",
+            seeds=seeds,
+        )
+
+    def _player(self, log: Episode, track: Track, meter: Meter) -> tuple[UserModel, ...]:
+        wanted = self.settings.user_model
+        live: ChatModel | None = None if self.stage.user is None else Metered(self.stage.user, meter)
+        sampling = Sampling() if wanted is None else Sampling(wanted.temperature, wanted.top_p, wanted.max_tokens)
+        if self.mine.user == "recorded":
+            return (UserModel(RecordedUser(track, live), sampling, log.trial),)
+        return () if live is None else (UserModel(live, sampling, log.trial),)

@@ -1,0 +1,89 @@
+"""Mine one episode: search for its minimal repair if it failed, map the single notes if it was solved."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fama import __version__
+from fama.episodes.records import Episode
+from fama.hashing import content_hash
+from fama.mining.bench import Bench
+from fama.mining.meter import Meter, OutOfBudget
+from fama.mining.records import PlacedNote, Repair, Verdict
+from fama.mining.schedule import helpers_of
+from fama.mining.search.base import SEARCHES
+from fama.mining.search.effects import effect_map
+from fama.mining.world import EpisodeWorld, first_change
+from fama.randomness import generator
+
+
+@dataclass(frozen=True)
+class Mined:
+    """The record of a mined episode, and the executed episode of its minimal repair if one was found."""
+
+    record: Repair
+    repaired: Episode | None = None
+
+
+async def mine_episode(bench: Bench, log: Episode, split: str | None) -> Mined:
+    """Mine a failed or solved episode of the plain agent.
+
+    Raises:
+        Refused: its replay is not the logged episode, or a model failed.
+    """
+    meter = Meter(bench.mine.budget)
+    world = EpisodeWorld(bench, log, meter)
+    kind: Literal["failed", "solved"] = "solved" if log.outcome.status == "success" else "failed"
+    complete, proven = True, False
+    try:
+        await world.open()
+        if kind == "failed":
+            proven = await SEARCHES.load(bench.mine.search)(world, bench.mine.exact)
+        else:
+            turns = list(range(len(log.decisions)))
+            generator(bench.mine.seed, "mining.order", *log.key.stream).shuffle(turns)  # a budget cuts no end off
+            await effect_map(world, turns)
+    except OutOfBudget:
+        complete = False
+    best = world.best() if kind == "failed" else None
+    verdict: Verdict = "mapped" if kind == "solved" else "repaired" if best else "not repaired by this pool"
+    if verdict == "not repaired by this pool" and not complete:
+        verdict = "budget ran out"
+    record = Repair(
+        episode_id=log.id,
+        benchmark=log.benchmark,
+        benchmark_version=log.benchmark_version,
+        domain=log.domain,
+        task_id=log.task_id,
+        trial=log.trial,
+        split=split,
+        backbone=log.backbone,
+        strategy=log.strategy,
+        config_hash=log.config_hash,
+        pool=bench.pool,
+        kind=kind,
+        verdict=verdict,
+        interventions=world.interventions(),
+        combinations=world.combinations(),
+        proven=proven if kind == "failed" and world.deterministic else None,
+        base_share=world.base_share,
+        complete=complete,
+        calls=meter.calls,
+        tokens=meter.tokens,
+        seconds=meter.seconds,
+        package_version=__version__,
+    )
+    if best is None:
+        return Mined(record)
+    notes = tuple(sorted(best.notes))
+    executed = world.episode_of(best)
+    repaired = executed.model_copy(update={"id": content_hash([log.id, bench.pool, notes])})
+    decisive = first_change(log, repaired)
+    found = {
+        "repair": tuple(PlacedNote(decision=d.turn, note=note) for d in repaired.decisions for note in d.notes),
+        "members": helpers_of(best.notes, bench.pool),
+        "share": best.share,
+        "decisive": decisive,
+        "step": None if decisive is None else log.decisions[decisive].message_index,
+        "repaired_episode": repaired.id,
+    }
+    return Mined(record.model_copy(update=found), repaired)

@@ -1,0 +1,134 @@
+"""Records of mining: one line of ``repairs.jsonl`` per mined episode, with everything that was executed for it."""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from fama.episodes.keys import TaskKey
+from fama.episodes.records import Note, Record, RejectedNote
+from fama.mining.schedule import Schedule, members_at, turns_of
+from fama.subsets import Subset
+
+REPAIRS = "repairs.jsonl"
+SCHEMA_VERSION = 1
+
+Verdict = Literal["repaired", "not repaired by this pool", "budget ran out", "mapped"]
+Outcome = Literal["no note", "same action", "not run", "success", "failure", "error"]
+
+
+class Placed(Record):
+    """Helpers before one decision (0-based)."""
+
+    decision: int
+    members: Subset
+
+
+class PlacedNote(Record):
+    """A note that was given before one decision."""
+
+    decision: int
+    note: Note
+
+
+class Intervention(Record):
+    """Notes put before one decision, and what came of it.
+
+    ``given`` are the notes before earlier decisions, empty on the logged episode itself. ``before`` and ``after`` are
+    the action without and with the notes, as one line of JSON; None where no reply could be read, ``after`` also where
+    nobody asked. ``outcome`` is ``no note`` where every helper kept silent or was rejected, ``same action`` where
+    nothing was run on, ``not run`` where the action changed and the budget ended; otherwise how the episode, run on,
+    ended, and ``reason`` what ended it. ``share`` is that of successful continuations. ``tokens`` are those of the
+    notes and of the helpers' own calls, None where a server did not report them.
+    """
+
+    given: tuple[Placed, ...] = ()
+    decision: int
+    members: Subset
+    notes: tuple[Note, ...] = ()
+    rejected: tuple[RejectedNote, ...] = ()
+    before: str | None = None
+    after: str | None = None
+    outcome: Outcome
+    share: float | None = None
+    reason: str = ""
+    tokens: int | None = 0
+
+
+class Combination(Record):
+    """A schedule of several decisions that was run to the end of the episode.
+
+    ``asked`` counts the (decision, helper) pairs at which somebody was asked, ``given`` are those at which a note was
+    given, ``note_tokens`` the tokens of these notes.
+    """
+
+    asked: int
+    given: tuple[Placed, ...]
+    note_tokens: int
+    outcome: Outcome
+    share: float
+    reason: str = ""
+
+
+class Repair(Record):
+    """The result of mining one episode.
+
+    ``kind`` is the outcome of the logged episode; solved ones are ``mapped`` only. ``repair`` holds the notes of the
+    minimal repair (fewest notes, then fewest note tokens), ``members`` its helpers, in pool order: the minimal helper
+    subset. ``proven`` says that no repair with fewer notes exists, or none at all: every schedule in which each note
+    changes an action was excluded by execution; None where that was not asked. ``decisive`` is the first decision
+    (0-based) whose action the repair changes, ``step`` the index of its message in the logged episode. ``complete``
+    says that the budget sufficed for the whole search. ``calls`` counts distinct model calls; ``tokens`` (None where a
+    server did not report some) and ``seconds`` are those of the calls when they were first answered. ``split`` is the
+    task's split, None where no split lists the task. ``repaired_episode`` is the id of the executed episode.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    episode_id: str
+    benchmark: str
+    benchmark_version: str | None = None
+    domain: str
+    task_id: str
+    trial: int
+    split: str | None
+    backbone: str | None
+    strategy: str | None
+    config_hash: str | None = None
+    pool: Subset
+    kind: Literal["failed", "solved"]
+    verdict: Verdict
+    interventions: tuple[Intervention, ...] = ()
+    combinations: tuple[Combination, ...] = ()
+    repair: tuple[PlacedNote, ...] | None = None
+    members: Subset | None = None
+    share: float | None = None
+    base_share: float | None = None
+    """Share of successful continuations from the start without any note; None where each branch is run once."""
+    proven: bool | None = None
+    decisive: int | None = None
+    step: int | None = None
+    repaired_episode: str | None = None
+    complete: bool = True
+    calls: int
+    tokens: int | None
+    seconds: float
+    package_version: str | None = None
+
+    @property
+    def key(self) -> TaskKey:
+        """Return the identity of the task: the cluster of statistics and the unit of splits."""
+        return TaskKey(self.benchmark, self.domain, self.task_id)
+
+    @property
+    def may_train(self) -> bool:
+        """Return whether a router may learn from it: the task's split is known and is not the test split."""
+        return self.split is not None and self.split != "test"
+
+
+def placed(schedule: Schedule, pool: Sequence[str]) -> tuple[Placed, ...]:
+    """Return a schedule as records, by decision."""
+    return tuple(Placed(decision=turn, members=members_at(schedule, turn, pool)) for turn in turns_of(schedule))
+
+
+def split_of(task_id: str, splits: Iterable[tuple[str, Sequence[str]]]) -> str | None:
+    """Return the split that lists a task; ``test`` where that is one of several, None where there is none."""
+    holding = [name for name, tasks in splits if task_id in tasks]
+    return "test" if "test" in holding else holding[0] if holding else None

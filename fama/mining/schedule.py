@@ -1,0 +1,62 @@
+"""Schedules of helpers, (decision, helper) by (decision, helper), and the selector that follows one."""
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from fama.episodes.state import VisibleState
+from fama.selection.base import Allowance, Selection
+from fama.subsets import Subset, in_pool_order
+
+
+class Point(NamedTuple):
+    """One helper asked before one decision; ``turn`` is the 0-based decision index."""
+
+    turn: int
+    helper: str
+
+
+#: The helpers asked before each decision of an episode.
+Schedule = frozenset[Point]
+NOTHING: Schedule = frozenset()
+
+
+def points_at(turn: int, members: Iterable[str]) -> Schedule:
+    """Return the schedule that asks these helpers before one decision."""
+    return frozenset(Point(turn, member) for member in members)
+
+
+def everything(turns: int, pool: Sequence[str]) -> Schedule:
+    """Return the schedule that asks the whole pool before each of the first ``turns`` decisions."""
+    return frozenset(Point(turn, member) for turn in range(turns) for member in pool)
+
+
+def members_at(schedule: Schedule, turn: int, pool: Sequence[str]) -> Subset:
+    """Return the helpers asked before a decision, in pool order."""
+    return in_pool_order((point.helper for point in schedule if point.turn == turn), pool)
+
+
+def turns_of(schedule: Schedule) -> tuple[int, ...]:
+    """Return the decisions at which somebody is asked, ascending."""
+    return tuple(sorted({point.turn for point in schedule}))
+
+
+def helpers_of(schedule: Schedule, pool: Sequence[str]) -> Subset:
+    """Return the helpers that are asked anywhere, in pool order."""
+    return in_pool_order((point.helper for point in schedule), pool)
+
+
+@dataclass(eq=False)
+class ScheduleSelector:
+    """Selects what a schedule says for the coming decision. Schedules come from the tasks' own failures."""
+
+    schedule: Schedule
+    pool: Subset
+    name: str = "schedule"
+    track: str = "retrospective"
+
+    async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
+        """Return the scheduled helpers of decision ``state.turn``; probability 1 for them, 0 for the others."""
+        subset = members_at(self.schedule, state.turn, self.pool)
+        return Selection(subset, {name: float(name in subset) for name in self.pool})

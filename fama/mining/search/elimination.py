@@ -1,0 +1,74 @@
+"""The default search: effect map, all effective notes together, backward elimination, proof where few are left."""
+
+from collections.abc import Callable
+
+from fama.mining.schedule import NOTHING, Schedule, everything, turns_of
+from fama.mining.search.base import World
+from fama.mining.search.effects import effect_map
+from fama.mining.search.tree import prove
+
+
+async def search(world: World, exact: int) -> bool:
+    """Search as the module says; see ``Search``.
+
+    A single note that repairs ends it: nothing is cheaper, and the map has tried them all. Where all effective notes
+    together do not repair, the whole pool before every decision is tried, since notes may come into effect only after
+    the episode has taken another way.
+    """
+    effective = await effect_map(world, range((await world.run(NOTHING)).decisions))
+    if _single(world):
+        return world.deterministic
+    for start in (effective, everything(world.steps, world.pool)):
+        if start and (run := await world.run(start)).success:
+            await eliminate(world, run.notes)
+            break
+    if not world.deterministic:
+        return False
+    best = world.best()
+    if best is not None:  # first among what is left, which is cheap and gives a better bound
+        await prove(world, exact, best.notes)
+    return await prove(world, exact)
+
+
+async def eliminate(world: World, kept: Schedule) -> Schedule:
+    """Leave away decisions and helpers in turn while the rest repairs, then single notes; return what is left.
+
+    ``kept`` must repair. By decision alone or by helper alone it stops short: a helper needed at one decision keeps
+    its superfluous notes at the others.
+    """
+    before: Schedule = NOTHING
+    while kept != before:
+        before = kept
+        kept = await _without(world, kept, by_decision)
+        kept = await _without(world, kept, by_helper)
+    return await _without(world, kept, by_note)
+
+
+def by_decision(points: Schedule) -> list[Schedule]:
+    """Return the points of each decision, the latest decision first."""
+    turns = reversed(turns_of(points))
+    return [frozenset(point for point in points if point.turn == turn) for turn in turns]
+
+
+def by_helper(points: Schedule) -> list[Schedule]:
+    """Return the points of each helper, by name."""
+    names = sorted({point.helper for point in points})
+    return [frozenset(point for point in points if point.helper == name) for name in names]
+
+
+def by_note(points: Schedule) -> list[Schedule]:
+    """Return each point alone, the latest first."""
+    return [frozenset({point}) for point in sorted(points, reverse=True)]
+
+
+async def _without(world: World, kept: Schedule, grouped: Callable[[Schedule], list[Schedule]]) -> Schedule:
+    for group in grouped(kept):
+        rest = kept - group
+        if rest and rest != kept and (run := await world.run(rest)).success:
+            kept = run.notes
+    return kept
+
+
+def _single(world: World) -> bool:
+    best = world.best()
+    return best is not None and len(best.notes) == 1

@@ -1,0 +1,68 @@
+"""Settings of ``fama mine``. What an episode is (task, backbone, strategy, limits) comes from the mined folder."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from fama.settings import HelperSettings, ModelSettings, Settings
+
+
+class RouteSettings(Settings):
+    """The way to the backbone; None is as in the mined folder."""
+
+    base_url: str | None = None
+    api_key_env: str | None = None
+    slots: int | None = None
+    threads: int | None = None
+    timeout: float | None = None
+    retries: int | None = None
+    cache: str | None = None
+    """Folder of the response cache; None takes the mined run's, or ``cache`` in the folder of the results."""
+
+    def over(self, model: ModelSettings) -> ModelSettings:
+        """Return the model's settings with what is set here."""
+        return model.model_copy(update=self.model_dump(exclude_none=True))
+
+
+class MineBudget(Settings):
+    """Hard limits per episode, checked before every call; None is unlimited.
+
+    A request counts once per episode, with the tokens and seconds that it took when it was first answered, also where
+    the response cache answers it: so an interrupted run ends as an uninterrupted one.
+    """
+
+    calls: int | None = Field(default=400, ge=0)
+    tokens: int | None = Field(default=None, ge=0)
+    seconds: float | None = Field(default=None, ge=0)
+
+
+class MineSettings(Settings):
+    """Settings of ``fama mine``."""
+
+    failures: int | None = Field(default=None, ge=0)
+    """Failed episodes to mine at most; None mines all."""
+    solved: int = Field(default=10, ge=0)
+    """Solved episodes, drawn at random, at which every single note is tried: which of them break what worked."""
+    tasks: tuple[str, ...] | None = None
+    """Only episodes of these tasks."""
+    seed: int = 0
+    """Seed of the draw of solved episodes and of continuations."""
+    helpers: HelperSettings | None = None
+    """The pool whose notes are tried; None takes the mined run's."""
+    helper_model: ModelSettings | None = None
+    """Model of the helpers' LLM forms; None takes the mined run's, or the backbone."""
+    model: RouteSettings = RouteSettings()
+    user: Literal["live", "recorded"] = "live"
+    """``recorded``: the user says what the log says until the agent acts otherwise; then the run's user model answers,
+    and without one the branch ends in an error of the user."""
+    search: str = "elimination"
+    """A name of the registry of searches."""
+    exact: int = Field(default=60, ge=0)
+    """Calls per failure for proving that no smaller repair exists; 0 proves nothing."""
+    continuations: int = Field(default=1, ge=1)
+    """Times that each branch is run; above 1 (at a temperature above 0) its outcome is a share."""
+    share: float = Field(default=0.5, gt=0, le=1)
+    """The share of successful continuations from which a branch counts as repaired."""
+    budget: MineBudget = MineBudget()
+    concurrency: int = Field(default=1, ge=1)
+    """Episodes mined at once."""

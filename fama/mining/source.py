@@ -1,0 +1,155 @@
+"""The mined folder: its settings, checks that it can be replayed here, and the episodes to mine."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from fama.agents.runs.plan import load_benchmark
+from fama.agents.runs.run_config import CONFIG
+from fama.agents.strategies.base import STRATEGIES
+from fama.envs.base import Benchmark
+from fama.episodes.records import Episode
+from fama.episodes.store import read_episodes
+from fama.errors import BadInput
+from fama.mining.records import split_of
+from fama.mining.settings import MineSettings
+from fama.prompts import prompt_hash
+from fama.randomness import generator
+from fama.settings import BudgetSettings, ExperimentSettings
+
+
+@dataclass(frozen=True)
+class Source:
+    """A folder of episodes with the experiment that wrote it. ``settings`` are those of every execution."""
+
+    folder: Path
+    settings: ExperimentSettings
+    benchmark: Benchmark
+    config_hash: str
+
+    def split_of(self, task_id: str) -> str | None:
+        """Return the split that lists a task of the domain; ``test`` wins, None where none does."""
+        domain = self.settings.domain
+        return split_of(
+            task_id, [(name, self.benchmark.task_ids(domain, name)) for name in self.benchmark.splits(domain)]
+        )
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The episodes to mine, failed ones first; ``refused`` are lines about those that cannot be."""
+
+    episodes: tuple[Episode, ...]
+    refused: tuple[str, ...]
+
+
+def open_source(folder: Path, mine: MineSettings, out: Path) -> Source:
+    """Read the settings of a mined folder and lay those of mining over them.
+
+    Raises:
+        BadInput: it is no folder of a run, was run with another version of the benchmark or of the agent's prompt, or
+            cannot be replayed with these settings.
+    """
+    config = _config(folder)
+    try:
+        run = ExperimentSettings.model_validate(
+            {key: value for key, value in config["settings"].items() if key in ExperimentSettings.model_fields}
+        )
+        version, prompts = str(config["benchmark_version"]), dict(config["prompts"])
+        hashed = str(config["config_hash"])
+    except (ValidationError, KeyError, TypeError, ValueError, AttributeError):
+        raise BadInput(
+            f"{folder / CONFIG}: not the settings of a run of this version; run the episodes again"
+        ) from None
+    benchmark = load_benchmark(run)
+    _check_version(folder, benchmark.version(run.domain), version, run.strategy, prompts)
+    if mine.continuations > 1 and run.model.temperature == 0:
+        raise BadInput(
+            f"continuations: {mine.continuations} of a backbone at temperature 0 are one and the same; set it to 1"
+        )
+    model = mine.model.over(run.model)
+    settings = run.model_copy(
+        update={
+            "model": model if model.cache else model.model_copy(update={"cache": str(out / "cache")}),
+            "helpers": mine.helpers or run.helpers,
+            "helper_model": mine.helper_model or run.helper_model,
+            "cadence": "turn",
+            "budget": BudgetSettings(),
+        }
+    )
+    return Source(folder, settings, benchmark, hashed)
+
+
+def choose_episodes(source: Source, mine: MineSettings) -> Chosen:
+    """Return the failed episodes of the plain agent and a sample of the solved ones.
+
+    Episodes of arms with helpers and those that ended in an error are passed over.
+
+    Raises:
+        BadInput: there is nothing to mine.
+    """
+    failed: list[Episode] = []
+    solved: list[Episode] = []
+    refused: list[str] = []
+    version = source.benchmark.version(source.settings.domain)
+    for episode in read_episodes(source.folder):
+        if episode.outcome.status == "error" or _helped(episode):
+            continue
+        if mine.tasks is not None and episode.task_id not in mine.tasks:
+            continue
+        fault = _fault(episode, version)
+        if fault is not None:
+            refused.append(refusal(episode, fault))
+        else:
+            (solved if episode.outcome.status == "success" else failed).append(episode)
+    if not failed and not solved and not refused:
+        raise BadInput(
+            f"{source.folder}: no finished episode of the plain agent"
+            f"{' of these tasks' if mine.tasks else ''}; give the folder of a run with selector none"
+        )
+    generator(mine.seed, "mining.solved").shuffle(solved)
+    return Chosen((*failed[: mine.failures], *solved[: mine.solved]), tuple(refused))
+
+
+def refusal(episode: Episode, fault: str) -> str:
+    """Return the line about an episode that cannot be mined."""
+    return f"{episode.domain}/{episode.task_id}, trial {episode.trial} ({episode.id}): not mined: {fault}"
+
+
+def _config(folder: Path) -> Mapping[str, Any]:
+    path = folder / CONFIG
+    if not folder.is_dir():
+        raise BadInput(f"{folder}: no such folder; give the folder that `fama run` wrote")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise BadInput(f"{path}: missing, so the episodes cannot be replayed; give a folder of `fama run`") from None
+    except ValueError:
+        raise BadInput(f"{path}: not JSON; run the episodes again") from None
+    if not isinstance(config, dict):
+        raise BadInput(f"{path}: holds no settings; run the episodes again")
+    return config
+
+
+def _check_version(folder: Path, here: str, there: str, strategy: str, prompts: Mapping[str, str]) -> None:
+    if here != there:
+        raise BadInput(f"{folder}: episodes of benchmark version {there}, here is {here}; run the plain agent again")
+    template = STRATEGIES.load(strategy).template
+    if prompts.get(template) != prompt_hash(template):
+        raise BadInput(f"{folder}: the prompt {template} has changed since the run; run the plain agent again")
+
+
+def _helped(episode: Episode) -> bool:
+    return any(decision.subset or decision.notes for decision in episode.decisions)
+
+
+def _fault(episode: Episode, version: str) -> str | None:
+    if not {"environment", "model", "selector"} <= episode.seeds.keys() or not episode.decisions:
+        return "no seeds or decisions in the log, as of an imported episode; run the task with `fama run`"
+    if episode.benchmark_version != version:
+        return f"of benchmark version {episode.benchmark_version}, here is {version}; run the task again"
+    return None

@@ -1,0 +1,263 @@
+"""One logged episode as a world of schedules: probes and runs executed, remembered and recorded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fama.agents.decision import Decided
+from fama.agents.strategies.base import action_json
+from fama.envs.base import Action
+from fama.episodes.records import Episode, LedgerRow, total_tokens
+from fama.episodes.state import RESPOND
+from fama.errors import FamaError, ModelError
+from fama.mining.bench import Bench
+from fama.mining.meter import Meter, OutOfBudget
+from fama.mining.records import Combination, Intervention, Outcome, placed
+from fama.mining.schedule import NOTHING, Point, Schedule, points_at, turns_of
+from fama.mining.search.base import Effect, Run
+from fama.mining.track import Track, logged_action
+from fama.subsets import Subset
+
+
+class Refused(FamaError):
+    """An episode that cannot be mined, with the place; it is not recorded, so that it can be tried again."""
+
+
+@dataclass(frozen=True)
+class _Probe:
+    decisions: tuple[Decided, ...]
+    effect: Effect
+    tokens: int | None
+
+
+@dataclass(frozen=True)
+class _Executed:
+    run: Run
+    episodes: tuple[Episode, ...]
+
+
+class EpisodeWorld:
+    """Executes what a search asks about one episode. See ``World`` for the contract.
+
+    Raises:
+        Refused: the replay is not the logged episode, or a model failed.
+        OutOfBudget: the episode's budget is spent.
+    """
+
+    def __init__(self, bench: Bench, log: Episode, meter: Meter) -> None:
+        self.log = log
+        self.pool = bench.pool
+        self.steps = bench.settings.limits.steps
+        self.draws = bench.mine.continuations
+        self.base_share: float | None = None
+        self._bench = bench
+        self._meter = meter
+        self._probes: dict[tuple[Schedule, int, Subset], _Probe] = {}
+        self._runs: dict[Schedule, _Executed] = {}
+
+    @property
+    def calls(self) -> int:
+        """Return the distinct model calls so far."""
+        return self._meter.calls
+
+    @property
+    def deterministic(self) -> bool:
+        """Return whether each branch is run once."""
+        return self.draws == 1
+
+    async def open(self) -> None:
+        """Replay the logged episode without any note: every observation and the outcome must come back equal.
+
+        Raises:
+            Refused: something differs.
+        """
+        track = Track(self.log)
+        again = await self._bench.execute(self.log, NOTHING, track, self._meter)
+        if again.outcome.status == "error":
+            raise Refused(track.difference or f"the replay fails: {again.outcome.reason}")
+        if len(again.messages) < len(self.log.messages):
+            raise Refused(f"message {len(again.messages)}: the replay has ended before it ({again.outcome.reason})")
+        for index, (now, then) in enumerate(zip(again.messages, self.log.messages, strict=True)):
+            if now != then:
+                raise Refused(f"message {index}: not as in the log")
+        if (again.outcome, again.reward) != (self.log.outcome, self.log.reward):
+            ended = f"{again.outcome.status} ({again.outcome.reason}), reward {again.reward}"
+            raise Refused(f"the replay ends in {ended}, the log in {self.log.outcome.status}, {self.log.reward}")
+        solved = self.log.outcome.status == "success"
+        self._runs[NOTHING] = _Executed(
+            Run(solved, float(solved), NOTHING, len(self.log.decisions), 0), (self.log,) * self.draws
+        )
+        if self.draws > 1:
+            self.base_share = (await self._execute(NOTHING)).run.share
+
+    async def probe(self, given: Schedule, turn: int, members: Subset) -> Effect:
+        """Ask helpers before one decision of the run of ``given``; the backbone only where a note passed."""
+        key = (given, turn, members)
+        if key not in self._probes:
+            episode = (await self._executed(given)).episodes[0]
+            before = logged_action(episode, turn)
+            ledger: list[LedgerRow] = []
+            decided = []
+            for draw in range(self.draws):
+                decided.append(await self._decide(episode, turn, points_at(turn, members), ledger, self._draw(draw)))
+                if not decided[-1].decision.notes:
+                    break
+            first = decided[0]
+            changed = next((one for one in decided if not _alike(one.action, before.action)), first)
+            noted = tuple(note.helper for note in first.decision.notes)
+            effect = Effect(
+                noted, _line(changed.action), changed is not first or not _alike(first.action, before.action)
+            )
+            calls = tuple(row for row in ledger if row.role.startswith("helper:"))
+            own = total_tokens(calls, "helper")
+            notes = sum(note.tokens for note in first.decision.notes)
+            self._probes[key] = _Probe((before, changed), effect, None if own is None else own + notes)
+        return self._probes[key].effect
+
+    async def run(self, schedule: Schedule) -> Run:
+        """Run a schedule to the end of the episode, each continuation of it."""
+        return (await self._executed(schedule)).run
+
+    def best(self) -> Run | None:
+        """Return the cheapest successful run so far."""
+        runs = [one.run for schedule, one in self._runs.items() if schedule and one.run.success and one.run.notes]
+        return min(runs, key=lambda run: run.cost, default=None)
+
+    def episode_of(self, run: Run) -> Episode:
+        """Return an executed episode of a run, a successful one if there is one."""
+        episodes = next(one.episodes for one in self._runs.values() if one.run is run)
+        return next((episode for episode in episodes if episode.outcome.status == "success"), episodes[0])
+
+    def interventions(self) -> tuple[Intervention, ...]:
+        """Return every probe of one decision, in the order of asking."""
+        records = []
+        for (given, turn, members), probe in self._probes.items():
+            before, after = probe.decisions
+            outcome, share, reason = self._outcome(given, turn, members, probe)
+            records.append(
+                Intervention(
+                    given=placed(given, self.pool),
+                    decision=turn,
+                    members=members,
+                    notes=after.decision.notes,
+                    rejected=after.decision.rejected,
+                    before=_line(before.action),
+                    after=_line(after.action) if after.decision.notes else None,
+                    outcome=outcome,
+                    share=share,
+                    reason=reason,
+                    tokens=probe.tokens,
+                )
+            )
+        return tuple(records)
+
+    def combinations(self) -> tuple[Combination, ...]:
+        """Return every run of more than one decision's notes, in the order of running."""
+        records = []
+        for schedule, one in self._runs.items():
+            if len(turns_of(schedule)) > 1:
+                outcome, reason = _ending(one)
+                records.append(
+                    Combination(
+                        asked=sum(point.turn < one.run.decisions for point in schedule),
+                        given=placed(one.run.notes, self.pool),
+                        note_tokens=one.run.note_tokens,
+                        outcome=outcome,
+                        share=one.run.share,
+                        reason=reason,
+                    )
+                )
+        return tuple(records)
+
+    def _outcome(self, given: Schedule, turn: int, members: Subset, probe: _Probe) -> tuple[Outcome, float | None, str]:
+        if not probe.effect.noted:
+            return "no note", None, ""
+        if not probe.effect.changed:
+            return "same action", None, ""
+        one = self._runs.get(given | points_at(turn, members))
+        if one is None:
+            return "not run", None, ""
+        outcome, reason = _ending(one)
+        return outcome, one.run.share, reason
+
+    async def _executed(self, schedule: Schedule) -> _Executed:
+        if schedule not in self._runs:
+            self._runs[schedule] = await self._execute(schedule)
+        return self._runs[schedule]
+
+    async def _execute(self, schedule: Schedule) -> _Executed:
+        episodes = []
+        for draw in range(self.draws):
+            sampled = self.draws > 1
+            track = Track(self.log, on=not sampled or bool(schedule), sampled=sampled)
+            episode = await self._bench.execute(self.log, schedule, track, self._meter, self._draw(draw))
+            self._check(episode, track)
+            episodes.append(episode)
+        share = sum(episode.outcome.status == "success" for episode in episodes) / len(episodes)
+        wanted = share >= self._bench.mine.share and (self.base_share is None or share > self.base_share)
+        return _Executed(
+            Run(
+                success=wanted,
+                share=share,
+                notes=frozenset(_notes(episodes)),
+                decisions=len(episodes[0].decisions),
+                note_tokens=sum(note.tokens for decision in episodes[0].decisions for note in decision.notes),
+            ),
+            tuple(episodes),
+        )
+
+    async def _decide(
+        self, episode: Episode, turn: int, schedule: Schedule, ledger: list[LedgerRow], draw: int
+    ) -> Decided:
+        try:
+            return await self._bench.decide(episode, turn, schedule, self._meter, ledger, draw)
+        except OutOfBudget:
+            raise
+        except ModelError as error:
+            raise Refused(f"decision {turn}: the model failed: {error}") from error
+
+    def _check(self, episode: Episode, track: Track) -> None:
+        if episode.outcome.status != "error":
+            return
+        if self._meter.ran_out:
+            raise OutOfBudget(episode.outcome.reason)
+        if track.difference is not None:
+            raise Refused(track.difference)
+        if episode.outcome.boundary == "model":
+            raise Refused(f"decision {len(episode.decisions)}: the model failed: {episode.outcome.reason}")
+
+    def _draw(self, draw: int) -> int:
+        """Return the number of a random stream; 0, which is the log's own, where each branch is run once."""
+        return draw + 1 if self.draws > 1 else 0
+
+
+def first_change(log: Episode, episode: Episode) -> int | None:
+    """Return the first decision whose action is not the logged one; None where there is none."""
+    for turn in range(min(len(log.decisions), len(episode.decisions))):
+        if not _alike(logged_action(log, turn).action, logged_action(episode, turn).action):
+            return turn
+    return None
+
+
+def _alike(one: Action | None, other: Action | None) -> bool:
+    """Return whether two actions do the same; thoughts before a call do nothing."""
+    return _line(one) == _line(other)
+
+
+def _line(action: Action | None) -> str | None:
+    """Return an action as one line of JSON; None where no reply could be read."""
+    if action is None:
+        return None
+    return action_json(action.tool or RESPOND, action.arguments if action.tool else {"text": action.text})
+
+
+def _notes(episodes: Sequence[Episode]) -> set[Point]:
+    return {Point(d.turn, note.helper) for episode in episodes for d in episode.decisions for note in d.notes}
+
+
+def _ending(one: _Executed) -> tuple[Outcome, str]:
+    """Return the outcome and what ended the episode, of the first continuation with that outcome."""
+    status: Outcome = "success" if one.run.success else "failure"
+    if all(episode.outcome.status == "error" for episode in one.episodes):
+        status = "error"
+    last = one.episodes[0].outcome
+    return status, last.reason
