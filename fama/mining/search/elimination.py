@@ -11,27 +11,31 @@ from fama.mining.search.tree import prove
 async def search(world: World, exact: int) -> bool:
     """Search as the module says; see ``Search``.
 
-    A single note that repairs ends it: nothing is cheaper, and the map has tried them all. Where all effective notes
-    together do not repair, the whole pool before every decision is tried, since notes may come into effect only after
-    the episode has taken another way.
+    A single note that repairs ends it: nothing is cheaper, and the map has tried them all. Where neither the notes of
+    one decision nor all effective ones together repair, the whole pool before every decision is tried, since notes may
+    come into effect only after the episode has taken another way.
     """
     effective = await effect_map(world, range((await world.run(NOTHING)).decisions))
     if _single(world):
         return world.deterministic
     for start in (effective, everything(world.steps, world.pool)):
-        if start and (run := await world.run(start)).success:
-            await eliminate(world, run.notes)
+        if world.best() is not None:
             break
+        if start:
+            await world.run(start)
+    best = None
+    while (least := world.best()) != best and least is not None:
+        best = least
+        await eliminate(world, best.notes)
     if not world.deterministic:
         return False
-    best = world.best()
     if best is not None:  # first among what is left, which is cheap and gives a better bound
         await prove(world, exact, best.notes)
     return await prove(world, exact)
 
 
 async def eliminate(world: World, kept: Schedule) -> Schedule:
-    """Leave away decisions and helpers in turn while the rest repairs, then single notes; return what is left.
+    """Leave away decisions, helpers and single notes in turn while the rest repairs; return what is left.
 
     ``kept`` must repair. By decision alone or by helper alone it stops short: a helper needed at one decision keeps
     its superfluous notes at the others.
@@ -41,7 +45,9 @@ async def eliminate(world: World, kept: Schedule) -> Schedule:
         before = kept
         kept = await _without(world, kept, by_decision)
         kept = await _without(world, kept, by_helper)
-    return await _without(world, kept, by_note)
+        if kept == before:
+            kept = await _without(world, kept, by_note)
+    return kept
 
 
 def by_decision(points: Schedule) -> list[Schedule]:

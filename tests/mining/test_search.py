@@ -1,0 +1,201 @@
+"""Searches on small random worlds whose every schedule can be run: the repair found is the least there is."""
+
+from itertools import chain, combinations
+
+import pytest
+
+from fama.mining.meter import OutOfBudget
+from fama.mining.schedule import NOTHING, Point, Schedule, helpers_of, members_at
+from fama.mining.search.base import SEARCHES, Effect, Run, World
+from fama.mining.search.elimination import by_decision, by_helper, by_note, eliminate
+from fama.randomness import generator
+from fama.subsets import Subset, in_pool_order
+
+Way = tuple[str, ...]
+
+
+class RandomWorld:
+    """What a decision does depends at random on all that was done before and on the notes; so does who has a note."""
+
+    deterministic = True
+
+    def __init__(self, number: int, steps: int, pool: Subset, luck: float) -> None:
+        self.pool, self.steps = pool, steps
+        self.calls = 0
+        self.limit: int | None = None
+        self._number = number
+        self._luck = luck
+        self._runs: dict[Schedule, Run] = {}
+        self._draws: dict[tuple[str, Way, str], float] = {}
+        self._asked: set[tuple[Way, Subset]] = set()
+
+    def draw(self, what: str, way: Way, who: str = "") -> float:
+        key = (what, way, who)
+        if key not in self._draws:
+            self._draws[key] = generator(self._number, what, way, who).random()
+        return self._draws[key]
+
+    def noted(self, way: Way, members: Subset) -> Subset:
+        return tuple(name for name in members if self.draw("note", way, name) < 0.8)
+
+    def act(self, way: Way, noted: Subset) -> str:
+        """Often the plain action; the episode may end early."""
+        if (way, noted) not in self._asked:
+            if self.limit is not None and self.calls >= self.limit:
+                raise OutOfBudget("spent")
+            self.calls += 1
+            self._asked.add((way, noted))
+        draw = self.draw("action", way, "+".join(noted)) if noted else 0.0
+        return "plain" if draw < 0.5 else "left" if draw < 0.65 else "right" if draw < 0.8 else "end"
+
+    def walk(self, schedule: Schedule) -> tuple[Way, Schedule]:
+        way: Way = ()
+        notes: set[Point] = set()
+        while len(way) < self.steps and "end" not in way:
+            noted = self.noted(way, members_at(schedule, len(way), self.pool))
+            notes |= {Point(len(way), name) for name in noted}
+            way = (*way, self.act(way, noted))
+        return way, frozenset(notes)
+
+    def solved(self, way: Way) -> bool:
+        return set(way) != {"plain"} and self.draw("outcome", way) < self._luck
+
+    async def probe(self, given: Schedule, turn: int, members: Subset) -> Effect:
+        way, _ = self.walk(given)
+        noted = self.noted(way[:turn], members)
+        action = self.act(way[:turn], noted)
+        return Effect(noted, action, action != way[turn])
+
+    async def run(self, schedule: Schedule) -> Run:
+        if schedule not in self._runs:
+            way, notes = self.walk(schedule)
+            self._runs[schedule] = Run(self.solved(way), float(self.solved(way)), notes, len(way), len(notes))
+        return self._runs[schedule]
+
+    def best(self) -> Run | None:
+        runs = [run for run in self._runs.values() if run.success]
+        return min(runs, key=lambda run: run.cost, default=None)
+
+    def fewest(self) -> int | None:
+        """The notes of the least repair, by running every schedule."""
+        points = [Point(turn, name) for turn in range(self.steps) for name in self.pool]
+        every = chain.from_iterable(combinations(points, size) for size in range(len(points) + 1))
+        walks = [self.walk(frozenset(one)) for one in every]
+        return min((len(notes) for way, notes in walks if self.solved(way)), default=None)
+
+
+WORLDS = [(number, 3, ("A", "B")) for number in range(300)] + [(number, 3, ("A", "B", "C")) for number in range(40)]
+
+
+@pytest.mark.parametrize("name", ["elimination", "tree"])
+async def test_finds_the_least_repair_of_every_small_world(name: str) -> None:
+    sizes = []
+    for number, steps, pool in WORLDS:
+        world = RandomWorld(number, steps, pool, luck=0.15)
+        proven = await SEARCHES.load(name)(world, 10_000)
+        best = world.best()
+        found = None if best is None else len(best.notes)
+        assert proven
+        assert found == RandomWorld(number, steps, pool, luck=0.15).fewest(), (name, number, pool)
+        sizes.append(found)
+    assert {None, 1, 2, 3} <= set(sizes)
+    assert sizes.count(None) < len(WORLDS) / 2
+
+
+async def test_without_a_proof_what_is_found_repairs_and_none_of_its_notes_can_go() -> None:
+    unproven = 0
+    for number in range(500):
+        world = RandomWorld(number, 4, ("A", "B", "C"), luck=0.02)
+        proven = await SEARCHES.load("elimination")(world, 0)
+        best = world.best()
+        if best is None or proven:
+            continue
+        unproven += 1
+        assert world.solved(world.walk(best.notes)[0])
+        for point in best.notes:
+            rest = best.notes - {point}
+            assert not rest or not world.solved(world.walk(rest)[0]) or world.walk(rest)[1] == best.notes
+    assert unproven > 10
+
+
+async def test_a_claimed_proof_holds_at_every_allowance() -> None:
+    claimed = 0
+    for number in range(60):
+        fewest = RandomWorld(number, 3, ("A", "B", "C"), luck=0.02).fewest()
+        for exact in (0, 5, 20, 80):
+            world = RandomWorld(number, 3, ("A", "B", "C"), luck=0.02)
+            if await SEARCHES.load("elimination")(world, exact):
+                claimed += 1
+                best = world.best()
+                assert (None if best is None else len(best.notes)) == fewest
+    assert 60 < claimed < 240
+
+
+async def test_a_proof_takes_no_more_calls_than_allowed() -> None:
+    for number in range(60):
+        free = RandomWorld(number, 4, ("A", "B", "C"), luck=0.01)
+        await SEARCHES.load("elimination")(free, 0)
+        world = RandomWorld(number, 4, ("A", "B", "C"), luck=0.01)
+        await SEARCHES.load("elimination")(world, 30)
+        # two proofs, and at most one decision's pairs and one run to the end beyond each
+        assert world.calls <= free.calls + 2 * (30 + 3 + world.steps)
+
+
+async def test_a_budget_ends_the_search_at_once() -> None:
+    world = RandomWorld(1, 4, ("A", "B", "C"), luck=0.0)
+    world.limit = 15
+    with pytest.raises(OutOfBudget):
+        await SEARCHES.load("elimination")(world, 1000)
+    assert world.calls == 15
+
+
+class Needing:
+    """Repaired exactly by the supersets of one schedule; every helper has a note everywhere."""
+
+    pool: Subset = ("A", "B", "C")
+    steps = 12
+    calls = 0
+    deterministic = True
+
+    def __init__(self, needed: Schedule) -> None:
+        self._needed = needed
+        self.ran: dict[Schedule, Run] = {}
+
+    async def probe(self, given: Schedule, turn: int, members: Subset) -> Effect:
+        changed = bool(self._needed & {Point(turn, name) for name in members})
+        return Effect(members, "+".join(members) if changed else "plain", changed)
+
+    async def run(self, schedule: Schedule) -> Run:
+        success = self._needed <= schedule
+        self.ran[schedule] = Run(success, float(success), schedule, self.steps, len(schedule))
+        return self.ran[schedule]
+
+    def best(self) -> Run | None:
+        return min((run for run in self.ran.values() if run.success), key=lambda run: run.cost, default=None)
+
+
+NEEDED = frozenset({Point(2, "A"), Point(2, "C"), Point(7, "A"), Point(9, "B")})
+
+
+async def test_elimination_by_decision_and_helper_in_turn_keeps_what_is_needed() -> None:
+    world = Needing(NEEDED)
+    every = frozenset(Point(turn, name) for turn in range(12) for name in world.pool)
+    assert await eliminate(world, every) == NEEDED
+    assert len(world.ran) < 40  # of 2 ** 36
+
+
+async def test_the_default_search_needs_few_runs_where_the_map_says_enough() -> None:
+    world: World = Needing(NEEDED)
+    await SEARCHES.load("elimination")(world, 0)
+    best = world.best()
+    assert best is not None
+    assert best.notes == NEEDED
+
+
+def test_groups_of_points() -> None:
+    points = frozenset({Point(1, "B"), Point(1, "A"), Point(3, "A")})
+    assert by_decision(points) == [frozenset({Point(3, "A")}), frozenset({Point(1, "A"), Point(1, "B")})]
+    assert by_helper(points) == [frozenset({Point(1, "A"), Point(3, "A")}), frozenset({Point(1, "B")})]
+    assert by_note(points) == [frozenset({one}) for one in (Point(3, "A"), Point(1, "B"), Point(1, "A"))]
+    assert by_decision(NOTHING) == by_helper(NOTHING) == by_note(NOTHING) == []
+    assert helpers_of(points, ("B", "A")) == in_pool_order("AB", ("B", "A")) == ("B", "A")
