@@ -122,6 +122,8 @@ def toy(words: list[str], table: Path, router: Path, subset_grid: Path, failed: 
         return [*words, *toy_ablation(tree, table, failed)]
     if "configs/train/retrospective.yaml" in words:
         return [*words, *QUICK]  # the committed table and its own plain episodes: seconds
+    if words[0] == "mine":
+        return [*words, "helpers.pool=[DCE, Verifier]", "solved=1", "budget.calls=5"]
     if words[0] == "train":
         return [*words, *learn(table), *QUICK]
     if words[0] == "compare":
@@ -185,6 +187,8 @@ def test_config_runs(
     assert words[0] == config.split("/")[1] and files_of(words)[-1] == config
     monkeypatch.chdir(ROOT)
     words[words.index("--out") + 1] = str(tmp_path / "out")
+    if words[0] == "mine":
+        words[1] = str(Path(failed.partition("episodes: ")[2].rstrip("}]")))
     assert cli.main(toy(words, table, router, subset_grid, failed)) == 0
     assert any((tmp_path / "out").iterdir())
 

@@ -1,7 +1,7 @@
 """A toy benchmark whose minimal repairs are known, and a scripted backbone that acts well only when told to.
 
 Every task has three decisions. At decision d the backbone acts well exactly when the notes of all helpers in
-``needs[d]`` are there (None: never). The task is solved when one of ``ways``, each a set of decisions, was acted well at.
+``needs[d]`` are there (None: never). The task is solved when all decisions of one of its ``ways`` were acted well at.
 """
 
 import json
@@ -23,7 +23,9 @@ from tests.support.toy_world import alpha, beta
 
 DECISIONS = 3
 POOL = ("Alpha", "Beta")
-TOOL = ToolSpec(name="act", description="Acts.", parameters='{"type": "object", "properties": {"well": {}, "turn": {}}}')
+TOOL = ToolSpec(
+    name="act", description="Acts.", parameters='{"type": "object", "properties": {"well": {}, "turn": {}}}'
+)
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,9 @@ class Backbone(ScriptedModel):
         turn = sum(message["role"] == "assistant" for message in request.messages)
         need = Puzzles.tasks[task_id].needs[turn]
         well = need is not None and all(f"{name} speaks" in request.prefill for name in need)
-        return request.prefill + json.dumps({"tool": "act", "arguments": {"well": well, "turn": turn}}).removeprefix('{"tool": "')
+        return request.prefill + json.dumps({"tool": "act", "arguments": {"well": well, "turn": turn}}).removeprefix(
+            '{"tool": "'
+        )
 
 
 @contextmanager

@@ -1,0 +1,83 @@
+"""Mining at a temperature above 0: each branch is drawn several times, and its outcome is a share."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fama.mining.records import Repair
+from fama.mining.runner import mine_folder
+from fama.mining.settings import MineSettings
+from fama.models.base import ChatRequest
+from fama.randomness import generator
+from tests.support.mining_worlds import Backbone, Puzzles, plain_run, puzzle, puzzles
+
+TASKS = {"t": puzzle("A", None, None, ways=[[0]])}
+DRAWS = 40
+
+
+class Wavering(Backbone):
+    """Acts well with so much probability when the notes are there, and without them; draws by the request's seed."""
+
+    def __init__(self, noted: float, plain: float) -> None:
+        super().__init__()
+        self._chances = {True: noted, False: plain}
+
+    def _reply(self, request: ChatRequest) -> str:
+        self.asked += 1
+        turn = sum(message["role"] == "assistant" for message in request.messages)
+        need = Puzzles.tasks["t"].needs[turn]
+        chance = self._chances[need is not None and all(f"{name} speaks" in request.prefill for name in need)]
+        well = generator(request.seed, "wavering").random() < chance
+        return (
+            request.prefill
+            + json.dumps({"tool": "act", "arguments": {"well": well, "turn": turn}})[len('{"tool": "') :]
+        )
+
+
+@pytest.fixture(autouse=True)
+def world() -> Iterator[None]:
+    with puzzles(TASKS):
+        yield
+
+
+async def mine(tmp_path: Path, model: Wavering, **changes: object) -> Repair:
+    folder = await plain_run(tmp_path / "plain", model={"temperature": 0.7})
+    tree = {"continuations": DRAWS, "budget": {"calls": None}, **changes}
+    found = await mine_folder(folder, MineSettings.model_validate(tree), tmp_path / "out", model=model)
+    (record,) = found.records
+    return record
+
+
+async def test_the_outcome_is_the_share_of_successful_continuations(tmp_path: Path) -> None:
+    record = await mine(tmp_path, Wavering(noted=0.75, plain=0.0))
+    assert record.verdict == "repaired"
+    assert record.members == ("Alpha",)
+    assert record.share is not None
+    assert 0.55 < record.share < 0.95
+    assert (record.share * DRAWS) % 1 == 0
+    assert record.base_share == 0.0
+    assert record.proven is None
+    shares = {one.members: one.share for one in record.interventions if one.decision == 0 and one.share is not None}
+    assert shares == {("Alpha",): record.share}
+
+
+async def test_a_share_below_the_wanted_one_is_no_repair(tmp_path: Path) -> None:
+    record = await mine(tmp_path, Wavering(noted=0.3, plain=0.0))
+    assert record.verdict == "not repaired by this pool"
+    assert any(one.share is not None and 0.1 < one.share < 0.5 for one in record.interventions)
+
+
+async def test_what_the_plain_agent_solves_as_often_is_no_repair(tmp_path: Path) -> None:
+    record = await mine(tmp_path, Wavering(noted=1.0, plain=1.0))
+    assert (record.base_share, record.verdict) == (1.0, "not repaired by this pool")
+
+
+async def test_the_whole_log_before_the_note_is_replayed_in_every_continuation(tmp_path: Path) -> None:
+    model = Wavering(noted=0.75, plain=0.0)
+    record = await mine(tmp_path, model, search="elimination", tasks=["t"])
+    # per continuation three plain decisions for the base share; probes of 2 notes, and of both, at 3 decisions; the
+    # two decisions after the one note that changes an action, both with an action of their own
+    assert record.calls == model.asked
+    assert record.calls <= DRAWS * (3 + 9 + 4)

@@ -1,0 +1,69 @@
+"""The command ``fama mine`` on puzzles, as a user types it."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fama import cli
+from fama.models.scripted import SCRIPTED
+from tests.support.mining_worlds import NAMED, Backbone, PuzzleEnvironment, plain_run, puzzles
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Iterator[Path]:
+    with puzzles(NAMED):
+        SCRIPTED.add("puzzles", Backbone())
+        yield asyncio.run(plain_run(tmp_path / "plain", model={"name": "scripted:puzzles"}))
+        SCRIPTED.remove("puzzles")
+
+
+def test_prints_repairs_and_what_notes_did(plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "repairs"
+    assert cli.main(["mine", str(plain), "--out", str(out), "solved=0"]) == 0
+    told = capsys.readouterr()
+    assert "d/two decisions: repaired by 2 notes of Alpha+Beta, " in told.err
+    assert "d/impossible: not repaired by this pool" in told.err
+    lines = {line.split("  ")[0].strip(): line.split() for line in told.out.splitlines()}
+    assert lines["d/single"][2:7] == ["repaired", "Alpha", "1", "1", "yes"]
+    assert f"{out / 'repairs.jsonl'}: repaired 5, not repaired by this pool 1" in " ".join(told.out.split())
+    # three decisions of six failed episodes; alone, Alpha fixes "single" and Beta "redundant"
+    assert lines["Alpha"][1:] == ["failed", "18", "18", "14", "1", "0", "3"]
+    assert lines["Beta"][1:] == ["failed", "18", "18", "14", "1", "0", "3"]
+    assert (out / "cache").is_dir()
+
+
+def test_the_executed_repairs_can_be_shown(plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "repairs"
+    assert cli.main(["mine", str(plain), "--out", str(out), "solved=0", "tasks=[single]"]) == 0
+    capsys.readouterr()
+    assert cli.main(["show", str(out)]) == 0
+    assert "Alpha speaks." in capsys.readouterr().out
+
+
+def test_refusals_are_one_line_each(plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    PuzzleEnvironment.drift = 1
+    assert cli.main(["mine", str(plain), "--out", str(tmp_path / "out"), "tasks=[single]"]) == 1
+    refused = [line for line in capsys.readouterr().err.splitlines() if line.startswith("fama: d/single")]
+    assert len(refused) == 1
+    assert "not mined: message 5: tool 'step 2 drift 1' now" in refused[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["nowhere"], "nowhere: no such folder"),
+        (["PLAIN", "search=luck"], "unknown search 'luck'; known: elimination, tree"),
+        (["PLAIN", "helpers.pool=[Alpha, Gamma]"], "unknown helper 'Gamma'"),
+        (["PLAIN", "budget.call=3"], "unknown key 'budget.call'"),
+        (["PLAIN", "tasks=[nobody]"], "no finished episode of the plain agent of these tasks"),
+    ],
+)
+def test_bad_input_is_one_line(
+    words: list[str], told: str, plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [word.replace("PLAIN", str(plain)) for word in words]
+    assert cli.main(["mine", *words, "--out", str(tmp_path / "out")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line

@@ -1,0 +1,103 @@
+"""The replay of a logged episode, and the user who says what the log says."""
+
+from dataclasses import replace
+
+import pytest
+
+from fama.agents.decision import Decided
+from fama.envs.base import Action
+from fama.episodes.records import Decision, Episode, FunctionCall, LedgerRow, Message, Outcome, ToolCall
+from fama.episodes.state import state_at
+from fama.errors import UserFault
+from fama.mining.records import split_of
+from fama.mining.track import Differs, RecordedUser, Track, logged_action
+from fama.models.base import ChatReply, ChatRequest
+from fama.models.scripted import ScriptedModel
+
+
+def call(number: int, name: str, arguments: str = "{}", thought: str | None = None) -> Message:
+    function = FunctionCall(name=name, arguments=arguments)
+    return Message(role="assistant", content=thought, tool_calls=(ToolCall(id=f"call_{number}", function=function),))
+
+
+LOG = Episode(
+    id="e",
+    benchmark="b",
+    domain="d",
+    task_id="t",
+    messages=(
+        Message(role="system", content="Rules."),
+        Message(role="user", content="Hello."),
+        Message(role="assistant", content="What is it?"),
+        Message(role="user", content="My order."),
+        call(1, "find", '{"id": 7}', "Let me see."),
+        Message(role="tool", content="found", tool_call_id="call_1", name="find"),
+        Message(role="assistant", content="no action in here"),
+    ),
+    decisions=tuple(Decision(turn=turn, message_index=index) for turn, index in enumerate((2, 4, 6))),
+    outcome=Outcome(status="failure", reason="unparseable"),
+)
+
+
+def decided(action: Action | None, text: str = "") -> Decided:
+    return Decided(action, text, LOG.decisions[0])
+
+
+def test_logged_actions_are_words_calls_and_what_could_not_be_read() -> None:
+    assert logged_action(LOG, 0).action == Action(None, text="What is it?")
+    assert logged_action(LOG, 1).action == Action("find", {"id": 7}, "Let me see.")
+    assert logged_action(LOG, 2).action is None
+    assert logged_action(LOG, 2).reply_text == "no action in here"
+
+
+@pytest.mark.parametrize(
+    ("action", "stays"),
+    [
+        (Action("find", {"id": 7}, "Let me see."), True),
+        (Action("find", {"id": 8}, "Let me see."), False),
+        (Action("find", {"id": 7}, "Another thought."), False),
+        (Action("look", {"id": 7}, "Let me see."), False),
+        (None, False),
+    ],
+)
+def test_a_run_leaves_the_track_with_its_first_other_message(action: Action | None, stays: bool) -> None:
+    track = Track(LOG)
+    track.took(decided(action), 1)
+    assert track.on is stays
+    assert (track.logged(2) is not None) is stays
+    drawn = Track(LOG, sampled=True)
+    drawn.took(decided(action), 1)
+    assert not drawn.on
+
+
+def test_every_difference_has_its_place() -> None:
+    state = state_at(LOG, 1)
+    Track(LOG).check(state)
+    other = (*state.messages[:-1], Message(role="user", content="My invoice."))
+    track = Track(LOG)
+    with pytest.raises(Differs, match="message 3: user 'My invoice.' now, user 'My order.' in the log"):
+        track.check(replace(state, messages=other))
+    assert track.difference
+    with pytest.raises(Differs, match="message 0"):
+        Track(LOG).check(replace(state, policy="Other rules."))
+    with pytest.raises(Differs, match="decision 3: the log has ended before it"):
+        Track(LOG).check(replace(state_at(LOG, 2), turn=3))
+    off = Track(LOG, on=False)
+    off.check(replace(state, messages=other))
+
+
+async def test_a_recorded_user_answers_what_is_in_the_log_only() -> None:
+    request = ChatRequest(messages=(), role="user")
+    track = Track(LOG)
+    user = RecordedUser(track, None)
+    assert [(await user.complete(request)).text for _ in range(2)] == ["Hello.", "My order."]
+    track.on = False
+    with pytest.raises(UserFault, match="a recorded user cannot answer"):
+        await user.complete(request)
+    live = ScriptedModel("live", lambda _: ChatReply("Yes.", LedgerRow(role="user", model="live")))
+    assert (await RecordedUser(track, live).complete(request)).text == "Yes."
+
+
+def test_the_split_of_a_task() -> None:
+    splits = [("train", ("a", "b")), ("test", ("b", "c"))]
+    assert [split_of(task, splits) for task in ("a", "b", "c", "d")] == ["train", "test", "test", None]
