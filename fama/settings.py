@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from fama.subsets import POOL
 
 Form = Literal["template", "llm"]
+Reading = Literal["patterns", "meaning"]
 """How a helper writes its note: computed from what was read, or by a chat model."""
 
 
@@ -74,6 +75,9 @@ class HelperSettings(Settings):
     """Form of single helpers, by name, where it differs from ``form``."""
     options: dict[str, dict[str, int | str]] = Field(default_factory=dict)
     """Options of single helpers, e.g. ``Memory: {k: 6}``."""
+    reading: Reading = Field(default="patterns", exclude_if=lambda value: value == "patterns")
+    """How template helpers find what users want, agree to or take back: by ``patterns`` of English words, which fit the
+    wording they were written on, or by ``meaning``, with the small sentence encoder."""
 
 
 class BudgetSettings(Settings):
