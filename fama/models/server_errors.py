@@ -32,8 +32,8 @@ _FINAL = re.compile(
     r"insufficient_(?:balance|funds|credits)|invalid_request|not_found|model_not_found",
     re.IGNORECASE,
 )
-#: Codes of an ``error`` object that reports none.
-_FINE = frozenset({"0", "200", "ok", "success"})
+#: Values in an ``error`` object that report none.
+_FINE = frozenset({"", "0", "200", "ok", "success", "none", "null", "no_error", "false"})
 _DELAY_KEYS = {"retrydelay": 1.0, "retry_delay": 1.0, "retry_after": 1.0, "retryafter": 1.0}
 _DELAY_KEYS |= {"retry_after_seconds": 1.0, "retry_after_ms": 0.001, "retryafterms": 0.001}
 _UNITS = {"ms": 0.001, "milliseconds": 0.001, "s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0}
@@ -72,13 +72,27 @@ def find_error(tree: Any) -> Any:
     """Return the error object in the body of an answer that says 200, or in a choice; None where there is none."""
     if not isinstance(tree, dict):
         return None
-    error = tree.get("error")
+    error, base = tree.get("error"), tree.get("base_resp")
+    if isinstance(base, dict) and not _fine(base.get("status_code")):  # MiniMax
+        return base
     if isinstance(error, dict):
-        said = str(error.get("code", error.get("status", ""))).lower()
-        return error if error and said not in _FINE else None
+        code = error.get("code", error.get("status"))
+        fine = _empty(error) if _fine(code) and code in (None, "") else _fine(code)
+        return None if fine else error
     if isinstance(error, str | list):
-        return tree if error else None
+        return None if _empty(error) else tree
     return tree if error is True or tree.get("object") == "error" else None
+
+
+def _fine(value: Any) -> bool:
+    return not value or str(value).strip().lower() in _FINE
+
+
+def _empty(error: Any) -> bool:
+    """Return whether an error says nothing at any level: servers fill its fields with null beside a good choice."""
+    if isinstance(error, dict):
+        return all(map(_empty, error.values()))
+    return all(map(_empty, error)) if isinstance(error, list) else _fine(error)
 
 
 def error_status(error: Any, status: int) -> int:

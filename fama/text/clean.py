@@ -1,5 +1,6 @@
 """Characters that no log can hold, replaced at every edge where text comes in."""
 
+import math
 import re
 from typing import Any
 
@@ -23,9 +24,14 @@ def clean(text: str) -> str:
 
 
 def clean_value(value: Any, depth: int = 0) -> Any:
-    """Clean every text of a JSON value, keys included; what lies deeper than 100 levels is dropped."""
+    """Clean every text of a JSON value, keys included; no numbers and infinite ones are null.
+
+    What lies deeper than 100 levels is dropped.
+    """
     if isinstance(value, str):
         return clean(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     if depth >= _MAX_DEPTH:
         return None
     if isinstance(value, dict):

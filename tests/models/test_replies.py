@@ -195,7 +195,7 @@ USAGES: dict[str, tuple[Any, tuple[int | None, int | None, int | None, int | Non
         {"prompt_tokens": 9, "completion_tokens": 2, "prompt_tokens_details": []},
         (9, None, 2, None),
     ),
-    "other names": ({"input_tokens": 9, "output_tokens": 2, "cache_read_input_tokens": 3}, (9, 3, 2, None)),
+    "other names": ({"input_tokens": 9, "output_tokens": 2, "cache_read_input_tokens": 3}, (12, 3, 2, None)),
     "deepseek": ({"prompt_tokens": 9, "completion_tokens": 2, "prompt_cache_hit_tokens": 3}, (9, 3, 2, None)),
 }
 

@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 from fama.errors import BadInput
+from fama.text.json_numbers import load_nulled
 
 _ABSENT = frozenset({"", "none", "null", "nan", "n/a", "na", "<na>"})
 _TRUE = frozenset("true yes 1 1.0 success succeeded successful pass passed correct resolved solved ok".split())
@@ -109,7 +110,7 @@ def from_text(value: Any) -> Any:
     if not isinstance(value, str) or value.lstrip()[:1] not in ("{", "["):
         return value
     try:
-        return json.loads(value)
+        return load_nulled(value)
     except (ValueError, RecursionError):
         return value
 

@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import json
 import re
 import zlib
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import ijson
 
 from fama.errors import BadInput
+from fama.text.json_numbers import load_nulled
 
 _BOM = b"\xef\xbb\xbf"
 _ENDLESS = re.compile(rb"[0-9]{2001}")
@@ -257,7 +257,7 @@ def _lines_or_object(path: Path, file: BinaryIO) -> Iterator[LogRecord]:
 
 def _decoded(text: bytes) -> tuple[Any, str]:
     try:
-        return json.loads(text, parse_constant=lambda _: None), ""
+        return load_nulled(text), ""
     except UnicodeDecodeError:
         return None, "not UTF-8 text"
     except (ValueError, RecursionError):
