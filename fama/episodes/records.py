@@ -34,7 +34,7 @@ _FINITE = ConfigDict(allow_inf_nan=False)
 
 
 def _object(text: str) -> dict[str, Any]:
-    """Return the JSON object in a text, NaN and infinite numbers null; empty when it holds none, or has too many levels."""
+    """Return the JSON object in a text, numbers that JSON has no word for as null; empty when it holds none."""
     try:
         value = load_nulled(text)
     except (ValueError, RecursionError):
@@ -73,6 +73,9 @@ class Message(Record):
 
 #: Key of a tool's JSON schema that states the role of the tool (see ``fama.dialogue.roles``).
 ROLE_KEY = "x-fama-role"
+ToolRole = Literal["read", "identify", "write", "close", "handover", "other"]
+"""``read`` looks something up, ``identify`` settles who the user is, ``write`` changes data, ``close`` ends the case,
+``handover`` ends it by giving it to a human, ``other`` does none of these (it thinks, calculates, asks the user)."""
 
 
 class ToolSpec(Record):

@@ -35,7 +35,7 @@ def read_content(value: Any) -> Content:
 
 
 def _parts_in(value: Any) -> Any:
-    """Return the parts that a text holds as JSON and nothing else, where a server encoded them twice; else the value."""
+    """Return the parts that a text holds as JSON, where a server encoded them twice; any other value as it is."""
     if not isinstance(value, str) or not value.lstrip().startswith("[{"):
         return value
     try:

@@ -17,7 +17,8 @@ class ReplyEnd(StrEnum):
 
 
 _WORDS = {
-    ReplyEnd.STOP: "stop stopped eos eos_token end_turn end_of_turn stop_sequence complete completed done finished pause_turn",
+    ReplyEnd.STOP: "stop stopped eos eos_token end_turn end_of_turn stop_sequence complete completed done finished "
+    "pause_turn",
     ReplyEnd.TOOL_CALLS: "tool_calls tool_call function_call function_calls tool_use",
     ReplyEnd.LENGTH: "length max_tokens max_length max_new_tokens max_completion_tokens max_output_tokens model_length "
     "token_limit token_limit_reached context_length model_context_window_exceeded error_limit incomplete truncated "

@@ -134,10 +134,10 @@ def _says_nothing(reply: ChatReply, request: ChatRequest) -> bool:
 def _one_choice(choices: list[Any]) -> Any:
     """Return the one choice that was asked for; some servers give words and calls as two."""
     first = choices[0]
-    messages = [choice.get("message") for choice in choices if isinstance(choice, dict)]
-    if len(choices) == 1 or not all(isinstance(message, dict) for message in messages):
+    messages = [choice["message"] for choice in choices if isinstance(choice, dict) and "message" in choice]
+    if len(choices) == 1 or not all(isinstance(message, dict) for message in messages) or len(messages) < len(choices):
         return first
-    merged = dict(messages[0])
+    merged: dict[str, Any] = dict(messages[0])
     for message in messages[1:]:
         for key in ("content", "tool_calls"):
             merged[key] = merged.get(key) or message.get(key)

@@ -1,6 +1,5 @@
 """Bodies of tool calls in markup: JSON, XML parameters, key and value pairs, a call as in Python."""
 
-import json
 import re
 import warnings
 from collections.abc import Callable, Mapping
@@ -25,6 +24,7 @@ _PARAMETER = re.compile(
     re.DOTALL,
 )
 _NAMED_TAG = re.compile(r"<(?P<key>[\w.-]{1,200})>(?P<value>.*?)</(?P=key)\s*>", re.DOTALL)
+_MOST_TAGS = 200
 _PAIR = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
 _HEADED = re.compile(
     r"(?:function\s*<\|tool_sep\|>\s*|call:)?(?P<name>[\w.:-]{1,200}?)(?:\s*\[CALL_ID\][\w-]*)?"
@@ -87,6 +87,8 @@ def read_named_element(body: str, tools: Tools) -> Body:
 
 def _named_tags(inside: str, schema: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return arguments whose tags are their names; None for anything else, or tags inside tags."""
+    if inside.count("<") > _MOST_TAGS:
+        return None
     values = {tag["key"]: _trimmed(tag["value"]) for tag in _NAMED_TAG.finditer(inside)}
     if not values or _NAMED_TAG.sub("", inside).strip() or any("</" in value for value in values.values()):
         return None

@@ -70,8 +70,8 @@ def take_calls(text: str, tools: Tools) -> Taken:
             end = block.end.search(text, begin.end())
             inside = text[begin.start() if block.bare else begin.end() : end.start() if end else len(text)]
             if block.bare:
-                whole = inside + end[0] if end else ""
-                found = read_elements(whole, tools) or read_named_element(whole, tools)
+                element = inside + end[0] if end else ""
+                found = read_elements(element, tools) or read_named_element(element, tools)
             else:
                 found = read_body(inside, tools, end is not None)
             if not found:

@@ -2,6 +2,7 @@
 
 import re
 
+from fama.text.json_objects import unfinished
 from fama.text.named_calls import Tools
 
 _WIDE_TOKEN = re.compile(r"<\uff5c([^<>\uff5c\n]{1,60})\uff5c>")
@@ -12,9 +13,11 @@ _ESCAPE = re.compile(r"<escape>(.*?)<escape>", re.DOTALL)
 _GRANITE = re.compile(
     r"\s*Here(?: is|'s) my thought process:(?P<thought>.*?)(?:Here(?: is|'s) my response:(?P<words>.*)|\Z)", re.DOTALL
 )
-_SOLAR = re.compile(r"(<\|think\|>(?:(?!<\|/think\|>).)*?)<\|end\|>(?=\s*<\|begin\|>)", re.DOTALL)
+_SOLAR = re.compile(r"<\|/?think\|>|<\|end\|>(?=\s*<\|begin\|>)")
 _QWEN = re.compile(
-    r"\u273fFUNCTION\u273f:[ \t]*(?P<name>[^\n\u273f]{1,200}?)\s*\u273fARGS\u273f:(?P<body>.*?)(?=\u273f[A-Z]+\u273f|\Z)", re.DOTALL
+    r"\u273fFUNCTION\u273f:[ \t]*(?P<name>[^\n\u273f]{1,200}?)\s*\u273fARGS\u273f:"
+    r"(?P<body>.*?)(?=\u273f[A-Z]+\u273f|\Z)",
+    re.DOTALL,
 )
 _QWEN_RESULT = re.compile(r"\u273fRESULT\u273f.*?(?=\u273f(?:FUNCTION|RETURN)\u273f|\Z)", re.DOTALL)
 _QWEN_RETURN = re.compile(r"\u273fRETURN\u273f:?[ \t]*")
@@ -39,7 +42,7 @@ def common_form(text: str, tools: Tools) -> str:
         end = "" if granite["words"] is None else f"</think>{granite['words']}"
         text = f"<think>{granite['thought']}{end}"
     if "<|begin|>" in text:
-        text = _SOLAR.sub(r"\1<|/think|>", text)
+        text = _turns_closed(text)
     if "\u273f" in text:
         text = _QWEN.sub(lambda call: _as_call(call["name"], call["body"]), _QWEN_RESULT.sub("", text))
         text = _QWEN_RETURN.sub("", text)
@@ -48,6 +51,19 @@ def common_form(text: str, tools: Tools) -> str:
     if _PROMPTED.match(text) and all(m["name"] in (*_EVERYONE, *tools) for m in _PROMPTED.finditer(text)):
         text = _addressed(text, _PROMPTED)
     return text
+
+
+def _turns_closed(text: str) -> str:
+    """Return a text in which a turn of thought ends as a thought: ``<|think|>a<|end|><|begin|>``."""
+    inside = False
+
+    def closed(mark: re.Match[str]) -> str:
+        nonlocal inside
+        word = "<|/think|>" if inside and mark[0] == "<|end|>" else mark[0]
+        inside = word == "<|think|>"
+        return word
+
+    return _SOLAR.sub(closed, text)
 
 
 def _addressed(text: str, head: re.Pattern[str]) -> str:
@@ -64,4 +80,5 @@ def _addressed(text: str, head: re.Pattern[str]) -> str:
 
 
 def _as_call(name: str, body: str) -> str:
-    return f"<tool_call>{name.strip()}[ARGS]{body.strip()}</tool_call>"
+    """Return a call in one notation; one that is cut has no end, so that it is not repaired."""
+    return f"<tool_call>{name.strip()}[ARGS]{body.strip()}{'' if unfinished(body) else '</tool_call>'}"

@@ -19,7 +19,7 @@ def _finite_or_none(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-#: Reads what a model wrote, line breaks inside texts included. Raises ValueError for a number that JSON has no word for.
+#: Reads what a model wrote, line breaks inside texts included; a number that JSON has no word for is a ValueError.
 MODEL_DECODER = json.JSONDecoder(strict=False, parse_constant=_refuse, parse_float=_finite)
 
 

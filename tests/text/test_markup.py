@@ -81,7 +81,7 @@ FORMS = {
     "harmony without tokens": f"analysisFirst look.assistantcommentary to=functions.find_train json{BODY}",
     "deepseek, narrow": DSML.replace("\uff5c", "|"),
     "longcat": re.sub(r"(</?)(?=tool|arg)", r"\1longcat_", f"<tool_call>find_train\n{PAIRS}</tool_call>"),
-    "minimax 3": f"]<]minimax[>[<tool_call>\n]<]minimax[>[<invoke name=\"find_train\">{TAGGED}]<]minimax[>[</invoke></tool_call>",
+    "minimax 3": f'<tool_call>\n]<]minimax[>[<invoke name="find_train">{TAGGED}]<]minimax[>[</invoke></tool_call>',
     "tool as a tag": f"<find_train>\n{TAGGED.replace(']<]minimax[>[', '')}\n</find_train>",
     "llama 4": f"<|python_start|>[{PYTHON}]<|python_end|>",
     "apertus": f'<|tools_prefix|>[{{"find_train": {BODY}}}]<|tools_suffix|>',
@@ -183,9 +183,9 @@ def test_an_unclosed_thought_holds_nothing(text: str) -> None:
         "Call: find_train(to='0815')<bot_end>",
         "<use_mcp_tool><tool_name>find_train</tool_name></use_mcp_tool>",
         "analysisI could call now()",
-        "<tool_call>{\"name\": \"find_train\", \"arguments\": {\"seats\": NaN}}</tool_call>",
-        "<tool_call>{\"name\": \"find_train\", \"arguments\": {\"seats\": 1e400}}</tool_call>",
-        "<tool_call>{\"name\": \"find_train\", \"arguments\": {\"legs\": [\"a\"</tool_call>",
+        '<tool_call>{"name": "find_train", "arguments": {"seats": NaN}}</tool_call>',
+        '<tool_call>{"name": "find_train", "arguments": {"seats": 1e400}}</tool_call>',
+        '<tool_call>{"name": "find_train", "arguments": {"legs": ["a"</tool_call>',
     ],
 )
 def test_what_cannot_be_read_is_told(text: str) -> None:
@@ -381,6 +381,7 @@ def test_round_trip_of_text_parameters(arguments: dict[str, str]) -> None:
             "```",
             "<invoke name=a>",
         ),
+        *("<a>", "<find_train>", "<|think|>", "<|end|><|begin|>", "\u273fFUNCTION\u273f:", "<escape>", ">>>all\n"),
         *("a=", "<tool_call>{", "<|im_end|>", "assistantfinal", "'", "<tool_call>now", "name{"),
     ],
 )
@@ -392,6 +393,8 @@ def test_hostile_text_takes_no_time(piece: str) -> None:
         f"<tool_call>now{text}</tool_call>",
         f"analysis{text}",
         f"now{text}}}",
+        f"<invoke name='now'>{text}</invoke>",
+        f"<|begin|>\u273fRESULT\u273f<|recipient|><start_function_call>Here is my thought process:{text}",
     ):
         started = time.process_time()
         read_markup(whole, TOOLS)

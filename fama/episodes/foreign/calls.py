@@ -6,7 +6,7 @@ import warnings
 from collections import Counter
 from typing import Any, NamedTuple
 
-from fama.episodes.foreign.fields import from_text, name_of, shown
+from fama.episodes.foreign.fields import absent, from_text, name_of, shown
 from fama.errors import BadInput
 from fama.text.clean import clean_value
 from fama.text.json_numbers import load_finite, load_nulled
@@ -31,10 +31,10 @@ def calls_in(value: Any, omitted: Counter[str]) -> list[ForeignCall]:
         BadInput: an entry is no call.
     """
     value = from_text(value)
-    if value is None or value == "":
+    if not value or absent(value):
         return []
     entries = value if isinstance(value, list) else [value]
-    return [call_of(from_text(entry), omitted) for entry in entries]
+    return [call_of(from_text(entry), omitted) for entry in entries if not absent(entry)]
 
 
 def call_of(entry: Any, omitted: Counter[str]) -> ForeignCall:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fama import __version__
-from fama.episodes.foreign.fields import name_of
+from fama.episodes.foreign.fields import name_of, trial_of
 from fama.episodes.foreign.messages import messages_of
 from fama.episodes.foreign.streams import LogRecord, read_items
 from fama.episodes.foreign.tools import gold_of
@@ -97,7 +97,7 @@ def _episode(path: Path, row: dict[str, Any], named: dict[str, str], options: di
         benchmark=options.get("benchmark", "tau-bench"),
         domain=options.get("domain") or named["domain"],
         task_id=str(row["task_id"]),
-        trial=int(row["trial"]),
+        trial=trial_of(row["trial"]),
         backbone=options.get("backbone") or backbone,
         strategy=options.get("strategy") or named.get("strategy"),
         messages=messages_of([{"role": "assistant", "tool_calls": [call]} for call in calls]),

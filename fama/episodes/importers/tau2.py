@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fama import __version__
-from fama.episodes.foreign.fields import absent, from_text, listed, mapping, name_of, number, whole
+from fama.episodes.foreign.fields import absent, from_text, listed, mapping, name_of, number, trial_of, whole
 from fama.episodes.foreign.identity import settings_text
 from fama.episodes.foreign.messages import messages_of
 from fama.episodes.foreign.streams import LogRecord, read_items, read_part, read_records
@@ -129,7 +129,7 @@ class _Run:
             benchmark_version=self.version,
             domain=self.options.get("domain") or name_of(self.world.get("domain_name")) or "unknown",
             task_id=task_id,
-            trial=whole(row.get("trial"), "trial") or 0,
+            trial=trial_of(row.get("trial")),
             backbone=self.options.get("backbone") or name_of(self.agent.get("llm")),
             strategy=self.options.get("strategy") or ("fc" if implementation == _PLAIN_AGENT else implementation),
             agent=implementation,
