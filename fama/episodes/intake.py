@@ -6,10 +6,12 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, cast
 
 from fama.episodes.foreign.identity import is_shard, origin, positional, stem
+from fama.episodes.foreign.streams import open_packed
 from fama.episodes.importers.base import UNREADABLE
 from fama.episodes.importers.clean import dialogue_hash, strip_thinking
 from fama.episodes.keys import EpisodeKey
@@ -32,7 +34,10 @@ _ARM = (
 
 
 class LogFile(NamedTuple):
-    """A file that is imported: its place relative to what was given, and hashes of its content and its whole path."""
+    """A file that is imported: its place relative to what was given, and hashes of its content and its whole path.
+
+    The content is what is in it: a packed file and an unpacked one are the same.
+    """
 
     place: str
     digest: str
@@ -45,11 +50,8 @@ class LogFile(NamedTuple):
         Raises:
             BadInput: it cannot be read.
         """
-        try:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-        except OSError as error:
-            raise BadInput(f"{path}: cannot be read ({error.strerror}); give a .json, .jsonl or .gz file") from None
+        with open_packed(path) as file:
+            digest = hashlib.file_digest(cast(BufferedReader, file), "sha256").hexdigest()[:16]
         place = Path(os.path.relpath(path.resolve(), base.resolve())).as_posix()
         return cls(place, digest, content_hash(str(path.resolve()))[:16])
 
@@ -63,7 +65,7 @@ class LogFile(NamedTuple):
         """Return whether an episode came from this file, also if it has grown since or is given by another path."""
         if source.file is None or source.digest is None:  # stored before places were kept
             return source.file is None or PurePosixPath(source.file).name == PurePosixPath(self.place).name
-        short, long_ = sorted((source.file, self.place), key=len)
+        short, long_ = sorted((stem(source.file), stem(self.place)), key=len)
         return source.location == self.location or (source.digest == self.digest and f"/{long_}".endswith(f"/{short}"))
 
 
@@ -104,7 +106,7 @@ class Intake:
         Raises:
             BadInput: the file is bad, or holds no episode; nothing of it is stored.
         """
-        batch = _Batch(file)
+        batch = _Batch(file, copy=self._has_copy(file))
         with tempfile.TemporaryFile() as spool:
             for episode in episodes:
                 batch.counts[episode.outcome.status] += 1
@@ -131,7 +133,7 @@ class Intake:
 
     def _known(self, episode: Episode, file: LogFile, batch: "_Batch") -> Episode | None:
         """Return the episode with an id of its own, None if it is stored: equal rows of two files are two episodes."""
-        if episode.id in batch.ids:
+        if episode.id in batch.ids or batch.copy:
             return None
         if episode.id not in self.ids:
             return episode
@@ -139,6 +141,13 @@ class Intake:
             return None
         own = content_hash([episode.id, file.place, file.digest])
         return None if own in self.ids or own in batch.ids else episode.model_copy(update={"id": own})
+
+    def _has_copy(self, file: LogFile) -> bool:
+        """Return whether the file is stored under its other name, packed or unpacked."""
+        return any(
+            source.digest == file.digest and source.file != file.place and stem(source.file or "") == stem(file.place)
+            for source in self.ids.values()
+        )
 
     def _note(self, episode: Episode, batch: "_Batch") -> None:
         """Note an episode's id, dialogue and slot."""
@@ -163,6 +172,7 @@ class _Batch:
     """Summary of one file, without its dialogues."""
 
     file: LogFile
+    copy: bool = False
     counts: Counter[str] = field(default_factory=Counter)
     omitted: Counter[str] = field(default_factory=Counter)
     ids: set[str] = field(default_factory=set)

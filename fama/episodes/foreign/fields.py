@@ -40,6 +40,20 @@ def number(value: Any, name: str) -> float | None:
     return found
 
 
+def number_or_none(value: Any) -> float | None:
+    """Return a number that nothing depends on; None where it is none."""
+    try:
+        return number(value, "")
+    except BadInput:
+        return None
+
+
+def positive(value: Any) -> float | None:
+    """Return a price or a duration; None where it is none, or not above 0."""
+    found = number_or_none(value)
+    return found if found is not None and found > 0 else None
+
+
 def whole(value: Any, name: str) -> int | None:
     """Return a whole number; None where the field says nothing.
 

@@ -191,7 +191,22 @@ class Lenient(Bounded):
 
 @contextmanager
 def open_log(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file's bytes, unpacked if gzipped, without a byte-order mark.
+    """Yield a file's text, unpacked if gzipped, without a byte-order mark.
+
+    Raises:
+        BadInput: the file cannot be read or unpacked, also while it is read inside the block; or it is of another kind.
+    """
+    with open_packed(path) as file:
+        head = file.read(4)
+        if kind := _other_kind(head):
+            raise BadInput(f"{path}: {kind}")
+        file.seek(len(_BOM) if head.startswith(_BOM) else 0)
+        yield file
+
+
+@contextmanager
+def open_packed(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file's bytes, unpacked if gzipped.
 
     Raises:
         BadInput: the file cannot be read or unpacked; also while it is read inside the block.
@@ -200,12 +215,7 @@ def open_log(path: Path) -> Iterator[BinaryIO]:
         with path.open("rb") as raw:
             packed = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
-            file = cast(BinaryIO, io.BufferedReader(gzip.GzipFile(fileobj=raw))) if packed else raw
-            head = file.read(4)
-            if kind := _other_kind(head):
-                raise BadInput(f"{path}: {kind}")
-            file.seek(len(_BOM) if head.startswith(_BOM) else 0)
-            yield file
+            yield cast(BinaryIO, io.BufferedReader(gzip.GzipFile(fileobj=raw))) if packed else raw
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or "broken gzip"
         raise BadInput(f"{path}: cannot be read ({reason}); give a .json, .jsonl or .gz file") from None

@@ -69,7 +69,7 @@ def chat_episode(
         strategy=name_of(row.get("strategy")) or options.get("strategy") or "fc",
         agent=name_of(row.get("agent")),
         user_model=name_of(row.get("user_model")),
-        settings="; ".join(settings_text(mapping(row.get("settings"), "settings"))) or None,
+        settings="; ".join(settings_text({**_sampling(row), **mapping(row.get("settings"), "settings")})) or None,
         messages=chat,
         tools=tools_of(tools),
         outcome=outcome,
@@ -78,6 +78,12 @@ def chat_episode(
         package_version=__version__,
         source=Source(importer=importer, file=path.name, omitted=dict(+omitted)),
     )
+
+
+def _sampling(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of sampling that a record states beside its messages."""
+    names = ("temperature", "top_p", "top_k", "reasoning_effort", "max_tokens", "max_steps")
+    return {key: row[key] for key in names if not absent(row.get(key)) and not isinstance(row[key], dict | list)}
 
 
 NO_OUTCOME = "no outcome in the log"
