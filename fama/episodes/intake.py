@@ -34,14 +34,15 @@ _ARM = (
 
 
 class LogFile(NamedTuple):
-    """A file that is imported: its place relative to what was given, and hashes of its content and its whole path.
+    """A file that is imported: its place relative to what was given, and hashes of its bytes and its whole path.
 
-    The content is what is in it: a packed file and an unpacked one are the same.
+    ``content`` is a hash of what is in it, the same for a packed and an unpacked file.
     """
 
     place: str
     digest: str
     location: str
+    content: str
 
     @classmethod
     def of(cls, path: Path, base: Path) -> "LogFile":
@@ -50,10 +51,18 @@ class LogFile(NamedTuple):
         Raises:
             BadInput: it cannot be read.
         """
-        with open_packed(path) as file:
-            digest = hashlib.file_digest(cast(BufferedReader, file), "sha256").hexdigest()[:16]
+        try:
+            with path.open("rb") as raw:
+                packed = raw.read(2) == b"\x1f\x8b"
+                raw.seek(0)
+                content = digest = _digest(raw)
+        except OSError as error:
+            raise BadInput(f"{path}: cannot be read ({error.strerror}); give a .json, .jsonl or .gz file") from None
+        if packed:
+            with open_packed(path) as file:
+                content = _digest(cast(BufferedReader, file))
         place = Path(os.path.relpath(path.resolve(), base.resolve())).as_posix()
-        return cls(place, digest, content_hash(str(path.resolve()))[:16])
+        return cls(place, digest, content_hash(str(path.resolve()))[:16], content)
 
     def source(self, own: Source | None = None, own_arm: str | None = None) -> Source:
         """Return the origin of this file's episodes."""
@@ -93,6 +102,7 @@ class Intake:
     own_arms: set[str] = field(default_factory=set)
     _taken: dict[Slot, str] = field(default_factory=dict)
     _dialogues: dict[str, str] = field(default_factory=dict)
+    _contents: set[tuple[str | None, str | None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         for episode in read_episodes(self.store.path) if self.store.path.exists() else ():
@@ -125,6 +135,7 @@ class Intake:
             batch.settle(self._taken)
             self.store.append_lines(_moved(spool, batch))
         self.ids.update(dict.fromkeys(batch.ids, file.source()))
+        self._contents.add((file.place, file.content))
         self._taken.update(dict.fromkeys(batch.slots(), file.place))
         self.own_arms |= {arm for arm in batch.own_arms if arm}
         for digest, place in batch.dialogues.items():
@@ -144,9 +155,10 @@ class Intake:
 
     def _has_copy(self, file: LogFile) -> bool:
         """Return whether the file is stored under its other name, packed or unpacked."""
+        stored = {(source.file, source.digest) for source in self.ids.values()} | self._contents
         return any(
-            source.digest == file.digest and source.file != file.place and stem(source.file or "") == stem(file.place)
-            for source in self.ids.values()
+            content == file.content and place is not None and place != file.place and stem(place) == stem(file.place)
+            for place, content in stored
         )
 
     def _note(self, episode: Episode, batch: "_Batch") -> None:
@@ -237,6 +249,10 @@ class _Batch:
             ),
         ]
         return "; ".join(told)
+
+
+def _digest(file: BufferedReader) -> str:
+    return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _placed(episode: Episode, file: LogFile) -> Episode:

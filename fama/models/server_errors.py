@@ -168,7 +168,7 @@ def _reset(value: Any) -> float | None:
     number = _number(value, 1.0)
     if number is None or number < _LONG_AGO:
         return number
-    return max(0.0, (number / 1000 if number > 1000 * _LONG_AGO else number) - time.time())
+    return max(0.0, (number / 1000 if number >= 1000 * _LONG_AGO else number) - time.time())
 
 
 def _body_hints(body: Any, depth: int) -> Iterator[float | None]:
