@@ -4,8 +4,8 @@ import math
 import re
 from typing import Any
 
-#: Control characters except tab, line feed, vertical tab, form feed and carriage return.
-_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
+#: Control characters except tab, line feed, vertical tab, form feed, carriage return and next line.
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
 _REPLACEMENT = "\ufffd"
 _MAX_DEPTH = 100
 
