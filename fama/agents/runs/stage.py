@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from fama.agents.request import demonstrations_of
 from fama.agents.runs.plan import Planned
 from fama.agents.setup import EpisodeSetup
 from fama.envs.base import Benchmark, UserModel
@@ -31,8 +32,7 @@ class Stage:
     content: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        wanted = self.settings.demonstrations
-        self._demonstrations = list(self.benchmark.demonstrations(self.settings.domain))[:wanted]
+        self._demonstrations = demonstrations_of(self.settings, self.benchmark)
         self._selectors: dict[str, AnySelector] = {}
 
     def setup(self, id_: str, planned: Planned, budget: Budget) -> EpisodeSetup:
