@@ -126,11 +126,13 @@ def main() -> int:
     args.add_argument("--model", default="qwen2.5-coder-1.5b", help="its name (default: %(default)s)")
     args.add_argument("--episodes", type=Path, default=EPISODES, help="logged episodes (default: %(default)s)")
     args.add_argument("--tasks", nargs="+", default=["shop-train-0004", "shop-train-0015"], help="tasks of these")
+    args.add_argument("--threads", type=int, default=0, help="of a model in process; 0 takes every core")
     wanted = args.parse_args()
     chosen = [episode for episode in read_episodes(wanted.episodes) if episode.task_id in wanted.tasks]
     if not chosen:
         raise SystemExit(f"{wanted.episodes}: has none of the tasks {', '.join(wanted.tasks)}; name others by --tasks")
-    settings = ExperimentSettings(model=ModelSettings(name=wanted.model, base_url=wanted.url), split="train")
+    model_settings = ModelSettings(name=wanted.model, base_url=wanted.url, threads=wanted.threads)
+    settings = ExperimentSettings(model=model_settings, split="train")
 
     async def ask() -> list[dict[str, Any]]:
         async with connect(settings.model) as model:

@@ -79,7 +79,7 @@ def same_bytes(one: Any, other: Any) -> bool:
     answer=st.sampled_from(["none", "Call renew_loan next."]) | SPOKEN,
     asked_at_once=st.sampled_from([1, 6]),
 )
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_the_agents_request_is_a_prefix_of_every_question(
     strategy: str, turns: list[tuple[str, Any]], policy: str, demonstrations: int, answer: str, asked_at_once: int
 ) -> None:

@@ -132,7 +132,7 @@ def test_a_decision_asks_as_many_as_its_budget_has_room_for(fits: int) -> None:
     episodes=st.integers(1, 3),
     concurrency=st.integers(1, 6),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_no_limit_is_passed_by_episodes_and_helpers_side_by_side(
     limits: dict[str, int], episodes: int, concurrency: int
 ) -> None:
