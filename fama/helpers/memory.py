@@ -59,7 +59,7 @@ def build(form: Form = "template", **options: int | str) -> Helper:
         form=form,
         write=lambda state: write(state, k),
         token_cap=TOKEN_CAP,
-        llm_cost_cap=900,
+        separate_cost_cap=900,
         gate=lambda state: len(user_turns(state)) >= 2,
         k=k,
     )

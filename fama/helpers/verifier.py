@@ -201,6 +201,6 @@ def build(form: Form = "template", **options: int | str) -> Helper:
         form=form,
         write=write,
         token_cap=TOKEN_CAP,
-        llm_cost_cap=2400,
+        separate_cost_cap=2400,
         gate=lambda state: bool(calls(state)),
     )

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from fama.agents.reading import Reader
+from fama.agents.request import demonstrations_of
 from fama.agents.runs.plan import Planned
 from fama.agents.setup import EpisodeSetup
 from fama.envs.base import Benchmark, UserModel
@@ -32,8 +33,7 @@ class Stage:
     content: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        wanted = self.settings.demonstrations
-        self._demonstrations = list(self.benchmark.demonstrations(self.settings.domain))[:wanted]
+        self._demonstrations = demonstrations_of(self.settings, self.benchmark)
         self._selectors: dict[str, AnySelector] = {}
         self._reader = Reader.shipped() if self.settings.helpers.reading == "meaning" else None
 
