@@ -19,8 +19,7 @@ from fama.models.wire import build_body
 from fama.selection.base import SELECTORS, SelectorContext
 from fama.settings import ExperimentSettings, HelperSettings
 from fama.subsets import POOL
-from tests.agents.test_side_by_side import busy_state
-from tests.support.note_states import POLICY, TOOLS
+from tests.support.note_states import POLICY, TOOLS, busy_state
 from tests.support.random_states import SPOKEN, TURNS, messages
 from tests.support.slow_models import SlowModel
 from tests.support.toy_agents import DEMONSTRATION, setup_for

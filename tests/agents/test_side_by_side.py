@@ -13,7 +13,7 @@ from fama.agents.loop import run_episode
 from fama.agents.request import agent_request
 from fama.agents.runs.run_config import config_hash, run_prompts
 from fama.agents.strategies.act import Act
-from fama.episodes.records import LedgerRow, budget_tokens
+from fama.episodes.records import Episode, LedgerRow, budget_tokens
 from fama.episodes.state import VisibleState
 from fama.helpers.base import Helper, HelperContext, HelperReply
 from fama.helpers.pool import build_pool
@@ -22,19 +22,13 @@ from fama.selection.base import SELECTORS, SelectorContext
 from fama.selection.budget import RunBudget, helper_cap, spent_tokens
 from fama.settings import BudgetSettings, ExperimentSettings, HelperSettings, RunSettings, SelectorSettings
 from fama.subsets import POOL
-from tests.support.note_states import LOANS, Chat
+from tests.support.note_states import busy_state
 from tests.support.slow_models import SlowModel
 from tests.support.toy_agents import GOLD, setup_for
 
 POOL_OF_SIX = build_pool(HelperSettings(form="llm"))
 #: The last in pool order answer first.
 SLOW = {f"helper:{name}": 0.01 * (len(POOL) - place) for place, name in enumerate(POOL)}
-
-
-def busy_state() -> VisibleState:
-    """A state in which all six helpers have something to ask about."""
-    chat = Chat().verified("Renew loan L11.").user("And cancel hold H5, please.")
-    return chat.call("list_loans", {**LOANS, "pad": "x " * 400}, reader_id="R100").state()
 
 
 def answer(request: ChatRequest) -> str:
@@ -145,8 +139,6 @@ def test_no_limit_is_passed_by_episodes_and_helpers_side_by_side(
         return await asyncio.gather(*(run_episode(setup, experiment(concurrency)) for setup in made))
 
     done = asyncio.run(play())
-    from fama.episodes.records import Episode
-
     played = [episode for episode in done if isinstance(episode, Episode)]
     assert len(played) == episodes and all(episode.outcome.status != "error" for episode in played)
     assert sum(map(spent_tokens, played)) <= limits.get("run", 10**9)
