@@ -58,11 +58,14 @@ def read_yaml(path: Path, what: str, example: str | None = None, empty: bool = F
         BadInput: missing, not YAML, or no mapping.
     """
     try:
-        value = parse_yaml(path.read_text(encoding="utf-8"))
+        value = parse_yaml(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror}); give an existing {what} file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: not YAML ({' '.join(str(error).split())}); fix that line") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"{path}: not UTF-8 text; save the {what} as UTF-8") from None
+    except yaml.YAMLError as error:
+        why = " ".join(str(error).replace('in "<unicode string>", ', "").split())
+        raise BadInput(f"{path}: not YAML ({why}); fix that line") from None
     if value is None and empty:
         return {}
     if not isinstance(value, dict):
@@ -75,14 +78,36 @@ def parse_yaml(text: str) -> Any:
     """Return the value of a YAML text; every failure of the parser becomes one kind of error.
 
     Raises:
-        yaml.YAMLError: no YAML, a value that its tag or form promises and is not (``2001-13-01`` is no date), or too
-            many levels.
+        yaml.YAMLError: no YAML, a key that is given twice, a value that its tag or form promises and is not
+            (``2001-13-01`` is no date), or too many levels.
     """
     try:
         _check_levels(text)
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader=_OnceLoader)  # noqa: S506 - a safe loader
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError, OverflowError) as error:
         raise yaml.YAMLError(f"{type(error).__name__}: {error}") from error
+
+
+class _OnceLoader(yaml.SafeLoader):
+    """PyYAML's safe loader, which refuses a key that is given twice; of two values the last one would win unseen."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._checked: set[int] = set()
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Check a mapping's own keys, then put in those that it merges, which may be given again."""
+        if id(node) not in self._checked:
+            self._checked.add(id(node))
+            seen: set[Any] = set()
+            for key, _ in node.value:
+                if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                    continue
+                value = self.construct_object(key)
+                if value in seen:
+                    raise yaml.YAMLError(f"the key {key.value!r} is given twice, {str(key.start_mark).strip()}")
+                seen.add(value)
+        super().flatten_mapping(node)
 
 
 def _check_levels(text: str) -> None:

@@ -9,7 +9,7 @@ import yaml
 from pydantic import model_validator
 
 from fama.cli import main
-from fama.config import add_config_flags, config_words, dump_settings, load_settings, read_settings
+from fama.config import add_config_flags, config_words, dump_settings, load_settings, parse_yaml, read_settings
 from fama.errors import BadInput
 from fama.settings import RunSettings, Settings
 
@@ -51,6 +51,10 @@ def test_resolved_settings_feed_back() -> None:
         ("trials: many\n", [], "trials: "),
         ("a: [1\n", [], "not YAML"),
         ("- 1\n", [], "holds a list"),
+        ("trials: 1\nseed: 2\ntrials: 3\n", [], "the key 'trials' is given twice, line 3"),
+        ("model: {name: a, name: b}\n", [], "the key 'name' is given twice"),
+        ("base: &b {x: 1, x: 2}\n", [], "the key 'x' is given twice"),
+        ("1: a\n01: b\n", [], "the key '01' is given twice"),
         ("", ["trials"], "is not key=value"),
         ("", ["trials.x.y=1", "trials=2", "trials.x=1"], "single value"),
         ("", ["strategy=cot"], "strategy"),
@@ -62,6 +66,26 @@ def test_bad_settings_are_one_line(tmp_path: Path, text: str, overrides: list[st
         load_settings(RunSettings, file, overrides)
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_merged_keys_may_be_given_again() -> None:
+    text = "base: &b {x: 1, y: 1}\nmore: &m\n  <<: *b\n  x: 2\nlast:\n  <<: *b\n  y: 3\nagain:\n  <<: [*b, *m]\n"
+    value = parse_yaml(text)
+    assert value["more"] == {"x": 2, "y": 1} and value["last"] == {"x": 1, "y": 3} and value["again"]["y"] == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_another_encoding_is_told(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_bytes("strategy: f\u00e9\n".encode(encoding))
+    with pytest.raises(BadInput, match="not UTF-8 text; save the YAML as UTF-8"):
+        load_settings(RunSettings, file)
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_bytes(b"\xef\xbb\xbftrials: 3\n")
+    assert load_settings(RunSettings, file).trials == 3
 
 
 def test_missing_file_names_itself(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from fama.episodes.attach import Attachment, Material, read_policy, read_tools
 from fama.episodes.foreign.streams import read_records
+from fama.episodes.importers.acebench import is_score
 from fama.episodes.importers.base import IMPORTERS, LABEL_READERS, detect
 from fama.episodes.importers.tau2 import is_part
 from fama.episodes.intake import Intake, LogFile
@@ -126,6 +127,8 @@ def _files(names: list[str]) -> tuple[list[Path], Path]:
     if not found:
         raise BadInput(f"{', '.join(names)}: no file; give a log file, a pattern or a folder of them")
     base = Path(os.path.commonpath(bases))
+    results = [path for path in found if not is_score(path)]
+    found = dict.fromkeys(results) if results else found  # an evaluator's file is read with the results beside it
     parts = {path for path in found if is_part(path)}
     read_above = {
         path for path in parts if any(path.parent.parent.samefile(other.parent) for other in found.keys() - parts)

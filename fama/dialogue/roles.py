@@ -5,17 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from fama.config import read_yaml
 from fama.dialogue.language import words
-from fama.episodes.records import ROLE_KEY, ToolSpec
+from fama.episodes.records import ROLE_KEY, ToolRole, ToolSpec
 from fama.errors import BadInput
 from fama.memo import by_identity
 
-Role = Literal["read", "identify", "write", "close", "handover", "other"]
-"""``read`` looks something up, ``identify`` settles who the user is, ``write`` changes data, ``close`` ends the case,
-``handover`` ends it by giving it to a human, ``other`` does none of these (it thinks, calculates, asks the user)."""
+Role = ToolRole
 
 ROLES: tuple[Role, ...] = get_args(Role)
 FOLDER = Path(__file__).with_name("rules")

@@ -78,11 +78,11 @@ def read_policy(path: Path) -> str:
         BadInput: the file cannot be read or is empty.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror}); give a text file") from None
     except UnicodeDecodeError:
-        raise BadInput(f"{path}: not UTF-8 text; give a text file") from None
+        raise BadInput(f"{path}: not UTF-8 text; save it as UTF-8") from None
     if not text.strip():
         raise BadInput(f"{path}: is empty; give a text file")
     return text

@@ -6,10 +6,12 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, cast
 
 from fama.episodes.foreign.identity import is_shard, origin, positional, stem
+from fama.episodes.foreign.streams import open_packed
 from fama.episodes.importers.base import UNREADABLE
 from fama.episodes.importers.clean import dialogue_hash, strip_thinking
 from fama.episodes.keys import EpisodeKey
@@ -32,11 +34,15 @@ _ARM = (
 
 
 class LogFile(NamedTuple):
-    """A file that is imported: its place relative to what was given, and hashes of its content and its whole path."""
+    """A file that is imported: its place relative to what was given, and hashes of its bytes and its whole path.
+
+    ``content`` is a hash of what is in it, the same for a packed and an unpacked file.
+    """
 
     place: str
     digest: str
     location: str
+    content: str
 
     @classmethod
     def of(cls, path: Path, base: Path) -> "LogFile":
@@ -46,12 +52,17 @@ class LogFile(NamedTuple):
             BadInput: it cannot be read.
         """
         try:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+            with path.open("rb") as raw:
+                packed = raw.read(2) == b"\x1f\x8b"
+                raw.seek(0)
+                content = digest = _digest(raw)
         except OSError as error:
             raise BadInput(f"{path}: cannot be read ({error.strerror}); give a .json, .jsonl or .gz file") from None
+        if packed:
+            with open_packed(path) as file:
+                content = _digest(cast(BufferedReader, file))
         place = Path(os.path.relpath(path.resolve(), base.resolve())).as_posix()
-        return cls(place, digest, content_hash(str(path.resolve()))[:16])
+        return cls(place, digest, content_hash(str(path.resolve()))[:16], content)
 
     def source(self, own: Source | None = None, own_arm: str | None = None) -> Source:
         """Return the origin of this file's episodes."""
@@ -63,7 +74,7 @@ class LogFile(NamedTuple):
         """Return whether an episode came from this file, also if it has grown since or is given by another path."""
         if source.file is None or source.digest is None:  # stored before places were kept
             return source.file is None or PurePosixPath(source.file).name == PurePosixPath(self.place).name
-        short, long_ = sorted((source.file, self.place), key=len)
+        short, long_ = sorted((stem(source.file), stem(self.place)), key=len)
         return source.location == self.location or (source.digest == self.digest and f"/{long_}".endswith(f"/{short}"))
 
 
@@ -91,6 +102,7 @@ class Intake:
     own_arms: set[str] = field(default_factory=set)
     _taken: dict[Slot, str] = field(default_factory=dict)
     _dialogues: dict[str, str] = field(default_factory=dict)
+    _contents: set[tuple[str | None, str | None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         for episode in read_episodes(self.store.path) if self.store.path.exists() else ():
@@ -104,7 +116,7 @@ class Intake:
         Raises:
             BadInput: the file is bad, or holds no episode; nothing of it is stored.
         """
-        batch = _Batch(file)
+        batch = _Batch(file, copy=self._has_copy(file))
         with tempfile.TemporaryFile() as spool:
             for episode in episodes:
                 batch.counts[episode.outcome.status] += 1
@@ -123,6 +135,7 @@ class Intake:
             batch.settle(self._taken)
             self.store.append_lines(_moved(spool, batch))
         self.ids.update(dict.fromkeys(batch.ids, file.source()))
+        self._contents.add((file.place, file.content))
         self._taken.update(dict.fromkeys(batch.slots(), file.place))
         self.own_arms |= {arm for arm in batch.own_arms if arm}
         for digest, place in batch.dialogues.items():
@@ -131,7 +144,7 @@ class Intake:
 
     def _known(self, episode: Episode, file: LogFile, batch: "_Batch") -> Episode | None:
         """Return the episode with an id of its own, None if it is stored: equal rows of two files are two episodes."""
-        if episode.id in batch.ids:
+        if episode.id in batch.ids or batch.copy:
             return None
         if episode.id not in self.ids:
             return episode
@@ -139,6 +152,14 @@ class Intake:
             return None
         own = content_hash([episode.id, file.place, file.digest])
         return None if own in self.ids or own in batch.ids else episode.model_copy(update={"id": own})
+
+    def _has_copy(self, file: LogFile) -> bool:
+        """Return whether the file is stored under its other name, packed or unpacked."""
+        stored = {(source.file, source.digest) for source in self.ids.values()} | self._contents
+        return any(
+            content == file.content and place is not None and place != file.place and stem(place) == stem(file.place)
+            for place, content in stored
+        )
 
     def _note(self, episode: Episode, batch: "_Batch") -> None:
         """Note an episode's id, dialogue and slot."""
@@ -163,6 +184,7 @@ class _Batch:
     """Summary of one file, without its dialogues."""
 
     file: LogFile
+    copy: bool = False
     counts: Counter[str] = field(default_factory=Counter)
     omitted: Counter[str] = field(default_factory=Counter)
     ids: set[str] = field(default_factory=set)
@@ -227,6 +249,10 @@ class _Batch:
             ),
         ]
         return "; ".join(told)
+
+
+def _digest(file: BufferedReader) -> str:
+    return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _placed(episode: Episode, file: LogFile) -> Episode:

@@ -5,7 +5,6 @@ line of a file. Messages are OpenAI chat messages, with every strategy: a tool c
 is an assistant message with ``tool_calls``, its result a ``tool`` message.
 """
 
-import json
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -15,6 +14,7 @@ from fama.episodes.keys import EpisodeKey, TaskKey
 from fama.errors import Boundary
 from fama.subsets import Subset
 from fama.text.counts import token_count
+from fama.text.json_numbers import load_nulled
 
 SCHEMA_VERSION = 1
 
@@ -34,9 +34,9 @@ _FINITE = ConfigDict(allow_inf_nan=False)
 
 
 def _object(text: str) -> dict[str, Any]:
-    """Return the JSON object in a text; empty when it holds none, or one of too many levels."""
+    """Return the JSON object in a text, numbers that JSON has no word for as null; empty when it holds none."""
     try:
-        value = json.loads(text)
+        value = load_nulled(text)
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
@@ -73,6 +73,9 @@ class Message(Record):
 
 #: Key of a tool's JSON schema that states the role of the tool (see ``fama.dialogue.roles``).
 ROLE_KEY = "x-fama-role"
+ToolRole = Literal["read", "identify", "write", "close", "handover", "other"]
+"""``read`` looks something up, ``identify`` settles who the user is, ``write`` changes data, ``close`` ends the case,
+``handover`` ends it by giving it to a human, ``other`` does none of these (it thinks, calculates, asks the user)."""
 
 
 class ToolSpec(Record):

@@ -63,8 +63,12 @@ class Bench:
             ModelError: a model failed.
         """
         track = Track(log)
-        decider = ReplayingDecider(self._setup(log, schedule, track, meter, draw), self.settings, ledger, track)
-        return await decider.decide(state_at(log, turn), log.decisions[turn].message_index)
+        setup = self._setup(log, schedule, track, meter, draw)
+        state = state_at(log, turn)
+        if setup.reader is not None:
+            state = replace(state, readings=setup.reader.read(state))
+        decider = ReplayingDecider(setup, self.settings, ledger, track)
+        return await decider.decide(state, log.decisions[turn].message_index)
 
     def _setup(self, log: Episode, schedule: Schedule, track: Track, meter: Meter, draw: int) -> EpisodeSetup:
         plain = self.stage.setup(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import fama
-from fama.agents.runs.run_config import check_unchanged, prompt_hashes, write_config
+from fama.agents.runs.run_config import check_unchanged, run_prompts, write_config
 from fama.agents.runs.stage import Stage, connected
 from fama.config import dump_settings
 from fama.episodes.jsonl import RecordStore
@@ -107,7 +107,7 @@ def _provenance(source: Source, mine: MineSettings) -> dict[str, Any]:
         "settings": {**settings, **resolved, "mined": source.config_hash},
         "config_hash": source.config_hash,
         "benchmark_version": source.benchmark.version(source.settings.domain),
-        "prompts": prompt_hashes(source.settings.strategy),
+        "prompts": run_prompts(source.settings),
         "package_version": fama.__version__,
         "git_commit": git_commit(),
     }

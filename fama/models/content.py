@@ -9,7 +9,10 @@ from fama.text.clean import clean
 _TEXT_TYPES = frozenset({"text", "output_text", "input_text", "summary_text"})
 _THOUGHT_TYPES = frozenset({"thinking", "reasoning", "reasoning_text", "reasoning_content", "redacted_thinking"})
 _CALL_TYPES = frozenset({"tool_use", "tool_call", "function_call", "function"})
-_BARE_TEXT = frozenset({"text", "content", "value", "annotations", "role"})
+_BARE_TEXT = frozenset({"text", "content", "value", "annotations", "role", "parts", "id", "index", "cache_control"})
+_TEXT_KEYS = ("text", "content", "value", "parts")
+#: Parts that point to sources and hold no words.
+_WORDLESS = frozenset({"reference", "citation", "citations", "annotation", "annotations"})
 _MAX_DEPTH = 20
 
 
@@ -27,8 +30,21 @@ class Content:
 def read_content(value: Any) -> Content:
     """Read a content: nothing, a text, a number, an object, or a list of parts."""
     content = Content()
-    _read(value, content, content.text, 0)
+    _read(_parts_in(value), content, content.text, 0)
     return content
+
+
+def _parts_in(value: Any) -> Any:
+    """Return the parts that a text holds as JSON, where a server encoded them twice; any other value as it is."""
+    if not isinstance(value, str) or not value.lstrip().startswith("[{"):
+        return value
+    try:
+        parts = json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+    known = _TEXT_TYPES | _THOUGHT_TYPES
+    typed = all(isinstance(part, dict) and part.get("type") in known for part in parts)
+    return parts if typed else value
 
 
 def read_thought(value: Any) -> str:
@@ -56,12 +72,16 @@ def _part(part: dict[str, Any], content: Content, into: list[str], depth: int) -
     kind = str(part.get("type") or "").lower()
     if kind == "refusal" or (not kind and "refusal" in part):
         _read(part.get("refusal", part.get("text")), content, content.refusals, depth + 1)
-    elif kind in _THOUGHT_TYPES or (kind.startswith("reasoning.")) or (not kind and "thinking" in part):
+    elif kind in _THOUGHT_TYPES or kind.startswith("reasoning.") or _is_bare_thought(kind, part):
         keys = ("thinking", "reasoning", "text", "summary", "content", "reasoning_text")
         _read(next((part[key] for key in keys if part.get(key)), None), content, content.thoughts, depth + 1)
+    elif not kind and isinstance(call := part.get("functionCall", part.get("function_call")), dict):
+        content.calls.append(call)
     elif kind in _CALL_TYPES and (isinstance(part.get("name"), str) or isinstance(part.get("function"), dict)):
         content.calls.append(part)
-    elif kind in _TEXT_TYPES or (not kind and part.keys() <= _BARE_TEXT):
+    elif kind in _WORDLESS and not isinstance(part.get("text"), str):
+        return
+    elif kind in _TEXT_TYPES or kind == "message" or (not kind and part.keys() <= _BARE_TEXT):
         _text(part, content, into, depth)
     elif not kind:
         into.append(_json(part))  # an action that the server has read already
@@ -70,8 +90,12 @@ def _part(part: dict[str, Any], content: Content, into: list[str], depth: int) -
         into.append(_json(part))
 
 
+def _is_bare_thought(kind: str, part: dict[str, Any]) -> bool:
+    return not kind and ("thinking" in part or part.get("thought") is True)
+
+
 def _text(part: dict[str, Any], content: Content, into: list[str], depth: int) -> None:
-    key = next((key for key in ("text", "content", "value") if key in part), None)
+    key = next((key for key in _TEXT_KEYS if key in part), None)
     if key is None:
         into.append(_json(part))
     else:

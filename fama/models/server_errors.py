@@ -6,11 +6,15 @@ import math
 import re
 import time
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from fama.text.clean import clean
 
-_MESSAGE_KEYS = ("message", "error_message", "msg", "detail", "details", "reason", "description", "status_msg", "title")
+_MESSAGE_KEYS = (
+    *("message", "error_message", "error_msg", "errmsg", "msg", "detail", "details", "error_description", "reason"),
+    *("description", "status_msg", "statusmessage", "exception", "title"),
+)
 _HOLDER_KEYS = ("error", "errors", "detail", "base_resp", "fault")
 _TAGS = re.compile(r"<style.*?</style>|<script.*?</script>|<[^<>]*>", re.DOTALL | re.IGNORECASE)
 _MAX_DEPTH = 8
@@ -22,6 +26,8 @@ _OVERFLOW = re.compile(
     r"prompt (?:\([^)]*\) )?(?:is )?too long|input is too long|"
     r"too many (?:input )?tokens\b|token count .{0,40}exceeds|input length .{0,40}exceeds|exceeded model token limit|"
     r"`?inputs`? tokens \+ `?max_new_tokens`?|`?inputs`? must have less than|range of input length|"
+    r"context shift is disabled|free space in the kv cache|max_seq_len|max_num_tokens|session length|\u8d85\u957f|"
+    r"prompt length .{0,40}exceeds|token count is .{0,40}only supports|"
     r"reduce the length of (?:the|your) (?:messages|prompt|input)|longer than the (?:model|maximum)",
     re.IGNORECASE,
 )
@@ -32,17 +38,28 @@ _FINAL = re.compile(
     r"insufficient_(?:balance|funds|credits)|invalid_request|not_found|model_not_found",
     re.IGNORECASE,
 )
-#: Codes of an ``error`` object that reports none.
-_FINE = frozenset({"0", "200", "ok", "success"})
+#: Values in an ``error`` object that report none.
+_FINE = frozenset({"", "0", "200", "ok", "success", "none", "null", "no_error", "false"})
 _DELAY_KEYS = {"retrydelay": 1.0, "retry_delay": 1.0, "retry_after": 1.0, "retryafter": 1.0}
-_DELAY_KEYS |= {"retry_after_seconds": 1.0, "retry_after_ms": 0.001, "retryafterms": 0.001}
+_DELAY_KEYS |= {
+    "estimated_time": 1.0,
+    "retryafterseconds": 1.0,
+    "retry_after_seconds": 1.0,
+    "retry_after_ms": 0.001,
+    "retryafterms": 0.001,
+}
 _UNITS = {"ms": 0.001, "milliseconds": 0.001, "s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0}
 _UNITS |= {"m": 60.0, "min": 60.0, "minute": 60.0, "minutes": 60.0, "h": 3600.0}
 _AMOUNT = r"\d{1,9}(?:\.\d{1,9})?"
 _UNIT = r"milliseconds|ms|seconds?|sec|minutes?|min|s|m|h"
 _PIECE = re.compile(rf"({_AMOUNT})\s*({_UNIT})?(?![a-z])", re.IGNORECASE)
+_DURATION = re.compile(rf"(?:{_AMOUNT}\s?(?:{_UNIT})\s?)+", re.IGNORECASE)
+#: Seconds since 1970 in 2001; no server asks to wait that long.
+_LONG_AGO = 1e9
 _TRY_AGAIN = re.compile(
-    rf"(?:try again|retry|wait)\s+(?:in|after|for)\s+((?:{_AMOUNT}\s?(?:{_UNIT})\s?)+)(?![a-z])", re.IGNORECASE
+    r"(?:(?:try again|retry|wait)\s+(?:in|after|for)|wait|available in)\s+(?:about\s+)?"
+    rf"((?:{_AMOUNT}\s?(?:{_UNIT})\s?)+)(?![a-z])",
+    re.IGNORECASE,
 )
 
 
@@ -72,13 +89,27 @@ def find_error(tree: Any) -> Any:
     """Return the error object in the body of an answer that says 200, or in a choice; None where there is none."""
     if not isinstance(tree, dict):
         return None
-    error = tree.get("error")
+    error, base = tree.get("error"), tree.get("base_resp")
+    if isinstance(base, dict) and not _fine(base.get("status_code")):  # MiniMax
+        return base
     if isinstance(error, dict):
-        said = str(error.get("code", error.get("status", ""))).lower()
-        return error if error and said not in _FINE else None
+        code = error.get("code", error.get("status"))
+        fine = _empty(error) if _fine(code) and code in (None, "") else _fine(code)
+        return None if fine else error
     if isinstance(error, str | list):
-        return tree if error else None
+        return None if _empty(error) else tree
     return tree if error is True or tree.get("object") == "error" else None
+
+
+def _fine(value: Any) -> bool:
+    return not value or str(value).strip().lower() in _FINE
+
+
+def _empty(error: Any) -> bool:
+    """Return whether an error says nothing at any level: servers fill its fields with null beside a good choice."""
+    if isinstance(error, dict):
+        return all(map(_empty, error.values()))
+    return all(map(_empty, error)) if isinstance(error, list) else _fine(error)
 
 
 def error_status(error: Any, status: int) -> int:
@@ -112,15 +143,32 @@ def wait_hint(headers: Mapping[str, str], body: Any) -> float | None:
 
 
 def _hints(headers: Mapping[str, str], body: Any) -> Iterator[float | None]:
-    yield _number(headers.get("retry-after-ms"), 0.001)
+    for name in ("retry-after-ms", "x-ms-retry-after-ms"):
+        yield _number(headers.get(name), 0.001)
     after = headers.get("retry-after")
     yield _number(after, 1.0)
     if after:
-        try:
-            yield max(0.0, email.utils.parsedate_to_datetime(after).timestamp() - time.time())
-        except (ValueError, TypeError, OverflowError):
-            pass
+        yield _until(after)
+        yield _duration(after, 1.0) if _DURATION.fullmatch(after.strip()) else None
     yield from _body_hints(body, 0)
+
+
+def _until(date: str) -> float | None:
+    """Return the seconds up to a date of HTTP or of ISO 8601; None for anything else."""
+    for read in (email.utils.parsedate_to_datetime, datetime.fromisoformat):
+        try:
+            return max(0.0, read(date.strip()).timestamp() - time.time())
+        except (ValueError, TypeError, OverflowError):
+            continue
+    return None
+
+
+def _reset(value: Any) -> float | None:
+    """Return the seconds up to a reset: a time since 1970 in seconds or milliseconds, or seconds from now."""
+    number = _number(value, 1.0)
+    if number is None or number < _LONG_AGO:
+        return number
+    return max(0.0, (number / 1000 if number >= 1000 * _LONG_AGO else number) - time.time())
 
 
 def _body_hints(body: Any, depth: int) -> Iterator[float | None]:
@@ -129,7 +177,10 @@ def _body_hints(body: Any, depth: int) -> Iterator[float | None]:
     if isinstance(body, dict):
         for key, value in body.items():
             unit = _DELAY_KEYS.get(str(key).lower().replace("-", "_"))
-            if unit is not None:
+            if str(key).lower() == "x-ratelimit-reset":
+                yield _reset(value)
+            elif unit is not None:
+                value = value.get("seconds") if isinstance(value, dict) else value
                 yield _number(value, unit) if not isinstance(value, str) else _duration(value, unit)
             else:
                 yield from _body_hints(value, depth + 1)
@@ -179,7 +230,7 @@ def _object_words(body: dict[str, Any], depth: int) -> Iterator[str]:
         if isinstance(lowered.get(key), str | dict | list):
             yield from _words(lowered[key], depth + 1)
     for key in _MESSAGE_KEYS:
-        if isinstance(lowered.get(key), str) and key not in _HOLDER_KEYS:
+        if isinstance(lowered.get(key), str | list) and lowered[key] and key not in (*_HOLDER_KEYS, "details"):
             yield from _words(lowered[key], depth + 1)
             break
     metadata = lowered.get("metadata")

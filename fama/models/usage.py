@@ -18,12 +18,18 @@ _TEMPLATE_TOKENS = 8
 def read_usage(tree: dict[str, Any], request: ChatRequest, name: str, seconds: float, price: Price | None) -> LedgerRow:
     """Return the ledger row of a response; counts that the server does not report, or that cannot be true, are None."""
     usage, timings = _object(tree.get("usage")), _object(tree.get("timings"))
-    spent = token_count(_first(usage, "prompt_tokens", "input_tokens"))
+    total = token_count(usage.get("total_tokens")) or None
     output = token_count(_first(usage, "completion_tokens", "output_tokens"))
+    spent = _spent(usage, total, output) or None  # no prompt has no token
+    if total is not None and spent is None and output is not None and total > output:
+        spent = total - output
+    if total is not None and spent is not None and total >= spent + (output or 0):
+        output = total - spent  # with the thoughts, which some servers count in the total only
     details = _object(_first(usage, "prompt_tokens_details", "input_tokens_details"))
     cached = token_count(_first(details, "cached_tokens"))
     if cached is None:
-        cached = token_count(_first(timings | usage, "cache_n", "prompt_cache_hit_tokens", "cache_read_input_tokens"))
+        names = ("cache_n", "prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_tokens")
+        cached = token_count(_first(timings | usage, *names))
     more = _object(_first(usage, "completion_tokens_details", "output_tokens_details"))
     cached = _part_of(cached, spent)
     return LedgerRow(
@@ -33,15 +39,37 @@ def read_usage(tree: dict[str, Any], request: ChatRequest, name: str, seconds: f
         cached_input_tokens=cached,
         output_tokens=output,
         reasoning_tokens=_part_of(token_count(_first(more, "reasoning_tokens")), output),
+        estimated_tokens=total if spent is None and output is None else None,
         seconds=seconds,
         price=None if price is None or spent is None or output is None else price.cost(spent, cached or 0, output),
     )
 
 
+def _spent(usage: dict[str, Any], total: int | None, output: int | None) -> int | None:
+    """Return all tokens that were read; Anthropic's counts leave out those read from the cache or written to it."""
+    spent = token_count(_first(usage, "prompt_tokens", "input_tokens"))
+    cache = sum(token_count(usage.get(f"cache_{kind}_input_tokens")) or 0 for kind in ("read", "creation"))
+    if spent is None or not cache:
+        return spent
+    own_form = usage.get("prompt_tokens") is None and usage.get("input_tokens_details") is None
+    added_up = total is not None and output is not None and total == spent + cache + output
+    return spent + cache if own_form or added_up or cache > spent else spent
+
+
+def believable(row: LedgerRow, empty: bool) -> LedgerRow:
+    """Return the row of a reply; an output of 0 tokens is unknown unless the reply is ``empty``."""
+    if row.output_tokens != 0 or empty:
+        return row
+    return row.model_copy(update={"output_tokens": None, "reasoning_tokens": None, "price": None})
+
+
 def with_estimate(reply: ChatReply, request: ChatRequest) -> LedgerRow:
-    """Return the reply's row; where its counts are unknown, with the upper estimate that budgets count instead."""
+    """Return the reply's row; where its counts are unknown, with what budgets count instead.
+
+    That is the total, where the server reports nothing else, or an upper estimate.
+    """
     row = reply.usage
-    if row.total_tokens is not None:
+    if row.total_tokens is not None or row.estimated_tokens is not None:
         return row
     return row.model_copy(update={"estimated_tokens": _input(row, request) + _output(row, reply, request)})
 

@@ -1,23 +1,27 @@
 """Requests to ``/chat/completions`` and the reading of its responses.
 
-How a prefill is asked for depends on the server. llama.cpp continues a trailing assistant message and
-repeats it at the start of its reply; vLLM does so when told by ``continue_final_message`` and does
-not repeat it; a plain OpenAI endpoint cannot, so the wanted opening is asked for in a last user
-message and the reply is left to a lenient parser.
+How a prefill is asked for depends on the server (``Prefill``). llama.cpp continues a trailing assistant ``message``
+and repeats it at the start of its reply; vLLM does so when told by the ``flag`` ``continue_final_message`` and does
+not repeat it; a plain OpenAI endpoint cannot, so the wanted opening is asked for in ``words``, in a last user
+message, and the reply is left to a lenient parser.
 """
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from fama.episodes.records import FunctionCall, LedgerRow, ToolCall
 from fama.models.base import ChatReply, ChatRequest
 from fama.models.content import read_content, read_thought
-from fama.models.ends import ReplyEnd, read_end
+from fama.models.ends import ReplyEnd, finish_word, is_known_end, read_end
 from fama.models.prices import Price
 from fama.models.server_errors import error_words, find_error
-from fama.models.usage import read_usage
+from fama.models.usage import believable, read_usage
 from fama.text.clean import clean, clean_value
+
+Prefill = Literal["message", "flag", "words"]
+#: How a prefill is asked for, by the server's dialect.
+PREFILL_OF: dict[str, Prefill] = {"llama.cpp": "message", "vllm": "flag", "openai": "words"}
 
 SEED_RANGE = 2**31
 _OPENING = "Begin your reply with exactly this text and go on from its end:\n"
@@ -43,8 +47,11 @@ class ServerFailure(Malformed):
         self.error = error
 
 
-def build_body(request: ChatRequest, model: str, flavour: str, base_url: str = "") -> dict[str, Any]:
-    """Build the keyword arguments for the library's ``chat.completions.create``."""
+def build_body(
+    request: ChatRequest, model: str, flavour: str, base_url: str = "", prefill: Prefill | None = None
+) -> dict[str, Any]:
+    """Build the keyword arguments for the library's ``chat.completions.create``; ``prefill`` None is the dialect's."""
+    prefill = prefill or PREFILL_OF[flavour]
     sampling = request.sampling
     # OpenAI's own endpoint renamed the limit and rejects the old name for newer models.
     limit = "max_completion_tokens" if "api.openai.com" in base_url else "max_tokens"
@@ -67,11 +74,11 @@ def build_body(request: ChatRequest, model: str, flavour: str, base_url: str = "
     if flavour == "llama.cpp":
         extra["cache_prompt"] = True
     if request.prefill:
-        if flavour == "openai":
+        if prefill == "words":
             body["messages"].append({"role": "user", "content": _OPENING + request.prefill})
         else:
             body["messages"].append({"role": "assistant", "content": request.prefill})
-        if flavour == "vllm":
+        if prefill == "flag":
             extra |= {"continue_final_message": True, "add_generation_prompt": False}
     if extra:
         body["extra_body"] = extra
@@ -91,14 +98,16 @@ def read_reply(
         ServerFailure: the body says that the server failed, or that its content filter left nothing.
     """
     try:
-        tree = json.loads(text)
+        tree = json.loads(text.lstrip("\ufeff"))
     except (ValueError, RecursionError):
         raise Malformed("the reply is not JSON") from None
+    if isinstance(tree, list) and len(tree) == 1:
+        tree = tree[0]
     if not isinstance(tree, dict):
         raise Malformed("the reply holds no choices")
     usage = read_usage(tree, request, name, seconds, price)
     choices = tree.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
+    choice = _one_choice(choices) if isinstance(choices, list) and choices else None
     for holder in (tree, choice):
         error = find_error(holder)
         if error is not None:
@@ -115,13 +124,40 @@ def read_reply(
         and not reply.text.removeprefix(request.prefill).strip()
     ):
         raise ServerFailure(f"the reply was withheld ({reply.finish_reason})", None, usage)
+    if _says_nothing(reply, request):
+        if not is_known_end(reply.finish_reason):
+            raise ServerFailure(f"the reply ended with {reply.finish_reason!r} and holds nothing", None, usage)
+        if usage.input_tokens is None and usage.output_tokens == 0:
+            raise ServerFailure("the reply is empty, and the server counted no token", None, usage)
     about = {key: clean_value(tree[key]) for key in ("id", "model", "timings") if key in tree}
-    return replace(reply, raw=about)
+    return replace(reply, raw=about, usage=believable(usage, empty=_says_nothing(reply, request)))
+
+
+def _says_nothing(reply: ChatReply, request: ChatRequest) -> bool:
+    words = reply.text.removeprefix(request.prefill)
+    return not (words.strip() or reply.tool_calls or reply.reasoning.strip() or reply.unread)
+
+
+def _one_choice(choices: list[Any]) -> Any:
+    """Return the one choice that was asked for; some servers give words and calls as two."""
+    first = choices[0]
+    messages = [choice["message"] for choice in choices if isinstance(choice, dict) and "message" in choice]
+    if len(choices) == 1 or not all(isinstance(message, dict) for message in messages) or len(messages) < len(choices):
+        return first
+    merged: dict[str, Any] = dict(messages[0])
+    for message in messages[1:]:
+        for key in ("content", "tool_calls"):
+            merged[key] = merged.get(key) or message.get(key)
+    return {**first, "message": merged}
 
 
 def _reply(choice: Any, request: ChatRequest, usage: LedgerRow, continues: bool) -> ChatReply:
-    message = choice.get("message", choice if "text" in choice else None) if isinstance(choice, dict) else None
+    choice = choice if isinstance(choice, dict) else {}
+    finish = finish_word(choice)
+    message = choice.get("message", choice.get("delta", choice if "text" in choice else None))
     if not isinstance(message, dict):
+        if read_end(finish) in (ReplyEnd.CONTENT_FILTER, ReplyEnd.REFUSAL, ReplyEnd.ERROR):
+            raise ServerFailure(f"the reply was withheld ({finish})", None, usage)
         raise Malformed("the reply has an unknown form: its choice holds no message", usage)
     content = read_content(message.get("content", message.get("text")))
     words = "".join(content.text)
@@ -129,7 +165,6 @@ def _reply(choice: Any, request: ChatRequest, usage: LedgerRow, continues: bool)
     written = [*_list(message.get("tool_calls")), *_list(message.get("function_call")), *content.calls]
     calls = tuple(_tool_call(call, n) for n, call in enumerate(written))
     reasons = [read_thought(message.get(key)) for key in _THOUGHT_KEYS]
-    finish = choice.get("finish_reason") or "stop"
     refused = bool("".join(refusals).strip()) or read_end(finish) is ReplyEnd.REFUSAL
     if refused:
         text = "\n".join(filter(str.strip, refusals)) or words
@@ -171,7 +206,7 @@ def _tool_call(call: Any, n: int) -> ToolCall:
     """Return a call in any shape; one without a name gets an empty one, which is a parse failure later."""
     call = call if isinstance(call, dict) else {"function": {"arguments": call}}
     function = next((call[key] for key in ("function", "custom") if isinstance(call.get(key), dict)), call)
-    arguments = next((function[key] for key in ("arguments", "input", "parameters") if key in function), None)
+    arguments = next((function[key] for key in ("arguments", "input", "parameters", "args") if key in function), None)
     if not isinstance(arguments, str):
         arguments = json.dumps(arguments if arguments is not None else {})
     name, id_ = function.get("name"), call.get("id")

@@ -42,7 +42,7 @@ def _name(call: ast.expr) -> str:
 def _value(node: ast.expr) -> Any:
     try:
         value = ast.literal_eval(node)
-        json.dumps(value)
+        json.dumps(value, allow_nan=False)
     except (ValueError, TypeError):
         return ast.unparse(node)  # a bare word, or something computed: as it was written
     return value

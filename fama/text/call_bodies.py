@@ -1,13 +1,13 @@
 """Bodies of tool calls in markup: JSON, XML parameters, key and value pairs, a call as in Python."""
 
-import json
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fama.text.bracket_calls import BracketCall, read_calls
 from fama.text.clean import clean_value
+from fama.text.json_numbers import MODEL_DECODER
 from fama.text.json_objects import first_object, objects
 from fama.text.named_calls import NamedCall, Tools, call_of, tool_name, typed
 
@@ -23,6 +23,8 @@ _PARAMETER = re.compile(
     r"(?P<value>.*?)</(?:\w+:)?parameter\s*>",
     re.DOTALL,
 )
+_NAMED_TAG = re.compile(r"<(?P<key>[\w.-]{1,200})>(?P<value>.*?)</(?P=key)\s*>", re.DOTALL)
+_MOST_TAGS = 200
 _PAIR = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
 _HEADED = re.compile(
     r"(?:function\s*<\|tool_sep\|>\s*|call:)?(?P<name>[\w.:-]{1,200}?)(?:\s*\[CALL_ID\][\w-]*)?"
@@ -30,7 +32,6 @@ _HEADED = re.compile(
     re.DOTALL,
 )
 _IDENTIFIER = re.compile(r"[\w.:-]{1,200}")
-_DECODER = json.JSONDecoder(strict=False)
 _BETWEEN = re.compile(r"[\s;,]*")
 _BARE_KEY = re.compile(r"([{,]\s*)([A-Za-z_]\w*)\s*:")
 _PRINT = re.compile(r"^print\((.*)\)$", re.DOTALL)
@@ -60,7 +61,7 @@ def read_elements(body: str, tools: Tools, closed: bool = True) -> Body:
         inside, schema = element["body"], tools.get(name, {})
         found = list(_PARAMETER.finditer(inside))
         if not found and inside.strip():
-            value = first_object(inside)
+            value = _named_tags(inside, schema) or first_object(inside)
             if value is None:
                 return ()
             calls.append(NamedCall(name, value))
@@ -72,6 +73,26 @@ def read_elements(body: str, tools: Tools, closed: bool = True) -> Body:
         unknown = {"properties": {key: {"type": "any"} for key in other}}
         calls.append(NamedCall(name, {**typed(plain, schema), **typed(other, unknown)}))
     return tuple(calls)
+
+
+def read_named_element(body: str, tools: Tools) -> Body:
+    """``<name><key>value</key></name>`` or JSON inside, where ``name`` is a tool."""
+    found = _NAMED_TAG.fullmatch(body.strip())
+    if found is None or found["key"] not in tools:
+        return ()
+    inside = found["value"].strip()
+    arguments = _named_tags(inside, tools[found["key"]]) or first_object(inside) if inside else {}
+    return () if arguments is None else (NamedCall(found["key"], arguments),)
+
+
+def _named_tags(inside: str, schema: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return arguments whose tags are their names; None for anything else, or tags inside tags."""
+    if inside.count("<") > _MOST_TAGS:
+        return None
+    values = {tag["key"]: _trimmed(tag["value"]) for tag in _NAMED_TAG.finditer(inside)}
+    if not values or _NAMED_TAG.sub("", inside).strip() or any("</" in value for value in values.values()):
+        return None
+    return typed(values, schema)
 
 
 def read_python(body: str, tools: Tools, closed: bool = True) -> Body:
@@ -102,7 +123,7 @@ def _json(body: str, tools: Tools, closed: bool) -> Body:
         return ()
     whole = _whole_json(body)
     if whole:
-        calls = [call_of(value, tools) for value in whole]
+        calls = [call_of(value, tools) or _keyed(value, tools) for value in whole]
         if None not in calls:
             return tuple(call for call in calls if call is not None)
     for value in objects(body, repair=closed):
@@ -112,13 +133,21 @@ def _json(body: str, tools: Tools, closed: bool) -> Body:
     return ()
 
 
+def _keyed(value: Any, tools: Tools) -> NamedCall | None:
+    """``{"get_order": {"order_id": "W1"}}``, where that is a tool."""
+    if not isinstance(value, dict) or len(value) != 1:
+        return None
+    name, arguments = next(iter(value.items()))
+    return NamedCall(name, arguments) if name in tools and isinstance(arguments, dict) else None
+
+
 def _whole_json(body: str) -> list[Any]:
     """Return the objects of a list, or of JSON values one after the other; none where something else stands between."""
     found: list[Any] = []
     position = 0
     while position < len(body):
         try:
-            value, position = _DECODER.raw_decode(body, position)
+            value, position = MODEL_DECODER.raw_decode(body, position)
         except (ValueError, RecursionError):
             return []
         found += value if isinstance(value, list) else [value]

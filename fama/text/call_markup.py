@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from fama.text.call_bodies import Body, read_body, read_elements, read_python
+from fama.text.call_bodies import Body, read_body, read_elements, read_named_element, read_python
 from fama.text.named_calls import Tools
 
 _ANY_END = r"</?(?:\w+:)?(?:tool_?calls?|function_?calls?)>|<\|/tool_calls?\|>|<tool_call\|>"
@@ -28,6 +28,9 @@ _BLOCKS = (
     _block(r"<\|tool_calls?\|?>", rf"{_ANY_END}|<\|(?:end|end_of_text|tool_calls?)\|>"),  # Granite, Phi, Gemma
     _block(r"<(?:\w+:)?(?:tool_?calls?|function_?calls?)>", _ANY_END),  # Hermes, Qwen, GLM, Nemotron, MiniMax
     _block(r"\[TOOL_CALLS\]", r"\[TOOL_CALLS\]|\[/TOOL_CALLS\]"),  # Mistral
+    _block(r"<\|python_start\|>", r"<\|python_end\|>"),  # Llama 4
+    _block(r"<\|tools_prefix\|>", r"<\|tools_suffix\|>"),  # Apertus
+    _block(r"<start_function_call>", r"<end_function_call>"),  # FunctionGemma
     _block(r"<\|python_tag\|>", r"<\|eom_id\|>|<\|eot_id\|>"),  # Llama
     _block(r"<\|START_ACTION\|>", r"<\|END_ACTION\|>"),  # Command
     _block(r"<\|action_start\|>", r"<\|action_end\|>"),  # InternLM
@@ -39,9 +42,9 @@ _BLOCKS = (
 #: What only a call's markup holds; where it is left over, a call could not be read.
 _SIGN = re.compile(
     r"</?\|?/?(?:\w+:)?(?:tool_?calls?|function_?calls?)\b|</?(?:\w+:)?(?:function|invoke|parameter)(?:[=>]|\s+name=)|"
-    r"</?arg_(?:key|value)>|\[(?:TOOL_CALLS|ARGS|CALL_ID)\]|<\|(?:python_tag|tool_sep|START_ACTION|action_start)\|>|"
+    r"</?arg_(?:key|value)>|\[(?:TOOL_CALLS|ARGS|CALL_ID)\]|<\|(?:python_tag|python_start|tools_prefix|tool_sep|START_ACTION|action_start)\|>|<(?:start|end)_function_call>|"
     r"^```(?:tool_code|tool_calls?|function_calls?)\b|^[ \t]*functools\[|\bto=functions\.|"
-    r"<\|(?:channel|constrain|message)\|>",
+    r"<\|(?:channel|constrain|message|recipient)\|>|</?use_mcp_tool\b|<bot_end>|<\|?/?(?:tool_c|function_c)\w*\Z",
     re.IGNORECASE | re.MULTILINE,
 )
 _BARE_ARGUMENTS = re.compile(r"\s*[\w.-]+\s*(?:\[ARGS\]|(?=\{))\s*\{.*\}\s*", re.DOTALL)
@@ -61,13 +64,14 @@ def take_calls(text: str, tools: Tools) -> Taken:
     if whole:
         return Taken("", whole, False)
     calls: list[Body] = []
-    for block in _BLOCKS:
+    for block in (*_BLOCKS, *_named_blocks(text, tools)):
         position = 0
         while (begin := block.begin.search(text, position)) is not None:
             end = block.end.search(text, begin.end())
             inside = text[begin.start() if block.bare else begin.end() : end.start() if end else len(text)]
             if block.bare:
-                found = read_elements(inside + end[0], tools) if end else ()
+                element = inside + end[0] if end else ""
+                found = read_elements(element, tools) or read_named_element(element, tools)
             else:
                 found = read_body(inside, tools, end is not None)
             if not found:
@@ -81,6 +85,12 @@ def take_calls(text: str, tools: Tools) -> Taken:
             position = begin.start()
     found_calls = tuple(call for body in calls for call in body)
     return Taken(text, found_calls, not found_calls and has_sign(text))
+
+
+def _named_blocks(text: str, tools: Tools) -> list[_Block]:
+    """Return the markups that are called as a tool: ``<get_order><order_id>W1</order_id></get_order>`` (Cline)."""
+    named = [name for name in tools if f"<{name}>" in text]
+    return [_block(f"(?=<{re.escape(name)}>)", f"</{re.escape(name)}>", bare=True) for name in named]
 
 
 def has_sign(text: str) -> bool:

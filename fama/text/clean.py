@@ -1,10 +1,11 @@
 """Characters that no log can hold, replaced at every edge where text comes in."""
 
+import math
 import re
 from typing import Any
 
-#: Control characters except tab, line feed, vertical tab, form feed and carriage return.
-_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
+#: Control characters except tab, line feed, vertical tab, form feed, carriage return and next line.
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
 _REPLACEMENT = "\ufffd"
 _MAX_DEPTH = 100
 
@@ -23,9 +24,14 @@ def clean(text: str) -> str:
 
 
 def clean_value(value: Any, depth: int = 0) -> Any:
-    """Clean every text of a JSON value, keys included; what lies deeper than 100 levels is dropped."""
+    """Clean every text of a JSON value, keys included; no numbers and infinite ones are null.
+
+    What lies deeper than 100 levels is dropped.
+    """
     if isinstance(value, str):
         return clean(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     if depth >= _MAX_DEPTH:
         return None
     if isinstance(value, dict):

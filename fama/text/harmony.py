@@ -19,6 +19,9 @@ _STRIPPED = re.compile(
     re.DOTALL,
 )
 
+#: A thought whose tokens were dropped: no word goes on with a capital.
+_UNENDED = re.compile(r"\s*analysis(?=[A-Z\"'])")
+
 
 class Channels(NamedTuple):
     """Words of the final channel and preambles, thoughts of the analysis, calls; ``problem`` if one is not whole."""
@@ -63,6 +66,8 @@ def read_channels(text: str, tools: Tools) -> Channels | None:
 
 def _without_tokens(text: str, tools: Tools) -> Channels | None:
     found = _STRIPPED.fullmatch(text) if text.lstrip().startswith(("analysis", "commentary to=", "assistant")) else None
+    if found is None and _UNENDED.match(text):
+        return Channels("", text.strip().removeprefix("analysis"), (), "the thought has no end")
     if found is None or (found["words"] is not None and "assistantfinal" not in text):
         return None
     thought = (found["thought"] or "").strip()

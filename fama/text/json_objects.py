@@ -8,17 +8,18 @@ from collections.abc import Iterator
 from typing import Any
 
 from fama.text.clean import clean_value
+from fama.text.json_numbers import MODEL_DECODER
 
 _MAX_STARTS = 64
 _MAX_DEPTH = 64
-_DECODER = json.JSONDecoder(strict=False)
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
 
 
 def objects(text: str, repair: bool = True) -> Iterator[Any]:
-    """JSON objects in the text, outermost first, left to right.
+    """JSON objects in the text, outermost first, left to right; none that holds NaN, Infinity or a number as large.
 
-    With ``repair``, doubled braces, single quotes, trailing commas and missing closing brackets are understood.
+    With ``repair``, doubled braces, single quotes, trailing commas and missing closing braces are understood. An open
+    list is not: items of it may be missing.
     """
     start, tried = text.find("{"), 0
     while start >= 0 and tried < _MAX_STARTS:
@@ -38,21 +39,23 @@ def first_object(text: str, repair: bool = True) -> dict[str, Any] | None:
 def _decode(text: str, start: int, repair: bool) -> Any:
     """Return the object at ``start``, None when it cannot be read."""
     try:
-        return _DECODER.raw_decode(text, start)[0]
+        return MODEL_DECODER.raw_decode(text, start)[0]
     except (ValueError, RecursionError):
         pass
     if not repair:
         return None
     end, missing = _balanced(text, start)
+    if missing is None or "]" in missing:
+        return None
     raw = text[start:end] + missing
     candidates = [raw, _TRAILING_COMMA.sub(r"\1", raw)]
     if raw.startswith("{{"):
         single = raw.replace("{{", "{").replace("}}", "}")
         halved, tail = _balanced(single, 0)
-        candidates += [raw[1:-1], single[:halved] + tail]
+        candidates += [raw[1:-1], single[:halved] + (tail or "")]
     for candidate in candidates:
         try:
-            return _DECODER.decode(candidate)
+            return MODEL_DECODER.decode(candidate)
         except (ValueError, RecursionError):
             continue
     for candidate in candidates:
@@ -60,15 +63,30 @@ def _decode(text: str, start: int, repair: bool) -> Any:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # invalid escapes in a model's text are no concern of the reader
                 value = ast.literal_eval(candidate)
-            json.dumps(value)
+            json.dumps(value, allow_nan=False)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             continue
         return value
     return None
 
 
-def _balanced(text: str, start: int) -> tuple[int, str]:
-    """Return the end of the bracketed span at ``start``, and the closing brackets that are missing there."""
+def unfinished(text: str) -> bool:
+    """Return whether a text is an object that has no end."""
+    start = len(text) - len(text.lstrip())
+    if not text.startswith("{", start):
+        return False
+    try:
+        json.JSONDecoder(strict=False).raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return _balanced(text, start)[1] != ""
+    return False
+
+
+def _balanced(text: str, start: int) -> tuple[int, str | None]:
+    """Return the end of the bracketed span at ``start``, and the closing brackets that are missing there.
+
+    None is missing where a text inside it has no end.
+    """
     open_brackets: list[str] = []
     quote = ""
     position = start
@@ -91,7 +109,7 @@ def _balanced(text: str, start: int) -> tuple[int, str]:
             if not open_brackets:
                 return position + 1, ""
         position += 1
-    return len(text), "" if quote else "".join(reversed(open_brackets))
+    return len(text), None if quote else "".join(reversed(open_brackets))
 
 
 def _storable(value: Any) -> Any:

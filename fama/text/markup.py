@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from fama.text.call_markup import has_sign, take_calls
 from fama.text.clean import clean
+from fama.text.dialects import common_form
 from fama.text.harmony import read_channels
 from fama.text.named_calls import NamedCall, Tools
 from fama.text.thoughts import separate_thoughts
@@ -16,8 +17,6 @@ UNCLOSED = "the thought has no end, so the reply holds no action; end it before 
 UNREAD = "the markup of a tool call cannot be read"
 _MAX_PASSES = 8
 
-_WIDE_TOKEN = re.compile(r"<\uff5c([^<>\uff5c\n]{1,60})\uff5c>")
-_WIDE_PREFIX = re.compile(r"(</?)\uff5cDSML\uff5c")
 #: Where a turn ends, or another speaker's begins: what follows is not the agent's.
 _TURN_END = re.compile(
     r"<\|(?:im_end|eot_id|eom_id|eot|end|return|end_of_text|endoftext|end_of_turn|end_of_sentence|end_of_message|"
@@ -28,7 +27,7 @@ _TURN_END = re.compile(
 )
 _HEADER = re.compile(
     r"<\|(?:im_start|start_of_role|turn)\|?>\s*(?:assistant|model)\s*(?:<\|end_of_role\|>)?|<start_of_turn>\s*model\b|"
-    r"<\|start_header_id\|>\s*assistant\s*<\|end_header_id\|>|<\|start\|>\s*assistant",
+    r"<\|start_header_id\|>\s*assistant\s*<\|end_header_id\|>|<\|(?:start|begin)\|>\s*assistant",
     re.IGNORECASE,
 )
 _TOKEN = re.compile(
@@ -56,7 +55,7 @@ def read_markup(text: str, tools: Tools | None = None) -> MarkedText:
     name: with them, names are recognised without their name space and values get their types.
     """
     tools = tools or {}
-    text = _narrow(clean(text))
+    text = common_form(clean(text), tools)
     thoughts: list[str] = []
     calls: list[NamedCall] = []
     for passed in range(_MAX_PASSES):
@@ -96,12 +95,6 @@ def _own_turn(text: str) -> str:
             return text[: end.start()]
         position = end.end()
     return text
-
-
-def _narrow(text: str) -> str:
-    """DeepSeek's control tokens in ASCII."""
-    text = _WIDE_PREFIX.sub(r"\1", text)
-    return _WIDE_TOKEN.sub(lambda token: "<|" + re.sub("[\u2581 ]", "_", token[1]) + "|>", text)
 
 
 def _broken(problem: str, thoughts: list[str]) -> MarkedText:

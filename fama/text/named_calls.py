@@ -1,11 +1,11 @@
 """A tool call with its name and arguments: from a JSON object, and the name as the tools have it."""
 
-import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fama.text.json_numbers import load_finite
 from fama.text.json_objects import first_object
 
 #: Parameter schemas by tool name; an empty schema is unknown.
@@ -73,7 +73,7 @@ def arguments_of(text: str) -> Any:
     found = first_object(text.strip() or "{}")
     if found is None or text.lstrip().startswith('"'):
         try:
-            again = json.loads(text)
+            again = load_finite(text)
         except (ValueError, RecursionError):
             return text if found is None else found
         return first_object(again) or text if isinstance(again, str) else text
@@ -98,6 +98,6 @@ def _typed(value: str, schema: Any) -> Any:
     if "string" in kinds or (kind is None and not value.lstrip().startswith(("{", "["))):
         return value
     try:
-        return json.loads({"True": "true", "False": "false", "None": "null"}.get(value.strip(), value))
+        return load_finite({"True": "true", "False": "false", "None": "null"}.get(value.strip(), value))
     except (ValueError, RecursionError):
         return value

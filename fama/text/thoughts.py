@@ -3,11 +3,14 @@
 import re
 from typing import NamedTuple
 
-_NAMES = "think|thinking|thought|thoughts|reasoning|reflection|scratchpad|inner_monologue|longcat_think"
+_NAMES = (
+    "think|thinking|thought|thoughts|reasoning|reflection|scratchpad|scratch_pad"
+    "|inner_monologue|internal_monologue|inner_thoughts|antthinking|analysis"
+)
 _TAG = re.compile(
-    rf"(?P<open><(?:\w+:)?(?:{_NAMES})(?:\s[^<>]*)?>|\[THINK\]|\u25c1think\u25b7|<\|(?:START_THINKING|begin_of_thought)\|>"
+    rf"(?P<open><(?:\w+:)?(?:{_NAMES})(?:\s[^<>]*)?>|<\|(?:begin_)?(?:{_NAMES})\|>|\[THINK\]|\u25c1think\u25b7|<\|(?:START_THINKING|begin_of_thought)\|>"
     r"|<\|channel>(?:thought\b)?|<unused94>(?:thought\b)?)"
-    rf"|(?P<close></(?:\w+:)?(?:{_NAMES})\s*>|\[/THINK\]|\u25c1/think\u25b7|<\|(?:END_THINKING|end_of_thought)\|>"
+    rf"|(?P<close></(?:\w+:)?(?:{_NAMES})\s*>|<\|(?:/|end_)(?:{_NAMES})\|>|\[/THINK\]|\u25c1/think\u25b7|<\|(?:END_THINKING|end_of_thought)\|>"
     r"|<channel\|>|<unused95>)",
     re.IGNORECASE,
 )

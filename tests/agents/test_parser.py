@@ -119,22 +119,24 @@ def test_native_calls() -> None:
     assert isinstance(parse_calls([native(" ", "{}")]), ParseFailure)
 
 
+#: Without what may be read as the markup of a model family, which a call in words must not hold.
+plain = st.text(st.characters(exclude_characters="<[\u273f`"))
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | plain,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(plain, inner, max_size=3),
     max_leaves=8,
 )
 names = st.text(string.ascii_lowercase + "_", min_size=1).filter(lambda name: name != "respond")
 
 
 @settings(deadline=None)
-@given(names, st.dictionaries(st.text(), json_values, max_size=4), st.sampled_from(["", "  ", "```json\n", "Well: "]))
+@given(names, st.dictionaries(plain, json_values, max_size=4), st.sampled_from(["", "  ", "```json\n", "Well: "]))
 def test_round_trip_of_calls(name: str, arguments: dict[str, Any], before: str) -> None:
     assert parse_text(before + action_json(name, arguments)) == Action(tool=name, arguments=clean_value(arguments))
 
 
 @settings(deadline=None)
-@given(st.text(min_size=1).filter(lambda text: bool(text.strip())))
+@given(plain.filter(lambda text: bool(text.strip())))
 def test_round_trip_of_words(text: str) -> None:
     assert parse_text(action_json("respond", {"text": text})) == Action(tool=None, text=clean(text).strip())
 

@@ -212,8 +212,35 @@ def test_arguments_that_are_json_text_once_more() -> None:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ('{"room": "t0"', "are cut"),
+        ('{"room": "t0", "lamps": ["l1", "l2"', "are cut"),
+        ('{"room": "t', "are cut"),
+        ('{"room": NaN}', "not a JSON object"),
+        ('{"room": -Infinity}', "not a JSON object"),
+        ('{"room": 1e400}', "not a JSON object"),
+        ("{'room': 1e400}", "not a JSON object"),
+        ("null", "not a JSON object"),
+    ],
+)
+def test_native_arguments_are_whole_and_of_json(arguments: str, why: str) -> None:
+    call = ToolCall(id="a", function=FunctionCall(name="find_lamp", arguments=arguments))
+    found = parse_calls([call], TOOLS)
+    assert isinstance(found, ParseFailure) and why in found.reason
+
+
+def test_arguments_in_brackets_behind_the_action() -> None:
+    assert parse_text("Action: find_lamp(room='t0')", TOOLS) == Action(tool="find_lamp", arguments={"room": "t0"})
+    assert isinstance(parse_text("Action: find_lamp[t0]", TOOLS), ParseFailure)
+    assert isinstance(parse_text('{"tool": "find_lamp", "arguments": {"lamps": ["l1"', TOOLS), ParseFailure)
+
+
+@pytest.mark.parametrize(
     "text",
     [
+        '{"name": "find_lamp", "arguments": {"room": NaN}}',
+        '{"name": "find_lamp", "arguments": {"room": 1e400}}',
         '{"name": "find_lamp", "arguments": {"room": "t',
         'Let me look. {"tool": "find_lamp", "arguments": {"room": t0}',
         '{"tool": "respond", "arguments": {"text": "<tool_call>close"}}',

@@ -1,5 +1,6 @@
 """Whose an imported episode is: arms, tasks and trials; in doubt apart."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,22 @@ def test_ids_that_are_unique_in_a_shard_only(tmp_path: Path, capsys: pytest.Capt
         write_lines(tmp_path / f"set/part-{shard}.jsonl", [chat(f"{shard}", task_id=0, model="m", domain="d")])
     assert [(e.task_id, e.trial) for e in imported(tmp_path / "set", tmp_path / "out")] == [("0", 0), ("part-1:0", 0)]
     assert "those of another shard: kept apart" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("order", [("a.jsonl", "a.jsonl.gz"), ("a.jsonl.gz", "a.jsonl")])
+def test_a_packed_copy_is_no_trial(tmp_path: Path, order: tuple[str, str]) -> None:
+    path = write_lines(tmp_path / "a.jsonl", [{"task_id": 1, "messages": SAID, "success": True}])
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(path.read_bytes()))
+    paths = [str(tmp_path / name) for name in order]
+    assert main(["import", "auto", *paths, "--out", str(tmp_path / "out")]) == 0
+    assert [e.trial for e in imported(tmp_path / "a.jsonl.gz", tmp_path / "out")] == [0]
+
+
+def test_sampling_beside_the_messages_sets_arms_apart(tmp_path: Path) -> None:
+    row = {"task_id": 1, "messages": SAID, "success": True, "model": "m", "domain": "d"}
+    rows = [{**row, "temperature": 0.0}, {**row, "temperature": 1.0}, {**row, "thinking": "hm"}]
+    found = imported(write_lines(tmp_path / "a.jsonl", rows), tmp_path / "out")
+    assert [(e.settings, e.trial) for e in found] == [("temperature=0.0", 0), ("temperature=1.0", 0), (None, 0)]
 
 
 @pytest.mark.parametrize("absent", ["null", '""', "NaN", '"None"', '"nan"'])

@@ -119,6 +119,31 @@ CALLS: list[list[dict[str, Any]]] = [
         {"role": "model", "parts": [{"functionCall": {"name": "get", "args": {"a": 1}}}]},
         {"role": "user", "parts": [{"functionResponse": {"name": "get", "response": "got"}}]},
     ],
+    [  # LangChain's messages_to_dict
+        {"type": "ai", "data": {"content": "", "tool_calls": [{"name": "get", "args": {"a": 1}, "id": "z"}]}},
+        {"type": "tool", "data": {"content": "got", "tool_call_id": "z"}},
+    ],
+    [  # LangChain's dumps
+        {
+            "lc": 1,
+            "type": "constructor",
+            "id": ["langchain", "schema", "messages", "AIMessageChunk"],
+            "kwargs": {"content": "", "tool_calls": [{"name": "get", "args": {"a": 1}, "id": "z"}]},
+        },
+        {"lc": 1, "type": "constructor", "id": ["x", "ToolMessage"], "kwargs": {"content": "got", "tool_call_id": "z"}},
+    ],
+    [  # custom tools of the Responses API
+        {"type": "custom_tool_call", "name": "get", "input": '{"a": 1}', "call_id": "c"},
+        {"type": "custom_tool_call_output", "call_id": "c", "output": "got"},
+    ],
+    [  # results of Gemini in a role of their own
+        {"role": "model", "parts": [{"functionCall": {"name": "get", "args": {"a": 1}}}]},
+        {"role": "function", "parts": [{"functionResponse": {"name": "get", "response": "got"}}]},
+    ],
+    [  # what data frames fill in
+        {"role": "assistant", "tool_calls": [{"name": "get", "args": {"a": 1}}, None], "function_call": "nan"},
+        {"role": "tool", "content": "got", "tool_calls": False},
+    ],
     [  # a Python literal, and the name beside the wrapper
         {"role": "assistant", "tool_calls": [{"id": "", "function": "get", "arguments": "{'a': 1}"}]},
         {"role": "tool", "tool_call_id": "", "content": "got"},
@@ -133,6 +158,38 @@ def test_calls_of_every_dialect(rows: list[dict[str, Any]]) -> None:
     (made,) = call.tool_calls
     assert (made.function.name, made.function.parsed()) == ("get", {"a": 1})
     assert (result.role, result.content, result.tool_call_id) == ("tool", "got", made.id)
+
+
+def test_a_call_that_langchain_could_not_read_is_kept_and_counted() -> None:
+    omitted: Counter[str] = Counter()
+    invalid = [{"name": "get", "args": '{"a": ', "id": "c", "error": "x"}]
+    rows = [{"type": "ai", "content": "", "tool_calls": [], "invalid_tool_calls": invalid}]
+    (message,) = messages_of(rows, omitted)
+    assert message.tool_calls is not None and message.tool_calls[0].function.arguments == '{"a": '
+    assert omitted == {UNREADABLE_ARGUMENTS: 1}
+
+
+def test_columns_instead_of_rows(tmp_path: Path) -> None:
+    columns = {"role": ["user", "assistant"], "content": ["a", "b"], "tool_calls": [None, None]}
+    assert said(messages_of(columns)) == [("user", "a"), ("assistant", "b")]
+    row = {"conversations": {"from": ["human", "gpt"], "value": ["a", "b"]}}
+    (episode,) = imported(write_lines(tmp_path / "x.jsonl", [row]), tmp_path / "out")
+    assert said(episode.messages) == [("user", "a"), ("assistant", "b")]
+
+
+def test_words_under_other_names() -> None:
+    rows = [{"role": "user", "text": "a"}, {"role": "agent", "message": "b"}, {"role": "customer", "content": "c"}]
+    assert said(messages_of(rows)) == [("user", "a"), ("assistant", "b"), ("user", "c")]
+    assert said(messages_of([{"role": "assistant", "name": "bot"}])) == [("assistant", None)]
+
+
+@pytest.mark.parametrize(
+    "arguments", ['{"n": NaN, "o": 1e400}', {"n": float("nan"), "o": float("inf")}, "{'n': 1e999}"]
+)
+def test_numbers_that_json_lacks_are_null(arguments: Any) -> None:
+    omitted: Counter[str] = Counter()
+    found = json.loads(arguments_text(arguments, omitted), parse_constant=pytest.fail)
+    assert set(found.values()) == {None} and not omitted
 
 
 def test_ids_that_are_empty_or_given_twice() -> None:

@@ -78,6 +78,25 @@ def test_samples_become_episodes(tmp_path: Path, name: str) -> None:
     assert rows == {"agent": ("openai/m", 30, 20, 4), "other": ("openai/judge", 3, 0, 1)}
 
 
+@pytest.mark.parametrize(
+    ("value", "status", "reward"),
+    [
+        ("C", "success", 1.0),
+        ("I", "failure", 0.0),
+        ("P", "failure", 0.5),
+        ("yes", "success", 1.0),
+        ("1.0", "success", 1.0),
+        ("maybe", "error", None),
+        (float("nan"), "error", None),
+        (float("inf"), "error", None),
+        ([1, 0], "error", None),
+    ],
+)
+def test_scores_in_any_form(tmp_path: Path, value: Any, status: str, reward: float | None) -> None:
+    (episode,) = read(log_of(tmp_path, "run.eval", [sample(1, value)]))
+    assert (episode.outcome.status, episode.reward) == (status, reward)
+
+
 @pytest.mark.parametrize("reason", ["the world broke", None])
 def test_an_invalidated_sample_is_an_error_of_the_environment(tmp_path: Path, reason: str | None) -> None:
     why = inspect_log.ProvenanceData(author="a", reason=reason)

@@ -353,7 +353,39 @@ def test_acebench_scores_that_contradict_themselves_are_refused(tmp_path: Path) 
         list(IMPORTERS.load("acebench")(path))
 
 
-CK496 = {
+def test_a_folder_of_acebench_results_and_scores(tmp_path: Path) -> None:
+    rows = [{"id": "a", "result": "[f(x=1)]"}, {"id": None, "result": None}, {"id": "c", "result": [{"f": {}}]}]
+    ace(tmp_path / "logs", "data_special_x_result.json", rows)
+    score = [{"total_count": "3", "correct_count": 2}, {"id": "a", "valid": False}]
+    ace(tmp_path / "logs", "data_special_x_score.json", score)
+    assert main(["import", "auto", str(tmp_path / "logs"), "--out", str(tmp_path / "out")]) == 0
+    found = list(read_episodes(tmp_path / "out"))
+    assert [(e.task_id, e.outcome.status) for e in found] == [
+        ("a", "failure"),
+        ("data_special_x_result:1", "success"),
+        ("c", "success"),
+    ]
+    assert found[1].messages == () and found[2].messages[0].content == '[{"f": {}}]'
+
+
+def test_a_log_that_is_called_a_score_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    write(tmp_path / "logs/my_score.json", [{"messages": [], "success": True}])
+    write(tmp_path / "logs/other.json", [{"messages": [], "success": False}])
+    assert main(["import", "auto", str(tmp_path / "logs"), "--out", str(tmp_path / "out")]) == 0
+    assert {e.outcome.status for e in read_episodes(tmp_path / "out")} == {"success", "failure"}
+
+
+def test_a_label_without_a_task_is_known_by_its_place(tmp_path: Path) -> None:
+    rows = [{**CK496["classifications"][0], "task_id": None}, CK496["classifications"][0]]
+    path = write(tmp_path / "8b_FC_airline.json", {"classifications": rows})
+    assert main(["import", "ck496", str(path), "--out", str(tmp_path / "out")]) == 0
+    found = list(read_episodes(tmp_path / "out"))
+    labels = {label.episode_id: label.task_id for label in read_failures(tmp_path / "out" / "labels.jsonl")}
+    assert [e.task_id for e in found] == ["8b_FC_airline:0", "3"] and labels == {e.id: e.task_id for e in found}
+
+
+CK496: dict[str, Any] = {
     "config": "8b_FC_airline",
     "stats": {"total_tasks": 2},
     "classifications": [

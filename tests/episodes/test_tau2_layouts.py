@@ -7,7 +7,7 @@ import pytest
 
 from fama.cli import main
 from fama.episodes.attach import read_tools
-from tests.support.foreign_logs import SAID, imported, write_json
+from tests.support.foreign_logs import SAID, imported, write_json, write_lines
 
 INFO: dict[str, Any] = {
     "git_commit": "abc",
@@ -56,6 +56,46 @@ def test_a_simulation_that_is_listed_and_lost_or_torn_is_an_error(tmp_path: Path
     good, torn, lost = imported(path, tmp_path / "out")
     assert good.outcome.status == "success"
     assert "torn.json:1: not JSON" in torn.outcome.reason and "lost.json: is listed" in lost.outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("ending", "reward", "status", "reason"),
+    [
+        ("TerminationReason.USER_STOP", 1.0, "success", "user_stop"),
+        ("AGENT_STOP", 1.0, "success", "agent_stop"),
+        ("TerminationReason.AGENT_ERROR", 0.0, "error", "agent_error"),
+        ("max_steps", 1.0, "failure", "max_steps"),
+        ("timeout", 0.0, "failure", "timeout"),
+        ("a_new_end", 0.0, "failure", "a_new_end"),
+        ("a_new_end", 1.0, "error", "unknown ending a_new_end, with a reward"),
+    ],
+)
+def test_endings_in_any_spelling(tmp_path: Path, ending: str, reward: float, status: str, reason: str) -> None:
+    row = simulation("a", termination_reason=ending, reward_info={"reward": reward})
+    (episode,) = imported(write_json(tmp_path / "x.json", result(row)), tmp_path / "out")
+    assert (episode.outcome.status, episode.outcome.reason) == (status, reason)
+
+
+def test_simulations_a_line(tmp_path: Path) -> None:
+    rows = [simulation("a"), simulation("b", "1")]
+    found = imported(write_lines(tmp_path / "x.jsonl", rows), tmp_path / "out")
+    assert [(e.task_id, e.source.importer, e.outcome.status) for e in found] == [
+        ("0", "tau2", "success"),
+        ("1", "tau2", "success"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("duration", "seconds"), [(12.5, 12.5), ("1:20", None), (-3, None), ("1e400", None), ([], None)]
+)
+def test_an_absurd_duration_or_price_loses_no_episode(tmp_path: Path, duration: object, seconds: float | None) -> None:
+    usage = {"prompt_tokens": -5, "completion_tokens": 10**20}
+    said = [{"role": "assistant", "content": "Hi", "usage": usage, "cost": "free"}, *SAID]
+    row = simulation("a", duration=duration, messages=said, reward_info={"reward": 1, "reward_breakdown": {"DB": "?"}})
+    (episode,) = imported(write_json(tmp_path / "x.json", result(row)), tmp_path / "out")
+    assert (episode.outcome.status, episode.seconds, episode.reward_detail) == ("success", seconds, {})
+    (bill,) = episode.ledger
+    assert (bill.input_tokens, bill.output_tokens, bill.price) == (None, None, None)
 
 
 def test_a_file_without_tasks_has_no_reference(tmp_path: Path) -> None:

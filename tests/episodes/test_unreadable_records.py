@@ -1,5 +1,6 @@
 """One bad record is one error episode; an import that yields nothing says why; no message quotes Python."""
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,24 @@ def errors(episodes: list[Episode]) -> list[str]:
         ({"messages": SAID, "success": "perhaps"}, ":2", "field 'success' is \"perhaps\", neither success nor failure"),
         ({"messages": SAID, "reward": [1]}, ":2", "field 'reward' is [1], not a number"),
         ({"messages": SAID, "success": True, "tools": [{"description": "x"}]}, ":2", "a tool is"),
+        ({"messages": SAID, "success": True, "trial": -1}, ":2", "field 'trial' is -1, not a number from 0 to 100000"),
+        ({"messages": SAID, "success": True, "trial": 10**12}, ":2", "field 'trial' is 1000000000000, not a number"),
+        (
+            {"messages": SAID, "success": True, "tools": [{"name": "get", "x-fama-role": "boss"}]},
+            ":2",
+            'tool get: x-fama-role is "boss", not one of read, identify,',
+        ),
+        (
+            {"messages": SAID, "success": True, "tools": [{"name": "get", "parameters": {"x-fama-role": ["read"]}}]},
+            ":2",
+            'x-fama-role is ["read"], not one of',
+        ),
+        (
+            {"messages": [{"role": "user", "utterance": "Where is it?"}], "success": True},
+            ":2",
+            "messages[0]: no content, but the unknown fields utterance",
+        ),
+        ({"messages": {"role": ["user"], "content": ["a", "b"]}}, ":2", "columns of different length"),
         ({"messages": SAID, "success": True, "trial": "first"}, ":2", "field 'trial' is \"first\", not a number"),
         (
             {"messages": SAID, "success": True, "gold_actions": "cancel"},
@@ -77,6 +96,9 @@ def test_a_bad_first_record_is_kept_in_its_order(tmp_path: Path, first: bool) ->
         ('"reward": null', "error", "no reward in the log"),
         ('"reward": NaN', "error", "no reward in the log"),
         ('"reward": "nan"', "error", "no reward in the log"),
+        ('"reward": 1e400', "error", "no reward in the log"),
+        ('"reward": "-1e400"', "error", "no reward in the log"),
+        ('"reward": "Infinity"', "error", "no reward in the log"),
         ('"reward": "1.0"', "success", "done"),
         ('"reward": true', "success", "done"),
         ('"reward": 0.0, "info": null', "error", "no info in the log"),
@@ -142,6 +164,45 @@ def test_nothing_is_refused_with_a_reason(
     error = capsys.readouterr().err
     assert part in error and "x.json" in error and error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "part"),
+    [
+        ('{"messages": []}'.encode("utf-16"), "UTF-16 or UTF-32 text, or no text; save it as UTF-8"),
+        ('{"messages": []}'.encode("utf-16-le"), "UTF-16 or UTF-32 text, or no text; save it as UTF-8"),
+        ('{"messages": []}'.encode("utf-32"), "UTF-16 or UTF-32 text, or no text; save it as UTF-8"),
+        (gzip.compress('[{"messages": []}]'.encode("utf-16")), "UTF-16 or UTF-32 text, or no text; save it as UTF-8"),
+        (b"PK\x03\x04 and more", "a zip archive; unpack or convert it"),
+        (b"PAR1 and more", "a Parquet table; unpack or convert it"),
+        (b"\x28\xb5\x2f\xfd and more", "packed with zstd; unpack or convert it"),
+        (b"", "is empty; give a file with records"),
+        (b"<html>404</html>", "not JSON (invalid char in json text)"),
+    ],
+)
+@pytest.mark.parametrize("name", ["auto", "openai"])
+def test_files_of_another_kind(
+    tmp_path: Path, data: bytes, part: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(data)
+    assert main(["import", name, str(path), "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert (
+        (part in error or (name == "openai" and "not JSON" in error)) and error.count("\n") == 1 and "b'" not in error
+    )
+
+
+@pytest.mark.parametrize("error", [{}, [], 0, False, "", "None"])
+def test_an_error_that_says_nothing_is_none(tmp_path: Path, error: Any) -> None:
+    (episode,) = imported(write_lines(tmp_path / "x.jsonl", [{**GOOD, "error": error}]), tmp_path / "out")
+    assert episode.outcome.status == "success"
+
+
+def test_an_error_object_is_told_in_its_words(tmp_path: Path) -> None:
+    rows = [{**GOOD, "error": {"message": "the user left"}}, {**GOOD, "error": {"code": 7}}]
+    found = imported(write_lines(tmp_path / "x.jsonl", rows), tmp_path / "out")
+    assert errors(found) == ["the user left", '{"code": 7}']
 
 
 def test_a_torn_first_line_does_not_hide_the_format(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from fama.models.base import ChatReply, ChatRequest
 from fama.models.ends import ReplyEnd, read_end
 from fama.models.prices import Price
+from fama.models.usage import with_estimate
 from fama.models.wire import Malformed, ServerFailure, read_reply
 
 ASK = ChatRequest(messages=({"role": "user", "content": "hi"},), role="agent")
@@ -40,6 +41,16 @@ def choice(message: Any, finish: Any = "stop", **more: Any) -> dict[str, Any]:
         ("refusal", ReplyEnd.REFUSAL),
         ("error", ReplyEnd.ERROR),
         ("abort", ReplyEnd.ERROR),
+        ("FinishReason.MAX_TOKENS", ReplyEnd.LENGTH),
+        ("FINISH_REASON_MAX_TOKENS", ReplyEnd.LENGTH),
+        ("max_new_tokens", ReplyEnd.LENGTH),
+        ("incomplete", ReplyEnd.LENGTH),
+        ("ERROR_LIMIT", ReplyEnd.LENGTH),
+        ("content-filter", ReplyEnd.CONTENT_FILTER),
+        ("ERROR_TOXIC", ReplyEnd.CONTENT_FILTER),
+        ("MALFORMED_RESPONSE", ReplyEnd.ERROR),
+        ("TOO_MANY_TOOL_CALLS", ReplyEnd.ERROR),
+        ("end_turn", ReplyEnd.STOP),
         ({"type": "length"}, ReplyEnd.LENGTH),
         (7, ReplyEnd.STOP),
     ],
@@ -61,6 +72,12 @@ CONTENTS: dict[str, tuple[Any, str, str]] = {
     "a dict": ({"type": "text", "text": "Hello"}, "Hello", ""),
     "a bare dict": ({"text": "Hello"}, "Hello", ""),
     "an action as a dict": ({"tool": "close", "text": "x"}, '{"tool": "close", "text": "x"}', ""),
+    "gemini": ({"role": "model", "parts": [{"text": "hm", "thought": True}, {"text": "Hello"}]}, "Hello", "hm"),
+    "a message": ([{"type": "message", "content": [{"type": "output_text", "text": "Hello"}]}], "Hello", ""),
+    "an index": ([{"text": "Hello", "index": 0}], "Hello", ""),
+    "sources": ([{"type": "text", "text": "Hello"}, {"type": "reference", "reference_ids": [1]}], "Hello", ""),
+    "encoded twice": ('[{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "Hello"}]', "Hello", "hm"),
+    "a list of data": ('[{"type": "order", "text": "x"}]', '[{"type": "order", "text": "x"}]', ""),
     "a number": (42, "42", ""),
     "false": (False, "false", ""),
 }
@@ -100,6 +117,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "flat": {"tool_calls": [{"name": "f", "arguments": {"a": 1}}]},
     "legacy": {"function_call": {"name": "f", "arguments": '{"a": 1}'}},
     "custom": {"tool_calls": [{"type": "custom", "custom": {"name": "f", "input": '{"a": 1}'}}]},
+    "gemini": {"content": [{"functionCall": {"name": "f", "args": {"a": 1}}}]},
     "a part": {"content": [{"type": "tool_use", "id": "t", "name": "f", "input": {"a": 1}}]},
 }
 
@@ -130,7 +148,7 @@ def test_a_refusal_has_its_words_and_no_call(message: dict[str, Any], finish: st
     assert (reply.end, reply.text, reply.tool_calls) == (ReplyEnd.REFUSAL, "I cannot do that.", ())
 
 
-FAILURES: dict[str, tuple[dict[str, Any], str]] = {
+FAILURES: dict[str, tuple[Any, str]] = {
     "error in the choice": (
         choice({"content": ""}, "error", error={"code": 502, "message": "Upstream died"}),
         "Upstream",
@@ -141,6 +159,18 @@ FAILURES: dict[str, tuple[dict[str, Any], str]] = {
     "vllm": ({"object": "error", "message": "Upstream died", "code": 500}, "Upstream died"),
     "detail": ({"detail": "Not authenticated"}, "Not authenticated"),
     "filtered": (choice({"content": None}, "content_filter"), "withheld"),
+    "filtered without a message": ({"choices": [{"index": 0, "finish_reason": "content_filter"}]}, "withheld"),
+    "minimax": ({"choices": None, "base_resp": {"status_code": 1002, "status_msg": "rate limit"}}, "rate limit"),
+    "minimax beside an empty choice": (
+        {**choice({"content": ""}), "base_resp": {"status_code": "1013", "status_msg": "internal"}},
+        "internal",
+    ),
+    "a list": ([{"error": {"code": 503, "message": "Upstream died"}}], "Upstream died"),
+    "an unknown end of nothing": (choice({"content": None}, "OTHER"), "ended with 'OTHER' and holds nothing"),
+    "the router's own word": (
+        choice({"content": ""}, "stop", native_finish_reason="MALFORMED_FUNCTION_CALL"),
+        "MALFORMED_FUNCTION_CALL",
+    ),
     "nothing of a refusal": (choice({"content": None}, "refusal"), "withheld"),
 }
 
@@ -149,13 +179,68 @@ FAILURES: dict[str, tuple[dict[str, Any], str]] = {
 def test_a_failure_inside_a_200_is_the_servers(kind: str) -> None:
     tree, words = FAILURES[kind]
     with pytest.raises(ServerFailure, match=words) as caught:
-        read({**tree, "usage": {"prompt_tokens": 5, "completion_tokens": 2}})
+        usage = {"prompt_tokens": 5, "completion_tokens": 2}
+        read([{**tree[0], "usage": usage}] if isinstance(tree, list) else {**tree, "usage": usage})
     assert caught.value.usage is not None and caught.value.usage.total_tokens == 7
 
 
-@pytest.mark.parametrize("error", [None, {}, "", [], {"code": 0, "message": "success"}, {"code": "ok"}])
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(None, {}, "", [], False, "null", "None", "success"),
+        {"code": 0, "message": "success"},
+        {"code": "ok"},
+        {"code": None, "message": None, "metadata": None},
+        {"message": "", "type": "", "param": None, "code": ""},
+        {"type": "none", "details": [{"message": None}]},
+    ],
+)
 def test_an_error_field_that_reports_none(error: Any) -> None:
     assert read({**choice({"content": "Hello"}), "error": error}).text == "Hello"
+    assert read(choice({"content": "Hello"}, error=error)).text == "Hello"
+    assert read({**choice({"content": "Hello"}), "base_resp": {"status_code": 0, "status_msg": ""}}).text == "Hello"
+
+
+@pytest.mark.parametrize("error", [{"message": "Upstream died", "code": None}, {"code": 500}, {"type": "overloaded"}])
+def test_an_error_field_that_reports_one(error: dict[str, Any]) -> None:
+    with pytest.raises(ServerFailure):
+        read({**choice({"content": "Hello"}), "error": error})
+
+
+def test_an_empty_reply_for_which_nothing_was_counted_is_the_servers() -> None:
+    with pytest.raises(ServerFailure, match="no token"):
+        read({**choice({"content": None}), "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}})
+    one_token = {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10}
+    assert read({**choice({"content": None}), "usage": one_token}).text == ""
+
+
+@pytest.mark.parametrize(
+    ("more", "end"),
+    [
+        ({"finish_reason": "stop", "native_finish_reason": "MAX_TOKENS"}, ReplyEnd.LENGTH),
+        ({"finish_reason": "length", "native_finish_reason": "stop"}, ReplyEnd.LENGTH),
+        ({"finish_reason": "stop", "native_finish_reason": "completed"}, ReplyEnd.STOP),
+        ({"finish_reason": None, "stop_reason": "max_tokens"}, ReplyEnd.LENGTH),
+        ({"finish_reason": None, "done_reason": "length"}, ReplyEnd.LENGTH),
+        ({"finish_reason": "stop", "stop_reason": "length"}, ReplyEnd.STOP),
+        ({"finish_reason": None, "stop_reason": 151645}, ReplyEnd.STOP),
+    ],
+)
+def test_other_fields_for_the_end(more: dict[str, Any], end: ReplyEnd) -> None:
+    """A ``stop_reason`` beside a ``finish_reason`` is vLLM's: the text or token that it stopped at."""
+    assert read({"choices": [{"message": {"content": "Hello"}, **more}]}).end is end
+
+
+def test_one_reply_in_two_choices() -> None:
+    words, call = {"role": "assistant", "content": "Let me look."}, {"content": None, **CALLS["openai"]}
+    tree = {"choices": [{"message": message, "finish_reason": "tool_calls"} for message in (words, call)]}
+    reply = read(tree)
+    assert (reply.text, [c.function.name for c in reply.tool_calls]) == ("Let me look.", ["f"])
+
+
+def test_a_byte_order_mark_and_a_delta_are_passed_over() -> None:
+    tree = {"choices": [{"delta": {"content": "Hello"}, "finish_reason": "stop"}]}
+    assert read_reply("\ufeff" + json.dumps(tree), ASK, "m", 1.0, None).text == "Hello"
 
 
 def test_no_choices_are_billed() -> None:
@@ -195,8 +280,49 @@ USAGES: dict[str, tuple[Any, tuple[int | None, int | None, int | None, int | Non
         {"prompt_tokens": 9, "completion_tokens": 2, "prompt_tokens_details": []},
         (9, None, 2, None),
     ),
-    "other names": ({"input_tokens": 9, "output_tokens": 2, "cache_read_input_tokens": 3}, (9, 3, 2, None)),
+    "other names": ({"input_tokens": 9, "output_tokens": 2, "cache_read_input_tokens": 3}, (12, 3, 2, None)),
     "deepseek": ({"prompt_tokens": 9, "completion_tokens": 2, "prompt_cache_hit_tokens": 3}, (9, 3, 2, None)),
+    "moonshot": ({"prompt_tokens": 9, "completion_tokens": 2, "cached_tokens": 3}, (9, 3, 2, None)),
+    "anthropic": (
+        {"input_tokens": 3, "cache_read_input_tokens": 70, "cache_creation_input_tokens": 20, "output_tokens": 2},
+        (93, 70, 2, None),
+    ),
+    "anthropic, nothing cached": (
+        {"input_tokens": 3, "cache_read_input_tokens": 0, "cache_creation_input_tokens": None, "output_tokens": 2},
+        (3, 0, 2, None),
+    ),
+    "a proxy that includes the cache": (
+        {"prompt_tokens": 93, "completion_tokens": 2, "total_tokens": 95, "cache_read_input_tokens": 70},
+        (93, 70, 2, None),
+    ),
+    "a proxy that leaves it out": (
+        {"prompt_tokens": 80, "completion_tokens": 2, "total_tokens": 152, "cache_read_input_tokens": 70},
+        (150, 70, 2, None),
+    ),
+    "a proxy that leaves it out, no total": (
+        {"prompt_tokens": 3, "completion_tokens": 2, "cache_read_input_tokens": 70},
+        (73, 70, 2, None),
+    ),
+    "total and input": ({"prompt_tokens": 9, "total_tokens": 11}, (9, None, 2, None)),
+    "total and output": ({"completion_tokens": 2, "total_tokens": 11}, (9, None, 2, None)),
+    "total only": ({"total_tokens": 11}, (None, None, None, None)),
+    "thoughts in the total only": (
+        {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 41},
+        (9, None, 32, None),
+    ),
+    "thoughts beside the output": (
+        {
+            "prompt_tokens": 9,
+            "completion_tokens": 0,
+            "total_tokens": 39,
+            "completion_tokens_details": {"reasoning_tokens": 30},
+        },
+        (9, None, 30, 30),
+    ),
+    "a total below its parts": ({"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 1}, (9, None, 2, None)),
+    "a gigantic total": ({"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 10**12}, (9, None, 2, None)),
+    "zeros": ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, (None, None, None, None)),
+    "no output of words": ({"prompt_tokens": 9, "completion_tokens": 0}, (9, None, None, None)),
 }
 
 
@@ -207,6 +333,12 @@ def test_counts_that_cannot_be_true_are_unknown(kind: str) -> None:
     assert (row.input_tokens, row.cached_input_tokens, row.output_tokens, row.reasoning_tokens) == counts
     known = row.input_tokens is not None and row.output_tokens is not None
     assert (row.total_tokens is not None) == (row.price is not None) == known
+
+
+def test_a_total_alone_is_what_budgets_count() -> None:
+    reply = read({**choice({"content": "Hello"}), "usage": {"total_tokens": 4321}})
+    row = with_estimate(reply, ASK)
+    assert (row.total_tokens, row.estimated_tokens, row.budget_tokens) == (None, 4321, 4321)
 
 
 trees = st.recursive(

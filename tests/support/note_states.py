@@ -93,3 +93,9 @@ LOANS = {
         {"loan_id": "L33", "title": "Emma", "status": "overdue"},
     ]
 }
+
+
+def busy_state() -> VisibleState:
+    """A state in which all six helpers have something to ask about."""
+    chat = Chat().verified("Renew loan L11.").user("And cancel hold H5, please.")
+    return chat.call("list_loans", {**LOANS, "pad": "x " * 400}, reader_id="R100").state()

@@ -17,6 +17,8 @@ from fama.text.counts import MOST_TOKENS, token_count
         ("\udc00\ud800", "??"),
         ("\ud83d\ude00", "\U0001f600"),
         ("a\x00b\x1b[31m\x7f", "a\ufffdb\ufffd[31m\ufffd"),
+        ("a\x9b31m\x80", "a\ufffd31m\ufffd"),
+        ("next\x85line", "next\x85line"),
         ("tab\t line\r\n feed\x0c", "tab\t line\r\n feed\x0c"),
     ],
 )
@@ -32,6 +34,7 @@ def test_cleaned_text_can_be_written_and_stays(text: str) -> None:
 
 def test_clean_value_reaches_keys_and_stops_at_depth() -> None:
     assert clean_value({"\ud800": ["\x00", 1, None, ("a",)]}) == {"?": ["\ufffd", 1, None, ["a"]]}
+    assert clean_value([float("nan"), float("-inf"), 1.5]) == [None, None, 1.5]
     deep: Any = []
     for _ in range(5000):
         deep = [deep]

@@ -27,6 +27,10 @@ XML += '<parameter=legs>\n["a", "b"]\n</parameter>\n'
 INVOKE = '<invoke name="find_train"><parameter name="to">0815</parameter><parameter name="seats">2</parameter>'
 INVOKE += '<parameter name="legs">["a", "b"]</parameter></invoke>'
 DSML = re.sub(r"(</?)(?=\w)", "\\1\uff5cDSML\uff5c", f"<function_calls>{INVOKE}</function_calls>")
+TAGGED = "".join(
+    f"]<]minimax[>[<{key}>{value}]<]minimax[>[</{key}>"
+    for key, value in (("to", "0815"), ("seats", "2"), ("legs", '["a", "b"]'))
+)
 PAIRS = "".join(
     f"<arg_key>{key}</arg_key>\n<arg_value>{value}</arg_value>\n"
     for key, value in (("to", "0815"), ("seats", "2"), ("legs", '["a", "b"]'))
@@ -75,6 +79,21 @@ FORMS = {
     "harmony, whole": "<|channel|>analysis<|message|>First look.<|end|><|start|>assistant to=functions.find_train"
     f"<|channel|>commentary <|constrain|>json<|message|>{BODY}",
     "harmony without tokens": f"analysisFirst look.assistantcommentary to=functions.find_train json{BODY}",
+    "deepseek, narrow": DSML.replace("\uff5c", "|"),
+    "longcat": re.sub(r"(</?)(?=tool|arg)", r"\1longcat_", f"<tool_call>find_train\n{PAIRS}</tool_call>"),
+    "minimax 3": f'<tool_call>\n]<]minimax[>[<invoke name="find_train">{TAGGED}]<]minimax[>[</invoke></tool_call>',
+    "tool as a tag": f"<find_train>\n{TAGGED.replace(']<]minimax[>[', '')}\n</find_train>",
+    "llama 4": f"<|python_start|>[{PYTHON}]<|python_end|>",
+    "apertus": f'<|tools_prefix|>[{{"find_train": {BODY}}}]<|tools_suffix|>',
+    "function gemma": "<start_function_call>call:find_train{to:<escape>0815<escape>,seats:2,legs:[<escape>a<escape>,"
+    "<escape>b<escape>]}<end_function_call>",
+    "functionary 2": f"<|from|>assistant\n<|recipient|>find_train\n<|content|>{BODY}<|stop|>",
+    "functionary 3": f">>>find_train\n{BODY}",
+    "qwen agent": f"\u273fFUNCTION\u273f: find_train\n\u273fARGS\u273f: {BODY}\n\u273fRESULT\u273f",
+    "step": f"{wide('tool call begin')}function{wide('tool sep')}"
+    + re.sub(r"(</?)(?=invoke|parameter)", r"\1steptml:", INVOKE)
+    + wide("tool call end"),
+    "seed": f"<seed:tool_call><function=find_train>\n{XML}</function></seed:tool_call>",
     "a thought before": f"<think>\nMaybe {PYTHON}?\n</think>\n\n<tool_call>\n{NAMED}\n</tool_call><|im_end|>",
 }
 
@@ -114,6 +133,13 @@ SAID = {
     "llama header": ("<|start_header_id|>assistant<|end_header_id|>\n\nAt nine.<|eot_id|>", "At nine.", ""),
     "run on": ("At nine.<|im_end|>\n<|im_start|>user\nThen close it.", "At nine.", ""),
     "answer tags": ("<think>a</think><answer>At nine.</answer>", "At nine.", "a"),
+    "token tags": ("<|think|>a<|/think|>At nine.", "At nine.", "a"),
+    "begin and end": ("<|begin_thinking|>a<|end_thinking|>At nine.", "At nine.", "a"),
+    "claude": ("<antThinking>a</antThinking><analysis>b</analysis>At nine.", "At nine.", "a\nb"),
+    "granite": ("Here is my thought process:\na\nHere is my response:\nAt nine.", "At nine.", "a"),
+    "solar": ("<|think|>a<|end|><|begin|>assistant<|content|>At nine.<|end|>", "At nine.", "a"),
+    "functionary": (">>>all\nAt nine.", "At nine.", ""),
+    "qwen agent": ("\u273fRETURN\u273f: At nine.", "At nine.", ""),
     "stray": ("At <|unknown_token|>nine.</s>", "At nine.", ""),
 }
 
@@ -132,6 +158,8 @@ def test_words_come_without_markup(form: str) -> None:
         f"<think>a</think><think>b <tool_call>{NAMED}</tool_call>",
         f"<think>a<think>b</think>{NAMED}",
         "At nine. [THINK]or ten",
+        "Here's my thought process:\nI could call now()",
+        "<|think|>I could call now()",
     ],
 )
 def test_an_unclosed_thought_holds_nothing(text: str) -> None:
@@ -149,6 +177,15 @@ def test_an_unclosed_thought_holds_nothing(text: str) -> None:
         "<invoke name='find_train'>x</invoke>",
         "<|python_tag|>import os",
         "<arg_key>to</arg_key>",
+        "<invoke name='find_train'><legs><item>a</item></legs></invoke>",
+        "<find_train>to Rome</find_train>",
+        "At nine. <tool_ca",
+        "Call: find_train(to='0815')<bot_end>",
+        "<use_mcp_tool><tool_name>find_train</tool_name></use_mcp_tool>",
+        "analysisI could call now()",
+        '<tool_call>{"name": "find_train", "arguments": {"seats": NaN}}</tool_call>',
+        '<tool_call>{"name": "find_train", "arguments": {"seats": 1e400}}</tool_call>',
+        '<tool_call>{"name": "find_train", "arguments": {"legs": ["a"</tool_call>',
     ],
 )
 def test_what_cannot_be_read_is_told(text: str) -> None:
@@ -344,6 +381,7 @@ def test_round_trip_of_text_parameters(arguments: dict[str, str]) -> None:
             "```",
             "<invoke name=a>",
         ),
+        *("<a>", "<find_train>", "<|think|>", "<|end|><|begin|>", "\u273fFUNCTION\u273f:", "<escape>", ">>>all\n"),
         *("a=", "<tool_call>{", "<|im_end|>", "assistantfinal", "'", "<tool_call>now", "name{"),
     ],
 )
@@ -355,6 +393,8 @@ def test_hostile_text_takes_no_time(piece: str) -> None:
         f"<tool_call>now{text}</tool_call>",
         f"analysis{text}",
         f"now{text}}}",
+        f"<invoke name='now'>{text}</invoke>",
+        f"<|begin|>\u273fRESULT\u273f<|recipient|><start_function_call>Here is my thought process:{text}",
     ):
         started = time.process_time()
         read_markup(whole, TOOLS)

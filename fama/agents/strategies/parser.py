@@ -10,8 +10,9 @@ from fama.episodes.records import ToolCall, ToolSpec
 from fama.episodes.state import RESPOND
 from fama.models.base import ChatReply
 from fama.models.ends import ReplyEnd
+from fama.text.call_bodies import read_python
 from fama.text.clean import clean
-from fama.text.json_objects import first_object, objects
+from fama.text.json_objects import first_object, objects, unfinished
 from fama.text.markup import UNCLOSED, read_markup
 from fama.text.named_calls import NamedCall, arguments_of, call_of, tool_name
 
@@ -99,6 +100,8 @@ def parse_calls(calls: Iterable[ToolCall], tools: Iterable[str | ToolSpec] = ())
             return ParseFailure("the tool call has no name")
         if len(raw) > _MAX_LENGTH:
             return ParseFailure(f"the arguments of {name} are longer than {_MAX_LENGTH} characters")
+        if unfinished(raw):
+            return ParseFailure(f"the arguments of {name} are cut; write the whole call")
         return _action(NamedCall(name, arguments_of(raw)), _schemas(tools))
     return None
 
@@ -150,6 +153,10 @@ def _named_lines(text: str, known: Schemas) -> Action | ParseFailure | None:
     if match is None or (marker is None and match[1] not in known):
         return None
     rest = text[marker.end() :] if marker else ""
+    behind = text[match.end() :].partition("\n")[0].strip("`* \t")
+    if marker is None and behind.startswith(("(", "[")):  # Action: name(key=value)
+        calls = read_python(match[1] + behind, known)
+        return _action(calls[0], known) if calls else ParseFailure(_BROKEN)
     arguments = first_object(rest)
     if arguments is None:
         arguments = {"text": rest.strip()} if match[1] == RESPOND else {}

@@ -6,8 +6,10 @@ import warnings
 from collections import Counter
 from typing import Any, NamedTuple
 
-from fama.episodes.foreign.fields import from_text, name_of, shown
+from fama.episodes.foreign.fields import absent, from_text, name_of, shown
 from fama.errors import BadInput
+from fama.text.clean import clean_value
+from fama.text.json_numbers import load_finite, load_nulled
 
 UNREADABLE_ARGUMENTS = "calls with unreadable arguments"
 _ARGUMENTS = ("arguments", "args", "parameters", "input", "kwargs")
@@ -29,10 +31,10 @@ def calls_in(value: Any, omitted: Counter[str]) -> list[ForeignCall]:
         BadInput: an entry is no call.
     """
     value = from_text(value)
-    if value is None or value == "":
+    if not value or absent(value):
         return []
     entries = value if isinstance(value, list) else [value]
-    return [call_of(from_text(entry), omitted) for entry in entries]
+    return [call_of(from_text(entry), omitted) for entry in entries if not absent(entry)]
 
 
 def call_of(entry: Any, omitted: Counter[str]) -> ForeignCall:
@@ -56,7 +58,7 @@ def call_of(entry: Any, omitted: Counter[str]) -> ForeignCall:
 def arguments_text(value: Any, omitted: Counter[str] | None = None) -> str:
     """Return arguments as JSON text: an object as it is, a text by JSON, else as a Python literal.
 
-    What is neither stays as it was written, and is counted.
+    NaN and infinite numbers are null, as in whole records. What is neither stays as it was written, and is counted.
     """
     if value is None:
         return "{}"
@@ -69,19 +71,27 @@ def arguments_text(value: Any, omitted: Counter[str] | None = None) -> str:
         return value if found is None else found
     if not isinstance(value, dict) and omitted is not None:
         omitted[UNREADABLE_ARGUMENTS] += 1
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(clean_value(value), ensure_ascii=False)
 
 
 def _object(text: str, again: bool = True) -> str | None:
     """Return the JSON text of the object that a text holds, the text itself where it is that; None if it holds none."""
     try:
-        value = json.loads(text)
+        value = load_finite(text)
     except (ValueError, RecursionError):
-        value = literal(text)
+        value = _nulled(text)
         return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else None
     if isinstance(value, str) and again:
         return _object(value, again=False)
     return text if isinstance(value, dict) else None
+
+
+def _nulled(text: str) -> Any:
+    """Return what a text holds by JSON with NaN and Infinity as null, else as a Python literal."""
+    try:
+        return load_nulled(text)
+    except (ValueError, RecursionError):
+        return clean_value(literal(text))
 
 
 def literal(text: str) -> Any:

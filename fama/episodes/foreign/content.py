@@ -73,7 +73,8 @@ def _has_parts(value: Any) -> bool:
         isinstance(value, list)
         and bool(value)
         and all(
-            isinstance(part, dict) and ("text" in part or _kind(part) in _RESULTS) and "type" in part for part in value
+            isinstance(part, dict) and (_kind(part) in _RESULTS or ("text" in part and "type" in part))
+            for part in value
         )
     )
 

@@ -5,21 +5,22 @@ import math
 from typing import Any
 
 from fama.errors import BadInput
+from fama.text.json_numbers import load_nulled
 
 _ABSENT = frozenset({"", "none", "null", "nan", "n/a", "na", "<na>"})
-_TRUE = frozenset("true yes 1 1.0 success succeeded successful pass passed correct resolved solved ok".split())
-_FALSE = frozenset("false no 0 0.0 failure fail failed incorrect unresolved unsolved wrong".split())
+_TRUE = frozenset("true yes y t 1 1.0 success succeeded successful pass passed correct resolved solved ok".split())
+_FALSE = frozenset("false no n f 0 0.0 failure fail failed incorrect unresolved unsolved wrong".split())
 
 
 def absent(value: Any) -> bool:
-    """Return whether a field says nothing: null, not a number, an empty text or a word for one of them."""
+    """Return whether a field says nothing: null, no finite number, an empty text or a word for one of them."""
     if isinstance(value, float):
-        return math.isnan(value)
+        return not math.isfinite(value)
     return value is None or (isinstance(value, str) and value.strip().lower() in _ABSENT)
 
 
 def number(value: Any, name: str) -> float | None:
-    """Return a finite number, also from a text or a truth value; None where the field says nothing.
+    """Return a finite number, also from a text or a truth value; None where the field says nothing or is infinite.
 
     Raises:
         BadInput: it is no number.
@@ -27,12 +28,30 @@ def number(value: Any, name: str) -> float | None:
     if absent(value):
         return None
     try:
-        found = float(value) if isinstance(value, str | int | float) else math.nan
-    except (ValueError, OverflowError):
-        found = math.nan
-    if not math.isfinite(found):
+        found = float(value) if isinstance(value, str | int | float) else None
+    except OverflowError:
+        found = math.inf
+    except ValueError:
+        found = None
+    if found is not None and not math.isfinite(found):
+        return None
+    if found is None:
         raise BadInput(f"field {name!r} is {shown(value)}, not a number; fix it or set it to null")
     return found
+
+
+def number_or_none(value: Any) -> float | None:
+    """Return a number that nothing depends on; None where it is none."""
+    try:
+        return number(value, "")
+    except BadInput:
+        return None
+
+
+def positive(value: Any) -> float | None:
+    """Return a price or a duration; None where it is none, or not above 0."""
+    found = number_or_none(value)
+    return found if found is not None and found > 0 else None
 
 
 def whole(value: Any, name: str) -> int | None:
@@ -47,6 +66,38 @@ def whole(value: Any, name: str) -> int | None:
     if found is not None and not found.is_integer():
         raise BadInput(f"field {name!r} is {shown(value)}, not a whole number; fix it or set it to null")
     return None if found is None else int(found)
+
+
+#: More trials than any run has; a larger number is a time, a seed or an error.
+MOST_TRIALS = 100_000
+
+
+def trial_of(value: Any) -> int:
+    """Return a trial's number; 0 where the field says nothing.
+
+    Raises:
+        BadInput: it is no whole number from 0 to ``MOST_TRIALS``.
+    """
+    found = whole(value, "trial") or 0
+    if not 0 <= found <= MOST_TRIALS:
+        raise BadInput(
+            f"field 'trial' is {shown(value)}, not a number from 0 to {MOST_TRIALS}; fix it or set it to null"
+        )
+    return found
+
+
+def rows_of(value: Any, name: str) -> list[Any]:
+    """Return the rows of a table: a list, or the columns of one, as data frames export them.
+
+    Raises:
+        BadInput: it is neither, or columns differ in length.
+    """
+    value = from_text(value)
+    if not isinstance(value, dict) or not value or not all(isinstance(column, list) for column in value.values()):
+        return listed(value, name)
+    if len({len(column) for column in value.values()}) > 1:
+        raise BadInput(f"field {name!r} has columns of different length; is this the right format?")
+    return [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]
 
 
 def verdict(value: Any, name: str) -> bool | None:
@@ -109,7 +160,7 @@ def from_text(value: Any) -> Any:
     if not isinstance(value, str) or value.lstrip()[:1] not in ("{", "["):
         return value
     try:
-        return json.loads(value)
+        return load_nulled(value)
     except (ValueError, RecursionError):
         return value
 

@@ -8,17 +8,25 @@ from typing import Any, NamedTuple
 
 from fama.episodes.foreign.calls import ForeignCall, calls_in
 from fama.episodes.foreign.content import THOUGHTS, Content, as_text, read_content
-from fama.episodes.foreign.fields import from_text, listed, name_of, shown
+from fama.episodes.foreign.fields import from_text, name_of, rows_of, shown
 from fama.episodes.records import FunctionCall, Message, Role, ToolCall
 from fama.errors import BadInput
 
 _NAMES: dict[Role, str] = {
     "system": "system developer",
-    "user": "user human",
-    "assistant": "assistant gpt ai model bot chatbot chatgpt agent function_call tool_call reasoning",
-    "tool": "tool function observation ipython tool_response tool_result function_response function_call_output",
+    "user": "user human customer",
+    "assistant": "assistant gpt ai model bot chatbot chatgpt agent function_call tool_call custom_tool_call reasoning",
+    "tool": "tool tools function observation ipython tool_response tool_result function_response function_call_output "
+    "custom_tool_call_output",
 }
 ROLES: dict[str, Role] = {name: role for role, names in _NAMES.items() for name in names.split()}
+#: Fields that hold what a message says, the first that is there.
+_CONTENTS = ("content", "value", "parts", "output", "text", "message", "blocks")
+#: Fields of text that name a message and say nothing.
+_LABELS = frozenset(
+    "role from type name id tool_call_id call_id timestamp created_at time model source status weight loss "
+    "finish_reason stop_reason requestor turn_idx index".split()
+)
 _THOUGHT_FIELDS = ("reasoning_content", "reasoning", "thinking", "thinking_blocks", "reasoning_details")
 
 
@@ -34,7 +42,7 @@ def messages_of(rows: Any, omitted: Counter[str] | None = None) -> tuple[Message
     counter: Counter[str] = Counter() if omitted is None else omitted
     pairing = _Pairing()
     found: list[Message] = []
-    for index, row in enumerate(listed(rows, "messages")):
+    for index, row in enumerate(rows_of(rows, "messages")):
         try:
             for spoken in _spoken(from_text(row), counter):
                 found.append(pairing.message(spoken, index))
@@ -58,6 +66,7 @@ def _spoken(row: Any, omitted: Counter[str]) -> Iterator[_Spoken]:
     """Yield the messages that one row holds: the results of an Anthropic turn stand before its words."""
     if not isinstance(row, dict):
         raise BadInput(f"{shown(row)} is no message; is this the right format?")
+    row = _unwrapped(row)
     named = row.get("role") or row.get("from") or row.get("type")
     role = ROLES.get(str(named).lower())
     if role is None:
@@ -67,7 +76,10 @@ def _spoken(row: Any, omitted: Counter[str]) -> Iterator[_Spoken]:
         return
     content = _content(row, role, str(named), omitted)
     calls = content.calls + (calls_in(row.get("tool_calls"), omitted) or calls_in(row.get("function_call"), omitted))
+    calls += calls_in(row.get("invalid_tool_calls"), omitted)  # LangChain's, whose arguments are no JSON
     _count_thoughts(row, omitted)
+    if content.texts is None and not calls and not content.results:
+        _refuse_lost_words(row)
     name = name_of(row.get("name"))
     for result in content.results:
         yield _Spoken("tool", result.text, call_id=result.call_id, name=result.name or name)
@@ -77,9 +89,36 @@ def _spoken(row: Any, omitted: Counter[str]) -> Iterator[_Spoken]:
     yield _Spoken(role, content.text, tuple(calls) if role == "assistant" else (), call_id, name)
 
 
+def _unwrapped(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the message inside LangChain's wrappers, ``{"type", "data"}`` and ``{"lc", "id", "kwargs"}``."""
+    for key in ("data", "kwargs"):
+        if isinstance(row.get(key), dict) and not row.keys() & {"role", "from", *_CONTENTS}:
+            kind = (
+                row["id"][-1] if key == "kwargs" and isinstance(row.get("id"), list) and row["id"] else row.get("type")
+            )
+            kind = str(kind).removesuffix("Chunk").removesuffix("Message").lower()
+            return {"type": kind, **row[key]}
+    return row
+
+
+def _refuse_lost_words(row: dict[str, Any]) -> None:
+    """Refuse a message whose words stand in a field of an unknown name.
+
+    Raises:
+        BadInput: no field of content is there, but another one with a text, a list or an object.
+    """
+    if row.keys() & {*_CONTENTS, *_THOUGHT_FIELDS, "tool_calls", "function_call", "refusal", "audio"}:
+        return
+    unknown = [
+        key for key, value in row.items() if key not in _LABELS and isinstance(value, str | list | dict) and value
+    ]
+    if unknown:
+        raise BadInput(f"no content, but the unknown fields {', '.join(unknown[:4])}; write the words in 'content'")
+
+
 def _content(row: dict[str, Any], role: Role, named: str, omitted: Counter[str]) -> Content:
-    value = next((row[key] for key in ("content", "value", "parts", "output") if row.get(key) is not None), None)
-    if named in ("function_call", "tool_call"):
+    value = next((row[key] for key in _CONTENTS if row.get(key) is not None), None)
+    if named in ("function_call", "tool_call", "custom_tool_call"):
         holder = row if value is None else value
         return Content(calls=calls_in(holder, omitted))
     content = read_content(value, role, omitted)

@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import json
 import re
 import zlib
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import ijson
 
 from fama.errors import BadInput
+from fama.text.json_numbers import load_nulled
 
 _BOM = b"\xef\xbb\xbf"
 _ENDLESS = re.compile(rb"[0-9]{2001}")
@@ -191,7 +191,22 @@ class Lenient(Bounded):
 
 @contextmanager
 def open_log(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file's bytes, unpacked if gzipped, without a byte-order mark.
+    """Yield a file's text, unpacked if gzipped, without a byte-order mark.
+
+    Raises:
+        BadInput: the file cannot be read or unpacked, also while it is read inside the block; or it is of another kind.
+    """
+    with open_packed(path) as file:
+        head = file.read(4)
+        if kind := _other_kind(head):
+            raise BadInput(f"{path}: {kind}")
+        file.seek(len(_BOM) if head.startswith(_BOM) else 0)
+        yield file
+
+
+@contextmanager
+def open_packed(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file's bytes, unpacked if gzipped.
 
     Raises:
         BadInput: the file cannot be read or unpacked; also while it is read inside the block.
@@ -200,13 +215,20 @@ def open_log(path: Path) -> Iterator[BinaryIO]:
         with path.open("rb") as raw:
             packed = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
-            file = cast(BinaryIO, io.BufferedReader(gzip.GzipFile(fileobj=raw))) if packed else raw
-            if file.read(3) != _BOM:
-                file.seek(0)
-            yield file
+            yield cast(BinaryIO, io.BufferedReader(gzip.GzipFile(fileobj=raw))) if packed else raw
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or "broken gzip"
         raise BadInput(f"{path}: cannot be read ({reason}); give a .json, .jsonl or .gz file") from None
+
+
+def _other_kind(head: bytes) -> str:
+    """Return what a file of another kind is and what to do with it, by its first bytes; empty for text."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")) or (b"\0" in head and head.strip(b"\0 \r\n\t")):
+        return "UTF-16 or UTF-32 text, or no text; save it as UTF-8"
+    kinds = {b"PK\x03\x04": "a zip archive", b"PAR1": "a Parquet table", b"\x28\xb5\x2f\xfd": "packed with zstd"}
+    kinds |= {b"BZh": "packed with bzip2", b"\xfd7zX": "packed with xz"}
+    kind = next((kind for sign, kind in kinds.items() if head.startswith(sign)), None)
+    return "" if kind is None else f"{kind}; unpack or convert it to .json, .jsonl or .gz"
 
 
 def first_sign(file: BinaryIO) -> bytes:
@@ -228,7 +250,9 @@ def parser_errors(path: Path, place: int | str) -> Iterator[None]:
     try:
         yield
     except ijson.JSONError as error:
-        why = str(error).partition("\n")[0].strip().removeprefix("parse error: ")
+        text = error.args[0] if error.args else ""
+        text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
+        why = text.partition("\n")[0].strip().removeprefix("parse error: ").removeprefix("lexical error: ").rstrip(".")
         if "premature EOF" in why or "incomplete" in why.lower():
             raise BadInput(f"{path}[{place}]: cut off in this record; fetch the file again") from None
         raise BadInput(f"{path}[{place}]: not JSON ({why[:80]}); fix or remove that record") from None
@@ -257,7 +281,7 @@ def _lines_or_object(path: Path, file: BinaryIO) -> Iterator[LogRecord]:
 
 def _decoded(text: bytes) -> tuple[Any, str]:
     try:
-        return json.loads(text, parse_constant=lambda _: None), ""
+        return load_nulled(text), ""
     except UnicodeDecodeError:
         return None, "not UTF-8 text"
     except (ValueError, RecursionError):

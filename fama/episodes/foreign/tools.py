@@ -1,11 +1,11 @@
 """Tool definitions and reference actions of foreign records."""
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 from fama.episodes.foreign.calls import arguments_text
 from fama.episodes.foreign.fields import from_text, listed, mapping, name_of, shown
-from fama.episodes.records import ROLE_KEY, GoldAction, ToolSpec
+from fama.episodes.records import ROLE_KEY, GoldAction, ToolRole, ToolSpec
 from fama.errors import BadInput
 
 _SCHEMAS = ("parameters", "input_schema", "inputSchema", "args_schema")
@@ -15,7 +15,7 @@ def tools_of(value: Any) -> tuple[ToolSpec, ...]:
     """Return tools from definitions of OpenAI or Anthropic, wrapped or bare, as objects or JSON text.
 
     Raises:
-        BadInput: a definition has no name.
+        BadInput: a definition has no name, or states a role that is none.
     """
     value = from_text(value)
     if isinstance(value, dict):  # by name, or one alone
@@ -35,9 +35,18 @@ def tools_of(value: Any) -> tuple[ToolSpec, ...]:
 
 
 def _with_role(schema: dict[str, Any], *holders: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema with the role that a definition states beside it."""
-    stated = next((holder[ROLE_KEY] for holder in holders if ROLE_KEY in holder), None)
-    return schema if stated is None or ROLE_KEY in schema else {**schema, ROLE_KEY: stated}
+    """Return the schema with the role that a definition states beside it.
+
+    Raises:
+        BadInput: what it states is no role.
+    """
+    stated = next((holder[ROLE_KEY] for holder in (schema, *holders) if holder.get(ROLE_KEY) is not None), None)
+    if stated is None:
+        return schema
+    if stated not in get_args(ToolRole):
+        known = ", ".join(get_args(ToolRole))
+        raise BadInput(f"tool {holders[0].get('name')}: {ROLE_KEY} is {shown(stated)}, not one of {known}")
+    return {**schema, ROLE_KEY: stated}
 
 
 def gold_of(actions: Any) -> tuple[GoldAction, ...]:

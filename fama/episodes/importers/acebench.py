@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from fama import __version__
-from fama.episodes.foreign.fields import listed
+from fama.episodes.foreign.content import as_text
+from fama.episodes.foreign.fields import listed, whole
+from fama.episodes.foreign.identity import task_id_of
 from fama.episodes.foreign.streams import read_records
 from fama.episodes.importers.base import read_episodes_of
 from fama.episodes.records import Episode, FunctionCall, Message, Outcome, Source, ToolCall
@@ -19,7 +21,7 @@ from fama.errors import BadInput
 from fama.hashing import content_hash
 from fama.text.bracket_calls import read_calls
 
-_RESULT = "_result.json"
+_RESULT, _SCORE = "_result.json", "_score.json"
 _LANGUAGE = re.compile(r"^(?:result|score)_(en|zh)$")
 _UNKNOWN = Outcome(status="error", boundary="harness", reason="no outcome in the log")
 
@@ -45,7 +47,7 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
 
 
 def _episode(path: Path, index: int, row: dict[str, Any], failed: set[Any] | None, options: dict[str, str]) -> Episode:
-    task_id, agentic = str(row["id"]), "process" in row
+    task_id, agentic = task_id_of(row["id"], path, index), "process" in row
     turns = listed(row["process"], "process") if agentic else [row["result"]]
     language = next((match[1] for part in path.parts if (match := _LANGUAGE.match(part))), None)
     category = path.name.removesuffix(".gz").removesuffix(_RESULT).removeprefix("data_")
@@ -57,7 +59,7 @@ def _episode(path: Path, index: int, row: dict[str, Any], failed: set[Any] | Non
         backbone=options.get("backbone") or (path.parent.name if language else None),
         strategy=options.get("strategy"),
         agent="acebench",
-        messages=tuple(_message(str(text), number) for number, text in enumerate(turns)),
+        messages=tuple(_message(as_text(turn), number) for number, turn in enumerate(turns) if turn is not None),
         outcome=_outcome(failed, {task_id, index} if agentic else {task_id}),
         package_version=__version__,
         source=Source(importer="acebench", file=path.name),
@@ -82,18 +84,30 @@ def _failed(path: Path) -> set[Any] | None:
     rows = [record.fields() for record in read_records(score)]
     if not rows or "total_count" not in rows[0]:
         raise BadInput(f"{score}: its first line has no total_count; write it again with ACEBench's evaluator")
-    listed = {row["id"] for row in rows[1:] if row.get("valid") is False}
-    if len(listed) != rows[0]["total_count"] - rows[0]["correct_count"]:
-        wrong = rows[0]["total_count"] - rows[0]["correct_count"]
-        raise BadInput(f"{score}: counts {wrong} failures but lists {len(listed)}; import the results without it")
-    return listed
+    failed = {row["id"] for row in rows[1:] if row.get("valid") is False and isinstance(row.get("id"), str | int)}
+    total, correct = (whole(rows[0].get(name), name) for name in ("total_count", "correct_count"))
+    if total is None or correct is None or len(failed) != total - correct:
+        wrong = "an unknown number of" if total is None or correct is None else total - correct
+        raise BadInput(f"{score}: counts {wrong} failures but lists {len(failed)}; import the results without it")
+    return failed
+
+
+def is_score(path: Path) -> bool:
+    """Return whether a file is the evaluator's, which is read with the results that it is about."""
+    name = path.name.removesuffix(".gz")
+    if not name.endswith(_SCORE):
+        return False
+    name = name.removesuffix(_SCORE) + _RESULT
+    swapped = [re.sub(r"^score_(all|en|zh)$", r"result_\1", part) for part in path.parent.parts]
+    folders = (path.parent, Path(*swapped))
+    return any((folder / f"{name}{packed}").is_file() for folder in folders for packed in ("", ".gz"))
 
 
 def _score_file(path: Path) -> Path | None:
     name = path.name.removesuffix(".gz")
     if not name.endswith(_RESULT):
         return None
-    name = name.removesuffix(_RESULT) + "_score.json"
+    name = name.removesuffix(_RESULT) + _SCORE
     swapped = [re.sub(r"^result_(all|en|zh)$", r"score_\1", part) for part in path.parent.parts]
     return next((place for place in (path.parent / name, Path(*swapped) / name) if place.is_file()), None)
 

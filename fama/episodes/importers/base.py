@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from fama import __version__
 from fama.episodes.faults import fault_of
-from fama.episodes.foreign.fields import name_of
+from fama.episodes.foreign.fields import name_of, trial_of
 from fama.episodes.foreign.identity import task_id_of
 from fama.episodes.foreign.streams import Lenient, LogRecord, first_sign, open_log, parser_errors
 from fama.episodes.records import Episode, Failure, Outcome, Source
@@ -122,6 +122,8 @@ def _fields(path: Path) -> Iterator[set[str]]:
                     yield set(row)
                     return
             file.seek(0)
+        if first_sign(file) == b"":
+            raise BadInput(f"{path}: is empty; give a file with records")
         with parser_errors(path, 0):
             place = "item" if first_sign(file) == b"[" else ""
             for prefix, event, value in ijson.parse(Lenient(file)):
@@ -200,13 +202,16 @@ def _unreadable(
     importer: str, path: Path, index: int, row: dict[str, Any], fault: str, options: dict[str, str]
 ) -> Episode:
     """Return the error episode of a record. The command gives it the arm of the records beside it."""
-    trial = row.get("trial")
+    try:
+        trial = trial_of(row.get("trial"))
+    except BadInput:
+        trial = 0
     return Episode(
         id=content_hash([importer, path.name, index, "unreadable"]),
         benchmark=options.get("benchmark") or importer,
         domain=options.get("domain") or "unknown",
         task_id=task_id_of(name_of(row.get("task_id")), path, index),
-        trial=trial if isinstance(trial, int) else 0,
+        trial=trial,
         backbone=options.get("backbone"),
         strategy=options.get("strategy"),
         outcome=Outcome(status="error", boundary="harness", reason=(UNREADABLE + fault)[:400]),

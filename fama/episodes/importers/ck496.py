@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from fama import __version__
-from fama.episodes.foreign.fields import name_of
+from fama.episodes.foreign.fields import name_of, trial_of
+from fama.episodes.foreign.identity import task_id_of
 from fama.episodes.foreign.messages import messages_of
 from fama.episodes.foreign.streams import LogRecord, read_items
 from fama.episodes.foreign.tools import gold_of
@@ -36,7 +37,7 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
     named = _named(path, options)
 
     def build(index: int, row: dict[str, Any]) -> Episode:
-        return _episode(path, row, named, options)
+        return _episode(path, index, row, named, options)
 
     yield from read_episodes_of("ck496", path, _rows(path), build, options)
 
@@ -49,13 +50,13 @@ def labels(path: Path) -> Iterator[Failure]:
     """
     match = _NAME.search(path.name)
     domain = match["domain"].lower() if match else None
-    for record in _rows(path):
+    for index, record in enumerate(_rows(path)):
         try:
             row = record.fields()
             classification = row["classification"]
             yield Failure(
-                episode_id=_id(path, row),
-                task_id=str(row["task_id"]),
+                episode_id=_id(path, index, row),
+                task_id=task_id_of(row["task_id"], path, index),
                 domain=domain,
                 categories=(classification["primary_category"],),
                 primary=(classification["primary_category"],),
@@ -83,21 +84,22 @@ def _named(path: Path, options: dict[str, str]) -> dict[str, str]:
     return {} if match is None else {key: value.lower() for key, value in match.groupdict().items()}
 
 
-def _id(path: Path, row: dict[str, Any]) -> str:
-    return content_hash([TAXONOMY, path.name, row["task_id"], row["trial"]])
+def _id(path: Path, index: int, row: dict[str, Any]) -> str:
+    task = row["task_id"] if name_of(row["task_id"]) is not None else index
+    return content_hash([TAXONOMY, path.name, task, row["trial"]])
 
 
-def _episode(path: Path, row: dict[str, Any], named: dict[str, str], options: dict[str, str]) -> Episode:
+def _episode(path: Path, index: int, row: dict[str, Any], named: dict[str, str], options: dict[str, str]) -> Episode:
     if name_of(row["classification"]["primary_category"]) is None:
         raise BadInput("field 'classification.primary_category' is null; fix or remove that record")
     calls = [{"function": {"name": call["name"], "arguments": call["arguments"]}} for call in row["agent_actions"]]
     backbone = f"qwen3-{named['size']}b" if "size" in named else None
     return Episode(
-        id=_id(path, row),
+        id=_id(path, index, row),
         benchmark=options.get("benchmark", "tau-bench"),
         domain=options.get("domain") or named["domain"],
-        task_id=str(row["task_id"]),
-        trial=int(row["trial"]),
+        task_id=task_id_of(row["task_id"], path, index),
+        trial=trial_of(row["trial"]),
         backbone=options.get("backbone") or backbone,
         strategy=options.get("strategy") or named.get("strategy"),
         messages=messages_of([{"role": "assistant", "tool_calls": [call]} for call in calls]),

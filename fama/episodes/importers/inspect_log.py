@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fama import __version__
+from fama.episodes.foreign.fields import number_or_none
 from fama.episodes.foreign.identity import settings_text
 from fama.episodes.foreign.messages import messages_of
 from fama.episodes.foreign.streams import LogRecord
@@ -14,6 +15,9 @@ from fama.episodes.importers.base import read_episodes_of
 from fama.episodes.records import Episode, LedgerRow, Outcome, Source
 from fama.errors import BadInput
 from fama.hashing import content_hash
+
+#: Inspect's words for a score: correct, incorrect, partial, no answer, and verdicts.
+_MARKS = frozenset("c i p n yes no true false".split())
 
 
 def read(path: Path, **options: str) -> Iterator[Episode]:
@@ -97,13 +101,18 @@ def _episode(path: Path, spec: Any, sample: Any, options: dict[str, str]) -> Epi
 
 
 def _as_reward(value: Any) -> float | None:
-    """Return a score as a number, by Inspect's own table of marks; None for lists, dicts and what was not scored."""
+    """Return a score as a number, by Inspect's own table of marks.
+
+    None for lists, dicts, words that are no mark (Inspect's table makes 0 of them) and what was not scored.
+    """
     if value is None or isinstance(value, list | dict):
         return None
     from inspect_ai.scorer import value_to_float
 
+    if isinstance(value, str) and value.strip().lower() not in _MARKS and number_or_none(value) is None:
+        return None
     number = value_to_float()(value)
-    return None if math.isnan(number) else number
+    return number if math.isfinite(number) else None
 
 
 def _outcome(sample: Any, reward: float | None) -> Outcome:

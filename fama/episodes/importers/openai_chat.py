@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from fama import __version__
-from fama.episodes.foreign.fields import absent, mapping, name_of, number, verdict, whole
+from fama.episodes.foreign.content import as_text
+from fama.episodes.foreign.fields import absent, mapping, name_of, number, trial_of, verdict
 from fama.episodes.foreign.identity import settings_text, task_id_of
 from fama.episodes.foreign.messages import messages_of
 from fama.episodes.foreign.streams import read_records
@@ -63,12 +64,12 @@ def chat_episode(
         benchmark_version=name_of(row.get("benchmark_version")),
         domain=name_of(row.get("domain")) or options.get("domain") or "unknown",
         task_id=task_id_of(row.get("task_id"), path, index),
-        trial=whole(row.get("trial"), "trial") or 0,
+        trial=trial_of(row.get("trial")),
         backbone=name_of(row.get("backbone")) or name_of(row.get("model")) or options.get("backbone"),
         strategy=name_of(row.get("strategy")) or options.get("strategy") or "fc",
         agent=name_of(row.get("agent")),
         user_model=name_of(row.get("user_model")),
-        settings="; ".join(settings_text(mapping(row.get("settings"), "settings"))) or None,
+        settings="; ".join(settings_text({**_sampling(row), **mapping(row.get("settings"), "settings")})) or None,
         messages=chat,
         tools=tools_of(tools),
         outcome=outcome,
@@ -77,6 +78,12 @@ def chat_episode(
         package_version=__version__,
         source=Source(importer=importer, file=path.name, omitted=dict(+omitted)),
     )
+
+
+def _sampling(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of sampling that a record states beside its messages."""
+    names = ("temperature", "top_p", "top_k", "reasoning_effort", "max_tokens", "max_steps")
+    return {key: row[key] for key in names if not absent(row.get(key)) and not isinstance(row[key], dict | list)}
 
 
 NO_OUTCOME = "no outcome in the log"
@@ -88,8 +95,10 @@ def outcome_of(row: dict[str, Any]) -> Outcome:
     Raises:
         BadInput: a verdict or a reward is a word that says neither.
     """
-    if not absent(row.get("error")) and row["error"] is not False:
-        return Outcome(status="error", boundary="harness", reason=str(row["error"])[:200])
+    error = row.get("error")
+    if error and not absent(error):
+        words = error.get("message") or error if isinstance(error, dict) else error
+        return Outcome(status="error", boundary="harness", reason=" ".join(as_text(words).split())[:200])
     success, reward = verdict(row.get("success"), "success"), number(row.get("reward"), "reward")
     if success is None and reward is not None:
         success = reward >= 1.0 - 1e-6

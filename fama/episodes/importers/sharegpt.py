@@ -14,7 +14,7 @@ from typing import Any
 
 from fama.episodes.foreign.calls import ForeignCall
 from fama.episodes.foreign.content import THOUGHTS
-from fama.episodes.foreign.fields import absent, from_text, listed, name_of, shown
+from fama.episodes.foreign.fields import absent, from_text, name_of, rows_of, shown
 from fama.episodes.foreign.messages import ROLES, as_call_row
 from fama.episodes.foreign.streams import read_records
 from fama.episodes.foreign.tools import tools_of
@@ -60,7 +60,7 @@ def _turns(row: dict[str, Any]) -> list[dict[str, Any]]:
             raise BadInput("holds a query and reference calls, no conversation; give a set of whole conversations")
         raise KeyError("conversations")
     turns = []
-    for index, turn in enumerate(listed(row["conversations"], "conversations")):
+    for index, turn in enumerate(rows_of(row["conversations"], "conversations")):
         turn = from_text(turn)
         named = (turn.get("from") or turn.get("role")) if isinstance(turn, dict) else None
         if not isinstance(named, str) or named.lower() not in ROLES:

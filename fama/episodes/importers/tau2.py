@@ -6,7 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from fama import __version__
-from fama.episodes.foreign.fields import absent, from_text, listed, mapping, name_of, number, whole
+from fama.episodes.foreign.fields import (
+    absent,
+    from_text,
+    listed,
+    mapping,
+    name_of,
+    number,
+    number_or_none,
+    positive,
+    trial_of,
+    whole,
+)
 from fama.episodes.foreign.identity import settings_text
 from fama.episodes.foreign.messages import messages_of
 from fama.episodes.foreign.streams import LogRecord, read_items, read_part, read_records
@@ -27,6 +38,8 @@ _BROKEN: dict[str, Boundary] = {
     "unexpected_error": "harness",
 }
 _FINISHED = ("user_stop", "agent_stop")
+#: Ends that make an episode a failure, whatever its reward.
+_LIMITS = ("max_steps", "too_many_errors", "timeout")
 _PLAIN_AGENT = "llm_agent"
 RESULTS, SIMULATIONS = "results.json", "simulations"
 
@@ -56,6 +69,8 @@ def is_part(path: Path) -> bool:
 
 def _opened(path: Path) -> tuple[dict[str, Any], Iterator[LogRecord]]:
     """Return what a file says of its run, and its simulations."""
+    if path.name.removesuffix(".gz").endswith(".jsonl"):  # a simulation a line
+        return {}, read_records(path)
     info, tasks = read_part(path, "info"), read_part(path, "tasks")
     ending = read_part(path, "termination_reason")
     if ending is not None:  # one simulation of a folder
@@ -129,7 +144,7 @@ class _Run:
             benchmark_version=self.version,
             domain=self.options.get("domain") or name_of(self.world.get("domain_name")) or "unknown",
             task_id=task_id,
-            trial=whole(row.get("trial"), "trial") or 0,
+            trial=trial_of(row.get("trial")),
             backbone=self.options.get("backbone") or name_of(self.agent.get("llm")),
             strategy=self.options.get("strategy") or ("fc" if implementation == _PLAIN_AGENT else implementation),
             agent=implementation,
@@ -148,7 +163,7 @@ class _Run:
             package_version=__version__,
             source=Source(importer="tau2", file=self.path.name, omitted=dict(+omitted)),
             started_at=name_of(row.get("start_time")),
-            seconds=number(row.get("duration"), "duration"),
+            seconds=positive(row.get("duration")),
         )
 
 
@@ -166,7 +181,7 @@ def _settings(info: dict[str, Any], agent: dict[str, Any], user: dict[str, Any])
 
 def _detail(verdict: dict[str, Any]) -> dict[str, float]:
     parts = mapping(verdict.get("reward_breakdown"), "reward_breakdown")
-    return {key: value for key, part in parts.items() if (value := number(part, key)) is not None}
+    return {key: value for key, part in parts.items() if (value := number_or_none(part)) is not None}
 
 
 def _instruction(task: dict[str, Any]) -> str | None:
@@ -194,7 +209,7 @@ def _bills(rows: list[dict[str, Any]], agent: str | None, user: str | None) -> I
                 cached_input_tokens=None,
                 output_tokens=usage.get("completion_tokens"),
                 reasoning_tokens=None,
-                price=number(message.get("cost"), "cost") or None,
+                price=positive(message.get("cost")),
             )
 
 
@@ -202,6 +217,7 @@ def _outcome(row: dict[str, Any], reward: float | None) -> Outcome:
     ending = name_of(row.get("termination_reason"))
     if ending is None:
         return Outcome(status="error", boundary="harness", reason="interrupted: no termination reason")
+    ending = ending.lower().removeprefix("terminationreason.")
     if ending in _BROKEN:
         return Outcome(status="error", boundary=_BROKEN[ending], reason=ending)
     if row.get("skipped") is True:
@@ -209,4 +225,6 @@ def _outcome(row: dict[str, Any], reward: float | None) -> Outcome:
     if reward is None:
         return Outcome(status="error", boundary="harness", reason=f"{ending}, without a reward")
     success = ending in _FINISHED and reward >= 1.0 - 1e-6
+    if reward >= 1.0 - 1e-6 and ending not in (*_FINISHED, *_LIMITS):
+        return Outcome(status="error", boundary="harness", reason=f"unknown ending {ending}, with a reward")
     return Outcome(status="success" if success else "failure", reason=ending)

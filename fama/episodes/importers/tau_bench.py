@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fama import __version__
-from fama.episodes.foreign.fields import absent, listed, mapping, name_of, number, whole
+from fama.episodes.foreign.fields import absent, listed, mapping, name_of, number, trial_of
 from fama.episodes.foreign.identity import positional
 from fama.episodes.foreign.messages import messages_of
 from fama.episodes.foreign.streams import read_records
@@ -69,7 +69,7 @@ def _episode(path: Path, index: int, row: dict[str, Any], options: dict[str, str
         benchmark=options.get("benchmark") or ("tau-trait" if domain.startswith("tele") else "tau-bench"),
         domain=domain,
         task_id=name_of(row.get("task_id")) or _task_by_content(task) or positional(path.name, index),
-        trial=whole(row.get("trial"), "trial") or 0,
+        trial=trial_of(row.get("trial")),
         backbone=options.get("backbone") or named.get("backbone"),
         strategy=options.get("strategy") or strategy or named.get("strategy", "fc"),
         agent=named.get("agent"),
