@@ -6,8 +6,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fama.subsets import POOL
 
-Form = Literal["template", "llm"]
-"""How a helper writes its note: computed from what was read, or by a chat model."""
+Form = Literal["template", "llm", "separate"]
+"""How a helper writes its note: computed from what was read, by a chat model that is asked at the end of the agent's
+own request, or by one that gets a prompt of the helper's own."""
+Reading = Literal["patterns", "meaning"]
+"""How user turns are read: by patterns of words, or by meaning."""
 
 
 class Settings(BaseModel):
@@ -39,6 +42,9 @@ class ModelSettings(Settings):
     timeout: float = 300.0
     """Seconds that a call may take."""
     retries: int = 3
+    prefill: Literal["message", "flag", "words"] | None = None
+    """How an endpoint is given the first words of an answer: as a last assistant message, as one with vLLM's
+    ``continue_final_message``, or in words; None by its dialect (llama.cpp, vLLM, any other)."""
     cache: str | None = None
     """Folder of the response cache; None keeps none."""
 
@@ -74,6 +80,12 @@ class HelperSettings(Settings):
     """Form of single helpers, by name, where it differs from ``form``."""
     options: dict[str, dict[str, int | str]] = Field(default_factory=dict)
     """Options of single helpers, e.g. ``Memory: {k: 6}``."""
+    reading: Reading = Field(default="patterns", exclude_if=lambda value: value == "patterns")
+    """How template helpers find what users want, agree to or take back: by ``patterns`` of English words, which fit the
+    wording they were written on, or by ``meaning``, with the small sentence encoder."""
+    concurrency: int = Field(default=1, ge=1)
+    """Helpers of one decision asked at the same time, of those that do not read each other's notes; notes and ledger
+    are the same as one after the other."""
 
 
 class BudgetSettings(Settings):

@@ -61,7 +61,7 @@ def _list() -> int:
         used = "yes" if name in default else "no"
         rows.append((name, used, ", ".join(sorted(plain.covers)), str(plain.token_cap), str(worded.cost_cap)))
     columns = [*names("helper"), Column("default"), Column("covers", "words")]
-    print_table(console(), [*columns, *numbers("note, tokens", "call, tokens (llm form)")], rows)
+    print_table(console(), [*columns, *numbers("note, tokens", "question, tokens (llm form)")], rows)
     return 0
 
 

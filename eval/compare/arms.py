@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from fama.agents.request import requester
 from fama.agents.runs.runner import Planned
 from fama.episodes.records import Failure
 from fama.episodes.store import EpisodeStore, read_episodes, read_failures
@@ -56,7 +57,7 @@ def build_arms(
     """
     if not settings.arms:
         raise BadInput("arms: none given; list at least two selectors, such as none and all")
-    context = SelectorContext(helpers, model, failures, settings.outcomes, settings.seed)
+    context = SelectorContext(helpers, model, failures, settings.outcomes, settings.seed, request=requester(settings))
     built: dict[str, AnySelector] = {}
     for wanted in settings.arms:
         if wanted.arm in built:

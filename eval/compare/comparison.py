@@ -14,7 +14,7 @@ from eval.compare.staleness import stale_inputs
 from eval.compare.sweep import sweep
 from eval.metrics.episode_scores import Score, score_of
 from eval.metrics.selection import ExecutedSubset
-from fama.agents.runs.run_config import FREE, config_hash, prompt_hashes, provenance, write_config
+from fama.agents.runs.run_config import FREE, config_hash, provenance, run_prompts, write_config
 from fama.agents.runs.runner import episode_id, load_benchmark, run_planned, select_tasks
 from fama.envs.base import Benchmark
 from fama.episodes.outcome_table import read_outcomes
@@ -167,7 +167,7 @@ async def _replayed(settings: CompareSettings, out: Path, world: Benchmark, mode
             done = await replay_arm(arm, selector, table, settings, helpers)
             scores[arm], choices[arm], missing[arm] = list(done.scores), list(done.choices), done.missing
         curves = await sweep(settings, table, selectors, scores, helpers) if settings.lambdas else ()
-    write_config(out, provenance(settings, world.version(settings.domain), prompt_hashes(settings.strategy)))
+    write_config(out, provenance(settings, world.version(settings.domain), run_prompts(settings)))
     cells = _lattice(settings, world.version(settings.domain), table.tasks)
     return Executed(
         tasks=table.tasks,

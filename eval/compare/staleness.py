@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from eval.compare.arms import traits_of
-from fama.agents.runs.run_config import prompt_hashes
+from fama.agents.runs.run_config import run_prompts
 from fama.episodes.outcome_table import read_columns
 from fama.hashing import content_hash
 from fama.settings import CompareSettings
@@ -17,7 +17,7 @@ def stale_inputs(settings: CompareSettings) -> list[str]:
     """
     from fama.selection.router.checkpoint import read_manifest
 
-    now = content_hash(prompt_hashes(settings.strategy))
+    now = content_hash(run_prompts(settings.model_copy(update={"arms": ()})))  # arms choose, helpers write
     found = []
     for key in ("outcomes", "lattice", "replay"):
         path = getattr(settings, key)

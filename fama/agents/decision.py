@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from fama.agents.injection import Notes, collect_notes
+from fama.agents.request import agent_request
 from fama.agents.setup import EpisodeSetup
 from fama.agents.strategies.base import STRATEGIES, Prompt
 from fama.agents.strategies.parser import ParseFailure, parse_end
@@ -16,9 +17,11 @@ from fama.dialogue.pending import change_ahead
 from fama.envs.base import Action
 from fama.episodes.records import Decision, LedgerRow, budget_tokens
 from fama.episodes.state import VisibleState
+from fama.helpers.base import on_prefix
 from fama.models.base import ChatReply, ChatRequest, Sampling
+from fama.models.prefix import AgentRequest
 from fama.randomness import derive_seed, generator
-from fama.selection.base import Selection, select_for
+from fama.selection.base import Costly, Selection, select_for
 from fama.settings import ExperimentSettings
 from fama.subsets import in_pool_order
 from fama.text.clean import clean
@@ -100,15 +103,19 @@ class Decider:
             if self._settings.cadence == "episode":
                 self._held = selection
         subset = in_pool_order(selection.subset, tuple(self._setup.helpers))
-        fitted = self._setup.budget.fit(subset, self._setup.helpers, selection.probabilities)
+        fitted = self._setup.budget.fit(
+            subset, self._setup.helpers, selection.probabilities, self._prefix_tokens(state, subset)
+        )
         # The subset that is executed counts; a budget's cut was not drawn.
         return _Chosen(fitted.subset, fitted.dropped, None if fitted.dropped else selection.propensity)
 
     async def _select(self, state: VisibleState) -> Selection:
         selector, budget = self._setup.selector, self._setup.budget
         allowance = budget.allowance()
-        # A selector that calls a model may declare the most tokens a selection takes.
+        # A selector that calls a model may declare the most tokens a selection takes, in this state or in any.
         cap = int(getattr(selector, "cost_cap", 0))
+        if allowance.tokens is not None and isinstance(selector, Costly):
+            cap = selector.most_tokens(state)
         if allowance.tokens is not None and cap > allowance.tokens:
             return Selection(subset=(), probabilities={}, propensity=None)
         budget.reserve(cap)
@@ -122,13 +129,30 @@ class Decider:
         model = self._setup.helper_model or self._setup.model
         try:
             notes = await collect_notes(
-                state, subset, self._setup.helpers, model, self._setup.seeds["model"], rows, self._setup.key.trial
+                state,
+                subset,
+                self._setup.helpers,
+                model,
+                self._setup.seeds["model"],
+                rows,
+                self._setup.key.trial,
+                self._request(state) if any(on_prefix(self._setup.helpers[name]) for name in subset) else None,
+                self._settings.helpers.concurrency,
             )
         finally:
             self._spend(tuple(rows), state.turn)
             self._setup.budget.release()
         self._setup.budget.charge(sum(note.tokens for note in notes.passed))
         return notes
+
+    def _request(self, state: VisibleState) -> AgentRequest:
+        return agent_request(self.strategy, state, self._setup.demonstrations)
+
+    def _prefix_tokens(self, state: VisibleState, subset: tuple[str, ...]) -> int:
+        """Return the most tokens that the agent's request has, where a budget and a helper make it matter; else 0."""
+        riding = any(on_prefix(self._setup.helpers[name]) for name in subset)
+        limited = self._setup.budget.allowance().tokens is not None
+        return self._request(state).most_tokens() if riding and limited else 0
 
     def _spend(self, rows: tuple[LedgerRow, ...], turn: int) -> None:
         self._ledger += [row if row.turn is not None else row.model_copy(update={"turn": turn}) for row in rows]

@@ -4,6 +4,7 @@ import json
 import logging
 import time
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -148,7 +149,7 @@ class _Play:
 
     def _state(self, turn: int) -> VisibleState:
         noted: list[tuple[int, Note]] = [(d.turn, note) for d in self.decisions for note in d.notes]
-        return VisibleState(
+        state = VisibleState(
             policy=self._policy,
             tools=self.tools,
             messages=tuple(self.messages[1:]),
@@ -157,6 +158,8 @@ class _Play:
             benchmark=self._setup.key.benchmark,
             domain=self._setup.key.domain,
         )
+        reader = self._setup.reader
+        return state if reader is None else replace(state, readings=reader.read(state))
 
     def _repeats(self, action: Action) -> int:
         """Count how often this very action was taken, this time included; words count per what they answer."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from fama.agents.reading import Reader
 from fama.envs.base import Environment
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import Message
@@ -17,8 +18,9 @@ class EpisodeSetup:
     """Everything that an episode needs besides its settings.
 
     ``environment`` makes the task's world, so that a failure to make it is an error of this episode
-    only. ``helper_model`` serves helpers in their LLM form, the backbone itself when None. ``seeds``
-    holds ``environment``, ``model`` and ``selector``. ``arm`` is the selector's name in tables.
+    only. ``helper_model`` serves helpers in their LLM form, the backbone itself when None. ``reader`` reads user turns
+    by meaning; None leaves them to patterns of words. ``seeds`` holds ``environment``, ``model`` and ``selector``.
+    ``arm`` is the selector's name in tables.
     """
 
     id: str
@@ -31,6 +33,7 @@ class EpisodeSetup:
     seeds: Mapping[str, int]
     helpers: Mapping[str, Helper] = field(default_factory=dict)
     helper_model: ChatModel | None = None
+    reader: Reader | None = None
     demonstrations: Sequence[Sequence[Message]] = ()
     benchmark_version: str | None = None
     prompt_hashes: Mapping[str, str] = field(default_factory=dict)

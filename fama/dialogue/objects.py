@@ -88,7 +88,7 @@ def pointed_row(found: Sequence[Row], state: VisibleState) -> Row | None:
     turns = [text for _, text in user_turns(state)]
     place = _common(found, turns)
     if place is None:
-        since = last_correction(turns)
+        since = last_correction(state)
         place = _common(found, turns[since:]) if since else None
     return None if place is None else found[place]
 
@@ -126,7 +126,7 @@ def named_words(want: Want, state: VisibleState, rows: list[Row]) -> frozenset[s
     (changes, or a question beside one) the own clause comes first, then whatever is not another's clause.
     """
     turns = [text for _, text in user_turns(state)]
-    since = last_correction(turns)
+    since = last_correction(state)
     said = [[clause for text in part for clause in clauses(text)] for part in (turns[since:], turns)]
     asked = wants(state)
     if len({*asked, want}) > 1:

@@ -2,9 +2,9 @@
 
 from fama.dialogue.calls import calls
 from fama.dialogue.identity import identity_tools
-from fama.dialogue.language import clauses, meanings, stem, without_negated, words
+from fama.dialogue.language import meanings, stem, without_negated, words
 from fama.dialogue.objects import asked_words
-from fama.dialogue.requests import Want, informs, open_question, open_wants, verb_of, wants
+from fama.dialogue.requests import Want, open_question, open_wants, questions, verb_of, wants
 from fama.dialogue.tools import ToolView, views
 from fama.dialogue.turns import user_turns
 from fama.dialogue.values import is_id
@@ -44,10 +44,9 @@ def asked_about(state: VisibleState) -> tuple[Want, ...]:
         tool = _record_tool(clause, state) if clause else None
         return (Want(tool, clause, 0),) if tool is not None else ()
     for index, text in user_turns(state):
-        for clause in clauses(text):
-            if informs(clause):
-                tool = _record_tool(clause, state)
-                return (Want(tool, clause, index),) if tool is not None else ()
+        for clause in questions(state, index, text):
+            tool = _record_tool(clause, state)
+            return (Want(tool, clause, index),) if tool is not None else ()
     return ()
 
 

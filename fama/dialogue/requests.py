@@ -17,9 +17,9 @@ from fama.dialogue.language import (
     words,
 )
 from fama.dialogue.tools import ToolView, views
-from fama.dialogue.turns import corrects, user_turns
+from fama.dialogue.turns import reading_of, turn_corrects, user_turns
 from fama.dialogue.values import is_id
-from fama.episodes.state import VisibleState
+from fama.episodes.state import SentenceReading, TurnReading, VisibleState
 from fama.memo import by_identity
 
 #: A noun made of a verb ("a booking", "my parking"), and what the user did before ("I just renewed").
@@ -175,17 +175,22 @@ def wants(state: VisibleState) -> tuple[Want, ...]:
 
     A turn that corrects an earlier one and asks for another change replaces the changes asked before.
     """
-    return _wants(user_turns(state), views(state))
+    turns = tuple((index, text, turn_corrects(state, index)) for index, text in user_turns(state))
+    return _wants(turns, views(state), state.readings)
 
 
 @lru_cache(maxsize=64)
-def _wants(turns: tuple[tuple[int, str], ...], tools: tuple[ToolView, ...]) -> tuple[Want, ...]:
+def _wants(
+    turns: tuple[tuple[int, str, bool], ...], tools: tuple[ToolView, ...], readings: tuple[TurnReading, ...]
+) -> tuple[Want, ...]:
     kept: list[Want] = []
-    for index, text in turns:
-        served = [(clause, _served_by(clause, tools)) for clause in clauses(text)]
-        fresh = [Want(found[0], clause, index, found[1]) for clause, found in served if found]
+    read = {turn.index: turn.sentences for turn in readings}
+    for index, text, correction in turns:
+        fresh = [
+            Want(found[0], clause, index, found[1]) for clause, found in _asked(text, tools, read.get(index)) if found
+        ]
         sure = {want.tool.name for want in fresh if not want.rivals}
-        if index and sure and corrects(text):
+        if index and sure and correction:
             kept = [want for want in kept if want.names & sure]
         for want in fresh:
             same = [other for other in kept if other.names & want.names]
@@ -196,10 +201,31 @@ def _wants(turns: tuple[tuple[int, str], ...], tools: tuple[ToolView, ...]) -> t
     return tuple(kept)
 
 
+def _asked(
+    text: str, tools: tuple[ToolView, ...], read: tuple[SentenceReading, ...] | None
+) -> list[tuple[str, tuple[ToolView, frozenset[str]] | None]]:
+    """Return every clause of a user turn with the change that it asks for and its rivals, by meaning where read."""
+    if read is None:
+        return [(clause, _served_by(clause, tools)) for clause in clauses(text)]
+    views_by_name = {tool.name: tool for tool in tools}
+    return [
+        (
+            sentence.text,
+            (views_by_name[sentence.tools[0]], frozenset(sentence.tools[1:]))
+            if sentence.tools and sentence.tools[0] in views_by_name
+            else None,
+        )
+        for sentence in read
+    ]
+
+
 def asks_change(state: VisibleState) -> bool:
     """Return whether the user's last turn asks for a change."""
     turns = user_turns(state)
-    return bool(turns) and any(_served_by(clause, views(state)) for clause in clauses(turns[-1][1]))
+    if not turns:
+        return False
+    index, text = turns[-1]
+    return any(found for _, found in _asked(text, views(state), reading_of(state, index)))
 
 
 def is_done(want: Want, made: tuple[Call, ...]) -> bool:
@@ -242,16 +268,22 @@ def informs(clause: str) -> bool:
     return bool(_INFORMS.search(clause)) and len(words(clause)) > 3 and not _COURTESY.search(clause)
 
 
+def questions(state: VisibleState, index: int, text: str) -> list[str]:
+    """Return the clauses of a user turn that ask for information and for no change."""
+    read = reading_of(state, index)
+    if read is None:
+        return [part for part in clauses(text) if informs(part) and _served_by(part, views(state)) is None]
+    return [sentence.text for sentence in read if sentence.act == "ask_info"]
+
+
 def open_question(state: VisibleState) -> str:
     """Return the clause of the first turn that asks for information beside a change, or nothing."""
     asked = wants(state)
     turns = user_turns(state)
     if not asked or not turns:
         return ""
-    for clause in clauses(turns[0][1]):
-        if informs(clause) and _served_by(clause, views(state)) is None:
-            return clause
-    return ""
+    index, text = turns[0]
+    return next(iter(questions(state, index, text)), "")
 
 
 def needs_of(want: Want) -> tuple[str, ...]:

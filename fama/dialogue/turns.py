@@ -1,10 +1,11 @@
 """Turns of a conversation: the user's and the agent's words, yes, no and corrections, and the notes given so far."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable
 
+from fama.dialogue.language import sentences
 from fama.episodes.records import Message
-from fama.episodes.state import RESPOND, VisibleState
+from fama.episodes.state import RESPOND, SentenceReading, VisibleState
 
 _THOUGHT = re.compile(r"^.*</think>", re.DOTALL)
 _YES = re.compile(
@@ -96,9 +97,49 @@ def corrects(text: str) -> bool:
     return bool(_CORRECTION.search(text))
 
 
-def last_correction(turns: Sequence[str]) -> int:
+def reading_of(state: VisibleState, index: int) -> tuple[SentenceReading, ...] | None:
+    """Return the sentences of the user turn at a message index as read by meaning; None where nobody did."""
+    return next((turn.sentences for turn in state.readings if turn.index == index), None)
+
+
+def turn_agrees(state: VisibleState, index: int) -> bool:
+    """Return whether the user turn at a message index says yes and nothing against it."""
+    return _turn_is(state, index, "agree", agrees) and not (state.readings and turn_corrects(state, index))
+
+
+def turn_accepts(state: VisibleState, index: int) -> bool:
+    """Return whether the user turn at a message index takes what it was told, gladly or not."""
+    return _turn_is(state, index, "accept", accepts)
+
+
+def turn_corrects(state: VisibleState, index: int) -> bool:
+    """Return whether the user turn at a message index takes back or changes something said before."""
+    return _turn_is(state, index, "correct", corrects)
+
+
+def _turn_is(state: VisibleState, index: int, act: str, pattern: Callable[[str], bool]) -> bool:
+    read = reading_of(state, index)
+    if read is None:
+        return pattern(state.messages[index].content or "")
+    return any(sentence.act == act for sentence in read)
+
+
+def correction_at(state: VisibleState, index: int) -> str:
+    """Return a user turn from the first sentence that takes something back, two sentences at most."""
+    read = reading_of(state, index)
+    if read is None:
+        parts = sentences(state.messages[index].content or "")
+        start = next((place for place, part in enumerate(parts) if corrects(part)), 0)
+    else:
+        parts = [sentence.text for sentence in read]
+        start = next((place for place, sentence in enumerate(read) if sentence.act == "correct"), 0)
+    return " ".join(parts[start : start + 2]).rstrip(".")
+
+
+def last_correction(state: VisibleState) -> int:
     """Return the place of the last user turn that takes something back; 0 for none, the first never counts."""
-    return max((place for place, text in enumerate(turns) if place and corrects(text)), default=0)
+    turns = enumerate(user_turns(state))
+    return max((place for place, (index, _) in turns if place and turn_corrects(state, index)), default=0)
 
 
 def given_before_user(state: VisibleState, helper: str, text: str) -> int:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from typing import Literal
 
 from fama.episodes.records import Episode, Message, Note, ToolSpec
 
@@ -9,12 +10,38 @@ from fama.episodes.records import Episode, Message, Note, ToolSpec
 RESPOND = "respond"
 
 
+#: What a user does with a sentence: says yes, takes something back or says no, takes what it was told, asks for a
+#: change, asks for information, or anything else.
+Act = Literal["agree", "correct", "accept", "ask_change", "ask_info", "other"]
+
+
+@dataclass(frozen=True)
+class SentenceReading:
+    """A sentence or clause of a user turn, read by meaning.
+
+    ``tools`` are the changes that it asks for: the best one first, then others that fit as well.
+    """
+
+    text: str
+    act: Act
+    tools: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TurnReading:
+    """A user turn, read once for all helpers; ``index`` is its message's."""
+
+    index: int
+    sentences: tuple[SentenceReading, ...]
+
+
 @dataclass(frozen=True)
 class VisibleState:
     """Everything visible before decision ``turn`` (0-based). It names no task and has no field from the future.
 
     ``messages`` is the history without the system message and without notes; ``noted`` holds the
-    notes injected before earlier decisions as (turn, note).
+    notes injected before earlier decisions as (turn, note). ``readings`` are of every user turn, or
+    empty where nobody reads by meaning.
     """
 
     policy: str
@@ -25,6 +52,7 @@ class VisibleState:
     benchmark: str = ""
     domain: str = ""
     """With ``benchmark``: whose file may state what the tools do (``fama.dialogue.roles``); for nothing else."""
+    readings: tuple[TurnReading, ...] = ()
 
     def tool_names(self) -> frozenset[str]:
         """Return the names of the tools the agent can call."""

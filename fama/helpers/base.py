@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 from fama.episodes.records import LedgerRow
 from fama.episodes.state import VisibleState
 from fama.models.base import ChatModel
+from fama.models.prefix import AgentRequest
 from fama.registry import Registry
 from fama.settings import Form
 
@@ -15,19 +16,24 @@ goes into every episode beside the hashes of the prompts, and comparisons warn w
 
 
 class HelperReply(NamedTuple):
-    """A note's text, or None to stay silent, and what it cost."""
+    """A note's text, or None to stay silent, and what it cost. ``fault`` says why a note could not be written."""
 
     text: str | None
     ledger: tuple[LedgerRow, ...] = ()
+    fault: str | None = None
 
 
 @dataclass(frozen=True)
 class HelperContext:
-    """Resources of a helper besides the state: a chat model for its LLM form, a seed and the trial of its requests."""
+    """Resources of a helper besides the state: a chat model for its LLM form, a seed and the trial of its requests.
+
+    ``request`` is the agent's own request of the coming decision, before any note.
+    """
 
     model: ChatModel | None = None
     seed: int = 0
     trial: int = 0
+    request: AgentRequest | None = None
 
 
 class Covering(Protocol):
@@ -47,7 +53,9 @@ class Covering(Protocol):
 class Helper(Covering, Protocol):
     """Writes a note before a decision, or stays silent.
 
-    The declarations are read, never written, so that a frozen class may hold them.
+    The declarations are read, never written, so that a frozen class may hold them. A helper may declare two more:
+    ``on_prefix`` (it sends the agent's own request along, which its cost cap leaves out; False when absent) and
+    ``reads_notes`` (it reads what others noted before the same decision; True when absent).
     """
 
     @property
@@ -57,12 +65,22 @@ class Helper(Covering, Protocol):
 
     @property
     def cost_cap(self) -> int:
-        """Return the most tokens that one note may cost to write; 0 in template form."""
+        """Return the most tokens that one note may cost to write, beyond the agent's request; 0 in template form."""
         ...
 
     async def note(self, state: VisibleState, context: HelperContext) -> HelperReply:
         """Return the note for the coming decision."""
         ...
+
+
+def on_prefix(helper: Helper) -> bool:
+    """Return whether a helper asks at the end of the agent's own request."""
+    return bool(getattr(helper, "on_prefix", False))
+
+
+def reads_notes(helper: Helper) -> bool:
+    """Return whether a helper reads what others noted before the same decision, so that it has to come after them."""
+    return bool(getattr(helper, "reads_notes", True))
 
 
 class HelperFactory(Protocol):

@@ -131,6 +131,6 @@ def build(form: Form = "template", **options: int | str) -> Helper:
         form=form,
         write=write,
         token_cap=TOKEN_CAP,
-        llm_cost_cap=2400,
+        separate_cost_cap=2400,
         gate=lambda state: tool_spoke_last(state) or state.turn == 0,
     )

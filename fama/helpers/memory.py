@@ -4,9 +4,8 @@ from collections.abc import Iterator
 
 from fama.dialogue.calls import calls
 from fama.dialogue.facts import EMAIL, ids_in, leaves, normal_token, quote
-from fama.dialogue.language import sentences
 from fama.dialogue.pending import change_ahead
-from fama.dialogue.turns import corrects, is_led, tool_spoke_last, user_turns
+from fama.dialogue.turns import correction_at, is_led, tool_spoke_last, turn_corrects, user_turns
 from fama.episodes.state import VisibleState
 from fama.errors import BadInput
 from fama.helpers.base import Helper
@@ -26,11 +25,11 @@ def write(state: VisibleState, k: int) -> Iterator[Candidate]:
     turns = user_turns(state)
     if not change_ahead(state):
         return
-    for index, text in reversed(turns[-k:]):
-        if index and corrects(text) and (tool_spoke_last(state) or index == len(state.messages) - 1):
+    for index, _ in reversed(turns[-k:]):
+        if index and turn_corrects(state, index) and (tool_spoke_last(state) or index == len(state.messages) - 1):
             if is_led(state, CORRECTED):
                 return  # the Verifier has just quoted it
-            yield Candidate(CORRECTED.format(said=quote(_correction(text), 100)))
+            yield Candidate(CORRECTED.format(said=quote(correction_at(state, index), 100)))
             return
     if not tool_spoke_last(state):
         return
@@ -42,13 +41,6 @@ def write(state: VisibleState, k: int) -> Iterator[Candidate]:
             facts += [fact for fact in (*ids_in(text), *EMAIL.findall(text)) if normal_token(fact) not in used]
     if facts:
         yield Candidate(SAID.format(said=", ".join(quote(fact) for fact in list(dict.fromkeys(facts))[:4])))
-
-
-def _correction(text: str) -> str:
-    """Return the text from the first sentence that takes something back."""
-    parts = sentences(text)
-    start = next((place for place, part in enumerate(parts) if corrects(part)), 0)
-    return " ".join(parts[start : start + 2]).rstrip(".")
 
 
 def build(form: Form = "template", **options: int | str) -> Helper:
@@ -67,7 +59,7 @@ def build(form: Form = "template", **options: int | str) -> Helper:
         form=form,
         write=lambda state: write(state, k),
         token_cap=TOKEN_CAP,
-        llm_cost_cap=900,
+        separate_cost_cap=900,
         gate=lambda state: len(user_turns(state)) >= 2,
         k=k,
     )

@@ -60,6 +60,6 @@ def build(form: Form = "template", **options: int | str) -> Helper:
         form=form,
         write=write,
         token_cap=TOKEN_CAP,
-        llm_cost_cap=1200,
+        separate_cost_cap=1200,
         gate=lambda state: len(user_turns(state)) > 0,
     )

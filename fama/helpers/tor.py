@@ -98,6 +98,6 @@ def build(form: Form = "template", **options: int | str) -> Helper:
         form=form,
         write=write,
         token_cap=TOKEN_CAP,
-        llm_cost_cap=1200,
+        separate_cost_cap=1200,
         gate=lambda state: tool_spoke_last(state) and len(state.messages[-1].content or "") > 300,
     )

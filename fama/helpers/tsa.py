@@ -27,7 +27,7 @@ from fama.dialogue.pending import open_questions
 from fama.dialogue.requests import Want, needs_of, open_wants, serves_record, verb_of
 from fama.dialogue.roles import READ_VERBS
 from fama.dialogue.tools import ToolView, views
-from fama.dialogue.turns import agrees, is_led, last_words, tool_spoke_last, user_spoke_last, user_turns
+from fama.dialogue.turns import is_led, last_words, tool_spoke_last, turn_agrees, user_spoke_last, user_turns
 from fama.dialogue.values import is_id, is_known, is_new, known_values, mentioned, roots_of, was_called
 from fama.episodes.state import VisibleState
 from fama.helpers.base import Helper
@@ -213,7 +213,7 @@ def _supplier(name: str, stems: frozenset[str], state: VisibleState, made: tuple
 def _agreed(state: VisibleState, made: tuple[Call, ...]) -> Suggestion | None:
     """Suggest the change itself once the user has said yes to the agent's question about it."""
     turns = user_turns(state)
-    if not user_spoke_last(state) or not turns or not agrees(turns[-1][1]) or "?" not in last_words(state):
+    if not user_spoke_last(state) or not turns or not turn_agrees(state, turns[-1][0]) or "?" not in last_words(state):
         return None
     changes = views(state, "write")
     named = {verb_of(tool) for tool in changes} & meanings(last_words(state))
@@ -269,6 +269,6 @@ def build(form: Form = "template", **options: int | str) -> Helper:
         form=form,
         write=write,
         token_cap=TOKEN_CAP,
-        llm_cost_cap=1200,
+        separate_cost_cap=1200,
         gate=lambda state: bool(state.messages),
     )

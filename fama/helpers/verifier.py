@@ -13,14 +13,14 @@ from fama.dialogue.policy import asks_confirmation, relevance, rules, verdict
 from fama.dialogue.requests import Want, asks_change, is_done, is_refused, needs_of, open_wants, serves_record, wants
 from fama.dialogue.tools import views
 from fama.dialogue.turns import (
-    accepts,
-    agrees,
     given_before_user,
     is_led,
     last_correction,
     last_words,
     noted_texts,
     tool_spoke_last,
+    turn_accepts,
+    turn_agrees,
     user_spoke_last,
     user_turns,
 )
@@ -157,8 +157,8 @@ def _has_yes(want: Want, made: tuple[Call, ...], state: VisibleState) -> bool:
     turns = user_turns(state)
     changes = {tool.name for tool in views(state, "write")}
     done = max((call.step for call in made if call.name in changes and call.succeeded), default=0)
-    taken_back = turns[last_correction([text for _, text in turns])][0] if turns else 0
-    return any(index > max(want.index, done, taken_back) and agrees(text) for index, text in turns)
+    taken_back = turns[last_correction(state)][0] if turns else 0
+    return any(index > max(want.index, done, taken_back) and turn_agrees(state, index) for index, _ in turns)
 
 
 def _refused(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate]:
@@ -166,7 +166,11 @@ def _refused(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate]
     asked = (*wants(state), *asked_about(state))
     if not asked or not all(is_refused(want, state) for want in asked) or asks_change(state):
         return
-    if any(is_done(want, made) for want in asked) or "?" in last_words(state) or not accepts(user_turns(state)[-1][1]):
+    if (
+        any(is_done(want, made) for want in asked)
+        or "?" in last_words(state)
+        or not turn_accepts(state, user_turns(state)[-1][0])
+    ):
         return
     for tool in views(state, "close"):
         for parameter, value in tool.enumerated:
@@ -197,6 +201,6 @@ def build(form: Form = "template", **options: int | str) -> Helper:
         form=form,
         write=write,
         token_cap=TOKEN_CAP,
-        llm_cost_cap=2400,
+        separate_cost_cap=2400,
         gate=lambda state: bool(calls(state)),
     )

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from fama.config import parse_yaml
 from fama.errors import BadInput
 from fama.helpers.base import Helper
-from fama.helpers.forms import LlmHelper
+from fama.helpers.llm_form import SeparateHelper
 from fama.prompts import render_text
 from fama.settings import Form
 
@@ -71,7 +71,7 @@ def load_yaml_helper(path: Path | str, form: Form = "llm") -> Helper:
     def prompt(values: dict[str, object]) -> str:
         return render_text(settings.prompt, **values)
 
-    return LlmHelper(
+    return SeparateHelper(
         name=settings.name,
         covers=frozenset(settings.covers),
         token_cap=settings.token_cap,

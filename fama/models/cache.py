@@ -10,6 +10,7 @@ from fama.errors import BadInput
 from fama.files import write_atomically
 from fama.hashing import content_hash
 from fama.models.base import ChatModel, ChatReply, ChatRequest
+from fama.models.prefix import continues_prefill
 
 
 class CachedChat:
@@ -34,6 +35,11 @@ class CachedChat:
     def name(self) -> str:
         """Return the model's name in ledgers."""
         return self._model.name
+
+    @property
+    def continues_prefill(self) -> bool:
+        """Return whether the server behind it goes on from a prefill."""
+        return continues_prefill(self._model)
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Return the kept reply, or a new one, which is then kept.

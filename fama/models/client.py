@@ -24,7 +24,7 @@ from fama.models.server_errors import (
     wait_hint,
 )
 from fama.models.usage import one_row, with_estimate
-from fama.models.wire import Malformed, ServerFailure, build_body, read_reply
+from fama.models.wire import PREFILL_OF, Malformed, Prefill, ServerFailure, build_body, read_reply
 
 log = logging.getLogger(__name__)
 
@@ -43,15 +43,16 @@ class ContextOverflow(CallFailed):
 class OpenAIChat:
     """Calls ``/chat/completions`` of an endpoint.
 
-    A prefill opens the reply's text on llama.cpp and vLLM. Plain OpenAI endpoints are asked for it in words, and
-    their text may lack it.
+    A prefill opens the reply's text where the server continues it. Others, such as plain OpenAI endpoints, are asked
+    for it in words, and their text may lack it.
 
     Args:
         name: the model's name in ledgers.
         base_url: the endpoint, usually ending in ``/v1``.
         api_key: sent as a bearer token; local servers take anything.
         model: the model's name on the wire; ``name`` when None.
-        flavour: the server's dialect, which decides how a prefill is asked for (see ``wire``).
+        flavour: the server's dialect.
+        prefill: how a prefill is asked for (see ``wire``); None as the dialect does.
         timeout: seconds that a call may take, retries and pauses included.
         retries: further tries after the first one fails.
         backoff: seconds before the first retry; doubled each time, at most 8.
@@ -67,6 +68,7 @@ class OpenAIChat:
         api_key: str = "none",
         model: str | None = None,
         flavour: Flavour = "openai",
+        prefill: Prefill | None = None,
         timeout: float = 300.0,
         retries: int = 3,
         backoff: float = 0.5,
@@ -79,6 +81,7 @@ class OpenAIChat:
         self._model = model or name
         self._base_url = base_url
         self._flavour: Flavour = flavour
+        self._prefill = prefill or PREFILL_OF[flavour]
         self._timeout = timeout
         self._retries = retries
         self._backoff = backoff
@@ -108,6 +111,11 @@ class OpenAIChat:
         """Return the server's dialect."""
         return self._flavour
 
+    @property
+    def continues_prefill(self) -> bool:
+        """Return whether the server goes on from a prefill; else it is asked for the opening in words."""
+        return self._prefill != "words"
+
     async def __aenter__(self) -> "OpenAIChat":
         return self
 
@@ -127,7 +135,7 @@ class OpenAIChat:
             ContextOverflow: the prompt does not fit the model's context.
             CallFailed: refused, not reachable, not readable or too slow, after all retries.
         """
-        body = build_body(request, self._model, self._flavour, self._base_url)
+        body = build_body(request, self._model, self._flavour, self._base_url, self._prefill)
         billed: list[LedgerRow] = []
         try:
             async with asyncio.timeout(self._timeout):
@@ -179,7 +187,7 @@ class OpenAIChat:
             raw = await self._client.chat.completions.with_raw_response.create(**body)
             text = raw.text
             seconds = time.perf_counter() - start
-            return read_reply(text, request, self._name, seconds, self._price, continues=self._flavour != "openai")
+            return read_reply(text, request, self._name, seconds, self._price, continues=self.continues_prefill)
         except APITimeoutError as error:
             raise TimeoutError from error
         except APIStatusError as error:

@@ -1,14 +1,14 @@
 """Requests to ``/chat/completions`` and the reading of its responses.
 
-How a prefill is asked for depends on the server. llama.cpp continues a trailing assistant message and
-repeats it at the start of its reply; vLLM does so when told by ``continue_final_message`` and does
-not repeat it; a plain OpenAI endpoint cannot, so the wanted opening is asked for in a last user
-message and the reply is left to a lenient parser.
+How a prefill is asked for depends on the server (``Prefill``). llama.cpp continues a trailing assistant ``message``
+and repeats it at the start of its reply; vLLM does so when told by the ``flag`` ``continue_final_message`` and does
+not repeat it; a plain OpenAI endpoint cannot, so the wanted opening is asked for in ``words``, in a last user
+message, and the reply is left to a lenient parser.
 """
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from fama.episodes.records import FunctionCall, LedgerRow, ToolCall
 from fama.models.base import ChatReply, ChatRequest
@@ -18,6 +18,10 @@ from fama.models.prices import Price
 from fama.models.server_errors import error_words, find_error
 from fama.models.usage import believable, read_usage
 from fama.text.clean import clean, clean_value
+
+Prefill = Literal["message", "flag", "words"]
+#: How a prefill is asked for, by the server's dialect.
+PREFILL_OF: dict[str, Prefill] = {"llama.cpp": "message", "vllm": "flag", "openai": "words"}
 
 SEED_RANGE = 2**31
 _OPENING = "Begin your reply with exactly this text and go on from its end:\n"
@@ -43,8 +47,11 @@ class ServerFailure(Malformed):
         self.error = error
 
 
-def build_body(request: ChatRequest, model: str, flavour: str, base_url: str = "") -> dict[str, Any]:
-    """Build the keyword arguments for the library's ``chat.completions.create``."""
+def build_body(
+    request: ChatRequest, model: str, flavour: str, base_url: str = "", prefill: Prefill | None = None
+) -> dict[str, Any]:
+    """Build the keyword arguments for the library's ``chat.completions.create``; ``prefill`` None is the dialect's."""
+    prefill = prefill or PREFILL_OF[flavour]
     sampling = request.sampling
     # OpenAI's own endpoint renamed the limit and rejects the old name for newer models.
     limit = "max_completion_tokens" if "api.openai.com" in base_url else "max_tokens"
@@ -67,11 +74,11 @@ def build_body(request: ChatRequest, model: str, flavour: str, base_url: str = "
     if flavour == "llama.cpp":
         extra["cache_prompt"] = True
     if request.prefill:
-        if flavour == "openai":
+        if prefill == "words":
             body["messages"].append({"role": "user", "content": _OPENING + request.prefill})
         else:
             body["messages"].append({"role": "assistant", "content": request.prefill})
-        if flavour == "vllm":
+        if prefill == "flag":
             extra |= {"continue_final_message": True, "add_generation_prompt": False}
     if extra:
         body["extra_body"] = extra

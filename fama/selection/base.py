@@ -1,7 +1,7 @@
 """The selector contract: visible state and budget in; probabilities, a subset and its propensity out."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -11,6 +11,7 @@ from fama.episodes.state import VisibleState
 from fama.errors import BadInput
 from fama.helpers.base import Helper
 from fama.models.base import ChatModel
+from fama.models.prefix import AgentRequest
 from fama.registry import Registry
 from fama.selection.traits import SelectorTraits, declared
 
@@ -43,7 +44,7 @@ class SelectorContext:
     """Inputs that selectors are built from. ``failures`` (task id → label) exists on the retrospective track only.
 
     ``helpers`` is the pool by name, in pool order. ``outcomes`` is the path of an outcome table of
-    training tasks.
+    training tasks. ``request`` gives the agent's own request in a state, before any note.
     """
 
     helpers: Mapping[str, Helper]
@@ -52,6 +53,7 @@ class SelectorContext:
     outcomes: str | None = None
     seed: int = 0
     extra: Mapping[str, object] = field(default_factory=dict)
+    request: Callable[[VisibleState], AgentRequest] | None = None
 
 
 class Selector(Protocol):
@@ -120,6 +122,15 @@ async def select_for(
     if selector.track != "retrospective":
         raise BadInput(f"selector {selector.name}: looks tasks up, so its track must be retrospective; set it")
     return await selector.select_keyed(key, state, allowance, rng)
+
+
+@runtime_checkable
+class Costly(Protocol):
+    """A selector whose call to a model costs more in some states than in others."""
+
+    def most_tokens(self, state: VisibleState) -> int:
+        """Return an upper estimate of the tokens that a selection takes in this state."""
+        ...
 
 
 @runtime_checkable

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from fama.episodes.records import Episode, budget_tokens
 from fama.errors import BadInput
-from fama.helpers.base import Helper
+from fama.helpers.base import Helper, on_prefix
 from fama.selection.base import Allowance
 from fama.settings import BudgetSettings
 from fama.subsets import in_pool_order
@@ -18,9 +18,12 @@ class Affordable(NamedTuple):
     dropped: tuple[str, ...]
 
 
-def helper_cap(helper: Helper) -> int:
-    """Return the most tokens that using a helper once may cost: its own call, and its note that the agent reads."""
-    return helper.cost_cap + helper.token_cap
+def helper_cap(helper: Helper, prefix_tokens: int = 0) -> int:
+    """Return the most tokens that using a helper once may cost: its own call, and its note that the agent reads.
+
+    ``prefix_tokens`` are those of the agent's own request, for helpers that ask at its end.
+    """
+    return helper.cost_cap + helper.token_cap + (prefix_tokens if on_prefix(helper) else 0)
 
 
 def spent_tokens(episode: Episode) -> int:
@@ -73,21 +76,27 @@ class Budget:
         return Allowance(max(0, min(left)) if left else None)
 
     def fit(
-        self, subset: Sequence[str], helpers: Mapping[str, Helper], probabilities: Mapping[str, float] | None = None
+        self,
+        subset: Sequence[str],
+        helpers: Mapping[str, Helper],
+        probabilities: Mapping[str, float] | None = None,
+        prefix_tokens: int = 0,
     ) -> Affordable:
         """Drop helpers, the least promising first, until the caps of the others fit; reserves these.
 
-        Of equally promising helpers the last in pool order goes first.
+        Of equally promising helpers the last in pool order goes first. ``prefix_tokens`` is an upper estimate of the
+        agent's own request, which helpers in LLM form send along.
         """
+        caps = {name: helper_cap(helpers[name], prefix_tokens) for name in subset}
         left = self.allowance().tokens
         kept = list(in_pool_order(subset, tuple(helpers)))
         order = sorted(kept, key=lambda name: ((probabilities or {}).get(name, 0.0), -kept.index(name)))
         dropped: list[str] = []
-        while left is not None and kept and sum(helper_cap(helpers[name]) for name in kept) > left:
+        while left is not None and kept and sum(caps[name] for name in kept) > left:
             worst = order.pop(0)
             kept.remove(worst)
             dropped.append(worst)
-        self.reserve(sum(helper_cap(helpers[name]) for name in kept))
+        self.reserve(sum(caps[name] for name in kept))
         return Affordable(tuple(kept), tuple(dropped))
 
     def reserve(self, tokens: int) -> None:

@@ -11,7 +11,7 @@ from fama.config import read_yaml
 from fama.envs.helpdesk.benchmark import Helpdesk
 from fama.envs.helpdesk.gold import play
 from fama.envs.helpdesk.tasks import build_task
-from fama.envs.helpdesk.user.phrase_sets import FIRST, FOLDER, draw_set, load_phrase_set, shipped_sets
+from fama.envs.helpdesk.user.phrase_sets import FIRST, FOLDER, ONLY_ON, draw_set, load_phrase_set, shipped_sets
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
 from fama.settings import RunSettings
@@ -43,10 +43,22 @@ def test_shipped_sets_are_complete(name: str) -> None:
 async def test_gold_solves_tasks_in_every_set(name: str, domain: str) -> None:
     benchmark = Helpdesk(phrases=name)
     solved = 0
-    for task_id in benchmark.task_ids(domain, "dev")[:30]:
+    split = ONLY_ON.get(name, ("dev",))[0]
+    for task_id in benchmark.task_ids(domain, split)[:30]:
         environment = benchmark.environment(domain, task_id)
         solved += (await play(environment, build_task(domain, task_id).gold, 0)).reward.success
     assert solved == 30
+
+
+def test_a_set_that_is_kept_for_testing_is_not_heard_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+    benchmark = Helpdesk(phrases=[FIRST, "third"])
+    assert benchmark.task_ids("shop", "test") and benchmark.environment("shop", "shop-test-0000")
+    with pytest.raises(BadInput, match=r"'third' is kept for the split test.*on dev take: first, second"):
+        benchmark.task_ids("shop", "dev")
+    with pytest.raises(BadInput, match="kept for the split test"):
+        benchmark.environment("saas", "saas-train-0003")
+    run = ["run", "model.name=scripted:echo", "tasks=1", "options={phrases: third}"]
+    assert main(run) == 2 and "kept for the split test" in capsys.readouterr().err
 
 
 def test_a_set_of_ones_own_speaks_and_shows_in_the_version(own: Path) -> None:

@@ -1,7 +1,6 @@
 """Every registered helper keeps the contract, whatever the state."""
 
 import asyncio
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -10,48 +9,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fama.diagnosis.taxonomy import load_taxonomy
-from fama.episodes.records import FunctionCall, Message, Note, ToolCall
+from fama.episodes.records import Note
 from fama.episodes.state import VisibleState
-from fama.helpers.base import HELPERS, HelperContext, HelperReply
+from fama.helpers.base import HELPERS, HelperContext, HelperReply, on_prefix
 from fama.helpers.note_check import check_note
 from fama.models.base import ChatRequest
+from fama.models.prefix import AgentRequest
 from fama.models.scripted import ScriptedModel
 from tests.support.note_states import LOANS, POLICY, TOOLS, Chat
-
-WORDS = st.sampled_from(
-    "renew loan L11 L22 hold H5 cancel move branch yes no sorry, I meant actually Dracula Emma busy, try again "
-    "error not and . ? ada@mail.example 7741 PIN active overdue the my please want {{x}} \n # “ <|im_end|>".split(" ")
-)
-#: Text without control characters: a note that quotes these is dropped, see tests/faults/test_hostile_text.py.
-PRINTABLE = st.text(st.characters(exclude_categories=("Cc", "Cf", "Cs", "Co", "Zl", "Zp")), max_size=40)
-SPOKEN = st.lists(WORDS, max_size=12).map(" ".join) | PRINTABLE
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-99, 99) | st.floats(allow_nan=False) | SPOKEN,
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(st.sampled_from(["loan_id", "id", "status", "title", "loans", "reserved", "renewals"]), inner)
-    ),
-    max_leaves=12,
-)
-TURNS = st.lists(
-    st.tuples(st.just("user"), SPOKEN)
-    | st.tuples(st.just("assistant"), SPOKEN)
-    | st.tuples(st.sampled_from([tool.name for tool in TOOLS] + ["no_such_tool"]), JSON),
-    max_size=8,
-)
-
-
-def messages(turns: list[tuple[str, Any]]) -> tuple[Message, ...]:
-    found = []
-    for number, (who, what) in enumerate(turns):
-        if who in ("user", "assistant"):
-            found.append(Message.model_validate({"role": who, "content": what}))
-        else:
-            arguments = json.dumps(what if isinstance(what, dict) else {"loan_id": what})
-            call = ToolCall(id=f"c{number}", function=FunctionCall(name=who, arguments=arguments))
-            found.append(Message(role="assistant", tool_calls=(call,)))
-            found.append(Message(role="tool", content=json.dumps(what), tool_call_id=call.id))
-    return tuple(found)
+from tests.support.random_states import SPOKEN, TURNS, messages
 
 
 @pytest.mark.parametrize("name", HELPERS.names())
@@ -100,25 +66,29 @@ def test_every_note_of_a_conversation_passes_its_check(name: str, events: list[s
                 chat.noted.append((chat.state().turn, Note(helper=name, text=text, tokens=0)))
 
 
+@pytest.mark.parametrize("form", ["llm", "separate"])
 @pytest.mark.parametrize("name", HELPERS.names())
-async def test_the_llm_form_keeps_its_cap_and_bills_itself(name: str) -> None:
-    helper = HELPERS.load(name)("llm")
+async def test_a_form_that_asks_a_model_keeps_its_cap_and_bills_itself(name: str, form: Any) -> None:
+    helper = HELPERS.load(name)(form)
     asked: list[ChatRequest] = []
 
     def reply(request: ChatRequest) -> str:
         asked.append(request)
-        return "Call renew_loan for L11 next."
+        return f"{request.prefill} Call renew_loan for L11 next."
 
     model, notes = ScriptedModel("scripted:writer", reply), []
     chat = Chat(policy=POLICY * 40).verified("I want to renew loan L11 and cancel hold H5.")
     for event in ("loans", "many", "loan", "question", "yes", "busy", "refused", "wish", "more", "yes", "renewed"):
         state, before = EVENTS[event](chat).state(), len(asked)
-        answer = await helper.note(state, HelperContext(model, trial=3))
+        own = AgentRequest(({"role": "system", "content": state.policy}, {"role": "user", "content": "Hello?"}))
+        prefix_tokens = own.most_tokens() if on_prefix(helper) else 0
+        answer = await helper.note(state, HelperContext(model, trial=3, request=own))
         assert len(asked) - before == len(answer.ledger) <= 1
         for row in answer.ledger:
             assert asked[-1].trial == 3
             assert row.role == f"helper:{name}"
-            assert 0 < (row.input_tokens or 0) + (asked[-1].sampling.max_tokens or 0) <= helper.cost_cap
+            most = (row.input_tokens or 0) + asked[-1].sampling.max_tokens
+            assert prefix_tokens < most <= helper.cost_cap + prefix_tokens
         if answer.text is not None:
             assert check_note(helper, answer.text, state) is None
             notes.append(answer.text)
@@ -127,11 +97,12 @@ async def test_the_llm_form_keeps_its_cap_and_bills_itself(name: str) -> None:
     if helper.cost_cap == 0:  # it has no form that asks a model
         assert asked == []
     else:
-        assert set(notes) == {"Call renew_loan for L11 next."}
+        assert set(notes) == {f"{asked[0].prefill} Call renew_loan for L11 next.".strip()}
+        assert bool(asked[0].prefill) == on_prefix(helper)
 
 
 @pytest.mark.parametrize("name", HELPERS.names())
-@pytest.mark.parametrize("form", ["template", "llm"])
+@pytest.mark.parametrize("form", ["template", "llm", "separate"])
 def test_declares_what_it_covers_and_costs(name: str, form: Any) -> None:
     helper = HELPERS.load(name)(form)
     assert helper.name == name

@@ -1,3 +1,5 @@
+"""Notes that a chat model writes: separate prompts, questions at the end of the agent's request, reading of answers."""
+
 import asyncio
 from dataclasses import dataclass, field
 
@@ -5,9 +7,12 @@ import pytest
 
 from fama.agents.injection import collect_notes
 from fama.episodes.records import LedgerRow, Note
-from fama.helpers.base import HELPERS, HelperContext
-from fama.helpers.forms import REPLY_TOKENS, TEMPLATE_TOKENS, clean_reply
-from fama.models.base import ChatReply, ChatRequest
+from fama.helpers.base import HELPERS, HelperContext, HelperReply
+from fama.helpers.llm_form import REPLY_TOKENS, TEMPLATE_TOKENS, PrefixHelper, clean_reply
+from fama.models.base import ChatModel, ChatReply, ChatRequest
+from fama.models.client import ContextOverflow
+from fama.models.prefix import AgentRequest
+from fama.models.scripted import ScriptedModel
 from fama.subsets import POOL
 from fama.text.tokens import estimate_tokens
 from tests.support.note_states import LOANS, POLICY, Chat
@@ -38,7 +43,7 @@ def long_chat(lines: int = 0, policy: str = POLICY) -> Chat:
 @pytest.mark.parametrize("policy", [POLICY, "Be kind to readers. " * 3000])
 @pytest.mark.parametrize("lines", [0, 40])
 async def test_a_prompt_stays_within_the_declared_cost(name: str, policy: str, lines: int) -> None:
-    helper = HELPERS.load(name)("llm")
+    helper = HELPERS.load(name)("separate")
     model = Echo("Note: Suggested next tool: get_loan.")
     reply = await helper.note(long_chat(lines, policy).state(), HelperContext(model=model, seed=5))
     assert reply.text == "Suggested next tool: get_loan."
@@ -52,7 +57,7 @@ async def test_a_prompt_stays_within_the_declared_cost(name: str, policy: str, l
 
 
 async def test_silence_is_billed_and_repeats_are_dropped() -> None:
-    helper = HELPERS.load("TSA")("llm")
+    helper = HELPERS.load("TSA")("separate")
     chat = long_chat()
     silent = await helper.note(chat.state(), HelperContext(model=Echo("NONE")))
     assert (silent.text, len(silent.ledger)) == (None, 1)
@@ -66,23 +71,22 @@ async def test_silence_is_billed_and_repeats_are_dropped() -> None:
 
 async def test_a_closed_gate_or_no_model_costs_nothing() -> None:
     model = Echo("Something.")
-    assert await HELPERS.load("TOR")("llm").note(Chat().user("Hello.").state(), HelperContext(model=model)) == (
-        None,
-        (),
-    )
-    assert await HELPERS.load("TSA")("llm").note(long_chat().state(), HelperContext()) == (None, ())
+    assert await HELPERS.load("TOR")("separate").note(
+        Chat().user("Hello.").state(), HelperContext(model=model)
+    ) == HelperReply(None)
+    assert await HELPERS.load("TSA")("separate").note(long_chat().state(), HelperContext()) == HelperReply(None)
     assert model.seen == []
 
 
 async def test_requests_carry_the_trial_so_that_cached_replies_are_kept_apart() -> None:
-    model, pool = Echo("Look it up."), {"TSA": HELPERS.load("TSA")("llm")}
+    model, pool = Echo("Look it up."), {"TSA": HELPERS.load("TSA")("separate")}
     for trial in (0, 2):
         await collect_notes(long_chat().state(), ("TSA",), pool, model, 0, [], trial)
     assert [request.trial for request in model.seen] == [0, 2]
 
 
 def test_state_text_is_data_not_template() -> None:
-    helper = HELPERS.load("TSA")("llm")
+    helper = HELPERS.load("TSA")("separate")
     model = Echo("Look it up.")
     chat = Chat().user("{{ 7 * 7 }} {% raw %} {{ policy.__class__ }}")
     asyncio.run(helper.note(chat.state(), HelperContext(model=model)))
@@ -106,3 +110,66 @@ def test_state_text_is_data_not_template() -> None:
 )
 def test_replies_are_cleaned(text: str, note: str | None) -> None:
     assert clean_reply(text) == note
+
+
+OWN = AgentRequest(({"role": "system", "content": "Serve."}, {"role": "user", "content": "Customer: hello"}))
+
+
+def asked_of(name: str, model: ChatModel, chat: Chat, request: AgentRequest | None = OWN) -> HelperReply:
+    return asyncio.run(HELPERS.load(name)("llm").note(chat.state(), HelperContext(model, 5, 2, request)))
+
+
+@pytest.mark.parametrize(
+    ("answer", "note"),
+    [
+        ("Suggested next tool: get_loan", "Suggested next tool: get_loan"),
+        ("get_loan", "Suggested next tool: get_loan"),
+        ("suggested next tool: Suggested next tool: get_loan", "Suggested next tool: get_loan"),
+        ("Suggested next tool: none.", None),
+        ("Suggested next tool:", None),
+        ("<think>which?</think>get_loan", "Suggested next tool: get_loan"),
+    ],
+)
+def test_the_opening_leads_the_note_exactly_once(answer: str, note: str | None) -> None:
+    model = Echo(answer)
+    reply = asked_of("TSA", model, long_chat())
+    assert (reply.text, len(reply.ledger)) == (note, 1)
+    (request,) = model.seen
+    assert request.messages[:-1] == OWN.messages and request.prefill == "Suggested next tool:"
+    assert (request.seed, request.trial, request.role) == (5, 2, "helper:TSA")
+
+
+def test_an_own_earlier_note_is_named_and_not_given_again() -> None:
+    chat, model = long_chat(), Echo("Suggested next tool: get_loan")
+    for turn, text in enumerate(["Suggested next tool: list_loans", "Suggested next tool: get_loan"]):
+        chat.noted.append((turn, Note(helper="TSA", text=text, tokens=7)))
+    chat.noted.append((1, Note(helper="DCE", text="Rule: be kind.", tokens=7)))
+    assert asked_of("TSA", model, chat).text is None
+    question = model.seen[0].messages[-1]["content"]
+    assert "Already said: Suggested next tool: list_loans / Suggested next tool: get_loan" in question
+    assert "be kind" not in question
+
+
+def test_earlier_notes_never_push_a_question_over_its_cap() -> None:
+    chat, model, helper = long_chat(), Echo("Rule: ask first."), HELPERS.load("DCE")("llm")
+    chat.noted += [(turn, Note(helper="DCE", text=f"Rule {turn}: " + "1 " * 400, tokens=800)) for turn in range(2)]
+    asked_of("DCE", model, chat)
+    assert isinstance(helper, PrefixHelper) and helper.question(chat.state()).most_tokens() <= helper.cost_cap
+    assert "Already said" not in model.seen[0].messages[-1]["content"]
+
+
+def test_a_model_without_the_agents_request_is_a_fault_of_the_caller() -> None:
+    with pytest.raises(ValueError, match="TSA: form llm asks at the end of the agent's request"):
+        asked_of("TSA", Echo("x"), long_chat(), request=None)
+
+
+def test_a_question_that_does_not_fit_the_context_is_a_fault_of_the_note_not_of_the_episode() -> None:
+    def full(request: ChatRequest) -> str:
+        raise ContextOverflow("m: too long", (LedgerRow(role="helper:TSA", model="m", input_tokens=4),))
+
+    reply = asked_of("TSA", ScriptedModel("m", full), long_chat())
+    assert reply.text is None and [row.input_tokens for row in reply.ledger] == [4]
+    pool = {"TSA": HELPERS.load("TSA")("llm")}
+    notes = asyncio.run(collect_notes(long_chat().state(), ("TSA",), pool, ScriptedModel("m", full), 0, [], 0, OWN))
+    assert [(note.helper, note.text) for note in notes.rejected] == [("TSA", "")]
+    assert notes.rejected[0].reason == "the question does not fit the model's context"

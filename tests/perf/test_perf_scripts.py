@@ -12,8 +12,8 @@ import pytest
 
 from fama.episodes.store import read_episodes
 from fama.models.connect import connect
-from fama.settings import ModelSettings
-from perf import capacity, prefix_reuse, profiles, publish
+from fama.settings import ExperimentSettings, ModelSettings
+from perf import capacity, helper_prompts, prefix_reuse, profiles, publish
 from perf.record import RESULTS
 from tests.support.fake_endpoint import Answer, Endpoint, said
 from training.network.tiny import write_tiny_encoder
@@ -155,6 +155,23 @@ async def test_prefix_reuse(endpoint: Endpoint) -> None:
     assert shared["calls"] == apart["calls"] == 4
     assert shared["cached share"] > 0.5 and apart["cached share"] < 0.1
     assert len(endpoint.asked) == 3 * decisions + 8
+
+
+async def test_helper_prompts(endpoint: Endpoint) -> None:
+    endpoint.owner, endpoint.answer = "llamacpp", Caching()
+    tasks = ("shop-train-0004", "shop-train-0015")
+    chosen = [episode for episode in read_episodes(helper_prompts.EPISODES) if episode.task_id in tasks]
+    async with connect(ModelSettings(name="served", base_url=endpoint.base_url)) as model:
+        rows = {row["what"]: row for row in await helper_prompts.measure(model, chosen, ExperimentSettings())}
+    decisions = sum(len(episode.decisions) for episode in chosen)
+    for form, selector in helper_prompts.VARIANTS:
+        assert rows[f"selector, {selector}"]["calls"] == rows[f"agent beside {form}"]["calls"] == decisions
+        assert rows[f"all, {form}"]["calls"] == rows[f"helper, {form}"]["calls"] + 2 * decisions
+    llm, separate = rows["helper, llm"], rows["helper, separate"]
+    assert llm["calls"] == separate["calls"] > 2 * decisions
+    assert llm["input tokens"] > separate["input tokens"] > 5 * llm["new tokens"]  # longer, but nearly all cached
+    ratio = rows["new tokens of helpers, separate over llm"]["ratio"]
+    assert ratio == round(separate["new tokens"] / llm["new tokens"], 2)
 
 
 def test_tables_of_the_page_are_made_from_the_measurements(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from fama.agents.loop import run_episode, unplayed
+from fama.agents.request import requester
 from fama.agents.runs.plan import Planned, load_benchmark
-from fama.agents.runs.run_config import prompt_hashes
+from fama.agents.runs.run_config import run_prompts
 from fama.agents.runs.stage import Stage, connected
 from fama.episodes.records import Episode, Failure
 from fama.errors import BadInput
@@ -51,7 +52,12 @@ class EpisodeRecipe:
         self._check_same(benchmark.version(settings.domain))
         async with connected(settings, None, None) as (backbone, for_helpers, for_user):
             context = SelectorContext(
-                build_pool(settings.helpers), for_helpers, self.failures, self.outcomes, settings.seed
+                build_pool(settings.helpers),
+                for_helpers,
+                self.failures,
+                self.outcomes,
+                settings.seed,
+                request=requester(settings, benchmark),
             )
             stage = Stage(settings, benchmark, backbone, for_user, context, self.content)
 
@@ -63,7 +69,7 @@ class EpisodeRecipe:
             yield run
 
     def _check_same(self, benchmark_version: str) -> None:
-        here = {"benchmark_version": benchmark_version, "prompts": prompt_hashes(self.settings.strategy)}
+        here = {"benchmark_version": benchmark_version, "prompts": run_prompts(self.settings)}
         for key, value in here.items():
             if value != self.content[key]:
                 raise other_code(key.replace("_", " "))

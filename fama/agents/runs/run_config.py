@@ -14,13 +14,14 @@ from fama.hashing import content_hash
 from fama.helpers.base import TEMPLATE_TEXTS
 from fama.prompts import prompt_hash, template_names
 from fama.provenance import git_commit
-from fama.settings import ExperimentSettings
+from fama.selection.selectors.prompted import ON_PREFIX
+from fama.settings import CompareSettings, ExperimentSettings, RunSettings, SelectorSettings
 
 CONFIG = "config.json"
 #: Settings that may change between a run and its resumption: they say how much is run and where, not what.
 FREE = frozenset({"tasks", "trials", "concurrency", "executor", "stop_after"})
 #: Keys of the model settings that say how an answer is reached, not what is asked: a server may move.
-ROUTE = frozenset({"base_url", "api_key_env", "slots", "threads", "timeout", "retries", "cache"})
+ROUTE = frozenset({"base_url", "api_key_env", "slots", "threads", "timeout", "retries", "prefill", "cache"})
 _MODELS = ("model", "helper_model", "user_model")
 #: Settings that came after runs had been made: unset, they change no hash, so that those runs can go on.
 _LATER = frozenset({"user_model", "options"})
@@ -42,6 +43,26 @@ def prompt_hashes(strategy: str) -> dict[str, str]:
     names = [STRATEGIES.load(strategy).template]
     names += [name for name in template_names() if name.startswith(("helpers/", "selection/"))]
     return {**{name: prompt_hash(name) for name in names}, "helpers/template": TEMPLATE_TEXTS}
+
+
+def run_prompts(settings: ExperimentSettings) -> dict[str, str]:
+    """Return the hashes of the templates that a run may use.
+
+    Questions at the end of the agent's request are among them only where a helper or a selector asks one, so that
+    runs without are told apart from earlier ones by nothing.
+    """
+    hashes = prompt_hashes(settings.strategy)
+    if _asks(settings):
+        hashes |= {name: prompt_hash(name) for name in template_names() if name.startswith("questions/")}
+    return hashes
+
+
+def _asks(settings: ExperimentSettings) -> bool:
+    arms: tuple[SelectorSettings, ...] = ()
+    if isinstance(settings, RunSettings | CompareSettings):
+        arms = settings.arms if isinstance(settings, CompareSettings) else (settings.selector,)
+    forms = {settings.helpers.form, *settings.helpers.forms.values()}
+    return "llm" in forms or any(arm.options.get("form") == ON_PREFIX for arm in arms)
 
 
 def provenance(settings: ExperimentSettings, benchmark_version: str, prompts: dict[str, str]) -> dict[str, Any]:
@@ -86,10 +107,11 @@ def write_config(out: Path, content: dict[str, Any]) -> None:
 
 
 def _what(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return settings without the way to their models."""
+    """Return settings without the way to their models and without how many helpers are asked at once."""
     models = {key: settings[key] for key in _MODELS if isinstance(settings.get(key), dict)}
     kept = {key: {k: v for k, v in model.items() if k not in ROUTE} for key, model in models.items()}
-    return {**settings, **kept}
+    helpers = {key: value for key, value in settings["helpers"].items() if key != "concurrency"}
+    return {**settings, **kept, "helpers": helpers}
 
 
 def _differences(old: Any, new: Any, path: str = "") -> list[tuple[str, str, str]]:

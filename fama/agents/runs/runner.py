@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fama.agents.loop import run_episode
+from fama.agents.request import requester
 from fama.agents.runs.plan import Planned, episode_id, load_benchmark, select_tasks
 from fama.agents.runs.progress import Progress
 from fama.agents.runs.ray_jobs import EpisodeJob, EpisodeRecipe, check_remote, remote_episodes
-from fama.agents.runs.run_config import FREE, check_unchanged, prompt_hashes, provenance, write_config
+from fama.agents.runs.run_config import FREE, check_unchanged, provenance, run_prompts, write_config
 from fama.agents.runs.stage import Stage, connected
 from fama.agents.runs.summary import RunSummary, Tally, summarise
 from fama.envs.base import Benchmark
@@ -62,14 +63,16 @@ async def run_planned(
         check_remote(settings)
     for name in {planned.selector.name for planned in plan}:
         SELECTORS.load(name)
-    content = provenance(settings, benchmark.version(settings.domain), prompt_hashes(settings.strategy))
+    content = provenance(settings, benchmark.version(settings.domain), run_prompts(settings))
     check_unchanged(out, content, may_change)
     store = EpisodeStore(out)
     past = _Past.of(store)
     todo = _todo(plan, content["config_hash"], past.finished)
     if todo:
         async with connected(settings, model, helper_model) as (backbone, for_helpers, for_user):
-            context = SelectorContext(helpers, for_helpers, failures, outcomes, settings.seed)
+            context = SelectorContext(
+                helpers, for_helpers, failures, outcomes, settings.seed, request=requester(settings, benchmark)
+            )
             stage = Stage(settings, benchmark, backbone, for_user, context, content)
             for planned in todo.values():
                 stage.selector(planned.selector)  # what an arm lacks is said before anything is written

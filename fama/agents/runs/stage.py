@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from fama.agents.reading import Reader
+from fama.agents.request import demonstrations_of
 from fama.agents.runs.plan import Planned
 from fama.agents.setup import EpisodeSetup
 from fama.envs.base import Benchmark, UserModel
@@ -31,9 +33,9 @@ class Stage:
     content: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        wanted = self.settings.demonstrations
-        self._demonstrations = list(self.benchmark.demonstrations(self.settings.domain))[:wanted]
+        self._demonstrations = demonstrations_of(self.settings, self.benchmark)
         self._selectors: dict[str, AnySelector] = {}
+        self._reader = Reader.shipped() if self.settings.helpers.reading == "meaning" else None
 
     def setup(self, id_: str, planned: Planned, budget: Budget) -> EpisodeSetup:
         """Set up one episode with seeds that do not depend on the arm, so that arms are paired."""
@@ -65,9 +67,15 @@ class Stage:
             helper_model=self.context.model,
             demonstrations=self._demonstrations,
             benchmark_version=self.benchmark.version(settings.domain),
-            prompt_hashes=self.content["prompts"],
+            reader=self._reader,
+            prompt_hashes=self._texts(),
             config_hash=self.content["config_hash"],
         )
+
+    def _texts(self) -> Mapping[str, str]:
+        """Return the hashes of what decides the notes: prompts, and the layer that reads by meaning."""
+        reading = {} if self._reader is None else {"reading": self._reader.layer.digest}
+        return {**self.content["prompts"], **reading}
 
     def _player(self, trial: int) -> tuple[UserModel, ...]:
         """Return the model that plays the user; nothing for a scripted one."""

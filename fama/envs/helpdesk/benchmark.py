@@ -10,7 +10,7 @@ from fama.envs.helpdesk.records import Domain, Task
 from fama.envs.helpdesk.task_mix import DOMAINS, LISTED, SPLITS
 from fama.envs.helpdesk.tasks import build_task, check_id, demonstration_ids, generator_of
 from fama.envs.helpdesk.user.llm import llm_user
-from fama.envs.helpdesk.user.phrase_sets import FIRST, draw_set, load_phrase_set
+from fama.envs.helpdesk.user.phrase_sets import FIRST, check_split, draw_set, load_phrase_set
 from fama.envs.helpdesk.user.scripted import ScriptedUser
 from fama.episodes.records import Message
 from fama.errors import BadInput
@@ -65,20 +65,21 @@ class Helpdesk:
         """Return the first 1,000 tasks of a split.
 
         Raises:
-            BadInput: the domain or the split is unknown.
+            BadInput: the domain or the split is unknown, or a phrase set is kept for another split.
         """
         if split not in self.splits(domain):
             raise BadInput(f"helpdesk: unknown split {split!r}; known: {', '.join(SPLITS)}")
+        check_split(self._sets, split)
         return tuple(f"{domain}-{split}-{number:04d}" for number in range(LISTED))
 
     def environment(self, domain: str, task_id: str, user: UserModel | None = None) -> Environment:
         """Return a fresh world for a task; ``user`` plays the customer instead of the script.
 
         Raises:
-            BadInput: the domain or the task is unknown.
+            BadInput: the domain or the task is unknown, or a phrase set is kept for another split.
         """
         source = generator_of(domain)
-        check_id(domain, task_id)
+        check_split(self._sets, check_id(domain, task_id))
         make = self._scripted if user is None else llm_user(user)
         return HelpdeskEnvironment(source.domain, build_task(domain, task_id), make)
 

@@ -64,8 +64,8 @@ def demonstration_ids(domain: str) -> tuple[str, str]:
     return found[wanted[0]], found[wanted[1]]
 
 
-def check_id(domain: str, task_id: str) -> None:
-    """Accept ids of the public splits only.
+def check_id(domain: str, task_id: str) -> str:
+    """Accept ids of the public splits only; return the split.
 
     Raises:
         BadInput: the id is unknown or belongs to the demonstrations.
@@ -73,6 +73,7 @@ def check_id(domain: str, task_id: str) -> None:
     split, _ = parse_id(domain, task_id)
     if split == DEMONSTRATIONS:
         raise BadInput(f"helpdesk: task {task_id!r} is a demonstration; take one like {domain}-dev-0000")
+    return split
 
 
 def _draft(domain: str, task_id: str) -> Draft:

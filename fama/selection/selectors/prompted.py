@@ -1,6 +1,7 @@
 """Prompted selection: an LLM chooses the helpers, from the visible state or from a diagnosed failure."""
 
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from fama.episodes.records import Failure, LedgerRow
 from fama.episodes.state import VisibleState
 from fama.episodes.store import read_failures
 from fama.errors import BadInput
+from fama.models.prefix import Question
 from fama.prompts import render
 from fama.selection.base import Allowance, AnySelector, Selection, SelectorContext
 from fama.selection.traits import SelectorTraits, declare
@@ -21,23 +23,29 @@ from fama.subsets import in_pool_order
 from fama.text.tokens import estimate_tokens
 
 MAX_OUTPUT_TOKENS = 40
+#: The form that asks at the end of the agent's own request.
+ON_PREFIX = "on_prefix"
 #: Chosen and unchosen helpers' probabilities: a prompted choice is no certainty.
 CHOSEN, UNCHOSEN = 0.9, 0.1
+_NAME = re.compile(r"\w+(?:[:-]\w+)*")
 
 
 @declare(SelectorTraits(rival=0, payback=0, anchor=0))
 def build(context: SelectorContext, form: object = None, **options: object) -> AnySelector:
     """Return the prompted selector.
 
-    ``form`` is ``one_call`` (prospective: one call on the visible state), ``diagnosis`` (retrospective: the task's
+    ``form`` is ``one_call`` (prospective: one call on the visible state), ``on_prefix`` (prospective: one question at
+    the end of the agent's own request, which a server's prefix cache holds), ``diagnosis`` (retrospective: the task's
     diagnosed failure → mitigation agent) or ``static`` (either track: one subset for a backbone and domain, from the
     diagnosed failures of other tasks); without it, ``diagnosis`` where failures are given. Options of ``one_call``:
-    ``messages`` (last messages shown, 6), ``policy_chars`` (500), ``message_chars`` (300). Option of ``diagnosis`` and
+    ``messages`` (last messages shown, 6), ``policy_chars`` (500), ``message_chars`` (300). Option of ``on_prefix``:
+    ``reply_tokens`` (40). Option of ``diagnosis`` and
     ``static``: ``failures``, a label file of this arm's own, so that judges can stand side by side; of ``static`` also
     ``share`` (0.25), the least share of failures that a category is primary in to be covered.
 
     Raises:
-        BadInput: an unknown form or option, no model for ``one_call``, or no failures for the others.
+        BadInput: an unknown form or option, no model for ``one_call`` and ``on_prefix``, no agent for ``on_prefix``,
+            or no failures for the others.
     """
     chosen = form or ("diagnosis" if context.failures is not None else "one_call")
     if chosen == "diagnosis":
@@ -51,10 +59,12 @@ def build(context: SelectorContext, form: object = None, **options: object) -> A
         return FromDiagnosis(context, own)
     if chosen == "static":
         return _static(context, **options)
-    if chosen != "one_call":
-        raise BadInput(f"selector prompted: unknown form {chosen!r}; known: one_call, diagnosis, static")
+    if chosen not in ("one_call", ON_PREFIX):
+        raise BadInput(f"selector prompted: unknown form {chosen!r}; known: one_call, on_prefix, diagnosis, static")
     if context.model is None:
-        raise BadInput("selector prompted: form one_call needs a model; set model or helper_model")
+        raise BadInput(f"selector prompted: form {chosen} needs a model; set model or helper_model")
+    if chosen == ON_PREFIX:
+        return OnPrefix(context, **options)
     return OneCall(context, options)
 
 
@@ -112,6 +122,65 @@ class OneCall:
         )
         subset = () if answer is None else in_pool_order(answer.helpers, self._pool)
         return _selection(subset, self._pool, ledger, time.perf_counter() - started)
+
+
+class OnPrefix:
+    """Prospective: one question at the end of the agent's own request, answered by names in one line."""
+
+    name = "prompted"
+    track: str = "prospective"
+
+    def __init__(self, context: SelectorContext, reply_tokens: object = MAX_OUTPUT_TOKENS, **options: object) -> None:
+        if options:
+            raise BadInput(
+                f"selector prompted: unknown option {next(iter(options))!r}; form on_prefix has: reply_tokens"
+            )
+        if not isinstance(reply_tokens, int) or isinstance(reply_tokens, bool) or reply_tokens < 1:
+            raise BadInput(f"selector prompted: reply_tokens is {reply_tokens!r}; give a whole number from 1")
+        if context.request is None:
+            raise BadInput("selector prompted: form on_prefix asks within an agent's run; use fama run or compare")
+        self._context = context
+        self._request = context.request
+        self._pool = tuple(context.helpers)
+        rendered = render("questions/selection.v1", helpers=catalogue(context.helpers))
+        self._question = Question.parse(rendered, reply_tokens)
+
+    def most_tokens(self, state: VisibleState) -> int:
+        """Return an upper estimate of the tokens of a call in this state."""
+        return self._request(state).most_tokens() + self._question.most_tokens()
+
+    async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
+        """Ask once; an answer that names no helper and does not say none selects nothing and is billed as unparsed.
+
+        Raises:
+            ModelError: the endpoint failed after all retries.
+        """
+        started = time.perf_counter()
+        model = self._context.model
+        if model is None or (allowance.tokens is not None and self.most_tokens(state) > allowance.tokens):
+            return _selection((), self._pool, (), time.perf_counter() - started)
+        request = self._question.put_to(model, self._request(state), "selector", seed=self._context.seed)
+        reply = await model.complete(request)
+        names = read_names(self._question.answer(reply), self._pool)
+        row = reply.usage.model_copy(update={"parsed": names is not None, "turn": state.turn})
+        return _selection(names or (), self._pool, (row,), time.perf_counter() - started)
+
+
+def read_names(answer: str, pool: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the helpers that an answer names before any other word, in pool order; None if it starts with another.
+
+    ``none`` is the empty subset.
+    """
+    known = {name.lower(): name for name in pool}
+    found: list[str] = []
+    for word in _NAME.findall(answer.lower()):
+        if word in known:
+            found.append(known[word])
+        elif word != "and":
+            if not found and word == "none":
+                return ()
+            break
+    return in_pool_order(found, pool) if found else None
 
 
 class FromDiagnosis:

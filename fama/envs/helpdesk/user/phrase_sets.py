@@ -19,6 +19,8 @@ from fama.randomness import generator
 FOLDER = Path(__file__).with_name("phrases")
 #: The set that users speak from unless told otherwise.
 FIRST = "first"
+#: Sets that speak on these splits only: nobody who tunes on other tasks shall hear them.
+ONLY_ON: Mapping[str, tuple[str, ...]] = {"third": ("test",)}
 COMMON = "common"
 _SLOT = re.compile(r"\{(\w+)\}")
 
@@ -57,6 +59,22 @@ def load_phrase_set(name: str) -> PhraseSet:
     common = lists.pop(COMMON)
     domains = {domain: {**common, **own} for domain, own in lists.items()}
     return PhraseSet(folder.name, domains, content_hash([common, lists]))
+
+
+def check_split(sets: Sequence[PhraseSet], split: str) -> None:
+    """Refuse sets that are kept for other splits.
+
+    Raises:
+        BadInput: a set may not be heard on this split.
+    """
+    for phrase_set in sets:
+        kept = ONLY_ON.get(phrase_set.name) if phrase_set.name in shipped_sets() else None
+        if kept is not None and split not in kept:
+            known = ", ".join(name for name in shipped_sets() if split in ONLY_ON.get(name, (split,)))
+            raise BadInput(
+                f"helpdesk: phrase set {phrase_set.name!r} is kept for the split {', '.join(kept)}, so that whoever "
+                f"tunes does not hear it; on {split} take: {known}"
+            )
 
 
 def draw_set(sets: Sequence[PhraseSet], seed: int, task_id: str) -> PhraseSet:

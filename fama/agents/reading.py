@@ -1,0 +1,179 @@
+"""Reading of user turns by meaning: an act for every sentence, and the changes that it asks for.
+
+A small sentence encoder (MiniLM) gives every sentence a vector; a linear layer over it, fitted by
+``training.reading`` on sets of user phrases, gives the act. A request is matched with the tools by cosine to their
+names, descriptions and parameters, so that tools of any domain can be read. ``reading.json`` holds the layer.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from typing import TYPE_CHECKING, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fama.dialogue.language import clauses, sentences, words
+from fama.dialogue.tools import views
+from fama.dialogue.turns import user_turns
+from fama.episodes.state import Act, SentenceReading, TurnReading, VisibleState
+from fama.errors import BadInput
+from fama.hashing import content_hash
+
+if TYPE_CHECKING:
+    from fama.selection.router.encoder import SegmentEncoder
+
+Vectors = NDArray[np.float32]
+ACTS: tuple[Act, ...] = get_args(Act)
+_ASKS: tuple[Act, ...] = ("ask_change", "ask_info")
+#: A clause that stands for itself beside others of its sentence: at least this probable, of at least so many words.
+_SURE, _WORDS = 0.6, 2
+_FILE = "reading.json"
+
+
+@dataclass(frozen=True)
+class ReadingLayer:
+    """The fitted linear layer: ``weight`` (acts, size), ``bias`` (acts,), in the order of ``acts``.
+
+    ``least`` is the smallest fit of a request to a tool, ``margin`` how far another tool may be behind the best one.
+    """
+
+    encoder: str
+    acts: tuple[Act, ...]
+    weight: NDArray[np.float64]
+    bias: NDArray[np.float64]
+    least: float
+    margin: float
+    digest: str
+
+    def probabilities(self, vectors: Vectors) -> NDArray[np.float64]:
+        """Return the probability of every act, shape (n, acts)."""
+        logits = vectors @ self.weight.T + self.bias
+        logits -= logits.max(axis=1, keepdims=True)
+        chances: NDArray[np.float64] = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        return chances
+
+
+def parse_layer(text: str) -> ReadingLayer:
+    """Return the layer of a ``reading.json``.
+
+    Raises:
+        BadInput: it is not one.
+    """
+    try:
+        value = json.loads(text)
+        weight, bias = (np.asarray(value[name], dtype=np.float64) for name in ("weight", "bias"))
+        acts = tuple(value["acts"])
+        if set(acts) != set(ACTS) or weight.shape[0] != len(acts) or bias.shape != (len(acts),) or weight.ndim != 2:
+            raise ValueError("acts, weight and bias do not fit")
+        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+            raise ValueError("a number is not finite")
+        numbers = float(value["least"]), float(value["margin"])
+        return ReadingLayer(str(value["encoder"]), acts, weight, bias, *numbers, content_hash(value)[:12])
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{_FILE}: {error}; make it again with: python -m training.reading") from None
+
+
+def shipped_layer() -> ReadingLayer:
+    """Return the layer that ships."""
+    return parse_layer(resources.files("fama.agents").joinpath(_FILE).read_text(encoding="utf-8"))
+
+
+class ToolTexts(NamedTuple):
+    """A change in words: its name and description, and these with its parameters and their choices."""
+
+    name: str
+    short: str
+    long: str
+
+
+def changes_of(state: VisibleState) -> tuple[ToolTexts, ...]:
+    """Return the tools of a state that change something, in words."""
+    described = {tool.name: tool.description for tool in state.tools}
+    found = []
+    for tool in views(state, "write"):
+        short = f"{_plain(tool.name)}: {described[tool.name]}"
+        parameters = ", ".join(map(_plain, tool.parameters))
+        found.append(ToolTexts(tool.name, short, f"{short} {parameters} {', '.join(sorted(tool.choices))}".rstrip()))
+    return tuple(found)
+
+
+def _plain(name: str) -> str:
+    return " ".join(words(name.replace("_", " ")))
+
+
+class Reader:
+    """Reads user turns by meaning; what was read stays in memory by text and tools."""
+
+    def __init__(self, encoder: "SegmentEncoder", layer: ReadingLayer) -> None:
+        self.encoder = encoder.eval()
+        self.layer = layer
+        self.vector = lru_cache(maxsize=20_000)(self._encode)
+        self._turns = lru_cache(maxsize=4096)(self._turn)
+
+    @classmethod
+    def shipped(cls) -> "Reader":
+        """Load the layer that ships and its encoder, in float32 so that every machine reads alike.
+
+        Raises:
+            BadInput: the encoder is not there.
+        """
+        from fama.selection.router.encoder import SegmentEncoder
+
+        layer = shipped_layer()
+        return cls(SegmentEncoder(layer.encoder, 256), layer)
+
+    def read(self, state: VisibleState) -> tuple[TurnReading, ...]:
+        """Return the readings of all user turns of a state."""
+        tools = changes_of(state)
+        return tuple(TurnReading(index, self._turns(text, tools)) for index, text in user_turns(state))
+
+    def _turn(self, text: str, tools: tuple[ToolTexts, ...]) -> tuple[SentenceReading, ...]:
+        return tuple(part for sentence in sentences(text) for part in self._sentence(sentence, tools))
+
+    def _sentence(self, sentence: str, tools: Sequence[ToolTexts]) -> list[SentenceReading]:
+        """Return a sentence as one, or as its clauses where several of them surely ask for something."""
+        act, _ = self.act(sentence)
+        if act in _ASKS:
+            parts = [part for part in clauses(sentence) if len(words(part)) >= _WORDS]
+            read = [(part, *self.act(part)) for part in parts]
+            asking = [(part, found) for part, found, chance in read if found in _ASKS and chance >= _SURE]
+            if len(asking) > 1:
+                split = [SentenceReading(part, found, self._tools(part, found, tools)) for part, found in asking]
+                if len({(part.act, part.tools[:1]) for part in split}) > 1:
+                    return split
+        return [SentenceReading(sentence, act, self._tools(sentence, act, tools))]
+
+    def act(self, text: str) -> tuple[Act, float]:
+        """Return the most probable act of a sentence, and its probability."""
+        chances = self.layer.probabilities(self.vector(text)[None])[0]
+        best = int(chances.argmax())
+        return self.layer.acts[best], float(chances[best])
+
+    def _tools(self, text: str, act: Act, tools: Sequence[ToolTexts]) -> tuple[str, ...]:
+        if act != "ask_change" or not tools:
+            return ()
+        fits = self.fits(text, tools)
+        order = sorted(fits, key=lambda name: -fits[name])
+        best = fits[order[0]]
+        if best < self.layer.least:
+            return ()
+        return tuple(name for name in order if best - fits[name] <= self.layer.margin)
+
+    def fits(self, text: str, tools: Sequence[ToolTexts]) -> Mapping[str, float]:
+        """Return how well a request fits every tool: the mean cosine to its short and its long text, in [−1, 1]."""
+        said = self.vector(text)
+        return {tool.name: float(said @ (self.vector(tool.short) + self.vector(tool.long))) / 2 for tool in tools}
+
+    def _encode(self, text: str) -> Vectors:
+        import torch
+
+        from fama.selection.router.embedder import one_thread
+
+        with torch.inference_mode(), one_thread():
+            windows = self.encoder.chunks([text])[0]
+            vectors = self.encoder(*self.encoder.pad(windows)).float().numpy()
+        mean: Vectors = vectors.mean(axis=0)
+        return mean / max(float(np.linalg.norm(mean)), 1e-12)

@@ -1,0 +1,83 @@
+"""Questions at the end of the agent's own request, so that a server's prefix cache holds all but the question."""
+
+import json
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from fama.models.base import ChatModel, ChatReply, ChatRequest, Sampling
+from fama.text.tokens import estimate_tokens
+
+#: What a chat template may add around one message, and around a list of tools.
+_MESSAGE_TOKENS, _TOOLS_TOKENS = 8, 256
+_BEGIN = "Begin your answer with exactly this: "
+
+
+class AgentRequest(NamedTuple):
+    """The agent's request of a decision before any note: what a question is put behind, byte for byte."""
+
+    messages: tuple[dict[str, Any], ...]
+    tools: tuple[dict[str, Any], ...] = ()
+
+    def most_tokens(self) -> int:
+        """Return an upper estimate of the tokens that a server reads of it."""
+        around = _MESSAGE_TOKENS * (len(self.messages) + 1) + (_TOOLS_TOKENS if self.tools else 0)
+        return sum(map(_most_tokens, (*self.messages, *self.tools))) + around
+
+
+def _most_tokens(part: dict[str, Any]) -> int:
+    """Return an upper estimate of a message or a tool: its content as it is, the rest as JSON with its escapes."""
+    content = part.get("content")
+    words = content if isinstance(content, str) else ""
+    rest = json.dumps({k: v for k, v in part.items() if v is not words}, ensure_ascii=False)
+    return estimate_tokens(words) + estimate_tokens(rest) + rest.count("\\")
+
+
+@dataclass(frozen=True)
+class Question:
+    """A last user turn and the first words of its one-line answer. ``max_tokens`` counts output tokens."""
+
+    text: str
+    opening: str
+    max_tokens: int
+
+    @classmethod
+    def parse(cls, rendered: str, max_tokens: int) -> "Question":
+        """Return the question of a rendered template, whose last line is the opening."""
+        text, _, opening = rendered.strip().rpartition("\n")
+        return cls(text.strip(), opening, max_tokens)
+
+    def most_tokens(self) -> int:
+        """Return an upper estimate of what it costs beyond the agent's request: question, opening and answer."""
+        texts = estimate_tokens(self.text) + estimate_tokens(_BEGIN) + estimate_tokens(self.opening)
+        return texts + 2 * _MESSAGE_TOKENS + self.max_tokens
+
+    def put_to(
+        self, model: ChatModel, request: AgentRequest, role: str, *, seed: int = 0, trial: int = 0
+    ) -> ChatRequest:
+        """Return the call: the agent's messages and tools as they are, one more user turn, and the opening.
+
+        The opening is a prefill where the model's server continues one, else part of the question.
+        """
+        prefilled = continues_prefill(model)
+        text = self.text if prefilled else f"{self.text}\n{_BEGIN}{self.opening}"
+        return ChatRequest(
+            messages=(*request.messages, {"role": "user", "content": text}),
+            role=role,
+            sampling=Sampling(max_tokens=self.max_tokens, stop=("\n",)),
+            seed=seed,
+            tools=request.tools,
+            prefill=self.opening if prefilled else "",
+            trial=trial,
+        )
+
+    def answer(self, reply: ChatReply) -> str:
+        """Return the reply's words behind the opening, whether or not the model repeated it."""
+        words = reply.words.strip()
+        while words.lower().startswith(self.opening.lower()):
+            words = words[len(self.opening) :].strip()
+        return words
+
+
+def continues_prefill(model: ChatModel) -> bool:
+    """Return whether a model's server goes on from a prefill; models that do not say so do."""
+    return bool(getattr(model, "continues_prefill", True))

