@@ -48,7 +48,7 @@ def test_turns_are_read_in_words_that_no_pattern_knows(reader: Reader) -> None:
     state = read(
         reader,
         chat(
-            "heyy, gotta drop the trip to Oslo, cant make it anymore",
+            "heyy, gotta scrap my booking to Oslo, cant make it",
             "I will cancel booking B-17. Shall I?",
             "go for it",
             "Which date?",
