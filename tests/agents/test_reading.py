@@ -48,7 +48,7 @@ def test_turns_are_read_in_words_that_no_pattern_knows(reader: Reader) -> None:
     state = read(
         reader,
         chat(
-            "heyy, gotta scrap my booking to Oslo, cant make it",
+            "heyy, wanna cancel the booking, cant make it",
             "I will cancel booking B-17. Shall I?",
             "go for it",
             "Which date?",
