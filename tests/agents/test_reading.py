@@ -48,9 +48,9 @@ def test_turns_are_read_in_words_that_no_pattern_knows(reader: Reader) -> None:
     state = read(
         reader,
         chat(
-            "heyy, gotta drop the trip to Oslo, cant make it anymore",
+            "heyy, wanna cancel the booking, cant make it",
             "I will cancel booking B-17. Shall I?",
-            "aye, fire away",
+            "go for it",
             "Which date?",
             "hmm nah strike that, I told you rubbish before, the 9th is what I'm after",
         ),
@@ -68,7 +68,7 @@ def test_wishes_find_tools_of_a_domain_that_nothing_was_fitted_on(reader: Reader
     for text, wanted in (
         ("can we shove my flight to the week after", "change_date"),
         ("there will be two more suitcases with me, need them on the reservation", "add_baggage"),
-        ("pls call the whole thing off, im ill", "cancel_booking"),
+        ("kill that booking for me", "cancel_booking"),
     ):
         state = read(reader, chat(text))
         assert [want.tool.name for want in open_wants(state)][:1] == [wanted] and asks_change(state)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fama.cli import main
 from fama.dialogue.calls import calls_of
 from fama.episodes.foreign.calls import UNREADABLE_ARGUMENTS, arguments_text
 from fama.episodes.foreign.content import MEDIA, PARTS, THOUGHTS
@@ -14,6 +15,7 @@ from fama.episodes.foreign.fields import verdict
 from fama.episodes.foreign.messages import messages_of
 from fama.episodes.foreign.tools import tools_of
 from fama.episodes.records import Message
+from fama.episodes.store import read_failures
 from fama.errors import BadInput
 from tests.support.foreign_logs import SAID, imported, write_json, write_lines
 
@@ -167,6 +169,33 @@ def test_a_call_that_langchain_could_not_read_is_kept_and_counted() -> None:
     (message,) = messages_of(rows, omitted)
     assert message.tool_calls is not None and message.tool_calls[0].function.arguments == '{"a": '
     assert omitted == {UNREADABLE_ARGUMENTS: 1}
+
+
+def test_labels_do_not_depend_on_how_arguments_are_written(tmp_path: Path) -> None:
+    """The same dialogue with arguments as JSON and with ids, and as Python's ``str(dict)`` without ids."""
+    arguments = {"parcel": "P7", "reason": "lost", "insured": True}
+    labels = []
+    for form in ("json", "python"):
+        text = json.dumps(arguments) if form == "json" else str(arguments)
+        call: dict[str, Any] = {"type": "function", "function": {"name": "cancel_parcel", "arguments": text}}
+        ids = {"id": "c1"} if form == "json" else {}
+        turns = [
+            {"role": "user", "content": "Please cancel my parcel P7, it is lost."},
+            {"role": "assistant", "content": None, "tool_calls": [{**call, **ids}]},
+            {"role": "tool", "content": '{"status": "cancelled"}', **({"tool_call_id": "c1"} if ids else {})},
+            {"role": "assistant", "content": "It is cancelled."},
+        ]
+        gold = {"actions": [{"name": "cancel_parcel", "kwargs": {**arguments, "parcel": "P8"}}], "outputs": []}
+        info = {"task": gold, "reward_info": {"reward": 0.0}}
+        path = write_json(
+            tmp_path / form / "m_fc_depot.json", [{"task_id": 1, "reward": 0.0, "info": info, "traj": turns}]
+        )
+        imported(path, tmp_path / form / "out")
+        found = tmp_path / form / "labels"
+        assert main(["diagnose", str(tmp_path / form / "out"), "--judge", "none", "--out", str(found)]) == 0
+        labels.append([label.model_copy(update={"episode_id": ""}) for label in read_failures(found)])
+    assert labels[0] == labels[1] and labels[0]
+    assert any("P7" in finding.quote and "P8" in finding.quote for finding in labels[0][0].evidence)
 
 
 def test_columns_instead_of_rows(tmp_path: Path) -> None:
