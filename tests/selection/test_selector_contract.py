@@ -91,7 +91,7 @@ def test_only_retrospective_selectors_can_get_a_key(name: str, place: int, input
 
 def test_the_visible_state_names_no_task_and_has_no_field_from_the_future() -> None:
     names = {field.name for field in dataclasses.fields(VisibleState)}
-    assert names == {"policy", "tools", "messages", "turn", "noted", "benchmark", "domain"}
+    assert names == {"policy", "tools", "messages", "turn", "noted", "benchmark", "domain", "readings"}
     for kind in (Message, ToolSpec):
         future = {"reward", "gold", "gold_actions", "outcome", "success", "task_id", "trial"}
         assert not future & set(kind.model_fields)
