@@ -19,9 +19,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fama.agents.reading import ACTS, Reader, ReadingLayer, ToolTexts, changes_of, parse_layer
+from fama.agents.reading import ACTS, Reader, ReadingLayer, ToolTexts, changes_of, parse_layer, reading_embedder
 from fama.config import read_yaml
-from fama.dialogue.requests import _served_by, informs, names_change
+from fama.dialogue.requests import informs, names_change, served_by
 from fama.dialogue.tools import views
 from fama.dialogue.turns import accepts, agrees, corrects
 from fama.envs.helpdesk.benchmark import Helpdesk
@@ -31,7 +31,8 @@ from fama.episodes.state import Act, VisibleState
 from fama.files import write_atomically
 from fama.intervals import Interval, clustered_mean
 from fama.randomness import generator
-from fama.selection.router.encoder import DEFAULT_ENCODER, SegmentEncoder
+from fama.selection.router.embedder import Embedder
+from fama.selection.router.encoder import DEFAULT_ENCODER
 
 DASH = "–"
 OUT = Path("fama/agents/reading.json")
@@ -152,8 +153,8 @@ def _versions(template: str, act: Act, phrases: Phrases, rng: Random) -> list[st
     return [text, *(rng.choice(phrases["lead_in"]).replace("{verb}", text) for _ in range(2))]
 
 
-def fit(sets: Sequence[str], encoder: SegmentEncoder) -> ReadingLayer:
-    """Fit the layer on sentences, each template weighted once.
+def fit(sets: Sequence[str], embedder: Embedder) -> str:
+    """Fit the layer on sentences, each template weighted once; return its JSON, which ``parse_layer`` reads.
 
     Its strength is chosen by the mean recall of the acts when sets, and domains of a set, are left out in five
     folds; the bounds of tools are of the phrase sets.
@@ -161,7 +162,7 @@ def fit(sets: Sequence[str], encoder: SegmentEncoder) -> ReadingLayer:
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
-    reader = Reader(encoder, _blank(encoder))
+    reader = Reader(embedder, _blank(embedder))
     data = [sentence for name in sets for sentence in sentences_of(name)]
     vectors = np.stack([reader.vector(sentence.text) for sentence in data])
     acts = np.array([sentence.act for sentence in data])
@@ -188,6 +189,7 @@ def fit(sets: Sequence[str], encoder: SegmentEncoder) -> ReadingLayer:
     least, margin = _bounds(reader, data)
     value = {
         "encoder": DEFAULT_ENCODER,
+        "sets": list(sets),
         "strength": strength,
         "acts": [str(act) for act in fitted.classes_],
         "weight": np.round(fitted.coef_, 4).tolist(),
@@ -195,7 +197,7 @@ def fit(sets: Sequence[str], encoder: SegmentEncoder) -> ReadingLayer:
         "least": least,
         "margin": margin,
     }
-    return parse_layer(json.dumps(value))
+    return json.dumps(value) + "\n"
 
 
 def _bounds(reader: Reader, data: Sequence[Sentence]) -> tuple[float, float]:
@@ -210,8 +212,8 @@ def _bounds(reader: Reader, data: Sequence[Sentence]) -> tuple[float, float]:
     return round(float(np.quantile(own, 0.02)), 3), round(float(np.quantile(leads, 0.1)), 3)
 
 
-def _blank(encoder: SegmentEncoder) -> ReadingLayer:
-    return ReadingLayer("", ACTS, np.zeros((len(ACTS), encoder.size)), np.zeros(len(ACTS)), -1.0, 0.0, "")
+def _blank(embedder: Embedder) -> ReadingLayer:
+    return ReadingLayer("", ACTS, np.zeros((len(ACTS), embedder.encoder.size)), np.zeros(len(ACTS)), -1.0, 0.0, "")
 
 
 @lru_cache(maxsize=8)
@@ -228,7 +230,7 @@ def _changes(domain: str) -> tuple[ToolTexts, ...]:
 
 def by_patterns(sentence: Sentence) -> tuple[Act, str | None]:
     """Return what the patterns of words read in a sentence: an act, and the tool it asks for."""
-    served = _served_by(sentence.text, views(_state(sentence.domain))) if sentence.domain in DOMAINS else None
+    served = served_by(sentence.text, views(_state(sentence.domain))) if sentence.domain in DOMAINS else None
     if served is not None:
         return "ask_change", served[0].name
     for act, reads in (("correct", corrects), ("agree", agrees), ("accept", accepts), ("ask_info", informs)):
@@ -265,12 +267,8 @@ def _percent(share: Interval) -> str:
 
 
 def _by_meaning(sentence: Sentence, reader: Reader) -> tuple[Act, str | None]:
-    act, _ = reader.act(sentence.text)
-    if sentence.tool is None:
-        return act, None
-    fits = reader.fits(sentence.text, _changes(sentence.domain))
-    best = max(fits, key=lambda name: fits[name])
-    return act, best if act == "ask_change" and fits[best] >= reader.layer.least else None
+    read = reader.sentence(sentence.text, () if sentence.tool is None else _changes(sentence.domain))
+    return read.act, next(iter(read.tools), None)
 
 
 def main() -> None:
@@ -280,24 +278,15 @@ def main() -> None:
     parser.add_argument("--test", nargs="*", default=[], help="sets to measure on; nothing is written then")
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args()
-    encoder = SegmentEncoder(DEFAULT_ENCODER, 256)
-    layer = fit(args.sets, encoder)
+    embedder = reading_embedder(DEFAULT_ENCODER)
+    layer = fit(args.sets, embedder)
     if not args.test:
-        value = {
-            "encoder": layer.encoder,
-            "sets": list(args.sets),
-            "acts": list(layer.acts),
-            "weight": layer.weight.tolist(),
-            "bias": layer.bias.tolist(),
-            "least": layer.least,
-            "margin": layer.margin,
-        }
-        write_atomically(args.out, json.dumps(value) + "\n")
+        write_atomically(args.out, layer)
         sys.stdout.write(f"→ {args.out}\n")
         return
     table = ["| set | act | n | patterns, % [95 %] | meaning, % [95 %] |", "|---|---|---|---|---|"]
     for name in args.test:
-        table += measure(name, Reader(encoder, layer))
+        table += measure(name, Reader(embedder, parse_layer(layer)))
     sys.stdout.write("\n".join(table) + "\n")
 
 

@@ -54,7 +54,7 @@ class FailureGroups(Record):
     groups: tuple[FailureGroup, ...]
 
 
-def unexplained(failures: Iterable[Failure], unsure: float = UNSURE) -> list[Failure]:
+def without_category(failures: Iterable[Failure], unsure: float = UNSURE) -> list[Failure]:
     """Return the failures without a primary category, or with one that their annotator was hardly sure of."""
     return [f for f in failures if not f.primary or (f.confidence is not None and f.confidence < unsure)]
 

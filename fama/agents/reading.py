@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
-from typing import TYPE_CHECKING, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,8 @@ from fama.dialogue.turns import user_turns
 from fama.episodes.state import Act, SentenceReading, TurnReading, VisibleState
 from fama.errors import BadInput
 from fama.hashing import content_hash
+from fama.selection.router.embedder import Embedder, Vectors
 
-if TYPE_CHECKING:
-    from fama.selection.router.encoder import SegmentEncoder
-
-Vectors = NDArray[np.float32]
 ACTS: tuple[Act, ...] = get_args(Act)
 _ASKS: tuple[Act, ...] = ("ask_change", "ask_info")
 #: A clause that stands for itself beside others of its sentence: at least this probable, of at least so many words.
@@ -81,6 +78,17 @@ def shipped_layer() -> ReadingLayer:
     return parse_layer(resources.files("fama.agents").joinpath(_FILE).read_text(encoding="utf-8"))
 
 
+def reading_embedder(encoder: str) -> Embedder:
+    """Return the encoder of readings, in float32 so that every machine reads alike.
+
+    Raises:
+        BadInput: the encoder is not there.
+    """
+    from fama.selection.router.encoder import SegmentEncoder
+
+    return Embedder(SegmentEncoder(encoder, 256), entries=20_000)
+
+
 class ToolTexts(NamedTuple):
     """A change in words: its name and description, and these with its parameters and their choices."""
 
@@ -107,23 +115,20 @@ def _plain(name: str) -> str:
 class Reader:
     """Reads user turns by meaning; what was read stays in memory by text and tools."""
 
-    def __init__(self, encoder: "SegmentEncoder", layer: ReadingLayer) -> None:
-        self.encoder = encoder.eval()
+    def __init__(self, embedder: Embedder, layer: ReadingLayer) -> None:
+        self.embedder = embedder
         self.layer = layer
-        self.vector = lru_cache(maxsize=20_000)(self._encode)
         self._turns = lru_cache(maxsize=4096)(self._turn)
 
     @classmethod
     def shipped(cls) -> "Reader":
-        """Load the layer that ships and its encoder, in float32 so that every machine reads alike.
+        """Load the layer that ships and its encoder.
 
         Raises:
             BadInput: the encoder is not there.
         """
-        from fama.selection.router.encoder import SegmentEncoder
-
         layer = shipped_layer()
-        return cls(SegmentEncoder(layer.encoder, 256), layer)
+        return cls(reading_embedder(layer.encoder), layer)
 
     def read(self, state: VisibleState) -> tuple[TurnReading, ...]:
         """Return the readings of all user turns of a state."""
@@ -135,16 +140,21 @@ class Reader:
 
     def _sentence(self, sentence: str, tools: Sequence[ToolTexts]) -> list[SentenceReading]:
         """Return a sentence as one, or as its clauses where several of them surely ask for something."""
-        act, _ = self.act(sentence)
-        if act in _ASKS:
+        whole = self.sentence(sentence, tools)
+        if whole.act in _ASKS:
             parts = [part for part in clauses(sentence) if len(words(part)) >= _WORDS]
             read = [(part, *self.act(part)) for part in parts]
-            asking = [(part, found) for part, found, chance in read if found in _ASKS and chance >= _SURE]
+            asking = [part for part, found, chance in read if found in _ASKS and chance >= _SURE]
             if len(asking) > 1:
-                split = [SentenceReading(part, found, self._tools(part, found, tools)) for part, found in asking]
+                split = [self.sentence(part, tools) for part in asking]
                 if len({(part.act, part.tools[:1]) for part in split}) > 1:
                     return split
-        return [SentenceReading(sentence, act, self._tools(sentence, act, tools))]
+        return [whole]
+
+    def sentence(self, text: str, tools: Sequence[ToolTexts]) -> SentenceReading:
+        """Read a sentence as one: its act, and the changes that it asks for."""
+        act, _ = self.act(text)
+        return SentenceReading(text, act, self._tools(text, act, tools))
 
     def act(self, text: str) -> tuple[Act, float]:
         """Return the most probable act of a sentence, and its probability."""
@@ -167,13 +177,7 @@ class Reader:
         said = self.vector(text)
         return {tool.name: float(said @ (self.vector(tool.short) + self.vector(tool.long))) / 2 for tool in tools}
 
-    def _encode(self, text: str) -> Vectors:
-        import torch
-
-        from fama.selection.router.embedder import one_thread
-
-        with torch.inference_mode(), one_thread():
-            windows = self.encoder.chunks([text])[0]
-            vectors = self.encoder(*self.encoder.pad(windows)).float().numpy()
-        mean: Vectors = vectors.mean(axis=0)
+    def vector(self, text: str) -> Vectors:
+        """Return the unit vector of a text, the mean of its chunks."""
+        mean: Vectors = self.embedder.embed([text])[0].mean(axis=0)
         return mean / max(float(np.linalg.norm(mean)), 1e-12)

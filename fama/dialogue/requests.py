@@ -113,7 +113,7 @@ def verbs_of(tool: ToolView, changes: tuple[ToolView, ...]) -> frozenset[str]:
 
 
 @by_identity(2_000)
-def _served_by(clause: str, tools: tuple[ToolView, ...]) -> tuple[ToolView, frozenset[str]] | None:
+def served_by(clause: str, tools: tuple[ToolView, ...]) -> tuple[ToolView, frozenset[str]] | None:
     """Return the change that a clause asks for, and its rivals."""
     weights = _weights(tools)
     changes = tuple(tool for tool in tools if tool.kind == "write")
@@ -206,7 +206,7 @@ def _asked(
 ) -> list[tuple[str, tuple[ToolView, frozenset[str]] | None]]:
     """Return every clause of a user turn with the change that it asks for and its rivals, by meaning where read."""
     if read is None:
-        return [(clause, _served_by(clause, tools)) for clause in clauses(text)]
+        return [(clause, served_by(clause, tools)) for clause in clauses(text)]
     views_by_name = {tool.name: tool for tool in tools}
     return [
         (
@@ -272,7 +272,7 @@ def questions(state: VisibleState, index: int, text: str) -> list[str]:
     """Return the clauses of a user turn that ask for information and for no change."""
     read = reading_of(state, index)
     if read is None:
-        return [part for part in clauses(text) if informs(part) and _served_by(part, views(state)) is None]
+        return [part for part in clauses(text) if informs(part) and served_by(part, views(state)) is None]
     return [sentence.text for sentence in read if sentence.act == "ask_info"]
 
 

@@ -98,8 +98,8 @@ def test_a_reading_decides_alone_where_there_is_one() -> None:
 def test_reading_again_gives_the_same_and_costs_no_encoding(reader: Reader) -> None:
     state = chat("I need to cancel the booking").state()
     first = reader.read(state)
-    misses = reader.vector.cache_info().misses
-    assert reader.read(state) == first and reader.vector.cache_info().misses == misses
+    encoded = reader.embedder.encoded
+    assert reader.read(state) == first and reader.embedder.encoded == encoded
     assert reader.read(chat("").state()) == (TurnReading(0, ()),)
 
 

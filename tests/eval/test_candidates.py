@@ -7,7 +7,14 @@ import pytest
 import yaml
 
 from eval.annotation.drafts import as_yaml, plain_draft, written_draft
-from eval.annotation.unexplained import FailureGroups, describe, group, read_candidates, unexplained, write_candidates
+from eval.annotation.unexplained import (
+    FailureGroups,
+    describe,
+    group,
+    read_candidates,
+    without_category,
+    write_candidates,
+)
 from fama.cli import main
 from fama.episodes.records import Episode, Failure, LedgerRow, Message, Outcome
 from fama.episodes.state import VisibleState
@@ -51,7 +58,7 @@ def test_what_fits_no_category() -> None:
     sure = label.model_copy(update={"primary": ("CM",), "confidence": 0.8})
     unsure = label.model_copy(update={"primary": ("IFU",), "confidence": 0.1})
     unsaid = label.model_copy(update={"primary": ("IFU",), "confidence": None})
-    assert unexplained([label, sure, unsure, unsaid]) == [label, unsure]
+    assert without_category([label, sure, unsure, unsaid]) == [label, unsure]
 
 
 def test_known_groups_are_found_and_the_odd_one_is_left_out() -> None:

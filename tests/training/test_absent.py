@@ -29,6 +29,7 @@ from tests.support.labelled_tasks import labelled
 from training.data.absent import balanced, filled, hidden_parts
 from training.data.examples import Example, ExampleSet, failure_examples, label_weight, outcome_examples
 from training.data.form import form_signs
+from training.data.splits import split_by_task
 from training.data.synthetic import make_tasks, outcome_rows
 from training.data.weights import to_mean_one
 from training.kinds.label_arrays import LabelArrays
@@ -144,10 +145,15 @@ def test_balance_reads_all_parts_and_shows_every_state_with_and_without(tmp_path
     assert hidden_parts(two_forms(LABELS).examples, "balance") == ()
 
 
-def test_outcome_tables_whose_states_are_whole_are_trained_as_before(tmp_path: Path) -> None:
+def test_whole_states_hide_nothing_and_count_as_they_are(tmp_path: Path) -> None:
     data = outcome_examples(outcome_rows(TASKS), POOL)
     router = train("linear", data, tmp_path, losses={"outcome": 1.0, "tokens": 0.3})
     assert router.manifest.hidden == ()
+    states = [featurise(task.state) for task in TASKS]
+    assert all(state.known_evidence() == state.evidence for state in states)
+    trained_on = {e.features for e in split_by_task(data.examples, 0.25, 0).train}
+    mean = np.mean([state.evidence for state in states if state in trained_on], axis=0)
+    assert _arrays(tmp_path)["evidence_mean"] == pytest.approx(mean, abs=1e-6)
     assert json.loads((tmp_path / "router.json").read_text())["hidden"] == []
 
 

