@@ -145,7 +145,7 @@ def test_a_damaged_layer_is_refused(change: dict[str, object], reason: str) -> N
 def test_a_run_reads_by_meaning_and_says_so(tmp_path: Path) -> None:
     run = ["run", "model.name=scripted:echo", "tasks=1", "selector={name: fixed, options: {subset: [TSA, Memory]}}"]
     assert main([*run, "helpers.reading=meaning", "--out", str(tmp_path / "a")]) == 0
-    assert main([*run, "--out", str(tmp_path / "b")]) == 0
+    assert main([*run, "helpers.reading=patterns", "--out", str(tmp_path / "b")]) == 0
     a, b = (next(iter(read_episodes(tmp_path / name))) for name in "ab")
     assert a.prompt_hashes["reading"] == shipped_layer().digest and "reading" not in b.prompt_hashes
     assert a.config_hash != b.config_hash

@@ -9,6 +9,7 @@ import yaml
 from fama.cli import main
 from fama.config import read_yaml
 from fama.envs.helpdesk.benchmark import Helpdesk
+from fama.envs.helpdesk.tasks import build_task, generator_of
 from fama.envs.helpdesk.gold import play
 from fama.envs.helpdesk.tasks import build_task
 from fama.envs.helpdesk.user.phrase_sets import FIRST, FOLDER, ONLY_ON, draw_set, load_phrase_set, shipped_sets
@@ -63,7 +64,8 @@ def test_a_set_that_is_kept_for_testing_is_not_heard_elsewhere(capsys: pytest.Ca
 
 def test_a_set_of_ones_own_speaks_and_shows_in_the_version(own: Path) -> None:
     benchmark = Helpdesk(phrases=str(own))
-    assert Helpdesk().version("shop") == "helpdesk-1.1"
+    assert Helpdesk(phrases=FIRST).version("shop") == "helpdesk-1.1"
+    assert Helpdesk().version("shop") == "helpdesk-2.0"
     assert benchmark.version("shop").startswith("helpdesk-1.1/loud-")
     assert Helpdesk(phrases=[FIRST, str(own)]).version("shop") != benchmark.version("shop")
 
@@ -128,3 +130,13 @@ def test_bad_options_end_with_exit_code_2(
 ) -> None:
     assert main(["run", "model.name=scripted:echo", f"options={options}", "--out", str(tmp_path / "x")]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_users_speak_from_the_sets_of_their_split() -> None:
+    def spoken(task_id: str) -> set[str]:
+        users = [Helpdesk()._scripted(generator_of("shop").domain, build_task("shop", task_id), s) for s in range(40)]
+        names = {id(load_phrase_set(name).domains["shop"]): name for name in ("first", "second", "third")}
+        return {names[id(user.phrases)] for user in users}
+
+    assert spoken("shop-dev-0000") == spoken("shop-train-0000") == {"first", "second"}
+    assert spoken("shop-test-0000") == {"third"}

@@ -35,7 +35,8 @@ class Stage:
     def __post_init__(self) -> None:
         self._demonstrations = demonstrations_of(self.settings, self.benchmark)
         self._selectors: dict[str, AnySelector] = {}
-        self._reader = Reader.shipped() if self.settings.helpers.reading == "meaning" else None
+        by_meaning = self.settings.helpers.reading == "meaning" and bool(self.context.helpers)
+        self._reader = Reader.shipped() if by_meaning else None
 
     def setup(self, id_: str, planned: Planned, budget: Budget) -> EpisodeSetup:
         """Set up one episode with seeds that do not depend on the arm, so that arms are paired."""

@@ -7,17 +7,19 @@ from fama.envs.base import Environment, UserModel
 from fama.envs.helpdesk.engine import BUSY, HelpdeskEnvironment
 from fama.envs.helpdesk.gold import play
 from fama.envs.helpdesk.records import Domain, Task
-from fama.envs.helpdesk.task_mix import DOMAINS, LISTED, SPLITS
+from fama.envs.helpdesk.task_mix import DOMAINS, LISTED, SPLITS, parse_id
 from fama.envs.helpdesk.tasks import build_task, check_id, demonstration_ids, generator_of
 from fama.envs.helpdesk.user.llm import llm_user
-from fama.envs.helpdesk.user.phrase_sets import FIRST, check_split, draw_set, load_phrase_set
+from fama.envs.helpdesk.user.phrase_sets import FIRST, PhraseSet, check_split, draw_set, load_phrase_set, mixed_sets
 from fama.envs.helpdesk.user.scripted import ScriptedUser
 from fama.episodes.records import Message
 from fama.errors import BadInput
 
 T = TypeVar("T")
 #: One a domain, so that a change of one keeps the results of the other.
-VERSIONS = {"shop": "helpdesk-1.1", "saas": "helpdesk-1.3"}
+VERSIONS = {"shop": "helpdesk-2.0", "saas": "helpdesk-2.0"}
+#: Of the same tasks where every user speaks from the first phrase set, as all did until then.
+FIRST_VERSIONS = {"shop": "helpdesk-1.1", "saas": "helpdesk-1.3"}
 
 
 class Helpdesk:
@@ -25,12 +27,15 @@ class Helpdesk:
 
     name = "helpdesk"
 
-    def __init__(self, phrases: str | Sequence[str] = FIRST) -> None:
-        """Take the set of user phrases, or several, of which each episode draws one.
+    def __init__(self, phrases: str | Sequence[str] | None = None) -> None:
+        """Take the set of user phrases, or several, of which each episode draws one; None takes those of the split.
 
         Raises:
             BadInput: a set does not exist or is not complete.
         """
+        if phrases is None:
+            self._sets: tuple[PhraseSet, ...] | None = None
+            return
         names = [phrases] if isinstance(phrases, str) else list(phrases)
         if not names or len(set(names)) < len(names):
             raise BadInput("helpdesk: options.phrases names no set, or one twice; give one name, or a list of them")
@@ -43,10 +48,11 @@ class Helpdesk:
             BadInput: the domain is unknown.
         """
         generator_of(domain)
-        own = [spoken for spoken in self._sets if spoken != load_phrase_set(FIRST)]
-        if len(self._sets) == 1 and not own:
+        if self._sets is None:
             return VERSIONS[domain]
-        return f"{VERSIONS[domain]}/{'+'.join(f'{spoken.name}-{spoken.digest[:6]}' for spoken in self._sets)}"
+        if self._sets == (load_phrase_set(FIRST),):
+            return FIRST_VERSIONS[domain]
+        return f"{FIRST_VERSIONS[domain]}/{'+'.join(f'{spoken.name}-{spoken.digest[:6]}' for spoken in self._sets)}"
 
     def domains(self) -> Sequence[str]:
         """Return the shop, and the software company."""
@@ -69,7 +75,7 @@ class Helpdesk:
         """
         if split not in self.splits(domain):
             raise BadInput(f"helpdesk: unknown split {split!r}; known: {', '.join(SPLITS)}")
-        check_split(self._sets, split)
+        check_split(self._spoken(split), split)
         return tuple(f"{domain}-{split}-{number:04d}" for number in range(LISTED))
 
     def environment(self, domain: str, task_id: str, user: UserModel | None = None) -> Environment:
@@ -79,12 +85,16 @@ class Helpdesk:
             BadInput: the domain or the task is unknown, or a phrase set is kept for another split.
         """
         source = generator_of(domain)
-        check_split(self._sets, check_id(domain, task_id))
+        check_split(self._spoken(check_id(domain, task_id)), check_id(domain, task_id))
         make = self._scripted if user is None else llm_user(user)
         return HelpdeskEnvironment(source.domain, build_task(domain, task_id), make)
 
     def _scripted(self, domain: Domain, task: Task, seed: int) -> ScriptedUser:
-        return ScriptedUser(domain, task, seed, draw_set(self._sets, seed, task.task_id))
+        spoken = self._spoken(parse_id(domain.name, task.task_id)[0])
+        return ScriptedUser(domain, task, seed, draw_set(spoken, seed, task.task_id))
+
+    def _spoken(self, split: str) -> tuple[PhraseSet, ...]:
+        return mixed_sets(split) if self._sets is None else self._sets
 
     def demonstrations(self, domain: str) -> Sequence[Sequence[Message]]:
         """Return two reference conversations on tasks of no split, without refusal, correction or tool error.

@@ -17,8 +17,11 @@ from fama.hashing import content_hash
 from fama.randomness import generator
 
 FOLDER = Path(__file__).with_name("phrases")
-#: The set that users speak from unless told otherwise.
+#: The set that templates of helpers were once written on; all users spoke from it until version 2.0.
 FIRST = "first"
+#: The sets that users speak from unless told otherwise, on every split but those of ``MIXED_ON``.
+MIXED = ("first", "second")
+MIXED_ON: Mapping[str, tuple[str, ...]] = {"test": ("third",)}
 #: Sets that speak on these splits only: nobody who tunes on other tasks shall hear them.
 ONLY_ON: Mapping[str, tuple[str, ...]] = {"third": ("test",)}
 COMMON = "common"
@@ -59,6 +62,11 @@ def load_phrase_set(name: str) -> PhraseSet:
     common = lists.pop(COMMON)
     domains = {domain: {**common, **own} for domain, own in lists.items()}
     return PhraseSet(folder.name, domains, content_hash([common, lists]))
+
+
+def mixed_sets(split: str) -> tuple[PhraseSet, ...]:
+    """Return the sets that users speak from on a split: of the test split, one that nobody who tunes has heard."""
+    return tuple(load_phrase_set(name) for name in MIXED_ON.get(split, MIXED))
 
 
 def check_split(sets: Sequence[PhraseSet], split: str) -> None:
