@@ -81,8 +81,8 @@ class HelperSettings(Settings):
     options: dict[str, dict[str, int | str]] = Field(default_factory=dict)
     """Options of single helpers, e.g. ``Memory: {k: 6}``."""
     reading: Reading = Field(default="meaning", exclude_if=lambda value: value == "patterns")
-    """How template helpers find what users want, agree to or take back: by ``meaning``, with the small sentence encoder,
-    or by ``patterns`` of English words, which fit the wording they were written on."""
+    """How template helpers find what users want, agree to or take back: by ``meaning``, with the small sentence
+    encoder, or by ``patterns`` of English words, which fit the wording they were written on."""
     concurrency: int = Field(default=1, ge=1)
     """Helpers of one decision asked at the same time, of those that do not read each other's notes; notes and ledger
     are the same as one after the other."""

@@ -197,7 +197,7 @@ async def test_interrupt_keeps_what_is_finished(tmp_path: Path) -> None:
 
 async def test_run_budget_survives_a_resume(tmp_path: Path) -> None:
     arm = SelectorSettings(name="all")
-    limited = settings(helpers={"pool": ["TSA"]}, budget={"run": 64})
+    limited = settings(helpers={"pool": ["TSA"], "reading": "patterns"}, budget={"run": 64})
     await run_planned(limited, plan(1, 1, arm), tmp_path, model=gold_model())
     first = episodes(tmp_path)[0]
     spent = sum(note.tokens for d in first.decisions for note in d.notes)

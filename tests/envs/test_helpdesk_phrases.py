@@ -9,9 +9,8 @@ import yaml
 from fama.cli import main
 from fama.config import read_yaml
 from fama.envs.helpdesk.benchmark import Helpdesk
-from fama.envs.helpdesk.tasks import build_task, generator_of
 from fama.envs.helpdesk.gold import play
-from fama.envs.helpdesk.tasks import build_task
+from fama.envs.helpdesk.tasks import build_task, generator_of
 from fama.envs.helpdesk.user.phrase_sets import FIRST, FOLDER, ONLY_ON, draw_set, load_phrase_set, shipped_sets
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput

@@ -178,7 +178,7 @@ def test_checkouts_that_are_not_there(tmp_path: Path, monkeypatch: pytest.Monkey
     assert main(["benchmarks", "check", "tau_trait"]) == 2
     assert main(["benchmarks", "list"]) == 0
     listed = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["helpdesk", "helpdesk-2.0", "shop"] in listed
+    assert ["helpdesk", "helpdesk-2.0", "shop,", "saas"] in listed
     assert any(words[:4] == ["tau_trait", "–", "not", "here;"] for words in listed)
 
 
