@@ -9,6 +9,8 @@ from fama.subsets import POOL
 Form = Literal["template", "llm", "separate"]
 """How a helper writes its note: computed from what was read, by a chat model that is asked at the end of the agent's
 own request, or by one that gets a prompt of the helper's own."""
+Cadence = Literal["episode", "turn", "change"]
+"""When a subset is selected: once per episode, before every decision, or only while a requested change is pending."""
 Reading = Literal["patterns", "meaning"]
 """How user turns are read: by patterns of words, or by meaning."""
 
@@ -130,7 +132,7 @@ class ExperimentSettings(Settings):
     """Where notes go: opening of the assistant turn, end of the last turn, or a system turn at the end."""
     demonstrations: int = 2
     """Conversations on other tasks shown as chat turns."""
-    cadence: Literal["episode", "turn", "change"] = "episode"
+    cadence: Cadence = "episode"
     """When a subset is selected: once per episode, before every decision, or only while a requested change is
     pending, with no helper at any other time."""
     helpers: HelperSettings = HelperSettings()

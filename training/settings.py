@@ -6,7 +6,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from fama.errors import BadInput
 from fama.selection.decision import EXACT_LIMIT
-from fama.selection.router.manifest import LoraShape, View
+from fama.selection.router.manifest import CostUnit, LoraShape, View
 from fama.settings import Settings
 from fama.subsets import POOL
 from training.registry import ROUTER_TRAINERS
@@ -24,11 +24,27 @@ class FailureSource(Settings):
     """``episodes.jsonl``, or its folder, that was diagnosed."""
 
 
+class RepairSource(Settings):
+    """Mined repairs and the episodes they repair."""
+
+    repairs: str
+    """Folder that ``fama mine`` wrote: ``repairs.jsonl``, and the executed repairs in ``episodes.jsonl``."""
+    episodes: str
+    """Folder that was mined."""
+
+
 class DataSettings(Settings):
     """The data that the router learns from, and their split."""
 
     outcomes: tuple[str, ...] = ()
     """Outcome tables (parquet) of training tasks."""
+    repairs: tuple[RepairSource, ...] = ()
+    """Mined repairs of training tasks, for a router that chooses before every decision."""
+    balance: float | None = Field(default=1.0, ge=0.0)
+    """Total weight of mined decisions at which no note changed the outcome, as a multiple of that of the others; 0
+    leaves them out, null weighs every decision alike."""
+    cost: CostUnit = "tokens"
+    """The cost that λ prices, of the rest of a mined episode: all tokens, those that no cache held, or seconds."""
     plain: tuple[str, ...] = ()
     """Episodes of the plain agent on the tasks of the outcome tables: with the view ``retrospective``, a table's rows
     are read with the failed one of their task. Episodes with helpers, and tasks that were solved, are passed over."""
@@ -141,6 +157,8 @@ class VectorSettings(Settings):
     """Principal components kept."""
     buckets: int = Field(default=4096, ge=16)
     """Hash buckets."""
+    latest: int = Field(default=0, ge=0)
+    """Messages from the end that are also averaged on their own, for routers that choose at every turn."""
 
 
 class LinearSettings(Settings):
@@ -301,6 +319,8 @@ class TrainSettings(Settings):
     def _check_view(self) -> None:
         """Check that what the router reads is there when it is to choose."""
         losses, data = self.losses, self.data
+        if data.repairs and data.view == "retrospective":
+            raise ValueError("data.repairs are states before decisions: set data.view to prospective")
         if data.view == "retrospective" and losses.distillation:
             raise ValueError(
                 "data.view retrospective: a prompted choice was made before the episode; set distillation to 0"
@@ -310,5 +330,12 @@ class TrainSettings(Settings):
                 "data.view retrospective learns outcomes from the plain agent's failed episodes: name their files as "
                 "data.plain, or set losses.outcome and decision to 0"
             )
+        if data.repairs and (data.outcomes or data.failures or data.prompted):
+            raise ValueError(
+                "data.repairs is for a router that chooses at every turn, outcomes, failures and prompted for one that "
+                "chooses once an episode: train two routers"
+            )
+        if data.cost != "tokens" and not data.repairs:
+            raise ValueError("data.cost: outcome tables store tokens only; set tokens, or learn from data.repairs")
         if data.view == "prospective" and data.plain:
             raise ValueError("data.plain is for data.view retrospective; leave it out, or set the view")

@@ -63,7 +63,8 @@ def train_on(
     wanted = settings.data
     hidden = hidden_parts(data.examples, wanted.absent)
     examples = [replace(example, features=hide(example.features, hidden)) for example in data.examples]
-    warn_of_form(examples, hidden, settings, data.pool)
+    if not wanted.repairs:  # the form of a state before a decision tells how far the episode is, not which log it is of
+        warn_of_form(examples, hidden, settings, data.pool)
     split = split_by_task(
         examples,
         wanted.validation,

@@ -57,7 +57,15 @@ def build_arms(
     """
     if not settings.arms:
         raise BadInput("arms: none given; list at least two selectors, such as none and all")
-    context = SelectorContext(helpers, model, failures, settings.outcomes, settings.seed, request=requester(settings))
+    context = SelectorContext(
+        helpers,
+        model,
+        failures,
+        settings.outcomes,
+        settings.seed,
+        request=requester(settings),
+        cadence=settings.cadence,
+    )
     built: dict[str, AnySelector] = {}
     for wanted in settings.arms:
         if wanted.arm in built:

@@ -4,9 +4,29 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from fama.episodes.records import Episode, LedgerRow, Record, known_total, total_tokens
+from fama.episodes.records import CHARGED, Episode, LedgerRow, Record, known_total, role_group, total_tokens
 
-Part = Literal["outcome table", "plain run", "diagnosis", "prompted episodes", "training"]
+Part = Literal["outcome table", "plain run", "diagnosis", "prompted episodes", "mining", "training"]
+
+
+class Remaining(Record):
+    """What an episode took from a decision on: tokens, those of them that no cache held, and seconds of the calls.
+
+    Agent, helpers and selection count. None is unknown.
+    """
+
+    tokens: int | None
+    new_tokens: int | None
+    seconds: float
+
+
+def remaining(ledger: Iterable[LedgerRow], turn: int = 0) -> Remaining:
+    """Return what the charged calls of a ledger took from decision ``turn`` on."""
+    rows = [row for row in ledger if role_group(row.role) in CHARGED and (row.turn or 0) >= turn]
+    total = known_total(row.total_tokens for row in rows)
+    cached = known_total(row.cached_input_tokens for row in rows)
+    new = None if total is None or cached is None else total - cached
+    return Remaining(tokens=total, new_tokens=new, seconds=round(sum(row.seconds for row in rows), 3))
 
 
 class Spent(Record):

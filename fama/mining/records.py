@@ -5,6 +5,7 @@ from typing import Literal
 
 from fama.episodes.keys import TaskKey
 from fama.episodes.records import Note, Record, RejectedNote
+from fama.episodes.spending import Remaining
 from fama.mining.schedule import Schedule, members_at, turns_of
 from fama.subsets import Subset
 
@@ -37,7 +38,8 @@ class Intervention(Record):
     nobody asked. ``outcome`` is ``no note`` where every helper kept silent or was rejected, ``same action`` where
     nothing was run on, ``not run`` where the action changed and the budget ended; otherwise how the episode, run on,
     ended, and ``reason`` what ended it. ``share`` is that of successful continuations. ``tokens`` are those of the
-    notes and of the helpers' own calls, None where a server did not report them.
+    notes and of the helpers' own calls, None where a server did not report them. ``rest`` is what the episode took from
+    this decision on, with the notes; None where the action changed and was not run on.
     """
 
     given: tuple[Placed, ...] = ()
@@ -51,6 +53,7 @@ class Intervention(Record):
     share: float | None = None
     reason: str = ""
     tokens: int | None = 0
+    rest: Remaining | None = None
 
 
 class Combination(Record):

@@ -7,6 +7,7 @@ from fama.agents.decision import Decided
 from fama.agents.strategies.base import action_json
 from fama.envs.base import Action
 from fama.episodes.records import Episode, LedgerRow, total_tokens
+from fama.episodes.spending import Remaining, remaining
 from fama.episodes.state import RESPOND
 from fama.errors import FamaError, ModelError
 from fama.mining.bench import Bench
@@ -27,6 +28,7 @@ class _Probe:
     decisions: tuple[Decided, ...]
     effect: Effect
     tokens: int | None
+    ledger: tuple[LedgerRow, ...]
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class EpisodeWorld:
             calls = tuple(row for row in ledger if row.role.startswith("helper:"))
             own = total_tokens(calls, "helper")
             notes = sum(note.tokens for note in first.decision.notes)
-            self._probes[key] = _Probe((before, changed), effect, None if own is None else own + notes)
+            self._probes[key] = _Probe((before, changed), effect, None if own is None else own + notes, tuple(ledger))
         return self._probes[key].effect
 
     async def run(self, schedule: Schedule) -> Run:
@@ -146,6 +148,7 @@ class EpisodeWorld:
                     share=share,
                     reason=reason,
                     tokens=probe.tokens,
+                    rest=self._rest(given, turn, members, probe, outcome),
                 )
             )
         return tuple(records)
@@ -167,6 +170,15 @@ class EpisodeWorld:
                     )
                 )
         return tuple(records)
+
+    def _rest(self, given: Schedule, turn: int, members: Subset, probe: _Probe, outcome: Outcome) -> Remaining | None:
+        """Return what the rest took: of the run, else of the episode that goes on as it did, after this decision."""
+        if outcome == "not run" or self.draws > 1:
+            return None
+        if outcome in ("no note", "same action"):
+            later = [row for row in self._runs[given].episodes[0].ledger if (row.turn or 0) > turn]
+            return remaining([*probe.ledger, *later], turn)
+        return remaining(self._runs[given | points_at(turn, members)].episodes[0].ledger, turn)
 
     def _outcome(self, given: Schedule, turn: int, members: Subset, probe: _Probe) -> tuple[Outcome, float | None, str]:
         if not probe.effect.noted:

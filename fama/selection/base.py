@@ -14,6 +14,7 @@ from fama.models.base import ChatModel
 from fama.models.prefix import AgentRequest
 from fama.registry import Registry
 from fama.selection.traits import SelectorTraits, declared
+from fama.settings import Cadence
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class SelectorContext:
     """Inputs that selectors are built from. ``failures`` (task id → label) exists on the retrospective track only.
 
     ``helpers`` is the pool by name, in pool order. ``outcomes`` is the path of an outcome table of
-    training tasks. ``request`` gives the agent's own request in a state, before any note.
+    training tasks. ``request`` gives the agent's own request in a state, before any note. ``cadence`` is when the
+    selector will be asked, None where nobody runs it.
     """
 
     helpers: Mapping[str, Helper]
@@ -54,6 +56,7 @@ class SelectorContext:
     seed: int = 0
     extra: Mapping[str, object] = field(default_factory=dict)
     request: Callable[[VisibleState], AgentRequest] | None = None
+    cadence: Cadence | None = None
 
 
 class Selector(Protocol):

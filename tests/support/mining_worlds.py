@@ -81,11 +81,15 @@ def random_puzzle(number: int) -> Puzzle:
 
 
 class PuzzleEnvironment:
-    """Solved by acting well at the right decisions. With ``drift`` its second answer is another in every process."""
+    """Solved by acting well at the right decisions. With ``drift`` its second answer is another in every process.
+
+    With ``hints`` what is said before a decision tells by a colour whose notes the decision needs.
+    """
 
     policy = "Act well."
     tools = (TOOL,)
     drift = 0
+    hints = False
 
     def __init__(self, task_id: str, puzzle: Puzzle) -> None:
         self._task_id = task_id
@@ -95,7 +99,7 @@ class PuzzleEnvironment:
 
     async def reset(self, seed: int) -> Observation:
         """The task's name, in the user's words."""
-        return Observation("user", f"Task {self._task_id}.")
+        return Observation("user", f"Task {self._task_id}." + self._hint(0))
 
     async def step(self, action: Action) -> Observation:
         """One of the decisions."""
@@ -103,8 +107,20 @@ class PuzzleEnvironment:
             self._well.add(self._done)
         self._done += 1
         ended = self._done == DECISIONS
-        said = f"step {self._done}" + (f" drift {self.drift}" if self.drift and self._done == 2 else "")
+        said = (
+            f"step {self._done}"
+            + self._hint(self._done)
+            + (f" drift {self.drift}" if self.drift and self._done == 2 else "")
+        )
         return Observation("tool", said, done=ended, reason="closed" if ended else "")
+
+    def _hint(self, turn: int) -> str:
+        if not self.hints or turn == DECISIONS:
+            return ""
+        need = self._puzzle.needs[turn]
+        wanted = need is not None and any(turn in way for way in self._puzzle.ways)
+        colours = {"Alpha": "amber", "Beta": "blue"}
+        return " The light is " + (" and ".join(colours[name] for name in sorted(need or ())) if wanted else "grey")
 
     def outcome(self) -> Reward:
         """Whether it is solved."""
@@ -154,7 +170,7 @@ class Backbone(ScriptedModel):
     def _reply(self, request: ChatRequest) -> str:
         self.asked += 1
         said = [str(message["content"]) for message in request.messages]
-        task_id = next(text for text in said if "Task " in text).partition("Task ")[2].rstrip(".")
+        task_id = next(text for text in said if "Task " in text).partition("Task ")[2].partition(".")[0]
         turn = sum(message["role"] == "assistant" for message in request.messages)
         need = Puzzles.tasks[task_id].needs[turn]
         well = need is not None and all(f"{name} speaks" in request.prefill for name in need)
@@ -173,7 +189,7 @@ def puzzles(tasks: Mapping[str, Puzzle]) -> Iterator[None]:
     try:
         yield
     finally:
-        Puzzles.tasks, Puzzles.current, PuzzleEnvironment.drift = {}, "puzzles-1", 0
+        Puzzles.tasks, Puzzles.current, PuzzleEnvironment.drift, PuzzleEnvironment.hints = {}, "puzzles-1", 0, False
         for registry, name in ((HELPERS, "Alpha"), (HELPERS, "Beta"), (BENCHMARKS, "puzzles")):
             registry.remove(name)
 

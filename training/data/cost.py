@@ -3,8 +3,11 @@
 from pathlib import Path
 
 from fama.diagnosis.diagnose import spent_on_labels
+from fama.episodes.jsonl import RecordStore
+from fama.episodes.records import known_total
 from fama.episodes.spending import Spent, spent_on_episodes, spent_on_table, unknown
 from fama.episodes.store import read_episodes
+from fama.mining.records import REPAIRS, Repair
 from fama.selection.router.checkpoint import read_manifest
 from fama.selection.router.retrospective import without_helpers
 from training.settings import TrainSettings
@@ -18,11 +21,28 @@ def data_cost(settings: TrainSettings) -> tuple[Spent, ...]:
     """
     data = settings.data
     parts = [spent_on_table(path) for path in data.outcomes]
-    parts += [spent_on_episodes("plain run", path, without_helpers(read_episodes(Path(path)))) for path in data.plain]
+    parts += [_plain_run(path) for path in data.plain]
     for source in data.failures:
         parts += spent_on_labels(Path(source.failures))
+    for mined in data.repairs:
+        parts += [_plain_run(mined.episodes), spent_on_mining(mined.repairs)]
     parts += [spent_on_episodes("prompted episodes", path, read_episodes(Path(path))) for path in data.prompted]
     if settings.init is not None:
         before = read_manifest(Path(settings.init)).cost
         parts += [unknown("training", settings.init)] if before is None else before
     return tuple(parts)
+
+
+def spent_on_mining(folder: str) -> Spent:
+    """Return the cost of the model calls of mined episodes.
+
+    Raises:
+        BadInput: the folder holds no repairs, or a line is damaged.
+    """
+    records = list(RecordStore(Path(folder) / REPAIRS, Repair).read())
+    tokens = known_total(record.tokens for record in records)
+    return Spent(part="mining", source=folder, tokens=tokens, seconds=round(sum(r.seconds for r in records), 3))
+
+
+def _plain_run(path: str) -> Spent:
+    return spent_on_episodes("plain run", path, without_helpers(read_episodes(Path(path))))

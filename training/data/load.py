@@ -6,10 +6,12 @@ from itertools import chain
 from pathlib import Path
 
 from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
+from fama.episodes.records import Episode
 from fama.errors import BadInput
 from fama.selection.router.retrospective import failed_features
 from fama.settings import HelperSettings
 from training.data.examples import ExampleSet, failure_examples, outcome_examples, prompted_examples
+from training.data.repairs import repair_examples
 from training.data.weights import to_mean_one
 from training.settings import DataSettings, TrainSettings
 
@@ -24,7 +26,7 @@ def load_examples(settings: TrainSettings) -> ExampleSet:
     _check_sources(settings)
     found = ExampleSet((), data.pool)
     if losses.outcome or losses.tokens or losses.decision:
-        found = _outcomes(data, found)
+        found = _repairs(data) if data.repairs else _outcomes(data, found)
     if losses.coverage or losses.categories:
         found = _failures(data, found, bool(losses.coverage))
     if losses.distillation:
@@ -66,7 +68,7 @@ def coverage_of(data: DataSettings) -> dict[str, Coverage]:
 def _check_sources(settings: TrainSettings) -> None:
     data, losses = settings.data, settings.losses
     needs = (
-        ("outcomes", losses.outcome or losses.decision, data.outcomes),
+        ("outcomes", losses.outcome or losses.decision, data.outcomes or data.repairs),
         ("failures", losses.coverage or losses.categories, data.failures),
         ("prompted", losses.distillation, data.prompted),
     )
@@ -77,6 +79,31 @@ def _check_sources(settings: TrainSettings) -> None:
 
 def _outcomes(data: DataSettings, found: ExampleSet) -> ExampleSet:
     return found + table_examples(data.outcomes, data)
+
+
+def _repairs(data: DataSettings) -> ExampleSet:
+    """Read mined folders, each with its own episodes; balance holds over all of them.
+
+    Raises:
+        BadInput: a folder has no repairs, or they cannot be used.
+    """
+    from fama.episodes.jsonl import RecordStore
+    from fama.episodes.store import read_episodes
+    from fama.mining.records import REPAIRS, Repair
+
+    records: list[Repair] = []
+    episodes: dict[str, Episode] = {}
+    for source in data.repairs:
+        path = Path(source.repairs) / REPAIRS
+        if not path.is_file():
+            raise BadInput(f"data.repairs: {path} is missing; give the folder that `fama mine` wrote")
+        records += RecordStore(path, Repair).read()
+        wanted = {id_ for one in records for id_ in (one.episode_id, one.repaired_episode)}
+        folders = [source.episodes, *([source.repairs] if any(one.repaired_episode for one in records) else [])]
+        for folder in folders:
+            episodes |= {one.id: one for one in read_episodes(Path(folder)) if one.id in wanted}
+    found = repair_examples(records, episodes, data.pool, data.cost, data.balance)
+    return replace(found, examples=to_mean_one(found.examples))
 
 
 def table_examples(paths: Sequence[str], data: DataSettings) -> ExampleSet:

@@ -14,6 +14,10 @@ from training.export.collapse import collapse
 from training.export.evaluation import Measured
 from training.settings import TrainSettings
 
+_TURN = (
+    "Per turn: it was trained on states before single decisions, with the success and the cost of the rest of the "
+    "episode; it is asked before every decision (cadence: turn)."
+)
 _VIEWS = {
     "prospective": "Prospective: it reads policy, tools and messages up to the decision, not beyond.",
     "retrospective": "Retrospective: it reads the plain agent's whole failed episode of the task that is run again.",
@@ -35,8 +39,8 @@ def render_card(
     parts = [
         f"# {title}: {ROUTER_KINDS.load(manifest.kind).title}",
         "Chooses the smallest useful subset of helper agents before a decision of a tool-use agent: it maximises "
-        "P(success) − λ · tokens / 1000 over subsets of "
-        f"{', '.join(manifest.pool)}. {_VIEWS[manifest.view]}",
+        f"P(success) − λ · {manifest.cost_unit.replace('_', ' ')} / 1000 over subsets of "
+        f"{', '.join(manifest.pool)}. {_VIEWS[manifest.view]}{' ' + _TURN if manifest.cadence == 'turn' else ''}",
         "## Data",
         _table(("", "training", "validation"), _data_rows(split)),
         _lines(

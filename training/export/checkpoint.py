@@ -97,15 +97,16 @@ def _candidates(
 def _manifest(
     settings: TrainSettings, data: ExampleSet, split: Split, hidden: tuple[Part, ...], trained: Trained, command: str
 ) -> RouterManifest:
-    from fama.selection.router.evidence import EVIDENCE_NAMES
+    from fama.selection.router.turn import evidence_names
 
     taxonomy = taxonomy_of(settings.data)
+    turn = bool(settings.data.repairs)
     return RouterManifest(
         kind=settings.kind,
         pool=data.pool,
         taxonomy_version=taxonomy.version,
         categories=taxonomy.codes,
-        evidence_names=tuple(EVIDENCE_NAMES),
+        evidence_names=evidence_names(data.pool, turn),
         encoder=trained.encoder,
         network=trained.network,
         vectors=trained.vectors,
@@ -115,6 +116,8 @@ def _manifest(
         shape=trained.shape,
         labelled=trained.labelled,
         view=settings.data.view,
+        cadence="turn" if turn else "episode",
+        cost_unit=settings.data.cost,
         hidden=hidden,
         lam=settings.decision.lam,
         epsilon=settings.decision.epsilon,

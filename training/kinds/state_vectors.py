@@ -78,7 +78,8 @@ def fit_vectors(task: FitTask, encoder: EncoderShape | None, whiten: bool = True
     embedder = None
     if encoder is not None:
         embedder = task.embedder or Embedder.load(encoder, entries=_TEXTS)
-    shape = VectorShape(source=settings.vectors.source, buckets=settings.vectors.buckets)
+    wanted = settings.vectors
+    shape = VectorShape(source=wanted.source, buckets=wanted.buckets, latest=wanted.latest)
     used = [e for e in train if (task.with_outcomes and e.subset is not None) or e.coverage is not None]
     fitted = FittedVectors(RawVectors(shape, embedder, task.hidden), settings, used, whiten)
     draft = Trained(
@@ -118,15 +119,15 @@ def _domains(raw: RawVectors, states: Sequence[Features]) -> Arrays:
     counts = Counter(state.frame() for state in complete)
     first = {state.frame(): state for state in reversed(complete)}
     found = [first[frame] for frame, _ in counts.most_common(_DOMAINS)]
-    half = len(raw(states[0])) // 2
+    width = len(raw.frame(states[0]))
 
     def rows(vectors: Iterable[Floats], width: int) -> Array:
         return np.array([*vectors], dtype=np.float32).reshape(-1, width)
 
     return {
-        "domain_frame": rows((raw.frame(state) for state in found), half),
-        "domain_policy": rows((raw.frame(hide(state, _TOOLS)) for state in found), half),
-        "domain_tools": rows((raw.frame(hide(state, _POLICY)) for state in found), half),
+        "domain_frame": rows((raw.frame(state) for state in found), width),
+        "domain_policy": rows((raw.frame(hide(state, _TOOLS)) for state in found), width),
+        "domain_tools": rows((raw.frame(hide(state, _POLICY)) for state in found), width),
         "domain_evidence": rows((raw.evidence(state) for state in found), len(states[0].evidence)),
     }
 

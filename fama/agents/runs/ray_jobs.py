@@ -58,6 +58,7 @@ class EpisodeRecipe:
                 self.outcomes,
                 settings.seed,
                 request=requester(settings, benchmark),
+                cadence=settings.cadence,
             )
             stage = Stage(settings, benchmark, backbone, for_user, context, self.content)
 

@@ -71,7 +71,13 @@ async def run_planned(
     if todo:
         async with connected(settings, model, helper_model) as (backbone, for_helpers, for_user):
             context = SelectorContext(
-                helpers, for_helpers, failures, outcomes, settings.seed, request=requester(settings, benchmark)
+                helpers,
+                for_helpers,
+                failures,
+                outcomes,
+                settings.seed,
+                request=requester(settings, benchmark),
+                cadence=settings.cadence,
             )
             stage = Stage(settings, benchmark, backbone, for_user, context, content)
             for planned in todo.values():

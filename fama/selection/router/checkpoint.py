@@ -139,7 +139,7 @@ def check_runtime(router: Router, pool: tuple[str, ...], taxonomy_file: str | No
         BadInput: one of them differs.
     """
     from fama.diagnosis.taxonomy import load_taxonomy
-    from fama.selection.router.evidence import EVIDENCE_NAMES
+    from fama.selection.router.turn import evidence_names
 
     manifest, path = router.manifest, router.folder / MANIFEST
     if set(manifest.pool) != set(pool):
@@ -154,8 +154,9 @@ def check_runtime(router: Router, pool: tuple[str, ...], taxonomy_file: str | No
             f"has {taxonomy.version} ({', '.join(taxonomy.codes)}); give the selector its file (options: taxonomy), or "
             "train the router again"
         )
-    if manifest.evidence_names != tuple(EVIDENCE_NAMES):
-        differing = sorted(set(manifest.evidence_names) ^ set(EVIDENCE_NAMES)) or ["the order"]
+    known = evidence_names(manifest.pool, manifest.cadence == "turn")
+    if manifest.evidence_names != known:
+        differing = sorted(set(manifest.evidence_names) ^ set(known)) or ["the order"]
         raise BadInput(
             f"{path}: trained with other evidence than this release's (differs: {', '.join(differing)}); "
             "train the router again"

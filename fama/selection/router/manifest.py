@@ -13,6 +13,10 @@ from fama.selection.router.features import Part
 ROUTER_SCHEMA = 1
 
 View = Literal["prospective", "retrospective"]
+#: When a router chooses: before an episode's first decision for all of them, or before every decision.
+RouterCadence = Literal["episode", "turn"]
+#: The unit of a router's predicted cost, which λ prices per 1,000.
+CostUnit = Literal["tokens", "new_tokens", "seconds"]
 
 
 class LoraShape(Record):
@@ -55,6 +59,8 @@ class VectorShape(Record):
 
     source: Literal["embedding", "hashed"]
     buckets: int = 4096
+    latest: int = Field(default=0, exclude_if=lambda value: value == 0)
+    """Messages from the end that have a mean of their own beside that of all; 0 has none."""
 
 
 class KnnShape(Record):
@@ -122,9 +128,11 @@ class RouterManifest(Record):
     ``kind`` is a name of ``ROUTER_KINDS``; ``encoder`` to ``shape`` are what that kind reads beside its arrays, of
     which ``shape`` is for kinds that are not built in. ``candidates`` are the subsets it chooses from; None is every
     one of the pool. ``labelled``: it has heads for failure categories. ``view`` says if it reads the state before a
-    decision or a whole failed episode. ``hidden`` are parts of a state that it never reads, since training states
-    lacked them; any other part that a state lacks counts as average. None is a router from before: it reads a lacking
-    part as zero. ``cost`` is what was spent on its data and its fit; None if not recorded.
+    decision or a whole failed episode; ``cadence`` which decisions it was trained on: success and cost, in
+    ``cost_unit``, are those of the whole episode, or with ``turn`` of the rest of it. ``hidden`` are parts of a state
+    that it never reads, since training states lacked them; any other part that a state lacks counts as average. None is
+    a router from before: it reads a lacking part as zero. ``cost`` is what was spent on its data and its fit; None if
+    not recorded.
     """
 
     schema_version: int = ROUTER_SCHEMA
@@ -142,6 +150,8 @@ class RouterManifest(Record):
     shape: dict[str, JsonValue] | None = Field(default=None, exclude_if=lambda value: value is None)
     labelled: bool = False
     view: View = "prospective"
+    cadence: RouterCadence = Field(default="episode", exclude_if=lambda value: value == "episode")
+    cost_unit: CostUnit = Field(default="tokens", exclude_if=lambda value: value == "tokens")
     hidden: tuple[Part, ...] | None = Field(default=None, exclude_if=lambda value: value is None)
     calibration: Calibration = Calibration()
     guarantee: Guarantee | None = None

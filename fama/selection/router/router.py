@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fama.episodes.state import VisibleState
 from fama.selection.base import Allowance
 from fama.selection.decision import Choice, Floats, Objective, Scorer, decide
 from fama.selection.router.embedder import Embedder
-from fama.selection.router.features import Features, hide
+from fama.selection.router.features import Features, featurise, hide
 from fama.selection.router.kinds.label_heads import Categories
 from fama.selection.router.manifest import RouterManifest
 from fama.selection.router.scores import Predictor, StateScores, calibrated
+from fama.selection.router.turn import featurise_turn
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,11 @@ class Router:
     predictor: Predictor
     labels: Categories | None = None
     embedder: Embedder | None = None
+
+    def featurise(self, state: VisibleState) -> Features:
+        """Return what the router reads of a state before a decision."""
+        turn = self.manifest.cadence == "turn"
+        return featurise_turn(state, self.manifest.pool) if turn else featurise(state)
 
     def raw_scores(self, features: Features) -> StateScores:
         """Return uncalibrated success logits and log tokens of any subset in a state."""

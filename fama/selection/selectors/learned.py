@@ -1,6 +1,7 @@
 """The selector behind a trained router's checkpoint, of any kind. Loads torch only when it is built."""
 
 import copy
+import logging
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -16,11 +17,14 @@ from fama.selection.base import Allowance, AnySelector, Selection, SelectorConte
 from fama.selection.budget import helper_cap
 from fama.selection.decision import Objective
 from fama.selection.router.checkpoint import check_runtime, load_router
-from fama.selection.router.features import Features, featurise
+from fama.selection.router.features import Features
 from fama.selection.router.kinds.base import ROUTER_KINDS
 from fama.selection.router.retrospective import FailedTask, failed_features, failed_task
 from fama.selection.router.router import Router
+from fama.settings import Cadence
 from fama.subsets import in_pool_order
+
+log = logging.getLogger(__name__)
 
 #: States whose texts are encoded together, fewer than a cache of texts can hold.
 _TOGETHER = 64
@@ -78,13 +82,13 @@ class LearnedSelector(RouterSelector):
     async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
         """Choose for the coming decision."""
         started = time.perf_counter()
-        return self.choose(featurise(state), allowance, started)
+        return self.choose(self.router.featurise(state), allowance, started)
 
     def select_many(self, states: Sequence[VisibleState], allowance: Allowance | None = None) -> list[Selection]:
         """Choose in many states; texts that they share, or that wait to be encoded, go through the encoder together."""
         selections: list[Selection] = []
         for start in range(0, len(states), _TOGETHER):
-            features = [featurise(state) for state in states[start : start + _TOGETHER]]
+            features = [self.router.featurise(state) for state in states[start : start + _TOGETHER]]
             if self.router.embedder is not None:
                 texts = {segment.text: None for one in features for segment in one.segments}
                 self.router.embedder.embed(list(texts))
@@ -171,6 +175,7 @@ def build(
             f"{checkpoint}: reads the state before a decision, no failed episodes; leave options.episodes out, or "
             "train with data.view=retrospective"
         )
+    _check_cadence(router, context.cadence)
     objective = Objective(
         lam=manifest.lam if lam is None else float(lam),
         epsilon=manifest.epsilon if epsilon is None else float(epsilon),
@@ -181,6 +186,18 @@ def build(
         return LearnedSelector(router, context, objective, max_predicted_loss)
     failed = failed_features(read_episodes(Path(episodes)))
     return FailedEpisodeSelector(router, context, objective, max_predicted_loss, failed)
+
+
+def _check_cadence(router: Router, cadence: Cadence | None) -> None:
+    """Refuse a router that weighs the rest of an episode where it would choose for the whole; warn of the reverse."""
+    trained = router.manifest.cadence
+    if trained == "turn" and cadence == "episode":
+        raise BadInput(
+            f"{router.folder}: trained to choose before every decision, here it is asked once an episode; set "
+            "cadence: turn, or train on an outcome table"
+        )
+    if trained == "episode" and cadence in ("turn", "change"):
+        log.warning("%s: trained on first states of episodes, here it is asked at later ones, too", router.folder)
 
 
 def _certified_loss(router: Router, lam: float | None, epsilon: float | None) -> float:

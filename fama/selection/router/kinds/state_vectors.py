@@ -22,7 +22,7 @@ _TEXTS = 4096
 
 
 class RawVectors:
-    """Features to unprojected vectors: means over messages, then over policy and tools.
+    """Features to unprojected vectors: means over messages, over the latest ones if asked for, over policy and tools.
 
     ``embedding`` averages chunk vectors; ``hashed`` counts words and word pairs in hash buckets
     (feature hashing, Weinberger et al. 2009), with logarithms, scaled to length one.
@@ -41,9 +41,12 @@ class RawVectors:
 
     def __call__(self, features: Features) -> Floats:
         """Return the vector of one state."""
-        history = [segment.text for segment in features.history()]
+        history = features.history()
         frame = self.frame(features)
-        return np.concatenate([self._mean(history), np.full(len(frame), np.nan) if self.missing(features) else frame])
+        parts = [self._mean([segment.text for segment in history])]
+        if self.shape.latest:
+            parts.append(self._mean([one.text for one in history if one.position < self.shape.latest]))
+        return np.concatenate([*parts, np.full(len(frame), np.nan) if self.missing(features) else frame])
 
     def missing(self, features: Features) -> tuple[Part, ...]:
         """Return the parts that this state lacks and others have."""
@@ -92,7 +95,7 @@ class StateVectors:
     the state's (hot-deck imputation, Andridge and Little 2010), or are average where none is like it.
 
     Arrays: ``text_mean`` (D), ``text_components`` (k, D), ``text_scale`` (k), ``evidence_mean`` (E),
-    ``evidence_scale`` (E); of F training domains ``domain_frame``, ``domain_policy`` and ``domain_tools`` (F, D / 2),
+    ``evidence_scale`` (E); of F training domains ``domain_frame``, ``domain_policy`` and ``domain_tools`` (F, d),
     ``domain_evidence`` (F, E).
     """
 
@@ -106,7 +109,7 @@ class StateVectors:
         raw, known = self.raw(features), self.raw.evidence(features)
         domain = self._domain(features)
         if domain is not None:
-            raw[len(raw) // 2 :] = part["domain_frame"][domain]
+            raw[-len(part["domain_frame"][domain]) :] = part["domain_frame"][domain]
             known = np.where(np.isnan(known), part["domain_evidence"][domain], known)
         text = part["text_components"] @ np.nan_to_num(raw - part["text_mean"]) / part["text_scale"]
         evidence = np.nan_to_num((known - part["evidence_mean"]) / part["evidence_scale"])

@@ -1,0 +1,198 @@
+"""Routers for every turn: examples from mined repairs, and a SYNTHETIC world whose right helpers are known."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fama.agents.runs.runner import Planned, run_planned
+from fama.cli import main
+from fama.episodes.jsonl import RecordStore
+from fama.episodes.records import Episode
+from fama.episodes.state import state_at
+from fama.episodes.store import read_episodes
+from fama.errors import BadInput
+from fama.mining.records import REPAIRS, Repair
+from fama.mining.runner import mine_folder
+from fama.mining.settings import MineSettings
+from fama.selection.router.checkpoint import load_router
+from fama.selection.router.turn import featurise_turn, turn_evidence_names
+from fama.settings import RunSettings, SelectorSettings
+from tests.support.mining_worlds import (
+    NAMED,
+    POOL,
+    Backbone,
+    PuzzleEnvironment,
+    Puzzles,
+    plain_run,
+    puzzles,
+    random_puzzle,
+)
+from training.data.examples import Example
+from training.data.repairs import repair_examples
+from training.settings import TrainSettings
+from training.train import train
+
+SOLVED = {"plain": NAMED["solved"]}
+
+
+@pytest.fixture
+def hinted() -> Iterator[None]:
+    """Random puzzles that the pool can repair, whose needs are told before each decision; every second is for tests."""
+    found = {f"p{number}": random_puzzle(number) for number in range(260)}
+    with puzzles({task: puzzle for task, puzzle in found.items() if puzzle.fewest() is not None}):
+        PuzzleEnvironment.hints = True
+        yield
+
+
+async def mined(tmp_path: Path) -> tuple[Path, Path]:
+    plain, out = await plain_run(tmp_path / "plain"), tmp_path / "repairs"
+    settings = MineSettings.model_validate({"exact": 10_000, "budget": {"calls": None}})
+    await mine_folder(plain, settings, out, model=Backbone())
+    return plain, out
+
+
+def read(plain: Path, out: Path) -> tuple[list[Repair], dict[str, Episode]]:
+    episodes = {one.id: one for folder in (plain, out) for one in read_episodes(folder)}
+    return list(RecordStore(out / REPAIRS, Repair).read()), episodes
+
+
+def rows_of(examples: tuple[Example, ...], task: str) -> list[tuple[tuple[bool, ...], bool | None]]:
+    return [(one.subset or (), one.success) for one in examples if one.task.endswith(task)]
+
+
+async def test_rows_of_a_known_repair(tmp_path: Path) -> None:
+    tasks = {"single": NAMED["single"], "odd": NAMED["solved"], "two decisions": NAMED["two decisions"]}
+    with puzzles(tasks):
+        records, episodes = read(*await mined(tmp_path))
+        found = repair_examples(records, episodes, POOL, balance=None)
+    none, alpha, beta = (False, False), (True, False), (False, True)
+    # Alpha at decision 1 repairs; then nobody is needed at decision 2 of the repaired episode
+    assert sorted(rows_of(found.examples, "single"), key=str) == sorted(
+        [
+            *[(none, False), (alpha, False), (beta, False), ((True, True), False)] * 2,
+            *[(none, False), (alpha, True), (beta, False)],
+            (none, True),
+        ],
+        key=str,
+    )
+    # Alpha at 0 alone fails, but is the first note of a repair with Beta at 2: it counts as help
+    rows = rows_of(found.examples, "two decisions")
+    assert rows.count((alpha, True)) == 1 and rows.count((beta, True)) == 1
+    first = [one for one in found.examples if one.task.endswith("two decisions") and one.subset == alpha]
+    assert [one.success for one in first if one.features == first[0].features] == [True]
+    after = next(one.features for one in found.examples if one.subset == beta and one.success)
+    assert {(one.subset, one.success) for one in found.examples if one.features == after} == {
+        (none, False),
+        (beta, True),
+    }
+    assert found.left_out["mined episodes of the split test"] == 1 and not rows_of(found.examples, "odd")
+    assert all(one.propensity in (pytest.approx(1 / 3), pytest.approx(1 / 4)) for one in first)
+
+
+async def test_decisions_at_which_nothing_matters_are_balanced(tmp_path: Path) -> None:
+    with puzzles({"single": NAMED["single"]}):
+        records, episodes = read(*await mined(tmp_path))
+        for balance, weight in ((1.0, 3 / 9), (0.5, 1.5 / 9), (9.0, 1.0), (None, 1.0)):
+            found = repair_examples(records, episodes, POOL, balance=balance)
+            assert sorted({one.weight for one in found.examples}) == pytest.approx(sorted({weight, 1.0}))
+        found = repair_examples(records, episodes, POOL, balance=0.0)
+    assert len(found.examples) == 3 and found.left_out["decisions at which nothing changed the outcome"] == 9
+
+
+async def test_cost_is_that_of_the_rest_of_the_episode(tmp_path: Path) -> None:
+    with puzzles({"single": NAMED["single"]}):
+        records, episodes = read(*await mined(tmp_path))
+        found = repair_examples(records, episodes, POOL)
+    log = next(one for one in episodes.values() if one.selector == "none")
+    by_turn = {state_at(log, turn): turn for turn in range(3)}
+    for turn in by_turn.values():
+        features = featurise_turn(state_at(log, turn), POOL)
+        plain = next(one for one in found.examples if one.features == features and one.subset == (False, False))
+        rows = [row for row in log.ledger if row.role == "agent" and (row.turn or 0) >= turn]
+        assert plain.tokens == sum(row.total_tokens or 0 for row in rows) > 0
+        noted = next(one for one in found.examples if one.features == features and one.subset == (False, True))
+        assert noted.tokens is not None and plain.tokens is not None and noted.tokens > plain.tokens - 20
+
+
+async def test_evidence_of_a_turn(tmp_path: Path) -> None:
+    with puzzles({"two decisions": NAMED["two decisions"]}):
+        _, episodes = read(*await mined(tmp_path))
+    repaired = next(one for one in episodes.values() if one.selector == "repair")
+    names = turn_evidence_names(POOL)
+    states = [featurise_turn(state_at(repaired, turn), POOL) for turn in range(3)]
+    found = [dict(zip(names, state.evidence[-len(names) :], strict=True)) for state in states]
+    assert [one["noted:Alpha"] for one in found] == [0.0, 1.0, 0.5]
+    assert [one["noted_lately:Alpha"] for one in found] == [0.0, 1.0, 0.5]
+    assert [one["noted:Beta"] for one in found] == [0.0, 0.0, 0.0]
+    assert [sum(one[name] for name in names if name.startswith("last_call:")) for one in found] == [0.0, 1.0, 1.0]
+    assert [one["calls_since_user"] for one in found] == pytest.approx([0.0, 1 / 2, 2 / 3])
+
+
+@pytest.mark.usefixtures("hinted")
+@pytest.mark.parametrize("kind", ["linear", "knn", "boosting"])
+async def test_a_router_for_every_turn_finds_the_known_helpers_on_other_tasks(tmp_path: Path, kind: str) -> None:
+    plain, out = await mined(tmp_path)
+    settings = TrainSettings.model_validate(
+        {
+            "kind": kind,
+            "data": {"pool": POOL, "repairs": [{"repairs": str(out), "episodes": str(plain)}]},
+            "vectors": {"latest": 1, "components": 12},
+            "linear": {"strengths": [0.3, 1.0]},
+            "decision": {"lam": 0.0, "epsilon": 0.1},
+        }
+    )
+    manifest = train(settings, tmp_path / "router")
+    assert manifest is not None and manifest.cadence == "turn" and manifest.cost_unit == "tokens"
+    assert {part.part for part in manifest.cost or ()} == {"plain run", "mining", "training"}
+    solved = {}
+    tests = Puzzles().task_ids("d", "test")
+    arms: dict[str, Any] = {
+        "none": SelectorSettings(),
+        "all": SelectorSettings(name="all"),
+        "learned": SelectorSettings(name="learned", options={"checkpoint": str(tmp_path / "router")}),
+    }
+    notes = {}
+    for name, arm in arms.items():
+        run = RunSettings.model_validate(
+            {"benchmark": "puzzles", "domain": "d", "split": "test", "tasks": list(tests), "demonstrations": 0}
+            | {"helpers": {"pool": list(POOL)}, "cadence": "turn"}
+        )
+        await run_planned(run, [Planned(t, 0, arm) for t in tests], tmp_path / name, model=Backbone(), progress=False)
+        episodes = list(read_episodes(tmp_path / name))
+        solved[name] = sum(one.outcome.status == "success" for one in episodes)
+        notes[name] = sum(len(decision.notes) for one in episodes for decision in one.decisions)
+    print("NUMBERS", kind, solved, notes)
+    assert solved["none"] == 0 and solved["all"] == len(tests)
+    assert solved["learned"] >= 0.9 * len(tests)
+    assert notes["learned"] < 0.6 * notes["all"]
+
+
+@pytest.mark.usefixtures("hinted")
+def test_what_cannot_be_trained_on_or_asked_is_refused(tmp_path: Path, capsys: Any) -> None:
+    plain, out = asyncio.run(mined(tmp_path))
+    source = [{"repairs": str(out), "episodes": str(plain)}]
+    data = f"data={{pool: [Alpha, Beta], repairs: [{{repairs: {out}, episodes: {plain}}}]}}"
+    assert main(["train", data, "vectors.components=4", "--out", str(tmp_path / "router")]) == 0
+    assert load_router(tmp_path / "router").manifest.cadence == "turn"
+    run = ["run", "benchmark=puzzles", "domain=d", "split=train", "tasks=1", "helpers.pool=[Alpha, Beta]"]
+    chosen = f"selector={{name: learned, options: {{checkpoint: {tmp_path / 'router'}}}}}"
+    assert main([*run, "model.name=scripted:echo", chosen, "demonstrations=0", "--out", str(tmp_path / "r")]) == 2
+    assert "trained to choose before every decision" in capsys.readouterr().err
+    for change, said in (
+        ({"view": "retrospective"}, "data.repairs are states before decisions"),
+        ({"outcomes": ["x.parquet"]}, "train two routers"),
+        ({"repairs": [], "cost": "seconds"}, "outcome tables store tokens only"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            TrainSettings.model_validate({"data": {"pool": POOL, "repairs": source, **change}})
+    records, episodes = read(plain, out)
+    with pytest.raises(BadInput, match=r"mined with the pool Alpha\+Beta, data.pool is Alpha"):
+        repair_examples(records, episodes, ("Alpha",))
+    with pytest.raises(BadInput, match="neither among the mined episodes nor beside the repairs"):
+        repair_examples(records, {}, POOL)
+    wrong = f"data={{pool: [Alpha, Beta], repairs: [{{repairs: {plain}, episodes: {plain}}}]}}"
+    assert main(["train", wrong, "--out", str(tmp_path / "router")]) == 2
+    assert "repairs.jsonl is missing; give the folder that `fama mine` wrote" in capsys.readouterr().err

@@ -1,0 +1,145 @@
+"""Training examples from mined repairs: states before single decisions, helpers asked there, and what came of it."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from fama.episodes.records import Episode
+from fama.episodes.spending import Remaining, remaining
+from fama.episodes.state import state_at
+from fama.errors import BadInput
+from fama.mining.records import Intervention, Repair
+from fama.selection.router.features import Features
+from fama.selection.router.manifest import CostUnit
+from fama.selection.router.turn import featurise_turn
+from fama.subsets import Subset, join_subset
+from training.data.examples import Example, ExampleSet
+
+
+def repair_examples(
+    records: Iterable[Repair],
+    episodes: Mapping[str, Episode],
+    pool: Sequence[str],
+    cost: CostUnit = "tokens",
+    balance: float | None = 1.0,
+) -> ExampleSet:
+    """Return the executed decisions of mined episodes: success and cost of the rest of the episode, by subset.
+
+    Of the mined episode: every decision without a note, as it was logged, and every intervention at it. Of the
+    executed repair: every decision as it was taken, so that the first notes of a repair of several count as what they
+    are, help if the others follow; and without its notes as a failure, since a minimal repair fails without any.
+    Interventions after earlier ones are left out, since their states are not stored, as are changed actions that were
+    not run on, errors, and every episode whose task is of no known training split.
+
+    Args:
+        records: the mined episodes.
+        episodes: the mined episodes and the executed repairs, by id.
+        pool: helpers of the router, in pool order.
+        cost: unit of ``Example.tokens``.
+        balance: total weight of the decisions at which nothing changed the outcome, as a multiple of that of the
+            others; they are many. None weighs every decision alike.
+
+    Raises:
+        BadInput: another pool, or an episode is missing.
+    """
+    left_out: Counter[str] = Counter()
+    matter: list[Example] = []
+    idle: list[Example] = []
+    used: list[Repair] = []
+    for record in records:
+        if set(record.pool) != set(pool):
+            raise BadInput(
+                f"repairs of {record.domain}/{record.task_id}: mined with the pool {join_subset(record.pool)}, "
+                f"data.pool is {join_subset(pool)}; make them agree"
+            )
+        if not record.may_train:
+            left_out[f"mined episodes of the split {record.split or 'unknown'}"] += 1
+            continue
+        used.append(record)
+        for rows in _decisions(record, episodes, pool, cost, left_out):
+            (matter if len({row.success for row in rows}) > 1 else idle).extend(rows)
+    share = 1.0 if balance is None or not idle else min(1.0, balance * len(matter) / len(idle))
+    if share:
+        matter += [replace(row, weight=share) for row in idle]
+    else:
+        left_out["decisions at which nothing changed the outcome"] += len(idle)
+    return ExampleSet(
+        tuple(matter),
+        tuple(pool),
+        left_out,
+        benchmark_version=_union(f"{one.benchmark} {one.benchmark_version or 'unknown'}" for one in used),
+        domains=_union(one.domain for one in used),
+        backbones=_union(one.backbone or "" for one in used),
+    )
+
+
+def _decisions(
+    record: Repair,
+    episodes: Mapping[str, Episode],
+    pool: Sequence[str],
+    cost: CostUnit,
+    left_out: Counter[str],
+) -> list[list[Example]]:
+    """Return the examples of a mined episode and of its repair, state by state."""
+    log = _episode(record.episode_id, record, episodes)
+    found: dict[Features, list[Example]] = {}
+
+    def add(features: Features, subset: Subset, success: bool, rest: Remaining | None) -> None:
+        amount = None if rest is None else getattr(rest, cost)
+        found.setdefault(features, []).append(
+            Example(
+                task=str(record.key),
+                features=features,
+                subset=tuple(name in subset for name in pool),
+                success=success,
+                tokens=float(amount) if amount else None,
+                domain=record.domain,
+                backbone=record.backbone or "",
+            )
+        )
+
+    states = [featurise_turn(state_at(log, turn), pool) for turn in range(len(log.decisions))]
+    taken: set[tuple[Features, Subset]] = set()
+    if record.repaired_episode is not None:
+        repaired = _episode(record.repaired_episode, record, episodes)
+        last = max((decision.turn for decision in repaired.decisions if decision.notes), default=-1)
+        for decision in repaired.decisions:
+            subset = tuple(note.helper for note in decision.notes)
+            if not subset and decision.turn < last:
+                continue  # what follows without a note is help to come: this state's own rows say what none does
+            features = featurise_turn(state_at(repaired, decision.turn), pool)
+            if (features, subset) not in taken:
+                taken.add((features, subset))
+                add(features, subset, True, remaining(repaired.ledger, decision.turn))
+            if subset and record.complete and features not in states:  # without them the rest of the repair fails
+                add(features, (), False, None)
+    for decision, features in zip(log.decisions, states, strict=True):
+        if (features, decision.subset) not in taken:
+            add(features, decision.subset, record.kind == "solved", remaining(log.ledger, decision.turn))
+    for one in record.interventions:
+        success = _success(one, record)
+        if success is None or one.given:
+            left_out["interventions after earlier ones" if one.given else "interventions without an outcome"] += 1
+        elif (states[one.decision], one.members) not in taken:
+            add(states[one.decision], one.members, success, one.rest)
+    return [[replace(row, propensity=1.0 / len(rows)) for row in rows] for rows in found.values()]
+
+
+def _success(one: Intervention, record: Repair) -> bool | None:
+    """Return whether the rest of the episode succeeded; None where that is not known."""
+    if one.outcome in ("no note", "same action"):
+        return record.kind == "solved"
+    return {"success": True, "failure": False}.get(one.outcome)
+
+
+def _episode(id_: str, record: Repair, episodes: Mapping[str, Episode]) -> Episode:
+    if id_ not in episodes:
+        raise BadInput(
+            f"repairs of {record.domain}/{record.task_id}: episode {id_} is neither among the mined episodes nor "
+            "beside the repairs; give data.repairs both folders, as `fama mine` read and wrote them"
+        )
+    return episodes[id_]
+
+
+def _union(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted({value for value in values if value}))
