@@ -1,9 +1,10 @@
 """Every file in configs/ and every command of the README runs, on toy input."""
 
+import asyncio
 import json
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from fama import cli
 from fama.config_layers import ConfigLayers
 from fama.envs import checkouts
 from fama.errors import BadInput
+from fama.mining.runner import mine_folder
+from fama.mining.settings import MineSettings
+from tests.support.mining_worlds import Backbone, plain_run, puzzles, random_puzzle
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("*.yaml"))
@@ -46,6 +50,16 @@ def subset_grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = str(ROOT / "configs/outcomes/helpdesk-test.yaml")
     assert cli.main(["outcomes", "--config", config, "--out", str(out), *TOY]) == 0
     return out / "outcomes.parquet"
+
+
+@pytest.fixture(scope="module")
+def mined(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Settings that name mined repairs of SYNTHETIC puzzles, whose helpers stay registered."""
+    out = tmp_path_factory.mktemp("mined")
+    with puzzles({f"p{number}": random_puzzle(number) for number in range(24)}):
+        plain = asyncio.run(plain_run(out / "plain"))
+        asyncio.run(mine_folder(plain, MineSettings(), out / "repairs", model=Backbone()))
+        yield f"data={{pool: [Alpha, Beta], repairs: [{{repairs: {out / 'repairs'}, episodes: {plain}}}]}}"
 
 
 def learn(table: Path) -> list[str]:
@@ -113,7 +127,7 @@ def toy_ablation(tree: dict[str, Any], table: Path, failed: str) -> list[str]:
     return [*small, f"train.{failed}", "train_backbones=[]", "tests=[{name: all}]"]
 
 
-def toy(words: list[str], table: Path, router: Path, subset_grid: Path, failed: str = "") -> list[str]:
+def toy(words: list[str], table: Path, router: Path, subset_grid: Path, failed: str = "", mined: str = "") -> list[str]:
     """A documented command with overrides that make it small."""
     if "configs/train/failures.yaml" in words:
         return [*words, failed, *QUICK]
@@ -124,6 +138,8 @@ def toy(words: list[str], table: Path, router: Path, subset_grid: Path, failed: 
         return [*words, *QUICK]  # the committed table and its own plain episodes: seconds
     if words[0] == "mine":
         return [*words, "helpers.pool=[DCE, Verifier]", "solved=1", "budget.calls=5"]
+    if words[0] == "train" and "repairs" in tree["data"]:
+        return [*words, mined, *QUICK]
     if words[0] == "train":
         return [*words, *learn(table), *QUICK]
     if words[0] == "compare":
@@ -179,6 +195,7 @@ def test_config_runs(
     router: Path,
     subset_grid: Path,
     failed: str,
+    mined: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -189,7 +206,7 @@ def test_config_runs(
     words[words.index("--out") + 1] = str(tmp_path / "out")
     if words[0] == "mine":
         words[1] = str(Path(failed.partition("episodes: ")[2].rstrip("}]")))
-    assert cli.main(toy(words, table, router, subset_grid, failed)) == 0
+    assert cli.main(toy(words, table, router, subset_grid, failed, mined)) == 0
     assert any((tmp_path / "out").iterdir())
 
 
