@@ -46,10 +46,15 @@ def best_arm(comparison: Comparison) -> ArmResult | None:
 def answers(comparison: Comparison) -> Answers:
     """Return the answers that a reader wants first; the headline names arms that are left out of it."""
     found = _answers(comparison)
+    best = best_arm(comparison)
     broken = [arm.arm for arm in comparison.arms if arm.broken]
-    if not broken:
+    if not broken or best is None:
         return found
-    return replace(found, headline=f"{found.headline} Not judged, since their selector is broken: {', '.join(broken)}.")
+    if best.broken:
+        more = "Its selector is broken: what was measured is what runs without a choice of it."
+    else:
+        more = f"Left out, since their selector is broken: {', '.join(broken)}."
+    return replace(found, headline=f"{found.headline} {more}")
 
 
 def _answers(comparison: Comparison) -> Answers:

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from fama.episodes.state import VisibleState
 from fama.models.client import OpenAIChat
+from fama.selection.asking import repair_tokens, room_for
 from fama.selection.base import Allowance, Selection, SelectorContext
 from fama.selection.health import HealthTally, SelectorHealth, state_of
 from fama.selection.selectors.prompted import build
+from fama.text.tokens import estimate_tokens
 from tests.selection.test_prompted import HELPERS, STATE
 from tests.support.fake_endpoint import Endpoint, said
 
@@ -107,3 +110,32 @@ def test_thoughts_that_never_end_are_unparsed() -> None:
     endpoint.answer = lambda body: said('<think>maybe {"helpers": ["DCE"]}', usage=USAGE)
     (chosen,), health = ask(endpoint)
     assert chosen.subset == () and health.unparsed == 1
+
+
+@pytest.mark.parametrize(
+    ("tokens", "room"), [(None, 50), (49, None), (100, None), (200, 200), (249, 249), (250, 250), (251, 250)]
+)
+def test_what_a_selection_may_take_is_its_first_call_and_the_repairs_that_fit(
+    tokens: int | None, room: int | None
+) -> None:
+    """A first call of 200 tokens and repairs of 50; without a limit only the fixed cap of 50 is known."""
+
+    class Asking:
+        name, track, cost_cap = "asking", "prospective", 50
+
+        def most_tokens(self, state: VisibleState) -> int:
+            return 200
+
+        def repair_tokens(self, state: VisibleState) -> int:
+            return 50
+
+        async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
+            raise AssertionError("not asked here")
+
+    assert room_for(Asking(), STATE, Allowance(tokens)) == room
+
+
+def test_repairs_send_the_replies_before_them() -> None:
+    """A call of 100 with replies of 10: each further message pair adds 10 + 2 + 16, so 128 and 156."""
+    assert [repair_tokens(100, 10, "Once more", n) for n in range(3)] == [0, 128, 284]
+    assert estimate_tokens("Once more") == 2

@@ -36,7 +36,7 @@ def test_every_count_by_hand() -> None:
     0 chose DCE at once; 1 was asked again and chose DCE and TSA; 2 was unparsed twice, cut once; 3 held; 4 had no
     budget; 5 chose nobody, naming Oracle besides; 6 chose DCE and TSA, of which the budget dropped TSA.
     """
-    whole = {"truncated": False}
+    whole: dict[str, Any] = {"truncated": False}
     decisions = [
         decision(0, "DCE"),
         decision(1, "DCE", "TSA"),
