@@ -62,7 +62,7 @@ def _answers(comparison: Comparison) -> Answers:
     if best is None:
         return Answers("No episode of any arm has a verdict; see the notes below.", ())
     if best.measures.success.value == 0:
-        headline = f"No episode of the {len(comparison.arms)} arms was solved: {percent(best.measures.success)} %."
+        headline = f"No episode of the {_sound(comparison)} arms was solved: {percent(best.measures.success)} %."
         return Answers(headline, (_sure(comparison, None),), _duel(comparison))
     rate = percent_only(best.measures.success)
     versus = best.versus_none

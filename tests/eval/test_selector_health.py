@@ -1,5 +1,6 @@
 """Comparisons and reports with an arm whose selector cannot be read: marked, never bold, never right."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +12,15 @@ from eval.commands.compare import show
 from eval.compare.comparison import read_comparison
 from eval.compare.schema import Comparison
 from eval.metrics.selection import NO_CHOICE, ExecutedSubset, selection_quality, task_grids
+from eval.report.leaderboard import build as build_board
 from eval.report.narrative import answers, best_arm
 from eval.report.table_format import Table, latex, markdown
 from eval.report.tables import tables
+from eval.report.transcripts import transcript
 from fama.cli import main
 from fama.episodes.keys import EpisodeKey
-from fama.episodes.records import Episode, LedgerRow, Status
+from fama.episodes.records import Decision, Episode, LedgerRow, Status
+from fama.errors import BadInput
 from fama.selection.health import SelectorHealth
 from tests.support.comparisons import ALPHA, comparison, live, table
 from tests.support.eval_builders import build
@@ -92,6 +96,29 @@ async def test_the_report_marks_the_arm_and_prints_nothing_of_it_in_bold(
     printed = capsys.readouterr().out
     assert re.search(r"^prompted † .* 0 \[0, \d+\] †", printed, re.MULTILINE), printed
     assert "† Broken selector" in printed and "2 of 2 (100 %) selections unparsed" in printed
+
+
+async def test_the_leaderboard_says_so_and_refuses_another_health(tmp_path: Path) -> None:
+    compared = await live(tmp_path / "out", arms=ARMS)
+    assert main(["report", str(tmp_path / "out"), "--leaderboard", str(tmp_path / "board")]) == 0
+    rows = (tmp_path / "board" / "leaderboard.md").read_text(encoding="utf-8").splitlines()
+    assert [line for line in rows if "4 of 4 (100 %): broken selector" in line] == [
+        line for line in rows if line.startswith("| prompted |")
+    ]
+    (entry,) = (e for e in build_board([tmp_path / "out"]).groups[0].entries if e.arm == "prompted")
+    assert entry.health == UNREAD
+    forged = compared.model_dump(mode="json")
+    forged["arms"][3]["health"]["unparsed"] = 0
+    (tmp_path / "out" / "comparison.json").write_text(json.dumps(forged), encoding="utf-8")
+    with pytest.raises(BadInput, match="arm prompted: health.unparsed is 0, but its episodes say 4"):
+        build_board([tmp_path / "out"])
+
+
+def test_a_transcript_says_why_no_helper_was_selected() -> None:
+    for state, why in (("unparsed", "reply could not be read"), ("unaffordable", "budget had no room")):
+        made = (Decision.model_validate({"turn": 0, "message_index": 2, "selection": state}),)
+        (shown,) = (t for t in transcript(build("t0", "x", decisions=made))["turns"] if t["role"] == "selection")
+        assert shown["text"].startswith("no helper, since ") and why in shown["text"]
 
 
 async def test_the_health_table(tmp_path: Path) -> None:
