@@ -134,22 +134,23 @@ async def _live(
     settings_hash = config_hash(settings)
     arms = {episode_id(planned, settings_hash): planned.selector.arm for planned in plan}
     scores: dict[str, list[Score]] = {arm.arm: [] for arm in settings.arms}
+    choices: dict[str, list[tuple[str, str | None]]] = {arm.arm: [] for arm in settings.arms}
     tallies = {arm.arm: HealthTally() for arm in settings.arms}
     backbone = settings.model.name
     for episode in read_episodes(out):
         if episode.id in arms:
-            scores[arms[episode.id]].append(score_of(episode))
-            tallies[arms[episode.id]].add(episode)
+            arm, score = arms[episode.id], score_of(episode)
+            scores[arm].append(score)
+            tallies[arm].add(episode)
+            if episode.decisions:  # one that ended before the agent's first decision asked for no choice
+                choices[arm].append((score.task_id, score.subset if score.chosen else None))
             backbone = episode.backbone or backbone
     return Executed(
         tasks=tasks,
         pool=tuple(helpers),
         backbone=backbone,
         scores=scores,
-        choices={
-            arm: [(s.task_id, s.subset if s.chosen else None) for s in kept if s.decisions]
-            for arm, kept in scores.items()
-        },
+        choices=choices,
         health={arm: tally.health() for arm, tally in tallies.items()},
         cells=cells if cells is not None else _own_cells(scores),
         lattice_source=settings.lattice or OWN_EPISODES,

@@ -14,8 +14,8 @@ from fama.selection.base import Allowance, Selection, SelectorContext
 from fama.selection.health import HealthTally, SelectorHealth, state_of
 from fama.selection.selectors.prompted import build
 from fama.text.tokens import estimate_tokens
-from tests.selection.test_prompted import HELPERS, STATE
 from tests.support.fake_endpoint import Endpoint, said
+from tests.support.prompted_states import HELPERS, STATE
 
 USAGE = {"prompt_tokens": 300, "completion_tokens": 20}
 

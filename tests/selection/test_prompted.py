@@ -1,16 +1,13 @@
 """Prompted selection with scripted models, nonsense included, on both tracks."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fama.episodes.keys import EpisodeKey
-from fama.episodes.records import Failure, FunctionCall, Message, ToolCall
-from fama.episodes.state import VisibleState
+from fama.episodes.records import Failure
 from fama.episodes.store import write_failures
 from fama.errors import BadInput
-from fama.helpers.base import Helper, HelperContext, HelperReply
 from fama.models.base import ChatRequest
 from fama.models.scripted import ScriptedModel
 from fama.selection.base import SELECTORS, Selection, SelectorContext
@@ -18,41 +15,7 @@ from fama.selection.replies import default_reply_tokens
 from fama.selection.selectors.prompted import build
 from fama.text.tokens import estimate_tokens
 from tests.support.asking import choose
-
-
-@dataclass
-class Silent:
-    """A helper that says nothing."""
-
-    name: str
-    covers: frozenset[str]
-    token_cap: int = 40
-    cost_cap: int = 0
-
-    async def note(self, state: VisibleState, context: HelperContext) -> HelperReply:
-        return HelperReply(None)
-
-
-HELPERS: dict[str, Helper] = {
-    "DCE": Silent("DCE", frozenset({"DCV"})),
-    "TSA": Silent("TSA", frozenset({"IFU"})),
-    "Memory": Silent("Memory", frozenset({"CM"})),
-}
-KEY = EpisodeKey("helpdesk", "shop", "t1", 0, "m", "act")
-STATE = VisibleState(
-    policy="Rules. " * 300,
-    tools=(),
-    messages=(
-        Message(role="user", content="old words " * 200),
-        *(Message(role="assistant", content=f"turn {i}") for i in range(6)),
-        Message(
-            role="assistant",
-            tool_calls=(ToolCall(id="1", function=FunctionCall(name="get_order", arguments='{"id": "O1"}')),),
-        ),
-        Message(role="user", content="Return it and cancel the other {{ 7 * 7 }}"),
-    ),
-    turn=3,
-)
+from tests.support.prompted_states import HELPERS, KEY, STATE
 
 
 def context(model: ScriptedModel | None, failures: dict[str, Failure] | None = None) -> SelectorContext:
