@@ -179,7 +179,10 @@ class OneCall:
 
 
 class OnPrefix:
-    """Prospective: one question at the end of the agent's own request, answered by names in one line."""
+    """Prospective: one question at the end of the agent's own request, answered by names in one line.
+
+    No JSON schema is sent: llama.cpp refuses one together with a prefill.
+    """
 
     name = "prompted"
     track: str = "prospective"
