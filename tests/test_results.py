@@ -14,6 +14,8 @@ from eval.publish import build as tables
 from eval.publish import findings, training_table
 from fama import cli
 from fama.episodes.outcome_table import OutcomeRow, read_outcomes, write_outcomes
+from fama.episodes.records import SELECTION_ROLES
+from fama.episodes.store import read_episodes
 from fama.errors import BadInput
 
 
@@ -97,3 +99,19 @@ def test_helper_effects_are_within_tasks(tmp_path: Path) -> None:
     solved = training_table.solved_subsets(tmp_path / "t.parquet")
     assert solved.startswith("The subset decides on 2 of 3 tasks") and "| tasks | 0 | 2 | 0 | 1 |" in solved
     assert "| DCE | 3 | 3 | 1 |" in training_table.against_none(tmp_path / "t.parquet")
+
+
+def test_limits_of_a_prompted_selection_changed_none_of_the_committed_ones() -> None:
+    """All were read at their first call, with fewer tokens than the smallest limit that selections ever had (40)."""
+    rows = [
+        row
+        for path in sorted(tables.DATA.parent.rglob("*episodes.jsonl.gz"))
+        if path.parent.name in ("compare", "trials", "retrospective", "mock", "retail", "airline")
+        or path.name.startswith("prompted-")
+        for episode in read_episodes(path)
+        if episode.selector == "prompted"
+        for row in episode.ledger
+        if row.role in SELECTION_ROLES
+    ]
+    assert len(rows) == 484 and all(row.parsed for row in rows)
+    assert max(row.output_tokens or 40 for row in rows) == 32

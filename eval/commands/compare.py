@@ -84,6 +84,7 @@ def show(comparison: "Comparison") -> None:
     """Print a comparison as a table, with what is simulated and what to beware of below it."""
     from eval.commands.footnotes import unknown_cost
     from eval.metrics.formats import DASH, count, errors, p_value, percent
+    from eval.report.health_table import BROKEN, BROKEN_NOTE
     from fama.commands.terminal import Column, console, names, numbers, print_note, print_table
 
     most = comparison.trials
@@ -93,8 +94,9 @@ def show(comparison: "Comparison") -> None:
     for arm in comparison.arms:
         m, versus, chosen = arm.measures, arm.versus_none, arm.selection
         last = next((e.estimate for e in m.pass_k if e.k == most), None)
+        mark = f" {BROKEN}" if arm.broken else ""
         row = (
-            arm.arm,
+            f"{arm.arm}{mark}",
             percent(m.success),
             *([percent(last) if last else DASH] if most > 1 else []),
             percent(versus.estimate, signed=True) if versus else DASH,
@@ -102,7 +104,7 @@ def show(comparison: "Comparison") -> None:
             count(m.tokens),
             percent(versus.overhead, 0, signed=True) if versus else DASH,
             count(m.tokens_per_success),
-            percent(chosen.exact, 0) if chosen else DASH,
+            f"{percent(chosen.exact, 0)}{mark}" if chosen else DASH,
             errors(m.errors),
         )
         rows.append(row)
@@ -112,5 +114,6 @@ def show(comparison: "Comparison") -> None:
     best = f"; best executed subset a task: {percent(comparison.lattice.oracle)}" if comparison.lattice else ""
     print_note(screen, f"Doing nothing scores {nothing} %{best}. {comparison.tasks} tasks; 95 % intervals over tasks.")
     unknown = unknown_cost((arm.measures for arm in comparison.arms), "the server reported no usage")
-    for line in (*unknown, *comparison.simulated, *comparison.warnings):
+    marked = [BROKEN_NOTE] if any(arm.broken for arm in comparison.arms) else []
+    for line in (*unknown, *marked, *comparison.simulated, *comparison.warnings):
         print_note(screen, line)

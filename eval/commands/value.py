@@ -60,7 +60,8 @@ async def _values(settings: "CompareSettings") -> "list[OffPolicy]":
         found = []
         for arm, selector in build_arms(settings, helpers, model, read_labels(settings)).items():
             replayed = await replay_arm(arm, selector, table, settings, helpers)
-            choices = {key: chosen for key, (_, chosen) in zip(table.keys, replayed.choices, strict=True)}
+            # Where no choice could be read, no helper is what would have been used.
+            choices = {key: chosen or "" for key, (_, chosen) in zip(table.keys, replayed.choices, strict=True)}
             found.append(off_policy(arm, choices, table.rows, settings.bootstrap, settings.seed))
         return found
 

@@ -25,6 +25,7 @@ from fama.files import write_atomically
 from fama.helpers.base import Helper
 from fama.helpers.pool import build_pool
 from fama.models.base import ChatModel
+from fama.selection.health import HealthTally, SelectorHealth
 from fama.settings import CompareSettings
 from fama.subsets import members_of
 
@@ -133,17 +134,24 @@ async def _live(
     settings_hash = config_hash(settings)
     arms = {episode_id(planned, settings_hash): planned.selector.arm for planned in plan}
     scores: dict[str, list[Score]] = {arm.arm: [] for arm in settings.arms}
+    choices: dict[str, list[tuple[str, str | None]]] = {arm.arm: [] for arm in settings.arms}
+    tallies = {arm.arm: HealthTally() for arm in settings.arms}
     backbone = settings.model.name
     for episode in read_episodes(out):
         if episode.id in arms:
-            scores[arms[episode.id]].append(score_of(episode))
+            arm, score = arms[episode.id], score_of(episode)
+            scores[arm].append(score)
+            tallies[arm].add(episode)
+            if episode.decisions:  # one that ended before the agent's first decision asked for no choice
+                choices[arm].append((score.task_id, score.subset if score.chosen else None))
             backbone = episode.backbone or backbone
     return Executed(
         tasks=tasks,
         pool=tuple(helpers),
         backbone=backbone,
         scores=scores,
-        choices={arm: [(s.task_id, s.subset) for s in kept if s.decisions] for arm, kept in scores.items()},
+        choices=choices,
+        health={arm: tally.health() for arm, tally in tallies.items()},
         cells=cells if cells is not None else _own_cells(scores),
         lattice_source=settings.lattice or OWN_EPISODES,
         one_off=one_off_costs(settings),
@@ -158,14 +166,16 @@ async def _replayed(settings: CompareSettings, out: Path, world: Benchmark, mode
     helpers = build_pool(settings.helpers)
     failures = read_labels(settings)
     scores: dict[str, list[Score]] = {}
-    choices: dict[str, list[tuple[str, str]]] = {}
+    choices: dict[str, list[tuple[str, str | None]]] = {}
     missing: dict[str, int] = {}
+    health: dict[str, SelectorHealth] = {}
     async with AsyncExitStack() as stack:
         asked = model or LazyModel(settings.helper_model or settings.model, stack)
         selectors = build_arms(settings, helpers, asked, failures)
         for arm, selector in selectors.items():
             done = await replay_arm(arm, selector, table, settings, helpers)
             scores[arm], choices[arm], missing[arm] = list(done.scores), list(done.choices), done.missing
+            health[arm] = done.health
         curves = await sweep(settings, table, selectors, scores, helpers) if settings.lambdas else ()
     write_config(out, provenance(settings, world.version(settings.domain), run_prompts(settings)))
     cells = _lattice(settings, world.version(settings.domain), table.tasks)
@@ -176,6 +186,7 @@ async def _replayed(settings: CompareSettings, out: Path, world: Benchmark, mode
         scores=scores,
         choices=choices,
         missing=missing,
+        health=health,
         curves=curves,
         cells=cells if cells is not None else cells_of(table.rows),
         lattice_source=settings.lattice or path,

@@ -8,15 +8,20 @@ from eval.metrics.episode_scores import Score, TokenUse, score_of_row
 from eval.metrics.selection import ExecutedSubset
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.outcome_table import OutcomeRow
-from fama.episodes.records import SELECTION_ROLES, known_total, total_tokens
+from fama.episodes.records import SELECTION_ROLES, SelectionState, known_total, total_tokens
 from fama.episodes.state import VisibleState, state_from_json
 from fama.errors import BadInput
 from fama.helpers.base import Helper
 from fama.randomness import derive_seed, generator
-from fama.selection.base import AnySelector, select_for
+from fama.selection.asking import room_for
+from fama.selection.base import AnySelector, Selection, select_for
 from fama.selection.budget import RunBudget
+from fama.selection.health import HealthTally, SelectorHealth, state_of
 from fama.settings import CompareSettings
 from fama.subsets import in_pool_order, join_subset, members_of
+
+#: The selection of a selector that the budget has no room to ask.
+_NOT_ASKED = Selection(subset=(), probabilities={}, propensity=None)
 
 
 @dataclass(frozen=True)
@@ -51,11 +56,15 @@ class ReplayTable:
 
 @dataclass(frozen=True)
 class ReplayedArm:
-    """An arm's looked-up episodes, its choices as (task, subset), and the choices that were never executed."""
+    """An arm's looked-up episodes, its choices, those that were never executed, and its selector's health.
+
+    Choices are (task, subset), None for the subset where the selector made no choice that could be read.
+    """
 
     scores: tuple[Score, ...]
-    choices: tuple[tuple[str, str], ...]
+    choices: tuple[tuple[str, str | None], ...]
     missing: int
+    health: SelectorHealth
 
 
 def select_rows(rows: Sequence[OutcomeRow], settings: CompareSettings, path: str) -> ReplayTable:
@@ -115,17 +124,25 @@ async def replay_arm(
     pool = tuple(helpers)
     budgets = RunBudget(settings.budget)
     scores: list[Score] = []
-    choices: list[tuple[str, str]] = []
+    choices: list[tuple[str, str | None]] = []
+    tally = HealthTally()
     missing = 0
     for key in table.keys:
         rng = generator(derive_seed(settings.seed, "selector", *key.stream, arm), "selector")
         budget = budgets.episode()
         budget.open_decision()
-        selection = await select_for(key, selector, table.states[key], budget.allowance(), rng)
+        state, allowance = table.states[key], budget.allowance()
+        selection = _NOT_ASKED
+        how: SelectionState = "unaffordable"
+        if room_for(selector, state, allowance) is not None:
+            selection = await select_for(key, selector, state, allowance, rng)
+            how = state_of(selection.ledger)
+        tally.add_selection(how, selection.subset, selection.ledger)
         budget.charge(sum(row.budget_tokens for row in selection.ledger))
         subset = budget.fit(in_pool_order(selection.subset, pool), helpers, selection.probabilities).subset
         budget.release()
-        choices.append((key.task_id, join_subset(subset)))
+        chosen = how == "chosen" or bool(selection.subset)
+        choices.append((key.task_id, join_subset(subset) if chosen else None))
         row = table.cells.get((key, frozenset(subset)))
         if row is None:
             missing += 1
@@ -135,6 +152,7 @@ async def replay_arm(
         scores.append(
             replace(
                 old,
+                chosen=chosen,
                 tokens=TokenUse(
                     agent=old.tokens.agent,
                     helper=known_total((old.tokens.helper, total_tokens(selection.ledger, "helper"))),
@@ -147,4 +165,4 @@ async def replay_arm(
                 seconds=None if old.seconds is None else old.seconds + selection.seconds,
             )
         )
-    return ReplayedArm(tuple(scores), tuple(choices), missing)
+    return ReplayedArm(tuple(scores), tuple(choices), missing, tally.health())

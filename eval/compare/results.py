@@ -15,13 +15,15 @@ from eval.metrics.curves import Point, frontier
 from eval.metrics.episode_scores import Score, known_mean
 from eval.metrics.formats import errors
 from eval.metrics.measures import PairedDifference, Resampling, compare_pair, measure
-from eval.metrics.selection import ExecutedSubset, TaskGrid, selection_quality, task_grids
+from eval.metrics.selection import NO_CHOICE, ExecutedSubset, TaskGrid, selection_quality, task_grids
 from eval.stats.paired import holm
 from eval.stats.proportions import clustered_proportion
 from fama.config import dump_settings
 from fama.episodes.spending import Spent
 from fama.intervals import Interval
 from fama.provenance import git_commit
+from fama.selection.base import SELECTORS
+from fama.selection.health import SelectorHealth
 from fama.settings import CompareSettings
 from fama.subsets import in_order, members_of, split_subset, subset_label
 
@@ -31,18 +33,22 @@ CLAIM_TRIALS = 4
 
 @dataclass(frozen=True)
 class Executed:
-    """Executed or replayed arms. ``scores`` and ``choices``, as (task, subset), are by arm."""
+    """Executed or replayed arms. ``scores``, ``choices`` and ``health`` are by arm.
+
+    Choices are (task, subset), None for the subset where the selector made no choice that could be read.
+    """
 
     tasks: tuple[str, ...]
     pool: tuple[str, ...]
     backbone: str
     scores: Mapping[str, Sequence[Score]]
-    choices: Mapping[str, Sequence[tuple[str, str]]]
+    choices: Mapping[str, Sequence[tuple[str, str | None]]]
     cells: Sequence[ExecutedSubset]
     lattice_source: str
     curves: tuple[Curve, ...] = ()
     missing: Mapping[str, int] = field(default_factory=dict)
     one_off: Mapping[str, tuple[Spent, ...]] = field(default_factory=dict)
+    health: Mapping[str, SelectorHealth] = field(default_factory=dict)
 
 
 def compare_arms(
@@ -60,7 +66,7 @@ def compare_arms(
     arms = []
     for wanted in settings.arms:
         name, scores = wanted.arm, executed.scores[wanted.arm]
-        choices = [(task, members_of(subset)) for task, subset in executed.choices[name]]
+        choices = [(task, None if subset is None else members_of(subset)) for task, subset in executed.choices[name]]
         arms.append(
             ArmResult(
                 arm=name,
@@ -70,10 +76,9 @@ def compare_arms(
                 versus_none=to_plain.get(name),
                 versus_learned=to_learned.get(name),
                 selection=selection_quality(choices, truth, executed.pool),
-                helpers_per_episode=sum(len(c) for _, c in choices) / len(choices) if choices else None,
-                subsets=dict(
-                    Counter(subset_label(split_subset(subset)) for _, subset in executed.choices[name]).most_common()
-                ),
+                health=executed.health.get(name),
+                helpers_per_episode=sum(len(c or ()) for _, c in choices) / len(choices) if choices else None,
+                subsets=dict(Counter(_label(subset) for _, subset in executed.choices[name]).most_common()),
                 missing=executed.missing.get(name, 0),
                 one_off=executed.one_off.get(name, ()),
                 payback=paid.get(name, ()),
@@ -146,6 +151,10 @@ def _frontier(arms: Sequence[ArmResult]) -> tuple[str, ...]:
     return tuple(next(arm for arm, own in points.items() if own == point) for point in on)
 
 
+def _label(subset: str | None) -> str:
+    return NO_CHOICE if subset is None else subset_label(split_subset(subset))
+
+
 def _by_task(scores: Sequence[Score]) -> dict[str, list[Score]]:
     grouped: dict[str, list[Score]] = {}
     for score in sorted(scores, key=lambda score: score.trial):
@@ -164,7 +173,7 @@ def _task_row(task: str, arms: Mapping[str, Mapping[str, list[Score]]], truth: M
             successes=sum(score.success for score in scored),
             errors=len(mine) - len(scored),
             tokens=known_mean([score.tokens.total for score in scored]),
-            subsets=tuple(dict.fromkeys(subset_label(split_subset(score.subset)) for score in mine)),
+            subsets=tuple(dict.fromkeys(_label(score.subset if score.chosen else None) for score in mine)),
             episodes=tuple(score.id for score in mine),
         )
     minimal = None
@@ -203,4 +212,7 @@ def _warnings(settings: CompareSettings, arms: Sequence[ArmResult], plain: str |
         if arm.missing:
             asked = arm.missing + arm.measures.episodes
             said.append(f"{arm.arm}: {arm.missing} of {asked} choices were never executed and are left out.")
+    for arm in arms:
+        if arm.health is not None:
+            said += arm.health.warnings(arm.arm, SELECTORS.traits(arm.selector).blind)
     return said

@@ -15,6 +15,7 @@ from eval.metrics.selection import SelectionQuality
 from fama.episodes.records import Record
 from fama.episodes.spending import Spent
 from fama.intervals import Interval
+from fama.selection.health import SelectorHealth
 
 COMPARISON_VERSION = 1
 
@@ -23,7 +24,7 @@ class ArmResult(Record):
     """One arm. ``missing`` counts replayed choices that the table has no executed episode of.
 
     ``one_off`` is what the arm needs once, in none of its episodes' tokens; empty where it is ready as it is.
-    ``payback`` says after how many episodes saved tokens pay for it.
+    ``payback`` says after how many episodes saved tokens pay for it. ``health`` is None where it was not recorded.
     """
 
     arm: str
@@ -33,11 +34,17 @@ class ArmResult(Record):
     versus_none: PairedDifference | None = None
     versus_learned: PairedDifference | None = None
     selection: SelectionQuality | None = None
+    health: SelectorHealth | None = None
     helpers_per_episode: float | None = None
     subsets: dict[str, int] = Field(default_factory=dict)
     missing: int = 0
     one_off: tuple[Spent, ...] = ()
     payback: tuple[Payback, ...] = ()
+
+    @property
+    def broken(self) -> bool:
+        """Return whether the selector made no readable choice at more than half of its decisions."""
+        return self.health is not None and self.health.broken
 
 
 class TaskCell(Record):

@@ -8,6 +8,7 @@ from pathlib import Path
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.outcome_table import OutcomeRow
 from fama.episodes.records import CHARGED, Episode, LedgerRow, Status, known_total, role_group
+from fama.selection.health import is_choice
 from fama.subsets import in_order, join_subset
 
 #: Roles whose tokens are counted apart, in the order of the fields of ``TokenUse``.
@@ -40,7 +41,8 @@ class TokenUse:
 class Score:
     """The outcome and cost of one episode.
 
-    ``subset`` holds every helper selected at any decision, joined in pool order.
+    ``subset`` holds every helper selected at any decision, joined in pool order; ``chosen`` is False where no helper is
+    what was left because no choice of the selector could be read or made.
     ``selection_seconds`` is the wall time of selection and helpers, summed over ``decisions``.
     ``seconds`` is the episode's wall time, None if unknown.
     """
@@ -57,6 +59,7 @@ class Score:
     boundary: str | None
     tokens: TokenUse
     subset: str = ""
+    chosen: bool = True
     held: bool = True
     decisions: int = 0
     notes: int = 0
@@ -128,6 +131,7 @@ def score_of(episode: Episode) -> Score:
         boundary=episode.outcome.boundary,
         tokens=token_use(episode),
         subset=join_subset(in_order(frozenset[str]().union(*subsets))),
+        chosen=is_choice(episode),
         held=len(subsets) <= 1,
         decisions=len(episode.decisions) or sum(m.role == "assistant" for m in episode.messages),
         notes=sum(len(d.notes) for d in episode.decisions),

@@ -43,10 +43,15 @@ class TaskGrid:
         return self.oracle > 0
 
 
+#: stands for the subset of an episode in which the selector's choice could not be read or was not made
+NO_CHOICE = "no choice"
+
+
 class SelectionQuality(Record):
     """Agreement of an arm's choices with the minimal subsets of executed grids, and their regret.
 
-    ``choices`` are episodes, over ``tasks``; ``solvable`` of these tasks were ever solved. ``regret`` is the
+    ``choices`` are episodes, over ``tasks``; ``solvable`` of these tasks were ever solved. In ``no_choice`` of them the
+    selector made none that could be read: never right, their regret is that of no helper. ``regret`` is the
     success that the best executed subset has over the chosen one, over the ``executed`` choices that the
     grid holds. ``f1`` is by helper, None for one that is neither chosen nor needed; ``macro_f1`` is the mean over
     helpers that have one.
@@ -56,6 +61,7 @@ class SelectionQuality(Record):
     tasks: int
     solvable: int
     executed: int
+    no_choice: int = 0
     exact: Interval
     jaccard: Interval
     regret: Interval
@@ -104,15 +110,16 @@ def task_grids(cells: Sequence[ExecutedSubset], at_least: int = 2) -> dict[str, 
 
 
 def selection_quality(
-    choices: Sequence[tuple[str, Members]], truth: Mapping[str, TaskGrid], pool: Sequence[str]
+    choices: Sequence[tuple[str, Members | None]], truth: Mapping[str, TaskGrid], pool: Sequence[str]
 ) -> SelectionQuality | None:
-    """Compare choices, as (task, subset), with the minimal subsets; intervals are over tasks.
+    """Compare choices, as (task, subset or None where no choice was made), with the minimal subsets.
 
-    Tasks without a grid are left out; None when no choice has one.
+    Intervals are over tasks. Tasks without a grid are left out; None when no choice has one.
     """
-    known = [(chosen, truth[task]) for task, chosen in choices if task in truth]
-    if not known:
+    made = [(chosen, truth[task]) for task, chosen in choices if task in truth]
+    if not made:
         return None
+    known = [(chosen or frozenset[str](), grid) for chosen, grid in made]
     grids = {grid.task_id: grid for _, grid in known}
     executed = [(chosen, grid) for chosen, grid in known if chosen in grid.success]
     f1 = {helper: _helper_f1(helper, known) for helper in pool}
@@ -122,8 +129,9 @@ def selection_quality(
         tasks=len(grids),
         solvable=sum(grid.solvable for grid in grids.values()),
         executed=len(executed),
-        exact=_over_tasks([(grid, float(chosen == grid.minimal)) for chosen, grid in known]),
-        jaccard=_over_tasks([(grid, jaccard(chosen, grid.minimal)) for chosen, grid in known]),
+        no_choice=sum(chosen is None for chosen, _ in made),
+        exact=_over_tasks([(grid, float(chosen == grid.minimal)) for chosen, grid in made]),
+        jaccard=_over_tasks([(g, 0.0 if chosen is None else jaccard(chosen, g.minimal)) for chosen, g in made]),
         regret=_over_tasks([(grid, grid.oracle - grid.success[chosen]) for chosen, grid in executed]),
         f1=f1,
         macro_f1=_mean(defined) if defined else None,

@@ -8,7 +8,7 @@ from eval.compare.comparison import read_comparison
 from eval.compare.results import differences
 from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.episode_scores import Score, score_of
-from eval.metrics.formats import count, errors, p_value, percent
+from eval.metrics.formats import DASH, count, errors, p_value, percent
 from eval.metrics.measures import PairedDifference, Resampling, measure
 from eval.report.page import page_environment, page_hash
 from eval.report.table_format import Cell, Table, markdown, md
@@ -20,6 +20,7 @@ from fama.errors import BadInput
 from fama.files import write_atomically
 from fama.intervals import Interval
 from fama.selection.base import SELECTORS
+from fama.selection.health import HealthTally, SelectorHealth, portion
 from fama.settings import CompareSettings
 
 BOARD_VERSION = 1
@@ -37,6 +38,7 @@ class Entry(Record):
     tokens: Interval
     against_none: PairedDifference | None = None
     errors: dict[str, int] = {}
+    health: SelectorHealth | None = None
     source: str
     command: str
     commit: str | None = None
@@ -84,7 +86,13 @@ def verify(folder: Path) -> tuple[Comparison, dict[str, ArmResult]]:
     path = find_episodes(folder, comparison)
     if path is None:
         raise BadInput(f"{folder}: has no episodes.jsonl or episodes.jsonl.gz beside its comparison; add it")
-    scores = {episode.id: score_of(episode) for episode in read_episodes(path)}
+    arm_of = {name: arm for row in comparison.per_task for arm, cell in row.arms.items() for name in cell.episodes}
+    scores: dict[str, Score] = {}
+    tallies = {arm.arm: HealthTally() for arm in comparison.arms}
+    for episode in read_episodes(path):
+        scores[episode.id] = score_of(episode)
+        if arm_of.get(episode.id) in tallies:
+            tallies[arm_of[episode.id]].add(episode)
     by_arm: dict[str, list[Score]] = {arm.arm: [] for arm in comparison.arms}
     for row in comparison.per_task:
         for arm, cell in row.arms.items():
@@ -106,8 +114,9 @@ def verify(folder: Path) -> tuple[Comparison, dict[str, ArmResult]]:
             options=result.options,
             measures=measure(by_arm[result.arm], tasks, resampling),
             versus_none=against.get(result.arm),
+            health=tallies[result.arm].health(),
         )
-        for part in ("measures", "versus_none"):
+        for part in ("measures", "versus_none", *(["health"] if result.health is not None else [])):
             stated, computed = getattr(result, part), getattr(again[result.arm], part)
             _hold(f"{folder}: arm {result.arm}: {part}", _tree(stated), _tree(computed))
     return comparison, again
@@ -137,6 +146,7 @@ def build(folders: Sequence[Path]) -> Leaderboard:
                 tokens=arm.measures.tokens,
                 against_none=arm.versus_none,
                 errors=arm.measures.errors,
+                health=arm.health,
                 source="/".join(folder.resolve().parts[-2:]),
                 command=comparison.command,
                 commit=comparison.commit,
@@ -193,11 +203,21 @@ def _table(group: Group) -> Table:
                 Cell(percent(versus.overhead, 0, signed=True) if versus else ""),
                 Cell(str(entry.trials), entry.trials),
                 Cell(errors(entry.errors)),
+                Cell(_unread(entry.health)),
                 Cell(f"{entry.source} ({(entry.commit or 'no commit')[:7]})"),
             )
         )
     columns = ("arm", "success, %", "against none, points", "p, Holm", "tokens per episode", "over none, %")
-    return Table("group", group.title, "", (*columns, "trials", "errors", "from"), tuple(rows))
+    return Table("group", group.title, "", (*columns, "trials", "errors", "selections unread", "from"), tuple(rows))
+
+
+def _unread(health: SelectorHealth | None) -> str:
+    """Return how many decisions that asked for a selection got none that was read."""
+    if health is None:
+        return DASH
+    asked = health.selections + health.unaffordable
+    text = portion(health.unparsed + health.unaffordable, asked)
+    return f"{text}: broken selector" if health.broken else text
 
 
 def _rank(entry: Entry) -> tuple[float, float, str]:

@@ -1,6 +1,6 @@
 """The comparison in words: which selector, how much better, at what cost, how sure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.formats import DASH, count, number, p_value, percent, signed
@@ -30,18 +30,39 @@ class Answers:
 
 
 def best_arm(comparison: Comparison) -> ArmResult | None:
-    """Return the arm with the highest success, the cheapest among equals; None when nothing was scored."""
+    """Return the arm with the highest success, the cheapest among equals; None when nothing was scored.
+
+    Arms with a broken selector count only where there is no other.
+    """
     scored = [arm for arm in comparison.arms if arm.measures.success.value is not None]
-    return min(scored, key=lambda a: (-(a.measures.success.value or 0.0), a.measures.tokens.value or 0.0), default=None)
+    sound = [arm for arm in scored if not arm.broken]
+    return min(
+        sound or scored,
+        key=lambda a: (-(a.measures.success.value or 0.0), a.measures.tokens.value or 0.0),
+        default=None,
+    )
 
 
 def answers(comparison: Comparison) -> Answers:
-    """Return the answers that a reader wants first."""
+    """Return the answers that a reader wants first; the headline names arms that are left out of it."""
+    found = _answers(comparison)
+    best = best_arm(comparison)
+    broken = [arm.arm for arm in comparison.arms if arm.broken]
+    if not broken or best is None:
+        return found
+    if best.broken:
+        more = "Its selector is broken: what was measured is what runs without a choice of it."
+    else:
+        more = f"Left out, since their selector is broken: {', '.join(broken)}."
+    return replace(found, headline=f"{found.headline} {more}")
+
+
+def _answers(comparison: Comparison) -> Answers:
     best = best_arm(comparison)
     if best is None:
         return Answers("No episode of any arm has a verdict; see the notes below.", ())
     if best.measures.success.value == 0:
-        headline = f"No episode of the {len(comparison.arms)} arms was solved: {percent(best.measures.success)} %."
+        headline = f"No episode of the {_sound(comparison)} arms was solved: {percent(best.measures.success)} %."
         return Answers(headline, (_sure(comparison, None),), _duel(comparison))
     rate = percent_only(best.measures.success)
     versus = best.versus_none
@@ -54,7 +75,7 @@ def answers(comparison: Comparison) -> Answers:
         reason = (
             "is the plain agent itself" if SELECTORS.traits(best.selector).plain else "has no plain agent beside it"
         )
-        headline = f"{best.arm} solves {rate} of the episodes, the most of {len(comparison.arms)} arms; it {reason}."
+        headline = f"{best.arm} solves {rate} of the episodes, the most of {_sound(comparison)} arms; it {reason}."
         return Answers(headline, (which, _sure(comparison, None)), _duel(comparison))
     gain, over = versus.estimate, versus.overhead
     verdict = "a clear difference" if versus.clear else f"not a clear difference with {versus.estimate.n} tasks"
@@ -75,6 +96,11 @@ def answers(comparison: Comparison) -> Answers:
         f"{number(best.measures.tokens_per_success.value)} per solved one",
     )
     return Answers(headline, (which, better, cost, _sure(comparison, versus)), _duel(comparison))
+
+
+def _sound(comparison: Comparison) -> int:
+    """Return the number of arms that the best one was taken from."""
+    return sum(not arm.broken for arm in comparison.arms) or len(comparison.arms)
 
 
 def percent_only(estimate: Interval, digits: int = 1) -> str:
@@ -113,6 +139,7 @@ def _duel(comparison: Comparison) -> tuple[str, ...]:
         lines.append(
             f"{learned.arm} against {arm.arm}: {percent(gain, signed=True)} points "
             f"(p = {p_value(versus.p_holm)}, {verdict}), at {cost}."
+            + "".join(f" The selector of {one.arm} is broken." for one in (learned, arm) if one.broken)
         )
     lines += [
         f"{learned.arm} has a setup cost of {number(paid.tokens)} tokens above that of {paid.versus}; break-even after "

@@ -8,7 +8,10 @@ from eval.metrics.formats import DASH
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell's text, the number it is sorted by, whether it is the best of its column, and its mark of significance."""
+    """A cell's text, the number it is sorted by, whether it is the best of its column, and its mark.
+
+    Marks are stars of significance, or a dagger beside an arm.
+    """
 
     text: str
     sort: float | None = None
@@ -32,7 +35,7 @@ def latex(table: Table) -> str:
 
     def shown(cell: Cell) -> str:
         text = rf"\textbf{{{_tex(cell.text)}}}" if cell.best else _tex(cell.text)
-        return text + (f"$^{{{cell.mark}}}$" if cell.mark else "")
+        return text + (f"$^{{{cell.mark.replace('†', _DAGGER)}}}$" if cell.mark else "")
 
     lines = [
         rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
@@ -46,6 +49,7 @@ def latex(table: Table) -> str:
     return f"% {' '.join(table.caption.split())}\n" + "\n".join(lines) + "\n"
 
 
+_DAGGER = r"\dagger"
 _TEX = {
     "\\": r"\textbackslash{}",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
@@ -54,6 +58,7 @@ _TEX = {
     DASH: "--",
     "×": r"$\times$",
     "−": "$-$",
+    "†": r"$\dagger$",
     "<": r"$<$",
     "[": "{[}",
 }

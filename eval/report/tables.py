@@ -6,6 +6,8 @@ from dataclasses import replace
 from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.formats import DASH, count, errors, number, p_value, percent
 from eval.metrics.measures import PairedDifference
+from eval.metrics.selection import NO_CHOICE
+from eval.report.health_table import BROKEN, arm_cell, health_table, with_note
 from eval.report.setup_cost_table import one_off_table
 from eval.report.table_format import Cell, Table
 from eval.stats.proportions import cohens_h
@@ -20,10 +22,11 @@ def tables(comparison: Comparison) -> list[Table]:
         _cost(comparison),
         one_off_table(comparison),
         _selection(comparison),
+        health_table(comparison),
         _helpers(comparison),
         _curves(comparison),
     ]
-    return [table for table in built if table is not None]
+    return [with_note(table) for table in built if table is not None]
 
 
 def _success(comparison: Comparison) -> Table:
@@ -34,7 +37,7 @@ def _success(comparison: Comparison) -> Table:
         passes = {e.k: e.estimate for e in m.pass_k}
         rows.append(
             [
-                Cell(arm.arm),
+                arm_cell(arm),
                 _rate(m.success),
                 *(_rate(passes[k]) if k in passes else Cell(DASH) for k in ks),
                 *(Cell(str(n), n) for n in (m.tasks, m.successes, m.failures)),
@@ -57,7 +60,7 @@ def _against(comparison: Comparison) -> Table | None:
     if not sides:
         return None
     columns = ["arm"]
-    rows: list[list[Cell]] = [[Cell(arm.arm)] for arm in comparison.arms]
+    rows: list[list[Cell]] = [[arm_cell(arm)] for arm in comparison.arms]
     for side in sides:
         other = next(getattr(arm, side).versus for arm in comparison.arms if getattr(arm, side))
         columns += [f"against {other}, points", "p", "p, Holm", "Cohen's h", "only it", f"only {other}"]
@@ -81,7 +84,12 @@ def _difference(versus: PairedDifference, arm: ArmResult, other: ArmResult) -> l
     ours, theirs = arm.measures.success.value, other.measures.success.value
     size = None if ours is None or theirs is None else cohens_h(ours, theirs)
     return [
-        Cell(percent(versus.estimate, signed=True), versus.estimate.value, versus.clear, _stars(versus)),
+        Cell(
+            percent(versus.estimate, signed=True),
+            versus.estimate.value,
+            versus.clear and not arm.broken,
+            _stars(versus),
+        ),
         Cell(p_value(versus.p), versus.p),
         Cell(p_value(versus.p_holm), versus.p_holm),
         Cell(number(size, 2).replace("-", "−"), size),
@@ -103,7 +111,7 @@ def _cost(comparison: Comparison) -> Table:
         over = arm.versus_none.overhead if arm.versus_none else None
         rows.append(
             [
-                Cell(arm.arm),
+                arm_cell(arm),
                 Cell(count(m.tokens), m.tokens.value),
                 Cell(percent(over, 0, signed=True), over.value) if over else Cell(DASH),
                 *(Cell(number(m.tokens_by_role.get(role)), m.tokens_by_role.get(role)) for role in _ROLES),
@@ -138,7 +146,7 @@ def _selection(comparison: Comparison) -> Table | None:
         more = len(arm.subsets) - 3
         rows.append(
             [
-                Cell(arm.arm),
+                arm_cell(arm),
                 Cell(number(arm.helpers_per_episode, 1), arm.helpers_per_episode),
                 *(
                     [_rate(report.exact, 0), _plain(report.jaccard), _rate(report.regret)]
@@ -163,7 +171,7 @@ def _selection(comparison: Comparison) -> Table | None:
         "Selection",
         against
         + " Regret: success that the best executed subset has over the chosen one; picked after the fact, it is an "
-        "upper bound.",
+        f"upper bound. Episodes with {NO_CHOICE} of the selector are never right.",
         ("arm", "helpers", "right subset, %", "Jaccard", "regret, points", "macro F1", "chosen most"),
         _marked(rows, highest=[2, 3], lowest=[4]),
     )
@@ -203,7 +211,7 @@ def _helpers(comparison: Comparison) -> Table | None:
     if not names:
         return None
     rows = [
-        [Cell(arm.arm), *(Cell(number(arm.selection.f1.get(n), 2), arm.selection.f1.get(n)) for n in names)]
+        [arm_cell(arm), *(Cell(number(arm.selection.f1.get(n), 2), arm.selection.f1.get(n)) for n in names)]
         for arm in comparison.arms
         if arm.selection
     ]
@@ -227,16 +235,20 @@ def _plain(estimate: Interval) -> Cell:
 def _marked(
     rows: Sequence[Sequence[Cell]], highest: Sequence[int] = (), lowest: Sequence[int] = ()
 ) -> tuple[tuple[Cell, ...], ...]:
-    """Return rows with the best cell of each listed column marked; ties are all marked, unless all are equal."""
+    """Return rows with the best cell of each listed column marked; ties are all marked, unless all are equal.
+
+    Arms with a broken selector are never the best.
+    """
+    sound = [row[0].mark != BROKEN for row in rows]
     marked = [list(row) for row in rows]
     for columns, pick in ((highest, max), (lowest, min)):
         for column in columns:
-            values = [value for row in rows if (value := row[column].sort) is not None]
+            values = [v for row, ok in zip(rows, sound, strict=True) if ok and (v := row[column].sort) is not None]
             if len(set(values)) < 2:
                 continue
-            for row in marked:
+            for row, ok in zip(marked, sound, strict=True):
                 cell = row[column]
-                row[column] = replace(cell, best=cell.sort == pick(values))
+                row[column] = replace(cell, best=ok and cell.sort == pick(values))
     return tuple(tuple(row) for row in marked)
 
 

@@ -76,13 +76,20 @@ def transcript(episode: Episode) -> dict[str, Any]:
     }
 
 
+#: Why the selector did not choose the subset of a decision.
+_NOT_CHOSEN = {
+    "unparsed": ", since the selector's reply could not be read",
+    "unaffordable": ", since the budget had no room to ask the selector",
+}
+
+
 def _notes(decision: Decision, before: Decision | None) -> list[dict[str, Any]]:
     """Return the notes before a decision; the subset is named at the first decision and wherever it changes."""
     turns: list[dict[str, Any]] = []
     if before is None or (before.subset, before.dropped) != (decision.subset, decision.dropped):
-        turns.append(
-            {"role": "selection", "text": " + ".join(decision.subset) or "no helper", "dropped": decision.dropped}
-        )
+        why = _NOT_CHOSEN.get(decision.selection or "", "")
+        text = " + ".join(decision.subset) or "no helper"
+        turns.append({"role": "selection", "text": f"{text}{why}", "dropped": decision.dropped})
     turns += [{"role": "note", "name": note.helper, "text": note.text} for note in decision.notes]
     turns += [{"role": "rejected", "name": n.helper, "text": n.text, "reason": n.reason} for n in decision.rejected]
     return turns

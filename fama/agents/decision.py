@@ -15,13 +15,15 @@ from fama.agents.strategies.base import STRATEGIES, Prompt
 from fama.agents.strategies.parser import ParseFailure, parse_end
 from fama.dialogue.pending import change_ahead
 from fama.envs.base import Action
-from fama.episodes.records import Decision, LedgerRow, budget_tokens
+from fama.episodes.records import Decision, LedgerRow, SelectionState, budget_tokens
 from fama.episodes.state import VisibleState
 from fama.helpers.base import on_prefix
 from fama.models.base import ChatReply, ChatRequest, Sampling
 from fama.models.prefix import AgentRequest
 from fama.randomness import derive_seed, generator
-from fama.selection.base import Costly, Selection, select_for
+from fama.selection.asking import room_for
+from fama.selection.base import Selection, select_for
+from fama.selection.health import state_of
 from fama.settings import ExperimentSettings
 from fama.subsets import in_pool_order
 from fama.text.clean import clean
@@ -42,6 +44,12 @@ class _Chosen(NamedTuple):
     subset: tuple[str, ...]
     dropped: tuple[str, ...]
     propensity: float | None
+    state: SelectionState
+
+
+class _Selected(NamedTuple):
+    selection: Selection
+    state: SelectionState
 
 
 class Decider:
@@ -73,6 +81,7 @@ class Decider:
             notes=notes.passed,
             rejected=notes.rejected,
             dropped=chosen.dropped,
+            selection=chosen.state,
             seconds=round(time.perf_counter() - start, 4),
         )
         return await self.answer(state, decision, notes.text)
@@ -104,10 +113,11 @@ class Decider:
 
     async def _choose(self, state: VisibleState) -> _Chosen:
         if self._settings.cadence == "change" and not change_ahead(state):
-            return _Chosen((), (), 1.0)
+            return _Chosen((), (), 1.0, "by_cadence")
         selection = self._held
+        how: SelectionState = "by_cadence"
         if selection is None:
-            selection = await self._select(state)
+            selection, how = await self._select(state)
             if self._settings.cadence == "episode":
                 self._held = selection
         subset = in_pool_order(selection.subset, tuple(self._setup.helpers))
@@ -115,22 +125,19 @@ class Decider:
             subset, self._setup.helpers, selection.probabilities, self._prefix_tokens(state, subset)
         )
         # The subset that is executed counts; a budget's cut was not drawn.
-        return _Chosen(fitted.subset, fitted.dropped, None if fitted.dropped else selection.propensity)
+        return _Chosen(fitted.subset, fitted.dropped, None if fitted.dropped else selection.propensity, how)
 
-    async def _select(self, state: VisibleState) -> Selection:
+    async def _select(self, state: VisibleState) -> _Selected:
         selector, budget = self._setup.selector, self._setup.budget
         allowance = budget.allowance()
-        # A selector that calls a model may declare the most tokens a selection takes, in this state or in any.
-        cap = int(getattr(selector, "cost_cap", 0))
-        if allowance.tokens is not None and isinstance(selector, Costly):
-            cap = selector.most_tokens(state)
-        if allowance.tokens is not None and cap > allowance.tokens:
-            return Selection(subset=(), probabilities={}, propensity=None)
-        budget.reserve(cap)
+        room = room_for(selector, state, allowance)
+        if room is None:
+            return _Selected(Selection(subset=(), probabilities={}, propensity=None), "unaffordable")
+        budget.reserve(room)
         selection = await select_for(self._setup.key, selector, state, allowance, self._rng)
         self._spend(selection.ledger, state.turn)
         budget.release()
-        return selection
+        return _Selected(selection, state_of(selection.ledger))
 
     async def _notes(self, state: VisibleState, subset: tuple[str, ...]) -> Notes:
         rows: list[LedgerRow] = []

@@ -5,13 +5,14 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fama.commands.terminal import DASH, Column, console, names, print_table
+from fama.commands.terminal import DASH, Column, console, names, print_note, print_table
 from fama.config import add_config_flags, read_settings
 from fama.errors import FamaError
 from fama.settings import RunSettings
 
 if TYPE_CHECKING:
     from fama.agents.runs.summary import ArmSummary, RunSummary
+    from fama.selection.health import SelectorHealth
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +27,7 @@ def main(args: argparse.Namespace) -> int:
     if settings is None:
         return 0
     from fama.agents.runs.runner import Planned, load_benchmark, run_planned, select_tasks
+    from fama.selection.base import SELECTORS
 
     out = Path(args.out)
     benchmark = load_benchmark(settings)
@@ -39,18 +41,22 @@ def main(args: argparse.Namespace) -> int:
         raise FamaError(
             f"interrupted; finished episodes are kept in {out}, the same command goes on from there"
         ) from None
-    _print_summary(summary, out)
+    _print_summary(summary, out, SELECTORS.traits(settings.selector.name).blind)
     status = summary.overall.status
     if status.get("error", 0):
         print(f"{status['error']} episodes ended in errors; the same command runs them again")
     return 1 if status.get("error", 0) == summary.overall.episodes else 0
 
 
-def _print_summary(summary: "RunSummary", out: Path) -> None:
+def _print_summary(summary: "RunSummary", out: Path, blind: bool) -> None:
     arms = [_measures(arm) for arm in summary.arms.values()]
     rows = [(measure, *(arm[measure] for arm in arms)) for measure in (arms[0] if arms else ())]
     columns = [*names("measure"), *(Column(arm, "words") for arm in summary.arms)]
-    print_table(console(), columns, rows, title=str(out / "episodes.jsonl"))
+    screen = console()
+    print_table(screen, columns, rows, title=str(out / "episodes.jsonl"))
+    for name, arm in summary.arms.items():
+        for line in arm.health.warnings(name, blind) if arm.health is not None else ():
+            print_note(screen, line)
 
 
 def _measures(arm: "ArmSummary") -> dict[str, str]:
@@ -69,6 +75,21 @@ def _measures(arm: "ArmSummary") -> dict[str, str]:
         "mean decisions": _number(arm.decisions, 1),
         "mean seconds": _number(arm.seconds, 1),
         "unparsed replies": f"{arm.parse_failures}",
+        **(_health(arm.health) if arm.health is not None else {}),
+    }
+
+
+def _health(health: "SelectorHealth") -> dict[str, str]:
+    """Return the rows about the selector."""
+    from fama.selection.health import portion
+
+    counts = {"unparsed": health.unparsed, "truncated": health.truncated, "asked again": health.repaired}
+    return {
+        "selections": f"{health.selections}",
+        **{f"of these {what}": DASH if n is None else portion(n, health.selections) for what, n in counts.items()},
+        "left without helpers": portion(health.fell_back, health.selections),
+        "not asked, no budget": f"{health.unaffordable}",
+        "subsets chosen": f"{health.subsets} in {health.chosen} selections",
     }
 
 

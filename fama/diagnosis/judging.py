@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fama.episodes.records import LedgerRow
 from fama.models.base import ChatModel, ChatReply, ChatRequest, Sampling
+from fama.models.ends import ReplyEnd
 
 _FENCE = re.compile(r"```(?:json)?(.*?)```", re.DOTALL)
 REPAIR = "That was no JSON of the wanted form. Answer again with the JSON object only."
@@ -64,7 +65,8 @@ async def ask_json(
         )
         reply: ChatReply = await model.complete(request)
         value = parse(reply.words, form)
-        ledger.append(reply.usage.model_copy(update={"parsed": value is not None, "role": role, "turn": turn}))
+        about = {"parsed": value is not None, "truncated": reply.end is ReplyEnd.LENGTH, "role": role, "turn": turn}
+        ledger.append(reply.usage.model_copy(update=about))
         if value is not None:
             return Answer(value, tuple(ledger))
         history += [{"role": "assistant", "content": reply.text}, {"role": "user", "content": REPAIR}]

@@ -91,11 +91,14 @@ async def mitigate(
     model: ChatModel | None = None,
     seed: int = 0,
     turn: int | None = None,
+    reply_tokens: int = 40,
+    repairs: int = 1,
 ) -> Mitigation:
     """Return the subset for a failure: by set cover, or by a model that reads the rationale and the catalogue.
 
     A model's answer stands only if it names helpers of the pool, covers every primary category, and holds no
-    helper that could be left out; else the set cover decides. The call is billed either way.
+    helper that could be left out; else the set cover decides. The call is billed either way. A reply has at most
+    ``reply_tokens`` and is asked for again ``repairs`` times.
 
     Raises:
         BadInput: no helper covers one of the primary categories.
@@ -105,21 +108,25 @@ async def mitigate(
     cover = minimal_cover(wanted, helpers)
     if model is None or not wanted:
         return Mitigation(cover)
-    prompt = render(
-        "diagnosis/mitigation.v1",
-        categories=wanted,
-        rationale=failure.rationale[:600],
-        helpers=catalogue(helpers),
-    )
     names = list(helpers)
-    messages = ({"role": "user", "content": prompt},)
+    messages = ({"role": "user", "content": mitigation_prompt(failure, helpers)},)
     form = choice_form(tuple(names))
-    answer, ledger = await ask_json(model, messages, "mitigation", form, seed, max_tokens=40, turn=turn)
+    answer, ledger = await ask_json(model, messages, "mitigation", form, seed, reply_tokens, repairs, turn)
     if answer is not None:
         chosen = in_pool_order(answer.helpers, names)
         if covers_minimally(chosen, wanted, helpers):
             return Mitigation(chosen, ledger, by_model=True)
     return Mitigation(cover, ledger)
+
+
+def mitigation_prompt(failure: Failure, helpers: Mapping[str, Helper]) -> str:
+    """Return the mitigation agent's only message: the failure's categories and rationale, and the catalogue."""
+    return render(
+        "diagnosis/mitigation.v1",
+        categories=failure.primary or failure.categories,
+        rationale=failure.rationale[:600],
+        helpers=catalogue(helpers),
+    )
 
 
 def covers_minimally(chosen: Sequence[str], wanted: Collection[str], helpers: Mapping[str, Covering]) -> bool:

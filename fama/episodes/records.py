@@ -90,6 +90,15 @@ class ToolSpec(Record):
         return _object(self.parameters)
 
 
+def _unknown(value: object) -> bool:
+    """Return whether a field is left out of a line: records that never had it keep their bytes and hashes."""
+    return value is None
+
+
+def _empty(value: tuple[object, ...]) -> bool:
+    return not value
+
+
 class LedgerRow(Record):
     """One model call, billed whether or not its answer could be parsed.
 
@@ -112,6 +121,10 @@ class LedgerRow(Record):
     cache_hit: bool = False
     price: float | None = None
     parsed: bool = True
+    truncated: bool | None = Field(default=None, exclude_if=_unknown)
+    """Whether the reply was cut at its token limit; None where the caller did not record it."""
+    unknown_names: tuple[str, ...] = Field(default=(), exclude_if=_empty)
+    """Names in a selector's reply that no helper of the pool has."""
     turn: int | None = None
 
     @field_validator(
@@ -149,13 +162,19 @@ class RejectedNote(Record):
     reason: str
 
 
+SelectionState = Literal["chosen", "unparsed", "unaffordable", "by_cadence"]
+"""How a decision came by its subset: the selector chose it; its replies held no choice, so that its fallback holds; the
+budget had no room to ask it; the cadence asks at other decisions."""
+
+
 class Decision(Record):
     """Selection and notes before one action.
 
     ``turn`` is the 0-based decision index; ``message_index`` the index in the episode's messages of
     the assistant message that this decision produced. ``propensity`` is the probability with which
     the selector draws ``subset`` in this state (1.0 for a deterministic one, None if unknown).
-    ``dropped`` are helpers left out because a budget did not allow them.
+    ``dropped`` are helpers left out because a budget did not allow them. ``selection`` says how the subset came about,
+    None in records that do not say it.
     """
 
     model_config = _FINITE
@@ -167,6 +186,7 @@ class Decision(Record):
     notes: tuple[Note, ...] = ()
     rejected: tuple[RejectedNote, ...] = ()
     dropped: Subset = ()
+    selection: SelectionState | None = Field(default=None, exclude_if=_unknown)
     seconds: float = 0.0
 
 

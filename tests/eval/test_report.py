@@ -150,7 +150,7 @@ def test_the_file_keeps_to_its_published_schema(folder: Path) -> None:
 
 def test_every_table_is_written_in_all_forms(folder: Path) -> None:
     names = {path.stem for path in (folder / "tables").glob("*.tex")}
-    assert names == {"success", "differences", "cost", "selection"}
+    assert names == {"success", "differences", "cost", "selection", "health"}
     success = (folder / "tables" / "success.tex").read_text(encoding="utf-8")
     assert r"\toprule" in success and r"\textbf{90.0 {[}" in success and r"success, \%" in success
     notes = (folder / "report.md").read_text(encoding="utf-8")

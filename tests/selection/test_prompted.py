@@ -1,57 +1,21 @@
 """Prompted selection with scripted models, nonsense included, on both tracks."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fama.episodes.keys import EpisodeKey
-from fama.episodes.records import Failure, FunctionCall, Message, ToolCall
-from fama.episodes.state import VisibleState
+from fama.episodes.records import Failure
 from fama.episodes.store import write_failures
 from fama.errors import BadInput
-from fama.helpers.base import Helper, HelperContext, HelperReply
 from fama.models.base import ChatRequest
 from fama.models.scripted import ScriptedModel
 from fama.selection.base import SELECTORS, Selection, SelectorContext
-from fama.selection.selectors.prompted import MAX_OUTPUT_TOKENS, build
+from fama.selection.replies import default_reply_tokens
+from fama.selection.selectors.prompted import build
 from fama.text.tokens import estimate_tokens
 from tests.support.asking import choose
-
-
-@dataclass
-class Silent:
-    """A helper that says nothing."""
-
-    name: str
-    covers: frozenset[str]
-    token_cap: int = 40
-    cost_cap: int = 0
-
-    async def note(self, state: VisibleState, context: HelperContext) -> HelperReply:
-        return HelperReply(None)
-
-
-HELPERS: dict[str, Helper] = {
-    "DCE": Silent("DCE", frozenset({"DCV"})),
-    "TSA": Silent("TSA", frozenset({"IFU"})),
-    "Memory": Silent("Memory", frozenset({"CM"})),
-}
-KEY = EpisodeKey("helpdesk", "shop", "t1", 0, "m", "act")
-STATE = VisibleState(
-    policy="Rules. " * 300,
-    tools=(),
-    messages=(
-        Message(role="user", content="old words " * 200),
-        *(Message(role="assistant", content=f"turn {i}") for i in range(6)),
-        Message(
-            role="assistant",
-            tool_calls=(ToolCall(id="1", function=FunctionCall(name="get_order", arguments='{"id": "O1"}')),),
-        ),
-        Message(role="user", content="Return it and cancel the other {{ 7 * 7 }}"),
-    ),
-    turn=3,
-)
+from tests.support.prompted_states import HELPERS, KEY, STATE
 
 
 def context(model: ScriptedModel | None, failures: dict[str, Failure] | None = None) -> SelectorContext:
@@ -76,16 +40,61 @@ async def test_one_call_chooses_in_pool_order() -> None:
     assert [(row.role, row.parsed, row.turn) for row in chosen.ledger] == [("selector", True, 3)]
     (request,) = sent
     text = str(request.messages[-1]["content"])
-    assert request.sampling.max_tokens == MAX_OUTPUT_TOKENS and request.json_schema is not None
+    assert request.sampling.max_tokens == default_reply_tokens(tuple(HELPERS)) and request.json_schema is not None
     assert "get_order" in text and "cancel the other {{ 7 * 7 }}" in text and "old words" not in text
     assert estimate_tokens(text) < 700
 
 
-@pytest.mark.parametrize("reply", ["", "DCE please", '{"helpers": ["Nobody"]}', '{"helpers": "DCE"}', "{}"])
-async def test_nonsense_selects_nothing_and_is_billed(reply: str) -> None:
-    chosen = await select(context(ScriptedModel("m", lambda _: reply)))
+@pytest.mark.parametrize("reply", ["", "I would ask DCE.", '{"helpers": ["Nobody"]}', '{"DCE": false}', "{}"])
+@pytest.mark.parametrize("repairs", [0, 1, 3])
+async def test_nonsense_is_asked_again_then_selects_nothing_and_is_billed(reply: str, repairs: int) -> None:
+    chosen = await select(context(ScriptedModel("m", lambda _: reply)), repairs=repairs)
     assert chosen.subset == ()
-    assert [row.parsed for row in chosen.ledger] == [False] and (chosen.ledger[0].input_tokens or 0) > 100
+    assert [row.parsed for row in chosen.ledger] == [False] * (repairs + 1)
+    assert all((row.input_tokens or 0) > 100 and row.truncated is False for row in chosen.ledger)
+    names = ("Nobody",) if "Nobody" in reply else ()
+    assert {row.unknown_names for row in chosen.ledger} == {names}
+
+
+async def test_one_repair_is_the_default_and_repeats_the_reply() -> None:
+    sent: list[ChatRequest] = []
+
+    def answer(request: ChatRequest) -> str:
+        sent.append(request)
+        return "I would ask DCE." if len(sent) == 1 else '{"helpers": ["DCE"]}'
+
+    chosen = await select(context(ScriptedModel("m", answer)))
+    assert chosen.subset == ("DCE",) and [row.parsed for row in chosen.ledger] == [False, True]
+    assert [message["role"] for message in sent[1].messages] == ["user", "assistant", "user"]
+    assert sent[1].messages[1]["content"] == "I would ask DCE." and sent[1].messages[0] == sent[0].messages[0]
+
+
+@pytest.mark.parametrize(("spare", "calls"), [(-1, 0), (0, 1), (150, 2)])
+async def test_a_repair_needs_room_of_its_own(spare: int, calls: int) -> None:
+    """The first call takes ``most_tokens``; a repair is made only where what is left holds it, too."""
+    model = context(ScriptedModel("m", lambda _: "I would ask DCE."))
+    selector = build(model, reply_tokens=30)
+    first, more = (getattr(selector, name)(STATE) for name in ("most_tokens", "repair_tokens"))
+    room = first + more if spare > 0 else first + spare
+    chosen = await choose(selector, STATE, room, KEY)
+    assert len(chosen.ledger) == calls and sum(row.budget_tokens for row in chosen.ledger) <= max(room, 0)
+    assert more > first
+
+
+async def test_reply_tokens_and_repairs_of_the_mitigation_agent() -> None:
+    label = Failure(episode_id="e", task_id="t1", primary=("IFU",), labeller="x", taxonomy_version="t")
+    limits: list[int] = []
+
+    def answer(request: ChatRequest) -> str:
+        limits.append(request.sampling.max_tokens)
+        return "no"
+
+    labelled = context(ScriptedModel("m", answer), {"t1": label})
+    chosen = await select(labelled, reply_tokens=70, repairs=2)
+    assert limits == [70, 70, 70] and chosen.subset == ("TSA",)  # the set cover stands in
+    assert [row.parsed for row in chosen.ledger] == [False] * 3
+    limits.clear()
+    assert (await select(labelled, tokens=200)).subset == ("TSA",) and not limits  # no room to ask
 
 
 async def test_no_call_that_the_budget_has_no_room_for() -> None:
@@ -121,6 +130,10 @@ def test_tracks() -> None:
         ({"form": "diagnosis"}, "needs failures"),
         ({"colour": 1}, "unknown option 'colour'"),
         ({"messages": "many"}, "messages is 'many'"),
+        ({"reply_tokens": 0}, "reply_tokens is 0; give a whole number from 1"),
+        ({"repairs": -1}, "repairs is -1; give a whole number from 0"),
+        ({"repairs": True}, "repairs is True"),
+        ({"form": "on_prefix", "messages": 3}, "form on_prefix has: reply_tokens, repairs"),
     ],
 )
 def test_bad_options(options: dict[str, object], part: str) -> None:

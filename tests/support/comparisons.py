@@ -10,6 +10,7 @@ from eval.compare.schema import Comparison
 from eval.metrics.episode_scores import score_of
 from fama.episodes.records import Episode
 from fama.intervals import Interval
+from fama.selection.health import HealthTally, SelectorHealth
 from fama.settings import CompareSettings
 from tests.support.toy_world import compare_settings, outcomes_settings
 
@@ -24,9 +25,20 @@ def comparison(episodes: dict[str, list[Episode]], nothing: tuple[Interval, str 
     settings = CompareSettings.model_validate(
         {"benchmark": "toy", "arms": [{"name": arm} for arm in episodes], "bootstrap": 200}
     )
-    choices = {arm: [(score.task_id, score.subset) for score in group] for arm, group in scores.items()}
-    executed = Executed(tasks, ("DCE", "TSA"), "m", scores, choices, [], "nowhere")
+    choices = {arm: [(s.task_id, s.subset if s.chosen else None) for s in group] for arm, group in scores.items()}
+    executed = Executed(tasks, ("DCE", "TSA"), "m", scores, choices, [], "nowhere", health=health_of(episodes))
     return compare_arms(settings, "toy-1", executed, nothing, "fama compare --out <x>")
+
+
+def health_of(episodes: dict[str, list[Episode]]) -> dict[str, SelectorHealth]:
+    """The health of each arm's selector."""
+    found = {}
+    for arm, group in episodes.items():
+        tally = HealthTally()
+        for episode in group:
+            tally.add(episode)
+        found[arm] = tally.health()
+    return found
 
 
 async def live(out: Path, **changes: Any) -> Comparison:

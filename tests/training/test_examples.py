@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from fama.episodes.keys import TaskKey
-from fama.episodes.records import Decision, Episode, Failure, Message, Outcome
+from fama.episodes.records import Decision, Episode, Failure, LedgerRow, Message, Outcome
 from fama.errors import BadInput
 from fama.selection.router.features import Features, Segment
 from fama.subsets import POOL
@@ -102,6 +102,13 @@ def test_prompted_choices_include_what_the_budget_dropped() -> None:
     (example,) = data.examples
     assert example.distilled == (False, True, False, False, False, True)
     assert data.left_out == Counter({"prompted episodes without a decision": 1})
+
+
+def test_a_reply_that_could_not_be_read_is_no_choice_to_learn_from() -> None:
+    unread = LedgerRow(role="selector", model="m", parsed=False, turn=0)
+    data = prompted_examples([episode(0, ledger=(unread,)), episode(1)], POOL)
+    assert len(data.examples) == 1
+    assert data.left_out == Counter({"prompted episodes whose first selection was not read": 1})
 
 
 def test_no_example_holds_anything_from_after_the_decision() -> None:

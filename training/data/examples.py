@@ -13,6 +13,7 @@ from fama.episodes.records import Episode, Failure
 from fama.episodes.state import state_after, state_at, state_from_json
 from fama.errors import BadInput
 from fama.hashing import content_hash
+from fama.selection.health import selection_states
 from fama.selection.router.features import Features, featurise
 from fama.selection.router.manifest import View
 from fama.selection.router.retrospective import FailedTask, failed_task
@@ -205,7 +206,10 @@ def label_weight(label: Failure) -> float:
 
 
 def prompted_examples(episodes: Iterable[Episode], pool: Sequence[str]) -> ExampleSet:
-    """Return one example per episode: the subset its prompted selector chose before the first decision."""
+    """Return one example per episode: the subset its prompted selector chose before the first decision.
+
+    Where its reply could not be read, or it was not asked, nothing was chosen: such episodes are left out.
+    """
     examples, left_out, used = [], Counter[str](), []
     for episode in episodes:
         features = _first_features(episode) if episode.decisions else None
@@ -213,6 +217,9 @@ def prompted_examples(episodes: Iterable[Episode], pool: Sequence[str]) -> Examp
             left_out["prompted episodes without a decision"] += 1
             continue
         first = episode.decisions[0]
+        if selection_states(episode)[0] in ("unparsed", "unaffordable"):
+            left_out["prompted episodes whose first selection was not read"] += 1
+            continue
         chosen = {*first.subset, *first.dropped}
         examples.append(
             Example(

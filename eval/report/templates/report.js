@@ -47,7 +47,7 @@
     tip.style.top = `${Math.min(event.clientY + 14, window.innerHeight - tip.offsetHeight - 12)}px`;
   };
   const names = [...document.querySelectorAll("table.sortable tbody th")]
-    .map((node) => [data.arms.findIndex((one) => one.arm === node.textContent.trim()), node]);
+    .map((node) => [data.arms.findIndex((one) => one.arm === (node.firstChild || node).textContent.trim()), node]);
   for (const [arm, node] of [...marks, ...names]) {
     if (arm < 0) continue;
     node.addEventListener("pointermove", (event) => point(arm, event));

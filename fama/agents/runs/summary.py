@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pydantic import Field
 
 from fama.episodes.records import CHARGED, SCHEMA_VERSION, Episode, Record, known_total, role_group
+from fama.selection.health import HealthTally, SelectorHealth
 
 
 class ArmSummary(Record):
@@ -22,6 +23,8 @@ class ArmSummary(Record):
     parse_failures: int = 0
     reasons: dict[str, int] = Field(default_factory=dict)
     """How episodes ended: reasons of the finished ones, ``error:<boundary>`` of the others."""
+    health: SelectorHealth | None = None
+    """Health of the selector; None in summaries that do not have it."""
 
 
 class RunSummary(Record):
@@ -47,11 +50,13 @@ class Tally:
         self._decisions = 0
         self._seconds = 0.0
         self._parse_failures = 0
+        self._health = HealthTally()
 
     def add(self, episode: Episode) -> None:
         """Count an episode."""
         outcome = episode.outcome
         self.status[outcome.status] += 1
+        self._health.add(episode)
         self._parse_failures += sum(not row.parsed for row in episode.ledger if row.role == "agent")
         if outcome.status == "error":
             self._reasons[f"error:{outcome.boundary}"] += 1
@@ -97,6 +102,7 @@ class Tally:
             seconds=round(self._seconds / n, 2) if n else None,
             parse_failures=self._parse_failures,
             reasons=dict(sorted(self._reasons.items())),
+            health=self._health.health(),
         )
 
 

@@ -1,33 +1,37 @@
 """Prompted selection: an LLM chooses the helpers, from the visible state or from a diagnosed failure."""
 
 import random
-import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from fama.diagnosis.judging import ask_json
-from fama.diagnosis.mitigation import catalogue, choice_form, minimal_cover, mitigate
+from fama.diagnosis.judging import REPAIR, response_schema
+from fama.diagnosis.mitigation import catalogue, choice_form, minimal_cover, mitigate, mitigation_prompt
 from fama.dialogue.turns import shorten, spoken
 from fama.episodes.keys import EpisodeKey, TaskKey
 from fama.episodes.records import Failure, LedgerRow
 from fama.episodes.state import VisibleState
 from fama.episodes.store import read_failures
 from fama.errors import BadInput
+from fama.models.base import ChatReply, ChatRequest, Sampling
+from fama.models.ends import ReplyEnd
 from fama.models.prefix import Question
 from fama.prompts import render
+from fama.selection.asking import ask_for_helpers, call_tokens, repair_tokens
 from fama.selection.base import Allowance, AnySelector, Selection, SelectorContext
+from fama.selection.replies import NamedHelpers, default_reply_tokens, read_reply
 from fama.selection.traits import SelectorTraits, declare
-from fama.subsets import in_pool_order
-from fama.text.tokens import estimate_tokens
 
-MAX_OUTPUT_TOKENS = 40
+#: Further calls after a reply that could not be read, unless the option ``repairs`` says otherwise.
+REPAIRS = 1
+#: Said on the agent's prefix after an answer that could not be read.
+COMPLAINT = "That named no helper. Answer in one line with names from the list, separated by commas, or none."
 #: The form that asks at the end of the agent's own request.
 ON_PREFIX = "on_prefix"
 #: Chosen and unchosen helpers' probabilities: a prompted choice is no certainty.
 CHOSEN, UNCHOSEN = 0.9, 0.1
-_NAME = re.compile(r"\w+(?:[:-]\w+)*")
 
 
 @declare(SelectorTraits(rival=0, payback=0, anchor=0))
@@ -38,10 +42,11 @@ def build(context: SelectorContext, form: object = None, **options: object) -> A
     the end of the agent's own request, which a server's prefix cache holds), ``diagnosis`` (retrospective: the task's
     diagnosed failure → mitigation agent) or ``static`` (either track: one subset for a backbone and domain, from the
     diagnosed failures of other tasks); without it, ``diagnosis`` where failures are given. Options of ``one_call``:
-    ``messages`` (last messages shown, 6), ``policy_chars`` (500), ``message_chars`` (300). Option of ``on_prefix``:
-    ``reply_tokens`` (40). Option of ``diagnosis`` and
+    ``messages`` (last messages shown, 6), ``policy_chars`` (500), ``message_chars`` (300). Option of ``diagnosis`` and
     ``static``: ``failures``, a label file of this arm's own, so that judges can stand side by side; of ``static`` also
-    ``share`` (0.25), the least share of failures that a category is primary in to be covered.
+    ``share`` (0.25), the least share of failures that a category is primary in to be covered. All forms with a model
+    have ``reply_tokens`` (output tokens per call, by default what the names of the whole pool need, see
+    ``default_reply_tokens``) and ``repairs`` (further calls after a reply that cannot be read, 1).
 
     Raises:
         BadInput: an unknown form or option, no model for ``one_call`` and ``on_prefix``, no agent for ``on_prefix``,
@@ -53,10 +58,14 @@ def build(context: SelectorContext, form: object = None, **options: object) -> A
             raise BadInput(
                 "selector prompted: form diagnosis needs failures (retrospective track); give failures: FILE"
             )
+        limits = _limits(options, context)
         own = _labels(options.pop("failures", None)) or list(context.failures.values())
         if options:
-            raise BadInput(f"selector prompted: unknown option {next(iter(options))!r}; form diagnosis has: failures")
-        return FromDiagnosis(context, own)
+            raise BadInput(
+                f"selector prompted: unknown option {next(iter(options))!r}; form diagnosis has: failures, "
+                "reply_tokens, repairs"
+            )
+        return FromDiagnosis(context, own, limits)
     if chosen == "static":
         return _static(context, **options)
     if chosen not in ("one_call", ON_PREFIX):
@@ -64,8 +73,35 @@ def build(context: SelectorContext, form: object = None, **options: object) -> A
     if context.model is None:
         raise BadInput(f"selector prompted: form {chosen} needs a model; set model or helper_model")
     if chosen == ON_PREFIX:
-        return OnPrefix(context, **options)
+        return OnPrefix(context, options)
     return OneCall(context, options)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of a selection: output tokens per call, and further calls after replies that cannot be read."""
+
+    reply_tokens: int
+    repairs: int
+
+
+def _limits(options: dict[str, object], context: SelectorContext) -> Limits:
+    """Take the limits out of the options.
+
+    Raises:
+        BadInput: one is no whole number, or too small.
+    """
+    own = default_reply_tokens(tuple(context.helpers))
+    return Limits(
+        _whole("reply_tokens", options.pop("reply_tokens", own), 1),
+        _whole("repairs", options.pop("repairs", REPAIRS), 0),
+    )
+
+
+def _whole(name: str, value: object, least: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise BadInput(f"selector prompted: {name} is {value!r}; give a whole number from {least}")
+    return value
 
 
 class OneCall:
@@ -75,20 +111,22 @@ class OneCall:
     track: str = "prospective"
 
     def __init__(self, context: SelectorContext, options: Mapping[str, object]) -> None:
-        limits = {"messages": 6, "policy_chars": 500, "message_chars": 300}
-        for key, value in options.items():
-            if key not in limits:
-                raise BadInput(f"selector prompted: unknown option {key!r}; known: form, {', '.join(limits)}")
-            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-                raise BadInput(f"selector prompted: {key} is {value!r}; give a whole number from 0")
-            limits[key] = value
+        rest = dict(options)
+        self._limits = _limits(rest, context)
+        shown = {"messages": 6, "policy_chars": 500, "message_chars": 300}
+        for key, value in rest.items():
+            if key not in shown:
+                known = ", ".join(("form", *shown, "reply_tokens", "repairs"))
+                raise BadInput(f"selector prompted: unknown option {key!r}; known: {known}")
+            shown[key] = _whole(key, value, 0)
         self._context = context
-        self._limits = limits
+        self._shown = shown
         self._pool = tuple(context.helpers)
+        self._schema: dict[str, object] | None = response_schema(choice_form(self._pool))
 
     def prompt(self, state: VisibleState) -> str:
         """Return the call's only message: the state's newest part, the catalogue, the question."""
-        count, chars = self._limits["messages"], self._limits["message_chars"]
+        count, chars = self._shown["messages"], self._shown["message_chars"]
         lines = []
         for message in state.messages[len(state.messages) - count :] if count < len(state.messages) else state.messages:
             calls = "; ".join(f"{c.function.name}({c.function.arguments})" for c in message.tool_calls or ())
@@ -96,61 +134,84 @@ class OneCall:
             lines.append(f"{speaker}: {shorten(f'{spoken(message)} {calls}', chars)}")
         return render(
             "selection/prompted.v1",
-            policy=shorten(state.policy, self._limits["policy_chars"]),
+            policy=shorten(state.policy, self._shown["policy_chars"]),
             lines=lines,
             tools=len(state.tools),
             helpers=catalogue(self._context.helpers),
         )
 
+    def most_tokens(self, state: VisibleState) -> int:
+        """Return an upper estimate of the tokens of the first call in this state."""
+        return call_tokens(self._request(state))
+
+    def repair_tokens(self, state: VisibleState) -> int:
+        """Return an upper estimate of the tokens of all repairs in this state."""
+        return repair_tokens(self.most_tokens(state), self._limits.reply_tokens, REPAIR, self._limits.repairs)
+
     async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
-        """Ask once; an answer that cannot be parsed selects nothing and is billed as unparsed."""
+        """Ask, and again after a reply that cannot be read; without a readable one nothing is selected.
+
+        Raises:
+            ModelError: the endpoint failed after all retries.
+        """
         started = time.perf_counter()
-        prompt = self.prompt(state)
-        model = self._context.model
-        need = estimate_tokens(prompt) + MAX_OUTPUT_TOKENS
-        if model is None or (allowance.tokens is not None and need > allowance.tokens):
+        model, request = self._context.model, self._request(state)
+        if model is None or (allowance.tokens is not None and call_tokens(request) > allowance.tokens):
             return _selection((), self._pool, (), time.perf_counter() - started)
-        answer, ledger = await ask_json(
-            model,
-            ({"role": "user", "content": prompt},),
-            "selector",
-            choice_form(self._pool),
-            seed=self._context.seed,
-            max_tokens=MAX_OUTPUT_TOKENS,
-            repairs=0,
-            turn=state.turn,
+        asked = await ask_for_helpers(
+            model, request, self._read, REPAIR, self._limits.repairs, allowance.tokens, state.turn
         )
-        subset = () if answer is None else in_pool_order(answer.helpers, self._pool)
-        return _selection(subset, self._pool, ledger, time.perf_counter() - started)
+        if not asked.constrained:
+            self._schema = None  # the server refuses it; the next selection does not try again
+        return _selection(asked.subset or (), self._pool, asked.ledger, time.perf_counter() - started)
+
+    def _request(self, state: VisibleState) -> ChatRequest:
+        return ChatRequest(
+            messages=({"role": "user", "content": self.prompt(state)},),
+            role="selector",
+            sampling=Sampling(temperature=0.0, max_tokens=self._limits.reply_tokens),
+            seed=self._context.seed,
+            json_schema=self._schema,
+        )
+
+    def _read(self, reply: ChatReply) -> NamedHelpers:
+        return read_reply(reply.words, self._pool, reply.end is ReplyEnd.LENGTH)
 
 
 class OnPrefix:
-    """Prospective: one question at the end of the agent's own request, answered by names in one line."""
+    """Prospective: one question at the end of the agent's own request, answered by names in one line.
+
+    No JSON schema is sent: llama.cpp refuses one together with a prefill.
+    """
 
     name = "prompted"
     track: str = "prospective"
 
-    def __init__(self, context: SelectorContext, reply_tokens: object = MAX_OUTPUT_TOKENS, **options: object) -> None:
-        if options:
+    def __init__(self, context: SelectorContext, options: Mapping[str, object]) -> None:
+        rest = dict(options)
+        self._limits = _limits(rest, context)
+        if rest:
             raise BadInput(
-                f"selector prompted: unknown option {next(iter(options))!r}; form on_prefix has: reply_tokens"
+                f"selector prompted: unknown option {next(iter(rest))!r}; form on_prefix has: reply_tokens, repairs"
             )
-        if not isinstance(reply_tokens, int) or isinstance(reply_tokens, bool) or reply_tokens < 1:
-            raise BadInput(f"selector prompted: reply_tokens is {reply_tokens!r}; give a whole number from 1")
         if context.request is None:
             raise BadInput("selector prompted: form on_prefix asks within an agent's run; use fama run or compare")
         self._context = context
         self._request = context.request
         self._pool = tuple(context.helpers)
         rendered = render("questions/selection.v1", helpers=catalogue(context.helpers))
-        self._question = Question.parse(rendered, reply_tokens)
+        self._question = Question.parse(rendered, self._limits.reply_tokens)
 
     def most_tokens(self, state: VisibleState) -> int:
-        """Return an upper estimate of the tokens of a call in this state."""
+        """Return an upper estimate of the tokens of the first call in this state."""
         return self._request(state).most_tokens() + self._question.most_tokens()
 
+    def repair_tokens(self, state: VisibleState) -> int:
+        """Return an upper estimate of the tokens of all repairs in this state."""
+        return repair_tokens(self.most_tokens(state), self._limits.reply_tokens, COMPLAINT, self._limits.repairs)
+
     async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
-        """Ask once; an answer that names no helper and does not say none selects nothing and is billed as unparsed.
+        """Ask, and again after an answer that neither names a helper nor says none; without one nothing is selected.
 
         Raises:
             ModelError: the endpoint failed after all retries.
@@ -160,27 +221,13 @@ class OnPrefix:
         if model is None or (allowance.tokens is not None and self.most_tokens(state) > allowance.tokens):
             return _selection((), self._pool, (), time.perf_counter() - started)
         request = self._question.put_to(model, self._request(state), "selector", seed=self._context.seed)
-        reply = await model.complete(request)
-        names = read_names(self._question.answer(reply), self._pool)
-        row = reply.usage.model_copy(update={"parsed": names is not None, "turn": state.turn})
-        return _selection(names or (), self._pool, (row,), time.perf_counter() - started)
+        asked = await ask_for_helpers(
+            model, request, self._read, COMPLAINT, self._limits.repairs, allowance.tokens, state.turn
+        )
+        return _selection(asked.subset or (), self._pool, asked.ledger, time.perf_counter() - started)
 
-
-def read_names(answer: str, pool: Sequence[str]) -> tuple[str, ...] | None:
-    """Return the helpers that an answer names before any other word, in pool order; None if it starts with another.
-
-    ``none`` is the empty subset.
-    """
-    known = {name.lower(): name for name in pool}
-    found: list[str] = []
-    for word in _NAME.findall(answer.lower()):
-        if word in known:
-            found.append(known[word])
-        elif word != "and":
-            if not found and word == "none":
-                return ()
-            break
-    return in_pool_order(found, pool) if found else None
+    def _read(self, reply: ChatReply) -> NamedHelpers:
+        return read_reply(self._question.answer(reply), self._pool, reply.end is ReplyEnd.LENGTH)
 
 
 class FromDiagnosis:
@@ -189,8 +236,9 @@ class FromDiagnosis:
     name = "prompted"
     track: str = "retrospective"
 
-    def __init__(self, context: SelectorContext, failures: Sequence[Failure]) -> None:
+    def __init__(self, context: SelectorContext, failures: Sequence[Failure], limits: Limits) -> None:
         self._context = context
+        self._limits = limits
         self._failures = {_place(failure): failure for failure in reversed(failures)}
         self._pool = tuple(context.helpers)
 
@@ -202,10 +250,18 @@ class FromDiagnosis:
         failure = self._failures.get((key.domain, key.task_id)) or self._failures.get((None, key.task_id))
         if failure is None:
             return _selection((), self._pool, (), time.perf_counter() - started)
-        room = allowance.tokens is None or allowance.tokens >= 600
+        room = allowance.tokens is None or allowance.tokens >= self._most_tokens(failure)
         model = self._context.model if room else None
-        found = await mitigate(failure, self._context.helpers, model, self._context.seed, state.turn)
+        limits = (self._limits.reply_tokens, self._limits.repairs)
+        found = await mitigate(failure, self._context.helpers, model, self._context.seed, state.turn, *limits)
         return _selection(found.subset, self._pool, found.ledger, time.perf_counter() - started)
+
+    def _most_tokens(self, failure: Failure) -> int:
+        """Return an upper estimate of the tokens of the mitigation agent's call with all its repairs."""
+        message = {"role": "user", "content": mitigation_prompt(failure, self._context.helpers)}
+        sampling = Sampling(max_tokens=self._limits.reply_tokens)
+        first = call_tokens(ChatRequest(messages=(message,), role="mitigation", sampling=sampling))
+        return first + repair_tokens(first, self._limits.reply_tokens, REPAIR, self._limits.repairs)
 
 
 class FromProfile:
