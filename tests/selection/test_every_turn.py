@@ -63,13 +63,13 @@ async def test_a_router_is_asked_before_every_decision(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("limit", ["decision", "episode", "run"])
 async def test_budgets_hold_per_decision_episode_and_run(tmp_path: Path, limit: str) -> None:
-    held = await run(tmp_path, "all", {}, budget={limit: 60})
+    held = await run(tmp_path, "all", {}, budget={limit: 330})
     spent = [[sum(note.tokens for note in one.notes) for one in episode.decisions] for episode in held]
     by_limit = {
         "decision": max(max(turns) for turns in spent),
         "episode": max(sum(turns) for turns in spent),
         "run": sum(map(sum, spent)),
     }
-    assert 0 < by_limit[limit] <= 60
+    assert 0 < by_limit[limit] <= 330
     cut = [decision for episode in held for decision in episode.decisions if decision.dropped]
     assert cut and all(decision.propensity is None for decision in cut)
