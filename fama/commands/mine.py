@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's flags."""
     parser.add_argument("episodes", metavar="DIR", help="folder of `fama run` with episodes of the plain agent")
-    add_config_flags(parser, out_default="runs/repairs")
+    add_config_flags(parser, out_default="runs/repairs", executor=True)
 
 
 def main(args: argparse.Namespace) -> int:

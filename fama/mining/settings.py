@@ -66,3 +66,5 @@ class MineSettings(Settings):
     budget: MineBudget = MineBudget()
     concurrency: int = Field(default=1, ge=1)
     """Episodes mined at once."""
+    executor: Literal["local", "ray"] = "local"
+    """Where episodes are mined: in this process, or as Ray tasks (the extra ``ray``; models need a ``base_url``)."""

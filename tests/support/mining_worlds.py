@@ -16,7 +16,7 @@ from fama.episodes.records import Message, ToolSpec
 from fama.helpers.base import HELPERS
 from fama.mining.schedule import Point, Schedule
 from fama.models.base import ChatRequest
-from fama.models.scripted import ScriptedModel
+from fama.models.scripted import SCRIPTED, ScriptedModel
 from fama.randomness import generator
 from fama.settings import RunSettings, SelectorSettings
 from tests.support.toy_world import alpha, beta
@@ -161,6 +161,15 @@ class Backbone(ScriptedModel):
         return request.prefill + json.dumps({"tool": "act", "arguments": {"well": well, "turn": turn}}).removeprefix(
             '{"tool": "'
         )
+
+
+def register() -> None:
+    """Make puzzles, helpers and the backbone ``scripted:puzzles`` known in a Ray worker's process."""
+    HELPERS.add("Alpha", alpha)
+    HELPERS.add("Beta", beta)
+    BENCHMARKS.add("puzzles", Puzzles)
+    SCRIPTED.add("puzzles", Backbone())
+    Puzzles.tasks = NAMED
 
 
 @contextmanager
