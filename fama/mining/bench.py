@@ -98,7 +98,7 @@ class Bench:
         wanted = self.settings.user_model
         live: ChatModel | None = None if self.stage.user is None else Metered(self.stage.user, meter)
         sampling = Sampling() if wanted is None else Sampling(wanted.temperature, wanted.top_p, wanted.max_tokens)
-        if self.mine.user == "recorded":
+        if self.mine.user != "live":
             return (UserModel(RecordedUser(track, live), sampling, log.trial),)
         return () if live is None else (UserModel(live, sampling, log.trial),)
 

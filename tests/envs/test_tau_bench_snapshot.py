@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from fama.envs.base import BENCHMARKS, Action, UserModel
 from fama.envs.tau_bench.snapshot import SharedDict, Snapshot
 from tests.support.scripted_player import Player
-from tests.support.tau_toys import TOY, forget
+from tests.support.tau_toys import BY_RULE, airline
 
 
 def to_hashable(item: Any) -> Any:
@@ -156,59 +156,11 @@ def test_hashes_of_changes_are_equal_exactly_where_the_benchmarks_are(data: Any,
     assert (shared.changes_hash(mine) == shared.changes_hash(shared.load())) is (whole_hash(plain) == whole_hash(data))
 
 
-BASE = """
-from hashlib import sha256
-def to_hashable(item):
-    if isinstance(item, dict):
-        return tuple((key, to_hashable(value)) for key, value in sorted(item.items()))
-    return tuple(to_hashable(one) for one in item) if isinstance(item, list) else item
-"""
-AIRLINE = """
-from types import SimpleNamespace as N
-from tau_bench.types import Action
-from tau_bench.envs.base import sha256, to_hashable
-LOADED = []
-def load_data():
-    LOADED.append(1)
-    return {'flights': {str(i): {'seats': 2, 'dates': []} for i in range(3)}}
-class MockAirlineDomainEnv:
-    def __init__(self, user_strategy, user_model, task_split, task_index):
-        self.data_load_func, self.data = load_data, load_data()
-        self.tasks = [N(instruction=f'Book {i}.', actions=[Action('book', {'id': str(i)})]) for i in range(3)]
-        self.task_index, self.task, self.actions = task_index, self.tasks[task_index], []
-        self.wiki, self.tools_info = 'Toy', []
-    def step(self, action):
-        self.actions.append(action)
-        flight = self.data['flights'][action.kwargs['id']]
-        flight['seats'] -= 1
-        flight['dates'].append('today')
-        return N(observation=str(flight), done=False, info=N(reward_info=None))
-    def get_data_hash(self):
-        return sha256(str(HASHED).encode()).hexdigest()
-    def calculate_reward(self):
-        mine = self.get_data_hash()
-        self.data = self.data_load_func()
-        for action in self.task.actions:
-            self.step(action)
-        right = float(mine == self.get_data_hash())
-        return N(reward=right, info=N(r_actions=right))
-"""
-BY_RULE = "to_hashable(self.data)"
-
-
 @pytest.fixture(params=[BY_RULE, "self.data"])
-def clone(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def clone(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A toy checkout with data; one hashes by the benchmark's rule, the other in a way of its own."""
-    files = {**TOY, "envs/base.py": BASE, "envs/airline/__init__.py": AIRLINE.replace("HASHED", request.param)}
-    for name, text in files.items():
-        path = tmp_path / "clone" / "tau_bench" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    monkeypatch.setenv("FAMA_TAU_BENCH", str(tmp_path / "clone"))
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    forget()
-    yield request.param
-    forget()
+    with airline(tmp_path, request.param):
+        yield request.param
 
 
 async def test_worlds_of_one_process_are_apart_and_load_once(clone: str) -> None:
