@@ -57,6 +57,8 @@ async def mine_episode(bench: Bench, log: Episode, split: str | None) -> Mined:
     except OutOfBudget:
         complete = False
     best = world.best() if kind == "failed" else None
+    if proven and world.broke_below(None if best is None else len(best.notes)):
+        proven = False
     verdict: Verdict = "mapped" if kind == "solved" else "repaired" if best else "not repaired by this pool"
     if verdict == "not repaired by this pool" and not complete:
         verdict = "budget ran out"

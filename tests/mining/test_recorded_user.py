@@ -81,6 +81,7 @@ async def test_tau2_with_the_logged_user(domain: str, split: str, task: str | No
     (branch,) = [one for one in alone.interventions if one.outcome != "same action"]
     assert (branch.decision, branch.outcome) == (last, "error")
     assert SAYS in branch.reason
+    assert live.proven is True and alone.proven is False  # what nobody answered is unknown
 
 
 async def test_a_recorded_user_needs_no_model(tmp_path: Path) -> None:
