@@ -24,6 +24,8 @@ COMMANDS = {
     "score": ("eval.commands.score", "success, pass^k and tokens of episodes"),
     "diagnose": ("eval.commands.diagnose", "label failed episodes → failures.jsonl"),
     "mine": ("fama.commands.mine", "execute notes on failed episodes → repairs.jsonl"),
+    "effects": ("fama.commands.effects", "what single notes fixed and broke in mined episodes"),
+    "mine-check": ("eval.commands.mine_check", "mined repairs against the grid of helper subsets"),
     "annotate": ("fama.commands.annotate", "a local web page to label failures by hand"),
     "profile": ("eval.commands.profile", "shares of failure categories with intervals; drift between two logs"),
     "agree": ("eval.commands.agree", "how far annotators agree on failures: κ, α, steps"),

@@ -4,6 +4,7 @@ The percentiles are widened for few tasks (the expanded percentile interval, Hes
 annotation agreement and model cards all use this module.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, stdtrit
+from scipy.special import ndtr, ndtri, stdtrit
 
 from fama.randomness import derive_seed
 
@@ -82,6 +83,39 @@ def mean_interval(values: Array, weights: Array, level: float = 0.95) -> Interva
     """Return the mean over tasks with its interval; shape [tasks], NaN where a task has no value."""
     known = ~np.isnan(values)
     return ratio_interval(np.where(known, values, 0.0), known.astype(np.float64), weights, level)
+
+
+def wilson_interval(value: float, size: float, n: int, level: float = 0.95) -> Interval:
+    """Return a rate with Wilson's interval at an effective sample size, widened for ``n`` clusters; no ends below two.
+
+    ``size`` is scaled for the degrees of freedom of a variance between clusters (Korn and Graubard 1998, with Wilson's
+    in place of the exact interval).
+    """
+    if n < 2:
+        return Interval(value, None, None, n)
+    z = float(ndtri((1 + level) / 2))
+    spread = value * (1 - value)
+    size *= (z / float(stdtrit(n - 1, (1 + level) / 2))) ** 2
+    centre = (value + z * z / (2 * size)) / (1 + z * z / size)
+    half = z / (1 + z * z / size) * math.sqrt(spread / size + z * z / (4 * size * size))
+    return Interval(value, max(0.0, centre - half), min(1.0, centre + half), n)
+
+
+def clustered_share(hits: Sequence[int], counts: Sequence[int], level: float = 0.95) -> Interval:
+    """Return Σ hits / Σ counts over tasks with Wilson's interval at the effective sample size.
+
+    The effective size is p(1−p) over the variance of the ratio between tasks (linearised), at most Σ counts. At a share
+    of exactly 0 or 1 everything of a task counts as one. A task counts in ``n`` when its count is not 0.
+    """
+    known = [(float(hit), float(count)) for hit, count in zip(hits, counts, strict=True) if count]
+    n, total = len(known), sum(count for _, count in known)
+    if n == 0:
+        return Interval(None, None, None, 0)
+    value = sum(hit for hit, _ in known) / total
+    spread = value * (1 - value)
+    variance = n / max(1, n - 1) * sum((hit - value * count) ** 2 for hit, count in known) / total**2
+    size = float(n) if spread == 0 else min(total, spread / variance if variance > 0 else math.inf)
+    return wilson_interval(value, size, n, level)
 
 
 def clustered_mean(

@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from fama.intervals import Interval, clustered_mean, expanded_tail, percentile_interval, ratio_interval, task_weights
+from fama.intervals import (
+    Interval,
+    clustered_mean,
+    clustered_share,
+    expanded_tail,
+    percentile_interval,
+    ratio_interval,
+    task_weights,
+    wilson_interval,
+)
 
 
 def test_clustered_mean_draws_whole_tasks() -> None:
@@ -50,3 +59,28 @@ def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
         assert got.low is not None and got.high is not None
         hits += got.low <= 0.0 <= got.high
     assert hits >= 50
+
+
+def test_a_share_s_interval_is_by_tasks_and_has_ends_at_0_and_1() -> None:
+    none, all_ = clustered_share([0] * 8, [5] * 8), clustered_share([5] * 8, [5] * 8)
+    assert none == wilson_interval(0.0, 8.0, 8) and all_.value == 1.0
+    assert none.low == 0.0 and none.high is not None and all_.low == pytest.approx(1 - none.high)
+    # all notes of a task alike: as good as one note each; spread evenly over tasks: as good as all of them
+    alike, even = clustered_share([10, 0] * 10, [10] * 20), clustered_share([5] * 20, [10] * 20)
+    assert alike == wilson_interval(0.5, 19.0, 20)
+    assert even == wilson_interval(0.5, 200.0, 20)
+    assert clustered_share([1, 0, 0], [2, 0, 2]).n == 2
+    assert clustered_share([1], [2]) == Interval(0.5, None, None, 1)
+    assert clustered_share([], []) == Interval(None, None, None, 0)
+
+
+def test_a_share_s_interval_covers_a_rare_one_as_often_as_it_says() -> None:
+    random = np.random.default_rng(1)
+    hits = 0
+    for _ in range(400):
+        counts = random.integers(1, 12, size=25)
+        rates = random.beta(1, 19, size=25)  # 5 % in the mean, another in each task
+        got = clustered_share(random.binomial(counts, rates).tolist(), counts.tolist())
+        assert got.low is not None and got.high is not None
+        hits += got.low <= 0.05 <= got.high
+    assert 370 <= hits <= 398

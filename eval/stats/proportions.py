@@ -3,9 +3,8 @@
 import math
 
 import numpy as np
-from scipy.special import ndtri, stdtrit
 
-from fama.intervals import Array, Interval
+from fama.intervals import Array, Interval, wilson_interval
 
 
 def cohens_h(ours: float, theirs: float) -> float:
@@ -30,11 +29,7 @@ def clustered_proportion(values: Array, trials: int, level: float = 0.95) -> Int
     rate = min(1.0, max(0.0, float(np.mean(values))))
     if n == 1:
         return Interval(rate, None, None, 1)
-    z = float(ndtri((1 + level) / 2))
     variance = float(np.var(values, ddof=1)) / n
     spread = rate * (1 - rate)
     size = float(n) if spread == 0 else min(float(max(trials, n)), spread / variance if variance > 0 else math.inf)
-    size *= (z / float(stdtrit(n - 1, (1 + level) / 2))) ** 2
-    centre = (rate + z * z / (2 * size)) / (1 + z * z / size)
-    half = z / (1 + z * z / size) * math.sqrt(spread / size + z * z / (4 * size * size))
-    return Interval(rate, max(0.0, centre - half), min(1.0, centre + half), n)
+    return wilson_interval(rate, size, n, level)

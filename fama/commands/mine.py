@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's flags."""
     parser.add_argument("episodes", metavar="DIR", help="folder of `fama run` with episodes of the plain agent")
-    add_config_flags(parser, out_default="runs/repairs")
+    add_config_flags(parser, out_default="runs/repairs", executor=True)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -54,7 +54,10 @@ def _notes(count: int) -> str:
 
 
 def _print(records: "tuple[Repair, ...]", out: Path) -> None:
+    from fama.commands.effects import print_effects
     from fama.commands.terminal import DASH, Column, console, names, numbers, print_note, print_table
+    from fama.mining.folder import read_repairs
+    from fama.mining.note_effects import note_effects
     from fama.subsets import subset_label
 
     screen = console()
@@ -78,27 +81,8 @@ def _print(records: "tuple[Repair, ...]", out: Path) -> None:
     columns += numbers("notes", "decision", "proven", "calls", "tokens", "seconds")
     print_table(screen, columns, rows, title="Failed episodes")
     print_note(screen, "decision: the first one whose action the repair changes. proven: no repair has fewer notes.")
-    effects = _effects(records)
-    if effects:
-        titles = [*names("helper", "episodes"), *numbers("asked", "noted", "same action", "fixed", "broke", "changed")]
-        print_table(screen, titles, effects, title="Single notes on logged episodes")
-        print_note(screen, "fixed: of failed episodes, broke: of solved ones, run on to the end; changed: neither.")
+    if records:
+        print_effects(screen, note_effects([read_repairs(out)]))
     counts = Counter(one.verdict for one in records)
     told = ", ".join(f"{verdict} {count}" for verdict, count in counts.items()) or "no episode"
     screen.print(f"{out / 'repairs.jsonl'}: {told}")
-
-
-def _effects(records: "tuple[Repair, ...]") -> list[tuple[str, ...]]:
-    """Return what single notes did, by helper and kind of episode."""
-    counts: dict[tuple[str, str], Counter[str]] = {}
-    for record in records:
-        for one in record.interventions:
-            if not one.given and len(one.members) == 1:
-                tally = counts.setdefault((one.members[0], record.kind), Counter())
-                tally["asked"] += 1
-                tally["noted"] += bool(one.notes)
-                ended = {"success": "fixed" if record.kind == "failed" else "changed"}
-                ended |= {"failure": "changed" if record.kind == "failed" else "broke", "error": "changed"}
-                tally[ended.get(one.outcome, one.outcome)] += 1
-    kinds = ("asked", "noted", "same action", "fixed", "broke", "changed")
-    return [(*key, *(str(tally[kind]) for kind in kinds)) for key, tally in sorted(counts.items())]

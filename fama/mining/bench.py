@@ -1,24 +1,28 @@
 """What the mined episodes of a folder share, and the set-up of each execution."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from fama.agents.decision import Decided
 from fama.agents.loop import run_episode
 from fama.agents.runs.plan import Planned
-from fama.agents.runs.stage import Stage
+from fama.agents.runs.stage import Stage, connected
 from fama.agents.setup import EpisodeSetup
-from fama.envs.base import UserModel
+from fama.envs.base import Benchmark, UserModel
 from fama.episodes.records import Episode, LedgerRow
 from fama.episodes.state import state_at
 from fama.helpers.base import Helper
+from fama.helpers.pool import build_pool
 from fama.mining.meter import Meter, Metered
 from fama.mining.schedule import Schedule, ScheduleSelector
 from fama.mining.settings import MineSettings
 from fama.mining.track import RecordedUser, ReplayingDecider, Track
 from fama.models.base import ChatModel, Sampling
 from fama.randomness import derive_seed
+from fama.selection.base import SelectorContext
 from fama.selection.budget import RunBudget
 from fama.settings import BudgetSettings, ExperimentSettings, SelectorSettings
 from fama.subsets import Subset
@@ -94,6 +98,29 @@ class Bench:
         wanted = self.settings.user_model
         live: ChatModel | None = None if self.stage.user is None else Metered(self.stage.user, meter)
         sampling = Sampling() if wanted is None else Sampling(wanted.temperature, wanted.top_p, wanted.max_tokens)
-        if self.mine.user == "recorded":
+        if self.mine.user != "live":
             return (UserModel(RecordedUser(track, live), sampling, log.trial),)
         return () if live is None else (UserModel(live, sampling, log.trial),)
+
+
+@asynccontextmanager
+async def opened_bench(
+    settings: ExperimentSettings,
+    benchmark: Benchmark,
+    mine: MineSettings,
+    content: Mapping[str, Any],
+    model: ChatModel | None = None,
+    helper_model: ChatModel | None = None,
+) -> AsyncIterator[Bench]:
+    """Connect the models of a mined folder for the length of the block; ``content`` is its ``config.json``.
+
+    Models that are given answer in place of the settings'.
+
+    Raises:
+        BadInput: a helper is unknown.
+        FamaError: a model cannot be reached.
+    """
+    helpers = build_pool(settings.helpers)
+    async with connected(settings, model, helper_model) as (backbone, for_helpers, for_user):
+        context = SelectorContext(helpers, for_helpers, None, None, settings.seed)
+        yield Bench(Stage(settings, benchmark, backbone, for_user, context, content), mine)

@@ -12,7 +12,8 @@ from fama.mining.records import PlacedNote, Repair, Verdict
 from fama.mining.schedule import helpers_of
 from fama.mining.search.base import SEARCHES
 from fama.mining.search.effects import effect_map
-from fama.mining.world import EpisodeWorld, first_change
+from fama.mining.source import refusal
+from fama.mining.world import EpisodeWorld, Refused, first_change
 from fama.randomness import generator
 
 
@@ -22,6 +23,17 @@ class Mined:
 
     record: Repair
     repaired: Episode | None = None
+
+
+async def try_episode(bench: Bench, log: Episode, split: str | None) -> Mined | str:
+    """Mine an episode; return the line about it where it cannot be mined."""
+    backbone = bench.stage.model.name
+    if log.backbone != backbone:
+        return refusal(log, f"of the backbone {log.backbone}, here is {backbone}")
+    try:
+        return await mine_episode(bench, log, split)
+    except Refused as fault:
+        return refusal(log, str(fault))
 
 
 async def mine_episode(bench: Bench, log: Episode, split: str | None) -> Mined:
@@ -45,6 +57,8 @@ async def mine_episode(bench: Bench, log: Episode, split: str | None) -> Mined:
     except OutOfBudget:
         complete = False
     best = world.best() if kind == "failed" else None
+    if proven and world.broke_below(None if best is None else len(best.notes)):
+        proven = False
     verdict: Verdict = "mapped" if kind == "solved" else "repaired" if best else "not repaired by this pool"
     if verdict == "not repaired by this pool" and not complete:
         verdict = "budget ran out"

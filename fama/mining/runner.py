@@ -1,32 +1,31 @@
 """Mine the episodes of a folder: resumable, several at once, one record per finished episode."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import fama
+from fama.agents.runs.ray_jobs import check_remote
 from fama.agents.runs.run_config import check_unchanged, run_prompts, write_config
-from fama.agents.runs.stage import Stage, connected
 from fama.config import dump_settings
 from fama.episodes.jsonl import RecordStore
-from fama.episodes.records import Episode
 from fama.episodes.store import EpisodeStore
 from fama.execution.jobs import run_pool
 from fama.helpers.pool import build_pool
-from fama.mining.bench import Bench
-from fama.mining.episode import Mined, mine_episode
+from fama.mining.bench import opened_bench
+from fama.mining.episode import Mined, try_episode
+from fama.mining.ray_jobs import MineJob, MineRecipe, remote_mining
 from fama.mining.records import REPAIRS, Repair
 from fama.mining.search.base import SEARCHES
 from fama.mining.settings import MineSettings
-from fama.mining.source import Source, choose_episodes, open_source, refusal
-from fama.mining.world import Refused
+from fama.mining.source import Source, choose_episodes, open_source
 from fama.models.base import ChatModel
 from fama.provenance import git_commit
-from fama.selection.base import SelectorContext
 
 #: Settings that may change between a part of a run and the next: which episodes, and how many at once.
-FREE = frozenset({"failures", "solved", "tasks", "concurrency"})
+FREE = frozenset({"failures", "solved", "tasks", "concurrency", "executor"})
 
 
 @dataclass(frozen=True)
@@ -50,14 +49,16 @@ async def mine_folder(
 
     What ``out`` already holds is not mined again. Anything that stops the run, finished episodes stay, and calls of
     unfinished ones are in the response cache. ``told`` gets each record as it is written. Models that are given
-    answer in place of the settings'.
+    answer in this process in place of the settings'; Ray workers connect to what the settings name.
 
     Raises:
         BadInput: the folder cannot be mined, ``out`` was written with other settings, or a setting is unknown.
         FamaError: the model cannot be reached.
     """
     source = open_source(folder, mine, out)
-    helpers = build_pool(source.settings.helpers)
+    build_pool(source.settings.helpers)  # what the pool lacks is said before anything is written
+    if mine.executor == "ray":
+        check_remote(source.settings)
     SEARCHES.load(mine.search)
     content = _provenance(source, mine)
     check_unchanged(out, content, FREE)
@@ -70,32 +71,39 @@ async def mine_folder(
     todo = [episode for episode in chosen.episodes if episode.id not in done]
     if todo:
         stored = store.ids()
-        async with connected(source.settings, model, helper_model) as (backbone, for_helpers, for_user):
-            context = SelectorContext(helpers, for_helpers, None, None, source.settings.seed)
-            stage = Stage(source.settings, source.benchmark, backbone, for_user, context, content)
-            bench = Bench(stage, mine)
 
-            async def one(episode: Episode) -> Mined | str:
-                if episode.backbone != backbone.name:
-                    return refusal(episode, f"of the backbone {episode.backbone}, here is {backbone.name}")
-                try:
-                    return await mine_episode(bench, episode, source.split_of(episode.task_id))
-                except Refused as fault:
-                    return refusal(episode, str(fault))
+        def finish(job: MineJob, result: Mined | str) -> None:
+            if isinstance(result, str):
+                refused.append(result)
+                return
+            if result.repaired is not None and result.repaired.id not in stored:
+                store.append(result.repaired)
+            repairs.append(result.record)
+            told(result.record)
 
-            def finish(episode: Episode, result: Mined | str) -> None:
-                if isinstance(result, str):
-                    refused.append(result)
-                    return
-                if result.repaired is not None and result.repaired.id not in stored:
-                    store.append(result.repaired)
-                repairs.append(result.record)
-                told(result.record)
-
+        jobs = (MineJob(episode, source.split_of(episode.task_id)) for episode in todo)
+        async with _executor(source, mine, content, model, helper_model) as run:
             with store.alone(size):
                 write_config(out, content)
-                await run_pool(todo, one, finish, mine.concurrency)
+                await run_pool(jobs, run, finish, mine.concurrency)
     return MinedFolder(tuple(repairs.read()), tuple(refused))
+
+
+@asynccontextmanager
+async def _executor(
+    source: Source,
+    mine: MineSettings,
+    content: Mapping[str, Any],
+    model: ChatModel | None,
+    helper_model: ChatModel | None,
+) -> AsyncIterator[Callable[[MineJob], Awaitable[Mined | str]]]:
+    """Yield the function that mines one episode: in this process, or as a Ray task."""
+    if mine.executor == "ray":
+        with remote_mining(MineRecipe(source.settings, mine, content)) as remote:
+            yield remote
+    else:
+        async with opened_bench(source.settings, source.benchmark, mine, content, model, helper_model) as bench:
+            yield lambda job: try_episode(bench, job.episode, job.split)
 
 
 def _provenance(source: Source, mine: MineSettings) -> dict[str, Any]:

@@ -52,9 +52,9 @@ class MineSettings(Settings):
     helper_model: ModelSettings | None = None
     """Model of the helpers' LLM forms; None takes the mined run's, or the backbone."""
     model: RouteSettings = RouteSettings()
-    user: Literal["live", "recorded"] = "live"
-    """``recorded``: the user says what the log says until the agent acts otherwise; then the run's user model answers,
-    and without one the branch ends in an error of the user."""
+    user: Literal["live", "recorded", "recorded_only"] = "live"
+    """``recorded``: the user says what the log says until the agent acts otherwise; then the run's user model answers.
+    ``recorded_only``: then nobody answers, and a branch in which the agent speaks on ends in an error of the user."""
     search: str = "elimination"
     """A name of the registry of searches."""
     exact: int = Field(default=60, ge=0)
@@ -66,3 +66,5 @@ class MineSettings(Settings):
     budget: MineBudget = MineBudget()
     concurrency: int = Field(default=1, ge=1)
     """Episodes mined at once."""
+    executor: Literal["local", "ray"] = "local"
+    """Where episodes are mined: in this process, or as Ray tasks (the extra ``ray``; models need a ``base_url``)."""

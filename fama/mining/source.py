@@ -77,6 +77,7 @@ def open_source(folder: Path, mine: MineSettings, out: Path) -> Source:
             "model": model if model.cache else model.model_copy(update={"cache": str(out / "cache")}),
             "helpers": mine.helpers or run.helpers,
             "helper_model": mine.helper_model or run.helper_model,
+            "user_model": None if mine.user == "recorded_only" else run.user_model,
             "cadence": "turn",
             "budget": BudgetSettings(),
         }

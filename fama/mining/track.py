@@ -1,6 +1,5 @@
 """Replay of a logged episode until an action changes: its decisions for free, its observations checked."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fama.agents.decision import Decided, Decider
@@ -106,12 +105,16 @@ class ReplayingDecider(Decider):
 
 
 class RecordedUser:
-    """Says what the user said in the log while the run is on its track; then ``live`` answers, if there is one."""
+    """Says what the user said in the log while the run is on its track; then ``live`` answers, if there is one.
+
+    Which of the logged turns comes next is read from the request, where the user's own turns so far are ``assistant``
+    messages: words that an environment opens with, or that a task starts in the middle of, are not asked for.
+    """
 
     def __init__(self, track: Track, live: ChatModel | None) -> None:
         self._track = track
         self._live = live
-        self._words: Iterator[str] = iter([m.content or "" for m in track.log.messages if m.role == "user"])
+        self._words = tuple(m.content or "" for m in track.log.messages if m.role == "user")
 
     @property
     def name(self) -> str:
@@ -122,12 +125,16 @@ class RecordedUser:
         """Return the next logged turn, or the live user's.
 
         Raises:
-            UserFault: nobody can answer what the agent did not say in the log.
+            UserFault: nobody can answer what the agent did not say in the log, or the user has tools, whose calls the
+                log does not hold.
         """
-        if self._track.on and (words := next(self._words, None)) is not None:
-            return ChatReply(text=words, usage=LedgerRow(role=request.role, model=self.name))
+        if request.tools:
+            raise UserFault("a recorded user cannot repeat calls of its own tools, which no log holds; set user=live")
+        said = sum(message["role"] == "assistant" for message in request.messages)
+        if self._track.on and said < len(self._words):
+            return ChatReply(text=self._words[said], usage=LedgerRow(role=request.role, model=self.name))
         if self._live is None:
-            raise UserFault("a recorded user cannot answer words that are not in the log; set user_model in the run")
+            raise UserFault("a recorded user cannot answer words that are not in the log; set user=recorded or live")
         return await self._live.complete(request)
 
 

@@ -124,6 +124,12 @@ class EpisodeWorld:
         runs = [one.run for schedule, one in self._runs.items() if schedule and one.run.success and one.run.notes]
         return min(runs, key=lambda run: run.cost, default=None)
 
+    def broke_below(self, notes: int | None) -> bool:
+        """Return whether a run with fewer notes (None: any run) ended in an error, so that what they do is unknown."""
+        return any(
+            _ending(one)[0] == "error" and (notes is None or len(one.run.notes) < notes) for one in self._runs.values()
+        )
+
     def episode_of(self, run: Run) -> Episode:
         """Return an executed episode of a run, a successful one if there is one."""
         episodes = next(one.episodes for one in self._runs.values() if one.run is run)

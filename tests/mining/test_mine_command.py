@@ -29,8 +29,10 @@ def test_prints_repairs_and_what_notes_did(plain: Path, tmp_path: Path, capsys: 
     assert lines["d/single"][2:7] == ["repaired", "Alpha", "1", "1", "yes"]
     assert f"{out / 'repairs.jsonl'}: repaired 5, not repaired by this pool 1" in " ".join(told.out.split())
     # three decisions of six failed episodes; alone, Alpha fixes "single" and Beta "redundant"
-    assert lines["Alpha"][1:] == ["failed", "18", "18", "14", "1", "0", "3"]
-    assert lines["Beta"][1:] == ["failed", "18", "18", "14", "1", "0", "3"]
+    for helper in ("Alpha", "Beta"):
+        assert lines[helper][1:9] == ["template", "d", "18", "18", "6", "1", "(6", "[1,"]
+    assert cli.main(["effects", str(out)]) == 0
+    assert capsys.readouterr().out in told.out
     assert (out / "cache").is_dir()
 
 

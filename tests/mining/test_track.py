@@ -87,10 +87,17 @@ def test_every_difference_has_its_place() -> None:
 
 
 async def test_a_recorded_user_answers_what_is_in_the_log_only() -> None:
-    request = ChatRequest(messages=(), role="user")
     track = Track(LOG)
     user = RecordedUser(track, None)
-    assert [(await user.complete(request)).text for _ in range(2)] == ["Hello.", "My order."]
+    greeting, own = {"role": "user", "content": "Hi!"}, {"role": "assistant", "content": "Hello."}
+    request = ChatRequest(messages=(greeting,), role="user")
+    assert (await user.complete(request)).text == "Hello."
+    second = ChatRequest(messages=(greeting, own, greeting), role="user")
+    assert [(await user.complete(second)).text for _ in range(2)] == ["My order."] * 2  # read from the request alone
+    with pytest.raises(UserFault, match="a recorded user cannot answer"):
+        await user.complete(ChatRequest(messages=(greeting, own, greeting, own, greeting), role="user"))
+    with pytest.raises(UserFault, match="calls of its own tools"):
+        await user.complete(ChatRequest(messages=(), role="user", tools=({"type": "function"},)))
     track.on = False
     with pytest.raises(UserFault, match="a recorded user cannot answer"):
         await user.complete(request)

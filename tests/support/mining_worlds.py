@@ -5,7 +5,7 @@ Every task has three decisions. At decision d the backbone acts well exactly whe
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from fama.episodes.records import Message, ToolSpec
 from fama.helpers.base import HELPERS
 from fama.mining.schedule import Point, Schedule
 from fama.models.base import ChatRequest
-from fama.models.scripted import ScriptedModel
+from fama.models.scripted import SCRIPTED, ScriptedModel
 from fama.randomness import generator
 from fama.settings import RunSettings, SelectorSettings
 from tests.support.toy_world import alpha, beta
@@ -34,6 +34,12 @@ class Puzzle:
 
     needs: tuple[frozenset[str] | None, ...]
     ways: tuple[frozenset[int], ...]
+    exact: bool = False
+    """Whether acting well at any other decision breaks it."""
+
+    def opened_by(self, well: Set[int]) -> bool:
+        """Whether acting well at these decisions solves it."""
+        return any(way == well if self.exact else way <= well for way in self.ways)
 
     def solved_by(self, schedule: Schedule) -> bool:
         """Whether these notes solve it, by its definition."""
@@ -42,7 +48,7 @@ class Puzzle:
             for turn, need in enumerate(self.needs)
             if need is not None and need <= {point.helper for point in schedule if point.turn == turn}
         }
-        return any(way <= well for way in self.ways)
+        return self.opened_by(well)
 
     def fewest(self) -> int | None:
         """The notes of its minimal repair; None where there is none."""
@@ -54,11 +60,11 @@ class Puzzle:
         return min(costs, default=None)
 
 
-def puzzle(*needs: str | None, ways: Sequence[Sequence[int]]) -> Puzzle:
+def puzzle(*needs: str | None, ways: Sequence[Sequence[int]], exact: bool = False) -> Puzzle:
     """A puzzle in short: ``"A"``, ``"AB"`` or None by decision."""
     names = {"A": "Alpha", "B": "Beta"}
     members = [None if need is None else frozenset(names[sign] for sign in need) for need in needs]
-    return Puzzle(tuple(members), tuple(map(frozenset, ways)))
+    return Puzzle(tuple(members), tuple(map(frozenset, ways)), exact)
 
 
 NAMED = {
@@ -124,7 +130,7 @@ class PuzzleEnvironment:
 
     def outcome(self) -> Reward:
         """Whether it is solved."""
-        solved = any(way <= self._well for way in self._puzzle.ways)
+        solved = self._puzzle.opened_by(self._well)
         return Reward(success=solved, reward=float(solved))
 
 
@@ -177,6 +183,15 @@ class Backbone(ScriptedModel):
         return request.prefill + json.dumps({"tool": "act", "arguments": {"well": well, "turn": turn}}).removeprefix(
             '{"tool": "'
         )
+
+
+def register() -> None:
+    """Make puzzles, helpers and the backbone ``scripted:puzzles`` known in a Ray worker's process."""
+    HELPERS.add("Alpha", alpha)
+    HELPERS.add("Beta", beta)
+    BENCHMARKS.add("puzzles", Puzzles)
+    SCRIPTED.add("puzzles", Backbone())
+    Puzzles.tasks = NAMED
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from fama.agents.request import requester
 from fama.agents.runs.plan import Planned, load_benchmark
 from fama.agents.runs.run_config import run_prompts
 from fama.agents.runs.stage import Stage, connected
+from fama.envs.base import Benchmark
 from fama.episodes.records import Episode, Failure
 from fama.errors import BadInput
 from fama.execution.host import other_code
@@ -49,7 +50,7 @@ class EpisodeRecipe:
         """
         settings = self.settings
         benchmark = load_benchmark(settings)
-        self._check_same(benchmark.version(settings.domain))
+        check_same(settings, benchmark, self.content)
         async with connected(settings, None, None) as (backbone, for_helpers, for_user):
             context = SelectorContext(
                 build_pool(settings.helpers),
@@ -68,12 +69,6 @@ class EpisodeRecipe:
                 return await run_episode(setup, settings)
 
             yield run
-
-    def _check_same(self, benchmark_version: str) -> None:
-        here = {"benchmark_version": benchmark_version, "prompts": run_prompts(self.settings)}
-        for key, value in here.items():
-            if value != self.content[key]:
-                raise other_code(key.replace("_", " "))
 
 
 class Purse:
@@ -113,6 +108,18 @@ class Purse:
 
     def _left(self) -> int:
         return (self._run.settings.run or 0) - self._run.spent - self._run.reserved
+
+
+def check_same(settings: ExperimentSettings, benchmark: Benchmark, content: Mapping[str, Any]) -> None:
+    """Refuse to work in a process that would not do what the asking one would; ``content`` is its ``config.json``.
+
+    Raises:
+        FamaError: the benchmark's version or a prompt is another here.
+    """
+    here = {"benchmark_version": benchmark.version(settings.domain), "prompts": run_prompts(settings)}
+    for key, value in here.items():
+        if value != content[key]:
+            raise other_code(key.replace("_", " "))
 
 
 def check_remote(settings: ExperimentSettings) -> None:

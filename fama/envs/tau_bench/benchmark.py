@@ -1,7 +1,8 @@
 """The benchmarks ``tau_bench`` and ``tau_trait``, from checkouts that the user names."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from functools import lru_cache, partial
 from importlib import import_module
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ from typing import Any, ClassVar
 
 from fama.envs.base import Environment, UserModel
 from fama.envs.checkouts import on_path, version_of
+from fama.envs.tau_bench.snapshot import Snapshot
 from fama.envs.tau_bench.world import TauEnvironment, silence_prints
 from fama.episodes.records import Message
 from fama.errors import BadInput
@@ -103,15 +105,49 @@ class TauTrait(TauBench):
 
 
 def _world(name: str, domain: str, split: str, number: int) -> Any:
-    """Return the benchmark's own environment of a task."""
+    """Return the benchmark's own environment of a task, with data of its own.
+
+    Its code reads and hashes the whole data anew for every episode and again for every verdict, which takes a second
+    in airline. Here a domain is loaded once: see ``Snapshot``.
+    """
+    made, snapshot = _loaded(name, domain, split)
+    if snapshot is None:
+        return _made(name, domain, split, number)
+    world = copy(made)
+    world.task_index, world.task, world.actions = number, made.tasks[number], []
+    world.data_load_func, world.data = snapshot.load, snapshot.load()
+    world.get_data_hash = partial(_changes, world, snapshot)
+    return world
+
+
+def _changes(world: Any, snapshot: Snapshot) -> str:
+    return snapshot.changes_hash(world.data)
+
+
+@lru_cache(maxsize=32)
+def _loaded(name: str, domain: str, split: str) -> tuple[Any, Snapshot | None]:
+    """Return an environment to make others from, and its data; None where its code loads or hashes otherwise."""
+    made = _made(name, domain, split, 0)
+    to_hashable = getattr(_module(name, "envs.base"), "to_hashable", None)
+    if to_hashable is None or not hasattr(made, "data_load_func"):
+        return made, None
+    snapshot = _snapshot(made.data_load_func, to_hashable)
+    return made, snapshot if made.get_data_hash() == snapshot.whole_hash() else None
+
+
+@lru_cache(maxsize=32)
+def _snapshot(load: Callable[[], dict[str, Any]], to_hashable: Callable[[Any], Any]) -> Snapshot:
+    return Snapshot(load, to_hashable)
+
+
+def _made(name: str, domain: str, split: str, number: int) -> Any:
     made = getattr(_module(name, f"envs.{domain}"), f"Mock{domain.capitalize()}DomainEnv")
     return made(user_strategy="human", user_model="none", task_split=split, task_index=number)
 
 
-@lru_cache(maxsize=32)
 def _tasks(name: str, domain: str, split: str) -> int:
     with silence_prints():
-        return len(_world(name, domain, split, 0).tasks)
+        return len(_loaded(name, domain, split)[0].tasks)
 
 
 @lru_cache(maxsize=32)

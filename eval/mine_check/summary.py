@@ -1,0 +1,89 @@
+"""From repairs and their grids to shares, regrets and calls per label, with intervals over tasks."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from eval.mine_check.records import CheckedFailure, CheckSummary, Grid
+from fama.intervals import Interval, clustered_mean, clustered_share, ratio_interval, task_weights
+from fama.mining.records import Repair
+
+_DRAWS = 2000
+
+
+def checked_failure(record: Repair, grid: Grid) -> CheckedFailure:
+    """Return a failure as mined and in its grid."""
+    successes = grid.successes
+    size = min((len(run.subset) for run in successes), default=None)
+    tokens = min((run.note_tokens for run in successes), default=None)
+    mined = None if record.members is None else grid.run_of(record.members)
+    solved = mined is not None and mined.outcome == "success"
+    notes = record.repair
+    return CheckedFailure(
+        task=str(record.key),
+        trial=record.trial,
+        verdict=record.verdict,
+        complete=record.complete,
+        members=record.members,
+        schedule_notes=None if notes is None else len(notes),
+        schedule_tokens=None if notes is None else sum(one.note.tokens for one in notes),
+        least_size=size,
+        least_tokens=tokens,
+        smallest=None if size is None else solved and mined is not None and len(mined.subset) == size,
+        cheapest=None if tokens is None else solved and mined is not None and mined.note_tokens == tokens,
+        best=bool(successes),
+        subset=solved,
+        schedule=record.verdict == "repaired",
+        mined_calls=record.calls,
+        grid=grid,
+    )
+
+
+def summarise(failures: Sequence[CheckedFailure], seed: int = 0) -> CheckSummary:
+    """Return the results over failures; ``seed`` is the bootstrap's."""
+    repaired = [one for one in failures if one.best]
+    able = [one for one in failures if one.best or one.schedule]
+    both = [one for one in failures if one.best and one.schedule]
+
+    def mean(rows: Sequence[CheckedFailure], value: Callable[[CheckedFailure], float]) -> Interval:
+        return clustered_mean(np.array([value(one) for one in rows]), [one.task for one in rows], seed)
+
+    return CheckSummary(
+        failures=len(failures),
+        tasks=len({one.task for one in failures}),
+        incomplete=sum(not one.complete for one in failures),
+        grid_errors=sum(run.outcome == "error" for one in failures for run in one.grid.runs),
+        grid_repairs=len(repaired),
+        mining_repairs=sum(one.schedule for one in failures),
+        repairable=len(able),
+        smallest=_share(repaired, lambda one: bool(one.smallest)),
+        cheapest=_share(repaired, lambda one: bool(one.cheapest)),
+        best_success=_share(able, lambda one: one.best),
+        subset_success=_share(able, lambda one: one.subset),
+        schedule_success=_share(able, lambda one: one.schedule),
+        subset_regret=mean(able, lambda one: one.best - one.subset),
+        schedule_regret=mean(able, lambda one: one.best - one.schedule),
+        mined_calls=mean(failures, lambda one: one.mined_calls),
+        grid_calls=mean(failures, lambda one: one.grid.calls),
+        calls_ratio=_ratio(failures, seed),
+        schedule_tokens=mean(both, lambda one: one.schedule_tokens or 0),
+        least_tokens=mean(both, lambda one: one.least_tokens or 0),
+    )
+
+
+def _share(rows: Iterable[CheckedFailure], hit: Callable[[CheckedFailure], bool]) -> Interval:
+    tasks: dict[str, list[bool]] = {}
+    for one in rows:
+        tasks.setdefault(one.task, []).append(hit(one))
+    return clustered_share([sum(hits) for hits in tasks.values()], [len(hits) for hits in tasks.values()])
+
+
+def _ratio(rows: Sequence[CheckedFailure], seed: int) -> Interval:
+    """Return calls of mining over calls of the grid, summed by task."""
+    names = sorted({one.task for one in rows})
+    mined, grid = np.zeros(len(names)), np.zeros(len(names))
+    for one in rows:
+        place = names.index(one.task)
+        mined[place] += one.mined_calls
+        grid[place] += one.grid.calls
+    return ratio_interval(mined, grid, task_weights(len(names), _DRAWS, seed))

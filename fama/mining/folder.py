@@ -1,0 +1,68 @@
+"""A folder that ``fama mine`` wrote: its records, and the settings that they were mined with."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from fama.agents.runs.run_config import CONFIG
+from fama.episodes.jsonl import RecordStore, existing_file
+from fama.errors import BadInput
+from fama.mining.records import REPAIRS, Repair
+from fama.mining.settings import MineSettings, RouteSettings
+from fama.settings import HelperSettings
+
+#: Between a helper's name and its form, where a pool holds several forms of one helper.
+_STATED = ":"
+
+
+@dataclass(frozen=True)
+class RepairFolder:
+    """Records of one folder. ``mine`` are their settings as resolved, ``content`` is the whole ``config.json``."""
+
+    path: Path
+    records: tuple[Repair, ...]
+    mine: MineSettings
+    helpers: HelperSettings
+    content: Mapping[str, Any]
+
+    @property
+    def forms(self) -> dict[str, str]:
+        """Return the form of each helper, by the name that records have."""
+        pool = self.records[0].pool if self.records else self.helpers.pool
+        return {name: form_of(entry, self.helpers) for name, entry in zip(pool, self.helpers.pool, strict=True)}
+
+
+def read_repairs(folder: Path) -> RepairFolder:
+    """Read a folder of repairs.
+
+    Raises:
+        BadInput: it holds no repairs, or not the settings that they were mined with.
+    """
+    records = tuple(RecordStore(existing_file(folder, REPAIRS), Repair).read())
+    path = folder / CONFIG
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        settings = content["settings"]
+        route = {key: value for key, value in settings["model"].items() if key in RouteSettings.model_fields}
+        known = {key: value for key, value in settings.items() if key in MineSettings.model_fields}
+        mine = MineSettings.model_validate({**known, "model": route})
+        helpers = HelperSettings.model_validate(settings["helpers"])
+    except OSError:
+        raise BadInput(f"{path}: missing, so the helpers' forms are unknown; give a folder of `fama mine`") from None
+    except (ValidationError, ValueError, KeyError, TypeError, AttributeError):
+        raise BadInput(f"{path}: not the settings of `fama mine` of this version; mine the episodes again") from None
+    if any(len(record.pool) != len(helpers.pool) for record in records):
+        raise BadInput(f"{folder}: the pool of {REPAIRS} is not that of {CONFIG}; mine the episodes again")
+    return RepairFolder(folder, records, mine, helpers, content)
+
+
+def form_of(entry: str, helpers: HelperSettings) -> str:
+    """Return the form of an entry of the pool: the one that its name states, else the settings'."""
+    if entry.endswith((".yaml", ".yml")):
+        return helpers.forms.get(entry, "llm")
+    stated = entry.partition(_STATED)[2]
+    return stated or helpers.forms.get(entry, helpers.form)

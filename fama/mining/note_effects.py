@@ -1,0 +1,98 @@
+"""What single notes did to logged episodes: how many fixed, broke or changed nothing, by helper, form and domain."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from fama.intervals import Interval, clustered_share
+from fama.mining.folder import RepairFolder
+from fama.mining.records import Intervention, Repair
+
+Kind = Literal["failed", "solved"]
+
+
+class NoteGroup(NamedTuple):
+    """Notes that are counted together."""
+
+    helper: str
+    form: str
+    benchmark: str
+    domain: str
+    backbone: str | None
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class NoteEffects:
+    """What a helper's notes did, each given alone before one decision of a logged episode.
+
+    ``asked`` counts decisions, ``notes`` those at which a note was given, ``tasks`` the tasks behind the notes.
+    ``flipped`` notes turned the outcome: they fixed a failed episode or broke a solved one. ``changed`` ones changed
+    the action only, ``same`` ones nothing. ``unknown`` ones changed the action, but their run ended in an error or the
+    budget did before it; the shares are over the other notes, with intervals over tasks.
+    """
+
+    group: NoteGroup
+    asked: int
+    notes: int
+    tasks: int
+    flipped: int
+    changed: int
+    same: int
+    unknown: int
+    flipped_share: Interval
+    changed_share: Interval
+    same_share: Interval
+
+
+def note_effects(folders: Iterable[RepairFolder]) -> tuple[NoteEffects, ...]:
+    """Return what single notes did, ordered by helper, form and domain; failed episodes before solved ones.
+
+    A decision of an episode that several folders mined with the same helper and form counts once.
+    """
+    counts: dict[NoteGroup, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+    seen: set[tuple[str, NoteGroup, int]] = set()
+    for folder in folders:
+        forms = folder.forms
+        for record in folder.records:
+            for one in _single(record):
+                helper = one.members[0]
+                group = NoteGroup(helper, forms[helper], record.benchmark, record.domain, record.backbone, record.kind)
+                if (key := (record.episode_id, group, one.decision)) not in seen:
+                    seen.add(key)
+                    counts[group][str(record.key)][_effect(one, record.kind)] += 1
+    order = sorted(counts, key=lambda group: tuple(part or "" for part in group))
+    return tuple(_summed(group, list(counts[group].values())) for group in order)
+
+
+def _single(record: Repair) -> Iterator[Intervention]:
+    return (one for one in record.interventions if not one.given and len(one.members) == 1)
+
+
+def _effect(one: Intervention, kind: Kind) -> str:
+    ended = {"no note": "silent", "same action": "same", "success": "success", "failure": "failure"}
+    effect = ended.get(one.outcome, "unknown")
+    if effect in ("success", "failure"):
+        return "flipped" if (effect == "success") is (kind == "failed") else "changed"
+    return effect
+
+
+def _summed(group: NoteGroup, tasks: list[Counter[str]]) -> NoteEffects:
+    total = sum(tasks, Counter[str]())
+    known = [task["flipped"] + task["changed"] + task["same"] for task in tasks]
+    notes = [count + task["unknown"] for count, task in zip(known, tasks, strict=True)]
+    shares = {name: clustered_share([task[name] for task in tasks], known) for name in ("flipped", "changed", "same")}
+    return NoteEffects(
+        group=group,
+        asked=total.total(),
+        notes=sum(notes),
+        tasks=sum(map(bool, notes)),
+        flipped=total["flipped"],
+        changed=total["changed"],
+        same=total["same"],
+        unknown=total["unknown"],
+        flipped_share=shares["flipped"],
+        changed_share=shares["changed"],
+        same_share=shares["same"],
+    )
