@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from fama.config import add_config_flags, config_words, read_settings
+from fama.errors import BadInput
 from training.settings import TrainSettings
 
 
@@ -27,11 +28,17 @@ def main(args: argparse.Namespace) -> int:
     if settings is None:
         return 0
     from training.kinds.base import trainer_of
+    from training.rounds import train_in_rounds
     from training.train import train
 
     trainer_of(settings.kind).quieten()
     out = Path(args.out)
-    manifest = train(settings, out, _command(args), args.ckpt)
+    if settings.rounds > 1 and args.ckpt is not None:
+        raise BadInput("--ckpt: rounds go on by themselves where they stopped; leave it out")
+    if settings.rounds > 1:
+        manifest = train_in_rounds(settings, out, _command(args))
+    else:
+        manifest = train(settings, out, _command(args), args.ckpt)
     if manifest is not None:
         calibration = manifest.calibration
         error = "too few rows" if calibration.ece_after is None else f"{calibration.ece_after:.3f}"

@@ -5,9 +5,10 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from fama.errors import BadInput
+from fama.mining.settings import MineSettings
 from fama.selection.decision import EXACT_LIMIT
 from fama.selection.router.manifest import CostUnit, LoraShape, View
-from fama.settings import Settings
+from fama.settings import ExperimentSettings, Settings
 from fama.subsets import POOL
 from training.registry import ROUTER_TRAINERS
 
@@ -248,6 +249,14 @@ class TrainerSettings(Settings):
     project: str = "fama-router"
 
 
+class CorrectionSettings(Settings):
+    """A round of correction: on which training tasks the router is run, and how its failures are mined."""
+
+    run: ExperimentSettings
+    """Tasks, model, helpers and limits, as of ``fama run``; the cadence is ``turn``, the selector the router."""
+    mine: MineSettings = MineSettings()
+
+
 class TrainSettings(Settings):
     """Settings of ``fama train``."""
 
@@ -272,6 +281,11 @@ class TrainSettings(Settings):
     guarantee: GuaranteeSettings | None = None
     """Certify on tasks of their own that the router is not much worse than all helpers; null does without."""
     trainer: TrainerSettings = TrainerSettings()
+    rounds: int = Field(default=1, ge=1, exclude_if=lambda value: value == 1)
+    """Times that it trains; before each but the first, the router runs on training tasks, and what it fails is mined
+    and added to ``data.repairs``."""
+    correction: CorrectionSettings | None = Field(default=None, exclude_if=lambda value: value is None)
+    """The runs of the rounds; for ``rounds`` above 1."""
 
     @field_validator("kind")
     @classmethod
@@ -295,6 +309,7 @@ class TrainSettings(Settings):
             raise ValueError("data.pool is empty or names a helper twice")
         self._check_kind()
         self._check_view()
+        self._check_rounds()
         return self
 
     def _check_kind(self) -> None:
@@ -315,6 +330,17 @@ class TrainSettings(Settings):
                 raise ValueError(f"{place}: {first['msg']}") from None
         elif self.options:
             raise ValueError(f"a {kind} router has no options: leave {sorted(self.options)[0]!r} out")
+
+    def _check_rounds(self) -> None:
+        """Check that rounds of correction can be run, and on no test task."""
+        if self.rounds == 1:
+            return
+        if self.correction is None or not self.data.repairs:
+            raise ValueError("rounds above 1 need correction.run (which training tasks) and data.repairs to start from")
+        if self.correction.run.split == "test":
+            raise ValueError("correction.run.split: a router does not learn from test tasks; name another split")
+        if set(self.correction.run.helpers.pool) != set(self.data.pool):
+            raise ValueError("correction.run.helpers.pool is not data.pool; make them agree")
 
     def _check_view(self) -> None:
         """Check that what the router reads is there when it is to choose."""

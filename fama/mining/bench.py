@@ -4,36 +4,42 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from random import Random
 from typing import Any
 
 from fama.agents.decision import Decided
 from fama.agents.loop import run_episode
+from fama.agents.request import requester
 from fama.agents.runs.plan import Planned
 from fama.agents.runs.stage import Stage, connected
 from fama.agents.setup import EpisodeSetup
 from fama.envs.base import Benchmark, UserModel
 from fama.episodes.records import Episode, LedgerRow
-from fama.episodes.state import state_at
+from fama.episodes.state import VisibleState, state_at
 from fama.helpers.base import Helper
 from fama.helpers.pool import build_pool
 from fama.mining.meter import Meter, Metered
-from fama.mining.schedule import Schedule, ScheduleSelector
+from fama.mining.schedule import Base, Schedule, ScheduleSelector
 from fama.mining.settings import MineSettings
 from fama.mining.track import RecordedUser, ReplayingDecider, Track
 from fama.models.base import ChatModel, Sampling
 from fama.randomness import derive_seed
-from fama.selection.base import SelectorContext
+from fama.selection.base import Allowance, SelectorContext, select_for
 from fama.selection.budget import RunBudget
-from fama.settings import BudgetSettings, ExperimentSettings, SelectorSettings
+from fama.settings import BudgetSettings, ExperimentSettings, RunSettings, SelectorSettings
 from fama.subsets import Subset
 
 
 @dataclass(frozen=True)
 class Bench:
-    """The experiment of a mined folder with its models connected. ``stage`` has ``cadence: turn`` and no budget."""
+    """The experiment of a mined folder with its models connected.
+
+    ``stage`` has ``cadence: turn`` and no budget; ``selector`` is the arm that is mined.
+    """
 
     stage: Stage
     mine: MineSettings
+    selector: SelectorSettings = SelectorSettings()
 
     @property
     def settings(self) -> ExperimentSettings:
@@ -89,10 +95,23 @@ class Bench:
             ),
             model=Metered(self.stage.model, meter),
             helper_model=None if helper_model is None else Metered(helper_model, meter),
-            selector=ScheduleSelector(schedule, self.pool),
+            selector=ScheduleSelector(schedule, self.pool, self._base(log, track)),
             arm="repair",
             seeds=seeds,
         )
+
+    def _base(self, log: Episode, track: Track) -> Base | None:
+        """Return what the mined arm asks: as logged while the run is on its track, then what its selector chooses."""
+        if self.mine.base == "none":
+            return None
+        selector = self.stage.selector(self.selector)
+
+        async def asked(state: VisibleState, allowance: Allowance, rng: Random) -> Subset:
+            if track.on and state.turn < len(log.decisions):
+                return log.decisions[state.turn].subset
+            return (await select_for(log.key, selector, state, allowance, rng)).subset
+
+        return asked
 
     def _player(self, log: Episode, track: Track, meter: Meter) -> tuple[UserModel, ...]:
         wanted = self.settings.user_model
@@ -105,7 +124,7 @@ class Bench:
 
 @asynccontextmanager
 async def opened_bench(
-    settings: ExperimentSettings,
+    settings: RunSettings,
     benchmark: Benchmark,
     mine: MineSettings,
     content: Mapping[str, Any],
@@ -122,5 +141,13 @@ async def opened_bench(
     """
     helpers = build_pool(settings.helpers)
     async with connected(settings, model, helper_model) as (backbone, for_helpers, for_user):
-        context = SelectorContext(helpers, for_helpers, None, None, settings.seed)
-        yield Bench(Stage(settings, benchmark, backbone, for_user, context, content), mine)
+        context = SelectorContext(
+            helpers,
+            for_helpers,
+            None,
+            None,
+            settings.seed,
+            request=requester(settings, benchmark),
+            cadence=settings.cadence,
+        )
+        yield Bench(Stage(settings, benchmark, backbone, for_user, context, content), mine, settings.selector)

@@ -8,13 +8,14 @@ from fama.episodes.records import Episode
 from fama.hashing import content_hash
 from fama.mining.bench import Bench
 from fama.mining.meter import Meter, OutOfBudget
-from fama.mining.records import PlacedNote, Repair, Verdict
-from fama.mining.schedule import helpers_of
+from fama.mining.records import Placed, PlacedNote, Repair, Verdict, placed
+from fama.mining.schedule import Point, Schedule, helpers_of
 from fama.mining.search.base import SEARCHES
 from fama.mining.search.effects import effect_map
 from fama.mining.source import refusal
 from fama.mining.world import EpisodeWorld, Refused, first_change
 from fama.randomness import generator
+from fama.subsets import Subset
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ async def mine_episode(bench: Bench, log: Episode, split: str | None) -> Mined:
         strategy=log.strategy,
         config_hash=log.config_hash,
         pool=bench.pool,
+        arm=None if bench.mine.base == "none" else bench.selector.arm,
         kind=kind,
         verdict=verdict,
         interventions=world.interventions(),
@@ -93,7 +95,13 @@ async def mine_episode(bench: Bench, log: Episode, split: str | None) -> Mined:
     repaired = executed.model_copy(update={"id": content_hash([log.id, bench.pool, notes])})
     decisive = first_change(log, repaired)
     found = {
-        "repair": tuple(PlacedNote(decision=d.turn, note=note) for d in repaired.decisions for note in d.notes),
+        "repair": tuple(
+            PlacedNote(decision=d.turn, note=note)
+            for d in repaired.decisions
+            for note in d.notes
+            if Point(d.turn, note.helper) in best.notes
+        ),
+        "withdrawn": None if bench.mine.base == "none" else _withdrawn(best.notes, repaired, bench.pool),
         "members": helpers_of(best.notes, bench.pool),
         "share": best.share,
         "decisive": decisive,
@@ -101,3 +109,9 @@ async def mine_episode(bench: Bench, log: Episode, split: str | None) -> Mined:
         "repaired_episode": repaired.id,
     }
     return Mined(record.model_copy(update=found), repaired)
+
+
+def _withdrawn(notes: Schedule, repaired: Episode, pool: Subset) -> tuple[Placed, ...]:
+    """Return the points of a repair at which a helper of the arm was left out."""
+    given = {Point(decision.turn, note.helper) for decision in repaired.decisions for note in decision.notes}
+    return placed(notes - given, pool)

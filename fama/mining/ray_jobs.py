@@ -14,7 +14,7 @@ from fama.mining.bench import opened_bench
 from fama.mining.episode import Mined, try_episode
 from fama.mining.settings import MineSettings
 from fama.mining.source import refusal
-from fama.settings import ExperimentSettings
+from fama.settings import RunSettings
 
 
 class MineJob(NamedTuple):
@@ -28,7 +28,7 @@ class MineJob(NamedTuple):
 class MineRecipe:
     """A worker's input: the settings of every execution, mining's own, and the content of ``config.json``."""
 
-    settings: ExperimentSettings
+    settings: RunSettings
     mine: MineSettings
     content: Mapping[str, Any]
 

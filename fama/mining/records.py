@@ -33,18 +33,21 @@ class PlacedNote(Record):
 class Intervention(Record):
     """Notes put before one decision, and what came of it.
 
-    ``given`` are the notes before earlier decisions, empty on the logged episode itself. ``before`` and ``after`` are
-    the action without and with the notes, as one line of JSON; None where no reply could be read, ``after`` also where
-    nobody asked. ``outcome`` is ``no note`` where every helper kept silent or was rejected, ``same action`` where
-    nothing was run on, ``not run`` where the action changed and the budget ended; otherwise how the episode, run on,
-    ended, and ``reason`` what ended it. ``share`` is that of successful continuations. ``tokens`` are those of the
-    notes and of the helpers' own calls, None where a server did not report them. ``rest`` is what the episode took from
-    this decision on, with the notes; None where the action changed and was not run on.
+    ``members`` are the helpers of the intervention. ``subset`` are those asked, where they are others: an arm's own,
+    with the members that it does not ask and without those that it does. ``given`` are the notes before earlier
+    decisions, empty on the logged episode itself. ``before`` and ``after`` are the action without and with the notes,
+    as one line of JSON; None where no reply could be read, ``after`` also where nobody asked. ``outcome`` is
+    ``no note`` where every helper kept silent or was rejected, ``same action`` where nothing was run on, ``not run``
+    where the action changed and the budget ended; otherwise how the episode, run on, ended, and ``reason`` what ended
+    it. ``share`` is that of successful continuations. ``tokens`` are those of the notes and of the helpers' own calls,
+    None where a server did not report them. ``rest`` is what the episode took from this decision on, with the notes;
+    None where the action changed and was not run on.
     """
 
     given: tuple[Placed, ...] = ()
     decision: int
     members: Subset
+    subset: Subset | None = None
     notes: tuple[Note, ...] = ()
     rejected: tuple[RejectedNote, ...] = ()
     before: str | None = None
@@ -75,7 +78,8 @@ class Repair(Record):
     """The result of mining one episode.
 
     ``kind`` is the outcome of the logged episode; solved ones are ``mapped`` only. ``repair`` holds the notes of the
-    minimal repair (fewest notes, then fewest note tokens), ``members`` its helpers, in pool order: the minimal helper
+    minimal repair (fewest notes, then fewest note tokens), ``withdrawn`` the helpers of the mined arm's own that it
+    leaves out (None for the plain agent), ``members`` its helpers, of both, in pool order: the minimal helper
     subset. ``proven`` says that no repair with fewer notes exists, or none at all: every schedule in which each note
     changes an action was excluded by execution; None where that was not asked. ``decisive`` is the first decision
     (0-based) whose action the repair changes, ``step`` the index of its message in the logged episode. ``complete``
@@ -96,11 +100,14 @@ class Repair(Record):
     strategy: str | None
     config_hash: str | None = None
     pool: Subset
+    arm: str | None = None
+    """The arm whose episode it is; None for the plain agent."""
     kind: Literal["failed", "solved"]
     verdict: Verdict
     interventions: tuple[Intervention, ...] = ()
     combinations: tuple[Combination, ...] = ()
     repair: tuple[PlacedNote, ...] | None = None
+    withdrawn: tuple[Placed, ...] | None = None
     members: Subset | None = None
     share: float | None = None
     base_share: float | None = None

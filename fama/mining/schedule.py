@@ -1,7 +1,7 @@
 """Schedules of helpers, (decision, helper) by (decision, helper), and the selector that follows one."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,8 +17,11 @@ class Point(NamedTuple):
     helper: str
 
 
-#: The helpers asked before each decision of an episode.
+#: The helpers asked before each decision of an episode; of an arm with helpers of its own, those asked or left out
+#: against its choice.
 Schedule = frozenset[Point]
+#: The helpers that an arm asks before a decision, with no schedule.
+Base = Callable[[VisibleState, Allowance, random.Random], Awaitable[Subset]]
 NOTHING: Schedule = frozenset()
 
 
@@ -49,14 +52,20 @@ def helpers_of(schedule: Schedule, pool: Sequence[str]) -> Subset:
 
 @dataclass(eq=False)
 class ScheduleSelector:
-    """Selects what a schedule says for the coming decision. Schedules come from the tasks' own failures."""
+    """Selects what a schedule says for the coming decision. Schedules come from the tasks' own failures.
+
+    With a ``base``, a scheduled helper is asked where the base does not, and left out where it does.
+    """
 
     schedule: Schedule
     pool: Subset
+    base: Base | None = None
     name: str = "schedule"
     track: str = "retrospective"
 
     async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
         """Return the scheduled helpers of decision ``state.turn``; probability 1 for them, 0 for the others."""
         subset = members_at(self.schedule, state.turn, self.pool)
+        if self.base is not None:
+            subset = in_pool_order(set(await self.base(state, allowance, rng)) ^ set(subset), self.pool)
         return Selection(subset, {name: float(name in subset) for name in self.pool})

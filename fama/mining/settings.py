@@ -52,6 +52,9 @@ class MineSettings(Settings):
     helper_model: ModelSettings | None = None
     """Model of the helpers' LLM forms; None takes the mined run's, or the backbone."""
     model: RouteSettings = RouteSettings()
+    base: Literal["none", "selector"] = "none"
+    """What is intervened on: episodes of the plain agent, or those of the run's own selector (asked at every turn),
+    to whose helpers an intervention adds others, or from which it takes some away."""
     user: Literal["live", "recorded", "recorded_only"] = "live"
     """``recorded``: the user says what the log says until the agent acts otherwise; then the run's user model answers.
     ``recorded_only``: then nobody answers, and a branch in which the agent speaks on ends in an error of the user."""

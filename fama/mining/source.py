@@ -19,15 +19,18 @@ from fama.mining.records import split_of
 from fama.mining.settings import MineSettings
 from fama.prompts import prompt_hash
 from fama.randomness import generator
-from fama.settings import BudgetSettings, ExperimentSettings
+from fama.settings import BudgetSettings, RunSettings, SelectorSettings
 
 
 @dataclass(frozen=True)
 class Source:
-    """A folder of episodes with the experiment that wrote it. ``settings`` are those of every execution."""
+    """A folder of episodes with the experiment that wrote it.
+
+    ``settings`` are those of every execution; their selector is what is intervened on, ``none`` for the plain agent.
+    """
 
     folder: Path
-    settings: ExperimentSettings
+    settings: RunSettings
     benchmark: Benchmark
     config_hash: str
 
@@ -56,8 +59,8 @@ def open_source(folder: Path, mine: MineSettings, out: Path) -> Source:
     """
     config = _config(folder)
     try:
-        run = ExperimentSettings.model_validate(
-            {key: value for key, value in config["settings"].items() if key in ExperimentSettings.model_fields}
+        run = RunSettings.model_validate(
+            {key: value for key, value in config["settings"].items() if key in RunSettings.model_fields}
         )
         version, prompts = str(config["benchmark_version"]), dict(config["prompts"])
         hashed = str(config["config_hash"])
@@ -71,6 +74,10 @@ def open_source(folder: Path, mine: MineSettings, out: Path) -> Source:
         raise BadInput(
             f"continuations: {mine.continuations} of a backbone at temperature 0 are one and the same; set it to 1"
         )
+    if mine.base == "selector" and (run.cadence != "turn" or "selector" not in config["settings"]):
+        raise BadInput(
+            f"{folder}: base selector needs the folder of a `fama run` with cadence=turn; run it so, or set base=none"
+        )
     model = mine.model.over(run.model)
     settings = run.model_copy(
         update={
@@ -79,6 +86,7 @@ def open_source(folder: Path, mine: MineSettings, out: Path) -> Source:
             "helper_model": mine.helper_model or run.helper_model,
             "user_model": None if mine.user == "recorded_only" else run.user_model,
             "cadence": "turn",
+            "selector": run.selector if mine.base == "selector" else SelectorSettings(),
             "budget": BudgetSettings(),
         }
     )
@@ -86,9 +94,9 @@ def open_source(folder: Path, mine: MineSettings, out: Path) -> Source:
 
 
 def choose_episodes(source: Source, mine: MineSettings) -> Chosen:
-    """Return the failed episodes of the plain agent and a sample of the solved ones.
+    """Return the failed episodes and a sample of the solved ones.
 
-    Episodes of arms with helpers and those that ended in an error are passed over.
+    Those that ended in an error are passed over; so are episodes of arms with helpers, unless these are mined.
 
     Raises:
         BadInput: there is nothing to mine.
@@ -98,7 +106,7 @@ def choose_episodes(source: Source, mine: MineSettings) -> Chosen:
     refused: list[str] = []
     version = source.benchmark.version(source.settings.domain)
     for episode in read_episodes(source.folder):
-        if episode.outcome.status == "error" or _helped(episode):
+        if episode.outcome.status == "error" or (mine.base == "none" and _helped(episode)):
             continue
         if mine.tasks is not None and episode.task_id not in mine.tasks:
             continue

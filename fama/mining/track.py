@@ -73,7 +73,7 @@ def logged_action(log: Episode, turn: int) -> Decided:
 
 
 class ReplayingDecider(Decider):
-    """Decides as logged, without a call, while the run is on its track and no note is given."""
+    """Decides as logged, without a call of the backbone, while the run is on its track and has the logged notes."""
 
     def __init__(
         self, setup: EpisodeSetup, settings: ExperimentSettings, ledger: list[LedgerRow], track: Track
@@ -95,7 +95,7 @@ class ReplayingDecider(Decider):
     async def answer(self, state: VisibleState, decision: Decision, note: str) -> Decided:
         """Return the logged action where nothing has changed, the backbone's elsewhere."""
         logged = self._track.logged(state.turn)
-        if logged is not None and not note:
+        if logged is not None and decision.notes == logged.decision.notes:
             rows = [row for row in self._track.log.ledger if row.turn == state.turn and row.role == "agent"]
             self._billed += [row.model_copy(update={"cache_hit": True}) for row in rows]
             return Decided(logged.action, logged.reply_text, decision)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fama.agents.decision import Decided
 from fama.agents.strategies.base import action_json
 from fama.envs.base import Action
-from fama.episodes.records import Episode, LedgerRow, total_tokens
+from fama.episodes.records import Decision, Episode, LedgerRow, total_tokens
 from fama.episodes.spending import Remaining, remaining
 from fama.episodes.state import RESPOND
 from fama.errors import FamaError, ModelError
@@ -101,11 +101,11 @@ class EpisodeWorld:
             decided = []
             for draw in range(self.draws):
                 decided.append(await self._decide(episode, turn, points_at(turn, members), ledger, self._draw(draw)))
-                if not decided[-1].decision.notes:
+                if not any(_effective(Point(turn, name), decided[-1].decision) for name in members):
                     break
             first = decided[0]
             changed = next((one for one in decided if not _alike(one.action, before.action)), first)
-            noted = tuple(note.helper for note in first.decision.notes)
+            noted = tuple(name for name in members if _effective(Point(turn, name), first.decision))
             effect = Effect(
                 noted, _line(changed.action), changed is not first or not _alike(first.action, before.action)
             )
@@ -146,10 +146,11 @@ class EpisodeWorld:
                     given=placed(given, self.pool),
                     decision=turn,
                     members=members,
+                    subset=None if after.decision.subset == members else after.decision.subset,
                     notes=after.decision.notes,
                     rejected=after.decision.rejected,
                     before=_line(before.action),
-                    after=_line(after.action) if after.decision.notes else None,
+                    after=_line(after.action) if probe.effect.noted else None,
                     outcome=outcome,
                     share=share,
                     reason=reason,
@@ -216,7 +217,7 @@ class EpisodeWorld:
             Run(
                 success=wanted,
                 share=share,
-                notes=frozenset(_notes(episodes)),
+                notes=frozenset(_notes(schedule, episodes)),
                 decisions=len(episodes[0].decisions),
                 note_tokens=sum(note.tokens for decision in episodes[0].decisions for note in decision.notes),
             ),
@@ -268,8 +269,21 @@ def _line(action: Action | None) -> str | None:
     return action_json(action.tool or RESPOND, action.arguments if action.tool else {"text": action.text})
 
 
-def _notes(episodes: Sequence[Episode]) -> set[Point]:
-    return {Point(d.turn, note.helper) for episode in episodes for d in episode.decisions for note in d.notes}
+def _notes(schedule: Schedule, episodes: Sequence[Episode]) -> set[Point]:
+    """Return the points of a schedule that took effect in a continuation."""
+    return {
+        point
+        for episode in episodes
+        for decision in episode.decisions
+        for point in schedule
+        if point.turn == decision.turn and _effective(point, decision)
+    }
+
+
+def _effective(point: Point, decision: Decision) -> bool:
+    """Return whether a helper that a schedule names gave its note, or was left out where the arm would ask it."""
+    noted = any(note.helper == point.helper for note in decision.notes)
+    return noted or point.helper not in {*decision.subset, *decision.dropped}
 
 
 def _ending(one: _Executed) -> tuple[Outcome, str]:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from fama.agents.runs.runner import Planned, run_planned
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput, ModelError
 from fama.mining.records import Repair
 from fama.mining.runner import MinedFolder, mine_folder
 from fama.mining.schedule import Point, Schedule
 from fama.mining.settings import MineSettings
+from fama.settings import RunSettings
 from tests.support.mining_worlds import (
     NAMED,
     POOL,
@@ -20,9 +22,11 @@ from tests.support.mining_worlds import (
     PuzzleEnvironment,
     Puzzles,
     plain_run,
+    puzzle,
     puzzles,
     random_puzzle,
 )
+from training.data.repairs import repair_examples
 
 
 @pytest.fixture
@@ -287,3 +291,55 @@ async def test_a_folder_without_plain_episodes_is_refused(tmp_path: Path) -> Non
     (folder / "config.json").unlink()
     with pytest.raises(BadInput, match=r"config.json: missing"):
         await mined(folder, tmp_path / "out")
+
+
+async def arm_run(out: Path, subset: list[str], cadence: str = "turn") -> Path:
+    """Run the puzzles with some helpers at every turn."""
+    tree = {"benchmark": "puzzles", "domain": "d", "split": "train", "tasks": list(Puzzles.tasks), "demonstrations": 0}
+    arm = {"name": "fixed", "options": {"subset": subset}}
+    settings = RunSettings.model_validate(tree | {"helpers": {"pool": POOL}, "cadence": cadence, "selector": arm})
+    plan = [Planned(task, 0, settings.selector) for task in Puzzles.tasks]
+    await run_planned(settings, plan, out, model=Backbone(), progress=False)
+    return out
+
+
+async def test_an_arm_is_mined_by_adding_helpers_and_by_leaving_them_out(tmp_path: Path) -> None:
+    tasks = {
+        "leaves out": puzzle("-A", "", "", ways=[[0, 1]]),
+        "adds": puzzle(None, "AB", None, ways=[[1]]),
+        "both": puzzle("-A", "B", "", ways=[[0, 1]]),
+        "neither": puzzle(None, "", "", ways=[[0]]),
+    }
+    with puzzles(tasks):
+        folder = await arm_run(tmp_path / "arm", ["Alpha"])
+        found = by_task(await mined(folder, tmp_path / "out", base="selector"))
+        stored = {episode.id: episode for episode in read_episodes(tmp_path / "out")}
+    assert {task: one.arm for task, one in found.items()} == dict.fromkeys(tasks, "fixed")
+    shown = {
+        task: (sorted(repair_of(one)), [(p.decision, p.members) for p in one.withdrawn or ()], one.members)
+        for task, one in found.items()
+        if one.repair is not None
+    }
+    assert shown == {
+        "adds": ([(1, "Beta")], [], ("Beta",)),
+        "leaves out": ([], [(0, ("Alpha",))], ("Alpha",)),
+        "both": ([(1, "Beta")], [(0, ("Alpha",))], POOL),
+    }
+    assert found["neither"].verdict == "not repaired by this pool" and found["neither"].proven
+    both = stored[found["both"].repaired_episode or ""]
+    assert [decision.subset for decision in both.decisions] == [(), POOL, ("Alpha",)]
+    tried = {(one.decision, one.members): one for one in found["leaves out"].interventions}
+    assert tried[0, ("Alpha",)].subset == () and tried[0, ("Alpha",)].outcome == "success"
+    assert tried[1, ("Beta",)].subset == POOL and tried[1, ("Beta",)].outcome == "same action"
+    rows = repair_examples([found["leaves out"]], stored | {e.id: e for e in read_episodes(folder)}, POOL)
+    first = [(row.subset, row.success) for row in rows.examples if row.features.evidence[0] == 0.0]
+    assert sorted(first, key=str) == [((False, False), True), ((True, False), False), ((True, True), False)]
+
+
+async def test_what_cannot_be_mined_as_an_arm_is_refused(tmp_path: Path) -> None:
+    with puzzles({"single": NAMED["single"]}):
+        once = await arm_run(tmp_path / "once", ["Beta"], cadence="episode")
+        with pytest.raises(BadInput, match="base selector needs the folder of a `fama run` with cadence=turn"):
+            await mined(once, tmp_path / "out", base="selector")
+        with pytest.raises(BadInput, match="no finished episode of the plain agent"):
+            await mined(once, tmp_path / "out")

@@ -33,6 +33,7 @@ class Puzzle:
     """One task of the toy benchmark."""
 
     needs: tuple[frozenset[str] | None, ...]
+    """Helpers whose notes must be there, and, with a minus, those whose notes must not."""
     ways: tuple[frozenset[int], ...]
     exact: bool = False
     """Whether acting well at any other decision breaks it."""
@@ -60,10 +61,14 @@ class Puzzle:
         return min(costs, default=None)
 
 
+def _signs(need: str) -> list[str]:
+    return [need] if need.startswith("-") else list(need)
+
+
 def puzzle(*needs: str | None, ways: Sequence[Sequence[int]], exact: bool = False) -> Puzzle:
-    """A puzzle in short: ``"A"``, ``"AB"`` or None by decision."""
-    names = {"A": "Alpha", "B": "Beta"}
-    members = [None if need is None else frozenset(names[sign] for sign in need) for need in needs]
+    """A puzzle in short: ``"A"``, ``"AB"``, ``"-A"`` (Alpha harms) or None by decision."""
+    names = {"A": "Alpha", "B": "Beta", "-A": "-Alpha"}
+    members = [None if need is None else frozenset(names[sign] for sign in _signs(need)) for need in needs]
     return Puzzle(tuple(members), tuple(map(frozenset, ways)), exact)
 
 
@@ -179,7 +184,9 @@ class Backbone(ScriptedModel):
         task_id = next(text for text in said if "Task " in text).partition("Task ")[2].partition(".")[0]
         turn = sum(message["role"] == "assistant" for message in request.messages)
         need = Puzzles.tasks[task_id].needs[turn]
-        well = need is not None and all(f"{name} speaks" in request.prefill for name in need)
+        well = need is not None and all(
+            (f"{name.removeprefix('-')} speaks" in request.prefill) is not name.startswith("-") for name in need
+        )
         return request.prefill + json.dumps({"tool": "act", "arguments": {"well": well, "turn": turn}}).removeprefix(
             '{"tool": "'
         )

@@ -32,6 +32,7 @@ from tests.support.mining_worlds import (
 )
 from training.data.examples import Example
 from training.data.repairs import repair_examples
+from training.rounds import train_in_rounds
 from training.settings import TrainSettings
 from training.train import train
 
@@ -195,3 +196,41 @@ def test_what_cannot_be_trained_on_or_asked_is_refused(tmp_path: Path, capsys: A
     wrong = f"data={{pool: [Alpha, Beta], repairs: [{{repairs: {plain}, episodes: {plain}}}]}}"
     assert main(["train", wrong, "--out", str(tmp_path / "router")]) == 2
     assert "repairs.jsonl is missing; give the folder that `fama mine` wrote" in capsys.readouterr().err
+
+
+def correcting(tmp_path: Path, source: list[dict[str, str]], **changes: Any) -> TrainSettings:
+    run = {"benchmark": "puzzles", "domain": "d", "split": "train", "tasks": list(Puzzles().task_ids("d", "train"))}
+    return TrainSettings.model_validate(
+        {
+            "data": {"pool": POOL, "repairs": source},
+            "vectors": {"latest": 1, "components": 12},
+            "linear": {"strengths": [0.3, 1.0]},
+            "decision": {"lam": 0.0, "epsilon": 0.2},
+            "rounds": 2,
+            "correction": {"run": {**run, "demonstrations": 0, "helpers": {"pool": POOL}, **changes}},
+        }
+    )
+
+
+@pytest.mark.usefixtures("hinted")
+def test_a_round_of_correction_adds_what_the_router_fails(tmp_path: Path) -> None:
+    plain, out = asyncio.run(mined(tmp_path))
+    settings = correcting(tmp_path, [{"repairs": str(out), "episodes": str(plain)}])
+    first, second = Backbone(), Backbone()
+    manifest = train_in_rounds(settings, tmp_path / "router", model=first)
+    assert manifest is not None and first.asked > 0
+    work = tmp_path / "router" / "work" / "round-1"
+    episodes, found = list(read_episodes(work / "run")), list(RecordStore(work / "repairs" / REPAIRS, Repair).read())
+    failed = [one.id for one in episodes if one.outcome.status == "failure"]
+    assert failed and {one.episode_id for one in found if one.kind == "failed"} == set(failed)
+    assert {one.arm for one in found} == {"learned"}
+    assert len(load_router(work / "router").manifest.cost or ()) < len(manifest.cost or ())
+    assert sum(part.part == "mining" for part in manifest.cost or ()) == 2
+    again = train_in_rounds(settings, tmp_path / "router", model=second)
+    assert second.asked == 0 and again is not None and again.data_hash == manifest.data_hash
+    other = settings.model_copy(update={"seed": 1})
+    with pytest.raises(BadInput, match="rounds of other settings are here"):
+        train_in_rounds(other, tmp_path / "router", model=second)
+    for change, said in (({"split": "test"}, "learn from test tasks"), ({"helpers": {"pool": ["Beta"]}}, "make them")):
+        with pytest.raises(ValueError, match=said):
+            correcting(tmp_path, [{"repairs": str(out), "episodes": str(plain)}], **change)

@@ -12,7 +12,7 @@ from fama.mining.records import Intervention, Repair
 from fama.selection.router.features import Features
 from fama.selection.router.manifest import CostUnit
 from fama.selection.router.turn import featurise_turn
-from fama.subsets import Subset, join_subset
+from fama.subsets import Subset, in_pool_order, join_subset
 from training.data.examples import Example, ExampleSet
 
 
@@ -27,7 +27,8 @@ def repair_examples(
 
     Of the mined episode: every decision without a note, as it was logged, and every intervention at it. Of the
     executed repair: every decision as it was taken, so that the first notes of a repair of several count as what they
-    are, help if the others follow; and without its notes as a failure, since a minimal repair fails without any.
+    are, help if the others follow; and without its notes as a failure, since a minimal repair fails without any. Of an
+    arm with helpers, "without notes" is what it asks.
     Interventions after earlier ones are left out, since their states are not stored, as are changed actions that were
     not run on, errors, and every episode whose task is of no known training split.
 
@@ -102,17 +103,18 @@ def _decisions(
     taken: set[tuple[Features, Subset]] = set()
     if record.repaired_episode is not None:
         repaired = _episode(record.repaired_episode, record, episodes)
-        last = max((decision.turn for decision in repaired.decisions if decision.notes), default=-1)
+        changed = _changed(record)
+        last = max(changed, default=-1)
         for decision in repaired.decisions:
-            subset = tuple(note.helper for note in decision.notes)
-            if not subset and decision.turn < last:
-                continue  # what follows without a note is help to come: this state's own rows say what none does
+            own, subset = changed.get(decision.turn), decision.subset
+            if own is None and decision.turn < last:
+                continue  # it ends well by help to come: this state's own rows say what comes of nothing else
             features = featurise_turn(state_at(repaired, decision.turn), pool)
             if (features, subset) not in taken:
                 taken.add((features, subset))
                 add(features, subset, True, remaining(repaired.ledger, decision.turn))
-            if subset and record.complete and features not in states:  # without them the rest of the repair fails
-                add(features, (), False, None)
+            if own is not None and record.complete and features not in states:  # else the rest of the repair fails
+                add(features, in_pool_order(set(subset) ^ own, pool), False, None)
     for decision, features in zip(log.decisions, states, strict=True):
         if (features, decision.subset) not in taken:
             add(features, decision.subset, record.kind == "solved", remaining(log.ledger, decision.turn))
@@ -120,9 +122,21 @@ def _decisions(
         success = _success(one, record)
         if success is None or one.given:
             left_out["interventions after earlier ones" if one.given else "interventions without an outcome"] += 1
-        elif (states[one.decision], one.members) not in taken:
-            add(states[one.decision], one.members, success, one.rest)
+        else:
+            asked = one.members if one.subset is None else one.subset
+            if (states[one.decision], asked) not in taken:
+                add(states[one.decision], asked, success, one.rest)
     return [[replace(row, propensity=1.0 / len(rows)) for row in rows] for rows in found.values()]
+
+
+def _changed(record: Repair) -> dict[int, set[str]]:
+    """Return the decisions of a repair with the helpers that it asks there, or leaves out, against the mined arm."""
+    found: dict[int, set[str]] = {}
+    for placed in record.repair or ():
+        found.setdefault(placed.decision, set()).add(placed.note.helper)
+    for withdrawn in record.withdrawn or ():
+        found.setdefault(withdrawn.decision, set()).update(withdrawn.members)
+    return found
 
 
 def _success(one: Intervention, record: Repair) -> bool | None:
