@@ -11,6 +11,7 @@ from fama.selection.router.features import Features, hide
 from fama.selection.router.kinds.label_heads import Categories
 from fama.selection.router.manifest import RouterManifest
 from fama.selection.router.scores import Predictor, StateScores, calibrated
+from fama.subsets import exclusive_groups
 
 
 @dataclass(frozen=True)
@@ -78,4 +79,5 @@ class Router:
             None if allowance is None else allowance.tokens,
             self.manifest.candidate_masks(),
             max_predicted_loss,
+            exclusive_groups(self.manifest.pool),
         )

@@ -19,7 +19,7 @@ from fama.models.prefix import Question
 from fama.prompts import render
 from fama.selection.base import Allowance, AnySelector, Selection, SelectorContext
 from fama.selection.traits import SelectorTraits, declare
-from fama.subsets import in_pool_order
+from fama.subsets import in_pool_order, one_form_each
 from fama.text.tokens import estimate_tokens
 
 MAX_OUTPUT_TOKENS = 40
@@ -120,7 +120,7 @@ class OneCall:
             repairs=0,
             turn=state.turn,
         )
-        subset = () if answer is None else in_pool_order(answer.helpers, self._pool)
+        subset = () if answer is None else in_pool_order(one_form_each(answer.helpers), self._pool)
         return _selection(subset, self._pool, ledger, time.perf_counter() - started)
 
 
@@ -169,7 +169,7 @@ class OnPrefix:
 def read_names(answer: str, pool: Sequence[str]) -> tuple[str, ...] | None:
     """Return the helpers that an answer names before any other word, in pool order; None if it starts with another.
 
-    ``none`` is the empty subset.
+    ``none`` is the empty subset. Of two that exclude each other the first one named stands.
     """
     known = {name.lower(): name for name in pool}
     found: list[str] = []
@@ -180,7 +180,7 @@ def read_names(answer: str, pool: Sequence[str]) -> tuple[str, ...] | None:
             if not found and word == "none":
                 return ()
             break
-    return in_pool_order(found, pool) if found else None
+    return in_pool_order(one_form_each(found), pool) if found else None
 
 
 class FromDiagnosis:
