@@ -119,7 +119,8 @@ def test_all_helpers_are_the_first_form_of_each() -> None:
     assert flagged(largest(len(POOL), groups), POOL) == one_form_each(POOL) == ("TSA", "Verifier", "DCE:llm", "Memory")
     assert not any(decide(score, len(POOL), price, groups=groups).members)
     safe = decide(score, len(POOL), price, max_predicted_loss=0.1, groups=groups)
-    assert (flagged(safe.members, POOL), safe.success) == (one_form_each(POOL), pytest.approx(0.4))
+    assert flagged(safe.members, POOL) == one_form_each(POOL)
+    assert safe.success == pytest.approx(0.4)
     unpaid = decide(score, len(POOL), price, [1] * len(POOL), 3, max_predicted_loss=0.1, groups=groups)
     assert not any(unpaid.members)
 
@@ -164,7 +165,8 @@ async def test_fixed_subsets() -> None:
     assert await of(fixed.irma(CONTEXT)) == ("TSA", "Memory", "DCE")
     forms = SelectorContext(declared_pool(("Memory:llm", "DCE:llm", "DCE:template", "TSA:template", "Verifier:llm")))
     assert await of(fixed.irma(forms)) == ("Memory:llm", "DCE:llm", "TSA:template")
-    assert rule.build(forms).subset == ("DCE:llm", "Verifier:llm")  # type: ignore[union-attr]
+    ruled = rule.build(forms)
+    assert isinstance(ruled, rule.RuleSelector) and ruled.subset == ("DCE:llm", "Verifier:llm")
     for build in (fixed.fixed, rule.build):
         with pytest.raises(BadInput, match="options.subset: TSA and TSA:template are forms of one helper"):
             build(CONTEXT, subset=["TSA", "Memory", "TSA:template"])
