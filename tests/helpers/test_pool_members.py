@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fama.agents.injection import collect_notes
+from fama.agents.runs.run_config import run_prompts
 from fama.config import load_settings
 from fama.diagnosis.taxonomy import Category, Taxonomy
 from fama.episodes.records import LedgerRow, Note
@@ -17,7 +18,7 @@ from fama.helpers.pool import build_pool, declared_pool
 from fama.models.base import CallFailed
 from fama.models.prefix import AgentRequest
 from fama.models.scripted import ScriptedModel
-from fama.settings import Form, HelperSettings
+from fama.settings import Form, HelperSettings, RunSettings
 from tests.support.note_states import Chat
 
 POOL = ("TSA", "TSA:template", "Verifier")
@@ -168,3 +169,12 @@ def test_a_taxonomy_that_names_a_helper_means_each_of_its_forms() -> None:
     own = Taxonomy(version="1", categories=(Category(code="X", name="x", definition="x", helpers=("TSA",)),))
     assert own.covered_by("TSA:template", frozenset()) == own.covered_by("TSA", frozenset()) == {"X"}
     assert own.covered_by("DCE:template", frozenset()) == frozenset()
+
+
+def test_a_run_records_the_questions_that_a_member_asks() -> None:
+    def questions(*names: str, **changes: Any) -> bool:
+        run = RunSettings(helpers=HelperSettings(pool=names, **changes))
+        return any(name.startswith("questions/") for name in run_prompts(run))
+
+    assert questions("TSA", "TSA:llm") and questions("TSA:template", form="llm")
+    assert not questions("TSA", "Verifier") and not questions("TSA:separate", "TSA:template")
