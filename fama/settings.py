@@ -77,11 +77,13 @@ class HelperSettings(Settings):
     """The pool of helpers and the form each takes."""
 
     pool: tuple[str, ...] = POOL
+    """Helpers by name, or by name and form (``TSA:template``); forms of one helper exclude each other."""
     form: Form = "template"
     forms: dict[str, Form] = Field(default_factory=dict)
-    """Form of single helpers, by name, where it differs from ``form``."""
+    """Form of single helpers, by name, where it differs from ``form`` and the name states none."""
     options: dict[str, dict[str, int | str]] = Field(default_factory=dict)
-    """Options of single helpers, e.g. ``Memory: {k: 6}``."""
+    """Options of single helpers, e.g. ``Memory: {k: 6}``; those of ``Memory`` are ``Memory:llm``'s, too, unless it has
+    its own."""
     reading: Reading = Field(default="meaning", exclude_if=lambda value: value == "patterns")
     """How template helpers find what users want, agree to or take back: by ``meaning``, with the small sentence
     encoder, or by ``patterns`` of English words, which fit the wording they were written on."""

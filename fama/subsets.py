@@ -1,7 +1,14 @@
-"""Subsets of helpers: the pool of the paper, one way to order a subset, to store it and to show it."""
+"""Subsets of helpers: which names exclude each other, one way to order a subset, to store it and to show it.
+
+A member of a pool is named after its helper (``TSA``), or after the helper and the form that it states
+(``TSA:template``). Members of one helper exclude each other: at most one of them is in a subset.
+"""
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import combinations
+
+from fama.errors import BadInput
 
 #: Names of helpers in pool order.
 Subset = tuple[str, ...]
@@ -10,7 +17,69 @@ Members = frozenset[str]
 
 #: The pool of the paper, in the order that subsets are written in.
 POOL: Subset = ("DCE", "TSA", "TOR", "Planner", "Verifier", "Memory")
-_SIGN, _NOBODY = "+", "none"
+#: Forms that a member's name can state (``fama.settings.Form``).
+FORMS = ("template", "llm", "separate")
+_SIGN, _NOBODY, _STATES = "+", "none", ":"
+
+
+def base_of(name: str) -> str:
+    """Return the helper behind a member's name: ``TSA`` for ``TSA`` and for ``TSA:template``."""
+    base, _, form = name.rpartition(_STATES)
+    return base if base and form in FORMS else name
+
+
+def stated_form(name: str) -> str | None:
+    """Return the form that a member's name states; None where it takes the pool's."""
+    return None if base_of(name) == name else name.rpartition(_STATES)[2]
+
+
+def excluding_pair(names: Iterable[str]) -> tuple[str, str] | None:
+    """Return the first two different names that exclude each other; None where none do."""
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(base_of(name), name)
+        if other != name:
+            return other, name
+    return None
+
+
+def is_admissible(names: Iterable[str], pool: Sequence[str]) -> bool:
+    """Return whether the names are a subset of the pool: members of it, of which no two exclude each other."""
+    wanted = set(names)
+    return wanted <= set(pool) and excluding_pair(wanted) is None
+
+
+def one_form_each(names: Iterable[str]) -> Subset:
+    """Return the names in their order without those that an earlier one excludes; of a pool, its largest subset."""
+    kept: dict[str, str] = {}
+    for name in names:
+        kept.setdefault(base_of(name), name)
+    return tuple(kept.values())
+
+
+def refuse_excluded(names: Iterable[str], where: str) -> None:
+    """Refuse a subset that holds two forms of a helper.
+
+    Raises:
+        BadInput: naming the two.
+    """
+    pair = excluding_pair(names)
+    if pair is not None:
+        raise BadInput(f"{where}: {pair[0]} and {pair[1]} are forms of one helper and exclude each other; keep one")
+
+
+@lru_cache(maxsize=256)
+def exclusive_groups(pool: Subset) -> tuple[tuple[int, ...], ...]:
+    """Return the places in the pool of members that exclude each other, one group per helper with several."""
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(pool):
+        places.setdefault(base_of(name), []).append(place)
+    return tuple(tuple(group) for group in places.values() if len(group) > 1)
+
+
+def subsets_of_size(pool: Sequence[str], size: int) -> list[Subset]:
+    """Return the pool's subsets of ``size`` helpers, in the order of ``itertools.combinations``."""
+    return [names for names in combinations(pool, size) if excluding_pair(names) is None]
 
 
 def in_pool_order(names: Iterable[str], pool: Sequence[str]) -> Subset:
@@ -20,9 +89,9 @@ def in_pool_order(names: Iterable[str], pool: Sequence[str]) -> Subset:
 
 
 def in_order(names: Iterable[str]) -> Subset:
-    """Return the names in the paper's pool order, helpers of other pools by name after it."""
-    wanted = set(names)
-    return (*in_pool_order(wanted, POOL), *sorted(wanted - set(POOL)))
+    """Return the names in the paper's pool order, in any form, helpers of other pools by name after it."""
+    place = {name: index for index, name in enumerate(POOL)}
+    return tuple(sorted(set(names), key=lambda name: (place.get(base_of(name), len(POOL)), name)))
 
 
 def flagged(flags: Sequence[bool], pool: Sequence[str]) -> Subset:

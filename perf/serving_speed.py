@@ -24,11 +24,10 @@ import numpy as np
 
 from fama.episodes.records import FunctionCall, Message, ToolCall, ToolSpec
 from fama.episodes.state import VisibleState
-from fama.helpers.pool import build_pool
+from fama.helpers.pool import declared_pool
 from fama.selection.base import Allowance, SelectorContext
 from fama.selection.router.checkpoint import read_manifest
 from fama.selection.selectors.learned import LearnedSelector, build
-from fama.settings import HelperSettings
 from perf.record import ROOT, parser, save
 
 MEDIAN, TAIL, MEGABYTES = 30.0, 80.0, 1000
@@ -64,7 +63,7 @@ def states_of(episode: int, turns: int) -> list[VisibleState]:
 def measure(folder: str, episodes: int, turns: int, batch: int) -> None:
     """Print one line of JSON about one router."""
     pool = read_manifest(Path(folder)).pool
-    context = SelectorContext(helpers=build_pool(HelperSettings(pool=pool)))
+    context = SelectorContext(helpers=declared_pool(pool))
 
     def fresh() -> LearnedSelector:
         selector = build(context, checkpoint=folder)

@@ -1,13 +1,11 @@
 """Randomised designs: which subsets are drawn for a task, and with what exact probability."""
 
-import itertools
-import math
 import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from fama.errors import BadInput
-from fama.subsets import in_pool_order
+from fama.subsets import in_pool_order, refuse_excluded, subsets_of_size
 
 
 class WeightedSubset(NamedTuple):
@@ -21,11 +19,12 @@ def design(pool: Sequence[str], subsets: Sequence[Sequence[str]] | None, draws: 
     """Return the candidates of ``draws`` distinct subsets per task and trial.
 
     With ``subsets`` each of them is equally likely; without, every size is, and within a size every
-    subset (so ``none`` and the full pool are seen as often as all pairs together). A subset whose share
-    would exceed 1 is always drawn. More draws than subsets take each once.
+    subset (so ``none`` and the full pool are seen as often as all pairs together). Members that exclude each
+    other are in no subset together. A subset whose share would exceed 1 is always drawn. More draws than subsets
+    take each once.
 
     Raises:
-        BadInput: no draw, an unknown helper, or a subset given twice.
+        BadInput: no draw, an unknown helper, a subset with two forms of a helper, or one given twice.
     """
     if draws < 1:
         raise BadInput(f"per_task: {draws} subsets per task and trial; give at least 1")
@@ -33,9 +32,10 @@ def design(pool: Sequence[str], subsets: Sequence[Sequence[str]] | None, draws: 
         if len(pool) > 12:
             raise BadInput(f"subsets: a pool of {len(pool)} helpers has too many subsets; list those to draw from")
         weighted = [
-            (subset, 1 / math.comb(len(pool), size))
+            (subset, 1 / len(of_size))
             for size in range(len(pool) + 1)
-            for subset in itertools.combinations(pool, size)
+            for of_size in [subsets_of_size(pool, size)]
+            for subset in of_size
         ]
     else:
         weighted = [(_checked(subset, pool), 1.0) for subset in subsets]
@@ -79,4 +79,5 @@ def _checked(subset: Sequence[str], pool: Sequence[str]) -> tuple[str, ...]:
     for name in subset:
         if name not in pool:
             raise BadInput(f"subsets: helper {name!r} is not in the pool; known: {', '.join(pool) or 'none'}")
+    refuse_excluded(subset, "subsets")
     return in_pool_order(subset, pool)

@@ -10,7 +10,7 @@ from eval.stats.proportions import clustered_proportion
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import Record
 from fama.intervals import Interval
-from fama.subsets import Members
+from fama.subsets import Members, excluding_pair
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,12 @@ class SelectionQuality(Record):
 def task_grid(cells: Sequence[ExecutedSubset]) -> TaskGrid | None:
     """Return the grid of one task's executed subsets; None without any.
 
-    The best subset has the highest mean success, the fewest tokens on ties. Another one is not
-    worse if it succeeds at least as often on the trials that both were run on; without such a
-    trial it cannot be compared and is passed over. Ties in tokens go to the smaller subset.
+    Cells with two members that exclude each other are no subsets and are passed over. The best subset has the highest
+    mean success, the fewest tokens on ties. Another one is not worse if it succeeds at least as often on the trials
+    that both were run on; without such a trial it cannot be compared and is passed over. Ties in tokens go to the
+    smaller subset.
     """
+    cells = [cell for cell in cells if excluding_pair(cell.subset) is None]
     if not cells:
         return None
     runs: dict[Members, dict[int, list[ExecutedSubset]]] = {}

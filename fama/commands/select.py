@@ -11,7 +11,6 @@ from fama.episodes.state import state_at
 from fama.errors import BadInput
 from fama.randomness import generator
 from fama.selection.base import Allowance, AnySelector, Selection, SelectorContext, select_for
-from fama.settings import HelperSettings
 
 
 class Chosen(NamedTuple):
@@ -44,7 +43,7 @@ def main(args: argparse.Namespace) -> int:
 
     A router of the retrospective view selects once per episode: for running its task again, if it failed.
     """
-    from fama.helpers.pool import build_pool
+    from fama.helpers.pool import declared_pool
     from fama.selection.router.checkpoint import read_manifest
     from fama.selection.selectors.learned import build
 
@@ -54,7 +53,7 @@ def main(args: argparse.Namespace) -> int:
             raise BadInput(f"--{name} is {value}; give a number of at least 0")
     manifest = read_manifest(Path(args.router))
     pool, again = manifest.pool, manifest.view == "retrospective"
-    context = SelectorContext(helpers=build_pool(HelperSettings(pool=pool)))
+    context = SelectorContext(helpers=declared_pool(pool))
     selector = build(context, checkpoint=args.router, lam=args.lam, episodes=args.episodes if again else None)
     chosen = _choose(selector, Path(args.episodes), Allowance(args.allowance), args.limit, args.first or again)
     if args.json:

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations
 from typing import Any, Literal
 
 from pydantic import Field, create_model
@@ -11,10 +10,10 @@ from pydantic import Field, create_model
 from fama.diagnosis.judging import Form, ask_json
 from fama.episodes.records import Failure, LedgerRow
 from fama.errors import BadInput
-from fama.helpers.base import Covering, Helper
+from fama.helpers.base import Covering, Helper, form_of
 from fama.models.base import ChatModel
 from fama.prompts import render
-from fama.subsets import in_pool_order
+from fama.subsets import base_of, in_pool_order, is_admissible, subsets_of_size
 
 
 @dataclass(frozen=True)
@@ -32,15 +31,17 @@ def minimal_cover(categories: Collection[str], helpers: Mapping[str, Covering]) 
     Exact: all subsets of size 1, 2, … are tried. Of equally small ones the most specific wins (its helpers
     cover the fewest categories in sum), then the lower sum of token caps, then the first in pool order.
 
+    Members that exclude each other are never in it together.
+
     Raises:
-        BadInput: no helper of the pool covers one of the categories.
+        BadInput: no helper of the pool covers one of the categories, or only two that exclude each other do.
     """
     wanted = frozenset(categories)
     check_covered(wanted, helpers)
     useful = [name for name, helper in helpers.items() if wanted & helper.covers]
     for size in range(len(wanted) + 1):
         covering = [
-            names for names in combinations(useful, size) if wanted <= {c for n in names for c in helpers[n].covers}
+            names for names in subsets_of_size(useful, size) if wanted <= {c for n in names for c in helpers[n].covers}
         ]
         if covering:  # combinations come in pool order, and min keeps the first of equals
             return min(
@@ -50,7 +51,10 @@ def minimal_cover(categories: Collection[str], helpers: Mapping[str, Covering]) 
                     sum(helpers[name].token_cap for name in names),
                 ),
             )
-    raise AssertionError("a covered set of categories has a cover")  # one helper a category always does
+    raise BadInput(  # of helpers that do not exclude each other, one per category always does
+        f"failure categories {', '.join(sorted(wanted))}: only forms of one helper that exclude each other cover them "
+        f"together ({', '.join(useful)}); add a helper to the pool"
+    )
 
 
 def check_covered(categories: Collection[str], helpers: Mapping[str, Covering]) -> None:
@@ -130,12 +134,16 @@ def mitigation_prompt(failure: Failure, helpers: Mapping[str, Helper]) -> str:
 
 
 def covers_minimally(chosen: Sequence[str], wanted: Collection[str], helpers: Mapping[str, Covering]) -> bool:
-    """Return whether the subset covers every category and none of its helpers could be left out."""
+    """Return whether a subset of the pool covers every category and none of its helpers could be left out."""
 
     def covered(names: Sequence[str]) -> bool:
         return set(wanted) <= {c for name in names for c in helpers[name].covers}
 
-    return covered(chosen) and not any(covered([n for n in chosen if n != name]) for name in chosen)
+    return (
+        is_admissible(chosen, tuple(helpers))
+        and covered(chosen)
+        and not any(covered([n for n in chosen if n != name]) for name in chosen)
+    )
 
 
 #: What each helper of the shipped pool does, in a line for prompts; others are told by their name and coverage.
@@ -150,13 +158,27 @@ DOES = {
 
 
 def catalogue(helpers: Mapping[str, Helper]) -> list[dict[str, object]]:
-    """Return name, purpose, coverage and token cap of every helper, for prompts; a helper's ``does`` wins."""
+    """Return name, purpose, coverage and token cap of every helper, for prompts; a helper's ``does`` wins.
+
+    Of members that exclude each other the purpose also has the form and the others' names.
+    """
     return [
         {
             "name": name,
-            "does": str(getattr(helper, "does", "") or DOES.get(name, "gives a note.")),
+            "does": _purpose(name, helper) + _not_beside(name, helpers),
             "covers": sorted(helper.covers),
             "cap": helper.token_cap,
         }
         for name, helper in helpers.items()
     ]
+
+
+def _purpose(name: str, helper: Helper) -> str:
+    return str(getattr(helper, "does", "") or DOES.get(base_of(name), "gives a note."))
+
+
+def _not_beside(name: str, helpers: Mapping[str, Helper]) -> str:
+    """Return a sentence about the form of a member that others exclude; empty for any other."""
+    others = [other for other in helpers if other != name and base_of(other) == base_of(name)]
+    form = form_of(helpers[name])
+    return f" {f'Form: {form}; not' if form else 'Not'} together with {' or '.join(others)}." if others else ""

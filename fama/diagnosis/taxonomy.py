@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 from fama.config import read_yaml
 from fama.episodes.records import Evidence, Record
 from fama.errors import BadInput
+from fama.subsets import base_of
 
 DEFAULT_PATH = Path(__file__).with_name("taxonomy.yaml")
 
@@ -54,8 +55,8 @@ class Taxonomy(Record):
         raise KeyError(code)
 
     def covered_by(self, helper: str, own: frozenset[str]) -> frozenset[str]:
-        """Return the codes that a helper addresses: its declared ones that are here, and those that name it."""
-        return (own & set(self.codes)) | {c.code for c in self.categories if helper in c.helpers}
+        """Return the codes that a helper addresses in any form: its declared ones that are here, those that name it."""
+        return (own & set(self.codes)) | {c.code for c in self.categories if base_of(helper) in c.helpers}
 
     def recode(self, evidence: Evidence) -> Evidence | None:
         """Return the finding under this taxonomy's code.

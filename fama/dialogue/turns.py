@@ -4,8 +4,9 @@ import re
 from collections.abc import Callable
 
 from fama.dialogue.language import sentences
-from fama.episodes.records import Message
+from fama.episodes.records import Message, Note
 from fama.episodes.state import RESPOND, SentenceReading, VisibleState
+from fama.subsets import base_of
 
 _THOUGHT = re.compile(r"^.*</think>", re.DOTALL)
 _YES = re.compile(
@@ -146,12 +147,17 @@ def given_before_user(state: VisibleState, helper: str, text: str) -> int:
     """Return how often a helper gave a note before the user's last turn: after it, it may come once more."""
     last = max((index for index, _ in user_turns(state)), default=0)
     decided = sum(message.role == "assistant" for message in state.messages[:last])
-    return sum(turn < decided and note.helper == helper and note.text == text for turn, note in state.noted)
+    return sum(turn < decided and of_helper(note, helper) and note.text == text for turn, note in state.noted)
 
 
 def noted_texts(state: VisibleState, helper: str) -> tuple[str, ...]:
-    """Return texts of the notes that a helper gave in this episode, in order."""
-    return tuple(note.text for _, note in state.noted if note.helper == helper)
+    """Return texts of the notes that a helper gave in this episode, in any of its forms, in order."""
+    return tuple(note.text for _, note in state.noted if of_helper(note, helper))
+
+
+def of_helper(note: Note, helper: str) -> bool:
+    """Return whether a note is a helper's, in whatever form."""
+    return note.helper == helper or base_of(note.helper) == base_of(helper)
 
 
 def is_led(state: VisibleState, *wordings: str) -> bool:

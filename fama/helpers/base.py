@@ -53,9 +53,10 @@ class Covering(Protocol):
 class Helper(Covering, Protocol):
     """Writes a note before a decision, or stays silent.
 
-    The declarations are read, never written, so that a frozen class may hold them. A helper may declare two more:
-    ``on_prefix`` (it sends the agent's own request along, which its cost cap leaves out; False when absent) and
-    ``reads_notes`` (it reads what others noted before the same decision; True when absent).
+    The declarations are read, never written, so that a frozen class may hold them. A helper may declare three more:
+    ``on_prefix`` (it sends the agent's own request along, which its cost cap leaves out; False when absent),
+    ``reads_notes`` (it reads what others noted before the same decision; True when absent) and ``form`` (in which it
+    was built; unknown when absent).
     """
 
     @property
@@ -81,6 +82,12 @@ def on_prefix(helper: Helper) -> bool:
 def reads_notes(helper: Helper) -> bool:
     """Return whether a helper reads what others noted before the same decision, so that it has to come after them."""
     return bool(getattr(helper, "reads_notes", True))
+
+
+def form_of(helper: Helper) -> str | None:
+    """Return the form that a helper writes its notes in, as far as it tells: its ``form``, else None."""
+    form = getattr(helper, "form", None)
+    return form if isinstance(form, str) else None
 
 
 class HelperFactory(Protocol):

@@ -42,6 +42,7 @@ class TemplateHelper:
     write: Writer = field(repr=False)
     cost_cap: int = 0
     reads_notes: bool = True
+    form: Form = "template"
 
     async def note(self, state: VisibleState, context: HelperContext) -> HelperReply:
         """Return the first candidate that fits the cap, unless this helper gave it before."""

@@ -12,6 +12,7 @@ from fama.models.base import ChatRequest, Sampling
 from fama.models.client import ContextOverflow
 from fama.models.prefix import Question
 from fama.prompts import render
+from fama.settings import Form
 from fama.text.tokens import estimate_tokens
 
 Gate = Callable[[VisibleState], bool]
@@ -48,6 +49,7 @@ class PrefixHelper:
     cost_cap: int = QUESTION_TOKENS
     on_prefix: bool = True
     reads_notes: bool = False
+    form: Form = "llm"
 
     async def note(self, state: VisibleState, context: HelperContext) -> HelperReply:
         """Return the opening with the model's answer; no text when it has nothing to say or no model is there.
@@ -99,6 +101,7 @@ class SeparateHelper:
     prompt: Callable[[dict[str, object]], str] = field(repr=False)
     gate: Gate = field(repr=False)
     reads_notes: bool = False
+    form: Form = "separate"
 
     async def note(self, state: VisibleState, context: HelperContext) -> HelperReply:
         """Return the model's line, or None when it has nothing to say or no model is there."""

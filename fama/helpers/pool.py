@@ -1,45 +1,107 @@
-"""The pool of helpers that a config asks for."""
+"""The pool of helpers that a config asks for.
+
+A member is ``NAME`` (in the pool's form), ``NAME:template``, ``NAME:llm`` or ``NAME:separate`` (in the form it states),
+or the path of a YAML helper. Which of them exclude each other is said in ``fama.subsets``.
+"""
+
+from collections.abc import Sequence
+from typing import get_args
 
 from fama.errors import BadInput
 from fama.helpers.base import HELPERS, Helper
+from fama.helpers.member import FormMember
 from fama.helpers.yaml_helper import load_yaml_helper
 from fama.settings import Form, HelperSettings
+from fama.subsets import FORMS, base_of, stated_form
+
+_YAML = (".yaml", ".yml")
+_FORMS: dict[str, Form] = {form: form for form in get_args(Form)}
 
 
 def build_pool(settings: HelperSettings) -> dict[str, Helper]:
     """Return the helpers by name, in the config's order; an entry that ends in ``.yaml`` is a helper file.
 
-    A YAML helper is named by its file's ``name`` from here on; it is always in LLM form.
+    A YAML helper is named by its file's ``name`` from here on; it is always in LLM form. Options of a member are those
+    under its own name, else those under its helper's.
 
     Raises:
-        BadInput: an unknown helper, the same one twice, options for one that is not in the pool, or
-            options that the helper does not have.
+        BadInput: an unknown helper or form, the same one twice, two members of one helper with one form, options for
+            one that is not in the pool, or options that the helper does not have.
     """
-    for key in (*settings.forms, *settings.options):
-        if key not in settings.pool:
-            known = ", ".join(settings.pool) or "none"
-            raise BadInput(f"helpers: {key!r} is not in the pool; its helpers are {known}")
+    _check_keys(settings)
     pool: dict[str, Helper] = {}
+    taken: dict[tuple[str, Form], str] = {}
     for entry in settings.pool:
         helper = _build(entry, settings)
         if helper.name in pool:
             raise BadInput(f"helpers.pool: {helper.name!r} is listed twice; name each helper once")
         pool[helper.name] = helper
+        other = taken.setdefault((base_of(entry), form_in(entry, settings)), entry)
+        if other != entry:
+            raise BadInput(
+                f"helpers.pool: {other} and {entry} are one helper in one form, {form_in(entry, settings)}; leave one "
+                f"out, or give {base_of(entry)} another form in helpers.forms"
+            )
     return pool
 
 
+def form_in(entry: str, settings: HelperSettings) -> Form:
+    """Return the form of an entry of the pool: the one that its name states, else the settings'."""
+    stated = stated_form(entry)
+    default: Form = "llm" if entry.endswith(_YAML) else settings.form
+    return settings.forms.get(entry, default) if stated is None else _FORMS[stated]
+
+
+def declared_pool(names: Sequence[str]) -> dict[str, Helper]:
+    """Return the helpers of a pool of which only the members' names are known, such as a router's.
+
+    A member that states no form is taken in the first form that no other member of its helper states, so it stands for
+    what a helper declares, not for the notes of a run.
+
+    Raises:
+        BadInput: see ``build_pool``.
+    """
+    forms: dict[str, Form] = {}
+    for name in names:
+        stated = {stated_form(other) for other in names if base_of(other) == name} - {None}
+        if stated:
+            forms[name] = next((form for form in _FORMS.values() if form not in stated), "template")
+    return build_pool(HelperSettings(pool=tuple(names), forms=forms))
+
+
+def _check_keys(settings: HelperSettings) -> None:
+    known = ", ".join(settings.pool) or "none"
+    bases = {base_of(entry) for entry in settings.pool}
+    for key in settings.forms:
+        if stated_form(key) is not None:
+            raise BadInput(f"helpers.forms: {key!r} states its form in its name; leave it out here")
+        if key not in settings.pool:
+            raise BadInput(f"helpers: {key!r} is not in the pool; its helpers are {known}")
+    for key in settings.options:
+        if key not in settings.pool and key not in bases:
+            raise BadInput(f"helpers: {key!r} is not in the pool; its helpers are {known}")
+
+
 def _build(entry: str, settings: HelperSettings) -> Helper:
-    options = settings.options.get(entry, {})
-    if entry.endswith((".yaml", ".yml")):
+    base, form = base_of(entry), form_in(entry, settings)
+    options = settings.options.get(entry, settings.options.get(base, {}))
+    if base.endswith(_YAML):
+        if base != entry:
+            raise BadInput(f"helpers.pool: {entry!r}: a YAML helper has one form, llm; leave {entry[len(base) :]} out")
         if options:
             raise BadInput(f"helpers.options.{entry}: a YAML helper takes no options; set its keys in the file")
-        return load_yaml_helper(entry, settings.forms.get(entry, "llm"))
-    form: Form = settings.forms.get(entry, settings.form)
+        return load_yaml_helper(entry, form)
     try:
-        factory = HELPERS.load(entry)
+        factory = HELPERS.load(base)
     except BadInput as error:
+        name, colon, stated = base.rpartition(":")
+        if colon and name in HELPERS.names():
+            raise BadInput(
+                f"helpers.pool: {entry!r}: {name} has no form {stated!r}; the forms are {', '.join(FORMS)}"
+            ) from error
         raise BadInput(f"helpers.pool: {error}; or give the path of a .yaml helper") from error
     try:
-        return factory(form, **options)
+        helper = factory(form, **options)
     except TypeError as error:
         raise BadInput(f"helpers.options.{entry}: {error}; remove the option") from error
+    return helper if base == entry else FormMember(helper, entry)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from fama.episodes.state import VisibleState
 from fama.selection.base import Allowance, Selection
-from fama.subsets import Subset, in_pool_order
+from fama.subsets import Subset, in_pool_order, one_form_each
 
 
 class Point(NamedTuple):
@@ -31,8 +31,8 @@ def points_at(turn: int, members: Iterable[str]) -> Schedule:
 
 
 def everything(turns: int, pool: Sequence[str]) -> Schedule:
-    """Return the schedule that asks the whole pool before each of the first ``turns`` decisions."""
-    return frozenset(Point(turn, member) for turn in range(turns) for member in pool)
+    """Return the schedule that asks the pool's largest subset before each of the first ``turns`` decisions."""
+    return frozenset(Point(turn, member) for turn in range(turns) for member in one_form_each(pool))
 
 
 def members_at(schedule: Schedule, turn: int, pool: Sequence[str]) -> Subset:

@@ -29,8 +29,8 @@ class Selection:
     """A selector's choice before a decision.
 
     ``probabilities`` are per helper, in [0, 1]: the belief that it is worth its tokens (they order
-    what a budget drops). ``subset`` is in pool order. ``propensity`` is the probability of drawing
-    this subset in this state.
+    what a budget drops). ``subset`` is in pool order, without members that exclude each other.
+    ``propensity`` is the probability of drawing this subset in this state.
     """
 
     subset: tuple[str, ...]

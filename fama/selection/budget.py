@@ -8,7 +8,7 @@ from fama.errors import BadInput
 from fama.helpers.base import Helper, on_prefix
 from fama.selection.base import Allowance
 from fama.settings import BudgetSettings
-from fama.subsets import in_pool_order
+from fama.subsets import in_pool_order, one_form_each
 
 
 class Affordable(NamedTuple):
@@ -84,7 +84,8 @@ class Budget:
     ) -> Affordable:
         """Drop helpers, the least promising first, until the caps of the others fit; reserves these.
 
-        Of equally promising helpers the last in pool order goes first. ``prefix_tokens`` is an upper estimate of the
+        Of equally promising helpers the last in pool order goes first. Of two that exclude each other the less
+        promising one is dropped, too, whatever it costs. ``prefix_tokens`` is an upper estimate of the
         agent's own request, which helpers in LLM form send along.
         """
         caps = {name: helper_cap(helpers[name], prefix_tokens) for name in subset}
@@ -92,6 +93,11 @@ class Budget:
         kept = list(in_pool_order(subset, tuple(helpers)))
         order = sorted(kept, key=lambda name: ((probabilities or {}).get(name, 0.0), -kept.index(name)))
         dropped: list[str] = []
+        best = one_form_each(reversed(order))
+        for name in [name for name in order if name not in best]:
+            order.remove(name)
+            kept.remove(name)
+            dropped.append(name)
         while left is not None and kept and sum(caps[name] for name in kept) > left:
             worst = order.pop(0)
             kept.remove(worst)

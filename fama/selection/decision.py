@@ -3,7 +3,8 @@
 The value of a subset is P(success) − λ · tokens / 1000. The search maximises it over the subsets
 that the hard allowance can pay for, exactly for small pools and by local search beyond; of those within
 ``epsilon`` of the best it takes the smallest. With ``max_predicted_loss`` all helpers are used where
-the choice is predicted to succeed less often than they by more than that.
+the choice is predicted to succeed less often than they by more than that. Members that exclude each other (two forms of
+a helper: ``groups``, as ``fama.subsets.exclusive_groups`` gives them) are never in one subset.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Masks = NDArray[np.bool_]
 Values = TypeVar("Values", Floats, "Tensor")
+#: Places of members that exclude each other.
+Groups = tuple[tuple[int, ...], ...]
 
 #: Largest pool that is searched exhaustively (4,096 subsets).
 EXACT_LIMIT = 12
@@ -81,16 +84,42 @@ def all_masks(size: int) -> Masks:
     return masks
 
 
-def subsets_to_choose_from(size: int, candidates: Masks | None = None) -> Masks:
+def admissible(masks: Masks, groups: Groups) -> Masks:
+    """Flag the masks, shape (n, size), that hold at most one member of every group; shape (n,)."""
+    flags = np.ones(len(masks), dtype=np.bool_)
+    for group in groups:
+        flags &= masks[:, list(group)].sum(axis=1) <= 1
+    return flags
+
+
+def largest(size: int, groups: Groups) -> tuple[bool, ...]:
+    """Return the members of the largest subset: all helpers, each group's first."""
+    out = {place for group in groups for place in group[1:]}
+    return tuple(place not in out for place in range(size))
+
+
+@lru_cache(maxsize=16)
+def _admissible_masks(size: int, groups: Groups) -> Masks:
+    masks = all_masks(size)
+    if not groups:
+        return masks
+    kept: Masks = masks[admissible(masks, groups)]
+    kept.flags.writeable = False
+    return kept
+
+
+def subsets_to_choose_from(size: int, candidates: Masks | None = None, groups: Groups = ()) -> Masks:
     """Return the subsets of an exact search, shape (n, size), smaller ones first.
 
     Args:
         size: helpers in the pool.
         candidates: the subsets that may be chosen; the empty one always counts. None is every one.
+        groups: places of members that exclude each other; candidates with two of a group are left out.
     """
     if candidates is None:
-        return all_masks(size)
+        return _admissible_masks(size, groups)
     masks = np.unique(np.concatenate([np.zeros((1, size), dtype=np.bool_), candidates]), axis=0)
+    masks = masks[admissible(masks, groups)]
     return masks[np.argsort(masks.sum(axis=1), kind="stable")]
 
 
@@ -102,6 +131,7 @@ def decide(
     allowance: int | None = None,
     candidates: Masks | None = None,
     max_predicted_loss: float | None = None,
+    groups: Groups = (),
 ) -> Choice:
     """Choose a subset of ``size`` helpers.
 
@@ -114,24 +144,37 @@ def decide(
         candidates: the subsets to choose from, shape (n, size); the empty one always counts. None is all.
         max_predicted_loss: use all helpers, where the allowance can pay for them, if the choice is predicted to
             succeed less often than they by more than this. None never does.
+        groups: places of members that exclude each other; "all helpers" then are each group's first and the others.
     """
     price = np.zeros(size) if costs is None else np.asarray(costs, dtype=np.float64)
     if price.shape != (size,):
         raise ValueError(f"{len(price)} costs for {size} helpers")
-    search = _Search(score, objective, price, allowance)
+    search = _Search(score, objective, price, allowance, groups)
     exact = candidates is not None or size <= EXACT_LIMIT
-    choice = search.exact(subsets_to_choose_from(size, candidates)) if exact else search.local(size)
+    choice = search.exact(subsets_to_choose_from(size, candidates, groups)) if exact else search.local(size)
     return choice if max_predicted_loss is None else search.all_where_worse(choice, max_predicted_loss)
 
 
 class _Search:
     """The search of one decision over the values of affordable subsets."""
 
-    def __init__(self, score: Scorer, objective: Objective, price: Floats, allowance: int | None) -> None:
+    def __init__(
+        self, score: Scorer, objective: Objective, price: Floats, allowance: int | None, groups: Groups
+    ) -> None:
         self.score = score
         self.objective = objective
         self.price = price
         self.allowance = allowance
+        self.groups = groups
+        self.others = np.zeros((len(price), len(price)), dtype=np.bool_)
+        for group in groups:
+            self.others[np.ix_(group, group)] = True
+        np.fill_diagonal(self.others, False)
+
+    def with_each(self, mask: Masks) -> Masks:
+        """Return the mask with each helper added, in place of one that it excludes; shape (size, size)."""
+        joined: Masks = (mask | np.eye(len(mask), dtype=np.bool_)) & ~self.others
+        return joined
 
     def affordable(self, masks: Masks) -> Masks:
         """Flag the masks that the allowance can pay for; the empty one always."""
@@ -157,11 +200,14 @@ class _Search:
         return self._choice(masks[best], marginals)
 
     def local(self, size: int) -> Choice:
-        """Take the best single flips from the empty subset, then removals that cost no more than epsilon."""
+        """Take the best single flips from the empty subset, then removals that cost no more than epsilon.
+
+        A helper that comes in puts out the one that it excludes.
+        """
         current = np.zeros(size, dtype=np.bool_)
         here = float(self.values(current[None])[0])
         while True:
-            flips = current ^ np.eye(size, dtype=np.bool_)
+            flips = np.where(current[:, None], current & ~np.eye(size, dtype=np.bool_), self.with_each(current))
             value = self.values(flips)
             step = int(np.argmax(value))
             if value[step] <= here + 1e-12:
@@ -177,18 +223,18 @@ class _Search:
                 break
             current = smaller[step]
         one = np.eye(size, dtype=np.bool_)
-        with_it, without = self.values(current | one), self.values(current & ~one)
+        with_it, without = self.values(self.with_each(current)), self.values(current & ~one)
         gain = np.clip((with_it - without) / self.objective.softness, -700.0, 700.0)
         return self._choice(current, 1.0 / (1.0 + np.exp(-gain)))
 
     def all_where_worse(self, choice: Choice, max_predicted_loss: float) -> Choice:
         """Replace a choice that is predicted to lose more success than allowed by all helpers, if they can be paid."""
-        everyone = np.ones((1, len(self.price)), dtype=np.bool_)
+        members = largest(len(self.price), self.groups)
+        everyone = np.array([members], dtype=np.bool_)
         scores = self.score(everyone)
         success = float(scores.success[0])
         if success - choice.success <= max_predicted_loss or not self.affordable(everyone)[0]:
             return choice
-        members = (True,) * len(self.price)
         return replace(choice, members=members, success=success, tokens=float(scores.tokens[0]))
 
     def _choice(self, mask: Masks, marginals: Floats) -> Choice:

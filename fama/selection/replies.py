@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from fama.diagnosis.judging import parse
 from fama.diagnosis.mitigation import choice_form
-from fama.subsets import Subset, in_pool_order
+from fama.subsets import Subset, in_pool_order, one_form_each
 from fama.text.json_objects import objects
 from fama.text.tokens import estimate_tokens
 
@@ -54,7 +54,7 @@ def read_reply(text: str, pool: Sequence[str], truncated: bool = False) -> Named
     """
     strict = parse(text, choice_form(tuple(pool)))
     if strict is not None:
-        return NamedHelpers(in_pool_order(strict.helpers, pool))
+        return NamedHelpers(in_pool_order(one_form_each(strict.helpers), pool))
     unknown: list[str] = []
     for items in _listed(text):
         found = _known(items, pool)
@@ -67,7 +67,8 @@ def read_reply(text: str, pool: Sequence[str], truncated: bool = False) -> Named
 
 
 def read_names(answer: str, pool: Sequence[str], truncated: bool = False) -> Subset | None:
-    """Return the helpers that an answer names before any other word, in pool order.
+    """Return the helpers that an answer names before any other word, in pool order; of two that exclude each other the
+    first one.
 
     ``none`` is the empty subset. None where the answer starts with another word, or says of the names that they are
     not needed. The last word of a ``truncated`` answer does not count.
@@ -86,7 +87,7 @@ def read_names(answer: str, pool: Sequence[str], truncated: bool = False) -> Sub
             end = match.start()
             break
     rest = _SENTENCE.split(answer[end:], maxsplit=1)[0]
-    return in_pool_order(found, pool) if found and not _REFUSED.search(rest) else None
+    return in_pool_order(one_form_each(found), pool) if found and not _REFUSED.search(rest) else None
 
 
 def _listed(text: str) -> Iterator[list[str]]:
@@ -138,7 +139,7 @@ def _known(items: Sequence[str], pool: Sequence[str]) -> NamedHelpers:
             found.append(name)
         elif item.lower() not in _NOBODY:
             unknown.append(item)
-    return NamedHelpers(in_pool_order(found, pool) if found else None, _kept(unknown))
+    return NamedHelpers(in_pool_order(one_form_each(found), pool) if found else None, _kept(unknown))
 
 
 def _kept(names: Iterable[str]) -> tuple[str, ...]:

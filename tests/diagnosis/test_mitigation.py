@@ -8,12 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fama.diagnosis.mitigation import catalogue, minimal_cover, mitigate
+from fama.diagnosis.mitigation import catalogue, covers_minimally, minimal_cover, mitigate
 from fama.episodes.records import Failure
 from fama.episodes.state import VisibleState
 from fama.errors import BadInput
 from fama.helpers.base import Helper, HelperContext, HelperReply
+from fama.helpers.pool import build_pool
 from fama.models.scripted import ScriptedModel
+from fama.settings import HelperSettings
+from fama.subsets import excluding_pair
 
 
 @dataclass
@@ -123,3 +126,23 @@ async def test_a_models_answer_stands_only_if_it_covers_minimally(
 def test_the_catalogue_lists_coverage_and_caps() -> None:
     assert [entry["name"] for entry in catalogue(POOL)] == list(POOL)
     assert json.dumps(catalogue(POOL)).count("DCV") == 2
+
+
+def test_a_cover_takes_one_form_of_a_helper_and_prompts_list_both() -> None:
+    pair = build_pool(HelperSettings(pool=("TSA", "TSA:template", "Verifier"), form="llm"))
+    for size in range(1, 4):
+        for wanted in combinations(sorted(frozenset[str]().union(*(helper.covers for helper in pair.values()))), size):
+            assert excluding_pair(minimal_cover(wanted, pair)) is None
+    assert minimal_cover(pair["TSA"].covers - pair["Verifier"].covers, pair) == ("TSA",)
+    assert not covers_minimally(("TSA", "TSA:template"), pair["TSA"].covers, pair)
+    said = {str(entry["name"]): str(entry["does"]) for entry in catalogue(pair)}
+    assert said["TSA"] == "suggests the next tool. Form: llm; not together with TSA:template."
+    assert said["TSA:template"] == "suggests the next tool. Form: template; not together with TSA."
+    assert "Form" not in said["Verifier"]
+
+
+def test_forms_that_cover_only_together_are_no_cover() -> None:
+    formed = pool(("X", "DCV", 9), ("X:llm", "CM", 9), ("Y", "IFU", 9))
+    assert minimal_cover(["DCV", "IFU"], formed) == ("X", "Y")
+    with pytest.raises(BadInput, match=r"CM, DCV: only forms of one helper .* cover them together \(X, X:llm\)"):
+        minimal_cover(["DCV", "CM"], formed)

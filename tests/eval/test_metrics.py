@@ -103,6 +103,19 @@ def test_minimal_subset_is_the_cheapest_that_is_not_worse() -> None:
     assert grid.success[frozenset({"B"})] == 0.5
 
 
+def test_two_forms_of_a_helper_are_no_minimal_subset() -> None:
+    runs: dict[str, tuple[list[float], float]] = {
+        "": ([0], 100),
+        "A+A:llm": ([1], 110),
+        "A:llm+B": ([1], 120),
+        "A+B": ([1], 130),
+    }
+    grid = task_grid(cells("t", runs))
+    assert grid is not None and grid.minimal == {"A:llm", "B"}
+    assert frozenset({"A", "A:llm"}) not in grid.success
+    assert task_grid(cells("t", {"A+A:llm": ([1], 110)})) is None
+
+
 def test_when_nothing_works_the_cheapest_is_minimal() -> None:
     grid = task_grid(cells("t", {"": ([0], 100), "A": ([0], 90), "A+B": ([0], 90)}))
     assert grid is not None and grid.minimal == {"A"} and not grid.solvable

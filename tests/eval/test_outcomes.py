@@ -3,6 +3,8 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
+from itertools import combinations
+from math import comb
 from pathlib import Path
 
 import pytest
@@ -43,9 +45,27 @@ def test_size_first_propensities_by_hand() -> None:
     assert [c.propensity for c in design(("A", "B"), None, 3)] == pytest.approx([1, 0.5, 0.5, 1])
 
 
+def test_forms_of_a_helper_are_drawn_one_at_a_time() -> None:
+    """Sizes 0, 1, 2 weigh 1, three thirds, two halves; size 3 does not exist."""
+    pool = ("A", "A:llm", "B")
+    candidates = design(pool, None, 1)
+    assert [c.subset for c in candidates] == [(), ("A",), ("A:llm",), ("B",), ("A", "B"), ("A:llm", "B")]
+    assert [c.propensity for c in candidates] == pytest.approx([1 / 3, *[1 / 9] * 3, *[1 / 6] * 2])
+    assert [c.propensity for c in design(pool, None, 99)] == [1.0] * 6  # the full grid
+    with pytest.raises(BadInput, match="subsets: A:llm and A are forms of one helper and exclude each other"):
+        design(pool, [(), ("A:llm", "B", "A")], 1)
+
+
+def test_designs_without_forms_are_what_they_were() -> None:
+    weights = [1 / comb(6, size) for size in range(7) for _ in range(comb(6, size))]
+    assert [c.propensity for c in design(POOL, None, 1)] == [weight * (1 / sum(weights)) for weight in weights]
+    assert [c.subset for c in design(POOL, None, 1)] == [s for k in range(7) for s in combinations(POOL, k)]
+
+
+@pytest.mark.parametrize("pool", [POOL[:4], ("A", "A:llm", "B", "B:template", "B:separate")])
 @pytest.mark.parametrize("draws", [1, 4, 9])
-def test_draws_are_distinct_and_as_frequent_as_they_say(draws: int) -> None:
-    candidates = design(POOL[:4], None, draws)
+def test_draws_are_distinct_and_as_frequent_as_they_say(draws: int, pool: tuple[str, ...]) -> None:
+    candidates = design(pool, None, draws)
     assert sum(c.propensity for c in candidates) == pytest.approx(draws)
     seen: Counter[tuple[str, ...]] = Counter()
     for key in range(4000):

@@ -5,13 +5,17 @@ from itertools import chain, combinations
 import pytest
 
 from fama.mining.meter import OutOfBudget
-from fama.mining.schedule import NOTHING, Point, Schedule, helpers_of, members_at
+from fama.mining.schedule import NOTHING, Point, Schedule, everything, helpers_of, members_at
 from fama.mining.search.base import SEARCHES, Effect, Run, World
 from fama.mining.search.elimination import by_decision, by_helper, by_note, eliminate
 from fama.randomness import generator
-from fama.subsets import Subset, in_pool_order
+from fama.subsets import Subset, excluding_pair, in_pool_order
 
 Way = tuple[str, ...]
+
+
+def admissible(schedule: Schedule, turn: int, pool: Subset) -> bool:
+    return excluding_pair(members_at(schedule, turn, pool)) is None
 
 
 class RandomWorld:
@@ -61,6 +65,7 @@ class RandomWorld:
         return set(way) != {"plain"} and self.draw("outcome", way) < self._luck
 
     async def probe(self, given: Schedule, turn: int, members: Subset) -> Effect:
+        assert excluding_pair(members) is None
         way, _ = self.walk(given)
         noted = self.noted(way[:turn], members)
         action = self.act(way[:turn], noted)
@@ -68,6 +73,7 @@ class RandomWorld:
 
     async def run(self, schedule: Schedule) -> Run:
         if schedule not in self._runs:
+            assert all(admissible(schedule, turn, self.pool) for turn in range(self.steps))
             way, notes = self.walk(schedule)
             self._runs[schedule] = Run(self.solved(way), float(self.solved(way)), notes, len(way), len(notes))
         return self._runs[schedule]
@@ -80,11 +86,14 @@ class RandomWorld:
         """The notes of the least repair, by running every schedule."""
         points = [Point(turn, name) for turn in range(self.steps) for name in self.pool]
         every = chain.from_iterable(combinations(points, size) for size in range(len(points) + 1))
-        walks = [self.walk(frozenset(one)) for one in every]
+        fit = [one for one in map(frozenset, every) if all(admissible(one, t, self.pool) for t in range(self.steps))]
+        walks = [self.walk(one) for one in fit]
         return min((len(notes) for way, notes in walks if self.solved(way)), default=None)
 
 
+FORMS = ("A", "A:llm", "B")
 WORLDS = [(number, 3, ("A", "B")) for number in range(300)] + [(number, 3, ("A", "B", "C")) for number in range(40)]
+WORLDS += [(number, 3, FORMS) for number in range(100)]
 
 
 @pytest.mark.parametrize("name", ["elimination", "tree"])
@@ -100,6 +109,21 @@ async def test_finds_the_least_repair_of_every_small_world(name: str) -> None:
         sizes.append(found)
     assert {None, 1, 2, 3} <= set(sizes)
     assert sizes.count(None) < len(WORLDS) / 2
+
+
+def test_everything_is_one_form_of_each_helper() -> None:
+    assert everything(2, FORMS) == {Point(turn, name) for turn in range(2) for name in ("A", "B")}
+
+
+@pytest.mark.parametrize("name", ["elimination", "tree"])
+async def test_a_repair_may_need_the_form_that_stands_last(name: str) -> None:
+    members = set()
+    for number in range(100):
+        world = RandomWorld(number, 3, FORMS, luck=0.15)
+        await SEARCHES.load(name)(world, 10_000)
+        best = world.best()
+        members |= set(() if best is None else helpers_of(best.notes, FORMS))
+    assert members == set(FORMS)
 
 
 async def test_without_a_proof_what_is_found_repairs_and_none_of_its_notes_can_go() -> None:

@@ -8,12 +8,12 @@ from typing import Any
 from fama.episodes.outcome_table import OutcomeRow, write_outcomes
 from fama.episodes.records import Failure
 from fama.episodes.store import write_failures
-from fama.helpers.pool import build_pool
+from fama.helpers.pool import build_pool, declared_pool
 from fama.models.scripted import ScriptedModel
 from fama.selection.base import SELECTORS, AnySelector, SelectorContext
 from fama.selection.router.kinds.base import ROUTER_KINDS
 from fama.settings import HelperSettings
-from fama.subsets import POOL
+from fama.subsets import POOL, is_admissible, join_subset, split_subset
 from tests.support.asking import KEY
 
 HELPERS = build_pool(HelperSettings())
@@ -27,10 +27,25 @@ CASES = [(name, place) for name in SELECTORS.names() for place in range(len(FORM
 
 
 class Inputs:
-    """Files and models that selectors are built from, made when asked for."""
+    """Files and models that selectors are built from, made when asked for.
 
-    def __init__(self, folder: Path) -> None:
+    ``names`` puts other helpers in the place of the paper's six; a table's rows whose names then exclude each other are
+    left out. ``answer`` is what a model proposes, ``rows`` are the subsets of the outcome table.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        names: dict[str, str] | None = None,
+        answer: str = '{"helpers": ["TSA"]}',
+        rows: tuple[str, ...] = ("TSA", "DCE+TSA"),
+    ) -> None:
         self.folder = folder
+        self.names = names or {}
+        self.pool = tuple(self.names.get(name, name) for name in POOL)
+        self.helpers = declared_pool(self.pool) if names else HELPERS
+        self.answer = answer
+        self.rows = rows
         self.router: Callable[[str], str] = cache(self._router)
 
     @property
@@ -43,9 +58,9 @@ class Inputs:
                 **dict.fromkeys(("prompts_hash", "state", "benchmark_version"), "1"),
                 **dict(benchmark=KEY.benchmark, domain=KEY.domain, task_id=KEY.task_id, trial=0, backbone=KEY.backbone),
                 **dict(strategy=KEY.strategy, propensity=0.5, status="success", success=True, reward=1.0, tokens=10),
-                **dict(output_tokens=1, decisions=1, seconds=1.0, pool="+".join(POOL)),
+                **dict(output_tokens=1, decisions=1, seconds=1.0, pool="+".join(self.pool)),
             }
-            rows = [OutcomeRow(episode_id=subset, subset=subset, **base) for subset in ("TSA", "DCE+TSA")]
+            rows = [OutcomeRow(episode_id=subset, subset=subset, **base) for subset in self.rows]
             write_outcomes(path, rows, {})
         return str(path)
 
@@ -76,9 +91,15 @@ class Inputs:
             "trainer": {"wandb": "disabled", "progress": False, "accelerator": "cpu", "devices": 1},
             "optimiser": {"epochs": 1, "batch": 32},
         }
-        data = outcome_examples(outcome_rows(make_tasks(30)), POOL)
+        made = [self._renamed(row) for row in outcome_rows(make_tasks(30))]
+        data = outcome_examples([row for row in made if is_admissible(split_subset(row.subset), self.pool)], self.pool)
+        tree["data"] = {"pool": list(self.pool)}
         assert train_on(TrainSettings.model_validate(tree), data, self.folder / selector) is not None
         return str(self.folder / selector)
+
+    def _renamed(self, row: OutcomeRow) -> OutcomeRow:
+        subset = tuple(self.names.get(name, name) for name in split_subset(row.subset))
+        return row.model_copy(update={"subset": join_subset(subset), "pool": join_subset(self.pool)})
 
     def build(self, name: str, place: int = 0) -> AnySelector:
         """The selector of a name, in the form at a place of ``FORMS``."""
@@ -88,8 +109,8 @@ class Inputs:
         if options.get("form") == "static":
             options["failures"] = self.failures
         own = {KEY.task_id: label(KEY.task_id, "IFU")} if options.get("form") == "diagnosis" else None
-        model = ScriptedModel("scripted:judge", lambda _: '{"helpers": ["TSA"]}')
-        return SELECTORS.load(name)(SelectorContext(HELPERS, model, own, self.outcomes), **options)
+        model = ScriptedModel("scripted:judge", lambda _: self.answer)
+        return SELECTORS.load(name)(SelectorContext(self.helpers, model, own, self.outcomes), **options)
 
 
 def label(task: str, *primary: str) -> Failure:

@@ -4,13 +4,16 @@ from typing import Any
 import pytest
 
 from fama.episodes.keys import TaskKey
+from fama.episodes.outcome_table import OutcomeRow
 from fama.episodes.records import Decision, Episode, Failure, LedgerRow, Message, Outcome
 from fama.errors import BadInput
 from fama.selection.router.features import Features, Segment
 from fama.subsets import POOL
 from training.data.examples import Example, failure_examples, outcome_examples, prompted_examples
+from training.data.load import coverage_of
 from training.data.splits import split_by_task
 from training.data.synthetic import make_tasks, outcome_rows
+from training.settings import DataSettings
 
 CODES = ("DCV", "WRCO", "CM", "IFU")
 
@@ -213,3 +216,35 @@ def test_a_share_of_the_training_tasks_is_part_of_a_larger_one() -> None:
     assert len({whole.hash, half.hash, quarter.hash}) == 3 and whole.hash == split_by_task(data, 0.25, 0).hash
     with pytest.raises(BadInput, match=r"training_share: 1e-09"):
         split_by_task(data, 0.25, 0, kept=1e-9)
+
+
+FORMED = ("TSA", "TSA:template", "Verifier")
+
+
+def formed_row(subset: str) -> OutcomeRow:
+    row = outcome_rows(make_tasks(1), per_task=1)[0]
+    return row.model_copy(update={"subset": subset, "pool": "+".join(FORMED)})
+
+
+def test_a_pool_may_hold_both_forms_and_a_row_may_not() -> None:
+    data = outcome_examples([formed_row("TSA:template+Verifier"), formed_row("TSA"), formed_row("")], FORMED)
+    assert [example.subset for example in data.examples] == [(False, True, True), (True, False, False), (False,) * 3]
+    with pytest.raises(BadInput, match=r"subset TSA\+TSA:template: TSA and TSA:template are forms of one helper"):
+        outcome_examples([formed_row("TSA+TSA:template")], FORMED)
+
+
+def test_a_prompted_choice_of_both_forms_is_refused() -> None:
+    chosen = Decision(turn=0, message_index=2, subset=("TSA:template",), dropped=("Verifier",))
+    kept = prompted_examples([episode(decisions=(chosen,))], FORMED)
+    assert kept.examples[0].distilled == (False, True, True)
+    both = chosen.model_copy(update={"dropped": ("TSA",)})
+    with pytest.raises(BadInput, match="e0 of task t0: TSA and TSA:template are forms of one helper"):
+        prompted_examples([episode(decisions=(both,))], FORMED)
+
+
+def test_labels_flag_each_form_that_covers_them() -> None:
+    covers = {name: one.covers for name, one in coverage_of(DataSettings(pool=FORMED)).items()}
+    assert tuple(covers) == FORMED and covers["TSA"] == covers["TSA:template"] != covers["Verifier"]
+    label = failure(primary=tuple(covers["TSA"] - covers["Verifier"])[:1])
+    data = failure_examples([label], [episode()], covers, CODES)
+    assert data.examples[0].coverage == (True, True, False)

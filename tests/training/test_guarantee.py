@@ -1,6 +1,8 @@
 """Learn then test on SYNTHETIC losses of known size: what is certified holds as often as is said."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -9,15 +11,19 @@ from pydantic import ValidationError
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
 from fama.selection.base import SelectorContext
-from fama.selection.decision import Floats
+from fama.selection.decision import Choice, Floats
+from fama.selection.router.features import Features
 from fama.selection.router.manifest import Guarantee
+from fama.selection.router.router import Router
 from fama.selection.selectors.learned import build
 from fama.settings import HelperSettings
 from fama.subsets import POOL
 from tests.support.asking import choose_now
-from training.data.examples import outcome_examples
+from training.data.examples import Example, outcome_examples
 from training.data.synthetic import make_tasks, outcome_rows
-from training.export.guarantee import first_passes, tasks_needed, upper_bound
+from training.export.collapse import collapse
+from training.export.guarantee import _losses, first_passes, tasks_needed, upper_bound
+from training.network.fit import _choices
 from training.settings import TrainSettings
 from training.train import train_on
 
@@ -120,3 +126,36 @@ def test_a_certified_threshold_sends_doubtful_choices_to_all_helpers(router: Pat
 def test_a_guarantee_needs_outcomes() -> None:
     with pytest.raises(ValidationError, match="guarantee is about success"):
         TrainSettings.model_validate({"losses": {"outcome": 0, "coverage": 1}, "guarantee": {}})
+
+
+def test_all_helpers_of_a_pool_with_forms_are_one_form_of_each() -> None:
+    pool = ("TSA", "TSA:template", "Verifier")
+    features = Features((), ())
+
+    class Nobody:
+        manifest = SimpleNamespace(pool=pool)
+
+        def choose(self, features: Features, max_predicted_loss: float) -> Choice:
+            return Choice((False,) * 3, 0.0, 0.0, (0.0,) * 3)
+
+    rows = [
+        Example("t", features, subset, True, propensity=0.5)
+        for subset in ((True, False, True), (False, True, True), (False,) * 3)
+    ]
+    assert _losses(cast(Router, Nobody()), rows, [0.0]).tolist() == [[2.0], [0.0], [-2.0]]
+    assert "chooses all helpers in 20 of 20" in str(collapse({"TSA+Verifier": 20}, pool))
+    assert "chooses TSA:template+Verifier in 20 of 20" in str(collapse({"TSA:template+Verifier": 20}, pool))
+
+
+def test_the_decision_loss_chooses_one_form_at_most() -> None:
+    tree = {
+        "kind": "encoder",
+        "losses": {"decision": 1.0},
+        "data": {"pool": ["TSA", "TSA:template", "Verifier"], "outcomes": ["x"]},
+    }
+    for candidates in ("all", "executed"):
+        settings = TrainSettings.model_validate({**tree, "decision": {"candidates": candidates}})
+        rows = [Example("t", Features((), ()), flags) for flags in ((True, True, True), (False, True, True))]
+        choices = _choices(settings, rows)
+        assert choices is not None and choices.members.shape == (6 if candidates == "all" else 2, 3)
+        assert float((choices.members[:, 0] * choices.members[:, 1]).sum()) == 0

@@ -17,7 +17,7 @@ from fama.selection.health import selection_states
 from fama.selection.router.features import Features, featurise
 from fama.selection.router.manifest import View
 from fama.selection.router.retrospective import FailedTask, failed_task
-from fama.subsets import join_subset, split_subset
+from fama.subsets import join_subset, refuse_excluded, split_subset
 
 Flags = tuple[bool, ...]
 #: The weight of a label in which nobody has confidence.
@@ -102,7 +102,8 @@ def outcome_examples(
     before its first decision; rows of tasks without one are left out and counted.
 
     Raises:
-        BadInput: a row's pool is not ``pool``, or its subset names a helper outside of it.
+        BadInput: a row's pool is not ``pool``, or its subset names a helper outside of it or two that exclude each
+            other.
     """
     rows = list(rows)
     seen: dict[str, Features] = {}
@@ -209,6 +210,9 @@ def prompted_examples(episodes: Iterable[Episode], pool: Sequence[str]) -> Examp
     """Return one example per episode: the subset its prompted selector chose before the first decision.
 
     Where its reply could not be read, or it was not asked, nothing was chosen: such episodes are left out.
+
+    Raises:
+        BadInput: a chosen subset holds two members that exclude each other.
     """
     examples, left_out, used = [], Counter[str](), []
     for episode in episodes:
@@ -221,6 +225,7 @@ def prompted_examples(episodes: Iterable[Episode], pool: Sequence[str]) -> Examp
             left_out["prompted episodes whose first selection was not read"] += 1
             continue
         chosen = {*first.subset, *first.dropped}
+        refuse_excluded(sorted(chosen), f"prompted episode {episode.id} of task {episode.task_id}")
         examples.append(
             Example(
                 task=str(episode.key.task),
@@ -250,6 +255,7 @@ def _row_flags(row: OutcomeRow, pool: Sequence[str]) -> Flags:
     members = set(split_subset(row.subset))
     if not members <= set(pool):
         raise BadInput(f"outcome row of task {row.task_id}: subset {row.subset} has helpers outside its pool")
+    refuse_excluded(split_subset(row.subset), f"outcome row of task {row.task_id}: subset {row.subset}")
     return tuple(name in members for name in pool)
 
 

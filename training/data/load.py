@@ -9,7 +9,6 @@ from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
 from fama.episodes.records import Episode
 from fama.errors import BadInput
 from fama.selection.router.retrospective import failed_features
-from fama.settings import HelperSettings
 from training.data.examples import ExampleSet, failure_examples, outcome_examples, prompted_examples
 from training.data.repairs import repair_examples
 from training.data.weights import to_mean_one
@@ -59,9 +58,9 @@ def coverage_of(data: DataSettings) -> dict[str, Coverage]:
     Raises:
         BadInput: an unknown helper, or the taxonomy's file is wrong.
     """
-    from fama.helpers.pool import build_pool
+    from fama.helpers.pool import declared_pool
 
-    taxonomy, pool = taxonomy_of(data), build_pool(HelperSettings(pool=data.pool))
+    taxonomy, pool = taxonomy_of(data), declared_pool(data.pool)
     return {name: Coverage(taxonomy.covered_by(name, helper.covers), helper.token_cap) for name, helper in pool.items()}
 
 

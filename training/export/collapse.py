@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from fama.subsets import subset_label
+from fama.subsets import one_form_each, subset_label
 
 #: With fewer states there is no warning.
 MIN_STATES = 10
@@ -22,8 +22,9 @@ def collapse(chosen: Mapping[str, int], pool: Sequence[str]) -> str | None:
     name, count = max(chosen.items(), key=lambda item: item[1])
     if count < _SHARE * total:
         return None
-    what = {"none": "no helper", subset_label(pool): "all helpers"}.get(name, name)
-    cheaper = {"none": "none", subset_label(pool): "all"}.get(name, "best_fixed or fixed")
+    everyone = subset_label(one_form_each(pool))
+    what = {"none": "no helper", everyone: "all helpers"}.get(name, name)
+    cheaper = {"none": "none", everyone: "all"}.get(name, "best_fixed or fixed")
     return (
         f"Collapsed: it chooses {what} in {count} of {total} validation states; the selector {cheaper} does as much "
         "for less. More outcomes, another λ or another kind may tell states apart."

@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fama.selection.decision import Floats
+from fama.selection.decision import Floats, largest
 from fama.selection.router.manifest import Guarantee
 from fama.selection.router.router import Router
+from fama.subsets import exclusive_groups
 from training.data.examples import Example
 from training.settings import GuaranteeSettings
 
@@ -88,7 +89,7 @@ def tasks_needed(variance: float, width: float, epsilon: float, delta: float) ->
 
 def _losses(router: Router, rows: Sequence[Example], thresholds: Sequence[float]) -> Floats:
     """Return the estimated loss of every row at every threshold, shape (rows, thresholds)."""
-    everyone = (True,) * len(router.manifest.pool)
+    everyone = largest(len(router.manifest.pool), exclusive_groups(router.manifest.pool))
     choices = {
         features: [router.choose(features, max_predicted_loss=threshold).members for threshold in thresholds]
         for features in dict.fromkeys(example.features for example in rows)

@@ -22,6 +22,7 @@ from fama.selection.router.encoder import SegmentEncoder
 from fama.selection.router.manifest import NetworkShape
 from fama.selection.router.network import RouterNetwork
 from fama.selection.router.scores import pair_features
+from fama.subsets import exclusive_groups
 from training.data.examples import Example
 from training.data.weights import advantages, outcome_weights
 from training.network.batches import Collate
@@ -153,7 +154,8 @@ def _choices(settings: TrainSettings, train: Sequence[Example]) -> Choices | Non
     executed = None
     if settings.decision.candidates == "executed":
         executed = np.array([example.subset for example in train if example.subset is not None], dtype=np.bool_)
-    members = subsets_to_choose_from(len(settings.data.pool), executed).astype(np.float64)
+    pool = settings.data.pool
+    members = subsets_to_choose_from(len(pool), executed, exclusive_groups(pool)).astype(np.float64)
     pairs = torch.from_numpy(pair_features(members)).float()
     objective = Objective(settings.decision.lam, settings.decision.epsilon, settings.decision.softness)
     return Choices(torch.from_numpy(members).float(), pairs, objective)

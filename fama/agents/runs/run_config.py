@@ -16,6 +16,7 @@ from fama.prompts import prompt_hash, template_names
 from fama.provenance import git_commit
 from fama.selection.selectors.prompted import ON_PREFIX
 from fama.settings import CompareSettings, ExperimentSettings, RunSettings, SelectorSettings
+from fama.subsets import stated_form
 
 CONFIG = "config.json"
 #: Settings that may change between a run and its resumption: they say how much is run and where, not what.
@@ -61,7 +62,8 @@ def _asks(settings: ExperimentSettings) -> bool:
     arms: tuple[SelectorSettings, ...] = ()
     if isinstance(settings, RunSettings | CompareSettings):
         arms = settings.arms if isinstance(settings, CompareSettings) else (settings.selector,)
-    forms = {settings.helpers.form, *settings.helpers.forms.values()}
+    stated = {stated_form(name) for name in settings.helpers.pool}
+    forms = {settings.helpers.form, *settings.helpers.forms.values(), *stated}
     return "llm" in forms or any(arm.options.get("form") == ON_PREFIX for arm in arms)
 
 

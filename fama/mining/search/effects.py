@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable
 
-from fama.mining.schedule import NOTHING, Schedule, points_at
+from fama.mining.schedule import NOTHING, Schedule, members_at, points_at
 from fama.mining.search.base import World
+from fama.subsets import one_form_each
 
 
 async def effect_map(world: World, turns: Iterable[int]) -> Schedule:
     """Try each helper alone before each decision, and run on what changes the action; return what does.
 
     Where no note changes it alone, all that wrote one are tried together, so that notes which work only side by side
-    are not missed.
+    are not missed. Of members that exclude each other the first one stands for all in what is tried or returned
+    together.
     """
     effective: Schedule = NOTHING
     for turn in turns:
@@ -22,8 +24,9 @@ async def effect_map(world: World, turns: Iterable[int]) -> Schedule:
             if effect.changed:
                 changing |= points_at(turn, (helper,))
                 await world.run(points_at(turn, (helper,)))
-        if not changing and len(noted) > 1 and (await world.probe(NOTHING, turn, tuple(noted))).changed:
-            changing = points_at(turn, noted)
+        together = one_form_each(noted)
+        if not changing and len(together) > 1 and (await world.probe(NOTHING, turn, together)).changed:
+            changing = points_at(turn, together)
             await world.run(changing)
-        effective |= changing
+        effective |= points_at(turn, one_form_each(members_at(changing, turn, world.pool)))
     return effective

@@ -1,10 +1,8 @@
 """Exact search: the tree of schedules in which every note changes an action, by number of notes."""
 
-from itertools import combinations
-
 from fama.mining.schedule import NOTHING, Schedule, members_at, points_at, turns_of
 from fama.mining.search.base import World
-from fama.subsets import Subset
+from fama.subsets import Subset, subsets_of_size
 
 
 async def search(world: World, exact: int) -> bool:
@@ -33,7 +31,7 @@ async def prove(world: World, calls: int | None, within: Schedule | None = None)
                 for size in range(1, len(allowed) + 1):
                     if not _cheaper(world, cost + size):
                         break
-                    for members in combinations(allowed, size):
+                    for members in subsets_of_size(allowed, size):
                         if calls is not None and world.calls - start >= calls:
                             return False
                         if await _needed(world, given, turn, members):

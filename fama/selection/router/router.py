@@ -13,6 +13,7 @@ from fama.selection.router.kinds.label_heads import Categories
 from fama.selection.router.manifest import RouterManifest
 from fama.selection.router.scores import Predictor, StateScores, calibrated
 from fama.selection.router.turn import featurise_turn
+from fama.subsets import exclusive_groups
 
 
 @dataclass(frozen=True)
@@ -85,4 +86,5 @@ class Router:
             None if allowance is None else allowance.tokens,
             self.manifest.candidate_masks(),
             max_predicted_loss,
+            exclusive_groups(self.manifest.pool),
         )

@@ -12,7 +12,7 @@ from fama.errors import BadInput
 from fama.selection.base import Allowance, Selection, Selector, SelectorContext
 from fama.selection.selectors.fixed import no_options
 from fama.selection.traits import SelectorTraits, declare
-from fama.subsets import split_subset
+from fama.subsets import is_admissible, split_subset
 
 #: Pseudo-tasks of the Beta prior, centred on the mean over all subsets.
 PRIOR_TASKS = 4.0
@@ -60,7 +60,7 @@ def arms_of(rows: Sequence[OutcomeRow], pool: Sequence[str], prior_tasks: float 
     cells: dict[tuple[str, ...], dict[TaskKey, list[OutcomeRow]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         subset = split_subset(row.subset)
-        if row.success is not None and all(name in order for name in subset):
+        if row.success is not None and is_admissible(subset, pool):
             cells[subset][row.key.task].append(row)
     means = {
         subset: [sum(bool(row.success) for row in task) / len(task) for task in tasks.values()]

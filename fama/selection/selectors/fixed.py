@@ -8,7 +8,7 @@ from fama.episodes.state import VisibleState
 from fama.errors import BadInput
 from fama.selection.base import Allowance, Selection, Selector, SelectorContext
 from fama.selection.traits import SelectorTraits, declare
-from fama.subsets import in_pool_order
+from fama.subsets import base_of, in_pool_order, one_form_each, refuse_excluded
 
 #: The fixed helper set of IRMA (Mishra et al. 2025, arXiv 2508.20931): memory, constraints, tool suggestion.
 IRMA = ("Memory", "DCE", "TSA")
@@ -35,7 +35,7 @@ def known_subset(names: object, context: SelectorContext, where: str) -> tuple[s
     """Helper names of an option, checked against the pool and put in its order.
 
     Raises:
-        BadInput: not a list of names, or a helper that the pool does not have.
+        BadInput: not a list of names, a helper that the pool does not have, or two that exclude each other.
     """
     known = ", ".join(context.helpers) or "none"
     if not isinstance(names, Sequence) or isinstance(names, str) or not all(isinstance(name, str) for name in names):
@@ -43,7 +43,14 @@ def known_subset(names: object, context: SelectorContext, where: str) -> tuple[s
     for name in names:
         if name not in context.helpers:
             raise BadInput(f"{where}: helper {name!r} is not in the pool; known: {known}")
+    refuse_excluded(names, where)
     return in_pool_order(names, tuple(context.helpers))
+
+
+def in_any_form(names: Sequence[str], context: SelectorContext) -> tuple[str, ...]:
+    """Return, for each helper that the pool lacks under its own name, its first form in the pool instead."""
+    first = {base_of(name): name for name in reversed(tuple(context.helpers))}
+    return tuple(name if name in context.helpers else first.get(name, name) for name in names)
 
 
 def no_options(options: dict[str, object], selector: str) -> None:
@@ -65,9 +72,9 @@ def none(context: SelectorContext, **options: object) -> Selector:
 
 @declare(SelectorTraits(blind=True, payback=1, anchor=2))
 def everything(context: SelectorContext, **options: object) -> Selector:
-    """Return every helper of the pool before every decision."""
+    """Return every helper of the pool before every decision, of each the first form in the pool."""
     no_options(options, "all")
-    return FixedSelector("all", tuple(context.helpers), tuple(context.helpers))
+    return FixedSelector("all", one_form_each(context.helpers), tuple(context.helpers))
 
 
 @declare(SelectorTraits(blind=True))
@@ -78,7 +85,8 @@ def irma(context: SelectorContext, **options: object) -> Selector:
         BadInput: the pool lacks one of them.
     """
     no_options(options, "irma")
-    return FixedSelector("irma", known_subset(IRMA, context, "selector 'irma'"), tuple(context.helpers))
+    subset = known_subset(in_any_form(IRMA, context), context, "selector 'irma'")
+    return FixedSelector("irma", subset, tuple(context.helpers))
 
 
 @declare(SelectorTraits(blind=True))

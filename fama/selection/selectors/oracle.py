@@ -12,7 +12,7 @@ from fama.errors import BadInput
 from fama.selection.base import Allowance, KeyedSelector, Selection, SelectorContext
 from fama.selection.selectors.fixed import no_options
 from fama.selection.traits import SelectorTraits, declare
-from fama.subsets import in_pool_order, split_subset
+from fama.subsets import in_pool_order, is_admissible, split_subset
 
 #: A task under a backbone and a strategy.
 _Setting = tuple[TaskKey, str, str]
@@ -62,7 +62,7 @@ def build(context: SelectorContext, **options: object) -> KeyedSelector:
     cells: dict[_Setting, dict[tuple[str, ...], list[OutcomeRow]]] = defaultdict(lambda: defaultdict(list))
     for row in read_outcomes(str(path)):
         subset = split_subset(row.subset)
-        if row.success is not None and set(subset) <= set(pool):
+        if row.success is not None and is_admissible(subset, pool):
             cells[_setting(row.key)][in_pool_order(subset, pool)].append(row)
     return OracleSelector(str(path), pool, {key: _best(subsets, pool) for key, subsets in cells.items()})
 

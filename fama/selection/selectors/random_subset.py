@@ -10,12 +10,15 @@ from fama.errors import BadInput
 from fama.selection.base import Allowance, Selection, Selector, SelectorContext
 from fama.selection.selectors.fixed import no_options
 from fama.selection.traits import SelectorTraits, declare
-from fama.subsets import in_pool_order
+from fama.subsets import base_of, in_pool_order, is_admissible
 
 
 @dataclass(eq=False)
 class RandomSelector:
-    """Draws a size from ``weights`` (index = size), then a subset of that size, all equally likely."""
+    """Draws a size from ``weights`` (index = size), then a subset of that size, all equally likely.
+
+    Members that exclude each other are in no subset together.
+    """
 
     pool: tuple[str, ...]
     weights: tuple[float, ...]
@@ -23,19 +26,61 @@ class RandomSelector:
     track: str = "prospective"
 
     def propensity_of(self, subset: Sequence[str]) -> float:
-        """Return the probability with which a subset is drawn."""
+        """Return the probability with which a subset is drawn; 0 for what is no subset of the pool."""
         size = len(subset)
-        if size >= len(self.weights):
+        if size >= len(self.weights) or not is_admissible(subset, self.pool):
             return 0.0
-        return self.weights[size] / math.comb(len(self.pool), size)
+        return self.weights[size] / counts_by_size(_members(self.pool))[size]
+
+    def chance_of(self, name: str) -> float:
+        """Return the probability with which a helper is in the drawn subset."""
+        groups = _members(self.pool)
+        if len(groups) == len(self.pool):
+            mean = sum(count * weight for count, weight in enumerate(self.weights))
+            return min(1.0, mean / len(self.pool)) if self.pool else 0.0
+        every = counts_by_size(groups)
+        without = counts_by_size([group for group in groups if name not in group])
+        # a subset of k helpers with this one is one of k - 1 helpers of the others
+        return sum(weight * without[size - 1] / every[size] for size, weight in enumerate(self.weights) if size)
 
     async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
         """Return a fresh draw; each helper's probability is its chance to be in a subset."""
         size = rng.choices(range(len(self.weights)), weights=self.weights)[0]
-        subset = in_pool_order(rng.sample(self.pool, size), self.pool)
-        mean = sum(count * weight for count, weight in enumerate(self.weights))
-        share = min(1.0, mean / len(self.pool)) if self.pool else 0.0
-        return Selection(subset, {name: share for name in self.pool}, propensity=self.propensity_of(subset))
+        groups = _members(self.pool)
+        drawn = rng.sample(self.pool, size) if len(groups) == len(self.pool) else _drawn(groups, size, rng)
+        subset = in_pool_order(drawn, self.pool)
+        chances = {name: self.chance_of(name) for name in self.pool}
+        return Selection(subset, chances, propensity=self.propensity_of(subset))
+
+
+def counts_by_size(groups: Sequence[Sequence[str]]) -> list[int]:
+    """Return how many subsets of size 0, 1, … take at most one member of each group."""
+    counts = [1]
+    for group in groups:
+        counts = [fewer + len(group) * more for fewer, more in zip([*counts, 0], [0, *counts], strict=True)]
+    return counts
+
+
+def _members(pool: Sequence[str]) -> list[list[str]]:
+    """Return the members of a pool by helper, in its order."""
+    groups: dict[str, list[str]] = {}
+    for name in pool:
+        groups.setdefault(base_of(name), []).append(name)
+    return list(groups.values())
+
+
+def _drawn(groups: Sequence[Sequence[str]], size: int, rng: random.Random) -> list[str]:
+    """Return a subset of ``size`` with at most one member of each group, all equally likely."""
+    drawn: list[str] = []
+    for place, group in enumerate(groups):
+        left = size - len(drawn)
+        if not left:
+            break
+        rest = counts_by_size(groups[place + 1 :])
+        taking, leaving = len(group) * rest[left - 1], rest[left] if left < len(rest) else 0
+        if rng.randrange(taking + leaving) < taking:
+            drawn.append(rng.choice(group))
+    return drawn
 
 
 @declare(SelectorTraits(blind=True))
@@ -44,7 +89,7 @@ def build(context: SelectorContext, **options: object) -> Selector:
 
     ``size`` is a fixed size, or a list of weights for the sizes 0, 1, 2, …; ``mean_size`` draws each
     helper on its own so that subsets have that size on average (the control arm of a selector with
-    that mean size). With neither, every size is equally likely.
+    that mean size). With neither, every size is equally likely. Forms of one helper count as one in the largest size.
 
     Raises:
         BadInput: a size that the pool cannot give, or another option.
@@ -54,9 +99,10 @@ def build(context: SelectorContext, **options: object) -> Selector:
     if size is not None and mean_size is not None:
         raise BadInput("selector.options: size and mean_size exclude each other; give one")
     pool = tuple(context.helpers)
+    most = len(_members(pool))
     if mean_size is not None:
-        return RandomSelector(pool, _binomial(mean_size, len(pool)))
-    return RandomSelector(pool, _weights(size, len(pool)))
+        return RandomSelector(pool, _binomial(mean_size, most))
+    return RandomSelector(pool, _weights(size, most))
 
 
 def _number(value: object) -> bool:

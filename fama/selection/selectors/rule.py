@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fama.dialogue.pending import change_ahead
 from fama.episodes.state import VisibleState
 from fama.selection.base import Allowance, Selection, Selector, SelectorContext
-from fama.selection.selectors.fixed import known_subset, no_options
+from fama.selection.selectors.fixed import in_any_form, known_subset, no_options
 
 #: The helpers that guard a change.
 DEFAULT = ("DCE", "Verifier")
@@ -34,8 +34,8 @@ def build(context: SelectorContext, **options: object) -> Selector:
     """Return the rule; option ``subset`` replaces Verifier and DCE.
 
     Raises:
-        BadInput: a helper that the pool does not have, or another option.
+        BadInput: a helper that the pool does not have, two that exclude each other, or another option.
     """
-    chosen = options.pop("subset", DEFAULT)
+    chosen = options.pop("subset", in_any_form(DEFAULT, context))
     no_options(options, "rule")
     return RuleSelector(known_subset(chosen, context, "selector.options.subset"), tuple(context.helpers))
