@@ -67,11 +67,10 @@ def read_reply(text: str, pool: Sequence[str], truncated: bool = False) -> Named
 
 
 def read_names(answer: str, pool: Sequence[str], truncated: bool = False) -> Subset | None:
-    """Return the helpers that an answer names before any other word, in pool order; of two that exclude each other the
-    first one.
+    """Return the helpers that an answer names before any other word, in pool order.
 
-    ``none`` is the empty subset. None where the answer starts with another word, or says of the names that they are
-    not needed. The last word of a ``truncated`` answer does not count.
+    ``none`` is the empty subset, of two that exclude each other the first one stands. None where the answer starts with
+    another word, or says of the names that they are not needed. The last word of a ``truncated`` answer does not count.
     """
     known = {name.lower(): name for name in pool}
     found: list[str] = []

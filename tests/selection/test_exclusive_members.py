@@ -29,9 +29,9 @@ from fama.selection.decision import (
     largest,
     subsets_to_choose_from,
 )
+from fama.selection.replies import read_names
 from fama.selection.selectors import fixed, random_subset, rule
 from fama.selection.selectors.prompted import build as prompted
-from fama.selection.selectors.prompted import read_names
 from fama.settings import BudgetSettings
 from fama.subsets import exclusive_groups, flagged, is_admissible, one_form_each, subsets_of_size
 from tests.support.asking import choose
