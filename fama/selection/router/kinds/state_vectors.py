@@ -1,13 +1,13 @@
 """State vectors of the kinds without a network: mean segments, projected, beside the evidence."""
 
 import re
-from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fama.memo import RecentCache
 from fama.selection.decision import Floats
 from fama.selection.router.embedder import Embedder
 from fama.selection.router.features import Features, Part
@@ -17,7 +17,7 @@ from fama.selection.router.manifest import VectorShape
 _WORD = re.compile(r"\w+")
 #: Cosine from which a policy, or a set of tools, is taken for that of a training domain.
 _LIKE = 0.9
-#: Texts whose hashes stay in memory.
+#: Texts in a generation of the cache of hashes; a state may have more.
 _TEXTS = 4096
 
 
@@ -37,7 +37,7 @@ class RawVectors:
         self.shape = shape
         self.embedder = embedder
         self.hidden = hidden
-        self._known: OrderedDict[str, NDArray[np.int64]] = OrderedDict()
+        self._known: RecentCache[str, NDArray[np.int64]] = RecentCache(_TEXTS)
 
     def __call__(self, features: Features) -> Floats:
         """Return the vector of one state."""
@@ -66,23 +66,19 @@ class RawVectors:
         return mean
 
     def _hashed(self, texts: Sequence[str]) -> Floats:
-        buckets = [self._buckets(text) for text in texts]
+        buckets = self._known.get_all(texts, lambda unknown: map(self._buckets, unknown))
         flat = np.concatenate([np.empty(0, dtype=np.int64), *buckets])
         weights: Floats = np.log1p(np.bincount(flat, minlength=self.shape.buckets).astype(np.float64))
         length = float(np.linalg.norm(weights))
         return weights / length if length else weights
 
     def _buckets(self, text: str) -> NDArray[np.int64]:
-        """Return the bucket of every word and word pair; the newest texts stay hashed."""
-        if text not in self._known:
-            words = _WORD.findall(text.lower())
-            grams = (*words, *(f"{a} {b}" for a, b in zip(words, words[1:], strict=False)))
-            hashes = [crc32(gram.encode("utf-8", "surrogatepass")) % self.shape.buckets for gram in grams]
-            self._known[text] = np.array(hashes, dtype=np.int64)
-            if len(self._known) > _TEXTS:
-                self._known.popitem(last=False)
-        self._known.move_to_end(text)
-        return self._known[text]
+        """Return the bucket of every word and word pair."""
+        words = _WORD.findall(text.lower())
+        grams = (*words, *(f"{a} {b}" for a, b in zip(words, words[1:], strict=False)))
+        return np.array(
+            [crc32(gram.encode("utf-8", "surrogatepass")) % self.shape.buckets for gram in grams], dtype=np.int64
+        )
 
 
 class StateVectors:
