@@ -19,6 +19,8 @@ _WORD = re.compile(r"\w+")
 _LIKE = 0.9
 #: Texts in a generation of the cache of hashes; a state may have more.
 _TEXTS = 4096
+#: Sets of policy and tools in a generation of the cache of their vectors.
+_FRAMES = 32
 
 
 class RawVectors:
@@ -38,6 +40,7 @@ class RawVectors:
         self.embedder = embedder
         self.hidden = hidden
         self._known: RecentCache[str, NDArray[np.int64]] = RecentCache(_TEXTS)
+        self._frames: RecentCache[tuple[str, ...], Floats] = RecentCache(_FRAMES)
 
     def __call__(self, features: Features) -> Floats:
         """Return the vector of one state."""
@@ -50,8 +53,10 @@ class RawVectors:
         return () if self.hidden is None else tuple(sorted(features.lacking - set(self.hidden)))
 
     def frame(self, features: Features) -> Floats:
-        """Return the vector of what the state has of policy and tools."""
-        return self._mean([segment.text for segment in features.frame()])
+        """Return the vector of what the state has of policy and tools. Shared: not to be changed."""
+        texts = tuple(segment.text for segment in features.frame())
+        (vector,) = self._frames.get_all([texts], lambda unknown: map(self._mean, unknown))
+        return vector
 
     def evidence(self, features: Features) -> Floats:
         """Return the evidence of one state; NaN of lacking parts, unless these are read as empty."""
@@ -74,11 +79,11 @@ class RawVectors:
 
     def _buckets(self, text: str) -> NDArray[np.int64]:
         """Return the bucket of every word and word pair."""
-        words = _WORD.findall(text.lower())
-        grams = (*words, *(f"{a} {b}" for a, b in zip(words, words[1:], strict=False)))
-        return np.array(
-            [crc32(gram.encode("utf-8", "surrogatepass")) % self.shape.buckets for gram in grams], dtype=np.int64
-        )
+        words = [word.encode("utf-8", "surrogatepass") for word in _WORD.findall(text.lower())]
+        hashes = [crc32(word) for word in words]
+        # a checksum goes on from that of what stands before: of "a b" from "a" by " b"
+        pairs = [crc32(b" " + word, before) for word, before in zip(words[1:], hashes, strict=False)]
+        return np.array(hashes + pairs, dtype=np.int64) % self.shape.buckets
 
 
 class StateVectors:
