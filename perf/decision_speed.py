@@ -154,9 +154,9 @@ def train(kind: str, settings: Sequence[str], folder: Path) -> None:
     timed("-m", "fama", "train", "--config", config, *settings, "--out", str(folder))
 
 
-def round_of(folder: Path, source: Path, quick: bool) -> Round:
+def round_of(folder: Path, source: Path, sizes: Sequence[str]) -> Round:
     """Return the milliseconds of one round by what was decided."""
-    command = [sys.executable, __file__, "--child", str(folder), str(source), *(["--quick"] if quick else [])]
+    command = [sys.executable, __file__, "--child", str(folder), str(source), *sizes]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr)
@@ -186,14 +186,14 @@ def row(kind: str, what: str, rounds: Sequence[Round], before: Sequence[Round]) 
     return found
 
 
-def rows_of(kind: str, folder: Path, against: Path | None, rounds: int, quick: bool) -> list[dict[str, Any]]:
+def rows_of(kind: str, folder: Path, against: Path | None, rounds: int, sizes: Sequence[str]) -> list[dict[str, Any]]:
     """Measure one router, in turn with the other checkout."""
     now: list[Round] = []
     before: list[Round] = []
     for _ in range(rounds):
-        now.append(round_of(folder, ROOT, quick))
+        now.append(round_of(folder, ROOT, sizes))
         if against is not None:
-            before.append(round_of(folder, against.resolve(), quick))
+            before.append(round_of(folder, against.resolve(), sizes))
     return [row(kind, what, now, before) for what in now[0]]
 
 
@@ -203,14 +203,15 @@ def main() -> int:
     args.add_argument("--kind", action="append", choices=[*SHIPPED, *TRAINED], help="kind to measure (default: all)")
     args.add_argument("--against", type=Path, metavar="DIR", help="another checkout to compare with")
     args.add_argument("--rounds", type=int, default=3)
-    args.add_argument("--quick", action="store_true", help="one episode, 60 messages: does it run at all?")
+    args.add_argument("--episodes", type=int, default=5, help="warm episodes per round")
+    args.add_argument("--long", type=int, default=5000, help="messages of the long state")
     args.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     wanted = args.parse_args()
-    episodes, long = (1, 60) if wanted.quick else (5, 5000)
     if wanted.child:
         checkpoint, source = wanted.child
-        measure(checkpoint, source, episodes, long)
+        measure(checkpoint, source, wanted.episodes, wanted.long)
         return 0
+    sizes = ("--episodes", str(wanted.episodes), "--long", str(wanted.long))
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
         for kind in wanted.kind or [*SHIPPED, *TRAINED]:
@@ -218,16 +219,16 @@ def main() -> int:
             if kind in TRAINED:
                 folder = Path(name) / kind
                 train(kind, TRAINED[kind], folder)
-            rows += rows_of(kind, folder, wanted.against, wanted.rounds, wanted.quick)
+            rows += rows_of(kind, folder, wanted.against, wanted.rounds, sizes)
     judged = [one for one in rows if one["what"].endswith(", warm") and not one["what"].startswith("encoder")]
     good = all(one["median ms"] <= MEDIAN and one["95 % ms"] <= TAIL for one in judged)
-    sizes = f"{episodes} synthetic episodes of {TURNS} decisions per round, {wanted.rounds} rounds"
+    counts = f"{wanted.episodes} synthetic episodes of {TURNS} decisions per round, {wanted.rounds} rounds"
     save(
         "decision_speed",
         rows,
         ("torch", "transformers", "numpy", "lightgbm"),
         wanted.out,
-        f"{sizes}; long: {long:,} messages",
+        f"{counts}; long: {wanted.long:,} messages",
     )
     print(f"limits without an encoder: median {MEDIAN:.0f} ms, 95 % {TAIL:.0f} ms: {'kept' if good else 'PASSED'}")
     return 0 if good else 1

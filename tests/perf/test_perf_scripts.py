@@ -85,7 +85,7 @@ def test_serving_speed(tmp_path: Path) -> None:
 
 
 def test_decision_speed(tmp_path: Path) -> None:
-    flags = ("--quick", "--rounds", "1", "--kind", "linear", "--against", str(ROOT))
+    flags = ("--episodes", "1", "--long", "60", "--rounds", "1", "--kind", "linear", "--against", str(ROOT))
     rows = measured("decision_speed", tmp_path / "out.json", *flags)
     assert list(rows) == [f"linear, {what}" for what in ("warm", "cold", "long, first", "long, next")] + [
         "linear, long, no id fits, next"
