@@ -82,7 +82,7 @@ def all_masks(size: int) -> Masks:
 
 
 def subsets_to_choose_from(size: int, candidates: Masks | None = None) -> Masks:
-    """Return the subsets of an exact search, shape (n, size), smaller ones first.
+    """Return the subsets of an exact search, shape (n, size), smaller ones first; read-only.
 
     Args:
         size: helpers in the pool.
@@ -90,8 +90,16 @@ def subsets_to_choose_from(size: int, candidates: Masks | None = None) -> Masks:
     """
     if candidates is None:
         return all_masks(size)
+    return _with_empty(size, len(candidates), np.asarray(candidates, dtype=np.bool_).tobytes())
+
+
+@lru_cache(maxsize=16)
+def _with_empty(size: int, count: int, flags: bytes) -> Masks:
+    candidates = np.frombuffer(flags, dtype=np.bool_).reshape(count, size)
     masks = np.unique(np.concatenate([np.zeros((1, size), dtype=np.bool_), candidates]), axis=0)
-    return masks[np.argsort(masks.sum(axis=1), kind="stable")]
+    masks = masks[np.argsort(masks.sum(axis=1), kind="stable")]
+    masks.flags.writeable = False
+    return masks
 
 
 def decide(

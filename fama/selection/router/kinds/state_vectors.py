@@ -109,8 +109,8 @@ class StateVectors:
         if domain is not None:
             raw[len(raw) // 2 :] = part["domain_frame"][domain]
             known = np.where(np.isnan(known), part["domain_evidence"][domain], known)
-        text = part["text_components"] @ np.nan_to_num(raw - part["text_mean"]) / part["text_scale"]
-        evidence = np.nan_to_num((known - part["evidence_mean"]) / part["evidence_scale"])
+        text = part["text_components"] @ _known_or_average(raw - part["text_mean"]) / part["text_scale"]
+        evidence = _known_or_average((known - part["evidence_mean"]) / part["evidence_scale"])
         return np.concatenate([text, np.clip(evidence, -5.0, 5.0)])
 
     def _domain(self, features: Features) -> int | None:
@@ -123,6 +123,11 @@ class StateVectors:
         likeness = others @ mine / np.maximum(np.linalg.norm(others, axis=1) * np.linalg.norm(mine), 1e-12)
         best = int(likeness.argmax())
         return best if likeness[best] >= _LIKE else None
+
+
+def _known_or_average(values: Floats) -> Floats:
+    """Return differences from the average, 0 where they are unknown (NaN)."""
+    return values if np.isfinite(values).all() else np.nan_to_num(values)
 
 
 def stored_vectors(stored: StoredRouter) -> StateVectors:
