@@ -67,17 +67,20 @@ class RecentCache(Generic[K, V]):
         """
         newer, older = self._newer, self._older
         found = [newer.get(key) for key in keys]
-        unknown: dict[K, None] = {}
+        unknown: dict[K, list[int]] = {}
         for place in [place for place, value in enumerate(found) if value is None]:
             key = keys[place]
-            value = older.get(key)
+            value = older.get(key) if older else None
             if value is None:
-                unknown[key] = None
+                unknown.setdefault(key, []).append(place)
             else:
                 found[place] = newer[key] = value
         if unknown:
-            newer.update(zip(unknown, compute(list(unknown)), strict=True))
-        results = [newer[key] if value is None else value for key, value in zip(keys, found, strict=True)]
+            for (key, places), value in zip(unknown.items(), compute(list(unknown)), strict=True):
+                newer[key] = value
+                for place in places:
+                    found[place] = value
+        results = [value for value in found if value is not None]
         if len(newer) >= self.entries:
             self._older, self._newer = newer, {}
         return results

@@ -29,8 +29,8 @@ class UserFeatures(NamedTuple):
     requests: int
     opens: bool
     closes: bool
-    ids: frozenset[str]
-    numbers: frozenset[str]
+    ids: tuple[str, ...]
+    numbers: tuple[str, ...]
 
 
 class CallFeatures(NamedTuple):
@@ -92,8 +92,8 @@ def _read_user(text: str) -> UserFeatures:
         requests=len(_REQUESTS.findall(text)),
         opens=bool(first_part.match(text)),
         closes=bool(last_part.search(text)),
-        ids=frozenset(_IDS.findall(text)),
-        numbers=frozenset(_NUMBERS.findall(text)),
+        ids=tuple(dict.fromkeys(_IDS.findall(text))),
+        numbers=tuple(dict.fromkeys(_NUMBERS.findall(text))),
     )
 
 
