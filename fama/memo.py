@@ -1,12 +1,14 @@
-"""Remembering what was computed from the objects of a state, without comparing what they hold."""
+"""Caches of what was computed from a state: by the identity of its objects, or by the content of its messages."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
 
 def by_identity(maxsize: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
@@ -35,3 +37,50 @@ def by_identity(maxsize: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
         return remembered
 
     return decorate
+
+
+class RecentCache(Generic[K, V]):
+    """Results by key, kept for the keys of recent requests.
+
+    A request asks for many keys at once, such as every message of a state. Two generations hold the results: those
+    used since the last rotation, and those used between the two rotations before. Once the newer one holds ``entries``
+    keys after a request, it becomes the older one, and what stood there is dropped. So the next request finds
+    everything that the last one used, even where that is more than ``entries``: a long state that grows by a message
+    computes one result, where a cache that drops single entries would compute all of them. Each generation holds less
+    than ``entries`` keys plus those of one request.
+    """
+
+    def __init__(self, entries: int) -> None:
+        self.entries = entries
+        self._newer: dict[K, V] = {}
+        self._older: dict[K, V] = {}
+
+    def __len__(self) -> int:
+        return len(self._newer.keys() | self._older.keys())
+
+    def get_all(self, keys: Sequence[K], compute: Callable[[list[K]], Iterable[V]]) -> list[V]:
+        """Return the result of every key.
+
+        Args:
+            keys: hashable; equal keys have equal results.
+            compute: returns the results of distinct keys that are not known, in their order; never None.
+        """
+        newer, older = self._newer, self._older
+        found = [newer.get(key) for key in keys]
+        unknown: dict[K, list[int]] = {}
+        for place in [place for place, value in enumerate(found) if value is None]:
+            key = keys[place]
+            value = older.get(key) if older else None
+            if value is None:
+                unknown.setdefault(key, []).append(place)
+            else:
+                found[place] = newer[key] = value
+        if unknown:
+            for (key, places), value in zip(unknown.items(), compute(list(unknown)), strict=True):
+                newer[key] = value
+                for place in places:
+                    found[place] = value
+        results = [value for value in found if value is not None]
+        if len(newer) >= self.entries:
+            self._older, self._newer = newer, {}
+        return results

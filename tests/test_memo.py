@@ -1,6 +1,10 @@
-"""Results kept by the identity of their arguments."""
+"""Results kept by the identity of their arguments, and by the content of recent requests."""
 
-from fama.memo import by_identity
+import random
+
+import pytest
+
+from fama.memo import RecentCache, by_identity
 
 
 def test_equal_objects_are_told_apart_and_the_same_one_is_computed_once() -> None:
@@ -32,3 +36,56 @@ def test_the_least_recently_used_result_goes_first_and_never_answers_for_another
     assert made == [0, 1, 2]
     assert value(kept[1]) == 1 and made[-1] == 1
     assert all(value((number, 0)) == number for number in range(500))  # freed tuples leave their identity to new ones
+
+
+class Squares:
+    """Squares of numbers, and which were asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def __call__(self, numbers: list[int]) -> list[int]:
+        self.asked += numbers
+        return [number**2 for number in numbers]
+
+
+def test_a_request_computes_what_recent_ones_did_not_have_once() -> None:
+    cache, squares = RecentCache[int, int](4), Squares()
+    assert cache.get_all([3, 1, 3], squares) == [9, 1, 9] and squares.asked == [3, 1]
+    assert cache.get_all([], squares) == []
+    assert cache.get_all([1, 2, 0], squares) == [1, 4, 0] and squares.asked == [3, 1, 2, 0]  # the generation is full
+    assert cache.get_all([3, 4], squares) == [9, 16] and squares.asked[4:] == [4]
+    assert cache.get_all([5, 6], squares) == [25, 36]  # full again: 1, 2 and 0 are dropped, 3 was used since
+    assert cache.get_all([3, 4, 5, 6], squares) == [9, 16, 25, 36] and squares.asked[4:] == [4, 5, 6]
+    assert cache.get_all([1], squares) == [1] and squares.asked[-1] == 1
+
+
+@pytest.mark.parametrize("entries", [10, 1000])
+def test_a_request_larger_than_the_cache_stays_whole_for_the_next(entries: int) -> None:
+    cache, squares = RecentCache[int, int](entries), Squares()
+    for size in range(100, 120):
+        assert cache.get_all(range(size), squares) == [number**2 for number in range(size)]
+        assert cache.get_all([7, 8], squares) == [49, 64]
+    assert squares.asked == list(range(119))
+
+
+def test_results_are_right_in_any_order_and_memory_is_bounded() -> None:
+    cache, squares, rng = RecentCache[int, int](20), Squares(), random.Random(1)
+    for _ in range(500):
+        start, size = rng.randrange(400), rng.randrange(12)
+        assert cache.get_all(range(start, start + size), squares) == [n**2 for n in range(start, start + size)]
+        assert len(cache) < 2 * (20 + 12)
+    assert len(squares.asked) > 400
+
+
+def test_a_failed_computation_leaves_nothing_wrong_behind() -> None:
+    cache, squares = RecentCache[int, int](4), Squares()
+
+    def fails(numbers: list[int]) -> list[int]:
+        raise RuntimeError("cannot read it")
+
+    with pytest.raises(RuntimeError):
+        cache.get_all([1, 2], fails)
+    with pytest.raises(ValueError, match="zip"):
+        cache.get_all([1, 2], lambda numbers: [])
+    assert cache.get_all([2, 1], squares) == [4, 1]

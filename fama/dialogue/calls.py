@@ -2,11 +2,13 @@
 
 import json
 import re
-from collections import Counter
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections import Counter, defaultdict, deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from itertools import groupby
+from typing import Any, NamedTuple
 
 from fama.dialogue.facts import Leaf, data_of, leaves_of
 from fama.dialogue.turns import shorten
@@ -75,7 +77,7 @@ class Call:
     @cached_property
     def busy(self) -> bool:
         """Return whether the error reads as passing, so that the same call could work later."""
-        return self.failed and bool(_BUSY.search(self.result or ""))
+        return self.failed and is_passing(self.result or "")
 
     @property
     def data(self) -> Any:
@@ -90,13 +92,29 @@ class Call:
     @cached_property
     def key(self) -> str:
         """Return name and canonical arguments: equal keys are identical calls."""
-        if not self.arguments:
-            return f"{self.name}({self.raw})"
-        return f"{self.name}({json.dumps(self.arguments, sort_keys=True)})"
+        return call_key(self.name, self.arguments, self.raw)
 
     def quote(self, limit: int = 200) -> str:
         """Return the call as text, cut to ``limit`` characters."""
         return shorten(f"{self.name}({self.raw})", limit)
+
+
+class PairedCall(NamedTuple):
+    """One tool call as it stands in the messages, with the index of its result's message, None without one."""
+
+    step: int
+    call: ToolCall
+    result_step: int | None
+
+
+def call_key(name: str, arguments: Mapping[str, Any], raw: str) -> str:
+    """Return name and canonical arguments of a call, ``raw`` where they are no JSON object."""
+    return f"{name}({json.dumps(arguments, sort_keys=True)})" if arguments else f"{name}({raw})"
+
+
+def is_passing(error: str) -> bool:
+    """Return whether a result that reads as an error reads as a passing one."""
+    return bool(_BUSY.search(error))
 
 
 def is_error(result: str) -> bool:
@@ -139,14 +157,7 @@ def calls_of(messages: Sequence[Message]) -> tuple[Call, ...]:
     beyond their turn (an agent's message up to its next one): there, results go to the calls of the same id in order,
     then those where one side has no id in order. Ids that differ are never paired.
     """
-    made = [
-        (step, call)
-        for step, message in enumerate(messages)
-        if message.role == "assistant"
-        for call in message.tool_calls or ()
-    ]
-    paired = _pair([(step, call.id) for step, call in made], messages)
-    return tuple(_call(order, step, call, messages, paired.get(order)) for order, (step, call) in enumerate(made))
+    return tuple(_call(order, one, messages) for order, one in enumerate(pair_calls(messages)))
 
 
 @by_identity(256)
@@ -154,7 +165,8 @@ def _calls(messages: tuple[Message, ...]) -> tuple[Call, ...]:
     return calls_of(messages)
 
 
-def _call(order: int, step: int, call: ToolCall, messages: Sequence[Message], result_step: int | None) -> Call:
+def _call(order: int, paired: PairedCall, messages: Sequence[Message]) -> Call:
+    step, call, result_step = paired
     return Call(
         step=step,
         order=order,
@@ -166,23 +178,61 @@ def _call(order: int, step: int, call: ToolCall, messages: Sequence[Message], re
     )
 
 
-def _pair(made: list[tuple[int, str]], messages: Sequence[Message]) -> dict[int, int]:
-    """Return the message index of each call's result, by the call's order."""
-    free = {step: message.tool_call_id or "" for step, message in enumerate(messages) if message.role == "tool"}
+def pair_calls(messages: Sequence[Message]) -> list[PairedCall]:
+    """Return the calls in messages, in order, each with the message index of its result, as ``calls_of`` pairs them.
+
+    Reads no arguments and no results, in time linear in the number of messages.
+    """
+    made = [
+        (step, call)
+        for step, message in enumerate(messages)
+        if message.role == "assistant"
+        for call in message.tool_calls or ()
+    ]
+    results = [(step, message.tool_call_id or "") for step, message in enumerate(messages) if message.role == "tool"]
     agent = [step for step, message in enumerate(messages) if message.role == "assistant"]
     turn_end = dict(zip(agent, [*agent[1:], len(messages)], strict=False))
-    count = Counter(call_id for _, call_id in made)
-    paired: dict[int, int] = {}
-    for same_id_only in (True, False):
-        for order, (start, call_id) in enumerate(made):
-            if order in paired:
-                continue
-            reach = len(messages) if call_id and count[call_id] == 1 else turn_end[start]
-            for step, result_id in free.items():
-                same = bool(call_id) and call_id == result_id and start < step < reach
-                unnamed = not (call_id and result_id) and start < step < turn_end[start]
-                if same or (unnamed and not same_id_only):
-                    paired[order] = step
-                    del free[step]
-                    break
-    return paired
+    found = _pair_named(made, results, turn_end, len(messages))
+    _pair_unnamed(made, results, turn_end, found)
+    return [PairedCall(step, call, found.get(order)) for order, (step, call) in enumerate(made)]
+
+
+def _pair_named(
+    made: Sequence[tuple[int, ToolCall]], results: Sequence[tuple[int, str]], turn_end: Mapping[int, int], end: int
+) -> dict[int, int]:
+    """Return the message index of the first result of the same id, by the call's order."""
+    count = Counter(call.id for _, call in made)
+    waiting: defaultdict[str, deque[int]] = defaultdict(deque)
+    for step, result_id in results:
+        waiting[result_id].append(step)
+    found: dict[int, int] = {}
+    for order, (start, call) in enumerate(made):
+        steps = waiting.get(call.id) if call.id else None
+        while steps and steps[0] <= start:  # later calls stand no earlier
+            steps.popleft()
+        if steps and steps[0] < (end if count[call.id] == 1 else turn_end[start]):
+            found[order] = steps.popleft()
+    return found
+
+
+def _pair_unnamed(
+    made: Sequence[tuple[int, ToolCall]],
+    results: Sequence[tuple[int, str]],
+    turn_end: Mapping[int, int],
+    found: dict[int, int],
+) -> None:
+    """Add the results within a call's turn where the call or the result has no id."""
+    taken = set(found.values())
+    left = [(order, start, call.id) for order, (start, call) in enumerate(made) if order not in found]
+    steps = [step for step, _ in results]
+    for start, calls_left in groupby(left, key=lambda one: one[1]):
+        window = results[bisect_right(steps, start) : bisect_left(steps, turn_end[start])]
+        free = [(step, result_id) for step, result_id in window if step not in taken]
+        everything, unnamed = deque(step for step, _ in free), deque(step for step, named in free if not named)
+        for order, _, call_id in calls_left:
+            queue = unnamed if call_id else everything
+            while queue and queue[0] in taken:
+                queue.popleft()
+            if queue:
+                found[order] = queue.popleft()
+                taken.add(found[order])

@@ -109,7 +109,7 @@ def _admissible_masks(size: int, groups: Groups) -> Masks:
 
 
 def subsets_to_choose_from(size: int, candidates: Masks | None = None, groups: Groups = ()) -> Masks:
-    """Return the subsets of an exact search, shape (n, size), smaller ones first.
+    """Return the subsets of an exact search, shape (n, size), smaller ones first; read-only.
 
     Args:
         size: helpers in the pool.
@@ -118,9 +118,17 @@ def subsets_to_choose_from(size: int, candidates: Masks | None = None, groups: G
     """
     if candidates is None:
         return _admissible_masks(size, groups)
+    return _with_empty(size, len(candidates), np.asarray(candidates, dtype=np.bool_).tobytes(), groups)
+
+
+@lru_cache(maxsize=16)
+def _with_empty(size: int, count: int, flags: bytes, groups: Groups) -> Masks:
+    candidates = np.frombuffer(flags, dtype=np.bool_).reshape(count, size)
     masks = np.unique(np.concatenate([np.zeros((1, size), dtype=np.bool_), candidates]), axis=0)
     masks = masks[admissible(masks, groups)]
-    return masks[np.argsort(masks.sum(axis=1), kind="stable")]
+    masks = masks[np.argsort(masks.sum(axis=1), kind="stable")]
+    masks.flags.writeable = False
+    return masks
 
 
 def decide(

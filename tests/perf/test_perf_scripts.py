@@ -84,6 +84,16 @@ def test_serving_speed(tmp_path: Path) -> None:
     assert all(row["decisions"] == 3 and row["95 % ms"] >= row["median ms"] > 0 for row in rows.values())
 
 
+def test_decision_speed(tmp_path: Path) -> None:
+    flags = ("--episodes", "1", "--long", "60", "--rounds", "1", "--kind", "linear", "--against", str(ROOT))
+    rows = measured("decision_speed", tmp_path / "out.json", *flags)
+    assert list(rows) == [f"linear, {what}" for what in ("warm", "cold", "long, first", "long, next")] + [
+        "linear, long, no id fits, next"
+    ]
+    assert rows["linear, warm"]["decisions"] == rows["linear, cold"]["decisions"] == 30
+    assert all(row["95 % ms"] >= row["median ms"] > 0 and row["times faster"] > 0 for row in rows.values())
+
+
 @pytest.mark.slow
 def test_training_speed(tmp_path: Path) -> None:
     encoder = write_tiny_encoder(tmp_path / "encoder")

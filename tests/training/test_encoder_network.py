@@ -139,6 +139,16 @@ def test_a_call_larger_than_the_cache_is_complete(encoder: SegmentEncoder) -> No
     assert embedder.embed([]) == []
 
 
+def test_a_state_with_more_texts_than_the_cache_encodes_only_its_new_ones(encoder: SegmentEncoder) -> None:
+    embedder = Embedder(encoder, entries=4)
+    texts = [f"message {n}" for n in range(12)]
+    embedder.embed(texts[:10])
+    assert embedder.encoded == 10
+    for size in (11, 12):
+        embedder.embed(texts[:size])
+        assert embedder.encoded == size
+
+
 def test_adapters_train_alone_and_name_no_path(tiny: Path) -> None:
     encoder = SegmentEncoder(str(tiny), window=16, lora=LoraShape(rank=2, alpha=4, dropout=0.0))
     trained = [name for name, parameter in encoder.named_parameters() if parameter.requires_grad]

@@ -1,7 +1,5 @@
 """Segment embeddings with a cache by text, so that a message is encoded once per episode."""
 
-import hashlib
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fama.memo import RecentCache
 from fama.selection.router.manifest import EncoderShape
 
 if TYPE_CHECKING:
@@ -38,13 +37,15 @@ def one_thread(wanted: bool = True) -> Iterator[None]:
 
 
 class Embedder:
-    """Texts to chunk vectors with a fixed encoder; the newest ``entries`` texts stay in memory."""
+    """Texts to chunk vectors with a fixed encoder; at least the ``entries`` newest texts stay in memory.
+
+    ``encoded`` counts the texts that went through the encoder.
+    """
 
     def __init__(self, encoder: "SegmentEncoder", entries: int = 4096) -> None:
         self.encoder = encoder.eval()
-        self.entries = entries
         self.encoded = 0
-        self._cache: OrderedDict[bytes, Vectors] = OrderedDict()
+        self._cache: RecentCache[str, Vectors] = RecentCache(entries)
 
     @classmethod
     def load(cls, shape: EncoderShape, adapter: Path | None = None, entries: int = 4096) -> "Embedder":
@@ -61,16 +62,7 @@ class Embedder:
 
     def embed(self, texts: Sequence[str]) -> list[Vectors]:
         """Return the vectors of every text's chunks, shape (chunks, size) each, in the order of the texts."""
-        keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._cache}
-        fresh = dict(zip(missing, self._encode(list(missing.values())), strict=True))
-        found = [fresh[key] if key in fresh else self._cache[key] for key in keys]
-        for key, vectors in zip(keys, found, strict=True):
-            self._cache[key] = vectors
-            self._cache.move_to_end(key)
-        while len(self._cache) > self.entries:
-            self._cache.popitem(last=False)
-        return found
+        return self._cache.get_all(texts, self._encode)
 
     def _encode(self, texts: Sequence[str]) -> list[Vectors]:
         if not texts:

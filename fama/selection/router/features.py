@@ -1,13 +1,15 @@
 """The input of a router: the visible state as text segments plus numeric evidence, never the episode's key."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
+from fama.episodes.records import ToolSpec
 from fama.episodes.state import VisibleState
-
-SegmentKind = Literal["policy", "tool", "user", "assistant", "result"]
+from fama.memo import by_identity
+from fama.selection.router.message_features import KIND_OF_ROLE, MessageFeatures, SegmentKind, message_features
 
 #: Order of the kinds in type embeddings; part of the checkpoint format.
 KINDS: tuple[SegmentKind, ...] = ("policy", "tool", "user", "assistant", "result")
@@ -19,7 +21,7 @@ _EVIDENCE_OF: dict[Part, tuple[str, ...]] = {
     "policy": ("policy_length", "policy_rules"),
     "tools": ("tools", "tool_parameters"),
 }
-_KIND_OF_ROLE: dict[str, SegmentKind] = {"user": "user", "assistant": "assistant", "tool": "result"}
+_OF_MESSAGES = frozenset(KIND_OF_ROLE.values())
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,13 @@ class Features:
 
     def history(self) -> tuple[Segment, ...]:
         """Return the segments that are messages."""
-        return tuple(segment for segment in self.segments if segment.kind in _KIND_OF_ROLE.values())
+        return tuple(segment for segment in self.segments if segment.kind in _OF_MESSAGES)
 
     def frame(self) -> tuple[Segment, ...]:
         """Return the other segments: policy and tools, shared by all states of a domain."""
-        return tuple(segment for segment in self.segments if segment.kind not in _KIND_OF_ROLE.values())
+        return tuple(segment for segment in self.segments if segment.kind not in _OF_MESSAGES)
 
-    @property
+    @cached_property
     def lacking(self) -> frozenset[Part]:
         """Return the parts of which the state has nothing."""
         kinds = {segment.kind for segment in self.segments}
@@ -58,11 +60,12 @@ class Features:
 
 
 def featurise(state: VisibleState) -> Features:
-    """Return segments and evidence of a state."""
+    """Return segments and evidence of a state; of messages that a recent state had, nothing is read again."""
     from fama.selection.router.evidence import EVIDENCE_NAMES, visible_evidence
 
-    found = visible_evidence(state)
-    return Features(segments_of(state), tuple(float(found[name]) for name in EVIDENCE_NAMES))
+    read = message_features(state.messages)
+    found = visible_evidence(state, read)
+    return Features(segments_of(state, read), tuple(float(found[name]) for name in EVIDENCE_NAMES))
 
 
 def hide(features: Features, parts: Collection[Part]) -> Features:
@@ -81,15 +84,22 @@ def _with_evidence(evidence: tuple[float, ...], parts: Collection[Part], value: 
     return tuple(value if place in changed else old for place, old in enumerate(evidence))
 
 
-def segments_of(state: VisibleState) -> tuple[Segment, ...]:
-    """Return policy, every tool and every message as text; empty messages are left out."""
-    segments = [Segment("policy", state.policy)] if state.policy.strip() else []
-    segments += [Segment("tool", f"{tool.name}: {tool.description} {tool.parameters}") for tool in state.tools]
-    count = len(state.messages)
-    for index, message in enumerate(state.messages):
-        kind = _KIND_OF_ROLE.get(message.role)
-        calls = [f"{call.function.name} {call.function.arguments}" for call in message.tool_calls or ()]
-        text = "\n".join(part for part in (message.content or "", *calls) if part.strip())
-        if kind is not None and text:
-            segments.append(Segment(kind, text, count - 1 - index))
-    return tuple(segments)
+def segments_of(state: VisibleState, read: Sequence[MessageFeatures] | None = None) -> tuple[Segment, ...]:
+    """Return policy, every tool and every message as text; empty messages are left out.
+
+    ``read`` are the features of the state's messages, where the caller has them.
+    """
+    read = message_features(state.messages) if read is None else read
+    newest = len(read) - 1
+    history = [
+        Segment(one.kind, one.text, newest - place)
+        for place, one in enumerate(read)
+        if one.kind is not None and one.text
+    ]
+    return (*_frame_of(state.policy, state.tools), *history)
+
+
+@by_identity(64)
+def _frame_of(policy: str, tools: tuple[ToolSpec, ...]) -> tuple[Segment, ...]:
+    told = [Segment("policy", policy)] if policy.strip() else []
+    return (*told, *(Segment("tool", f"{tool.name}: {tool.description} {tool.parameters}") for tool in tools))

@@ -1,5 +1,6 @@
 """Scores of every subset in one state: logits of success and logarithms of tokens."""
 
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -65,9 +66,12 @@ def pair_indices(size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return rows, columns
 
 
+_kept_pair_indices = lru_cache(maxsize=16)(pair_indices)
+
+
 def pair_features(members: Floats) -> Floats:
     """Return 1.0 where both of a pair are members, shape (n, size·(size−1)/2)."""
-    rows, columns = pair_indices(members.shape[1])
+    rows, columns = _kept_pair_indices(members.shape[1])
     both: Floats = members[:, rows] * members[:, columns]
     return both
 

@@ -1,13 +1,13 @@
 """State vectors of the kinds without a network: mean segments, projected, beside the evidence."""
 
 import re
-from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fama.memo import RecentCache
 from fama.selection.decision import Floats
 from fama.selection.router.embedder import Embedder
 from fama.selection.router.features import Features, Part
@@ -17,8 +17,10 @@ from fama.selection.router.manifest import VectorShape
 _WORD = re.compile(r"\w+")
 #: Cosine from which a policy, or a set of tools, is taken for that of a training domain.
 _LIKE = 0.9
-#: Texts whose hashes stay in memory.
+#: Texts in a generation of the cache of hashes; a state may have more.
 _TEXTS = 4096
+#: Sets of policy and tools in a generation of the cache of their vectors.
+_FRAMES = 32
 
 
 class RawVectors:
@@ -37,7 +39,8 @@ class RawVectors:
         self.shape = shape
         self.embedder = embedder
         self.hidden = hidden
-        self._known: OrderedDict[str, NDArray[np.int64]] = OrderedDict()
+        self._known: RecentCache[str, NDArray[np.int64]] = RecentCache(_TEXTS)
+        self._frames: RecentCache[tuple[str, ...], Floats] = RecentCache(_FRAMES)
 
     def __call__(self, features: Features) -> Floats:
         """Return the vector of one state."""
@@ -53,8 +56,10 @@ class RawVectors:
         return () if self.hidden is None else tuple(sorted(features.lacking - set(self.hidden)))
 
     def frame(self, features: Features) -> Floats:
-        """Return the vector of what the state has of policy and tools."""
-        return self._mean([segment.text for segment in features.frame()])
+        """Return the vector of what the state has of policy and tools. Shared: not to be changed."""
+        texts = tuple(segment.text for segment in features.frame())
+        (vector,) = self._frames.get_all([texts], lambda unknown: map(self._mean, unknown))
+        return vector
 
     def evidence(self, features: Features) -> Floats:
         """Return the evidence of one state; NaN of lacking parts, unless these are read as empty."""
@@ -69,23 +74,19 @@ class RawVectors:
         return mean
 
     def _hashed(self, texts: Sequence[str]) -> Floats:
-        buckets = [self._buckets(text) for text in texts]
+        buckets = self._known.get_all(texts, lambda unknown: map(self._buckets, unknown))
         flat = np.concatenate([np.empty(0, dtype=np.int64), *buckets])
         weights: Floats = np.log1p(np.bincount(flat, minlength=self.shape.buckets).astype(np.float64))
         length = float(np.linalg.norm(weights))
         return weights / length if length else weights
 
     def _buckets(self, text: str) -> NDArray[np.int64]:
-        """Return the bucket of every word and word pair; the newest texts stay hashed."""
-        if text not in self._known:
-            words = _WORD.findall(text.lower())
-            grams = (*words, *(f"{a} {b}" for a, b in zip(words, words[1:], strict=False)))
-            hashes = [crc32(gram.encode("utf-8", "surrogatepass")) % self.shape.buckets for gram in grams]
-            self._known[text] = np.array(hashes, dtype=np.int64)
-            if len(self._known) > _TEXTS:
-                self._known.popitem(last=False)
-        self._known.move_to_end(text)
-        return self._known[text]
+        """Return the bucket of every word and word pair."""
+        words = [word.encode("utf-8", "surrogatepass") for word in _WORD.findall(text.lower())]
+        hashes = [crc32(word) for word in words]
+        # a checksum goes on from that of what stands before: of "a b" from "a" by " b"
+        pairs = [crc32(b" " + word, before) for word, before in zip(words[1:], hashes, strict=False)]
+        return np.array(hashes + pairs, dtype=np.int64) % self.shape.buckets
 
 
 class StateVectors:
@@ -111,8 +112,8 @@ class StateVectors:
         if domain is not None:
             raw[-len(part["domain_frame"][domain]) :] = part["domain_frame"][domain]
             known = np.where(np.isnan(known), part["domain_evidence"][domain], known)
-        text = part["text_components"] @ np.nan_to_num(raw - part["text_mean"]) / part["text_scale"]
-        evidence = np.nan_to_num((known - part["evidence_mean"]) / part["evidence_scale"])
+        text = part["text_components"] @ _known_or_average(raw - part["text_mean"]) / part["text_scale"]
+        evidence = _known_or_average((known - part["evidence_mean"]) / part["evidence_scale"])
         return np.concatenate([text, np.clip(evidence, -5.0, 5.0)])
 
     def _domain(self, features: Features) -> int | None:
@@ -125,6 +126,11 @@ class StateVectors:
         likeness = others @ mine / np.maximum(np.linalg.norm(others, axis=1) * np.linalg.norm(mine), 1e-12)
         best = int(likeness.argmax())
         return best if likeness[best] >= _LIKE else None
+
+
+def _known_or_average(values: Floats) -> Floats:
+    """Return differences from the average, 0 where they are unknown (NaN)."""
+    return values if np.isfinite(values).all() else np.nan_to_num(values)
 
 
 def stored_vectors(stored: StoredRouter) -> StateVectors:
