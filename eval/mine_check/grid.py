@@ -11,7 +11,7 @@ from fama.mining.records import Repair
 from fama.mining.schedule import everything
 from fama.mining.settings import MineBudget
 from fama.mining.world import EpisodeWorld
-from fama.subsets import Subset, in_pool_order
+from fama.subsets import Subset, in_pool_order, is_admissible
 
 
 def open_helpers(record: Repair, decisions: int) -> Subset:
@@ -36,7 +36,7 @@ def subsets_of(helpers: Subset) -> Iterator[Subset]:
     """Yield every non-empty subset, smaller ones first; none with two forms of one helper, which exclude each other."""
     for size in range(1, len(helpers) + 1):
         for subset in combinations(helpers, size):
-            if len({name.partition(":")[0] for name in subset}) == size:
+            if is_admissible(subset, helpers):
                 yield subset
 
 

@@ -11,12 +11,10 @@ from pydantic import ValidationError
 from fama.agents.runs.run_config import CONFIG
 from fama.episodes.jsonl import RecordStore, existing_file
 from fama.errors import BadInput
+from fama.helpers.pool import form_in
 from fama.mining.records import REPAIRS, Repair
 from fama.mining.settings import MineSettings, RouteSettings
 from fama.settings import HelperSettings
-
-#: Between a helper's name and its form, where a pool holds several forms of one helper.
-_STATED = ":"
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class RepairFolder:
     def forms(self) -> dict[str, str]:
         """Return the form of each helper, by the name that records have."""
         pool = self.records[0].pool if self.records else self.helpers.pool
-        return {name: form_of(entry, self.helpers) for name, entry in zip(pool, self.helpers.pool, strict=True)}
+        return {name: form_in(entry, self.helpers) for name, entry in zip(pool, self.helpers.pool, strict=True)}
 
 
 def read_repairs(folder: Path) -> RepairFolder:
@@ -58,11 +56,3 @@ def read_repairs(folder: Path) -> RepairFolder:
     if any(len(record.pool) != len(helpers.pool) for record in records):
         raise BadInput(f"{folder}: the pool of {REPAIRS} is not that of {CONFIG}; mine the episodes again")
     return RepairFolder(folder, records, mine, helpers, content)
-
-
-def form_of(entry: str, helpers: HelperSettings) -> str:
-    """Return the form of an entry of the pool: the one that its name states, else the settings'."""
-    if entry.endswith((".yaml", ".yml")):
-        return helpers.forms.get(entry, "llm")
-    stated = entry.partition(_STATED)[2]
-    return stated or helpers.forms.get(entry, helpers.form)
