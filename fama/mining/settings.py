@@ -52,7 +52,7 @@ class MineSettings(Settings):
     helper_model: ModelSettings | None = None
     """Model of the helpers' LLM forms; None takes the mined run's, or the backbone."""
     model: RouteSettings = RouteSettings()
-    base: Literal["none", "selector"] = "none"
+    base: Literal["none", "selector"] = Field(default="none", exclude_if=lambda value: value == "none")
     """What is intervened on: episodes of the plain agent, or those of the run's own selector (asked at every turn),
     to whose helpers an intervention adds others, or from which it takes some away."""
     user: Literal["live", "recorded", "recorded_only"] = "live"
