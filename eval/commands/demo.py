@@ -18,14 +18,17 @@ from fama.errors import BadInput, FamaError
 from fama.models.weights.storage import pull
 
 ROOT = Path(__file__).resolve().parents[2]
-TABLE = ROOT / "results/helpdesk/outcomes-train.parquet"
 CONFIG = ROOT / "configs/compare/demo.yaml"
 
-#: the router that ships, trained on the whole table in the same way
-SHIPPED = ROOT / "checkpoints/helpdesk-linear"
+#: repairs of training tasks, mined earlier with this model, that the router learns from beside the one mined here
+MINED = ROOT / "results/helpdesk/repairs-train"
+#: the plain agent's episodes that were mined
+PLAIN = ROOT / "results/helpdesk/repairs-train/plain"
+#: a training task that the plain agent fails and that few notes repair
+TASK = "shop-train-0001"
 
-#: test tasks a demo size takes, each with four arms; an episode takes up to a minute on two slow cores
-SIZES = {"tiny": 1, "small": 3, "large": 24}
+#: test tasks a demo size takes, each with three arms; an episode takes up to a minute on two slow cores
+SIZES = {"tiny": 1, "small": 2, "large": 24}
 
 
 @dataclass(frozen=True)
@@ -46,40 +49,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def steps(out: Path, size: str, overrides: tuple[str, ...]) -> list[Step]:
     """Return the demo's commands, in order."""
-    folder, router = out / "comparison", out / "router"
-    kept = f"model.cache={out / 'cache'}"  # arms that choose alike ask the same; each call is answered once
-    compare = ("compare", "--config", str(CONFIG), "--out", str(folder), f"tasks={SIZES[size]}", kept, *overrides)
-    train = ("train", "--config", str(ROOT / "configs/train/linear.yaml"), f"data.outcomes=[{TABLE}]")
+    plain, repairs, router, folder = out / "plain", out / "repairs", out / "router", out / "comparison"
+    kept = f"model.cache={out / 'cache'}"  # arms that decide alike ask the same; each call is answered once
+    one = ("--config", str(ROOT / "configs/run/helpdesk.yaml"), "split=train", f"tasks=[{TASK}]", kept, *overrides)
+    mine = ("--config", str(ROOT / "configs/mine/helpdesk.yaml"), "solved=1", "exact=0", "budget.calls=120")
+    sources = [{"repairs": str(MINED), "episodes": str(PLAIN)}, {"repairs": str(repairs), "episodes": str(plain)}]
+    train = ("--config", str(ROOT / "configs/train/turn.yaml"), f"data.repairs={_yaml(sources)}")
+    compare = ("--config", str(CONFIG), f"tasks={SIZES[size]}", kept, *overrides, f"arms={_arms(router)}")
     return [
-        Step("Plain agent", "live: the local model alone, on test tasks", (*compare, "arms=[{name: none}]")),
+        Step("Plain agent", "live: the local model alone, on a training task", ("run", *one, "--out", str(plain))),
         Step(
-            "Why it failed",
-            "live: evidence detectors read the failed episodes; no LLM is asked",
-            ("diagnose", str(folder), "--out", str(out / "failures"), "--show", "2"),
+            "Mine its failure",
+            "live: the episode is replayed, a helper's note is put before a decision, and where the action changes the "
+            "episode runs on to its end",
+            ("mine", str(plain), *mine, "--out", str(repairs)),
         ),
         Step(
-            "Train a router",
-            "from the committed outcome table of training tasks, which this model produced earlier",
-            (*train, "--out", str(router)),
+            "The failed episode, with its repair",
+            "the marked decision: the note, and the action with it",
+            ("show", str(plain), "--repairs", str(repairs), "--chars", "160"),
         ),
         Step(
-            "Prompted against learned",
-            "live: the same model, tasks and seeds; the plain episodes are those from above",
-            (*compare, f"arms={_arms(router)}"),
+            "Train a router for every turn",
+            "from that repair and from those of other training tasks, which this model and `fama mine` made earlier",
+            ("train", *train, "--out", str(router)),
+        ),
+        Step(
+            "Test tasks: none, all helpers, the router",
+            "live: the router chooses before every decision; users speak in words that it has not seen",
+            ("compare", *compare, "--out", str(folder)),
+        ),
+        Step(
+            "What the router chose, turn by turn",
+            "an episode of the comparison, with the notes that it asked for",
+            ("show", str(folder), "--arm", "learned", "--chars", "160"),
         ),
         Step("Report", "from the comparison just made", ("report", str(folder))),
     ]
 
 
 def _arms(router: Path) -> str:
-    """Return the arms of the comparison as a YAML value; ``learned`` is the router that was trained a step before."""
-    arms = [
-        {"name": "none"},
-        {"name": "prompted", "options": {"form": "one_call"}},
-        {"name": "learned", "options": {"checkpoint": str(router)}},
-        {"name": "linear", "label": "shipped", "options": {"checkpoint": str(SHIPPED)}},
-    ]
-    return yaml.safe_dump(arms, default_flow_style=True, width=10_000).strip()
+    """Return the arms of the comparison as YAML; ``learned`` is the router that was trained a step before."""
+    return _yaml([{"name": "none"}, {"name": "all"}, {"name": "learned", "options": {"checkpoint": str(router)}}])
+
+
+def _yaml(value: object) -> str:
+    return yaml.safe_dump(value, default_flow_style=True, width=10_000).strip()
 
 
 def main(args: argparse.Namespace) -> int:
@@ -87,8 +102,8 @@ def main(args: argparse.Namespace) -> int:
     out = Path(args.out)
     console = Console(stderr=False)
     overrides = tuple(args.overrides)
-    if not TABLE.is_file():
-        raise BadInput(f"{TABLE}: is missing; the demo trains on it, so get the whole checkout")
+    if not MINED.is_dir():
+        raise BadInput(f"{MINED}: is missing; the demo trains on it, so get the whole checkout")
     if not any(item.startswith(("model.name=", "model.base_url=")) for item in overrides):
         pull("qwen2.5-coder-1.5b")
     start = time.monotonic()

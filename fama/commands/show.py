@@ -1,8 +1,12 @@
-"""``fama show``: episodes as a reader follows them, with the notes before the decisions they were given to."""
+"""``fama show``: episodes as a reader follows them, with the notes before the decisions they were given to.
+
+With ``--repairs`` the decision that a mined repair changes first is marked, with its notes, the action with and without
+them, and how the episode went on.
+"""
 
 import argparse
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.text import Text
@@ -22,12 +26,14 @@ _STYLES = {
     "note": "yellow",
     "dropped": "red",
     "unparsed": "red",
+    "repair": "bold magenta",
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's flags."""
     parser.add_argument("path", metavar="DIR", help="episodes.jsonl, or its folder")
+    parser.add_argument("--repairs", metavar="DIR", help="folder of `fama mine`: mark the decisions that it repaired")
     parser.add_argument("--task", metavar="ID", help="only this task")
     parser.add_argument("--arm", metavar="NAME", help="only this arm")
     parser.add_argument("--status", choices=STATUSES, help="only episodes that ended so")
@@ -41,12 +47,13 @@ def main(args: argparse.Namespace) -> int:
         if getattr(args, name) < 1:
             raise BadInput(f"--{name} is {getattr(args, name)}; give a number of at least 1")
     screen = console()
+    repairs = {} if args.repairs is None else repairs_in(Path(args.repairs))
     wanted = {"task_id": args.task, "selector": args.arm}
     shown = 0
     for episode in read_episodes(Path(args.path)):
         fits = all(value is None or getattr(episode, key) == value for key, value in wanted.items())
         if fits and args.status in (None, episode.outcome.status):
-            for kind, line in lines(episode, args.chars):
+            for kind, line in lines(episode, args.chars, repairs.get(episode.id, {})):
                 screen.print(Text(line, style=_STYLES.get(kind, "")), soft_wrap=True)
             screen.print()
             shown += 1
@@ -57,8 +64,51 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def lines(episode: Episode, chars: int) -> Iterator[tuple[str, str]]:
-    """Yield an episode as (kind, text) lines; kinds are ``head user agent call tool note dropped unparsed``."""
+def repairs_in(folder: Path) -> dict[str, dict[int, list[str]]]:
+    """Return what to say of repairs, by episode and decision: of the mined episodes and of the executed repairs.
+
+    Raises:
+        BadInput: the folder holds no repairs.
+    """
+    from fama.episodes.jsonl import RecordStore, existing_file
+    from fama.mining.records import REPAIRS, Repair
+    from fama.subsets import subset_label
+
+    records = [one for one in RecordStore(existing_file(folder, REPAIRS), Repair).read() if one.repair is not None]
+    executed = {one.id: one for one in read_episodes(folder)} if records else {}
+    found: dict[str, dict[int, list[str]]] = {}
+    for record in records:
+        for placed in record.repair or ():
+            marks = found.setdefault(record.repaired_episode or "", {}).setdefault(placed.decision, [])
+            marks.append(f"{placed.note.helper}'s note here is part of the repair")
+        first, repaired = record.decisive, executed.get(record.repaired_episode or "")
+        if first is None or repaired is None:
+            continue
+        notes = [one for one in record.repair or () if one.decision == first]
+        others = len(record.repair or ()) - len(notes)
+        later = f", and {others} more note{'s' if others > 1 else ''}" if others else ""
+        found.setdefault(record.episode_id, {})[first] = [
+            f"repaired by {subset_label(record.members or ())}: {record.task_id} ends in success with this{later}",
+            *(f"note {one.note.helper}: {one.note.text}" for one in notes),
+            *(f"{subset_label(one.members)} left out" for one in record.withdrawn or () if one.decision == first),
+            f"action with it: {_action(repaired, first)}; without: the next line",
+        ]
+    return found
+
+
+def _action(episode: Episode, turn: int) -> str:
+    message = episode.messages[episode.decisions[turn].message_index]
+    calls = [f"{call.function.name} {call.function.arguments}" for call in message.tool_calls or ()]
+    return " ".join(calls) or f"says {message.content or ''!r}"
+
+
+def lines(
+    episode: Episode, chars: int, repairs: Mapping[int, Sequence[str]] | None = None
+) -> Iterator[tuple[str, str]]:
+    """Yield an episode as (kind, text) lines; kinds: ``head user agent call tool note dropped unparsed repair``.
+
+    ``repairs`` is what to say of a mined repair before a decision (0-based).
+    """
     outcome = episode.outcome
     ended = outcome.status if outcome.boundary is None else f"{outcome.boundary} error"
     about = [episode.task_id, f"trial {episode.trial}", f"arm {episode.selector or 'unknown'}", ended]
@@ -66,6 +116,8 @@ def lines(episode: Episode, chars: int) -> Iterator[tuple[str, str]]:
     decisions = {decision.message_index: decision for decision in episode.decisions}
     for index, message in enumerate(episode.messages):
         if index in decisions:
+            for said in (repairs or {}).get(decisions[index].turn, ()):
+                yield "repair", _block("repair", said)
             yield from _notes(decisions[index])
         if index == len(episode.messages) - 1 and message.role == "assistant" and outcome.reason == "unparseable":
             yield "unparsed", _block("unparsed", message.content or "")  # nobody heard it

@@ -195,7 +195,7 @@ def test_what_cannot_be_trained_on_or_asked_is_refused(tmp_path: Path, capsys: A
         repair_examples(records, {}, POOL)
     wrong = f"data={{pool: [Alpha, Beta], repairs: [{{repairs: {plain}, episodes: {plain}}}]}}"
     assert main(["train", wrong, "--out", str(tmp_path / "router")]) == 2
-    assert "repairs.jsonl is missing; give the folder that `fama mine` wrote" in capsys.readouterr().err
+    assert "holds no repairs.jsonl; give the folder that a command wrote it into" in capsys.readouterr().err
 
 
 def correcting(tmp_path: Path, source: list[dict[str, str]], **changes: Any) -> TrainSettings:

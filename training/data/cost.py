@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fama.diagnosis.diagnose import spent_on_labels
-from fama.episodes.jsonl import RecordStore
+from fama.episodes.jsonl import RecordStore, existing_file
 from fama.episodes.records import known_total
 from fama.episodes.spending import Spent, spent_on_episodes, spent_on_table, unknown
 from fama.episodes.store import read_episodes
@@ -39,7 +39,7 @@ def spent_on_mining(folder: str) -> Spent:
     Raises:
         BadInput: the folder holds no repairs, or a line is damaged.
     """
-    records = list(RecordStore(Path(folder) / REPAIRS, Repair).read())
+    records = list(RecordStore(existing_file(Path(folder), REPAIRS), Repair).read())
     tokens = known_total(record.tokens for record in records)
     return Spent(part="mining", source=folder, tokens=tokens, seconds=round(sum(r.seconds for r in records), 3))
 

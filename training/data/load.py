@@ -86,21 +86,21 @@ def _repairs(data: DataSettings) -> ExampleSet:
     Raises:
         BadInput: a folder has no repairs, or they cannot be used.
     """
-    from fama.episodes.jsonl import RecordStore
+    from fama.episodes.jsonl import RecordStore, existing_file
     from fama.episodes.store import read_episodes
     from fama.mining.records import REPAIRS, Repair
 
     records: list[Repair] = []
     episodes: dict[str, Episode] = {}
     for source in data.repairs:
-        path = Path(source.repairs) / REPAIRS
-        if not path.is_file():
-            raise BadInput(f"data.repairs: {path} is missing; give the folder that `fama mine` wrote")
-        records += RecordStore(path, Repair).read()
+        folder = Path(source.repairs)
+        if not folder.is_dir():
+            raise BadInput(f"data.repairs: {folder} is no folder; give the one that `fama mine` wrote")
+        records += RecordStore(existing_file(folder, REPAIRS), Repair).read()
         wanted = {id_ for one in records for id_ in (one.episode_id, one.repaired_episode)}
         folders = [source.episodes, *([source.repairs] if any(one.repaired_episode for one in records) else [])]
-        for folder in folders:
-            episodes |= {one.id: one for one in read_episodes(Path(folder)) if one.id in wanted}
+        for read_from in folders:
+            episodes |= {one.id: one for one in read_episodes(Path(read_from)) if one.id in wanted}
     found = repair_examples(records, episodes, data.pool, data.cost, data.balance)
     return replace(found, examples=to_mean_one(found.examples))
 
