@@ -80,7 +80,7 @@ async def _ask(
     request = requester(settings)
     strategy = STRATEGIES.load(settings.strategy)()
     helpers = build_pool(HelperSettings(form=variant.form))
-    selector = build(SelectorContext(helpers, model, request=request), form=variant.selector)
+    selector = build(SelectorContext(helpers, model, request=request), form=variant.selector, repairs=0)
     noted: list[tuple[int, Note]] = []
     for turn in range(len(episode.decisions)):
         logged = state_at(episode, turn)

@@ -15,7 +15,8 @@ from fama.envs.helpdesk.benchmark import Helpdesk
 from fama.envs.helpdesk.gold import gold_actions, play
 from fama.episodes.records import Episode, Message, Outcome
 
-BENCHMARK, TAXONOMY = Helpdesk(), load_taxonomy()
+# the detectors read consent by patterns, which fit this set of phrases alone
+BENCHMARK, TAXONOMY = Helpdesk(phrases="first"), load_taxonomy()
 CHANGES = {
     "shop": {"cancel_order", "return_item", "exchange_item", "change_address"},
     "saas": {"change_seats", "change_plan", "refund_invoice", "change_role", "deactivate_user"},
