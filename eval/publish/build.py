@@ -35,7 +35,7 @@ from eval.understanding.replies import LABELS, read_labels
 from eval.understanding.tables import tables as understood
 from fama.diagnosis.diagnose import diagnose_episode
 from fama.diagnosis.taxonomy import load_taxonomy
-from fama.envs.helpdesk.benchmark import VERSIONS
+from fama.envs.helpdesk.benchmark import FIRST_VERSIONS
 from fama.episodes.outcome_table import OutcomeRow, read_metadata, read_outcomes
 from fama.episodes.store import read_episodes
 from fama.settings import CompareSettings
@@ -65,7 +65,7 @@ PAGES = (
 
 def outcomes() -> str:
     """Tabulate the training episodes by subset. Rows of one subset are of different tasks, hence the plain interval."""
-    rows = read_outcomes(str(TRAINING), VERSIONS["shop"])
+    rows = read_outcomes(str(TRAINING), FIRST_VERSIONS["shop"])
     by_subset: dict[str, list[OutcomeRow]] = defaultdict(list)
     for row in rows:
         by_subset[row.subset].append(row)
@@ -100,7 +100,7 @@ def subset_grid(stem: str) -> str:
     """Tabulate every subset on the same tasks, against none, with the categories of the remaining failures."""
     path = DATA / f"{stem}.parquet"
     run = read_metadata(str(path))["config"]
-    rows = read_outcomes(str(path), VERSIONS[run["domain"]])
+    rows = read_outcomes(str(path), FIRST_VERSIONS[run["domain"]])
     settings = CompareSettings.model_validate(
         yaml.safe_load((ROOT / "configs/compare/helpdesk-subsets.yaml").read_text(encoding="utf-8"))
         | {"replay": str(path), "tasks": len({row.task_id for row in rows})}
