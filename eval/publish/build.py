@@ -30,6 +30,9 @@ from eval.publish.markers import fill_tables
 from eval.report.figures import figures, save
 from eval.report.leaderboard import verify
 from eval.stats.proportions import clustered_proportion
+from eval.understanding.hearing import hear
+from eval.understanding.replies import LABELS, read_labels
+from eval.understanding.tables import tables as understood
 from fama.diagnosis.diagnose import diagnose_episode
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.envs.helpdesk.benchmark import FIRST_VERSIONS
@@ -47,6 +50,7 @@ ABLATIONS = ROOT / "results" / "ablations"
 FRESH = 38
 PAGES = (
     "README.md",
+    "docs/helpdesk.md",
     "docs/results.md",
     "docs/results/cases.md",
     "docs/results/published-logs.md",
@@ -85,6 +89,11 @@ def outcomes() -> str:
     )
     head = ("subset", "n", "solved", "% [95 %]", "tokens", "of them not from the cache")
     return f"{caption}\n\n{table(head, body)}"
+
+
+def understanding(folder: Path) -> str:
+    """Tabulate what the user hears in the labelled replies."""
+    return understood(asyncio.run(hear(read_labels(folder / LABELS), folder)))
 
 
 def subset_grid(stem: str) -> str:
@@ -270,6 +279,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "cases-trials": lambda: findings.cases(DATA / "trials"),
     "remaining": lambda: findings.remaining(DATA / "compare"),
     "read-in-full": lambda: findings.read_in_full(DATA / "compare", DATA / "trials", DATA / "failures-read.yaml"),
+    "understanding": lambda: understanding(DATA),
     "real-profiles": real_logs.profiles,
     "real-helpers": real_logs.helpers,
     **{f"ablation-{path.stem}": partial(ablation, path) for path in ABLATIONS.glob("*.json")},

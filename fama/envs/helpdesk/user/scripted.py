@@ -83,14 +83,21 @@ class ScriptedUser:
         """Return the answer to the agent's words; after too many useless turns it hangs up."""
         self._turn += 1
         rng = self._rng()
-        asks = {slot: pattern for slot, pattern in self._domain.asks.items() if self._can_answer(slot)}
-        heard = understand(text, asks, self._domain.identity, self._stated(text))
+        heard = self.hear(text)
         told = self._notice_facts(text)
         reply, useful = self._react(replace(heard, report=heard.report or told), text, rng)
         self._useless += not useful
         if self._useless >= PATIENCE:
             return Reply(self._pick("hang_up", rng), done=True)
         return reply
+
+    def answerable(self) -> dict[str, str]:
+        """Return the slots that it answers when asked, each with the pattern of words that ask for it."""
+        return {slot: pattern for slot, pattern in self._domain.asks.items() if self._can_answer(slot)}
+
+    def hear(self, text: str) -> Heard:
+        """Return its understanding of the agent's words at this point of the conversation; nothing changes."""
+        return understand(text, self.answerable(), self._domain.identity, self._stated(text))
 
     # -- what it does ------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,1 @@
+"""The scripted user's understanding of the agent, held against replies of models that were read by hand."""
