@@ -9,18 +9,21 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fama.agents.runs.plan import load_benchmark, select_tasks
 from fama.agents.runs.runner import Planned, run_planned
 from fama.config import dump_settings
 from fama.errors import BadInput
 from fama.files import write_atomically
+from fama.mining.records import split_of
 from fama.mining.runner import mine_folder
 from fama.mining.settings import MineSettings
 from fama.models.base import ChatModel
 from fama.selection.router.checkpoint import MANIFEST, WORK, read_manifest
 from fama.selection.router.manifest import RouterManifest
 from fama.settings import RunSettings, SelectorSettings
+from training.data.load import load_examples
 from training.settings import CorrectionSettings, RepairSource, TrainSettings
 from training.train import train
 
@@ -68,7 +71,9 @@ def train_in_rounds(
     for number in range(1, settings.rounds):
         one = Round(out / WORK / f"round-{number}")
         _train_once(_learning_from(settings, sources), one, command)
-        asyncio.run(_correct(settings.correction, one, model))
+        if not asyncio.run(_correct(settings.correction, one, model)):
+            log.warning("%s: the router failed nothing that could be mined; no further round", one.run)
+            break
         sources = (*sources, RepairSource(repairs=str(one.repairs), episodes=str(one.run)))
     return train(_learning_from(settings, sources), out, command)
 
@@ -78,25 +83,47 @@ def _learning_from(settings: TrainSettings, sources: tuple[RepairSource, ...]) -
 
 
 def _train_once(settings: TrainSettings, one: Round, command: str) -> None:
-    """Train the router of a round, unless it is there: its episodes are of this very router."""
-    path, wanted = one.folder / _SETTINGS, json.dumps(dump_settings(settings), sort_keys=True, indent=2) + "\n"
-    if path.is_file() and (one.router / MANIFEST).is_file():
-        if path.read_text(encoding="utf-8") != wanted:
-            raise BadInput(f"{path}: rounds of other settings are here; give another --out, or remove {one.folder}")
-        read_manifest(one.router)
-        return
-    log.info("%s: training", one.router)
-    train(settings, one.router, command)
-    write_atomically(path, wanted)
+    """Train the router of a round, unless it is there: the round's episodes are of this very router."""
+    path = one.folder / _SETTINGS
+    wanted = {"settings": _lasting(settings), "data_hash": load_examples(settings).digest()}
+    stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    if stored is not None and {key: stored[key] for key in wanted} != wanted:
+        raise BadInput(f"{path}: a round of other settings or data is here; give another --out, or remove {one.folder}")
+    if stored is None or not (one.router / MANIFEST).is_file():
+        log.info("%s: training", one.router)
+        train(settings, one.router, command)
+    files = {name: file.sha256 for name, file in read_manifest(one.router).files.items()}
+    if stored is None:
+        write_atomically(path, json.dumps({**wanted, "files": files}, sort_keys=True, indent=2) + "\n")
+    elif stored["files"] != files:
+        raise BadInput(f"{one.router}: is not the router whose episodes are in {one.run}; remove {one.folder}")
 
 
-async def _correct(correction: CorrectionSettings, one: Round, model: ChatModel | None) -> None:
+def _lasting(settings: TrainSettings) -> dict[str, Any]:
+    """Return the settings that a round depends on: without paths of data, which have a hash, and without means."""
+    tree = dump_settings(settings)
+    tree = {key: value for key, value in tree.items() if key not in ("rounds", "trainer")}
+    run = {key: value for key, value in tree["correction"]["run"].items() if key not in ("concurrency", "executor")}
+    mine = {key: value for key, value in tree["correction"]["mine"].items() if key not in ("concurrency", "executor")}
+    return {
+        **tree,
+        "data": {key: value for key, value in tree["data"].items() if key != "repairs"},
+        "correction": {"run": run, "mine": mine},
+    }
+
+
+async def _correct(correction: CorrectionSettings, one: Round, model: ChatModel | None) -> bool:
+    """Run the round's router on training tasks and mine its episodes; return whether there is anything to learn."""
     arm = SelectorSettings(name="learned", options={"checkpoint": str(one.router)})
     run = RunSettings.model_validate({**dump_settings(correction.run), "cadence": "turn", "selector": arm})
     benchmark = load_benchmark(run)
-    plan = [Planned(task, trial, arm) for trial in range(run.trials) for task in select_tasks(run, benchmark)]
-    await run_planned(run, plan, one.run, model=model)
+    tasks = select_tasks(run, benchmark)
+    splits = [(name, benchmark.task_ids(run.domain, name)) for name in benchmark.splits(run.domain)]
+    if test := [task for task in tasks if split_of(task, splits) == "test"]:
+        raise BadInput(f"correction.run.tasks: {test[0]} is a test task; a router does not learn from it")
+    await run_planned(run, [Planned(task, n, arm) for n in range(run.trials) for task in tasks], one.run, model=model)
     mine = MineSettings.model_validate({**dump_settings(correction.mine), "base": "selector"})
     mined = await mine_folder(one.run, mine, one.repairs, model=model)
     for line in mined.refused:
         log.warning("%s", line)
+    return bool(mined.records)

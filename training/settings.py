@@ -361,6 +361,11 @@ class TrainSettings(Settings):
                 "data.repairs is for a router that chooses at every turn, outcomes, failures and prompted for one that "
                 "chooses once an episode: train two routers"
             )
+        if data.repairs and (self.guarantee is not None or losses.inverse_propensity):
+            raise ValueError(
+                "data.repairs were chosen by a search, not drawn at random, so no propensity holds for them: set "
+                "guarantee to null and losses.inverse_propensity to false"
+            )
         if data.cost != "tokens" and not data.repairs:
             raise ValueError("data.cost: outcome tables store tokens only; set tokens, or learn from data.repairs")
         if data.view == "prospective" and data.plain:

@@ -78,11 +78,16 @@ class AblateSettings(Settings):
             raise ValueError(f"reference: {self.reference!r} is no variant to run; there are {', '.join(chosen)}")
         for variant in self.variants:
             try:
-                self.of(variant)
+                trained = self.of(variant)
             except ValidationError as error:
                 first = error.errors()[0]
                 place = ".".join(str(part) for part in first["loc"]) or "(top)"
                 raise ValueError(f"variant {variant.name}: {place}: {first['msg']}") from None
+            if trained.data.repairs or trained.rounds > 1:
+                raise ValueError(
+                    f"variant {variant.name}: routers for every turn (data.repairs, rounds) are compared by running "
+                    "them: `fama train` each, then `fama compare` with cadence=turn"
+                )
         return self
 
     def chosen(self) -> tuple[Variant, ...]:

@@ -34,6 +34,8 @@ def main(args: argparse.Namespace) -> int:
         return 0
     if not settings.replay:
         raise BadInput("replay: name the outcome table to estimate from, e.g. replay=results/outcomes.parquet")
+    if settings.cadence != "episode":
+        raise BadInput(f"cadence: {settings.cadence}: a table's episodes held one subset throughout; set episode")
     found = asyncio.run(_values(settings))
     out = Path(args.out) / VALUE
     write_atomically(out, json.dumps([one.model_dump() for one in found], indent=2) + "\n")

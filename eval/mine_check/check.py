@@ -121,7 +121,7 @@ def _mine_settings(repairs: RepairFolder, settings: MineCheckSettings) -> MineSe
     """Return the settings of mining with the way to the model as asked; the cache may have moved with its folder.
 
     Raises:
-        BadInput: the repairs are shares of several continuations.
+        BadInput: the repairs are shares of several continuations, or of an arm with helpers.
     """
     mine = repairs.mine
     if mine.continuations > 1:
@@ -129,6 +129,8 @@ def _mine_settings(repairs: RepairFolder, settings: MineCheckSettings) -> MineSe
             f"{repairs.path}: mined with continuations={mine.continuations}, so outcomes are shares; only "
             "repairs of single runs (temperature 0) can be held against a grid"
         )
+    if mine.base == "selector":
+        raise BadInput(f"{repairs.path}: mined from an arm with helpers; only repairs of the plain agent have a grid")
     route = mine.model.model_copy(update=settings.model.model_dump(exclude_none=True))
     moved = repairs.path / "cache"
     if settings.model.cache is None and moved.is_dir() and not (route.cache and Path(route.cache).is_dir()):

@@ -81,17 +81,21 @@ def repairs_in(folder: Path) -> dict[str, dict[int, list[str]]]:
         for placed in record.repair or ():
             marks = found.setdefault(record.repaired_episode or "", {}).setdefault(placed.decision, [])
             marks.append(f"{placed.note.helper}'s note here is part of the repair")
+        for gone in record.withdrawn or ():
+            marks = found.setdefault(record.repaired_episode or "", {}).setdefault(gone.decision, [])
+            marks.append(f"{subset_label(gone.members)} left out here is part of the repair")
         first, repaired = record.decisive, executed.get(record.repaired_episode or "")
         if first is None or repaired is None:
             continue
         notes = [one for one in record.repair or () if one.decision == first]
-        others = len(record.repair or ()) - len(notes)
-        later = f", and {others} more note{'s' if others > 1 else ''}" if others else ""
+        away = [one for one in record.withdrawn or () if one.decision == first]
+        others = len(record.repair or ()) - len(notes) + len(record.withdrawn or ()) - len(away)
+        later = f", and {others} more change{'s' if others > 1 else ''} after it" if others else ""
         found.setdefault(record.episode_id, {})[first] = [
             f"repaired by {subset_label(record.members or ())}: {record.task_id} ends in success with this{later}",
             *(f"note {one.note.helper}: {one.note.text}" for one in notes),
-            *(f"{subset_label(one.members)} left out" for one in record.withdrawn or () if one.decision == first),
-            f"action with it: {_action(repaired, first)}; without: the next line",
+            *(f"{subset_label(one.members)} left out" for one in away),
+            f"action with it: {_action(repaired, first)}; without: as below",
         ]
     return found
 

@@ -24,7 +24,7 @@ from fama.mining.settings import MineSettings
 from fama.mining.track import RecordedUser, ReplayingDecider, Track
 from fama.models.base import ChatModel, Sampling
 from fama.randomness import derive_seed
-from fama.selection.base import Allowance, SelectorContext, select_for
+from fama.selection.base import Allowance, Selection, SelectorContext, select_for
 from fama.selection.budget import RunBudget
 from fama.settings import BudgetSettings, ExperimentSettings, RunSettings, SelectorSettings
 from fama.subsets import Subset
@@ -101,15 +101,17 @@ class Bench:
         )
 
     def _base(self, log: Episode, track: Track) -> Base | None:
-        """Return what the mined arm asks: as logged while the run is on its track, then what its selector chooses."""
+        """Return what the mined arm chooses: as logged while nothing has changed, notes included, then its selector."""
         if self.mine.base == "none":
             return None
         selector = self.stage.selector(self.selector)
 
-        async def asked(state: VisibleState, allowance: Allowance, rng: Random) -> Subset:
-            if track.on and state.turn < len(log.decisions):
-                return log.decisions[state.turn].subset
-            return (await select_for(log.key, selector, state, allowance, rng)).subset
+        async def asked(state: VisibleState, allowance: Allowance, rng: Random) -> Selection:
+            if track.on and state.turn < len(log.decisions) and state.noted == state_at(log, state.turn).noted:
+                billed = [row for row in log.ledger if row.turn == state.turn and row.role == "selector"]
+                rows = tuple(row.model_copy(update={"cache_hit": True}) for row in billed)
+                return Selection(log.decisions[state.turn].subset, {}, ledger=rows)
+            return await select_for(log.key, selector, state, allowance, rng)
 
         return asked
 

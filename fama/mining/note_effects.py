@@ -67,7 +67,9 @@ def note_effects(folders: Iterable[RepairFolder]) -> tuple[NoteEffects, ...]:
 
 
 def _single(record: Repair) -> Iterator[Intervention]:
-    return (one for one in record.interventions if not one.given and len(one.members) == 1)
+    """Return the interventions that ask one helper, and leave out none of an arm's own."""
+    alone = (one for one in record.interventions if not one.given and len(one.members) == 1)
+    return (one for one in alone if one.subset is None or one.members[0] in one.subset)
 
 
 def _effect(one: Intervention, kind: Kind) -> str:

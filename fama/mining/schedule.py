@@ -2,12 +2,12 @@
 
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from fama.episodes.state import VisibleState
 from fama.selection.base import Allowance, Selection
-from fama.subsets import Subset, in_pool_order, one_form_each
+from fama.subsets import Subset, base_of, in_pool_order, one_form_each
 
 
 class Point(NamedTuple):
@@ -20,8 +20,8 @@ class Point(NamedTuple):
 #: The helpers asked before each decision of an episode; of an arm with helpers of its own, those asked or left out
 #: against its choice.
 Schedule = frozenset[Point]
-#: The helpers that an arm asks before a decision, with no schedule.
-Base = Callable[[VisibleState, Allowance, random.Random], Awaitable[Subset]]
+#: What an arm chooses before a decision, with no schedule.
+Base = Callable[[VisibleState, Allowance, random.Random], Awaitable[Selection]]
 NOTHING: Schedule = frozenset()
 
 
@@ -54,7 +54,8 @@ def helpers_of(schedule: Schedule, pool: Sequence[str]) -> Subset:
 class ScheduleSelector:
     """Selects what a schedule says for the coming decision. Schedules come from the tasks' own failures.
 
-    With a ``base``, a scheduled helper is asked where the base does not, and left out where it does.
+    With a ``base``, a scheduled helper is asked where the base does not, in place of another form of it, and left out
+    where the base asks it.
     """
 
     schedule: Schedule
@@ -66,6 +67,11 @@ class ScheduleSelector:
     async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
         """Return the scheduled helpers of decision ``state.turn``; probability 1 for them, 0 for the others."""
         subset = members_at(self.schedule, state.turn, self.pool)
-        if self.base is not None:
-            subset = in_pool_order(set(await self.base(state, allowance, rng)) ^ set(subset), self.pool)
-        return Selection(subset, {name: float(name in subset) for name in self.pool})
+        if self.base is None:
+            return Selection(subset, {name: float(name in subset) for name in self.pool})
+        chosen = await self.base(state, allowance, rng)
+        added = set(subset) - set(chosen.subset)
+        replaced = {base_of(name) for name in added}
+        kept = {name for name in chosen.subset if name not in subset and base_of(name) not in replaced}
+        subset = in_pool_order(kept | added, self.pool)
+        return replace(chosen, subset=subset, probabilities={name: float(name in subset) for name in self.pool})

@@ -110,15 +110,16 @@ def choose_episodes(source: Source, mine: MineSettings) -> Chosen:
             continue
         if mine.tasks is not None and episode.task_id not in mine.tasks:
             continue
-        fault = _fault(episode, version)
+        fault = _fault(episode, version) or (_drawn(episode) if mine.base == "selector" else None)
         if fault is not None:
             refused.append(refusal(episode, fault))
         else:
             (solved if episode.outcome.status == "success" else failed).append(episode)
     if not failed and not solved and not refused:
         raise BadInput(
-            f"{source.folder}: no finished episode of the plain agent"
-            f"{' of these tasks' if mine.tasks else ''}; give the folder of a run with selector none"
+            f"{source.folder}: no finished episode{'' if mine.base == 'selector' else ' of the plain agent'}"
+            f"{' of these tasks' if mine.tasks else ''}; give the folder of a run"
+            f"{'' if mine.base == 'selector' else ' with selector none'}"
         )
     generator(mine.seed, "mining.solved").shuffle(solved)
     return Chosen((*failed[: mine.failures], *solved[: mine.solved]), tuple(refused))
@@ -162,3 +163,8 @@ def _fault(episode: Episode, version: str) -> str | None:
     if episode.benchmark_version != version:
         return f"of benchmark version {episode.benchmark_version}, here is {version}; run the task again"
     return None
+
+
+def _drawn(episode: Episode) -> str | None:
+    chances = {decision.propensity for decision in episode.decisions} - {None, 1.0}
+    return "its selector draws at random, so nothing tells what it would do after a note" if chances else None

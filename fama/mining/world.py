@@ -13,10 +13,10 @@ from fama.errors import FamaError, ModelError
 from fama.mining.bench import Bench
 from fama.mining.meter import Meter, OutOfBudget
 from fama.mining.records import Combination, Intervention, Outcome, placed
-from fama.mining.schedule import NOTHING, Point, Schedule, points_at, turns_of
+from fama.mining.schedule import NOTHING, Point, Schedule, everything, points_at, turns_of
 from fama.mining.search.base import Effect, Run
 from fama.mining.track import Track, logged_action
-from fama.subsets import Subset
+from fama.subsets import Subset, base_of, one_form_each
 
 
 class Refused(FamaError):
@@ -50,6 +50,7 @@ class EpisodeWorld:
         self.pool = bench.pool
         self.steps = bench.settings.limits.steps
         self.draws = bench.mine.continuations
+        self._helped = bench.mine.base == "selector"
         self.base_share: float | None = None
         self._bench = bench
         self._meter = meter
@@ -60,6 +61,18 @@ class EpisodeWorld:
     def calls(self) -> int:
         """Return the distinct model calls so far."""
         return self._meter.calls
+
+    @property
+    def all_asked(self) -> Schedule:
+        """Return the schedule that asks the whole pool everywhere; of an arm, at the logged decisions it did not."""
+        if not self._helped:
+            return everything(self.steps, self.pool)
+        return frozenset(
+            Point(decision.turn, name)
+            for decision in self.log.decisions
+            for name in one_form_each(self.pool)
+            if base_of(name) not in {base_of(asked) for asked in decision.subset}
+        )
 
     @property
     def deterministic(self) -> bool:
@@ -106,9 +119,9 @@ class EpisodeWorld:
             first = decided[0]
             changed = next((one for one in decided if not _alike(one.action, before.action)), first)
             noted = tuple(name for name in members if _effective(Point(turn, name), first.decision))
-            effect = Effect(
-                noted, _line(changed.action), changed is not first or not _alike(first.action, before.action)
-            )
+            other = changed is not first or not _alike(first.action, before.action)
+            # a selector may go on otherwise after another note, also where the action is the same
+            effect = Effect(noted, _line(changed.action), other or (self._helped and bool(noted)))
             calls = tuple(row for row in ledger if row.role.startswith("helper:"))
             own = total_tokens(calls, "helper")
             notes = sum(note.tokens for note in first.decision.notes)

@@ -18,17 +18,17 @@ async def test_repaired_decisions_are_marked(tmp_path: Path, capsys: Any) -> Non
 
     def shown(*words: str) -> list[str]:
         assert main([*show, *words]) == 0
-        return capsys.readouterr().out.splitlines()
+        return str(capsys.readouterr().out).splitlines()
 
     lines = shown("single")
     marks = [place for place, line in enumerate(lines) if line.strip().startswith("repair ")]
     assert [" ".join(lines[place].split()) for place in marks] == [
         "repair repaired by Alpha: single ends in success with this",
         "repair note Alpha: Alpha speaks.",
-        'repair action with it: act {"well": true, "turn": 1}; without: the next line',
+        'repair action with it: act {"well": true, "turn": 1}; without: as below',
     ]
     assert '"well": false, "turn": 1' in lines[marks[-1] + 1]  # decision 1, of 0 to 2
-    assert any("repaired by Alpha+Beta" in line and "and 1 more note" in line for line in shown("two decisions"))
+    assert any("repaired by Alpha+Beta" in line and "and 1 more change" in line for line in shown("two decisions"))
     assert not any("repair" in line for line in shown("impossible"))
     assert main(["show", str(tmp_path / "out"), "--repairs", str(tmp_path / "out"), "--task", "single"]) == 0
     said = capsys.readouterr().out

@@ -25,6 +25,7 @@ class RandomWorld:
 
     def __init__(self, number: int, steps: int, pool: Subset, luck: float) -> None:
         self.pool, self.steps = pool, steps
+        self.all_asked = everything(steps, pool)
         self.calls = 0
         self.limit: int | None = None
         self._number = number
@@ -178,6 +179,7 @@ class Needing:
 
     pool: Subset = ("A", "B", "C")
     steps = 12
+    all_asked = everything(12, ("A", "B", "C"))
     calls = 0
     deterministic = True
 

@@ -31,6 +31,7 @@ from tests.support.mining_worlds import (
     random_puzzle,
 )
 from training.data.examples import Example
+from training.data.load import load_examples
 from training.data.repairs import repair_examples
 from training.rounds import train_in_rounds
 from training.settings import TrainSettings
@@ -90,7 +91,7 @@ async def test_rows_of_a_known_repair(tmp_path: Path) -> None:
         (beta, True),
     }
     assert found.left_out["mined episodes of the split test"] == 1 and not rows_of(found.examples, "odd")
-    assert all(one.propensity in (pytest.approx(1 / 3), pytest.approx(1 / 4)) for one in first)
+    assert all(one.propensity is None for one in found.examples)  # nothing was drawn at random
 
 
 async def test_decisions_at_which_nothing_matters_are_balanced(tmp_path: Path) -> None:
@@ -188,6 +189,16 @@ def test_what_cannot_be_trained_on_or_asked_is_refused(tmp_path: Path, capsys: A
     ):
         with pytest.raises(ValueError, match=said):
             TrainSettings.model_validate({"data": {"pool": POOL, "repairs": source, **change}})
+    drawn: tuple[dict[str, Any], ...] = ({"guarantee": {}}, {"losses": {"inverse_propensity": True}})
+    for more in drawn:
+        with pytest.raises(ValueError, match="not drawn at random"):
+            TrainSettings.model_validate({"data": {"pool": POOL, "repairs": source}, **more})
+    for sources, said in (
+        ({"repairs": [*source, *source]}, "is in two folders; name one"),
+        ({"repairs": source, "benchmark_version": "puzzles-9"}, "is of puzzles-1, not of"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            load_examples(TrainSettings.model_validate({"data": {"pool": POOL, **sources}}))
     records, episodes = read(plain, out)
     with pytest.raises(BadInput, match=r"mined with the pool Alpha\+Beta, data.pool is Alpha"):
         repair_examples(records, episodes, ("Alpha",))
@@ -229,8 +240,28 @@ def test_a_round_of_correction_adds_what_the_router_fails(tmp_path: Path) -> Non
     again = train_in_rounds(settings, tmp_path / "router", model=second)
     assert second.asked == 0 and again is not None and again.data_hash == manifest.data_hash
     other = settings.model_copy(update={"seed": 1})
-    with pytest.raises(BadInput, match="rounds of other settings are here"):
+    with pytest.raises(BadInput, match="round of other settings or data is here"):
         train_in_rounds(other, tmp_path / "router", model=second)
+    plain_cost = [part.tokens for part in manifest.cost or () if part.source == str(work / "run")]
+    assert plain_cost == [sum(row.total_tokens or 0 for one in episodes for row in one.ledger)]
+    (work / "router" / "router.json").unlink()
+    assert train_in_rounds(settings, tmp_path / "router", model=second) is not None and second.asked == 0
+    stored = work / "settings.json"
+    stored.write_text(stored.read_text(encoding="utf-8").replace('"files": {', '"files": {"x": "y",'), encoding="utf-8")
+    with pytest.raises(BadInput, match="is not the router whose episodes are in"):
+        train_in_rounds(settings, tmp_path / "router", model=second)
     for change, said in (({"split": "test"}, "learn from test tasks"), ({"helpers": {"pool": ["Beta"]}}, "make them")):
         with pytest.raises(ValueError, match=said):
             correcting(tmp_path, [{"repairs": str(out), "episodes": str(plain)}], **change)
+
+
+def test_a_router_that_fails_nothing_ends_the_rounds(tmp_path: Path, caplog: Any) -> None:
+    tasks = {f"p{number}": random_puzzle(number) for number in range(24)}
+    with puzzles({"easy": NAMED["solved"], **tasks}):
+        plain, out = asyncio.run(mined(tmp_path))
+        settings = correcting(tmp_path, [{"repairs": str(out), "episodes": str(plain)}], tasks=["easy"])
+        assert settings.correction is not None
+        nothing = settings.correction.model_copy(update={"mine": MineSettings(solved=0)})
+        settings = settings.model_copy(update={"correction": nothing})
+        manifest = train_in_rounds(settings, tmp_path / "router", model=Backbone())
+    assert manifest is not None and "failed nothing that could be mined" in caplog.text

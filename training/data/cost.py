@@ -21,11 +21,12 @@ def data_cost(settings: TrainSettings) -> tuple[Spent, ...]:
     """
     data = settings.data
     parts = [spent_on_table(path) for path in data.outcomes]
-    parts += [_plain_run(path) for path in data.plain]
+    parts += [spent_on_episodes("plain run", path, without_helpers(read_episodes(Path(path)))) for path in data.plain]
     for source in data.failures:
         parts += spent_on_labels(Path(source.failures))
     for mined in data.repairs:
-        parts += [_plain_run(mined.episodes), spent_on_mining(mined.repairs)]
+        runs = read_episodes(Path(mined.episodes))
+        parts += [spent_on_episodes("plain run", mined.episodes, runs), spent_on_mining(mined.repairs)]
     parts += [spent_on_episodes("prompted episodes", path, read_episodes(Path(path))) for path in data.prompted]
     if settings.init is not None:
         before = read_manifest(Path(settings.init)).cost
@@ -42,7 +43,3 @@ def spent_on_mining(folder: str) -> Spent:
     records = list(RecordStore(existing_file(Path(folder), REPAIRS), Repair).read())
     tokens = known_total(record.tokens for record in records)
     return Spent(part="mining", source=folder, tokens=tokens, seconds=round(sum(r.seconds for r in records), 3))
-
-
-def _plain_run(path: str) -> Spent:
-    return spent_on_episodes("plain run", path, without_helpers(read_episodes(Path(path))))

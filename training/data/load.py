@@ -8,6 +8,7 @@ from pathlib import Path
 from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
 from fama.episodes.records import Episode
 from fama.errors import BadInput
+from fama.mining.records import Repair
 from fama.selection.router.retrospective import failed_features
 from training.data.examples import ExampleSet, failure_examples, outcome_examples, prompted_examples
 from training.data.repairs import repair_examples
@@ -84,24 +85,35 @@ def _repairs(data: DataSettings) -> ExampleSet:
     """Read mined folders, each with its own episodes; balance holds over all of them.
 
     Raises:
-        BadInput: a folder has no repairs, or they cannot be used.
+        BadInput: a folder has no repairs, they cannot be used, or two folders do not go together.
     """
-    from fama.episodes.jsonl import RecordStore, existing_file
     from fama.episodes.store import read_episodes
-    from fama.mining.records import REPAIRS, Repair
+    from fama.mining.folder import read_repairs
 
-    records: list[Repair] = []
+    records: dict[str, Repair] = {}
     episodes: dict[str, Episode] = {}
+    forms: dict[str, str] | None = None
     for source in data.repairs:
-        folder = Path(source.repairs)
-        if not folder.is_dir():
-            raise BadInput(f"data.repairs: {folder} is no folder; give the one that `fama mine` wrote")
-        records += RecordStore(existing_file(folder, REPAIRS), Repair).read()
-        wanted = {id_ for one in records for id_ in (one.episode_id, one.repaired_episode)}
-        folders = [source.episodes, *([source.repairs] if any(one.repaired_episode for one in records) else [])]
-        for read_from in folders:
-            episodes |= {one.id: one for one in read_episodes(Path(read_from)) if one.id in wanted}
-    found = repair_examples(records, episodes, data.pool, data.cost, data.balance)
+        if not Path(source.repairs).is_dir():
+            raise BadInput(f"data.repairs: {source.repairs} is no folder; give the one that `fama mine` wrote")
+        mined = read_repairs(Path(source.repairs))
+        if forms is not None and mined.records and mined.forms != forms:
+            raise BadInput(f"data.repairs: {source.repairs} has helpers in other forms than the folders before it")
+        forms = mined.forms if mined.records else forms
+        for one in mined.records:
+            if one.episode_id in records:
+                raise BadInput(f"data.repairs: {source.repairs}: episode {one.episode_id} is in two folders; name one")
+            if data.benchmark_version not in (None, one.benchmark_version):
+                raise BadInput(
+                    f"data.repairs: {source.repairs} is of {one.benchmark_version}, not of data.benchmark_version "
+                    f"{data.benchmark_version}"
+                )
+            records[one.episode_id] = one
+        wanted = {id_ for one in mined.records for id_ in (one.episode_id, one.repaired_episode)}
+        executed = any(one.repaired_episode for one in mined.records)
+        for folder in (source.episodes, *([source.repairs] if executed else [])):
+            episodes |= {one.id: one for one in read_episodes(Path(folder)) if one.id in wanted}
+    found = repair_examples(records.values(), episodes, data.pool, data.cost, data.balance)
     return replace(found, examples=to_mean_one(found.examples))
 
 

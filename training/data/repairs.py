@@ -15,6 +15,9 @@ from fama.selection.router.turn import featurise_turn
 from fama.subsets import Subset, in_pool_order, join_subset
 from training.data.examples import Example, ExampleSet
 
+#: Costs below it count as it, since their logarithm is learned.
+_LEAST: Mapping[CostUnit, float] = {"tokens": 1.0, "new_tokens": 1.0, "seconds": 0.001}
+
 
 def repair_examples(
     records: Iterable[Repair],
@@ -27,7 +30,8 @@ def repair_examples(
 
     Of the mined episode: every decision without a note, as it was logged, and every intervention at it. Of the
     executed repair: every decision as it was taken, so that the first notes of a repair of several count as what they
-    are, help if the others follow; and without its notes as a failure, since a minimal repair fails without any. Of an
+    are, help if the others follow; and without its notes as a failure, since a minimal repair fails without any (where
+    every run of the search ended, and none in an error). Nothing was drawn at random, so no row has a propensity. Of an
     arm with helpers, "without notes" is what it asks.
     Interventions after earlier ones are left out, since their states are not stored, as are changed actions that were
     not run on, errors, and every episode whose task is of no known training split.
@@ -93,7 +97,7 @@ def _decisions(
                 features=features,
                 subset=tuple(name in subset for name in pool),
                 success=success,
-                tokens=float(amount) if amount else None,
+                tokens=None if amount is None else max(float(amount), _LEAST[cost]),
                 domain=record.domain,
                 backbone=record.backbone or "",
             )
@@ -104,6 +108,8 @@ def _decisions(
     if record.repaired_episode is not None:
         repaired = _episode(record.repaired_episode, record, episodes)
         changed = _changed(record)
+        outcomes = {*(one.outcome for one in record.interventions), *(one.outcome for one in record.combinations)}
+        certain = record.complete and "error" not in outcomes
         last = max(changed, default=-1)
         for decision in repaired.decisions:
             own, subset = changed.get(decision.turn), decision.subset
@@ -113,7 +119,7 @@ def _decisions(
             if (features, subset) not in taken:
                 taken.add((features, subset))
                 add(features, subset, True, remaining(repaired.ledger, decision.turn))
-            if own is not None and record.complete and features not in states:  # else the rest of the repair fails
+            if own is not None and certain and features not in states:  # else the rest of the repair fails
                 add(features, in_pool_order(set(subset) ^ own, pool), False, None)
     for decision, features in zip(log.decisions, states, strict=True):
         if (features, decision.subset) not in taken:
@@ -126,7 +132,7 @@ def _decisions(
             asked = one.members if one.subset is None else one.subset
             if (states[one.decision], asked) not in taken:
                 add(states[one.decision], asked, success, one.rest)
-    return [[replace(row, propensity=1.0 / len(rows)) for row in rows] for rows in found.values()]
+    return list(found.values())
 
 
 def _changed(record: Repair) -> dict[int, set[str]]:

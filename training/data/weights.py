@@ -28,11 +28,13 @@ def to_mean_one(examples: Sequence[Example]) -> tuple[Example, ...]:
 def advantages(examples: Sequence[Example], lam: float) -> dict[int, float]:
     """Return the reward of every executed row minus the mean of its state's rows, by example identity.
 
-    The reward is success − λ · tokens / 1000. A state with one row teaches nothing about the choice and is left out.
+    The reward is success − λ · tokens / 1000. A state with one row teaches nothing about the choice and is left out;
+    so are rows of unknown cost, where a price is on it.
     """
     rewards: dict[Features, list[tuple[int, float]]] = {}
     for example in examples:
-        if example.subset is not None and example.success is not None:
+        known = example.tokens is not None or not lam
+        if example.subset is not None and example.success is not None and known:
             reward = float(example.success) - lam * (example.tokens or 0.0) / 1000.0
             rewards.setdefault(example.features, []).append((id(example), reward))
     gains: dict[int, float] = {}

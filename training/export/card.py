@@ -122,7 +122,8 @@ def _guarantee(manifest: RouterManifest) -> str:
 def _choices(manifest: RouterManifest, measured: Measured, where: str = "validation") -> str:
     total = sum(measured.chosen.values())
     rows = [(name, str(count), f"{count / total:.2f}") for name, count in measured.chosen.items()] if total else []
-    text = f"Choices at λ = {manifest.lam} per 1,000 tokens, without a budget, over {total} {where} states, "
+    unit = manifest.cost_unit.replace("_", " ")
+    text = f"Choices at λ = {manifest.lam} per 1,000 {unit}, without a budget, over {total} {where} states, "
     text += "from all subsets" if manifest.candidates is None else f"from {len(manifest.candidates)} executed subsets"
     text += ":\n\n"
     text += _table(("subset", "states", "share"), rows)

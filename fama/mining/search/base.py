@@ -55,6 +55,11 @@ class World(Protocol):
         ...
 
     @property
+    def all_asked(self) -> Schedule:
+        """Return the schedule with which the whole pool is asked before every decision, one form of each helper."""
+        ...
+
+    @property
     def calls(self) -> int:
         """Return the distinct model calls so far."""
         ...

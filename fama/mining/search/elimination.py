@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from fama.mining.schedule import NOTHING, Schedule, everything, turns_of
+from fama.mining.schedule import NOTHING, Schedule, turns_of
 from fama.mining.search.base import World
 from fama.mining.search.effects import effect_map
 from fama.mining.search.tree import prove
@@ -18,7 +18,7 @@ async def search(world: World, exact: int) -> bool:
     effective = await effect_map(world, range((await world.run(NOTHING)).decisions))
     if _single(world):
         return world.deterministic
-    for start in (effective, everything(world.steps, world.pool)):
+    for start in (effective, world.all_asked):
         if world.best() is not None:
             break
         if start:
