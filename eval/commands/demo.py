@@ -25,7 +25,7 @@ MINED = ROOT / "results/helpdesk/repairs-train"
 #: the plain agent's episodes that were mined
 PLAIN = ROOT / "results/helpdesk/repairs-train/plain"
 #: a training task that the plain agent fails and that few notes repair
-TASK = "shop-train-0001"
+TASK = "shop-train-0010"
 
 #: test tasks a demo size takes, each with three arms; an episode takes up to a minute on two slow cores
 SIZES = {"tiny": 1, "small": 2, "large": 24}

@@ -1,38 +1,44 @@
 """The demo with a scripted backbone: every step runs, and an interrupted demo goes on."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from eval.commands import demo
 from fama import cli
+from fama.episodes.jsonl import RecordStore, existing_file
 from fama.episodes.store import read_episodes
+from fama.mining.records import REPAIRS, Repair
+from fama.selection.router.checkpoint import read_manifest
 
 
-@pytest.fixture
-def table(synthetic_table: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A SYNTHETIC table in place of the committed one, so that this test does not depend on results."""
-    path = synthetic_table(24)
-    monkeypatch.setattr(demo, "TABLE", path)
-    return path
-
-
-def test_demo_runs_the_loop_and_resumes(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["demo", "--size", "tiny", "--out", str(tmp_path / "demo"), "model.name=scripted:echo"]
+def test_demo_runs_the_loop_and_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "demo"
+    words = ["demo", "--size", "tiny", "--out", str(out), "model.name=scripted:echo"]
     assert cli.main(words) == 0
     said = capsys.readouterr().out
-    for step in demo.steps(tmp_path / "demo", "tiny", ()):
+    for step in demo.steps(out, "tiny", ()):
         assert step.title in said
-    assert "live" in said and "committed outcome table" in said
-    episodes = list(read_episodes(tmp_path / "demo" / "comparison"))
-    assert sorted(str(episode.selector) for episode in episodes) == ["learned", "none", "prompted", "shipped"]
-    assert (tmp_path / "demo" / "comparison" / "report.html").is_file()
+    assert "live" in said and "made earlier" in said
+    (record,) = RecordStore(out / "repairs" / REPAIRS, Repair).read()
+    assert (record.task_id, record.split, record.kind) == (demo.TASK, "train", "failed")
+    assert read_manifest(out / "router").cadence == "turn"
+    episodes = list(read_episodes(out / "comparison"))
+    assert sorted(str(episode.selector) for episode in episodes) == ["all", "learned", "none"]
+    assert all(episode.task_id.startswith("shop-test-") for episode in episodes)
+    assert (out / "comparison" / "report.html").is_file()
     assert cli.main(words) == 0
-    assert list(read_episodes(tmp_path / "demo" / "comparison")) == episodes
+    assert list(read_episodes(out / "comparison")) == episodes
 
 
-def test_demo_names_a_missing_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "TABLE", tmp_path / "none.parquet")
+def test_demo_learns_from_training_tasks_other_than_its_own() -> None:
+    records = list(RecordStore(existing_file(demo.MINED, REPAIRS), Repair).read())
+    assert {record.split for record in records} == {"train"}
+    assert demo.TASK not in {record.task_id for record in records}
+    assert {record.verdict for record in records} >= {"repaired", "mapped"}
+
+
+def test_demo_names_missing_repairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "MINED", tmp_path / "none")
     assert cli.main(["demo", "--size", "tiny", "--out", str(tmp_path / "demo"), "model.name=scripted:echo"]) == 2
     assert not (tmp_path / "demo").exists()
