@@ -120,7 +120,10 @@ def main(args: argparse.Namespace) -> int:
     console.print(
         f"Open {out / 'comparison' / 'report.html'} in a browser. SIZE=large runs more tasks.", highlight=False
     )
-    console.print("Few tasks: the intervals are wide, and the results page has the full comparison.", style="dim")
+    console.print(
+        "Few tasks, few repairs: intervals are wide, and the router may ask nobody. Mine more, train again.",
+        style="dim",
+    )
     return 0
 
 
