@@ -24,7 +24,7 @@ from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.episode_scores import known_mean
 from eval.metrics.formats import DASH, count, number, p_value, percent
 from eval.metrics.measures import PairedDifference
-from eval.publish import findings, real_logs, training_table
+from eval.publish import findings, real_logs, repairs_table, training_table
 from eval.publish.markdown import name, table
 from eval.publish.markers import fill_tables
 from eval.report.figures import figures, save
@@ -259,6 +259,7 @@ def _read_ablation(path: Path) -> Ablation:
 TABLES: dict[str, Callable[[], str]] = {
     "outcomes": outcomes,
     "runs": runs,
+    "repairs": lambda: repairs_table.repairs(DATA / "repairs-train"),
     "lattice": partial(subset_grid, "lattice-test"),
     "grid-saas-dev": partial(subset_grid, "grid-saas-dev"),
     "lattice-0-5b": partial(subset_grid, "lattice-test-0.5b"),

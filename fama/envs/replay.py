@@ -1,6 +1,5 @@
 """Playing a logged episode again: does an adapter give the reward that its benchmark gave?"""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fama.envs.base import Action, Benchmark, Environment, UserModel
@@ -13,15 +12,26 @@ NOT_CARRIED_OUT = frozenset({"loop", "unparseable"})
 
 
 class LoggedUser:
-    """Says what the user said in the log, turn by turn; it is a replay, not a model."""
+    """Says what the user said in the log, turn by turn; it is a replay, not a model.
+
+    Which of the logged turns comes next is read from the request, where the user's own turns so far are ``assistant``
+    messages: words that an environment opens with, or that a task starts in the middle of, are not asked for.
+    """
 
     def __init__(self, episode: Episode) -> None:
-        self._words: Iterator[str] = iter([m.content or "" for m in episode.messages if m.role == "user"])
+        self._words = tuple(m.content or "" for m in episode.messages if m.role == "user")
 
     @property
     def name(self) -> str:
         """Return the name in ledgers."""
         return "replay:user"
+
+    def reply(self, request: ChatRequest) -> ChatReply | None:
+        """Return the logged turn that answers a request; None where the log has no more."""
+        said = sum(message["role"] == "assistant" for message in request.messages)
+        if said >= len(self._words):
+            return None
+        return ChatReply(text=self._words[said], usage=LedgerRow(role=request.role, model=self.name))
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Return the next logged turn.
@@ -29,10 +39,10 @@ class LoggedUser:
         Raises:
             ModelError: the log has no more.
         """
-        words = next(self._words, None)
-        if words is None:
+        reply = self.reply(request)
+        if reply is None:
             raise ModelError("the log ends here")
-        return ChatReply(text=words, usage=LedgerRow(role=request.role, model=self.name))
+        return reply
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
 """Replay of a logged episode until an action changes: its decisions for free, its observations checked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fama.agents.decision import Decided, Decider
 from fama.agents.setup import EpisodeSetup
 from fama.envs.base import Action
+from fama.envs.replay import LoggedUser
 from fama.episodes.records import Decision, Episode, LedgerRow, Message
 from fama.episodes.state import VisibleState
 from fama.errors import EnvironmentFault, UserFault
@@ -105,21 +106,17 @@ class ReplayingDecider(Decider):
 
 
 class RecordedUser:
-    """Says what the user said in the log while the run is on its track; then ``live`` answers, if there is one.
-
-    Which of the logged turns comes next is read from the request, where the user's own turns so far are ``assistant``
-    messages: words that an environment opens with, or that a task starts in the middle of, are not asked for.
-    """
+    """Says what the user said in the log while the run is on its track; then ``live`` answers, if there is one."""
 
     def __init__(self, track: Track, live: ChatModel | None) -> None:
         self._track = track
         self._live = live
-        self._words = tuple(m.content or "" for m in track.log.messages if m.role == "user")
+        self._logged = LoggedUser(track.log)
 
     @property
     def name(self) -> str:
         """Return the name in ledgers."""
-        return "replay:user" if self._live is None else self._live.name
+        return self._logged.name if self._live is None else self._live.name
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Return the next logged turn, or the live user's.
@@ -130,9 +127,9 @@ class RecordedUser:
         """
         if request.tools:
             raise UserFault("a recorded user cannot repeat calls of its own tools, which no log holds; set user=live")
-        said = sum(message["role"] == "assistant" for message in request.messages)
-        if self._track.on and said < len(self._words):
-            return ChatReply(text=self._words[said], usage=LedgerRow(role=request.role, model=self.name))
+        reply = self._logged.reply(request) if self._track.on else None
+        if reply is not None:
+            return replace(reply, usage=reply.usage.model_copy(update={"model": self.name}))
         if self._live is None:
             raise UserFault("a recorded user cannot answer words that are not in the log; set user=recorded or live")
         return await self._live.complete(request)

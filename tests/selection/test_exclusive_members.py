@@ -1,8 +1,6 @@
 """Members that exclude each other: no selector chooses two, every other subset can be chosen, chances are exact."""
 
 import math
-import random
-from collections import Counter
 from itertools import combinations
 from typing import Any
 
@@ -17,7 +15,7 @@ from fama.helpers.pool import declared_pool
 from fama.models.base import ChatReply, ChatRequest
 from fama.models.prefix import AgentRequest
 from fama.models.scripted import ScriptedModel
-from fama.selection.base import Allowance, SelectorContext
+from fama.selection.base import SelectorContext
 from fama.selection.budget import RunBudget
 from fama.selection.decision import (
     Masks,
@@ -35,6 +33,7 @@ from fama.selection.selectors.prompted import build as prompted
 from fama.settings import BudgetSettings
 from fama.subsets import exclusive_groups, flagged, is_admissible, one_form_each, subsets_of_size
 from tests.support.asking import choose
+from tests.support.draws import check_draws
 from tests.support.every_selector import CASES, Inputs
 from tests.support.note_states import Chat
 
@@ -132,19 +131,9 @@ async def test_random_propensities_sum_to_one_over_the_admissible_subsets(option
     selector = random_subset.build(CONTEXT, **options)
     assert isinstance(selector, random_subset.RandomSelector)
     expected = {subset: selector.propensity_of(subset) for subset in admissible(POOL)}
-    assert math.isclose(sum(expected.values()), 1.0)
     every = (names for size in range(len(POOL) + 1) for names in combinations(POOL, size))
     assert not any(selector.propensity_of(names) for names in every if names not in expected)
-    rng, draws = random.Random(7), 4000
-    drawn = [await selector.select(STATE, Allowance(), rng) for _ in range(draws)]
-    assert all(math.isclose(one.propensity or 0, expected[one.subset]) for one in drawn)
-    counts = Counter(one.subset for one in drawn)
-    chi = sum((counts[subset] - draws * p) ** 2 / (draws * p) for subset, p in expected.items() if p)
-    cells = sum(p > 0 for p in expected.values())
-    assert chi <= (cells - 1) + 4 * math.sqrt(2 * max(1, cells - 1))
-    for name in POOL:
-        share = sum(p for subset, p in expected.items() if name in subset)
-        assert math.isclose(drawn[0].probabilities[name], share, abs_tol=1e-9)
+    await check_draws(selector, expected, POOL)
     mean = sum(len(subset) * p for subset, p in expected.items())
     assert "mean_size" not in options or math.isclose(mean, options["mean_size"], abs_tol=1e-9)
 

@@ -1,21 +1,17 @@
 import math
-import random
-from collections import Counter
 from itertools import combinations
 from typing import Any
 
 import pytest
 
-from fama.episodes.state import VisibleState
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
-from fama.selection.base import Allowance, SelectorContext
+from fama.selection.base import SelectorContext
 from fama.selection.selectors.random_subset import RandomSelector, build
 from fama.settings import HelperSettings
+from tests.support.draws import check_draws
 
 POOL = build_pool(HelperSettings(pool=("DCE", "TSA", "TOR", "Verifier")))
-STATE = VisibleState("", (), ())
-DRAWS = 4000
 
 
 def selector(**options: Any) -> RandomSelector:
@@ -34,17 +30,7 @@ async def test_propensities_sum_to_one_and_match_the_draws(options: dict[str, An
     expected = {
         subset: chosen.propensity_of(subset) if len(subset) < len(chosen.weights) else 0 for subset in subsets()
     }
-    assert math.isclose(sum(expected.values()), 1.0)
-    rng = random.Random(7)
-    drawn = [await chosen.select(STATE, Allowance(), rng) for _ in range(DRAWS)]
-    assert all(math.isclose(one.propensity or 0, expected[one.subset]) for one in drawn)
-    counts = Counter(one.subset for one in drawn)
-    chi = sum((counts[subset] - DRAWS * p) ** 2 / (DRAWS * p) for subset, p in expected.items() if p)
-    cells = sum(p > 0 for p in expected.values())
-    assert chi <= (cells - 1) + 4 * math.sqrt(2 * max(1, cells - 1))
-    for name in POOL:
-        share = sum(p for subset, p in expected.items() if name in subset)
-        assert math.isclose(drawn[0].probabilities[name], share, abs_tol=1e-9)
+    await check_draws(chosen, expected, tuple(POOL))
 
 
 async def test_mean_size_is_met() -> None:

@@ -14,7 +14,10 @@ from fama.agents.runs.runner import Planned, run_planned
 from fama.envs.base import BENCHMARKS, Action, Observation, Reward, UserModel
 from fama.episodes.records import Message, ToolSpec
 from fama.helpers.base import HELPERS
+from fama.mining.records import Repair
+from fama.mining.runner import MinedFolder, mine_folder
 from fama.mining.schedule import Point, Schedule
+from fama.mining.settings import MineSettings
 from fama.models.base import ChatRequest
 from fama.models.scripted import SCRIPTED, ScriptedModel
 from fama.randomness import generator
@@ -234,3 +237,19 @@ async def plain_run(out: Path, **changes: object) -> Path:
 
 
 ALL_POINTS = tuple(Point(turn, helper) for turn in range(DECISIONS) for helper in POOL)
+
+
+async def mined(folder: Path, out: Path, model: Backbone | None = None, **changes: object) -> MinedFolder:
+    """Mine a folder of puzzles without a limit on calls."""
+    settings = MineSettings.model_validate({"exact": 10_000, "budget": {"calls": None}, **changes})
+    return await mine_folder(folder, settings, out, model=model or Backbone())
+
+
+def by_task(found: MinedFolder) -> dict[str, Repair]:
+    """Records by task."""
+    return {record.task_id: record for record in found.records}
+
+
+def repair_of(record: Repair) -> Schedule:
+    """The points of a repair."""
+    return frozenset(Point(one.decision, one.note.helper) for one in record.repair or ())

@@ -12,7 +12,7 @@ from fama.mining.records import Intervention, Repair
 from fama.selection.router.features import Features
 from fama.selection.router.manifest import CostUnit
 from fama.selection.router.turn import featurise_turn
-from fama.subsets import Subset, in_pool_order, join_subset
+from fama.subsets import Subset, exclusive_groups, in_pool_order, join_subset
 from training.data.examples import Example, ExampleSet
 
 #: Costs below it count as it, since their logarithm is learned.
@@ -110,6 +110,7 @@ def _decisions(
         changed = _changed(record)
         outcomes = {*(one.outcome for one in record.interventions), *(one.outcome for one in record.combinations)}
         certain = record.complete and "error" not in outcomes
+        swaps = record.arm is not None and bool(exclusive_groups(record.pool))  # what a form replaced is not on record
         last = max(changed, default=-1)
         for decision in repaired.decisions:
             own, subset = changed.get(decision.turn), decision.subset
@@ -119,7 +120,9 @@ def _decisions(
             if (features, subset) not in taken:
                 taken.add((features, subset))
                 add(features, subset, True, remaining(repaired.ledger, decision.turn))
-            if own is not None and certain and features not in states:  # else the rest of the repair fails
+            if (
+                own is not None and certain and not swaps and features not in states
+            ):  # else the rest of the repair fails
                 add(features, in_pool_order(set(subset) ^ own, pool), False, None)
     for decision, features in zip(log.decisions, states, strict=True):
         if (features, decision.subset) not in taken:
