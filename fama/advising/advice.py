@@ -5,21 +5,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from fama.advising.session import Session
-from fama.agents.strategies.base import Chat, Placement
-from fama.episodes.records import Decision, LedgerRow, Message, Note, RejectedNote, ToolSpec
+from fama.agents.strategies.base import Chat, Placement, place_note
+from fama.episodes.records import Decision, LedgerRow, Message, Note, RejectedNote, ToolSpec, total_tokens
+from fama.models.wire import Prefill, place_prefill
 
 
 @dataclass(frozen=True)
 class Usage:
-    """Cost of an advice: the calls of helpers and selection, tokens of the notes, and wall time in seconds.
-
-    ``tokens`` is None where a call's tokens are unknown.
-    """
+    """Cost of an advice: the calls of helpers and selection, tokens of the notes, and wall time in seconds."""
 
     ledger: tuple[LedgerRow, ...]
-    tokens: int | None
     note_tokens: int
     seconds: float
+
+    @property
+    def tokens(self) -> int | None:
+        """Return input plus output tokens of all calls; None where those of one are unknown."""
+        return total_tokens(self.ledger)
 
 
 @dataclass(frozen=True)
@@ -27,19 +29,22 @@ class Advice:
     """One decision of an advisor, before the agent's own request.
 
     ``decision`` is the record that a run would log. ``history`` is the conversation that was read, with the policy as
-    its system message; ``decision.message_index`` indexes it. ``probabilities`` are per helper, empty where nobody was
-    asked. ``session`` is the conversation's state for its next turn.
+    its system message; ``decision.message_index`` is the place of the coming message in it. ``probabilities`` are the
+    selector's belief per helper, empty where it was not asked. ``session`` is the conversation's state for its next
+    turn. ``chat`` holds the caller's messages as OpenAI dicts, without a note.
     """
 
     decision: Decision
+    text: str
+    """All notes in one line; empty without one."""
     probabilities: Mapping[str, float]
     usage: Usage
     session: Session
     history: tuple[Message, ...]
     tools: tuple[ToolSpec, ...]
-    placement: Placement
     chat: tuple[Chat, ...]
-    """The caller's messages as OpenAI dicts, without a note."""
+    placement: Placement
+    prefill: Prefill
 
     @property
     def subset(self) -> tuple[str, ...]:
@@ -57,10 +62,22 @@ class Advice:
         return self.decision.rejected
 
     @property
-    def text(self) -> str:
-        """Return all notes in one line; empty without one."""
-        raise NotImplementedError
+    def opening(self) -> str:
+        """Return what a reply is made to begin with; empty where no note opens the assistant's turn.
+
+        Some servers repeat it at the start of the reply: ``fama.advising.replies`` takes it off.
+        """
+        return place_note([dict(message) for message in self.chat[-1:]], self.text, self.placement)
+
+    @property
+    def extra_body(self) -> dict[str, Any]:
+        """Return the fields that the request's body needs beside the messages, for vLLM to continue the note."""
+        return place_prefill([], self.opening, self.prefill) if self.opening else {}
 
     def messages(self) -> list[dict[str, Any]]:
         """Return a new list of the caller's messages with the notes placed as a run places them."""
-        raise NotImplementedError
+        chat = [dict(message) for message in self.chat]
+        opening = place_note(chat, self.text, self.placement)
+        if opening:
+            place_prefill(chat, opening, self.prefill)
+        return chat
