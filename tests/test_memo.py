@@ -1,6 +1,8 @@
 """Results kept by the identity of their arguments, and by the content of recent requests."""
 
 import random
+import sys
+import threading
 
 import pytest
 
@@ -20,6 +22,36 @@ def test_equal_objects_are_told_apart_and_the_same_one_is_computed_once() -> Non
     assert len(made) == 2
     assert count(first, "".join("x")) == 3 and len(made) == 2  # strings by value
     assert count(first, "y") == 3 and len(made) == 3
+
+
+def test_threads_share_the_results() -> None:
+    @by_identity(2)
+    def first(items: tuple[int, ...]) -> int:
+        return items[0]
+
+    values = [(number, number) for number in range(5)]
+    wrong: list[object] = []
+
+    def ask(seed: int) -> None:
+        draw = random.Random(seed)
+        for _ in range(5000):
+            items = draw.choice(values)
+            try:
+                wrong.extend([] if first(items) == items[0] else [items])
+            except KeyError as error:
+                wrong.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert wrong == []
 
 
 def test_the_least_recently_used_result_goes_first_and_never_answers_for_another_object() -> None:

@@ -12,7 +12,7 @@ from fama.agents.loop import run_episode
 from fama.agents.request import agent_request
 from fama.agents.strategies.base import Placement
 from fama.agents.strategies.fc import FunctionCalling
-from fama.episodes.records import Decision, Episode
+from fama.episodes.records import Decision, Episode, LedgerRow
 from fama.episodes.state import state_at
 from fama.helpers.pool import build_pool
 from fama.models.base import ChatRequest
@@ -24,7 +24,12 @@ from tests.support.toy_agents import GOLD, POLICY, LampWorld, Recorder, act_line
 
 ROOT = Path(__file__).resolve().parents[2]
 PATTERNS = HelperSettings(reading="patterns")
-ARMS = {"all": "all", "irma": "irma", "rule": "rule", "linear": ROOT / "checkpoints/helpdesk-linear"}
+ARMS: dict[str, str | Path] = {
+    "all": "all",
+    "irma": "irma",
+    "rule": "rule",
+    "linear": ROOT / "checkpoints/helpdesk-linear",
+}
 
 
 def logged(decision: Decision) -> dict[str, Any]:
@@ -111,7 +116,7 @@ def test_a_scripted_run_is_advised_as_it_went(placement: Placement, prefill: Pre
         benchmark="lamps",
         domain="house",
     ) as advisor:
-        rows = []
+        rows: list[LedgerRow] = []
         for turn, decision in enumerate(episode.decisions):
             own = agent_request(FunctionCalling(), state_at(episode, turn))
             advice = advisor.advise(own.messages, own.tools, policy=POLICY)

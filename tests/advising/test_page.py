@@ -1,15 +1,14 @@
 """The Python blocks of docs/use-in-your-agent.md run as they stand there."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
-import httpx
 import openai
 import pytest
 
 from fama.agents.reading import Reader
+from tests.support.fake_endpoint import Endpoint, said
 from tests.support.foreign_logs import SAID, write_lines
 from tests.support.order_requests import AGREED, TOOLS
 
@@ -18,17 +17,15 @@ PAGE = ROOT / "docs/use-in-your-agent.md"
 
 
 @pytest.mark.parametrize("reading", ["patterns", pytest.param("meaning", marks=pytest.mark.slow)])
-def test_every_block_of_the_page_runs(reading: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[dict[str, Any]] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(json.loads(request.content))
-        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Done."}}
-        return httpx.Response(200, json={"id": "x", "object": "chat.completion", "choices": [choice]})
+def test_every_block_of_the_page_runs(
+    reading: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint
+) -> None:
+    endpoint.answers = [said("Done.")]
 
     class Client(openai.OpenAI):
         def __init__(self) -> None:
-            super().__init__(api_key="k", http_client=httpx.Client(transport=httpx.MockTransport(answer)))
+            http = openai.DefaultHttpxClient(trust_env=False)
+            super().__init__(api_key="k", base_url=endpoint.base_url, http_client=http)
 
     monkeypatch.setattr(openai, "OpenAI", Client)
     if reading == "patterns":  # without the sentence encoder, which takes seconds to load
@@ -44,7 +41,7 @@ def test_every_block_of_the_page_runs(reading: str, tmp_path: Path, monkeypatch:
     assert [name for name, _ in blocks] == ["wrap", "advise", "session", "notebook"]
     assert names["advice"].notes and names["reply"].choices[0].message.content == "Done."
     note = "Note: " + " ".join(note.text for note in names["advice"].notes)
-    assert note in asked[0]["messages"][len(AGREED) - 1]["content"]
+    assert note in endpoint.asked[0]["messages"][len(AGREED) - 1]["content"]
     assert names["second"].session.noted[: len(names["first"].session.noted)] == names["first"].session.noted
     assert names["labels"] and [episode.backbone for episode in names["imported"]] == ["my-model"]
     names["advisor"].close()

@@ -2,16 +2,17 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from openai import AsyncOpenAI, BadRequestError, OpenAI
+from openai import AsyncOpenAI, BadRequestError, DefaultAsyncHttpxClient, DefaultHttpxClient, OpenAI
 
 import fama
 from fama.advising.replies import StreamedReply, without_opening
+from tests.support.fake_endpoint import Endpoint, said
 from tests.support.order_requests import AGREED, LOOKED_UP, PATTERNS, TOOLS
 
 LINE = "Note: Suggested next tool: respond. Ask for a yes to cancel_order."
@@ -22,43 +23,38 @@ def pieces(text: str, size: int = 7) -> list[str]:
     return [text[start : start + size] for start in range(0, len(text), size)]
 
 
-class Endpoint:
-    """An endpoint that keeps its requests and says ``words``, in pieces where it is asked for a stream."""
+@dataclass
+class Words:
+    """Says ``words``, in pieces where it is asked for a stream; ``finish`` is that of the stream's last piece."""
 
-    def __init__(self, words: str = REPLY) -> None:
-        self.words = words
-        self.asked: list[dict[str, Any]] = []
-        self.finish: str | None = "stop"
-        self.status = 200
+    words: str = REPLY
+    finish: str | None = "stop"
 
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        if request.url.path.endswith("/models"):
-            return httpx.Response(200, json={"object": "list", "data": [{"id": "m", "object": "model"}]})
-        body = json.loads(request.content)
-        self.asked.append(body)
-        if self.status != 200:
-            return httpx.Response(self.status, json={"error": {"message": "no"}})
-        about = {"id": "x", "created": 1, "model": "m"}
-        if body.get("stream"):
-            deltas = [{"role": "assistant", "content": ""}, *({"content": piece} for piece in pieces(self.words)), {}]
-            ends = [None] * (len(deltas) - 1) + [self.finish]
-            chunks = [
-                {**about, "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": d, "finish_reason": e}]}
-                for d, e in zip(deltas, ends, strict=True)
-            ]
-            text = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
-            return httpx.Response(200, headers={"content-type": "text/event-stream"}, text=text)
-        message = {"role": "assistant", "content": self.words}
-        choice = {"index": 0, "finish_reason": "stop", "message": message}
-        return httpx.Response(200, json={**about, "object": "chat.completion", "choices": [choice]})
+    def __call__(self, body: dict[str, Any]) -> tuple[int, Any]:
+        if not body.get("stream"):
+            return said(self.words)
+        deltas = [{"role": "assistant", "content": ""}, *({"content": piece} for piece in pieces(self.words)), {}]
+        ends = [None] * (len(deltas) - 1) + [self.finish]
+        chunks = [
+            {"id": "x", "choices": [{"index": 0, "delta": delta, "finish_reason": end}]}
+            for delta, end in zip(deltas, ends, strict=True)
+        ]
+        return 200, "".join(f"data: {json.dumps(row)}\n\n" for row in chunks).encode() + b"data: [DONE]\n\n"
 
-    def sync(self) -> OpenAI:
-        http = httpx.Client(transport=httpx.MockTransport(self))
-        return OpenAI(api_key="k", base_url="http://endpoint/v1", http_client=http, max_retries=0)
 
-    def asynchronous(self) -> AsyncOpenAI:
-        http = httpx.AsyncClient(transport=httpx.MockTransport(self))
-        return AsyncOpenAI(api_key="k", base_url="http://endpoint/v1", http_client=http, max_retries=0)
+def client_of(endpoint: Endpoint) -> OpenAI:
+    http = DefaultHttpxClient(trust_env=False)
+    return OpenAI(api_key="k", base_url=endpoint.base_url, http_client=http, max_retries=0)
+
+
+def wrapped(endpoint: Endpoint, advisor: Any) -> Any:
+    """A wrapped client, its requests untyped: what is asked is written as JSON here."""
+    return fama.wrap(client_of(endpoint), advisor)
+
+
+def wrapped_async(endpoint: Endpoint, advisor: Any) -> Any:
+    http = DefaultAsyncHttpxClient(trust_env=False)
+    return fama.wrap(AsyncOpenAI(api_key="k", base_url=endpoint.base_url, http_client=http, max_retries=0), advisor)
 
 
 @pytest.fixture(scope="module")
@@ -77,37 +73,36 @@ HABITS: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("habit", HABITS)
-async def test_notes_go_out_and_never_come_back(habit: str, advisor: fama.Advisor) -> None:
-    endpoint = Endpoint(HABITS[habit](LINE))
-    client, other = fama.wrap(endpoint.sync(), advisor), fama.wrap(endpoint.asynchronous(), advisor)
+async def test_notes_go_out_and_never_come_back(habit: str, advisor: fama.Advisor, endpoint: Endpoint) -> None:
+    endpoint.answer = Words(HABITS[habit](LINE))
+    client, other = wrapped(endpoint, advisor), wrapped_async(endpoint, advisor)
     asked: dict[str, Any] = {"model": "m", "messages": LOOKED_UP, "tools": TOOLS, "temperature": 0.5}
-    said = [
+    heard = [
         client.chat.completions.create(**asked).choices[0].message.content,
         "".join(chunk.choices[0].delta.content or "" for chunk in client.chat.completions.create(**asked, stream=True)),
         (await other.chat.completions.create(**asked)).choices[0].message.content,
     ]
     async with await other.chat.completions.create(**asked, stream=True) as stream:
-        said.append("".join([chunk.choices[0].delta.content or "" async for chunk in stream]))
-    assert said == [REPLY] * 4
+        heard.append("".join([chunk.choices[0].delta.content or "" async for chunk in stream]))
+    assert heard == [REPLY] * 4
     assert len(endpoint.asked) == 4
     for body in endpoint.asked:
         assert body["messages"] == [*LOOKED_UP, {"role": "assistant", "content": f"{LINE}\n"}]
         assert (body["temperature"], body["tools"]) == (0.5, TOOLS)
-    assert getattr(client, "advice_failures") == 0  # noqa: B009
+    assert client.advice_failures == other.advice_failures == 0
 
 
-def test_a_stream_that_stops_loses_nothing(advisor: fama.Advisor) -> None:
-    endpoint = Endpoint(LINE[:20])
-    endpoint.finish = None
-    with fama.wrap(endpoint.sync(), advisor) as client:
-        stream = client.chat.completions.create(model="m", messages=LOOKED_UP, tools=TOOLS, stream=True)  # type: ignore[call-overload]
+def test_a_stream_that_stops_loses_nothing(advisor: fama.Advisor, endpoint: Endpoint) -> None:
+    endpoint.answer = Words(LINE[:20], finish=None)
+    with wrapped(endpoint, advisor) as client:
+        stream = client.chat.completions.create(model="m", messages=LOOKED_UP, tools=TOOLS, stream=True)
         assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == LINE[:20]
 
 
-def test_vllm_is_told_to_go_on_from_the_note() -> None:
-    endpoint = Endpoint()
+def test_vllm_is_told_to_go_on_from_the_note(endpoint: Endpoint) -> None:
+    endpoint.answer = Words()
     with fama.Advisor("all", helpers=PATTERNS, prefill="flag") as advisor:
-        client: Any = fama.wrap(endpoint.sync(), advisor)
+        client = wrapped(endpoint, advisor)
         client.chat.completions.create(model="m", messages=LOOKED_UP, tools=TOOLS, extra_body={"top_k": 5})
         client.chat.completions.create(model="m", messages=LOOKED_UP[:2], tools=TOOLS)
     noted, plain = endpoint.asked
@@ -125,10 +120,9 @@ class Broken:
         raise ZeroDivisionError("the router is broken")
 
 
-async def test_a_failure_of_the_advisor_never_fails_a_request() -> None:
-    endpoint, broken = Endpoint(), Broken()
-    client: Any = fama.wrap(endpoint.sync(), broken)  # type: ignore[arg-type]
-    other: Any = fama.wrap(endpoint.asynchronous(), broken)  # type: ignore[arg-type]
+async def test_a_failure_of_the_advisor_never_fails_a_request(endpoint: Endpoint) -> None:
+    endpoint.answer = Words()
+    client, other = wrapped(endpoint, Broken()), wrapped_async(endpoint, Broken())
     messages = iter(LOOKED_UP)  # the SDK takes any iterable, which can be read once
     assert client.chat.completions.create(model="m", messages=messages).choices[0].message.content == REPLY
     assert client.with_options(timeout=3).chat.completions.create(model="m", messages=AGREED).choices
@@ -137,16 +131,16 @@ async def test_a_failure_of_the_advisor_never_fails_a_request() -> None:
     assert (client.advice_failures, other.advice_failures) == (2, 1)
 
 
-def test_all_else_is_the_clients_own(advisor: fama.Advisor) -> None:
-    endpoint = Endpoint()
-    client: Any = fama.wrap(endpoint.sync(), advisor)
-    assert isinstance(client, OpenAI) and client.api_key == "k" and client.max_retries == 0
-    assert [model.id for model in client.models.list()] == ["m"]
+def test_all_else_is_the_clients_own(advisor: fama.Advisor, endpoint: Endpoint) -> None:
+    client = wrapped(endpoint, advisor)
+    kind: type = OpenAI
+    assert isinstance(client, kind) and client.api_key == "k" and client.max_retries == 0
+    assert [model.id for model in client.models.list()] == ["served"]
     with pytest.raises(AttributeError):
         _ = client.no_such_thing
     with pytest.raises(TypeError, match="messages"):
         client.chat.completions.create(model="m")
-    endpoint.status = 400
+    endpoint.answers = [(400, {"error": {"message": "no"}})]
     with pytest.raises(BadRequestError):
         client.chat.completions.create(model="m", messages=LOOKED_UP, tools=TOOLS)
     raw = endpoint.asked[-1]
