@@ -133,8 +133,8 @@ async def test_a_failure_of_the_advisor_never_fails_a_request(endpoint: Endpoint
 
 def test_all_else_is_the_clients_own(advisor: fama.Advisor, endpoint: Endpoint) -> None:
     client = wrapped(endpoint, advisor)
-    kind: type = OpenAI
-    assert isinstance(client, kind) and client.api_key == "k" and client.max_retries == 0
+    looks_like_one = isinstance(client, OpenAI)
+    assert looks_like_one and client.api_key == "k" and client.max_retries == 0
     assert [model.id for model in client.models.list()] == ["served"]
     with pytest.raises(AttributeError):
         _ = client.no_such_thing
