@@ -74,15 +74,19 @@ def build_body(
     if flavour == "llama.cpp":
         extra["cache_prompt"] = True
     if request.prefill:
-        if prefill == "words":
-            body["messages"].append({"role": "user", "content": _OPENING + request.prefill})
-        else:
-            body["messages"].append({"role": "assistant", "content": request.prefill})
-        if prefill == "flag":
-            extra |= {"continue_final_message": True, "add_generation_prompt": False}
+        extra |= place_prefill(body["messages"], request.prefill, prefill)
     if extra:
         body["extra_body"] = extra
     return body
+
+
+def place_prefill(messages: list[dict[str, Any]], opening: str, prefill: Prefill) -> dict[str, Any]:
+    """Put the opening of a reply at the end of ``messages``, in place; return further fields of the request's body."""
+    if prefill == "words":
+        messages.append({"role": "user", "content": _OPENING + opening})
+    else:
+        messages.append({"role": "assistant", "content": opening})
+    return {"continue_final_message": True, "add_generation_prompt": False} if prefill == "flag" else {}
 
 
 def read_reply(

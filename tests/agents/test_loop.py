@@ -188,7 +188,7 @@ async def test_cadence(cadence: str, times: int) -> None:
 
 
 async def test_the_cadence_change_selects_only_while_a_change_is_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fama.agents.decision.change_ahead", lambda state: state.turn == 1)
+    monkeypatch.setattr("fama.agents.preparation.change_ahead", lambda state: state.turn == 1)
     coin = Coin()
     settings = ExperimentSettings.model_validate({"cadence": "change"})
     episode = await run_episode(

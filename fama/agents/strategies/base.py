@@ -129,8 +129,15 @@ def place_note(messages: list[Chat], note: str, placement: Placement) -> str:
     if placement == "system":
         messages.append({"role": "system", "content": line})
     else:
-        messages[-1] = {**messages[-1], "content": f"{messages[-1]['content']}\n\n{line}"}
+        messages[-1] = {**messages[-1], "content": _with_line(messages[-1].get("content"), line)}
     return ""
+
+
+def _with_line(content: Any, line: str) -> Any:
+    """Return a message's content with a line at its end: a text, or a list of parts with one more."""
+    if isinstance(content, list | tuple):
+        return [*content, {"type": "text", "text": line}]
+    return f"{content or ''}\n\n{line}"
 
 
 def _kind(value: dict[str, Any]) -> str:

@@ -1,0 +1,235 @@
+"""The advisor: a router, a pool of helpers and a memory of conversations, for agents that run elsewhere."""
+
+import asyncio
+import time
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+from fama.advising.advice import Advice, Usage
+from fama.advising.conversation import Conversation, read_conversation
+from fama.advising.parts import (
+    Model,
+    Router,
+    budget_settings,
+    check_models,
+    model_settings,
+    pool_settings,
+    selector_of,
+)
+from fama.advising.session import Session, Sessions
+from fama.agents.preparation import Preparation
+from fama.agents.reading import Reader
+from fama.agents.strategies.base import Placement
+from fama.episodes.keys import EpisodeKey
+from fama.episodes.records import LedgerRow
+from fama.episodes.state import VisibleState
+from fama.execution.background import LoopThread
+from fama.helpers.pool import build_pool
+from fama.models.base import ChatModel
+from fama.models.connect import connect
+from fama.models.prefix import AgentRequest
+from fama.models.wire import Prefill
+from fama.randomness import derive_seed, generator
+from fama.selection.base import SelectorContext
+from fama.selection.budget import Budget, RunBudget, check_budget
+from fama.settings import BudgetSettings, Cadence, HelperSettings, ModelSettings
+
+#: The request that is being advised on, for selectors that ask at its end.
+_REQUEST: ContextVar[AgentRequest] = ContextVar("request")
+#: Nobody's episode: an advisor knows no task.
+_NO_EPISODE = EpisodeKey("", "", "", 0, "", "")
+
+
+class Advisor:
+    """Gives notes before an agent's requests, as a run of this package does.
+
+    Threads may share it: all advice is computed in one thread of the advisor's own. ``close`` it, or use it in a
+    ``with`` block, to end that thread and a model's server before the program ends.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        *,
+        helpers: Sequence[str] | HelperSettings | None = None,
+        model: Model | None = None,
+        cadence: Cadence = "turn",
+        placement: Placement = "assistant",
+        prefill: Prefill = "message",
+        price: float | None = None,
+        budget: BudgetSettings | int | None = None,
+        seed: int = 0,
+        options: Mapping[str, Any] | None = None,
+        sessions: int = 4096,
+        benchmark: str = "",
+        domain: str = "",
+    ) -> None:
+        """Load the router and the helpers, and connect to the model.
+
+        Args:
+            router: folder of a checkpoint, name of a registered selector such as ``all`` or ``rule``, or a selector.
+            helpers: the pool as in a run, names with or without a form; the router's own or all six when None.
+            model: of helper agents and of prompted selection: settings, their keys, or a name of them; None where notes
+                are templates and the router asks no model.
+            cadence: when the router is asked.
+            placement: where notes go, as in a run.
+            prefill: how the agent's endpoint is given the opening of its reply, for placement ``assistant``: llama.cpp
+                and most others by a last ``message``, vLLM by a ``flag`` beside it, OpenAI's own in ``words``.
+            price: λ, the success probability that 1,000 tokens are worth; the router's own when None.
+            budget: hard limits in tokens, ``run`` over all conversations; a number limits each decision.
+            seed: of random draws and of helper agents' requests.
+            options: further options of the selector, as ``selector.options`` of a run.
+            sessions: requests whose sessions are remembered at most; the oldest is forgotten first.
+            benchmark: with ``domain``, whose file may state what the tools do; a tool's schema can state it instead.
+            domain: see ``benchmark``.
+
+        Raises:
+            BadInput: something is unknown, does not fit the router, or needs a model and none is given.
+            FamaError: the model cannot be reached.
+        """
+        pool = pool_settings(helpers, router)
+        self._helpers = build_pool(pool)
+        wanted = model_settings(model)
+        check_models(self._helpers, wanted is not None)
+        limits = budget_settings(budget)
+        check_budget(limits, self._helpers)
+        self._cadence, self._placement, self._prefill = cadence, placement, prefill
+        self._concurrency, self._seed = pool.concurrency, seed
+        self._benchmark, self._domain = benchmark, domain
+        self._run_budget = RunBudget(limits)
+        self._sessions = Sessions(sessions)
+        self._thread = LoopThread("the advisor")
+        self._finalizer = weakref.finalize(self, self._thread.close)
+        try:
+            self._model = self._thread.wait(self._connect(wanted))
+            context = SelectorContext(
+                self._helpers, self._model, seed=seed, request=lambda state: _REQUEST.get(), cadence=cadence
+            )
+            self._selector = selector_of(router, context, price, options or {})
+            self._reader = Reader.shipped() if pool.reading == "meaning" and self._helpers else None
+        except BaseException:
+            self.close()
+            raise
+
+    def advise(
+        self,
+        messages: Iterable[Any],
+        tools: Iterable[Any] | None = None,
+        policy: str | None = None,
+        session: Session | None = None,
+    ) -> Advice:
+        """Return the notes for the agent's coming request; waits for them.
+
+        Args:
+            messages: OpenAI chat messages, dicts or objects of the SDK; never changed.
+            tools: OpenAI tool definitions.
+            policy: the agent's instructions; the first system message when None.
+            session: of the conversation's latest advice; looked up by the messages when None.
+
+        Raises:
+            BadInput: messages or tools do not have the form of OpenAI's.
+            ModelError: the model of a helper or of the selector failed.
+        """
+        return self._thread.wait(self._advise(messages, tools, policy, session))
+
+    async def advise_async(
+        self,
+        messages: Iterable[Any],
+        tools: Iterable[Any] | None = None,
+        policy: str | None = None,
+        session: Session | None = None,
+    ) -> Advice:
+        """Return the notes for the agent's coming request; see ``advise``. Cancelling it cancels helpers' calls.
+
+        Raises:
+            BadInput: messages or tools do not have the form of OpenAI's.
+            ModelError: the model of a helper or of the selector failed.
+        """
+        return await asyncio.wrap_future(self._thread.submit(self._advise(messages, tools, policy, session)))
+
+    def close(self) -> None:
+        """End the advisor's thread and what it serves; later calls raise, a second ``close`` does nothing."""
+        self._finalizer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def _connect(self, model: ModelSettings | ChatModel | None) -> ChatModel | None:
+        if not isinstance(model, ModelSettings):
+            return model
+        return await self._thread.stack.enter_async_context(connect(model))
+
+    async def _advise(
+        self, messages: Iterable[Any], tools: Iterable[Any] | None, policy: str | None, session: Session | None
+    ) -> Advice:
+        started = time.perf_counter()
+        conversation = read_conversation(messages, tools, policy)
+        before, here = conversation.prefixes()
+        known = session or self._sessions.find(before) or Session(key=here)
+        # A request that is repeated does not see the notes that it got before.
+        known = replace(known, noted=tuple(note for note in known.noted if note[0] < conversation.turn))
+        _REQUEST.set(conversation.request())
+        ledger: list[LedgerRow] = []
+        budget = Budget(self._run_budget)
+        budget.episode_spent = known.spent
+        preparation = self._preparation(conversation, known, budget, ledger)
+        try:
+            prepared = await preparation.prepare(self._state(conversation, known), len(conversation.history))
+        finally:
+            budget.release()
+        given = tuple((conversation.turn, note) for note in prepared.decision.notes)
+        after = Session(known.key, (*known.noted, *given), preparation.held, budget.episode_spent)
+        self._sessions.keep(here, after)
+        return Advice(
+            decision=prepared.decision,
+            text=prepared.note,
+            probabilities=prepared.probabilities,
+            usage=Usage(
+                tuple(ledger), sum(note.tokens for note in prepared.decision.notes), time.perf_counter() - started
+            ),
+            session=after,
+            history=conversation.history,
+            tools=conversation.tools,
+            chat=conversation.chat,
+            placement=self._placement,
+            prefill=self._prefill,
+        )
+
+    def _preparation(
+        self, conversation: Conversation, session: Session, budget: Budget, ledger: list[LedgerRow]
+    ) -> Preparation:
+        return Preparation(
+            key=_NO_EPISODE,
+            selector=self._selector,
+            helpers=self._helpers,
+            helper_model=self._model,
+            request=lambda state: conversation.request(),
+            budget=budget,
+            ledger=ledger,
+            cadence=self._cadence,
+            seed=derive_seed(self._seed, "advisor", session.key),
+            rng=generator(self._seed, "advisor", session.key, conversation.turn),
+            concurrency=self._concurrency,
+            held=session.held,
+        )
+
+    def _state(self, conversation: Conversation, session: Session) -> VisibleState:
+        state = VisibleState(
+            policy=conversation.policy,
+            tools=conversation.tools,
+            messages=conversation.messages(),
+            turn=conversation.turn,
+            noted=session.noted,
+            benchmark=self._benchmark,
+            domain=self._domain,
+        )
+        return state if self._reader is None else replace(state, readings=self._reader.read(state))

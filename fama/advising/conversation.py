@@ -1,0 +1,132 @@
+"""Reading of a request's messages and tools, OpenAI dicts or objects of the SDK, as a conversation."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from fama.agents.strategies.base import Chat
+from fama.episodes.foreign.messages import messages_of
+from fama.episodes.foreign.tools import tools_of
+from fama.episodes.records import Message, ToolSpec
+from fama.errors import BadInput
+from fama.hashing import content_hash
+from fama.models.prefix import AgentRequest
+from fama.text.clean import clean, clean_value
+
+#: What reading a value of another shape than OpenAI's may raise; pydantic's error is a ``ValueError``.
+_SHAPE_FAULTS = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError)
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A request as it was given and as it was read.
+
+    ``chat`` and ``raw_tools`` are the caller's as OpenAI dicts. ``history`` has the policy as its system message, where
+    there is one. ``turn`` is the 0-based index of the coming decision: the assistant's messages since the user's first.
+    """
+
+    chat: tuple[Chat, ...]
+    raw_tools: tuple[Chat, ...]
+    policy: str
+    tools: tuple[ToolSpec, ...]
+    history: tuple[Message, ...]
+    turn: int
+
+    def request(self) -> AgentRequest:
+        """Return the caller's own request, which helper agents put their questions behind."""
+        return AgentRequest(self.chat, self.raw_tools)
+
+    def messages(self) -> tuple[Message, ...]:
+        """Return the history without system messages, as a visible state has it."""
+        return tuple(message for message in self.history if message.role != "system")
+
+    def prefixes(self) -> tuple[list[str], str]:
+        """Return the hashes of the history before each assistant's message, the latest first, and of all of it."""
+        digest = hashlib.sha256(content_hash([self.policy, [tool.model_dump() for tool in self.tools]]).encode())
+        before: list[str] = []
+        for message in self.history:
+            if message.role == "assistant":
+                before.append(digest.hexdigest())
+            digest.update(message.model_dump_json().encode())
+            digest.update(b"\n")
+        return before[::-1], digest.hexdigest()
+
+
+def read_conversation(messages: Iterable[Any], tools: Iterable[Any] | None, policy: str | None) -> Conversation:
+    """Read a request; nothing of the caller's is changed.
+
+    The policy is the first system or developer message where it is None; where it is given, it stands in for that one.
+
+    Raises:
+        BadInput: messages or tools do not have the form of OpenAI's, or there is no message.
+    """
+    chat = _dicts(messages, "messages")
+    raw_tools = () if tools is None else _dicts(tools, "tools")
+    if not chat:
+        raise BadInput("messages: empty; give at least the user's first message")
+    if policy is not None and not isinstance(policy, str):
+        raise BadInput(f"policy: a {type(policy).__name__}; give a text, or None for the first system message")
+    try:
+        read = messages_of(clean_value(list(chat)))
+    except BadInput as error:
+        raise BadInput(f"{error}"[:400]) from None
+    except _SHAPE_FAULTS as error:
+        raise _unlike("messages", error) from None
+    first = next((index for index, message in enumerate(read) if message.role == "system"), None)
+    if policy is None:
+        told = "" if first is None else read[first].content or ""
+    else:
+        told = clean(policy)
+    rest = tuple(message for index, message in enumerate(read) if index != first)
+    history = (Message(role="system", content=told), *rest) if told else rest
+    return Conversation(chat, raw_tools, told, _tools(raw_tools), history, _turn(rest))
+
+
+def _dicts(values: Iterable[Any], name: str) -> tuple[Chat, ...]:
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise BadInput(f"{name}: a {type(values).__name__}; give a list of OpenAI {name}")
+    return tuple(_as_dict(value, f"{name}[{index}]") for index, value in enumerate(values))
+
+
+def _as_dict(value: Any, place: str) -> Chat:
+    """Return a message or tool as a dict; of an SDK object the fields that were set, as the SDK would send it."""
+    if isinstance(value, Mapping):
+        return {**value}
+    dump = getattr(value, "model_dump", None)
+    if dump is not None:
+        try:
+            dumped = dump(mode="json", exclude_unset=True)
+        except _SHAPE_FAULTS as error:
+            raise _unlike(place, error) from None
+        if isinstance(dumped, dict):
+            return dumped
+    raise BadInput(f"{place}: a {type(value).__name__}; give a dict or an object of the openai package")
+
+
+def _tools(raw: Sequence[Chat]) -> tuple[ToolSpec, ...]:
+    try:
+        return _tools_of_text(json.dumps(raw))
+    except BadInput:
+        raise
+    except _SHAPE_FAULTS as error:
+        raise _unlike("tools", error) from None
+
+
+@lru_cache(maxsize=64)
+def _tools_of_text(text: str) -> tuple[ToolSpec, ...]:
+    """Return the tools of a JSON text; every request of an agent has the same ones, so that they stay one object."""
+    return tools_of(clean_value(json.loads(text)))
+
+
+def _turn(messages: Sequence[Message]) -> int:
+    """Count the assistant's messages since the user's first; a greeting before it was no decision."""
+    start = next((index for index, message in enumerate(messages) if message.role == "user"), 0)
+    return sum(message.role == "assistant" for message in messages[start:])
+
+
+def _unlike(place: str, error: Exception) -> BadInput:
+    kind = type(error).__name__
+    return BadInput(f"{place}: not in the form of OpenAI's chat requests ({kind}); give what the endpoint would take")

@@ -1,0 +1,111 @@
+"""Functions for notebooks and scripts: what the commands ``score``, ``import`` and ``diagnose`` read, as lists."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
+from os import PathLike, fspath
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from fama.diagnosis.diagnose import diagnose as diagnose_folder
+from fama.envs.material import attachment
+from fama.episodes.intake import Intake
+from fama.episodes.log_import import AUTO, LogImport, check_format, log_files
+from fama.episodes.records import Episode, Failure
+from fama.episodes.store import EpisodeStore, read_episodes, read_failures
+from fama.execution.background import LoopThread
+from fama.models.connect import connect
+from fama.settings import ModelSettings
+
+log = logging.getLogger(__name__)
+Place = str | PathLike[str]
+
+
+def load_episodes(path: Place) -> list[Episode]:
+    """Return the episodes of a folder or of a ``.jsonl`` or ``.jsonl.gz`` file.
+
+    Raises:
+        BadInput: nothing is there, a line is damaged (``file:line``), or it is a log of another tool.
+    """
+    return list(read_episodes(Path(path)))
+
+
+def import_logs(
+    path: Place | Sequence[Place],
+    format: str | None = None,
+    *,
+    benchmark: str | None = None,
+    domain: str | None = None,
+    backbone: str | None = None,
+    strategy: str | None = None,
+    tools: Place | None = None,
+    policy: Place | None = None,
+    strip_user_thinking: bool = False,
+) -> list[Episode]:
+    """Return the episodes of other tools' logs, as ``fama import`` writes them.
+
+    Args:
+        path: files, folders or patterns.
+        format: an importer's name; found out file by file when None.
+        benchmark: fills what the logs do not say; so do ``domain``, ``backbone`` and ``strategy``.
+        domain: see ``benchmark``.
+        backbone: see ``benchmark``.
+        strategy: see ``benchmark``.
+        tools: file of the agent's tools for episodes without; the word ``benchmark`` for the benchmark's own.
+        policy: file of the agent's policy for episodes without, or that word.
+        strip_user_thinking: cut the user simulator's leaked thoughts.
+
+    Raises:
+        BadInput: a file cannot be read; the message names all that cannot.
+    """
+    check_format(format or AUTO)
+    filled = {"benchmark": benchmark, "domain": domain, "backbone": backbone, "strategy": strategy}
+    options = {key: value for key, value in filled.items() if value}
+    attach = attachment(None if tools is None else fspath(tools), None if policy is None else fspath(policy))
+    places = [path] if isinstance(path, str | PathLike) else list(path)
+    files, base = log_files([fspath(place) for place in places])
+    with TemporaryDirectory() as folder:
+        store = EpisodeStore(Path(folder))
+        importing = LogImport(Intake(store, strip_user_thinking), attach, format or AUTO, options)
+        for file in files:
+            importing.add(file, base)
+        importing.check(len(files))
+        return list(store.read())
+
+
+def diagnose(
+    episodes: Place | Iterable[Episode], *, judge: ModelSettings | str | None = None, concurrency: int = 1
+) -> list[Failure]:
+    """Return the labels of the failed episodes, as ``fama diagnose`` writes them.
+
+    Args:
+        episodes: records, or the place of stored ones.
+        judge: settings or name of the model that judges; the detectors alone when None.
+        concurrency: episodes that are judged at once.
+
+    Raises:
+        BadInput: no readable episodes, or the judge is unknown.
+        FamaError: the judge cannot be reached, or answered for no failure.
+    """
+    settings = ModelSettings(name=judge) if isinstance(judge, str) else judge
+    with TemporaryDirectory() as folder:
+        if isinstance(episodes, str | PathLike):
+            place = Path(episodes)
+        else:
+            place = Path(folder) / "episodes"
+            EpisodeStore(place).rewrite(episodes)
+        out = Path(folder) / "failures"
+
+        async def label() -> None:
+            async with AsyncExitStack() as stack:
+                model = None if settings is None else await stack.enter_async_context(connect(settings))
+                summary = await diagnose_folder(place, out, model, concurrency=concurrency)
+            for skipped in summary.judge_errors:
+                log.warning("episode %s has no label: %s", skipped.episode_id, skipped.reason)
+
+        thread = LoopThread("the diagnosis")  # a notebook has an event loop of its own
+        try:
+            thread.wait(label())
+        finally:
+            thread.close()
+        return read_failures(out)

@@ -1,0 +1,125 @@
+"""Parts of an advisor from what its caller names: the pool of helpers, the selector, the model's settings."""
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from fama.episodes.faults import fault_of
+from fama.errors import BadInput
+from fama.helpers.base import Helper, form_of
+from fama.models.base import ChatModel
+from fama.selection.base import SELECTORS, KeyedSelector, Priced, Selector, SelectorContext
+from fama.selection.router.checkpoint import read_manifest
+from fama.settings import BudgetSettings, HelperSettings, ModelSettings
+
+Router = str | PathLike[str] | Selector
+Model = ModelSettings | ChatModel | Mapping[str, Any] | str
+
+
+def pool_settings(helpers: Sequence[str] | HelperSettings | None, router: Router) -> HelperSettings:
+    """Return the pool that is asked for; the router's own, or all six helpers, where it is None.
+
+    Raises:
+        BadInput: the checkpoint cannot be read.
+    """
+    if isinstance(helpers, HelperSettings):
+        return helpers
+    if helpers is not None:
+        return HelperSettings(pool=(helpers,) if isinstance(helpers, str) else tuple(helpers))
+    folder = checkpoint_of(router)
+    return HelperSettings() if folder is None else HelperSettings(pool=read_manifest(folder).pool)
+
+
+def checkpoint_of(router: Router) -> Path | None:
+    """Return the folder that a router is named by; None for a selector's name, which goes first, or for a selector.
+
+    Raises:
+        BadInput: it is neither a name nor a folder.
+    """
+    if not isinstance(router, str | PathLike):
+        return None
+    if isinstance(router, str) and router in SELECTORS.names():
+        return None
+    folder = Path(router).expanduser()
+    if not folder.is_dir():
+        known = ", ".join(SELECTORS.names())
+        raise BadInput(f"router: {str(router)!r} is no folder of a checkpoint and no selector; known: {known}")
+    return folder
+
+
+def selector_of(router: Router, context: SelectorContext, price: float | None, options: Mapping[str, Any]) -> Selector:
+    """Return the selector of an advisor.
+
+    Raises:
+        BadInput: it is unknown, does not take its options or λ, or needs what no advisor has.
+    """
+    folder = checkpoint_of(router)
+    if not isinstance(router, str | PathLike):
+        if options:
+            raise BadInput("options: a selector that is given whole takes none; set them where it is made")
+        built: Any = router
+    else:
+        name, own = (str(router), {}) if folder is None else ("learned", {"checkpoint": folder})
+        try:
+            built = SELECTORS.load(name)(context, **own, **options)
+        except TypeError as error:
+            raise BadInput(f"router {name!r}: options: {error}; fix its options") from error
+    if isinstance(built, KeyedSelector) or getattr(built, "track", None) == "retrospective":
+        raise BadInput(
+            f"router {router}: reads the task's own failed episode, which an advisor has not; choose another"
+        )
+    if not callable(getattr(built, "select", None)):
+        raise BadInput(
+            f"router: a {type(router).__name__}; give a checkpoint's folder, a selector's name or a selector"
+        )
+    if price is not None:
+        built = _priced(built, price)
+    chosen: Selector = built
+    return chosen
+
+
+def _priced(selector: Any, price: float) -> Any:
+    if isinstance(price, bool) or not isinstance(price, int | float) or not price >= 0:
+        raise BadInput(f"price: {price!r}; give a number of at least 0, the success that 1,000 tokens are worth")
+    if not isinstance(selector, Priced):
+        raise BadInput(f"price: the selector {selector.name} does not weigh tokens; leave it out")
+    return selector.at(float(price))
+
+
+def model_settings(model: Model | None) -> ModelSettings | ChatModel | None:
+    """Return the settings of the model, or the model where it is given as such.
+
+    Raises:
+        BadInput: a mapping has unknown keys or values that do not fit, or a text is an address.
+    """
+    if isinstance(model, str):
+        if "://" in model:
+            raise BadInput(f"model: {model!r} is an address; give {{'name': NAME, 'base_url': {model!r}}}")
+        return ModelSettings(name=model)
+    if isinstance(model, Mapping):
+        try:
+            return ModelSettings.model_validate(dict(model))
+        except ValidationError as error:
+            raise BadInput(f"model: {fault_of(error)}; fix it") from None
+    return model
+
+
+def check_models(helpers: Mapping[str, Helper], has_model: bool) -> None:
+    """Refuse helpers that a model writes where there is none.
+
+    Raises:
+        BadInput: names the first one.
+    """
+    asking = [name for name, helper in helpers.items() if form_of(helper) in ("llm", "separate")]
+    if asking and not has_model:
+        raise BadInput(f"helpers: a model writes the notes of {asking[0]}; give model, or its form template")
+
+
+def budget_settings(budget: BudgetSettings | int | None) -> BudgetSettings:
+    """Return the limits in tokens; a number is that of each decision."""
+    if isinstance(budget, BudgetSettings):
+        return budget
+    return BudgetSettings(decision=budget)

@@ -1,0 +1,32 @@
+"""Replies without the note that they were made to begin with: some servers repeat it."""
+
+from fama.models.wire import with_prefill
+
+
+def without_opening(text: str, opening: str) -> str:
+    """Return a reply's own words; ``opening`` is that of the advice, also where the server trimmed it."""
+    return with_prefill(text, opening).removeprefix(opening)
+
+
+class StreamedReply:
+    """Takes the opening off a reply that comes in pieces; holds pieces back only while they may still be part of it."""
+
+    def __init__(self, opening: str) -> None:
+        self._opening = opening
+        self._held = ""
+        self._passing = not opening
+
+    def add(self, piece: str) -> str:
+        """Return what may be passed on after one more piece."""
+        if self._passing:
+            return piece
+        self._held += piece
+        begun, core = self._held.lstrip(), self._opening.strip()
+        # White space that follows the note is a part of it, so that one more character is waited for.
+        undecided = not begun.removeprefix(core).strip() if begun.startswith(core) else core.startswith(begun)
+        return "" if undecided else self.end()
+
+    def end(self) -> str:
+        """Return what is still held back, at the end of the reply."""
+        held, self._held, self._passing = self._held, "", True
+        return without_opening(held, self._opening) if held else ""

@@ -1,0 +1,50 @@
+"""The memory of conversations between their requests: what was selected, noted and spent."""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fama.episodes.records import Note
+from fama.selection.base import Selection
+
+
+@dataclass(frozen=True)
+class Session:
+    """State of a conversation after its latest advice.
+
+    ``key`` names the conversation: random draws depend on it and the turn, so that a request that is repeated gets the
+    same advice. ``noted`` are the notes given so far as (turn, note). ``held`` is the selection that
+    ``cadence="episode"`` keeps. ``spent`` counts the tokens of helpers, selection and notes, which an episode's budget
+    limits.
+    """
+
+    key: str
+    noted: tuple[tuple[int, Note], ...] = ()
+    held: Selection | None = None
+    spent: int = 0
+
+
+class Sessions:
+    """The sessions of the latest requests by the hash of their conversation, at most ``size`` of them.
+
+    A conversation is known again by what it begins with: each request holds the one before it. So a request finds the
+    session of the latest prefix that was advised on, and conversations that begin alike share it until they differ.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._kept: OrderedDict[str, Session] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def find(self, prefixes: Iterable[str]) -> Session | None:
+        """Return the session of the first prefix that is known."""
+        return next((self._kept[prefix] for prefix in prefixes if prefix in self._kept), None)
+
+    def keep(self, prefix: str, session: Session) -> None:
+        """Remember a session as the latest one; the one kept longest is forgotten."""
+        self._kept[prefix] = session
+        self._kept.move_to_end(prefix)
+        while len(self._kept) > self.size:
+            self._kept.popitem(last=False)

@@ -1,0 +1,258 @@
+"""A client of the openai package with notes placed before each of its chat requests."""
+
+import logging
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Self, TypeVar, cast
+
+from fama.advising.advice import Advice
+from fama.advising.advisor import Advisor
+from fama.advising.replies import StreamedReply, without_opening
+
+log = logging.getLogger(__name__)
+Client = TypeVar("Client")
+#: Methods of a client that return another client.
+_COPIES = frozenset({"copy", "with_options"})
+
+
+def wrap(client: Client, advisor: Advisor) -> Client:
+    """Return a client like ``client`` whose ``chat.completions.create`` places notes before each request.
+
+    For ``OpenAI`` and ``AsyncOpenAI`` and what is used like them, whole and streamed replies. Everything else passes
+    through. The caller's messages are not changed, and a note that the server repeats is taken off the reply, so that
+    no history holds one. A failure of the advisor never fails a request: it goes on without notes, is logged, and is
+    counted in ``advice_failures`` of what is returned.
+    """
+    return cast(Client, WrappedClient(client, advisor, _Count()))
+
+
+class _Count:
+    """A number that a client and its copies share."""
+
+    def __init__(self) -> None:
+        self.value = 0
+
+
+class _Passing:
+    """Passes every attribute of another object through, and is an instance of its class to who asks."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:  # noqa: D105
+        return type(self._inner)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+class WrappedClient(_Passing):
+    """The client that ``wrap`` returns."""
+
+    def __init__(self, inner: Any, advisor: Advisor, failures: _Count) -> None:
+        super().__init__(inner)
+        self._advisor, self._failures = advisor, failures
+
+    @property
+    def advice_failures(self) -> int:
+        """Return how many requests went on without notes because the advisor failed, copies' included."""
+        return self._failures.value
+
+    @property
+    def chat(self) -> Any:
+        """Return the client's chat, whose completions get notes."""
+        return _Chat(self._inner.chat, self._advisor, self._failures)
+
+    def __getattr__(self, name: str) -> Any:
+        found = super().__getattr__(name)
+        if name not in _COPIES:
+            return found
+
+        def copied(*args: Any, **kwargs: Any) -> WrappedClient:
+            return WrappedClient(found(*args, **kwargs), self._advisor, self._failures)
+
+        return copied
+
+    def __enter__(self) -> Self:
+        self._inner.__enter__()
+        return self
+
+    def __exit__(self, *raised: Any) -> Any:
+        return self._inner.__exit__(*raised)
+
+    async def __aenter__(self) -> Self:
+        await self._inner.__aenter__()
+        return self
+
+    async def __aexit__(self, *raised: Any) -> Any:
+        return await self._inner.__aexit__(*raised)
+
+
+class _Chat(_Passing):
+    def __init__(self, inner: Any, advisor: Advisor, failures: _Count) -> None:
+        super().__init__(inner)
+        self._advisor, self._failures = advisor, failures
+
+    @property
+    def completions(self) -> Any:
+        kind = _AsyncCompletions if _is_async(self._inner) else _Completions
+        return kind(self._inner.completions, self._advisor, self._failures)
+
+
+class _Advised(_Passing):
+    """What both kinds of completions share."""
+
+    def __init__(self, inner: Any, advisor: Advisor, failures: _Count) -> None:
+        super().__init__(inner)
+        self._advisor, self._failures = advisor, failures
+
+    def _failed(self, error: Exception) -> None:
+        self._failures.value += 1
+        log.warning("no notes for this request: %s: %s", type(error).__name__, error)
+
+
+class _Completions(_Advised):
+    def create(self, *args: Any, **kwargs: Any) -> Any:
+        """Ask the endpoint, with notes placed where the advisor has some."""
+        kwargs, given = _kept(kwargs)
+        opening = ""
+        if given:
+            try:
+                advice = self._advisor.advise(**given)
+                kwargs, opening = _noted(kwargs, advice)
+            except Exception as error:  # noqa: BLE001 - never fail the caller's own request
+                self._failed(error)
+        reply = self._inner.create(*args, **kwargs)
+        if not opening:
+            return reply
+        return _Stream(reply, opening) if kwargs.get("stream") is True else _own_words(reply, opening)
+
+
+class _AsyncCompletions(_Advised):
+    async def create(self, *args: Any, **kwargs: Any) -> Any:
+        """Ask the endpoint, with notes placed where the advisor has some."""
+        kwargs, given = _kept(kwargs)
+        opening = ""
+        if given:
+            try:
+                advice = await self._advisor.advise_async(**given)
+                kwargs, opening = _noted(kwargs, advice)
+            except Exception as error:  # noqa: BLE001 - never fail the caller's own request
+                self._failed(error)
+        reply = await self._inner.create(*args, **kwargs)
+        if not opening:
+            return reply
+        return _AsyncStream(reply, opening) if kwargs.get("stream") is True else _own_words(reply, opening)
+
+
+def _is_async(chat: Any) -> bool:
+    return any(kind.__name__.startswith("Async") for kind in type(chat).__mro__)
+
+
+def _kept(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the request with its messages and tools as lists, so that both may read them; and what is advised on."""
+    kwargs, given = dict(kwargs), {}
+    for name in ("messages", "tools"):
+        value = kwargs.get(name)
+        if hasattr(value, "__iter__") and not isinstance(value, str | bytes):
+            kwargs[name] = given[name] = list(value)  # type: ignore[arg-type]
+    return kwargs, given if "messages" in given else {}
+
+
+def _noted(kwargs: dict[str, Any], advice: Advice) -> tuple[dict[str, Any], str]:
+    """Return the request with the notes, and the opening that its reply may repeat."""
+    if not advice.text:
+        return kwargs, ""
+    noted = {**kwargs, "messages": advice.messages()}
+    if advice.extra_body:
+        noted["extra_body"] = {**advice.extra_body, **(kwargs.get("extra_body") or {})}
+    return noted, advice.opening
+
+
+def _own_words(reply: Any, opening: str) -> Any:
+    for choice in getattr(reply, "choices", None) or ():
+        message = choice.message
+        if isinstance(message.content, str):
+            message.content = without_opening(message.content, opening)
+    return reply
+
+
+class _Pieces:
+    """Takes the opening off the chunks of a streamed reply, each choice for itself."""
+
+    def __init__(self, opening: str) -> None:
+        self._opening = opening
+        self._choices: dict[int, StreamedReply] = {}
+        self._latest: dict[int, Any] = {}
+
+    def passed(self, chunk: Any) -> Any:
+        """Return the chunk, its words without the opening."""
+        for choice in getattr(chunk, "choices", None) or ():
+            words = self._choices.setdefault(choice.index, StreamedReply(self._opening))
+            self._latest[choice.index] = chunk
+            said = choice.delta.content
+            passed = words.add(said) if isinstance(said, str) else ""
+            if choice.finish_reason is not None:
+                passed += words.end()
+            if isinstance(said, str) or passed:
+                choice.delta.content = passed
+        return chunk
+
+    def rest(self) -> Iterator[Any]:
+        """Yield what is still held back of a stream that stopped without saying so, in copies of its last chunks."""
+        for index, words in self._choices.items():
+            held = words.end()
+            if held:
+                chunk = self._latest[index].model_copy(deep=True)
+                chunk.choices = [choice for choice in chunk.choices if choice.index == index]
+                chunk.choices[0].delta.content = held
+                yield chunk
+
+
+class _Stream(_Passing):
+    def __init__(self, inner: Any, opening: str) -> None:
+        super().__init__(inner)
+        self._chunks = self._read(_Pieces(opening))
+
+    def _read(self, pieces: _Pieces) -> Iterator[Any]:
+        for chunk in self._inner:
+            yield pieces.passed(chunk)
+        yield from pieces.rest()
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._chunks
+
+    def __next__(self) -> Any:
+        return next(self._chunks)
+
+    def __enter__(self) -> Self:
+        self._inner.__enter__()
+        return self
+
+    def __exit__(self, *raised: Any) -> Any:
+        return self._inner.__exit__(*raised)
+
+
+class _AsyncStream(_Passing):
+    def __init__(self, inner: Any, opening: str) -> None:
+        super().__init__(inner)
+        self._chunks = self._read(_Pieces(opening))
+
+    async def _read(self, pieces: _Pieces) -> AsyncIterator[Any]:
+        async for chunk in self._inner:
+            yield pieces.passed(chunk)
+        for chunk in pieces.rest():
+            yield chunk
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self._chunks
+
+    async def __anext__(self) -> Any:
+        return await anext(self._chunks)
+
+    async def __aenter__(self) -> Self:
+        await self._inner.__aenter__()
+        return self
+
+    async def __aexit__(self, *raised: Any) -> Any:
+        return await self._inner.__aexit__(*raised)

@@ -1,0 +1,124 @@
+"""Import of log files into a store, one after the other: which files, in which format, what was bad."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from glob import glob, has_magic
+from itertools import islice
+from pathlib import Path
+
+from fama.episodes.foreign.streams import read_records
+from fama.episodes.importers.acebench import is_score
+from fama.episodes.importers.base import IMPORTERS, LABEL_READERS, detect
+from fama.episodes.importers.tau2 import is_part
+from fama.episodes.intake import Intake, LogFile
+from fama.episodes.records import Episode, Failure
+from fama.errors import BadInput
+
+#: Word for the format that each file has by its fields.
+AUTO = "auto"
+_SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".eval")
+#: records of a file of unknown ending that are tried
+_FIRST = 50
+
+
+@dataclass
+class LogImport:
+    """Imports file by file into ``intake``; ``bad`` names the files that cannot be read, ``labels`` are the logs' own.
+
+    ``options`` fill what records lack: ``benchmark``, ``domain``, ``backbone``, ``strategy``. ``attach`` adds tools and
+    a policy.
+    """
+
+    intake: Intake
+    attach: Callable[[Iterable[Episode]], Iterator[Episode]]
+    format: str = AUTO
+    options: Mapping[str, str] = field(default_factory=dict)
+    bad: list[str] = field(default_factory=list)
+    labels: list[Failure] = field(default_factory=list)
+
+    def add(self, path: Path, base: Path) -> str | None:
+        """Import a file, whole or not at all; return in words what was there, None where it is bad.
+
+        ``base`` is the folder that the file's place is told from.
+        """
+        try:
+            file = LogFile.of(path, base)
+            name = detect(path) if self.format == AUTO else self.format
+            found = list(LABEL_READERS.load(name)(path)) if name in LABEL_READERS.names() else []
+            told = self.intake.add(file, self.attach(IMPORTERS.load(name)(path, **self.options)))
+        except BadInput as error:
+            wrong = str(error) if _is_log(path) else f"{path}: not a log; give a .json, .jsonl, .gz or .eval file"
+            self.bad.append(wrong)
+            return None
+        self.labels += found
+        return f"{file.place}: {told}"
+
+    def check(self, files: int) -> None:
+        """Tell what was bad of so many files.
+
+        Raises:
+            BadInput: some file could not be read.
+        """
+        if self.bad:
+            good = files - len(self.bad)
+            rest = f" (the other {good} of {files} files are imported)" if good else ""
+            raise BadInput("; ".join(self.bad) + rest)
+
+
+def check_format(name: str) -> None:
+    """Refuse a format that no importer reads.
+
+    Raises:
+        BadInput: it is unknown; the message lists the known ones.
+    """
+    if name != AUTO:
+        IMPORTERS.load(name)
+
+
+def log_files(names: Sequence[str]) -> tuple[list[Path], Path]:
+    """Return the files of paths, folders and patterns, and the folder that their places are relative to.
+
+    Raises:
+        BadInput: one of them is not there, or a folder holds no log.
+    """
+    found: dict[Path, None] = {}
+    bases: set[Path] = set()
+    for name in names:
+        path = Path(name)
+        bases |= {path.absolute() if path.is_dir() else one.parent.absolute() for one in _matching(path)}
+        found.update(dict.fromkeys(_matching(path)))
+    if not found:
+        raise BadInput(f"{', '.join(names)}: no file; give a log file, a pattern or a folder of them")
+    base = Path(os.path.commonpath(bases))
+    results = [path for path in found if not is_score(path)]
+    found = dict.fromkeys(results) if results else found  # an evaluator's file is read with the results beside it
+    parts = {path for path in found if is_part(path)}
+    read_above = {
+        path for path in parts if any(path.parent.parent.samefile(other.parent) for other in found.keys() - parts)
+    }
+    return [path for path in found if path not in read_above], base
+
+
+def _is_log(path: Path) -> bool:
+    """Return False for a file of another ending that holds no JSON record either."""
+    if path.name.endswith((*_SUFFIXES, ".gz")) or not os.access(path, os.R_OK):
+        return True  # the importer's own words say what is wrong
+    try:
+        return any(not record.fault for record in islice(read_records(path), _FIRST))
+    except BadInput:
+        return False
+
+
+def _matching(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        found = sorted(p for p in path.rglob("*") if p.name.endswith(_SUFFIXES) and p.is_file())
+        if not found:
+            raise BadInput(f"{path}: holds no .json, .jsonl, .gz or .eval file; give a folder of logs")
+        yield from found
+    elif path.exists():
+        yield path
+    elif has_magic(str(path)) and (matching := sorted(glob(str(path), recursive=True))):
+        yield from (Path(match) for match in matching if Path(match).is_file())
+    else:
+        raise BadInput(f"{path}: does not exist; give a log file, a pattern or a folder of them")
