@@ -139,6 +139,8 @@ def _add_delta(kept: dict[str, Any], delta: dict[str, Any]) -> None:
         if isinstance(piece.get("id"), str):
             call["id"] = call["id"] or piece["id"]
         function = piece.get("function")
-        for key in ("name", "arguments") if isinstance(function, dict) else ():
+        if not isinstance(function, dict):
+            continue
+        for key in ("name", "arguments"):
             if isinstance(function.get(key), str):
                 call["function"][key] += function[key]
