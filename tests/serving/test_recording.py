@@ -10,7 +10,6 @@ import pytest
 
 from fama.advising.advisor import Advisor
 from fama.cli import main
-from fama.episodes.records import Episode, Outcome
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
 from fama.serving.metrics import Metrics
@@ -20,6 +19,7 @@ from fama.serving.settings import RecordSettings
 from tests.support.serving import DONE, ScriptedUpstream, chunk, completion, endpoint, plain, speaking, spoken
 
 Message = dict[str, Any]
+HOOKS = "tests.support.record_hooks"
 TOOL = {"type": "function", "function": {"name": "find_order", "parameters": {"type": "object", "properties": {}}}}
 
 
@@ -132,26 +132,8 @@ async def test_files_are_renamed_and_the_oldest_deleted(tmp_path: Path) -> None:
     assert newest == sorted(newest) and newest[-1] == "9"
 
 
-def redact(episode: Episode) -> Episode | None:
-    """A hook: nothing of one user, no name of another."""
-    if any("secret" in (message.content or "") for message in episode.messages):
-        return None
-    hidden = [m.model_copy(update={"content": (m.content or "").replace("Ann", "***")}) for m in episode.messages]
-    return episode.model_copy(update={"messages": tuple(hidden)})
-
-
-def fail(episode: Episode) -> Episode | None:
-    """A hook with a fault."""
-    raise RuntimeError("Ann")
-
-
-def verdict(episode: Episode) -> Episode | None:
-    """A hook that knows the outcome."""
-    return episode.model_copy(update={"outcome": Outcome(status="failure", reason="complaint")})
-
-
 async def test_hooks_see_everything_before_the_disk(tmp_path: Path) -> None:
-    one = recorder(tmp_path, hook=f"{__name__}:redact")
+    one = recorder(tmp_path, hook=f"{HOOKS}:redact")
     async with one.sweeping():
         await one.record(exchange([user("I am Ann")], assistant("Hi Ann")))
         await one.record(exchange([user("I am Ann"), assistant("Hi Ann"), user("more")], assistant("ok")))
@@ -162,7 +144,7 @@ async def test_hooks_see_everything_before_the_disk(tmp_path: Path) -> None:
         ]
     assert texts(tmp_path) == [["I am ***", "Hi ***", "more", "ok"]]
     metrics = Metrics()
-    faulty = ConversationRecorder(RecordSettings(hook=f"{__name__}:fail"), tmp_path / "b", "all", metrics)
+    faulty = ConversationRecorder(RecordSettings(hook=f"{HOOKS}:fail"), tmp_path / "b", "all", metrics)
     await closed(faulty, exchange([user("a")], assistant("b")))
     assert not list((tmp_path / "b" / "open").iterdir()) and not (tmp_path / "b" / "episodes.jsonl").exists()
     assert 'fama_record_failures_total{error="RuntimeError"} 1.0' in metrics.text().decode()
@@ -184,7 +166,9 @@ def talk(client: openai.OpenAI, up: ScriptedUpstream, stream: bool, turns: int, 
     for turn in range(turns):
         calling, words = turn == 0, f"Reply {turn}."
         whole = completion(None if calling else words, **({"tool_calls": [call]} if calling else {}))
-        pieces = [chunk(tool_calls=[call]), chunk(finish="tool_calls"), DONE] if calling else spoken(words)
+        pieces = (
+            [chunk(role="assistant", tool_calls=[call]), chunk(finish="tool_calls"), DONE] if calling else spoken(words)
+        )
         up.answer = lambda asked, whole=whole, pieces=pieces: pieces if asked.get("stream") else whole  # type: ignore[misc]
         tools: Any = [TOOL]
         if stream:
@@ -200,7 +184,7 @@ def talk(client: openai.OpenAI, up: ScriptedUpstream, stream: bool, turns: int, 
 
 def test_served_conversations_are_diagnosed(tmp_path: Path, advisor: Advisor) -> None:
     up = ScriptedUpstream()
-    settings = {"folder": str(tmp_path), "hook": f"{__name__}:verdict"}
+    settings = {"folder": str(tmp_path), "hook": f"{HOOKS}:verdict"}
     with plain(up.app) as address, endpoint(address, advisor, record=settings) as served:
         with openai.OpenAI(base_url=served.base_url, api_key="k", max_retries=0) as client:
             for stream, start in ((False, "Where is W1?"), (True, "Where is W2?")):
