@@ -130,6 +130,12 @@ def resident(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+def processor(pid: int) -> float:
+    """Return the seconds of CPU that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def quantile(values: Sequence[float], share: float) -> float:
     """Return the value below which a share of them lies."""
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
@@ -174,14 +180,14 @@ def measure(
     overhead = [1000 * (seconds - base) for seconds in through.seconds]
     median, high = statistics.median(overhead), quantile(overhead, 0.99)
     rows.append({"what": "overhead", "median ms": round(median, 2), "99 % ms": round(high, 2)})
+    cpu = processor(pid)
     first = asyncio.run(load(front, conversations, requests // 2, 0.0))
     half = resident(pid)
     second = asyncio.run(load(front, conversations, requests - requests // 2, 0.0))
     end = resident(pid)
     rate = requests / (first.wall + second.wall)
-    rows.append(
-        {"what": "an upstream that answers at once", "requests": requests, "requests per second": round(rate, 1)}
-    )
+    row = {"what": "an upstream that answers at once", "requests": requests, "requests per second": round(rate, 1)}
+    rows.append({**row, "ms of CPU per request": round(1000 * (processor(pid) - cpu) / requests, 2)})
     rows.append({"what": f"resident memory after {requests // 2:,} requests", "MB": round(half, 1)})
     rows.append({"what": f"resident memory after {requests:,} requests", "MB": round(end, 1)})
     return rows, median <= MEDIAN_MS and high <= P99_MS and rate >= LEAST_RATE and end <= GROWTH * half

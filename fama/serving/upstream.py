@@ -12,6 +12,8 @@ from fama.serving.settings import ServeSettings
 
 #: Seconds to open a connection.
 _CONNECT = 10.0
+#: Seconds that an idle connection is used again: servers close theirs after 5 and more, and a request must not meet that.
+_KEPT = 2.0
 #: Headers that httpx would add by itself; the client's own go upstream.
 _ADDED = ("user-agent", "accept", "accept-encoding", "connection")
 
@@ -27,7 +29,11 @@ class Upstream:
         self._seconds = limits.upstream_seconds
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(limits.upstream_seconds, connect=min(_CONNECT, limits.upstream_seconds)),
-            limits=httpx.Limits(max_connections=limits.in_flight + 8, max_keepalive_connections=limits.in_flight),
+            limits=httpx.Limits(
+                max_connections=limits.in_flight + 8,
+                max_keepalive_connections=limits.in_flight,
+                keepalive_expiry=_KEPT,
+            ),
             trust_env=not is_local(settings.upstream),
             follow_redirects=False,
             transport=transport,
