@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fama.advising.advice import Advice
     from fama.advising.advisor import Advisor
+    from fama.advising.notebook import diagnose, import_logs, load_episodes
     from fama.advising.wrapping import wrap
-    from fama.notebook import diagnose, import_logs, load_episodes
 
 __version__ = "0.1.0"
 __all__ = ["Advice", "Advisor", "diagnose", "import_logs", "load_episodes", "wrap"]
@@ -18,9 +18,9 @@ __all__ = ["Advice", "Advisor", "diagnose", "import_logs", "load_episodes", "wra
 _HOMES = {
     "Advice": "fama.advising.advice",
     "Advisor": "fama.advising.advisor",
-    "diagnose": "fama.notebook",
-    "import_logs": "fama.notebook",
-    "load_episodes": "fama.notebook",
+    "diagnose": "fama.advising.notebook",
+    "import_logs": "fama.advising.notebook",
+    "load_episodes": "fama.advising.notebook",
     "wrap": "fama.advising.wrapping",
 }
 

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from contextlib import suppress
 from functools import wraps
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -16,7 +17,7 @@ def by_identity(maxsize: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
 
     Strings are told apart by value. An ``lru_cache`` hashes and compares a whole history at every call, which costs
     more than most helpers. Arguments are kept as long as their result, so that no identity is used twice. For
-    positional arguments.
+    positional arguments; threads may share the results.
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
@@ -25,13 +26,15 @@ def by_identity(maxsize: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
         @wraps(function)
         def remembered(*args: P.args, **kwargs: P.kwargs) -> T:
             key = tuple(arg if isinstance(arg, str) else id(arg) for arg in args)
-            if key in kept:
+            try:
+                result = kept[key][1]
                 kept.move_to_end(key)
-                return kept[key][1]
-            result = function(*args, **kwargs)
-            kept[key] = (args, result)
-            if len(kept) > maxsize:
-                kept.popitem(last=False)
+            except KeyError:  # not there, or another thread has just dropped it
+                result = function(*args, **kwargs)
+                kept[key] = (args, result)
+                if len(kept) > maxsize:
+                    with suppress(KeyError):  # so that a second thread finds nothing left to drop
+                        kept.popitem(last=False)
             return result
 
         return remembered

@@ -29,7 +29,8 @@ _PATH = re.compile(rf"`((?:{_FOLDERS})/[\w./-]+\.(?:py|sh|yaml|json|md|svg|png|j
 #: A script, config or checkpoint of this repository in a command.
 _ARGUMENT = re.compile(r"(?<![\w/.-])((?:configs|checkpoints|perf|eval)/[\w./-]*\w)")
 _MODULE = re.compile(r"python -m ((?:fama|training|eval|perf)[\w.]*)")
-_FENCE = re.compile(r"^```(?:bash|sh)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
+#: A code block: its language and its text.
+_FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`([^`]+)`")
 
 
@@ -41,9 +42,14 @@ def name_of(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
+def shell(text: str) -> list[str]:
+    """Code blocks of the shell, and those of no language."""
+    return [block for language, block in _FENCE.findall(text) if language in ("", "bash", "sh")]
+
+
 def commands(text: str, program: str) -> list[str]:
     """Commands of a page that start with a program: lines of code blocks and code in sentences."""
-    lines = [line for block in _FENCE.findall(text) for line in block.splitlines()]
+    lines = [line for block in shell(text) for line in block.splitlines()]
     lines += [" ".join(code.split()) for code in _INLINE.findall(_FENCE.sub("", text))]
     return [line.partition(" #")[0].strip() for line in lines if line.startswith(f"{program} ")]
 
@@ -108,7 +114,7 @@ def test_commands_have_the_flags_and_files_that_pages_give_them(page: Path) -> N
 
 
 def test_every_command_of_readme_parses() -> None:
-    block = [line for text in _FENCE.findall(read(README)) for line in text.splitlines() if line.startswith("fama ")]
+    block = [line for text in shell(read(README)) for line in text.splitlines() if line.startswith("fama ")]
     assert len(block) >= 10
     for line in block:
         _, command, *words = shlex.split(line)

@@ -22,6 +22,30 @@ def test_equal_objects_are_told_apart_and_the_same_one_is_computed_once() -> Non
     assert count(first, "y") == 3 and len(made) == 3
 
 
+def test_a_result_that_another_thread_drops_is_computed_again() -> None:
+    made: list[str] = []
+
+    @by_identity(2)
+    def copy(text: str) -> str:
+        made.append(text)
+        return text
+
+    class Watched(str):
+        """A text that, when it is looked up the second time, does what another thread may do just then."""
+
+        lookups = 0
+
+        def __hash__(self) -> int:
+            self.lookups += 1
+            if self.lookups == 4:  # two to keep it, one to find it, one to mark it as used
+                copy("b"), copy("c")
+            return super().__hash__()
+
+    watched = Watched("a")
+    assert [copy(watched), copy(watched)] == ["a", "a"]
+    assert made == ["a", "b", "c", "a"]
+
+
 def test_the_least_recently_used_result_goes_first_and_never_answers_for_another_object() -> None:
     made: list[int] = []
 

@@ -97,7 +97,6 @@ class Advisor:
         check_models(self._helpers, wanted is not None)
         limits = budget_settings(budget)
         check_budget(limits, self._helpers)
-        self._reader = Reader.shipped() if pool.reading == "meaning" and self._helpers else None
         self._cadence, self._placement, self._prefill = cadence, placement, prefill
         self._concurrency, self._seed = pool.concurrency, seed
         self._benchmark, self._domain = benchmark, domain
@@ -111,6 +110,7 @@ class Advisor:
                 self._helpers, self._model, seed=seed, request=lambda state: _REQUEST.get(), cadence=cadence
             )
             self._selector = selector_of(router, context, price, options or {})
+            self._reader = Reader.shipped() if pool.reading == "meaning" and self._helpers else None
         except BaseException:
             self.close()
             raise

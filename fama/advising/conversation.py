@@ -108,7 +108,7 @@ def _as_dict(value: Any, place: str) -> Chat:
 
 def _tools(raw: Sequence[Chat]) -> tuple[ToolSpec, ...]:
     try:
-        return _tools_of_text(json.dumps(clean_value(list(raw)), ensure_ascii=False))
+        return _tools_of_text(json.dumps(raw))
     except BadInput:
         raise
     except _SHAPE_FAULTS as error:
@@ -118,7 +118,7 @@ def _tools(raw: Sequence[Chat]) -> tuple[ToolSpec, ...]:
 @lru_cache(maxsize=64)
 def _tools_of_text(text: str) -> tuple[ToolSpec, ...]:
     """Return the tools of a JSON text; every request of an agent has the same ones, so that they stay one object."""
-    return tools_of(json.loads(text))
+    return tools_of(clean_value(json.loads(text)))
 
 
 def _turn(messages: Sequence[Message]) -> int:

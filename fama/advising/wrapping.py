@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import AsyncIterator, Iterator
-from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 from fama.advising.advice import Advice
@@ -184,11 +183,13 @@ class _Pieces:
     def __init__(self, opening: str) -> None:
         self._opening = opening
         self._choices: dict[int, StreamedReply] = {}
+        self._latest: dict[int, Any] = {}
 
     def passed(self, chunk: Any) -> Any:
         """Return the chunk, its words without the opening."""
         for choice in getattr(chunk, "choices", None) or ():
             words = self._choices.setdefault(choice.index, StreamedReply(self._opening))
+            self._latest[choice.index] = chunk
             said = choice.delta.content
             passed = words.add(said) if isinstance(said, str) else ""
             if choice.finish_reason is not None:
@@ -197,46 +198,61 @@ class _Pieces:
                 choice.delta.content = passed
         return chunk
 
+    def rest(self) -> Iterator[Any]:
+        """Yield what is still held back of a stream that stopped without saying so, in copies of its last chunks."""
+        for index, words in self._choices.items():
+            held = words.end()
+            if held:
+                chunk = self._latest[index].model_copy(deep=True)
+                chunk.choices = [choice for choice in chunk.choices if choice.index == index]
+                chunk.choices[0].delta.content = held
+                yield chunk
+
 
 class _Stream(_Passing):
     def __init__(self, inner: Any, opening: str) -> None:
         super().__init__(inner)
-        self._pieces = _Pieces(opening)
+        self._chunks = self._read(_Pieces(opening))
+
+    def _read(self, pieces: _Pieces) -> Iterator[Any]:
+        for chunk in self._inner:
+            yield pieces.passed(chunk)
+        yield from pieces.rest()
 
     def __iter__(self) -> Iterator[Any]:
-        for chunk in self._inner:
-            yield self._pieces.passed(chunk)
+        return self._chunks
 
     def __next__(self) -> Any:
-        return self._pieces.passed(next(self._inner))
+        return next(self._chunks)
 
     def __enter__(self) -> Self:
         self._inner.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> Any:
-        return self._inner.__exit__(kind, error, trace)
+    def __exit__(self, *raised: Any) -> Any:
+        return self._inner.__exit__(*raised)
 
 
 class _AsyncStream(_Passing):
     def __init__(self, inner: Any, opening: str) -> None:
         super().__init__(inner)
-        self._pieces = _Pieces(opening)
+        self._chunks = self._read(_Pieces(opening))
 
-    async def __aiter__(self) -> AsyncIterator[Any]:
+    async def _read(self, pieces: _Pieces) -> AsyncIterator[Any]:
         async for chunk in self._inner:
-            yield self._pieces.passed(chunk)
+            yield pieces.passed(chunk)
+        for chunk in pieces.rest():
+            yield chunk
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self._chunks
 
     async def __anext__(self) -> Any:
-        return self._pieces.passed(await self._inner.__anext__())
+        return await anext(self._chunks)
 
     async def __aenter__(self) -> Self:
         await self._inner.__aenter__()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> Any:
-        return await self._inner.__aexit__(kind, error, trace)
+    async def __aexit__(self, *raised: Any) -> Any:
+        return await self._inner.__aexit__(*raised)

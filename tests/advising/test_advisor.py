@@ -1,0 +1,155 @@
+"""The advisor's memory of conversations, and what it refuses."""
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fama
+from fama.advising.session import Session, Sessions
+from fama.errors import BadInput, FamaError, ModelError
+from fama.models.base import ChatRequest
+from fama.settings import HelperSettings
+from tests.support.order_requests import AGREED, LOOKED_UP, PATTERNS, SYSTEM, TOOLS, USER, outcome
+from tests.support.slow_models import SlowModel
+from tests.support.toy_agents import Recorder
+
+ASKING = HelperSettings(pool=("TSA:llm",), reading="patterns")
+LINEAR = Path(__file__).resolve().parents[2] / "checkpoints/helpdesk-linear"
+
+
+def test_a_note_is_remembered_and_a_repeated_request_gets_what_it_got() -> None:
+    with fama.Advisor("all", helpers=PATTERNS) as advisor:
+        first = advisor.advise(LOOKED_UP, TOOLS)
+        assert [note.text for note in first.notes] == ["Suggested next tool: respond. Ask for a yes to cancel_order."]
+        assert first.session.noted == ((1, first.notes[0]),)
+        second = advisor.advise(AGREED, TOOLS)
+        assert [note.text for note in second.notes] == ['Suggested next tool: cancel_order with order_id "W1".']
+        assert second.session.noted == ((1, first.notes[0]), (2, second.notes[0]))
+        assert second.session.spent == first.notes[0].tokens + second.notes[0].tokens
+        assert outcome(advisor.advise(LOOKED_UP, TOOLS)) == outcome(first)
+        assert outcome(advisor.advise(AGREED, TOOLS)) == outcome(second)
+    with fama.Advisor("all", helpers=PATTERNS) as other:
+        assert other.advise(AGREED, TOOLS, session=first.session).session == second.session
+        assert other.advise(AGREED, TOOLS, session=second.session).session.noted == second.session.noted
+
+
+def test_an_episodes_selection_is_kept_for_the_conversation() -> None:
+    asked: list[int] = []
+
+    def reply(request: ChatRequest, number: int) -> str:
+        asked.append(number)
+        return '{"helpers": ["Memory"]}'
+
+    with fama.Advisor("prompted", helpers=PATTERNS, model=Recorder(reply, "toy"), cadence="episode") as advisor:
+        first, second = advisor.advise([SYSTEM, USER], TOOLS), advisor.advise(LOOKED_UP, TOOLS)
+        assert (first.decision.selection, second.decision.selection) == ("chosen", "by_cadence")
+        assert first.subset == second.subset == ("Memory",) and len(asked) == 1
+        assert first.usage.tokens and second.usage.tokens == 0
+        advisor.advise([SYSTEM, {"role": "user", "content": "Another one."}], TOOLS)
+        assert len(asked) == 2
+
+
+def test_random_draws_belong_to_the_conversation() -> None:
+    with fama.Advisor("random", helpers=PATTERNS) as one, fama.Advisor("random", helpers=PATTERNS) as other:
+        drawn = [one.advise([USER], session=Session(f"conversation {n}")).subset for n in range(20)]
+        again = [other.advise([USER], session=Session(f"conversation {n}")).subset for n in reversed(range(20))]
+    assert drawn == again[::-1] and len(set(drawn)) > 5
+
+
+def test_only_so_many_sessions_are_kept() -> None:
+    sessions = Sessions(2)
+    for key in "abc":
+        sessions.keep(key, Session(key))
+    assert len(sessions) == 2 and sessions.find("a") is None
+    found = sessions.find(["x", "c", "b"])
+    assert found is not None and found.key == "c"
+
+
+def test_sync_and_async_advice_are_one_and_threads_share_an_advisor() -> None:
+    with fama.Advisor(LINEAR, helpers=PATTERNS, price=0.0) as advisor:
+        want = outcome(advisor.advise(LOOKED_UP, TOOLS))
+
+        async def both() -> list[tuple[Any, ...]]:
+            inside = advisor.advise(LOOKED_UP, TOOLS)  # as in a notebook, whose cells run in an event loop
+            return [outcome(inside), *map(outcome, await asyncio.gather(*[advisor.advise_async(LOOKED_UP, TOOLS)] * 1))]
+
+        got = asyncio.run(both())
+        threads = [
+            threading.Thread(target=lambda: got.append(outcome(advisor.advise(LOOKED_UP, TOOLS)))) for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert got == [want] * 10
+    assert set(advisor_probabilities(LINEAR)) == {"DCE", "TSA", "TOR", "Planner", "Verifier", "Memory"}
+
+
+def advisor_probabilities(router: Path) -> dict[str, float]:
+    with fama.Advisor(router, helpers=PATTERNS) as advisor:
+        return dict(advisor.advise([SYSTEM, USER], TOOLS).probabilities)
+
+
+async def test_a_cancelled_advice_leaves_no_call_behind() -> None:
+    model = SlowModel(lambda request: "Call get_order next.", {"helper:TSA": 30.0})
+    with fama.Advisor("all", helpers=ASKING, model=model) as advisor:
+        task = asyncio.create_task(advisor.advise_async([SYSTEM, USER], TOOLS))
+        while not model.under_way:
+            await asyncio.sleep(0.005)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        for _ in range(200):
+            if not model.under_way:
+                break
+            await asyncio.sleep(0.005)
+        assert model.under_way == set()
+
+
+def test_a_failed_helper_is_an_error_and_the_next_request_goes_on() -> None:
+    replies: list[str | Exception] = [ModelError("the server is gone"), "Call get_order next."]
+    model = Recorder(lambda request, n: replies[n], "toy")
+    with fama.Advisor("all", helpers=ASKING, model=model, budget=100_000) as advisor:
+        with pytest.raises(ModelError, match="gone"):
+            advisor.advise([SYSTEM, USER], TOOLS)
+        assert [note.text for note in advisor.advise([SYSTEM, USER], TOOLS).notes] == [
+            "Suggested next tool: Call get_order next."
+        ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"router": "no/such/folder"}, "no folder of a checkpoint and no selector; known: all, best_fixed"),
+        ({"router": "rule", "price": 0.1}, "price: the selector rule does not weigh tokens"),
+        ({"router": LINEAR, "price": -1}, "price: -1; give a number"),
+        ({"router": LINEAR, "helpers": ["TSA"]}, "trained for the pool"),
+        ({"router": "all", "helpers": ["TSA:llm"]}, "a model writes the notes of TSA:llm"),
+        ({"router": "all", "helpers": "Nobody"}, "unknown helper 'Nobody'"),
+        ({"router": "all", "options": {"colour": "red"}}, "colour"),
+        ({"router": "prompted"}, "needs a model"),
+        ({"router": "all", "model": "http://127.0.0.1:1/v1"}, "is an address; give"),
+        ({"router": "all", "model": {"nome": "x"}}, "field 'nome' is unknown"),
+        ({"router": "all", "model": "scripted:nobody"}, "unknown scripted model"),
+        ({"router": "all", "budget": 1}, "too few for any helper"),
+        ({"router": LINEAR.with_name("helpdesk-retrospective")}, "whole failed episodes"),
+        ({"router": object()}, "give a checkpoint's folder"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_a_line(arguments: dict[str, Any], words: str) -> None:
+    arguments.setdefault("helpers", PATTERNS)
+    with pytest.raises(BadInput) as caught:
+        fama.Advisor(**arguments)
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+    assert not [thread for thread in threading.enumerate() if thread.name == "the advisor" and thread.is_alive()]
+
+
+def test_a_closed_advisor_says_so() -> None:
+    advisor = fama.Advisor("all", helpers=PATTERNS)
+    advisor.close()
+    advisor.close()
+    with pytest.raises(FamaError, match="the advisor is closed"):
+        advisor.advise([USER])

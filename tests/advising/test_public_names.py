@@ -1,0 +1,75 @@
+"""The public names of the package, and the functions for notebooks beside the commands that they share code with."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fama
+from fama.cli import main
+from fama.episodes.store import EpisodeStore, read_episodes, read_failures
+from fama.errors import BadInput
+from tests.support.foreign_logs import SAID, imported, write_json, write_lines
+
+ROOT = Path(__file__).resolve().parents[2]
+MOCK = ROOT / "results/tau2/mock/episodes.jsonl.gz"
+
+
+def test_importing_the_package_loads_nothing_of_it() -> None:
+    code = (
+        "import sys, fama; heavy = {'torch', 'openai', 'pydantic', 'numpy'} & set(sys.modules);"
+        "assert not heavy, heavy; assert [name for name in sys.modules if name.startswith('fama')] == ['fama'];"
+        "assert set(fama.__all__) <= set(dir(fama)); from fama import *; assert Advisor is fama.Advisor;"
+        "assert 'torch' not in sys.modules and 'openai' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)  # noqa: S603
+
+
+def test_unknown_names_are_no_attributes() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Adviser'"):
+        getattr(fama, "Adviser")  # noqa: B009
+
+
+def test_logs_are_imported_as_by_the_command(tmp_path: Path) -> None:
+    write_lines(tmp_path / "logs/a.jsonl", [{"messages": SAID, "success": True}, {"messages": SAID, "success": False}])
+    write_json(tmp_path / "logs/more/b.json", [{"messages": [*SAID, *SAID], "reward": 0}])
+    got = fama.import_logs(tmp_path / "logs", domain="shop")
+    assert got == imported(tmp_path / "logs", tmp_path / "out", "--domain", "shop")
+    assert [episode.outcome.status for episode in got] == ["success", "failure", "failure"]
+    assert fama.import_logs([tmp_path / "logs/a.jsonl"], "openai")[0].domain == "unknown"
+    write_json(tmp_path / "logs/c.json", "{")
+    with pytest.raises(BadInput, match=r"c\.json.*the other 2 of 3 files are imported"):
+        fama.import_logs(tmp_path / "logs")
+    with pytest.raises(BadInput, match="unknown importer"):
+        fama.import_logs(tmp_path / "nothing", "no_format")
+
+
+def test_tools_and_policy_are_attached_as_by_the_command(tmp_path: Path) -> None:
+    write_lines(tmp_path / "a.jsonl", [{"messages": SAID, "success": True}])
+    policy = write_json(tmp_path / "policy.txt", "Be brief.")
+    tools = write_json(tmp_path / "tools.json", json.dumps([{"name": "look", "description": "looks"}]))
+    (got,) = fama.import_logs(tmp_path / "a.jsonl", tools=tools, policy=policy)
+    assert got.messages[0].content == "Be brief." and [tool.name for tool in got.tools] == ["look"]
+    flags = ("--tools", str(tools), "--policy", str(policy))
+    assert [got] == imported(tmp_path / "a.jsonl", tmp_path / "out", *flags)
+
+
+def test_failures_are_diagnosed_as_by_the_command(tmp_path: Path) -> None:
+    episodes = fama.load_episodes(MOCK)
+    assert episodes == list(read_episodes(MOCK)) and len(episodes) > 5
+    few = [episode for episode in episodes if episode.outcome.status == "failure"][:3] + episodes[:1]
+    few = list({episode.id: episode for episode in few}.values())
+    EpisodeStore(tmp_path / "few").rewrite(few)
+    assert main(["diagnose", str(tmp_path / "few"), "--out", str(tmp_path / "labels")]) == 0
+    want = read_failures(tmp_path / "labels")
+    assert fama.diagnose(few) == fama.diagnose(tmp_path / "few") == want and len(want) >= 3
+
+    async def in_a_notebook() -> object:
+        return fama.diagnose(few)
+
+    assert asyncio.run(in_a_notebook()) == want
+    with pytest.raises(BadInput, match="scripted"):
+        fama.diagnose(few, judge="scripted:nobody")

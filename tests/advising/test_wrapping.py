@@ -1,0 +1,161 @@
+"""The wrapped client of the openai package: notes go out, and never come back."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openai import AsyncOpenAI, BadRequestError, DefaultAsyncHttpxClient, DefaultHttpxClient, OpenAI
+
+import fama
+from fama.advising.replies import StreamedReply, without_opening
+from tests.support.fake_endpoint import Endpoint, said
+from tests.support.order_requests import AGREED, LOOKED_UP, PATTERNS, TOOLS
+
+LINE = "Note: Suggested next tool: respond. Ask for a yes to cancel_order."
+REPLY = "Shall I cancel order W1?"
+
+
+def pieces(text: str, size: int = 7) -> list[str]:
+    return [text[start : start + size] for start in range(0, len(text), size)]
+
+
+@dataclass
+class Words:
+    """Says ``words``, in pieces where it is asked for a stream; ``finish`` is that of the stream's last piece."""
+
+    words: str = REPLY
+    finish: str | None = "stop"
+
+    def __call__(self, body: dict[str, Any]) -> tuple[int, Any]:
+        if not body.get("stream"):
+            return said(self.words)
+        deltas = [{"role": "assistant", "content": ""}, *({"content": piece} for piece in pieces(self.words)), {}]
+        ends = [None] * (len(deltas) - 1) + [self.finish]
+        chunks = [
+            {"id": "x", "choices": [{"index": 0, "delta": delta, "finish_reason": end}]}
+            for delta, end in zip(deltas, ends, strict=True)
+        ]
+        return 200, "".join(f"data: {json.dumps(row)}\n\n" for row in chunks).encode() + b"data: [DONE]\n\n"
+
+
+def client_of(endpoint: Endpoint) -> OpenAI:
+    http = DefaultHttpxClient(trust_env=False)
+    return OpenAI(api_key="k", base_url=endpoint.base_url, http_client=http, max_retries=0)
+
+
+def wrapped(endpoint: Endpoint, advisor: Any) -> Any:
+    """A wrapped client, its requests untyped: what is asked is written as JSON here."""
+    return fama.wrap(client_of(endpoint), advisor)
+
+
+def wrapped_async(endpoint: Endpoint, advisor: Any) -> Any:
+    http = DefaultAsyncHttpxClient(trust_env=False)
+    return fama.wrap(AsyncOpenAI(api_key="k", base_url=endpoint.base_url, http_client=http, max_retries=0), advisor)
+
+
+@pytest.fixture(scope="module")
+def advisor() -> Iterator[fama.Advisor]:
+    with fama.Advisor("all", helpers=PATTERNS) as made:
+        yield made
+
+
+#: What servers make of the opening: llama.cpp repeats it, some trim it, others go on from it.
+HABITS: dict[str, Callable[[str], str]] = {
+    "goes on": lambda line: REPLY,
+    "repeats it": lambda line: f"{line}\n{REPLY}",
+    "repeats it trimmed": lambda line: f"{line}{REPLY}",
+    "with white space": lambda line: f"\n{line}\n{REPLY}",
+}
+
+
+@pytest.mark.parametrize("habit", HABITS)
+async def test_notes_go_out_and_never_come_back(habit: str, advisor: fama.Advisor, endpoint: Endpoint) -> None:
+    endpoint.answer = Words(HABITS[habit](LINE))
+    client, other = wrapped(endpoint, advisor), wrapped_async(endpoint, advisor)
+    asked: dict[str, Any] = {"model": "m", "messages": LOOKED_UP, "tools": TOOLS, "temperature": 0.5}
+    heard = [
+        client.chat.completions.create(**asked).choices[0].message.content,
+        "".join(chunk.choices[0].delta.content or "" for chunk in client.chat.completions.create(**asked, stream=True)),
+        (await other.chat.completions.create(**asked)).choices[0].message.content,
+    ]
+    async with await other.chat.completions.create(**asked, stream=True) as stream:
+        heard.append("".join([chunk.choices[0].delta.content or "" async for chunk in stream]))
+    assert heard == [REPLY] * 4
+    assert len(endpoint.asked) == 4
+    for body in endpoint.asked:
+        assert body["messages"] == [*LOOKED_UP, {"role": "assistant", "content": f"{LINE}\n"}]
+        assert (body["temperature"], body["tools"]) == (0.5, TOOLS)
+    assert client.advice_failures == other.advice_failures == 0
+
+
+def test_a_stream_that_stops_loses_nothing(advisor: fama.Advisor, endpoint: Endpoint) -> None:
+    endpoint.answer = Words(LINE[:20], finish=None)
+    with wrapped(endpoint, advisor) as client:
+        stream = client.chat.completions.create(model="m", messages=LOOKED_UP, tools=TOOLS, stream=True)
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == LINE[:20]
+
+
+def test_vllm_is_told_to_go_on_from_the_note(endpoint: Endpoint) -> None:
+    endpoint.answer = Words()
+    with fama.Advisor("all", helpers=PATTERNS, prefill="flag") as advisor:
+        client = wrapped(endpoint, advisor)
+        client.chat.completions.create(model="m", messages=LOOKED_UP, tools=TOOLS, extra_body={"top_k": 5})
+        client.chat.completions.create(model="m", messages=LOOKED_UP[:2], tools=TOOLS)
+    noted, plain = endpoint.asked
+    assert (noted["continue_final_message"], noted["add_generation_prompt"], noted["top_k"]) == (True, False, 5)
+    assert plain["messages"] == LOOKED_UP[:2] and "continue_final_message" not in plain
+
+
+class Broken:
+    """An advisor that always fails."""
+
+    def advise(self, *args: Any, **kwargs: Any) -> Any:
+        raise ZeroDivisionError("the router is broken")
+
+    async def advise_async(self, *args: Any, **kwargs: Any) -> Any:
+        raise ZeroDivisionError("the router is broken")
+
+
+async def test_a_failure_of_the_advisor_never_fails_a_request(endpoint: Endpoint) -> None:
+    endpoint.answer = Words()
+    client, other = wrapped(endpoint, Broken()), wrapped_async(endpoint, Broken())
+    messages = iter(LOOKED_UP)  # the SDK takes any iterable, which can be read once
+    assert client.chat.completions.create(model="m", messages=messages).choices[0].message.content == REPLY
+    assert client.with_options(timeout=3).chat.completions.create(model="m", messages=AGREED).choices
+    assert (await other.chat.completions.create(model="m", messages=[{"role": "nobody"}])).choices
+    assert [body["messages"] for body in endpoint.asked] == [LOOKED_UP, AGREED, [{"role": "nobody"}]]
+    assert (client.advice_failures, other.advice_failures) == (2, 1)
+
+
+def test_all_else_is_the_clients_own(advisor: fama.Advisor, endpoint: Endpoint) -> None:
+    client = wrapped(endpoint, advisor)
+    looks_like_one = isinstance(client, OpenAI)
+    assert looks_like_one and client.api_key == "k" and client.max_retries == 0
+    assert [model.id for model in client.models.list()] == ["served"]
+    with pytest.raises(AttributeError):
+        _ = client.no_such_thing
+    with pytest.raises(TypeError, match="messages"):
+        client.chat.completions.create(model="m")
+    endpoint.answers = [(400, {"error": {"message": "no"}})]
+    with pytest.raises(BadRequestError):
+        client.chat.completions.create(model="m", messages=LOOKED_UP, tools=TOOLS)
+    raw = endpoint.asked[-1]
+    assert raw["messages"][-1]["content"] == f"{LINE}\n" and client.advice_failures == 0
+
+
+@given(
+    opening=st.just("Note: a b.\n") | st.text(min_size=1, max_size=6).map(lambda text: f"Note: {text}x\n"),
+    text=st.text(alphabet="Note: ab.\nx", max_size=30),
+    before=st.sampled_from(["", " ", "\n"]),
+    repeats=st.sampled_from(["", "all", "trimmed", "half"]),
+    size=st.integers(1, 9),
+)
+def test_a_reply_in_pieces_is_the_whole_reply(opening: str, text: str, before: str, repeats: str, size: int) -> None:
+    repeated = {"": "", "all": opening, "trimmed": opening.strip(), "half": opening[: len(opening) // 2]}[repeats]
+    whole = before + repeated + text
+    words = StreamedReply(opening)
+    assert "".join(map(words.add, pieces(whole, size))) + words.end() == without_opening(whole, opening)
