@@ -12,7 +12,7 @@ from fama.serving.settings import ServeSettings
 
 #: Seconds to open a connection.
 _CONNECT = 10.0
-#: Seconds that an idle connection is used again: servers close theirs after 5 and more, and a request must not meet that.
+#: Seconds for which an idle connection is used again: servers close theirs after 5 and more.
 _KEPT = 2.0
 #: Headers that httpx would add by itself; the client's own go upstream.
 _ADDED = ("user-agent", "accept", "accept-encoding", "connection")

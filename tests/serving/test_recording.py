@@ -53,7 +53,7 @@ async def closed(one: ConversationRecorder, *exchanges: Exchange) -> None:
             await one.record(each)
 
 
-def texts(folder: Path) -> list[list[str | None]]:
+def texts(folder: Path) -> list[Any]:
     return sorted([message.content for message in episode.messages] for episode in read_episodes(folder))
 
 
@@ -125,10 +125,10 @@ async def test_files_are_renamed_and_the_oldest_deleted(tmp_path: Path) -> None:
         for number in range(10):
             await one.record(exchange([user(f"{number}")], assistant("x" * 30_000)))
     files = sorted(path.name for path in tmp_path.glob("episodes*.jsonl"))
-    assert files == ["episodes-000004.jsonl", "episodes.jsonl"] or len(files) == 2
+    assert len(files) > 1 and "episodes.jsonl" in files and "episodes-000001.jsonl" not in files
     assert sum(path.stat().st_size for path in tmp_path.glob("episodes*.jsonl")) <= 140_000
     assert main(["score", str(tmp_path / files[0])]) == 0
-    newest = [e.messages[0].content for name in files for e in read_episodes(tmp_path / name)]
+    newest = [e.messages[0].content or "" for name in files for e in read_episodes(tmp_path / name)]
     assert newest == sorted(newest) and newest[-1] == "9"
 
 
@@ -174,7 +174,7 @@ def talk(client: openai.OpenAI, up: ScriptedUpstream, stream: bool, turns: int, 
         if stream:
             with client.chat.completions.stream(model="m", messages=history, tools=tools) as events:
                 events.until_done()
-                message = events.get_final_completion().choices[0].message
+                message: Any = events.get_final_completion().choices[0].message
         else:
             message = client.chat.completions.create(model="m", messages=history, tools=tools).choices[0].message
         history.append(message.model_dump(exclude_none=True))

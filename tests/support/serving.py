@@ -59,7 +59,7 @@ class ScriptedUpstream:
         self.asked: list[Tree] = []
         self.bodies: list[bytes] = []
         self.headers: list[dict[str, str]] = []
-        self.answer: Callable[[Tree], Tree | list[bytes | float] | list[bytes] | Response] = lambda asked: completion()
+        self.answer: Callable[[Tree], Any] = lambda asked: completion()
         self.delay = 0.0
         self.cut = threading.Event()
         self.began = threading.Event()
