@@ -224,7 +224,7 @@ def test_readme_commands_run_in_order(
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
     commands = commands_of_readme()
-    assert {words[0] for words in commands} >= {"models", "run", "score", "diagnose", "outcomes", "train", "compare"}
+    assert {words[0] for words in commands} >= {"run", "score", "diagnose", "outcomes", "train", "compare"}
     for words in commands:
         assert cli.main(toy(words, table, router, subset_grid)) == 0, words
 
