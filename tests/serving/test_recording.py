@@ -105,7 +105,7 @@ async def test_silent_and_surplus_conversations_are_closed(tmp_path: Path) -> No
     assert not list((tmp_path / "open").iterdir())
 
 
-async def test_a_killed_server_loses_no_answered_request(tmp_path: Path) -> None:
+async def test_a_killed_server_loses_nothing_that_was_written(tmp_path: Path) -> None:
     killed = recorder(tmp_path)
     await killed.record(exchange([user("a")], assistant("b")))
     await killed.record(exchange([user("c")], assistant("d")))
