@@ -35,6 +35,7 @@ COMMANDS = {
     "train": ("training.command", "train a router → checkpoint folder"),
     "ablate": ("eval.commands.ablate", "train kinds, losses and sizes of routers → one table on unseen tasks"),
     "select": ("fama.commands.select", "show what a router selects for logged episodes"),
+    "serve": ("fama.commands.serve", "an OpenAI-compatible endpoint that puts notes into any agent's requests"),
     "compare": ("eval.commands.compare", "arms on the same tasks → comparison.json"),
     "value": ("eval.commands.value", "estimate selectors from logged subsets with propensities"),
     "report": ("eval.commands.report", "comparison → report.html, tables, figures"),

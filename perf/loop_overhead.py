@@ -191,7 +191,7 @@ def _slope(points: Sequence[tuple[int, float]]) -> float:
 def _against_tau2(tasks: int) -> list[dict[str, Any]]:
     if find_spec("tau2") is None:
         return [{"what": "tau2 is not installed: not compared"}]
-    from perf.tau2_reference import compare
+    from perf.reference.tau2 import compare
 
     ours, theirs = compare(tasks, _timed, Instant)
     return [

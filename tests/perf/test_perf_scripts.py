@@ -95,6 +95,15 @@ def test_decision_speed(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_serve_load(tmp_path: Path) -> None:
+    flags = ("--conversations", "4", "--paused", "16", "--requests", "40", "--pause", "0.05", "--reading", "patterns")
+    rows = measured("serve_load", tmp_path / "out.json", *flags, "--record")
+    assert rows["straight to the upstream"]["median ms"] >= 50
+    assert rows["through the endpoint"]["requests"] == 16 and rows["an upstream that answers at once"]["requests"] == 40
+    assert rows["resident memory after 40 requests"]["MB"] > 10
+
+
+@pytest.mark.slow
 def test_training_speed(tmp_path: Path) -> None:
     encoder = write_tiny_encoder(tmp_path / "encoder")
     tiny = (f"encoder.name={encoder}", "encoder.window=32", "encoder.lora={rank: 2, alpha: 4}")

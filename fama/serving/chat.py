@@ -1,0 +1,246 @@
+"""The chat endpoint: a request gets its notes, goes upstream, and its answer comes back as it is."""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import httpx
+
+from fama.advising.advice import Advice
+from fama.serving.events import Assembled, EventSplitter, OpeningFilter
+from fama.serving.faults import Fault, too_many
+from fama.serving.metrics import Metrics
+from fama.serving.recording.exchange import Exchange
+from fama.serving.replies import whole_reply
+from fama.serving.request import ClientGone, check_access, check_form, parse_body, read_body
+from fama.serving.settings import ServeSettings
+from fama.serving.telling import advice_field, advice_headers
+from fama.serving.upstream import Upstream, reply_headers
+
+log = logging.getLogger(__name__)
+Send = Callable[[dict[str, Any]], Any]
+_STREAM = b"text/event-stream"
+
+
+class Adviser(Protocol):
+    """Gives advice; ``fama.Advisor`` is one."""
+
+    async def advise_async(self, messages: Any, tools: Any = None) -> Advice:
+        """Return the notes for a request."""
+        ...
+
+
+class Recorder(Protocol):
+    """Keeps exchanges; never raises."""
+
+    async def record(self, exchange: Exchange) -> None:
+        """Keep one."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A request as it was given, and as it goes upstream."""
+
+    tree: dict[str, Any]
+    body: bytes
+    advice: Advice | None
+    failure: str | None
+
+    @property
+    def opening(self) -> str:
+        return self.advice.opening if self.advice is not None and self.advice.text else ""
+
+
+class ChatEndpoint:
+    """ASGI application of ``POST /v1/chat/completions``."""
+
+    def __init__(
+        self,
+        settings: ServeSettings,
+        adviser: Adviser,
+        upstream: Upstream,
+        metrics: Metrics,
+        recorder: Recorder | None,
+        key: str | None,
+    ) -> None:
+        self._limits = settings.limits
+        self._adviser, self._upstream, self._metrics, self._recorder = adviser, upstream, metrics, recorder
+        self._key = key
+        self._in_flight = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request."""
+        answer = _Answer(send, self._limits.client_seconds, self._metrics)
+        started = time.perf_counter()
+        if self._in_flight >= self._limits.in_flight:
+            await answer.fault(too_many(self._limits.in_flight))
+            return
+        self._in_flight += 1
+        self._metrics.in_flight.set(self._in_flight)
+        try:
+            await self._answer(scope["headers"], receive, answer)
+        except ClientGone:
+            self._metrics.cancelled.inc()
+        except Fault as fault:
+            await answer.fault(fault)
+        except Exception as error:  # noqa: BLE001 - an error's text may hold what a client sent
+            log.error("a chat request failed here: %s", type(error).__name__)
+            await answer.fault(Fault(500, "internal_error", f"this server failed ({type(error).__name__})"))
+        finally:
+            self._in_flight -= 1
+            self._metrics.in_flight.set(self._in_flight)
+            self._metrics.seconds.observe(time.perf_counter() - started)
+
+    async def _answer(self, headers: list[tuple[bytes, bytes]], receive: Any, answer: "_Answer") -> None:
+        named = dict(headers)
+        check_access(named, self._key)
+        check_form(named, self._limits)
+        body = await read_body(receive, self._limits)
+        tree = parse_body(body, self._limits)
+        work = asyncio.create_task(self._ask(headers, body, tree, answer))
+        gone = asyncio.create_task(_disconnected(receive))
+        try:
+            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not work.done() and not answer.finished:
+                raise ClientGone
+            exchange = await work
+        finally:
+            await _end(work)
+            await _end(gone)
+        if exchange is not None and self._recorder is not None:
+            await self._recorder.record(exchange)
+
+    async def _ask(
+        self, headers: list[tuple[bytes, bytes]], body: bytes, tree: dict[str, Any], answer: "_Answer"
+    ) -> Exchange | None:
+        """Answer; return the exchange where the upstream's reply is whole."""
+        asked = await self._advised(body, tree)
+        began, started_at = time.perf_counter(), time.time()
+        async with self._upstream.ask("POST", "/chat/completions", headers, asked.body) as response:
+            if response.headers.get("content-type", "").encode().lower().startswith(_STREAM):
+                reply = await self._stream(response, asked, answer)
+            else:
+                reply = await self._whole(response, asked, answer)
+        if reply is None or not response.is_success:
+            return None
+        return Exchange(asked.tree, reply, asked.advice, started_at, time.perf_counter() - began)
+
+    async def _advised(self, body: bytes, tree: dict[str, Any]) -> _Asked:
+        """Put the notes into a request. Without one, and after an error, its bytes stay as they are."""
+        try:
+            async with asyncio.timeout(self._limits.advice_seconds):
+                advice = await self._adviser.advise_async(tree["messages"], tree.get("tools"))
+            self._metrics.count(advice)
+            if not advice.text:
+                return _Asked(tree, body, advice, None)
+            noted = {**advice.extra_body, **tree, "messages": advice.messages()}
+            return _Asked(tree, json.dumps(noted, allow_nan=False).encode(), advice, None)
+        except Exception as error:  # noqa: BLE001 - helpers and routers never fail a request
+            self._metrics.failed.inc()
+            log.warning("no notes for a request: %s", type(error).__name__)
+            return _Asked(tree, body, None, type(error).__name__)
+
+    async def _whole(self, response: httpx.Response, asked: _Asked, answer: "_Answer") -> dict[str, Any] | None:
+        body = await self._upstream.read(response)
+        tree = None
+        if response.is_success:
+            reply = whole_reply(body, asked.opening, advice_field(asked.advice, asked.failure))
+            body, tree = reply.body, reply.tree
+        headers = [*reply_headers(response, unpacked=True), *advice_headers(asked.advice, asked.failure)]
+        await answer.start(response.status_code, [*headers, (b"content-length", str(len(body)).encode())])
+        await answer.piece(body, last=True)
+        return tree
+
+    async def _stream(self, response: httpx.Response, asked: _Asked, answer: "_Answer") -> dict[str, Any] | None:
+        """Pass the events on as they come: byte for byte, but for an opening that the upstream repeats."""
+        kept = Assembled(self._limits.reply_bytes) if self._recorder is not None else None
+        opening = OpeningFilter(asked.opening) if asked.opening else None
+        splitter = EventSplitter()
+        packed = "content-encoding" in response.headers
+        unpacked = packed and opening is not None
+        headers = [*reply_headers(response, unpacked=unpacked), *advice_headers(asked.advice, asked.failure)]
+        await answer.start(response.status_code, headers)
+        try:
+            async for piece in response.aiter_bytes() if unpacked else response.aiter_raw():
+                if opening is None:
+                    await answer.piece(piece)
+                    events = splitter.feed(piece) if kept is not None and not packed else []
+                else:
+                    events = [opening.passed(event) for event in splitter.feed(piece)]
+                    await answer.piece(b"".join(events))
+                if kept is not None:
+                    for event in events:
+                        kept.add(event)
+        except httpx.TimeoutException:
+            await self._broken(answer, "upstream_timeout", "the upstream fell silent within its reply")
+            return None
+        except httpx.HTTPError:
+            await self._broken(answer, "upstream_broke_off", "the upstream broke off its reply")
+            return None
+        await answer.piece(splitter.end() if opening is not None else b"", last=True)
+        return kept.whole() if kept is not None else None
+
+    async def _broken(self, answer: "_Answer", reason: str, message: str) -> None:
+        """End a stream with an error that OpenAI's clients raise."""
+        fault = Fault(502, reason, message)
+        self._metrics.refused.labels(reason).inc()
+        await answer.piece(b"\n\ndata: " + fault.body() + b"\n\n", last=True)
+
+
+class _Answer:
+    """The answer to one request; a client that does not take it in time is given up."""
+
+    def __init__(self, send: Send, seconds: float, metrics: Metrics) -> None:
+        self._send, self._seconds, self._metrics = send, seconds, metrics
+        self._started = False
+        self.finished = False
+
+    async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        self._started = True
+        self._metrics.answers.labels(str(status)).inc()
+        await self._pass({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def piece(self, body: bytes, last: bool = False) -> None:
+        if body or last:
+            await self._pass({"type": "http.response.body", "body": body, "more_body": not last})
+        self.finished |= last
+
+    async def fault(self, fault: Fault) -> None:
+        """Answer with an error of this server, unless an answer has begun."""
+        self._metrics.refused.labels(fault.reason).inc()
+        if self._started:
+            return
+        body = fault.body()
+        more = [(name.encode(), value.encode()) for name, value in fault.headers.items()]
+        length = (b"content-length", str(len(body)).encode())
+        with suppress(ClientGone):
+            await self.start(fault.status, [(b"content-type", b"application/json"), length, *more])
+            await self.piece(body, last=True)
+
+    async def _pass(self, message: dict[str, Any]) -> None:
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._send(message)
+        except TimeoutError:
+            self._metrics.refused.labels("slow_client").inc()
+            raise ClientGone from None
+
+
+async def _disconnected(receive: Any) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _end(task: "asyncio.Task[Any]") -> None:
+    """Cancel what is under way and wait for its end, however it ends."""
+    if not task.done():
+        task.cancel()
+        await asyncio.wait((task,))
+        if not task.cancelled():
+            task.exception()

@@ -1,0 +1,1 @@
+"""Recording of served conversations as episodes."""

@@ -1,0 +1,126 @@
+"""One request with its reply, as an episode holds it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+
+from fama import __version__
+from fama.advising.advice import Advice
+from fama.episodes.foreign.messages import messages_of
+from fama.episodes.foreign.tools import tools_of
+from fama.episodes.importers.openai_chat import NO_OUTCOME
+from fama.episodes.records import Episode, LedgerRow, Message, Outcome, Source
+from fama.hashing import content_hash
+from fama.models.base import ChatRequest
+from fama.models.usage import read_usage
+from fama.serving.events import choices_of
+from fama.text.clean import clean_value
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A request's body, the upstream's reply to it and the advice in between; seconds of the upstream's part."""
+
+    body: dict[str, Any]
+    reply: dict[str, Any]
+    advice: Advice | None
+    started_at: float
+    seconds: float
+
+    @cached_property
+    def messages(self) -> tuple[Message, ...]:
+        """Return the request's messages, without a note.
+
+        Raises:
+            BadInput: they are no chat.
+        """
+        return messages_of(clean_value(self.body["messages"]))
+
+    @cached_property
+    def answers(self) -> tuple[Message, ...]:
+        """Return the choices of the reply, the first one first.
+
+        Raises:
+            BadInput: a choice is no message.
+        """
+        rows = [choice.get("message") for choice in choices_of(self.reply)]
+        kept = [{**row, "role": "assistant"} for row in rows if isinstance(row, dict)]
+        return tuple(message for row in kept for message in messages_of(clean_value([row])))
+
+    @cached_property
+    def prefixes(self) -> tuple[tuple[int, str], ...]:
+        """Return the hashes of the messages before each assistant's message with its place, and last of all of them."""
+        return tuple(self._prefixes())
+
+    def _prefixes(self) -> Iterator[tuple[int, str]]:
+        digest = sha256()
+        for place, message in enumerate(self.messages):
+            if message.role == "assistant":
+                yield place, digest.hexdigest()
+            digest.update(content_hash(spoken(message)).encode())
+        yield len(self.messages), digest.hexdigest()
+
+    def episode(self, id_: str, selector: str, benchmark: str, domain: str, before: Episode | None) -> Episode:
+        """Return the conversation so far; ``before`` is its episode up to the request before this one.
+
+        The outcome is unknown: an error at the harness, as of an imported log that does not say it.
+        """
+        answer = self.answers[0]
+        turn = sum(message.role == "assistant" for message in self.messages)
+        name = self.body.get("model") if isinstance(self.body.get("model"), str) else None
+        decisions, ledger = (before.decisions, before.ledger) if before is not None else ((), ())
+        rows: tuple[LedgerRow, ...] = ()
+        if self.advice is not None:
+            place = {"turn": turn, "message_index": len(self.messages)}
+            kept = tuple(decision for decision in decisions if decision.message_index < len(self.messages))
+            decisions = (*kept, self.advice.decision.model_copy(update=place))
+            rows = tuple(row.model_copy(update={"turn": turn}) for row in self.advice.usage.ledger)
+        return Episode(
+            id=id_,
+            benchmark=benchmark,
+            domain=domain,
+            task_id=id_,
+            backbone=name,
+            strategy="fc",
+            selector=selector,
+            messages=(*self.messages, answer),
+            tools=tools_of(clean_value(self.body.get("tools"))),
+            decisions=decisions,
+            ledger=(*ledger, *rows, self._row(name, turn)),
+            outcome=Outcome(status="error", boundary="harness", reason=NO_OUTCOME),
+            package_version=__version__,
+            source=Source(importer="serve"),
+            started_at=before.started_at if before is not None else _time(self.started_at),
+            seconds=(before.seconds or 0.0 if before is not None else 0.0) + self.seconds,
+        )
+
+    def _row(self, name: str | None, turn: int) -> LedgerRow:
+        request = ChatRequest(role="agent", messages=())
+        row = read_usage(self.reply, request, name or "unknown", round(self.seconds, 6), None)
+        return row.model_copy(update={"turn": turn})
+
+
+def spoken(message: Message) -> list[Any]:
+    """Return what a message says: equal for a reply and for what a client makes of it in its history."""
+    calls = [
+        [call.function.name, call.function.parsed() or call.function.arguments] for call in message.tool_calls or ()
+    ]
+    return [message.role, (message.content or "").strip(), calls]
+
+
+def echoes(history: Message, answer: Message) -> bool:
+    """Return whether a message of a history is a reply: same calls, same words, also where a part of them was cut."""
+    _, words, calls = spoken(history)
+    _, own, made = spoken(answer)
+    if calls != made:
+        return False
+    if not words or not own:  # some clients drop the words beside a call
+        return bool(calls) or words == own
+    return words in own or own in words
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,152 @@
+"""Requests put together to conversations, each of which becomes one episode."""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from fama.episodes.records import Message
+from fama.serving.metrics import Metrics
+from fama.serving.recording.exchange import Exchange, echoes
+from fama.serving.recording.folder import RecordFolder
+from fama.serving.recording.hooks import Hook, load_hook
+from fama.serving.settings import RecordSettings
+
+log = logging.getLogger(__name__)
+#: Times per ``idle_seconds`` that silent conversations are looked for.
+_SWEEPS = 4
+
+
+@dataclass(frozen=True)
+class _Open:
+    """A conversation that may go on: the hash of its latest request's messages, and the replies to them."""
+
+    id: str
+    prefix: str
+    answers: tuple[Message, ...]
+    touched: float
+
+
+class ConversationRecorder:
+    """Records exchanges in a thread of its own, in the order in which they were answered.
+
+    A request goes on with the open conversation whose messages it begins with and whose reply it repeats next; the
+    longer one takes its place. A request that begins with none opens one.
+    """
+
+    def __init__(
+        self,
+        settings: RecordSettings,
+        folder: Path,
+        selector: str,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take the folder.
+
+        Raises:
+            BadInput: the hook cannot be loaded, or another process writes into the folder.
+        """
+        self._hook: Hook | None = load_hook(settings.hook) if settings.hook else None
+        self._folder = RecordFolder(folder, settings.file_bytes, settings.total_bytes)
+        self._settings, self._selector, self._metrics, self._clock = settings, selector, metrics, clock
+        self._metrics.recorded.inc(self._folder.recovered)
+        self._open: OrderedDict[str, _Open] = OrderedDict()
+        self._by_prefix: dict[str, list[str]] = {}
+        self._thread = ThreadPoolExecutor(1, "fama-record")
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    async def record(self, exchange: Exchange) -> None:
+        """Keep an exchange; a failure is counted and never raised."""
+        await self._run(lambda: self._take(exchange))
+
+    async def finish(self, everything: bool = False) -> None:
+        """Close conversations that are silent for long, or all of them."""
+        await self._run(lambda: self._finish(everything))
+
+    @asynccontextmanager
+    async def sweeping(self) -> AsyncIterator[None]:
+        """Close silent conversations now and then; at the end all of them, and give the folder back."""
+        task = asyncio.create_task(self._sweep())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            await self.finish(everything=True)
+            self._thread.shutdown()
+            self._folder.release()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.idle_seconds / _SWEEPS)
+            await self.finish()
+
+    async def _run(self, work: Callable[[], None]) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except Exception as error:  # noqa: BLE001 - a full disk or a hook's fault fails no request; texts may be private
+            self._metrics.unrecorded.labels(type(error).__name__).inc()
+            log.warning("not recorded: %s", type(error).__name__)
+
+    def _take(self, exchange: Exchange) -> None:
+        if not exchange.answers:
+            return
+        *_, (_, prefix) = exchange.prefixes
+        known = self._continued(exchange)
+        id_ = known.id if known is not None else secrets.token_hex(8)
+        before = self._folder.read(id_) if known is not None else None
+        names = (self._selector, self._settings.benchmark, self._settings.domain)
+        episode = exchange.episode(id_, *names, before)
+        kept = self._hook(episode) if self._hook is not None else episode
+        if kept is None:
+            self._folder.drop(id_)
+        else:
+            self._folder.keep(kept.model_copy(update={"id": id_}))
+        if known is not None:
+            self._forget(known)
+        self._open[id_] = _Open(id_, prefix, exchange.answers, self._clock())
+        self._by_prefix.setdefault(prefix, []).append(id_)
+        if len(self._open) > self._settings.open:
+            self._close([next(iter(self._open.values()))])
+
+    def _continued(self, exchange: Exchange) -> _Open | None:
+        """Return the open conversation that an exchange goes on with, or whose latest request it repeats."""
+        *before, (_, whole) = exchange.prefixes
+        for one in self._with_prefix(whole):
+            if one.answers == exchange.answers:
+                return one
+        for place, prefix in reversed(before):
+            said = exchange.messages[place]
+            for one in self._with_prefix(prefix):
+                if any(echoes(said, answer) for answer in one.answers):
+                    return one
+        return None
+
+    def _with_prefix(self, prefix: str) -> list[_Open]:
+        return [self._open[id_] for id_ in self._by_prefix.get(prefix, ())]
+
+    def _finish(self, everything: bool) -> None:
+        limit = self._clock() - self._settings.idle_seconds
+        self._close([one for one in self._open.values() if everything or one.touched <= limit])
+
+    def _close(self, found: list[_Open]) -> None:
+        self._metrics.recorded.inc(self._folder.close([one.id for one in found]))
+        for one in found:
+            self._forget(one)
+
+    def _forget(self, one: _Open) -> None:
+        del self._open[one.id]
+        ids = self._by_prefix[one.prefix]
+        ids.remove(one.id)
+        if not ids:
+            del self._by_prefix[one.prefix]

@@ -1,0 +1,153 @@
+"""The server process: uvicorn with a bound on slow headers, started and stopped around the application."""
+
+import asyncio
+import os
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+
+from fama.advising.advisor import Advisor
+from fama.errors import BadInput
+from fama.selection.base import SELECTORS
+from fama.serving.app import build_app
+from fama.serving.metrics import Metrics
+from fama.serving.recording.recorder import ConversationRecorder
+from fama.serving.settings import ServeLimits, ServeSettings
+
+#: Seconds that an idle connection is kept.
+_KEEP_ALIVE = 30
+_SHORTEST_KEY = 16
+
+
+def serve(settings: ServeSettings) -> None:
+    """Serve until interrupted; requests under way are finished, open conversations written.
+
+    Raises:
+        BadInput: a key is missing, the router does not load, the folder of records is taken, or the port is.
+    """
+    key = read_key(settings.key_env, "--key-env")
+    upstream_key = read_key(settings.upstream_key_env, "upstream_key_env", shortest=1)
+    metrics = Metrics()
+    with advisor_of(settings) as advisor:
+        recorder = None
+        if settings.record.folder is not None:
+            recorder = ConversationRecorder(settings.record, settings.record.folder, arm_of(settings), metrics)
+        app = build_app(settings, advisor, key=key, upstream_key=upstream_key, metrics=metrics, recorder=recorder)
+        server = server_of(app, settings)
+        try:
+            server.run()
+        except SystemExit:  # uvicorn's way to say that it could not start
+            raise BadInput(f"{settings.host}:{settings.port}: cannot be listened on; give another --port") from None
+
+
+def advisor_of(settings: ServeSettings) -> Advisor:
+    """Return the advisor that the settings ask for.
+
+    Raises:
+        BadInput: something is unknown, does not fit the router, or needs a model and none is given.
+    """
+    return Advisor(
+        settings.router,
+        helpers=settings.helpers,
+        model=settings.model,
+        cadence=settings.cadence,
+        placement=settings.placement,
+        prefill=settings.prefill,
+        price=settings.price,
+        budget=settings.budget,
+        seed=settings.seed,
+        sessions=settings.sessions,
+    )
+
+
+def arm_of(settings: ServeSettings) -> str:
+    """Return the selector's name as episodes give it."""
+    return settings.router if settings.router in SELECTORS.names() else "learned"
+
+
+def read_key(variable: str | None, place: str, shortest: int = _SHORTEST_KEY) -> str | None:
+    """Return the key in an environment variable; None when none is named.
+
+    Raises:
+        BadInput: it is missing, short, or holds what no header can.
+    """
+    if variable is None:
+        return None
+    key = os.environ.get(variable, "")
+    if len(key) < shortest:
+        raise BadInput(f"{place}: {variable} holds no key of at least {shortest} characters; set it")
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise BadInput(f"{place}: {variable} holds characters that no header can; set another key")
+    return key
+
+
+def server_of(app: Starlette, settings: ServeSettings) -> uvicorn.Server:
+    """Return the server of an application, not started."""
+    limits = settings.limits
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        ws="none",
+        lifespan="on",
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=limits.stop_seconds,
+        limit_concurrency=limits.connections,
+        h11_max_incomplete_event_size=limits.header_bytes,
+    )
+    config.load()
+    config.http_protocol_class = _guarded(config.http_protocol_class, limits)
+    return uvicorn.Server(config)
+
+
+def _guarded(protocol: type[asyncio.Protocol], limits: ServeLimits) -> type[asyncio.Protocol]:
+    """Return uvicorn's protocol with a bound on the time and the size of a request's headers."""
+
+    class Guarded(protocol):  # type: ignore[misc,valid-type]
+        """Closes a connection whose headers take too long or are too large."""
+
+        _timer: asyncio.TimerHandle | None = None
+        _waiting_bytes = 0
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._watch()
+
+        def data_received(self, data: bytes) -> None:
+            self._waiting_bytes = self._waiting_bytes + len(data) if self._is_waiting() else 0
+            if self._is_waiting() and self._timer is None:
+                self._watch()
+            super().data_received(data)
+            if not self._is_waiting():
+                self._unwatch()
+            elif self._waiting_bytes > limits.header_bytes:
+                self._give_up()
+
+        def connection_lost(self, error: Exception | None) -> None:
+            self._unwatch()
+            super().connection_lost(error)
+
+        def _is_waiting(self) -> bool:
+            """Return whether no request's headers are complete."""
+            return self.cycle is None or self.cycle.response_complete
+
+        def _watch(self) -> None:
+            self._timer = self.loop.call_later(limits.client_seconds, self._give_up)
+
+        def _unwatch(self) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer, self._waiting_bytes = None, 0
+
+        def _give_up(self) -> None:
+            self._unwatch()
+            if self._is_waiting() and not self.transport.is_closing():
+                self.transport.close()
+
+    return Guarded

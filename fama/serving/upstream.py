@@ -1,0 +1,89 @@
+"""The endpoint behind this one: one client, its failures in the shape of OpenAI's errors."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+
+from fama.models.connect import is_local
+from fama.serving.faults import Fault, upstream_failed, upstream_timeout
+from fama.serving.request import Headers, end_to_end, upstream_headers
+from fama.serving.settings import ServeSettings
+
+#: Seconds to open a connection.
+_CONNECT = 10.0
+#: Seconds for which an idle connection is used again: servers close theirs after 5 and more.
+_KEPT = 2.0
+#: Headers that httpx would add by itself; the client's own go upstream.
+_ADDED = ("user-agent", "accept", "accept-encoding", "connection")
+
+
+class Upstream:
+    """Sends requests on; ``close`` it at the end."""
+
+    def __init__(
+        self, settings: ServeSettings, key: str | None = None, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        limits = settings.limits
+        self._base, self._key, self._limit = settings.upstream, key, limits.reply_bytes
+        self._seconds = limits.upstream_seconds
+        self._client = httpx.AsyncClient(
+            timeout=httpx.Timeout(limits.upstream_seconds, connect=min(_CONNECT, limits.upstream_seconds)),
+            limits=httpx.Limits(
+                max_connections=limits.in_flight + 8,
+                max_keepalive_connections=limits.in_flight,
+                keepalive_expiry=_KEPT,
+            ),
+            trust_env=not is_local(settings.upstream),
+            follow_redirects=False,
+            transport=transport,
+        )
+        for name in _ADDED:
+            self._client.headers.pop(name, None)
+
+    @asynccontextmanager
+    async def ask(
+        self, method: str, path: str, headers: Headers, body: bytes | None = None
+    ) -> AsyncIterator[httpx.Response]:
+        """Yield the upstream's answer with its body unread.
+
+        Raises:
+            Fault: 504 when it is silent, 502 when it cannot be asked or breaks off.
+        """
+        passed = upstream_headers(headers, self._key)
+        try:
+            request = self._client.build_request(method, f"{self._base}{path}", content=body, headers=passed)
+            response = await self._client.send(request, stream=True)
+            try:
+                yield response
+            finally:
+                await response.aclose()
+        except httpx.TimeoutException:
+            raise upstream_timeout(self._seconds) from None
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            raise upstream_failed(error) from None
+
+    async def read(self, response: httpx.Response) -> bytes:
+        """Return the whole body, unpacked.
+
+        Raises:
+            Fault: 502 when it is larger than the limit.
+        """
+        pieces: list[bytes] = []
+        size = 0
+        async for piece in response.aiter_bytes():
+            pieces.append(piece)
+            size += len(piece)
+            if size > self._limit:
+                raise Fault(502, "upstream_too_large", f"the upstream's reply is larger than {self._limit} bytes")
+        return b"".join(pieces)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+
+def reply_headers(response: httpx.Response, unpacked: bool) -> list[tuple[bytes, bytes]]:
+    """Return the upstream's headers for the client; ``unpacked`` when the body is passed on without its packing."""
+    kept = [(name, value) for name, value in end_to_end(response.headers.raw) if not name.startswith(b"x-fama-")]
+    return [(name, value) for name, value in kept if not (unpacked and name == b"content-encoding")]

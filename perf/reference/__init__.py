@@ -1,0 +1,1 @@
+"""Other projects' code for the same work, to compare with."""

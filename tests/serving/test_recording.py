@@ -1,0 +1,219 @@
+"""Conversations become episodes: once each, without notes, whatever stops the server."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+
+from fama.advising.advisor import Advisor
+from fama.cli import main
+from fama.episodes.store import read_episodes
+from fama.errors import BadInput
+from fama.serving.metrics import Metrics
+from fama.serving.recording.exchange import Exchange
+from fama.serving.recording.recorder import ConversationRecorder
+from fama.serving.settings import RecordSettings
+from tests.support.serving import DONE, ScriptedUpstream, chunk, completion, endpoint, plain, speaking, spoken
+
+Message = dict[str, Any]
+HOOKS = "tests.support.record_hooks"
+TOOL = {"type": "function", "function": {"name": "find_order", "parameters": {"type": "object", "properties": {}}}}
+
+
+def user(text: str) -> Message:
+    return {"role": "user", "content": text}
+
+
+def assistant(text: str | None, **more: Any) -> Message:
+    return {"role": "assistant", "content": text, **more}
+
+
+def exchange(messages: list[Message], *answers: Message) -> Exchange:
+    choices = [{"index": i, "message": answer, "finish_reason": "stop"} for i, answer in enumerate(answers)]
+    return Exchange({"model": "m", "messages": messages}, {"choices": choices}, None, 0.0, 0.5)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def recorder(folder: Path, clock: Clock | None = None, **settings: Any) -> ConversationRecorder:
+    return ConversationRecorder(RecordSettings(**settings), folder, "all", Metrics(), clock or Clock())
+
+
+async def closed(one: ConversationRecorder, *exchanges: Exchange) -> None:
+    async with one.sweeping():
+        for each in exchanges:
+            await one.record(each)
+
+
+def texts(folder: Path) -> list[Any]:
+    return sorted([message.content for message in episode.messages] for episode in read_episodes(folder))
+
+
+async def test_a_conversation_is_one_episode_and_branches_are_others(tmp_path: Path) -> None:
+    start = [{"role": "system", "content": "Policy."}, user("Hi")]
+    first = exchange(start, assistant("Hello!"))
+    second = exchange([*start, assistant("Hello!", refusal=None, annotations=[]), user("A")], assistant("a"))
+    other = exchange(start, assistant("Good day."))
+    on = exchange([*start, assistant("Good day."), user("B")], assistant("b"))
+    retried = exchange([*start, assistant("Good day."), user("B")], assistant("b"))
+    branch = exchange([*start, assistant("Good day."), user("C")], assistant("c"))
+    await closed(recorder(tmp_path), first, other, second, on, retried, branch)
+    assert texts(tmp_path) == [
+        ["Policy.", "Hi", "Good day.", "B", "b"],
+        ["Policy.", "Hi", "Good day.", "C", "c"],
+        ["Policy.", "Hi", "Hello!", "A", "a"],
+    ]
+    assert [len(e.ledger) for e in read_episodes(tmp_path) if e.messages[3].content == "B"] == [3]
+
+
+async def test_replies_are_known_again_as_clients_echo_them(tmp_path: Path) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1, "b": 2}'}}
+    echo = {"id": "other", "type": "function", "function": {"name": "f", "arguments": '{"b":2,"a":1}'}}
+    result = {"role": "tool", "tool_call_id": "other", "content": "ok"}
+    chosen = exchange([user("x")], assistant("one"), assistant("two"))
+    await closed(
+        recorder(tmp_path),
+        exchange([user("q")], assistant("I look.", tool_calls=[call])),
+        exchange([user("q"), assistant(None, tool_calls=[echo]), result], assistant("<think>t</think> Done.")),
+        exchange(
+            [user("q"), assistant(None, tool_calls=[echo]), result, assistant("Done."), user("!")], assistant("z")
+        ),
+        chosen,
+        exchange([user("x"), assistant("two"), user("y")], assistant("end")),
+    )
+    assert texts(tmp_path) == [["q", None, "ok", "Done.", "!", "z"], ["x", "two", "y", "end"]]
+
+
+async def test_silent_and_surplus_conversations_are_closed(tmp_path: Path) -> None:
+    clock = Clock()
+    one = recorder(tmp_path, clock, idle_seconds=10, open=2)
+    async with one.sweeping():
+        for name in "abc":
+            await one.record(exchange([user(name)], assistant(name)))
+        assert texts(tmp_path) == [["a", "a"]] and len(one) == 2
+        clock.now = 11
+        await one.finish()
+        assert texts(tmp_path) == [["a", "a"], ["b", "b"], ["c", "c"]] and len(one) == 0
+    assert not list((tmp_path / "open").iterdir())
+
+
+async def test_a_killed_server_loses_nothing_that_was_written(tmp_path: Path) -> None:
+    killed = recorder(tmp_path)
+    await killed.record(exchange([user("a")], assistant("b")))
+    await killed.record(exchange([user("c")], assistant("d")))
+    with pytest.raises(BadInput, match="another process writes here"):
+        recorder(tmp_path)
+    killed._folder.release()  # as the system does for a dead process
+    written = next(iter(sorted((tmp_path / "open").glob("*.json"))))
+    (tmp_path / "episodes.jsonl").write_bytes(written.read_bytes())  # killed between the two files
+    (tmp_path / "open" / "torn.json").write_text('{"id": ')
+    await closed(recorder(tmp_path))
+    assert texts(tmp_path) == [["a", "b"], ["c", "d"]] and not list((tmp_path / "open").iterdir())
+
+
+async def test_files_are_renamed_and_the_oldest_deleted(tmp_path: Path) -> None:
+    one = recorder(tmp_path, open=1, file_bytes=65_536, total_bytes=140_000)
+    async with one.sweeping():
+        for number in range(10):
+            await one.record(exchange([user(f"{number}")], assistant("x" * 30_000)))
+    files = sorted(path.name for path in tmp_path.glob("episodes*.jsonl"))
+    assert len(files) > 1 and "episodes.jsonl" in files and "episodes-000001.jsonl" not in files
+    assert sum(path.stat().st_size for path in tmp_path.glob("episodes*.jsonl")) <= 140_000
+    assert main(["score", str(tmp_path / files[0])]) == 0
+    newest = [e.messages[0].content or "" for name in files for e in read_episodes(tmp_path / name)]
+    assert newest == sorted(newest) and newest[-1] == "9"
+
+
+async def test_hooks_see_everything_before_the_disk(tmp_path: Path) -> None:
+    one = recorder(tmp_path, hook=f"{HOOKS}:redact")
+    async with one.sweeping():
+        await one.record(exchange([user("I am Ann")], assistant("Hi Ann")))
+        await one.record(exchange([user("I am Ann"), assistant("Hi Ann"), user("more")], assistant("ok")))
+        await one.record(exchange([user("fine")], assistant("ok")))
+        await one.record(exchange([user("fine"), assistant("ok"), user("secret")], assistant("ok")))
+        assert not [
+            path for path in tmp_path.rglob("*.json") if "Ann" in path.read_text() or "fine" in path.read_text()
+        ]
+    assert texts(tmp_path) == [["I am ***", "Hi ***", "more", "ok"]]
+    metrics = Metrics()
+    faulty = ConversationRecorder(RecordSettings(hook=f"{HOOKS}:fail"), tmp_path / "b", "all", metrics)
+    await closed(faulty, exchange([user("a")], assistant("b")))
+    assert not list((tmp_path / "b" / "open").iterdir()) and not (tmp_path / "b" / "episodes.jsonl").exists()
+    assert 'fama_record_failures_total{error="RuntimeError"} 1.0' in metrics.text().decode()
+    for name in ("nowhere:f", "json:nothing", "unknown", ":"):
+        with pytest.raises(BadInput):
+            recorder(tmp_path / "c", hook=name)
+
+
+@pytest.fixture(scope="module")
+def advisor() -> Iterator[Advisor]:
+    with speaking() as one:
+        yield one
+
+
+def talk(client: openai.OpenAI, up: ScriptedUpstream, stream: bool, turns: int, start: str) -> list[Message]:
+    """A client's loop with a tool; returns its history."""
+    call = {"index": 0, "id": "c1", "type": "function", "function": {"name": "find_order", "arguments": '{"id": "W1"}'}}
+    history: list[Any] = [{"role": "system", "content": "Help."}, user(start)]
+    for turn in range(turns):
+        calling, words = turn == 0, f"Reply {turn}."
+        whole = completion(None if calling else words, **({"tool_calls": [call]} if calling else {}))
+        pieces = (
+            [chunk(role="assistant", tool_calls=[call]), chunk(finish="tool_calls"), DONE] if calling else spoken(words)
+        )
+        up.answer = lambda asked, whole=whole, pieces=pieces: pieces if asked.get("stream") else whole  # type: ignore[misc]
+        tools: Any = [TOOL]
+        if stream:
+            with client.chat.completions.stream(model="m", messages=history, tools=tools) as events:
+                events.until_done()
+                message: Any = events.get_final_completion().choices[0].message
+        else:
+            message = client.chat.completions.create(model="m", messages=history, tools=tools).choices[0].message
+        history.append(message.model_dump(exclude_none=True))
+        history.append({"role": "tool", "tool_call_id": "c1", "content": "{}"} if calling else user(f"Next {turn}"))
+    return history
+
+
+def test_served_conversations_are_diagnosed(tmp_path: Path, advisor: Advisor) -> None:
+    up = ScriptedUpstream()
+    settings = {"folder": str(tmp_path), "hook": f"{HOOKS}:verdict"}
+    with plain(up.app) as address, endpoint(address, advisor, record=settings) as served:
+        with openai.OpenAI(base_url=served.base_url, api_key="k", max_retries=0) as client:
+            for stream, start in ((False, "Where is W1?"), (True, "Where is W2?")):
+                history = talk(client, up, stream, 3, start)
+                assert "Alpha speaks" not in json.dumps(history)
+                assert "Alpha speaks" in json.dumps(up.asked[-1])
+    episodes = {episode.messages[1].content: episode for episode in read_episodes(tmp_path)}
+    assert set(episodes) == {"Where is W1?", "Where is W2?"}
+    for episode in episodes.values():
+        assert [m.role for m in episode.messages] == [
+            "system",
+            "user",
+            "assistant",
+            "tool",
+            "assistant",
+            "user",
+            "assistant",
+        ]
+        assert "Alpha speaks" not in "".join(message.content or "" for message in episode.messages)
+        assert [(d.turn, d.message_index, d.subset) for d in episode.decisions] == [
+            (turn, index, ("Alpha",)) for turn, index in ((0, 2), (1, 4), (2, 6))
+        ]
+        assert episode.decisions[0].notes[0].text == "Alpha speaks." and episode.tools[0].name == "find_order"
+        assert [row.role for row in episode.ledger] == ["helper:Alpha", "agent"] * 3
+    whole, streamed = episodes["Where is W1?"].ledger[1], episodes["Where is W2?"].ledger[1]
+    assert (whole.input_tokens, whole.output_tokens) == (11, 3)
+    assert streamed.input_tokens is None, "unknown where no server reported it"
+    out = tmp_path / "labels"
+    assert main(["diagnose", str(tmp_path), "--judge", "none", "--out", str(out)]) == 0
+    labels = [json.loads(line) for line in (out / "failures.jsonl").read_text().splitlines()]
+    assert {label["episode_id"] for label in labels} == {episode.id for episode in episodes.values()}
+    assert main(["score", str(tmp_path)]) == 0

@@ -1,0 +1,166 @@
+"""``fama serve`` as a command: its settings, what it refuses, and the loop from recorded conversations to a router."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from fama.cli import main
+from fama.episodes.store import read_episodes
+from tests.support.serving import ScriptedUpstream, completion, plain
+
+ROOT = Path(__file__).parents[2]
+UPSTREAM = "http://127.0.0.1:9/v1"
+QUICK = "helpers={pool: [DCE, TSA, TOR, Planner, Verifier, Memory], reading: patterns}"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], "router: Field required"),
+        (["--router", "none"], "upstream: Field required"),
+        (["--router", "nope", "--upstream", UPSTREAM], "router: 'nope' is no folder of a checkpoint and no selector"),
+        (["--router", "none", "--upstream", "127.0.0.1:9"], "give for example http://127.0.0.1:8000/v1"),
+        (["--router", "none", "--upstream", "http://a:b@x/v1"], "upstream_key_env"),
+        (["--router", "none", "--upstream", "http://x/v1?k=1"], "upstream"),
+        (["--router", "none", "--upstream", UPSTREAM, "--port", "70000"], "port"),
+        (["--router", "none", "--upstream", UPSTREAM, "--host", "192.0.2.1"], "others can reach it"),
+        (["--router", "none", "--upstream", UPSTREAM, "--key-env", "FAMA_NO_KEY"], "FAMA_NO_KEY holds no key"),
+        (["--router", "none", "--upstream", UPSTREAM, "--key-env", "FAMA_SHORT"], "at least 16 characters"),
+        (["--router", "none", "--upstream", UPSTREAM, "--cadence", "never"], "cadence"),
+        (["--router", "none", "--upstream", UPSTREAM, "limits.in_flight=0"], "limits.in_flight"),
+        (["--router", "none", "--upstream", UPSTREAM, "record.hook=nowhere:f", "--record", "R", QUICK], "record.hook"),
+    ],
+)
+def test_what_is_refused_at_the_start(
+    words: list[str],
+    expected: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("FAMA_SHORT", "abc")
+    monkeypatch.chdir(tmp_path)
+    assert main(["serve", *words]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("fama: ") and expected in last
+
+
+def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    with plain(ScriptedUpstream().app) as address:
+        port = address.rpartition(":")[2]
+        assert main(["serve", "--router", "none", "--upstream", UPSTREAM, "--port", port, QUICK]) == 2
+    assert f"127.0.0.1:{port}: cannot be listened on; give another --port" in capsys.readouterr().err
+
+
+def test_flags_are_settings(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = [
+        "--router",
+        "it's",
+        "--upstream",
+        f"{UPSTREAM}/",
+        "--record",
+        str(tmp_path),
+        "--host",
+        "::1",
+        "--port",
+        "0",
+    ]
+    assert main(["serve", *words, "limits.in_flight=3", "--print_config"]) == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert (printed["router"], printed["upstream"], printed["record"]["folder"]) == ("it's", UPSTREAM, str(tmp_path))
+    assert (printed["port"], printed["limits"]["in_flight"]) == (0, 3)
+    (tmp_path / "serve.yaml").write_text(yaml.safe_dump(printed))
+    assert main(["serve", "--config", str(tmp_path / "serve.yaml"), "--print_config"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out) == printed
+
+
+@contextmanager
+def command(*words: str) -> Iterator[str]:
+    """Run ``fama serve`` until the block ends, then stop it as a job scheduler does; it must end well."""
+    port = str(_free_port())
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fama", "serve", "--port", port, *words],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        until = time.monotonic() + 60
+        while True:
+            assert process.poll() is None and time.monotonic() < until, process.stderr and process.stderr.read()
+            try:
+                assert httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
+                break
+            except httpx.ConnectError:
+                time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}/v1"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def converse(base_url: str, number: int) -> dict[str, Any]:
+    """One conversation of two requests; return what the second was told of its advice."""
+    messages = [
+        {"role": "system", "content": "Only cancel orders that are pending."},
+        {"role": "user", "content": f"Please cancel order W{number}00."},
+    ]
+    with httpx.Client(base_url=base_url, timeout=30) as client:
+        for more in ("Yes, do it.", None):
+            body = {"model": "m", "messages": messages, "tools": [_tool("find_order"), _tool("cancel_order")]}
+            reply = client.post("/chat/completions", json=body)
+            messages.append(reply.json()["choices"][0]["message"])
+            messages.append({"role": "user", "content": more or ""})
+    told: dict[str, Any] = reply.json()["fama"]
+    return told
+
+
+def _tool(name: str) -> dict[str, Any]:
+    schema = {"type": "object", "properties": {"order_id": {"type": "string"}}, "required": ["order_id"]}
+    return {"type": "function", "function": {"name": name, "description": f"Does {name}.", "parameters": schema}}
+
+
+def test_from_production_logs_to_a_better_router_in_four_commands(tmp_path: Path) -> None:
+    up = ScriptedUpstream()
+    up.answer = lambda asked: completion(f"Order W{len(asked['messages'])}99 will be cancelled for you.")
+    log, labels, router = tmp_path / "log", tmp_path / "labels", tmp_path / "router"
+    hook = "record.hook=tests.support.record_hooks:verdict"
+    with plain(up.app) as address:
+        upstream = ("--upstream", f"{address}/v1", QUICK)
+        with command("--router", "none", *upstream, "--record", str(log), hook) as base_url:
+            for number in range(1, 13):
+                assert converse(base_url, number)["subset"] == []
+        assert main(["diagnose", str(log), "--judge", "none", "--out", str(labels)]) == 0
+        learn = [
+            *("kind=linear", "vectors.source=hashed", "vectors.components=4", "vectors.buckets=64", "linear.folds=2"),
+            f"data.failures=[{{failures: {labels / 'failures.jsonl'}, episodes: {log}}}]",
+            *("data.unexplained=true", "losses={outcome: 0.0, tokens: 0.0, coverage: 1.0, categories: 0.5}"),
+        ]
+        assert main(["train", "--out", str(router), *learn]) == 0
+        with command("--router", str(router), *upstream, "--record", str(tmp_path / "next")) as base_url:
+            told = converse(base_url, 20)
+    assert told["subset"] and set(told["subset"]) <= {"DCE", "TSA", "TOR", "Planner", "Verifier", "Memory"}
+    (episode,) = read_episodes(tmp_path / "next")
+    assert episode.selector == "learned" and [decision.turn for decision in episode.decisions] == [0, 1]
+    assert episode.outcome.reason == "no outcome in the log" and episode.reward is None
