@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from fama.redaction import know_variable, redact
 from fama.subsets import POOL
 
 Form = Literal["template", "llm", "separate"]
@@ -52,10 +53,14 @@ class ModelSettings(Settings):
 
     @field_validator("base_url")
     @classmethod
-    def _no_password(cls, value: str | None) -> str | None:
-        if value is not None and "@" in value.partition("://")[2].partition("/")[0]:
-            raise ValueError("holds a name or password; put the key into the environment variable of api_key_env")
+    def _no_key(cls, value: str | None) -> str | None:
+        if value is not None and redact(value) != value:
+            raise ValueError("holds a name, password or key; put the key into the environment variable of api_key_env")
         return value
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Have the key kept out of whatever is written."""
+        know_variable(self.api_key_env)
 
 
 class SelectorSettings(Settings):

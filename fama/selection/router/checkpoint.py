@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from fama.errors import BadInput
 from fama.files import sweep, write_atomically
+from fama.redaction import redact, shortened
 from fama.selection.router.checkpoint_files import (
     ADAPTER,
     ADAPTER_CONFIG,
@@ -72,8 +73,8 @@ def write_router(
     of_kinds = {name for kind in ROUTER_KINDS.loadable().values() for name in kind.files}
     for stale in (MANIFEST, *({ADAPTER, ADAPTER_CONFIG, FIGURE, *of_kinds} - contents.keys())):
         (folder / stale).unlink(missing_ok=True)
-    contents[CARD] = card.encode()
-    contents[MANIFEST] = (complete.model_dump_json(indent=2) + "\n").encode()
+    contents[CARD] = redact(card).encode()
+    contents[MANIFEST] = redact(complete.model_dump_json(indent=2) + "\n").encode()
     for name, data in contents.items():
         write_atomically(folder / name, data)
     return complete
@@ -105,7 +106,7 @@ def load_router(folder: Path | str, encoder: str | None = None, embedder: Embedd
     except (LookupError, TypeError, AttributeError, ArithmeticError, MemoryError) as error:
         raise BadInput(f"{folder / HEADS}: does not fit {MANIFEST} ({type(error).__name__}); train it again") from None
     except (ValueError, RuntimeError, AssertionError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = shortened(error)
         raise BadInput(f"{folder / HEADS}: does not fit {MANIFEST} ({reason}); train the router again") from None
     return Router(folder, manifest, built.predictor, built.labels, embedder)
 
@@ -220,5 +221,5 @@ def _check_adapter(folder: Path, contents: Mapping[str, bytes]) -> None:
             raise ValueError("no LoRA adapter of one rank")
         check_numbers(arrays)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = shortened(error)
         raise BadInput(f"{folder / ADAPTER_CONFIG}: cannot be used ({reason}); copy the checkpoint again") from None

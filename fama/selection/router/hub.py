@@ -7,6 +7,7 @@ import yaml
 from fama.errors import BadInput, FamaError
 from fama.files import write_atomically
 from fama.models.weights.download import http_errors
+from fama.redaction import shortened
 from fama.selection.router.checkpoint import read_manifest
 from fama.selection.router.checkpoint_files import CARD, FIGURE, MANIFEST, check_files, needed_files, read_regular
 from fama.selection.router.kinds.base import ROUTER_KINDS
@@ -78,6 +79,6 @@ def push(folder: Path, repository: str, public: bool) -> str:
         address = str(api.create_repo(repository, private=not public, exist_ok=True))
         api.upload_folder(repo_id=repository, folder_path=folder)
     except refused as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        reason = shortened(f"{type(error).__name__}: {error}")
         raise PushFailed(f"{repository}: not pushed ({reason}); then: hf upload {repository} {folder}") from None
     return address

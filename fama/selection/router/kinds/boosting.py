@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fama.errors import BadInput
+from fama.redaction import shortened
 from fama.selection.decision import Floats, Masks
 from fama.selection.router.features import Features
 from fama.selection.router.kinds.base import Arrays, RouterKind, StoredRouter
@@ -80,7 +81,7 @@ def load_trees(path: Path) -> dict[str, Forest]:
         try:
             forests[name] = read_forest(text)
         except ValueError as error:
-            reason = " ".join(str(error).split())[:120]
+            reason = shortened(error)
             raise BadInput(f"{path}: {name}: {reason}; copy the checkpoint again") from None
     return forests
 
