@@ -83,6 +83,7 @@ def test_what_helpers_need() -> None:
         "{% endfor %}{{ ns.n }} {{ 7 % 4 }} {{ 'a' + 'b' }} {{ ['é']|tojson }}"
     )
     assert render_text(source, **VALUES) == (
-        "- get_0: Look it up.\n- get_1: Look it up.\nuser: line 99! 200 GET_0 user: line 0; user: line 1 none Renew twice. "
+        "- get_0: Look it up.\n- get_1: Look it up.\nuser: line 99! 200 GET_0 user: line 0; user: line 1 none "
+        "Renew twice. "
         '100 3 ab ["é"]'
     )

@@ -69,7 +69,7 @@ class KnnShape(Record):
     """Number of neighbours, prior strength in rows, and the discount of a neighbour per differing helper."""
 
     neighbours: int = Field(ge=0)
-    strength: float = Field(gt=0.0, le=_LARGEST)
+    strength: float = Field(ge=0.0, le=_LARGEST)
     decay: float = Field(ge=0.0, le=1.0)
 
 
@@ -81,7 +81,7 @@ class PriorShape(Record):
     """
 
     frames: tuple[str, ...]
-    strength: float = Field(gt=0.0, le=_LARGEST)
+    strength: float = Field(ge=0.0, le=_LARGEST)
     decay: float = Field(ge=0.0, le=1.0)
 
 

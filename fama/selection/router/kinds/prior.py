@@ -29,6 +29,8 @@ class PriorRouter(RouterKind):
 
     def outcomes(self) -> "PriorPredictor":
         """Return the predictor of success and tokens."""
+        if self._shape().strength <= 0.0:
+            raise ValueError("its rates are smoothed by nothing")
         arrays, cells = self.stored.arrays, len(self.stored.arrays["cell_frame"])
         names = ("cell_frame", "cell_rows", "cell_success", "cell_log_tokens")
         check_shapes(arrays, {**dict.fromkeys(names, (cells,)), "cell_masks": (cells, self.stored.helpers)})
