@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from fama.redaction import know_variable, redact
+from fama.redaction import redact
+from fama.redaction.keys import know_variable
 from fama.subsets import POOL
 
 Form = Literal["template", "llm", "separate"]

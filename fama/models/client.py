@@ -25,7 +25,8 @@ from fama.models.server_errors import (
 )
 from fama.models.usage import one_row, with_estimate
 from fama.models.wire import PREFILL_OF, Malformed, Prefill, ServerFailure, build_body, read_reply
-from fama.redaction import know_value, redact
+from fama.redaction import redact
+from fama.redaction.keys import know_value
 
 log = logging.getLogger(__name__)
 

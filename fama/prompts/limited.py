@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache, reduce
+from functools import lru_cache
 from types import FrameType
 from typing import Any
 
@@ -74,8 +74,11 @@ class _Sums(NodeTransformer):
     """Refuses statements, and writes ``a ~ b`` as a sum of texts, which is bounded."""
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802 - jinja2's name
-        parts = [nodes.Filter(self.visit(part), "string", [], [], None, None) for part in node.nodes]
-        return reduce(lambda left, right: nodes.Add(left, right), parts).set_lineno(node.lineno)
+        texts = [nodes.Filter(self.visit(part), "string", [], [], None, None) for part in node.nodes]
+        total: nodes.Expr = texts[0]
+        for text in texts[1:]:
+            total = nodes.Add(total, text)
+        return total.set_lineno(node.lineno)
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802
         if node.recursive:

@@ -4,7 +4,7 @@ import math
 import re
 from typing import Any
 
-from fama.redaction import redact_values
+from fama.redaction.keys import redact_values
 
 #: Control characters except tab, line feed, vertical tab, form feed, carriage return and next line.
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")

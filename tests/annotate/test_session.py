@@ -1,5 +1,6 @@
 """An annotator's work: order, toggling, saving at once; and bad input of the command."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,14 @@ def test_two_sessions_of_one_annotator_lose_no_label(tmp_path: Path) -> None:
     first = stored[one.episode.id]
     assert len(stored) == 2 and (first.categories, first.blame, first.rationale) == (("CM",), "user", "odd")
     assert one.done == two.done == 2
+
+
+def test_a_port_in_use_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    EpisodeStore(tmp_path).append(failed(0))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert main(["annotate", str(tmp_path), "--port", port]) == 2
+    error = capsys.readouterr().err
+    assert f"--port {port}: cannot be used" in error and error.count("\n") == 1

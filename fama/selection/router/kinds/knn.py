@@ -64,9 +64,7 @@ class KnnRouter(RouterKind):
 def _states(arrays: Arrays, name: str, shape: KnnShape) -> int:
     """Return the number of stored states; a neighbourhood needs one, and a neighbour."""
     if shape.neighbours < 1 or shape.strength <= 0.0 or not len(arrays[name]):
-        raise ValueError(
-            f"{name}: needs a state, a neighbour and a prior strength; it has {len(arrays[name])}, {shape}"
-        )
+        raise ValueError(f"{name}: {len(arrays[name])} states with {shape}; all must be positive")
     return len(arrays[name])
 
 
