@@ -18,7 +18,14 @@ from fama.mining.settings import MineSettings
 from fama.settings import CompareSettings, ExperimentSettings, OutcomesSettings, RunSettings
 from training.settings import TrainSettings
 
-MODELS = (RunSettings, OutcomesSettings, CompareSettings, MineSettings, TrainSettings, AblateSettings)
+MODELS: tuple[type[BaseModel], ...] = (
+    RunSettings,
+    OutcomesSettings,
+    CompareSettings,
+    MineSettings,
+    TrainSettings,
+    AblateSettings,
+)
 NUMBERS = (0, -1, 1, 2, 10**30, -(10**30), 0.5, 1e-320, 1e308, float("nan"), float("inf"), -float("inf"))
 SCALARS = st.sampled_from((*NUMBERS, None, True, "", "x", "1", ".nan", "http://h", "http://h:99999/v1", "a\0b", "é"))
 VALUES = st.recursive(

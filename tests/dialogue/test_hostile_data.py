@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ DEEP = [
     '{"a":' * 450 + "1" + "}" * 450,
     '{"a":[{"b":"' + "[" * 5_000 + '"}]}',
 ]
-PROPERTIES = [
+PROPERTIES: list[Any] = [
     *(None, [], "x", 5, [None]),
     {"a": None},
     {"a": {"type": None, "enum": None, "description": None}},
@@ -57,7 +58,7 @@ async def test_deep_outputs(output: str) -> None:
 
 def schemas() -> Iterator[str]:
     for place, properties in enumerate(PROPERTIES):
-        required = (None, "x", {}, [None, ["a"]], 5)[place % 5]
+        required: Any = (None, "x", {}, [None, ["a"]], 5)[place % 5]
         yield json.dumps({"type": "object", "properties": properties, "required": required})
     yield from (
         "null",

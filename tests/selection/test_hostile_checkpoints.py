@@ -34,7 +34,7 @@ def routers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     examples = outcome_examples(outcome_rows(make_tasks(30)), POOL)
     folders = {kind: tmp_path_factory.mktemp("routers") / kind for kind in KINDS}
     for kind, folder in folders.items():
-        options = {kind: {"folds": 2}} if kind != "prior" else {}
+        options: dict[str, Any] = {kind: {"folds": 2}} if kind != "prior" else {}
         options |= {"boosting": {"folds": 2, "rounds": [4], "leaves": [4], "least": 2}} if kind == "boosting" else {}
         train_on(TrainSettings.model_validate({"kind": kind, "vectors": SMALL, **options}), examples, folder)
     return folders
@@ -68,7 +68,7 @@ def decides_or_is_refused(folder: Path) -> bool:
     return True
 
 
-BAD_NUMBERS = (float("nan"), float("inf"), -1, 0, -1e300, 1e300, 10**30, 2**40, None, "x", [], True)
+BAD_NUMBERS: tuple[Any, ...] = (float("nan"), float("inf"), -1, 0, -1e300, 1e300, 10**30, 2**40, None, "x", [], True)
 
 
 def places(tree: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
