@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from fama import __version__
 from fama.errors import BadInput, FamaError
+from fama.redaction import RedactingFormatter, redact
 
 #: command → (module with ``add_arguments`` and ``main``, one line of help)
 COMMANDS = {
@@ -63,7 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.parse_args(arguments or ["--help"])
         return 0
     name = arguments[0]
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(RedactingFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     _stop_on_terminate()
     try:
         module = _load(COMMANDS[name][0])
@@ -129,7 +132,7 @@ def _load(path: str) -> Any:
 def _complain(text: str, code: int) -> int:
     from fama.commands.terminal import printable  # names and replies of others stand in messages, too
 
-    sys.stderr.write(f"fama: {printable(' '.join(text.split()))}\n")
+    sys.stderr.write(f"fama: {printable(' '.join(redact(text).split()))}\n")
     return code
 
 

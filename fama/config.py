@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -142,7 +142,7 @@ def _override(layers: ConfigLayers, item: str) -> None:
 
 def _one_line(error: ValidationError, layers: ConfigLayers, model: type[BaseModel]) -> str:
     first = error.errors()[0]
-    keys: Keys = first["loc"]
+    keys = _without_union_tags(first["loc"], layers.tree, first["type"])
     field = ".".join(map(str, keys)) or "(top)"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     where = f"{', '.join(layers.sources(keys)) or 'settings'}: "
@@ -154,14 +154,28 @@ def _one_line(error: ValidationError, layers: ConfigLayers, model: type[BaseMode
     return f"{where}{field}: {first['msg']}; got {first.get('input')!r}{more}"
 
 
+def _without_union_tags(keys: Keys, tree: Any, problem: str) -> Keys:
+    """Return the keys of a value that is there; pydantic adds the member of a union that it tried."""
+    if problem in ("extra_forbidden", "missing"):
+        return keys
+    for place, key in enumerate(keys):
+        inside = isinstance(tree, dict) and key in tree
+        if not inside and not (isinstance(tree, list | tuple) and isinstance(key, int) and key < len(tree)):
+            return keys[:place]
+        tree = tree[key]
+    return keys
+
+
 def _known_fields(model: type[BaseModel], keys: Keys) -> list[str]:
     """Return the fields of the group at ``keys``; those of the top where that is no plain group."""
     group: Any = model
     for key in keys:
         field = getattr(group, "model_fields", {}).get(key)
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+        kinds = () if field is None else (field.annotation, *get_args(field.annotation))
+        inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if not inner:
             return sorted(model.model_fields)
-        group = field.annotation
+        group = inner[0]
     return sorted(group.model_fields)
 
 
@@ -207,6 +221,9 @@ def read_settings(args: argparse.Namespace, model: type[M]) -> M | None:
     """
     executor = getattr(args, "executor", None)
     chosen = [f"executor={executor}"] if executor else []
+    for item in args.overrides if executor else ():
+        if item.startswith("executor=") and item not in chosen:
+            raise BadInput(f"--executor {executor} and {item!r} contradict each other; give one of them")
     settings = load_settings(model, args.config, [*args.overrides, *chosen])
     if args.print_config:
         sys.stdout.write(yaml.safe_dump(dump_settings(settings), sort_keys=False, allow_unicode=True))

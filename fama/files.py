@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fama.redaction import redact
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -32,6 +34,6 @@ def sweep(folder: Path) -> None:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace a file by text (as UTF-8) or bytes, whole or not at all."""
+    """Replace a file by text (as UTF-8, without keys) or bytes, whole or not at all."""
     with replacing(path) as temporary:
-        temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+        temporary.write_bytes(redact(content).encode("utf-8") if isinstance(content, str) else content)

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import fama
+from fama.redaction import redact
 
 _LIBRARIES = ("torch", "transformers", "peft", "lightning", "scikit-learn", "lightgbm", "numpy", "safetensors")
 
@@ -39,5 +40,5 @@ def library_versions() -> dict[str, str]:
 
 
 def command_line() -> str:
-    """Return what was typed, with the program's name in place of its path."""
-    return shlex.join(["fama", *sys.argv[1:]])
+    """Return what was typed, with the program's name in place of its path and without keys."""
+    return redact(shlex.join(["fama", *sys.argv[1:]]))

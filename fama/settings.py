@@ -1,9 +1,13 @@
 """The typed settings that run, outcomes and compare share. One attribute is one key of their YAML."""
 
-from typing import Any, Literal
+import math
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from fama.redaction import redact
+from fama.redaction.keys import know_variable
 from fama.subsets import POOL
 
 Form = Literal["template", "llm", "separate"]
@@ -16,55 +20,97 @@ Reading = Literal["patterns", "meaning"]
 
 
 class Settings(BaseModel):
-    """Base of every config: frozen, unknown keys fail."""
+    """Base of every config: frozen, unknown keys fail, numbers are finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _finite(value: Any, depth: int = 0) -> Any:
+    """Return options as they are.
+
+    Raises:
+        ValueError: a number in them is none, so that they could not be written as JSON, or they nest without end.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is no finite number")
+    if depth > _LEVELS:
+        raise ValueError(f"more than {_LEVELS} levels")
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
+        _finite(inner, depth + 1)
+    return value
+
+
+def _address(value: str) -> str:
+    """Return an endpoint's address.
+
+    Raises:
+        ValueError: it is none, or holds a key.
+    """
+    if redact(value) != value:
+        raise ValueError("holds a name, password or key; put the key into the environment variable of api_key_env")
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        raise ValueError("is no address of the form http://HOST:PORT/v1")
+    return value
+
+
+#: Options of a selector or a benchmark, which checks them itself.
+Options = Annotated[dict[str, Any], AfterValidator(_finite)]
+#: Largest count of anything; far above what can be run, far below what a computer cannot count.
+_MANY = 1_000_000_000
+_LEVELS = 50
+Count = Annotated[int, Field(ge=1, le=_MANY)]
+TokenLimit = Annotated[int, Field(ge=0, le=10**15)]
+#: λ: success probability per 1,000 tokens.
+Price = Annotated[float, Field(ge=0.0, le=1e6)]
+Slots = Annotated[int, Field(ge=1, le=4096)]
+Threads = Annotated[int, Field(ge=0, le=4096)]
+Timeout = Annotated[float, Field(gt=0.0, le=1e8)]
+Retries = Annotated[int, Field(ge=0, le=1000)]
+BaseUrl = Annotated[str, AfterValidator(_address)]
 
 
 class ModelSettings(Settings):
     """A model and its sampling, server and cache."""
 
-    name: str = "qwen2.5-coder-1.5b"
+    name: str = Field(default="qwen2.5-coder-1.5b", min_length=1)
     """A name of ``fama models list`` (served in process), a model's name at ``base_url``, ``vllm:<repository or
     folder>`` (vLLM in this process), or ``scripted:<name>``."""
-    base_url: str | None = None
+    base_url: BaseUrl | None = None
     """An OpenAI-compatible endpoint; None serves the named weights in process with llama.cpp."""
     api_key_env: str = Field(default="OPENAI_API_KEY", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     """Environment variable that holds the endpoint's key; the key itself is never written anywhere."""
-    temperature: float = 0.0
-    top_p: float = 1.0
-    max_tokens: int = 200
+    temperature: float = Field(default=0.0, ge=0.0, le=100.0)
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    max_tokens: Count = 200
     """Output tokens per call."""
-    context_tokens: int = 8192
+    context_tokens: Count = 8192
     """Context of a model served in process, over its slots."""
-    slots: int = 1
+    slots: Slots = 1
     """Parallel sequences of a model served in process; one is fastest on small machines."""
-    threads: int = 0
+    threads: Threads = 0
     """Threads of a model served in process; 0 takes every core."""
-    timeout: float = 300.0
+    timeout: Timeout = 300.0
     """Seconds that a call may take."""
-    retries: int = 3
+    retries: Retries = 3
     prefill: Literal["message", "flag", "words"] | None = None
     """How an endpoint is given the first words of an answer: as a last assistant message, as one with vLLM's
     ``continue_final_message``, or in words; None by its dialect (llama.cpp, vLLM, any other)."""
     cache: str | None = None
     """Folder of the response cache; None keeps none."""
 
-    @field_validator("base_url")
-    @classmethod
-    def _no_password(cls, value: str | None) -> str | None:
-        if value is not None and "@" in value.partition("://")[2].partition("/")[0]:
-            raise ValueError("holds a name or password; put the key into the environment variable of api_key_env")
-        return value
+    def model_post_init(self, context: Any, /) -> None:
+        """Have the key kept out of whatever is written."""
+        know_variable(self.api_key_env)
 
 
 class SelectorSettings(Settings):
     """One selector, that is one arm."""
 
-    name: str = "none"
+    name: str = Field(default="none", min_length=1)
     label: str | None = None
     """The arm's name in tables; the selector's name when None."""
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: Options = Field(default_factory=dict)
     """The selector's own, e.g. ``subset: [TSA, Verifier]`` for ``fixed``, ``checkpoint: DIR`` for ``learned``."""
 
     @property
@@ -87,7 +133,7 @@ class HelperSettings(Settings):
     reading: Reading = Field(default="meaning", exclude_if=lambda value: value == "patterns")
     """How template helpers find what users want, agree to or take back: by ``meaning``, with the small sentence
     encoder, or by ``patterns`` of English words, which fit the wording they were written on."""
-    concurrency: int = Field(default=1, ge=1)
+    concurrency: Count = 1
     """Helpers of one decision asked at the same time, of those that do not read each other's notes; notes and ledger
     are the same as one after the other."""
 
@@ -95,21 +141,21 @@ class HelperSettings(Settings):
 class BudgetSettings(Settings):
     """Hard limits on what helpers and selection may spend, in tokens; None is unlimited."""
 
-    decision: int | None = None
-    episode: int | None = None
-    run: int | None = None
+    decision: TokenLimit | None = None
+    episode: TokenLimit | None = None
+    run: TokenLimit | None = None
 
 
 class LimitSettings(Settings):
     """Limits that end an episode; each is a reason of its own."""
 
-    steps: int = 30
+    steps: Count = 30
     """Decisions per episode."""
-    tokens: int = 200_000
+    tokens: Count = 200_000
     """Agent tokens per episode."""
-    repeats: int = 3
+    repeats: int = Field(default=3, ge=2, le=_MANY)
     """The n-th identical tool call ends the episode as a loop; cycles count, not only runs."""
-    seconds: float = 900.0
+    seconds: float = Field(default=900.0, gt=0.0, le=1e8)
 
 
 class ExperimentSettings(Settings):
@@ -117,13 +163,13 @@ class ExperimentSettings(Settings):
 
     benchmark: str = "helpdesk"
     domain: str = "shop"
-    options: dict[str, Any] | None = None
+    options: Options | None = None
     """The benchmark's own, e.g. ``{phrases: [first, second]}`` for helpdesk."""
     split: str = "dev"
-    tasks: int | tuple[str, ...] = 10
+    tasks: Count | tuple[str, ...] = 10
     """How many tasks of the split, from its start, or their ids."""
-    trials: int = 1
-    seed: int = 0
+    trials: int = Field(default=1, ge=1, le=100_000)
+    seed: int = Field(default=0, ge=-(2**63), lt=2**63)
     model: ModelSettings = ModelSettings()
     helper_model: ModelSettings | None = None
     """Model of the helpers' LLM forms and of prompted selection; the backbone itself when None."""
@@ -132,7 +178,7 @@ class ExperimentSettings(Settings):
     strategy: Literal["fc", "react", "act"] = "act"
     placement: Literal["assistant", "user", "system"] = "assistant"
     """Where notes go: opening of the assistant turn, end of the last turn, or a system turn at the end."""
-    demonstrations: int = 2
+    demonstrations: int = Field(default=2, ge=0, le=1000)
     """Conversations on other tasks shown as chat turns."""
     cadence: Cadence = "episode"
     """When a subset is selected: once per episode, before every decision, or only while a requested change is
@@ -140,11 +186,11 @@ class ExperimentSettings(Settings):
     helpers: HelperSettings = HelperSettings()
     budget: BudgetSettings = BudgetSettings()
     limits: LimitSettings = LimitSettings()
-    concurrency: int = 1
+    concurrency: Count = 1
     """Episodes under way at once, on all machines together: what the model's server can serve at the same time."""
     executor: Literal["local", "ray"] = "local"
     """Where episodes run: in this process, or as Ray tasks (the extra ``ray``; models then need a ``base_url``)."""
-    stop_after: int = 5
+    stop_after: int = Field(default=5, ge=0, le=_MANY)
     """A run stops when the model's server has left so many episodes in a row without any answer; 0 never stops."""
 
 
@@ -159,7 +205,7 @@ class OutcomesSettings(ExperimentSettings):
 
     subsets: tuple[tuple[str, ...], ...] | None = None
     """The subsets drawn from, with equal probability; None draws the size first, then the subset."""
-    per_task: int = 4
+    per_task: Count = 4
     """Distinct subsets drawn a task and trial."""
 
 
@@ -177,6 +223,6 @@ class CompareSettings(ExperimentSettings):
     lattice: str | None = None
     """Outcome table of the compared tasks, whose executed subsets selection is judged against. None takes the
     replayed table, or the arms' own episodes."""
-    lambdas: tuple[float, ...] = ()
+    lambdas: tuple[Price, ...] = ()
     """Prices of 1,000 tokens at which arms that depend on λ are replayed, for curves of success over tokens."""
-    bootstrap: int = 2000
+    bootstrap: int = Field(default=2000, ge=1, le=1_000_000)

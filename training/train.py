@@ -12,7 +12,7 @@ from fama.config import dump_settings
 from fama.episodes.spending import Spent
 from fama.errors import BadInput
 from fama.files import sweep, write_atomically
-from fama.selection.router.checkpoint import WORK
+from fama.selection.router.checkpoint_files import WORK
 from fama.selection.router.embedder import Embedder
 from fama.selection.router.features import Part, hide
 from fama.selection.router.manifest import RouterManifest

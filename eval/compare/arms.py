@@ -15,7 +15,8 @@ from fama.hashing import content_hash
 from fama.helpers.base import Helper
 from fama.models.base import ChatModel
 from fama.selection.base import SELECTORS, AnySelector, SelectorContext
-from fama.selection.router.checkpoint import MANIFEST, read_manifest
+from fama.selection.router.checkpoint import read_manifest
+from fama.selection.router.checkpoint_files import MANIFEST
 from fama.selection.router.manifest import TOLD
 from fama.selection.traits import Role, SelectorTraits, by_role
 from fama.settings import CompareSettings, SelectorSettings

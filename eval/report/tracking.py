@@ -6,6 +6,7 @@ from typing import Any
 from eval.compare.comparison import read_comparison
 from eval.report.figures import figures, save
 from eval.report.tables import tables
+from fama.redaction import redact_tree
 from training.network.loggers import contained
 
 PROJECT = "fama"
@@ -32,7 +33,7 @@ def log_comparison(folder: Path, mode: str) -> Path | None:
             name=f"{comparison.benchmark}-{comparison.domain}-{comparison.backbone}",
             dir=folder,
             mode="online" if effective == "online" else "offline",
-            config={**comparison.config, "command": comparison.command, "commit": comparison.commit},
+            config=redact_tree({**comparison.config, "command": comparison.command, "commit": comparison.commit}),
             reinit="finish_previous",
         )
         for arm in comparison.arms:

@@ -1,7 +1,7 @@
 """One annotator's work: episodes in an order of its own, labels that are on disk after every change."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fama.diagnosis.taxonomy import Taxonomy
@@ -18,7 +18,8 @@ class Session:
     """Labels of one annotator over the failed episodes of a folder, kept in ``annotations/NAME.jsonl``.
 
     The order is random, fixed by the annotator's name, so that no two people meet the episodes in the same order and
-    a reload changes nothing. A label counts as given once it has a category or is marked as fitting none.
+    a reload changes nothing. A label counts as given once it has a category or is marked as fitting none. Several
+    sessions of one annotator may be open, in several processes, too: each changes one label of the file.
     """
 
     def __init__(self, annotator: str, episodes: Sequence[Episode], taxonomy: Taxonomy, folder: Path) -> None:
@@ -41,8 +42,10 @@ class Session:
     @property
     def label(self) -> Failure:
         """Its label so far; an empty one before the first change."""
-        known = self._labels.get(self.episode.id)
-        return known or Failure(
+        return self._labels.get(self.episode.id) or self._empty()
+
+    def _empty(self) -> Failure:
+        return Failure(
             episode_id=self.episode.id,
             task_id=self.episode.task_id,
             benchmark=self.episode.benchmark,
@@ -67,39 +70,48 @@ class Session:
 
     def toggle(self, code: str) -> None:
         """Add or remove a category; the first one added is the primary one."""
-        label = self.label
-        categories = tuple(c for c in label.categories if c != code)
-        if code not in label.categories:
-            order = {known: place for place, known in enumerate(self.taxonomy.codes)}
-            categories = tuple(sorted((*categories, code), key=lambda c: order[c]))
-        primary = tuple(c for c in label.primary if c in categories) or categories[:1]
-        self._keep(label.model_copy(update={"categories": categories, "primary": primary}))
+        self._change(lambda label: self._toggled(label, code))
 
     def make_primary(self, code: str) -> None:
         """Make a category the primary one, and add it where it is missing."""
-        if code not in self.label.categories:
-            self.toggle(code)
-        self._keep(self.label.model_copy(update={"primary": (code,)}))
+
+        def changed(label: Failure) -> Failure:
+            label = label if code in label.categories else self._toggled(label, code)
+            return label.model_copy(update={"primary": (code,)})
+
+        self._change(changed)
 
     def fits_none(self) -> None:
         """Record that no category fits."""
-        self._keep(self.label.model_copy(update={"categories": (), "primary": ()}))
+        self._change(lambda label: label.model_copy(update={"categories": (), "primary": ()}))
 
     def blame(self, who: Blame) -> None:
         """Record who broke it."""
-        self._keep(self.label.model_copy(update={"blame": who}))
+        self._change(lambda label: label.model_copy(update={"blame": who}))
 
     def step(self, index: int | None) -> None:
         """Record at which message it broke; None removes the step."""
         if index is not None and not 0 <= index < len(self.episode.messages):
             return
-        self._keep(self.label.model_copy(update={"step": index}))
+        self._change(lambda label: label.model_copy(update={"step": index}))
 
     def note(self, text: str) -> None:
         """Keep a remark."""
         if text != self.label.rationale:
-            self._keep(self.label.model_copy(update={"rationale": text}))
+            self._change(lambda label: label.model_copy(update={"rationale": text}))
 
-    def _keep(self, label: Failure) -> None:
-        self._labels[label.episode_id] = label
-        self._store.rewrite(self._labels.values())
+    def _toggled(self, label: Failure, code: str) -> Failure:
+        categories = tuple(c for c in label.categories if c != code)
+        if code not in label.categories:
+            order = {known: place for place, known in enumerate(self.taxonomy.codes)}
+            categories = tuple(sorted((*categories, code), key=lambda c: order[c]))
+        primary = tuple(c for c in label.primary if c in categories) or categories[:1]
+        return label.model_copy(update={"categories": categories, "primary": primary})
+
+    def _change(self, change: Callable[[Failure], Failure]) -> None:
+        """Change the episode's label as it is on disk now: the same annotator may have another page open."""
+        with self._store.locked():
+            labels = {label.episode_id: label for label in self._store.read()}
+            labels[self.episode.id] = change(labels.get(self.episode.id) or self._empty())
+            self._store.rewrite_unlocked(labels.values())
+        self._labels = labels

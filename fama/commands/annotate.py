@@ -1,6 +1,7 @@
 """``fama annotate DIR``: a local web page to label failures by hand."""
 
 import argparse
+import socket
 from pathlib import Path
 
 from fama.errors import BadInput
@@ -39,6 +40,7 @@ def main(args: argparse.Namespace) -> int:
     findings = {f.episode_id: f for f in read_failures(Path(args.findings))} if args.findings else {}
     if not 1 <= args.port <= 65535:
         raise BadInput(f"--port {args.port}: give a number from 1 to 65535")
+    _check_free(args.port)
     try:
         from fama.annotate.page import serve
     except ImportError:
@@ -50,3 +52,13 @@ def main(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("stopped; every label is saved")
     return 0
+
+
+def _check_free(port: int) -> None:
+    """Refuse a port that something else listens on."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that was closed a moment ago is free
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise BadInput(f"--port {port}: cannot be used ({error.strerror}); give another one") from None

@@ -24,6 +24,7 @@ from fama.errors import BadInput, ModelError
 from fama.execution.jobs import WorkerLost, run_pool
 from fama.files import write_atomically
 from fama.models.base import ChatModel
+from fama.redaction import shortened
 
 SUMMARY, LEDGER = "summary.json", "ledger.jsonl"
 
@@ -190,7 +191,7 @@ async def diagnose(
             try:
                 return await labelling(episode)
             except (ModelError, WorkerLost) as error:
-                return Skipped(episode_id=episode.id, reason=" ".join(str(error).split())[:200])
+                return Skipped(episode_id=episode.id, reason=shortened(error))
 
         def finish(episode: Episode, result: Labelled | Skipped) -> None:
             if isinstance(result, Skipped):

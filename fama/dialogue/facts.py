@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from fama.episodes.state import VisibleState
+from fama.text.json_numbers import not_deep
 
 # The lookbehind keeps the search linear: a run of a million letters is tried from its start only.
 EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
@@ -124,7 +125,7 @@ def data_of(text: str | None) -> Any:
     if not stripped or stripped[0] not in "[{":
         return None
     try:
-        return json.loads(stripped)
+        return not_deep(json.loads(stripped))
     except (ValueError, RecursionError):
         return None
 

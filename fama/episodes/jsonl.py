@@ -16,6 +16,7 @@ from fama.episodes.faults import fault_of
 from fama.episodes.records import Record
 from fama.errors import BadInput
 from fama.files import replacing
+from fama.redaction import redact_json
 
 R = TypeVar("R", bound=Record)
 
@@ -140,8 +141,8 @@ class RecordStore(Generic[R]):
 
 
 def line_of(record: Record) -> bytes:
-    """Return a record as one line with its line break."""
-    return record.model_dump_json().encode("utf-8") + b"\n"
+    """Return a record as one line with its line break, without keys in any text."""
+    return redact_json(record.model_dump_json()).encode("utf-8") + b"\n"
 
 
 def existing_file(path: Path, name: str) -> Path:

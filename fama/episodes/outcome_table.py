@@ -15,6 +15,7 @@ from fama.episodes.state import state_at, state_to_json
 from fama.errors import BadInput
 from fama.files import replacing
 from fama.hashing import content_hash
+from fama.redaction import redact, redact_tree
 from fama.subsets import POOL, join_subset
 
 log = logging.getLogger(__name__)
@@ -138,8 +139,8 @@ def write_outcomes(path: Path | str, rows: Sequence[OutcomeRow], metadata: Mappi
     path = Path(path)
     versions = sorted({row.benchmark_version or "" for row in rows})
     note = {"table_version": TABLE_VERSION, "benchmark_version": "+".join(versions), "rows": len(rows), **metadata}
-    schema = _schema(pa).with_metadata({_METADATA_KEY: json.dumps(note, default=str).encode()})
-    table = pa.Table.from_pylist([row.model_dump() for row in rows], schema=schema)
+    schema = _schema(pa).with_metadata({_METADATA_KEY: redact(json.dumps(note, default=str)).encode()})
+    table = pa.Table.from_pylist([redact_tree(row.model_dump()) for row in rows], schema=schema)
     with replacing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 

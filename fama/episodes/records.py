@@ -89,6 +89,18 @@ class ToolSpec(Record):
         """Return the parameters' JSON schema as a dict; empty when they are not a JSON object."""
         return _object(self.parameters)
 
+    def properties(self) -> dict[str, dict[str, Any]]:
+        """Return the schema of every parameter; empty where it is null or of another type."""
+        found = self.schema_dict().get("properties")
+        if not isinstance(found, dict):
+            return {}
+        return {name: value if isinstance(value, dict) else {} for name, value in found.items()}
+
+    def required(self) -> tuple[str, ...]:
+        """Return the names of the parameters that a call needs."""
+        found = self.schema_dict().get("required")
+        return tuple(name for name in found if isinstance(name, str)) if isinstance(found, list) else ()
+
 
 def _unknown(value: object) -> bool:
     """Return whether a field is left out of a line: records that never had it keep their bytes and hashes."""

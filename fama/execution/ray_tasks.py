@@ -15,6 +15,7 @@ import fama
 from fama.errors import BadInput, FamaError
 from fama.execution.host import host
 from fama.execution.jobs import Recipe, WorkerLost
+from fama.redaction import shortened
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -109,7 +110,7 @@ def _start(ray: Any) -> None:
     try:
         ray.init(address=address, **quiet, **own)
     except Exception as error:  # Ray raises what it likes here, plain Exception included
-        why = " ".join(str(error).split())[:300]
+        why = shortened(error, 300)
         raise FamaError(
             f"{ADDRESS}={address}: Ray does not start or answer ({why}); its logs are in /tmp/ray"
         ) from error

@@ -32,7 +32,7 @@ class YamlHelper(BaseModel):
     covers: tuple[str, ...] = ()
     token_cap: int = Field(default=40, gt=0, le=400)
     cost_cap: int = Field(default=1500, gt=0)
-    prompt: str = Field(min_length=1)
+    prompt: str = Field(min_length=1, max_length=100_000)
 
 
 def load_yaml_helper(path: Path | str, form: Form = "llm") -> Helper:

@@ -4,18 +4,18 @@ from typing import Literal
 
 from pydantic import Field
 
-from fama.settings import HelperSettings, ModelSettings, Settings
+from fama.settings import BaseUrl, HelperSettings, ModelSettings, Retries, Settings, Slots, Threads, Timeout
 
 
 class RouteSettings(Settings):
     """The way to the backbone; None is as in the mined folder."""
 
-    base_url: str | None = None
+    base_url: BaseUrl | None = None
     api_key_env: str | None = None
-    slots: int | None = None
-    threads: int | None = None
-    timeout: float | None = None
-    retries: int | None = None
+    slots: Slots | None = None
+    threads: Threads | None = None
+    timeout: Timeout | None = None
+    retries: Retries | None = None
     cache: str | None = None
     """Folder of the response cache; None takes the mined run's, or ``cache`` in the folder of the results."""
 

@@ -25,13 +25,13 @@ from fama.models.server_errors import (
 )
 from fama.models.usage import one_row, with_estimate
 from fama.models.wire import PREFILL_OF, Malformed, Prefill, ServerFailure, build_body, read_reply
+from fama.redaction import redact
+from fama.redaction.keys import know_value
 
 log = logging.getLogger(__name__)
 
 Flavour = Literal["llama.cpp", "vllm", "openai"]
 
-#: Keys that local servers are given are words such as ``none``; those are no secrets.
-_SECRET_LENGTH = 8
 #: The status that stands for no answer, or one that cannot be read: tried again like a bad gateway.
 _UNREACHABLE = 502
 
@@ -85,7 +85,7 @@ class OpenAIChat:
         self._timeout = timeout
         self._retries = retries
         self._backoff = backoff
-        self._secret = api_key if len(api_key) >= _SECRET_LENGTH else ""
+        know_value(api_key)
         self._price = price
         self._told = False
         self._client = AsyncOpenAI(
@@ -144,9 +144,7 @@ class OpenAIChat:
             message = f"{self._name}: no answer within {self._timeout:g} s; raise model.timeout"
             raise CallFailed(message, _bill(billed)) from None
         except CallFailed as error:
-            # A server's message may repeat what it was sent.
-            message = str(error).replace(self._secret, "***") if self._secret else str(error)
-            raise type(error)(message, _bill(billed)) from None
+            raise type(error)(redact(str(error)), _bill(billed)) from None
         row = with_estimate(reply, request)
         if row.estimated_tokens is not None and not self._told:
             self._told = True

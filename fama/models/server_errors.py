@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from fama.redaction import redact
 from fama.text.clean import clean
 
 _MESSAGE_KEYS = (
@@ -81,7 +82,7 @@ def error_words(body: Any) -> str:
 
 def one_line(text: str, limit: int = 300) -> str:
     """Return a text as one line of at most ``limit`` characters."""
-    line = " ".join(clean(text).split())
+    line = " ".join(redact(clean(text)).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 

@@ -7,40 +7,21 @@ number; its hash goes into every run.
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from jinja2 import StrictUndefined, Template, TemplateNotFound, meta
-from jinja2.exceptions import SecurityError
 from jinja2.loaders import FileSystemLoader
-from jinja2.runtime import Context
 from jinja2.sandbox import SandboxedEnvironment
 
 from fama.errors import BadInput
 from fama.hashing import content_hash
+from fama.prompts.limited import render_limited
 
 FOLDER = Path(__file__).parent
-_LARGEST = 1_000_000
-
-
-class _Sandbox(SandboxedEnvironment):
-    """A sandbox in which a helper's file cannot stop the process by one huge power or repetition, either."""
-
-    intercepted_binops = frozenset({"*", "**"})
-
-    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """Return the product of two small numbers.
-
-        Raises:
-            SecurityError: something else is multiplied.
-        """
-        if operator == "**" or not all(isinstance(n, int | float) and abs(n) < _LARGEST for n in (left, right)):
-            raise SecurityError(f"a prompt may multiply numbers below {_LARGEST:,} only")
-        return super().call_binop(context, operator, left, right)
 
 
 @lru_cache(maxsize=1)
 def _environment() -> SandboxedEnvironment:
-    return _Sandbox(
+    return SandboxedEnvironment(
         loader=FileSystemLoader(FOLDER),
         undefined=StrictUndefined,
         autoescape=False,  # plain text, not HTML
@@ -78,12 +59,13 @@ def render(name: str, **values: object) -> str:
 
 
 def render_text(source: str, **values: object) -> str:
-    """Fill a template given as text, such as a YAML helper's prompt, in the same sandbox.
+    """Fill a template given as text, such as a YAML helper's prompt, within the limits of ``fama.prompts.limited``.
 
     Raises:
-        jinja2.TemplateError: the text is no template, a value is missing, or it reaches out of the sandbox.
+        jinja2.TemplateError: the text is no template, a value is missing, or it reaches out of the sandbox or over its
+            limits.
     """
-    return _environment().from_string(source).render(**values).strip()
+    return render_limited(source, **values)
 
 
 def prompt_hash(name: str) -> str:

@@ -1,8 +1,10 @@
-"""Characters that no log can hold, replaced at every edge where text comes in."""
+"""Characters and keys that no log may hold, replaced at every edge where text comes in."""
 
 import math
 import re
 from typing import Any
+
+from fama.redaction.keys import redact_values
 
 #: Control characters except tab, line feed, vertical tab, form feed, carriage return and next line.
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
@@ -11,16 +13,17 @@ _MAX_DEPTH = 100
 
 
 def clean(text: str) -> str:
-    """Join surrogate pairs, replace lone surrogates by a question mark and control characters by U+FFFD.
+    """Join surrogate pairs; replace lone surrogates by a question mark, control characters by U+FFFD, keys by ``***``.
 
-    Lone surrogates fit into no UTF-8 file; control characters steer terminals and end strings in other tools.
+    Lone surrogates fit into no UTF-8 file; control characters steer terminals and end strings in other tools; of a key
+    that a server repeats a part would stay where quotes and notes are cut.
     """
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
         joined = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
         text = joined.encode("utf-8", "replace").decode("utf-8")
-    return _CONTROL.sub(_REPLACEMENT, text)
+    return redact_values(_CONTROL.sub(_REPLACEMENT, text))
 
 
 def clean_value(value: Any, depth: int = 0) -> Any:

@@ -1,8 +1,11 @@
-"""JSON without numbers that JSON has no word for: NaN, Infinity, and what is as large (``1e400``)."""
+"""JSON of others: without numbers that JSON has no word for (NaN, ``1e400``), and not nested without end."""
 
 import json
 import math
+from collections.abc import Iterable
 from typing import Any, NoReturn
+
+_LEVELS = 200
 
 
 def _refuse(word: str) -> NoReturn:
@@ -30,7 +33,7 @@ def load_finite(text: str) -> Any:
         ValueError: it is none, or holds a number that JSON has no word for.
         RecursionError: too many levels.
     """
-    return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    return not_deep(json.loads(text, parse_constant=_refuse, parse_float=_finite))
 
 
 def load_nulled(text: str | bytes) -> Any:
@@ -40,4 +43,22 @@ def load_nulled(text: str | bytes) -> Any:
         ValueError: it is no JSON.
         RecursionError: too many levels.
     """
-    return json.loads(text, parse_constant=lambda _: None, parse_float=_finite_or_none)
+    return not_deep(json.loads(text, parse_constant=lambda _: None, parse_float=_finite_or_none))
+
+
+def not_deep(value: Any) -> Any:
+    """Return a JSON value as it is; code that walks or writes it may call itself for every level.
+
+    Raises:
+        ValueError: it has more than 200 levels.
+    """
+    level = [value]
+    for _ in range(_LEVELS):
+        level = [inner for outer in level if isinstance(outer, dict | list) for inner in _inside(outer)]
+        if not level:
+            return value
+    raise ValueError(f"more than {_LEVELS} levels")
+
+
+def _inside(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value

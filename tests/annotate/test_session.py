@@ -1,5 +1,6 @@
 """An annotator's work: order, toggling, saving at once; and bad input of the command."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,28 @@ def test_the_command_refuses_what_it_cannot_show(tmp_path: Path, capsys: pytest.
     capsys.readouterr()
     assert main(["annotate", str(tmp_path), "--only", str(tmp_path / "other.jsonl")]) == 2
     assert "names no failed episode of" in capsys.readouterr().err
+
+
+def test_two_sessions_of_one_annotator_lose_no_label(tmp_path: Path) -> None:
+    one, two = session(tmp_path), session(tmp_path)
+    one.toggle("CM")
+    two.go(1)
+    two.toggle("DCV")
+    two.place = one.place
+    two.blame("user")  # of the label that the other one began
+    one.note("odd")
+    stored = {label.episode_id: label for label in read_failures(tmp_path / "annotations" / "ann.jsonl")}
+    first = stored[one.episode.id]
+    assert len(stored) == 2 and (first.categories, first.blame, first.rationale) == (("CM",), "user", "odd")
+    assert one.done == two.done == 2
+
+
+def test_a_port_in_use_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    EpisodeStore(tmp_path).append(failed(0))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert main(["annotate", str(tmp_path), "--port", port]) == 2
+    error = capsys.readouterr().err
+    assert f"--port {port}: cannot be used" in error and error.count("\n") == 1

@@ -269,13 +269,14 @@ def test_exported_logs_stay_in_their_folder(attack: str, tmp_path: Path, monkeyp
     """Every part of an arm's name is hostile, so is the task id; the file's name is made of safe signs."""
     from fama.envs.acebench import exporter as acebench
     from fama.episodes.exporters import inspect_log
+    from fama.episodes.exporters.names import distinct_names
 
     text = ATTACKS[attack][:4000]
     hostile = build("t", "all").model_copy(update={"backbone": text, "selector": text, "domain": text, "task_id": text})
-    name = acebench._model(hostile)
-    assert "/" not in name and "\\" not in name and name not in (".", "..") and "\0" not in name
-    part = inspect_log._UNSAFE.sub("-", text)
-    assert Path(tmp_path / f"{part}.eval").resolve().parent == tmp_path.resolve()
+    for parts in (acebench._model(hostile), inspect_log._arm(hostile)):
+        name = distinct_names({parts: parts})[parts]
+        assert "/" not in name and "\\" not in name and name not in (".", "..") and "\0" not in name
+        assert Path(tmp_path / f"{name}.eval").resolve().parent == tmp_path.resolve()
 
 
 def test_a_hostile_server_gives_no_tokens_back(endpoint: Endpoint) -> None:

@@ -90,8 +90,39 @@ def test_no_key_is_in_anything_that_is_written(
     assert KEY not in said_aloud + caplog.text and WANDB not in said_aloud + caplog.text
 
 
+def test_a_server_that_echoes_the_key_in_everything_it_says(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    monkeypatch.setenv("OTHER_KEY", KEY)
+
+    def answer(body: dict[str, Any]) -> Answer:
+        turn = len(endpoint.asked) % 4
+        if turn == 0:  # at the cut of the message
+            return 400, {"error": {"message": f"{'x' * 280} {KEY}", "code": KEY}}
+        if turn == 1:
+            return said(f"my key is {KEY}", usage={"prompt_tokens": 1, "completion_tokens": 1})
+        call = {"tool": KEY, "arguments": {KEY: KEY}}
+        text = json.dumps(call if turn == 2 else {"tool": "solve", "arguments": {"why": f"http://u:{KEY}@h/"}})
+        return said(text, usage={"prompt_tokens": 1, "completion_tokens": 1})
+
+    endpoint.answer = answer
+    server = ("model.name=m", f"model.base_url={endpoint.base_url}", "model.retries=0", "model.api_key_env=OTHER_KEY")
+    out, cache = tmp_path / "run", f"model.cache={tmp_path / 'cache'}"
+    assert main(["run", *TOY, *server, cache, "stop_after=0", "tasks=6", "split=train", "--out", str(out)]) == 0
+    assert leaks(tmp_path) == [] and KEY[:6] not in (out / "episodes.jsonl").read_text() + caplog.text
+    assert "***" in (out / "episodes.jsonl").read_text()
+
+
 @pytest.mark.parametrize(
-    "setting", [f"model.api_key={KEY}", f"model.api_key_env={KEY}", f"model.base_url=https://me:{KEY}@host/v1"]
+    "setting",
+    [
+        f"model.api_key={KEY}",
+        f"model.api_key_env={KEY}",
+        f"model.base_url=https://me:{KEY}@host/v1",
+        "model.base_url=https://host/v1?api_key=" + KEY,
+        f"model.base_url=https://host/{KEY}/v1",
+    ],
 )
 def test_a_key_in_the_wrong_place_is_refused_and_not_repeated(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], setting: str

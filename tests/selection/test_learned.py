@@ -17,6 +17,7 @@ from fama.helpers.pool import build_pool
 from fama.selection.base import SELECTORS, Allowance, Selection, SelectorContext
 from fama.selection.budget import helper_cap
 from fama.selection.router.checkpoint import load_router, read_manifest
+from fama.selection.router.evidence import EVIDENCE_NAMES
 from fama.selection.router.features import segments_of
 from fama.selection.router.kinds import state_vectors
 from fama.selection.selectors.learned import LearnedSelector, build
@@ -194,9 +195,9 @@ DAMAGES: list[tuple[str, Damage, str]] = [
     ("field", lambda f: edit(f, lam="much"), "lam"),
     ("unknown field", lambda f: edit(f, colour="red"), "colour"),
     ("kind", lambda f: edit(f, kind="knn"), "does not fit"),
-    ("pool", lambda f: edit(f, pool=["DCE", "TSA"]), "trained for the pool DCE\\+TSA"),
+    ("pool", lambda f: edit(f, pool=[*POOL[:-1], "Other"]), "trained for the pool DCE\\+.*Other"),
     ("taxonomy", lambda f: edit(f, taxonomy_version="0.0"), "taxonomy 0.0"),
-    ("evidence", lambda f: edit(f, evidence_names=["moon_phase"]), "moon_phase"),
+    ("evidence", lambda f: edit(f, evidence_names=["moon_phase", *EVIDENCE_NAMES[1:]]), "moon_phase"),
 ]
 
 

@@ -15,7 +15,8 @@ from fama.config import load_settings
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
 from fama.selection.base import SelectorContext
-from fama.selection.router.checkpoint import ADAPTER_CONFIG, load_router, read_manifest
+from fama.selection.router.checkpoint import load_router, read_manifest
+from fama.selection.router.checkpoint_files import ADAPTER_CONFIG
 from fama.selection.router.features import featurise
 from fama.selection.selectors.learned import build
 from fama.settings import HelperSettings

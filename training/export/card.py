@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fama.intervals import Interval
-from fama.selection.router.checkpoint import FIGURE
+from fama.selection.router.checkpoint_files import FIGURE
 from fama.selection.router.kinds.base import ROUTER_KINDS
 from fama.selection.router.manifest import RouterManifest
 from training.data.examples import Example, ExampleSet

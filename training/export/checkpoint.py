@@ -12,7 +12,8 @@ import numpy as np
 from fama.episodes.spending import Spent
 from fama.files import write_atomically
 from fama.provenance import git_commit, library_versions
-from fama.selection.router.checkpoint import WORK, load_router, write_router
+from fama.selection.router.checkpoint import load_router, write_router
+from fama.selection.router.checkpoint_files import WORK
 from fama.selection.router.features import Part
 from fama.selection.router.manifest import RouterManifest
 from fama.subsets import flagged

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fama.config import dump_settings
+from fama.redaction import redact_tree
 from training.settings import TrainSettings
 
 
@@ -42,7 +43,11 @@ def loggers(settings: TrainSettings, work: Path) -> Iterator[list[Any]]:
         from lightning.pytorch.loggers import WandbLogger
 
         wandb = WandbLogger(
-            project=settings.trainer.project, save_dir=work, mode=mode, config=dump_settings(settings), log_model=False
+            project=settings.trainer.project,
+            save_dir=work,
+            mode=mode,
+            config=redact_tree(dump_settings(settings)),
+            log_model=False,
         )
         yield [*found, wandb]
         import wandb as library

@@ -6,7 +6,8 @@ import torch
 from safetensors.numpy import load_file
 
 from fama.errors import BadInput
-from fama.selection.router.checkpoint import ADAPTER, ADAPTER_CONFIG, HEADS, load_router
+from fama.selection.router.checkpoint import load_router
+from fama.selection.router.checkpoint_files import ADAPTER, ADAPTER_CONFIG, HEADS
 from fama.selection.router.encoder import SegmentEncoder
 from fama.selection.router.network import RouterNetwork
 from fama.subsets import join_subset

@@ -71,6 +71,10 @@ STRATEGIES: Registry[type[Strategy]] = Registry(
 )
 
 
+#: Levels of lists in lists that a signature shows.
+_DEEPEST = 8
+
+
 class Turn(NamedTuple):
     """One rendered chat turn."""
 
@@ -100,10 +104,9 @@ def user_turn(message: Message) -> Turn:
 @lru_cache(maxsize=1024)
 def signature(tool: ToolSpec) -> str:
     """Return a tool in one line: ``name(argument: type, other?: type) - description``."""
-    schema = tool.schema_dict()
-    required = set(schema.get("required", ()))
+    required = set(tool.required())
     parts = []
-    for name, value in schema.get("properties", {}).items():
+    for name, value in tool.properties().items():
         optional = "" if name in required else "?"
         hint = f" ({value['description']})" if value.get("description") else ""
         parts.append(f"{name}{optional}: {_kind(value)}{hint}")
@@ -140,10 +143,13 @@ def _with_line(content: Any, line: str) -> Any:
     return f"{content or ''}\n\n{line}"
 
 
-def _kind(value: dict[str, Any]) -> str:
-    if "enum" in value:
+def _kind(value: Any, depth: int = 0) -> str:
+    """Return a parameter's type in words; ``any`` where its schema says none or is no schema."""
+    if not isinstance(value, dict) or depth > _DEEPEST:
+        return "any"
+    if isinstance(value.get("enum"), list):
         return "|".join(json.dumps(option) for option in value["enum"])
-    kind = value.get("type", "any")
+    kind = value.get("type") or "any"
     if kind == "array":
-        return f"list[{_kind(value.get('items', {}))}]"
-    return "|".join(kind) if isinstance(kind, list) else str(kind)
+        return f"list[{_kind(value.get('items'), depth + 1)}]"
+    return "|".join(map(str, kind)) if isinstance(kind, list) else str(kind)

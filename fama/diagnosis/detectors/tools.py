@@ -6,7 +6,7 @@ from typing import Any
 
 from fama.diagnosis.trace import Trace
 from fama.dialogue.calls import Call
-from fama.episodes.records import Evidence
+from fama.episodes.records import Evidence, ToolSpec
 
 _UNKNOWN = re.compile(r"\s*(error:?\s*)?unknown (action|tool|function)", re.IGNORECASE)
 _SIGNATURE = re.compile(
@@ -33,8 +33,7 @@ def detect(trace: Trace) -> Iterator[Evidence]:
                 unknown.add(call.name)
                 yield Evidence(source="tool:unknown", category="CM", step=call.step, quote=call.quote())
             continue
-        schema = specs[call.name].schema_dict() if call.name in specs else {}
-        problem = violation(call, schema) or (
+        problem = (call.name in specs and violation(call, specs[call.name])) or (
             call.failed and _SIGNATURE.search(result) and "the tool refused its arguments"
         )
         if problem:
@@ -42,10 +41,10 @@ def detect(trace: Trace) -> Iterator[Evidence]:
             yield Evidence(source="tool:schema", category="CM", step=call.step, quote=quote)
 
 
-def violation(call: Call, schema: dict[str, Any]) -> str | None:
-    """Return the first fault of a call against a JSON schema's names, types and enums; None if there is none."""
-    properties = schema.get("properties") or {}
-    missing = [name for name in schema.get("required") or () if name not in call.arguments]
+def violation(call: Call, tool: ToolSpec) -> str | None:
+    """Return the first fault of a call against the names, types and enums of a tool's schema; None if there is none."""
+    properties = tool.properties()
+    missing = [name for name in tool.required() if name not in call.arguments]
     if missing:
         return f"{missing[0]} is missing"
     if not properties:
@@ -57,7 +56,7 @@ def violation(call: Call, schema: dict[str, Any]) -> str | None:
         if isinstance(wanted, str) and wanted in _TYPES and not _is(value, wanted):
             return f"{name} is not of type {wanted}"
         choices = properties[name].get("enum")
-        if choices and value not in choices:
+        if choices and isinstance(choices, list) and value not in choices:
             return f"{name} is none of the allowed values"
     return None
 

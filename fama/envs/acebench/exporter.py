@@ -5,18 +5,16 @@ An episode holds what was said and called, ACEBench's files the end state of its
 
 import asyncio
 import json
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
 from fama.envs.base import BENCHMARKS, Benchmark
 from fama.envs.replay import play_again
+from fama.episodes.exporters.names import distinct_names
 from fama.episodes.records import Episode
 from fama.errors import BadInput
 from fama.files import write_atomically
-
-_UNSAFE = re.compile(r"[^A-Za-z0-9.+-]+")
 
 
 def write(episodes: Iterable[Episode], folder: Path) -> list[Path]:
@@ -28,7 +26,7 @@ def write(episodes: Iterable[Episode], folder: Path) -> list[Path]:
     Raises:
         BadInput: an episode is not of ACEBench, or its checkout is not here.
     """
-    files: dict[tuple[str, str], list[Episode]] = defaultdict(list)
+    files: dict[tuple[tuple[str, ...], str], list[Episode]] = defaultdict(list)
     for episode in episodes:
         if episode.benchmark != "acebench":
             raise BadInput(
@@ -36,6 +34,7 @@ def write(episodes: Iterable[Episode], folder: Path) -> list[Path]:
             )
         if episode.outcome.status != "error":
             files[_model(episode), episode.domain].append(episode)
+    models = distinct_names({model: model for model, _ in files})
     written = []
     benchmark = BENCHMARKS.load("acebench")() if files else None
     for (model, domain), own in files.items():
@@ -44,15 +43,15 @@ def write(episodes: Iterable[Episode], folder: Path) -> list[Path]:
         category = domain.removesuffix("-zh")
         order = {task: place for place, task in enumerate(benchmark.task_ids(domain, "test"))}
         rows = [asyncio.run(_row(benchmark, episode)) for episode in sorted(own, key=lambda e: order[e.task_id])]
-        path = folder / "result_all" / f"result_{language}" / model / f"data_{category}_result.json"
+        path = folder / "result_all" / f"result_{language}" / models[model] / f"data_{category}_result.json"
         write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         written.append(path)
     return written
 
 
-def _model(episode: Episode) -> str:
+def _model(episode: Episode) -> tuple[str, ...]:
     parts = (episode.backbone, episode.strategy, episode.selector, str(episode.trial))
-    return "_".join(_UNSAFE.sub("-", part) for part in parts if part)
+    return tuple(part or "" for part in parts)
 
 
 async def _row(benchmark: Benchmark, episode: Episode) -> dict[str, object]:

@@ -1,26 +1,26 @@
 """Episodes as Inspect logs, for its viewer: one ``.eval`` file per arm."""
 
 import json
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from fama.episodes.exporters.names import distinct_names
 from fama.episodes.records import Decision, Episode, LedgerRow, Message
 from fama.errors import BadInput
 from fama.hashing import content_hash
 
-_UNSAFE = re.compile(r"[^A-Za-z0-9.+-]+")
 _UNKNOWN_TIME = "1970-01-01T00:00:00+00:00"
 
 
 def write(episodes: Iterable[Episode], folder: Path) -> list[Path]:
-    """Write the episodes of each benchmark, domain, backbone, strategy and selector into a file; returns the files.
+    """Write the episodes of each benchmark, domain, backbone, strategy, selector and config into a file of their own.
 
-    A trial becomes an epoch. Notes stand in the metadata of the message that they came before, since they are no part
-    of the history; the ledger, the decisions and what else Inspect has no field for, in the sample's metadata.
+    Returns the files. A trial becomes an epoch. Notes stand in the metadata of the message that they came before, since
+    they are no part of the history; the ledger, the decisions and what else Inspect has no field for, in the sample's
+    metadata.
 
     Raises:
         BadInput: inspect-ai is not installed.
@@ -34,24 +34,29 @@ def write(episodes: Iterable[Episode], folder: Path) -> list[Path]:
         arms[_arm(episode)].append(episode)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
+    names = distinct_names({arm: _named(arm) for arm in arms})
     for arm, own in arms.items():
-        *named, variant = arm
-        parts = [*named, content_hash(variant)[:8] if variant else ""]
-        path = folder / f"{'_'.join(_UNSAFE.sub('-', part) for part in parts if part)}.eval"
+        path = folder / f"{names[arm]}.eval"
         write_eval_log(_log(arm, own), str(path))
         written.append(path)
     return written
 
 
+def _named(arm: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the parts of the file's name: a variant is long, its hash stands for it."""
+    *named, variant, _ = arm
+    return (*named, content_hash(variant)[:8] if variant else "")
+
+
 def _arm(episode: Episode) -> tuple[str, ...]:
-    parts = (episode.benchmark, episode.domain, episode.backbone, episode.strategy, episode.selector, episode.variant)
-    return tuple(part or "" for part in parts)
+    of_run = (episode.benchmark, episode.domain, episode.backbone, episode.strategy, episode.selector)
+    return tuple(part or "" for part in (*of_run, episode.variant, episode.config_hash))
 
 
 def _log(arm: tuple[str, ...], episodes: list[Episode]) -> Any:
     from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalMetric, EvalPlan, EvalResults, EvalScore, EvalSpec
 
-    benchmark, domain, backbone, strategy, selector, variant = arm
+    benchmark, domain, backbone, strategy, selector, variant, _ = arm
     ids = list(dict.fromkeys(episode.task_id for episode in episodes))
     decided = [episode for episode in episodes if episode.outcome.status != "error"]
     rate = sum(episode.outcome.status == "success" for episode in decided) / len(decided) if decided else 0.0

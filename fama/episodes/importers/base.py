@@ -16,6 +16,7 @@ from fama.episodes.foreign.streams import Lenient, LogRecord, first_sign, open_l
 from fama.episodes.records import Episode, Failure, Outcome, Source
 from fama.errors import BadInput
 from fama.hashing import content_hash
+from fama.redaction import redact
 from fama.registry import Registry
 from fama.text.clean import clean_value
 
@@ -214,7 +215,7 @@ def _unreadable(
         trial=trial,
         backbone=options.get("backbone"),
         strategy=options.get("strategy"),
-        outcome=Outcome(status="error", boundary="harness", reason=(UNREADABLE + fault)[:400]),
+        outcome=Outcome(status="error", boundary="harness", reason=redact(UNREADABLE + fault)[:400]),
         package_version=__version__,
         source=Source(importer=importer, file=path.name),
     )

@@ -15,6 +15,7 @@ from fama.episodes.importers.base import read_episodes_of
 from fama.episodes.records import Episode, LedgerRow, Outcome, Source
 from fama.errors import BadInput
 from fama.hashing import content_hash
+from fama.redaction import shortened
 
 #: Inspect's words for a score: correct, incorrect, partial, no answer, and verdicts.
 _MARKS = frozenset("c i p n yes no true false".split())
@@ -117,10 +118,10 @@ def _as_reward(value: Any) -> float | None:
 
 def _outcome(sample: Any, reward: float | None) -> Outcome:
     if sample.invalidation is not None:
-        why = " ".join((sample.invalidation.reason or "no reason given").split())[:200]
+        why = shortened(sample.invalidation.reason or "no reason given")
         return Outcome(status="error", boundary="environment", reason=f"invalidated: {why}")
     if sample.error is not None:
-        return Outcome(status="error", boundary="harness", reason=" ".join(sample.error.message.split())[:200])
+        return Outcome(status="error", boundary="harness", reason=shortened(sample.error.message))
     if reward is None:
         return Outcome(status="error", boundary="harness", reason="no single score in the log")
     reason = f"limit: {sample.limit.type}" if sample.limit is not None else "done"

@@ -16,6 +16,7 @@ from fama.episodes.importers.base import read_episodes_of
 from fama.episodes.records import Episode, Outcome, Source
 from fama.errors import BadInput
 from fama.hashing import content_hash
+from fama.redaction import shortened
 
 
 def read(path: Path, **options: str) -> Iterator[Episode]:
@@ -98,7 +99,7 @@ def outcome_of(row: dict[str, Any]) -> Outcome:
     error = row.get("error")
     if error and not absent(error):
         words = error.get("message") or error if isinstance(error, dict) else error
-        return Outcome(status="error", boundary="harness", reason=" ".join(as_text(words).split())[:200])
+        return Outcome(status="error", boundary="harness", reason=shortened(as_text(words)))
     success, reward = verdict(row.get("success"), "success"), number(row.get("reward"), "reward")
     if success is None and reward is not None:
         success = reward >= 1.0 - 1e-6

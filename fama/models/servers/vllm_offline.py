@@ -21,6 +21,7 @@ from fama.errors import BadInput, FamaError, ModelError
 from fama.models.base import ChatReply, ChatRequest
 from fama.models.client import ContextOverflow
 from fama.models.wire import SEED_RANGE, with_prefill
+from fama.redaction import shortened
 
 PREFIX = "vllm:"
 BATCH = 256
@@ -53,7 +54,7 @@ async def load(name: str, context_tokens: int) -> AsyncIterator["VllmBatch"]:
     try:
         engine = await asyncio.to_thread(start)
     except (OSError, RuntimeError, TypeError, ValueError) as error:
-        message = " ".join(str(error).split())[:300]
+        message = shortened(error, 300)
         raise FamaError(f"{name}: vLLM cannot load it ({message}); its own messages above say why") from error
     batch = VllmBatch(f"{PREFIX}{model}", engine)
     try:
@@ -116,7 +117,7 @@ class VllmBatch:
                 for pair in pairs:
                     await self._settle([pair])
                 return
-            message = " ".join(str(error).split())[:300]
+            message = shortened(error, 300)
             long = any(word in message.lower() for word in _TOO_LONG)
             failure = ContextOverflow if long else ModelError
             _set(pairs[0][1], failure(f"{self._name}: {message}" + ("; raise --context" if long else "")))

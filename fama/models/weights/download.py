@@ -16,6 +16,7 @@ from pathlib import Path
 
 from fama.files import replacing
 from fama.models.weights.catalogue import LocalModel
+from fama.redaction import redact
 
 ProgressCallback = Callable[[int], object]
 """Told how many bytes have arrived in all."""
@@ -166,5 +167,5 @@ def _bytes_below(folder: Path) -> int:
 
 
 def _one_line(text: str, limit: int = 200) -> str:
-    line = " ".join(text.split())
+    line = " ".join(redact(text).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -3,9 +3,9 @@
 A folder named ``work`` beside them may hold training logs; it is never read.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +15,26 @@ from pydantic import ValidationError
 
 from fama.errors import BadInput
 from fama.files import sweep, write_atomically
+from fama.redaction import redact, shortened
+from fama.selection.router.checkpoint_files import (
+    ADAPTER,
+    ADAPTER_CONFIG,
+    CARD,
+    FIGURE,
+    HEADS,
+    MANIFEST,
+    check_files,
+    needed_files,
+    read_regular,
+    regular_file,
+    sha256,
+)
 from fama.selection.router.embedder import Embedder
 from fama.selection.router.kinds.base import ROUTER_KINDS, StoredRouter
-from fama.selection.router.manifest import ROUTER_SCHEMA, RouterManifest, StoredFile
+from fama.selection.router.kinds.checks import check_numbers, check_population
+from fama.selection.router.manifest import ROUTER_SCHEMA, LoraShape, RouterManifest, StoredFile
 from fama.selection.router.router import Router
-
-MANIFEST = "router.json"
-CARD = "README.md"
-FIGURE = "reliability.svg"
-"""The card's figure; like the card it is for people, nothing reads it."""
-_FOR_PEOPLE = frozenset({CARD, FIGURE, ".gitattributes"})  # the last is what a model hub adds
-HEADS = "heads.safetensors"
-ADAPTER = "adapter/adapter_model.safetensors"
-ADAPTER_CONFIG = "adapter/adapter_config.json"
-WORK = "work"
-_PICKLES = frozenset({".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib", ".npy", ".npz", ".dill"})
+from fama.text.json_numbers import load_finite
 
 Array = NDArray[np.float32]
 
@@ -55,18 +60,21 @@ def write_router(
         contents[ADAPTER_CONFIG] = (json.dumps(adapter[0], indent=2, sort_keys=True) + "\n").encode()
         contents[ADAPTER] = save({name: np.ascontiguousarray(value) for name, value in adapter[1].items()})
     contents |= files or {}
-    stored = {name: StoredFile(size=len(data), sha256=_sha256(data)) for name, data in contents.items()}
+    stored = {name: StoredFile(size=len(data), sha256=sha256(data)) for name, data in contents.items()}
     complete = manifest.model_copy(update={"files": stored})
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
+    for name in contents:
+        with suppress(FileNotFoundError):
+            regular_file(folder, name)
     sweep(folder / Path(ADAPTER).parent)
     if figure is not None:
         contents[FIGURE] = figure
     of_kinds = {name for kind in ROUTER_KINDS.loadable().values() for name in kind.files}
     for stale in (MANIFEST, *({ADAPTER, ADAPTER_CONFIG, FIGURE, *of_kinds} - contents.keys())):
         (folder / stale).unlink(missing_ok=True)
-    contents[CARD] = card.encode()
-    contents[MANIFEST] = (complete.model_dump_json(indent=2) + "\n").encode()
+    contents[CARD] = redact(card).encode()
+    contents[MANIFEST] = redact(complete.model_dump_json(indent=2) + "\n").encode()
     for name, data in contents.items():
         write_atomically(folder / name, data)
     return complete
@@ -83,17 +91,22 @@ def load_router(folder: Path | str, encoder: str | None = None, embedder: Embedd
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
-    check_files(folder, manifest)
+    kind = ROUTER_KINDS.load(manifest.kind)
+    contents = check_files(folder, manifest, needed_files(manifest, frozenset(kind.files)))
     if encoder is not None and manifest.encoder is not None:
         manifest = manifest.model_copy(update={"encoder": manifest.encoder.model_copy(update={"name": encoder})})
-    arrays = _read_arrays(folder / HEADS)
+    arrays = _read_arrays(folder / HEADS, contents[HEADS])
+    if ADAPTER in contents:
+        _check_adapter(folder, contents)
     try:
+        check_numbers(arrays, kind.unknown)
+        check_population(arrays, len(manifest.pool))
         embedder = _embedder(folder, manifest, embedder)
-        built = ROUTER_KINDS.load(manifest.kind)(StoredRouter(folder, manifest, arrays, embedder)).build()
+        built = kind(StoredRouter(folder, manifest, arrays, embedder)).build()
     except (LookupError, TypeError, AttributeError, ArithmeticError, MemoryError) as error:
         raise BadInput(f"{folder / HEADS}: does not fit {MANIFEST} ({type(error).__name__}); train it again") from None
     except (ValueError, RuntimeError, AssertionError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = shortened(error)
         raise BadInput(f"{folder / HEADS}: does not fit {MANIFEST} ({reason}); train the router again") from None
     return Router(folder, manifest, built.predictor, built.labels, embedder)
 
@@ -106,7 +119,7 @@ def read_manifest(folder: Path) -> RouterManifest:
     """
     path = folder / MANIFEST
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = load_finite(read_regular(folder, MANIFEST).decode("utf-8"))
     except OSError:
         inside = ", ".join(sorted(str(file.parent) for file in folder.glob(f"*/{MANIFEST}")))
         told = f"it holds several, give one of {inside}" if inside else "write one with `fama train`"
@@ -187,40 +200,26 @@ def _check_encoder(folder: Path, manifest: RouterManifest) -> None:
         )
 
 
-def check_files(folder: Path, manifest: RouterManifest) -> None:
-    """Refuse a folder with a file that is no part of a router, or where one is missing, cut or changed.
-
-    Raises:
-        BadInput: which file, and what to do.
-    """
-    needed = {HEADS} | ({ADAPTER, ADAPTER_CONFIG} if manifest.encoder and manifest.encoder.adapted else set())
-    needed |= set(ROUTER_KINDS.load(manifest.kind).files)
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_dir() or name.startswith(f"{WORK}/") or name in {MANIFEST, *_FOR_PEOPLE, *needed}:
-            continue
-        what = "a pickle or other executable format" if path.suffix.lower() in _PICKLES else "not part of a router"
-        raise BadInput(f"{path}: {what}, refused; a checkpoint holds safetensors and JSON only, remove the file")
-    for name in sorted(needed):
-        stored, path = manifest.files.get(name), folder / name
-        if stored is None or not path.is_file():
-            raise BadInput(f"{path}: missing; copy the whole checkpoint again")
-        size = path.stat().st_size
-        if size != stored.size:
-            raise BadInput(f"{path}: {size} bytes instead of {stored.size}, truncated; copy the checkpoint again")
-        if _sha256(path.read_bytes()) != stored.sha256:
-            raise BadInput(f"{path}: its SHA-256 differs from {MANIFEST}; copy the checkpoint again")
-
-
-def _read_arrays(path: Path) -> dict[str, Array]:
+def _read_arrays(path: Path, content: bytes) -> dict[str, Array]:
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors.numpy import load
 
     try:
-        return dict(load_file(path))
-    except (SafetensorError, OSError, ValueError) as error:
+        return dict(load(content))
+    except (SafetensorError, ValueError, LookupError, TypeError) as error:
         raise BadInput(f"{path}: not a safetensors file ({' '.join(str(error).split())}); copy it again") from None
 
 
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+def _check_adapter(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Refuse an adapter that is no LoRA of its weights' rank: peft takes memory for what the config says."""
+    arrays = _read_arrays(folder / ADAPTER, contents[ADAPTER])
+    try:
+        config = load_finite(contents[ADAPTER_CONFIG].decode("utf-8"))
+        shape = LoraShape(rank=config["r"], alpha=config["lora_alpha"])
+        ranks = {value.shape[0] for name, value in arrays.items() if "lora_A" in name}
+        if config["peft_type"] != "LORA" or ranks != {shape.rank} or config.get("rank_pattern"):
+            raise ValueError("no LoRA adapter of one rank")
+        check_numbers(arrays)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        reason = shortened(error)
+        raise BadInput(f"{folder / ADAPTER_CONFIG}: cannot be used ({reason}); copy the checkpoint again") from None

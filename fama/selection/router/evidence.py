@@ -7,7 +7,6 @@ word patterns below are part of the features that trained routers know, and stay
 same tools alike in domains with and without a file.
 """
 
-import json
 import math
 import re
 from collections import Counter
@@ -167,15 +166,7 @@ def _rules(policy: str) -> int:
 
 @by_identity(64)
 def _all_parameters(tools: tuple[ToolSpec, ...]) -> int:
-    return sum(_parameters(tool.parameters) for tool in tools)
-
-
-def _parameters(schema: str) -> int:
-    try:
-        value = json.loads(schema)
-    except ValueError:
-        return 0
-    return len(value.get("properties") or {}) if isinstance(value, dict) else 0
+    return sum(len(tool.properties()) for tool in tools)
 
 
 class _Shape(NamedTuple):

@@ -1,6 +1,5 @@
 """A router as a folder for the Hugging Face Hub: the checkpoint, a header before its card; pushed when asked to."""
 
-import shutil
 from pathlib import Path
 
 import yaml
@@ -8,7 +7,10 @@ import yaml
 from fama.errors import BadInput, FamaError
 from fama.files import write_atomically
 from fama.models.weights.download import http_errors
-from fama.selection.router.checkpoint import CARD, FIGURE, MANIFEST, check_files, read_manifest
+from fama.redaction import shortened
+from fama.selection.router.checkpoint import read_manifest
+from fama.selection.router.checkpoint_files import CARD, FIGURE, MANIFEST, check_files, needed_files, read_regular
+from fama.selection.router.kinds.base import ROUTER_KINDS
 from fama.selection.router.manifest import RouterManifest
 
 
@@ -25,17 +27,25 @@ def write_hub_folder(router: Path, out: Path) -> list[Path]:
         BadInput: ``router`` is no whole checkpoint, or ``out`` is there and not empty.
     """
     manifest = read_manifest(router)
-    check_files(router, manifest)
+    needed = needed_files(manifest, frozenset(ROUTER_KINDS.load(manifest.kind).files))
+    contents = check_files(router, manifest, needed)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"{out}: already there; give --out a new folder")
-    written = []
-    for name in (*sorted(manifest.files), *([FIGURE] if (router / FIGURE).is_file() else [])):
-        (out / name).parent.mkdir(parents=True, exist_ok=True)
-        written.append(Path(shutil.copyfile(router / name, out / name)))
-    card = (router / CARD).read_text(encoding="utf-8") if (router / CARD).is_file() else "# Router\n"
-    write_atomically(out / CARD, header(manifest) + card)
-    write_atomically(out / MANIFEST, (router / MANIFEST).read_text(encoding="utf-8"))
-    return [*written, out / CARD, out / MANIFEST]
+    card = _for_people(router, CARD) or b"# Router\n"
+    if (figure := _for_people(router, FIGURE)) is not None:
+        contents[FIGURE] = figure
+    contents |= {CARD: header(manifest).encode() + card, MANIFEST: read_regular(router, MANIFEST)}
+    for name, content in contents.items():
+        write_atomically(out / name, content)
+    return [out / name for name in contents]
+
+
+def _for_people(router: Path, name: str) -> bytes | None:
+    """Return a file that no program reads; None where there is none."""
+    try:
+        return read_regular(router, name)
+    except FileNotFoundError:
+        return None
 
 
 def header(manifest: RouterManifest) -> str:
@@ -69,6 +79,6 @@ def push(folder: Path, repository: str, public: bool) -> str:
         address = str(api.create_repo(repository, private=not public, exist_ok=True))
         api.upload_folder(repo_id=repository, folder_path=folder)
     except refused as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        reason = shortened(f"{type(error).__name__}: {error}")
         raise PushFailed(f"{repository}: not pushed ({reason}); then: hf upload {repository} {folder}") from None
     return address

@@ -1,9 +1,9 @@
 """The records of ``router.json``: what a checkpoint stores about itself."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field, JsonValue
+from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from fama.episodes.records import Record
 from fama.episodes.spending import Spent
@@ -11,6 +11,8 @@ from fama.selection.decision import Masks
 from fama.selection.router.features import Part
 
 ROUTER_SCHEMA = 1
+#: Helpers of a pool, numbers in a vector, and the largest λ, tolerance, strength or temperature of a checkpoint.
+_HELPERS, _WIDEST, _LARGEST = 64, 65_536, 1e6
 
 View = Literal["prospective", "retrospective"]
 #: When a router chooses: before an episode's first decision for all of them, or before every decision.
@@ -22,8 +24,8 @@ CostUnit = Literal["tokens", "new_tokens", "seconds"]
 class LoraShape(Record):
     """Low-rank adapters. ``targets`` are layer names; None takes peft's default for the architecture."""
 
-    rank: int = Field(default=8, ge=1)
-    alpha: int = Field(default=16, ge=1)
+    rank: int = Field(default=8, ge=1, le=4096)
+    alpha: int = Field(default=16, ge=1, le=1_000_000)
     dropout: float = Field(default=0.05, ge=0.0, lt=1.0)
     targets: tuple[str, ...] | None = None
 
@@ -31,8 +33,8 @@ class LoraShape(Record):
 class EncoderShape(Record):
     """The encoder of segments. ``fingerprint`` is of its weights where they are a local folder."""
 
-    name: str
-    window: int
+    name: str = Field(min_length=1)
+    window: int = Field(ge=8, le=1_000_000)
     fingerprint: str | None = None
     adapted: bool = False
 
@@ -40,13 +42,13 @@ class EncoderShape(Record):
 class NetworkShape(Record):
     """Sizes of the network: inputs, hidden units, attention heads, helpers, categories."""
 
-    embedding: int
-    evidence: int
-    helpers: int
-    categories: int
-    hidden: int = 64
-    attention: int = 4
-    dropout: float = 0.1
+    embedding: int = Field(ge=1, le=_WIDEST)
+    evidence: int = Field(ge=0, le=_WIDEST)
+    helpers: int = Field(ge=0, le=_HELPERS)
+    categories: int = Field(ge=0, le=_WIDEST)
+    hidden: int = Field(default=64, ge=1, le=_WIDEST)
+    attention: int = Field(default=4, ge=1, le=_WIDEST)
+    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
 
     def head_sizes(self) -> list[int]:
         """Return the numbers of outputs of base, utility, pair, token_base and token_utility."""
@@ -58,17 +60,17 @@ class VectorShape(Record):
     """The state vectors of the kinds without a network: mean embeddings or hashed words, projected."""
 
     source: Literal["embedding", "hashed"]
-    buckets: int = 4096
-    latest: int = Field(default=0, exclude_if=lambda value: value == 0)
+    buckets: int = Field(default=4096, ge=1, le=2**24)
+    latest: int = Field(default=0, ge=0, exclude_if=lambda value: value == 0)
     """Messages from the end that have a mean of their own beside that of all; 0 has none."""
 
 
 class KnnShape(Record):
     """Number of neighbours, prior strength in rows, and the discount of a neighbour per differing helper."""
 
-    neighbours: int
-    strength: float
-    decay: float
+    neighbours: int = Field(ge=0)
+    strength: float = Field(ge=0.0, le=_LARGEST)
+    decay: float = Field(ge=0.0, le=1.0)
 
 
 class PriorShape(Record):
@@ -79,8 +81,8 @@ class PriorShape(Record):
     """
 
     frames: tuple[str, ...]
-    strength: float
-    decay: float
+    strength: float = Field(ge=0.0, le=_LARGEST)
+    decay: float = Field(ge=0.0, le=1.0)
 
 
 class Calibration(Record):
@@ -89,10 +91,10 @@ class Calibration(Record):
     ``ece_after`` is cross-fitted over two halves of the validation tasks. None: too few rows.
     """
 
-    temperature: float = Field(default=1.0, gt=0.0)
-    rows: int = 0
-    ece_before: float | None = None
-    ece_after: float | None = None
+    temperature: float = Field(default=1.0, ge=1e-6, le=_LARGEST)
+    rows: int = Field(default=0, ge=0)
+    ece_before: float | None = Field(default=None, ge=0.0, le=1.0)
+    ece_after: float | None = Field(default=None, ge=0.0, le=1.0)
 
 
 class Guarantee(Record):
@@ -103,19 +105,29 @@ class Guarantee(Record):
     as good as all helpers. ``bound`` is the upper bound of the loss at the threshold.
     """
 
-    epsilon: float
-    confidence: float
-    tasks: int
-    threshold: float | None = None
-    bound: float | None = None
-    needed: int | None = None
+    epsilon: float = Field(ge=0.0, le=1.0)
+    confidence: float = Field(gt=0.0, lt=1.0)
+    tasks: int = Field(ge=0)
+    threshold: float | None = Field(default=None, ge=-1.0, le=1.0)
+    bound: float | None = Field(default=None, ge=-1.0, le=1.0)
+    needed: int | None = Field(default=None, ge=0)
 
 
 class StoredFile(Record):
     """A file of the checkpoint with its size and SHA-256."""
 
-    size: int
-    sha256: str
+    size: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+def _inside(name: str) -> str:
+    """Return the name of a file inside a folder, in POSIX form."""
+    if not name or "\\" in name or "\0" in name or any(part in ("", ".", "..") for part in name.split("/")):
+        raise ValueError("no name of a file inside the checkpoint")
+    return name
+
+
+FileName = Annotated[str, AfterValidator(_inside)]
 
 
 #: Fields about the making of a router, not about its decisions: trained again from the same data, they may differ.
@@ -137,10 +149,10 @@ class RouterManifest(Record):
 
     schema_version: int = ROUTER_SCHEMA
     kind: str = Field(min_length=1)
-    pool: tuple[str, ...]
+    pool: tuple[str, ...] = Field(max_length=_HELPERS)
     taxonomy_version: str
-    categories: tuple[str, ...]
-    evidence_names: tuple[str, ...]
+    categories: tuple[str, ...] = Field(max_length=_WIDEST)
+    evidence_names: tuple[str, ...] = Field(max_length=_WIDEST)
     encoder: EncoderShape | None = None
     network: NetworkShape | None = None
     vectors: VectorShape | None = None
@@ -155,9 +167,9 @@ class RouterManifest(Record):
     hidden: tuple[Part, ...] | None = Field(default=None, exclude_if=lambda value: value is None)
     calibration: Calibration = Calibration()
     guarantee: Guarantee | None = None
-    lam: float
-    epsilon: float
-    softness: float = 0.05
+    lam: float = Field(ge=0.0, le=_LARGEST)
+    epsilon: float = Field(ge=0.0, le=_LARGEST)
+    softness: float = Field(default=0.05, ge=1e-6, le=_LARGEST)
     candidates: tuple[tuple[str, ...], ...] | None = None
     data_hash: str
     split_hash: str
@@ -171,7 +183,16 @@ class RouterManifest(Record):
     versions: dict[str, str] = Field(default_factory=dict)
     git_commit: str | None = None
     command: str = ""
-    files: dict[str, StoredFile] = Field(default_factory=dict)
+    files: dict[FileName, StoredFile] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _fits_its_pool(self) -> "RouterManifest":
+        if len(set(self.pool)) < len(self.pool):
+            raise ValueError("pool: names a helper twice")
+        for subset in self.candidates or ():
+            if unknown := sorted(set(subset) - set(self.pool)):
+                raise ValueError(f"candidates: {unknown[0]!r} is not in the pool")
+        return self
 
     def candidate_masks(self) -> Masks | None:
         """Return the candidates as flags in pool order, shape (n, helpers)."""

@@ -160,8 +160,10 @@ def build(
     if not checkpoint:
         raise BadInput("learned: options.checkpoint is missing; give the folder that `fama train` wrote")
     for name, value in (("lam", lam), ("epsilon", epsilon)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0):
-            raise BadInput(f"learned: options.{name} is {value!r}; give a number of at least 0")
+        if value is not None and (
+            isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1e6
+        ):
+            raise BadInput(f"learned: options.{name} is {value!r}; give a number from 0 to 1,000,000")
     router = load_router(Path(checkpoint), encoder)
     check_runtime(router, tuple(context.helpers), taxonomy)
     manifest = router.manifest

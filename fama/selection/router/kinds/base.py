@@ -51,7 +51,8 @@ class RouterKind(ABC):
     """One kind of router, made from what a checkpoint stores.
 
     Class attributes: ``title`` names the kind on a model card, ``selector`` is the name under which arms ask for it,
-    ``traits`` are that selector's, ``files`` are files of its checkpoints beside the arrays, such as boosted trees.
+    ``traits`` are that selector's, ``files`` are files of its checkpoints beside the arrays, such as boosted trees,
+    ``unknown`` are the arrays in which NaN stands for an unknown number; in others it is refused.
     Methods raise ValueError or KeyError where the checkpoint lacks what the kind needs.
     """
 
@@ -59,6 +60,7 @@ class RouterKind(ABC):
     selector: ClassVar[str]
     traits: ClassVar[SelectorTraits] = SelectorTraits(setup="checkpoint", lead=5)
     files: ClassVar[tuple[str, ...]] = ()
+    unknown: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, stored: StoredRouter) -> None:
         self.stored = stored

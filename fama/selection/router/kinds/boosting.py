@@ -6,22 +6,23 @@ All boosters of a router are one JSON file, name → text, so that a checkpoint 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from fama.errors import BadInput
+from fama.redaction import shortened
 from fama.selection.decision import Floats, Masks
 from fama.selection.router.features import Features
 from fama.selection.router.kinds.base import Arrays, RouterKind, StoredRouter
+from fama.selection.router.kinds.checks import check_shapes
 from fama.selection.router.kinds.label_heads import LabelPredictor
-from fama.selection.router.kinds.state_vectors import StateVectors, stored_vectors
+from fama.selection.router.kinds.state_vectors import UNKNOWN, StateVectors, stored_vectors
+from fama.selection.router.kinds.trees import Forest, read_forest
 from fama.selection.router.scores import RawScores, StateScores, split_heads
 from fama.selection.traits import SelectorTraits
 
 TREES = "trees.json"
 SUCCESS, TOKENS = "success", "tokens"
-_START, _END = "tree\n", "end of parameters\n"
 
 
 class BoostingRouter(RouterKind):
@@ -31,6 +32,7 @@ class BoostingRouter(RouterKind):
     selector = "boosting"
     traits = SelectorTraits(setup="checkpoint", lead=2)
     files = (TREES,)
+    unknown = UNKNOWN
 
     def __init__(self, stored: StoredRouter) -> None:
         super().__init__(stored)
@@ -39,12 +41,22 @@ class BoostingRouter(RouterKind):
     def outcomes(self) -> "BoostingPredictor":
         """Return the predictor of success and tokens."""
         stored = self.stored
-        return BoostingPredictor(stored_vectors(stored), stored.arrays, self.boosters, stored.helpers)
+        vectors = stored_vectors(stored)
+        self._check_columns(vectors.width + stored.helpers, SUCCESS, TOKENS)
+        return BoostingPredictor(vectors, stored.arrays, self.boosters, stored.helpers)
 
     def labels(self) -> LabelPredictor:
         """Return the predictor of categories and coverage."""
-        logits = TreeLabels(stored_vectors(self.stored), self.stored.arrays, self.boosters)
-        return LabelPredictor(logits, len(self.stored.manifest.categories))
+        vectors, manifest = stored_vectors(self.stored), self.stored.manifest
+        labels = len(manifest.categories) + self.stored.helpers
+        check_shapes(self.stored.arrays, {"label_bias": (labels,)})
+        self._check_columns(vectors.width, *(f"label-{place}" for place in range(labels)))
+        return LabelPredictor(TreeLabels(vectors, self.stored.arrays, self.boosters), len(manifest.categories))
+
+    def _check_columns(self, width: int, *names: str) -> None:
+        for name in names:
+            if name in self.boosters and self.boosters[name].columns > width:
+                raise ValueError(f"{name}: its trees read more than the {width} columns of a row")
 
 
 def dump_trees(texts: Mapping[str, str]) -> bytes:
@@ -52,38 +64,26 @@ def dump_trees(texts: Mapping[str, str]) -> bytes:
     return (json.dumps(dict(texts), indent=0, sort_keys=True) + "\n").encode()
 
 
-def load_trees(path: Path) -> dict[str, Any]:
-    """Read every booster by its name.
+def load_trees(path: Path) -> dict[str, Forest]:
+    """Read every booster by its name; LightGBM is not needed.
 
     Raises:
-        BadInput: LightGBM is not installed, or the file is not whole.
+        BadInput: the file is not whole, or a model is none that training makes.
     """
     try:
-        import lightgbm
-    except ImportError:
-        raise BadInput(f"{path}: a boosting router needs LightGBM; install it with: pip install lightgbm") from None
-    try:
         texts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise BadInput(f"{path}: not JSON; copy the checkpoint again") from None
-    if not isinstance(texts, dict):
+    if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
         raise BadInput(f"{path}: holds no models by name; copy the checkpoint again")
-    boosters = {}
+    forests = {}
     for name, text in texts.items():
-        if not isinstance(text, str) or not text.startswith(_START) or _END not in text:
-            raise BadInput(f"{path}: {name} is no whole LightGBM model; copy the checkpoint again")
         try:
-            boosters[name] = lightgbm.Booster(model_str=text)
-        except lightgbm.basic.LightGBMError as error:
-            reason = " ".join(str(error).split())[:120]
+            forests[name] = read_forest(text)
+        except ValueError as error:
+            reason = shortened(error)
             raise BadInput(f"{path}: {name}: {reason}; copy the checkpoint again") from None
-    return boosters
-
-
-def raw(booster: Any, design: Floats) -> Floats:
-    """Return raw scores of rows, on one thread: a decision has at most some thousand."""
-    scores: Floats = np.asarray(booster.predict(design, raw_score=True, num_threads=1), dtype=np.float64)
-    return scores
+    return forests
 
 
 def subset_rows(vector: Floats, masks: Masks) -> Floats:
@@ -94,7 +94,7 @@ def subset_rows(vector: Floats, masks: Masks) -> Floats:
 class BoostingPredictor:
     """The context-free model plus trees over the state vector and the subset's flags, for success and log tokens."""
 
-    def __init__(self, vectors: StateVectors, arrays: Arrays, boosters: Mapping[str, Any], helpers: int) -> None:
+    def __init__(self, vectors: StateVectors, arrays: Arrays, boosters: Mapping[str, Forest], helpers: int) -> None:
         self.vectors = vectors
         self.context_free = split_heads(np.asarray(arrays["population"], dtype=np.float64), helpers)
         self.success, self.tokens = boosters.get(SUCCESS), boosters.get(TOKENS)
@@ -107,9 +107,9 @@ class BoostingPredictor:
             logit, log_tokens = self.context_free(masks)
             rows = subset_rows(vector, masks)
             if self.success is not None:
-                logit = logit + raw(self.success, rows)
+                logit = logit + self.success.scores(rows)
             if self.tokens is not None:
-                log_tokens = log_tokens + raw(self.tokens, rows)
+                log_tokens = log_tokens + self.tokens.scores(rows)
             return RawScores(logit, log_tokens)
 
         return score
@@ -118,7 +118,7 @@ class BoostingPredictor:
 class TreeLabels:
     """Label logits: ``label_bias`` (C + H,) plus the trees of every label that has some, ``label-0`` and so on."""
 
-    def __init__(self, vectors: StateVectors, arrays: Arrays, boosters: Mapping[str, Any]) -> None:
+    def __init__(self, vectors: StateVectors, arrays: Arrays, boosters: Mapping[str, Forest]) -> None:
         self.vectors = vectors
         self.bias = np.asarray(arrays["label_bias"], dtype=np.float64)
         self.boosters = [boosters.get(f"label-{place}") for place in range(len(self.bias))]
@@ -126,6 +126,6 @@ class TreeLabels:
     def __call__(self, features: Features) -> Floats:
         """Return the logits in this state."""
         row = self.vectors(features)[None]
-        more = [0.0 if one is None else float(raw(one, row)[0]) for one in self.boosters]
+        more = [0.0 if one is None else float(one.scores(row)[0]) for one in self.boosters]
         logits: Floats = self.bias + np.array(more)
         return logits

@@ -8,6 +8,7 @@ from fama.selection.decision import Floats
 from fama.selection.router.embedder import Embedder, one_thread
 from fama.selection.router.features import KINDS, Features
 from fama.selection.router.kinds.base import RouterKind, StoredRouter
+from fama.selection.router.kinds.checks import check_divisors, check_shapes
 from fama.selection.router.scores import Quadratic, StateScores, sigmoid
 from fama.selection.traits import SelectorTraits
 
@@ -53,6 +54,14 @@ class EncoderPredictor:
 
         if stored.embedder is None or stored.manifest.network is None:
             raise ValueError("it describes no network")
+        with torch.device("meta"):  # takes no memory: the sizes are the manifest's word
+            wanted = RouterNetwork(stored.manifest.network).state_dict()
+        check_shapes(stored.arrays, {name: tuple(value.shape) for name, value in wanted.items()})
+        check_divisors(stored.arrays, "evidence_scale")
+        shape, manifest = stored.manifest.network, stored.manifest
+        sizes = stored.embedder.encoder.size, stored.helpers, len(manifest.categories), len(manifest.evidence_names)
+        if sizes != (shape.embedding, shape.helpers, shape.categories, shape.evidence):
+            raise ValueError("its network is for another encoder, pool, taxonomy or evidence")
         network = RouterNetwork(stored.manifest.network)
         weights = {name: torch.from_numpy(value.copy()) for name, value in stored.arrays.items()}
         network.load_state_dict(weights, strict=True)

@@ -5,9 +5,10 @@ import numpy as np
 from fama.selection.decision import Floats
 from fama.selection.router.features import Features
 from fama.selection.router.kinds.base import Arrays, RouterKind
+from fama.selection.router.kinds.checks import check_places, check_shapes
 from fama.selection.router.kinds.label_heads import LabelPredictor, logit
 from fama.selection.router.kinds.neighbourhood import Neighbourhood, residuals
-from fama.selection.router.kinds.state_vectors import StateVectors, stored_vectors
+from fama.selection.router.kinds.state_vectors import UNKNOWN, StateVectors, stored_vectors
 from fama.selection.router.manifest import KnnShape
 from fama.selection.router.scores import StateScores, split_heads
 from fama.selection.traits import SelectorTraits
@@ -19,21 +20,52 @@ class KnnRouter(RouterKind):
     title = "nearest neighbours in state space, smoothed towards the context-free model"
     selector = "knn"
     traits = SelectorTraits(setup="checkpoint", lead=3, rival=2)
+    unknown = UNKNOWN | {"row_log_tokens"}
 
     def outcomes(self) -> "KnnPredictor":
         """Return the predictor of success and tokens."""
         stored = self.stored
         if stored.manifest.knn is None:
             raise ValueError("it describes no neighbourhood")
-        return KnnPredictor(stored_vectors(stored), stored.arrays, stored.helpers, stored.manifest.knn)
+        vectors, arrays = stored_vectors(stored), stored.arrays
+        states, rows = _states(arrays, "states", stored.manifest.knn), len(arrays["row_state"])
+        check_shapes(
+            arrays,
+            {
+                "states": (states, vectors.width),
+                "row_state": (rows,),
+                "row_masks": (rows, stored.helpers),
+                "row_success": (rows,),
+                "row_log_tokens": (rows,),
+            },
+        )
+        check_places(arrays, "row_state", states)
+        return KnnPredictor(vectors, arrays, stored.helpers, stored.manifest.knn)
 
     def labels(self) -> LabelPredictor:
         """Return the predictor of categories and coverage."""
         manifest = self.stored.manifest
         if manifest.label_knn is None:
             raise ValueError("it describes no neighbourhood of labels")
-        logits = KnnLabels(stored_vectors(self.stored), self.stored.arrays, manifest.label_knn)
-        return LabelPredictor(logits, len(manifest.categories))
+        vectors, arrays = stored_vectors(self.stored), self.stored.arrays
+        states, labels = (
+            _states(arrays, "label_states", manifest.label_knn),
+            len(manifest.categories) + len(manifest.pool),
+        )
+        shapes: dict[str, tuple[int, ...]] = {
+            "label_states": (states, vectors.width),
+            "label_flags": (states, labels),
+            "label_rates": (labels,),
+        }
+        check_shapes(arrays, {**shapes, **({"label_weights": (states,)} if "label_weights" in arrays else {})})
+        return LabelPredictor(KnnLabels(vectors, arrays, manifest.label_knn), len(manifest.categories))
+
+
+def _states(arrays: Arrays, name: str, shape: KnnShape) -> int:
+    """Return the number of stored states; a neighbourhood needs one, and a neighbour."""
+    if shape.neighbours < 1 or shape.strength <= 0.0 or not len(arrays[name]):
+        raise ValueError(f"{name}: {len(arrays[name])} states with {shape}; all must be positive")
+    return len(arrays[name])
 
 
 class KnnPredictor:

@@ -4,8 +4,9 @@ import numpy as np
 
 from fama.selection.router.features import Features
 from fama.selection.router.kinds.base import Arrays, RouterKind
+from fama.selection.router.kinds.checks import check_shapes
 from fama.selection.router.kinds.label_heads import LabelLogits, LabelPredictor
-from fama.selection.router.kinds.state_vectors import StateVectors, stored_vectors
+from fama.selection.router.kinds.state_vectors import UNKNOWN, StateVectors, stored_vectors
 from fama.selection.router.scores import StateScores, split_heads
 from fama.selection.traits import SelectorTraits
 
@@ -15,16 +16,20 @@ class LinearRouter(RouterKind):
 
     title = "linear (regularised logistic regression on state vectors)"
     selector = "linear"
+    unknown = UNKNOWN
     traits = SelectorTraits(setup="checkpoint", lead=1, rival=1)
 
     def outcomes(self) -> "LinearPredictor":
         """Return the predictor of success and tokens."""
-        return LinearPredictor(stored_vectors(self.stored), self.stored.arrays, self.stored.helpers)
+        vectors, arrays = stored_vectors(self.stored), self.stored.arrays
+        check_shapes(arrays, {"weight": (len(arrays["population"]), vectors.width)})
+        return LinearPredictor(vectors, arrays, self.stored.helpers)
 
     def labels(self) -> LabelPredictor:
         """Return the predictor of categories and coverage."""
-        logits = linear_labels(stored_vectors(self.stored), self.stored.arrays)
-        return LabelPredictor(logits, len(self.stored.manifest.categories))
+        vectors, categories = stored_vectors(self.stored), len(self.stored.manifest.categories)
+        check_shapes(self.stored.arrays, {"label_weight": (categories + self.stored.helpers, 1 + vectors.width)})
+        return LabelPredictor(linear_labels(vectors, self.stored.arrays), categories)
 
 
 class LinearPredictor:

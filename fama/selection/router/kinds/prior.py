@@ -11,6 +11,7 @@ from fama.hashing import content_hash
 from fama.selection.decision import Floats
 from fama.selection.router.features import Features
 from fama.selection.router.kinds.base import Arrays, RouterKind
+from fama.selection.router.kinds.checks import check_places, check_shapes
 from fama.selection.router.kinds.label_heads import LabelPredictor
 from fama.selection.router.kinds.neighbourhood import Neighbourhood, residuals
 from fama.selection.router.manifest import KnnShape, PriorShape
@@ -24,15 +25,23 @@ class PriorRouter(RouterKind):
     title = "rates per domain; it ignores the conversation"
     selector = "prior"
     traits = SelectorTraits(setup="checkpoint", lead=4)
+    unknown = frozenset({"cell_log_tokens"})
 
     def outcomes(self) -> "PriorPredictor":
         """Return the predictor of success and tokens."""
-        return PriorPredictor(self._shape(), self.stored.arrays, self.stored.helpers)
+        if self._shape().strength <= 0.0:
+            raise ValueError("its rates are smoothed by nothing")
+        arrays, cells = self.stored.arrays, len(self.stored.arrays["cell_frame"])
+        names = ("cell_frame", "cell_rows", "cell_success", "cell_log_tokens")
+        check_shapes(arrays, {**dict.fromkeys(names, (cells,)), "cell_masks": (cells, self.stored.helpers)})
+        check_places(arrays, "cell_frame", len(self._shape().frames))
+        return PriorPredictor(self._shape(), arrays, self.stored.helpers)
 
     def labels(self) -> LabelPredictor:
         """Return the predictor of categories and coverage."""
-        logits = PriorLabels(self._shape().frames, self.stored.arrays)
-        return LabelPredictor(logits, len(self.stored.manifest.categories))
+        frames, categories = self._shape().frames, len(self.stored.manifest.categories)
+        check_shapes(self.stored.arrays, {"label_prior": (len(frames) + 1, categories + self.stored.helpers)})
+        return LabelPredictor(PriorLabels(frames, self.stored.arrays), categories)
 
     def _shape(self) -> PriorShape:
         if self.stored.manifest.prior is None:

@@ -12,8 +12,11 @@ from fama.selection.decision import Floats
 from fama.selection.router.embedder import Embedder
 from fama.selection.router.features import Features, Part
 from fama.selection.router.kinds.base import Arrays, StoredRouter
+from fama.selection.router.kinds.checks import check_divisors, check_shapes
 from fama.selection.router.manifest import VectorShape
 
+#: NaN where a training domain lacks a part of the state.
+UNKNOWN = frozenset({"domain_evidence"})
 _WORD = re.compile(r"\w+")
 #: Cosine from which a policy, or a set of tools, is taken for that of a training domain.
 _LIKE = 0.9
@@ -50,6 +53,11 @@ class RawVectors:
         if self.shape.latest:
             parts.append(self._mean([one.text for one in history if one.position < self.shape.latest]))
         return np.concatenate([*parts, np.full(len(frame), np.nan) if self.missing(features) else frame])
+
+    @property
+    def frame_width(self) -> int:
+        """Return the length of the vector of policy and tools, which is that of every other part, too."""
+        return self.shape.buckets if self.embedder is None else self.embedder.encoder.size
 
     def missing(self, features: Features) -> tuple[Part, ...]:
         """Return the parts that this state lacks and others have."""
@@ -116,6 +124,11 @@ class StateVectors:
         evidence = _known_or_average((known - part["evidence_mean"]) / part["evidence_scale"])
         return np.concatenate([text, np.clip(evidence, -5.0, 5.0)])
 
+    @property
+    def width(self) -> int:
+        """Return the length of a vector."""
+        return len(self.arrays["text_scale"]) + len(self.arrays["evidence_scale"])
+
     def _domain(self, features: Features) -> int | None:
         """Return the training domain that an incomplete state is most likely of; None for a complete or strange one."""
         missing, domains = self.raw.missing(features), self.arrays.get("domain_frame")
@@ -142,4 +155,24 @@ def stored_vectors(stored: StoredRouter) -> StateVectors:
     if stored.manifest.vectors is None:
         raise ValueError("it describes no state vectors")
     raw = RawVectors(stored.manifest.vectors, stored.embedder, stored.manifest.hidden)
+    _check(raw, stored.arrays, len(stored.manifest.evidence_names))
     return StateVectors(raw, stored.arrays)
+
+
+def _check(raw: RawVectors, arrays: Arrays, evidence: int) -> None:
+    """Refuse arrays that do not fit each other: hashed words take memory for as many buckets as the manifest names."""
+    half = raw.frame_width
+    width, projected = half * (3 if raw.shape.latest else 2), len(arrays["text_components"])
+    shapes: dict[str, tuple[int, ...]] = {
+        "text_mean": (width,),
+        "text_components": (projected, width),
+        "text_scale": (projected,),
+        "evidence_mean": (evidence,),
+        "evidence_scale": (evidence,),
+    }
+    if "domain_frame" in arrays:
+        domains = len(arrays["domain_frame"])
+        shapes |= {f"domain_{part}": (domains, half) for part in ("frame", "policy", "tools")}
+        shapes["domain_evidence"] = (domains, evidence)
+    check_shapes(arrays, shapes)
+    check_divisors(arrays, "text_scale", "evidence_scale")

@@ -1,0 +1,49 @@
+"""The values of keys in use, and their removal from texts."""
+
+import json
+import os
+from functools import lru_cache
+from urllib.parse import quote, quote_plus
+
+MASK = "***"
+#: Keys that local servers are given are words such as ``none``; those are no secrets.
+_SHORTEST = 8
+#: Environment variables whose values are keys; settings add those of ``api_key_env``.
+_variables = {"OPENAI_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "WANDB_API_KEY"}
+_values: set[str] = set()
+
+
+def know_variable(name: str) -> None:
+    """Redact the value of this environment variable from now on."""
+    _variables.add(name)
+
+
+def know_value(value: str) -> None:
+    """Redact this key from now on; too short ones are no secrets."""
+    if _is_secret(value):
+        _values.add(value)
+
+
+def redact_values(text: str) -> str:
+    """Return a text without the keys in use, also where they are quoted for an address or for JSON."""
+    for key in _keys():
+        if key in text:
+            text = text.replace(key, MASK)
+    return text
+
+
+def _is_secret(value: str) -> bool:
+    """Return whether a value is long enough and can be told from a number in a file."""
+    return len(value) >= _SHORTEST and not value.isdigit()
+
+
+def _keys() -> tuple[str, ...]:
+    """Return the keys in use in every form in which they may stand in a text, the longest first."""
+    known = _values | {value for name in _variables if _is_secret(value := os.environ.get(name, ""))}
+    return _forms(frozenset(known))
+
+
+@lru_cache(maxsize=8)
+def _forms(keys: frozenset[str]) -> tuple[str, ...]:
+    forms = {form for key in keys for form in (key, quote(key, safe=""), quote_plus(key), json.dumps(key)[1:-1])}
+    return tuple(sorted(forms, key=lambda form: (-len(form), form)))
