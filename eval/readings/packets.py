@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from eval.readings.members import HALVES, Half, ReadingSet
+from fama.dialogue.calls import calls_of
 from fama.episodes.records import Episode, Message
 from fama.randomness import generator
 
@@ -42,16 +43,22 @@ def policy_name(episode: Episode) -> str:
 
 
 def policy(episodes: Iterable[Episode]) -> str:
-    """Return one domain's policy and the names of its tools, with their first sentences where a log has them."""
+    """Return one domain's policy and the names of its tools, with their first sentences where a log has them.
+
+    Where no log lists them, they are the tools that ever answered a call: agents call some that do not exist.
+    """
     text = ""
-    tools: dict[str, str] = {}
+    listed: dict[str, str] = {}
+    called: dict[str, str] = {}
     for episode in episodes:
         system = next((m.content or "" for m in episode.messages if m.role == "system"), "")
         text = text or system
-        tools.update({call.function.name: "" for m in episode.messages for call in m.tool_calls or ()} | tools)
-        tools.update({tool.name: tool.description.strip().partition(". ")[0] for tool in episode.tools})
-    rows = [f"- {name}{': ' if told else ''}{told}" for name, told in sorted(tools.items())]
-    return "\n".join([text.strip(), "", "TOOLS (those that a log names)", *rows, ""])
+        called.update({call.name: "" for call in calls_of(episode.messages) if call.succeeded})
+        listed.update({tool.name: tool.description.strip().partition(". ")[0] for tool in episode.tools})
+    rows = [f"- {name}{': ' if told else ''}{told}" for name, told in sorted((listed or called).items())]
+    return "\n".join(
+        [text.strip(), "", "TOOLS" if listed else "TOOLS (those that answered a call in a log)", *rows, ""]
+    )
 
 
 def batches(drawn: ReadingSet) -> dict[str, list[str]]:

@@ -13,9 +13,9 @@ from eval.readings.__main__ import main
 from eval.readings.answers import faults
 from eval.readings.draw import PER_TASK, SEED, STRATA, customer, draw, read_logs
 from eval.readings.members import HALVES, SET, Stratum, read_set, write_set
-from eval.readings.packets import BATCHES, batches, packet
+from eval.readings.packets import BATCHES, batches, packet, policy
 from fama.diagnosis.taxonomy import load_taxonomy
-from fama.episodes.records import Episode, FunctionCall, GoldAction, Message, Outcome, ToolCall
+from fama.episodes.records import Episode, FunctionCall, GoldAction, Message, Outcome, ToolCall, ToolSpec
 from fama.errors import BadInput
 
 LOGS = os.environ.get("FAMA_FAILURE_LOGS")
@@ -138,6 +138,24 @@ def test_a_packet_numbers_messages_and_keeps_what_matters_of_long_outputs() -> N
     for size in cut:
         shown = shown.replace(f" [… {size} characters cut …]", "", 1)
     assert abs(len(shown) + sum(cut) - len(talk().messages[3].content or "")) <= len(cut)  # a blank behind each gap
+
+
+def test_a_policy_lists_tools_that_exist() -> None:
+    calls = [ToolCall(id=name, function=FunctionCall(name=name, arguments="{}")) for name in ("search", "invented")]
+    results = ('{"price": 3}', "Unknown action invented")
+    rows = [
+        message
+        for call, result in zip(calls, results, strict=True)
+        for message in (
+            Message(role="assistant", tool_calls=(call,)),
+            Message(role="tool", content=result, tool_call_id=call.id),
+        )
+    ]
+    episode = talk().model_copy(update={"messages": (Message(role="system", content="Refunds take 7 days."), *rows)})
+    assert policy([episode]) == "Refunds take 7 days.\n\nTOOLS (those that answered a call in a log)\n- search\n"
+    book = ToolSpec(name="book", description="Book a seat. It costs.")
+    told = policy([episode, episode.model_copy(update={"tools": (book,)})])
+    assert told == "Refunds take 7 days.\n\nTOOLS\n- book: Book a seat\n"
 
 
 def test_the_guide_has_the_taxonomy_word_for_word() -> None:
