@@ -1,0 +1,266 @@
+"""The reading set: the draw, the committed ids, what a reader gets, and what is wrong with answers."""
+
+import gzip
+import json
+import os
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from eval.readings.__main__ import main
+from eval.readings.answers import faults
+from eval.readings.draw import PER_TASK, SEED, STRATA, customer, draw, read_logs
+from eval.readings.members import HALVES, SET, Stratum, read_set, write_set
+from eval.readings.packets import BATCHES, batches, packet, policy
+from fama.diagnosis.taxonomy import load_taxonomy
+from fama.episodes.records import Episode, FunctionCall, GoldAction, Message, Outcome, ToolCall, ToolSpec
+from fama.errors import BadInput
+
+LOGS = os.environ.get("FAMA_FAILURE_LOGS")
+STRATUM = Stratum(benchmark="tau-bench", domain="airline", backbone="b", strategy="fc", size=8)
+OTHER = STRATUM.model_copy(update={"benchmark": "tau2", "size": 4})
+
+
+def failure(number: int, task: int, benchmark: str = "tau-bench", said: str | None = None) -> Episode:
+    """An episode of customer ``task``, whatever the benchmark's number of the task."""
+    return Episode(
+        id=f"{benchmark}-{number}",
+        benchmark=benchmark,
+        domain="airline",
+        task_id=str(task if benchmark == "tau-bench" else 100 - task),
+        trial=number,
+        backbone="b",
+        strategy="fc",
+        messages=(Message(role="user", content=said or f"{benchmark} {number}"),),
+        outcome=Outcome(status="failure", reason="done"),
+        reward=0.0,
+        instruction=f"Your user id is mia_li_{1000 + task}.",
+    )
+
+
+def logs() -> list[Episode]:
+    own = [failure(number, number % 10) for number in range(40)]
+    return own + [failure(number, number % 10, "tau2") for number in range(20)]
+
+
+def talk() -> Episode:
+    rows = json.dumps([{"flight": f"HAT{number:03d}", "price": 100 + number} for number in range(900)])
+    call = ToolCall(id="c", function=FunctionCall(name="search", arguments='{"date": "2024-05-20"}'))
+    return failure(0, 1).model_copy(
+        update={
+            "messages": (
+                Message(role="system", content="Refunds take\n7 days."),
+                Message(role="user", content="The cheapest flight, please."),
+                Message(role="assistant", tool_calls=(call,)),
+                Message(role="tool", content=rows, tool_call_id="c"),
+                Message(role="assistant", content="That’s HAT612, at  712."),
+            ),
+            "gold_actions": (GoldAction(name="book", arguments='{"flight": "HAT777"}'),),
+        }
+    )
+
+
+def test_the_draw_is_random_and_the_order_of_the_logs_has_no_part_in_it() -> None:
+    episodes = logs()
+    first = draw(episodes, (STRATUM, OTHER))
+    random.Random(1).shuffle(episodes)
+    assert draw(episodes, (STRATUM, OTHER)) == first
+    assert {m.id for m in draw(episodes, (STRATUM, OTHER), seed=1).members} != set(first.by_id)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_halves_are_of_equal_size_and_share_no_customer_across_benchmarks(seed: int) -> None:
+    episodes = {episode.id: episode for episode in logs()}
+    drawn = draw(episodes.values(), (STRATUM, OTHER), seed).members
+    sizes = Counter((m.benchmark, m.half) for m in drawn)
+    assert sizes == {(s.benchmark, half): s.size // 2 for s in (STRATUM, OTHER) for half in HALVES}
+    people = [{customer(episodes[m.id]) for m in drawn if m.half == half} for half in HALVES]
+    assert not people[0] & people[1]
+    assert max(Counter(m.task_key for m in drawn).values()) <= PER_TASK
+
+
+def test_successes_errors_and_second_copies_of_a_dialogue_are_not_drawn() -> None:
+    done = Outcome(status="success")
+    broken = Outcome(status="error", boundary="harness")
+    episodes = [
+        *(failure(number, number) for number in range(4)),
+        *(failure(number, number).model_copy(update={"outcome": done}) for number in range(10, 14)),
+        *(failure(number, number).model_copy(update={"outcome": broken}) for number in range(20, 24)),
+    ]
+    few = STRATUM.model_copy(update={"size": 4})
+    assert {m.id for m in draw(episodes, (few,)).members} == {f"tau-bench-{number}" for number in range(4)}
+    same = [failure(number, number, said="equal words") for number in range(4)]
+    with pytest.raises(BadInput, match=r"tau-bench/airline/b/fc: [01] failures for \w+, 2 wanted; give all the logs"):
+        draw(same, (few,))
+
+
+def test_the_committed_set_has_its_strata_its_halves_and_nothing_twice(tmp_path: Path) -> None:
+    drawn = read_set()
+    assert (drawn.seed, drawn.strata) == (SEED, STRATA)
+    assert len(drawn.by_id) == len(drawn.members) == sum(s.size for s in STRATA) == 120
+    names = ("benchmark", "domain", "backbone", "strategy", "half")
+    found = Counter(tuple(getattr(m, name) for name in names) for m in drawn.members)
+    assert found == {
+        (s.benchmark, s.domain, s.backbone, s.strategy, half): s.size // 2 for s in STRATA for half in HALVES
+    }
+    tasks = Counter((m.task_key, m.half) for m in drawn.members)
+    assert max(tasks.values()) <= PER_TASK and len({task for task, _ in tasks}) == len(tasks)
+    write_set(drawn, tmp_path / "set.yaml")
+    assert (tmp_path / "set.yaml").read_bytes() == SET.read_bytes()
+
+
+@pytest.mark.skipif(LOGS is None, reason="set FAMA_FAILURE_LOGS to the folder of the published logs")
+def test_the_committed_set_is_what_the_logs_give() -> None:
+    assert draw(read_logs(Path(str(LOGS)))) == read_set()
+
+
+def test_batches_hold_every_failure_once_and_as_many_of_each_half() -> None:
+    drawn = read_set()
+    parts = batches(drawn)
+    assert sorted(one for ids in parts.values() for one in ids) == sorted(drawn.by_id)
+    share = len(drawn.members) // BATCHES // len(HALVES)
+    for ids in parts.values():
+        order = [drawn.by_id[one].half for one in ids]
+        assert Counter(order) == dict.fromkeys(HALVES, share)
+        assert order not in (sorted(order), sorted(order, reverse=True))  # a place in the batch tells no half
+
+
+def test_a_packet_numbers_messages_and_keeps_what_matters_of_long_outputs() -> None:
+    text = packet(talk())
+    assert len(talk().messages[3].content or "") > 25_000 > len(text)
+    assert '[2] agent: CALL search {"date": "2024-05-20"}' in text and "[4] agent: That’s HAT612" in text
+    assert '{"flight": "HAT777", "price": 877}' in text and "HAT500" not in text and "characters cut …]" in text
+    assert "Refunds" not in text  # the policy has a file of its own
+    cut = [int(part.split(" ", 1)[0]) for part in text.split("[… ")[1:]]
+    shown = text.split("[3] tool result: ")[1].split("\n[4]")[0]
+    for size in cut:
+        shown = shown.replace(f" [… {size} characters cut …]", "", 1)
+    assert abs(len(shown) + sum(cut) - len(talk().messages[3].content or "")) <= len(cut)  # a blank behind each gap
+
+
+def test_a_policy_lists_tools_that_exist() -> None:
+    calls = [ToolCall(id=name, function=FunctionCall(name=name, arguments="{}")) for name in ("search", "invented")]
+    results = ('{"price": 3}', "Unknown action invented")
+    rows = [
+        message
+        for call, result in zip(calls, results, strict=True)
+        for message in (
+            Message(role="assistant", tool_calls=(call,)),
+            Message(role="tool", content=result, tool_call_id=call.id),
+        )
+    ]
+    episode = talk().model_copy(update={"messages": (Message(role="system", content="Refunds take 7 days."), *rows)})
+    assert policy([episode]) == "Refunds take 7 days.\n\nTOOLS (those that answered a call in a log)\n- search\n"
+    book = ToolSpec(name="book", description="Book a seat. It costs.")
+    told = policy([episode, episode.model_copy(update={"tools": (book,)})])
+    assert told == "Refunds take 7 days.\n\nTOOLS\n- book: Book a seat\n"
+
+
+def test_the_guide_has_the_taxonomy_word_for_word() -> None:
+    guide = " ".join((SET.parent / "guide.md").read_text(encoding="utf-8").split())
+    taxonomy = load_taxonomy()
+    assert taxonomy.version in guide
+    for category in taxonomy.categories:
+        wanted = f"- **{category.code}**, {category.name}: {category.definition} Not: {'; '.join(category.not_this)}."
+        assert wanted in guide
+
+
+GOOD = {
+    "id": "tau-bench-0",
+    "category": "WRCO",
+    "blame": "agent",
+    "step": 4,
+    "should": "Take the first row.",
+    "quote": "That's HAT612, at 712.",
+    "confidence": "high",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({}, None),
+        ({"category": None, "blame": "user", "step": 1, "quote": "Refunds take 7 days."}, None),
+        ({"category": None, "blame": "environment", "step": 3, "quote": '"flight": "HAT500"'}, None),
+        ({"second": "CM"}, None),
+        ({"id": "x"}, "id: is not in the reading set"),
+        ({"category": "ABC"}, "category: 'ABC' is no category; give one of DCV, WRCO, CM, IFU"),
+        ({"second": "ABC"}, "second: 'ABC' is no category"),
+        ({"second": "WRCO"}, "second: is the first category again"),
+        ({"category": None}, "category: is None with blame agent"),
+        ({"blame": "user", "step": 1}, "category: is WRCO with blame user"),
+        ({"step": 5}, "step: 5 is past the last message, 4"),
+        ({"step": 3}, "step: message 3 is of role tool, the agent is to blame"),
+        ({"step": -1}, "field 'step' has a value that does not fit"),
+        ({"step": None}, "field 'step' has a value that does not fit"),
+        ({"quote": "That's HAT613"}, "quote: does not stand in the dialogue"),
+        ({"confidence": "sure"}, "field 'confidence' has a value that does not fit"),
+        ({"why": "so"}, "field 'why' is unknown"),
+    ],
+)
+def test_one_line_a_fault(change: dict[str, object], fault: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    path.write_text(json.dumps(GOOD | change) + "\n", encoding="utf-8")
+    found = faults(path, {"tau-bench-0": talk()}, load_taxonomy())
+    if fault is None:
+        assert found == []
+    else:
+        assert len(found) == 1 and found[0].startswith(f"{path}:1: ") and fault in found[0]
+
+
+def test_lines_that_are_no_answer_and_second_answers(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    path.write_text(f"{json.dumps(GOOD)}\n\nno JSON\n[1]\n{json.dumps(GOOD)}\n", encoding="utf-8")
+    assert [line.removeprefix(f"{path}:") for line in faults(path, {"tau-bench-0": talk()}, load_taxonomy())] == [
+        "3: is no JSON object; write one object a line",
+        "4: not a record; see the guide for the form",
+        "5: tau-bench-0: id: is answered in line 1, too; delete one",
+    ]
+
+
+def test_the_command_writes_packets_and_checks_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = {
+        "task_id": 3,
+        "reward": 0.0,
+        "trial": 0,
+        "info": {
+            "task": {"user_id": "u", "actions": [], "instruction": "Cancel.", "outputs": []},
+            "reward_info": {"a": 1},
+        },
+    }
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    place, answers = tmp_path / "set.yaml", tmp_path / "answers.jsonl"
+    for name in ("qwen3-4b_fc_airline", "gpt-4o_fc_airline"):
+        turns = [
+            {"role": "user", "content": f"<think>hidden</think>Hello {name}"},
+            {"role": "assistant", "content": "Bye."},
+        ]
+        rows = [row | {"task_id": task, "traj": [*turns, {"role": "user", "content": str(task)}]} for task in range(4)]
+        with gzip.open(folder / f"{name}.json.gz", "wt", encoding="utf-8") as file:
+            json.dump(rows, file)
+    strata = tuple(
+        Stratum(benchmark="tau-bench", domain="airline", backbone=backbone, strategy="fc", size=2)
+        for backbone in ("qwen3-4b", "gpt-4o")
+    )
+    drawn = draw(read_logs(folder), strata)
+    write_set(drawn, place)
+    assert main(["packets", str(folder), "--out", str(tmp_path / "out"), "--set", str(place)]) == 0
+    written = {path.stem for path in (tmp_path / "out" / "packets").iterdir()}
+    assert written == {"policy-airline", *drawn.by_id}
+    member = drawn.members[0]
+    text = (tmp_path / "out" / "packets" / f"{member.id}.txt").read_text(encoding="utf-8")
+    assert "[0] user: Hello qwen3-4b_fc_airline" in text and "hidden" not in text
+    assert sorted(sum(json.loads((tmp_path / "out" / "batches.json").read_bytes()).values(), [])) == sorted(drawn.by_id)
+
+    for quote, code, told in (("Bye.", 0, ""), ("Good bye", 2, "quote: does not stand in the dialogue")):
+        answer = GOOD | {"id": member.id, "category": "IFU", "step": 1, "quote": quote}
+        answers.write_text(json.dumps(answer) + "\n", encoding="utf-8")
+        assert main(["check", str(answers), str(folder), "--set", str(place)]) == code
+        assert told in capsys.readouterr().out
+    assert main(["check", str(answers), str(folder)]) == 2
+    assert "lacks 120 failures of" in capsys.readouterr().err
+    assert main(["check", str(tmp_path / "none"), str(folder), "--set", str(place)]) == 2
+    assert "cannot be read" in capsys.readouterr().err
