@@ -8,7 +8,7 @@ names, descriptions and parameters, so that tools of any domain can be read. ``r
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import NamedTuple, get_args
 
@@ -121,8 +121,9 @@ class Reader:
         self._turns = lru_cache(maxsize=4096)(self._turn)
 
     @classmethod
+    @cache
     def shipped(cls) -> "Reader":
-        """Load the layer that ships and its encoder.
+        """Return the reader of the layer that ships; a process loads it once and keeps what it read.
 
         Raises:
             BadInput: the encoder is not there.
