@@ -28,6 +28,8 @@ _ASKS: tuple[Act, ...] = ("ask_change", "ask_info")
 #: A clause that stands for itself beside others of its sentence: at least this probable, of at least so many words.
 _SURE, _WORDS = 0.6, 2
 _FILE = "reading.json"
+#: Characters of a sentence that are read: whatever is pasted into a turn, its reading takes a second at most.
+_MOST = 4_000
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ class Reader:
         return tuple(TurnReading(index, self._turns(text, tools)) for index, text in user_turns(state))
 
     def _turn(self, text: str, tools: tuple[ToolTexts, ...]) -> tuple[SentenceReading, ...]:
-        return tuple(part for sentence in sentences(text) for part in self._sentence(sentence, tools))
+        return tuple(part for said in sentences(text) for part in self._sentence(said[:_MOST], tools))
 
     def _sentence(self, sentence: str, tools: Sequence[ToolTexts]) -> list[SentenceReading]:
         """Return a sentence as one, or as its clauses where several of them surely ask for something."""

@@ -62,9 +62,9 @@ def kill_until(
 ) -> tuple[list[Path], int]:
     """Run the command into fresh folders, killed up to ``each`` times in each, then once to its end.
 
-    Two of three kills are at a random event, one at a random time within the seconds of the unbroken run. ``first`` is a step that comes first in every
-    folder. ``resume`` are flags that ask for going on; where there is nothing to go on from, the command goes without
-    them. Returns the folders and how many kills there were.
+    Two of three kills are at a random event, one at a random time within the seconds of the unbroken run. ``first`` is
+    a step that comes first in every folder. ``resume`` are flags that ask for going on; where there is nothing to go on
+    from, the command goes without them. Returns the folders and how many kills there were.
     """
     rng = generator(0, "faults", setup, folder.name)
     outs: list[Path] = []
