@@ -3,6 +3,7 @@
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Literal
 
 from eval.annotation.labels import Labels, category_label
@@ -51,8 +52,8 @@ def combine(labels: Labels, codes: Sequence[str], taxonomy_version: str, method:
     units = sorted(unit for unit, count in known.items() if count > 1)
     answers = {unit: {rater: labels[rater][unit] for rater in raters if unit in labels[rater]} for unit in units}
 
-    def share(read: Callable[[Failure], str]) -> dict[str, dict[str, float]]:
-        return _posterior([(u, r, read(f)) for u, by in answers.items() for r, f in by.items()], method)
+    def share(read: Callable[[Failure], str]) -> Mapping[str, Mapping[str, float]]:
+        return _posterior(tuple((u, r, read(f)) for u, by in answers.items() for r, f in by.items()), method)
 
     named = {code: share(lambda f, code=code: str(code in f.categories)) for code in codes}  # type: ignore[misc]
     primary = {code: share(lambda f, code=code: str(code in f.primary)) for code in codes}  # type: ignore[misc]
@@ -92,8 +93,12 @@ def combine(labels: Labels, codes: Sequence[str], taxonomy_version: str, method:
     )
 
 
-def _posterior(answers: list[tuple[str, str, str]], method: Method) -> dict[str, dict[str, float]]:
-    """Turn (unit, rater, answer) rows into unit → answer → probability; answers that are all the same are certain."""
+@lru_cache(maxsize=64)
+def _posterior(answers: tuple[tuple[str, str, str], ...], method: Method) -> Mapping[str, Mapping[str, float]]:
+    """Turn (unit, rater, answer) rows into unit → answer → probability; answers that are all the same are certain.
+
+    A category that nobody named without calling it primary has the same rows twice.
+    """
     options = sorted({answer for _, _, answer in answers})
     if len(options) == 1:
         return {unit: {options[0]: 1.0} for unit, _, _ in answers}

@@ -8,7 +8,7 @@ names, descriptions and parameters, so that tools of any domain can be read. ``r
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import NamedTuple, get_args
 
@@ -32,6 +32,8 @@ _SURE, _WORDS = 0.6, 2
 #: Raised when what follows from the layer's numbers changes; part of the digest that runs log.
 _RULES = 2
 _FILE = "reading.json"
+#: Characters of a sentence that are read: whatever is pasted into a turn, its reading takes a second at most.
+_MOST = 4_000
 
 
 @dataclass(frozen=True)
@@ -125,8 +127,9 @@ class Reader:
         self._turns = lru_cache(maxsize=4096)(self._turn)
 
     @classmethod
+    @cache
     def shipped(cls) -> "Reader":
-        """Load the layer that ships and its encoder.
+        """Return the reader of the layer that ships; a process loads it once and keeps what it read.
 
         Raises:
             BadInput: the encoder is not there.
@@ -143,7 +146,7 @@ class Reader:
         )
 
     def _turn(self, text: str, tools: tuple[ToolTexts, ...], *, opening: bool) -> tuple[SentenceReading, ...]:
-        return tuple(part for sentence in sentences(text) for part in self._sentence(sentence, tools, opening))
+        return tuple(part for said in sentences(text) for part in self._sentence(said[:_MOST], tools, opening))
 
     def _sentence(self, sentence: str, tools: Sequence[ToolTexts], opening: bool) -> list[SentenceReading]:
         """Return a sentence, or its clauses where several surely ask for something, or one behind a greeting."""

@@ -33,7 +33,7 @@ def test_a_killed_fit_of_a_linear_router(tmp_path: Path, synthetic_table: Callab
 
     (unbroken,) = drive(tmp_path, "training", [{"argv": command(tmp_path / "unbroken")}])
     assert unbroken.code == 0, unbroken.stderr
-    outs, killed = kill_until(kills, tmp_path, "training", command, unbroken, 0.5)
+    outs, killed = kill_until(kills, tmp_path, "training", command, unbroken)
     assert killed >= kills
     for out in outs:
         assert router(out) == router(tmp_path / "unbroken")
@@ -55,7 +55,7 @@ def test_a_killed_training_of_an_encoder_goes_on_from_its_last_epoch(
 
     (unbroken,) = drive(tmp_path, "training", [{"argv": command(tmp_path / "unbroken")}])
     assert unbroken.code == 0, unbroken.stderr
-    outs, killed = kill_until(kills, tmp_path, "training", command, unbroken, 8.0, resume=("--ckpt", "last"))
+    outs, killed = kill_until(kills, tmp_path, "training", command, unbroken, resume=("--ckpt", "last"))
     assert killed >= kills
     for out in outs:
         assert router(out) == router(tmp_path / "unbroken")

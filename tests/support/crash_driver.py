@@ -1,14 +1,15 @@
 """A process of its own that runs ``fama`` commands in children and kills them (SIGKILL) at given moments.
 
-Started as a script: ``python crash_driver.py`` with a JSON plan on standard input::
+Started as a script, ``python crash_driver.py module:function``: what is slow to load is loaded once. Then every line of
+standard input is a JSON plan::
 
-    {"setup": "module:function", "folder": "...", "steps": [{"argv": [...], "event": 7}, {"argv": [...]}]}
+    {"folder": "...", "steps": [{"argv": [...], "event": 7}, {"argv": [...]}]}
 
 Each step is one command in a forked child. ``event`` kills it just before its n-th event: a file opened for writing,
 renamed or removed, a sync to disk (before and after), an answer of the scripted model. ``seconds`` kills it from
 outside after so long. Neither lets it end. ``env`` is added to its environment. ``otherwise`` is the command that
-follows when the step is refused (exit code 2). The answer on standard output is a
-JSON list with the exit code of each step (-9: killed), the number of its events and its error output.
+follows when the step is refused (exit code 2). The answer to a plan is a line on standard output: a JSON list with the
+exit code of each step (-9: killed), the number of its events, its seconds and its error output.
 """
 
 import importlib
@@ -84,6 +85,7 @@ def run(step: dict[str, Any], setup: Callable[[Callable[[], None]], None], folde
     """One step in a child."""
     told = os.open(folder / "events", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     errors = os.open(folder / "errors", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+    started = time.monotonic()
     child = os.fork()
     if child == 0:
         _child(step, setup, told, errors)
@@ -91,9 +93,11 @@ def run(step: dict[str, Any], setup: Callable[[Callable[[], None]], None], folde
         time.sleep(step["seconds"])
         os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
+    seconds = time.monotonic() - started
     found = {
         "code": os.waitstatus_to_exitcode(status),
         "events": int(os.pread(told, 12, 0) or b"0"),
+        "seconds": seconds,
         "stderr": (folder / "errors").read_text(encoding="utf-8", errors="replace"),
     }
     os.close(told)
@@ -101,23 +105,24 @@ def run(step: dict[str, Any], setup: Callable[[Callable[[], None]], None], folde
     return found
 
 
-def drive() -> None:
-    """Read the plan, run it, print what came out."""
-    plan = json.load(sys.stdin)
-    module, _, name = plan["setup"].partition(":")
+def drive(where: str) -> None:
+    """Load the setup, then run plan after plan and tell what came out, until the input ends."""
+    module, _, name = where.partition(":")
     setups = importlib.import_module(module)
     setups.load(name)
     setup = getattr(setups, name)
-    folder = Path(plan["folder"])
-    results = []
-    for step in plan["steps"]:
-        found = run(step, setup, folder)
-        if found["code"] == 2 and "otherwise" in step:
-            found = run({**step, "argv": step["otherwise"]}, setup, folder)
-        results.append(found)
-    sys.__stdout__.write(json.dumps(results)) if sys.__stdout__ else None
+    for line in sys.stdin:
+        plan = json.loads(line)
+        results = []
+        for step in plan["steps"]:
+            found = run(step, setup, Path(plan["folder"]))
+            if found["code"] == 2 and "otherwise" in step:
+                found = run({**step, "argv": step["otherwise"]}, setup, Path(plan["folder"]))
+            results.append(found)
+        sys.stdout.write(json.dumps(results) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-    drive()
+    drive(sys.argv[1])

@@ -3,6 +3,10 @@
 import os
 import zlib
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from fama.errors import ModelError
 from fama.models.base import ChatReply, ChatRequest
@@ -11,6 +15,11 @@ from tests.support.scripted_backbone import quitter
 
 TASKS = 6
 _QUITTER = quitter("scripted:quitter", "shop", {"train": TASKS})
+
+_OUTCOMES = (
+    *("outcomes", "model.name=scripted:quitter", "domain=shop", "split=train", f"tasks={TASKS}"),
+    *("per_task=2", "subsets=[[TSA], [Verifier]]"),
+)
 
 #: One request in so many gets no answer, always the same ones, while this variable is set.
 BROKEN = "FAULTS_BROKEN"
@@ -42,21 +51,23 @@ def training(event: Callable[[], None]) -> None:
 
 
 def load(kind: str) -> None:
-    """Import in the driver what its children need, so that a child costs a fraction of a second."""
-    import pyarrow.parquet
-    import rich.table
+    """Run a small command in the driver: what its children need is loaded, and each costs a fraction of a second."""
+    import torch
 
-    import eval.collect.outcomes
-    import fama.commands.run
-    from fama.provenance import git_commit
+    from fama.cli import main
 
-    git_commit()
-    assert rich.table and pyarrow.parquet and eval.collect.outcomes and fama.commands.run
-    if kind == "training":
-        import torch
+    torch.set_num_threads(1)  # a child has no other thread
+    SCRIPTED.add("quitter", _QUITTER)
+    with TemporaryDirectory() as folder, redirect_stdout(StringIO()):
+        command = _training(Path(folder)) if kind == "training" else _OUTCOMES
+        assert main([*command, "--out", f"{folder}/out"]) == 0
+    SCRIPTED.remove("quitter")
 
-        import training.network.fit
-        import training.train
 
-        torch.set_num_threads(1)
-        assert training.network.fit and training.train
+def _training(folder: Path) -> list[str]:
+    from fama.episodes.outcome_table import write_outcomes
+    from training.data.synthetic import make_tasks, outcome_rows
+
+    write_outcomes(folder / "outcomes.parquet", outcome_rows(make_tasks(8)), {"synthetic": True})
+    quick = ("trainer.wandb=disabled", "vectors={source: hashed, buckets: 16, components: 2}", "linear.folds=2")
+    return ["train", "kind=linear", f"data.outcomes=[{folder / 'outcomes.parquet'}]", *quick]

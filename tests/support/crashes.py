@@ -1,11 +1,13 @@
 """Kills commands at random moments until so many kills are counted, and gives back what the folders then hold."""
 
+import atexit
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +19,34 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended: -9 is killed."""
+    """How a command ended: -9 is killed. ``seconds`` are those it lived."""
 
     code: int
     events: int
+    seconds: float
     stderr: str
 
 
-def drive(folder: Path, setup: str, steps: Sequence[dict[str, Any]]) -> list[Ended]:
-    """Run the steps one after the other in a driver process."""
-    folder.mkdir(parents=True, exist_ok=True)
-    plan = {"setup": f"tests.support.crash_setups:{setup}", "folder": str(folder), "steps": list(steps)}
+@cache
+def _driver(setup: str) -> subprocess.Popen[str]:
+    """Start a driver process, which serves until this process ends."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    done = subprocess.run(
-        [sys.executable, str(DRIVER)], input=json.dumps(plan), capture_output=True, text=True, env=environment
-    )
-    assert done.returncode == 0, done.stderr
-    return [Ended(**found) for found in json.loads(done.stdout)]
+    command = [sys.executable, str(DRIVER), f"tests.support.crash_setups:{setup}"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    atexit.register(process.communicate)  # its input ends, so it does
+    return process
+
+
+def drive(folder: Path, setup: str, steps: Sequence[dict[str, Any]]) -> list[Ended]:
+    """Run the steps one after the other in children of the driver process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    process = _driver(setup)
+    assert process.stdin and process.stdout
+    process.stdin.write(json.dumps({"folder": str(folder), "steps": list(steps)}) + "\n")
+    process.stdin.flush()
+    answer = process.stdout.readline()
+    assert answer, f"the driver ended with code {process.wait()}"
+    return [Ended(**found) for found in json.loads(answer)]
 
 
 def kill_until(
@@ -42,7 +55,6 @@ def kill_until(
     setup: str,
     command: Callable[[Path], list[str]],
     unbroken: Ended,
-    seconds: float,
     *,
     each: int = 4,
     first: dict[str, Any] | None = None,
@@ -50,9 +62,9 @@ def kill_until(
 ) -> tuple[list[Path], int]:
     """Run the command into fresh folders, killed up to ``each`` times in each, then once to its end.
 
-    Two of three kills are at a random event, one at a random time. ``first`` is a step that comes first in every
-    folder. ``resume`` are flags that ask for going on; where there is nothing to go on from, the command goes without
-    them. Returns the folders and how many kills there were.
+    Two of three kills are at a random event, one at a random time within the seconds of the unbroken run. ``first`` is
+    a step that comes first in every folder. ``resume`` are flags that ask for going on; where there is nothing to go on
+    from, the command goes without them. Returns the folders and how many kills there were.
     """
     rng = generator(0, "faults", setup, folder.name)
     outs: list[Path] = []
@@ -65,7 +77,7 @@ def kill_until(
             moment = (
                 {"event": rng.randint(1, unbroken.events)}
                 if rng.random() < 2 / 3
-                else {"seconds": seconds * rng.random()}
+                else {"seconds": unbroken.seconds * rng.random()}
             )
             steps.append({"argv": command(out), **moment})
         steps.append({"argv": command(out)})

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +41,27 @@ from training.train import train
 SOLVED = {"plain": NAMED["solved"]}
 
 
-@pytest.fixture
-def hinted() -> Iterator[None]:
+@contextmanager
+def hints() -> Iterator[None]:
     """Random puzzles that the pool can repair, whose needs are told before each decision; every second is for tests."""
     found = {f"p{number}": random_puzzle(number) for number in range(140)}
     with puzzles({task: puzzle for task, puzzle in found.items() if puzzle.fewest() is not None}):
         PuzzleEnvironment.hints = True
         yield
+
+
+@pytest.fixture(scope="module")
+def hinted_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The plain run of the puzzles with hints, and what was mined of it; nobody writes there."""
+    with hints():
+        return asyncio.run(mined(tmp_path_factory.mktemp("hinted")))
+
+
+@pytest.fixture
+def hinted(hinted_once: tuple[Path, Path]) -> Iterator[tuple[Path, Path]]:
+    """The same folders, with their benchmark and helpers registered for the length of a test."""
+    with hints():
+        yield hinted_once
 
 
 async def mined(tmp_path: Path) -> tuple[Path, Path]:
@@ -133,10 +148,11 @@ async def test_evidence_of_a_turn(tmp_path: Path) -> None:
     assert [one["calls_since_user"] for one in found] == pytest.approx([0.0, 1 / 2, 2 / 3])
 
 
-@pytest.mark.usefixtures("hinted")
 @pytest.mark.parametrize("kind", ["linear", "boosting"])
-async def test_a_router_for_every_turn_finds_the_known_helpers_on_other_tasks(tmp_path: Path, kind: str) -> None:
-    plain, out = await mined(tmp_path)
+async def test_a_router_for_every_turn_finds_the_known_helpers_on_other_tasks(
+    tmp_path: Path, hinted: tuple[Path, Path], kind: str
+) -> None:
+    plain, out = hinted
     settings = TrainSettings.model_validate(
         {
             "kind": kind,
@@ -171,9 +187,10 @@ async def test_a_router_for_every_turn_finds_the_known_helpers_on_other_tasks(tm
     assert notes["learned"] <= 0.7 * notes["all"]
 
 
-@pytest.mark.usefixtures("hinted")
-def test_what_cannot_be_trained_on_or_asked_is_refused(tmp_path: Path, capsys: Any) -> None:
-    plain, out = asyncio.run(mined(tmp_path))
+def test_what_cannot_be_trained_on_or_asked_is_refused(
+    tmp_path: Path, hinted: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain, out = hinted
     source = [{"repairs": str(out), "episodes": str(plain)}]
     data = f"data={{pool: [Alpha, Beta], repairs: [{{repairs: {out}, episodes: {plain}}}]}}"
     assert main(["train", data, "vectors.components=4", "--out", str(tmp_path / "router")]) == 0
@@ -223,9 +240,8 @@ def correcting(tmp_path: Path, source: list[dict[str, str]], **changes: Any) -> 
     )
 
 
-@pytest.mark.usefixtures("hinted")
-def test_a_round_of_correction_adds_what_the_router_fails(tmp_path: Path) -> None:
-    plain, out = asyncio.run(mined(tmp_path))
+def test_a_round_of_correction_adds_what_the_router_fails(tmp_path: Path, hinted: tuple[Path, Path]) -> None:
+    plain, out = hinted
     settings = correcting(tmp_path, [{"repairs": str(out), "episodes": str(plain)}])
     first, second = Backbone(), Backbone()
     manifest = train_in_rounds(settings, tmp_path / "router", model=first)
