@@ -57,8 +57,6 @@ async def run_comparison(
         raise BadInput(
             "lambdas: curves are replayed from executed subsets; set replay to an outcome table of the tasks"
         )
-    if any(lam < 0 for lam in settings.lambdas):
-        raise BadInput(f"lambdas: {min(settings.lambdas)} is below 0; give prices of at least 0")
     if settings.replay and settings.cadence != "episode":
         raise BadInput(
             f"cadence: {settings.cadence} cannot be replayed, since a table's episodes held one subset throughout; run "

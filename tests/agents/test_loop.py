@@ -90,7 +90,7 @@ async def test_several_notes_share_one_line() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "reason", "decisions"),
-    [(limits(steps=2), "max_steps", 2), (limits(tokens=1), "max_tokens", 1), (limits(seconds=-1), "wall_time", 0)],
+    [(limits(steps=2), "max_steps", 2), (limits(tokens=1), "max_tokens", 1), (limits(seconds=1e-9), "wall_time", 0)],
 )
 async def test_each_limit_has_its_own_reason(settings: ExperimentSettings, reason: str, decisions: int) -> None:
     episode = await run_episode(setup_for(lines(*GOLD)), settings)
