@@ -28,7 +28,7 @@ lint: $(READY) ## ruff, mypy --strict and the layering of imports
 	$(BIN)/lint-imports
 
 test: lint ## ruff, mypy, layering, pytest: what CI runs
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist worksteal
 
 test-slow: $(READY) ## the slow tier: long trainings, full sweeps, real models
 	$(BIN)/pytest -m slow -rs
