@@ -25,10 +25,14 @@ from fama.selection.router.embedder import Embedder, Vectors
 
 ACTS: tuple[Act, ...] = get_args(Act)
 _ASKS: tuple[Act, ...] = ("ask_change", "ask_info")
+#: What only an answer does: the turn that opens a conversation does none of it.
+_ANSWERS: tuple[Act, ...] = ("agree", "correct", "accept")
 #: A clause that stands for itself beside others of its sentence: at least this probable, of at least so many words.
 _SURE, _WORDS = 0.6, 2
+#: Raised when what follows from the layer's numbers changes; part of the digest that runs log.
+_RULES = 2
 _FILE = "reading.json"
-#: Characters of a sentence that are read: whatever is pasted into a turn, its reading takes a second at most.
+#: Characters of a sentence that are read, where people write 200 at most: 100,000 without a stop took ten seconds.
 _MOST = 4_000
 
 
@@ -70,7 +74,7 @@ def parse_layer(text: str) -> ReadingLayer:
         if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
             raise ValueError("a number is not finite")
         numbers = float(value["least"]), float(value["margin"])
-        return ReadingLayer(str(value["encoder"]), acts, weight, bias, *numbers, content_hash(value)[:12])
+        return ReadingLayer(str(value["encoder"]), acts, weight, bias, *numbers, content_hash([_RULES, value])[:12])
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{_FILE}: {error}; make it again with: python -m training.reading") from None
 
@@ -136,32 +140,41 @@ class Reader:
     def read(self, state: VisibleState) -> tuple[TurnReading, ...]:
         """Return the readings of all user turns of a state."""
         tools = changes_of(state)
-        return tuple(TurnReading(index, self._turns(text, tools)) for index, text in user_turns(state))
+        turns = user_turns(state)
+        return tuple(
+            TurnReading(index, self._turns(text, tools, opening=not place)) for place, (index, text) in enumerate(turns)
+        )
 
-    def _turn(self, text: str, tools: tuple[ToolTexts, ...]) -> tuple[SentenceReading, ...]:
-        return tuple(part for said in sentences(text) for part in self._sentence(said[:_MOST], tools))
+    def _turn(self, text: str, tools: tuple[ToolTexts, ...], *, opening: bool) -> tuple[SentenceReading, ...]:
+        return tuple(part for said in sentences(text) for part in self._sentence(said[:_MOST], tools, opening))
 
-    def _sentence(self, sentence: str, tools: Sequence[ToolTexts]) -> list[SentenceReading]:
-        """Return a sentence as one, or as its clauses where several of them surely ask for something."""
-        whole = self.sentence(sentence, tools)
-        if whole.act in _ASKS:
+    def _sentence(self, sentence: str, tools: Sequence[ToolTexts], opening: bool) -> list[SentenceReading]:
+        """Return a sentence, or its clauses where several surely ask for something, or one behind a greeting."""
+        whole = self.sentence(sentence, tools, opening=opening)
+        if whole.act in (*_ASKS, "other"):
             parts = [part for part in clauses(sentence) if len(words(part)) >= _WORDS]
-            read = [(part, *self.act(part)) for part in parts]
+            read = [(part, *self.act(part, opening=opening)) for part in parts]
             asking = [part for part, found, chance in read if found in _ASKS and chance >= _SURE]
-            if len(asking) > 1:
-                split = [self.sentence(part, tools) for part in asking]
-                if len({(part.act, part.tools[:1]) for part in split}) > 1:
+            if len(asking) > 1 or (asking and whole.act == "other"):
+                split = [self.sentence(part, tools, opening=opening) for part in asking]
+                if whole.act == "other" or len({(part.act, part.tools[:1]) for part in split}) > 1:
                     return split
         return [whole]
 
-    def sentence(self, text: str, tools: Sequence[ToolTexts]) -> SentenceReading:
+    def sentence(self, text: str, tools: Sequence[ToolTexts], *, opening: bool = False) -> SentenceReading:
         """Read a sentence as one: its act, and the changes that it asks for."""
-        act, _ = self.act(text)
+        act, _ = self.act(text, opening=opening)
         return SentenceReading(text, act, self._tools(text, act, tools))
 
-    def act(self, text: str) -> tuple[Act, float]:
-        """Return the most probable act of a sentence, and its probability."""
+    def act(self, text: str, *, opening: bool = False) -> tuple[Act, float]:
+        """Return the most probable act of a sentence, and its probability.
+
+        ``opening`` is for the turn that opens a conversation: it has nothing to agree to, take back or accept.
+        """
         chances = self.layer.probabilities(self.vector(text)[None])[0]
+        if opening:
+            chances = np.where([act in _ANSWERS for act in self.layer.acts], 0.0, chances)
+            chances /= chances.sum()
         best = int(chances.argmax())
         return self.layer.acts[best], float(chances[best])
 

@@ -124,6 +124,8 @@ def named_words(want: Want, state: VisibleState, rows: list[Row]) -> frozenset[s
 
     What was said since a correction counts, or everything when that names nothing. With several requests
     (changes, or a question beside one) the own clause comes first, then whatever is not another's clause.
+    Where turns are read by meaning and no row holds all the words, the user took an object back without saying so
+    in any known way: then the last turn that calls an object by two words or more counts alone, where a row holds them.
     """
     turns = [text for _, text in user_turns(state)]
     since = last_correction(state)
@@ -134,7 +136,17 @@ def named_words(want: Want, state: VisibleState, rows: list[Row]) -> frozenset[s
         said = [[want.clause], *([clause for clause in part if clause not in others] for part in said)]
     known = frozenset(root for row in rows for root in row.roots)
     verbs = every_verb() | want.tool.name_stems
-    return next((found for part in said if (found := _named(part, known, verbs))), frozenset())
+    named = next((found for part in said if (found := _named(part, known, verbs))), frozenset())
+    if state.readings and named and len(asked) < 2 and not any(named <= row.roots for row in rows):
+        return _last_named(turns, rows, known, verbs) or named
+    return named
+
+
+def _last_named(turns: list[str], rows: list[Row], known: frozenset[str], verbs: frozenset[str]) -> frozenset[str]:
+    """Return the words of the last turn that calls an object by two words or more; none when no row holds them all."""
+    said = (_named(clauses(text), known, verbs) for text in reversed(turns))
+    named = next((found for found in said if len(found) > 1), frozenset())
+    return named if any(named <= row.roots for row in rows) else frozenset()
 
 
 def said_words(want: Want, state: VisibleState, rows: list[Row]) -> frozenset[str]:

@@ -9,6 +9,8 @@ import pytest
 
 from fama.agents.reading import ACTS, Reader, ReadingLayer, changes_of, parse_layer, shipped_layer
 from fama.cli import main
+from fama.dialogue.calls import calls
+from fama.dialogue.objects import listed, named_words
 from fama.dialogue.pending import asked_about
 from fama.dialogue.requests import asks_change, open_wants, wants
 from fama.dialogue.turns import correction_at, last_correction, turn_accepts, turn_agrees, turn_corrects
@@ -85,6 +87,37 @@ def test_two_wishes_of_one_sentence_are_two(reader: Reader) -> None:
     assert {want.tool.name for want in wants(state)} == {"cancel_booking", "add_baggage"}
 
 
+def test_the_opening_turn_agrees_to_nothing_and_takes_nothing_back(reader: Reader) -> None:
+    text = "Sorry for the bother, no, it is only that I got the date wrong."
+    first, second = reader.read(chat(text, "Which date?", text).state())
+    assert {part.act for part in first.sentences} <= {"ask_change", "ask_info", "other"}
+    assert "correct" in {part.act for part in second.sentences}
+
+
+def test_a_wish_behind_a_greeting_is_read(reader: Reader) -> None:
+    for greeting in ("hiya there, ", "Good eevning, ", "hello all, hope im right here, "):
+        state = read(reader, chat(f"{greeting}I'm trying to cancel a booking"))
+        assert [want.tool.name for want in wants(state)] == ["cancel_booking"], greeting
+
+
+def test_what_was_called_last_counts_where_no_row_holds_all_that_was_named() -> None:
+    """The second turn takes the first object back in words that nothing reads; without a reading all words stay."""
+    state = (
+        chat("I want to cancel the booking of the harbour tour", "Which?", "my head... it is the castle walk I mean")
+        .call(
+            "list_bookings", {"bookings": [{"id": "B1", "name": "harbour tour"}, {"id": "B2", "name": "castle walk"}]}
+        )
+        .state()
+    )
+    rows = listed("id", calls(state))
+    other = (SentenceReading("it is the castle walk I mean", "other"),)
+    wish = (SentenceReading("I want to cancel the booking of the harbour tour", "ask_change", ("cancel_booking",)),)
+    read_state = replace(state, readings=(TurnReading(0, wish), TurnReading(2, other)))
+    want = wants(read_state)[0]
+    assert named_words(want, read_state, rows) == {"castl", "walk"}
+    assert {"harbour", "castl"} < named_words(want, state, rows)
+
+
 def test_a_reading_decides_alone_where_there_is_one() -> None:
     """The pattern would read a yes; the reading says that it takes something back."""
     state = chat("cancel it", "Sure?", "yes, perfect").state()
@@ -101,6 +134,12 @@ def test_reading_again_gives_the_same_and_costs_no_encoding(reader: Reader) -> N
     encoded = reader.embedder.encoded
     assert reader.read(state) == first and reader.embedder.encoded == encoded
     assert reader.read(chat("").state()) == (TurnReading(0, ()),)
+
+
+def test_a_pasted_block_is_read_by_its_start(reader: Reader) -> None:
+    (turn,) = reader.read(chat("x." * 50_000 + ". Please cancel booking B7.").state())
+    block, wish = turn.sentences
+    assert block.text == "x." * 2_000 and wish.text == "Please cancel booking B7." and wish.tools == ("cancel_booking",)
 
 
 def test_tools_in_words_have_their_parameters() -> None:
