@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test test-slow lint format results results-live clean
+.PHONY: help setup demo test pytest test-slow lint format results results-live clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -27,8 +27,11 @@ lint: $(READY) ## ruff, mypy --strict and the layering of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint ## ruff, mypy, layering, pytest: what CI runs
-	$(BIN)/pytest -n 2 --dist loadfile
+test: $(READY) ## ruff, mypy, layering and pytest, side by side: what CI runs
+	$(MAKE) --jobs=2 lint pytest
+
+pytest: $(READY) ## the tests alone, in two processes
+	$(BIN)/pytest -n 2 --dist worksteal
 
 test-slow: $(READY) ## the slow tier: long trainings, full sweeps, real models
 	$(BIN)/pytest -m slow -rs

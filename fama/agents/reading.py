@@ -32,7 +32,7 @@ _SURE, _WORDS = 0.6, 2
 #: Raised when what follows from the layer's numbers changes; part of the digest that runs log.
 _RULES = 2
 _FILE = "reading.json"
-#: Characters of a sentence that are read: whatever is pasted into a turn, its reading takes a second at most.
+#: Characters of a sentence that are read, where people write 200 at most: 100,000 without a stop took ten seconds.
 _MOST = 4_000
 
 

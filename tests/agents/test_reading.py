@@ -136,6 +136,12 @@ def test_reading_again_gives_the_same_and_costs_no_encoding(reader: Reader) -> N
     assert reader.read(chat("").state()) == (TurnReading(0, ()),)
 
 
+def test_a_pasted_block_is_read_by_its_start(reader: Reader) -> None:
+    (turn,) = reader.read(chat("x." * 50_000 + ". Please cancel booking B7.").state())
+    block, wish = turn.sentences
+    assert block.text == "x." * 2_000 and wish.text == "Please cancel booking B7." and wish.tools == ("cancel_booking",)
+
+
 def test_tools_in_words_have_their_parameters() -> None:
     texts = {tool.name: tool for tool in changes_of(chat("hi").state())}
     assert set(texts) == {"cancel_booking", "change_date", "add_baggage"}
