@@ -172,7 +172,10 @@ def test_nothing_is_refused_with_a_reason(
         ('{"messages": []}'.encode("utf-16"), "UTF-16 or UTF-32 text, or no text; save it as UTF-8"),
         ('{"messages": []}'.encode("utf-16-le"), "UTF-16 or UTF-32 text, or no text; save it as UTF-8"),
         ('{"messages": []}'.encode("utf-32"), "UTF-16 or UTF-32 text, or no text; save it as UTF-8"),
-        (gzip.compress('[{"messages": []}]'.encode("utf-16")), "UTF-16 or UTF-32 text, or no text; save it as UTF-8"),
+        (
+            gzip.compress('[{"messages": []}]'.encode("utf-16"), mtime=0),
+            "UTF-16 or UTF-32 text, or no text; save it as UTF-8",
+        ),
         (b"PK\x03\x04 and more", "a zip archive; unpack or convert it"),
         (b"PAR1 and more", "a Parquet table; unpack or convert it"),
         (b"\x28\xb5\x2f\xfd and more", "packed with zstd; unpack or convert it"),
