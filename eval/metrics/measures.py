@@ -8,9 +8,9 @@ from pydantic import Field
 
 from eval.metrics.episode_scores import ROLES, Score, amount, known_mean
 from eval.metrics.pass_k import TaskTrials, pass_k
-from eval.stats.paired import difference_interval, mcnemar_exact, sign_flip
+from eval.stats.paired import mcnemar_exact, paired_estimate
 from eval.stats.power import detectable_effect, spread_of
-from eval.stats.proportions import clustered_proportion
+from eval.stats.proportions import clustered_proportion, monotone
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import Record
 from fama.intervals import Array, Interval, ratio_interval, task_weights
@@ -55,7 +55,8 @@ class Measures(Record):
 class PairedDifference(Record):
     """Success of an arm minus that of another, on the (task, trial) pairs that both have a verdict on.
 
-    ``p`` is of the sign-flip test over tasks; ``p_holm`` is corrected over the arms compared with
+    ``p`` is of the sign-flip test over tasks, below 0.05 exactly where the interval of ``estimate`` excludes 0;
+    ``p_holm`` is corrected over the arms compared with
     the same other one. ``mcnemar_p`` is given for one trial per task only: trials of a task are not
     independent. ``detectable`` is the smallest true difference that 80 % of such comparisons find.
     """
@@ -103,11 +104,9 @@ def measure(scores: Sequence[Score], tasks: Sequence[str], resampling: Resamplin
             errors[boundary] = errors.get(boundary, 0) + 1
     most = max((counts.trials for counts in verdicts.values()), default=0)
     rates = [pass_k(verdicts, k) for k in range(1, most + 1)]
+    estimates = monotone([clustered_proportion(np.array(list(r.per_task.values())), len(scored)) for r in rates])
     passes = tuple(
-        PassEstimate(
-            k=r.k, estimate=clustered_proportion(np.array(list(r.per_task.values())), len(scored)), short=r.short
-        )
-        for r in rates
+        PassEstimate(k=r.k, estimate=estimate, short=r.short) for r, estimate in zip(rates, estimates, strict=True)
     )
     n = sums.of(lambda _: 1.0)
     timed = [score for score in scored if score.seconds is not None]
@@ -152,8 +151,8 @@ def compare_pair(
     mine, other = [left[pair] for pair in shared], [right[pair] for pair in shared]
     weights = resampling.weights(len(tasks))
     rates = [_rates(side, tasks) for side in (mine, other)]
-    estimate = difference_interval(rates[0], rates[1], weights)
     differences = rates[0] - rates[1]
+    paired = paired_estimate(differences, resampling.seed)
     known = differences[~np.isnan(differences)]
     wins = sum(left[pair].success and not right[pair].success for pair in shared)
     losses = sum(right[pair].success and not left[pair].success for pair in shared)
@@ -161,8 +160,8 @@ def compare_pair(
     ratio = ratio_interval(costs[0], costs[1], weights)
     return PairedDifference(
         versus=versus,
-        estimate=estimate,
-        p=sign_flip(known, resampling.seed) if len(known) > 1 else None,
+        estimate=paired.interval,
+        p=paired.p,
         only_ours=wins,
         only_theirs=losses,
         mcnemar_p=mcnemar_exact(wins, losses) if shared and len(known) == len(shared) else None,

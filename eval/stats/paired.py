@@ -1,91 +1,114 @@
-"""Paired comparisons over tasks: the interval of a difference, exact tests and Holm's correction."""
+"""Paired comparisons over tasks: a difference with its interval and p from one family of tests, and Holm's correction."""
 
-from collections.abc import Mapping, Sequence
-from fractions import Fraction
-from math import lcm
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtri
 from scipy.stats import binomtest
 
-from fama.intervals import Array, Interval, mean_interval
-from fama.randomness import derive_seed
+from eval.stats.sign_flips import sign_flip_test
+from fama.intervals import Array, Interval
 
-_TIE = 1e-12
-#: Largest denominator that counts as a share of trials, and largest sum of steps whose distribution is computed.
-_DENOMINATOR, _SUPPORT = 1000, 100_000
+_BISECTIONS = 50
 
 
-def difference_interval(ours: Array, theirs: Array, weights: Array, level: float = 0.95) -> Interval:
-    """Return the mean paired difference over the tasks that both have a value on; shapes [tasks], NaN for none.
+@dataclass(frozen=True)
+class PairedEstimate:
+    """A mean paired difference. ``p`` is below 1 − level exactly where ``interval`` excludes 0; None below two tasks."""
 
-    When all differences are the same, resampling shows no spread at all; the interval then says
-    what so few tasks cannot exclude: a share of 1 − (α/2)^(1/n) of tasks that would differ. When no task
-    speaks against the others' sign, no resample can either: one task won and one lost are added to the
-    draws, as Bonett and Price (2012, doi:10.3102/1076998611411915) do for paired proportions, and the wider
-    end of both intervals is kept.
+    interval: Interval
+    p: float | None
+
+
+def paired_estimate(differences: Array, seed: int, level: float = 0.95) -> PairedEstimate:
+    """Return the mean of per-task differences in [−1, 1] with interval and two-sided p; shape [tasks], NaN for none.
+
+    A difference θ is in the interval when |mean − θ| √(n / V(θ)) is at most the critical value. V(θ) is the variance
+    per task if θ were true (:class:`_Spread`). At θ = 0 the statistic is that of the sign-flip test, and the critical
+    value is the normal one, moved no further than needed to decide 0 as that test does.
     """
-    differences = ours - theirs
-    interval = mean_interval(differences, weights, level)
     known = differences[~np.isnan(differences)]
-    if interval.value is None or interval.low is None or interval.high is None:
-        return interval
-    if float(np.ptp(known)) == 0:
-        slack = 1 - ((1 - level) / 2) ** (1 / len(known))
-        low, high = max(-1.0, interval.value - slack), min(1.0, interval.value + slack)
-        return Interval(interval.value, low, high, interval.n)
-    if known.min() < 0 < known.max():
-        return interval
-    added = mean_interval(np.append(differences, [1.0, -1.0]), _with_two_more(weights), level)
-    if added.low is None or added.high is None:
-        raise ValueError("two added tasks have a value")
-    low, high = min(interval.low, added.low), max(interval.high, added.high)
-    return Interval(interval.value, low, high, interval.n)
+    n = len(known)
+    if n == 0:
+        return PairedEstimate(Interval(None, None, None, 0), None)
+    spread = _Spread.of(known)
+    if n == 1:
+        return PairedEstimate(Interval(spread.mean, None, None, 1), None)
+    test = sign_flip_test(known, seed, level)
+    critical = test.critical(float(ndtri((1 + level) / 2)))
+    low, high = (_end(spread, critical**2 / n, bound) for bound in (-1.0, 1.0))
+    if test.p >= 1 - level - 1e-12:  # 0 may be an end of the interval: no rounding takes it out
+        low, high = min(low, 0.0), max(high, 0.0)
+    return PairedEstimate(Interval(spread.mean, low, high, n), test.p)
 
 
-def _with_two_more(weights: Array) -> Array:
-    """Return the resamples with two more tasks, each drawn as often as chance draws one of many: Poisson(1) times."""
-    rng = np.random.default_rng(derive_seed(0, "added tasks", *weights.shape))
-    return np.hstack([weights, rng.poisson(1.0, size=(len(weights), 2))])
+@dataclass(frozen=True)
+class _Spread:
+    """Variance per task of the differences if their mean were θ.
+
+    The differences are read as three values −step, 0 and step, with the shares that give their mean and mean square:
+    one trial per task has just these. Towards and beyond 0 the shares are the likeliest ones with mean θ (Tango 1998,
+    doi:10.1002/(SICI)1097-0258(19980430)17:8<891::AID-SIM780>3.0.CO;2-B), so that losses count as possible where none
+    was seen. V is at least that of differences shifted to θ, which a Student interval assumes. Both are the mean square
+    at θ = 0.
+    """
+
+    mean: float
+    square: float
+    step: float
+    gains: float
+    losses: float
+
+    @classmethod
+    def of(cls, differences: Array) -> "_Spread":
+        square, size = float(np.mean(differences**2)), float(np.mean(np.abs(differences)))
+        step = square / size if size > 0 else 1.0
+        gains, losses = (float(np.mean(np.maximum(side, 0.0))) / step for side in (differences, -differences))
+        return cls(float(np.mean(differences)), square, step, gains, losses)
+
+    def variance(self, theta: float) -> float:
+        """Return V(θ), in squared shares of success."""
+        seen = max(0.0, self.square - self.mean**2)
+        shifted = seen + (self.mean - theta) ** 2
+        inside = abs(theta) <= self.step
+        shares = self.step**2 * _three_point_variance(theta / self.step, self.gains, self.losses) if inside else 0.0
+        if theta * self.mean > 0 and abs(theta) > abs(self.mean):
+            if seen <= 1e-12 * self.square:  # all equal: another value, as far as 1, may be unseen
+                shares = max(shares, abs(theta - self.mean) * (1 - abs(theta)))
+            else:  # larger steps may be unseen, the more so the fewer tasks differ
+                shares += (1 - self.step) * (1 - self.gains - self.losses) * (theta**2 - self.mean**2)
+        return max(shares, shifted)
+
+
+def _three_point_variance(theta: float, gains: float, losses: float) -> float:
+    """Return the variance of −1, 0, 1 with mean θ at the likeliest shares, given the observed shares (Tango 1998)."""
+    b = (2 - gains + losses) * theta - gains - losses
+    root = math.sqrt(max(0.0, b * b + 8 * losses * theta * (1 - theta)))
+    lost = max((root - b) / 4, 0.0, -theta)
+    return 2 * lost + theta - theta**2
+
+
+def _end(spread: _Spread, limit: float, bound: float) -> float:
+    """Return the θ furthest towards ``bound`` with (mean − θ)² ≤ limit · V(θ): the ratio rises with the distance."""
+
+    def accepted(theta: float) -> bool:
+        return (spread.mean - theta) ** 2 <= limit * spread.variance(theta)
+
+    if accepted(bound):
+        return bound
+    inner, outer = spread.mean, bound
+    for _ in range(_BISECTIONS):
+        middle = (inner + outer) / 2
+        inner, outer = (middle, outer) if accepted(middle) else (inner, middle)
+    return inner
 
 
 def mcnemar_exact(only_ours: int, only_theirs: int) -> float:
     """Return the two-sided exact p of McNemar's test from the two discordant counts; 1.0 when there are none."""
     n = only_ours + only_theirs
     return float(binomtest(only_ours, n).pvalue) if n else 1.0
-
-
-def sign_flip(differences: Array, seed: int, draws: int = 10_000) -> float:
-    """Return the two-sided permutation p of a mean paired difference, flipping the sign of whole tasks.
-
-    Exact where the differences are fractions of small denominators, as those of success rates are; with one trial a
-    task it is McNemar's exact test. Else Monte Carlo with the observed pattern counted in, so that p is never 0. 1.0
-    when no task differs.
-    """
-    moved = differences[np.abs(differences) > _TIE]
-    if len(moved) == 0:
-        return 1.0
-    fractions = [Fraction(float(value)).limit_denominator(_DENOMINATOR) for value in np.abs(moved)]
-    scale = lcm(*(value.denominator for value in fractions))
-    steps = [int(value * scale) for value in fractions]
-    if sum(steps) <= _SUPPORT and np.allclose(np.array(steps) / scale, np.abs(moved), rtol=0, atol=_TIE):
-        return _exact(steps, abs(round(float(moved.sum()) * scale)))
-    seen = float(np.abs(moved.sum())) - _TIE * len(moved)
-    rng = np.random.default_rng(derive_seed(seed, "sign-flip", len(moved), draws))
-    hits = 0
-    for start in range(0, draws, 1000):
-        signs = 1 - 2 * rng.integers(0, 2, size=(min(1000, draws - start), len(moved)), dtype=np.int8)
-        hits += int(np.count_nonzero(np.abs(signs @ moved) >= seen))
-    return (hits + 1) / (draws + 1)
-
-
-def _exact(steps: Sequence[int], seen: int) -> float:
-    """Return P(|Σ ±steps| ≥ seen) with fair signs: the distribution of the sum, one step after the other."""
-    total = sum(steps)
-    chance = np.zeros(2 * total + 1)
-    chance[total] = 1.0
-    for step in steps:
-        chance = (np.roll(chance, step) + np.roll(chance, -step)) / 2
-    return float(chance[np.abs(np.arange(-total, total + 1)) >= seen].sum())
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

@@ -1,6 +1,7 @@
-"""An interval for a success rate whose trials are clustered by task."""
+"""Intervals for success rates whose trials are clustered by task."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -33,3 +34,22 @@ def clustered_proportion(values: Array, trials: int, level: float = 0.95) -> Int
     spread = rate * (1 - rate)
     size = float(n) if spread == 0 else min(float(max(trials, n)), spread / variance if variance > 0 else math.inf)
     return wilson_interval(rate, size, n, level)
+
+
+def monotone(estimates: Sequence[Interval]) -> list[Interval]:
+    """Widen the intervals of rates that cannot rise, pass^1 to pass^K, until no end rises either.
+
+    pass^k is at most pass^(k−1), so an upper end of pass^k holds for no less than pass^k does, and a lower end of
+    pass^(k−1) for no more. It matters where few tasks solve all trials: values between 0 and 1 hide how much a task
+    that solves them all would add, pass^K alone does not.
+    """
+    lows, highs = [one.low for one in estimates], [one.high for one in estimates]
+    widened = []
+    for index, one in enumerate(estimates):
+        if one.low is None or one.high is None:
+            widened.append(one)
+            continue
+        low = min(value for value in lows[: index + 1] if value is not None)
+        high = max(value for value in highs[index:] if value is not None)
+        widened.append(Interval(one.value, low, high, one.n))
+    return widened
