@@ -10,7 +10,7 @@ from eval.metrics.episode_scores import ROLES, Score, amount, known_mean
 from eval.metrics.pass_k import TaskTrials, pass_k
 from eval.stats.paired import mcnemar_exact, paired_estimate
 from eval.stats.power import detectable_effect, spread_of
-from eval.stats.proportions import clustered_proportion, monotone
+from eval.stats.proportions import pass_k_intervals
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import Record
 from fama.intervals import Array, Interval, ratio_interval, task_weights
@@ -104,7 +104,7 @@ def measure(scores: Sequence[Score], tasks: Sequence[str], resampling: Resamplin
             errors[boundary] = errors.get(boundary, 0) + 1
     most = max((counts.trials for counts in verdicts.values()), default=0)
     rates = [pass_k(verdicts, k) for k in range(1, most + 1)]
-    estimates = monotone([clustered_proportion(np.array(list(r.per_task.values())), len(scored)) for r in rates])
+    estimates = pass_k_intervals([np.array(list(r.per_task.values())) for r in rates], len(scored))
     passes = tuple(
         PassEstimate(k=r.k, estimate=estimate, short=r.short) for r, estimate in zip(rates, estimates, strict=True)
     )

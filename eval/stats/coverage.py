@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import beta as beta_function
 
 from eval.stats.paired import paired_estimate
-from eval.stats.proportions import clustered_proportion, monotone
+from eval.stats.proportions import pass_k_intervals
 from fama.intervals import Array
 from fama.randomness import derive_seed
 
@@ -73,6 +73,11 @@ def _tied(rng: np.random.Generator, tasks: int, trials: int) -> Array:
     return moving * (rng.binomial(trials, 0.8, tasks) - rng.binomial(trials, 0.4, tasks)) / trials
 
 
+def _rare(rng: np.random.Generator, tasks: int, trials: int) -> Array:
+    small = (rng.random(tasks) < 0.2) * rng.choice([-1, 1], tasks) / trials
+    return np.where(rng.random(tasks) < 0.04, 1.0, small)
+
+
 SCENARIOS = (
     Scenario("no difference", 0.0, _equal),
     Scenario("gain of 10 points", _GAIN, _gain),
@@ -83,6 +88,8 @@ SCENARIOS = (
     Scenario("one-sided, 8 % of the trials", 0.08, lambda rng, n, trials: rng.binomial(trials, 0.08, n) / trials),
     Scenario("one-sided, 8 % of the tasks", 0.08, lambda rng, n, trials: (rng.random(n) < 0.08).astype(np.float64)),
 )
+#: What no interval from the data can cover: most samples of few tasks hold none of the large steps.
+RARE_LARGE_STEPS = Scenario("rare large steps among small ones", 0.04, _rare)
 
 
 def difference_coverage(scenario: Scenario, tasks: int, trials: int, data_sets: int) -> Coverage:
@@ -108,7 +115,7 @@ def pass_k_coverage(a: float, b: float, tasks: int, trials: int, data_sets: int)
     below, above = [0] * trials, [0] * trials
     for _ in range(data_sets):
         solved = rng.binomial(trials, rng.beta(a, b, tasks))
-        estimates = monotone([clustered_proportion(values[k][solved], tasks * trials) for k in range(trials)])
+        estimates = pass_k_intervals([values[k][solved] for k in range(trials)], tasks * trials)
         for k, (truth, one) in enumerate(zip(truths, estimates, strict=True)):
             if one.low is None or one.high is None:
                 raise ValueError("an interval needs two tasks")
@@ -122,7 +129,7 @@ def main(arguments: list[str]) -> int:
     data_sets = int(arguments[0]) if arguments else 2000
     out = sys.stdout
     out.write(f"{data_sets} data sets each; coverage in %, then contradictions of interval and p\n")
-    for scenario in SCENARIOS:
+    for scenario in (*SCENARIOS, RARE_LARGE_STEPS):
         for trials in TRIALS:
             row = [difference_coverage(scenario, tasks, trials, data_sets) for tasks in TASKS]
             shares = " | ".join(f"{100 * one.share:.1f}" for one in row)

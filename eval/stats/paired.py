@@ -1,4 +1,4 @@
-"""Paired comparisons over tasks: a difference with its interval and p from one family of tests, and Holm's correction."""
+"""Paired comparisons over tasks: differences with interval and p from one family of tests, and Holm's correction."""
 
 import math
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ _BISECTIONS = 50
 
 @dataclass(frozen=True)
 class PairedEstimate:
-    """A mean paired difference. ``p`` is below 1 − level exactly where ``interval`` excludes 0; None below two tasks."""
+    """A mean paired difference; ``p`` is below 1 − level exactly where 0 is outside of the interval."""
 
     interval: Interval
     p: float | None

@@ -16,13 +16,18 @@ def cohens_h(ours: float, theirs: float) -> float:
     return 2 * math.asin(math.sqrt(ours)) - 2 * math.asin(math.sqrt(theirs))
 
 
-def clustered_proportion(values: Array, trials: int, level: float = 0.95) -> Interval:
+#: Tasks' worth of 0/1 spread that the variance of pass^k holds beyond what was seen, for k above 1.
+_UNSEEN = 0.5
+
+
+def clustered_proportion(values: Array, trials: int, level: float = 0.95, unseen: float = 0.0) -> Interval:
     """Return the mean of per-task rates with a Wilson interval at the effective sample size.
 
     ``values`` has the rate of each task, shape [tasks]; ``trials`` is the number of episodes behind
     them. The effective size is p(1−p) over the variance between tasks, at most ``trials`` and scaled
     for the degrees of freedom (Korn and Graubard 1998, with Wilson's in place of the exact interval).
-    At a rate of exactly 0 or 1, trials of a task count as one.
+    At a rate of exactly 0 or 1, trials of a task count as one. ``unseen`` adds the spread of that many tasks at 0 or 1
+    to the variance, for values of which the largest are rare.
     """
     n = len(values)
     if n == 0:
@@ -32,24 +37,29 @@ def clustered_proportion(values: Array, trials: int, level: float = 0.95) -> Int
         return Interval(rate, None, None, 1)
     variance = float(np.var(values, ddof=1)) / n
     spread = rate * (1 - rate)
-    size = float(n) if spread == 0 else min(float(max(trials, n)), spread / variance if variance > 0 else math.inf)
+    single = spread / (n - 1)
+    variance, share = variance + unseen * single / n, 1 + unseen / n
+    size = (
+        float(n) if spread == 0 else min(float(max(trials, n)), spread * share / variance if variance > 0 else math.inf)
+    )
     return wilson_interval(rate, size, n, level)
 
 
-def monotone(estimates: Sequence[Interval]) -> list[Interval]:
-    """Widen the intervals of rates that cannot rise, pass^1 to pass^K, until no end rises either.
+def pass_k_intervals(values: Sequence[Array], trials: int) -> list[Interval]:
+    """Return the means of per-task pass^1 to pass^K with intervals whose ends do not rise.
 
-    pass^k is at most pass^(k−1), so an upper end of pass^k holds for no less than pass^k does, and a lower end of
-    pass^(k−1) for no more. It matters where few tasks solve all trials: values between 0 and 1 hide how much a task
-    that solves them all would add, pass^K alone does not.
+    ``values`` has the rates of each k, shape [tasks]. A task that solves all trials counts far more for pass^k than one
+    that lacks a few, and is rare: the variance allows for half of an unseen one. And since pass^k is at most
+    pass^(k−1), an upper end of pass^k holds for no less than pass^k does, a lower end of pass^(k−1) for no more.
     """
-    lows, highs = [one.low for one in estimates], [one.high for one in estimates]
+    own = [clustered_proportion(of_k, trials, unseen=_UNSEEN if k else 0.0) for k, of_k in enumerate(values)]
+    lows, highs = [one.low for one in own], [one.high for one in own]
     widened = []
-    for index, one in enumerate(estimates):
+    for k, one in enumerate(own):
         if one.low is None or one.high is None:
             widened.append(one)
             continue
-        low = min(value for value in lows[: index + 1] if value is not None)
-        high = max(value for value in highs[index:] if value is not None)
+        low = min(value for value in lows[: k + 1] if value is not None)
+        high = max(value for value in highs[k:] if value is not None)
         widened.append(Interval(one.value, low, high, one.n))
     return widened

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from eval.stats.paired import difference_interval, holm, mcnemar_exact, sign_flip
+from eval.stats.paired import holm, mcnemar_exact
 from eval.stats.power import detectable_effect, planned_sd, spread_of, tasks_needed
 from eval.stats.proportions import clustered_proportion, cohens_h
 from fama.intervals import expanded_tail, mean_interval, ratio_interval, task_weights
@@ -37,43 +37,6 @@ def test_resamples_are_drawn_once_and_stay_as_they_were() -> None:
     assert expanded_tail(10) == pytest.approx(0.00855064, abs=1e-8)
 
 
-def test_equal_arms_do_not_get_an_interval_of_width_zero() -> None:
-    zeros = np.zeros(5)
-    same = difference_interval(zeros, zeros, task_weights(5, 100, 0))
-    assert same.value == 0.0 and same.high == pytest.approx(1 - 0.025 ** (1 / 5))
-    assert same.low == pytest.approx(0.025 ** (1 / 5) - 1)
-
-
-def test_differences_use_shared_tasks() -> None:
-    got = difference_interval(np.array([1.0, 0.5, NAN]), np.array([0.0, 0.5, 1.0]), task_weights(3, 500, 0))
-    assert got.value == 0.5 and got.n == 2
-
-
-@pytest.mark.parametrize(("wins", "tasks"), [(1, 24), (3, 24), (4, 60), (5, 60), (7, 60), (29, 60)])
-def test_differences_of_one_sign_exclude_no_more_than_the_exact_test(wins: int, tasks: int) -> None:
-    """Resampling alone puts 4 wins and no loss of 60 at [+2, +13] points, where p is 0.125."""
-    rates = np.array([1.0] * wins + [0.0] * (tasks - wins))
-    got = difference_interval(rates, np.zeros(tasks), task_weights(tasks, 4000, 0))
-    back = difference_interval(np.zeros(tasks), rates, task_weights(tasks, 4000, 0))
-    assert got.value == wins / tasks and got.low is not None and got.high is not None
-    assert back.low == pytest.approx(-got.high, abs=0.02) and back.high == pytest.approx(-got.low, abs=0.02)
-    assert (got.low > 0) == (mcnemar_exact(wins, 0) < 0.05)
-    mean, spread = (wins / (tasks + 2)), (wins + 2) / (tasks + 2)
-    half = 1.96 * ((spread - mean**2) / (tasks + 2)) ** 0.5
-    assert got.low == pytest.approx(mean - half, abs=0.03) and got.high == pytest.approx(mean + half, abs=0.03)
-
-
-@pytest.mark.parametrize("tasks", [24, 60])
-def test_the_interval_covers_a_small_gain_that_one_trial_a_task_hardly_shows(tasks: int) -> None:
-    """A gain on 8 % of the tasks and never a loss: half of the time four wins or fewer are seen."""
-    rng, weights, covered = np.random.default_rng(13), task_weights(tasks, 1000, seed=0), 0
-    for _ in range(1000):
-        got = difference_interval(rng.binomial(1, 0.08, size=tasks) * 1.0, np.zeros(tasks), weights)
-        assert got.low is not None and got.high is not None
-        covered += got.low <= 0.08 <= got.high
-    assert covered / 1000 >= 0.93
-
-
 def test_proportion_by_hand() -> None:
     """Ten tasks, one trial each, 5 solved: Wilson at n scaled by (z/t)² and the n−1 variance."""
     got = clustered_proportion(np.array([1.0] * 5 + [0.0] * 5), trials=10)
@@ -96,27 +59,6 @@ def test_mcnemar_by_hand() -> None:
     assert mcnemar_exact(3, 0) == mcnemar_exact(0, 3) == 0.25
     assert mcnemar_exact(8, 2) == pytest.approx(2 * (1 + 10 + 45) / 1024)
     assert mcnemar_exact(5, 5) == 1.0
-
-
-def test_sign_flip_by_hand() -> None:
-    assert sign_flip(np.zeros(9), seed=0) == 1.0
-    assert sign_flip(np.array([1.0, 1.0, 1.0, 0.0]), seed=0) == 2 / 8
-    assert sign_flip(np.array([1.0, -1.0]), seed=0) == 1.0
-    assert sign_flip(np.array([0.5, 0.25, 0.25]), seed=0) == 2 / 8
-
-
-def test_sign_flips_agree_with_mcnemar_and_with_sampling() -> None:
-    """With one trial a task it is McNemar's test; the values that are no fractions are sampled."""
-    differences = np.array([1.0] * 14 + [-1.0] * 4 + [0.0] * 10)
-    assert sign_flip(differences, seed=3) == pytest.approx(mcnemar_exact(14, 4), rel=1e-9)
-    assert sign_flip(np.ones(40), seed=3) == pytest.approx(2 / 2**40)
-    sampled = sign_flip(differences * np.pi, seed=3, draws=20_000)
-    assert sampled == pytest.approx(mcnemar_exact(14, 4), abs=0.006)
-    assert sampled == sign_flip(differences * np.pi, seed=3, draws=20_000)
-    mixed = np.array([0.5, 1 / 3, -0.25, 0.75, 1.0, -1 / 6, 0.5, 0.25])
-    signs = 1 - 2 * (np.arange(2**8)[:, None] >> np.arange(8) & 1)
-    by_hand = np.mean(np.abs(signs @ mixed) >= abs(mixed.sum()) - 1e-9)
-    assert sign_flip(mixed, seed=0) == pytest.approx(by_hand)
 
 
 def test_holm_by_hand() -> None:
@@ -145,37 +87,6 @@ def test_power_on_synthetic_truth() -> None:
     effect = detectable_effect(1.0, 30) or 0.0
     found = stats.ttest_1samp(rng.normal(effect, 1.0, size=(2000, 30)), 0, axis=1).pvalue < 0.05
     assert 0.77 < found.mean() < 0.83
-
-
-@pytest.mark.parametrize("tasks", [20, 60])
-def test_the_interval_of_a_difference_covers_the_truth(tasks: int) -> None:
-    """Two arms, 4 trials, success rates that vary by task; 1,000 simulated experiments."""
-    rng, weights = np.random.default_rng(11), task_weights(tasks, 1000, seed=0)
-    covered, truth = 0, _true_gain()
-    for _ in range(1000):
-        base = rng.beta(1.2, 2.0, size=tasks)
-        better = np.clip(base + rng.normal(0.1, 0.1, size=tasks), 0, 1)
-        got = difference_interval(rng.binomial(4, better) / 4, rng.binomial(4, base) / 4, weights)
-        assert got.low is not None and got.high is not None
-        covered += got.low <= truth <= got.high
-    assert 0.93 <= covered / 1000 <= 0.97
-
-
-def _true_gain() -> float:
-    rng = np.random.default_rng(1)
-    base = rng.beta(1.2, 2.0, size=400_000)
-    return float(np.mean(np.clip(base + rng.normal(0.1, 0.1, size=400_000), 0, 1) - base))
-
-
-@pytest.mark.parametrize(("tasks", "trials"), [(15, 4), (60, 1), (60, 4)])
-def test_the_interval_of_a_rate_covers_the_truth(tasks: int, trials: int) -> None:
-    rng, covered = np.random.default_rng(12), 0
-    for _ in range(1000):
-        values = rng.binomial(trials, rng.beta(1.0, 2.0, size=tasks)) / trials
-        got = clustered_proportion(values, tasks * trials)
-        assert got.low is not None and got.high is not None
-        covered += got.low <= 1 / 3 <= got.high
-    assert 0.93 <= covered / 1000 <= 0.97
 
 
 def test_where_no_task_differs_the_spread_is_that_of_three_in_n() -> None:
