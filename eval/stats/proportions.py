@@ -16,7 +16,7 @@ def cohens_h(ours: float, theirs: float) -> float:
     return 2 * math.asin(math.sqrt(ours)) - 2 * math.asin(math.sqrt(theirs))
 
 
-#: Tasks' worth of 0/1 spread that the variance of pass^k holds beyond what was seen, for k above 1.
+#: Squared deviations of 1 that the variance of pass^k allows for beyond those seen, for k above 1.
 _UNSEEN = 0.5
 
 
@@ -26,8 +26,8 @@ def clustered_proportion(values: Array, trials: int, level: float = 0.95, unseen
     ``values`` has the rate of each task, shape [tasks]; ``trials`` is the number of episodes behind
     them. The effective size is p(1−p) over the variance between tasks, at most ``trials`` and scaled
     for the degrees of freedom (Korn and Graubard 1998, with Wilson's in place of the exact interval).
-    At a rate of exactly 0 or 1, trials of a task count as one. ``unseen`` adds the spread of that many tasks at 0 or 1
-    to the variance, for values of which the largest are rare.
+    At a rate of exactly 0 or 1, trials of a task count as one. ``unseen`` adds that many squared
+    deviations of 1 to both variances, for values of which the largest are rare.
     """
     n = len(values)
     if n == 0:
@@ -37,11 +37,8 @@ def clustered_proportion(values: Array, trials: int, level: float = 0.95, unseen
         return Interval(rate, None, None, 1)
     variance = float(np.var(values, ddof=1)) / n
     spread = rate * (1 - rate)
-    single = spread / (n - 1)
-    variance, share = variance + unseen * single / n, 1 + unseen / n
-    size = (
-        float(n) if spread == 0 else min(float(max(trials, n)), spread * share / variance if variance > 0 else math.inf)
-    )
+    above, below = n * spread + (n - 1) * unseen / n, n * variance + unseen / n
+    size = float(n) if spread == 0 else min(float(max(trials, n)), above / below if below > 0 else math.inf)
     return wilson_interval(rate, size, n, level)
 
 
