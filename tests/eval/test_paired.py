@@ -196,5 +196,5 @@ def test_what_is_not_covered_is_known() -> None:
 def test_every_pass_k_is_covered(a: float, b: float) -> None:
     for trials in (4, 8):
         for tasks in (20, 25, 30, 60, 200):
-            shares = [one.share for one in pass_k_coverage(a, b, tasks, trials, 1000)]
+            shares = [one.share for one in pass_k_coverage(a, b, tasks, trials, 2000)]
             assert min(shares) >= 0.93, (trials, tasks, shares)
