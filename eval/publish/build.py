@@ -19,7 +19,8 @@ import yaml
 from eval.ablation.figure import curves
 from eval.ablation.run import Ablation
 from eval.ablation.table import markdown
-from eval.compare.comparison import OWN_EPISODES, read_comparison, run_comparison
+from eval.compare.comparison import read_comparison, run_comparison
+from eval.compare.executed import OWN_EPISODES
 from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.episode_scores import known_mean
 from eval.metrics.formats import DASH, count, number, p_value, percent

@@ -33,6 +33,9 @@ from fama.text.clean import clean
 
 log = logging.getLogger(__name__)
 
+#: Reason of an episode that ``limits.seconds`` ended: a limit by choice, no error.
+OUT_OF_TIME = "wall_time"
+
 DeciderFactory = Callable[[EpisodeSetup, ExperimentSettings, list[LedgerRow]], Decider]
 
 
@@ -91,6 +94,7 @@ def _episode(setup: EpisodeSetup, play: "_Play", judged: dict[str, Any], started
         prompt_hashes=dict(setup.prompt_hashes),
         config_hash=setup.config_hash,
         package_version=__version__,
+        commit=setup.commit,
         started_at=started,
         seconds=round(seconds, 3),
     )
@@ -134,7 +138,7 @@ class _Play:
         started = time.monotonic()
         for turn in range(limits.steps):
             if time.monotonic() - started > limits.seconds:
-                return "wall_time"
+                return OUT_OF_TIME
             if budget_tokens(tuple(self.ledger), "agent") >= limits.tokens:
                 return "max_tokens"
             decided = await decider.decide(self._state(turn), len(self.messages))
