@@ -28,6 +28,7 @@ from fama.helpers.pool import build_pool
 from fama.models.base import ChatModel
 from fama.selection.health import SelectorHealth
 from fama.settings import CompareSettings
+from fama.text.json_numbers import RepeatedKey, check_keys
 
 COMPARISON = "comparison.json"
 #: settings that may differ when a comparison goes on: which arms, how many draws, files whose content is checked
@@ -85,7 +86,11 @@ def read_comparison(folder: Path) -> Comparison:
     if not path.is_file():
         raise BadInput(f"{path}: does not exist; write it with `fama compare --config F --out {folder}`")
     try:
-        comparison = Comparison.model_validate_json(path.read_bytes())
+        text = path.read_bytes()
+        comparison = Comparison.model_validate_json(text)
+        check_keys(text)
+    except RepeatedKey as error:
+        raise BadInput(f"{path}: {error}; run `fama compare` again with the same --out") from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "file"
