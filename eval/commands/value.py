@@ -61,7 +61,8 @@ async def _values(settings: "CompareSettings") -> "tuple[list[OffPolicy], list[s
     helpers = build_pool(settings.helpers)
     async with AsyncExitStack() as stack:
         model = LazyModel(settings.helper_model or settings.model, stack)
-        found, beware = [], []
+        found: list[OffPolicy] = []
+        beware: list[str] = []
         blind = {arm.arm: SELECTORS.traits(arm.name).blind for arm in settings.arms}
         for arm, selector in build_arms(settings, helpers, model, read_labels(settings)).items():
             replayed = await replay_arm(arm, selector, table, settings, helpers)

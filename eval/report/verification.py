@@ -57,8 +57,10 @@ class Verified:
     stated: Mapping[str, str]
 
 
-def verify(folder: Path) -> Verified:
+def verify(folder: Path, benchmark: bool = True) -> Verified:
     """Compute a comparison again from the episodes beside it.
+
+    Without ``benchmark``, the do-nothing score and the tasks of the split are taken as stated, and no benchmark is loaded.
 
     Raises:
         BadInput: a replay, no episodes, an episode that is missing, twice there, or was run with other settings, and
@@ -73,7 +75,7 @@ def verify(folder: Path) -> Verified:
         raise BadInput(f"{folder}: has no episodes.jsonl or episodes.jsonl.gz beside its comparison; add it")
     _check_shape(folder, stated, settings)
     tasks = tuple(row.task_id for row in stated.per_task)
-    world = _world(settings, stated.benchmark_version)
+    world = _world(settings, stated.benchmark_version) if benchmark else None
     if world is not None and (wanted := select_tasks(settings, world)) != tasks:
         other = next(pair for pair in zip_longest(wanted, tasks) if pair[0] != pair[1])
         raise BadInput(
@@ -244,7 +246,9 @@ def _listed(stated: Comparison, again: Comparison, idle: bool, absent: bool, unr
     if idle:
         listed["do_nothing"] = [stated.do_nothing.value, stated.do_nothing.low, stated.do_nothing.high]
     if absent:
-        listed["tasks"] = f"those of the split {stated.split}: the benchmark is not here in this version"
+        listed["tasks"] = (
+            f"those of the split {stated.split}: the benchmark was not loaded, or is not here in this version"
+        )
     if unread:
         told = stated.model_dump(mode="json")
         listed["lattice"] = told["lattice"]

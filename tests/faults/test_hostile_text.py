@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from eval.report.leaderboard import Entry, Group, Leaderboard
+from eval.report.leaderboard import Entry, Group, Leaderboard, Source
 from eval.report.page import render_markdown, render_page
 from eval.report.table_format import latex
 from eval.report.tables import tables
@@ -254,10 +254,11 @@ def test_the_leaderboard_runs_nothing(attack: str, tmp_path: Path, monkeypatch: 
 
     text = ATTACKS[attack][:4000]
     half = Interval(0.5, 0.4, 0.6, 10)
-    entry = Entry(arm=text, selector=text, success=half, trials=1, tokens=half, source=text, command=text, commit=text)
+    entry = Entry(arm=text, selector=text, success=half, trials=1, tokens=half, source=text, commits={text: 1})
+    source = Source(source=text, stated={text: text}, warnings=(text,), simulated=(text,))
     names = ("benchmark", "benchmark_version", "domain", "split", "backbone", "strategy", "track", "settings")
     group = Group.model_validate({**dict.fromkeys(names, text), "tasks": 3, "entries": (entry,)})
-    monkeypatch.setattr(leaderboard, "build", lambda folders: Leaderboard(groups=(group,)))
+    monkeypatch.setattr(leaderboard, "build", lambda folders: Leaderboard(groups=(group,), sources=(source,)))
     files = leaderboard.write_leaderboard([], tmp_path / "board")
     assert {path.parent for path in files} == {tmp_path / "board"} and list(tmp_path.iterdir()) == [tmp_path / "board"]
     harmless((tmp_path / "board" / "leaderboard.html").read_text(encoding="utf-8"), scripts=0)
