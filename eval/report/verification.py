@@ -60,7 +60,7 @@ class Verified:
 def verify(folder: Path, benchmark: bool = True) -> Verified:
     """Compute a comparison again from the episodes beside it.
 
-    Without ``benchmark``, the do-nothing score and the tasks of the split are taken as stated, and no benchmark is loaded.
+    Without ``benchmark`` none is loaded: the do-nothing score and the tasks of the split are taken as stated.
 
     Raises:
         BadInput: a replay, no episodes, an episode that is missing, twice there, or was run with other settings, and
@@ -247,7 +247,7 @@ def _listed(stated: Comparison, again: Comparison, idle: bool, absent: bool, unr
         listed["do_nothing"] = [stated.do_nothing.value, stated.do_nothing.low, stated.do_nothing.high]
     if absent:
         listed["tasks"] = (
-            f"those of the split {stated.split}: the benchmark was not loaded, or is not here in this version"
+            f"those of {stated.split}: the benchmark was not loaded, or is not here in this version"
         )
     if unread:
         told = stated.model_dump(mode="json")
