@@ -246,9 +246,7 @@ def _listed(stated: Comparison, again: Comparison, idle: bool, absent: bool, unr
     if idle:
         listed["do_nothing"] = [stated.do_nothing.value, stated.do_nothing.low, stated.do_nothing.high]
     if absent:
-        listed["tasks"] = (
-            f"those of {stated.split}: the benchmark was not loaded, or is not here in this version"
-        )
+        listed["tasks"] = f"those of {stated.split}: the benchmark was not loaded, or is not here in this version"
     if unread:
         told = stated.model_dump(mode="json")
         listed["lattice"] = told["lattice"]
