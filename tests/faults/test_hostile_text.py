@@ -171,7 +171,8 @@ async def test_a_run_writes_its_own_files_only(
     await run_planned(settings, plan, out, model=gold_model(), progress=False)
     found = list(read_episodes(out))
     assert [episode.task_id for episode in found] == [text] * 2
-    assert {episode.outcome.reason for episode in found} == {"closed"}  # a long text is cut, the run goes on
+    too_long = attack == "mail"  # 200,000 tokens within the limit of a message; longer texts are cut, the run goes on
+    assert {episode.outcome.reason for episode in found} == {"max_tokens" if too_long else "closed"}
     assert {episode.outcome.status for episode in found} == {"failure" if too_long else "success"}
     assert {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*")} == {"a"}
     written = {path.name for path in out.rglob("*") if not path.name.endswith(".lock")}
