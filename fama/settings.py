@@ -67,6 +67,9 @@ Slots = Annotated[int, Field(ge=1, le=4096)]
 Threads = Annotated[int, Field(ge=0, le=4096)]
 Timeout = Annotated[float, Field(gt=0.0, le=1e8)]
 Retries = Annotated[int, Field(ge=0, le=1000)]
+#: Default of the characters that one message may store.
+MESSAGE_CHARS = 200_000
+MessageChars = Annotated[int, Field(ge=1_000, le=100_000_000)]
 BaseUrl = Annotated[str, AfterValidator(_address)]
 
 
@@ -147,7 +150,7 @@ class BudgetSettings(Settings):
 
 
 class LimitSettings(Settings):
-    """Limits that end an episode; each is a reason of its own."""
+    """Limits that end an episode, each a reason of its own, and on what one message may store."""
 
     steps: Count = 30
     """Decisions per episode."""
@@ -156,6 +159,11 @@ class LimitSettings(Settings):
     repeats: int = Field(default=3, ge=2, le=_MANY)
     """The n-th identical tool call ends the episode as a loop; cycles count, not only runs."""
     seconds: float = Field(default=900.0, gt=0.0, le=1e8)
+    """Wall time of an episode. A limit by choice like the others: the episode is judged as it stands and is no error;
+    a slow machine ends more of them, so comparisons count them."""
+    message_chars: MessageChars = Field(default=MESSAGE_CHARS, exclude_if=lambda value: value == MESSAGE_CHARS)
+    """Characters of a reply, of the arguments of its call, or of what a tool or the user says that are stored and stay
+    in the conversation; of longer ones the start, with a mark that says how many were cut. A call is executed whole."""
 
 
 class ExperimentSettings(Settings):

@@ -33,7 +33,7 @@ def test_a_number_that_the_episodes_do_not_bear_is_refused(tmp_path: Path, monke
     value = json.loads(path.read_text(encoding="utf-8"))
     value["arms"][1]["measures"]["successes"] += 1
     path.write_text(json.dumps(value), encoding="utf-8")
-    with pytest.raises(BadInput, match="arm all: measures.successes is .* but its episodes say"):
+    with pytest.raises(BadInput, match="arms.all.measures.successes is .* but its episodes say"):
         tables.selectors()
 
 

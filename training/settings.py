@@ -62,6 +62,8 @@ class DataSettings(Settings):
     """The categories of a failure that the category heads learn."""
     unexplained: bool = False
     """Learn from failures too whose cause no detector found; their category is a guess."""
+    user_faults: bool = False
+    """Learn from labelled failures too that the simulated user is to blame for."""
     confidence: bool = True
     """Weigh a labelled failure by the confidence of its label; one without a stated confidence counts in full."""
     absent: Literal["drop", "balance"] = "drop"

@@ -113,7 +113,13 @@ def show(comparison: "Comparison") -> None:
     nothing = percent(comparison.do_nothing)
     best = f"; best executed subset a task: {percent(comparison.lattice.oracle)}" if comparison.lattice else ""
     print_note(screen, f"Doing nothing scores {nothing} %{best}. {comparison.tasks} tasks; 95 % intervals over tasks.")
+    wrong = f"without the {len(comparison.wrong_tasks)} tasks known to be wrong"
+    corrected = []
+    for arm in comparison.arms:
+        if (right := arm.corrected) is not None:
+            against = f", {percent(right.versus_none.estimate, signed=True)} points" if right.versus_none else ""
+            corrected.append(f"{arm.arm} {wrong}: {percent(right.success)} %{against}")
     unknown = unknown_cost((arm.measures for arm in comparison.arms), "the server reported no usage")
     marked = [BROKEN_NOTE] if any(arm.broken for arm in comparison.arms) else []
-    for line in (*unknown, *marked, *comparison.simulated, *comparison.warnings):
+    for line in (*corrected, *unknown, *marked, *comparison.simulated, *comparison.warnings):
         print_note(screen, line)

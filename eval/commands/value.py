@@ -36,15 +36,16 @@ def main(args: argparse.Namespace) -> int:
         raise BadInput("replay: name the outcome table to estimate from, e.g. replay=results/outcomes.parquet")
     if settings.cadence != "episode":
         raise BadInput(f"cadence: {settings.cadence}: a table's episodes held one subset throughout; set episode")
-    found = asyncio.run(_values(settings))
+    found, beware = asyncio.run(_values(settings))
     out = Path(args.out) / VALUE
     write_atomically(out, json.dumps([one.model_dump() for one in found], indent=2) + "\n")
-    _show(found)
+    _show(found, beware)
     sys.stdout.write(f"{out}\n")
     return 0
 
 
-async def _values(settings: "CompareSettings") -> "list[OffPolicy]":
+async def _values(settings: "CompareSettings") -> "tuple[list[OffPolicy], list[str]]":
+    """Return the value of every arm, and what to beware of in its selector's choices."""
     from eval.compare.arms import build_arms, read_labels
     from eval.compare.lazy_models import LazyModel
     from eval.compare.replay import replay_arm, select_rows
@@ -52,6 +53,7 @@ async def _values(settings: "CompareSettings") -> "list[OffPolicy]":
     from fama.agents.runs.plan import load_benchmark
     from fama.episodes.outcome_table import read_outcomes
     from fama.helpers.pool import build_pool
+    from fama.selection.base import SELECTORS
 
     path = str(settings.replay)
     world = load_benchmark(settings)
@@ -59,16 +61,19 @@ async def _values(settings: "CompareSettings") -> "list[OffPolicy]":
     helpers = build_pool(settings.helpers)
     async with AsyncExitStack() as stack:
         model = LazyModel(settings.helper_model or settings.model, stack)
-        found = []
+        found: list[OffPolicy] = []
+        beware: list[str] = []
+        blind = {arm.arm: SELECTORS.traits(arm.name).blind for arm in settings.arms}
         for arm, selector in build_arms(settings, helpers, model, read_labels(settings)).items():
             replayed = await replay_arm(arm, selector, table, settings, helpers)
             # Where no choice could be read, no helper is what would have been used.
             choices = {key: chosen or "" for key, (_, chosen) in zip(table.keys, replayed.choices, strict=True)}
             found.append(off_policy(arm, choices, table.rows, settings.bootstrap, settings.seed))
-        return found
+            beware += replayed.health.warnings(arm, blind[arm])
+        return found, beware
 
 
-def _show(found: "list[OffPolicy]") -> None:
+def _show(found: "list[OffPolicy]", beware: list[str]) -> None:
     from fama.commands.terminal import console, names, numbers, print_note, print_table
 
     measures = numbers("matched tasks", "IPS %", "self-normalised %", "direct %", "doubly robust %")
@@ -86,6 +91,8 @@ def _show(found: "list[OffPolicy]") -> None:
     for one in found:
         if one.warning:
             print_note(screen, f"{one.arm}: {one.warning}")
+    for line in beware:
+        print_note(screen, line)
 
 
 def _cell(value: "Interval") -> str:

@@ -5,14 +5,15 @@ from pathlib import Path
 
 from eval.collect.do_nothing import do_nothing
 from eval.compare.arms import build_arms, check_inputs, plan_arms, read_labels, write_inputs
+from eval.compare.executed import Executed, read_executed
 from eval.compare.lazy_models import LazyModel, UnconnectedModel
 from eval.compare.replay import cells_of, replay_arm, select_rows
-from eval.compare.results import Executed, compare_arms
-from eval.compare.schema import Comparison
+from eval.compare.results import compare_arms
+from eval.compare.schema import COMPARISON_VERSION, Comparison
 from eval.compare.setup_cost import one_off_costs
 from eval.compare.staleness import stale_inputs
 from eval.compare.sweep import sweep
-from eval.metrics.episode_scores import Score, score_of
+from eval.metrics.episode_scores import Score
 from eval.metrics.selection import ExecutedSubset
 from fama.agents.runs.run_config import FREE, config_hash, provenance, run_prompts, write_config
 from fama.agents.runs.runner import episode_id, load_benchmark, run_planned, select_tasks
@@ -25,13 +26,11 @@ from fama.files import write_atomically
 from fama.helpers.base import Helper
 from fama.helpers.pool import build_pool
 from fama.models.base import ChatModel
-from fama.selection.health import HealthTally, SelectorHealth
+from fama.selection.health import SelectorHealth
 from fama.settings import CompareSettings
-from fama.subsets import members_of
+from fama.text.json_numbers import RepeatedKey, check_keys
 
 COMPARISON = "comparison.json"
-#: where a comparison without a lattice takes its executed subsets from
-OWN_EPISODES = "the arms' own episodes"
 #: settings that may differ when a comparison goes on: which arms, how many draws, files whose content is checked
 MAY_CHANGE = FREE | {"arms", "bootstrap", "lambdas", "outcomes", "failures", "lattice"}
 
@@ -87,11 +86,21 @@ def read_comparison(folder: Path) -> Comparison:
     if not path.is_file():
         raise BadInput(f"{path}: does not exist; write it with `fama compare --config F --out {folder}`")
     try:
-        return Comparison.model_validate_json(path.read_bytes())
+        text = path.read_bytes()
+        comparison = Comparison.model_validate_json(text)
+        check_keys(text)
+    except RepeatedKey as error:
+        raise BadInput(f"{path}: {error}; run `fama compare` again with the same --out") from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "file"
         raise BadInput(f"{path}: {place}: {first['msg']}; run `fama compare` again with the same --out") from None
+    if comparison.schema_version != COMPARISON_VERSION:
+        raise BadInput(
+            f"{path}: schema_version: is {comparison.schema_version}, this release reads {COMPARISON_VERSION}; run "
+            "`fama compare` again with the same --out"
+        )
+    return comparison
 
 
 def check_arms(settings: CompareSettings) -> tuple[dict[str, Helper], dict[str, Failure] | None]:
@@ -131,29 +140,7 @@ async def _live(
             write_inputs(out, inputs)
     settings_hash = config_hash(settings)
     arms = {episode_id(planned, settings_hash): planned.selector.arm for planned in plan}
-    scores: dict[str, list[Score]] = {arm.arm: [] for arm in settings.arms}
-    choices: dict[str, list[tuple[str, str | None]]] = {arm.arm: [] for arm in settings.arms}
-    tallies = {arm.arm: HealthTally() for arm in settings.arms}
-    backbone = settings.model.name
-    for episode in read_episodes(out):
-        if episode.id in arms:
-            arm, score = arms[episode.id], score_of(episode)
-            scores[arm].append(score)
-            tallies[arm].add(episode)
-            if episode.decisions:  # one that ended before the agent's first decision asked for no choice
-                choices[arm].append((score.task_id, score.subset if score.chosen else None))
-            backbone = episode.backbone or backbone
-    return Executed(
-        tasks=tasks,
-        pool=tuple(helpers),
-        backbone=backbone,
-        scores=scores,
-        choices=choices,
-        health={arm: tally.health() for arm, tally in tallies.items()},
-        cells=cells if cells is not None else _own_cells(scores),
-        lattice_source=settings.lattice or OWN_EPISODES,
-        one_off=one_off_costs(settings),
-    )
+    return read_executed(settings, tasks, helpers, arms, read_episodes(out), cells, one_off_costs(settings))
 
 
 async def _replayed(settings: CompareSettings, out: Path, world: Benchmark, model: ChatModel | None) -> Executed:
@@ -202,18 +189,3 @@ def _lattice(settings: CompareSettings, version: str, tasks: tuple[str, ...]) ->
         if (row.domain, row.strategy) == (settings.domain, settings.strategy) and row.task_id in wanted
     ]
     return cells_of(rows)
-
-
-def _own_cells(scores: dict[str, list[Score]]) -> list[ExecutedSubset]:
-    """Cells of the arms' own episodes. Two arms that chose one subset on a trial ran the same cell twice."""
-    return [
-        ExecutedSubset(
-            s.key.pair,
-            members_of(s.subset),
-            float(s.success),
-            float(s.tokens.agent + s.tokens.helper),
-        )
-        for kept in scores.values()
-        for s in kept
-        if s.scored and s.held and s.decisions and s.tokens.agent is not None and s.tokens.helper is not None
-    ]

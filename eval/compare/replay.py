@@ -6,6 +6,7 @@ from functools import cached_property
 
 from eval.metrics.episode_scores import Score, TokenUse, score_of_row
 from eval.metrics.selection import ExecutedSubset
+from fama.agents.runs.plan import check_once
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.outcome_table import OutcomeRow
 from fama.episodes.records import SELECTION_ROLES, SelectionState, known_total, total_tokens
@@ -95,6 +96,7 @@ def select_rows(rows: Sequence[OutcomeRow], settings: CompareSettings, path: str
         tasks = known[: settings.tasks]
     else:
         tasks = settings.tasks
+        check_once("tasks", tasks)
         for task in tasks:
             if task not in known:
                 raise BadInput(f"tasks: {path} has no episode of {task!r}; leave it out or run fama outcomes on it")

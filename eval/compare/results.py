@@ -1,54 +1,37 @@
 """From executed episodes to a comparison: measures, paired differences, selection accuracy, warnings."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
 
 import fama
 from eval.compare.arms import learned_arm, plain_arm
-from eval.compare.schema import ArmResult, Comparison, Curve, GridReport, TaskCell, TaskRow
+from eval.compare.executed import Executed
+from eval.compare.schema import ArmResult, Comparison, Corrected, GridReport, TaskCell, TaskRow
 from eval.compare.setup_cost import paybacks
 from eval.metrics.curves import Point, frontier
 from eval.metrics.episode_scores import Score, known_mean
 from eval.metrics.formats import errors
 from eval.metrics.measures import PairedDifference, Resampling, compare_pair, measure
-from eval.metrics.selection import NO_CHOICE, ExecutedSubset, TaskGrid, selection_quality, task_grids
+from eval.metrics.selection import NO_CHOICE, TaskGrid, selection_quality, task_grids
 from eval.stats.paired import holm
 from eval.stats.proportions import clustered_proportion
+from fama.agents.loop import OUT_OF_TIME
 from fama.config import dump_settings
-from fama.episodes.spending import Spent
+from fama.envs.exclusions import known_wrong
 from fama.intervals import Interval
 from fama.provenance import git_commit
 from fama.selection.base import SELECTORS
-from fama.selection.health import SelectorHealth
+from fama.selection.health import portion
 from fama.settings import CompareSettings
 from fama.subsets import in_order, members_of, split_subset, subset_label
 
 #: trials that a claim needs
 CLAIM_TRIALS = 4
-
-
-@dataclass(frozen=True)
-class Executed:
-    """Executed or replayed arms. ``scores``, ``choices`` and ``health`` are by arm.
-
-    Choices are (task, subset), None for the subset where the selector made no choice that could be read.
-    """
-
-    tasks: tuple[str, ...]
-    pool: tuple[str, ...]
-    backbone: str
-    scores: Mapping[str, Sequence[Score]]
-    choices: Mapping[str, Sequence[tuple[str, str | None]]]
-    cells: Sequence[ExecutedSubset]
-    lattice_source: str
-    curves: tuple[Curve, ...] = ()
-    missing: Mapping[str, int] = field(default_factory=dict)
-    one_off: Mapping[str, tuple[Spent, ...]] = field(default_factory=dict)
-    health: Mapping[str, SelectorHealth] = field(default_factory=dict)
+#: the commit of episodes that do not say theirs
+NOT_RECORDED = "not recorded"
 
 
 def compare_arms(
@@ -63,6 +46,8 @@ def compare_arms(
     to_plain = differences(executed.scores, plain, executed.tasks, resampling)
     to_learned = differences(executed.scores, chosen_learned, executed.tasks, resampling)
     paid = paybacks(settings, executed.scores, executed.one_off, executed.tasks, resampling)
+    wrong = known_wrong(settings.benchmark, settings.domain)
+    corrected = _corrected(executed, plain, wrong, resampling)
     arms = []
     for wanted in settings.arms:
         name, scores = wanted.arm, executed.scores[wanted.arm]
@@ -74,12 +59,15 @@ def compare_arms(
                 options=wanted.options,
                 measures=measure(scores, executed.tasks, resampling),
                 versus_none=to_plain.get(name),
+                corrected=corrected.get(name),
                 versus_learned=to_learned.get(name),
                 selection=selection_quality(choices, truth, executed.pool),
                 health=executed.health.get(name),
                 helpers_per_episode=sum(len(c or ()) for _, c in choices) / len(choices) if choices else None,
                 subsets=dict(Counter(_label(subset) for _, subset in executed.choices[name]).most_common()),
                 missing=executed.missing.get(name, 0),
+                second_attempts=_second_attempts(scores),
+                out_of_time=_out_of_time(scores),
                 one_off=executed.one_off.get(name, ()),
                 payback=paid.get(name, ()),
             )
@@ -103,9 +91,15 @@ def compare_arms(
         lattice=_grid_report(truth, executed.lattice_source),
         frontier=_frontier(arms),
         curves=executed.curves,
+        wrong_tasks=tuple(task for task in executed.tasks if task in wrong),
+        commits=_commits(executed.scores),
         per_task=tuple(_task_row(task, by_task, truth) for task in executed.tasks),
         simulated=_simulated(settings),
-        warnings=(*_warnings(settings, arms, plain), *([nothing[1]] if nothing[1] else [])),
+        warnings=(
+            *_warnings(settings, arms, plain),
+            *_of_runs(settings, arms, executed.scores),
+            *([nothing[1]] if nothing[1] else []),
+        ),
         config=dump_settings(settings),
         command=command,
         commit=git_commit(),
@@ -127,6 +121,39 @@ def differences(
     }
     corrected = holm({arm: d.p for arm, d in found.items() if d.p is not None})
     return {arm: d.model_copy(update={"p_holm": corrected.get(arm)}) for arm, d in found.items()}
+
+
+def _corrected(
+    executed: Executed, plain: str | None, wrong: Collection[str], resampling: Resampling
+) -> dict[str, Corrected]:
+    """Return every arm without the tasks that are known to be wrong; nothing where none or only such were compared."""
+    tasks = tuple(task for task in executed.tasks if task not in wrong)
+    if not tasks or len(tasks) == len(executed.tasks):
+        return {}
+    kept = {arm: [s for s in scores if s.task_id not in wrong] for arm, scores in executed.scores.items()}
+    against = differences(kept, plain, tasks, resampling)
+    measured = {arm: measure(scores, tasks, resampling) for arm, scores in kept.items()}
+    return {
+        arm: Corrected(tasks=len(tasks), success=m.success, tokens=m.tokens, versus_none=against.get(arm))
+        for arm, m in measured.items()
+    }
+
+
+def _second_attempts(scores: Sequence[Score]) -> int | None:
+    """Count the episodes that an error went before; None where one does not say it."""
+    attempts = [score.attempt for score in scores]
+    return None if None in attempts else sum(attempt != 1 for attempt in attempts)
+
+
+def _out_of_time(scores: Sequence[Score]) -> int | None:
+    """Count the episodes that ``limits.seconds`` ended; None where one does not say what ended it."""
+    reasons = [score.reason for score in scores]
+    return None if None in reasons else reasons.count(OUT_OF_TIME)
+
+
+def _commits(scores: Mapping[str, Sequence[Score]]) -> dict[str, int]:
+    """Count the episodes by the commit they ran at, the most frequent first."""
+    return dict(Counter(score.commit or NOT_RECORDED for own in scores.values() for score in own).most_common())
 
 
 def _grid_report(truth: Mapping[str, TaskGrid], source: str) -> GridReport | None:
@@ -215,4 +242,25 @@ def _warnings(settings: CompareSettings, arms: Sequence[ArmResult], plain: str |
     for arm in arms:
         if arm.health is not None:
             said += arm.health.warnings(arm.arm, SELECTORS.traits(arm.selector).blind)
+    return said
+
+
+def _of_runs(settings: CompareSettings, arms: Sequence[ArmResult], scores: Mapping[str, Sequence[Score]]) -> list[str]:
+    """Return what to beware of in how the episodes came about: run again, at other commits, out of time, wrong."""
+    said = []
+    again = [f"{arm.arm} {portion(arm.second_attempts, arm.measures.episodes)}" for arm in arms if arm.second_attempts]
+    if again:
+        said.append(f"Episodes that were run again after an error: {', '.join(again)}.")
+    commits = _commits(scores)
+    if len(commits) > 1:
+        named = ", ".join(f"{n} at {commit}" for commit, n in commits.items())
+        said.append(f"Episodes ran at {len(commits)} commits: {named}.")
+    late = [f"{arm.arm} {portion(arm.out_of_time, arm.measures.episodes)}" for arm in arms if arm.out_of_time]
+    if late:
+        said.append(
+            f"Ended by limits.seconds ({settings.limits.seconds:g} s), a limit by choice and no error, and judged as "
+            f"they stood: {', '.join(late)}. A slow machine ends more of them."
+        )
+    if any(arm.corrected for arm in arms):
+        said.append("Some of these tasks are known to be wrong; results without them stand beside the others.")
     return said

@@ -20,11 +20,23 @@ from fama.selection.health import SelectorHealth
 COMPARISON_VERSION = 1
 
 
+class Corrected(Record):
+    """An arm without the tasks that are known to be wrong (``fama/envs/exclusions.yaml``)."""
+
+    tasks: int
+    success: Interval
+    tokens: Interval
+    versus_none: PairedDifference | None = None
+
+
 class ArmResult(Record):
     """One arm. ``missing`` counts replayed choices that the table has no executed episode of.
 
     ``one_off`` is what the arm needs once, in none of its episodes' tokens; empty where it is ready as it is.
     ``payback`` says after how many episodes saved tokens pay for it. ``health`` is None where it was not recorded.
+    ``second_attempts`` counts episodes that were run again after an error, ``out_of_time`` those that
+    ``limits.seconds`` ended, a limit by choice and no error; None where the episodes do not say it. ``corrected`` is
+    None where no task is known to be wrong.
     """
 
     arm: str
@@ -33,11 +45,14 @@ class ArmResult(Record):
     measures: Measures
     versus_none: PairedDifference | None = None
     versus_learned: PairedDifference | None = None
+    corrected: Corrected | None = None
     selection: SelectionQuality | None = None
     health: SelectorHealth | None = None
     helpers_per_episode: float | None = None
     subsets: dict[str, int] = Field(default_factory=dict)
     missing: int = 0
+    second_attempts: int | None = None
+    out_of_time: int | None = None
     one_off: tuple[Spent, ...] = ()
     payback: tuple[Payback, ...] = ()
 
@@ -123,12 +138,17 @@ class Comparison(Record):
     curves: tuple[Curve, ...] = ()
     """Success over tokens for λ from 0 to ∞, on replay, where ``lambdas`` are set."""
     per_task: tuple[TaskRow, ...] = ()
+    wrong_tasks: tuple[str, ...] = ()
+    """Compared tasks that are known to be wrong."""
+    commits: dict[str, int] = Field(default_factory=dict)
+    """Episodes by the commit that they ran at."""
     simulated: tuple[str, ...] = ()
     """What is simulated in these numbers, in words."""
     warnings: tuple[str, ...] = ()
     config: dict[str, Any] = Field(default_factory=dict)
     command: str = ""
     commit: str | None = None
+    """Commit that wrote the comparison; its episodes may have run at others."""
     package_version: str = ""
     created_at: str = ""
 

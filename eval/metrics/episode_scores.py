@@ -44,7 +44,8 @@ class Score:
     ``subset`` holds every helper selected at any decision, joined in pool order; ``chosen`` is False where no helper is
     what was left because no choice of the selector could be read or made.
     ``selection_seconds`` is the wall time of selection and helpers, summed over ``decisions``.
-    ``seconds`` is the episode's wall time, None if unknown.
+    ``seconds`` is the episode's wall time, None if unknown. ``reason`` is what ended it, ``attempt`` counts from 1 the
+    runs that it took, ``commit`` is the checkout's; None where the record does not say it.
     """
 
     id: str
@@ -69,6 +70,9 @@ class Score:
     benchmark_version: str | None = None
     importer: str = "fama"
     variant: str = ""
+    reason: str | None = None
+    commit: str | None = None
+    attempt: int | None = None
 
     @property
     def key(self) -> EpisodeKey:
@@ -141,6 +145,9 @@ def score_of(episode: Episode) -> Score:
         benchmark_version=episode.benchmark_version,
         importer=episode.source.importer,
         variant=episode.variant,
+        reason=episode.outcome.reason,
+        commit=episode.commit,
+        attempt=episode.attempt,
     )
 
 

@@ -19,7 +19,8 @@ import yaml
 from eval.ablation.figure import curves
 from eval.ablation.run import Ablation
 from eval.ablation.table import markdown
-from eval.compare.comparison import OWN_EPISODES, read_comparison, run_comparison
+from eval.compare.comparison import read_comparison, run_comparison
+from eval.compare.executed import OWN_EPISODES
 from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.episode_scores import known_mean
 from eval.metrics.formats import DASH, count, number, p_value, percent
@@ -28,7 +29,7 @@ from eval.publish import findings, real_logs, repairs_table, training_table
 from eval.publish.markdown import name, table
 from eval.publish.markers import fill_tables
 from eval.report.figures import figures, save
-from eval.report.leaderboard import verify
+from eval.report.verification import verify
 from eval.stats.proportions import clustered_proportion
 from eval.understanding.hearing import hear
 from eval.understanding.replies import LABELS, read_labels
@@ -184,7 +185,8 @@ def selectors(folder: str = "compare") -> str:
 
 def _live(folder: str) -> Comparison:
     """Return a comparison beside the tables, checked against its episodes; a grid of its own arms is left out."""
-    comparison = verify(DATA / folder)[0]
+    verify(DATA / folder, benchmark=False)
+    comparison = read_comparison(DATA / folder)
     own = comparison.lattice is not None and comparison.lattice.source == OWN_EPISODES
     return comparison.model_copy(update={"lattice": None}) if own else comparison
 

@@ -4,32 +4,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from eval.compare.comparison import read_comparison
-from eval.compare.results import differences
-from eval.compare.schema import ArmResult, Comparison
-from eval.metrics.episode_scores import Score, score_of
+from eval.compare.results import NOT_RECORDED
 from eval.metrics.formats import DASH, count, errors, p_value, percent
-from eval.metrics.measures import PairedDifference, Resampling, measure
+from eval.metrics.measures import PairedDifference
 from eval.report.page import page_environment, page_hash
 from eval.report.table_format import Cell, Table, markdown, md
-from eval.report.transcripts import find_episodes
-from fama.agents.runs.run_config import config_hash
+from eval.report.verification import verify
+from fama.agents.runs.run_config import tree_hash
 from fama.episodes.records import Record
-from fama.episodes.store import read_episodes
-from fama.errors import BadInput
 from fama.files import write_atomically
 from fama.intervals import Interval
-from fama.selection.base import SELECTORS
-from fama.selection.health import HealthTally, SelectorHealth, portion
-from fama.settings import CompareSettings
+from fama.selection.health import SelectorHealth, portion
 
-BOARD_VERSION = 1
+BOARD_VERSION = 2
 JSON, NOTES, PAGE = "leaderboard.json", "leaderboard.md", "leaderboard.html"
-_CLOSE = 1e-9
 
 
 class Entry(Record):
-    """One arm of one comparison. Everything but ``source``, ``command`` and ``commit`` was computed again here."""
+    """One arm of one comparison, computed again from its episodes; ``commits`` counts them by commit."""
 
     arm: str
     selector: str
@@ -40,8 +32,16 @@ class Entry(Record):
     errors: dict[str, int] = {}
     health: SelectorHealth | None = None
     source: str
-    command: str
-    commit: str | None = None
+    commits: dict[str, int]
+
+
+class Source(Record):
+    """A comparison: what its file states and no episode says, by field; and what to beware of, as computed here."""
+
+    source: str
+    stated: dict[str, str]
+    warnings: tuple[str, ...]
+    simulated: tuple[str, ...]
 
 
 class Group(Record):
@@ -71,55 +71,7 @@ class Leaderboard(Record):
 
     schema_version: int = BOARD_VERSION
     groups: tuple[Group, ...]
-
-
-def verify(folder: Path) -> tuple[Comparison, dict[str, ArmResult]]:
-    """Return a comparison, and its arms computed again from the episodes beside it.
-
-    Raises:
-        BadInput: a replay, no episodes, an episode that is missing, and the first number that is not what the episodes
-            say, with both values.
-    """
-    comparison = read_comparison(folder)
-    if comparison.kind != "live":
-        raise BadInput(f"{folder}: is replayed from an outcome table; a leaderboard takes comparisons that were run")
-    path = find_episodes(folder, comparison)
-    if path is None:
-        raise BadInput(f"{folder}: has no episodes.jsonl or episodes.jsonl.gz beside its comparison; add it")
-    arm_of = {name: arm for row in comparison.per_task for arm, cell in row.arms.items() for name in cell.episodes}
-    scores: dict[str, Score] = {}
-    tallies = {arm.arm: HealthTally() for arm in comparison.arms}
-    for episode in read_episodes(path):
-        scores[episode.id] = score_of(episode)
-        if arm_of.get(episode.id) in tallies:
-            tallies[arm_of[episode.id]].add(episode)
-    by_arm: dict[str, list[Score]] = {arm.arm: [] for arm in comparison.arms}
-    for row in comparison.per_task:
-        for arm, cell in row.arms.items():
-            for name in cell.episodes:
-                if name not in scores:
-                    raise BadInput(f"{path}: episode {name} of arm {arm} on {row.task_id} is missing; write both again")
-                if (scores[name].task_id, scores[name].backbone) != (row.task_id, comparison.backbone):
-                    raise BadInput(f"{path}: episode {name} is not of {row.task_id} and {comparison.backbone}")
-                by_arm[arm].append(scores[name])
-    tasks = tuple(row.task_id for row in comparison.per_task)
-    resampling = Resampling(comparison.seed, comparison.bootstrap)
-    plain = next((arm.arm for arm in comparison.arms if SELECTORS.traits(arm.selector).plain), None)
-    against = differences(by_arm, plain, tasks, resampling)
-    again = {}
-    for result in comparison.arms:
-        again[result.arm] = ArmResult(
-            arm=result.arm,
-            selector=result.selector,
-            options=result.options,
-            measures=measure(by_arm[result.arm], tasks, resampling),
-            versus_none=against.get(result.arm),
-            health=tallies[result.arm].health(),
-        )
-        for part in ("measures", "versus_none", *(["health"] if result.health is not None else [])):
-            stated, computed = getattr(result, part), getattr(again[result.arm], part)
-            _hold(f"{folder}: arm {result.arm}: {part}", _tree(stated), _tree(computed))
-    return comparison, again
+    sources: tuple[Source, ...]
 
 
 def build(folders: Sequence[Path]) -> Leaderboard:
@@ -129,13 +81,16 @@ def build(folders: Sequence[Path]) -> Leaderboard:
         BadInput: a comparison is not what its episodes say.
     """
     groups: dict[tuple[Any, ...], list[Entry]] = {}
+    sources = []
     for folder in folders:
-        comparison, arms = verify(folder)
-        settings = CompareSettings.model_validate(comparison.config)
-        one = comparison
+        verified = verify(folder)
+        one, source = verified.comparison, "/".join(folder.resolve().parts[-2:])
+        sources.append(
+            Source(source=source, stated=dict(verified.stated), warnings=one.warnings, simulated=one.simulated)
+        )
         key = (
             *(one.benchmark, one.benchmark_version, one.domain, one.split, one.tasks),
-            *(one.backbone, one.strategy, one.track, config_hash(settings)[:12]),
+            *(one.backbone, one.strategy, one.track, tree_hash(one.config)[:12]),
         )
         groups.setdefault(key, []).extend(
             Entry(
@@ -147,18 +102,18 @@ def build(folders: Sequence[Path]) -> Leaderboard:
                 against_none=arm.versus_none,
                 errors=arm.measures.errors,
                 health=arm.health,
-                source="/".join(folder.resolve().parts[-2:]),
-                command=comparison.command,
-                commit=comparison.commit,
+                source=source,
+                commits=one.commits,
             )
-            for arm in arms.values()
+            for arm in one.arms
         )
     names = [name for name in Group.model_fields if name != "entries"]
     return Leaderboard(
         groups=tuple(
             Group(**dict(zip(names, key, strict=True)), entries=tuple(sorted(entries, key=_rank)))
             for key, entries in sorted(groups.items(), key=lambda item: tuple(map(str, item[0])))
-        )
+        ),
+        sources=tuple(sources),
     )
 
 
@@ -171,7 +126,7 @@ def write_leaderboard(folders: Sequence[Path], out: Path) -> tuple[Path, ...]:
     from markupsafe import Markup
 
     board = build(folders)
-    built = [_table(group) for group in board.groups]
+    built = [*(_table(group) for group in board.groups), *(_beside(source) for source in board.sources)]
     style = (Path(__file__).with_name("templates") / "report.css").read_text(encoding="utf-8")
     page = (
         page_environment()
@@ -204,11 +159,22 @@ def _table(group: Group) -> Table:
                 Cell(str(entry.trials), entry.trials),
                 Cell(errors(entry.errors)),
                 Cell(_unread(entry.health)),
-                Cell(f"{entry.source} ({(entry.commit or 'no commit')[:7]})"),
+                Cell(f"{entry.source} ({', '.join(_short(commit) for commit in entry.commits)})"),
             )
         )
     columns = ("arm", "success, %", "against none, points", "p, Holm", "tokens per episode", "over none, %")
     return Table("group", group.title, "", (*columns, "trials", "errors", "selections unread", "from"), tuple(rows))
+
+
+def _short(commit: str) -> str:
+    return "commit not recorded" if commit == NOT_RECORDED else commit[:7]
+
+
+def _beside(source: Source) -> Table:
+    """Tabulate what stands beside the numbers of a comparison."""
+    lines = [("computed", "beware of", line) for line in (*source.simulated, *source.warnings)]
+    lines += [("as stated, by no episode", name, value) for name, value in source.stated.items()]
+    return Table("source", source.source, "", ("", "field", "value"), tuple(tuple(map(Cell, line)) for line in lines))
 
 
 def _unread(health: SelectorHealth | None) -> str:
@@ -222,22 +188,3 @@ def _unread(health: SelectorHealth | None) -> str:
 
 def _rank(entry: Entry) -> tuple[float, float, str]:
     return (-(entry.success.value or 0.0), entry.tokens.value or 0.0, entry.arm)
-
-
-def _tree(value: Any) -> Any:
-    return value.model_dump(mode="json") if isinstance(value, Record) else value
-
-
-def _hold(where: str, stated: Any, computed: Any) -> None:
-    """Refuse the first leaf that differs by more than rounding."""
-    if isinstance(stated, dict) and isinstance(computed, dict) and stated.keys() == computed.keys():
-        for key in stated:
-            _hold(f"{where}.{key}", stated[key], computed[key])
-    elif isinstance(stated, list) and isinstance(computed, list) and len(stated) == len(computed):
-        for index, pair in enumerate(zip(stated, computed, strict=True)):
-            _hold(f"{where}[{index}]", *pair)
-    elif isinstance(stated, int | float) and isinstance(computed, int | float):
-        if abs(stated - computed) > _CLOSE * max(1.0, abs(stated), abs(computed)):
-            raise BadInput(f"{where} is {stated}, but its episodes say {computed}; run `fama compare` again")
-    elif stated != computed:
-        raise BadInput(f"{where} is {stated!r}, but its episodes say {computed!r}; run `fama compare` again")

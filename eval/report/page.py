@@ -177,6 +177,7 @@ def _provenance(comparison: Comparison) -> list[tuple[str, str]]:
         ),
         ("command", comparison.command or "–"),
         ("commit", comparison.commit or "–"),
+        ("episodes ran at", ", ".join(f"{commit} ({n})" for commit, n in comparison.commits.items()) or "–"),
         ("package", comparison.package_version),
         ("written", comparison.created_at),
         ("seed", str(comparison.seed)),

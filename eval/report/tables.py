@@ -7,6 +7,7 @@ from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.formats import DASH, count, errors, number, p_value, percent
 from eval.metrics.measures import PairedDifference
 from eval.metrics.selection import NO_CHOICE
+from eval.report.corrected_table import corrected_table
 from eval.report.health_table import BROKEN, arm_cell, health_table, with_note
 from eval.report.setup_cost_table import one_off_table
 from eval.report.table_format import Cell, Table
@@ -19,6 +20,7 @@ def tables(comparison: Comparison) -> list[Table]:
     built = [
         _success(comparison),
         _against(comparison),
+        corrected_table(comparison),
         _cost(comparison),
         one_off_table(comparison),
         _selection(comparison),

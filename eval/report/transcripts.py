@@ -17,7 +17,7 @@ def find_episodes(folder: Path, comparison: Comparison) -> Path | None:
     """Return the episodes behind a comparison: in its own folder, or beside the table that was replayed."""
     places = [folder]
     replayed = comparison.config.get("replay")
-    if replayed:
+    if isinstance(replayed, str):
         places.append(Path(replayed).parent)
     for place in places:
         for name in (EPISODES, f"{EPISODES}.gz"):

@@ -20,6 +20,7 @@ from fama.models.base import ChatReply, ChatRequest, Sampling
 from fama.randomness import derive_seed, generator
 from fama.settings import ExperimentSettings
 from fama.text.clean import clean
+from fama.text.cut import cut_text
 
 COMPLAINT = "Format error: {reason}."
 
@@ -82,7 +83,8 @@ class Decider:
         action = self._read(reply, prompt, state)
         self._bill(reply, state.turn, action)
         if isinstance(action, ParseFailure):
-            prompt = prompt.repaired(_written(reply), COMPLAINT.format(reason=action.reason))
+            written = cut_text(_written(reply), self._settings.limits.message_chars)
+            prompt = prompt.repaired(written, COMPLAINT.format(reason=action.reason))
             reply = await self._ask(prompt, state, 1)
             action = self._read(reply, prompt, state)
             self._bill(reply, state.turn, action)

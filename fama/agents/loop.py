@@ -13,6 +13,7 @@ from fama import __version__
 from fama.agents.decision import Decider
 from fama.agents.setup import EpisodeSetup
 from fama.envs.base import Action, Environment, Observation
+from fama.episodes.cutting import cut_decision, cut_message
 from fama.episodes.records import (
     Decision,
     Episode,
@@ -32,6 +33,9 @@ from fama.settings import ExperimentSettings
 from fama.text.clean import clean
 
 log = logging.getLogger(__name__)
+
+#: Reason of an episode that ``limits.seconds`` ended: a limit by choice, no error.
+OUT_OF_TIME = "wall_time"
 
 DeciderFactory = Callable[[EpisodeSetup, ExperimentSettings, list[LedgerRow]], Decider]
 
@@ -91,6 +95,7 @@ def _episode(setup: EpisodeSetup, play: "_Play", judged: dict[str, Any], started
         prompt_hashes=dict(setup.prompt_hashes),
         config_hash=setup.config_hash,
         package_version=__version__,
+        commit=setup.commit,
         started_at=started,
         seconds=round(seconds, 3),
     )
@@ -134,13 +139,13 @@ class _Play:
         started = time.monotonic()
         for turn in range(limits.steps):
             if time.monotonic() - started > limits.seconds:
-                return "wall_time"
+                return OUT_OF_TIME
             if budget_tokens(tuple(self.ledger), "agent") >= limits.tokens:
                 return "max_tokens"
             decided = await decider.decide(self._state(turn), len(self.messages))
-            self.decisions.append(decided.decision)
+            self.decisions.append(cut_decision(decided.decision, limits.message_chars))
             if decided.action is None:
-                self.messages.append(Message(role="assistant", content=decided.reply_text))
+                self._add(Message(role="assistant", content=decided.reply_text))
                 return "unparseable"
             again = self._repeats(decided.action)
             self._say(decided.action, turn)
@@ -177,11 +182,11 @@ class _Play:
 
     def _say(self, action: Action, turn: int) -> None:
         if action.tool is None:
-            self.messages.append(Message(role="assistant", content=action.text))
+            self._add(Message(role="assistant", content=action.text))
             return
         arguments = json.dumps(action.arguments, ensure_ascii=False)
         call = ToolCall(id=f"call_{turn}", function=FunctionCall(name=action.tool, arguments=arguments))
-        self.messages.append(Message(role="assistant", content=action.text or None, tool_calls=(call,)))
+        self._add(Message(role="assistant", content=action.text or None, tool_calls=(call,)))
 
     def _hear(self, observation: Observation, call_id: str | None = None, tool: str | None = None) -> None:
         self.ledger += observation.ledger
@@ -189,6 +194,10 @@ class _Play:
             return
         content = clean(observation.content)
         if observation.role == "tool":
-            self.messages.append(Message(role="tool", content=content, tool_call_id=call_id, name=tool))
+            self._add(Message(role="tool", content=content, tool_call_id=call_id, name=tool))
         else:
-            self.messages.append(Message(role="user", content=content))
+            self._add(Message(role="user", content=content))
+
+    def _add(self, message: Message) -> None:
+        """Keep a message within the limit; what acts and answers goes by the whole of it."""
+        self.messages.append(cut_message(message, self._settings.limits.message_chars))

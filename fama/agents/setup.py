@@ -38,3 +38,4 @@ class EpisodeSetup:
     benchmark_version: str | None = None
     prompt_hashes: Mapping[str, str] = field(default_factory=dict)
     config_hash: str | None = None
+    commit: str | None = None

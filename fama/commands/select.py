@@ -97,6 +97,7 @@ def _print_json(chosen: Iterable[Chosen]) -> int:
 
 def _print_table(chosen: list[Chosen], pool: tuple[str, ...]) -> None:
     from fama.commands.terminal import Column, console, names, numbers, print_note, print_table
+    from fama.selection.health import HealthTally, state_of
 
     varying = [i for i in range(len(_ARM)) if len({one.arm[i] for one in chosen}) > 1]
     rows = [
@@ -112,6 +113,11 @@ def _print_table(chosen: list[Chosen], pool: tuple[str, ...]) -> None:
     screen = console()
     print_table(screen, [*titles, Column("subset", "words"), *numbers(*pool, "ms")], rows, title="Selections")
     print_note(screen, "Columns of helpers: probability of belonging to the best subset.")
+    tally = HealthTally()
+    for one in chosen:
+        tally.add_selection(state_of(one.selection.ledger), one.selection.subset, one.selection.ledger)
+    for line in tally.health().warnings("router"):
+        print_note(screen, line)
     seconds = sorted(one.selection.seconds for one in chosen)
     first = chosen[0].selection.seconds
     screen.print(

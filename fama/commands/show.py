@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from fama.commands.terminal import console, printable
+from fama.commands.terminal import console, print_note, printable
 from fama.episodes.records import Decision, Episode, Message
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
@@ -49,18 +49,22 @@ def main(args: argparse.Namespace) -> int:
     screen = console()
     repairs = {} if args.repairs is None else repairs_in(Path(args.repairs))
     wanted = {"task_id": args.task, "selector": args.arm}
-    shown = 0
+    shown, marked = 0, args.repairs is None
     for episode in read_episodes(Path(args.path)):
         fits = all(value is None or getattr(episode, key) == value for key, value in wanted.items())
         if fits and args.status in (None, episode.outcome.status):
+            marked = marked or bool(repairs.get(episode.id))
             for kind, line in lines(episode, args.chars, repairs.get(episode.id, {})):
                 screen.print(Text(line, style=_STYLES.get(kind, "")), soft_wrap=True)
             screen.print()
             shown += 1
             if shown == args.limit:
-                return 0
+                break
     if not shown:
         raise BadInput(f"{args.path}: holds no episode like that; `fama score {args.path}` lists what it holds")
+    if not marked:
+        kept = f"its {len(repairs)} repaired or repairing episodes are others" if repairs else "it holds none"
+        print_note(screen, f"No repair in {args.repairs} is of an episode shown here: {kept}.")
     return 0
 
 

@@ -17,6 +17,7 @@ from fama.episodes.records import Record
 from fama.errors import BadInput
 from fama.files import replacing
 from fama.redaction import redact_json
+from fama.text.json_numbers import RepeatedKey, check_keys
 
 R = TypeVar("R", bound=Record)
 
@@ -76,12 +77,16 @@ class RecordStore(Generic[R]):
                     if not line.strip():
                         continue
                     try:
-                        yield self._record.model_validate_json(line)
+                        record = self._record.model_validate_json(line)
+                        check_keys(line)
+                    except RepeatedKey as error:
+                        raise BadInput(f"{self.path}:{number}: {error}; keep one of its values") from None
                     except ValidationError as error:
                         fix = f"fix or delete that line{', or ' + hint if hint and number == 1 else ''}"
                         if not line.endswith(b"\n") and not line.lstrip().startswith(b"["):
                             return  # torn by an interrupted write
                         raise BadInput(f"{self.path}:{number}: {fault_of(error)}; {fix}") from None
+                    yield record
         except (EOFError, gzip.BadGzipFile):
             raise BadInput(f"{self.path}: not a whole gzip file; fetch or pack it again") from None
 

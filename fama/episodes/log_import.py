@@ -17,7 +17,7 @@ from fama.errors import BadInput
 
 #: Word for the format that each file has by its fields.
 AUTO = "auto"
-_SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".eval")
+_SUFFIXES = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson.gz", ".eval")
 #: records of a file of unknown ending that are tried
 _FIRST = 50
 
@@ -114,7 +114,7 @@ def _matching(path: Path) -> Iterator[Path]:
     if path.is_dir():
         found = sorted(p for p in path.rglob("*") if p.name.endswith(_SUFFIXES) and p.is_file())
         if not found:
-            raise BadInput(f"{path}: holds no .json, .jsonl, .gz or .eval file; give a folder of logs")
+            raise BadInput(f"{path}: holds no .json, .jsonl, .ndjson, .gz or .eval file; give a folder of logs")
         yield from found
     elif path.exists():
         yield path

@@ -270,6 +270,10 @@ class Episode(Record):
     prompt_hashes: dict[str, str] = Field(default_factory=dict)
     config_hash: str | None = None
     package_version: str | None = None
+    commit: str | None = Field(default=None, exclude_if=_unknown)
+    """Commit of the checkout that the episode ran at, with ``-dirty`` where files differed from it."""
+    attempt: int | None = Field(default=None, exclude_if=_unknown)
+    """Run of this episode, from 1; more where earlier ones ended in an error. None in records that do not say it."""
     source: Source = Source()
     started_at: str | None = None
     seconds: float | None = None

@@ -9,7 +9,15 @@ from pydantic import Field, field_validator, model_validator
 from fama.agents.strategies.base import Placement
 from fama.models.servers.llama_cpp import LOOPBACK
 from fama.models.wire import Prefill
-from fama.settings import BudgetSettings, Cadence, HelperSettings, ModelSettings, Settings
+from fama.settings import (
+    MESSAGE_CHARS,
+    BudgetSettings,
+    Cadence,
+    HelperSettings,
+    MessageChars,
+    ModelSettings,
+    Settings,
+)
 
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
@@ -57,6 +65,9 @@ class RecordSettings(Settings):
     """Size at which ``episodes.jsonl`` is renamed to ``episodes-NUMBER.jsonl`` and begun anew."""
     total_bytes: int = Field(default=10 * 2**30, ge=128 * 1024, le=2**50)
     """Size of all files together, above which the oldest renamed ones are deleted."""
+    message_chars: MessageChars = MESSAGE_CHARS
+    """Characters of a message, or of the arguments of a call, that are recorded; of longer ones the start, with a mark
+    that says how many were cut."""
     benchmark: str = Field(default="served", pattern=r"^[\w.-]{1,64}$")
     """Benchmark that the episodes name."""
     domain: str = Field(default="served", pattern=r"^[\w.-]{1,64}$")

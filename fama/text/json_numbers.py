@@ -46,6 +46,28 @@ def load_nulled(text: str | bytes) -> Any:
     return not_deep(json.loads(text, parse_constant=lambda _: None, parse_float=_finite_or_none))
 
 
+class RepeatedKey(ValueError):
+    """An object of a JSON text gives a key twice; of two values the last one would win unseen."""
+
+
+def check_keys(text: str | bytes) -> None:
+    """Refuse a JSON text in which an object gives a key twice.
+
+    Raises:
+        RepeatedKey: names the key.
+        ValueError: it is no JSON.
+        RecursionError: too many levels.
+    """
+    json.loads(text, object_pairs_hook=_once, parse_constant=str, parse_float=str, parse_int=str)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    if len(dict(pairs)) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for place, key in enumerate(keys) if key in keys[:place])
+        raise RepeatedKey(f"the key {twice[:80]!r} is given twice")
+
+
 def not_deep(value: Any) -> Any:
     """Return a JSON value as it is; code that walks or writes it may call itself for every level.
 

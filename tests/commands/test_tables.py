@@ -285,3 +285,12 @@ def test_own_runs_without_usage_blame_the_server(
     write_episodes(tmp_path / "episodes.jsonl", [episode.model_copy(update={"ledger": ledger})])
     text = on_screen(None, lambda: main(["score", str(tmp_path)]), capsys, monkeypatch)
     assert f"{DASH}: the server reported no usage (tokens)" in text and "the log does not say" not in text
+
+
+def test_selections_come_with_the_health_of_the_router(capsys: pytest.CaptureFixture[str]) -> None:
+    same = [
+        select.Chosen(f"e{n}", f"d/{n}", 0, Selection(("DCE",), {"DCE": 0.9}, seconds=0.01), ("b",) * 6)
+        for n in range(12)
+    ]
+    select._print_table(same, ("DCE",))
+    assert "router: chose the same subset (DCE) at all 12 selections." in " ".join(capsys.readouterr().out.split())

@@ -173,3 +173,17 @@ def test_an_unreadable_record_belongs_to_the_arm_of_the_others(tmp_path: Path) -
     good, bad = imported(path, tmp_path / "out")
     assert (bad.backbone, bad.strategy, bad.benchmark, bad.variant) == ("m", "fc", "tau-bench", good.variant)
     assert SAID and bad.task_id == "2"
+
+
+def test_ndjson_is_found_in_folders_and_a_key_given_twice_is_one_bad_record(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {"task_id": 1, "messages": SAID, "success": True, "model": "m", "domain": "d"}
+    write_lines(tmp_path / "set/a.ndjson", [row, {**row, "task_id": 2}])
+    twice = json.dumps({**row, "task_id": 3}).replace('"success": true', '"success": true, "success": false')
+    with (tmp_path / "set/a.ndjson").open("a", encoding="utf-8") as file:
+        file.write(twice + "\n")
+    found = imported(tmp_path / "set", tmp_path / "out")
+    assert [episode.outcome.status for episode in found] == ["success", "success", "error"]
+    assert "the key 'success' is given twice" in found[2].outcome.reason
+    capsys.readouterr()

@@ -110,3 +110,15 @@ async def test_a_diagnosis_that_the_disk_stops_goes_on_with_whole_labels(
     again = await diagnose(tmp_path / "run", tmp_path / "out")
     assert (again.failures, again.labelled_now) == (4, 2)
     assert read_failures(tmp_path / "out") == read_failures(tmp_path / "whole")
+
+
+def test_a_key_that_is_given_twice_is_refused_with_its_line(tmp_path: Path) -> None:
+    store = RecordStore(tmp_path / "repairs.jsonl", Repair)
+    store.path.write_text('{"episode_id": "a"}\n{"episode_id": "b", "tokens": 1, "tokens": 2}\n', encoding="utf-8")
+    with pytest.raises(BadInput, match=r"repairs.jsonl:2: the key 'tokens' is given twice; keep one of its values$"):
+        list(store.read())
+    twice = '"evidence":[{"source":"s","category":"c","source":"t"}]'
+    inside = label(0).model_dump_json().replace('"evidence":[]', twice)
+    (tmp_path / "failures.jsonl").write_text(inside + "\n", encoding="utf-8")
+    with pytest.raises(BadInput, match="the key 'source' is given twice"):
+        read_failures(tmp_path)

@@ -1,13 +1,16 @@
 """The leaderboard: every number is computed again, whatever differs is refused, hostile names stay text."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from eval.report.leaderboard import Leaderboard, build, verify
+from eval.compare.schema import Comparison
+from eval.report.leaderboard import Leaderboard, build
+from eval.report.verification import verify
 from fama.cli import main
 from fama.errors import BadInput
 from tests.support.comparisons import live, table
@@ -29,8 +32,9 @@ def change(path: Path, edit: Any) -> None:
 async def test_what_was_run_passes_and_is_ranked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ours = await live(tmp_path / "ours", domain="moods", trials=3)
     await live(tmp_path / "theirs", domain="d")
-    _, arms = verify(tmp_path / "ours")
-    assert {arm: again.measures for arm, again in arms.items()} == {arm.arm: arm.measures for arm in ours.arms}
+    verified = verify(tmp_path / "ours")
+    assert verified.comparison == ours
+    assert verified.stated["command"] == "fama compare" and "concurrency=1" in verified.stated["config"]
     words = ["report", str(tmp_path / "ours"), str(tmp_path / "theirs"), "--leaderboard", str(tmp_path / "board")]
     assert main(words) == 0
     assert "leaderboard.html" in capsys.readouterr().out
@@ -74,10 +78,10 @@ def replayed(value: Any) -> None:
 @pytest.mark.parametrize(
     ("edit", "part"),
     [
-        (tokens, "arm all: measures.tokens.low is .* but its episodes say"),
-        (p_value, "arm all: versus_none.p_holm is 0.001, but its episodes say"),
+        (tokens, "arms.all.measures.tokens.low is .* but its episodes say"),
+        (p_value, "arms.all.versus_none.p_holm is 0.001, but its episodes say"),
         (lost, "episode nowhere of arm all on t10 is missing"),
-        (swapped, "is not of t10 and"),
+        (swapped, "is not of t1[01] and"),
         (replayed, "takes comparisons that were run"),
     ],
 )
@@ -90,6 +94,75 @@ async def test_whatever_differs_is_refused_and_nothing_is_written(
         build([tmp_path / "out"])
     assert main(["report", str(tmp_path / "out"), "--leaderboard", str(tmp_path / "board")]) == 2
     assert capsys.readouterr().err.count("\n") == 1 and not (tmp_path / "board").exists()
+
+
+def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every field of a tree, empty ones and whole groups included."""
+    if path:
+        yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in inner:
+        yield from leaves(part, (*path, key))
+
+
+def other(value: Any) -> Any:
+    """Another value of the same kind, close enough to be believed."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value + 1
+    if isinstance(value, str):
+        return value + "x"
+    if isinstance(value, list):
+        return [*value, *value[:1]] if value else ["x"]
+    if isinstance(value, dict):
+        return dict(list(value.items())[1:]) if value else {"x": 1}
+    return 0.5
+
+
+async def test_every_field_is_refused_or_shown_as_stated(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    await live(out, tasks=2, arms=[{"name": "none"}, {"name": "all"}], bootstrap=100)
+    path = out / "comparison.json"
+    text = path.read_text(encoding="utf-8")
+    plain = build([out])
+    outcomes = Counter[str]()
+    silent = []
+    assert set(json.loads(text)) == set(Comparison.model_fields)
+    for place in leaves(json.loads(text)):
+        value = tree = json.loads(text)
+        for key in place[:-1]:
+            tree = tree[key]
+        tree[place[-1]] = other(tree[place[-1]])
+        path.write_text(json.dumps(value), encoding="utf-8")
+        try:
+            board = build([out])
+        except BadInput as error:
+            assert "\n" not in str(error), place
+            outcomes["refused"] += 1
+        else:
+            if board.sources[0].stated == plain.sources[0].stated or board.groups != plain.groups:
+                silent.append(place)
+            outcomes["stated"] += 1
+    assert not silent
+    assert outcomes["refused"] > 200 and outcomes["stated"] > 20
+
+
+async def test_episodes_of_other_settings_and_twice(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    await live(out)
+    path = out / "episodes.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join([*lines, lines[0]]), encoding="utf-8")
+    with pytest.raises(BadInput, match="is there twice"):
+        build([out])
+    hashed = json.loads(lines[0])["config_hash"]
+    path.write_text("".join([lines[0].replace(hashed, "0" * 16), *lines[1:]]), encoding="utf-8")
+    with pytest.raises(BadInput, match="ran with the config 0000000000000000"):
+        build([out])
+    path.write_text("".join([lines[0].replace('"toy-1"', '"toy-2"'), *lines[1:]]), encoding="utf-8")
+    with pytest.raises(BadInput, match="benchmark_version of episode"):
+        build([out])
 
 
 async def test_no_episodes_and_replays(tmp_path: Path) -> None:

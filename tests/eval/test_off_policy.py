@@ -80,6 +80,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(["value", table, arms, "split=train", "tasks=24", "--out", str(tmp_path / "value")]) == 0
     shown = capsys.readouterr().out
     assert "doubly robust %" in shown and "TSA" in shown and "of 24" in shown
+    assert "same subset" not in shown  # fixed choices are what these arms are for
     found = json.loads((tmp_path / "value" / "value.json").read_text(encoding="utf-8"))
     assert [one["arm"] for one in found] == ["none", "TSA"] and found[0]["tasks"] == 24
     assert main(["value", arms]) == 2

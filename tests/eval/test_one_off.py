@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.compare.results import Executed, compare_arms
+from eval.compare.executed import Executed
+from eval.compare.results import compare_arms
 from eval.compare.setup_cost import Payback, one_off_costs, payback, saved_tokens
 from eval.metrics.episode_scores import score_of
 from eval.metrics.measures import Resampling

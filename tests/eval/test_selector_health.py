@@ -110,7 +110,7 @@ async def test_the_leaderboard_says_so_and_refuses_another_health(tmp_path: Path
     forged = compared.model_dump(mode="json")
     forged["arms"][3]["health"]["unparsed"] = 0
     (tmp_path / "out" / "comparison.json").write_text(json.dumps(forged), encoding="utf-8")
-    with pytest.raises(BadInput, match="arm prompted: health.unparsed is 0, but its episodes say 4"):
+    with pytest.raises(BadInput, match="arms.prompted.health.unparsed is 0, but its episodes say 4"):
         build_board([tmp_path / "out"])
 
 

@@ -217,3 +217,17 @@ def test_served_conversations_are_diagnosed(tmp_path: Path, advisor: Advisor) ->
     labels = [json.loads(line) for line in (out / "failures.jsonl").read_text().splitlines()]
     assert {label["episode_id"] for label in labels} == {episode.id for episode in episodes.values()}
     assert main(["score", str(tmp_path)]) == 0
+
+
+async def test_long_messages_are_recorded_cut_and_the_conversation_goes_on(tmp_path: Path) -> None:
+    long = assistant("y" * 5000)
+    call = {"id": "c", "type": "function", "function": {"name": "find", "arguments": json.dumps({"q": "z" * 5000})}}
+    first = exchange([user("x" * 5000)], long)
+    second = exchange([user("x" * 5000), long, user("and?")], assistant(None, tool_calls=[call]))
+    await closed(recorder(tmp_path, message_chars=1000), first, second)
+    (episode,) = read_episodes(tmp_path)
+    mark = "… [4,000 characters cut]"
+    told = [message.content for message in episode.messages[:3]]
+    assert told == ["x" * 1000 + mark, "y" * 1000 + mark, "and?"]
+    assert episode.messages[3].tool_calls is not None
+    assert episode.messages[3].tool_calls[0].function.parsed() == {"q": "z" * 1000 + mark}

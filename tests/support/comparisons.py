@@ -5,7 +5,8 @@ from typing import Any
 
 from eval.collect.outcomes import run_outcomes
 from eval.compare.comparison import run_comparison
-from eval.compare.results import Executed, compare_arms
+from eval.compare.executed import Executed
+from eval.compare.results import compare_arms
 from eval.compare.schema import Comparison
 from eval.metrics.episode_scores import score_of
 from fama.episodes.records import Episode

@@ -93,11 +93,20 @@ def test_faults_of_others_and_empty_labels_are_counted() -> None:
     assert len(data.examples) == 1
     assert data.left_out == Counter(
         {
-            "failures blamed on the user": 1,
+            "failures blamed on the user (data.user_faults=true learns from them)": 1,
             "failures without a decision or a primary category": 1,
             "failures whose episode is missing": 1,
         }
     )
+
+
+def test_user_faults_are_learnt_from_where_asked_for() -> None:
+    labels = [failure(0, blame="user"), failure(1, blame="environment"), failure(2)]
+    data = failure_examples(
+        labels, [episode(n) for n in range(3)], {"DCE": frozenset({"DCV"})}, CODES, user_faults=True
+    )
+    assert len(data.examples) == 2
+    assert data.left_out == Counter({"failures blamed on the environment": 1})
 
 
 def test_prompted_choices_include_what_the_budget_dropped() -> None:

@@ -152,11 +152,12 @@ def failure_examples(
     primary_only: bool = False,
     unexplained: bool = True,
     confidence: bool = False,
+    user_faults: bool = False,
 ) -> ExampleSet:
     """Return one example per labelled failure of the agent, in the state before its first decision or at the end.
 
     Args:
-        failures: labels; those that blame the user or the environment are left out and counted.
+        failures: labels; those that blame the environment, and the user unless asked for, are left out and counted.
         episodes: the labelled episodes.
         covers: categories that each helper of the pool addresses, in pool order.
         categories: codes of the taxonomy, in its order.
@@ -164,6 +165,7 @@ def failure_examples(
         primary_only: flag the primary categories alone.
         unexplained: learn from labels too whose cause no detector found; else they are left out and counted.
         confidence: weigh an example by its label's confidence, at least ``LEAST_WEIGHT``.
+        user_faults: learn from failures blamed on the user too.
     """
     labels = {failure.episode_id: failure for failure in failures}
     examples, left_out, used = [], Counter[str](), []
@@ -171,8 +173,9 @@ def failure_examples(
         label = labels.pop(episode.id, None)
         if label is None:
             continue
-        if label.blame != "agent":
-            left_out[f"failures blamed on the {label.blame}"] += 1
+        if label.blame == "environment" or (label.blame == "user" and not user_faults):
+            asked = " (data.user_faults=true learns from them)" if label.blame == "user" else ""
+            left_out[f"failures blamed on the {label.blame}{asked}"] += 1
             continue
         if label.unexplained and not unexplained:
             left_out["unexplained failures (data.unexplained=true learns from them)"] += 1

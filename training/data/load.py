@@ -167,6 +167,7 @@ def _failures(data: DataSettings, found: ExampleSet, coverage: bool) -> ExampleS
             primary_only=data.labels == "primary",
             unexplained=data.unexplained,
             confidence=data.confidence,
+            user_faults=data.user_faults,
         )
     return found + replace(labelled, examples=to_mean_one(labelled.examples))
 

@@ -1,5 +1,6 @@
 """The plan of a run: its episodes and their ids."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -53,6 +54,7 @@ def select_tasks(settings: ExperimentSettings, benchmark: Benchmark) -> tuple[st
 
 def _select(settings: ExperimentSettings, benchmark: Benchmark) -> tuple[str, ...]:
     available = benchmark.task_ids(settings.domain, settings.split)
+    check_once(f"{settings.benchmark} {settings.domain} {settings.split}", available)
     if isinstance(settings.tasks, int):
         if not 1 <= settings.tasks <= len(available):
             raise BadInput(f"tasks: {settings.tasks} asked for, {settings.split} has 1 to {len(available)} to give")
@@ -62,7 +64,19 @@ def _select(settings: ExperimentSettings, benchmark: Benchmark) -> tuple[str, ..
             benchmark.environment(settings.domain, task_id)  # ids beyond the listed ones; raises when unknown
     if not settings.tasks:
         raise BadInput("tasks: none are named; give a number or a list of ids")
+    check_once("tasks", settings.tasks)
     return settings.tasks
+
+
+def check_once(where: str, tasks: Sequence[str]) -> None:
+    """Refuse a task that is named twice: it would count twice in one mean and once in another.
+
+    Raises:
+        BadInput: names the first one.
+    """
+    twice = next((task for task, times in Counter(tasks).items() if times > 1), None)
+    if twice is not None:
+        raise BadInput(f"{where}: task {twice!r} is named {tasks.count(twice)} times; name each task once")
 
 
 def episode_id(planned: Planned, settings_hash: str) -> str:

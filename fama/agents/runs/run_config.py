@@ -30,10 +30,24 @@ _LATER = frozenset({"user_model", "options"})
 
 def config_hash(settings: ExperimentSettings) -> str:
     """Return the hash of all that shapes an episode besides its task, trial and arm; the same in every command."""
-    tree = dump_settings(settings)
-    left_out = FREE | {key for key in _LATER if tree[key] is None}
-    tree = {key: tree[key] for key in ExperimentSettings.model_fields if key not in left_out}
-    return content_hash(_what(tree))
+    return tree_hash(dump_settings(settings))
+
+
+def tree_hash(tree: dict[str, Any]) -> str:
+    """Return the ``config_hash`` of settings as they were once written; later settings are not in them."""
+    left_out = FREE | {key for key in _LATER if tree.get(key) is None}
+    kept = (ExperimentSettings.model_fields.keys() & tree.keys()) - left_out
+    return content_hash(_what({key: tree[key] for key in kept}))
+
+
+def route_of(tree: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a written tree that are in no hash, by dotted name: how it was run, not what."""
+    found = {key: tree[key] for key in sorted(FREE & tree.keys())}
+    for model in _MODELS:
+        found |= {f"{model}.{key}": value for key, value in (tree.get(model) or {}).items() if key in ROUTE}
+    if "concurrency" in tree["helpers"]:
+        found["helpers.concurrency"] = tree["helpers"]["concurrency"]
+    return found
 
 
 def prompt_hashes(strategy: str) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Many episodes into one folder: resumable, several at once, with a progress bar."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,7 +91,8 @@ async def run_planned(
                 with Progress(len(todo) + len(past.finished), past.tally, progress) as bar:
                     try:
                         with _executor(stage, budget) as run:
-                            await run_pool(jobs, run, _Writer(store, bar, settings.stop_after), settings.concurrency)
+                            writer = _Writer(store, bar, settings.stop_after, past.attempts)
+                            await run_pool(jobs, run, writer, settings.concurrency)
                     finally:
                         _write_summary(out, store, len(plan), content)
     with store.alone(store.size()):
@@ -98,13 +100,14 @@ async def run_planned(
 
 
 class _Past(NamedTuple):
-    """The episodes that a folder already holds."""
+    """The episodes that a folder already holds; ``attempts`` counts those of each id that ended in an error."""
 
     finished: set[str]
     errors: set[str]
     spent: int
     tally: Tally
     size: int
+    attempts: Counter[str]
 
     @classmethod
     def of(cls, store: EpisodeStore) -> "_Past":
@@ -112,15 +115,20 @@ class _Past(NamedTuple):
         finished: set[str] = set()
         errors: set[str] = set()
         tally = Tally()
-        spent = sum(map(spent_tokens, store.aside()))
+        spent = 0
+        attempts: Counter[str] = Counter()
+        for episode in store.aside():
+            spent += spent_tokens(episode)
+            attempts[episode.id] += 1
         for episode in read_episodes(store.path) if store.path.exists() else ():
             spent += spent_tokens(episode)
             if episode.outcome.status == "error":
                 errors.add(episode.id)
+                attempts[episode.id] += 1
             else:
                 finished.add(episode.id)
                 tally.add(episode)
-        return cls(finished, errors, spent, tally, size)
+        return cls(finished, errors, spent, tally, size, attempts)
 
 
 def _todo(plan: Sequence[Planned], settings_hash: str, finished: set[str]) -> dict[str, Planned]:
@@ -143,12 +151,12 @@ def _executor(stage: Stage, budget: RunBudget) -> Iterator[Callable[[EpisodeJob]
 class _Writer:
     """The one writer of a run: stores each finished episode, and stops the run when its server is gone."""
 
-    def __init__(self, store: EpisodeStore, bar: Progress, stop_after: int) -> None:
-        self._store, self._bar, self._stop_after = store, bar, stop_after
+    def __init__(self, store: EpisodeStore, bar: Progress, stop_after: int, attempts: Mapping[str, int]) -> None:
+        self._store, self._bar, self._stop_after, self._attempts = store, bar, stop_after, attempts
         self._broken = 0
 
     def __call__(self, job: EpisodeJob, episode: Episode) -> None:
-        self._store.append(episode)
+        self._store.append(episode.model_copy(update={"attempt": self._attempts.get(episode.id, 0) + 1}))
         self._bar.add(episode)
         self._broken = self._broken + 1 if _unanswered(episode) else 0
         if self._broken and self._broken == self._stop_after:

@@ -71,6 +71,7 @@ class Stage:
             reader=self._reader,
             prompt_hashes=self._texts(),
             config_hash=self.content["config_hash"],
+            commit=self.content.get("git_commit"),
         )
 
     def _texts(self) -> Mapping[str, str]:

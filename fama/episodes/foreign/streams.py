@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import ijson
 
 from fama.errors import BadInput
-from fama.text.json_numbers import load_nulled
+from fama.text.json_numbers import RepeatedKey, check_keys, load_nulled
 
 _BOM = b"\xef\xbb\xbf"
 _ENDLESS = re.compile(rb"[0-9]{2001}")
@@ -270,7 +270,7 @@ def _lines_or_object(path: Path, file: BinaryIO) -> Iterator[LogRecord]:
         if not line.strip():
             continue
         value, fault = _decoded(line)
-        if fault and number == 1 and not path.name.removesuffix(".gz").endswith(".jsonl"):
+        if fault and number == 1 and not path.name.removesuffix(".gz").endswith((".jsonl", ".ndjson")):
             value, fault = _decoded(line + file.read())
             if fault:
                 raise BadInput(f"{path}:1: {fault}; give a .json, .jsonl or .gz file")
@@ -281,7 +281,11 @@ def _lines_or_object(path: Path, file: BinaryIO) -> Iterator[LogRecord]:
 
 def _decoded(text: bytes) -> tuple[Any, str]:
     try:
-        return load_nulled(text), ""
+        value = load_nulled(text)
+        check_keys(text)
+        return value, ""
+    except RepeatedKey as error:
+        return None, str(error)
     except UnicodeDecodeError:
         return None, "not UTF-8 text"
     except (ValueError, RecursionError):

@@ -113,7 +113,7 @@ def _known(signs: Iterable[tuple[str, frozenset[str]]], seen: set[str]) -> str |
 def _fields(path: Path) -> Iterator[set[str]]:
     """Yield the fields of the first record, each as soon as it is read; of JSON lines, of the first whole one."""
     with open_log(path) as file:
-        if path.name.removesuffix(".gz").endswith(".jsonl") and first_sign(file) == b"{":
+        if path.name.removesuffix(".gz").endswith((".jsonl", ".ndjson")) and first_sign(file) == b"{":
             for _, line in zip(range(_LINES), file, strict=False):
                 try:
                     row = json.loads(line)

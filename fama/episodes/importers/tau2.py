@@ -69,7 +69,7 @@ def is_part(path: Path) -> bool:
 
 def _opened(path: Path) -> tuple[dict[str, Any], Iterator[LogRecord]]:
     """Return what a file says of its run, and its simulations."""
-    if path.name.removesuffix(".gz").endswith(".jsonl"):  # a simulation a line
+    if path.name.removesuffix(".gz").endswith((".jsonl", ".ndjson")):  # a simulation a line
         return {}, read_records(path)
     info, tasks = read_part(path, "info"), read_part(path, "tasks")
     ending = read_part(path, "termination_reason")

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from fama.episodes.cutting import cut_decision, cut_message
 from fama.episodes.records import Message
 from fama.serving.metrics import Metrics
 from fama.serving.recording.exchange import Exchange, echoes
@@ -107,6 +108,9 @@ class ConversationRecorder:
         before = self._folder.read(id_) if known is not None else None
         names = (self._selector, self._settings.benchmark, self._settings.domain)
         episode = exchange.episode(id_, *names, before)
+        kept_messages = tuple(cut_message(message, self._settings.message_chars) for message in episode.messages)
+        kept_decisions = tuple(cut_decision(one, self._settings.message_chars) for one in episode.decisions)
+        episode = episode.model_copy(update={"messages": kept_messages, "decisions": kept_decisions})
         kept = self._hook(episode) if self._hook is not None else episode
         if kept is None:
             self._folder.drop(id_)

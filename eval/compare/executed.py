@@ -1,0 +1,97 @@
+"""Executed arms of a live comparison, read from its episodes."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from eval.compare.schema import Curve
+from eval.metrics.episode_scores import Score, score_of
+from eval.metrics.selection import ExecutedSubset
+from fama.episodes.records import Episode
+from fama.episodes.spending import Spent
+from fama.selection.health import HealthTally, SelectorHealth
+from fama.settings import CompareSettings
+from fama.subsets import members_of
+
+#: where a comparison without a lattice takes its executed subsets from
+OWN_EPISODES = "the arms' own episodes"
+
+
+@dataclass(frozen=True)
+class Executed:
+    """Executed or replayed arms. ``scores``, ``choices`` and ``health`` are by arm.
+
+    Choices are (task, subset), None for the subset where the selector made no choice that could be read.
+    """
+
+    tasks: tuple[str, ...]
+    pool: tuple[str, ...]
+    backbone: str
+    scores: Mapping[str, Sequence[Score]]
+    choices: Mapping[str, Sequence[tuple[str, str | None]]]
+    cells: Sequence[ExecutedSubset]
+    lattice_source: str
+    curves: tuple[Curve, ...] = ()
+    missing: Mapping[str, int] = field(default_factory=dict)
+    one_off: Mapping[str, tuple[Spent, ...]] = field(default_factory=dict)
+    health: Mapping[str, SelectorHealth] = field(default_factory=dict)
+
+
+def read_executed(
+    settings: CompareSettings,
+    tasks: tuple[str, ...],
+    pool: Iterable[str],
+    arms: Mapping[str, str],
+    episodes: Iterable[Episode],
+    cells: Sequence[ExecutedSubset] | None,
+    one_off: Mapping[str, tuple[Spent, ...]],
+) -> Executed:
+    """Return the arms of the episodes that were planned; others are passed over.
+
+    Args:
+        settings: the comparison's.
+        tasks: the compared tasks, in their order.
+        pool: names of the helpers.
+        arms: the arm of each planned episode, by id.
+        episodes: what was run.
+        cells: executed subsets of the lattice; None takes the arms' own.
+        one_off: what each arm needs once.
+    """
+    scores: dict[str, list[Score]] = {arm.arm: [] for arm in settings.arms}
+    choices: dict[str, list[tuple[str, str | None]]] = {arm.arm: [] for arm in settings.arms}
+    tallies = {arm.arm: HealthTally() for arm in settings.arms}
+    backbone = settings.model.name
+    for episode in episodes:
+        if episode.id not in arms:
+            continue
+        arm, score = arms[episode.id], score_of(episode)
+        scores[arm].append(score)
+        tallies[arm].add(episode)
+        if episode.decisions:  # one that ended before the agent's first decision asked for no choice
+            choices[arm].append((score.task_id, score.subset if score.chosen else None))
+        backbone = episode.backbone or backbone
+    return Executed(
+        tasks=tasks,
+        pool=tuple(pool),
+        backbone=backbone,
+        scores=scores,
+        choices=choices,
+        health={arm: tally.health() for arm, tally in tallies.items()},
+        cells=cells if cells is not None else _own_cells(scores),
+        lattice_source=settings.lattice or OWN_EPISODES,
+        one_off=one_off,
+    )
+
+
+def _own_cells(scores: Mapping[str, Sequence[Score]]) -> list[ExecutedSubset]:
+    """Cells of the arms' own episodes. Two arms that chose one subset on a trial ran the same cell twice."""
+    return [
+        ExecutedSubset(
+            s.key.pair,
+            members_of(s.subset),
+            float(s.success),
+            float(s.tokens.agent + s.tokens.helper),
+        )
+        for kept in scores.values()
+        for s in kept
+        if s.scored and s.held and s.decisions and s.tokens.agent is not None and s.tokens.helper is not None
+    ]

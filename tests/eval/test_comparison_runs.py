@@ -1,0 +1,96 @@
+"""Provenance of a comparison's episodes: second attempts, commits, clock stops, tasks that are known to be wrong."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from eval.metrics.formats import percent
+from eval.report.tables import tables
+from fama.cli import main
+from fama.envs.exclusions import known_wrong
+from fama.episodes.records import Episode, Outcome
+from fama.episodes.store import EpisodeStore, read_episodes
+from fama.errors import BadInput
+from tests.support.comparisons import comparison, live, table
+from tests.support.eval_builders import build
+from tests.support.toy_world import toy_world
+
+
+@pytest.fixture(autouse=True)
+def world() -> Iterator[None]:
+    with toy_world():
+        yield
+
+
+async def test_second_attempts_and_commits_are_counted(tmp_path: Path) -> None:
+    first = await live(tmp_path)
+    assert [arm.second_attempts for arm in first.arms] == [0, 0, 0]
+    stored = list(read_episodes(tmp_path))
+    assert {episode.attempt for episode in stored} == {1}
+    failed = [
+        episode.model_copy(update={"outcome": Outcome(status="error", boundary="model", reason="gone")})
+        if episode.selector == "none" and episode.task_id in ("t10", "t11")
+        else episode
+        for episode in stored
+    ]
+    EpisodeStore(tmp_path).rewrite(failed)
+    again = await live(tmp_path)
+    assert [arm.second_attempts for arm in again.arms] == [2, 0, 0]
+    assert "Episodes that were run again after an error: none 2 of 4 (50 %)." in again.warnings
+    assert again.commits == {again.commit or "not recorded": 12}
+    elsewhere = [e.model_copy(update={"commit": "abc"}) if e.selector == "all" else e for e in read_episodes(tmp_path)]
+    EpisodeStore(tmp_path).rewrite(elsewhere)
+    mixed = await live(tmp_path)
+    assert mixed.commits["abc"] == 4
+    assert any(line.startswith("Episodes ran at 2 commits: 8 at ") for line in mixed.warnings)
+
+
+def test_what_older_records_do_not_say_is_unknown() -> None:
+    found = comparison({"none": [build("a", "none")], "all": [build("a", "all")]})
+    assert [arm.second_attempts for arm in found.arms] == [None, None]
+    assert found.commits == {"not recorded": 2}
+
+
+def test_the_clock_is_a_limit_by_choice_and_its_episodes_are_counted() -> None:
+    late = build("a", "all", "failure")
+    late = late.model_copy(update={"outcome": Outcome(status="failure", reason="wall_time")})
+    found = comparison({"none": [build("a", "none"), build("b", "none")], "all": [late, build("b", "all")]})
+    assert [arm.out_of_time for arm in found.arms] == [0, 1]
+    assert found.arm("all").measures.errors == {} and found.arm("all").measures.failures == 1
+    (line,) = [line for line in found.warnings if "limits.seconds" in line]
+    assert "(900 s), a limit by choice and no error" in line and line.count("all 1 of 2 (50 %)") == 1
+
+
+def test_results_without_tasks_that_are_known_to_be_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of four tasks are wrong; without them none solves 0 of 2 and all 2 of 2."""
+    monkeypatch.setattr("eval.compare.results.known_wrong", lambda *_: dict.fromkeys("abz", "wrong"))
+    arms: dict[str, list[Episode]] = {
+        "none": [build(t, "none", "success" if t in "ab" else "failure") for t in "abcd"],
+        "all": [build(t, "all", "success" if t in "cd" else "failure") for t in "abcd"],
+    }
+    found = comparison(arms)
+    assert found.wrong_tasks == ("a", "b")
+    whole, right = found.arm("all"), found.arm("all").corrected
+    assert whole.measures.success.value == 0.5 and whole.versus_none is not None and right is not None
+    assert whole.versus_none.estimate.value == 0.0
+    assert (right.tasks, right.success.value) == (2, 1.0)
+    assert right.versus_none is not None and right.versus_none.estimate.value == 1.0
+    (shown,) = [table for table in tables(found) if table.name == "corrected"]
+    assert [row[2].text for row in shown.rows] == [
+        percent(arm.corrected.success) for arm in found.arms if arm.corrected
+    ]
+    monkeypatch.undo()
+    assert known_wrong("toy", "d") == {} and comparison(arms).arm("all").corrected is None
+
+
+async def test_a_task_that_is_named_twice_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(BadInput, match="task 't11' is named 2 times"):
+        await live(tmp_path / "out", tasks=("t10", "t11", "t11"))
+    assert not (tmp_path / "out").exists()
+    path = await table(tmp_path / "table")
+    with pytest.raises(BadInput, match="task 't11' is named 2 times"):
+        await live(tmp_path / "replayed", tasks=("t11", "t11"), replay=str(path))
+    words = ["run", "benchmark=toy", "domain=d", "split=test", "tasks=[t10,t10]", "model.name=scripted:toy"]
+    assert main([*words, "demonstrations=0", "helpers.pool=[Alpha]", "--out", str(tmp_path / "run")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
