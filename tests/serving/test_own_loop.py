@@ -19,7 +19,7 @@ from fama.settings import HelperSettings
 from tests.support.serving import ScriptedUpstream, Tree, completion, endpoint, plain
 
 LINEAR = str(Path(__file__).parents[2] / "checkpoints/helpdesk-linear")
-TASKS = [f"shop-dev-{number:04}" for number in range(2)]
+TASKS = ["shop-dev-0001", "shop-dev-0002"]
 BASE = ["split=dev", f"tasks=[{', '.join(TASKS)}]", "strategy=fc", "placement=user", "demonstrations=0"]
 
 
