@@ -94,7 +94,11 @@ def test_core_dependencies_run_score_diagnose_mine_advise_and_serve(tmp_path: Pa
         (run(plain_arm, PATTERNS, "tasks=1"), 0, ""),
         (["score", str(arm)], 0, ""),
         (["diagnose", str(arm), "--out", f"{tmp_path}/labels"], 0, ""),
-        (["mine", str(plain_arm), "--out", f"{tmp_path}/repairs"], 0, ""),
+        (
+            ["mine", str(plain_arm), "helpers={pool: [Verifier], reading: patterns}", "--out", f"{tmp_path}/repairs"],
+            0,
+            "",
+        ),
         (["select", "--router", str(LINEAR), "--episodes", str(arm)], 0, ""),
         (run(tmp_path / "plain-by-meaning", "tasks=1"), 0, ""),
         (

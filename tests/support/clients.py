@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from fama.cli import main
-from fama.episodes.records import Episode
 from fama.episodes.store import read_episodes
 from tests.support.serving import DONE, Endpoint, ScriptedUpstream, Tree, chunk, completion, endpoint, plain, speaking
 
@@ -45,6 +44,7 @@ class Desk:
     """The upstream, the endpoint before it with a helper that always speaks, and the folder of its records."""
 
     upstream: ScriptedUpstream
+    upstream_url: str
     served: Endpoint
     folder: Path
 
@@ -70,20 +70,18 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     up.answer = look_up
     with plain(up.app) as address, speaking(placement="user") as advisor:
         with endpoint(address, advisor, record={"folder": tmp_path / "log"}) as served:
-            yield Desk(up, served, tmp_path / "log")
+            yield Desk(up, f"{address}/v1", served, tmp_path / "log")
 
 
 def check_records(
-    folder: Path, conversations: int, roles: str = "system user assistant tool assistant"
-) -> list[Episode]:
-    """Return the recorded episodes: one per conversation, whole, noted before each decision, and readable on."""
+    folder: Path, conversations: int, roles: str = "system user assistant tool assistant", decided: int = 2
+) -> None:
+    """Every conversation was recorded as one episode, whole, a note before each decision, and can be scored."""
     episodes = list(read_episodes(folder))
     assert [[message.role for message in episode.messages] for episode in episodes] == [roles.split()] * conversations
     for episode in episodes:
         assert NOTE not in episode.model_dump_json(include={"messages"})
-        assert [len(decision.notes) for decision in episode.decisions] == [1] * roles.split().count("assistant")
+        assert [len(decision.notes) for decision in episode.decisions] == [1] * decided
         assert {row.role for row in episode.ledger} == {"agent", "helper:Alpha"}
         assert all(row.input_tokens == 11 for row in episode.ledger if row.role == "agent")
     assert main(["score", str(folder)]) == 0
-    assert main(["diagnose", str(folder), "--out", str(folder / "labels")]) == 0
-    return episodes
