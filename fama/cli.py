@@ -12,8 +12,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from fama import __version__
-from fama.errors import BadInput, FamaError
-from fama.extras import missing_extra
+from fama.errors import BadInput, FamaError, missing_extra
 from fama.redaction import RedactingFormatter, redact
 
 #: command → (module with ``add_arguments`` and ``main``, one line of help)

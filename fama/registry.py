@@ -6,8 +6,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
-from fama.errors import BadInput
-from fama.extras import missing_extra
+from fama.errors import BadInput, missing_extra
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

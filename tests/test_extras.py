@@ -16,8 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from fama.errors import BadInput
-from fama.extras import EXTRAS, missing_extra, optional_libraries
+from fama.errors import EXTRAS, BadInput, missing_extra, optional_libraries
 from tests.support.order_requests import LOOKED_UP, TOOLS
 from tests.support.serving import ScriptedUpstream, plain
 
@@ -45,7 +44,7 @@ def use(python: str, cwd: Path, commands: list[list[str]], blocked: tuple[str, .
         port = free.getsockname()[1]
     with plain(up.app) as address:
         serve = ["serve", "--router", str(LINEAR), "--upstream", f"{address}/v1", "--port", str(port), PATTERNS]
-        wanted = {"blocked": blocked, "commands": commands, "checkpoint": str(LINEAR), "serve": serve}
+        wanted: dict[str, Any] = {"blocked": blocked, "commands": commands, "checkpoint": str(LINEAR), "serve": serve}
         wanted |= {"messages": LOOKED_UP, "tools": TOOLS}
         script = str(ROOT / "tests/support/core_use.py")
         process = subprocess.Popen(

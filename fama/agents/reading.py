@@ -19,8 +19,7 @@ from fama.dialogue.language import clauses, sentences, words
 from fama.dialogue.tools import views
 from fama.dialogue.turns import user_turns
 from fama.episodes.state import Act, SentenceReading, TurnReading, VisibleState
-from fama.errors import BadInput
-from fama.extras import optional_libraries
+from fama.errors import BadInput, optional_libraries
 from fama.hashing import content_hash
 from fama.selection.router.embedder import Embedder, Vectors
 

@@ -44,8 +44,7 @@ def main(wanted: dict[str, list[str]]) -> int:
     told = {"file": fama.__file__, "codes": codes, "subset": advice.subset, "probabilities": advice.probabilities}
     sys.stdout.write(json.dumps(told) + "\n")
     sys.stdout.flush()
-    code: int = cli.main(wanted["serve"])
-    return code
+    return int(cli.main(wanted["serve"]))
 
 
 if __name__ == "__main__":

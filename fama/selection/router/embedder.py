@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fama.extras import optional_libraries
+from fama.errors import optional_libraries
 from fama.memo import RecentCache
 from fama.selection.router.manifest import EncoderShape
 
