@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from fama import __version__
-from fama.errors import BadInput, FamaError
+from fama.errors import BadInput, FamaError, missing_extra
 from fama.redaction import RedactingFormatter, redact
 
 #: command → (module with ``add_arguments`` and ``main``, one line of help)
@@ -79,6 +79,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(str(error), 1)
     except KeyboardInterrupt:
         return _complain("interrupted; what was finished is kept, the same command goes on from there", 1)
+    except ModuleNotFoundError as error:
+        found = missing_extra(error, f"fama {name}")
+        if found is None:
+            raise
+        return _complain(str(found), 2)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _complain(f"{where}{error.strerror or error}; what was finished is kept", 1)

@@ -6,7 +6,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
-from fama.errors import BadInput
+from fama.errors import BadInput, missing_extra
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -67,6 +67,8 @@ class Registry(Generic[T]):
                 loaded: Any = getattr(import_module(module), attribute)
             except (ImportError, AttributeError, SyntaxError) as error:
                 where = f"{self.family}: {name!r} ({self._paths[name]})"
+                if isinstance(error, ImportError) and (missing := missing_extra(error, where)) is not None:
+                    raise missing from error
                 raise BadInput(f"{where} cannot be loaded ({error}); fix or uninstall its package") from error
             self._objects[name] = loaded
         return self._objects[name]

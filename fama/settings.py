@@ -1,6 +1,7 @@
 """The typed settings that run, outcomes and compare share. One attribute is one key of their YAML."""
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -139,6 +140,15 @@ class HelperSettings(Settings):
     concurrency: Count = 1
     """Helpers of one decision asked at the same time, of those that do not read each other's notes; notes and ledger
     are the same as one after the other."""
+
+
+def written_settings(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings read from a written config, with what is left out of it for the sake of older hashes.
+
+    ``helpers.reading`` is written only where it is not ``patterns``, which is no longer the default.
+    """
+    helpers = tree.get("helpers")
+    return {**tree, "helpers": {"reading": "patterns", **helpers}} if isinstance(helpers, Mapping) else {**tree}
 
 
 class BudgetSettings(Settings):

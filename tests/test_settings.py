@@ -15,7 +15,15 @@ from fama.cli import main
 from fama.config import dump_settings, load_settings
 from fama.errors import BadInput
 from fama.mining.settings import MineSettings
-from fama.settings import CompareSettings, ExperimentSettings, OutcomesSettings, RunSettings
+from fama.settings import (
+    CompareSettings,
+    ExperimentSettings,
+    HelperSettings,
+    OutcomesSettings,
+    Reading,
+    RunSettings,
+    written_settings,
+)
 from training.settings import TrainSettings
 
 MODELS: tuple[type[BaseModel], ...] = (
@@ -96,3 +104,11 @@ def test_keys_of_a_group_that_may_be_missing_are_listed() -> None:
 def test_flags_that_contradict_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--executor", "ray", "executor=local", "--out", str(tmp_path / "out")]) == 2
     assert "contradict" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("reading", ["patterns", "meaning"])
+def test_a_written_config_is_read_back_as_it_was(reading: Reading) -> None:
+    settings = RunSettings(helpers=HelperSettings(reading=reading))
+    written = dump_settings(settings)
+    assert ("reading" in written["helpers"]) == (reading == "meaning"), "older configs keep their hash"
+    assert RunSettings.model_validate(written_settings(written)) == settings

@@ -19,7 +19,7 @@ from fama.dialogue.language import clauses, sentences, words
 from fama.dialogue.tools import views
 from fama.dialogue.turns import user_turns
 from fama.episodes.state import Act, SentenceReading, TurnReading, VisibleState
-from fama.errors import BadInput
+from fama.errors import BadInput, optional_libraries
 from fama.hashing import content_hash
 from fama.selection.router.embedder import Embedder, Vectors
 
@@ -79,6 +79,7 @@ def parse_layer(text: str) -> ReadingLayer:
         raise BadInput(f"{_FILE}: {error}; make it again with: python -m training.reading") from None
 
 
+@cache
 def shipped_layer() -> ReadingLayer:
     """Return the layer that ships."""
     return parse_layer(resources.files("fama.agents").joinpath(_FILE).read_text(encoding="utf-8"))
@@ -88,11 +89,12 @@ def reading_embedder(encoder: str) -> Embedder:
     """Return the encoder of readings, in float32 so that every machine reads alike.
 
     Raises:
-        BadInput: the encoder is not there.
+        BadInput: the encoder, or the libraries that run it, are not there.
     """
-    from fama.selection.router.encoder import SegmentEncoder
+    with optional_libraries("helpers.reading: meaning", "set helpers.reading=patterns"):
+        from fama.selection.router.encoder import SegmentEncoder
 
-    return Embedder(SegmentEncoder(encoder, 256), entries=20_000)
+        return Embedder(SegmentEncoder(encoder, 256), entries=20_000)
 
 
 class ToolTexts(NamedTuple):

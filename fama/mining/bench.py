@@ -97,6 +97,7 @@ class Bench:
             helper_model=None if helper_model is None else Metered(helper_model, meter),
             selector=ScheduleSelector(schedule, self.pool, self._base(log, track)),
             arm="repair",
+            reader=self.stage.reader,
             seeds=seeds,
         )
 

@@ -14,7 +14,7 @@ from fama.errors import BadInput
 from fama.helpers.pool import form_in
 from fama.mining.records import REPAIRS, Repair
 from fama.mining.settings import MineSettings, RouteSettings
-from fama.settings import HelperSettings
+from fama.settings import HelperSettings, written_settings
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def read_repairs(folder: Path) -> RepairFolder:
     path = folder / CONFIG
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        settings = content["settings"]
+        settings = written_settings(content["settings"])
         route = {key: value for key, value in settings["model"].items() if key in RouteSettings.model_fields}
         known = {key: value for key, value in settings.items() if key in MineSettings.model_fields}
         mine = MineSettings.model_validate({**known, "model": route})

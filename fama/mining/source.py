@@ -19,7 +19,7 @@ from fama.mining.records import split_of
 from fama.mining.settings import MineSettings
 from fama.prompts import prompt_hash
 from fama.randomness import generator
-from fama.settings import BudgetSettings, RunSettings, SelectorSettings
+from fama.settings import BudgetSettings, RunSettings, SelectorSettings, written_settings
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,9 @@ def open_source(folder: Path, mine: MineSettings, out: Path) -> Source:
     """
     config = _config(folder)
     try:
+        written = written_settings(config["settings"])
         run = RunSettings.model_validate(
-            {key: value for key, value in config["settings"].items() if key in RunSettings.model_fields}
+            {key: value for key, value in written.items() if key in RunSettings.model_fields}
         )
         version, prompts = str(config["benchmark_version"]), dict(config["prompts"])
         hashed = str(config["config_hash"])

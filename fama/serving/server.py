@@ -58,6 +58,8 @@ def advisor_of(settings: ServeSettings) -> Advisor:
         budget=settings.budget,
         seed=settings.seed,
         sessions=settings.sessions,
+        benchmark=settings.benchmark,
+        domain=settings.domain,
     )
 
 

@@ -99,6 +99,11 @@ class ServeSettings(Settings):
     """Where notes go. ``assistant`` needs an upstream that continues a reply that was begun."""
     prefill: Prefill = "message"
     """How the upstream is given the opening of its reply, for ``placement: assistant``."""
+    benchmark: str = Field(default="", max_length=64)
+    """Benchmark whose file of tool roles (``fama/dialogue/rules``) holds for the clients' tools; a tool's schema can
+    state its role instead, as ``x-fama-role``."""
+    domain: str = Field(default="", max_length=64)
+    """Domain of ``benchmark``."""
     price: float | None = Field(default=None, ge=0, le=10)
     """λ, the success probability that 1,000 tokens are worth; None takes the router's own."""
     budget: BudgetSettings = BudgetSettings()

