@@ -12,6 +12,8 @@ _END = re.compile(rb"(?>\r\n|\r|\n)(?>\r\n|\r|\n)")
 _LONGEST = 4 * 2**20
 #: Bytes of an event's end that may have come with the piece before.
 _END_BYTES = 3
+#: Fields that all pieces of a reply share.
+_NAMED = ("id", "object", "created", "model")
 
 
 class EventSplitter:
@@ -68,12 +70,14 @@ class OpeningFilter:
     def __init__(self, opening: str) -> None:
         self._opening = opening
         self._words: dict[int, StreamedReply] = {}
+        self._top: dict[str, Any] = {}
 
     def passed(self, event: bytes) -> bytes:
         """Return the event as the client may see it; before ``[DONE]`` what is still held back."""
         tree = event_data(event)
         if tree is None:
             return self.rest() + event if is_done(event) else event
+        self._top = {key: tree[key] for key in _NAMED if key in tree}
         changed = False
         for choice in choices_of(tree):
             delta = choice.get("delta")
@@ -87,7 +91,8 @@ class OpeningFilter:
     def rest(self) -> bytes:
         """Return events with the words still held back, of choices that stopped without saying so."""
         held = {index: words.end() for index, words in self._words.items()}
-        trees = [{"choices": [{"index": i, "delta": {"content": text}}]} for i, text in held.items() if text]
+        deltas = [{"index": i, "delta": {"content": text}, "finish_reason": None} for i, text in held.items() if text]
+        trees = [{**self._top, "choices": [delta]} for delta in deltas]
         return b"".join(b"data: " + json.dumps(tree).encode() + b"\n\n" for tree in trees)
 
     def _pass(self, choice: dict[str, Any], delta: dict[str, Any]) -> bool:
