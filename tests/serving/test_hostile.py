@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from starlette.responses import Response
 
 from fama.advising.advisor import Advisor
+from fama.serving.body import parse_body
 from fama.serving.events import EventSplitter
 from fama.serving.faults import Fault
-from fama.serving.body import parse_body
 from fama.serving.settings import ServeLimits
 from tests.support.serving import Endpoint, ScriptedUpstream, completion, endpoint, plain, speaking, spoken
 
