@@ -123,6 +123,11 @@ def test_long_texts_end_a_generation() -> None:
         assert len(cache) <= 6
     computed: list[str] = []
     long = [f"{number:600}" for number in range(4)]
+
+    def compute(unknown: list[str]) -> list[int]:
+        computed.extend(unknown)
+        return [int(text) for text in unknown]
+
     for _ in range(3):
-        cache.get_all(long, lambda unknown: computed.extend(unknown) or map(int, unknown))
+        cache.get_all(long, compute)
     assert computed == long, "a state of more than the limit is computed once"

@@ -219,7 +219,7 @@ def _noted(kwargs: dict[str, Any], advice: Advice, opened: bool) -> tuple[dict[s
 def _own_words(reply: Any, opening: str) -> Any:
     for choice in getattr(reply, "choices", None) or ():
         message = getattr(choice, "message", None)
-        if isinstance(getattr(message, "content", None), str):
+        if message is not None and isinstance(getattr(message, "content", None), str):
             message.content = without_opening(message.content, opening)
     return reply
 

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from json.decoder import JSONDecodeError, scanstring
+from json import JSONDecodeError
 from typing import Any
 
 from fama.serving.faults import Fault, bad_request
@@ -74,7 +74,9 @@ def _read_object(text: str) -> tuple[dict[str, Any], tuple[Span, ...]]:
     if text[at : at + 1] == "}":
         return tree, _ended(text, at, spans)
     while True:
-        name, at = scanstring(text, _after(text, '"', at, space=False))
+        if text[at : at + 1] != '"':
+            raise JSONDecodeError("no name", text, at)
+        name, at = _DECODER.raw_decode(text, at)
         start = _after(text, ":", at)
         tree[name], end = _DECODER.raw_decode(text, start)
         if name == "messages":
@@ -85,12 +87,12 @@ def _read_object(text: str) -> tuple[dict[str, Any], tuple[Span, ...]]:
         at = _after(text, ",", at)
 
 
-def _after(text: str, sign: str, at: int, space: bool = True) -> int:
+def _after(text: str, sign: str, at: int) -> int:
     """Return the place behind a sign, and behind the white space on both sides of it."""
     at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
     if text[at : at + 1] != sign:
         raise JSONDecodeError("unexpected", text, at)
-    return _SPACE.match(text, at + 1).end() if space else at + 1  # type: ignore[union-attr]
+    return _SPACE.match(text, at + 1).end()  # type: ignore[union-attr]
 
 
 def _ended(text: str, at: int, spans: list[Span]) -> tuple[Span, ...]:

@@ -156,8 +156,8 @@ def _add_delta(kept: dict[str, Any], delta: dict[str, Any]) -> None:
 
 def _add_call(calls: list[tuple[int, dict[str, Any]]], piece: dict[str, Any]) -> None:
     """Add a piece to its call, or begin one. Servers that send whole calls give all the same index, or none."""
-    index, id_ = piece.get("index"), piece.get("id") if isinstance(piece.get("id"), str) else ""
-    function = piece.get("function") if isinstance(piece.get("function"), dict) else {}
+    index, id_, function = piece.get("index"), piece.get("id"), piece.get("function")
+    id_, function = id_ if isinstance(id_, str) else "", function if isinstance(function, dict) else {}
     told = {key: function[key] for key in ("name", "arguments") if isinstance(function.get(key), str)}
     where = index if isinstance(index, int) else None
     begun = [call for at, call in calls if at == where] if where is not None else [call for _, call in calls[-1:]]

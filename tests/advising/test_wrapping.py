@@ -149,10 +149,10 @@ async def test_async_helpers_of_the_sdk_get_notes_too(advisor: fama.Advisor, end
 def test_odd_replies_pass_and_settings_reach_the_client(advisor: fama.Advisor, endpoint: Endpoint) -> None:
     client = wrapped(endpoint, advisor)
     for odd in ([{"index": 0, "message": None}], [{"index": 0}], [], None):
-        endpoint.answer = lambda body, odd=odd: (200, {"id": "x", "choices": odd})  # type: ignore[misc]
+        endpoint.answer = lambda body, odd=odd: (200, {"id": "x", "choices": odd})
         assert client.chat.completions.create(model="m", messages=LOOKED_UP, tools=TOOLS).id == "x"
         row = json.dumps({"id": "x", "choices": [{"index": 0, "delta": None}] if odd else odd})
-        endpoint.answer = lambda body, row=row: (200, f"data: {row}\n\n".encode())  # type: ignore[misc]
+        endpoint.answer = lambda body, row=row: (200, f"data: {row}\n\n".encode())
         assert list(client.chat.completions.create(model="m", messages=LOOKED_UP, tools=TOOLS, stream=True))
     client.timeout = 7.0
     assert client._inner.timeout == 7.0 and client.with_options(max_retries=1).timeout == 7.0
