@@ -50,16 +50,21 @@ class RecentCache(Generic[K, V]):
     keys after a request, it becomes the older one, and what stood there is dropped. So the next request finds
     everything that the last one used, even where that is more than ``entries``: a long state that grows by a message
     computes one result, where a cache that drops single entries would compute all of them. Each generation holds less
-    than ``entries`` keys plus those of one request.
+    than ``entries`` keys plus those of one request. With ``size``, the characters of a key, a generation also ends at
+    ``characters``, so that long texts fill no memory.
     """
 
-    def __init__(self, entries: int) -> None:
+    def __init__(self, entries: int, size: Callable[[K], int] | None = None, characters: int = 2**22) -> None:
         self.entries = entries
+        self._size, self._characters, self._held = size, characters, 0
         self._newer: dict[K, V] = {}
         self._older: dict[K, V] = {}
 
     def __len__(self) -> int:
         return len(self._newer.keys() | self._older.keys())
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._newer or key in self._older
 
     def get_all(self, keys: Sequence[K], compute: Callable[[list[K]], Iterable[V]]) -> list[V]:
         """Return the result of every key.
@@ -77,13 +82,17 @@ class RecentCache(Generic[K, V]):
             if value is None:
                 unknown.setdefault(key, []).append(place)
             else:
+                if self._size is not None and key not in newer:
+                    self._held += self._size(key)
                 found[place] = newer[key] = value
         if unknown:
             for (key, places), value in zip(unknown.items(), compute(list(unknown)), strict=True):
                 newer[key] = value
+                if self._size is not None:
+                    self._held += self._size(key)
                 for place in places:
                     found[place] = value
         results = [value for value in found if value is not None]
-        if len(newer) >= self.entries:
-            self._older, self._newer = newer, {}
+        if len(newer) >= self.entries or self._held >= self._characters:
+            self._older, self._newer, self._held = newer, {}, 0
         return results

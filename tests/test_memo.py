@@ -113,3 +113,21 @@ def test_a_failed_computation_leaves_nothing_wrong_behind() -> None:
     with pytest.raises(ValueError, match="zip"):
         cache.get_all([1, 2], lambda numbers: [])
     assert cache.get_all([2, 1], squares) == [4, 1]
+
+
+def test_long_texts_end_a_generation() -> None:
+    cache: RecentCache[str, int] = RecentCache(100, len, characters=1000)
+    for number in range(50):
+        state = [f"{number:400}", f"{number + 1:400}"]
+        assert cache.get_all(state, lambda unknown: map(int, unknown)) == [number, number + 1]
+        assert len(cache) <= 6
+    computed: list[str] = []
+    long = [f"{number:600}" for number in range(4)]
+
+    def compute(unknown: list[str]) -> list[int]:
+        computed.extend(unknown)
+        return [int(text) for text in unknown]
+
+    for _ in range(3):
+        cache.get_all(long, compute)
+    assert computed == long, "a state of more than the limit is computed once"

@@ -183,7 +183,8 @@ class Advisor:
         budget.episode_spent = known.spent
         preparation = self._preparation(conversation, known, budget, ledger)
         try:
-            prepared = await preparation.prepare(self._state(conversation, known), len(conversation.history))
+            state = await self._state(conversation, known)
+            prepared = await preparation.prepare(state, len(conversation.history))
         finally:
             budget.release()
         given = tuple((conversation.turn, note) for note in prepared.decision.notes)
@@ -222,7 +223,8 @@ class Advisor:
             held=session.held,
         )
 
-    def _state(self, conversation: Conversation, session: Session) -> VisibleState:
+    async def _state(self, conversation: Conversation, session: Session) -> VisibleState:
+        """Return what is seen of a conversation; while a long turn is read, other requests go on."""
         state = VisibleState(
             policy=conversation.policy,
             tools=conversation.tools,
@@ -232,4 +234,8 @@ class Advisor:
             benchmark=self._benchmark,
             domain=self._domain,
         )
-        return state if self._reader is None else replace(state, readings=self._reader.read(state))
+        if self._reader is None:
+            return state
+        for _ in self._reader.steps(state):
+            await asyncio.sleep(0)
+        return replace(state, readings=self._reader.read(state))

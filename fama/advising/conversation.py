@@ -2,9 +2,9 @@
 
 import hashlib
 import json
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from fama.agents.strategies.base import Chat
@@ -13,6 +13,7 @@ from fama.episodes.foreign.tools import tools_of
 from fama.episodes.records import Message, ToolSpec
 from fama.errors import BadInput
 from fama.hashing import content_hash
+from fama.memo import by_identity
 from fama.models.prefix import AgentRequest
 from fama.text.clean import clean, clean_value
 
@@ -45,7 +46,7 @@ class Conversation:
 
     def prefixes(self) -> tuple[list[str], str]:
         """Return the hashes of the history before each assistant's message, the latest first, and of all of it."""
-        digest = hashlib.sha256(content_hash([self.policy, [tool.model_dump() for tool in self.tools]]).encode())
+        digest = hashlib.sha256(_opening_hash(self.policy, self.tools).encode())
         before: list[str] = []
         for message in self.history:
             if message.role == "assistant":
@@ -108,17 +109,50 @@ def _as_dict(value: Any, place: str) -> Chat:
 
 def _tools(raw: Sequence[Chat]) -> tuple[ToolSpec, ...]:
     try:
-        return _tools_of_text(json.dumps(raw))
+        return _TOOLS.read(json.dumps(raw))
     except BadInput:
         raise
     except _SHAPE_FAULTS as error:
         raise _unlike("tools", error) from None
 
 
-@lru_cache(maxsize=64)
-def _tools_of_text(text: str) -> tuple[ToolSpec, ...]:
-    """Return the tools of a JSON text; every request of an agent has the same ones, so that they stay one object."""
-    return tools_of(clean_value(json.loads(text)))
+class _ToolCache:
+    """The tools of the latest JSON texts, of at most so many characters in all and always of the last one.
+
+    Every request of an agent has the same tools, so that they are read once and stay one object.
+    """
+
+    def __init__(self, characters: int) -> None:
+        self._characters, self._held = characters, 0
+        self._kept: OrderedDict[str, tuple[ToolSpec, ...]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def read(self, text: str) -> tuple[ToolSpec, ...]:
+        """Return the tools of a text.
+
+        Raises:
+            BadInput: a definition has no name, or states a role that is none.
+        """
+        found = self._kept.get(text)
+        if found is None:
+            found = self._kept[text] = tools_of(clean_value(json.loads(text)))
+            self._held += len(text)
+            while self._held > self._characters and len(self._kept) > 1:
+                self._held -= len(self._kept.popitem(last=False)[0])
+        else:
+            self._kept.move_to_end(text)
+        return found
+
+
+_TOOLS = _ToolCache(2**22)
+
+
+@by_identity(64)
+def _opening_hash(policy: str, tools: tuple[ToolSpec, ...]) -> str:
+    """Return the hash of what every request of a conversation has."""
+    return content_hash([policy, [tool.model_dump() for tool in tools]])
 
 
 def _turn(messages: Sequence[Message]) -> int:

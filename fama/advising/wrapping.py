@@ -12,17 +12,24 @@ log = logging.getLogger(__name__)
 Client = TypeVar("Client")
 #: Methods of a client that return another client.
 _COPIES = frozenset({"copy", "with_options"})
+#: Views of a client, a chat or completions that give a reply with its headers.
+_RAW = frozenset({"with_raw_response", "with_streaming_response"})
+#: The header by which such a view asks for its reply.
+_RAW_HEADER = "x-stainless-raw-response"
 
 
 def wrap(client: Client, advisor: Advisor) -> Client:
-    """Return a client like ``client`` whose ``chat.completions.create`` places notes before each request.
+    """Return a client like ``client`` whose ``chat.completions`` place notes before each request.
 
-    For ``OpenAI`` and ``AsyncOpenAI`` and what is used like them, whole and streamed replies. Everything else passes
-    through. The caller's messages are not changed, and a note that the server repeats is taken off the reply, so that
-    no history holds one. A failure of the advisor never fails a request: it goes on without notes, is logged, and is
-    counted in ``advice_failures`` of what is returned.
+    For ``OpenAI`` and ``AsyncOpenAI`` and what is used like them: ``create``, ``stream`` and ``parse``, also through
+    ``beta``, ``with_options`` and the raw responses. Everything else passes through. The caller's messages are not
+    changed, and a note that the server repeats is taken off the reply, so that no history holds one; ``parse`` and raw
+    responses, off which it cannot be taken, get no note that opens the reply (``placement="assistant"``). A failure of
+    the advisor never fails a request: it goes on without notes, is logged, and is counted in ``advice_failures`` of
+    what is returned. A wrapped client gets the advisor in place of the one that it has.
     """
-    return cast(Client, WrappedClient(client, advisor, _Count()))
+    inner = client._inner if isinstance(client, WrappedClient) else client
+    return cast(Client, WrappedClient(inner, advisor, _Count()))
 
 
 class _Count:
@@ -35,6 +42,8 @@ class _Count:
 class _Passing:
     """Passes every attribute of another object through, and is an instance of its class to who asks."""
 
+    _own = frozenset({"_inner", "_advisor", "_failures", "_chunks"})
+
     def __init__(self, inner: Any) -> None:
         self._inner = inner
 
@@ -43,7 +52,16 @@ class _Passing:
         return type(self._inner)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
+        if name in self._own:  # asked for by what copies an object before it has any
+            raise AttributeError(name)
+        found = getattr(self._inner, name)
+        return type(found)(self) if name in _RAW else found
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self._own:
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self._inner, name, value)
 
 
 class WrappedClient(_Passing):
@@ -62,6 +80,11 @@ class WrappedClient(_Passing):
     def chat(self) -> Any:
         """Return the client's chat, whose completions get notes."""
         return _Chat(self._inner.chat, self._advisor, self._failures)
+
+    @property
+    def beta(self) -> Any:
+        """Return the client's beta, whose chat is this one."""
+        return _Beta(self._inner.beta, self._advisor, self._failures)
 
     def __getattr__(self, name: str) -> Any:
         found = super().__getattr__(name)
@@ -88,19 +111,8 @@ class WrappedClient(_Passing):
         return await self._inner.__aexit__(*raised)
 
 
-class _Chat(_Passing):
-    def __init__(self, inner: Any, advisor: Advisor, failures: _Count) -> None:
-        super().__init__(inner)
-        self._advisor, self._failures = advisor, failures
-
-    @property
-    def completions(self) -> Any:
-        kind = _AsyncCompletions if _is_async(self._inner) else _Completions
-        return kind(self._inner.completions, self._advisor, self._failures)
-
-
 class _Advised(_Passing):
-    """What both kinds of completions share."""
+    """A part of a client that knows its advisor."""
 
     def __init__(self, inner: Any, advisor: Advisor, failures: _Count) -> None:
         super().__init__(inner)
@@ -111,38 +123,73 @@ class _Advised(_Passing):
         log.warning("no notes for this request: %s: %s", type(error).__name__, error)
 
 
-class _Completions(_Advised):
+class _Beta(_Advised):
+    @property
+    def chat(self) -> Any:
+        return _Chat(self._inner.chat, self._advisor, self._failures)
+
+
+class _Chat(_Advised):
+    @property
+    def completions(self) -> Any:
+        kind = _AsyncCompletions if _is_async(self._inner) else _Completions
+        return kind(self._inner.completions, self._advisor, self._failures)
+
+
+class _Streaming(_Advised):
+    def stream(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the manager of a streamed reply, which asks by this object's ``create``."""
+        return type(self._inner).stream(self, *args, **kwargs)
+
+
+class _Completions(_Streaming):
     def create(self, *args: Any, **kwargs: Any) -> Any:
         """Ask the endpoint, with notes placed where the advisor has some."""
-        kwargs, given = _kept(kwargs)
-        opening = ""
-        if given:
-            try:
-                advice = self._advisor.advise(**given)
-                kwargs, opening = _noted(kwargs, advice)
-            except Exception as error:  # noqa: BLE001 - never fail the caller's own request
-                self._failed(error)
+        kwargs, opening = self._advised(kwargs, opened=not _is_raw(kwargs))
         reply = self._inner.create(*args, **kwargs)
         if not opening:
             return reply
         return _Stream(reply, opening) if kwargs.get("stream") is True else _own_words(reply, opening)
 
+    def parse(self, *args: Any, **kwargs: Any) -> Any:
+        """Ask the endpoint for a reply of a type."""
+        kwargs, _ = self._advised(kwargs, opened=False)
+        return self._inner.parse(*args, **kwargs)
 
-class _AsyncCompletions(_Advised):
+    def _advised(self, kwargs: dict[str, Any], opened: bool) -> tuple[dict[str, Any], str]:
+        kwargs, given = _kept(kwargs)
+        try:
+            return _noted(kwargs, self._advisor.advise(**given), opened) if given else (kwargs, "")
+        except Exception as error:  # noqa: BLE001 - never fail the caller's own request
+            self._failed(error)
+            return kwargs, ""
+
+
+class _AsyncCompletions(_Streaming):
     async def create(self, *args: Any, **kwargs: Any) -> Any:
         """Ask the endpoint, with notes placed where the advisor has some."""
-        kwargs, given = _kept(kwargs)
-        opening = ""
-        if given:
-            try:
-                advice = await self._advisor.advise_async(**given)
-                kwargs, opening = _noted(kwargs, advice)
-            except Exception as error:  # noqa: BLE001 - never fail the caller's own request
-                self._failed(error)
+        kwargs, opening = await self._advised(kwargs, opened=not _is_raw(kwargs))
         reply = await self._inner.create(*args, **kwargs)
         if not opening:
             return reply
         return _AsyncStream(reply, opening) if kwargs.get("stream") is True else _own_words(reply, opening)
+
+    async def parse(self, *args: Any, **kwargs: Any) -> Any:
+        """Ask the endpoint for a reply of a type."""
+        kwargs, _ = await self._advised(kwargs, opened=False)
+        return await self._inner.parse(*args, **kwargs)
+
+    async def _advised(self, kwargs: dict[str, Any], opened: bool) -> tuple[dict[str, Any], str]:
+        kwargs, given = _kept(kwargs)
+        try:
+            return _noted(kwargs, await self._advisor.advise_async(**given), opened) if given else (kwargs, "")
+        except Exception as error:  # noqa: BLE001 - never fail the caller's own request
+            self._failed(error)
+            return kwargs, ""
+
+
+def _is_raw(kwargs: dict[str, Any]) -> bool:
+    return any(str(name).lower() == _RAW_HEADER for name in kwargs.get("extra_headers") or ())
 
 
 def _is_async(chat: Any) -> bool:
@@ -159,9 +206,9 @@ def _kept(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return kwargs, given if "messages" in given else {}
 
 
-def _noted(kwargs: dict[str, Any], advice: Advice) -> tuple[dict[str, Any], str]:
-    """Return the request with the notes, and the opening that its reply may repeat."""
-    if not advice.text:
+def _noted(kwargs: dict[str, Any], advice: Advice, opened: bool) -> tuple[dict[str, Any], str]:
+    """Return the request with the notes, and the opening that its reply may repeat; ``opened`` if it may have one."""
+    if not advice.text or (advice.opening and not opened):
         return kwargs, ""
     noted = {**kwargs, "messages": advice.messages()}
     if advice.extra_body:
@@ -171,8 +218,8 @@ def _noted(kwargs: dict[str, Any], advice: Advice) -> tuple[dict[str, Any], str]
 
 def _own_words(reply: Any, opening: str) -> Any:
     for choice in getattr(reply, "choices", None) or ():
-        message = choice.message
-        if isinstance(message.content, str):
+        message = getattr(choice, "message", None)
+        if message is not None and isinstance(getattr(message, "content", None), str):
             message.content = without_opening(message.content, opening)
     return reply
 
@@ -188,6 +235,8 @@ class _Pieces:
     def passed(self, chunk: Any) -> Any:
         """Return the chunk, its words without the opening."""
         for choice in getattr(chunk, "choices", None) or ():
+            if getattr(choice, "delta", None) is None:
+                continue
             words = self._choices.setdefault(choice.index, StreamedReply(self._opening))
             self._latest[choice.index] = chunk
             said = choice.delta.content

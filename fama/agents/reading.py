@@ -6,9 +6,9 @@ names, descriptions and parameters, so that tools of any domain can be read. ``r
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from importlib import resources
 from typing import NamedTuple, get_args
 
@@ -21,6 +21,7 @@ from fama.dialogue.turns import user_turns
 from fama.episodes.state import Act, SentenceReading, TurnReading, VisibleState
 from fama.errors import BadInput, optional_libraries
 from fama.hashing import content_hash
+from fama.memo import RecentCache
 from fama.selection.router.embedder import Embedder, Vectors
 
 ACTS: tuple[Act, ...] = get_args(Act)
@@ -120,13 +121,17 @@ def _plain(name: str) -> str:
     return " ".join(words(name.replace("_", " ")))
 
 
+#: A user turn's text, the changes that it may ask for, and whether it opens the conversation.
+_TurnKey = tuple[str, tuple[ToolTexts, ...], bool]
+
+
 class Reader:
     """Reads user turns by meaning; what was read stays in memory by text and tools."""
 
     def __init__(self, embedder: Embedder, layer: ReadingLayer) -> None:
         self.embedder = embedder
         self.layer = layer
-        self._turns = lru_cache(maxsize=4096)(self._turn)
+        self._turns: RecentCache[_TurnKey, tuple[SentenceReading, ...]] = RecentCache(4096, lambda key: len(key[0]))
 
     @classmethod
     @cache
@@ -141,13 +146,23 @@ class Reader:
 
     def read(self, state: VisibleState) -> tuple[TurnReading, ...]:
         """Return the readings of all user turns of a state."""
-        tools = changes_of(state)
-        turns = user_turns(state)
-        return tuple(
-            TurnReading(index, self._turns(text, tools, opening=not place)) for place, (index, text) in enumerate(turns)
-        )
+        keys = self._keys(state)
+        found = self._turns.get_all(list(keys.values()), lambda unknown: [self._turn(*key) for key in unknown])
+        return tuple(TurnReading(index, turn) for index, turn in zip(keys, found, strict=True))
 
-    def _turn(self, text: str, tools: tuple[ToolTexts, ...], *, opening: bool) -> tuple[SentenceReading, ...]:
+    def steps(self, state: VisibleState) -> Iterator[None]:
+        """Read a sentence at a time what ``read`` then finds in memory, for callers with other work in between."""
+        for text, tools, opening in self._keys(state).values():
+            if (text, tools, opening) not in self._turns:
+                for said in sentences(text):
+                    self._sentence(said[:_MOST], tools, opening)
+                    yield
+
+    def _keys(self, state: VisibleState) -> dict[int, _TurnKey]:
+        tools = changes_of(state)
+        return {index: (text, tools, not place) for place, (index, text) in enumerate(user_turns(state))}
+
+    def _turn(self, text: str, tools: tuple[ToolTexts, ...], opening: bool) -> tuple[SentenceReading, ...]:
         return tuple(part for said in sentences(text) for part in self._sentence(said[:_MOST], tools, opening))
 
     def _sentence(self, sentence: str, tools: Sequence[ToolTexts], opening: bool) -> list[SentenceReading]:

@@ -166,7 +166,13 @@ def _add_slips(said: frozenset[str], known: frozenset[str]) -> frozenset[str]:
     """Return the meanings with the known words added that one of them is a typing slip away from."""
     vocabulary = known | every_verb()
     strange = [word for word in said if word not in vocabulary]
-    near = {stem for word in strange for stem in vocabulary if abs(len(word) - len(stem)) < 2 and one_slip(word, stem)}
+    near = {
+        stem
+        for word in strange
+        for stem in vocabulary
+        # One slip leaves the first or the last letter; most pairs end here.
+        if (word[0] == stem[0] or word[-1] == stem[-1]) and abs(len(word) - len(stem)) < 2 and one_slip(word, stem)
+    }
     return said | {meaning(word) for word in near}
 
 

@@ -1,6 +1,7 @@
 """An event loop in a thread of its own, for callers with and without one."""
 
 import asyncio
+import os
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
@@ -22,17 +23,21 @@ class LoopThread:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._closing = False
+        self._process = os.getpid()
         self._thread.start()
 
     def submit(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
         """Begin a coroutine; cancelling the future cancels it.
 
         Raises:
-            FamaError: the thread is closed.
+            FamaError: the thread is closed, or this is a process that was forked from the thread's.
         """
-        if self._closing:
+        if self._closing or self._is_elsewhere():
             work.close()
-            raise FamaError(f"{self._thread.name} is closed; make a new one")
+            why = (
+                "belongs to another process; make one in each" if self._is_elsewhere() else "is closed; make a new one"
+            )
+            raise FamaError(f"{self._thread.name} {why}")
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
@@ -50,12 +55,15 @@ class LoopThread:
 
     def close(self) -> None:
         """Cancel what is under way, close what the stack holds and end the thread; a second call does nothing."""
-        if self._closing:
+        if self._closing or self._is_elsewhere():
             return
         self._closing = True
         self._loop.call_soon_threadsafe(lambda: self._loop.create_task(self._end()))
         if threading.current_thread() is not self._thread:  # else its owner was forgotten inside it
             self._thread.join(_PATIENCE)
+
+    def _is_elsewhere(self) -> bool:
+        return os.getpid() != self._process
 
     def _run(self) -> None:
         try:

@@ -24,9 +24,12 @@ def know_value(value: str) -> None:
         _values.add(value)
 
 
-def redact_values(text: str) -> str:
-    """Return a text without the keys in use, also where they are quoted for an address or for JSON."""
-    for key in _keys():
+def redact_values(text: str, keys: tuple[str, ...] | None = None) -> str:
+    """Return a text without the keys in use, also where they are quoted for an address or for JSON.
+
+    ``keys`` are those of ``keys_in_use``, for many texts at once.
+    """
+    for key in keys_in_use() if keys is None else keys:
         if key in text:
             text = text.replace(key, MASK)
     return text
@@ -37,7 +40,7 @@ def _is_secret(value: str) -> bool:
     return len(value) >= _SHORTEST and not value.isdigit()
 
 
-def _keys() -> tuple[str, ...]:
+def keys_in_use() -> tuple[str, ...]:
     """Return the keys in use in every form in which they may stand in a text, the longest first."""
     known = _values | {value for name in _variables if _is_secret(value := os.environ.get(name, ""))}
     return _forms(frozenset(known))

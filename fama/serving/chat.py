@@ -1,7 +1,6 @@
 """The chat endpoint: a request gets its notes, goes upstream, and its answer comes back as it is."""
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -12,19 +11,19 @@ from typing import Any, Protocol
 import httpx
 
 from fama.advising.advice import Advice
+from fama.serving.body import ChatBody, parse_body
 from fama.serving.events import Assembled, EventSplitter, OpeningFilter
 from fama.serving.faults import Fault, too_many
 from fama.serving.metrics import Metrics
 from fama.serving.recording.exchange import Exchange
 from fama.serving.replies import whole_reply
-from fama.serving.request import ClientGone, check_access, check_form, parse_body, read_body
+from fama.serving.request import ClientGone, check_access, check_form, read_body
 from fama.serving.settings import ServeSettings
 from fama.serving.telling import advice_field, advice_headers
 from fama.serving.upstream import Upstream, reply_headers
 
 log = logging.getLogger(__name__)
 Send = Callable[[dict[str, Any]], Any]
-_STREAM = b"text/event-stream"
 
 
 class Adviser(Protocol):
@@ -102,8 +101,8 @@ class ChatEndpoint:
         check_access(named, self._key)
         check_form(named, self._limits)
         body = await read_body(receive, self._limits)
-        tree = parse_body(body, self._limits)
-        work = asyncio.create_task(self._ask(headers, body, tree, answer))
+        given = parse_body(body, self._limits)
+        work = asyncio.create_task(self._ask(headers, body, given, answer))
         gone = asyncio.create_task(_disconnected(receive))
         try:
             await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -117,13 +116,13 @@ class ChatEndpoint:
             await self._recorder.record(exchange)
 
     async def _ask(
-        self, headers: list[tuple[bytes, bytes]], body: bytes, tree: dict[str, Any], answer: "_Answer"
+        self, headers: list[tuple[bytes, bytes]], body: bytes, given: ChatBody, answer: "_Answer"
     ) -> Exchange | None:
         """Answer; return the exchange where the upstream's reply is whole."""
-        asked = await self._advised(body, tree)
+        asked = await self._advised(body, given)
         began, started_at = time.perf_counter(), time.time()
         async with self._upstream.ask("POST", "/chat/completions", headers, asked.body) as response:
-            if response.headers.get("content-type", "").encode().lower().startswith(_STREAM):
+            if _is_stream(response, asked.tree):
                 reply = await self._stream(response, asked, answer)
             else:
                 reply = await self._whole(response, asked, answer)
@@ -131,16 +130,16 @@ class ChatEndpoint:
             return None
         return Exchange(asked.tree, reply, asked.advice, started_at, time.perf_counter() - began)
 
-    async def _advised(self, body: bytes, tree: dict[str, Any]) -> _Asked:
+    async def _advised(self, body: bytes, given: ChatBody) -> _Asked:
         """Put the notes into a request. Without one, and after an error, its bytes stay as they are."""
+        tree = given.tree
         try:
             async with asyncio.timeout(self._limits.advice_seconds):
                 advice = await self._adviser.advise_async(tree["messages"], tree.get("tools"))
             self._metrics.count(advice)
             if not advice.text:
                 return _Asked(tree, body, advice, None)
-            noted = {**advice.extra_body, **tree, "messages": advice.messages()}
-            return _Asked(tree, json.dumps(noted, allow_nan=False).encode(), advice, None)
+            return _Asked(tree, given.with_messages(advice.messages(), advice.extra_body), advice, None)
         except Exception as error:  # noqa: BLE001 - helpers and routers never fail a request
             self._metrics.failed.inc()
             log.warning("no notes for a request: %s", type(error).__name__)
@@ -163,14 +162,14 @@ class ChatEndpoint:
         opening = OpeningFilter(asked.opening) if asked.opening else None
         splitter = EventSplitter()
         packed = "content-encoding" in response.headers
-        unpacked = packed and opening is not None
+        unpacked = packed and (opening is not None or kept is not None)
         headers = [*reply_headers(response, unpacked=unpacked), *advice_headers(asked.advice, asked.failure)]
         await answer.start(response.status_code, headers)
         try:
             async for piece in response.aiter_bytes() if unpacked else response.aiter_raw():
                 if opening is None:
                     await answer.piece(piece)
-                    events = splitter.feed(piece) if kept is not None and not packed else []
+                    events = splitter.feed(piece) if kept is not None else []
                 else:
                     events = [opening.passed(event) for event in splitter.feed(piece)]
                     await answer.piece(b"".join(events))
@@ -183,7 +182,7 @@ class ChatEndpoint:
         except httpx.HTTPError:
             await self._broken(answer, "upstream_broke_off", "the upstream broke off its reply")
             return None
-        await answer.piece(splitter.end() if opening is not None else b"", last=True)
+        await answer.piece(splitter.end() + opening.rest() if opening is not None else b"", last=True)
         return kept.whole() if kept is not None else None
 
     async def _broken(self, answer: "_Answer", reason: str, message: str) -> None:
@@ -230,6 +229,12 @@ class _Answer:
         except TimeoutError:
             self._metrics.refused.labels("slow_client").inc()
             raise ClientGone from None
+
+
+def _is_stream(response: httpx.Response, asked: dict[str, Any]) -> bool:
+    """Return whether a reply is passed on as it comes: events, or what was asked for as such and is not said to be."""
+    media = response.headers.get("content-type", "").lower()
+    return media.startswith("text/event-stream") or (not media and response.is_success and asked.get("stream") is True)
 
 
 async def _disconnected(receive: Any) -> None:

@@ -6,31 +6,38 @@ from typing import Any
 
 from fama.advising.replies import StreamedReply
 
-_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+#: A blank line; servers mix the ends of lines.
+_END = re.compile(rb"(?>\r\n|\r|\n)(?>\r\n|\r|\n)")
 #: Bytes that are held back while waiting for an event's end.
 _LONGEST = 4 * 2**20
+#: Bytes of an event's end that may have come with the piece before.
+_END_BYTES = 3
+#: Fields that all pieces of a reply share.
+_NAMED = ("id", "object", "created", "model")
 
 
 class EventSplitter:
     """Cuts bytes into events, each with the blank line that ends it."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
 
     def feed(self, piece: bytes) -> list[bytes]:
-        """Return the events that are whole after one more piece."""
-        data, start, events = self._rest + piece, 0, []
-        for found in _END.finditer(data):
-            events.append(data[start : found.end()])
+        """Return the events that are whole after one more piece; each byte is looked at a few times at most."""
+        seen, start, events = max(0, len(self._rest) - _END_BYTES), 0, []
+        self._rest += piece
+        for found in _END.finditer(self._rest, seen):
+            events.append(bytes(self._rest[start : found.end()]))
             start = found.end()
-        self._rest = data[start:]
+        del self._rest[:start]
         if len(self._rest) > _LONGEST:
             events.append(self.end())
         return events
 
     def end(self) -> bytes:
         """Return what is left without an end."""
-        rest, self._rest = self._rest, b""
+        rest = bytes(self._rest)
+        self._rest.clear()
         return rest
 
 
@@ -46,6 +53,11 @@ def event_data(event: bytes) -> dict[str, Any] | None:
     return tree if isinstance(tree, dict) else None
 
 
+def is_done(event: bytes) -> bool:
+    """Return whether an event says that the stream is over."""
+    return any(line.startswith(b"data:") and line[5:].strip() == b"[DONE]" for line in event.splitlines())
+
+
 def choices_of(tree: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the choices of a reply or of a piece of one."""
     choices = tree.get("choices")
@@ -57,13 +69,15 @@ class OpeningFilter:
 
     def __init__(self, opening: str) -> None:
         self._opening = opening
-        self._words: dict[Any, StreamedReply] = {}
+        self._words: dict[int, StreamedReply] = {}
+        self._top: dict[str, Any] = {}
 
     def passed(self, event: bytes) -> bytes:
-        """Return the event as the client may see it."""
+        """Return the event as the client may see it; before ``[DONE]`` what is still held back."""
         tree = event_data(event)
         if tree is None:
-            return event
+            return self.rest() + event if is_done(event) else event
+        self._top = {key: tree[key] for key in _NAMED if key in tree}
         changed = False
         for choice in choices_of(tree):
             delta = choice.get("delta")
@@ -71,10 +85,18 @@ class OpeningFilter:
                 changed |= self._pass(choice, delta)
         if not changed:
             return event
-        return b"data: " + json.dumps(tree).encode() + b"\n\n"
+        kept = [line for line in event.splitlines() if line and not line.startswith(b"data:")]
+        return b"\n".join([*kept, b"data: " + json.dumps(tree).encode()]) + b"\n\n"
+
+    def rest(self) -> bytes:
+        """Return events with the words still held back, of choices that stopped without saying so."""
+        held = {index: words.end() for index, words in self._words.items()}
+        deltas = [{"index": i, "delta": {"content": text}, "finish_reason": None} for i, text in held.items() if text]
+        trees = [{**self._top, "choices": [delta]} for delta in deltas]
+        return b"".join(b"data: " + json.dumps(tree).encode() + b"\n\n" for tree in trees)
 
     def _pass(self, choice: dict[str, Any], delta: dict[str, Any]) -> bool:
-        words = self._words.setdefault(choice.get("index"), StreamedReply(self._opening))
+        words = self._words.setdefault(_index_of(choice), StreamedReply(self._opening))
         said = delta.get("content")
         passed = words.add(said) if isinstance(said, str) else ""
         if choice.get("finish_reason") is not None or delta.get("tool_calls"):
@@ -101,10 +123,7 @@ class Assembled:
             return
         self._top |= {key: tree[key] for key in ("id", "model", "usage") if tree.get(key) is not None}
         for choice in choices_of(tree):
-            index = choice.get("index")
-            kept = self._choices.setdefault(
-                index if isinstance(index, int) else 0, {"message": {"role": "assistant"}, "calls": {}}
-            )
+            kept = self._choices.setdefault(_index_of(choice), {"message": {"role": "assistant"}, "calls": []})
             if choice.get("finish_reason") is not None:
                 kept["finish_reason"] = choice["finish_reason"]
             if isinstance(choice.get("delta"), dict):
@@ -118,7 +137,7 @@ class Assembled:
         for index, kept in sorted(self._choices.items()):
             if "finish_reason" not in kept:
                 return None
-            calls = [call for _, call in sorted(kept["calls"].items())]
+            calls = [call for _, call in sorted(kept["calls"], key=lambda call: call[0])]
             message = {**kept["message"], **({"tool_calls": calls} if calls else {})}
             choices.append({"index": index, "message": message, "finish_reason": kept["finish_reason"]})
         return {**self._top, "choices": choices}
@@ -130,17 +149,28 @@ def _add_delta(kept: dict[str, Any], delta: dict[str, Any]) -> None:
         if isinstance(delta.get(key), str):
             message[key] = message.get(key, "") + delta[key]
     pieces = delta.get("tool_calls")
-    for place, piece in enumerate(pieces if isinstance(pieces, list) else ()):
-        if not isinstance(piece, dict):
-            continue
-        index = piece.get("index")
-        empty = {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
-        call = kept["calls"].setdefault(index if isinstance(index, int) else place, empty)
-        if isinstance(piece.get("id"), str):
-            call["id"] = call["id"] or piece["id"]
-        function = piece.get("function")
-        if not isinstance(function, dict):
-            continue
-        for key in ("name", "arguments"):
-            if isinstance(function.get(key), str):
-                call["function"][key] += function[key]
+    for piece in pieces if isinstance(pieces, list) else ():
+        if isinstance(piece, dict):
+            _add_call(kept["calls"], piece)
+
+
+def _add_call(calls: list[tuple[int, dict[str, Any]]], piece: dict[str, Any]) -> None:
+    """Add a piece to its call, or begin one. Servers that send whole calls give all the same index, or none."""
+    index, id_, function = piece.get("index"), piece.get("id"), piece.get("function")
+    id_, function = id_ if isinstance(id_, str) else "", function if isinstance(function, dict) else {}
+    told = {key: function[key] for key in ("name", "arguments") if isinstance(function.get(key), str)}
+    where = index if isinstance(index, int) else None
+    begun = [call for at, call in calls if at == where] if where is not None else [call for _, call in calls[-1:]]
+    another = begun and told.get("name") and begun[-1]["function"]["name"] and id_ not in ("", begun[-1]["id"])
+    if not begun or another:
+        begun = [{"id": "", "type": "function", "function": {"name": "", "arguments": ""}}]
+        calls.append((len(calls) if where is None else where, begun[0]))
+    call = begun[-1]
+    call["id"] = call["id"] or id_
+    for key, text in told.items():
+        call["function"][key] += text
+
+
+def _index_of(choice: dict[str, Any]) -> int:
+    index = choice.get("index")
+    return index if isinstance(index, int) else 0

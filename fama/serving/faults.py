@@ -36,6 +36,11 @@ def upstream_timeout(seconds: float) -> Fault:
     return Fault(504, "upstream_timeout", f"the upstream was silent for {seconds:g} seconds")
 
 
+def upstream_odd(status: int) -> Fault:
+    """Return the answer for an upstream's status that HTTP does not have."""
+    return Fault(502, "upstream_odd", f"the upstream answered with the status {status}, which HTTP does not have")
+
+
 def upstream_failed(error: Exception) -> Fault:
     """Return the answer for an upstream that could not be asked; an error's text may hold a key and is left out."""
     return Fault(502, "upstream_unreachable", f"the upstream could not be asked ({type(error).__name__})")

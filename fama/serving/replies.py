@@ -20,7 +20,7 @@ class WholeReply:
 def whole_reply(body: bytes, opening: str, field: dict[str, Any]) -> WholeReply:
     """Add ``field`` to a reply and take a repeated ``opening`` off its choices; anything else keeps its bytes."""
     try:
-        tree = json.loads(body)
+        tree = json.loads(body.decode("utf-8-sig"))  # JSON in another encoding could not take the field
     except (ValueError, RecursionError):
         return WholeReply(body, None)
     if not isinstance(tree, dict):

@@ -2,12 +2,11 @@
 
 import asyncio
 import hmac
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fama.annotate.guard import is_own
-from fama.serving.faults import Fault, bad_request
+from fama.serving.faults import Fault
 from fama.serving.settings import ServeLimits
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -87,29 +86,6 @@ class ClientGone(Exception):  # noqa: N818 - no error: nobody waits for an answe
     """The client closed the connection."""
 
 
-def parse_body(body: bytes, limits: ServeLimits) -> dict[str, Any]:
-    """Return a chat request.
-
-    Raises:
-        Fault: 400: no JSON object, too deep, or its messages are no list of objects or too many.
-    """
-    try:
-        tree = json.loads(body, parse_constant=_refuse_constant)
-    except RecursionError:
-        raise _too_deep(limits) from None
-    except ValueError:
-        raise bad_request("invalid_json", "the body is not JSON") from None
-    if not isinstance(tree, dict):
-        raise bad_request("invalid_json", "the body is no JSON object")
-    _check_depth(tree, limits)
-    messages = tree.get("messages")
-    if not isinstance(messages, list) or not messages or not all(isinstance(message, dict) for message in messages):
-        raise bad_request("invalid_messages", "messages: give a list of at least one chat message")
-    if len(messages) > limits.messages:
-        raise bad_request("too_many_messages", f"messages: {len(messages)}, at most {limits.messages} are taken")
-    return tree
-
-
 def upstream_headers(headers: Headers, upstream_key: str | None) -> list[tuple[bytes, bytes]]:
     """Return the headers that go upstream: the client's, less those of its connection to this server."""
     passed = [(name, value) for name, value in end_to_end(headers) if name not in _OWN and not _is_forward(name)]
@@ -129,28 +105,6 @@ def end_to_end(headers: Headers) -> list[tuple[bytes, bytes]]:
 
 def _is_forward(name: bytes) -> bool:
     return name.startswith((b"x-forwarded-", b"proxy-"))
-
-
-def _check_depth(tree: Any, limits: ServeLimits) -> None:
-    level: list[Any] = [tree]
-    for _ in range(limits.depth):
-        level = [
-            inner
-            for value in level
-            for inner in (value.values() if isinstance(value, dict) else value)
-            if isinstance(inner, dict | list)
-        ]
-        if not level:
-            return
-    raise _too_deep(limits)
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _too_deep(limits: ServeLimits) -> Fault:
-    return bad_request("too_deep", f"the body has more than {limits.depth} levels")
 
 
 def _too_large(limits: ServeLimits) -> Fault:

@@ -57,6 +57,9 @@ class RecordSettings(Settings):
     hook: str | None = Field(default=None, min_length=1)
     """A function that gets each episode before anything of it is written and returns what is to be kept of it, or None:
     ``module:function``, or a name of the entry-point group ``fama.record_hooks``."""
+    closing_hook: str | None = Field(default=None, min_length=1)
+    """A function that gets each episode once more when its conversation is over, before it goes to ``episodes.jsonl``:
+    for what is known only then, such as the outcome. Named like ``hook``."""
     idle_seconds: float = Field(default=900.0, gt=0, le=604_800)
     """Seconds without a further request after which a conversation is taken to be over."""
     open: int = Field(default=10_000, ge=1, le=1_000_000)

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import httpx
 
 from fama.models.connect import is_local
-from fama.serving.faults import Fault, upstream_failed, upstream_timeout
+from fama.serving.faults import Fault, upstream_failed, upstream_odd, upstream_timeout
 from fama.serving.request import Headers, end_to_end, upstream_headers
 from fama.serving.settings import ServeSettings
 
@@ -48,13 +48,15 @@ class Upstream:
         """Yield the upstream's answer with its body unread.
 
         Raises:
-            Fault: 504 when it is silent, 502 when it cannot be asked or breaks off.
+            Fault: 504 when it is silent, 502 when it cannot be asked, breaks off, or has an unknown status.
         """
         passed = upstream_headers(headers, self._key)
         try:
             request = self._client.build_request(method, f"{self._base}{path}", content=body, headers=passed)
             response = await self._client.send(request, stream=True)
             try:
+                if response.status_code >= 600:
+                    raise upstream_odd(response.status_code)
                 yield response
             finally:
                 await response.aclose()

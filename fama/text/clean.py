@@ -4,7 +4,7 @@ import math
 import re
 from typing import Any
 
-from fama.redaction.keys import redact_values
+from fama.redaction.keys import keys_in_use, redact_values
 
 #: Control characters except tab, line feed, vertical tab, form feed, carriage return and next line.
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
@@ -12,33 +12,40 @@ _REPLACEMENT = "\ufffd"
 _MAX_DEPTH = 100
 
 
-def clean(text: str) -> str:
+def clean(text: str, keys: tuple[str, ...] | None = None) -> str:
     """Join surrogate pairs; replace lone surrogates by a question mark, control characters by U+FFFD, keys by ``***``.
 
     Lone surrogates fit into no UTF-8 file; control characters steer terminals and end strings in other tools; of a key
-    that a server repeats a part would stay where quotes and notes are cut.
+    that a server repeats a part would stay where quotes and notes are cut. ``keys`` as in ``redact_values``.
     """
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
         joined = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
         text = joined.encode("utf-8", "replace").decode("utf-8")
-    return redact_values(_CONTROL.sub(_REPLACEMENT, text))
+    return redact_values(_CONTROL.sub(_REPLACEMENT, text), keys)
 
 
-def clean_value(value: Any, depth: int = 0) -> Any:
+def clean_value(value: Any) -> Any:
     """Clean every text of a JSON value, keys included; no numbers and infinite ones are null.
 
     What lies deeper than 100 levels is dropped.
     """
+    return _clean_value(value, 0, keys_in_use())
+
+
+def _clean_value(value: Any, depth: int, keys: tuple[str, ...]) -> Any:
     if isinstance(value, str):
-        return clean(value)
+        return clean(value, keys)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if depth >= _MAX_DEPTH:
         return None
     if isinstance(value, dict):
-        return {clean(key) if isinstance(key, str) else key: clean_value(v, depth + 1) for key, v in value.items()}
+        return {
+            clean(key, keys) if isinstance(key, str) else key: _clean_value(inner, depth + 1, keys)
+            for key, inner in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [clean_value(item, depth + 1) for item in value]
+        return [_clean_value(item, depth + 1, keys) for item in value]
     return value

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 import fama
 from fama.advising.session import Session, Sessions
+from fama.episodes.state import TurnReading, VisibleState
 from fama.errors import BadInput, FamaError, ModelError
 from fama.models.base import ChatRequest
 from fama.settings import HelperSettings
@@ -91,6 +93,31 @@ def test_sync_and_async_advice_are_one_and_threads_share_an_advisor() -> None:
 def advisor_probabilities(router: Path) -> dict[str, float]:
     with fama.Advisor(router, helpers=PATTERNS) as advisor:
         return dict(advisor.advise([SYSTEM, USER], TOOLS).probabilities)
+
+
+class EndlessReader:
+    """Reads a turn that says ``endless`` sentence by sentence for ever."""
+
+    def steps(self, state: VisibleState) -> Iterator[None]:
+        while "endless" in (state.messages[0].content or ""):
+            yield
+
+    def read(self, state: VisibleState) -> tuple[TurnReading, ...]:
+        return ()
+
+
+async def test_a_long_turn_holds_up_nobody_else() -> None:
+    with fama.Advisor("all", helpers=PATTERNS) as advisor:
+        advisor._reader = EndlessReader()  # type: ignore[assignment]
+        endless = asyncio.create_task(advisor.advise_async([{"role": "user", "content": "endless"}]))
+        advice = await asyncio.wait_for(advisor.advise_async(AGREED, TOOLS), 5)
+        assert advice.history and not endless.done()
+        endless.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await endless
+        advisor._thread.wait(asyncio.sleep(0.01))
+        left = asyncio.all_tasks(advisor._thread._loop)
+        assert not left, "what was given up is read no further"
 
 
 async def test_a_cancelled_advice_leaves_no_call_behind() -> None:

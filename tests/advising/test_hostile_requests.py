@@ -1,6 +1,8 @@
 """Requests of every shape: advice, or one line that says what is wrong."""
 
 import copy
+import json
+import multiprocessing
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,8 @@ from openai.types.chat import ChatCompletionMessage, ChatCompletionMessageToolCa
 from openai.types.chat.chat_completion_message_tool_call import Function
 
 import fama
-from fama.errors import BadInput
+from fama.advising.conversation import _ToolCache
+from fama.errors import BadInput, FamaError
 from fama.helpers.base import HELPERS
 from fama.settings import HelperSettings
 from tests.support.order_requests import LOOKED_UP, SYSTEM, TOOLS, USER, called, outcome
@@ -74,6 +77,39 @@ def test_the_last_turn_may_have_parts_or_no_words(guided: fama.Advisor) -> None:
     assert advice.messages()[-1]["content"] == [*parts, {"type": "text", "text": NOTE}]
     silent = guided.advise([SYSTEM, USER, *called("get_order")[:1], {"role": "tool", "content": None}], TOOLS)
     assert silent.messages()[-1]["content"] == f"\n\n{NOTE}"
+
+
+def test_calls_of_custom_tools_are_read(guided: fama.Advisor) -> None:
+    call = {"id": "c", "type": "custom", "custom": {"name": "run_query", "input": "SELECT 1"}}
+    made = {"role": "assistant", "content": None, "tool_calls": [call]}
+    advice = guided.advise([USER, made, {"role": "tool", "tool_call_id": "c", "content": "1"}])
+    (read,) = advice.history[1].tool_calls or ()
+    assert (read.function.name, read.function.arguments) == ("run_query", "SELECT 1")
+
+
+def test_tools_are_kept_by_their_size() -> None:
+    cache, texts = (
+        _ToolCache(1000),
+        [json.dumps([schema_of({"type": "object", "title": "x" * n})]) for n in (200, 2000)],
+    )
+    assert cache.read(texts[0]) is cache.read(texts[0])
+    assert cache.read(texts[1]) is cache.read(texts[1]) and len(cache) == 1
+
+
+def test_a_forked_process_is_told_to_make_its_own(advisor: fama.Advisor) -> None:
+    def ask(pipe: Any) -> None:
+        try:
+            advisor.advise([USER])
+        except FamaError as error:
+            pipe.send(str(error))
+
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe()
+    child = context.Process(target=ask, args=(there,), daemon=True)
+    child.start()
+    assert here.poll(20) and "another process" in here.recv()
+    child.join(20)
+    assert child.exitcode == 0 and advisor.advise([USER]).history
 
 
 def test_five_thousand_messages() -> None:

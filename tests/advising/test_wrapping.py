@@ -16,6 +16,7 @@ from tests.support.fake_endpoint import Endpoint, said
 from tests.support.order_requests import AGREED, LOOKED_UP, PATTERNS, TOOLS
 
 LINE = "Note: Suggested next tool: respond. Ask for a yes to cancel_order."
+CHUNK = {"object": "chat.completion.chunk", "created": 1, "model": "m"}
 REPLY = "Shall I cancel order W1?"
 
 
@@ -36,7 +37,7 @@ class Words:
         deltas = [{"role": "assistant", "content": ""}, *({"content": piece} for piece in pieces(self.words)), {}]
         ends = [None] * (len(deltas) - 1) + [self.finish]
         chunks = [
-            {"id": "x", "choices": [{"index": 0, "delta": delta, "finish_reason": end}]}
+            {"id": "x", **CHUNK, "choices": [{"index": 0, "delta": delta, "finish_reason": end}]}
             for delta, end in zip(deltas, ends, strict=True)
         ]
         return 200, "".join(f"data: {json.dumps(row)}\n\n" for row in chunks).encode() + b"data: [DONE]\n\n"
@@ -108,6 +109,53 @@ def test_vllm_is_told_to_go_on_from_the_note(endpoint: Endpoint) -> None:
     noted, plain = endpoint.asked
     assert (noted["continue_final_message"], noted["add_generation_prompt"], noted["top_k"]) == (True, False, 5)
     assert plain["messages"] == LOOKED_UP[:2] and "continue_final_message" not in plain
+
+
+def test_helpers_of_the_sdk_get_notes_too(advisor: fama.Advisor, endpoint: Endpoint) -> None:
+    endpoint.answer = Words(f"{LINE}\n{REPLY}")
+    asked: dict[str, Any] = {"model": "m", "messages": LOOKED_UP, "tools": TOOLS}
+    client = wrapped(endpoint, advisor)
+    with client.chat.completions.stream(**asked) as events:
+        assert events.get_final_completion().choices[0].message.content == REPLY
+    assert client.beta.chat.completions.create(**asked).choices[0].message.content == REPLY
+    assert [body["messages"][-1]["content"] for body in endpoint.asked] == [f"{LINE}\n"] * 2
+    endpoint.answer = Words()
+    for view in (client, client.chat, client.chat.completions):
+        raw = view.with_raw_response
+        raw = getattr(getattr(raw, "chat", raw), "completions", getattr(raw, "completions", raw))
+        assert raw.create(**asked).parse().choices[0].message.content == REPLY
+    strict = {"type": "function", "function": {"name": "f", "strict": True, "parameters": {}}}
+    client.chat.completions.parse(model="m", messages=LOOKED_UP, tools=[strict])
+    assert [body["messages"] for body in endpoint.asked[2:]] == [LOOKED_UP] * 4, "a note could not be taken off"
+    with fama.Advisor("all", helpers=PATTERNS, placement="user") as other:
+        again = fama.wrap(client, other)
+        again.chat.completions.with_raw_response.create(**asked)
+        again.chat.completions.create(**asked)
+    for body in endpoint.asked[6:]:
+        assert body["messages"][-1]["content"].count("Note:") == 1, "wrapped twice, noted once"
+    assert client.advice_failures == again.advice_failures == 0
+
+
+async def test_async_helpers_of_the_sdk_get_notes_too(advisor: fama.Advisor, endpoint: Endpoint) -> None:
+    endpoint.answer = Words(f"{LINE}\n{REPLY}")
+    client = wrapped_async(endpoint, advisor)
+    async with client.chat.completions.stream(model="m", messages=LOOKED_UP, tools=TOOLS) as events:
+        assert (await events.get_final_completion()).choices[0].message.content == REPLY
+    endpoint.answer = Words()
+    await client.chat.completions.parse(model="m", messages=LOOKED_UP)
+    assert [len(body["messages"]) - len(LOOKED_UP) for body in endpoint.asked] == [1, 0]
+
+
+def test_odd_replies_pass_and_settings_reach_the_client(advisor: fama.Advisor, endpoint: Endpoint) -> None:
+    client = wrapped(endpoint, advisor)
+    for odd in ([{"index": 0, "message": None}], [{"index": 0}], [], None):
+        endpoint.answer = lambda body, odd=odd: (200, {"id": "x", "choices": odd})
+        assert client.chat.completions.create(model="m", messages=LOOKED_UP, tools=TOOLS).id == "x"
+        row = json.dumps({"id": "x", "choices": [{"index": 0, "delta": None}] if odd else odd})
+        endpoint.answer = lambda body, row=row: (200, f"data: {row}\n\n".encode())
+        assert list(client.chat.completions.create(model="m", messages=LOOKED_UP, tools=TOOLS, stream=True))
+    client.timeout = 7.0
+    assert client._inner.timeout == 7.0 and client.with_options(max_retries=1).timeout == 7.0
 
 
 class Broken:

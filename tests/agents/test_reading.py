@@ -188,3 +188,14 @@ def test_a_run_reads_by_meaning_and_says_so(tmp_path: Path) -> None:
     a, b = (next(iter(read_episodes(tmp_path / name))) for name in "ab")
     assert a.prompt_hashes["reading"] == shipped_layer().digest and "reading" not in b.prompt_hashes
     assert a.config_hash != b.config_hash
+
+
+def test_a_turn_is_read_in_steps_of_sentences(reader: Reader) -> None:
+    state = chat(
+        "Cancel my trip to Oslo. Is breakfast served? Thanks a lot for looking.", "Which one?", "Both."
+    ).state()
+    assert len(list(reader.steps(state))) == 4
+    encoded = reader.embedder.encoded
+    readings = reader.read(state)
+    assert [len(turn.sentences) for turn in readings] == [3, 1] and reader.embedder.encoded == encoded
+    assert not list(reader.steps(state)), "what was read once is in memory"

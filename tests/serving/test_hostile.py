@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from starlette.responses import Response
 
 from fama.advising.advisor import Advisor
+from fama.serving.body import parse_body
 from fama.serving.events import EventSplitter
 from fama.serving.faults import Fault
-from fama.serving.request import parse_body
 from fama.serving.settings import ServeLimits
 from tests.support.serving import Endpoint, ScriptedUpstream, completion, endpoint, plain, speaking, spoken
 
@@ -88,7 +88,7 @@ def test_ten_levels_are_fine(served: Endpoint) -> None:
 )
 def test_no_body_raises_anything_but_a_fault(body: bytes) -> None:
     try:
-        assert parse_body(body, ServeLimits())["messages"]
+        assert parse_body(body, ServeLimits()).tree["messages"]
     except Fault as fault:
         assert fault.status == 400
 

@@ -1,6 +1,8 @@
 """Conversations become episodes: once each, without notes, whatever stops the server."""
 
 import json
+import resource
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -151,6 +153,47 @@ async def test_hooks_see_everything_before_the_disk(tmp_path: Path) -> None:
     for name in ("nowhere:f", "json:nothing", "unknown", ":"):
         with pytest.raises(BadInput):
             recorder(tmp_path / "c", hook=name)
+
+
+async def test_a_conversation_that_is_over_gets_its_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    written = "def close(episode):\n    return verdict(episode) if len(episode.messages) > 2 else None\n"
+    (tmp_path / "own_hook.py").write_text(f"from {HOOKS} import verdict\n\n\n{written}")
+    first, on = exchange([user("a")], assistant("b")), exchange([user("a"), assistant("b"), user("c")], assistant("d"))
+    one = recorder(tmp_path / "a", closing_hook="own_hook:close")
+    async with one.sweeping():
+        for each in (first, on, exchange([user("short")], assistant("b"))):
+            await one.record(each)
+        assert all('"error"' in path.read_text() for path in (tmp_path / "a" / "open").glob("*.json"))
+    (episode,) = read_episodes(tmp_path / "a")
+    assert episode.outcome.status == "failure" and len(episode.messages) == 4
+    metrics = Metrics()
+    killed = ConversationRecorder(RecordSettings(), tmp_path / "b", "all", metrics)
+    await killed.record(first)
+    killed._folder.release()
+    faulty = RecordSettings(closing_hook=f"{HOOKS}:fail")
+    await closed(ConversationRecorder(faulty, tmp_path / "b", "all", metrics))
+    assert texts(tmp_path / "b") == [["a", "b"]], "closed at the next start, as it was"
+    assert 'fama_record_failures_total{error="RuntimeError"} 1.0' in metrics.text().decode()
+    with pytest.raises(BadInput, match="record.closing_hook"):
+        recorder(tmp_path / "c", closing_hook="own_hook:nothing")
+
+
+async def test_a_full_disk_loses_no_earlier_answer(tmp_path: Path) -> None:
+    one, soft = recorder(tmp_path), resource.getrlimit(resource.RLIMIT_FSIZE)
+    async with one.sweeping():
+        await one.record(exchange([user("a")], assistant("b")))
+        more = [user("a"), assistant("b"), user("c" * 5000)]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, soft[1]))
+        try:
+            await one.record(exchange(more, assistant("d")))
+            assert len(list((tmp_path / "open").iterdir())) == 1, "no part of what did not fit is left"
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, soft)
+        await one.record(exchange(more, assistant("again")))
+    assert 'error="OSError"} 1.0' in one._metrics.text().decode()
+    assert texts(tmp_path) == [["a", "b", "c" * 5000, "again"]]
 
 
 @pytest.fixture(scope="module")

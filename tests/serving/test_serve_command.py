@@ -1,6 +1,7 @@
 """``fama serve`` as a command: its settings, what it refuses, and the loop from recorded conversations to a router."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -85,13 +86,14 @@ def test_flags_are_settings(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
 
 
 @contextmanager
-def command(*words: str) -> Iterator[str]:
+def command(*words: str, folder: Path = ROOT) -> Iterator[str]:
     """Run ``fama serve`` until the block ends, then stop it as a job scheduler does; it must end well."""
     port = str(_free_port())
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         [sys.executable, "-m", "fama", "serve", "--port", port, *words],
         env=environment,
+        cwd=folder,
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -127,7 +129,7 @@ def converse(base_url: str, number: int) -> dict[str, Any]:
         {"role": "user", "content": f"Please cancel order W{number}00."},
     ]
     with httpx.Client(base_url=base_url, timeout=30) as client:
-        for more in ("Yes, do it.", None):
+        for more in ("Yes, do it, or I complain.", None):
             body = {"model": "m", "messages": messages, "tools": [_tool("find_order"), _tool("cancel_order")]}
             reply = client.post("/chat/completions", json=body)
             messages.append(reply.json()["choices"][0]["message"])
@@ -145,10 +147,13 @@ def test_from_production_logs_to_a_better_router_in_four_commands(tmp_path: Path
     up = ScriptedUpstream()
     up.answer = lambda asked: completion(f"Order W{len(asked['messages'])}99 will be cancelled for you.")
     log, labels, router = tmp_path / "log", tmp_path / "labels", tmp_path / "router"
-    hook = "record.hook=tests.support.record_hooks:verdict"
+    page = (ROOT / "docs" / "serve.md").read_text(encoding="utf-8")
+    (written,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "def outcome" in block)
+    (tmp_path / "mine.py").write_text(written, encoding="utf-8")
+    hook = "record.closing_hook=mine:outcome"
     with plain(up.app) as address:
         upstream = ("--upstream", f"{address}/v1", QUICK)
-        with command("--router", "none", *upstream, "--record", str(log), hook) as base_url:
+        with command("--router", "none", *upstream, "--record", str(log), hook, folder=tmp_path) as base_url:
             for number in range(1, 13):
                 assert converse(base_url, number)["subset"] == []
         assert main(["diagnose", str(log), "--judge", "none", "--out", str(labels)]) == 0

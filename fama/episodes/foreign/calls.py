@@ -38,12 +38,12 @@ def calls_in(value: Any, omitted: Counter[str]) -> list[ForeignCall]:
 
 
 def call_of(entry: Any, omitted: Counter[str]) -> ForeignCall:
-    """Return one call, wrapped in ``function`` or bare.
+    """Return one call, wrapped in ``function`` or ``custom``, or bare.
 
     Raises:
         BadInput: it has no name.
     """
-    inner = from_text(entry.get("function")) if isinstance(entry, dict) else None
+    inner = from_text(entry.get("function") or entry.get("custom")) if isinstance(entry, dict) else None
     holder = inner if isinstance(inner, dict) else entry
     name = name_of(holder.get("name")) if isinstance(holder, dict) else None
     if name is None and isinstance(inner, str):

@@ -46,7 +46,7 @@ class Embedder:
     def __init__(self, encoder: "SegmentEncoder", entries: int = 4096) -> None:
         self.encoder = encoder.eval()
         self.encoded = 0
-        self._cache: RecentCache[str, Vectors] = RecentCache(entries)
+        self._cache: RecentCache[str, Vectors] = RecentCache(entries, len)
 
     @classmethod
     def load(cls, shape: EncoderShape, adapter: Path | None = None, entries: int = 4096) -> "Embedder":

@@ -58,7 +58,12 @@ class MessageFeatures(NamedTuple):
     result: ResultFeatures | None
 
 
-_CACHE: RecentCache[Message, MessageFeatures] = RecentCache(_MESSAGES)
+def _characters(message: Message) -> int:
+    calls = sum(len(call.function.arguments) for call in message.tool_calls or ())
+    return len(message.content or "") + calls
+
+
+_CACHE: RecentCache[Message, MessageFeatures] = RecentCache(_MESSAGES, _characters)
 
 
 def message_features(messages: Sequence[Message]) -> list[MessageFeatures]:

@@ -12,7 +12,7 @@ from fama.advising.advice import Advice
 from fama.episodes.foreign.messages import messages_of
 from fama.episodes.foreign.tools import tools_of
 from fama.episodes.importers.openai_chat import NO_OUTCOME
-from fama.episodes.records import Episode, LedgerRow, Message, Outcome, Source
+from fama.episodes.records import Episode, LedgerRow, Message, Outcome, Source, ToolSpec
 from fama.hashing import content_hash
 from fama.models.base import ChatRequest
 from fama.models.usage import read_usage
@@ -87,7 +87,7 @@ class Exchange:
             strategy="fc",
             selector=selector,
             messages=(*self.messages, answer),
-            tools=tools_of(clean_value(self.body.get("tools"))),
+            tools=self._tools(),
             decisions=decisions,
             ledger=(*ledger, *rows, self._row(name, turn)),
             outcome=Outcome(status="error", boundary="harness", reason=NO_OUTCOME),
@@ -96,6 +96,11 @@ class Exchange:
             started_at=before.started_at if before is not None else _time(self.started_at),
             seconds=(before.seconds or 0.0 if before is not None else 0.0) + self.seconds,
         )
+
+    def _tools(self) -> tuple[ToolSpec, ...]:
+        if self.advice is not None:
+            return self.advice.tools
+        return tools_of(clean_value(self.body.get("tools")))
 
     def _row(self, name: str | None, turn: int) -> LedgerRow:
         request = ChatRequest(role="agent", messages=())

@@ -13,6 +13,7 @@ from fama.episodes.records import Episode
 from fama.episodes.store import EpisodeStore, read_episodes
 from fama.errors import BadInput
 from fama.files import sweep
+from fama.serving.recording.hooks import Hook
 
 _NUMBERED = re.compile(r"episodes-(\d{6})\.jsonl")
 
@@ -24,13 +25,14 @@ class RecordFolder:
     power cut. Closed ones are forced to disk before their file goes.
     """
 
-    def __init__(self, folder: Path, file_bytes: int, total_bytes: int) -> None:
-        """Take the folder and close what an earlier server left open.
+    def __init__(self, folder: Path, file_bytes: int, total_bytes: int, closing: Hook | None = None) -> None:
+        """Take the folder and close what an earlier server left open; ``closing`` gets each episode that is closed.
 
         Raises:
             BadInput: another server records here, or the folder cannot be made.
         """
         self.folder, self._file_bytes, self._total_bytes = folder, file_bytes, total_bytes
+        self._closing = closing
         self._open = folder / "open"
         try:
             self._open.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -60,8 +62,12 @@ class RecordFolder:
         """
         path = self._path(episode.id)
         temporary = path.with_name(f".00000000.tmp-{path.name}")
-        temporary.write_bytes(line_of(episode))
-        os.replace(temporary, path)
+        try:
+            temporary.write_bytes(line_of(episode))
+            os.replace(temporary, path)
+        except OSError:  # the part that was written holds place of a full disk
+            temporary.unlink(missing_ok=True)
+            raise
 
     def drop(self, id_: str) -> None:
         """Forget an open conversation."""
@@ -73,7 +79,7 @@ class RecordFolder:
         Raises:
             OSError: the disk is full or the folder cannot be written; they stay open.
         """
-        lines = [path.read_bytes() for id_ in ids if (path := self._path(id_)).exists()]
+        lines = [line for id_ in ids if self._path(id_).exists() and (line := self._closed(id_))]
         if lines:
             self._rotate(sum(map(len, lines)))
             self._store.append_lines(lines)
@@ -87,6 +93,14 @@ class RecordFolder:
 
     def _path(self, id_: str) -> Path:
         return self._open / f"{id_}.json"
+
+    def _closed(self, id_: str) -> bytes | None:
+        """Return the line of an open conversation as it is closed; None where nothing of it is to be kept."""
+        episode = self.read(id_) if self._closing is not None else None
+        if self._closing is None or episode is None:
+            return self._path(id_).read_bytes()
+        kept = self._closing(episode)
+        return None if kept is None else line_of(kept.model_copy(update={"id": id_}))
 
     def _recover(self) -> int:
         left = [path.stem for path in sorted(self._open.glob("*.json"))]

@@ -1,5 +1,6 @@
 """Hooks on recorded episodes: what is taken out, added or dropped before anything is written."""
 
+import sys
 from collections.abc import Callable
 from importlib import import_module
 
@@ -13,8 +14,10 @@ Hook = Callable[[Episode], Episode | None]
 HOOKS: Registry[Hook] = Registry("record_hooks", {})
 
 
-def load_hook(name: str) -> Hook:
-    """Return the hook ``module:function``, or that of an entry point.
+def load_hook(name: str, place: str = "record.hook") -> Hook:
+    """Return the hook ``module:function``, or that of an entry point; modules of the current folder count, too.
+
+    ``place`` is the setting that names it.
 
     Raises:
         BadInput: it cannot be loaded, or is no function.
@@ -22,11 +25,13 @@ def load_hook(name: str) -> Hook:
     module, colon, attribute = name.partition(":")
     if not colon:
         return HOOKS.load(name)
+    if "" not in sys.path:  # an installed command does not look into the folder that it is called in
+        sys.path.append("")
     try:
         found = getattr(import_module(module), attribute)
     except (ImportError, AttributeError, SyntaxError, ValueError) as error:
-        raise BadInput(f"record.hook: {name!r} cannot be loaded ({error}); give module:function") from error
+        raise BadInput(f"{place}: {name!r} cannot be loaded ({error}); give module:function") from error
     if not callable(found):
-        raise BadInput(f"record.hook: {name!r} is no function; give one that takes and returns an episode")
+        raise BadInput(f"{place}: {name!r} is no function; give one that takes and returns an episode")
     hook: Hook = found
     return hook

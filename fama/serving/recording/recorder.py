@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fama.episodes.cutting import cut_decision, cut_message
-from fama.episodes.records import Message
+from fama.episodes.records import Episode, Message
 from fama.serving.metrics import Metrics
 from fama.serving.recording.exchange import Exchange, echoes
 from fama.serving.recording.folder import RecordFolder
@@ -52,11 +52,13 @@ class ConversationRecorder:
         """Take the folder.
 
         Raises:
-            BadInput: the hook cannot be loaded, or another process writes into the folder.
+            BadInput: a hook cannot be loaded, or another process writes into the folder.
         """
-        self._hook: Hook | None = load_hook(settings.hook) if settings.hook else None
-        self._folder = RecordFolder(folder, settings.file_bytes, settings.total_bytes)
         self._settings, self._selector, self._metrics, self._clock = settings, selector, metrics, clock
+        self._hook = load_hook(settings.hook) if settings.hook else None
+        closing = load_hook(settings.closing_hook, "record.closing_hook") if settings.closing_hook else None
+        sure = None if closing is None else self._surely(closing)
+        self._folder = RecordFolder(folder, settings.file_bytes, settings.total_bytes, sure)
         self._metrics.recorded.inc(self._folder.recovered)
         self._open: OrderedDict[str, _Open] = OrderedDict()
         self._by_prefix: dict[str, list[str]] = {}
@@ -96,8 +98,24 @@ class ConversationRecorder:
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except Exception as error:  # noqa: BLE001 - a full disk or a hook's fault fails no request; texts may be private
-            self._metrics.unrecorded.labels(type(error).__name__).inc()
-            log.warning("not recorded: %s", type(error).__name__)
+            self._failed("not recorded", error)
+
+    def _failed(self, what: str, error: Exception) -> None:
+        self._metrics.unrecorded.labels(type(error).__name__).inc()
+        log.warning("%s: %s", what, type(error).__name__)
+
+    def _surely(self, hook: Hook) -> Hook:
+        """Return a hook that keeps an episode as it is where ``hook`` fails."""
+
+        def sure(episode: Episode) -> Episode | None:
+            try:
+                kept = hook(episode)
+                return None if kept is None else Episode.model_validate(kept)
+            except Exception as error:  # noqa: BLE001 - a hook is the user's own
+                self._failed("closed without its hook", error)
+                return episode
+
+        return sure
 
     def _take(self, exchange: Exchange) -> None:
         if not exchange.answers:

@@ -42,7 +42,7 @@ class RawVectors:
         self.shape = shape
         self.embedder = embedder
         self.hidden = hidden
-        self._known: RecentCache[str, NDArray[np.int64]] = RecentCache(_TEXTS)
+        self._known: RecentCache[str, NDArray[np.int64]] = RecentCache(_TEXTS, len)
         self._frames: RecentCache[tuple[str, ...], Floats] = RecentCache(_FRAMES)
 
     def __call__(self, features: Features) -> Floats:

@@ -1,0 +1,77 @@
+"""Events of streamed replies, as odd servers send them."""
+
+import json
+import time
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fama.serving.events import Assembled, EventSplitter, OpeningFilter
+from tests.support.serving import DONE, chunk
+
+OPENING = "Note: Alpha speaks.\n"
+
+
+def calls(*pieces: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """The id, name and arguments of the calls that these pieces make."""
+    assembled = Assembled(10_000)
+    for piece in pieces:
+        assembled.add(chunk(tool_calls=[piece]))
+    assembled.add(chunk(finish="tool_calls"))
+    whole = assembled.whole()
+    assert whole is not None
+    made = whole["choices"][0]["message"]["tool_calls"]
+    return [(call["id"], call["function"]["name"], call["function"]["arguments"]) for call in made]
+
+
+def part(name: str | None, arguments: str, **more: Any) -> dict[str, Any]:
+    return {**more, "function": {"name": name, "arguments": arguments}}
+
+
+def test_calls_are_told_apart_by_index_and_by_id() -> None:
+    one, two = part("f", "{}", id="a"), part("g", "{}", id="b")
+    both = [("a", "f", "{}"), ("b", "g", "{}")]
+    assert calls(one, two) == both, "whole calls without an index"
+    assert calls({**one, "index": 0}, {**two, "index": 0}) == both, "whole calls, all with the same index"
+    assert calls({**two, "index": 1}, {**one, "index": 0}) == both
+    split = [part("f", "{", id="a", index=0), part(None, '"x"', id="other", index=0), part(None, ":1}", index=0)]
+    assert calls(*split) == [("a", "f", '{"x":1}')], "pieces of one call, each with an id of its own"
+    assert calls(part("f", "{", id="a"), part(None, "}")) == [("a", "f", "{}")]
+
+
+@given(st.lists(st.sampled_from([b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r\n", b"\r\n\n"]), min_size=1, max_size=6))
+def test_mixed_ends_of_lines_end_events(ends: list[bytes]) -> None:
+    splitter = EventSplitter()
+    events = splitter.feed(b"".join(b"data: %d" % number + end for number, end in enumerate(ends)))
+    assert [event.strip() for event in events] == [b"data: %d" % number for number in range(len(ends))]
+
+
+def test_an_event_in_single_bytes_takes_linear_time() -> None:
+    splitter, began = EventSplitter(), time.process_time()
+    assert not [event for _ in range(200_000) for event in splitter.feed(b"x")]
+    assert splitter.feed(b"\n") == [] and len(splitter.feed(b"\n")) == 1
+    assert time.process_time() - began < 2  # 20,000 million bytes looked at again took minutes
+
+
+def test_words_that_might_be_the_note_are_not_lost() -> None:
+    for end in (DONE, b""):
+        opening = OpeningFilter(OPENING)
+        said = opening.passed(chunk(content="Note: Al")) + (opening.passed(end) if end else opening.rest())
+        trees = [json.loads(line[6:]) for line in said.splitlines() if line.startswith(b"data: {")]
+        assert [tree["choices"][0]["delta"]["content"] for tree in trees] == ["", "Note: Al"]
+        assert trees[1]["id"] == "c1" and said.endswith(end) and opening.rest() == b""
+
+
+def test_a_changed_event_keeps_its_other_lines_and_odd_ones_pass() -> None:
+    opening = OpeningFilter(OPENING)
+    named = b"id: 7\nevent: x\n" + chunk(content=f"{OPENING}Hi")
+    assert opening.passed(named).startswith(b"id: 7\nevent: x\ndata: {") and OPENING.encode() not in named[:20]
+    for tree in (
+        {"choices": [{"index": [1], "delta": {"content": "x"}}]},
+        {"choices": [{"delta": None}, None, 3]},
+        [1],
+    ):
+        event = b"data: " + json.dumps(tree).encode() + b"\n\n"
+        assert opening.passed(event) == event
+        Assembled(1000).add(event)
