@@ -13,8 +13,9 @@ from eval.compare.comparison import read_comparison
 from eval.compare.schema import Comparison, TaskCell
 from eval.metrics.formats import count, p_value, percent
 from eval.report.figures import figures, inline_svg, save
+from eval.report.latex import WIDTHS, latex
 from eval.report.narrative import answers
-from eval.report.table_format import Table, latex, markdown, md
+from eval.report.table_format import Table, markdown, md
 from eval.report.tables import tables
 from eval.report.transcripts import embed, find_episodes, transcripts
 from fama.files import replacing, write_atomically
@@ -56,8 +57,9 @@ def write_report(folder: Path) -> WrittenReport:
     write_atomically(page, render_page(comparison, built, drawn, shown))
     write_atomically(notes, render_markdown(comparison, built, tuple(drawn)))
     for table in built:
-        files.append(folder / "tables" / f"{table.name}.tex")
-        write_atomically(files[-1], latex(table))
+        for width in WIDTHS:
+            files.append(folder / "tables" / f"{table.name}{width.suffix}.tex")
+            write_atomically(files[-1], latex(table, width))
     for name, figure in drawn.items():
         for kind in ("png", "pdf"):
             files.append(folder / "figures" / f"{name}.{kind}")
