@@ -11,7 +11,7 @@ import yaml
 
 from eval.compare.comparison import read_comparison
 from eval.compare.schema import Comparison, TaskCell
-from eval.metrics.formats import count, p_value, percent
+from eval.metrics.formats import count, p_statement, percent
 from eval.report.figures import figures, inline_svg, save
 from eval.report.latex import WIDTHS, latex
 from eval.report.narrative import answers
@@ -74,7 +74,7 @@ def _told(comparison: Comparison) -> list[dict[str, str]]:
         m, against = arm.measures, arm.versus_none
         parts = [f"{percent(m.success)} % of {comparison.tasks} tasks", f"{count(m.tokens)} tokens per episode"]
         if against is not None:
-            parts.append(f"{percent(against.estimate, signed=True)} points against none, p = {p_value(against.p_holm)}")
+            parts.append(f"{percent(against.estimate, signed=True)} points against none, {p_statement(against.p_holm)}")
         told.append({"arm": arm.arm, "told": "; ".join(parts)})
     return told
 
