@@ -40,6 +40,7 @@ def test_outputs_are_committed_small_and_without_places_of_a_machine(path: Path)
             r"(?s)none +87\.5 .*Verifier +100\.0 .*\\label\{tab:differences-column\}.*the server ended",
         ),
     ],
+    ids=["logs-to-router", "ablation-to-table"],
 )
 def test_a_notebook_runs_from_the_top(name: str, said: str, tmp_path: Path) -> None:
     import nbformat
