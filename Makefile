@@ -41,8 +41,7 @@ format: $(READY) ## let ruff mend what it can
 	$(BIN)/ruff format .
 
 docs: $(READY) ## the documentation site, links checked, into build/site
-	$(BIN)/python -m pip install --quiet --editable ".[docs]"
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 results: $(READY) ## every table and figure of docs/results.md and its neighbours, from the committed data
 	$(BIN)/python -m eval.publish.build

@@ -68,7 +68,7 @@ def latex(table: Table, width: Width = PAGE) -> str:
     heads = [_head(table, index, side) for index, side in zip(shown, alignment, strict=True)]
     lines = [f"% Needs {_NEEDED}. Fits a width of {width.inches} in at 10 pt."]
     if absent:
-        lines.append(f"% Left out for width: {' · '.join(absent)}.")
+        lines.append(" ".join(f"% Left out for width: {' · '.join(absent)}.".split()))  # a comment ends with its line
     lines += [
         rf"\begin{{{width.environment}}}[t]",
         r"\centering\footnotesize\setlength{\tabcolsep}{2.5pt}",
@@ -181,4 +181,7 @@ def _split(text: str) -> tuple[str, str]:
 
 
 def _tex(text: str) -> str:
-    return "".join(_TEX.get(sign, sign) for sign in text)
+    """Return text that LaTeX sets as it is, on one line, without signs that cannot be printed."""
+    return "".join(
+        " " if sign.isspace() else _TEX.get(sign, sign) for sign in text if sign.isspace() or sign.isprintable()
+    )

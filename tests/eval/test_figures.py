@@ -7,17 +7,23 @@ from matplotlib.figure import Figure
 
 from eval.metrics.formats import p_statement
 from eval.report.figures import COLOURS, arm_colours, figures
-from tests.eval.test_report import arm_episodes
+from fama.episodes.records import Episode
 from tests.support.comparisons import comparison
+from tests.support.eval_builders import build
 
 AT_ZERO = {name: "0000" for name in ("none", "irma", "prompted", "learned")}
 SHARED = {"none": "0001", "all": "0111", "best_fixed": "0111", "learned": "0111"}
 
 
+def arm_episodes(arm: str, outcomes: str) -> list[Episode]:
+    """Episodes of equal cost, a sign per task: 1 is solved."""
+    return [build(f"t{i}", arm, "success" if sign == "1" else "failure") for i, sign in enumerate(outcomes)]
+
+
 @pytest.mark.parametrize("outcomes", [AT_ZERO, SHARED], ids=["at zero", "at one place"])
 def test_no_label_hides_another(outcomes: dict[str, str]) -> None:
     """Episodes of one cost and one success: every label would stand at the same place."""
-    episodes = {arm: arm_episodes(arm, (), signs) for arm, signs in outcomes.items()}
+    episodes = {arm: arm_episodes(arm, signs) for arm, signs in outcomes.items()}
     figure: Figure = figures(comparison(episodes))["success_over_tokens"]
     figure.canvas.draw()
     labels = [text for text in figure.axes[0].texts if text.get_text() in outcomes]
@@ -28,7 +34,7 @@ def test_no_label_hides_another(outcomes: dict[str, str]) -> None:
 
 def test_two_routers_have_two_colours() -> None:
     names = ("none", "learned", "learned-tokens", "learned-labels", "mine")
-    episodes = {name: arm_episodes(name, (), "01") for name in names}
+    episodes = {name: arm_episodes(name, "01") for name in names}
     arms = [
         arm.model_copy(update={"selector": "learned" if "learned" in arm.arm else arm.selector})
         for arm in comparison(episodes).arms

@@ -69,6 +69,14 @@ def test_values_are_bold_and_intervals_small() -> None:
     )
 
 
+def test_a_name_with_line_ends_leaves_no_comment() -> None:
+    """Names of helpers are columns: one with a line end would put what follows it into the paper."""
+    name = "x\n\\input{y}\r\u2028\x00z"
+    text = latex(Table("t", "T", "C.", ("arm", *[name] * 90), ((Cell("a"), *[Cell("1", 1)] * 90),)), COLUMN)
+    assert [line for line in text.splitlines() if line.startswith(("\\input", "z"))] == []
+    assert "\\textbackslash{}input" in text and "\x00" not in text.partition("\\begin{table}")[2]
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex (Debian: texlive-latex-base)")
 @pytest.mark.parametrize("width", WIDTHS, ids=lambda width: width.environment)
 def test_a_paper_with_every_table_compiles_within_its_width(width: Width, tmp_path: Path) -> None:
