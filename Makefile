@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test pytest test-slow lint format results results-live clean
+.PHONY: help setup demo docs test pytest test-slow lint format results results-live clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ test-slow: $(READY) ## the slow tier: long trainings, full sweeps, real models
 format: $(READY) ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(READY) ## the documentation site, links checked, into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 results: $(READY) ## every table and figure of docs/results.md and its neighbours, from the committed data
 	$(BIN)/python -m eval.publish.build

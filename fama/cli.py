@@ -40,7 +40,7 @@ COMMANDS = {
     "compare": ("eval.commands.compare", "arms on the same tasks → comparison.json"),
     "value": ("eval.commands.value", "estimate selectors from logged subsets with propensities"),
     "report": ("eval.commands.report", "comparison → report.html, tables, figures"),
-    "export": ("fama.commands.export", "episodes → Inspect logs for its viewer"),
+    "export": ("fama.commands.export", "episodes → Inspect logs or ACEBench results; a router → a hub folder"),
     "demo": ("eval.commands.demo", "the whole loop, small, with a real local model"),
 }
 

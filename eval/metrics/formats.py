@@ -27,6 +27,11 @@ def p_value(p: float | None) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def p_statement(p: float | None) -> str:
+    """Return ``p = 0.012``, or ``p < 0.001``: a p-value within a sentence."""
+    return "p < 0.001" if p is not None and p < 0.001 else f"p = {p_value(p)}"
+
+
 def number(value: float | None, digits: int = 0) -> str:
     """Return a plain number with thousands separated."""
     return DASH if value is None else f"{value:,.{digits}f}"

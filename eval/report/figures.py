@@ -24,6 +24,8 @@ COLOURS = {
     "linear": "#009e73",
     "learned": "#0072b2",
 }
+#: for further arms: of one selector, or of one without a colour
+MORE_COLOURS = ("#7f56d9", "#a15c07", "#0f766e", "#b42318", "#155eef", "#4d7c0f", "#be185d", "#334155")
 _RC: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "fama",
@@ -42,6 +44,8 @@ _NO_METADATA: dict[str, Any] = {
 }
 
 
+#: Width and height of the axes of success over tokens, and width of a letter, in points.
+_AXES, _SIGN = (368.0, 227.0), 6.2
 _ENDINGS = (".png", ".pdf", ".svg")
 
 
@@ -125,11 +129,12 @@ def _tradeoff(comparison: Comparison) -> Any:
         axes.step(
             *zip(*steps, strict=True), where="post", color="#98a2b3", linewidth=1, linestyle=(0, (4, 3)), zorder=1
         )
+    colours = arm_colours(comparison.arms)
     for result in comparison.arms:
         if result.arm not in place:
             continue
         m, (x, y) = result.measures, place[result.arm]
-        colour = _colour(result)
+        colour = colours[result.arm]
         drawn = axes.errorbar(
             x, y, xerr=_arms(m.tokens, 1), yerr=_arms(m.success, 100), fmt="o", color=colour, markersize=6,
             elinewidth=1, alpha=0.9, ecolor=f"{colour}66", capsize=0, zorder=3,
@@ -137,9 +142,8 @@ def _tradeoff(comparison: Comparison) -> Any:
         _name(comparison, result.arm, *drawn.get_children())
     tops = [m.success.high or m.success.value or 0.0 for m in (arm.measures for arm in comparison.arms)]
     axes.set_ylim(-3, min(103.0, max(10.0, max(tops) * 100 + 8)))
-    colours = {result.arm: _colour(result) for result in comparison.arms}
     spans = [high - low for low, high in (axes.get_xlim(), axes.get_ylim())]
-    for arm, (dx, dy, side) in _labels(place, spans[0] or 1.0, spans[1]).items():
+    for arm, (dx, dy, side) in label_places(place, spans[0] or 1.0, spans[1]).items():
         label = axes.annotate(
             arm,
             place[arm],
@@ -180,7 +184,7 @@ def _curves(comparison: Comparison) -> Any:
         return None
     figure = Figure(figsize=(6.6, 4.1))
     axes = figure.subplots()
-    colours = {result.arm: _colour(result) for result in comparison.arms}
+    colours = arm_colours(comparison.arms)
     for curve in comparison.curves:
         colour = colours.get(curve.arm, INK)
         points = [(p.tokens.value or 0.0, 100 * (p.success.value or 0.0)) for p in curve.points]
@@ -214,21 +218,24 @@ def _name(comparison: Comparison, arm: str, *artists: Any) -> None:
             artist.set_gid(f"arm.{place}.{kind}{part}")
 
 
-def _labels(place: dict[str, tuple[float, float]], wide: float, high: float) -> dict[str, tuple[int, int, str]]:
-    """Return the offsets of labels in points: on the right, above or below where points of a near place are met.
+def label_places(place: dict[str, tuple[float, float]], wide: float, high: float) -> dict[str, tuple[int, int, str]]:
+    """Return the offsets of labels in points, on the right or left, above or below, so that none hides another.
 
-    ``wide`` and ``high`` are what the axes span, in the units of the places.
+    ``wide`` and ``high`` are what the axes span, in the units of the places. Of arms at one place, labels stand
+    below each other.
     """
     rows = (5, -13, 17, -25, 29, -37, 41, -49, 53, -61)
     spots = [(dx, dy, side) for dy in rows for dx, side in ((8, "left"), (-8, "right"))]
-    taken: list[tuple[float, float]] = []
+    points = {arm: (x / wide * _AXES[0], y / high * _AXES[1]) for arm, (x, y) in place.items()}
+    taken = [(x - 4, x + 4, y - 4, y + 4) for x, y in points.values()]
     chosen = {}
-    for arm, (x, y) in sorted(place.items(), key=lambda item: item[1]):
+    for arm, (x, y) in sorted(points.items(), key=lambda item: item[1]):
         for dx, dy, side in spots:
-            centre = (x / wide * 400 + dx + (20 if side == "left" else -20), y / high * 250 + dy)
-            if all(abs(centre[0] - u) > 55 or abs(centre[1] - v) > 11 for u, v in taken):
+            start = x + dx - (0 if side == "left" else _SIGN * len(arm))
+            box = (start, start + _SIGN * len(arm), y + dy - 2, y + dy + 9)
+            if not any(box[0] < b and a < box[1] and box[2] < d and c < box[3] for a, b, c, d in taken):
                 break
-        taken.append(centre)
+        taken.append(box)
         chosen[arm] = (dx, dy, side)
     return chosen
 
@@ -242,11 +249,12 @@ def _differences(comparison: Comparison) -> Any:
         return None
     figure = Figure(figsize=(6.6, 0.6 + 0.42 * len(arms)))
     axes = figure.subplots()
+    colours = arm_colours(comparison.arms)
     for row, arm in enumerate(reversed(arms)):
         estimate = arm.versus_none.estimate if arm.versus_none else Interval(None, None, None, 0)
         drawn = axes.errorbar(
             (estimate.value or 0.0) * 100, row, xerr=_arms(estimate, 100), fmt="o", markersize=6, capsize=0,
-            elinewidth=1.6, color=_colour(arm),
+            elinewidth=1.6, color=colours[arm.arm],
         )  # fmt: skip
         _name(comparison, arm.arm, *drawn.get_children())
     axes.axvline(0, color=INK, linewidth=0.8)
@@ -271,7 +279,13 @@ def _arms(estimate: Interval, factor: float) -> Sequence[Sequence[float]] | None
     return [[max(0.0, low) * factor], [max(0.0, high) * factor]]
 
 
-def _colour(arm: ArmResult) -> str:
-    if arm.arm in COLOURS:
-        return COLOURS[arm.arm]
-    return COLOURS.get(arm.selector, "#7f56d9")
+def arm_colours(arms: Sequence[ArmResult]) -> dict[str, str]:
+    """Return the colour of each arm: its name's, else its selector's, else the next of those that no arm has."""
+    named = {arm.arm: COLOURS[arm.arm] for arm in arms if arm.arm in COLOURS}
+    free = [colour for colour in MORE_COLOURS if colour not in named.values()]
+    for arm in arms:
+        if arm.arm not in named:
+            own = COLOURS.get(arm.selector)
+            left = [colour for colour in free if colour not in named.values()]
+            named[arm.arm] = own if own and own not in named.values() else left[0] if left else INK
+    return {arm.arm: named[arm.arm] for arm in arms}

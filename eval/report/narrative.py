@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from eval.compare.schema import ArmResult, Comparison
-from eval.metrics.formats import DASH, count, number, p_value, percent, signed
+from eval.metrics.formats import DASH, count, number, p_statement, percent, signed
 from eval.metrics.measures import PairedDifference
 from eval.report.setup_cost_table import episodes_text
 from fama.intervals import Interval
@@ -87,7 +87,7 @@ def _answers(comparison: Comparison) -> Answers:
     better = Card(
         "How much better",
         _points(gain),
-        f"{percent(gain, signed=True)} over {versus.versus}; p = {p_value(versus.p_holm)}, corrected for {tests} arms",
+        f"{percent(gain, signed=True)} over {versus.versus}; {p_statement(versus.p_holm)}, corrected for {tests} arms",
     )
     cost = Card(
         "At what cost",
@@ -138,14 +138,17 @@ def _duel(comparison: Comparison) -> tuple[str, ...]:
         cost = f"{tokens / other:.2f} times its tokens" if tokens and other else "unknown tokens"
         lines.append(
             f"{learned.arm} against {arm.arm}: {percent(gain, signed=True)} points "
-            f"(p = {p_value(versus.p_holm)}, {verdict}), at {cost}."
+            f"({p_statement(versus.p_holm)}, {verdict}), at {cost}."
             + "".join(f" The selector of {one.arm} is broken." for one in (learned, arm) if one.broken)
         )
     lines += [
         f"{learned.arm} has a setup cost of {number(paid.tokens)} tokens above that of {paid.versus}; break-even after "
         f"{episodes_text(paid.episodes)} episodes."
         for paid in learned.payback
-        if paid.tokens is not None and paid.tokens > 0 and isinstance(paid.episodes, float)
+        if learned.measures.success.value  # an arm that solves nothing pays nothing back
+        and paid.tokens is not None
+        and paid.tokens > 0
+        and isinstance(paid.episodes, float)
     ]
     return tuple(lines)
 

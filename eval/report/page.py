@@ -11,10 +11,11 @@ import yaml
 
 from eval.compare.comparison import read_comparison
 from eval.compare.schema import Comparison, TaskCell
-from eval.metrics.formats import count, p_value, percent
+from eval.metrics.formats import count, p_statement, percent
 from eval.report.figures import figures, inline_svg, save
+from eval.report.latex import WIDTHS, latex
 from eval.report.narrative import answers
-from eval.report.table_format import Table, latex, markdown, md
+from eval.report.table_format import Table, markdown, md
 from eval.report.tables import tables
 from eval.report.transcripts import embed, find_episodes, transcripts
 from fama.files import replacing, write_atomically
@@ -56,8 +57,9 @@ def write_report(folder: Path) -> WrittenReport:
     write_atomically(page, render_page(comparison, built, drawn, shown))
     write_atomically(notes, render_markdown(comparison, built, tuple(drawn)))
     for table in built:
-        files.append(folder / "tables" / f"{table.name}.tex")
-        write_atomically(files[-1], latex(table))
+        for width in WIDTHS:
+            files.append(folder / "tables" / f"{table.name}{width.suffix}.tex")
+            write_atomically(files[-1], latex(table, width))
     for name, figure in drawn.items():
         for kind in ("png", "pdf"):
             files.append(folder / "figures" / f"{name}.{kind}")
@@ -72,7 +74,7 @@ def _told(comparison: Comparison) -> list[dict[str, str]]:
         m, against = arm.measures, arm.versus_none
         parts = [f"{percent(m.success)} % of {comparison.tasks} tasks", f"{count(m.tokens)} tokens per episode"]
         if against is not None:
-            parts.append(f"{percent(against.estimate, signed=True)} points against none, p = {p_value(against.p_holm)}")
+            parts.append(f"{percent(against.estimate, signed=True)} points against none, {p_statement(against.p_holm)}")
         told.append({"arm": arm.arm, "told": "; ".join(parts)})
     return told
 

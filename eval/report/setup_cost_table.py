@@ -42,6 +42,7 @@ def one_off_table(comparison: Comparison) -> Table | None:
         "the saved tokens. On the retrospective track every new task needs its own plain run and diagnosis.",
         tuple(columns),
         tuple(rows),
+        (4, 5, *range(6, len(columns))),
     )
 
 

@@ -1,9 +1,7 @@
-"""Tables of a report, rendered in LaTeX and Markdown."""
+"""Tables of a report, and their Markdown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from eval.metrics.formats import DASH
 
 
 @dataclass(frozen=True)
@@ -21,51 +19,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a short name for files. The first column is text, the others are numbers."""
+    """A table with a short name for files. The first column is text, the others are numbers.
+
+    ``priority`` names columns by place, the most important first, for where not all fit; the others follow in order.
+    """
 
     name: str
     title: str
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
-
-
-def latex(table: Table) -> str:
-    """Return the table with booktabs rules, the best in bold, marks of significance as superscripts."""
-
-    def shown(cell: Cell) -> str:
-        text = rf"\textbf{{{_tex(cell.text)}}}" if cell.best else _tex(cell.text)
-        return text + (f"$^{{{cell.mark.replace('†', _DAGGER)}}}$" if cell.mark else "")
-
-    lines = [
-        rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
-        r"\toprule",
-        " & ".join(map(_tex, table.columns)) + r" \\",
-        r"\midrule",
-        *(" & ".join(map(shown, row)) + r" \\" for row in table.rows),
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    return f"% {' '.join(table.caption.split())}\n" + "\n".join(lines) + "\n"
-
-
-_DAGGER = r"\dagger"
-_TEX = {
-    "\\": r"\textbackslash{}",
-    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    DASH: "--",
-    "×": r"$\times$",
-    "−": "$-$",
-    "†": r"$\dagger$",
-    "<": r"$<$",
-    "[": "{[}",
-}
-
-
-def _tex(text: str) -> str:
-    return "".join(_TEX.get(sign, sign) for sign in text)
+    priority: tuple[int, ...] = ()
 
 
 def markdown(table: Table) -> str:

@@ -53,6 +53,7 @@ def _success(comparison: Comparison) -> Table:
         "Errors are in no rate.",
         ("arm", "success, %", *(f"pass^{k}, %" for k in ks), "tasks", "solved", "failed", "errors"),
         _marked(rows, highest=[1, *range(2, 2 + len(ks))]),
+        (1, 1 + len(ks), 2 + len(ks)),
     )
 
 
@@ -78,6 +79,7 @@ def _against(comparison: Comparison) -> Table | None:
         "4 times in 5. Cohen's h: 0.2 is small, 0.5 medium, 0.8 large. * corrected p < 0.05, ** < 0.01, *** < 0.001.",
         tuple(columns),
         tuple(map(tuple, rows)),
+        tuple(1 + 7 * side + i for group in ((0, 2), (6, 3), (4, 5, 1)) for side in range(len(sides)) for i in group),
     )
 
 
@@ -133,6 +135,7 @@ def _cost(comparison: Comparison) -> Table:
             *("tokens per success", "cached, %", "s per decision", "s per episode"),
         ),
         _marked(rows, lowest=[6]),
+        (1, 2, 6, 4, 5, 3),
     )
 
 
@@ -205,6 +208,7 @@ def _curves(comparison: Comparison) -> Table | None:
         f"{versus}; a dash: not reached. {ORACLE_NOTE}",
         ("arm", "points", "tokens", "area, %", f"success at {versus}'s tokens, %", f"tokens for {versus}'s success"),
         tuple(map(tuple, rows)),
+        (3, 2),
     )
 
 

@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "hf: a router as a folder for the Hugging Face Hub",
     )
     parser.add_argument("--out", metavar="DIR", required=True, help="folder that gets the files")
+    parser.add_argument("--license", metavar="NAME", help="with --to hf: your licence in the card, e.g. apache-2.0")
     parser.add_argument("--push", metavar="OWNER/NAME", help="with --to hf: upload the folder there, privately")
     parser.add_argument("--public", action="store_true", help="with --push: a repository that is made is public")
 
@@ -42,6 +43,8 @@ def main(args: argparse.Namespace) -> int:
         raise BadInput("--push: only with --to hf; episodes are not uploaded")
     if args.public and args.push is None:
         raise BadInput("--public: only with --push OWNER/NAME")
+    if args.license is not None and args.to != "hf":
+        raise BadInput("--license: only with --to hf; episodes have no card")
     if args.to == "hf":
         return _to_hub(args)
 
@@ -61,7 +64,7 @@ def _to_hub(args: argparse.Namespace) -> int:
     if len(args.folders) != 1:
         raise BadInput(f"--to hf: give one router, not {len(args.folders)}")
     out = Path(args.out)
-    for path in write_hub_folder(Path(args.folders[0]), out):
+    for path in write_hub_folder(Path(args.folders[0]), out, args.license):
         print(path)
     if args.push is None:
         print(f"nothing was uploaded; --push OWNER/NAME does, or: hf upload OWNER/NAME {out}")

@@ -3,7 +3,8 @@
 import argparse
 import asyncio
 import json
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,8 @@ class Chosen(NamedTuple):
     arm: tuple[str, ...]
 
 
+#: decisions that the table shows at most
+SHOWN = 60
 #: parts of an episode's identity that are shown where they differ between the episodes
 _ARM = ("benchmark", "trial", "backbone", "strategy", "selector", "variant")
 
@@ -107,7 +110,7 @@ def _print_table(chosen: list[Chosen], pool: tuple[str, ...]) -> None:
             *(f"{one.selection.probabilities[name]:.2f}" for name in pool),
             f"{one.selection.seconds * 1000:.0f}",
         )
-        for one in chosen
+        for one in chosen[:SHOWN]
     ]
     titles = names("task", *(_ARM[i] for i in varying), "turn")
     screen = console()
@@ -118,12 +121,21 @@ def _print_table(chosen: list[Chosen], pool: tuple[str, ...]) -> None:
         tally.add_selection(state_of(one.selection.ledger), one.selection.subset, one.selection.ledger)
     for line in tally.health().warnings("router"):
         print_note(screen, line)
+    if len(chosen) > SHOWN:
+        print_note(screen, f"The first {SHOWN} of {len(chosen)} decisions; --json lists all.")
+    print_table(screen, [Column("subset", "words"), *numbers("decisions", "%")], subset_counts(chosen), title="Subsets")
     seconds = sorted(one.selection.seconds for one in chosen)
     first = chosen[0].selection.seconds
     screen.print(
         f"{len(seconds)} decisions of {len({one.episode for one in chosen})} episodes; seconds per decision: "
         f"median {_quantile(seconds, 0.5):.4f}, 95 % {_quantile(seconds, 0.95):.4f}, first {first:.4f}"
     )
+
+
+def subset_counts(chosen: Sequence[Chosen]) -> list[tuple[str, str, str]]:
+    """Return each subset with the number and the share of the decisions that chose it, the most frequent first."""
+    counts = Counter(" + ".join(one.selection.subset) or "none" for one in chosen)
+    return [(subset, str(n), f"{100 * n / len(chosen):.0f}") for subset, n in counts.most_common()]
 
 
 def _quantile(ordered: list[float], share: float) -> float:

@@ -84,6 +84,9 @@ def test_the_comparison_its_table_and_its_words() -> None:
     assert shown[1][:8] == ["best_fixed", "9,000", "–", "–", "9,000", "2.00", "−30 [−30, −30]", "never"]
     told = "learned has a setup cost of 9,000 tokens above that of prompted; break-even after 300 episodes."
     assert told in answers(got).duel
+    nothing = learned.measures.model_copy(update={"success": Interval(0.0, 0.0, 0.4, 6)})
+    without = tuple(arm.model_copy(update={"measures": nothing}) if arm is learned else arm for arm in got.arms)
+    assert not any("break-even" in line for line in answers(got.model_copy(update={"arms": without})).duel)
 
 
 def test_what_is_unknown_stays_unknown(tmp_path: Path) -> None:

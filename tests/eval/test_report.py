@@ -15,9 +15,10 @@ import pytest
 
 from eval.compare.comparison import COMPARISON
 from eval.compare.schema import json_schema
+from eval.report.latex import latex
 from eval.report.narrative import answers
 from eval.report.page import write_report
-from eval.report.table_format import latex, markdown
+from eval.report.table_format import markdown
 from eval.report.tables import tables
 from eval.report.transcripts import embed, transcript, transcripts
 from fama.cli import main
@@ -132,7 +133,7 @@ def test_marks_of_significance_and_effect_sizes(folder: Path) -> None:
     """Learned solves nine of ten and none one: eight tasks differ, all one way, p = 2 / 2^8, doubled by Holm."""
     table = (folder / "tables" / "differences.tex").read_text(encoding="utf-8")
     line = next(line for line in table.splitlines() if line.startswith("learned"))
-    assert "}$^{*}$ & 0.008 & 0.016 & 1.85 &" in line
+    assert line.startswith("learned & \\textbf{+80.0} {\\scriptsize {[}") and "}$^{*}$ & 0.016 & 1.85 &" in line
     assert "$^{*}$" not in next(line for line in table.splitlines() if line.startswith("prompted"))
     assert "\\* |" in (folder / "report.md").read_text(encoding="utf-8") and "<sup>*</sup>" in read(folder)[0]
 
@@ -150,9 +151,10 @@ def test_the_file_keeps_to_its_published_schema(folder: Path) -> None:
 
 def test_every_table_is_written_in_all_forms(folder: Path) -> None:
     names = {path.stem for path in (folder / "tables").glob("*.tex")}
-    assert names == {"success", "differences", "cost", "selection", "health"}
+    built = {"success", "differences", "cost", "selection", "health"}
+    assert names == built | {f"{name}-column" for name in built}
     success = (folder / "tables" / "success.tex").read_text(encoding="utf-8")
-    assert r"\toprule" in success and r"\textbf{90.0 {[}" in success and r"success, \%" in success
+    assert r"\toprule" in success and r"\textbf{90.0} {\scriptsize {[}" in success and r"success, \%" in success
     notes = (folder / "report.md").read_text(encoding="utf-8")
     assert "| learned | **90.0 \\[" in notes and "![Success over tokens](figures/success_over_tokens.png)" in notes
     figures = {path.name for path in (folder / "figures").iterdir()}

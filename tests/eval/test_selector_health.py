@@ -12,9 +12,10 @@ from eval.commands.compare import show
 from eval.compare.comparison import read_comparison
 from eval.compare.schema import Comparison
 from eval.metrics.selection import NO_CHOICE, ExecutedSubset, selection_quality, task_grids
+from eval.report.latex import latex
 from eval.report.leaderboard import build as build_board
 from eval.report.narrative import answers, best_arm
-from eval.report.table_format import Table, latex, markdown
+from eval.report.table_format import Table, markdown
 from eval.report.tables import tables
 from eval.report.transcripts import transcript
 from fama.cli import main

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from eval.report.latex import WIDTHS, latex
 from eval.report.leaderboard import Entry, Group, Leaderboard, Source
 from eval.report.page import render_markdown, render_page
-from eval.report.table_format import latex
 from eval.report.tables import tables
 from eval.report.transcripts import transcript
 from fama.agents.injection import collect_notes
@@ -245,7 +245,8 @@ def test_pages_and_tables_show_it_and_run_nothing(attack: str) -> None:
     told = json.loads(found.data)["episodes"]
     assert all(any(turn.get("text") == text for turn in one["turns"]) for one in told.values())
     assert_plain(render_markdown(compared, built, ()))
-    assert not any(r"\input{" in latex(table) or r"\write18" in latex(table) for table in built)
+    written = [latex(table, width) for table in built for width in WIDTHS]
+    assert not any(r"\input{" in text or r"\write18" in text for text in written)
 
 
 @pytest.mark.parametrize("attack", ATTACKS)

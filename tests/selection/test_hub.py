@@ -75,8 +75,16 @@ def test_the_card_starts_with_the_hubs_header(router: Path, tmp_path: Path) -> N
     card = (tmp_path / "hub" / "README.md").read_text()
     block, rest = card.removeprefix("---\n").split("---\n\n", 1)
     told = yaml.safe_load(block)
-    assert told["license"] == "apache-2.0" and "router-linear" in told["tags"] and "synthetic" in told["tags"]
+    assert "license" not in told  # the router is its trainer's
+    assert "router-linear" in told["tags"] and "synthetic" in told["tags"]
     assert "base_model" not in told and rest == (router / "README.md").read_text()
+
+
+def test_the_header_states_the_licence_that_was_given(router: Path, tmp_path: Path) -> None:
+    out = tmp_path / "hub"
+    assert main(["export", str(router), "--to", "hf", "--out", str(out), "--license", "mit"]) == 0
+    block = (out / "README.md").read_text().removeprefix("---\n").split("---\n\n", 1)[0]
+    assert yaml.safe_load(block)["license"] == "mit"
 
 
 def test_only_a_name_of_the_hub_is_a_base_model(router: Path, tmp_path: Path) -> None:

@@ -18,10 +18,11 @@ class PushFailed(FamaError):
     """The hub did not take a folder; what is on this machine is complete."""
 
 
-def write_hub_folder(router: Path, out: Path) -> list[Path]:
+def write_hub_folder(router: Path, out: Path, licence: str | None = None) -> list[Path]:
     """Copy a checkpoint, without its training logs, into a new folder that the hub and ``load_router`` both take.
 
-    Returns the files written, the manifest last.
+    The card's header states ``licence``, the hub's name of one; no licence when None. Returns the files written, the
+    manifest last.
 
     Raises:
         BadInput: ``router`` is no whole checkpoint, or ``out`` is there and not empty.
@@ -34,7 +35,7 @@ def write_hub_folder(router: Path, out: Path) -> list[Path]:
     card = _for_people(router, CARD) or b"# Router\n"
     if (figure := _for_people(router, FIGURE)) is not None:
         contents[FIGURE] = figure
-    contents |= {CARD: header(manifest).encode() + card, MANIFEST: read_regular(router, MANIFEST)}
+    contents |= {CARD: header(manifest, licence).encode() + card, MANIFEST: read_regular(router, MANIFEST)}
     for name, content in contents.items():
         write_atomically(out / name, content)
     return [out / name for name in contents]
@@ -48,12 +49,12 @@ def _for_people(router: Path, name: str) -> bytes | None:
         return None
 
 
-def header(manifest: RouterManifest) -> str:
+def header(manifest: RouterManifest, licence: str | None = None) -> str:
     """Return the YAML block that the hub reads at the top of a model card."""
     encoder = manifest.encoder.name if manifest.encoder is not None else ""
     told = {
         "library_name": "fama-router",
-        "license": "apache-2.0",
+        **({} if licence is None else {"license": licence}),
         "tags": ["agents", "tool-use", "router", f"router-{manifest.kind}", *(["synthetic"] * manifest.synthetic)],
         # only a hub name has an owner; a folder or a packaged encoder is no link
         **({"base_model": encoder} if encoder.count("/") == 1 and not Path(encoder).exists() else {}),

@@ -1,0 +1,187 @@
+"""Tables of a report in LaTeX, with the columns that fit a page's or a column's width.
+
+Widths are estimated from the sizes of Computer Modern at ``footnotesize`` (8 pt), which is wider than Times, and tables
+are at most as wide as the narrowest of the common styles: 5.5 in per page (NeurIPS), 3.0 in per column (ACL: 3.03 in).
+"""
+
+import re
+from dataclasses import dataclass
+
+from eval.metrics.formats import DASH
+from eval.report.table_format import Cell, Table
+
+_NEEDED = r"\usepackage{booktabs}"
+
+
+@dataclass(frozen=True)
+class Width:
+    """A width that tables are made for: its ending of file names, in points, and the environment that has it."""
+
+    suffix: str
+    points: float
+    inches: str
+    environment: str
+
+
+PAGE = Width("", 397.0, "5.5", "table*")
+COLUMN = Width("-column", 216.0, "3.0", "table")
+WIDTHS = (PAGE, COLUMN)
+
+#: Space between two columns, in points.
+_SEPARATION = 5.0
+_NARROW, _WIDE = frozenset(" .,:;'[]()ijl|!"), frozenset("mwMW%+−<>=†×&#@∞…")
+_BOLD, _SMALL = 1.16, 0.94
+_INTERVAL = re.compile(r"^(.+?) (\[.*\])$")
+_SENTENCE = re.compile(r"(?<=\.) (?=\S)")
+_TEX = {
+    "\\": r"\textbackslash{}",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    **{sign: f"${sign}$" for sign in "<>|"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "[": "{[}",
+    DASH: "--",
+    "×": r"$\times$",
+    "−": "$-$",
+    "†": r"$\dagger$",
+    "λ": r"$\lambda$",
+    "τ": r"$\tau$",
+    "²": "$^2$",
+    "∞": r"$\infty$",
+    "≤": r"$\le$",
+    "≥": r"$\ge$",
+    "·": r"$\cdot$",
+    "…": r"\ldots{}",
+}
+
+
+def latex(table: Table, width: Width = PAGE) -> str:
+    """Return the table as a float with caption and label, for input by a paper; the comment names what it needs.
+
+    Rules are booktabs', the best cells bold, marks of significance superscripts, intervals smaller. Columns go by
+    ``table.priority`` until the width is full; a comment names those that are left out, and the caption's sentences
+    about them (``Name: …``) are left out, too.
+    """
+    shown = _fitting(table, width.points)
+    absent = [name for index, name in enumerate(table.columns) if index not in shown]
+    alignment = "".join("l" if index == 0 or _is_text(table, index) else "r" for index in shown)
+    heads = [_head(table, index, side) for index, side in zip(shown, alignment, strict=True)]
+    lines = [f"% Needs {_NEEDED}. Fits a width of {width.inches} in at 10 pt."]
+    if absent:
+        lines.append(" ".join(f"% Left out for width: {' · '.join(absent)}.".split()))  # a comment ends with its line
+    lines += [
+        rf"\begin{{{width.environment}}}[t]",
+        r"\centering\footnotesize\setlength{\tabcolsep}{2.5pt}",
+        rf"\begin{{tabular}}{{@{{}}{alignment}@{{}}}}",
+        r"\toprule",
+        " & ".join(heads) + r" \\",
+        r"\midrule",
+        *(" & ".join(_cell(row[index]) for index in shown) + r" \\" for row in table.rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+        rf"\caption{{\textbf{{{_tex(table.title)}.}} {_tex(_caption(table, shown))}}}",
+        rf"\label{{tab:{table.name.replace('_', '-')}{width.suffix}}}",
+        rf"\end{{{width.environment}}}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _fitting(table: Table, points: float) -> list[int]:
+    """Return the columns that fit, in their order; the first is always there."""
+    order = [*table.priority, *(i for i in range(len(table.columns)) if i not in table.priority)]
+    order.remove(0)
+    left, shown = points - _column_width(table, 0), [0]
+    for index in order:
+        left -= _column_width(table, index) + _SEPARATION
+        if left < 0:
+            break
+        shown.append(index)
+    return sorted(shown)
+
+
+def _column_width(table: Table, index: int) -> float:
+    return max(_body_width(table, index), *map(_text_width, _head_lines(table, index)))
+
+
+def _body_width(table: Table, index: int) -> float:
+    return max((_cell_width(row[index]) for row in table.rows), default=0.0)
+
+
+def _cell_width(cell: Cell) -> float:
+    value, interval = _split(cell.text)
+    return (
+        _text_width(value) * (_BOLD if cell.best else 1.0)
+        + (_text_width(f" {interval}") * _SMALL if interval else 0.0)
+        + _text_width(cell.mark) * _SMALL
+    )
+
+
+def _text_width(text: str) -> float:
+    """Return the estimated width of a text in points, in Computer Modern of 8 pt."""
+
+    def one(sign: str) -> float:
+        if sign in _NARROW:
+            return 2.6
+        if sign in _WIDE or ord(sign) > 0x2E7F:
+            return 7.1
+        return 6.1 if sign.isupper() else 3.9 if sign.islower() else 4.3
+
+    return sum(map(one, text))
+
+
+def _head_lines(table: Table, index: int) -> list[str]:
+    """Return a column's name in lines that are no wider than its cells, where its words allow that."""
+    words = table.columns[index].split()
+    limit = max(_body_width(table, index), *map(_text_width, words))
+    lines: list[str] = []
+    for word in words:
+        if lines and _text_width(f"{lines[-1]} {word}") <= limit:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
+def _head(table: Table, index: int, side: str) -> str:
+    lines = [_tex(line) for line in _head_lines(table, index)]
+    stacked = r"\\".join(lines)
+    return stacked if len(lines) == 1 else rf"\shortstack[{side}]{{{stacked}}}"
+
+
+def _is_text(table: Table, index: int) -> bool:
+    """Return whether a column holds words, such as the subsets chosen most."""
+    return any(cell.sort is None and cell.text != DASH for cell in (row[index] for row in table.rows))
+
+
+def _caption(table: Table, shown: list[int]) -> str:
+    """Return the caption without the sentences that explain a column that is left out."""
+    here = [table.columns[index].casefold() for index in shown]
+    gone = [name.casefold() for index, name in enumerate(table.columns) if index not in shown]
+
+    def needed(sentence: str) -> bool:
+        name = sentence.partition(":")[0].casefold()
+        about = [column.startswith(name) for column in gone]
+        return ":" not in sentence or not any(about) or any(column.startswith(name) for column in here)
+
+    return " ".join(filter(needed, _SENTENCE.split(" ".join(table.caption.split()))))
+
+
+def _cell(cell: Cell) -> str:
+    value, interval = _split(cell.text)
+    text = rf"\textbf{{{_tex(value)}}}" if cell.best else _tex(value)
+    text += rf" {{\scriptsize {_tex(interval)}}}" if interval else ""
+    mark = cell.mark.replace("†", r"\dagger")
+    return text + (f"$^{{{mark}}}$" if mark else "")
+
+
+def _split(text: str) -> tuple[str, str]:
+    """Return a cell's value and its interval; the latter is empty without one."""
+    match = _INTERVAL.match(text)
+    return (match[1], match[2]) if match else (text, "")
+
+
+def _tex(text: str) -> str:
+    """Return text that LaTeX sets as it is, on one line, without signs that cannot be printed."""
+    return "".join(
+        " " if sign.isspace() else _TEX.get(sign, sign) for sign in text if sign.isspace() or sign.isprintable()
+    )

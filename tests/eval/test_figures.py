@@ -1,0 +1,50 @@
+"""Figures of a report: labels that hide nothing, a colour for each arm; sentences with p-values."""
+
+from itertools import combinations
+
+import pytest
+from matplotlib.figure import Figure
+
+from eval.metrics.formats import p_statement
+from eval.report.figures import COLOURS, arm_colours, figures
+from fama.episodes.records import Episode
+from tests.support.comparisons import comparison
+from tests.support.eval_builders import build
+
+AT_ZERO = {name: "0000" for name in ("none", "irma", "prompted", "learned")}
+SHARED = {"none": "0001", "all": "0111", "best_fixed": "0111", "learned": "0111"}
+
+
+def arm_episodes(arm: str, outcomes: str) -> list[Episode]:
+    """Episodes of equal cost, a sign per task: 1 is solved."""
+    return [build(f"t{i}", arm, "success" if sign == "1" else "failure") for i, sign in enumerate(outcomes)]
+
+
+@pytest.mark.parametrize("outcomes", [AT_ZERO, SHARED], ids=["at zero", "at one place"])
+def test_no_label_hides_another(outcomes: dict[str, str]) -> None:
+    """Episodes of one cost and one success: every label would stand at the same place."""
+    episodes = {arm: arm_episodes(arm, signs) for arm, signs in outcomes.items()}
+    figure: Figure = figures(comparison(episodes))["success_over_tokens"]
+    figure.canvas.draw()
+    labels = [text for text in figure.axes[0].texts if text.get_text() in outcomes]
+    assert {text.get_text() for text in labels} == set(outcomes)
+    boxes = {text.get_text(): text.get_window_extent() for text in labels}
+    assert [pair for pair in combinations(boxes, 2) if boxes[pair[0]].overlaps(boxes[pair[1]])] == []
+
+
+def test_two_routers_have_two_colours() -> None:
+    names = ("none", "learned", "learned-tokens", "learned-labels", "mine")
+    episodes = {name: arm_episodes(name, "01") for name in names}
+    arms = [
+        arm.model_copy(update={"selector": "learned" if "learned" in arm.arm else arm.selector})
+        for arm in comparison(episodes).arms
+    ]
+    colours = arm_colours(arms)
+    assert (colours["none"], colours["learned"]) == (COLOURS["none"], COLOURS["learned"])
+    assert len(set(colours.values())) == len(names)
+    assert colours == arm_colours(arms)
+
+
+def test_a_p_value_in_a_sentence_has_one_sign() -> None:
+    stated = [p_statement(p) for p in (None, 0.0004, 0.001, 0.25)]
+    assert stated == ["p = –", "p < 0.001", "p = 0.001", "p = 0.250"]

@@ -1,0 +1,100 @@
+"""Tables in LaTeX: columns that fit, captions of what is shown, and a paper that compiles without overfull boxes."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from eval.compare.comparison import read_comparison
+from eval.report.latex import COLUMN, PAGE, WIDTHS, Width, latex
+from eval.report.table_format import Cell, Table
+from eval.report.tables import tables
+
+ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = ["results/helpdesk/trials", "results/helpdesk/retrospective", "results/tau2/mock"]
+HARD = Table(
+    "hard_one",
+    "Any τ² & co",
+    "At λ = 0.005, ≥ 3 <trials> | #1 at 50 %; a~b^c_d \\ {e}. Regret: gone. Rate: here.",
+    (
+        "arm",
+        "rate, %",
+        "tokens per success of the arm",
+        "chosen most",
+        "regret, points",
+        *(f"pass^{k}, %" for k in range(9)),
+    ),
+    (
+        (
+            *(Cell("best_fixed", mark="†"), Cell("50.0 [40.1, 100.0]", 50.0, best=True, mark="***")),
+            *(Cell("345 [34, 1,456]", 345), Cell("DCE+TSA ×30 · none ×2"), Cell("–")),
+            *[Cell("−100.0 [−99.9, +99.9]", -100.0, best=True)] * 9,
+        ),
+    ),
+    (1, 2),
+)
+
+
+def header(text: str) -> str:
+    return next(line for line in text.splitlines() if line.startswith("arm"))
+
+
+def test_columns_go_by_priority_until_the_width_is_full() -> None:
+    narrow, wide = latex(HARD, COLUMN), latex(HARD, PAGE)
+    assert header(narrow) == r"arm & rate, \% & \shortstack[r]{tokens per\\success of\\the arm} \\"
+    assert "% Left out for width: chosen most · regret, points · pass^0, %" in narrow
+    assert r"\begin{tabular}{@{}lrr@{}}" in narrow and r"\begin{tabular}{@{}lrrlr" in wide  # words stand on the left
+    assert "chosen most" in header(wide) and "regret" in header(wide) and "% Left out for width: pass^" in wide
+    assert narrow.startswith(r"% Needs \usepackage{booktabs}. Fits a width of 3.0 in")
+    assert r"\label{tab:hard-one-column}" in narrow and r"\label{tab:hard-one}" in wide
+    assert narrow.count("{table}") == 2 and wide.count("{table*}") == 2
+
+
+def test_the_caption_explains_only_what_is_shown() -> None:
+    caption = next(line for line in latex(HARD, COLUMN).splitlines() if line.startswith(r"\caption"))
+    assert caption == (
+        r"\caption{\textbf{Any $\tau$$^2$ \& co.} At $\lambda$ = 0.005, $\ge$ 3 $<$trials$>$ $|$ \#1 at 50 \%; "
+        r"a\textasciitilde{}b\textasciicircum{}c\_d \textbackslash{} \{e\}. Rate: here.}"
+    )
+    assert "Regret: gone. Rate: here.}" in latex(HARD, PAGE)
+
+
+def test_values_are_bold_and_intervals_small() -> None:
+    row = next(line for line in latex(HARD, COLUMN).splitlines() if line.startswith("best"))
+    assert row == (
+        r"best\_fixed$^{\dagger}$ & \textbf{50.0} {\scriptsize {[}40.1, 100.0]}$^{***}$ & "
+        r"345 {\scriptsize {[}34, 1,456]} \\"
+    )
+
+
+def test_a_name_with_line_ends_leaves_no_comment() -> None:
+    """Names of helpers are columns: one with a line end would put what follows it into the paper."""
+    name = "x\n\\input{y}\r\u2028\x00z"
+    text = latex(Table("t", "T", "C.", ("arm", *[name] * 90), ((Cell("a"), *[Cell("1", 1)] * 90),)), COLUMN)
+    assert [line for line in text.splitlines() if line.startswith(("\\input", "z"))] == []
+    assert "\\textbackslash{}input" in text and "\x00" not in text.partition("\\begin{table}")[2]
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex (Debian: texlive-latex-base)")
+@pytest.mark.parametrize("width", WIDTHS, ids=lambda width: width.environment)
+def test_a_paper_with_every_table_compiles_within_its_width(width: Width, tmp_path: Path) -> None:
+    shown = [HARD, *(table for place in SHIPPED for table in tables(read_comparison(ROOT / place)))]
+    assert {"success", "differences", "cost", "selection", "helpers"} < {table.name for table in shown}
+    texts = [latex(table, width).replace(r"\label{", rf"\label{{{i}:") for i, table in enumerate(shown)]
+    paper = [
+        rf"\documentclass[10pt]{{article}}\usepackage{{booktabs}}\setlength{{\textwidth}}{{{width.inches}in}}",
+        r"\begin{document}",
+        *(text + r"\clearpage" for text in texts),
+        *re.findall(r"\\ref\{.*?\}", " ".join(text.replace(r"\label", r"\ref") for text in texts)),
+        r"\end{document}",
+    ]
+    (tmp_path / "paper.tex").write_text("\n".join(paper), encoding="utf-8")
+    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "-no-shell-escape", "paper.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout[-2000:]
+    log = (tmp_path / "paper.log").read_text(encoding="latin-1")
+    wide = [line for line in log.splitlines() if line.startswith(("Overfull", "LaTeX Warning: Float too large"))]
+    assert wide == [] and "multiply defined" not in log
+    assert f"Output written on paper.pdf ({len(shown) + 1} pages" in log
