@@ -111,8 +111,11 @@ def verdict(rule: Rule, records: list[dict[str, Any]], worded: dict[str, frozens
     record's speaks of that key, too.
     """
     findings: list[Verdict] = []
+    own = frozenset(
+        root for record in records for value in record.values() if isinstance(value, str) for root in _stems(value)
+    )
     for key, value in (pair for record in records for pair in record.items()):
-        found = _field_verdict(rule, key, value, worded.get(key, frozenset()))
+        found = _field_verdict(rule, key, value, worded.get(key, frozenset()), own)
         if found != "open":
             findings.append(found)
     if "broken" in findings:
@@ -120,7 +123,7 @@ def verdict(rule: Rule, records: list[dict[str, Any]], worded: dict[str, frozens
     return "kept" if findings else "open"
 
 
-def _field_verdict(rule: Rule, key: str, value: Any, seen: frozenset[str]) -> Verdict:
+def _field_verdict(rule: Rule, key: str, value: Any, seen: frozenset[str], record: frozenset[str]) -> Verdict:
     named = meanings(key.replace("_", " "))
     if isinstance(value, bool):
         if not named or not named <= rule.roots:
@@ -129,7 +132,7 @@ def _field_verdict(rule: Rule, key: str, value: Any, seen: frozenset[str]) -> Ve
     if isinstance(value, int | float):
         if value == 0 and named and re.search(rf"\bin {re.escape(key)}\b", rule.text, re.IGNORECASE):
             return "broken"  # nothing is "in stock" when there are none
-        return _number_verdict(rule, named, float(value))
+        return _number_verdict(rule, named, float(value), record)
     if not isinstance(value, str) or len(words(value)) > 3 or any(sign.isdigit() for sign in value):
         return "open"
     own = _stems(value)
@@ -154,12 +157,27 @@ def _compares(rule: Rule, key: str) -> bool:
     )
 
 
-def _number_verdict(rule: Rule, named: frozenset[str], value: float) -> Verdict:
-    """Return how a number meets a rule's limit whose unit, or two words of the rule, its key names."""
+def _number_verdict(rule: Rule, named: frozenset[str], value: float, record: frozenset[str]) -> Verdict:
+    """Return how a number meets a rule's limit whose unit, or two words of the rule, its key names.
+
+    Of several limits ("the small one holds at most 5, the large one at most 20") the one counts that stands behind a
+    word of the record; without such a word nothing is known.
+    """
     for pattern, sign in ((_AT_MOST, 1), (_AT_LEAST, -1)):
-        if (found := pattern.search(rule.text)) is None:
+        limits = list(pattern.finditer(rule.text))
+        if not limits:
             continue
-        if len(named & rule.roots) < 2 and not named & meanings(found["unit"] or ""):
+        units = meanings(" ".join(found["unit"] or "" for found in limits))
+        if len(named & rule.roots) < 2 and not named & units:
             continue
-        return "broken" if sign * value > sign * float(found["number"]) else "kept"
+        if len(limits) > 1:
+            ends = [0, *(found.end() for found in limits)]
+            limits = [
+                found
+                for start, found in zip(ends, limits, strict=False)
+                if _stems(rule.text[start : found.start()]) & record
+            ]
+        if len(limits) != 1:
+            return "open"
+        return "broken" if sign * value > sign * float(limits[0]["number"]) else "kept"
     return "open"

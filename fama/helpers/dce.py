@@ -6,13 +6,13 @@ from typing import Any
 
 from fama.dialogue.calls import Call, calls
 from fama.dialogue.identity import foreign_record
-from fama.dialogue.language import words
+from fama.dialogue.language import meanings, words
 from fama.dialogue.objects import choice_rows, is_meant, last_pointed, pointed_row, table
 from fama.dialogue.pending import wants_of_record
 from fama.dialogue.policy import Rule, about_identity, is_procedure, relevance, rules, verdict
 from fama.dialogue.requests import Want, needs_of, open_wants, serves_record
 from fama.dialogue.tools import views
-from fama.dialogue.turns import noted_texts, tool_spoke_last
+from fama.dialogue.turns import noted_texts, tool_spoke_last, user_turns
 from fama.dialogue.values import record_of
 from fama.episodes.state import VisibleState
 from fama.helpers.base import Helper
@@ -32,6 +32,7 @@ TOKEN_CAP = 64
 _ASK_FOR = re.compile(
     r"ask\b(?:\s+\w+){0,2}?\s+for\s+(?:the|an?|their)?\s*([a-z]+(?: [a-z]+)?)\s*(?:before|when|if|first|\.|,|$)", re.I
 )
+_COUNT = re.compile(r"(?<![\w.])(\d{1,6}(?:\.\d+)?) ([^\W\d_]+)")
 _SPEAKS = frozenset({"ask", "tell", "say", "inform", "explain"})
 #: Added to the relevance of a rule that the record breaks. Beyond one rule per request, only such ones are given.
 BROKEN = 8.0
@@ -66,6 +67,7 @@ def write(state: VisibleState) -> Iterator[Candidate]:
         if not meant and chosen is None:
             continue
         records = [chosen.fields] if chosen is not None else about(want, made, state)
+        records = [{**record, **wished(want, record, state)} for record in records]
         for rule in rules(state.policy):
             score = 0.0 if is_procedure(rule) else _score(rule, want, records, worded, state)
             if score <= (least if meant else BROKEN):
@@ -110,6 +112,19 @@ def about(want: Want, made: tuple[Call, ...], state: VisibleState) -> list[dict[
         return [record_of(made[-1]), row.fields]
     single = any(name in row.fields for row in rows for name in needs_of(want))
     return [record_of(made[-1]), *([] if single else [row.fields for row in rows])]
+
+
+def wished(want: Want, record: dict[str, Any], state: VisibleState) -> dict[str, float]:
+    """Return the numbers that the user wants fields of a record changed to: the last before a field's name."""
+    found: dict[str, float] = {}
+    for key, value in record.items():
+        if key not in want.tool.parameters or isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        for _, text in user_turns(state):
+            for match in _COUNT.finditer(text):
+                if meanings(match[2]) & meanings(key.replace("_", " ")):
+                    found[key] = float(match[1])
+    return found
 
 
 def seen_words(made: tuple[Call, ...]) -> dict[str, frozenset[str]]:

@@ -95,15 +95,17 @@ def _named_by_error(state: VisibleState, call: Call) -> str:
 
 
 def suggest(state: VisibleState, made: tuple[Call, ...]) -> Suggestion | None:
-    """Suggest identity first, then what the user named, a look-up for an open request, the agreed change."""
+    """Suggest identity first, then the agreed change, what the user named, a look-up for an open request."""
     if not is_identified(state, made):
         return _identify(state, made)
+    if agreed := _agreed(state, made):
+        return agreed
     if found := _named(state, made):
         return found
     for want in (*open_wants(state), *open_questions(state)):
         if found := _look_up(want, state, made):
             return found
-    return _agreed(state, made)
+    return None
 
 
 def _answer(state: VisibleState, made: tuple[Call, ...]) -> str:

@@ -1,5 +1,6 @@
 """Verifier: what has just gone wrong or is about to, against what the user and the tools said."""
 
+import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 
@@ -38,9 +39,13 @@ ASK_IDENTITY = "Suggested next tool: respond, to ask for {parameters}."
 CALL_WITH = "Call {tool} again with {parameter} {value}."
 #: At the user's turn the tool stays unnamed: a small model calls what is named (docs/lab-log.md).
 ASK_AGAIN = "The user now says: {said}. Suggested next tool: respond, to ask for a yes to that."
+CALL_ONE_OF = "Call {tool} again with {parameter} {values}, as the user means it."
 CLOSE = "Suggested next tool: {tool} with {parameter} {value}."
 
 TOKEN_CAP = 64
+#: An error that lists what an argument may be.
+_ONE_OF = re.compile(r"\b(?:must be |be |is not |choose |use )?(?:one|any) of:? (?P<values>[^.;{}\n]{3,200})", re.I)
+_MOST_VALUES = 6
 _REFUSED = frozenset(map(stem, ("refused", "rejected", "declined", "denied", "unresolved")))
 
 
@@ -57,6 +62,7 @@ def write(state: VisibleState) -> Iterator[Candidate]:
             yield Candidate(RETRY.format(tool=made[-1].name), busy)
         elif not made[-1].succeeded:
             yield from _miscopied(state, made[-1])
+            yield from _outside(state, made[-1])
         else:
             yield from _wrong_id(state, made)
     else:
@@ -95,6 +101,18 @@ def _miscopied(state: VisibleState, call: Call) -> Iterator[Candidate]:
         if isinstance(value, str) and len(value) > 3 and " " not in value and f" {value.casefold()}" not in f" {seen}":
             if close := get_close_matches(value, given, n=1, cutoff=0.75):
                 yield Candidate(CALL_WITH.format(tool=call.name, parameter=parameter, value=quote(close[0])))
+
+
+def _outside(state: VisibleState, call: Call) -> Iterator[Candidate]:
+    """Yield the values that an error says an argument must be one of, where the call gave another."""
+    if (found := _ONE_OF.search(call.result or "")) is None:
+        return
+    values = [value.strip(" \"'[]()") for value in re.split(r",|\bor\b|\band\b", found["values"])]
+    values = [value for value in values if value][:_MOST_VALUES]
+    for parameter, value in call.arguments.items():
+        if re.search(rf"\b{re.escape(parameter)}\b", call.result or "") and len(values) > 1 and value not in values:
+            listed = f"{', '.join(map(quote, values[:-1]))} or {quote(values[-1])}"
+            yield Candidate(CALL_ONE_OF.format(tool=call.name, parameter=parameter, values=listed))
 
 
 def _wrong_id(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate]:

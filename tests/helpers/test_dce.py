@@ -96,3 +96,23 @@ def test_a_choice_that_a_rule_forbids_is_refused_when_the_user_makes_it() -> Non
     chat.call("list_titles", {"titles": rows}, subject="any").say("Which title?")
     assert chat.user("Emma, please.").note(build()) is None
     assert chat.user("Walden would be better.").note(build()) == REFUSE + rule
+
+
+SEATS = "1. Verify the reader. 2. A plain desk has at most 4 chairs, a wide one at most 12, a hall any number."
+DESKS = (
+    *TOOLS[:2],
+    tool("get_desk", "Show a desk.", "desk_id"),
+    tool("change_chairs", "Change the chairs of a desk.", "desk_id", "chairs"),
+)
+
+
+def test_of_several_limits_the_one_of_the_records_own_word_counts() -> None:
+    def note(kind: str, chairs: int, wish: str) -> str | None:
+        chat = Chat(SEATS, DESKS).verified(f"Please change the chairs of desk D1 to {wish}.")
+        return chat.call("get_desk", {"desk_id": "D1", "kind": kind, "chairs": chairs}, desk_id="D1").note(build())
+
+    assert note("wide", 8, "more") is None
+    assert note("hall", 40, "more") is None
+    assert note("plain", 3, "6 chairs") == REFUSE + SEATS.split("2. ")[1]
+    assert note("wide", 8, "10 chairs") is None
+    assert note("wide", 8, "14 chairs") == REFUSE + SEATS.split("2. ")[1]

@@ -112,3 +112,11 @@ def test_an_agreed_change_comes_with_the_old_and_the_new_id_that_the_words_leave
     chat.call("list_items", {"items": new}, subject="atlas").say("Swap it for the blue one?")
     chat.user("Wait, I meant white instead of blue.").say("Swap the red atlas for the white one?").user("OK, yes.")
     assert chat.note(build()) == 'Suggested next tool: swap_item with loan_id "L11", item_id "I1", new_item_id "I9".'
+
+
+def test_after_a_yes_the_change_comes_before_any_further_look_up() -> None:
+    tools = (*TOOLS, tool("list_holds", "List the holds of a reader.", "reader_id"))
+    chat = Chat(tools=tools).verified("Please renew Dracula. And cancel a hold of mine.")
+    chat.call("list_loans", LOANS, reader_id="R100").call("get_loan", LOANS["loans"][1], loan_id="L22")
+    chat.say("I can renew loan L22, Dracula. Shall I?").user("Yes, please.")
+    assert chat.note(build()) == 'Suggested next tool: renew_loan with loan_id "L22".'

@@ -129,3 +129,12 @@ def test_asks_for_the_yes_too_when_the_user_has_just_said_what_was_missing() -> 
     assert chat.note(build()) == ASK_YES.format(tool="renew_loan")
     chat = Chat().verified("I want to renew a loan.").call("get_loan", LOANS["loans"][0], loan_id="L11")
     assert chat.say("I can renew loan L11. Shall I?").user("Yes, please.").note(build()) is None
+
+
+def test_an_error_that_lists_what_may_be_is_tried_again_with_one_of_it() -> None:
+    chat = Chat().verified("Move hold H5 to the river branch.")
+    chat.call("move_hold", {"error": "branch must be one of: north, south, east"}, hold_id="H5", branch="river")
+    assert chat.note(build()) == 'Call move_hold again with branch "north", "south" or "east", as the user means it.'
+    chat = Chat().verified("Move hold H5 to the river branch.")
+    chat.call("move_hold", {"error": "no hold H5"}, hold_id="H5", branch="river")
+    assert chat.note(build()) is None
