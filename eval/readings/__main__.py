@@ -1,17 +1,18 @@
-"""The reading set: ``python -m eval.readings`` with ``draw``, ``packets``, ``check``, ``publish`` or ``agree``."""
+"""The reading set, ``python -m eval.readings``: ``draw``, ``packets``, ``check``, ``publish``, ``agree`` or ``fit``."""
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from eval.readings.agreement import Named, measure, of_detectors, of_failure, of_reading, table
 from eval.readings.answers import faults
 from eval.readings.draw import MORE, MORE_SEED, SEED, draw, read_logs
+from eval.readings.fit import choices, cross_validate
 from eval.readings.members import HALVES, SET, read_set, write_set
 from eval.readings.packets import batches, packet, policy, policy_name
-from eval.readings.readings import FOLDER, final, publish, read_readings
+from eval.readings.readings import FOLDER, final, publish, read_readings, tuning
 from eval.readings.readings import MORE as MORE_SET
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode
@@ -21,7 +22,7 @@ from fama.files import write_atomically
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one of the five; return 2 for bad input, told in one line, or for answers with faults, one line each."""
+    """Run one of the six; return 2 for bad input, told in one line, or for answers with faults, one line each."""
     args = _arguments(arguments)
     try:
         if args.what == "draw":
@@ -33,6 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         episodes = read_logs(args.logs)
         if args.what == "agree":
             sys.stdout.write(_agree(episodes, args) + "\n")
+            return 0
+        if args.what == "fit":
+            readings = tuning(args.folder)
+            tasks = _tasks(args.folder)
+            given = choices(_known(episodes, readings, args), readings, load_taxonomy())
+            sys.stdout.write(table(cross_validate(given, readings, tasks)) + "\n")
             return 0
         members = _members(episodes, args)
         if args.what == "packets":
@@ -66,11 +73,12 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     agreeing.add_argument(
         "--labels", type=Path, nargs="*", default=[], metavar="FILE", help="failures.jsonl to compare"
     )
-    for command in (publishing, agreeing):
+    fitting = commands.add_parser("fit", help="fit weights of findings on the tuning readings, cross-validated by task")
+    for command in (publishing, agreeing, fitting):
         command.add_argument("--folder", type=Path, default=FOLDER, help="of the readings (default: %(default)s)")
-    for command in (drawing, making, checking, agreeing):
+    for command in (drawing, making, checking, agreeing, fitting):
         command.add_argument("logs", type=Path, metavar="LOGS", help="folder of the logs")
-        if command is agreeing:
+        if command in (agreeing, fitting):
             continue
         command.add_argument("--set", type=Path, default=SET, help="file of the set (default: %(default)s)")
     return parser.parse_args(arguments)
@@ -95,11 +103,8 @@ def _agree(episodes: Sequence[Episode], args: argparse.Namespace) -> str:
     """
     more = args.half == "more"
     readings = read_readings("more", args.folder) if more else final(args.half, args.folder)
-    drawn = read_set(args.folder / (MORE_SET.name if more else SET.name)).by_id
-    known = {episode.id: episode for episode in episodes if episode.id in readings}
-    if missing := [one for one in readings if one not in known]:
-        raise BadInput(f"{args.logs}: lacks {len(missing)} failures, first {missing[0]}; give all the logs")
-    tasks = {one: str(drawn[one].task_key) for one in readings}
+    known = _known(episodes, readings, args)
+    tasks = _tasks(args.folder)
     taxonomy = load_taxonomy()
     rows = []
     if not more:
@@ -120,6 +125,24 @@ def _agree(episodes: Sequence[Episode], args: argparse.Namespace) -> str:
         named = {label.episode_id: of_failure(label) for label in read_failures(path)}
         rows.append(measure(path.parent.name, readings, named, tasks))
     return table(rows)
+
+
+def _known(episodes: Sequence[Episode], wanted: Collection[str], args: argparse.Namespace) -> dict[str, Episode]:
+    """Return the episodes of readings by id.
+
+    Raises:
+        BadInput: the logs lack one.
+    """
+    known = {episode.id: episode for episode in episodes if episode.id in wanted}
+    if missing := [one for one in wanted if one not in known]:
+        raise BadInput(f"{args.logs}: lacks {len(missing)} failures, first {missing[0]}; give all the logs")
+    return known
+
+
+def _tasks(folder: Path) -> dict[str, str]:
+    """Return the task of every failure that was read."""
+    members = (member for name in (SET.name, MORE_SET.name) for member in read_set(folder / name).members)
+    return {member.id: str(member.task_key) for member in members}
 
 
 def _members(episodes: Sequence[Episode], args: argparse.Namespace) -> dict[str, Episode]:

@@ -115,6 +115,8 @@ def _kappa(labels: Iterable[tuple[str, str]], groups: Sequence[str], seed: int) 
     weights = task_weights(len(tasks), DRAWS, seed, "readings")
     value = float(cohen_kappa(counts.sum(axis=0)))
     draws = cohen_kappa(np.tensordot(weights, counts, axes=1))
+    if np.isnan(value):  # one label alone was used: chance explains all
+        return Interval(None, None, None, len(tasks))
     return percentile_interval(value, draws[~np.isnan(draws)], len(tasks))
 
 

@@ -43,7 +43,7 @@ def taken_at(trace: Trace, call: Call, wrong: Any, right: Any, after: int | None
     """Return the first message of the agent that goes by a wrong value of a change, else where the change was agreed.
 
     A message that names the right value, too, lists choices and decides nothing. A value that another reference change
-    needs was named for that one: then only the call itself mixed them up. ``after`` is the turn that took the value back.
+    needs was named for that one: then only the call itself mixed them up. ``after`` is the turn that took it back.
     """
     if not is_telling(wrong):
         step = proposed_at(trace, call)

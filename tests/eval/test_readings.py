@@ -7,12 +7,14 @@ import random
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from eval.readings.__main__ import main
 from eval.readings.agreement import Named, measure
 from eval.readings.answers import faults
 from eval.readings.draw import PER_TASK, SEED, STRATA, customer, draw, read_logs
+from eval.readings.fit import Choice, cross_validate, fit
 from eval.readings.members import HALVES, SET, Stratum, read_set, write_set
 from eval.readings.packets import BATCHES, batches, packet, policy
 from eval.readings.readings import FOLDER, Reading, agree, final, read_readings
@@ -303,12 +305,13 @@ def test_agreement_by_hand() -> None:
         "a": Named("DCV", "agent", 4),
         "b": Named("CM", "agent", 9),
         "c": Named("IFU", "agent", None),
-        "d": Named("CM", "user", 8),
+        "d": Named("CM", "agent", 8),
     }
     row = measure("x", readings, named, {one: one for one in readings})
-    assert (row.category.value, row.party.value, row.label.value) == (pytest.approx(2 / 3), 0.5, 0.25)
+    assert [row.category.value, row.party.value, row.label.value] == pytest.approx([2 / 3, 0.75, 0.5])
     assert {within: share.value for within, share in row.steps.items()} == {0: 0.25, 1: 0.5, 3: 0.75}
-    assert row.kappa.value == pytest.approx((0.25 - 3 / 16) / (1 - 3 / 16))  # one label in common each: DCV, IFU, user
+    chance = (1 + 1 * 2 + 1) / 16  # DCV, CM and IFU, each by how often either side names it
+    assert row.kappa.value == pytest.approx((0.5 - chance) / (1 - chance))
 
 
 @pytest.mark.skipif(LOGS is None, reason="FAMA_FAILURE_LOGS names no folder of logs")
@@ -318,3 +321,19 @@ def test_detectors_agree_with_the_readings_that_they_were_tuned_on(capsys: pytes
     rows = [line.split("|") for line in capsys.readouterr().out.splitlines()]
     detectors = next(row for row in rows if row[1].strip() == "detectors")
     assert int(detectors[3].split()[0]) >= 60 and int(detectors[8].split()[0]) >= 40
+
+
+def test_a_fit_finds_the_source_that_readings_follow() -> None:
+    worth = np.array([0.0, 3.0])
+    given = [
+        Choice(str(n), ("gold:missing", "end:limit"), (Named("IFU", "agent", 9), Named("CM", "agent", 2)), worth)
+        for n in range(20)
+    ]
+    by_hand = np.array([0.0, 1.0])
+    fitted = fit(given, ["end:limit", "gold:missing"], by_hand, penalty=0.01)
+    assert fitted[0] > fitted[1]
+    assert fit(given, ["end:limit", "gold:missing"], by_hand, penalty=1e6) == pytest.approx(by_hand, abs=1e-3)
+    readings = {choice.id: read(choice.id, "CM", 2) for choice in given}
+    rows = cross_validate(given, readings, {choice.id: choice.id for choice in given})
+    assert rows[0].category.value == 0.0  # by hand a change never made outweighs a limit
+    assert rows[1].category.value == 1.0
