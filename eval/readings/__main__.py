@@ -1,29 +1,46 @@
-"""The reading set: ``python -m eval.readings draw LOGS``, ``packets LOGS --out DIR`` and ``check FILE LOGS``."""
+"""The reading set, ``python -m eval.readings``: ``draw``, ``packets``, ``check``, ``publish``, ``agree`` or ``fit``."""
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from eval.readings.agreement import Named, measure, of_detectors, of_failure, of_reading, table
 from eval.readings.answers import faults
-from eval.readings.draw import SEED, draw, read_logs
-from eval.readings.members import SET, read_set, write_set
+from eval.readings.draw import MORE, MORE_SEED, SEED, draw, read_logs
+from eval.readings.fit import choices, cross_validate
+from eval.readings.members import HALVES, SET, read_set, write_set
 from eval.readings.packets import batches, packet, policy, policy_name
+from eval.readings.readings import FOLDER, final, publish, read_readings, tuning
+from eval.readings.readings import MORE as MORE_SET
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode
+from fama.episodes.store import read_failures
 from fama.errors import BadInput
 from fama.files import write_atomically
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one of the three; return 2 for bad input, told in one line, or for answers with faults, one line each."""
+    """Run one of the six; return 2 for bad input, told in one line, or for answers with faults, one line each."""
     args = _arguments(arguments)
     try:
         if args.what == "draw":
-            write_set(draw(read_logs(args.logs), seed=args.seed), args.set)
+            _draw(args)
+            return 0
+        if args.what == "publish":
+            sys.stdout.write(f"{publish(args.files, args.name, args.folder)} readings\n")
             return 0
         episodes = read_logs(args.logs)
+        if args.what == "agree":
+            sys.stdout.write(_agree(episodes, args) + "\n")
+            return 0
+        if args.what == "fit":
+            readings = tuning(args.folder)
+            tasks = _tasks(args.folder)
+            given = choices(_known(episodes, readings, args), readings, load_taxonomy())
+            sys.stdout.write(table(cross_validate(given, readings, tasks)) + "\n")
+            return 0
         members = _members(episodes, args)
         if args.what == "packets":
             _write(members, episodes, args)
@@ -40,17 +57,92 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m eval.readings", description=__doc__)
     commands = parser.add_subparsers(dest="what", required=True)
     drawing = commands.add_parser("draw", help="draw the failures to read")
-    drawing.add_argument("--seed", type=int, default=SEED, help="of the draw (default: %(default)s)")
+    drawing.add_argument("--seed", type=int, help=f"of the draw (default: {SEED}, beside a set {MORE_SEED})")
+    drawing.add_argument("--beside", type=Path, metavar="SET", help="draw further ones for tuning, beside this set")
     making = commands.add_parser(
         "packets", help="write what readers get; outside the repository, dialogues are others'"
     )
     making.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder that gets the texts")
     checking = commands.add_parser("check", help="check a file of answers")
     checking.add_argument("file", type=Path, metavar="FILE", help="the answers, a JSON object a line")
-    for command in (drawing, making, checking):
+    publishing = commands.add_parser("publish", help="write answers as they are committed, without words of dialogues")
+    publishing.add_argument("name", choices=("reader-a", "reader-b", "third", "more"), help="whose they are")
+    publishing.add_argument("files", type=Path, nargs="+", metavar="FILE", help="files of answers")
+    agreeing = commands.add_parser("agree", help="agreement of readers, detectors and label files with the readings")
+    agreeing.add_argument("--half", choices=(*HALVES, "more"), default="tuning", help="the test half is used once")
+    agreeing.add_argument(
+        "--labels", type=Path, nargs="*", default=[], metavar="FILE", help="failures.jsonl to compare"
+    )
+    fitting = commands.add_parser("fit", help="fit weights of findings on the tuning readings, cross-validated by task")
+    for command in (publishing, agreeing, fitting):
+        command.add_argument("--folder", type=Path, default=FOLDER, help="of the readings (default: %(default)s)")
+    for command in (drawing, making, checking, agreeing, fitting):
         command.add_argument("logs", type=Path, metavar="LOGS", help="folder of the logs")
+        if command in (agreeing, fitting):
+            continue
         command.add_argument("--set", type=Path, default=SET, help="file of the set (default: %(default)s)")
     return parser.parse_args(arguments)
+
+
+def _draw(args: argparse.Namespace) -> None:
+    episodes = read_logs(args.logs)
+    if args.beside is None:
+        drawn = draw(episodes, seed=SEED if args.seed is None else args.seed)
+    elif args.beside.resolve() == args.set.resolve():
+        raise BadInput(f"{args.set}: is the set to draw beside; give another --set for the further ones")
+    else:
+        drawn = draw(episodes, MORE, MORE_SEED if args.seed is None else args.seed, read_set(args.beside))
+    write_set(drawn, args.set)
+
+
+def _agree(episodes: Sequence[Episode], args: argparse.Namespace) -> str:
+    """Return the table of agreement of one half.
+
+    Raises:
+        BadInput: the logs lack a failure, or a committed file is wrong.
+    """
+    more = args.half == "more"
+    readings = read_readings("more", args.folder) if more else final(args.half, args.folder)
+    known = _known(episodes, readings, args)
+    tasks = _tasks(args.folder)
+    taxonomy = load_taxonomy()
+    rows = []
+    if not more:
+        first, second = (read_readings(name, args.folder) for name in ("reader-a", "reader-b"))
+        rows.append(
+            measure(
+                "reader B against reader A",
+                {one: first[one] for one in readings},
+                {one: of_reading(second[one]) for one in readings},
+                tasks,
+            )
+        )
+    always = {one: Named("IFU", "agent", None) for one in readings}
+    rows.append(measure("always the agent, IFU", readings, always, tasks))
+    for name, shown in (("detectors", True), ("detectors, references hidden", False)):
+        rows.append(measure(name, readings, {o: of_detectors(known[o], taxonomy, shown) for o in readings}, tasks))
+    for path in args.labels:
+        named = {label.episode_id: of_failure(label) for label in read_failures(path)}
+        rows.append(measure(path.parent.name, readings, named, tasks))
+    return table(rows)
+
+
+def _known(episodes: Sequence[Episode], wanted: Collection[str], args: argparse.Namespace) -> dict[str, Episode]:
+    """Return the episodes of readings by id.
+
+    Raises:
+        BadInput: the logs lack one.
+    """
+    known = {episode.id: episode for episode in episodes if episode.id in wanted}
+    if missing := [one for one in wanted if one not in known]:
+        raise BadInput(f"{args.logs}: lacks {len(missing)} failures, first {missing[0]}; give all the logs")
+    return known
+
+
+def _tasks(folder: Path) -> dict[str, str]:
+    """Return the task of every failure that was read."""
+    members = (member for name in (SET.name, MORE_SET.name) for member in read_set(folder / name).members)
+    return {member.id: str(member.task_key) for member in members}
 
 
 def _members(episodes: Sequence[Episode], args: argparse.Namespace) -> dict[str, Episode]:

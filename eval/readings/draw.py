@@ -32,6 +32,16 @@ STRATA = (
     Stratum(benchmark="tau-trait", domain="telehealth", backbone="gpt-5", strategy="fc", size=16),
     Stratum(benchmark="tau-trait", domain="telecom", backbone="gpt-5", strategy="fc", size=8),
 )
+#: A further draw from the customers of the tuning half, to fit on.
+MORE_SEED = 1
+MORE = (
+    Stratum(benchmark="tau-bench", domain="retail", backbone="qwen3-4b-instruct", strategy="fc", size=44),
+    Stratum(benchmark="tau-bench", domain="airline", backbone="gpt-4o", strategy="fc", size=10),
+    Stratum(benchmark="tau-bench", domain="airline", backbone="qwen3-4b-instruct", strategy="fc", size=10),
+    Stratum(benchmark="tau-bench", domain="airline", backbone="qwen3-4b", strategy="fc", size=8),
+    Stratum(benchmark="tau2", domain="airline", backbone="ollama_chat/qwen2.5:7b", strategy="fc", size=4),
+    Stratum(benchmark="tau-trait", domain="telehealth", backbone="gpt-5", strategy="fc", size=8),
+)
 _CUSTOMER = re.compile(r"(?<![a-z0-9_])[a-z]+_[a-z]+_\d{4}(?!\d)")
 
 
@@ -54,8 +64,15 @@ def read_logs(folder: Path) -> list[Episode]:
         return list(intake.store.read())
 
 
-def draw(episodes: Iterable[Episode], strata: Sequence[Stratum] = STRATA, seed: int = SEED) -> ReadingSet:
-    """Draw each stratum's failures at random, as many for tuning as for the test.
+def draw(
+    episodes: Iterable[Episode],
+    strata: Sequence[Stratum] = STRATA,
+    seed: int = SEED,
+    beside: ReadingSet | None = None,
+) -> ReadingSet:
+    """Draw each stratum's failures at random, as many for tuning as for the test; ``beside`` a set, all for tuning.
+
+    What is drawn beside a set is of the customers of its tuning half, and none of its members.
 
     Both halves have different customers, also where two benchmarks share a task under different numbers. At most
     ``PER_TASK`` failures of a task are drawn, and no dialogue twice. Errors are no failures. The smallest choice draws
@@ -65,29 +82,33 @@ def draw(episodes: Iterable[Episode], strata: Sequence[Stratum] = STRATA, seed: 
         BadInput: a stratum has too few failures.
     """
     failures = sorted((e for e in episodes if e.outcome.status == "failure"), key=lambda e: e.id)
-    halves = _halves(failures, seed)
+    before = {} if beside is None else beside.by_id
+    halves = _halves(failures, seed if beside is None else beside.seed)
+    limit = PER_TASK if beside is None else 2 * PER_TASK  # both draws together
+    wanted: Sequence[Half] = HALVES if beside is None else ("tuning",)
     choices = [
         (half, stratum, [e for e in failures if _is_of(e, stratum) and halves[e.key.task] == half])
         for stratum in strata
-        for half in HALVES
+        for half in wanted
     ]
     drawn: dict[tuple[Half, Stratum], list[Episode]] = {}
-    taken: Counter[TaskKey] = Counter()
-    dialogues: set[str] = set()
+    taken: Counter[TaskKey] = Counter(member.task_key for member in before.values())
+    dialogues = {dialogue_hash(episode) for episode in failures if episode.id in before}
     for half, stratum, choice in sorted(choices, key=lambda c: len(c[2]) - c[1].size):
+        size = stratum.size // len(wanted)
         name = "/".join(str(value) for value in stratum.model_dump(exclude={"size"}).values())
         generator(seed, "readings", half, name).shuffle(choice)
         own: list[Episode] = []
         for episode in choice:
             digest = dialogue_hash(episode)
-            if len(own) < stratum.size // 2 and taken[episode.key.task] < PER_TASK and digest not in dialogues:
+            if len(own) < size and taken[episode.key.task] < limit and digest not in dialogues:
                 own.append(episode)
                 taken[episode.key.task] += 1
                 dialogues.add(digest)
-        if len(own) < stratum.size // 2:
-            raise BadInput(f"{name}: {len(own)} failures for {half}, {stratum.size // 2} wanted; give all the logs")
+        if len(own) < size:
+            raise BadInput(f"{name}: {len(own)} failures for {half}, {size} wanted; give all the logs")
         drawn[half, stratum] = own
-    members = [_member(episode, half) for stratum in strata for half in HALVES for episode in drawn[half, stratum]]
+    members = [_member(episode, half) for stratum in strata for half in wanted for episode in drawn[half, stratum]]
     return ReadingSet(seed=seed, strata=tuple(strata), members=tuple(members))
 
 

@@ -36,6 +36,11 @@ WEIGHTS: tuple[tuple[str, float], ...] = (
     ("gold:unclosed", 0.6),
     ("gold:missing", 0.85),
     ("gold:untold", 0.8),
+    ("gold:told_wrong", 0.9),
+    ("gold:denied", 0.9),
+    ("gold:computed", 0.82),
+    ("user:endless", 0.95),
+    ("loop:stalled", 0.95),
     ("analyst:*", 0.9),
     ("invented:claim", 0.9),
     ("invented:blocked", 0.9),
@@ -147,11 +152,13 @@ def _reason(primary: Sequence[str], evidence: Sequence[Evidence], taxonomy: Taxo
 def blame_of(trace: Trace, evidence: Sequence[Evidence]) -> Blame:
     """Return who broke the episode.
 
-    The user, if it made up a value or took the agent's part and no change was made at all, or if it left while it was
-    being asked or had just agreed, and no harmful change was made; the environment, if the agent tried a busy tool at
-    least three times and it never worked; else the agent.
+    The user, if it talked on until the limit; if it made up a value or took the agent's part and no change was made
+    at all; or if it left while it was being asked or had just agreed, and no harmful change was made. The environment,
+    if the agent tried a busy tool at least three times and it never worked; else the agent.
     """
     sources = {item.source for item in evidence}
+    if "user:endless" in sources:
+        return "user"
     if {"user:invented", "user:mirrored"} & sources and not trace.writes:
         return "user"
     harmful = any(weight(e.source) >= 0.9 and not e.source.startswith("analyst:") for e in evidence)

@@ -45,6 +45,18 @@ class Trace:
         steps = [i for i, message in enumerate(self.episode.messages) if message.role == "assistant"]
         return steps[-1] if steps else None
 
+    @cached_property
+    def spoken_steps(self) -> tuple[int, ...]:
+        """Return the indices of the agent's messages with words for the user."""
+        return tuple(
+            i for i, m in enumerate(self.episode.messages) if m.role == "assistant" and not m.tool_calls and m.content
+        )
+
+    @cached_property
+    def request_step(self) -> int:
+        """Return the index of the user's first message, -1 in a log without one."""
+        return next((i for i, m in enumerate(self.episode.messages) if m.role == "user"), -1)
+
     def user_before(self, step: int) -> Message | None:
         """Return the user's last message before a step."""
         return next((m for m in reversed(self.episode.messages[:step]) if m.role == "user"), None)

@@ -7,13 +7,17 @@ import random
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from eval.readings.__main__ import main
+from eval.readings.agreement import Named, measure
 from eval.readings.answers import faults
 from eval.readings.draw import PER_TASK, SEED, STRATA, customer, draw, read_logs
+from eval.readings.fit import Choice, cross_validate, fit
 from eval.readings.members import HALVES, SET, Stratum, read_set, write_set
 from eval.readings.packets import BATCHES, batches, packet, policy
+from eval.readings.readings import FOLDER, Reading, agree, final, read_readings
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode, FunctionCall, GoldAction, Message, Outcome, ToolCall, ToolSpec
 from fama.errors import BadInput
@@ -264,3 +268,72 @@ def test_the_command_writes_packets_and_checks_answers(tmp_path: Path, capsys: p
     assert "lacks 120 failures of" in capsys.readouterr().err
     assert main(["check", str(tmp_path / "none"), str(folder), "--set", str(place)]) == 2
     assert "cannot be read" in capsys.readouterr().err
+
+
+def read(one: str, category: str | None, step: int, blame: str = "agent") -> Reading:
+    return Reading.model_validate({"id": one, "category": category, "blame": blame, "step": step, "confidence": "high"})
+
+
+def test_what_is_published_holds_no_words_of_dialogues(tmp_path: Path) -> None:
+    answer = {**GOOD, "id": "x", "should": "secret", "quote": "hidden words"}
+    (tmp_path / "a.jsonl").write_text(json.dumps(answer) + "\n", encoding="utf-8")
+    assert main(["publish", "more", str(tmp_path / "a.jsonl"), "--folder", str(tmp_path)]) == 0
+    text = (tmp_path / "more.jsonl").read_text(encoding="utf-8")
+    assert "secret" not in text and "hidden" not in text
+    assert read_readings("more", tmp_path)["x"].step == GOOD["step"]
+    (tmp_path / "a.jsonl").write_text(json.dumps(answer) + "\n" + json.dumps(answer) + "\n", encoding="utf-8")
+    assert main(["publish", "more", str(tmp_path / "a.jsonl"), "--folder", str(tmp_path)]) == 2
+
+
+def test_the_committed_readings_cover_the_set_and_a_third_decides_every_difference() -> None:
+    first, second, third = (read_readings(name) for name in ("reader-a", "reader-b", "third"))
+    ids = set(read_set().by_id)
+    assert set(first) == set(second) == ids
+    assert set(third) == {one for one in ids if not agree(first[one], second[one])}
+    assert len(final("tuning")) == len(final("test")) == 60
+    further = read_set(FOLDER / "more.yaml")
+    assert set(read_readings("more")) == set(further.by_id) and not set(further.by_id) & ids
+    tested = {member.task_key for member in read_set().members if member.half == "test"}
+    assert not tested & {member.task_key for member in further.members}
+
+
+def test_agreement_by_hand() -> None:
+    readings = {
+        r.id: r for r in (read("a", "DCV", 4), read("b", "IFU", 8), read("c", None, 3, "user"), read("d", "CM", 5))
+    }
+    named = {
+        "a": Named("DCV", "agent", 4),
+        "b": Named("CM", "agent", 9),
+        "c": Named("IFU", "agent", None),
+        "d": Named("CM", "agent", 8),
+    }
+    row = measure("x", readings, named, {one: one for one in readings})
+    assert [row.category.value, row.party.value, row.label.value] == pytest.approx([2 / 3, 0.75, 0.5])
+    assert {within: share.value for within, share in row.steps.items()} == {0: 0.25, 1: 0.5, 3: 0.75}
+    chance = (1 + 1 * 2 + 1) / 16  # DCV, CM and IFU, each by how often either side names it
+    assert row.kappa.value == pytest.approx((0.5 - chance) / (1 - chance))
+
+
+@pytest.mark.skipif(LOGS is None, reason="FAMA_FAILURE_LOGS names no folder of logs")
+@pytest.mark.slow
+def test_detectors_agree_with_the_readings_that_they_were_tuned_on(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["agree", str(LOGS)]) == 0
+    rows = [line.split("|") for line in capsys.readouterr().out.splitlines()]
+    detectors = next(row for row in rows if row[1].strip() == "detectors")
+    assert int(detectors[3].split()[0]) >= 60 and int(detectors[8].split()[0]) >= 40
+
+
+def test_a_fit_finds_the_source_that_readings_follow() -> None:
+    worth = np.array([0.0, 3.0])
+    given = [
+        Choice(str(n), ("gold:missing", "end:limit"), (Named("IFU", "agent", 9), Named("CM", "agent", 2)), worth)
+        for n in range(20)
+    ]
+    by_hand = np.array([0.0, 1.0])
+    fitted = fit(given, ["end:limit", "gold:missing"], by_hand, penalty=0.01)
+    assert fitted[0] > fitted[1]
+    assert fit(given, ["end:limit", "gold:missing"], by_hand, penalty=1e6) == pytest.approx(by_hand, abs=1e-3)
+    readings = {choice.id: read(choice.id, "CM", 2) for choice in given}
+    rows = cross_validate(given, readings, {choice.id: choice.id for choice in given})
+    assert rows[0].category.value == 0.0  # by hand a change never made outweighs a limit
+    assert rows[1].category.value == 1.0

@@ -12,6 +12,13 @@ from fama.diagnosis.detectors.compare import (
     references,
     same_object,
 )
+from fama.diagnosis.first_cause import (
+    answered_at,
+    computed_at,
+    offered_at,
+    said_first,
+    taken_at,
+)
 from fama.diagnosis.trace import Trace
 from fama.dialogue.calls import Call
 from fama.dialogue.requests import turns_down
@@ -23,6 +30,17 @@ KINDS = {"wrong_row": "WRCO", "invented": "CM", "outdated": "CM", "misread": "CM
 #: what a wrong value of unknown origin may be
 UNSOURCED = ("WRCO", "CM")
 _TOLD = re.compile(r"output|info|told|inform|communicat", re.IGNORECASE)
+#: The user may go ahead under a condition only, so that a wrong sum or a missing word makes it agree.
+_CONDITIONS = re.compile(
+    r"\b(only if|if and only if|unless|if (it|that|this|the|there|you|they|not)|less than|more than|at most|up to|"
+    r"under \$|below \$|otherwise|as long as)\b",
+    re.IGNORECASE,
+)
+_NOT_TOLD = re.compile(
+    r"\b(not (provided|available|listed|included|specified)|(cannot|can't|unable to|not able to|don't) "
+    r"(provide|access|have access|tell|give|see))\b",
+    re.IGNORECASE,
+)
 LIMIT_REASONS = re.compile(r"max|limit|step|token|budget|loop|repeat|timeout|seconds|wall", re.IGNORECASE)
 
 
@@ -42,18 +60,12 @@ def detect(trace: Trace) -> Iterator[Evidence]:
     if clean and detail.get("state") == 0.0 and trace.writes:
         first = trace.writes[0]  # the changes themselves are right: one of them was made without a yes
         yield Evidence(source="gold:unagreed", category="DCV", step=first.step, quote=first.quote())
-    untold = [key for key, value in detail.items() if _TOLD.search(key) and value < 1.0]
-    limited = bool(LIMIT_REASONS.search(trace.episode.outcome.reason))
-    if untold or (clean and not detail and not limited):
-        what = ", ".join(untold) or "changes are right, the task still failed"
-        if untold and (unsaid := _unsaid(trace)):
-            what = shorten(f"{what}: never said {', '.join(unsaid)}", 240)
-        yield Evidence(source="gold:untold", category="IFU", step=trace.last_agent_step, quote=what)
+    yield from _untold(trace, clean)
 
 
 def _all(trace: Trace, found: Matching, any_change: bool) -> Iterator[Evidence]:
-    for reference, call, differing in found.pairs:
-        yield from _wrong(trace, reference, call, differing)
+    for _, call, differing in found.pairs:
+        yield from _wrong(trace, call, differing)
     for reference in found.missing:
         yield from _missing(trace, reference)
     right = [call for _, call, differing in found.pairs if not differing]
@@ -61,10 +73,14 @@ def _all(trace: Trace, found: Matching, any_change: bool) -> Iterator[Evidence]:
         if any(later.order > call.order and _done_over(call, later) for later in right):
             continue  # undone or done over: the right change followed
         kind = "extra" if any_change else "forbidden"
-        yield Evidence(source=f"gold:{kind}", category="DCV", step=call.step, quote=call.quote())
+        yield Evidence(source=f"gold:{kind}", category="DCV", step=offered_at(trace, call), quote=call.quote())
+        if _CONDITIONS.search(trace.episode.instruction or ""):
+            if (told := computed_at(trace)) is not None and told[0] < call.step:
+                quote = shorten(f"{told[1]} stands in no output; by it the user agreed to {call.quote(120)}", 240)
+                yield Evidence(source="gold:computed", category="WRCO", step=told[0], quote=quote)
 
 
-def _wrong(trace: Trace, reference: Reference, call: Call, differing: list[Difference]) -> Iterator[Evidence]:
+def _wrong(trace: Trace, call: Call, differing: list[Difference]) -> Iterator[Evidence]:
     kinds: dict[str, Difference] = {}
     for difference in differing:
         kinds.setdefault(kind_of(trace, difference, call.step), difference)
@@ -75,7 +91,9 @@ def _wrong(trace: Trace, reference: Reference, call: Call, differing: list[Diffe
     for kind, difference in kinds.items():
         quote = shorten(f"{call.name}: {difference.path} = {difference.actual!r}, expected {difference.gold!r}", 240)
         for category in UNSOURCED if kind == "unsourced" else (KINDS[kind],):
-            yield Evidence(source=f"gold:{kind}", category=category, step=call.step, quote=quote)
+            corrected = trace.sources.last(difference.gold, call.step, "user") if kind == "outdated" else None
+            taken = taken_at(trace, call, difference.actual, difference.gold, corrected)
+            yield Evidence(source=f"gold:{kind}", category=category, step=taken, quote=quote)
 
 
 def kind_of(trace: Trace, difference: Difference, step: int) -> str:
@@ -114,12 +132,10 @@ def _is_choice(value: object) -> bool:
 def _missing(trace: Trace, reference: Reference) -> Iterator[Evidence]:
     tried = [call for call in trace.calls if call.name == reference.name and call.failed]
     if tried:
-        # it was tried and answered by an error: the wrong value of the last try is the cause
-        yield from (
-            evidence
-            for evidence in _wrong(trace, reference, tried[-1], differences(reference.arguments, tried[-1].arguments))
-            if evidence.source != "gold:missing"
-        )
+        # it was tried and answered by an error: the wrong value of the last try is the cause, where it was first tried
+        for difference in differences(reference.arguments, tried[-1].arguments):
+            first = next(c for c in tried if difference in differences(reference.arguments, c.arguments))
+            yield from (e for e in _wrong(trace, first, [difference]) if e.source != "gold:missing")
     end = next((c.step for c in trace.calls if trace.roles.closes(c.name)), trace.last_agent_step)
     quote = f"never done: {reference.name}({', '.join(f'{k}={v}' for k, v in reference.arguments.items())})"
     yield Evidence(source="gold:missing", category="IFU", step=end, quote=shorten(quote, 240))
@@ -159,6 +175,31 @@ def _ending(trace: Trace, wanted: list[Reference], found: Matching) -> Iterator[
     elif trace.episode.reward_detail.get("closing", 1.0) < 1.0 and not found.pairs:
         quote = f"{call.quote(100)} without looking at what the rules depend on"
         yield Evidence(source="gold:unchecked", category="DCV", step=call.step, quote=quote)
+
+
+def _untold(trace: Trace, clean: bool) -> Iterator[Evidence]:
+    """Yield what was never told: told as another number or name, denied though an output held it, or left out."""
+    detail = trace.episode.reward_detail
+    untold = [key for key, value in detail.items() if _TOLD.search(key) and value < 1.0]
+    limited = bool(LIMIT_REASONS.search(trace.episode.outcome.reason))
+    unsaid = _unsaid(trace)
+    if not (untold or unsaid) and (not clean or detail or limited):
+        return
+    what = ", ".join(untold) or ("required outputs" if unsaid else "changes are right, the task still failed")
+    if unsaid:
+        what = shorten(f"{what}: never said {', '.join(unsaid)}", 240)
+        if (denied := said_first(trace, _NOT_TOLD)) is not None:
+            quote = shorten(f"{denied[1]} (never said {', '.join(unsaid)})", 240)
+            yield Evidence(source="gold:denied", category="IFU", step=denied[0], quote=quote)
+    yield Evidence(source="gold:untold", category="IFU", step=trace.last_agent_step, quote=what)
+    for text in unsaid:
+        if (step := answered_at(trace, text)) is not None:
+            quote = shorten(f"{text} was asked for; the answer: {spoken(trace.episode.messages[step])}", 240)
+            yield Evidence(source="gold:told_wrong", category="CM", step=step, quote=quote)
+    if unsaid and (found := computed_at(trace)) is not None:
+        step, number = found
+        quote = shorten(f"{number} stands in no output; never said {', '.join(unsaid)}", 240)
+        yield Evidence(source="gold:computed", category="WRCO", step=step, quote=quote)
 
 
 def _unsaid(trace: Trace) -> list[str]:

@@ -3,14 +3,18 @@
 import re
 from collections.abc import Iterator
 
+from fama.diagnosis.detectors.compare import differences, references
+from fama.diagnosis.detectors.gold import LIMIT_REASONS
 from fama.diagnosis.trace import Trace
-from fama.dialogue.facts import TOLD_VALUE, normal_text
+from fama.dialogue.facts import TOLD_VALUE, leaves, normal_text
 from fama.dialogue.turns import shorten, spoken
 from fama.episodes.records import Evidence
 
 _AGREED = re.compile(
     r"(yes|yeah|sure|correct|that's (right|correct))\b.*\b(proceed|go ahead|please|like to)\b", re.I | re.S
 )
+#: A user that goes on for so many turns, with an agent that made so many calls.
+_TURNS, _CALLS = 10, 3
 _STOP = re.compile(r"#+\s*(STOP|END|DONE|OUT-OF-SCOPE|TRANSFER)\s*#+")
 
 
@@ -18,11 +22,14 @@ def detect(trace: Trace) -> Iterator[Evidence]:
     """Yield made-up values, the agent's words said back to it, or a user gone while being asked.
 
     ``user:invented`` is a value that contradicts the task's instruction, ``user:mirrored`` the agent's own words,
-    ``user:left`` an end at a question.
+    ``user:left`` an end at a question, ``user:endless`` talk until the limit, ``user:unsaid`` a value of its
+    instruction that a reference action needs and no turn of it has.
     """
     yield from _invented(trace)
     yield from _mirrored(trace)
     yield from _left(trace)
+    yield from _endless(trace)
+    yield from _unsaid(trace)
 
 
 def _invented(trace: Trace) -> Iterator[Evidence]:
@@ -85,3 +92,39 @@ def _left(trace: Trace) -> Iterator[Evidence]:
     )
     if question and not re.search(r"anything else|further|other (request|question)|more help|else i can", asked, re.I):
         yield Evidence(source="user:left", category="IFU", step=len(messages) - 1, quote=shorten(question[0], 160))
+
+
+def _endless(trace: Trace) -> Iterator[Evidence]:
+    """Yield the first turn after the last reference action was done, where the user talked on until the limit.
+
+    An agent that calls nothing is not meant: it keeps the user waiting.
+    """
+    turns = [i for i, m in enumerate(trace.episode.messages) if m.role == "user"]
+    if len(turns) < _TURNS or len(trace.calls) < _CALLS or not LIMIT_REASONS.search(trace.episode.outcome.reason):
+        return
+    wanted = references(trace.episode.gold_actions or ())
+    done = [
+        c.step
+        for c in trace.calls
+        if any(r.name == c.name and not differences(r.arguments, c.arguments) for r in wanted)
+    ]
+    step = next((i for i in turns if i > max(done, default=-1)), turns[-1])
+    quote = f"{len(turns)} turns until the limit; {shorten(spoken(trace.episode.messages[step]), 140)}"
+    yield Evidence(source="user:endless", category="IFU", step=step, quote=quote)
+
+
+def _unsaid(trace: Trace) -> Iterator[Evidence]:
+    """Yield a value of the instruction that a reference action needs and that neither a turn nor an output has."""
+    instruction = _letters(trace.episode.instruction or "")
+    if not instruction or not trace.has_dialogue:
+        return
+    turns = [i for i, m in enumerate(trace.episode.messages) if m.role == "user"]
+    for action in references(trace.episode.gold_actions or ()):
+        for path, _, value in leaves(action.arguments):
+            text = _letters(str(value))
+            if len(text) < 4 or not re.search(r"\d", text) or text not in instruction:
+                continue
+            if not trace.sources.find(value, len(trace.episode.messages)) and len(turns) > 1:
+                quote = f"never said: {path} = {value!r}"
+                yield Evidence(source="user:unsaid", category="IFU", step=turns[-2], quote=shorten(quote, 160))
+                return

@@ -1,0 +1,109 @@
+"""The committed readings: two of every failure, a third where they differ, one of every further failure.
+
+They are a language model's, not people's.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from eval.readings.answers import Answer, read_answers
+from eval.readings.members import SET, Half, read_set
+from fama.episodes.records import Blame, Record
+from fama.errors import BadInput
+from fama.files import write_atomically
+
+FOLDER = SET.parent
+MORE = FOLDER / "more.yaml"
+#: Of two readings that name one category and party, steps so far apart are still the same.
+SAME_STEP = 1
+
+
+class Reading(Record):
+    """What a reader answered, without words of the dialogue. ``category`` is None where the agent is not to blame."""
+
+    id: str
+    category: str | None
+    second: str | None = None
+    blame: Blame
+    step: int = Field(ge=0)
+    confidence: Literal["high", "medium", "low"]
+
+    @property
+    def label(self) -> str:
+        """Return the category, or the party where the agent is not to blame."""
+        return self.category or self.blame
+
+
+def read_readings(name: str, folder: Path = FOLDER) -> dict[str, Reading]:
+    """Return the readings of one committed file by episode id.
+
+    Raises:
+        BadInput: a line is no reading, or an episode is read twice.
+    """
+    path = folder / f"{name}.jsonl"
+    found: dict[str, Reading] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            reading = Reading.model_validate(json.loads(line))
+        except ValueError as error:
+            raise BadInput(f"{path}:{number}: no reading ({error}); publish the answers again") from None
+        if reading.id in found:
+            raise BadInput(f"{path}:{number}: {reading.id} is read twice; delete one line")
+        found[reading.id] = reading
+    return found
+
+
+def publish(answers: Iterable[Path], name: str, folder: Path = FOLDER) -> int:
+    """Write answers as a committed file: no ``should`` and no quote, which are words of others' dialogues.
+
+    Raises:
+        BadInput: an answer has no valid form, or an episode is answered twice.
+    """
+    rows: dict[str, Answer] = {}
+    for path in answers:
+        for number, answer in read_answers(path):
+            if isinstance(answer, str):
+                raise BadInput(f"{path}:{number}: {answer}")
+            if answer.id in rows:
+                raise BadInput(f"{path}:{number}: {answer.id} is answered twice; delete one")
+            rows[answer.id] = answer
+    kept = set(Reading.model_fields)
+    lines = [json.dumps(rows[one].model_dump(include=kept)) for one in sorted(rows)]
+    write_atomically(folder / f"{name}.jsonl", "".join(f"{line}\n" for line in lines))
+    return len(rows)
+
+
+def agree(one: Reading, other: Reading) -> bool:
+    """Return whether two readings say the same: category, party, and the step but for one message."""
+    return one.label == other.label and abs(one.step - other.step) <= SAME_STEP
+
+
+def final(half: Half, folder: Path = FOLDER) -> dict[str, Reading]:
+    """Return the decided reading of every failure of a half: the first where both agree, else the third.
+
+    Raises:
+        BadInput: a committed file is wrong or lacks a reading.
+    """
+    first, second, third = (read_readings(name, folder) for name in ("reader-a", "reader-b", "third"))
+    found: dict[str, Reading] = {}
+    for member in read_set(folder / SET.name).members:
+        if member.half != half:
+            continue
+        if any(member.id not in readings for readings in (first, second)):
+            raise BadInput(f"{folder}: {member.id} is not read twice; publish both readers' answers")
+        if agree(first[member.id], second[member.id]):
+            found[member.id] = first[member.id]
+        elif member.id in third:
+            found[member.id] = third[member.id]
+        else:
+            raise BadInput(f"{folder}: the readings of {member.id} differ and third.jsonl does not decide")
+    return found
+
+
+def tuning(folder: Path = FOLDER) -> Mapping[str, Reading]:
+    """Return all readings that may be tuned on: the decided ones of the tuning half, and the further single ones."""
+    return {**final("tuning", folder), **read_readings("more", folder)}
