@@ -291,6 +291,7 @@ def _parts(want: Want, state: VisibleState, made: tuple[Call, ...]) -> tuple[tup
             sure = [call for call in records if set(map(str, call.arguments.values())) & {value for _, value in found}]
             shown = sure or (records if len(records) == 1 else [])
             rows = [row for call in shown[-1:] for row in table(call.result) if name in row.fields]
+            rows = rows or ([] if records else listed(name, made))  # no record shows it singly: a row of a list does
             named = said_words(want, state, rows) - others if fresh else named_words(want, state, rows)
             values = candidates(name, named, rows) if len(rows) > 1 else [str(row.fields[name]) for row in rows]
         if len(values) == 1:
