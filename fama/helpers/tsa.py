@@ -233,6 +233,8 @@ def _object(tool: ToolView, name: str, want: Want, state: VisibleState, made: tu
         return None
     fitting = candidates(name, named, rows)
     left = [value for value in fitting if not was_called(tool, name, value, made)]
+    if left and not named and not called and len(rows) > 1 and not user_spoke_last(state):
+        return Suggestion(tool, name, asks=True)
     if left:
         return Suggestion(tool, name, left[0], chosen=True)
     if not fitting and not called and not user_spoke_last(state):
@@ -291,9 +293,10 @@ def _parts(want: Want, state: VisibleState, made: tuple[Call, ...]) -> tuple[tup
             sure = [call for call in records if set(map(str, call.arguments.values())) & {value for _, value in found}]
             shown = sure or (records if len(records) == 1 else [])
             rows = [row for call in shown[-1:] for row in table(call.result) if name in row.fields]
-            rows = rows or ([] if records else listed(name, made))  # no record shows it singly: a row of a list does
             named = said_words(want, state, rows) - others if fresh else named_words(want, state, rows)
             values = candidates(name, named, rows) if len(rows) > 1 else [str(row.fields[name]) for row in rows]
+            if not records and (chosen := last_pointed(listed(name, made), state)) is not None:
+                values = [str(chosen.fields[name])]  # no record shows it singly: the row named last does
         if len(values) == 1:
             found.append((name, values[0]))
     return tuple(found)

@@ -162,3 +162,21 @@ def test_a_number_that_nobody_said_is_asked_for() -> None:
     assert chat.note(build()) == ask
     chat = Chat(tools=PEOPLE).verified("Please change the desks of the branch to 15.")
     assert chat.call("get_branch", BRANCH, branch_id="B7").note(build()) != ask
+
+
+def test_an_object_that_the_user_did_not_name_is_asked_for() -> None:
+    chat = Chat().verified("Please renew a loan.").call("list_loans", LOANS, reader_id="R100")
+    assert chat.note(build()) == "Suggested next tool: respond, to ask which loan."
+
+
+def test_the_row_named_last_gives_the_id_where_no_tool_shows_it_singly() -> None:
+    tools = (
+        *TOOLS[:2],
+        tool("list_holds", "List the holds of a reader.", "reader_id"),
+        tool("cancel_hold", "Cancel a hold.", "hold_id"),
+    )
+    rows = {"holds": [{"hold_id": "H5", "title": "Emma"}, {"hold_id": "H6", "title": "Dracula"}]}
+    chat = Chat(tools=tools).verified("Please cancel the hold on Emma.").call("list_holds", rows, reader_id="R100")
+    chat.say("I can cancel the hold on Emma. Shall I?").user("Not that, the hold on Dracula.")
+    chat.say("I can cancel the hold on Dracula. Shall I?").user("Yes, do.")
+    assert chat.note(build()) == 'Suggested next tool: cancel_hold with hold_id "H6".'
