@@ -79,8 +79,8 @@ def write(state: VisibleState) -> Iterator[Candidate]:
         return
     if found.asks:
         text = ASK if is_id(found.parameter) else ASK_VALUE
-        named = words(found.parameter)
-        yield Candidate(text.format(thing=" ".join(named[:-1] if is_id(found.parameter) else named)))
+        thing = words(found.parameter)
+        yield Candidate(text.format(thing=" ".join(thing[:-1] if is_id(found.parameter) else thing)))
         return
     if found.arguments:
         values = ", ".join(f"{name} {quote(value)}" for name, value in found.arguments)

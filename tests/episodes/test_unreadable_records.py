@@ -101,15 +101,14 @@ def test_a_bad_first_record_is_kept_in_its_order(tmp_path: Path, first: bool) ->
         ('"reward": "Infinity"', "error", "no reward in the log"),
         ('"reward": "1.0"', "success", "done"),
         ('"reward": true', "success", "done"),
-        ('"reward": 0.0, "info": null', "error", "no info in the log"),
-        ('"reward": 1.0, "info": null', "success", "done"),
+        ('"reward": 0.0', "error", "no info in the log"),
+        ('"reward": 1.0', "success", "done"),
     ],
 )
 @pytest.mark.parametrize("lines", [False, True])
 def test_rewards_that_a_log_lacks(tmp_path: Path, change: str, status: str, reason: str, lines: bool) -> None:
-    row = (
-        '{"task_id": 1, "trial": 0, "info": {"reward_info": {}}, "traj": [{"role": "user", "content": "NaN"}], CHANGE}'
-    )
+    info = "null" if reason == "no info in the log" or change == '"reward": 1.0' else '{"reward_info": {}}'
+    row = f'{{"task_id": 1, "trial": 0, "info": {info}, "traj": [{{"role": "user", "content": "NaN"}}], CHANGE}}'
     good = row.replace("1", "2", 1).replace("CHANGE", '"reward": 1')
     text = row.replace("CHANGE", change) + "\n" + good if lines else f"[{row.replace('CHANGE', change)}, {good}]"
     one, two = imported(write_json(tmp_path / f"m_fc_retail.json{'l' * lines}", text), tmp_path / "out")
