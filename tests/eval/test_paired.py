@@ -17,7 +17,7 @@ from eval.stats.coverage import (
 )
 from eval.stats.paired import mcnemar_exact, paired_estimate
 from eval.stats.proportions import clustered_proportion, pass_k_intervals
-from eval.stats.sign_flips import sign_flip_test
+from eval.stats.sign_flips import SignFlipTest, sign_flip_test
 from fama.intervals import Array, Interval
 
 NAN = float("nan")
@@ -61,6 +61,21 @@ def test_sign_flips_agree_with_mcnemar_and_with_sampling() -> None:
     signs = 1 - 2 * (np.arange(2**8)[:, None] >> np.arange(8) & 1)
     by_hand = np.mean(np.abs(signs @ mixed) >= abs(mixed.sum()) - 1e-9)
     assert sign_flip_test(mixed, seed=0).p == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize("draws", [999, 1500, 10_000])
+def test_every_draw_counts_once(draws: int) -> None:
+    """Of 2^39 patterns none but the observed one is as large as it."""
+    assert sign_flip_test(np.ones(40) / np.pi, seed=3, draws=draws).p == 1 / (draws + 1)
+    assert sign_flip_test(np.ones(40) / np.pi, seed=3).p == 1 / 10_001
+
+
+def test_the_ends_of_the_sign_flip_distribution() -> None:
+    """No task differs: nothing can be rejected. Of three equal steps |Σ| is 3 in 2 of 8 patterns: not below α = 1/4."""
+    assert sign_flip_test(np.zeros(9), seed=0) == SignFlipTest(1.0, 0.0, float("inf"))
+    assert sign_flip_test(np.ones(3), seed=0, level=0.75) == SignFlipTest(0.25, pytest.approx(3 / 3**0.5), float("inf"))
+    assert sign_flip_test(np.ones(3), seed=0, level=0.74).rejected == pytest.approx(3 / 3**0.5)
+    assert sign_flip_test(np.array([1.0, -1.0] * 30), seed=0).p == 1.0  # the chances add up to 1 + 2e-16
 
 
 def test_tasks_without_a_value_are_left_out() -> None:
