@@ -59,7 +59,8 @@ def mutated(source: str, index: int) -> ast.Module:
         IndexError: the module has fewer mutants.
     """
     walk = _Walk(index)
-    tree = walk.visit(ast.parse(source))
+    tree = ast.parse(source)
+    walk.visit(tree)
     if len(walk.seen) <= index:
         raise IndexError(f"mutant {index} of {len(walk.seen)}")
     return ast.fix_missing_locations(tree)

@@ -35,7 +35,7 @@ def constant(*differences: float) -> Callable[[np.random.Generator, int, int], A
 
 
 @pytest.mark.parametrize(
-    ("truth", "below", "above"), [(0.0, 0, 0), (1.0, 0, 3), (-1.0, 3, 0), (0.2 + 1e-10, 0, 0), (0.2 + 1e-8, 0, 3)]
+    ("truth", "below", "above"), [(0.0, 0, 0), (1.0, 0, 3), (-1.0, 3, 0), (0.2 + 1e-10, 0, 0), (0.2 + 1.5e-9, 0, 3)]
 )
 def test_misses_of_differences_are_counted(
     truth: float, below: int, above: int, monkeypatch: pytest.MonkeyPatch
@@ -75,8 +75,22 @@ def test_too_few_tasks_are_refused() -> None:
         pass_k_coverage(1.0, 2.0, 1, 2, 1)
 
 
+@pytest.mark.parametrize(("low", "high", "p"), [(None, 0.1, 0.5), (-0.1, None, 0.5), (-0.1, 0.1, None)])
+def test_half_an_interval_is_refused(
+    low: float | None, high: float | None, p: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interval = Interval(0.0, low, high, 2)
+    monkeypatch.setattr(coverage, "paired_estimate", lambda drawn, seed: PairedEstimate(interval, p))
+    with pytest.raises(ValueError, match="needs two tasks"):
+        difference_coverage(SCENARIOS[0], 2, 1, 1)
+    if p is not None:
+        monkeypatch.setattr(coverage, "pass_k_intervals", lambda values, episodes: [interval])
+        with pytest.raises(ValueError, match="needs two tasks"):
+            pass_k_coverage(1.0, 2.0, 2, 1, 1)
+
+
 def test_share_by_hand() -> None:
-    assert Coverage(10, 2, 1).share == pytest.approx(0.7)
+    assert Coverage(10, 2, 1).share == pytest.approx(0.7) and Coverage(10, 2, 1).contradictions == 0
 
 
 def test_misses_of_pass_k_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,10 +115,14 @@ def test_misses_of_pass_k_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_both_tables_are_printed(
     arguments: list[str], data_sets: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    simulated: list[tuple[int, int]] = []
+
     def differences(scenario: Scenario, tasks: int, trials: int, sets: int) -> Coverage:
+        simulated.append((trials, tasks))
         return Coverage(sets * 1000, tasks * sets, trials * sets, trials)
 
     def pass_k(a: float, b: float, tasks: int, trials: int, sets: int) -> list[Coverage]:
+        simulated.append((trials, tasks))
         return [Coverage(sets * 100, k * sets, 0) for k in range(trials)]
 
     monkeypatch.setattr(coverage, "difference_coverage", differences)
@@ -118,3 +136,5 @@ def test_both_tables_are_printed(
     assert lines[-1] == f"| Beta(0.3, 0.9) | 200 tasks | 8 trials | {shares} |"
     rates = [line.split("|")[1].strip() for line in lines[37:]]
     assert rates == ["Beta(1, 2)"] * 10 + ["Beta(1, 1)"] * 10 + ["Beta(0.3, 0.9)"] * 10
+    assert simulated[:144] == [(trials, tasks) for trials in (1, 2, 4, 8) for tasks in (8, 20, 60, 200)] * 9
+    assert simulated[144:] == [(trials, tasks) for trials in (4, 8) for tasks in (20, 25, 30, 60, 200)] * 3

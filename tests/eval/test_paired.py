@@ -15,7 +15,7 @@ from eval.stats.coverage import (
     difference_coverage,
     pass_k_coverage,
 )
-from eval.stats.paired import mcnemar_exact, paired_estimate
+from eval.stats.paired import _Spread, mcnemar_exact, paired_estimate
 from eval.stats.proportions import clustered_proportion, pass_k_intervals
 from eval.stats.sign_flips import SignFlipTest, sign_flip_test
 from fama.intervals import Array, Interval
@@ -108,6 +108,33 @@ def test_rare_gains_of_one_trial_have_wilsons_upper_end() -> None:
     wilson = (3 + 1.959964**2 / 2 + 1.959964 * (3 * 17 / 20 + 1.959964**2 / 4) ** 0.5) / size
     low, high = ends(np.array([1.0] * 3 + [0.0] * 17))
     assert low < 0 and high == pytest.approx(wilson, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("differences", "theta", "variance"),
+    [
+        ([0.25] * 8, 0.5, 0.25 * 0.5),  # all equal, beyond: a difference of 1 in n (θ − mean) / (1 − mean)
+        ([0.25] * 8, -0.3, 0.55**2),  # all equal, on the other side: those of a shift
+        ([0.25] * 8, 0.1, 0.25**2 * (2 * 0.3 + 0.4 - 0.4**2)),  # all equal, before: three values, 0.3 of them lost
+        ([0.25] * 2 + [0.0] * 6, 0.15, 0.25**2 * (0.6 - 0.6**2) + 0.75 * 0.75 * (0.15**2 - 0.0625**2)),
+        ([0.25] * 2 + [0.0] * 6, 0.5, 0.25**2 / 4 - 0.0625**2 + (0.5 - 0.0625) ** 2),
+        ([0.25, -0.25] + [0.0] * 6, 0.05, 0.25**2 * ((0.1825**0.5 - 0.15) / 2 + 0.2 - 0.2**2)),
+    ],
+)
+def test_variance_by_hand(differences: list[float], theta: float, variance: float) -> None:
+    """Under the mean θ; two of eight tasks gain a step of 1/4, one of four shares, and larger steps may be unseen."""
+    spread = _Spread.of(np.array(differences))
+    assert spread.variance(theta) == pytest.approx(variance)
+    assert _Spread.of(-np.array(differences)).variance(-theta) == pytest.approx(variance)
+
+
+@pytest.mark.parametrize("n", range(2, 12))
+def test_a_p_that_equals_alpha_rejects_nothing(n: int) -> None:
+    """Equal steps have p = 2 / 2^n; at just this level 0 is an end of the interval, whatever is rounded."""
+    for step in (1.0, 0.5, 1 / 3, 0.1):
+        level = 1 - 2 / 2**n
+        assert ends(np.full(n, step), level)[0] <= 0 <= ends(np.full(n, -step), level)[1]
+        assert ends(np.full(n, step), level - 1e-9)[0] > 0
 
 
 @pytest.mark.parametrize(("wins", "losses"), [(10, 3), (14, 4), (25, 12)])
