@@ -144,7 +144,7 @@ def _changes(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
             yield ast.Pass(), f"{_text(node)} → pass"
         case ast.If() | ast.While() | ast.IfExp() if _is_plain(node.test):
             changed_node = type(node)(**{**dict(ast.iter_fields(node)), "test": ast.UnaryOp(ast.Not(), node.test)})
-            yield changed_node, f"if {_text(node.test)} → if not {_text(node.test)}"
+            yield changed_node, f"if {_text(node.test)} → if not ({_text(node.test)})"
         case ast.comprehension(target, over, ifs, is_async) if ifs:
             yield ast.comprehension(target, over, [], is_async), f"for … if {_text(ifs[0])} → for …"
 

@@ -1,6 +1,6 @@
 """Measure how many mutants of a module its tests kill.
 
-    python -m perf.mutation.run [--module eval.stats.paired] [--sample 100]
+    python perf/mutation/run.py [--module eval.stats.paired] [--sample 100]
 
 Every mutant runs in a process of its own, forked from one that has what the module needs: pytest imports the mutant in
 place of the module and runs the module's tests until one fails. A mutant is killed when one fails, when nothing can be

@@ -21,7 +21,7 @@ def counts_table() -> str:
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items() if version)
     timed_out = sum(row["by time"] for row in rows)
     where = f"{timed_out} of the killed ran out of time. {found['hardware']}; {versions}; {found['date']}"
-    return "\n".join(lines) + f"\n\n{where}; `python -m perf.mutation.run`.\n"
+    return "\n".join(lines) + f"\n\n{where}; `python perf/mutation/run.py`.\n"
 
 
 def survivors_table() -> str:

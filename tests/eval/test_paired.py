@@ -18,7 +18,7 @@ from eval.stats.coverage import (
 from eval.stats.paired import _Spread, mcnemar_exact, paired_estimate
 from eval.stats.proportions import clustered_proportion, pass_k_intervals
 from eval.stats.sign_flips import SignFlipTest, sign_flip_test
-from fama.intervals import Array, Interval
+from fama.intervals import Array, Interval, wilson_interval
 
 NAN = float("nan")
 
@@ -211,6 +211,15 @@ def test_pass_k_by_hand() -> None:
     assert [allowed.low, allowed.high] == pytest.approx([plain.low, plain.high])
     assert pass_k_intervals([np.array([0.5])], 2) == [Interval(0.5, None, None, 1)]
     assert pass_k_intervals([], 0) == []
+
+
+def test_pass_k_above_1_allows_for_half_an_unseen_task() -> None:
+    """Two of 20 tasks have 1/2: rate 0.05, variance 0.45/19 per task, each with half a squared deviation of 1 more."""
+    _, second = pass_k_intervals([np.array([0.75] * 2 + [0.0] * 18), np.array([0.5] * 2 + [0.0] * 18)], 80)
+    size = (20 * 0.05 * 0.95 + 19 * 0.5 / 20) / (0.45 / 19 + 0.5 / 20)
+    assert second.high == pytest.approx(wilson_interval(0.05, size, 20).high)
+    assert clustered_proportion(np.array([]), 0) == Interval(None, None, None, 0)
+    assert clustered_proportion(np.full(3, 1 + 3e-16), 3).value == 1.0  # rounding makes no rate above 1
 
 
 @pytest.mark.slow
