@@ -41,7 +41,6 @@ class Mutant:
     """One changed place; ``name`` is unique in the module and does not depend on line numbers."""
 
     index: int
-    line: int
     name: str
 
 
@@ -81,7 +80,7 @@ class _Walk(ast.NodeTransformer):
             return node
         chosen = None
         for changed, text in _changes(node):
-            if self._note(node, text):
+            if self._note(text):
                 chosen = changed
         if chosen is not None:
             return ast.copy_location(chosen, node)
@@ -100,12 +99,12 @@ class _Walk(ast.NodeTransformer):
             return [self.visit(item) if isinstance(item, ast.AST) else item for item in value]
         return self.visit(value) if isinstance(value, ast.AST) else value
 
-    def _note(self, node: ast.AST, text: str) -> bool:
+    def _note(self, text: str) -> bool:
         """Add a mutant to what was seen; true for the wanted one."""
         name = f"{'.'.join(self._scope) or 'module'}: {text}"
         self._names[name] = count = self._names.get(name, 0) + 1
         index = len(self.seen)
-        self.seen.append(Mutant(index, getattr(node, "lineno", 0), name if count == 1 else f"{name} ({count})"))
+        self.seen.append(Mutant(index, name if count == 1 else f"{name} ({count})"))
         return index == self._wanted
 
 

@@ -6,7 +6,8 @@ Every mutant runs in a process of its own, forked from one that has what the mod
 place of the module and runs the module's tests until one fails. A mutant is killed when one fails, when nothing can be
 imported, and when the time is up. ``survivors.yaml`` says which survivors are equivalent to the module and which are
 accepted, each with its reason; the others show a missing test. The file of results keeps the rows of modules that are
-not measured. Exit 1 when fewer than 85 % of all mutants are killed.
+not measured; with ``--again``, after tests were added, only its survivors run. Exit 1 when fewer than 85 % of all
+mutants are killed.
 """
 
 import ast
@@ -76,7 +77,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Measured:
-    """The verdicts of a module's sampled mutants, of ``every`` there are, and the wall seconds they took."""
+    """The verdicts of mutants of a module, of ``every`` there are, and the wall seconds they took."""
 
     module: str
     every: int
@@ -98,8 +99,10 @@ def known_survivors() -> dict[str, dict[str, dict[str, str]]]:
     return yaml.safe_load(SURVIVORS.read_text(encoding="utf-8")) or {}
 
 
-def measure(module: str, sample: int | None, tests: Sequence[str]) -> Measured:
+def measure(module: str, sample: int | None, tests: Sequence[str], only: Collection[str] | None = None) -> Measured:
     """Run the tests on the mutants of a module; to be called in a process that has not imported it.
+
+    ``sample`` draws so many, ``only`` names them.
 
     Raises:
         SystemExit: the tests fail on the module as it is.
@@ -107,9 +110,9 @@ def measure(module: str, sample: int | None, tests: Sequence[str]) -> Measured:
     start = time.perf_counter()
     source = source_of(module).read_text(encoding="utf-8")
     every = mutants_of(source)
-    chosen = every
-    if sample is not None and sample < len(every):
-        chosen = sorted(random.Random(0).sample(every, sample), key=lambda mutant: mutant.index)  # noqa: S311
+    chosen = [mutant for mutant in every if only is None or mutant.name in only]
+    if sample is not None and sample < len(chosen):
+        chosen = sorted(random.Random(0).sample(chosen, sample), key=lambda mutant: mutant.index)  # noqa: S311
     with tempfile.TemporaryDirectory() as folder:
         sys.dont_write_bytecode, sys.pycache_prefix = False, str(Path(folder) / "bytecode")
         seen = Path(folder) / "modules.txt"
@@ -248,6 +251,14 @@ def rows_of(measured: Measured, known: dict[str, dict[str, str]]) -> Iterator[di
         yield {"module": measured.module, "survivor": name, "kind": kind, "reason": reason}
 
 
+def rows_again(before: Sequence[dict[str, Any]], again: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a module whose survivors ran again: the counts of both runs, and what still survives."""
+    (old, *_), (new, *survivors) = before, again
+    sums = {name: old[name] + new[name] for name in ("killed", "by time", "seconds")}
+    yield {**old, **sums, **{name: new[name] for name in ("survived", *KINDS)}}
+    yield from survivors
+
+
 def kept_rows(path: Path, measured: Collection[str]) -> list[dict[str, Any]]:
     """Return the rows of a file of results whose modules are not measured anew; none when there is no file."""
     if not path.exists():
@@ -261,14 +272,18 @@ def main() -> int:
     args = parser(__doc__)
     args.add_argument("--module", action="append", choices=sorted(TESTS), help="only these")
     args.add_argument("--sample", type=int, help="mutants per module, drawn with seed 0 (default: all)")
+    args.add_argument("--again", action="store_true", help="run the survivors of the file only; tests were only added")
     wanted = args.parse_args()
     os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
     known, modules = known_survivors(), wanted.module or list(TESTS)
     out = wanted.out or RESULTS / "mutants.json"
     for module in modules:
+        before = [row for row in kept_rows(out, ()) if row["module"] == module and wanted.again]
+        only = [row["survivor"] for row in before[1:]] if before else None
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            measured = pool.submit(measure, module, wanted.sample, TESTS[module]).result()
-        rows = [*kept_rows(out, [module]), *rows_of(measured, known.get(module, {}))]
+            measured = pool.submit(measure, module, wanted.sample, TESTS[module], only).result()
+        own = list(rows_of(measured, known.get(module, {})))
+        rows = [*kept_rows(out, [module]), *(rows_again(before, own) if before else own)]
         rows.sort(key=lambda row: list(TESTS).index(row["module"]))
         save("mutants", rows, ("pytest", "hypothesis", "numpy", "scipy"), out, "one change per mutant")
     counts = [row for row in rows if "run" in row]
