@@ -9,8 +9,9 @@ from fama.episodes.records import Episode, LedgerRow
 from fama.episodes.state import VisibleState, state_at
 from fama.errors import EnvironmentFault, ModelError, UserFault
 from fama.helpers.base import HelperContext, HelperReply
-from fama.models.base import ChatReply
+from fama.models.base import ChatModel, ChatReply
 from fama.models.cache import CachedChat
+from fama.randomness import derive_seed
 from fama.selection.base import Allowance, Selection
 from fama.settings import BudgetSettings, ExperimentSettings, LimitSettings
 from tests.support.toy_agents import DEMONSTRATION, GOLD, POLICY, Guide, LampWorld, Recorder, act_line, lines, setup_for
@@ -125,6 +126,29 @@ async def test_repair_round_is_billed_and_leaves_no_trace() -> None:
     assert repair.prefill == '{"tool": "'
     assert len(model.requests[2].messages) == len(model.requests[0].messages) + 2
     assert "Format error" not in episode.model_dump_json()
+
+
+async def test_every_request_has_the_seed_of_its_turn_and_attempt() -> None:
+    """Below 2^31, as servers want them."""
+    model = lines('{"tool": "find_lamp", "arguments": [1]}', *GOLD)
+    await run_episode(setup_for(model), ACT)
+    wanted = [derive_seed(12, "decision", turn, attempt) % 2**31 for turn, attempt in ((0, 0), (0, 1), (1, 0), (2, 0))]
+    assert [request.seed for request in model.requests] == wanted
+
+
+async def test_helpers_ask_their_own_model_if_there_is_one() -> None:
+    asked: list[ChatModel | None] = []
+
+    class Asking(Guide):
+        async def note(self, state: VisibleState, context: HelperContext) -> HelperReply:
+            asked.append(context.model)
+            return HelperReply(None)
+
+    backbone, own = lines(*GOLD), lines("never asked", name="own")
+    setup = setup_for(backbone, helpers=[Asking()])
+    await run_episode(setup, ACT)
+    await run_episode(replace(setup, helper_model=own, model=lines(*GOLD)), ACT)
+    assert asked == [backbone] * 3 + [own] * 3
 
 
 async def test_two_bad_replies_end_the_episode() -> None:

@@ -239,3 +239,37 @@ def test_masks_that_are_shared_cannot_be_changed() -> None:
     )
     assert not any(masks.flags.writeable for masks in shared)
     assert [len(masks) for masks in shared] == [8, 6, 2]
+
+
+def test_a_large_pool_with_candidates_is_searched_exactly() -> None:
+    pair = np.zeros((1, 13), dtype=np.bool_)
+    pair[0, [3, 7]] = True
+
+    def score(masks: Masks) -> SubsetValues:
+        return SubsetValues((masks == pair).all(axis=1) * 1.0, np.zeros(len(masks)))
+
+    assert decide(score, 13, Objective(), candidates=pair).members == tuple(pair[0].tolist())
+
+
+def test_the_local_search_takes_back_what_later_steps_made_worse() -> None:
+    """The first helper is best alone, harmful beside the next two, and in the way of the fourth."""
+    worth, size = np.array([0.3, 0.2, 0.2, 0.1, *[-1.0] * 9]), 13
+
+    def score(masks: Masks) -> SubsetValues:
+        beside = masks[:, 0] * (0.16 * masks[:, 1] + 0.16 * masks[:, 2] + 0.3 * masks[:, 3])
+        return SubsetValues(masks @ worth - beside, np.zeros(len(masks)))
+
+    assert np.flatnonzero(decide(score, size, Objective()).members).tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("size", [1, 13])
+@pytest.mark.parametrize(("worth", "probability"), [(0.5, 1.0), (-0.5, 0.0)])
+def test_sure_probabilities_do_not_overflow(size: int, worth: float, probability: float) -> None:
+    with np.errstate(over="raise", invalid="raise"):
+        choice = decide(sum_of(*[worth] * size), size, Objective(softness=0.0005))
+    assert choice.probabilities == pytest.approx([probability] * size)
+
+
+def test_no_rounding_makes_a_probability_above_1() -> None:
+    """The chances of the eight subsets with the first helper add up to 1 + 2e-16."""
+    assert decide(sum_of(2.5, 0.041, 0.041, 0.041), 4, Objective()).probabilities[0] == 1.0
