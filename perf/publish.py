@@ -1,9 +1,10 @@
-"""Put measurements into the tables of docs/performance.md and docs/scaling.md.
+"""Put measurements into the tables of docs/performance.md, docs/scaling.md and docs/reliability.md.
 
     python perf/publish.py
 
 Each table stands between ``<!-- table NAME -->`` and ``<!-- end NAME -->``. Those of docs/performance.md are made from
-perf/results/NAME.json, those of docs/scaling.md from committed episodes (``capacity.py``).
+perf/results/NAME.json, those of docs/scaling.md from committed episodes (``capacity.py``), those of docs/reliability.md
+from the results of mutation testing.
 """
 
 import json
@@ -13,10 +14,16 @@ from typing import Any
 
 from eval.publish.markers import fill_tables
 from perf import capacity
+from perf.mutation.tables import counts_table, survivors_table
 from perf.record import RESULTS, ROOT
 
-PAGES = (ROOT / "docs" / "performance.md", ROOT / "docs" / "scaling.md")
-_COMPUTED = {"per_episode": capacity.per_episode, "capacity": capacity.capacity}
+PAGES = tuple(ROOT / "docs" / f"{name}.md" for name in ("performance", "scaling", "reliability"))
+_COMPUTED = {
+    "per_episode": capacity.per_episode,
+    "capacity": capacity.capacity,
+    "mutants": counts_table,
+    "survivors": survivors_table,
+}
 
 
 def fill(page: str, results: Path) -> str:

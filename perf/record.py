@@ -33,7 +33,7 @@ def save(name: str, rows: Sequence[Mapping[str, Any]], packages: Sequence[str], 
     found = {
         "name": name,
         "note": note,
-        "command": " ".join(["python", f"perf/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+        "command": " ".join(["python", os.path.relpath(sys.argv[0], ROOT), *sys.argv[1:]]),
         "date": datetime.now(UTC).date().isoformat(),
         "commit": git_commit(),
         "hardware": hardware(),

@@ -59,10 +59,10 @@ def sign_flip_test(differences: Array, seed: int, level: float = 0.95, draws: in
     p = float(tails[np.searchsorted(sums, seen - _TIE * len(moved))])
     norm = scale * math.sqrt(float(moved @ moved))
     refused = tails < 1 - level - _TIE
-    accepted, rejected = sums[~refused], sums[refused]
+    rejected = sums[refused]
     return SignFlipTest(
         min(1.0, p),
-        float(accepted.max()) / norm if len(accepted) else 0.0,
+        float(sums[~refused].max()) / norm,  # the smallest value has p = 1
         float(rejected.min()) / norm if len(rejected) else math.inf,
     )
 

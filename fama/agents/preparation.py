@@ -65,7 +65,7 @@ class Preparation:
     cadence: Cadence
     seed: int
     rng: random.Random
-    concurrency: int = 1
+    concurrency: int
     held: Selection | None = None
 
     async def prepare(self, state: VisibleState, message_index: int) -> Prepared:

@@ -4,13 +4,17 @@ from fama.episodes.records import Decision, Episode, LedgerRow, Note, Outcome
 from fama.errors import BadInput
 from fama.helpers.base import Helper
 from fama.selection.base import Allowance
-from fama.selection.budget import Budget, RunBudget, check_budget, spent_tokens
+from fama.selection.budget import Budget, RunBudget, check_budget, helper_cap, spent_tokens
 from fama.settings import BudgetSettings
 from tests.support.toy_agents import Guide
 
 
 class Big(Guide):
     cost_cap = 100
+
+
+class Riding(Guide):
+    on_prefix = True
 
 
 HELPERS: dict[str, Helper] = {"A": Guide("A"), "B": Guide("B"), "Big": Big("Big")}
@@ -49,6 +53,37 @@ def test_tightest_limit_counts() -> None:
     assert tight.allowance() == Allowance(0)
 
 
+def test_a_new_decision_gives_back_what_the_last_one_held_and_may_spend_its_limit() -> None:
+    own = budget(decision=50, run=60)
+    own.fit(["A", "B"], HELPERS)
+    assert own.run.reserved == 40 and own.allowance() == Allowance(50)  # its own reservation is no one else's
+    own.charge(10)
+    assert own.allowance() == Allowance(40)
+    own.open_decision()
+    assert own.run.reserved == 0 and own.allowance() == Allowance(50)
+
+
+def test_the_agents_request_counts_for_helpers_that_send_it_along() -> None:
+    riding = Riding("R")
+    assert helper_cap(riding, 100) == 120 and helper_cap(riding) == 20
+    assert helper_cap(HELPERS["Big"], 100) == 120 and helper_cap(HELPERS["A"], 100) == 20
+    both: dict[str, Helper] = {"A": HELPERS["A"], "R": riding}
+    assert budget(decision=140).fit(["A", "R"], both, prefix_tokens=100).dropped == ()
+    assert budget(decision=139).fit(["A", "R"], both, prefix_tokens=100) == (("A",), ("R",))
+    assert budget(decision=40).fit(["A", "R"], both).dropped == ()
+
+
+def test_a_helper_without_a_probability_is_the_least_promising() -> None:
+    assert budget(decision=20).fit(["A", "B"], HELPERS, {"B": 0.5}) == (("B",), ("A",))
+
+
+def test_the_less_promising_form_goes_first_and_counts_no_more() -> None:
+    forms: dict[str, Helper] = {name: Guide(name) for name in ("A", "A:llm", "B", "C")}
+    beliefs = {"A": 0.1, "A:llm": 0.9, "B": 0.3, "C": 0.2}
+    assert budget(decision=60).fit(list(forms), forms, beliefs) == (("A:llm", "B", "C"), ("A",))
+    assert budget(decision=40).fit(list(forms), forms, beliefs) == (("A:llm", "B"), ("A", "C"))
+
+
 def test_episodes_side_by_side_cannot_overrun_the_run() -> None:
     run = RunBudget(BudgetSettings(run=50))
     first, second = run.episode(), run.episode()
@@ -83,3 +118,6 @@ def test_budget_too_small_for_any_helper(field: str) -> None:
         check_budget(BudgetSettings.model_validate({field: 19}), HELPERS)
     check_budget(BudgetSettings.model_validate({field: 20}), HELPERS)
     check_budget(BudgetSettings.model_validate({field: 1}), {})
+    check_budget(BudgetSettings.model_validate({field: 100}), HELPERS, ["A", "no such helper"])
+    with pytest.raises(BadInput, match=r"needs 120 \(Big\)"):
+        check_budget(BudgetSettings.model_validate({field: 119}), HELPERS, ["Big"])

@@ -9,8 +9,9 @@ from fama.episodes.records import Episode, LedgerRow
 from fama.episodes.state import VisibleState, state_at
 from fama.errors import EnvironmentFault, ModelError, UserFault
 from fama.helpers.base import HelperContext, HelperReply
-from fama.models.base import ChatReply
+from fama.models.base import ChatModel, ChatReply, ChatRequest
 from fama.models.cache import CachedChat
+from fama.randomness import derive_seed
 from fama.selection.base import Allowance, Selection
 from fama.settings import BudgetSettings, ExperimentSettings, LimitSettings
 from tests.support.toy_agents import DEMONSTRATION, GOLD, POLICY, Guide, LampWorld, Recorder, act_line, lines, setup_for
@@ -127,6 +128,29 @@ async def test_repair_round_is_billed_and_leaves_no_trace() -> None:
     assert "Format error" not in episode.model_dump_json()
 
 
+async def test_every_request_has_the_seed_of_its_turn_and_attempt() -> None:
+    """Below 2^31, as servers want them."""
+    model = lines('{"tool": "find_lamp", "arguments": [1]}', *GOLD)
+    await run_episode(setup_for(model), ACT)
+    wanted = [derive_seed(12, "decision", turn, attempt) % 2**31 for turn, attempt in ((0, 0), (0, 1), (1, 0), (2, 0))]
+    assert [request.seed for request in model.requests] == wanted
+
+
+async def test_helpers_ask_their_own_model_if_there_is_one() -> None:
+    asked: list[ChatModel | None] = []
+
+    class Asking(Guide):
+        async def note(self, state: VisibleState, context: HelperContext) -> HelperReply:
+            asked.append(context.model)
+            return HelperReply(None)
+
+    backbone, own = lines(*GOLD), lines("never asked", name="own")
+    setup = setup_for(backbone, helpers=[Asking()])
+    await run_episode(setup, ACT)
+    await run_episode(replace(setup, helper_model=own, model=lines(*GOLD)), ACT)
+    assert asked == [backbone] * 3 + [own] * 3
+
+
 async def test_two_bad_replies_end_the_episode() -> None:
     episode = await run_episode(setup_for(lines("no idea", "none at all")), ACT)
     assert (episode.outcome.status, episode.outcome.reason) == ("failure", "unparseable")
@@ -219,6 +243,58 @@ async def test_selector_that_could_overspend_is_not_asked() -> None:
     episode = await run_episode(setup, ACT)
     assert coin.asked == []
     assert (episode.decisions[0].subset, episode.decisions[0].propensity) == ((), None)
+
+
+async def test_tokens_are_held_for_who_is_asked_and_given_back() -> None:
+    """The selector's cap while it chooses, once, those of its two helpers, 20 each, while they write, nothing after."""
+    held: list[tuple[str, int]] = []
+
+    class Watched(Coin):
+        async def select(self, state: VisibleState, allowance: Allowance, rng: object) -> Selection:
+            held.append(("selector", setup.budget.run.reserved))
+            return await super().select(state, allowance, rng)
+
+    class Watching(Guide):
+        async def note(self, state: VisibleState, context: HelperContext) -> HelperReply:
+            held.append((self.name, setup.budget.run.reserved))
+            return HelperReply(None)
+
+    class Remembering(Recorder):
+        async def complete(self, request: ChatRequest) -> ChatReply:
+            held.append(("agent", setup.budget.run.reserved))
+            return await super().complete(request)
+
+    helpers = [Watching(), Watching("Other")]
+    model = Remembering(lambda _, n: GOLD[n], "toy")
+    setup = setup_for(model, helpers=helpers, selector=Watched(), budget=BudgetSettings(run=1000))
+    await run_episode(setup, ACT)
+    assert held == [("selector", 50), *[("Guide", 40), ("Other", 40), ("agent", 0)] * 3]
+
+
+@pytest.mark.parametrize(("missing", "kept"), [(0, True), (1, False)])
+async def test_the_request_counts_for_a_helper_that_sends_it_along(missing: int, kept: bool) -> None:
+    sizes: list[int] = []
+
+    class Riding(Guide):
+        on_prefix = True
+
+        async def note(self, state: VisibleState, context: HelperContext) -> HelperReply:
+            assert context.request is not None
+            sizes.append(context.request.most_tokens())
+            return HelperReply(None)
+
+    await run_episode(setup_for(lines(*GOLD), helpers=[Riding()]), ACT)
+    budget = BudgetSettings(decision=sizes[0] + 20 - missing)
+    episode = await run_episode(setup_for(lines(*GOLD), helpers=[Riding()], budget=budget), ACT)
+    assert (episode.decisions[0].subset, episode.decisions[0].dropped) == (
+        (("Guide",), ()) if kept else ((), ("Guide",))
+    )
+
+
+async def test_the_seconds_of_decisions_are_a_part_of_the_episodes() -> None:
+    episode = await run_episode(setup_for(lines(*GOLD), helpers=[Guide()]), ACT)
+    assert episode.seconds is not None
+    assert 0 < sum(decision.seconds or 0 for decision in episode.decisions) <= episode.seconds + 0.001
 
 
 class Costly(Guide):

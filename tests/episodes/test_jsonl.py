@@ -1,12 +1,16 @@
 """The one writer of JSON lines, on label files and on a record that only this test knows."""
 
+import resource
 import threading
+from collections.abc import Iterator
+from io import RawIOBase
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fama.diagnosis.diagnose import diagnose
-from fama.episodes.jsonl import RecordStore
+from fama.episodes.jsonl import RecordStore, _write, existing_file, line_of
 from fama.episodes.records import Failure, Outcome, Record
 from fama.episodes.store import EpisodeStore, read_failures
 from fama.errors import BadInput
@@ -122,3 +126,86 @@ def test_a_key_that_is_given_twice_is_refused_with_its_line(tmp_path: Path) -> N
     (tmp_path / "failures.jsonl").write_text(inside + "\n", encoding="utf-8")
     with pytest.raises(BadInput, match="the key 'source' is given twice"):
         read_failures(tmp_path)
+
+
+def test_blank_lines_are_passed_over_and_folders_are_made(tmp_path: Path) -> None:
+    store = RecordStore(tmp_path / "new" / "and deeper" / "repairs.jsonl", Repair)
+    store.append(Repair(episode_id="a"))
+    store.path.write_bytes(b"\n" + store.path.read_bytes() + b"  \n\n")
+    store.append(Repair(episode_id="b"))
+    assert [repair.episode_id for repair in store.read()] == ["a", "b"]
+
+
+@pytest.mark.parametrize("size", [1, 2, 65_535, 65_536, 65_537, 131_073])
+def test_a_torn_first_line_is_cut_off_whole_at_every_size(tmp_path: Path, size: int) -> None:
+    store = RecordStore(tmp_path / "repairs.jsonl", Repair)
+    store.path.write_bytes(b"{" * size)
+    store.append(Repair(episode_id="a"))
+    assert store.path.read_bytes() == line_of(Repair(episode_id="a"))
+    store.path.write_bytes(b"\n" + b"{" * size)
+    store.append(Repair(episode_id="a"))
+    assert store.path.read_bytes() == b"\n" + line_of(Repair(episode_id="a"))
+
+
+@pytest.mark.parametrize("whole", [0, 1])
+@pytest.mark.parametrize("ending", [b"", b"\n"])
+def test_an_interrupted_append_leaves_whole_lines_only(tmp_path: Path, whole: int, ending: bytes) -> None:
+    """Of an empty file nothing, of a line its break, which it may have lacked."""
+    store = RecordStore(tmp_path / "repairs.jsonl", Repair)
+    line = line_of(Repair(episode_id="a")) * whole
+    store.path.write_bytes(line.rstrip(b"\n") + ending * whole)
+
+    def stopped() -> Iterator[bytes]:
+        yield line_of(Repair(episode_id="b"))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.append_lines(stopped())
+    assert store.path.read_bytes() == line
+
+
+def test_an_error_that_names_a_file_keeps_its_name(tmp_path: Path) -> None:
+    def unreadable() -> Iterator[bytes]:
+        yield b""
+        raise PermissionError(13, "Permission denied", "elsewhere")
+
+    with pytest.raises(PermissionError) as caught:
+        RecordStore(tmp_path / "repairs.jsonl", Repair).append_lines(unreadable())
+    assert caught.value.filename == "elsewhere"
+
+
+def test_a_line_that_does_not_fit_on_the_disk_is_taken_back(tmp_path: Path) -> None:
+    """Files may grow by 20 bytes only, and the line is longer."""
+    store = RecordStore(tmp_path / "repairs.jsonl", Repair)
+    store.append(Repair(episode_id="a"))
+    before, limits = store.path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 20, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            store.append(Repair(episode_id="b" * 100))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.filename == str(store.path)
+    assert store.path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["episodes.jsonl", "failures.jsonl"])
+def test_a_missing_file_is_asked_for_by_name(tmp_path: Path, name: str) -> None:
+    article = {"episodes.jsonl": "an", "failures.jsonl": "a"}[name]
+    with pytest.raises(BadInput, match=f"no: does not exist; give {article} {name} or the folder that holds one"):
+        existing_file(tmp_path / "no", name)
+
+
+def test_what_a_write_leaves_is_written_next() -> None:
+    """A call may take nothing, or a part only."""
+    taken: list[bytes] = []
+    answers = iter([2, None, 0, 3])
+
+    class Slow(RawIOBase):
+        def write(self, data: Any, /) -> int | None:
+            count = next(answers)
+            taken.append(bytes(data[: count or 0]))
+            return count
+
+    _write(Slow(), b"abcde")
+    assert b"".join(taken) == b"abcde" and len(taken) == 4

@@ -1,12 +1,15 @@
 import gzip
 import json
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from fama.episodes.jsonl import RecordStore
 from fama.episodes.records import Episode, Failure, Message, Outcome
 from fama.episodes.store import (
+    SET_ASIDE,
     EpisodeStore,
     read_episodes,
     read_failures,
@@ -116,6 +119,35 @@ def test_set_aside_keeps_ids_unique_and_spending_known(tmp_path: Path) -> None:
     store.append(episode(1))
     assert stored(tmp_path) == ["e0", "e2", "e1"]
     assert [found.outcome.status for found in store.aside()] == ["error"]
+
+
+def test_an_episode_in_both_files_is_set_aside_once(tmp_path: Path) -> None:
+    """A process died between the two files: the copy waits until it is moved, and is not added again."""
+    store = EpisodeStore(tmp_path)
+    for number, status in enumerate(["success", "error", "error"]):
+        store.append(episode(number, status))
+    RecordStore(tmp_path / SET_ASIDE, Episode).append(episode(1, "error"))
+    assert list(store.aside()) == []
+    store.set_aside({"e1"})
+    assert [found.id for found in store.aside()] == ["e1"] and stored(tmp_path) == ["e0", "e2"]
+    store.set_aside({"e2"})
+    assert [found.id for found in store.aside()] == ["e1", "e2"] and stored(tmp_path) == ["e0"]
+
+
+def test_one_run_has_the_folder_and_clears_what_a_killed_one_left(tmp_path: Path) -> None:
+    store = EpisodeStore(tmp_path / "new" / "run")
+    with store.alone(0):
+        start = time.monotonic()
+        with pytest.raises(BadInput, match="another process is running in this folder"), store.alone(0):
+            pytest.fail("two runs had the folder")
+        assert time.monotonic() - start < 0.9  # refused at once
+        store.append(episode(0))
+    left = store.folder / ".00000000.tmp-summary.json"
+    left.write_text("{")
+    with store.alone(store.size()):
+        assert not left.exists() and stored(store.folder) == ["e0"]
+    with pytest.raises(BadInput, match="another process has just written here"), store.alone(store.size() - 1):
+        pytest.fail("what another process wrote was overlooked")
 
 
 def test_appends_of_several_writers_do_not_mix(tmp_path: Path) -> None:

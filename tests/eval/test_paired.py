@@ -15,10 +15,10 @@ from eval.stats.coverage import (
     difference_coverage,
     pass_k_coverage,
 )
-from eval.stats.paired import mcnemar_exact, paired_estimate
+from eval.stats.paired import _Spread, mcnemar_exact, paired_estimate
 from eval.stats.proportions import clustered_proportion, pass_k_intervals
-from eval.stats.sign_flips import sign_flip_test
-from fama.intervals import Array, Interval
+from eval.stats.sign_flips import SignFlipTest, sign_flip_test
+from fama.intervals import Array, Interval, wilson_interval
 
 NAN = float("nan")
 
@@ -63,6 +63,22 @@ def test_sign_flips_agree_with_mcnemar_and_with_sampling() -> None:
     assert sign_flip_test(mixed, seed=0).p == pytest.approx(by_hand)
 
 
+@pytest.mark.parametrize("draws", [999, 1500, 10_000])
+def test_every_draw_counts_once(draws: int) -> None:
+    """Of 2^39 patterns none but the observed one is as large as it."""
+    assert sign_flip_test(np.ones(40) / np.pi, seed=3, draws=draws).p == 1 / (draws + 1)
+    assert sign_flip_test(np.ones(40) / np.pi, seed=3).p == 1 / 10_001
+
+
+def test_the_ends_of_the_sign_flip_distribution() -> None:
+    """No task differs: nothing can be rejected. Of three equal steps |Σ| is 3 in 2 of 8 patterns: not below α = 1/4."""
+    assert sign_flip_test(np.zeros(9), seed=0) == SignFlipTest(1.0, 0.0, float("inf"))
+    at_alpha = sign_flip_test(np.ones(3), seed=0, level=0.75)
+    assert [at_alpha.p, at_alpha.accepted, at_alpha.rejected] == pytest.approx([0.25, 3 / 3**0.5, float("inf")])
+    assert sign_flip_test(np.ones(3), seed=0, level=0.74).rejected == pytest.approx(3 / 3**0.5)
+    assert sign_flip_test(np.array([1.0, -1.0] * 30), seed=0).p == 1.0  # the chances add up to 1 + 2e-16
+
+
 def test_tasks_without_a_value_are_left_out() -> None:
     got = paired_estimate(np.array([1.0, 0.0, NAN]), seed=0)
     assert got.interval.value == 0.5 and got.interval.n == 2 and got.p == 1.0
@@ -93,6 +109,33 @@ def test_rare_gains_of_one_trial_have_wilsons_upper_end() -> None:
     wilson = (3 + 1.959964**2 / 2 + 1.959964 * (3 * 17 / 20 + 1.959964**2 / 4) ** 0.5) / size
     low, high = ends(np.array([1.0] * 3 + [0.0] * 17))
     assert low < 0 and high == pytest.approx(wilson, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("differences", "theta", "variance"),
+    [
+        ([0.25] * 8, 0.5, 0.25 * 0.5),  # all equal, beyond: a difference of 1 in n (θ − mean) / (1 − mean)
+        ([0.25] * 8, -0.3, 0.55**2),  # all equal, on the other side: those of a shift
+        ([0.25] * 8, 0.1, 0.25**2 * (2 * 0.3 + 0.4 - 0.4**2)),  # all equal, before: three values, 0.3 of them lost
+        ([0.25] * 2 + [0.0] * 6, 0.15, 0.25**2 * (0.6 - 0.6**2) + 0.75 * 0.75 * (0.15**2 - 0.0625**2)),
+        ([0.25] * 2 + [0.0] * 6, 0.5, 0.25**2 / 4 - 0.0625**2 + (0.5 - 0.0625) ** 2),
+        ([0.25, -0.25] + [0.0] * 6, 0.05, 0.25**2 * ((0.1825**0.5 - 0.15) / 2 + 0.2 - 0.2**2)),
+    ],
+)
+def test_variance_by_hand(differences: list[float], theta: float, variance: float) -> None:
+    """Under the mean θ; two of eight tasks gain a step of 1/4, one of four shares, and larger steps may be unseen."""
+    spread = _Spread.of(np.array(differences))
+    assert spread.variance(theta) == pytest.approx(variance)
+    assert _Spread.of(-np.array(differences)).variance(-theta) == pytest.approx(variance)
+
+
+@pytest.mark.parametrize("n", range(2, 12))
+def test_a_p_that_equals_alpha_rejects_nothing(n: int) -> None:
+    """Equal steps have p = 2 / 2^n; at just this level 0 is an end of the interval, whatever is rounded."""
+    for step in (1.0, 0.5, 1 / 3, 0.1):
+        level = 1 - 2 / 2**n
+        assert ends(np.full(n, step), level)[0] <= 0 <= ends(np.full(n, -step), level)[1]
+        assert ends(np.full(n, step), level - 1e-9)[0] > 0
 
 
 @pytest.mark.parametrize(("wins", "losses"), [(10, 3), (14, 4), (25, 12)])
@@ -169,6 +212,15 @@ def test_pass_k_by_hand() -> None:
     assert [allowed.low, allowed.high] == pytest.approx([plain.low, plain.high])
     assert pass_k_intervals([np.array([0.5])], 2) == [Interval(0.5, None, None, 1)]
     assert pass_k_intervals([], 0) == []
+
+
+def test_pass_k_above_1_allows_for_half_an_unseen_task() -> None:
+    """Two of 20 tasks have 1/2: rate 0.05, variance 0.45/19 per task, each with half a squared deviation of 1 more."""
+    _, second = pass_k_intervals([np.array([0.75] * 2 + [0.0] * 18), np.array([0.5] * 2 + [0.0] * 18)], 80)
+    size = (20 * 0.05 * 0.95 + 19 * 0.5 / 20) / (0.45 / 19 + 0.5 / 20)
+    assert second.high == pytest.approx(wilson_interval(0.05, size, 20).high)
+    assert clustered_proportion(np.array([]), 0) == Interval(None, None, None, 0)
+    assert clustered_proportion(np.full(3, 1 + 3e-16), 3).value == 1.0  # rounding makes no rate above 1
 
 
 @pytest.mark.slow

@@ -79,6 +79,19 @@ def test_power_by_hand() -> None:
         tasks_needed(0, 1)
 
 
+def test_detectable_effects_by_hand() -> None:
+    """Two tasks: t₁(.975) + t₁(.8) = 12.70620 + 1.37638, over √2; ten tasks: t₉ has 2.26216 and 0.88340."""
+    assert detectable_effect(1.0, 2) == pytest.approx((12.706205 + 1.376382) / 2**0.5, abs=1e-5)
+    assert detectable_effect(0.5, 10) == pytest.approx((2.262157 + 0.883404) * 0.5 / 10**0.5, abs=1e-6)
+    assert planned_sd(0.36, 4, between=0.04) == pytest.approx(0.12**0.5)
+
+
+@pytest.mark.parametrize("tasks", [2, 3, 6, 8, 11])
+def test_an_effect_that_is_just_detectable_needs_no_more_tasks(tasks: int) -> None:
+    just = detectable_effect(1.0, tasks) or 0.0
+    assert tasks_needed(just, 1.0) == tasks and tasks_needed(just - 1e-9, 1.0) == tasks + 1
+
+
 def test_power_on_synthetic_truth() -> None:
     """At the detectable effect, a t test finds the difference in about 80 % of simulations."""
     from scipy import stats
@@ -91,5 +104,7 @@ def test_power_on_synthetic_truth() -> None:
 
 def test_where_no_task_differs_the_spread_is_that_of_three_in_n() -> None:
     assert spread_of([0.0, 1.0, 0.0, -1.0]) == pytest.approx((2 / 3) ** 0.5)
+    assert spread_of([0.5, 1.0]) == pytest.approx(0.125**0.5)
+    assert spread_of([0.7]) == 1.0  # one task shows no spread
     assert spread_of([0.0] * 12) == 0.5 and spread_of([0.0, 0.0]) == 1.0
     assert (detectable_effect(spread_of([0.0] * 3), 3) or 0) > 1  # three equal tasks show nothing

@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fama.selection.decision import Choice, Masks, Objective, Scorer, SubsetValues, all_masks, decide
+from fama.selection.decision import (
+    Choice,
+    Masks,
+    Objective,
+    Scorer,
+    SubsetValues,
+    all_masks,
+    decide,
+    subsets_to_choose_from,
+)
 from fama.selection.router.scores import Quadratic, calibrated
 
 
@@ -176,3 +185,91 @@ def test_all_helpers_are_used_where_the_choice_loses_too_much(
 def test_all_helpers_are_not_used_beyond_the_allowance(allowance: int | None, members: tuple[bool, ...]) -> None:
     choice = decide(fixed(SURE), 2, Objective(epsilon=1.0), [10, 20], allowance, max_predicted_loss=0.0)
     assert choice.members == members
+
+
+def sum_of(*worth: float) -> Scorer:
+    def score(masks: Masks) -> SubsetValues:
+        return SubsetValues(0.25 + masks @ np.array(worth), 100.0 * masks.sum(axis=1))
+
+    return score
+
+
+def test_probabilities_by_hand() -> None:
+    """A gain of one softness has the odds e, of nothing even ones; so in the exact and in the local search."""
+    assert Objective() == Objective(lam=0.0, epsilon=0.0, softness=0.05)
+    odds = 1 / (1 + np.exp(-1.0))
+    assert decide(sum_of(0.05), 1, Objective()).probabilities == pytest.approx((odds,))
+    assert decide(sum_of(0.1, 0.0), 2, Objective(softness=0.1)).probabilities == pytest.approx((odds, 0.5))
+    many = decide(sum_of(*[0.0] * 11, 0.05, -0.05), 13, Objective())
+    assert many.probabilities == pytest.approx((*[0.5] * 11, odds, 1 - odds))
+    assert many.members == (*[False] * 11, True, False) and (many.success, many.tokens) == pytest.approx((0.3, 100.0))
+
+
+@pytest.mark.parametrize(("epsilon", "kept"), [(0.0, 3), (0.0624, 3), (0.0625, 2), (0.1874, 1), (0.1875, 0)])
+def test_the_local_search_gives_up_no_more_than_epsilon_in_all(epsilon: float, kept: int) -> None:
+    """Three of 13 helpers bring 1/16 each; what was given up adds up."""
+    worth = (0.0625, 0.0625, 0.0625, *[-1.0] * 10)
+    assert sum(decide(sum_of(*worth), 13, Objective(epsilon=epsilon)).members) == kept
+
+
+@pytest.mark.parametrize(("size", "members"), [(12, 2), (13, 0)])
+def test_pools_of_12_are_searched_exactly(size: int, members: int) -> None:
+    """Two helpers are worth something together only, which no single step of the local search finds."""
+
+    def score(masks: Masks) -> SubsetValues:
+        both = masks[:, 3] & masks[:, 7]
+        return SubsetValues(both - 0.1 * masks.sum(axis=1), np.zeros(len(masks)))
+
+    assert sum(decide(score, size, Objective()).members) == members
+
+
+@pytest.mark.parametrize(("loss", "everyone"), [(0.25, False), (0.2499, True)])
+def test_a_predicted_loss_that_is_allowed_changes_nothing(loss: float, everyone: bool) -> None:
+    choice = decide(sum_of(0.125, 0.125), 2, Objective(epsilon=1.0), max_predicted_loss=loss)
+    assert choice.members == (everyone, everyone)
+    assert (choice.success, choice.tokens) == ((0.5, 200.0) if everyone else (0.25, 0.0))
+
+
+def test_masks_that_are_shared_cannot_be_changed() -> None:
+    candidates = np.array([[True, True, False]])
+    shared = (
+        all_masks(3),
+        subsets_to_choose_from(3, groups=((0, 1),)),
+        subsets_to_choose_from(3, candidates),
+    )
+    assert not any(masks.flags.writeable for masks in shared)
+    assert [len(masks) for masks in shared] == [8, 6, 2]
+
+
+def test_a_large_pool_with_candidates_is_searched_exactly() -> None:
+    pair = np.zeros((1, 13), dtype=np.bool_)
+    pair[0, [3, 7]] = True
+
+    def score(masks: Masks) -> SubsetValues:
+        return SubsetValues((masks == pair).all(axis=1) * 1.0, np.zeros(len(masks)))
+
+    assert decide(score, 13, Objective(), candidates=pair).members == tuple(pair[0].tolist())
+
+
+def test_the_local_search_takes_back_what_later_steps_made_worse() -> None:
+    """The first helper is best alone, harmful beside the next two, and in the way of the fourth."""
+    worth, size = np.array([0.3, 0.2, 0.2, 0.1, *[-1.0] * 9]), 13
+
+    def score(masks: Masks) -> SubsetValues:
+        beside = masks[:, 0] * (0.16 * masks[:, 1] + 0.16 * masks[:, 2] + 0.3 * masks[:, 3])
+        return SubsetValues(masks @ worth - beside, np.zeros(len(masks)))
+
+    assert np.flatnonzero(decide(score, size, Objective()).members).tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("size", [1, 13])
+@pytest.mark.parametrize(("worth", "probability"), [(0.5, 1.0), (-0.5, 0.0)])
+def test_sure_probabilities_do_not_overflow(size: int, worth: float, probability: float) -> None:
+    with np.errstate(over="raise", invalid="raise"):
+        choice = decide(sum_of(*[worth] * size), size, Objective(softness=0.0005))
+    assert choice.probabilities == pytest.approx([probability] * size)
+
+
+def test_no_rounding_makes_a_probability_above_1() -> None:
+    """The chances of the eight subsets with the first helper add up to 1 + 2e-16."""
+    assert decide(sum_of(2.5, 0.041, 0.041, 0.041), 4, Objective()).probabilities[0] == 1.0
