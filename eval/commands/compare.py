@@ -93,8 +93,8 @@ def _plan(settings: "CompareSettings", out: Path) -> int:
     for there in sorted({f"{row.benchmark_version or 'unknown version'} {row.domain}" for row in table} - {here}):
         print_note(
             screen,
-            f"{settings.outcomes} is of {there}, this config runs {here}: right for a transfer; otherwise set options to "
-            "the table's (`options: {phrases: first}` for helpdesk-1.1), or run `fama outcomes` with these settings.",
+            f"{settings.outcomes} is of {there}, this config runs {here}: right for a transfer; otherwise set options "
+            "to the table's (`options: {phrases: first}` for helpdesk-1.1), or run `fama outcomes` with these settings.",
         )
     return 0
 
