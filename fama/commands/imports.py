@@ -64,8 +64,8 @@ def main(args: argparse.Namespace) -> int:
         )
     if intake.leaking:
         print(
-            f"{intake.leaking} user turns hold </think>, thoughts that the user simulator leaked: --strip-user-thinking "
-            "cuts them, with another --out; keep them to replay what the agent saw"
+            f"{intake.leaking} user turns hold </think>, thoughts that the user simulator leaked: "
+            "--strip-user-thinking cuts them, with another --out; keep them to replay what the agent saw"
         )
     importing.check(len(files))
     return 0
