@@ -94,7 +94,7 @@ def _plan(settings: "CompareSettings", out: Path) -> int:
         print_note(
             screen,
             f"{settings.outcomes} is of {there}, this config runs {here}: right for a transfer; otherwise set options "
-            "to the table's (`options: {phrases: first}` for helpdesk-1.1), or run `fama outcomes` with these settings.",
+            "to the table's (`{phrases: first}` for helpdesk-1.1), or run `fama outcomes` with these settings.",
         )
     return 0
 
