@@ -16,13 +16,17 @@ from rich.text import Text
 from fama.commands.terminal import DASH, console, names, numbers, print_table, printable, row_name
 from fama.config import add_executor_flag
 from fama.diagnosis.diagnose import DiagnosisSummary, diagnose, group_of
+from fama.diagnosis.orchestrator import rests_on
 from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
-from fama.episodes.records import NO_CAUSE, Episode, Failure
+from fama.dialogue.turns import shorten
+from fama.episodes.records import NO_CAUSE, Episode, Evidence, Failure
 from fama.episodes.store import read_episodes, read_failures
 from fama.errors import BadInput
+from fama.subsets import base_of
 
 if TYPE_CHECKING:
     from eval.annotation.profiles import Profile, Share
+    from fama.helpers.base import Helper
 
 #: A judge that gives one category to this share of at least so many failures is warned about.
 ALIKE, ENOUGH = 0.9, 20
@@ -38,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--taxonomy", metavar="FILE", help="YAML file of failure categories in place of the shipped one"
     )
+    parser.add_argument(
+        "--repairs", metavar="MINED", help="folder of fama mine: what was executed outranks what is read"
+    )
     parser.add_argument("--context", metavar="TOKENS", type=int, default=6000, help="tokens of a judge's prompt")
     parser.add_argument("--concurrency", metavar="N", type=int, default=1, help="episodes judged at once")
     add_executor_flag(parser)
@@ -50,6 +57,8 @@ def main(args: argparse.Namespace) -> int:
     taxonomy = load_taxonomy(Path(args.taxonomy) if args.taxonomy else None)
     if args.no_evidence and args.judge == "none":
         raise BadInput("--no-evidence: without a judge the detectors' findings are all there is; add --judge NAME")
+    if args.repairs and args.executor == "ray":
+        raise BadInput("--repairs: is read by the local executor alone; leave --executor ray out")
     if args.context < 1000:
         raise BadInput(f"--context {args.context}: too short for a judge to read anything; give at least 1000")
     if args.concurrency < 1:
@@ -110,7 +119,41 @@ async def _run(args: argparse.Namespace, taxonomy: Taxonomy) -> DiagnosisSummary
             progress=step,
             concurrency=args.concurrency,
             label=label,
+            executed=executed(Path(args.repairs), taxonomy) if args.repairs else None,
         )
+
+
+def executed(folder: Path, taxonomy: Taxonomy) -> dict[str, Evidence]:
+    """Return what mined repairs show, by episode: the decision from which notes of the repair made it succeed.
+
+    The category is the first one that a helper of the decision's notes stands for.
+
+    Raises:
+        BadInput: the folder holds no repairs.
+    """
+    from fama.helpers.pool import build_pool
+    from fama.mining.folder import read_repairs
+
+    mined = read_repairs(folder)
+    pool = build_pool(mined.helpers)
+    found: dict[str, Evidence] = {}
+    for repair in mined.records:
+        if repair.kind != "failed" or repair.repair is None or repair.decisive is None:
+            continue
+        notes = [placed for placed in repair.repair if placed.decision == repair.decisive] or list(repair.repair)
+        covers = [code for placed in notes for code in sorted(_covers(pool, placed.note.helper))]
+        category = next((code for code in covers if code in taxonomy.codes), None)
+        if category is None:
+            continue
+        told = "; ".join(f"{placed.note.helper}: {placed.note.text}" for placed in notes)
+        quote = shorten(f"executed again, it succeeds with {len(repair.repair)} notes; here {told}", 240)
+        found[repair.episode_id] = Evidence(source="executed:repair", category=category, step=repair.step, quote=quote)
+    return found
+
+
+def _covers(pool: "Mapping[str, Helper]", name: str) -> frozenset[str]:
+    """Return what a helper stands for; a note is signed with the helper's name, whatever its form."""
+    return frozenset().union(*(helper.covers for key, helper in pool.items() if base_of(key) == base_of(name)))
 
 
 def _profiles(path: Path, out: Path, taxonomy: Taxonomy) -> "dict[str, Profile]":
@@ -144,6 +187,8 @@ def print_profile(
     blame = ", ".join(f"{who} {count}" for who, count in sorted(summary.blame.items())) or "nobody"
     lines = [
         f"{summary.failures} failures labelled by {summary.labeller} ({summary.labelled_now} now); blame: {blame}",
+        "resting on: "
+        + (", ".join(f"{kind} {count}" for kind, count in sorted(summary.rests_on.items())) or "nothing"),
         f"skipped: {summary.successes_skipped} successes, {summary.errors_skipped} errors",
     ]
     if summary.calls:
@@ -210,6 +255,7 @@ def block(episode: Episode, label: Failure, taxonomy: Taxonomy) -> str:
     lines = [
         f"task {episode.task_id}  {episode.benchmark}/{episode.domain}  trial {episode.trial}  blame: {label.blame}",
         f"  primary   {names}" + (f"   (also {', '.join(others)})" if others else "") + guess,
+        f"  rests on  {rests_on(label)}",
         f"  step      message {label.step}" if label.step is not None else "  step      unknown",
     ]
     best = [item for item in label.evidence if item.category in label.primary]

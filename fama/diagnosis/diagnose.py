@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from fama import __version__
 from fama.diagnosis.analysts import analyse, as_evidence
 from fama.diagnosis.detectors.base import collect
-from fama.diagnosis.orchestrator import by_model, by_rule
+from fama.diagnosis.orchestrator import by_model, by_rule, rests_on
 from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
 from fama.diagnosis.trace import Trace
 from fama.episodes.jsonl import RecordStore
@@ -46,7 +46,8 @@ class Skipped(Record):
 class DiagnosisSummary(Record):
     """Summary of a diagnosis. ``profile`` counts primary categories by ``backbone × domain × strategy``.
 
-    A failure with two primary categories counts in both, one without a cause as ``unexplained``. ``without_reference``
+    A failure with two primary categories counts in both, one without a cause as ``unexplained``. ``rests_on`` counts
+    labels by the kind of evidence behind them (``orchestrator.rests_on``). ``without_reference``
     counts failures whose episode has no reference actions, which the surest detectors need. ``tokens`` are by role,
     over all runs into the folder; ``unparsed`` counts calls whose answer could not be used. ``run_tokens`` and
     ``run_seconds`` are of all episodes that were read, failed or not: what a plain run cost before anything could be
@@ -66,6 +67,7 @@ class DiagnosisSummary(Record):
     unparsed: int = 0
     profile: dict[str, dict[str, int]] = {}
     blame: dict[str, int] = {}
+    rests_on: dict[str, int] = {}
     without_reference: int | None = None
     run_tokens: int | None = None
     run_seconds: float | None = None
@@ -91,8 +93,11 @@ async def diagnose_episode(
     use_evidence: bool = True,
     context_tokens: int = 6000,
     seed: int = 0,
+    executed: Mapping[str, Evidence] | None = None,
 ) -> Labelled:
     """Return the label of one failed episode, and what it cost.
+
+    ``executed`` holds what mining showed of an episode, by its id: it outranks what was only read.
 
     ``use_evidence`` False withholds the detectors' findings from the judge and from its label. ``context_tokens`` is
     what one analyst's prompt may take.
@@ -102,6 +107,8 @@ async def diagnose_episode(
     """
     trace = Trace.of(episode)
     found = collect(trace, taxonomy)
+    if executed and (shown_by_mining := executed.get(episode.id)) is not None:
+        found = (shown_by_mining, *found)
     if judge is None:
         merged = by_rule(trace, found, taxonomy)
         return Labelled(_failure(episode, merged.__dict__, found, "detectors", taxonomy), ())
@@ -140,12 +147,14 @@ async def diagnose(
     progress: Callable[[Episode, Failure | None], None] | None = None,
     concurrency: int = 1,
     label: Callable[[Episode], Awaitable[Labelled]] | None = None,
+    executed: Mapping[str, Evidence] | None = None,
 ) -> DiagnosisSummary:
     """Label every failed episode of ``path`` into ``out/failures.jsonl``; run again, it goes on where it stopped.
 
     Successes are skipped, errors are counted and skipped. A failure whose judge does not answer is left for the next
     run. ``progress`` is called after each failed episode, with None when it was labelled before. ``concurrency``
     episodes are judged at once. ``label`` labels one elsewhere, as ``diagnose_episode`` would with these arguments.
+    ``executed`` is evidence from mining, by episode.
 
     Raises:
         BadInput: no readable episodes, or ``out`` holds labels of another annotator or taxonomy.
@@ -170,6 +179,7 @@ async def diagnose(
                 use_evidence=use_evidence,
                 context_tokens=context_tokens,
                 seed=seed,
+                executed=executed,
             )
         labelling = label
 
@@ -265,11 +275,13 @@ def _summary(
         tokens[row.role] = known_total((tokens.get(row.role, 0), row.total_tokens))
     profile: dict[str, Counter[str]] = {}
     blame: Counter[str] = Counter()
+    grounds: Counter[str] = Counter()
     for label in labels:
         here = profile.setdefault(groups.get(label.episode_id, "not in this log"), Counter())
         here["n"] += 1
         here.update(label.causes)
         blame[label.blame] += 1
+        grounds[rests_on(label)] += 1
     return DiagnosisSummary(
         labeller=labeller,
         taxonomy_version=taxonomy.version,
@@ -283,6 +295,7 @@ def _summary(
         unparsed=sum(not row.parsed for row in rows),
         profile={name: dict(here) for name, here in sorted(profile.items())},
         blame=dict(blame),
+        rests_on=dict(grounds),
         without_reference=counts["without reference"],
         run_tokens=None if spent is None else int(spent),
         run_seconds=known_sum([seconds for _, seconds in bills]),

@@ -14,14 +14,17 @@ from fama.diagnosis.rendering import render_findings
 from fama.diagnosis.taxonomy import Taxonomy
 from fama.diagnosis.trace import Trace
 from fama.dialogue.turns import shorten
-from fama.episodes.records import UNEXPLAINED, Blame, Evidence, LedgerRow
+from fama.episodes.records import UNEXPLAINED, Blame, Evidence, Failure, LedgerRow
 from fama.models.base import ChatModel
 from fama.prompts import render
 
 PROMPTS = ("diagnosis/orchestrator_system.v2", "diagnosis/orchestrator.v2")
+#: Families of findings, by what they rest on, the surest first; whatever else a detector finds stands in the dialogue.
+KINDS = (("executed:", "executed"), ("gold:", "reference"), ("analyst:", "judge"), ("", "dialogue"))
 #: How far a finding explains the failure by itself, by source; the first matching pattern counts. A difference in the
 #: final changes is the failure itself; a slip on the way need not have mattered.
 WEIGHTS: tuple[tuple[str, float], ...] = (
+    ("executed:*", 1.1),
     ("gold:invented", 1.0),
     ("gold:wrong_row", 1.0),
     ("gold:outdated", 1.0),
@@ -78,8 +81,19 @@ class Merged:
 
 
 def weight(source: str) -> float:
-    """Return how far a finding of that source explains a failure by itself, in (0, 1]."""
+    """Return how far a finding of that source explains a failure by itself, in (0, 1]; what was executed, above 1."""
     return next((value for pattern, value in WEIGHTS if fnmatch(source, pattern)), OTHER_WEIGHT)
+
+
+def rests_on(label: Failure) -> str:
+    """Return what is behind a label: ``executed``, ``reference``, ``judge``, ``dialogue`` or ``nothing``."""
+    if label.unexplained:
+        return "nothing"
+    named = [item for item in label.evidence if item.category in label.primary]
+    best = max(named, key=lambda item: weight(item.source), default=None)
+    if best is None:
+        return "judge" if label.labeller.startswith("judge:") else "nothing"
+    return next(kind for family, kind in KINDS if best.source.startswith(family))
 
 
 def credit(trace: Trace, evidence: Sequence[Evidence]) -> tuple[Evidence, ...]:
@@ -125,7 +139,7 @@ def by_rule(trace: Trace, evidence: Sequence[Evidence], taxonomy: Taxonomy) -> M
         step=step if step < last else None,
         blame=blame_of(trace, kept),
         rationale=_reason(primary, kept, taxonomy),
-        confidence=round(scores[primary[0]] * scores[primary[0]] / sum(scores.values()), 3),
+        confidence=round(min(scores[primary[0]], 1.0) * scores[primary[0]] / sum(scores.values()), 3),
     )
 
 
@@ -157,6 +171,8 @@ def blame_of(trace: Trace, evidence: Sequence[Evidence]) -> Blame:
     if the agent tried a busy tool at least three times and it never worked; else the agent.
     """
     sources = {item.source for item in evidence}
+    if any(source.startswith("executed:") for source in sources):
+        return "agent"  # with notes it succeeded, with this user and these tools
     if "user:endless" in sources:
         return "user"
     if {"user:invented", "user:mirrored"} & sources and not trace.writes:
