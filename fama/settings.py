@@ -134,7 +134,7 @@ class HelperSettings(Settings):
     options: dict[str, dict[str, int | str]] = Field(default_factory=dict)
     """Options of single helpers, e.g. ``Memory: {k: 6}``; those of ``Memory`` are ``Memory:llm``'s, too, unless it has
     its own."""
-    reading: Reading = Field(default="meaning", exclude_if=lambda value: value == "patterns")
+    reading: Reading = "meaning"
     """How template helpers find what users want, agree to or take back: by ``meaning``, with the small sentence
     encoder, or by ``patterns`` of English words, which fit the wording they were written on."""
     concurrency: Count = 1
@@ -143,12 +143,25 @@ class HelperSettings(Settings):
 
 
 def written_settings(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings read from a written config, with what is left out of it for the sake of older hashes.
+    """Return settings read from a written config, with what earlier versions left out of it.
 
-    ``helpers.reading`` is written only where it is not ``patterns``, which is no longer the default.
+    They wrote no ``helpers.reading`` where it was ``patterns``, which is no longer the default.
     """
     helpers = tree.get("helpers")
     return {**tree, "helpers": {"reading": "patterns", **helpers}} if isinstance(helpers, Mapping) else {**tree}
+
+
+def hashed_form(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as they go into hashes and comparisons with earlier ones: without ``helpers.reading: patterns``.
+
+    ``helpers`` is searched at every level: settings of training hold those of a run.
+    """
+    form: dict[str, Any] = {}
+    for key, value in tree.items():
+        if key == "helpers" and isinstance(value, Mapping) and value.get("reading") == "patterns":
+            value = {name: part for name, part in value.items() if name != "reading"}
+        form[key] = hashed_form(value) if isinstance(value, Mapping) else value
+    return form
 
 
 class BudgetSettings(Settings):

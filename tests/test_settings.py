@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from eval.ablation.settings import AblateSettings
-from fama.agents.runs.run_config import config_hash
+from fama.agents.runs.run_config import config_hash, tree_hash
 from fama.cli import main
 from fama.config import dump_settings, load_settings
 from fama.errors import BadInput
@@ -52,6 +52,16 @@ def keys_of(model: type[BaseModel], prefix: str = "", depth: int = 0) -> list[st
             if isinstance(kind, type) and issubclass(kind, BaseModel):
                 keys += keys_of(kind, f"{prefix}{name}.", depth + 1)
     return keys
+
+
+def groups_of(model: type[BaseModel]) -> list[type[BaseModel]]:
+    """Return a config and the groups in it."""
+    found = [model]
+    for field in model.model_fields.values():
+        for kind in (field.annotation, *getattr(field.annotation, "__args__", ())):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                found += groups_of(kind)
+    return found
 
 
 KEYS = {model: keys_of(model) for model in MODELS}
@@ -110,5 +120,29 @@ def test_flags_that_contradict_each_other(tmp_path: Path, capsys: pytest.Capture
 def test_a_written_config_is_read_back_as_it_was(reading: Reading) -> None:
     settings = RunSettings(helpers=HelperSettings(reading=reading))
     written = dump_settings(settings)
-    assert ("reading" in written["helpers"]) == (reading == "meaning"), "older configs keep their hash"
-    assert RunSettings.model_validate(written_settings(written)) == settings
+    assert RunSettings.model_validate(written) == RunSettings.model_validate(written_settings(written)) == settings
+    older = {**written, "helpers": {key: value for key, value in written["helpers"].items() if key != "reading"}}
+    assert (tree_hash(older) == tree_hash(written)) == (reading == "patterns"), "older configs keep their hash"
+    assert written_settings(older)["helpers"]["reading"] == "patterns"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_setting_is_left_out_of_dumps_only_where_it_is_its_default(model: type[BaseModel]) -> None:
+    """What is left out is read back as the default, so nothing else may be left out."""
+    for group in groups_of(model):
+        for name, field in group.model_fields.items():
+            if field.exclude_if is not None:
+                default = field.get_default(call_default_factory=True)
+                choices = getattr(field.annotation, "__args__", ())
+                assert field.exclude_if(default), name
+                assert not any(field.exclude_if(one) for one in (*choices, 7, "x") if one != default), name
+
+
+@pytest.mark.parametrize("reading", ["patterns", "meaning"])
+def test_a_printed_config_is_read_back_as_it_was(
+    reading: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "--print_config", f"helpers.reading={reading}"]) == 0
+    printed = tmp_path / "printed.yaml"
+    printed.write_text(capsys.readouterr().out, encoding="utf-8")
+    assert load_settings(RunSettings, printed).helpers.reading == reading

@@ -42,11 +42,12 @@ def main(args: argparse.Namespace) -> int:
     if manifest is not None:
         calibration = manifest.calibration
         error = "too few rows" if calibration.ece_after is None else f"{calibration.ece_after:.3f}"
+        rows = f"(n = {calibration.rows} validation rows)"
+        told = f"temperature {calibration.temperature:.2f}, calibration error {error} {rows}"
+        if not calibration.rows:
+            told = "not calibrated: no validation row has an outcome"
         sys.stdout.write(
-            f"{manifest.kind} router for {'+'.join(manifest.pool)} → {out}\n"
-            f"temperature {calibration.temperature:.2f}, calibration error {error} "
-            f"(n = {calibration.rows} validation rows)\n"
-            f"card: {out / 'README.md'}\n"
+            f"{manifest.kind} router for {'+'.join(manifest.pool)} → {out}\n{told}\ncard: {out / 'README.md'}\n"
         )
     return 0
 

@@ -18,12 +18,11 @@ from fama.errors import BadInput
 from fama.files import write_atomically
 from fama.mining.records import split_of
 from fama.mining.runner import mine_folder
-from fama.mining.settings import MineSettings
 from fama.models.base import ChatModel
 from fama.selection.router.checkpoint import read_manifest
 from fama.selection.router.checkpoint_files import MANIFEST, WORK
 from fama.selection.router.manifest import RouterManifest
-from fama.settings import RunSettings, SelectorSettings, written_settings
+from fama.settings import RunSettings, SelectorSettings, hashed_form
 from training.data.load import load_examples
 from training.settings import CorrectionSettings, RepairSource, TrainSettings
 from training.train import train
@@ -102,7 +101,7 @@ def _train_once(settings: TrainSettings, one: Round, command: str) -> None:
 
 def _lasting(settings: TrainSettings) -> dict[str, Any]:
     """Return the settings that a round depends on: without paths of data, which have a hash, and without means."""
-    tree = dump_settings(settings)
+    tree = hashed_form(dump_settings(settings))
     tree = {key: value for key, value in tree.items() if key not in ("rounds", "trainer")}
     run = {key: value for key, value in tree["correction"]["run"].items() if key not in ("concurrency", "executor")}
     mine = {key: value for key, value in tree["correction"]["mine"].items() if key not in ("concurrency", "executor")}
@@ -116,16 +115,14 @@ def _lasting(settings: TrainSettings) -> dict[str, Any]:
 async def _correct(correction: CorrectionSettings, one: Round, model: ChatModel | None) -> bool:
     """Run the round's router on training tasks and mine its episodes; return whether there is anything to learn."""
     arm = SelectorSettings(name="learned", options={"checkpoint": str(one.router)})
-    run = RunSettings.model_validate(
-        {**written_settings(dump_settings(correction.run)), "cadence": "turn", "selector": arm}
-    )
+    run = RunSettings.model_validate({**dump_settings(correction.run), "cadence": "turn", "selector": arm})
     benchmark = load_benchmark(run)
     tasks = select_tasks(run, benchmark)
     splits = [(name, benchmark.task_ids(run.domain, name)) for name in benchmark.splits(run.domain)]
     if test := [task for task in tasks if split_of(task, splits) == "test"]:
         raise BadInput(f"correction.run.tasks: {test[0]} is a test task; a router does not learn from it")
     await run_planned(run, [Planned(task, n, arm) for n in range(run.trials) for task in tasks], one.run, model=model)
-    mine = MineSettings.model_validate({**written_settings(dump_settings(correction.mine)), "base": "selector"})
+    mine = correction.mine.model_copy(update={"base": "selector"})
     mined = await mine_folder(one.run, mine, one.repairs, model=model)
     for line in mined.refused:
         log.warning("%s", line)

@@ -16,6 +16,7 @@ from fama.selection.router.checkpoint_files import WORK
 from fama.selection.router.embedder import Embedder
 from fama.selection.router.features import Part, hide
 from fama.selection.router.manifest import RouterManifest
+from fama.settings import hashed_form
 from training.data.absent import balanced, hidden_parts
 from training.data.cost import data_cost
 from training.data.examples import Example, ExampleSet
@@ -125,4 +126,4 @@ def _comparable(value: object, key: str) -> object:
         return None
     if key == "optimiser" and isinstance(value, dict):
         return {name: part for name, part in value.items() if name not in ("epochs", "patience")}
-    return value
+    return hashed_form(value) if isinstance(value, dict) else value

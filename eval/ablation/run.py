@@ -19,6 +19,7 @@ from fama.intervals import Interval
 from fama.provenance import git_commit
 from fama.selection.router.checkpoint import load_router
 from fama.selection.router.embedder import Embedder
+from fama.settings import hashed_form
 from training.data.examples import Example, ExampleSet
 from training.data.load import coverage_of, taxonomy_of
 from training.kinds.base import trainer_of
@@ -83,7 +84,7 @@ def ablate(settings: AblateSettings, out: Path, command: str, tell: Callable[[st
         reference=reference,
         synthetic=material.train.synthetic,
         data_hash=_hash(material),
-        settings_hash=content_hash(dump_settings(settings)),
+        settings_hash=content_hash(hashed_form(dump_settings(settings))),
         git_commit=git_commit(),
         command=command,
         cells=tuple(cells),
@@ -136,7 +137,7 @@ def _embedder(settings: TrainSettings, known: dict[str, Embedder]) -> Embedder |
 
 def _train_once(settings: TrainSettings, data: ExampleSet, folder: Path, embedder: Embedder | None) -> None:
     stamp = folder / "work" / "ablation.json"
-    wanted = {"settings": dump_settings(settings), "data": data.digest()}
+    wanted = {"settings": hashed_form(dump_settings(settings)), "data": data.digest()}
     try:
         if json.loads(stamp.read_text(encoding="utf-8")) == wanted and (folder / "router.json").is_file():
             return

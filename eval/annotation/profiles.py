@@ -11,6 +11,8 @@ from fama.intervals import Array, ratio_interval, task_weights
 from fama.randomness import derive_seed
 
 LEVEL = 0.05
+#: Profiles that one panel can hold apart by colour.
+TOGETHER = 4
 
 
 class Share(Record):
@@ -119,25 +121,54 @@ def in_words(test: Drift) -> str:
 
 
 def draw(profiles: Sequence[Profile]) -> Any:
-    """Draw shares with their intervals: one row per category, one colour per profile."""
+    """Draw shares with their intervals: one row per category and one colour per profile; of many, a panel for each."""
     from matplotlib.figure import Figure
 
+    if len(profiles) > TOGETHER:
+        return _panels(profiles)
     figure = Figure(figsize=(7, 0.7 + 0.35 * len(profiles) * len(profiles[0].shares)))
     axes = figure.subplots()
     codes = [share.category for share in profiles[0].shares]
     for number, one in enumerate(profiles):
         heights = [place + (number - (len(profiles) - 1) / 2) * 0.8 / len(profiles) for place in range(len(codes))]
-        values = np.array([share.value for share in one.shares])
-        low = np.array([share.value if share.low is None else share.low for share in one.shares])
-        high = np.array([share.value if share.high is None else share.high for share in one.shares])
-        axes.barh(heights, values, height=0.7 / len(profiles), label=f"{one.name} (n = {one.failures})")
-        axes.errorbar(values, heights, xerr=[values - low, high - values], fmt="none", ecolor="black", capsize=2)
+        _bars(axes, heights, one, 0.7 / len(profiles), f"{one.name} (n = {one.failures})")
     axes.set_yticks(range(len(codes)), codes)
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.set_xlabel("share of failures, 95 % interval over tasks")
     axes.legend(frameon=False)
     return figure
+
+
+def _panels(profiles: Sequence[Profile]) -> Any:
+    """Draw each profile in a panel of its own, two beside each other, with its name above it."""
+    from textwrap import fill
+
+    from matplotlib.figure import Figure
+
+    codes = [share.category for share in profiles[0].shares]
+    lines = -(-len(profiles) // 2)
+    figure = Figure(figsize=(9, lines * (0.9 + 0.28 * len(codes)) + 0.4), layout="constrained")
+    grid = figure.subplots(lines, 2, sharex=True, squeeze=False).ravel()
+    for axes, one in zip(grid, profiles, strict=False):
+        _bars(axes, range(len(codes)), one, 0.7)
+        axes.set_yticks(range(len(codes)), codes)
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1)
+        axes.set_title(fill(f"{one.name} (n = {one.failures})", 52), fontsize=9, loc="left")
+    for axes in grid[len(profiles) :]:
+        axes.set_visible(False)
+    figure.supxlabel("share of failures, 95 % interval over tasks", fontsize=10)
+    return figure
+
+
+def _bars(axes: Any, heights: Sequence[float], one: Profile, height: float, label: str | None = None) -> None:
+    """Draw the shares of a profile at these heights, with their intervals."""
+    values = np.array([share.value for share in one.shares])
+    low = np.array([share.value if share.low is None else share.low for share in one.shares])
+    high = np.array([share.value if share.high is None else share.high for share in one.shares])
+    axes.barh(heights, values, height=height, label=label)
+    axes.errorbar(values, heights, xerr=[values - low, high - values], fmt="none", ecolor="black", capsize=2)
 
 
 def _by_task(failures: Sequence[Failure], codes: Sequence[str]) -> tuple[Array, Array]:

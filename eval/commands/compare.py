@@ -34,7 +34,7 @@ def main(args: argparse.Namespace) -> int:
     if settings is None:
         return 0
     if args.plan:
-        return _plan(settings)
+        return _plan(settings, Path(args.out))
     out = Path(args.out)
     comparison = asyncio.run(run_comparison(settings, out, command=command_line()))
     show(comparison)
@@ -44,8 +44,9 @@ def main(args: argparse.Namespace) -> int:
     return 1 if errors == episodes else 0
 
 
-def _plan(settings: "CompareSettings") -> int:
+def _plan(settings: "CompareSettings", out: Path) -> int:
     from eval.compare.comparison import check_arms
+    from eval.compare.run_cost import estimate_cost
     from eval.compare.sample_size import EFFECTS, GUESS, discordance_of, plans
     from eval.metrics.formats import number
     from fama.agents.runs.plan import load_benchmark, select_tasks
@@ -53,11 +54,11 @@ def _plan(settings: "CompareSettings") -> int:
     from fama.episodes.outcome_table import read_outcomes
 
     world = load_benchmark(settings)
-    tasks = len(select_tasks(settings, world))
+    chosen = select_tasks(settings, world)
+    tasks = len(chosen)
     check_arms(settings)
-    measured = (
-        discordance_of(read_outcomes(settings.outcomes, world.version(settings.domain))) if settings.outcomes else None
-    )
+    table = read_outcomes(settings.outcomes) if settings.outcomes else []
+    measured = discordance_of(table)
     discordance, source = GUESS, "a guess; name an outcome table with outcomes=F to measure it"
     if measured is not None:
         discordance, source = measured[0], f"of {measured[1]} pairs of executed subsets in {settings.outcomes}"
@@ -77,6 +78,24 @@ def _plan(settings: "CompareSettings") -> int:
         f"{max(1, arms - 1)} comparisons asks for more. "
         f"This config: {arms} arms × {tasks} tasks × {trials} trials = {arms * tasks * trials} episodes.",
     )
+    if settings.replay:
+        print_note(screen, f"Replayed from {settings.replay}: no episode is run.")
+        return 0
+    cost = estimate_cost(settings, chosen, out, table)
+    spent = "unknown" if cost.tokens is None else f"{round(cost.tokens, -3):,.0f}"
+    hours = "unknown" if cost.hours is None else f"{cost.hours:,.1f}"
+    print_note(
+        screen,
+        f"To run: {cost.episodes} episodes, about {spent} tokens of agent, helpers and selection; hours: {hours} at "
+        f"concurrency {settings.concurrency}. Basis: {cost.basis}.",
+    )
+    here = f"{world.version(settings.domain)} {settings.domain}"
+    for there in sorted({f"{row.benchmark_version or 'unknown version'} {row.domain}" for row in table} - {here}):
+        print_note(
+            screen,
+            f"{settings.outcomes} is of {there}, this config runs {here}: right for a transfer; otherwise set options "
+            "to the table's (`{phrases: first}` for helpdesk-1.1), or run `fama outcomes` with these settings.",
+        )
     return 0
 
 

@@ -16,7 +16,7 @@ from fama.errors import BadInput
 BLAMES: Mapping[str, Blame] = {"a": "agent", "u": "user", "e": "environment"}
 KEYS = (
     "1–9 category · shift+1–9 primary · 0 none fits · j k message · s step here · a u e blame · "
-    "n p next, previous · o next open · f findings"
+    "n p next, previous · o next open · f findings · r reference"
 )
 
 
@@ -62,11 +62,12 @@ class _Page:
         self._session = session
         self._findings = findings
         self._cursor = 0
-        self._show_findings = False  # hidden first: who has seen the machine's verdict finds it
+        # hidden first: who has seen the machine's verdict, or what should have been done, finds it
+        self._show_findings = self._show_reference = False
         ui.keyboard(on_key=self._key, ignore=["input", "textarea"])
-        with ui.row().classes("w-full no-wrap items-start"):
-            self._dialogue = ui.column().classes("w-2/3")
-            self._form = ui.column().classes("w-1/3 sticky top-4")
+        with ui.element("div").classes("w-full flex flex-col md:flex-row gap-4 items-start"):
+            self._dialogue = ui.column().classes("w-full md:w-2/3 min-w-0")
+            self._form = ui.column().classes("w-full md:w-1/3 min-w-0 md:sticky md:top-4 md:max-h-screen overflow-auto")
         self._draw()
 
     def _draw(self) -> None:
@@ -116,8 +117,11 @@ class _Page:
             ui.button("n", on_click=lambda: self._go(1)).props("outline data-next")
             ui.button("o next open", on_click=lambda: self._do(session.next_open)).props("no-caps outline")
             ui.button("f findings", on_click=self._toggle_findings).props("no-caps flat")
+            ui.button("r reference", on_click=self._toggle_reference).props("no-caps flat data-reference")
         if self._show_findings:
             self._fill_findings()
+        if self._show_reference:
+            self._fill_reference()
         ui.label(KEYS).classes("text-caption text-grey")
 
     def _fill_findings(self) -> None:
@@ -128,6 +132,22 @@ class _Page:
         ui.label(f"{label.labeller}: {', '.join(label.primary) or 'none'}, blame {label.blame}, step {label.step}")
         for evidence in label.evidence:
             ui.label(f"{evidence.step}: {evidence.source} {evidence.quote}").classes("text-caption")
+
+    def _fill_reference(self) -> None:
+        """Show what the simulated user was told and what the benchmark expects; None is what no log says."""
+        episode = self._session.episode
+        parts = {
+            "what the user was told": episode.instruction,
+            "reference actions": episode.gold_actions
+            and "\n".join(
+                f"{number}. {one.name} {one.arguments}" for number, one in enumerate(episode.gold_actions, 1)
+            ),
+            "to be told to the user": episode.required_outputs and "\n".join(episode.required_outputs),
+        }
+        for title, text in parts.items():
+            ui.label(title).classes("text-caption text-grey")
+            shown = text or ("none" if text is not None else "unknown: the log does not say it")
+            ui.label(shown).classes("whitespace-pre-wrap text-caption break-words w-full").props("data-told")
 
     def _key(self, event: KeyEventArguments) -> None:
         if not event.action.keydown or event.modifiers.ctrl or event.modifiers.alt or event.modifiers.meta:
@@ -150,6 +170,8 @@ class _Page:
             self._do(session.next_open)
         elif name == "f":
             self._toggle_findings()
+        elif name == "r":
+            self._toggle_reference()
 
     def _digit(self, number: int, primary: bool) -> None:
         session = self._session
@@ -169,6 +191,10 @@ class _Page:
         self._show_findings = not self._show_findings
         self._draw()
 
+    def _toggle_reference(self) -> None:
+        self._show_reference = not self._show_reference
+        self._draw()
+
     def _do(self, change: Callable[..., Any], *values: Any) -> None:
         try:
             change(*values)
@@ -182,7 +208,7 @@ def _show(index: int, message: Message) -> None:
     ui.label(f"{index} {message.role}").classes("text-caption text-grey")
     if message.role == "system":
         with ui.expansion("policy"):
-            ui.label(message.content or "").classes("whitespace-pre-wrap")
+            ui.label(message.content or "").classes("whitespace-pre-wrap break-words")
         return
     if message.role == "tool":
         with ui.expansion(_short(message.content or "")):

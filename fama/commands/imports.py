@@ -62,6 +62,11 @@ def main(args: argparse.Namespace) -> int:
             f"kept apart: {len(intake.own_arms)} logs do not name backbone, strategy or domain, each is its own arm;"
             " give --backbone, --strategy and --domain to count them as trials of one"
         )
+    if intake.leaking:
+        print(
+            f"{intake.leaking} user turns hold </think>, thoughts that the user simulator leaked: "
+            "--strip-user-thinking cuts them, with another --out; keep them to replay what the agent saw"
+        )
     importing.check(len(files))
     return 0
 

@@ -13,7 +13,7 @@ from typing import IO, NamedTuple, cast
 from fama.episodes.foreign.identity import is_shard, origin, positional, stem
 from fama.episodes.foreign.streams import open_packed
 from fama.episodes.importers.base import UNREADABLE
-from fama.episodes.importers.clean import dialogue_hash, strip_thinking
+from fama.episodes.importers.clean import dialogue_hash, leaking_turns, strip_thinking
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import Episode, Source
 from fama.episodes.store import EpisodeStore, read_episodes
@@ -93,13 +93,15 @@ class Slot(NamedTuple):
 class Intake:
     """Puts the episodes of one file after the other into a store, each file whole or not at all.
 
-    Memory holds no dialogue: episodes wait on disk until their file is known to be good.
+    Memory holds no dialogue: episodes wait on disk until their file is known to be good. ``leaking`` counts user turns
+    of new episodes that hold a simulator's thoughts, which ``strip`` would cut.
     """
 
     store: EpisodeStore
     strip: bool = False
     ids: dict[str, Source] = field(default_factory=dict)
     own_arms: set[str] = field(default_factory=set)
+    leaking: int = 0
     _taken: dict[Slot, str] = field(default_factory=dict)
     _dialogues: dict[str, str] = field(default_factory=dict)
     _contents: set[tuple[str | None, str | None]] = field(default_factory=set)
@@ -129,11 +131,13 @@ class Intake:
                     batch.counts["known"] += 1
                     continue
                 self._note(known, batch)
+                batch.leaking += leaking_turns(known)
                 spool.write(known.model_dump_json().encode("utf-8") + b"\n")
             if not batch.counts.total():
                 raise BadInput(f"{file.place}: holds no episode; give a log of a run that got to one")
             batch.settle(self._taken)
             self.store.append_lines(_moved(spool, batch))
+        self.leaking += batch.leaking
         self.ids.update(dict.fromkeys(batch.ids, file.source()))
         self._contents.add((file.place, file.content))
         self._taken.update(dict.fromkeys(batch.slots(), file.place))
@@ -196,6 +200,7 @@ class _Batch:
     twin: str = ""
     unreadable: str = ""
     offset: int = 0
+    leaking: int = 0
     after: str = ""
     prefix: str = ""
 

@@ -165,8 +165,8 @@ def read_outcomes(path: Path | str, benchmark_version: str | None = None) -> lis
         others = sorted({row.benchmark_version or "none" for row in rows} - {benchmark_version})
         if others:
             raise BadInput(
-                f"{path}: benchmark_version is {', '.join(others)}, but {benchmark_version} is installed; "
-                "run `fama outcomes` again, or use the release that wrote the table"
+                f"{path}: benchmark_version is {', '.join(others)}, but these settings ask for {benchmark_version}; "
+                "set options to the table's, run `fama outcomes` with these settings, or use the release that wrote it"
             )
     return rows
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fama.cli import main
+from fama.episodes.records import GoldAction
 from fama.episodes.store import EpisodeStore, read_failures
 from tests.support.browsing import free_port, needs_browser, opened_browser, served
 from tests.support.failed_episodes import failed
@@ -22,8 +23,12 @@ pytestmark = needs_browser
 def page(tmp_path: Path) -> Iterator[str]:
     """The command, serving five failed episodes."""
     store = EpisodeStore(tmp_path / "run")
+    told = {
+        "instruction": "You want <i>two</i> seats.",
+        "gold_actions": (GoldAction(name="add_seats", arguments='{"n": 2}'),),
+    }
     for number in range(5):
-        store.append(failed(number))
+        store.append(failed(number).model_copy(update=told))
     port = free_port()
     command = [sys.executable, "-m", "fama", "annotate", str(tmp_path / "run"), "--port", str(port)]
     with served(command, port) as address:
@@ -69,6 +74,18 @@ def test_three_labels_survive_a_reload_and_two_annotators_are_compared(
     assert [(label.step, label.blame) for label in first] == [(2, "user"), (None, "agent"), (None, "environment")]
     assert main(["agree", *map(str, files), "--bootstrap", "100"]) == 0
     assert "ann against bob" in capsys.readouterr().out
+
+
+def test_the_reference_is_hidden_until_it_is_asked_for(page: str, browser: Any) -> None:
+    browser.get(f"{page}/?annotator=ann")
+    progress(browser, "ann: 0 of 5 labelled")
+    assert "You want" not in browser.find_element("tag name", "body").text
+    press(browser, "r")
+    told = [one.text for one in browser.find_elements("css selector", "[data-told]")]
+    assert told == ["You want <i>two</i> seats.", '1. add_seats {"n": 2}', "unknown: the log does not say it"]
+    for width in (1400, 500):
+        browser.set_window_size(width, 900)
+        assert browser.execute_script("return document.body.scrollWidth <= window.innerWidth"), width
 
 
 def test_a_name_that_is_a_path_is_refused(page: str, browser: Any, tmp_path: Path) -> None:

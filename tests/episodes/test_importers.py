@@ -77,7 +77,8 @@ def test_thoughts_are_cut_on_request_and_counted(tmp_path: Path, capsys: pytest.
     (episode,) = read_episodes(tmp_path / "cut")
     assert [m.content for m in episode.messages if m.role == "user"] == ["Hello", "###STOP###"]
     assert main(["import", "tau-bench", str(path), "--out", str(tmp_path / "kept")]) == 0
-    assert "thoughts cut" not in capsys.readouterr().out
+    kept = capsys.readouterr().out
+    assert "thoughts cut" not in kept and "1 user turns hold </think>" in kept and "--strip-user-thinking" in kept
 
 
 @pytest.mark.parametrize(("thought", "strategy"), [("Thought:\nhm\n", "react"), ("", "act")])

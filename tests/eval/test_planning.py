@@ -4,12 +4,22 @@ from pathlib import Path
 
 import pytest
 
+from eval.compare.arms import plan_arms
+from eval.compare.run_cost import ASSUMED_TOKENS, estimate_cost
 from eval.compare.sample_size import EFFECTS, discordance_of, plans
 from eval.stats.power import detectable_effect, planned_sd
+from fama.agents.runs.plan import episode_id
+from fama.agents.runs.run_config import config_hash
 from fama.cli import main
 from fama.envs.helpdesk.benchmark import Helpdesk
 from fama.episodes.outcome_table import write_outcomes
+from fama.episodes.records import LedgerRow, Outcome, Status
+from fama.episodes.store import EpisodeStore
+from fama.settings import CompareSettings
+from tests.support.failed_episodes import failed
 from tests.support.outcome_rows import row
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_plans_agree_with_what_is_detectable() -> None:
@@ -28,6 +38,64 @@ def test_discordance_by_hand() -> None:
     assert discordance_of(rows) == (2 / 3, 3)  # three pairs on a, two of them differ; b has one episode only
     assert discordance_of(rows[3:]) is None
     assert discordance_of([row("a", "", None), row("a", "TSA", True)]) is None
+
+
+def test_cost_is_of_the_rows_of_the_backbone_and_strategy_if_there_are_any(tmp_path: Path) -> None:
+    here = {"backbone": "b", "tokens": 3600, "seconds": 20.0}
+    rows = [row("a", "", True), row("a", "TSA", None).model_copy(update=here)]
+    settings = CompareSettings.model_validate(
+        {
+            "model": {"name": "b"},
+            "trials": 2,
+            "concurrency": 2,
+            "arms": [{"name": "none"}, {"name": "all"}],
+            "outcomes": "t",
+        }
+    )
+    cost = estimate_cost(settings, ("x", "y", "z"), tmp_path, rows)
+    assert (cost.episodes, cost.tokens) == (12, 12 * 3600)
+    assert cost.hours == pytest.approx(12 * 20 / 2 / 3600)
+    assert cost.basis == "1 executed subsets in t"
+    other = estimate_cost(settings, ("x",), tmp_path, rows[:1])
+    assert (other.tokens, other.basis) == (4 * 10, "1 executed subsets in t, of another backbone or strategy")
+    unknown = rows[1].model_copy(update={"seconds": None})
+    assert estimate_cost(settings, ("x",), tmp_path, [unknown]).hours is None
+    assumed = estimate_cost(settings, ("x",), tmp_path)
+    assert assumed.tokens == 4 * ASSUMED_TOKENS and assumed.basis.startswith("an assumption: 21,000 tokens and 19 s")
+
+
+def test_cost_of_what_is_left_is_by_arm(tmp_path: Path) -> None:
+    settings = CompareSettings.model_validate(
+        {"trials": 2, "arms": [{"name": "none"}, {"name": "all"}, {"name": "rule"}]}
+    )
+    plan, hashed = plan_arms(settings, ("x",)), config_hash(settings)
+    ended: dict[str, tuple[int, Status]] = {"none": (100, "success"), "all": (300, "failure"), "rule": (1000, "error")}
+    for planned in plan[:3]:
+        tokens, status = ended[planned.selector.arm]
+        call = LedgerRow(role="agent", model="m", input_tokens=tokens, output_tokens=0)
+        outcome = Outcome(status=status, boundary="model" if status == "error" else None)
+        about = {"id": episode_id(planned, hashed), "ledger": (call,), "outcome": outcome, "seconds": 36.0}
+        EpisodeStore(tmp_path).append(failed(0).model_copy(update=about))
+    cost = estimate_cost(settings, ("x",), tmp_path)
+    assert cost.episodes == 4  # the second trial of three arms, and the one that ended in an error
+    assert cost.hours == pytest.approx(0.04)
+    assert cost.tokens == 100 + 300 + 2 * 200  # rule has no finished episode: the mean of the others
+    assert cost.basis == f"2 episodes in {tmp_path}, each arm by its own where it has any"
+
+
+@pytest.mark.parametrize("name", ["transfer-domain", "transfer-backbone"])
+def test_a_table_of_another_domain_or_version_is_named_and_no_error(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eval.compare.comparison.check_arms", lambda settings: None)  # loads an encoder
+    folder = ROOT / "configs" / "compare" / "ablations"
+    monkeypatch.chdir(ROOT)
+    assert (
+        main(["compare", "--config", str(folder / "base.yaml"), "--config", str(folder / f"{name}.yaml"), "--plan"])
+        == 0
+    )
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "is of helpdesk-1.1 shop, this config runs helpdesk-2.0" in shown and "Basis: 750 executed subsets" in shown
 
 
 def test_the_flag_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

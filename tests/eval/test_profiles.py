@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.annotation.profiles import drift, in_words, profile
+from eval.annotation.profiles import draw, drift, in_words, profile
 from fama.cli import main
 from fama.episodes.records import Failure
 from fama.episodes.store import write_failures
@@ -66,6 +66,19 @@ def test_equal_profiles_do_not_differ() -> None:
     found = drift(labels, labels, CODES, draws=200)
     assert found.p == 1.0 and "No drift shown" in in_words(found)
     assert all(change.before == change.after == 0.25 for change in found.changes)
+
+
+@pytest.mark.parametrize("groups", [4, 5, 9])
+def test_each_of_many_groups_has_a_panel_with_its_name(groups: int) -> None:
+    figure = draw([profile(f"group {n}", [label(n, "CM")], CODES, draws=10) for n in range(groups)])
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    names = [f"group {n} (n = 1)" for n in range(groups)]
+    if groups <= 4:
+        (axes,) = shown
+        assert [text.get_text() for text in axes.get_legend().get_texts()] == names
+    else:
+        assert [axes.get_title(loc="left") for axes in shown] == names
+        assert all(axes.get_legend() is None and len(axes.patches) == len(CODES) for axes in shown)
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -283,6 +283,31 @@ def test_pointing_at_a_mark_tells_its_arm_and_dims_the_others(tmp_path: Path) ->
 
 @pytest.mark.slow
 @needs_browser
+def test_tables_fit_a_window_of_1400_pixels_and_heads_stand_over_their_columns(tmp_path: Path) -> None:
+    board = tmp_path / "board" / "leaderboard.html"
+    assert main(["report", str(ROOT / "results" / "helpdesk" / "compare"), "--leaderboard", str(board.parent)]) == 0
+    with committed_page(tmp_path) as browser:
+        for address in (browser.current_url, board.as_uri()):
+            browser.get(address)
+            for width in (1400, 500):
+                browser.set_window_size(width, 900)
+                assert browser.execute_script("return document.body.scrollWidth <= window.innerWidth"), (address, width)
+            browser.set_window_size(1400, 900)
+            hidden = browser.execute_script(
+                "return [...document.querySelectorAll('.wide')].map((e) => e.scrollWidth - e.clientWidth)"
+            )
+            assert len(hidden) >= 2 and max(hidden) == 0, address
+        gaps = browser.execute_script(
+            "const end = (e) => {const r = document.createRange(); r.selectNodeContents(e);"
+            " return r.getBoundingClientRect().right};"
+            "const [head, row] = document.querySelectorAll('table')[0].querySelectorAll('tr');"
+            "return [1, 3, 4].map((i) => Math.abs(end(head.cells[i]) - end(row.cells[i])))"
+        )
+        assert max(gaps) < 1, "right ends of a head's and of a cell's text"
+
+
+@pytest.mark.slow
+@needs_browser
 def test_a_printed_page_of_eight_arms_is_as_wide_as_its_paper(tmp_path: Path) -> None:
     """A4 between margins of 1 cm is 717 CSS pixels wide."""
     with committed_page(tmp_path) as browser:

@@ -37,6 +37,11 @@ def test_a_table_of_these_texts_is_fine_and_one_of_others_is_named(tmp_path: Pat
     assert warning.startswith("lattice: ") and "old.parquet was run with other helper texts" in warning
 
 
+def test_the_strategy_makes_no_other_texts(tmp_path: Path) -> None:
+    fresh = table(tmp_path / "new.parquet", NOW)
+    assert stale_inputs(CompareSettings(outcomes=fresh, strategy="fc")) == []
+
+
 def test_a_router_of_other_texts_is_named(tmp_path: Path) -> None:
     tree = {"kind": "linear", "vectors": {"source": "hashed", "components": 4}, "linear": {"folds": 2}}
     data = outcome_examples(outcome_rows(make_tasks(12)), POOL)

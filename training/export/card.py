@@ -12,6 +12,7 @@ from training.data.examples import Example, ExampleSet
 from training.data.splits import Split
 from training.export.collapse import collapse
 from training.export.evaluation import Measured
+from training.export.label_metrics import LabelMeasured
 from training.settings import TrainSettings
 
 _TURN = (
@@ -30,17 +31,19 @@ def render_card(
     data: ExampleSet,
     split: Split,
     measured: Measured,
+    labelled: LabelMeasured,
     notes: Mapping[str, str],
     apart: Measured | None = None,
+    labelled_apart: LabelMeasured | None = None,
     drawn: bool = False,
 ) -> str:
     """Return the Markdown of the card; ``drawn``: the reliability figure lies beside it."""
     title = "Router on SYNTHETIC data" if manifest.synthetic else "Router"
+    blind = settings.init is None and all(example.success is None for example in data.examples)
+    prompts = ", ".join(f"`{value}`" for value in manifest.prompts_hash)
     parts = [
         f"# {title}: {ROUTER_KINDS.load(manifest.kind).title}",
-        "Chooses the smallest useful subset of helper agents before a decision of a tool-use agent: it maximises "
-        f"P(success) − λ · {manifest.cost_unit.replace('_', ' ')} / 1000 over subsets of "
-        f"{', '.join(manifest.pool)}. {_VIEWS[manifest.view]}{' ' + _TURN if manifest.cadence == 'turn' else ''}",
+        _aim(manifest, blind),
         "## Data",
         _table(("", "training", "validation"), _data_rows(split)),
         _lines(
@@ -50,28 +53,65 @@ def render_card(
                 "backbones": ", ".join(manifest.backbones) or "unknown",
                 "left out": _counts(data.left_out),
                 "data hash, split hash": f"`{manifest.data_hash}`, `{manifest.split_hash}`",
-                "prompts": ", ".join(f"`{value}`" for value in manifest.prompts_hash) or "unknown",
+                **({} if blind else {"prompts": prompts or "unknown"}),
             }
         ),
         "## Metrics on the validation tasks",
-        f"{measured.rows} rows of {measured.tasks} tasks; 95 % intervals by a bootstrap over tasks. The split also "
-        "served early stopping and the temperature, so these numbers are slightly optimistic; claims need test tasks.",
-        _table(("measure", "value", "95 % interval"), [(name, *_cells(i)) for name, i in measured.metrics.items()]),
-        _calibration(manifest),
+        *_outcome_metrics(manifest, measured, blind),
+        *_label_metrics(manifest, labelled),
         f"![Predicted and observed success]({FIGURE})" if drawn else "",
         _guarantee(manifest),
-        _choices(manifest, measured),
+        _choices(manifest, measured, blind=blind),
         collapse(measured.chosen, manifest.pool) or "",
-        *_transfer(manifest, settings, apart),
+        *_transfer(manifest, settings, apart, labelled_apart, blind),
         "## Training",
         _lines({**notes, "losses": _losses(settings), "seed": str(manifest.seed)}),
         f"```\n{manifest.command or '(trained from Python)'}\n```",
         _lines({"commit": manifest.git_commit or "unknown", "versions": _counts(manifest.versions)}),
         _cost(manifest),
         "## Limits",
-        _limits(manifest, measured),
+        _limits(manifest, labelled.rows if blind else measured.rows, blind),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _aim(manifest: RouterManifest, blind: bool) -> str:
+    """Return what the router does; ``blind``: it has seen no outcome, so it scores neither success nor tokens."""
+    pool, view = ", ".join(manifest.pool), _VIEWS[manifest.view]
+    if blind:
+        return (
+            f"Chooses helper agents before a decision of a tool-use agent, of {pool}: those that address the failure "
+            "it expects. It learned from labels of failures or a prompted selector's choices, and from no outcome: it "
+            f"knows neither success nor tokens, and λ means nothing to it. {view}"
+        )
+    turn = " " + _TURN if manifest.cadence == "turn" else ""
+    return (
+        "Chooses the smallest useful subset of helper agents before a decision of a tool-use agent: it maximises "
+        f"P(success) − λ · {manifest.cost_unit.replace('_', ' ')} / 1000 over subsets of {pool}. {view}{turn}"
+    )
+
+
+def _outcome_metrics(manifest: RouterManifest, measured: Measured, blind: bool) -> list[str]:
+    if blind:
+        return ["Success, tokens and calibration: not measured, since no row has an outcome."]
+    return [
+        f"{measured.rows} rows of {measured.tasks} tasks; 95 % intervals by a bootstrap over tasks. The split also "
+        "served early stopping and the temperature, so these numbers are slightly optimistic; claims need test tasks.",
+        _metrics(measured.metrics),
+        _calibration(manifest),
+    ]
+
+
+def _label_metrics(manifest: RouterManifest, labelled: LabelMeasured) -> list[str]:
+    if not labelled.metrics:
+        return []
+    stopped = "" if manifest.network is None else " The split also served early stopping."
+    about = f"{labelled.rows} labelled failures of {labelled.tasks} tasks; shares, with 95 % intervals by a bootstrap "
+    return [f"{about}over tasks.{stopped}", _metrics(labelled.metrics)]
+
+
+def _metrics(values: Mapping[str, Interval]) -> str:
+    return _table(("measure", "value", "95 % interval"), [(name, *_cells(found)) for name, found in values.items()])
 
 
 def _data_rows(split: Split) -> list[tuple[str, ...]]:
@@ -119,11 +159,12 @@ def _guarantee(manifest: RouterManifest) -> str:
     )
 
 
-def _choices(manifest: RouterManifest, measured: Measured, where: str = "validation") -> str:
+def _choices(manifest: RouterManifest, measured: Measured, where: str = "validation", blind: bool = False) -> str:
     total = sum(measured.chosen.values())
     rows = [(name, str(count), f"{count / total:.2f}") for name, count in measured.chosen.items()] if total else []
     unit = manifest.cost_unit.replace("_", " ")
-    text = f"Choices at λ = {manifest.lam} per 1,000 {unit}, without a budget, over {total} {where} states, "
+    price = "" if blind else f" at λ = {manifest.lam} per 1,000 {unit}"
+    text = f"Choices{price}, without a budget, over {total} {where} states, "
     text += "from all subsets" if manifest.candidates is None else f"from {len(manifest.candidates)} executed subsets"
     text += ":\n\n"
     text += _table(("subset", "states", "share"), rows)
@@ -136,15 +177,23 @@ def _choices(manifest: RouterManifest, measured: Measured, where: str = "validat
     return text
 
 
-def _transfer(manifest: RouterManifest, settings: TrainSettings, apart: Measured | None) -> list[str]:
+def _transfer(
+    manifest: RouterManifest,
+    settings: TrainSettings,
+    apart: Measured | None,
+    labelled: LabelMeasured | None,
+    blind: bool,
+) -> list[str]:
     if apart is None:
         return []
     names = ", ".join((*settings.data.hold_out_domains, *settings.data.hold_out_backbones))
     return [
         f"## Transfer: {names}, held out",
-        f"{apart.rows} rows of {apart.tasks} tasks that were neither trained nor tuned on; 95 % intervals over tasks.",
-        _table(("measure", "value", "95 % interval"), [(name, *_cells(i)) for name, i in apart.metrics.items()]),
-        _choices(manifest, apart, "held-out"),
+        f"{labelled.rows if labelled and blind else apart.rows} rows of "
+        f"{labelled.tasks if labelled and blind else apart.tasks} tasks that were neither trained nor tuned on; "
+        "95 % intervals over tasks.",
+        _metrics(apart.metrics | (labelled.metrics if labelled else {})),
+        _choices(manifest, apart, "held-out", blind),
     ]
 
 
@@ -158,19 +207,23 @@ def _cost(manifest: RouterManifest) -> str:
     return "Setup cost:\n\n" + _table(("part", "source", "tokens", "seconds"), rows)
 
 
-def _limits(manifest: RouterManifest, measured: Measured) -> str:
-    found = [
-        "Valid for this helper pool, these helper prompts, this backbone and this benchmark version.",
-    ]
-    if manifest.view == "prospective":
+def _limits(manifest: RouterManifest, rows: int, blind: bool) -> str:
+    """List the limits; ``rows`` are validation rows with an outcome, or with a label where none has an outcome."""
+    found = ["Valid for this helper pool, these helper prompts, this backbone and this benchmark version."]
+    if blind:
+        found = [
+            f"Valid for this helper pool, the failure categories {manifest.taxonomy_version}, and logs like these.",
+            "A helper that addresses what broke need not help; only outcomes say whether it does, and what it costs.",
+        ]
+    elif manifest.view == "prospective":
         found.append(
             "Outcomes were logged with one subset held for a whole episode and the state before its first decision; "
             "later states of an episode are outside of what it was trained on."
         )
     if manifest.synthetic:
         found.insert(0, "Trained on SYNTHETIC tasks: for tests and method curves only, of no use on real ones.")
-    if measured.rows < 200:
-        found.append(f"Only {measured.rows} validation rows: differences between routers are mostly noise.")
+    if rows < 200:
+        found.append(f"Only {rows} validation rows: differences between routers are mostly noise.")
     return "\n".join(f"- {line}" for line in found)
 
 

@@ -25,6 +25,7 @@ from training.export.card import render_card
 from training.export.collapse import collapse
 from training.export.evaluation import executed_logits, measure, measure_held_out
 from training.export.guarantee import certify
+from training.export.label_metrics import measure_labels
 from training.export.reliability import reliability_svg
 from training.kinds.base import Trained
 from training.settings import TrainSettings
@@ -76,8 +77,22 @@ def finish(
     apart = measure_held_out(router, split.held_out, trained.context_free)
     after = cross_fitted(logits, success, tasks, settings.seed)
     figure = reliability_svg(logits, calibration.temperature, after, success)
-    card = render_card(manifest, settings, data, split, measured, trained.notes, apart, figure is not None)
+    labelled = measure_labels(router, split.validation, split.train)
+    labelled_apart = None if apart is None else measure_labels(router, split.held_out, split.train)
+    card = render_card(
+        manifest,
+        settings,
+        data,
+        split,
+        measured,
+        labelled,
+        trained.notes,
+        apart,
+        labelled_apart,
+        figure is not None,
+    )
     numbers = asdict(measured) | ({"held_out": asdict(apart)} if apart is not None else {})
+    numbers |= {"labels": asdict(labelled)} if labelled.rows else {}
     write_atomically(out / WORK / "metrics.json", json.dumps(numbers, indent=2) + "\n")
     manifest = write_router(out, manifest, trained.arrays, card, trained.adapter, trained.files, figure)
     shutil.rmtree(draft)

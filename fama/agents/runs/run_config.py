@@ -15,7 +15,7 @@ from fama.helpers.base import TEMPLATE_TEXTS
 from fama.prompts import prompt_hash, template_names
 from fama.provenance import git_commit
 from fama.selection.selectors.prompted import ON_PREFIX
-from fama.settings import CompareSettings, ExperimentSettings, RunSettings, SelectorSettings
+from fama.settings import CompareSettings, ExperimentSettings, RunSettings, SelectorSettings, hashed_form
 from fama.subsets import stated_form
 
 CONFIG = "config.json"
@@ -127,7 +127,7 @@ def _what(settings: dict[str, Any]) -> dict[str, Any]:
     models = {key: settings[key] for key in _MODELS if isinstance(settings.get(key), dict)}
     kept = {key: {k: v for k, v in model.items() if k not in ROUTE} for key, model in models.items()}
     helpers = {key: value for key, value in settings["helpers"].items() if key != "concurrency"}
-    return {**settings, **kept, "helpers": helpers}
+    return hashed_form({**settings, **kept, "helpers": helpers})
 
 
 def _differences(old: Any, new: Any, path: str = "") -> list[tuple[str, str, str]]:

@@ -12,7 +12,7 @@ def strip_thinking(episode: Episode) -> tuple[Episode, int]:
 
     The agent did see them: strip for reading, labelling and training, not to replay.
     """
-    cut = sum(map(_leaks, episode.messages))
+    cut = leaking_turns(episode)
     if not cut:
         return episode, 0
     messages = tuple(
@@ -20,6 +20,11 @@ def strip_thinking(episode: Episode) -> tuple[Episode, int]:
         for m in episode.messages
     )
     return episode.model_copy(update={"messages": messages}), cut
+
+
+def leaking_turns(episode: Episode) -> int:
+    """Return how many user turns hold thoughts that a user simulator leaked."""
+    return sum(map(_leaks, episode.messages))
 
 
 def _leaks(message: Message) -> bool:
