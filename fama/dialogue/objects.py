@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from fama.dialogue.calls import Call, calls
-from fama.dialogue.facts import EMAIL, data_of
+from fama.dialogue.facts import data_of
 from fama.dialogue.language import STOP, clauses, every_verb, stem, without_negated, words
 from fama.dialogue.requests import Want, needs_of, serves_record, wants
 from fama.dialogue.tools import views
@@ -107,10 +107,9 @@ def _common(found: Sequence[Row], turns: list[str]) -> int | None:
     for row in found:
         for root in row.roots:
             count[root] = count.get(root, 0) + 1
-    held = frozenset(str(value).casefold() for row in found for value in row.fields.values())
     common: set[int] = set()
     for clause in (clause for text in turns for clause in clauses(text)):
-        asked = asked_words(_without_senders(without_negated(clause), held))
+        asked = asked_words(without_negated(clause))
         scores = [sum(math.log(len(found) / count[root]) for root in row.roots & asked) for row in found]
         if (best := max(scores, default=0.0)) > 0:
             places = {place for place, score in enumerate(scores) if best - score < 1e-6}
@@ -118,11 +117,6 @@ def _common(found: Sequence[Row], turns: list[str]) -> int | None:
             if not common:
                 return None
     return common.pop() if len(common) == 1 else None
-
-
-def _without_senders(clause: str, held: frozenset[str]) -> str:
-    """Return a clause without addresses that no row holds: they say who writes, in words that may name somebody."""
-    return EMAIL.sub(lambda found: found[0] if found[0].casefold() in held else " ", clause)
 
 
 def named_words(want: Want, state: VisibleState, rows: list[Row]) -> frozenset[str]:

@@ -18,8 +18,6 @@ _RESTRICTS = re.compile(
     r"|require[sd]?|limit\w*|maximum|minimum|once|already|exclud\w*|allowed)\b",
     re.IGNORECASE,
 )
-#: The clause that says when: what is to be done follows it.
-_BEFORE = re.compile(r"^(?:before|after|when|once|if)\b[^,]*,", re.IGNORECASE)
 _LEANS = re.compile(
     r"(?:otherwise|then|this|that|these|those|it|they|he|she|in (?:this|that|such) case|if so|if not)\b", re.I
 )
@@ -76,7 +74,7 @@ def asks_confirmation(policy: str) -> bool:
 
 def is_procedure(rule: Rule) -> bool:
     """Return whether a rule is about identity or confirmation, the Verifier's subjects, or about looking first."""
-    used = words(_BEFORE.sub("", rule.text))
+    used = words(rule.text)
     looks = bool(READ_VERBS & set(used)) and not _WRITE_STEMS & {stem(word) for word in used}
     return looks or used[0] in READ_VERBS or bool(_IDENTITY.search(rule.text) or _CONFIRM.search(rule.text))
 

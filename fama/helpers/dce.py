@@ -6,11 +6,11 @@ from typing import Any
 
 from fama.dialogue.calls import Call, calls
 from fama.dialogue.identity import foreign_record
-from fama.dialogue.language import meaning, meanings, words
+from fama.dialogue.language import meanings, words
 from fama.dialogue.objects import choice_rows, is_meant, last_pointed, pointed_row, table
 from fama.dialogue.pending import wants_of_record
 from fama.dialogue.policy import Rule, about_identity, is_procedure, relevance, rules, verdict
-from fama.dialogue.requests import Want, needs_of, open_wants, serves_record, verb_of
+from fama.dialogue.requests import Want, needs_of, open_wants, serves_record
 from fama.dialogue.tools import views
 from fama.dialogue.turns import noted_texts, tool_spoke_last, user_turns
 from fama.dialogue.values import record_of
@@ -98,16 +98,7 @@ def _score(
     found = verdict(rule, records, worded)
     if found == "broken":
         return score + BROKEN
-    return score if found == "open" and not rule.forbids and _guides(rule, want) else 0.0
-
-
-def _guides(rule: Rule, want: Want) -> bool:
-    """Return whether a rule that no field decides says what to do: it opens with the change's verb, or asks or tells.
-
-    Who may do it, or what an object needs, is taken for a reason to refuse.
-    """
-    first = words(rule.text)[0]
-    return first in _SPEAKS or meaning(first) == verb_of(want.tool)
+    return score if found == "open" and not rule.forbids else 0.0
 
 
 def about(want: Want, made: tuple[Call, ...], state: VisibleState) -> list[dict[str, Any]]:

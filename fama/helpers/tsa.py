@@ -38,14 +38,8 @@ NOTE = "Suggested next tool: {tool}."
 NOTE_WITH_VALUE = "Suggested next tool: {tool} with {parameter} {value}."
 NOTE_WITH_VALUES = "Suggested next tool: {tool} with {values}."
 ASK = "Suggested next tool: respond, to ask which {thing}."
-ASK_VALUE = "Suggested next tool: respond, to ask for the new {thing}."
 
 TOKEN_CAP = 64
-
-#: What says that a value is wanted without saying which.
-_SOME = re.compile(r"\b(?:another|different|other)\b", re.IGNORECASE)
-_NUMBER = re.compile(r"(?<![\w@.#-])\d{1,6}(?:\.\d+)?(?![\w@#-])")
-_NAME = re.compile(r"(?<!^)(?<![.!?] )\b[A-Z][a-z]{2,}\b")
 
 _READ_MEANINGS = frozenset(meaning(verb) for verb in READ_VERBS)
 
@@ -78,9 +72,7 @@ def write(state: VisibleState) -> Iterator[Candidate]:
     if found is None:
         return
     if found.asks:
-        text = ASK if is_id(found.parameter) else ASK_VALUE
-        thing = words(found.parameter)
-        yield Candidate(text.format(thing=" ".join(thing[:-1] if is_id(found.parameter) else thing)))
+        yield Candidate(ASK.format(thing=" ".join(words(found.parameter)[:-1])))
         return
     if found.arguments:
         values = ", ".join(f"{name} {quote(value)}" for name, value in found.arguments)
@@ -113,26 +105,6 @@ def suggest(state: VisibleState, made: tuple[Call, ...]) -> Suggestion | None:
     for want in (*open_wants(state), *open_questions(state)):
         if found := _look_up(want, state, made):
             return found
-    if tool_spoke_last(state):
-        return next((found for want in open_wants(state) if (found := _left_open(want, state, made))), None)
-    return None
-
-
-def _left_open(want: Want, state: VisibleState, made: tuple[Call, ...]) -> Suggestion | None:
-    """Suggest asking for a value that a change needs and nothing says: a number, or one of a few words."""
-    if want.rivals or not made[-1].succeeded or not is_record(made[-1], want, state):
-        return None
-    said = " ".join(text for _, text in user_turns(state))
-    for name, text in want.tool.schema:
-        if name not in want.tool.required or is_id(name):
-            continue
-        if re.search(r"'type': '(?:integer|number)'", text):
-            used = {str(value) for call in made for value in call.arguments.values()}
-            if not set(_NUMBER.findall(said)) - used:
-                return Suggestion(want.tool, name, asks=True)
-        elif choices := {choice for parameter, choice in want.tool.enumerated if parameter == name}:
-            if _SOME.search(want.clause) and not meanings(" ".join(choices)) & meanings(said):
-                return Suggestion(want.tool, name, asks=True)
     return None
 
 
@@ -171,12 +143,12 @@ def _named(state: VisibleState, made: tuple[Call, ...]) -> Suggestion | None:
 def _look_up(want: Want, state: VisibleState, made: tuple[Call, ...]) -> Suggestion | None:
     """Suggest the read tool that shows the object of a request, or that supplies an id still missing."""
     for name in needs_of(want):
-        if not is_known(name, want.tool, state) or is_new(name) or _is_anothers(name, want, state, made):
+        if not is_known(name, want.tool, state) or is_new(name):
             if found := _supplier(name, want.tool.stems, state, made):
                 return Suggestion(found)
             if not is_new(name):
                 continue
-        shown_by = _showing(name, state)
+        shown_by = [tool for tool in views(state, "read") if name in tool.required and _ready(tool, state)]
         for tool in shown_by:
             if found_object := _object(tool, name, want, state, made):
                 return found_object
@@ -185,26 +157,6 @@ def _look_up(want: Want, state: VisibleState, made: tuple[Call, ...]) -> Suggest
         if not shown_by and not user_spoke_last(state) and _is_open(name, want, state, made):
             return Suggestion(want.tool, name, asks=True)
     return None
-
-
-def _showing(name: str, state: VisibleState) -> list[ToolView]:
-    """Return the read tools that show the object of an id: those named after it, else all that take it."""
-    taking = [
-        tool for tool in views(state, "read") if name in tool.required and not tool.verifies and _ready(tool, state)
-    ]
-    roots = {meaning(root) for root in roots_of(name)}
-    return [tool for tool in taking if roots & tool.name_stems] or taking
-
-
-def _is_anothers(name: str, want: Want, state: VisibleState, made: tuple[Call, ...]) -> bool:
-    """Return whether the only known ids are the user's own, and the request names somebody whom its record lacks."""
-    gates = {tool.name for tool in views(state, "read") if tool.verifies}
-    own = {str(call.arguments[name]) for call in made if call.name in gates and name in call.arguments}
-    known = known_values(name, want.tool, state)
-    if not own or any(found.by_user or found.value not in own for found in known):
-        return False
-    record = " ".join(call.result or "" for call in made if any(value in (call.result or "") for value in own))
-    return any(found.casefold() not in record.casefold() for found in _NAME.findall(want.clause))
 
 
 def _is_open(name: str, want: Want, state: VisibleState, made: tuple[Call, ...]) -> bool:
@@ -233,8 +185,6 @@ def _object(tool: ToolView, name: str, want: Want, state: VisibleState, made: tu
         return None
     fitting = candidates(name, named, rows)
     left = [value for value in fitting if not was_called(tool, name, value, made)]
-    if left and not named and not called and len(rows) > 1 and not user_spoke_last(state):
-        return Suggestion(tool, name, asks=True)
     if left:
         return Suggestion(tool, name, left[0], chosen=True)
     if not fitting and not called and not user_spoke_last(state):
@@ -295,8 +245,6 @@ def _parts(want: Want, state: VisibleState, made: tuple[Call, ...]) -> tuple[tup
             rows = [row for call in shown[-1:] for row in table(call.result) if name in row.fields]
             named = said_words(want, state, rows) - others if fresh else named_words(want, state, rows)
             values = candidates(name, named, rows) if len(rows) > 1 else [str(row.fields[name]) for row in rows]
-            if not records and (chosen := last_pointed(listed(name, made), state)) is not None:
-                values = [str(chosen.fields[name])]  # no record shows it singly: the row named last does
         if len(values) == 1:
             found.append((name, values[0]))
     return tuple(found)

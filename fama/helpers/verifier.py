@@ -153,7 +153,7 @@ def _unconfirmed(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candid
         return
     for want in wants_of_record(state) if tool_spoke_last(state) else open_wants(state):
         needs = needs_of(want)
-        objects = _objects(want, made, state)
+        objects = [i for i, call in enumerate(made) if call.name in tools and serves_record(tools[call.name], want)]
         if not objects:
             continue
         if objects[-1] < len(made) - 1:  # after the object came what the change may choose from, or something else
@@ -168,20 +168,6 @@ def _unconfirmed(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candid
             ask = ASK_AGAIN.format(said=quote(user_turns(state)[-1][1].rstrip(". "), 90))
         yield _once_a_turn(state, ask)
         return
-
-
-def _objects(want: Want, made: tuple[Call, ...], state: VisibleState) -> list[int]:
-    """Return the places of the look-ups that show a change's object: its record, or a list where no tool shows one."""
-    tools = {tool.name: tool for tool in views(state, "read")}
-    if any(serves_record(tool, want) for tool in tools.values()):
-        return [i for i, call in enumerate(made) if call.name in tools and serves_record(tools[call.name], want)]
-    if not is_identified(state, made) or want.rivals:
-        return []
-    return [
-        i
-        for i, call in enumerate(made)
-        if call.name in tools and any(name in row.fields for row in table(call.result) for name in needs_of(want))
-    ]
 
 
 def _has_yes(want: Want, made: tuple[Call, ...], state: VisibleState) -> bool:

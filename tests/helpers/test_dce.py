@@ -116,13 +116,3 @@ def test_of_several_limits_the_one_of_the_records_own_word_counts() -> None:
     assert note("plain", 3, "6 chairs") == REFUSE + SEATS.split("2. ")[1]
     assert note("wide", 8, "10 chairs") is None
     assert note("wide", 8, "14 chairs") == REFUSE + SEATS.split("2. ")[1]
-
-
-def test_who_may_do_it_and_what_an_object_needs_are_left_unsaid() -> None:
-    policy = (
-        "1. Verify the reader. 2. Only members with a card may renew a loan. 3. Renew only for four weeks at a time."
-    )
-    chat = (
-        Chat(policy).verified("Please renew loan L11.").call("get_loan", {"loan_id": "L11", "days": 3}, loan_id="L11")
-    )
-    assert chat.note(build()) == "Rule: Renew only for four weeks at a time."

@@ -1,5 +1,5 @@
 from fama.dialogue.requests import wants
-from fama.episodes.records import Note, ToolSpec
+from fama.episodes.records import Note
 from fama.helpers.tsa import build
 from tests.support.note_states import LOANS, TOOLS, Chat, tool
 
@@ -120,63 +120,3 @@ def test_after_a_yes_the_change_comes_before_any_further_look_up() -> None:
     chat.call("list_loans", LOANS, reader_id="R100").call("get_loan", LOANS["loans"][1], loan_id="L22")
     chat.say("I can renew loan L22, Dracula. Shall I?").user("Yes, please.")
     assert chat.note(build()) == 'Suggested next tool: renew_loan with loan_id "L22".'
-
-
-PEOPLE = (
-    *TOOLS[:2],
-    tool("list_members", "List the members of a branch.", "branch_id"),
-    tool("get_branch", "Show a branch.", "branch_id"),
-    tool("block_member", "Block a member.", "reader_id"),
-    ToolSpec(
-        name="change_desks",
-        description="Change the number of desks of a branch.",
-        parameters='{"type": "object", "properties": {"branch_id": {"type": "string"}, "desks": {"type": "integer"}},'
-        ' "required": ["branch_id", "desks"]}',
-    ),
-)
-BRANCH = {"branch_id": "B7", "name": "River", "desks": 12}
-
-
-def test_somebody_else_is_looked_up_though_the_users_own_id_is_known() -> None:
-    chat = (
-        Chat(tools=PEOPLE).verified("Please block the member Petra Lopez.").call("get_branch", BRANCH, branch_id="B7")
-    )
-    assert chat.note(build()) == "Suggested next tool: list_members."
-    chat = Chat(tools=PEOPLE).verified("Please block me as a member.").call("get_branch", BRANCH, branch_id="B7")
-    assert chat.note(build()) != "Suggested next tool: list_members."
-
-
-def test_a_tool_that_verifies_shows_nobody_else() -> None:
-    rows = {"members": [{"reader_id": "R200", "name": "Petra Lopez"}, {"reader_id": "R300", "name": "Ben Holm"}]}
-    chat = (
-        Chat(tools=PEOPLE).verified("Please block the member Petra Lopez.").call("list_members", rows, branch_id="B7")
-    )
-    assert "verify_reader" not in (chat.note(build()) or "")
-
-
-def test_a_number_that_nobody_said_is_asked_for() -> None:
-    ask = "Suggested next tool: respond, to ask for the new desks."
-    chat = (
-        Chat(tools=PEOPLE).verified("Please change the desks of the branch.").call("get_branch", BRANCH, branch_id="B7")
-    )
-    assert chat.note(build()) == ask
-    chat = Chat(tools=PEOPLE).verified("Please change the desks of the branch to 15.")
-    assert chat.call("get_branch", BRANCH, branch_id="B7").note(build()) != ask
-
-
-def test_an_object_that_the_user_did_not_name_is_asked_for() -> None:
-    chat = Chat().verified("Please renew a loan.").call("list_loans", LOANS, reader_id="R100")
-    assert chat.note(build()) == "Suggested next tool: respond, to ask which loan."
-
-
-def test_the_row_named_last_gives_the_id_where_no_tool_shows_it_singly() -> None:
-    tools = (
-        *TOOLS[:2],
-        tool("list_holds", "List the holds of a reader.", "reader_id"),
-        tool("cancel_hold", "Cancel a hold.", "hold_id"),
-    )
-    rows = {"holds": [{"hold_id": "H5", "title": "Emma"}, {"hold_id": "H6", "title": "Dracula"}]}
-    chat = Chat(tools=tools).verified("Please cancel the hold on Emma.").call("list_holds", rows, reader_id="R100")
-    chat.say("I can cancel the hold on Emma. Shall I?").user("Not that, the hold on Dracula.")
-    chat.say("I can cancel the hold on Dracula. Shall I?").user("Yes, do.")
-    assert chat.note(build()) == 'Suggested next tool: cancel_hold with hold_id "H6".'

@@ -138,14 +138,3 @@ def test_an_error_that_lists_what_may_be_is_tried_again_with_one_of_it() -> None
     chat = Chat().verified("Move hold H5 to the river branch.")
     chat.call("move_hold", {"error": "no hold H5"}, hold_id="H5", branch="river")
     assert chat.note(build()) is None
-
-
-def test_a_change_of_what_only_a_list_shows_needs_a_yes_too() -> None:
-    tools = (
-        *TOOLS[:2],
-        tool("list_holds", "List the holds of a reader.", "reader_id"),
-        tool("cancel_hold", "Cancel a hold.", "hold_id"),
-    )
-    rows = {"holds": [{"hold_id": "H5", "title": "Emma"}, {"hold_id": "H6", "title": "Dracula"}]}
-    chat = Chat(tools=tools).verified("Please cancel the hold on Emma.").call("list_holds", rows, reader_id="R100")
-    assert chat.note(build()) == ASK_YES.format(tool="cancel_hold")
