@@ -89,7 +89,8 @@ def test_blame() -> None:
 
 
 def test_weights_are_shares() -> None:
-    assert all(0 < value <= 1 for _, value in WEIGHTS)
+    assert all(0 < value <= 1 for source, value in WEIGHTS if source != "executed:*")
+    assert weight("executed:repair") > max(value for source, value in WEIGHTS if source != "executed:*")
     assert weight("something:new") < weight("gold:missing")
 
 

@@ -106,7 +106,7 @@ def test_an_empty_table_is_a_table(tmp_path: Path) -> None:
 def test_another_benchmark_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "o.parquet"
     write_outcomes(path, episodes_to_rows([episode()]), {})
-    with pytest.raises(BadInput, match=r"o\.parquet: benchmark_version is toy-1, but toy-2"):
+    with pytest.raises(BadInput, match=r"o\.parquet: benchmark_version is toy-1, but these settings ask for toy-2"):
         read_outcomes(path, "toy-2")
 
 
