@@ -38,10 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if args.what == "fit":
             readings = tuning(args.folder)
             tasks = _tasks(args.folder)
-            given = choices(_known(episodes, readings, args), readings, load_taxonomy())
+            given = choices(_known(episodes, readings, args.logs, args.folder), readings, load_taxonomy())
             sys.stdout.write(table(cross_validate(given, readings, tasks)) + "\n")
             return 0
-        members = _members(episodes, args)
+        members = _known(episodes, read_set(args.set).by_id, args.logs, args.set)
         if args.what == "packets":
             _write(members, episodes, args)
             return 0
@@ -103,7 +103,7 @@ def _agree(episodes: Sequence[Episode], args: argparse.Namespace) -> str:
     """
     more = args.half == "more"
     readings = read_readings("more", args.folder) if more else final(args.half, args.folder)
-    known = _known(episodes, readings, args)
+    known = _known(episodes, readings, args.logs, args.folder)
     tasks = _tasks(args.folder)
     taxonomy = load_taxonomy()
     rows = []
@@ -127,37 +127,22 @@ def _agree(episodes: Sequence[Episode], args: argparse.Namespace) -> str:
     return table(rows)
 
 
-def _known(episodes: Sequence[Episode], wanted: Collection[str], args: argparse.Namespace) -> dict[str, Episode]:
-    """Return the episodes of readings by id.
+def _known(episodes: Sequence[Episode], wanted: Collection[str], logs: Path, source: Path) -> dict[str, Episode]:
+    """Return the wanted episodes by id, in the order in which ``source`` names them.
 
     Raises:
         BadInput: the logs lack one.
     """
-    known = {episode.id: episode for episode in episodes if episode.id in wanted}
+    known = {episode.id: episode for episode in episodes}
     if missing := [one for one in wanted if one not in known]:
-        raise BadInput(f"{args.logs}: lacks {len(missing)} failures, first {missing[0]}; give all the logs")
-    return known
+        raise BadInput(f"{logs}: lacks {len(missing)} failures of {source}, first {missing[0]}; give all the logs")
+    return {one: known[one] for one in wanted}
 
 
 def _tasks(folder: Path) -> dict[str, str]:
     """Return the task of every failure that was read."""
     members = (member for name in (SET.name, MORE_SET.name) for member in read_set(folder / name).members)
     return {member.id: str(member.task_key) for member in members}
-
-
-def _members(episodes: Sequence[Episode], args: argparse.Namespace) -> dict[str, Episode]:
-    """Return the episodes of the set by id, in its order.
-
-    Raises:
-        BadInput: the logs lack one.
-    """
-    known = {episode.id: episode for episode in episodes}
-    wanted = read_set(args.set).by_id
-    if missing := [one for one in wanted if one not in known]:
-        raise BadInput(
-            f"{args.logs}: lacks {len(missing)} failures of {args.set}, first {missing[0]}; give all the logs"
-        )
-    return {one: known[one] for one in wanted}
 
 
 def _write(members: dict[str, Episode], episodes: Sequence[Episode], args: argparse.Namespace) -> None:

@@ -45,7 +45,7 @@ def taken_at(trace: Trace, call: Call, wrong: Any, right: Any, after: int | None
     A message that names the right value, too, lists choices and decides nothing. A value that another reference change
     needs was named for that one: then only the call itself mixed them up. ``after`` is the turn that took it back.
     """
-    if not is_telling(wrong):
+    if not _is_telling(wrong):
         step = proposed_at(trace, call)
         named = isinstance(wrong, str) and wrong and wrong.casefold() in spoken(trace.episode.messages[step]).casefold()
         return step if named else call.step
@@ -55,7 +55,7 @@ def taken_at(trace: Trace, call: Call, wrong: Any, right: Any, after: int | None
     for step, message in enumerate(trace.episode.messages[: call.step]):
         if message.role == "assistant" and step > start:
             said = Sources((message,), ())
-            if said.find(wrong, 1) and not (is_telling(right) and said.find(right, 1)):
+            if said.find(wrong, 1) and not (_is_telling(right) and said.find(right, 1)):
                 return step
     return max(proposed_at(trace, call), -1 if after is None else after + 1)
 
@@ -79,7 +79,7 @@ def offered_at(trace: Trace, call: Call) -> int:
         text = spoken(message)
         if message.role != "assistant" or not (verb.search(text) and _COMMITS.search(text)):
             continue
-        if _speaks_of(trace, message, step, name, value) and not refuses(text) and not _only_asks(text):
+        if _speaks_of(trace, message, step, name, value) and not _refuses(text) and not _only_asks(text):
             return step
     return call.step
 
@@ -115,10 +115,15 @@ def computed_at(trace: Trace) -> tuple[int, str] | None:
     return None
 
 
+def split_sentences(text: str) -> list[str]:
+    """Return a text cut behind marks of a sentence's end and at line ends, marks kept."""
+    return re.split(r"(?<=[.?!])\s+|\n+", text)
+
+
 def said_first(trace: Trace, pattern: re.Pattern[str]) -> tuple[int, str] | None:
     """Return the agent's first message to the user that a pattern meets, and the sentence."""
     for step in trace.spoken_steps:
-        for sentence in re.split(r"(?<=[.?!])\s+|\n+", spoken(trace.episode.messages[step])):
+        for sentence in split_sentences(spoken(trace.episode.messages[step])):
             if pattern.search(sentence):
                 return step, sentence
     return None
@@ -132,12 +137,12 @@ def _gives(call: Call, value: float) -> bool:
         return False
 
 
-def refuses(text: str) -> bool:
+def _refuses(text: str) -> bool:
     """Return whether a sentence of a text turns a change down."""
-    return any(turns_down(sentence) for sentence in re.split(r"(?<=[.?!])\s+|\n+", text))
+    return any(turns_down(sentence) for sentence in split_sentences(text))
 
 
-def is_telling(value: Any) -> bool:
+def _is_telling(value: Any) -> bool:
     """Return whether a value is one of a kind, so that a text that holds it speaks of it: an id, a date, a sum."""
     if isinstance(value, bool) or value is None:
         return False
@@ -154,7 +159,7 @@ def _only_asks(text: str) -> bool:
 def _object_of(call: Call) -> tuple[str, Any]:
     """Return the first argument of a change that names its object, and the value; ("", None) where there is none."""
     for path, _, value in leaves(call.arguments):
-        if path.endswith("id") and "user" not in path and "payment" not in path and is_telling(value):
+        if path.endswith("id") and "user" not in path and "payment" not in path and _is_telling(value):
             return path, value
     return "", None
 

@@ -53,9 +53,14 @@ class Trace:
         )
 
     @cached_property
+    def user_steps(self) -> tuple[int, ...]:
+        """Return the indices of the user's messages."""
+        return tuple(i for i, m in enumerate(self.episode.messages) if m.role == "user")
+
+    @property
     def request_step(self) -> int:
         """Return the index of the user's first message, -1 in a log without one."""
-        return next((i for i, m in enumerate(self.episode.messages) if m.role == "user"), -1)
+        return self.user_steps[0] if self.user_steps else -1
 
     def user_before(self, step: int) -> Message | None:
         """Return the user's last message before a step."""

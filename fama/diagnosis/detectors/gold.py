@@ -17,6 +17,7 @@ from fama.diagnosis.first_cause import (
     computed_at,
     offered_at,
     said_first,
+    split_sentences,
     taken_at,
 )
 from fama.diagnosis.trace import Trace
@@ -150,7 +151,7 @@ def _refused(trace: Trace) -> Iterator[Evidence]:
             continue
         ends = [c.function.arguments for c in message.tool_calls or () if trace.roles.closes(c.function.name)]
         said = " ".join(ends) if message.tool_calls else spoken(message)
-        for sentence in re.split(r"(?<=[.?!])\s+|\n+", said):
+        for sentence in split_sentences(said):
             if turns_down(sentence):
                 yield Evidence(source="gold:refused", category="DCV", step=step, quote=shorten(sentence, 240))
                 return

@@ -99,7 +99,7 @@ def _endless(trace: Trace) -> Iterator[Evidence]:
 
     An agent that calls nothing is not meant: it keeps the user waiting.
     """
-    turns = [i for i, m in enumerate(trace.episode.messages) if m.role == "user"]
+    turns = trace.user_steps
     if len(turns) < _TURNS or len(trace.calls) < _CALLS or not LIMIT_REASONS.search(trace.episode.outcome.reason):
         return
     wanted = references(trace.episode.gold_actions or ())
@@ -118,7 +118,7 @@ def _unsaid(trace: Trace) -> Iterator[Evidence]:
     instruction = _letters(trace.episode.instruction or "")
     if not instruction or not trace.has_dialogue:
         return
-    turns = [i for i, m in enumerate(trace.episode.messages) if m.role == "user"]
+    turns = trace.user_steps
     for action in references(trace.episode.gold_actions or ()):
         for path, _, value in leaves(action.arguments):
             text = _letters(str(value))
