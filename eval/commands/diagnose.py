@@ -73,6 +73,11 @@ def main(args: argparse.Namespace) -> int:
         show(screen, Path(args.path), Path(args.out), args.show, taxonomy)
     profiles = _profiles(Path(args.path), Path(args.out), taxonomy)
     print_profile(screen, summary, taxonomy, profiles)
+    if args.judge != "none":
+        from eval.readings.measured import lines_about
+
+        for line in lines_about(summary.labeller, taxonomy.version, args.context):
+            screen.print(Text(printable(line)), soft_wrap=True)
     if args.figure and profiles:
         from eval.annotation.profiles import draw
         from eval.report.figures import save

@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import yaml
@@ -28,6 +29,8 @@ from eval.metrics.measures import PairedDifference
 from eval.publish import findings, real_logs, repairs_table, training_table
 from eval.publish.markdown import name, table
 from eval.publish.markers import fill_tables
+from eval.readings.agreement import table as agreements
+from eval.readings.measured import Part, read_measured
 from eval.report.figures import figures, save
 from eval.report.verification import verify
 from eval.stats.proportions import clustered_proportion
@@ -52,6 +55,7 @@ FRESH = 38
 PAGES = (
     "README.md",
     "docs/helpdesk.md",
+    "docs/method.md",
     "docs/results.md",
     "docs/results/cases.md",
     "docs/results/published-logs.md",
@@ -248,6 +252,13 @@ def _caption(comparison: Comparison) -> str:
     )
 
 
+def agreement(part: Part) -> str:
+    """Tabulate how far each labeller agrees with one part of the readings."""
+    rows = [one for one in read_measured() if one.half == part]
+    commits = ", ".join(sorted({(one.commit or "unknown")[:7] for one in rows}))
+    return f"{agreements([one.row for one in rows])}\n\nMeasured at commit {commits}."
+
+
 def ablation(path: Path) -> str:
     """Return the tables of one ``ablation.json``."""
     result = _read_ablation(path)
@@ -283,6 +294,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "remaining": lambda: findings.remaining(DATA / "compare"),
     "read-in-full": lambda: findings.read_in_full(DATA / "compare", DATA / "trials", DATA / "failures-read.yaml"),
     "understanding": lambda: understanding(DATA),
+    **{f"readings-{part}": partial(agreement, part) for part in get_args(Part)},
     "real-profiles": real_logs.profiles,
     "real-helpers": real_logs.helpers,
     **{f"ablation-{path.stem}": partial(ablation, path) for path in ABLATIONS.glob("*.json")},

@@ -1,6 +1,7 @@
-"""The reading set, ``python -m eval.readings``: ``draw``, ``packets``, ``check``, ``publish``, ``agree`` or ``fit``."""
+"""The reading set, ``python -m eval.readings``: draw it, give it out, check and publish answers, compare labels."""
 
 import argparse
+import asyncio
 import json
 import sys
 from collections.abc import Collection, Sequence
@@ -10,19 +11,23 @@ from eval.readings.agreement import Named, measure, of_detectors, of_failure, of
 from eval.readings.answers import faults
 from eval.readings.draw import MORE, MORE_SEED, SEED, draw, read_logs
 from eval.readings.fit import choices, cross_validate
+from eval.readings.judge import Judging, measure_judge
+from eval.readings.measured import Measured, record
 from eval.readings.members import HALVES, SET, read_set, write_set
 from eval.readings.packets import batches, packet, policy, policy_name
-from eval.readings.readings import FOLDER, final, publish, read_readings, tuning
+from eval.readings.readings import FOLDER, Reading, final, publish, read_readings, tuning
 from eval.readings.readings import MORE as MORE_SET
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode
 from fama.episodes.store import read_failures
-from fama.errors import BadInput
+from fama.errors import BadInput, FamaError
 from fama.files import write_atomically
+from fama.provenance import git_commit
+from fama.settings import ModelSettings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one of the six; return 2 for bad input, told in one line, or for answers with faults, one line each."""
+    """Run one of them; return 2 for bad input, told in one line, or for answers with faults, one line each."""
     args = _arguments(arguments)
     try:
         if args.what == "draw":
@@ -35,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if args.what == "agree":
             sys.stdout.write(_agree(episodes, args) + "\n")
             return 0
+        if args.what == "judge":
+            sys.stdout.write(_judge(episodes, args) + "\n")
+            return 0
         if args.what == "fit":
             readings = tuning(args.folder)
             tasks = _tasks(args.folder)
@@ -46,9 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _write(members, episodes, args)
             return 0
         told = faults(args.file, members, load_taxonomy())
-    except BadInput as error:
+    except FamaError as error:
         sys.stderr.write(f"{error}\n")
-        return 2
+        return 2 if isinstance(error, BadInput) else 1
     sys.stdout.writelines(f"{fault}\n" for fault in told)
     return 2 if told else 0
 
@@ -73,12 +81,25 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     agreeing.add_argument(
         "--labels", type=Path, nargs="*", default=[], metavar="FILE", help="failures.jsonl to compare"
     )
+    judging = commands.add_parser("judge", help="let a model label the failures as fama diagnose does, and compare")
+    judging.add_argument("--judge", required=True, metavar="NAME", help="model that judges")
+    judging.add_argument("--judge-url", metavar="URL", help="OpenAI-compatible endpoint of the judge")
+    judging.add_argument("--no-evidence", action="store_true", help="withhold the detectors' findings from the judge")
+    judging.add_argument("--context", metavar="TOKENS", type=int, default=6000, help="tokens of a judge's prompt")
+    judging.add_argument("--concurrency", metavar="N", type=int, default=1, help="failures judged at once")
+    judging.add_argument("--first", metavar="N", type=int, help="only so many, in an order drawn by seed")
+    judging.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder of labels, outside the repository"
+    )
+    for command in (agreeing, judging):
+        command.add_argument("--record", action="store_true", help="keep what was measured: agreement.jsonl")
+    judging.add_argument("--half", choices=(*HALVES, "more"), default="test", help="what is judged (%(default)s)")
     fitting = commands.add_parser("fit", help="fit weights of findings on the tuning readings, cross-validated by task")
-    for command in (publishing, agreeing, fitting):
+    for command in (publishing, agreeing, judging, fitting):
         command.add_argument("--folder", type=Path, default=FOLDER, help="of the readings (default: %(default)s)")
-    for command in (drawing, making, checking, agreeing, fitting):
+    for command in (drawing, making, checking, agreeing, judging, fitting):
         command.add_argument("logs", type=Path, metavar="LOGS", help="folder of the logs")
-        if command in (agreeing, fitting):
+        if command in (agreeing, judging, fitting):
             continue
         command.add_argument("--set", type=Path, default=SET, help="file of the set (default: %(default)s)")
     return parser.parse_args(arguments)
@@ -102,7 +123,7 @@ def _agree(episodes: Sequence[Episode], args: argparse.Namespace) -> str:
         BadInput: the logs lack a failure, or a committed file is wrong.
     """
     more = args.half == "more"
-    readings = read_readings("more", args.folder) if more else final(args.half, args.folder)
+    readings = _readings(args)
     known = _known(episodes, readings, args.logs, args.folder)
     tasks = _tasks(args.folder)
     taxonomy = load_taxonomy()
@@ -124,7 +145,35 @@ def _agree(episodes: Sequence[Episode], args: argparse.Namespace) -> str:
     for path in args.labels:
         named = {label.episode_id: of_failure(label) for label in read_failures(path)}
         rows.append(measure(path.parent.name, readings, named, tasks))
+    if args.record:
+        version, commit = taxonomy.version, git_commit()
+        record([Measured(half=args.half, row=row, taxonomy=version, commit=commit) for row in rows], args.folder)
     return table(rows)
+
+
+def _judge(episodes: Sequence[Episode], args: argparse.Namespace) -> str:
+    """Return the table of a judge beside the detectors, on the failures that it judged.
+
+    Raises:
+        BadInput: the logs lack a failure, a flag or a committed file is wrong, or ``--out`` holds other labels.
+        FamaError: the judge does not answer.
+    """
+    for flag, value in (("--first", args.first or 1), ("--concurrency", args.concurrency), ("--context", args.context)):
+        if value < (1000 if flag == "--context" else 1):
+            raise BadInput(f"{flag} {value}: too small; give at least {1000 if flag == '--context' else 1}")
+    readings = _readings(args)
+    known = _known(episodes, readings, args.logs, args.folder)
+    settings = ModelSettings(name=args.judge, base_url=args.judge_url, context_tokens=args.context + 1024)
+    judging = Judging(settings, args.context, not args.no_evidence, args.concurrency, args.first)
+    found = asyncio.run(measure_judge(args.half, known, readings, _tasks(args.folder), args.out, judging))
+    if args.record:
+        record([found], args.folder)
+    return table([found.row])
+
+
+def _readings(args: argparse.Namespace) -> dict[str, Reading]:
+    """Return the readings of the part that was asked for."""
+    return read_readings("more", args.folder) if args.half == "more" else final(args.half, args.folder)
 
 
 def _known(episodes: Sequence[Episode], wanted: Collection[str], logs: Path, source: Path) -> dict[str, Episode]:

@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from eval.annotation.agreement import STEPS, cohen_kappa
+from eval.metrics.formats import count, percent
 from eval.readings.readings import Reading
 from fama.diagnosis.detectors.base import collect
 from fama.diagnosis.orchestrator import by_rule
 from fama.diagnosis.taxonomy import Taxonomy
 from fama.diagnosis.trace import Trace
-from fama.episodes.records import Episode, Failure
+from fama.episodes.records import Episode, Failure, Record
 from fama.intervals import Interval, clustered_share, percentile_interval, task_weights
 
 DRAWS = 2000
@@ -30,8 +31,8 @@ class Named(NamedTuple):
         return (self.category or "none") if self.blame == "agent" else self.blame
 
 
-class Row(NamedTuple):
-    """Agreement of one labeller with the readings.
+class Row(Record):
+    """Agreement of one labeller with the readings of ``failures`` failures.
 
     ``category`` is over the failures that the reading blames on the agent, whomever the label blames; ``label`` and
     ``kappa`` (Cohen 1960) are over all, with the party in the category's place where it is not the agent. ``steps``
@@ -39,6 +40,7 @@ class Row(NamedTuple):
     """
 
     name: str
+    failures: int
     category: Interval
     party: Interval
     label: Interval
@@ -87,6 +89,7 @@ def measure(
     labels = [(reading.label, mine.label) for mine, reading in zip(own, truth, strict=True)]
     return Row(
         name=name,
+        failures=len(both),
         category=_share([hit and agent for hit, agent in zip(same, agents, strict=True)], groups, agents),
         party=_share([mine.blame == reading.blame for mine, reading in zip(own, truth, strict=True)], groups),
         label=_share([left == right for left, right in labels], groups),
@@ -122,24 +125,15 @@ def _kappa(labels: Iterable[tuple[str, str]], groups: Sequence[str], seed: int) 
 
 def table(rows: Sequence[Row]) -> str:
     """Return rows as a Markdown table: per cent with 95 % intervals, κ as it is."""
-    head = ["labels", "failures' tasks", "category", "party", "label", "κ", *(f"step ±{within}" for within in STEPS)]
+    head = ["labels", "failures", "tasks", "category", "party", "label", "κ", *(f"step ±{within}" for within in STEPS)]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     for row in rows:
-        cells = [row.name, str(row.party.n), *map(_percent, (row.category, row.party, row.label))]
-        cells += [_decimal(row.kappa), *(_percent(row.steps[within]) for within in STEPS)]
+        cells = [
+            row.name,
+            str(row.failures),
+            str(row.party.n),
+            *(percent(share, 0) for share in (row.category, row.party, row.label)),
+        ]
+        cells += [count(row.kappa, 2), *(percent(row.steps[within], 0) for within in STEPS)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _percent(value: Interval) -> str:
-    if value.value is None:
-        return "–"
-    ends = "" if value.low is None or value.high is None else f" [{100 * value.low:.0f}, {100 * value.high:.0f}]"
-    return f"{100 * value.value:.0f}{ends}"
-
-
-def _decimal(value: Interval) -> str:
-    if value.value is None:
-        return "–"
-    ends = "" if value.low is None or value.high is None else f" [{value.low:.2f}, {value.high:.2f}]"
-    return f"{value.value:.2f}{ends}"

@@ -172,7 +172,9 @@ def test_the_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_the_command_with_a_scripted_judge(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["diagnose", str(folder), "--out", str(tmp_path / "out"), "--judge", "scripted:echo"]) == 0
-    assert "20 calls, 20 of them unparsed" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "20 calls, 20 of them unparsed" in told
+    assert "judge:scripted:echo+evidence was never measured on read failures; do so with" in told
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The reading set: the draw, the committed ids, what a reader gets, and what is wrong with answers."""
 
+import asyncio
 import gzip
 import json
 import os
@@ -11,16 +12,20 @@ import numpy as np
 import pytest
 
 from eval.readings.__main__ import main
-from eval.readings.agreement import Named, measure
+from eval.readings.agreement import Named, measure, of_detectors
 from eval.readings.answers import faults
 from eval.readings.draw import PER_TASK, SEED, STRATA, customer, draw, read_logs
 from eval.readings.fit import Choice, cross_validate, fit
+from eval.readings.judge import Judging, measure_judge
+from eval.readings.measured import AGREEMENT, lines_about, read_measured, record
 from eval.readings.members import HALVES, SET, Stratum, read_set, write_set
 from eval.readings.packets import BATCHES, batches, packet, policy
 from eval.readings.readings import FOLDER, Reading, agree, final, read_readings
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode, FunctionCall, GoldAction, Message, Outcome, ToolCall, ToolSpec
+from fama.episodes.store import read_failures
 from fama.errors import BadInput
+from fama.settings import ModelSettings
 
 LOGS = os.environ.get("FAMA_FAILURE_LOGS")
 STRATUM = Stratum(benchmark="tau-bench", domain="airline", backbone="b", strategy="fc", size=8)
@@ -314,13 +319,52 @@ def test_agreement_by_hand() -> None:
     assert row.kappa.value == pytest.approx((0.5 - chance) / (1 - chance))
 
 
+def test_a_judge_is_measured_kept_and_told(tmp_path: Path) -> None:
+    episodes = {f"tau-bench-{n}": failure(n, n) for n in range(4)}
+    readings = {one: read(one, "DCV" if one != "tau-bench-3" else None, 0, "agent") for one in episodes}
+    readings["tau-bench-3"] = read("tau-bench-3", None, 0, "user")
+    tasks = {one: one for one in episodes}
+    judging = Judging(ModelSettings(name="scripted:echo"), 2000)
+    found = asyncio.run(measure_judge("test", episodes, readings, tasks, tmp_path / "labels", judging))
+    by_rule = {one: of_detectors(episode, load_taxonomy()) for one, episode in episodes.items()}
+    assert found.row == measure("judge:scripted:echo+evidence", readings, by_rule, tasks)  # nonsense: the rule
+    assert (found.row.failures, found.context_tokens, found.stale) == (4, 2000, False)
+
+    worse = found.model_copy(update={"row": found.row.model_copy(update={"failures": 3})})
+    record([worse], tmp_path)
+    record([found, found.model_copy(update={"half": "tuning", "prompts": "old"})], tmp_path)
+    assert [one.row.failures for one in read_measured(tmp_path)] == [4, 4]  # one of the same half is replaced
+    told = lines_about(found.row.name, found.taxonomy, 6000, tmp_path)
+    assert "4 read failures of 4 tasks (test half" in told[0] and "with --context 2000" in told[1]
+    assert any("prompts have changed" in line for line in told[2:])
+    unknown = lines_about("judge:other", found.taxonomy, 2000, tmp_path)
+    assert len(unknown) == 1 and "never measured" in unknown[0]
+    assert lines_about(found.row.name, "another taxonomy", 2000, tmp_path)[0].startswith(found.row.name)
+    (tmp_path / AGREEMENT).write_text('{"half": "test"}\n', encoding="utf-8")
+    with pytest.raises(BadInput, match=r"agreement.jsonl:1: no measurement \(field 'row' is missing\)"):
+        read_measured(tmp_path)
+
+
+def test_a_judge_labels_the_same_first_failures_and_more_on_request(tmp_path: Path) -> None:
+    episodes = {f"tau-bench-{n}": failure(n, n) for n in range(6)}
+    readings = {one: read(one, "DCV", 0) for one in episodes}
+    tasks = {one: one for one in episodes}
+    kept = []
+    for first in (2, 4):
+        judging = Judging(ModelSettings(name="scripted:echo"), 2000, use_evidence=False, first=first)
+        found = asyncio.run(measure_judge("tuning", episodes, readings, tasks, tmp_path, judging))
+        kept.append([label.episode_id for label in read_failures(tmp_path)])
+        assert (found.row.name, found.row.failures) == ("judge:scripted:echo", first)
+    assert kept[1][:2] == kept[0]  # what was judged is not judged again
+
+
 @pytest.mark.skipif(LOGS is None, reason="FAMA_FAILURE_LOGS names no folder of logs")
 @pytest.mark.slow
 def test_detectors_agree_with_the_readings_that_they_were_tuned_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["agree", str(LOGS)]) == 0
     rows = [line.split("|") for line in capsys.readouterr().out.splitlines()]
     detectors = next(row for row in rows if row[1].strip() == "detectors")
-    assert int(detectors[3].split()[0]) >= 60 and int(detectors[8].split()[0]) >= 40
+    assert int(detectors[4].split()[0]) >= 60 and int(detectors[9].split()[0]) >= 40
 
 
 def test_a_fit_finds_the_source_that_readings_follow() -> None:

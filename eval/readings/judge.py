@@ -1,0 +1,82 @@
+"""A judge's labels of read failures, and how far they agree with the readings."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from eval.readings.agreement import measure, of_failure
+from eval.readings.measured import Measured, Part, judge_prompts
+from eval.readings.readings import Reading
+from fama.diagnosis.diagnose import diagnose
+from fama.diagnosis.taxonomy import load_taxonomy
+from fama.episodes.records import Episode, Failure
+from fama.episodes.store import EpisodeStore, read_failures
+from fama.models.connect import connect
+from fama.provenance import git_commit
+from fama.randomness import generator
+from fama.settings import ModelSettings
+
+
+@dataclass(frozen=True)
+class Judging:
+    """How a judge is asked; as in ``fama diagnose``. ``first`` failures in an order drawn by seed, all when None."""
+
+    model: ModelSettings
+    context_tokens: int
+    use_evidence: bool = True
+    concurrency: int = 1
+    first: int | None = None
+
+
+async def measure_judge(
+    half: Part,
+    episodes: Mapping[str, Episode],
+    readings: Mapping[str, Reading],
+    tasks: Mapping[str, str],
+    out: Path,
+    judging: Judging,
+) -> Measured:
+    """Let a judge label the read failures into ``out`` and compare; run again, it goes on where it stopped.
+
+    The folder gets dialogues and words of them: keep it outside the repository.
+
+    Raises:
+        BadInput: the folder holds labels of another judge.
+        ModelError: the judge did not answer for any failure.
+    """
+    order = sorted(readings)
+    generator(0, "failures to judge").shuffle(order)
+    chosen = order[: judging.first]
+    out.mkdir(parents=True, exist_ok=True)
+    EpisodeStore(out).rewrite(episodes[one] for one in chosen)
+    taxonomy = load_taxonomy()
+    async with connect(judging.model) as model:
+        with tqdm(total=len(chosen), unit="failure", file=sys.stderr) as bar:
+
+            def step(episode: Episode, label: Failure | None) -> None:
+                bar.update(1)
+
+            summary = await diagnose(
+                out,
+                out,
+                model,
+                taxonomy=taxonomy,
+                use_evidence=judging.use_evidence,
+                context_tokens=judging.context_tokens,
+                concurrency=judging.concurrency,
+                progress=step,
+            )
+    if summary.judge_errors:
+        sys.stderr.write(f"{len(summary.judge_errors)} left, the judge did not answer; run the command again\n")
+    named = {label.episode_id: of_failure(label) for label in read_failures(out) if label.episode_id in chosen}
+    return Measured(
+        half=half,
+        row=measure(summary.labeller, readings, named, tasks),
+        taxonomy=taxonomy.version,
+        prompts=judge_prompts(),
+        context_tokens=judging.context_tokens,
+        commit=git_commit(),
+    )

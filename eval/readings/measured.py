@@ -1,0 +1,87 @@
+"""The committed measurements: how far labellers agreed with the readings, and what exactly was measured."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from eval.metrics.formats import count, percent
+from eval.readings.agreement import Row
+from eval.readings.readings import FOLDER
+from fama.diagnosis import analysts, orchestrator
+from fama.episodes.faults import fault_of
+from fama.episodes.records import Record
+from fama.errors import BadInput
+from fama.files import write_atomically
+from fama.hashing import content_hash
+from fama.prompts import prompt_hash
+
+#: A half of the set, or the further failures.
+Part = Literal["tuning", "test", "more"]
+AGREEMENT = "agreement.jsonl"
+MEASURE = "do so with `python -m eval.readings judge LOGS --judge NAME --out DIR`"
+
+
+class Measured(Record):
+    """One labeller on one part of the readings. ``prompts`` is None for labels that no judge gave."""
+
+    half: Part
+    row: Row
+    taxonomy: str
+    prompts: str | None = None
+    context_tokens: int | None = None
+    commit: str | None = None
+
+    @property
+    def stale(self) -> bool:
+        """Return whether a judge was measured with other prompts than today's."""
+        return self.prompts is not None and self.prompts != judge_prompts()
+
+
+def judge_prompts() -> str:
+    """Return the hash of all that a judge is told, an episode's text aside."""
+    return content_hash([prompt_hash(name) for name in (*analysts.PROMPTS, *orchestrator.PROMPTS)])
+
+
+def read_measured(folder: Path = FOLDER) -> list[Measured]:
+    """Return the measurements of a folder of readings, in file order; none where no file is.
+
+    Raises:
+        BadInput: a line is no measurement.
+    """
+    path = folder / AGREEMENT
+    found = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines() if path.exists() else (), start=1):
+        try:
+            found.append(Measured.model_validate_json(line))
+        except ValidationError as error:
+            raise BadInput(f"{path}:{number}: no measurement ({fault_of(error)}); delete the line") from None
+    return found
+
+
+def record(measured: Iterable[Measured], folder: Path = FOLDER) -> None:
+    """Add measurements to a folder's; one of the same labeller and half is replaced."""
+    rows = {(one.half, one.row.name): one for one in read_measured(folder)}
+    rows |= {(one.half, one.row.name): one for one in measured}
+    lines = [one.model_dump_json() for one in rows.values()]
+    write_atomically(folder / AGREEMENT, "".join(f"{line}\n" for line in lines))
+
+
+def lines_about(labeller: str, taxonomy: str, context_tokens: int, folder: Path = FOLDER) -> list[str]:
+    """Return what is known of a judge's agreement with readings, for people; or how it can be measured."""
+    told = []
+    for one in read_measured(folder):
+        row = one.row
+        if row.name != labeller or one.taxonomy != taxonomy:
+            continue
+        told.append(
+            f"measured on {row.failures} read failures of {row.party.n} tasks ({one.half} half; the readings are a "
+            f"language model's), in %: category {percent(row.category, 0)}, party {percent(row.party, 0)}, step within "
+            f"one message {percent(row.steps[1], 0)}; κ {count(row.kappa, 2)}"
+        )
+        if one.stale:
+            told.append("its prompts have changed since; measure it again")
+        if one.context_tokens != context_tokens:
+            told.append(f"that was with --context {one.context_tokens}, this is with {context_tokens}")
+    return told or [f"{labeller} was never measured on read failures; {MEASURE}"]
