@@ -22,18 +22,35 @@ def _finite_or_none(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-#: Reads what a model wrote, line breaks inside texts included; a number that JSON has no word for is a ValueError.
-MODEL_DECODER = json.JSONDecoder(strict=False, parse_constant=_refuse, parse_float=_finite)
+class RepeatedKey(ValueError):
+    """An object of a JSON text gives a key twice; of two values the last one would win unseen."""
+
+
+def one_value(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the object of a JSON text from its pairs.
+
+    Raises:
+        RepeatedKey: a key is given two values.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs) and (twice := next((k for k, value in pairs if found[k] != value), None)) is not None:
+        raise RepeatedKey(f"the key {twice[:80]!r} is given two values")
+    return found
+
+
+#: Reads what a model wrote, line breaks inside texts included; a number that JSON has no word for is a ValueError, and
+#: so is a key with two values.
+MODEL_DECODER = json.JSONDecoder(strict=False, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=one_value)
 
 
 def load_finite(text: str) -> Any:
     """Return the value of a JSON text.
 
     Raises:
-        ValueError: it is none, or holds a number that JSON has no word for.
+        ValueError: it is none, holds a number that JSON has no word for, or gives a key two values.
         RecursionError: too many levels.
     """
-    return not_deep(json.loads(text, parse_constant=_refuse, parse_float=_finite))
+    return not_deep(json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=one_value))
 
 
 def load_nulled(text: str | bytes) -> Any:
@@ -44,10 +61,6 @@ def load_nulled(text: str | bytes) -> Any:
         RecursionError: too many levels.
     """
     return not_deep(json.loads(text, parse_constant=lambda _: None, parse_float=_finite_or_none))
-
-
-class RepeatedKey(ValueError):
-    """An object of a JSON text gives a key twice; of two values the last one would win unseen."""
 
 
 def check_keys(text: str | bytes) -> None:

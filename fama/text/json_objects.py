@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fama.text.clean import clean_value
-from fama.text.json_numbers import MODEL_DECODER
+from fama.text.json_numbers import MODEL_DECODER, RepeatedKey, one_value
 
 _MAX_STARTS = 64
 _MAX_DEPTH = 64
@@ -19,12 +19,16 @@ def objects(text: str, repair: bool = True) -> Iterator[Any]:
     """JSON objects in the text, outermost first, left to right; none that holds NaN, Infinity or a number as large.
 
     With ``repair``, doubled braces, single quotes, trailing commas and missing closing braces are understood. An open
-    list is not: items of it may be missing.
+    list is not: items of it may be missing. An object that gives a key two values ends the search: which one was meant
+    is not known, and what stands inside it is no answer either.
     """
     start, tried = text.find("{"), 0
     while start >= 0 and tried < _MAX_STARTS:
         tried += 1
-        value = _decode(text, start, repair)
+        try:
+            value = _decode(text, start, repair)
+        except RepeatedKey:
+            return
         if value is not None:
             yield _storable(value)
         # An object that is no action may hold one, e.g. {"tool_calls": [{...}]}: look inside as well.
@@ -37,9 +41,15 @@ def first_object(text: str, repair: bool = True) -> dict[str, Any] | None:
 
 
 def _decode(text: str, start: int, repair: bool) -> Any:
-    """Return the object at ``start``, None when it cannot be read."""
+    """Return the object at ``start``, None when it cannot be read.
+
+    Raises:
+        RepeatedKey: it gives a key two values.
+    """
     try:
         return MODEL_DECODER.raw_decode(text, start)[0]
+    except RepeatedKey:
+        raise
     except (ValueError, RecursionError):
         pass
     if not repair:
@@ -56,18 +66,41 @@ def _decode(text: str, start: int, repair: bool) -> Any:
     for candidate in candidates:
         try:
             return MODEL_DECODER.decode(candidate)
+        except RepeatedKey:
+            raise
         except (ValueError, RecursionError):
             continue
     for candidate in candidates:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # invalid escapes in a model's text are no concern of the reader
-                value = ast.literal_eval(candidate)
+                value = _literal(candidate)
             json.dumps(value, allow_nan=False)
+        except RepeatedKey:
+            raise
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             continue
         return value
     return None
+
+
+def _literal(text: str) -> Any:
+    """Return the value of a literal of Python.
+
+    Raises:
+        RepeatedKey: an object in it gives a key two values.
+        ValueError, SyntaxError: it is no literal.
+    """
+    tree = ast.parse(text, mode="eval")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Dict):
+            one_value(
+                [
+                    (ast.dump(key) if key else "", ast.dump(value))
+                    for key, value in zip(node.keys, node.values, strict=True)
+                ]
+            )
+    return ast.literal_eval(tree)
 
 
 def unfinished(text: str) -> bool:

@@ -166,3 +166,25 @@ def test_a_cut_value_is_never_sent(call: str) -> None:
     actions = [action for action in taken if isinstance(action, Action)]
     allowed: list[dict[str, Any]] = [{}, {"order_id": "W1"}, {"order_id": "W1", "why": "late"}]
     assert actions and all(action.tool == "get_order" and action.arguments in allowed for action in actions)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        '{"id": "A", "id": "B"}',
+        "{'id': 'A', 'id': 'B'}",
+        '{"id": "A", "id": "B",}',
+        '{"list": [{"id": 1, "id": 2}]}',
+        '{"id": 1, "id": 2, "inner": {"id": 3}}',
+    ],
+)
+def test_a_key_with_two_values_is_no_argument(arguments: str) -> None:
+    call = ToolCall(id="c", function=FunctionCall(name="cancel", arguments=arguments))
+    assert isinstance(parse_calls([call]), ParseFailure)
+    assert isinstance(parse_text(f'Action: {{"tool": "cancel", "arguments": {arguments}}}', ["cancel"]), ParseFailure)
+
+
+@pytest.mark.parametrize("arguments", ['{"id": "A", "id": "A"}', "{'id': 'A', 'id': 'A'}"])
+def test_a_key_given_twice_with_one_value_says_it(arguments: str) -> None:
+    call = ToolCall(id="c", function=FunctionCall(name="cancel", arguments=arguments))
+    assert parse_calls([call]) == Action(tool="cancel", arguments={"id": "A"})
