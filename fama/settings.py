@@ -164,6 +164,11 @@ def hashed_form(tree: Mapping[str, Any]) -> dict[str, Any]:
     return form
 
 
+def domains_of(domain: str) -> tuple[str, ...]:
+    """Return the single domains of a setting: ``shop+saas`` are two."""
+    return tuple(domain.split("+"))
+
+
 class BudgetSettings(Settings):
     """Hard limits on what helpers and selection may spend, in tokens; None is unlimited."""
 
@@ -194,11 +199,12 @@ class ExperimentSettings(Settings):
 
     benchmark: str = "helpdesk"
     domain: str = "shop"
+    """One domain, or several joined by ``+``, whose tasks take turns (``shop+saas``)."""
     options: Options | None = None
     """The benchmark's own, e.g. ``{phrases: [first, second]}`` for helpdesk."""
     split: str = "dev"
     tasks: Count | tuple[str, ...] = 10
-    """How many tasks of the split, from its start, or their ids."""
+    """How many tasks of the split, from its start, or their ids. Of several domains, how many in all."""
     trials: int = Field(default=1, ge=1, le=100_000)
     seed: int = Field(default=0, ge=-(2**63), lt=2**63)
     model: ModelSettings = ModelSettings()

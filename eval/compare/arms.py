@@ -19,7 +19,7 @@ from fama.selection.router.checkpoint import read_manifest
 from fama.selection.router.checkpoint_files import MANIFEST
 from fama.selection.router.manifest import TOLD
 from fama.selection.traits import Role, SelectorTraits, by_role
-from fama.settings import CompareSettings, SelectorSettings
+from fama.settings import CompareSettings, SelectorSettings, domains_of
 
 INPUTS = "inputs.json"
 
@@ -40,7 +40,7 @@ def read_labels(settings: CompareSettings) -> dict[str, Failure] | None:
         raise BadInput("failures: the retrospective track needs the failures.jsonl of the plain run; see fama diagnose")
     labels: dict[str, Failure] = {}
     for failure in read_failures(Path(settings.failures)):
-        if failure.domain in (None, settings.domain):
+        if failure.domain in (None, *domains_of(settings.domain)):
             labels.setdefault(failure.task_id, failure)
     return labels
 

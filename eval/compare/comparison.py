@@ -27,7 +27,7 @@ from fama.helpers.base import Helper
 from fama.helpers.pool import build_pool
 from fama.models.base import ChatModel
 from fama.selection.health import SelectorHealth
-from fama.settings import CompareSettings
+from fama.settings import CompareSettings, domains_of
 from fama.text.json_numbers import RepeatedKey, check_keys
 
 COMPARISON = "comparison.json"
@@ -186,6 +186,6 @@ def _lattice(settings: CompareSettings, version: str, tasks: tuple[str, ...]) ->
     rows = [
         row
         for row in read_outcomes(settings.lattice, version)
-        if (row.domain, row.strategy) == (settings.domain, settings.strategy) and row.task_id in wanted
+        if row.domain in domains_of(settings.domain) and row.strategy == settings.strategy and row.task_id in wanted
     ]
     return cells_of(rows)

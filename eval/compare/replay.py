@@ -18,7 +18,7 @@ from fama.selection.asking import room_for
 from fama.selection.base import AnySelector, Selection, select_for
 from fama.selection.budget import RunBudget
 from fama.selection.health import HealthTally, SelectorHealth, state_of
-from fama.settings import CompareSettings
+from fama.settings import CompareSettings, domains_of
 from fama.subsets import in_pool_order, join_subset, members_of
 
 #: The selection of a selector that the budget has no room to ask.
@@ -77,7 +77,8 @@ def select_rows(rows: Sequence[OutcomeRow], settings: CompareSettings, path: str
     kept = [
         row
         for row in rows
-        if (row.benchmark, row.domain, row.strategy) == (settings.benchmark, settings.domain, settings.strategy)
+        if (row.benchmark, row.strategy) == (settings.benchmark, settings.strategy)
+        and row.domain in domains_of(settings.domain)
     ]
     backbones = sorted({row.backbone for row in kept})
     if not kept:

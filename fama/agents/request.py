@@ -8,7 +8,7 @@ from fama.envs.base import Benchmark
 from fama.episodes.records import Message
 from fama.episodes.state import VisibleState
 from fama.models.prefix import AgentRequest
-from fama.settings import ExperimentSettings
+from fama.settings import ExperimentSettings, domains_of
 
 
 def agent_request(
@@ -19,9 +19,9 @@ def agent_request(
     return AgentRequest(prompt.messages, prompt.tools)
 
 
-def demonstrations_of(settings: ExperimentSettings, benchmark: Benchmark) -> list[Sequence[Message]]:
-    """Return the conversations that every prompt of a run shows."""
-    return list(benchmark.demonstrations(settings.domain))[: settings.demonstrations]
+def demonstrations_of(settings: ExperimentSettings, benchmark: Benchmark, domain: str) -> list[Sequence[Message]]:
+    """Return the conversations that every prompt of a run shows in a domain."""
+    return list(benchmark.demonstrations(domain))[: settings.demonstrations]
 
 
 def requester(
@@ -32,12 +32,13 @@ def requester(
     The benchmark is loaded when the first request is asked for, unless it is given.
     """
     strategy = STRATEGIES.load(settings.strategy)()
-    shown: list[Sequence[Message]] | None = None
+    domains = domains_of(settings.domain)
+    shown: dict[str, list[Sequence[Message]]] = {}
 
     def request(state: VisibleState) -> AgentRequest:
-        nonlocal shown
-        if shown is None:
-            shown = demonstrations_of(settings, benchmark or load_benchmark(settings))
-        return agent_request(strategy, state, shown)
+        domain = state.domain if state.domain in domains else domains[0]
+        if domain not in shown:
+            shown[domain] = demonstrations_of(settings, benchmark or load_benchmark(settings), domain)
+        return agent_request(strategy, state, shown[domain])
 
     return request

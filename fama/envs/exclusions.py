@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from fama.settings import domains_of
+
 PATH = Path(__file__).with_name("exclusions.yaml")
 
 
@@ -19,4 +21,4 @@ def exclusions() -> dict[str, Any]:
 def known_wrong(benchmark: str, domain: str) -> dict[str, str]:
     """Return the fault of each task by id; empty for a benchmark or domain without a list."""
     listed = exclusions()["benchmarks"].get(benchmark, {}).get("domains", {})
-    return dict(listed.get(domain, {}))
+    return {task: fault for part in domains_of(domain) for task, fault in listed.get(part, {}).items()}

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fama.envs.base import BENCHMARKS, Benchmark
+from fama.envs.mixed import MixedDomains
 from fama.errors import BadInput
 from fama.hashing import content_hash
-from fama.settings import ExperimentSettings, SelectorSettings
+from fama.settings import ExperimentSettings, SelectorSettings, domains_of
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,8 @@ class Planned:
     selector: SelectorSettings
 
 
-def load_benchmark(settings: ExperimentSettings) -> Benchmark:
-    """Return the benchmark that the settings name.
+def load_benchmark(settings: ExperimentSettings) -> MixedDomains:
+    """Return the benchmark that the settings name, which also takes their domains together.
 
     Raises:
         BadInput: the benchmark, its domain, the split or an option is unknown.
@@ -30,7 +31,12 @@ def load_benchmark(settings: ExperimentSettings) -> Benchmark:
         benchmark = make(**(settings.options or {}))
     except TypeError as error:
         raise BadInput(f"options: {settings.benchmark} does not take them ({error}); remove or rename them") from error
-    _one_of(settings.benchmark, "domain", settings.domain, benchmark.domains())
+    benchmark = MixedDomains(benchmark)
+    domains = domains_of(settings.domain)
+    for domain in domains:
+        _one_of(settings.benchmark, "domain", domain, benchmark.domains())
+    if len(set(domains)) < len(domains):
+        raise BadInput(f"domain: {settings.domain} names one twice; name each once")
     _one_of(settings.benchmark, "split", settings.split, benchmark.splits(settings.domain))
     return benchmark
 

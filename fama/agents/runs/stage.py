@@ -11,6 +11,7 @@ from fama.agents.request import demonstrations_of
 from fama.agents.runs.plan import Planned
 from fama.agents.setup import EpisodeSetup
 from fama.envs.base import Benchmark, UserModel
+from fama.envs.mixed import MixedDomains
 from fama.episodes.keys import EpisodeKey
 from fama.errors import BadInput
 from fama.hashing import content_hash
@@ -18,7 +19,7 @@ from fama.models.base import ChatModel, Sampling
 from fama.randomness import derive_seed
 from fama.selection.base import SELECTORS, AnySelector, SelectorContext
 from fama.selection.budget import Budget
-from fama.settings import ExperimentSettings, SelectorSettings
+from fama.settings import ExperimentSettings, SelectorSettings, domains_of
 
 
 @dataclass
@@ -33,7 +34,10 @@ class Stage:
     content: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        self._demonstrations = demonstrations_of(self.settings, self.benchmark)
+        self.worlds = MixedDomains(self.benchmark)
+        self._demonstrations = {
+            domain: demonstrations_of(self.settings, self.worlds, domain) for domain in domains_of(self.settings.domain)
+        }
         self._selectors: dict[str, AnySelector] = {}
         self._by_meaning = self.settings.helpers.reading == "meaning" and bool(self.context.helpers)
 
@@ -49,9 +53,10 @@ class Stage:
     def setup(self, id_: str, planned: Planned, budget: Budget) -> EpisodeSetup:
         """Set up one episode with seeds that do not depend on the arm, so that arms are paired."""
         settings = self.settings
+        domain = self.worlds.domain_of(settings.domain, planned.task_id)
         key = EpisodeKey(
             benchmark=settings.benchmark,
-            domain=settings.domain,
+            domain=domain,
             task_id=planned.task_id,
             trial=planned.trial,
             backbone=self.model.name,
@@ -60,9 +65,7 @@ class Stage:
         return EpisodeSetup(
             id=id_,
             key=key,
-            environment=partial(
-                self.benchmark.environment, settings.domain, planned.task_id, *self._player(planned.trial)
-            ),
+            environment=partial(self.benchmark.environment, domain, planned.task_id, *self._player(planned.trial)),
             model=self.model,
             selector=self.selector(planned.selector),
             arm=planned.selector.arm,
@@ -74,8 +77,8 @@ class Stage:
             },
             helpers=self.context.helpers,
             helper_model=self.context.model,
-            demonstrations=self._demonstrations,
-            benchmark_version=self.benchmark.version(settings.domain),
+            demonstrations=self._demonstrations[domain],
+            benchmark_version=self.worlds.version(settings.domain),
             reader=None if self._plain(planned.selector) else self.reader,
             prompt_hashes=self._texts(),
             config_hash=self.content["config_hash"],
