@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from fama.dialogue.calls import Call, calls
-from fama.dialogue.facts import data_of
+from fama.dialogue.facts import EMAIL, data_of
 from fama.dialogue.language import STOP, clauses, every_verb, stem, without_negated, words
 from fama.dialogue.requests import Want, needs_of, serves_record, wants
 from fama.dialogue.tools import views
@@ -20,11 +20,15 @@ _STATE = re.compile(r"\w{4,}(?:ed|ing)")
 
 
 class Row(NamedTuple):
-    """A record with the ids of the records around it, and the stems of its values; states (``-ed``) left out."""
+    """A record with the ids of the records around it, and the stems of its values; states (``-ed``) left out.
+
+    ``place`` is the name of the list that it stands in.
+    """
 
     fields: dict[str, Any]
     outer: dict[str, Any]
     roots: frozenset[str]
+    place: str = ""
 
     def ids(self) -> dict[str, Any]:
         """Return id fields, those of the records around it first."""
@@ -37,30 +41,30 @@ def table(text: str | None) -> tuple[Row, ...]:
 
     Shared: not to be changed.
     """
-    return tuple(_rows(data_of(text), {}, 0, False))
+    return tuple(_rows(data_of(text), {}, 0, False, ""))
 
 
-def _rows(value: Any, outer: dict[str, Any], depth: int, listed: bool) -> Iterator[Row]:
+def _rows(value: Any, outer: dict[str, Any], depth: int, listed: bool, place: str) -> Iterator[Row]:
     if depth > 10:
         return
     if isinstance(value, list):
         for inner in value:
-            yield from _rows(inner, outer, depth + 1, True)
+            yield from _rows(inner, outer, depth + 1, True, place)
     elif isinstance(value, dict):
         own = {str(key): inner for key, inner in value.items() if not isinstance(inner, dict | list)}
-        nested = [inner for inner in value.values() if isinstance(inner, dict | list)]
+        nested = {str(key): inner for key, inner in value.items() if isinstance(inner, dict | list)}
         if listed:
             fields = {**own, **_inner(value)}
             if len(fields) >= 2:
                 text = " ".join(str(item).replace("_", " ") for item in fields.values())
                 roots = (stem(word) for word in words(text) if not _STATE.fullmatch(word))
-                yield Row(fields, outer, frozenset(roots))
+                yield Row(fields, outer, frozenset(roots), place)
         ids = {key: inner for key, inner in {**own, **_inner(value)}.items() if is_id(key)}
-        alike = [tuple(inner) for inner in nested if isinstance(inner, dict)]
+        alike = [tuple(inner) for inner in nested.values() if isinstance(inner, dict)]
         keyed = len(alike) >= 2 and len(alike) == len(value) and len(set(alike)) == 1
-        for inner in nested:
+        for key, inner in nested.items():
             if isinstance(inner, list) or not listed:
-                yield from _rows(inner, {**outer, **ids}, depth + 1, keyed)
+                yield from _rows(inner, {**outer, **ids}, depth + 1, keyed, place if keyed else key)
 
 
 def _inner(value: dict[str, Any]) -> dict[str, Any]:
@@ -96,7 +100,7 @@ def pointed_row(found: Sequence[Row], state: VisibleState) -> Row | None:
 def last_pointed(found: Sequence[Row], state: VisibleState) -> Row | None:
     """Return the row of the last of the user's clauses that points to one: what was chosen, or chosen anew."""
     for _, text in reversed(user_turns(state)):
-        for clause in reversed(clauses(text)):
+        for clause in reversed(_described(text, found)):
             if (place := _common(found, [clause])) is not None:
                 return found[place]
     return None
@@ -108,7 +112,7 @@ def _common(found: Sequence[Row], turns: list[str]) -> int | None:
         for root in row.roots:
             count[root] = count.get(root, 0) + 1
     common: set[int] = set()
-    for clause in (clause for text in turns for clause in clauses(text)):
+    for clause in (clause for text in turns for clause in _described(text, found)):
         asked = asked_words(without_negated(clause))
         scores = [sum(math.log(len(found) / count[root]) for root in row.roots & asked) for row in found]
         if (best := max(scores, default=0.0)) > 0:
@@ -117,6 +121,12 @@ def _common(found: Sequence[Row], turns: list[str]) -> int | None:
             if not common:
                 return None
     return common.pop() if len(common) == 1 else None
+
+
+def _described(text: str, rows: Sequence[Row]) -> list[str]:
+    """Return the clauses of a turn without addresses that no row holds: they say who writes, and may name somebody."""
+    held = frozenset(str(value).casefold() for row in rows for value in row.fields.values()) if "@" in text else ()
+    return clauses(EMAIL.sub(lambda found: found[0] if found[0].casefold() in held else " ", text))
 
 
 def named_words(want: Want, state: VisibleState, rows: list[Row]) -> frozenset[str]:
@@ -129,7 +139,7 @@ def named_words(want: Want, state: VisibleState, rows: list[Row]) -> frozenset[s
     """
     turns = [text for _, text in user_turns(state)]
     since = last_correction(state)
-    said = [[clause for text in part for clause in clauses(text)] for part in (turns[since:], turns)]
+    said = [[clause for text in part for clause in _described(text, rows)] for part in (turns[since:], turns)]
     asked = wants(state)
     if len({*asked, want}) > 1:
         others = {other.clause for other in asked if other != want}
@@ -144,14 +154,14 @@ def named_words(want: Want, state: VisibleState, rows: list[Row]) -> frozenset[s
 
 def _last_named(turns: list[str], rows: list[Row], known: frozenset[str], verbs: frozenset[str]) -> frozenset[str]:
     """Return the words of the last turn that calls an object by two words or more; none when no row holds them all."""
-    said = (_named(clauses(text), known, verbs) for text in reversed(turns))
+    said = (_named(_described(text, rows), known, verbs) for text in reversed(turns))
     named = next((found for found in said if len(found) > 1), frozenset())
     return named if any(named <= row.roots for row in rows) else frozenset()
 
 
 def said_words(want: Want, state: VisibleState, rows: list[Row]) -> frozenset[str]:
     """Return stems of the words of some row, and those right before them, in everything that the user said."""
-    said = [clause for _, text in user_turns(state) for clause in clauses(text)]
+    said = [clause for _, text in user_turns(state) for clause in _described(text, rows)]
     known = frozenset(root for row in rows for root in row.roots)
     return _named(said, known, every_verb() | want.tool.name_stems)
 

@@ -1,14 +1,22 @@
 """Pending matters: questions without an answer, a change that comes next, the request that a record belongs to."""
 
+import re
+
 from fama.dialogue.calls import calls
 from fama.dialogue.identity import identity_tools
-from fama.dialogue.language import meanings, stem, without_negated, words
+from fama.dialogue.language import meaning, meanings, stem, without_negated, words
 from fama.dialogue.objects import asked_words
 from fama.dialogue.requests import Want, open_question, open_wants, questions, verb_of, wants
 from fama.dialogue.tools import ToolView, views
-from fama.dialogue.turns import user_turns
-from fama.dialogue.values import is_id
+from fama.dialogue.turns import user_text, user_turns
+from fama.dialogue.values import is_id, known_values, roots_of
 from fama.episodes.state import VisibleState
+
+_NUMERIC = re.compile(r"'type': '(?:integer|number)'")
+_NUMBER = re.compile(r"(?<![\w@.#-])\d{1,6}(?:\.\d+)?(?![\w@#-])")
+_NAME = re.compile(r"(?<!^)(?<![.!?] )\b[A-Z][a-z]{2,}\b")
+#: What says that a value is wanted without saying which.
+_SOME = re.compile(r"\b(?:another|different|other|change|update|adjust)\b", re.IGNORECASE)
 
 
 def change_ahead(state: VisibleState) -> bool:
@@ -48,6 +56,55 @@ def asked_about(state: VisibleState) -> tuple[Want, ...]:
             tool = _record_tool(clause, state)
             return (Want(tool, clause, index),) if tool is not None else ()
     return ()
+
+
+def unsaid(want: Want, state: VisibleState) -> tuple[str, ...]:
+    """Return the parameters of a change that nobody has given a value for, as far as their forms tell.
+
+    That is the id of somebody else while only the user's own is known and nobody is named, a number, or one of a few
+    words where the request says only that something is to change.
+    """
+    said = user_text(state)
+    used = {str(value) for call in calls(state) for value in call.arguments.values()}
+    found = []
+    for name, schema in want.tool.schema:
+        if name not in want.tool.required:
+            continue
+        choices = " ".join(choice for parameter, choice in want.tool.enumerated if parameter == name)
+        if is_id(name):
+            missing = only_own(name, want, state) and not names_told(name, want, state)
+        elif is_number(schema):
+            missing = not set(_NUMBER.findall(said)) - used
+        else:
+            missing = bool(choices) and bool(_SOME.search(want.clause)) and not meanings(choices) & meanings(said)
+        if missing:
+            found.append(name)
+    return tuple(found)
+
+
+def is_number(schema: str) -> bool:
+    """Return whether a parameter of this schema, as text, is a number."""
+    return bool(_NUMERIC.search(schema))
+
+
+def only_own(parameter: str, want: Want, state: VisibleState) -> bool:
+    """Return whether the only known values of an id are those that the user was verified by."""
+    gates = {tool.name for tool in identity_tools(state)}
+    made = [call for call in calls(state) if call.name in gates and parameter in call.arguments]
+    own = {str(call.arguments[parameter]) for call in made}
+    known = {found.value for found in known_values(parameter, want.tool, state)}
+    return bool(known) and known <= own
+
+
+def names_told(parameter: str, want: Want, state: VisibleState) -> tuple[str, ...]:
+    """Return capitalised names in a request's clause and in answers to words of the agent about the id or the tool."""
+    about = want.tool.name_stems | {meaning(root) for root in roots_of(parameter)}
+    answers = (
+        text
+        for index, text in user_turns(state)
+        if index > want.index and meanings(state.messages[index - 1].content or "") & about
+    )
+    return tuple(name for text in (want.clause, *answers) for name in _NAME.findall(text))
 
 
 def open_questions(state: VisibleState) -> tuple[Want, ...]:

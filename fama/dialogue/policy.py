@@ -33,6 +33,11 @@ _AT_MOST = re.compile(
 )
 _AT_LEAST = re.compile(r"\b(?:at least|minimum(?: of)?|(?<!no )(?<!not )more than|over|above)" + _UNIT, re.IGNORECASE)
 
+#: A number held against another one of the same record: "as many seats as are in use".
+_AS_MANY = re.compile(
+    r"\bat (?P<end>least|most) as (?:many|much) (?P<thing>[^\W\d_]+) as (?P<other>[^.,;]{3,60})", re.IGNORECASE
+)
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -110,17 +115,37 @@ def verdict(rule: Rule, records: list[dict[str, Any]], worded: dict[str, frozens
     ``worded`` holds, for a key, the values seen anywhere: a rule that names another value than the
     record's speaks of that key, too.
     """
-    findings: list[Verdict] = []
+    findings = [_between(rule, record) for record in records if _AS_MANY.search(rule.text)]
     own = frozenset(
         root for record in records for value in record.values() if isinstance(value, str) for root in _stems(value)
     )
     for key, value in (pair for record in records for pair in record.items()):
-        found = _field_verdict(rule, key, value, worded.get(key, frozenset()), own)
-        if found != "open":
-            findings.append(found)
+        findings.append(_field_verdict(rule, key, value, worded.get(key, frozenset()), own))
     if "broken" in findings:
         return "broken"
-    return "kept" if findings else "open"
+    return "kept" if "kept" in findings else "open"
+
+
+def _between(rule: Rule, record: dict[str, Any]) -> Verdict:
+    """Return how two numbers of a record meet a rule that sets one against the other."""
+    found = _AS_MANY.search(rule.text)
+    if found is None:
+        return "open"
+    thing, other = _stems(found["thing"]), _stems(found["other"])
+    numbers = {
+        _stems(key.replace("_", " ")): float(value)
+        for key, value in record.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    against = [
+        value
+        for named, value in numbers.items()
+        if named > thing and any(_alike(one, word) for one in named - thing for word in other)
+    ]
+    if thing not in numbers or len(against) != 1:
+        return "open"
+    sign = 1 if found["end"].lower() == "least" else -1
+    return "broken" if sign * numbers[thing] < sign * against[0] else "kept"
 
 
 def _field_verdict(rule: Rule, key: str, value: Any, seen: frozenset[str], record: frozenset[str]) -> Verdict:
@@ -142,6 +167,12 @@ def _field_verdict(rule: Rule, key: str, value: Any, seen: frozenset[str], recor
     if own and own <= said:
         return "broken" if rule.forbids and not _EXCEPTS.search(rule.text) else "kept"
     return "broken" if (speaks or others) and _EXCEPTS.search(rule.text) else "open"
+
+
+def _alike(one: str, other: str) -> bool:
+    """Return whether two stems are forms of one word, as ``use`` and ``used`` are."""
+    short, long = sorted((one, other), key=len)
+    return len(short) > 2 and long.startswith(short)
 
 
 @lru_cache(maxsize=4_000)

@@ -35,6 +35,12 @@ def is_new(parameter: str) -> bool:
     return bool({"new", "target", "to"} & set(words(parameter)[:1]))
 
 
+def thing_of(parameter: str) -> str:
+    """Return what a parameter is called to the user: ``user`` for ``user_id``."""
+    named = words(parameter)
+    return " ".join(named[:-1] if len(named) > 1 and is_id(parameter) else named)
+
+
 def roots_of(parameter: str) -> frozenset[str]:
     """Return stems of a parameter's own words: no ``id``, no stop words; all words when nothing else is left."""
     own = frozenset(stem(word) for word in words(parameter) if word not in _ID_ENDINGS and word not in STOP)

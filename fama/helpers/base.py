@@ -10,7 +10,7 @@ from fama.models.prefix import AgentRequest
 from fama.registry import Registry
 from fama.settings import Form
 
-TEMPLATE_TEXTS = "4"
+TEMPLATE_TEXTS = "5"
 """Version of what the template forms say and when. Outcomes of another version say little about this one: a new one
 goes into every episode beside the hashes of the prompts, and comparisons warn where they meet."""
 

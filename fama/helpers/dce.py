@@ -6,13 +6,14 @@ from typing import Any
 
 from fama.dialogue.calls import Call, calls
 from fama.dialogue.identity import foreign_record
-from fama.dialogue.language import meanings, words
-from fama.dialogue.objects import choice_rows, is_meant, last_pointed, pointed_row, table
+from fama.dialogue.language import meaning, words
+from fama.dialogue.objects import choice_rows, is_meant, is_record, last_pointed
 from fama.dialogue.pending import wants_of_record
 from fama.dialogue.policy import Rule, about_identity, is_procedure, relevance, rules, verdict
-from fama.dialogue.requests import Want, needs_of, open_wants, serves_record
+from fama.dialogue.requests import Want, needs_of, open_wants, serves_record, verb_of
+from fama.dialogue.shown import Shown, about, seen_words, wished
 from fama.dialogue.tools import views
-from fama.dialogue.turns import noted_texts, tool_spoke_last, user_turns
+from fama.dialogue.turns import noted_texts, tool_spoke_last
 from fama.dialogue.values import record_of
 from fama.episodes.state import VisibleState
 from fama.helpers.base import Helper
@@ -32,7 +33,6 @@ TOKEN_CAP = 64
 _ASK_FOR = re.compile(
     r"ask\b(?:\s+\w+){0,2}?\s+for\s+(?:the|an?|their)?\s*([a-z]+(?: [a-z]+)?)\s*(?:before|when|if|first|\.|,|$)", re.I
 )
-_COUNT = re.compile(r"(?<![\w.])(\d{1,6}(?:\.\d+)?) ([^\W\d_]+)")
 _SPEAKS = frozenset({"ask", "tell", "say", "inform", "explain"})
 #: Added to the relevance of a rule that the record breaks. Beyond one rule per request, only such ones are given.
 BROKEN = 8.0
@@ -60,16 +60,17 @@ def write(state: VisibleState) -> Iterator[Candidate]:
     worded = seen_words(made)
     scored: list[tuple[float, str]] = []
     for want in asked:
-        chosen = last_pointed(choice_rows(want, made[-1], state), state)
-        if not tool_spoke_last(state) and chosen is None:
-            continue
         meant = not needs_of(want) or (serves_record(shown, want) and is_meant(made[-1], want, state))
-        if not meant and chosen is None:
+        if (chosen := last_pointed(choice_rows(want, made[-1], state), state)) is not None:
+            held = Shown([chosen.fields], [])
+        elif not tool_spoke_last(state):
+            held, meant = _wished_now(want, made, state), True
+        elif meant:
+            held = about(want, made, state)
+        else:
             continue
-        records = [chosen.fields] if chosen is not None else about(want, made, state)
-        records = [{**record, **wished(want, record, state)} for record in records]
         for rule in rules(state.policy):
-            score = 0.0 if is_procedure(rule) else _score(rule, want, records, worded, state)
+            score = 0.0 if is_procedure(rule) else _score(rule, want, held.under(rule), worded, state)
             if score <= (least if meant else BROKEN):
                 continue
             if score >= BROKEN and want.rivals:  # which change is asked for is not sure: no reason to refuse
@@ -79,6 +80,16 @@ def write(state: VisibleState) -> Iterator[Candidate]:
                 scored.append((score, note))
     if scored:
         yield Candidate(max(scored, key=lambda pair: pair[0])[1])
+
+
+def _wished_now(want: Want, made: tuple[Call, ...], state: VisibleState) -> Shown:
+    """Return the object's record with the numbers that the user wants, at the user's turn; nothing without any."""
+    for place in range(len(made), 0, -1):
+        call = made[place - 1]
+        if is_record(call, want, state) and is_meant(call, want, state):
+            records = about(want, made[:place], state).records if wished(want, record_of(call), state) else []
+            return Shown(records[:1], [])
+    return Shown([], [])
 
 
 def _wording(rule: Rule, score: float) -> str:
@@ -98,43 +109,16 @@ def _score(
     found = verdict(rule, records, worded)
     if found == "broken":
         return score + BROKEN
-    return score if found == "open" and not rule.forbids else 0.0
+    return score if found == "open" and not rule.forbids and _guides(rule, want) else 0.0
 
 
-def about(want: Want, made: tuple[Call, ...], state: VisibleState) -> list[dict[str, Any]]:
-    """Return what the last result says about a request's object: its fields, and those of rows that bear on it.
+def _guides(rule: Rule, want: Want) -> bool:
+    """Return whether a rule that no field decides says what to do: it opens with the change's verb, or asks or tells.
 
-    That is the row the user's words point to, or, when the request is not about single rows, every row.
+    Who may do it, or what an object needs, is taken for a reason to refuse.
     """
-    rows = table(made[-1].result)
-    row = rows[0] if len(rows) == 1 else pointed_row(rows, state)
-    if row is not None:
-        return [record_of(made[-1]), row.fields]
-    single = any(name in row.fields for row in rows for name in needs_of(want))
-    return [record_of(made[-1]), *([] if single else [row.fields for row in rows])]
-
-
-def wished(want: Want, record: dict[str, Any], state: VisibleState) -> dict[str, float]:
-    """Return the numbers that the user wants fields of a record changed to: the last before a field's name."""
-    found: dict[str, float] = {}
-    for key, value in record.items():
-        if key not in want.tool.parameters or isinstance(value, bool) or not isinstance(value, int | float):
-            continue
-        for _, text in user_turns(state):
-            for match in _COUNT.finditer(text):
-                if meanings(match[2]) & meanings(key.replace("_", " ")):
-                    found[key] = float(match[1])
-    return found
-
-
-def seen_words(made: tuple[Call, ...]) -> dict[str, frozenset[str]]:
-    """Return the text values that each key had in any tool result."""
-    found: dict[str, set[str]] = {}
-    for call in made:
-        for _, key, value in call.leaves:
-            if isinstance(value, str):
-                found.setdefault(key, set()).add(value)
-    return {key: frozenset(values) for key, values in found.items()}
+    first = words(rule.text)[0]
+    return first in _SPEAKS or meaning(first) == verb_of(want.tool)
 
 
 def build(form: Form = "template", **options: int | str) -> Helper:

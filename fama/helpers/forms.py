@@ -4,7 +4,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from fama.dialogue.pending import is_number
+from fama.dialogue.tools import ToolView
 from fama.dialogue.turns import noted_texts
+from fama.dialogue.values import is_id, thing_of
 from fama.episodes.state import VisibleState
 from fama.errors import BadInput
 from fama.helpers.base import Helper, HelperContext, HelperReply
@@ -28,8 +31,23 @@ Writer = Callable[[VisibleState], Iterable[Candidate]]
 #: model makes the change (docs/lab-log.md).
 ASK_YES = "Suggested next tool: respond. Ask for a yes to {tool}."
 
+#: What the user has not said yet; as a question that may be put as it is, since told only what to ask, a small model
+#: offers a value of its own.
+ASK_FOR = 'Suggested next tool: respond, to ask "{question}?".'
+
 #: What comes once the record that a question is about has been looked up.
 ANSWER = "The user asked: {question}. Suggested next tool: respond, to tell what {tool} shows."
+
+
+def ask_for(tool: ToolView, parameters: Iterable[str]) -> str:
+    """Return the note that asks the user for values of a tool: ``Which user and how many desks?``."""
+    schema = dict(tool.schema)
+    asked = (
+        f"{'how many' if is_number(schema[name]) and not is_id(name) else 'which'} {thing_of(name)}"
+        for name in parameters
+    )
+    question = " and ".join(asked)
+    return ASK_FOR.format(question=question[:1].upper() + question[1:])
 
 
 @dataclass(eq=False)

@@ -4,16 +4,15 @@ from collections.abc import Iterator
 
 from fama.dialogue.calls import calls
 from fama.dialogue.facts import quote
-from fama.dialogue.language import words
 from fama.dialogue.objects import candidates, listed, named_words, shows
-from fama.dialogue.pending import open_questions
+from fama.dialogue.pending import open_questions, unsaid
 from fama.dialogue.requests import Want, is_done, is_refused, open_question, wants
 from fama.dialogue.tools import kind_of
 from fama.dialogue.turns import is_led, user_spoke_last, user_turns
-from fama.dialogue.values import known_values
+from fama.dialogue.values import known_values, thing_of
 from fama.episodes.state import VisibleState
 from fama.helpers.base import Helper
-from fama.helpers.forms import ASK_YES, Candidate, make, refuse_options
+from fama.helpers.forms import ASK_YES, Candidate, ask_for, make, refuse_options
 from fama.settings import Form
 
 ASKED = "The user also asked: {question}."
@@ -30,7 +29,10 @@ def write(state: VisibleState) -> Iterator[Candidate]:
     made = calls(state)
     left = [want for want in asked if not is_done(want, made) and not is_refused(want, state)]
     if left and len(left) < len(asked):
-        yield Candidate(ASK_YES.format(tool=left[0].tool.name))
+        if missing := unsaid(left[0], state):
+            yield Candidate(ask_for(left[0].tool, missing))
+        else:
+            yield Candidate(ASK_YES.format(tool=left[0].tool.name))
     elif not left and made and kind_of(state, made[-1].name) == "write":
         if question := open_question(state):
             steps = [NEXT.format(tool=_step(want, state)) for want in open_questions(state)]
@@ -48,7 +50,7 @@ def _step(want: Want, state: VisibleState) -> str:
         values = list(dict.fromkeys(found.value for found in known_values(name, want.tool, state)))
     if len(values) == 1:
         return f"{want.tool.name} with {name} {quote(values[0])}"
-    return f"respond, to ask which {' '.join(words(name)[:-1])}"
+    return f"respond, to ask which {thing_of(name)}"
 
 
 def build(form: Form = "template", **options: int | str) -> Helper:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from fama.dialogue.calls import Call, calls
 from fama.dialogue.facts import quote
 from fama.dialogue.identity import identity_tools, is_identified
-from fama.dialogue.language import meaning, meanings, stem, words
+from fama.dialogue.language import meaning, meanings, stem
 from fama.dialogue.objects import (
     Row,
     candidates,
@@ -23,15 +23,15 @@ from fama.dialogue.objects import (
     shows,
     table,
 )
-from fama.dialogue.pending import open_questions
+from fama.dialogue.pending import names_told, only_own, open_questions, unsaid
 from fama.dialogue.requests import Want, needs_of, open_wants, serves_record, verb_of
 from fama.dialogue.roles import READ_VERBS
 from fama.dialogue.tools import ToolView, views
 from fama.dialogue.turns import is_led, last_words, tool_spoke_last, turn_agrees, user_spoke_last, user_turns
-from fama.dialogue.values import is_id, is_known, is_new, known_values, mentioned, roots_of, was_called
+from fama.dialogue.values import is_id, is_known, is_new, known_values, mentioned, roots_of, thing_of, was_called
 from fama.episodes.state import VisibleState
 from fama.helpers.base import Helper
-from fama.helpers.forms import ANSWER, Candidate, make, refuse_options
+from fama.helpers.forms import ANSWER, Candidate, ask_for, make, refuse_options
 from fama.settings import Form
 
 NOTE = "Suggested next tool: {tool}."
@@ -47,7 +47,7 @@ _READ_MEANINGS = frozenset(meaning(verb) for verb in READ_VERBS)
 class Suggestion(NamedTuple):
     """A tool, and the one argument that matters when it is known; ``chosen`` among several values in sight.
 
-    ``asks`` says that several fit as well, so that the user has to tell which one.
+    ``asks`` says that several fit as well, so that the user has to tell which one; ``missing`` that none is known.
     """
 
     tool: ToolView
@@ -55,6 +55,7 @@ class Suggestion(NamedTuple):
     value: str = ""
     chosen: bool = False
     asks: bool = False
+    missing: bool = False
     arguments: tuple[tuple[str, str], ...] = ()
 
 
@@ -72,7 +73,9 @@ def write(state: VisibleState) -> Iterator[Candidate]:
     if found is None:
         return
     if found.asks:
-        yield Candidate(ASK.format(thing=" ".join(words(found.parameter)[:-1])))
+        yield Candidate(
+            ask_for(found.tool, (found.parameter,)) if found.missing else ASK.format(thing=thing_of(found.parameter))
+        )
         return
     if found.arguments:
         values = ", ".join(f"{name} {quote(value)}" for name, value in found.arguments)
@@ -105,7 +108,17 @@ def suggest(state: VisibleState, made: tuple[Call, ...]) -> Suggestion | None:
     for want in (*open_wants(state), *open_questions(state)):
         if found := _look_up(want, state, made):
             return found
+    if tool_spoke_last(state):
+        return next((found for want in open_wants(state) if (found := _left_open(want, state, made))), None)
     return None
+
+
+def _left_open(want: Want, state: VisibleState, made: tuple[Call, ...]) -> Suggestion | None:
+    """Suggest asking for a value that a change needs and nobody said, once its object is shown."""
+    if want.rivals or not made[-1].succeeded or not is_record(made[-1], want, state):
+        return None
+    values = unsaid(want, state)
+    return Suggestion(want.tool, values[0], asks=True, missing=True) if values else None
 
 
 def _answer(state: VisibleState, made: tuple[Call, ...]) -> str:
@@ -143,12 +156,12 @@ def _named(state: VisibleState, made: tuple[Call, ...]) -> Suggestion | None:
 def _look_up(want: Want, state: VisibleState, made: tuple[Call, ...]) -> Suggestion | None:
     """Suggest the read tool that shows the object of a request, or that supplies an id still missing."""
     for name in needs_of(want):
-        if not is_known(name, want.tool, state) or is_new(name):
+        if not is_known(name, want.tool, state) or is_new(name) or _is_anothers(name, want, state):
             if found := _supplier(name, want.tool.stems, state, made):
                 return Suggestion(found)
             if not is_new(name):
                 continue
-        shown_by = [tool for tool in views(state, "read") if name in tool.required and _ready(tool, state)]
+        shown_by = _showing(name, state)
         for tool in shown_by:
             if found_object := _object(tool, name, want, state, made):
                 return found_object
@@ -159,13 +172,34 @@ def _look_up(want: Want, state: VisibleState, made: tuple[Call, ...]) -> Suggest
     return None
 
 
+def _showing(name: str, state: VisibleState) -> list[ToolView]:
+    """Return the read tools that show the object of an id: those named after it, else all that take it."""
+    taking = [
+        tool for tool in views(state, "read") if name in tool.required and not tool.verifies and _ready(tool, state)
+    ]
+    roots = {meaning(root) for root in roots_of(name)}
+    return [tool for tool in taking if roots & tool.name_stems] or taking
+
+
+def _is_anothers(name: str, want: Want, state: VisibleState) -> bool:
+    """Return whether only the user's own id is known, and the request names somebody whom the user's record lacks."""
+    if not only_own(name, want, state):
+        return False
+    own = {found.value for found in known_values(name, want.tool, state)}
+    record = " ".join(call.result or "" for call in calls(state) if any(one in (call.result or "") for one in own))
+    return any(told.casefold() not in record.casefold() for told in names_told(name, want, state))
+
+
 def _is_open(name: str, want: Want, state: VisibleState, made: tuple[Call, ...]) -> bool:
     """Return whether the last look-up leaves several values that no tool shows singly and the user named none of.
 
-    The parts of an object stand in its record, the values of a new one in any other list.
+    The parts of an object stand in its record, where a tool shows it, the values of a new one in any other list.
     """
-    shown = next((tool for tool in views(state, "read") if made and tool.name == made[-1].name), None)
-    if shown is None or not made[-1].succeeded or serves_record(shown, want) == is_new(name):
+    reads = views(state, "read")
+    shown = next((tool for tool in reads if made and tool.name == made[-1].name), None)
+    if shown is None or not made[-1].succeeded:
+        return False
+    if any(serves_record(tool, want) for tool in reads) and serves_record(shown, want) == is_new(name):
         return False
     field = new_field(name) if is_new(name) else name
     rows = [row for row in table(made[-1].result) if field in row.fields]
@@ -185,6 +219,8 @@ def _object(tool: ToolView, name: str, want: Want, state: VisibleState, made: tu
         return None
     fitting = candidates(name, named, rows)
     left = [value for value in fitting if not was_called(tool, name, value, made)]
+    if left and not named and not called and len(rows) > 1 and not user_spoke_last(state):
+        return Suggestion(tool, name, asks=True)
     if left:
         return Suggestion(tool, name, left[0], chosen=True)
     if not fitting and not called and not user_spoke_last(state):
@@ -245,6 +281,8 @@ def _parts(want: Want, state: VisibleState, made: tuple[Call, ...]) -> tuple[tup
             rows = [row for call in shown[-1:] for row in table(call.result) if name in row.fields]
             named = said_words(want, state, rows) - others if fresh else named_words(want, state, rows)
             values = candidates(name, named, rows) if len(rows) > 1 else [str(row.fields[name]) for row in rows]
+        if len(values) != 1:  # what the question that the user agreed to names
+            values = [one.value for one in known_values(name, want.tool, state) if one.value in last_words(state)]
         if len(values) == 1:
             found.append((name, values[0]))
     return tuple(found)

@@ -7,11 +7,12 @@ from difflib import get_close_matches
 from fama.dialogue.calls import Call, calls
 from fama.dialogue.facts import normal_token, quote
 from fama.dialogue.identity import identity_tools, is_identified
-from fama.dialogue.language import stem
+from fama.dialogue.language import stem, words
 from fama.dialogue.objects import last_pointed, pointed_row, table
 from fama.dialogue.pending import asked_about, wants_of_record
 from fama.dialogue.policy import asks_confirmation, relevance, rules, verdict
 from fama.dialogue.requests import Want, asks_change, is_done, is_refused, needs_of, open_wants, serves_record, wants
+from fama.dialogue.shown import Shown, about, seen_words
 from fama.dialogue.tools import views
 from fama.dialogue.turns import (
     given_before_user,
@@ -23,13 +24,13 @@ from fama.dialogue.turns import (
     turn_accepts,
     turn_agrees,
     user_spoke_last,
+    user_text,
     user_turns,
 )
-from fama.dialogue.values import is_id, is_known, is_new, known_values, mentioned
+from fama.dialogue.values import is_id, is_known, is_new, known_values, mentioned, record_of
 from fama.episodes.state import VisibleState
 from fama.helpers.base import Helper
 from fama.helpers.dce import NOTE as RULE
-from fama.helpers.dce import about, seen_words
 from fama.helpers.forms import ASK_YES, Candidate, make, refuse_options
 from fama.settings import Form
 
@@ -61,8 +62,9 @@ def write(state: VisibleState) -> Iterator[Candidate]:
             busy = sum(call.busy for call in made if call.name == made[-1].name)
             yield Candidate(RETRY.format(tool=made[-1].name), busy)
         elif not made[-1].succeeded:
-            yield from _miscopied(state, made[-1])
-            yield from _outside(state, made[-1])
+            if _made_unasked(made, state):
+                yield _once_a_turn(state, ASK_YES.format(tool=made[-1].name))
+            yield from _outside(state, made) if _ONE_OF.search(made[-1].result or "") else _miscopied(state, made[-1])
         else:
             yield from _wrong_id(state, made)
     else:
@@ -103,15 +105,29 @@ def _miscopied(state: VisibleState, call: Call) -> Iterator[Candidate]:
                 yield Candidate(CALL_WITH.format(tool=call.name, parameter=parameter, value=quote(close[0])))
 
 
-def _outside(state: VisibleState, call: Call) -> Iterator[Candidate]:
-    """Yield the values that an error says an argument must be one of, where the call gave another."""
+def _outside(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate]:
+    """Yield the values that an error says an argument must be one of, where the call gave another.
+
+    What the object has already is no change; of the others, one that the user or the agreed offer names is meant.
+    """
+    call = made[-1]
     if (found := _ONE_OF.search(call.result or "")) is None:
         return
     values = [value.strip(" \"'[]()") for value in re.split(r",|\bor\b|\band\b", found["values"])]
     values = [value for value in values if value][:_MOST_VALUES]
+    said = {stem(word) for text in (last_words(state), user_text(state)) for word in words(text)}
     for parameter, value in call.arguments.items():
-        if re.search(rf"\b{re.escape(parameter)}\b", call.result or "") and len(values) > 1 and value not in values:
-            listed = f"{', '.join(map(quote, values[:-1]))} or {quote(values[-1])}"
+        if not re.search(rf"\b{re.escape(parameter)}\b", call.result or "") or len(values) < 2 or value in values:
+            continue
+        records = (record_of(one) for one in reversed(made) if one.succeeded)
+        present = next((record[parameter] for record in records if parameter in record), None)
+        left = [one for one in values if one != present]
+        named = [one for one in left if stem(one) in said]
+        left = named if len(named) == 1 else left
+        if len(left) == 1:
+            yield Candidate(CALL_WITH.format(tool=call.name, parameter=parameter, value=quote(left[0])))
+        else:
+            listed = f"{', '.join(map(quote, left[:-1]))} or {quote(left[-1])}"
             yield Candidate(CALL_ONE_OF.format(tool=call.name, parameter=parameter, values=listed))
 
 
@@ -153,7 +169,7 @@ def _unconfirmed(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candid
         return
     for want in wants_of_record(state) if tool_spoke_last(state) else open_wants(state):
         needs = needs_of(want)
-        objects = [i for i, call in enumerate(made) if call.name in tools and serves_record(tools[call.name], want)]
+        objects = _objects(want, made, state)
         if not objects:
             continue
         if objects[-1] < len(made) - 1:  # after the object came what the change may choose from, or something else
@@ -168,6 +184,31 @@ def _unconfirmed(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candid
             ask = ASK_AGAIN.format(said=quote(user_turns(state)[-1][1].rstrip(". "), 90))
         yield _once_a_turn(state, ask)
         return
+
+
+def _objects(want: Want, made: tuple[Call, ...], state: VisibleState) -> list[int]:
+    """Return the places of the look-ups that show a change's object: its record, or a list where no tool shows one."""
+    tools = {tool.name: tool for tool in views(state, "read")}
+    if any(serves_record(tool, want) for tool in tools.values()):
+        return [i for i, call in enumerate(made) if call.name in tools and serves_record(tools[call.name], want)]
+    if not is_identified(state, made) or want.rivals:
+        return []
+    return [
+        i
+        for i, call in enumerate(made)
+        if call.name in tools and any(name in row.fields for row in table(call.result) for name in needs_of(want))
+    ]
+
+
+def _made_unasked(made: tuple[Call, ...], state: VisibleState) -> bool:
+    """Return whether the last call tried a change that nobody has said yes to, so that it should not be tried again."""
+    tool = next((tool for tool in views(state, "write") if tool.name == made[-1].name), None)
+    return (
+        tool is not None
+        and asks_confirmation(state.policy)
+        and is_identified(state, made)
+        and not _has_yes(Want(tool, "", 0), made, state)
+    )
 
 
 def _has_yes(want: Want, made: tuple[Call, ...], state: VisibleState) -> bool:
@@ -202,11 +243,12 @@ def _once_a_turn(state: VisibleState, text: str) -> Candidate:
 
 def _forbidden(want: Want, made: tuple[Call, ...], place: int, state: VisibleState) -> bool:
     """Return whether a rule forbids changing the object looked up at ``place``, or the choice in the last list."""
-    record, worded = about(want, made[: place + 1], state), seen_words(made)
+    shown, worded = about(want, made[: place + 1], state), seen_words(made)
     if place < len(made) - 1 and (choice := last_pointed(table(made[-1].result), state)) is not None:
-        record = [*record, choice.fields]
+        shown = Shown([*shown.records, choice.fields], shown.rows)
     return any(
-        relevance(rule, want, state) and verdict(rule, record, worded) == "broken" for rule in rules(state.policy)
+        relevance(rule, want, state) and verdict(rule, shown.under(rule), worded) == "broken"
+        for rule in rules(state.policy)
     )
 
 

@@ -116,3 +116,49 @@ def test_of_several_limits_the_one_of_the_records_own_word_counts() -> None:
     assert note("plain", 3, "6 chairs") == REFUSE + SEATS.split("2. ")[1]
     assert note("wide", 8, "10 chairs") is None
     assert note("wide", 8, "14 chairs") == REFUSE + SEATS.split("2. ")[1]
+
+
+def test_a_number_given_in_an_answer_is_held_against_the_record_at_the_users_turn() -> None:
+    rule = "A desk needs at least as many chairs as are in use."
+    chat = Chat(f"1. Verify the reader. 2. {rule}", DESKS).verified("Please change the chairs of desk D1.")
+    chat.call("get_desk", {"desk_id": "D1", "chairs": 8, "chairs_used": 3}, desk_id="D1")
+    assert chat.note(build()) is None
+    chat.say("How many chairs shall it be?").user("Make it 7741, no, I mean, hmm.")
+    assert chat.note(build()) is None  # the number of the card, with which a tool was called
+    chat.say("How many chairs shall it be?").user("Make it 5.")
+    assert chat.note(build()) is None
+    chat.say("I can change it to 5 chairs. Shall I?").user("It is 1 chair that I want.")
+    assert chat.note(build()) == REFUSE + rule
+    assert chat.user("1, please.").note(build()) is None  # once
+
+
+def test_by_how_many_is_not_to_how_many() -> None:
+    chat = Chat(SEATS, DESKS).verified("Please change the chairs of desk D1, I need it bigger by 9 chairs.")
+    chat.call("get_desk", {"desk_id": "D1", "kind": "wide", "chairs": 8}, desk_id="D1")
+    assert chat.note(build()) is None
+
+
+def test_a_rule_about_people_is_not_held_against_the_people_of_a_desk() -> None:
+    never = "Never change a chairman or make anybody one."
+    overdue = "Never change the chairs while a loan is overdue."
+    tools = (*DESKS, tool("list_members", "List the members of a desk.", "desk_id"))
+    rows = {"members": [{"reader_id": "R1", "role": "chairman"}], "loans": [{"loan_id": "L1", "status": "active"}]}
+
+    def note(policy: str, status: str = "active") -> str | None:
+        rows["loans"][0]["status"] = status
+        rows["members"][1:] = [{"reader_id": "R2", "role": "guest"}]
+        chat = Chat(policy, tools).verified("Please change the chairs of desk D1 to 5 chairs.")
+        return chat.call("list_members", rows, desk_id="D1").note(build())
+
+    assert note(f"1. Verify the reader. 2. {never}") is None
+    assert note(f"1. Verify the reader. 2. {overdue}", "overdue") == REFUSE + overdue
+
+
+def test_who_may_do_it_and_what_an_object_needs_are_left_unsaid() -> None:
+    policy = (
+        "1. Verify the reader. 2. Only members with a card may renew a loan. 3. Renew only for four weeks at a time."
+    )
+    chat = (
+        Chat(policy).verified("Please renew loan L11.").call("get_loan", {"loan_id": "L11", "days": 3}, loan_id="L11")
+    )
+    assert chat.note(build()) == "Rule: Renew only for four weeks at a time."

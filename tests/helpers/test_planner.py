@@ -1,5 +1,6 @@
+from fama.helpers.forms import ASK_YES
 from fama.helpers.planner import build
-from tests.support.note_states import LOANS, Chat
+from tests.support.note_states import LOANS, TOOLS, Chat, tool
 
 HOLD = "Suggested next tool: respond. Ask for a yes to cancel_hold."
 
@@ -38,3 +39,19 @@ def test_a_question_beside_a_change_is_brought_back_once_the_change_is_done() ->
     chat.say("Loan L11 is renewed.").user("Thanks.")
     assert chat.note(build()) == 'The user also asked: "I would like to know when my hold H5 arrives".'
     assert chat.note(build()) is None
+
+
+def test_asks_for_the_value_of_what_is_left_where_nobody_said_it() -> None:
+    tools = (*TOOLS, tool("change_rank", "Change the rank of a reader.", "reader_id", rank=["guest", "member"]))
+
+    def note(wish: str) -> str | None:
+        chat = Chat(tools=tools).verified(f"Please cancel hold H5. And {wish}")
+        return (
+            chat.call("cancel_hold", {"status": "cancelled"}, hold_id="H5").say("Done.").user("Thanks.").note(build())
+        )
+
+    assert (
+        note("change the rank of a colleague.")
+        == 'Suggested next tool: respond, to ask "Which reader and which rank?".'
+    )
+    assert note("change the rank of Ben to member.") == ASK_YES.format(tool="change_rank")

@@ -1,5 +1,5 @@
 from fama.dialogue.requests import wants
-from fama.episodes.records import Note
+from fama.episodes.records import Note, ToolSpec
 from fama.helpers.tsa import build
 from tests.support.note_states import LOANS, TOOLS, Chat, tool
 
@@ -120,3 +120,78 @@ def test_after_a_yes_the_change_comes_before_any_further_look_up() -> None:
     chat.call("list_loans", LOANS, reader_id="R100").call("get_loan", LOANS["loans"][1], loan_id="L22")
     chat.say("I can renew loan L22, Dracula. Shall I?").user("Yes, please.")
     assert chat.note(build()) == 'Suggested next tool: renew_loan with loan_id "L22".'
+
+
+def test_after_a_yes_the_id_that_the_question_named_is_used() -> None:
+    tools = (
+        *TOOLS[:2],
+        tool("get_card", "Show a card with its fines.", "card_id"),
+        tool("waive_fine", "Waive a fine.", "fine_id"),
+    )
+    fines = {"card_id": "C1", "fines": [{"fine_id": "F10", "month": "May"}, {"fine_id": "F20", "month": "June"}]}
+    chat = Chat(tools=tools).verified("Please waive the fine of May.").call("get_card", fines, card_id="C1")
+    chat.say("I can waive the fine of May (F10). Shall I?").user("Sorry, I meant June.")
+    chat.say("I can waive the fine of June (F20). Shall I?").user("Yes, please.")
+    assert chat.note(build()) == 'Suggested next tool: waive_fine with fine_id "F20".'
+
+
+DESKS = (
+    *TOOLS[:2],
+    tool("get_desk", "Show a desk.", "desk_id"),
+    ToolSpec(
+        name="change_desk",
+        description="Change the chairs of a desk.",
+        parameters='{"type": "object", "properties": {"desk_id": {"type": "string"}, "chairs": {"type": "integer"}},'
+        ' "required": ["desk_id", "chairs"]}',
+    ),
+    tool("paint_desk", "Paint a desk.", "desk_id", color=["red", "green", "blue"]),
+)
+
+
+def test_a_value_that_nobody_said_is_asked_for() -> None:
+    def note(wish: str) -> str | None:
+        chat = Chat(tools=DESKS).verified(wish)
+        return chat.call("get_desk", {"desk_id": "D7", "chairs": 12, "color": "red"}, desk_id="D7").note(build())
+
+    ask = 'Suggested next tool: respond, to ask "{}?".'
+    assert note("Please change the chairs of desk D7.") == ask.format("How many chairs")
+    assert note("Please change desk D7 to 15 chairs.") is None
+    assert note("Please paint desk D7 in another color.") == ask.format("Which color")
+    assert note("Please paint desk D7 green.") is None
+
+
+PEOPLE = (
+    *TOOLS[:2],
+    tool("list_members", "List the members of a branch.", "branch_id"),
+    tool("get_branch", "Show a branch.", "branch_id"),
+    tool("block_member", "Block a member.", "reader_id"),
+)
+BRANCH = {"branch_id": "B7", "name": "River", "desks": 12}
+
+
+def test_somebody_else_is_looked_up_though_the_users_own_id_is_known() -> None:
+    chat = Chat(tools=PEOPLE).verified("Please block the member Petra Lopez.")
+    assert chat.call("get_branch", BRANCH, branch_id="B7").note(build()) == "Suggested next tool: list_members."
+    chat = Chat(tools=PEOPLE).verified("Please block me as a member.")
+    assert chat.call("get_branch", BRANCH, branch_id="B7").note(build()) is None
+    chat = Chat(tools=PEOPLE).verified("Please block a member.").call("get_branch", BRANCH, branch_id="B7")
+    chat.say("Which member, please?").user("That is Petra Lopez.")
+    assert chat.note(build()) == "Suggested next tool: list_members."
+
+
+def test_a_record_is_shown_by_the_tool_named_after_it() -> None:
+    desks = tool("change_name", "Change the name of a branch.", "branch_id", "name")
+    chat = Chat(tools=(*PEOPLE, desks)).verified("Please change the name of our branch to Lake.")
+    chat.call("find_reader", {"reader_id": "R100", "branch_id": "B7"}, email="ada@mail.example")
+    assert chat.note(build()) == "Suggested next tool: get_branch."
+    assert chat.call("get_branch", BRANCH, branch_id="B7").note(build()) is None
+
+
+def test_an_object_that_the_user_did_not_name_is_asked_for() -> None:
+    ask = "Suggested next tool: respond, to ask which {}."
+    chat = Chat().verified("Please renew a loan.").call("list_loans", LOANS, reader_id="R100")
+    assert chat.note(build()) == ask.format("loan")
+    tools = (*TOOLS[:2], tool("get_card", "Show a card with its fines.", "card_id"))
+    fines = {"card_id": "C1", "fines": [{"fine_id": "F10", "month": "May"}, {"fine_id": "F20", "month": "June"}]}
+    chat = Chat(tools=(*tools, tool("waive_fine", "Waive a fine.", "fine_id"))).verified("Please waive a fine.")
+    assert chat.call("get_card", fines, card_id="C1").note(build()) == ask.format("fine")

@@ -133,8 +133,34 @@ def test_asks_for_the_yes_too_when_the_user_has_just_said_what_was_missing() -> 
 
 def test_an_error_that_lists_what_may_be_is_tried_again_with_one_of_it() -> None:
     chat = Chat().verified("Move hold H5 to the river branch.")
-    chat.call("move_hold", {"error": "branch must be one of: north, south, east"}, hold_id="H5", branch="river")
+    error = {"error": "branch must be one of: north, south, east"}
+    assert chat.call("move_hold", error, hold_id="H5", branch="river").note(build()) == ASK_YES.format(tool="move_hold")
+    chat.say("I can move hold H5. Shall I?").user("Yes.").call("move_hold", error, hold_id="H5", branch="river")
     assert chat.note(build()) == 'Call move_hold again with branch "north", "south" or "east", as the user means it.'
-    chat = Chat().verified("Move hold H5 to the river branch.")
+    chat = Chat().verified("Move hold H5 to the river branch.").say("I can move it. Shall I?").user("Yes.")
     chat.call("move_hold", {"error": "no hold H5"}, hold_id="H5", branch="river")
     assert chat.note(build()) is None
+
+
+def test_of_the_values_that_an_error_lists_the_present_one_is_left_out_and_a_named_one_chosen() -> None:
+    def note(offer: str) -> str | None:
+        chat = Chat().verified("Move hold H5 to the middle branch.")
+        chat.call("get_loan", {"hold_id": "H5", "branch": "north"}, loan_id="H5").say(offer).user("Yes.")
+        error = {"error": "branch must be one of: north, south, east"}
+        return chat.call("move_hold", error, hold_id="H5", branch="midle").note(build())
+
+    assert note("I can move it. Shall I?") == (
+        'Call move_hold again with branch "south" or "east", as the user means it.'
+    )
+    assert note("I can move it from north to south. Shall I?") == 'Call move_hold again with branch "south".'
+
+
+def test_a_change_of_what_only_a_list_shows_needs_a_yes_too() -> None:
+    tools = (
+        *TOOLS[:2],
+        tool("list_holds", "List the holds of a reader.", "reader_id"),
+        tool("cancel_hold", "Cancel a hold.", "hold_id"),
+    )
+    rows = {"holds": [{"hold_id": "H5", "title": "Emma"}, {"hold_id": "H6", "title": "Dracula"}]}
+    chat = Chat(tools=tools).verified("Please cancel the hold on Emma.").call("list_holds", rows, reader_id="R100")
+    assert chat.note(build()) == ASK_YES.format(tool="cancel_hold")
