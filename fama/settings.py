@@ -246,6 +246,19 @@ class OutcomesSettings(ExperimentSettings):
     """Distinct subsets drawn a task and trial."""
 
 
+class QuestionSettings(Settings):
+    """A question that a comparison is asked before it runs, decided by 95 % intervals over tasks."""
+
+    arm: str
+    than: str
+    ask: Literal["no_worse", "more", "same"] = "no_worse"
+    """Does ``arm`` solve no fewer tasks than ``than``, more, or as many, within ``margin``?"""
+    margin: float = Field(default=0.05, gt=0.0, lt=1.0)
+    """A difference in success that does not matter."""
+    tokens: float | None = Field(default=None, gt=0.0, le=1e6)
+    """Does it take at most this share of the other's new tokens of helpers and selection? None does not ask."""
+
+
 class CompareSettings(ExperimentSettings):
     """Settings of ``fama compare``: arms on the same tasks, trials and seeds."""
 
@@ -262,4 +275,6 @@ class CompareSettings(ExperimentSettings):
     replayed table, or the arms' own episodes."""
     lambdas: tuple[Price, ...] = ()
     """Prices of 1,000 tokens at which arms that depend on λ are replayed, for curves of success over tokens."""
+    questions: tuple[QuestionSettings, ...] = Field(default=(), exclude_if=lambda value: value == ())
+    """Asked before the run; they may not be changed in its folder."""
     bootstrap: int = Field(default=2000, ge=1, le=1_000_000)

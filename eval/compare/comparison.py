@@ -7,6 +7,7 @@ from eval.collect.do_nothing import do_nothing
 from eval.compare.arms import build_arms, check_inputs, plan_arms, read_labels, write_inputs
 from eval.compare.executed import Executed, read_executed
 from eval.compare.lazy_models import LazyModel, UnconnectedModel
+from eval.compare.questions import check_kept, check_questions
 from eval.compare.replay import cells_of, replay_arm, select_rows
 from eval.compare.results import compare_arms
 from eval.compare.schema import COMPARISON_VERSION, Comparison
@@ -32,7 +33,7 @@ from fama.text.json_numbers import RepeatedKey, check_keys
 
 COMPARISON = "comparison.json"
 #: settings that may differ when a comparison goes on: which arms, how many draws, files whose content is checked
-MAY_CHANGE = FREE | {"arms", "bootstrap", "lambdas", "outcomes", "failures", "lattice"}
+MAY_CHANGE = FREE | {"arms", "questions", "bootstrap", "lambdas", "outcomes", "failures", "lattice"}
 
 
 async def run_comparison(
@@ -107,8 +108,9 @@ def check_arms(settings: CompareSettings) -> tuple[dict[str, Helper], dict[str, 
     """Build every arm without a model; the pool of helpers and the labels that the arms may see.
 
     Raises:
-        BadInput: an arm, a helper, a checkpoint, a table or a label file that cannot be used.
+        BadInput: an arm, a helper, a checkpoint, a table, a label file or a question that cannot be used.
     """
+    check_questions(settings)
     failures = read_labels(settings)
     helpers = build_pool(settings.helpers)
     build_arms(settings, helpers, UnconnectedModel(settings.model.name), failures)
@@ -122,6 +124,7 @@ async def _live(
     helpers, failures = check_arms(settings)
     cells = _lattice(settings, world.version(settings.domain), tasks)
     inputs = check_inputs(settings, out)
+    check_kept(settings, out)
     plan = plan_arms(settings, tasks)
     try:
         await run_planned(

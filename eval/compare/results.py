@@ -9,6 +9,7 @@ import numpy as np
 import fama
 from eval.compare.arms import learned_arm, plain_arm
 from eval.compare.executed import Executed
+from eval.compare.questions import answer
 from eval.compare.schema import ArmResult, Comparison, Corrected, GridReport, TaskCell, TaskRow
 from eval.compare.setup_cost import paybacks
 from eval.metrics.curves import Point, frontier
@@ -86,6 +87,7 @@ def compare_arms(
         seed=settings.seed,
         bootstrap=settings.bootstrap,
         arms=tuple(arms),
+        answers=tuple(answer(one, executed.scores, executed.tasks, resampling) for one in settings.questions),
         learned_arm=chosen_learned,
         do_nothing=nothing[0],
         lattice=_grid_report(truth, executed.lattice_source),

@@ -113,6 +113,25 @@ class Curve(Record):
     tokens_at_equal_success: float | None = None
 
 
+class Answer(Record):
+    """A question asked before the run, and what the comparison shows.
+
+    ``difference`` is the success of ``arm`` less that of ``than`` on the pairs of task and trial that both have a
+    verdict on. ``shown`` is None where it has no interval. ``token_share`` is the new tokens of helpers and selection
+    over the other arm's, None where they are unknown, the other has none, or nothing was asked about tokens.
+    """
+
+    arm: str
+    than: str
+    ask: Literal["no_worse", "more", "same"]
+    margin: float
+    tokens: float | None = None
+    difference: Interval
+    shown: bool | None
+    token_share: Interval | None = None
+    tokens_shown: bool | None = None
+
+
 class Comparison(Record):
     """Arms on the same tasks, trials and seeds."""
 
@@ -130,6 +149,8 @@ class Comparison(Record):
     seed: int
     bootstrap: int
     arms: tuple[ArmResult, ...]
+    answers: tuple[Answer, ...] = ()
+    """Of the questions in the config, in its order."""
     learned_arm: str | None = None
     do_nothing: Interval
     lattice: GridReport | None = None

@@ -19,7 +19,8 @@ ROLES = ("agent", "helper", "selector", "user", "judge")
 class TokenUse:
     """Input and output tokens by role; ``cached`` and ``output`` are parts of the charged ones.
 
-    What selection needed inside an episode, analysts and orchestrator included, is ``selector``. None is unknown.
+    ``help_new`` are those of helpers and selection that no cache held. What selection needed inside an episode,
+    analysts and orchestrator included, is ``selector``. None is unknown.
     """
 
     agent: int | None = 0
@@ -30,6 +31,7 @@ class TokenUse:
     cached: int | None = 0
     charged_input: int | None = 0
     output: int | None = 0
+    help_new: int | None = 0
 
     @property
     def total(self) -> int | None:
@@ -105,7 +107,15 @@ def token_use(episode: Episode) -> TokenUse:
         cached=known_total(row.cached_input_tokens for row in charged),
         charged_input=known_total(row.input_tokens for row in charged),
         output=known_total(row.output_tokens for row in charged),
+        help_new=_new(row for role in ("helper", "selector") for row in by_role[role]),
     )
+
+
+def _new(rows: Iterable[LedgerRow]) -> int | None:
+    """Return the tokens of calls that no cache held; unknown where a call does not say it."""
+    counts = [(row.total_tokens, row.cached_input_tokens) for row in rows]
+    total, cached = (known_total(column) for column in zip(*counts, strict=True)) if counts else (0, 0)
+    return None if total is None or cached is None else total - cached
 
 
 def amount(count: int | None) -> float:
@@ -174,6 +184,7 @@ def score_of_row(row: OutcomeRow, arm: str) -> Score:
             cached=row.tokens_cached,
             charged_input=row.tokens - row.output_tokens,
             output=row.output_tokens,
+            help_new=None,
         ),
         subset=row.subset,
         decisions=row.decisions,

@@ -156,7 +156,7 @@ def compare_pair(
     known = differences[~np.isnan(differences)]
     wins = sum(left[pair].success and not right[pair].success for pair in shared)
     losses = sum(right[pair].success and not left[pair].success for pair in shared)
-    costs = [_token_means(side, tasks) for side in (mine, other)]
+    costs = [task_means(side, tasks, lambda s: amount(s.tokens.total)) for side in (mine, other)]
     ratio = ratio_interval(costs[0], costs[1], weights)
     return PairedDifference(
         versus=versus,
@@ -207,11 +207,11 @@ def _rates(scores: Sequence[Score], tasks: Sequence[str]) -> Array:
         return sums.of(lambda s: s.success) / n
 
 
-def _token_means(scores: Sequence[Score], tasks: Sequence[str]) -> Array:
-    """Return the mean charged tokens of every task's scored episodes, shape [tasks]; 0 for a task without any."""
+def task_means(scores: Sequence[Score], tasks: Sequence[str], value: Callable[[Score], float]) -> Array:
+    """Return the mean of a value over every task's scored episodes, shape [tasks]; 0 for a task without any."""
     sums = _TaskSums(scores, tasks)
     n = sums.of(lambda _: 1.0)
-    return sums.of(lambda s: amount(s.tokens.total)) / np.maximum(n, 1.0)
+    return sums.of(value) / np.maximum(n, 1.0)
 
 
 def _by_pair(scores: Sequence[Score]) -> dict[EpisodeKey, Score]:

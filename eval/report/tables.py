@@ -7,6 +7,7 @@ from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.formats import DASH, count, errors, number, p_value, percent
 from eval.metrics.measures import PairedDifference
 from eval.metrics.selection import NO_CHOICE
+from eval.report.answers_table import answers_table
 from eval.report.corrected_table import corrected_table
 from eval.report.health_table import BROKEN, arm_cell, health_table, with_note
 from eval.report.setup_cost_table import one_off_table
@@ -19,6 +20,7 @@ def tables(comparison: Comparison) -> list[Table]:
     """Build all tables of a comparison; one without any content is left out."""
     built = [
         _success(comparison),
+        answers_table(comparison),
         _against(comparison),
         corrected_table(comparison),
         _cost(comparison),

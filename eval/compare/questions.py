@@ -1,0 +1,75 @@
+"""Answers to the questions that a comparison was asked before it ran."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from eval.compare.schema import Answer
+from eval.metrics.episode_scores import Score, amount
+from eval.metrics.measures import Resampling, compare_pair, task_means
+from eval.stats.margins import shown
+from fama.agents.runs.run_config import CONFIG
+from fama.errors import BadInput
+from fama.intervals import ratio_interval
+from fama.settings import CompareSettings, QuestionSettings
+
+
+def check_questions(settings: CompareSettings) -> None:
+    """Refuse questions about arms that are not compared.
+
+    Raises:
+        BadInput: names the arm, and those there are.
+    """
+    arms = [arm.arm for arm in settings.arms]
+    for question in settings.questions:
+        for name in (question.arm, question.than):
+            if name not in arms:
+                raise BadInput(f"questions: no arm {name!r}; the arms are {', '.join(arms)}")
+        if question.arm == question.than:
+            raise BadInput(f"questions: {question.arm} is compared with itself; name two arms")
+
+
+def check_kept(settings: CompareSettings, out: Path) -> None:
+    """Refuse to drop or change a question that was asked in this folder; further arms may bring further ones.
+
+    Raises:
+        BadInput: names the question.
+    """
+    path = out / CONFIG
+    if not path.exists():
+        return
+    try:
+        written = json.loads(path.read_text(encoding="utf-8"))["settings"].get("questions", ())
+        asked = [QuestionSettings.model_validate(one) for one in written]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise BadInput(f"{path}: cannot be read; give another folder with --out") from None
+    for question in asked:
+        if question not in settings.questions:
+            told = ", ".join(f"{key}: {value}" for key, value in question.model_dump(exclude_none=True).items())
+            raise BadInput(
+                f"{path}: questions: {told} was asked before the run; keep it, or give another folder with --out"
+            )
+
+
+def answer(
+    question: QuestionSettings, scores: Mapping[str, Sequence[Score]], tasks: Sequence[str], resampling: Resampling
+) -> Answer:
+    """Answer one question on the pairs of task and trial that both arms have a verdict on."""
+    ours, theirs = scores[question.arm], scores[question.than]
+    pairs = {s.key.pair for s in ours if s.scored} & {s.key.pair for s in theirs if s.scored}
+    difference = compare_pair(ours, theirs, question.than, tasks, resampling).estimate
+    share = None
+    if question.tokens is not None:
+        means = [
+            task_means([s for s in side if s.key.pair in pairs], tasks, lambda s: amount(s.tokens.help_new))
+            for side in (ours, theirs)
+        ]
+        share = ratio_interval(means[0], means[1], resampling.weights(len(tasks)))
+    cheap = None if share is None or share.high is None or question.tokens is None else share.high <= question.tokens
+    return Answer(
+        **question.model_dump(),
+        difference=difference,
+        shown=shown(difference, question.ask, question.margin),
+        token_share=share,
+        tokens_shown=cheap,
+    )
