@@ -116,6 +116,8 @@ class SelectorSettings(Settings):
     """The arm's name in tables; the selector's name when None."""
     options: Options = Field(default_factory=dict)
     """The selector's own, e.g. ``subset: [TSA, Verifier]`` for ``fixed``, ``checkpoint: DIR`` for ``learned``."""
+    cadence: Cadence | None = Field(default=None, exclude_if=lambda value: value is None)
+    """When this arm selects; as the experiment says when None."""
 
     @property
     def arm(self) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fama.agents.request import requester
 from fama.agents.runs.runner import Planned
+from fama.agents.runs.stage import for_arm
 from fama.episodes.records import Failure
 from fama.episodes.store import EpisodeStore, read_episodes, read_failures
 from fama.errors import BadInput
@@ -72,7 +73,7 @@ def build_arms(
         if wanted.arm in built:
             raise BadInput(f"arms: two are called {wanted.arm!r}; give one of them a label")
         try:
-            selector = SELECTORS.load(wanted.name)(context, **wanted.options)
+            selector = SELECTORS.load(wanted.name)(for_arm(context, wanted), **wanted.options)
         except TypeError as error:
             raise BadInput(f"arms.{wanted.arm}.options: {error}; fix its options") from error
         if not traits_of(wanted).blind and selector.track != settings.track:

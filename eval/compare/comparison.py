@@ -57,10 +57,12 @@ async def run_comparison(
         raise BadInput(
             "lambdas: curves are replayed from executed subsets; set replay to an outcome table of the tasks"
         )
-    if settings.replay and settings.cadence != "episode":
+    cadences = (settings.cadence, *(arm.cadence for arm in settings.arms))
+    other = next((one for one in cadences if one not in (None, "episode")), None)
+    if settings.replay and other is not None:
         raise BadInput(
-            f"cadence: {settings.cadence} cannot be replayed, since a table's episodes held one subset throughout; run "
-            "it live, or set cadence: episode"
+            f"cadence: {other} cannot be replayed, since a table's episodes held one subset throughout; run it live, "
+            "or set cadence: episode"
         )
     world = benchmark or load_benchmark(settings)
     if settings.replay:

@@ -50,7 +50,7 @@ class Decider:
             request=partial(agent_request, self.strategy, demonstrations=setup.demonstrations),
             budget=setup.budget,
             ledger=ledger,
-            cadence=settings.cadence,
+            cadence=setup.cadence or settings.cadence,
             seed=setup.seeds["model"],
             rng=generator(setup.seeds["selector"], "selector"),
             concurrency=settings.helpers.concurrency,

@@ -11,6 +11,7 @@ from fama.helpers.base import Helper
 from fama.models.base import ChatModel
 from fama.selection.base import AnySelector
 from fama.selection.budget import Budget
+from fama.settings import Cadence
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class EpisodeSetup:
     ``environment`` makes the task's world, so that a failure to make it is an error of this episode
     only. ``helper_model`` serves helpers in their LLM form, the backbone itself when None. ``reader`` reads user turns
     by meaning; None leaves them to patterns of words. ``seeds`` holds ``environment``, ``model`` and ``selector``.
-    ``arm`` is the selector's name in tables.
+    ``arm`` is the selector's name in tables, ``cadence`` when it selects, as the settings say when None.
     """
 
     id: str
@@ -39,3 +40,4 @@ class EpisodeSetup:
     prompt_hashes: Mapping[str, str] = field(default_factory=dict)
     config_hash: str | None = None
     commit: str | None = None
+    cadence: Cadence | None = None

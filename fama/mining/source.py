@@ -75,7 +75,9 @@ def open_source(folder: Path, mine: MineSettings, out: Path) -> Source:
         raise BadInput(
             f"continuations: {mine.continuations} of a backbone at temperature 0 are one and the same; set it to 1"
         )
-    if mine.base == "selector" and (run.cadence != "turn" or "selector" not in config["settings"]):
+    if mine.base == "selector" and (
+        (run.selector.cadence or run.cadence) != "turn" or "selector" not in config["settings"]
+    ):
         raise BadInput(
             f"{folder}: base selector needs the folder of a `fama run` with cadence=turn; run it so, or set base=none"
         )

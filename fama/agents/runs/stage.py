@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -69,6 +69,7 @@ class Stage:
             model=self.model,
             selector=self.selector(planned.selector),
             arm=planned.selector.arm,
+            cadence=planned.selector.cadence,
             budget=budget,
             seeds={
                 "environment": derive_seed(settings.seed, "environment", *key.stream),
@@ -110,13 +111,18 @@ class Stage:
         """
         if not self._plain(wanted):
             _ = self.reader
-        key = content_hash([wanted.name, wanted.options])
+        key = content_hash([wanted.name, wanted.options, wanted.cadence])
         if key not in self._selectors:
             try:
-                self._selectors[key] = SELECTORS.load(wanted.name)(self.context, **wanted.options)
+                self._selectors[key] = SELECTORS.load(wanted.name)(for_arm(self.context, wanted), **wanted.options)
             except TypeError as error:
                 raise BadInput(f"selector {wanted.arm!r}: options: {error}; fix its options") from error
         return self._selectors[key]
+
+
+def for_arm(context: SelectorContext, wanted: SelectorSettings) -> SelectorContext:
+    """Return what an arm's selector is built from: with the arm's own cadence, where it has one."""
+    return context if wanted.cadence is None else replace(context, cadence=wanted.cadence)
 
 
 @asynccontextmanager
