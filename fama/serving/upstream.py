@@ -1,7 +1,9 @@
-"""The endpoint behind this one: one client, its failures in the shape of OpenAI's errors."""
+"""The endpoint behind this one: its connections, its failures in the shape of OpenAI's errors."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import cycle
 
 import httpx
 
@@ -14,6 +16,9 @@ from fama.serving.settings import ServeSettings
 _CONNECT = 10.0
 #: Seconds for which an idle connection is used again: servers close theirs after 5 and more.
 _KEPT = 2.0
+#: Clients that take turns. For each request a client looks at all of its connections: one client for 64 conversations
+#: spent a third of the endpoint's CPU on that.
+_CLIENTS = 16
 #: Headers that httpx would add by itself; the client's own go upstream.
 _ADDED = ("user-agent", "accept", "accept-encoding", "connection")
 
@@ -27,19 +32,27 @@ class Upstream:
         limits = settings.limits
         self._base, self._key, self._limit = settings.upstream, key, limits.reply_bytes
         self._seconds = limits.upstream_seconds
-        self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(limits.upstream_seconds, connect=min(_CONNECT, limits.upstream_seconds)),
-            limits=httpx.Limits(
-                max_connections=limits.in_flight + 8,
-                max_keepalive_connections=limits.in_flight,
-                keepalive_expiry=_KEPT,
-            ),
-            trust_env=not is_local(settings.upstream),
-            follow_redirects=False,
-            transport=transport,
-        )
-        for name in _ADDED:
-            self._client.headers.pop(name, None)
+        trust_env = not is_local(settings.upstream)
+        verified = httpx.create_ssl_context(trust_env=trust_env)
+        self._clients = [
+            httpx.AsyncClient(
+                timeout=httpx.Timeout(limits.upstream_seconds, connect=min(_CONNECT, limits.upstream_seconds)),
+                limits=httpx.Limits(
+                    max_connections=limits.in_flight + 8,
+                    max_keepalive_connections=limits.in_flight,
+                    keepalive_expiry=_KEPT,
+                ),
+                trust_env=trust_env,
+                verify=verified,
+                follow_redirects=False,
+                transport=transport,
+            )
+            for _ in range(1 if transport else _CLIENTS)
+        ]
+        for client in self._clients:
+            for name in _ADDED:
+                client.headers.pop(name, None)
+        self._turns = cycle(self._clients)
 
     @asynccontextmanager
     async def ask(
@@ -51,9 +64,10 @@ class Upstream:
             Fault: 504 when it is silent, 502 when it cannot be asked, breaks off, or has an unknown status.
         """
         passed = upstream_headers(headers, self._key)
+        client = next(self._turns)
         try:
-            request = self._client.build_request(method, f"{self._base}{path}", content=body, headers=passed)
-            response = await self._client.send(request, stream=True)
+            request = client.build_request(method, f"{self._base}{path}", content=body, headers=passed)
+            response = await client.send(request, stream=True)
             try:
                 if response.status_code >= 600:
                     raise upstream_odd(response.status_code)
@@ -82,7 +96,7 @@ class Upstream:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        await asyncio.gather(*(client.aclose() for client in self._clients))
 
 
 def reply_headers(response: httpx.Response, unpacked: bool) -> list[tuple[bytes, bytes]]:
