@@ -133,7 +133,7 @@ def _between(rule: Rule, record: dict[str, Any]) -> Verdict:
         return "open"
     thing, other = _stems(found["thing"]), _stems(found["other"])
     numbers = {
-        _stems(key.replace("_", " ")): float(value)
+        _stems(key.replace("_", " ")): value
         for key, value in record.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
@@ -157,7 +157,7 @@ def _field_verdict(rule: Rule, key: str, value: Any, seen: frozenset[str], recor
     if isinstance(value, int | float):
         if value == 0 and named and re.search(rf"\bin {re.escape(key)}\b", rule.text, re.IGNORECASE):
             return "broken"  # nothing is "in stock" when there are none
-        return _number_verdict(rule, named, float(value), record)
+        return _number_verdict(rule, named, value, record)
     if not isinstance(value, str) or len(words(value)) > 3 or any(sign.isdigit() for sign in value):
         return "open"
     own = _stems(value)

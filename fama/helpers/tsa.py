@@ -108,7 +108,7 @@ def suggest(state: VisibleState, made: tuple[Call, ...]) -> Suggestion | None:
     for want in (*open_wants(state), *open_questions(state)):
         if found := _look_up(want, state, made):
             return found
-    if tool_spoke_last(state):
+    if made and tool_spoke_last(state):
         return next((found for want in open_wants(state) if (found := _left_open(want, state, made))), None)
     return None
 
@@ -272,7 +272,8 @@ def _parts(want: Want, state: VisibleState, made: tuple[Call, ...]) -> tuple[tup
     for name in needs:
         if name in fresh:
             row = fresh[name]
-            values = [] if row is None else [str(row.fields[new_field(name)])]
+            field = new_field(name)  # of two new ids, a list may hold the values of one only
+            values = [str(row.fields[field])] if row is not None and field in row.fields else []
         elif any(name in call.arguments for call in records):
             values = _record_ids(name, want, state, made, records)
         else:

@@ -114,7 +114,7 @@ def _outside(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate]
     if (found := _ONE_OF.search(call.result or "")) is None:
         return
     values = [value.strip(" \"'[]()") for value in re.split(r",|\bor\b|\band\b", found["values"])]
-    values = [value for value in values if value][:_MOST_VALUES]
+    values = list(dict.fromkeys(value for value in values if value))[:_MOST_VALUES]
     said = {stem(word) for text in (last_words(state), user_text(state)) for word in words(text)}
     for parameter, value in call.arguments.items():
         if not re.search(rf"\b{re.escape(parameter)}\b", call.result or "") or len(values) < 2 or value in values:

@@ -12,13 +12,17 @@ from fama.agents.strategies.base import signature
 from fama.diagnosis.detectors.tools import violation
 from fama.dialogue.calls import calls
 from fama.dialogue.facts import data_of
-from fama.episodes.records import ToolSpec
+from fama.dialogue.policy import Verdict, rules, verdict
+from fama.dialogue.requests import open_wants
+from fama.episodes.records import Message, ToolSpec
 from fama.episodes.state import VisibleState
+from fama.helpers import verifier
 from fama.helpers.pool import build_pool
 from fama.selection.router.features import featurise
 from fama.selection.router.turn import featurise_turn
 from fama.settings import HelperSettings
 from tests.support.note_states import Chat
+from tests.support.note_states import tool as tool_spec
 
 POOL = build_pool(HelperSettings())
 DEEP = [
@@ -80,3 +84,47 @@ def test_what_a_schema_says_is_read_as_far_as_it_is_one() -> None:
     schema = {"properties": {"a": None, "b": {"type": ["string", None]}, "c": {}}, "required": ["a", None]}
     tool = ToolSpec(name="t", description="d", parameters=json.dumps(schema))
     assert signature(tool) == "t(a: any, b?: string|None, c?: any) - d"
+
+
+def test_a_result_without_any_call_leads_to_nothing() -> None:
+    chat = Chat(policy="Be kind to readers.").user("Please renew my loan.")
+    chat.messages.append(Message(role="tool", content="The desk is open.", tool_call_id="gone"))
+    assert open_wants(chat.state()) and not calls(chat.state())
+    assert chat.note(POOL["TSA"]) is None
+
+
+def test_numbers_beyond_a_float_are_held_against_rules() -> None:
+    huge = 10**400
+
+    def found(rule: str, **record: int) -> Verdict:
+        return verdict(rules(rule)[0], [dict(record)], {})
+
+    assert found("A desk has at most 5 seats.", seats=huge) == "broken"
+    assert found("A desk has at least 5 seats.", seats=huge) == "kept"
+    assert found("A desk needs at least as many seats as are used.", seats=2, seats_used=huge) == "broken"
+    assert found("A desk needs at least as many seats as are used.", seats=huge, seats_used=2) == "kept"
+
+
+def test_an_error_that_lists_one_value_twice_offers_it_once() -> None:
+    def told(listed: str) -> list[str]:
+        chat = Chat().verified("Move hold H5.").call("list_loans", {"hold_id": "H5", "branch": "north"})
+        chat.call("move_hold", f"Error: branch must be one of: {listed}.", hold_id="H5", branch="moon")
+        return [one.text for one in verifier.write(chat.state()) if "with branch" in one.text]
+
+    assert told("north, north") == []
+    assert told("north, south, south") == ['Call move_hold again with branch "south".']
+
+
+def test_of_two_new_ids_a_list_may_hold_one_only() -> None:
+    tools = (
+        tool_spec("get_order", "Show one order.", "order_id"),
+        tool_spec("list_products", "List products to exchange for.", "order_id"),
+        tool_spec("exchange_item", "Exchange an item of an order.", "item_id", "new_item_id", "new_size_id"),
+    )
+    chat = Chat("Be kind.", tools).user("Please exchange an item.")
+    chat.call("get_order", {"order_id": "O-77", "item_id": "I-11"}, order_id="O-77")
+    products = [{"item_id": "I-21", "color": "red"}, {"item_id": "I-22", "color": "blue"}]
+    chat.call("list_products", {"products": products}, order_id="O-77")
+    chat.say("Shall I exchange item I-11 for the blue one?").user("Yes, please, the blue one.")
+    note = chat.note(POOL["TSA"])
+    assert note == 'Suggested next tool: exchange_item with item_id "I-11", new_item_id "I-22".'
