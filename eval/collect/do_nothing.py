@@ -7,6 +7,7 @@ import numpy as np
 from eval.stats.proportions import clustered_proportion
 from fama.envs.acebench.user import FINISH
 from fama.envs.base import Action, Benchmark, UserModel
+from fama.envs.mixed import MixedDomains
 from fama.envs.tau_bench.user import STOP
 from fama.episodes.records import LedgerRow
 from fama.errors import BoundaryError
@@ -49,8 +50,9 @@ async def do_nothing(
 
 async def _idle(settings: ExperimentSettings, benchmark: Benchmark, task: str) -> float:
     user = UserModel(_LeavingUser()) if settings.user_model is not None else None
-    environment = benchmark.environment(settings.domain, task, user)
-    place = (settings.benchmark, settings.domain, task, 0)
+    domain = MixedDomains(benchmark).domain_of(settings.domain, task)
+    environment = benchmark.environment(domain, task, user)
+    place = (settings.benchmark, domain, task, 0)
     over = (await environment.reset(derive_seed(settings.seed, "environment", *place))).done
     for _ in range(_TURNS if user else 0):
         over = over or (await environment.step(Action(tool=None, text="Goodbye."))).done

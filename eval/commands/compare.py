@@ -62,6 +62,8 @@ def _plan(settings: "CompareSettings", out: Path) -> int:
     discordance, source = GUESS, "a guess; name an outcome table with outcomes=F to measure it"
     if measured is not None:
         discordance, source = measured[0], f"of {measured[1]} pairs of executed subsets in {settings.outcomes}"
+        if not discordance:  # nothing was seen to vary: the most that is still plausible, by the rule of three
+            discordance, source = min(1.0, 3.0 / measured[1]), f"at most, by the rule of three: none {source}"
     needed = (f"tasks for {100 * effect:.0f} points" for effect in EFFECTS)
     columns = [*names("trials"), *numbers(f"found with {tasks} tasks, points", *needed)]
     rows = [
@@ -89,8 +91,9 @@ def _plan(settings: "CompareSettings", out: Path) -> int:
         f"To run: {cost.episodes} episodes, about {spent} tokens of agent, helpers and selection; hours: {hours} at "
         f"concurrency {settings.concurrency}. Basis: {cost.basis}.",
     )
-    here = f"{world.version(settings.domain)} {settings.domain}"
-    for there in sorted({f"{row.benchmark_version or 'unknown version'} {row.domain}" for row in table} - {here}):
+    own = {f"{version} {domain}" for domain, version in world.versions(settings.domain).items()}
+    here = " and ".join(sorted(own))
+    for there in sorted({f"{row.benchmark_version or 'unknown version'} {row.domain}" for row in table} - own):
         print_note(
             screen,
             f"{settings.outcomes} is of {there}, this config runs {here}: right for a transfer; otherwise set options "

@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Let every arm choose on the table's tasks, estimate its value four ways, write and print it."""
+    from eval.compare.replay import check_replayable
     from fama.files import write_atomically
     from fama.settings import CompareSettings
 
@@ -34,8 +35,7 @@ def main(args: argparse.Namespace) -> int:
         return 0
     if not settings.replay:
         raise BadInput("replay: name the outcome table to estimate from, e.g. replay=results/outcomes.parquet")
-    if settings.cadence != "episode":
-        raise BadInput(f"cadence: {settings.cadence}: a table's episodes held one subset throughout; set episode")
+    check_replayable(settings)
     found, beware = asyncio.run(_values(settings))
     out = Path(args.out) / VALUE
     write_atomically(out, json.dumps([one.model_dump() for one in found], indent=2) + "\n")
@@ -57,7 +57,7 @@ async def _values(settings: "CompareSettings") -> "tuple[list[OffPolicy], list[s
 
     path = str(settings.replay)
     world = load_benchmark(settings)
-    table = select_rows(read_outcomes(path, world.version(settings.domain)), settings, path)
+    table = select_rows(read_outcomes(path, world.versions(settings.domain)), settings, path)
     helpers = build_pool(settings.helpers)
     async with AsyncExitStack() as stack:
         model = LazyModel(settings.helper_model or settings.model, stack)

@@ -1,5 +1,6 @@
 """The comparison: arms on the same tasks, trials and seeds, live or replayed."""
 
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from eval.compare.arms import build_arms, check_inputs, plan_arms, read_labels, 
 from eval.compare.executed import Executed, read_executed
 from eval.compare.lazy_models import LazyModel, UnconnectedModel
 from eval.compare.questions import check_kept, check_questions
-from eval.compare.replay import cells_of, replay_arm, select_rows
+from eval.compare.replay import cells_of, check_replayable, replay_arm, select_rows
 from eval.compare.results import compare_arms
 from eval.compare.schema import COMPARISON_VERSION, Comparison
 from eval.compare.setup_cost import one_off_costs
@@ -19,6 +20,7 @@ from eval.metrics.selection import ExecutedSubset
 from fama.agents.runs.run_config import FREE, config_hash, provenance, run_prompts, write_config
 from fama.agents.runs.runner import episode_id, load_benchmark, run_planned, select_tasks
 from fama.envs.base import Benchmark
+from fama.envs.mixed import MixedDomains
 from fama.episodes.outcome_table import read_outcomes
 from fama.episodes.records import Failure
 from fama.episodes.store import EpisodeStore, read_episodes
@@ -28,7 +30,7 @@ from fama.helpers.base import Helper
 from fama.helpers.pool import build_pool
 from fama.models.base import ChatModel
 from fama.selection.health import SelectorHealth
-from fama.settings import CompareSettings, domains_of
+from fama.settings import CompareSettings
 from fama.text.json_numbers import RepeatedKey, check_keys
 
 COMPARISON = "comparison.json"
@@ -57,14 +59,11 @@ async def run_comparison(
         raise BadInput(
             "lambdas: curves are replayed from executed subsets; set replay to an outcome table of the tasks"
         )
-    cadences = (settings.cadence, *(arm.cadence for arm in settings.arms))
-    other = next((one for one in cadences if one not in (None, "episode")), None)
-    if settings.replay and other is not None:
-        raise BadInput(
-            f"cadence: {other} cannot be replayed, since a table's episodes held one subset throughout; run it live, "
-            "or set cadence: episode"
-        )
-    world = benchmark or load_benchmark(settings)
+    if settings.replay:
+        check_replayable(settings)
+    check_questions(settings)
+    check_kept(settings, out)
+    world = MixedDomains(benchmark or load_benchmark(settings))
     if settings.replay:
         executed = await _replayed(settings, out, world, model)
     else:
@@ -120,13 +119,12 @@ def check_arms(settings: CompareSettings) -> tuple[dict[str, Helper], dict[str, 
 
 
 async def _live(
-    settings: CompareSettings, out: Path, world: Benchmark, model: ChatModel | None, progress: bool | None
+    settings: CompareSettings, out: Path, world: MixedDomains, model: ChatModel | None, progress: bool | None
 ) -> Executed:
     tasks = select_tasks(settings, world)
     helpers, failures = check_arms(settings)
-    cells = _lattice(settings, world.version(settings.domain), tasks)
+    cells = _lattice(settings, world.versions(settings.domain), tasks)
     inputs = check_inputs(settings, out)
-    check_kept(settings, out)
     plan = plan_arms(settings, tasks)
     try:
         await run_planned(
@@ -148,11 +146,11 @@ async def _live(
     return read_executed(settings, tasks, helpers, arms, read_episodes(out), cells, one_off_costs(settings))
 
 
-async def _replayed(settings: CompareSettings, out: Path, world: Benchmark, model: ChatModel | None) -> Executed:
+async def _replayed(settings: CompareSettings, out: Path, world: MixedDomains, model: ChatModel | None) -> Executed:
     path = str(settings.replay)
     if EpisodeStore(out).path.exists():
         raise BadInput(f"{out}: holds episodes that were run live; give another folder with --out to replay into")
-    table = select_rows(read_outcomes(path, world.version(settings.domain)), settings, path)
+    table = select_rows(read_outcomes(path, world.versions(settings.domain)), settings, path)
     helpers = build_pool(settings.helpers)
     failures = read_labels(settings)
     scores: dict[str, list[Score]] = {}
@@ -168,7 +166,7 @@ async def _replayed(settings: CompareSettings, out: Path, world: Benchmark, mode
             health[arm] = done.health
         curves = await sweep(settings, table, selectors, scores, helpers) if settings.lambdas else ()
     write_config(out, provenance(settings, world.version(settings.domain), run_prompts(settings)))
-    cells = _lattice(settings, world.version(settings.domain), table.tasks)
+    cells = _lattice(settings, world.versions(settings.domain), table.tasks)
     return Executed(
         tasks=table.tasks,
         pool=tuple(helpers),
@@ -184,13 +182,15 @@ async def _replayed(settings: CompareSettings, out: Path, world: Benchmark, mode
     )
 
 
-def _lattice(settings: CompareSettings, version: str, tasks: tuple[str, ...]) -> list[ExecutedSubset] | None:
+def _lattice(
+    settings: CompareSettings, versions: Mapping[str, str], tasks: tuple[str, ...]
+) -> list[ExecutedSubset] | None:
     if not settings.lattice:
         return None
     wanted = set(tasks)
     rows = [
         row
-        for row in read_outcomes(settings.lattice, version)
-        if row.domain in domains_of(settings.domain) and row.strategy == settings.strategy and row.task_id in wanted
+        for row in read_outcomes(settings.lattice, versions)
+        if row.domain in versions and row.strategy == settings.strategy and row.task_id in wanted
     ]
     return cells_of(rows)

@@ -9,6 +9,7 @@ from eval.metrics.episode_scores import Score, amount
 from eval.metrics.measures import Resampling, compare_pair, task_means
 from eval.stats.margins import shown
 from fama.agents.runs.run_config import CONFIG
+from fama.episodes.store import EpisodeStore, read_episodes
 from fama.errors import BadInput
 from fama.intervals import ratio_interval
 from fama.settings import CompareSettings, QuestionSettings
@@ -32,6 +33,8 @@ def check_questions(settings: CompareSettings) -> None:
 def check_kept(settings: CompareSettings, out: Path) -> None:
     """Refuse to drop or change a question that was asked in this folder; further arms may bring further ones.
 
+    A question about two arms that have episodes already comes after the run, and is refused as well.
+
     Raises:
         BadInput: names the question.
     """
@@ -45,10 +48,22 @@ def check_kept(settings: CompareSettings, out: Path) -> None:
         raise BadInput(f"{path}: cannot be read; give another folder with --out") from None
     for question in asked:
         if question not in settings.questions:
-            told = ", ".join(f"{key}: {value}" for key, value in question.model_dump(exclude_none=True).items())
             raise BadInput(
-                f"{path}: questions: {told} was asked before the run; keep it, or give another folder with --out"
+                f"{path}: questions: {_told(question)} was asked before the run; keep it, or give another folder with "
+                "--out"
             )
+    new = [question for question in settings.questions if question not in asked]
+    run = {episode.selector for episode in read_episodes(out)} if new and EpisodeStore(out).path.exists() else set()
+    for question in new:
+        if {question.arm, question.than} <= run:
+            raise BadInput(
+                f"{path}: questions: {_told(question)} comes after both arms were run; leave it out, or ask it in "
+                "another folder with --out"
+            )
+
+
+def _told(question: QuestionSettings) -> str:
+    return ", ".join(f"{key}: {value}" for key, value in question.model_dump(exclude_none=True).items())
 
 
 def answer(

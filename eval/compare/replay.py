@@ -68,6 +68,21 @@ class ReplayedArm:
     health: SelectorHealth
 
 
+def check_replayable(settings: CompareSettings) -> None:
+    """Refuse arms that select more than once an episode: a table's episodes held one subset throughout.
+
+    Raises:
+        BadInput: names the cadence.
+    """
+    cadences = (settings.cadence, *(arm.cadence for arm in settings.arms))
+    other = next((one for one in cadences if one not in (None, "episode")), None)
+    if other is not None:
+        raise BadInput(
+            f"cadence: {other} cannot be replayed, since a table's episodes held one subset throughout; run it live, "
+            "or set cadence: episode"
+        )
+
+
 def select_rows(rows: Sequence[OutcomeRow], settings: CompareSettings, path: str) -> ReplayTable:
     """Return the rows that a comparison is about.
 
@@ -91,6 +106,8 @@ def select_rows(rows: Sequence[OutcomeRow], settings: CompareSettings, path: str
         raise BadInput(f"{path}: holds {', '.join(backbones)}; set model.name to one of them")
     kept = [row for row in kept if row.backbone == backbone]
     known = tuple(dict.fromkeys(row.task_id for row in kept))
+    if len({(row.domain, row.task_id) for row in kept}) > len(known):
+        raise BadInput(f"domain: {settings.domain} have tasks of the same id in {path}; replay one domain at a time")
     if isinstance(settings.tasks, int):
         if not 1 <= settings.tasks <= len(known):
             raise BadInput(f"tasks: {settings.tasks} asked for, {path} has 1 to {len(known)} to give")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from eval.compare.arms import traits_of
+from fama.agents.reading import shipped_layer
 from fama.agents.runs.run_config import run_prompts
 from fama.agents.strategies.base import STRATEGIES
 from fama.episodes.outcome_table import read_columns
@@ -21,7 +22,9 @@ def stale_inputs(settings: CompareSettings) -> list[str]:
     from fama.selection.router.checkpoint import read_manifest
 
     plain = settings.model_copy(update={"arms": ()})  # arms choose, helpers write
-    known = {content_hash(run_prompts(plain.model_copy(update={"strategy": name}))) for name in STRATEGIES.loadable()}
+    texts = [run_prompts(plain.model_copy(update={"strategy": name})) for name in STRATEGIES.loadable()]
+    read = {"reading": shipped_layer().digest}  # as episodes have it whose user turns were read by meaning
+    known = {content_hash({**one, **more}) for one in texts for more in ({}, read)}
     found = []
     for key in ("outcomes", "lattice", "replay"):
         path = getattr(settings, key)

@@ -11,9 +11,10 @@ def answers_table(comparison: Comparison) -> Table | None:
     """Tabulate the answers; None where nothing was asked."""
     if not comparison.answers:
         return None
+    replayed = comparison.kind == "replay"
     return Table(
         "answers",
-        "Questions asked before the run",
+        "Questions asked of episodes that were there before" if replayed else "Questions asked before the run",
         "Decided by the 95 % intervals over tasks: no worse where the difference in success is above minus the margin, "
         "better where it is above 0, the same where it is within the margin. Tokens are new ones (in no cache) of "
         "helpers and selection, over the other arm's.",

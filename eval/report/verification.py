@@ -14,12 +14,14 @@ from eval.collect.do_nothing import do_nothing
 from eval.compare.arms import plan_arms
 from eval.compare.comparison import read_comparison
 from eval.compare.executed import read_executed
+from eval.compare.questions import check_questions
 from eval.compare.results import compare_arms
 from eval.compare.schema import Comparison
+from eval.report.answers_table import question
 from eval.report.transcripts import find_episodes
 from fama.agents.runs.plan import Planned, check_once, episode_id, load_benchmark, select_tasks
 from fama.agents.runs.run_config import route_of, tree_hash
-from fama.envs.base import Benchmark
+from fama.envs.mixed import MixedDomains
 from fama.episodes.faults import fault_of
 from fama.episodes.records import Episode, Record
 from fama.episodes.store import read_episodes
@@ -28,13 +30,13 @@ from fama.execution.background import LoopThread
 from fama.hashing import content_hash
 from fama.helpers.pool import build_pool
 from fama.intervals import Interval
-from fama.settings import CompareSettings
+from fama.settings import CompareSettings, domains_of
 
 _CLOSE = 1e-9
 #: Fields that no episode says.
 _STATED = ("command", "commit", "package_version", "created_at", "track")
 #: Fields that every episode of a comparison shares with it.
-_SHARED = ("benchmark", "benchmark_version", "domain", "backbone", "strategy")
+_SHARED = ("benchmark", "backbone", "strategy")
 #: Fields of lines in words: what was computed is shown, other lines are listed as stated.
 _LINES = ("warnings", "simulated")
 #: Settings that shape no episode; the files are not read again.
@@ -90,7 +92,7 @@ def verify(folder: Path, benchmark: bool = True) -> Verified:
         tasks,
         build_pool(settings.helpers),
         {id_: planned.selector.arm for id_, planned in plan.items()},
-        _checked(path, stated, settings_hash, plan, cells),
+        _checked(path, stated, settings_hash, plan, cells, world),
         None,
         {arm.arm: arm.one_off for arm in stated.arms},
     )
@@ -123,6 +125,10 @@ def _settings(folder: Path, stated: Comparison) -> CompareSettings:
         raise BadInput(f"{folder}: config: replay or lambdas are set, but its episodes were run live; compare again")
     if [arm.model_dump(mode="json") for arm in settings.arms] != stated.config.get("arms"):
         raise BadInput(f"{folder}: config.arms: lacks fields that `fama compare` writes; run it again")
+    try:
+        check_questions(settings)
+    except BadInput as error:
+        raise BadInput(f"{folder}: config.{error}; run `fama compare` again") from None
     for name in ("track", "bootstrap"):
         if getattr(stated, name) != getattr(settings, name):
             raise BadInput(
@@ -152,7 +158,7 @@ def _check_shape(folder: Path, stated: Comparison, settings: CompareSettings) ->
         )
 
 
-def _world(settings: CompareSettings, version: str) -> Benchmark | None:
+def _world(settings: CompareSettings, version: str) -> MixedDomains | None:
     """Return the benchmark; None where it is not installed, or here in another version."""
     try:
         world = load_benchmark(settings)
@@ -162,7 +168,7 @@ def _world(settings: CompareSettings, version: str) -> Benchmark | None:
 
 
 def _idle(
-    settings: CompareSettings, world: Benchmark | None, tasks: tuple[str, ...]
+    settings: CompareSettings, world: MixedDomains | None, tasks: tuple[str, ...]
 ) -> tuple[Interval, str | None] | None:
     """Return the do-nothing score; None where the benchmark is not here."""
     if world is None:
@@ -175,7 +181,12 @@ def _idle(
 
 
 def _checked(
-    path: Path, stated: Comparison, settings_hash: str, plan: Mapping[str, Planned], cells: Mapping[str, str]
+    path: Path,
+    stated: Comparison,
+    settings_hash: str,
+    plan: Mapping[str, Planned],
+    cells: Mapping[str, str],
+    world: MixedDomains | None,
 ) -> Iterator[Episode]:
     """Stream the planned episodes, each held against the comparison; every one must be there once."""
     seen: set[str] = set()
@@ -196,6 +207,7 @@ def _checked(
         for name, own, wanted in (
             ("config_hash", episode.config_hash, settings_hash),
             *((name, getattr(episode, name), getattr(stated, name)) for name in _SHARED),
+            *_place(episode, stated, planned.task_id, world),
             ("task_id", episode.task_id, planned.task_id),
             ("trial", episode.trial, planned.trial),
             ("selector", episode.selector, planned.selector.arm),
@@ -217,6 +229,24 @@ def _checked(
                 f"{path}: no episode of arm {planned.selector.arm} on {planned.task_id}, trial {planned.trial}, was "
                 "run with the config that the comparison states; run `fama compare` again"
             )
+
+
+def _place(
+    episode: Episode, stated: Comparison, task: str, world: MixedDomains | None
+) -> Iterator[tuple[str, str | None, str]]:
+    """Yield domain and version of an episode with what they have to be: its own domain's, one of the comparison's.
+
+    Without a ``world`` nothing says which of several domains a task is of.
+    """
+    domain, version = stated.domain, stated.benchmark_version
+    if world is not None:
+        domain = world.domain_of(stated.domain, task)
+        version = world.version(domain)
+    elif episode.domain in (parts := domains_of(stated.domain)) and len(parts) > 1:
+        domain, own = episode.domain, episode.benchmark_version
+        version = own if own and f"+{own}+" in f"+{version}+" else version
+    yield "domain", episode.domain, domain
+    yield "benchmark_version", episode.benchmark_version, version
 
 
 def _as_stated(again: Comparison, stated: Comparison, unread: bool) -> Comparison:
@@ -242,6 +272,7 @@ def _listed(stated: Comparison, again: Comparison, idle: bool, absent: bool, unr
     for name in _LINES:
         computed = getattr(again, name)
         listed |= {name: list((Counter(getattr(stated, name)) - Counter(computed)).elements())}
+    listed |= {"questions asked before the run": [question(one) for one in stated.answers]}
     listed |= {f"arms.{arm.arm}.one_off": [part.model_dump(mode="json") for part in arm.one_off] for arm in stated.arms}
     if idle:
         listed["do_nothing"] = [stated.do_nothing.value, stated.do_nothing.low, stated.do_nothing.high]

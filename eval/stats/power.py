@@ -38,13 +38,17 @@ def tasks_needed(effect: float, sd: float, alpha: float = 0.05, power: float = 0
     """
     if effect <= 0:
         raise ValueError(f"the effect is {effect}; it must be above 0")
+
+    def reaches(tasks: int) -> bool:
+        found = detectable_effect(sd, tasks, alpha, power)
+        return found is not None and found <= effect
+
     low, high = 1, 2
-    while (detectable_effect(sd, high, alpha, power) or math.inf) > effect:
+    while not reaches(high):
         low, high = high, high * 2
     while high - low > 1:
         middle = (low + high) // 2
-        reached = (detectable_effect(sd, middle, alpha, power) or math.inf) <= effect
-        low, high = (low, middle) if reached else (middle, high)
+        low, high = (low, middle) if reaches(middle) else (middle, high)
     return high
 
 

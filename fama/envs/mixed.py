@@ -1,7 +1,7 @@
 """Several domains of a benchmark as one: tasks take turns, each in its own domain's world (``domain: shop+saas``)."""
 
 from collections.abc import Sequence
-from itertools import chain, zip_longest
+from itertools import chain, combinations, zip_longest
 
 from fama.envs.base import Benchmark, Environment, UserModel
 from fama.episodes.records import Message
@@ -23,7 +23,15 @@ class MixedDomains:
         Raises:
             BadInput: a domain is unknown.
         """
-        return "+".join(dict.fromkeys(self._benchmark.version(part) for part in domains_of(domain)))
+        return "+".join(dict.fromkeys(self.versions(domain).values()))
+
+    def versions(self, domain: str) -> dict[str, str]:
+        """Return the version of each single domain: what its episodes are of.
+
+        Raises:
+            BadInput: a domain is unknown.
+        """
+        return {part: self._benchmark.version(part) for part in domains_of(domain)}
 
     def domains(self) -> Sequence[str]:
         """Return the names of the single domains."""
@@ -42,13 +50,13 @@ class MixedDomains:
         """Return the domains' tasks, one of each in turn.
 
         Raises:
-            BadInput: a domain or the split is unknown, or two domains have a task of one id.
+            BadInput: a domain or the split is unknown, or two domains have a task of one id, in whatever split.
         """
         parts = [self._benchmark.task_ids(part, split) for part in domains_of(domain)]
-        ids = tuple(one for one in chain.from_iterable(zip_longest(*parts)) if one is not None)
-        if len(set(ids)) < len(ids):
-            raise BadInput(f"domain: {domain} of {self.name} have tasks of the same id; run one domain at a time")
-        return ids
+        for one, other in combinations(domains_of(domain), 2):
+            if any(self._ids(one, a) & self._ids(other, b) for a in self.splits(one) for b in self.splits(other)):
+                raise BadInput(f"domain: {domain} of {self.name} have tasks of the same id; run one domain at a time")
+        return tuple(one for one in chain.from_iterable(zip_longest(*parts)) if one is not None)
 
     def domain_of(self, domain: str, task_id: str) -> str:
         """Return the domain that a task is of.

@@ -145,8 +145,10 @@ def write_outcomes(path: Path | str, rows: Sequence[OutcomeRow], metadata: Mappi
         pq.write_table(table, temporary, compression="zstd")
 
 
-def read_outcomes(path: Path | str, benchmark_version: str | None = None) -> list[OutcomeRow]:
+def read_outcomes(path: Path | str, benchmark_version: str | Mapping[str, str] | None = None) -> list[OutcomeRow]:
     """Return the rows of an outcome table.
+
+    A version by domain is asked of the rows of these domains only.
 
     Raises:
         BadInput: the file is missing or no outcome table, or it holds another benchmark version
@@ -162,13 +164,23 @@ def read_outcomes(path: Path | str, benchmark_version: str | None = None) -> lis
     except ValidationError as error:
         raise BadInput(f"{path}: no outcome table: {fault_of(error)}; write it again") from None
     if benchmark_version is not None:
-        others = sorted({row.benchmark_version or "none" for row in rows} - {benchmark_version})
-        if others:
+        wanted = {"": benchmark_version} if isinstance(benchmark_version, str) else benchmark_version
+        if others := _other_versions(rows, wanted):
             raise BadInput(
-                f"{path}: benchmark_version is {', '.join(others)}, but these settings ask for {benchmark_version}; "
+                f"{path}: benchmark_version is {', '.join(others)}, but these settings ask for "
+                f"{', '.join(dict.fromkeys(wanted.values()))}; "
                 "set options to the table's, run `fama outcomes` with these settings, or use the release that wrote it"
             )
     return rows
+
+
+def _other_versions(rows: Sequence[OutcomeRow], wanted: Mapping[str, str]) -> list[str]:
+    """Return the versions that are not those of their domain; where no row is of a wanted domain, of none of them."""
+    own = [row for row in rows if row.domain in wanted]
+    found = [row.benchmark_version or "none" for row in own if row.benchmark_version != wanted[row.domain]]
+    if not own:
+        found = [row.benchmark_version or "none" for row in rows if row.benchmark_version not in wanted.values()]
+    return sorted(set(found))
 
 
 def read_metadata(path: Path | str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from fama.agents.runs.plan import load_benchmark
 from fama.agents.runs.run_config import CONFIG
 from fama.agents.strategies.base import STRATEGIES
 from fama.envs.base import Benchmark
+from fama.envs.mixed import MixedDomains
 from fama.episodes.records import Episode
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
@@ -107,13 +108,13 @@ def choose_episodes(source: Source, mine: MineSettings) -> Chosen:
     failed: list[Episode] = []
     solved: list[Episode] = []
     refused: list[str] = []
-    version = source.benchmark.version(source.settings.domain)
+    versions = MixedDomains(source.benchmark).versions(source.settings.domain)
     for episode in read_episodes(source.folder):
         if episode.outcome.status == "error" or (mine.base == "none" and _helped(episode)):
             continue
         if mine.tasks is not None and episode.task_id not in mine.tasks:
             continue
-        fault = _fault(episode, version) or (_drawn(episode) if mine.base == "selector" else None)
+        fault = _fault(episode, versions.get(episode.domain)) or (_drawn(episode) if mine.base == "selector" else None)
         if fault is not None:
             refused.append(refusal(episode, fault))
         else:
@@ -160,7 +161,7 @@ def _helped(episode: Episode) -> bool:
     return any(decision.subset or decision.notes for decision in episode.decisions)
 
 
-def _fault(episode: Episode, version: str) -> str | None:
+def _fault(episode: Episode, version: str | None) -> str | None:
     if not {"environment", "model", "selector"} <= episode.seeds.keys() or not episode.decisions:
         return "no seeds or decisions in the log, as of an imported episode; run the task with `fama run`"
     if episode.benchmark_version != version:

@@ -32,5 +32,6 @@ def test_arms_of_one_comparison_select_at_their_own_cadence(tmp_path: Path) -> N
 def test_an_arm_that_selects_at_every_turn_cannot_be_replayed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["compare", ARMS, "replay=x.parquet", "--out", str(tmp_path / "o")]) == 2
-    assert "cadence: turn cannot be replayed" in capsys.readouterr().err
+    for command in ("compare", "value"):
+        assert main([command, ARMS, "replay=x.parquet", "--out", str(tmp_path / "o")]) == 2
+        assert "cadence: turn cannot be replayed" in capsys.readouterr().err

@@ -71,6 +71,10 @@ def swapped(value: Any) -> None:
     first["episodes"], second["episodes"] = second["episodes"], first["episodes"]
 
 
+def questioned(value: Any) -> None:
+    value["config"]["questions"] = [{"arm": "best", "than": "none"}]
+
+
 def replayed(value: Any) -> None:
     value["kind"] = "replay"
 
@@ -82,6 +86,7 @@ def replayed(value: Any) -> None:
         (p_value, "arms.all.versus_none.p_holm is 0.001, but its episodes say"),
         (lost, "episode nowhere of arm all on t10 is missing"),
         (swapped, "is not of t1[01] and"),
+        (questioned, "config.questions: no arm 'best'; the arms are none, all, alpha"),
         (replayed, "takes comparisons that were run"),
     ],
 )
@@ -122,7 +127,8 @@ def other(value: Any) -> Any:
 
 async def test_every_field_is_refused_or_shown_as_stated(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    await live(out, tasks=2, arms=[{"name": "none"}, {"name": "all"}], bootstrap=100)
+    asked = [{"arm": "all", "than": "none", "margin": 0.2, "tokens": 0.5}]
+    await live(out, tasks=2, arms=[{"name": "none"}, {"name": "all"}], questions=asked, bootstrap=100)
     path = out / "comparison.json"
     text = path.read_text(encoding="utf-8")
     plain = build([out])

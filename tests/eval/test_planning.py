@@ -7,7 +7,7 @@ import pytest
 from eval.compare.arms import plan_arms
 from eval.compare.run_cost import ASSUMED_TOKENS, estimate_cost
 from eval.compare.sample_size import EFFECTS, discordance_of, plans
-from eval.stats.power import detectable_effect, planned_sd
+from eval.stats.power import detectable_effect, planned_sd, tasks_needed
 from fama.agents.runs.plan import episode_id
 from fama.agents.runs.run_config import config_hash
 from fama.cli import main
@@ -31,6 +31,11 @@ def test_plans_agree_with_what_is_detectable() -> None:
         reached = detectable_effect(planned_sd(0.4, 1), tasks)
         assert reached is not None and reached <= effect
     assert list(one.needed) == sorted(one.needed, reverse=True)
+
+
+def test_arms_that_never_ended_differently_need_few_tasks_not_endlessly_many() -> None:
+    assert tasks_needed(0.05, 0.0) == 2
+    assert plans(60, 0.0)[0].needed == (2, 2, 2, 2)
 
 
 def test_discordance_by_hand() -> None:
@@ -111,3 +116,8 @@ def test_the_flag_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str
     write_outcomes(tmp_path / "outcomes.parquet", rows, {"synthetic": True})
     assert main([*command, f"outcomes={tmp_path / 'outcomes.parquet'}"]) == 0
     assert "differently on 100% of the trials (of 1 pairs" in " ".join(capsys.readouterr().out.split())
+    same = [row("a", subset, True).model_copy(update=here) for subset in ("", "TSA", "Verifier", "Planner")]
+    write_outcomes(tmp_path / "outcomes.parquet", same, {"synthetic": True})
+    assert main([*command, f"outcomes={tmp_path / 'outcomes.parquet'}"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "differently on 50% of the trials (at most, by the rule of three: none of 6 pairs" in shown

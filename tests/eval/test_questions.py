@@ -150,3 +150,31 @@ def test_a_comparison_answers_and_a_question_once_asked_stays(
     more = asked.replace("]", ", {arm: rule, than: all}]")
     assert main([*command, arms.replace("]", ", {name: rule}]"), more, *out]) == 0
     assert [one.arm for one in read_comparison(tmp_path / "out").answers] == ["all", "rule"]
+
+
+def test_a_question_may_not_come_after_both_arms_were_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["compare", "tasks=1", "model.name=scripted:echo", "arms=[{name: none}, {name: all}]"]
+    out = ["--out", str(tmp_path / "out")]
+    assert main([*command, *out]) == 0
+    capsys.readouterr()
+    assert main([*command, "questions=[{arm: all, than: none, ask: more}]", *out]) == 2
+    assert "ask: more, margin: 0.05 comes after both arms were run" in capsys.readouterr().err
+    assert read_comparison(tmp_path / "out").answers == ()
+
+
+def test_a_replay_answers_questions_about_its_arms_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mixed = ["domain=shop+saas", "options={phrases: first}", "model.name=scripted:echo", "tasks=2"]
+    assert main(["outcomes", *mixed, "subsets=[[]]", "per_task=1", "--out", str(tmp_path / "t")]) == 0
+    table = f"replay={tmp_path / 't' / 'outcomes.parquet'}"
+    arms = "arms=[{name: none}, {name: none, label: again}]"
+    command = ["compare", *mixed, table, arms, "--out", str(tmp_path / "out")]
+    assert main([*command, "questions=[{arm: again, than: none, ask: same}]"]) == 0
+    comparison = read_comparison(tmp_path / "out")
+    assert (comparison.answers[0].difference.value, comparison.tasks) == (0.0, 2)
+    shown_table = answers_table(comparison)
+    assert shown_table is not None and shown_table.title == "Questions asked of episodes that were there before"
+    capsys.readouterr()
+    assert main([*command, "questions=[{arm: all, than: none}]"]) == 2
+    assert "questions: no arm 'all'; the arms are none, again" in capsys.readouterr().err
+    assert main([*command]) == 2
+    assert "was asked before the run" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from eval.compare.staleness import stale_inputs
+from fama.agents.reading import shipped_layer
 from fama.agents.runs.run_config import prompt_hashes
 from fama.envs.helpdesk.benchmark import Helpdesk
 from fama.episodes.outcome_table import write_outcomes
@@ -33,6 +34,8 @@ def test_the_version_of_the_template_texts_is_among_the_prompts() -> None:
 def test_a_table_of_these_texts_is_fine_and_one_of_others_is_named(tmp_path: Path) -> None:
     fresh, old = table(tmp_path / "new.parquet", NOW), table(tmp_path / "old.parquet", "0" * 16)
     assert stale_inputs(CompareSettings(outcomes=fresh, lattice=fresh)) == []
+    read = content_hash({**prompt_hashes("act"), "reading": shipped_layer().digest})  # as most tables are made
+    assert stale_inputs(CompareSettings(outcomes=table(tmp_path / "read.parquet", read))) == []
     (warning,) = stale_inputs(CompareSettings(outcomes=fresh, lattice=old))
     assert warning.startswith("lattice: ") and "old.parquet was run with other helper texts" in warning
 

@@ -79,7 +79,7 @@ class Stage:
             helpers=self.context.helpers,
             helper_model=self.context.model,
             demonstrations=self._demonstrations[domain],
-            benchmark_version=self.worlds.version(settings.domain),
+            benchmark_version=self.worlds.version(domain),
             reader=None if self._plain(planned.selector) else self.reader,
             prompt_hashes=self._texts(),
             config_hash=self.content["config_hash"],
