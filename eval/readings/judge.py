@@ -1,5 +1,6 @@
 """A judge's labels of read failures, and how far they agree with the readings."""
 
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,10 +15,15 @@ from fama.diagnosis.diagnose import diagnose
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode, Failure
 from fama.episodes.store import EpisodeStore, read_failures
+from fama.errors import BadInput
+from fama.files import write_atomically
 from fama.models.connect import connect
 from fama.provenance import git_commit
 from fama.randomness import generator
 from fama.settings import ModelSettings
+
+#: What the labels of a folder rest on.
+HOW = "judging.json"
 
 
 @dataclass(frozen=True)
@@ -44,14 +50,18 @@ async def measure_judge(
     The folder gets dialogues and words of them: keep it outside the repository.
 
     Raises:
-        BadInput: the folder holds labels of another judge.
+        BadInput: the folder holds other episodes, or labels of another judge, of other prompts or another context.
         ModelError: the judge did not answer for any failure.
     """
     order = sorted(readings)
     generator(0, "failures to judge").shuffle(order)
     chosen = order[: judging.first]
     out.mkdir(parents=True, exist_ok=True)
-    EpisodeStore(out).rewrite(episodes[one] for one in chosen)
+    store = EpisodeStore(out)
+    if others := store.ids() - tasks.keys():
+        raise BadInput(f"{out}: holds other episodes ({sorted(others)[0]}); give another folder with --out")
+    _keep_how(out, judging)
+    store.rewrite(episodes[one] for one in chosen)
     taxonomy = load_taxonomy()
     async with connect(judging.model) as model:
         with tqdm(total=len(chosen), unit="failure", file=sys.stderr) as bar:
@@ -80,3 +90,24 @@ async def measure_judge(
         context_tokens=judging.context_tokens,
         commit=git_commit(),
     )
+
+
+def _keep_how(out: Path, judging: Judging) -> None:
+    """Write what labels of the folder rest on besides the judge, and refuse to go on with another.
+
+    Raises:
+        BadInput: names what differs.
+    """
+    path, how = out / HOW, {"context_tokens": judging.context_tokens, "prompts": judge_prompts()}
+    if path.exists():
+        try:
+            before = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError):
+            raise BadInput(f"{path}: cannot be read; give another folder with --out") from None
+        for key, value in how.items():
+            if before.get(key) != value:
+                raise BadInput(
+                    f"{out}: {key} was {before.get(key)} and is now {value}; set it back or give another folder with "
+                    "--out"
+                )
+    write_atomically(path, json.dumps(how) + "\n")

@@ -6,6 +6,7 @@ import json
 import os
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from eval.readings.packets import BATCHES, batches, packet, policy
 from eval.readings.readings import FOLDER, Reading, agree, final, read_readings
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode, FunctionCall, GoldAction, Message, Outcome, ToolCall, ToolSpec
-from fama.episodes.store import read_failures
+from fama.episodes.store import EpisodeStore, read_failures
 from fama.errors import BadInput
 from fama.settings import ModelSettings
 
@@ -329,6 +330,16 @@ def test_a_judge_is_measured_kept_and_told(tmp_path: Path) -> None:
     by_rule = {one: of_detectors(episode, load_taxonomy()) for one, episode in episodes.items()}
     assert found.row == measure("judge:scripted:echo+evidence", readings, by_rule, tasks)  # nonsense: the rule
     assert (found.row.failures, found.context_tokens, found.stale) == (4, 2000, False)
+
+    with pytest.raises(BadInput, match="context_tokens was 2000 and is now 3000; set it back"):
+        wider = replace(judging, context_tokens=3000)
+        asyncio.run(measure_judge("test", episodes, readings, tasks, tmp_path / "labels", wider))
+    other = EpisodeStore(tmp_path / "run")
+    other.append(failure(9, 9))
+    kept = other.path.read_bytes()
+    with pytest.raises(BadInput, match=r"run: holds other episodes \(tau-bench-9\)"):
+        asyncio.run(measure_judge("test", episodes, readings, tasks, tmp_path / "run", judging))
+    assert other.path.read_bytes() == kept
 
     worse = found.model_copy(update={"row": found.row.model_copy(update={"failures": 3})})
     record([worse], tmp_path)
