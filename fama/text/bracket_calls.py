@@ -9,7 +9,10 @@ BracketCall = tuple[str, dict[str, Any]]
 
 
 def read_calls(text: str) -> tuple[BracketCall, ...]:
-    """Return the calls of a text that is nothing but calls; none if it is anything else. No code is run."""
+    """Return the calls of a text that is nothing but calls; none if it is anything else. No code is run.
+
+    Arguments without a name (``*``, ``**``) are anything else.
+    """
     try:
         body = ast.parse(text.strip(), mode="eval").body
         calls = body.elts if isinstance(body, ast.List) else [body]
@@ -35,6 +38,8 @@ def write_calls(calls: Sequence[BracketCall]) -> str:
 
 def _name(call: ast.expr) -> str:
     if not isinstance(call, ast.Call) or call.args or not isinstance(call.func, ast.Name | ast.Attribute):
+        raise ValueError("not a call with named arguments")
+    if not all(keyword.arg for keyword in call.keywords):
         raise ValueError("not a call with named arguments")
     return ast.unparse(call.func)
 

@@ -1,14 +1,15 @@
 """Bodies of tool calls in markup: JSON, XML parameters, key and value pairs, a call as in Python."""
 
+import ast
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from fama.text.bracket_calls import BracketCall, read_calls
 from fama.text.clean import clean_value
-from fama.text.json_numbers import MODEL_DECODER
-from fama.text.json_objects import first_object, objects
+from fama.text.json_numbers import MODEL_DECODER, RepeatedKey, one_value
+from fama.text.json_objects import check_literal, first_object, objects
 from fama.text.named_calls import NamedCall, Tools, call_of, tool_name, typed
 
 _FENCE = re.compile(r"^```[\w-]*")
@@ -68,8 +69,11 @@ def read_elements(body: str, tools: Tools, closed: bool = True) -> Body:
             continue
         if _PARAMETER.sub("", inside).strip():
             return ()
-        plain = {p["key"]: _trimmed(p["value"]) for p in found if p["string"] != "false"}
-        other = {p["key"]: _trimmed(p["value"]) for p in found if p["string"] == "false"}
+        if (values := _values((p["key"], _trimmed(p["value"])) for p in found)) is None:
+            return ()
+        untyped = {p["key"] for p in found if p["string"] == "false"}
+        plain = {key: value for key, value in values.items() if key not in untyped}
+        other = {key: value for key, value in values.items() if key in untyped}
         unknown = {"properties": {key: {"type": "any"} for key in other}}
         calls.append(NamedCall(name, {**typed(plain, schema), **typed(other, unknown)}))
     return tuple(calls)
@@ -89,7 +93,7 @@ def _named_tags(inside: str, schema: Mapping[str, Any]) -> dict[str, Any] | None
     """Return arguments whose tags are their names; None for anything else, or tags inside tags."""
     if inside.count("<") > _MOST_TAGS:
         return None
-    values = {tag["key"]: _trimmed(tag["value"]) for tag in _NAMED_TAG.finditer(inside)}
+    values = _values((tag["key"], _trimmed(tag["value"])) for tag in _NAMED_TAG.finditer(inside))
     if not values or _NAMED_TAG.sub("", inside).strip() or any("</" in value for value in values.values()):
         return None
     return typed(values, schema)
@@ -115,7 +119,12 @@ def read_python(body: str, tools: Tools, closed: bool = True) -> Body:
 def _calls(text: str) -> tuple[BracketCall, ...]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # invalid escapes in a model's text are no concern of the reader
-        return read_calls(text)
+        if found := read_calls(text):
+            try:
+                check_literal(ast.parse(text.strip(), mode="eval"))
+            except RepeatedKey:
+                return ()
+        return found
 
 
 def _json(body: str, tools: Tools, closed: bool) -> Body:
@@ -174,8 +183,16 @@ def _pairs(body: str, tools: Tools, closed: bool) -> Body:
     name = tool_name(written, tools) if closed and _IDENTIFIER.fullmatch(written.strip()) else None
     if name is None or _PAIR.sub("", mark + pairs).strip() or (not pairs and name not in tools):
         return ()
-    values = {key.strip(): value.strip() for key, value in _PAIR.findall(mark + pairs)}
-    return (NamedCall(name, typed(values, tools.get(name, {}))),)
+    values = _values((key.strip(), value.strip()) for key, value in _PAIR.findall(mark + pairs))
+    return () if values is None else (NamedCall(name, typed(values, tools.get(name, {}))),)
+
+
+def _values(written: Iterable[tuple[str, str]]) -> dict[str, str] | None:
+    """Return the values of a markup's arguments; None where one is given two values."""
+    try:
+        return one_value(list(written))
+    except RepeatedKey:
+        return None
 
 
 def _trimmed(value: str) -> str:

@@ -27,14 +27,15 @@ class RepeatedKey(ValueError):
 
 
 def one_value(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the object of a JSON text from its pairs.
+    """Return the object of a JSON text from its pairs. ``1`` and ``true`` are two values, though equal in Python.
 
     Raises:
         RepeatedKey: a key is given two values.
     """
     found = dict(pairs)
-    if len(found) < len(pairs) and (twice := next((k for k, value in pairs if found[k] != value), None)) is not None:
-        raise RepeatedKey(f"the key {twice[:80]!r} is given two values")
+    for key, value in pairs if len(found) < len(pairs) else ():
+        if found[key] is not value and json.dumps(found[key], sort_keys=True) != json.dumps(value, sort_keys=True):
+            raise RepeatedKey(f"the key {key[:80]!r} is given two values")
     return found
 
 
@@ -43,14 +44,15 @@ def one_value(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 MODEL_DECODER = json.JSONDecoder(strict=False, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=one_value)
 
 
-def load_finite(text: str) -> Any:
-    """Return the value of a JSON text.
+def load_finite(text: str, keys_once: bool = True) -> Any:
+    """Return the value of a JSON text. Without ``keys_once``, the last value of a key counts.
 
     Raises:
         ValueError: it is none, holds a number that JSON has no word for, or gives a key two values.
         RecursionError: too many levels.
     """
-    return not_deep(json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=one_value))
+    hook = one_value if keys_once else None
+    return not_deep(json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=hook))
 
 
 def load_nulled(text: str | bytes) -> Any:

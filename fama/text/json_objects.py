@@ -75,7 +75,7 @@ def _decode(text: str, start: int, repair: bool) -> Any:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # invalid escapes in a model's text are no concern of the reader
                 value = _literal(candidate)
-            json.dumps(value, allow_nan=False)
+            MODEL_DECODER.decode(json.dumps(value, allow_nan=False))  # 1 and "1" are one key of JSON
         except RepeatedKey:
             raise
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
@@ -92,15 +92,24 @@ def _literal(text: str) -> Any:
         ValueError, SyntaxError: it is no literal.
     """
     tree = ast.parse(text, mode="eval")
+    check_literal(tree)
+    return ast.literal_eval(tree)
+
+
+def check_literal(tree: ast.AST) -> None:
+    """Refuse a piece of Python in which an object or a call's arguments give a key two values.
+
+    Raises:
+        RepeatedKey: names the key.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Dict):
-            one_value(
-                [
-                    (ast.dump(key) if key else "", ast.dump(value))
-                    for key, value in zip(node.keys, node.values, strict=True)
-                ]
-            )
-    return ast.literal_eval(tree)
+            given = [(ast.dump(key), value) for key, value in zip(node.keys, node.values, strict=True) if key]
+        elif isinstance(node, ast.Call):
+            given = [(keyword.arg, keyword.value) for keyword in node.keywords if keyword.arg]
+        else:
+            continue
+        one_value([(key, ast.dump(value)) for key, value in given])
 
 
 def unfinished(text: str) -> bool:

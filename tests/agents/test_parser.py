@@ -176,6 +176,9 @@ def test_a_cut_value_is_never_sent(call: str) -> None:
         '{"id": "A", "id": "B",}',
         '{"list": [{"id": 1, "id": 2}]}',
         '{"id": 1, "id": 2, "inner": {"id": 3}}',
+        '{"id": 1, "id": true}',
+        '{"id": [0], "id": [false]}',
+        "{1: 'A', '1': 'B'}",
     ],
 )
 def test_a_key_with_two_values_is_no_argument(arguments: str) -> None:
@@ -188,3 +191,18 @@ def test_a_key_with_two_values_is_no_argument(arguments: str) -> None:
 def test_a_key_given_twice_with_one_value_says_it(arguments: str) -> None:
     call = ToolCall(id="c", function=FunctionCall(name="cancel", arguments=arguments))
     assert parse_calls([call]) == Action(tool="cancel", arguments={"id": "A"})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<tool_call><function=cancel><parameter=id>{}</parameter><parameter=id>{}</parameter></function></tool_call>",
+        "<tool_call><function=cancel><id>{}</id><id>{}</id></function></tool_call>",
+        "<tool_call>cancel<arg_key>id</arg_key><arg_value>{}</arg_value><arg_key>id</arg_key><arg_value>{}</arg_value>"
+        "</tool_call>",
+        "[cancel(id='{}', id='{}')]",
+    ],
+)
+def test_markup_that_gives_an_argument_two_values_is_no_call(text: str) -> None:
+    assert parse_text(text.format("A", "A"), ["cancel"]) == Action(tool="cancel", arguments={"id": "A"})
+    assert isinstance(parse_text(text.format("A", "B"), ["cancel"]), ParseFailure)

@@ -255,6 +255,7 @@ def test_calls_are_read_and_written() -> None:
     calls: tuple[BracketCall, ...] = (("a.b", {"x": [1, {"y": None}], "z": "it's"}), ("c", {}))
     assert read_calls(write_calls(calls)) == calls
     assert read_calls("f(x=1)") == (("f", {"x": 1}),) and read_calls("hello") == () and read_calls("[f(1)]") == ()
+    assert read_calls("f(**{'x': 1})") == ()
     assert read_calls("[f(x=word, y=1+1)]") == (("f", {"x": "word", "y": "1 + 1"}),)
     with pytest.raises(ValueError, match="not a name"):
         write_calls([("f(", {})])

@@ -248,6 +248,7 @@ def test_ids_that_are_empty_or_given_twice() -> None:
     ("written", "text", "unread"),
     [
         ('{"a": 1}', '{"a": 1}', 0),
+        ('{"a": 1, "a": 2}', '{"a": 1, "a": 2}', 0),
         ("{'a': True, 'b': None}", '{"a": true, "b": null}', 0),
         (json.dumps('{"a": 1}'), '{"a": 1}', 0),
         ({"a": 1}, '{"a": 1}', 0),

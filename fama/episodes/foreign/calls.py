@@ -77,7 +77,7 @@ def arguments_text(value: Any, omitted: Counter[str] | None = None) -> str:
 def _object(text: str, again: bool = True) -> str | None:
     """Return the JSON text of the object that a text holds, the text itself where it is that; None if it holds none."""
     try:
-        value = load_finite(text)
+        value = load_finite(text, keys_once=False)  # as logged, whatever it says twice
     except (ValueError, RecursionError):
         value = _nulled(text)
         return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else None
