@@ -76,8 +76,10 @@ class Sources:
 def _forms(value: Any) -> list[str]:
     if isinstance(value, bool):
         return []
-    if isinstance(value, int | float):
-        whole = float(value).is_integer()
+    if isinstance(value, int):
+        return [str(value), f"{value}.00"]
+    if isinstance(value, float):
+        whole = value.is_integer()
         return [str(int(value)), f"{value:.2f}"] if whole else [f"{value:.2f}", f"{Decimal(repr(value)):f}"]
     text = normal_text(str(value))
     digits = re.sub(r"\D", "", text)

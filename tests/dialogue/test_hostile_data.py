@@ -14,6 +14,7 @@ from fama.dialogue.calls import calls
 from fama.dialogue.facts import data_of
 from fama.dialogue.policy import Verdict, rules, verdict
 from fama.dialogue.requests import open_wants
+from fama.dialogue.sources import Sources
 from fama.episodes.records import Message, ToolSpec
 from fama.episodes.state import VisibleState
 from fama.helpers import verifier
@@ -103,6 +104,14 @@ def test_numbers_beyond_a_float_are_held_against_rules() -> None:
     assert found("A desk has at least 5 seats.", seats=huge) == "kept"
     assert found("A desk needs at least as many seats as are used.", seats=2, seats_used=huge) == "broken"
     assert found("A desk needs at least as many seats as are used.", seats=huge, seats_used=2) == "kept"
+
+
+def test_where_a_number_beyond_a_float_stood_is_found() -> None:
+    digits = "9" * 400
+    said = (Message(role="user", content=f"It is {digits}."), Message(role="user", content="It costs 51.00."))
+    sources = Sources(said, ())
+    assert [seen.step for seen in sources.find(int(digits), 2)] == [0]
+    assert [seen.step for seen in sources.find(51, 2)] == [seen.step for seen in sources.find(51.0, 2)] == [1]
 
 
 def test_an_error_that_lists_one_value_twice_offers_it_once() -> None:
