@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from eval.compare.arms import traits_of
-from fama.agents.runs.run_config import run_prompts
+from fama.agents.runs.run_config import run_prompts, with_reading
 from fama.agents.strategies.base import STRATEGIES
 from fama.episodes.outcome_table import read_columns
 from fama.hashing import content_hash
@@ -21,7 +21,10 @@ def stale_inputs(settings: CompareSettings) -> list[str]:
     from fama.selection.router.checkpoint import read_manifest
 
     plain = settings.model_copy(update={"arms": ()})  # arms choose, helpers write
-    known = {content_hash(run_prompts(plain.model_copy(update={"strategy": name}))) for name in STRATEGIES.loadable()}
+    known = {
+        content_hash(with_reading(run_prompts(plain.model_copy(update={"strategy": name})), settings.helpers))
+        for name in STRATEGIES.loadable()
+    }
     found = []
     for key in ("outcomes", "lattice", "replay"):
         path = getattr(settings, key)

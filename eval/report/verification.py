@@ -28,13 +28,13 @@ from fama.execution.background import LoopThread
 from fama.hashing import content_hash
 from fama.helpers.pool import build_pool
 from fama.intervals import Interval
-from fama.settings import CompareSettings
+from fama.settings import CompareSettings, domains_of
 
 _CLOSE = 1e-9
 #: Fields that no episode says.
 _STATED = ("command", "commit", "package_version", "created_at", "track")
 #: Fields that every episode of a comparison shares with it.
-_SHARED = ("benchmark", "benchmark_version", "domain", "backbone", "strategy")
+_SHARED = ("benchmark", "benchmark_version", "backbone", "strategy")
 #: Fields of lines in words: what was computed is shown, other lines are listed as stated.
 _LINES = ("warnings", "simulated")
 #: Settings that shape no episode; the files are not read again.
@@ -179,6 +179,7 @@ def _checked(
 ) -> Iterator[Episode]:
     """Stream the planned episodes, each held against the comparison; every one must be there once."""
     seen: set[str] = set()
+    domains = domains_of(stated.domain)
     for episode in read_episodes(path):
         if episode.id in cells and (episode.task_id, episode.backbone) != (cells[episode.id], stated.backbone):
             raise BadInput(f"{path}: episode {episode.id} is not of {cells[episode.id]} and {stated.backbone}")
@@ -196,6 +197,7 @@ def _checked(
         for name, own, wanted in (
             ("config_hash", episode.config_hash, settings_hash),
             *((name, getattr(episode, name), getattr(stated, name)) for name in _SHARED),
+            ("domain", episode.domain, episode.domain if episode.domain in domains else stated.domain),
             ("task_id", episode.task_id, planned.task_id),
             ("trial", episode.trial, planned.trial),
             ("selector", episode.selector, planned.selector.arm),
