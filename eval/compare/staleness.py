@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from eval.compare.arms import traits_of
-from fama.agents.reading import shipped_layer
-from fama.agents.runs.run_config import run_prompts
+from fama.agents.runs.run_config import run_prompts, with_reading
 from fama.agents.strategies.base import STRATEGIES
 from fama.episodes.outcome_table import read_columns
 from fama.hashing import content_hash
@@ -22,9 +21,10 @@ def stale_inputs(settings: CompareSettings) -> list[str]:
     from fama.selection.router.checkpoint import read_manifest
 
     plain = settings.model_copy(update={"arms": ()})  # arms choose, helpers write
-    texts = [run_prompts(plain.model_copy(update={"strategy": name})) for name in STRATEGIES.loadable()]
-    read = {"reading": shipped_layer().digest}  # as episodes have it whose user turns were read by meaning
-    known = {content_hash({**one, **more}) for one in texts for more in ({}, read)}
+    known = {
+        content_hash(with_reading(run_prompts(plain.model_copy(update={"strategy": name})), settings.helpers))
+        for name in STRATEGIES.loadable()
+    }
     found = []
     for key in ("outcomes", "lattice", "replay"):
         path = getattr(settings, key)

@@ -2,17 +2,19 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import fama
+from fama.agents.injection import collect_notes
 from fama.agents.loop import run_episode
 from fama.agents.request import agent_request
 from fama.agents.strategies.base import Placement
 from fama.agents.strategies.fc import FunctionCalling
-from fama.episodes.records import Decision, Episode, LedgerRow
+from fama.episodes.records import Decision, Episode, LedgerRow, Note
 from fama.episodes.state import state_at
 from fama.helpers.pool import build_pool
 from fama.models.base import ChatRequest
@@ -47,12 +49,22 @@ def committed() -> dict[str, list[Episode]]:
     return found
 
 
+def decided_today(episode: Episode) -> Iterator[Decision]:
+    """The logged decisions with the notes that a run's own code writes today, after its own earlier ones."""
+    pool, noted = build_pool(PATTERNS), list[tuple[int, Note]]()
+    for turn, decision in enumerate(episode.decisions):
+        state = replace(state_at(episode, turn), noted=tuple(noted))
+        notes = asyncio.run(collect_notes(state, decision.subset, pool, None, 0, []))
+        noted += [(turn, note) for note in notes.passed]
+        yield decision.model_copy(update={"notes": notes.passed, "rejected": notes.rejected})
+
+
 @pytest.mark.parametrize("arm", ARMS)
 def test_committed_decisions_are_advised_again(arm: str, committed: dict[str, list[Episode]]) -> None:
     notes = 0
     with fama.Advisor(ARMS[arm], helpers=PATTERNS, cadence="episode", benchmark="helpdesk", domain="shop") as advisor:
         for episode in committed[arm]:
-            for turn, decision in enumerate(episode.decisions):
+            for turn, decision in enumerate(decided_today(episode)):
                 advice = advisor.advise(*request_before(episode, turn))
                 got, want = logged(advice.decision), logged(decision)
                 assert got.pop("selection") in ("chosen", "by_cadence")

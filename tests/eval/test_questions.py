@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -142,7 +143,16 @@ def test_a_comparison_answers_and_a_question_once_asked_stays(
     assert table is not None and table.rows[0][0].text.startswith("all no worse than none, margin 10 points")
     assert main(["report", str(tmp_path / "out")]) == 0
     assert "Questions asked before the run" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert main(["report", "--leaderboard", str(tmp_path / "board"), str(tmp_path / "out")]) == 0
+    path = tmp_path / "out" / "comparison.json"
+    whole = path.read_text(encoding="utf-8")
+    edited = json.loads(whole)
+    edited["answers"][0]["shown"] = not edited["answers"][0]["shown"]
+    path.write_text(json.dumps(edited), encoding="utf-8")
     capsys.readouterr()
+    assert main(["report", "--leaderboard", str(tmp_path / "board"), str(tmp_path / "out")]) == 2
+    assert "answers" in capsys.readouterr().err
+    path.write_text(whole, encoding="utf-8")
     assert main([*command, arms, "questions=[{arm: all, than: none, margin: 0.2}]", *out]) == 2
     assert (
         "questions: arm: all, than: none, ask: no_worse, margin: 0.1, tokens: 0.5 was asked" in capsys.readouterr().err

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from eval.compare.staleness import stale_inputs
-from fama.agents.reading import shipped_layer
-from fama.agents.runs.run_config import prompt_hashes
+from fama.agents.runs.run_config import prompt_hashes, with_reading
+from fama.cli import main
 from fama.envs.helpdesk.benchmark import Helpdesk
 from fama.episodes.outcome_table import write_outcomes
 from fama.hashing import content_hash
 from fama.helpers.base import TEMPLATE_TEXTS
-from fama.settings import CompareSettings, SelectorSettings
+from fama.settings import CompareSettings, HelperSettings, SelectorSettings
 from fama.subsets import POOL
 from tests.support.outcome_rows import row
 from training.data.examples import outcome_examples
@@ -17,7 +17,7 @@ from training.data.synthetic import make_tasks, outcome_rows
 from training.settings import TrainSettings
 from training.train import train_on
 
-NOW = content_hash(prompt_hashes("act"))
+NOW = content_hash(with_reading(prompt_hashes("act"), HelperSettings()))
 
 
 def table(path: Path, prompts: str) -> str:
@@ -34,10 +34,17 @@ def test_the_version_of_the_template_texts_is_among_the_prompts() -> None:
 def test_a_table_of_these_texts_is_fine_and_one_of_others_is_named(tmp_path: Path) -> None:
     fresh, old = table(tmp_path / "new.parquet", NOW), table(tmp_path / "old.parquet", "0" * 16)
     assert stale_inputs(CompareSettings(outcomes=fresh, lattice=fresh)) == []
-    read = content_hash({**prompt_hashes("act"), "reading": shipped_layer().digest})  # as most tables are made
-    assert stale_inputs(CompareSettings(outcomes=table(tmp_path / "read.parquet", read))) == []
     (warning,) = stale_inputs(CompareSettings(outcomes=fresh, lattice=old))
     assert warning.startswith("lattice: ") and "old.parquet was run with other helper texts" in warning
+
+
+def test_a_table_that_was_just_made_is_fine_and_one_read_another_way_is_named(tmp_path: Path) -> None:
+    command = ["outcomes", "tasks=1", "per_task=1", "model.name=scripted:echo", "--out", str(tmp_path)]
+    assert main(command) == 0
+    made = str(tmp_path / "outcomes.parquet")
+    assert stale_inputs(CompareSettings(outcomes=made)) == []
+    (warning,) = stale_inputs(CompareSettings(outcomes=made, helpers=HelperSettings(reading="patterns")))
+    assert "other helper texts" in warning
 
 
 def test_the_strategy_makes_no_other_texts(tmp_path: Path) -> None:

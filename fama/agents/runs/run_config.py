@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,14 @@ from fama.helpers.base import TEMPLATE_TEXTS
 from fama.prompts import prompt_hash, template_names
 from fama.provenance import git_commit
 from fama.selection.selectors.prompted import ON_PREFIX
-from fama.settings import CompareSettings, ExperimentSettings, RunSettings, SelectorSettings, hashed_form
+from fama.settings import (
+    CompareSettings,
+    ExperimentSettings,
+    HelperSettings,
+    RunSettings,
+    SelectorSettings,
+    hashed_form,
+)
 from fama.subsets import stated_form
 
 CONFIG = "config.json"
@@ -70,6 +78,15 @@ def run_prompts(settings: ExperimentSettings) -> dict[str, str]:
     if _asks(settings):
         hashes |= {name: prompt_hash(name) for name in template_names() if name.startswith("questions/")}
     return hashes
+
+
+def with_reading(prompts: Mapping[str, str], helpers: HelperSettings) -> dict[str, str]:
+    """Return the hashes of what decides the notes of an episode: prompts, and the layer that reads by meaning."""
+    if helpers.reading != "meaning" or not helpers.pool:
+        return dict(prompts)
+    from fama.agents.reading import shipped_layer
+
+    return {**prompts, "reading": shipped_layer().digest}
 
 
 def _asks(settings: ExperimentSettings) -> bool:

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
-from fama.agents.reading import Reader, shipped_layer
+from fama.agents.reading import Reader
 from fama.agents.request import demonstrations_of
 from fama.agents.runs.plan import Planned
+from fama.agents.runs.run_config import with_reading
 from fama.agents.setup import EpisodeSetup
 from fama.envs.base import Benchmark, UserModel
 from fama.envs.mixed import MixedDomains
@@ -81,15 +82,10 @@ class Stage:
             demonstrations=self._demonstrations[domain],
             benchmark_version=self.worlds.version(domain),
             reader=None if self._plain(planned.selector) else self.reader,
-            prompt_hashes=self._texts(),
+            prompt_hashes=with_reading(self.content["prompts"], settings.helpers),
             config_hash=self.content["config_hash"],
             commit=self.content.get("git_commit"),
         )
-
-    def _texts(self) -> Mapping[str, str]:
-        """Return the hashes of what decides the notes: prompts, and the layer that reads by meaning."""
-        reading = {"reading": shipped_layer().digest} if self._by_meaning else {}
-        return {**self.content["prompts"], **reading}
 
     @staticmethod
     def _plain(selector: SelectorSettings) -> bool:
