@@ -57,7 +57,7 @@ def _shown(truth: float, tasks: int, margin: float, ask: Ask, sets: int) -> floa
 
 
 def test_size_and_power_of_the_question_whether_an_arm_is_no_worse() -> None:
-    sets = 1000
+    sets = 300
     noise = 3 * (0.025 * 0.975 / sets) ** 0.5
     assert _shown(-0.1, 60, 0.1, "no_worse", sets) <= 0.025 + noise  # exactly the margin worse: rarely shown
     assert _shown(0.0, 60, 0.1, "no_worse", sets) < _shown(0.0, 300, 0.1, "no_worse", sets)
