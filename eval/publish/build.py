@@ -12,7 +12,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import yaml
@@ -30,7 +29,7 @@ from eval.publish import findings, real_logs, repairs_table, training_table
 from eval.publish.markdown import name, table
 from eval.publish.markers import fill_tables
 from eval.readings.agreement import table as agreements
-from eval.readings.measured import Part, read_measured
+from eval.readings.measured import PARTS, Part, read_measured
 from eval.report.figures import figures, save
 from eval.report.verification import verify
 from eval.stats.proportions import clustered_proportion
@@ -294,7 +293,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "remaining": lambda: findings.remaining(DATA / "compare"),
     "read-in-full": lambda: findings.read_in_full(DATA / "compare", DATA / "trials", DATA / "failures-read.yaml"),
     "understanding": lambda: understanding(DATA),
-    **{f"readings-{part}": partial(agreement, part) for part in get_args(Part)},
+    **{f"readings-{part}": partial(agreement, part) for part in PARTS},
     "real-profiles": real_logs.profiles,
     "real-helpers": real_logs.helpers,
     **{f"ablation-{path.stem}": partial(ablation, path) for path in ABLATIONS.glob("*.json")},

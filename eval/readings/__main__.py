@@ -12,8 +12,8 @@ from eval.readings.answers import faults
 from eval.readings.draw import MORE, MORE_SEED, SEED, draw, read_logs
 from eval.readings.fit import choices, cross_validate
 from eval.readings.judge import Judging, measure_judge
-from eval.readings.measured import Measured, record
-from eval.readings.members import HALVES, SET, read_set, write_set
+from eval.readings.measured import PARTS, Measured, record
+from eval.readings.members import SET, read_set, write_set
 from eval.readings.packets import batches, packet, policy, policy_name
 from eval.readings.readings import FOLDER, Reading, final, publish, read_readings, tuning
 from eval.readings.readings import MORE as MORE_SET
@@ -77,7 +77,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     publishing.add_argument("name", choices=("reader-a", "reader-b", "third", "more"), help="whose they are")
     publishing.add_argument("files", type=Path, nargs="+", metavar="FILE", help="files of answers")
     agreeing = commands.add_parser("agree", help="agreement of readers, detectors and label files with the readings")
-    agreeing.add_argument("--half", choices=(*HALVES, "more"), default="tuning", help="the test half is used once")
+    agreeing.add_argument("--half", choices=PARTS, default="tuning", help="the test half is used once")
     agreeing.add_argument(
         "--labels", type=Path, nargs="*", default=[], metavar="FILE", help="failures.jsonl to compare"
     )
@@ -93,7 +93,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     for command in (agreeing, judging):
         command.add_argument("--record", action="store_true", help="keep what was measured: agreement.jsonl")
-    judging.add_argument("--half", choices=(*HALVES, "more"), default="test", help="what is judged (%(default)s)")
+    judging.add_argument("--half", choices=PARTS, default="test", help="what is judged (%(default)s)")
     fitting = commands.add_parser("fit", help="fit weights of findings on the tuning readings, cross-validated by task")
     for command in (publishing, agreeing, judging, fitting):
         command.add_argument("--folder", type=Path, default=FOLDER, help="of the readings (default: %(default)s)")

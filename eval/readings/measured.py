@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from eval.metrics.formats import count, percent
 from eval.readings.agreement import Row
+from eval.readings.members import HALVES, Half
 from eval.readings.readings import FOLDER
 from fama.diagnosis import analysts, orchestrator
 from fama.episodes.faults import fault_of
@@ -18,7 +19,8 @@ from fama.hashing import content_hash
 from fama.prompts import prompt_hash
 
 #: A half of the set, or the further failures.
-Part = Literal["tuning", "test", "more"]
+Part = Literal[Half, "more"]
+PARTS: tuple[Part, ...] = (*HALVES, "more")
 AGREEMENT = "agreement.jsonl"
 MEASURE = "do so with `python -m eval.readings judge LOGS --judge NAME --out DIR`"
 

@@ -9,11 +9,10 @@ from fama.dialogue.objects import asked_words
 from fama.dialogue.requests import Want, open_question, open_wants, questions, verb_of, wants
 from fama.dialogue.tools import ToolView, views
 from fama.dialogue.turns import user_text, user_turns
-from fama.dialogue.values import is_id, known_values, roots_of
+from fama.dialogue.values import NUMBER, is_id, known_values, roots_of
 from fama.episodes.state import VisibleState
 
 _NUMERIC = re.compile(r"'type': '(?:integer|number)'")
-_NUMBER = re.compile(r"(?<![\w@.#-])\d{1,6}(?:\.\d+)?(?![\w@#-])")
 _NAME = re.compile(r"(?<!^)(?<![.!?] )\b[A-Z][a-z]{2,}\b")
 #: What says that a value is wanted without saying which.
 _SOME = re.compile(r"\b(?:another|different|other|change|update|adjust)\b", re.IGNORECASE)
@@ -74,7 +73,7 @@ def unsaid(want: Want, state: VisibleState) -> tuple[str, ...]:
         if is_id(name):
             missing = only_own(name, want, state) and not names_told(name, want, state)
         elif is_number(schema):
-            missing = not set(_NUMBER.findall(said)) - used
+            missing = not set(NUMBER.findall(said)) - used
         else:
             missing = bool(choices) and bool(_SOME.search(want.clause)) and not meanings(choices) & meanings(said)
         if missing:

@@ -9,11 +9,10 @@ from fama.dialogue.objects import Row, pointed_row, table
 from fama.dialogue.policy import Rule
 from fama.dialogue.requests import Want, needs_of
 from fama.dialogue.turns import user_turns
-from fama.dialogue.values import record_of
+from fama.dialogue.values import NUMBER, record_of
 from fama.episodes.state import VisibleState
 
 _COUNT = re.compile(r"(?<![\w.])(\d{1,6}(?:\.\d+)?) ([^\W\d_]+)")
-_NUMBER = re.compile(r"(?<![\w@.#-])\d{1,6}(?:\.\d+)?(?![\w@#-])")
 #: A number that says by how much, not to what.
 _RELATIVE = re.compile(
     r"\b(?:by|another|extra|additional|plus|minus) \d|\d (?:\w+ )?(?:more|fewer|less|extra|additional)\b", re.IGNORECASE
@@ -67,7 +66,7 @@ def wished(want: Want, record: dict[str, Any], state: VisibleState) -> dict[str,
             for match in _COUNT.finditer(text):
                 if meanings(match[2]) & named:
                     found[key] = float(match[1])
-            numbers = [number for number in _NUMBER.findall(text) if number not in given]
+            numbers = [number for number in NUMBER.findall(text) if number not in given]
             if len(numbers) == 1 and index and meanings(state.messages[index - 1].content or "") & named:
                 found[key] = float(numbers[0])
     return found

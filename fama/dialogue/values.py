@@ -12,6 +12,8 @@ from fama.dialogue.tools import ToolView, views
 from fama.dialogue.turns import user_text, user_turns
 from fama.episodes.state import VisibleState
 
+#: A number in the user's words that is no part of an id, an address or a date.
+NUMBER = re.compile(r"(?<![\w@.#-])\d{1,6}(?:\.\d+)?(?![\w@#-])")
 _ID_ENDINGS = ("id", "number", "no", "code", "key", "ref", "reference")
 
 

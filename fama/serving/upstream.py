@@ -16,8 +16,7 @@ from fama.serving.settings import ServeSettings
 _CONNECT = 10.0
 #: Seconds for which an idle connection is used again: servers close theirs after 5 and more.
 _KEPT = 2.0
-#: Clients that take turns. For each request a client looks at all of its connections: one client for 64 conversations
-#: spent a third of the endpoint's CPU on that.
+#: Clients that take turns: for each request a client looks at all of its connections.
 _CLIENTS = 16
 #: Headers that httpx would add by itself; the client's own go upstream.
 _ADDED = ("user-agent", "accept", "accept-encoding", "connection")
