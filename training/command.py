@@ -27,6 +27,7 @@ def main(args: argparse.Namespace) -> int:
     settings = read_settings(args, TrainSettings)
     if settings is None:
         return 0
+    from fama.selection.router.kinds.base import ROUTER_KINDS
     from training.kinds.base import trainer_of
     from training.rounds import train_in_rounds
     from training.train import train
@@ -46,6 +47,8 @@ def main(args: argparse.Namespace) -> int:
         told = f"temperature {calibration.temperature:.2f}, calibration error {error} {rows}"
         if not calibration.rows:
             told = "not calibrated: no validation row has an outcome"
+        if not ROUTER_KINDS.load(manifest.kind).predicts_success:
+            told = "not calibrated: it predicts no success"
         sys.stdout.write(
             f"{manifest.kind} router for {'+'.join(manifest.pool)} → {out}\n{told}\ncard: {out / 'README.md'}\n"
         )

@@ -39,5 +39,7 @@ ROUTER_TRAINERS: Registry[Callable[[], DeclaresTraining]] = Registry(
         "knn": "training.kinds.knn:KnnTrainer",
         "boosting": "training.kinds.boosting:BoostingTrainer",
         "prior": "training.kinds.prior:PriorTrainer",
+        "one_vs_rest": "training.kinds.one_vs_rest:OneVsRestTrainer",
+        "setfit": "training.kinds.setfit:SetfitTrainer",
     },
 )

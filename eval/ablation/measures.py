@@ -17,6 +17,7 @@ from fama.helpers.base import Covering
 from fama.intervals import Array, Interval
 from fama.selection.decision import Floats, Objective, decide
 from fama.selection.router.features import Features
+from fama.selection.router.kinds.base import ROUTER_KINDS
 from fama.selection.router.router import Router
 from fama.selection.router.scores import sigmoid
 from training.data.examples import Example
@@ -60,7 +61,9 @@ def measure_router(router: Router, test: Test, helpers: Mapping[str, Covering]) 
         found |= label_measures(predicted_flags(chances), labelled, router.manifest.categories, helpers)
     outcomes = [e for e in test.examples if e.subset is not None and e.success is not None]
     if outcomes:
-        found |= outcome_measures(executed_logits(router, outcomes) / router.manifest.calibration.temperature, outcomes)
+        if ROUTER_KINDS.load(router.manifest.kind).predicts_success:
+            logits = executed_logits(router, outcomes) / router.manifest.calibration.temperature
+            found |= outcome_measures(logits, outcomes)
         if not test.truth:
             found |= lattice_measures(_choices(router, outcomes), outcomes)
     if test.truth:

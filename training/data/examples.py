@@ -30,8 +30,8 @@ class Example:
 
     ``subset`` is the executed one (one flag per helper, pool order) with its ``success``, ``tokens``
     (of the whole episode) and ``propensity``. ``coverage`` flags helpers that cover the failure's
-    primary categories, ``distilled`` those a prompted selector chose, ``categories`` the failure's. ``weight``
-    multiplies every loss of the example.
+    primary categories, ``distilled`` those a prompted selector chose, ``categories`` the failure's. ``repairing`` flags
+    the helpers that the minimal repair asks at a mined decision. ``weight`` multiplies every loss of the example.
     """
 
     task: str
@@ -43,6 +43,7 @@ class Example:
     coverage: Flags | None = None
     distilled: Flags | None = None
     categories: Flags | None = None
+    repairing: Flags | None = None
     weight: float = 1.0
     domain: str = ""
     backbone: str = ""
@@ -76,7 +77,7 @@ class ExampleSet:
         )
 
     def digest(self) -> str:
-        """Hash of all examples: texts, evidence and targets."""
+        """Hash of all examples: texts, evidence and targets; ``repairing`` follows from the same records as these."""
         texts: dict[Features, str] = {}
         parts = []
         for one in self.examples:

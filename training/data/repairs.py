@@ -33,6 +33,10 @@ def repair_examples(
     are, help if the others follow; and without its notes as a failure, since a minimal repair fails without any (where
     every run of the search ended, and none in an error). Nothing was drawn at random, so no row has a propensity. Of an
     arm with helpers, "without notes" is what it asks.
+    ``repairing`` has the helpers that the minimal repair asks at a decision; none at the other decisions of the
+    repaired and of the mined episode, of an episode solved without help, and of one that a whole search found no repair
+    for. It is unknown where the budget ended the search, and at a decision at which an arm asked helpers that the
+    repair leaves as they are.
     Interventions after earlier ones are left out, since their states are not stored, as are changed actions that were
     not run on, errors, and every episode whose task is of no known training split.
 
@@ -88,6 +92,7 @@ def _decisions(
     """Return the examples of a mined episode and of its repair, state by state."""
     log = _episode(record.episode_id, record, episodes)
     found: dict[Features, list[Example]] = {}
+    repairing: dict[Features, Subset] = {}
 
     def add(features: Features, subset: Subset, success: bool, rest: Remaining | None) -> None:
         amount = None if rest is None else getattr(rest, cost)
@@ -117,6 +122,8 @@ def _decisions(
             if own is None and decision.turn < last:
                 continue  # it ends well by help to come: this state's own rows say what comes of nothing else
             features = featurise_turn(state_at(repaired, decision.turn), pool)
+            if own is not None or not subset:
+                repairing.setdefault(features, subset)
             if (features, subset) not in taken:
                 taken.add((features, subset))
                 add(features, subset, True, remaining(repaired.ledger, decision.turn))
@@ -127,6 +134,8 @@ def _decisions(
     for decision, features in zip(log.decisions, states, strict=True):
         if (features, decision.subset) not in taken:
             add(features, decision.subset, record.kind == "solved", remaining(log.ledger, decision.turn))
+        if not decision.subset and (record.kind == "solved" or record.repaired_episode is not None or record.complete):
+            repairing.setdefault(features, ())
     for one in record.interventions:
         success = _success(one, record)
         if success is None or one.given:
@@ -135,7 +144,8 @@ def _decisions(
             asked = one.members if one.subset is None else one.subset
             if (states[one.decision], asked) not in taken:
                 add(states[one.decision], asked, success, one.rest)
-    return list(found.values())
+    flags = {features: tuple(name in members for name in pool) for features, members in repairing.items()}
+    return [[replace(row, repairing=flags.get(features)) for row in rows] for features, rows in found.items()]
 
 
 def _changed(record: Repair) -> dict[int, set[str]]:

@@ -40,10 +40,12 @@ def render_card(
     """Return the Markdown of the card; ``drawn``: the reliability figure lies beside it."""
     title = "Router on SYNTHETIC data" if manifest.synthetic else "Router"
     blind = settings.init is None and all(example.success is None for example in data.examples)
+    kind = ROUTER_KINDS.load(manifest.kind)
+    unscored = blind or not kind.predicts_success
     prompts = ", ".join(f"`{value}`" for value in manifest.prompts_hash)
     parts = [
-        f"# {title}: {ROUTER_KINDS.load(manifest.kind).title}",
-        _aim(manifest, blind),
+        f"# {title}: {kind.title}",
+        _aim(manifest, blind) if kind.predicts_success else _aim_of_classifier(manifest),
         "## Data",
         _table(("", "training", "validation"), _data_rows(split)),
         _lines(
@@ -57,13 +59,13 @@ def render_card(
             }
         ),
         "## Metrics on the validation tasks",
-        *_outcome_metrics(manifest, measured, blind),
+        *_outcome_metrics(manifest, measured, blind, kind.predicts_success),
         *_label_metrics(manifest, labelled),
         f"![Predicted and observed success]({FIGURE})" if drawn else "",
         _guarantee(manifest),
-        _choices(manifest, measured, blind=blind),
+        _choices(manifest, measured, blind=unscored),
         collapse(measured.chosen, manifest.pool) or "",
-        *_transfer(manifest, settings, apart, labelled_apart, blind),
+        *_transfer(manifest, settings, apart, labelled_apart, blind, unscored),
         "## Training",
         _lines({**notes, "losses": _losses(settings), "seed": str(manifest.seed)}),
         f"```\n{manifest.command or '(trained from Python)'}\n```",
@@ -91,9 +93,21 @@ def _aim(manifest: RouterManifest, blind: bool) -> str:
     )
 
 
-def _outcome_metrics(manifest: RouterManifest, measured: Measured, blind: bool) -> list[str]:
+def _aim_of_classifier(manifest: RouterManifest) -> str:
+    """Return what a router does that classifies helpers one by one, and scores neither success nor tokens."""
+    turn = " Per turn: it is asked before every decision (cadence: turn)." if manifest.cadence == "turn" else ""
+    return (
+        "Chooses helper agents before a decision of a tool-use agent: every one of "
+        f"{', '.join(manifest.pool)} that is needed with a probability of at least one half. It predicts neither "
+        f"success nor tokens, and λ means nothing to it. {_VIEWS[manifest.view]}{turn}"
+    )
+
+
+def _outcome_metrics(manifest: RouterManifest, measured: Measured, blind: bool, predicts: bool) -> list[str]:
     if blind:
         return ["Success, tokens and calibration: not measured, since no row has an outcome."]
+    if not predicts:
+        return ["Success, tokens and calibration: not measured, since this kind predicts none of them."]
     return [
         f"{measured.rows} rows of {measured.tasks} tasks; 95 % intervals by a bootstrap over tasks. The split also "
         "served early stopping and the temperature, so these numbers are slightly optimistic; claims need test tasks.",
@@ -183,6 +197,7 @@ def _transfer(
     apart: Measured | None,
     labelled: LabelMeasured | None,
     blind: bool,
+    unscored: bool,
 ) -> list[str]:
     if apart is None:
         return []
@@ -193,7 +208,7 @@ def _transfer(
         f"{labelled.tasks if labelled and blind else apart.tasks} tasks that were neither trained nor tuned on; "
         "95 % intervals over tasks.",
         _metrics(apart.metrics | (labelled.metrics if labelled else {})),
-        _choices(manifest, apart, "held-out", blind),
+        _choices(manifest, apart, "held-out", unscored),
     ]
 
 

@@ -15,6 +15,7 @@ from fama.provenance import git_commit, library_versions
 from fama.selection.router.checkpoint import load_router, write_router
 from fama.selection.router.checkpoint_files import WORK
 from fama.selection.router.features import Part
+from fama.selection.router.kinds.base import ROUTER_KINDS
 from fama.selection.router.manifest import RouterManifest
 from fama.subsets import flagged
 from training.data.examples import Example, ExampleSet
@@ -60,9 +61,11 @@ def finish(
     )
     router = load_router(draft, embedder=trained.embedder)
     outcomes = [example for example in split.validation if example.subset is not None and example.success is not None]
-    success = np.array([float(bool(example.success)) for example in outcomes])
-    logits = executed_logits(router, outcomes)
-    tasks = [example.task for example in outcomes]
+    predicts = ROUTER_KINDS.load(manifest.kind).predicts_success
+    scored = outcomes if predicts else []
+    success = np.array([float(bool(example.success)) for example in scored])
+    logits = executed_logits(router, scored)
+    tasks = [example.task for example in scored]
     calibration = calibrate(logits, success, tasks, settings.seed)
     manifest = manifest.model_copy(update={"calibration": calibration, "cost": cost})
     router = replace(router, manifest=manifest)
@@ -70,7 +73,8 @@ def finish(
         certified = certify(router, split.certify, settings.guarantee)
         manifest = manifest.model_copy(update={"guarantee": certified})
         router = replace(router, manifest=manifest)
-    measured = measure(router, split.validation, outcomes, logits / calibration.temperature, trained.context_free)
+    tempered = logits / calibration.temperature if predicts else None
+    measured = measure(router, split.validation, outcomes, tempered, trained.context_free)
     warning = collapse(measured.chosen, data.pool)
     if warning is not None:
         log.warning("%s: %s", out, warning)

@@ -8,6 +8,7 @@ import numpy as np
 
 from fama.intervals import Interval, clustered_mean
 from fama.selection.decision import Floats
+from fama.selection.router.kinds.base import ROUTER_KINDS
 from fama.selection.router.router import Router
 from fama.selection.router.scores import split_heads
 from fama.subsets import flagged, subset_label
@@ -36,7 +37,8 @@ def measure_held_out(router: Router, examples: Sequence[Example], context_free: 
     if not examples:
         return None
     outcomes = [example for example in examples if example.subset is not None and example.success is not None]
-    logits = executed_logits(router, outcomes) / router.manifest.calibration.temperature
+    predicts = ROUTER_KINDS.load(router.manifest.kind).predicts_success
+    logits = executed_logits(router, outcomes) / router.manifest.calibration.temperature if predicts else None
     return measure(router, examples, outcomes, logits, context_free)
 
 
@@ -49,18 +51,20 @@ def measure(
     router: Router,
     validation: Sequence[Example],
     outcomes: Sequence[Example],
-    logits: Floats,
+    logits: Floats | None,
     context_free: Floats | None,
 ) -> Measured:
-    """Measure log loss and Brier score beside the context-free model's, the chosen subsets and their success if run."""
+    """Measure log loss and Brier score beside the context-free model's, the chosen subsets and their success if run.
+
+    ``logits`` are those of the outcomes' success; None where the router predicts none.
+    """
     pool, seed = router.manifest.pool, router.manifest.seed
     choices = {features: router.choose(features).members for features in {e.features for e in validation}}
     names = Counter(subset_label(flagged(members, pool)) for members in choices.values())
     metrics: dict[str, Interval] = {}
     matched = None
-    agreeing: list[Example] = []
     tasks = [example.task for example in outcomes]
-    if outcomes:
+    if outcomes and logits is not None:
         success = np.array([float(bool(example.success)) for example in outcomes])
         loss = log_loss(logits, success)
         metrics["log loss"] = clustered_mean(loss, tasks, seed)
@@ -72,7 +76,7 @@ def measure(
             metrics["log loss, router − context-free model"] = clustered_mean(
                 loss - log_loss(plain, success), tasks, seed
             )
-        agreeing = [example for example in outcomes if choices[example.features] == example.subset]
+    agreeing = [example for example in outcomes if choices[example.features] == example.subset]
     if agreeing:
         weights = np.array([1.0 / (example.propensity or 1.0) for example in agreeing])
         reached = np.array([float(bool(example.success)) for example in agreeing])

@@ -68,6 +68,15 @@ def featurise(state: VisibleState) -> Features:
     return Features(segments_of(state, read), tuple(float(found[name]) for name in EVIDENCE_NAMES))
 
 
+def state_text(features: Features) -> str:
+    """Return a state as one text for models that read one: all segments, each after its kind.
+
+    Messages come first, the newest of them foremost, so that a model with a window loses policy and tools first.
+    """
+    order = (*reversed(features.history()), *features.frame())
+    return "\n".join(f"{segment.kind}: {segment.text}" for segment in order)
+
+
 def hide(features: Features, parts: Collection[Part]) -> Features:
     """Return the features without these parts, as of a state that lacks them."""
     gone = {_SEGMENT_OF[part] for part in parts if part not in features.lacking}

@@ -52,7 +52,8 @@ class RouterKind(ABC):
 
     Class attributes: ``title`` names the kind on a model card, ``selector`` is the name under which arms ask for it,
     ``traits`` are that selector's, ``files`` are files of its checkpoints beside the arrays, such as boosted trees,
-    ``unknown`` are the arrays in which NaN stands for an unknown number; in others it is refused.
+    ``unknown`` are the arrays in which NaN stands for an unknown number; in others it is refused. ``predicts_success``
+    False: the scores rank subsets and are no probability of success, so that none is calibrated, measured or reported.
     Methods raise ValueError or KeyError where the checkpoint lacks what the kind needs.
     """
 
@@ -61,6 +62,7 @@ class RouterKind(ABC):
     traits: ClassVar[SelectorTraits] = SelectorTraits(setup="checkpoint", lead=5)
     files: ClassVar[tuple[str, ...]] = ()
     unknown: ClassVar[frozenset[str]] = frozenset()
+    predicts_success: ClassVar[bool] = True
 
     def __init__(self, stored: StoredRouter) -> None:
         self.stored = stored
@@ -76,7 +78,7 @@ class RouterKind(ABC):
     def build(self) -> BuiltRouter:
         """Return the predictors of this checkpoint; one of labels alone predicts subsets by their coverage."""
         labels = self.labels() if self.stored.manifest.labelled else None
-        if POPULATION in self.stored.arrays:
+        if POPULATION in self.stored.arrays or not self.predicts_success:
             return BuiltRouter(self.outcomes(), labels)
         if labels is None:
             raise ValueError("it has heads for neither outcomes nor labels")
@@ -91,5 +93,7 @@ ROUTER_KINDS: Registry[type[RouterKind]] = Registry(
         "knn": "fama.selection.router.kinds.knn:KnnRouter",
         "boosting": "fama.selection.router.kinds.boosting:BoostingRouter",
         "prior": "fama.selection.router.kinds.prior:PriorRouter",
+        "one_vs_rest": "fama.selection.router.kinds.one_vs_rest:OneVsRestRouter",
+        "setfit": "fama.selection.router.kinds.setfit:SetfitRouter",
     },
 )

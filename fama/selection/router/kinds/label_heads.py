@@ -9,9 +9,9 @@ from typing import Protocol
 
 import numpy as np
 
-from fama.selection.decision import Floats
+from fama.selection.decision import Floats, Masks
 from fama.selection.router.features import Features
-from fama.selection.router.scores import Predictor, Quadratic, StateScores, sigmoid
+from fama.selection.router.scores import Predictor, Quadratic, RawScores, StateScores, sigmoid
 
 LabelLogits = Callable[[Features], Floats]
 #: Rates of labels stay this far from 0 and 1.
@@ -46,6 +46,27 @@ class LabelPredictor:
         utility = self.logits(features)[self.count :]
         size = len(utility)
         return Quadratic(0.0, utility, np.zeros(size * (size - 1) // 2), 0.0, np.zeros(size))
+
+
+class ThresholdPredictor(LabelPredictor):
+    """Categories, and subsets by their helpers one by one: the best has every helper of probability 1/2 or more.
+
+    The value of a subset is the mean over helpers of (p + [p ≥ 1/2]) / 2 for members and (1 − p + [p < 1/2]) / 2 for
+    others. It ranks subsets and is no probability of success; tokens are 1. A helper on the wrong side costs at least
+    1 / 2H, more than any tie tolerance below that, and of two that a budget cannot pay for the likelier stays.
+    """
+
+    def scores(self, features: Features) -> StateScores:
+        """Return the values of subsets as logits."""
+        chance = sigmoid(self.logits(features)[self.count :])
+        inside = (chance + (chance >= 0.5)) / 2.0
+        outside = (1.0 - chance + (chance < 0.5)) / 2.0
+
+        def score(masks: Masks) -> RawScores:
+            value = np.where(masks, inside, outside).mean(axis=1)
+            return RawScores(logit(value), np.zeros(len(masks)))
+
+        return score
 
 
 def logit(rate: Floats) -> Floats:
