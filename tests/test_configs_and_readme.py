@@ -111,6 +111,8 @@ def toy_ablation(tree: dict[str, Any], table: Path, failed: str) -> list[str]:
     kinds = {variant["set"].get("kind", "encoder"): variant for variant in tree["variants"]}
     if "test_outcomes" not in tree:
         kinds.pop("encoder")
+    if "setfit" in kinds:
+        kinds["setfit"]["set"]["options"] = {"steps": 0}  # setfit itself is of an extra
     variants = yaml.safe_dump(list(kinds.values()), default_flow_style=True, width=10_000)
     small = [f"variants={variants}", f"reference={next(iter(kinds.values()))['name']}", "bootstrap=100"]
     small += [
@@ -141,7 +143,8 @@ def toy(words: list[str], table: Path, router: Path, subset_grid: Path, failed: 
     if words[0] == "train" and "repairs" in tree["data"]:
         return [*words, mined, *QUICK]
     if words[0] == "train":
-        return [*words, *learn(table), *QUICK]
+        untuned = ["options.steps=0"] if tree["kind"] == "setfit" else []
+        return [*words, *learn(table), *QUICK, *untuned]
     if words[0] == "compare":
         labels = yaml.safe_load(failed.partition("=")[2])[0]["failures"] if failed else ""
         toys = {"outcomes": table, "replay": subset_grid, "lattice": subset_grid, "failures": labels}

@@ -265,7 +265,7 @@ class TrainSettings(Settings):
     """Settings of ``fama train``."""
 
     kind: str = "linear"
-    """``encoder``, ``linear``, ``knn``, ``boosting``, ``prior``, or a kind that a plug-in registers."""
+    """``encoder``, ``linear``, ``knn``, ``boosting``, ``prior``, ``one_vs_rest``, ``setfit``, or that of a plug-in."""
     seed: int = 0
     init: str | None = None
     """Checkpoint to start from (``--init``): its network and adapters, of the same pool, encoder and shape."""
@@ -280,7 +280,7 @@ class TrainSettings(Settings):
     boosting: BoostingSettings = BoostingSettings()
     prior: PriorSettings = PriorSettings()
     options: dict[str, Any] = Field(default_factory=dict, exclude_if=lambda value: not value)
-    """The settings of a kind that is not built in."""
+    """The settings of ``one_vs_rest``, ``setfit``, or of a kind that is not built in."""
     decision: DecisionSettings = DecisionSettings()
     guarantee: GuaranteeSettings | None = None
     """Certify on tasks of their own that the router is not much worse than all helpers; null does without."""

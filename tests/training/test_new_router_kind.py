@@ -180,7 +180,7 @@ def test_a_kind_that_is_not_installed_is_named(tables: tuple[str, str], tmp_path
     out = tmp_path / "router"
     assert train(tables[0], out) == 0
     ROUTER_KINDS.remove("mention")
-    known = r"unknown router kind 'mention'; known: boosting, encoder, knn, linear, prior; install"
+    known = r"unknown router kind 'mention'; known: boosting, encoder, knn, linear, one_vs_rest, prior, setfit; install"
     with pytest.raises(BadInput, match=known) as caught:
         read_manifest(out)
     ROUTER_KINDS.add("mention", MentionRouter)

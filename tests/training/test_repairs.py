@@ -109,6 +109,26 @@ async def test_rows_of_a_known_repair(tmp_path: Path) -> None:
     assert all(one.propensity is None for one in found.examples)  # nothing was drawn at random
 
 
+async def test_what_the_minimal_repair_asks_at_each_decision(tmp_path: Path) -> None:
+    tasks = {name: NAMED[name] for name in ("single", "two decisions", "impossible", "solved")}
+    with puzzles(tasks):
+        records, episodes = read(*await mined(tmp_path))
+        whole = [one.model_copy(update={"split": "train"}) for one in records]
+        cut = [one.model_copy(update={"complete": False}) for one in whole if one.repair is None]
+        found, unknown = (repair_examples(some, episodes, POOL, balance=None) for some in (whole, cut))
+
+    def labels(task: str, examples: tuple[Example, ...]) -> list[tuple[bool, ...] | None]:
+        rows = {one.features: one.repairing for one in examples if one.task.endswith(task)}
+        return sorted(rows.values(), key=str)
+
+    none, alpha, beta = (False, False), (True, False), (False, True)
+    # three decisions of the mined episode, and those of the repaired one after its first note
+    assert labels("single", found.examples) == [none, none, none, alpha]
+    assert labels("two decisions", found.examples) == [none, none, beta, alpha]
+    assert labels("impossible", found.examples) == labels("solved", found.examples) == [none] * 3
+    assert labels("impossible", unknown.examples) == [None] * 3 and labels("solved", unknown.examples) == [none] * 3
+
+
 async def test_decisions_at_which_nothing_matters_are_balanced(tmp_path: Path) -> None:
     with puzzles({"single": NAMED["single"]}):
         records, episodes = read(*await mined(tmp_path))

@@ -243,7 +243,10 @@ def test_wandb_stays_offline_and_inside_the_folder(tiny: str, tmp_path: Path, mo
     ("override", "message"),
     [
         ("losses.outcome=0", "nothing to learn"),
-        ("kind=forest", "unknown router_trainer 'forest'; known: boosting, encoder, knn, linear, prior"),
+        (
+            "kind=forest",
+            "unknown router_trainer 'forest'; known: boosting, encoder, knn, linear, one_vs_rest, prior, setfit",
+        ),
         ("options.trees=3", "options"),
         ("encoder.nane=x", "unknown key 'encoder.nane'"),
         ("data.validation=1.5", "data.validation"),
@@ -257,7 +260,7 @@ def test_bad_settings_are_one_line(override: str, message: str) -> None:
 
 
 def test_shipped_configs_are_valid() -> None:
-    for kind in ("encoder", "linear", "knn", "boosting", "prior"):
+    for kind in ("encoder", "linear", "knn", "boosting", "prior", "one_vs_rest", "setfit"):
         found = load_settings(TrainSettings, f"configs/train/{kind}.yaml")
         assert found.kind == kind
         assert found.data.outcomes == ("results/helpdesk/outcomes-train.parquet",)

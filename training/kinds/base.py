@@ -70,7 +70,7 @@ class Trained:
 
     ``context_free`` is the model that the card compares with, None where no outcome was learned.
     ``labelled``: it has heads for categories. ``embedder`` has the frozen encoder's vectors of the training texts.
-    ``shape`` is for kinds that are not built in.
+    ``shape`` is for kinds that check it themselves, such as those that are not built in.
     """
 
     arrays: Mapping[str, Array]

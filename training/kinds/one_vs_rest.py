@@ -1,7 +1,5 @@
 """The one-vs-rest router: scikit-learn's TF-IDF and one logistic regression per helper."""
 
-from typing import cast
-
 import numpy as np
 from pydantic import Field
 
@@ -38,7 +36,7 @@ class OneVsRestTrainer(RouterTrainer):
         """Fit the words, then a classifier per label."""
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        options = cast(OneVsRestOptions, OneVsRestOptions.model_validate(task.settings.options))
+        options = OneVsRestOptions.model_validate(task.settings.options)
         labels = helper_labels(task)
         words = TfidfVectorizer(ngram_range=(1, options.ngrams), max_features=options.terms, min_df=options.least)
         try:

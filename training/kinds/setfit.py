@@ -56,7 +56,7 @@ class SetfitTrainer(RouterTrainer):
         from training.network.encoder import encoder_shape
 
         settings = task.settings
-        options = cast(SetfitOptions, SetfitOptions.model_validate(settings.options))
+        options = SetfitOptions.model_validate(settings.options)
         if options.steps:
             check_installed()
         labels = helper_labels(task)

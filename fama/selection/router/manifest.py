@@ -138,7 +138,7 @@ class RouterManifest(Record):
     """The content of ``router.json``.
 
     ``kind`` is a name of ``ROUTER_KINDS``; ``encoder`` to ``shape`` are what that kind reads beside its arrays, of
-    which ``shape`` is for kinds that are not built in. ``candidates`` are the subsets it chooses from; None is every
+    which ``shape`` is for kinds that check it themselves. ``candidates`` are the subsets it chooses from; None is every
     one of the pool. ``labelled``: it has heads for failure categories. ``view`` says if it reads the state before a
     decision or a whole failed episode; ``cadence`` which decisions it was trained on: success and cost, in
     ``cost_unit``, are those of the whole episode, or with ``turn`` of the rest of it. ``hidden`` are parts of a state
