@@ -182,11 +182,11 @@ def test_words_weigh_as_in_scikit_learn() -> None:
 
 
 def test_the_text_of_a_state_is_newest_first_and_lacks_what_is_hidden() -> None:
-    policy: Part = "policy"
-    segments = (Segment(policy, "P"), Segment("user", "old", 1), Segment("assistant", "new"))
+    hidden: tuple[Part, ...] = ("policy",)
+    segments = (Segment("policy", "P"), Segment("user", "old", 1), Segment("assistant", "new"))
     features = Features(segments, (0.0,) * len(EVIDENCE_NAMES))
     assert state_text(features) == "assistant: new\nuser: old\npolicy: P"
-    assert state_text(hide(features, (policy,))) == "assistant: new\nuser: old"
+    assert state_text(hide(features, hidden)) == "assistant: new\nuser: old"
 
 
 # the kinds
