@@ -90,7 +90,7 @@ class Inputs:
             "encoder": {"name": str(write_tiny_encoder(self.folder / "encoder")), "window": 32, "lora": None},
             "trainer": {"wandb": "disabled", "progress": False, "accelerator": "cpu", "devices": 1},
             "optimiser": {"epochs": 1, "batch": 32},
-            "options": {"setfit": {"steps": 0}}.get(kind, {}),
+            "options": {"setfit": {"steps": 0}, "one_vs_rest": {"strengths": [10.0], "folds": 2}}.get(kind, {}),
         }
         made = [self._renamed(row) for row in outcome_rows(make_tasks(30))]
         data = outcome_examples([row for row in made if is_admissible(split_subset(row.subset), self.pool)], self.pool)

@@ -196,20 +196,20 @@ def test_the_text_of_a_state_is_newest_first_and_lacks_what_is_hidden() -> None:
 def test_the_text_decides_which_helpers(kind: str, tmp_path: Path) -> None:
     """Learned from executed subsets and from labelled failures, it finds the helpers of states that it has not seen."""
     test = [state(words, 100 + number) for number, words in enumerate(WORDS)]
-    router = trained(kind, outcomes(60), tmp_path / "outcomes")
+    router = trained(kind, outcomes(40), tmp_path / "outcomes")
     assert chosen(router, test) == list(WORDS.values())
     labels = {"outcome": 0.0, "tokens": 0.0, "coverage": 1.0}
-    router = trained(kind, failures(60), tmp_path / "labels", losses=labels)
+    router = trained(kind, failures(40), tmp_path / "labels", losses=labels)
     assert chosen(router, test) == list(WORDS.values())
     likeliest = [router.categories(one).argmax() for one in test[:4]]
     assert likeliest == [0, 1, 2, 3]
-    both = trained(kind, outcomes(60) + failures(60, 60), tmp_path / "both", losses={"coverage": 1.0})
+    both = trained(kind, outcomes(40) + failures(40, 40), tmp_path / "both", losses={"coverage": 1.0})
     assert chosen(both, test) == list(WORDS.values()) and both.categories(test[1]).argmax() == 1
 
 
 @pytest.mark.parametrize("kind", ["one_vs_rest", "setfit"])
 def test_a_stored_router_chooses_the_same_and_predicts_no_success(kind: str, tmp_path: Path) -> None:
-    data = outcomes(40) + failures(40, 40)
+    data = outcomes(20) + failures(20, 20)
     router = trained(kind, data, tmp_path, losses={"coverage": 1.0})
     again = load_router(router.folder)
     for number, words in enumerate(WORDS):
