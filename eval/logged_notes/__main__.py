@@ -1,4 +1,4 @@
-"""Note precision on logged failures: ``python -m eval.logged_notes LOGS... [--router CKPT] --out FILE``.
+"""Note precision on logged failures: ``python -m eval.logged_notes LOGS... [--router CKPT]... --out FILE``.
 
 Compares what the template helpers would have said before the decisive decision of a failed episode with the reference
 actions of its task. The helpers see the visible state only; nothing is run, so nothing is said about success.
@@ -14,7 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from eval.logged_notes.collect import Choosers, judged
-from eval.logged_notes.summary import NotePrecision, cells
+from eval.logged_notes.summary import NotePrecision, ahead, cells
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode
 from fama.episodes.store import read_episodes
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 2 if isinstance(error, BadInput) else 1
     except OSError as error:
-        sys.stderr.write(f"{args.out}: cannot be written ({error.strerror}); give a file in a folder that exists\n")
+        sys.stderr.write(f"{args.out}: cannot be written ({error.strerror}); give another file\n")
         return 2
     counts = result.failures
     if counts.no_tools:
@@ -49,8 +49,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m eval.logged_notes", description=__doc__)
-    parser.add_argument("logs", type=Path, nargs="+", metavar="LOGS", help="episodes.jsonl of `fama import`, or folders")
-    parser.add_argument("--router", type=Path, metavar="CKPT", help="checkpoint folder of `fama train`")
+    parser.add_argument(
+        "logs", type=Path, nargs="+", metavar="LOGS", help="episodes.jsonl of `fama import`, or folders"
+    )
+    parser.add_argument(
+        "--router",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="CKPT",
+        help="checkpoint folder of `fama train`; may be given several times",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the result, as JSON")
     parser.add_argument("--seed", type=int, default=0, help="of the random decisions (default: %(default)s)")
     parser.add_argument(
@@ -63,6 +72,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _result(args: argparse.Namespace, command: str) -> NotePrecision:
+    if not args.out.parent.is_dir() or args.out.is_dir():
+        raise BadInput(f"--out {args.out}: give a file in a folder that exists")
     taxonomy = load_taxonomy()
     choosers = Choosers.of(HelperSettings(reading=args.reading), args.router)
     episodes = list(_distinct(args.logs))
@@ -70,7 +81,9 @@ def _result(args: argparse.Namespace, command: str) -> NotePrecision:
         counts, rows = asyncio.run(judged(episodes, choosers, taxonomy, args.seed, bar.update))
     if not rows:
         named = ", ".join(f"{name} {count}" for name, count in counts.model_dump().items())
-        raise BadInput(f"{args.logs[0]}: no failure can be judged ({named}); give failed episodes with reference actions")
+        raise BadInput(
+            f"{args.logs[0]}: no failure can be judged ({named}); give failed episodes with reference actions"
+        )
     return NotePrecision(
         command=command,
         commit=git_commit(),
@@ -79,6 +92,7 @@ def _result(args: argparse.Namespace, command: str) -> NotePrecision:
         reading=args.reading,
         seed=args.seed,
         failures=counts,
+        ahead=ahead(rows),
         cells=cells(rows, choosers.names),
     )
 

@@ -1,12 +1,12 @@
 """Notes of logged failures, judged: before the decisive decision and before one drawn at random."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from eval.logged_notes.judgement import Judgement, judge
-from eval.logged_notes.reference import standing
+from eval.logged_notes.reference import Standing, standing
 from eval.logged_notes.stated import read_note
 from fama.agents.injection import collect_notes
 from fama.agents.reading import Reader
@@ -27,7 +27,10 @@ from fama.subsets import POOL
 
 Moment = Literal["decisive", "random"]
 MOMENTS: tuple[Moment, ...] = get_args(Moment)
-ALL, COVER, ROUTER = "all six", "cover", "router"
+Ahead = Literal["change", "other", "nothing"]
+"""The reference's next action at a decision: one that changes data, another one (a look-up, a sum, the hand-over), or
+none that is left."""
+ALL, COVER, ROUTER = "all six", "cover", "router {name}"
 
 
 class Failures(Record):
@@ -42,13 +45,14 @@ class Failures(Record):
 
 
 class Chosen(NamedTuple):
-    """The notes of one chooser before one decision, judged; ``rejected`` ones failed the note check."""
+    """The notes of one chooser before one decision, judged; ``rejected`` counts those that failed the note check."""
 
     episode: str
     task: str
     backbone: str
     categories: tuple[str, ...]
     moment: Moment
+    ahead: Ahead
     chooser: str
     judgements: tuple[Judgement, ...]
     rejected: int
@@ -56,45 +60,51 @@ class Chosen(NamedTuple):
 
 @dataclass(frozen=True)
 class Choosers:
-    """The six template helpers, a router over them if there is one, and a reader of user turns if they have one."""
+    """The six template helpers, routers over them by name, and a reader of user turns where they read by meaning."""
 
     pool: Mapping[str, Helper]
-    router: AnySelector | None = None
-    reader: Reader | None = None
+    routers: Mapping[str, AnySelector]
+    reader: Reader | None
 
     @classmethod
-    def of(cls, settings: HelperSettings, router: Path | None) -> "Choosers":
-        """Build the pool, and the router of a checkpoint folder.
+    def of(cls, settings: HelperSettings, routers: Sequence[Path] = ()) -> "Choosers":
+        """Build the pool, and the routers of checkpoint folders, each named after its folder.
 
         Raises:
-            BadInput: no checkpoint is there, it reads whole failed episodes, or it chooses other helpers.
+            BadInput: a folder holds no checkpoint or has another one's name, or its router reads whole failed episodes
+                or chooses other helpers.
         """
         pool = build_pool(settings)
-        reader = Reader.shipped() if settings.reading == "meaning" else None
-        if router is None:
-            return cls(pool, None, reader)
-        from fama.selection.selectors.learned import build
-
-        members = read_manifest(router).pool
-        if other := [name for name in members if name not in POOL]:
-            known = ", ".join(POOL)
-            raise BadInput(f"{router}: chooses {other[0]}; give a router whose pool is of the template helpers {known}")
-        context = SelectorContext(helpers={name: pool[name] for name in members})
-        return cls(pool, build(context, checkpoint=str(router)), reader)
+        loaded: dict[str, AnySelector] = {}
+        for folder in routers:
+            name = ROUTER.format(name=folder.absolute().name)
+            if name in loaded:
+                raise BadInput(f"{folder}: another router's folder has this name, too; rename one of them")
+            loaded[name] = _router(folder, pool)
+        return cls(pool, loaded, Reader.shipped() if settings.reading == "meaning" else None)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Return the names of the choosers, in the order of the tables."""
-        return (*POOL, ALL, COVER, *((ROUTER,) if self.router is not None else ()))
+        return (*POOL, ALL, COVER, *self.routers)
 
     async def subsets(self, episode: Episode, state: VisibleState, label: Failure) -> dict[str, tuple[str, ...]]:
         """Return the helpers that each chooser asks before a decision."""
-        found = {helper: (helper,) for helper in POOL}
+        found: dict[str, tuple[str, ...]] = {helper: (helper,) for helper in POOL}
         found |= {ALL: POOL, COVER: minimal_cover(label.primary, self.pool)}
-        if self.router is not None:
+        for name, router in self.routers.items():
             rng = generator(0, "logged notes", episode.id, state.turn)
-            found[ROUTER] = (await select_for(episode.key.pair, self.router, state, Allowance(), rng)).subset
+            found[name] = (await select_for(episode.key.pair, router, state, Allowance(), rng)).subset
         return found
+
+
+def _router(folder: Path, pool: Mapping[str, Helper]) -> AnySelector:
+    from fama.selection.selectors.learned import build
+
+    members = read_manifest(folder).pool
+    if other := [name for name in members if name not in POOL]:
+        raise BadInput(f"{folder}: chooses {other[0]}; give a router whose pool is of {', '.join(POOL)} alone")
+    return build(SelectorContext(helpers={name: pool[name] for name in members}), checkpoint=str(folder))
 
 
 async def judged(
@@ -135,9 +145,7 @@ def _left_out(episode: Episode, label: Failure) -> str | None:
     return None if label.step in decision_steps(episode) else "no_decision"
 
 
-async def _at(
-    episode: Episode, label: Failure, moment: Moment, choosers: Choosers, seed: int
-) -> AsyncIterator[Chosen]:
+async def _at(episode: Episode, label: Failure, moment: Moment, choosers: Choosers, seed: int) -> AsyncIterator[Chosen]:
     """Yield the judged notes of every chooser before one decision."""
     steps = decision_steps(episode)
     drawn = generator(seed, "logged notes", episode.id).randrange(len(steps))
@@ -154,7 +162,14 @@ async def _at(
             backbone=episode.backbone or "unknown",
             categories=label.causes,
             moment=moment,
+            ahead=_ahead(at),
             chooser=chooser,
             judgements=tuple(judge(read_note(note.text), at) for note in notes.passed),
             rejected=len(notes.rejected),
         )
+
+
+def _ahead(at: Standing) -> Ahead:
+    if at.next is None:
+        return "nothing"
+    return "change" if at.roles.writes(at.next.name) else "other"

@@ -86,11 +86,10 @@ def _form(template: str) -> re.Pattern[str]:
 
 def _call(groups: _Groups) -> Stated:
     offered = groups.get("value") or groups.get("values") or ""
+    pairs = [(name.strip(), (value,)) for name, value in _PAIR.findall(offered)]
     if "parameter" in groups:
-        arguments = ((groups["parameter"], tuple(_QUOTED.findall(offered))),)
-    else:
-        arguments = tuple((name.strip(), (value,)) for name, value in _PAIR.findall(offered))
-    return Stated((Suggestion(groups["tool"], arguments=arguments),))
+        pairs = [(groups["parameter"], tuple(_QUOTED.findall(offered)))]
+    return Stated((Suggestion(groups["tool"], arguments=tuple(pairs)),))
 
 
 def _ask(groups: _Groups) -> Stated:

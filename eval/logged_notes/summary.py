@@ -3,10 +3,10 @@
 import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
-from eval.logged_notes.collect import MOMENTS, Chosen, Failures, Moment
+from eval.logged_notes.collect import MOMENTS, Ahead, Chosen, Failures, Moment
 from eval.logged_notes.judgement import Judgement
 from fama.episodes.records import Record
 from fama.files import write_atomically
@@ -14,6 +14,7 @@ from fama.intervals import Interval, clustered_share
 
 EVERY = "all"
 _DIGITS = 4
+_COMPACT = (",", ":")
 
 
 class Share(Record):
@@ -27,10 +28,10 @@ class Share(Record):
 class Cell(Record):
     """The notes of one chooser before one kind of decision, in failures of a backbone and a category.
 
-    ``given`` is the share of decisions with a note, ``notes`` how many notes these are, ``rejected`` how many failed the
-    note check, ``unread`` how many have no form of the templates. ``precision`` is note precision on logged failures:
-    names the reference's tool or a value of it, and does not contradict it. A failure with two primary categories
-    counts in both.
+    ``given`` is the share of decisions with a note, ``notes`` how many notes these are, ``rejected`` how many failed
+    the note check, ``unread`` how many have no form of the templates. ``precision`` is note precision on logged
+    failures: names the reference's tool or a value of it, and does not contradict it. A failure with two primary
+    categories counts in both.
     """
 
     chooser: str
@@ -49,7 +50,10 @@ class Cell(Record):
 
 
 class NotePrecision(Record):
-    """The result file: counts and intervals only, nothing of the logs' text."""
+    """The result file: counts and intervals only, nothing of the logs' text.
+
+    ``ahead`` counts the decisions by the reference's next action.
+    """
 
     command: str
     commit: str | None
@@ -58,12 +62,13 @@ class NotePrecision(Record):
     reading: str
     seed: int
     failures: Failures
+    ahead: dict[Moment, dict[Ahead, int]]
     cells: tuple[Cell, ...]
 
     def write(self, path: Path) -> None:
         """Write the file, a cell a line."""
         whole = self.model_dump(mode="json")
-        cells = ",\n".join(f"  {json.dumps(cell)}" for cell in whole.pop("cells"))
+        cells = ",\n".join(f"  {json.dumps(cell, separators=_COMPACT)}" for cell in whole.pop("cells"))
         head = json.dumps(whole, indent=1, ensure_ascii=False).removesuffix("\n}")
         write_atomically(path, f'{head},\n "cells": [\n{cells}\n ]\n}}\n')
 
@@ -93,6 +98,16 @@ def cells(rows: Sequence[Chosen], choosers: Sequence[str]) -> tuple[Cell, ...]:
         for moment in MOMENTS
         if (own := groups.get(key := (chooser, moment, backbone, category)))
     )
+
+
+def ahead(rows: Sequence[Chosen]) -> dict[Moment, dict[Ahead, int]]:
+    """Count the decisions of each kind by the reference's next action."""
+    decisions = {(row.episode, row.moment): row for row in rows}.values()
+    kinds: tuple[Ahead, ...] = get_args(Ahead)
+    return {
+        moment: {kind: sum((row.moment, row.ahead) == (moment, kind) for row in decisions) for kind in kinds}
+        for moment in MOMENTS
+    }
 
 
 def _cell(key: tuple[str, Moment, str, str], rows: Sequence[Chosen]) -> Cell:
@@ -125,5 +140,8 @@ def _share(values: Sequence[tuple[str, bool]]) -> Interval:
         hits[task] += value
         counts[task] += 1
     found = clustered_share([hits[task] for task in counts], list(counts.values()))
-    value, low, high = (None if end is None else round(end, _DIGITS) for end in (found.value, found.low, found.high))
-    return replace(found, value=value, low=low, high=high)
+    return Interval(_rounded(found.value), _rounded(found.low), _rounded(found.high), found.n)
+
+
+def _rounded(end: float | None) -> float | None:
+    return None if end is None else round(end, _DIGITS)
