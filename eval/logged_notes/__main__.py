@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 def _result(args: argparse.Namespace, command: str) -> NotePrecision:
     if not args.out.parent.is_dir() or args.out.is_dir():
         raise BadInput(f"--out {args.out}: give a file in a folder that exists")
-    taxonomy = load_taxonomy()
+    taxonomy, commit = load_taxonomy(), git_commit()  # of the code that runs, whatever is edited meanwhile
     choosers = Choosers.of(HelperSettings(reading=args.reading), args.router)
     episodes = list(_distinct(args.logs))
     with tqdm(total=len(episodes), unit="episode", disable=not sys.stderr.isatty()) as bar:
@@ -86,7 +86,7 @@ def _result(args: argparse.Namespace, command: str) -> NotePrecision:
         )
     return NotePrecision(
         command=command,
-        commit=git_commit(),
+        commit=commit,
         template_texts=TEMPLATE_TEXTS,
         taxonomy=taxonomy.version,
         reading=args.reading,
