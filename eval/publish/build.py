@@ -25,7 +25,7 @@ from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.episode_scores import known_mean
 from eval.metrics.formats import DASH, count, number, p_value, percent
 from eval.metrics.measures import PairedDifference
-from eval.publish import findings, real_logs, repairs_table, training_table
+from eval.publish import findings, logged_notes, real_logs, repairs_table, training_table
 from eval.publish.markdown import name, table
 from eval.publish.markers import fill_tables
 from eval.readings.agreement import table as agreements
@@ -296,6 +296,8 @@ TABLES: dict[str, Callable[[], str]] = {
     **{f"readings-{part}": partial(agreement, part) for part in PARTS},
     "real-profiles": real_logs.profiles,
     "real-helpers": real_logs.helpers,
+    "logged-notes": logged_notes.by_helper,
+    "logged-notes-groups": logged_notes.by_group,
     **{f"ablation-{path.stem}": partial(ablation, path) for path in ABLATIONS.glob("*.json")},
 }
 FIGURE, CURVES = "docs/images/results.png", "docs/images/synthetic-curves.png"

@@ -99,18 +99,33 @@ def aims(folder: Path) -> str:
 def fresh(folder: Path, first: int) -> str:
     """Tabulate the arms on the tasks from a number on: those no earlier version of the helpers' texts was run on."""
     data = findings(folder)
-    tasks = tuple(task for task in data.tasks if int(task.rsplit("-", 1)[1]) >= first)
+    rows = _on_tasks(data, tuple(task for task in data.tasks if int(task.rsplit("-", 1)[1]) >= first))
+    return table(("arm", "solved", "against none, points", "p"), rows)
+
+
+def by_domain(folder: Path) -> str:
+    """Tabulate the arms of a mixed comparison on the tasks of each domain; p without correction."""
+    data = findings(folder)
+    domain_of = {episode.task_id: episode.domain for episode in data.episodes.values()}
+    rows = [
+        (domain, *row)
+        for domain in dict.fromkeys(domain_of[task] for task in data.tasks)
+        for row in _on_tasks(data, tuple(task for task in data.tasks if domain_of[task] == domain))
+    ]
+    return table(("domain", "arm", "solved", "against none, points", "p"), rows)
+
+
+def _on_tasks(data: Findings, tasks: tuple[str, ...]) -> list[tuple[str, str, str, str]]:
+    """Return arm, successes, the difference from none and its p on some of the tasks."""
     resampling = Resampling(data.comparison.seed, data.comparison.bootstrap)
     kept = {arm.arm: [s for s in data.scores(arm.arm) if s.task_id in tasks] for arm in data.comparison.arms}
     rows = []
     for arm, scores in kept.items():
-        cells = (arm, f"{sum(score.success for score in scores)} of {len(scores)}")
-        if arm == "none":
-            rows.append((*cells, "", ""))
-            continue
-        gain = compare_pair(scores, kept["none"], "none", tasks, resampling)
-        rows.append((*cells, percent(gain.estimate, 0, signed=True), p_value(gain.p)))
-    return table(("arm", "solved", "against none, points", "p"), rows)
+        solved = f"{sum(score.success for score in scores)} of {len(scores)}"
+        gain = None if arm == "none" else compare_pair(scores, kept["none"], "none", tasks, resampling)
+        versus = (percent(gain.estimate, 0, signed=True), p_value(gain.p)) if gain else ("", "")
+        rows.append((arm, solved, *versus))
+    return rows
 
 
 def oracle_gap(comparison: Comparison, arm: str) -> Interval:

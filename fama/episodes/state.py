@@ -62,15 +62,19 @@ class VisibleState:
 def state_at(episode: Episode, turn: int) -> VisibleState:
     """Return the state that was visible before decision ``turn`` of a logged episode.
 
-    Episodes without decision records (imported ones) count every assistant message as a decision.
-
     Raises:
         IndexError: the episode has no such decision.
     """
-    indices = [d.message_index for d in episode.decisions] or [
-        i for i, message in enumerate(episode.messages) if message.role == "assistant"
-    ]
-    return _state(episode, turn, indices[turn])
+    return _state(episode, turn, decision_steps(episode)[turn])
+
+
+def decision_steps(episode: Episode) -> tuple[int, ...]:
+    """Return the index in the messages of what each decision of a logged episode produced.
+
+    Episodes without decision records (imported ones) count every assistant message as a decision.
+    """
+    recorded = tuple(decision.message_index for decision in episode.decisions)
+    return recorded or tuple(i for i, message in enumerate(episode.messages) if message.role == "assistant")
 
 
 def state_after(episode: Episode) -> VisibleState:

@@ -131,8 +131,11 @@ class ChatEndpoint:
         return Exchange(asked.tree, reply, asked.advice, started_at, time.perf_counter() - began)
 
     async def _advised(self, body: bytes, given: ChatBody) -> _Asked:
-        """Put the notes into a request. Without one, and after an error, its bytes stay as they are."""
+        """Put the notes into a request. Without one, after an error, and if it is too long, its bytes stay as they are."""
         tree = given.tree
+        if len(body) > self._limits.advice_bytes:
+            self._metrics.failed.inc()
+            return _Asked(tree, body, None, "too_long")
         try:
             async with asyncio.timeout(self._limits.advice_seconds):
                 advice = await self._adviser.advise_async(tree["messages"], tree.get("tools"))

@@ -28,7 +28,9 @@ class Metrics:
             "fama_advice_seconds", "Seconds per selection with notes", buckets=_SECONDS, registry=kept
         )
         self.failed = Counter(
-            "fama_advice_failures", "Chat requests that went on without notes after an error", registry=kept
+            "fama_advice_failures",
+            "Chat requests that went on without notes: too long, or after an error",
+            registry=kept,
         )
         self.selected = Counter(
             "fama_helper_selected", "Requests for which a helper was selected", ["helper"], registry=kept

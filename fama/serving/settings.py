@@ -45,6 +45,8 @@ class ServeLimits(Settings):
     """Seconds that the upstream may stay silent, before its reply and within it; then 504."""
     advice_seconds: float = Field(default=60.0, gt=0, le=3600)
     """Seconds that selection and helpers may take; then the request goes on without notes."""
+    advice_bytes: int = Field(default=512 * 1024, ge=1024, le=2**28)
+    """Size of a request that still gets notes: reading what users say takes about a second per 200 KB."""
     stop_seconds: int = Field(default=60, ge=1, le=3600)
     """Seconds that requests under way get to finish when the server is stopped."""
 

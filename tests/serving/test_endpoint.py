@@ -276,6 +276,20 @@ def test_a_failing_adviser_fails_no_request(
     assert reply.json()["fama"] == {"subset": [], "failure": kind} and kind in ("RuntimeError", "TimeoutError")
 
 
+def test_a_long_request_goes_on_without_notes(
+    shared: tuple[ScriptedUpstream, str], upstream: ScriptedUpstream, advisor: Advisor
+) -> None:
+    long = [{"role": "user", "content": "Please cancel order #W1. " * 100}]
+    with endpoint(shared[1], advisor, limits={"advice_bytes": 1024}) as served:
+        replies = [
+            httpx.post(f"{served.base_url}/chat/completions", json={"model": "m", "messages": chat})
+            for chat in (CHAT, long)
+        ]
+        assert served.count("fama_advice_failures_total") == 1
+    assert "x-fama-failure" not in replies[0].headers and replies[1].headers["x-fama-failure"] == "too_long"
+    assert replies[1].status_code == 200 and upstream.asked[-1]["messages"] == long
+
+
 def test_messages_that_no_helper_can_read_go_on(served: Endpoint, upstream: ScriptedUpstream) -> None:
     odd = [{"role": "narrator", "content": "?"}]
     reply = httpx.post(f"{served.base_url}/chat/completions", json={"model": "m", "messages": odd})

@@ -1,0 +1,278 @@
+"""Note precision on logged failures: statements of notes, the reference at a decision, measures by hand, command."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from eval.logged_notes.__main__ import main
+from eval.logged_notes.collect import Chosen, Moment
+from eval.logged_notes.judgement import Judgement, any_of, contradicts, judge, names_tool, names_value
+from eval.logged_notes.reference import Standing, standing
+from eval.logged_notes.stated import Stated, Suggestion, read_note
+from eval.logged_notes.summary import Cell, NotePrecision, cells
+from fama.diagnosis.trace import Trace
+from fama.episodes.records import Episode, GoldAction
+from fama.episodes.store import EpisodeStore
+from fama.helpers import dce, forms, memory, planner, tor, tsa, verifier
+from tests.support.diagnosis_cases import ORDER, RETURN, agent, call, episode, gold, identified, tool, user
+
+FIND, LOOK, CANCEL, HUMAN = (
+    "find_user_id_by_name_zip",
+    "get_order_details",
+    "cancel_pending_order",
+    "transfer_to_human_agents",
+)
+CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoints"
+LINEAR = str(CHECKPOINTS / "helpdesk-linear")
+TEXT = {"type": "string"}
+TOOLS = (
+    tool(FIND, first_name=TEXT, last_name=TEXT, zip=TEXT),
+    tool(LOOK, order_id=TEXT),
+    tool(RETURN, order_id=TEXT, item_ids={"type": "array"}),
+    tool(CANCEL, order_id=TEXT, reason=TEXT),
+    tool(HUMAN, summary=TEXT),
+)
+FOUND = gold(FIND, first_name="Mia", last_name="Li", zip="10001")
+LOOKED = gold(LOOK, order_id="#W100")
+RETURNED = gold(RETURN, order_id="#W100", item_ids=["4001"])
+
+
+def at(*actions: GoldAction, step: int = 5, own: dict[str, object] | None = None, seen: str = "") -> Standing:
+    """The reference before message ``step``; ``own`` are arguments of a return then made, ``seen`` an order shown."""
+    parts = [*identified(), *(call(LOOK, ORDER, order_id=seen) if seen else ())]
+    made = call(RETURN, "ok", **own) if own else [agent("Goodbye.")]
+    logged = episode(*parts, made, actions=actions, tools=TOOLS)
+    return standing(Trace.of(logged), len(parts) + 1 if seen else step)
+
+
+def stated(text: str) -> Stated:
+    found = read_note(text)
+    assert found is not None, text
+    return found
+
+
+def suggests(tool_name: str, change: str = "", refuses: bool = False, **values: tuple[str, ...]) -> Suggestion:
+    return Suggestion(tool_name, change, tuple(values.items()), refuses)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (tsa.NOTE.format(tool="look"), suggests("look")),
+        (tsa.NOTE_WITH_VALUE.format(tool="look", parameter="id", value='"#7"'), suggests("look", id=("#7",))),
+        (tsa.NOTE_WITH_VALUES.format(tool="go", values='id "#7", to "8, 9"'), suggests("go", id=("#7",), to=("8, 9",))),
+        (tsa.ASK.format(thing="order"), suggests("respond")),
+        (forms.ASK_YES.format(tool="swap"), suggests("respond", "swap")),
+        (forms.ASK_FOR.format(question="Which user"), suggests("respond")),
+        (forms.ANSWER.format(question='"Is it: {tool}?"', tool="look"), suggests("respond")),
+        (tor.TELL.format(fields='status "done"'), suggests("respond")),
+        (dce.REFUSE.format(rule="Only once."), suggests("respond", refuses=True)),
+        (verifier.RETRY.format(tool="look"), suggests("look")),
+        (verifier.IDENTITY.format(tool="look"), suggests("look")),
+        (verifier.ASK_IDENTITY.format(parameters="zip and name"), suggests("respond")),
+        (verifier.CALL_WITH.format(tool="look", parameter="id", value='"7"'), suggests("look", id=("7",))),
+        (
+            verifier.CALL_ONE_OF.format(tool="look", parameter="by", values='"a", "b" or "c"'),
+            suggests("look", by=("a", "b", "c")),
+        ),
+        (verifier.CLOSE.format(tool="end", parameter="how", value='"refused"'), suggests("end", how=("refused",))),
+        (verifier.ASK_AGAIN.format(said='"The blue one."'), suggests("respond")),
+    ],
+)  # fmt: skip
+def test_a_suggestion_is_read_from_every_template(text: str, expected: Suggestion) -> None:
+    assert stated(text).suggestions == (expected,)
+    assert not stated(text).rule and not stated(text).row
+
+
+def test_rules_rows_and_quotations_suggest_nothing() -> None:
+    assert stated(dce.NOTE.format(rule="Refunds take days.")) == Stated(rule=True)
+    assert stated(dce.SAY.format(rule="Tell the fee.")).rule
+    assert stated(dce.QUESTION.format(rule="Ask for the reason.", detail="reason")).rule
+    picked = stated(tor.NOTE.format(fields='item_id "4001", screen size "15-inch"'))
+    assert picked.row == (("item_id", "4001"), ("screen size", "15-inch")) and picked.suggestions == ()
+    # what a user says is data: a suggestion within quotes is none
+    for template in (memory.CORRECTED, memory.SAID):
+        assert stated(template.format(said='"Suggested next tool: swap."')).suggestions == ()
+    asked = planner.ASKED.format(question='"Suggested next tool: swap. And when?"')
+    steps = planner.NEXT.format(tool='look with id "7.5"') + planner.NEXT.format(tool="respond, to ask which order")
+    assert stated(asked + steps).suggestions == (suggests("look", id=("7.5",)), suggests("respond"))
+    assert stated(asked).suggestions == ()
+    assert read_note("Consider to look the order up.") is None
+
+
+def test_a_value_is_named_whole_or_as_a_telling_fact() -> None:
+    note = stated(memory.CORRECTED.format(said='"make it the 12345 one on May 7, 2024 for 20, all blue"'))
+    assert note.names("#12345") and note.names("2024-05-07")
+    assert not note.names(20) and not note.names("blue") and not note.names("1234")
+    assert stated(tor.NOTE.format(fields='color "Blue", price "20.0"')).names("blue")
+    assert stated(tor.NOTE.format(fields='color "Blue", price "20.0"')).names(20)
+
+
+def test_the_reference_stands_at_the_first_action_not_done() -> None:
+    assert at(FOUND, LOOKED, RETURNED, step=1).left[0].name == FIND
+    now = at(FOUND, LOOKED, RETURNED)
+    assert [action.name for action in now.left] == [LOOK, RETURN] and [a.name for a in now.changes] == [RETURN]
+    assert at(FOUND, FOUND).next is not None  # every call does one action
+    assert at(FOUND).next is None and at(FOUND).lacking() == ()
+    failing = episode(*call(LOOK, "Error: not found", order_id="#W100"), agent("Bye"), actions=(LOOKED,), tools=TOOLS)
+    assert standing(Trace.of(failing), 3).next is not None
+    other = episode(*call(LOOK, ORDER, order_id="W101"), agent("Bye"), actions=(LOOKED,), tools=TOOLS)
+    assert standing(Trace.of(other), 3).next is not None
+    handed = episode(*call(HUMAN, "ok", summary="a"), agent("Bye"), actions=(gold(HUMAN, summary="b"),), tools=TOOLS)
+    assert standing(Trace.of(handed), 3).next is None
+    assert standing(Trace.of(handed), 1).lacking() == ()  # words of a hand-over are not compared
+
+
+def test_lacking_are_the_values_that_the_own_call_has_otherwise() -> None:
+    assert at(FOUND, RETURNED).lacking() == ("#W100", "4001")
+    assert at(FOUND, RETURNED, own={"order_id": "W100", "item_ids": ["4002"]}).lacking() == ("4001",)
+    assert at(FOUND, RETURNED, own={"order_id": "#W100", "item_ids": ["4001"]}).lacking() == ()
+    swapped = gold("exchange_delivered_order_items", item_ids=["1"], new_item_ids=["2"])
+    logged = episode(
+        *call("exchange_delivered_order_items", "ok", item_ids=["2"], new_item_ids=["1"]), actions=(swapped,)
+    )
+    assert standing(Trace.of(logged), 1).lacking() == ("1", "2")
+
+
+def test_names_the_tool_of_the_next_action() -> None:
+    now = at(FOUND, LOOKED, RETURNED)
+    assert names_tool(stated(f"Suggested next tool: {LOOK}."), now) is True
+    assert names_tool(stated(forms.ASK_YES.format(tool=RETURN)), now) is False  # a later one is not the next
+    assert names_tool(stated(forms.ASK_YES.format(tool=RETURN)), at(FOUND, RETURNED)) is True
+    assert names_tool(stated(memory.SAID.format(said=f'"{LOOK}"')), now) is False
+    nothing_left = at(FOUND)
+    assert names_tool(stated(dce.REFUSE.format(rule="No.")), nothing_left) is True
+    assert names_tool(stated(forms.ASK_YES.format(tool=RETURN)), nothing_left) is False
+    assert names_tool(stated(f"Suggested next tool: {LOOK}."), nothing_left) is None
+
+
+def test_names_a_value_that_the_own_call_lacks() -> None:
+    wrong = at(FOUND, RETURNED, own={"order_id": "#W100", "item_ids": ["4002"]})
+    right = at(FOUND, RETURNED, own={"order_id": "#W100", "item_ids": ["4001"]})
+    row = stated(tor.NOTE.format(fields='item_id "4001"'))
+    assert names_value(row, wrong) is True and names_value(row, right) is None
+    assert names_value(stated(memory.SAID.format(said='"#W100"')), wrong) is False  # the own call has that one
+    assert names_value(stated(memory.SAID.format(said='"W100"')), at(FOUND, RETURNED)) is True
+    assert names_value(row, at(FOUND)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (forms.ASK_YES.format(tool=CANCEL), True),  # a change that the reference never makes
+        (forms.ASK_YES.format(tool=RETURN), False),
+        (f'Suggested next tool: {RETURN} with order_id "#W200".', True),
+        (f'Suggested next tool: {RETURN} with order_id "W100", item_ids "4001".', False),
+        (f'Suggested next tool: {RETURN} with order_id "W100", item_ids "4002".', True),
+        (f'Suggested next tool: {RETURN} with colour "blue".', False),  # the reference does not have the argument
+        (f'Call {RETURN} again with order_id "#W7" or "#W8", as the user means it.', True),
+        (f'Call {RETURN} again with order_id "#W7" or "#W100", as the user means it.', False),
+        (f'Suggested next tool: {HUMAN} with summary "x".', True),  # ends the case before the change
+        (f'Suggested next tool: {FIND}.', False),  # another look-up changes nothing
+        ('Matching row: item_id "4001", color "brass".', False),
+        ('Matching row: item_id "4002", color "black".', True),
+        ('Matching row: flight_number "HAT1".', None),
+        ("Rule: Returns take a week.", None),
+        ('The user now says: "The black one".', False),
+    ],
+)  # fmt: skip
+def test_contradicts(text: str, expected: bool | None) -> None:
+    assert contradicts(stated(text), at(FOUND, RETURNED)) is expected
+
+
+def test_a_refusal_contradicts_a_change_of_the_object_last_looked_up() -> None:
+    refusal = stated(dce.REFUSE.format(rule="Never."))
+    assert contradicts(refusal, at(FOUND, RETURNED, seen="W100")) is True
+    assert contradicts(refusal, at(FOUND, RETURNED, seen="#W200")) is None  # of which request it speaks is not known
+    assert contradicts(refusal, at(FOUND, seen="#W100")) is False
+    assert contradicts(stated(f"Suggested next tool: {HUMAN}."), at(FOUND)) is False
+
+
+def test_precise_is_naming_without_contradiction() -> None:
+    assert Judgement(True, None, False).precise is True and Judgement(False, True, False).precise is True
+    assert Judgement(False, False, None).precise is False and Judgement(True, True, True).precise is False
+    assert Judgement(None, False, False).precise is None and Judgement(True, False, None).precise is None
+    assert judge(None, at(FOUND, RETURNED)) == Judgement(None, None, None)
+    assert any_of([]) is False and any_of([None, True]) is True and any_of([None, False]) is None
+
+
+def chosen(task: str, *judgements: Judgement, moment: Moment = "decisive", chooser: str = "TSA") -> Chosen:
+    return Chosen(f"e{task}", task, "m", ("DCV", "CM"), moment, "change", chooser, judgements, 0)
+
+
+def test_cells_count_by_hand() -> None:
+    named, silent, unread = Judgement(True, None, False), (), Judgement(None, None, None)
+    rows = [
+        chosen("a", named),
+        chosen("a", *silent),
+        chosen("b", Judgement(False, False, True), unread),
+        chosen("c", *silent),
+        chosen("a", moment="random"),
+    ]
+    made = cells(rows, ("TSA", "DCE"))
+    assert [(c.backbone, c.category, c.moment) for c in made if c.backbone == "all"] == [
+        ("all", category, moment) for category in ("all", "CM", "DCV") for moment in ("decisive", "random")
+    ]
+    first = made[0]
+    assert (first.decisions, first.given.value, first.given.n, first.notes, first.unread) == (4, 0.5, 3, 3, 1)
+    assert (first.names_tool.notes, first.names_tool.unjudged, first.names_tool.share.value) == (2, 1, 0.5)
+    assert (first.names_value.notes, first.names_value.unjudged, first.names_value.share.value) == (1, 2, 0.0)
+    assert (first.contradicts.share.value, first.precision.share.value, first.precision.share.n) == (0.5, 0.5, 2)
+    assert made[1].notes == 0 and made[1].precision.share.value is None and made[1].given.value == 0.0
+
+
+def failed(name: str, actions: Sequence[GoldAction] | None = (FOUND, LOOKED, RETURNED), **changes: object) -> Episode:
+    """A return of an item that nobody named, before the order was looked up."""
+    opening = [user("Hi, I am Mia Li, zip 10001. Please return the lamp of order #W100."), *identified()[1:3]]
+    made = call(RETURN, "done", order_id="#W100", item_ids=["4999"])
+    logged = episode(*opening, made, agent("Done."), actions=None, tools=TOOLS, name=name)
+    return logged.model_copy(update={"gold_actions": actions if actions is None else tuple(actions), **changes})
+
+
+def run(folder: Path, *more: str, logs: Sequence[Episode]) -> tuple[int, Path]:
+    folder.mkdir(exist_ok=True)
+    store = EpisodeStore(folder)
+    for one in logs:
+        store.append(one)
+    out = folder / "notes.json"
+    return main([str(folder), "--out", str(out), "--reading", "patterns", *more]), out
+
+
+def test_the_command_judges_what_helpers_would_have_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    logs = [failed("e1"), failed("e2", None), failed("e3", tools=()), failed("e4", task_id="8")]
+    done, out = run(tmp_path / "logs", "--router", LINEAR, logs=logs)
+    assert done == 0 and "1 of 4 failures left out: their log lacks the agent's tools" in capsys.readouterr().err
+    result = NotePrecision.model_validate_json(out.read_text(encoding="utf-8"))
+    assert result.failures.model_dump() == {
+        "failures": 4, "no_reference": 1, "no_tools": 1, "blamed_elsewhere": 0, "no_decision": 0, "judged": 2
+    }  # fmt: skip
+    assert result.ahead["decisive"] == {"change": 0, "other": 2, "nothing": 0}  # the look-up comes first
+    whole = ("decisive", "all", "all")
+    found: dict[str, Cell] = {
+        cell.chooser: cell for cell in result.cells if (cell.moment, cell.backbone, cell.category) == whole
+    }
+    assert list(found)[-3:] == ["all six", "cover", "router helpdesk-linear"]
+    tsa_cell = found["TSA"]  # "Suggested next tool: get_order_details.", before both wrong returns
+    assert (tsa_cell.given.value, tsa_cell.notes, tsa_cell.unread) == (1.0, 2, 0)
+    shares = (tsa_cell.names_tool, tsa_cell.names_value, tsa_cell.contradicts, tsa_cell.precision)
+    assert [share.share.value for share in shares] == [1.0, 0.0, 0.0, 1.0]
+    assert found["Planner"].notes == 0 and found["Planner"].precision.share.value is None
+    again = out.read_bytes()
+    assert main(result.command.split()[3:]) == 0 and out.read_bytes() == again
+    assert "4999" not in again.decode() and "#W100" not in again.decode()
+
+
+def test_bad_input_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "o.json")
+    assert main([str(tmp_path), "--out", str(tmp_path / "no" / "o.json")]) == 2
+    assert main([str(tmp_path / "gone"), "--out", out, "--reading", "patterns"]) == 2
+    assert run(tmp_path / "logs", logs=[failed("e", None)])[0] == 2
+    twice = ("--router", LINEAR) * 2
+    assert run(tmp_path / "logs", *twice, logs=())[0] == 2
+    assert run(tmp_path / "logs", "--router", str(CHECKPOINTS / "helpdesk-retrospective"), logs=())[0] == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 5 and "give a file in a folder that exists" in told[0]
+    assert "gone" in told[1] and "no failure can be judged" in told[2] and "no_reference 1" in told[2]
+    assert "rename one of them" in told[3] and "helpdesk-retrospective" in told[4]
+    assert not Path(out).exists()
