@@ -14,18 +14,27 @@ from eval.ablation import data, run
 from eval.ablation.data import Material, Test, at_most, load_material
 from eval.ablation.figure import curves
 from eval.ablation.informed import told
-from eval.ablation.measures import label_measures, lattice_measures, outcome_measures, predicted_flags, truth_measures
+from eval.ablation.measures import (
+    label_measures,
+    lattice_measures,
+    measure_router,
+    outcome_measures,
+    predicted_flags,
+    truth_measures,
+)
 from eval.ablation.settings import AblateSettings
 from fama import cli
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
 from fama.selection.decision import all_masks
+from fama.selection.router.checkpoint import load_router
 from fama.selection.router.features import Features, featurise
 from fama.settings import HelperSettings
 from fama.subsets import POOL
 from training.data.examples import Example, ExampleSet, outcome_examples
 from training.data.synthetic import EFFECTS, make_tasks, outcome_rows
 from training.settings import TrainSettings
+from training.train import train_on
 
 HELPERS = build_pool(HelperSettings())
 CODES = ("DCV", "WRCO", "CM", "IFU")
@@ -252,3 +261,19 @@ def test_tasks_of_a_test_table_leave_the_training(synthetic_table: Callable[[int
     found = load_material(settings)
     tasks = {example.task for example in found.train.examples}, {example.task for example in found.tests[0].examples}
     assert (len(tasks[0]), len(tasks[1])) == (20, 10) and not tasks[0] & tasks[1]
+
+
+def test_a_kind_that_predicts_no_success_is_measured_by_its_choices(tmp_path: Path) -> None:
+    examples = outcome_examples(outcome_rows(make_tasks(30)), POOL)
+    options = {"folds": 2, "strengths": [1.0], "terms": 50}
+    train_on(TrainSettings.model_validate({"kind": "one_vs_rest", "options": options}), examples, tmp_path)
+    router = load_router(tmp_path)
+    found = measure_router(router, Test("tasks", examples.examples), {})
+    assert set(found) == {"success of the choice", "regret to the best executed"}
+    chosen = {one.features: router.choose(one.features).members for one in examples.examples}
+    runs: dict[str, list[float]] = {}
+    for one in examples.examples:
+        if one.subset == chosen[one.features]:
+            runs.setdefault(one.task, []).append(float(bool(one.success)))
+    wanted = float(np.mean([np.mean(own) for own in runs.values()]))
+    assert found["success of the choice"].interval(100, 0).value == pytest.approx(wanted)

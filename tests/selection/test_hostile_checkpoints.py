@@ -24,7 +24,7 @@ from training.data.synthetic import make_tasks, outcome_rows
 from training.settings import TrainSettings
 from training.train import train_on
 
-KINDS = ("linear", "knn", "prior", "boosting")
+KINDS = ("linear", "knn", "prior", "boosting", "one_vs_rest")
 SMALL = {"source": "hashed", "buckets": 64, "components": 4}
 STATE = make_tasks(1, seed=3)[0].state
 
@@ -35,6 +35,7 @@ def routers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folders = {kind: tmp_path_factory.mktemp("routers") / kind for kind in KINDS}
     for kind, folder in folders.items():
         options: dict[str, Any] = {kind: {"folds": 2}} if kind != "prior" else {}
+        options = {"options": {"folds": 2, "strengths": [1.0], "terms": 50}} if kind == "one_vs_rest" else options
         options |= {"boosting": {"folds": 2, "rounds": [4], "leaves": [4], "least": 2}} if kind == "boosting" else {}
         train_on(TrainSettings.model_validate({"kind": kind, "vectors": SMALL, **options}), examples, folder)
     return folders
