@@ -63,9 +63,20 @@ def read_measured(folder: Path = FOLDER) -> list[Measured]:
 
 
 def record(measured: Iterable[Measured], folder: Path = FOLDER) -> None:
-    """Add measurements to a folder's; one of the same labeller and half is replaced."""
+    """Add measurements to a folder's; one of the same labeller and half is replaced.
+
+    Raises:
+        BadInput: one there is of more failures, with the taxonomy and the prompts of today.
+    """
     rows = {(one.half, one.row.name): one for one in read_measured(folder)}
-    rows |= {(one.half, one.row.name): one for one in measured}
+    for one in measured:
+        old = rows.get((one.half, one.row.name))
+        if old and old.row.failures > one.row.failures and old.taxonomy == one.taxonomy and not old.stale:
+            raise BadInput(
+                f"{folder / AGREEMENT}: {one.row.name} was measured on {old.row.failures} failures of the {one.half} "
+                f"half, this is on {one.row.failures}; measure all of them, or delete that line first"
+            )
+        rows[one.half, one.row.name] = one
     lines = [one.model_dump_json() for one in rows.values()]
     write_atomically(folder / AGREEMENT, "".join(f"{line}\n" for line in lines))
 

@@ -131,7 +131,7 @@ class ChatEndpoint:
         return Exchange(asked.tree, reply, asked.advice, started_at, time.perf_counter() - began)
 
     async def _advised(self, body: bytes, given: ChatBody) -> _Asked:
-        """Put the notes into a request. Without one, after an error, and if it is too long, its bytes stay as they are."""
+        """Put the notes into a request. Without one, after an error and where it is too long, its bytes stay."""
         tree = given.tree
         if len(body) > self._limits.advice_bytes:
             self._metrics.failed.inc()
