@@ -192,19 +192,24 @@ def test_the_text_of_a_state_is_newest_first_and_lacks_what_is_hidden() -> None:
 # the kinds
 
 
+UNSEEN = [state(words, 100 + number) for number, words in enumerate(WORDS)]
+
+
 @pytest.mark.parametrize("kind", ["one_vs_rest", "setfit"])
 def test_the_text_decides_which_helpers(kind: str, tmp_path: Path) -> None:
     """Learned from executed subsets and from labelled failures, it finds the helpers of states that it has not seen."""
-    test = [state(words, 100 + number) for number, words in enumerate(WORDS)]
-    router = trained(kind, outcomes(40), tmp_path / "outcomes")
-    assert chosen(router, test) == list(WORDS.values())
+    router = trained(kind, outcomes(40) + failures(40, 40), tmp_path, losses={"coverage": 1.0})
+    assert chosen(router, UNSEEN) == list(WORDS.values())
+    assert [router.categories(one).argmax() for one in UNSEEN[:4]] == [0, 1, 2, 3]
+
+
+def test_either_source_alone_will_do(tmp_path: Path) -> None:
+    router = trained("one_vs_rest", outcomes(40), tmp_path / "outcomes")
+    assert chosen(router, UNSEEN) == list(WORDS.values()) and router.labels is None
     labels = {"outcome": 0.0, "tokens": 0.0, "coverage": 1.0}
-    router = trained(kind, failures(40), tmp_path / "labels", losses=labels)
-    assert chosen(router, test) == list(WORDS.values())
-    likeliest = [router.categories(one).argmax() for one in test[:4]]
-    assert likeliest == [0, 1, 2, 3]
-    both = trained(kind, outcomes(40) + failures(40, 40), tmp_path / "both", losses={"coverage": 1.0})
-    assert chosen(both, test) == list(WORDS.values()) and both.categories(test[1]).argmax() == 1
+    router = trained("one_vs_rest", failures(40), tmp_path / "labels", losses=labels)
+    assert chosen(router, UNSEEN) == list(WORDS.values())
+    assert [router.categories(one).argmax() for one in UNSEEN[:4]] == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("kind", ["one_vs_rest", "setfit"])
@@ -327,11 +332,10 @@ def test_setfit_tunes_the_encoder_and_is_read_without_it(tmp_path: Path, monkeyp
     options = {"steps": 12, "pairs": 8, "rate": 1e-3, "states": 30}
     router = trained("setfit", outcomes(60), tmp_path, options=options)
     assert np.random.get_state()[1][:3].tolist() == before, "the global generator is left as it was"  # type: ignore[index]
-    test = [state(words, 100 + number) for number, words in enumerate(WORDS)]
     arrays = load_file(router.folder / "heads.safetensors")
     changed = [name for name in arrays if name.startswith("encoder.")]
     assert changed and all(arrays[name].dtype == np.float16 and arrays[name].any() for name in changed)
-    assert chosen(router, test) == list(WORDS.values())
+    assert chosen(router, UNSEEN) == list(WORDS.values())
     for module in ("setfit", "sentence_transformers", "datasets"):
         monkeypatch.setitem(sys.modules, module, None)
-    assert chosen(load_router(router.folder), test) == list(WORDS.values())
+    assert chosen(load_router(router.folder), UNSEEN) == list(WORDS.values())
