@@ -27,9 +27,10 @@ class PassEstimate(Record):
 class Measures(Record):
     """Success and cost of one arm's episodes.
 
-    Rates are in [0, 1], tokens are means per episode over the scored ones (no errors), ``new_tokens`` of those that
-    no cache held (None in files of before), ``n`` counts tasks. ``trials`` is the largest number of trials of a task. ``errors`` counts episodes by the
-    boundary they failed at; ``user_faults`` are those of the user simulator.
+    Rates are in [0, 1], tokens are means per episode over the scored ones (no errors), ``n`` counts
+    tasks. ``new_tokens`` are those that no cache held, None in files of before. ``trials`` is the largest number of
+    trials of a task. ``errors`` counts episodes by the boundary they failed at; ``user_faults`` are those of the user
+    simulator.
     """
 
     tasks: int

@@ -119,8 +119,10 @@ def _as_attributes(match: re.Match[str]) -> str:
 
 
 def _success_over(comparison: Comparison, cost: Cost) -> Any:
-    """Draw success over tokens, with intervals on both; the frontier over all tokens as a step, best and nothing as
-    lines. None where no arm has both."""
+    """Draw success over tokens, with intervals on both; best and nothing as lines, over all tokens the frontier, too.
+
+    None where no arm has both.
+    """
     from matplotlib.figure import Figure
 
     points = arm_intervals(comparison.arms, cost)
