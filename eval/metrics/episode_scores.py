@@ -38,6 +38,11 @@ class TokenUse:
         """Return tokens that an arm is charged: agent + helper + selector."""
         return known_total((self.agent, self.helper, self.selector))
 
+    @property
+    def new(self) -> int | None:
+        """Return the part of ``total`` that no cache of the server held."""
+        return None if self.total is None or self.cached is None else self.total - self.cached
+
 
 @dataclass(frozen=True, slots=True)
 class Score:

@@ -28,8 +28,9 @@ class Measures(Record):
     """Success and cost of one arm's episodes.
 
     Rates are in [0, 1], tokens are means per episode over the scored ones (no errors), ``n`` counts
-    tasks. ``trials`` is the largest number of trials of a task. ``errors`` counts episodes by the
-    boundary they failed at; ``user_faults`` are those of the user simulator.
+    tasks. ``new_tokens`` are those that no cache held, None in files of before. ``trials`` is the largest number of
+    trials of a task. ``errors`` counts episodes by the boundary they failed at; ``user_faults`` are those of the user
+    simulator.
     """
 
     tasks: int
@@ -42,6 +43,7 @@ class Measures(Record):
     success: Interval
     pass_k: tuple[PassEstimate, ...] = ()
     tokens: Interval
+    new_tokens: Interval | None = None
     tokens_by_role: dict[str, float | None] = Field(default_factory=dict)
     output_tokens: Interval
     tokens_per_success: Interval
@@ -121,6 +123,7 @@ def measure(scores: Sequence[Score], tasks: Sequence[str], resampling: Resamplin
         success=passes[0].estimate if passes else Interval(None, None, None, 0),
         pass_k=passes,
         tokens=ratio_interval(sums.of(lambda s: amount(s.tokens.total)), n, weights),
+        new_tokens=ratio_interval(sums.of(lambda s: amount(s.tokens.new)), n, weights),
         tokens_by_role={role: known_mean([getattr(s.tokens, role) for s in scored]) for role in ROLES}
         if scored
         else {},

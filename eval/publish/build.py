@@ -30,6 +30,7 @@ from eval.publish.markdown import name, table
 from eval.publish.markers import fill_tables
 from eval.readings.agreement import table as agreements
 from eval.readings.measured import PARTS, Part, read_measured
+from eval.report.answers_table import answers_table
 from eval.report.figures import figures, save
 from eval.report.verification import verify
 from eval.stats.proportions import clustered_proportion
@@ -192,6 +193,14 @@ def _live(folder: str) -> Comparison:
     comparison = read_comparison(DATA / folder)
     own = comparison.lattice is not None and comparison.lattice.source == OWN_EPISODES
     return comparison.model_copy(update={"lattice": None}) if own else comparison
+
+
+def answers(folder: str) -> str:
+    """Tabulate what a live comparison was asked before it ran, with the answers."""
+    asked = answers_table(_live(folder))
+    if asked is None:
+        raise ValueError(f"{folder}: nothing was asked of this comparison")
+    return f"{asked.caption}\n\n{table(asked.columns, [[cell.text for cell in row] for row in asked.rows])}"
 
 
 def reliability(folder: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.curves import Point, frontier
-from eval.report.tables import arm_intervals
+from eval.report.tables import Cost, arm_intervals
 from fama.errors import BadInput
 from fama.intervals import Interval
 
@@ -54,8 +54,12 @@ def figures(comparison: Comparison) -> dict[str, Any]:
     import matplotlib
 
     with matplotlib.rc_context(_RC):
-        drawn = {"success_over_tokens": _tradeoff(comparison), "differences": _differences(comparison)}
-        drawn["curves"] = _curves(comparison)
+        drawn = {
+            "success_over_tokens": _success_over(comparison, "tokens"),
+            "success_over_new_tokens": _success_over(comparison, "new_tokens"),
+            "differences": _differences(comparison),
+            "curves": _curves(comparison),
+        }
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
@@ -114,32 +118,32 @@ def _as_attributes(match: re.Match[str]) -> str:
     return " " + " ".join(attributes) if attributes else ""
 
 
-def _tradeoff(comparison: Comparison) -> Any:
-    """Draw success over tokens, with intervals on both; the frontier as a step, best and nothing as lines."""
+def _success_over(comparison: Comparison, cost: Cost) -> Any:
+    """Draw success over tokens, with intervals on both; best and nothing as lines, over all tokens the frontier, too.
+
+    None where no arm has both.
+    """
     from matplotlib.figure import Figure
 
-    points = arm_intervals(comparison.arms)
+    points = arm_intervals(comparison.arms, cost)
     if not points:
         return None
     figure = Figure(figsize=(6.6, 4.1))
     axes = figure.subplots()
     place = {arm: (tokens.value or 0.0, (success.value or 0.0) * 100) for arm, tokens, success in points}
     steps = [place[arm] for arm in comparison.frontier if arm in place]
-    if len(steps) > 1:
+    if len(steps) > 1 and cost == "tokens":
         axes.step(
             *zip(*steps, strict=True), where="post", color="#98a2b3", linewidth=1, linestyle=(0, (4, 3)), zorder=1
         )
     colours = arm_colours(comparison.arms)
-    for result in comparison.arms:
-        if result.arm not in place:
-            continue
-        m, (x, y) = result.measures, place[result.arm]
-        colour = colours[result.arm]
+    for arm, tokens, success in points:
+        (x, y), colour = place[arm], colours[arm]
         drawn = axes.errorbar(
-            x, y, xerr=_arms(m.tokens, 1), yerr=_arms(m.success, 100), fmt="o", color=colour, markersize=6,
+            x, y, xerr=_arms(tokens, 1), yerr=_arms(success, 100), fmt="o", color=colour, markersize=6,
             elinewidth=1, alpha=0.9, ecolor=f"{colour}66", capsize=0, zorder=3,
         )  # fmt: skip
-        _name(comparison, result.arm, *drawn.get_children())
+        _name(comparison, arm, *drawn.get_children())
     tops = [m.success.high or m.success.value or 0.0 for m in (arm.measures for arm in comparison.arms)]
     axes.set_ylim(-3, min(103.0, max(10.0, max(tops) * 100 + 8)))
     spans = [high - low for low, high in (axes.get_xlim(), axes.get_ylim())]
@@ -167,7 +171,8 @@ def _tradeoff(comparison: Comparison) -> Any:
             xycoords=("axes fraction", "data"), xytext=(0, 3 if inside else -10),
             textcoords="offset points", ha="right", color=MUTED, fontsize=9,
         )  # fmt: skip
-    axes.set_xlabel("tokens per episode (agent + helpers + selection)")
+    kind = "tokens" if cost == "tokens" else "tokens in no cache"
+    axes.set_xlabel(f"{kind} per episode (agent + helpers + selection)")
     axes.set_ylabel("success, %")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.grid(color=GRID, linewidth=0.6)

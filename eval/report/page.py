@@ -27,6 +27,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 PAGE, NOTES = "report.html", "report.md"
 CAPTIONS = {
     "success_over_tokens": "Success over tokens",
+    "success_over_new_tokens": "Success over tokens that no cache held",
     "differences": "Difference to the agent without helpers",
     "curves": "Success over tokens for every price of tokens, replayed",
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.formats import DASH, count, errors, number, p_value, percent
@@ -14,6 +15,9 @@ from eval.report.setup_cost_table import one_off_table
 from eval.report.table_format import Cell, Table
 from eval.stats.proportions import cohens_h
 from fama.intervals import Interval
+
+#: Which tokens success is drawn over: all, or those that no cache held.
+Cost = Literal["tokens", "new_tokens"]
 
 
 def tables(comparison: Comparison) -> list[Table]:
@@ -122,6 +126,7 @@ def _cost(comparison: Comparison) -> Table:
                 Cell(percent(over, 0, signed=True), over.value) if over else Cell(DASH),
                 *(Cell(number(m.tokens_by_role.get(role)), m.tokens_by_role.get(role)) for role in _ROLES),
                 Cell(count(m.tokens_per_success), m.tokens_per_success.value),
+                Cell(count(m.new_tokens), m.new_tokens.value) if m.new_tokens else Cell(DASH),
                 Cell(percent(m.cached_share, 0), m.cached_share.value),
                 Cell(number(m.decision_seconds.value, 3), m.decision_seconds.value),
                 Cell(number(m.episode_seconds.value, 1), m.episode_seconds.value),
@@ -130,14 +135,14 @@ def _cost(comparison: Comparison) -> Table:
     return Table(
         "cost",
         "Cost",
-        "Tokens per episode, input and output; the user simulator and judges are not charged. Cached: share of input "
-        "that the server had at hand. s per decision: selection and notes.",
+        "Tokens per episode, input and output; the user simulator and judges are not charged. New: tokens that the "
+        "server had not at hand; cached: share of input that it had. s per decision: selection and notes.",
         (
             *("arm", "tokens", "over none, %", "agent", "helpers", "selection"),
-            *("tokens per success", "cached, %", "s per decision", "s per episode"),
+            *("tokens per success", "new tokens", "cached, %", "s per decision", "s per episode"),
         ),
         _marked(rows, lowest=[6]),
-        (1, 2, 6, 4, 5, 3),
+        (1, 2, 7, 6, 4, 5, 3),
     )
 
 
@@ -260,10 +265,12 @@ def _marked(
     return tuple(tuple(row) for row in marked)
 
 
-def arm_intervals(arms: Sequence[ArmResult]) -> list[tuple[str, Interval, Interval]]:
-    """Return (arm, tokens, success) of the arms that have both."""
-    return [
-        (arm.arm, arm.measures.tokens, arm.measures.success)
-        for arm in arms
-        if arm.measures.tokens.value is not None and arm.measures.success.value is not None
-    ]
+def arm_intervals(arms: Sequence[ArmResult], cost: Cost = "tokens") -> list[tuple[str, Interval, Interval]]:
+    """Return (arm, tokens of a kind, success) of the arms that have both."""
+    found = []
+    for arm in arms:
+        m = arm.measures
+        tokens = m.tokens if cost == "tokens" else m.new_tokens
+        if tokens is not None and tokens.value is not None and m.success.value is not None:
+            found.append((arm.arm, tokens, m.success))
+    return found

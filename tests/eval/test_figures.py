@@ -32,6 +32,16 @@ def test_no_label_hides_another(outcomes: dict[str, str]) -> None:
     assert [pair for pair in combinations(boxes, 2) if boxes[pair[0]].overlaps(boxes[pair[1]])] == []
 
 
+def test_success_over_new_tokens_is_drawn_where_they_are_known() -> None:
+    found = comparison({arm: arm_episodes(arm, "0011") for arm in ("none", "all")})
+    axes = figures(found)["success_over_new_tokens"].axes[0]
+    assert axes.get_xlabel().startswith("tokens in no cache") and {text.get_text() for text in axes.texts} > {"all"}
+    arms = [
+        arm.model_copy(update={"measures": arm.measures.model_copy(update={"new_tokens": None})}) for arm in found.arms
+    ]
+    assert "success_over_new_tokens" not in figures(found.model_copy(update={"arms": tuple(arms)}))
+
+
 def test_two_routers_have_two_colours() -> None:
     names = ("none", "learned", "learned-tokens", "learned-labels", "mine")
     episodes = {name: arm_episodes(name, "01") for name in names}

@@ -58,6 +58,7 @@ def test_tokens_by_hand() -> None:
     assert got.tokens_by_role == {"agent": 150, "helper": 10, "selector": 5, "user": 250, "judge": 0}
     assert got.tokens.value == 165 and got.tokens.n == 2 and got.tokens_per_success.value == 330
     assert got.cached_share.value == 0.25 and got.output_tokens.value == 65
+    assert got.new_tokens is not None and got.new_tokens.value == (120 - 50 + 210) / 2  # judges and users apart
     nothing = measure([score("c", 0, "error", 1)], ("c",), Resampling(draws=100))
     assert nothing.tokens.value is None and nothing.tokens_per_success.value is None
     assert nothing.cached_share.value is None and nothing.tokens_by_role == {}

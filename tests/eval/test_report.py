@@ -158,7 +158,8 @@ def test_every_table_is_written_in_all_forms(folder: Path) -> None:
     notes = (folder / "report.md").read_text(encoding="utf-8")
     assert "| learned | **90.0 \\[" in notes and "![Success over tokens](figures/success_over_tokens.png)" in notes
     figures = {path.name for path in (folder / "figures").iterdir()}
-    assert figures == {f"{n}.{kind}" for n in ("success_over_tokens", "differences") for kind in ("png", "pdf")}
+    drawn = ("success_over_tokens", "success_over_new_tokens", "differences")
+    assert figures == {f"{n}.{kind}" for n in drawn for kind in ("png", "pdf")}
     assert (folder / "figures" / "differences.png").read_bytes().startswith(b"\x89PNG")
 
 
