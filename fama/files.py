@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fama.errors import BadInput
 from fama.redaction import redact
 
 
@@ -15,7 +16,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
     A reader sees the old file or the new one, never a part. When the block raises, the old one stays and
     the temporary one is removed. Folders are made as needed.
+
+    Raises:
+        BadInput: ``path`` is a device, a pipe or a socket, of which a file would take the place.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise BadInput(f"{path}: is a device or a pipe, not a file; give the path of a file")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{secrets.token_hex(4)}.tmp-{path.name}")
     try:

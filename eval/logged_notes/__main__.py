@@ -8,7 +8,7 @@ import argparse
 import asyncio
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -17,7 +17,7 @@ from eval.logged_notes.collect import Choosers, judged
 from eval.logged_notes.summary import NotePrecision, ahead, cells
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode
-from fama.episodes.store import read_episodes
+from fama.episodes.store import EPISODES, read_episodes
 from fama.errors import BadInput, FamaError
 from fama.helpers.base import TEMPLATE_TEXTS
 from fama.provenance import git_commit
@@ -74,9 +74,11 @@ def _parser() -> argparse.ArgumentParser:
 def _result(args: argparse.Namespace, command: str) -> NotePrecision:
     if not args.out.parent.is_dir() or args.out.is_dir():
         raise BadInput(f"--out {args.out}: give a file in a folder that exists")
+    if args.out.resolve() in {(path / EPISODES if path.is_dir() else path).resolve() for path in args.logs}:
+        raise BadInput(f"--out {args.out}: is one of the logs, which it would replace; give another file")
     taxonomy, commit = load_taxonomy(), git_commit()  # of the code that runs, whatever is edited meanwhile
     choosers = Choosers.of(HelperSettings(reading=args.reading), args.router)
-    episodes = list(_distinct(args.logs))
+    episodes = _distinct(args.logs)
     with tqdm(total=len(episodes), unit="episode", disable=not sys.stderr.isatty()) as bar:
         counts, rows = asyncio.run(judged(episodes, choosers, taxonomy, args.seed, bar.update))
     if not rows:
@@ -97,14 +99,9 @@ def _result(args: argparse.Namespace, command: str) -> NotePrecision:
     )
 
 
-def _distinct(paths: Iterable[Path]) -> Iterator[Episode]:
-    """Yield the episodes of all logs, one that stands in two of them once."""
-    seen: set[str] = set()
-    for path in paths:
-        for episode in read_episodes(path):
-            if episode.id not in seen:
-                seen.add(episode.id)
-                yield episode
+def _distinct(paths: Iterable[Path]) -> list[Episode]:
+    """Return the episodes of all logs; of an id that stands there several times, the last: an error is run again."""
+    return list({episode.id: episode for path in paths for episode in read_episodes(path)}.values())
 
 
 if __name__ == "__main__":

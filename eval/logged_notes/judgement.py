@@ -16,11 +16,12 @@ from fama.dialogue.values import is_id
 
 @dataclass(frozen=True)
 class Judgement:
-    """The three measures of a note; None where one cannot be judged."""
+    """The three measures of a note; None where one cannot be judged. ``read`` is False for an unknown form."""
 
     names_tool: bool | None
     names_value: bool | None
     contradicts: bool | None
+    read: bool = True
 
     @property
     def precise(self) -> bool | None:
@@ -40,7 +41,7 @@ def any_of(values: Iterable[bool | None]) -> bool | None:
 def judge(stated: Stated | None, at: Standing) -> Judgement:
     """Judge a note; nothing can be judged of one whose form is unknown (None)."""
     if stated is None:
-        return Judgement(None, None, None)
+        return Judgement(None, None, None, read=False)
     return Judgement(names_tool(stated, at), names_value(stated, at), contradicts(stated, at))
 
 

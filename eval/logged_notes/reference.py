@@ -52,7 +52,8 @@ def standing(trace: Trace, step: int) -> Standing:
     """Return where the reference stands before the decision at message ``step``.
 
     An action is done by an earlier call of its tool that no error answered, with the same values for all arguments that
-    the reference has; ending the case is done by the tool alone. Every call does at most one action.
+    the reference has, of which a null may be left out; ending the case is done by the tool alone. Every call does at
+    most one action.
     """
     made = [call for call in trace.calls if call.step < step and not call.failed]
     answered = [call for call in trace.calls if call.result_step is not None and call.result_step < step]
@@ -72,4 +73,5 @@ def standing(trace: Trace, step: int) -> Standing:
 def _does(call: Call, action: Reference, roles: Roles) -> bool:
     if call.name != action.name:
         return False
-    return roles.closes(action.name) or not differences(action.arguments, call.arguments)
+    differing = (one for one in differences(action.arguments, call.arguments) if (one.gold, one.actual) != (None, None))
+    return roles.closes(action.name) or not any(differing)

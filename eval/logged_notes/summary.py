@@ -122,7 +122,7 @@ def _cell(key: tuple[str, Moment, str, str], rows: Sequence[Chosen]) -> Cell:
         given=_share([(row.task, bool(row.judgements)) for row in rows]),
         notes=len(notes),
         rejected=sum(row.rejected for row in rows),
-        unread=sum(one == Judgement(None, None, None) for _, one in notes),
+        unread=sum(not one.read for _, one in notes),
         **{name: _judged([(task, measure(one)) for task, one in notes]) for name, measure in _MEASURES.items()},
     )
 

@@ -40,8 +40,10 @@ class TokenUse:
 
     @property
     def new(self) -> int | None:
-        """Return the part of ``total`` that no cache of the server held."""
-        return None if self.total is None or self.cached is None else self.total - self.cached
+        """Return the part of ``total`` that no cache of the server held; None where more was cached than was read."""
+        if self.total is None or self.charged_input is None or self.cached is None or self.cached > self.charged_input:
+            return None
+        return self.total - self.cached
 
 
 @dataclass(frozen=True, slots=True)

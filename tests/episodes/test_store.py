@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 import threading
 import time
 from pathlib import Path
@@ -200,6 +201,14 @@ def test_atomic_write_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.Mo
         write_atomically(path, "{}")
     assert json.loads(path.read_text()) == {"a": 1}
     assert [found.name for found in tmp_path.iterdir()] == ["summary.json"]
+
+
+def test_a_device_or_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(BadInput, match="pipe: is a device or a pipe, not a file"):
+        write_atomically(pipe, "{}")
+    assert pipe.is_fifo() and [found.name for found in tmp_path.iterdir()] == ["pipe"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from eval.logged_notes.reference import Standing, standing
 from eval.logged_notes.stated import Stated, Suggestion, read_note
 from eval.logged_notes.summary import Cell, NotePrecision, cells
 from fama.diagnosis.trace import Trace
-from fama.episodes.records import Episode, GoldAction
+from fama.episodes.records import Episode, GoldAction, Outcome
 from fama.episodes.store import EpisodeStore
 from fama.helpers import dce, forms, memory, planner, tor, tsa, verifier
 from tests.support.diagnosis_cases import ORDER, RETURN, agent, call, episode, gold, identified, tool, user
@@ -128,6 +128,10 @@ def test_lacking_are_the_values_that_the_own_call_has_otherwise() -> None:
     assert at(FOUND, RETURNED).lacking() == ("#W100", "4001")
     assert at(FOUND, RETURNED, own={"order_id": "W100", "item_ids": ["4002"]}).lacking() == ("4001",)
     assert at(FOUND, RETURNED, own={"order_id": "#W100", "item_ids": ["4001"]}).lacking() == ()
+    optional = gold(RETURN, order_id="#W100", note=None)  # a null is no value: to leave it out does the same
+    for arguments, done in (({}, True), ({"note": None}, True), ({"note": "x"}, False)):
+        logged = episode(*call(RETURN, "ok", order_id="W100", **arguments), agent("Bye"), actions=(optional,))
+        assert (standing(Trace.of(logged), 3).next is None) is done
     swapped = gold("exchange_delivered_order_items", item_ids=["1"], new_item_ids=["2"])
     logged = episode(
         *call("exchange_delivered_order_items", "ok", item_ids=["2"], new_item_ids=["1"]), actions=(swapped,)
@@ -193,7 +197,7 @@ def test_precise_is_naming_without_contradiction() -> None:
     assert Judgement(True, None, False).precise is True and Judgement(False, True, False).precise is True
     assert Judgement(False, False, None).precise is False and Judgement(True, True, True).precise is False
     assert Judgement(None, False, False).precise is None and Judgement(True, False, None).precise is None
-    assert judge(None, at(FOUND, RETURNED)) == Judgement(None, None, None)
+    assert judge(None, at(FOUND, RETURNED)) == Judgement(None, None, None, read=False)
     assert any_of([]) is False and any_of([None, True]) is True and any_of([None, False]) is None
 
 
@@ -202,7 +206,7 @@ def chosen(task: str, *judgements: Judgement, moment: Moment = "decisive", choos
 
 
 def test_cells_count_by_hand() -> None:
-    named, silent, unread = Judgement(True, None, False), (), Judgement(None, None, None)
+    named, silent, unread = Judgement(True, None, False), (), Judgement(None, None, None, read=False)
     rows = [
         chosen("a", named),
         chosen("a", *silent),
@@ -220,6 +224,13 @@ def test_cells_count_by_hand() -> None:
     assert (first.names_value.notes, first.names_value.unjudged, first.names_value.share.value) == (1, 2, 0.0)
     assert (first.contradicts.share.value, first.precision.share.value, first.precision.share.n) == (0.5, 0.5, 2)
     assert made[1].notes == 0 and made[1].precision.share.value is None and made[1].given.value == 0.0
+
+
+def test_a_note_that_was_read_and_cannot_be_judged_is_not_unread() -> None:
+    rule = judge(stated(dce.NOTE.format(rule="Refunds take days.")), at(FOUND))
+    assert (rule.names_tool, rule.names_value, rule.contradicts) == (None, None, None)
+    (cell,) = cells([chosen("a", rule)], ("TSA",))[:1]
+    assert (cell.notes, cell.unread, cell.names_tool.unjudged) == (1, 0, 1)
 
 
 def failed(name: str, actions: Sequence[GoldAction] | None = (FOUND, LOOKED, RETURNED), **changes: object) -> Episode:
@@ -261,6 +272,22 @@ def test_the_command_judges_what_helpers_would_have_said(tmp_path: Path, capsys:
     again = out.read_bytes()
     assert main(result.command.split()[3:]) == 0 and out.read_bytes() == again
     assert "4999" not in again.decode() and "#W100" not in again.decode()
+
+
+def test_of_an_id_the_last_episode_counts(tmp_path: Path) -> None:
+    broken = failed("e1", outcome=Outcome(status="error", boundary="model"))
+    done, out = run(tmp_path / "logs", logs=[broken, failed("e1"), failed("e2"), failed("e2")])
+    assert done == 0
+    assert NotePrecision.model_validate_json(out.read_text(encoding="utf-8")).failures.judged == 2
+
+
+def test_the_result_replaces_no_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path / "logs", logs=[failed("e1")])[0] == 0
+    log = tmp_path / "logs" / "episodes.jsonl"
+    for given in (log, log.parent):
+        assert main([str(given), "--out", str(log), "--reading", "patterns"]) == 2
+    assert capsys.readouterr().err.count("is one of the logs, which it would replace") == 2
+    assert '"e1"' in log.read_text(encoding="utf-8")
 
 
 def test_bad_input_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,6 +48,16 @@ def test_pass_k_is_unbiased() -> None:
     assert mean == pytest.approx(p**2)
 
 
+@pytest.mark.parametrize(("cached", "known"), [(0, True), (90, True), (91, False), (None, False)])
+def test_new_tokens_are_unknown_where_the_cached_ones_are_or_cannot_be(cached: int | None, known: bool) -> None:
+    scores = [
+        score("a", 0, "success", 100, 0, cached=cached, charged_input=90, output=10),
+        score("b", 0, "success", 100, 0, cached=10, charged_input=90, output=10),
+    ]
+    new = measure(scores, ("a", "b"), Resampling(draws=10)).new_tokens
+    assert new is not None and new.value == ((100 - (cached or 0) + 90) / 2 if known else None)
+
+
 def test_tokens_by_hand() -> None:
     scores = [
         score("a", 0, "success", 100, 20, cached=50, charged_input=90, output=30),

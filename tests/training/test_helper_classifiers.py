@@ -278,11 +278,14 @@ def test_damaged_checkpoints_are_refused_in_one_line(kind: str, tmp_path: Path) 
     ]
     if kind == "one_vs_rest":
         terms = json.loads((folder / "vocabulary.json").read_text())
+        idf = load_file(folder / "heads.safetensors")["idf"]
         damages += [
             (lambda: resealed(folder, **{"vocabulary.json": b"{"}), "vocabulary.json: not JSON"),
             (lambda: resealed(folder, **{"vocabulary.json": b'{"a": 1}'}), "no list of terms"),
             (lambda: resealed(folder, **{"vocabulary.json": json.dumps([*terms[1:], terms[1]]).encode()}), "twice"),
             (lambda: resealed(folder, **{"vocabulary.json": json.dumps(terms[1:]).encode()}), "idf: has shape"),
+            (lambda: with_arrays(folder, idf=-idf), "idf: holds a number below 1"),
+            (lambda: with_arrays(folder, idf=idf * 0), "idf: holds a number below 1"),
         ]
     else:
         name = "embeddings.LayerNorm.weight"
@@ -293,6 +296,7 @@ def test_damaged_checkpoints_are_refused_in_one_line(kind: str, tmp_path: Path) 
             ),
             (lambda: with_arrays(folder, **{"encoder.more": word}), "encoder.more: the encoder has no such weight"),
             (lambda: with_arrays(folder, **{f"encoder.{name}": word[0] / 0}), "not finite"),
+            (lambda: with_arrays(folder, **{f"encoder.{name}": np.full(32, -1e9)}), f"{name}: differs by more than"),
         ]
     for damage, words in damages:
         with np.errstate(all="ignore"):

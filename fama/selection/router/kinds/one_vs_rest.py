@@ -52,6 +52,8 @@ class OneVsRestRouter(RouterKind):
         terms = _terms(read_regular(stored.folder, VOCABULARY))
         categories = len(stored.manifest.categories) if stored.manifest.labelled else 0
         check_shapes(stored.arrays, {"idf": (len(terms),), "weight": (categories + stored.helpers, 1 + len(terms))})
+        if not stored.arrays["idf"].min() >= 1:
+            raise ValueError("idf: holds a number below 1, the frequency of a term of every state")
         tfidf = Tfidf(terms, np.asarray(stored.arrays["idf"], dtype=np.float64), shape.ngrams)
         self.predictor = ThresholdPredictor(text_labels(tfidf, stored.arrays), categories)
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Prefix of the arrays that are differences of the encoder's weights.
 DIFFERENCE = "encoder."
+#: Largest difference of a weight: tuning changes weights by far less, and beyond it vectors may not be finite.
+_LARGEST = 100.0
 #: States whose vectors are kept.
 _STATES = 64
 
@@ -75,10 +77,12 @@ def tuned_encoder(shape: EncoderShape, arrays: Arrays) -> "SegmentEncoder":
         raise ValueError(f"encoder {shape.name} has other weights ({found}) than the one tuned ({shape.fingerprint})")
     encoder = SegmentEncoder(shape.name, shape.window).eval()
     weights = encoder.model.state_dict()
-    names = [name for name in arrays if name.startswith(DIFFERENCE)]
+    names = sorted(name for name in arrays if name.startswith(DIFFERENCE))
     if unknown := [name for name in names if name.removeprefix(DIFFERENCE) not in weights]:
         raise ValueError(f"{unknown[0]}: the encoder has no such weight")
     check_shapes(arrays, {name: tuple(weights[name.removeprefix(DIFFERENCE)].shape) for name in names})
+    if huge := [name for name in names if arrays[name].size and not np.abs(arrays[name]).max() <= _LARGEST]:
+        raise ValueError(f"{huge[0]}: differs by more than {_LARGEST:g} from the encoder's weight")
     with torch.no_grad():
         for name in names:
             weights[name.removeprefix(DIFFERENCE)] += torch.from_numpy(np.asarray(arrays[name], dtype=np.float32))
