@@ -10,7 +10,7 @@ from eval.metrics.selection import ExecutedSubset, jaccard, selection_quality, s
 from fama.episodes.keys import EpisodeKey
 
 
-def score(task: str, trial: int, status: str, agent: int, helper: int = 0, **use: int) -> Score:
+def score(task: str, trial: int, status: str, agent: int, helper: int = 0, **use: int | None) -> Score:
     return Score(
         id=f"{task}-{trial}",
         benchmark="toy",
