@@ -104,7 +104,8 @@ def outcome_examples(
 ) -> ExampleSet:
     """Return one example per finished row; errors are left out and counted.
 
-    ``cost`` is what λ prices: all tokens of the episode, those that no cache held, or its seconds. With ``failed`` (retrospective) a row is read with its task's failed plain episode instead of the state
+    ``cost`` is what λ prices: all tokens of the episode, those that no cache held, or its seconds.
+    With ``failed`` (retrospective) a row is read with its task's failed plain episode instead of the state
     before its first decision; rows of tasks without one are left out and counted.
 
     Raises:
