@@ -47,7 +47,8 @@ class DataSettings(Settings):
     """Total weight of mined decisions at which no note changed the outcome, as a multiple of that of the others; 0
     leaves them out, null weighs every decision alike."""
     cost: CostUnit = "tokens"
-    """The cost that λ prices, of the rest of a mined episode: all tokens, those that no cache held, or seconds."""
+    """The cost that λ prices, of an episode or of the rest of a mined one: all tokens, those that no cache held, or
+    seconds."""
     plain: tuple[str, ...] = ()
     """Episodes of the plain agent on the tasks of the outcome tables: with the view ``retrospective``, a table's rows
     are read with the failed one of their task. Episodes with helpers, and tasks that were solved, are passed over."""
@@ -370,7 +371,7 @@ class TrainSettings(Settings):
                 "data.repairs were chosen by a search, not drawn at random, so no propensity holds for them: set "
                 "guarantee to null and losses.inverse_propensity to false"
             )
-        if data.cost != "tokens" and not data.repairs:
-            raise ValueError("data.cost: outcome tables store tokens only; set tokens, or learn from data.repairs")
+        if data.cost != "tokens" and not (data.repairs or data.outcomes):
+            raise ValueError("data.cost: labels have no cost; set tokens, or learn from data.outcomes or data.repairs")
         if data.view == "prospective" and data.plain:
             raise ValueError("data.plain is for data.view retrospective; leave it out, or set the view")

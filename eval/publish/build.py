@@ -189,8 +189,7 @@ def selectors(folder: str = "compare") -> str:
 
 def _live(folder: str) -> Comparison:
     """Return a comparison beside the tables, checked against its episodes; a grid of its own arms is left out."""
-    verify(DATA / folder, benchmark=False)
-    comparison = read_comparison(DATA / folder)
+    comparison = verify(DATA / folder, benchmark=False).comparison
     own = comparison.lattice is not None and comparison.lattice.source == OWN_EPISODES
     return comparison.model_copy(update={"lattice": None}) if own else comparison
 
@@ -310,7 +309,7 @@ TABLES: dict[str, Callable[[], str]] = {
     **{f"ablation-{path.stem}": partial(ablation, path) for path in ABLATIONS.glob("*.json")},
 }
 FIGURE, CURVES = "docs/images/results.png", "docs/images/synthetic-curves.png"
-_HEAD = ("solved", "%", "against none, points", "p, Holm", "tokens per episode", "over none, %")
+_HEAD = ("solved", "%", "against none, points", "p, Holm", "tokens per episode", "over none, %", "new tokens")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -343,6 +342,7 @@ def _against_none(arm: ArmResult) -> tuple[str, ...]:
         p_value(versus.p_holm) if versus else "",
         count(measures.tokens),
         percent(versus.overhead, 0, signed=True) if versus else "",
+        count(measures.new_tokens) if measures.new_tokens else DASH,
     )
 
 

@@ -146,8 +146,22 @@ def _success_over(comparison: Comparison, cost: Cost) -> Any:
         _name(comparison, arm, *drawn.get_children())
     tops = [m.success.high or m.success.value or 0.0 for m in (arm.measures for arm in comparison.arms)]
     axes.set_ylim(-3, min(103.0, max(10.0, max(tops) * 100 + 8)))
+    stated = ((comparison.do_nothing, "doing nothing"), *_oracle(comparison))
+    lines = [(estimate.value * 100, name) for estimate, name in stated if estimate.value is not None]
+    top, ends = axes.get_ylim()[1], []
+    for height, name in lines:
+        inside = height < top - 2
+        if inside:
+            axes.axhline(height, color=MUTED, linewidth=0.8, linestyle=(0, (1, 3)), zorder=1)
+            ends.append((axes.get_xlim()[1], height, len(name)))
+        axes.annotate(
+            name if inside else f"{name}: {height:.0f} % ↑",
+            (1, height if inside else top),
+            xycoords=("axes fraction", "data"), xytext=(0, 3 if inside else -10),
+            textcoords="offset points", ha="right", color=MUTED, fontsize=9,
+        )  # fmt: skip
     spans = [high - low for low, high in (axes.get_xlim(), axes.get_ylim())]
-    for arm, (dx, dy, side) in label_places(place, spans[0] or 1.0, spans[1]).items():
+    for arm, (dx, dy, side) in label_places(place, spans[0] or 1.0, spans[1], ends).items():
         label = axes.annotate(
             arm,
             place[arm],
@@ -159,18 +173,6 @@ def _success_over(comparison: Comparison, cost: Cost) -> Any:
             zorder=4,
         )
         _name(comparison, arm, label)
-    for estimate, name in ((comparison.do_nothing, "doing nothing"), *_oracle(comparison)):
-        if estimate.value is None:
-            continue
-        inside = estimate.value * 100 < axes.get_ylim()[1] - 2
-        if inside:
-            axes.axhline(estimate.value * 100, color=MUTED, linewidth=0.8, linestyle=(0, (1, 3)), zorder=1)
-        axes.annotate(
-            name if inside else f"{name}: {estimate.value * 100:.0f} % ↑",
-            (1, estimate.value * 100 if inside else axes.get_ylim()[1]),
-            xycoords=("axes fraction", "data"), xytext=(0, 3 if inside else -10),
-            textcoords="offset points", ha="right", color=MUTED, fontsize=9,
-        )  # fmt: skip
     kind = "tokens" if cost == "tokens" else "tokens in no cache"
     axes.set_xlabel(f"{kind} per episode (agent + helpers + selection)")
     axes.set_ylabel("success, %")
@@ -223,16 +225,21 @@ def _name(comparison: Comparison, arm: str, *artists: Any) -> None:
             artist.set_gid(f"arm.{place}.{kind}{part}")
 
 
-def label_places(place: dict[str, tuple[float, float]], wide: float, high: float) -> dict[str, tuple[int, int, str]]:
+def label_places(
+    place: dict[str, tuple[float, float]], wide: float, high: float, ends: Sequence[tuple[float, float, int]] = ()
+) -> dict[str, tuple[int, int, str]]:
     """Return the offsets of labels in points, on the right or left, above or below, so that none hides another.
 
     ``wide`` and ``high`` are what the axes span, in the units of the places. Of arms at one place, labels stand
-    below each other.
+    below each other. ``ends`` are the right ends and lengths in letters of texts that stand on lines.
     """
     rows = (5, -13, 17, -25, 29, -37, 41, -49, 53, -61)
     spots = [(dx, dy, side) for dy in rows for dx, side in ((8, "left"), (-8, "right"))]
     points = {arm: (x / wide * _AXES[0], y / high * _AXES[1]) for arm, (x, y) in place.items()}
     taken = [(x - 4, x + 4, y - 4, y + 4) for x, y in points.values()]
+    for x, y, letters in ends:
+        right, base = x / wide * _AXES[0], y / high * _AXES[1]
+        taken.append((right - _SIGN * letters, right, base, base + 12))
     chosen = {}
     for arm, (x, y) in sorted(points.items(), key=lambda item: item[1]):
         for dx, dy, side in spots:

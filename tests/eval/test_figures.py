@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from eval.metrics.formats import p_statement
-from eval.report.figures import COLOURS, arm_colours, figures
+from eval.report.figures import COLOURS, arm_colours, figures, label_places
 from fama.episodes.records import Episode
 from tests.support.comparisons import comparison
 from tests.support.eval_builders import build
@@ -26,10 +26,16 @@ def test_no_label_hides_another(outcomes: dict[str, str]) -> None:
     episodes = {arm: arm_episodes(arm, signs) for arm, signs in outcomes.items()}
     figure: Figure = figures(comparison(episodes))["success_over_tokens"]
     figure.canvas.draw()
-    labels = [text for text in figure.axes[0].texts if text.get_text() in outcomes]
-    assert {text.get_text() for text in labels} == set(outcomes)
+    labels = [text for text in figure.axes[0].texts if text.get_text() in {*outcomes, "doing nothing"}]
+    assert {text.get_text() for text in labels} == {*outcomes, "doing nothing"}
     boxes = {text.get_text(): text.get_window_extent() for text in labels}
     assert [pair for pair in combinations(boxes, 2) if boxes[pair[0]].overlaps(boxes[pair[1]])] == []
+
+
+def test_a_label_stays_off_the_text_of_a_line() -> None:
+    near, line = {"learned": (90.0, 50.0)}, [(100.0, 50.0, len("best executed subset"))]
+    assert label_places(near, 100.0, 100.0)["learned"] == (8, 5, "left")
+    assert label_places(near, 100.0, 100.0, line)["learned"] == (8, -13, "left")
 
 
 def test_success_over_new_tokens_is_drawn_where_they_are_known() -> None:

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ import yaml
 
 from fama.cli import main
 from fama.episodes.store import read_episodes
-from tests.support.serving import ScriptedUpstream, completion, plain
+from tests.support.serving import ScriptedUpstream, completion, plain, spoken
 
 ROOT = Path(__file__).parents[2]
 UPSTREAM = "http://127.0.0.1:9/v1"
@@ -141,6 +142,37 @@ def converse(base_url: str, number: int) -> dict[str, Any]:
 def _tool(name: str) -> dict[str, Any]:
     schema = {"type": "object", "properties": {"order_id": {"type": "string"}}, "required": ["order_id"]}
     return {"type": "function", "function": {"name": name, "description": f"Does {name}.", "parameters": schema}}
+
+
+def test_a_stop_in_the_middle_finishes_what_clients_wait_for(tmp_path: Path) -> None:
+    up = ScriptedUpstream()
+    first, *rest = spoken("Order W100 ", "is on ", "its way.")
+    up.answer = lambda asked: [first, 0.7, *rest] if asked.get("stream") else completion()
+    texts: dict[str, bytes] = {}
+
+    def ask(name: str, **more: Any) -> None:
+        body = {"model": "m", "messages": [{"role": "user", "content": f"Where is {name}?"}], **more}
+        with (
+            httpx.Client(timeout=30) as client,
+            client.stream("POST", f"{base_url}/chat/completions", json=body) as reply,
+        ):
+            texts[name] = b"" if name == "left" else reply.read()  # "left" goes away with the reply under way
+
+    names = ("streamed", "left")
+    with plain(up.app) as address:
+        with command("--router", "none", "--upstream", f"{address}/v1", QUICK, "--record", str(tmp_path)) as base_url:
+            threads = [threading.Thread(target=ask, args=(name,), kwargs={"stream": True}) for name in names]
+            for thread in threads:
+                thread.start()
+            until = time.monotonic() + 20
+            while len(up.asked) < len(names):
+                assert time.monotonic() < until
+                time.sleep(0.01)
+        for thread in threads:
+            thread.join(20)
+    assert texts == {"streamed": b"".join([first, *rest]), "left": b""}
+    (episode,) = read_episodes(tmp_path)
+    assert [message.content for message in episode.messages] == ["Where is streamed?", "Order W100 is on its way."]
 
 
 def test_from_production_logs_to_a_better_router_in_four_commands(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from fama.episodes.outcome_table import OutcomeRow
 from fama.episodes.records import Decision, Episode, Failure, LedgerRow, Message, Outcome
 from fama.errors import BadInput
 from fama.selection.router.features import Features, Segment
+from fama.selection.router.manifest import CostUnit
 from fama.subsets import POOL
 from training.data.examples import Example, failure_examples, outcome_examples, prompted_examples
 from training.data.load import coverage_of
@@ -61,6 +62,24 @@ def test_outcome_rows_become_examples() -> None:
         assert example.coverage is example.categories is example.distilled is None
     assert data.synthetic
     assert data.benchmark_version == ("synthetic synthetic-1",)
+
+
+@pytest.mark.parametrize(
+    ("unit", "changes", "expected"),
+    [
+        ("tokens", {}, 900.0),
+        ("new_tokens", {}, 140.0),
+        ("new_tokens", {"tokens_cached": 900}, 1.0),  # its logarithm is learned
+        ("new_tokens", {"tokens_cached": None}, None),
+        ("new_tokens", {"tokens": 0, "tokens_cached": 0}, None),
+        ("seconds", {}, 2.5),
+        ("seconds", {"seconds": None}, None),
+    ],
+)
+def test_a_row_costs_what_is_priced(unit: CostUnit, changes: dict[str, Any], expected: float | None) -> None:
+    row = outcome_rows(make_tasks(1), per_task=1)[0]
+    row = row.model_copy(update={"tokens": 900, "tokens_cached": 760, "seconds": 2.5} | changes)
+    assert outcome_examples([row], POOL, cost=unit).examples[0].tokens == expected
 
 
 def test_errors_are_left_out_and_counted() -> None:

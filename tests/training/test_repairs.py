@@ -222,7 +222,7 @@ def test_what_cannot_be_trained_on_or_asked_is_refused(
     for change, said in (
         ({"view": "retrospective"}, "data.repairs are states before decisions"),
         ({"outcomes": ["x.parquet"]}, "train two routers"),
-        ({"repairs": [], "cost": "seconds"}, "outcome tables store tokens only"),
+        ({"repairs": [], "cost": "seconds"}, "labels have no cost"),
     ):
         with pytest.raises(ValueError, match=said):
             TrainSettings.model_validate({"data": {"pool": POOL, "repairs": source, **change}})

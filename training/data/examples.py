@@ -15,13 +15,15 @@ from fama.errors import BadInput
 from fama.hashing import content_hash
 from fama.selection.health import selection_states
 from fama.selection.router.features import Features, featurise
-from fama.selection.router.manifest import View
+from fama.selection.router.manifest import CostUnit, View
 from fama.selection.router.retrospective import FailedTask, failed_task
 from fama.subsets import join_subset, refuse_excluded, split_subset
 
 Flags = tuple[bool, ...]
 #: The weight of a label in which nobody has confidence.
 LEAST_WEIGHT = 0.1
+#: Costs below it count as it, since their logarithm is learned.
+LEAST_COST: Mapping[CostUnit, float] = {"tokens": 1.0, "new_tokens": 1.0, "seconds": 0.001}
 
 
 @dataclass(frozen=True)
@@ -95,10 +97,14 @@ class ExampleSet:
 
 
 def outcome_examples(
-    rows: Iterable[OutcomeRow], pool: Sequence[str], failed: Mapping[FailedTask, Features] | None = None
+    rows: Iterable[OutcomeRow],
+    pool: Sequence[str],
+    failed: Mapping[FailedTask, Features] | None = None,
+    cost: CostUnit = "tokens",
 ) -> ExampleSet:
     """Return one example per finished row; errors are left out and counted.
 
+    ``cost`` is what λ prices: all tokens of the episode, those that no cache held, or its seconds.
     With ``failed`` (retrospective) a row is read with its task's failed plain episode instead of the state
     before its first decision; rows of tasks without one are left out and counted.
 
@@ -126,7 +132,7 @@ def outcome_examples(
                 features=features,
                 subset=flags,
                 success=row.success,
-                tokens=float(row.tokens) if row.tokens > 0 else None,
+                tokens=_cost(row, cost),
                 propensity=row.propensity,
                 domain=row.domain,
                 backbone=row.backbone or "",
@@ -142,6 +148,17 @@ def outcome_examples(
         backbones=_union(row.backbone for row in rows),
         synthetic=any(row.benchmark == "synthetic" for row in rows),
     )
+
+
+def _cost(row: OutcomeRow, unit: CostUnit) -> float | None:
+    """Return the cost of an executed cell; None where it is unknown."""
+    if unit == "seconds":
+        return None if row.seconds is None else max(row.seconds, LEAST_COST[unit])
+    if row.tokens <= 0:
+        return None
+    if unit == "tokens":
+        return float(row.tokens)
+    return None if row.tokens_cached is None else max(float(row.tokens - row.tokens_cached), LEAST_COST[unit])
 
 
 def failure_examples(

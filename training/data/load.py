@@ -134,7 +134,8 @@ def table_examples(paths: Sequence[str], data: DataSettings) -> ExampleSet:
                 f"data.plain: no failed episode without helpers in {', '.join(data.plain)}; name the plain run's"
             )
     for path in paths:
-        found += outcome_examples(read_outcomes(Path(path), data.benchmark_version), data.pool, failed)
+        rows = read_outcomes(Path(path), data.benchmark_version)
+        found += outcome_examples(rows, data.pool, failed, data.cost)
     return found
 
 

@@ -13,10 +13,7 @@ from fama.selection.router.features import Features
 from fama.selection.router.manifest import CostUnit
 from fama.selection.router.turn import featurise_turn
 from fama.subsets import Subset, exclusive_groups, in_pool_order, join_subset
-from training.data.examples import Example, ExampleSet
-
-#: Costs below it count as it, since their logarithm is learned.
-_LEAST: Mapping[CostUnit, float] = {"tokens": 1.0, "new_tokens": 1.0, "seconds": 0.001}
+from training.data.examples import LEAST_COST, Example, ExampleSet
 
 
 def repair_examples(
@@ -102,7 +99,7 @@ def _decisions(
                 features=features,
                 subset=tuple(name in subset for name in pool),
                 success=success,
-                tokens=None if amount is None else max(float(amount), _LEAST[cost]),
+                tokens=None if amount is None else max(float(amount), LEAST_COST[cost]),
                 domain=record.domain,
                 backbone=record.backbone or "",
             )
