@@ -25,8 +25,11 @@ class Judgement:
 
     @property
     def precise(self) -> bool | None:
-        """Return whether the note names the reference's tool or a value of it, and does not contradict it."""
-        named = any_of((self.names_tool, self.names_value))
+        """Return whether the note names the reference's tool or a value of it, and does not contradict it.
+
+        Where no value is lacking the tool alone decides; otherwise hits would count there and misses would not.
+        """
+        named = self.names_tool if self.names_value is None else any_of((self.names_tool, self.names_value))
         if named is False or self.contradicts:
             return False
         return None if named is None or self.contradicts is None else True

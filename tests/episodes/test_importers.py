@@ -317,6 +317,12 @@ def test_tau2_results(tmp_path: Path) -> None:
 def test_tau2_needs_its_head(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="field 'info' is missing"):
         list(IMPORTERS.load("tau2")(write(tmp_path / "x.json", {"simulations": []})))
+    for info, said in (
+        ({"environment_info": True}, "field 'environment_info' is true"),
+        ({"environment_info": {"tool_defs": [{"type": "function"}]}}, "a tool is {.*, without a name"),
+    ):
+        with pytest.raises(BadInput, match=rf"x\.json: {said}"):
+            list(IMPORTERS.load("tau2")(write(tmp_path / "x.json", {"info": info, "tasks": [], "simulations": []})))
 
 
 def ace(folder: Path, name: str, rows: list[Any]) -> Path:

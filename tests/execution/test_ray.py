@@ -179,7 +179,7 @@ def test_ray_that_a_run_starts_itself_keeps_to_loopback(traces: Path) -> None:
         "ray = _import(); _start(ray)\n"
         "ray.get(ray.remote(lambda: 1).remote())\n"
         "print(*(node['NodeManagerAddress'] for node in ray.nodes()))\n"
-        "import test_ray; print(*test_ray.listening())\n"
+        "from tests.execution.test_ray import listening; print(*listening())\n"
         "ray.shutdown()\n"
     )
     before = listening()

@@ -55,7 +55,11 @@ def test_the_table_has_a_row_per_act_with_intervals(embedder: Embedder) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_shipped_layer_is_what_the_command_makes(embedder: Embedder) -> None:
+    """In what it reads: directions that no sentence has are fitted only as far as the solver goes on a machine."""
     made, kept = parse_layer(fit(SETS, embedder)), shipped_layer()
-    assert made.acts == kept.acts
-    assert np.abs(made.weight - kept.weight).max() < 0.05
+    assert (made.acts, made.least, made.margin) == (kept.acts, kept.least, kept.margin)
+    reader = Reader(embedder, kept)
+    vectors = np.stack([reader.vector(sentence.text) for name in SETS for sentence in sentences_of(name)])
+    one, two = made.probabilities(vectors), kept.probabilities(vectors)
+    assert np.abs(one - two).max() < 0.1 and (one.argmax(axis=1) == two.argmax(axis=1)).mean() > 0.99
     assert (made.least, made.margin) == pytest.approx((kept.least, kept.margin), abs=0.01)

@@ -58,7 +58,10 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
         BadInput: the file cannot be read or holds no simulation.
     """
     head, records = _opened(path)
-    run = _Run(path, head, options)
+    try:
+        run = _Run(path, head, options)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from None
     yield from read_episodes_of("tau2", path, records, run.episode, options)
 
 
