@@ -64,6 +64,7 @@ PAGES = (
     "docs/results/second-backbone.md",
     "docs/results/subsets.md",
     "docs/results/tau2.md",
+    "docs/results/unseen-wording.md",
     "results/helpdesk/README.md",
 )
 
@@ -289,6 +290,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "selectors": selectors,
     "saas-dev": partial(selectors, "saas-dev"),
     "retrospective": partial(selectors, "retrospective"),
+    "unseen": partial(selectors, "mixed"),
+    "unseen-domains": lambda: findings.by_domain(DATA / "mixed"),
+    "unseen-answers": partial(answers, "mixed"),
+    "unseen-categories": lambda: findings.categories(DATA / "mixed"),
     "trials": partial(reliability, "trials"),
     **{f"tau2-{domain}": partial(tau2, domain) for domain in ("mock", "retail", "airline")},
     "power": power,
