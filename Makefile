@@ -27,8 +27,8 @@ lint: $(READY) ## ruff, mypy --strict and the layering of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: $(READY) ## ruff, mypy, layering and pytest, side by side: what CI runs
-	$(MAKE) --jobs=2 lint pytest
+test: $(READY) ## ruff, mypy, layering, the site's links and pytest, side by side: what CI runs
+	$(MAKE) --jobs=2 lint docs pytest
 
 pytest: $(READY) ## the tests alone, in two processes
 	$(BIN)/pytest -n 2 --dist worksteal

@@ -171,6 +171,13 @@ def headline() -> str:
     return table(head, body)
 
 
+def against_none(folder: str) -> str:
+    """Tabulate a live comparison in short: success, and what each arm gains over none."""
+    comparison = _live(folder)
+    body = [(arm.arm, *_against_none(arm)[1:4]) for arm in comparison.arms]
+    return table(("arm", "solved, %", "against none, points", "p, Holm"), body)
+
+
 def selectors(folder: str = "compare") -> str:
     """Tabulate a live comparison, in a folder beside the tables: of selectors on test tasks, when no other is named."""
     comparison = _live(folder)
@@ -291,6 +298,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "saas-dev": partial(selectors, "saas-dev"),
     "retrospective": partial(selectors, "retrospective"),
     "unseen": partial(selectors, "mixed"),
+    "unseen-short": partial(against_none, "mixed"),
     "unseen-domains": lambda: findings.by_domain(DATA / "mixed"),
     "unseen-answers": partial(answers, "mixed"),
     "unseen-categories": lambda: findings.categories(DATA / "mixed"),

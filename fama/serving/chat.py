@@ -135,6 +135,7 @@ class ChatEndpoint:
         tree = given.tree
         if len(body) > self._limits.advice_bytes:
             self._metrics.failed.inc()
+            log.warning("no notes for a request: %d bytes are more than limits.advice_bytes", len(body))
             return _Asked(tree, body, None, "too_long")
         try:
             async with asyncio.timeout(self._limits.advice_seconds):
