@@ -22,11 +22,10 @@ from eval.ablation.table import markdown
 from eval.compare.comparison import read_comparison, run_comparison
 from eval.compare.executed import OWN_EPISODES
 from eval.compare.schema import ArmResult, Comparison
-from eval.metrics.episode_scores import known_mean
 from eval.metrics.formats import DASH, count, number, p_value, percent
 from eval.metrics.measures import PairedDifference
 from eval.publish import findings, logged_notes, real_logs, repairs_table, training_table
-from eval.publish.markdown import name, table
+from eval.publish.markdown import name, public, table
 from eval.publish.markers import fill_tables
 from eval.readings.agreement import table as agreements
 from eval.readings.measured import PARTS, Part, read_measured
@@ -40,10 +39,10 @@ from eval.understanding.tables import tables as understood
 from fama.diagnosis.diagnose import diagnose_episode
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.envs.helpdesk.benchmark import FIRST_VERSIONS
-from fama.episodes.outcome_table import OutcomeRow, read_metadata, read_outcomes
+from fama.episodes.outcome_table import read_metadata, read_outcomes
 from fama.episodes.store import read_episodes
 from fama.settings import CompareSettings
-from fama.subsets import split_label, split_subset, subset_label
+from fama.subsets import split_label, subset_label
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "results" / "helpdesk"
@@ -67,34 +66,6 @@ PAGES = (
     "docs/results/unseen-wording.md",
     "results/helpdesk/README.md",
 )
-
-
-def outcomes() -> str:
-    """Tabulate the training episodes by subset. Rows of one subset are of different tasks, hence the plain interval."""
-    rows = read_outcomes(str(TRAINING), FIRST_VERSIONS["shop"])
-    by_subset: dict[str, list[OutcomeRow]] = defaultdict(list)
-    for row in rows:
-        by_subset[row.subset].append(row)
-    order = sorted(by_subset, key=lambda s: (-_solved(by_subset[s]) / len(by_subset[s]), s))
-    body = [
-        (
-            name(split_subset(subset)),
-            str(len(own := by_subset[subset])),
-            str(_solved(own)),
-            _share(_solved(own), len(own)),
-            number(sum(row.tokens for row in own) / len(own)),
-            number(known_mean([None if row.tokens_cached is None else row.tokens - row.tokens_cached for row in own])),
-        )
-        for subset in order
-    ]
-    meta, errors = read_metadata(str(TRAINING)), sum(row.status == "error" for row in rows)
-    caption = (
-        f"{len(rows)} episodes on {len({row.task_id for row in rows})} training tasks, {_solved(rows)} solved "
-        f"({_share(_solved(rows), len(rows))} %, rows taken as independent), {errors} errors. Made at commit "
-        f"{str(meta['commit'])[:7]} by `{_public(str(meta['command']))}`."
-    )
-    head = ("subset", "n", "solved", "% [95 %]", "tokens", "of them not from the cache")
-    return f"{caption}\n\n{table(head, body)}"
 
 
 def understanding(folder: Path) -> str:
@@ -262,9 +233,7 @@ def _paired(difference: PairedDifference | None) -> str:
 
 
 def _caption(comparison: Comparison) -> str:
-    return (
-        f"{_frame(comparison)} Computed at commit {(comparison.commit or '')[:7]} by `{_public(comparison.command)}`."
-    )
+    return f"{_frame(comparison)} Computed at commit {(comparison.commit or '')[:7]} by `{public(comparison.command)}`."
 
 
 def agreement(part: Part) -> str:
@@ -277,7 +246,7 @@ def agreement(part: Part) -> str:
 def ablation(path: Path) -> str:
     """Return the tables of one ``ablation.json``."""
     result = _read_ablation(path)
-    return markdown(result.model_copy(update={"command": _public(result.command)}))
+    return markdown(result.model_copy(update={"command": public(result.command)}))
 
 
 def _read_ablation(path: Path) -> Ablation:
@@ -285,7 +254,7 @@ def _read_ablation(path: Path) -> Ablation:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    "outcomes": outcomes,
+    "outcomes": partial(training_table.outcomes, TRAINING),
     "runs": runs,
     "repairs": lambda: repairs_table.repairs(DATA / "repairs-train"),
     "lattice": partial(subset_grid, "lattice-test"),
@@ -388,20 +357,6 @@ async def _categories(stem: str) -> dict[str, Counter[str]]:
             subset = episode.decisions[0].subset if episode.decisions else ()
             counts[subset_label(subset)].update(label.primary)
     return counts
-
-
-def _solved(rows: Sequence[OutcomeRow]) -> int:
-    return sum(bool(row.success) for row in rows)
-
-
-def _share(solved: int, n: int) -> str:
-    return percent(clustered_proportion(np.array([1.0] * solved + [0.0] * (n - solved)), n), 0)
-
-
-def _public(command: str) -> str:
-    """Return the command without where the model was served and cached."""
-    private = ("model.base_url=", "user_model.base_url=", "model.cache=")
-    return " ".join(word for word in command.split() if not word.startswith(private))
 
 
 if __name__ == "__main__":

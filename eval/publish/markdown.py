@@ -1,4 +1,4 @@
-"""Markdown tables, and the names of subsets in them."""
+"""Markdown tables, and the names of subsets and commands in them."""
 
 from collections.abc import Iterable, Sequence
 
@@ -15,3 +15,9 @@ def name(subset: Iterable[str]) -> str:
     """Return what an ordered subset is called in tables."""
     names = tuple(subset)
     return "all six" if names == POOL else subset_label(names)
+
+
+def public(command: str) -> str:
+    """Return the command without where the model was served and cached."""
+    private = ("model.base_url=", "user_model.base_url=", "model.cache=")
+    return " ".join(word for word in command.split() if not word.startswith(private))

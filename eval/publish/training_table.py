@@ -1,4 +1,4 @@
-"""Effects of subsets and helpers within the tasks of the training table."""
+"""The training table: its episodes by subset, and effects of subsets and helpers within its tasks."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -6,12 +6,43 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.metrics.formats import percent
+from eval.metrics.episode_scores import known_mean
+from eval.metrics.formats import number, percent
 from eval.metrics.measures import Resampling
-from eval.publish.markdown import name, table
-from fama.episodes.outcome_table import OutcomeRow, read_outcomes
+from eval.publish.markdown import name, public, table
+from eval.stats.proportions import clustered_proportion
+from fama.envs.helpdesk.benchmark import FIRST_VERSIONS
+from fama.episodes.outcome_table import OutcomeRow, read_metadata, read_outcomes
 from fama.intervals import percentile_interval
 from fama.subsets import POOL, split_subset
+
+
+def outcomes(path: Path) -> str:
+    """Tabulate the training episodes by subset. Rows of one subset are of different tasks, hence the plain interval."""
+    rows = read_outcomes(str(path), FIRST_VERSIONS["shop"])
+    by_subset: dict[str, list[OutcomeRow]] = defaultdict(list)
+    for row in rows:
+        by_subset[row.subset].append(row)
+    order = sorted(by_subset, key=lambda s: (-_solved(by_subset[s]) / len(by_subset[s]), s))
+    body = [
+        (
+            name(split_subset(subset)),
+            str(len(own := by_subset[subset])),
+            str(_solved(own)),
+            _share(_solved(own), len(own)),
+            number(sum(row.tokens for row in own) / len(own)),
+            number(known_mean([None if row.tokens_cached is None else row.tokens - row.tokens_cached for row in own])),
+        )
+        for subset in order
+    ]
+    meta, errors = read_metadata(str(path)), sum(row.status == "error" for row in rows)
+    caption = (
+        f"{len(rows)} episodes on {len({row.task_id for row in rows})} training tasks, {_solved(rows)} solved "
+        f"({_share(_solved(rows), len(rows))} %, rows taken as independent), {errors} errors. Made at commit "
+        f"{str(meta['commit'])[:7]} by `{public(str(meta['command']))}`."
+    )
+    head = ("subset", "n", "solved", "% [95 %]", "tokens", "of them not from the cache")
+    return f"{caption}\n\n{table(head, body)}"
 
 
 def solved_subsets(path: Path) -> str:
@@ -76,3 +107,11 @@ def _within(tasks: Sequence[Sequence[OutcomeRow]]) -> tuple[np.ndarray, np.ndarr
 
 def _solve(gram: np.ndarray, side: np.ndarray) -> np.ndarray:
     return np.asarray(np.linalg.lstsq(gram, side, rcond=None)[0])
+
+
+def _solved(rows: Sequence[OutcomeRow]) -> int:
+    return sum(bool(row.success) for row in rows)
+
+
+def _share(solved: int, n: int) -> str:
+    return percent(clustered_proportion(np.array([1.0] * solved + [0.0] * (n - solved)), n), 0)
