@@ -9,11 +9,11 @@ from pathlib import Path
 
 from eval.readings.agreement import Named, measure, of_detectors, of_failure, of_reading, table
 from eval.readings.answers import faults
-from eval.readings.draw import MORE, MORE_SEED, SEED, draw, read_logs
+from eval.readings.draw import AGAIN, AGAIN_SEED, MORE, MORE_SEED, SEED, draw, read_logs
 from eval.readings.fit import choices, cross_validate
 from eval.readings.judge import Judging, measure_judge
 from eval.readings.measured import PARTS, Measured, record
-from eval.readings.members import SET, read_set, write_set
+from eval.readings.members import HALVES, SET, read_set, write_set
 from eval.readings.packets import batches, packet, policy, policy_name
 from eval.readings.readings import FOLDER, Reading, final, publish, read_readings, tuning
 from eval.readings.readings import MORE as MORE_SET
@@ -65,8 +65,11 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m eval.readings", description=__doc__)
     commands = parser.add_subparsers(dest="what", required=True)
     drawing = commands.add_parser("draw", help="draw the failures to read")
-    drawing.add_argument("--seed", type=int, help=f"of the draw (default: {SEED}, beside a set {MORE_SEED})")
-    drawing.add_argument("--beside", type=Path, metavar="SET", help="draw further ones for tuning, beside this set")
+    drawing.add_argument("--seed", type=int, help="of the draw (default: that of the committed one)")
+    drawing.add_argument("--beside", type=Path, metavar="SET", help="draw further ones, beside this set")
+    drawing.add_argument(
+        "--half", choices=HALVES, default="tuning", help="what those beside a set are for (%(default)s)"
+    )
     making = commands.add_parser(
         "packets", help="write what readers get; outside the repository, dialogues are others'"
     )
@@ -112,7 +115,8 @@ def _draw(args: argparse.Namespace) -> None:
     elif args.beside.resolve() == args.set.resolve():
         raise BadInput(f"{args.set}: is the set to draw beside; give another --set for the further ones")
     else:
-        drawn = draw(episodes, MORE, MORE_SEED if args.seed is None else args.seed, read_set(args.beside))
+        strata, seed = (MORE, MORE_SEED) if args.half == "tuning" else (AGAIN, AGAIN_SEED)
+        drawn = draw(episodes, strata, seed if args.seed is None else args.seed, read_set(args.beside), args.half)
     write_set(drawn, args.set)
 
 

@@ -42,6 +42,20 @@ MORE = (
     Stratum(benchmark="tau2", domain="airline", backbone="ollama_chat/qwen2.5:7b", strategy="fc", size=4),
     Stratum(benchmark="tau-trait", domain="telehealth", backbone="gpt-5", strategy="fc", size=8),
 )
+#: A second test, from the customers of the test half, since a test half is used once.
+AGAIN_SEED = 2
+AGAIN = (
+    Stratum(benchmark="tau-bench", domain="retail", backbone="qwen3-4b-instruct", strategy="fc", size=18),
+    Stratum(benchmark="tau-bench", domain="airline", backbone="gpt-4o", strategy="fc", size=6),
+    Stratum(benchmark="tau-bench", domain="airline", backbone="qwen3-4b-instruct", strategy="fc", size=4),
+    Stratum(benchmark="tau-bench", domain="airline", backbone="qwen3-4b", strategy="fc", size=4),
+    Stratum(benchmark="tau-bench", domain="airline", backbone="qwen3-4b", strategy="act", size=4),
+    Stratum(benchmark="tau-bench", domain="airline", backbone="qwen3-4b", strategy="react", size=4),
+    Stratum(benchmark="tau-bench", domain="airline", backbone="llama-3.1-8b", strategy="fc", size=4),
+    Stratum(benchmark="tau2", domain="airline", backbone="ollama_chat/qwen2.5:7b", strategy="fc", size=4),
+    Stratum(benchmark="tau-trait", domain="telehealth", backbone="gpt-5", strategy="fc", size=8),
+    Stratum(benchmark="tau-trait", domain="telecom", backbone="gpt-5", strategy="fc", size=4),
+)
 _CUSTOMER = re.compile(r"(?<![a-z0-9_])[a-z]+_[a-z]+_\d{4}(?!\d)")
 
 
@@ -69,10 +83,11 @@ def draw(
     strata: Sequence[Stratum] = STRATA,
     seed: int = SEED,
     beside: ReadingSet | None = None,
+    half: Half = "tuning",
 ) -> ReadingSet:
-    """Draw each stratum's failures at random, as many for tuning as for the test; ``beside`` a set, all for tuning.
+    """Draw each stratum's failures at random, as many for tuning as for the test, or beside a set all for ``half``.
 
-    What is drawn beside a set is of the customers of its tuning half, and none of its members.
+    What is drawn beside a set is of the customers of that half of it, and none of its members.
 
     Both halves have different customers, also where two benchmarks share a task under different numbers. At most
     ``PER_TASK`` failures of a task are drawn, and no dialogue twice. Errors are no failures. The smallest choice draws
@@ -85,7 +100,7 @@ def draw(
     before = {} if beside is None else beside.by_id
     halves = _halves(failures, seed if beside is None else beside.seed)
     limit = PER_TASK if beside is None else 2 * PER_TASK  # both draws together
-    wanted: Sequence[Half] = HALVES if beside is None else ("tuning",)
+    wanted: Sequence[Half] = HALVES if beside is None else (half,)
     choices = [
         (half, stratum, [e for e in failures if _is_of(e, stratum) and halves[e.key.task] == half])
         for stratum in strata

@@ -19,7 +19,7 @@ from eval.readings.draw import PER_TASK, SEED, STRATA, customer, draw, read_logs
 from eval.readings.fit import Choice, cross_validate, fit
 from eval.readings.judge import Judging, measure_judge
 from eval.readings.measured import AGREEMENT, lines_about, read_measured, record
-from eval.readings.members import HALVES, SET, Stratum, read_set, write_set
+from eval.readings.members import HALVES, SET, Half, Stratum, read_set, write_set
 from eval.readings.packets import BATCHES, batches, packet, policy
 from eval.readings.readings import FOLDER, Reading, agree, final, read_readings
 from fama.diagnosis.taxonomy import load_taxonomy
@@ -89,6 +89,17 @@ def test_halves_are_of_equal_size_and_share_no_customer_across_benchmarks(seed: 
     people = [{customer(episodes[m.id]) for m in drawn if m.half == half} for half in HALVES]
     assert not people[0] & people[1]
     assert max(Counter(m.task_key for m in drawn).values()) <= PER_TASK
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_further_failures_are_of_one_half_s_customers_and_none_twice(half: Half) -> None:
+    episodes = {episode.id: episode for episode in logs()}
+    first = draw(episodes.values(), (STRATUM, OTHER))
+    further = draw(episodes.values(), (OTHER,), 1, first, half)
+    people = {customer(episodes[m.id]) for m in first.members if m.half != half}
+    assert len(further.members) == OTHER.size and {m.half for m in further.members} == {half}
+    assert not set(further.by_id) & set(first.by_id)
+    assert not people & {customer(episodes[m.id]) for m in further.members}
 
 
 def test_successes_errors_and_second_copies_of_a_dialogue_are_not_drawn() -> None:
