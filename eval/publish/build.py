@@ -28,7 +28,8 @@ from eval.publish import findings, logged_notes, real_logs, repairs_table, train
 from eval.publish.markdown import name, public, table
 from eval.publish.markers import fill_tables
 from eval.readings.agreement import table as agreements
-from eval.readings.measured import PARTS, Part, read_measured
+from eval.readings.measured import read_measured
+from eval.readings.readings import PARTS, Part
 from eval.report.answers_table import answers_table
 from eval.report.figures import figures, save
 from eval.report.verification import verify

@@ -9,14 +9,15 @@ from pathlib import Path
 
 from eval.readings.agreement import Named, measure, of_detectors, of_failure, of_reading, table
 from eval.readings.answers import faults
-from eval.readings.draw import AGAIN, AGAIN_SEED, MORE, MORE_SEED, SEED, draw, read_logs
+from eval.readings.draw import AGAIN as AGAIN_STRATA
+from eval.readings.draw import AGAIN_SEED, MORE_SEED, SEED, draw, read_logs
+from eval.readings.draw import MORE as MORE_STRATA
 from eval.readings.fit import choices, cross_validate
 from eval.readings.judge import Judging, measure_judge
-from eval.readings.measured import PARTS, Measured, record
+from eval.readings.measured import Measured, record
 from eval.readings.members import HALVES, SET, read_set, write_set
 from eval.readings.packets import batches, packet, policy, policy_name
-from eval.readings.readings import FOLDER, Reading, final, publish, read_readings, tuning
-from eval.readings.readings import MORE as MORE_SET
+from eval.readings.readings import AGAIN, FILES, FOLDER, MORE, PARTS, final, publish, read_readings, readers, tuning
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode
 from fama.episodes.store import read_failures
@@ -77,10 +78,10 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     checking = commands.add_parser("check", help="check a file of answers")
     checking.add_argument("file", type=Path, metavar="FILE", help="the answers, a JSON object a line")
     publishing = commands.add_parser("publish", help="write answers as they are committed, without words of dialogues")
-    publishing.add_argument("name", choices=("reader-a", "reader-b", "third", "more"), help="whose they are")
+    publishing.add_argument("name", choices=FILES, help="whose they are")
     publishing.add_argument("files", type=Path, nargs="+", metavar="FILE", help="files of answers")
     agreeing = commands.add_parser("agree", help="agreement of readers, detectors and label files with the readings")
-    agreeing.add_argument("--half", choices=PARTS, default="tuning", help="the test half is used once")
+    agreeing.add_argument("--half", choices=PARTS, default="tuning", help="each test set is used once")
     agreeing.add_argument(
         "--labels", type=Path, nargs="*", default=[], metavar="FILE", help="failures.jsonl to compare"
     )
@@ -115,7 +116,7 @@ def _draw(args: argparse.Namespace) -> None:
     elif args.beside.resolve() == args.set.resolve():
         raise BadInput(f"{args.set}: is the set to draw beside; give another --set for the further ones")
     else:
-        strata, seed = (MORE, MORE_SEED) if args.half == "tuning" else (AGAIN, AGAIN_SEED)
+        strata, seed = (MORE_STRATA, MORE_SEED) if args.half == "tuning" else (AGAIN_STRATA, AGAIN_SEED)
         drawn = draw(episodes, strata, seed if args.seed is None else args.seed, read_set(args.beside), args.half)
     write_set(drawn, args.set)
 
@@ -126,14 +127,13 @@ def _agree(episodes: Sequence[Episode], args: argparse.Namespace) -> str:
     Raises:
         BadInput: the logs lack a failure, or a committed file is wrong.
     """
-    more = args.half == "more"
-    readings = _readings(args)
+    readings = final(args.half, args.folder)
     known = _known(episodes, readings, args.logs, args.folder)
     tasks = _tasks(args.folder)
     taxonomy = load_taxonomy()
     rows = []
-    if not more:
-        first, second = (read_readings(name, args.folder) for name in ("reader-a", "reader-b"))
+    if args.half != "more":
+        first, second = (read_readings(name, args.folder) for name in readers(args.half)[:2])
         rows.append(
             measure(
                 "reader B against reader A",
@@ -165,7 +165,7 @@ def _judge(episodes: Sequence[Episode], args: argparse.Namespace) -> str:
     for flag, value in (("--first", args.first or 1), ("--concurrency", args.concurrency), ("--context", args.context)):
         if value < (1000 if flag == "--context" else 1):
             raise BadInput(f"{flag} {value}: too small; give at least {1000 if flag == '--context' else 1}")
-    readings = _readings(args)
+    readings = final(args.half, args.folder)
     known = _known(episodes, readings, args.logs, args.folder)
     settings = ModelSettings(name=args.judge, base_url=args.judge_url, context_tokens=args.context + 1024)
     judging = Judging(settings, args.context, not args.no_evidence, args.concurrency, args.first)
@@ -173,11 +173,6 @@ def _judge(episodes: Sequence[Episode], args: argparse.Namespace) -> str:
     if args.record:
         record([found], args.folder)
     return table([found.row])
-
-
-def _readings(args: argparse.Namespace) -> dict[str, Reading]:
-    """Return the readings of the part that was asked for."""
-    return read_readings("more", args.folder) if args.half == "more" else final(args.half, args.folder)
 
 
 def _known(episodes: Sequence[Episode], wanted: Collection[str], logs: Path, source: Path) -> dict[str, Episode]:
@@ -194,7 +189,7 @@ def _known(episodes: Sequence[Episode], wanted: Collection[str], logs: Path, sou
 
 def _tasks(folder: Path) -> dict[str, str]:
     """Return the task of every failure that was read."""
-    members = (member for name in (SET.name, MORE_SET.name) for member in read_set(folder / name).members)
+    members = (member for name in (SET.name, MORE.name, AGAIN.name) for member in read_set(folder / name).members)
     return {member.id: str(member.task_key) for member in members}
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from eval.readings.agreement import measure, of_failure
-from eval.readings.measured import Measured, Part, judge_prompts
-from eval.readings.readings import Reading
+from eval.readings.measured import Measured, judge_prompts
+from eval.readings.readings import Part, Reading
 from fama.diagnosis.diagnose import diagnose
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode, Failure

@@ -2,14 +2,12 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
 
 from pydantic import ValidationError
 
 from eval.metrics.formats import count, percent
 from eval.readings.agreement import Row
-from eval.readings.members import HALVES, Half
-from eval.readings.readings import FOLDER
+from eval.readings.readings import FOLDER, Part
 from fama.diagnosis import analysts, orchestrator
 from fama.episodes.faults import fault_of
 from fama.episodes.records import Record
@@ -18,9 +16,6 @@ from fama.files import write_atomically
 from fama.hashing import content_hash
 from fama.prompts import prompt_hash
 
-#: A half of the set, or the further failures.
-Part = Literal[Half, "more"]
-PARTS: tuple[Part, ...] = (*HALVES, "more")
 AGREEMENT = "agreement.jsonl"
 MEASURE = "do so with `python -m eval.readings judge LOGS --judge NAME --out DIR`"
 
@@ -74,7 +69,7 @@ def record(measured: Iterable[Measured], folder: Path = FOLDER) -> None:
         if old and old.row.failures > one.row.failures and old.taxonomy == one.taxonomy and not old.stale:
             raise BadInput(
                 f"{folder / AGREEMENT}: {one.row.name} was measured on {old.row.failures} failures of the {one.half} "
-                f"half, this is on {one.row.failures}; measure all of them, or delete that line first"
+                f"part, this is on {one.row.failures}; measure all of them, or delete that line first"
             )
         rows[one.half, one.row.name] = one
     lines = [one.model_dump_json() for one in rows.values()]
@@ -89,7 +84,7 @@ def lines_about(labeller: str, taxonomy: str, context_tokens: int, folder: Path 
         if row.name != labeller or one.taxonomy != taxonomy:
             continue
         told.append(
-            f"measured on {row.failures} read failures of {row.party.n} tasks ({one.half} half; the readings are a "
+            f"measured on {row.failures} read failures of {row.party.n} tasks ({one.half} part; the readings are a "
             f"language model's), in %: category {percent(row.category, 0)}, party {percent(row.party, 0)}, step within "
             f"one message {percent(row.steps[1], 0)}; κ {count(row.kappa, 2)}"
         )

@@ -6,7 +6,7 @@ They are a language model's, not people's.
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 
@@ -17,7 +17,13 @@ from fama.errors import BadInput
 from fama.files import write_atomically
 
 FOLDER = SET.parent
-MORE = FOLDER / "more.yaml"
+MORE, AGAIN = FOLDER / "more.yaml", FOLDER / "again.yaml"
+#: A half of the set, the further failures to tune on, or the second test set.
+Part = Literal[Half, "more", "again"]
+PARTS: tuple[Part, ...] = get_args(Part)
+#: Files of answers: two readers' and a third's for the set and for the second test set, one reader's for the further.
+READERS, AGAIN_READERS = ("reader-a", "reader-b", "third"), ("again-a", "again-b", "again-third")
+FILES = (*READERS, *AGAIN_READERS, "more")
 #: Of two readings that name one category and party, steps so far apart are still the same.
 SAME_STEP = 1
 
@@ -82,16 +88,26 @@ def agree(one: Reading, other: Reading) -> bool:
     return one.label == other.label and abs(one.step - other.step) <= SAME_STEP
 
 
-def final(half: Half, folder: Path = FOLDER) -> dict[str, Reading]:
-    """Return the decided reading of every failure of a half: the first where both agree, else the third.
+def readers(part: Part) -> tuple[str, str, str]:
+    """Return the names of the files of a part that was read twice: both readers' and the third's."""
+    return AGAIN_READERS if part == "again" else READERS
+
+
+def final(part: Part, folder: Path = FOLDER) -> dict[str, Reading]:
+    """Return the decided reading of every failure of a part: the first where both agree, else the third.
+
+    Of the further failures it is the only one.
 
     Raises:
         BadInput: a committed file is wrong or lacks a reading.
     """
-    first, second, third = (read_readings(name, folder) for name in ("reader-a", "reader-b", "third"))
+    if part == "more":
+        return read_readings("more", folder)
+    a, b, deciding = readers(part)
+    first, second, third = (read_readings(name, folder) for name in (a, b, deciding))
     found: dict[str, Reading] = {}
-    for member in read_set(folder / SET.name).members:
-        if member.half != half:
+    for member in read_set(folder / (AGAIN if part == "again" else SET).name).members:
+        if part not in ("again", member.half):
             continue
         if any(member.id not in readings for readings in (first, second)):
             raise BadInput(f"{folder}: {member.id} is not read twice; publish both readers' answers")
@@ -100,10 +116,10 @@ def final(half: Half, folder: Path = FOLDER) -> dict[str, Reading]:
         elif member.id in third:
             found[member.id] = third[member.id]
         else:
-            raise BadInput(f"{folder}: the readings of {member.id} differ and third.jsonl does not decide")
+            raise BadInput(f"{folder}: the readings of {member.id} differ and {deciding}.jsonl does not decide")
     return found
 
 
 def tuning(folder: Path = FOLDER) -> Mapping[str, Reading]:
     """Return all readings that may be tuned on: the decided ones of the tuning half, and the further single ones."""
-    return {**final("tuning", folder), **read_readings("more", folder)}
+    return {**final("tuning", folder), **final("more", folder)}

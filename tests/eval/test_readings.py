@@ -356,11 +356,11 @@ def test_a_judge_is_measured_kept_and_told(tmp_path: Path) -> None:
     record([worse], tmp_path)
     record([found, found.model_copy(update={"half": "tuning", "prompts": "old"})], tmp_path)
     assert [one.row.failures for one in read_measured(tmp_path)] == [4, 4]  # one of the same half is replaced
-    with pytest.raises(BadInput, match="was measured on 4 failures of the test half, this is on 3; measure all"):
+    with pytest.raises(BadInput, match="was measured on 4 failures of the test part, this is on 3; measure all"):
         record([worse], tmp_path)
     assert [one.row.failures for one in read_measured(tmp_path)] == [4, 4]
     told = lines_about(found.row.name, found.taxonomy, 6000, tmp_path)
-    assert "4 read failures of 4 tasks (test half" in told[0] and "with --context 2000" in told[1]
+    assert "4 read failures of 4 tasks (test part" in told[0] and "with --context 2000" in told[1]
     assert any("prompts have changed" in line for line in told[2:])
     unknown = lines_about("judge:other", found.taxonomy, 2000, tmp_path)
     assert len(unknown) == 1 and "never measured" in unknown[0]
