@@ -65,7 +65,7 @@ class _Page:
         # hidden first: who has seen the machine's verdict, or what should have been done, finds it
         self._show_findings = self._show_reference = False
         ui.keyboard(on_key=self._key, ignore=["input", "textarea"])
-        with ui.element("div").classes("w-full flex flex-col md:flex-row gap-4 items-start"):
+        with ui.element("div").classes("w-full flex flex-col md:flex-row md:flex-nowrap gap-4 items-start"):
             self._dialogue = ui.column().classes("w-full md:w-2/3 min-w-0")
             self._form = ui.column().classes("w-full md:w-1/3 min-w-0 md:sticky md:top-4 md:max-h-screen overflow-auto")
         self._draw()
@@ -113,8 +113,8 @@ class _Page:
         note = ui.textarea("note", value=label.rationale).classes("w-full")
         note.on("blur", lambda: session.note(note.value or ""))
         with ui.row():
-            ui.button("p", on_click=lambda: self._go(-1)).props("outline")
-            ui.button("n", on_click=lambda: self._go(1)).props("outline data-next")
+            ui.button("p previous", on_click=lambda: self._go(-1)).props("no-caps outline")
+            ui.button("n next", on_click=lambda: self._go(1)).props("no-caps outline data-next")
             ui.button("o next open", on_click=lambda: self._do(session.next_open)).props("no-caps outline")
             ui.button("f findings", on_click=self._toggle_findings).props("no-caps flat")
             ui.button("r reference", on_click=self._toggle_reference).props("no-caps flat data-reference")
@@ -207,17 +207,17 @@ def _show(index: int, message: Message) -> None:
     """Show one message; arguments and answers of tools are folded."""
     ui.label(f"{index} {message.role}").classes("text-caption text-grey")
     if message.role == "system":
-        with ui.expansion("policy"):
+        with ui.expansion("policy").props("dense"):
             ui.label(message.content or "").classes("whitespace-pre-wrap break-words")
         return
     if message.role == "tool":
-        with ui.expansion(_short(message.content or "")):
+        with ui.expansion(_short(message.content or "")).props("dense"):
             ui.label(message.content or "").classes("whitespace-pre-wrap font-mono text-caption")
         return
     if message.content:
         ui.label(message.content).classes("whitespace-pre-wrap")
     for call in message.tool_calls or ():
-        with ui.expansion(f"calls {call.function.name}"):
+        with ui.expansion(_short(f"calls {call.function.name} {call.function.arguments}")).props("dense"):
             ui.label(call.function.arguments).classes("whitespace-pre-wrap font-mono text-caption")
 
 

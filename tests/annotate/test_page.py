@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fama.cli import main
-from fama.episodes.records import GoldAction
+from fama.episodes.records import FunctionCall, GoldAction, Message, ToolCall
 from fama.episodes.store import EpisodeStore, read_failures
 from tests.support.browsing import free_port, needs_browser, opened_browser, served
 from tests.support.failed_episodes import failed
@@ -27,8 +27,11 @@ def page(tmp_path: Path) -> Iterator[str]:
         "instruction": "You want <i>two</i> seats.",
         "gold_actions": (GoldAction(name="add_seats", arguments='{"n": 2}'),),
     }
+    call = ToolCall(id="c", function=FunctionCall(name="add_seats", arguments='{"n": 1}'))
     for number in range(5):
-        store.append(failed(number).model_copy(update=told))
+        episode = failed(number)
+        messages = (*episode.messages, Message(role="assistant", tool_calls=(call,)))
+        store.append(episode.model_copy(update={**told, "messages": messages}))
     port = free_port()
     command = [sys.executable, "-m", "fama", "annotate", str(tmp_path / "run"), "--port", str(port)]
     with served(command, port) as address:
@@ -86,6 +89,21 @@ def test_the_reference_is_hidden_until_it_is_asked_for(page: str, browser: Any) 
     for width in (1400, 500):
         browser.set_window_size(width, 900)
         assert browser.execute_script("return document.body.scrollWidth <= window.innerWidth"), width
+
+
+def test_the_form_stands_beside_the_dialogue_where_there_is_room_and_below_where_not(page: str, browser: Any) -> None:
+    browser.set_window_size(1400, 900)
+    browser.get(f"{page}/?annotator=ann")
+    progress(browser, "ann: 0 of 5 labelled")
+    corner = "return document.querySelector('{}').getBoundingClientRect().{}"
+    for width, beside in ((1400, True), (500, False)):
+        browser.set_window_size(width, 900)
+        message = browser.execute_script(corner.format("[data-message]", "right"))
+        form = browser.execute_script(corner.format("[data-progress]", "left"))
+        assert (form >= message) is beside, width
+    assert (
+        'calls add_seats {"n": 1}' in browser.find_element("tag name", "body").text
+    )  # arguments are seen without a click
 
 
 def test_a_name_that_is_a_path_is_refused(page: str, browser: Any, tmp_path: Path) -> None:
