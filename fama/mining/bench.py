@@ -24,9 +24,10 @@ from fama.mining.settings import MineSettings
 from fama.mining.track import RecordedUser, ReplayingDecider, Track
 from fama.models.base import ChatModel, Sampling
 from fama.randomness import derive_seed
+from fama.selection.asking import room_for
 from fama.selection.base import Allowance, Selection, SelectorContext, select_for
-from fama.selection.budget import RunBudget
-from fama.settings import BudgetSettings, ExperimentSettings, RunSettings, SelectorSettings
+from fama.selection.budget import RunBudget, spent_tokens
+from fama.settings import ExperimentSettings, RunSettings, SelectorSettings
 from fama.subsets import Subset
 
 
@@ -34,7 +35,7 @@ from fama.subsets import Subset
 class Bench:
     """The experiment of a mined folder with its models connected.
 
-    ``stage`` has ``cadence: turn`` and no budget; ``selector`` is the arm that is mined.
+    ``stage`` has ``cadence: turn`` and the mined arm's limits; ``selector`` is that arm.
     """
 
     stage: Stage
@@ -77,12 +78,13 @@ class Bench:
         state = state_at(log, turn)
         if setup.reader is not None:
             state = replace(state, readings=setup.reader.read(state))
+        setup.budget.charge(spent_tokens(log, before=turn))
         decider = ReplayingDecider(setup, self.settings, ledger, track)
         return await decider.decide(state, log.decisions[turn].message_index)
 
     def _setup(self, log: Episode, schedule: Schedule, track: Track, meter: Meter, draw: int) -> EpisodeSetup:
         plain = self.stage.setup(
-            log.id, Planned(log.task_id, log.trial, SelectorSettings()), RunBudget(BudgetSettings()).episode()
+            log.id, Planned(log.task_id, log.trial, SelectorSettings()), RunBudget(self.settings.budget).episode()
         )
         seeds = dict(log.seeds)
         if draw:
@@ -112,6 +114,8 @@ class Bench:
                 billed = [row for row in log.ledger if row.turn == state.turn and row.role == "selector"]
                 rows = tuple(row.model_copy(update={"cache_hit": True}) for row in billed)
                 return Selection(log.decisions[state.turn].subset, {}, ledger=rows)
+            if room_for(selector, state, allowance) is None:
+                return Selection((), {}, propensity=None)
             return await select_for(log.key, selector, state, allowance, rng)
 
         return asked

@@ -91,7 +91,8 @@ def open_source(folder: Path, mine: MineSettings, out: Path) -> Source:
             "user_model": None if mine.user == "recorded_only" else run.user_model,
             "cadence": "turn",
             "selector": run.selector if mine.base == "selector" else SelectorSettings(),
-            "budget": BudgetSettings(),
+            # an arm keeps its limits in every branch; what other episodes took from the run's is not replayed
+            "budget": run.budget.model_copy(update={"run": None}) if mine.base == "selector" else BudgetSettings(),
         }
     )
     return Source(folder, settings, benchmark, hashed)

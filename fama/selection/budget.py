@@ -26,10 +26,14 @@ def helper_cap(helper: Helper, prefix_tokens: int = 0) -> int:
     return helper.cost_cap + helper.token_cap + (prefix_tokens if on_prefix(helper) else 0)
 
 
-def spent_tokens(episode: Episode) -> int:
-    """Return tokens that helpers and selection spent in an episode, with the notes that the agent read."""
-    calls = budget_tokens(episode.ledger, "helper") + budget_tokens(episode.ledger, "selector")
-    return calls + sum(note.tokens for decision in episode.decisions for note in decision.notes)
+def spent_tokens(episode: Episode, before: int | None = None) -> int:
+    """Return tokens that helpers and selection spent in an episode, with the notes that the agent read.
+
+    Only what was spent before decision ``before`` is counted where that is given.
+    """
+    ledger = tuple(row for row in episode.ledger if before is None or (row.turn or 0) < before)
+    calls = budget_tokens(ledger, "helper") + budget_tokens(ledger, "selector")
+    return calls + sum(note.tokens for decision in episode.decisions[:before] for note in decision.notes)
 
 
 class RunBudget:

@@ -22,12 +22,18 @@ from training.data.repairs import repair_examples
 
 
 async def arm_run(
-    out: Path, subset: list[str], cadence: str = "turn", selector: dict[str, object] | None = None
+    out: Path,
+    subset: list[str],
+    cadence: str = "turn",
+    selector: dict[str, object] | None = None,
+    budget: dict[str, int] | None = None,
 ) -> Path:
     """Run the puzzles with some helpers at every turn, or with another selector."""
     tree = {"benchmark": "puzzles", "domain": "d", "split": "train", "tasks": list(Puzzles.tasks), "demonstrations": 0}
     arm = selector or {"name": "fixed", "options": {"subset": subset}}
-    settings = RunSettings.model_validate(tree | {"helpers": {"pool": POOL}, "cadence": cadence, "selector": arm})
+    settings = RunSettings.model_validate(
+        tree | {"helpers": {"pool": POOL}, "cadence": cadence, "selector": arm, "budget": budget or {}}
+    )
     plan = [Planned(task, 0, settings.selector) for task in Puzzles.tasks]
     await run_planned(settings, plan, out, model=Backbone(), progress=False)
     return out
@@ -108,6 +114,47 @@ async def test_after_a_note_the_arms_own_selector_decides_also_where_the_action_
     charged = [row.total_tokens or 0 for row in log.ledger]
     assert sum(row.total_tokens or 0 for row in repaired.ledger if row.role == "selector") == 300
     assert first.rest is not None and first.rest.tokens is not None and first.rest.tokens > sum(charged)
+
+
+@pytest.mark.parametrize(
+    ("budget", "repaired"),
+    [({}, True), ({"episode": 120}, True), ({"episode": 60}, False), ({"decision": 60}, True), ({"run": 60}, True)],
+)
+async def test_an_arms_limits_hold_in_every_branch(tmp_path: Path, budget: dict[str, int], repaired: bool) -> None:
+    """A note is refused below 20 tokens and then takes 44: two of them do not fit into 60 of an episode."""
+    with puzzles({"two": puzzle(None, "B", "B", ways=[[1, 2]])}):
+        folder = await arm_run(tmp_path / "arm", [], budget=budget)
+        found = by_task(await mined(folder, tmp_path / "out", base="selector"))["two"]
+    assert (found.repair is not None) is repaired
+    if repaired:
+        assert sorted(repair_of(found)) == [(1, "Beta"), (2, "Beta")]
+    else:
+        assert found.verdict == "not repaired by this pool"
+
+
+async def test_what_the_arm_spent_before_a_branch_is_counted(tmp_path: Path) -> None:
+    """Alpha takes 44 of 60 tokens at the first decision, so nobody can be asked at the second."""
+    with puzzles({"late": puzzle("A", "B", "", ways=[[0, 1]])}):
+        folder = await arm_run(tmp_path / "arm", ["Alpha"], budget={"episode": 60})
+        (log,) = read_episodes(folder)
+        found = by_task(await mined(folder, tmp_path / "out", base="selector"))["late"]
+    assert [decision.subset for decision in log.decisions] == [("Alpha",), (), ()]
+    assert found.repair is None
+    tried = [one for one in found.interventions if one.decision == 1 and "Beta" in one.members and not one.given]
+    assert tried and {one.outcome for one in tried} == {"no note"}
+
+
+@pytest.mark.usefixtures("follows")
+async def test_a_selector_that_cannot_be_paid_for_asks_nobody_in_a_branch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Follows, "cost_cap", 100, raising=False)
+    with puzzles({"path": puzzle("", "B", "B", ways=[[1, 2]])}):
+        folder = await arm_run(tmp_path / "arm", [], selector={"name": "follows"}, budget={"episode": 350})
+        found = by_task(await mined(folder, tmp_path / "out", base="selector"))["path"]
+    # each question takes 100 and each note 44: after two of both nothing is left for the third question
+    assert found.repair is not None and len(repair_of(found)) == 2
+    assert (2, "Beta") in repair_of(found)
 
 
 async def test_an_arm_is_tried_with_the_whole_pool(tmp_path: Path) -> None:
