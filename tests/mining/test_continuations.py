@@ -6,12 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from fama.episodes.state import state_at
+from fama.episodes.store import read_episodes
 from fama.mining.records import Repair
 from fama.mining.runner import mine_folder
 from fama.mining.settings import MineSettings
 from fama.models.base import ChatRequest
 from fama.randomness import generator
-from tests.support.mining_worlds import Backbone, Puzzles, plain_run, puzzle, puzzles
+from fama.selection.router.turn import featurise_turn
+from tests.support.mining_worlds import POOL, Backbone, Puzzles, plain_run, puzzle, puzzles
+from training.data.repairs import repair_examples
 
 TASKS = {"t": puzzle("A", None, None, ways=[[0]])}
 DRAWS = 40
@@ -61,6 +65,24 @@ async def test_the_outcome_is_the_share_of_successful_continuations(tmp_path: Pa
     assert record.proven is None
     shares = {one.members: one.share for one in record.interventions if one.decision == 0 and one.share is not None}
     assert shares == {("Alpha",): record.share}
+
+
+async def test_rows_for_training_weigh_by_the_share(tmp_path: Path) -> None:
+    record = await mine(tmp_path, Wavering(noted=0.75, plain=0.25))
+    episodes = {e.id: e for folder in ("plain", "out") for e in read_episodes(tmp_path / folder)}
+    rows = repair_examples([record], episodes, POOL).examples
+    start = featurise_turn(state_at(episodes[record.episode_id], 0), POOL)
+    weights = {(row.subset, row.success): row.weight for row in rows if row.features == start}
+    assert record.share is not None and record.base_share is not None
+    assert weights == {
+        ((True, False), True): pytest.approx(record.share),
+        ((True, False), False): pytest.approx(1 - record.share),
+        ((False, False), True): pytest.approx(record.base_share),
+        ((False, False), False): pytest.approx(1 - record.base_share),
+        # Beta's note changes nothing: as without it
+        ((False, True), True): pytest.approx(record.base_share),
+        ((False, True), False): pytest.approx(1 - record.base_share),
+    }
 
 
 async def test_a_share_below_the_wanted_one_is_no_repair(tmp_path: Path) -> None:

@@ -30,6 +30,9 @@ def repair_examples(
     are, help if the others follow; and without its notes as a failure, since a minimal repair fails without any (where
     every run of the search ended, and none in an error). Nothing was drawn at random, so no row has a propensity. Of an
     arm with helpers, "without notes" is what it asks.
+    Where branches were drawn several times, an outcome is a share: a success and a failure that weigh as much together
+    as one row. The repair's rows have the repair's share, the first decision without a note that of the plain
+    continuations; that the repair fails without its notes is not known then.
     ``repairing`` has the helpers that the minimal repair asks at a decision; none at the other decisions of the
     repaired and of the mined episode, of an episode solved without help, and of one that a whole search found no repair
     for. It is unknown where the budget ended the search, and at a decision at which an arm asked helpers that the
@@ -62,11 +65,14 @@ def repair_examples(
             left_out[f"mined episodes of the split {record.split or 'unknown'}"] += 1
             continue
         used.append(record)
-        for rows in _decisions(record, episodes, pool, cost, left_out):
-            (matter if len({row.success for row in rows}) > 1 else idle).extend(rows)
-    share = 1.0 if balance is None or not idle else min(1.0, balance * len(matter) / len(idle))
-    if share:
-        matter += [replace(row, weight=share) for row in idle]
+        for decided in _decisions(record, episodes, pool, cost, left_out):
+            (matter if len({share for share, _ in decided}) > 1 else idle).extend(
+                row for share, example in decided for row in _outcomes(share, example)
+            )
+    weights = [sum(row.weight for row in rows) for rows in (matter, idle)]
+    factor = 1.0 if balance is None or not idle else min(1.0, balance * weights[0] / weights[1])
+    if factor:
+        matter += [replace(row, weight=row.weight * factor) for row in idle]
     else:
         left_out["decisions at which nothing changed the outcome"] += len(idle)
     return ExampleSet(
@@ -85,25 +91,23 @@ def _decisions(
     pool: Sequence[str],
     cost: CostUnit,
     left_out: Counter[str],
-) -> list[list[Example]]:
-    """Return the examples of a mined episode and of its repair, state by state."""
+) -> list[list[tuple[float, Example]]]:
+    """Return the examples of a mined episode and of its repair, state by state, each with its share of successes."""
     log = _episode(record.episode_id, record, episodes)
-    found: dict[Features, list[Example]] = {}
+    found: dict[Features, list[tuple[float, Example]]] = {}
     repairing: dict[Features, Subset] = {}
 
-    def add(features: Features, subset: Subset, success: bool, rest: Remaining | None) -> None:
+    def add(features: Features, subset: Subset, share: float, rest: Remaining | None) -> None:
         amount = None if rest is None else getattr(rest, cost)
-        found.setdefault(features, []).append(
-            Example(
-                task=str(record.key),
-                features=features,
-                subset=tuple(name in subset for name in pool),
-                success=success,
-                tokens=None if amount is None else max(float(amount), LEAST_COST[cost]),
-                domain=record.domain,
-                backbone=record.backbone or "",
-            )
+        example = Example(
+            task=str(record.key),
+            features=features,
+            subset=tuple(name in subset for name in pool),
+            tokens=None if amount is None else max(float(amount), LEAST_COST[cost]),
+            domain=record.domain,
+            backbone=record.backbone or "",
         )
+        found.setdefault(features, []).append((share, example))
 
     states = [featurise_turn(state_at(log, turn), pool) for turn in range(len(log.decisions))]
     taken: set[tuple[Features, Subset]] = set()
@@ -111,7 +115,8 @@ def _decisions(
         repaired = _episode(record.repaired_episode, record, episodes)
         changed = _changed(record)
         outcomes = {*(one.outcome for one in record.interventions), *(one.outcome for one in record.combinations)}
-        certain = record.complete and "error" not in outcomes
+        certain = record.complete and "error" not in outcomes and record.base_share is None
+        reached = 1.0 if record.base_share is None or record.share is None else record.share
         swaps = record.arm is not None and bool(exclusive_groups(record.pool))  # what a form replaced is not on record
         last = max(changed, default=-1)
         for decision in repaired.decisions:
@@ -123,26 +128,35 @@ def _decisions(
                 repairing.setdefault(features, subset)
             if (features, subset) not in taken:
                 taken.add((features, subset))
-                add(features, subset, True, remaining(repaired.ledger, decision.turn))
+                add(features, subset, reached, remaining(repaired.ledger, decision.turn))
             if (
                 own is not None and certain and not swaps and features not in states
             ):  # else the rest of the repair fails
-                add(features, in_pool_order(set(subset) ^ own, pool), False, None)
+                add(features, in_pool_order(set(subset) ^ own, pool), 0.0, None)
     for decision, features in zip(log.decisions, states, strict=True):
         if (features, decision.subset) not in taken:
-            add(features, decision.subset, record.kind == "solved", remaining(log.ledger, decision.turn))
+            add(features, decision.subset, _plain_share(record, decision.turn), remaining(log.ledger, decision.turn))
         if not decision.subset and (record.kind == "solved" or record.repaired_episode is not None or record.complete):
             repairing.setdefault(features, ())
     for one in record.interventions:
-        success = _success(one, record)
-        if success is None or one.given:
+        share = _share(one, record)
+        if share is None or one.given:
             left_out["interventions after earlier ones" if one.given else "interventions without an outcome"] += 1
         else:
             asked = one.members if one.subset is None else one.subset
             if (states[one.decision], asked) not in taken:
-                add(states[one.decision], asked, success, one.rest)
+                add(states[one.decision], asked, share, one.rest)
     flags = {features: tuple(name in members for name in pool) for features, members in repairing.items()}
-    return [[replace(row, repairing=flags.get(features)) for row in rows] for features, rows in found.items()]
+    return [
+        [(share, replace(row, repairing=flags.get(features))) for share, row in rows]
+        for features, rows in found.items()
+    ]
+
+
+def _outcomes(share: float, example: Example) -> list[Example]:
+    """Return an example as a success and as a failure, each with its share of the weight."""
+    shares = ((True, share), (False, 1.0 - share))
+    return [replace(example, success=success, weight=weight) for success, weight in shares if weight > 0]
 
 
 def _changed(record: Repair) -> dict[int, set[str]]:
@@ -155,11 +169,18 @@ def _changed(record: Repair) -> dict[int, set[str]]:
     return found
 
 
-def _success(one: Intervention, record: Repair) -> bool | None:
-    """Return whether the rest of the episode succeeded; None where that is not known."""
+def _plain_share(record: Repair, turn: int) -> float:
+    """Return the share of successes of the mined episode as it was logged: one draw, but at the start many."""
+    return record.base_share if turn == 0 and record.base_share is not None else float(record.kind == "solved")
+
+
+def _share(one: Intervention, record: Repair) -> float | None:
+    """Return the share of continuations that succeeded; None where that is not known."""
     if one.outcome in ("no note", "same action"):
-        return record.kind == "solved"
-    return {"success": True, "failure": False}.get(one.outcome)
+        return _plain_share(record, one.decision)
+    if one.outcome not in ("success", "failure"):
+        return None
+    return float(one.outcome == "success") if one.share is None else one.share
 
 
 def _episode(id_: str, record: Repair, episodes: Mapping[str, Episode]) -> Episode:
