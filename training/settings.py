@@ -4,10 +4,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from fama.episodes.spending import CostUnit
 from fama.errors import BadInput
 from fama.mining.settings import MineSettings
 from fama.selection.decision import EXACT_LIMIT
-from fama.selection.router.manifest import CostUnit, LoraShape, View
+from fama.selection.router.manifest import LoraShape, View
 from fama.settings import Count, ExperimentSettings, Price, Settings
 from fama.subsets import POOL
 from training.registry import ROUTER_TRAINERS

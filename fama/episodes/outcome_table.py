@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from fama.episodes.faults import fault_of
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import CHARGED, Episode, Record, Status, known_total, role_group, total_tokens
+from fama.episodes.spending import CostUnit
 from fama.episodes.state import state_at, state_to_json
 from fama.errors import BadInput
 from fama.files import replacing
@@ -67,6 +68,16 @@ class OutcomeRow(Record):
     def key(self) -> EpisodeKey:
         """Return the identity of the episode but for its arm: a cell is a key and a subset."""
         return EpisodeKey(self.benchmark, self.domain, self.task_id, self.trial, self.backbone, self.strategy)
+
+    def cost(self, unit: CostUnit = "tokens") -> float | None:
+        """Return the cost of the episode; None where it is unknown, as tokens are where no call was billed."""
+        if unit == "seconds":
+            return self.seconds
+        if self.tokens <= 0:
+            return None
+        if unit == "tokens":
+            return float(self.tokens)
+        return None if self.tokens_cached is None else float(self.tokens - self.tokens_cached)
 
 
 def episodes_to_rows(episodes: Iterable[Episode], pool: Sequence[str] = POOL) -> list[OutcomeRow]:

@@ -6,6 +6,8 @@ from typing import Literal
 
 from fama.episodes.records import CHARGED, Episode, LedgerRow, Record, known_total, role_group, total_tokens
 
+#: A unit of cost: all tokens, those of them that no cache held, or seconds of the calls.
+CostUnit = Literal["tokens", "new_tokens", "seconds"]
 Part = Literal["outcome table", "plain run", "diagnosis", "prompted episodes", "mining", "training"]
 
 

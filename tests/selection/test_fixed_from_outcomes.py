@@ -85,6 +85,31 @@ def test_equal_subsets_go_by_tokens_then_by_size() -> None:
     assert [arm.subset for arm in arms_of(rows, POOL)] == [("Verifier",), ("DCE", "TSA"), ("TSA",)]
 
 
+def test_the_price_is_of_the_unit_that_is_asked_for(tmp_path: Path) -> None:
+    """TSA solves more and takes few new tokens, Verifier few in all, and is quick."""
+    cells = (("TSA", 6, 900, 880, 3.0), ("Verifier", 5, 300, 0, 0.5))
+    rows = [
+        row(f"t{i}", subset, i < solved, tokens=tokens, tokens_cached=cached, seconds=seconds)
+        for subset, solved, tokens, cached, seconds in cells
+        for i in range(8)
+    ]
+    path = table(tmp_path, rows)
+    for cost, lam, subset in (
+        ("tokens", 0.0, "TSA"),
+        ("tokens", 1.0, "Verifier"),
+        ("new_tokens", 1.0, "TSA"),
+        ("seconds", 1.0, "TSA"),
+        ("seconds", 100.0, "Verifier"),
+    ):
+        assert best_fixed.build(CONTEXT, outcomes=path, cost=cost).at(lam).subset == (subset,), (cost, lam)  # type: ignore[attr-defined]
+    unknown = table(tmp_path, [row("t1", "TSA", True, tokens_cached=None)])
+    assert best_fixed.build(CONTEXT, outcomes=unknown).subset == ("TSA",)  # type: ignore[attr-defined]
+    with pytest.raises(BadInput, match="episode t1-TSA-0 of the outcome table: new_tokens unknown; set cost to tokens"):
+        best_fixed.build(CONTEXT, outcomes=unknown, cost="new_tokens")
+    with pytest.raises(BadInput, match="selector.options.cost: 'euros' is none of tokens, new_tokens, seconds"):
+        best_fixed.build(CONTEXT, outcomes=path, cost="euros")
+
+
 async def test_best_fixed_leaves_errors_foreign_helpers_and_other_backbones_out(tmp_path: Path) -> None:
     rows = [row("t1", "TSA", None), row("t1", "DCE+Other", True), row("t1", "DCE", True, backbone="big")]
     rows += [row("t1", "", False), row("t2", "Verifier", True)]

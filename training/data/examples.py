@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 
 from fama.episodes.outcome_table import OutcomeRow
 from fama.episodes.records import Episode, Failure
+from fama.episodes.spending import CostUnit
 from fama.episodes.state import state_after, state_at, state_from_json
 from fama.errors import BadInput
 from fama.hashing import content_hash
 from fama.selection.health import selection_states
 from fama.selection.router.features import Features, featurise
-from fama.selection.router.manifest import CostUnit, View
+from fama.selection.router.manifest import View
 from fama.selection.router.retrospective import FailedTask, failed_task
 from fama.subsets import join_subset, refuse_excluded, split_subset
 
@@ -152,13 +153,8 @@ def outcome_examples(
 
 def _cost(row: OutcomeRow, unit: CostUnit) -> float | None:
     """Return the cost of an executed cell; None where it is unknown."""
-    if unit == "seconds":
-        return None if row.seconds is None else max(row.seconds, LEAST_COST[unit])
-    if row.tokens <= 0:
-        return None
-    if unit == "tokens":
-        return float(row.tokens)
-    return None if row.tokens_cached is None else max(float(row.tokens - row.tokens_cached), LEAST_COST[unit])
+    amount = row.cost(unit)
+    return None if amount is None else max(amount, LEAST_COST[unit])
 
 
 def failure_examples(

@@ -5,12 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from fama.episodes.records import Episode
-from fama.episodes.spending import Remaining, remaining
+from fama.episodes.spending import CostUnit, Remaining, remaining
 from fama.episodes.state import state_at
 from fama.errors import BadInput
 from fama.mining.records import Intervention, Repair
 from fama.selection.router.features import Features
-from fama.selection.router.manifest import CostUnit
 from fama.selection.router.turn import featurise_turn
 from fama.subsets import Subset, exclusive_groups, in_pool_order, join_subset
 from training.data.examples import LEAST_COST, Example, ExampleSet

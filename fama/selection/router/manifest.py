@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from fama.episodes.records import Record
-from fama.episodes.spending import Spent
+from fama.episodes.spending import CostUnit, Spent
 from fama.selection.decision import Masks
 from fama.selection.router.features import Part
 
@@ -17,8 +17,6 @@ _HELPERS, _WIDEST, _LARGEST = 64, 65_536, 1e6
 View = Literal["prospective", "retrospective"]
 #: When a router chooses: before an episode's first decision for all of them, or before every decision.
 RouterCadence = Literal["episode", "turn"]
-#: The unit of a router's predicted cost, which λ prices per 1,000.
-CostUnit = Literal["tokens", "new_tokens", "seconds"]
 
 
 class LoraShape(Record):

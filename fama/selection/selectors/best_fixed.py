@@ -4,9 +4,11 @@ import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast, get_args
 
 from fama.episodes.keys import TaskKey
 from fama.episodes.outcome_table import OutcomeRow, read_outcomes
+from fama.episodes.spending import CostUnit
 from fama.episodes.state import VisibleState
 from fama.errors import BadInput
 from fama.selection.base import Allowance, Selection, Selector, SelectorContext
@@ -20,12 +22,12 @@ PRIOR_TASKS = 4.0
 
 @dataclass(frozen=True)
 class Arm:
-    """One subset in a table; ``success`` is shrunk, ``tokens`` the mean per episode."""
+    """One subset in a table; ``success`` is shrunk, ``cost`` the mean per episode."""
 
     subset: tuple[str, ...]
     tasks: int
     success: float
-    tokens: float
+    cost: float
 
 
 @dataclass(eq=False)
@@ -39,8 +41,8 @@ class BestFixedSelector:
     track: str = "prospective"
 
     def at(self, lam: float) -> "BestFixedSelector":
-        """Return the subset of the highest success − ``lam`` · tokens / 1000, the better-ranked of equals."""
-        best = max(self.arms, key=lambda arm: arm.success - lam * arm.tokens / 1000)
+        """Return the subset of the highest success − ``lam`` · cost / 1000, the better-ranked of equals."""
+        best = max(self.arms, key=lambda arm: arm.success - lam * arm.cost / 1000)
         flags = {name: float(name in best.subset) for name in self.probabilities}
         return replace(self, subset=best.subset, probabilities=flags)
 
@@ -49,21 +51,30 @@ class BestFixedSelector:
         return Selection(self.subset, dict(self.probabilities))
 
 
-def arms_of(rows: Sequence[OutcomeRow], pool: Sequence[str], prior_tasks: float = PRIOR_TASKS) -> tuple[Arm, ...]:
+def arms_of(
+    rows: Sequence[OutcomeRow], pool: Sequence[str], prior_tasks: float = PRIOR_TASKS, unit: CostUnit = "tokens"
+) -> tuple[Arm, ...]:
     """Return every executed subset of the pool, best first.
 
     A task counts once a subset, by the mean over its trials; errors count nowhere. The mean over tasks
     is shrunk to the mean over all cells by a Beta prior worth ``prior_tasks`` tasks, so that a subset
-    seen on three tasks does not win by luck. Equal ones go by tokens, then by size, then by pool order.
+    seen on three tasks does not win by luck. Equal ones go by cost, then by size, then by pool order.
+
+    Raises:
+        BadInput: a row's cost is not known in this unit.
     """
     order = {name: place for place, name in enumerate(pool)}
-    cells: dict[tuple[str, ...], dict[TaskKey, list[OutcomeRow]]] = defaultdict(lambda: defaultdict(list))
+    cells: dict[tuple[str, ...], dict[TaskKey, list[tuple[bool, float]]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         subset = split_subset(row.subset)
-        if row.success is not None and is_admissible(subset, pool):
-            cells[subset][row.key.task].append(row)
+        if row.success is None or not is_admissible(subset, pool):
+            continue
+        cost = float(row.tokens) if unit == "tokens" else row.cost(unit)
+        if cost is None:
+            raise BadInput(f"episode {row.episode_id} of the outcome table: {unit} unknown; set cost to tokens")
+        cells[subset][row.key.task].append((row.success, cost))
     means = {
-        subset: [sum(bool(row.success) for row in task) / len(task) for task in tasks.values()]
+        subset: [sum(success for success, _ in task) / len(task) for task in tasks.values()]
         for subset, tasks in cells.items()
     }
     seen = [mean for task_means in means.values() for mean in task_means]
@@ -73,12 +84,12 @@ def arms_of(rows: Sequence[OutcomeRow], pool: Sequence[str], prior_tasks: float 
             subset,
             len(means[subset]),
             round((sum(means[subset]) + prior_tasks * prior) / (len(means[subset]) + prior_tasks), 9),
-            sum(sum(row.tokens for row in task) / len(task) for task in tasks.values()) / len(tasks),
+            sum(sum(cost for _, cost in task) / len(task) for task in tasks.values()) / len(tasks),
         )
         for subset, tasks in cells.items()
     ]
     return tuple(
-        sorted(arms, key=lambda arm: (-arm.success, arm.tokens, len(arm.subset), [order[n] for n in arm.subset]))
+        sorted(arms, key=lambda arm: (-arm.success, arm.cost, len(arm.subset), [order[n] for n in arm.subset]))
     )
 
 
@@ -87,7 +98,8 @@ def build(context: SelectorContext, **options: object) -> Selector:
     """Return the best subset of an outcome table of training tasks.
 
     Options: ``outcomes`` (the table's path; the context's otherwise), ``domain``, ``backbone`` and
-    ``strategy`` (use only such rows), ``prior_tasks``.
+    ``strategy`` (use only such rows), ``prior_tasks``, ``cost`` (``tokens``, ``new_tokens`` or ``seconds``: what
+    λ prices, and what decides between equals).
 
     Raises:
         BadInput: no table, no usable row in it, or another option.
@@ -95,18 +107,21 @@ def build(context: SelectorContext, **options: object) -> Selector:
     path = options.pop("outcomes", None) or context.outcomes
     wanted = {key: options.pop(key, None) for key in ("domain", "backbone", "strategy")}
     prior = options.pop("prior_tasks", PRIOR_TASKS)
+    unit = options.pop("cost", "tokens")
     no_options(options, "best_fixed")
     if not path:
         raise BadInput("selector 'best_fixed': no outcome table; set outcomes to one of training tasks")
     if not isinstance(prior, int | float) or isinstance(prior, bool) or prior < 0:
         raise BadInput(f"selector.options.prior_tasks: {prior!r} is no number of tasks; give 0 or more")
+    if unit not in get_args(CostUnit):
+        raise BadInput(f"selector.options.cost: {unit!r} is none of {', '.join(get_args(CostUnit))}")
     rows = [
         row
         for row in read_outcomes(str(path))
         if all(value is None or getattr(row, key) == value for key, value in wanted.items())
     ]
     pool = tuple(context.helpers)
-    arms = arms_of(rows, pool, prior)
+    arms = arms_of(rows, pool, prior, cast(CostUnit, unit))
     if not arms:
         known = ", ".join(pool) or "no helper"
         raise BadInput(f"{path}: no finished episode of a subset of {known}; use another table")
