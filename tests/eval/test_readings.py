@@ -21,7 +21,7 @@ from eval.readings.judge import Judging, measure_judge
 from eval.readings.measured import AGREEMENT, lines_about, read_measured, record
 from eval.readings.members import HALVES, SET, Half, Stratum, read_set, write_set
 from eval.readings.packets import BATCHES, batches, packet, policy
-from eval.readings.readings import FOLDER, Reading, agree, final, read_readings
+from eval.readings.readings import AGAIN, AGAIN_READERS, FOLDER, Reading, agree, final, read_readings
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode, FunctionCall, GoldAction, Message, Outcome, ToolCall, ToolSpec
 from fama.episodes.store import EpisodeStore, read_failures
@@ -308,6 +308,12 @@ def test_the_committed_readings_cover_the_set_and_a_third_decides_every_differen
     assert set(first) == set(second) == ids
     assert set(third) == {one for one in ids if not agree(first[one], second[one])}
     assert len(final("tuning")) == len(final("test")) == 60
+    again = read_set(AGAIN)
+    one, other, deciding = (read_readings(name) for name in AGAIN_READERS)
+    assert set(one) == set(other) == set(final("again")) == set(again.by_id) and not set(again.by_id) & ids
+    assert set(deciding) == {id_ for id_ in one if not agree(one[id_], other[id_])}
+    tuned = {member.task_key for member in read_set().members if member.half == "tuning"}
+    assert not tuned & {member.task_key for member in again.members}
     further = read_set(FOLDER / "more.yaml")
     assert set(read_readings("more")) == set(further.by_id) and not set(further.by_id) & ids
     tested = {member.task_key for member in read_set().members if member.half == "test"}
