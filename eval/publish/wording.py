@@ -1,0 +1,59 @@
+"""The share of a gain that is kept on other wording: two comparisons of the same arms and tasks, side by side."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from eval.compare.schema import Comparison
+from eval.metrics.formats import p_value, percent
+from eval.publish.markdown import table
+from eval.stats.gain_ratio import fieller_interval
+from eval.stats.paired import PairedEstimate, paired_estimate
+from fama.errors import BadInput
+from fama.intervals import Array, Interval
+
+
+def kept_gain(seen: Comparison, unseen: Comparison, arm: str = "all", than: str = "none") -> str:
+    """Tabulate an arm's gain on seen and on unseen wording, their difference, and the share that is kept.
+
+    Tasks are paired across the comparisons; p is not corrected.
+
+    Raises:
+        BadInput: the comparisons are not of the same tasks, or one lacks an arm.
+    """
+    before, after = _gains(seen, arm, than), _gains(unseen, arm, than)
+    if before.keys() != after.keys():
+        raise BadInput(f"comparisons of {len(before)} and {len(after)} tasks that are not the same: nothing to pair")
+    known = [task for task in before if not np.isnan(before[task] + after[task])]
+    gains = [np.array([side[task] for task in known]) for side in (before, after)]
+    rows = [
+        _row(f"{arm} over {than}, {wording}", paired_estimate(side, seen.seed))
+        for wording, side in zip(("seen wording", "unseen wording"), gains, strict=True)
+    ]
+    halved = paired_estimate((gains[1] - gains[0]) / 2, seen.seed)  # the estimate is of differences in [−1, 1]
+    inner = halved.interval
+    value, low, high = (None if end is None else 2 * end for end in (inner.value, inner.low, inner.high))
+    rows.append(_row("unseen less seen", PairedEstimate(Interval(value, low, high, inner.n), halved.p)))
+    return table(("gain", "points", "p"), [*rows, ("share kept, %", _share(gains[1], gains[0]), "")])
+
+
+def _row(name: str, found: PairedEstimate) -> tuple[str, str, str]:
+    return name, percent(found.interval, 0, signed=True), p_value(found.p)
+
+
+def _share(kept: Array, gained: Array) -> str:
+    share = fieller_interval(kept, gained)
+    return percent(share, 0) + ("" if share.low is not None else ", no bounds: the gain on seen wording is not shown")
+
+
+def _gains(comparison: Comparison, arm: str, than: str) -> Mapping[str, float]:
+    """Return the difference in success by task."""
+    found = {}
+    for row in comparison.per_task:
+        try:
+            cells = row.arms[arm], row.arms[than]
+        except KeyError as error:
+            raise BadInput(f"task {row.task_id} was not run with {error}; give comparisons with both arms") from None
+        rates = [cell.successes / cell.trials if cell.trials else np.nan for cell in cells]
+        found[row.task_id] = rates[0] - rates[1]
+    return found
