@@ -19,10 +19,10 @@ pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip
 pytestmark = needs_browser
 
 
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[str]:
-    """The command, serving five failed episodes."""
-    store = EpisodeStore(tmp_path / "run")
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of five failed episodes."""
+    store = EpisodeStore(tmp_path_factory.mktemp("annotate") / "run")
     told = {
         "instruction": "You want <i>two</i> seats.",
         "gold_actions": (GoldAction(name="add_seats", arguments='{"n": 2}'),),
@@ -32,15 +32,20 @@ def page(tmp_path: Path) -> Iterator[str]:
         episode = failed(number)
         messages = (*episode.messages, Message(role="assistant", tool_calls=(call,)))
         store.append(episode.model_copy(update={**told, "messages": messages}))
+    return store.path.parent
+
+
+@pytest.fixture(scope="module")
+def page(run: Path) -> Iterator[str]:
+    """The command, serving them; each test is another annotator."""
     port = free_port()
-    command = [sys.executable, "-m", "fama", "annotate", str(tmp_path / "run"), "--port", str(port)]
-    with served(command, port) as address:
+    with served([sys.executable, "-m", "fama", "annotate", str(run), "--port", str(port)], port) as address:
         yield address
 
 
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Any]:
-    with opened_browser(tmp_path / "profile") as driver:
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with opened_browser(tmp_path_factory.mktemp("browser") / "profile") as driver:
         yield driver
 
 
@@ -59,7 +64,7 @@ def progress(browser: Any, expected: str) -> None:
 
 
 def test_three_labels_survive_a_reload_and_two_annotators_are_compared(
-    page: str, browser: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    page: str, browser: Any, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("ann", "bob"):
         browser.get(f"{page}/?annotator={name}")
@@ -71,7 +76,7 @@ def test_three_labels_survive_a_reload_and_two_annotators_are_compared(
         progress(browser, f"{name}: 3 of 5 labelled")
         browser.get(f"{page}/?annotator={name}")
         progress(browser, f"{name}: 3 of 5 labelled")
-    files = [tmp_path / "run" / "annotations" / f"{name}.jsonl" for name in ("ann", "bob")]
+    files = [run / "annotations" / f"{name}.jsonl" for name in ("ann", "bob")]
     first = read_failures(files[0])
     assert [label.categories for label in first] == [("DCV",), ("CM",), ("IFU",)]
     assert [(label.step, label.blame) for label in first] == [(2, "user"), (None, "agent"), (None, "environment")]
@@ -80,8 +85,8 @@ def test_three_labels_survive_a_reload_and_two_annotators_are_compared(
 
 
 def test_the_reference_is_hidden_until_it_is_asked_for(page: str, browser: Any) -> None:
-    browser.get(f"{page}/?annotator=ann")
-    progress(browser, "ann: 0 of 5 labelled")
+    browser.get(f"{page}/?annotator=reader")
+    progress(browser, "reader: 0 of 5 labelled")
     assert "You want" not in browser.find_element("tag name", "body").text
     press(browser, "r")
     told = [one.text for one in browser.find_elements("css selector", "[data-told]")]
@@ -93,20 +98,19 @@ def test_the_reference_is_hidden_until_it_is_asked_for(page: str, browser: Any) 
 
 def test_the_form_stands_beside_the_dialogue_where_there_is_room_and_below_where_not(page: str, browser: Any) -> None:
     browser.set_window_size(1400, 900)
-    browser.get(f"{page}/?annotator=ann")
-    progress(browser, "ann: 0 of 5 labelled")
+    browser.get(f"{page}/?annotator=looker")
+    progress(browser, "looker: 0 of 5 labelled")
     corner = "return document.querySelector('{}').getBoundingClientRect().{}"
     for width, beside in ((1400, True), (500, False)):
         browser.set_window_size(width, 900)
         message = browser.execute_script(corner.format("[data-message]", "right"))
         form = browser.execute_script(corner.format("[data-progress]", "left"))
         assert (form >= message) is beside, width
-    assert (
-        'calls add_seats {"n": 1}' in browser.find_element("tag name", "body").text
-    )  # arguments are seen without a click
+    shown = browser.find_element("tag name", "body").text  # arguments are seen without a click
+    assert 'calls add_seats {"n": 1}' in shown
 
 
-def test_a_name_that_is_a_path_is_refused(page: str, browser: Any, tmp_path: Path) -> None:
+def test_a_name_that_is_a_path_is_refused(page: str, browser: Any, run: Path) -> None:
     browser.get(f"{page}/?annotator=..%2Fevil")
     assert "letters, digits" in browser.find_element("tag name", "body").text
-    assert not list((tmp_path / "run").glob("annotations*"))
+    assert not list(run.parent.rglob("*evil*"))
