@@ -29,7 +29,10 @@ WEIGHTS: tuple[tuple[str, float], ...] = (
     ("gold:wrong_row", 1.0),
     ("gold:outdated", 1.0),
     ("gold:unsourced", 1.0),
+    ("gold:unseen", 1.0),
+    ("gold:priced", 1.0),
     ("gold:forbidden", 1.0),
+    ("gold:wrong_object", 0.95),
     ("gold:extra", 0.9),
     ("gold:refused", 0.95),
     ("gold:misread", 0.9),
@@ -41,7 +44,9 @@ WEIGHTS: tuple[tuple[str, float], ...] = (
     ("gold:untold", 0.8),
     ("gold:told_wrong", 0.9),
     ("gold:denied", 0.9),
-    ("gold:computed", 0.82),
+    ("gold:miscounted", 0.9),
+    ("gold:uncounted", 0.9),
+    ("gold:computed", 0.9),
     ("user:endless", 0.95),
     ("loop:stalled", 0.95),
     ("analyst:*", 0.9),
@@ -63,6 +68,8 @@ WEIGHTS: tuple[tuple[str, float], ...] = (
 OTHER_WEIGHT = 0.3
 #: A category is named at all from this weight, and is primary within this share of the strongest one.
 NAMED, PRIMARY_SHARE, MAX_PRIMARY = 0.4, 0.97, 2
+#: From this weight a difference from the reference spoils the end by itself.
+SUFFICIENT = 0.9
 #: Sources that are about one call, whose mistake a later success makes good.
 _OF_CALL = ("invented:argument", "invented:lookup", "invented:blocked", "tool:*", "retry:*", "policy:turned_down")
 
@@ -114,8 +121,12 @@ def _repaired(trace: Trace, item: Evidence, name: str, order: int) -> bool:
 
 
 def by_rule(trace: Trace, evidence: Sequence[Evidence], taxonomy: Taxonomy) -> Merged:
-    """Merge by rule: the strongest uncredited finding decides, ties go to the earlier step."""
+    """Merge by rule: the first uncredited difference that suffices decides, else the strongest finding.
+
+    Ties go to the earlier step.
+    """
     kept = credit(trace, evidence)
+    deciding = _first_sufficient(kept)
     scores: dict[str, float] = {}
     steps: dict[str, int] = {}
     last = len(trace.episode.messages)
@@ -131,6 +142,9 @@ def by_rule(trace: Trace, evidence: Sequence[Evidence], taxonomy: Taxonomy) -> M
     top = max(scores.values())
     order = sorted(scores, key=lambda code: (-scores[code], steps[code], taxonomy.codes.index(code)))
     primary = tuple(code for code in order if scores[code] >= PRIMARY_SHARE * top)[:MAX_PRIMARY]
+    if deciding:
+        primary = tuple(dict.fromkeys((*(item.category for item in deciding), *primary)))[:MAX_PRIMARY]
+        steps |= {item.category: item.step for item in deciding if item.step is not None}
     named = tuple(code for code in taxonomy.codes if scores.get(code, 0.0) >= min(NAMED, top))
     step = min(steps[code] for code in primary)
     return Merged(
@@ -141,6 +155,21 @@ def by_rule(trace: Trace, evidence: Sequence[Evidence], taxonomy: Taxonomy) -> M
         rationale=_reason(primary, kept, taxonomy),
         confidence=round(min(scores[primary[0]], 1.0) * scores[primary[0]] / sum(scores.values()), 3),
     )
+
+
+def _first_sufficient(kept: Sequence[Evidence]) -> tuple[Evidence, ...]:
+    """Return the findings that come first of those that spoil the end by themselves, the strongest of that step.
+
+    Of several faults the first that suffices is the cause. Only differences from the reference are known to suffice;
+    what was executed outranks them.
+    """
+    if any(weight(item.source) > 1.0 for item in kept):
+        return ()
+    found = [i for i in kept if i.source.startswith("gold:") and weight(i.source) >= SUFFICIENT and i.step is not None]
+    first = min((item.step or 0 for item in found), default=0)
+    found = [item for item in found if item.step == first]
+    top = max((weight(item.source) for item in found), default=0.0)
+    return tuple(item for item in found if weight(item.source) >= PRIMARY_SHARE * top)
 
 
 def _unexplained(trace: Trace, taxonomy: Taxonomy) -> Merged:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from fama.diagnosis.detectors.compare import differences, references
-from fama.diagnosis.detectors.gold import LIMIT_REASONS
+from fama.diagnosis.detectors.told import LIMIT_REASONS
 from fama.diagnosis.trace import Trace
 from fama.dialogue.facts import TOLD_VALUE, leaves, normal_text
 from fama.dialogue.turns import shorten, spoken
