@@ -33,6 +33,7 @@ DETECTORS: Registry[Detector] = Registry(
         "endings": "fama.diagnosis.detectors.endings:detect",
         "policy": "fama.diagnosis.detectors.policy:detect",
         "user": "fama.diagnosis.detectors.user:detect",
+        "wishes": "fama.diagnosis.detectors.wishes:detect",
     },
 )
 
