@@ -338,3 +338,48 @@ def test_every_detector_survives_an_empty_and_a_mangled_episode() -> None:
     ]
     # the gold-action detector sees that nothing else than the outcome is wrong; the torn call makes no finding up
     assert sources == [[], [], ["gold:untold"]]
+
+
+def test_only_a_refusal_of_the_change_that_was_due_refuses_it() -> None:
+    def refused(words: str, *parts: Message | list[Message], item: str = "4001") -> list[int | None]:
+        wanted = gold(RETURN, order_id="#W100", item_ids=["4001", "4002"])
+        example = episode(*identified(), agent(words), *parts, actions=(wanted,))
+        return [e.step for e in found(example, "gold") if e.source == "gold:refused"]
+
+    assert refused("I cannot return opened lamps.") == [5]
+    assert refused("I cannot exchange it, but I could send it back.") == []  # no exchange was due
+    assert refused("It will not be refunded twice.") == []
+    assert refused("You cannot return anything else afterwards.") == []
+    half = call(RETURN, "ok", order_id="#W100", item_ids=["4001"])
+    assert refused("Item 4002 cannot be returned.", half) == [5]  # a part of a change that was made without it
+
+
+def test_an_offer_that_the_user_repeats_is_still_the_agents_retrieval() -> None:
+    def kinds(*parts: Message | list[Message]) -> list[str]:
+        bought = call(RETURN, "ok", order_id="#W100", item_ids=["4002"])
+        example = episode(*identified(), *parts, bought, actions=(gold(RETURN, order_id="#W100", item_ids=["4001"]),))
+        return [e.source for e in found(example, "gold") if e.source in ("gold:misread", "gold:wrong_row")]
+
+    shown = call("get_order_details", ORDER, order_id="#W100")
+    assert kinds(shown, agent("It is item 4002."), user("Item 4002 then.")) == ["gold:wrong_row"]
+    assert kinds(user("Item 4002."), shown, agent("Item 4002 goes back?"), user("Yes.")) == ["gold:misread"]
+
+
+def test_the_wrong_object_of_several_breaks_no_rule() -> None:
+    done = [call(RETURN, "ok", order_id=order, item_ids=["4001"]) for order in ("#W100", "#W200")]
+    wanted = (gold(RETURN, order_id="#W100", item_ids=["4001"]),)
+    (item,) = [e for e in found(episode(*identified(), *done, actions=wanted), "gold") if e.source != "gold:untold"]
+    assert (item.source, item.category, item.step) == ("gold:wrong_object", "WRCO", 7)
+
+
+def test_a_sibling_left_out_is_missing_where_the_others_were_offered() -> None:
+    example = episode(
+        *identified(),  # 1 to 4
+        agent("I can return 4001 of order #W100. Shall I proceed?"),  # 5
+        user("Yes, all of them."),  # 6
+        call(RETURN, "ok", order_id="#W100", item_ids=["4001"]),  # 7, 8
+        agent("Done."),  # 9
+        actions=tuple(gold(RETURN, order_id=order, item_ids=["4001"]) for order in ("#W100", "#W200")),
+    )
+    (item,) = [e for e in found(example, "gold") if e.source == "gold:missing"]
+    assert item.step == 5

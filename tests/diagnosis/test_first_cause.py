@@ -173,3 +173,70 @@ def test_what_the_instruction_has_and_no_turn_says_is_found() -> None:
     assert [item.step for item in found(told, "user:unsaid", "user")] == [3]
     other = example.model_copy(update={"instruction": "You live in Phoenix (85033)."})
     assert found(other, "user:unsaid", "user") == []
+
+
+def test_a_question_for_one_of_several_codes_offers_nothing() -> None:
+    example = episode(
+        ASKED,  # 1
+        call("get_user_details", {"reservations": ["4NQLHD", "KHIK97"]}, user_id="u1"),  # 2, 3
+        agent("I can cancel 4NQLHD or KHIK97. Please tell me which one you would like to cancel."),  # 4
+        user("The first."),  # 5
+        agent("Shall I cancel 4NQLHD and keep KHIK97?"),  # 6: names both, but asks for none of them
+        user("Yes."),  # 7
+        call("cancel_reservation", "ok", reservation_id="4NQLHD"),  # 8, 9
+        actions=(),
+        domain="airline",
+    )
+    (item,) = found(example, "gold:forbidden")
+    assert item.step == 6
+
+
+def test_before_the_right_value_was_shown_a_wrong_one_in_words_tells_what_is() -> None:
+    example = episode(
+        user("Move my flight to another one."),  # 1
+        call("get_reservation_details", {"flight_number": "HAT227"}, reservation_id="R1"),  # 2, 3
+        agent("You are booked on HAT227."),  # 4
+        user("What else is there?"),  # 5
+        call("search_direct_flight", [{"flight_number": "HAT110"}, {"flight_number": "HAT227"}]),  # 6, 7
+        agent("HAT227 on the next day, then?"),  # 8
+        user("Yes."),  # 9
+        call("update_reservation_flights", "ok", reservation_id="R1", flight_number="HAT227"),  # 10, 11
+        actions=(gold("update_reservation_flights", reservation_id="R1", flight_number="HAT110"),),
+        domain="airline",
+    )
+    (item,) = found(example, "gold:wrong_row")
+    assert item.step == 8
+
+
+def test_a_look_up_for_a_wrong_date_goes_by_it() -> None:
+    def moved(look: str) -> list[int | None]:
+        example = episode(
+            user("Move my flight, please, as it is booked."),  # 1
+            call("get_reservation_details", {"dates": ["2024-05-19", "2024-05-20"]}, reservation_id="R1"),  # 2, 3
+            call("search_direct_flight", [{"flight_number": "HAT110"}], date=look),  # 4, 5
+            agent("On 2024-05-20, then?"),  # 6
+            user("Yes."),  # 7
+            call("update_reservation_flights", "ok", reservation_id="R1", date="2024-05-20"),  # 8, 9
+            actions=(gold("update_reservation_flights", reservation_id="R1", date="2024-05-19"),),
+            domain="airline",
+        )
+        return [item.step for item in found(example, "gold:wrong_row")]
+
+    assert moved("2024-05-20") == [4]
+    assert moved("2024-05-19") == [6]
+
+
+def test_a_count_in_the_words_that_the_user_agreed_to() -> None:
+    def booked(words: str) -> list[int | None]:
+        example = episode(
+            user("Book it."),  # 1
+            agent(words),  # 2
+            user("Yes."),  # 3
+            call("book_reservation", "ok", user_id="u1", total_baggages=2),  # 4, 5
+            actions=(gold("book_reservation", user_id="u1", total_baggages=0),),
+            domain="airline",
+        )
+        return [item.step for item in found(example, "gold:misread")]
+
+    assert booked("- Total baggages: 2\n- Seats: 1") == [2]
+    assert booked("- Total baggages: none\n- Seats: 2") == [4]
