@@ -46,8 +46,8 @@ def main(args: argparse.Namespace) -> int:
 
 def _plan(settings: "CompareSettings", out: Path) -> int:
     from eval.compare.comparison import check_arms
-    from eval.compare.run_cost import estimate_cost
-    from eval.compare.sample_size import EFFECTS, GUESS, discordance_of, plans
+    from eval.planning.run_cost import estimate_cost
+    from eval.planning.sample_size import EFFECTS, GUESS, discordance_of, plans
     from eval.metrics.formats import number
     from fama.agents.runs.plan import load_benchmark, select_tasks
     from fama.commands.terminal import console, names, numbers, print_note, print_table
