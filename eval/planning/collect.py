@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.planning.meter import Measured, Meter, Tokenizer
+from eval.planning.meter import ALL, Measured, Meter, Tokenizer
 from eval.planning.workload import WORKLOADS, Asked, Contrast, Load, Workload, Workloads
 from fama.agents.runs.plan import load_benchmark
 from fama.config import load_settings
@@ -56,6 +56,9 @@ def summarise(rows: Sequence[Measured], about: Mapping[str, str], helpers: Itera
     def mean(name: str) -> Interval:
         return over(lambda row: row.sums.get(name, 0.0))
 
+    def asked(name: str) -> Asked:
+        return Asked(**{part: mean(f"{name} {part}") for part in Asked.model_fields})
+
     different, pairs = np.zeros(len(tasks)), np.zeros(len(tasks))
     for one, other in combinations(rows, 2):
         if one.task == other.task:
@@ -68,9 +71,8 @@ def summarise(rows: Sequence[Measured], about: Mapping[str, str], helpers: Itera
             "decisions": mean("decisions"),
             "agent": Load(**{part: mean(f"agent {part}") for part in Load.model_fields}),
             "user": Load(**{part: mean(f"user {part}") for part in Load.model_fields}),
-            "helpers": {
-                name: Asked(**{part: mean(f"{name} {part}") for part in Asked.model_fields}) for name in helpers
-            },
+            "helpers": {name: asked(name) for name in helpers},
+            "all_helpers": asked(ALL),
             "selection": mean("selection"),
             "opening": max(row.opening for row in rows),
             "longest": max(row.longest for row in rows),

@@ -25,6 +25,8 @@ from fama.selection.base import SelectorContext
 from fama.selection.selectors.prompted import OneCall
 from fama.settings import HelperSettings
 
+#: Name of the sums over all helpers.
+ALL = "all helpers"
 _END = "<|im_end|>\n"
 
 
@@ -133,6 +135,7 @@ class Meter:
                 tokens = self._tokenizer.turn("user", question.text) + self._tokenizer.count(question.opening)
                 for part, more in (("calls", 1), ("question", tokens), ("read", read + tokens)):
                     sums[f"{name} {part}"] += more
+                    sums[f"{ALL} {part}"] += more
 
     def _user(self, messages: tuple[Message, ...], prompt: str) -> dict[str, int]:
         """Return the tokens of the model that plays the user: its instructions, then the conversation without tools."""

@@ -54,6 +54,7 @@ class Workload(Record):
     agent: Load
     user: Load
     helpers: dict[str, Asked]
+    all_helpers: Asked
     selection: Interval
     opening: int
     longest: int
