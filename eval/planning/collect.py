@@ -83,14 +83,17 @@ def summarise(rows: Sequence[Measured], about: Mapping[str, str], helpers: Itera
     )
 
 
-def contrast(one: Sequence[Measured], other: Sequence[Measured]) -> tuple[int, float, float]:
+def contrast(one: Sequence[Measured], other: Sequence[Measured]) -> tuple[int, float, float] | None:
     """Return the tasks with two trials of each, the variance of the true difference between them, and the discordance.
 
-    The variance of the differences of per-task rates is that of the true ones and of the trials' own noise; the noise
-    of the rate p of n trials is estimated without bias by p(1 - p)/(n - 1).
+    None where there are fewer than two such tasks. The variance of the differences of per-task rates is that of the
+    true ones and of the trials' own noise; the noise of the rate p of n trials is estimated without bias by
+    p(1 - p)/(n - 1).
     """
     ours, theirs = _ends(one), _ends(other)
     tasks = [task for task in ours if min(len(ours[task]), len(theirs.get(task, ()))) > 1]
+    if len(tasks) < 2:
+        return None
     rates = np.array([[np.mean(ours[task]), np.mean(theirs[task])] for task in tasks])
     trials = np.array([[len(ours[task]), len(theirs[task])] for task in tasks])
     noise = (rates * (1 - rates) / (trials - 1)).sum(axis=1)
@@ -139,8 +142,9 @@ def collect(logs: Path, tokenizer: str, command: str) -> Workloads:
         workloads.append(summarise(measured[group], about, meter.helpers))
     contrasts = []
     for one, other in combinations(order, 2):
-        if one[:3] == other[:3]:
-            tasks, between, discordance = contrast(measured[one], measured[other])
+        found = contrast(measured[one], measured[other]) if one[:3] == other[:3] else None
+        if found is not None:
+            tasks, between, discordance = found
             contrasts.append(
                 Contrast(
                     benchmark=one[0],
