@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_positive,
         default=1000.0,
         metavar="N",
-        help="new tokens per second of one server, for the hours of --plan (a unit, not a measurement: 1000)",
+        help="new tokens per second of one card, for the GPU hours of --plan (1000: a unit, not a measurement)",
     )
 
 
@@ -125,13 +125,13 @@ def _print_cost(plan: "ComparisonPlan", settings: "CompareSettings", per_second:
     if expected is not None:
         millions = [span(part.low / 1e6, part.high / 1e6) for part in (expected.agent.read, expected.agent.new)]
         added, user = expected.added.new, expected.user.new
-        hours = [span(h.low, h.high) for h in (expected.hours(per_second), expected.user_hours(per_second))]
+        gpu = [span(h.low, h.high) for h in (expected.hours(per_second), expected.user_hours(per_second))]
         print_note(
             screen,
             f"Millions of tokens of all {plan.episodes} episodes: the agent reads {millions[0]}, new to its server are "
             f"{millions[1]}; helpers and selection add {span(added.low / 1e6, added.high / 1e6)} new ones, the user's "
-            f"model {span(user.low / 1e6, user.high / 1e6)}. Hours at {per_second:,.0f} new tokens per second: "
-            f"{hours[0]} of the backbone's server, {hours[1]} of the user's. Basis: {expected.basis.words}.",
+            f"model {span(user.low / 1e6, user.high / 1e6)}. GPU hours at {per_second:,.0f} new tokens per second and "
+            f"card: {gpu[0]} for the backbone, {gpu[1]} for the user. Basis: {expected.basis.words}.",
         )
 
 

@@ -110,8 +110,8 @@ def _ends(rows: Iterable[Measured]) -> dict[str, list[bool]]:
 
 
 def _rounded(value: Interval) -> Interval:
-    numbers = (None if number is None else float(f"{number:.4g}") for number in (value.value, value.low, value.high))
-    return Interval(*numbers, value.n)
+    low, middle, high = (None if one is None else float(f"{one:.4g}") for one in (value.low, value.value, value.high))
+    return Interval(middle, low, high, value.n)
 
 
 def collect(logs: Path, tokenizer: str, command: str) -> Workloads:

@@ -60,11 +60,11 @@ class Expected:
     user: Tokens
 
     def hours(self, per_second: float) -> Range:
-        """Return the hours of a server of backbone and helpers that computes so many new tokens per second."""
+        """Return the GPU hours of backbone and helpers on cards that compute so many new tokens per second each."""
         return (self.agent + self.added).new.times(1 / per_second / 3600)
 
     def user_hours(self, per_second: float) -> Range:
-        """Return the hours of the user's server."""
+        """Return the GPU hours of the user's model."""
         return self.user.new.times(1 / per_second / 3600)
 
 

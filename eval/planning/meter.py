@@ -89,9 +89,7 @@ class Meter:
                 f"{episode.benchmark}: only logs of tau-bench and tau-trait can be measured; remove the others"
             )
         steps = decision_steps(episode)
-        # logs of native calls lack the tools: all get the benchmark's own
-        own = {"policy": world.policy, "tools": world.tools}
-        states = [replace(state_at(episode, turn), **own) for turn in range(len(steps))]
+        states = [_in_world(state_at(episode, turn), world) for turn in range(len(steps))]
         sums: dict[str, float] = defaultdict(float)
         before: list[str] = []
         longest = opening = 0
@@ -112,7 +110,7 @@ class Meter:
             self._ask(state, read, sums)
             longest = max(longest, read)
             before = turns
-        after = self._tokenizer.turns(agent_request(self._strategy, replace(state_after(episode), **own)))
+        after = self._tokenizer.turns(agent_request(self._strategy, _in_world(state_after(episode), world)))
         sums["agent written"] += self._added(before, after)[1]
         sums["selection"] += self._tokenizer.turn("user", self._selector.prompt(states[0]))
         for name, tokens in self._user(episode.messages, world.user_prompt).items():
@@ -150,6 +148,11 @@ class Meter:
                 sums = {"read": sums["read"] + read, "fresh": sums["fresh"] + fresh, "written": sums["written"] + said}
                 read, fresh = read + said, 0
         return sums
+
+
+def _in_world(state: VisibleState, world: TauEnvironment) -> VisibleState:
+    """Return the state with the benchmark's own policy and tools, which logs of native calls lack."""
+    return replace(state, policy=world.policy, tools=world.tools)
 
 
 def _start(role: str) -> str:

@@ -14,7 +14,7 @@ from eval.planning.workload import Basis, Workload, read_workloads
 from eval.publish.markdown import table
 from fama.models.servers.vllm import tool_flags
 
-#: New tokens per second that hours are given for: a unit, no measurement.
+#: New tokens per second and card that GPU hours are given for: a unit, no measurement.
 PER_SECOND = 1000.0
 UNKNOWN = "unknown"
 _STEP = 512
@@ -30,7 +30,7 @@ def grid() -> str:
     """Tabulate the cells: size, tokens, hours and what is found."""
     head = (
         *("domain", "backbone", "strategy", "tasks × trials × arms", "episodes", "agent reads, M", "agent, new M"),
-        *("helpers and selection, new M", "user's model, new M", "hours, backbone", "hours, user"),
+        *("helpers and selection, new M", "user's model, new M", "GPU hours, backbone", "GPU hours, user"),
         *("found, points", "if it varies", "with Holm", "tokens and spread of"),
     )
     return table(head, [_row(cell, plan) for cell, plan in planned()])

@@ -71,7 +71,7 @@ def test_every_cell_dry_runs(command: str, bare: None, capsys: pytest.CaptureFix
     if domain == "agent_multi_turn":
         assert "about unknown tokens" in shown and "Basis: none of acebench" in shown
     else:
-        assert "Hours at 1,000 new tokens per second" in shown and "logged episodes of" in shown
+        assert "GPU hours at 1,000 new tokens per second and card" in shown and "logged episodes of" in shown
 
 
 def test_the_plan_says_what_the_table_says(bare: None, capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,7 +81,7 @@ def test_the_plan_says_what_the_table_says(bare: None, capsys: pytest.CaptureFix
     assert main([*cell.words, "--plan", "--tokens-per-second", "500"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     hours = plan.expected.hours(500)
-    assert f"Hours at 500 new tokens per second: {hours.low:.2f} to {hours.high:.1f} of the backbone's server" in shown
+    assert f"GPU hours at 500 new tokens per second and card: {hours.low:.2f} to {hours.high:.1f} for the" in shown
     assert hours.high == pytest.approx(2 * plan.expected.hours(1000).high)
     line = next(line for line in tables.grid().splitlines() if "| tau_bench retail | Qwen3-4B | fc |" in line)
     cells_of = [part.strip() for part in line.strip("|").split("|")]

@@ -3,7 +3,9 @@
 import json
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +37,7 @@ class Words(Tokenizer):
     """A token is a word; calls are shown as ``call NAME``."""
 
     def __init__(self, name: str = "") -> None:
-        self.count = lambda text: len(text.split())
+        self.count = lru_cache(maxsize=None)(lambda text: len(text.split()))
 
     def turns(self, request: AgentRequest) -> list[str]:
         """Render a message a turn."""
@@ -103,9 +105,11 @@ def test_turns_of_a_real_chat_template_add_up(tmp_path: Path) -> None:
     from tokenizers.pre_tokenizers import WhitespaceSplit
     from transformers import PreTrainedTokenizerFast
 
+    made: Any = PreTrainedTokenizerFast
+
     fast = Fast(WordLevel({"[UNK]": 0}, "[UNK]"))
     fast.pre_tokenizer = WhitespaceSplit()
-    own = PreTrainedTokenizerFast(tokenizer_object=fast, unk_token="[UNK]")  # noqa: S106
+    own = made(tokenizer_object=fast, unk_token="[UNK]")  # noqa: S106
     own.chat_template = (
         "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}"
         "{% for c in m.tool_calls or [] %} {{ c.function.arguments.id }}{% endfor %}<|im_end|>\n{% endfor %}"
