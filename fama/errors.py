@@ -29,6 +29,10 @@ class BadInput(FamaError):
     """Input that cannot be used: one line that names the file, the field and the fix. Exit code 2."""
 
 
+class Missing(BadInput):
+    """Something that users bring is not there yet, such as a benchmark's checkout; all else is right."""
+
+
 class BoundaryError(FamaError):
     """An error inside an episode, attributed once, to the boundary it crossed."""
 

@@ -1,4 +1,4 @@
-"""Estimate tokens, GPU hours and storage of a grid of episodes from measured episodes and the grid's configs.
+"""Estimate tokens, GPU hours and storage of many episodes from measured ones.
 
     python perf/capacity.py --tokens-in 10000 --tokens-out 1000 --decisions 20
 
@@ -14,19 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fama.config import load_settings
 from fama.episodes.records import CHARGED, role_group
 from fama.episodes.store import read_episodes
-from fama.settings import CompareSettings
 from perf.record import ROOT, parser
 
 EPISODES = ROOT / "results" / "helpdesk" / "compare" / "episodes.jsonl.gz"
-CONFIGS = ROOT / "configs" / "compare"
-BASE = CONFIGS / "paper.yaml"
-#: Backbones and base strategies of the paper's grid; tasks, trials and arms are the configs'.
-BACKBONES, STRATEGIES = 4, 3
 SHOWN = ("none", "all", "prompted", "learned")
-MILLION = 1_000_000
+SIZES = {"ten thousand episodes": 10_000, "one million episodes": 1_000_000}
 
 
 @dataclass(frozen=True)
@@ -63,17 +57,6 @@ def measure_episodes(path: Path = EPISODES) -> dict[str, Episodes]:
     return found
 
 
-def grid() -> dict[str, int]:
-    """Return the episodes of the paper's grid by config: tasks × trials × arms × backbones × strategies."""
-    counts = {}
-    for path in sorted(CONFIGS.glob("paper-*.yaml")):
-        settings = load_settings(CompareSettings, [BASE, path])
-        tasks = settings.tasks if isinstance(settings.tasks, int) else len(settings.tasks)
-        episodes = tasks * settings.trials * len(settings.arms) * BACKBONES * STRATEGIES
-        counts[path.stem.removeprefix("paper-")] = episodes
-    return counts
-
-
 def gpu_hours(anew: float, written: float, tokens_in: float, tokens_out: float) -> float:
     """Return the hours of one GPU that reads and writes so many tokens per second."""
     return (anew / tokens_in + written / tokens_out) / 3600
@@ -92,13 +75,11 @@ def per_episode() -> str:
 
 
 def capacity(tokens_in: float = 10_000, tokens_out: float = 1_000, decisions: float = 20) -> str:
-    """Return the grid and a million episodes at these rates, from the arm that reads most per decision."""
+    """Return ten thousand and a million episodes at these rates, of the arm that reads most per decision."""
     costliest = max(measure_episodes().values(), key=lambda e: e.read / e.decisions)
     times = decisions / costliest.decisions
-    sizes = {"paper, " + name: count for name, count in grid().items()}
-    sizes |= {"paper, all five": sum(sizes.values()), "one million episodes": MILLION}
     body = []
-    for name, count in sizes.items():
+    for name, count in SIZES.items():
         # tokens read grow at most with the square of the length (each decision reads the history), what is new with it
         read, anew = count * costliest.read * times**2, count * (costliest.read - costliest.cached) * times
         written, size = count * costliest.written * times, count * costliest.bytes * times

@@ -8,6 +8,7 @@ from fama.config import add_config_flags, read_settings
 
 if TYPE_CHECKING:
     from eval.compare.schema import Comparison
+    from eval.planning.plan import ComparisonPlan
     from fama.settings import CompareSettings
 
 
@@ -17,8 +18,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plan",
         action="store_true",
-        help="run nothing; check settings, arms and files, and print what so many tasks and trials can find",
+        help="run nothing; check settings, arms and files, and print what so many tasks and trials can find and take",
     )
+    parser.add_argument(
+        "--tokens-per-second",
+        type=_positive,
+        default=1000.0,
+        metavar="N",
+        help="new tokens per second of one card, for the GPU hours of --plan (1000: a unit, not a measurement)",
+    )
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError(text)
+    return value
 
 
 def main(args: argparse.Namespace) -> int:
@@ -34,7 +49,7 @@ def main(args: argparse.Namespace) -> int:
     if settings is None:
         return 0
     if args.plan:
-        return _plan(settings, Path(args.out))
+        return _plan(settings, Path(args.out), args.tokens_per_second)
     out = Path(args.out)
     comparison = asyncio.run(run_comparison(settings, out, command=command_line()))
     show(comparison)
@@ -44,62 +59,80 @@ def main(args: argparse.Namespace) -> int:
     return 1 if errors == episodes else 0
 
 
-def _plan(settings: "CompareSettings", out: Path) -> int:
-    from eval.compare.comparison import check_arms
-    from eval.compare.run_cost import estimate_cost
-    from eval.compare.sample_size import EFFECTS, GUESS, discordance_of, plans
+def _plan(settings: "CompareSettings", out: Path, per_second: float) -> int:
     from eval.metrics.formats import number
-    from fama.agents.runs.plan import load_benchmark, select_tasks
+    from eval.planning.plan import plan_comparison
+    from eval.planning.sample_size import EFFECTS
     from fama.commands.terminal import console, names, numbers, print_note, print_table
-    from fama.episodes.outcome_table import read_outcomes
 
-    world = load_benchmark(settings)
-    chosen = select_tasks(settings, world)
-    tasks = len(chosen)
-    check_arms(settings)
-    table = read_outcomes(settings.outcomes) if settings.outcomes else []
-    measured = discordance_of(table)
-    discordance, source = GUESS, "a guess; name an outcome table with outcomes=F to measure it"
-    if measured is not None:
-        discordance, source = measured[0], f"of {measured[1]} pairs of executed subsets in {settings.outcomes}"
-        if not discordance:  # nothing was seen to vary: the most that is still plausible, by the rule of three
-            discordance, source = min(1.0, 3.0 / measured[1]), f"at most, by the rule of three: none {source}"
+    plan = plan_comparison(settings, out)
+    varies = plan.spread.between is not None
     needed = (f"tasks for {100 * effect:.0f} points" for effect in EFFECTS)
-    columns = [*names("trials"), *numbers(f"found with {tasks} tasks, points", *needed)]
+    found = [f"found with {plan.tasks} tasks, points", *(["if it varies by task"] if varies else [])]
     rows = [
-        (str(plan.trials), number(plan.detectable and 100 * plan.detectable, 1), *map(str, plan.needed))
-        for plan in plans(tasks, discordance)
+        (
+            str(row.alike.trials),
+            *(number(one.detectable and 100 * one.detectable, 1) for one in row if one is not None),
+            *map(str, row.alike.needed),
+        )
+        for row in plan.power
     ]
     screen = console()
-    print_table(screen, columns, rows)
-    arms, trials = len(settings.arms), settings.trials
+    print_table(screen, [*names("trials"), *numbers(*found, *needed)], rows)
+    spread, holm = plan.spread, plan.holm
     print_note(
         screen,
-        f"A paired test at 5 % that finds the difference 4 times in 5; two arms end differently on {discordance:.0%} "
-        f"of the trials ({source}). More trials help only as far as the tasks do not differ. Holm over "
-        f"{max(1, arms - 1)} comparisons asks for more. "
-        f"This config: {arms} arms × {tasks} tasks × {trials} trials = {arms * tasks * trials} episodes.",
+        "A paired test at 5 % that finds the difference 4 times in 5; two arms end differently on "
+        f"{spread.discordance:.0%} of the trials ({spread.source}). More trials help only as far as the tasks do not "
+        f"differ. Holm over {max(1, plan.arms - 1)} comparisons asks for more: "
+        f"{number(holm.alike.detectable and 100 * holm.alike.detectable, 1)} points at {plan.trials} trials. "
+        f"This config: {plan.arms} arms × {plan.tasks} tasks × {plan.trials} trials = {plan.episodes} episodes.",
     )
-    if settings.replay:
-        print_note(screen, f"Replayed from {settings.replay}: no episode is run.")
-        return 0
-    cost = estimate_cost(settings, chosen, out, table)
-    spent = "unknown" if cost.tokens is None else f"{round(cost.tokens, -3):,.0f}"
-    hours = "unknown" if cost.hours is None else f"{cost.hours:,.1f}"
-    print_note(
-        screen,
-        f"To run: {cost.episodes} episodes, about {spent} tokens of agent, helpers and selection; hours: {hours} at "
-        f"concurrency {settings.concurrency}. Basis: {cost.basis}.",
-    )
-    own = {f"{version} {domain}" for domain, version in world.versions(settings.domain).items()}
-    here = " and ".join(sorted(own))
-    for there in sorted({f"{row.benchmark_version or 'unknown version'} {row.domain}" for row in table} - own):
+    if spread.between is not None:
         print_note(
             screen,
-            f"{settings.outcomes} is of {there}, this config runs {here}: right for a transfer; otherwise set options "
-            "to the table's (`{phrases: first}` for helpdesk-1.1), or run `fama outcomes` with these settings.",
+            "If it varies by task: the true difference has a standard deviation between tasks of "
+            f"{100 * spread.between**0.5:.0f} points, the largest of two strategies in logs.",
         )
+    if settings.replay:
+        print_note(screen, f"Replayed from {settings.replay}: no episode is run.")
+    else:
+        _print_cost(plan, settings, per_second)
+    for line in plan.elsewhere:
+        print_note(
+            screen,
+            f"{settings.outcomes} is of {line}, this config runs {plan.here}: right for a transfer; otherwise set "
+            "options to the table's (`{phrases: first}` for helpdesk-1.1), or run `fama outcomes` with these settings.",
+        )
+    for line in plan.missing:
+        print_note(screen, f"Missing before the run: {line}", style="yellow")
     return 0
+
+
+def _print_cost(plan: "ComparisonPlan", settings: "CompareSettings", per_second: float) -> None:
+    from eval.metrics.formats import span
+    from fama.commands.terminal import console, print_note
+
+    screen, cost, expected = console(), plan.cost, plan.expected
+    if cost is not None and (cost.measured or expected is None):
+        spent = "unknown" if cost.tokens is None else f"{round(cost.tokens, -3):,.0f}"
+        hours = "unknown" if cost.hours is None else f"{cost.hours:,.1f}"
+        print_note(
+            screen,
+            f"To run: {cost.episodes} episodes, about {spent} tokens of agent, helpers and selection; hours: {hours} "
+            f"at concurrency {settings.concurrency}. Basis: {cost.basis}.",
+        )
+    if expected is not None:
+        millions = [span(part.low / 1e6, part.high / 1e6) for part in (expected.agent.read, expected.agent.new)]
+        added, user = expected.added.new, expected.user.new
+        gpu = [span(h.low, h.high) for h in (expected.hours(per_second), expected.user_hours(per_second))]
+        print_note(
+            screen,
+            f"Millions of tokens of all {plan.episodes} episodes: the agent reads {millions[0]}, new to its server are "
+            f"{millions[1]}; helpers and selection add {span(added.low / 1e6, added.high / 1e6)} new ones, the user's "
+            f"model {span(user.low / 1e6, user.high / 1e6)}. GPU hours at {per_second:,.0f} new tokens per second and "
+            f"card: {gpu[0]} for the backbone, {gpu[1]} for the user. Basis: {expected.basis.words}.",
+        )
 
 
 def show(comparison: "Comparison") -> None:

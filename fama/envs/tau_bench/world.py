@@ -47,6 +47,11 @@ class TauEnvironment:
             for info in self._world.tools_info
         )
 
+    @property
+    def user_prompt(self) -> str:
+        """Return what the model that plays the user is told, without a trait."""
+        return self._prompt(str(self._world.task.instruction))
+
     async def reset(self, seed: int) -> Observation:
         """Start over; return the user's first message."""
         if not self._fresh:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from fama.errors import BadInput
+from fama.errors import BadInput, Missing
 from fama.files import sweep, write_atomically
 from fama.redaction import redact, shortened
 from fama.selection.router.checkpoint_files import (
@@ -116,6 +116,7 @@ def read_manifest(folder: Path) -> RouterManifest:
 
     Raises:
         BadInput: it is missing, no JSON, of another schema version or of an unknown kind.
+        Missing: there is no such folder.
     """
     path = folder / MANIFEST
     try:
@@ -123,7 +124,8 @@ def read_manifest(folder: Path) -> RouterManifest:
     except OSError:
         inside = ", ".join(sorted(str(file.parent) for file in folder.glob(f"*/{MANIFEST}")))
         told = f"it holds several, give one of {inside}" if inside else "write one with `fama train`"
-        raise BadInput(f"{folder}: no router checkpoint ({MANIFEST} is missing); {told}") from None
+        kind = BadInput if folder.exists() else Missing
+        raise kind(f"{folder}: no router checkpoint ({MANIFEST} is missing); {told}") from None
     except (ValueError, RecursionError):
         raise BadInput(f"{path}: not JSON; the file is damaged, copy the checkpoint again") from None
     version = value.get("schema_version") if isinstance(value, dict) else None

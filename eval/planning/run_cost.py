@@ -13,6 +13,8 @@ from fama.episodes.records import total_tokens
 from fama.episodes.store import EpisodeStore, read_episodes
 from fama.settings import CompareSettings
 
+#: The benchmark of the assumption below; nothing is assumed of others.
+ASSUMED_BENCHMARK = "helpdesk"
 #: Tokens and seconds per episode where nothing was run yet: the mean of the 750 training episodes of helpdesk with the
 #: 1.5B model (results/helpdesk/outcomes-train.parquet), whose server ran on two cores.
 ASSUMED_TOKENS, ASSUMED_SECONDS = 21_000.0, 19.0
@@ -23,12 +25,14 @@ class RunCost:
     """Episodes that are still to run, with tokens of agent, helpers and selection, and hours of wall time.
 
     ``basis`` says in words what the means per episode are of. Tokens or hours are None where the basis lacks them.
+    ``measured`` is False where nothing of this comparison was run.
     """
 
     episodes: int
     tokens: float | None
     hours: float | None
     basis: str
+    measured: bool = True
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ def estimate_cost(
     """Return what the comparison still costs.
 
     The first of these that there is: finished episodes of the comparison in ``out``, each arm by its own; rows of the
-    outcome ``table``, those of the backbone and strategy if it has any; an assumption.
+    outcome ``table``, those of the backbone and strategy if it has any; for helpdesk, an assumption.
     """
     hashed = config_hash(settings)
     plan = {episode_id(one, hashed): one.selector.arm for one in plan_arms(settings, tasks)}
@@ -62,6 +66,8 @@ def estimate_cost(
         what = "" if same else ", of another backbone or strategy"
         overall = _mean(_Mean(row.tokens, row.seconds) for row in rows)
         basis = f"{len(rows)} executed subsets in {settings.outcomes or settings.lattice}{what}"
+    elif settings.benchmark != ASSUMED_BENCHMARK:
+        overall, basis = _Mean(None, None), f"none of {settings.benchmark}; run a few tasks first, or name outcomes=F"
     else:
         overall = _Mean(ASSUMED_TOKENS, ASSUMED_SECONDS)
         basis = f"an assumption: {ASSUMED_TOKENS:,.0f} tokens and {ASSUMED_SECONDS:.0f} s per episode, as of a 1.5B "
@@ -69,7 +75,7 @@ def estimate_cost(
     means = [arms.get(arm, overall) for arm in left]
     seconds = _sum(mean.seconds for mean in means)
     hours = None if seconds is None else seconds / settings.concurrency / 3600
-    return RunCost(len(left), _sum(mean.tokens for mean in means), hours, basis)
+    return RunCost(len(left), _sum(mean.tokens for mean in means), hours, basis, bool(done or table))
 
 
 def _finished(plan: Mapping[str, str], out: Path) -> dict[str, dict[str, _Mean]]:
