@@ -7,7 +7,7 @@ from typing import Any
 from fama.diagnosis.trace import Trace
 from fama.dialogue.calls import Call
 from fama.dialogue.facts import leaves
-from fama.dialogue.language import meanings, words
+from fama.dialogue.language import meaning, meanings, words
 from fama.dialogue.requests import turns_down
 from fama.dialogue.sources import Sources
 from fama.dialogue.turns import spoken
@@ -20,16 +20,10 @@ _COMMITS = re.compile(
     r"|i(?:'ll| will| can| am going to)|we(?:'ll| will| can)|let(?: me|'s|s)|ready to|to be (made|done))\b",
     re.IGNORECASE,
 )
+#: A sum of money, or a number that is said to be one.
+_AMOUNT = re.compile(r"(?:[$€£]\s?|\bUSD\s)(\d[\d,]*(?:\.\d+)?)")
+_TELLING = 10
 _WORD = re.compile(r"#?[\w-]+")
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-#: A question for one of several.
-_WHICH = re.compile(
-    r"\bwhich\b(?! (is|are|was|were|has|have|means?|will|can|includes?|contains?)\b)"
-    r"|\b(specify|provide|confirm) the \w+ (id|number)\b",
-    re.IGNORECASE,
-)
-#: A code of letters and digits in any order, or of capitals alone: its form says nothing but its length.
-_CODE = re.compile(r"(?=[A-Z0-9]*[A-Z])[A-Z0-9]{5,}")
 _LOOKS = re.compile(r"\b(which|provide|what is|could you (please )?(share|give|tell|let))\b", re.IGNORECASE)
 #: Verbs of one meaning: what an agent says it will do, by the verb of the tool that does it.
 _SAID = {
@@ -45,54 +39,25 @@ _SAID = {
 }
 
 
-def taken_at(trace: Trace, call: Call, wrong: Any, right: Any, after: int | None = None, path: str = "") -> int:
+def taken_at(trace: Trace, call: Call, wrong: Any, right: Any, after: int | None = None) -> int:
     """Return the first message of the agent that goes by a wrong value of a change, else where the change was agreed.
 
     A message that names the right value, too, lists choices and decides nothing. A value that another reference change
-    needs was named for that one: then only the call itself mixed them up. Before an output showed the right value, a
-    wrong one in words tells what is; a look-up for a wrong date goes by it. ``after`` is the turn that took it back.
+    needs was named for that one: then only the call itself mixed them up. ``after`` is the turn that took it back.
     """
-    if not is_telling(wrong):
+    if not _is_telling(wrong):
         step = proposed_at(trace, call)
-        if isinstance(wrong, int) and not isinstance(wrong, bool):
-            return step if _counts(trace, step, path, wrong) else call.step
         named = isinstance(wrong, str) and wrong and wrong.casefold() in spoken(trace.episode.messages[step]).casefold()
         return step if named else call.step
     if any(_holds(action.arguments, wrong) for action in trace.episode.gold_actions or ()):
         return call.step
-    start = max(trace.request_step if after is None else after, _shown_at(trace, call, right))
+    start = trace.request_step if after is None else after
     for step, message in enumerate(trace.episode.messages[: call.step]):
         if message.role == "assistant" and step > start:
-            if _looks_on(trace, step, wrong):
-                return step
             said = Sources((message,), ())
-            if said.find(wrong, 1) and not (is_telling(right) and said.find(right, 1)):
+            if said.find(wrong, 1) and not (_is_telling(right) and said.find(right, 1)):
                 return step
     return max(proposed_at(trace, call), -1 if after is None else after + 1)
-
-
-def _shown_at(trace: Trace, call: Call, right: Any) -> int:
-    """Return the step of the output that first showed the right value before a change, -1 if none did.
-
-    Until then a wrong value in the agent's words tells what is, not what it chose.
-    """
-    if not is_telling(right):
-        return -1
-    return next((seen.step for seen in trace.sources.find(right, call.step) if seen.kind == "tool"), -1)
-
-
-def _counts(trace: Trace, step: int, path: str, count: int) -> bool:
-    """Return whether a line of a message gives a count to what an argument is named after."""
-    named = meanings(path.split(".")[-1].replace("_", " "))
-    lines = spoken(trace.episode.messages[step]).splitlines()
-    return any(named & meanings(line) and re.search(rf"(?<![\w.$]){count}(?![\w.])", line) for line in lines)
-
-
-def _looks_on(trace: Trace, step: int, wrong: Any) -> bool:
-    """Return whether a call of the agent at a step looks something up for a wrong date."""
-    return bool(_DATE.fullmatch(str(wrong))) and any(
-        value == wrong for made in trace.calls if made.step == step for _, _, value in leaves(made.arguments)
-    )
 
 
 def proposed_at(trace: Trace, call: Call) -> int:
@@ -108,7 +73,7 @@ def proposed_at(trace: Trace, call: Call) -> int:
 def offered_at(trace: Trace, call: Call) -> int:
     """Return the first message in which the agent commits itself to a change, in words; the call's own without one."""
     name, value = _object_of(call)
-    verb = said_verbs(call.name)
+    verb = _verbs(call.name)
     for step in range(trace.request_step + 1, call.step):
         message = trace.episode.messages[step]
         text = spoken(message)
@@ -117,6 +82,37 @@ def offered_at(trace: Trace, call: Call) -> int:
         if _speaks_of(trace, message, step, name, value) and not _refuses(text) and not _only_asks(text):
             return step
     return call.step
+
+
+def answered_at(trace: Trace, value: str) -> int | None:
+    """Return the agent's answer to the last question about a value that an output held before; None without one.
+
+    The question shares a word with the field of the output that holds the value: "the tracking number".
+    """
+    for call in trace.calls:
+        for path, _, leaf in call.leaves:
+            if str(leaf) != value:
+                continue
+            field = frozenset(meaning(word) for word in words(path.split(".")[-1])) - {"id"}
+            for step in range(len(trace.episode.messages) - 1, call.result_step or call.step, -1):
+                message = trace.episode.messages[step]
+                if message.role == "user" and field & meanings(spoken(message)):
+                    return next((i for i in trace.spoken_steps if i > step), None)
+    return None
+
+
+def computed_at(trace: Trace) -> tuple[int, str] | None:
+    """Return the first number that the agent told and no output, user or rule had, and where it was computed."""
+    for step in trace.spoken_steps:
+        for match in _AMOUNT.finditer(spoken(trace.episode.messages[step])):
+            number = match[1].replace(",", "")
+            value = float(number)
+            if value >= _TELLING and not trace.sources.supported(int(value) if value.is_integer() else value, step):
+                return step, match[0]
+            made = [c for c in trace.calls if c.step < step and not trace.roles.writes(c.name) and _gives(c, value)]
+            if made and not trace.sources.find(number, made[0].step):
+                return made[0].step, match[0]
+    return None
 
 
 def split_sentences(text: str) -> list[str]:
@@ -133,12 +129,20 @@ def said_first(trace: Trace, pattern: re.Pattern[str]) -> tuple[int, str] | None
     return None
 
 
+def _gives(call: Call, value: float) -> bool:
+    """Return whether a call did nothing but compute a number."""
+    try:
+        return float((call.result or "").strip()) == value
+    except ValueError:
+        return False
+
+
 def _refuses(text: str) -> bool:
     """Return whether a sentence of a text turns a change down."""
     return any(turns_down(sentence) for sentence in split_sentences(text))
 
 
-def is_telling(value: Any) -> bool:
+def _is_telling(value: Any) -> bool:
     """Return whether a value is one of a kind, so that a text that holds it speaks of it: an id, a date, a sum."""
     if isinstance(value, bool) or value is None:
         return False
@@ -155,7 +159,7 @@ def _only_asks(text: str) -> bool:
 def _object_of(call: Call) -> tuple[str, Any]:
     """Return the first argument of a change that names its object, and the value; ("", None) where there is none."""
     for path, _, value in leaves(call.arguments):
-        if path.endswith("id") and "user" not in path and "payment" not in path and is_telling(value):
+        if path.endswith("id") and "user" not in path and "payment" not in path and _is_telling(value):
             return path, value
     return "", None
 
@@ -165,20 +169,9 @@ def _speaks_of(trace: Trace, message: Message, step: int, name: str, value: Any)
     if not name:
         return True
     if Sources((message,), ()).find(value, 1):
-        text = spoken(message)
-        others = [word for word in set(_WORD.findall(text)) if same_form(word, str(value))]
-        if len([word for word in others if shape(word) == shape(str(value))]) > 1:
-            return False
-        return not (_WHICH.search(text) and len(others) > 1)
+        return len({word for word in _WORD.findall(spoken(message)) if shape(word) == shape(str(value))}) < 2
     looked = {str(c.arguments[name]) for c in trace.calls if c.step < step and name in c.arguments}
     return looked == {str(value)}
-
-
-def same_form(word: str, value: str) -> bool:
-    """Return whether a word has the form of an identifier: of the same shape, or a code of the same length."""
-    if _CODE.fullmatch(value) and _CODE.fullmatch(word):
-        return len(word) == len(value) and (word.isalpha() == value.isalpha() or not word.isalpha())
-    return shape(word) == shape(value)
 
 
 def _holds(arguments: str, value: Any) -> bool:
@@ -186,7 +179,6 @@ def _holds(arguments: str, value: Any) -> bool:
 
 
 @lru_cache(maxsize=256)
-def said_verbs(name: str) -> re.Pattern[str]:
-    """Return the words by which people speak of what a tool does."""
+def _verbs(name: str) -> re.Pattern[str]:
     first = next(iter(words(name)), name)
     return re.compile(rf"\b({_SAID.get(first, re.escape(first[:5]))})\w*", re.IGNORECASE)

@@ -29,10 +29,7 @@ WEIGHTS: tuple[tuple[str, float], ...] = (
     ("gold:wrong_row", 1.0),
     ("gold:outdated", 1.0),
     ("gold:unsourced", 1.0),
-    ("gold:unseen", 1.0),
-    ("gold:priced", 1.0),
     ("gold:forbidden", 1.0),
-    ("gold:wrong_object", 0.95),
     ("gold:extra", 0.9),
     ("gold:refused", 0.95),
     ("gold:misread", 0.9),
@@ -44,9 +41,7 @@ WEIGHTS: tuple[tuple[str, float], ...] = (
     ("gold:untold", 0.8),
     ("gold:told_wrong", 0.9),
     ("gold:denied", 0.9),
-    ("gold:miscounted", 0.9),
-    ("gold:uncounted", 0.9),
-    ("gold:computed", 0.9),
+    ("gold:computed", 0.82),
     ("user:endless", 0.95),
     ("loop:stalled", 0.95),
     ("analyst:*", 0.9),
@@ -68,14 +63,6 @@ WEIGHTS: tuple[tuple[str, float], ...] = (
 OTHER_WEIGHT = 0.3
 #: A category is named at all from this weight, and is primary within this share of the strongest one.
 NAMED, PRIMARY_SHARE, MAX_PRIMARY = 0.4, 0.97, 2
-#: Findings about the user that decide whatever the agent then did.
-OF_USER = ("user:chose", "user:silent", "user:asked", "user:kept_back", "user:withheld", "user:endless")
-#: Differences in what was changed or priced, which no later turn of the user brought about.
-OF_CHANGES = tuple(
-    f"gold:{kind}" for kind in ("wrong", "invented", "outdated", "forbidden", "extra", "priced", "refused", "unseen")
-)
-#: From this weight a difference from the reference spoils the end by itself.
-SUFFICIENT = 0.9
 #: Sources that are about one call, whose mistake a later success makes good.
 _OF_CALL = ("invented:argument", "invented:lookup", "invented:blocked", "tool:*", "retry:*", "policy:turned_down")
 
@@ -127,12 +114,8 @@ def _repaired(trace: Trace, item: Evidence, name: str, order: int) -> bool:
 
 
 def by_rule(trace: Trace, evidence: Sequence[Evidence], taxonomy: Taxonomy) -> Merged:
-    """Merge by rule: the first uncredited difference that suffices decides, else the strongest finding.
-
-    Ties go to the earlier step. Where the user is to blame, the step is its turn.
-    """
+    """Merge by rule: the strongest uncredited finding decides, ties go to the earlier step."""
     kept = credit(trace, evidence)
-    deciding = _first_sufficient(kept)
     scores: dict[str, float] = {}
     steps: dict[str, int] = {}
     last = len(trace.episode.messages)
@@ -148,38 +131,16 @@ def by_rule(trace: Trace, evidence: Sequence[Evidence], taxonomy: Taxonomy) -> M
     top = max(scores.values())
     order = sorted(scores, key=lambda code: (-scores[code], steps[code], taxonomy.codes.index(code)))
     primary = tuple(code for code in order if scores[code] >= PRIMARY_SHARE * top)[:MAX_PRIMARY]
-    if deciding:
-        primary = tuple(dict.fromkeys((*(item.category for item in deciding), *primary)))[:MAX_PRIMARY]
-        steps |= {item.category: item.step for item in deciding if item.step is not None}
     named = tuple(code for code in taxonomy.codes if scores.get(code, 0.0) >= min(NAMED, top))
     step = min(steps[code] for code in primary)
-    blame, reason = blame_of(trace, kept), _reason(primary, kept, taxonomy)
-    if blame == "user" and (turn := fault_of_user(trace, kept)) is not None:
-        step = step if turn.step is None else turn.step
-        reason = f"the user ({turn.source} at message {turn.step}): {turn.quote}; {reason}"
     return Merged(
         categories=named,
         primary=primary,
         step=step if step < last else None,
-        blame=blame,
-        rationale=reason,
+        blame=blame_of(trace, kept),
+        rationale=_reason(primary, kept, taxonomy),
         confidence=round(min(scores[primary[0]], 1.0) * scores[primary[0]] / sum(scores.values()), 3),
     )
-
-
-def _first_sufficient(kept: Sequence[Evidence]) -> tuple[Evidence, ...]:
-    """Return the findings that come first of those that spoil the end by themselves, the strongest of that step.
-
-    Of several faults the first that suffices is the cause. Only differences from the reference are known to suffice;
-    what was executed outranks them.
-    """
-    if any(weight(item.source) > 1.0 for item in kept):
-        return ()
-    found = [i for i in kept if i.source.startswith("gold:") and weight(i.source) >= SUFFICIENT and i.step is not None]
-    first = min((item.step or 0 for item in found), default=0)
-    found = [item for item in found if item.step == first]
-    top = max((weight(item.source) for item in found), default=0.0)
-    return tuple(item for item in found if weight(item.source) >= PRIMARY_SHARE * top)
 
 
 def _unexplained(trace: Trace, taxonomy: Taxonomy) -> Merged:
@@ -205,42 +166,25 @@ def _reason(primary: Sequence[str], evidence: Sequence[Evidence], taxonomy: Taxo
 def blame_of(trace: Trace, evidence: Sequence[Evidence]) -> Blame:
     """Return who broke the episode.
 
-    The user, where a finding about it decides (``fault_of_user``). The environment, if the agent tried a busy tool at
-    least three times and it never worked; else the agent.
+    The user, if it talked on until the limit; if it made up a value or took the agent's part and no change was made
+    at all; or if it left while it was being asked or had just agreed, and no harmful change was made. The environment,
+    if the agent tried a busy tool at least three times and it never worked; else the agent.
     """
-    if any(item.source.startswith("executed:") for item in evidence):
+    sources = {item.source for item in evidence}
+    if any(source.startswith("executed:") for source in sources):
         return "agent"  # with notes it succeeded, with this user and these tools
-    if fault_of_user(trace, evidence) is not None:
+    if "user:endless" in sources:
+        return "user"
+    if {"user:invented", "user:mirrored"} & sources and not trace.writes:
+        return "user"
+    harmful = any(weight(e.source) >= 0.9 and not e.source.startswith("analyst:") for e in evidence)
+    if not harmful and "user:left" in sources:
         return "user"
     for name in {call.name for call in trace.calls}:
         tries = [call for call in trace.calls if call.name == name]
         if len(tries) >= 3 and all(call.busy for call in tries):
             return "environment"
     return "agent"
-
-
-def fault_of_user(trace: Trace, evidence: Sequence[Evidence]) -> Evidence | None:
-    """Return the first turn of the user that decided the episode; None where the agent had broken it before.
-
-    The user decides, if it chose or asked for what its instruction does not want, kept back what it was asked for or
-    the yes, or talked on until the limit; if it made up a value or took the agent's part and no change was made at
-    all; or if it left while it was being asked or had just agreed, and no harmful change was made. A difference from
-    the reference that suffices by itself and came before that turn is the agent's; the offer that the turn answers is
-    none.
-    """
-    harmful = any(weight(e.source) >= SUFFICIENT and not e.source.startswith("analyst:") for e in evidence)
-    found = []
-    for item in evidence:
-        decides = item.source in OF_USER
-        decides |= item.source in ("user:invented", "user:mirrored") and not trace.writes
-        decides |= item.source == "user:left" and not harmful
-        if decides:
-            found.append(item)
-    first = min(found, key=lambda item: item.step or 0, default=None)
-    if first is None or first.source == "user:endless":
-        return first
-    own = [i.step for i in evidence if i.source.startswith(OF_CHANGES) and i.step is not None]
-    return None if any(step < (first.step or 0) - 1 for step in own) else first
 
 
 class OrchestratorForm(Form):

@@ -53,11 +53,6 @@ class Trace:
         )
 
     @cached_property
-    def agent_steps(self) -> tuple[int, ...]:
-        """Return the indices of the agent's messages that hold words, with or without calls."""
-        return tuple(i for i, m in enumerate(self.episode.messages) if m.role == "assistant" and m.content)
-
-    @cached_property
     def user_steps(self) -> tuple[int, ...]:
         """Return the indices of the user's messages."""
         return tuple(i for i, m in enumerate(self.episode.messages) if m.role == "user")

@@ -51,18 +51,6 @@ def test_never_more_than_two_primaries_and_the_order_of_findings_does_not_matter
     assert results == {("DCV", "CM")}
 
 
-def test_of_several_faults_the_first_that_suffices_decides() -> None:
-    first, later = evidence("gold:denied", "IFU", 2), evidence("gold:wrong_row", "WRCO", 20)
-    merged = by_rule(PLAIN, (later, first), TAXONOMY)
-    assert (merged.primary, merged.step) == (("IFU", "WRCO"), 2)
-    slip = evidence("gold:missing", "IFU", 2)  # at the end or in an offer: it does not suffice before a wrong change
-    assert by_rule(PLAIN, (later, slip), TAXONOMY).primary == ("WRCO",)
-    executed = evidence("executed:repair", "CM", 30)
-    assert by_rule(PLAIN, (first, later, executed), TAXONOMY).primary == ("CM",)
-    read = evidence("invented:blocked", "CM", 1)  # without a reference nothing is known to suffice
-    assert by_rule(PLAIN, (read, later), TAXONOMY).primary == ("WRCO",)
-
-
 def test_without_findings_the_label_says_so() -> None:
     merged = by_rule(PLAIN, (), TAXONOMY)
     assert merged.primary == ("IFU",) and merged.confidence == 0.1 and merged.step == 5

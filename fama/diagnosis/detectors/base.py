@@ -25,7 +25,6 @@ DETECTORS: Registry[Detector] = Registry(
     "detectors",
     {
         "gold": "fama.diagnosis.detectors.gold:detect",
-        "unseen": "fama.diagnosis.detectors.unseen:detect",
         "invented": "fama.diagnosis.detectors.invented:detect",
         "tools": "fama.diagnosis.detectors.tools:detect",
         "loops": "fama.diagnosis.detectors.loops:detect",
@@ -33,7 +32,6 @@ DETECTORS: Registry[Detector] = Registry(
         "endings": "fama.diagnosis.detectors.endings:detect",
         "policy": "fama.diagnosis.detectors.policy:detect",
         "user": "fama.diagnosis.detectors.user:detect",
-        "wishes": "fama.diagnosis.detectors.wishes:detect",
     },
 )
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from fama.diagnosis.detectors.compare import references
-from fama.diagnosis.detectors.told import LIMIT_REASONS
+from fama.diagnosis.detectors.gold import LIMIT_REASONS
 from fama.diagnosis.trace import Trace
 from fama.dialogue.requests import names_change
 from fama.dialogue.turns import shorten, spoken

@@ -12,8 +12,14 @@ from fama.diagnosis.detectors.compare import (
     references,
     same_object,
 )
-from fama.diagnosis.detectors.told import priced, untold
-from fama.diagnosis.first_cause import offered_at, said_verbs, split_sentences, taken_at
+from fama.diagnosis.first_cause import (
+    answered_at,
+    computed_at,
+    offered_at,
+    said_first,
+    split_sentences,
+    taken_at,
+)
 from fama.diagnosis.trace import Trace
 from fama.dialogue.calls import Call
 from fama.dialogue.requests import turns_down
@@ -24,11 +30,19 @@ from fama.episodes.records import Evidence
 KINDS = {"wrong_row": "WRCO", "invented": "CM", "outdated": "CM", "misread": "CM", "missing": "IFU"}
 #: what a wrong value of unknown origin may be
 UNSOURCED = ("WRCO", "CM")
-#: What will not happen, or not again afterwards, is no refusal.
-_FORETELLS = re.compile(
-    r"(?<!\bI )(?<!\bwe )\b(will not|won't)\b|\b(after(wards?| this| that)|again|no (further|more)|any further)\b",
+_TOLD = re.compile(r"output|info|told|inform|communicat", re.IGNORECASE)
+#: The user may go ahead under a condition only, so that a wrong sum or a missing word makes it agree.
+_CONDITIONS = re.compile(
+    r"\b(only if|if and only if|unless|if (it|that|this|the|there|you|they|not)|less than|more than|at most|up to|"
+    r"under \$|below \$|otherwise|as long as)\b",
     re.IGNORECASE,
 )
+_NOT_TOLD = re.compile(
+    r"\b(not (provided|available|listed|included|specified)|(cannot|can't|unable to|not able to|don't) "
+    r"(provide|access|have access|tell|give|see))\b",
+    re.IGNORECASE,
+)
+LIMIT_REASONS = re.compile(r"max|limit|step|token|budget|loop|repeat|timeout|seconds|wall", re.IGNORECASE)
 
 
 def detect(trace: Trace) -> Iterator[Evidence]:
@@ -39,7 +53,7 @@ def detect(trace: Trace) -> Iterator[Evidence]:
     changes = [action for action in wanted if trace.roles.writes(action.name)]
     found = match(changes, trace.writes)
     clean = True
-    for evidence in _all(trace, found, {action.name for action in changes}):
+    for evidence in _all(trace, found, bool(changes)):
         clean = False
         yield evidence
     yield from _ending(trace, wanted, found)
@@ -47,50 +61,40 @@ def detect(trace: Trace) -> Iterator[Evidence]:
     if clean and detail.get("state") == 0.0 and trace.writes:
         first = trace.writes[0]  # the changes themselves are right: one of them was made without a yes
         yield Evidence(source="gold:unagreed", category="DCV", step=first.step, quote=first.quote())
-    yield from untold(trace, clean)
+    yield from _untold(trace, clean)
 
 
-def _all(trace: Trace, found: Matching, kinds: set[str]) -> Iterator[Evidence]:
-    """Yield every difference. ``kinds`` are the tools of the reference's changes.
-
-    A change too many of such a kind was made to the wrong object of several; one of another kind, or where nothing was
-    to change, breaks a rule.
-    """
+def _all(trace: Trace, found: Matching, any_change: bool) -> Iterator[Evidence]:
     for _, call, differing in found.pairs:
         yield from _wrong(trace, call, differing)
     for reference in found.missing:
-        yield from _missing(trace, reference, [call for _, call, _ in found.pairs if call.name == reference.name])
+        yield from _missing(trace, reference)
     right = [call for _, call, differing in found.pairs if not differing]
     for call in found.extra:
         if any(later.order > call.order and _done_over(call, later) for later in right):
             continue  # undone or done over: the right change followed
-        if (sums := list(priced(trace, call))) and not kinds:
-            yield from sums  # a wrong sum explains why the user agreed to what it did not want
-            continue
-        kind = "forbidden" if not kinds else "wrong_object" if call.name in kinds else "extra"
-        category = "WRCO" if kind == "wrong_object" else "DCV"
-        yield Evidence(source=f"gold:{kind}", category=category, step=offered_at(trace, call), quote=call.quote())
+        kind = "extra" if any_change else "forbidden"
+        yield Evidence(source=f"gold:{kind}", category="DCV", step=offered_at(trace, call), quote=call.quote())
+        if _CONDITIONS.search(trace.episode.instruction or ""):
+            if (told := computed_at(trace)) is not None and told[0] < call.step:
+                quote = shorten(f"{told[1]} stands in no output; by it the user agreed to {call.quote(120)}", 240)
+                yield Evidence(source="gold:computed", category="WRCO", step=told[0], quote=quote)
 
 
 def _wrong(trace: Trace, call: Call, differing: list[Difference]) -> Iterator[Evidence]:
-    """Yield the wrong values of a change, of each kind the one that was taken first."""
-    kinds: dict[str, list[tuple[int, Difference]]] = {}
+    kinds: dict[str, Difference] = {}
     for difference in differing:
-        kind = kind_of(trace, difference, call.step)
-        corrected = trace.sources.last(difference.gold, call.step, "user") if kind == "outdated" else None
-        taken = taken_at(trace, call, difference.actual, difference.gold, corrected, difference.path)
-        kinds.setdefault(kind, []).append((taken, difference))
-    if len(kinds) > 1 and all(isinstance(item.actual, int | float) for _, item in kinds.get("invented", ())):
-        kinds.pop("invented", None)  # sums that follow from another wrong value
+        kinds.setdefault(kind_of(trace, difference, call.step), difference)
+    if len(kinds) > 1 and "invented" in kinds and isinstance(kinds["invented"].actual, int | float):
+        del kinds["invented"]  # a sum that follows from another wrong value
     if len(kinds) > 1:
         kinds.pop("misread", None)
-    for kind, items in kinds.items():
-        taken, difference = min(items, key=lambda item: item[0])
+    for kind, difference in kinds.items():
         quote = shorten(f"{call.name}: {difference.path} = {difference.actual!r}, expected {difference.gold!r}", 240)
         for category in UNSOURCED if kind == "unsourced" else (KINDS[kind],):
+            corrected = trace.sources.last(difference.gold, call.step, "user") if kind == "outdated" else None
+            taken = taken_at(trace, call, difference.actual, difference.gold, corrected)
             yield Evidence(source=f"gold:{kind}", category=category, step=taken, quote=quote)
-        if kind == "missing":
-            yield from _refused(trace, call.name)
 
 
 def kind_of(trace: Trace, difference: Difference, step: int) -> str:
@@ -109,20 +113,12 @@ def kind_of(trace: Trace, difference: Difference, step: int) -> str:
     by_user = trace.sources.last(wrong, step, "user")
     if by_user is not None:
         corrected = None if right is None else trace.sources.last(right, step, "user")
-        if corrected is not None and corrected > by_user:
-            return "outdated"
-        return "wrong_row" if _is_echo(trace, wrong, step) else "misread"
+        return "outdated" if corrected is not None and corrected > by_user else "misread"
     if trace.sources.last(wrong, step, "tool") is not None:
         return "wrong_row"
     if not trace.has_dialogue:
         return "unsourced"
     return "misread" if trace.sources.supported(wrong, step) else "invented"
-
-
-def _is_echo(trace: Trace, wrong: object, step: int) -> bool:
-    """Return whether the user only repeated a value: an output had it first, and the agent offered it."""
-    kinds = list(dict.fromkeys(seen.kind for seen in trace.sources.find(wrong, step)))
-    return kinds[:2] == ["tool", "agent"] or kinds[:3] == ["system", "tool", "agent"]
 
 
 def _is_choice(value: object) -> bool:
@@ -134,8 +130,7 @@ def _is_choice(value: object) -> bool:
     return not re.search(r"\d|@", text) or bool(re.fullmatch(r"\d", text))
 
 
-def _missing(trace: Trace, reference: Reference, done: list[Call]) -> Iterator[Evidence]:
-    """Yield a change never made: at the end, or where changes of its kind were first offered without it."""
+def _missing(trace: Trace, reference: Reference) -> Iterator[Evidence]:
     tried = [call for call in trace.calls if call.name == reference.name and call.failed]
     if tried:
         # it was tried and answered by an error: the wrong value of the last try is the cause, where it was first tried
@@ -143,27 +138,21 @@ def _missing(trace: Trace, reference: Reference, done: list[Call]) -> Iterator[E
             first = next(c for c in tried if difference in differences(reference.arguments, c.arguments))
             yield from (e for e in _wrong(trace, first, [difference]) if e.source != "gold:missing")
     end = next((c.step for c in trace.calls if trace.roles.closes(c.name)), trace.last_agent_step)
-    if done and not tried:
-        end = min(offered_at(trace, call) for call in done)
     quote = f"never done: {reference.name}({', '.join(f'{k}={v}' for k, v in reference.arguments.items())})"
     yield Evidence(source="gold:missing", category="IFU", step=end, quote=shorten(quote, 240))
     if not tried:
-        yield from _refused(trace, reference.name)
+        yield from _refused(trace)
 
 
-def _refused(trace: Trace, tool: str) -> Iterator[Evidence]:
-    """Yield the first sentence, to the user or in the closing call, that turned down what a tool should have done.
-
-    The sentence speaks of that change: what is said of another one (no exchange, where a return was due) may be true.
-    """
-    verbs = said_verbs(tool)
+def _refused(trace: Trace) -> Iterator[Evidence]:
+    """Yield the first sentence, to the user or in the closing call, that turned an allowed request down by a rule."""
     for step, message in enumerate(trace.episode.messages):
         if message.role != "assistant":
             continue
         ends = [c.function.arguments for c in message.tool_calls or () if trace.roles.closes(c.function.name)]
         said = " ".join(ends) if message.tool_calls else spoken(message)
         for sentence in split_sentences(said):
-            if turns_down(sentence) and verbs.search(sentence) and not _FORETELLS.search(sentence):
+            if turns_down(sentence):
                 yield Evidence(source="gold:refused", category="DCV", step=step, quote=shorten(sentence, 240))
                 return
 
@@ -187,6 +176,37 @@ def _ending(trace: Trace, wanted: list[Reference], found: Matching) -> Iterator[
     elif trace.episode.reward_detail.get("closing", 1.0) < 1.0 and not found.pairs:
         quote = f"{call.quote(100)} without looking at what the rules depend on"
         yield Evidence(source="gold:unchecked", category="DCV", step=call.step, quote=quote)
+
+
+def _untold(trace: Trace, clean: bool) -> Iterator[Evidence]:
+    """Yield what was never told: told as another number or name, denied though an output held it, or left out."""
+    detail = trace.episode.reward_detail
+    untold = [key for key, value in detail.items() if _TOLD.search(key) and value < 1.0]
+    limited = bool(LIMIT_REASONS.search(trace.episode.outcome.reason))
+    unsaid = _unsaid(trace)
+    if not (untold or unsaid) and (not clean or detail or limited):
+        return
+    what = ", ".join(untold) or ("required outputs" if unsaid else "changes are right, the task still failed")
+    if unsaid:
+        what = shorten(f"{what}: never said {', '.join(unsaid)}", 240)
+        if (denied := said_first(trace, _NOT_TOLD)) is not None:
+            quote = shorten(f"{denied[1]} (never said {', '.join(unsaid)})", 240)
+            yield Evidence(source="gold:denied", category="IFU", step=denied[0], quote=quote)
+    yield Evidence(source="gold:untold", category="IFU", step=trace.last_agent_step, quote=what)
+    for text in unsaid:
+        if (step := answered_at(trace, text)) is not None:
+            quote = shorten(f"{text} was asked for; the answer: {spoken(trace.episode.messages[step])}", 240)
+            yield Evidence(source="gold:told_wrong", category="CM", step=step, quote=quote)
+    if unsaid and (found := computed_at(trace)) is not None:
+        step, number = found
+        quote = shorten(f"{number} stands in no output; never said {', '.join(unsaid)}", 240)
+        yield Evidence(source="gold:computed", category="WRCO", step=step, quote=quote)
+
+
+def _unsaid(trace: Trace) -> list[str]:
+    """Return the required outputs that the agent never said, compared as τ-bench does: without case and commas."""
+    said = "\n".join(spoken(m) for m in trace.episode.messages if m.role == "assistant").casefold().replace(",", "")
+    return [text for text in trace.episode.required_outputs or () if text.casefold().replace(",", "") not in said]
 
 
 def _done_over(call: Call, later: Call) -> bool:
