@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fama.advising.messages import content_key, read_messages
 from fama.agents.strategies.base import Chat
-from fama.episodes.foreign.messages import messages_of
 from fama.episodes.foreign.tools import tools_of
 from fama.episodes.records import Message, ToolSpec
 from fama.errors import BadInput
@@ -71,7 +71,7 @@ def read_conversation(messages: Iterable[Any], tools: Iterable[Any] | None, poli
     if policy is not None and not isinstance(policy, str):
         raise BadInput(f"policy: a {type(policy).__name__}; give a text, or None for the first system message")
     try:
-        read = messages_of(clean_value(list(chat)))
+        read = read_messages(chat)
     except BadInput as error:
         raise BadInput(f"{error}"[:400]) from None
     except _SHAPE_FAULTS as error:
@@ -109,7 +109,7 @@ def _as_dict(value: Any, place: str) -> Chat:
 
 def _tools(raw: Sequence[Chat]) -> tuple[ToolSpec, ...]:
     try:
-        return _TOOLS.read(json.dumps(raw))
+        return _TOOLS.read(raw)
     except BadInput:
         raise
     except _SHAPE_FAULTS as error:
@@ -117,32 +117,36 @@ def _tools(raw: Sequence[Chat]) -> tuple[ToolSpec, ...]:
 
 
 class _ToolCache:
-    """The tools of the latest JSON texts, of at most so many characters in all and always of the last one.
+    """The tools of the latest requests, of at most so many bytes in all and always of the last one.
 
     Every request of an agent has the same tools, so that they are read once and stay one object.
     """
 
-    def __init__(self, characters: int) -> None:
-        self._characters, self._held = characters, 0
-        self._kept: OrderedDict[str, tuple[ToolSpec, ...]] = OrderedDict()
+    def __init__(self, size: int) -> None:
+        self._size, self._held = size, 0
+        self._kept: OrderedDict[bytes, tuple[ToolSpec, ...]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def read(self, text: str) -> tuple[ToolSpec, ...]:
-        """Return the tools of a text.
+    def read(self, raw: Sequence[Chat]) -> tuple[ToolSpec, ...]:
+        """Return the tools of their definitions.
 
         Raises:
             BadInput: a definition has no name, or states a role that is none.
+            TypeError: a definition holds what JSON cannot.
         """
-        found = self._kept.get(text)
+        key = content_key(raw)
+        if key is None:
+            key = json.dumps(raw).encode()
+        found = self._kept.get(key)
         if found is None:
-            found = self._kept[text] = tools_of(clean_value(json.loads(text)))
-            self._held += len(text)
-            while self._held > self._characters and len(self._kept) > 1:
+            found = self._kept[key] = tools_of(clean_value(json.loads(json.dumps(raw))))
+            self._held += len(key)
+            while self._held > self._size and len(self._kept) > 1:
                 self._held -= len(self._kept.popitem(last=False)[0])
         else:
-            self._kept.move_to_end(text)
+            self._kept.move_to_end(key)
         return found
 
 

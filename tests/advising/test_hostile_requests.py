@@ -1,7 +1,6 @@
 """Requests of every shape: advice, or one line that says what is wrong."""
 
 import copy
-import json
 import multiprocessing
 import time
 from collections.abc import Iterator
@@ -88,12 +87,10 @@ def test_calls_of_custom_tools_are_read(guided: fama.Advisor) -> None:
 
 
 def test_tools_are_kept_by_their_size() -> None:
-    cache, texts = (
-        _ToolCache(1000),
-        [json.dumps([schema_of({"type": "object", "title": "x" * n})]) for n in (200, 2000)],
-    )
-    assert cache.read(texts[0]) is cache.read(texts[0])
-    assert cache.read(texts[1]) is cache.read(texts[1]) and len(cache) == 1
+    small, large = ([schema_of({"type": "object", "title": "x" * n})] for n in (200, 2000))
+    cache = _ToolCache(1000)
+    assert cache.read(small) is cache.read(copy.deepcopy(small)) and len(cache) == 1
+    assert cache.read(large) is cache.read(copy.deepcopy(large)) and len(cache) == 1
 
 
 def test_a_forked_process_is_told_to_make_its_own(advisor: fama.Advisor) -> None:

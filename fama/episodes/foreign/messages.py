@@ -2,8 +2,9 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from fama.episodes.foreign.calls import ForeignCall, calls_in
@@ -40,19 +41,27 @@ def messages_of(rows: Any, omitted: Counter[str] | None = None) -> tuple[Message
         BadInput: a message is none, its role is unknown, or a call has no name.
     """
     counter: Counter[str] = Counter() if omitted is None else omitted
+    return paired(spoken_in(row, counter) for row in rows_of(rows, "messages"))
+
+
+def paired(rows: Iterable[Iterable["Spoken"]]) -> tuple[Message, ...]:
+    """Return the messages of a conversation from what each of its rows says; ids as ``messages_of`` gives them.
+
+    Raises:
+        BadInput: reading a row did; names its place.
+    """
     pairing = _Pairing()
     found: list[Message] = []
-    for index, row in enumerate(rows_of(rows, "messages")):
+    for index, row in enumerate(rows):
         try:
-            for spoken in _spoken(from_text(row), counter):
-                found.append(pairing.message(spoken, index))
+            found += [pairing.message(spoken, index) for spoken in row]
         except BadInput as error:
             raise BadInput(f"messages[{index}]: {error}") from None
     return tuple(found)
 
 
 @dataclass(frozen=True)
-class _Spoken:
+class Spoken:
     """One message before its calls and results are paired."""
 
     role: Role
@@ -61,9 +70,29 @@ class _Spoken:
     call_id: str | None = None
     name: str | None = None
 
+    @cached_property
+    def as_told(self) -> Message:
+        """Return the message where every id is the one that was told."""
+        return self.message([call.id or "" for call in self.calls], self.call_id)
 
-def _spoken(row: Any, omitted: Counter[str]) -> Iterator[_Spoken]:
-    """Yield the messages that one row holds: the results of an Anthropic turn stand before its words."""
+    def message(self, ids: Sequence[str], call_id: str | None) -> Message:
+        """Return the message with these ids of its calls, or of the call that it answers."""
+        calls = tuple(
+            ToolCall(id=made, function=FunctionCall(name=call.name, arguments=call.arguments))
+            for made, call in zip(ids, self.calls, strict=True)
+        )
+        return Message(
+            role=self.role, content=self.content, tool_calls=calls or None, tool_call_id=call_id, name=self.name
+        )
+
+
+def spoken_in(row: Any, omitted: Counter[str]) -> Iterator[Spoken]:
+    """Yield the messages that one row holds: the results of an Anthropic turn stand before its words.
+
+    Raises:
+        BadInput: it is no message, its role is unknown, or a call has no name.
+    """
+    row = from_text(row)
     if not isinstance(row, dict):
         raise BadInput(f"{shown(row)} is no message; is this the right format?")
     row = _unwrapped(row)
@@ -82,11 +111,11 @@ def _spoken(row: Any, omitted: Counter[str]) -> Iterator[_Spoken]:
         _refuse_lost_words(row)
     name = name_of(row.get("name"))
     for result in content.results:
-        yield _Spoken("tool", result.text, call_id=result.call_id, name=result.name or name)
+        yield Spoken("tool", result.text, call_id=result.call_id, name=result.name or name)
     if content.results and content.texts is None and not calls:
         return
     call_id = name_of(row.get("tool_call_id")) or (name_of(row.get("call_id")) if role == "tool" else None)
-    yield _Spoken(role, content.text, tuple(calls) if role == "assistant" else (), call_id, name)
+    yield Spoken(role, content.text, tuple(calls) if role == "assistant" else (), call_id, name)
 
 
 def _unwrapped(row: dict[str, Any]) -> dict[str, Any]:
@@ -156,25 +185,24 @@ class _Pairing:
     used: set[str] = field(default_factory=set)
     open: list[_OpenCall] = field(default_factory=list)
 
-    def message(self, spoken: _Spoken, index: int) -> Message:
+    def message(self, spoken: Spoken, index: int) -> Message:
         """Return the message with its ids."""
         if spoken.role == "user":
             self.open = [call for call in self.open if call.id]
-        calls = tuple(self._call(call, index, f"call_{index}_{place}") for place, call in enumerate(spoken.calls))
+        ids = [self._call(call, index, f"call_{index}_{place}") for place, call in enumerate(spoken.calls)]
         call_id = self._answered(spoken) if spoken.role == "tool" else spoken.call_id
-        return Message(
-            role=spoken.role, content=spoken.content, tool_calls=calls or None, tool_call_id=call_id, name=spoken.name
-        )
+        told = call_id == spoken.call_id and all(made == call.id for made, call in zip(ids, spoken.calls, strict=True))
+        return spoken.as_told if told else spoken.message(ids, call_id)
 
-    def _call(self, call: ForeignCall, index: int, fallback: str) -> ToolCall:
+    def _call(self, call: ForeignCall, index: int, fallback: str) -> str:
         made = call.id if call.id and call.id not in self.used else fallback
         while made in self.used:
             made += "_"
         self.used.add(made)
         self.open.append(_OpenCall(call.id, call.name, made, index))
-        return ToolCall(id=made, function=FunctionCall(name=call.name, arguments=call.arguments))
+        return made
 
-    def _answered(self, spoken: _Spoken) -> str | None:
+    def _answered(self, spoken: Spoken) -> str | None:
         if spoken.call_id:
             same = [call for call in self.open if call.id == spoken.call_id]
             fitting = [call for call in same if call.message == same[-1].message]
