@@ -25,7 +25,7 @@ def by_identity(maxsize: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
 
         @wraps(function)
         def remembered(*args: P.args, **kwargs: P.kwargs) -> T:
-            key = tuple(arg if isinstance(arg, str) else id(arg) for arg in args)
+            key = tuple([arg if isinstance(arg, str) else id(arg) for arg in args])
             try:
                 result = kept[key][1]
                 kept.move_to_end(key)

@@ -67,11 +67,13 @@ def rules(policy: str) -> tuple[Rule, ...]:
     return tuple(found)
 
 
+@lru_cache(maxsize=64)
 def asks_identity(policy: str) -> bool:
     """Return whether the policy wants the user's identity established first."""
     return any(_IDENTITY.search(rule.text) for rule in rules(policy))
 
 
+@lru_cache(maxsize=64)
 def asks_confirmation(policy: str) -> bool:
     """Return whether the policy wants the user's yes before a change."""
     return any(_CONFIRM.search(rule.text) for rule in rules(policy) if not _IDENTITY.search(rule.text))

@@ -2,8 +2,10 @@
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from fama.dialogue.calls import Call, calls
 from fama.dialogue.language import (
@@ -17,10 +19,11 @@ from fama.dialogue.language import (
     words,
 )
 from fama.dialogue.tools import ToolView, views
-from fama.dialogue.turns import reading_of, turn_corrects, user_turns
+from fama.dialogue.turns import is_correction, reading_of, turns_of, user_turns
 from fama.dialogue.values import is_id
+from fama.episodes.records import Message
 from fama.episodes.state import SentenceReading, TurnReading, VisibleState
-from fama.memo import by_identity
+from fama.memo import RecentCache, by_identity
 
 #: A noun made of a verb ("a booking", "my parking"), and what the user did before ("I just renewed").
 _NOUN = re.compile(r"\b(?:an?|the|my|this|that|your|our|any)\s+(?:\w+\s+)?\w+ing\b", re.IGNORECASE)
@@ -105,6 +108,7 @@ def _verb(name: str) -> str:
     return meaning(first[0]) if first else ""
 
 
+@by_identity(2_000)
 def verbs_of(tool: ToolView, changes: tuple[ToolView, ...]) -> frozenset[str]:
     """Return the verb of a tool's name, and verbs that only its description has among those of all changes."""
     described = tool.stems & verb_meanings()
@@ -116,8 +120,8 @@ def verbs_of(tool: ToolView, changes: tuple[ToolView, ...]) -> frozenset[str]:
 def served_by(clause: str, tools: tuple[ToolView, ...]) -> tuple[ToolView, frozenset[str]] | None:
     """Return the change that a clause asks for, and its rivals."""
     weights = _weights(tools)
-    changes = tuple(tool for tool in tools if tool.kind == "write")
-    said = _add_slips(meanings(_PAST.sub(" ", _NOUN.sub(" ", without_negated(clause)))), frozenset(weights))
+    changes = _changes(tools)
+    said = _add_slips(meanings(_PAST.sub(" ", _NOUN.sub(" ", without_negated(clause)))), _vocabulary(tools))
     scored: list[tuple[float, ToolView]] = []
     for tool in changes:
         shared = said & tool.stems
@@ -134,6 +138,11 @@ def served_by(clause: str, tools: tuple[ToolView, ...]) -> tuple[ToolView, froze
     return best, frozenset(rivals)
 
 
+@by_identity(64)
+def _changes(tools: tuple[ToolView, ...]) -> tuple[ToolView, ...]:
+    return tuple(tool for tool in tools if tool.kind == "write")
+
+
 def _says_verb(clause: str, shared: frozenset[str], tool: ToolView, changes: tuple[ToolView, ...]) -> bool:
     """Return whether a clause has the verb of a tool's name, or asks for one that only its description has."""
     if verb_of(tool) in shared:
@@ -146,12 +155,19 @@ def _names_object(clause: str, said: frozenset[str], tool: ToolView, changes: tu
     """Return whether a request without its verb names an object, parameter or value that only one change has."""
     if not _ASKS.search(clause) or _INFORMS.search(clause) or any(verb_of(other) in said for other in changes):
         return False
+    return bool(said & _own_names(tool, changes))
+
+
+@by_identity(2_000)
+def _own_names(tool: ToolView, changes: tuple[ToolView, ...]) -> frozenset[str]:
+    """Return the object, parameters and values that only one change has."""
     named = tool.choices | frozenset(
         meaning(word) for name in tool.parameters if not is_id(name) for word in words(name)
     )
-    return bool(said & (own_objects(tool, changes) | (named - _shared(changes, tool))))
+    return own_objects(tool, changes) | (named - _shared(changes, tool))
 
 
+@by_identity(2_000)
 def own_objects(tool: ToolView, changes: tuple[ToolView, ...]) -> frozenset[str]:
     """Return words of a tool's name, beside its verb, that no other change is about."""
     return tool.name_stems - {verb_of(tool)} - _shared(changes, tool)
@@ -162,18 +178,35 @@ def _shared(changes: tuple[ToolView, ...], tool: ToolView) -> frozenset[str]:
     return frozenset().union(*(other.stems | other.choices | meanings(" ".join(other.parameters)) for other in others))
 
 
-def _add_slips(said: frozenset[str], known: frozenset[str]) -> frozenset[str]:
+class _Vocabulary(NamedTuple):
+    """Known words, and those that begin or end with a letter."""
+
+    known: frozenset[str]
+    first: Mapping[str, frozenset[str]]
+    last: Mapping[str, frozenset[str]]
+
+
+@by_identity(64)
+def _vocabulary(tools: tuple[ToolView, ...]) -> _Vocabulary:
+    known = frozenset(_weights(tools)) | every_verb()
+    first, last = (
+        {sign: frozenset(word for word in known if word[place] == sign) for sign in {word[place] for word in known}}
+        for place in (0, -1)
+    )
+    return _Vocabulary(known, first, last)
+
+
+def _add_slips(said: frozenset[str], vocabulary: _Vocabulary) -> frozenset[str]:
     """Return the meanings with the known words added that one of them is a typing slip away from."""
-    vocabulary = known | every_verb()
-    strange = [word for word in said if word not in vocabulary]
+    none: frozenset[str] = frozenset()
     near = {
         stem
-        for word in strange
-        for stem in vocabulary
-        # One slip leaves the first or the last letter; most pairs end here.
-        if (word[0] == stem[0] or word[-1] == stem[-1]) and abs(len(word) - len(stem)) < 2 and one_slip(word, stem)
+        for word in said - vocabulary.known
+        # One slip leaves the first or the last letter; most words differ in both.
+        for stem in vocabulary.first.get(word[0], none) | vocabulary.last.get(word[-1], none)
+        if abs(len(word) - len(stem)) < 2 and one_slip(word, stem)
     }
-    return said | {meaning(word) for word in near}
+    return said | {meaning(word) for word in near} if near else said
 
 
 def wants(state: VisibleState) -> tuple[Want, ...]:
@@ -181,22 +214,22 @@ def wants(state: VisibleState) -> tuple[Want, ...]:
 
     A turn that corrects an earlier one and asks for another change replaces the changes asked before.
     """
-    turns = tuple((index, text, turn_corrects(state, index)) for index, text in user_turns(state))
-    return _wants(turns, views(state), state.readings)
+    return _wants(state.messages, views(state), state.readings)
 
 
-@lru_cache(maxsize=64)
+@by_identity(64)
 def _wants(
-    turns: tuple[tuple[int, str, bool], ...], tools: tuple[ToolView, ...], readings: tuple[TurnReading, ...]
+    messages: tuple[Message, ...], tools: tuple[ToolView, ...], readings: tuple[TurnReading, ...]
 ) -> tuple[Want, ...]:
     kept: list[Want] = []
     read = {turn.index: turn.sentences for turn in readings}
-    for index, text, correction in turns:
+    for index, text in turns_of(messages):
+        sentences_read = read.get(index)
         fresh = [
-            Want(found[0], clause, index, found[1]) for clause, found in _asked(text, tools, read.get(index)) if found
+            Want(found[0], clause, index, found[1]) for clause, found in _asked(text, tools, sentences_read) if found
         ]
         sure = {want.tool.name for want in fresh if not want.rivals}
-        if index and sure and correction:
+        if index and sure and is_correction(text, sentences_read):
             kept = [want for want in kept if want.names & sure]
         for want in fresh:
             same = [other for other in kept if other.names & want.names]
@@ -207,14 +240,25 @@ def _wants(
     return tuple(kept)
 
 
-def _asked(
-    text: str, tools: tuple[ToolView, ...], read: tuple[SentenceReading, ...] | None
-) -> list[tuple[str, tuple[ToolView, frozenset[str]] | None]]:
+#: The clauses of a user turn, each with the change that it asks for and its rivals.
+_Asked = tuple[tuple[str, tuple[ToolView, frozenset[str]] | None], ...]
+
+
+@by_identity(64)
+def _known_turns(tools: tuple[ToolView, ...]) -> RecentCache[str, _Asked]:
+    """Return what the turns of recent states ask for with these tools: each turn is read once, not once a state."""
+    return RecentCache(2048, len, 2**20)
+
+
+def _asked(text: str, tools: tuple[ToolView, ...], read: tuple[SentenceReading, ...] | None) -> _Asked:
     """Return every clause of a user turn with the change that it asks for and its rivals, by meaning where read."""
     if read is None:
-        return [(clause, served_by(clause, tools)) for clause in clauses(text)]
+        (asked,) = _known_turns(tools).get_all(
+            [text], lambda unknown: [tuple((part, served_by(part, tools)) for part in clauses(one)) for one in unknown]
+        )
+        return asked
     views_by_name = {tool.name: tool for tool in tools}
-    return [
+    return tuple(
         (
             sentence.text,
             (views_by_name[sentence.tools[0]], frozenset(sentence.tools[1:]))
@@ -222,7 +266,7 @@ def _asked(
             else None,
         )
         for sentence in read
-    ]
+    )
 
 
 def asks_change(state: VisibleState) -> bool:

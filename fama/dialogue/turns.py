@@ -6,6 +6,7 @@ from collections.abc import Callable
 from fama.dialogue.language import sentences
 from fama.episodes.records import Message, Note
 from fama.episodes.state import RESPOND, SentenceReading, VisibleState
+from fama.memo import by_identity
 from fama.subsets import base_of
 
 _THOUGHT = re.compile(r"^.*</think>", re.DOTALL)
@@ -51,7 +52,13 @@ def shorten(text: str, limit: int) -> str:
 
 def user_turns(state: VisibleState) -> tuple[tuple[int, str], ...]:
     """Return the user's turns as (message index, text)."""
-    return tuple((i, m.content or "") for i, m in enumerate(state.messages) if m.role == "user")
+    return turns_of(state.messages)
+
+
+@by_identity(64)
+def turns_of(messages: tuple[Message, ...]) -> tuple[tuple[int, str], ...]:
+    """Return the user's turns in messages as (message index, text)."""
+    return tuple((i, m.content or "") for i, m in enumerate(messages) if m.role == "user")
 
 
 def user_text(state: VisibleState) -> str:
@@ -98,6 +105,11 @@ def corrects(text: str) -> bool:
     return bool(_CORRECTION.search(text))
 
 
+def is_correction(text: str, read: tuple[SentenceReading, ...] | None) -> bool:
+    """Return whether a user turn takes back or changes something said before, by meaning where read."""
+    return corrects(text) if read is None else any(sentence.act == "correct" for sentence in read)
+
+
 def reading_of(state: VisibleState, index: int) -> tuple[SentenceReading, ...] | None:
     """Return the sentences of the user turn at a message index as read by meaning; None where nobody did."""
     return next((turn.sentences for turn in state.readings if turn.index == index), None)
@@ -115,7 +127,7 @@ def turn_accepts(state: VisibleState, index: int) -> bool:
 
 def turn_corrects(state: VisibleState, index: int) -> bool:
     """Return whether the user turn at a message index takes back or changes something said before."""
-    return _turn_is(state, index, "correct", corrects)
+    return is_correction(state.messages[index].content or "", reading_of(state, index))
 
 
 def _turn_is(state: VisibleState, index: int, act: str, pattern: Callable[[str], bool]) -> bool:
