@@ -3,13 +3,14 @@
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, cast, runtime_checkable
 
 from fama.episodes.keys import EpisodeKey, TaskKey
 from fama.episodes.records import Failure, LedgerRow
 from fama.episodes.state import VisibleState
 from fama.errors import BadInput
 from fama.helpers.base import Helper
+from fama.memo import by_identity
 from fama.models.base import ChatModel
 from fama.models.prefix import AgentRequest
 from fama.registry import Registry
@@ -118,13 +119,29 @@ async def select_for(
     Raises:
         BadInput: a prospective selector looks tasks up, or the selector knows a failure of the task itself.
     """
-    if isinstance(selector, Informed) and selector.knows(key.task):
+    roles = _roles_of(selector)
+    if roles.informed is not None and roles.informed.knows(key.task):
         raise BadInput(f"selector {selector.name}: was built from a failure of {key.task_id} itself; label other tasks")
-    if not isinstance(selector, KeyedSelector):
-        return await selector.select(state, allowance, rng)
+    if roles.keyed is None:
+        return await cast(Selector, selector).select(state, allowance, rng)
     if selector.track != "retrospective":
         raise BadInput(f"selector {selector.name}: looks tasks up, so its track must be retrospective; set it")
-    return await selector.select_keyed(key, state, allowance, rng)
+    return await roles.keyed.select_keyed(key, state, allowance, rng)
+
+
+class _Roles(NamedTuple):
+    """A selector as what it is beside a selector, None where it is not."""
+
+    informed: Informed | None
+    keyed: KeyedSelector | None
+
+
+@by_identity(4)
+def _roles_of(selector: AnySelector) -> _Roles:
+    """Return what a selector is; checking it against the protocols at every decision costs more than deciding."""
+    return _Roles(
+        selector if isinstance(selector, Informed) else None, selector if isinstance(selector, KeyedSelector) else None
+    )
 
 
 @runtime_checkable

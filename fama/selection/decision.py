@@ -194,7 +194,8 @@ class _Search:
     def values(self, masks: Masks) -> Floats:
         """Return the value of every mask; −inf where it cannot be paid."""
         scores = self.score(masks)
-        return np.where(self.affordable(masks), self.objective.value(scores.success, scores.tokens), -np.inf)
+        value = self.objective.value(scores.success, scores.tokens)
+        return value if self.allowance is None else np.where(self.affordable(masks), value, -np.inf)
 
     def exact(self, masks: Masks) -> Choice:
         """Take the smallest of the masks within epsilon of the best; of equal sizes the best one."""
@@ -204,7 +205,7 @@ class _Search:
         smallest = tied & (sizes == sizes[tied].min())
         best = int(np.argmax(np.where(smallest, value, -np.inf)))
         weights = np.exp((value - value.max()) / self.objective.softness)
-        marginals = np.clip((weights / weights.sum()) @ masks, 0.0, 1.0)
+        marginals = np.minimum((weights / weights.sum()) @ masks, 1.0)
         return self._choice(masks[best], marginals)
 
     def local(self, size: int) -> Choice:

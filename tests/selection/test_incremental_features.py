@@ -4,6 +4,7 @@ import random
 import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,9 +23,9 @@ from fama.episodes.store import read_episodes
 from fama.memo import RecentCache
 from fama.selection.router import message_features
 from fama.selection.router.checkpoint import load_router
-from fama.selection.router.evidence import visible_evidence
+from fama.selection.router.evidence import EVIDENCE_NAMES, visible_evidence
 from fama.selection.router.features import Features, featurise
-from fama.selection.router.kinds.state_vectors import RawVectors
+from fama.selection.router.kinds.state_vectors import RawVectors, StateVectors
 from fama.selection.router.manifest import VectorShape
 from tests.support.note_states import POLICY, TOOLS
 from tests.support.plain_features import plain_calls, plain_features
@@ -233,6 +234,28 @@ def test_vectors_of_states_in_any_order_are_those_of_a_fresh_router(path: Path) 
     states = [featurise(state_at(e, turn)) for e in episodes for turn in range(0, len(e.decisions), 3)]
     for one in [*states, *random.Random(0).sample(states, len(states))]:
         assert kept(one).tobytes() == RawVectors(shape, None)(one).tobytes()
+
+
+@pytest.mark.parametrize("latest", [0, 3])
+def test_a_projection_by_parts_is_that_of_the_whole_vector(latest: int) -> None:
+    buckets, kept, draw = 256, 5, np.random.default_rng(0)
+    raw = RawVectors(VectorShape(source="hashed", buckets=buckets, latest=latest), None, ())
+    width = buckets * (3 if latest else 2)
+    arrays = {
+        "text_mean": draw.normal(size=width),
+        "text_components": draw.normal(size=(kept, width)),
+        "text_scale": draw.uniform(0.5, 2.0, size=kept),
+        "evidence_mean": np.zeros(len(EVIDENCE_NAMES)),
+        "evidence_scale": np.ones(len(EVIDENCE_NAMES)),
+    }
+    vectors = StateVectors(raw, arrays)
+    complete = [state(messages) for messages in ([], talk(1), talk(40), [Message(role="user", content="?")])]
+    lacking = [replace(complete[2], tools=()), replace(complete[2], policy=""), replace(complete[2], policy="New one.")]
+    for one in [*complete, *lacking, *complete]:
+        features = featurise(one)
+        whole = np.nan_to_num(raw(features) - arrays["text_mean"])
+        wanted = arrays["text_components"] @ whole / arrays["text_scale"]
+        assert vectors(features)[:kept] == pytest.approx(wanted, rel=1e-9, abs=1e-9)
 
 
 def unmatched(count: int) -> list[Message]:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from fama.episodes.state import VisibleState
 from fama.selection.base import Allowance
-from fama.selection.decision import Choice, Floats, Objective, Scorer, decide
+from fama.selection.decision import Choice, Floats, Masks, Objective, Scorer, decide
 from fama.selection.router.embedder import Embedder
 from fama.selection.router.features import Features, featurise, hide
 from fama.selection.router.kinds.label_heads import Categories
@@ -52,6 +53,10 @@ class Router:
             raise ValueError(f"{self.folder}: not trained on failure categories")
         return self.labels.categories(self._readable(features))
 
+    @cached_property
+    def _candidates(self) -> Masks | None:
+        return self.manifest.candidate_masks()
+
     def _readable(self, features: Features) -> Features:
         return hide(features, self.manifest.hidden or ())
 
@@ -84,7 +89,7 @@ class Router:
             objective or self.objective(),
             costs,
             None if allowance is None else allowance.tokens,
-            self.manifest.candidate_masks(),
+            self._candidates,
             max_predicted_loss,
             exclusive_groups(self.manifest.pool),
         )

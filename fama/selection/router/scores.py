@@ -54,10 +54,10 @@ class Quadratic(NamedTuple):
 
 def split_heads(values: Floats, helpers: int) -> Quadratic:
     """Split one row of numbers into base, utilities, pairs, token base and token utilities."""
-    pairs = helpers * (helpers - 1) // 2
-    bounds = np.cumsum([1, helpers, pairs, 1])
-    base, utility, pair, token_base, token_utility = np.split(values, bounds)
-    return Quadratic(float(base[0]), utility, pair, float(token_base[0]), token_utility)
+    first_pair = 1 + helpers
+    token = first_pair + helpers * (helpers - 1) // 2
+    utility, pair = values[1:first_pair], values[first_pair:token]
+    return Quadratic(float(values[0]), utility, pair, float(values[token]), values[token + 1 :])
 
 
 def pair_indices(size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -87,6 +87,7 @@ def calibrated(scores: StateScores, temperature: float) -> Scorer:
 
     def score(masks: Masks) -> SubsetValues:
         raw = scores(masks)
-        return SubsetValues(sigmoid(raw.logit / temperature), np.exp(np.clip(raw.log_tokens, -50.0, 50.0)))
+        log_tokens = np.minimum(np.maximum(raw.log_tokens, -50.0), 50.0)  # np.clip takes longer than all else here
+        return SubsetValues(sigmoid(raw.logit / temperature), np.exp(log_tokens))
 
     return score

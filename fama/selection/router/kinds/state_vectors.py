@@ -1,7 +1,9 @@
 """State vectors of the kinds without a network: mean segments, projected, beside the evidence."""
 
+import math
 import re
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -47,12 +49,17 @@ class RawVectors:
 
     def __call__(self, features: Features) -> Floats:
         """Return the vector of one state."""
-        history = features.history()
         frame = self.frame(features)
-        parts = [self._mean([segment.text for segment in history])]
-        if self.shape.latest:
-            parts.append(self._mean([one.text for one in history if one.position < self.shape.latest]))
+        parts = map(self.mean, self.message_texts(features))
         return np.concatenate([*parts, np.full(len(frame), np.nan) if self.missing(features) else frame])
+
+    def message_texts(self, features: Features) -> list[list[str]]:
+        """Return the texts of all messages, and of the latest ones if asked for."""
+        history = features.history()
+        texts = [[segment.text for segment in history]]
+        if self.shape.latest:
+            texts.append([one.text for one in history if one.position < self.shape.latest])
+        return texts
 
     @property
     def frame_width(self) -> int:
@@ -66,14 +73,15 @@ class RawVectors:
     def frame(self, features: Features) -> Floats:
         """Return the vector of what the state has of policy and tools. Shared: not to be changed."""
         texts = tuple(segment.text for segment in features.frame())
-        (vector,) = self._frames.get_all([texts], lambda unknown: map(self._mean, unknown))
+        (vector,) = self._frames.get_all([texts], lambda unknown: map(self.mean, unknown))
         return vector
 
     def evidence(self, features: Features) -> Floats:
         """Return the evidence of one state; NaN of lacking parts, unless these are read as empty."""
         return np.asarray(features.evidence if self.hidden is None else features.known_evidence(), dtype=np.float64)
 
-    def _mean(self, texts: Sequence[str]) -> Floats:
+    def mean(self, texts: Sequence[str]) -> Floats:
+        """Return the vector of texts together."""
         if self.embedder is None:
             return self._hashed(texts)
         if not texts:
@@ -82,11 +90,21 @@ class RawVectors:
         return mean
 
     def _hashed(self, texts: Sequence[str]) -> Floats:
-        buckets = self._known.get_all(texts, lambda unknown: map(self._buckets, unknown))
-        flat = np.concatenate([np.empty(0, dtype=np.int64), *buckets])
-        weights: Floats = np.log1p(np.bincount(flat, minlength=self.shape.buckets).astype(np.float64))
+        weights: Floats = np.log1p(self._counts(texts).astype(np.float64))
         length = float(np.linalg.norm(weights))
         return weights / length if length else weights
+
+    def sparse(self, texts: Sequence[str]) -> tuple[NDArray[np.intp], Floats]:
+        """Return the buckets that hashed texts fill, and their numbers in the vector of these texts."""
+        counts = self._counts(texts)
+        places = np.flatnonzero(counts)
+        weights: Floats = np.log1p(counts[places].astype(np.float64))
+        return places, weights / math.sqrt(float(weights @ weights)) if len(places) else weights
+
+    def _counts(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        buckets = self._known.get_all(texts, lambda unknown: map(self._buckets, unknown))
+        flat = np.concatenate([np.empty(0, dtype=np.int64), *buckets])
+        return np.bincount(flat, minlength=self.shape.buckets)
 
     def _buckets(self, text: str) -> NDArray[np.int64]:
         """Return the bucket of every word and word pair."""
@@ -97,11 +115,38 @@ class RawVectors:
         return np.array(hashes + pairs, dtype=np.int64) % self.shape.buckets
 
 
+class _Block:
+    """The projection of one part of a vector, less its average: ``components`` (k, d), ``mean`` (d,)."""
+
+    def __init__(self, components: Floats, mean: Floats) -> None:
+        self._mean = mean
+        self._rows = np.ascontiguousarray(components.T)
+        self._average = mean @ self._rows
+
+    def dense(self, vector: Floats) -> Floats:
+        """Return the projection of a vector."""
+        projected: Floats = (vector - self._mean) @ self._rows
+        return projected
+
+    def sparse(self, places: NDArray[np.intp], weights: Floats) -> Floats:
+        """Return the projection of a vector that is 0 but at these places."""
+        projected: Floats = weights @ self._rows[places] - self._average
+        return projected
+
+
+class _Frame(NamedTuple):
+    """The projection of policy and tools, and the training domain that stands in for what lacks of them."""
+
+    text: Floats
+    domain: int | None
+
+
 class StateVectors:
     """Features to vectors: projected text, then evidence, both scaled.
 
     Where a state lacks its policy or its tools, they are taken from the training domain whose other part is most like
-    the state's (hot-deck imputation, Andridge and Little 2010), or are average where none is like it.
+    the state's (hot-deck imputation, Andridge and Little 2010), or are average where none is like it. Each part of the
+    text is projected for itself: policy and tools once for many states, hashed words by the few buckets that they fill.
 
     Arrays: ``text_mean`` (D), ``text_components`` (k, D), ``text_scale`` (k), ``evidence_mean`` (E),
     ``evidence_scale`` (E); of F training domains ``domain_frame``, ``domain_policy`` and ``domain_tools`` (F, d),
@@ -111,18 +156,38 @@ class StateVectors:
     def __init__(self, raw: RawVectors, arrays: Arrays) -> None:
         self.raw = raw
         self.arrays = {name: np.asarray(value, dtype=np.float64) for name, value in arrays.items()}
+        components, mean, width = self.arrays["text_components"], self.arrays["text_mean"], raw.frame_width
+        starts = range(0, len(mean), width)
+        self._blocks = [_Block(components[:, at : at + width], mean[at : at + width]) for at in starts]
+        self._frames: RecentCache[tuple[tuple[Part, ...], tuple[str, ...]], _Frame] = RecentCache(_FRAMES)
 
     def __call__(self, features: Features) -> Floats:
         """Return the vector of one state, shape (k + E,)."""
-        part = self.arrays
-        raw, known = self.raw(features), self.raw.evidence(features)
-        domain = self._domain(features)
-        if domain is not None:
-            raw[-len(part["domain_frame"][domain]) :] = part["domain_frame"][domain]
-            known = np.where(np.isnan(known), part["domain_evidence"][domain], known)
-        text = part["text_components"] @ _known_or_average(raw - part["text_mean"]) / part["text_scale"]
+        part, frame, known = self.arrays, self._frame(features), self.raw.evidence(features)
+        if frame.domain is not None:
+            known = np.where(np.isnan(known), part["domain_evidence"][frame.domain], known)
+        blocks = zip(self.raw.message_texts(features), self._blocks[:-1], strict=True)
+        text = sum((self._projected(texts, block) for texts, block in blocks), frame.text) / part["text_scale"]
         evidence = _known_or_average((known - part["evidence_mean"]) / part["evidence_scale"])
         return np.concatenate([text, np.clip(evidence, -5.0, 5.0)])
+
+    def _projected(self, texts: Sequence[str], block: _Block) -> Floats:
+        if self.raw.embedder is None:
+            return block.sparse(*self.raw.sparse(texts))
+        return block.dense(self.raw.mean(texts))
+
+    def _frame(self, features: Features) -> _Frame:
+        key = self.raw.missing(features), tuple(segment.text for segment in features.frame())
+        (frame,) = self._frames.get_all([key], lambda unknown: [self._read_frame(features)])
+        return frame
+
+    def _read_frame(self, features: Features) -> _Frame:
+        domain, block = self._domain(features), self._blocks[-1]
+        if domain is not None:
+            return _Frame(block.dense(self.arrays["domain_frame"][domain]), domain)
+        if self.raw.missing(features):
+            return _Frame(np.zeros(len(self.arrays["text_scale"])), None)
+        return _Frame(block.dense(self.raw.frame(features)), None)
 
     @property
     def width(self) -> int:
