@@ -1,13 +1,14 @@
 """Named randomness: every draw takes a generator derived from (run seed, stream name, key)."""
 
 import hashlib
-import json
 import random
+from json.encoder import encode_basestring
 
 
 def derive_seed(seed: int, stream: str, *key: object) -> int:
     """Return a 63-bit seed, a pure function of its arguments; use it for numpy and torch generators too."""
-    text = json.dumps([seed, stream, [str(part) for part in key]], ensure_ascii=False)
+    # json.dumps([seed, stream, [...]], ensure_ascii=False), which makes an encoder at every call
+    text = f"[{seed}, {encode_basestring(stream)}, [{', '.join([encode_basestring(str(part)) for part in key])}]]"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 

@@ -1,5 +1,8 @@
 """Named random streams, content hashes and the token estimate."""
 
+import hashlib
+import json
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +17,13 @@ def test_streams_are_pure_and_apart() -> None:
     assert len(seeds) == 8
     assert derive_seed(0, "a", "x", "y") != derive_seed(0, "a", "xy")
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+@given(st.integers(), st.text(), st.lists(st.text() | st.integers()))
+def test_a_seed_is_that_of_the_arguments_as_json(seed: int, stream: str, key: list[str | int]) -> None:
+    text = json.dumps([seed, stream, [str(part) for part in key]], ensure_ascii=False)
+    told = hashlib.sha256(text.encode()).digest()
+    assert derive_seed(seed, stream, *key) == int.from_bytes(told[:8], "big") >> 1
 
 
 def test_hash_ignores_key_order() -> None:

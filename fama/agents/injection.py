@@ -68,7 +68,7 @@ async def collect_notes(
                 reply = await begun.pop(name)
             else:
                 before = tuple((state.turn, note) for note in passed) if reads_notes(helpers[name]) else ()
-                reply = await ask(name, replace(state, noted=(*state.noted, *before)))
+                reply = await ask(name, replace(state, noted=(*state.noted, *before)) if before else state)
             ledger += reply.ledger
             _sort(name, reply, helpers[name], state, passed, rejected)
     except asyncio.CancelledError:
@@ -91,9 +91,9 @@ def _sort(
     rejected: list[RejectedNote],
 ) -> None:
     """Add a reply's note to those that passed their check or to those that did not."""
-    text = clean(reply.text or "")
     if reply.text is None and reply.fault is None:
         return
+    text = clean(reply.text or "")
     reason = reply.fault or check_note(helper, text, state)
     if reason is None:
         passed.append(Note(helper=name, text=text, tokens=estimate_tokens(text)))
