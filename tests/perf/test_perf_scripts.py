@@ -97,9 +97,14 @@ def test_decision_speed(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_serve_load(tmp_path: Path) -> None:
     flags = ("--conversations", "4", "--paused", "16", "--requests", "40", "--pause", "0.05", "--reading", "patterns")
-    rows = measured("serve_load", tmp_path / "out.json", *flags, "--record")
-    assert rows["straight to the upstream"]["median ms"] >= 50
-    assert rows["through the endpoint"]["requests"] == 16 and rows["an upstream that answers at once"]["requests"] == 40
+    rows = measured("serve_load", tmp_path / "out.json", *flags, "--think", "0.1", "--record")
+    for arrivals in ("in a burst", "staggered"):
+        assert rows[f"straight to the upstream, {arrivals}"]["median ms"] >= 50
+        assert rows[f"through the endpoint, {arrivals}"]["requests"] == 16
+        assert rows[f"overhead, {arrivals}"]["99 % ms"] >= rows[f"overhead, {arrivals}"]["median ms"]
+    slower, faster = (rows[f"straight to the upstream, {one}"] for one in ("staggered", "in a burst"))
+    assert slower["requests per second"] < faster["requests per second"]
+    assert rows["an upstream that answers at once"]["requests"] == 40
     assert rows["resident memory after 40 requests"]["MB"] > 10
 
 
