@@ -319,6 +319,18 @@ def test_another_encoder_is_refused(tmp_path: Path) -> None:
         load_router(folder)
 
 
+def test_an_encoder_that_moved_is_found_where_it_is_said_to_be(tmp_path: Path) -> None:
+    router = trained("setfit", outcomes(20), tmp_path)
+    (tmp_path / "encoder").rename(tmp_path / "moved")
+    with pytest.raises(BadInput):
+        load_router(router.folder)
+    moved = load_router(router.folder, encoder=str(tmp_path / "moved"))
+    assert chosen(moved, UNSEEN) == chosen(router, UNSEEN)
+    write_tiny_encoder(tmp_path / "other", seed=1)
+    with pytest.raises(BadInput, match="has other weights"):
+        load_router(router.folder, encoder=str(tmp_path / "other"))
+
+
 # setfit
 
 

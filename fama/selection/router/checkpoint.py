@@ -93,8 +93,8 @@ def load_router(folder: Path | str, encoder: str | None = None, embedder: Embedd
     manifest = read_manifest(folder)
     kind = ROUTER_KINDS.load(manifest.kind)
     contents = check_files(folder, manifest, needed_files(manifest, frozenset(kind.files)))
-    if encoder is not None and manifest.encoder is not None:
-        manifest = manifest.model_copy(update={"encoder": manifest.encoder.model_copy(update={"name": encoder})})
+    if encoder is not None:
+        manifest = kind.with_encoder(manifest, encoder)
     arrays = _read_arrays(folder / HEADS, contents[HEADS])
     if ADAPTER in contents:
         _check_adapter(folder, contents)

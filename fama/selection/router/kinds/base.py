@@ -67,6 +67,13 @@ class RouterKind(ABC):
     def __init__(self, stored: StoredRouter) -> None:
         self.stored = stored
 
+    @classmethod
+    def with_encoder(cls, manifest: RouterManifest, name: str) -> RouterManifest:
+        """Return the manifest with the encoder under another name or in another folder, where the kind has one."""
+        if manifest.encoder is None:
+            return manifest
+        return manifest.model_copy(update={"encoder": manifest.encoder.model_copy(update={"name": name})})
+
     @abstractmethod
     def outcomes(self) -> Predictor:
         """Return the predictor of success and tokens, as trained on outcomes."""

@@ -16,7 +16,7 @@ from fama.selection.router.features import Features, state_text
 from fama.selection.router.kinds.base import Arrays, RouterKind, StoredRouter
 from fama.selection.router.kinds.checks import check_shapes
 from fama.selection.router.kinds.label_heads import ThresholdPredictor
-from fama.selection.router.manifest import EncoderShape
+from fama.selection.router.manifest import EncoderShape, RouterManifest
 from fama.selection.traits import SelectorTraits
 
 if TYPE_CHECKING:
@@ -51,6 +51,11 @@ class SetfitRouter(RouterKind):
         categories = len(stored.manifest.categories) if stored.manifest.labelled else 0
         check_shapes(stored.arrays, {"weight": (categories + stored.helpers, 1 + encoder.size)})
         self.predictor = ThresholdPredictor(TextLabels(encoder, stored.arrays), categories)
+
+    @classmethod
+    def with_encoder(cls, manifest: RouterManifest, name: str) -> RouterManifest:
+        """Return the manifest with the encoder under another name or in another folder."""
+        return manifest.model_copy(update={"shape": {**(manifest.shape or {}), "name": name}})
 
     def outcomes(self) -> ThresholdPredictor:
         """Return the predictor of helpers."""
