@@ -108,8 +108,18 @@ def server_of(app: Starlette, settings: ServeSettings) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
+class _AnyLength(int):
+    """The length of a body that ends with its connection: nothing is longer, nothing is missing."""
+
+    def __lt__(self, other: int) -> bool:
+        return False
+
+    def __sub__(self, other: int) -> "_AnyLength":
+        return self
+
+
 def _guarded(protocol: type[asyncio.Protocol], limits: ServeLimits) -> type[asyncio.Protocol]:
-    """Return uvicorn's protocol with a bound on the time and the size of a request's headers."""
+    """Return uvicorn's protocol with bounds on a request's headers; it sends no chunks by HTTP/1.0, which has none."""
 
     class Guarded(protocol):  # type: ignore[misc,valid-type]
         """Closes a connection whose headers take too long or are too large."""
@@ -126,6 +136,8 @@ def _guarded(protocol: type[asyncio.Protocol], limits: ServeLimits) -> type[asyn
             if self._is_waiting() and self._timer is None:
                 self._watch()
             super().data_received(data)
+            if self.cycle is not None and self.cycle.scope["http_version"] == "1.0":
+                self.cycle.chunked_encoding, self.cycle.expected_content_length = False, _AnyLength()
             if not self._is_waiting():
                 self._unwatch()
             elif self._waiting_bytes > limits.header_bytes:

@@ -152,6 +152,28 @@ def test_slow_clients_are_let_go(served: Endpoint) -> None:
     assert 1.0 < time.monotonic() - began < 5.0
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_of_http_1_0_gets_no_chunks(
+    stream: bool, served: Endpoint, upstream: tuple[ScriptedUpstream, str]
+) -> None:
+    upstream[0].answer = lambda asked: spoken("Fi", "ne.") if stream else completion()
+    body = json.dumps({**CHAT, "stream": stream}).encode()
+    head = f"host: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+    port = int(served.address.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+        client.sendall(b"POST /v1/chat/completions HTTP/1.0\r\n" + head[:20])
+        time.sleep(0.05)
+        client.sendall(head[20:] + body)
+        told, _, found = b"".join(iter(lambda: client.recv(65536), b"")).partition(b"\r\n\r\n")
+    upstream[0].answer = lambda asked: completion()
+    assert b"transfer-encoding" not in told.lower() and b"connection: close" in told.lower()
+    if stream:
+        assert found == b"".join(spoken("Fi", "ne."))
+    else:
+        assert json.loads(found)["choices"] == completion()["choices"]
+        assert f"content-length: {len(found)}".encode() in told
+
+
 def test_headers_are_bounded(served: Endpoint) -> None:
     said = raw(served, b"GET /health HTTP/1.1\r\nx-a: " + b"a" * 200_000)
     assert said == b"" or said.startswith(b"HTTP/1.1 4")
