@@ -47,8 +47,24 @@ COMMANDS = {
 EPILOG = "Exit codes: 0 done, 1 the work failed (what was finished is kept), 2 bad input."
 
 
+class _Once(argparse.Action):
+    """Stores a flag's value; given again with another one, the last would win unseen."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        given = vars(parser).setdefault("given", {})
+        if option is not None and given.setdefault(self.dest, values) != values:
+            parser.error(f"{option} is given twice, as {given[self.dest]} and {values}; keep one")
+        setattr(namespace, self.dest, values)
+
+
 class _CommandParser(argparse.ArgumentParser):
     """A parser whose errors are one line and exit code 2, like every other bad input."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.register("action", None, _Once)
 
     def error(self, message: str) -> NoReturn:
         raise BadInput(f"{message}; see {self.prog} --help")

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +13,10 @@ from pydantic import BaseModel, ValidationError
 
 from fama.config_layers import ConfigLayers, Keys
 from fama.errors import BadInput
+from fama.settings import Settings
 
 M = TypeVar("M", bound=BaseModel)
+log = logging.getLogger(__name__)
 
 #: Settings into which people put a key by mistake: what they gave is not repeated.
 _MAY_HOLD_A_KEY = frozenset({"api_key_env", "base_url"})
@@ -37,8 +40,9 @@ def load_settings(
     layers = ConfigLayers()
     for path in [files] if isinstance(files, str | Path) else files or ():
         layers.add(read_yaml(Path(path), "YAML", "configs/ for examples", empty=True), str(path))
+    given: dict[str, str] = {}
     for item in overrides:
-        _override(layers, item)
+        _override(layers, item, given)
     try:
         return model.model_validate(layers.tree)
     except ValidationError as error:
@@ -125,7 +129,8 @@ def dump_settings(settings: BaseModel) -> dict[str, Any]:
     return value
 
 
-def _override(layers: ConfigLayers, item: str) -> None:
+def _override(layers: ConfigLayers, item: str, given: dict[str, str]) -> None:
+    """Lay one override on top; ``given`` are those before it, by key, and one that takes back another is told."""
     key, separator, text = item.partition("=")
     key = key.lstrip("-").strip()
     if not separator or not key:
@@ -134,10 +139,41 @@ def _override(layers: ConfigLayers, item: str) -> None:
         value = parse_yaml(text)
     except yaml.YAMLError:
         raise BadInput(f"{item!r}: the value is not YAML; put it in quotes") from None
+    before = [one for one in given.values() if takes_back(item, one)]
+    given[key] = item
     try:
         layers.put(key.split("."), value, _COMMAND_LINE)
     except KeyError as error:
         raise BadInput(f"{item!r}: {error.args[0]!r} is a single value, not a group of keys") from None
+    if before:
+        log.warning("%s: %s takes back %s; the last counts", _COMMAND_LINE, key, before[0].partition("=")[0])
+
+
+def takes_back(later: str, earlier: str) -> bool:
+    """Return whether an override replaces what an earlier one set, with another value: its key, or one inside it."""
+    (key, _, text), (before, _, value) = (item.lstrip("-").partition("=") for item in (later, earlier))
+    key, before = key.strip(), before.strip()
+    return before.startswith(f"{key}.") or (before == key and _plain(value) != _plain(text))
+
+
+def _plain(text: str) -> str:
+    """Return a value as text, the same for ``1`` and for the quoted one of a flag."""
+    try:
+        return str(parse_yaml(text))
+    except yaml.YAMLError:
+        return text
+
+
+def with_flag(overrides: Sequence[str], flag: str, item: str) -> list[str]:
+    """Return overrides with the one that a flag stands for.
+
+    Raises:
+        BadInput: one of them sets another value.
+    """
+    for one in overrides:
+        if takes_back(item, one) or takes_back(one, item):
+            raise BadInput(f"{flag} and {one!r} contradict each other; give one of them")
+    return [*overrides, item]
 
 
 def _one_line(error: ValidationError, layers: ConfigLayers, model: type[BaseModel]) -> str:
@@ -220,12 +256,13 @@ def read_settings(args: argparse.Namespace, model: type[M]) -> M | None:
         BadInput: see ``load_settings``.
     """
     executor = getattr(args, "executor", None)
-    chosen = [f"executor={executor}"] if executor else []
-    for item in args.overrides if executor else ():
-        if item.startswith("executor=") and item not in chosen:
-            raise BadInput(f"--executor {executor} and {item!r} contradict each other; give one of them")
-    settings = load_settings(model, args.config, [*args.overrides, *chosen])
+    flag = f"--executor {executor}"
+    overrides = with_flag(args.overrides, flag, f"executor={executor}") if executor else args.overrides
+    settings = load_settings(model, args.config, overrides)
     if args.print_config:
         sys.stdout.write(yaml.safe_dump(dump_settings(settings), sort_keys=False, allow_unicode=True))
         return None
+    if isinstance(settings, Settings):
+        for line in settings.unused():
+            log.warning("%s; it has no effect", line)
     return settings

@@ -1,11 +1,11 @@
 """The typed settings that run, outcomes and compare share. One attribute is one key of their YAML."""
 
 import math
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from fama.redaction import redact
 from fama.redaction.keys import know_variable
@@ -24,6 +24,15 @@ class Settings(BaseModel):
     """Base of every config: frozen, unknown keys fail, numbers are finite."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def unused(self) -> Iterator[str]:
+        """Yield a line for each setting that has no effect beside the others, as ``key: why``."""
+        yield from ()
+
+    def changed(self, *names: str) -> list[str]:
+        """Return those of the fields that are not at their default."""
+        fields = type(self).model_fields
+        return [one for one in names if getattr(self, one) != fields[one].get_default(call_default_factory=True)]
 
 
 def _finite(value: Any, depth: int = 0) -> Any:
@@ -103,6 +112,29 @@ class ModelSettings(Settings):
     cache: str | None = None
     """Folder of the response cache; None keeps none."""
 
+    @model_validator(mode="after")
+    def _answer_fits(self) -> Self:
+        room = self.context_tokens // self.slots
+        if self.in_process and self.max_tokens >= room:
+            raise ValueError(
+                f"max_tokens {self.max_tokens} leaves a request no room in context_tokens {self.context_tokens} over "
+                f"slots {self.slots}; lower it, or raise context_tokens"
+            )
+        return self
+
+    @property
+    def in_process(self) -> bool:
+        """Return whether this process serves or loads the weights."""
+        return self.base_url is None and not self.name.startswith("scripted:")
+
+    def unused(self) -> Iterator[str]:
+        """Yield what is said of sampling that does not sample, and of a server that is not this process's."""
+        if self.temperature == 0 and self.top_p < 1:
+            yield "top_p: nothing is drawn at temperature 0"
+        if not self.in_process:
+            for name in self.changed("slots", "threads", "context_tokens"):
+                yield f"{name}: is of a model served in this process; a server has its own"
+
     def model_post_init(self, context: Any, /) -> None:
         """Have the key kept out of whatever is written."""
         know_variable(self.api_key_env)
@@ -125,6 +157,11 @@ class SelectorSettings(Settings):
         return self.label or self.name
 
 
+#: The selector of the agent without helpers, and those that choose without asking a model.
+_PLAIN = "none"
+_ASKING_NO_MODEL = frozenset({_PLAIN, "all", "best_fixed", "fixed", "learned", "oracle", "random", "rule"})
+
+
 class HelperSettings(Settings):
     """The pool of helpers and the form each takes."""
 
@@ -142,6 +179,13 @@ class HelperSettings(Settings):
     concurrency: Count = 1
     """Helpers of one decision asked at the same time, of those that do not read each other's notes; notes and ledger
     are the same as one after the other."""
+
+    @property
+    def written_by_models(self) -> bool:
+        """Return whether a model writes the notes of some helper; a helper of a file is written by one."""
+        names = (entry.partition(":") for entry in self.pool)
+        forms = {stated or self.forms.get(name, self.form) for name, _, stated in names}
+        return forms != {"template"} or any("." in entry or "/" in entry for entry in self.pool)
 
 
 def written_settings(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -177,6 +221,14 @@ class BudgetSettings(Settings):
     decision: TokenLimit | None = None
     episode: TokenLimit | None = None
     run: TokenLimit | None = None
+
+    def unused(self) -> Iterator[str]:
+        """Yield the limits that a tighter one around them is always reached before."""
+        for name, wider in (("decision", "episode"), ("episode", "run"), ("decision", "run")):
+            limit, around = getattr(self, name), getattr(self, wider)
+            if limit is not None and around is not None and limit > around:
+                yield f"{name}: {limit} is never reached, {wider} is {around}"
+                return
 
 
 class LimitSettings(Settings):
@@ -232,11 +284,49 @@ class ExperimentSettings(Settings):
     stop_after: int = Field(default=5, ge=0, le=_MANY)
     """A run stops when the model's server has left so many episodes in a row without any answer; 0 never stops."""
 
+    @model_validator(mode="after")
+    def _arms_have_helpers(self) -> Self:
+        helped = next((arm.arm for arm in self.selectors if arm.name != _PLAIN), None)
+        if helped is not None and not self.helpers.pool:
+            raise ValueError(f"helpers.pool is empty, and arm {helped} chooses from it; name helpers, or run {_PLAIN}")
+        return self
+
+    @property
+    def selectors(self) -> tuple[SelectorSettings, ...]:
+        """Return the selectors of the arms, as far as they are set."""
+        return ()
+
+    def unused(self) -> Iterator[str]:
+        """Yield the settings without effect of models, budget, helpers, trials and domains."""
+        for group in ("model", "helper_model", "user_model", "budget"):
+            yield from (f"{group}.{line}" for line in (getattr(self, group) or Settings()).unused())
+        limits, arms = self.limits, {arm.name for arm in self.selectors}
+        if limits.changed("repeats") and limits.repeats > limits.steps:
+            yield f"limits.repeats: {limits.repeats} is never reached, limits.steps is {limits.steps}"
+        if arms == {_PLAIN}:
+            for name in self.budget.changed("decision", "episode", "run"):
+                yield f"budget.{name}: limits helpers and selection, the arm {_PLAIN} has neither"
+            if self.helper_model is not None:
+                yield f"helper_model: the arm {_PLAIN} asks no helper"
+        elif self.helper_model is not None and arms <= _ASKING_NO_MODEL and not self.helpers.written_by_models:
+            yield "helper_model: every note is a template, and no arm asks a model"
+        players = (self.model, self.user_model)
+        if self.trials > 1 and all(player is not None and player.temperature == 0 for player in players):
+            yield f"trials: {self.trials} of an agent and a user at temperature 0 are hardly more than one"
+        domains = domains_of(self.domain)
+        if isinstance(self.tasks, int) and self.tasks < len(domains):
+            yield f"domain: of {self.domain} only {'+'.join(domains[: self.tasks])} is run, tasks is {self.tasks}"
+
 
 class RunSettings(ExperimentSettings):
     """Settings of ``fama run``: one arm."""
 
     selector: SelectorSettings = SelectorSettings()
+
+    @property
+    def selectors(self) -> tuple[SelectorSettings, ...]:
+        """Return the run's one selector."""
+        return (self.selector,)
 
 
 class OutcomesSettings(ExperimentSettings):
@@ -246,6 +336,21 @@ class OutcomesSettings(ExperimentSettings):
     """The subsets drawn from, with equal probability; None draws the size first, then the subset."""
     per_task: Count = 4
     """Distinct subsets drawn a task and trial."""
+
+    @model_validator(mode="after")
+    def _one_subset_throughout(self) -> Self:
+        if self.cadence == "change":
+            raise ValueError(
+                "cadence change gives an episode its subset at some decisions only, and no row of the table; set "
+                "cadence: episode"
+            )
+        return self
+
+    def unused(self) -> Iterator[str]:
+        """Yield draws beyond the subsets that there are, too."""
+        yield from super().unused()
+        if self.subsets is not None and self.changed("per_task") and self.per_task > len(self.subsets):
+            yield f"per_task: {self.per_task} distinct subsets cannot be drawn from {len(self.subsets)}"
 
 
 class QuestionSettings(Settings):
@@ -280,3 +385,15 @@ class CompareSettings(ExperimentSettings):
     questions: tuple[QuestionSettings, ...] = Field(default=(), exclude_if=lambda value: value == ())
     """Asked before the run; they may not be changed in its folder."""
     bootstrap: int = Field(default=2000, ge=1, le=1_000_000)
+
+    @property
+    def selectors(self) -> tuple[SelectorSettings, ...]:
+        """Return the selectors of all arms."""
+        return self.arms
+
+    def unused(self) -> Iterator[str]:
+        """Yield what a replay does not need, too."""
+        yield from super().unused()
+        if self.replay is not None:
+            for name in self.changed("executor", "concurrency", "stop_after"):
+                yield f"{name}: a replay runs no episode"

@@ -6,7 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from fama.config import add_config_flags, config_words, read_settings
+from fama.config import add_config_flags, config_words, read_settings, with_flag
 from fama.errors import BadInput
 from training.settings import TrainSettings
 
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Train, print the card's path and a short summary."""
     if args.init is not None:
-        args.overrides.append(f"init={json.dumps(args.init)}")
+        args.overrides = with_flag(args.overrides, f"--init {args.init}", f"init={json.dumps(args.init)}")
     settings = read_settings(args, TrainSettings)
     if settings is None:
         return 0

@@ -1,10 +1,22 @@
 """The registry of router kinds that can be trained, and the declarations that settings are checked against."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from fama.registry import Registry
 from fama.settings import Settings
+
+#: Groups of settings that only some kinds read.
+GROUPS = ("encoder", "network", "optimiser", "vectors", "linear", "knn", "boosting", "prior")
+#: Data that a training may name, and the losses that learn from it.
+SOURCES = {
+    "outcomes": ("outcome", "tokens", "decision"),
+    "repairs": ("outcome", "tokens", "decision"),
+    "failures": ("coverage", "categories"),
+    "prompted": ("distillation",),
+}
+#: Settings of data that say how one source is read.
+OF_SOURCES = {"repairs": ("balance",), "failures": ("labels", "unexplained", "user_faults", "confidence")}
 
 
 class DeclaresTraining(Protocol):
@@ -30,6 +42,11 @@ class DeclaresTraining(Protocol):
         """Return the model of its ``options`` in the settings; None where it has none."""
         ...
 
+    @property
+    def groups(self) -> frozenset[str] | None:
+        """Return the groups of settings that it reads, of ``GROUPS``; None where that is not declared."""
+        ...
+
 
 ROUTER_TRAINERS: Registry[Callable[[], DeclaresTraining]] = Registry(
     "router_trainers",
@@ -43,3 +60,11 @@ ROUTER_TRAINERS: Registry[Callable[[], DeclaresTraining]] = Registry(
         "setfit": "training.kinds.setfit:SetfitTrainer",
     },
 )
+
+
+def unread_groups(kind: str, changed: Iterable[str], embedded: bool) -> Iterator[str]:
+    """Yield a line for each changed group that a kind does not read; ``embedded``: it reads vectors of an encoder."""
+    read = getattr(ROUTER_TRAINERS.load(kind)(), "groups", None)
+    for group in changed if read is not None else ():
+        if group not in read and not (group == "encoder" and "vectors" in read and embedded):
+            yield f"{group}: a {kind} router does not read it"

@@ -1,5 +1,6 @@
 """The typed settings of ``fama train``. One attribute is one key of its YAML."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -11,7 +12,7 @@ from fama.selection.decision import EXACT_LIMIT
 from fama.selection.router.manifest import LoraShape, View
 from fama.settings import Count, ExperimentSettings, Price, Settings
 from fama.subsets import POOL
-from training.registry import ROUTER_TRAINERS
+from training.registry import GROUPS, OF_SOURCES, ROUTER_TRAINERS, SOURCES, unread_groups
 
 #: Prior strength in rows.
 Strength = Annotated[float, Field(gt=0.0, le=1e6)]
@@ -221,7 +222,9 @@ class GuaranteeSettings(Settings):
     confidence: float = Field(default=0.9, gt=0.5, lt=1.0)
     share: float = Field(default=0.25, gt=0.0, lt=1.0)
     """Share of the training tasks that is kept for the test alone."""
-    thresholds: tuple[Annotated[float, Field(ge=0.0, le=1.0)], ...] = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 1.0)
+    thresholds: tuple[Annotated[float, Field(ge=0.0, le=1.0)], ...] = Field(
+        default=(0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 1.0), min_length=1
+    )
     """Losses in predicted success up to which the choice stands; tested in this order until one fails."""
 
 
@@ -339,6 +342,8 @@ class TrainSettings(Settings):
 
     def _check_rounds(self) -> None:
         """Check that rounds of correction can be run, and on no test task."""
+        if self.rounds == 1 and self.correction is not None:
+            raise ValueError("correction is of rounds above 1: raise rounds, or leave correction out")
         if self.rounds == 1:
             return
         if self.correction is None or not self.data.repairs:
@@ -376,3 +381,18 @@ class TrainSettings(Settings):
             raise ValueError("data.cost: labels have no cost; set tokens, or learn from data.outcomes or data.repairs")
         if data.view == "prospective" and data.plain:
             raise ValueError("data.plain is for data.view retrospective; leave it out, or set the view")
+
+    def unused(self) -> Iterator[str]:
+        """Yield groups that the kind does not read, data whose losses are off, and settings of data not named."""
+        data, losses = self.data, self.losses
+        for source, names in OF_SOURCES.items():
+            for name in () if getattr(data, source) else data.changed(*names):
+                yield f"data.{name}: is of data.{source}, none are named"
+        if losses.changed("propensity_clip") and not (losses.inverse_propensity or losses.decision):
+            yield "losses.propensity_clip: bounds the weights of inverse_propensity and decision, both are off"
+        for name, weights in SOURCES.items():
+            if getattr(data, name) and not any(getattr(losses, one) for one in weights):
+                yield f"data.{name}: the losses that learn from it ({', '.join(weights)}) are 0"
+        yield from unread_groups(self.kind, self.changed(*GROUPS), self.vectors.source == "embedding")
+        if self.encoder.lora is None and self.optimiser.changed("lr_encoder"):
+            yield "optimiser.lr_encoder: is of adapters, encoder.lora is null"

@@ -123,8 +123,6 @@ def _names(names: set[str]) -> tuple[str, ...]:
 def _synthetic(settings: AblateSettings) -> Material:
     source = settings.synthetic
     assert source is not None  # noqa: S101 - the caller's branch
-    if source.seed == source.test_seed:
-        raise BadInput("synthetic: seed and test_seed are the same; the test tasks would be trained on")
     effects = EFFECTS[source.effects]
     learned = make_tasks(source.tasks, source.seed, effects)
     train = outcome_examples(outcome_rows(learned), POOL)

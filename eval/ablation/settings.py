@@ -1,5 +1,6 @@
 """The typed settings of ``fama ablate``. One attribute is one key of its YAML."""
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
@@ -8,6 +9,7 @@ from fama.settings import Settings
 from training.settings import TrainSettings
 
 Tree = dict[str, Any]
+_FILES = ("outcomes", "repairs", "failures", "prompted", "plain")
 
 
 class TestSet(Settings):
@@ -74,6 +76,11 @@ class AblateSettings(Settings):
         for name in sorted({*self.only} - {*names}):
             raise ValueError(f"only: {name!r} is no variant; there are {', '.join(names)}")
         chosen = [variant.name for variant in self.chosen()]
+        for what, given in (("tests", [one.name for one in self.tests]), ("rows", [*map(str, self.rows)])):
+            if not given or len(set(given)) < len(given):
+                raise ValueError(f"{what}: none given, or one twice; name each once")
+        if self.synthetic is not None:
+            self._check_synthetic(self.synthetic)
         if self.reference is not None and self.reference not in chosen:
             raise ValueError(f"reference: {self.reference!r} is no variant to run; there are {', '.join(chosen)}")
         for variant in self.variants:
@@ -89,6 +96,22 @@ class AblateSettings(Settings):
                     "them: `fama train` each, then `fama compare` with cadence=turn"
                 )
         return self
+
+    def _check_synthetic(self, synthetic: SyntheticSettings) -> None:
+        if synthetic.seed == synthetic.test_seed:
+            raise ValueError("synthetic: seed and test_seed are the same; the test tasks would be trained on")
+        files = [name for name in ("test_outcomes", "train_backbones") if getattr(self, name)]
+        data = self.train.get("data")
+        files += [f"train.data.{name}" for name in _FILES if isinstance(data, dict) and data.get(name)]
+        if files:
+            raise ValueError(f"{files[0]}: synthetic tasks take the place of files; leave one of both out")
+
+    def unused(self) -> Iterator[str]:
+        """Yield what synthetic tasks and test tables replace."""
+        if self.changed("test") and (self.synthetic is not None or self.test_outcomes):
+            yield f"test: the test tasks are those of {'synthetic' if self.synthetic else 'test_outcomes'}"
+        if self.synthetic is not None and any(one.backbones or one.domains for one in self.tests):
+            yield "tests: synthetic tasks have one test set"
 
     def chosen(self) -> tuple[Variant, ...]:
         """Return the variants to run."""

@@ -43,6 +43,8 @@ def read_labels(paths: Sequence[Path], crosswalk: Crosswalk) -> dict[str, dict[s
     Raises:
         BadInput: a file cannot be read, a label is unknown, or an annotator labels an episode twice in one file.
     """
+    if twice := [path for path, count in Counter(path.resolve() for path in paths).items() if count > 1]:
+        raise BadInput(f"{twice[0]}: is given twice; one annotator would agree with itself, name each file once")
     by_source: dict[tuple[str, str], dict[str, Failure]] = {}
     for path in paths:
         for failure in read_failures(path):

@@ -26,9 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reference", metavar="FILE", help="one of the files: precision, recall and F1 of the others against it"
     )
-    parser.add_argument(
-        "--on", choices=("primary", "categories"), default="primary", help="what F1 is of (default %(default)s)"
-    )
+    parser.add_argument("--on", choices=("primary", "categories"), help="what F1 is of (default primary)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--bootstrap", type=int, default=2000, metavar="N", help="resamples of tasks an interval")
 
@@ -40,6 +38,9 @@ def main(args: argparse.Namespace) -> int:
 
     if args.bootstrap < 100:
         raise BadInput(f"--bootstrap {args.bootstrap}: intervals need at least 100 resamples")
+    if args.on is not None and not args.reference:
+        raise BadInput(f"--on {args.on}: F1 is against a reference; add --reference FILE, or leave it out")
+    args.on = args.on or "primary"
     taxonomy, crosswalk = load_scheme(args.taxonomy, args.crosswalk)
     paths = [Path(name) for name in (*args.files, *([args.reference] if args.reference else []))]
     labels = read_labels(list(dict.fromkeys(paths)), crosswalk)

@@ -102,6 +102,9 @@ def main(args: argparse.Namespace) -> int:
     out = Path(args.out)
     console = Console(stderr=False)
     overrides = tuple(args.overrides)
+    for item in overrides:
+        if (key := item.partition("=")[0].lstrip("-")) in ("tasks", "split", "arms"):
+            raise BadInput(f"{item}: the demo sets {key} itself; leave it out (--size says how many tasks)")
     if not MINED.is_dir():
         raise BadInput(f"{MINED}: is missing; the demo trains on it, so get the whole checkout")
     if not any(item.startswith(("model.name=", "model.base_url=")) for item in overrides):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from fama.commands.flags import refuse_unused
 from fama.commands.terminal import DASH, console, names, numbers, print_table, printable, row_name
 from fama.config import add_executor_flag
 from fama.diagnosis.diagnose import DiagnosisSummary, diagnose, group_of
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 #: A judge that gives one category to this share of at least so many failures is warned about.
 ALIKE, ENOUGH = 0.9, 20
+_CONTEXT = 6000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repairs", metavar="MINED", help="folder of fama mine: what was executed outranks what is read"
     )
-    parser.add_argument("--context", metavar="TOKENS", type=int, default=6000, help="tokens of a judge's prompt")
+    parser.add_argument("--context", metavar="TOKENS", type=int, default=_CONTEXT, help="tokens of a judge's prompt")
     parser.add_argument("--concurrency", metavar="N", type=int, default=1, help="episodes judged at once")
     add_executor_flag(parser)
     parser.add_argument("--figure", metavar="FILE", help="draw the profiles (.png, .pdf or .svg)")
@@ -57,6 +59,10 @@ def main(args: argparse.Namespace) -> int:
     taxonomy = load_taxonomy(Path(args.taxonomy) if args.taxonomy else None)
     if args.no_evidence and args.judge == "none":
         raise BadInput("--no-evidence: without a judge the detectors' findings are all there is; add --judge NAME")
+    if args.judge == "none":
+        refuse_unused(args, {"judge_url": None, "context": _CONTEXT}, "no judge is asked without --judge NAME")
+    if args.show < 0:
+        raise BadInput(f"--show {args.show}: give at least 0")
     if args.repairs and args.executor == "ray":
         raise BadInput("--repairs: is read by the local executor alone; leave --executor ray out")
     if args.context < 1000:

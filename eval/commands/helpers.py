@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fama.commands.flags import refuse_unused
 from fama.episodes.records import known_total
 from fama.errors import BadInput
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from eval.annotation.unexplained import FailureGroup, FailureGroups
 
 FILE = "candidates.json"
+_CANDIDATES: dict[str, object] = {"episodes": None, "smallest": 3, "unsure": 0.2, "apart": 0.45, "encoder": None}
+_DRAFT: dict[str, object] = {"candidates": FILE, "category": None, "writer": None, "writer_url": None}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +43,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
+    if args.action != "draft":
+        refuse_unused(args, _DRAFT, f"is for fama helpers draft, not for {args.action}")
+    if args.action != "candidates":
+        refuse_unused(args, _CANDIDATES, f"is for fama helpers candidates, not for {args.action}")
+    if args.writer is None:
+        refuse_unused(args, {"writer_url": None}, "no model writes without --writer MODEL")
     if args.action == "list":
+        refuse_unused(args, {"out": None}, "fama helpers list writes no file")
+        if args.what:
+            raise BadInput(f"fama helpers list: takes nothing more; leave {args.what} out")
         return _list()
     if not args.what:
         needed = "LABELS, a failures.jsonl or its folder" if args.action == "candidates" else "a group's NUMBER"

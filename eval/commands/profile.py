@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,8 @@ def main(args: argparse.Namespace) -> int:
         check_name(args.figure)
     codes = (*load_taxonomy(Path(args.taxonomy) if args.taxonomy else None).codes, NO_CAUSE)
     paths = [*([args.against] if args.against else []), *args.files]
+    if twice := [path for path, count in Counter(Path(path).resolve() for path in paths).items() if count > 1]:
+        raise BadInput(f"{twice[0]}: is given twice; a profile has not drifted from itself, name each file once")
     labels = {path: read_failures(Path(path)) for path in paths}
     for path, failures in labels.items():
         if not failures:

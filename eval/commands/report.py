@@ -27,6 +27,8 @@ def main(args: argparse.Namespace) -> int:
     from eval.report.page import write_report
 
     folders = [Path(name) for name in args.folders]
+    if args.leaderboard and args.wandb:
+        raise BadInput("--wandb: logs one comparison; leave it out with --leaderboard, or run fama report DIR --wandb")
     if args.leaderboard:
         from eval.report.leaderboard import write_leaderboard
 

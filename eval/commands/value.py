@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import logging
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from fama.settings import CompareSettings
 
 VALUE = "value.json"
+log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +38,8 @@ def main(args: argparse.Namespace) -> int:
     if not settings.replay:
         raise BadInput("replay: name the outcome table to estimate from, e.g. replay=results/outcomes.parquet")
     check_replayable(settings)
+    for name in settings.changed("lambdas", "questions", "lattice"):
+        log.warning("%s: fama value does not read it; it has no effect", name)
     found, beware = asyncio.run(_values(settings))
     out = Path(args.out) / VALUE
     write_atomically(out, json.dumps([one.model_dump() for one in found], indent=2) + "\n")

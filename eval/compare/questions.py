@@ -1,6 +1,7 @@
 """Answers to the questions that a comparison was asked before it ran."""
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,11 +13,14 @@ from fama.agents.runs.run_config import CONFIG
 from fama.episodes.store import EpisodeStore, read_episodes
 from fama.errors import BadInput
 from fama.intervals import ratio_interval
+from fama.selection.base import SELECTORS
 from fama.settings import CompareSettings, QuestionSettings
+
+log = logging.getLogger(__name__)
 
 
 def check_questions(settings: CompareSettings) -> None:
-    """Refuse questions about arms that are not compared.
+    """Refuse questions about arms that are not compared; warn of a share of no tokens.
 
     Raises:
         BadInput: names the arm, and those there are.
@@ -28,6 +32,9 @@ def check_questions(settings: CompareSettings) -> None:
                 raise BadInput(f"questions: no arm {name!r}; the arms are {', '.join(arms)}")
         if question.arm == question.than:
             raise BadInput(f"questions: {question.arm} is compared with itself; name two arms")
+        plain = any(arm.arm == question.than and SELECTORS.traits(arm.name).plain for arm in settings.arms)
+        if plain and question.tokens is not None:
+            log.warning("questions: tokens: %s spends nothing on helpers; it has no effect", question.than)
 
 
 def check_kept(settings: CompareSettings, out: Path) -> None:

@@ -9,7 +9,7 @@ from fama.settings import Settings
 class MineCheckSettings(Settings):
     """Settings of ``fama mine-check``."""
 
-    failures: int | None = Field(default=None, ge=0)
+    failures: int | None = Field(default=None, ge=1)
     """Failures to check at most; None checks all."""
     largest: int = Field(default=6, ge=1)
     """Helpers left open, above which a failure is not checked: k helpers are 2^k − 1 runs."""

@@ -32,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run one of the three; return the exit code."""
     if args.action == "list":
+        if args.name:
+            raise BadInput(f"fama benchmarks list: takes no NAME; leave {args.name} out")
         return _list()
     if not args.name or not args.paths or (args.action == "add" and len(args.paths) > 1):
         wanted = "NAME PATH" if args.action == "add" else "NAME DIR..."

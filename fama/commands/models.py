@@ -5,9 +5,13 @@ import shlex
 import threading
 from pathlib import Path
 
+from fama.commands.flags import refuse_unused
 from fama.errors import BadInput, FamaError
 
 DEFAULT_PORT = 8000
+_LLAMA: dict[str, object] = {"slots": 1, "threads": 0}
+_VLLM: dict[str, object] = {"tool_parser": None, "flags": "", "wait": 1800.0, "record": None}
+_SERVE: dict[str, object] = {"port": DEFAULT_PORT, "backend": "llama.cpp", "context": 8192, **_LLAMA, **_VLLM}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the command; return the exit code."""
+    if args.action != "serve":
+        refuse_unused(args, _SERVE, f"is for fama models serve, not for {args.action}")
     if args.action == "list":
+        if args.name:
+            raise BadInput(f"fama models list: takes no NAME; leave {args.name} out")
         return _list()
     if not args.name:
         raise BadInput(f"fama models {args.action}: give a NAME; `fama models list` shows them")
@@ -38,6 +46,10 @@ def main(args: argparse.Namespace) -> int:
         return 0
     if not 0 <= args.port <= 65535:
         raise BadInput(f"--port {args.port}: give a number from 0 (any free port) to 65535")
+    if args.backend == "vllm":
+        refuse_unused(args, _LLAMA, "is for --backend llama.cpp; vLLM takes --flags")
+    else:
+        refuse_unused(args, _VLLM, "is for --backend vllm")
     return _serve_vllm(args) if args.backend == "vllm" else _serve_llama(args)
 
 

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from fama.config import read_settings
+from fama.config import read_settings, with_flag
 from fama.errors import BadInput
 
 _FLAGS = {
@@ -36,8 +36,9 @@ def main(args: argparse.Namespace) -> int:
     except ImportError as error:
         raise BadInput(f"fama serve: needs {error.name}; pip install fama-router") from None
     given = {_SETTING.get(name, name): getattr(args, name.replace("-", "_")) for name in _FLAGS}
-    chosen = [f"{key}={_quoted(value)}" for key, value in given.items() if value is not None]
-    args.overrides = [*args.overrides, *chosen]
+    for name, (key, value) in zip(_FLAGS, given.items(), strict=True):
+        if value is not None:
+            args.overrides = with_flag(args.overrides, f"--{name} {value}", f"{key}={_quoted(value)}")
     settings = read_settings(args, ServeSettings)
     if settings is None:
         return 0

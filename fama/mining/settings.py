@@ -1,8 +1,9 @@
 """Settings of ``fama mine``. What an episode is (task, backbone, strategy, limits) comes from the mined folder."""
 
-from typing import Literal
+from collections.abc import Iterator
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fama.settings import BaseUrl, HelperSettings, ModelSettings, Retries, Settings, Slots, Threads, Timeout
 
@@ -71,3 +72,19 @@ class MineSettings(Settings):
     """Episodes mined at once."""
     executor: Literal["local", "ray"] = "local"
     """Where episodes are mined: in this process, or as Ray tasks (the extra ``ray``; models need a ``base_url``)."""
+
+    @model_validator(mode="after")
+    def _something_to_mine(self) -> Self:
+        if self.failures == 0 and self.solved == 0:
+            raise ValueError("failures and solved are both 0: no episode is mined; raise one of them")
+        if self.tasks == ():
+            raise ValueError("tasks: none are named; name some, or leave it out for all")
+        return self
+
+    def unused(self) -> Iterator[str]:
+        """Yield the settings without effect of shares, budgets and the proof of minimality."""
+        if self.changed("share") and self.continuations == 1:
+            yield "share: one continuation succeeds or does not; it is of continuations above 1"
+        if self.changed("exact") and self.budget.calls is not None and self.exact > self.budget.calls:
+            yield f"exact: {self.exact} calls are never reached, budget.calls is {self.budget.calls}"
+        yield from (f"helper_model.{line}" for line in (self.helper_model or Settings()).unused())

@@ -1,5 +1,6 @@
 """Settings of ``fama serve``. One attribute is one key of its YAML."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
@@ -78,6 +79,14 @@ class RecordSettings(Settings):
     domain: str = Field(default="served", pattern=r"^[\w.-]{1,64}$")
     """Domain that the episodes name."""
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.total_bytes < self.file_bytes:
+            raise ValueError(
+                f"total_bytes {self.total_bytes} holds no file of file_bytes {self.file_bytes}; raise it or lower that"
+            )
+        return self
+
 
 class ServeSettings(Settings):
     """Settings of ``fama serve``."""
@@ -141,6 +150,25 @@ class ServeSettings(Settings):
         if not self.on_loopback and self.key_env is None:
             raise ValueError(f"host {self.host}: others can reach it; name the variable of a key with --key-env")
         return self
+
+    @model_validator(mode="after")
+    def _nothing_idle(self) -> Self:
+        for name in ("hook", "closing_hook") if self.record.folder is None else ():
+            if getattr(self.record, name) is not None:
+                raise ValueError(f"record.{name}: gets what is recorded; name a folder with --record, or leave it out")
+        if bool(self.benchmark) != bool(self.domain):
+            there, lacking = ("benchmark", "domain") if self.benchmark else ("domain", "benchmark")
+            raise ValueError(f"{there}: the file of tool roles is found by both; set {lacking} too, or leave both out")
+        return self
+
+    def unused(self) -> Iterator[str]:
+        """Yield the settings without effect of prefill, budget and bounds."""
+        yield from (f"budget.{line}" for line in self.budget.unused())
+        yield from (f"model.{line}" for line in (self.model or Settings()).unused())
+        if self.placement != "assistant" and self.changed("prefill"):
+            yield f"prefill: opens a reply, which placement {self.placement} does not"
+        if self.limits.changed("in_flight") and self.limits.in_flight > self.limits.connections:
+            yield f"limits.in_flight: {self.limits.in_flight} is never reached, limits.connections is lower"
 
     @property
     def on_loopback(self) -> bool:

@@ -97,7 +97,7 @@ async def test_errors_are_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ({"seed": 1}, "seed was 0 and is now 1"),
         ({"model": {"temperature": 0.5}}, "model.temperature was 0.0 and is now 0.5"),
         ({"strategy": "react"}, "prompts.agents/act.v1|strategy"),
-        ({"selector": {"name": "all"}}, 'selector.name was "none" and is now "all"'),
+        ({"selector": {"label": "plain"}}, 'selector.label was null and is now "plain"'),
     ],
 )
 async def test_changed_config_is_refused(tmp_path: Path, changed: dict[str, Any], key: str) -> None:

@@ -1,6 +1,5 @@
 """Checkpoints that somebody changed, with hashes that fit: they decide as numbers or are refused in one line."""
 
-import hashlib
 import json
 import os
 import random
@@ -16,9 +15,9 @@ from safetensors.numpy import load_file, save
 from fama.cli import main
 from fama.errors import BadInput
 from fama.selection.router.checkpoint import load_router
-from fama.selection.router.features import featurise
 from fama.selection.router.kinds.trees import read_forest
 from fama.subsets import POOL
+from tests.support.hostile_checkpoints import BAD_NUMBERS, copy_of, decides_or_is_refused, places, reseal
 from training.data.examples import outcome_examples
 from training.data.synthetic import make_tasks, outcome_rows
 from training.settings import TrainSettings
@@ -26,7 +25,6 @@ from training.train import train_on
 
 KINDS = ("linear", "knn", "prior", "boosting", "one_vs_rest")
 SMALL = {"source": "hashed", "buckets": 64, "components": 4}
-STATE = make_tasks(1, seed=3)[0].state
 
 
 @pytest.fixture(scope="module")
@@ -39,43 +37,6 @@ def routers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         options |= {"boosting": {"folds": 2, "rounds": [4], "leaves": [4], "least": 2}} if kind == "boosting" else {}
         train_on(TrainSettings.model_validate({"kind": kind, "vectors": SMALL, **options}), examples, folder)
     return folders
-
-
-def reseal(folder: Path, manifest: dict[str, Any] | None = None) -> None:
-    """Write the manifest with hashes that fit the files."""
-    manifest = manifest or json.loads((folder / "router.json").read_text())
-    for name in manifest["files"]:
-        data = (folder / name).read_bytes()
-        manifest["files"][name] = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    (folder / "router.json").write_text(json.dumps(manifest))
-
-
-def copy_of(router: Path, tmp_path: Path) -> Path:
-    folder = tmp_path / "copy"
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(router, folder)
-    return folder
-
-
-def decides_or_is_refused(folder: Path) -> bool:
-    """Return whether it decides; what it says then are numbers."""
-    try:
-        router = load_router(folder)
-    except BadInput as error:
-        assert "\n" not in str(error) and str(folder) in str(error)
-        return False
-    choice = router.choose(featurise(STATE))
-    assert np.isfinite([choice.success, choice.tokens, *choice.probabilities]).all()
-    return True
-
-
-BAD_NUMBERS: tuple[Any, ...] = (float("nan"), float("inf"), -1, 0, -1e300, 1e300, 10**30, 2**40, None, "x", [], True)
-
-
-def places(tree: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    if isinstance(tree, dict):
-        return [found for key, value in tree.items() for found in places(value, (*path, key))]
-    return [path] if isinstance(tree, int | float) else []
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -105,6 +105,7 @@ class RouterTrainer(ABC):
     resumable: ClassVar[bool] = False
     warm_start: ClassVar[bool] = False
     options: ClassVar[type[Settings] | None] = None
+    groups: ClassVar[frozenset[str] | None] = None
 
     @abstractmethod
     def fit(self, task: FitTask) -> Trained | None:

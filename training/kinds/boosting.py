@@ -23,6 +23,8 @@ from training.settings import TrainSettings
 class BoostingTrainer(RouterTrainer):
     """Grows trees on state vectors; their number and size by cross-validation over tasks."""
 
+    groups = frozenset({"vectors", "boosting"})
+
     def fit(self, task: FitTask) -> Trained:
         """Fit state vectors, then grow the trees on them."""
         fitted, draft = fit_vectors(task, self.frozen_encoder(task.settings))

@@ -11,6 +11,7 @@ from training.kinds.context_free import OutcomeArrays, fit_context_free
 class EncoderTrainer(RouterTrainer):
     """Trains in epochs, from the context-free model, on every loss."""
 
+    groups = frozenset({"encoder", "network", "optimiser"})
     losses = frozenset({"outcome", "coverage", "distillation", "categories", "decision"})
     resumable = True
     warm_start = True

@@ -20,6 +20,8 @@ from training.settings import TrainSettings
 class KnnTrainer(RouterTrainer):
     """Stores training states; neighbours and smoothing by cross-validation over tasks."""
 
+    groups = frozenset({"vectors", "knn"})
+
     def fit(self, task: FitTask) -> Trained:
         """Fit state vectors, of which distances are taken, then choose the neighbourhoods."""
         fitted, draft = fit_vectors(task, self.frozen_encoder(task.settings), whiten=False)

@@ -19,6 +19,8 @@ from training.settings import TrainSettings
 class LinearTrainer(RouterTrainer):
     """Fits heads that are linear in the state vector; their shrinkage by cross-validation over tasks."""
 
+    groups = frozenset({"vectors", "linear"})
+
     def fit(self, task: FitTask) -> Trained:
         """Fit state vectors, then the heads on them."""
         fitted, draft = fit_vectors(task, self.frozen_encoder(task.settings))

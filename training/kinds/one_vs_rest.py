@@ -30,6 +30,7 @@ class OneVsRestTrainer(RouterTrainer):
     subset of outcome rows, or the members of minimal repairs.
     """
 
+    groups = frozenset[str]()
     options = OneVsRestOptions
 
     def fit(self, task: FitTask) -> Trained:

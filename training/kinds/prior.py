@@ -19,6 +19,8 @@ from training.settings import TrainSettings
 class PriorTrainer(RouterTrainer):
     """Counts rates per domain; their shrinkage to all domains by cross-validation over tasks."""
 
+    groups = frozenset({"prior"})
+
     def fit(self, task: FitTask) -> Trained:
         """Fit the context-free model, then the rates per domain."""
         settings, train = task.settings, task.split.train

@@ -45,6 +45,7 @@ class SetfitTrainer(RouterTrainer):
     outcome rows, or the members of minimal repairs.
     """
 
+    groups = frozenset({"encoder"})
     options = SetfitOptions
 
     def fit(self, task: FitTask) -> Trained:

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import ijson
 
 from fama.errors import BadInput
-from fama.text.json_numbers import RepeatedKey, check_keys, load_nulled
+from fama.text.json_numbers import RepeatedKey, load_nulled
 
 _BOM = b"\xef\xbb\xbf"
 _ENDLESS = re.compile(rb"[0-9]{2001}")
@@ -281,9 +281,7 @@ def _lines_or_object(path: Path, file: BinaryIO) -> Iterator[LogRecord]:
 
 def _decoded(text: bytes) -> tuple[Any, str]:
     try:
-        value = load_nulled(text)
-        check_keys(text)
-        return value, ""
+        return load_nulled(text, keys_once=True), ""
     except RepeatedKey as error:
         return None, str(error)
     except UnicodeDecodeError:

@@ -29,10 +29,10 @@ from fama.selection.router.checkpoint_files import (
     regular_file,
     sha256,
 )
-from fama.selection.router.embedder import Embedder
+from fama.selection.router.embedder import AdapterMismatch, Embedder
 from fama.selection.router.kinds.base import ROUTER_KINDS, StoredRouter
-from fama.selection.router.kinds.checks import check_numbers, check_population
-from fama.selection.router.manifest import ROUTER_SCHEMA, LoraShape, RouterManifest, StoredFile
+from fama.selection.router.kinds.checks import StoredAdapter, check_adapter, check_numbers, check_population
+from fama.selection.router.manifest import ROUTER_SCHEMA, RouterManifest, StoredFile
 from fama.selection.router.router import Router
 from fama.text.json_numbers import load_finite
 
@@ -96,13 +96,14 @@ def load_router(folder: Path | str, encoder: str | None = None, embedder: Embedd
     if encoder is not None:
         manifest = kind.with_encoder(manifest, encoder)
     arrays = _read_arrays(folder / HEADS, contents[HEADS])
-    if ADAPTER in contents:
-        _check_adapter(folder, contents)
+    adapter = _adapter(folder, contents) if ADAPTER in contents else None
     try:
         check_numbers(arrays, kind.unknown)
         check_population(arrays, len(manifest.pool))
-        embedder = _embedder(folder, manifest, embedder)
+        embedder = _embedder(folder, manifest, embedder, adapter)
         built = kind(StoredRouter(folder, manifest, arrays, embedder)).build()
+    except BadInput as error:  # of an encoder, which does not know whose it is
+        raise BadInput(str(error) if str(folder) in str(error) else f"{folder / MANIFEST}: {error}") from None
     except (LookupError, TypeError, AttributeError, ArithmeticError, MemoryError) as error:
         raise BadInput(f"{folder / HEADS}: does not fit {MANIFEST} ({type(error).__name__}); train it again") from None
     except (ValueError, RuntimeError, AssertionError) as error:
@@ -178,14 +179,24 @@ def check_runtime(router: Router, pool: tuple[str, ...], taxonomy_file: str | No
         )
 
 
-def _embedder(folder: Path, manifest: RouterManifest, known: Embedder | None) -> Embedder | None:
-    """Return the encoder that the checkpoint needs; ``known`` where that will do."""
+def _embedder(
+    folder: Path, manifest: RouterManifest, known: Embedder | None, adapter: StoredAdapter | None
+) -> Embedder | None:
+    """Return the encoder that the checkpoint needs; ``known`` where that will do.
+
+    Raises:
+        BadInput: it is not on this machine, or the adapter does not fit it.
+    """
     if manifest.encoder is None:
         return None
     _check_encoder(folder, manifest)
     if known is not None and not manifest.encoder.adapted:
         return known
-    return Embedder.load(manifest.encoder, folder / "adapter" if manifest.encoder.adapted else None)
+    try:
+        return Embedder.load(manifest.encoder, adapter, fetch=False)
+    except AdapterMismatch as error:
+        reason = shortened(error)
+        raise BadInput(f"{folder / ADAPTER}: does not fit its encoder ({reason}); train the router again") from None
 
 
 def _check_encoder(folder: Path, manifest: RouterManifest) -> None:
@@ -212,16 +223,15 @@ def _read_arrays(path: Path, content: bytes) -> dict[str, Array]:
         raise BadInput(f"{path}: not a safetensors file ({' '.join(str(error).split())}); copy it again") from None
 
 
-def _check_adapter(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Refuse an adapter that is no LoRA of its weights' rank: peft takes memory for what the config says."""
+def _adapter(folder: Path, contents: Mapping[str, bytes]) -> StoredAdapter:
+    """Return the adapter, plain LoRA: peft would do whatever else its config says.
+
+    Raises:
+        BadInput: it is of another sort, or its weights do not fit each other.
+    """
     arrays = _read_arrays(folder / ADAPTER, contents[ADAPTER])
     try:
-        config = load_finite(contents[ADAPTER_CONFIG].decode("utf-8"))
-        shape = LoraShape(rank=config["r"], alpha=config["lora_alpha"])
-        ranks = {value.shape[0] for name, value in arrays.items() if "lora_A" in name}
-        if config["peft_type"] != "LORA" or ranks != {shape.rank} or config.get("rank_pattern"):
-            raise ValueError("no LoRA adapter of one rank")
-        check_numbers(arrays)
+        return check_adapter(load_finite(contents[ADAPTER_CONFIG].decode("utf-8")), arrays)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         reason = shortened(error)
         raise BadInput(f"{folder / ADAPTER_CONFIG}: cannot be used ({reason}); copy the checkpoint again") from None

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,11 +13,16 @@ from fama.selection.router.manifest import EncoderShape
 
 if TYPE_CHECKING:
     from fama.selection.router.encoder import SegmentEncoder
+    from fama.selection.router.kinds.checks import StoredAdapter
 
 Vectors = NDArray[np.float32]
 _BATCH = 16
 #: Tokens up to which one thread is used, since waiting for others may cost more than they save.
 _FEW = 128
+
+
+class AdapterMismatch(ValueError):
+    """An adapter's weights do not fit the encoder that they are for."""
 
 
 @contextmanager
@@ -49,16 +53,24 @@ class Embedder:
         self._cache: RecentCache[str, Vectors] = RecentCache(entries, len)
 
     @classmethod
-    def load(cls, shape: EncoderShape, adapter: Path | None = None, entries: int = 4096) -> "Embedder":
-        """Load the encoder of a checkpoint, in bfloat16 where this CPU computes in it.
+    def load(
+        cls,
+        shape: EncoderShape,
+        adapter: "StoredAdapter | None" = None,
+        entries: int = 4096,
+        *,
+        fetch: bool = True,
+    ) -> "Embedder":
+        """Load an encoder, in bfloat16 where this CPU computes in it; without ``fetch`` only what is on this machine.
 
         Raises:
+            AdapterMismatch: the adapter is for another encoder.
             BadInput: the encoder, or the libraries that run it, are not there.
         """
         with optional_libraries(f"the router's encoder {shape.name}"):
             from fama.selection.router.encoder import SegmentEncoder, fastest_type
 
-            encoder = SegmentEncoder(shape.name, shape.window, adapter=adapter)
+            encoder = SegmentEncoder(shape.name, shape.window, adapter=adapter, fetch=fetch)
         encoder.model.to(fastest_type())
         return cls(encoder, entries)
 

