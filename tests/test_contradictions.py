@@ -273,7 +273,7 @@ def test_an_override_that_takes_back_another_is_told(
 
 
 #: Values that are valid each on its own, by key; the tests draw their combinations.
-MODEL = {
+MODEL: dict[str, list[object]] = {
     "temperature": [0, 0.7],
     "top_p": [0.5, 1],
     "slots": [1, 64],
@@ -390,7 +390,7 @@ VALID: dict[type[BaseModel], dict[str, list[object]]] = {
 def test_any_combination_of_valid_values_is_a_config_or_one_line(data: st.DataObject) -> None:
     model = data.draw(st.sampled_from(list(VALID)))
     keys = data.draw(st.lists(st.sampled_from(sorted(VALID[model])), min_size=2, max_size=8, unique=True))
-    needed = {"router": "all", "upstream": "http://h/v1"} if model is ServeSettings else {}
+    needed: dict[str, object] = {"router": "all", "upstream": "http://h/v1"} if model is ServeSettings else {}
     needed |= {"variants": [{"name": "a"}]} if model is AblateSettings else {}
     chosen = {**needed, **{key: data.draw(st.sampled_from(VALID[model][key])) for key in keys}}
     overrides = [f"{key}={yaml.safe_dump(value, default_flow_style=True).strip()}" for key, value in chosen.items()]

@@ -64,7 +64,9 @@ ROUTER_TRAINERS: Registry[Callable[[], DeclaresTraining]] = Registry(
 
 def unread_groups(kind: str, changed: Iterable[str], embedded: bool) -> Iterator[str]:
     """Yield a line for each changed group that a kind does not read; ``embedded``: it reads vectors of an encoder."""
-    read = getattr(ROUTER_TRAINERS.load(kind)(), "groups", None)
-    for group in changed if read is not None else ():
+    read: frozenset[str] | None = getattr(ROUTER_TRAINERS.load(kind)(), "groups", None)
+    if read is None:
+        return
+    for group in changed:
         if group not in read and not (group == "encoder" and "vectors" in read and embedded):
             yield f"{group}: a {kind} router does not read it"

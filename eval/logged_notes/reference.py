@@ -1,9 +1,10 @@
 """The reference at a decision: its actions not done yet, and the agent's own call of the next one."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fama.diagnosis.detectors.compare import Reference, differences, references
+from fama.diagnosis.detectors.compare import Difference, Flat, Reference, differences, references
 from fama.diagnosis.trace import Trace
 from fama.dialogue.calls import Call
 from fama.dialogue.facts import leaves, normal_token
@@ -53,25 +54,80 @@ def standing(trace: Trace, step: int) -> Standing:
 
     An action is done by an earlier call of its tool that no error answered, with the same values for all arguments that
     the reference has, of which a null may be left out; ending the case is done by the tool alone. Every call does at
-    most one action.
+    most one action, and as many actions as can be are done: a call that one of them alone can take is left to it.
     """
-    made = [call for call in trace.calls if call.step < step and not call.failed]
     answered = [call for call in trace.calls if call.result_step is not None and call.result_step < step]
-    left: list[Reference] = []
-    for action in references(trace.episode.gold_actions or ()):
-        done = next((call for call in made if _does(call, action, trace.roles)), None)
-        if done is None:
-            left.append(action)
-        else:
-            made.remove(done)
+    made = [call for call in trace.calls if call.step < step and not call.failed]
+    actions = references(trace.episode.gold_actions or ())
+    done = _assigned(_doing(actions, made, trace.roles))
+    left = [action for place, action in enumerate(actions) if place not in done]
     own = next((call for call in trace.calls if left and call.step >= step and call.name == left[0].name), None)
     ids = leaves(answered[-1].arguments) if answered else ()
     seen = frozenset(normal_token(str(value)) for _, key, value in ids if is_id(key))
     return Standing(tuple(left), own, seen, trace.roles)
 
 
-def _does(call: Call, action: Reference, roles: Roles) -> bool:
-    if call.name != action.name:
-        return False
-    differing = (one for one in differences(action.arguments, call.arguments) if (one.gold, one.actual) != (None, None))
-    return roles.closes(action.name) or not any(differing)
+def _doing(actions: Sequence[Reference], calls: Sequence[Call], roles: Roles) -> list[list[int]]:
+    """Return the places of the calls that do each action, oldest first."""
+    flat = [Flat(call.arguments) for call in calls]
+    by_value: dict[tuple[str, str, str], list[int]] = {}
+    by_name: dict[str, list[int]] = {}
+    for place, call in enumerate(calls):
+        by_name.setdefault(call.name, []).append(place)
+        for path, norms in flat[place].norms.items():
+            for norm in dict.fromkeys(norms):
+                by_value.setdefault((call.name, path, norm), []).append(place)
+    found = []
+    for action in actions:
+        gold = Flat(action.arguments)
+        # only calls that have a value of the action can do it; a null may be left out
+        values = (
+            (p, n)
+            for p, norms in gold.norms.items()
+            for v, n in zip(gold.values[p], norms, strict=True)
+            if v is not None
+        )
+        first = None if roles.closes(action.name) else next(values, None)
+        places = by_name.get(action.name, []) if first is None else by_value.get((action.name, *first), [])
+        found.append([p for p in places if roles.closes(action.name) or _same(gold.differences(flat[p]))])
+    return found
+
+
+def _same(differing: Iterable[Difference]) -> bool:
+    return all((one.gold, one.actual) == (None, None) for one in differing)
+
+
+def _assigned(options: Sequence[Sequence[int]]) -> dict[int, int]:
+    """Return the call of each action that gets one: as many as can be, the earlier actions first.
+
+    An action without a free call takes that of another one which can have a free one instead (Kuhn 1955). The search
+    goes by breadth, since chains may be as long as an episode; calls of a search in vain stay where they are for good.
+    """
+    owner: dict[int, int] = {}
+    settled: set[int] = set()
+    for action in range(len(options)):
+        came: dict[int, int] = {}
+        free = _free_call(action, options, owner, settled, came)
+        if free is None:
+            settled |= came.keys()
+            continue
+        given = {owned: call for call, owned in owner.items()}
+        while free is not None:
+            owner[free] = came[free]
+            free = given.get(came[free])
+    return {action: call for call, action in owner.items()}
+
+
+def _free_call(
+    action: int, options: Sequence[Sequence[int]], owner: Mapping[int, int], settled: set[int], came: dict[int, int]
+) -> int | None:
+    """Return a call that becomes free for an action by giving others another one; ``came`` is the way to it."""
+    queue = [action]
+    for asking in queue:
+        for call in options[asking]:
+            if call not in came and call not in settled:
+                came[call] = asking
+                if call not in owner:
+                    return call
+                queue.append(owner[call])
+    return None

@@ -52,12 +52,16 @@ def taken_at(trace: Trace, call: Call, wrong: Any, right: Any, after: int | None
     if any(_holds(action.arguments, wrong) for action in trace.episode.gold_actions or ()):
         return call.step
     start = trace.request_step if after is None else after
-    for step, message in enumerate(trace.episode.messages[: call.step]):
-        if message.role == "assistant" and step > start:
-            said = Sources((message,), ())
-            if said.find(wrong, 1) and not (_is_telling(right) and said.find(right, 1)):
-                return step
+    choices = set(_said_at(trace, right, call.step)) if _is_telling(right) else set()
+    for step in _said_at(trace, wrong, call.step):
+        if step > start and step not in choices:
+            return step
     return max(proposed_at(trace, call), -1 if after is None else after + 1)
+
+
+def _said_at(trace: Trace, value: Any, before: int) -> list[int]:
+    """Return the agent's messages before a step that name a value."""
+    return [seen.step for seen in trace.sources.find(value, before) if seen.kind == "agent"]
 
 
 def proposed_at(trace: Trace, call: Call) -> int:

@@ -12,6 +12,7 @@ from fama.episodes.records import Message, ToolSpec
 Kind = Literal["user", "tool", "system", "agent"]
 _DATE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
 _GAP = ".{0,2}"
+_RUN = re.compile(r"[a-z0-9]+")
 _RELATIVE = re.compile(
     r"today|tomorrow|yesterday|tonight|next|following|(mon|tues|wednes|thurs|fri|satur|sun)day|"
     r"days? (later|before|after)"
@@ -39,11 +40,22 @@ class Sources:
             self._texts.append((Seen(kind, step), normal_text(message.content or "")))
         if told:
             self._texts.append((Seen("user", -1), normal_text(told)))
+        self._with_word: dict[str, list[int]] = {}
+        for place, (_, text) in enumerate(self._texts):
+            for word in set(_RUN.findall(text)):
+                self._with_word.setdefault(word, []).append(place)
 
     def find(self, value: Any, before: int) -> list[Seen]:
         """Return where the value stood before a step, oldest first."""
-        forms = [form for form in _forms(value) if form]
-        return [seen for seen, text in self._texts if seen.step < before and any(_holds(text, form) for form in forms)]
+        places: set[int] = set()
+        for form in filter(None, _forms(value)):
+            places.update(place for place in self._candidates(form) if _holds(self._texts[place][1], form))
+        return [self._texts[place][0] for place in sorted(places) if self._texts[place][0].step < before]
+
+    def _candidates(self, form: str) -> Sequence[int]:
+        """Return the texts that may hold a form: its runs of letters and digits stand whole in one that does."""
+        words = [] if _GAP in form else _RUN.findall(form)
+        return min((self._with_word.get(word, []) for word in words), key=len, default=range(len(self._texts)))
 
     def last(self, value: Any, before: int, *kinds: Kind) -> int | None:
         """Return the index of the last message of those kinds that held the value before a step."""

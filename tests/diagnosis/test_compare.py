@@ -1,11 +1,16 @@
 """Comparison of values: numbers by value and in full, ids as text."""
 
+import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from fama.diagnosis.detectors.compare import differences, match, references
-from fama.dialogue.calls import calls_of
+from fama.diagnosis.detectors.compare import Matching, Reference, differences, match, references, same_object
+from fama.dialogue.calls import Call, calls_of
+from fama.dialogue.facts import normal_text
+from fama.dialogue.sources import Sources, _forms, _holds
 from fama.episodes.records import FunctionCall, GoldAction, Message, ToolCall
 
 
@@ -42,3 +47,67 @@ def test_arguments_that_nobody_can_read_are_not_compared() -> None:
     (made,) = calls_of([Message(role="assistant", tool_calls=(call,))])
     found = match(references([GoldAction(name="cancel", arguments='{"order_id": "1"}')]), [made])
     assert [differing for _, _, differing in found.pairs] == [[]] and not found.missing
+
+
+VALUES = st.sampled_from(
+    ["1", 1, 1.0, "01", "a b", "A  b.", None, True, "true", "", [], ["x", "y"], ["y", "x"], '["x"]', {"k": 1}]
+)
+ARGUMENTS = st.dictionaries(st.sampled_from(["id", "order_id", "item_ids", "note", "x.y"]), VALUES, max_size=3)
+NAMES = st.sampled_from(["change", "book"])
+TEXTS = ["a1", "#A1.", "a1b", "é12", "12,000", "12.00", "+1 (555) 123-4567", "say a-1", ""]
+
+
+def by_plain_loops(wanted: list[Reference], calls: list[Call]) -> Matching:
+    """Pair them by comparing each with each."""
+    options = sorted(
+        (not same_object(reference.arguments, call.arguments), len(found), i, j)
+        for i, reference in enumerate(wanted)
+        for j, call in enumerate(calls)
+        if reference.name == call.name
+        for found in [differences(reference.arguments, call.arguments)]
+    )
+    free = set(range(len(wanted))), set(range(len(calls)))
+    pairs = []
+    for _, _, i, j in options:
+        if i in free[0] and j in free[1]:
+            free[0].discard(i)
+            free[1].discard(j)
+            pairs.append((wanted[i], calls[j], differences(wanted[i].arguments, calls[j].arguments)))
+    return Matching(pairs, [wanted[i] for i in sorted(free[0])], [calls[j] for j in sorted(free[1])])
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.lists(st.builds(Reference, NAMES, ARGUMENTS), max_size=6),
+    st.lists(st.tuples(NAMES, ARGUMENTS), max_size=6),
+)
+def test_pairs_are_those_of_comparing_each_with_each(
+    wanted: list[Reference], made: list[tuple[str, dict[str, Any]]]
+) -> None:
+    messages = [
+        Message(
+            role="assistant",
+            tool_calls=(ToolCall(id=str(n), function=FunctionCall(name=name, arguments=json.dumps(arguments))),),
+        )
+        for n, (name, arguments) in enumerate(made)
+    ]
+    calls = list(calls_of(messages))
+    assert repr(match(wanted, calls)) == repr(by_plain_loops(wanted, calls))
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(["a1", "#A1.", "a1b", "é12", "12,000", "12.00", "+1 (555) 123-4567", "say a-1", ""]), max_size=6
+    ),
+    st.sampled_from(
+        ["a1", "#A1", "A-1", 12, 12.0, "é12", "12", "5551234567", "(555) 123 4567", "order_12", "-", ".", True]
+    ),
+    st.integers(-1, 7),
+)
+def test_values_are_where_a_look_at_every_text_finds_them(texts: list[str], value: object, before: int) -> None:
+    parts = [Message(role=("user", "assistant", "tool")[n % 3], content=text) for n, text in enumerate(texts)]
+    found = Sources(parts, ()).find(value, before)
+    forms = [form for form in _forms(value) if form]
+    wanted = [n for n, text in enumerate(texts) if n < before and any(_holds(normal_text(text), one) for one in forms)]
+    assert [seen.step for seen in found] == wanted

@@ -1,20 +1,26 @@
 """Note precision on logged failures: statements of notes, the reference at a decision, measures by hand, command."""
 
+import time
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from eval.logged_notes.__main__ import main
-from eval.logged_notes.collect import Chosen, Moment
+from eval.logged_notes.collect import Choosers, Chosen, Moment, judged
 from eval.logged_notes.judgement import Judgement, any_of, contradicts, judge, names_tool, names_value
-from eval.logged_notes.reference import Standing, standing
+from eval.logged_notes.reference import Standing, _assigned, standing
 from eval.logged_notes.stated import Stated, Suggestion, read_note
 from eval.logged_notes.summary import Cell, NotePrecision, cells
+from fama.diagnosis.taxonomy import load_taxonomy
 from fama.diagnosis.trace import Trace
 from fama.episodes.records import Episode, GoldAction, Outcome
 from fama.episodes.store import EpisodeStore
 from fama.helpers import dce, forms, memory, planner, tor, tsa, verifier
+from fama.settings import HelperSettings
 from tests.support.diagnosis_cases import ORDER, RETURN, agent, call, episode, gold, identified, tool, user
 
 FIND, LOOK, CANCEL, HUMAN = (
@@ -284,8 +290,8 @@ def test_of_an_id_the_last_episode_counts(tmp_path: Path) -> None:
 def test_the_result_replaces_no_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path / "logs", logs=[failed("e1")])[0] == 0
     log = tmp_path / "logs" / "episodes.jsonl"
-    for given in (log, log.parent):
-        assert main([str(given), "--out", str(log), "--reading", "patterns"]) == 2
+    for place in (log, log.parent):
+        assert main([str(place), "--out", str(log), "--reading", "patterns"]) == 2
     assert capsys.readouterr().err.count("is one of the logs, which it would replace") == 2
     assert '"e1"' in log.read_text(encoding="utf-8")
 
@@ -303,3 +309,51 @@ def test_bad_input_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFix
     assert "gone" in told[1] and "no failure can be judged" in told[2] and "no_reference 1" in told[2]
     assert "rename one of them" in told[3] and "helpdesk-retrospective" in told[4]
     assert not Path(out).exists()
+
+
+def test_a_call_that_only_one_action_can_take_is_left_to_it() -> None:
+    wide, narrow = gold(RETURN, order_id="#W100"), gold(RETURN, order_id="#W100", item_ids=["4001"])
+    parts = [*identified(), *call(RETURN, "ok", order_id="#W100", item_ids=["4001"])]
+    parts += call(RETURN, "ok", order_id="#W100", item_ids=["4002"])
+    logged = episode(*parts, agent("Goodbye."), actions=(wide, narrow), tools=TOOLS)
+    found = standing(Trace.of(logged), len(parts))
+    assert found.left == (), "the first action takes the second call, which is right for it, too"
+    earlier = standing(Trace.of(logged), len(parts) - 2)
+    assert [one.arguments for one in earlier.left] == [{"order_id": "#W100", "item_ids": ["4001"]}]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 4), unique=True, max_size=4), max_size=6))
+def test_as_many_actions_as_can_be_get_a_call_of_their_own(options: list[list[int]]) -> None:
+    found = _assigned(options)
+    assert all(call in options[action] for action, call in found.items())
+    assert len(set(found.values())) == len(found)
+    best: list[int] = []
+    for action in range(len(options)):  # by plain search: every way to give calls to the actions kept so far
+        wanted = [options[one] for one in (*best, action)]
+        if any(len(set(calls)) == len(calls) for calls in product(*wanted)):
+            best.append(action)
+    assert sorted(found) == best
+
+
+def test_matching_ends_in_time_on_long_logs() -> None:
+    start = time.process_time()
+    assert len(_assigned([range(750)] * 1500)) == 750
+    chain = [[0], *([place, place - 1] for place in range(1, 1500)), [1499]]
+    assert len(_assigned(chain)) == 1500
+    assert time.process_time() - start < 10
+
+
+async def test_a_failure_of_three_thousand_messages_is_judged_in_time() -> None:
+    parts, actions = [*identified()], []
+    for n in range(428):
+        wish = user(f"I want to return item 4{n:03d} of order #W{100 + n}, please.")
+        parts += [wish, *call(LOOK, ORDER, order_id=f"#W{100 + n}"), agent(f"Return 4{n:03d} of #W{100 + n}?")]
+        parts += [user("yes"), *call(RETURN, '{"status": "ok"}', order_id=f"#W{100 + n}", item_ids=[f"4{n:03d}"])]
+        actions.append(gold(RETURN, order_id=f"#W{100 + n}", item_ids=[f"4{n:03d}" if n % 3 else "9"]))
+    logged = episode(*parts, agent("Goodbye."), actions=tuple(actions), tools=TOOLS)
+    choosers = Choosers.of(HelperSettings(reading="patterns"))
+    start = time.process_time()
+    counts, rows = await judged([logged], choosers, load_taxonomy(), 0)
+    assert time.process_time() - start < 15
+    assert len(logged.messages) == 3002 and counts.judged == 1 and len(rows) == 16

@@ -37,7 +37,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def manifest_of(kind: str, **changes: Any) -> RouterManifest:
     stored = json.loads(Path("checkpoints/helpdesk-encoder/router.json").read_text(encoding="utf-8"))
-    gone = {"kind": kind, "files": {}, "cost": None, "encoder": None, "network": None}
+    gone: dict[str, Any] = {"kind": kind, "files": {}, "cost": None, "encoder": None, "network": None}
     return RouterManifest.model_validate({**stored, **gone, **changes})
 
 
@@ -67,7 +67,10 @@ def tuned(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shape = EncoderShape(name=str(tiny), window=16, fingerprint=encoder_fingerprint(str(tiny)))
     weights = SegmentEncoder(str(tiny), 16).model.state_dict()
     name = next(name for name in weights if name.endswith("query.weight"))
-    arrays = {"weight": np.ones((6, 33), np.float32), f"encoder.{name}": np.full((32, 32), 0.01, np.float16)}
+    arrays: dict[str, Any] = {
+        "weight": np.ones((6, 33), np.float32),
+        f"encoder.{name}": np.full((32, 32), 0.01, np.float16),
+    }
     folder = tmp_path_factory.mktemp("router") / "tuned"
     write_router(folder, manifest_of("setfit", shape=shape.model_dump()), arrays, "card")
     return folder
@@ -82,7 +85,10 @@ def config(**changes: Any) -> Change:
 
 
 def config_text(text: str) -> Change:
-    return lambda folder: (folder / ADAPTER_CONFIG).write_text(text) and None
+    def change(folder: Path) -> None:
+        (folder / ADAPTER_CONFIG).write_text(text)
+
+    return change
 
 
 def weights(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Change:
@@ -102,7 +108,10 @@ def one(name: str, change: Callable[[Any], Any]) -> Change:
 
 
 def file(change: Callable[[bytes], bytes]) -> Change:
-    return lambda folder: (folder / ADAPTER).write_bytes(change((folder / ADAPTER).read_bytes())) and None
+    def write(folder: Path) -> None:
+        (folder / ADAPTER).write_bytes(change((folder / ADAPTER).read_bytes()))
+
+    return write
 
 
 def header(**changes: Any) -> Change:
@@ -128,7 +137,10 @@ def encoder(**changes: Any) -> Change:
 
 
 def added(name: str) -> Change:
-    return lambda folder: (folder / name).write_bytes(b"x") and None
+    def change(folder: Path) -> None:
+        (folder / name).write_bytes(b"x")
+
+    return change
 
 
 ENDLESS = "(.*)*(a+)+$"

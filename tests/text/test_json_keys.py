@@ -9,7 +9,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fama.episodes.jsonl import line_of
-from fama.text import json_numbers
 from fama.text.json_numbers import RepeatedKey, check_keys, load_nulled
 from tests.support.diagnosis_cases import agent, episode, user
 
@@ -122,7 +121,7 @@ def test_written_records_are_not_looked_at_object_by_object(monkeypatch: pytest.
     def slow(*args: object, **options: object) -> object:
         raise AssertionError("the slow check was asked")
 
-    monkeypatch.setattr(json_numbers.json, "loads", slow)
+    monkeypatch.setattr(json, "loads", slow)
     check_keys(line)
     check_keys(line.decode())
     with pytest.raises(AssertionError, match="slow"):
