@@ -47,7 +47,12 @@ def test_the_messages_of_the_request_before_are_the_same_objects(monkeypatch: py
     before = read_messages(rows)
     read: list[Any] = []
     original = read_once._read
-    monkeypatch.setattr(read_once, "_read", lambda row: [read.append(row), original(row)][1])
+
+    def noted(row: Any) -> Any:
+        read.append(row)
+        return original(row)
+
+    monkeypatch.setattr(read_once, "_read", noted)
     rows.append({"role": "user", "content": "And now, once?"})
     after = read_messages(json.loads(json.dumps(rows)))
     assert all(one is other for one, other in zip(before, after, strict=False))

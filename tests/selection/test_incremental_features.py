@@ -241,7 +241,7 @@ def test_a_projection_by_parts_is_that_of_the_whole_vector(latest: int) -> None:
     buckets, kept, draw = 256, 5, np.random.default_rng(0)
     raw = RawVectors(VectorShape(source="hashed", buckets=buckets, latest=latest), None, ())
     width = buckets * (3 if latest else 2)
-    arrays = {
+    arrays: dict[str, Any] = {
         "text_mean": draw.normal(size=width),
         "text_components": draw.normal(size=(kept, width)),
         "text_scale": draw.uniform(0.5, 2.0, size=kept),

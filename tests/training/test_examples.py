@@ -6,9 +6,9 @@ import pytest
 from fama.episodes.keys import TaskKey
 from fama.episodes.outcome_table import OutcomeRow
 from fama.episodes.records import Decision, Episode, Failure, LedgerRow, Message, Outcome
+from fama.episodes.spending import CostUnit
 from fama.errors import BadInput
 from fama.selection.router.features import Features, Segment
-from fama.selection.router.manifest import CostUnit
 from fama.subsets import POOL
 from training.data.examples import Example, failure_examples, outcome_examples, prompted_examples
 from training.data.load import coverage_of
