@@ -72,6 +72,8 @@ class ChatEndpoint:
         self._adviser, self._upstream, self._metrics, self._recorder = adviser, upstream, metrics, recorder
         self._key = key
         self._in_flight = 0
+        #: Exchanges that are asked for or wait to be recorded: where recording is behind, requests wait, too.
+        self._unrecorded = asyncio.Semaphore(settings.limits.in_flight)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
@@ -82,8 +84,9 @@ class ChatEndpoint:
             return
         self._in_flight += 1
         self._metrics.in_flight.set(self._in_flight)
+        exchange = None
         try:
-            await self._answer(scope["headers"], receive, answer)
+            exchange = await self._answer(scope["headers"], receive, answer)
         except ClientGone:
             self._metrics.cancelled.inc()
         except Fault as fault:
@@ -95,8 +98,14 @@ class ChatEndpoint:
             self._in_flight -= 1
             self._metrics.in_flight.set(self._in_flight)
             self._metrics.seconds.observe(time.perf_counter() - started)
+            try:
+                if exchange is not None and self._recorder is not None:
+                    await self._recorder.record(exchange)
+            finally:
+                if answer.to_record:
+                    self._unrecorded.release()
 
-    async def _answer(self, headers: list[tuple[bytes, bytes]], receive: Any, answer: "_Answer") -> None:
+    async def _answer(self, headers: list[tuple[bytes, bytes]], receive: Any, answer: "_Answer") -> Exchange | None:
         named = dict(headers)
         check_access(named, self._key)
         check_form(named, self._limits)
@@ -108,17 +117,17 @@ class ChatEndpoint:
             await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
             if not work.done() and not answer.finished:
                 raise ClientGone
-            exchange = await work
+            return await work
         finally:
             await _end(work)
             await _end(gone)
-        if exchange is not None and self._recorder is not None:
-            await self._recorder.record(exchange)
 
     async def _ask(
         self, headers: list[tuple[bytes, bytes]], body: bytes, given: ChatBody, answer: "_Answer"
     ) -> Exchange | None:
         """Answer; return the exchange where the upstream's reply is whole."""
+        if self._recorder is not None:
+            answer.to_record = await self._unrecorded.acquire()
         asked = await self._advised(body, given)
         began, started_at = time.perf_counter(), time.time()
         async with self._upstream.ask("POST", "/chat/completions", headers, asked.body) as response:
@@ -202,7 +211,7 @@ class _Answer:
     def __init__(self, send: Send, seconds: float, metrics: Metrics) -> None:
         self._send, self._seconds, self._metrics = send, seconds, metrics
         self._started = False
-        self.finished = False
+        self.finished = self.to_record = False
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self._started = True

@@ -3,10 +3,12 @@
 import json
 import resource
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import openai
 import pytest
 
@@ -200,6 +202,29 @@ async def test_a_full_disk_loses_no_earlier_answer(tmp_path: Path) -> None:
 def advisor() -> Iterator[Advisor]:
     with speaking() as one:
         yield one
+
+
+def test_recording_that_is_behind_slows_requests_and_refuses_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most, waiting = 0, 0
+    taken = ConversationRecorder._take
+
+    async def counted(self: ConversationRecorder, exchange: Exchange) -> None:
+        nonlocal most, waiting
+        waiting += 1
+        most = max(most, waiting)
+        await self._run(lambda: (time.sleep(0.3), taken(self, exchange))[1])
+        waiting -= 1
+
+    monkeypatch.setattr(ConversationRecorder, "record", counted)
+    settings: dict[str, Any] = {"record": {"folder": tmp_path}, "limits": {"in_flight": 2}}
+    with plain(ScriptedUpstream().app) as address, speaking() as advisor, endpoint(address, advisor, **settings) as one:
+        with httpx.Client(base_url=one.base_url) as client:
+            bodies = [{"model": "m", "messages": [user(f"Hello {number}.")]} for number in range(6)]
+            answers = [client.post("/chat/completions", json=body).status_code for body in bodies]
+    assert answers == [200] * 6 and most == 2
+    assert len(list(read_episodes(tmp_path))) == 6
 
 
 def talk(client: openai.OpenAI, up: ScriptedUpstream, stream: bool, turns: int, start: str) -> list[Message]:
