@@ -210,11 +210,15 @@ def test_recording_that_is_behind_slows_requests_and_refuses_none(
     most, waiting = 0, 0
     taken = ConversationRecorder._take
 
+    def slowly(self: ConversationRecorder, exchange: Exchange) -> None:
+        time.sleep(0.3)
+        taken(self, exchange)
+
     async def counted(self: ConversationRecorder, exchange: Exchange) -> None:
         nonlocal most, waiting
         waiting += 1
         most = max(most, waiting)
-        await self._run(lambda: (time.sleep(0.3), taken(self, exchange))[1])
+        await self._run(lambda: slowly(self, exchange))
         waiting -= 1
 
     monkeypatch.setattr(ConversationRecorder, "record", counted)
