@@ -157,9 +157,8 @@ class SelectorSettings(Settings):
         return self.label or self.name
 
 
-#: The selector of the agent without helpers, and those that choose without asking a model.
+#: The selector of the agent without helpers.
 _PLAIN = "none"
-_ASKING_NO_MODEL = frozenset({_PLAIN, "all", "best_fixed", "fixed", "learned", "oracle", "random", "rule"})
 
 
 class HelperSettings(Settings):
@@ -308,8 +307,6 @@ class ExperimentSettings(Settings):
                 yield f"budget.{name}: limits helpers and selection, the arm {_PLAIN} has neither"
             if self.helper_model is not None:
                 yield f"helper_model: the arm {_PLAIN} asks no helper"
-        elif self.helper_model is not None and arms <= _ASKING_NO_MODEL and not self.helpers.written_by_models:
-            yield "helper_model: every note is a template, and no arm asks a model"
         players = (self.model, self.user_model)
         if self.trials > 1 and all(player is not None and player.temperature == 0 for player in players):
             yield f"trials: {self.trials} of an agent and a user at temperature 0 are hardly more than one"

@@ -20,7 +20,7 @@ from fama.errors import BadInput
 from fama.mining.settings import MineSettings
 from fama.selection.base import SELECTORS
 from fama.serving.settings import ServeSettings
-from fama.settings import _ASKING_NO_MODEL, _PLAIN, CompareSettings, OutcomesSettings, RunSettings, Settings
+from fama.settings import _PLAIN, CompareSettings, OutcomesSettings, RunSettings, Settings
 from training.registry import GROUPS, ROUTER_TRAINERS
 from training.settings import TrainSettings
 
@@ -146,14 +146,12 @@ UNUSED: list[tuple[type[Settings], tuple[str, ...], str]] = [
     (RunSettings, ("budget.decision=9", "budget.run=8", "selector.name=all"), "budget.decision: 9 is never reached"),
     (RunSettings, ("budget.decision=9",), "budget.decision: limits helpers and selection, the arm none has neither"),
     (RunSettings, ("helper_model.name=x",), "helper_model: the arm none asks no helper"),
-    (RunSettings, ("helper_model.name=x", "selector.name=all"), "helper_model: every note is a template"),
     (RunSettings, ("limits.repeats=9", "limits.steps=8"), "limits.repeats: 9 is never reached, limits.steps is 8"),
     (RunSettings, ("trials=2", "user_model={}"), "trials: 2 of an agent and a user at temperature 0"),
     (RunSettings, ("domain=shop+saas", "tasks=1"), "domain: of shop+saas only shop is run, tasks is 1"),
     (OutcomesSettings, ("subsets=[[TSA], []]", "per_task=3"), "per_task: 3 distinct subsets cannot be drawn from 2"),
     (CompareSettings, ("replay=x", "executor=ray"), "executor: a replay runs no episode"),
     (CompareSettings, ("replay=x", "concurrency=2"), "concurrency: a replay runs no episode"),
-    (CompareSettings, ("arms=[{name: none}, {name: learned}]", "helper_model={}"), "helper_model: every note is a"),
     (MineSettings, ("share=0.9",), "share: one continuation succeeds or does not"),
     (MineSettings, ("exact=500",), "exact: 500 calls are never reached, budget.calls is 400"),
     (TrainSettings, ("knn.folds=3",), "knn: a linear router does not read it"),
@@ -236,7 +234,6 @@ def test_shipped_configs_set_nothing_without_effect(path: Path) -> None:
 
 
 def test_names_that_the_rules_know_exist() -> None:
-    assert set(SELECTORS.names()) >= _ASKING_NO_MODEL
     assert SELECTORS.traits(_PLAIN).plain
     assert set(TrainSettings.model_fields) >= set(GROUPS)
     for kind in ROUTER_TRAINERS.names():

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol, cast, runtime_checkable
 
 from fama.episodes.keys import EpisodeKey, TaskKey
@@ -212,7 +212,7 @@ def router_selectors() -> dict[str, SelectorTraits]:
     """Return the names under which arms ask for a trained router of some kind, with what each kind declares."""
     from fama.selection.router.kinds.base import ROUTER_KINDS
 
-    return {kind.selector: kind.traits for kind in ROUTER_KINDS.loadable().values()}
+    return {kind.selector: replace(kind.traits, asks_model=False) for kind in ROUTER_KINDS.loadable().values()}
 
 
 def _of_kind(name: str, learned: SelectorFactory) -> SelectorFactory:

@@ -21,6 +21,8 @@ class SelectorTraits:
     """Reads nothing of the task, so that it belongs to both tracks and sees no failure labels."""
     plain: bool = False
     """Is the agent without helpers, which every other arm is compared with."""
+    asks_model: bool = True
+    """May ask a language model when it selects; assumed of a plug-in that does not say."""
     setup: Setup = "nothing"
     """What exists before the first episode and was paid for: an outcome table (``outcomes``: the option of that name,
     else the comparison's), a trained router (the option ``checkpoint``), or something whose cost nobody recorded."""

@@ -269,3 +269,23 @@ async def test_a_run_goes_on_when_its_server_moved_but_not_with_another_model(tm
     assert (summary.overall.episodes, len(episodes(tmp_path))) == (3, 3)
     with pytest.raises(BadInput, match="model.temperature was 0.0 and is now 1.0"):
         await run_planned(at(temperature=1.0), plan(), tmp_path, model=gold_model())
+
+
+@pytest.mark.parametrize(
+    ("changed", "arms", "told"),
+    [
+        ({"helpers": {"pool": ["TSA"]}}, ["none", "all"], True),
+        ({"helpers": {"pool": ["TSA"]}}, ["all", "prompted"], False),
+        ({"helpers": {"pool": ["TSA"], "forms": {"TSA": "llm"}}}, ["none", "all"], False),
+        ({"helpers": {"pool": ["TSA"]}}, ["none"], False),  # told of the settings, before anything is loaded
+        ({"helpers": {"pool": ["TSA"]}, "helper_model": None}, ["all"], False),
+    ],
+)
+async def test_a_helper_model_that_nobody_asks_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, changed: dict[str, Any], arms: list[str], told: bool
+) -> None:
+    wanted = settings(**{"helper_model": {"name": "x"}, **changed})
+    asked = plan(1, 1, *(SelectorSettings(name=name) for name in arms))
+    await run_planned(wanted, asked, tmp_path, model=gold_model(), helper_model=gold_model())
+    line = "helper_model: every note is a template, and no arm asks a model; it has no effect"
+    assert [message for message in caplog.messages if "helper_model" in message] == [line] * told

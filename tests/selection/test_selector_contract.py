@@ -75,6 +75,8 @@ async def test_a_selector_is_what_it_declares(name: str, place: int, inputs: Inp
     if traits.plain:
         assert traits.blind and [(await choose(selector, state)).subset for state in STATES] == [()] * len(STATES)
     assert traits.lead is None or traits.setup == "checkpoint"
+    asked = [row for state in STATES for row in (await choose(selector, state)).ledger]
+    assert traits.asks_model == (name == "prompted") and (traits.asks_model or not asked)
     if isinstance(selector, Priced):
         priced = selector.at(1e9)
         assert (priced.name, priced.track) == (selector.name, selector.track)

@@ -1,7 +1,8 @@
 """Many episodes into one folder: resumable, several at once, with a progress bar."""
 
+import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +30,8 @@ from fama.settings import ExperimentSettings
 __all__ = ["Planned", "episode_id", "load_benchmark", "run_planned", "select_tasks"]
 
 SUMMARY = "summary.json"
+
+log = logging.getLogger(__name__)
 
 
 async def run_planned(
@@ -62,8 +65,10 @@ async def run_planned(
     check_budget(settings.budget, helpers)
     if settings.executor == "ray":
         check_remote(settings)
-    for name in {planned.selector.name for planned in plan}:
+    selectors = {planned.selector.name for planned in plan}
+    for name in selectors:
         SELECTORS.load(name)
+    _check_helper_model(settings, selectors)
     content = provenance(settings, benchmark.version(settings.domain), run_prompts(settings))
     check_unchanged(out, content, may_change)
     store = EpisodeStore(out)
@@ -97,6 +102,15 @@ async def run_planned(
                         _write_summary(out, store, len(plan), content)
     with store.alone(store.size()):
         return _write_summary(out, store, len(plan), content)
+
+
+def _check_helper_model(settings: ExperimentSettings, selectors: Collection[str]) -> None:
+    """Warn of a model for helpers and selection that nobody asks."""
+    traits = [SELECTORS.traits(name) for name in selectors]
+    if settings.helper_model is None or settings.helpers.written_by_models or all(each.plain for each in traits):
+        return
+    if not any(each.asks_model for each in traits):
+        log.warning("helper_model: every note is a template, and no arm asks a model; it has no effect")
 
 
 class _Past(NamedTuple):

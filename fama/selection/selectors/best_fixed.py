@@ -93,7 +93,7 @@ def arms_of(
     )
 
 
-@declare(SelectorTraits(blind=True, setup="outcomes", rival=3, payback=2, anchor=1))
+@declare(SelectorTraits(blind=True, asks_model=False, setup="outcomes", rival=3, payback=2, anchor=1))
 def build(context: SelectorContext, **options: object) -> Selector:
     """Return the best subset of an outcome table of training tasks.
 

@@ -63,21 +63,21 @@ def no_options(options: dict[str, object], selector: str) -> None:
         raise BadInput(f"selector {selector!r} has no option {next(iter(options))!r}; remove it")
 
 
-@declare(SelectorTraits(blind=True, plain=True))
+@declare(SelectorTraits(blind=True, asks_model=False, plain=True))
 def none(context: SelectorContext, **options: object) -> Selector:
     """No helper ever: the plain agent."""
     no_options(options, "none")
     return FixedSelector("none", (), tuple(context.helpers))
 
 
-@declare(SelectorTraits(blind=True, payback=1, anchor=2))
+@declare(SelectorTraits(blind=True, asks_model=False, payback=1, anchor=2))
 def everything(context: SelectorContext, **options: object) -> Selector:
     """Return every helper of the pool before every decision, of each the first form in the pool."""
     no_options(options, "all")
     return FixedSelector("all", one_form_each(context.helpers), tuple(context.helpers))
 
 
-@declare(SelectorTraits(blind=True))
+@declare(SelectorTraits(blind=True, asks_model=False))
 def irma(context: SelectorContext, **options: object) -> Selector:
     """Memory, DCE and TSA before every decision.
 
@@ -89,7 +89,7 @@ def irma(context: SelectorContext, **options: object) -> Selector:
     return FixedSelector("irma", subset, tuple(context.helpers))
 
 
-@declare(SelectorTraits(blind=True))
+@declare(SelectorTraits(blind=True, asks_model=False))
 def fixed(context: SelectorContext, **options: object) -> Selector:
     """Return the subset given as the option ``subset``.
 

@@ -21,6 +21,7 @@ from fama.selection.router.features import Features
 from fama.selection.router.kinds.base import ROUTER_KINDS
 from fama.selection.router.retrospective import FailedTask, failed_features, failed_task
 from fama.selection.router.router import Router
+from fama.selection.traits import SelectorTraits, declare
 from fama.settings import Cadence
 from fama.subsets import in_pool_order
 
@@ -123,6 +124,7 @@ class FailedEpisodeSelector(RouterSelector):
         return self.choose(features, allowance, started)
 
 
+@declare(SelectorTraits(asks_model=False))
 def build(
     context: SelectorContext,
     checkpoint: str | Path | None = None,

@@ -47,7 +47,7 @@ def _setting(key: EpisodeKey) -> _Setting:
     return (key.task, key.backbone, key.strategy)
 
 
-@declare(SelectorTraits(setup="outcomes"))
+@declare(SelectorTraits(asks_model=False, setup="outcomes"))
 def build(context: SelectorContext, **options: object) -> KeyedSelector:
     """Return the oracle of an outcome table; option ``outcomes``, or the context's table.
 

@@ -83,7 +83,7 @@ def _drawn(groups: Sequence[Sequence[str]], size: int, rng: random.Random) -> li
     return drawn
 
 
-@declare(SelectorTraits(blind=True))
+@declare(SelectorTraits(blind=True, asks_model=False))
 def build(context: SelectorContext, **options: object) -> Selector:
     """Random subsets of the pool.
 

@@ -7,6 +7,7 @@ from fama.dialogue.pending import change_ahead
 from fama.episodes.state import VisibleState
 from fama.selection.base import Allowance, Selection, Selector, SelectorContext
 from fama.selection.selectors.fixed import in_any_form, known_subset, no_options
+from fama.selection.traits import SelectorTraits, declare
 
 #: The helpers that guard a change.
 DEFAULT = ("DCE", "Verifier")
@@ -30,6 +31,7 @@ class RuleSelector:
         return Selection(subset, {name: float(name in subset) for name in self.pool})
 
 
+@declare(SelectorTraits(asks_model=False))
 def build(context: SelectorContext, **options: object) -> Selector:
     """Return the rule; option ``subset`` replaces Verifier and DCE.
 
