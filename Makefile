@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo docs test pytest test-slow lint format results results-live clean
+.PHONY: help setup demo docs test pytest test-slow perf lint format results results-live clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ pytest: $(READY) ## the tests alone, in two processes
 
 test-slow: $(READY) ## the slow tier: long trainings, full sweeps, real models
 	$(BIN)/pytest -m slow -rs
+
+perf: $(READY) ## every timing script once, on a machine that does nothing else: an hour
+	$(BIN)/python perf/tier.py --folder runs/perf
 
 format: $(READY) ## let ruff mend what it can
 	$(BIN)/ruff check --fix .

@@ -31,7 +31,7 @@ from fama.randomness import generator
 from fama.selection.base import Allowance, SelectorContext
 from fama.selection.selectors.prompted import build
 from fama.settings import ExperimentSettings, Form, HelperSettings, ModelSettings
-from perf.record import ROOT, parser, save
+from perf.record import ROOT, add_model, parser, save
 
 EPISODES = ROOT / "results" / "helpdesk" / "plain-train.episodes.jsonl.gz"
 
@@ -122,11 +122,9 @@ def _ratio(new: dict[str, int], ending: str) -> float | None:
 def main() -> int:
     """Ask, write."""
     args = parser(__doc__)
-    args.add_argument("--url", help="an OpenAI-compatible endpoint that reports cached tokens (default: in process)")
-    args.add_argument("--model", default="qwen2.5-coder-1.5b", help="its name (default: %(default)s)")
+    add_model(args)
     args.add_argument("--episodes", type=Path, default=EPISODES, help="logged episodes (default: %(default)s)")
     args.add_argument("--tasks", nargs="+", default=["shop-train-0004", "shop-train-0015"], help="tasks of these")
-    args.add_argument("--threads", type=int, default=0, help="of a model in process; 0 takes every core")
     wanted = args.parse_args()
     chosen = [episode for episode in read_episodes(wanted.episodes) if episode.task_id in wanted.tasks]
     if not chosen:

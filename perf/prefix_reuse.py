@@ -1,6 +1,6 @@
 """Measure a server's prefix cache by the placement of the helpers' notes, and for four analysts on one prefix.
 
-    python perf/prefix_reuse.py --url http://127.0.0.1:8080/v1 --model qwen2.5-coder-1.5b
+    python perf/prefix_reuse.py
 
 Logged episodes are asked again, decision by decision, with the words that were said then: once with each note at the
 end of the prompt and not kept, as the project does it; once with it at the start, in the system message; once with all
@@ -25,7 +25,7 @@ from fama.episodes.store import read_episodes
 from fama.models.base import ChatModel, ChatRequest, Sampling
 from fama.models.connect import connect
 from fama.settings import ModelSettings
-from perf.record import ROOT, parser, save
+from perf.record import ROOT, add_model, parser, save
 
 EPISODES = ROOT / "results" / "helpdesk" / "lattice-test.episodes.jsonl.gz"
 #: A prompt from an episode, one of its decisions, and the variant's own word.
@@ -133,21 +133,23 @@ def _with_notes(path: Path, count: int) -> list[Episode]:
 def main() -> int:
     """Ask, write."""
     args = parser(__doc__)
-    args.add_argument("--url", required=True, help="an OpenAI-compatible endpoint that reports cached tokens")
-    args.add_argument("--model", required=True, help="the model's name there")
+    add_model(args)
     args.add_argument("--episodes", type=Path, default=EPISODES, help="episodes with notes (default: %(default)s)")
-    args.add_argument("--count", type=int, default=6, help="episodes to ask again")
+    args.add_argument("--count", type=int, default=1, help="episodes to ask again")
     args.add_argument("--tokens", type=int, default=4, help="output tokens per call")
     wanted = args.parse_args()
     chosen = _with_notes(wanted.episodes, wanted.count)
     longest = max(read_episodes(wanted.episodes), key=lambda e: len(e.messages))
 
+    settings = ModelSettings(name=wanted.model, base_url=wanted.url, threads=wanted.threads)
+
     async def ask() -> list[dict[str, Any]]:
-        async with connect(ModelSettings(name=wanted.model, base_url=wanted.url)) as model:
+        async with connect(settings) as model:
             return await measure(model, chosen, longest, wanted.tokens)
 
     rows = asyncio.run(ask())
-    note = f"{wanted.model} at an OpenAI-compatible endpoint, {len(chosen)} logged episodes asked again"
+    where = "in process" if wanted.url is None else "at an OpenAI-compatible endpoint"
+    note = f"{wanted.model} {where}, {len(chosen)} logged episodes asked again"
     save("prefix_reuse", rows, ("openai", "xllamacpp"), wanted.out, note)
     return 0
 

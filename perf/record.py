@@ -25,6 +25,14 @@ def parser(text: str | None) -> argparse.ArgumentParser:
     return made
 
 
+def add_model(arguments: argparse.ArgumentParser) -> None:
+    """Add the options of a script that asks a model: at an endpoint, or in this process."""
+    default = "an OpenAI-compatible endpoint that reports cached tokens (default: in process)"
+    arguments.add_argument("--url", help=default)
+    arguments.add_argument("--model", default="qwen2.5-coder-1.5b", help="its name (default: %(default)s)")
+    arguments.add_argument("--threads", type=int, default=0, help="of a model in process; 0 takes every core")
+
+
 def save(name: str, rows: Sequence[Mapping[str, Any]], packages: Sequence[str], out: Path | None, note: str) -> None:
     """Write the rows with hardware, versions, command and date, and print the rows."""
     from fama.files import write_atomically
@@ -55,12 +63,16 @@ class Step(NamedTuple):
 def timed(*command: str) -> Step:
     """Run Python with these arguments to its end."""
     start = time.perf_counter()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL, env=environment)
+    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL, env=environment())
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(command)[:60]} failed with status {status}")
     return Step(time.perf_counter() - start, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+
+
+def environment() -> dict[str, str]:
+    """Return this process' environment, with this checkout before what is installed."""
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 def hardware() -> str:

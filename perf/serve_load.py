@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from perf.loop_overhead import POLICY, TOOLS
-from perf.record import ROOT, parser, save
+from perf.record import ROOT, environment, parser, save
 
 MEDIAN_MS, P99_MS, LEAST_RATE, GROWTH = 5.0, 20.0, 150.0, 1.10
 #: Requests of one conversation.
@@ -119,7 +119,7 @@ async def _converse(port: int, left: Iterator[int], found: list[float], pause: f
 @contextmanager
 def process(port: int, *words: str) -> Iterator[int]:
     """Run Python with these arguments until the block ends; yield its id once its port is open."""
-    running = subprocess.Popen([sys.executable, *words], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    running = subprocess.Popen([sys.executable, *words], cwd=ROOT, env=environment())
     try:
         until = time.monotonic() + 120
         while not _is_open(port):

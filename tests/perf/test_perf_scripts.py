@@ -13,7 +13,7 @@ import pytest
 from fama.episodes.store import read_episodes
 from fama.models.connect import connect
 from fama.settings import ExperimentSettings, ModelSettings
-from perf import capacity, helper_prompts, prefix_reuse, profiles, publish
+from perf import capacity, helper_prompts, prefix_reuse, profiles, publish, tier
 from perf.record import RESULTS
 from tests.support.fake_endpoint import Answer, Endpoint, said
 from training.network.tiny import write_tiny_encoder
@@ -68,6 +68,36 @@ def test_store_speed(tmp_path: Path) -> None:
 def test_import_speed(tmp_path: Path) -> None:
     rows = measured("import_speed", tmp_path / "out.json", "--episodes", "20")
     assert set(rows) == {"fama import tau-bench", "fama score"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "arguments", "limits", "status"),
+    [
+        ("import_speed", "--episodes 20", {"kept", "exceeded"}, 0),
+        ("import_speed", "--no-such-option", {"failed"}, 1),
+        ("profiles", "--quick", {"none stated"}, 0),
+    ],
+)
+def test_the_tier_tells_limits_and_failures(
+    tmp_path: Path, script: str, arguments: str, limits: set[str], status: int
+) -> None:
+    words = ["--folder", str(tmp_path), "--out", str(tmp_path / "tier.json"), "--only", script]
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / "tier.py"), *words, f"--arguments={arguments}"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        timeout=250,
+    )
+    assert done.returncode == status
+    (row,) = json.loads((tmp_path / "tier.json").read_text(encoding="utf-8"))["rows"]
+    assert row["what"] == script and row["limits"] in limits
+    assert (tmp_path / f"{script}.json").exists() == (row["limits"] != "failed")
+
+
+def test_the_tier_has_every_script_that_saves_a_measurement() -> None:
+    saving = {path.stem for path in FOLDER.glob("*.py") if "save(" in path.read_text(encoding="utf-8")}
+    assert set(tier.SCRIPTS) == saving - {"record", "tier"}
 
 
 @pytest.mark.slow
