@@ -184,7 +184,7 @@ def main() -> int:
     note = f"{wanted.conversations} conversations at once, reading by {wanted.reading}, pause {wanted.pause:g} s"
     note += f", staggered: {wanted.think:g} s to think; load and upstream on the same cores"
     note += ", recorded" if wanted.record else ""
-    save("serve_load", rows, ("starlette", "uvicorn", "httpx", "httptools"), wanted.out, note)
+    save("serve_load", rows, ("starlette", "uvicorn", "aiohttp", "httptools"), wanted.out, note)
     limits = f"overhead {MEDIAN_MS:g} ms, {P99_MS:g} ms at 99 %, {LEAST_RATE:g} requests per second, flat memory"
     print(f"limits: {limits}: {'kept' if kept else 'exceeded'}")
     return 0 if kept else 1

@@ -12,7 +12,7 @@ from fama import cli
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = (
     *("torch", "transformers", "pandas", "numpy", "openai", "xllamacpp", "duckdb", "lightning", "wandb", "sklearn"),
-    *("matplotlib", "scipy", "pyarrow", "ray", "vllm"),
+    *("matplotlib", "scipy", "pyarrow", "ray", "vllm", "aiohttp", "httpx"),
 )
 
 

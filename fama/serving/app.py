@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import httpx
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -28,16 +27,19 @@ def build_app(
     upstream_key: str | None = None,
     metrics: Metrics | None = None,
     recorder: ConversationRecorder | None = None,
-    transport: httpx.AsyncBaseTransport | None = None,
 ) -> Starlette:
-    """Return the application; ``transport`` stands in for the network to the upstream."""
+    """Return the application.
+
+    Raises:
+        BadInput: the environment names a proxy that the upstream cannot be asked through.
+    """
     counters = metrics or Metrics()
-    upstream = Upstream(settings, upstream_key, transport)
+    upstream = Upstream(settings, upstream_key)
 
     async def models(request: Request) -> Response:
         check_access(dict(request.scope["headers"]), key)
         async with upstream.ask("GET", "/models", request.scope["headers"]) as answer:
-            response = Response(await upstream.read(answer), answer.status_code)
+            response = Response(await upstream.read(answer), answer.status)
         kept = reply_headers(answer, unpacked=True)
         response.raw_headers = [*kept, (b"content-length", str(len(response.body)).encode())]
         return response
@@ -51,9 +53,8 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with recorder.sweeping() if recorder is not None else _nothing():
+        async with upstream, recorder.sweeping() if recorder is not None else _nothing():
             yield
-        await upstream.close()
 
     chat = ChatEndpoint(settings, adviser, upstream, counters, recorder, key)
     app = Starlette(

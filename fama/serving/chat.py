@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import httpx
+import aiohttp
 
 from fama.advising.advice import Advice
 from fama.serving.body import ChatBody, parse_body
@@ -20,7 +20,7 @@ from fama.serving.replies import whole_reply
 from fama.serving.request import ClientGone, check_access, check_form, read_body
 from fama.serving.settings import ServeSettings
 from fama.serving.telling import advice_field, advice_headers
-from fama.serving.upstream import Upstream, reply_headers
+from fama.serving.upstream import Upstream, is_success, reply_headers
 
 log = logging.getLogger(__name__)
 Send = Callable[[dict[str, Any]], Any]
@@ -135,7 +135,7 @@ class ChatEndpoint:
                 reply = await self._stream(response, asked, answer)
             else:
                 reply = await self._whole(response, asked, answer)
-        if reply is None or not response.is_success:
+        if reply is None or not is_success(response):
             return None
         return Exchange(asked.tree, reply, asked.advice, started_at, time.perf_counter() - began)
 
@@ -158,28 +158,29 @@ class ChatEndpoint:
             log.warning("no notes for a request: %s", type(error).__name__)
             return _Asked(tree, body, None, type(error).__name__)
 
-    async def _whole(self, response: httpx.Response, asked: _Asked, answer: "_Answer") -> dict[str, Any] | None:
+    async def _whole(self, response: aiohttp.ClientResponse, asked: _Asked, answer: "_Answer") -> dict[str, Any] | None:
         body = await self._upstream.read(response)
         tree = None
-        if response.is_success:
+        if is_success(response):
             reply = whole_reply(body, asked.opening, advice_field(asked.advice, asked.failure))
             body, tree = reply.body, reply.tree
         headers = [*reply_headers(response, unpacked=True), *advice_headers(asked.advice, asked.failure)]
-        await answer.start(response.status_code, [*headers, (b"content-length", str(len(body)).encode())])
+        await answer.start(response.status, [*headers, (b"content-length", str(len(body)).encode())])
         await answer.piece(body, last=True)
         return tree
 
-    async def _stream(self, response: httpx.Response, asked: _Asked, answer: "_Answer") -> dict[str, Any] | None:
+    async def _stream(
+        self, response: aiohttp.ClientResponse, asked: _Asked, answer: "_Answer"
+    ) -> dict[str, Any] | None:
         """Pass the events on as they come: byte for byte, but for an opening that the upstream repeats."""
         kept = Assembled(self._limits.reply_bytes) if self._recorder is not None else None
         opening = OpeningFilter(asked.opening) if asked.opening else None
         splitter = EventSplitter()
-        packed = "content-encoding" in response.headers
-        unpacked = packed and (opening is not None or kept is not None)
-        headers = [*reply_headers(response, unpacked=unpacked), *advice_headers(asked.advice, asked.failure)]
-        await answer.start(response.status_code, headers)
+        unpacked = opening is not None or kept is not None
+        headers = [*reply_headers(response, unpacked), *advice_headers(asked.advice, asked.failure)]
+        await answer.start(response.status, headers)
         try:
-            async for piece in response.aiter_bytes() if unpacked else response.aiter_raw():
+            async for piece in self._upstream.pieces(response, unpacked):
                 if opening is None:
                     await answer.piece(piece)
                     events = splitter.feed(piece) if kept is not None else []
@@ -189,10 +190,10 @@ class ChatEndpoint:
                 if kept is not None:
                     for event in events:
                         kept.add(event)
-        except httpx.TimeoutException:
+        except TimeoutError:
             await self._broken(answer, "upstream_timeout", "the upstream fell silent within its reply")
             return None
-        except httpx.HTTPError:
+        except aiohttp.ClientError:
             await self._broken(answer, "upstream_broke_off", "the upstream broke off its reply")
             return None
         await answer.piece(splitter.end() + opening.rest() if opening is not None else b"", last=True)
@@ -244,10 +245,10 @@ class _Answer:
             raise ClientGone from None
 
 
-def _is_stream(response: httpx.Response, asked: dict[str, Any]) -> bool:
+def _is_stream(response: aiohttp.ClientResponse, asked: dict[str, Any]) -> bool:
     """Return whether a reply is passed on as it comes: events, or what was asked for as such and is not said to be."""
     media = response.headers.get("content-type", "").lower()
-    return media.startswith("text/event-stream") or (not media and response.is_success and asked.get("stream") is True)
+    return media.startswith("text/event-stream") or (not media and is_success(response) and asked.get("stream") is True)
 
 
 async def _disconnected(receive: Any) -> None:

@@ -37,8 +37,8 @@ def upstream_timeout(seconds: float) -> Fault:
 
 
 def upstream_odd(status: int) -> Fault:
-    """Return the answer for an upstream's status that HTTP does not have."""
-    return Fault(502, "upstream_odd", f"the upstream answered with the status {status}, which HTTP does not have")
+    """Return the answer for a status that no reply can have."""
+    return Fault(502, "upstream_odd", f"the upstream answered with the status {status}, which no reply has")
 
 
 def upstream_failed(error: Exception) -> Fault:

@@ -3,7 +3,6 @@
 import json
 from typing import Any
 
-import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,8 +10,7 @@ from hypothesis import strategies as st
 from fama.serving.body import parse_body
 from fama.serving.faults import Fault
 from fama.serving.replies import whole_reply
-from fama.serving.settings import ServeLimits, ServeSettings
-from fama.serving.upstream import Upstream
+from fama.serving.settings import ServeLimits
 
 MESSAGES = [{"role": "user", "content": "a"}]
 NOTED = [{"role": "user", "content": "a\n\nNote."}]
@@ -57,13 +55,3 @@ def test_a_reply_in_another_encoding_keeps_its_bytes() -> None:
     assert whole_reply(text.encode("utf-16"), "", {"subset": []}).body == text.encode("utf-16")
     marked = whole_reply(text.encode("utf-8-sig"), "", {"subset": []}).body
     assert json.loads(marked) == {"choices": [], "fama": {"subset": []}}
-
-
-async def test_a_status_that_http_lacks_is_answered() -> None:
-    settings = ServeSettings(router="none", upstream="http://127.0.0.1:9/v1")
-    upstream = Upstream(settings, transport=httpx.MockTransport(lambda request: httpx.Response(999)))
-    with pytest.raises(Fault) as caught:
-        async with upstream.ask("POST", "/chat/completions", []):
-            pass
-    assert (caught.value.status, caught.value.reason) == (502, "upstream_odd")
-    await upstream.close()
