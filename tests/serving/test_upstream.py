@@ -139,7 +139,7 @@ async def test_an_upstream_that_breaks_off_or_speaks_no_http_is_502_at_once(
 
 async def test_chunks_that_break_end_a_stream_with_an_error_for_its_client() -> None:
     events = HEAD.replace(b"application/json", b"text/event-stream") + b"transfer-encoding: chunked\r\n\r\n"
-    answer = [events + b"9\r\ndata: 1\n\n\r\n", 0.1, b"ZZ\r\n", 30.0]
+    answer: list[Step] = [events + b"9\r\ndata: 1\n\n\r\n", 0.1, b"ZZ\r\n", 30.0]
     with Advisor("none", helpers=HelperSettings(reading="patterns")) as advisor:
         async with raw_server(answer) as server, httpx.AsyncClient(timeout=10) as client:
             with endpoint(server.address, advisor) as served:
@@ -150,7 +150,8 @@ async def test_chunks_that_break_end_a_stream_with_an_error_for_its_client() -> 
 
 @pytest.mark.parametrize("answer", [[], [HEAD], [HEAD + b"content-length: 9\r\n\r\n123"], [CHUNKED + b"3\r\nabc\r\n"]])
 async def test_silence_is_504(answer: list[Step]) -> None:
-    async with raw_server([*answer, 9.0]) as server, upstream(server.address, upstream_seconds=0.3) as one:
+    script: list[Step] = [*answer, 9.0]
+    async with raw_server(script) as server, upstream(server.address, upstream_seconds=0.3) as one:
         assert await refused(one) == (504, "upstream_timeout")
 
 
