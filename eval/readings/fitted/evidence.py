@@ -58,9 +58,7 @@ class Shown:
         for reference in self.matching.missing:
             tried = [c for c in self.trace.calls if c.name == reference.name and c.failed]
             if tried:
-                found += [
-                    Wrong(tried[-1], d, False) for d in differences(reference.arguments, tried[-1].arguments)
-                ]
+                found += [Wrong(tried[-1], d, False) for d in differences(reference.arguments, tried[-1].arguments)]
         return tuple(found)
 
     @cached_property
@@ -110,7 +108,7 @@ class Shown:
 
     @cached_property
     def parts(self) -> tuple[tuple[str, float], ...]:
-        """Return the instruction's sentences that ask for something, and the share of their words that the user said."""
+        """Return the instruction's sentences that ask for something, with the share of words that the user said."""
         said = meanings(" ".join(self.text(step) for step in self.trace.user_steps))
         rows = []
         for sentence in sentences(self.episode.instruction or ""):

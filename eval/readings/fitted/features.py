@@ -8,8 +8,8 @@ from fnmatch import fnmatch
 from eval.readings.fitted.evidence import Shown, nature, share
 from fama.diagnosis.detectors.gold import LIMIT_REASONS
 from fama.diagnosis.orchestrator import weight
-from fama.dialogue.requests import turns_down
 from fama.dialogue.language import sentences
+from fama.dialogue.requests import turns_down
 from fama.dialogue.turns import agrees, corrects
 
 Features = Mapping[str, float]
@@ -47,11 +47,13 @@ SOURCES = (
     "user:unsaid",
     "user:*",
 )
-#: Words of an instruction: a condition, a choice by rank, something to keep back, something to be told, a change of mind.
+#: Words of an instruction: a condition, a choice by rank, what to keep back, what to be told, a change of mind.
 _WORDS = {
     "condition": r"\bif\b|\bunless\b|\botherwise\b|\bonly\b|as long as|less than|more than|at most|under \$|up to",
-    "rank": r"cheap|expensive|lowest|highest|earliest|latest|shortest|longest|fastest|\bbest\b|\bmost\b|smallest|largest",
-    "keep_back": r"do not|don't|not (?:offer|mention|reveal|want)|without (?:mention|reveal)|only (?:if|when) (?:the )?(?:agent|asked)|private",
+    "rank": r"cheap|expensive|lowest|highest|earliest|latest|shortest|longest|fastest|\bbest\b|\bmost\b|smallest"
+    r"|largest",
+    "keep_back": r"do not|don't|not (?:offer|mention|reveal|want)|without (?:mention|reveal)"
+    r"|only (?:if|when) (?:the )?(?:agent|asked)|private",
     "know": r"how much|how many|\bknow\b|total|price|difference|save",
     "mind": r"change your mind|instead|decide|insist|persist|try to|refuse|convince",
     "unsure": r"forg|remember|not sure|confus|lost|vague|incoheren|piecewise",
@@ -142,8 +144,9 @@ def _course(shown: Shown) -> Iterator[Feature]:
     yield "user corrects", math.log1p(sum(corrects(shown.text(step)) for step in trace.user_steps))
     before = [trace.user_before(call.step) for call in trace.writes]
     yield "change without a yes", float(any(m is None or not agrees(m.content or "") for m in before))
-    yield "mean words of the user", math.log1p(
-        sum(len(shown.text(step).split()) for step in trace.user_steps) / max(1, len(trace.user_steps))
+    yield (
+        "mean words of the user",
+        math.log1p(sum(len(shown.text(step).split()) for step in trace.user_steps) / max(1, len(trace.user_steps))),
     )
 
 

@@ -1,6 +1,6 @@
 """Features from a sentence encoder: how near what the user said is to what its instruction asks for."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -66,9 +66,3 @@ def add_meaning(
     whole.update(more)
     for step, row in zip(places, rows, strict=True):
         row.update(by_step[step])
-
-
-def cached(texts: Sequence[str], vectors: Array) -> Encode:
-    """Return an encoder that knows these texts."""
-    known: Mapping[str, int] = {text: place for place, text in enumerate(texts)}
-    return lambda wanted: vectors[[known[text] for text in wanted]]

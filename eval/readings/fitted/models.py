@@ -14,10 +14,10 @@ RULES_SHARE = 0.1
 
 
 class Scale(NamedTuple):
-    """Columns of a table with the mean and the spread that they are standardised by, and each one's share of a penalty."""
+    """Columns of a table, the mean and spread that they are standardised by, and the share of a penalty of each."""
 
     names: tuple[str, ...]
-    columns: Array
+    columns: tuple[int, ...]
     mean: Array
     spread: Array
     shares: Array
@@ -28,12 +28,11 @@ class Scale(NamedTuple):
         spread = table.std(axis=0)
         kept = [i for i, name in enumerate(names) if name.split(":")[0] in groups and spread[i] > 1e-9]
         shares = np.array([RULES_SHARE if names[i].startswith("rule:") else 1.0 for i in kept])
-        columns = np.array(kept, dtype=int)
-        return cls(tuple(names[i] for i in kept), columns, table.mean(axis=0)[kept], spread[kept], shares)
+        return cls(tuple(names[i] for i in kept), tuple(kept), table.mean(axis=0)[kept], spread[kept], shares)
 
     def __call__(self, table: Array) -> Array:
         """Return the standardised columns."""
-        found: Array = (table[:, self.columns] - self.mean) / self.spread
+        found: Array = (table[:, list(self.columns)] - self.mean) / self.spread
         return found
 
 
@@ -64,7 +63,12 @@ class Steps(NamedTuple):
 
 
 def fit_classes(
-    table: Array, truth: Sequence[str], classes: tuple[str, ...], names: Sequence[str], groups: Sequence[str], penalty: float
+    table: Array,
+    truth: Sequence[str],
+    classes: tuple[str, ...],
+    names: Sequence[str],
+    groups: Sequence[str],
+    penalty: float,
 ) -> Classes:
     """Fit by the sum of log losses and the penalty times the squared weights; biases are free."""
     scale = Scale.of(table, names, groups)

@@ -1,6 +1,6 @@
 """Nested cross-validation by customer: strength and features are chosen in inner folds, never where they are tried."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Literal, NamedTuple
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from eval.readings.agreement import Named
 from eval.readings.fitted.features import CODES, PARTIES
-from eval.readings.fitted.models import fit_classes, fit_steps
+from eval.readings.fitted.models import Classes, Steps, fit_classes, fit_steps
 from eval.readings.readings import Reading
 from fama.intervals import Array
 from fama.randomness import generator
@@ -17,27 +17,39 @@ Target = Literal["category", "party", "step"]
 TARGETS: tuple[Target, ...] = ("category", "party", "step")
 OUTER, INNER = 10, 5
 PENALTIES = (10.0, 30.0, 100.0)
+#: Log losses are cut here, so that one message that no model thinks of does not decide.
+_LEAST = 1e-3
+_ALL = ("findings", "changes", "origins", "course", "words", "coverage")
 _WHOLE = (
     ("rule",),
     ("rule", "findings"),
     ("rule", "changes", "origins"),
-    ("rule", "findings", "changes", "origins", "course", "words", "coverage"),
-    ("findings", "changes", "origins", "course", "words", "coverage"),
+    ("rule", *_ALL),
+    _ALL,
     ("rule", "findings", "meaning"),
-    ("rule", "findings", "changes", "origins", "course", "words", "coverage", "meaning"),
+    ("rule", *_ALL, "meaning"),
 )
+_OF_STEPS = ("findings", "changes", "acts", "place", "category")
 _STEPS = (
     ("rule",),
     ("rule", "findings", "changes", "category"),
-    ("rule", "findings", "changes", "acts", "place", "category"),
-    ("findings", "changes", "acts", "place", "category"),
-    ("findings", "changes", "acts", "place", "category", "meaning"),
+    ("rule", *_OF_STEPS),
+    _OF_STEPS,
+    (*_OF_STEPS, "meaning"),
 )
-#: What the inner folds choose from: feature groups and strength of the penalty.
-CHOICES: Mapping[Target, tuple[tuple[tuple[str, ...], float], ...]] = {
-    "category": tuple(product(_WHOLE, PENALTIES)),
-    "party": tuple(product(_WHOLE, PENALTIES)),
-    "step": tuple(product(_STEPS, PENALTIES)),
+
+
+class Choice(NamedTuple):
+    """Groups of features and the strength of the penalty."""
+
+    groups: tuple[str, ...]
+    penalty: float
+
+
+#: What the inner folds choose from.
+CHOICES: Mapping[Target, tuple[Choice, ...]] = {
+    target: tuple(Choice(groups, penalty) for groups, penalty in product(sets, PENALTIES))
+    for target, sets in zip(TARGETS, (_WHOLE, _WHOLE, _STEPS), strict=True)
 }
 
 
@@ -47,7 +59,7 @@ class Case(NamedTuple):
     id: str
     customer: str
     whole: Array
-    places: Array
+    places: tuple[int, ...]
     rows: Array
     ruled: Named
     reading: Reading
@@ -61,17 +73,17 @@ class Names(NamedTuple):
 
 
 class Guess(NamedTuple):
-    """What a model names for one target, and its log loss there; None where the target has no truth to compare with."""
+    """What a model names for one target, and its log loss there; 0 where nothing true is to be compared with."""
 
     value: str | int
     loss: float
 
 
 class Tried(NamedTuple):
-    """Guesses for failures outside of the training part, what was chosen for them, and if inner folds prefer the rule."""
+    """Guesses for failures outside of the training part, what was chosen, and where inner folds prefer the rule."""
 
     guesses: dict[str, Guess]
-    choices: list[tuple[tuple[str, ...], float]]
+    choices: list[Choice]
     by_rule: dict[str, bool]
 
 
@@ -84,7 +96,7 @@ def is_right(case: Case, target: Target, value: str | int | None) -> bool:
     """Return whether a value is what was read; a step within one message."""
     if target == "step":
         return isinstance(value, int) and abs(value - case.reading.step) <= 1
-    return value == (case.reading.category if target == "category" else case.reading.blame)
+    return value == _read(case, target)
 
 
 def of_rule(case: Case, target: Target) -> str | int | None:
@@ -99,63 +111,77 @@ def folds(customers: Sequence[str], count: int, seed: int, name: str) -> dict[st
     return {customer: place % count for place, customer in enumerate(order)}
 
 
+def fit_target(train: Sequence[Case], target: Target, names: Names, choice: Choice) -> Classes | Steps:
+    """Fit the model of one target on the failures that count for it."""
+    counted = [case for case in train if is_target(case, target)]
+    if target == "step":
+        return fit_steps(
+            [case.rows for case in counted], [_hit(case) for case in counted], names.rows, choice.groups, choice.penalty
+        )
+    classes = CODES if target == "category" else PARTIES
+    truth = [_read(case, target) or "" for case in counted]
+    table = np.stack([case.whole for case in counted])
+    return fit_classes(table, truth, classes, names.whole, choice.groups, choice.penalty)
+
+
 def guess(
-    train: Sequence[Case], test: Sequence[Case], target: Target, names: Names, groups: tuple[str, ...], penalty: float
+    train: Sequence[Case], test: Sequence[Case], target: Target, names: Names, choice: Choice
 ) -> dict[str, Guess]:
     """Fit on some failures and return the guesses for others."""
+    model = fit_target(train, target, names, choice)
     found: dict[str, Guess] = {}
-    train = [case for case in train if is_target(case, target)]
-    if target == "step":
-        hits = [(case.places == case.reading.step).astype(float) for case in train]
-        steps = fit_steps([case.rows for case in train], hits, names.rows, groups, penalty)
-        for case in test:
-            chances = steps.chances(case.rows)
-            right = float(chances[case.places == case.reading.step].sum())
-            found[case.id] = Guess(int(case.places[int(chances.argmax())]), -float(np.log(max(right, 1e-3))))
-        return found
-    classes = CODES if target == "category" else PARTIES
-    truth = [str(case.reading.category if target == "category" else case.reading.blame) for case in train]
-    model = fit_classes(np.stack([case.whole for case in train]), truth, classes, names.whole, groups, penalty)
-    for case, chances in zip(test, model.chances(np.stack([case.whole for case in test])), strict=True):
-        own = case.reading.category if target == "category" else case.reading.blame
-        loss = -float(np.log(chances[classes.index(own)])) if own in classes else 0.0
-        found[case.id] = Guess(classes[int(chances.argmax())], loss)
+    for case in test:
+        if isinstance(model, Steps):
+            chances = model.chances(case.rows)
+            value: str | int = case.places[int(chances.argmax())]
+            right = float(chances @ _hit(case))
+        else:
+            chances = model.chances(case.whole[None])[0]
+            value, own = model.classes[int(chances.argmax())], _read(case, target)
+            right = float(chances[model.classes.index(own)]) if own in model.classes else 1.0
+        found[case.id] = Guess(value, -float(np.log(max(right, _LEAST))))
     return found
 
 
-def choose(
-    cases: Sequence[Case], target: Target, names: Names, seed: int
-) -> tuple[tuple[tuple[str, ...], float], bool]:
+def choose(cases: Sequence[Case], target: Target, names: Names, seed: int) -> tuple[Choice, bool]:
     """Return the choice of least log loss in inner folds, and whether the rule is right there at least as often."""
     counted = [case for case in cases if is_target(case, target)]
     fold = folds([case.customer for case in counted], INNER, seed, "inner")
-    best: tuple[float, tuple[tuple[str, ...], float], float] | None = None
-    for groups, penalty in CHOICES[target]:
+    losses: list[tuple[float, int]] = []
+    hits: list[int] = []
+    for number, choice in enumerate(CHOICES[target]):
         found: dict[str, Guess] = {}
         for part in range(INNER):
             train = [case for case in counted if fold[case.customer] != part]
             test = [case for case in counted if fold[case.customer] == part]
-            found |= guess(train, test, target, names, groups, penalty)
-        loss = sum(found[case.id].loss for case in counted)
-        if best is None or loss < best[0]:
-            right = sum(is_right(case, target, found[case.id].value) for case in counted)
-            best = loss, (groups, penalty), right
-    assert best is not None
+            found |= guess(train, test, target, names, choice)
+        losses.append((sum(found[case.id].loss for case in counted), number))
+        hits.append(sum(is_right(case, target, found[case.id].value) for case in counted))
+    best = min(losses)[1]
     ruled = sum(is_right(case, target, of_rule(case, target)) for case in counted)
-    return best[1], ruled >= best[2]
+    return CHOICES[target][best], ruled >= hits[best]
 
 
-def nested(
-    cases: Sequence[Case], target: Target, names: Names, part_of: Callable[[Case], int | str], seed: int
-) -> Tried:
-    """Return guesses for every failure by a model that was chosen and fitted without its part and its customer."""
+def nested(cases: Sequence[Case], target: Target, names: Names, part_of: Mapping[str, int | str], seed: int) -> Tried:
+    """Return guesses for every failure by a model chosen and fitted without its part and the customers in it.
+
+    ``part_of`` names the part of every failure by its id.
+    """
     tried = Tried({}, [], {})
-    for part in sorted({part_of(case) for case in cases}, key=str):
-        test = [case for case in cases if part_of(case) == part]
+    for part in sorted(set(part_of.values()), key=str):
+        test = [case for case in cases if part_of[case.id] == part]
         out = {case.customer for case in test}
-        train = [case for case in cases if part_of(case) != part and case.customer not in out]
-        (groups, penalty), ruled = choose(train, target, names, seed)
-        tried.choices.append((groups, penalty))
-        tried.guesses.update(guess(train, test, target, names, groups, penalty))
+        train = [case for case in cases if case.customer not in out]
+        choice, ruled = choose(train, target, names, seed)
+        tried.choices.append(choice)
+        tried.guesses.update(guess(train, test, target, names, choice))
         tried.by_rule.update(dict.fromkeys((case.id for case in test), ruled))
     return tried
+
+
+def _read(case: Case, target: Target) -> str | None:
+    return case.reading.category if target == "category" else case.reading.blame
+
+
+def _hit(case: Case) -> Array:
+    return np.array([place == case.reading.step for place in case.places], dtype=float)

@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
 
 from eval.readings.fitted.evidence import AMOUNT, Shown
 from eval.readings.fitted.features import CODES, SOURCES, kind_of_source
