@@ -13,6 +13,7 @@ from eval.readings.draw import AGAIN as AGAIN_STRATA
 from eval.readings.draw import AGAIN_SEED, MORE_SEED, SEED, draw, read_logs
 from eval.readings.draw import MORE as MORE_STRATA
 from eval.readings.fit import choices, cross_validate
+from eval.readings.fitted.command import pooled, report
 from eval.readings.judge import Judging, measure_judge
 from eval.readings.measured import Measured, record
 from eval.readings.members import HALVES, SET, read_set, write_set
@@ -45,10 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.write(_judge(episodes, args) + "\n")
             return 0
         if args.what == "fit":
-            readings = tuning(args.folder)
-            tasks = _tasks(args.folder)
-            given = choices(_known(episodes, readings, args.logs, args.folder), readings, load_taxonomy())
-            sys.stdout.write(table(cross_validate(given, readings, tasks)) + "\n")
+            _fit(episodes, args)
             return 0
         members = _known(episodes, read_set(args.set).by_id, args.logs, args.set)
         if args.what == "packets":
@@ -99,6 +97,9 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         command.add_argument("--record", action="store_true", help="keep what was measured: agreement.jsonl")
     judging.add_argument("--half", choices=PARTS, default="test", help="what is judged (%(default)s)")
     fitting = commands.add_parser("fit", help="fit weights of findings on the tuning readings, cross-validated by task")
+    fitting.add_argument(
+        "--models", action="store_true", help="fit models of category, party and step on all readings instead: minutes"
+    )
     for command in (publishing, agreeing, judging, fitting):
         command.add_argument("--folder", type=Path, default=FOLDER, help="of the readings (default: %(default)s)")
     for command in (drawing, making, checking, agreeing, judging, fitting):
@@ -173,6 +174,23 @@ def _judge(episodes: Sequence[Episode], args: argparse.Namespace) -> str:
     if args.record:
         record([found], args.folder)
     return table([found.row])
+
+
+def _fit(episodes: Sequence[Episode], args: argparse.Namespace) -> None:
+    """Print how fitted weights of findings, or with ``--models`` the fitted models, do beside the rule.
+
+    Raises:
+        BadInput: the logs lack a failure, a committed file is wrong, or the encoder is not there.
+    """
+    taxonomy = load_taxonomy()
+    if args.models:
+        for text in report(_known(episodes, pooled(args.folder), args.logs, args.folder), args.folder, taxonomy):
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
+        return
+    readings = tuning(args.folder)
+    given = choices(_known(episodes, readings, args.logs, args.folder), readings, taxonomy)
+    sys.stdout.write(table(cross_validate(given, readings, _tasks(args.folder))) + "\n")
 
 
 def _known(episodes: Sequence[Episode], wanted: Collection[str], logs: Path, source: Path) -> dict[str, Episode]:
