@@ -30,6 +30,11 @@ def git_commit() -> str | None:
 
 def library_versions() -> dict[str, str]:
     """Return the versions of Python, of this package and of the installed libraries that training uses."""
+    return dict(_library_versions())
+
+
+@cache
+def _library_versions() -> dict[str, str]:
     versions = {"python": platform.python_version(), "fama": fama.__version__}
     for name in _LIBRARIES:
         try:

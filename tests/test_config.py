@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from pydantic import model_validator
 
+from fama import config
 from fama.cli import main
 from fama.config import add_config_flags, config_words, dump_settings, load_settings, parse_yaml, read_settings
 from fama.errors import BadInput
@@ -66,6 +69,47 @@ def test_bad_settings_are_one_line(tmp_path: Path, text: str, overrides: list[st
         load_settings(RunSettings, file, overrides)
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+ROOT = Path(__file__).resolve().parents[1]
+SHIPPED = sorted(path for folder in ("fama", "configs", "training") for path in (ROOT / folder).rglob("*.yaml"))
+PIECES = st.sampled_from(
+    ("a: 1\n", "- x\n", "  - y\n", "b: {c: d, e: [1, 2]}\n", "'q': \"w\\n\"\n", "k: |\n  text\n", "? k\n: v\n")
+    + ("f: >-\n  fold\n  ed\n", "&x z: *x\n", "<<: {q: 1}\n", "---\n", "...\n", "# c\n", "2001-01-01", "12:30", "1e3")
+    + ("yes", "~", ">", "|", "#", "1", "-", "!", "\t", "\ufeff", "\x85", "\u2028", "\0", "\ud800", "%", "@", "[", "}")
+    + ("é", " ", "\n")
+)
+
+
+def read_by(text: str, fast: bool) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        if not fast:
+            patch.setattr(config, "_FastLoader", None)
+        try:
+            return repr(parse_yaml(text))
+        except yaml.YAMLError as error:
+            return f"refused: {error}"
+
+
+@pytest.mark.skipif(not yaml.__with_libyaml__, reason="PyYAML was built without libyaml")
+@settings(max_examples=400)
+@given(st.lists(PIECES, max_size=8).map("".join))
+@example("a\t")
+@example("!")
+@example("\n\ufeff&")
+@example("|1#")
+@example("[a:]")
+@example("a: 1\na: 2\n")
+def test_libyaml_reads_what_pyyaml_reads(text: str) -> None:
+    assert read_by(text, fast=True) == read_by(text, fast=False)
+
+
+def test_shipped_files_are_read_by_libyaml_and_mean_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = {path: path.read_text(encoding="utf-8") for path in SHIPPED}
+    plain = {path: read_by(text, fast=False) for path, text in texts.items()}
+    if yaml.__with_libyaml__:
+        monkeypatch.setattr(config, "_PlainLoader", None)
+    assert len(texts) > 50 and {path: repr(parse_yaml(text)) for path, text in texts.items()} == plain
 
 
 def test_merged_keys_may_be_given_again() -> None:

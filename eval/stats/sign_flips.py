@@ -70,10 +70,12 @@ def sign_flip_test(differences: Array, seed: int, level: float = 0.95, draws: in
 def _exact(steps: Sequence[int]) -> tuple[Array, Array]:
     """Return the values of |Σ ±steps| in rising order and P(|Σ ±steps| ≥ value) with fair signs."""
     total = sum(steps)
-    chance = np.zeros(2 * total + 1)
-    chance[total] = 1.0
-    for step in steps:
-        chance = (np.roll(chance, step) + np.roll(chance, -step)) / 2
+    chance = np.ones(1)
+    for step in steps:  # the sums from −k to k become those from −k − step to k + step
+        wider = np.zeros(len(chance) + 2 * step)
+        wider[2 * step :] += chance
+        wider[: len(chance)] += chance
+        chance = wider / 2
     folded = chance[total:].copy()
     folded[1:] *= 2
     tails = folded[::-1].cumsum()[::-1]

@@ -147,7 +147,7 @@ class Reader:
     def read(self, state: VisibleState) -> tuple[TurnReading, ...]:
         """Return the readings of all user turns of a state."""
         keys = self._keys(state)
-        found = self._turns.get_all(list(keys.values()), lambda unknown: [self._turn(*key) for key in unknown])
+        found = self._turns.get_all(list(keys.values()), self._read)
         return tuple(TurnReading(index, turn) for index, turn in zip(keys, found, strict=True))
 
     def steps(self, state: VisibleState) -> Iterator[None]:
@@ -161,6 +161,11 @@ class Reader:
     def _keys(self, state: VisibleState) -> dict[int, _TurnKey]:
         tools = changes_of(state)
         return {index: (text, tools, not place) for place, (index, text) in enumerate(user_turns(state))}
+
+    def _read(self, turns: Sequence[_TurnKey]) -> list[tuple[SentenceReading, ...]]:
+        """Read turns; their sentences are encoded together, one by one takes several times as long."""
+        self.embedder.embed(list({said[:_MOST] for text, _, _ in turns for said in sentences(text)}))
+        return [self._turn(*turn) for turn in turns]
 
     def _turn(self, text: str, tools: tuple[ToolTexts, ...], opening: bool) -> tuple[SentenceReading, ...]:
         return tuple(part for said in sentences(text) for part in self._sentence(said[:_MOST], tools, opening))
@@ -208,6 +213,7 @@ class Reader:
     def fits(self, text: str, tools: Sequence[ToolTexts]) -> Mapping[str, float]:
         """Return how well a request fits every tool: the mean cosine to its short and its long text, in [−1, 1]."""
         said = self.vector(text)
+        self.embedder.embed([described for tool in tools for described in (tool.short, tool.long)])  # together, once
         return {tool.name: float(said @ (self.vector(tool.short) + self.vector(tool.long))) / 2 for tool in tools}
 
     def vector(self, text: str) -> Vectors:

@@ -250,7 +250,7 @@ def _read(path: Path, columns: list[str] | None = None) -> Any:
     try:
         texts = [field.name for field in pq.read_schema(path) if pa.types.is_string(field.type)]
         return pq.ParquetFile(path, read_dictionary=texts).read(columns=columns)
-    except (pa.ArrowInvalid, pa.ArrowException, OSError) as error:
+    except (pa.ArrowInvalid, pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise BadInput(f"{path}: not a readable parquet file ({reason}); write it again") from None
 

@@ -68,6 +68,7 @@ def render_text(source: str, **values: object) -> str:
     return render_limited(source, **values)
 
 
+@lru_cache(maxsize=256)
 def prompt_hash(name: str) -> str:
     """Return the content hash of a template and of all that it includes.
 

@@ -50,9 +50,13 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 def press(browser: Any, keys: str) -> None:
+    """Press keys one after the other, each once the page shows what the one before did; 0.4 s if nothing shows."""
     for key in keys:
+        before = browser.execute_script("return document.body.innerHTML")
         browser.find_element("tag name", "body").send_keys(key)
-        time.sleep(0.4)
+        until = time.monotonic() + 0.4
+        while time.monotonic() < until and browser.execute_script("return document.body.innerHTML") == before:
+            time.sleep(0.02)
 
 
 def progress(browser: Any, expected: str) -> None:

@@ -27,8 +27,8 @@ def reliability_svg(logits: Floats, temperature: float, after: Floats, success: 
 
     curves = {"as trained": logits} | ({f"temperature {temperature:.2f}": after} if temperature != 1.0 else {})
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fama", "font.size": 9}):
-        figure = Figure(figsize=(4.2, 3.6), layout="constrained")
-        axes = figure.subplots()
+        figure = Figure(figsize=(4.2, 3.6))  # with fixed margins: a layout engine draws it four times
+        axes = figure.subplots(gridspec_kw={"left": 0.13, "right": 0.97, "bottom": 0.13, "top": 0.92})
         axes.plot([0, 1], [0, 1], color="#667085", linewidth=0.8, linestyle=":")
         for (name, values), colour in zip(curves.items(), ("#0072b2", "#d55e00"), strict=False):
             rows, predicted, observed = calibration_bins(values, success)
