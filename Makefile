@@ -37,7 +37,7 @@ test-slow: $(READY) ## the slow tier: long trainings, full sweeps, real models
 	$(BIN)/pytest -m slow -rs
 
 perf: $(READY) ## every timing script once, on a machine that does nothing else: an hour
-	$(BIN)/python perf/tier.py --folder runs/perf
+	$(BIN)/python perf/tier/run.py --folder runs/perf
 
 format: $(READY) ## let ruff mend what it can
 	$(BIN)/ruff check --fix .

@@ -27,6 +27,7 @@ from eval.metrics.measures import PairedDifference
 from eval.publish import findings, logged_notes, paper_grid, real_logs, repairs_table, training_table
 from eval.publish.markdown import name, public, table
 from eval.publish.markers import fill_tables
+from eval.publish.wording import kept_gain
 from eval.readings.agreement import table as agreements
 from eval.readings.measured import read_measured
 from eval.readings.readings import PARTS, Part
@@ -273,6 +274,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "unseen-domains": lambda: findings.by_domain(DATA / "mixed"),
     "unseen-answers": partial(answers, "mixed"),
     "unseen-categories": lambda: findings.categories(DATA / "mixed"),
+    "seen": partial(selectors, "mixed-seen"),
+    "seen-domains": lambda: findings.by_domain(DATA / "mixed-seen"),
+    "kept-gain": lambda: kept_gain(_live("mixed-seen"), _live("mixed")),
     "trials": partial(reliability, "trials"),
     **{f"tau2-{domain}": partial(tau2, domain) for domain in ("mock", "retail", "airline")},
     "power": power,

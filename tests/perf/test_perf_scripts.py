@@ -13,8 +13,9 @@ import pytest
 from fama.episodes.store import read_episodes
 from fama.models.connect import connect
 from fama.settings import ExperimentSettings, ModelSettings
-from perf import capacity, helper_prompts, prefix_reuse, profiles, publish, tier
+from perf import capacity, helper_prompts, prefix_reuse, profiles, publish
 from perf.record import RESULTS
+from perf.tier import run as tier
 from tests.support.fake_endpoint import Answer, Endpoint, said
 from training.network.tiny import write_tiny_encoder
 
@@ -84,7 +85,7 @@ def test_the_tier_tells_limits_and_failures(
 ) -> None:
     words = ["--folder", str(tmp_path), "--out", str(tmp_path / "tier.json"), "--only", script]
     done = subprocess.run(
-        [sys.executable, str(FOLDER / "tier.py"), *words, f"--arguments={arguments}"],
+        [sys.executable, str(FOLDER / "tier" / "run.py"), *words, f"--arguments={arguments}"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         timeout=250,
@@ -97,7 +98,7 @@ def test_the_tier_tells_limits_and_failures(
 
 def test_the_tier_has_every_script_that_saves_a_measurement() -> None:
     saving = {path.stem for path in FOLDER.glob("*.py") if "save(" in path.read_text(encoding="utf-8")}
-    assert set(tier.SCRIPTS) == saving - {"record", "tier"}
+    assert set(tier.SCRIPTS) == saving - {"record"}
 
 
 @pytest.mark.slow

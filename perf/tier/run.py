@@ -1,6 +1,6 @@
 """Run every timing script once, one after the other, and note the seconds and the limits of each.
 
-    python perf/tier.py --folder runs/perf
+    python perf/tier/run.py --folder runs/perf
 
 Each script runs in a process of its own with its defaults and writes its measurement into ``--folder``; with
 ``--folder perf/results`` the tables of docs/performance.md are made from it. A script that states limits ends with exit

@@ -1,0 +1,1 @@
+"""All timing scripts in one command."""
