@@ -19,7 +19,7 @@ pytest.importorskip("tau2", reason="tau2 is not installed: pip install -e '.[tau
 
 STOP = "###STOP###"
 #: tasks of each domain in the fast tier; the slow one takes all
-FEW = {"airline": 3, "retail": 3}
+FEW = {"airline": 6, "retail": 6}
 
 
 class Player:
