@@ -43,7 +43,7 @@ def _row(name: str, found: PairedEstimate) -> tuple[str, str, str]:
 
 def _share(kept: Array, gained: Array) -> str:
     share = fieller_interval(kept, gained)
-    return percent(share, 0) + ("" if share.low is not None else ", no bounds: the gain on seen wording is not shown")
+    return percent(share, 1) + ("" if share.low is not None else ", no bounds: the gain on seen wording is not shown")
 
 
 def _gains(comparison: Comparison, arm: str, than: str) -> Mapping[str, float]:

@@ -96,6 +96,26 @@ def test_the_tier_tells_limits_and_failures(
     assert (tmp_path / f"{script}.json").exists() == (row["limits"] != "failed")
 
 
+@pytest.mark.parametrize(
+    ("script", "limits"),
+    [
+        ("print('limits: 1 s: kept')", "kept"),
+        ("print('limits: 1 s: PASSED'); status = 1", "exceeded"),
+        ("print('no limits: shares only')", "none stated"),
+        ("out.unlink(); print('limits: 1 s: kept')", "failed"),
+        ("print('limits: 1 s'); status = 2", "failed"),
+    ],
+)
+def test_the_tier_tells_what_a_script_says_of_its_limits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, limits: str
+) -> None:
+    (tmp_path / "perf").mkdir()
+    lines = ("import pathlib, sys", "out, status = pathlib.Path(sys.argv[2]), 0", "out.write_text('{}')", script)
+    (tmp_path / "perf" / "toy.py").write_text("\n".join([*lines, "sys.exit(status)"]), encoding="utf-8")
+    monkeypatch.setattr(tier, "ROOT", tmp_path)
+    assert tier.run("toy", tmp_path, [])["limits"] == limits
+
+
 def test_the_tier_has_every_script_that_saves_a_measurement() -> None:
     saving = {path.stem for path in FOLDER.glob("*.py") if "save(" in path.read_text(encoding="utf-8")}
     assert set(tier.SCRIPTS) == saving - {"record"}

@@ -7,6 +7,7 @@ from fnmatch import fnmatch
 
 from eval.readings.fitted.evidence import Shown, nature, share
 from fama.diagnosis.detectors.gold import LIMIT_REASONS
+from fama.diagnosis.detectors.user import END_MARK
 from fama.diagnosis.orchestrator import weight
 from fama.dialogue.language import sentences
 from fama.dialogue.requests import turns_down
@@ -59,7 +60,6 @@ _WORDS = {
     "unsure": r"forg|remember|not sure|confus|lost|vague|incoheren|piecewise",
 }
 _PATTERNS = {name: re.compile(text, re.IGNORECASE) for name, text in _WORDS.items()}
-_STOP = re.compile(r"#+\s*(STOP|END|DONE|OUT-OF-SCOPE|TRANSFER)\s*#+")
 _ASKS_MORE = re.compile(r"anything else|further|more help|else i can|other request", re.IGNORECASE)
 
 
@@ -138,7 +138,7 @@ def _course(shown: Shown) -> Iterator[Feature]:
     yield "refusals", math.log1p(len(refusals))
     yield "limit", float(bool(LIMIT_REASONS.search(shown.episode.outcome.reason)))
     last = shown.text(len(messages) - 1) if messages and messages[-1].role == "user" else ""
-    yield "user stops", float(bool(_STOP.search(last)))
+    yield "user stops", float(bool(END_MARK.search(last)))
     asked = shown.text(trace.spoken_steps[-1]) if trace.spoken_steps else ""
     yield "ends at a question", float("?" in asked and not _ASKS_MORE.search(asked))
     yield "user corrects", math.log1p(sum(corrects(shown.text(step)) for step in trace.user_steps))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from eval.readings.fitted.evidence import AMOUNT, Shown
 from eval.readings.fitted.features import CODES, SOURCES, kind_of_source
+from fama.diagnosis.detectors.user import END_MARK
 from fama.diagnosis.first_cause import offered_at, proposed_at
 from fama.diagnosis.orchestrator import weight
 from fama.dialogue.language import sentences
@@ -18,7 +19,6 @@ _COMMITS = re.compile(
     re.IGNORECASE,
 )
 _ROW = re.compile(r"^\s*(?:[-*•|]|\d+[.)])", re.MULTILINE)
-_STOP = re.compile(r"#+\s*(STOP|END|DONE|OUT-OF-SCOPE|TRANSFER)\s*#+")
 
 
 def candidates(shown: Shown) -> list[int]:
@@ -109,7 +109,7 @@ def _acts(shown: Shown, course: Course, step: int) -> Iterator[Feature]:
     yield "first sum without source", float(bool(shown.unsupported) and step == shown.unsupported[0])
     yield "user agrees", float(not agent and agrees(text))
     yield "user corrects", float(not agent and corrects(text))
-    yield "user stops", float(not agent and bool(_STOP.search(text)))
+    yield "user stops", float(not agent and bool(END_MARK.search(text)))
     yield "user asks", float(not agent and "?" in text)
 
 

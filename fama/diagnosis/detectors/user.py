@@ -15,7 +15,8 @@ _AGREED = re.compile(
 )
 #: A user that goes on for so many turns, with an agent that made so many calls.
 _TURNS, _CALLS = 10, 3
-_STOP = re.compile(r"#+\s*(STOP|END|DONE|OUT-OF-SCOPE|TRANSFER)\s*#+")
+#: By which simulated users end a conversation.
+END_MARK = re.compile(r"#+\s*(STOP|END|DONE|OUT-OF-SCOPE|TRANSFER)\s*#+")
 
 
 def detect(trace: Trace) -> Iterator[Evidence]:
@@ -79,8 +80,8 @@ def _left(trace: Trace) -> Iterator[Evidence]:
     if len(messages) < 2 or messages[-1].role != "user" or messages[-2].role != "assistant":
         return
     asked, last = spoken(messages[-2]), spoken(messages[-1])
-    answer = _STOP.sub("", last).strip()
-    if not _STOP.search(last):
+    answer = END_MARK.sub("", last).strip()
+    if not END_MARK.search(last):
         return
     if not trace.writes and _AGREED.match(answer):
         yield Evidence(source="user:left", category="IFU", step=len(messages) - 1, quote=shorten(last, 160))
