@@ -100,6 +100,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     fitting.add_argument(
         "--models", action="store_true", help="fit models of category, party and step on all readings instead: minutes"
     )
+    fitting.add_argument("--record", action="store_true", help="with --models: keep what was measured: fitted.json")
     for command in (publishing, agreeing, judging, fitting):
         command.add_argument("--folder", type=Path, default=FOLDER, help="of the readings (default: %(default)s)")
     for command in (drawing, making, checking, agreeing, judging, fitting):
@@ -184,10 +185,13 @@ def _fit(episodes: Sequence[Episode], args: argparse.Namespace) -> None:
     """
     taxonomy = load_taxonomy()
     if args.models:
-        for text in report(_known(episodes, pooled(args.folder), args.logs, args.folder), args.folder, taxonomy):
+        read = _known(episodes, pooled(args.folder), args.logs, args.folder)
+        for text in report(read, args.folder, taxonomy, keep=args.record):
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
         return
+    if args.record:
+        raise BadInput("--record: keeps what --models measures; give both, or neither")
     readings = tuning(args.folder)
     given = choices(_known(episodes, readings, args.logs, args.folder), readings, taxonomy)
     sys.stdout.write(table(cross_validate(given, readings, _tasks(args.folder))) + "\n")

@@ -2,23 +2,27 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from eval.readings.agreement import Named
 from eval.readings.fitted import nested as module
+from eval.readings.fitted import recorded
 from eval.readings.fitted.command import cases_of, pooled
-from eval.readings.fitted.compare import among_findings, compare, curve, outer, table
+from eval.readings.fitted.compare import Compared, among_findings, compare, curve, outer, table
 from eval.readings.fitted.evidence import Shown, nature
 from eval.readings.fitted.features import CODES, features
 from eval.readings.fitted.meaning import NEAR, meaning_features
 from eval.readings.fitted.models import RULES_SHARE, fit_classes, fit_steps
 from eval.readings.fitted.nested import Case, Choice, Guess, Names, Tried, choose, folds, nested
+from eval.readings.fitted.recorded import Part, Recorded
 from eval.readings.fitted.steps import step_features
 from eval.readings.readings import FOLDER, Reading
 from fama.diagnosis.taxonomy import load_taxonomy
-from fama.intervals import Array
+from fama.errors import BadInput
+from fama.intervals import Array, Interval
 from tests.support.diagnosis_cases import agent, call, episode, gold, user
 
 EXCHANGE = "exchange_delivered_order_items"
@@ -304,3 +308,28 @@ def test_cases_hold_the_features_in_the_order_of_their_names() -> None:
 
 def test_every_committed_reading_is_pooled_once() -> None:
     assert len(pooled(FOLDER)) == 264
+
+
+def test_a_recorded_comparison_is_read_again_and_becomes_a_table(tmp_path: Path) -> None:
+    share = Interval(0.5, 0.25, 0.75, 40)
+    row = Compared(
+        target="step ±1",
+        procedure="fitted",
+        failures=80,
+        rule=share,
+        fitted=share,
+        difference=Interval(0.0125, -0.03, 0.051, 40),
+    )
+    found = Recorded(parts=(Part(title="all", rows=(row,), among={"step ±1": share}),), commit="0123456789")
+    with pytest.raises(BadInput, match=r"fitted\.json: no such file"):
+        recorded.read(tmp_path)
+    recorded.write(found, tmp_path)
+    assert recorded.read(tmp_path) == found
+    lines = recorded.tabulate(found).splitlines()
+    assert lines[0] == "| failures of | target | procedure | failures | customers | rule | fitted | difference |"
+    assert lines[2] == "| all | step ±1 | fitted | 80 | 40 | 50 [25, 75] | 50 [25, 75] | +1.2 [−3.0, +5.1] |"
+    assert lines[4] == "What was read is that of some finding, all: step ±1 50 [25, 75] %."
+    assert lines[-1] == "Measured at commit 0123456."
+    (tmp_path / recorded.FILE).write_text("{}", encoding="utf-8")
+    with pytest.raises(BadInput, match=r"fitted\.json: no comparison"):
+        recorded.read(tmp_path)

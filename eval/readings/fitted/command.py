@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.metrics.formats import percent
 from eval.readings.agreement import Named
 from eval.readings.draw import customer
 from eval.readings.fitted.compare import (
@@ -23,16 +22,19 @@ from eval.readings.fitted.evidence import Shown
 from eval.readings.fitted.features import features
 from eval.readings.fitted.meaning import Encode, add_meaning
 from eval.readings.fitted.nested import Case, Names
+from eval.readings.fitted.recorded import Part, Recorded, tabulate, write
 from eval.readings.fitted.steps import step_features
-from eval.readings.readings import PARTS, Part, Reading, final
+from eval.readings.readings import PARTS, Reading, final
+from eval.readings.readings import Part as Half
 from fama.agents.reading import reading_embedder
 from fama.diagnosis.taxonomy import Taxonomy
 from fama.episodes.records import Episode
 from fama.errors import optional_libraries
 from fama.intervals import Array
+from fama.provenance import git_commit
 
 #: Parts that the shipped detectors were not tuned on.
-UNSEEN: tuple[Part, ...] = ("test", "again")
+UNSEEN: tuple[Half, ...] = ("test", "again")
 
 
 def pooled(folder: Path) -> dict[str, Reading]:
@@ -84,24 +86,29 @@ def encoder() -> Encode:
     return encode
 
 
-def report(episodes: Mapping[str, Episode], folder: Path, taxonomy: Taxonomy) -> Iterator[str]:
-    """Yield the comparison with the rule, piece by piece: it takes minutes."""
+def report(episodes: Mapping[str, Episode], folder: Path, taxonomy: Taxonomy, keep: bool = False) -> Iterator[str]:
+    """Yield the comparison with the rule, piece by piece: it takes minutes. ``keep`` writes it into the folder."""
     readings = pooled(folder)
     unseen = {one for part in UNSEEN for one in final(part, folder)}
     cases, names = cases_of(episodes, readings, taxonomy, encoder())
-    for title, counted in (("all readings", None), ("those that the rule was not tuned on", unseen)):
-        limits = among_findings(cases, names, counted).items()
-        yield f"What was read is among the findings, {title}: " + ", ".join(f"{k} {percent(v, 0)}" for k, v in limits)
     runs = outer(cases, names)
-    yield f"All readings, outer folds of customers\n\n{table(compare(cases, runs))}\n"
-    yield f"Of these the ones that the rule was not tuned on\n\n{table(compare(cases, runs, unseen))}\n"
+    parts = []
+    for title, counted in (("all readings", None), ("those that the rule was not tuned on", unseen)):
+        rows = tuple(compare(cases, runs, counted))
+        parts.append(Part(title=title, rows=rows, among=among_findings(cases, names, counted)))
+        yield f"{title}, outer folds of customers\n\n{table(rows)}\n"
     yield "Chosen in inner folds\n\n" + "\n".join(f"- {line}" for line in chosen(runs)) + "\n"
     yield _curve(cases, names, runs)
-    for title, of in (("domain", "domain"), ("backbone", "backbone")):
+    for of in ("domain", "backbone"):
         part_of = {case.id: str(getattr(episodes[case.id], of)) for case in cases}
         found = leave_out(cases, names, part_of)
-        fitted = [row for row in compare(cases, found) if row.procedure == PROCEDURES[0]]
-        yield f"Each {title} left out, with its customers\n\n{table(fitted)}\n"
+        fitted = tuple(row for row in compare(cases, found) if row.procedure == PROCEDURES[0])
+        parts.append(Part(title=f"a {of} left out with its customers", rows=fitted))
+        yield f"A {of} left out with its customers\n\n{table(fitted)}\n"
+    recorded = Recorded(parts=tuple(parts), commit=git_commit())
+    yield tabulate(recorded)
+    if keep:
+        write(recorded, folder)
 
 
 def _curve(cases: Sequence[Case], names: Names, runs: Runs) -> str:

@@ -23,6 +23,7 @@ from eval.readings.fitted.nested import (
     of_rule,
 )
 from eval.stats.resampling import Resample
+from fama.episodes.records import Record
 from fama.intervals import Array, Interval
 from fama.randomness import generator
 
@@ -33,7 +34,7 @@ SHARES = (0.25, 0.5, 0.75, 1.0)
 Runs = Mapping[Target, Sequence[Tried]]
 
 
-class Compared(NamedTuple):
+class Compared(Record):
     """A procedure beside the rule on one target: shares that are right, and their difference."""
 
     target: str
@@ -126,13 +127,19 @@ def compare(cases: Sequence[Case], runs: Runs, counted: Collection[str] | None =
 
 def table(rows: Sequence[Compared]) -> str:
     """Return the comparison as a Markdown table, in per cent; the difference in points."""
-    head = ["target", "procedure", "failures", "customers", "rule", "fitted", "difference"]
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    for row in rows:
-        cells = [row.target, row.procedure, str(row.failures), str(row.difference.n)]
-        cells += [percent(one, 0) for one in (row.rule, row.fitted)] + [percent(row.difference, 1, signed=True)]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    lines = [f"| {' | '.join(head())} |", f"|{'---|' * len(head())}"]
+    return "\n".join([*lines, *(f"| {' | '.join(cells(row))} |" for row in rows)])
+
+
+def head() -> tuple[str, ...]:
+    """Return the columns of a table of comparisons."""
+    return "target", "procedure", "failures", "customers", "rule", "fitted", "difference"
+
+
+def cells(row: Compared) -> tuple[str, ...]:
+    """Return a row of such a table."""
+    shares = percent(row.rule, 0), percent(row.fitted, 0), percent(row.difference, 1, signed=True)
+    return row.target, row.procedure, str(row.failures), str(row.difference.n), *shares
 
 
 def chosen(runs: Runs) -> list[str]:
@@ -164,7 +171,9 @@ def _named(case: Case, target: Target, run: Tried, may_keep: bool) -> str | int 
 
 
 def _compared(target: str, procedure: str, own: Sequence[Case], ruled: Array, hits: Array) -> Compared:
-    return Compared(target, procedure, len(own), _share(own, ruled), _share(own, hits), _share(own, hits - ruled))
+    shares = {"rule": ruled, "fitted": hits, "difference": hits - ruled}
+    intervals = {name: _share(own, values) for name, values in shares.items()}
+    return Compared(target=target, procedure=procedure, failures=len(own), **intervals)
 
 
 def _share(own: Sequence[Case], values: Array) -> Interval:
