@@ -29,6 +29,7 @@ from eval.publish.markdown import name, public, table
 from eval.publish.markers import fill_tables
 from eval.publish.wording import kept_gain
 from eval.readings.agreement import table as agreements
+from eval.readings.fitted import recorded
 from eval.readings.measured import read_measured
 from eval.readings.readings import PARTS, Part
 from eval.report.answers_table import answers_table
@@ -276,6 +277,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "unseen-categories": lambda: findings.categories(DATA / "mixed"),
     "seen": partial(selectors, "mixed-seen"),
     "seen-domains": lambda: findings.by_domain(DATA / "mixed-seen"),
+    "fitted-diagnosis": lambda: recorded.tabulate(recorded.read()),
     "kept-gain": lambda: kept_gain(_live("mixed-seen"), _live("mixed")),
     "trials": partial(reliability, "trials"),
     **{f"tau2-{domain}": partial(tau2, domain) for domain in ("mock", "retail", "airline")},
