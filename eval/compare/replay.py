@@ -154,7 +154,7 @@ async def replay_arm(
         state, allowance = table.states[key], budget.allowance()
         selection = _NOT_ASKED
         how: SelectionState = "unaffordable"
-        if room_for(selector, state, allowance) is not None:
+        if room_for(key.task, selector, state, allowance) is not None:
             selection = await select_for(key, selector, state, allowance, rng)
             how = state_of(selection.ledger)
         tally.add_selection(how, selection.subset, selection.ledger)

@@ -108,7 +108,7 @@ class Preparation:
 
     async def _select(self, state: VisibleState) -> _Selected:
         allowance = self.budget.allowance()
-        room = room_for(self.selector, state, allowance)
+        room = room_for(self.key.task, self.selector, state, allowance)
         if room is None:
             return _Selected(Selection(subset=(), probabilities={}, propensity=None), "unaffordable")
         self.budget.reserve(room)

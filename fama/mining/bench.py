@@ -114,7 +114,7 @@ class Bench:
                 billed = [row for row in log.ledger if row.turn == state.turn and row.role == "selector"]
                 rows = tuple(row.model_copy(update={"cache_hit": True}) for row in billed)
                 return Selection(log.decisions[state.turn].subset, {}, ledger=rows)
-            if room_for(selector, state, allowance) is None:
+            if room_for(log.key.task, selector, state, allowance) is None:
                 return Selection((), {}, propensity=None)
             return await select_for(log.key, selector, state, allowance, rng)
 

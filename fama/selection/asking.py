@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from fama.episodes.keys import TaskKey
 from fama.episodes.records import LedgerRow
 from fama.episodes.state import VisibleState
 from fama.models.base import CallFailed, ChatModel, ChatReply, ChatRequest
@@ -31,6 +32,15 @@ class Repairing(Protocol):
         ...
 
 
+@runtime_checkable
+class Reserving(Protocol):
+    """A selector that looks tasks up, whose call costs more for some tasks, and that chooses without one, too."""
+
+    def tokens_for(self, task: TaskKey, allowance: Allowance) -> int:
+        """Return an upper estimate of the tokens that a selection takes for this task, within the allowance."""
+        ...
+
+
 class Asked(NamedTuple):
     """The subset that was read, None where no reply held one; a ledger row for every call; whether a schema held."""
 
@@ -39,11 +49,13 @@ class Asked(NamedTuple):
     constrained: bool
 
 
-def room_for(selector: AnySelector, state: VisibleState, allowance: Allowance) -> int | None:
+def room_for(task: TaskKey, selector: AnySelector, state: VisibleState, allowance: Allowance) -> int | None:
     """Return the tokens that a selection may take; None where the allowance has no room for its first call."""
     cap = int(getattr(selector, "cost_cap", 0))
     if allowance.tokens is None:
         return cap
+    if isinstance(selector, Reserving):
+        return selector.tokens_for(task, allowance)
     if isinstance(selector, Costly):
         cap = selector.most_tokens(state)
     if cap > allowance.tokens:

@@ -15,7 +15,7 @@ from fama.selection.health import HealthTally, SelectorHealth, state_of
 from fama.selection.selectors.prompted import build
 from fama.text.tokens import estimate_tokens
 from tests.support.fake_endpoint import Endpoint, said
-from tests.support.prompted_states import HELPERS, STATE
+from tests.support.prompted_states import HELPERS, KEY, STATE
 
 USAGE = {"prompt_tokens": 300, "completion_tokens": 20}
 
@@ -132,7 +132,7 @@ def test_what_a_selection_may_take_is_its_first_call_and_the_repairs_that_fit(
         async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
             raise AssertionError("not asked here")
 
-    assert room_for(Asking(), STATE, Allowance(tokens)) == room
+    assert room_for(KEY.task, Asking(), STATE, Allowance(tokens)) == room
 
 
 def test_repairs_send_the_replies_before_them() -> None:

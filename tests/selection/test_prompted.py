@@ -2,17 +2,24 @@
 
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from fama.agents.preparation import Preparation
+from fama.episodes.keys import TaskKey
 from fama.episodes.records import Failure
 from fama.episodes.store import write_failures
 from fama.errors import BadInput
 from fama.models.base import ChatRequest
+from fama.models.prefix import AgentRequest
 from fama.models.scripted import ScriptedModel
-from fama.selection.base import SELECTORS, Selection, SelectorContext
+from fama.selection.asking import room_for
+from fama.selection.base import SELECTORS, Allowance, AnySelector, Selection, SelectorContext
+from fama.selection.budget import Budget, RunBudget
 from fama.selection.replies import default_reply_tokens
 from fama.selection.selectors.prompted import build
+from fama.settings import BudgetSettings
 from fama.text.tokens import estimate_tokens
 from tests.support.asking import choose
 from tests.support.prompted_states import HELPERS, KEY, STATE
@@ -95,6 +102,46 @@ async def test_reply_tokens_and_repairs_of_the_mitigation_agent() -> None:
     assert [row.parsed for row in chosen.ledger] == [False] * 3
     limits.clear()
     assert (await select(labelled, tokens=200)).subset == ("TSA",) and not limits  # no room to ask
+
+
+async def test_the_mitigation_agents_call_is_reserved() -> None:
+    """While it is under way its tokens are taken from the run's limit, so that episodes side by side keep it."""
+    label = Failure(episode_id="e", task_id="t1", primary=("IFU",), labeller="x", taxonomy_version="t")
+    run = RunBudget(BudgetSettings(run=5000))
+    reserved: list[int] = []
+
+    def answer(request: ChatRequest) -> str:
+        reserved.append(run.reserved)
+        return '{"helpers": ["Memory", "TSA"]}'
+
+    selector = build(context(ScriptedModel("m", answer), {"t1": label}))
+    most = room_for(KEY.task, selector, STATE, Allowance(10**6))
+    assert most is not None and most > 500
+    assert room_for(KEY.task, selector, STATE, Allowance(most)) == most
+    assert room_for(KEY.task, selector, STATE, Allowance(most - 1)) == 0  # the set cover chooses for nothing
+    assert room_for(KEY.task, selector, STATE, Allowance()) == 0
+    assert room_for(TaskKey("helpdesk", "shop", "t2"), selector, STATE, Allowance(most)) == 0
+    assert room_for(KEY.task, build(context(None, {"t1": label})), STATE, Allowance(most)) == 0
+
+    one = preparation(selector, run.episode())
+    await one.prepare(STATE, 1)
+    assert reserved == [most] and run.reserved == 0 and 0 < run.spent < most
+
+
+def preparation(selector: AnySelector, budget: Budget) -> Preparation:
+    return Preparation(
+        key=KEY,
+        selector=selector,
+        helpers=HELPERS,
+        helper_model=None,
+        request=lambda state: AgentRequest(()),
+        budget=budget,
+        ledger=[],
+        cadence="turn",
+        seed=0,
+        rng=Random(0),
+        concurrency=1,
+    )
 
 
 async def test_no_call_that_the_budget_has_no_room_for() -> None:

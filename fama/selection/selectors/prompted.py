@@ -247,14 +247,25 @@ class FromDiagnosis:
     ) -> Selection:
         """Return the subset for the task's failure: the set cover where there is no model, or no room for one."""
         started = time.perf_counter()
-        failure = self._failures.get((key.domain, key.task_id)) or self._failures.get((None, key.task_id))
+        failure = self._failure(key.task)
         if failure is None:
             return _selection((), self._pool, (), time.perf_counter() - started)
-        room = allowance.tokens is None or allowance.tokens >= self._most_tokens(failure)
+        room = allowance.tokens is None or self.tokens_for(key.task, allowance) > 0
         model = self._context.model if room else None
         limits = (self._limits.reply_tokens, self._limits.repairs)
         found = await mitigate(failure, self._context.helpers, model, self._context.seed, state.turn, *limits)
         return _selection(found.subset, self._pool, found.ledger, time.perf_counter() - started)
+
+    def tokens_for(self, task: TaskKey, allowance: Allowance) -> int:
+        """Return the most tokens that the mitigation agent takes; 0 where it is not asked or has no room."""
+        failure = self._failure(task)
+        if failure is None or self._context.model is None:
+            return 0
+        most = self._most_tokens(failure)
+        return most if allowance.tokens is None or most <= allowance.tokens else 0
+
+    def _failure(self, task: TaskKey) -> Failure | None:
+        return self._failures.get((task.domain, task.task_id)) or self._failures.get((None, task.task_id))
 
     def _most_tokens(self, failure: Failure) -> int:
         """Return an upper estimate of the tokens of the mitigation agent's call with all its repairs."""
