@@ -121,6 +121,17 @@ def _plain(name: str) -> str:
     return " ".join(words(name.replace("_", " ")))
 
 
+def _clauses(sentence: str) -> list[str]:
+    """Return the clauses of a sentence that may be read for themselves."""
+    return [part for part in clauses(sentence) if len(words(part)) >= _WORDS]
+
+
+def _texts(sentence: str) -> list[str]:
+    """Return a sentence and its clauses, to be encoded together; a single clause is seldom read for itself."""
+    parts = _clauses(sentence)
+    return [sentence, *parts] if len(parts) > 1 else [sentence]
+
+
 #: A user turn's text, the changes that it may ask for, and whether it opens the conversation.
 _TurnKey = tuple[str, tuple[ToolTexts, ...], bool]
 
@@ -164,7 +175,8 @@ class Reader:
 
     def _read(self, turns: Sequence[_TurnKey]) -> list[tuple[SentenceReading, ...]]:
         """Read turns; their sentences are encoded together, one by one takes several times as long."""
-        self.embedder.embed(list({said[:_MOST] for text, _, _ in turns for said in sentences(text)}))
+        said = {one[:_MOST] for text, _, _ in turns for one in sentences(text)}
+        self.embedder.embed([text for one in said for text in _texts(one)])
         return [self._turn(*turn) for turn in turns]
 
     def _turn(self, text: str, tools: tuple[ToolTexts, ...], opening: bool) -> tuple[SentenceReading, ...]:
@@ -172,9 +184,10 @@ class Reader:
 
     def _sentence(self, sentence: str, tools: Sequence[ToolTexts], opening: bool) -> list[SentenceReading]:
         """Return a sentence, or its clauses where several surely ask for something, or one behind a greeting."""
+        self.embedder.embed(_texts(sentence))
+        parts = _clauses(sentence)
         whole = self.sentence(sentence, tools, opening=opening)
-        if whole.act in (*_ASKS, "other"):
-            parts = [part for part in clauses(sentence) if len(words(part)) >= _WORDS]
+        if whole.act == "other" or (whole.act in _ASKS and len(parts) > 1):
             read = [(part, *self.act(part, opening=opening)) for part in parts]
             asking = [part for part, found, chance in read if found in _ASKS and chance >= _SURE]
             if len(asking) > 1 or (asking and whole.act == "other"):
