@@ -6,9 +6,12 @@ Each script runs in a process of its own with its defaults and writes its measur
 ``--folder perf/results`` the tables of docs/performance.md are made from it. A script that states limits ends with exit
 code 1 where one is passed. One that writes no measurement has failed: it is named, the others run all the same, and the
 exit code is 1. The local models that two scripts ask are downloaded before (``fama models pull qwen2.5-coder-1.5b``).
-Nothing else should run meanwhile.
+Nothing else should run meanwhile: the machine's load before each script is noted, too. The rows are written after every
+script; with ``--only`` those of other scripts stay, so that a tier that was stopped goes on.
 """
 
+import json
+import os
 import shlex
 import subprocess
 import sys
@@ -35,7 +38,8 @@ Limits = Literal["kept", "exceeded", "none stated", "failed"]
 
 
 def run(script: str, folder: Path, arguments: list[str]) -> dict[str, Any]:
-    """Run a script; return its row: seconds, and whether it kept its limits or failed."""
+    """Run a script; return its row: seconds, whether it kept its limits or failed, and the load of a minute before."""
+    load = round(os.getloadavg()[0], 1)
     out = folder / f"{script}.json"
     out.unlink(missing_ok=True)
     start = time.perf_counter()
@@ -47,7 +51,14 @@ def run(script: str, folder: Path, arguments: list[str]) -> dict[str, Any]:
         limits = "failed"
     elif done.stdout.splitlines()[-1].startswith("limit"):
         limits = "exceeded" if done.returncode else "kept"
-    return {"what": script, "seconds": round(time.perf_counter() - start), "limits": limits}
+    return {"what": script, "seconds": round(time.perf_counter() - start), "limits": limits, "load before": load}
+
+
+def earlier(out: Path) -> dict[str, dict[str, Any]]:
+    """Return the rows of a file that is there, by script."""
+    if not out.exists():
+        return {}
+    return {row["what"]: row for row in json.loads(out.read_text(encoding="utf-8"))["rows"]}
 
 
 def main() -> int:
@@ -58,14 +69,15 @@ def main() -> int:
     args.add_argument("--arguments", default="", help="more arguments for each, in one text, for a try")
     wanted = args.parse_args()
     wanted.folder.mkdir(parents=True, exist_ok=True)
-    rows = []
+    out = wanted.out or RESULTS / "tier.json"
+    known = {} if wanted.only == SCRIPTS else earlier(out)
     for script in wanted.only:
         print(f"== {script}", flush=True)
-        rows.append(run(script, wanted.folder, shlex.split(wanted.arguments)))
-    total = sum(row["seconds"] for row in rows)
-    note = f"{len(rows)} scripts, {total / 60:.1f} minutes in all"
-    save("tier", rows, (), wanted.out or RESULTS / "tier.json", note)
-    return int(any(row["limits"] == "failed" for row in rows))
+        known[script] = run(script, wanted.folder, shlex.split(wanted.arguments))
+        rows = [known[name] for name in SCRIPTS if name in known]
+        total = sum(row["seconds"] for row in rows)
+        save("tier", rows, (), out, f"{len(rows)} scripts, {total / 60:.1f} minutes in all")
+    return int(any(known[script]["limits"] == "failed" for script in wanted.only))
 
 
 if __name__ == "__main__":

@@ -116,6 +116,35 @@ def test_the_tier_tells_what_a_script_says_of_its_limits(
     assert tier.run("toy", tmp_path, [])["limits"] == limits
 
 
+def test_a_tier_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def run(script: str, folder: Path, arguments: list[str]) -> dict[str, Any]:
+        asked.append(script)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return {"what": script, "seconds": 60 * len(asked), "limits": "failed" if len(asked) == 2 else "kept"}
+
+    def start(*words: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["run.py", "--folder", str(tmp_path), "--out", str(out), *words])
+        return tier.main()
+
+    out = tmp_path / "tier.json"
+    monkeypatch.setattr(tier, "run", run)
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    assert start("--only", *asked[1:], "prefix_reuse") == 0
+    assert asked[1:3] == asked[3:5]
+    found = json.loads(out.read_text(encoding="utf-8"))
+    assert [(row["what"], row["seconds"] // 60, row["limits"]) for row in found["rows"]] == [
+        ("import_speed", 1, "kept"),
+        ("store_speed", 4, "kept"),
+        ("replay_speed", 5, "kept"),
+        ("prefix_reuse", 6, "kept"),
+    ]
+    assert found["note"] == "4 scripts, 16.0 minutes in all"
+
+
 def test_the_tier_has_every_script_that_saves_a_measurement() -> None:
     saving = {path.stem for path in FOLDER.glob("*.py") if "save(" in path.read_text(encoding="utf-8")}
     assert set(tier.SCRIPTS) == saving - {"record"}
