@@ -169,7 +169,7 @@ def main() -> int:
     args.add_argument("--requests", type=int, default=50_000, help="requests for rate and memory")
     args.add_argument("--pause", type=float, default=0.4, help="seconds of the upstream, for the overhead")
     args.add_argument("--think", type=float, default=0.8, help="mean seconds before a further request, if staggered")
-    args.add_argument("--reading", default="meaning", choices=("meaning", "patterns"), help="of template helpers")
+    args.add_argument("--reading", default="patterns", choices=("meaning", "patterns"), help="of template helpers")
     args.add_argument("--record", action="store_true", help="record the conversations, too")
     wanted = args.parse_args()
     with ExitStack() as stack:

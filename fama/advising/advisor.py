@@ -16,6 +16,7 @@ from fama.advising.parts import (
     Router,
     budget_settings,
     check_models,
+    is_quick,
     model_settings,
     pool_settings,
     selector_of,
@@ -111,6 +112,7 @@ class Advisor:
             )
             self._selector = selector_of(router, context, price, options or {})
             self._reader = Reader.shipped() if pool.reading == "meaning" and self._helpers else None
+            self._is_quick = self._model is None and is_quick(router, self._selector, self._helpers)
         except BaseException:
             self.close()
             raise
@@ -151,6 +153,22 @@ class Advisor:
         """
         return await asyncio.wrap_future(self._thread.submit(self._advise(messages, tools, policy, session)))
 
+    async def advise_here(self, messages: Iterable[Any], tools: Iterable[Any] | None = None) -> Advice:
+        """Return the notes as ``advise_async`` does, computed on the running loop where that takes milliseconds.
+
+        For servers, whose requests else wait for two threads that take turns. Only one loop may ask in this way. Advice
+        of a router with an encoder, of a model and of plug-ins, and the reading of user turns by meaning are still
+        computed in the advisor's thread.
+
+        Raises:
+            BadInput: messages or tools do not have the form of OpenAI's.
+            ModelError: the model of a helper or of the selector failed.
+        """
+        if not self._is_quick:
+            return await self.advise_async(messages, tools)
+        self._thread.check_open()
+        return await self._advise(messages, tools, None, None, here=True)
+
     def close(self) -> None:
         """End the advisor's thread and what it serves; later calls raise, a second ``close`` does nothing."""
         self._finalizer()
@@ -169,7 +187,12 @@ class Advisor:
         return await self._thread.stack.enter_async_context(connect(model))
 
     async def _advise(
-        self, messages: Iterable[Any], tools: Iterable[Any] | None, policy: str | None, session: Session | None
+        self,
+        messages: Iterable[Any],
+        tools: Iterable[Any] | None,
+        policy: str | None,
+        session: Session | None,
+        here: bool = False,
     ) -> Advice:
         started = time.perf_counter()
         conversation = read_conversation(messages, tools, policy)
@@ -183,7 +206,9 @@ class Advisor:
         budget.episode_spent = known.spent
         preparation = self._preparation(conversation, known, budget, ledger)
         try:
-            state = await self._state(conversation, known)
+            reading = self._state(conversation, known)
+            away = here and self._reader is not None
+            state = await (asyncio.wrap_future(self._thread.submit(reading)) if away else reading)
             prepared = await preparation.prepare(state, len(conversation.history))
         finally:
             budget.release()

@@ -13,6 +13,7 @@ from fama.helpers.base import Helper, form_of
 from fama.models.base import ChatModel
 from fama.selection.base import SELECTORS, KeyedSelector, Priced, Selector, SelectorContext
 from fama.selection.router.checkpoint import read_manifest
+from fama.selection.selectors.learned import RouterSelector
 from fama.settings import BudgetSettings, HelperSettings, ModelSettings
 
 Router = str | PathLike[str] | Selector
@@ -79,6 +80,17 @@ def selector_of(router: Router, context: SelectorContext, price: float | None, o
         built = _priced(built, price)
     chosen: Selector = built
     return chosen
+
+
+def is_quick(router: Router, selector: Selector, helpers: Mapping[str, Helper]) -> bool:
+    """Return whether advice takes milliseconds, a model aside: nothing encodes texts, no plug-in has its own pace."""
+    if not all(type(helper).__module__.startswith("fama.") for helper in helpers.values()):
+        return False
+    if isinstance(selector, RouterSelector):
+        return selector.router.embedder is None
+    if not isinstance(router, str):
+        return False
+    return type(selector).__module__.startswith("fama.") and not SELECTORS.traits(router).asks_model
 
 
 def _priced(selector: Any, price: float) -> Any:

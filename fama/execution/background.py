@@ -32,13 +32,23 @@ class LoopThread:
         Raises:
             FamaError: the thread is closed, or this is a process that was forked from the thread's.
         """
-        if self._closing or self._is_elsewhere():
+        try:
+            self.check_open()
+        except FamaError:
             work.close()
-            why = (
-                "belongs to another process; make one in each" if self._is_elsewhere() else "is closed; make a new one"
-            )
-            raise FamaError(f"{self._thread.name} {why}")
+            raise
         return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def check_open(self) -> None:
+        """Refuse work where none can be done.
+
+        Raises:
+            FamaError: the thread is closed, or this is a process that was forked from the thread's.
+        """
+        if self._is_elsewhere():
+            raise FamaError(f"{self._thread.name} belongs to another process; make one in each")
+        if self._closing:
+            raise FamaError(f"{self._thread.name} is closed; make a new one")
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine and wait for its result; an interruption of the caller cancels it.

@@ -24,13 +24,19 @@ from fama.serving.upstream import Upstream, is_success, reply_headers
 
 log = logging.getLogger(__name__)
 Send = Callable[[dict[str, Any]], Any]
+#: Bytes of a request that is read in milliseconds.
+_SHORT = 2**16
 
 
 class Adviser(Protocol):
     """Gives advice; ``fama.Advisor`` is one."""
 
     async def advise_async(self, messages: Any, tools: Any = None) -> Advice:
-        """Return the notes for a request."""
+        """Return the notes for a request, computed elsewhere, so that other requests go on meanwhile."""
+        ...
+
+    async def advise_here(self, messages: Any, tools: Any = None) -> Advice:
+        """Return the notes for a short request, without a way to another thread where that takes longer than them."""
         ...
 
 
@@ -148,7 +154,8 @@ class ChatEndpoint:
             return _Asked(tree, body, None, "too_long")
         try:
             async with asyncio.timeout(self._limits.advice_seconds):
-                advice = await self._adviser.advise_async(tree["messages"], tree.get("tools"))
+                advise = self._adviser.advise_here if len(body) <= _SHORT else self._adviser.advise_async
+                advice = await advise(tree["messages"], tree.get("tools"))
             self._metrics.count(advice)
             if not advice.text:
                 return _Asked(tree, body, advice, None)

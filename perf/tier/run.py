@@ -68,12 +68,13 @@ def main() -> int:
     args.add_argument("--only", nargs="+", choices=SCRIPTS, default=SCRIPTS, metavar="SCRIPT", help="run these alone")
     args.add_argument("--arguments", default="", help="more arguments for each, in one text, for a try")
     wanted = args.parse_args()
-    wanted.folder.mkdir(parents=True, exist_ok=True)
+    folder = wanted.folder.resolve()  # the scripts run in the repository, wherever this one was started
+    folder.mkdir(parents=True, exist_ok=True)
     out = wanted.out or RESULTS / "tier.json"
     known = {} if wanted.only == SCRIPTS else earlier(out)
     for script in wanted.only:
         print(f"== {script}", flush=True)
-        known[script] = run(script, wanted.folder, shlex.split(wanted.arguments))
+        known[script] = run(script, folder, shlex.split(wanted.arguments))
         rows = [known[name] for name in SCRIPTS if name in known]
         total = sum(row["seconds"] for row in rows)
         save("tier", rows, (), out, f"{len(rows)} scripts, {total / 60:.1f} minutes in all")

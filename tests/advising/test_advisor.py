@@ -1,6 +1,7 @@
 """The advisor's memory of conversations, and what it refuses."""
 
 import asyncio
+import random
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,9 @@ import fama
 from fama.advising.session import Session, Sessions
 from fama.episodes.state import TurnReading, VisibleState
 from fama.errors import BadInput, FamaError, ModelError
+from fama.helpers.base import HELPERS, HelperContext, HelperReply
 from fama.models.base import ChatRequest
+from fama.selection.base import Allowance, Selection
 from fama.settings import HelperSettings
 from tests.support.order_requests import AGREED, LOOKED_UP, PATTERNS, SYSTEM, TOOLS, USER, outcome
 from tests.support.slow_models import SlowModel
@@ -88,6 +91,71 @@ def test_sync_and_async_advice_are_one_and_threads_share_an_advisor() -> None:
             thread.join()
     assert got == [want] * 10
     assert set(advisor_probabilities(LINEAR)) == {"DCE", "TSA", "TOR", "Planner", "Verifier", "Memory"}
+
+
+class Noting:
+    """A reader that notes the thread that it reads in."""
+
+    def __init__(self) -> None:
+        self.threads: list[threading.Thread] = []
+
+    def steps(self, state: VisibleState) -> Iterator[None]:
+        yield from ()
+
+    def read(self, state: VisibleState) -> tuple[TurnReading, ...]:
+        self.threads.append(threading.current_thread())
+        return ()
+
+
+class Pacing:
+    """A plug-in's helper, which notes the thread that it writes in."""
+
+    name, covers, token_cap, cost_cap = "Pacing", frozenset[str](), 20, 0
+
+    def __init__(self, form: str = "template", **options: Any) -> None:
+        self.threads: list[threading.Thread] = []
+
+    async def note(self, state: VisibleState, context: HelperContext) -> HelperReply:
+        self.threads.append(threading.current_thread())
+        return HelperReply(None)
+
+
+class Asked:
+    """The selector ``none``, which notes the thread that it chooses in."""
+
+    name, track = "none", "prospective"
+
+    def __init__(self) -> None:
+        self.threads: list[threading.Thread] = []
+
+    async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
+        self.threads.append(threading.current_thread())
+        return Selection((), {})
+
+
+async def test_advice_here_is_the_same_and_what_may_take_long_is_computed_elsewhere() -> None:
+    here = threading.current_thread()
+    with fama.Advisor(LINEAR, helpers=PATTERNS, price=0.0) as advisor:
+        want = outcome(advisor.advise(LOOKED_UP, TOOLS))
+        reader = Noting()
+        advisor._reader = reader  # type: ignore[assignment]
+        assert outcome(await advisor.advise_here(LOOKED_UP, TOOLS)) == want
+        assert reader.threads == [advisor._thread._thread]
+        asked = Asked()
+        advisor._selector = asked
+        await advisor.advise_here(LOOKED_UP, TOOLS)
+        assert asked.threads == [here]
+    with pytest.raises(FamaError, match="the advisor is closed"):
+        await advisor.advise_here(LOOKED_UP, TOOLS)
+    asked = Asked()
+    with fama.Advisor(asked, helpers=PATTERNS) as advisor:  # a caller's selector has its own pace
+        await advisor.advise_here(LOOKED_UP, TOOLS)
+        assert asked.threads == [advisor._thread._thread]
+    HELPERS.add("Pacing", Pacing)
+    with fama.Advisor("all", helpers=["Pacing"]) as advisor:
+        await advisor.advise_here(LOOKED_UP, TOOLS)
+        helper = advisor._helpers["Pacing"]
+        assert isinstance(helper, Pacing) and helper.threads == [advisor._thread._thread]
 
 
 def advisor_probabilities(router: Path) -> dict[str, float]:

@@ -50,6 +50,9 @@ class Broken:
             await asyncio.sleep(60)
         raise RuntimeError("no router")
 
+    async def advise_here(self, messages: Any, tools: Any = None) -> Advice:
+        return await self.advise_async(messages, tools)
+
 
 @pytest.fixture(scope="module")
 def advisor() -> Iterator[Advisor]:
