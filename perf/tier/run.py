@@ -38,16 +38,20 @@ Limits = Literal["kept", "exceeded", "none stated", "failed"]
 
 
 def run(script: str, folder: Path, arguments: list[str]) -> dict[str, Any]:
-    """Run a script; return its row: seconds, whether it kept its limits or failed, and the load of a minute before."""
+    """Run a script; return its row: seconds, whether it kept its limits or failed, and the load of a minute before.
+
+    ``folder`` is relative to the repository.
+    """
     load = round(os.getloadavg()[0], 1)
     out = folder / f"{script}.json"
-    out.unlink(missing_ok=True)
+    made = ROOT / out
+    made.unlink(missing_ok=True)
     start = time.perf_counter()
     command = [sys.executable, str(ROOT / "perf" / f"{script}.py"), "--out", str(out), *arguments]
     done = subprocess.run(command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True, check=False)
     print(done.stdout, end="", flush=True)
     limits: Limits = "none stated"
-    if not out.exists() or done.returncode not in (0, 1):
+    if not made.exists() or done.returncode not in (0, 1):
         limits = "failed"
     elif done.stdout.splitlines()[-1].startswith("limit"):
         limits = "exceeded" if done.returncode else "kept"
@@ -68,8 +72,8 @@ def main() -> int:
     args.add_argument("--only", nargs="+", choices=SCRIPTS, default=SCRIPTS, metavar="SCRIPT", help="run these alone")
     args.add_argument("--arguments", default="", help="more arguments for each, in one text, for a try")
     wanted = args.parse_args()
-    folder = wanted.folder.resolve()  # the scripts run in the repository, wherever this one was started
-    folder.mkdir(parents=True, exist_ok=True)
+    wanted.folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(os.path.relpath(wanted.folder, ROOT))  # the scripts run there, wherever this one was started
     out = wanted.out or RESULTS / "tier.json"
     known = {} if wanted.only == SCRIPTS else earlier(out)
     for script in wanted.only:
