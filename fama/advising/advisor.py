@@ -22,11 +22,11 @@ from fama.advising.parts import (
     selector_of,
 )
 from fama.advising.session import Session, Sessions
-from fama.agents.preparation import Preparation
+from fama.agents.preparation import Preparation, Prepared
 from fama.agents.reading import Reader
 from fama.agents.strategies.base import Placement
 from fama.episodes.keys import EpisodeKey
-from fama.episodes.records import LedgerRow
+from fama.episodes.records import Decision, LedgerRow
 from fama.episodes.state import VisibleState
 from fama.execution.background import LoopThread
 from fama.helpers.pool import build_pool
@@ -126,6 +126,8 @@ class Advisor:
     ) -> Advice:
         """Return the notes for the agent's coming request; waits for them.
 
+        A request whose last message is the assistant's gets none: its reply goes on with words of the caller's own.
+
         Args:
             messages: OpenAI chat messages, dicts or objects of the SDK; never changed.
             tools: OpenAI tool definitions.
@@ -196,8 +198,8 @@ class Advisor:
     ) -> Advice:
         started = time.perf_counter()
         conversation = read_conversation(messages, tools, policy)
-        before, here = conversation.prefixes()
-        known = session or self._sessions.find(before) or Session(key=here)
+        before, place = conversation.prefixes()
+        known = session or self._sessions.find(before) or Session(key=place)
         # A request that is repeated does not see the notes that it got before.
         known = replace(known, noted=tuple(note for note in known.noted if note[0] < conversation.turn))
         _REQUEST.set(conversation.request())
@@ -206,15 +208,18 @@ class Advisor:
         budget.episode_spent = known.spent
         preparation = self._preparation(conversation, known, budget, ledger)
         try:
-            reading = self._state(conversation, known)
-            away = here and self._reader is not None
-            state = await (asyncio.wrap_future(self._thread.submit(reading)) if away else reading)
-            prepared = await preparation.prepare(state, len(conversation.history))
+            if conversation.is_begun():
+                prepared = _unasked(conversation)
+            else:
+                reading = self._state(conversation, known)
+                away = here and self._reader is not None
+                state = await (asyncio.wrap_future(self._thread.submit(reading)) if away else reading)
+                prepared = await preparation.prepare(state, len(conversation.history))
         finally:
             budget.release()
         given = tuple((conversation.turn, note) for note in prepared.decision.notes)
         after = Session(known.key, (*known.noted, *given), preparation.held, budget.episode_spent)
-        self._sessions.keep(here, after)
+        self._sessions.keep(place, after)
         return Advice(
             decision=prepared.decision,
             text=prepared.note,
@@ -264,3 +269,11 @@ class Advisor:
         for _ in self._reader.steps(state):
             await asyncio.sleep(0)
         return replace(state, readings=self._reader.read(state))
+
+
+def _unasked(conversation: Conversation) -> Prepared:
+    """Return the decision of a request that gets no notes: nobody was asked."""
+    decision = Decision(
+        turn=conversation.turn, message_index=len(conversation.history), propensity=1.0, selection="by_cadence"
+    )
+    return Prepared(decision, "", {})

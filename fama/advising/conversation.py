@@ -44,6 +44,11 @@ class Conversation:
         """Return the history without system messages, as a visible state has it."""
         return tuple(message for message in self.history if message.role != "system")
 
+    def is_begun(self) -> bool:
+        """Return whether the last message is the assistant's, so that the reply goes on with it and no note fits."""
+        last = self.history[-1].role if self.history else ""
+        return "assistant" in (last, str(self.chat[-1].get("role")).lower())
+
     def prefixes(self) -> tuple[list[str], str]:
         """Return the hashes of the history before each assistant's message, the latest first, and of all of it."""
         digest = hashlib.sha256(_opening_hash(self.policy, self.tools).encode())

@@ -209,6 +209,26 @@ def test_an_opening_that_the_upstream_repeats_is_taken_off(
     assert whole.choices[0].message.content == "Of course." and "".join(pieces) == "Of course."
 
 
+@pytest.mark.parametrize("placement", ["user", "assistant", "system"])
+def test_no_note_enters_a_reply_that_the_client_began(
+    placement: str, shared: tuple[ScriptedUpstream, str], upstream: ScriptedUpstream
+) -> None:
+    def answer(asked: dict[str, Any]) -> Any:  # as servers do that repeat what they go on from
+        text = asked["messages"][-1]["content"] + " it is 5."
+        return spoken(text) if asked.get("stream") else completion(text)
+
+    upstream.answer = answer
+    begun = [*CHAT, {"role": "assistant", "content": "Sure,"}]
+    with speaking(placement=placement) as advisor, endpoint(shared[1], advisor) as served:
+        with openai.OpenAI(base_url=served.base_url, api_key="k", max_retries=0) as client:
+            whole = client.chat.completions.create(model="m", messages=begun)
+            stream: Any = client.chat.completions.create(model="m", messages=begun, stream=True)
+            pieces = [event.choices[0].delta.content or "" for event in stream]
+        assert served.count("fama_notes_total") == 0
+    assert [asked["messages"] for asked in upstream.asked] == [begun, begun]
+    assert whole.choices[0].message.content == "".join(pieces) == "Sure, it is 5."
+
+
 @pytest.mark.parametrize("status", [400, 401, 404, 422, 429, 500, 503])
 def test_upstream_errors_pass_with_status_and_body(status: int, served: Endpoint, upstream: ScriptedUpstream) -> None:
     body = b'{"error": {"message": "no", "type": "x"},  "n": 1.50}'
