@@ -1,5 +1,6 @@
 """A client of the openai package with notes placed before each of its chat requests."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Self, TypeVar, cast
@@ -7,6 +8,7 @@ from typing import Any, Self, TypeVar, cast
 from fama.advising.advice import Advice
 from fama.advising.advisor import Advisor
 from fama.advising.replies import StreamedReply, without_opening
+from fama.execution.background import is_cancelled
 
 log = logging.getLogger(__name__)
 Client = TypeVar("Client")
@@ -118,7 +120,7 @@ class _Advised(_Passing):
         super().__init__(inner)
         self._advisor, self._failures = advisor, failures
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         self._failures.value += 1
         log.warning("no notes for this request: %s: %s", type(error).__name__, error)
 
@@ -183,7 +185,9 @@ class _AsyncCompletions(_Streaming):
         kwargs, given = _kept(kwargs)
         try:
             return _noted(kwargs, await self._advisor.advise_async(**given), opened) if given else (kwargs, "")
-        except Exception as error:  # noqa: BLE001 - never fail the caller's own request
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - never fail the caller's own request
+            if isinstance(error, asyncio.CancelledError) and is_cancelled():
+                raise
             self._failed(error)
             return kwargs, ""
 

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import aiohttp
 
 from fama.advising.advice import Advice
+from fama.episodes.records import LedgerRow
+from fama.execution.background import is_cancelled
 from fama.serving.body import ChatBody, parse_body
 from fama.serving.events import Assembled, EventSplitter, OpeningFilter, is_done
 from fama.serving.faults import Fault, too_many
@@ -31,13 +33,13 @@ _SHORT = 2**16
 
 
 class Adviser(Protocol):
-    """Gives advice; ``fama.Advisor`` is one."""
+    """Gives advice; ``fama.Advisor`` is one. ``ledger`` gets its calls, those of an advice that fails, too."""
 
-    async def advise_async(self, messages: Any, tools: Any = None) -> Advice:
+    async def advise_async(self, messages: Any, tools: Any = None, *, ledger: list[LedgerRow] | None = None) -> Advice:
         """Return the notes for a request, computed elsewhere, so that other requests go on meanwhile."""
         ...
 
-    async def advise_here(self, messages: Any, tools: Any = None) -> Advice:
+    async def advise_here(self, messages: Any, tools: Any = None, *, ledger: list[LedgerRow] | None = None) -> Advice:
         """Return the notes for a short request, without a way to another thread where that takes longer than them."""
         ...
 
@@ -106,6 +108,7 @@ class ChatEndpoint:
             self._in_flight -= 1
             self._metrics.in_flight.set(self._in_flight)
             self._metrics.seconds.observe(time.perf_counter() - started)
+            self._metrics.spend(answer.ledger)
             try:
                 if answer.exchange is not None and self._recorder is not None:
                     await self._recorder.record(answer.exchange)
@@ -134,7 +137,7 @@ class ChatEndpoint:
         """Answer; the answer gets its exchange as soon as the upstream's reply is whole."""
         if self._recorder is not None:
             answer.to_record = await self._unrecorded.acquire()
-        asked = await self._advised(body, given)
+        asked = await self._advised(body, given, answer.ledger)
         began, started_at = time.perf_counter(), time.time()
         async with self._upstream.ask("POST", "/chat/completions", headers, asked.body) as response:
 
@@ -147,7 +150,7 @@ class ChatEndpoint:
             passed = self._stream if _is_stream(response, asked.tree) else self._whole
             await passed(response, asked, answer, whole)
 
-    async def _advised(self, body: bytes, given: ChatBody) -> _Asked:
+    async def _advised(self, body: bytes, given: ChatBody, ledger: list[LedgerRow]) -> _Asked:
         """Put the notes into a request. Without one, after an error and where it is too long, its bytes stay."""
         tree = given.tree
         if len(body) > self._limits.advice_bytes:
@@ -157,15 +160,16 @@ class ChatEndpoint:
         try:
             async with asyncio.timeout(self._limits.advice_seconds):
                 advise = self._adviser.advise_here if len(body) <= _SHORT else self._adviser.advise_async
-                advice = await advise(tree["messages"], tree.get("tools"))
-            self._metrics.count(advice)
-            if not advice.text:
-                return _Asked(tree, body, advice, None)
-            return _Asked(tree, given.with_messages(advice.messages(), advice.extra_body), advice, None)
-        except Exception as error:  # noqa: BLE001 - helpers and routers never fail a request
+                advice = await advise(tree["messages"], tree.get("tools"), ledger=ledger)
+            noted = given.with_messages(advice.messages(), advice.extra_body) if advice.text else body
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - helpers and routers never fail a request
+            if isinstance(error, asyncio.CancelledError) and is_cancelled():
+                raise
             self._metrics.failed.inc()
             log.warning("no notes for a request: %s", type(error).__name__)
             return _Asked(tree, body, None, type(error).__name__)
+        self._metrics.count(advice)
+        return _Asked(tree, noted, advice, None)
 
     async def _whole(self, response: aiohttp.ClientResponse, asked: _Asked, answer: "_Answer", whole: _Whole) -> None:
         body = await self._upstream.read(response)
@@ -232,6 +236,8 @@ class _Answer:
         #: Whether the upstream's reply has come to its end, and the exchange that is to be recorded.
         self.whole = False
         self.exchange: Exchange | None = None
+        #: Calls of helpers and selection.
+        self.ledger: list[LedgerRow] = []
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self._started = True

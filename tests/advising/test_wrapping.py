@@ -1,5 +1,6 @@
 """The wrapped client of the openai package: notes go out, and never come back."""
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -161,11 +162,21 @@ def test_odd_replies_pass_and_settings_reach_the_client(advisor: fama.Advisor, e
 class Broken:
     """An advisor that always fails."""
 
+    def __init__(self, error: type[BaseException] = ZeroDivisionError) -> None:
+        self._error = error
+
     def advise(self, *args: Any, **kwargs: Any) -> Any:
-        raise ZeroDivisionError("the router is broken")
+        raise self._error("the router is broken")
 
     async def advise_async(self, *args: Any, **kwargs: Any) -> Any:
-        raise ZeroDivisionError("the router is broken")
+        raise self._error("the router is broken")
+
+
+async def test_an_advice_that_ends_cancelled_cancels_no_request(endpoint: Endpoint) -> None:
+    endpoint.answer = Words()
+    client = wrapped_async(endpoint, Broken(asyncio.CancelledError))
+    assert (await client.chat.completions.create(model="m", messages=LOOKED_UP)).choices
+    assert client.advice_failures == 1
 
 
 async def test_a_failure_of_the_advisor_never_fails_a_request(endpoint: Endpoint) -> None:

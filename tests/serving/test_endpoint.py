@@ -42,15 +42,15 @@ TOOL: Any = {"type": "function", "function": {"name": "find_order", "parameters"
 class Broken:
     """A scripted adviser that fails, or hangs."""
 
-    def __init__(self, hang: bool = False) -> None:
-        self._hang = hang
+    def __init__(self, hang: bool = False, error: type[BaseException] = RuntimeError) -> None:
+        self._hang, self._error = hang, error
 
-    async def advise_async(self, messages: Any, tools: Any = None) -> Advice:
+    async def advise_async(self, messages: Any, tools: Any = None, *, ledger: Any = None) -> Advice:
         if self._hang:
             await asyncio.sleep(60)
-        raise RuntimeError("no router")
+        raise self._error("no router")
 
-    async def advise_here(self, messages: Any, tools: Any = None) -> Advice:
+    async def advise_here(self, messages: Any, tools: Any = None, *, ledger: Any = None) -> Advice:
         return await self.advise_async(messages, tools)
 
 
@@ -287,7 +287,7 @@ def test_a_client_that_goes_cancels_upstream(stream: bool, served: Endpoint, ups
     assert served.count("fama_requests_in_flight") == 0
 
 
-@pytest.mark.parametrize("adviser", [Broken(), Broken(hang=True)])
+@pytest.mark.parametrize("adviser", [Broken(), Broken(hang=True), Broken(error=asyncio.CancelledError)])
 def test_a_failing_adviser_fails_no_request(
     adviser: Adviser, shared: tuple[ScriptedUpstream, str], upstream: ScriptedUpstream
 ) -> None:
@@ -296,7 +296,24 @@ def test_a_failing_adviser_fails_no_request(
         assert reply.status_code == 200 and upstream.asked[-1]["messages"] == CHAT
         assert served.count("fama_advice_failures_total") == 1
     kind = reply.headers["x-fama-failure"]
-    assert reply.json()["fama"] == {"subset": [], "failure": kind} and kind in ("RuntimeError", "TimeoutError")
+    assert reply.json()["fama"] == {"subset": [], "failure": kind} and kind in (
+        "RuntimeError",
+        "TimeoutError",
+        "CancelledError",
+    )
+
+
+def test_notes_that_cannot_be_placed_are_not_counted(served: Endpoint, upstream: ScriptedUpstream) -> None:
+    body = b'{"model": "m", "messages": [{"role": "user", "content": "Hi", "weight": 1e999}]}'
+    names = ("fama_notes_total", "fama_helper_selected_total", "fama_advice_failures_total", "fama_tokens_total")
+    before = [served.count(name) for name in names]
+    kind = {"content-type": "application/json"}
+    reply = httpx.post(f"{served.base_url}/chat/completions", content=body, headers=kind)
+    assert reply.status_code == 200 and upstream.bodies[-1] == body and "x-fama-failure" in reply.headers
+    until = time.monotonic() + 5
+    while served.count("fama_requests_in_flight"):
+        assert time.monotonic() < until
+    assert [served.count(name) - old for name, old in zip(names, before, strict=True)] == [0, 0, 1, 40]
 
 
 def test_a_long_request_goes_on_without_notes(
