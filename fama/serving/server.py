@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 
 from fama.advising.advisor import Advisor
 from fama.errors import BadInput
+from fama.redaction.keys import know_variable
 from fama.selection.base import SELECTORS
 from fama.serving.app import build_app
 from fama.serving.metrics import Metrics
@@ -86,13 +87,14 @@ def arm_of(settings: ServeSettings) -> str:
 
 
 def read_key(variable: str | None, place: str, shortest: int = _SHORTEST_KEY) -> str | None:
-    """Return the key in an environment variable; None when none is named.
+    """Return the key in an environment variable, redacted from now on; None when none is named.
 
     Raises:
         BadInput: it is missing, short, or holds what no header can.
     """
     if variable is None:
         return None
+    know_variable(variable)
     key = os.environ.get(variable, "")
     if len(key) < shortest:
         raise BadInput(f"{place}: {variable} holds no key of at least {shortest} characters; set it")
