@@ -7,7 +7,7 @@ from typing import Any, Self, TypeVar, cast
 
 from fama.advising.advice import Advice
 from fama.advising.advisor import Advisor
-from fama.advising.replies import StreamedReply, without_opening
+from fama.advising.replies import StreamedReply, own_content
 from fama.execution.background import is_cancelled
 
 log = logging.getLogger(__name__)
@@ -223,8 +223,8 @@ def _noted(kwargs: dict[str, Any], advice: Advice, opened: bool) -> tuple[dict[s
 def _own_words(reply: Any, opening: str) -> Any:
     for choice in getattr(reply, "choices", None) or ():
         message = getattr(choice, "message", None)
-        if message is not None and isinstance(getattr(message, "content", None), str):
-            message.content = without_opening(message.content, opening)
+        if getattr(message, "content", None):
+            message.content = own_content(message.content, opening)
     return reply
 
 

@@ -56,6 +56,14 @@ async def test_a_reply_that_the_caller_began_gets_no_note(placement: Placement) 
         assert len(advisor.advise(LOOKED_UP, TOOLS).notes) == 1
 
 
+def test_a_content_that_is_one_part_gets_another() -> None:
+    part = {"type": "text", "text": "Please cancel my order W1, I do not need it."}
+    asked = [*LOOKED_UP, {"role": "user", "content": part}]
+    with fama.Advisor("all", helpers=PATTERNS, placement="user") as advisor:
+        advice = advisor.advise(asked, TOOLS)
+    assert advice.text and advice.messages()[-1]["content"] == [part, {"type": "text", "text": f"Note: {advice.text}"}]
+
+
 def test_an_episodes_selection_is_kept_for_the_conversation() -> None:
     asked: list[int] = []
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from openai import AsyncOpenAI, BadRequestError, DefaultAsyncHttpxClient, DefaultHttpxClient, OpenAI
 
 import fama
-from fama.advising.replies import StreamedReply, without_opening
+from fama.advising.replies import StreamedReply, own_content, without_opening
 from tests.support.fake_endpoint import Endpoint, said
 from tests.support.order_requests import AGREED, LOOKED_UP, PATTERNS, TOOLS
 
@@ -204,6 +204,13 @@ def test_all_else_is_the_clients_own(advisor: fama.Advisor, endpoint: Endpoint) 
         client.chat.completions.create(model="m", messages=LOOKED_UP, tools=TOOLS)
     raw = endpoint.asked[-1]
     assert raw["messages"][-1]["content"] == f"{LINE}\n" and client.advice_failures == 0
+
+
+def test_an_opening_leaves_a_content_of_parts() -> None:
+    thought = {"type": "thinking", "thinking": []}
+    said = [thought, {"type": "text", "text": "Note: a.\nSure."}, {"type": "text", "text": "Note: a.\n"}]
+    assert own_content(said, "Note: a.\n") == [thought, {"type": "text", "text": "Sure."}, said[2]]
+    assert own_content([thought], "Note: a.\n") == [thought] and own_content(7, "Note: a.\n") == 7
 
 
 @given(

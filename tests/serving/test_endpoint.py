@@ -207,6 +207,10 @@ def test_an_opening_that_the_upstream_repeats_is_taken_off(
             stream: Any = client.chat.completions.create(model="m", messages=CHAT, stream=True)
             pieces = [event.choices[0].delta.content or "" for event in stream]
     assert whole.choices[0].message.content == "Of course." and "".join(pieces) == "Of course."
+    upstream.answer = lambda asked: completion([{"type": "text", "text": "Note: Alpha speaks.\nFine."}])  # type: ignore[arg-type]
+    with speaking(placement="assistant") as advisor, endpoint(shared[1], advisor) as served:
+        reply = httpx.post(f"{served.base_url}/chat/completions", json={"model": "m", "messages": CHAT})
+    assert reply.json()["choices"][0]["message"]["content"] == [{"type": "text", "text": "Fine."}]
 
 
 @pytest.mark.parametrize("placement", ["user", "assistant", "system"])
