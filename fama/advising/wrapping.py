@@ -223,7 +223,7 @@ def _noted(kwargs: dict[str, Any], advice: Advice, opened: bool) -> tuple[dict[s
 def _own_words(reply: Any, opening: str) -> Any:
     for choice in getattr(reply, "choices", None) or ():
         message = getattr(choice, "message", None)
-        if getattr(message, "content", None):
+        if message is not None and getattr(message, "content", None):
             message.content = own_content(message.content, opening)
     return reply
 
