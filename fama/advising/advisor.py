@@ -22,11 +22,11 @@ from fama.advising.parts import (
     selector_of,
 )
 from fama.advising.session import Session, Sessions
-from fama.agents.preparation import Preparation
+from fama.agents.preparation import Preparation, Prepared
 from fama.agents.reading import Reader
 from fama.agents.strategies.base import Placement
 from fama.episodes.keys import EpisodeKey
-from fama.episodes.records import LedgerRow
+from fama.episodes.records import Decision, LedgerRow
 from fama.episodes.state import VisibleState
 from fama.execution.background import LoopThread
 from fama.helpers.pool import build_pool
@@ -123,20 +123,24 @@ class Advisor:
         tools: Iterable[Any] | None = None,
         policy: str | None = None,
         session: Session | None = None,
+        ledger: list[LedgerRow] | None = None,
     ) -> Advice:
         """Return the notes for the agent's coming request; waits for them.
+
+        A request whose last message is the assistant's gets none: its reply goes on with words of the caller's own.
 
         Args:
             messages: OpenAI chat messages, dicts or objects of the SDK; never changed.
             tools: OpenAI tool definitions.
             policy: the agent's instructions; the first system message when None.
             session: of the conversation's latest advice; looked up by the messages when None.
+            ledger: gets the calls of helpers and selection, those of an advice that fails, too.
 
         Raises:
             BadInput: messages or tools do not have the form of OpenAI's.
             ModelError: the model of a helper or of the selector failed.
         """
-        return self._thread.wait(self._advise(messages, tools, policy, session))
+        return self._thread.wait(self._advise(messages, tools, policy, session, ledger))
 
     async def advise_async(
         self,
@@ -144,6 +148,7 @@ class Advisor:
         tools: Iterable[Any] | None = None,
         policy: str | None = None,
         session: Session | None = None,
+        ledger: list[LedgerRow] | None = None,
     ) -> Advice:
         """Return the notes for the agent's coming request; see ``advise``. Cancelling it cancels helpers' calls.
 
@@ -151,9 +156,11 @@ class Advisor:
             BadInput: messages or tools do not have the form of OpenAI's.
             ModelError: the model of a helper or of the selector failed.
         """
-        return await asyncio.wrap_future(self._thread.submit(self._advise(messages, tools, policy, session)))
+        return await asyncio.wrap_future(self._thread.submit(self._advise(messages, tools, policy, session, ledger)))
 
-    async def advise_here(self, messages: Iterable[Any], tools: Iterable[Any] | None = None) -> Advice:
+    async def advise_here(
+        self, messages: Iterable[Any], tools: Iterable[Any] | None = None, ledger: list[LedgerRow] | None = None
+    ) -> Advice:
         """Return the notes as ``advise_async`` does, computed on the running loop where that takes milliseconds.
 
         For servers, whose requests else wait for two threads that take turns. Only one loop may ask in this way. Advice
@@ -165,9 +172,9 @@ class Advisor:
             ModelError: the model of a helper or of the selector failed.
         """
         if not self._is_quick:
-            return await self.advise_async(messages, tools)
+            return await self.advise_async(messages, tools, ledger=ledger)
         self._thread.check_open()
-        return await self._advise(messages, tools, None, None, here=True)
+        return await self._advise(messages, tools, None, None, ledger, here=True)
 
     def close(self) -> None:
         """End the advisor's thread and what it serves; later calls raise, a second ``close`` does nothing."""
@@ -192,35 +199,49 @@ class Advisor:
         tools: Iterable[Any] | None,
         policy: str | None,
         session: Session | None,
+        ledger: list[LedgerRow] | None,
         here: bool = False,
     ) -> Advice:
         started = time.perf_counter()
         conversation = read_conversation(messages, tools, policy)
-        before, here = conversation.prefixes()
-        known = session or self._sessions.find(before) or Session(key=here)
+        before, place = conversation.prefixes()
+        known = session or self._sessions.find(before) or Session(key=place)
+        failed = self._sessions.failed(place)
+        if failed is not None:
+            known = replace(known, held=failed.held, spent=max(known.spent, failed.spent))
         # A request that is repeated does not see the notes that it got before.
         known = replace(known, noted=tuple(note for note in known.noted if note[0] < conversation.turn))
         _REQUEST.set(conversation.request())
-        ledger: list[LedgerRow] = []
+        ledger = [] if ledger is None else ledger
+        first = len(ledger)
         budget = Budget(self._run_budget)
         budget.episode_spent = known.spent
         preparation = self._preparation(conversation, known, budget, ledger)
         try:
-            reading = self._state(conversation, known)
-            away = here and self._reader is not None
-            state = await (asyncio.wrap_future(self._thread.submit(reading)) if away else reading)
-            prepared = await preparation.prepare(state, len(conversation.history))
+            if conversation.is_begun():
+                prepared = _unasked(conversation)
+            else:
+                reading = self._state(conversation, known)
+                away = here and self._reader is not None
+                state = await (asyncio.wrap_future(self._thread.submit(reading)) if away else reading)
+                prepared = await preparation.prepare(state, len(conversation.history))
+        except BaseException:
+            spent = Session(known.key, known.noted, preparation.held, budget.episode_spent, failed=True)
+            self._sessions.keep(place, spent)
+            raise
         finally:
             budget.release()
         given = tuple((conversation.turn, note) for note in prepared.decision.notes)
         after = Session(known.key, (*known.noted, *given), preparation.held, budget.episode_spent)
-        self._sessions.keep(here, after)
+        self._sessions.keep(place, after)
         return Advice(
             decision=prepared.decision,
             text=prepared.note,
             probabilities=prepared.probabilities,
             usage=Usage(
-                tuple(ledger), sum(note.tokens for note in prepared.decision.notes), time.perf_counter() - started
+                tuple(ledger[first:]),
+                sum(note.tokens for note in prepared.decision.notes),
+                time.perf_counter() - started,
             ),
             session=after,
             history=conversation.history,
@@ -264,3 +285,11 @@ class Advisor:
         for _ in self._reader.steps(state):
             await asyncio.sleep(0)
         return replace(state, readings=self._reader.read(state))
+
+
+def _unasked(conversation: Conversation) -> Prepared:
+    """Return the decision of a request that gets no notes: nobody was asked."""
+    decision = Decision(
+        turn=conversation.turn, message_index=len(conversation.history), propensity=1.0, selection="by_cadence"
+    )
+    return Prepared(decision, "", {})

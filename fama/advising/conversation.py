@@ -5,6 +5,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 from fama.advising.messages import content_key, read_messages
@@ -43,6 +44,11 @@ class Conversation:
     def messages(self) -> tuple[Message, ...]:
         """Return the history without system messages, as a visible state has it."""
         return tuple(message for message in self.history if message.role != "system")
+
+    def is_begun(self) -> bool:
+        """Return whether the last message is the assistant's, so that the reply goes on with it and no note fits."""
+        last = self.history[-1].role if self.history else ""
+        return "assistant" in (last, str(self.chat[-1].get("role")).lower())
 
     def prefixes(self) -> tuple[list[str], str]:
         """Return the hashes of the history before each assistant's message, the latest first, and of all of it."""
@@ -119,11 +125,13 @@ def _tools(raw: Sequence[Chat]) -> tuple[ToolSpec, ...]:
 class _ToolCache:
     """The tools of the latest requests, of at most so many bytes in all and always of the last one.
 
-    Every request of an agent has the same tools, so that they are read once and stay one object.
+    Every request of an agent has the same tools, so that they are read once and stay one object. Advisors share it,
+    each with a thread of its own.
     """
 
     def __init__(self, size: int) -> None:
         self._size, self._held = size, 0
+        self._lock = Lock()
         self._kept: OrderedDict[bytes, tuple[ToolSpec, ...]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -139,14 +147,17 @@ class _ToolCache:
         key = content_key(raw)
         if key is None:
             key = json.dumps(raw).encode()
-        found = self._kept.get(key)
-        if found is None:
-            found = self._kept[key] = tools_of(clean_value(json.loads(json.dumps(raw))))
-            self._held += len(key)
-            while self._held > self._size and len(self._kept) > 1:
-                self._held -= len(self._kept.popitem(last=False)[0])
-        else:
-            self._kept.move_to_end(key)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        made = tools_of(clean_value(json.loads(json.dumps(raw))))
+        with self._lock:
+            found = self._kept.setdefault(key, made)  # another thread may have read them meanwhile
+            if found is made:
+                self._held += len(key)
+                while self._held > self._size and len(self._kept) > 1:
+                    self._held -= len(self._kept.popitem(last=False)[0])
         return found
 
 

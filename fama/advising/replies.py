@@ -1,11 +1,25 @@
 """Replies without the note that they were made to begin with: some servers repeat it."""
 
+from typing import Any
+
 from fama.models.wire import with_prefill
 
 
 def without_opening(text: str, opening: str) -> str:
     """Return a reply's own words; ``opening`` is that of the advice, also where the server trimmed it."""
     return with_prefill(text, opening).removeprefix(opening)
+
+
+def own_content(content: Any, opening: str) -> Any:
+    """Return a reply's content, a text or a list of parts, with the opening taken off its first text."""
+    if isinstance(content, str):
+        return without_opening(content, opening)
+    parts = list(content) if isinstance(content, list) else []
+    for place, part in enumerate(parts):
+        if isinstance(part, dict) and isinstance(part.get("text"), str):
+            parts[place] = {**part, "text": without_opening(part["text"], opening)}
+            return parts
+    return content
 
 
 class StreamedReply:

@@ -15,13 +15,14 @@ class Session:
     ``key`` names the conversation: random draws depend on it and the turn, so that a request that is repeated gets the
     same advice. ``noted`` are the notes given so far as (turn, note). ``held`` is the selection that
     ``cadence="episode"`` keeps. ``spent`` counts the tokens of helpers, selection and notes, which an episode's budget
-    limits.
+    limits. ``failed`` says that the latest advice ended in an error; what it spent counts for the request's next try.
     """
 
     key: str
     noted: tuple[tuple[int, Note], ...] = ()
     held: Selection | None = None
     spent: int = 0
+    failed: bool = False
 
 
 class Sessions:
@@ -41,6 +42,11 @@ class Sessions:
     def find(self, prefixes: Iterable[str]) -> Session | None:
         """Return the session of the first prefix that is known."""
         return next((self._kept[prefix] for prefix in prefixes if prefix in self._kept), None)
+
+    def failed(self, prefix: str) -> Session | None:
+        """Return the session of a request whose latest advice failed."""
+        found = self._kept.get(prefix)
+        return found if found is not None and found.failed else None
 
     def keep(self, prefix: str, session: Session) -> None:
         """Remember a session as the latest one; the one kept longest is forgotten."""

@@ -1,12 +1,14 @@
 """A client of the openai package with notes placed before each of its chat requests."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Self, TypeVar, cast
 
 from fama.advising.advice import Advice
 from fama.advising.advisor import Advisor
-from fama.advising.replies import StreamedReply, without_opening
+from fama.advising.replies import StreamedReply, own_content
+from fama.execution.background import is_cancelled
 
 log = logging.getLogger(__name__)
 Client = TypeVar("Client")
@@ -118,7 +120,7 @@ class _Advised(_Passing):
         super().__init__(inner)
         self._advisor, self._failures = advisor, failures
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         self._failures.value += 1
         log.warning("no notes for this request: %s: %s", type(error).__name__, error)
 
@@ -183,7 +185,9 @@ class _AsyncCompletions(_Streaming):
         kwargs, given = _kept(kwargs)
         try:
             return _noted(kwargs, await self._advisor.advise_async(**given), opened) if given else (kwargs, "")
-        except Exception as error:  # noqa: BLE001 - never fail the caller's own request
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - never fail the caller's own request
+            if isinstance(error, asyncio.CancelledError) and is_cancelled():
+                raise
             self._failed(error)
             return kwargs, ""
 
@@ -219,8 +223,8 @@ def _noted(kwargs: dict[str, Any], advice: Advice, opened: bool) -> tuple[dict[s
 def _own_words(reply: Any, opening: str) -> Any:
     for choice in getattr(reply, "choices", None) or ():
         message = getattr(choice, "message", None)
-        if message is not None and isinstance(getattr(message, "content", None), str):
-            message.content = without_opening(message.content, opening)
+        if message is not None and getattr(message, "content", None):
+            message.content = own_content(message.content, opening)
     return reply
 
 

@@ -90,3 +90,9 @@ class LoopThread:
             await self.stack.aclose()
         finally:
             self._loop.stop()
+
+
+def is_cancelled() -> bool:
+    """Return whether the running task was cancelled itself, and not only something that it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -11,8 +11,10 @@ from typing import Any, Protocol
 import aiohttp
 
 from fama.advising.advice import Advice
+from fama.episodes.records import LedgerRow
+from fama.execution.background import is_cancelled
 from fama.serving.body import ChatBody, parse_body
-from fama.serving.events import Assembled, EventSplitter, OpeningFilter
+from fama.serving.events import Assembled, EventSplitter, OpeningFilter, is_done
 from fama.serving.faults import Fault, too_many
 from fama.serving.metrics import Metrics
 from fama.serving.recording.exchange import Exchange
@@ -24,18 +26,20 @@ from fama.serving.upstream import Upstream, is_success, reply_headers
 
 log = logging.getLogger(__name__)
 Send = Callable[[dict[str, Any]], Any]
+#: Takes the upstream's reply as soon as it is whole; None where it cannot be recorded.
+_Whole = Callable[[dict[str, Any] | None], None]
 #: Bytes of a request that is read in milliseconds.
 _SHORT = 2**16
 
 
 class Adviser(Protocol):
-    """Gives advice; ``fama.Advisor`` is one."""
+    """Gives advice; ``fama.Advisor`` is one. ``ledger`` gets its calls, those of an advice that fails, too."""
 
-    async def advise_async(self, messages: Any, tools: Any = None) -> Advice:
+    async def advise_async(self, messages: Any, tools: Any = None, *, ledger: list[LedgerRow] | None = None) -> Advice:
         """Return the notes for a request, computed elsewhere, so that other requests go on meanwhile."""
         ...
 
-    async def advise_here(self, messages: Any, tools: Any = None) -> Advice:
+    async def advise_here(self, messages: Any, tools: Any = None, *, ledger: list[LedgerRow] | None = None) -> Advice:
         """Return the notes for a short request, without a way to another thread where that takes longer than them."""
         ...
 
@@ -90,11 +94,11 @@ class ChatEndpoint:
             return
         self._in_flight += 1
         self._metrics.in_flight.set(self._in_flight)
-        exchange = None
         try:
-            exchange = await self._answer(scope["headers"], receive, answer)
+            await self._answer(scope["headers"], receive, answer)
         except ClientGone:
-            self._metrics.cancelled.inc()
+            if not answer.whole:
+                self._metrics.cancelled.inc()
         except Fault as fault:
             await answer.fault(fault)
         except Exception as error:  # noqa: BLE001 - an error's text may hold what a client sent
@@ -104,14 +108,15 @@ class ChatEndpoint:
             self._in_flight -= 1
             self._metrics.in_flight.set(self._in_flight)
             self._metrics.seconds.observe(time.perf_counter() - started)
+            self._metrics.spend(answer.ledger)
             try:
-                if exchange is not None and self._recorder is not None:
-                    await self._recorder.record(exchange)
+                if answer.exchange is not None and self._recorder is not None:
+                    await self._recorder.record(answer.exchange)
             finally:
                 if answer.to_record:
                     self._unrecorded.release()
 
-    async def _answer(self, headers: list[tuple[bytes, bytes]], receive: Any, answer: "_Answer") -> Exchange | None:
+    async def _answer(self, headers: list[tuple[bytes, bytes]], receive: Any, answer: "_Answer") -> None:
         named = dict(headers)
         check_access(named, self._key)
         check_form(named, self._limits)
@@ -123,29 +128,29 @@ class ChatEndpoint:
             await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
             if not work.done() and not answer.finished:
                 raise ClientGone
-            return await work
+            await work
         finally:
             await _end(work)
             await _end(gone)
 
-    async def _ask(
-        self, headers: list[tuple[bytes, bytes]], body: bytes, given: ChatBody, answer: "_Answer"
-    ) -> Exchange | None:
-        """Answer; return the exchange where the upstream's reply is whole."""
+    async def _ask(self, headers: list[tuple[bytes, bytes]], body: bytes, given: ChatBody, answer: "_Answer") -> None:
+        """Answer; the answer gets its exchange as soon as the upstream's reply is whole."""
         if self._recorder is not None:
             answer.to_record = await self._unrecorded.acquire()
-        asked = await self._advised(body, given)
+        asked = await self._advised(body, given, answer.ledger)
         began, started_at = time.perf_counter(), time.time()
         async with self._upstream.ask("POST", "/chat/completions", headers, asked.body) as response:
-            if _is_stream(response, asked.tree):
-                reply = await self._stream(response, asked, answer)
-            else:
-                reply = await self._whole(response, asked, answer)
-        if reply is None or not is_success(response):
-            return None
-        return Exchange(asked.tree, reply, asked.advice, started_at, time.perf_counter() - began)
 
-    async def _advised(self, body: bytes, given: ChatBody) -> _Asked:
+            def whole(reply: dict[str, Any] | None) -> None:
+                answer.whole = True
+                if reply is not None and is_success(response):
+                    seconds = time.perf_counter() - began
+                    answer.exchange = Exchange(asked.tree, reply, asked.advice, started_at, seconds)
+
+            passed = self._stream if _is_stream(response, asked.tree) else self._whole
+            await passed(response, asked, answer, whole)
+
+    async def _advised(self, body: bytes, given: ChatBody, ledger: list[LedgerRow]) -> _Asked:
         """Put the notes into a request. Without one, after an error and where it is too long, its bytes stay."""
         tree = given.tree
         if len(body) > self._limits.advice_bytes:
@@ -155,17 +160,18 @@ class ChatEndpoint:
         try:
             async with asyncio.timeout(self._limits.advice_seconds):
                 advise = self._adviser.advise_here if len(body) <= _SHORT else self._adviser.advise_async
-                advice = await advise(tree["messages"], tree.get("tools"))
-            self._metrics.count(advice)
-            if not advice.text:
-                return _Asked(tree, body, advice, None)
-            return _Asked(tree, given.with_messages(advice.messages(), advice.extra_body), advice, None)
-        except Exception as error:  # noqa: BLE001 - helpers and routers never fail a request
+                advice = await advise(tree["messages"], tree.get("tools"), ledger=ledger)
+            noted = given.with_messages(advice.messages(), advice.extra_body) if advice.text else body
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - helpers and routers never fail a request
+            if isinstance(error, asyncio.CancelledError) and is_cancelled():
+                raise
             self._metrics.failed.inc()
             log.warning("no notes for a request: %s", type(error).__name__)
             return _Asked(tree, body, None, type(error).__name__)
+        self._metrics.count(advice)
+        return _Asked(tree, noted, advice, None)
 
-    async def _whole(self, response: aiohttp.ClientResponse, asked: _Asked, answer: "_Answer") -> dict[str, Any] | None:
+    async def _whole(self, response: aiohttp.ClientResponse, asked: _Asked, answer: "_Answer", whole: _Whole) -> None:
         body = await self._upstream.read(response)
         tree = None
         if is_success(response):
@@ -174,42 +180,49 @@ class ChatEndpoint:
         headers = [*reply_headers(response, unpacked=True), *advice_headers(asked.advice, asked.failure)]
         await answer.start(response.status, [*headers, (b"content-length", str(len(body)).encode())])
         await answer.piece(body, last=True)
-        return tree
+        whole(tree)
 
-    async def _stream(
-        self, response: aiohttp.ClientResponse, asked: _Asked, answer: "_Answer"
-    ) -> dict[str, Any] | None:
-        """Pass the events on as they come: byte for byte, but for an opening that the upstream repeats."""
+    async def _stream(self, response: aiohttp.ClientResponse, asked: _Asked, answer: "_Answer", whole: _Whole) -> None:
+        """Pass the events on as they come: byte for byte, but for an opening that the upstream repeats.
+
+        The reply is whole at ``[DONE]``: clients go then, and whatever becomes of the upstream takes nothing from it.
+        """
         kept = Assembled(self._limits.reply_bytes) if self._recorder is not None else None
         opening = OpeningFilter(asked.opening) if asked.opening else None
         splitter = EventSplitter()
         unpacked = opening is not None or kept is not None
         headers = [*reply_headers(response, unpacked), *advice_headers(asked.advice, asked.failure)]
         await answer.start(response.status, headers)
+
+        async def take(events: list[bytes], piece: bytes) -> None:
+            if opening is not None:
+                events = [opening.passed(event) for event in events]
+            await answer.piece(piece if opening is None else b"".join(events))
+            if kept is not None:
+                for event in events:
+                    kept.add(event)
+            if any(map(is_done, events)):
+                whole(kept.whole() if kept is not None else None)
+
         try:
             async for piece in self._upstream.pieces(response, unpacked):
-                if opening is None:
-                    await answer.piece(piece)
-                    events = splitter.feed(piece) if kept is not None else []
-                else:
-                    events = [opening.passed(event) for event in splitter.feed(piece)]
-                    await answer.piece(b"".join(events))
-                if kept is not None:
-                    for event in events:
-                        kept.add(event)
-        except TimeoutError:
-            await self._broken(answer, "upstream_timeout", "the upstream fell silent within its reply")
-            return None
-        except aiohttp.ClientError:
-            await self._broken(answer, "upstream_broke_off", "the upstream broke off its reply")
-            return None
-        await answer.piece(splitter.end() + opening.rest() if opening is not None else b"", last=True)
-        return kept.whole() if kept is not None else None
+                await take(splitter.feed(piece), piece)
+        except (TimeoutError, aiohttp.ClientError) as error:
+            if not answer.whole:
+                await self._broken(answer, error)
+                return
+        tail = splitter.end()
+        await take([tail], b"")
+        rest = opening.rest() if opening is not None else b""
+        await answer.piece(b"\n\n" + rest if tail and rest else rest, last=True)
+        whole(kept.whole() if kept is not None else None)
 
-    async def _broken(self, answer: "_Answer", reason: str, message: str) -> None:
+    async def _broken(self, answer: "_Answer", error: Exception) -> None:
         """End a stream with an error that OpenAI's clients raise."""
-        fault = Fault(502, reason, message)
-        self._metrics.refused.labels(reason).inc()
+        fault = Fault(502, "upstream_broke_off", "the upstream broke off its reply")
+        if isinstance(error, TimeoutError):
+            fault = Fault(502, "upstream_timeout", "the upstream fell silent within its reply")
+        self._metrics.refused.labels(fault.reason).inc()
         await answer.piece(b"\n\ndata: " + fault.body() + b"\n\n", last=True)
 
 
@@ -220,6 +233,11 @@ class _Answer:
         self._send, self._seconds, self._metrics = send, seconds, metrics
         self._started = False
         self.finished = self.to_record = False
+        #: Whether the upstream's reply has come to its end, and the exchange that is to be recorded.
+        self.whole = False
+        self.exchange: Exchange | None = None
+        #: Calls of helpers and selection.
+        self.ledger: list[LedgerRow] = []
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self._started = True

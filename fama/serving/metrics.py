@@ -1,10 +1,12 @@
 """Counters of the endpoint, in Prometheus' text form."""
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from fama.advising.advice import Advice
-from fama.episodes.records import known_total, role_group
+from fama.episodes.records import LedgerRow, known_total, role_group
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 20.0, 60.0, 300.0)
 
@@ -47,7 +49,7 @@ class Metrics:
         )
 
     def count(self, advice: Advice) -> None:
-        """Count one advice."""
+        """Count one advice, without its calls."""
         self.advice.observe(advice.usage.seconds)
         for name in advice.subset:
             self.selected.labels(name).inc()
@@ -55,7 +57,10 @@ class Metrics:
             self.notes.labels(note.helper).inc()
         for rejected in advice.rejected:
             self.rejected.labels(rejected.helper).inc()
-        for row in advice.usage.ledger:
+
+    def spend(self, ledger: Iterable[LedgerRow]) -> None:
+        """Count calls of helpers and selection, those of an advice that failed, too."""
+        for row in ledger:
             role, tokens = role_group(row.role), known_total((row.input_tokens, row.output_tokens))
             if tokens is None:
                 self.unknown.labels(role).inc()

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from fama.advising.replies import without_opening
+from fama.advising.replies import own_content
 from fama.serving.events import choices_of
 from fama.serving.telling import FIELD
 
@@ -38,9 +38,9 @@ def _strip(tree: dict[str, Any], opening: str) -> bool:
     changed = False
     for choice in choices_of(tree):
         message = choice.get("message")
-        if not isinstance(message, dict) or not isinstance(message.get("content"), str):
+        if not isinstance(message, dict) or not message.get("content"):
             continue
-        own = without_opening(message["content"], opening)
+        own = own_content(message["content"], opening)
         changed |= own != message["content"]
         message["content"] = own
     return changed

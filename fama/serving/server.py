@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 
 from fama.advising.advisor import Advisor
 from fama.errors import BadInput
+from fama.redaction.keys import know_variable
 from fama.selection.base import SELECTORS
 from fama.serving.app import build_app
 from fama.serving.metrics import Metrics
@@ -86,13 +87,14 @@ def arm_of(settings: ServeSettings) -> str:
 
 
 def read_key(variable: str | None, place: str, shortest: int = _SHORTEST_KEY) -> str | None:
-    """Return the key in an environment variable; None when none is named.
+    """Return the key in an environment variable, redacted from now on; None when none is named.
 
     Raises:
         BadInput: it is missing, short, or holds what no header can.
     """
     if variable is None:
         return None
+    know_variable(variable)
     key = os.environ.get(variable, "")
     if len(key) < shortest:
         raise BadInput(f"{place}: {variable} holds no key of at least {shortest} characters; set it")
@@ -139,16 +141,26 @@ def _guarded(protocol: type[asyncio.Protocol], limits: ServeLimits) -> type[asyn
     """Return uvicorn's protocol with bounds on a request's headers; it sends no chunks by HTTP/1.0, which has none."""
 
     class Guarded(protocol):  # type: ignore[misc,valid-type]
-        """Closes a connection whose headers take too long or are too large."""
+        """Closes a connection whose headers, or whose body after its answer, take too long or are too large."""
 
         _timer: asyncio.TimerHandle | None = None
         _waiting_bytes = 0
+        _in_body = False
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
             self._watch()
 
+        def on_headers_complete(self) -> None:  # httptools calls it
+            super().on_headers_complete()
+            self._in_body = True
+
+        def on_message_complete(self) -> None:
+            self._in_body = False
+            super().on_message_complete()
+
         def data_received(self, data: bytes) -> None:
+            in_body = self._in_body  # of a request that may have been answered already
             self._waiting_bytes = self._waiting_bytes + len(data) if self._is_waiting() else 0
             if self._is_waiting() and self._timer is None:
                 self._watch()
@@ -157,7 +169,10 @@ def _guarded(protocol: type[asyncio.Protocol], limits: ServeLimits) -> type[asyn
                 self.cycle.chunked_encoding, self.cycle.expected_content_length = False, _AnyLength()
             if not self._is_waiting():
                 self._unwatch()
-            elif self._waiting_bytes > limits.header_bytes:
+            elif in_body and not self._in_body:
+                self._unwatch()
+                self._watch()
+            elif self._waiting_bytes > (limits.body_bytes if in_body else limits.header_bytes):
                 self._give_up()
 
         def connection_lost(self, error: Exception | None) -> None:

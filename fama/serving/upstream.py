@@ -46,7 +46,7 @@ class Upstream:
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(_CONNECT, self._seconds)),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT),
             proxy=self._proxy,
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=_ADDED,
@@ -80,6 +80,8 @@ class Upstream:
                     yield response
             finally:
                 response.close()
+        except aiohttp.ConnectionTimeoutError as error:  # a TimeoutError, too
+            raise upstream_failed(error) from None
         except TimeoutError:
             raise upstream_timeout(self._seconds) from None
         except aiohttp.ClientError as error:

@@ -11,6 +11,7 @@ import pytest
 
 import fama
 from fama.advising.session import Session, Sessions
+from fama.agents.strategies.base import Placement
 from fama.episodes.state import TurnReading, VisibleState
 from fama.errors import BadInput, FamaError, ModelError
 from fama.helpers.base import HELPERS, HelperContext, HelperReply
@@ -39,6 +40,28 @@ def test_a_note_is_remembered_and_a_repeated_request_gets_what_it_got() -> None:
     with fama.Advisor("all", helpers=PATTERNS) as other:
         assert other.advise(AGREED, TOOLS, session=first.session).session == second.session
         assert other.advise(AGREED, TOOLS, session=second.session).session.noted == second.session.noted
+
+
+@pytest.mark.parametrize("placement", ["assistant", "user", "system"])
+async def test_a_reply_that_the_caller_began_gets_no_note(placement: Placement) -> None:
+    begun = [*LOOKED_UP, {"role": "assistant", "content": "Sure,"}]
+    with fama.Advisor("all", helpers=PATTERNS, placement=placement, prefill="flag") as advisor:
+        for advice in (
+            advisor.advise(begun, TOOLS),
+            await advisor.advise_async(begun, TOOLS),
+            await advisor.advise_here(begun, TOOLS),
+        ):
+            assert advice.messages() == begun and (advice.text, advice.opening, advice.extra_body) == ("", "", {})
+            assert (advice.subset, advice.notes, advice.session.noted) == ((), (), ())
+        assert len(advisor.advise(LOOKED_UP, TOOLS).notes) == 1
+
+
+def test_a_content_that_is_one_part_gets_another() -> None:
+    part = {"type": "text", "text": "Please cancel my order W1, I do not need it."}
+    asked = [*LOOKED_UP, {"role": "user", "content": part}]
+    with fama.Advisor("all", helpers=PATTERNS, placement="user") as advisor:
+        advice = advisor.advise(asked, TOOLS)
+    assert advice.text and advice.messages()[-1]["content"] == [part, {"type": "text", "text": f"Note: {advice.text}"}]
 
 
 def test_an_episodes_selection_is_kept_for_the_conversation() -> None:

@@ -2,6 +2,8 @@
 
 import copy
 import multiprocessing
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,6 +93,28 @@ def test_tools_are_kept_by_their_size() -> None:
     cache = _ToolCache(1000)
     assert cache.read(small) is cache.read(copy.deepcopy(small)) and len(cache) == 1
     assert cache.read(large) is cache.read(copy.deepcopy(large)) and len(cache) == 1
+
+
+def test_advisors_of_several_threads_share_the_tools_that_are_read() -> None:
+    definitions = [[schema_of({"type": "object", "title": f"{n:03}" * 100})] for n in range(6)]
+    cache, failed = _ToolCache(1200), []
+
+    def read(first: int) -> None:
+        try:
+            for n in range(1500):
+                cache.read(definitions[(first + n * (first + 1)) % 6])
+        except Exception as error:  # noqa: BLE001 - what any of the threads raises
+            failed.append(error)
+
+    threads = [threading.Thread(target=read, args=(n,)) for n in range(4)]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    sys.setswitchinterval(before)
+    assert not failed and cache._held == sum(map(len, cache._kept)) <= 1200
 
 
 def test_a_forked_process_is_told_to_make_its_own(advisor: fama.Advisor) -> None:

@@ -1,5 +1,6 @@
 """The wrapped client of the openai package: notes go out, and never come back."""
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from openai import AsyncOpenAI, BadRequestError, DefaultAsyncHttpxClient, DefaultHttpxClient, OpenAI
 
 import fama
-from fama.advising.replies import StreamedReply, without_opening
+from fama.advising.replies import StreamedReply, own_content, without_opening
 from tests.support.fake_endpoint import Endpoint, said
 from tests.support.order_requests import AGREED, LOOKED_UP, PATTERNS, TOOLS
 
@@ -161,11 +162,21 @@ def test_odd_replies_pass_and_settings_reach_the_client(advisor: fama.Advisor, e
 class Broken:
     """An advisor that always fails."""
 
+    def __init__(self, error: type[BaseException] = ZeroDivisionError) -> None:
+        self._error = error
+
     def advise(self, *args: Any, **kwargs: Any) -> Any:
-        raise ZeroDivisionError("the router is broken")
+        raise self._error("the router is broken")
 
     async def advise_async(self, *args: Any, **kwargs: Any) -> Any:
-        raise ZeroDivisionError("the router is broken")
+        raise self._error("the router is broken")
+
+
+async def test_an_advice_that_ends_cancelled_cancels_no_request(endpoint: Endpoint) -> None:
+    endpoint.answer = Words()
+    client = wrapped_async(endpoint, Broken(asyncio.CancelledError))
+    assert (await client.chat.completions.create(model="m", messages=LOOKED_UP)).choices
+    assert client.advice_failures == 1
 
 
 async def test_a_failure_of_the_advisor_never_fails_a_request(endpoint: Endpoint) -> None:
@@ -193,6 +204,13 @@ def test_all_else_is_the_clients_own(advisor: fama.Advisor, endpoint: Endpoint) 
         client.chat.completions.create(model="m", messages=LOOKED_UP, tools=TOOLS)
     raw = endpoint.asked[-1]
     assert raw["messages"][-1]["content"] == f"{LINE}\n" and client.advice_failures == 0
+
+
+def test_an_opening_leaves_a_content_of_parts() -> None:
+    thought = {"type": "thinking", "thinking": []}
+    said = [thought, {"type": "text", "text": "Note: a.\nSure."}, {"type": "text", "text": "Note: a.\n"}]
+    assert own_content(said, "Note: a.\n") == [thought, {"type": "text", "text": "Sure."}, said[2]]
+    assert own_content([thought], "Note: a.\n") == [thought] and own_content(7, "Note: a.\n") == 7
 
 
 @given(

@@ -42,15 +42,15 @@ TOOL: Any = {"type": "function", "function": {"name": "find_order", "parameters"
 class Broken:
     """A scripted adviser that fails, or hangs."""
 
-    def __init__(self, hang: bool = False) -> None:
-        self._hang = hang
+    def __init__(self, hang: bool = False, error: type[BaseException] = RuntimeError) -> None:
+        self._hang, self._error = hang, error
 
-    async def advise_async(self, messages: Any, tools: Any = None) -> Advice:
+    async def advise_async(self, messages: Any, tools: Any = None, *, ledger: Any = None) -> Advice:
         if self._hang:
             await asyncio.sleep(60)
-        raise RuntimeError("no router")
+        raise self._error("no router")
 
-    async def advise_here(self, messages: Any, tools: Any = None) -> Advice:
+    async def advise_here(self, messages: Any, tools: Any = None, *, ledger: Any = None) -> Advice:
         return await self.advise_async(messages, tools)
 
 
@@ -207,6 +207,30 @@ def test_an_opening_that_the_upstream_repeats_is_taken_off(
             stream: Any = client.chat.completions.create(model="m", messages=CHAT, stream=True)
             pieces = [event.choices[0].delta.content or "" for event in stream]
     assert whole.choices[0].message.content == "Of course." and "".join(pieces) == "Of course."
+    upstream.answer = lambda asked: completion([{"type": "text", "text": "Note: Alpha speaks.\nFine."}])  # type: ignore[arg-type]
+    with speaking(placement="assistant") as advisor, endpoint(shared[1], advisor) as served:
+        reply = httpx.post(f"{served.base_url}/chat/completions", json={"model": "m", "messages": CHAT})
+    assert reply.json()["choices"][0]["message"]["content"] == [{"type": "text", "text": "Fine."}]
+
+
+@pytest.mark.parametrize("placement", ["user", "assistant", "system"])
+def test_no_note_enters_a_reply_that_the_client_began(
+    placement: str, shared: tuple[ScriptedUpstream, str], upstream: ScriptedUpstream
+) -> None:
+    def answer(asked: dict[str, Any]) -> Any:  # as servers do that repeat what they go on from
+        text = asked["messages"][-1]["content"] + " it is 5."
+        return spoken(text) if asked.get("stream") else completion(text)
+
+    upstream.answer = answer
+    begun = [*CHAT, {"role": "assistant", "content": "Sure,"}]
+    with speaking(placement=placement) as advisor, endpoint(shared[1], advisor) as served:
+        with openai.OpenAI(base_url=served.base_url, api_key="k", max_retries=0) as client:
+            whole = client.chat.completions.create(model="m", messages=begun)
+            stream: Any = client.chat.completions.create(model="m", messages=begun, stream=True)
+            pieces = [event.choices[0].delta.content or "" for event in stream]
+        assert served.count("fama_notes_total") == 0
+    assert [asked["messages"] for asked in upstream.asked] == [begun, begun]
+    assert whole.choices[0].message.content == "".join(pieces) == "Sure, it is 5."
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 422, 429, 500, 503])
@@ -267,7 +291,7 @@ def test_a_client_that_goes_cancels_upstream(stream: bool, served: Endpoint, ups
     assert served.count("fama_requests_in_flight") == 0
 
 
-@pytest.mark.parametrize("adviser", [Broken(), Broken(hang=True)])
+@pytest.mark.parametrize("adviser", [Broken(), Broken(hang=True), Broken(error=asyncio.CancelledError)])
 def test_a_failing_adviser_fails_no_request(
     adviser: Adviser, shared: tuple[ScriptedUpstream, str], upstream: ScriptedUpstream
 ) -> None:
@@ -276,7 +300,24 @@ def test_a_failing_adviser_fails_no_request(
         assert reply.status_code == 200 and upstream.asked[-1]["messages"] == CHAT
         assert served.count("fama_advice_failures_total") == 1
     kind = reply.headers["x-fama-failure"]
-    assert reply.json()["fama"] == {"subset": [], "failure": kind} and kind in ("RuntimeError", "TimeoutError")
+    assert reply.json()["fama"] == {"subset": [], "failure": kind} and kind in (
+        "RuntimeError",
+        "TimeoutError",
+        "CancelledError",
+    )
+
+
+def test_notes_that_cannot_be_placed_are_not_counted(served: Endpoint, upstream: ScriptedUpstream) -> None:
+    body = b'{"model": "m", "messages": [{"role": "user", "content": "Hi", "weight": 1e999}]}'
+    names = ("fama_notes_total", "fama_helper_selected_total", "fama_advice_failures_total", "fama_tokens_total")
+    before = [served.count(name) for name in names]
+    kind = {"content-type": "application/json"}
+    reply = httpx.post(f"{served.base_url}/chat/completions", content=body, headers=kind)
+    assert reply.status_code == 200 and upstream.bodies[-1] == body and "x-fama-failure" in reply.headers
+    until = time.monotonic() + 5
+    while served.count("fama_requests_in_flight"):
+        assert time.monotonic() < until
+    assert [served.count(name) - old for name, old in zip(names, before, strict=True)] == [0, 0, 1, 40]
 
 
 def test_a_long_request_goes_on_without_notes(

@@ -179,6 +179,41 @@ def test_headers_are_bounded(served: Endpoint) -> None:
     assert said == b"" or said.startswith(b"HTTP/1.1 4")
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+def test_the_rest_of_a_body_that_was_answered_early_is_no_header(
+    chunked: bool, upstream: tuple[ScriptedUpstream, str], advisor: Advisor
+) -> None:
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: text/plain\r\n"
+    size, kind = 300_000, b"transfer-encoding: chunked\r\n\r\n" if chunked else b"content-length: 300000\r\n\r\n"
+    limits = {"header_bytes": 8192, "client_seconds": 5}
+    with endpoint(upstream[1], advisor, limits=limits) as one:
+        host, _, port = one.address.removeprefix("http://").partition(":")
+        with socket.create_connection((host, int(port)), timeout=5) as sock:
+            for _ in range(2):  # the connection is used again
+                sock.sendall(head + kind)
+                seen = sock.recv(4096)
+                assert seen.startswith(b"HTTP/1.1 415")
+                for _ in range(0, size, 10_000):
+                    sock.sendall(b"2710\r\n" + b"x" * 10_000 + b"\r\n" if chunked else b"x" * 10_000)
+                    time.sleep(0.005)
+                sock.sendall(b"0\r\n\r\n" if chunked else b"")
+            sock.sendall(b"GET /health HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
+            assert sock.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def test_the_rest_of_a_body_that_was_answered_early_is_bounded(served: Endpoint) -> None:
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: text/plain\r\n"
+    began, host, port = time.monotonic(), "127.0.0.1", served.address.rpartition(":")[2]
+    with socket.create_connection((host, int(port)), timeout=5) as sock:
+        sock.sendall(head + b"transfer-encoding: chunked\r\n\r\n")
+        assert sock.recv(4096).startswith(b"HTTP/1.1 415")
+        with suppress(ConnectionError):
+            while time.monotonic() - began < 10:
+                sock.sendall(b"1\r\nx\r\n")
+                time.sleep(0.02)
+    assert time.monotonic() - began < 5, "more than client_seconds"
+
+
 def test_headers_of_a_connection_do_not_go_on(served: Endpoint, upstream: tuple[ScriptedUpstream, str]) -> None:
     more = {"connection": "x-secret, close", "x-secret": "1", "x-forwarded-for": "1.2.3.4", "cookie": "a=b", "te": "x"}
     assert httpx.post(f"{served.base_url}/chat/completions", json=CHAT, headers=more).status_code == 200

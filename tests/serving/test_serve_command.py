@@ -18,6 +18,9 @@ import yaml
 
 from fama.cli import main
 from fama.episodes.store import read_episodes
+from fama.redaction import keys, redact
+from fama.serving.recording.exchange import Exchange
+from fama.serving.server import read_key
 from tests.support.serving import ScriptedUpstream, completion, plain, spoken
 
 ROOT = Path(__file__).parents[2]
@@ -62,6 +65,19 @@ def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
         port = address.rpartition(":")[2]
         assert main(["serve", "--router", "none", "--upstream", UPSTREAM, "--port", port, QUICK]) == 2
     assert f"127.0.0.1:{port}: cannot be listened on; give another --port" in capsys.readouterr().err
+
+
+def test_the_values_of_keys_are_neither_recorded_nor_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "_variables", set(keys._variables))
+    monkeypatch.setenv("FAMA_OWN", "client-key-of-24-letters")
+    monkeypatch.setenv("FAMA_UP", "upstream-key")
+    assert read_key("FAMA_OWN", "--key-env") == "client-key-of-24-letters"
+    assert read_key("FAMA_UP", "upstream_key_env", shortest=1) == "upstream-key"
+    said = "Use client-key-of-24-letters or upstream-key."
+    body, reply = {"messages": [{"role": "user", "content": said}]}, completion(said)
+    kept = Exchange(body, reply, None, 0.0, 0.0).episode("e", "none", "", "", None)
+    assert [message.content for message in kept.messages] == ["Use *** or ***."] * 2
+    assert redact(said) == "Use *** or ***."
 
 
 def test_flags_are_settings(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -155,6 +155,24 @@ async def test_silence_is_504(answer: list[Step]) -> None:
         assert await refused(one) == (504, "upstream_timeout")
 
 
+@pytest.mark.parametrize(("seconds", "status"), [(600.0, 502), (0.1, 504)])
+async def test_an_upstream_that_takes_no_connection_could_not_be_asked(
+    seconds: float, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fama.serving.upstream._CONNECT", 0.3)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        others = [socket.socket() for _ in range(4)]
+        for one in others:  # the system takes so many and leaves the others waiting
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        try:
+            async with upstream(f"http://127.0.0.1:{full.getsockname()[1]}", upstream_seconds=seconds) as asked:
+                assert (await refused(asked))[0] == status
+        finally:
+            for one in others:
+                one.close()
+
+
 async def test_a_slow_reply_is_not_silent() -> None:
     answer: list[Step] = [CHUNKED, *(part for _ in range(6) for part in (0.1, b"1\r\na\r\n")), b"0\r\n\r\n"]
     async with raw_server(answer) as server, upstream(server.address, upstream_seconds=0.4) as one:

@@ -138,6 +138,8 @@ def place_note(messages: list[Chat], note: str, placement: Placement) -> str:
 
 def _with_line(content: Any, line: str) -> Any:
     """Return a message's content with a line at its end: a text, or a list of parts with one more."""
+    if isinstance(content, dict):
+        content = [content]
     if isinstance(content, list | tuple):
         return [*content, {"type": "text", "text": line}]
     return f"{content or ''}\n\n{line}"
