@@ -199,7 +199,7 @@ class OnPrefix:
         self._context = context
         self._request = context.request
         self._pool = tuple(context.helpers)
-        rendered = render("questions/selection.v1", helpers=catalogue(context.helpers))
+        rendered = render("questions/selection.v2", helpers=catalogue(context.helpers))
         self._question = Question.parse(rendered, self._limits.reply_tokens)
 
     def most_tokens(self, state: VisibleState) -> int:
