@@ -36,7 +36,7 @@ def calibration_bins(
     weights = np.ones(len(logits)) if weights is None else weights
     probability = sigmoid(logits)
     place = np.minimum((probability * bins).astype(int), bins - 1)
-    rows = np.bincount(place, weights=weights, minlength=bins)
+    rows: Floats = np.bincount(place, weights=weights, minlength=bins).astype(np.float64)
     used = rows > 0
     predicted, observed = (
         np.bincount(place, weights=weights * w, minlength=bins)[used] / rows[used] for w in (probability, success)
