@@ -58,8 +58,8 @@ def train_in_rounds(
 ) -> RouterManifest | None:
     """Train ``settings.rounds`` times into ``out``; every round but the last is followed by a run and its mining.
 
-    A round that is finished is not repeated; an interrupted one goes on where it stopped. ``model`` answers in place
-    of the settings'.
+    A round that is finished is not repeated; an interrupted one goes on where it stopped, unless a later round has
+    learned from it: what is in its folders then stays as it is. ``model`` answers in place of the settings'.
 
     Raises:
         BadInput: data or settings cannot be used, or ``out`` holds rounds of other settings.
@@ -69,13 +69,18 @@ def train_in_rounds(
         raise ValueError("settings.correction is missing")
     sources = settings.data.repairs
     for number in range(1, settings.rounds):
-        one = Round(out / WORK / f"round-{number}")
+        one = _round(out, number)
         _train_once(_learning_from(settings, sources), one, command)
-        if not asyncio.run(_correct(settings.correction, one, model)):
+        learned_from = (_round(out, number + 1).folder / _SETTINGS).is_file()
+        if not learned_from and not asyncio.run(_correct(settings.correction, one, model)):
             log.warning("%s: the router failed nothing that could be mined; no further round", one.run)
             break
         sources = (*sources, RepairSource(repairs=str(one.repairs), episodes=str(one.run)))
     return train(_learning_from(settings, sources), out, command)
+
+
+def _round(out: Path, number: int) -> Round:
+    return Round(out / WORK / f"round-{number}")
 
 
 def _learning_from(settings: TrainSettings, sources: tuple[RepairSource, ...]) -> TrainSettings:

@@ -101,28 +101,28 @@ def label_measures(
 
 
 def outcome_measures(logits: Floats, examples: Sequence[Example]) -> dict[str, Sums]:
-    """Log loss, Brier score and calibration error of the executed subsets."""
+    """Log loss, Brier score and calibration error of the executed subsets; rows count by their weight."""
     tasks = tuple(example.task for example in examples)
     success = np.array([float(bool(example.success)) for example in examples])
-    ones = np.ones(len(tasks))
+    weights = np.array([example.weight for example in examples])
     place = np.minimum((sigmoid(logits) * BINS).astype(int), BINS - 1)
     gaps = np.zeros((len(tasks), BINS))
-    gaps[np.arange(len(tasks)), place] = success - sigmoid(logits)
+    gaps[np.arange(len(tasks)), place] = weights * (success - sigmoid(logits))
     return {
-        "log loss": Sums(_ratio, (log_loss(logits, success), ones), tasks),
-        "Brier score": Sums(_ratio, (brier(logits, success), ones), tasks),
-        "calibration error": Sums(lambda gap, n: np.abs(gap).sum(axis=-1) / n, (gaps, ones), tasks),
+        "log loss": Sums(_ratio, (weights * log_loss(logits, success), weights), tasks),
+        "Brier score": Sums(_ratio, (weights * brier(logits, success), weights), tasks),
+        "calibration error": Sums(lambda gap, n: np.abs(gap).sum(axis=-1) / n, (gaps, weights), tasks),
     }
 
 
 def lattice_measures(chosen: Mapping[Features, tuple[bool, ...]], examples: Sequence[Example]) -> dict[str, Sums]:
     """Success of the chosen subsets where they were executed, and what is missing to the best executed one."""
-    cells: dict[tuple[str, Features], dict[tuple[bool, ...], list[float]]] = {}
+    cells: dict[tuple[str, Features], dict[tuple[bool, ...], list[tuple[float, float]]]] = {}
     for example in examples:
         if example.subset is not None:
             cell = cells.setdefault((example.task, example.features), {})
-            cell.setdefault(example.subset, []).append(float(bool(example.success)))
-    rates = {key: {subset: float(np.mean(runs)) for subset, runs in cell.items()} for key, cell in cells.items()}
+            cell.setdefault(example.subset, []).append((float(bool(example.success)), example.weight))
+    rates = {key: {subset: _mean(runs) for subset, runs in cell.items()} for key, cell in cells.items()}
     looked = [
         (task, rate[chosen[state]], max(rate.values()))
         for (task, state), rate in rates.items()
@@ -137,6 +137,12 @@ def lattice_measures(chosen: Mapping[Features, tuple[bool, ...]], examples: Sequ
         "success of the choice": Sums(_ratio, (got, ones), tasks),
         "regret to the best executed": Sums(_ratio, (best - got, ones), tasks),
     }
+
+
+def _mean(runs: Sequence[tuple[float, float]]) -> float:
+    """Return the mean of values with their weights."""
+    values, weights = zip(*runs, strict=True)
+    return float(np.average(values, weights=weights))
 
 
 def truth_measures(

@@ -60,7 +60,7 @@ def _parts(arm: SelectorSettings, settings: CompareSettings) -> tuple[Spent, ...
         from fama.selection.router.checkpoint import read_manifest
 
         cost = read_manifest(Path(folder)).cost
-        return (*seen, *(cost if cost is not None else (unknown("training", folder),)))
+        return (*seen, *(part for part in cost or (unknown("training", folder),) if part not in seen))
     return (*seen, unknown("training", arm.name))
 
 

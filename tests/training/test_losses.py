@@ -45,7 +45,7 @@ def targets(success: list[float], weight: list[float], log_tokens: list[float]) 
         success=torch.tensor(success),
         log_tokens=torch.tensor(log_tokens),
         weight=torch.tensor(weight),
-        label_weight=torch.ones(len(weight)),
+        own_weight=torch.ones(len(weight)),
         coverage=torch.tensor([[1.0, 0.0], [NAN, NAN]]),
         distilled=torch.full((2, 2), NAN),
         categories=torch.tensor([[1.0, 0.0, NAN], [NAN, NAN, NAN]]),
@@ -144,7 +144,7 @@ def drawn(rewards: list[float], propensity: list[float]) -> Targets:
         success=unknown,
         log_tokens=unknown,
         weight=torch.ones(4),
-        label_weight=torch.ones(4),
+        own_weight=torch.ones(4),
         coverage=torch.full((4, 2), NAN),
         distilled=torch.full((4, 2), NAN),
         categories=torch.full((4, 3), NAN),
@@ -188,6 +188,31 @@ def test_advantages_are_against_the_state_s_own_mean() -> None:
     ]
     found = advantages(rows, lam=0.1)
     assert found == {id(rows[0]): pytest.approx(0.45), id(rows[1]): pytest.approx(-0.45)}
+
+
+def test_advantages_of_shares_are_against_the_weighted_mean() -> None:
+    """Nine of ten with the helper, one of ten without: the mean is a half, and a rare success stands out."""
+    here = Features((), (0.0,))
+    rows = [
+        Example("a", here, subset, success, 1000.0, weight=weight)
+        for subset, share in (((True, False), 0.9), ((False, False), 0.2))
+        for success, weight in ((True, share), (False, 1.0 - share))
+    ]
+    found = advantages(rows, lam=0.0)
+    assert [found[id(row)] for row in rows] == pytest.approx([0.45, -0.55, 0.45, -0.55])
+    assert sum(found[id(row)] * row.weight for row in rows) == pytest.approx(0.0)
+
+
+def test_decision_and_token_losses_count_rows_by_weight() -> None:
+    """Ratios are 1 and the advantage falls on the first row, with a third of its weight; log tokens are 0.1 off."""
+    some = drawn([1.0, 0.0, 0.0, 0.0], [0.25] * 4)
+    weighted = some._replace(own_weight=torch.tensor([1.0 / 3.0, 1.0, 1.0, 1.0]))
+    heads_at_zero = flat(torch.zeros(1, 2), torch.zeros(1, 1))
+    found = decision_loss(heads_at_zero, weighted, CHOICES, 10.0)
+    assert float(found) == pytest.approx(-(0.75 / 3.0 - 0.75) / 4.0)
+    near = targets([NAN, NAN], [1, 1], [math.log(1000.0) + 0.1, NAN])._replace(own_weight=torch.tensor([0.5, 1.0]))
+    expected = 0.5 * token_loss(heads(), targets([NAN, NAN], [1, 1], [math.log(1000.0) + 0.1, NAN]))
+    assert float(token_loss(heads(), near)) == pytest.approx(float(expected)) and float(expected) > 0.0
 
 
 @pytest.mark.parametrize("lam", [0.0, 0.02, 0.3])

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+import fama.mining.runner as mining_runner
+import training.rounds as rounds
 from fama.agents.runs.runner import Planned, run_planned
 from fama.cli import main
 from fama.episodes.jsonl import RecordStore
@@ -289,6 +291,41 @@ def test_a_round_of_correction_adds_what_the_router_fails(tmp_path: Path, hinted
     for change, said in (({"split": "test"}, "learn from test tasks"), ({"helpers": {"pool": ["Beta"]}}, "make them")):
         with pytest.raises(ValueError, match=said):
             correcting(tmp_path, [{"repairs": str(out), "episodes": str(plain)}], **change)
+
+
+def test_repairs_that_a_later_round_has_used_stay_as_they_are(
+    tmp_path: Path, hinted: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An episode that could not be mined for a passing reason would be mined when the command is run again."""
+    plain, out = hinted
+    settings = correcting(tmp_path, [{"repairs": str(out), "episodes": str(plain)}]).model_copy(update={"rounds": 3})
+    real, refused = mining_runner.try_episode, list[str]()
+
+    async def failing_once(bench: Any, log: Episode, split: str | None) -> Any:
+        if log.outcome.status == "failure" and not refused:
+            refused.append(log.id)
+            return "not mined: the model failed: HTTP 503"
+        return await real(bench, log, split)
+
+    monkeypatch.setattr(mining_runner, "try_episode", failing_once)
+    with monkeypatch.context() as stopping:
+        stopping.setattr(rounds, "train", lambda settings, folder, command: stop(settings, folder, command))
+        with pytest.raises(KeyboardInterrupt):
+            train_in_rounds(settings, tmp_path / "router", model=Backbone())
+    work = tmp_path / "router" / "work"
+    before = {path: path.read_bytes() for path in work.rglob(REPAIRS)}
+    assert len(before) == 2 and refused
+    again = Backbone()
+    assert train_in_rounds(settings, tmp_path / "router", model=again) is not None
+    first = work / "round-1" / "repairs" / REPAIRS
+    assert first.read_bytes() == before[first] and refused[0] not in first.read_text(encoding="utf-8")
+
+
+def stop(settings: TrainSettings, folder: Path, command: str) -> Any:
+    """Train the router of a round, and stop before the last one."""
+    if "round-" not in str(folder):
+        raise KeyboardInterrupt
+    return train(settings, folder, command)
 
 
 def test_a_router_that_fails_nothing_ends_the_rounds(tmp_path: Path, caplog: Any) -> None:

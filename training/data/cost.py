@@ -1,12 +1,14 @@
 """The cost of a router's data, spent before it could learn from them."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from fama.diagnosis.diagnose import spent_on_labels
 from fama.episodes.jsonl import RecordStore, existing_file
-from fama.episodes.records import known_total
-from fama.episodes.spending import Spent, spent_on_episodes, spent_on_table, unknown
+from fama.episodes.records import Episode, known_total
+from fama.episodes.spending import Part, Spent, spent_on_episodes, spent_on_table, unknown
 from fama.episodes.store import read_episodes
+from fama.hashing import content_hash
 from fama.mining.records import REPAIRS, Repair
 from fama.selection.router.checkpoint import read_manifest
 from fama.selection.router.retrospective import without_helpers
@@ -16,22 +18,48 @@ from training.settings import TrainSettings
 def data_cost(settings: TrainSettings) -> tuple[Spent, ...]:
     """Outcome tables, plain runs with their diagnosis, prompted episodes, and all that an initial router cost.
 
+    An episode that several sources name counts once, with the first one; so does a part that the initial router paid.
+
     Raises:
         BadInput: a file cannot be read.
     """
     data = settings.data
-    parts = [spent_on_table(path) for path in data.outcomes]
-    parts += [spent_on_episodes("plain run", path, without_helpers(read_episodes(Path(path)))) for path in data.plain]
+    counted: set[str] = set()
+    parts = [spent_on_table(path) for path in dict.fromkeys(data.outcomes)]
+    for path in data.plain:
+        parts += _uncounted("plain run", path, without_helpers(read_episodes(Path(path))), counted)
     for source in data.failures:
-        parts += spent_on_labels(Path(source.failures))
+        run, diagnosis = spent_on_labels(Path(source.failures))
+        if len(data.plain) + len(data.failures) > 1:
+            logged = list(read_episodes(Path(source.episodes)))
+            before = len(counted)
+            left = _uncounted("plain run", source.failures, logged, counted)
+            parts += [run] if len(counted) - before == len(logged) else left
+        else:
+            parts.append(run)
+        parts.append(diagnosis)
     for mined in data.repairs:
-        runs = read_episodes(Path(mined.episodes))
-        parts += [spent_on_episodes("plain run", mined.episodes, runs), spent_on_mining(mined.repairs)]
-    parts += [spent_on_episodes("prompted episodes", path, read_episodes(Path(path))) for path in data.prompted]
+        parts += _uncounted("plain run", mined.episodes, read_episodes(Path(mined.episodes)), counted)
+        parts.append(spent_on_mining(mined.repairs))
+    for path in data.prompted:
+        parts += _uncounted("prompted episodes", path, read_episodes(Path(path)), counted)
     if settings.init is not None:
         before = read_manifest(Path(settings.init)).cost
-        parts += [unknown("training", settings.init)] if before is None else before
+        if before is None:
+            parts.append(unknown("training", settings.init))
+        else:
+            parts += [part for part in before if part not in parts]
     return tuple(parts)
+
+
+def _uncounted(part: Part, source: str, episodes: Iterable[Episode], counted: set[str]) -> list[Spent]:
+    """Return the cost of the episodes that are not counted yet, nothing where all are; they are counted then."""
+    logged = {
+        content_hash(one.model_dump_json()): one for one in episodes
+    }  # an id is that of the settings, not the run
+    left = [one for key, one in logged.items() if key not in counted]
+    counted.update(logged)
+    return [spent_on_episodes(part, source, left)] if left or not logged else []
 
 
 def spent_on_mining(folder: str) -> Spent:

@@ -26,20 +26,20 @@ def to_mean_one(examples: Sequence[Example]) -> tuple[Example, ...]:
 
 
 def advantages(examples: Sequence[Example], lam: float) -> dict[int, float]:
-    """Return the reward of every executed row minus the mean of its state's rows, by example identity.
+    """Return the reward of every executed row minus the weighted mean of its state's rows, by example identity.
 
     The reward is success − λ · tokens / 1000. A state with one row teaches nothing about the choice and is left out;
     so are rows of unknown cost, where a price is on it.
     """
-    rewards: dict[Features, list[tuple[int, float]]] = {}
+    rewards: dict[Features, list[tuple[int, float, float]]] = {}
     for example in examples:
         known = example.tokens is not None or not lam
         if example.subset is not None and example.success is not None and known:
             reward = float(example.success) - lam * (example.tokens or 0.0) / 1000.0
-            rewards.setdefault(example.features, []).append((id(example), reward))
+            rewards.setdefault(example.features, []).append((id(example), reward, example.weight))
     gains: dict[int, float] = {}
     for rows in rewards.values():
-        mean = sum(reward for _, reward in rows) / len(rows)
+        mean = sum(reward * weight for _, reward, weight in rows) / sum(weight for *_, weight in rows)
         if len(rows) > 1:
-            gains |= {name: reward - mean for name, reward in rows}
+            gains |= {name: reward - mean for name, reward, _ in rows}
     return gains

@@ -65,8 +65,9 @@ def finish(
     scored = outcomes if predicts else []
     success = np.array([float(bool(example.success)) for example in scored])
     logits = executed_logits(router, scored)
+    weights = np.array([example.weight for example in scored])
     tasks = [example.task for example in scored]
-    calibration = calibrate(logits, success, tasks, settings.seed)
+    calibration = calibrate(logits, success, tasks, settings.seed, weights)
     manifest = manifest.model_copy(update={"calibration": calibration, "cost": cost})
     router = replace(router, manifest=manifest)
     if settings.guarantee is not None:
@@ -79,8 +80,8 @@ def finish(
     if warning is not None:
         log.warning("%s: %s", out, warning)
     apart = measure_held_out(router, split.held_out, trained.context_free)
-    after = cross_fitted(logits, success, tasks, settings.seed)
-    figure = reliability_svg(logits, calibration.temperature, after, success)
+    after = cross_fitted(logits, success, tasks, settings.seed, weights)
+    figure = reliability_svg(logits, calibration.temperature, after, success, weights)
     labelled = measure_labels(router, split.validation, split.train)
     labelled_apart = None if apart is None else measure_labels(router, split.held_out, split.train)
     card = render_card(

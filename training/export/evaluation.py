@@ -20,8 +20,8 @@ from training.metrics import brier, log_loss
 class Measured:
     """The router on its validation split. ``chosen`` counts states by the chosen subset.
 
-    ``matched`` is the success of rows whose executed subset is the router's choice, weighted by
-    1 / propensity; None where there is none.
+    Rows count by their weight in every measure. ``matched`` is the success of rows whose executed subset is the
+    router's choice, weighted by 1 / propensity too; None where there is none.
     """
 
     rows: int
@@ -66,19 +66,19 @@ def measure(
     tasks = [example.task for example in outcomes]
     if outcomes and logits is not None:
         success = np.array([float(bool(example.success)) for example in outcomes])
+        weights = np.array([example.weight for example in outcomes])
         loss = log_loss(logits, success)
-        metrics["log loss"] = clustered_mean(loss, tasks, seed)
-        metrics["Brier score"] = clustered_mean(brier(logits, success), tasks, seed)
+        metrics["log loss"] = clustered_mean(loss, tasks, seed, weights)
+        metrics["Brier score"] = clustered_mean(brier(logits, success), tasks, seed, weights)
         if context_free is not None:
             quadratic = split_heads(context_free, len(pool))
             plain = quadratic(np.array([example.subset for example in outcomes])).logit
-            metrics["log loss of the context-free model"] = clustered_mean(log_loss(plain, success), tasks, seed)
-            metrics["log loss, router − context-free model"] = clustered_mean(
-                loss - log_loss(plain, success), tasks, seed
-            )
+            other = log_loss(plain, success)
+            metrics["log loss of the context-free model"] = clustered_mean(other, tasks, seed, weights)
+            metrics["log loss, router − context-free model"] = clustered_mean(loss - other, tasks, seed, weights)
     agreeing = [example for example in outcomes if choices[example.features] == example.subset]
     if agreeing:
-        weights = np.array([1.0 / (example.propensity or 1.0) for example in agreeing])
+        weights = np.array([example.weight / (example.propensity or 1.0) for example in agreeing])
         reached = np.array([float(bool(example.success)) for example in agreeing])
         matched = clustered_mean(reached, [e.task for e in agreeing], seed, weights)
     return Measured(len(outcomes), len(set(tasks)), metrics, dict(names.most_common()), matched, len(agreeing))

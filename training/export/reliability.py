@@ -5,13 +5,15 @@ import io
 import numpy as np
 
 from fama.selection.decision import Floats
-from training.metrics import calibration_bins
+from training.metrics import calibration_bins, effective_rows
 
 #: Fewer rows draw no curve.
 MIN_ROWS = 20
 
 
-def reliability_svg(logits: Floats, temperature: float, after: Floats, success: Floats) -> bytes | None:
+def reliability_svg(
+    logits: Floats, temperature: float, after: Floats, success: Floats, weights: Floats | None = None
+) -> bytes | None:
     """Draw an SVG without scripts, dates or links; None with fewer than 20 rows.
 
     Args:
@@ -19,8 +21,11 @@ def reliability_svg(logits: Floats, temperature: float, after: Floats, success: 
         temperature: of the checkpoint; 1 draws one curve only.
         after: logits by temperatures that were fitted on other tasks.
         success: 0.0 or 1.0, shape (n,).
+        weights: of the rows; rows are counted as those of equal weight that tell as much. None weighs all alike.
     """
-    if len(success) < MIN_ROWS:
+    weights = np.ones(len(success)) if weights is None else weights
+    total = effective_rows(weights)
+    if total < MIN_ROWS:
         return None
     import matplotlib
     from matplotlib.figure import Figure
@@ -31,7 +36,8 @@ def reliability_svg(logits: Floats, temperature: float, after: Floats, success: 
         axes = figure.subplots(gridspec_kw={"left": 0.13, "right": 0.97, "bottom": 0.13, "top": 0.92})
         axes.plot([0, 1], [0, 1], color="#667085", linewidth=0.8, linestyle=":")
         for (name, values), colour in zip(curves.items(), ("#0072b2", "#d55e00"), strict=False):
-            rows, predicted, observed = calibration_bins(values, success)
+            rows, predicted, observed = calibration_bins(values, success, weights=weights * total / weights.sum())
+            rows = np.maximum(rows.round(), 1.0)
             errors = [_wilson(rate, count) for rate, count in zip(observed, rows, strict=True)]
             sides = np.clip(
                 np.array([[rate - low, high - rate] for rate, (low, high) in zip(observed, errors, strict=True)]), 0, 1
@@ -42,7 +48,7 @@ def reliability_svg(logits: Floats, temperature: float, after: Floats, success: 
                     f"{int(count)}", (x, y), textcoords="offset points", xytext=(4, -9), fontsize=7, color=colour
                 )
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted success", ylabel="observed success")
-        axes.set_title(f"n = {len(success)} validation rows; 95 % Wilson intervals a bin", fontsize=8)
+        axes.set_title(f"n = {total:.0f} validation rows; 95 % Wilson intervals a bin", fontsize=8)
         axes.legend(frameon=False, fontsize=8, loc="upper left")
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})

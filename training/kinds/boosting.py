@@ -116,7 +116,13 @@ def fit_outcomes(settings: TrainSettings, examples: Sequence[Example], fitted: F
         return predicted
 
     best, tried = tune(
-        options, lambda size, train: held_out(SUCCESS, size, train), data.success, data.tasks, folds, settings.seed
+        options,
+        lambda size, train: held_out(SUCCESS, size, train),
+        data.success,
+        data.tasks,
+        folds,
+        settings.seed,
+        weights=data.shares,
     )
     everything = np.ones(len(data.success), dtype=np.bool_)
     trees = {SUCCESS: success(everything, best)[0].model_to_string()} if best.rounds else {}
@@ -129,6 +135,7 @@ def fit_outcomes(settings: TrainSettings, examples: Sequence[Example], fitted: F
             folds,
             settings.seed,
             loss=lambda predicted, target: (predicted - target) ** 2,
+            weights=data.shares,
         )
         if best.rounds:
             trees[TOKENS] = tokens(everything, best)[0].model_to_string()

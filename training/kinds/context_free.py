@@ -22,7 +22,10 @@ _RIDGE = 1.0
 
 
 class OutcomeArrays:
-    """The examples with an outcome as arrays: masks (n, H), success, log tokens (NaN unknown), weights."""
+    """The examples with an outcome as arrays: masks (n, H), success, log tokens (NaN unknown), weights.
+
+    ``shares`` are the rows' own weights, how much of a row each is; ``weights`` those of the fit, by propensity too.
+    """
 
     def __init__(self, examples: Sequence[Example], losses: LossSettings) -> None:
         weights = outcome_weights(examples, losses)
@@ -36,7 +39,8 @@ class OutcomeArrays:
         self.success: Floats = np.array([float(bool(example.success)) for example in self.examples])
         tokens = np.array([example.tokens or np.nan for example in self.examples])
         self.log_tokens: Floats = np.log(tokens)
-        self.weights: Floats = np.array([example.weight * weight for example, weight in kept])
+        self.shares: Floats = np.array([example.weight for example in self.examples])
+        self.weights: Floats = self.shares * np.array([weight for _, weight in kept])
         self.tasks = [example.task for example in self.examples]
         if self.success.min() == self.success.max():
             what = "succeeded" if self.success[0] else "failed"
@@ -81,7 +85,8 @@ def logistic(design: Floats, data: OutcomeArrays, rows: NDArray[np.bool_] | None
     keep = np.ones(len(design), dtype=np.bool_) if rows is None else rows
     target, weights = data.success[keep], data.weights[keep]
     if target.min() == target.max():
-        rate = (target.sum() + 0.5) / (len(target) + 1.0)
+        shares = data.shares[keep]
+        rate = (shares @ target + 0.5) / (shares.sum() + 1.0)
         return np.concatenate([[np.log(rate / (1 - rate))], np.zeros(design.shape[1])])
     model = LogisticRegression(C=1.0 / _RIDGE, max_iter=2000)
     model.fit(design[keep], target, sample_weight=weights)

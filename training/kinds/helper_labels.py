@@ -108,8 +108,10 @@ def _from_outcomes(task: FitTask) -> Iterable[tuple[Example, Flags, float]]:
         if example.subset is not None and example.success is not None:
             states.setdefault((example.task, example.features, example.repairing), []).append(example)
     for (_, _, repairing), rows in states.items():
-        flags = repairing if task.settings.data.repairs else best_subset(rows)
-        weight = float(np.mean([row.weight for row in rows]))
+        repairs = bool(task.settings.data.repairs)
+        flags = repairing if repairs else best_subset(rows)
+        # an outcome that is a share comes as two rows, so that of repairs each subset counts once
+        weight = sum(row.weight for row in rows) / (len({row.subset for row in rows}) if repairs else len(rows))
         if flags is not None and weight:
             yield rows[0], flags, weight
 
@@ -127,7 +129,8 @@ def best_subset(rows: Sequence[Example]) -> Flags | None:
 
     def rank(subset: Flags) -> tuple[float, float, int, Flags]:
         tokens = [row.tokens for row in runs[subset] if row.tokens is not None]
-        success = float(np.mean([bool(row.success) for row in runs[subset]]))
+        weights = [row.weight for row in runs[subset]]
+        success = float(np.average([bool(row.success) for row in runs[subset]], weights=weights))
         return -success, float(np.mean(tokens)) if tokens else np.inf, sum(subset), subset
 
     return min(runs, key=rank)

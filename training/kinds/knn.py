@@ -43,7 +43,7 @@ def fit_outcomes(settings: TrainSettings, examples: Sequence[Example], fitted: F
     """Choose neighbours and strength for outcomes, and store the executed rows."""
     data = OutcomeArrays(examples, settings.losses)
     places = fitted.places(data.examples)
-    size = data.masks.shape[1]
+    size, weighted = data.masks.shape[1], bool((data.shares != 1.0).any())
 
     def arrays_of(heads: Floats, rows: Rows) -> Arrays:
         states, row_state = np.unique(places[rows], return_inverse=True)
@@ -53,6 +53,7 @@ def fit_outcomes(settings: TrainSettings, examples: Sequence[Example], fitted: F
             "row_masks": data.masks[rows].astype(np.uint8),
             "row_success": data.success[rows].astype(np.float32),
             "row_log_tokens": data.log_tokens[rows].astype(np.float32),
+            **({"row_weights": data.shares[rows].astype(np.float32)} if weighted else {}),
             "population": heads.astype(np.float32),
         }
 
@@ -68,7 +69,8 @@ def fit_outcomes(settings: TrainSettings, examples: Sequence[Example], fitted: F
         logits: list[float] = [float(near[int(places[i])](data.masks[i : i + 1]).logit[0]) for i in held]
         return np.array(logits)
 
-    shape, tried = tune(_shapes(settings), held_out, data.success, data.tasks, settings.knn.folds, settings.seed)
+    options, folds = _shapes(settings), settings.knn.folds
+    shape, tried = tune(options, held_out, data.success, data.tasks, folds, settings.seed, weights=data.shares)
     everything = np.ones(len(data.success), dtype=np.bool_)
     return HeadFit(arrays_of(fit_context_free(data), everything), tried, shape)
 

@@ -46,7 +46,8 @@ def fit_outcomes(settings: TrainSettings, examples: Sequence[Example], fitted: F
         return logits
 
     options = sorted(settings.linear.strengths)
-    strength, tried = tune(options, held_out, data.success, data.tasks, settings.linear.folds, settings.seed)
+    folds = settings.linear.folds
+    strength, tried = tune(options, held_out, data.success, data.tasks, folds, settings.seed, weights=data.shares)
     context_free, weight = _linear_heads(data, rows, strength, settings.linear.pairs)
     arrays = {"population": context_free.astype(np.float32), "weight": weight.astype(np.float32)}
     return HeadFit(arrays, tried, strength=strength)

@@ -54,7 +54,8 @@ def fit_outcomes(settings: TrainSettings, examples: Sequence[Example], frames: S
         return np.array(logits)
 
     options = sorted(settings.prior.strengths)[::-1]
-    strength, tried = tune(options, held_out, data.success, data.tasks, settings.prior.folds, settings.seed)
+    folds = settings.prior.folds
+    strength, tried = tune(options, held_out, data.success, data.tasks, folds, settings.seed, weights=data.shares)
     arrays = _cells(data, frame, np.ones(len(frame), dtype=np.bool_))
     arrays |= {"population": fit_context_free(data).astype(np.float32)}
     return HeadFit(arrays, tried, strength=strength)
@@ -65,15 +66,20 @@ def _cells(data: OutcomeArrays, frame: np.ndarray[tuple[int], np.dtype[np.int64]
     for row in np.flatnonzero(rows):
         groups.setdefault((int(frame[row]), data.masks[row].tobytes()), []).append(int(row))
     cells = [(key[0], members) for key, members in sorted(groups.items())]
-    logged = [data.log_tokens[members] for _, members in cells]
-    tokens = [np.nanmean(values) if (~np.isnan(values)).any() else np.nan for values in logged]
+    known = ~np.isnan(data.log_tokens)
+    tokens = [_mean(np.nan_to_num(data.log_tokens[rows]), data.shares[rows] * known[rows]) for _, rows in cells]
     return {
         "cell_frame": np.array([place for place, _ in cells], dtype=np.float32),
         "cell_masks": np.array([data.masks[members[0]] for _, members in cells], dtype=np.float32),
-        "cell_rows": np.array([len(members) for _, members in cells], dtype=np.float32),
-        "cell_success": np.array([data.success[members].mean() for _, members in cells], dtype=np.float32),
+        "cell_rows": np.array([data.shares[members].sum() for _, members in cells], dtype=np.float32),
+        "cell_success": np.array([_mean(data.success[at], data.shares[at]) for _, at in cells], dtype=np.float32),
         "cell_log_tokens": np.array(tokens, dtype=np.float32),
     }
+
+
+def _mean(values: Floats, weights: Floats) -> float:
+    """Return the weighted mean; NaN where nothing weighs anything."""
+    return float((values * weights).sum() / weights.sum()) if weights.any() else np.nan
 
 
 def fit_labels(settings: TrainSettings, data: LabelArrays, frames: Sequence[str]) -> HeadFit:

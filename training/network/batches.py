@@ -98,7 +98,7 @@ class Collate:
             success=torch.tensor([math.nan if e.success is None else float(e.success) for e in examples]),
             log_tokens=torch.tensor([math.nan if e.tokens is None else math.log(e.tokens) for e in examples]),
             weight=torch.tensor([example.weight * self.weights.get(id(example), 1.0) for example in examples]),
-            label_weight=torch.tensor([example.weight for example in examples]),
+            own_weight=torch.tensor([example.weight for example in examples]),
             coverage=_flags([example.coverage for example in examples], helpers),
             distilled=_flags([example.distilled for example in examples], helpers),
             categories=_flags([example.categories for example in examples], self.categories),

@@ -18,7 +18,8 @@ class Targets(NamedTuple):
     """Targets of B examples; NaN where unknown.
 
     members (B, H) and pairs (B, P) of the executed subset, zero where there is none; success, log_tokens, weight (of an
-    outcome), label_weight, advantage and propensity (B,); coverage and distilled (B, H); categories (B, C).
+    outcome, by propensity too), own_weight (of every other target), advantage and propensity (B,); coverage and
+    distilled (B, H); categories (B, C).
     """
 
     members: Tensor
@@ -26,7 +27,7 @@ class Targets(NamedTuple):
     success: Tensor
     log_tokens: Tensor
     weight: Tensor
-    label_weight: Tensor
+    own_weight: Tensor
     coverage: Tensor
     distilled: Tensor
     categories: Tensor
@@ -55,13 +56,14 @@ def decision_loss(heads: Heads, targets: Targets, choices: Choices, clip: float)
 
     The gain of a row is its advantage (reward minus the mean of its state) times the probability that the router
     would draw its subset, over the propensity with which it was drawn: inverse-propensity learning from logged choices,
-    with a baseline (Swaminathan and Joachims 2015, counterfactual risk minimisation). Ratios are clipped.
+    with a baseline (Swaminathan and Joachims 2015, counterfactual risk minimisation). Ratios are clipped; rows count by
+    their weight.
     """
     known = ~targets.advantage.isnan()
     drawn = draw_probabilities(heads, choices)
     mine = (targets.members[:, None, :] == choices.members.to(targets.members)).all(dim=-1).to(drawn)
     ratio = (drawn * mine).sum(dim=-1)[known] / targets.propensity[known]
-    return -_mean(ratio.clamp(max=clip) * targets.advantage[known])
+    return -_mean(ratio.clamp(max=clip) * targets.advantage[known] * targets.own_weight[known])
 
 
 def draw_probabilities(heads: Heads, choices: Choices) -> Tensor:
@@ -76,10 +78,11 @@ def draw_probabilities(heads: Heads, choices: Choices) -> Tensor:
 
 
 def token_loss(heads: Heads, targets: Targets) -> Tensor:
-    """Return the Huber loss of log tokens, quadratic below a factor of e^0.5."""
+    """Return the weighted Huber loss of log tokens, quadratic below a factor of e^0.5."""
     known = ~targets.log_tokens.isnan()
     predicted = subset_log_tokens(heads, targets.members)[known]
-    return _mean(functional.huber_loss(predicted, targets.log_tokens[known], reduction="none", delta=0.5))
+    loss = functional.huber_loss(predicted, targets.log_tokens[known], reduction="none", delta=0.5)
+    return _mean(loss * targets.own_weight[known])
 
 
 def flag_loss(logits: Tensor, flags: Tensor, weight: Tensor) -> Tensor:
@@ -110,11 +113,11 @@ def all_losses(
     if weights.tokens:
         losses["tokens"] = token_loss(heads, targets)
     if weights.coverage:
-        losses["coverage"] = flag_loss(coverage, targets.coverage, targets.label_weight)
+        losses["coverage"] = flag_loss(coverage, targets.coverage, targets.own_weight)
     if weights.distillation:
-        losses["distillation"] = flag_loss(distilled, targets.distilled, targets.label_weight)
+        losses["distillation"] = flag_loss(distilled, targets.distilled, targets.own_weight)
     if weights.categories:
-        losses["categories"] = flag_loss(heads.categories, targets.categories, targets.label_weight)
+        losses["categories"] = flag_loss(heads.categories, targets.categories, targets.own_weight)
     total = torch.stack([getattr(weights, name) * value for name, value in losses.items()]).sum()
     return {**losses, "loss": total}
 

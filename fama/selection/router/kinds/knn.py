@@ -29,16 +29,14 @@ class KnnRouter(RouterKind):
             raise ValueError("it describes no neighbourhood")
         vectors, arrays = stored_vectors(stored), stored.arrays
         states, rows = _states(arrays, "states", stored.manifest.knn), len(arrays["row_state"])
-        check_shapes(
-            arrays,
-            {
-                "states": (states, vectors.width),
-                "row_state": (rows,),
-                "row_masks": (rows, stored.helpers),
-                "row_success": (rows,),
-                "row_log_tokens": (rows,),
-            },
-        )
+        shapes: dict[str, tuple[int, ...]] = {
+            "states": (states, vectors.width),
+            "row_state": (rows,),
+            "row_masks": (rows, stored.helpers),
+            "row_success": (rows,),
+            "row_log_tokens": (rows,),
+        }
+        check_shapes(arrays, {**shapes, **({"row_weights": (rows,)} if "row_weights" in arrays else {})})
         check_places(arrays, "row_state", states)
         return KnnPredictor(vectors, arrays, stored.helpers, stored.manifest.knn)
 
@@ -72,7 +70,8 @@ class KnnPredictor:
     """Smoothed success per subset among the nearest training states.
 
     Arrays: ``states`` (n, k + E), ``row_state`` (r), ``row_masks`` (r, H), ``row_success`` (r),
-    ``row_log_tokens`` (r, NaN unknown) and ``population`` (O,).
+    ``row_log_tokens`` (r, NaN unknown), ``population`` (O,), and ``row_weights`` (r), 1 each where the checkpoint has
+    none.
     """
 
     def __init__(self, vectors: StateVectors, arrays: Arrays, helpers: int, shape: KnnShape) -> None:
@@ -81,6 +80,7 @@ class KnnPredictor:
         self.states = np.asarray(arrays["states"], dtype=np.float64)
         self.row_state = np.asarray(arrays["row_state"]).astype(np.int64)
         self.masks = np.asarray(arrays["row_masks"]) > 0.5
+        self.weights = np.asarray(arrays.get("row_weights", np.ones(len(self.row_state))), dtype=np.float64)
         self.context_free = split_heads(np.asarray(arrays["population"], dtype=np.float64), helpers)
         self.success_residual, self.token_residual = residuals(
             self.context_free(self.masks), arrays["row_success"], arrays["row_log_tokens"]
@@ -92,7 +92,7 @@ class KnnPredictor:
 
     def near(self, vector: Floats) -> Neighbourhood:
         """Return the neighbourhood of a state vector."""
-        weights = nearness(self.states, vector, self.shape.neighbours)[self.row_state]
+        weights = self.weights * nearness(self.states, vector, self.shape.neighbours)[self.row_state]
         rows = weights > 0.0
         return Neighbourhood(
             weights[rows],

@@ -57,8 +57,8 @@ def frame_of(features: Features) -> str:
 class PriorPredictor:
     """The success rate of every subset in the state's domain, smoothed over like subsets and to all domains.
 
-    Arrays, one entry per executed (domain, subset): ``cell_frame``, ``cell_masks`` (n, H), ``cell_rows``,
-    ``cell_success`` (mean), ``cell_log_tokens`` (mean, NaN unknown); and ``population`` (O,).
+    Arrays, one entry per executed (domain, subset): ``cell_frame``, ``cell_masks`` (n, H), ``cell_rows``
+    (their weight), ``cell_success`` (mean), ``cell_log_tokens`` (mean, NaN unknown); and ``population`` (O,).
     """
 
     def __init__(self, shape: PriorShape, arrays: Arrays, helpers: int) -> None:
