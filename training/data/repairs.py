@@ -31,7 +31,7 @@ def repair_examples(
     arm with helpers, "without notes" is what it asks.
     Where branches were drawn several times, an outcome is a share: a success and a failure that weigh as much together
     as one row. The repair's rows have the repair's share, the first decision without a note that of the plain
-    continuations; that the repair fails without its notes is not known then.
+    continuations; that the repair fails without its notes is not known then, nor after one draw at a temperature.
     ``repairing`` has the helpers that the minimal repair asks at a decision; none at the other decisions of the
     repaired and of the mined episode, of an episode solved without help, and of one that a whole search found no repair
     for. It is unknown where the budget ended the search, and at a decision at which an arm asked helpers that the
@@ -114,7 +114,8 @@ def _decisions(
         repaired = _episode(record.repaired_episode, record, episodes)
         changed = _changed(record)
         outcomes = {*(one.outcome for one in record.interventions), *(one.outcome for one in record.combinations)}
-        certain = record.complete and "error" not in outcomes and record.base_share is None
+        drawn = record.base_share is not None or record.proven is None
+        certain = record.complete and "error" not in outcomes and not drawn
         reached = 1.0 if record.base_share is None or record.share is None else record.share
         swaps = record.arm is not None and bool(exclusive_groups(record.pool))  # what a form replaced is not on record
         last = max(changed, default=-1)
