@@ -67,8 +67,8 @@ async def mine_folder(
     check_unchanged(out, content, FREE)
     if mine.continuations == 1 and source.settings.model.temperature > 0:
         log.warning(
-            "continuations: 1 at temperature %s: each branch is one draw, so repairs may be luck and nothing is proven; "
-            "set continuations above 1",
+            "continuations: 1 at temperature %s: each branch is one draw, so that repairs may be luck and nothing is "
+            "proven; set continuations above 1",
             source.settings.model.temperature,
         )
     chosen = choose_episodes(source, mine)
