@@ -114,8 +114,8 @@ async def mine_episode(bench: Bench, log: Episode, split: str | None) -> Mined:
 async def _exactly(world: EpisodeWorld, best: Run | None) -> Run | None:
     """Run exactly the notes of a repair: one of a larger schedule also asked helpers that kept silent.
 
-    Nothing that is asked depends on them, so that this costs no call as a rule, and the episode says who is to be asked.
-    Should it end otherwise after all (a helper may go by who was asked), the larger run is what was executed, and stays.
+    Nothing that is asked depends on them, so that this costs no call as a rule, and the episode says who is asked.
+    Should it end otherwise after all (a helper may go by who was asked), the larger run was executed, and stays.
     """
     if best is None:
         return None

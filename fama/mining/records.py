@@ -37,11 +37,12 @@ class Intervention(Record):
     with the members that it does not ask and without those that it does. ``given`` are the notes before earlier
     decisions, empty on the logged episode itself. ``before`` and ``after`` are the action without and with the notes,
     as one line of JSON; None where no reply could be read, ``after`` also where nobody asked. ``outcome`` is
-    ``no note`` where every helper kept silent or was rejected, ``same action`` where nothing was run on, ``not run``
-    where the action changed and the budget ended; otherwise how the episode, run on, ended, and ``reason`` what ended
-    it. ``share`` is that of successful continuations. ``tokens`` are those of the notes and of the helpers' own calls,
-    None where a server did not report them. ``rest`` is what the episode took from this decision on, with the notes;
-    None where the action changed and was not run on.
+    ``no note`` where every helper kept silent or was rejected, ``same action`` where nothing was run on, since later
+    prompts are the same (where they hold thoughts: also the thought), ``not run`` where the action changed and the
+    budget ended; otherwise how the episode, run on, ended, ``error`` where it broke off, and ``reason`` what ended it.
+    ``share`` is that of successful continuations, out of those that did not break off. ``tokens`` are those of the
+    notes and of the helpers' own calls, None where a server did not report them. ``rest`` is what the episode took from
+    this decision on, with the notes; None where the action changed and was not run on.
     """
 
     given: tuple[Placed, ...] = ()

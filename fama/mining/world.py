@@ -1,11 +1,12 @@
 """One logged episode as a world of schedules: probes and runs executed, remembered and recorded."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fama.agents.decision import Decided
-from fama.agents.loop import OUT_OF_TIME
-from fama.agents.strategies.base import action_json
+from fama.agents.loop import OUT_OF_TIME, spoken
+from fama.agents.strategies.base import STRATEGIES, action_json
 from fama.envs.base import Action
 from fama.episodes.records import Decision, Episode, LedgerRow, total_tokens
 from fama.episodes.spending import Remaining, remaining
@@ -57,6 +58,7 @@ class EpisodeWorld:
         self.steps = bench.settings.limits.steps
         self.draws = bench.mine.continuations
         self._helped = bench.mine.base == "selector"
+        self._strategy = STRATEGIES.load(bench.settings.strategy)()
         self.base_share: float | None = None
         self._bench = bench
         self._meter = meter
@@ -126,11 +128,12 @@ class EpisodeWorld:
                 if not any(_effective(Point(turn, name), decided[-1].decision) for name in members):
                     break
             first = decided[0]
-            changed = next((one for one in decided if not _alike(one.action, before.action)), first)
+            logged = self._kept(before)
+            changed = next((one for one in decided if self._kept(one) != logged), first)
             noted = tuple(name for name in members if _effective(Point(turn, name), first.decision))
-            other = changed is not first or not _alike(first.action, before.action)
+            other = self._kept(changed) != logged
             # a selector may go on otherwise after another note, also where the action is the same
-            effect = Effect(noted, _line(changed.action), other or (self._helped and bool(noted)))
+            effect = Effect(noted, self._kept(changed), other or (self._helped and bool(noted)))
             calls = tuple(row for row in ledger if row.role.startswith("helper:"))
             own = total_tokens(calls, "helper")
             notes = sum(note.tokens for note in first.decision.notes)
@@ -264,22 +267,23 @@ class EpisodeWorld:
         if episode.outcome.boundary == "model":
             raise Refused(f"decision {len(episode.decisions)}: the model failed: {episode.outcome.reason}")
 
+    def _kept(self, decided: Decided) -> str | None:
+        """Return an action as later prompts hold it, with its thought where the strategy keeps that; None of none."""
+        if decided.action is None:
+            return None
+        return json.dumps(self._strategy.prompt((spoken(decided.action, 0),), "", ()).messages)
+
     def _draw(self, draw: int) -> int:
         """Return the number of a random stream; 0, which is the log's own, where each branch is run once."""
         return draw + 1 if self.draws > 1 else 0
 
 
 def first_change(log: Episode, episode: Episode) -> int | None:
-    """Return the first decision whose action is not the logged one; None where there is none."""
+    """Return the first decision whose action, without its thought, is not the logged one; None where there is none."""
     for turn in range(min(len(log.decisions), len(episode.decisions))):
-        if not _alike(logged_action(log, turn).action, logged_action(episode, turn).action):
+        if _line(logged_action(log, turn).action) != _line(logged_action(episode, turn).action):
             return turn
     return None
-
-
-def _alike(one: Action | None, other: Action | None) -> bool:
-    """Return whether two actions do the same; thoughts before a call do nothing."""
-    return _line(one) == _line(other)
 
 
 def _line(action: Action | None) -> str | None:
