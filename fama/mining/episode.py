@@ -1,14 +1,13 @@
 """Mine one episode: search for its minimal repair if it failed, map the single notes if it was solved."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from fama import __version__
 from fama.episodes.records import Episode
 from fama.hashing import content_hash
 from fama.mining.bench import Bench
 from fama.mining.meter import Meter, OutOfBudget
-from fama.mining.records import Placed, PlacedNote, Repair, Verdict, placed
+from fama.mining.records import Placed, PlacedNote, Repair, Verdict, kind_of, placed
 from fama.mining.schedule import Point, Schedule, helpers_of
 from fama.mining.search.base import SEARCHES, Run
 from fama.mining.search.effects import effect_map
@@ -45,7 +44,7 @@ async def mine_episode(bench: Bench, log: Episode, split: str | None) -> Mined:
     """
     meter = Meter(bench.mine.budget)
     world = EpisodeWorld(bench, log, meter)
-    kind: Literal["failed", "solved"] = "solved" if log.outcome.status == "success" else "failed"
+    kind = kind_of(log)
     complete, proven = True, False
     try:
         await world.open()

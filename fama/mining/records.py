@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from fama.episodes.keys import TaskKey
-from fama.episodes.records import Note, Record, RejectedNote
+from fama.episodes.records import Episode, Note, Record, RejectedNote
 from fama.episodes.spending import Remaining
 from fama.mining.schedule import Schedule, members_at, turns_of
 from fama.subsets import Subset
@@ -12,6 +12,7 @@ from fama.subsets import Subset
 REPAIRS = "repairs.jsonl"
 SCHEMA_VERSION = 1
 
+Kind = Literal["failed", "solved"]
 Verdict = Literal["repaired", "not repaired by this pool", "budget ran out", "mapped"]
 Outcome = Literal["no note", "same action", "not run", "success", "failure", "error"]
 
@@ -103,7 +104,9 @@ class Repair(Record):
     pool: Subset
     arm: str | None = None
     """The arm whose episode it is; None for the plain agent."""
-    kind: Literal["failed", "solved"]
+    kind: Kind
+    eligible: int | None = None
+    """Episodes of this kind and split that could be mined, of which this is one of a part; None in older records."""
     verdict: Verdict
     interventions: tuple[Intervention, ...] = ()
     combinations: tuple[Combination, ...] = ()
@@ -132,6 +135,11 @@ class Repair(Record):
     def may_train(self) -> bool:
         """Return whether a router may learn from it: the task's split is known and is not the test split."""
         return self.split is not None and self.split != "test"
+
+
+def kind_of(episode: Episode) -> Kind:
+    """Return the kind of a logged episode that ended by itself."""
+    return "solved" if episode.outcome.status == "success" else "failed"
 
 
 def placed(schedule: Schedule, pool: Sequence[str]) -> tuple[Placed, ...]:

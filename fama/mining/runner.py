@@ -87,8 +87,11 @@ async def mine_folder(
                 return
             if result.repaired is not None and result.repaired.id not in stored:
                 store.append(result.repaired)
-            repairs.append(result.record)
-            told(result.record)
+            record = result.record.model_copy(
+                update={"eligible": chosen.eligible[result.record.kind, result.record.split]}
+            )
+            repairs.append(record)
+            told(record)
 
         jobs = (MineJob(episode, source.split_of(episode.task_id)) for episode in todo)
         async with _executor(source, mine, content, model, helper_model) as run:
