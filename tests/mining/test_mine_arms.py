@@ -211,7 +211,7 @@ async def test_the_calls_of_an_arms_own_selector_are_metered(
 ) -> None:
     monkeypatch.setattr("tests.mining.test_mine_arms.Backbone", Chooses)
     with puzzles({"x": puzzle("A", "A", "A", ways=[[0, 1, 2]])}):
-        prompted = {"name": "prompted", "options": {"form": "one_call"}}
+        prompted: dict[str, object] = {"name": "prompted", "options": {"form": "one_call"}}
         folder = await arm_run(tmp_path / "arm", [], selector=prompted)
         model = Chooses()
         (found,) = (await mined(folder, tmp_path / "out", model, base="selector", budget={"calls": calls})).records
