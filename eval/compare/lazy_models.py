@@ -3,17 +3,27 @@
 from contextlib import AsyncExitStack
 
 from fama.models.base import ChatModel, ChatReply, ChatRequest
+from fama.models.prefix import continues_prefill
 from fama.settings import ModelSettings
 
 
 class LazyModel:
-    """Connects on the first request, for as long as ``stack`` is open."""
+    """Connects on the first request, for as long as ``stack`` is open.
+
+    Before that it has the properties that the settings tell; of an endpoint, whose dialect is not known yet, as of one
+    that goes on from a prefill, if ``prefill`` does not say otherwise.
+    """
 
     def __init__(self, settings: ModelSettings, stack: AsyncExitStack) -> None:
         self.name = settings.name
         self._settings = settings
         self._stack = stack
         self._model: ChatModel | None = None
+
+    @property
+    def continues_prefill(self) -> bool:
+        """Return whether the server goes on from a prefill."""
+        return self._settings.prefill != "words" if self._model is None else continues_prefill(self._model)
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Connect if need be, and answer.

@@ -101,6 +101,15 @@ def _episode(setup: EpisodeSetup, play: "_Play", judged: dict[str, Any], started
     )
 
 
+def spoken(action: Action, turn: int) -> Message:
+    """Return the message that an action leaves in the conversation."""
+    if action.tool is None:
+        return Message(role="assistant", content=action.text)
+    arguments = json.dumps(action.arguments, ensure_ascii=False)
+    call = ToolCall(id=f"call_{turn}", function=FunctionCall(name=action.tool, arguments=arguments))
+    return Message(role="assistant", content=action.text or None, tool_calls=(call,))
+
+
 class _Play:
     """An episode under way; what it gathered survives an exception."""
 
@@ -181,12 +190,7 @@ class _Play:
         return self._seen[sign]
 
     def _say(self, action: Action, turn: int) -> None:
-        if action.tool is None:
-            self._add(Message(role="assistant", content=action.text))
-            return
-        arguments = json.dumps(action.arguments, ensure_ascii=False)
-        call = ToolCall(id=f"call_{turn}", function=FunctionCall(name=action.tool, arguments=arguments))
-        self._add(Message(role="assistant", content=action.text or None, tool_calls=(call,)))
+        self._add(spoken(action, turn))
 
     def _hear(self, observation: Observation, call_id: str | None = None, tool: str | None = None) -> None:
         self.ledger += observation.ledger

@@ -1,4 +1,4 @@
-"""``fama effects DIR...``: what single notes fixed and broke, by helper, form and domain, with intervals."""
+"""``fama effects DIR...``: what single notes fixed and broke, by helper, form, domain and arm, with intervals."""
 
 import argparse
 import sys
@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fama.intervals import Interval
-    from fama.mining.note_effects import Kind, NoteEffects
+    from fama.mining.note_effects import NoteEffects
+    from fama.mining.records import Kind
 
 _WORDS = {"failed": "fixed", "solved": "broke"}
 
@@ -46,11 +47,13 @@ def main(args: argparse.Namespace) -> int:
 
 def print_effects(screen: "Console", effects: "Sequence[NoteEffects]") -> None:
     """Print a table for failed episodes and one for solved ones, as far as there are notes."""
-    from fama.commands.terminal import print_note
+    from fama.commands.terminal import DASH, print_note
 
     told = [kind for kind in ("failed", "solved") if _print_kind(screen, effects, kind)]
     if told:
         print_note(screen, "count (% of notes, 95 % interval over tasks). changed: the action, not the outcome.")
+    if any(one.group.arm is not None for one in effects):
+        print_note(screen, f"arm: the notes were given beside those of the arm's own helpers; {DASH}: alone.")
     if any(one.unknown for one in effects):
         print_note(
             screen, "unknown: changed the action, but its run ended in an error or the budget; not in the shares."
@@ -62,6 +65,7 @@ def _print_kind(screen: "Console", effects: "Sequence[NoteEffects]", kind: "Kind
 
     chosen = [one for one in effects if one.group.kind == kind]
     wide = [key for key in ("benchmark", "backbone") if len({getattr(one.group, key) for one in effects}) > 1]
+    wide += ["arm"] if any(one.group.arm is not None for one in effects) else []
     unknown = any(one.unknown for one in chosen)
     rows = [
         (

@@ -1,17 +1,18 @@
 """What the mined episodes of a folder share, and the set-up of each execution."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, MutableMapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from fama.agents.decision import Decided
 from fama.agents.loop import run_episode
 from fama.agents.request import requester
 from fama.agents.runs.plan import Planned
-from fama.agents.runs.stage import Stage, connected
+from fama.agents.runs.stage import Stage, build_selector, connected
 from fama.agents.setup import EpisodeSetup
 from fama.envs.base import Benchmark, UserModel
 from fama.episodes.records import Episode, LedgerRow
@@ -25,7 +26,7 @@ from fama.mining.track import RecordedUser, ReplayingDecider, Track
 from fama.models.base import ChatModel, Sampling
 from fama.randomness import derive_seed
 from fama.selection.asking import room_for
-from fama.selection.base import Allowance, Selection, SelectorContext, select_for
+from fama.selection.base import SELECTORS, Allowance, AnySelector, Selection, SelectorContext, select_for
 from fama.selection.budget import RunBudget, spent_tokens
 from fama.settings import ExperimentSettings, RunSettings, SelectorSettings
 from fama.subsets import Subset
@@ -41,6 +42,7 @@ class Bench:
     stage: Stage
     mine: MineSettings
     selector: SelectorSettings = SelectorSettings()
+    _metered: MutableMapping[Meter, AnySelector] = field(default_factory=WeakKeyDictionary)
 
     @property
     def settings(self) -> ExperimentSettings:
@@ -97,17 +99,17 @@ class Bench:
             ),
             model=Metered(self.stage.model, meter),
             helper_model=None if helper_model is None else Metered(helper_model, meter),
-            selector=ScheduleSelector(schedule, self.pool, self._base(log, track)),
+            selector=ScheduleSelector(schedule, self.pool, self._base(log, track, meter)),
             arm="repair",
             reader=self.stage.reader,
             seeds=seeds,
         )
 
-    def _base(self, log: Episode, track: Track) -> Base | None:
+    def _base(self, log: Episode, track: Track, meter: Meter) -> Base | None:
         """Return what the mined arm chooses: as logged while nothing has changed, notes included, then its selector."""
         if self.mine.base == "none":
             return None
-        selector = self.stage.selector(self.selector)
+        selector = self._selector(meter)
 
         async def asked(state: VisibleState, allowance: Allowance, rng: Random) -> Selection:
             if track.on and state.turn < len(log.decisions) and state.noted == state_at(log, state.turn).noted:
@@ -119,6 +121,16 @@ class Bench:
             return await select_for(log.key, selector, state, allowance, rng)
 
         return asked
+
+    def _selector(self, meter: Meter) -> AnySelector:
+        """Return the mined arm's selector; of one that asks a model, one per meter, which counts its calls."""
+        model = self.stage.context.model
+        if model is None or not SELECTORS.traits(self.selector.name).asks_model:
+            return self.stage.selector(self.selector)
+        if meter not in self._metered:
+            context = replace(self.stage.context, model=Metered(model, meter))
+            self._metered[meter] = build_selector(context, self.selector)
+        return self._metered[meter]
 
     def _player(self, log: Episode, track: Track, meter: Meter) -> tuple[UserModel, ...]:
         wanted = self.settings.user_model

@@ -1,16 +1,15 @@
 """Mine one episode: search for its minimal repair if it failed, map the single notes if it was solved."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from fama import __version__
 from fama.episodes.records import Episode
 from fama.hashing import content_hash
 from fama.mining.bench import Bench
 from fama.mining.meter import Meter, OutOfBudget
-from fama.mining.records import Placed, PlacedNote, Repair, Verdict, placed
+from fama.mining.records import Placed, PlacedNote, Repair, Verdict, kind_of, placed
 from fama.mining.schedule import Point, Schedule, helpers_of
-from fama.mining.search.base import SEARCHES
+from fama.mining.search.base import SEARCHES, Run
 from fama.mining.search.effects import effect_map
 from fama.mining.source import refusal
 from fama.mining.world import EpisodeWorld, Refused, first_change
@@ -45,7 +44,7 @@ async def mine_episode(bench: Bench, log: Episode, split: str | None) -> Mined:
     """
     meter = Meter(bench.mine.budget)
     world = EpisodeWorld(bench, log, meter)
-    kind: Literal["failed", "solved"] = "solved" if log.outcome.status == "success" else "failed"
+    kind = kind_of(log)
     complete, proven = True, False
     try:
         await world.open()
@@ -57,7 +56,7 @@ async def mine_episode(bench: Bench, log: Episode, split: str | None) -> Mined:
             await effect_map(world, turns)
     except OutOfBudget:
         complete = False
-    best = world.best() if kind == "failed" else None
+    best = await _exactly(world, world.best()) if kind == "failed" else None
     if proven and world.broke_below(None if best is None else len(best.notes)):
         proven = False
     verdict: Verdict = "mapped" if kind == "solved" else "repaired" if best else "not repaired by this pool"
@@ -109,6 +108,23 @@ async def mine_episode(bench: Bench, log: Episode, split: str | None) -> Mined:
         "repaired_episode": repaired.id,
     }
     return Mined(record.model_copy(update=found), repaired)
+
+
+async def _exactly(world: EpisodeWorld, best: Run | None) -> Run | None:
+    """Run exactly the notes of a repair: one of a larger schedule also asked helpers that kept silent.
+
+    Nothing that is asked depends on them, so that this costs no call as a rule, and the episode says who is asked.
+    Should it end otherwise after all (a helper may go by who was asked), the larger run was executed, and stays.
+    """
+    if best is None:
+        return None
+    try:
+        run = await world.run(best.notes)
+        while run.success and run.notes != best.notes:
+            best, run = run, await world.run(run.notes)
+    except OutOfBudget:
+        return best
+    return run if run.success else best
 
 
 def _withdrawn(notes: Schedule, repaired: Episode, pool: Subset) -> tuple[Placed, ...]:

@@ -1,5 +1,8 @@
 """Calls, tokens and seconds of mining one episode: counted per distinct request, limited before each call."""
 
+from asyncio import Lock
+from collections import defaultdict
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 
 from fama.episodes.records import LedgerRow, known_total
@@ -7,6 +10,7 @@ from fama.errors import ModelError
 from fama.hashing import content_hash
 from fama.mining.settings import MineBudget
 from fama.models.base import ChatModel, ChatReply, ChatRequest
+from fama.models.wrapper import ModelWrapper
 
 
 class OutOfBudget(ModelError):
@@ -14,13 +18,21 @@ class OutOfBudget(ModelError):
 
 
 class Meter:
-    """What one episode's mining asked. The same request is asked once and counts once, whoever answered it."""
+    """What one episode's mining asked. The same request is asked once and counts once, whoever answered it.
+
+    Callers may ask side by side: a call is counted before it is awaited, and who asks the same meanwhile waits for it.
+    Under a limit of tokens or seconds, which only an answer tells, calls are made one after another.
+    """
 
     def __init__(self, budget: MineBudget) -> None:
         self.ran_out = False
         self._budget = budget
         self._replies: dict[str, ChatReply] = {}
         self._rows: list[LedgerRow] = []
+        self._under_way = 0
+        self._asking: defaultdict[str, Lock] = defaultdict(Lock)
+        limits = (budget.tokens, budget.seconds)
+        self._turn: Lock | nullcontext[None] = nullcontext() if limits == (None, None) else Lock()
 
     @property
     def calls(self) -> int:
@@ -47,18 +59,24 @@ class Meter:
         asked = asdict(request)
         del asked["role"]
         key = content_hash({"model": model.name, **asked}, length=40)
-        known = self._replies.get(key)
-        if known is not None:
-            return replace(known, usage=known.usage.model_copy(update={"role": request.role, "cache_hit": True}))
-        self._check()
-        reply = await model.complete(request)
-        self._replies[key] = reply
-        self._rows.append(reply.usage)
-        return reply
+        async with self._asking[key]:
+            known = self._replies.get(key)
+            if known is not None:
+                return replace(known, usage=known.usage.model_copy(update={"role": request.role, "cache_hit": True}))
+            async with self._turn:
+                self._check()
+                self._under_way += 1
+                try:
+                    reply = await model.complete(request)
+                finally:
+                    self._under_way -= 1
+                self._replies[key] = reply
+                self._rows.append(reply.usage)
+                return reply
 
     def _check(self) -> None:
         spent = {
-            "calls": self.calls,
+            "calls": self.calls + self._under_way,
             "tokens": sum(row.budget_tokens for row in self._rows),
             "seconds": self.seconds,
         }
@@ -69,17 +87,12 @@ class Meter:
                 raise OutOfBudget(f"the budget of {limit} {name} is spent")
 
 
-class Metered:
+class Metered(ModelWrapper):
     """A model whose calls go through a meter."""
 
     def __init__(self, model: ChatModel, meter: Meter) -> None:
-        self._model = model
+        super().__init__(model)
         self._meter = meter
-
-    @property
-    def name(self) -> str:
-        """Return the model's name in ledgers."""
-        return self._model.name
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Answer a request.

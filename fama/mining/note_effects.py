@@ -1,15 +1,13 @@
-"""What single notes did to logged episodes: how many fixed, broke or changed nothing, by helper, form and domain."""
+"""What single notes did to logged episodes: how many fixed, broke or did nothing, by helper, form, domain and arm."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from fama.intervals import Interval, clustered_share
 from fama.mining.folder import RepairFolder
-from fama.mining.records import Intervention, Repair
-
-Kind = Literal["failed", "solved"]
+from fama.mining.records import Intervention, Kind, Repair
 
 
 class NoteGroup(NamedTuple):
@@ -20,12 +18,14 @@ class NoteGroup(NamedTuple):
     benchmark: str
     domain: str
     backbone: str | None
+    arm: str | None
+    """The arm beside whose own helpers the note was given; None for the plain agent, where it was given alone."""
     kind: Kind
 
 
 @dataclass(frozen=True)
 class NoteEffects:
-    """What a helper's notes did, each given alone before one decision of a logged episode.
+    """What a helper's notes did, each put before one decision of a logged episode, beside what its arm asks there.
 
     ``asked`` counts decisions, ``notes`` those at which a note was given, ``tasks`` the tasks behind the notes.
     ``flipped`` notes turned the outcome: they fixed a failed episode or broke a solved one. ``changed`` ones changed
@@ -47,7 +47,7 @@ class NoteEffects:
 
 
 def note_effects(folders: Iterable[RepairFolder]) -> tuple[NoteEffects, ...]:
-    """Return what single notes did, ordered by helper, form and domain; failed episodes before solved ones.
+    """Return what single notes did, ordered by helper, form, domain and arm; failed episodes before solved ones.
 
     A decision of an episode that several folders mined with the same helper and form counts once.
     """
@@ -58,7 +58,15 @@ def note_effects(folders: Iterable[RepairFolder]) -> tuple[NoteEffects, ...]:
         for record in folder.records:
             for one in _single(record):
                 helper = one.members[0]
-                group = NoteGroup(helper, forms[helper], record.benchmark, record.domain, record.backbone, record.kind)
+                group = NoteGroup(
+                    helper,
+                    forms[helper],
+                    record.benchmark,
+                    record.domain,
+                    record.backbone,
+                    record.arm,
+                    record.kind,
+                )
                 if (key := (record.episode_id, group, one.decision)) not in seen:
                     seen.add(key)
                     counts[group][str(record.key)][_effect(one, record.kind)] += 1

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from fama.episodes.keys import TaskKey
-from fama.episodes.records import Note, Record, RejectedNote
+from fama.episodes.records import Episode, Note, Record, RejectedNote
 from fama.episodes.spending import Remaining
 from fama.mining.schedule import Schedule, members_at, turns_of
 from fama.subsets import Subset
@@ -12,6 +12,7 @@ from fama.subsets import Subset
 REPAIRS = "repairs.jsonl"
 SCHEMA_VERSION = 1
 
+Kind = Literal["failed", "solved"]
 Verdict = Literal["repaired", "not repaired by this pool", "budget ran out", "mapped"]
 Outcome = Literal["no note", "same action", "not run", "success", "failure", "error"]
 
@@ -37,11 +38,12 @@ class Intervention(Record):
     with the members that it does not ask and without those that it does. ``given`` are the notes before earlier
     decisions, empty on the logged episode itself. ``before`` and ``after`` are the action without and with the notes,
     as one line of JSON; None where no reply could be read, ``after`` also where nobody asked. ``outcome`` is
-    ``no note`` where every helper kept silent or was rejected, ``same action`` where nothing was run on, ``not run``
-    where the action changed and the budget ended; otherwise how the episode, run on, ended, and ``reason`` what ended
-    it. ``share`` is that of successful continuations. ``tokens`` are those of the notes and of the helpers' own calls,
-    None where a server did not report them. ``rest`` is what the episode took from this decision on, with the notes;
-    None where the action changed and was not run on.
+    ``no note`` where every helper kept silent or was rejected, ``same action`` where nothing was run on, since later
+    prompts are the same (where they hold thoughts: also the thought), ``not run`` where the action changed and the
+    budget ended; otherwise how the episode, run on, ended, ``error`` where it broke off, and ``reason`` what ended it.
+    ``share`` is that of successful continuations, out of those that did not break off. ``tokens`` are those of the
+    notes and of the helpers' own calls, None where a server did not report them. ``rest`` is what the episode took from
+    this decision on, with the notes; None where the action changed and was not run on.
     """
 
     given: tuple[Placed, ...] = ()
@@ -102,7 +104,9 @@ class Repair(Record):
     pool: Subset
     arm: str | None = None
     """The arm whose episode it is; None for the plain agent."""
-    kind: Literal["failed", "solved"]
+    kind: Kind
+    eligible: int | None = None
+    """Episodes of this kind and split that could be mined, of which this is one of a part; None in older records."""
     verdict: Verdict
     interventions: tuple[Intervention, ...] = ()
     combinations: tuple[Combination, ...] = ()
@@ -131,6 +135,11 @@ class Repair(Record):
     def may_train(self) -> bool:
         """Return whether a router may learn from it: the task's split is known and is not the test split."""
         return self.split is not None and self.split != "test"
+
+
+def kind_of(episode: Episode) -> Kind:
+    """Return the kind of a logged episode that ended by itself."""
+    return "solved" if episode.outcome.status == "success" else "failed"
 
 
 def placed(schedule: Schedule, pool: Sequence[str]) -> tuple[Placed, ...]:

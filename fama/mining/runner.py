@@ -1,5 +1,6 @@
 """Mine the episodes of a folder: resumable, several at once, one record per finished episode."""
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from fama.mining.settings import MineSettings
 from fama.mining.source import Source, choose_episodes, open_source
 from fama.models.base import ChatModel
 from fama.provenance import git_commit
+
+log = logging.getLogger(__name__)
 
 #: Settings that may change between a part of a run and the next: which episodes, and how many at once.
 FREE = frozenset({"failures", "solved", "tasks", "concurrency", "executor"})
@@ -62,6 +65,12 @@ async def mine_folder(
     SEARCHES.load(mine.search)
     content = _provenance(source, mine)
     check_unchanged(out, content, FREE)
+    if mine.continuations == 1 and source.settings.model.temperature > 0:
+        log.warning(
+            "continuations: 1 at temperature %s: each branch is one draw, so that repairs may be luck and nothing is "
+            "proven; set continuations above 1",
+            source.settings.model.temperature,
+        )
     chosen = choose_episodes(source, mine)
     repairs = RecordStore(out / REPAIRS, Repair)
     store = EpisodeStore(out)
@@ -78,8 +87,11 @@ async def mine_folder(
                 return
             if result.repaired is not None and result.repaired.id not in stored:
                 store.append(result.repaired)
-            repairs.append(result.record)
-            told(result.record)
+            record = result.record.model_copy(
+                update={"eligible": chosen.eligible[result.record.kind, result.record.split]}
+            )
+            repairs.append(record)
+            told(record)
 
         jobs = (MineJob(episode, source.split_of(episode.task_id)) for episode in todo)
         async with _executor(source, mine, content, model, helper_model) as run:

@@ -1,6 +1,7 @@
 """The mined folder: its settings, checks that it can be replayed here, and the episodes to mine."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from fama.envs.mixed import MixedDomains
 from fama.episodes.records import Episode
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
-from fama.mining.records import split_of
+from fama.mining.records import Kind, kind_of, split_of
 from fama.mining.settings import MineSettings
 from fama.prompts import prompt_hash
 from fama.randomness import generator
@@ -45,10 +46,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The episodes to mine, failed ones first; ``refused`` are lines about those that cannot be."""
+    """The episodes to mine, failed ones first; ``refused`` are lines about those that cannot be.
+
+    ``eligible`` counts those that could be mined, by kind and split, of which ``episodes`` may be a part.
+    """
 
     episodes: tuple[Episode, ...]
     refused: tuple[str, ...]
+    eligible: Mapping[tuple[Kind, str | None], int]
 
 
 def open_source(folder: Path, mine: MineSettings, out: Path) -> Source:
@@ -127,7 +132,8 @@ def choose_episodes(source: Source, mine: MineSettings) -> Chosen:
             f"{'' if mine.base == 'selector' else ' with selector none'}"
         )
     generator(mine.seed, "mining.solved").shuffle(solved)
-    return Chosen((*failed[: mine.failures], *solved[: mine.solved]), tuple(refused))
+    eligible = Counter((kind_of(episode), source.split_of(episode.task_id)) for episode in (*failed, *solved))
+    return Chosen((*failed[: mine.failures], *solved[: mine.solved]), tuple(refused), eligible)
 
 
 def refusal(episode: Episode, fault: str) -> str:

@@ -1,10 +1,12 @@
 """One logged episode as a world of schedules: probes and runs executed, remembered and recorded."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fama.agents.decision import Decided
-from fama.agents.strategies.base import action_json
+from fama.agents.loop import OUT_OF_TIME, spoken
+from fama.agents.strategies.base import STRATEGIES, action_json
 from fama.envs.base import Action
 from fama.episodes.records import Decision, Episode, LedgerRow, total_tokens
 from fama.episodes.spending import Remaining, remaining
@@ -36,6 +38,11 @@ class _Executed:
     run: Run
     episodes: tuple[Episode, ...]
 
+    @property
+    def known(self) -> bool:
+        """Return whether enough continuations ended by themselves, at least half of them, to tell what comes of it."""
+        return 2 * len(_ended(self.episodes)) >= len(self.episodes)
+
 
 class EpisodeWorld:
     """Executes what a search asks about one episode. See ``World`` for the contract.
@@ -51,6 +58,7 @@ class EpisodeWorld:
         self.steps = bench.settings.limits.steps
         self.draws = bench.mine.continuations
         self._helped = bench.mine.base == "selector"
+        self._strategy = STRATEGIES.load(bench.settings.strategy)()
         self.base_share: float | None = None
         self._bench = bench
         self._meter = meter
@@ -76,8 +84,8 @@ class EpisodeWorld:
 
     @property
     def deterministic(self) -> bool:
-        """Return whether each branch is run once."""
-        return self.draws == 1
+        """Return whether a branch run once is all there is to it: nothing of the backbone is drawn."""
+        return self.draws == 1 and self._bench.settings.model.temperature == 0
 
     async def open(self) -> None:
         """Replay the logged episode without any note: every observation and the outcome must come back equal.
@@ -102,7 +110,10 @@ class EpisodeWorld:
             Run(solved, float(solved), NOTHING, len(self.log.decisions), 0), (self.log,) * self.draws
         )
         if self.draws > 1:
-            self.base_share = (await self._execute(NOTHING)).run.share
+            plain = await self._execute(NOTHING)
+            if not plain.known:
+                raise Refused(f"its plain continuations break off: {_ending(plain)[1]}")
+            self.base_share = plain.run.share
 
     async def probe(self, given: Schedule, turn: int, members: Subset) -> Effect:
         """Ask helpers before one decision of the run of ``given``; the backbone only where a note passed."""
@@ -117,11 +128,12 @@ class EpisodeWorld:
                 if not any(_effective(Point(turn, name), decided[-1].decision) for name in members):
                     break
             first = decided[0]
-            changed = next((one for one in decided if not _alike(one.action, before.action)), first)
+            logged = self._kept(before)
+            changed = next((one for one in decided if self._kept(one) != logged), first)
             noted = tuple(name for name in members if _effective(Point(turn, name), first.decision))
-            other = changed is not first or not _alike(first.action, before.action)
+            other = self._kept(changed) != logged
             # a selector may go on otherwise after another note, also where the action is the same
-            effect = Effect(noted, _line(changed.action), other or (self._helped and bool(noted)))
+            effect = Effect(noted, self._kept(changed), other or (self._helped and bool(noted)))
             calls = tuple(row for row in ledger if row.role.startswith("helper:"))
             own = total_tokens(calls, "helper")
             notes = sum(note.tokens for note in first.decision.notes)
@@ -138,15 +150,13 @@ class EpisodeWorld:
         return min(runs, key=lambda run: run.cost, default=None)
 
     def broke_below(self, notes: int | None) -> bool:
-        """Return whether a run with fewer notes (None: any run) ended in an error, so that what they do is unknown."""
-        return any(
-            _ending(one)[0] == "error" and (notes is None or len(one.run.notes) < notes) for one in self._runs.values()
-        )
+        """Return whether a run with fewer notes (None: any run) broke off, so that what they do is unknown."""
+        return any(not one.known and (notes is None or len(one.run.notes) < notes) for one in self._runs.values())
 
     def episode_of(self, run: Run) -> Episode:
         """Return an executed episode of a run, a successful one if there is one."""
         episodes = next(one.episodes for one in self._runs.values() if one.run is run)
-        return next((episode for episode in episodes if episode.outcome.status == "success"), episodes[0])
+        return next((one for one in _ended(episodes) if one.outcome.status == "success"), episodes[0])
 
     def interventions(self) -> tuple[Intervention, ...]:
         """Return every probe of one decision, in the order of asking."""
@@ -224,18 +234,18 @@ class EpisodeWorld:
             episode = await self._bench.execute(self.log, schedule, track, self._meter, self._draw(draw))
             self._check(episode, track)
             episodes.append(episode)
-        share = sum(episode.outcome.status == "success" for episode in episodes) / len(episodes)
+        ended = _ended(episodes)
+        share = sum(episode.outcome.status == "success" for episode in ended) / max(len(ended), 1)
         wanted = share >= self._bench.mine.share and (self.base_share is None or share > self.base_share)
-        return _Executed(
-            Run(
-                success=wanted,
-                share=share,
-                notes=frozenset(_notes(schedule, episodes)),
-                decisions=len(episodes[0].decisions),
-                note_tokens=sum(note.tokens for decision in episodes[0].decisions for note in decision.notes),
-            ),
-            tuple(episodes),
+        run = Run(
+            success=wanted,
+            share=share,
+            notes=frozenset(_notes(schedule, episodes)),
+            decisions=len(episodes[0].decisions),
+            note_tokens=sum(note.tokens for decision in episodes[0].decisions for note in decision.notes),
         )
+        executed = _Executed(run, tuple(episodes))
+        return executed if executed.known else replace(executed, run=replace(run, success=False, share=0.0))
 
     async def _decide(
         self, episode: Episode, turn: int, schedule: Schedule, ledger: list[LedgerRow], draw: int
@@ -257,22 +267,23 @@ class EpisodeWorld:
         if episode.outcome.boundary == "model":
             raise Refused(f"decision {len(episode.decisions)}: the model failed: {episode.outcome.reason}")
 
+    def _kept(self, decided: Decided) -> str | None:
+        """Return an action as later prompts hold it, with its thought where the strategy keeps that; None of none."""
+        if decided.action is None:
+            return None
+        return json.dumps(self._strategy.prompt((spoken(decided.action, 0),), "", ()).messages)
+
     def _draw(self, draw: int) -> int:
         """Return the number of a random stream; 0, which is the log's own, where each branch is run once."""
         return draw + 1 if self.draws > 1 else 0
 
 
 def first_change(log: Episode, episode: Episode) -> int | None:
-    """Return the first decision whose action is not the logged one; None where there is none."""
+    """Return the first decision whose action, without its thought, is not the logged one; None where there is none."""
     for turn in range(min(len(log.decisions), len(episode.decisions))):
-        if not _alike(logged_action(log, turn).action, logged_action(episode, turn).action):
+        if _line(logged_action(log, turn).action) != _line(logged_action(episode, turn).action):
             return turn
     return None
-
-
-def _alike(one: Action | None, other: Action | None) -> bool:
-    """Return whether two actions do the same; thoughts before a call do nothing."""
-    return _line(one) == _line(other)
 
 
 def _line(action: Action | None) -> str | None:
@@ -299,10 +310,17 @@ def _effective(point: Point, decision: Decision) -> bool:
     return noted or point.helper not in {*decision.subset, *decision.dropped}
 
 
+def _ended(episodes: Sequence[Episode]) -> list[Episode]:
+    """Return the episodes that ended by themselves: neither an error nor the clock says what comes of notes."""
+    return [one for one in episodes if one.outcome.status != "error" and one.outcome.reason != OUT_OF_TIME]
+
+
 def _ending(one: _Executed) -> tuple[Outcome, str]:
-    """Return the outcome and what ended the episode, of the first continuation with that outcome."""
-    status: Outcome = "success" if one.run.success else "failure"
-    if all(episode.outcome.status == "error" for episode in one.episodes):
-        status = "error"
-    last = one.episodes[0].outcome
-    return status, last.reason
+    """Return the outcome and what ended the episode, of the first continuation with that outcome if there is one."""
+    ended = _ended(one.episodes)
+    status: Outcome = "error" if not one.known else "success" if one.run.success else "failure"
+    if status == "error":
+        alike = [episode for episode in one.episodes if episode not in ended]
+    else:
+        alike = [episode for episode in ended if episode.outcome.status == status]
+    return status, (alike or list(one.episodes))[0].outcome.reason

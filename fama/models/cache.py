@@ -10,10 +10,10 @@ from fama.errors import BadInput
 from fama.files import write_atomically
 from fama.hashing import content_hash
 from fama.models.base import ChatModel, ChatReply, ChatRequest
-from fama.models.prefix import continues_prefill
+from fama.models.wrapper import ModelWrapper
 
 
-class CachedChat:
+class CachedChat(ModelWrapper):
     """Answers from ``folder`` what it has been asked before, and asks ``model`` the rest.
 
     The key holds the model's name, the whole prompt, the sampling, the seed and the trial, so that repeated
@@ -22,7 +22,7 @@ class CachedChat:
     """
 
     def __init__(self, model: ChatModel, folder: Path) -> None:
-        self._model = model
+        super().__init__(model)
         self._folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -30,16 +30,6 @@ class CachedChat:
             raise BadInput(
                 f"{folder}: cannot hold the response cache ({error.strerror}); change model.cache"
             ) from error
-
-    @property
-    def name(self) -> str:
-        """Return the model's name in ledgers."""
-        return self._model.name
-
-    @property
-    def continues_prefill(self) -> bool:
-        """Return whether the server behind it goes on from a prefill."""
-        return continues_prefill(self._model)
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Return the kept reply, or a new one, which is then kept.

@@ -1,6 +1,7 @@
 """Mining the episodes of arms with helpers: what is added, what is left out, and what then decides."""
 
 import asyncio
+import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from fama.errors import BadInput
 from fama.mining.folder import read_repairs
 from fama.mining.note_effects import note_effects
 from fama.mining.schedule import Point, ScheduleSelector
+from fama.models.base import ChatRequest
 from fama.selection.base import SELECTORS, Allowance, Selection
 from fama.settings import RunSettings
 from tests.support.mining_worlds import NAMED, POOL, Backbone, Puzzles, by_task, mined, puzzle, puzzles, repair_of
@@ -191,3 +193,28 @@ def test_a_form_of_an_arms_helper_takes_the_others_place() -> None:
             state = VisibleState(policy="", tools=(), messages=(), turn=0)
             chosen = asyncio.run(selector.select(state, Allowance(None), random.Random(0)))
             assert set(chosen.subset) == set(asked), (toggled, names)
+
+
+class Chooses(Backbone):
+    """Answers a prompted selector, too: Beta after the first step, else nobody."""
+
+    def _reply(self, request: ChatRequest) -> str:
+        if request.role == "selector":
+            self.asked += 1
+            return json.dumps({"helpers": ["Beta"] if "step 1" in str(request.messages) else []})
+        return super()._reply(request)
+
+
+@pytest.mark.parametrize("calls", [None, 5])
+async def test_the_calls_of_an_arms_own_selector_are_metered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: int | None
+) -> None:
+    monkeypatch.setattr("tests.mining.test_mine_arms.Backbone", Chooses)
+    with puzzles({"x": puzzle("A", "A", "A", ways=[[0, 1, 2]])}):
+        prompted: dict[str, object] = {"name": "prompted", "options": {"form": "one_call"}}
+        folder = await arm_run(tmp_path / "arm", [], selector=prompted)
+        model = Chooses()
+        (found,) = (await mined(folder, tmp_path / "out", model, base="selector", budget={"calls": calls})).records
+    assert found.calls == model.asked
+    assert found.verdict == ("repaired" if calls is None else "budget ran out")
+    assert calls is None or found.calls == calls

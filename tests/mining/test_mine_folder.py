@@ -2,14 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
+from fama.episodes.state import state_at
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput, ModelError
+from fama.mining.records import Repair
 from fama.mining.schedule import Point
+from fama.selection.router.turn import featurise_turn
 from tests.support.mining_worlds import (
     NAMED,
     POOL,
@@ -19,10 +22,12 @@ from tests.support.mining_worlds import (
     by_task,
     mined,
     plain_run,
+    puzzle,
     puzzles,
     random_puzzle,
     repair_of,
 )
+from training.data.repairs import repair_examples
 
 
 @pytest.fixture
@@ -274,3 +279,31 @@ async def test_a_folder_without_plain_episodes_is_refused(tmp_path: Path) -> Non
     (folder / "config.json").unlink()
     with pytest.raises(BadInput, match=r"config.json: missing"):
         await mined(folder, tmp_path / "out")
+
+
+async def test_mined_episodes_stand_for_those_they_were_drawn_from(tmp_path: Path) -> None:
+    """Of 40 training tasks Alpha repairs 4 and breaks 36: so the rows say, with 6 of the 36 mined."""
+    harmed, helped = puzzle("", "-A", "", ways=[[1]]), puzzle(None, "A", None, ways=[[1]])
+    tasks = {f"p{number}": helped if number % 20 < 2 else harmed for number in range(80)}
+    with puzzles(tasks):
+        folder = await plain_run(tmp_path / "plain")
+        first = [f"p{number}" for number in range(0, 80, 2)]
+        await mined(folder, tmp_path / "out", tasks=first, solved=4, failures=2)
+        records = (await mined(folder, tmp_path / "out", tasks=first, solved=6, failures=None)).records
+        episodes = {one.id: one for path in (folder, tmp_path / "out") for one in read_episodes(path)}
+    assert {(one.kind, one.eligible) for one in records} == {("failed", 4), ("solved", 36)}
+    assert len(records) == 10
+
+    def shares(told: Iterable[Repair]) -> dict[tuple[bool, ...], float]:
+        rows = repair_examples(told, episodes, POOL).examples
+        there = {featurise_turn(state_at(episodes[one.episode_id], 1), POOL) for one in records}
+        chosen = [row for row in rows if row.features in there]
+        return {
+            subset: sum(row.weight for row in chosen if row.subset == subset and row.success)
+            / sum(row.weight for row in chosen if row.subset == subset)
+            for subset in ((False, False), (True, False))
+        }
+
+    assert shares(records) == {(False, False): pytest.approx(0.9), (True, False): pytest.approx(0.1)}
+    old = [one.model_copy(update={"eligible": None}) for one in records]
+    assert shares(old) == {(False, False): pytest.approx(0.6), (True, False): pytest.approx(0.4)}

@@ -165,3 +165,17 @@ def test_settings_come_back_as_they_were_given(tmp_path: Path) -> None:
     found: RepairFolder = read_repairs(folder(tmp_path, "one", repair("1", "failed"), form="llm"))
     assert found.forms == {"Alpha": "llm", "Beta": "llm"}
     assert found.mine.search == "elimination" and found.mine.model.slots == 1
+
+
+def test_an_arms_notes_are_apart_from_those_given_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plain = folder(tmp_path, "plain", repair("1", "failed", *tried("Alpha", "success", "same action")))
+    beside = tried("Alpha", "failure", "same action", subset=POOL)
+    arm = folder(tmp_path, "arm", repair("1", "failed", *beside, arm="fixed", episode_id="other"))
+    found = note_effects([read_repairs(arm), read_repairs(plain)])
+    counted = [(one.group.arm, one.asked, one.flipped, one.changed, one.same) for one in found]
+    assert counted == [(None, 2, 1, 0, 1), ("fixed", 2, 0, 1, 1)]
+    assert cli.main(["effects", str(arm), str(plain)]) == 0
+    told = capsys.readouterr().out
+    assert " arm " in told and "fixed" in told and "beside those of the arm's own helpers" in " ".join(told.split())
+    assert cli.main(["effects", str(plain)]) == 0
+    assert " arm " not in capsys.readouterr().out

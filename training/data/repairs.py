@@ -31,11 +31,13 @@ def repair_examples(
     arm with helpers, "without notes" is what it asks.
     Where branches were drawn several times, an outcome is a share: a success and a failure that weigh as much together
     as one row. The repair's rows have the repair's share, the first decision without a note that of the plain
-    continuations; that the repair fails without its notes is not known then.
+    continuations; that the repair fails without its notes is not known then, nor after one draw at a temperature.
     ``repairing`` has the helpers that the minimal repair asks at a decision; none at the other decisions of the
     repaired and of the mined episode, of an episode solved without help, and of one that a whole search found no repair
     for. It is unknown where the budget ended the search, and at a decision at which an arm asked helpers that the
     repair leaves as they are.
+    Where only a part of the solved (or of the failed) episodes was mined, each stands for as many as it was drawn from:
+    its rows weigh by the eligible episodes per mined one, where the records say how many were eligible.
     Interventions after earlier ones are left out, since their states are not stored, as are changed actions that were
     not run on, errors, and every episode whose task is of no known training split.
 
@@ -64,9 +66,14 @@ def repair_examples(
             left_out[f"mined episodes of the split {record.split or 'unknown'}"] += 1
             continue
         used.append(record)
+    mined = Counter(map(_drawn_from, used))
+    for record in used:
+        stands_for = 1.0 if record.eligible is None else record.eligible / mined[_drawn_from(record)]
         for decided in _decisions(record, episodes, pool, cost, left_out):
             (matter if len({share for share, _ in decided}) > 1 else idle).extend(
-                row for share, example in decided for row in _outcomes(share, example)
+                replace(row, weight=row.weight * stands_for)
+                for share, example in decided
+                for row in _outcomes(share, example)
             )
     weights = [sum(row.weight for row in rows) for rows in (matter, idle)]
     factor = 1.0 if balance is None or not idle else min(1.0, balance * weights[0] / weights[1])
@@ -114,7 +121,8 @@ def _decisions(
         repaired = _episode(record.repaired_episode, record, episodes)
         changed = _changed(record)
         outcomes = {*(one.outcome for one in record.interventions), *(one.outcome for one in record.combinations)}
-        certain = record.complete and "error" not in outcomes and record.base_share is None
+        drawn = record.base_share is not None or record.proven is None
+        certain = record.complete and "error" not in outcomes and not drawn
         reached = 1.0 if record.base_share is None or record.share is None else record.share
         swaps = record.arm is not None and bool(exclusive_groups(record.pool))  # what a form replaced is not on record
         last = max(changed, default=-1)
@@ -150,6 +158,11 @@ def _decisions(
         [(share, replace(row, repairing=flags.get(features))) for share, row in rows]
         for features, rows in found.items()
     ]
+
+
+def _drawn_from(record: Repair) -> tuple[object, ...]:
+    """Return the episodes of which a mined one was drawn: those of a run, of an arm, a kind and a split."""
+    return record.config_hash, record.benchmark, record.arm, record.kind, record.split, record.eligible
 
 
 def _outcomes(share: float, example: Example) -> list[Example]:

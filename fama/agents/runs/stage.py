@@ -109,11 +109,20 @@ class Stage:
             _ = self.reader
         key = content_hash([wanted.name, wanted.options, wanted.cadence])
         if key not in self._selectors:
-            try:
-                self._selectors[key] = SELECTORS.load(wanted.name)(for_arm(self.context, wanted), **wanted.options)
-            except TypeError as error:
-                raise BadInput(f"selector {wanted.arm!r}: options: {error}; fix its options") from error
+            self._selectors[key] = build_selector(self.context, wanted)
         return self._selectors[key]
+
+
+def build_selector(context: SelectorContext, wanted: SelectorSettings) -> AnySelector:
+    """Build the selector of an arm.
+
+    Raises:
+        BadInput: the selector is unknown, or does not take its options.
+    """
+    try:
+        return SELECTORS.load(wanted.name)(for_arm(context, wanted), **wanted.options)
+    except TypeError as error:
+        raise BadInput(f"selector {wanted.arm!r}: options: {error}; fix its options") from error
 
 
 def for_arm(context: SelectorContext, wanted: SelectorSettings) -> SelectorContext:

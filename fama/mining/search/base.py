@@ -12,8 +12,8 @@ from fama.subsets import Subset
 class Effect:
     """Helpers asked before one decision: ``noted`` are those whose note passed, ``action`` is what then was done.
 
-    ``action`` is one line of JSON without a thought; None where no reply could be read. ``changed`` says that it is
-    not what is done there without notes.
+    ``action`` is what later prompts hold of it, thus with its thought where the strategy keeps thoughts; None where no
+    reply could be read. ``changed`` says that it is not what is done there without notes.
     """
 
     noted: Subset
