@@ -30,6 +30,11 @@ class Exchange:
     started_at: float
     seconds: float
 
+    @property
+    def answered_at(self) -> float:
+        """Return when the reply was whole."""
+        return self.started_at + self.seconds
+
     @cached_property
     def messages(self) -> tuple[Message, ...]:
         """Return the request's messages, without a note.
