@@ -5,6 +5,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from fama.advising.advisor import Advisor
 from fama.cli import main
+from fama.episodes.state import state_at
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
 from fama.serving.metrics import Metrics
@@ -149,6 +151,47 @@ async def test_an_equal_reply_comes_before_one_that_it_begins_with(tmp_path: Pat
         exchange([user("q"), assistant("Yes."), user("Fine")], assistant("Bye.")),
     )
     assert texts(tmp_path) == [["q", "Yes.", "Fine", "Bye."], ["q", longer, "Ann", "Hi Ann."]]
+
+
+@pytest.mark.parametrize("arguments", ["", " ", "null", "{ }", "{\n}"])
+async def test_a_call_without_arguments_is_known_again(tmp_path: Path, arguments: str) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    echo = {**call, "function": {"name": "f", "arguments": "{}"}}
+    result = {"role": "tool", "tool_call_id": "c1", "content": "ok"}
+    again = exchange([user("q")], assistant(None, tool_calls=[{**call, "id": "c2"}]), at=1.0)
+    await closed(
+        recorder(tmp_path),
+        exchange([user("q")], assistant(None, tool_calls=[call])),
+        again,
+        exchange([user("q"), assistant(None, tool_calls=[echo]), result], assistant("Done.")),
+    )
+    assert texts(tmp_path) == [["q", None, "ok", "Done."]]
+
+
+async def test_a_greeting_before_the_user_is_no_decision(tmp_path: Path, advisor: Advisor) -> None:
+    history, found = [{"role": "system", "content": "P"}, assistant("How can I help?"), user("Hi")], []
+    for turn in range(2):
+        one = exchange([*history], assistant(f"a{turn}"))
+        found.append(replace(one, advice=advisor.advise(history)))
+        history += [assistant(f"a{turn}"), user(f"u{turn}")]
+    await closed(recorder(tmp_path), *found)
+    (episode,) = read_episodes(tmp_path)
+    assert [(d.turn, d.message_index) for d in episode.decisions] == [(0, 3), (1, 5)]
+    assert [row.turn for row in episode.ledger if row.role == "agent"] == [0, 1]
+    assert [m.content for m in state_at(episode, 1).messages] == ["How can I help?", "Hi", "a0", "u0"]
+
+
+@pytest.mark.parametrize("other", [{"type": "custom", "custom": {"name": "sql"}}, {"type": "web_search"}])
+async def test_tools_that_are_no_functions_are_left_out(
+    tmp_path: Path, advisor: Advisor, other: dict[str, Any]
+) -> None:
+    one = exchange([user("Hi")], assistant("a"))
+    one.body["tools"] = [other, TOOL]
+    advice = advisor.advise(one.body["messages"], one.body["tools"])
+    await closed(recorder(tmp_path), one)
+    (episode,) = read_episodes(tmp_path)
+    assert [tool.name for tool in advice.tools] == [tool.name for tool in episode.tools] == ["find_order"]
+    assert advice.text == "Alpha speaks."
 
 
 async def test_silent_and_surplus_conversations_are_closed(tmp_path: Path) -> None:
