@@ -10,8 +10,9 @@ from typing import Any
 
 from fama.advising.messages import content_key, read_messages
 from fama.agents.strategies.base import Chat
-from fama.episodes.foreign.tools import tools_of
+from fama.episodes.foreign.tools import functions_of
 from fama.episodes.records import Message, ToolSpec
+from fama.episodes.state import turn_of
 from fama.errors import BadInput
 from fama.hashing import content_hash
 from fama.memo import by_identity
@@ -89,7 +90,7 @@ def read_conversation(messages: Iterable[Any], tools: Iterable[Any] | None, poli
         told = clean(policy)
     rest = tuple(message for index, message in enumerate(read) if index != first)
     history = (Message(role="system", content=told), *rest) if told else rest
-    return Conversation(chat, raw_tools, told, _tools(raw_tools), history, _turn(rest))
+    return Conversation(chat, raw_tools, told, _tools(raw_tools), history, turn_of(rest))
 
 
 def _dicts(values: Iterable[Any], name: str) -> tuple[Chat, ...]:
@@ -151,7 +152,7 @@ class _ToolCache:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        made = tools_of(clean_value(json.loads(json.dumps(raw))))
+        made = functions_of(clean_value(json.loads(json.dumps(raw))))
         with self._lock:
             found = self._kept.setdefault(key, made)  # another thread may have read them meanwhile
             if found is made:
@@ -168,12 +169,6 @@ _TOOLS = _ToolCache(2**22)
 def _opening_hash(policy: str, tools: tuple[ToolSpec, ...]) -> str:
     """Return the hash of what every request of a conversation has."""
     return content_hash([policy, [tool.model_dump() for tool in tools]])
-
-
-def _turn(messages: Sequence[Message]) -> int:
-    """Count the assistant's messages since the user's first; a greeting before it was no decision."""
-    start = next((index for index, message in enumerate(messages) if message.role == "user"), 0)
-    return sum(message.role == "assistant" for message in messages[start:])
 
 
 def _unlike(place: str, error: Exception) -> BadInput:

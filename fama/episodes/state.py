@@ -1,6 +1,7 @@
 """The visible state: all that a selector or a helper may look at before a decision."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -75,6 +76,12 @@ def decision_steps(episode: Episode) -> tuple[int, ...]:
     """
     recorded = tuple(decision.message_index for decision in episode.decisions)
     return recorded or tuple(i for i, message in enumerate(episode.messages) if message.role == "assistant")
+
+
+def turn_of(messages: Sequence[Message]) -> int:
+    """Count the assistant's messages since the user's first; a greeting before it was no decision."""
+    start = next((index for index, message in enumerate(messages) if message.role == "user"), 0)
+    return sum(message.role == "assistant" for message in messages[start:])
 
 
 def state_after(episode: Episode) -> VisibleState:

@@ -148,6 +148,11 @@ def _add_delta(kept: dict[str, Any], delta: dict[str, Any]) -> None:
     for key in ("content", "refusal"):
         if isinstance(delta.get(key), str):
             message[key] = message.get(key, "") + delta[key]
+    legacy = delta.get("function_call")
+    if isinstance(legacy, dict):
+        made = message.setdefault("function_call", {"name": "", "arguments": ""})
+        for key in ("name", "arguments"):
+            made[key] += legacy[key] if isinstance(legacy.get(key), str) else ""
     pieces = delta.get("tool_calls")
     for piece in pieces if isinstance(pieces, list) else ():
         if isinstance(piece, dict):

@@ -29,6 +29,16 @@ def part(name: str | None, arguments: str, **more: Any) -> dict[str, Any]:
     return {**more, "function": {"name": name, "arguments": arguments}}
 
 
+def test_pieces_of_a_legacy_call_are_put_together() -> None:
+    assembled = Assembled(10_000)
+    for piece in ({"name": "f", "arguments": ""}, {"arguments": '{"x"'}, {"name": None, "arguments": ":1}"}):
+        assembled.add(chunk(function_call=piece))
+    assembled.add(chunk(finish="function_call"))
+    whole = assembled.whole()
+    assert whole is not None
+    assert whole["choices"][0]["message"]["function_call"] == {"name": "f", "arguments": '{"x":1}'}
+
+
 def test_calls_are_told_apart_by_index_and_by_id() -> None:
     one, two = part("f", "{}", id="a"), part("g", "{}", id="b")
     both = [("a", "f", "{}"), ("b", "g", "{}")]

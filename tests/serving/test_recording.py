@@ -5,6 +5,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from fama.advising.advisor import Advisor
 from fama.cli import main
+from fama.episodes.state import state_at
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
 from fama.serving.metrics import Metrics
@@ -35,9 +37,9 @@ def assistant(text: str | None, **more: Any) -> Message:
     return {"role": "assistant", "content": text, **more}
 
 
-def exchange(messages: list[Message], *answers: Message) -> Exchange:
+def exchange(messages: list[Message], *answers: Message, at: float = 0.0) -> Exchange:
     choices = [{"index": i, "message": answer, "finish_reason": "stop"} for i, answer in enumerate(answers)]
-    return Exchange({"model": "m", "messages": messages}, {"choices": choices}, None, 0.0, 0.5)
+    return Exchange({"model": "m", "messages": messages}, {"choices": choices}, None, at, 0.5)
 
 
 class Clock:
@@ -67,7 +69,7 @@ async def test_a_conversation_is_one_episode_and_branches_are_others(tmp_path: P
     second = exchange([*start, assistant("Hello!", refusal=None, annotations=[]), user("A")], assistant("a"))
     other = exchange(start, assistant("Good day."))
     on = exchange([*start, assistant("Good day."), user("B")], assistant("b"))
-    retried = exchange([*start, assistant("Good day."), user("B")], assistant("b"))
+    retried = exchange([*start, assistant("Good day."), user("B")], assistant("b"), at=1.0)
     branch = exchange([*start, assistant("Good day."), user("C")], assistant("c"))
     await closed(recorder(tmp_path), first, other, second, on, retried, branch)
     assert texts(tmp_path) == [
@@ -94,6 +96,102 @@ async def test_replies_are_known_again_as_clients_echo_them(tmp_path: Path) -> N
         exchange([user("x"), assistant("two"), user("y")], assistant("end")),
     )
     assert texts(tmp_path) == [["q", None, "ok", "Done.", "!", "z"], ["x", "two", "y", "end"]]
+
+
+def turns(number: int, at: float, words: str = "") -> list[Exchange]:
+    """A conversation of so many requests, one a second."""
+    history, found = [user(f"Hi{words}")], []
+    for turn in range(number):
+        found.append(exchange([*history], assistant(f"a{turn}"), at=at + turn))
+        history += [assistant(f"a{turn}"), user(f"u{turn}")]
+    return found
+
+
+async def test_equal_conversations_one_after_the_other_are_each_whole(tmp_path: Path) -> None:
+    plays = [one for start in (0, 8, 16) for one in turns(8, start)]
+    await closed(recorder(tmp_path), *plays)
+    found = list(read_episodes(tmp_path))
+    assert [(len(e.messages), len(e.ledger)) for e in found] == [(16, 8)] * 3
+
+
+@pytest.mark.parametrize("gap", [0.0, 5.0, 60.0])
+async def test_equal_beginnings_are_the_conversations_that_go_on(tmp_path: Path, gap: float) -> None:
+    (first, second), (again, also), (last, _) = (turns(2, start * gap) for start in range(3))
+    await closed(recorder(tmp_path), first, again, last, second, also)
+    found = sorted(len(e.ledger) for e in read_episodes(tmp_path))
+    assert found == ([2, 2] if gap == 5.0 else [1, 2, 2]), "5 s after an answer it may be a retry"
+
+
+async def test_a_retry_is_no_conversation_and_keeps_none_open(tmp_path: Path) -> None:
+    first, second, third = turns(3, 0)
+    begun, on, end = turns(3, 0, "?")
+    opening, later = turns(1, 1)[0], turns(2, 1, "?")[1]
+    await closed(recorder(tmp_path / "a"), first, opening, second, third, begun, on, later, end)
+    found = sorted((e.messages[0].content, len(e.messages), len(e.ledger)) for e in read_episodes(tmp_path / "a"))
+    assert found == [("Hi", 6, 3), ("Hi?", 6, 4)]
+    assert not list((tmp_path / "a" / "open").iterdir())
+    clock = Clock()
+    one = recorder(tmp_path / "b", clock, idle_seconds=100)
+    async with one.sweeping():
+        for minute in range(50):
+            clock.now = minute * 60.0
+            await one.record(exchange([user("ping")], assistant("pong"), at=clock.now))
+            await one.finish()
+            assert len(one) <= 2
+    assert [len(e.ledger) for e in read_episodes(tmp_path / "b")] == [1] * 50
+
+
+async def test_an_equal_reply_comes_before_one_that_it_begins_with(tmp_path: Path) -> None:
+    longer = "Yes. But first, your name?"
+    await closed(
+        recorder(tmp_path),
+        exchange([user("q")], assistant(longer)),
+        exchange([user("q")], assistant("Yes.")),
+        exchange([user("q"), assistant(longer), user("Ann")], assistant("Hi Ann.")),
+        exchange([user("q"), assistant("Yes."), user("Fine")], assistant("Bye.")),
+    )
+    assert texts(tmp_path) == [["q", "Yes.", "Fine", "Bye."], ["q", longer, "Ann", "Hi Ann."]]
+
+
+@pytest.mark.parametrize("arguments", ["", " ", "null", "{ }", "{\n}"])
+async def test_a_call_without_arguments_is_known_again(tmp_path: Path, arguments: str) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    echo = {**call, "function": {"name": "f", "arguments": "{}"}}
+    result = {"role": "tool", "tool_call_id": "c1", "content": "ok"}
+    again = exchange([user("q")], assistant(None, tool_calls=[{**call, "id": "c2"}]), at=1.0)
+    await closed(
+        recorder(tmp_path),
+        exchange([user("q")], assistant(None, tool_calls=[call])),
+        again,
+        exchange([user("q"), assistant(None, tool_calls=[echo]), result], assistant("Done.")),
+    )
+    assert texts(tmp_path) == [["q", None, "ok", "Done."]]
+
+
+async def test_a_greeting_before_the_user_is_no_decision(tmp_path: Path, advisor: Advisor) -> None:
+    history, found = [{"role": "system", "content": "P"}, assistant("How can I help?"), user("Hi")], []
+    for turn in range(2):
+        one = exchange([*history], assistant(f"a{turn}"))
+        found.append(replace(one, advice=advisor.advise(history)))
+        history += [assistant(f"a{turn}"), user(f"u{turn}")]
+    await closed(recorder(tmp_path), *found)
+    (episode,) = read_episodes(tmp_path)
+    assert [(d.turn, d.message_index) for d in episode.decisions] == [(0, 3), (1, 5)]
+    assert [row.turn for row in episode.ledger if row.role == "agent"] == [0, 1]
+    assert [m.content for m in state_at(episode, 1).messages] == ["How can I help?", "Hi", "a0", "u0"]
+
+
+@pytest.mark.parametrize("other", [{"type": "custom", "custom": {"name": "sql"}}, {"type": "web_search"}])
+async def test_tools_that_are_no_functions_are_left_out(
+    tmp_path: Path, advisor: Advisor, other: dict[str, Any]
+) -> None:
+    one = exchange([user("Hi")], assistant("a"))
+    one.body["tools"] = [other, TOOL]
+    advice = advisor.advise(one.body["messages"], one.body["tools"])
+    await closed(recorder(tmp_path), one)
+    (episode,) = read_episodes(tmp_path)
+    assert [tool.name for tool in advice.tools] == [tool.name for tool in episode.tools] == ["find_order"]
+    assert advice.text == "Alpha speaks."
 
 
 async def test_silent_and_surplus_conversations_are_closed(tmp_path: Path) -> None:

@@ -34,6 +34,22 @@ def tools_of(value: Any) -> tuple[ToolSpec, ...]:
     return tuple(found)
 
 
+def functions_of(value: Any) -> tuple[ToolSpec, ...]:
+    """Return the functions among a chat request's tools; custom tools and a server's own, such as search, are left out.
+
+    Raises:
+        BadInput: a function has no name, or states a role that is none.
+    """
+    value = from_text(value)
+    return tools_of([entry for entry in value if not _is_other(entry)] if isinstance(value, list) else value)
+
+
+def _is_other(entry: Any) -> bool:
+    if not isinstance(entry, dict) or "function" in entry or name_of(entry.get("name")) is not None:
+        return False
+    return isinstance(entry.get("type"), str) and entry["type"] != "function"
+
+
 def _with_role(schema: dict[str, Any], *holders: dict[str, Any]) -> dict[str, Any]:
     """Return the schema with the role that a definition states beside it.
 

@@ -10,9 +10,10 @@ from typing import Any
 from fama import __version__
 from fama.advising.advice import Advice
 from fama.episodes.foreign.messages import messages_of
-from fama.episodes.foreign.tools import tools_of
+from fama.episodes.foreign.tools import functions_of
 from fama.episodes.importers.openai_chat import NO_OUTCOME
-from fama.episodes.records import Episode, LedgerRow, Message, Outcome, Source, ToolSpec
+from fama.episodes.records import Episode, FunctionCall, LedgerRow, Message, Outcome, Source, ToolSpec
+from fama.episodes.state import turn_of
 from fama.hashing import content_hash
 from fama.models.base import ChatRequest
 from fama.models.usage import read_usage
@@ -29,6 +30,11 @@ class Exchange:
     advice: Advice | None
     started_at: float
     seconds: float
+
+    @property
+    def answered_at(self) -> float:
+        """Return when the reply was whole."""
+        return self.started_at + self.seconds
 
     @cached_property
     def messages(self) -> tuple[Message, ...]:
@@ -69,7 +75,7 @@ class Exchange:
         The outcome is unknown: an error at the harness, as of an imported log that does not say it.
         """
         answer = self.answers[0]
-        turn = sum(message.role == "assistant" for message in self.messages)
+        turn = turn_of(self.messages)
         name = self.body.get("model") if isinstance(self.body.get("model"), str) else None
         decisions, ledger = (before.decisions, before.ledger) if before is not None else ((), ())
         rows: tuple[LedgerRow, ...] = ()
@@ -100,7 +106,7 @@ class Exchange:
     def _tools(self) -> tuple[ToolSpec, ...]:
         if self.advice is not None:
             return self.advice.tools
-        return tools_of(clean_value(self.body.get("tools")))
+        return functions_of(clean_value(self.body.get("tools")))
 
     def _row(self, name: str | None, turn: int) -> LedgerRow:
         request = ChatRequest(role="agent", messages=())
@@ -110,10 +116,14 @@ class Exchange:
 
 def spoken(message: Message) -> list[Any]:
     """Return what a message says: equal for a reply and for what a client makes of it in its history."""
-    calls = [
-        [call.function.name, call.function.parsed() or call.function.arguments] for call in message.tool_calls or ()
-    ]
+    calls = [[call.function.name, _arguments(call.function)] for call in message.tool_calls or ()]
     return [message.role, (message.content or "").strip(), calls]
+
+
+def _arguments(function: FunctionCall) -> Any:
+    """Return the arguments of a call; clients write those of a call without any as ``{}``."""
+    nothing = "".join(function.arguments.split()) in ("", "null", "{}")
+    return {} if nothing else function.parsed() or function.arguments
 
 
 def echoes(history: Message, answer: Message) -> bool:

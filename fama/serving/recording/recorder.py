@@ -14,7 +14,7 @@ from pathlib import Path
 from fama.episodes.cutting import cut_decision, cut_message
 from fama.episodes.records import Episode, Message
 from fama.serving.metrics import Metrics
-from fama.serving.recording.exchange import Exchange, echoes
+from fama.serving.recording.exchange import Exchange, echoes, spoken
 from fama.serving.recording.folder import RecordFolder
 from fama.serving.recording.hooks import Hook, load_hook
 from fama.serving.settings import RecordSettings
@@ -22,16 +22,24 @@ from fama.serving.settings import RecordSettings
 log = logging.getLogger(__name__)
 #: Times per ``idle_seconds`` that silent conversations are looked for.
 _SWEEPS = 4
+#: Seconds after an answer within which the same request may be a client's retry; OpenAI's clients wait 8 s at most.
+_RETRY_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class _Open:
-    """A conversation that may go on: the hash of its latest request's messages, and the replies to them."""
+    """A conversation that may go on: the hash of its latest request's messages, and the replies to them.
+
+    ``first`` says that this request opened it. A spare one is a retry of another's first request, unless it goes on.
+    """
 
     id: str
     prefix: str
     answers: tuple[Message, ...]
     touched: float
+    answered_at: float
+    first: bool
+    spare: bool
 
 
 class ConversationRecorder:
@@ -39,6 +47,10 @@ class ConversationRecorder:
 
     A request goes on with the open conversation whose messages it begins with and whose reply it repeats next; the
     longer one takes its place. A request that begins with none opens one.
+
+    A request that is sent and answered like an open conversation's latest one, within seconds of its answer, is a
+    client's retry and no conversation of its own. Which of both a first request is shows later: it opens a spare one,
+    which is dropped unless it goes on.
     """
 
     def __init__(
@@ -122,6 +134,10 @@ class ConversationRecorder:
             return
         *_, (_, prefix) = exchange.prefixes
         known = self._continued(exchange)
+        repeats = known is not None and known.prefix == prefix
+        spare = known is not None and repeats and known.first
+        if spare:
+            known = None
         id_ = known.id if known is not None else secrets.token_hex(8)
         before = self._folder.read(id_) if known is not None else None
         names = (self._selector, self._settings.benchmark, self._settings.domain)
@@ -134,36 +150,57 @@ class ConversationRecorder:
             self._folder.drop(id_)
         else:
             self._folder.keep(kept.model_copy(update={"id": id_}))
+        if known is not None and repeats:
+            return
         if known is not None:
             self._forget(known)
-        self._open[id_] = _Open(id_, prefix, exchange.answers, self._clock())
+        self._open[id_] = _Open(
+            id_, prefix, exchange.answers, self._clock(), exchange.answered_at, first=known is None, spare=spare
+        )
         self._by_prefix.setdefault(prefix, []).append(id_)
         if len(self._open) > self._settings.open:
             self._close([next(iter(self._open.values()))])
 
     def _continued(self, exchange: Exchange) -> _Open | None:
-        """Return the open conversation that an exchange goes on with, or whose latest request it repeats."""
+        """Return the open conversation that an exchange goes on with, or whose latest request it repeats.
+
+        One that lacks just this exchange comes before a repeated one: conversations may be equal word for word.
+        """
         *before, (_, whole) = exchange.prefixes
+        found = [self._echoed(exchange.messages[place], prefix) for place, prefix in reversed(before)]
+        in_order = (*found[:1], self._repeated(exchange, whole), *found[1:])
+        return next((one for one in in_order if one is not None), None)
+
+    def _echoed(self, said: Message, prefix: str) -> _Open | None:
+        """Return the conversation whose reply a message is; an equal reply comes before one that was cut."""
+        ones = self._with_prefix(prefix)
+        equal = (one for one in ones if any(spoken(said) == spoken(answer) for answer in one.answers))
+        alike = (one for one in ones if any(echoes(said, answer) for answer in one.answers))
+        return next(equal, None) or next(alike, None)
+
+    def _repeated(self, exchange: Exchange, whole: str) -> _Open | None:
+        """Return the conversation whose latest request an exchange retries; asked before its answer it is another."""
+        words = [spoken(answer) for answer in exchange.answers]
         for one in self._with_prefix(whole):
-            if one.answers == exchange.answers:
+            soon = 0 <= exchange.started_at - one.answered_at <= _RETRY_SECONDS
+            if soon and not one.spare and [spoken(answer) for answer in one.answers] == words:
                 return one
-        for place, prefix in reversed(before):
-            said = exchange.messages[place]
-            for one in self._with_prefix(prefix):
-                if any(echoes(said, answer) for answer in one.answers):
-                    return one
         return None
 
     def _with_prefix(self, prefix: str) -> list[_Open]:
-        return [self._open[id_] for id_ in self._by_prefix.get(prefix, ())]
+        """Return the conversations after the same messages, the newest first and spare ones last."""
+        found = [self._open[id_] for id_ in reversed(self._by_prefix.get(prefix, []))]
+        return sorted(found, key=lambda one: one.spare)
 
     def _finish(self, everything: bool) -> None:
         limit = self._clock() - self._settings.idle_seconds
         self._close([one for one in self._open.values() if everything or one.touched <= limit])
 
     def _close(self, found: list[_Open]) -> None:
-        self._metrics.recorded.inc(self._folder.close([one.id for one in found]))
+        self._metrics.recorded.inc(self._folder.close([one.id for one in found if not one.spare]))
         for one in found:
+            if one.spare:
+                self._folder.drop(one.id)
             self._forget(one)
 
     def _forget(self, one: _Open) -> None:
