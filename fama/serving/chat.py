@@ -145,7 +145,8 @@ class ChatEndpoint:
                 answer.whole = True
                 if reply is not None and is_success(response):
                     seconds = time.perf_counter() - began
-                    answer.exchange = Exchange(asked.tree, reply, asked.advice, started_at, seconds)
+                    spent = tuple(answer.ledger) if asked.advice is None else ()
+                    answer.exchange = Exchange(asked.tree, reply, asked.advice, started_at, seconds, spent)
 
             passed = self._stream if _is_stream(response, asked.tree) else self._whole
             await passed(response, asked, answer, whole)

@@ -15,6 +15,7 @@ import pytest
 
 from fama.advising.advisor import Advisor
 from fama.cli import main
+from fama.episodes.records import LedgerRow, total_tokens
 from fama.episodes.state import state_at
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
@@ -40,6 +41,14 @@ def assistant(text: str | None, **more: Any) -> Message:
 def exchange(messages: list[Message], *answers: Message, at: float = 0.0) -> Exchange:
     choices = [{"index": i, "message": answer, "finish_reason": "stop"} for i, answer in enumerate(answers)]
     return Exchange({"model": "m", "messages": messages}, {"choices": choices}, None, at, 0.5)
+
+
+def test_the_calls_of_a_failed_advice_are_recorded() -> None:
+    spent = LedgerRow(role="helper:Alpha", model="m", input_tokens=30, output_tokens=10)
+    failed = replace(exchange([user("Hi")], assistant("Hello!")), spent=(spent,))
+    episode = failed.episode("e", "none", "", "", None)
+    assert [(row.role, row.turn) for row in episode.ledger] == [("helper:Alpha", 0), ("agent", 0)]
+    assert episode.decisions == () and total_tokens(episode.ledger, "helper") == 40
 
 
 class Clock:

@@ -17,6 +17,7 @@ from fama.episodes.records import Episode
 from fama.episodes.state import state_at
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
+from fama.mining.episode import try_episode
 from fama.mining.records import REPAIRS, Repair
 from fama.mining.runner import mine_folder
 from fama.mining.settings import MineSettings
@@ -299,13 +300,13 @@ def test_repairs_that_a_later_round_has_used_stay_as_they_are(
     """An episode that could not be mined for a passing reason would be mined when the command is run again."""
     plain, out = hinted
     settings = correcting(tmp_path, [{"repairs": str(out), "episodes": str(plain)}]).model_copy(update={"rounds": 3})
-    real, refused = mining_runner.try_episode, list[str]()
+    refused: list[str] = []
 
     async def failing_once(bench: Any, log: Episode, split: str | None) -> Any:
         if log.outcome.status == "failure" and not refused:
             refused.append(log.id)
             return "not mined: the model failed: HTTP 503"
-        return await real(bench, log, split)
+        return await try_episode(bench, log, split)
 
     monkeypatch.setattr(mining_runner, "try_episode", failing_once)
     with monkeypatch.context() as stopping:

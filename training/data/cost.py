@@ -44,19 +44,18 @@ def data_cost(settings: TrainSettings) -> tuple[Spent, ...]:
     for path in data.prompted:
         parts += _uncounted("prompted episodes", path, read_episodes(Path(path)), counted)
     if settings.init is not None:
-        before = read_manifest(Path(settings.init)).cost
-        if before is None:
+        paid = read_manifest(Path(settings.init)).cost
+        if paid is None:
             parts.append(unknown("training", settings.init))
         else:
-            parts += [part for part in before if part not in parts]
+            parts += [part for part in paid if part not in parts]
     return tuple(parts)
 
 
 def _uncounted(part: Part, source: str, episodes: Iterable[Episode], counted: set[str]) -> list[Spent]:
     """Return the cost of the episodes that are not counted yet, nothing where all are; they are counted then."""
-    logged = {
-        content_hash(one.model_dump_json()): one for one in episodes
-    }  # an id is that of the settings, not the run
+    # by content: an id is that of the settings, not of the run
+    logged = {content_hash(one.model_dump_json()): one for one in episodes}
     left = [one for key, one in logged.items() if key not in counted]
     counted.update(logged)
     return [spent_on_episodes(part, source, left)] if left or not logged else []

@@ -23,13 +23,17 @@ from fama.text.clean import clean_value
 
 @dataclass(frozen=True)
 class Exchange:
-    """A request's body, the upstream's reply to it and the advice in between; seconds of the upstream's part."""
+    """A request's body, the upstream's reply to it and the advice in between; seconds of the upstream's part.
+
+    ``spent`` are the calls of an advice that failed; those of one that did not are its own.
+    """
 
     body: dict[str, Any]
     reply: dict[str, Any]
     advice: Advice | None
     started_at: float
     seconds: float
+    spent: tuple[LedgerRow, ...] = ()
 
     @property
     def answered_at(self) -> float:
@@ -78,12 +82,12 @@ class Exchange:
         turn = turn_of(self.messages)
         name = self.body.get("model") if isinstance(self.body.get("model"), str) else None
         decisions, ledger = (before.decisions, before.ledger) if before is not None else ((), ())
-        rows: tuple[LedgerRow, ...] = ()
+        calls = self.spent if self.advice is None else self.advice.usage.ledger
+        rows = tuple(row.model_copy(update={"turn": turn}) for row in calls)
         if self.advice is not None:
             place = {"turn": turn, "message_index": len(self.messages)}
             kept = tuple(decision for decision in decisions if decision.message_index < len(self.messages))
             decisions = (*kept, self.advice.decision.model_copy(update=place))
-            rows = tuple(row.model_copy(update={"turn": turn}) for row in self.advice.usage.ledger)
         return Episode(
             id=id_,
             benchmark=benchmark,
