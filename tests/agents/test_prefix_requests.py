@@ -87,7 +87,7 @@ def test_the_agents_request_is_a_prefix_of_every_question(
     assert asked[0].role == "selector"
     for request in asked:
         assert same_bytes(request.messages[:-1], own.messages) and same_bytes(request.tools, own.tools)
-        assert request.messages[-1]["role"] == "user" and request.prefill.endswith(":")
+        assert request.messages[-1]["role"] == "user" and request.prefill == request.prefill.strip() != ""
         for flavour in FLAVOURS:
             theirs, agents = (build_body(r, "m", flavour)["messages"] for r in (request, own))
             openings = int(bool(own.prefill))  # the opening of the agent's answer is a turn on the wire

@@ -30,7 +30,8 @@ _RETRY_SECONDS = 10.0
 class _Open:
     """A conversation that may go on: the hash of its latest request's messages, and the replies to them.
 
-    ``first`` says that this request opened it. A spare one is a retry of another's first request, unless it goes on.
+    ``first`` says that this request opened it. A spare one is a retry of the first request of another, ``of``, unless
+    it goes on.
     """
 
     id: str
@@ -39,7 +40,11 @@ class _Open:
     touched: float
     answered_at: float
     first: bool
-    spare: bool
+    of: str | None = None
+
+    @property
+    def spare(self) -> bool:
+        return self.of is not None
 
 
 class ConversationRecorder:
@@ -50,7 +55,7 @@ class ConversationRecorder:
 
     A request that is sent and answered like an open conversation's latest one, within seconds of its answer, is a
     client's retry and no conversation of its own. Which of both a first request is shows later: it opens a spare one,
-    which is dropped unless it goes on.
+    whose cost goes to the first one unless it goes on.
     """
 
     def __init__(
@@ -135,8 +140,8 @@ class ConversationRecorder:
         *_, (_, prefix) = exchange.prefixes
         known = self._continued(exchange)
         repeats = known is not None and known.prefix == prefix
-        spare = known is not None and repeats and known.first
-        if spare:
+        of = known.id if known is not None and repeats and known.first else None
+        if of is not None:
             known = None
         id_ = known.id if known is not None else secrets.token_hex(8)
         before = self._folder.read(id_) if known is not None else None
@@ -155,7 +160,7 @@ class ConversationRecorder:
         if known is not None:
             self._forget(known)
         self._open[id_] = _Open(
-            id_, prefix, exchange.answers, self._clock(), exchange.answered_at, first=known is None, spare=spare
+            id_, prefix, exchange.answers, self._clock(), exchange.answered_at, first=known is None, of=of
         )
         self._by_prefix.setdefault(prefix, []).append(id_)
         if len(self._open) > self._settings.open:
@@ -197,11 +202,21 @@ class ConversationRecorder:
         self._close([one for one in self._open.values() if everything or one.touched <= limit])
 
     def _close(self, found: list[_Open]) -> None:
+        ids = {one.id for one in found}
+        found += [one for one in self._open.values() if one.of in ids and one.id not in ids]
+        for one in found:
+            if one.of is not None:
+                self._fold(one.id, one.of)
         self._metrics.recorded.inc(self._folder.close([one.id for one in found if not one.spare]))
         for one in found:
-            if one.spare:
-                self._folder.drop(one.id)
             self._forget(one)
+
+    def _fold(self, spare: str, of: str) -> None:
+        """Drop a spare conversation; what it cost was spent on the one whose request it repeated."""
+        again, first = self._folder.read(spare), self._folder.read(of)
+        if again is not None and first is not None:
+            self._folder.keep(first.model_copy(update={"ledger": (*first.ledger, *again.ledger)}))
+        self._folder.drop(spare)
 
     def _forget(self, one: _Open) -> None:
         del self._open[one.id]
