@@ -261,6 +261,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "outcomes": partial(training_table.outcomes, TRAINING),
     "runs": runs,
     "repairs": lambda: repairs_table.repairs(DATA / "repairs-train"),
+    "repairs-mixed": lambda: repairs_table.repairs(DATA / "repairs-mixed"),
     "lattice": partial(subset_grid, "lattice-test"),
     "grid-saas-dev": partial(subset_grid, "grid-saas-dev"),
     "lattice-0-5b": partial(subset_grid, "lattice-test-0.5b"),
