@@ -50,9 +50,9 @@ def serve(settings: ServeSettings) -> None:
 def _hurry() -> None:
     """Let requests wait less for this process itself: for its other thread, and for its garbage collector.
 
-    Advice is computed in the advisor's thread; where both threads have work, each waits for the other's switch interval
-    (5 ms by default) whenever it needs the interpreter. What was loaded at the start lives to the end: the collector
-    need not look through it again and again.
+    Advice that takes long is computed in the advisor's thread; where both threads have work, each waits for the other's
+    switch interval (5 ms by default) whenever it needs the interpreter. What was loaded at the start lives to the end:
+    the collector need not look through it again and again.
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
     gc.collect()

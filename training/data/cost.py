@@ -30,13 +30,7 @@ def data_cost(settings: TrainSettings) -> tuple[Spent, ...]:
         parts += _uncounted("plain run", path, without_helpers(read_episodes(Path(path))), counted)
     for source in data.failures:
         run, diagnosis = spent_on_labels(Path(source.failures))
-        if len(data.plain) + len(data.failures) > 1:
-            logged = list(read_episodes(Path(source.episodes)))
-            before = len(counted)
-            left = _uncounted("plain run", source.failures, logged, counted)
-            parts += [run] if len(counted) - before == len(logged) else left
-        else:
-            parts.append(run)
+        parts += _uncounted("plain run", source.failures, read_episodes(Path(source.episodes)), counted, whole=run)
         parts.append(diagnosis)
     for mined in data.repairs:
         parts += _uncounted("plain run", mined.episodes, read_episodes(Path(mined.episodes)), counted)
@@ -52,12 +46,19 @@ def data_cost(settings: TrainSettings) -> tuple[Spent, ...]:
     return tuple(parts)
 
 
-def _uncounted(part: Part, source: str, episodes: Iterable[Episode], counted: set[str]) -> list[Spent]:
-    """Return the cost of the episodes that are not counted yet, nothing where all are; they are counted then."""
+def _uncounted(
+    part: Part, source: str, episodes: Iterable[Episode], counted: set[str], whole: Spent | None = None
+) -> list[Spent]:
+    """Return the cost of the episodes that are not counted yet, nothing where all are; they are counted then.
+
+    ``whole`` is the cost of all of them where something else than the episodes tells it.
+    """
     # by content: an id is that of the settings, not of the run
     logged = {content_hash(one.model_dump_json()): one for one in episodes}
     left = [one for key, one in logged.items() if key not in counted]
     counted.update(logged)
+    if whole is not None and len(left) == len(logged):
+        return [whole]
     return [spent_on_episodes(part, source, left)] if left or not logged else []
 
 
