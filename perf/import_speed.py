@@ -72,7 +72,9 @@ def main() -> int:
     share = episodes / 10_000
     together = sum(step.seconds for step in steps.values())
     good = together < LIMIT_SECONDS * share and max(step.peak for step in steps.values()) < LIMIT_BYTES
-    print(f"limits: {LIMIT_SECONDS * share:.0f} s together, {LIMIT_BYTES / 1e6:.0f} MB: {'kept' if good else 'PASSED'}")
+    print(
+        f"limits: {LIMIT_SECONDS * share:.0f} s together, {LIMIT_BYTES / 1e6:.0f} MB: {'kept' if good else 'NOT KEPT'}"
+    )
     return 0 if good else 1
 
 

@@ -152,7 +152,7 @@ def main() -> int:
     save("replay_speed", found, ("numpy", "pyarrow"), wanted.out, note)
     together = sum(step.seconds for step in steps.values())
     good = together < LIMIT_SECONDS and max(step.peak for step in steps.values()) < LIMIT_BYTES
-    print(f"limits: {LIMIT_SECONDS:.0f} s together, {LIMIT_BYTES / 1e6:.0f} MB: {'kept' if good else 'PASSED'}")
+    print(f"limits: {LIMIT_SECONDS:.0f} s together, {LIMIT_BYTES / 1e6:.0f} MB: {'kept' if good else 'NOT KEPT'}")
     return 0 if good else 1
 
 

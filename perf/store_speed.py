@@ -79,7 +79,7 @@ def main() -> int:
     note = f"{many:,} synthetic episodes, {size / 1e6:.0f} MB of JSON lines"
     save("store_speed", rows, ("pydantic", "duckdb"), wanted.out, note)
     good = each < BYTES_EACH
-    print(f"limit: {BYTES_EACH:.0f} bytes per episode, of {size / many:.0f} on disk: {'kept' if good else 'PASSED'}")
+    print(f"limit: {BYTES_EACH:.0f} bytes per episode, of {size / many:.0f} on disk: {'kept' if good else 'NOT KEPT'}")
     return 0 if good else 1
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import combinations
 
 from eval.mine_check.records import Grid, GridRun
+from fama.agents.loop import OUT_OF_TIME
 from fama.episodes.records import Episode
 from fama.mining.bench import Bench
 from fama.mining.meter import Meter
@@ -57,7 +58,7 @@ async def run_grid(bench: Bench, record: Repair, log: Episode) -> Grid:
         runs.append(
             GridRun(
                 subset=subset,
-                outcome=ended.status,
+                outcome="error" if ended.reason == OUT_OF_TIME else ended.status,
                 notes=len(run.notes),
                 note_tokens=run.note_tokens,
                 reason=ended.reason,

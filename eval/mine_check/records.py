@@ -13,7 +13,8 @@ CHECK_VERSION = 1
 class GridRun(Record):
     """One subset, asked before every decision of the episode from its start.
 
-    ``note_tokens`` are those of the notes that were given, ``reason`` is what ended the episode.
+    ``note_tokens`` are those of the notes that were given, ``reason`` is what ended the episode. A run that the clock
+    ended (``wall_time``) says nothing of the subset and counts as an error, as in mining.
     """
 
     subset: Subset

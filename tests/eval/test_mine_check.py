@@ -109,6 +109,27 @@ async def test_the_mined_subset_is_judged_by_the_grid(world: Backbone, tmp_path:
     assert summary.mined_calls.value == pytest.approx(sum(one.mined_calls for one in found.values()) / 8)
 
 
+async def test_a_run_of_the_grid_that_the_clock_ended_is_unknown(tmp_path: Path) -> None:
+    """The subset repairs on a fast server; on a slow one its run is an error, no failure."""
+    with puzzles({"t": NAMED["single"]}):
+        SCRIPTED.add("puzzles", Backbone())
+        try:
+            plain = await plain_run(tmp_path / "plain", model={"name": "scripted:puzzles"}, limits={"seconds": 0.25})
+            await mine_folder(plain, MineSettings(exact=0, solved=0), tmp_path / "repairs")
+            fast = await checked((plain, tmp_path / "repairs"), tmp_path / "fast")
+            SCRIPTED.remove("puzzles")
+            SCRIPTED.add("puzzles", Backbone(seconds=0.3))
+            slow = await checked((plain, tmp_path / "repairs"), tmp_path / "slow")
+        finally:
+            SCRIPTED.remove("puzzles")
+    ends = {
+        name: [(run.outcome, run.reason) for run in found.checked[0][1].runs]
+        for name, found in (("fast", fast), ("slow", slow))
+    }
+    assert ends == {"fast": [("success", "closed")], "slow": [("error", "wall_time")]}
+    assert summarise([checked_failure(*slow.checked[0])]).grid_errors == 1
+
+
 async def test_mining_is_right_about_random_puzzles_and_its_subsets_suffice(tmp_path: Path) -> None:
     tasks = {f"p{number}": random_puzzle(number) for number in range(40)}
     with puzzles(tasks):

@@ -1,7 +1,6 @@
 """What a branch that did not end by itself says: nothing. And what a single draw can prove: nothing."""
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -122,19 +121,11 @@ async def test_continuations_that_broke_off_are_no_failures(
     assert with_alpha == ({(True, 1.0)} if outcome == "success" else set())
 
 
-class Slow(Backbone):
-    """Takes longer than the episode may."""
-
-    def _reply(self, request: ChatRequest) -> str:
-        time.sleep(0.3)
-        return super()._reply(request)
-
-
 async def test_what_the_clock_ended_is_unknown(tmp_path: Path) -> None:
     """On a fast server Alpha's note at the start repairs; a slow one shows no failure of it."""
     with puzzles({"t": puzzle("A", "", "", ways=[[0, 1, 2]])}):
         folder = await plain_run(tmp_path / "plain", limits={"seconds": 0.25})
-        slow = await mine(folder, tmp_path / "slow", Slow())
+        slow = await mine(folder, tmp_path / "slow", Backbone(seconds=0.3))
         fast = await mine(folder, tmp_path / "fast", Backbone())
     (first,) = (one for one in slow.interventions if one.decision == 0 and one.members == ("Alpha",))
     assert (first.outcome, first.reason) == ("error", "wall_time")

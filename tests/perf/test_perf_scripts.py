@@ -101,7 +101,7 @@ def test_the_tier_tells_limits_and_failures(
     ("script", "limits"),
     [
         ("print('limits: 1 s: kept')", "kept"),
-        ("print('limits: 1 s: PASSED'); status = 1", "exceeded"),
+        ("print('limits: 1 s: NOT KEPT'); status = 1", "exceeded"),
         ("print('no limits: shares only')", "none stated"),
         ("out.unlink(); print('limits: 1 s: kept')", "failed"),
         ("print('limits: 1 s'); status = 2", "failed"),

@@ -5,6 +5,7 @@ Every task has three decisions. At decision d the backbone acts well exactly whe
 """
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -175,14 +176,15 @@ class Puzzles:
 
 
 class Backbone(ScriptedModel):
-    """Acts well exactly when a puzzle's notes are there; counts what it was asked."""
+    """Acts well exactly when a puzzle's notes are there; counts what it was asked, takes ``seconds`` for a reply."""
 
-    def __init__(self) -> None:
-        self.asked = 0
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.asked, self.seconds = 0, seconds
         super().__init__("scripted:puzzles", self._reply)
 
     def _reply(self, request: ChatRequest) -> str:
         self.asked += 1
+        time.sleep(self.seconds)
         said = [str(message["content"]) for message in request.messages]
         task_id = next(text for text in said if "Task " in text).partition("Task ")[2].partition(".")[0]
         turn = sum(message["role"] == "assistant" for message in request.messages)
