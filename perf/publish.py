@@ -43,7 +43,8 @@ def table(name: str, results: Path) -> str:
     lines.append(f"| {' | '.join('---' if key == 'what' else '---:' for key in columns)} |")
     lines += [f"| {' | '.join(_cell(row.get(key)) for key in columns)} |" for row in rows]
     versions = ", ".join(f"{key} {value}" for key, value in found["versions"].items() if value)
-    commit = (found.get("commit") or "unknown")[:12]
+    commit, _, changed = (found.get("commit") or "unknown").partition("-")
+    commit = commit[:12] + (" with changes" if changed else "")
     where = f"{found['note']}. {found['hardware']}; {versions}; commit {commit}, {found['date']}; `{found['command']}`."
     return "\n".join(lines) + f"\n\n{where}\n"
 

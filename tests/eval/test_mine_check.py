@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
@@ -119,6 +120,7 @@ async def test_a_run_of_the_grid_that_the_clock_ended_is_unknown(tmp_path: Path)
             fast = await checked((plain, tmp_path / "repairs"), tmp_path / "fast")
             SCRIPTED.remove("puzzles")
             SCRIPTED.add("puzzles", Backbone(seconds=0.3))
+            shutil.rmtree(tmp_path / "repairs" / "cache")
             slow = await checked((plain, tmp_path / "repairs"), tmp_path / "slow")
         finally:
             SCRIPTED.remove("puzzles")
