@@ -1,5 +1,6 @@
 """Provenance of a comparison's episodes: second attempts, commits, clock stops, tasks that are known to be wrong."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from eval.metrics.formats import percent
 from eval.report.tables import tables
+from fama.agents.runs.run_config import CONFIG
 from fama.cli import main
 from fama.envs.exclusions import known_wrong
 from fama.episodes.records import Episode, Outcome
@@ -44,6 +46,21 @@ async def test_second_attempts_and_commits_are_counted(tmp_path: Path) -> None:
     mixed = await live(tmp_path)
     assert mixed.commits["abc"] == 4
     assert any(line.startswith("Episodes ran at 2 commits: 8 at ") for line in mixed.warnings)
+
+
+async def test_a_later_arm_may_bring_prompts_and_take_them_away_but_not_change_them(tmp_path: Path) -> None:
+    none = {"name": "none"}
+    asks = {"name": "prompted", "options": {"form": "on_prefix"}}
+    await live(tmp_path, arms=[none])
+    await live(tmp_path, arms=[none, asks])
+    await live(tmp_path, arms=[none])
+    path = tmp_path / CONFIG
+    config = json.loads(path.read_text())
+    (question,) = (name for name in config["prompts"] if name.startswith("questions/selection"))
+    config["prompts"][question] = "another"
+    path.write_text(json.dumps(config))
+    with pytest.raises(BadInput, match=f'prompts.{question} was "another" and is now'):
+        await live(tmp_path, arms=[none, asks])
 
 
 def test_what_older_records_do_not_say_is_unknown() -> None:

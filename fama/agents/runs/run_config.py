@@ -114,6 +114,9 @@ def provenance(settings: ExperimentSettings, benchmark_version: str, prompts: di
 def check_unchanged(out: Path, new: dict[str, Any], may_change: frozenset[str] = FREE) -> None:
     """Refuse to go on in a folder whose episodes were run differently.
 
+    Where arms may change, a further arm may bring prompts that none before it had, and one that is left out may take
+    its own away.
+
     Raises:
         BadInput: names the first key that differs, with both values.
     """
@@ -125,13 +128,24 @@ def check_unchanged(out: Path, new: dict[str, Any], may_change: frozenset[str] =
     try:
         old = json.loads(path.read_text(encoding="utf-8"))
         before = {key: value for key, value in _what(old["settings"]).items() if key not in may_change}
-        before |= {"benchmark_version": old["benchmark_version"], "prompts": old["prompts"]}
+        prompts, is_prompts = dict(old["prompts"]), dict(new["prompts"])
+        before["benchmark_version"] = old["benchmark_version"]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise BadInput(f"{path}: cannot be read; give another folder with --out") from None
     now = {key: value for key, value in _what(new["settings"]).items() if key not in may_change}
-    now |= {"benchmark_version": new["benchmark_version"], "prompts": new["prompts"]}
-    for key, was, is_now in _differences(before, now):
+    now["benchmark_version"] = new["benchmark_version"]
+    if "arms" in may_change:
+        both = prompts.keys() & is_prompts.keys()
+        prompts, is_prompts = ({key: one[key] for key in both} for one in (prompts, is_prompts))
+    for key, was, is_now in _differences({**before, "prompts": prompts}, {**now, "prompts": is_prompts}):
         raise BadInput(f"{path}: {key} was {was} and is now {is_now}; set it back or give another folder with --out")
+
+
+def earlier_prompts(out: Path) -> dict[str, str]:
+    """Return the prompts that the arms run in a folder so far had; none in a new one."""
+    path = out / CONFIG
+    found: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["prompts"] if path.exists() else {}
+    return found
 
 
 def write_config(out: Path, content: dict[str, Any]) -> None:

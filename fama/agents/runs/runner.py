@@ -12,7 +12,7 @@ from fama.agents.request import requester
 from fama.agents.runs.plan import Planned, episode_id, load_benchmark, select_tasks
 from fama.agents.runs.progress import Progress
 from fama.agents.runs.ray_jobs import EpisodeJob, EpisodeRecipe, check_remote, remote_episodes
-from fama.agents.runs.run_config import FREE, check_unchanged, provenance, run_prompts, write_config
+from fama.agents.runs.run_config import FREE, check_unchanged, earlier_prompts, provenance, run_prompts, write_config
 from fama.agents.runs.stage import Stage, connected
 from fama.agents.runs.summary import RunSummary, Tally, summarise
 from fama.envs.base import Benchmark
@@ -71,6 +71,7 @@ async def run_planned(
     _check_helper_model(settings, selectors)
     content = provenance(settings, benchmark.version(settings.domain), run_prompts(settings))
     check_unchanged(out, content, may_change)
+    content["prompts"] = {**earlier_prompts(out), **content["prompts"]}
     store = EpisodeStore(out)
     past = _Past.of(store)
     todo = _todo(plan, content["config_hash"], past.finished)
