@@ -15,9 +15,15 @@ fama run --config configs/run/helpdesk.yaml --out runs/plain-test split=test tas
 fama diagnose runs/plain-test --judge none --out runs/labels-test
 fama compare --config configs/compare/helpdesk-retrospective.yaml --out runs/retrospective lattice=runs/lattice/outcomes.parquet failures=runs/labels-test/failures.jsonl outcomes=runs/outcomes-train/outcomes.parquet 'arms=[{name: none}, {name: all}, {name: best_fixed}, {label: static, name: prompted, options: {failures: runs/labels-train/failures.jsonl, form: static}}, {name: prompted, options: {form: diagnosis}}, {name: linear, options: {checkpoint: runs/retrospective-router, episodes: runs/plain-test}}, {name: oracle, options: {outcomes: runs/lattice/outcomes.parquet}}]' "$@"
 fama compare --config configs/compare/helpdesk-trials.yaml --out runs/trials outcomes=runs/outcomes-train/outcomes.parquet 'arms=[{name: none}, {name: all}, {name: best_fixed}, {name: prompted, options: {form: one_call}}, {name: learned, options: {checkpoint: runs/encoder}}]' "$@"
+fama run --config configs/run/helpdesk.yaml --out runs/plain-train48 domain=shop+saas split=train tasks=48 "$@"
+fama mine runs/plain-train48 --config configs/mine/helpdesk.yaml --out runs/mined48 exact=0 budget.calls=150 "$@"
+fama train --config configs/train/turn.yaml --out runs/turn 'data.repairs=[{repairs: runs/mined48, episodes: runs/plain-train48}]'
+fama compare --config configs/compare/helpdesk-mixed.yaml --out runs/mixed 'arms=[{name: none}, {name: all}, {name: learned, label: learned per turn, cadence: turn, options: {checkpoint: runs/turn}}, {name: fixed, label: TSA+Verifier, options: {subset: [TSA, Verifier]}}, {name: fixed, label: DCE+TSA+Verifier, options: {subset: [DCE, TSA, Verifier]}}, {name: prompted, label: prompted per turn, cadence: turn, options: {form: on_prefix}}, {name: prompted, options: {form: one_call}}, {name: random, label: random per turn, cadence: turn, options: {mean_size: 2}}, {name: rule, label: rule per turn, cadence: turn}, {name: irma}]' "$@"
+fama compare --config configs/compare/helpdesk-mixed.yaml --config configs/compare/helpdesk-mixed-seen.yaml --out runs/mixed-seen 'arms=[{name: none}, {name: all}]' "$@"
 fama compare --config configs/compare/tau2.yaml --out runs/tau2-mock domain=mock split=base tasks=9 'arms=[{name: none}, {name: irma}, {name: prompted, options: {form: one_call}}, {name: learned, options: {checkpoint: runs/encoder}}]' "$@"
 fama compare --config configs/compare/tau2.yaml --out runs/tau2-retail domain=retail 'arms=[{name: none}, {name: irma}, {name: prompted, options: {form: one_call}}, {name: learned, options: {checkpoint: runs/encoder}}]' "$@"
 fama compare --config configs/compare/tau2.yaml --out runs/tau2-airline 'arms=[{name: none}, {name: irma}, {name: prompted, options: {form: one_call}}, {name: learned, options: {checkpoint: runs/encoder}}]' "$@"
 fama report runs/compare
+fama report runs/mixed
 fama report runs/retrospective
 fama report runs/trials
