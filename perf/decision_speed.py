@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from perf.record import ROOT, parser, save, timed
+from perf.record import ROOT, conclude, parser, save, timed
 
 if TYPE_CHECKING:
     from fama.episodes.records import Message
@@ -230,8 +230,7 @@ def main() -> int:
         wanted.out,
         f"{counts}; long: {wanted.long:,} messages",
     )
-    print(f"limits without an encoder: median {MEDIAN:.0f} ms, 95 % {TAIL:.0f} ms: {'kept' if good else 'NOT KEPT'}")
-    return 0 if good else 1
+    return conclude(f"without an encoder median {MEDIAN:.0f} ms, 95 % {TAIL:.0f} ms", good)
 
 
 if __name__ == "__main__":

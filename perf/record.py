@@ -53,6 +53,12 @@ def save(name: str, rows: Sequence[Mapping[str, Any]], packages: Sequence[str], 
     write_atomically(out or RESULTS / f"{name}.json", json.dumps(found, indent=2) + "\n")
 
 
+def conclude(limits: str, kept: bool) -> int:
+    """Print as the last line whether the limits that a script states are kept; return its exit code."""
+    print(f"limits: {limits}: {'kept' if kept else 'not kept'}")
+    return 0 if kept else 1
+
+
 class Step(NamedTuple):
     """Wall seconds and peak resident bytes of a process."""
 

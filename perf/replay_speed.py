@@ -24,7 +24,7 @@ from fama.episodes.records import Message
 from fama.episodes.state import VisibleState, state_to_json
 from fama.selection.decision import all_masks
 from fama.subsets import POOL, flagged, join_subset
-from perf.record import parser, save, timed
+from perf.record import conclude, parser, save, timed
 
 LIMIT_SECONDS, LIMIT_BYTES = 60.0, 2_000_000_000
 TRIALS, SUBSETS, DOMAIN, BACKBONE = 4, 50, "shop", "synthetic"
@@ -152,8 +152,7 @@ def main() -> int:
     save("replay_speed", found, ("numpy", "pyarrow"), wanted.out, note)
     together = sum(step.seconds for step in steps.values())
     good = together < LIMIT_SECONDS and max(step.peak for step in steps.values()) < LIMIT_BYTES
-    print(f"limits: {LIMIT_SECONDS:.0f} s together, {LIMIT_BYTES / 1e6:.0f} MB: {'kept' if good else 'NOT KEPT'}")
-    return 0 if good else 1
+    return conclude(f"{LIMIT_SECONDS:.0f} s together, {LIMIT_BYTES / 1e6:.0f} MB", good)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from perf.loop_overhead import POLICY, TOOLS
-from perf.record import ROOT, environment, parser, save
+from perf.record import ROOT, conclude, environment, parser, save
 
 MEDIAN_MS, P99_MS, LEAST_RATE, GROWTH = 5.0, 20.0, 150.0, 1.10
 #: Requests of one conversation.
@@ -186,8 +186,7 @@ def main() -> int:
     note += ", recorded" if wanted.record else ""
     save("serve_load", rows, ("starlette", "uvicorn", "aiohttp", "httptools"), wanted.out, note)
     limits = f"overhead {MEDIAN_MS:g} ms, {P99_MS:g} ms at 99 %, {LEAST_RATE:g} requests per second, flat memory"
-    print(f"limits: {limits}: {'kept' if kept else 'exceeded'}")
-    return 0 if kept else 1
+    return conclude(limits, kept)
 
 
 def measure(behind: int, front: int, pid: int, wanted: argparse.Namespace) -> tuple[list[dict[str, Any]], bool]:

@@ -28,7 +28,7 @@ from fama.helpers.pool import declared_pool
 from fama.selection.base import Allowance, SelectorContext
 from fama.selection.router.checkpoint import read_manifest
 from fama.selection.selectors.learned import LearnedSelector, build
-from perf.record import ROOT, parser, save
+from perf.record import ROOT, conclude, parser, save
 
 MEDIAN, TAIL, MEGABYTES = 30.0, 80.0, 1000
 #: Quantiles of the tokens (MiniLM's) of messages between one assistant turn and the next, the turn's own among them:
@@ -132,8 +132,7 @@ def main() -> int:
     note = f"{sizes[0]} synthetic episodes of {sizes[1]} turns, cache warm but for an episode's first decision"
     save("serving_speed", rows, ("torch", "transformers", "numpy"), wanted.out, note)
     good = all(row["median ms"] < MEDIAN and row["95 % ms"] < TAIL and row["peak MB"] < MEGABYTES for row in rows)
-    print(f"limits: median {MEDIAN:.0f} ms, 95 % {TAIL:.0f} ms, {MEGABYTES} MB: {'kept' if good else 'NOT KEPT'}")
-    return 0 if good else 1
+    return conclude(f"median {MEDIAN:.0f} ms, 95 % {TAIL:.0f} ms, {MEGABYTES} MB", good)
 
 
 if __name__ == "__main__":

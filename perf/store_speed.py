@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from perf.record import Step, parser, save, timed
+from perf.record import Step, conclude, parser, save, timed
 
 #: Bytes of peak memory that one more episode may cost ``fama score``.
 BYTES_EACH = 3000.0
@@ -79,8 +79,7 @@ def main() -> int:
     note = f"{many:,} synthetic episodes, {size / 1e6:.0f} MB of JSON lines"
     save("store_speed", rows, ("pydantic", "duckdb"), wanted.out, note)
     good = each < BYTES_EACH
-    print(f"limit: {BYTES_EACH:.0f} bytes per episode, of {size / many:.0f} on disk: {'kept' if good else 'NOT KEPT'}")
-    return 0 if good else 1
+    return conclude(f"{BYTES_EACH:.0f} bytes per episode, of {size / many:.0f} on disk", good)
 
 
 def _row(what: str, episodes: int, step: Step) -> dict[str, Any]:

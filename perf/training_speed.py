@@ -15,7 +15,7 @@ from typing import Any
 
 from fama.episodes.outcome_table import write_outcomes
 from perf import replay_speed
-from perf.record import parser, save, timed
+from perf.record import conclude, parser, save, timed
 
 LIMIT_SECONDS, LIMIT_BYTES, EPOCHS = 600.0, 3_000_000_000, 3
 #: of the rows of a task's four trials with fifty subsets each, every 51st: one a trial, with another subset each time
@@ -52,8 +52,7 @@ def main() -> int:
     packages = ("torch", "transformers", "peft", "lightning")
     save("training_speed", rows, packages, wanted.out, "MiniLM with LoRA; real states, synthetic outcomes")
     good = step.seconds < LIMIT_SECONDS and step.peak < LIMIT_BYTES
-    print(f"limits: {LIMIT_SECONDS:.0f} s, {LIMIT_BYTES / 1e6:.0f} MB: {'kept' if good else 'NOT KEPT'}")
-    return 0 if good else 1
+    return conclude(f"{LIMIT_SECONDS:.0f} s, {LIMIT_BYTES / 1e6:.0f} MB", good)
 
 
 if __name__ == "__main__":

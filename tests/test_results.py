@@ -6,7 +6,6 @@ import re
 import shlex
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -14,6 +13,7 @@ import yaml
 from eval.publish import build as tables
 from eval.publish import findings, training_table
 from fama import cli
+from fama.config_layers import ConfigLayers
 from fama.episodes.outcome_table import OutcomeRow, read_outcomes, write_outcomes
 from fama.episodes.records import SELECTION_ROLES
 from fama.episodes.store import read_episodes
@@ -78,11 +78,11 @@ def test_the_live_script_names_known_commands_and_configs_that_are_there(tmp_pat
         assert not any("results/helpdesk" in word for word in words), "everything is made anew"
         if words[0] == "compare":
             layers = [words[place + 1] for place, word in enumerate(words) if word == "--config"]
-            shipped: dict[str, Any] = {}
+            shipped = ConfigLayers()
             for layer in layers:
-                shipped |= yaml.safe_load((tables.ROOT / layer).read_text(encoding="utf-8"))
+                shipped.add(yaml.safe_load((tables.ROOT / layer).read_text(encoding="utf-8")), layer)
             arms = next(yaml.safe_load(word.removeprefix("arms=")) for word in words if word.startswith("arms="))
-            assert [arm["name"] for arm in arms] == [arm["name"] for arm in shipped["arms"]]
+            assert [arm["name"] for arm in arms] == [arm["name"] for arm in shipped.tree["arms"]]
         if "--config" in words:
             assert cli.main([*words, "--print_config"]) == 0
 

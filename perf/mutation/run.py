@@ -35,7 +35,7 @@ from typing import Any
 import yaml
 
 from perf.mutation.mutate import Mutant, mutants_of, mutated
-from perf.record import RESULTS, ROOT, parser, save
+from perf.record import RESULTS, ROOT, conclude, parser, save
 
 LIMIT = 0.85
 SURVIVORS = Path(__file__).with_name("survivors.yaml")
@@ -288,8 +288,7 @@ def main() -> int:
         save("mutants", rows, ("pytest", "hypothesis", "numpy", "scipy"), out, "one change per mutant")
     counts = [row for row in rows if "run" in row]
     share = sum(row["killed"] for row in counts) / sum(row["run"] for row in counts)
-    print(f"limit: {LIMIT:.0%} killed, {share:.1%} are: {'kept' if share >= LIMIT else 'NOT KEPT'}")
-    return 0 if share >= LIMIT else 1
+    return conclude(f"{LIMIT:.0%} killed, {share:.1%} are", share >= LIMIT)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ SCRIPTS = (
     "helper_prompts",
     "prefix_reuse",
 )
-Limits = Literal["kept", "exceeded", "none stated", "failed"]
+Limits = Literal["kept", "not kept", "none stated", "failed"]
 
 
 def run(script: str, folder: Path, arguments: list[str]) -> dict[str, Any]:
@@ -53,8 +53,8 @@ def run(script: str, folder: Path, arguments: list[str]) -> dict[str, Any]:
     limits: Limits = "none stated"
     if not made.exists() or done.returncode not in (0, 1):
         limits = "failed"
-    elif done.stdout.splitlines()[-1].startswith("limit"):
-        limits = "exceeded" if done.returncode else "kept"
+    elif done.stdout.splitlines()[-1].startswith("limits"):
+        limits = "not kept" if done.returncode else "kept"
     return {"what": script, "seconds": round(time.perf_counter() - start), "limits": limits, "load before": load}
 
 

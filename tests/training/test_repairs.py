@@ -17,6 +17,7 @@ from fama.episodes.records import Episode
 from fama.episodes.state import state_at
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
+from fama.hashing import content_hash
 from fama.mining.episode import try_episode
 from fama.mining.records import REPAIRS, Repair
 from fama.mining.runner import mine_folder
@@ -188,6 +189,9 @@ async def test_a_router_for_every_turn_finds_the_known_helpers_on_other_tasks(
     manifest = train(settings, tmp_path / "router")
     assert manifest is not None and manifest.cadence == "turn" and manifest.cost_unit == "tokens"
     assert {part.part for part in manifest.cost or ()} == {"plain run", "mining", "training"}
+    assert manifest.prompts_hash == tuple({content_hash(one.prompt_hashes) for one in read_episodes(out)})
+    card = (tmp_path / "router" / "README.md").read_text(encoding="utf-8")
+    assert "states that its own choices lead to" in card and "one subset held for a whole episode" not in card
     solved = {}
     tests = Puzzles().task_ids("d", "test")
     arms: dict[str, Any] = {

@@ -8,6 +8,7 @@ from fama.episodes.records import Episode
 from fama.episodes.spending import CostUnit, Remaining, remaining
 from fama.episodes.state import state_at
 from fama.errors import BadInput
+from fama.hashing import content_hash
 from fama.mining.records import Intervention, Repair
 from fama.selection.router.features import Features
 from fama.selection.router.turn import featurise_turn
@@ -38,6 +39,7 @@ def repair_examples(
     repair leaves as they are.
     Where only a part of the solved (or of the failed) episodes was mined, each stands for as many as it was drawn from:
     its rows weigh by the eligible episodes per mined one, where the records say how many were eligible.
+    The prompts are those of the executed repairs; unknown where nothing was repaired.
     Interventions after earlier ones are left out, since their states are not stored, as are changed actions that were
     not run on, errors, and every episode whose task is of no known training split.
 
@@ -88,6 +90,11 @@ def repair_examples(
         benchmark_version=_union(f"{one.benchmark} {one.benchmark_version or 'unknown'}" for one in used),
         domains=_union(one.domain for one in used),
         backbones=_union(one.backbone or "" for one in used),
+        prompts_hash=_union(
+            content_hash(_episode(one.repaired_episode, one, episodes).prompt_hashes)
+            for one in used
+            if one.repaired_episode is not None
+        ),
     )
 
 

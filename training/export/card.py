@@ -230,6 +230,11 @@ def _limits(manifest: RouterManifest, rows: int, blind: bool) -> str:
             f"Valid for this helper pool, the failure categories {manifest.taxonomy_version}, and logs like these.",
             "A helper that addresses what broke need not help; only outcomes say whether it does, and what it costs.",
         ]
+    elif manifest.cadence == "turn":
+        found.append(
+            "Repairs were executed on the way of the plain agent, or of the arms that were mined; states that its own "
+            "choices lead to may lie outside of what it was trained on."
+        )
     elif manifest.view == "prospective":
         found.append(
             "Outcomes were logged with one subset held for a whole episode and the state before its first decision; "
