@@ -139,4 +139,4 @@ def test_mutants_of_a_small_module_are_killed(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     (row,) = json.loads(out.read_text(encoding="utf-8"))["rows"]
     assert (row["mutants"], row["run"], row["killed"], row["by time"]) == (13, 2, 2, 0)
-    assert "limit: 85% killed, 100.0% are: kept" in done.stdout
+    assert "limits: 85% killed, 100.0% are: kept" in done.stdout
