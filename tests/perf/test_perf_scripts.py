@@ -217,13 +217,14 @@ def test_samples_belong_to_the_innermost_function_of_the_project() -> None:
 
 @pytest.mark.slow
 def test_profiles(tmp_path: Path) -> None:
-    measured("profiles", tmp_path / "out.json", "--quick")
+    """Every place is listed: which ones are the most expensive is what the script is there to tell."""
+    measured("profiles", tmp_path / "out.json", "--quick", "--top", "1000")
     rows = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["rows"]
-    shares: dict[str, float] = {}
+    shares: dict[str, list[float]] = {}
     for row in rows:
-        shares[row["what"]] = shares.get(row["what"], 0.0) + row["share"]
+        shares.setdefault(row["what"], []).append(row["share"])
     assert set(shares) == {"fama run, all helpers", "fama diagnose", "fama train, linear", "fama compare"}
-    assert all(share == pytest.approx(1.0, abs=0.01) for share in shares.values())
+    assert all(sum(each) == pytest.approx(1.0, abs=0.0005 * len(each)) for each in shares.values())  # three digits each
     assert any("fama/diagnosis" in row["function"] for row in rows if row["what"] == "fama diagnose")
 
 
