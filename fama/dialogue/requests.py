@@ -118,14 +118,25 @@ def verbs_of(tool: ToolView, changes: tuple[ToolView, ...]) -> frozenset[str]:
 
 @by_identity(2_000)
 def served_by(clause: str, tools: tuple[ToolView, ...]) -> tuple[ToolView, frozenset[str]] | None:
-    """Return the change that a clause asks for, and its rivals."""
+    """Return the change that a clause asks for, and its rivals.
+
+    A clause asks for a change by the verb of its name. One that opens as a request also does so by a verb that only the
+    change's description has or, without any change's verb, by an object, parameter or value that only one change has.
+    """
     weights = _weights(tools)
     changes = _changes(tools)
     said = _add_slips(meanings(_PAST.sub(" ", _NOUN.sub(" ", without_negated(clause)))), _vocabulary(tools))
+    asks = bool(_ASKS.search(clause)) and not _INFORMS.search(clause)
+    by_description = asks and not _THEIRS.search(clause)
+    by_object = asks and not any(verb_of(tool) in said for tool in changes)
     scored: list[tuple[float, ToolView]] = []
     for tool in changes:
         shared = said & tool.stems
-        if _says_verb(clause, shared, tool, changes) or _names_object(clause, said, tool, changes):
+        if (
+            verb_of(tool) in shared
+            or (by_description and shared & verbs_of(tool, changes))
+            or (by_object and said & _own_names(tool, changes))
+        ):
             score = sum(weights[root] * (_NAME_WEIGHT if root in tool.name_stems else 1.0) for root in shared)
             scored.append((score, tool))
     if not scored:
@@ -141,21 +152,6 @@ def served_by(clause: str, tools: tuple[ToolView, ...]) -> tuple[ToolView, froze
 @by_identity(64)
 def _changes(tools: tuple[ToolView, ...]) -> tuple[ToolView, ...]:
     return tuple(tool for tool in tools if tool.kind == "write")
-
-
-def _says_verb(clause: str, shared: frozenset[str], tool: ToolView, changes: tuple[ToolView, ...]) -> bool:
-    """Return whether a clause has the verb of a tool's name, or asks for one that only its description has."""
-    if verb_of(tool) in shared:
-        return True
-    described = shared & verbs_of(tool, changes)
-    return bool(described and _ASKS.search(clause)) and not (_INFORMS.search(clause) or _THEIRS.search(clause))
-
-
-def _names_object(clause: str, said: frozenset[str], tool: ToolView, changes: tuple[ToolView, ...]) -> bool:
-    """Return whether a request without its verb names an object, parameter or value that only one change has."""
-    if not _ASKS.search(clause) or _INFORMS.search(clause) or any(verb_of(other) in said for other in changes):
-        return False
-    return bool(said & _own_names(tool, changes))
 
 
 @by_identity(2_000)
