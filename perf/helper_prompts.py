@@ -6,14 +6,18 @@ Logged training episodes are gone through decision by decision, as a run at cade
 the prompted selector would: the selector is asked, then each helper, then the agent (its answer is cut short, since
 the episode is logged). Once with questions at the end of the agent's request (form ``llm``, selector ``on_prefix``),
 once with separate prompts (forms ``separate`` and ``one_call``). Each of the two opens the policy with a word of its
-own, so that neither finds the cache of the other. Nothing else should use the machine meanwhile; counts of tokens do
+own, so that neither finds the cache of the other. In process both are measured on two servers: one that keeps prompts
+that left its slot in memory, as the project's own does, and one that holds its slot's last prompt only, as a server
+does whose memory is taken by other conversations. Nothing else should use the machine meanwhile; counts of tokens do
 not depend on that.
 """
 
+import argparse
 import asyncio
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +31,8 @@ from fama.episodes.store import read_episodes
 from fama.helpers.pool import build_pool
 from fama.models.base import ChatModel, ChatRequest, Sampling
 from fama.models.connect import connect
+from fama.models.servers.llama_cpp import PROMPT_CACHE_MIB, ServerSpec, serve
+from fama.models.weights.storage import resolve
 from fama.randomness import generator
 from fama.selection.base import Allowance, SelectorContext
 from fama.selection.selectors.prompted import build
@@ -119,6 +125,22 @@ def _ratio(new: dict[str, int], ending: str) -> float | None:
     return round(new[f"separate{ending}"] / whole, 2) if whole else None
 
 
+async def _measured(episodes: Sequence[Episode], settings: ExperimentSettings) -> list[dict[str, Any]]:
+    async with connect(settings.model) as model:
+        return await measure(model, episodes, settings)
+
+
+@contextmanager
+def endpoint_of(wanted: argparse.Namespace, memory: int | None) -> Iterator[str]:
+    """Yield the given endpoint, or one in this process with so many MiB for prompts that left its slot."""
+    if memory is None:
+        yield wanted.url
+        return
+    spec = ServerSpec(resolve(wanted.model), threads=wanted.threads, prompt_cache_mib=memory)
+    with serve(spec, api_key="") as endpoint:
+        yield endpoint.base_url
+
+
 def main() -> int:
     """Ask, write."""
     args = parser(__doc__)
@@ -129,14 +151,12 @@ def main() -> int:
     chosen = [episode for episode in read_episodes(wanted.episodes) if episode.task_id in wanted.tasks]
     if not chosen:
         raise SystemExit(f"{wanted.episodes}: has none of the tasks {', '.join(wanted.tasks)}; name others by --tasks")
-    model_settings = ModelSettings(name=wanted.model, base_url=wanted.url, threads=wanted.threads)
-    settings = ExperimentSettings(model=model_settings, split="train")
-
-    async def ask() -> list[dict[str, Any]]:
-        async with connect(settings.model) as model:
-            return await measure(model, chosen, settings)
-
-    rows = asyncio.run(ask())
+    rows: list[dict[str, Any]] = []
+    for memory in (None,) if wanted.url else (PROMPT_CACHE_MIB, 0):
+        with endpoint_of(wanted, memory) as url:
+            model = ModelSettings(name=wanted.model, base_url=url)
+            found = asyncio.run(_measured(chosen, ExperimentSettings(model=model, split="train")))
+        rows += [{**row, "what": row["what"] + ("; last prompt only" if memory == 0 else "")} for row in found]
     decisions = sum(len(episode.decisions) for episode in chosen)
     tasks = ", ".join(episode.task_id for episode in chosen)
     note = f"{wanted.model}, {len(chosen)} logged training episodes ({tasks}), {decisions} decisions"

@@ -5,6 +5,9 @@ import os
 import subprocess
 import sys
 import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import pytest
 
 from fama.episodes.store import read_episodes
 from fama.models.connect import connect
+from fama.models.servers.llama_cpp import PROMPT_CACHE_MIB, ServerSpec
 from fama.settings import ExperimentSettings, ModelSettings
 from perf import capacity, helper_prompts, prefix_reuse, profiles, publish
 from perf.record import RESULTS
@@ -229,10 +233,13 @@ def test_profiles(tmp_path: Path) -> None:
 
 
 class Caching:
-    """Answers like a server with a prefix cache of whole messages: a token is four characters."""
+    """Answers like a server with a prefix cache of whole messages: a token is four characters.
 
-    def __init__(self) -> None:
-        self._read: list[str] = []
+    ``kept`` are the latest prompts that it holds; None holds all.
+    """
+
+    def __init__(self, kept: int | None = None) -> None:
+        self._read: deque[str] = deque(maxlen=kept)
 
     def __call__(self, body: dict[str, Any]) -> Answer:
         text = "".join(f"<{message['role']}>{message['content']}" for message in body["messages"])
@@ -275,6 +282,31 @@ async def test_helper_prompts(endpoint: Endpoint) -> None:
     assert llm["input tokens"] > separate["input tokens"] > 5 * llm["new tokens"]  # longer, but nearly all cached
     ratio = rows["new tokens of helpers, separate over llm"]["ratio"]
     assert ratio == round(separate["new tokens"] / llm["new tokens"], 2)
+
+
+def test_helper_prompts_on_servers_with_and_without_memory(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memories = []
+
+    @contextmanager
+    def served(spec: ServerSpec, api_key: str | None = None) -> Iterator[Endpoint]:
+        memories.append(spec.prompt_cache_mib)
+        endpoint.answer = Caching(1 if spec.prompt_cache_mib == 0 else None)
+        yield endpoint
+
+    weights, out = tmp_path / "served.gguf", tmp_path / "out.json"
+    weights.touch()
+    endpoint.owner = "llamacpp"
+    monkeypatch.setattr(helper_prompts, "serve", served)
+    monkeypatch.setattr(sys, "argv", ["helper_prompts.py", "--model", str(weights), "--out", str(out)])
+    assert helper_prompts.main() == 0
+    assert memories == [PROMPT_CACHE_MIB, 0]
+    rows = {row["what"]: row for row in json.loads(out.read_text(encoding="utf-8"))["rows"]}
+    for what in ("all, llm", "all, separate"):
+        assert rows[f"{what}; last prompt only"]["input tokens"] == rows[what]["input tokens"]
+    ratio = "new tokens of an episode, separate over llm"
+    assert rows[f"{ratio}; last prompt only"]["ratio"] > 2 * rows[ratio]["ratio"] > 2
 
 
 def test_tables_of_the_page_are_made_from_the_measurements(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ class ServerSpec:
     """The specification of a server: users with equal ones share a server.
 
     ``context_tokens`` is the context over all slots, ``threads`` 0 takes every core, ``port`` 0 any free
-    one.
+    one. ``prompt_cache_mib`` is the memory for prompts that left their slot; with 0 a slot holds its last prompt only.
     """
 
     path: Path
@@ -36,6 +36,7 @@ class ServerSpec:
     context_tokens: int = 8192
     threads: int = 0
     port: int = 0
+    prompt_cache_mib: int = PROMPT_CACHE_MIB
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def _start(spec: ServerSpec, api_key: str) -> _Entry:
     params.prefill_assistant = True
     # llama.cpp's flash attention is a GPU kernel first: on the CPU it reads prompts of a long history more slowly
     params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
-    params.cache_ram_mib = PROMPT_CACHE_MIB
+    params.cache_ram_mib = spec.prompt_cache_mib
     params.verbosity = 0  # llama.cpp would log to this process's standard error
     params.ui = False
     params.endpoint_slots = False
