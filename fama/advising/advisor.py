@@ -59,7 +59,7 @@ class Advisor:
         helpers: Sequence[str] | HelperSettings | None = None,
         model: Model | None = None,
         cadence: Cadence = "turn",
-        placement: Placement = "assistant",
+        placement: Placement = "user",
         prefill: Prefill = "message",
         price: float | None = None,
         budget: BudgetSettings | int | None = None,
@@ -77,7 +77,8 @@ class Advisor:
             model: of helper agents and of prompted selection: settings, their keys, or a name of them; None where notes
                 are templates and the router asks no model.
             cadence: when the router is asked.
-            placement: where notes go, as in a run.
+            placement: where notes go: the end of the last turn, a ``system`` turn, or the opening of the reply
+                (``assistant``, the default of a run), which many endpoints with function calling do not continue.
             prefill: how the agent's endpoint is given the opening of its reply, for placement ``assistant``: llama.cpp
                 and most others by a last ``message``, vLLM by a ``flag`` beside it, OpenAI's own in ``words``.
             price: λ, the success probability that 1,000 tokens are worth; the router's own when None.

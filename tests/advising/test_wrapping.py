@@ -1,6 +1,7 @@
 """The wrapped client of the openai package: notes go out, and never come back."""
 
 import asyncio
+import inspect
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from openai import AsyncOpenAI, BadRequestError, DefaultAsyncHttpxClient, Defaul
 
 import fama
 from fama.advising.replies import StreamedReply, own_content, without_opening
+from fama.serving.settings import ServeSettings
 from tests.support.fake_endpoint import Endpoint, said
 from tests.support.order_requests import AGREED, LOOKED_UP, PATTERNS, TOOLS
 
@@ -61,7 +63,7 @@ def wrapped_async(endpoint: Endpoint, advisor: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def advisor() -> Iterator[fama.Advisor]:
-    with fama.Advisor("all", helpers=PATTERNS) as made:
+    with fama.Advisor("all", helpers=PATTERNS, placement="assistant") as made:
         yield made
 
 
@@ -94,6 +96,20 @@ async def test_notes_go_out_and_never_come_back(habit: str, advisor: fama.Adviso
     assert client.advice_failures == other.advice_failures == 0
 
 
+def test_unless_asked_for_no_endpoint_has_to_continue_a_reply(endpoint: Endpoint) -> None:
+    """Of OpenAI's own, Mistral's and others, some take the opening for a whole turn, and some refuse it."""
+    endpoint.answer = Words()
+    with fama.Advisor("all", helpers=PATTERNS) as advisor:
+        client = wrapped(endpoint, advisor)
+        client.chat.completions.create(model="m", messages=LOOKED_UP, tools=TOOLS)
+        client.chat.completions.with_raw_response.create(model="m", messages=LOOKED_UP, tools=TOOLS)
+    for body in endpoint.asked:
+        assert [message["role"] for message in body["messages"]] == [message["role"] for message in LOOKED_UP]
+        assert body["messages"][-1]["content"].partition("\n\nNote: ")[2]
+    default = inspect.signature(fama.Advisor).parameters["placement"].default
+    assert default == ServeSettings.model_fields["placement"].default, "of the wrapped client and of the endpoint"
+
+
 def test_a_stream_that_stops_loses_nothing(advisor: fama.Advisor, endpoint: Endpoint) -> None:
     endpoint.answer = Words(LINE[:20], finish=None)
     with wrapped(endpoint, advisor) as client:
@@ -103,7 +119,7 @@ def test_a_stream_that_stops_loses_nothing(advisor: fama.Advisor, endpoint: Endp
 
 def test_vllm_is_told_to_go_on_from_the_note(endpoint: Endpoint) -> None:
     endpoint.answer = Words()
-    with fama.Advisor("all", helpers=PATTERNS, prefill="flag") as advisor:
+    with fama.Advisor("all", helpers=PATTERNS, placement="assistant", prefill="flag") as advisor:
         client = wrapped(endpoint, advisor)
         client.chat.completions.create(model="m", messages=LOOKED_UP, tools=TOOLS, extra_body={"top_k": 5})
         client.chat.completions.create(model="m", messages=LOOKED_UP[:2], tools=TOOLS)
@@ -128,7 +144,7 @@ def test_helpers_of_the_sdk_get_notes_too(advisor: fama.Advisor, endpoint: Endpo
     strict = {"type": "function", "function": {"name": "f", "strict": True, "parameters": {}}}
     client.chat.completions.parse(model="m", messages=LOOKED_UP, tools=[strict])
     assert [body["messages"] for body in endpoint.asked[2:]] == [LOOKED_UP] * 4, "a note could not be taken off"
-    with fama.Advisor("all", helpers=PATTERNS, placement="user") as other:
+    with fama.Advisor("all", helpers=PATTERNS) as other:
         again = fama.wrap(client, other)
         again.chat.completions.with_raw_response.create(**asked)
         again.chat.completions.create(**asked)
