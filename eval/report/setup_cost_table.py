@@ -31,15 +31,16 @@ def one_off_table(comparison: Comparison) -> Table | None:
                 _known(total(training, "seconds"), 1) if training else Cell(DASH),
                 _known(total(arm.one_off)),
                 _known(None if seconds is None else seconds / 3600, 2),
-                *(cell for rival in rivals for cell in _paid(paid.get(rival))),
+                *(cell for rival in rivals for cell in _paid(paid.get(rival), bool(arm.measures.success.value))),
             )
         )
     return Table(
         "one_off",
         "Setup cost and break-even",
         "Spent before the first episode, in no other table's tokens. Break-even: episodes after which the tokens saved "
-        "per episode equal the setup cost beyond that of the other arm; never: nothing is saved. Interval from that of "
-        "the saved tokens. On the retrospective track every new task needs its own plain run and diagnosis.",
+        "per episode equal the setup cost beyond that of the other arm; never: nothing is saved; –: the arm solves "
+        "nothing. Interval from that of the saved tokens. On the retrospective track every new task needs its own "
+        "plain run and diagnosis.",
         tuple(columns),
         tuple(rows),
         (4, 5, *range(6, len(columns))),
@@ -50,14 +51,18 @@ def _known(value: float | None, digits: int = 0) -> Cell:
     return Cell("unknown" if value is None else number(value, digits), value)
 
 
-def _paid(paid: Payback | None) -> list[Cell]:
+def _paid(paid: Payback | None, solves: bool) -> list[Cell]:
+    """Return the cells of saved tokens and of the break-even; an arm that solves nothing pays nothing back."""
     if paid is None:
         return [Cell(DASH)] * 2
+    saved = Cell(count(paid.saved), paid.saved.value)
+    if not solves:
+        return [saved, Cell(DASH)]
     sort = paid.episodes if isinstance(paid.episodes, float) else None
     text = episodes_text(paid.episodes)
     if paid.low is not None and paid.high is not None and (paid.low, paid.high) != ("never", "never") and text != "0":
         text += f" [{episodes_text(paid.low)}, {episodes_text(paid.high)}]"
-    return [Cell(count(paid.saved), paid.saved.value), Cell(text, sort)]
+    return [saved, Cell(text, sort)]
 
 
 def episodes_text(episodes: Episodes) -> str:

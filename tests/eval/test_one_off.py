@@ -86,7 +86,10 @@ def test_the_comparison_its_table_and_its_words() -> None:
     assert told in answers(got).duel
     nothing = learned.measures.model_copy(update={"success": Interval(0.0, 0.0, 0.4, 6)})
     without = tuple(arm.model_copy(update={"measures": nothing}) if arm is learned else arm for arm in got.arms)
-    assert not any("break-even" in line for line in answers(got.model_copy(update={"arms": without})).duel)
+    solved_none = got.model_copy(update={"arms": without})
+    assert not any("break-even" in line for line in answers(solved_none).duel)
+    rows = next(table for table in tables(solved_none) if table.name == "one_off").rows
+    assert [cell.text for cell in rows[0][6:]] == ["30 [30, 30]", "–", "60 [60, 60]", "–"], "nothing is paid back"
 
 
 def test_what_is_unknown_stays_unknown(tmp_path: Path) -> None:
