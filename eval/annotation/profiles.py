@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from eval.metrics.formats import p_statement
 from eval.stats.paired import holm
 from fama.episodes.records import Failure, Record
 from fama.intervals import Array, ratio_interval, task_weights
@@ -110,12 +111,12 @@ def drift(
 def in_words(test: Drift) -> str:
     """Return the test's result in words, and what follows for labels and routers."""
     if not test.shown:
-        return f"No drift shown (p = {test.p:.3f}); that is no proof that there is none."
+        return f"No drift shown ({p_statement(test.p)}); that is no proof that there is none."
     moved = [c for c in sorted(test.changes, key=lambda c: c.p) if c.p < LEVEL]
-    changes = ", ".join(f"{c.category} {c.before:.0%} → {c.after:.0%} (p = {c.p:.3f})" for c in moved)
+    changes = ", ".join(f"{c.category} {c.before:.0%} → {c.after:.0%} ({p_statement(c.p)})" for c in moved)
     what = changes or "no single category stands out"
     return (
-        f"The profile has drifted (p = {test.p:.3f}): {what}. A router or a rule tuned on the old failures may be "
+        f"The profile has drifted ({p_statement(test.p)}): {what}. A router or a rule tuned on the old failures may be "
         "out of date; diagnose and train again."
     )
 

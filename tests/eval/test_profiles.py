@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.annotation.profiles import draw, drift, in_words, profile
+from eval.annotation.profiles import Change, Drift, draw, drift, in_words, profile
 from fama.cli import main
 from fama.episodes.records import Failure
 from fama.episodes.store import write_failures
@@ -59,6 +59,13 @@ def test_drift_is_found_where_it_is_and_rarely_where_it_is_not() -> None:
     moved = drift(drawn(rng, same), drawn(rng, [0.3, 0.2, 0.4, 0.1]), CODES, draws=1000)
     assert moved.shown and {c.category for c in moved.changes if c.p < 0.05} == {"CM", "IFU"}
     assert "The profile has drifted" in in_words(moved) and "IFU" in in_words(moved)
+
+
+def test_the_words_state_no_p_of_zero() -> None:
+    """One in 5,001 splits, the least there is, is 0.0002."""
+    least = Drift(p=1 / 5001, changes=(Change(category="CM", before=0.1, after=0.9, p=4 / 5001),))
+    assert "has drifted (p < 0.001): CM 10% → 90% (p < 0.001)." in in_words(least)
+    assert "(p = 0.060)" in in_words(Drift(p=0.06, changes=()))
 
 
 def test_equal_profiles_do_not_differ() -> None:
