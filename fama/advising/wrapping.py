@@ -245,7 +245,7 @@ class _Pieces:
             self._latest[choice.index] = chunk
             said = choice.delta.content
             passed = words.add(said) if isinstance(said, str) else ""
-            if choice.finish_reason is not None:
+            if choice.finish_reason is not None or choice.delta.tool_calls:
                 passed += words.end()
             if isinstance(said, str) or passed:
                 choice.delta.content = passed
@@ -258,7 +258,7 @@ class _Pieces:
             if held:
                 chunk = self._latest[index].model_copy(deep=True)
                 chunk.choices = [choice for choice in chunk.choices if choice.index == index]
-                chunk.choices[0].delta.content = held
+                chunk.choices[0].delta = type(chunk.choices[0].delta)(content=held)
                 yield chunk
 
 

@@ -117,6 +117,24 @@ def test_a_stream_that_stops_loses_nothing(advisor: fama.Advisor, endpoint: Endp
         assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == LINE[:20]
 
 
+def test_a_stream_that_stops_within_a_call_says_no_piece_twice(advisor: fama.Advisor, endpoint: Endpoint) -> None:
+    deltas = [
+        {"role": "assistant", "content": LINE[:20]},
+        {"tool_calls": [{"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a"'}}]},
+    ]
+    rows = [{"id": "x", **CHUNK, "choices": [{"index": 0, "delta": one, "finish_reason": None}]} for one in deltas]
+    events = "".join(f"data: {json.dumps(row)}\n\n" for row in rows).encode()
+    endpoint.answer = lambda body: (200, events)
+    heard = [
+        chunk.choices[0].delta
+        for chunk in wrapped(endpoint, advisor).chat.completions.create(
+            model="m", messages=LOOKED_UP, tools=TOOLS, stream=True
+        )
+    ]
+    assert "".join(delta.content or "" for delta in heard) == LINE[:20]
+    assert [call.function.arguments for delta in heard for call in delta.tool_calls or ()] == ['{"a"']
+
+
 def test_vllm_is_told_to_go_on_from_the_note(endpoint: Endpoint) -> None:
     endpoint.answer = Words()
     with fama.Advisor("all", helpers=PATTERNS, placement="assistant", prefill="flag") as advisor:
