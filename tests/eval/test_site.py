@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
@@ -62,10 +63,16 @@ def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
 def test_the_reference_has_signatures_and_arguments_of_the_public_names(site: Path) -> None:
     import fama
 
-    text = re.sub(r"<[^>]*>", "", (site / "api.html").read_text(encoding="utf-8"))
+    html = (site / "api.html").read_text(encoding="utf-8")
+    text = re.sub(r"<[^>]*>", "", html)
     for name in (*fama.__all__, "Episode", "Failure", "LedgerRow", "Decision", "Note"):
         assert re.search(rf"\b{name}\b", text), name
     assert "the success probability that 1,000 tokens are worth" in text  # an argument's description
+    described = set(re.findall(r'<h\d id="([\w.]+)"', html))
+    assert {"fama.errors.BadInput", "fama.errors.ModelError", "fama.settings.BudgetSettings.decision"} <= described
+    for one in (fama.Advisor.__init__, fama.Advisor.advise, fama.diagnose):
+        needed = re.findall(r"fama[\w.]*\.(?:\w+Settings|Session)\b", f"{get_type_hints(one)}")
+        assert needed and described >= set(needed), f"classes of the arguments of {one.__qualname__}"
     assert "advise_async" in text and "strip_user_thinking" in text
 
 
