@@ -114,12 +114,14 @@ class Assembled:
         self._left = limit
         self._choices: dict[int, dict[str, Any]] = {}
         self._top: dict[str, Any] = {}
+        self._over = False
 
     def add(self, event: bytes) -> None:
         """Take one more event."""
         self._left -= len(event)
         tree = event_data(event) if self._left >= 0 else None
         if tree is None:
+            self._over |= is_done(event)
             return
         self._top |= {key: tree[key] for key in ("id", "model", "usage") if tree.get(key) is not None}
         for choice in choices_of(tree):
@@ -130,16 +132,16 @@ class Assembled:
                 _add_delta(kept, choice["delta"])
 
     def whole(self) -> dict[str, Any] | None:
-        """Return the reply; None when a choice has not come to its end, or it was too long to be kept."""
+        """Return the reply; None where it was too long to be kept, or a choice has no end and no ``[DONE]`` came."""
         if self._left < 0 or not self._choices:
             return None
         choices = []
         for index, kept in sorted(self._choices.items()):
-            if "finish_reason" not in kept:
+            if "finish_reason" not in kept and not self._over:
                 return None
             calls = [call for _, call in sorted(kept["calls"], key=lambda call: call[0])]
             message = {**kept["message"], **({"tool_calls": calls} if calls else {})}
-            choices.append({"index": index, "message": message, "finish_reason": kept["finish_reason"]})
+            choices.append({"index": index, "message": message, "finish_reason": kept.get("finish_reason")})
         return {**self._top, "choices": choices}
 
 

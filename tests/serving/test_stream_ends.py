@@ -70,6 +70,19 @@ def test_what_becomes_of_the_upstream_after_done_is_no_error(
     assert reply.content == b"".join(spoken("It is 5.")) and recorded(tmp_path) == ["It is 5."]
 
 
+@pytest.mark.parametrize("said", [[b"data: [DONE]\n\n"], []])
+def test_a_stream_without_a_finish_is_recorded_if_it_says_that_it_is_over(
+    said: list[bytes], upstream: tuple[ScriptedUpstream, str], tmp_path: Path
+) -> None:
+    upstream[0].answer = lambda asked: [chunk(role="assistant", content="It is 5."), *said]
+    with speaking() as advisor, endpoint(upstream[1], advisor, record={"folder": tmp_path}) as served:
+        httpx.post(f"{served.base_url}/chat/completions", json={"model": "m", "messages": CHAT, "stream": True})
+    if said:
+        assert recorded(tmp_path) == ["It is 5."]
+    else:
+        assert not (tmp_path / "episodes.jsonl").exists(), "it may have been cut"
+
+
 def test_a_finish_without_a_blank_line_is_recorded(upstream: tuple[ScriptedUpstream, str], tmp_path: Path) -> None:
     script = [chunk(role="assistant", content="It is 5."), b"data: " + json.dumps(FINISH).encode()]
     upstream[0].answer = lambda asked: script
