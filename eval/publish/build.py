@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -300,7 +301,12 @@ TABLES: dict[str, Callable[[], str]] = {
     "logged-notes-groups": logged_notes.by_group,
     **{f"ablation-{path.stem}": partial(ablation, path) for path in ABLATIONS.glob("*.json")},
 }
-FIGURE, CURVES = "docs/images/results.png", "docs/images/synthetic-curves.png"
+#: Figures by file, and how each is drawn.
+FIGURES: dict[str, Callable[[], Any]] = {
+    "docs/images/results.png": lambda: figures(read_comparison(DATA / "compare"))["success_over_tokens"],
+    "docs/images/mixed.png": lambda: figures(read_comparison(DATA / "mixed"))["success_over_new_tokens"],
+    "docs/images/synthetic-curves.png": lambda: curves(_read_ablation(ABLATIONS / "synthetic.json")),
+}
 _HEAD = ("solved", "%", "against none, points", "p, Holm", "tokens per episode", "over none, %", "new tokens")
 
 
@@ -317,8 +323,8 @@ def main(arguments: Sequence[str]) -> int:
             if "--check" not in arguments:
                 path.write_text(new, encoding="utf-8")
     if "--check" not in arguments:
-        save(figures(read_comparison(DATA / "compare"))["success_over_tokens"], ROOT / FIGURE)
-        save(curves(_read_ablation(ABLATIONS / "synthetic.json")), ROOT / CURVES)
+        for place, draw in FIGURES.items():
+            save(draw(), ROOT / place)
     sys.stdout.write(
         f"{made.cache_info().currsize} tables in {len(PAGES)} pages; {'changed' if stale else 'up to date'}: {stale}\n"
     )

@@ -50,6 +50,8 @@ class Advisor:
 
     Threads may share it: all advice is computed in one thread of the advisor's own. ``close`` it, or use it in a
     ``with`` block, to end that thread and a model's server before the program ends.
+
+    ``failures`` counts the requests that wrapped clients sent without notes because it failed.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class Advisor:
         self._benchmark, self._domain = benchmark, domain
         self._run_budget = RunBudget(limits)
         self._sessions = Sessions(sessions)
+        self.failures = 0
         self._thread = LoopThread("the advisor")
         self._finalizer = weakref.finalize(self, self._thread.close)
         try:

@@ -27,24 +27,17 @@ def wrap(client: Client, advisor: Advisor) -> Client:
     ``beta``, ``with_options`` and the raw responses. Everything else passes through. The caller's messages are not
     changed, and a note that the server repeats is taken off the reply, so that no history holds one; ``parse`` and raw
     responses, off which it cannot be taken, get no note that opens the reply (``placement="assistant"``). A failure of
-    the advisor never fails a request: it goes on without notes, is logged, and is counted in ``advice_failures`` of
-    what is returned. A wrapped client gets the advisor in place of the one that it has.
+    the advisor never fails a request: it goes on without notes, which is logged and counted in the advisor's
+    ``failures``. A wrapped client gets the advisor in place of the one that it has.
     """
     inner = client._inner if isinstance(client, WrappedClient) else client
-    return cast(Client, WrappedClient(inner, advisor, _Count()))
-
-
-class _Count:
-    """A number that a client and its copies share."""
-
-    def __init__(self) -> None:
-        self.value = 0
+    return cast(Client, WrappedClient(inner, advisor))
 
 
 class _Passing:
     """Passes every attribute of another object through, and is an instance of its class to who asks."""
 
-    _own = frozenset({"_inner", "_advisor", "_failures", "_chunks"})
+    _own = frozenset({"_inner", "_advisor", "_chunks"})
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
@@ -69,24 +62,19 @@ class _Passing:
 class WrappedClient(_Passing):
     """The client that ``wrap`` returns."""
 
-    def __init__(self, inner: Any, advisor: Advisor, failures: _Count) -> None:
+    def __init__(self, inner: Any, advisor: Advisor) -> None:
         super().__init__(inner)
-        self._advisor, self._failures = advisor, failures
-
-    @property
-    def advice_failures(self) -> int:
-        """Return how many requests went on without notes because the advisor failed, copies' included."""
-        return self._failures.value
+        self._advisor = advisor
 
     @property
     def chat(self) -> Any:
         """Return the client's chat, whose completions get notes."""
-        return _Chat(self._inner.chat, self._advisor, self._failures)
+        return _Chat(self._inner.chat, self._advisor)
 
     @property
     def beta(self) -> Any:
         """Return the client's beta, whose chat is this one."""
-        return _Beta(self._inner.beta, self._advisor, self._failures)
+        return _Beta(self._inner.beta, self._advisor)
 
     def __getattr__(self, name: str) -> Any:
         found = super().__getattr__(name)
@@ -94,7 +82,7 @@ class WrappedClient(_Passing):
             return found
 
         def copied(*args: Any, **kwargs: Any) -> WrappedClient:
-            return WrappedClient(found(*args, **kwargs), self._advisor, self._failures)
+            return WrappedClient(found(*args, **kwargs), self._advisor)
 
         return copied
 
@@ -116,26 +104,26 @@ class WrappedClient(_Passing):
 class _Advised(_Passing):
     """A part of a client that knows its advisor."""
 
-    def __init__(self, inner: Any, advisor: Advisor, failures: _Count) -> None:
+    def __init__(self, inner: Any, advisor: Advisor) -> None:
         super().__init__(inner)
-        self._advisor, self._failures = advisor, failures
+        self._advisor = advisor
 
     def _failed(self, error: BaseException) -> None:
-        self._failures.value += 1
+        self._advisor.failures += 1
         log.warning("no notes for this request: %s: %s", type(error).__name__, error)
 
 
 class _Beta(_Advised):
     @property
     def chat(self) -> Any:
-        return _Chat(self._inner.chat, self._advisor, self._failures)
+        return _Chat(self._inner.chat, self._advisor)
 
 
 class _Chat(_Advised):
     @property
     def completions(self) -> Any:
         kind = _AsyncCompletions if _is_async(self._inner) else _Completions
-        return kind(self._inner.completions, self._advisor, self._failures)
+        return kind(self._inner.completions, self._advisor)
 
 
 class _Streaming(_Advised):

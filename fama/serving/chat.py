@@ -110,8 +110,11 @@ class ChatEndpoint:
             self._metrics.seconds.observe(time.perf_counter() - started)
             self._metrics.spend(answer.ledger)
             try:
-                if answer.exchange is not None and self._recorder is not None:
-                    await self._recorder.record(answer.exchange)
+                if self._recorder is not None:
+                    if answer.exchange is not None:
+                        await self._recorder.record(answer.exchange)
+                    elif answer.unreadable:
+                        self._metrics.unrecorded.labels("no_whole_reply").inc()
             finally:
                 if answer.to_record:
                     self._unrecorded.release()
@@ -143,6 +146,7 @@ class ChatEndpoint:
 
             def whole(reply: dict[str, Any] | None) -> None:
                 answer.whole = True
+                answer.unreadable = reply is None and is_success(response)
                 if reply is not None and is_success(response):
                     seconds = time.perf_counter() - began
                     spent = tuple(answer.ledger) if asked.advice is None else ()
@@ -234,8 +238,8 @@ class _Answer:
         self._send, self._seconds, self._metrics = send, seconds, metrics
         self._started = False
         self.finished = self.to_record = False
-        #: Whether the upstream's reply has come to its end, and the exchange that is to be recorded.
-        self.whole = False
+        #: Whether the upstream's reply has come to its end, whether it was none to keep, and the exchange to record.
+        self.whole = self.unreadable = False
         self.exchange: Exchange | None = None
         #: Calls of helpers and selection.
         self.ledger: list[LedgerRow] = []

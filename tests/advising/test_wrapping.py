@@ -93,7 +93,7 @@ async def test_notes_go_out_and_never_come_back(habit: str, advisor: fama.Adviso
     for body in endpoint.asked:
         assert body["messages"] == [*LOOKED_UP, {"role": "assistant", "content": f"{LINE}\n"}]
         assert (body["temperature"], body["tools"]) == (0.5, TOOLS)
-    assert client.advice_failures == other.advice_failures == 0
+    assert advisor.failures == 0
 
 
 def test_unless_asked_for_no_endpoint_has_to_continue_a_reply(endpoint: Endpoint) -> None:
@@ -168,7 +168,7 @@ def test_helpers_of_the_sdk_get_notes_too(advisor: fama.Advisor, endpoint: Endpo
         again.chat.completions.create(**asked)
     for body in endpoint.asked[6:]:
         assert body["messages"][-1]["content"].count("Note:") == 1, "wrapped twice, noted once"
-    assert client.advice_failures == again.advice_failures == 0
+    assert advisor.failures == other.failures == 0
 
 
 async def test_async_helpers_of_the_sdk_get_notes_too(advisor: fama.Advisor, endpoint: Endpoint) -> None:
@@ -197,7 +197,7 @@ class Broken:
     """An advisor that always fails."""
 
     def __init__(self, error: type[BaseException] = ZeroDivisionError) -> None:
-        self._error = error
+        self._error, self.failures = error, 0
 
     def advise(self, *args: Any, **kwargs: Any) -> Any:
         raise self._error("the router is broken")
@@ -208,20 +208,22 @@ class Broken:
 
 async def test_an_advice_that_ends_cancelled_cancels_no_request(endpoint: Endpoint) -> None:
     endpoint.answer = Words()
-    client = wrapped_async(endpoint, Broken(asyncio.CancelledError))
+    broken = Broken(asyncio.CancelledError)
+    client = wrapped_async(endpoint, broken)
     assert (await client.chat.completions.create(model="m", messages=LOOKED_UP)).choices
-    assert client.advice_failures == 1
+    assert broken.failures == 1
 
 
 async def test_a_failure_of_the_advisor_never_fails_a_request(endpoint: Endpoint) -> None:
     endpoint.answer = Words()
-    client, other = wrapped(endpoint, Broken()), wrapped_async(endpoint, Broken())
+    broken, broken_too = Broken(), Broken()
+    client, other = wrapped(endpoint, broken), wrapped_async(endpoint, broken_too)
     messages = iter(LOOKED_UP)  # the SDK takes any iterable, which can be read once
     assert client.chat.completions.create(model="m", messages=messages).choices[0].message.content == REPLY
     assert client.with_options(timeout=3).chat.completions.create(model="m", messages=AGREED).choices
     assert (await other.chat.completions.create(model="m", messages=[{"role": "nobody"}])).choices
     assert [body["messages"] for body in endpoint.asked] == [LOOKED_UP, AGREED, [{"role": "nobody"}]]
-    assert (client.advice_failures, other.advice_failures) == (2, 1)
+    assert (broken.failures, broken_too.failures) == (2, 1), "a client's copies share its advisor"
 
 
 def test_all_else_is_the_clients_own(advisor: fama.Advisor, endpoint: Endpoint) -> None:
@@ -237,7 +239,7 @@ def test_all_else_is_the_clients_own(advisor: fama.Advisor, endpoint: Endpoint) 
     with pytest.raises(BadRequestError):
         client.chat.completions.create(model="m", messages=LOOKED_UP, tools=TOOLS)
     raw = endpoint.asked[-1]
-    assert raw["messages"][-1]["content"] == f"{LINE}\n" and client.advice_failures == 0
+    assert raw["messages"][-1]["content"] == f"{LINE}\n" and advisor.failures == 0
 
 
 def test_an_opening_leaves_a_content_of_parts() -> None:
