@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from eval.publish import build as tables
-from eval.publish import findings, training_table
+from eval.publish import findings, mixed, training_table
 from fama import cli
 from fama.config_layers import ConfigLayers
 from fama.episodes.outcome_table import OutcomeRow, read_outcomes, write_outcomes
@@ -23,7 +23,7 @@ from fama.errors import BadInput
 def test_every_page_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
     """Else run ``python -m eval.publish.build`` and commit what it changed."""
     assert tables.main(["--check"]) == 0, capsys.readouterr().out
-    assert "58 tables in 14 pages" in capsys.readouterr().out
+    assert "60 tables in 14 pages" in capsys.readouterr().out
 
 
 def test_a_number_that_the_episodes_do_not_bear_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,6 +52,31 @@ def test_what_was_read_are_the_failures_that_there_are(tmp_path: Path) -> None:
     path.write_text(own.replace("cause: scorer", "cause: fate"), encoding="utf-8")
     with pytest.raises(BadInput, match="no cause 'fate'; known: wrong_note"):
         findings.read_in_full(tables.DATA / "compare", tables.DATA / "trials", path)
+
+
+def test_a_sample_that_was_read_is_of_failures_of_its_arm(tmp_path: Path) -> None:
+    folder = tables.DATA / "mixed"
+    own = (folder / "failures-read.yaml").read_text(encoding="utf-8")
+    table = mixed.failures_read(folder, folder / "failures-read.yaml")
+    assert "| a helper would have said the right thing, the router did not ask it | 2 | 2 | 4 |" in table
+    path = tmp_path / "read.yaml"
+    path.write_text(own.replace("arm: learned per turn", "arm: none"), encoding="utf-8")
+    with pytest.raises(BadInput, match="no failure of none on saas-test-0202 in .*mixed; correct the line"):
+        mixed.failures_read(folder, path)
+    path.write_text(own.replace("cause: withheld", "cause: fate", 1), encoding="utf-8")
+    with pytest.raises(BadInput, match="no cause 'fate'; known: wrong_note"):
+        mixed.failures_read(folder, path)
+
+
+def test_notes_of_an_arm_are_counted() -> None:
+    folder = tables.DATA / "mixed"
+    decisions = [one for e in findings.findings(folder).of("all") for one in e.decisions]
+    (row,) = [line for line in mixed.notes_given(folder).splitlines() if line.startswith("| all ")]
+    shown = [float(cell.split()[0]) for cell in row.split("|")[2:-1]]
+    tokens = sum(note.tokens for one in decisions for note in one.notes)
+    several = sum(len(one.notes) > 1 for one in decisions)
+    counts = (len(decisions), sum(len(one.notes) for one in decisions), sum(bool(one.notes) for one in decisions))
+    assert shown == [round(n / 80, 1) for n in (*counts, several)] + [round(tokens / 80)]
 
 
 def test_the_data_are_whole() -> None:
