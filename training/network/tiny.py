@@ -10,8 +10,8 @@ from fama.randomness import derive_seed
 from fama.selection.router.encoder import DEFAULT_ENCODER, encoder_path
 
 
-def write_tiny_encoder(folder: Path, hidden: int = 32, seed: int = 0) -> Path:
-    """Write a one-layer BERT with random weights and MiniLM's vocabulary; returns the folder."""
+def write_tiny_encoder(folder: Path, hidden: int = 32, seed: int = 0, positions: int = 128) -> Path:
+    """Write a one-layer BERT with random weights and MiniLM's vocabulary; return the folder."""
     import transformers
 
     library: Any = transformers
@@ -24,7 +24,7 @@ def write_tiny_encoder(folder: Path, hidden: int = 32, seed: int = 0) -> Path:
         num_hidden_layers=1,
         num_attention_heads=2,
         intermediate_size=2 * hidden,
-        max_position_embeddings=128,
+        max_position_embeddings=positions,
     )
     with torch.random.fork_rng():
         torch.manual_seed(derive_seed(seed, "tiny encoder"))
