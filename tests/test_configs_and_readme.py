@@ -126,6 +126,7 @@ def toy_ablation(tree: dict[str, Any], table: Path, tiny: str, failed: str) -> l
     small += [
         "train.vectors={source: hashed, components: 4}",
         f"train.encoder={{name: {tiny}, lora: null}}",
+        "train.trainer={wandb: disabled}",
         "train.optimiser={epochs: 1}",
     ]
     if "synthetic" in tree:
@@ -141,7 +142,9 @@ def toy(
     words: list[str], table: Path, router: Path, subset_grid: Path, tiny: str, failed: str = "", mined: str = ""
 ) -> list[str]:
     """A documented command with overrides that make it small."""
-    quick = [*QUICK, f"encoder.name={DEFAULT_ENCODER if 'configs/train/encoder.yaml' in words else tiny}"]
+    quick = [*QUICK]
+    if "configs/train/encoder.yaml" not in words:  # the one that trains on the real encoder, and logs as it says
+        quick += [f"encoder.name={tiny}", "trainer.wandb=disabled"]
     if "configs/train/failures.yaml" in words:
         return [*words, failed, *quick]
     tree = merged(files_of(words))
