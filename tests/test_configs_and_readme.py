@@ -17,7 +17,6 @@ from fama.envs import checkouts
 from fama.errors import BadInput
 from fama.mining.runner import mine_folder
 from fama.mining.settings import MineSettings
-from fama.selection.router.encoder import DEFAULT_ENCODER
 from tests.support.mining_worlds import Backbone, plain_run, puzzles, random_puzzle
 from training.network.tiny import write_tiny_encoder
 
