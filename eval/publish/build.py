@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -173,9 +173,16 @@ def selectors(folder: str = "compare") -> str:
 
 def _live(folder: str) -> Comparison:
     """Return a comparison beside the tables, checked against its episodes; a grid of its own arms is left out."""
-    comparison = verify(DATA / folder, benchmark=False).comparison
+    path = DATA / folder
+    comparison = _verified(path, max(file.stat().st_mtime_ns for file in path.iterdir()))
     own = comparison.lattice is not None and comparison.lattice.source == OWN_EPISODES
     return comparison.model_copy(update={"lattice": None}) if own else comparison
+
+
+@lru_cache(maxsize=16)
+def _verified(folder: Path, changed: int) -> Comparison:
+    """Return a comparison checked against its episodes, once for all its tables until a file has ``changed``."""
+    return verify(folder, benchmark=False).comparison
 
 
 def answers(folder: str) -> str:

@@ -11,7 +11,7 @@ from pydantic import Field, create_model
 from fama.diagnosis.analysts import Verdict
 from fama.diagnosis.judging import Form, ask_json
 from fama.diagnosis.rendering import render_findings
-from fama.diagnosis.taxonomy import Taxonomy
+from fama.diagnosis.taxonomy import Taxonomy, matches
 from fama.diagnosis.trace import Trace
 from fama.dialogue.turns import shorten
 from fama.episodes.records import UNEXPLAINED, Blame, Evidence, Failure, LedgerRow
@@ -80,6 +80,7 @@ class Merged:
     ledger: tuple[LedgerRow, ...] = ()
 
 
+@lru_cache(maxsize=4096)
 def weight(source: str) -> float:
     """Return how far a finding of that source explains a failure by itself, in (0, 1]; what was executed, above 1."""
     return next((value for pattern, value in WEIGHTS if fnmatch(source, pattern)), OTHER_WEIGHT)
@@ -101,8 +102,12 @@ def credit(trace: Trace, evidence: Sequence[Evidence]) -> tuple[Evidence, ...]:
     kept = []
     for item in evidence:
         call = next((c for c in trace.calls if c.step == item.step), None)
-        about_call = any(fnmatch(item.source, pattern) for pattern in _OF_CALL)
-        if about_call and call is not None and call.failed and _repaired(trace, item, call.name, call.order):
+        if (
+            matches(item.source, _OF_CALL)
+            and call is not None
+            and call.failed
+            and _repaired(trace, item, call.name, call.order)
+        ):
             continue
         kept.append(item)
     return tuple(kept)

@@ -65,9 +65,15 @@ class Taxonomy(Record):
         taxonomy has it; else the finding says nothing here and None comes back.
         """
         for category in self.categories:
-            if any(fnmatch(evidence.source, pattern) for pattern in category.sources):
+            if matches(evidence.source, category.sources):
                 return evidence.model_copy(update={"category": category.code})
         return evidence if evidence.category in self.codes else None
+
+
+@lru_cache(maxsize=4096)
+def matches(source: str, patterns: tuple[str, ...]) -> bool:
+    """Return whether the source of a finding is one of the patterns."""
+    return any(fnmatch(source, pattern) for pattern in patterns)
 
 
 def load_taxonomy(path: Path | None = None) -> Taxonomy:

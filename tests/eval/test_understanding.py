@@ -1,6 +1,7 @@
 """The user's understanding against labels: counts by hand, the draw, and the committed labels on their episodes."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -153,7 +154,16 @@ def test_bad_labels_are_refused_in_one_line(tmp_path: Path, capsys: pytest.Captu
         assert message in told and told.count("\n") == 1
 
 
-def test_the_command_prints_tables_and_errors(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_tables_and_errors(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[HeardReply] = []
+
+    async def hear_once(labels: Sequence[ReadReply], data: Path) -> list[HeardReply]:
+        heard.extend([] if heard else await hear(labels, data))
+        return heard
+
+    monkeypatch.setattr(command, "hear", hear_once)
     assert command.main([]) == 0
     assert "| asked slots | qwen2.5-coder-0.5b, shop | 12 | 11 | 82" in capsys.readouterr().out
     assert command.main(["--errors"]) == 0

@@ -78,7 +78,9 @@ def test_the_fast_check_is_exact(text: str, end: str) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(
-    st.recursive(st.none() | st.integers() | st.floats() | st.text(), lambda v: st.dictionaries(st.text(), v)),
+    st.recursive(
+        st.none() | st.integers() | st.floats() | st.text(), lambda v: st.dictionaries(st.text(), v), max_leaves=20
+    ),
     st.data(),
 )
 def test_one_more_pair_in_a_compact_text_is_found(value: object, data: st.DataObject) -> None:

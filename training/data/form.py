@@ -124,8 +124,8 @@ def _named(before: str, names: Sequence[str], flags: Sequence[bool] | None) -> d
 def _task_rates(
     examples: Sequence[Example], values: Floats, rows: np.ndarray[tuple[int], np.dtype[np.bool_]]
 ) -> Floats:
+    """Return the share of each task's rows that have the label, in the order of the tasks' first rows."""
     tasks: dict[str, list[float]] = {}
-    for example, value, here in zip(examples, values, rows, strict=True):
-        if here and not np.isnan(value):
-            tasks.setdefault(example.task, []).append(float(value))
-    return np.array([np.mean(rates) for rates in tasks.values()])
+    for row in np.flatnonzero(rows & ~np.isnan(values)).tolist():
+        tasks.setdefault(examples[row].task, []).append(float(values[row]))
+    return np.array([sum(flags) / len(flags) for flags in tasks.values()])

@@ -170,19 +170,14 @@ def one_vs_rest(design: Any, flags: Floats, weights: Floats, strength: float, ba
 
     A label that is the same in every row has its smoothed rate as the only coefficient.
     """
-    from sklearn import config_context
     from sklearn.linear_model import LogisticRegression
-    from sklearn.multiclass import OneVsRestClassifier
 
     heads = np.zeros((flags.shape[1], 1 + design.shape[1]))
     if not len(flags):
         return heads
     heads[:, 0] = logit((weights @ flags + 0.5) / (weights.sum() + 1.0))
-    varied = flags.min(axis=0) != flags.max(axis=0)
-    if varied.any():
+    for column in np.flatnonzero(flags.min(axis=0) != flags.max(axis=0)):
         one = LogisticRegression(C=strength, max_iter=2000, class_weight="balanced" if balanced else None)
-        with config_context(enable_metadata_routing=True):
-            model = OneVsRestClassifier(one.set_fit_request(sample_weight=True))
-            model.fit(design, flags[:, varied], sample_weight=weights)
-        heads[varied] = [[one.intercept_[0], *one.coef_[0]] for one in model.estimators_]
+        one.fit(design, flags[:, column], sample_weight=weights)
+        heads[column] = [one.intercept_[0], *one.coef_[0]]
     return heads

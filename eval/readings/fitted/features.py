@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatch
+from functools import lru_cache
 
 from eval.readings.fitted.evidence import Shown, nature, share
 from fama.diagnosis.detectors.gold import LIMIT_REASONS
@@ -63,6 +64,7 @@ _PATTERNS = {name: re.compile(text, re.IGNORECASE) for name, text in _WORDS.item
 _ASKS_MORE = re.compile(r"anything else|further|more help|else i can|other request", re.IGNORECASE)
 
 
+@lru_cache(maxsize=4096)
 def kind_of_source(source: str) -> str | None:
     """Return the pattern that a finding counts for."""
     return next((pattern for pattern in SOURCES if fnmatch(source, pattern)), None)
