@@ -129,29 +129,12 @@ def runs() -> str:
     return table(("file", "tasks", "episodes", "solved", "mean over tasks, %", "ended by"), body)
 
 
-def headline() -> str:
-    """Tabulate the trials in short, for the front page."""
-    comparison = read_comparison(DATA / "trials")
-    body = [
-        (
-            arm.arm,
-            percent(arm.measures.success, 0),
-            percent(arm.measures.pass_k[-1].estimate, 0),
-            percent(arm.versus_none.estimate, 0, signed=True) if arm.versus_none else "",
-            p_value(arm.versus_none.p_holm) if arm.versus_none else "",
-            percent(arm.versus_none.overhead, 0, signed=True) if arm.versus_none else "",
-        )
-        for arm in comparison.arms
-    ]
-    head = ("arm", "solved, %", f"all {comparison.trials} trials, %", *_HEAD[2:4], "tokens over none, %")
-    return table(head, body)
-
-
 def against_none(folder: str) -> str:
-    """Tabulate a live comparison in short: success, and what each arm gains over none."""
+    """Tabulate a live comparison in short: success, what each arm gains over none, and for how many tokens."""
     comparison = _live(folder)
-    body = [(arm.arm, *_against_none(arm)[1:4]) for arm in comparison.arms]
-    return table(("arm", "solved, %", "against none, points", "p, Holm"), body)
+    rows = [(arm.arm, *_against_none(arm)) for arm in comparison.arms]
+    body = [(arm, *row[1:4], row[5]) for arm, *row in rows]
+    return table(("arm", "solved, %", *_HEAD[2:4], "tokens over none, %"), body)
 
 
 def selectors(folder: str = "compare") -> str:
@@ -293,7 +276,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "trials": partial(reliability, "trials"),
     **{f"tau2-{domain}": partial(tau2, domain) for domain in ("mock", "retail", "airline")},
     "power": power,
-    "headline": headline,
     "aims": lambda: findings.aims(DATA / "compare"),
     "fresh": lambda: findings.fresh(DATA / "compare", FRESH),
     "categories": lambda: findings.categories(DATA / "compare"),
