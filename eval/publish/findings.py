@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -189,13 +189,18 @@ def remaining(folder: Path) -> str:
     return f"{len(failed)} failures.\n\n{table(('finding', 'failures', 'tasks'), rows)}"
 
 
-class FailureReading(Record):
-    """A reader's cause of one failed episode, and how many requests its task has."""
+class Verdict(Record):
+    """A reader's cause of one failed episode, and what happened."""
 
     task: str
     cause: str
-    requests: int
     what: str
+
+
+class FailureReading(Verdict):
+    """A verdict, and how many requests the task has."""
+
+    requests: int
 
 
 class Reading(Record):
@@ -204,6 +209,17 @@ class Reading(Record):
     causes: dict[str, str]
     comparison: dict[str, FailureReading]
     trials: dict[str, FailureReading]
+
+
+def check_causes(path: Path, causes: Mapping[str, str], verdicts: Mapping[str, Verdict]) -> None:
+    """Refuse verdicts whose cause the file does not define.
+
+    Raises:
+        BadInput: one does.
+    """
+    for key, verdict in verdicts.items():
+        if verdict.cause not in causes:
+            raise BadInput(f"{path}: {key}: no cause {verdict.cause!r}; known: {', '.join(causes)}")
 
 
 def read_in_full(folder: Path, trials: Path, path: Path) -> str:
@@ -223,9 +239,7 @@ def read_in_full(folder: Path, trials: Path, path: Path) -> str:
     for source, episodes, notes in ((folder, lost, read.comparison), (trials, further, read.trials)):
         if {episode.id: episode.task_id for episode in episodes} != {key: note.task for key, note in notes.items()}:
             raise BadInput(f"{path}: not the failures of the learned arm in {source}; read those that differ")
-        for key, note in notes.items():
-            if note.cause not in read.causes:
-                raise BadInput(f"{path}: {key}: no cause {note.cause!r}; known: {', '.join(read.causes)}")
+        check_causes(path, read.causes, notes)
     every = [*read.comparison.values(), *read.trials.values()]
     counts = [
         (

@@ -7,20 +7,17 @@ import numpy as np
 import yaml
 
 from eval.metrics.formats import count
-from eval.publish.findings import findings
+from eval.publish.findings import Verdict, check_causes, findings
 from eval.publish.markdown import table
 from fama.episodes.records import Decision, Episode, Record
 from fama.errors import BadInput
 from fama.intervals import Interval, clustered_mean
 
 
-class SampleNote(Record):
-    """The first cause of one failure: the message of the agent's action, what happened, what would have to change."""
+class SampleNote(Verdict):
+    """The first cause of one failure, with the message of the agent's action and what would have to change."""
 
-    task: str
     message: int
-    cause: str
-    what: str
     change: str
 
 
@@ -70,8 +67,7 @@ def failures_read(folder: Path, path: Path) -> str:
     for key, note in read.episodes.items():
         if key not in failed or failed[key].task_id != note.task:
             raise BadInput(f"{path}: {key}: no failure of {read.arm} on {note.task} in {folder}; correct the line")
-        if note.cause not in read.causes:
-            raise BadInput(f"{path}: {key}: no cause {note.cause!r}; known: {', '.join(read.causes)}")
+    check_causes(path, read.causes, read.episodes)
     domains = sorted({failed[key].domain for key in read.episodes})
     counts = [
         (meaning, *(_count(read, failed, cause, domain) for domain in domains), _count(read, failed, cause))
