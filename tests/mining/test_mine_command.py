@@ -56,7 +56,7 @@ def test_refusals_are_one_line_each(plain: Path, tmp_path: Path, capsys: pytest.
     ("words", "told"),
     [
         (["nowhere"], "nowhere: no such folder"),
-        (["PLAIN", "search=luck"], "unknown search 'luck'; known: elimination, tree"),
+        (["PLAIN", "search=luck"], "unknown search 'luck'; known: elimination, map, tree"),
         (["PLAIN", "helpers.pool=[Alpha, Gamma]"], "unknown helper 'Gamma'"),
         (["PLAIN", "budget.call=3"], "unknown key 'budget.call'"),
         (["PLAIN", "tasks=[nobody]"], "no finished episode of the plain agent of these tasks"),

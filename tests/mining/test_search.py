@@ -112,6 +112,21 @@ async def test_finds_the_least_repair_of_every_small_world(name: str) -> None:
     assert sizes.count(None) < len(WORLDS) / 2
 
 
+async def test_the_map_alone_finds_each_repair_of_one_note_and_claims_no_more() -> None:
+    found = []
+    for number, steps, pool in WORLDS:
+        world = RandomWorld(number, steps, pool, luck=0.15)
+        proven = await SEARCHES.load("map")(world, 10_000)
+        best = world.best()
+        least = RandomWorld(number, steps, pool, luck=0.15).fewest()
+        assert proven is (least == 1), (number, pool)
+        if least == 1:
+            assert best is not None
+            assert len(best.notes) == 1
+        found.append(None if best is None else len(best.notes))
+    assert {None, 1, 2} <= set(found)
+
+
 def test_everything_is_one_form_of_each_helper() -> None:
     assert everything(2, FORMS) == {Point(turn, name) for turn in range(2) for name in ("A", "B")}
 

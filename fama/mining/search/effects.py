@@ -1,4 +1,7 @@
-"""The effect map: which single note, before which decision of an episode, changes the action."""
+"""The effect map: which single note, before which decision of an episode, changes the action.
+
+As a search (``map``) it is all that is done: enough to count what single notes do, for pools whose notes cost calls.
+"""
 
 from collections.abc import Iterable
 
@@ -30,3 +33,18 @@ async def effect_map(world: World, turns: Iterable[int]) -> Schedule:
             await world.run(changing)
         effective |= points_at(turn, one_form_each(members_at(changing, turn, world.pool)))
     return effective
+
+
+async def search(world: World, exact: int) -> bool:
+    """Make the effect map and stop; see ``Search``.
+
+    What repairs by one note is minimal. Repairs that need notes of several decisions are not looked for.
+    """
+    await effect_map(world, range((await world.run(NOTHING)).decisions))
+    return world.deterministic and one_note_repairs(world)
+
+
+def one_note_repairs(world: World) -> bool:
+    """Return whether the cheapest successful run so far has one note."""
+    best = world.best()
+    return best is not None and len(best.notes) == 1

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from fama.mining.schedule import NOTHING, Schedule, turns_of
 from fama.mining.search.base import World
-from fama.mining.search.effects import effect_map
+from fama.mining.search.effects import effect_map, one_note_repairs
 from fama.mining.search.tree import prove
 
 
@@ -16,7 +16,7 @@ async def search(world: World, exact: int) -> bool:
     come into effect only after the episode has taken another way.
     """
     effective = await effect_map(world, range((await world.run(NOTHING)).decisions))
-    if _single(world):
+    if one_note_repairs(world):
         return world.deterministic
     for start in (effective, world.all_asked):
         if world.best() is not None:
@@ -73,8 +73,3 @@ async def _without(world: World, kept: Schedule, grouped: Callable[[Schedule], l
         if rest and rest != kept and (run := await world.run(rest)).success:
             kept = run.notes
     return kept
-
-
-def _single(world: World) -> bool:
-    best = world.best()
-    return best is not None and len(best.notes) == 1
