@@ -8,7 +8,7 @@ from fama.dialogue.calls import Call, calls
 from fama.dialogue.identity import foreign_record
 from fama.dialogue.language import meaning, words
 from fama.dialogue.objects import choice_rows, is_meant, is_record, last_pointed
-from fama.dialogue.pending import wants_of_record
+from fama.dialogue.pending import change_ahead, wants_of_record
 from fama.dialogue.policy import Rule, about_identity, is_procedure, relevance, rules, verdict
 from fama.dialogue.requests import Want, needs_of, open_wants, serves_record, verb_of
 from fama.dialogue.shown import Shown, about, seen_words, wished
@@ -121,6 +121,15 @@ def _guides(rule: Rule, want: Want) -> bool:
     return first in _SPEAKS or meaning(first) == verb_of(want.tool)
 
 
+def _ruled(state: VisibleState) -> dict[str, object] | None:
+    """Return the changes asked for whose rules a look-up may decide, once one has shown an object."""
+    made = calls(state)
+    if not tool_spoke_last(state) or not made[-1].succeeded or not change_ahead(state):
+        return None
+    shown = any(tool.name == made[-1].name for tool in views(state, "read"))
+    return {"changes": [want.tool.name for want in open_wants(state)]} if shown else None
+
+
 def build(form: Form = "template", **options: int | str) -> Helper:
     """Build DCE in one of its forms; no options."""
     refuse_options("DCE", options)
@@ -132,4 +141,5 @@ def build(form: Form = "template", **options: int | str) -> Helper:
         token_cap=TOKEN_CAP,
         separate_cost_cap=2400,
         gate=lambda state: tool_spoke_last(state) or state.turn == 0,
+        about=_ruled,
     )

@@ -11,7 +11,7 @@ from fama.dialogue.values import is_id, thing_of
 from fama.episodes.state import VisibleState
 from fama.errors import BadInput
 from fama.helpers.base import Helper, HelperContext, HelperReply
-from fama.helpers.llm_form import Gate, PrefixHelper, SeparateHelper
+from fama.helpers.llm_form import About, Gate, PrefixHelper, SeparateHelper
 from fama.prompts import render
 from fama.settings import Form
 from fama.text.tokens import estimate_tokens
@@ -79,19 +79,21 @@ def make(
     token_cap: int,
     separate_cost_cap: int,
     gate: Gate,
-    version: str = "v1",
+    about: About,
+    version: str = "v2",
     **values: object,
 ) -> Helper:
     """Return a helper in the asked form.
 
-    The form ``llm`` uses the prompt ``questions/<name>.<version>``; ``separate`` the prompt ``helpers/<name>.v1``, cut
-    to ``separate_cost_cap``. ``values`` are the helper's own, for its prompt.
+    The form ``llm`` uses the prompt ``questions/<name>.<version>`` where ``about`` returns values for it; ``separate``
+    the prompt ``helpers/<name>.v1``, cut to ``separate_cost_cap``, where ``gate`` holds. ``values`` are the helper's
+    own, for its prompt.
     """
     if form == "template":
         return TemplateHelper(name, frozenset(covers), token_cap, write)
     if form == "llm":
         prompt = f"questions/{name.lower()}.{version}"
-        return PrefixHelper(name, frozenset(covers), token_cap, prompt, gate, values)
+        return PrefixHelper(name, frozenset(covers), token_cap, prompt, about, values)
 
     def own_prompt(seen: dict[str, object]) -> str:
         return render(f"helpers/{name.lower()}.v1", **seen, **values)

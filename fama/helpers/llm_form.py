@@ -1,9 +1,10 @@
 """Helpers whose note a chat model writes, asked at the end of the agent's own request or with an own prompt."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from fama.dialogue.language import words
 from fama.dialogue.turns import noted_texts
 from fama.episodes.records import Message
 from fama.episodes.state import VisibleState
@@ -16,6 +17,8 @@ from fama.settings import Form
 from fama.text.tokens import estimate_tokens
 
 Gate = Callable[[VisibleState], bool]
+#: What a question says of the state, as values of its template; None where the subject cannot come up.
+About = Callable[[VisibleState], Mapping[str, object] | None]
 
 #: Output tokens of a helper's model call.
 REPLY_TOKENS = 60
@@ -35,16 +38,17 @@ _LABEL = re.compile(r"^\s*(?:note|reminder|answer|hint|output)\s*:\s*", re.IGNOR
 class PrefixHelper:
     """A helper that asks at the end of the agent's own request, so that a server reads only its question anew.
 
-    ``gate`` keeps it silent, at no cost, where its subject cannot come up. ``prompt`` names the template of the
-    question, whose last line opens the answer and the note; ``values`` are the helper's own. ``cost_cap`` is what a
-    note costs beyond the agent's request.
+    ``about`` returns what the question says of the state; None keeps the helper silent, at no cost. ``prompt`` names
+    the template of the question, whose last line opens the answer and the note; where it ends with a double quote, the
+    answer is what is quoted. ``values`` are the helper's own. ``cost_cap`` is what a note costs beyond the agent's
+    request.
     """
 
     name: str
     covers: frozenset[str]
     token_cap: int
     prompt: str
-    gate: Gate = field(repr=False)
+    about: About = field(repr=False)
     values: dict[str, object] = field(default_factory=dict)
     cost_cap: int = QUESTION_TOKENS
     on_prefix: bool = True
@@ -58,13 +62,13 @@ class PrefixHelper:
             ModelError: the endpoint failed after all retries.
             ValueError: there is a model and no request of the agent.
         """
-        if context.model is None or not self.gate(state):
+        if context.model is None or (about := self.about(state)) is None:
             return HelperReply(None)
         if context.request is None:
             raise ValueError(
                 f"{self.name}: form llm asks at the end of the agent's request; give HelperContext.request"
             )
-        question = self.question(state)
+        question = self.question(state, about)
         request = question.put_to(
             context.model, context.request, f"helper:{self.name}", seed=context.seed, trial=context.trial
         )
@@ -73,17 +77,19 @@ class PrefixHelper:
         except ContextOverflow as error:  # the agent's own request may still fit
             return HelperReply(None, error.billed, fault="the question does not fit the model's context")
         said = clean_reply(question.answer(reply))
-        note = None if said is None else f"{question.opening} {said}"
+        if said is not None and question.quotes and not _is_said(said, state):
+            return HelperReply(None, (reply.usage,), fault="quotes what nobody said")
+        note = question.note(said)
         return HelperReply(None if note in noted_texts(state, self.name) else note, (reply.usage,))
 
-    def question(self, state: VisibleState) -> Question:
+    def question(self, state: VisibleState, about: Mapping[str, object]) -> Question:
         """Return the question about the coming decision, without earlier notes where they would pass the cost cap."""
         noted = list(dict.fromkeys(noted_texts(state, self.name)))[-NOTED:]
-        question = self._render(noted)
-        return question if question.most_tokens() <= self.cost_cap else self._render([])
+        question = self._render(noted, about)
+        return question if question.most_tokens() <= self.cost_cap else self._render([], about)
 
-    def _render(self, noted: list[str]) -> Question:
-        return Question.parse(render(self.prompt, noted=noted, **self.values), REPLY_TOKENS)
+    def _render(self, noted: list[str], about: Mapping[str, object]) -> Question:
+        return Question.parse(render(self.prompt, noted=noted, **about, **self.values), REPLY_TOKENS)
 
 
 @dataclass(eq=False)
@@ -121,6 +127,13 @@ class SeparateHelper:
         note = clean_reply(reply.words)
         given = noted_texts(state, self.name)
         return HelperReply(None if note in given else note, (reply.usage,))
+
+
+def _is_said(quoted: str, state: VisibleState) -> bool:
+    """Return whether a message of the user or of a tool has the words of a quotation, but one in five at most."""
+    wanted = words(quoted)
+    said = (set(words(message.content or "")) for message in state.messages if message.role in ("user", "tool"))
+    return any(sum(word in heard for word in wanted) >= 0.8 * len(wanted) for heard in said)
 
 
 def clean_reply(text: str) -> str | None:

@@ -61,5 +61,6 @@ def build(form: Form = "template", **options: int | str) -> Helper:
         token_cap=TOKEN_CAP,
         separate_cost_cap=900,
         gate=lambda state: len(user_turns(state)) >= 2,
+        about=lambda state: {} if tool_spoke_last(state) and change_ahead(state) else None,
         k=k,
     )

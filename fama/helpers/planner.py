@@ -53,6 +53,12 @@ def _step(want: Want, state: VisibleState) -> str:
     return f"respond, to ask which {thing_of(name)}"
 
 
+def _finished(state: VisibleState) -> dict[str, object] | None:
+    """Return the changes that were made, from which on a request can be forgotten."""
+    done = [call.name for call in calls(state) if call.succeeded and kind_of(state, call.name) == "write"]
+    return {"done": list(dict.fromkeys(done))} if done else None
+
+
 def build(form: Form = "template", **options: int | str) -> Helper:
     """Build Planner in one of its forms; no options."""
     refuse_options("Planner", options)
@@ -64,4 +70,5 @@ def build(form: Form = "template", **options: int | str) -> Helper:
         token_cap=TOKEN_CAP,
         separate_cost_cap=1200,
         gate=lambda state: len(user_turns(state)) > 0,
+        about=_finished,
     )

@@ -7,11 +7,12 @@ from fama.dialogue.calls import Call, calls
 from fama.dialogue.facts import leaves, normal_token, quote
 from fama.dialogue.identity import foreign_record, is_identified
 from fama.dialogue.language import stem, words
-from fama.dialogue.objects import Row, asked_words, pointed_row, table
+from fama.dialogue.objects import Row, asked_words, new_field, pointed_row, table
 from fama.dialogue.pending import open_questions
+from fama.dialogue.requests import needs_of, open_wants
 from fama.dialogue.tools import kind_of, views
 from fama.dialogue.turns import is_led, tool_spoke_last, user_text
-from fama.dialogue.values import is_id, record_of
+from fama.dialogue.values import is_id, is_new, record_of
 from fama.episodes.state import VisibleState
 from fama.helpers.base import Helper
 from fama.helpers.forms import ANSWER, Candidate, make, refuse_options
@@ -89,6 +90,17 @@ def digest(row: Row, asked: frozenset[str], used: set[str]) -> str:
     return ", ".join(f"{key} {quote(str(value).lower() if value is True else str(value), 40)}" for key, value in chosen)
 
 
+def _listed(state: VisibleState) -> dict[str, object] | None:
+    """Return nothing to say of a look-up that lists several values of an id that a request needs; None otherwise."""
+    made = calls(state)
+    if not tool_spoke_last(state) or not made[-1].succeeded or not is_identified(state, made):
+        return None
+    rows = [row.ids() for row in table(made[-1].result)]
+    needed = {new_field(name) if is_new(name) else name for want in open_wants(state) for name in needs_of(want)}
+    several = (len({str(ids[name]) for ids in rows if name in ids}) >= LEAST_ROWS for name in needed)
+    return {} if any(several) else None
+
+
 def build(form: Form = "template", **options: int | str) -> Helper:
     """Build TOR in one of its forms; no options."""
     refuse_options("TOR", options)
@@ -100,4 +112,5 @@ def build(form: Form = "template", **options: int | str) -> Helper:
         token_cap=TOKEN_CAP,
         separate_cost_cap=1200,
         gate=lambda state: tool_spoke_last(state) and len(state.messages[-1].content or "") > 300,
+        about=_listed,
     )

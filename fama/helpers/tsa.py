@@ -301,6 +301,38 @@ def _record_ids(name: str, want: Want, state: VisibleState, made: tuple[Call, ..
     return list(dict.fromkeys(str(call.arguments[name]) for call in records if shows(call, want, named, state)))
 
 
+def _choices(state: VisibleState) -> dict[str, object] | None:
+    """Return the tools that may come next: a change after a yes, else look-ups of what it needs until one shows it."""
+    made = calls(state)
+    if made and made[-1].busy and tool_spoke_last(state):
+        return None
+    turns, wants = user_turns(state), open_wants(state)
+    if user_spoke_last(state) and turns and turn_agrees(state, turns[-1][0]) and "?" in last_words(state):
+        return {"choices": [*dict.fromkeys(want.tool.name for want in wants)]} if wants else None
+    reads = [tool for tool in views(state, "read") if tool.required and _ready(tool, state)]
+    if not is_identified(state, made):
+        ready = [tool for tool in reads if tool.verifies] or [tool for tool in reads if not _needs_ids(tool)]
+    elif any(is_record(call, want, state) for call in made for want in wants):
+        return None
+    else:
+        needed = {meaning(root) for want in wants for name in needs_of(want) for root in roots_of(name)}
+        ready = [tool for tool in reads if not tool.verifies and needed & {meaning(stem) for stem in tool.name_stems}]
+    choices = [tool.name for tool in ready if _is_untried(tool, made, state)]
+    return {"choices": choices} if choices else None
+
+
+def _needs_ids(tool: ToolView) -> bool:
+    return any(map(is_id, tool.required))
+
+
+def _is_untried(tool: ToolView, made: tuple[Call, ...], state: VisibleState) -> bool:
+    """Return whether a look-up was not called yet with some value that is known for what it needs."""
+    if not any(call.name == tool.name for call in made):
+        return True
+    known = ((name, found.value) for name in tool.required for found in known_values(name, tool, state))
+    return any(not was_called(tool, name, value, made) for name, value in known)
+
+
 def build(form: Form = "template", **options: int | str) -> Helper:
     """Build TSA in one of its forms; no options."""
     refuse_options("TSA", options)
@@ -312,4 +344,5 @@ def build(form: Form = "template", **options: int | str) -> Helper:
         token_cap=TOKEN_CAP,
         separate_cost_cap=1200,
         gate=lambda state: bool(state.messages),
+        about=_choices,
     )

@@ -252,6 +252,14 @@ def _forbidden(want: Want, made: tuple[Call, ...], place: int, state: VisibleSta
     )
 
 
+def _refused_call(state: VisibleState) -> dict[str, object] | None:
+    """Return the tool whose call has just failed, and whether it was only busy."""
+    made = calls(state)
+    if not made or not tool_spoke_last(state) or not made[-1].failed:
+        return None
+    return {"tool": made[-1].name, "busy": made[-1].busy}
+
+
 def build(form: Form = "template", **options: int | str) -> Helper:
     """Build Verifier in one of its forms; no options."""
     refuse_options("Verifier", options)
@@ -263,4 +271,5 @@ def build(form: Form = "template", **options: int | str) -> Helper:
         token_cap=TOKEN_CAP,
         separate_cost_cap=2400,
         gate=lambda state: bool(calls(state)),
+        about=_refused_call,
     )

@@ -75,7 +75,18 @@ class Question:
         words = reply.words.strip()
         while words.lower().startswith(self.opening.lower()):
             words = words[len(self.opening) :].strip()
-        return words
+        return words.partition('"')[0].strip() if self.quotes else words
+
+    @property
+    def quotes(self) -> bool:
+        """Return whether the opening opens a quotation, which is all of the answer that counts."""
+        return self.opening.endswith('"')
+
+    def note(self, said: str | None) -> str | None:
+        """Return the opening with an answer, its quotation closed; None for none."""
+        if said is None:
+            return None
+        return f'{self.opening}{said}"' if self.quotes else f"{self.opening} {said}"
 
 
 def continues_prefill(model: ChatModel) -> bool:
