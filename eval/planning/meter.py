@@ -126,10 +126,10 @@ class Meter:
         return sum(tokens) - written, written
 
     def _ask(self, state: VisibleState, read: int, sums: dict[str, float]) -> None:
-        """Add the questions of all helpers whose gate is open."""
+        """Add the questions of all helpers that have something to ask about."""
         for name, helper in self.helpers.items():
-            if helper.gate(state):
-                question = helper.question(state)
+            if (about := helper.about(state)) is not None:
+                question = helper.question(state, about)
                 tokens = self._tokenizer.turn("user", question.text) + self._tokenizer.count(question.opening)
                 for part, more in (("calls", 1), ("question", tokens), ("read", read + tokens)):
                     sums[f"{name} {part}"] += more

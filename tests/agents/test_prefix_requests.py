@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 from typing import Any, get_args
 
 import pytest
@@ -12,6 +13,7 @@ from fama.agents.decision import Decider
 from fama.agents.request import agent_request
 from fama.agents.strategies.base import STRATEGIES, Placement
 from fama.episodes.state import VisibleState
+from fama.helpers.base import Helper
 from fama.helpers.pool import build_pool
 from fama.models.base import ChatRequest
 from fama.models.client import Flavour
@@ -19,12 +21,14 @@ from fama.models.wire import build_body
 from fama.selection.base import SELECTORS, SelectorContext
 from fama.settings import ExperimentSettings, HelperSettings
 from fama.subsets import POOL
+from tests.support.asking_helpers import asking_pool
 from tests.support.note_states import POLICY, TOOLS, busy_state
 from tests.support.random_states import SPOKEN, TURNS, messages
 from tests.support.slow_models import SlowModel
 from tests.support.toy_agents import DEMONSTRATION, setup_for
 
 HELPERS = build_pool(HelperSettings(form="llm"))
+ASKING = asking_pool()
 FLAVOURS: tuple[Flavour, ...] = get_args(Flavour)
 
 
@@ -35,6 +39,7 @@ def requests_of(
     answer: str,
     demonstrations: int = 1,
     asked_at_once: int = 1,
+    helpers: Mapping[str, Helper] = HELPERS,
 ) -> list[ChatRequest]:
     """All requests of one decision in which the prompted selector is asked and takes all six helpers."""
 
@@ -46,9 +51,9 @@ def requests_of(
     model = SlowModel(reply, {})
     shown = [DEMONSTRATION] * demonstrations
     rendering = STRATEGIES.load(strategy)()
-    context = SelectorContext(HELPERS, model, request=lambda seen: agent_request(rendering, seen, shown))
+    context = SelectorContext(helpers, model, request=lambda seen: agent_request(rendering, seen, shown))
     selector = SELECTORS.load("prompted")(context, form="on_prefix")
-    setup = setup_for(model, helpers=list(HELPERS.values()), selector=selector, demonstrations=shown)
+    setup = setup_for(model, helpers=list(helpers.values()), selector=selector, demonstrations=shown)
     wanted = ExperimentSettings(
         strategy=strategy,
         placement=placement,
@@ -98,7 +103,7 @@ def test_the_agents_request_is_a_prefix_of_every_question(
 @pytest.mark.parametrize("placement", get_args(Placement))
 @pytest.mark.parametrize("strategy", STRATEGIES.names())
 def test_selector_and_all_six_helpers_ask_on_one_prefix(strategy: str, placement: Placement) -> None:
-    own, asked = split(requests_of(busy_state(), strategy, placement, "none"))
+    own, asked = split(requests_of(busy_state(), strategy, placement, "none", helpers=ASKING))
     assert [request.role for request in asked] == ["selector", *(f"helper:{name}" for name in POOL)]
     for request in asked:
         assert same_bytes(request.messages[:-1], own.messages) and same_bytes(request.tools, own.tools)
@@ -108,7 +113,7 @@ def test_selector_and_all_six_helpers_ask_on_one_prefix(strategy: str, placement
 
 def test_notes_never_reach_the_prefix_of_a_question() -> None:
     """With notes in the last user turn the agent's own last message differs; questions are put behind it unnoted."""
-    own, asked = split(requests_of(busy_state(), "act", "user", "Call renew_loan next."))
+    own, asked = split(requests_of(busy_state(), "act", "user", "Call renew_loan next.", helpers=ASKING))
     assert "Note: Rule: Call renew_loan next." in own.messages[-1]["content"]
     for request in asked:
         assert same_bytes(request.messages[:-2], own.messages[:-1])

@@ -16,23 +16,19 @@ from fama.agents.strategies.act import Act
 from fama.episodes.records import Episode, LedgerRow, budget_tokens
 from fama.episodes.state import VisibleState
 from fama.helpers.base import Helper, HelperContext, HelperReply
-from fama.helpers.pool import build_pool
 from fama.models.base import CallFailed, ChatRequest
 from fama.selection.base import SELECTORS, SelectorContext
 from fama.selection.budget import RunBudget, helper_cap, spent_tokens
 from fama.settings import BudgetSettings, ExperimentSettings, HelperSettings, RunSettings, SelectorSettings
 from fama.subsets import POOL
+from tests.support.asking_helpers import answer, asking_pool
 from tests.support.note_states import busy_state
 from tests.support.slow_models import SlowModel
 from tests.support.toy_agents import GOLD, setup_for
 
-POOL_OF_SIX = build_pool(HelperSettings(form="llm"))
+POOL_OF_SIX = asking_pool()
 #: The last in pool order answer first.
 SLOW = {f"helper:{name}": 0.01 * (len(POOL) - place) for place, name in enumerate(POOL)}
-
-
-def answer(request: ChatRequest) -> str:
-    return f"{request.prefill} Call renew_loan next."
 
 
 def notes_of(
@@ -161,7 +157,7 @@ def test_runs_that_ask_no_question_have_the_prompts_they_had() -> None:
     for asking in (RunSettings(helpers=HelperSettings(form="llm")), RunSettings(selector=chooser)):
         more = run_prompts(asking)
         assert {name: more[name] for name in plain} == plain
-        assert {name for name in more if name not in plain} >= {"questions/dce.v1", "questions/selection.v2"}
+        assert {name for name in more if name not in plain} >= {"questions/dce.v2", "questions/selection.v2"}
 
 
 def test_the_selector_is_asked_within_the_budget_too() -> None:

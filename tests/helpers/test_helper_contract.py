@@ -66,6 +66,10 @@ def test_every_note_of_a_conversation_passes_its_check(name: str, events: list[s
                 chat.noted.append((chat.state().turn, Note(helper=name, text=text, tokens=0)))
 
 
+#: Of words of the user, so that it may stand in a quotation.
+_ANSWER = "renew loan L11"
+
+
 @pytest.mark.parametrize("form", ["llm", "separate"])
 @pytest.mark.parametrize("name", HELPERS.names())
 async def test_a_form_that_asks_a_model_keeps_its_cap_and_bills_itself(name: str, form: Any) -> None:
@@ -74,7 +78,7 @@ async def test_a_form_that_asks_a_model_keeps_its_cap_and_bills_itself(name: str
 
     def reply(request: ChatRequest) -> str:
         asked.append(request)
-        return f"{request.prefill} Call renew_loan for L11 next."
+        return f"{request.prefill}{_ANSWER}" if request.prefill.endswith('"') else f"{request.prefill} {_ANSWER}"
 
     model, notes = ScriptedModel("scripted:writer", reply), []
     chat = Chat(policy=POLICY * 40).verified("I want to renew loan L11 and cancel hold H5.")
@@ -97,8 +101,11 @@ async def test_a_form_that_asks_a_model_keeps_its_cap_and_bills_itself(name: str
     if helper.cost_cap == 0:  # it has no form that asks a model
         assert asked == []
     else:
-        assert set(notes) == {f"{asked[0].prefill} Call renew_loan for L11 next.".strip()}
-        assert bool(asked[0].prefill) == on_prefix(helper)
+        prefills = [request.prefill for request in asked]
+        quoting = {prefill for prefill in prefills if prefill.endswith('"')}
+        written = {f'{one}{_ANSWER}"' if one in quoting else f"{one} {_ANSWER}".strip() for one in prefills}
+        assert set(notes) == written
+        assert all(bool(prefill) == on_prefix(helper) for prefill in prefills)
 
 
 @pytest.mark.parametrize("name", HELPERS.names())

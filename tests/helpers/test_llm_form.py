@@ -154,7 +154,8 @@ def test_earlier_notes_never_push_a_question_over_its_cap() -> None:
     chat, model, helper = long_chat(), Echo("Rule: ask first."), HELPERS.load("DCE")("llm")
     chat.noted += [(turn, Note(helper="DCE", text=f"Rule {turn}: " + "1 " * 400, tokens=800)) for turn in range(2)]
     asked_of("DCE", model, chat)
-    assert isinstance(helper, PrefixHelper) and helper.question(chat.state()).most_tokens() <= helper.cost_cap
+    assert isinstance(helper, PrefixHelper) and (about := helper.about(chat.state())) is not None
+    assert helper.question(chat.state(), about).most_tokens() <= helper.cost_cap
     assert "Already said" not in model.seen[0].messages[-1]["content"]
 
 

@@ -96,6 +96,6 @@ LOANS = {
 
 
 def busy_state() -> VisibleState:
-    """A state in which all six helpers have something to ask about."""
+    """A state between two requests, after a long list."""
     chat = Chat().verified("Renew loan L11.").user("And cancel hold H5, please.")
     return chat.call("list_loans", {**LOANS, "pad": "x " * 400}, reader_id="R100").state()
