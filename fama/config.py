@@ -5,7 +5,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -210,7 +210,10 @@ def _one_line(error: ValidationError, layers: ConfigLayers, model: type[BaseMode
     if first["type"] == "extra_forbidden":
         known = ", ".join(_known_fields(model, keys[:-1]))
         return f"{where}unknown key {field!r}; known here: {known}{more}"
-    return f"{where}{field}: {first['msg']}; got {first.get('input')!r}{more}"
+    told = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error" and isinstance(first.get("input"), Mapping):  # what was given is the whole group
+        return f"{where}{f'{field}: ' if keys else ''}{told}{more}"
+    return f"{where}{field}: {told}; got {first.get('input')!r}{more}"
 
 
 def _without_union_tags(keys: Keys, tree: Any, problem: str) -> Keys:

@@ -14,7 +14,9 @@ from fama import config
 from fama.cli import main
 from fama.config import add_config_flags, config_words, dump_settings, load_settings, parse_yaml, read_settings
 from fama.errors import BadInput
+from fama.mining.settings import MineSettings
 from fama.settings import RunSettings, Settings
+from training.settings import TrainSettings
 
 
 def write(path: Path, text: str) -> Path:
@@ -201,7 +203,7 @@ def test_a_rule_over_several_keys_names_every_file(tmp_path: Path) -> None:
             return self
 
     files = [write(tmp_path / "a.yaml", "low: 3\nhigh: 9\n"), write(tmp_path / "b.yaml", "high: 2\n")]
-    with pytest.raises(BadInput, match=r"a.yaml, .*b.yaml: \(top\): .*low is above high"):
+    with pytest.raises(BadInput, match=r"a.yaml, .*b.yaml: low is above high"):
         load_settings(Two, files)
 
 
@@ -230,3 +232,14 @@ def test_the_record_of_a_command_names_every_file(tmp_path: Path) -> None:
     settings = read_settings(args, RunSettings)
     assert settings is not None and (settings.trials, settings.seed) == (2, 4)
     assert config_words(parser.parse_args([])) == []
+
+
+def test_settings_that_do_not_go_together_are_told_without_the_whole_config() -> None:
+    with pytest.raises(BadInput) as error:
+        load_settings(MineSettings, [], ["failures=0", "solved=0"])
+    told = "command line: failures and solved are both 0: no episode is mined; raise one of them"
+    assert str(error.value) == told
+    run = "correction={run: {tasks: [a]}, mine: {failures: 0, solved: 0}}"
+    with pytest.raises(BadInput) as error:
+        load_settings(TrainSettings, [], ["rounds=2", run])
+    assert str(error.value) == told.replace("line: ", "line: correction.mine: ")

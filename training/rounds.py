@@ -7,6 +7,7 @@ The states that a trained router meets are not those of the plain agent; a round
 import asyncio
 import json
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from fama.agents.runs.runner import Planned, run_planned
 from fama.config import dump_settings
 from fama.errors import BadInput
 from fama.files import write_atomically
+from fama.helpers.pool import build_pool, form_in
+from fama.mining.folder import read_repairs
 from fama.mining.records import split_of
 from fama.mining.runner import mine_folder
 from fama.models.base import ChatModel
@@ -67,6 +70,7 @@ def train_in_rounds(
     """
     if settings.correction is None:
         raise ValueError("settings.correction is missing")
+    _check_forms(settings.correction, settings.data.repairs)
     sources = settings.data.repairs
     for number in range(1, settings.rounds):
         one = _round(out, number)
@@ -77,6 +81,23 @@ def train_in_rounds(
             break
         sources = (*sources, RepairSource(repairs=str(one.repairs), episodes=str(one.run)))
     return train(_learning_from(settings, sources), out, command)
+
+
+def _check_forms(correction: CorrectionSettings, sources: Sequence[RepairSource]) -> None:
+    """Check that what a round will mine can be learned from beside the repairs that are there: before hours of runs."""
+    helpers = correction.mine.helpers or correction.run.helpers
+    forms = {name: form_in(entry, helpers) for name, entry in zip(build_pool(helpers), helpers.pool, strict=True)}
+    for source in sources:
+        mined = read_repairs(Path(source.repairs))
+        if mined.records and mined.forms != forms:
+            raise BadInput(
+                f"correction: would be mined with {_told(forms)}, {source.repairs} with {_told(mined.forms)}; make "
+                "correction.run.helpers (or correction.mine.helpers) and data.repairs agree"
+            )
+
+
+def _told(forms: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} ({form})" for name, form in forms.items())
 
 
 def _round(out: Path, number: int) -> Round:

@@ -1,13 +1,13 @@
 """Records of the check: the executed grid of one failure, a failure under both, and the result over failures."""
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from fama.episodes.records import Record
 from fama.intervals import Interval
 from fama.mining.records import Verdict
 from fama.subsets import Subset
 
-CHECK_VERSION = 1
+CHECK_VERSION: Final = 1
 
 
 class GridRun(Record):
@@ -31,7 +31,7 @@ class Grid(Record):
     ``seconds`` are those of the calls when they were first answered.
     """
 
-    schema_version: int = CHECK_VERSION
+    schema_version: Literal[1] = CHECK_VERSION
     episode_id: str
     open: Subset
     runs: tuple[GridRun, ...]
@@ -113,7 +113,7 @@ class CheckSummary(Record):
 class MineCheck(Record):
     """The content of ``mine-check.json``. ``config`` is the ``config.json`` of the repairs."""
 
-    schema_version: int = CHECK_VERSION
+    schema_version: Literal[1] = CHECK_VERSION
     command: str
     config: dict[str, Any]
     package_version: str

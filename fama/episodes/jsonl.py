@@ -12,7 +12,7 @@ from typing import BinaryIO, Generic, TypeVar, cast
 from filelock import FileLock
 from pydantic import ValidationError
 
-from fama.episodes.faults import fault_of
+from fama.episodes.faults import fault_of, is_other_version
 from fama.episodes.records import Record
 from fama.errors import BadInput
 from fama.files import replacing
@@ -82,6 +82,9 @@ class RecordStore(Generic[R]):
                     except RepeatedKey as error:
                         raise BadInput(f"{self.path}:{number}: {error}; keep one of its values") from None
                     except ValidationError as error:
+                        if is_other_version(error):
+                            fix = "make the file with this release"
+                            raise BadInput(f"{self.path}:{number}: {fault_of(error)}; {fix}") from None
                         fix = f"fix or delete that line{', or ' + hint if hint and number == 1 else ''}"
                         if not line.endswith(b"\n") and not line.lstrip().startswith(b"["):
                             return  # torn by an interrupted write

@@ -6,7 +6,7 @@ is an assistant message with ``tool_calls``, its result a ``tool`` message.
 """
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -16,7 +16,7 @@ from fama.subsets import Subset
 from fama.text.counts import token_count
 from fama.text.json_numbers import load_nulled
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 
 Status = Literal["success", "failure", "error"]
 Blame = Literal["agent", "user", "environment"]
@@ -238,7 +238,7 @@ class Episode(Record):
 
     model_config = _FINITE
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Literal[1] = SCHEMA_VERSION
     id: str
     benchmark: str
     benchmark_version: str | None = None
@@ -317,7 +317,7 @@ class Failure(Record):
 
     model_config = _FINITE
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Literal[1] = SCHEMA_VERSION
     episode_id: str
     task_id: str
     benchmark: str | None = None

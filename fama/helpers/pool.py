@@ -52,6 +52,13 @@ def form_in(entry: str, settings: HelperSettings) -> Form:
     return settings.forms.get(entry, default) if stated is None else _FORMS[stated]
 
 
+def are_names_of(names: Sequence[str], entries: Sequence[str]) -> bool:
+    """Return whether helpers so named can be those of a pool's entries, in order; a helper file may give any name."""
+    if len(names) != len(entries):
+        return False
+    return all(name == entry or entry.endswith(_YAML) for name, entry in zip(names, entries, strict=True))
+
+
 def declared_pool(names: Sequence[str]) -> dict[str, Helper]:
     """Return the helpers of a pool of which only the members' names are known, such as a router's.
 

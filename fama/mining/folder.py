@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from fama.agents.runs.run_config import CONFIG
 from fama.episodes.jsonl import RecordStore, existing_file
 from fama.errors import BadInput
-from fama.helpers.pool import form_in
+from fama.helpers.pool import are_names_of, form_in
 from fama.mining.records import REPAIRS, Repair
 from fama.mining.settings import MineSettings, RouteSettings
 from fama.settings import HelperSettings, written_settings
@@ -53,6 +53,6 @@ def read_repairs(folder: Path) -> RepairFolder:
         raise BadInput(f"{path}: missing, so the helpers' forms are unknown; give a folder of `fama mine`") from None
     except (ValidationError, ValueError, KeyError, TypeError, AttributeError):
         raise BadInput(f"{path}: not the settings of `fama mine` of this version; mine the episodes again") from None
-    if any(len(record.pool) != len(helpers.pool) for record in records):
+    if not all(are_names_of(record.pool, helpers.pool) for record in records):
         raise BadInput(f"{folder}: the pool of {REPAIRS} is not that of {CONFIG}; mine the episodes again")
     return RepairFolder(folder, records, mine, helpers, content)

@@ -1,7 +1,7 @@
 """Records of mining: one line of ``repairs.jsonl`` per mined episode, with everything that was executed for it."""
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from fama.episodes.keys import TaskKey
 from fama.episodes.records import Episode, Note, Record, RejectedNote
@@ -10,7 +10,7 @@ from fama.mining.schedule import Schedule, members_at, turns_of
 from fama.subsets import Subset
 
 REPAIRS = "repairs.jsonl"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 
 Kind = Literal["failed", "solved"]
 Verdict = Literal["repaired", "not repaired by this pool", "budget ran out", "mapped"]
@@ -90,7 +90,7 @@ class Repair(Record):
     task's split, None where no split lists the task. ``repaired_episode`` is the id of the executed episode.
     """
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Literal[1] = SCHEMA_VERSION
     episode_id: str
     benchmark: str
     benchmark_version: str | None = None

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
+from eval.mine_check.records import Grid, MineCheck
 from fama.diagnosis.diagnose import diagnose
+from fama.episodes.faults import is_other_version
 from fama.episodes.jsonl import RecordStore, _write, existing_file, line_of
-from fama.episodes.records import Failure, Outcome, Record
+from fama.episodes.records import Episode, Failure, Outcome, Record
 from fama.episodes.store import EpisodeStore, read_failures
 from fama.errors import BadInput
+from fama.mining.records import Repair as Mined
 from tests.support.diagnosis_cases import agent, episode, user
 
 
@@ -126,6 +130,29 @@ def test_a_key_that_is_given_twice_is_refused_with_its_line(tmp_path: Path) -> N
     (tmp_path / "failures.jsonl").write_text(inside + "\n", encoding="utf-8")
     with pytest.raises(BadInput, match="the key 'source' is given twice"):
         read_failures(tmp_path)
+
+
+def test_a_record_of_another_schema_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "failures.jsonl"
+    for line in (
+        label(0).model_dump_json().replace('"schema_version":1', '"schema_version":2'),
+        label(0).model_dump_json().replace('"schema_version":1', '"schema_version":2,"new":0'),
+    ):
+        for end in ("\n", ""):
+            path.write_text(label(1).model_dump_json() + "\n" + line + end, encoding="utf-8")
+            told = r":2: schema_version is not 1, which this release reads; make the file with this release$"
+            with pytest.raises(BadInput, match=told):
+                read_failures(tmp_path)
+
+
+@pytest.mark.parametrize("record", [Episode, Failure, Mined, Grid, MineCheck])
+def test_every_line_of_a_file_states_the_one_version_that_is_read(record: type[Record]) -> None:
+    with pytest.raises(ValidationError) as error:
+        record.model_validate({"schema_version": 2})
+    assert is_other_version(error.value)
+    with pytest.raises(ValidationError) as error:
+        record.model_validate({"schema_version": 1, "unheard_of": 2})
+    assert not is_other_version(error.value)
 
 
 def test_blank_lines_are_passed_over_and_folders_are_made(tmp_path: Path) -> None:

@@ -156,9 +156,15 @@ def test_bad_input_is_one_line(spoil: Any, told: str, tmp_path: Path, capsys: py
 
 
 def test_another_pool_than_the_settings_is_refused(tmp_path: Path) -> None:
-    out = folder(tmp_path, "one", repair("1", "failed"), pool=["Alpha"])
+    for number, pool in enumerate((["Alpha"], ["Beta", "Alpha"], ["Alpha", "Beta:template"])):
+        out = folder(tmp_path, str(number), repair("1", "failed"), pool=pool)
+        with pytest.raises(BadInput, match="the pool of repairs.jsonl is not that of config.json"):
+            read_repairs(out)
+    of_files = repair("1", "failed", pool=["Alpha", "own"])
+    assert read_repairs(folder(tmp_path, "file", of_files, pool=["Alpha", "mine/own.yaml"])).forms["own"] == "llm"
+    whole = [repair("1", "failed"), repair("2", "failed", pool=["Beta", "Alpha"])]
     with pytest.raises(BadInput, match="the pool of repairs.jsonl is not that of config.json"):
-        read_repairs(out)
+        read_repairs(folder(tmp_path, "two pools", *whole))
 
 
 def test_settings_come_back_as_they_were_given(tmp_path: Path) -> None:

@@ -298,6 +298,26 @@ def test_a_round_of_correction_adds_what_the_router_fails(tmp_path: Path, hinted
             correcting(tmp_path, [{"repairs": str(out), "episodes": str(plain)}], **change)
 
 
+def test_rounds_in_another_form_than_the_repairs_are_refused_before_anything_is_run(
+    tmp_path: Path, hinted: tuple[Path, Path]
+) -> None:
+    plain, out = hinted
+    settings = correcting(tmp_path, [{"repairs": str(out), "episodes": str(plain)}])
+    assert settings.correction is not None
+    run = settings.correction.run
+    other = run.helpers.model_copy(update={"form": "llm"})
+    for change in (
+        {"run": run.model_copy(update={"helpers": other})},
+        {"mine": settings.correction.mine.model_copy(update={"helpers": other})},
+    ):
+        model = Backbone()
+        changed = settings.model_copy(update={"correction": settings.correction.model_copy(update=change)})
+        told = r"would be mined with Alpha \(llm\), Beta \(llm\), .* with Alpha \(template\), Beta \(template\); make"
+        with pytest.raises(BadInput, match=told):
+            train_in_rounds(changed, tmp_path / "router", model=model)
+        assert model.asked == 0 and not (tmp_path / "router").exists()
+
+
 def test_repairs_that_a_later_round_has_used_stay_as_they_are(
     tmp_path: Path, hinted: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
