@@ -17,6 +17,7 @@ from fama.envs import checkouts
 from fama.errors import BadInput
 from fama.mining.runner import mine_folder
 from fama.mining.settings import MineSettings
+from fama.models.scripted import SCRIPTED
 from tests.support.mining_worlds import Backbone, plain_run, puzzles, random_puzzle
 from training.network.tiny import write_tiny_encoder
 
@@ -66,7 +67,9 @@ def mined(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with puzzles({f"p{number}": random_puzzle(number) for number in range(24)}):
         plain = asyncio.run(plain_run(out / "plain"))
         asyncio.run(mine_folder(plain, MineSettings(), out / "repairs", model=Backbone()))
+        SCRIPTED.add("puzzles", Backbone())
         yield f"data={{pool: [Alpha, Beta], repairs: [{{repairs: {out / 'repairs'}, episodes: {plain}}}]}}"
+        SCRIPTED.remove("puzzles")
 
 
 def learn(table: Path) -> list[str]:
@@ -137,6 +140,14 @@ def toy_ablation(tree: dict[str, Any], table: Path, tiny: str, failed: str) -> l
     return [*small, f"train.{failed}", "train_backbones=[]", "tests=[{name: all}]"]
 
 
+def toy_round() -> list[str]:
+    """A round of correction on two of the puzzles that the repairs are of."""
+    run = {"benchmark": "puzzles", "domain": "d", "tasks": 2, "demonstrations": 0, "model.name": "scripted:puzzles"}
+    return [f"correction.run.{key}={value}" for key, value in run.items()] + [
+        "correction.run.helpers.pool=[Alpha, Beta]"
+    ]
+
+
 def toy(
     words: list[str], table: Path, router: Path, subset_grid: Path, tiny: str, failed: str = "", mined: str = ""
 ) -> list[str]:
@@ -154,7 +165,7 @@ def toy(
     if words[0] == "mine":
         return [*words, "helpers.pool=[DCE, Verifier]", "solved=1", "budget.calls=5"]
     if words[0] == "train" and "repairs" in tree["data"]:
-        return [*words, mined, *quick]
+        return [*words, mined, *quick, *(toy_round() if "rounds" in tree else [])]
     if words[0] == "train":
         untuned = ["options.steps=0"] if tree["kind"] == "setfit" else []
         return [*words, *learn(table), *quick, *untuned]

@@ -372,10 +372,10 @@ class TrainSettings(Settings):
                 "data.repairs is for a router that chooses at every turn, outcomes, failures and prompted for one that "
                 "chooses once an episode: train two routers"
             )
-        if data.repairs and (self.guarantee is not None or losses.inverse_propensity):
+        if data.repairs and (self.guarantee is not None or losses.inverse_propensity or losses.decision):
             raise ValueError(
                 "data.repairs were chosen by a search, not drawn at random, so no propensity holds for them: set "
-                "guarantee to null and losses.inverse_propensity to false"
+                "guarantee to null, losses.inverse_propensity to false and losses.decision to 0"
             )
         if data.cost != "tokens" and not (data.repairs or data.outcomes):
             raise ValueError("data.cost: labels have no cost; set tokens, or learn from data.outcomes or data.repairs")

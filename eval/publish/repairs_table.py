@@ -1,9 +1,14 @@
-"""The mined training tasks that ship: what repaired each, and what it cost to find."""
+"""The mined training tasks that ship: what repaired each, what it cost to find, and what single notes did."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
+from eval.metrics.formats import DASH, percent
 from eval.publish.markdown import name, table
 from fama.episodes.jsonl import RecordStore, existing_file
+from fama.mining.folder import read_repairs
+from fama.mining.note_effects import NoteEffects, note_effects
 from fama.mining.records import REPAIRS, Repair
 
 
@@ -21,3 +26,19 @@ def repairs(folder: Path) -> str:
         for record in RecordStore(existing_file(folder, REPAIRS), Repair).read()
     ]
     return table(("task", "plain agent", "verdict", "helpers", "notes", "calls"), body)
+
+
+def effects(folders: Sequence[Path]) -> str:
+    """Tabulate what single notes did to failed and solved episodes of the plain agent, by helper, form, domain."""
+    rows: dict[tuple[str, str, str], dict[str, NoteEffects]] = defaultdict(dict)
+    for one in note_effects(map(read_repairs, folders)):
+        rows[one.group.helper, one.group.form, one.group.domain][one.group.kind] = one
+    columns = ("notes at failures", "fixed, %", "changed nothing, %", "notes at solved", "broke, %", "changed nothing, %")
+    body = [(*key, *_told(kinds.get("failed")), *_told(kinds.get("solved"))) for key, kinds in sorted(rows.items())]
+    return table(("helper", "form", "domain", *columns), body)
+
+
+def _told(one: NoteEffects | None) -> tuple[str, str, str]:
+    if one is None or not one.notes:
+        return "0", DASH, DASH
+    return f"{one.notes} of {one.tasks} tasks", percent(one.flipped_share, 0), percent(one.same_share, 0)

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from fama.settings import RunSettings
 if TYPE_CHECKING:
     from fama.agents.runs.summary import ArmSummary, RunSummary
     from fama.selection.health import SelectorHealth
+
+log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,12 +30,15 @@ def main(args: argparse.Namespace) -> int:
     if settings is None:
         return 0
     from fama.agents.runs.runner import Planned, load_benchmark, run_planned, select_tasks
+    from fama.agents.runs.staleness import stale_router, text_hashes
     from fama.selection.base import SELECTORS
 
     out = Path(args.out)
     benchmark = load_benchmark(settings)
     tasks = select_tasks(settings, benchmark)
     plan = [Planned(task, trial, settings.selector) for trial in range(settings.trials) for task in tasks]
+    if stale := stale_router(settings.selector, text_hashes(settings)):
+        log.warning(stale)
     try:
         summary = asyncio.run(
             run_planned(settings, plan, out, benchmark=benchmark, progress=True if args.progress else None)

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from eval.compare.staleness import stale_inputs
 from fama.agents.runs.run_config import prompt_hashes, with_reading
 from fama.cli import main
@@ -59,3 +61,13 @@ def test_a_router_of_other_texts_is_named(tmp_path: Path) -> None:
     arm = SelectorSettings(name="linear", options={"checkpoint": str(tmp_path / "router")})
     (warning,) = stale_inputs(CompareSettings(arms=(arm,)))
     assert warning.startswith("linear: ") and "learned from outcomes of other helper texts" in warning
+
+
+def test_a_run_names_a_router_of_another_form(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    chosen = "selector={name: learned, cadence: turn, options: {checkpoint: checkpoints/helpdesk-turn}}"
+    run = ["run", "model.name=scripted:echo", "tasks=1", "limits.steps=2", "domain=shop", chosen]
+    said = "checkpoints/helpdesk-turn learned from outcomes of other helper texts or prompts"
+    for form, warned in (("template", False), ("llm", True)):
+        caplog.clear()
+        main([*run, f"helpers.form={form}", "--out", str(tmp_path / form)])
+        assert (said in caplog.text) is warned, form

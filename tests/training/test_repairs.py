@@ -233,7 +233,11 @@ def test_what_cannot_be_trained_on_or_asked_is_refused(
     ):
         with pytest.raises(ValueError, match=said):
             TrainSettings.model_validate({"data": {"pool": POOL, "repairs": source, **change}})
-    drawn: tuple[dict[str, Any], ...] = ({"guarantee": {}}, {"losses": {"inverse_propensity": True}})
+    drawn: tuple[dict[str, Any], ...] = (
+        {"guarantee": {}},
+        {"losses": {"inverse_propensity": True}},
+        {"kind": "encoder", "losses": {"decision": 1.0}},
+    )
     for more in drawn:
         with pytest.raises(ValueError, match="not drawn at random"):
             TrainSettings.model_validate({"data": {"pool": POOL, "repairs": source}, **more})

@@ -1,0 +1,36 @@
+"""Routers that learned from notes of other helper texts, forms or prompts than a run's helpers give."""
+
+from pathlib import Path
+
+from fama.agents.runs.run_config import run_prompts, with_reading
+from fama.agents.strategies.base import STRATEGIES
+from fama.hashing import content_hash
+from fama.selection.base import SELECTORS
+from fama.settings import ExperimentSettings, SelectorSettings
+
+
+def text_hashes(settings: ExperimentSettings) -> frozenset[str]:
+    """Return the hashes under which tables and routers of this run's helper texts and prompts are known.
+
+    The strategy's own template is no part of it: helpers write the same texts under each strategy.
+    """
+    return frozenset(
+        content_hash(with_reading(run_prompts(settings.model_copy(update={"strategy": name})), settings.helpers))
+        for name in STRATEGIES.loadable()
+    )
+
+
+def stale_router(selector: SelectorSettings, known: frozenset[str]) -> str | None:
+    """Return a warning where a selector's checkpoint learned from other texts than the ``known`` ones, else None.
+
+    Raises:
+        BadInput: the checkpoint cannot be read.
+    """
+    from fama.selection.router.checkpoint import read_manifest
+
+    folder = selector.options.get("checkpoint")
+    if SELECTORS.traits(selector.name).setup != "checkpoint" or not isinstance(folder, str):
+        return None
+    if set(read_manifest(Path(folder)).prompts_hash) <= known:
+        return None
+    return f"{selector.arm}: {folder} learned from outcomes of other helper texts or prompts"
