@@ -33,9 +33,10 @@ def effects(folders: Sequence[Path]) -> str:
     rows: dict[tuple[str, str, str], dict[str, NoteEffects]] = defaultdict(dict)
     for one in note_effects(map(read_repairs, folders)):
         rows[one.group.helper, one.group.form, one.group.domain][one.group.kind] = one
-    columns = ("notes at failures", "fixed, %", "changed nothing, %", "notes at solved", "broke, %", "changed nothing, %")
+    failed, solved = ("notes at failures", "fixed, %"), ("notes at solved", "broke, %")
+    nothing = "changed nothing, %"
     body = [(*key, *_told(kinds.get("failed")), *_told(kinds.get("solved"))) for key, kinds in sorted(rows.items())]
-    return table(("helper", "form", "domain", *columns), body)
+    return table(("helper", "form", "domain", *failed, nothing, *solved, nothing), body)
 
 
 def _told(one: NoteEffects | None) -> tuple[str, str, str]:
