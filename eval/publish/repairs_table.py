@@ -4,16 +4,30 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from eval.metrics.formats import DASH, percent
+import numpy as np
+
+from eval.metrics.formats import DASH, count, percent
 from eval.publish.markdown import name, table
 from fama.episodes.jsonl import RecordStore, existing_file
+from fama.intervals import clustered_mean
 from fama.mining.folder import read_repairs
 from fama.mining.note_effects import NoteEffects, note_effects
 from fama.mining.records import REPAIRS, Repair
 
 
 def repairs(folder: Path) -> str:
-    """Tabulate mined episodes in the order in which they were mined."""
+    """Tabulate mined episodes in the order in which they were mined, with the notes that a repair takes."""
+    records = list(RecordStore(existing_file(folder, REPAIRS), Repair).read())
+    repaired = [(str(record.key), record.repair) for record in records if record.repair is not None]
+    tasks = [task for task, _ in repaired]
+    notes = clustered_mean(np.array([len(repair) for _, repair in repaired], dtype=float), tasks, 0)
+    helpers = [float(len({one.note.helper for one in repair})) for _, repair in repaired]
+    asked = clustered_mean(np.array(helpers), tasks, 0)
+    failed = sum(record.kind == "failed" for record in records)
+    lead = (
+        f"{len(repaired)} of {failed} failures were repaired: by {count(notes, 1)} notes of {count(asked, 1)} helpers "
+        "each (mean, 95 % interval over tasks)."
+    )
     body = [
         (
             record.task_id,
@@ -23,9 +37,9 @@ def repairs(folder: Path) -> str:
             "–" if record.repair is None else str(len(record.repair)),
             str(record.calls),
         )
-        for record in RecordStore(existing_file(folder, REPAIRS), Repair).read()
+        for record in records
     ]
-    return table(("task", "plain agent", "verdict", "helpers", "notes", "calls"), body)
+    return f"{lead}\n\n" + table(("task", "plain agent", "verdict", "helpers", "notes", "calls"), body)
 
 
 def effects(folders: Sequence[Path]) -> str:
