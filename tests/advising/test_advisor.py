@@ -214,7 +214,7 @@ async def test_a_long_turn_holds_up_nobody_else() -> None:
 async def test_a_cancelled_advice_leaves_no_call_behind() -> None:
     model = SlowModel(lambda request: "Call get_order next.", {"helper:TSA": 30.0})
     with fama.Advisor("all", helpers=ASKING, model=model) as advisor:
-        task = asyncio.create_task(advisor.advise_async([SYSTEM, USER], TOOLS))
+        task = asyncio.create_task(advisor.advise_async(AGREED, TOOLS))
         while not model.under_way:
             await asyncio.sleep(0.005)
         task.cancel()
@@ -232,8 +232,8 @@ def test_a_failed_helper_is_an_error_and_the_next_request_goes_on() -> None:
     model = Recorder(lambda request, n: replies[n], "toy")
     with fama.Advisor("all", helpers=ASKING, model=model, budget=100_000) as advisor:
         with pytest.raises(ModelError, match="gone"):
-            advisor.advise([SYSTEM, USER], TOOLS)
-        assert [note.text for note in advisor.advise([SYSTEM, USER], TOOLS).notes] == [
+            advisor.advise(AGREED, TOOLS)
+        assert [note.text for note in advisor.advise(AGREED, TOOLS).notes] == [
             "Suggested next tool: Call get_order next."
         ]
 

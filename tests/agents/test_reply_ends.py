@@ -159,7 +159,13 @@ def test_unknown_counts_stay_unknown_and_limits_hold(endpoint: Endpoint, tmp_pat
 
 def test_a_hard_budget_holds_without_counts(endpoint: Endpoint, tmp_path: Path) -> None:
     endpoint.answers = [said("Which room?")]
-    helper = ["helpers.pool=[Planner]", "helpers.form=llm", "selector.name=all", "cadence=turn", "limits.repeats=99"]
+    helper = [
+        "helpers.pool=[Planner]",
+        "helpers.form=separate",
+        "selector.name=all",
+        "cadence=turn",
+        "limits.repeats=99",
+    ]
     free = run(endpoint, tmp_path / "free", *helper, "limits.steps=12")
     calls = [row for row in free.ledger if row.role == "helper:Planner"]
     assert len(calls) > 3
@@ -167,7 +173,7 @@ def test_a_hard_budget_holds_without_counts(endpoint: Endpoint, tmp_path: Path) 
     from fama.helpers.base import HELPERS
     from fama.selection.budget import helper_cap
 
-    cap = helper_cap(HELPERS.load("Planner")("llm"))
+    cap = helper_cap(HELPERS.load("Planner")("separate"))
     tight = run(endpoint, tmp_path / "tight", *helper, "limits.steps=12", f"budget.run={cap + room}")
     spent = [row for row in tight.ledger if row.role == "helper:Planner"]
     assert 0 < len(spent) < len(calls) and any(decision.dropped for decision in tight.decisions)

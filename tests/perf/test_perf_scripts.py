@@ -278,8 +278,10 @@ async def test_helper_prompts(endpoint: Endpoint) -> None:
         assert rows[f"selector, {selector}"]["calls"] == rows[f"agent beside {form}"]["calls"] == decisions
         assert rows[f"all, {form}"]["calls"] == rows[f"helper, {form}"]["calls"] + 2 * decisions
     llm, separate = rows["helper, llm"], rows["helper, separate"]
-    assert llm["calls"] == separate["calls"] > 2 * decisions
-    assert llm["input tokens"] > separate["input tokens"] > 5 * llm["new tokens"]  # longer, but nearly all cached
+    assert separate["calls"] > 2 * decisions
+    assert 0 < llm["calls"] < separate["calls"]  # a question is asked where its subject comes up
+    sent = {kind: row["input tokens"] / row["calls"] for kind, row in (("llm", llm), ("separate", separate))}
+    assert sent["llm"] > sent["separate"] > 5 * llm["new tokens per call"]  # longer, but nearly all cached
     ratio = rows["new tokens of helpers, separate over llm"]["ratio"]
     assert ratio == round(separate["new tokens"] / llm["new tokens"], 2)
 
