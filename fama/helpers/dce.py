@@ -124,7 +124,7 @@ def _guides(rule: Rule, want: Want) -> bool:
 def _ruled(state: VisibleState) -> dict[str, object] | None:
     """Return the changes asked for whose rules a look-up may decide, once one has shown an object."""
     made = calls(state)
-    if not tool_spoke_last(state) or not made[-1].succeeded or not change_ahead(state):
+    if not made or not tool_spoke_last(state) or not made[-1].succeeded or not change_ahead(state):
         return None
     shown = any(tool.name == made[-1].name for tool in views(state, "read"))
     return {"changes": [want.tool.name for want in open_wants(state)]} if shown else None

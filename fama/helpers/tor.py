@@ -93,7 +93,7 @@ def digest(row: Row, asked: frozenset[str], used: set[str]) -> str:
 def _listed(state: VisibleState) -> dict[str, object] | None:
     """Return nothing to say of a look-up that lists several values of an id that a request needs; None otherwise."""
     made = calls(state)
-    if not tool_spoke_last(state) or not made[-1].succeeded or not is_identified(state, made):
+    if not made or not tool_spoke_last(state) or not made[-1].succeeded or not is_identified(state, made):
         return None
     rows = [row.ids() for row in table(made[-1].result)]
     needed = {new_field(name) if is_new(name) else name for want in open_wants(state) for name in needs_of(want)}

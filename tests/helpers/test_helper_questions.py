@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
+from fama.episodes.records import Message
 from fama.helpers.base import HelperContext
 from fama.helpers.llm_form import PrefixHelper
 from fama.helpers.pool import build_pool
@@ -100,6 +101,14 @@ def test_an_opening_without_a_quotation_keeps_the_whole_answer() -> None:
     question = Question("Which?", "Rule:", 9)
     assert (question.quotes, question.note('Only "active" loans.')) == (False, 'Rule: Only "active" loans.')
     assert question.note(None) is None
+
+
+def test_a_result_that_no_call_asked_for_is_no_subject() -> None:
+    chat = Chat().user("Please renew Moby Dick for me.")
+    chat.messages.append(Message(role="tool", content='{"loans": []}', tool_call_id="lost"))
+    for helper in HELPERS.values():
+        assert isinstance(helper, PrefixHelper)
+        assert helper.about(chat.state()) is None
 
 
 def asked(name: str, answer: str) -> tuple[str | None, str | None]:
