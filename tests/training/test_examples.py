@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -186,6 +187,19 @@ def test_chains_of_twins_stay_together() -> None:
     chain = [example(f"t{n:02d}", text) for n in range(30) for text in (f"line {n}", f"line {n + 1}")]
     with pytest.raises(BadInput, match="leaves one side empty"):
         split_by_task(chain, 0.5, seed=0)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.25, 0.98])
+def test_a_small_table_has_a_task_on_either_side(share: float) -> None:
+    two, eight = ([example(f"t{n}", f"line {n}") for n in range(size)] for size in (2, 8))
+    for seed in range(50):
+        for few in (two, eight):
+            split = split_by_task(few, share, seed)
+            assert split.train and split.validation and len(split.train) + len(split.validation) == len(few)
+    apart = [*two, *(replace(example(f"u{n}", f"other {n}"), domain="saas") for n in range(2))]
+    for seed in range(50):
+        split = split_by_task(apart, share, seed, domains=["saas"])
+        assert len(split.train) == len(split.validation) == 1
 
 
 def test_the_split_is_stable_and_hashed() -> None:

@@ -36,7 +36,8 @@ def split_by_task(
 
     Tasks that share a conversation word for word go to the same side, so that no text of a
     validation task is trained on. A task's side does not depend on which other tasks there are,
-    apart from such twins. ``domains`` and ``backbones`` are held out: on neither side.
+    apart from such twins, and but for tables so small that the hash leaves a side empty: then the task
+    nearest to that side is put there. ``domains`` and ``backbones`` are held out: on neither side.
     ``kept`` is the share of the training tasks that are used; smaller shares are parts of larger ones.
 
     Raises:
@@ -49,9 +50,9 @@ def split_by_task(
         for name in sorted(set(names) - found):
             raise BadInput(f"data.{what}: no example of {name!r}; there are: {', '.join(sorted(found))}")
     group = _groups(examples)
-    held = {name for name in group.values() if derive_seed(seed, "split", name) / 2**63 < share}
     apart = [example.domain in domains or example.backbone in backbones for example in examples]
     usual = [example for example, out in zip(examples, apart, strict=True) if not out]
+    held = _held(set(group.values()), {group[example.task] for example in usual}, share, seed)
     unused = {name for name in group.values() if derive_seed(seed, "training share", name) / 2**63 >= kept}
     train = tuple(example for example in usual if group[example.task] not in held | unused)
     validation = tuple(example for example in usual if group[example.task] in held)
@@ -80,6 +81,18 @@ def keep_apart(split: Split, share: float, seed: int) -> Split:
     """
     inner = split_by_task(split.train, share, derive_seed(seed, "certify"))
     return replace(split, train=inner.train, certify=inner.validation, hash=content_hash([split.hash, inner.hash]))
+
+
+def _held(groups: Collection[str], usual: Collection[str], share: float, seed: int) -> set[str]:
+    """Groups of tasks for validation; of two ``usual`` groups or more, one at least is on each side."""
+    drawn = {name: derive_seed(seed, "split", name) / 2**63 for name in groups}
+    held = {name for name in groups if drawn[name] < share}
+    if len(usual) > 1:
+        if held.isdisjoint(usual):
+            held.add(min(usual, key=lambda name: (drawn[name], name)))
+        elif held.issuperset(usual):
+            held.remove(max(usual, key=lambda name: (drawn[name], name)))
+    return held
 
 
 def _groups(examples: Sequence[Example]) -> dict[str, str]:
