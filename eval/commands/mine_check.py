@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from eval.mine_check.records import CheckedFailure, CheckSummary, Grid
-    from fama.intervals import Interval
+    from eval.mine_check.summary import Measure
     from fama.mining.records import Repair
 
 RESULT = "mine-check.json"
@@ -103,24 +103,10 @@ def _print_failures(screen: "Console", failures: "tuple[CheckedFailure, ...]") -
 
 
 def _print_summary(screen: "Console", summary: "CheckSummary") -> None:
+    from eval.mine_check.summary import measures
     from fama.commands.terminal import names, numbers, print_note, print_table
 
-    able, both = f"{summary.repairable} repairable", "failures that both repair"
-    repaired, every = f"{summary.grid_repairs} that the grid repairs", f"all {summary.failures} failures"
-    rows = [
-        ("mined subset is the smallest, %", repaired, *_percent(summary.smallest)),
-        ("mined subset is the cheapest, %", repaired, *_percent(summary.cheapest)),
-        ("success of the grid's best subset, %", able, *_percent(summary.best_success)),
-        ("success of the mined subset, %", able, *_percent(summary.subset_success)),
-        ("success of the mined schedule, %", able, *_percent(summary.schedule_success)),
-        ("regret of the mined subset, points", able, *_percent(summary.subset_regret)),
-        ("regret of the mined schedule, points", able, *_percent(summary.schedule_regret)),
-        ("note tokens of the mined schedule", both, *_number(summary.schedule_tokens)),
-        ("note tokens of the grid's cheapest subset", both, *_number(summary.least_tokens)),
-        ("model calls per label, mining", every, *_number(summary.mined_calls)),
-        ("model calls per label, grid", every, *_number(summary.grid_calls)),
-        ("calls of mining / calls of the grid", every, *_number(summary.calls_ratio, 2)),
-    ]
+    rows = [(one.name, one.over, *_told(one)) for one in measures(summary)]
     screen.print()
     print_table(screen, [*names("measure", "over"), *numbers("value", "95 % interval", "tasks")], rows)
     print_note(screen, "repairable: by the grid or by mining. Intervals are over tasks.")
@@ -130,15 +116,14 @@ def _print_summary(screen: "Console", summary: "CheckSummary") -> None:
         print_note(screen, f"{summary.grid_errors} runs of the grid ended in an error; they count as no repair.")
 
 
-def _percent(interval: "Interval") -> tuple[str, str, str]:
-    return _number(interval, 0, 100)
-
-
-def _number(interval: "Interval", places: int = 1, scale: float = 1) -> tuple[str, str, str]:
+def _told(one: "Measure") -> tuple[str, str, str]:
     from fama.commands.terminal import DASH
 
-    def told(value: float | None) -> str:
-        return DASH if value is None else f"{scale * value:.{places}f}"
+    scale, digits = (100, 0) if one.share else (1, one.digits)
 
+    def told(value: float | None) -> str:
+        return DASH if value is None else f"{scale * value:.{digits}f}"
+
+    interval = one.value
     ends = DASH if interval.low is None else f"[{told(interval.low)}, {told(interval.high)}]"
     return told(interval.value), ends, str(interval.n)

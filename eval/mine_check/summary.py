@@ -1,6 +1,7 @@
 """From repairs and their grids to shares, regrets and calls per label, with intervals over tasks."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,6 +10,36 @@ from fama.intervals import Interval, clustered_mean, clustered_share, ratio_inte
 from fama.mining.records import Repair
 
 _DRAWS = 2000
+
+
+class Measure(NamedTuple):
+    """One line of the result: what is measured, over what, and whether it is a share (told in percent)."""
+
+    name: str
+    over: str
+    value: Interval
+    share: bool = False
+    digits: int = 1
+
+
+def measures(summary: CheckSummary) -> tuple[Measure, ...]:
+    """Return the lines of the result in the order in which tables tell them."""
+    able, both = f"{summary.repairable} repairable", "failures that both repair"
+    repaired, every = f"{summary.grid_repairs} that the grid repairs", f"all {summary.failures} failures"
+    return (
+        Measure("mined subset is the smallest, %", repaired, summary.smallest, share=True),
+        Measure("mined subset is the cheapest, %", repaired, summary.cheapest, share=True),
+        Measure("success of the grid's best subset, %", able, summary.best_success, share=True),
+        Measure("success of the mined subset, %", able, summary.subset_success, share=True),
+        Measure("success of the mined schedule, %", able, summary.schedule_success, share=True),
+        Measure("regret of the mined subset, points", able, summary.subset_regret, share=True),
+        Measure("regret of the mined schedule, points", able, summary.schedule_regret, share=True),
+        Measure("note tokens of the mined schedule", both, summary.schedule_tokens),
+        Measure("note tokens of the grid's cheapest subset", both, summary.least_tokens),
+        Measure("model calls per label, mining", every, summary.mined_calls),
+        Measure("model calls per label, grid", every, summary.grid_calls),
+        Measure("calls of mining / calls of the grid", every, summary.calls_ratio, digits=2),
+    )
 
 
 def checked_failure(record: Repair, grid: Grid) -> CheckedFailure:

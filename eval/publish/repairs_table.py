@@ -1,18 +1,21 @@
 """The mined training tasks that ship: what repaired each, what it cost to find, and what single notes did."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
 from eval.metrics.formats import DASH, count, percent
-from eval.publish.markdown import name, table
+from eval.mine_check.records import MineCheck
+from eval.mine_check.summary import measures
+from eval.publish.markdown import name, public, table
 from fama.episodes.jsonl import RecordStore, existing_file
 from fama.intervals import clustered_mean
 from fama.mining.folder import read_repairs
 from fama.mining.note_effects import NoteEffects, note_effects
-from fama.mining.records import REPAIRS, Repair
+from fama.mining.records import REPAIRS, Kind, Repair
 
 
 def repairs(folder: Path) -> str:
@@ -42,18 +45,51 @@ def repairs(folder: Path) -> str:
     return f"{lead}\n\n" + table(("task", "plain agent", "verdict", "helpers", "notes", "calls"), body)
 
 
+def held_against_the_grid(path: Path) -> str:
+    """Tabulate what ``fama mine-check`` wrote: what was mined against the executed grid of each failure."""
+    check = MineCheck.model_validate_json(path.read_text(encoding="utf-8"))
+    body = [
+        (one.name, one.over, (percent(one.value, 0) if one.share else count(one.value, one.digits)), str(one.value.n))
+        for one in measures(check.summary)
+    ]
+    lead = (
+        f"{check.summary.failures} failures of {check.summary.tasks} tasks, mined with a budget that ran out at "
+        f"{check.summary.incomplete}; {check.summary.grid_errors} runs of the grid ended in an error. Computed at "
+        f"commit {(check.git_commit or '')[:7]} by `{public(check.command)}`."
+    )
+    return f"{lead}\n\n" + table(("measure", "over", "value [95 %]", "tasks"), body)
+
+
 def effects(folders: Sequence[Path]) -> str:
     """Tabulate what single notes did to failed and solved episodes of the plain agent, by helper, form, domain."""
-    rows: dict[tuple[str, str, str], dict[str, NoteEffects]] = defaultdict(dict)
-    for one in note_effects(map(read_repairs, folders)):
-        rows[one.group.helper, one.group.form, one.group.domain][one.group.kind] = one
+    rows = _by_kind(note_effects(map(read_repairs, folders)))
     failed, solved = ("notes at failures", "fixed, %"), ("notes at solved", "broke, %")
     nothing = "changed nothing, %"
-    body = [(*key, *_told(kinds.get("failed")), *_told(kinds.get("solved"))) for key, kinds in sorted(rows.items())]
+    body = [(*key, *_told(kinds.get("failed")), *_told(kinds.get("solved"))) for key, kinds in rows]
     return table(("helper", "form", "domain", *failed, nothing, *solved, nothing), body)
+
+
+def effects_in_short(folders: Sequence[Path]) -> str:
+    """Tabulate how many single notes fixed a failure and broke a solved episode, by helper and form, over domains."""
+    rows = _by_kind(note_effects(map(read_repairs, folders), by_domain=False))
+    body = [(helper, form, *(_turned(kinds.get(kind)) for kind in get_args(Kind))) for (helper, form, _), kinds in rows]
+    return table(("helper", "form", "fixed, of notes at failures", "broke, of notes at solved"), body)
+
+
+def _by_kind(effects: Iterable[NoteEffects]) -> list[tuple[tuple[str, str, str], dict[str, NoteEffects]]]:
+    rows: dict[tuple[str, str, str], dict[str, NoteEffects]] = defaultdict(dict)
+    for one in effects:
+        rows[one.group.helper, one.group.form, one.group.domain or ""][one.group.kind] = one
+    return sorted(rows.items())
 
 
 def _told(one: NoteEffects | None) -> tuple[str, str, str]:
     if one is None or not one.notes:
         return "0", DASH, DASH
     return f"{one.notes} of {one.tasks} tasks", percent(one.flipped_share, 0), percent(one.same_share, 0)
+
+
+def _turned(one: NoteEffects | None) -> str:
+    if one is None or not one.notes:
+        return DASH
+    return f"{one.flipped} of {one.notes - one.unknown}: {percent(one.flipped_share, 0)} %"

@@ -71,7 +71,7 @@ def _print_kind(screen: "Console", effects: "Sequence[NoteEffects]", kind: "Kind
         (
             one.group.helper,
             one.group.form,
-            one.group.domain,
+            one.group.domain or DASH,
             *(getattr(one.group, key) or DASH for key in wide),
             str(one.asked),
             str(one.notes),

@@ -16,7 +16,8 @@ class NoteGroup(NamedTuple):
     helper: str
     form: str
     benchmark: str
-    domain: str
+    domain: str | None
+    """None where notes of all domains are counted together."""
     backbone: str | None
     arm: str | None
     """The arm beside whose own helpers the note was given; None for the plain agent, where it was given alone."""
@@ -46,9 +47,10 @@ class NoteEffects:
     same_share: Interval
 
 
-def note_effects(folders: Iterable[RepairFolder]) -> tuple[NoteEffects, ...]:
+def note_effects(folders: Iterable[RepairFolder], by_domain: bool = True) -> tuple[NoteEffects, ...]:
     """Return what single notes did, ordered by helper, form, domain and arm; failed episodes before solved ones.
 
+    Without ``by_domain``, notes of all domains of a benchmark are counted together.
     A decision of an episode that several folders mined with the same helper and form counts once.
     """
     counts: dict[NoteGroup, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
@@ -62,7 +64,7 @@ def note_effects(folders: Iterable[RepairFolder]) -> tuple[NoteEffects, ...]:
                     helper,
                     forms[helper],
                     record.benchmark,
-                    record.domain,
+                    record.domain if by_domain else None,
                     record.backbone,
                     record.arm,
                     record.kind,

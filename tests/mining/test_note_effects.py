@@ -71,7 +71,7 @@ def folder(tmp_path: Path, name: str, *records: Repair, **helpers: Any) -> Path:
     return out
 
 
-def effects(*folders: Path) -> dict[tuple[str, str, str, str], NoteEffects]:
+def effects(*folders: Path) -> dict[tuple[str, str, str | None, str], NoteEffects]:
     found = note_effects([read_repairs(one) for one in folders])
     return {(one.group.helper, one.group.form, one.group.domain, one.group.kind): one for one in found}
 
@@ -92,6 +92,15 @@ def test_counts_by_helper_form_domain_and_kind(tmp_path: Path) -> None:
     assert (beta.notes, beta.flipped, beta.changed, beta.same) == (4, 2, 1, 1)
     assert (beta.flipped_share.value, beta.flipped_share.low, beta.flipped_share.n) == (0.5, None, 1)
     assert found == {}
+
+
+def test_domains_can_be_counted_together(tmp_path: Path) -> None:
+    records = [repair("1", "failed", *tried("Alpha", "success")), repair("2", "failed", *tried("Alpha", "failure"))]
+    one = folder(tmp_path, "one", records[0], records[1].model_copy(update={"domain": "e"}))
+    (over_both,) = note_effects([read_repairs(one)], by_domain=False)
+    assert over_both.group.domain is None
+    assert (over_both.notes, over_both.tasks, over_both.flipped) == (2, 2, 1)
+    assert len(note_effects([read_repairs(one)])) == 2
 
 
 def test_one_note_a_task_has_wilsons_interval(tmp_path: Path) -> None:
