@@ -7,7 +7,7 @@ import pytest
 from fama.mining.meter import OutOfBudget
 from fama.mining.schedule import NOTHING, Point, Schedule, everything, helpers_of, members_at
 from fama.mining.search.base import SEARCHES, Effect, Run, World
-from fama.mining.search.elimination import by_decision, by_helper, by_note, eliminate
+from fama.mining.search.elimination import by_decision, by_helper, by_note, eliminate, starts
 from fama.randomness import generator
 from fama.subsets import Subset, excluding_pair, in_pool_order
 
@@ -231,6 +231,42 @@ async def test_the_default_search_needs_few_runs_where_the_map_says_enough() -> 
     best = world.best()
     assert best is not None
     assert best.notes == NEEDED
+
+
+class Undone(Needing):
+    """Repaired where all that is needed is asked and a helper that undoes it is not."""
+
+    def __init__(self, needed: Schedule, undoing: str) -> None:
+        super().__init__(needed)
+        self._undoing = undoing
+
+    async def probe(self, given: Schedule, turn: int, members: Subset) -> Effect:
+        changed = self._undoing in members or bool(self._needed & {Point(turn, name) for name in members})
+        return Effect(members, "+".join(members) if changed else "plain", changed)
+
+    async def run(self, schedule: Schedule) -> Run:
+        success = self._needed <= schedule and self._undoing not in helpers_of(schedule, self.pool)
+        self.ran[schedule] = Run(success, float(success), schedule, self.steps, len(schedule))
+        return self.ran[schedule]
+
+
+@pytest.mark.parametrize("undoing", ["A", "B", "C"])
+async def test_a_helper_whose_notes_undo_the_others_is_left_out(undoing: str) -> None:
+    needed = frozenset(Point(turn, name) for turn, name in ((2, "A"), (5, "B"), (7, "C")) if name != undoing)
+    world = Undone(needed, undoing)
+    await SEARCHES.load("elimination")(world, 0)
+    best = world.best()
+    assert best is not None
+    assert best.notes == needed
+
+
+def test_starts_ask_the_forms_that_had_an_effect() -> None:
+    world = RandomWorld(0, 2, FORMS, luck=0.5)
+    first, able, every, *fewer = starts(world, frozenset({Point(1, "A:llm"), Point(1, "B")}))
+    assert first == {Point(1, "A:llm"), Point(1, "B")}
+    assert able == {Point(turn, name) for turn in range(2) for name in ("A:llm", "B")}
+    assert every == world.all_asked
+    assert fewer == [{Point(0, "B"), Point(1, "B")}, {Point(0, "A:llm"), Point(1, "A:llm")}]
 
 
 def test_groups_of_points() -> None:

@@ -1,24 +1,24 @@
 """The default search: effect map, all effective notes together, backward elimination, proof where few are left."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from fama.mining.schedule import NOTHING, Schedule, turns_of
+from fama.mining.schedule import NOTHING, Point, Schedule, helpers_of, turns_of
 from fama.mining.search.base import World
 from fama.mining.search.effects import effect_map, one_note_repairs
 from fama.mining.search.tree import prove
+from fama.subsets import base_of, one_form_each
 
 
 async def search(world: World, exact: int) -> bool:
     """Search as the module says; see ``Search``.
 
-    A single note that repairs ends it: nothing is cheaper, and the map has tried them all. Where neither the notes of
-    one decision nor all effective ones together repair, the whole pool before every decision is tried, since notes may
-    come into effect only after the episode has taken another way.
+    A single note that repairs ends it: nothing is cheaper, and the map has tried them all. Where the notes of one
+    decision do not repair, ``starts`` are run until one does.
     """
     effective = await effect_map(world, range((await world.run(NOTHING)).decisions))
     if one_note_repairs(world):
         return world.deterministic
-    for start in (effective, world.all_asked):
+    for start in starts(world, effective):
         if world.best() is not None:
             break
         if start:
@@ -32,6 +32,25 @@ async def search(world: World, exact: int) -> bool:
     if best is not None:  # first among what is left, which is cheap and gives a better bound
         await prove(world, exact, best.notes)
     return await prove(world, exact)
+
+
+def starts(world: World, effective: Schedule) -> list[Schedule]:
+    """Return the schedules of many notes that may repair: what effective notes do together, and what their helpers do.
+
+    All effective notes come first. Then, since notes may come into effect only after the episode has taken another way,
+    the helpers that have an effective note before every decision, then the whole pool. Last, since one helper's
+    notes may undo what the others' repair, these helpers without one of them.
+    """
+    able = one_form_each(helpers_of(effective, world.pool))
+    without = [tuple(name for name in able if name != one) for one in able]
+    return [effective, _everywhere(world, able), world.all_asked, *(_everywhere(world, some) for some in without)]
+
+
+def _everywhere(world: World, members: Iterable[str]) -> Schedule:
+    """Return the schedule that asks these helpers wherever ``all_asked`` asks them, or another form of them."""
+    form = {base_of(name): name for name in members}
+    asked = [(point.turn, base_of(point.helper)) for point in world.all_asked]
+    return frozenset(Point(turn, form[base]) for turn, base in asked if base in form)
 
 
 async def eliminate(world: World, kept: Schedule) -> Schedule:
