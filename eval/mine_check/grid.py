@@ -9,7 +9,8 @@ from fama.episodes.records import Episode
 from fama.mining.bench import Bench
 from fama.mining.meter import Meter
 from fama.mining.records import Repair
-from fama.mining.schedule import everything
+from fama.mining.schedule import NOTHING, everything
+from fama.mining.search.effects import effect_map
 from fama.mining.settings import MineBudget
 from fama.mining.world import EpisodeWorld
 from fama.subsets import Subset, in_pool_order, is_admissible
@@ -64,11 +65,21 @@ async def run_grid(bench: Bench, record: Repair, log: Episode) -> Grid:
                 reason=ended.reason,
             )
         )
+    spent = {"calls": meter.calls, "tokens": meter.tokens, "seconds": meter.seconds}
+    await _map_effects(world)  # what said which helpers are open: in the cache of mining, so that it costs nothing
+    alone = Meter(MineBudget(calls=None))
+    again = EpisodeWorld(bench, log, alone)
+    await again.open()
+    await _map_effects(again)
     return Grid(
         episode_id=log.id,
         open=helpers,
         runs=tuple(runs),
-        calls=meter.calls,
-        tokens=meter.tokens,
-        seconds=meter.seconds,
+        map_calls=alone.calls,
+        calls_with_map=meter.calls,
+        **spent,
     )
+
+
+async def _map_effects(world: EpisodeWorld) -> None:
+    await effect_map(world, range((await world.run(NOTHING)).decisions))

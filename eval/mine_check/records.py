@@ -7,7 +7,7 @@ from fama.intervals import Interval
 from fama.mining.records import Verdict
 from fama.subsets import Subset
 
-CHECK_VERSION: Final = 1
+CHECK_VERSION: Final = 2
 
 
 class GridRun(Record):
@@ -28,14 +28,17 @@ class Grid(Record):
     """The grid of one failed episode: every non-empty subset of the helpers that its effect map leaves open.
 
     ``calls`` counts distinct model calls of all runs together; ``tokens`` (None where a server did not report some) and
-    ``seconds`` are those of the calls when they were first answered.
+    ``seconds`` are those of the calls when they were first answered. ``map_calls`` are those of the whole effect map,
+    ``calls_with_map`` those of map and runs together.
     """
 
-    schema_version: Literal[1] = CHECK_VERSION
+    schema_version: Literal[2] = CHECK_VERSION
     episode_id: str
     open: Subset
     runs: tuple[GridRun, ...]
     calls: int
+    map_calls: int
+    calls_with_map: int
     tokens: int | None
     seconds: float
 
@@ -83,8 +86,8 @@ class CheckSummary(Record):
     ``smallest`` and ``cheapest`` are shares of the failures that the grid repairs (``grid_repairs``). Successes and
     regrets are over the failures that the grid or mining repairs (``repairable``); a regret is the success of the
     grid's best subset less that of what was mined, and negative where only a schedule repairs. Calls are per label,
-    that is per failure, over all of them; ``calls_ratio`` is calls of mining over calls of the grid, which is spared
-    the effect map that says what to run.
+    that is per failure, over all of them. ``calls_ratio`` is calls of mining over calls of the grid, which is spared
+    the effect map that says what to run; ``with_map_ratio`` is over those of map and grid together.
     """
 
     failures: int
@@ -102,8 +105,11 @@ class CheckSummary(Record):
     subset_regret: Interval
     schedule_regret: Interval
     mined_calls: Interval
+    map_calls: Interval
     grid_calls: Interval
+    with_map_calls: Interval
     calls_ratio: Interval
+    with_map_ratio: Interval
     schedule_tokens: Interval
     """Note tokens of the mined schedules, over the failures that both repair."""
     least_tokens: Interval
@@ -113,7 +119,7 @@ class CheckSummary(Record):
 class MineCheck(Record):
     """The content of ``mine-check.json``. ``config`` is the ``config.json`` of the repairs."""
 
-    schema_version: Literal[1] = CHECK_VERSION
+    schema_version: Literal[2] = CHECK_VERSION
     command: str
     config: dict[str, Any]
     package_version: str

@@ -37,8 +37,11 @@ def measures(summary: CheckSummary) -> tuple[Measure, ...]:
         Measure("note tokens of the mined schedule", both, summary.schedule_tokens),
         Measure("note tokens of the grid's cheapest subset", both, summary.least_tokens),
         Measure("model calls per label, mining", every, summary.mined_calls),
+        Measure("model calls per label, effect map alone", every, summary.map_calls),
         Measure("model calls per label, grid", every, summary.grid_calls),
+        Measure("model calls per label, map and grid", every, summary.with_map_calls),
         Measure("calls of mining / calls of the grid", every, summary.calls_ratio, digits=2),
+        Measure("calls of mining / calls of map and grid", every, summary.with_map_ratio, digits=2),
     )
 
 
@@ -95,8 +98,11 @@ def summarise(failures: Sequence[CheckedFailure], seed: int = 0) -> CheckSummary
         subset_regret=mean(able, lambda one: one.best - one.subset),
         schedule_regret=mean(able, lambda one: one.best - one.schedule),
         mined_calls=mean(failures, lambda one: one.mined_calls),
+        map_calls=mean(failures, lambda one: one.grid.map_calls),
         grid_calls=mean(failures, lambda one: one.grid.calls),
-        calls_ratio=_ratio(failures, seed),
+        with_map_calls=mean(failures, lambda one: one.grid.calls_with_map),
+        calls_ratio=_ratio(failures, lambda grid: grid.calls, seed),
+        with_map_ratio=_ratio(failures, lambda grid: grid.calls_with_map, seed),
         schedule_tokens=mean(both, lambda one: one.schedule_tokens or 0),
         least_tokens=mean(both, lambda one: one.least_tokens or 0),
     )
@@ -109,12 +115,12 @@ def _share(rows: Iterable[CheckedFailure], hit: Callable[[CheckedFailure], bool]
     return clustered_share([sum(hits) for hits in tasks.values()], [len(hits) for hits in tasks.values()])
 
 
-def _ratio(rows: Sequence[CheckedFailure], seed: int) -> Interval:
-    """Return calls of mining over calls of the grid, summed by task."""
+def _ratio(rows: Sequence[CheckedFailure], calls: Callable[[Grid], int], seed: int) -> Interval:
+    """Return calls of mining over those of the grid, summed by task."""
     names = sorted({one.task for one in rows})
     mined, grid = np.zeros(len(names)), np.zeros(len(names))
     for one in rows:
         place = names.index(one.task)
         mined[place] += one.mined_calls
-        grid[place] += one.grid.calls
+        grid[place] += calls(one.grid)
     return ratio_interval(mined, grid, task_weights(len(names), _DRAWS, seed))

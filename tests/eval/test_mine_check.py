@@ -162,7 +162,12 @@ async def test_calls_are_counted_as_mining_counts_them(world: Backbone, tmp_path
         plain, read_repairs(repairs), tmp_path / "cold", MineCheckSettings(), model=cold, helper_model=cold
     )
     # Alpha before three decisions: the second request is with another history than in the log after the first changed
-    assert found.checked[0][1].calls == cold.asked == 3
+    grid = found.checked[0][1]
+    assert grid.calls == 3
+    # the map: both helpers before three decisions, together before the two at which neither has an effect, and one
+    # decision after the change; the grid adds Alpha before the last one in the other history
+    assert (grid.map_calls, grid.calls_with_map) == (6 + 2 + 1, 9 + 1)
+    assert cold.asked == grid.calls_with_map + grid.map_calls
     before = world.asked
     (again,) = by_task(await checked(folders, tmp_path / "warm")).values()
     assert again.grid.calls == 3  # whoever answers
@@ -278,7 +283,8 @@ def grid(calls: int, **outcomes: tuple[str, int]) -> Grid:
         GridRun(subset=tuple(name), outcome=outcome, notes=1, note_tokens=tokens)
         for name, (outcome, tokens) in outcomes.items()
     ]
-    return Grid(episode_id="e", open=("A", "B", "C"), runs=tuple(runs), calls=calls, tokens=None, seconds=0.0)
+    counts = {"calls": calls, "map_calls": 5, "calls_with_map": calls + 4}
+    return Grid(episode_id="e", open=("A", "B", "C"), runs=tuple(runs), tokens=None, seconds=0.0, **counts)
 
 
 def test_smallest_and_cheapest_are_two_things() -> None:
@@ -296,7 +302,9 @@ def test_calls_are_per_label_and_the_ratio_is_of_sums() -> None:
     rows = [checked_failure(record(task_id=str(n), calls=6 + n), grid(20 + 10 * n, C=("success", 1))) for n in range(4)]
     found = summarise(rows)
     assert (found.mined_calls.value, found.grid_calls.value) == (7.5, 35.0)
+    assert (found.map_calls.value, found.with_map_calls.value) == (5.0, 39.0)
     assert found.calls_ratio.value == pytest.approx(30 / 140)
+    assert found.with_map_ratio.value == pytest.approx(30 / 156)
     assert found.calls_ratio.low is not None and found.calls_ratio.high is not None
     assert found.calls_ratio.low < 30 / 140 < found.calls_ratio.high
     assert (found.smallest.value, found.smallest.n, found.subset_regret.value) == (1.0, 4, 0.0)
