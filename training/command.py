@@ -37,7 +37,7 @@ def main(args: argparse.Namespace) -> int:
     if settings.rounds > 1 and args.ckpt is not None:
         raise BadInput("--ckpt: rounds go on by themselves where they stopped; leave it out")
     if settings.rounds > 1:
-        manifest = train_in_rounds(settings, out, _command(args))
+        manifest = train_in_rounds(settings, out, _command(args), told=_tell)
     else:
         manifest = train(settings, out, _command(args), args.ckpt)
     if manifest is not None:
@@ -53,6 +53,10 @@ def main(args: argparse.Namespace) -> int:
             f"{manifest.kind} router for {'+'.join(manifest.pool)} → {out}\n{told}\ncard: {out / 'README.md'}\n"
         )
     return 0
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
 
 
 def _command(args: argparse.Namespace) -> str:

@@ -7,7 +7,7 @@ The states that a trained router meets are not those of the plain agent; a round
 import asyncio
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,12 +57,18 @@ class Round:
 
 
 def train_in_rounds(
-    settings: TrainSettings, out: Path, command: str = "", *, model: ChatModel | None = None
+    settings: TrainSettings,
+    out: Path,
+    command: str = "",
+    *,
+    model: ChatModel | None = None,
+    told: Callable[[str], None] = log.info,
 ) -> RouterManifest | None:
     """Train ``settings.rounds`` times into ``out``; every round but the last is followed by a run and its mining.
 
     A round that is finished is not repeated; an interrupted one goes on where it stopped, unless a later round has
-    learned from it: what is in its folders then stays as it is. ``model`` answers in place of the settings'.
+    learned from it: what is in its folders then stays as it is. ``model`` answers in place of the settings', ``told``
+    gets a line when a part begins and for each mined episode.
 
     Raises:
         BadInput: data or settings cannot be used, or ``out`` holds rounds of other settings.
@@ -74,12 +80,14 @@ def train_in_rounds(
     sources = settings.data.repairs
     for number in range(1, settings.rounds):
         one = _round(out, number)
+        told(f"round {number} of {settings.rounds}: training {one.router}")
         _train_once(_learning_from(settings, sources), one, command)
         learned_from = (_round(out, number + 1).folder / _SETTINGS).is_file()
-        if not learned_from and not asyncio.run(_correct(settings.correction, one, model)):
+        if not learned_from and not asyncio.run(_correct(settings.correction, one, model, told)):
             log.warning("%s: the router failed nothing that could be mined; no further round", one.run)
             break
         sources = (*sources, RepairSource(repairs=str(one.repairs), episodes=str(one.run)))
+    told(f"round {settings.rounds} of {settings.rounds}: training {out}")
     return train(_learning_from(settings, sources), out, command)
 
 
@@ -116,7 +124,6 @@ def _train_once(settings: TrainSettings, one: Round, command: str) -> None:
     if stored is not None and {key: stored[key] for key in wanted} != wanted:
         raise BadInput(f"{path}: a round of other settings or data is here; give another --out, or remove {one.folder}")
     if stored is None or not (one.router / MANIFEST).is_file():
-        log.info("%s: training", one.router)
         train(settings, one.router, command)
     files = {name: file.sha256 for name, file in read_manifest(one.router).files.items()}
     if stored is None:
@@ -138,7 +145,9 @@ def _lasting(settings: TrainSettings) -> dict[str, Any]:
     }
 
 
-async def _correct(correction: CorrectionSettings, one: Round, model: ChatModel | None) -> bool:
+async def _correct(
+    correction: CorrectionSettings, one: Round, model: ChatModel | None, told: Callable[[str], None]
+) -> bool:
     """Run the round's router on training tasks and mine its episodes; return whether there is anything to learn."""
     arm = SelectorSettings(name="learned", options={"checkpoint": str(one.router)})
     run = RunSettings.model_validate({**dump_settings(correction.run), "cadence": "turn", "selector": arm})
@@ -147,9 +156,11 @@ async def _correct(correction: CorrectionSettings, one: Round, model: ChatModel 
     splits = [(name, benchmark.task_ids(run.domain, name)) for name in benchmark.splits(run.domain)]
     if test := [task for task in tasks if split_of(task, splits) == "test"]:
         raise BadInput(f"correction.run.tasks: {test[0]} is a test task; a router does not learn from it")
+    told(f"running it on {len(tasks)} training tasks, into {one.run}")
     await run_planned(run, [Planned(task, n, arm) for n in range(run.trials) for task in tasks], one.run, model=model)
     mine = correction.mine.model_copy(update={"base": "selector"})
-    mined = await mine_folder(one.run, mine, one.repairs, model=model)
+    told(f"mining what it fails, into {one.repairs}")
+    mined = await mine_folder(one.run, mine, one.repairs, model=model, told=lambda repair: told(repair.in_a_line()))
     for line in mined.refused:
         log.warning("%s", line)
     return bool(mined.records)

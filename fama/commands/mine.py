@@ -43,14 +43,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _tell(record: "Repair") -> None:
-    from fama.subsets import subset_label
-
-    found = "" if record.repair is None else f" by {_notes(len(record.repair))} of {subset_label(record.members or ())}"
-    sys.stderr.write(f"{record.domain}/{record.task_id}: {record.verdict}{found}, {record.calls} calls\n")
-
-
-def _notes(count: int) -> str:
-    return f"{count} note{'s' if count != 1 else ''}"
+    sys.stderr.write(f"{record.in_a_line()}\n")
 
 
 def _print(records: "tuple[Repair, ...]", out: Path) -> None:

@@ -7,7 +7,7 @@ from fama.episodes.keys import TaskKey
 from fama.episodes.records import Episode, Note, Record, RejectedNote
 from fama.episodes.spending import Remaining
 from fama.mining.schedule import Schedule, members_at, turns_of
-from fama.subsets import Subset
+from fama.subsets import Subset, subset_label
 
 REPAIRS = "repairs.jsonl"
 SCHEMA_VERSION: Final = 1
@@ -135,6 +135,14 @@ class Repair(Record):
     def may_train(self) -> bool:
         """Return whether a router may learn from it: the task's split is known and is not the test split."""
         return self.split is not None and self.split != "test"
+
+    def in_a_line(self) -> str:
+        """Return the result for a terminal: task, verdict, the minimal repair, calls."""
+        by = ""
+        if self.repair is not None:
+            notes = f"{len(self.repair)} note{'s' if len(self.repair) != 1 else ''}"
+            by = f" by {notes} of {subset_label(self.members or ())}"
+        return f"{self.domain}/{self.task_id}: {self.verdict}{by}, {self.calls} calls"
 
 
 def kind_of(episode: Episode) -> Kind:

@@ -275,11 +275,19 @@ def test_a_round_of_correction_adds_what_the_router_fails(tmp_path: Path, hinted
     plain, out = hinted
     settings = correcting(tmp_path, [{"repairs": str(out), "episodes": str(plain)}])
     first, second = Backbone(), Backbone()
-    manifest = train_in_rounds(settings, tmp_path / "router", model=first)
+    lines: list[str] = []
+    manifest = train_in_rounds(settings, tmp_path / "router", model=first, told=lines.append)
     assert manifest is not None and first.asked > 0
+    assert [line.split(":")[0].split(",")[0] for line in lines if not line.startswith("d/")] == [
+        "round 1 of 2",
+        f"running it on {len(list(read_episodes(tmp_path / 'router' / 'work' / 'round-1' / 'run')))} training tasks",
+        "mining what it fails",
+        "round 2 of 2",
+    ]
     work = tmp_path / "router" / "work" / "round-1"
     episodes, found = list(read_episodes(work / "run")), list(RecordStore(work / "repairs" / REPAIRS, Repair).read())
     failed = [one.id for one in episodes if one.outcome.status == "failure"]
+    assert [line for line in lines if line.startswith("d/")] == [one.in_a_line() for one in found]
     assert failed and {one.episode_id for one in found if one.kind == "failed"} == set(failed)
     assert {one.arm for one in found} == {"learned"}
     assert len(load_router(work / "router").manifest.cost or ()) < len(manifest.cost or ())
