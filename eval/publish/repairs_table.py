@@ -10,7 +10,7 @@ import numpy as np
 from eval.metrics.formats import DASH, count, percent
 from eval.mine_check.records import MineCheck
 from eval.mine_check.summary import measures
-from eval.publish.markdown import name, public, table
+from eval.publish.markdown import public, table
 from fama.episodes.jsonl import RecordStore, existing_file
 from fama.intervals import clustered_mean
 from fama.mining.folder import read_repairs
@@ -36,8 +36,8 @@ def repairs(folder: Path) -> str:
             record.task_id,
             record.kind,
             record.verdict,
-            "–" if record.members is None else name(record.members),
-            "–" if record.repair is None else str(len(record.repair)),
+            record.means or DASH,
+            DASH if record.repair is None else str(len(record.repair)),
             str(record.calls),
         )
         for record in records

@@ -51,7 +51,6 @@ def _print(records: "tuple[Repair, ...]", out: Path) -> None:
     from fama.commands.terminal import DASH, Column, console, names, numbers, print_note, print_table
     from fama.mining.folder import read_repairs
     from fama.mining.note_effects import note_effects
-    from fama.subsets import subset_label
 
     screen = console()
     rows = [
@@ -59,7 +58,7 @@ def _print(records: "tuple[Repair, ...]", out: Path) -> None:
             f"{one.domain}/{one.task_id}",
             str(one.trial),
             one.verdict,
-            DASH if one.members is None else subset_label(one.members),
+            one.means or DASH,
             DASH if one.repair is None else str(len(one.repair)),
             DASH if one.decisive is None else str(one.decisive),
             DASH if one.proven is None else "yes" if one.proven else "no",

@@ -7,7 +7,7 @@ from fama.episodes.keys import TaskKey
 from fama.episodes.records import Episode, Note, Record, RejectedNote
 from fama.episodes.spending import Remaining
 from fama.mining.schedule import Schedule, members_at, turns_of
-from fama.subsets import Subset, subset_label
+from fama.subsets import Subset, in_pool_order, subset_label
 
 REPAIRS = "repairs.jsonl"
 SCHEMA_VERSION: Final = 1
@@ -136,12 +136,22 @@ class Repair(Record):
         """Return whether a router may learn from it: the task's split is known and is not the test split."""
         return self.split is not None and self.split != "test"
 
+    @property
+    def means(self) -> str | None:
+        """Return what the minimal repair does: whose notes it gives, whom of the arm's helpers it leaves out."""
+        if self.repair is None:
+            return None
+        added = {one.note.helper for one in self.repair}
+        away = {name for one in self.withdrawn or () for name in one.members}
+        given, left = (subset_label(in_pool_order(names, self.pool)) for names in (added, away))
+        return ", ".join([*([given] if added else []), *([f"without {left}"] if away else [])])
+
     def in_a_line(self) -> str:
         """Return the result for a terminal: task, verdict, the minimal repair, calls."""
         by = ""
         if self.repair is not None:
-            notes = f"{len(self.repair)} note{'s' if len(self.repair) != 1 else ''}"
-            by = f" by {notes} of {subset_label(self.members or ())}"
+            notes = f"by {len(self.repair)} note{'s' if len(self.repair) != 1 else ''} of " if self.repair else ""
+            by = f" {notes}{self.means}"
         return f"{self.domain}/{self.task_id}: {self.verdict}{by}, {self.calls} calls"
 
 

@@ -63,6 +63,14 @@ async def test_an_arm_is_mined_by_adding_helpers_and_by_leaving_them_out(tmp_pat
         "leaves out": ([], [(0, ("Alpha",))], ("Alpha",)),
         "both": ([(1, "Beta")], [(0, ("Alpha",))], POOL),
     }
+    told = {task: one.in_a_line().partition(",")[0].partition(": ")[2] for task, one in found.items()}
+    assert told == {
+        "adds": "repaired by 1 note of Beta",
+        "leaves out": "repaired without Alpha",
+        "both": "repaired by 1 note of Beta",
+        "neither": "not repaired by this pool",
+    }
+    assert found["both"].means == "Beta, without Alpha" and found["neither"].means is None
     assert found["neither"].verdict == "not repaired by this pool" and found["neither"].proven
     both = stored[found["both"].repaired_episode or ""]
     assert [decision.subset for decision in both.decisions] == [(), POOL, ("Alpha",)]
