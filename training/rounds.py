@@ -55,6 +55,11 @@ class Round:
         """Return the folder of what was mined of them."""
         return self.folder / "repairs"
 
+    @property
+    def trained(self) -> bool:
+        """Return whether the router is there, so that it is not trained again."""
+        return (self.folder / _SETTINGS).is_file() and (self.router / MANIFEST).is_file()
+
 
 def train_in_rounds(
     settings: TrainSettings,
@@ -77,17 +82,18 @@ def train_in_rounds(
     if settings.correction is None:
         raise ValueError("settings.correction is missing")
     _check_forms(settings.correction, settings.data.repairs)
-    sources = settings.data.repairs
+    sources, last = settings.data.repairs, f"round {settings.rounds} of {settings.rounds}"
     for number in range(1, settings.rounds):
         one = _round(out, number)
-        told(f"round {number} of {settings.rounds}: training {one.router}")
+        told(f"round {number} of {settings.rounds}: {'going on from' if one.trained else 'training'} {one.router}")
         _train_once(_learning_from(settings, sources), one, command)
         learned_from = (_round(out, number + 1).folder / _SETTINGS).is_file()
         if not learned_from and not asyncio.run(_correct(settings.correction, one, model, told)):
             log.warning("%s: the router failed nothing that could be mined; no further round", one.run)
+            last = f"no round after {number}"
             break
         sources = (*sources, RepairSource(repairs=str(one.repairs), episodes=str(one.run)))
-    told(f"round {settings.rounds} of {settings.rounds}: training {out}")
+    told(f"{last}: training {out}")
     return train(_learning_from(settings, sources), out, command)
 
 
@@ -123,7 +129,7 @@ def _train_once(settings: TrainSettings, one: Round, command: str) -> None:
     stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     if stored is not None and {key: stored[key] for key in wanted} != wanted:
         raise BadInput(f"{path}: a round of other settings or data is here; give another --out, or remove {one.folder}")
-    if stored is None or not (one.router / MANIFEST).is_file():
+    if not one.trained:
         train(settings, one.router, command)
     files = {name: file.sha256 for name, file in read_manifest(one.router).files.items()}
     if stored is None:

@@ -47,7 +47,9 @@ def load_material(settings: AblateSettings) -> Material:
     if settings.test_outcomes:
         test, train = _apart(settings, everything)
     else:
-        split = split_by_task(everything.examples, settings.test, derive_seed(settings.seed, "ablation"))
+        split = split_by_task(
+            everything.examples, settings.test, derive_seed(settings.seed, "ablation"), setting="test"
+        )
         train, test = split.train, split.validation
     train = tuple(e for e in train if not settings.train_backbones or e.backbone in settings.train_backbones)
     if not train:
@@ -104,6 +106,8 @@ def _apart(settings: AblateSettings, everything: ExampleSet) -> tuple[tuple[Exam
     named = {example.task for example in test}
     said = {example.features.history() for example in test}
     train = [e for e in everything.examples if e.task not in named and e.features.history() not in said]
+    if not train:
+        raise BadInput("test_outcomes: they hold every training task, or its conversation; give tables of other tasks")
     return test, tuple(train)
 
 

@@ -12,6 +12,7 @@ from eval.mine_check.records import MineCheck
 from eval.mine_check.summary import measures
 from eval.publish.markdown import public, table
 from fama.episodes.jsonl import RecordStore, existing_file
+from fama.errors import BadInput
 from fama.intervals import clustered_mean
 from fama.mining.folder import read_repairs
 from fama.mining.note_effects import NoteEffects, note_effects
@@ -79,7 +80,12 @@ def effects_in_short(folders: Sequence[Path]) -> str:
 def _by_kind(effects: Iterable[NoteEffects]) -> list[tuple[tuple[str, str, str], dict[str, NoteEffects]]]:
     rows: dict[tuple[str, str, str], dict[str, NoteEffects]] = defaultdict(dict)
     for one in effects:
-        rows[one.group.helper, one.group.form, one.group.domain or ""][one.group.kind] = one
+        kinds = rows[one.group.helper, one.group.form, one.group.domain or ""]
+        if one.group.kind in kinds:
+            raise BadInput(
+                f"notes of {one.group.helper} are of more than one benchmark, backbone or arm; tabulate them apart"
+            )
+        kinds[one.group.kind] = one
     return sorted(rows.items())
 
 

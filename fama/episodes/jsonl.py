@@ -83,7 +83,7 @@ class RecordStore(Generic[R]):
                         raise BadInput(f"{self.path}:{number}: {error}; keep one of its values") from None
                     except ValidationError as error:
                         if is_other_version(error):
-                            fix = "make the file with this release"
+                            fix = "move the file away and make it anew with this release"
                             raise BadInput(f"{self.path}:{number}: {fault_of(error)}; {fix}") from None
                         fix = f"fix or delete that line{', or ' + hint if hint and number == 1 else ''}"
                         if not line.endswith(b"\n") and not line.lstrip().startswith(b"["):

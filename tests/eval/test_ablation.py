@@ -260,6 +260,15 @@ def test_tasks_of_a_test_table_leave_the_training(synthetic_table: Callable[[int
     found = load_material(settings)
     tasks = {example.task for example in found.train.examples}, {example.task for example in found.tests[0].examples}
     assert (len(tasks[0]), len(tasks[1])) == (20, 10) and not tasks[0] & tasks[1]
+    same = settings.model_copy(update={"test_outcomes": (str(train),)})
+    with pytest.raises(BadInput, match="test_outcomes: they hold every training task"):
+        load_material(same)
+
+
+def test_too_few_tasks_for_a_test_set_name_the_setting(synthetic_table: Callable[[int], Path]) -> None:
+    one = {"train": {"data": {"outcomes": [str(synthetic_table(1))]}}, "variants": [{"name": "a"}]}
+    with pytest.raises(BadInput, match="^test: splitting 1 task leaves one side empty; give more tasks$"):
+        load_material(AblateSettings.model_validate(one))
 
 
 def test_a_kind_that_predicts_no_success_is_measured_by_its_choices(tmp_path: Path) -> None:

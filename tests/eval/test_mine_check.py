@@ -235,6 +235,25 @@ def test_the_command_writes_what_it_prints(world: Backbone, tmp_path: Path, caps
     assert "nowhere" in line
 
 
+def test_grids_of_an_earlier_release_are_refused_in_one_line(
+    world: Backbone, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain, repairs = asyncio.run(mined(tmp_path, tasks=["single"]))
+    out = tmp_path / "out"
+    command = ["mine-check", str(plain), str(repairs), "--out", str(out)]
+    assert main(command) == 0
+    tree = json.loads((out / GRIDS).read_text(encoding="utf-8")) | {"schema_version": 1}
+    earlier = {key: value for key, value in tree.items() if key not in ("map_calls", "calls_with_map")}
+    (out / GRIDS).write_text(json.dumps(earlier) + "\n", encoding="utf-8")
+    capsys.readouterr()
+    assert main(command) == 2
+    fault, fix = "schema_version is not 2, which this release reads", "move the file away and make it anew"
+    assert capsys.readouterr().err == f"fama: {out / GRIDS}:1: {fault}; {fix} with this release\n"
+    assert json.loads((out / GRIDS).read_text(encoding="utf-8")) == earlier
+    (out / GRIDS).rename(out / "earlier.jsonl")
+    assert main(command) == 0
+
+
 def test_two_forms_of_a_helper_are_never_in_one_subset() -> None:
     found = list(subsets_of(("TSA", "TSA:template", "DCE")))
     assert found == [("TSA",), ("TSA:template",), ("DCE",), ("TSA", "DCE"), ("TSA:template", "DCE")]

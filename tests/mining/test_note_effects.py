@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from eval.publish import repairs_table
 from fama import cli
 from fama.episodes.jsonl import RecordStore
 from fama.episodes.records import Note
@@ -101,6 +102,18 @@ def test_domains_can_be_counted_together(tmp_path: Path) -> None:
     assert over_both.group.domain is None
     assert (over_both.notes, over_both.tasks, over_both.flipped) == (2, 2, 1)
     assert len(note_effects([read_repairs(one)])) == 2
+
+
+@pytest.mark.parametrize("changes", [{"backbone": "other"}, {"benchmark": "c"}, {"arm": "all"}])
+def test_published_rows_never_stand_for_other_backbones_benchmarks_or_arms(
+    tmp_path: Path, changes: dict[str, str]
+) -> None:
+    one = repair("1", "failed", *tried("Alpha", "success"))
+    folders = [folder(tmp_path, "one", one), folder(tmp_path, "two", one.model_copy(update=changes))]
+    for table in (repairs_table.effects, repairs_table.effects_in_short):
+        assert "Alpha" in table(folders[:1])
+        with pytest.raises(BadInput, match="more than one benchmark, backbone or arm; tabulate them apart"):
+            table(folders)
 
 
 def test_one_note_a_task_has_wilsons_interval(tmp_path: Path) -> None:

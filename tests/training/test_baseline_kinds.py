@@ -118,6 +118,17 @@ def test_the_prior_reads_the_domain_and_no_conversation(tmp_path: Path) -> None:
     assert sigmoid(router.predictor.scores(STATES[0])(rows).logit).mean() == pytest.approx(rate, abs=0.08)
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_single_training_state_is_learned_from_without_a_warning(kind: str, tmp_path: Path) -> None:
+    two = [
+        replace(one, success=n % 2 == 0)
+        for n, one in enumerate(outcome_examples(outcome_rows(TASKS[:2]), POOL).examples)
+    ]
+    router = trained(kind, ExampleSet(tuple(two), POOL), tmp_path)
+    assert all(0 < one < 1 for state in STATES[:3] for one in router.choose(state).probabilities)
+
+
 def test_no_trees_are_the_population(tmp_path: Path) -> None:
     plain = trained("boosting", OUTCOMES, tmp_path / "none", boosting={"rounds": [0], "folds": 2})
     masks = all_masks(len(POOL))

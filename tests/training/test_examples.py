@@ -13,7 +13,7 @@ from fama.selection.router.features import Features, Segment
 from fama.subsets import POOL
 from training.data.examples import Example, failure_examples, outcome_examples, prompted_examples
 from training.data.load import coverage_of
-from training.data.splits import split_by_task
+from training.data.splits import keep_apart, split_by_task
 from training.data.synthetic import make_tasks, outcome_rows
 from training.settings import DataSettings
 
@@ -185,7 +185,7 @@ def test_no_conversation_of_validation_is_trained_on() -> None:
 
 def test_chains_of_twins_stay_together() -> None:
     chain = [example(f"t{n:02d}", text) for n in range(30) for text in (f"line {n}", f"line {n + 1}")]
-    with pytest.raises(BadInput, match="leaves one side empty"):
+    with pytest.raises(BadInput, match=r"splitting 30 tasks leaves one side empty, since equal conversations tie them"):
         split_by_task(chain, 0.5, seed=0)
 
 
@@ -200,6 +200,25 @@ def test_a_small_table_has_a_task_on_either_side(share: float) -> None:
     for seed in range(50):
         split = split_by_task(apart, share, seed, domains=["saas"])
         assert len(split.train) == len(split.validation) == 1
+
+
+def test_a_small_table_keeps_a_training_task_whatever_the_share_that_is_used() -> None:
+    few = [example(f"t{n}", f"line {n}") for n in range(4)]
+    for seed in range(50):
+        used = [{e.task for e in split_by_task(few, 0.25, seed, kept=kept).train} for kept in (0.01, 0.3, 0.7, 1.0)]
+        assert used[0] and all(less <= more for less, more in zip(used, used[1:], strict=False))
+
+
+def test_what_cannot_be_split_names_the_setting_that_asks_for_it() -> None:
+    two = [example(f"t{n}", f"line {n}") for n in range(2)]
+    for seed in range(10):
+        split = split_by_task(two, 0.25, seed)
+        with pytest.raises(
+            BadInput, match=r"^guarantee.share: splitting 1 task leaves one side empty; give more tasks$"
+        ):
+            keep_apart(split, 0.25, seed)
+    with pytest.raises(BadInput, match=r"^data.validation: splitting 1 task not held out leaves one side"):
+        split_by_task([two[0], replace(two[1], domain="saas")], 0.25, 0, domains=["saas"])
 
 
 def test_the_split_is_stable_and_hashed() -> None:
@@ -256,8 +275,7 @@ def test_a_share_of_the_training_tasks_is_part_of_a_larger_one() -> None:
     assert tasks[0] < tasks[1] < tasks[2] and 10 < len(tasks[1]) < 35
     assert whole.validation == half.validation == quarter.validation
     assert len({whole.hash, half.hash, quarter.hash}) == 3 and whole.hash == split_by_task(data, 0.25, 0).hash
-    with pytest.raises(BadInput, match=r"training_share: 1e-09"):
-        split_by_task(data, 0.25, 0, kept=1e-9)
+    assert len({example.task for example in split_by_task(data, 0.25, 0, kept=1e-9).train}) == 1
 
 
 FORMED = ("TSA", "TSA:template", "Verifier")

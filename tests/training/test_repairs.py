@@ -292,7 +292,9 @@ def test_a_round_of_correction_adds_what_the_router_fails(tmp_path: Path, hinted
     assert {one.arm for one in found} == {"learned"}
     assert len(load_router(work / "router").manifest.cost or ()) < len(manifest.cost or ())
     assert sum(part.part == "mining" for part in manifest.cost or ()) == 2
-    again = train_in_rounds(settings, tmp_path / "router", model=second)
+    lines.clear()
+    again = train_in_rounds(settings, tmp_path / "router", model=second, told=lines.append)
+    assert lines[0] == f"round 1 of 2: going on from {work / 'router'}" and len(lines) == 4
     assert second.asked == 0 and again is not None and again.data_hash == manifest.data_hash
     other = settings.model_copy(update={"seed": 1})
     with pytest.raises(BadInput, match="round of other settings or data is here"):
@@ -373,5 +375,8 @@ def test_a_router_that_fails_nothing_ends_the_rounds(tmp_path: Path, caplog: Any
         assert settings.correction is not None
         nothing = settings.correction.model_copy(update={"mine": MineSettings(solved=0)})
         settings = settings.model_copy(update={"correction": nothing})
-        manifest = train_in_rounds(settings, tmp_path / "router", model=Backbone())
+        lines: list[str] = []
+        manifest = train_in_rounds(settings, tmp_path / "router", model=Backbone(), told=lines.append)
     assert manifest is not None and "failed nothing that could be mined" in caplog.text
+    assert lines[0] == f"round 1 of 2: training {tmp_path / 'router' / 'work' / 'round-1' / 'router'}"
+    assert lines[-1] == f"no round after 1: training {tmp_path / 'router'}"

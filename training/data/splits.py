@@ -31,6 +31,7 @@ def split_by_task(
     domains: Collection[str] = (),
     backbones: Collection[str] = (),
     kept: float = 1.0,
+    setting: str = "data.validation",
 ) -> Split:
     """Put about ``share`` of the tasks into validation, by a hash of each task's name and the seed.
 
@@ -38,7 +39,8 @@ def split_by_task(
     validation task is trained on. A task's side does not depend on which other tasks there are,
     apart from such twins, and but for tables so small that the hash leaves a side empty: then the task
     nearest to that side is put there. ``domains`` and ``backbones`` are held out: on neither side.
-    ``kept`` is the share of the training tasks that are used; smaller shares are parts of larger ones.
+    ``kept`` is the share of the training tasks that are used, at least one; smaller shares are parts of larger ones.
+    ``setting`` is the one to name where the tasks cannot be split.
 
     Raises:
         BadInput: one side would be empty, or a domain or backbone to hold out is not there.
@@ -52,19 +54,17 @@ def split_by_task(
     group = _groups(examples)
     apart = [example.domain in domains or example.backbone in backbones for example in examples]
     usual = [example for example, out in zip(examples, apart, strict=True) if not out]
-    held = _held(set(group.values()), {group[example.task] for example in usual}, share, seed)
-    unused = {name for name in group.values() if derive_seed(seed, "training share", name) / 2**63 >= kept}
-    train = tuple(example for example in usual if group[example.task] not in held | unused)
+    groups = {group[example.task] for example in usual}
+    held = _held(set(group.values()), groups, share, seed)
+    used = _used(groups - held, kept, seed)
+    train = tuple(example for example in usual if group[example.task] in used)
     validation = tuple(example for example in usual if group[example.task] in held)
     trained = {group[example.task] for example in train}
     held_out = tuple(
         example for example, out in zip(examples, apart, strict=True) if out and group[example.task] not in trained
     )
     if not train or not validation:
-        raise BadInput(
-            f"data.validation: {share} of {len(group)} tasks leaves one side empty (data.training_share: {kept}); "
-            "give more tasks or another share"
-        )
+        raise BadInput(f"{setting}: {_unsplit(len({example.task for example in usual}), any(apart))}")
     if any(apart) and not held_out:
         raise BadInput("data.hold_out_backbones: every held-out task is trained on; raise data.validation")
     sides: list[object] = list(sorted((task, name in held) for task, name in group.items()))
@@ -79,20 +79,38 @@ def keep_apart(split: Split, share: float, seed: int) -> Split:
     Raises:
         BadInput: one side would be empty.
     """
-    inner = split_by_task(split.train, share, derive_seed(seed, "certify"))
+    inner = split_by_task(split.train, share, derive_seed(seed, "certify"), setting="guarantee.share")
     return replace(split, train=inner.train, certify=inner.validation, hash=content_hash([split.hash, inner.hash]))
 
 
 def _held(groups: Collection[str], usual: Collection[str], share: float, seed: int) -> set[str]:
     """Groups of tasks for validation; of two ``usual`` groups or more, one at least is on each side."""
-    drawn = {name: derive_seed(seed, "split", name) / 2**63 for name in groups}
-    held = {name for name in groups if drawn[name] < share}
+    place = _places(groups, seed, "split")
+    held = {name for name in groups if place[name] < share}
     if len(usual) > 1:
         if held.isdisjoint(usual):
-            held.add(min(usual, key=lambda name: (drawn[name], name)))
+            held.add(min(usual, key=lambda name: (place[name], name)))
         elif held.issuperset(usual):
-            held.remove(max(usual, key=lambda name: (drawn[name], name)))
+            held.remove(max(usual, key=lambda name: (place[name], name)))
     return held
+
+
+def _used(groups: Collection[str], kept: float, seed: int) -> set[str]:
+    """Groups of training tasks that are learned from: a share of them, one at least."""
+    place = _places(groups, seed, "training share")
+    ranked = sorted(groups, key=lambda name: (place[name], name))
+    return {name for name in ranked if place[name] < kept} or set(ranked[:1])
+
+
+def _places(groups: Collection[str], seed: int, purpose: str) -> dict[str, float]:
+    """Places between 0 and 1, by the names alone."""
+    return {name: derive_seed(seed, purpose, name) / 2**63 for name in groups}
+
+
+def _unsplit(tasks: int, apart: bool) -> str:
+    counted = f"{tasks} task{'s' if tasks != 1 else ''}{' not held out' if apart else ''}"
+    tied = ", since equal conversations tie them together" if tasks > 1 else ""
+    return f"splitting {counted} leaves one side empty{tied}; give more tasks"
 
 
 def _groups(examples: Sequence[Example]) -> dict[str, str]:

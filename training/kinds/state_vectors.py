@@ -99,7 +99,8 @@ def _projection(raw: RawVectors, states: Sequence[Features], components: int, se
     texts = filled(np.stack([raw(state) for state in states]))
     evidence = filled(np.stack([raw.evidence(state) for state in states]))
     count = max(1, min(components, len(states) - 1, texts.shape[1]))
-    pca = PCA(count, svd_solver="randomized", random_state=derive_seed(seed, "pca") % 2**32).fit(texts)
+    with np.errstate(invalid="ignore"):  # the share of a variance of 0, where all texts are alike
+        pca = PCA(count, svd_solver="randomized", random_state=derive_seed(seed, "pca") % 2**32).fit(texts)
     spread = np.sqrt(np.maximum(pca.explained_variance_, 1e-12)) if len(states) > 1 else np.ones(count)
     scale = spread if whiten else np.full(count, max(float(np.sqrt((spread**2).sum())), 1e-6))
     deviation = evidence.std(axis=0)
