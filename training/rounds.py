@@ -15,7 +15,7 @@ from typing import Any
 from fama.agents.runs.plan import load_benchmark, select_tasks
 from fama.agents.runs.runner import Planned, run_planned
 from fama.config import dump_settings
-from fama.errors import BadInput
+from fama.errors import BadInput, FamaError
 from fama.files import write_atomically
 from fama.helpers.pool import build_pool, form_in
 from fama.mining.folder import read_repairs
@@ -169,4 +169,9 @@ async def _correct(
     mined = await mine_folder(one.run, mine, one.repairs, model=model, told=lambda repair: told(repair.in_a_line()))
     for line in mined.refused:
         log.warning("%s", line)
+    if mined.refused and not mined.records:
+        raise FamaError(
+            f"{one.run}: none of its episodes could be mined, for the reasons above; once they are gone, the same "
+            "command goes on from here"
+        )
     return bool(mined.records)

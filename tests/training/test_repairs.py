@@ -16,7 +16,7 @@ from fama.episodes.jsonl import RecordStore
 from fama.episodes.records import Episode
 from fama.episodes.state import state_at
 from fama.episodes.store import read_episodes
-from fama.errors import BadInput
+from fama.errors import BadInput, FamaError
 from fama.hashing import content_hash
 from fama.mining.episode import try_episode
 from fama.mining.records import REPAIRS, Repair
@@ -358,6 +358,23 @@ def test_repairs_that_a_later_round_has_used_stay_as_they_are(
     assert train_in_rounds(settings, tmp_path / "router", model=again) is not None
     first = work / "round-1" / "repairs" / REPAIRS
     assert first.read_bytes() == before[first] and refused[0] not in first.read_text(encoding="utf-8")
+
+
+def test_a_model_that_fails_every_episode_does_not_end_the_rounds(
+    tmp_path: Path, hinted: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, out = hinted
+    settings = correcting(tmp_path, [{"repairs": str(out), "episodes": str(plain)}])
+
+    async def failing(bench: Any, log: Any, split: Any) -> str:
+        return f"{log.key}: not mined: the model failed: HTTP 503"
+
+    with monkeypatch.context() as failed:
+        failed.setattr(mining_runner, "try_episode", failing)
+        with pytest.raises(FamaError, match="none of its episodes could be mined, for the reasons above"):
+            train_in_rounds(settings, tmp_path / "router", model=Backbone())
+    assert not (tmp_path / "router" / "router.json").exists()
+    assert train_in_rounds(settings, tmp_path / "router", model=Backbone()) is not None
 
 
 def stop(settings: TrainSettings, folder: Path, command: str) -> Any:
