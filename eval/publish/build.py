@@ -254,6 +254,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "runs": runs,
     "repairs": lambda: repairs_table.repairs(DATA / "repairs-train"),
     "repairs-mixed": lambda: repairs_table.repairs(DATA / "repairs-mixed"),
+    "repairs-turn": lambda: repairs_table.repairs(DATA / "repairs-turn-mixed"),
     "grid-check": lambda: repairs_table.held_against_the_grid(DATA / "repairs-mixed" / "mine-check.json"),
     "note-effects-short": lambda: repairs_table.effects_in_short([DATA / "repairs-mixed", DATA / "repairs-agents"]),
     "note-effects": lambda: repairs_table.effects([DATA / "repairs-mixed", DATA / "repairs-agents"]),

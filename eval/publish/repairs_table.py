@@ -28,10 +28,15 @@ def repairs(folder: Path) -> str:
     helpers = [float(len({one.note.helper for one in repair})) for _, repair in repaired]
     asked = clustered_mean(np.array(helpers), tasks, 0)
     failed = sum(record.kind == "failed" for record in records)
-    lead = (
-        f"{len(repaired)} of {failed} failures were repaired: by {count(notes, 1)} notes of {count(asked, 1)} helpers "
-        "each (mean, 95 % interval over tasks)."
-    )
+    means = f"by {count(notes, 1)} notes of {count(asked, 1)} helpers each"
+    if arm := next((record.arm for record in records if record.arm is not None), None):
+        away = [
+            float(sum(len(one.members) for one in record.withdrawn or ()))
+            for record in records
+            if record.repair is not None
+        ]
+        means += f", {count(clustered_mean(np.array(away), tasks, 0), 1)} notes of the arm's own ({arm}) left out"
+    lead = f"{len(repaired)} of {failed} failures were repaired: {means} (mean, 95 % interval over tasks)."
     body = [
         (
             record.task_id,
@@ -43,7 +48,9 @@ def repairs(folder: Path) -> str:
         )
         for record in records
     ]
-    return f"{lead}\n\n" + table(("task", "plain agent", "verdict", "helpers", "notes", "calls"), body)
+    return f"{lead}\n\n" + table(
+        ("task", "plain agent" if arm is None else arm, "verdict", "helpers", "notes", "calls"), body
+    )
 
 
 def held_against_the_grid(path: Path) -> str:

@@ -29,7 +29,18 @@ Cell = tuple[bool, bool]
 NUMBER, SEED = 80, 0
 
 #: Folders of episodes that were committed after the replies were drawn and read.
-LATER = frozenset({"mixed", "mixed-seen", "plain-train-mixed", "repairs-agents", "repairs-mixed", "repairs-train"})
+LATER = frozenset(
+    {
+        "mixed",
+        "mixed-seen",
+        "plain-train-mixed",
+        "repairs-agents",
+        "repairs-mixed",
+        "repairs-train",
+        "repairs-turn-mixed",
+        "turn-train-mixed",
+    }
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
