@@ -9,8 +9,8 @@ from fama.episodes.records import Episode
 from fama.mining.bench import Bench
 from fama.mining.meter import Meter
 from fama.mining.records import Repair
-from fama.mining.schedule import NOTHING, everything
-from fama.mining.search.effects import effect_map
+from fama.mining.schedule import everything
+from fama.mining.search.effects import whole_map
 from fama.mining.settings import MineBudget
 from fama.mining.world import EpisodeWorld
 from fama.subsets import Subset, in_pool_order, is_admissible
@@ -66,11 +66,11 @@ async def run_grid(bench: Bench, record: Repair, log: Episode) -> Grid:
             )
         )
     spent = {"calls": meter.calls, "tokens": meter.tokens, "seconds": meter.seconds}
-    await _map_effects(world)  # what said which helpers are open: in the cache of mining, so that it costs nothing
+    await whole_map(world)  # what said which helpers are open: in the cache of mining, so that it costs nothing
     alone = Meter(MineBudget(calls=None))
     again = EpisodeWorld(bench, log, alone)
     await again.open()
-    await _map_effects(again)
+    await whole_map(again)
     return Grid(
         episode_id=log.id,
         open=helpers,
@@ -79,7 +79,3 @@ async def run_grid(bench: Bench, record: Repair, log: Episode) -> Grid:
         calls_with_map=meter.calls,
         **spent,
     )
-
-
-async def _map_effects(world: EpisodeWorld) -> None:
-    await effect_map(world, range((await world.run(NOTHING)).decisions))

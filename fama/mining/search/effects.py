@@ -35,12 +35,17 @@ async def effect_map(world: World, turns: Iterable[int]) -> Schedule:
     return effective
 
 
+async def whole_map(world: World) -> Schedule:
+    """Make the effect map of every decision of the logged episode; see ``effect_map``."""
+    return await effect_map(world, range((await world.run(NOTHING)).decisions))
+
+
 async def search(world: World, exact: int) -> bool:
     """Make the effect map and stop; see ``Search``.
 
     What repairs by one note is minimal. Repairs that need notes of several decisions are not looked for.
     """
-    await effect_map(world, range((await world.run(NOTHING)).decisions))
+    await whole_map(world)
     return world.deterministic and one_note_repairs(world)
 
 

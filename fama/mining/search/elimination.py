@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from fama.mining.schedule import NOTHING, Point, Schedule, helpers_of, turns_of
 from fama.mining.search.base import World
-from fama.mining.search.effects import effect_map, one_note_repairs
+from fama.mining.search.effects import one_note_repairs, whole_map
 from fama.mining.search.tree import prove
 from fama.subsets import base_of, one_form_each
 
@@ -15,7 +15,7 @@ async def search(world: World, exact: int) -> bool:
     A single note that repairs ends it: nothing is cheaper, and the map has tried them all. Where the notes of one
     decision do not repair, ``starts`` are run until one does.
     """
-    effective = await effect_map(world, range((await world.run(NOTHING)).decisions))
+    effective = await whole_map(world)
     if one_note_repairs(world):
         return world.deterministic
     for start in starts(world, effective):
