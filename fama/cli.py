@@ -20,6 +20,7 @@ COMMANDS = {
     "models": ("fama.commands.models", "list, download or serve local models"),
     "benchmarks": ("fama.commands.benchmarks", "list benchmarks, name checkouts, replay logs as a check"),
     "run": ("fama.commands.run", "run tasks with one selector → episodes.jsonl"),
+    "cache": ("fama.commands.cache", "replies of recorded episodes → response cache, for further arms"),
     "import": ("fama.commands.imports", "read foreign logs → episodes.jsonl"),
     "show": ("fama.commands.show", "read episodes in the terminal, with the notes that helpers gave"),
     "score": ("eval.commands.score", "success, pass^k and tokens of episodes"),

@@ -40,7 +40,8 @@ def main(args: argparse.Namespace) -> int:
     """Run or replay what is missing, write the comparison, print its table."""
     import asyncio
 
-    from eval.compare.comparison import COMPARISON, run_comparison
+    from eval.compare.comparison import run_comparison
+    from fama.agents.runs.run_config import COMPARISON
     from fama.commands.terminal import console
     from fama.provenance import command_line
     from fama.settings import CompareSettings

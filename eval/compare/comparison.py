@@ -17,7 +17,7 @@ from eval.compare.staleness import stale_inputs
 from eval.compare.sweep import sweep
 from eval.metrics.episode_scores import Score
 from eval.metrics.selection import ExecutedSubset
-from fama.agents.runs.run_config import FREE, config_hash, provenance, run_prompts, write_config
+from fama.agents.runs.run_config import COMPARISON, FREE, config_hash, provenance, run_prompts, write_config
 from fama.agents.runs.runner import episode_id, load_benchmark, run_planned, select_tasks
 from fama.envs.base import Benchmark
 from fama.envs.mixed import MixedDomains
@@ -33,7 +33,6 @@ from fama.selection.health import SelectorHealth
 from fama.settings import CompareSettings
 from fama.text.json_numbers import RepeatedKey, check_keys
 
-COMPARISON = "comparison.json"
 #: settings that may differ when a comparison goes on: which arms, how many draws, files whose content is checked
 MAY_CHANGE = FREE | {"arms", "questions", "bootstrap", "lambdas", "outcomes", "failures", "lattice"}
 

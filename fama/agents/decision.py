@@ -18,7 +18,7 @@ from fama.episodes.records import Decision, LedgerRow
 from fama.episodes.state import VisibleState
 from fama.models.base import ChatReply, ChatRequest, Sampling
 from fama.randomness import derive_seed, generator
-from fama.settings import ExperimentSettings
+from fama.settings import ExperimentSettings, ModelSettings
 from fama.text.clean import clean
 from fama.text.cut import cut_text
 
@@ -92,16 +92,9 @@ class Decider:
         return Decided(None if isinstance(action, ParseFailure) else action, reply_text, decision)
 
     async def _ask(self, prompt: Prompt, state: VisibleState, attempt: int) -> ChatReply:
-        sampling = self._settings.model
         reply = await self._setup.model.complete(
-            ChatRequest(
-                messages=prompt.messages,
-                role="agent",
-                sampling=Sampling(sampling.temperature, sampling.top_p, sampling.max_tokens, prompt.stop),
-                seed=derive_seed(self._setup.seeds["model"], "decision", state.turn, attempt) % 2**31,
-                tools=prompt.tools,
-                prefill=prompt.prefill,
-                trial=self._setup.key.trial,
+            action_request(
+                prompt, self._settings.model, self._setup.seeds["model"], self._setup.key.trial, state.turn, attempt
             )
         )
         return replace(reply, text=clean(reply.text), reasoning=clean(reply.reasoning))
@@ -113,6 +106,21 @@ class Decider:
     def _bill(self, reply: ChatReply, turn: int, action: Action | ParseFailure) -> None:
         parsed = not isinstance(action, ParseFailure)
         self._ledger.append(reply.usage.model_copy(update={"turn": turn, "parsed": parsed}))
+
+
+def action_request(
+    prompt: Prompt, sampling: ModelSettings, seed: int, trial: int, turn: int, attempt: int = 0
+) -> ChatRequest:
+    """Return the call that asks for a decision's action; ``seed`` is the episode's for its model."""
+    return ChatRequest(
+        messages=prompt.messages,
+        role="agent",
+        sampling=Sampling(sampling.temperature, sampling.top_p, sampling.max_tokens, prompt.stop),
+        seed=derive_seed(seed, "decision", turn, attempt) % 2**31,
+        tools=prompt.tools,
+        prefill=prompt.prefill,
+        trial=trial,
+    )
 
 
 def _written(reply: ChatReply) -> str:

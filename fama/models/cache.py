@@ -13,23 +13,47 @@ from fama.models.base import ChatModel, ChatReply, ChatRequest
 from fama.models.wrapper import ModelWrapper
 
 
-class CachedChat(ModelWrapper):
-    """Answers from ``folder`` what it has been asked before, and asks ``model`` the rest.
+class ReplyCache:
+    """Replies of one model in a folder.
 
     The key holds the model's name, the whole prompt, the sampling, the seed and the trial, so that repeated
-    trials stay independent draws; the ledger role is not part of it. A hit's ledger row carries the
-    tokens, seconds and price of the call it stands for, with ``cache_hit`` set. Errors are not kept.
+    trials stay independent draws; the ledger role is not part of it.
     """
 
-    def __init__(self, model: ChatModel, folder: Path) -> None:
-        super().__init__(model)
-        self._folder = folder
+    def __init__(self, folder: Path, model: str) -> None:
+        self._folder, self._model = folder, model
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BadInput(
-                f"{folder}: cannot hold the response cache ({error.strerror}); change model.cache"
+                f"{folder}: cannot hold the response cache ({error.strerror}); give another folder (model.cache)"
             ) from error
+
+    def get(self, request: ChatRequest) -> ChatReply | None:
+        """Return the kept reply with the request's role and ``cache_hit``; None where none can be read."""
+        return _read(self._path(request), request.role)
+
+    def keep(self, request: ChatRequest, reply: ChatReply) -> None:
+        """Keep a reply in place of an earlier one."""
+        _write(self._path(request), reply)
+
+    def _path(self, request: ChatRequest) -> Path:
+        asked = asdict(request)
+        del asked["role"]
+        key = content_hash({"model": self._model, **asked}, length=40)
+        return self._folder / key[:2] / f"{key}.json"
+
+
+class CachedChat(ModelWrapper):
+    """Answers from ``folder`` what it has been asked before, and asks ``model`` the rest.
+
+    A hit's ledger row carries the tokens, seconds and price of the call it stands for, with ``cache_hit`` set. Errors
+    are not kept.
+    """
+
+    def __init__(self, model: ChatModel, folder: Path) -> None:
+        super().__init__(model)
+        self._replies = ReplyCache(folder, self.name)
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Return the kept reply, or a new one, which is then kept.
@@ -37,19 +61,12 @@ class CachedChat(ModelWrapper):
         Raises:
             ModelError: as the model behind it.
         """
-        path = self._path(request)
-        kept = _read(path, request.role)
+        kept = self._replies.get(request)
         if kept is not None:
             return kept
         reply = await self._model.complete(request)
-        _write(path, reply)
+        self._replies.keep(request, reply)
         return reply
-
-    def _path(self, request: ChatRequest) -> Path:
-        asked = asdict(request)
-        del asked["role"]
-        key = content_hash({"model": self.name, **asked}, length=40)
-        return self._folder / key[:2] / f"{key}.json"
 
 
 def _read(path: Path, role: str) -> ChatReply | None:

@@ -7,11 +7,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fama.agents.loop import spoken
 from fama.agents.strategies.base import STRATEGIES, Placement
 from fama.agents.strategies.parser import ParseFailure
 from fama.envs.base import Action
 from fama.episodes.records import LedgerRow, Message
 from fama.models.base import ChatReply
+from fama.text.clean import clean
 from tests.support.toy_agents import POLICY, TOOLS, call
 
 PLACEMENTS: tuple[Placement, ...] = get_args(Placement)
@@ -66,3 +68,26 @@ def test_any_reply_is_an_action_or_a_complaint_of_one_line(name: str, reply: str
     assert isinstance(action, Action | ParseFailure)
     if isinstance(action, ParseFailure):
         assert action.reason and "\n" not in action.reason
+
+
+@pytest.mark.parametrize("placement", PLACEMENTS)
+@pytest.mark.parametrize("name", STRATEGIES.names())
+@given(words=st.text(min_size=1, max_size=40).map(clean).filter(str.strip), room=st.text(max_size=20).map(clean))
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_what_it_writes_for_a_message_it_reads_as_that_message(
+    name: str, placement: Placement, words: str, room: str
+) -> None:
+    strategy = STRATEGIES.load(name)()
+    prompt = strategy.prompt(HISTORY, POLICY, TOOLS, note="Call find_lamp.", placement=placement)
+    for message in (Message(role="assistant", content=f"Hm, {words.strip()}"), call(4, "find_lamp", room=room)):
+        written = strategy.write(message)
+        usage = LedgerRow(role="agent", model="toy")
+        action = strategy.parse(ChatReply(prompt.note_prefix + written.text, usage, written.tool_calls), prompt, TOOLS)
+        assert isinstance(action, Action), action
+        again = spoken(action, 4)
+        if message.tool_calls:
+            assert again.tool_calls is not None
+            (made,), (wanted,) = again.tool_calls, message.tool_calls
+            assert (made.function.name, made.function.parsed()) == (wanted.function.name, wanted.function.parsed())
+        else:
+            assert again == message

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from eval.compare.comparison import COMPARISON, read_comparison
+from eval.compare.comparison import read_comparison
 from eval.compare.schema import json_schema
 from eval.metrics.formats import percent
 from eval.report.latex import latex
@@ -22,6 +22,7 @@ from eval.report.page import write_report
 from eval.report.table_format import markdown
 from eval.report.tables import tables
 from eval.report.transcripts import embed, transcript, transcripts
+from fama.agents.runs.run_config import COMPARISON
 from fama.cli import main
 from fama.episodes.records import Episode, Status
 from fama.intervals import Interval

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 import fama
 from fama.agents.strategies.base import STRATEGIES
 from fama.config import dump_settings
@@ -23,10 +25,12 @@ from fama.settings import (
     RunSettings,
     SelectorSettings,
     hashed_form,
+    written_settings,
 )
 from fama.subsets import stated_form
 
 CONFIG = "config.json"
+COMPARISON = "comparison.json"
 #: Settings that may change between a run and its resumption: they say how much is run and where, not what.
 FREE = frozenset({"tasks", "trials", "concurrency", "executor", "stop_after"})
 #: Keys of the model settings that say how an answer is reached, not what is asked: a server may move.
@@ -139,6 +143,26 @@ def check_unchanged(out: Path, new: dict[str, Any], may_change: frozenset[str] =
         prompts, is_prompts = ({key: one[key] for key in both} for one in (prompts, is_prompts))
     for key, was, is_now in _differences({**before, "prompts": prompts}, {**now, "prompts": is_prompts}):
         raise BadInput(f"{path}: {key} was {was} and is now {is_now}; set it back or give another folder with --out")
+
+
+def read_run_settings(folder: Path) -> ExperimentSettings:
+    """Return the settings that a folder's episodes were run with, of a run or of a comparison, published ones too.
+
+    Raises:
+        BadInput: no file of the folder holds them.
+    """
+    for name, key in ((CONFIG, "settings"), (COMPARISON, "config")):
+        path = folder / name
+        try:
+            tree = written_settings(json.loads(path.read_text(encoding="utf-8"))[key])
+            return ExperimentSettings.model_validate(
+                {field: tree[field] for field in ExperimentSettings.model_fields if field in tree}
+            )
+        except FileNotFoundError:
+            continue
+        except (ValueError, KeyError, TypeError, AttributeError, ValidationError):
+            raise BadInput(f"{path}: not the settings of a run of this version; run the episodes again") from None
+    raise BadInput(f"{folder}: holds no {CONFIG}; give a folder of `fama run` or `fama compare`")
 
 
 def earlier_prompts(out: Path) -> dict[str, str]:

@@ -3,7 +3,16 @@
 from collections.abc import Sequence
 from functools import lru_cache
 
-from fama.agents.strategies.base import Placement, Prompt, Turn, message_actions, place_note, signature, user_turn
+from fama.agents.strategies.base import (
+    Placement,
+    Prompt,
+    Turn,
+    Written,
+    message_actions,
+    place_note,
+    signature,
+    user_turn,
+)
 from fama.agents.strategies.parser import ParseFailure, parse_text
 from fama.envs.base import Action
 from fama.episodes.records import Message, ToolSpec
@@ -46,6 +55,10 @@ class Act:
     def parse(self, reply: ChatReply, prompt: Prompt, tools: Sequence[ToolSpec]) -> Action | ParseFailure:
         """Return the action of the reply's JSON."""
         return parse_text(reply.text.removeprefix(prompt.note_prefix), tools)
+
+    def write(self, message: Message) -> Written:
+        """Return the message as its turn shows it."""
+        return Written(self.assistant_turn(message).content)
 
     def _turns(self, messages: Sequence[Message]) -> list[Turn]:
         turns: list[Turn] = []

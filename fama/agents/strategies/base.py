@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from fama.agents.strategies.parser import ParseFailure
 from fama.envs.base import Action
-from fama.episodes.records import Message, ToolSpec
+from fama.episodes.records import Message, ToolCall, ToolSpec
 from fama.episodes.state import RESPOND
 from fama.models.base import ChatReply
 from fama.registry import Registry
@@ -32,6 +32,13 @@ class Prompt:
         extra = ({"role": "assistant", "content": reply}, {"role": "user", "content": complaint})
         prefill = self.prefill.removeprefix(self.note_prefix)
         return replace(self, messages=(*self.messages, *extra), prefill=prefill, note_prefix="")
+
+
+class Written(NamedTuple):
+    """What a backbone writes for an action: text and native calls, without a note or a prefill of its own."""
+
+    text: str
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 class Strategy(Protocol):
@@ -58,6 +65,10 @@ class Strategy(Protocol):
 
     def parse(self, reply: ChatReply, prompt: Prompt, tools: Sequence[ToolSpec]) -> Action | ParseFailure:
         """Return the reply's action; the ``text`` of a tool call is the thought before it."""
+        ...
+
+    def write(self, message: Message) -> Written:
+        """Return a reply that ``parse`` reads as an assistant's message: what is left of a recorded one."""
         ...
 
 

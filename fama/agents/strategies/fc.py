@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fama.agents.strategies.base import Chat, Placement, Prompt, place_note, tool_json
+from fama.agents.strategies.base import Chat, Placement, Prompt, Written, place_note, tool_json
 from fama.agents.strategies.parser import ParseFailure, parse_calls, parse_text
 from fama.envs.base import Action
 from fama.episodes.records import Message, ToolSpec
@@ -46,6 +46,10 @@ class FunctionCalling:
         return (
             ParseFailure(beside.problem) if beside.problem == UNCLOSED else replace(native, text=beside.words.strip())
         )
+
+    def write(self, message: Message) -> Written:
+        """Return the message's words and calls."""
+        return Written(message.content or "", message.tool_calls or ())
 
 
 def _openai(message: Message) -> Chat:
