@@ -12,6 +12,8 @@ from fama.episodes.store import read_episodes
 from fama.errors import BadInput, ModelError
 from fama.mining.records import Repair
 from fama.mining.schedule import Point
+from fama.mining.settings import MineSettings
+from fama.mining.source import choose_episodes, open_source
 from fama.selection.router.turn import featurise_turn
 from tests.support.mining_worlds import (
     NAMED,
@@ -307,3 +309,11 @@ async def test_mined_episodes_stand_for_those_they_were_drawn_from(tmp_path: Pat
     assert shares(records) == {(False, False): pytest.approx(0.9), (True, False): pytest.approx(0.1)}
     old = [one.model_copy(update={"eligible": None}) for one in records]
     assert shares(old) == {(False, False): pytest.approx(0.6), (True, False): pytest.approx(0.4)}
+
+
+def test_a_published_folder_is_mined_as_it_is(tmp_path: Path) -> None:
+    folder = Path(__file__).resolve().parents[2] / "results/helpdesk/plain-train-mixed"
+    mine = MineSettings(failures=2, solved=1)
+    chosen = choose_episodes(open_source(folder, mine, tmp_path), mine)
+    assert [episode.outcome.status for episode in chosen.episodes] == ["failure", "failure", "success"]
+    assert chosen.refused == ()
