@@ -261,6 +261,18 @@ def test_a_backbone_is_held_out_on_tasks_that_no_other_trains_on() -> None:
     assert {e.task for e in split.held_out} == {e.task for e in split.validation}
 
 
+def test_a_backbone_that_ran_few_tasks_is_held_out_on_one_of_them() -> None:
+    few = [one for one in across() if one.backbone == "small" or one.task in ("b/shop/1", "b/saas/4")]
+    two = [one for one in across() if one.task == "b/shop/1" or (one.task, one.backbone) == ("b/shop/2", "small")]
+    for seed, examples in ((seed, examples) for seed in range(50) for examples in (few, two)):
+        split = split_by_task(examples, 0.25, seed, backbones=["large"])
+        assert split.train and split.validation and split.held_out
+        assert not {e.task for e in split.held_out} & {e.task for e in split.train}
+    one = [replace(example("t0", "line"), backbone=backbone) for backbone in ("small", "large")]
+    with pytest.raises(BadInput, match="data.validation: splitting 1 task not held out leaves one side"):
+        split_by_task(one, 0.25, 0, backbones=["large"])
+
+
 def test_what_is_held_out_must_be_there() -> None:
     with pytest.raises(BadInput, match="hold_out_domains: no example of 'moon'; there are: saas, shop"):
         split_by_task(across(), 0.4, 0, domains=["moon"])

@@ -38,7 +38,8 @@ def split_by_task(
     Tasks that share a conversation word for word go to the same side, so that no text of a
     validation task is trained on. A task's side does not depend on which other tasks there are,
     apart from such twins, and but for tables so small that the hash leaves a side empty: then the task
-    nearest to that side is put there. ``domains`` and ``backbones`` are held out: on neither side.
+    nearest to that side is put there. So it is where all tasks of what is held out would be trained on.
+    ``domains`` and ``backbones`` are held out: on neither side.
     ``kept`` is the share of the training tasks that are used, at least one; smaller shares are parts of larger ones.
     ``setting`` is the one to name where the tasks cannot be split.
 
@@ -55,7 +56,8 @@ def split_by_task(
     apart = [example.domain in domains or example.backbone in backbones for example in examples]
     usual = [example for example, out in zip(examples, apart, strict=True) if not out]
     groups = {group[example.task] for example in usual}
-    held = _held(set(group.values()), groups, share, seed)
+    tested = {group[example.task] for example, out in zip(examples, apart, strict=True) if out}
+    held = _held(set(group.values()), groups, tested, share, seed)
     used = _used(groups - held, kept, seed)
     train = tuple(example for example in usual if group[example.task] in used)
     validation = tuple(example for example in usual if group[example.task] in held)
@@ -65,8 +67,6 @@ def split_by_task(
     )
     if not train or not validation:
         raise BadInput(f"{setting}: {_unsplit(len({example.task for example in usual}), any(apart))}")
-    if any(apart) and not held_out:
-        raise BadInput("data.hold_out_backbones: every held-out task is trained on; raise data.validation")
     sides: list[object] = list(sorted((task, name in held) for task, name in group.items()))
     sides += [["held out", *sorted({*domains, *backbones})]] if any(apart) else []
     sides += [["training share", kept]] if kept < 1.0 else []
@@ -83,8 +83,13 @@ def keep_apart(split: Split, share: float, seed: int) -> Split:
     return replace(split, train=inner.train, certify=inner.validation, hash=content_hash([split.hash, inner.hash]))
 
 
-def _held(groups: Collection[str], usual: Collection[str], share: float, seed: int) -> set[str]:
-    """Groups of tasks for validation; of two ``usual`` groups or more, one at least is on each side."""
+def _held(
+    groups: Collection[str], usual: Collection[str], tested: Collection[str], share: float, seed: int
+) -> set[str]:
+    """Groups of tasks for validation; of two ``usual`` groups or more, one at least is on each side.
+
+    Of the ``tested`` ones, which have examples that are held out, one at least is not trained on.
+    """
     place = _places(groups, seed, "split")
     held = {name for name in groups if place[name] < share}
     if len(usual) > 1:
@@ -92,6 +97,11 @@ def _held(groups: Collection[str], usual: Collection[str], share: float, seed: i
             held.add(min(usual, key=lambda name: (place[name], name)))
         elif held.issuperset(usual):
             held.remove(max(usual, key=lambda name: (place[name], name)))
+    if tested and held.isdisjoint(tested) and set(usual).issuperset(tested):
+        nearest = min(tested, key=lambda name: (place[name], name))
+        held.add(nearest)
+        if len(usual) > 1 and held.issuperset(usual):
+            held.remove(max(set(usual) - {nearest}, key=lambda name: (place[name], name)))
     return held
 
 
