@@ -12,6 +12,7 @@ from fama.selection.base import SelectorContext
 from fama.selection.selectors import best_fixed, oracle
 from fama.selection.selectors.best_fixed import arms_of
 from fama.settings import HelperSettings
+from tests.support import outcome_rows
 from tests.support.asking import choose
 
 POOL = ("DCE", "TSA", "Verifier")
@@ -19,33 +20,8 @@ CONTEXT = SelectorContext(build_pool(HelperSettings(pool=POOL)))
 
 
 def row(task: str, subset: str, success: bool | None, tokens: int = 100, trial: int = 0, **other: Any) -> OutcomeRow:
-    value: dict[str, Any] = dict(
-        episode_id=f"{task}-{subset}-{trial}",
-        benchmark="b",
-        benchmark_version="1",
-        domain="d",
-        task_id=task,
-        trial=trial,
-        backbone="m",
-        strategy="act",
-        subset=subset,
-        propensity=0.5,
-        status="error" if success is None else "success" if success else "failure",
-        success=success,
-        reward=float(bool(success)),
-        tokens=tokens,
-        tokens_agent=tokens,
-        tokens_helper=0,
-        tokens_selector=0,
-        tokens_cached=0,
-        output_tokens=5,
-        decisions=3,
-        seconds=1.0,
-        pool="+".join(POOL),
-        prompts_hash="x",
-        state="{}",
-    )
-    return OutcomeRow.model_validate({**value, **other})
+    ours = {"benchmark": "b", "pool": "+".join(POOL), "tokens": tokens, "tokens_agent": tokens}
+    return outcome_rows.row(task, subset, success, trial=trial).model_copy(update={**ours, **other})
 
 
 def table(path: Path, rows: list[OutcomeRow]) -> str:
