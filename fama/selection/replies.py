@@ -16,6 +16,8 @@ from fama.text.tokens import estimate_tokens
 #: Keys of an object that hold the names, besides the one that is asked for.
 _KEYS = ("helpers", "helper", "names", "subset", "selected", "selection", "answer", "choice")
 _NOBODY = frozenset({"none", "nothing", "no helper", "no helpers", "null", "empty", ""})
+#: Words around names that say nothing of them: 'the "Planner" tool', "only the TSA helper".
+_FILLERS = frozenset({"the", "a", "an", "and", "only", "just", "helper", "helpers", "tool", "tools", "agent", "agents"})
 _NAME = re.compile(r"\w+(?:[:-]\w+)*")
 _FENCE_MARKS = re.compile(r"```(?:json)?")
 #: An open or bare list, up to its end or to where the reply was cut.
@@ -67,7 +69,7 @@ def read_reply(text: str, pool: Sequence[str], truncated: bool = False) -> Named
 
 
 def read_names(answer: str, pool: Sequence[str], truncated: bool = False) -> Subset | None:
-    """Return the helpers that an answer names before any other word, in pool order.
+    """Return the helpers that an answer names before any other word, in pool order; articles and the like do not count.
 
     ``none`` is the empty subset, of two that exclude each other the first one stands. None where the answer starts with
     another word, or says of the names that they are not needed. The last word of a ``truncated`` answer does not count.
@@ -80,7 +82,7 @@ def read_names(answer: str, pool: Sequence[str], truncated: bool = False) -> Sub
         cut = truncated and match.end() == len(answer)
         if word in known and not cut:
             found.append(known[word])
-        elif word != "and":
+        elif word not in _FILLERS:
             if not found and word in _NOBODY and not cut:
                 return ()
             end = match.start()

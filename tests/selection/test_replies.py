@@ -34,10 +34,15 @@ READ: dict[str, tuple[str, ...]] = {
     "None.": (),
     "none of them, it is simple": (),
     '{"helpers": ["DCE (rules)"]}': ("DCE",),
+    'the "Planner" tool.': ("Planner",),
+    'the "Planner" and "Verifier".': ("Planner", "Verifier"),
+    'the "Planner" to list requests that are still open.': ("Planner",),
+    "only the TSA helper, and the Memory agent": ("TSA", "Memory"),
     'Format {"helpers": [names]}, so: {"helpers": ["TOR"]}': ("TOR",),
 }
 UNREAD = [
     *("", "   ", "{}", "[names]", '{"DCE": false}', '{"helpers": {"DCE": true}}', '{"helpers": ["Nobody"]}'),
+    *("the tool find_customer", "the helpers", "The TSA helper is not needed.", "a yes of the customer, so Planner"),
     *("I would ask DCE.", "The agent needs TSA", "Memory is not needed.", "TSA isn't useful here", "sure"),
     *('{"helpers": ["Pla', '{"helpers": [', "[DCE", "Answer:"),
 ]
