@@ -25,7 +25,7 @@ from eval.compare.executed import OWN_EPISODES
 from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.formats import DASH, count, number, p_value, percent
 from eval.metrics.measures import PairedDifference
-from eval.publish import findings, logged_notes, mixed, paper_grid, real_logs, repairs_table, training_table
+from eval.publish import differing, findings, logged_notes, mixed, paper_grid, real_logs, repairs_table, training_table
 from eval.publish.markdown import name, public, table
 from eval.publish.markers import fill_tables
 from eval.publish.wording import kept_gain
@@ -273,6 +273,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "unseen-answers": partial(answers, "mixed"),
     "unseen-notes": lambda: mixed.notes_given(DATA / "mixed"),
     "unseen-read": lambda: mixed.failures_read(DATA / "mixed", DATA / "mixed" / "failures-read.yaml"),
+    "unseen-parted": lambda: differing.parted(DATA / "mixed", "learned per turn", "prompted per turn"),
+    "unseen-asked": lambda: differing.asked(DATA / "mixed", ("learned per turn", "prompted per turn")),
+    "unseen-partings": lambda: differing.partings_read(DATA / "mixed", DATA / "mixed" / "decisions-read.yaml"),
     "unseen-categories": lambda: findings.categories(DATA / "mixed"),
     "seen": partial(selectors, "mixed-seen"),
     "seen-domains": lambda: findings.by_domain(DATA / "mixed-seen"),

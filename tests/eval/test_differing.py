@@ -1,0 +1,97 @@
+"""Where two arms part: hand-worked pairs of episodes, and the committed comparison."""
+
+from pathlib import Path
+
+import pytest
+
+from eval.publish import build, differing
+from eval.publish.findings import findings
+from fama.episodes.records import Decision, Episode, Message, Note, Outcome
+from fama.errors import BadInput
+
+MIXED = build.DATA / "mixed"
+
+
+def episode(*turns: tuple[str, str], success: bool = False) -> Episode:
+    """An episode of (note, reply) pairs; an empty note is none."""
+    messages = [Message(role="system", content="Rules."), Message(role="user", content="Hi.")]
+    decisions = []
+    for turn, (note, reply) in enumerate(turns):
+        notes = (Note(helper="TSA", text=note, tokens=1),) if note else ()
+        decisions.append(Decision(turn=turn, message_index=len(messages), notes=notes))
+        messages += [Message(role="assistant", content=reply), Message(role="user", content="Go on.")]
+    return Episode(
+        id="e",
+        benchmark="toy",
+        domain="house",
+        task_id="t0",
+        messages=tuple(messages),
+        decisions=tuple(decisions),
+        outcome=Outcome(status="success" if success else "failure"),
+    )
+
+
+def test_arms_part_where_other_notes_lead_to_another_action() -> None:
+    one = episode(("", "a"), ("x", "b"), ("", "c"))
+    found = differing.parting(one, episode(("w", "a"), ("y", "b"), ("z", "d")))
+    assert found is not None and (found.turn, found.message) == (2, 6)
+    assert differing.parting(one, episode(("", "A"), ("x", "b"))) is None, "the same notes: no choice of them made it"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        episode(("", "a"), ("x", "b"), ("", "c")),
+        episode(("", "a"), ("y", "b")),  # it ends before anything differs
+    ],
+)
+def test_where_nothing_else_is_done_nothing_parts(other: Episode) -> None:
+    assert differing.parting(episode(("", "a"), ("x", "b"), ("", "c")), other) is None
+
+
+def test_the_table_counts_what_the_episodes_came_to() -> None:
+    found = differing.partings(MIXED, "learned per turn", "TSA+Verifier")
+    told = differing.parted(MIXED, "learned per turn", "TSA+Verifier")
+    assert f"On {80 - len(found)} of 80 tasks the agent does the same" in told
+    *groups, whole = [[int(cell) for cell in line.split("|")[2:-1]] for line in told.splitlines()[-4:]]
+    assert whole[0] == len(found) == sum(whole[1:]) and [sum(column) for column in zip(*groups, strict=True)] == whole
+    data = findings(MIXED)
+    solved = [{e.task_id for e in data.of(arm) if e.reward == 1} for arm in ("learned per turn", "TSA+Verifier")]
+    tasks = {each.one.task_id for each in found}
+    assert whole[1:4] == [
+        len(tasks & some) for some in (solved[0] & solved[1], solved[0] - solved[1], solved[1] - solved[0])
+    ]
+
+
+def test_who_is_asked_and_who_speaks_is_counted() -> None:
+    made = [one for episode in findings(MIXED).of("TSA+Verifier") for one in episode.decisions]
+    notes = sum(any(note.helper == "TSA" for note in one.notes) for one in made)
+    told = differing.asked(MIXED, ["TSA+Verifier", "none"]).splitlines()
+    assert told[0].startswith(f"Decisions: TSA+Verifier {len(made)}, none ")
+    assert f"| TSA | 100 | {100 * notes / len(made):.0f} | 0 | – |" in told
+    assert "| DCE | 0 | – | 0 | – |" in told
+
+
+def test_a_verdict_is_on_a_decision_at_which_the_arms_part(tmp_path: Path) -> None:
+    found = differing.partings(MIXED, "learned per turn", "TSA+Verifier")
+    first, second, *_ = found
+    path = tmp_path / "read.yaml"
+
+    def write(message: int, cause: str = "better") -> None:
+        path.write_text(
+            "arm: learned per turn\nthan: TSA+Verifier\n"
+            "causes: {better: the learned one, worse: the other}\nepisodes:\n"
+            f"  {first.one.id}: {{task: {first.one.task_id}, message: {message}, cause: {cause}, what: w}}\n"
+            f"  {second.one.id}: {{task: {second.one.task_id}, message: {second.message}, cause: worse, what: v}}\n"
+        )
+
+    write(first.message)
+    told = differing.partings_read(MIXED, path)
+    assert f"2 of the {len(found)} tasks on which the arms part" in told
+    assert f"| the learned one | 1 | {int(first.one.reward or 0)} | {int(first.other.reward or 0)} |" in told
+    write(first.message + 1)
+    with pytest.raises(BadInput, match=f"do not part at {first.one.task_id}, {first.message + 1}"):
+        differing.partings_read(MIXED, path)
+    write(first.message, "fate")
+    with pytest.raises(BadInput, match="no cause 'fate'; known: better, worse"):
+        differing.partings_read(MIXED, path)
