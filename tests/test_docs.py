@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from eval.compare.questions import check_questions
 from fama.cli import COMMANDS
+from fama.config import read_settings
+from fama.settings import CompareSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -111,6 +114,18 @@ def test_commands_have_the_flags_and_files_that_pages_give_them(page: Path) -> N
         path = ROOT / module.replace(".", "/")
         unknown += [] if path.with_suffix(".py").is_file() or (path / "__main__.py").is_file() else [module]
     assert unknown == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_comparisons_of_pages_ask_about_arms_that_they_have(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings that a page lays over a config may drop an arm that the config asks about."""
+    monkeypatch.chdir(ROOT)
+    for line in commands(read(page), "fama compare"):
+        if "--config configs/" in line and not re.search(r"/X|[*\\<]", line):
+            words = shlex.split(line)[2:]
+            settings = read_settings(parser_of("compare").parse_intermixed_args(words), CompareSettings)
+            assert settings is not None
+            check_questions(settings)
 
 
 def test_every_command_of_readme_parses() -> None:

@@ -1,4 +1,4 @@
-"""Where two arms part: on each task the first decision at which the agent acts otherwise, after other notes."""
+"""Where two arms part: on each task the first decision at which the agent acts otherwise."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ import yaml
 from eval.metrics.formats import DASH
 from eval.publish.findings import Verdict, check_causes, findings
 from eval.publish.markdown import table
-from fama.episodes.records import Decision, Episode, Record
+from fama.episodes.records import Episode, Record
 from fama.errors import BadInput
 from fama.subsets import POOL
 
 
 class Parting(NamedTuple):
-    """A task's episodes of two arms, and the decision (0-based) at which other notes lead to another action first."""
+    """A task's episodes of two arms, and the first decision (0-based) at which the agent acts otherwise."""
 
     one: Episode
     other: Episode
@@ -26,6 +26,12 @@ class Parting(NamedTuple):
     def message(self) -> int:
         """Return the index of the action's message, in both episodes."""
         return self.one.decisions[self.turn].message_index
+
+    @property
+    def same_notes(self) -> bool:
+        """Return whether the notes are the same, so that no choice of them made the difference."""
+        mine, theirs = (episode.decisions[self.turn].notes for episode in (self.one, self.other))
+        return [note.text for note in mine] == [note.text for note in theirs]
 
 
 class Preferred(Verdict):
@@ -44,13 +50,13 @@ class PartingsRead(Record):
 
 
 def parting(one: Episode, other: Episode) -> Parting | None:
-    """Return where two episodes of a task part; None if nowhere, or where the notes are the same."""
+    """Return where two episodes of a task part; None where the agent does the same throughout."""
     for turn, (mine, theirs) in enumerate(zip(one.decisions, other.decisions, strict=False)):
         index = mine.message_index
         if index != theirs.message_index or one.messages[:index] != other.messages[:index]:
             return None  # a user or a tool that answers the same action otherwise
         if one.messages[index] != other.messages[index]:
-            return None if _texts(mine) == _texts(theirs) else Parting(one, other, turn)
+            return Parting(one, other, turn)
     return None
 
 
@@ -67,7 +73,8 @@ def parted(folder: Path, arm: str, than: str) -> str:
     groups = {
         f"only {arm}": [each for each in found if _given(each) == (True, False)],
         f"only {than}": [each for each in found if _given(each) == (False, True)],
-        "both, other ones": [each for each in found if _given(each) == (True, True)],
+        "both, other ones": [each for each in found if _given(each) == (True, True) and not each.same_notes],
+        "the same ones or none: another reply to the same request": [each for each in found if each.same_notes],
         "all tasks that part": found,
     }
     rows = []
@@ -108,7 +115,7 @@ def partings_read(folder: Path, path: Path) -> str:
             define.
     """
     read = PartingsRead.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    found = {each.one.id: each for each in partings(folder, read.arm, read.than)}
+    found = {each.one.id: each for each in partings(folder, read.arm, read.than) if not each.same_notes}
     for key, note in read.episodes.items():
         if key not in found or (found[key].one.task_id, found[key].message) != (note.task, note.message):
             raise BadInput(f"{path}: {key}: {read.arm} and {read.than} do not part at {note.task}, {note.message}")
@@ -122,14 +129,12 @@ def partings_read(folder: Path, path: Path) -> str:
         (note.task, str(note.message), note.cause.replace("_", " "), note.what, _solvers(read, found[key]))
         for key, note in sorted(read.episodes.items(), key=lambda item: item[1].task)
     ]
-    caption = f"{len(read.episodes)} of the {len(found)} tasks on which the arms part, drawn at random."
+    caption = (
+        f"{len(read.episodes)} of the {len(found)} tasks on which the arms part after other notes, drawn at random."
+    )
     head = ("verdict on the decision", "tasks", f"{read.arm} solves", f"{read.than} solves")
     listed = table(("task", "message", "verdict", "what was said and done", "solved by"), rows)
     return f"{caption}\n\n{table(head, counts)}\n\n{listed}"
-
-
-def _texts(decision: Decision) -> list[str]:
-    return [note.text for note in decision.notes]
 
 
 def _given(each: Parting) -> tuple[bool, bool]:

@@ -9,11 +9,11 @@ from fama.agents.decision import action_request
 from fama.agents.loop import spoken
 from fama.agents.request import demonstrations_of
 from fama.agents.runs.run_config import config_hash
-from fama.agents.strategies.base import STRATEGIES
+from fama.agents.strategies.base import STRATEGIES, Prompt
 from fama.agents.strategies.parser import ParseFailure
 from fama.envs.base import Benchmark
 from fama.envs.mixed import MixedDomains
-from fama.episodes.records import Decision, Episode, Message
+from fama.episodes.records import Decision, Episode, Message, ToolSpec
 from fama.models.base import ChatReply, ChatRequest
 from fama.models.cache import ReplyCache
 from fama.prompts import prompt_hash
@@ -31,13 +31,16 @@ class Recorded(NamedTuple):
 
     request: ChatRequest
     reply: ChatReply
+    prompt: Prompt
+    tools: tuple[ToolSpec, ...]
 
 
 class Kept(NamedTuple):
-    """Decisions whose reply was put into a cache or was there before, and how many were left out, by reason."""
+    """Replies put into a cache, decisions whose reply it held, of these with another reply, and what was left out."""
 
     new: int
     there: int
+    other: int
     left_out: Mapping[str, int]
 
 
@@ -58,6 +61,9 @@ class RecordedReplies:
     def keep(self, episodes: Iterable[Episode], folder: Path) -> Kept:
         """Put the replies of episodes into the cache of a folder; those that it holds stay.
 
+        Two episodes may hold different replies to one request, of a server that does not answer alike: the first stays,
+        and the second is counted as ``other``.
+
         Raises:
             BadInput: the folder cannot hold a cache.
         """
@@ -75,11 +81,13 @@ class RecordedReplies:
                     continue
                 model = found.reply.usage.model
                 cache = caches[model] = caches.get(model) or ReplyCache(folder, model)
-                known = cache.get(found.request) is not None
-                counts["there" if known else "new"] += 1
-                if not known:
+                known = cache.get(found.request)
+                counts["new" if known is None else "there"] += 1
+                if known is None:
                     cache.keep(found.request, found.reply)
-        return Kept(counts["new"], counts["there"], left_out)
+                elif self._message(known, found, decision.turn) != episode.messages[decision.message_index]:
+                    counts["other"] += 1
+        return Kept(counts["new"], counts["there"], counts["other"], left_out)
 
     def rebuild(self, episode: Episode, decision: Decision) -> Recorded | str:
         """Return the call of a decision with its reply, or why it cannot be rebuilt."""
@@ -97,11 +105,14 @@ class RecordedReplies:
         written = strategy.write(message)
         usage = rows[0].model_copy(update={"turn": None, "cache_hit": False})
         reply = ChatReply(prompt.note_prefix + written.text, usage, written.tool_calls)
-        action = strategy.parse(reply, prompt, episode.tools)
-        if isinstance(action, ParseFailure) or spoken(action, decision.turn) != message:
-            return UNREADABLE
         request = action_request(prompt, settings.model, episode.seeds["model"], episode.trial, decision.turn)
-        return Recorded(request, reply)
+        found = Recorded(request, reply, prompt, episode.tools)
+        return found if self._message(reply, found, decision.turn) == message else UNREADABLE
+
+    def _message(self, reply: ChatReply, call: Recorded, turn: int) -> Message | None:
+        """Return what a reply to a call leaves in the conversation; None where no action can be read."""
+        action = self._strategy.parse(reply, call.prompt, call.tools)
+        return None if isinstance(action, ParseFailure) else spoken(action, turn)
 
     def _fault(self, episode: Episode) -> str | None:
         if episode.config_hash != self._hash or "model" not in episode.seeds:

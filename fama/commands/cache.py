@@ -29,8 +29,12 @@ def main(args: argparse.Namespace) -> int:
         why = "; ".join(f"{count:,} {reason}" for reason, count in sorted(kept.left_out.items()))
         if not kept.new and not kept.there:
             raise BadInput(f"{run}: no reply to keep ({why or 'no decision in its episodes'})")
-        rows.append((str(run), f"{kept.new:,}", f"{kept.there:,}", why))
+        rows.append((str(run), f"{kept.new:,}", f"{kept.there:,}", f"{kept.other:,}", why))
     screen = console()
-    print_table(screen, [*names("run"), *numbers("kept", "there before"), Column("left out", "words")], rows)
+    print_table(
+        screen,
+        [*names("run"), *numbers("kept", "there before", "with another reply"), Column("left out", "words")],
+        rows,
+    )
     print_note(screen, f"Decisions of the agent; go on with model.cache={args.out}")
     return 0

@@ -17,7 +17,9 @@ from fama.text.tokens import estimate_tokens
 _KEYS = ("helpers", "helper", "names", "subset", "selected", "selection", "answer", "choice")
 _NOBODY = frozenset({"none", "nothing", "no helper", "no helpers", "null", "empty", ""})
 #: Words around names that say nothing of them: 'the "Planner" tool', "only the TSA helper".
-_FILLERS = frozenset({"the", "a", "an", "and", "only", "just", "helper", "helpers", "tool", "tools", "agent", "agents"})
+_FILLERS = frozenset({"the", "only", "just", "helper", "helpers", "tool", "tools", "agent", "agents"})
+#: What a choice goes on with that opens with such a word; with anything else it is a sentence about a helper.
+_PURPOSE = frozenset({"to", "for"})
 _NAME = re.compile(r"\w+(?:[:-]\w+)*")
 _FENCE_MARKS = re.compile(r"```(?:json)?")
 #: An open or bare list, up to its end or to where the reply was cut.
@@ -69,26 +71,38 @@ def read_reply(text: str, pool: Sequence[str], truncated: bool = False) -> Named
 
 
 def read_names(answer: str, pool: Sequence[str], truncated: bool = False) -> Subset | None:
-    """Return the helpers that an answer names before any other word, in pool order; articles and the like do not count.
+    """Return the helpers that an answer names before any other word, in pool order; ``the`` and the like do not count.
 
     ``none`` is the empty subset, of two that exclude each other the first one stands. None where the answer starts with
-    another word, or says of the names that they are not needed. The last word of a ``truncated`` answer does not count.
+    another word, says of the names that they are not needed, or opens with ``the`` and goes on with a sentence about
+    them. The last word of a ``truncated`` answer does not count.
     """
+    first = _NAME.search(answer)
+    opened = first is not None and first[0].lower() in _FILLERS
+    said = _SENTENCE.split(answer, maxsplit=1)[0] if opened else answer
+    found, end = _leading(said, pool, truncated and len(said) == len(answer))
+    rest = _SENTENCE.split(said[end:], maxsplit=1)[0]
+    if not found:
+        return () if found is not None else None
+    following = _NAME.search(rest)
+    if opened and following is not None and following[0].lower() not in _PURPOSE:
+        return None
+    return None if _REFUSED.search(rest) else in_pool_order(one_form_each(found), pool)
+
+
+def _leading(said: str, pool: Sequence[str], truncated: bool) -> tuple[list[str] | None, int]:
+    """Return the names before any other word, none for a word that says so, None for neither, and where they end."""
     known = {name.lower(): name for name in pool}
     found: list[str] = []
-    end = len(answer)
-    for match in _NAME.finditer(answer):
+    for match in _NAME.finditer(said):
         word = match[0].lower()
-        cut = truncated and match.end() == len(answer)
+        cut = truncated and match.end() == len(said)
         if word in known and not cut:
             found.append(known[word])
-        elif word not in _FILLERS:
-            if not found and word in _NOBODY and not cut:
-                return ()
-            end = match.start()
-            break
-    rest = _SENTENCE.split(answer[end:], maxsplit=1)[0]
-    return in_pool_order(one_form_each(found), pool) if found and not _REFUSED.search(rest) else None
+        elif word != "and" and word not in _FILLERS:
+            nobody = not found and word in _NOBODY and not cut
+            return (found if found or nobody else None), match.start()
+    return found or None, len(said)
 
 
 def _listed(text: str) -> Iterator[list[str]]:

@@ -71,7 +71,7 @@ async def test_an_arm_that_was_run_asks_nothing_again(strategy: str, tmp_path: P
     kept = replies.keep(first, tmp_path / "cache")
     assert (kept.new, kept.there, dict(kept.left_out)) == (18, 0, {})
     again = replies.keep(first, tmp_path / "cache")
-    assert (again.new, again.there) == (0, 18)
+    assert (again.new, again.there, again.other) == (0, 18, 0)
     await run_planned(wanted, plan(3, 2), tmp_path / "second", model=CachedChat(silent("gold"), tmp_path / "cache"))
     second = list(read_episodes(tmp_path / "second"))
     assert [told(one) for one in first] == [told(one) for one in second]
@@ -86,7 +86,7 @@ async def test_a_reply_that_is_there_stays(tmp_path: Path) -> None:
     assert not isinstance(found, str)
     cache = ReplyCache(tmp_path / "cache", "gold")
     cache.keep(found.request, replace(found.reply, text="mine"))
-    assert replies.keep([episode], tmp_path / "cache") == (2, 1, {})
+    assert replies.keep([episode], tmp_path / "cache") == (2, 1, 1, {})
     kept = cache.get(found.request)
     assert kept is not None and kept.text == "mine"
 
@@ -107,9 +107,9 @@ async def test_what_cannot_be_rebuilt_is_left_out_with_its_reason(tmp_path: Path
     }
     for reason, change in changes.items():
         other = episode.model_copy(update=change)
-        assert replies.keep([other], tmp_path / "cache") == (0, 0, {reason: 4})
+        assert replies.keep([other], tmp_path / "cache") == (0, 0, 0, {reason: 4})
     imported = episode.model_copy(update={"seeds": {}, "config_hash": None})
-    assert replies.keep([imported], tmp_path / "cache") == (0, 0, {OTHER_RUN: 4})
+    assert replies.keep([imported], tmp_path / "cache") == (0, 0, 0, {OTHER_RUN: 4})
 
 
 async def test_another_placement_is_another_call(tmp_path: Path) -> None:
@@ -118,15 +118,15 @@ async def test_another_placement_is_another_call(tmp_path: Path) -> None:
     assert read_run_settings(tmp_path / "run").placement == "user"
     assert main(["cache", str(tmp_path / "run"), "--out", str(tmp_path / "cache")]) == 0
     default = RecordedReplies(settings(), load_benchmark(settings()))
-    assert default.keep(read_episodes(tmp_path / "run"), tmp_path / "other") == (0, 0, {OTHER_RUN: 3})
+    assert default.keep(read_episodes(tmp_path / "run"), tmp_path / "other") == (0, 0, 0, {OTHER_RUN: 3})
 
 
 @pytest.mark.parametrize(
     ("files", "told"),
     [
-        ({}, "holds no config.json; give a folder of `fama run` or `fama compare`"),
+        ({}, "no folder with a config.json; give one of `fama run` or `fama compare`"),
         ({"config.json": "{"}, "config.json: not the settings of a run of this version"),
-        ({"config.json": "[]"}, "config.json: not the settings of a run of this version"),
+        ({"config.json": "[]"}, "config.json: not the settings of a run of this version; give a folder of"),
         ({"config.json": '{"settings": {"trials": 0}}'}, "config.json: not the settings of a run of this version"),
         ({"comparison.json": '{"config": 3}'}, "comparison.json: not the settings of a run of this version"),
         ({"config.json": '{"settings": {"benchmark": "lamps", "domain": "house"}}'}, "episodes.jsonl"),
@@ -145,6 +145,11 @@ def test_what_holds_no_run_is_refused(
     assert not (tmp_path / "cache").exists()
 
 
+def test_a_file_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cache", str(MIXED / "episodes.jsonl.gz"), "--out", str(tmp_path / "cache")]) == 2
+    assert "episodes.jsonl.gz: no folder with a config.json; give one of" in capsys.readouterr().err
+
+
 def test_the_command_says_what_it_kept_and_refuses_what_has_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -152,7 +157,7 @@ def test_the_command_says_what_it_kept_and_refuses_what_has_nothing(
     asyncio.run(run_planned(wanted, plan(2), tmp_path / "run", model=speaking("act")))
     command = ["cache", str(tmp_path / "run"), "--out", str(tmp_path / "cache")]
     assert main(command) == 0
-    assert re.search(r"run +6 +0", capsys.readouterr().out)
+    assert re.search(r"run +6 +0 +0", capsys.readouterr().out)
     store = EpisodeStore(tmp_path / "run")
     store.rewrite(one.model_copy(update={"benchmark_version": "0"}) for one in list(read_episodes(tmp_path / "run")))
     assert main(command) == 2

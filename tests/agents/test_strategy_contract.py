@@ -1,6 +1,7 @@
 """What every registered strategy must do, whatever the history, the note and the reply."""
 
 import json
+from dataclasses import asdict
 from typing import get_args
 
 import pytest
@@ -12,9 +13,10 @@ from fama.agents.strategies.base import STRATEGIES, Placement
 from fama.agents.strategies.parser import ParseFailure
 from fama.envs.base import Action
 from fama.episodes.records import LedgerRow, Message
+from fama.hashing import content_hash
 from fama.models.base import ChatReply
 from fama.text.clean import clean
-from tests.support.toy_agents import POLICY, TOOLS, call
+from tests.support.toy_agents import DEMONSTRATION, POLICY, TOOLS, call
 
 PLACEMENTS: tuple[Placement, ...] = get_args(Placement)
 HISTORY = (
@@ -26,6 +28,12 @@ HISTORY = (
 )
 #: Where the agent decides: after a user's or a tool's message.
 DECISIONS = [end for end, message in enumerate(HISTORY, 1) if message.role != "assistant"]
+#: Template and digest of the prompts below.
+RENDERED = {
+    "act": ("agents/act.v1", "d1cba469fb5a572f"),
+    "react": ("agents/react.v1", "686ca5413f9476d4"),
+    "fc": ("agents/fc.v1", "88e902dfe1f2694b"),
+}
 PIECES = (
     "Thought:",
     "Action:",
@@ -91,3 +99,19 @@ def test_what_it_writes_for_a_message_it_reads_as_that_message(
             assert (made.function.name, made.function.parsed()) == (wanted.function.name, wanted.function.parsed())
         else:
             assert again == message
+
+
+@pytest.mark.parametrize("name", STRATEGIES.names())
+def test_a_prompt_is_rendered_as_its_template_version_says(name: str) -> None:
+    """A folder's prompts are told apart by their template: whoever renders otherwise gives the template a new version.
+
+    Otherwise runs go on with other prompts unseen, and recorded replies are kept under prompts that were never asked.
+    """
+    strategy = STRATEGIES.load(name)()
+    prompts = [
+        strategy.prompt(HISTORY[:end], POLICY, TOOLS, [DEMONSTRATION], note, placement)
+        for end in DECISIONS
+        for note in ("", "Call find_lamp first.")
+        for placement in PLACEMENTS
+    ]
+    assert (strategy.template, content_hash([asdict(prompt) for prompt in prompts])) == RENDERED[name]

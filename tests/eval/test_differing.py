@@ -34,8 +34,9 @@ def episode(*turns: tuple[str, str], success: bool = False) -> Episode:
 def test_arms_part_where_other_notes_lead_to_another_action() -> None:
     one = episode(("", "a"), ("x", "b"), ("", "c"))
     found = differing.parting(one, episode(("w", "a"), ("y", "b"), ("z", "d")))
-    assert found is not None and (found.turn, found.message) == (2, 6)
-    assert differing.parting(one, episode(("", "A"), ("x", "b"))) is None, "the same notes: no choice of them made it"
+    assert found is not None and (found.turn, found.message, found.same_notes) == (2, 6, False)
+    noise = differing.parting(one, episode(("", "A"), ("y", "b")))
+    assert noise is not None and (noise.turn, noise.same_notes) == (0, True)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_the_table_counts_what_the_episodes_came_to() -> None:
     found = differing.partings(MIXED, "learned per turn", "TSA+Verifier")
     told = differing.parted(MIXED, "learned per turn", "TSA+Verifier")
     assert f"On {80 - len(found)} of 80 tasks the agent does the same" in told
-    *groups, whole = [[int(cell) for cell in line.split("|")[2:-1]] for line in told.splitlines()[-4:]]
+    *groups, whole = [[int(cell) for cell in line.split("|")[2:-1]] for line in told.splitlines()[-5:]]
     assert whole[0] == len(found) == sum(whole[1:]) and [sum(column) for column in zip(*groups, strict=True)] == whole
     data = findings(MIXED)
     solved = [{e.task_id for e in data.of(arm) if e.reward == 1} for arm in ("learned per turn", "TSA+Verifier")]
@@ -73,7 +74,7 @@ def test_who_is_asked_and_who_speaks_is_counted() -> None:
 
 
 def test_a_verdict_is_on_a_decision_at_which_the_arms_part(tmp_path: Path) -> None:
-    found = differing.partings(MIXED, "learned per turn", "TSA+Verifier")
+    found = [each for each in differing.partings(MIXED, "learned per turn", "TSA+Verifier") if not each.same_notes]
     first, second, *_ = found
     path = tmp_path / "read.yaml"
 
@@ -87,7 +88,7 @@ def test_a_verdict_is_on_a_decision_at_which_the_arms_part(tmp_path: Path) -> No
 
     write(first.message)
     told = differing.partings_read(MIXED, path)
-    assert f"2 of the {len(found)} tasks on which the arms part" in told
+    assert f"2 of the {len(found)} tasks on which the arms part after other notes" in told
     assert f"| the learned one | 1 | {int(first.one.reward or 0)} | {int(first.other.reward or 0)} |" in told
     write(first.message + 1)
     with pytest.raises(BadInput, match=f"do not part at {first.one.task_id}, {first.message + 1}"):

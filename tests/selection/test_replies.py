@@ -38,10 +38,16 @@ READ: dict[str, tuple[str, ...]] = {
     'the "Planner" and "Verifier".': ("Planner", "Verifier"),
     'the "Planner" to list requests that are still open.': ("Planner",),
     "only the TSA helper, and the Memory agent": ("TSA", "Memory"),
+    "the Verifier. The user is known.": ("Verifier",),
     'Format {"helpers": [names]}, so: {"helpers": ["TOR"]}': ("TOR",),
 }
 UNREAD = [
     *("", "   ", "{}", "[names]", '{"DCE": false}', '{"helpers": {"DCE": true}}', '{"helpers": ["Nobody"]}'),
+    *(
+        "The Verifier has already checked the customer, so nothing more is needed.",
+        "The Memory of the conversation is complete.",
+    ),
+    *("The Planner helper would break it into steps. I would choose TSA.", "The Verifier helper can be left out."),
     *("the tool find_customer", "the helpers", "The TSA helper is not needed.", "a yes of the customer, so Planner"),
     *("I would ask DCE.", "The agent needs TSA", "Memory is not needed.", "TSA isn't useful here", "sure"),
     *('{"helpers": ["Pla', '{"helpers": [', "[DCE", "Answer:"),

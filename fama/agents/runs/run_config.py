@@ -158,11 +158,13 @@ def read_run_settings(folder: Path) -> ExperimentSettings:
             return ExperimentSettings.model_validate(
                 {field: tree[field] for field in ExperimentSettings.model_fields if field in tree}
             )
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             continue
         except (ValueError, KeyError, TypeError, AttributeError, ValidationError):
-            raise BadInput(f"{path}: not the settings of a run of this version; run the episodes again") from None
-    raise BadInput(f"{folder}: holds no {CONFIG}; give a folder of `fama run` or `fama compare`")
+            raise BadInput(
+                f"{path}: not the settings of a run of this version; give a folder of `fama run` or `fama compare`"
+            ) from None
+    raise BadInput(f"{folder}: no folder with a {CONFIG}; give one of `fama run` or `fama compare`")
 
 
 def earlier_prompts(out: Path) -> dict[str, str]:
