@@ -23,7 +23,7 @@ from fama.errors import BadInput
 def test_every_page_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
     """Else run ``python -m eval.publish.build`` and commit what it changed."""
     assert tables.main(["--check"]) == 0, capsys.readouterr().out
-    assert "66 tables in 15 pages" in capsys.readouterr().out
+    assert "70 tables in 15 pages" in capsys.readouterr().out
 
 
 def test_a_number_that_the_episodes_do_not_bear_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,6 +66,19 @@ def test_a_sample_that_was_read_is_of_failures_of_its_arm(tmp_path: Path) -> Non
     path.write_text(own.replace("cause: withheld", "cause: fate", 1), encoding="utf-8")
     with pytest.raises(BadInput, match="no cause 'fate'; known: wrong_note"):
         mixed.failures_read(folder, path)
+
+
+def test_calls_of_helper_agents_are_counted_with_what_came_of_them() -> None:
+    folder = tables.DATA / "agents"
+    data = findings.findings(folder)
+    told = [[cell.strip() for cell in line.split("|")[1:-1]] for line in mixed.calls_and_notes(folder).splitlines()[2:]]
+    assert [row[:2] for row in told][:1] == [["TSA", "TSA"]] and len(told) == 7
+    for arm, helper, *numbers in told:
+        calls, notes, rejected, silent = map(int, numbers)
+        episodes = data.of(arm)
+        assert calls == sum(row.role == f"helper:{helper}" for e in episodes for row in e.ledger)
+        assert notes == sum(note.helper == helper for e in episodes for one in e.decisions for note in one.notes)
+        assert calls == notes + rejected + silent and silent >= 0
 
 
 def test_notes_of_an_arm_are_counted() -> None:

@@ -1,5 +1,6 @@
 """The comparison on mixed traffic: what was said to each arm, and why an arm's failures remain."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from eval.publish.markdown import table
 from fama.episodes.records import Decision, Episode, Record
 from fama.errors import BadInput
 from fama.intervals import Interval, clustered_mean
+from fama.subsets import POOL
 
 
 class SampleNote(Verdict):
@@ -54,6 +56,22 @@ def notes_given(folder: Path) -> str:
         )
     head = ("arm", "decisions per episode", "notes", "decisions with a note", "with several", "tokens of notes")
     return table(head, rows)
+
+
+def calls_and_notes(folder: Path) -> str:
+    """Tabulate the calls of helper agents by arm and helper, and how many gave a note or one that was rejected."""
+    data = findings(folder)
+    rows = []
+    for arm in data.comparison.arms:
+        episodes = data.of(arm.arm)
+        decisions = [decision for episode in episodes for decision in episode.decisions]
+        roles = Counter(row.role for episode in episodes for row in episode.ledger)
+        for helper in POOL:
+            if calls := roles[f"helper:{helper}"]:
+                notes = sum(note.helper == helper for one in decisions for note in one.notes)
+                rejected = sum(note.helper == helper for one in decisions for note in one.rejected)
+                rows.append((arm.arm, helper, str(calls), str(notes), str(rejected), str(calls - notes - rejected)))
+    return table(("arm", "helper", "calls", "notes", "rejected", "nothing new said"), rows)
 
 
 def failures_read(folder: Path, path: Path) -> str:

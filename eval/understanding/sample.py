@@ -31,6 +31,7 @@ NUMBER, SEED = 80, 0
 #: Folders of episodes that were committed after the replies were drawn and read.
 LATER = frozenset(
     {
+        "agents",
         "mixed",
         "mixed-seen",
         "plain-train-mixed",
