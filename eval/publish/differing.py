@@ -5,13 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import yaml
 
-from eval.metrics.formats import DASH
+from eval.metrics.formats import percent
+from eval.metrics.measures import Resampling
 from eval.publish.findings import Verdict, check_causes, findings
 from eval.publish.markdown import table
 from fama.episodes.records import Episode, Record
 from fama.errors import BadInput
+from fama.intervals import ratio_interval
 from fama.subsets import POOL
 
 
@@ -88,23 +91,35 @@ def parted(folder: Path, arm: str, than: str) -> str:
 
 
 def asked(folder: Path, arms: Sequence[str]) -> str:
-    """Tabulate at what share of their decisions arms ask each helper, and at what share one asked has a note."""
+    """Tabulate at what share of their decisions arms ask each helper, and at what share one asked has a note.
+
+    The comparison has one trial, so that an episode is a task; intervals are over tasks.
+    """
     data = findings(folder)
-    decisions = {arm: [one for episode in data.of(arm) for one in episode.decisions] for arm in arms}
+    weights = Resampling(data.comparison.seed, data.comparison.bootstrap).weights(len(data.tasks))
     rows = []
     for helper in POOL:
         cells = []
-        for made in decisions.values():
-            chosen = sum(helper in one.subset for one in made)
-            noted = sum(any(note.helper == helper for note in one.notes) for one in made)
-            cells += [f"{100 * chosen / len(made):.0f}", f"{100 * noted / chosen:.0f}" if chosen else DASH]
+        for arm in arms:
+            made = [episode.decisions for episode in data.of(arm)]
+            counts = np.array(
+                [
+                    (
+                        len(some),
+                        sum(helper in one.subset for one in some),
+                        sum(any(note.helper == helper for note in one.notes) for one in some),
+                    )
+                    for some in made
+                ]
+            )
+            cells += [percent(ratio_interval(counts[:, n + 1], counts[:, n], weights), 0) for n in (0, 1)]
         rows.append((helper, *cells))
     head = (
         "helper",
         *(f"{arm}: {what}" for arm in arms for what in ("asked, % of decisions", "with a note, % of these")),
     )
-    counted = ", ".join(f"{arm} {len(made)}" for arm, made in decisions.items())
-    return f"Decisions: {counted}.\n\n{table(head, rows)}"
+    counted = ", ".join(f"{arm} {sum(len(episode.decisions) for episode in data.of(arm))}" for arm in arms)
+    return f"Decisions: {counted}, of {len(data.tasks)} tasks; 95 % intervals over tasks.\n\n{table(head, rows)}"
 
 
 def partings_read(folder: Path, path: Path) -> str:
@@ -123,7 +138,7 @@ def partings_read(folder: Path, path: Path) -> str:
     counts = []
     for cause, meaning in read.causes.items():
         chosen = [found[key] for key, note in read.episodes.items() if note.cause == cause]
-        mine, theirs = (sum(map(_solved, episodes)) for episodes in _both(chosen))
+        mine, theirs = sum(_solved(each.one) for each in chosen), sum(_solved(each.other) for each in chosen)
         counts.append((meaning, str(len(chosen)), str(mine), str(theirs)))
     rows = [
         (note.task, str(note.message), note.cause.replace("_", " "), note.what, _solvers(read, found[key]))
@@ -143,10 +158,6 @@ def _given(each: Parting) -> tuple[bool, bool]:
 
 def _solved(episode: Episode) -> bool:
     return episode.outcome.status == "success"
-
-
-def _both(chosen: list[Parting]) -> tuple[list[Episode], list[Episode]]:
-    return [each.one for each in chosen], [each.other for each in chosen]
 
 
 def _solvers(read: PartingsRead, each: Parting) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fama.agents.decision import action_request
+from fama.agents.injection import Notes
 from fama.agents.loop import spoken
 from fama.agents.request import demonstrations_of
 from fama.agents.runs.run_config import config_hash
@@ -97,7 +98,7 @@ class RecordedReplies:
         policy, *before = episode.messages[: decision.message_index]
         message = episode.messages[decision.message_index]
         settings, strategy = self._settings, self._strategy
-        note = " ".join(one.text for one in decision.notes)
+        note = Notes(decision.notes, decision.rejected).text
         shown = demonstrations_of(settings, self._benchmark, episode.domain)
         prompt = strategy.prompt(before, policy.content or "", episode.tools, shown, note, settings.placement)
         if max(map(len, _texts(message)), default=0) > settings.limits.message_chars:

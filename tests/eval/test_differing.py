@@ -1,5 +1,6 @@
 """Where two arms part: hand-worked pairs of episodes, and the committed comparison."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -67,10 +68,13 @@ def test_the_table_counts_what_the_episodes_came_to() -> None:
 def test_who_is_asked_and_who_speaks_is_counted() -> None:
     made = [one for episode in findings(MIXED).of("TSA+Verifier") for one in episode.decisions]
     notes = sum(any(note.helper == "TSA" for note in one.notes) for one in made)
-    told = differing.asked(MIXED, ["TSA+Verifier", "none"]).splitlines()
-    assert told[0].startswith(f"Decisions: TSA+Verifier {len(made)}, none ")
-    assert f"| TSA | 100 | {100 * notes / len(made):.0f} | 0 | – |" in told
-    assert "| DCE | 0 | – | 0 | – |" in told
+    told = differing.asked(MIXED, ["TSA+Verifier", "none"])
+    assert told.startswith(f"Decisions: TSA+Verifier {len(made)}, none ") and "of 80 tasks" in told
+    rows = {line.split(" | ")[0]: line.split(" | ")[1:] for line in told.splitlines()}
+    assert rows["| TSA"][0] == "100 [100, 100]" and rows["| TSA"][2:] == ["0 [0, 0]", "– |"]
+    assert rows["| DCE"] == ["0 [0, 0]", "–", "0 [0, 0]", "– |"]
+    value, low, high = map(int, re.findall(r"\d+", rows["| TSA"][1]))
+    assert value == round(100 * notes / len(made)) and low < value < high
 
 
 def test_a_verdict_is_on_a_decision_at_which_the_arms_part(tmp_path: Path) -> None:
