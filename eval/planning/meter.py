@@ -129,7 +129,7 @@ class Meter:
         """Add the questions of all helpers that have something to ask about."""
         for name, helper in self.helpers.items():
             if (about := helper.about(state)) is not None:
-                question = helper.question(state, about)
+                question = helper.question(about)
                 tokens = self._tokenizer.turn("user", question.text) + self._tokenizer.count(question.opening)
                 for part, more in (("calls", 1), ("question", tokens), ("read", read + tokens)):
                     sums[f"{name} {part}"] += more

@@ -80,7 +80,7 @@ def make(
     separate_cost_cap: int,
     gate: Gate,
     about: About,
-    version: str = "v2",
+    version: str = "v3",
     **values: object,
 ) -> Helper:
     """Return a helper in the asked form.

@@ -26,8 +26,6 @@ REPLY_TOKENS = 60
 TEMPLATE_TOKENS = 40
 #: Most tokens of a question with its answer, beyond the agent's own request.
 QUESTION_TOKENS = 400
-#: A helper's own earlier notes that a question repeats, so that they are not given again.
-NOTED = 2
 
 _SILENCE = re.compile(r"(?:none|nothing|no note|silent|silence|n/?a|not needed|ok)?", re.IGNORECASE)
 _AROUND = re.compile(r"^\W+|(?<=\w)\W+$")
@@ -68,7 +66,9 @@ class PrefixHelper:
             raise ValueError(
                 f"{self.name}: form llm asks at the end of the agent's request; give HelperContext.request"
             )
-        question = self.question(state, about)
+        question = self.question(about)
+        if question.most_tokens() > self.cost_cap:
+            return HelperReply(None, fault="the question passes its cost cap")
         request = question.put_to(
             context.model, context.request, f"helper:{self.name}", seed=context.seed, trial=context.trial
         )
@@ -82,14 +82,12 @@ class PrefixHelper:
         note = question.note(said)
         return HelperReply(None if note in noted_texts(state, self.name) else note, (reply.usage,))
 
-    def question(self, state: VisibleState, about: Mapping[str, object]) -> Question:
-        """Return the question about the coming decision, without earlier notes where they would pass the cost cap."""
-        noted = list(dict.fromkeys(noted_texts(state, self.name)))[-NOTED:]
-        question = self._render(noted, about)
-        return question if question.most_tokens() <= self.cost_cap else self._render([], about)
+    def question(self, about: Mapping[str, object]) -> Question:
+        """Return the question about the coming decision.
 
-    def _render(self, noted: list[str], about: Mapping[str, object]) -> Question:
-        return Question.parse(render(self.prompt, noted=noted, **about, **self.values), REPLY_TOKENS)
+        It shows no earlier notes: a small model repeats what it sees there.
+        """
+        return Question.parse(render(self.prompt, **about, **self.values), REPLY_TOKENS)
 
 
 @dataclass(eq=False)

@@ -157,7 +157,7 @@ def test_runs_that_ask_no_question_have_the_prompts_they_had() -> None:
     for asking in (RunSettings(helpers=HelperSettings(form="llm")), RunSettings(selector=chooser)):
         more = run_prompts(asking)
         assert {name: more[name] for name in plain} == plain
-        assert {name for name in more if name not in plain} >= {"questions/dce.v2", "questions/selection.v2"}
+        assert {name for name in more if name not in plain} >= {"questions/dce.v3", "questions/selection.v2"}
 
 
 def test_the_selector_is_asked_within_the_budget_too() -> None:

@@ -66,7 +66,7 @@ def test_a_helper_asks_where_its_subject_comes_up_and_names_what_the_state_shows
             assert isinstance(helper, PrefixHelper)
             if (about := helper.about(state)) is not None:
                 found[name] = about
-                assert str(helper.question(state, about).opening)
+                assert str(helper.question(about).opening)
         assert found == expected, chat.messages[-1]
 
 

@@ -139,24 +139,25 @@ def test_the_opening_leads_the_note_exactly_once(answer: str, note: str | None) 
     assert (request.seed, request.trial, request.role) == (5, 2, "helper:TSA")
 
 
-def test_an_own_earlier_note_is_named_and_not_given_again() -> None:
-    chat, model = long_chat(), Echo("Suggested next tool: get_loan")
-    for turn, text in enumerate(["Suggested next tool: list_loans", "Suggested next tool: get_loan"]):
-        chat.noted.append((turn, Note(helper="TSA", text=text, tokens=7)))
-    chat.noted.append((1, Note(helper="DCE", text="Rule: be kind.", tokens=7)))
+def test_an_own_earlier_note_is_not_shown_and_not_given_again() -> None:
+    chat, model = long_chat(), Echo("get_loan")
+    asked_of("TSA", model, chat)
+    chat.noted.append((0, Note(helper="TSA", text="Suggested next tool: get_loan", tokens=7)))
     assert asked_of("TSA", model, chat).text is None
-    question = model.seen[0].messages[-1]["content"]
-    assert "Already said: Suggested next tool: list_loans / Suggested next tool: get_loan" in question
-    assert "be kind" not in question
+    before, after = model.seen
+    assert before.messages == after.messages
 
 
-def test_earlier_notes_never_push_a_question_over_its_cap() -> None:
-    chat, model, helper = long_chat(), Echo("Rule: ask first."), HELPERS.load("DCE")("llm")
-    chat.noted += [(turn, Note(helper="DCE", text=f"Rule {turn}: " + "1 " * 400, tokens=800)) for turn in range(2)]
-    asked_of("DCE", model, chat)
+def test_a_question_over_its_cap_is_not_asked() -> None:
+    chat, model, helper = long_chat(), Echo("get_loan"), HELPERS.load("TSA")("llm")
     assert isinstance(helper, PrefixHelper) and (about := helper.about(chat.state())) is not None
-    assert helper.question(chat.state(), about).most_tokens() <= helper.cost_cap
-    assert "Already said" not in model.seen[0].messages[-1]["content"]
+    helper.cost_cap = helper.question(about).most_tokens()
+    context = HelperContext(model, request=OWN)
+    assert asyncio.run(helper.note(chat.state(), context)).text == "Suggested next tool: get_loan"
+    helper.cost_cap -= 1
+    reply = asyncio.run(helper.note(chat.state(), context))
+    assert (reply.text, reply.ledger, len(model.seen)) == (None, (), 1)
+    assert reply.fault == "the question passes its cost cap"
 
 
 def test_a_model_without_the_agents_request_is_a_fault_of_the_caller() -> None:
