@@ -1,16 +1,12 @@
 """The mined folder: its settings, checks that it can be replayed here, and the episodes to mine."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
 
 from fama.agents.runs.plan import load_benchmark
-from fama.agents.runs.run_config import CONFIG
+from fama.agents.runs.run_config import CONFIG, read_config, settings_from
 from fama.agents.strategies.base import STRATEGIES
 from fama.envs.base import Benchmark
 from fama.envs.mixed import MixedDomains
@@ -21,7 +17,7 @@ from fama.mining.records import Kind, kind_of, split_of
 from fama.mining.settings import MineSettings
 from fama.prompts import prompt_hash
 from fama.randomness import generator
-from fama.settings import BudgetSettings, RunSettings, SelectorSettings, written_settings
+from fama.settings import BudgetSettings, RunSettings, SelectorSettings
 
 
 @dataclass(frozen=True)
@@ -63,15 +59,12 @@ def open_source(folder: Path, mine: MineSettings, out: Path) -> Source:
         BadInput: it is no folder of a run, was run with another version of the benchmark or of the agent's prompt, or
             cannot be replayed with these settings.
     """
-    config = _config(folder)
+    config = read_config(folder)
     try:
-        written = written_settings(config["settings"])
-        run = RunSettings.model_validate(
-            {key: value for key, value in written.items() if key in RunSettings.model_fields}
-        )
+        run = settings_from(config["settings"], RunSettings)
         version, prompts = str(config["benchmark_version"]), dict(config["prompts"])
         hashed = str(config["config_hash"])
-    except (ValidationError, KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         raise BadInput(
             f"{folder / CONFIG}: not the settings of a run of this version; run the episodes again"
         ) from None
@@ -139,21 +132,6 @@ def choose_episodes(source: Source, mine: MineSettings) -> Chosen:
 def refusal(episode: Episode, fault: str) -> str:
     """Return the line about an episode that cannot be mined."""
     return f"{episode.domain}/{episode.task_id}, trial {episode.trial} ({episode.id}): not mined: {fault}"
-
-
-def _config(folder: Path) -> Mapping[str, Any]:
-    path = folder / CONFIG
-    if not folder.is_dir():
-        raise BadInput(f"{folder}: no such folder; give the folder that `fama run` wrote")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise BadInput(f"{path}: missing, so the episodes cannot be replayed; give a folder of `fama run`") from None
-    except ValueError:
-        raise BadInput(f"{path}: not JSON; run the episodes again") from None
-    if not isinstance(config, dict):
-        raise BadInput(f"{path}: holds no settings; run the episodes again")
-    return config
 
 
 def _check_version(folder: Path, here: str, there: str, strategy: str, prompts: Mapping[str, str]) -> None:

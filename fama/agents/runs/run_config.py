@@ -4,9 +4,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
+from typing import Any, TypeVar
 
 import fama
 from fama.agents.strategies.base import STRATEGIES
@@ -28,6 +26,8 @@ from fama.settings import (
     written_settings,
 )
 from fama.subsets import stated_form
+
+S = TypeVar("S", bound=ExperimentSettings)
 
 CONFIG = "config.json"
 COMPARISON = "comparison.json"
@@ -145,6 +145,36 @@ def check_unchanged(out: Path, new: dict[str, Any], may_change: frozenset[str] =
         raise BadInput(f"{path}: {key} was {was} and is now {is_now}; set it back or give another folder with --out")
 
 
+def settings_from(tree: Mapping[str, Any], kind: type[S]) -> S:
+    """Return the settings of a written tree, as of its time; what this kind of settings does not have is left out.
+
+    Raises:
+        ValueError: they are not of this version.
+    """
+    written = written_settings(dict(tree))
+    return kind.model_validate({key: value for key, value in written.items() if key in kind.model_fields})
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the content of a folder's ``config.json``.
+
+    Raises:
+        BadInput: there is none, or it cannot be read.
+    """
+    path = folder / CONFIG
+    if not folder.is_dir():
+        raise BadInput(f"{folder}: no such folder; give the folder that `fama run` wrote")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise BadInput(f"{path}: missing, so the episodes cannot be replayed; give a folder of `fama run`") from None
+    except ValueError:
+        raise BadInput(f"{path}: not JSON; run the episodes again") from None
+    if not isinstance(config, dict):
+        raise BadInput(f"{path}: holds no settings; run the episodes again")
+    return config
+
+
 def read_run_settings(folder: Path) -> ExperimentSettings:
     """Return the settings that a folder's episodes were run with, of a run or of a comparison, published ones too.
 
@@ -154,13 +184,10 @@ def read_run_settings(folder: Path) -> ExperimentSettings:
     for name, key in ((CONFIG, "settings"), (COMPARISON, "config")):
         path = folder / name
         try:
-            tree = written_settings(json.loads(path.read_text(encoding="utf-8"))[key])
-            return ExperimentSettings.model_validate(
-                {field: tree[field] for field in ExperimentSettings.model_fields if field in tree}
-            )
+            return settings_from(json.loads(path.read_text(encoding="utf-8"))[key], ExperimentSettings)
         except (FileNotFoundError, NotADirectoryError):
             continue
-        except (ValueError, KeyError, TypeError, AttributeError, ValidationError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise BadInput(
                 f"{path}: not the settings of a run of this version; give a folder of `fama run` or `fama compare`"
             ) from None
