@@ -20,7 +20,8 @@ OWN_EPISODES = "the arms' own episodes"
 class Executed:
     """Executed or replayed arms. ``scores``, ``choices`` and ``health`` are by arm.
 
-    Choices are (task, subset), None for the subset where the selector made no choice that could be read.
+    Choices are (task, subset), None for the subset where the selector made no choice that could be read. An arm that
+    asked other helpers as an episode went on ran no one subset: it has none.
     """
 
     tasks: tuple[str, ...]
@@ -59,6 +60,7 @@ def read_executed(
     scores: dict[str, list[Score]] = {arm.arm: [] for arm in settings.arms}
     choices: dict[str, list[tuple[str, str | None]]] = {arm.arm: [] for arm in settings.arms}
     tallies = {arm.arm: HealthTally() for arm in settings.arms}
+    changing: set[str] = set()
     backbone = settings.model.name
     for episode in episodes:
         if episode.id not in arms:
@@ -66,6 +68,8 @@ def read_executed(
         arm, score = arms[episode.id], score_of(episode)
         scores[arm].append(score)
         tallies[arm].add(episode)
+        if not score.held:
+            changing.add(arm)
         if episode.decisions:  # one that ended before the agent's first decision asked for no choice
             choices[arm].append((score.task_id, score.subset if score.chosen else None))
         backbone = episode.backbone or backbone
@@ -74,7 +78,7 @@ def read_executed(
         pool=tuple(pool),
         backbone=backbone,
         scores=scores,
-        choices=choices,
+        choices={arm: [] if arm in changing else made for arm, made in choices.items()},
         health={arm: tally.health() for arm, tally in tallies.items()},
         cells=cells if cells is not None else _own_cells(scores),
         lattice_source=settings.lattice or OWN_EPISODES,

@@ -7,7 +7,7 @@ from typing import Literal
 from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.formats import DASH, count, errors, number, p_value, percent
 from eval.metrics.measures import PairedDifference
-from eval.metrics.selection import NO_CHOICE
+from eval.metrics.selection import NO_CHOICE, SelectionQuality
 from eval.report.answers_table import answers_table
 from eval.report.corrected_table import corrected_table
 from eval.report.health_table import BROKEN, arm_cell, health_table, with_note
@@ -161,7 +161,7 @@ def _selection(comparison: Comparison) -> Table | None:
                 arm_cell(arm),
                 Cell(number(arm.helpers_per_episode, 1), arm.helpers_per_episode),
                 *(
-                    [_rate(report.exact, 0), _plain(report.jaccard), _rate(report.regret)]
+                    [_rate(report.exact, 0), _plain(report.jaccard), _regret(report)]
                     if report
                     else [Cell(DASH)] * 3
                 ),
@@ -183,7 +183,9 @@ def _selection(comparison: Comparison) -> Table | None:
         "Selection",
         against
         + " Regret: success that the best executed subset has over the chosen one; picked after the fact, it is an "
-        f"upper bound. Episodes with {NO_CHOICE} of the selector are never right.",
+        f"upper bound; where the grid lacks some choices, it is over the others, counted beside it, and not compared. "
+        f"Episodes with {NO_CHOICE} of the selector are never right. An arm that asks other helpers as an episode goes "
+        "on runs no one subset and is not judged; its helpers are all that an episode asked.",
         ("arm", "helpers", "right subset, %", "Jaccard", "regret, points", "macro F1", "chosen most"),
         _marked(rows, highest=[2, 3], lowest=[4]),
     )
@@ -239,6 +241,13 @@ def _helpers(comparison: Comparison) -> Table | None:
 
 def _rate(estimate: Interval, digits: int = 1) -> Cell:
     return Cell(percent(estimate, digits), estimate.value)
+
+
+def _regret(quality: SelectionQuality) -> Cell:
+    """Return the regret; over a part of the choices it is no rival of a regret over all."""
+    if quality.executed == quality.choices:
+        return _rate(quality.regret)
+    return Cell(f"{percent(quality.regret, 1)} (of {quality.executed} of {quality.choices})")
 
 
 def _plain(estimate: Interval) -> Cell:

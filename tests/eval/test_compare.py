@@ -12,13 +12,18 @@ import yaml
 from eval.collect.do_nothing import do_nothing
 from eval.compare.arms import check_inputs
 from eval.compare.comparison import read_comparison
+from eval.compare.executed import read_executed
+from eval.report.table_format import Cell
+from eval.report.tables import tables
 from fama.cli import main
 from fama.envs.base import Environment, Reward, UserModel
 from fama.episodes.records import Failure
 from fama.episodes.store import read_episodes, write_failures
 from fama.errors import BadInput, EnvironmentFault
 from fama.selection.base import SELECTORS
+from fama.settings import CompareSettings
 from tests.support.comparisons import ALPHA, ARMS, live, table
+from tests.support.eval_builders import build
 from tests.support.toy_world import ToyBenchmark, base, compare_settings, toy_world
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -273,3 +278,35 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         read_comparison(tmp_path / "out")
     with pytest.raises(BadInput, match="does not exist"):
         read_comparison(tmp_path / "none")
+
+
+def test_an_arm_that_changes_its_helpers_within_an_episode_is_not_judged_as_a_subset() -> None:
+    held = [build(task, "held", "success", subset=("DCE",)) for task in ("a", "b")]
+    anew = [build(task, "anew", "failure", subset=("DCE",)) for task in ("a", "b")]
+    first = anew[0].decisions[0]
+    then = first.model_copy(update={"turn": 1, "subset": ("TSA",)})
+    anew[0] = anew[0].model_copy(update={"decisions": (first, then)})
+    arms = [{"name": "fixed", "label": name, "options": {"subset": ["DCE"]}} for name in ("held", "anew")]
+    settings = CompareSettings.model_validate({"benchmark": "toy", "arms": arms})
+    planned = {episode.id: episode.selector or "" for episode in (*held, *anew)}
+    found = read_executed(settings, ("a", "b"), ("DCE", "TSA"), planned, [*held, *anew], None, {})
+    assert found.choices == {"held": [("a", "DCE"), ("b", "DCE")], "anew": []}
+    assert len(found.scores["anew"]) == 2
+
+
+async def test_a_regret_over_a_part_of_the_choices_is_counted_and_never_the_best(tmp_path: Path) -> None:
+    got = await live(tmp_path)
+
+    def regrets(executed: int) -> list[Cell]:
+        arms = [
+            arm.model_copy(update={"selection": arm.selection.model_copy(update={"executed": executed})})
+            if arm.arm == "all" and arm.selection is not None
+            else arm
+            for arm in got.arms
+        ]
+        found = next(t for t in tables(got.model_copy(update={"arms": tuple(arms)})) if t.name == "selection")
+        return [row[found.columns.index("regret, points")] for row in found.rows]
+
+    whole, part = regrets(4)[1], regrets(1)[1]
+    assert whole.best and "of" not in whole.text
+    assert not part.best and part.text == f"{whole.text} (of 1 of 4)" and part.sort is None
