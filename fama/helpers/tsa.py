@@ -302,12 +302,12 @@ def _record_ids(name: str, want: Want, state: VisibleState, made: tuple[Call, ..
 
 
 def _choices(state: VisibleState) -> dict[str, object] | None:
-    """Return the tools that may come next: a change after a yes, else look-ups of what it needs until one shows it."""
+    """Return the look-ups that may come next, until one shows what a change needs; after a yes, the offer stands."""
     made, turns, wants = calls(state), user_turns(state), open_wants(state)
     if made and made[-1].busy and tool_spoke_last(state):
         return {"choices": [made[-1].name]}
     if user_spoke_last(state) and turns and turn_agrees(state, turns[-1][0]) and "?" in last_words(state):
-        return {"choices": [*dict.fromkeys(want.tool.name for want in wants)]} if wants else None
+        return None
     reads = [tool for tool in views(state, "read") if tool.required and _ready(tool, state)]
     if not is_identified(state, made):
         ready = [tool for tool in reads if tool.verifies] or [tool for tool in reads if not _needs_ids(tool)]

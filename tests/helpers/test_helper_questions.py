@@ -40,7 +40,7 @@ STORY: list[tuple[Step, dict[str, Mapping[str, object]]]] = [
         lambda chat: chat.call("get_loan", {"loan_id": "L11", "status": "active"}, loan_id="L11"),
         {"DCE": {"changes": ["renew_loan"]}, "Memory": {}},
     ),
-    (lambda chat: chat.say(OFFER).user("Yes, please."), {"TSA": {"choices": ["renew_loan"]}}),
+    (lambda chat: chat.say(OFFER).user("Yes, please."), {}),
     (
         lambda chat: chat.call("renew_loan", {"error": "busy, try again"}, loan_id="L11"),
         {"TSA": {"choices": ["renew_loan"]}, "Verifier": {"tool": "renew_loan", "busy": True}, "Memory": {}},
