@@ -1,6 +1,7 @@
 """Records on disk as JSON lines: appended under a lock and forced to disk, read as a stream."""
 
 import gzip
+import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -86,8 +87,8 @@ class RecordStore(Generic[R]):
                             fix = "move the file away and make it anew with this release"
                             raise BadInput(f"{self.path}:{number}: {fault_of(error)}; {fix}") from None
                         fix = f"fix or delete that line{', or ' + hint if hint and number == 1 else ''}"
-                        if not line.endswith(b"\n") and not line.lstrip().startswith(b"["):
-                            return  # torn by an interrupted write
+                        if _is_torn(line):
+                            return
                         raise BadInput(f"{self.path}:{number}: {fault_of(error)}; {fix}") from None
                     yield record
         except (EOFError, gzip.BadGzipFile):
@@ -127,7 +128,7 @@ class RecordStore(Generic[R]):
                 file.write(line_of(record))
 
     def _repair_end(self, file: RawIOBase) -> int:
-        """Cut off a torn last line, or end a whole one that lacks its line break; return the file's size."""
+        """Cut off a torn last line, or end any other one that lacks its line break; return the file's size."""
         size = file.seek(0, os.SEEK_END)
         if size == 0:
             return 0
@@ -140,9 +141,7 @@ class RecordStore(Generic[R]):
         if tail.endswith(b"\n"):
             return size
         last = tail[tail.rfind(b"\n") + 1 :]
-        try:
-            self._record.model_validate_json(last)
-        except ValidationError:
+        if _is_torn(last):
             return file.truncate(size - len(last))
         _write(file, b"\n")
         return size + 1
@@ -168,6 +167,22 @@ def existing_file(path: Path, name: str) -> Path:
         article = "an" if name[0] in "aeiou" else "a"
         raise BadInput(f"{path}: does not exist; give {article} {name} or the folder that holds one")
     return path
+
+
+def _is_torn(line: bytes) -> bool:
+    """Return whether a line is the beginning of a record, left by an interrupted write: no line break, no whole JSON.
+
+    A record is an object, so the beginning of a list is somebody else's file.
+    """
+    if line.endswith(b"\n") or line.lstrip().startswith(b"["):
+        return False
+    try:
+        json.loads(line)
+    except RecursionError:  # no record is that deep
+        return False
+    except ValueError:
+        return True
+    return False
 
 
 def _write(file: RawIOBase, data: bytes) -> None:

@@ -57,6 +57,40 @@ def test_a_torn_label_is_passed_over_and_cut_off_by_the_next_one(tmp_path: Path)
     assert read_failures(tmp_path) == [label(0), label(1), label(2)]
 
 
+@pytest.mark.parametrize(
+    "last",
+    [
+        b'{"episode_id":"b","tokens":1,"comment":"checked"}',
+        b'{"episode_id":"b","tokens":"many"}',
+        b'{"tokens":1}',
+        b'{"episode_id":"b","tokens":NaN}',
+        b'{"episode_id":"b","extra":' + b"[" * 20_000 + b"]" * 20_000 + b"}",
+        b'"note"',
+        b"[1, 2",
+    ],
+)
+def test_a_last_line_that_is_whole_json_is_told_and_never_cut(tmp_path: Path, last: bytes) -> None:
+    """Somebody edited the file with an editor that leaves out the last line break."""
+    store = RecordStore(tmp_path / "repairs.jsonl", Repair)
+    before = line_of(Repair(episode_id="a")) + last
+    for end in (b"", b"\n"):
+        store.path.write_bytes(before + end)
+        with pytest.raises(BadInput, match=r"repairs.jsonl:2: .*; fix or delete that line$"):
+            list(store.read())
+    store.path.write_bytes(before)
+    store.append(Repair(episode_id="c"))
+    assert store.path.read_bytes() == before + b"\n" + line_of(Repair(episode_id="c"))
+
+
+@pytest.mark.parametrize("last", [b'{"episode_id":"b","tok', b'{"episode_id":"\xc3', b'{"episode_id":"b"', b"{", b"\0" * 9])
+def test_the_beginning_of_a_record_is_torn(tmp_path: Path, last: bytes) -> None:
+    store = RecordStore(tmp_path / "repairs.jsonl", Repair)
+    store.path.write_bytes(line_of(Repair(episode_id="a")) + last)
+    assert [repair.episode_id for repair in store.read()] == ["a"]
+    store.append(Repair(episode_id="c"))
+    assert store.path.read_bytes() == line_of(Repair(episode_id="a")) + line_of(Repair(episode_id="c"))
+
+
 def test_a_full_disk_leaves_the_labels_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = RecordStore(tmp_path / "failures.jsonl", Failure)
     store.append(label(0))

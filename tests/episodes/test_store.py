@@ -213,8 +213,13 @@ def test_a_device_or_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ['[{"task_id": 1, "reward": 0.0, "traj": []}]', '{\n "info": {},\n "simulations": []\n}\n'],
-    ids=["list", "object"],
+    [
+        '[{"task_id": 1, "reward": 0.0, "traj": []}]',
+        '{\n "info": {},\n "simulations": []\n}\n',
+        '{"messages": [], "success": true}',
+        '{"messages": [], "success": true}\n',
+    ],
+    ids=["list", "object", "line without its break", "line"],
 )
 def test_a_log_of_another_tool_is_sent_to_import(tmp_path: Path, text: str) -> None:
     """A list on one line without an end is no torn line: it would have been read as an empty log."""
