@@ -456,6 +456,15 @@ def test_labels_that_cannot_be_read(
         ([{"id": "a", "result": "x"}], "acebench"),
         (CK496, "ck496"),
         ({"version": 2, "status": "success", "eval": {}, "plan": {}}, "inspect"),
+        # fields of other formats beside a conversation
+        ([{"id": "a", "result": "pass", "success": True, "messages": []}], "openai"),
+        ([{"id": "a", "result": "pass", "conversations": []}], "sharegpt"),
+        ([{"id": "a", "result": "pass", "traj": [], "reward": 1}], "tau-bench"),
+        ([{"query": "q", "answers": [], "tools": [], "messages": []}], "openai"),
+        ([{"eval": "good", "plan": "ask", "messages": []}], "openai"),
+        ([{"classifications": ["a"], "info": {}, "tasks": [], "conversations": []}], "sharegpt"),
+        ([{"termination_reason": "user_stop", "info": {}, "tasks": [], "messages": []}], "tau2"),
+        ([{"query": "q", "answers": [], "tools": []}], "sharegpt"),
     ],
 )
 def test_formats_are_detected(tmp_path: Path, value: Any, name: str) -> None:
@@ -463,6 +472,13 @@ def test_formats_are_detected(tmp_path: Path, value: Any, name: str) -> None:
     assert detect(write(tmp_path / "y.json.gz", value)) == name
     rows = value if isinstance(value, list) else [value]
     assert detect(write(tmp_path / "z.jsonl", "\n".join(map(json.dumps, rows)))) == name
+
+
+def test_a_verdict_under_another_formats_name_does_not_hide_the_conversation(tmp_path: Path) -> None:
+    rows = [{"id": "t1", "result": "pass", "success": True, "messages": FC[1:]}]
+    assert main(["import", "auto", str(write(tmp_path / "x.json", rows)), "--out", str(tmp_path / "out")]) == 0
+    (episode,) = read_episodes(tmp_path / "out")
+    assert len(episode.messages) == len(FC) - 1 and episode.outcome.status == "success"
 
 
 def test_an_unknown_format_says_what_it_saw(tmp_path: Path) -> None:

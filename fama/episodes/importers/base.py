@@ -62,24 +62,28 @@ class LabelReader(Protocol):
 #: Formats whose files carry labels, too; by the importer's name.
 LABEL_READERS: Registry[LabelReader] = Registry("label_readers", {"ck496": "fama.episodes.importers.ck496:labels"})
 
-#: Top-level fields by which ``auto`` knows the first record of a format; the first format that fits wins.
+#: Top-level fields by which ``auto`` knows a record; the first format that fits wins. A conversation outranks the rest.
+_CONVERSATION = frozenset({"traj", "messages", "conversations"})
 _SIGNS = (
     ("tau-bench", frozenset({"traj", "info"})),
     ("tau-bench", frozenset({"traj", "reward"})),
     ("tau-bench", frozenset({"messages", "info", "total_cost"})),
+    ("tau2", frozenset({"termination_reason", "messages"})),
+    ("tau2", frozenset({"termination_reason", "ticks"})),
+    ("sharegpt", frozenset({"conversations"})),
+    ("openai", frozenset({"messages"})),
+    ("tau-bench", frozenset({"traj"})),
+    ("acebench", frozenset({"id", "result"})),
+    ("sharegpt", frozenset({"query", "answers", "tools"})),
+)
+#: Those of a file that is one object: known before the long lists in it are read.
+_FILE_SIGNS = (
     ("tau2", frozenset({"info", "tasks"})),
     ("tau2", frozenset({"info", "simulations"})),
     ("tau2", frozenset({"info", "simulation_index"})),
-    ("tau2", frozenset({"termination_reason", "messages"})),
-    ("tau2", frozenset({"termination_reason", "ticks"})),
     ("inspect", frozenset({"eval", "plan"})),
-    ("sharegpt", frozenset({"conversations"})),
-    ("sharegpt", frozenset({"query", "answers", "tools"})),
-    ("acebench", frozenset({"id", "result"})),
     ("ck496", frozenset({"classifications"})),
 )
-#: Fields that several formats have: they count only when the whole record has no sign of another one.
-_WEAK_SIGNS = (("openai", frozenset({"messages"})),)
 _LINES = 50
 #: How the reason of a record that could not be read begins.
 UNREADABLE = "unreadable record: "
@@ -94,11 +98,10 @@ def detect(path: Path) -> str:
     if path.suffix == ".eval":
         return "inspect"
     seen: set[str] = set()
-    for found in _fields(path):
-        seen |= found
-        if name := _known(_SIGNS, seen):
+    for seen in _fields(path):
+        if not seen & _CONVERSATION and (name := _known(_FILE_SIGNS, seen)):
             return name
-    if name := _known(_WEAK_SIGNS, seen):
+    if name := _known(_SIGNS, seen):
         return name
     if not seen:
         raise BadInput(f"{path}: holds no record; give a log of a run that got to one")
@@ -111,7 +114,10 @@ def _known(signs: Iterable[tuple[str, frozenset[str]]], seen: set[str]) -> str |
 
 
 def _fields(path: Path) -> Iterator[set[str]]:
-    """Yield the fields of the first record, each as soon as it is read; of JSON lines, of the first whole one."""
+    """Yield the fields of the first record; of an object over several lines, those read so far.
+
+    Of JSON lines, it is the first whole one.
+    """
     with open_log(path) as file:
         if path.name.removesuffix(".gz").endswith((".jsonl", ".ndjson")) and first_sign(file) == b"{":
             for _, line in zip(range(_LINES), file, strict=False):
@@ -126,11 +132,14 @@ def _fields(path: Path) -> Iterator[set[str]]:
         if first_sign(file) == b"":
             raise BadInput(f"{path}: is empty; give a file with records")
         with parser_errors(path, 0):
-            place = "item" if first_sign(file) == b"[" else ""
+            place, seen = "item" if first_sign(file) == b"[" else "", set()
             for prefix, event, value in ijson.parse(Lenient(file)):
                 if event == "map_key" and prefix == place:
-                    yield {value}
+                    seen.add(value)
+                    if not place:
+                        yield seen
                 elif event == "end_map" and prefix == place:
+                    yield seen
                     return
 
 
