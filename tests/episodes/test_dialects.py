@@ -10,7 +10,7 @@ import pytest
 from fama.cli import main
 from fama.dialogue.calls import calls_of
 from fama.episodes.foreign.calls import UNREADABLE_ARGUMENTS, arguments_text
-from fama.episodes.foreign.content import MEDIA, PARTS, THOUGHTS
+from fama.episodes.foreign.content import EXTRA, MEDIA, PARTS, THOUGHTS
 from fama.episodes.foreign.fields import verdict
 from fama.episodes.foreign.messages import messages_of
 from fama.episodes.foreign.tools import tools_of
@@ -50,6 +50,9 @@ def test_content_in_any_shape(content: Any, text: str | None) -> None:
     assert one(role="assistant", content=content).content == text
 
 
+REVIEWS = [{"type": "review", "text": "great", "rating": 5, "order_id": "W1"}, {"type": "review", "text": "bad"}]
+
+
 @pytest.mark.parametrize(
     ("content", "text"),
     [
@@ -57,12 +60,50 @@ def test_content_in_any_shape(content: Any, text: str | None) -> None:
         ([{"name": "x"}, {"name": "y"}], '[{"name": "x"}, {"name": "y"}]'),
         (["a", "b"], '["a", "b"]'),
         ([{"type": "text", "text": "a"}], "a"),
+        ([{"type": "text", "text": "a", "annotations": [], "refusal": None}, {"type": "text", "text": "b"}], "a\nb"),
+        (REVIEWS, json.dumps(REVIEWS)),
+        ([{"type": "text", "text": "a", "order": "W1"}], '[{"type": "text", "text": "a", "order": "W1"}]'),
+        ([{"type": "text", "text": "a"}, {"text": "b"}], '[{"type": "text", "text": "a"}, {"text": "b"}]'),
+        ([{"type": ["text"], "text": "a"}], '[{"type": ["text"], "text": "a"}]'),
         (7, "7"),
         (False, "false"),
     ],
 )
 def test_results_of_tools_are_kept_as_json(content: Any, text: str) -> None:
     assert one(role="tool", content=content).content == text
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"content": REVIEWS}, json.dumps(REVIEWS)),
+        ({"content": None, "output": [{"type": "text", "text": "a"}]}, "a"),
+        ({"text": "a"}, "a"),
+        ({"rows": [1]}, '{"rows": [1]}'),
+        ({"content": [{"type": "tool_result", "output": "a"}]}, '[{"type": "tool_result", "output": "a"}]'),
+        ({"is_error": False}, ""),
+    ],
+)
+def test_results_in_blocks_are_kept_whole(fields: dict[str, Any], text: str) -> None:
+    found = one(role="user", content=[{"type": "tool_result", "tool_use_id": "t", **fields}])
+    assert (found.role, found.content, found.tool_call_id) == ("tool", text, "t")
+
+
+@pytest.mark.parametrize(
+    ("part", "text", "count"),
+    [
+        ({"type": "text", "text": "a", "id": "1", "index": 0, "rating": None}, "a", {}),
+        ({"type": "markdown", "text": "a"}, "a", {}),
+        ({"type": "text", "text": None, "content": "a"}, "a", {}),
+        ({"type": "text", "text": "a", "rating": 5}, "a", {EXTRA: 1}),
+        ({"type": "review", "text": "a", "rating": 5}, '{"type": "review", "text": "a", "rating": 5}', {PARTS: 1}),
+        ({"text": "a", "rating": 5}, '{"text": "a", "rating": 5}', {PARTS: 1}),
+    ],
+)
+def test_a_text_part_with_further_fields(part: dict[str, Any], text: str, count: dict[str, int]) -> None:
+    omitted: Counter[str] = Counter()
+    (found,) = messages_of([{"role": "user", "content": [part]}], omitted)
+    assert (found.content, dict(+omitted)) == (text, count)
 
 
 def test_what_an_episode_cannot_hold_is_counted() -> None:
@@ -423,6 +464,47 @@ def _answers(rows: list[dict[str, Any]]) -> list[tuple[str, str | None]]:
             ],
             [("f", "R1")],
             id="an id at the result only",
+        ),
+        pytest.param(
+            [
+                {"type": "function_call", "id": "fc_1", "call_id": "a", "name": "f", "arguments": "{}"},
+                {"type": "function_call", "id": "fc_2", "call_id": "b", "name": "f", "arguments": "{}"},
+                {"type": "function_call_output", "id": "o_1", "call_id": "b", "output": "R2"},
+                {"type": "function_call_output", "id": "o_2", "call_id": "a", "output": "R1"},
+            ],
+            [("f", "R1"), ("f", "R2")],
+            id="items with an id of their own",
+        ),
+        pytest.param(
+            [
+                {
+                    "role": "assistant",
+                    "content": [
+                        {"type": "tool-call", "id": None, "name": None, "toolCallId": key, "toolName": "f", "input": {}}
+                        for key in "ab"
+                    ],
+                },
+                {
+                    "role": "tool",
+                    "content": [{"type": "tool-result", "toolCallId": key, "output": f"R{key}"} for key in "ba"],
+                },
+            ],
+            [("f", "Ra"), ("f", "Rb")],
+            id="parts of the AI SDK",
+        ),
+        pytest.param(
+            [
+                {
+                    "role": "assistant",
+                    "content": [
+                        {"type": "tool_call", "id": key, "tool_call": {"name": "f", "args": {}, "id": None}}
+                        for key in "ab"
+                    ],
+                },
+                *({"role": "tool", "tool_call_id": key, "content": f"R{key}"} for key in "ba"),
+            ],
+            [("f", "Ra"), ("f", "Rb")],
+            id="an id beside what holds the name",
         ),
         pytest.param(
             [

@@ -13,6 +13,8 @@ from fama.text.json_numbers import load_finite, load_nulled
 
 UNREADABLE_ARGUMENTS = "calls with unreadable arguments"
 _ARGUMENTS = ("arguments", "args", "parameters", "input", "kwargs")
+#: Ids of a call, first the one that its result names: OpenAI's Responses give each item an ``id`` of its own, too.
+_IDS = ("call_id", "tool_call_id", "toolCallId", "id")
 _LONGEST_LITERAL = 200_000
 
 
@@ -45,14 +47,24 @@ def call_of(entry: Any, omitted: Counter[str]) -> ForeignCall:
     """
     inner = from_text(entry.get("function") or entry.get("custom")) if isinstance(entry, dict) else None
     holder = inner if isinstance(inner, dict) else entry
-    name = name_of(holder.get("name")) if isinstance(holder, dict) else None
+    name = name_of(holder.get("name")) or name_of(holder.get("toolName")) if isinstance(holder, dict) else None
     if name is None and isinstance(inner, str):
         name, holder = inner, entry
     if name is None:
         raise BadInput(f"a tool call is {shown(entry)}, without a name; is this the right format?")
     key = next((key for key in _ARGUMENTS if holder.get(key) is not None), None)
-    call_id = name_of(entry.get("id")) or name_of(entry.get("call_id")) or name_of(entry.get("tool_call_id"))
+    call_id = next((found for field in _IDS if (found := name_of(entry.get(field)))), None)
     return ForeignCall(call_id, name, arguments_text(holder[key] if key else None, omitted))
+
+
+def called_in(part: dict[str, Any], inner: dict[str, Any], omitted: Counter[str]) -> ForeignCall:
+    """Return the call of a part whose name and arguments stand in ``inner``, the part itself or a field of it.
+
+    Raises:
+        BadInput: it has no name.
+    """
+    outer = {key: part.get(key) for key in (*_IDS, "toolName")}
+    return call_of({**outer, **{key: value for key, value in inner.items() if value is not None}}, omitted)
 
 
 def arguments_text(value: Any, omitted: Counter[str] | None = None) -> str:
