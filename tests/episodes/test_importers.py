@@ -111,6 +111,48 @@ def test_text_form(tmp_path: Path, thought: str, strategy: str) -> None:
     assert episode.messages[4].content == "Who are you?" and episode.messages[6].content == "{broken"
 
 
+def _acted(text: str, form: str = "Action:\n{}") -> dict[str, Any]:
+    body = json.dumps({"name": "respond", "arguments": {"content": text}})
+    return {"role": "assistant", "content": form.format(body)}
+
+
+def _arm(tmp_path: Path, name: str, **options: str) -> list[tuple[str | None, str | None]]:
+    """The strategy and the last words of four episodes: two well formed, one without actions, one with a thought."""
+    user = {"role": "user", "content": "Hi"}
+    plain = {"role": "assistant", "content": "I cannot."}
+    trajs = ([user, _acted("a")], [user, plain, plain, _acted("b")], [user, _acted("c", "Thought: t\nAction:\n{}")])
+    found = read_tau(write(tmp_path / name, [record(traj) for traj in (*trajs, [user, _acted("d")])]), **options)
+    return [(episode.strategy, episode.messages[-1].content) for episode in found]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "strategy"),
+    [
+        ("act-gpt-4o-0.0_range_0--1_user-gpt-4o-llm_0101.json", {}, "act"),
+        ("m_react_retail.json", {}, "react"),
+        ("x.json", {}, "act"),
+        ("m_fc_retail.json", {"strategy": "react"}, "react"),
+        ("m_act_retail.json", {"strategy": "mine"}, "mine"),
+    ],
+)
+def test_all_episodes_of_a_file_are_of_one_strategy(
+    tmp_path: Path, name: str, options: dict[str, str], strategy: str
+) -> None:
+    """Episodes that broke their form left the arm, and with them most failures."""
+    assert _arm(tmp_path, name, **options) == [(strategy, text) for text in "abcd"]
+
+
+@pytest.mark.parametrize(("name", "options"), [("m_fc_retail.json", {}), ("m_act_retail.json", {"strategy": "fc"})])
+def test_a_file_in_native_form_is_read_as_it_is(tmp_path: Path, name: str, options: dict[str, str]) -> None:
+    found = _arm(tmp_path, name, **options)
+    assert [strategy for strategy, _ in found] == ["fc"] * 4 and found[0][1] == _acted("a")["content"]
+
+
+def test_native_calls_in_a_file_of_the_text_form_are_kept(tmp_path: Path) -> None:
+    (episode,) = read_tau(write(tmp_path / "m_act_retail.json", [record(FC)]))
+    assert episode.strategy == "act" and episode.messages[2].tool_calls is not None
+
+
 def test_crashes_are_errors_and_cut_conversations_failures(tmp_path: Path) -> None:
     crash = {
         "task_id": 1,

@@ -5,13 +5,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from fama import __version__
 from fama.episodes.foreign.fields import absent, listed, mapping, name_of, number, trial_of
 from fama.episodes.foreign.identity import positional
 from fama.episodes.foreign.messages import messages_of
-from fama.episodes.foreign.streams import read_records
+from fama.episodes.foreign.streams import LogRecord, read_records
 from fama.episodes.foreign.tools import gold_of, tools_of
 from fama.episodes.importers.base import read_episodes_of
 from fama.episodes.records import Episode, FunctionCall, Message, Outcome, Source, ToolCall, ToolSpec
@@ -38,28 +38,33 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
     """Read the episodes of one log: results of the harness, or dumps of its ``SolveResult``.
 
     Backbone, strategy, user model and temperature come from the file's name where it follows a known pattern; the
-    options ``backbone`` and ``strategy`` win. A crash of the harness, and a record without a reward, is an error,
+    options ``backbone`` and ``strategy`` win. Where neither states the strategy, it is that of most records: all are
+    read by one, since an agent that breaks its form is still of the arm. A crash of the harness, and a record without a reward, is an error,
     never a reward of 0. A dump has no task id: its task is known by what the user was told, else by its place.
 
     Raises:
         BadInput: the file cannot be read or no record is of this format.
     """
+    named = _from_name(path.name)
+    stated = (name for name in (options.get("strategy"), named.get("strategy")) if name in get_args(StrategyName))
+    strategy = next(stated, None) or _most_common_strategy(path)
+    named["strategy"] = options.get("strategy") or strategy
 
     def build(index: int, row: dict[str, Any]) -> Episode:
-        return _episode(path, index, row, options)
+        return _episode(path, index, row, options, named, text_form=strategy != "fc")
 
     yield from read_episodes_of("tau-bench", path, read_records(path), build, options)
 
 
-def _episode(path: Path, index: int, row: dict[str, Any], options: dict[str, str]) -> Episode:
+def _episode(
+    path: Path, index: int, row: dict[str, Any], options: dict[str, str], named: dict[str, str], text_form: bool
+) -> Episode:
     if "info" not in row and "reward" not in row:
         raise KeyError("info")
     info, raw = mapping(row.get("info"), "info"), _turns(row)
     task = mapping(info.get("task"), "info.task")
-    strategy = _strategy(raw)
-    named = _from_name(path.name)
     omitted: Counter[str] = Counter()
-    messages, tools = _messages(raw, strategy, omitted)
+    messages, tools = _messages(raw, text_form, omitted)
     domain = options.get("domain") or _domain(raw) or _domain_of_name(path.name)
     reward = number(row.get("reward"), "reward")
     outcome = _outcome(info, reward, raw)
@@ -71,7 +76,7 @@ def _episode(path: Path, index: int, row: dict[str, Any], options: dict[str, str
         task_id=name_of(row.get("task_id")) or _task_by_content(task) or positional(path.name, index),
         trial=trial_of(row.get("trial")),
         backbone=options.get("backbone") or named.get("backbone"),
-        strategy=options.get("strategy") or strategy or named.get("strategy", "fc"),
+        strategy=named["strategy"],
         agent=named.get("agent"),
         user_model=named.get("user"),
         settings=_settings(named),
@@ -106,7 +111,23 @@ def _settings(named: dict[str, str]) -> str | None:
     return "; ".join(f"{key}={named[key]}" for key in ("temperature", "user_strategy", "trait") if key in named) or None
 
 
-def _strategy(raw: list[dict[str, Any]]) -> StrategyName | None:
+def _most_common_strategy(path: Path) -> str:
+    """Return the strategy that most records of a file look like; ``fc`` where none has a turn of the agent."""
+    votes: Counter[StrategyName | None] = Counter()
+    try:
+        for record in read_records(path):
+            votes[_strategy(record)] += 1
+    except BadInput:
+        pass  # told when the records are read
+    del votes[None]
+    return next((name for name, _ in votes.most_common(1) if name), "fc")
+
+
+def _strategy(record: LogRecord) -> StrategyName | None:
+    try:
+        raw = _turns(record.fields())
+    except BadInput:
+        return None
     spoken = [m for m in raw if m["role"] == "assistant"]
     if not spoken:
         return None
@@ -181,7 +202,7 @@ def _detail(info: dict[str, Any]) -> dict[str, float]:
 
 
 def _messages(
-    raw: list[dict[str, Any]], strategy: StrategyName | None, omitted: Counter[str]
+    raw: list[dict[str, Any]], text_form: bool, omitted: Counter[str]
 ) -> tuple[tuple[Message, ...], tuple[ToolSpec, ...]]:
     tools: tuple[ToolSpec, ...] = ()
     rows: list[dict[str, Any]] = []
@@ -190,10 +211,10 @@ def _messages(
         role, content = message["role"], _words(message)
         if not isinstance(message.get("content"), str | None):
             rows.append(message)
-        elif role == "system" and strategy in ("act", "react"):
+        elif role == "system" and text_form:
             content, tools = _split_tools(content)
             rows.append({"role": "system", "content": content})
-        elif role == "assistant" and strategy in ("act", "react"):
+        elif role == "assistant" and text_form and not (message.get("tool_calls") or message.get("function_call")):
             row, called = _action(content, f"call_{index}")
             rows.append(row)
         elif role == "user" and called is not None and content.startswith(_OUTPUT):
