@@ -43,7 +43,7 @@ def read_messages(chat: Sequence[dict[str, Any]]) -> tuple[Message, ...]:
         keys.append((told, redacted))
         rows[keys[-1]] = row
     try:
-        return paired(_KNOWN.get_all(keys, lambda unknown: [_read(rows[key]) for key in unknown]))
+        return paired(_KNOWN.get_all(keys, lambda unknown: [_read(rows[key]) for key in unknown]), Counter())
     except BadInput:
         return messages_of(clean_value(list(chat)))  # its error names the place
 

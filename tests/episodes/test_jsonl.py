@@ -82,7 +82,9 @@ def test_a_last_line_that_is_whole_json_is_told_and_never_cut(tmp_path: Path, la
     assert store.path.read_bytes() == before + b"\n" + line_of(Repair(episode_id="c"))
 
 
-@pytest.mark.parametrize("last", [b'{"episode_id":"b","tok', b'{"episode_id":"\xc3', b'{"episode_id":"b"', b"{", b"\0" * 9])
+@pytest.mark.parametrize(
+    "last", [b'{"episode_id":"b","tok', b'{"episode_id":"\xc3', b'{"episode_id":"b"', b"{", b"\0" * 9]
+)
 def test_the_beginning_of_a_record_is_torn(tmp_path: Path, last: bytes) -> None:
     store = RecordStore(tmp_path / "repairs.jsonl", Repair)
     store.path.write_bytes(line_of(Repair(episode_id="a")) + last)

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -28,6 +28,7 @@ _LABELS = frozenset(
     "role from type name id tool_call_id call_id timestamp created_at time model source status weight loss "
     "finish_reason stop_reason requestor turn_idx index".split()
 )
+USER_TOOLS = "calls of the user's own tools and results of these"
 _THOUGHT_FIELDS = ("reasoning_content", "reasoning", "thinking", "thinking_blocks", "reasoning_details")
 
 
@@ -41,20 +42,22 @@ def messages_of(rows: Any, omitted: Counter[str] | None = None) -> tuple[Message
         BadInput: a message is none, its role is unknown, or a call has no name.
     """
     counter: Counter[str] = Counter() if omitted is None else omitted
-    return paired(spoken_in(row, counter) for row in rows_of(rows, "messages"))
+    return paired((spoken_in(row, counter) for row in rows_of(rows, "messages")), counter)
 
 
-def paired(rows: Iterable[Iterable["Spoken"]]) -> tuple[Message, ...]:
+def paired(rows: Iterable[Iterable["Spoken"]], omitted: Counter[str]) -> tuple[Message, ...]:
     """Return the messages of a conversation from what each of its rows says; ids as ``messages_of`` gives them.
+
+    Calls of the user's own tools, and their results, are none of the agent's: they are left out and counted.
 
     Raises:
         BadInput: reading a row did; names its place.
     """
-    pairing = _Pairing()
+    pairing = _Pairing(omitted)
     found: list[Message] = []
     for index, row in enumerate(rows):
         try:
-            found += [pairing.message(spoken, index) for spoken in row]
+            found += [message for spoken in row if (message := pairing.message(spoken, index)) is not None]
         except BadInput as error:
             raise BadInput(f"messages[{index}]: {error}") from None
     return tuple(found)
@@ -115,7 +118,7 @@ def spoken_in(row: Any, omitted: Counter[str]) -> Iterator[Spoken]:
     if content.results and content.texts is None and not calls:
         return
     call_id = name_of(row.get("tool_call_id")) or (name_of(row.get("call_id")) if role == "tool" else None)
-    yield Spoken(role, content.text, tuple(calls) if role == "assistant" else (), call_id, name)
+    yield Spoken(role, content.text, tuple(calls), call_id, name)
 
 
 def _unwrapped(row: dict[str, Any]) -> dict[str, Any]:
@@ -166,11 +169,14 @@ def _count_thoughts(row: dict[str, Any], omitted: Counter[str]) -> None:
 
 
 class _OpenCall(NamedTuple):
-    """A call that waits for its result: the log's id, the tool, our id and the place of its message."""
+    """A call that waits for its result: the log's id, the tool, our id and the place of its message.
+
+    A call of the user has no id of ours.
+    """
 
     id: str | None
     name: str
-    made: str
+    made: str | None
     message: int
 
 
@@ -182,15 +188,25 @@ class _Pairing:
     an id. A result without an id answers a call of its own turn: a user's message closes the calls without ids.
     """
 
+    omitted: Counter[str]
     used: set[str] = field(default_factory=set)
     open: list[_OpenCall] = field(default_factory=list)
 
-    def message(self, spoken: Spoken, index: int) -> Message:
-        """Return the message with its ids."""
+    def message(self, spoken: Spoken, index: int) -> Message | None:
+        """Return the message with its ids; None for what is between the user and its own tools only."""
         if spoken.role == "user":
             self.open = [call for call in self.open if call.id]
+        if spoken.calls and spoken.role != "assistant":
+            self.open += [_OpenCall(call.id, call.name, None, index) for call in spoken.calls]
+            self.omitted[USER_TOOLS] += len(spoken.calls)
+            return replace(spoken, calls=()).as_told if spoken.content else None
         ids = [self._call(call, index, f"call_{index}_{place}") for place, call in enumerate(spoken.calls)]
-        call_id = self._answered(spoken) if spoken.role == "tool" else spoken.call_id
+        call_id = spoken.call_id
+        if spoken.role == "tool" and (answered := self._answered(spoken)) is not None:
+            if answered.made is None:
+                self.omitted[USER_TOOLS] += 1
+                return None
+            call_id = answered.made
         told = call_id == spoken.call_id and all(made == call.id for made, call in zip(ids, spoken.calls, strict=True))
         return spoken.as_told if told else spoken.message(ids, call_id)
 
@@ -202,7 +218,7 @@ class _Pairing:
         self.open.append(_OpenCall(call.id, call.name, made, index))
         return made
 
-    def _answered(self, spoken: Spoken) -> str | None:
+    def _answered(self, spoken: Spoken) -> _OpenCall | None:
         if spoken.call_id:
             same = [call for call in self.open if call.id == spoken.call_id]
             fitting = [call for call in same if call.message == same[-1].message]
@@ -210,10 +226,10 @@ class _Pairing:
         else:
             fitting = [call for call in self.open if call.name == spoken.name] or self.open
         if not fitting:
-            return spoken.call_id
+            return None
         answered = fitting[0]
         self.open.remove(answered)
-        return answered.made
+        return answered
 
 
 def as_call_row(calls: Sequence[ForeignCall], content: str | None = None) -> dict[str, Any]:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from fama import __version__
+from fama.episodes.foreign.answers import answered
 from fama.episodes.foreign.content import as_text
 from fama.episodes.foreign.fields import absent, mapping, name_of, number, trial_of, verdict
 from fama.episodes.foreign.identity import settings_text, task_id_of
-from fama.episodes.foreign.messages import messages_of
 from fama.episodes.foreign.streams import read_records
 from fama.episodes.foreign.tools import gold_of, tools_of
 from fama.episodes.importers.base import read_episodes_of
@@ -25,7 +25,8 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
     A record needs ``messages``; ``tools`` (or ``functions``), ``task_id``, ``trial``, ``domain``, ``benchmark``,
     ``benchmark_version``, ``backbone`` (or ``model``), ``strategy``, ``agent``, ``user_model``, ``settings``,
     ``reward``, ``success``, ``error`` and ``gold_actions`` are used where given. Without ``success`` or ``reward`` the
-    outcome is unknown and the record counts as an error at the harness.
+    outcome is unknown and the record counts as an error at the harness. An answer in ``response``, ``choices``,
+    ``completion`` or ``output`` that the messages lack is their last one.
     Options ``benchmark``, ``domain``, ``backbone`` and ``strategy`` fill what records lack.
 
     Raises:
@@ -55,7 +56,7 @@ def chat_episode(
         BadInput: a field has a value that cannot be read.
     """
     omitted = Counter() if omitted is None else omitted
-    chat = messages_of(messages, omitted)
+    chat = answered(messages, row, omitted)
     tools = row.get("functions") if absent(row.get("tools")) else row["tools"]
     gold = row.get("gold_actions")
     outcome = outcome_of(row)
