@@ -4,19 +4,21 @@ import hashlib
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from io import BufferedReader
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple, cast
 
-from fama.episodes.foreign.identity import is_shard, origin, positional, stem
+from fama.episodes.foreign.identity import origin, positional, stem
 from fama.episodes.foreign.streams import open_packed
-from fama.episodes.importers.base import UNREADABLE
+from fama.episodes.importers.base import UNREADABLE, unreadable_id
 from fama.episodes.importers.clean import dialogue_hash, leaking_turns, strip_thinking
-from fama.episodes.keys import EpisodeKey
+from fama.episodes.jsonl import as_stored, line_of
 from fama.episodes.records import Episode, Source
 from fama.episodes.store import EpisodeStore, read_episodes
+from fama.episodes.trials import Numbering, Row, Slot, number
 from fama.errors import BadInput
 from fama.hashing import content_hash
 
@@ -31,6 +33,7 @@ _ARM = (
     "user_model",
     "settings",
 )
+_OWN = "own_arm"
 
 
 class LogFile(NamedTuple):
@@ -78,17 +81,6 @@ class LogFile(NamedTuple):
         return source.location == self.location or (source.digest == self.digest and f"/{long_}".endswith(f"/{short}"))
 
 
-class Slot(NamedTuple):
-    """A trial of a task under an arm; the version is part of the arm."""
-
-    key: EpisodeKey
-    version: str
-
-    def later(self, by: int) -> "Slot":
-        """Return the slot of a later trial."""
-        return self._replace(key=replace(self.key, trial=self.key.trial + by))
-
-
 @dataclass
 class Intake:
     """Puts the episodes of one file after the other into a store, each file whole or not at all.
@@ -102,26 +94,33 @@ class Intake:
     ids: dict[str, Source] = field(default_factory=dict)
     own_arms: set[str] = field(default_factory=set)
     leaking: int = 0
-    _taken: dict[Slot, str] = field(default_factory=dict)
+    _slots: dict[str, Slot] = field(default_factory=dict)
+    _taken: dict[Slot, Source] = field(default_factory=dict)
+    _unreadable: set[str] = field(default_factory=set)
     _dialogues: dict[str, str] = field(default_factory=dict)
     _contents: set[tuple[str | None, str | None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         for episode in read_episodes(self.store.path) if self.store.path.exists() else ():
-            self.ids[episode.id] = episode.source
-            self._taken.setdefault(_slot(episode), episode.source.file or "")
+            self._remember(episode.id, episode.source, Slot.of(episode), _is_unreadable(episode))
             self._dialogues.setdefault(dialogue_hash(episode), _place(episode))
 
     def add(self, file: LogFile, episodes: Iterable[Episode]) -> str:
         """Store a file's new episodes; return in words what was there.
 
+        A record that was torn when the file was read before takes the place of its error.
+
         Raises:
             BadInput: the file is bad, or holds no episode; nothing of it is stored.
         """
         batch = _Batch(file, copy=self._has_copy(file))
+        batch.versions |= {(source.file, source.digest) for source in self.ids.values() if file.same(source)}
         with tempfile.TemporaryFile() as spool:
-            for episode in episodes:
+            for index, episode in enumerate(episodes):
                 batch.counts[episode.outcome.status] += 1
+                if self._unreadable and not _is_unreadable(episode):
+                    error = unreadable_id(episode.source.importer, episode.source.file or "", index)
+                    batch.replaced |= {self._stored_id(error, batch)} & self._unreadable
                 episode = _placed(episode, file)
                 if self.strip:
                     episode, cut = strip_thinking(episode)
@@ -130,32 +129,64 @@ class Intake:
                 if known is None:
                     batch.counts["known"] += 1
                     continue
+                known, line = as_stored(known)
                 self._note(known, batch)
-                batch.leaking += leaking_turns(known)
-                spool.write(known.model_dump_json().encode("utf-8") + b"\n")
+                spool.write(line)
             if not batch.counts.total():
                 raise BadInput(f"{file.place}: holds no episode; give a log of a run that got to one")
-            batch.settle(self._taken)
-            self.store.append_lines(_moved(spool, batch))
+            freed = {self._slots[id_] for id_ in batch.replaced}
+            batch.settle({slot: at for slot, at in self._taken.items() if slot not in freed} if freed else self._taken)
+            self._write(_moved(spool, batch), batch.replaced)
+        self._commit(batch)
+        return batch.in_words()
+
+    def _write(self, lines: Iterator[bytes], replaced: set[str]) -> None:
+        """Add lines to the store; where episodes are replaced, with these removed, all or nothing."""
+        if not replaced:
+            self.store.append_lines(lines)
+            return
+        kept = (episode for episode in self.store.read() if episode.id not in replaced)
+        self.store.rewrite(chain(kept, map(Episode.model_validate_json, lines)))
+
+    def _commit(self, batch: "_Batch") -> None:
+        """Remember what was written."""
+        for id_ in batch.replaced:
+            self._unreadable.discard(id_)
+            del self.ids[id_]
+            self._taken.pop(self._slots.pop(id_), None)
+        for (id_, unreadable), slot in zip(batch.ids.items(), batch.numbering.slots, strict=True):
+            self._remember(id_, batch.file.source(), slot, unreadable)
         self.leaking += batch.leaking
-        self.ids.update(dict.fromkeys(batch.ids, file.source()))
-        self._contents.add((file.place, file.content))
-        self._taken.update(dict.fromkeys(batch.slots(), file.place))
-        self.own_arms |= {arm for arm in batch.own_arms if arm}
+        self._contents.add((batch.file.place, batch.file.content))
+        self.own_arms |= batch.own_arms
         for digest, place in batch.dialogues.items():
             self._dialogues.setdefault(digest, place)
-        return batch.in_words()
+
+    def _remember(self, id_: str, source: Source, slot: Slot, unreadable: bool) -> None:
+        self.ids[id_] = source
+        self._slots[id_] = slot
+        self._taken.setdefault(slot, source)
+        if unreadable:
+            self._unreadable.add(id_)
 
     def _known(self, episode: Episode, file: LogFile, batch: "_Batch") -> Episode | None:
         """Return the episode with an id of its own, None if it is stored: equal rows of two files are two episodes."""
-        if episode.id in batch.ids or batch.copy:
+        if episode.id in batch.seen or batch.copy:
+            return None
+        batch.seen.add(episode.id)
+        if stored := self._stored_id(episode.id, batch):
+            batch.note_row(episode, self._slots[stored])
             return None
         if episode.id not in self.ids:
             return episode
-        if file.same(self.ids[episode.id]):
-            return None
-        own = content_hash([episode.id, file.place, file.digest])
-        return None if own in self.ids or own in batch.ids else episode.model_copy(update={"id": own})
+        return episode.model_copy(update={"id": _id_in_file(episode.id, file.place, file.digest)})
+
+    def _stored_id(self, id_: str, batch: "_Batch") -> str:
+        """Return the id under which an episode of the file is stored; empty if it is not."""
+        if id_ in self.ids and batch.file.same(self.ids[id_]):
+            return id_
+        own = (_id_in_file(id_, place, digest) for place, digest in batch.versions)
+        return next((found for found in own if found in self.ids), "")
 
     def _has_copy(self, file: LogFile) -> bool:
         """Return whether the file is stored under its other name, packed or unpacked."""
@@ -172,67 +203,59 @@ class Intake:
             batch.counts["same"] += 1
             batch.twin = batch.twin or first
         batch.dialogues.setdefault(digest, _place(episode))
-        batch.ids.add(episode.id)
+        batch.ids[episode.id] = _is_unreadable(episode)
         batch.omitted.update(episode.source.omitted)
-        if episode.outcome.reason.startswith(UNREADABLE):
+        batch.leaking += leaking_turns(episode)
+        batch.note_row(episode, None)
+        if _is_unreadable(episode):
             batch.unreadable = batch.unreadable or episode.outcome.reason.removeprefix(UNREADABLE)
             batch.counts["unreadable"] += 1
         else:
             batch.own_arms |= {episode.source.own_arm} - {None}
-            batch.arms.add(tuple(getattr(episode, name) for name in _ARM))
-        batch.rows.append(_slot(episode))
 
 
 @dataclass
 class _Batch:
-    """Summary of one file, without its dialogues."""
+    """Summary of one file, without its dialogues.
+
+    ``ids`` are those of new episodes, each with whether its record could not be read; ``rows`` are the known ones, too.
+    ``versions`` are places and digests under which the file is stored already.
+    """
 
     file: LogFile
     copy: bool = False
     counts: Counter[str] = field(default_factory=Counter)
     omitted: Counter[str] = field(default_factory=Counter)
-    ids: set[str] = field(default_factory=set)
-    rows: list[Slot] = field(default_factory=list)
-    trials: list[int] = field(default_factory=list)
-    arms: set[tuple[str | None, ...]] = field(default_factory=set)
-    own_arms: set[str | None] = field(default_factory=set)
+    ids: dict[str, bool] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+    versions: set[tuple[str | None, str | None]] = field(default_factory=set)
+    replaced: set[str] = field(default_factory=set)
+    rows: list[Row] = field(default_factory=list)
+    unarmed: set[int] = field(default_factory=set)
+    arms: dict[tuple[str | None, ...], Slot] = field(default_factory=dict)
+    own_arms: set[str] = field(default_factory=set)
     dialogues: dict[str, str] = field(default_factory=dict)
     twin: str = ""
     unreadable: str = ""
-    offset: int = 0
     leaking: int = 0
-    after: str = ""
-    prefix: str = ""
+    numbering: Numbering = Numbering()
 
-    def settle(self, taken: dict[Slot, str]) -> None:
-        """Number trials: equal slots of the file follow each other; several files of one arm are repetitions.
+    def note_row(self, episode: Episode, stored: Slot | None) -> None:
+        """Note an episode's slot, and its arm where the record could be read."""
+        slot = Slot.of(episode)
+        if _is_unreadable(episode):
+            self.unarmed.add(len(self.rows))
+        else:
+            self.arms.setdefault((*(getattr(episode, name) for name in _ARM), episode.source.own_arm), slot)
+        self.rows.append(Row(slot, stored))
 
-        Shards are none: where ids of one are those of another, they get the shard's name.
-        """
-        used: set[Slot] = set()
-        for slot in self.rows:
-            by = 0
-            while slot.later(by) in used:
-                by += 1
-            used.add(slot.later(by))
-            self.trials.append(by)
-        clash = next((taken[slot] for slot in used if slot in taken), None)
-        if clash is None:
-            return
-        if is_shard(self.file.place) and is_shard(clash) and origin(self.file.place) == origin(clash):
-            self.prefix = f"{stem(self.file.place)}:"
-            if not any(slot in taken for slot in self.slots()):
-                return
-            self.prefix = ""
-        self.after = clash
-        while any(slot.later(self.offset) in taken for slot in used):
-            self.offset += 1
-
-    def slots(self) -> Iterator[Slot]:
-        """Yield the slots of the file as they are stored."""
-        for slot, by in zip(self.rows, self.trials, strict=True):
-            task_id = self.prefix + slot.key.task_id
-            yield slot._replace(key=replace(slot.key, task_id=task_id)).later(by + self.offset)
+    def settle(self, taken: Mapping[Slot, Source]) -> None:
+        """Number trials; records that could not be read get the arm of the others first."""
+        if len(self.arms) == 1:
+            (arm,) = self.arms.values()
+            for index in self.unarmed:
+                self.rows[index] = self.rows[index]._replace(slot=self.rows[index].slot.under(arm))
+        self.numbering = number(self.rows, taken, self.file.place, self.file.same)
 
     def in_words(self) -> str:
         """Return what was there, and what had to be decided."""
@@ -242,9 +265,10 @@ class _Batch:
         told = [
             f"{total} episodes, {counts['success']} successes, {counts['failure']} failures, {counts['error']} errors",
             *([f"{len(self.ids)} new"] if counts["known"] else []),
+            *([f"{len(self.replaced)} errors replaced by records that can be read now"] if self.replaced else []),
             *([f"{counts['unreadable']} unreadable records, the first {self.unreadable}"] if self.unreadable else []),
-            *([f"further trials of the arm of {self.after}"] if self.after else []),
-            *(["task ids are those of another shard: kept apart"] if self.prefix else []),
+            *([f"further trials of the arm of {self.numbering.after}"] if self.numbering.after else []),
+            *(["task ids are those of another shard: kept apart"] if self.numbering.prefix else []),
             *([f"not kept or not read: {omitted}"] if omitted else []),
             *([f"thoughts cut from {counts['thoughts']} user turns"] if counts["thoughts"] else []),
             *(
@@ -274,24 +298,28 @@ def _placed(episode: Episode, file: LogFile) -> Episode:
 def _moved(spool: IO[bytes], batch: _Batch) -> Iterator[bytes]:
     """Yield the waiting lines with their trials and task ids; unreadable records get the arm of the others."""
     spool.seek(0)
-    arm = dict(zip(_ARM, next(iter(batch.arms)), strict=True)) if len(batch.arms) == 1 and batch.unreadable else {}
-    for line, by in zip(spool, batch.trials, strict=True):
-        if not (batch.offset or by or batch.prefix or arm):
+    arm = dict(zip((*_ARM, _OWN), next(iter(batch.arms)), strict=True)) if len(batch.arms) == 1 else {}
+    own = arm.pop(_OWN, None)
+    new = (row.slot for row in batch.rows if row.stored is None)
+    for line, unreadable, said, slot in zip(spool, batch.ids.values(), new, batch.numbering.slots, strict=True):
+        armed = arm if unreadable else {}
+        if said == slot and not armed:
             yield line
             continue
         episode = Episode.model_validate_json(line)
-        update: dict[str, object] = {
-            "trial": episode.trial + by + batch.offset,
-            "task_id": batch.prefix + episode.task_id,
-        }
-        if arm and episode.outcome.reason.startswith(UNREADABLE):
-            own = next(iter(batch.own_arms), None)
-            update |= {**arm, "source": episode.source.model_copy(update={"own_arm": own})}
-        yield episode.model_copy(update=update).model_dump_json().encode("utf-8") + b"\n"
+        update: dict[str, object] = {"trial": slot.key.trial, "task_id": slot.key.task_id, **armed}
+        if armed:
+            update["source"] = episode.source.model_copy(update={_OWN: own})
+        yield line_of(episode.model_copy(update=update))
 
 
-def _slot(episode: Episode) -> Slot:
-    return Slot(episode.key.pair, episode.benchmark_version or "")
+def _id_in_file(id_: str, place: str | None, digest: str | None) -> str:
+    """Return the id of an episode whose own one another file has, too."""
+    return content_hash([id_, place, digest])
+
+
+def _is_unreadable(episode: Episode) -> bool:
+    return episode.outcome.reason.startswith(UNREADABLE)
 
 
 def _place(episode: Episode) -> str:

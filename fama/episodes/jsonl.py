@@ -152,6 +152,13 @@ def line_of(record: Record) -> bytes:
     return redact_json(record.model_dump_json()).encode("utf-8") + b"\n"
 
 
+def as_stored(record: R) -> tuple[R, bytes]:
+    """Return a record without keys in any text, as it will be read again, and its line."""
+    text = record.model_dump_json()
+    kept = redact_json(text)
+    return record if kept == text else type(record).model_validate_json(kept), kept.encode("utf-8") + b"\n"
+
+
 def existing_file(path: Path, name: str) -> Path:
     """Return the file itself, or the one called ``name`` (or ``name.gz``) in a folder.
 

@@ -9,6 +9,7 @@ import pytest
 
 from fama.cli import main
 from fama.episodes.foreign.identity import is_shard, origin, positional
+from fama.episodes.store import read_episodes
 from tests.support.foreign_logs import SAID, imported, write_json, write_lines
 
 
@@ -45,6 +46,99 @@ def test_a_file_that_grew_adds_what_is_new_only(tmp_path: Path) -> None:
     imported(write_lines(path, [chat("a", task_id=1)]), tmp_path / "out")
     found = imported(write_lines(path, [chat("a", task_id=1), chat("b", task_id=2)]), tmp_path / "out")
     assert [e.task_id for e in found] == ["1", "2"]
+
+
+def same_as_fresh(tmp_path: Path, *versions: list[Any], name: str = "log.jsonl", before: Path | None = None) -> None:
+    """A file that is imported again after each change gives the episodes of one import of its last version."""
+    found: list[list[Any]] = []
+    for out, shown in (("grown", versions), ("fresh", versions[-1:])):
+        if before is not None:
+            imported(before, tmp_path / out)
+        for rows in shown:
+            imported(write_lines(tmp_path / "logs" / name, rows), tmp_path / out)
+        assert imported(tmp_path / "logs" / name, tmp_path / out)  # again: nothing new
+        stored = read_episodes(tmp_path / out)
+        found.append(sorted(((e.key, e.outcome.status, e.messages) for e in stored), key=lambda one: one[0]))
+    assert found[0] == found[1] and len({key for key, _, _ in found[0]}) == len(found[0])
+
+
+@pytest.mark.parametrize("names", [{}, {"model": "m", "domain": "d"}])
+def test_a_record_that_was_torn_is_replaced_when_it_is_whole(
+    tmp_path: Path, names: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = [json.dumps(chat(f"{i}", **names)) for i in range(6)]
+    same_as_fresh(tmp_path, [*whole[:3], whole[3][:30]], whole[:5], [*whole[:5], whole[5][:9]], whole)
+    assert "1 errors replaced by records that can be read now" in capsys.readouterr().out
+    assert [e.outcome.status for e in read_episodes(tmp_path / "grown")] == ["success"] * 6
+
+
+def test_an_error_stays_while_its_record_cannot_be_read(tmp_path: Path) -> None:
+    whole = [json.dumps(chat(f"{i}")) for i in range(4)]
+    same_as_fresh(tmp_path, [whole[0], "{torn"], [whole[0], "{torn still", *whole[2:]])
+    assert [e.outcome.status for e in read_episodes(tmp_path / "grown")].count("error") == 1
+
+
+def test_an_error_of_a_grown_file_gets_the_arm_of_what_is_stored(tmp_path: Path) -> None:
+    whole = [json.dumps(chat(f"{i}", model="m", domain="d")) for i in range(4)]
+    same_as_fresh(tmp_path, whole, [*whole, "{torn"])
+
+
+@pytest.mark.parametrize(
+    ("first", "last"), [("A", "AAB"), ("AB", "ABAB"), ("AAB", "AABBA"), ("A", "AB"), ("", "AAB"), ("AB", "ABC")]
+)
+@pytest.mark.parametrize("other", ["", "AB", "AAB"])
+def test_trials_of_a_file_that_grew(tmp_path: Path, first: str, last: str, other: str) -> None:
+    """Also where it repeats the tasks of another file."""
+
+    def rows(tasks: str, said: str) -> list[Any]:
+        return [chat(f"{said}{i}", task_id=task, model="m", domain="d") for i, task in enumerate(tasks)]
+
+    before = write_lines(tmp_path / "logs/run1.jsonl", rows(other, "o")) if other else None
+    versions = [rows(tasks, "g") for tasks in (first, last) if tasks]
+    same_as_fresh(tmp_path, *versions, name="run2.jsonl", before=before)
+
+
+def test_a_shard_that_grew(tmp_path: Path) -> None:
+    rows = [chat(f"{i}", task_id=i, model="m", domain="d") for i in range(3)]
+    before = write_lines(tmp_path / "logs/part-0.jsonl", [chat("o", task_id=0, model="m", domain="d")])
+    same_as_fresh(tmp_path, rows[:1], rows, name="part-1.jsonl", before=before)
+    assert {e.task_id for e in read_episodes(tmp_path / "grown")} == {"0", "part-1:0", "part-1:1", "part-1:2"}
+
+
+def test_equal_rows_of_a_repetition_that_grew_are_known(tmp_path: Path) -> None:
+    rows = [chat(f"{i}", task_id=i, model="m", domain="d") for i in range(3)]
+    before = write_lines(
+        tmp_path / "logs/seed0/log.jsonl", [*rows[:2], chat("other", task_id=2, model="m", domain="d")]
+    )
+    same_as_fresh(tmp_path, rows[:2], rows, name="seed1/log.jsonl", before=before)
+    assert len(list(read_episodes(tmp_path / "grown"))) == 6
+
+
+def test_a_file_that_grows_into_the_tasks_of_another_keeps_its_trials(tmp_path: Path) -> None:
+    """What is stored keeps its number, so the file's trials are not all moved by one, as in a fresh import."""
+    rows = [chat(f"{task}", task_id=task, model="m", domain="d") for task in "AB"]
+    imported(
+        write_lines(tmp_path / "logs/run1.jsonl", [chat("o", task_id="B", model="m", domain="d")]), tmp_path / "out"
+    )
+    imported(write_lines(tmp_path / "logs/run2.jsonl", rows[:1]), tmp_path / "out")
+    found = imported(write_lines(tmp_path / "logs/run2.jsonl", rows), tmp_path / "out")
+    assert [(e.task_id, e.trial) for e in found] == [("B", 0), ("A", 0), ("B", 1)]
+
+
+def test_an_unreadable_record_of_a_named_task_is_a_trial_of_its_own(tmp_path: Path) -> None:
+    rows = [chat("a", task_id=1, model="m", domain="d"), {"task_id": 1, "messages": 7}]
+    found = imported(write_lines(tmp_path / "log.jsonl", rows), tmp_path / "out")
+    assert [(e.task_id, e.trial, e.outcome.status) for e in found] == [("1", 0, "success"), ("1", 1, "error")]
+
+
+@pytest.mark.parametrize("said", ["see https://bob:hunter2@host/x?api_key=abc", "sk-a-key-in-use-1234"])
+def test_keys_are_not_stored(tmp_path: Path, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-a-key-in-use-1234")
+    path = write_lines(tmp_path / "log.jsonl", [chat(said, task_id=1), chat(said, task_id=1)])
+    found = imported(path, tmp_path / "out")
+    text = (tmp_path / "out/episodes.jsonl").read_text(encoding="utf-8")
+    assert "***" in text and not any(key in text for key in ("hunter2", "abc", "sk-a-key"))
+    assert [e.trial for e in found] == [0, 1] and imported(path, tmp_path / "out") == found
 
 
 def test_files_that_name_no_backbone_are_arms_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -208,6 +208,11 @@ def _fault(error: Exception) -> str:
     return "not a record of this format, a field has a value of another kind; check the format's name"
 
 
+def unreadable_id(importer: str, name: str, index: int) -> str:
+    """Return the id of the error episode of a record that cannot be read, by its place in its file."""
+    return content_hash([importer, name, index, "unreadable"])
+
+
 def _unreadable(
     importer: str, path: Path, index: int, row: dict[str, Any], fault: str, options: dict[str, str]
 ) -> Episode:
@@ -217,7 +222,7 @@ def _unreadable(
     except BadInput:
         trial = 0
     return Episode(
-        id=content_hash([importer, path.name, index, "unreadable"]),
+        id=unreadable_id(importer, path.name, index),
         benchmark=options.get("benchmark") or importer,
         domain=options.get("domain") or "unknown",
         task_id=task_id_of(name_of(row.get("task_id")), path, index),

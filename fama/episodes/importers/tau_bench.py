@@ -39,8 +39,9 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
 
     Backbone, strategy, user model and temperature come from the file's name where it follows a known pattern; the
     options ``backbone`` and ``strategy`` win. Where neither states the strategy, it is that of most records: all are
-    read by one, since an agent that breaks its form is still of the arm. A crash of the harness, and a record without a reward, is an error,
-    never a reward of 0. A dump has no task id: its task is known by what the user was told, else by its place.
+    read by one, since an agent that breaks its form is still of the arm. A crash of the harness, and a record without a
+    reward, is an error, never a reward of 0. A dump has no task id: its task is known by what the user was told, else
+    by its place.
 
     Raises:
         BadInput: the file cannot be read or no record is of this format.
