@@ -5,11 +5,13 @@ import re
 from typing import Any
 
 from fama.redaction.keys import keys_in_use, redact_values
+from fama.text.json_numbers import MOST_LEVELS
 
 #: Control characters except tab, line feed, vertical tab, form feed, carriage return and next line.
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
 _REPLACEMENT = "\ufffd"
-_MAX_DEPTH = 100
+#: More than any value has that came in as JSON, with what it is put into here.
+_MAX_DEPTH = MOST_LEVELS + 20
 
 
 def clean(text: str, keys: tuple[str, ...] | None = None) -> str:
@@ -29,7 +31,7 @@ def clean(text: str, keys: tuple[str, ...] | None = None) -> str:
 def clean_value(value: Any) -> Any:
     """Clean every text of a JSON value, keys included; no numbers and infinite ones are null.
 
-    What lies deeper than 100 levels is dropped.
+    What lies deeper than 220 levels is dropped; JSON of others is refused at 200.
     """
     return _clean_value(value, 0, keys_in_use())
 

@@ -7,7 +7,8 @@ from typing import Any, NoReturn
 
 import orjson
 
-_LEVELS = 200
+#: Levels that a JSON value of others may have; more are no data.
+MOST_LEVELS = 200
 
 
 def _refuse(word: str) -> NoReturn:
@@ -26,6 +27,10 @@ def _finite_or_none(text: str) -> float | None:
 
 class RepeatedKey(ValueError):
     """An object of a JSON text gives a key twice; of two values the last one would win unseen."""
+
+
+class TooDeep(ValueError):
+    """A JSON value has more levels than code that calls itself for each can take."""
 
 
 def one_value(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -108,14 +113,14 @@ def not_deep(value: Any) -> Any:
     """Return a JSON value as it is; code that walks or writes it may call itself for every level.
 
     Raises:
-        ValueError: it has more than 200 levels.
+        TooDeep: it has more than ``MOST_LEVELS``.
     """
     level = [value]
-    for _ in range(_LEVELS):
+    for _ in range(MOST_LEVELS):
         level = [inner for outer in level if isinstance(outer, dict | list) for inner in _inside(outer)]
         if not level:
             return value
-    raise ValueError(f"more than {_LEVELS} levels")
+    raise TooDeep(f"more than {MOST_LEVELS} levels inside each other")
 
 
 def _inside(value: dict[str, Any] | list[Any]) -> Iterable[Any]:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fama.text.clean import clean, clean_value
+from fama.text.json_numbers import MOST_LEVELS, not_deep
 from fama.text.counts import MOST_TOKENS, token_count
 
 
@@ -35,9 +36,11 @@ def test_cleaned_text_can_be_written_and_stays(text: str) -> None:
 def test_clean_value_reaches_keys_and_stops_at_depth() -> None:
     assert clean_value({"\ud800": ["\x00", 1, None, ("a",)]}) == {"?": ["\ufffd", 1, None, ["a"]]}
     assert clean_value([float("nan"), float("-inf"), 1.5]) == [None, None, 1.5]
-    deep: Any = []
-    for _ in range(5000):
+    deep: Any = 1
+    for levels in range(1, 5000):
         deep = [deep]
+        if levels < MOST_LEVELS:
+            assert clean_value([[not_deep(deep)]]) == [[deep]]  # what is taken in at all stays whole
     clean_value(deep)
 
 

@@ -12,7 +12,7 @@ from fama.text.clean import clean_value
 from fama.text.json_numbers import load_finite, load_nulled
 
 UNREADABLE_ARGUMENTS = "calls with unreadable arguments"
-_ARGUMENTS = ("arguments", "args", "parameters", "input", "kwargs")
+ARGUMENTS = ("arguments", "args", "parameters", "input", "kwargs")
 #: Ids of a call, first the one that its result names: OpenAI's Responses give each item an ``id`` of its own, too.
 _IDS = ("call_id", "tool_call_id", "toolCallId", "id")
 _LONGEST_LITERAL = 200_000
@@ -52,7 +52,7 @@ def call_of(entry: Any, omitted: Counter[str]) -> ForeignCall:
         name, holder = inner, entry
     if name is None:
         raise BadInput(f"a tool call is {shown(entry)}, without a name; is this the right format?")
-    key = next((key for key in _ARGUMENTS if holder.get(key) is not None), None)
+    key = next((key for key in ARGUMENTS if holder.get(key) is not None), None)
     call_id = next((found for field in _IDS if (found := name_of(entry.get(field)))), None)
     return ForeignCall(call_id, name, arguments_text(holder[key] if key else None, omitted))
 

@@ -124,12 +124,12 @@ def spoken_in(row: Any, omitted: Counter[str]) -> Iterator[Spoken]:
 def _unwrapped(row: dict[str, Any]) -> dict[str, Any]:
     """Return the message inside LangChain's wrappers, ``{"type", "data"}`` and ``{"lc", "id", "kwargs"}``."""
     for key in ("data", "kwargs"):
-        if isinstance(row.get(key), dict) and not row.keys() & {"role", "from", *_CONTENTS}:
+        if isinstance(row.get(key), dict) and all(row.get(own) is None for own in ("role", "from", *_CONTENTS)):
             kind = (
                 row["id"][-1] if key == "kwargs" and isinstance(row.get("id"), list) and row["id"] else row.get("type")
             )
             kind = str(kind).removesuffix("Chunk").removesuffix("Message").lower()
-            return {"type": kind, **row[key]}
+            return {"type": kind, **{name: value for name, value in row[key].items() if value is not None}}
     return row
 
 

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import ijson
 
 from fama.errors import BadInput
-from fama.text.json_numbers import RepeatedKey, load_nulled
+from fama.text.json_numbers import RepeatedKey, TooDeep, load_nulled, not_deep
 
 _BOM = b"\xef\xbb\xbf"
 _ENDLESS = re.compile(rb"[0-9]{2001}")
@@ -89,14 +89,14 @@ def read_items(path: Path, prefix: str, file: BinaryIO | None = None) -> Iterato
         return
     start, index = file.tell(), 0
     try:
-        for value in ijson.items(Bounded(file), prefix, use_float=True):
-            yield LogRecord(f"{path}[{index}]", value)
+        for value in ijson.items(Bounded(file), prefix, use_float=True, map_type=_Pairs):
+            yield _item(f"{path}[{index}]", value)
             index += 1
         return
     except (ijson.JSONError, ValueError, ArithmeticError, RecursionError):
         done = index
     file.seek(start)
-    items = ijson.items(Lenient(file), prefix)
+    items = ijson.items(Lenient(file), prefix, map_type=_Pairs)
     index = 0
     while True:
         with parser_errors(path, index):
@@ -104,7 +104,7 @@ def read_items(path: Path, prefix: str, file: BinaryIO | None = None) -> Iterato
         if value is _END:
             return
         if index >= done:
-            yield LogRecord(f"{path}[{index}]", _floats(value))
+            yield _item(f"{path}[{index}]", value)
         index += 1
 
 
@@ -115,10 +115,42 @@ def read_part(path: Path, name: str) -> Any:
     """Return one top-level field of a JSON file; None where it has none.
 
     Raises:
-        BadInput: cut off or not JSON.
+        BadInput: cut off or not JSON, or an object in it gives a key twice.
     """
     with open_log(path) as file, parser_errors(path, name):
-        return _floats(next(ijson.items(Lenient(file), name), None))
+        item = _item(f"{path}[{name}]", next(ijson.items(Lenient(file), name, map_type=_Pairs), None))
+    if item.fault:
+        raise BadInput(f"{item.place}: {item.fault}")
+    return item.value
+
+
+class _Pairs(dict[str, Any]):
+    """An object that the parser fills; it notes the first key that it is given twice."""
+
+    twice: str | None = None
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if key in self and self.twice is None:
+            self.twice = key
+        super().__setitem__(key, value)
+
+
+def _item(place: str, value: Any) -> LogRecord:
+    """Return the record of a parsed value: of two values of a key the last one would win unseen."""
+    try:
+        key = _given_twice(not_deep(value))
+    except TooDeep as error:
+        return LogRecord(place, None, f"{error}; fix or remove that record")
+    if key is not None:
+        return LogRecord(place, None, f"the key {key[:80]!r} is given twice; fix or remove that record")
+    return LogRecord(place, _floats(value))
+
+
+def _given_twice(value: Any) -> str | None:
+    if isinstance(value, _Pairs) and value.twice is not None:
+        return value.twice
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next((key for inner in inside if (key := _given_twice(inner)) is not None), None)
 
 
 def _floats(value: Any) -> Any:
@@ -282,7 +314,7 @@ def _lines_or_object(path: Path, file: BinaryIO) -> Iterator[LogRecord]:
 def _decoded(text: bytes) -> tuple[Any, str]:
     try:
         return load_nulled(text, keys_once=True), ""
-    except RepeatedKey as error:
+    except (RepeatedKey, TooDeep) as error:
         return None, str(error)
     except UnicodeDecodeError:
         return None, "not UTF-8 text"

@@ -3,7 +3,7 @@
 import json
 from typing import Any, get_args
 
-from fama.episodes.foreign.calls import arguments_text
+from fama.episodes.foreign.calls import ARGUMENTS, arguments_text
 from fama.episodes.foreign.fields import from_text, listed, mapping, name_of, shown
 from fama.episodes.records import ROLE_KEY, GoldAction, ToolRole, ToolSpec
 from fama.errors import BadInput
@@ -24,7 +24,7 @@ def tools_of(value: Any) -> tuple[ToolSpec, ...]:
     found = []
     for entry in listed(value, "tools"):
         tool = from_text(entry)
-        inner = from_text(tool.get("function", tool)) if isinstance(tool, dict) else tool
+        inner = from_text(tool.get("function") or tool) if isinstance(tool, dict) else tool
         name = name_of(inner.get("name")) if isinstance(inner, dict) else None
         if name is None:
             raise BadInput(f"a tool is {shown(entry)}, without a name; is this the right format?")
@@ -66,7 +66,7 @@ def _with_role(schema: dict[str, Any], *holders: dict[str, Any]) -> dict[str, An
 
 
 def gold_of(actions: Any) -> tuple[GoldAction, ...]:
-    """Return reference actions with arguments under ``kwargs`` or ``arguments``, as an object or text.
+    """Return reference actions with arguments under ``kwargs`` or a name that calls have, as an object or text.
 
     Raises:
         BadInput: an action has no name.
@@ -77,6 +77,6 @@ def gold_of(actions: Any) -> tuple[GoldAction, ...]:
         name = name_of(action.get("name")) if isinstance(action, dict) else None
         if name is None:
             raise BadInput(f"a reference action is {shown(entry)}, without a name; is this the right format?")
-        arguments = action.get("kwargs", action.get("arguments"))
-        found.append(GoldAction(name=name, arguments=arguments_text(arguments)))
+        arguments = (action[key] for key in ("kwargs", *ARGUMENTS) if action.get(key) is not None)
+        found.append(GoldAction(name=name, arguments=arguments_text(next(arguments, None))))
     return tuple(found)

@@ -12,7 +12,7 @@ from typing import Any
 
 from fama import __version__
 from fama.episodes.foreign.content import as_text
-from fama.episodes.foreign.fields import listed, whole
+from fama.episodes.foreign.fields import absent, listed, whole
 from fama.episodes.foreign.identity import task_id_of
 from fama.episodes.foreign.streams import read_records
 from fama.episodes.importers.base import read_episodes_of
@@ -47,7 +47,7 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
 
 
 def _episode(path: Path, index: int, row: dict[str, Any], failed: set[Any] | None, options: dict[str, str]) -> Episode:
-    task_id, agentic = task_id_of(row["id"], path, index), "process" in row
+    task_id, agentic = task_id_of(row["id"], path, index), not absent(row.get("process"))
     turns = listed(row["process"], "process") if agentic else [row["result"]]
     language = next((match[1] for part in path.parts if (match := _LANGUAGE.match(part))), None)
     category = path.name.removesuffix(".gz").removesuffix(_RESULT).removeprefix("data_")

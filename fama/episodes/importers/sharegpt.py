@@ -14,7 +14,7 @@ from typing import Any
 
 from fama.episodes.foreign.calls import ForeignCall
 from fama.episodes.foreign.content import THOUGHTS
-from fama.episodes.foreign.fields import absent, from_text, name_of, rows_of, shown
+from fama.episodes.foreign.fields import absent, from_text, rows_of, shown
 from fama.episodes.foreign.messages import ROLES, as_call_row
 from fama.episodes.foreign.streams import read_records
 from fama.episodes.foreign.tools import tools_of
@@ -55,17 +55,18 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
 
 def _turns(row: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the turns in chat form, the record's own system prompt first."""
-    if absent(row.get("conversations")):
+    chat = row.get("messages") if absent(row.get("conversations")) else row["conversations"]
+    if absent(chat):
         if "query" in row and "answers" in row:
             raise BadInput("holds a query and reference calls, no conversation; give a set of whole conversations")
         raise KeyError("conversations")
     turns = []
-    for index, turn in enumerate(rows_of(row["conversations"], "conversations")):
+    for index, turn in enumerate(rows_of(chat, "conversations")):
         turn = from_text(turn)
         named = (turn.get("from") or turn.get("role")) if isinstance(turn, dict) else None
         if not isinstance(named, str) or named.lower() not in ROLES:
             raise BadInput(f"conversations[{index}]: unknown speaker {shown(named)}; write system, human, gpt or tool")
-        content = turn["value"] if "value" in turn else turn.get("content")
+        content = turn.get("content") if turn.get("value") is None else turn["value"]
         turns.append({**turn, "from": None, "value": None, "role": named.lower(), "content": content})
     system = row.get("system") if not absent(row.get("system")) else row.get("system_prompt")
     if absent(system) or (turns and turns[0]["role"] == "system"):
@@ -126,11 +127,8 @@ def _response(text: str) -> dict[str, Any]:
     """Return a tool's result; Hermes wraps it with the name of its tool."""
     value = from_text(text)
     if isinstance(value, dict) and set(value) <= {"name", "content", "tool_call_id"} and "content" in value:
-        return {
-            "content": value["content"],
-            "name": name_of(value.get("name")),
-            "tool_call_id": value.get("tool_call_id"),
-        }
+        labels = {key: value[key] for key in ("name", "tool_call_id") if value.get(key) is not None}
+        return {"content": value["content"], **labels}
     return {"content": text}
 
 
