@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fama.text.clean import clean, clean_value
-from fama.text.json_numbers import MOST_LEVELS, not_deep
 from fama.text.counts import MOST_TOKENS, token_count
+from fama.text.json_numbers import MOST_LEVELS, not_deep
 
 
 @pytest.mark.parametrize(
