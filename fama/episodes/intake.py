@@ -210,8 +210,8 @@ class Intake:
         if _is_unreadable(episode):
             batch.unreadable = batch.unreadable or episode.outcome.reason.removeprefix(UNREADABLE)
             batch.counts["unreadable"] += 1
-        else:
-            batch.own_arms |= {episode.source.own_arm} - {None}
+        elif episode.source.own_arm is not None:
+            batch.own_arms.add(episode.source.own_arm)
 
 
 @dataclass
