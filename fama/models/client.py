@@ -165,7 +165,7 @@ class OpenAIChat:
                     billed.append(failed.usage)
                 if is_overflow(failed.status, failed.reason, failed.body):
                     raise ContextOverflow(f"{self._name}: {failed.reason}; raise model.context_tokens") from failed
-                if is_final(failed.status, failed.body):
+                if is_final(failed.status, failed.body, failed.wait):
                     raise CallFailed(f"{self._name}: {failed.reason}") from failed
                 reason, hint = failed.reason, failed.wait
             if tries_left:

@@ -34,11 +34,15 @@ _OVERFLOW = re.compile(
 )
 _OVERFLOW_NEVER = frozenset({401, 402, 403, 404, 429})
 _RETRIED = frozenset({408, 409, 425, 429})
-_FINAL = re.compile(
-    r"insufficient_quota|invalid_api_key|authentication|unauthenticated|unauthori[sz]ed|permission|forbidden|billing|account_deactivated|"
-    r"insufficient_(?:balance|funds|credits)|invalid_request|not_found|model_not_found",
+_EXHAUSTED = re.compile(
+    r"insufficient_(?:quota|balance|funds|credits)|billing|account_deactivated",
     re.IGNORECASE,
 )
+_REFUSED = re.compile(
+    r"invalid_api_key|authentication|unauthenticated|unauthori[sz]ed|permission|forbidden|invalid_request|not_found",
+    re.IGNORECASE,
+)
+_TOO_FAST = re.compile(r"rate_?limit|too_?many_?requests|throttl", re.IGNORECASE)
 #: Values in an ``error`` object that report none.
 _FINE = frozenset({"", "0", "200", "ok", "success", "none", "null", "no_error", "false"})
 _DELAY_KEYS = {"retrydelay": 1.0, "retry_delay": 1.0, "retry_after": 1.0, "retryafter": 1.0}
@@ -127,12 +131,20 @@ def is_overflow(status: int, words: str, body: Any = None) -> bool:
     return status not in _OVERFLOW_NEVER and _OVERFLOW.search(" ".join((words, *_codes(body, 0)))) is not None
 
 
-def is_final(status: int, body: Any) -> bool:
-    """Return whether trying again is of no use: a wrong request, a refused key, an exhausted quota."""
+def is_final(status: int, body: Any, wait: float | None = None) -> bool:
+    """Return whether trying again is of no use: a wrong request, a refused key, an exhausted quota.
+
+    ``wait`` is what the answer asks to wait. It wins over a type that refuses, as a status or a code does that says too
+    many requests: proxies give these the type ``invalid_request_error``.
+    """
     if status < 500 and status not in _RETRIED:
         return True
     codes = " ".join(_codes(body, 0))
-    return _FINAL.search(codes) is not None and wait_hint({}, body) is None
+    told = wait_hint({}, body)
+    if _EXHAUSTED.search(codes):
+        return told is None
+    asked_to_wait = status == 429 or wait is not None or told is not None or _TOO_FAST.search(codes) is not None
+    return not asked_to_wait and _REFUSED.search(codes) is not None
 
 
 def wait_hint(headers: Mapping[str, str], body: Any) -> float | None:

@@ -131,10 +131,24 @@ def test_other_limits_are_no_full_context(status: int, words: str) -> None:
         (429, {"error": {"type": "insufficient_quota", "code": None}}, True),
         (502, {"error": {"code": "invalid_api_key"}}, True),
         (429, {"error": {"status": "RESOURCE_EXHAUSTED", "message": "You exceeded your current quota"}}, False),
+        (429, {"error": {"type": "invalid_request_error", "code": "rate_limit_exceeded"}}, False),
+        (429, {"error": {"type": "invalid_request_error", "code": "insufficient_quota"}}, True),
+        (429, {"error": {"type": "billing_error"}}, True),
+        (502, {"error": {"type": "invalid_request_error", "code": "rate_limit_exceeded"}}, False),
+        (502, {"error": {"type": "invalid_request_error", "code": "TooManyRequests"}}, False),
+        (502, {"error": {"type": "invalid_request_error", "code": None}}, True),
+        (400, {"error": {"type": "invalid_request_error", "code": "rate_limit_exceeded"}}, True),
     ],
 )
 def test_what_trying_again_cannot_help(status: int, body: Any, final: bool) -> None:
     assert is_final(status, body) is final
+
+
+@pytest.mark.parametrize(
+    ("code", "final"), [("invalid_request_error", False), ("not_found", False), ("insufficient_quota", True)]
+)
+def test_a_wait_of_the_headers_wins_over_a_type_that_refuses(code: str, final: bool) -> None:
+    assert is_final(503, {"error": {"type": code}}, wait=1.0) is final
 
 
 @pytest.mark.parametrize(
@@ -226,6 +240,16 @@ async def test_a_wait_beyond_the_timeout_ends_the_call_at_once(endpoint: Endpoin
         with pytest.raises(CallFailed, match="slow; the server asks to wait 3600 s, more than model.timeout allows"):
             await model.complete(ASK)
     assert time.perf_counter() - start < 5 and len(endpoint.asked) == 1
+
+
+@pytest.mark.parametrize("status", [429, 503, 200])
+async def test_a_rate_limit_of_the_type_of_a_wrong_request_is_tried_again(endpoint: Endpoint, status: int) -> None:
+    error = {"message": "Rate limit reached", "type": "invalid_request_error", "code": "rate_limit_exceeded"}
+    endpoint.answers = [(status, {"error": error}), said("fine")]
+    endpoint.more_headers = {"retry-after": "0.01"}
+    async with client(endpoint) as model:
+        assert (await model.complete(ASK)).text == "fine"
+    assert len(endpoint.asked) == 2
 
 
 @pytest.mark.parametrize(
