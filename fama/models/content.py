@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from fama.episodes.foreign.fields import absent
 from fama.text.clean import clean
 
 _TEXT_TYPES = frozenset({"text", "output_text", "input_text", "summary_text"})
@@ -48,10 +49,30 @@ def _parts_in(value: Any) -> Any:
 
 
 def read_thought(value: Any) -> str:
-    """Return the text of a reasoning field in any shape."""
+    """Return the text of a reasoning field in any shape; empty where it is a flag or a number."""
     content = Content()
-    _read(value, content, content.text, 0)
+    if _holds_words(value):
+        _read(value, content, content.text, 0)
     return "\n".join((*content.text, *content.thoughts))
+
+
+def read_refusal(value: Any) -> list[str]:
+    """Return the words of a refusal, a text or parts of one; none where it is a flag, a number or empty."""
+    content = Content()
+    _refuse(value, content, 0)
+    return content.refusals
+
+
+def _holds_words(value: Any) -> bool:
+    """Return whether a field may hold words: a flag, a number, nothing and a word for it do not."""
+    return isinstance(value, str | list | dict) and bool(value) and not absent(value)
+
+
+def _refuse(value: Any, content: Content, depth: int) -> None:
+    for said in value if isinstance(value, list) else [value]:
+        words = [said.get(key) for key in ("refusal", *_TEXT_KEYS)] if isinstance(said, dict) else [said]
+        if any(map(_holds_words, words)):
+            _read(said, content, content.refusals, depth + 1)
 
 
 def _read(value: Any, content: Content, into: list[str], depth: int) -> None:
@@ -70,8 +91,13 @@ def _read(value: Any, content: Content, into: list[str], depth: int) -> None:
 
 def _part(part: dict[str, Any], content: Content, into: list[str], depth: int) -> None:
     kind = str(part.get("type") or "").lower()
-    if kind == "refusal" or (not kind and "refusal" in part):
-        _read(part.get("refusal", part.get("text")), content, content.refusals, depth + 1)
+    if not kind and "refusal" in part:
+        _refuse(part["refusal"], content, depth)
+        part = {key: value for key, value in part.items() if key != "refusal"}
+        if not part:
+            return
+    if kind == "refusal":
+        _refuse(part.get("refusal", part.get("text")), content, depth)
     elif kind in _THOUGHT_TYPES or kind.startswith("reasoning.") or _is_bare_thought(kind, part):
         keys = ("thinking", "reasoning", "text", "summary", "content", "reasoning_text")
         _read(next((part[key] for key in keys if part.get(key)), None), content, content.thoughts, depth + 1)

@@ -10,9 +10,10 @@ import json
 from dataclasses import replace
 from typing import Any, Literal
 
-from fama.episodes.records import FunctionCall, LedgerRow, ToolCall
+from fama.episodes.records import LedgerRow
 from fama.models.base import ChatReply, ChatRequest
-from fama.models.content import read_content, read_thought
+from fama.models.calls import calls_of, entries_in
+from fama.models.content import read_content, read_refusal, read_thought
 from fama.models.ends import ReplyEnd, finish_word, is_known_end, read_end
 from fama.models.prices import Price
 from fama.models.server_errors import error_words, find_error
@@ -150,8 +151,9 @@ def _one_choice(choices: list[Any]) -> Any:
         return first
     merged: dict[str, Any] = dict(messages[0])
     for message in messages[1:]:
-        for key in ("content", "tool_calls"):
-            merged[key] = merged.get(key) or message.get(key)
+        merged["content"] = merged.get("content") or message.get("content")
+        for key in ("tool_calls", "function_call"):
+            merged[key] = entries_in(merged.get(key)) or entries_in(message.get(key))
     return {**first, "message": merged}
 
 
@@ -165,9 +167,8 @@ def _reply(choice: Any, request: ChatRequest, usage: LedgerRow, continues: bool)
         raise Malformed("the reply has an unknown form: its choice holds no message", usage)
     content = read_content(message.get("content", message.get("text")))
     words = "".join(content.text)
-    refusals = [*content.refusals, *read_content(message.get("refusal")).text]
-    written = [*_list(message.get("tool_calls")), *_list(message.get("function_call")), *content.calls]
-    calls = tuple(_tool_call(call, n) for n, call in enumerate(written))
+    refusals = [*content.refusals, *read_refusal(message.get("refusal"))]
+    calls = calls_of(message, content.calls)
     reasons = [read_thought(message.get(key)) for key in _THOUGHT_KEYS]
     refused = bool("".join(refusals).strip()) or read_end(finish) is ReplyEnd.REFUSAL
     if refused:
@@ -198,23 +199,3 @@ def with_prefill(text: str, prefill: str) -> str:
         rest = bare[len(core) :]
         return prefill + (rest.lstrip() if prefill[-1].isspace() else rest)
     return prefill + text
-
-
-def _list(value: Any) -> list[Any]:
-    if isinstance(value, list):
-        return value
-    return [] if value is None else [value]
-
-
-def _tool_call(call: Any, n: int) -> ToolCall:
-    """Return a call in any shape; one without a name gets an empty one, which is a parse failure later."""
-    call = call if isinstance(call, dict) else {"function": {"arguments": call}}
-    function = next((call[key] for key in ("function", "custom") if isinstance(call.get(key), dict)), call)
-    arguments = next((function[key] for key in ("arguments", "input", "parameters", "args") if key in function), None)
-    if not isinstance(arguments, str):
-        arguments = json.dumps(arguments if arguments is not None else {})
-    name, id_ = function.get("name"), call.get("id")
-    return ToolCall(
-        id=clean(id_) if isinstance(id_, str) and id_ else f"call_{n}",
-        function=FunctionCall(name=clean(name) if isinstance(name, str) else "", arguments=clean(arguments)),
-    )

@@ -118,6 +118,13 @@ CALLS: dict[str, dict[str, Any]] = {
     "legacy": {"function_call": {"name": "f", "arguments": '{"a": 1}'}},
     "custom": {"tool_calls": [{"type": "custom", "custom": {"name": "f", "input": '{"a": 1}'}}]},
     "gemini": {"content": [{"functionCall": {"name": "f", "args": {"a": 1}}}]},
+    "json text": {"tool_calls": '[{"function": {"name": "f", "arguments": "{\\"a\\": 1}"}}]'},
+    "json text, one call": {"tool_calls": '{"name": "f", "arguments": {"a": 1}}'},
+    "json text inside": {"tool_calls": ['{"function": {"name": "f", "arguments": {"a": 1}}}']},
+    "json text, legacy": {"function_call": '{"name": "f", "arguments": {"a": 1}}'},
+    "json text of the function": {"tool_calls": [{"function": '{"name": "f", "arguments": {"a": 1}}'}]},
+    "a name as the function": {"tool_calls": [{"type": "function", "function": "f", "arguments": '{"a": 1}'}]},
+    "among empty ones": {"tool_calls": [None, {}, {"name": "f", "arguments": {"a": 1}}]},
     "a part": {"content": [{"type": "tool_use", "id": "t", "name": "f", "input": {"a": 1}}]},
 }
 
@@ -128,9 +135,67 @@ def test_calls_in_any_shape(shape: str) -> None:
     assert (call.function.name, call.function.parsed()) == ("f", {"a": 1}) and call.id
 
 
-@pytest.mark.parametrize("calls", [[None], [3], [{"function": {"arguments": "{}"}}], [{"function": {"name": None}}]])
-def test_a_call_without_a_name_is_kept_for_the_parser(calls: list[Any]) -> None:
-    assert read(choice({"content": None, "tool_calls": calls})).tool_calls[0].function.name == ""
+@pytest.mark.parametrize(
+    "calls", [[3], "get_order", [{"function": {"arguments": '{"a": 1}'}}], {"name": None, "args": 1}]
+)
+def test_a_call_without_a_name_is_kept_for_the_parser(calls: Any) -> None:
+    (call,) = read(choice({"content": None, "tool_calls": calls})).tool_calls
+    assert call.function.name == "" and call.function.arguments not in ("", "{}")
+
+
+@pytest.mark.parametrize("given", [None, "null", " null ", {}])
+def test_arguments_of_a_call_without_any(given: Any) -> None:
+    (call,) = read(choice({"content": None, "tool_calls": [{"name": "f", "arguments": given}]})).tool_calls
+    assert (call.function.name, call.function.arguments) == ("f", "{}")
+
+
+NO_CALLS: list[Any] = [
+    *(None, "", " ", "null", "None", "[]", "{}", "[null]", 0, False, True, [], {}, [None], [{}], [""], ["{}"], [[]]),
+    {"name": None, "arguments": None},
+    {"name": "", "arguments": ""},
+    {"name": None, "arguments": "{}"},
+    [{"id": "c", "type": "function", "function": {"name": None, "arguments": " { } "}}],
+    [{"id": "c", "type": "function", "function": None}],
+    [{"function": {"name": "null", "arguments": "null"}}],
+]
+
+
+@pytest.mark.parametrize("nothing", NO_CALLS, ids=json.dumps)
+@pytest.mark.parametrize("field", ["tool_calls", "function_call"])
+def test_a_field_that_stands_for_no_call_takes_nothing_from_an_answer(field: str, nothing: Any) -> None:
+    reply = read(choice({"content": "Hello", field: nothing}), prefill="> ")
+    assert (reply.text, reply.tool_calls, reply.end) == ("> Hello", (), ReplyEnd.STOP)
+
+
+@pytest.mark.parametrize("nothing", NO_CALLS, ids=json.dumps)
+def test_a_call_beside_a_field_that_stands_for_none(nothing: Any) -> None:
+    good = CALLS["legacy"]
+    (call,) = read(choice({"content": None, "tool_calls": nothing, **good})).tool_calls
+    tree = {"choices": [{"message": {"content": "Hi", "tool_calls": nothing}}, {"message": CALLS["openai"]}]}
+    (other,) = read(tree).tool_calls
+    assert [call.function.name, other.function.name] == ["f", "f"]
+
+
+def test_a_call_that_is_given_in_three_places_is_one() -> None:
+    everywhere = {**CALLS["openai"], **CALLS["legacy"], **CALLS["a part"]}
+    assert [call.id for call in read(choice(everywhere, "tool_calls")).tool_calls] == ["c"]
+
+
+@pytest.mark.parametrize("refusal", [False, True, 0, 1.5, "", "null", [], {}, [None], [False], {"refused": False}])
+def test_a_refusal_that_holds_no_words_is_none(refusal: Any) -> None:
+    for message in (
+        {"content": "Hello", "refusal": refusal},
+        {"content": [{"type": "text", "text": "Hello"}, {"type": "refusal", "refusal": refusal}]},
+        {"content": {"text": "Hello", "refusal": refusal}},
+    ):
+        reply = read(choice(message))
+        assert (reply.text, reply.end) == ("Hello", ReplyEnd.STOP)
+
+
+@pytest.mark.parametrize("thought", [False, True, 0, "", "null", [], {}])
+def test_a_thought_that_holds_no_words_is_none(thought: Any) -> None:
+    reply = read(choice({"content": "Hello", "reasoning_content": thought, "thinking": "hm"}))
+    assert (reply.text, reply.reasoning) == ("Hello", "hm")
 
 
 @pytest.mark.parametrize(
@@ -139,6 +204,8 @@ def test_a_call_without_a_name_is_kept_for_the_parser(calls: list[Any]) -> None:
         ({"content": None, "refusal": "I cannot do that."}, "stop"),
         ({"content": "", "refusal": "I cannot do that."}, "content_filter"),
         ({"content": [{"type": "refusal", "refusal": "I cannot do that."}]}, "stop"),
+        ({"content": None, "refusal": [{"type": "refusal", "refusal": "I cannot do that."}]}, "stop"),
+        ({"content": None, "refusal": {"text": "I cannot do that."}}, "stop"),
         ({"content": "I cannot do that."}, "refusal"),
     ],
 )

@@ -1,0 +1,66 @@
+"""Tool calls of a reply, in every form that servers give them, and every form in which they give none."""
+
+import json
+from typing import Any
+
+from fama.episodes.foreign.fields import absent, from_text
+from fama.episodes.records import FunctionCall, ToolCall
+from fama.text.clean import clean
+
+_HOLDERS = ("function", "custom")
+_ARGUMENTS = ("arguments", "input", "parameters", "args")
+#: Arguments that say nothing, without their white space.
+_NOTHING = frozenset({"", "{}", "[]"})
+
+
+def calls_of(message: dict[str, Any], parts: list[dict[str, Any]]) -> tuple[ToolCall, ...]:
+    """Return the calls of a reply's message: ``tool_calls``, else the legacy field, else those among its ``parts``.
+
+    Servers that give a call in two of these places repeat it.
+    """
+    written = entries_in(message.get("tool_calls")) or entries_in(message.get("function_call")) or entries_in(parts)
+    return tuple(_tool_call(call, n) for n, call in enumerate(written))
+
+
+def entries_in(value: Any) -> list[Any]:
+    """Return the calls in a field: a list, one object, or JSON text of either; what stands for no call is left out.
+
+    That is an empty value, a truth value, and an object that has neither a name nor arguments.
+    """
+    value = from_text(value)
+    entries = [from_text(entry) for entry in (value if isinstance(value, list) else [value])]
+    return [entry for entry in entries if not _is_none(entry)]
+
+
+def _is_none(entry: Any) -> bool:
+    if not isinstance(entry, dict):
+        return isinstance(entry, bool) or not entry or absent(entry)
+    name, arguments = _name_and_arguments(entry)
+    return not name and "".join(_text(arguments).split()) in _NOTHING
+
+
+def _tool_call(call: Any, n: int) -> ToolCall:
+    """Return a call; one without a name gets an empty one, which is a parse failure later."""
+    call = call if isinstance(call, dict) else {"arguments": call}
+    name, arguments = _name_and_arguments(call)
+    id_ = call.get("id")
+    return ToolCall(
+        id=clean(id_) if isinstance(id_, str) and id_ else f"call_{n}",
+        function=FunctionCall(name=clean(name), arguments=clean(_text(arguments))),
+    )
+
+
+def _name_and_arguments(call: dict[str, Any]) -> tuple[str, Any]:
+    """Return the name of a call, empty without one, and its arguments as they were given, None without any."""
+    inner = next((from_text(call[key]) for key in _HOLDERS if call.get(key)), None)
+    holder = inner if isinstance(inner, dict) else call
+    name = holder.get("name") or (inner if isinstance(inner, str) else None)
+    arguments = next((holder[key] for key in _ARGUMENTS if holder.get(key) is not None), None)
+    return name if isinstance(name, str) and not absent(name) else "", arguments
+
+
+def _text(arguments: Any) -> str:
+    """Return arguments as JSON text; a text stays as the model wrote it, but for null, which is none."""
+    if arguments is None or (isinstance(arguments, str) and arguments.strip() == "null"):
+        return "{}"
+    return arguments if isinstance(arguments, str) else json.dumps(arguments)
