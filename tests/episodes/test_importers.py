@@ -350,6 +350,8 @@ def test_tau2_results(tmp_path: Path) -> None:
     assert [(r.role, r.model, r.total_tokens, r.price) for r in one.ledger] == [
         ("agent", "m", 11, None),
         ("user", "u", 6, 0.1),
+        ("user", "u", None, None),  # its tool call, which the log gives no usage of
+        ("agent", "m", None, None),
     ]
     assert one.gold_actions is not None and one.gold_actions[0].name == "cancel" and one.seeds == {"simulation": 5}
     assert (broken.outcome.status, broken.outcome.boundary, broken.reward) == ("error", "model", None)

@@ -1,5 +1,6 @@
 """Results of tau2 in all layouts: one file, a folder, without tasks, voice, interrupted, agents of all kinds."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from fama.cli import main
 from fama.episodes.attach import read_tools
+from fama.episodes.records import total_tokens
 from tests.support.foreign_logs import SAID, imported, write_json, write_lines
 
 INFO: dict[str, Any] = {
@@ -94,8 +96,38 @@ def test_an_absurd_duration_or_price_loses_no_episode(tmp_path: Path, duration: 
     row = simulation("a", duration=duration, messages=said, reward_info={"reward": 1, "reward_breakdown": {"DB": "?"}})
     (episode,) = imported(write_json(tmp_path / "x.json", result(row)), tmp_path / "out")
     assert (episode.outcome.status, episode.seconds, episode.reward_detail) == ("success", seconds, {})
-    (bill,) = episode.ledger
+    bill = episode.ledger[0]
     assert (bill.input_tokens, bill.output_tokens, bill.price) == (None, None, None)
+
+
+USED = {"prompt_tokens": 100, "completion_tokens": 10}
+
+
+@pytest.mark.parametrize("usage", [None, {}, "null", [], 7, {"prompt_tokens": 0, "completion_tokens": 0}])
+def test_a_message_without_usage_leaves_no_partial_sum(tmp_path: Path, usage: Any) -> None:
+    said = [
+        {"role": "assistant", "content": "Hi! How can I help?", "usage": None},
+        {"role": "user", "content": "Hello", "usage": USED},
+        {"role": "assistant", "content": "One", "usage": USED},
+        {"role": "assistant", "content": "Two", "usage": usage},
+        {"role": "user", "content": None, "usage": usage, "tool_calls": [{"id": "u", "name": "look", "arguments": {}}]},
+    ]
+    (episode,) = imported(write_json(tmp_path / "x.json", result(simulation("a", messages=said))), tmp_path / "out")
+    assert [(row.role, row.total_tokens) for row in episode.ledger] == [
+        *(("user", 110), ("agent", 110), ("agent", None), ("user", None)),
+    ]
+    assert total_tokens(episode.ledger) is None and total_tokens(episode.ledger, "user") is None
+
+
+def test_a_greeting_and_a_user_without_a_model_cost_nothing(tmp_path: Path) -> None:
+    said = [
+        {"role": "assistant", "content": "Hi! How can I help?", "usage": None},
+        {"role": "user", "content": "Hello", "usage": None},
+        {"role": "assistant", "content": "One", "usage": json.dumps(USED)},
+    ]
+    tree = {**result(simulation("a", messages=said)), "info": {**INFO, "user_info": {"implementation": "dummy_user"}}}
+    (episode,) = imported(write_json(tmp_path / "x.json", tree), tmp_path / "out")
+    assert [(row.role, row.total_tokens) for row in episode.ledger] == [("agent", 110)]
 
 
 def test_a_file_without_tasks_has_no_reference(tmp_path: Path) -> None:

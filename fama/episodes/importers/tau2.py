@@ -129,7 +129,8 @@ class _Run:
         verdict = mapping(row.get("reward_info"), "reward_info")
         reward = number(verdict.get("reward"), "reward")
         outcome = _outcome(row, reward)
-        rows = [m for m in turns_of(row) if not of_user_tools(m)]
+        turns = turns_of(row)
+        rows = [message for message in turns if not of_user_tools(message)]
         policy = row.get("policy") if not absent(row.get("policy")) else self.world.get("policy")
         system = [] if absent(policy) else [{"role": "system", "content": policy}]
         task_id = name_of(row["task_id"])
@@ -155,7 +156,7 @@ class _Run:
             settings=self.settings,
             messages=messages_of([*system, *map(chat_message, rows)], omitted),
             tools=self.tools,
-            ledger=tuple(_bills(rows, name_of(self.agent.get("llm")), name_of(self.user.get("llm")))),
+            ledger=tuple(_bills(turns, name_of(self.agent.get("llm")), name_of(self.user.get("llm")))),
             outcome=outcome,
             reward=None if outcome.status == "error" else reward,
             reward_detail=_detail(verdict),
@@ -196,24 +197,28 @@ def _instruction(task: dict[str, Any]) -> str | None:
     return None if told is None else str(told)
 
 
-def _bills(rows: list[dict[str, Any]], agent: str | None, user: str | None) -> Iterator[LedgerRow]:
-    """Yield one ledger row per message with usage; tau2 writes a cost of 0 for unpriced models: 0 is unknown.
+def _bills(turns: list[dict[str, Any]], agent: str | None, user: str | None) -> Iterator[LedgerRow]:
+    """Yield one ledger row per message that a model wrote; one without usage has unknown tokens.
 
-    Cached and reasoning tokens are not in its logs.
+    Two need no model: the agent's greeting, which opens a conversation, and the words of a user that is none. Cached
+    and reasoning tokens are not in tau2's logs, and it writes a cost of 0 for unpriced models: 0 is unknown.
     """
-    for message in rows:
-        usage = message.get("usage")
-        role = {"assistant": "agent", "user": "user"}.get(message["role"])
-        if isinstance(usage, dict) and usage and role:
-            yield LedgerRow(
-                role=role,
-                model=(agent if role == "agent" else user) or "unknown",
-                input_tokens=usage.get("prompt_tokens"),
-                cached_input_tokens=None,
-                output_tokens=usage.get("completion_tokens"),
-                reasoning_tokens=None,
-                price=positive(message.get("cost")),
-            )
+    models = {"assistant": ("agent", agent or "unknown"), "user": ("user", user)}
+    for place, message in enumerate(turns):
+        role, model = models.get(message["role"], ("", None))
+        usage = from_text(message.get("usage"))
+        said = usage if isinstance(usage, dict) else {}
+        if not role or (not said and (model is None or (place == 0 and role == "agent"))):
+            continue
+        yield LedgerRow(
+            role=role,
+            model=model or "unknown",
+            input_tokens=said.get("prompt_tokens") or None,
+            cached_input_tokens=None,
+            output_tokens=said.get("completion_tokens"),
+            reasoning_tokens=None,
+            price=positive(message.get("cost")),
+        )
 
 
 def _outcome(row: dict[str, Any], reward: float | None) -> Outcome:
