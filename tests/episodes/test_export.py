@@ -3,6 +3,7 @@
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -109,6 +110,92 @@ def test_arms_that_differ_in_their_user_are_files_of_their_own(tmp_path: Path) -
         store.append(one)
     assert main(["export", str(tmp_path / "in"), "--to", "inspect", "--out", str(tmp_path / "logs")]) == 0
     assert len(list((tmp_path / "logs").glob("*.eval"))) == 2
+
+
+def exported(folder: Path, *episodes: Episode) -> Path:
+    for one in episodes:
+        EpisodeStore(folder / "run").append(one)
+    assert main(["export", str(folder / "run"), "--to", "inspect", "--out", str(folder / "logs")]) == 0
+    (path,) = (folder / "logs").glob("*.eval")
+    return path
+
+
+def row(role: str = "agent", **counts: Any) -> LedgerRow:
+    return LedgerRow(role=role, model="user" if role == "user" else "m/1.5b", **counts)
+
+
+Sums = tuple[int | None, int | None, int | None, int | None, float | None]
+UNCOUNTED = row(input_tokens=None, output_tokens=None, estimated_tokens=500)
+
+
+@pytest.mark.parametrize(
+    ("rows", "sums"),
+    [
+        ((row(input_tokens=100, output_tokens=10), UNCOUNTED), (None, None, None, None, None)),
+        ((UNCOUNTED,), (None, None, None, None, None)),
+        (
+            (
+                row(input_tokens=100, cached_input_tokens=80, output_tokens=10, price=0.5),
+                row(input_tokens=9, cached_input_tokens=None, output_tokens=1, reasoning_tokens=None, price=0.25),
+            ),
+            (109, None, 11, None, 0.75),
+        ),
+        ((row(input_tokens=5, output_tokens=1, price=0.5), row(input_tokens=5, output_tokens=1)), (10, 0, 2, 0, None)),
+    ],
+)
+def test_a_sum_of_unknown_counts_is_unknown(tmp_path: Path, rows: tuple[LedgerRow, ...], sums: Sums) -> None:
+    ledger = (*rows, row("user", input_tokens=7, output_tokens=1))
+    one = episode("t", 0, Outcome(status="success")).model_copy(update={"ledger": ledger})
+    path = exported(tmp_path, one)
+    (sample,) = inspect_log.read_eval_log(str(path)).samples
+    assert sample.metadata.get("unknown_usage") == (["m/1.5b"] if sums[0] is None else None)
+    assert ("m/1.5b" in sample.model_usage) is (sums[0] is not None) and "user" in sample.model_usage
+    (back,) = IMPORTERS.load("inspect")(path)
+    (own,) = [bill for bill in back.ledger if bill.role == "agent"]
+    assert sums == (
+        *(own.input_tokens, own.cached_input_tokens, own.output_tokens),
+        *(own.reasoning_tokens, own.price),
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ['{"order_id": "W1', "[1, 2]", '"W1"', "cancel W1", '{"a": 1}{"b": 2}', "Error details: x", "a\n\nb"]
+)
+def test_unreadable_arguments_come_back(tmp_path: Path, text: str) -> None:
+    call = ToolCall(id="c0", function=FunctionCall(name="cancel", arguments=text))
+    said = (*MESSAGES[:2], Message(role="assistant", tool_calls=(call,)), *MESSAGES[3:])
+    path = exported(tmp_path, episode("t", 0, Outcome(status="failure")).model_copy(update={"messages": said}))
+    (sample,) = inspect_log.read_eval_log(str(path)).samples
+    (logged,) = sample.messages[2].tool_calls
+    assert logged.arguments == {} and text in logged.parse_error
+    (back,) = IMPORTERS.load("inspect")(path)
+    assert back.messages[2].tool_calls == (call,)
+    assert back.source.omitted == {"calls with unreadable arguments": 1}
+
+
+@pytest.mark.parametrize("text", ["", " ", "{}", "null"])
+def test_no_arguments_are_no_parse_error(tmp_path: Path, text: str) -> None:
+    call = ToolCall(id="c0", function=FunctionCall(name="cancel", arguments=text))
+    said = (*MESSAGES[:2], Message(role="assistant", tool_calls=(call,)), *MESSAGES[3:])
+    path = exported(tmp_path, episode("t", 0, Outcome(status="failure")).model_copy(update={"messages": said}))
+    (sample,) = inspect_log.read_eval_log(str(path)).samples
+    (logged,) = sample.messages[2].tool_calls
+    assert (logged.arguments, logged.parse_error) == ({}, None)
+
+
+def test_times_of_every_kind_are_exported(tmp_path: Path) -> None:
+    said = ["2025-06-01 at noon", "2025-06-01T12:00:00", "2025-06-01T12:00:00+02:00", "0001-01-01T00:00:00+14:00", None]
+    done, long = Outcome(status="success"), 1e300
+    episodes = [
+        episode("t", trial, done).model_copy(update={"started_at": text, "seconds": 60.0})
+        for trial, text in enumerate(said)
+    ]
+    endless = episode("t", len(said), done).model_copy(update={"started_at": said[1], "seconds": long})
+    log = inspect_log.read_eval_log(str(exported(tmp_path, *episodes, endless)))
+    begun = [one.started_at and str(one.started_at)[:19] for one in log.samples]
+    assert begun == [None, "2025-06-01T12:00:00", "2025-06-01T10:00:00", None, None, "2025-06-01T12:00:00"]
+    assert [one.metadata.get("started_at") for one in log.samples] == [said[0], None, None, said[3], None, None]
+    assert (log.stats.started_at[:19], log.stats.completed_at[:19]) == ("2025-06-01T10:00:00", "2025-06-01T12:01:00")
 
 
 def test_bad_exports_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

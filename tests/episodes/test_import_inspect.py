@@ -7,7 +7,7 @@ import pytest
 
 from fama.cli import main
 from fama.episodes.importers.base import IMPORTERS, detect
-from fama.episodes.records import Episode
+from fama.episodes.records import Episode, total_tokens
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
 
@@ -75,7 +75,54 @@ def test_samples_become_episodes(tmp_path: Path, name: str) -> None:
     assert good.messages[1].tool_calls[0].function.parsed() == {"id": "a"}
     assert good.messages[2].tool_call_id == "c1" and str(good.messages[3].content).endswith("x" * 400)
     rows = {row.role: (row.model, row.input_tokens, row.cached_input_tokens, row.output_tokens) for row in good.ledger}
-    assert rows == {"agent": ("openai/m", 30, 20, 4), "other": ("openai/judge", 3, 0, 1)}
+    assert rows == {"agent": ("openai/m", 30, 20, 4), "other": ("openai/judge", 3, None, 1)}
+
+
+Counts = tuple[int | None, int | None, int | None, int | None]
+
+
+@pytest.mark.parametrize(
+    ("usage", "counts"),
+    [
+        ({"input_tokens": 9, "output_tokens": 2}, (9, None, 2, None)),
+        ({"input_tokens": 9, "output_tokens": 2, "input_tokens_cache_read": 0}, (9, 0, 2, None)),
+        ({"input_tokens": 9, "output_tokens": 2, "input_tokens_cache_write": 5}, (14, None, 2, None)),
+        ({"input_tokens": 9, "output_tokens": 2, "reasoning_tokens": 1}, (9, None, 2, 1)),
+        ({"input_tokens": 9, "output_tokens": 0}, (9, None, 0, None)),
+        ({"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}, (None, None, None, None)),
+        (None, (None, None, None, None)),
+    ],
+)
+def test_what_a_provider_does_not_count_is_unknown(
+    tmp_path: Path, usage: dict[str, int] | None, counts: Counts
+) -> None:
+    from inspect_ai.model import ModelUsage
+
+    one = sample(1, "C")
+    one.model_usage.pop("openai/m")
+    if usage is not None:
+        one.model_usage["openai/m"] = ModelUsage(**usage)
+    (episode,) = read(log_of(tmp_path, "run.eval", [one]))
+    (row,) = [row for row in episode.ledger if row.role == "agent"]
+    assert (row.input_tokens, row.cached_input_tokens, row.output_tokens, row.reasoning_tokens) == counts
+    assert (total_tokens(episode.ledger) is None) is (counts[0] is None)
+
+
+@pytest.mark.parametrize(
+    ("error", "arguments"),
+    [
+        ('Error parsing the following tool call arguments:\n\n{"id": "W1"\n\nError details: cut', '{"id": "W1"'),
+        ('Error parsing the following tool call arguments: {"id": "W1"', '{"id": "W1"'),
+        ("unknown tool", "unknown tool"),
+    ],
+)
+def test_arguments_that_inspect_could_not_read_are_kept(tmp_path: Path, error: str, arguments: str) -> None:
+    one = sample(1, "C")
+    one.messages[1].tool_calls[0].arguments, one.messages[1].tool_calls[0].parse_error = {}, error
+    (episode,) = read(log_of(tmp_path, "run.eval", [one]))
+    (call,) = episode.messages[1].tool_calls or ()
+    assert call.function.arguments == arguments
+    assert episode.source.omitted == {"calls with unreadable arguments": 1}
 
 
 @pytest.mark.parametrize(

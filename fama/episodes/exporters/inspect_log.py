@@ -2,17 +2,21 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from fama.episodes.exporters.names import distinct_names
-from fama.episodes.records import Decision, Episode, LedgerRow, Message
+from fama.episodes.importers.inspect_arguments import to_parse_error
+from fama.episodes.records import Decision, Episode, LedgerRow, Message, known_total
+from fama.episodes.records import ToolCall as OwnCall
 from fama.errors import BadInput
 from fama.hashing import content_hash
 
 _UNKNOWN_TIME = "1970-01-01T00:00:00+00:00"
+_COUNTS = ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens")
 
 
 def write(episodes: Iterable[Episode], folder: Path) -> list[Path]:
@@ -65,7 +69,7 @@ def _log(arm: tuple[str, ...], episodes: list[Episode]) -> Any:
         status="success",
         stats=_stats(episodes),
         eval=EvalSpec(
-            created=episodes[0].started_at or _UNKNOWN_TIME,
+            created=next(filter(None, map(_began, episodes)), _UNKNOWN_TIME),
             task=f"{benchmark}/{domain}",
             task_version=episodes[0].benchmark_version or 0,
             dataset=EvalDataset(name=domain, samples=len(ids), sample_ids=list(ids)),
@@ -98,6 +102,8 @@ def _sample(episode: Episode) -> Any:
     )
     decisions = {decision.message_index: decision for decision in episode.decisions}
     first = next((m.content or "" for m in episode.messages if m.role == "user"), "")
+    began, usage = _began(episode), _usage(episode.ledger)
+    unknown = {row.model for row in episode.ledger} - usage.keys()
     return EvalSample(
         id=episode.task_id,
         epoch=episode.trial + 1,
@@ -107,12 +113,14 @@ def _sample(episode: Episode) -> Any:
         messages=[_message(m, index, decisions.get(index)) for index, m in enumerate(episode.messages)],
         scores=None if failed else {"success": told},
         error=crash if failed else None,
-        model_usage=_usage(episode.ledger),
+        model_usage=usage,
         total_time=episode.seconds,
-        started_at=episode.started_at,
+        started_at=began,
         metadata={
             "selector": episode.selector,
             "subset": list(episode.decisions[0].subset) if episode.decisions else [],
+            **({"unknown_usage": sorted(unknown)} if unknown else {}),
+            **({"started_at": episode.started_at} if episode.started_at and began is None else {}),
             "ledger": [row.model_dump(exclude_defaults=True) for row in episode.ledger],
             "seeds": dict(episode.seeds),
             "source": episode.source.model_dump(),
@@ -122,7 +130,6 @@ def _sample(episode: Episode) -> Any:
 
 def _message(message: Message, index: int, decision: Decision | None) -> Any:
     from inspect_ai.model import ChatMessageAssistant, ChatMessageSystem, ChatMessageTool, ChatMessageUser
-    from inspect_ai.tool import ToolCall
 
     text = message.content or ""
     if message.role == "system":
@@ -131,10 +138,7 @@ def _message(message: Message, index: int, decision: Decision | None) -> Any:
         return ChatMessageUser(content=text)
     if message.role == "tool":
         return ChatMessageTool(content=text, tool_call_id=message.tool_call_id, function=message.name)
-    calls = [
-        ToolCall(id=call.id or f"call_{index}", function=call.function.name, arguments=call.function.parsed())
-        for call in message.tool_calls or ()
-    ]
+    calls = [_call(call, index) for call in message.tool_calls or ()]
     notes = [] if decision is None else [{"helper": note.helper, "text": note.text} for note in decision.notes]
     return ChatMessageAssistant(
         content=text,
@@ -143,31 +147,69 @@ def _message(message: Message, index: int, decision: Decision | None) -> Any:
     )
 
 
-def _stats(episodes: Sequence[Episode]) -> Any:
+def _call(call: OwnCall, index: int) -> Any:
+    from inspect_ai.tool import ToolCall
+
+    text, arguments = call.function.arguments, call.function.parsed()
+    unreadable = not arguments and "".join(text.split()) not in ("", "{}", "null")
+    return ToolCall(
+        id=call.id or f"call_{index}",
+        function=call.function.name,
+        arguments=arguments,
+        parse_error=to_parse_error(text) if unreadable else None,
+    )
+
+
+def _began(episode: Episode) -> datetime | None:
+    """Return when an episode began, a time without a zone taken as UTC; None where it is not given, or unreadable."""
+    try:
+        began = datetime.fromisoformat((episode.started_at or "").strip())
+        return (began if began.tzinfo else began.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _spans(episodes: Iterable[Episode]) -> Iterator[tuple[datetime, datetime]]:
+    for episode in episodes:
+        began = _began(episode)
+        if began is not None and episode.seconds is not None:
+            with suppress(OverflowError):
+                yield began, began + timedelta(seconds=episode.seconds)
+
+
+def _stats(episodes: Iterable[Episode]) -> Any:
     """Return when the first episode began and the last one ended, where the episodes say it."""
     from inspect_ai.log import EvalStats
 
-    timed = [(e.started_at, e.seconds) for e in episodes if e.started_at and e.seconds is not None]
-    if not timed:
+    spans = list(_spans(episodes))
+    if not spans:
         return EvalStats()
-    spans = [(datetime.fromisoformat(began), timedelta(seconds=seconds)) for began, seconds in timed]
-    first, last = min(began for began, _ in spans), max(began + lasted for began, lasted in spans)
-    return EvalStats(started_at=first.isoformat(), completed_at=last.isoformat())
+    return EvalStats(
+        started_at=min(began for began, _ in spans).isoformat(), completed_at=max(end for _, end in spans).isoformat()
+    )
 
 
 def _usage(ledger: tuple[LedgerRow, ...]) -> dict[str, Any]:
+    """Return the use of each model. One with a call of unknown tokens is left out: Inspect has no unknown counts."""
+    rows: dict[str, list[LedgerRow]] = defaultdict(list)
+    for row in ledger:
+        rows[row.model].append(row)
+    return {model: usage for model, own in rows.items() if (usage := _sum(own)) is not None}
+
+
+def _sum(rows: list[LedgerRow]) -> Any:
+    """Return the use of a model's calls: parts that one call does not report are unknown, None if whole counts are."""
     from inspect_ai.model import ModelUsage
 
-    total: dict[str, Any] = {}
-    for row in ledger:
-        if row.total_tokens is None:
-            continue  # Inspect has no unknown counts
-        usage = ModelUsage(
-            input_tokens=(row.input_tokens or 0) - (row.cached_input_tokens or 0),
-            input_tokens_cache_read=row.cached_input_tokens,
-            output_tokens=row.output_tokens or 0,
-            reasoning_tokens=row.reasoning_tokens,
-            total_tokens=row.total_tokens,
-        )
-        total[row.model] = total[row.model] + usage if row.model in total else usage
-    return total
+    spent, cached, output, reasoning = (known_total(getattr(row, name) for row in rows) for name in _COUNTS)
+    prices = [row.price for row in rows if row.price is not None]
+    if spent is None or output is None:
+        return None
+    return ModelUsage(
+        input_tokens=spent - (cached or 0),
+        input_tokens_cache_read=cached,
+        output_tokens=output,
+        reasoning_tokens=reasoning,
+        total_tokens=spent + output,
+        total_cost=sum(prices) if len(prices) == len(rows) else None,
+    )

@@ -12,6 +12,7 @@ from fama.episodes.foreign.identity import settings_text
 from fama.episodes.foreign.messages import messages_of
 from fama.episodes.foreign.streams import LogRecord
 from fama.episodes.importers.base import read_episodes_of
+from fama.episodes.importers.inspect_arguments import from_parse_error
 from fama.episodes.records import Episode, LedgerRow, Outcome, Source
 from fama.errors import BadInput
 from fama.hashing import content_hash
@@ -138,22 +139,37 @@ def _message(message: Any) -> dict[str, Any]:
             row["content"] = f"Error: {message.error.message}"
     elif message.role == "assistant" and message.tool_calls:
         row["tool_calls"] = [
-            {"id": call.id, "name": call.function, "arguments": call.arguments} for call in message.tool_calls
+            {
+                "id": call.id,
+                "name": call.function,
+                "arguments": from_parse_error(call.parse_error) if call.parse_error else call.arguments,
+            }
+            for call in message.tool_calls
         ]
         row["content"] = parts or None
     return row
 
 
 def _bills(sample: Any, backbone: str) -> Iterator[LedgerRow]:
-    """Return one row per model; the log does not say what other models than the evaluated one were for."""
-    for model, usage in sample.model_usage.items():
-        cached = (usage.input_tokens_cache_read or 0) + (usage.input_tokens_cache_write or 0)
+    """Yield one row per model; the log does not say what other models than the evaluated one were for.
+
+    Counts that no provider reported are unknown: Inspect leaves the fields of parts unset and whole counts at 0, or has
+    no entry for the model.
+    """
+    used = dict(sample.model_usage)
+    if any(message.role == "assistant" for message in sample.messages):
+        used.setdefault(backbone, None)
+    for model, usage in used.items():
+        role = "agent" if model == backbone else "other"
+        cached = (usage.input_tokens_cache_read or 0) + (usage.input_tokens_cache_write or 0) if usage else 0
+        spent = usage.input_tokens + cached if usage else 0
+        known = usage if spent else None  # no prompt has no token
         yield LedgerRow(
-            role="agent" if model == backbone else "other",
+            role=role,
             model=model,
-            input_tokens=usage.input_tokens + cached,
-            cached_input_tokens=usage.input_tokens_cache_read or 0,
-            output_tokens=usage.output_tokens,
-            reasoning_tokens=usage.reasoning_tokens or 0,
-            price=usage.total_cost,
+            input_tokens=spent or None,
+            cached_input_tokens=known and known.input_tokens_cache_read,
+            output_tokens=known and known.output_tokens,
+            reasoning_tokens=known and known.reasoning_tokens,
+            price=usage and usage.total_cost,
         )
