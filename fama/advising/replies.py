@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from fama.episodes.foreign.fields import absent
+from fama.models.calls import entries_in
 from fama.models.wire import with_prefill
 
 
@@ -20,6 +22,14 @@ def own_content(content: Any, opening: str) -> Any:
             parts[place] = {**part, "text": without_opening(part["text"], opening)}
             return parts
     return content
+
+
+def ends_words(finish_reason: Any, calls: Any) -> bool:
+    """Return whether a piece of a reply says that no more words come: it names its end, or holds a call.
+
+    Servers send an empty text for an end that is not there yet, and lists of nothing for no calls.
+    """
+    return not absent(finish_reason) or bool(entries_in(calls))
 
 
 class StreamedReply:

@@ -7,7 +7,7 @@ from typing import Any, Self, TypeVar, cast
 
 from fama.advising.advice import Advice
 from fama.advising.advisor import Advisor
-from fama.advising.replies import StreamedReply, own_content
+from fama.advising.replies import StreamedReply, ends_words, own_content
 from fama.execution.background import is_cancelled
 
 log = logging.getLogger(__name__)
@@ -227,16 +227,18 @@ class _Pieces:
     def passed(self, chunk: Any) -> Any:
         """Return the chunk, its words without the opening."""
         for choice in getattr(chunk, "choices", None) or ():
-            if getattr(choice, "delta", None) is None:
-                continue
-            words = self._choices.setdefault(choice.index, StreamedReply(self._opening))
-            self._latest[choice.index] = chunk
-            said = choice.delta.content
+            delta: Any = getattr(choice, "delta", None)
+            if not hasattr(delta, "content"):
+                continue  # the SDK passes on what it cannot read
+            index = _index_of(choice)
+            words = self._choices.setdefault(index, StreamedReply(self._opening))
+            self._latest[index] = chunk
+            said = delta.content
             passed = words.add(said) if isinstance(said, str) else ""
-            if choice.finish_reason is not None or choice.delta.tool_calls:
+            if ends_words(choice.finish_reason, delta.tool_calls):
                 passed += words.end()
             if isinstance(said, str) or passed:
-                choice.delta.content = passed
+                delta.content = passed
         return chunk
 
     def rest(self) -> Iterator[Any]:
@@ -245,9 +247,14 @@ class _Pieces:
             held = words.end()
             if held:
                 chunk = self._latest[index].model_copy(deep=True)
-                chunk.choices = [choice for choice in chunk.choices if choice.index == index]
+                chunk.choices = [choice for choice in chunk.choices if _index_of(choice) == index]
                 chunk.choices[0].delta = type(chunk.choices[0].delta)(content=held)
                 yield chunk
+
+
+def _index_of(choice: Any) -> int:
+    """Return the index of a choice; servers of one choice may leave it out."""
+    return choice.index if isinstance(choice.index, int) else 0
 
 
 class _Stream(_Passing):

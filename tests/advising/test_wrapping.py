@@ -117,6 +117,36 @@ def test_a_stream_that_stops_loses_nothing(advisor: fama.Advisor, endpoint: Endp
         assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == LINE[:20]
 
 
+@pytest.mark.parametrize(
+    ("finish", "calls"), [("", None), ("null", None), (None, ""), (None, "null"), (None, {}), ("", [None])]
+)
+async def test_fields_that_stand_for_nothing_let_no_note_out(
+    finish: Any, calls: Any, advisor: fama.Advisor, endpoint: Endpoint
+) -> None:
+    deltas = [{"role": "assistant", "content": ""}, *({"content": piece} for piece in pieces(f"{LINE}\n{REPLY}"))]
+    choices = [{"index": None, "delta": {**delta, "tool_calls": calls}, "finish_reason": finish} for delta in deltas]
+    choices += [
+        {"index": 0, "delta": None, "finish_reason": finish},
+        {"index": 0, "delta": "", "finish_reason": "stop"},
+    ]
+    events = "".join(f"data: {json.dumps({'id': 'x', **CHUNK, 'choices': [choice]})}\n\n" for choice in choices)
+    endpoint.answer = lambda body: (200, events.encode() + b"data: [DONE]\n\n")
+    asked: dict[str, Any] = {"model": "m", "messages": LOOKED_UP, "tools": TOOLS, "stream": True}
+    heard = list(wrapped(endpoint, advisor).chat.completions.create(**asked))
+    async with await wrapped_async(endpoint, advisor).chat.completions.create(**asked) as stream:
+        other = [chunk async for chunk in stream]
+    for chunks in (heard, other):
+        spoken = [chunk.choices[0].delta for chunk in chunks]
+        assert "".join(getattr(delta, "content", None) or "" for delta in spoken) == REPLY
+
+
+def test_a_stream_without_an_index_that_stops_loses_nothing(advisor: fama.Advisor, endpoint: Endpoint) -> None:
+    row = {"id": "x", **CHUNK, "choices": [{"delta": {"content": LINE[:20]}}]}
+    endpoint.answer = lambda body: (200, f"data: {json.dumps(row)}\n\n".encode())
+    stream = wrapped(endpoint, advisor).chat.completions.create(model="m", messages=LOOKED_UP, tools=TOOLS, stream=True)
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == LINE[:20]
+
+
 def test_a_stream_that_stops_within_a_call_says_no_piece_twice(advisor: fama.Advisor, endpoint: Endpoint) -> None:
     deltas = [
         {"role": "assistant", "content": LINE[:20]},
