@@ -14,7 +14,7 @@ from fama.advising.advice import Advice
 from fama.episodes.records import LedgerRow
 from fama.execution.background import is_cancelled
 from fama.serving.body import ChatBody, parse_body
-from fama.serving.events import Assembled, EventSplitter, OpeningFilter, is_done
+from fama.serving.events import Assembled, EventSplitter, OpeningFilter, choices_of, is_done, is_failure
 from fama.serving.faults import Fault, too_many
 from fama.serving.metrics import Metrics
 from fama.serving.recording.exchange import Exchange
@@ -185,7 +185,7 @@ class ChatEndpoint:
         headers = [*reply_headers(response, unpacked=True), *advice_headers(asked.advice, asked.failure)]
         await answer.start(response.status, [*headers, (b"content-length", str(len(body)).encode())])
         await answer.piece(body, last=True)
-        whole(tree)
+        whole(tree if tree is not None and choices_of(tree) and not is_failure(tree) else None)
 
     async def _stream(self, response: aiohttp.ClientResponse, asked: _Asked, answer: "_Answer", whole: _Whole) -> None:
         """Pass the events on as they come: byte for byte, but for an opening that the upstream repeats.

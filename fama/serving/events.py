@@ -4,7 +4,11 @@ import json
 import re
 from typing import Any
 
-from fama.advising.replies import StreamedReply
+from fama.advising.replies import StreamedReply, ends_words
+from fama.episodes.foreign.fields import absent, from_text
+from fama.models.calls import entries_in
+from fama.models.content import read_content, read_refusal
+from fama.models.server_errors import find_error
 
 #: A blank line; servers mix the ends of lines.
 _END = re.compile(rb"(?>\r\n|\r|\n)(?>\r\n|\r|\n)")
@@ -64,6 +68,11 @@ def choices_of(tree: dict[str, Any]) -> list[dict[str, Any]]:
     return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
 
 
+def is_failure(tree: dict[str, Any]) -> bool:
+    """Return whether a reply or a piece of one says that the server failed."""
+    return any(find_error(holder) is not None for holder in (tree, *choices_of(tree)))
+
+
 class OpeningFilter:
     """Takes the opening that a reply was made to begin with off its events; an event without it keeps its bytes."""
 
@@ -99,7 +108,7 @@ class OpeningFilter:
         words = self._words.setdefault(_index_of(choice), StreamedReply(self._opening))
         said = delta.get("content")
         passed = words.add(said) if isinstance(said, str) else ""
-        if choice.get("finish_reason") is not None or delta.get("tool_calls"):
+        if ends_words(choice.get("finish_reason"), delta.get("tool_calls")):
             passed += words.end()
         if passed == (said if isinstance(said, str) else ""):
             return False
@@ -114,7 +123,7 @@ class Assembled:
         self._left = limit
         self._choices: dict[int, dict[str, Any]] = {}
         self._top: dict[str, Any] = {}
-        self._over = False
+        self._over = self._failed = False
 
     def add(self, event: bytes) -> None:
         """Take one more event."""
@@ -123,49 +132,69 @@ class Assembled:
         if tree is None:
             self._over |= is_done(event)
             return
-        self._top |= {key: tree[key] for key in ("id", "model", "usage") if tree.get(key) is not None}
+        self._failed |= is_failure(tree)
+        self._top |= {key: tree[key] for key in ("id", "model", "usage") if tree.get(key)}
         for choice in choices_of(tree):
             kept = self._choices.setdefault(_index_of(choice), {"message": {"role": "assistant"}, "calls": []})
-            if choice.get("finish_reason") is not None:
+            if not absent(choice.get("finish_reason")):
                 kept["finish_reason"] = choice["finish_reason"]
             if isinstance(choice.get("delta"), dict):
                 _add_delta(kept, choice["delta"])
 
     def whole(self) -> dict[str, Any] | None:
-        """Return the reply; None where it was too long to be kept, or a choice has no end and no ``[DONE]`` came."""
-        if self._left < 0 or not self._choices:
+        """Return the reply; None where it failed, was too long, or a choice has no end and no ``[DONE]`` came."""
+        if self._left < 0 or self._failed or not self._choices:
             return None
         choices = []
         for index, kept in sorted(self._choices.items()):
             if "finish_reason" not in kept and not self._over:
                 return None
-            calls = [call for _, call in sorted(kept["calls"], key=lambda call: call[0])]
-            message = {**kept["message"], **({"tool_calls": calls} if calls else {})}
+            message = dict(kept["message"])
+            if not entries_in(message.get("function_call")):
+                message.pop("function_call", None)
+            calls = entries_in([call for _, call in sorted(kept["calls"], key=lambda call: call[0])])
+            if calls:
+                message["tool_calls"] = calls
             choices.append({"index": index, "message": message, "finish_reason": kept.get("finish_reason")})
         return {**self._top, "choices": choices}
 
 
 def _add_delta(kept: dict[str, Any], delta: dict[str, Any]) -> None:
     message = kept["message"]
-    for key in ("content", "refusal"):
-        if isinstance(delta.get(key), str):
-            message[key] = message.get(key, "") + delta[key]
-    legacy = delta.get("function_call")
+    said = {"content": _words(delta.get("content")), "refusal": "".join(read_refusal(delta.get("refusal"))) or None}
+    for key, words in said.items():
+        if words is not None:
+            message[key] = message.get(key, "") + words
+    legacy = from_text(delta.get("function_call"))
     if isinstance(legacy, dict):
         made = message.setdefault("function_call", {"name": "", "arguments": ""})
-        for key in ("name", "arguments"):
-            made[key] += legacy[key] if isinstance(legacy.get(key), str) else ""
-    pieces = delta.get("tool_calls")
-    for piece in pieces if isinstance(pieces, list) else ():
+        for key, text in _told(legacy).items():
+            made[key] += text
+    pieces = from_text(delta.get("tool_calls"))
+    for piece in pieces if isinstance(pieces, list) else [pieces]:
         if isinstance(piece, dict):
             _add_call(kept["calls"], piece)
+
+
+def _words(content: Any) -> str | None:
+    """Return the words of a piece of content, a text or parts; None where it holds none."""
+    if isinstance(content, list | dict):
+        return "".join(read_content(content).text)
+    return content if isinstance(content, str) else None
+
+
+def _told(function: dict[str, Any]) -> dict[str, str]:
+    """Return what a piece adds to the name and the arguments of its call; whole arguments may be an object."""
+    told = {key: function[key] for key in ("name", "arguments") if isinstance(function.get(key), str)}
+    if isinstance(function.get("arguments"), dict) and function["arguments"]:
+        told["arguments"] = json.dumps(function["arguments"], ensure_ascii=False)
+    return told
 
 
 def _add_call(calls: list[tuple[int, dict[str, Any]]], piece: dict[str, Any]) -> None:
     """Add a piece to its call, or begin one. Servers that send whole calls give all the same index, or none."""
     index, id_, function = piece.get("index"), piece.get("id"), piece.get("function")
-    id_, function = id_ if isinstance(id_, str) else "", function if isinstance(function, dict) else {}
-    told = {key: function[key] for key in ("name", "arguments") if isinstance(function.get(key), str)}
+    id_, told = id_ if isinstance(id_, str) else "", _told(function if isinstance(function, dict) else piece)
     where = index if isinstance(index, int) else None
     begun = [call for at, call in calls if at == where] if where is not None else [call for _, call in calls[-1:]]
     another = begun and told.get("name") and begun[-1]["function"]["name"] and id_ not in ("", begun[-1]["id"])

@@ -4,9 +4,11 @@ import json
 import time
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fama.models.calls import calls_of
 from fama.serving.events import Assembled, EventSplitter, OpeningFilter
 from tests.support.serving import DONE, chunk
 
@@ -85,3 +87,82 @@ def test_a_changed_event_keeps_its_other_lines_and_odd_ones_pass() -> None:
         event = b"data: " + json.dumps(tree).encode() + b"\n\n"
         assert opening.passed(event) == event
         Assembled(1000).add(event)
+
+
+#: What servers put into every piece for an end that is not there yet, and for no call.
+NO_END: list[Any] = [None, "", "null"]
+NO_CALLS: list[Any] = [
+    None,
+    "",
+    "null",
+    [],
+    {},
+    [None],
+    [{}],
+    [{"index": 0, "function": {"name": "", "arguments": ""}}],
+]
+
+
+@pytest.mark.parametrize("finish", NO_END)
+@pytest.mark.parametrize("nothing", NO_CALLS, ids=json.dumps)
+def test_fields_that_stand_for_nothing_let_no_note_out_and_make_no_call(nothing: Any, finish: Any) -> None:
+    said = [OPENING[:6], OPENING[6:], "Hel", "lo"]
+    more = {"tool_calls": nothing, "function_call": nothing, "refusal": False}
+    events = [chunk(finish=finish, content=piece, **more) for piece in said] + [chunk(finish="stop"), DONE]
+    opening, assembled = OpeningFilter(OPENING), Assembled(100_000)
+    passed = b"".join(opening.passed(event) for event in events)
+    for event in EventSplitter().feed(passed):
+        assembled.add(event)
+    whole = assembled.whole()
+    assert whole is not None and whole["choices"][0]["finish_reason"] == "stop"
+    assert whole["choices"][0]["message"] == {"role": "assistant", "content": "Hello"}
+
+
+FULL = {"index": 0, "id": "c", "function": {"name": "f", "arguments": {"x": 1}}}
+WHOLE_CALLS: dict[str, Any] = {
+    "an object": {"tool_calls": FULL},
+    "arguments as an object": {"tool_calls": [FULL]},
+    "bare": {"tool_calls": [{"id": "c", "name": "f", "arguments": '{"x": 1}'}]},
+    "json text": {"tool_calls": json.dumps([FULL])},
+    "legacy": {"function_call": FULL["function"]},
+    "legacy as json text": {"function_call": json.dumps(FULL["function"])},
+}
+
+
+@pytest.mark.parametrize("form", WHOLE_CALLS)
+def test_whole_calls_of_any_form_are_kept(form: str) -> None:
+    assembled = Assembled(10_000)
+    assembled.add(chunk(role="assistant", content=None, **WHOLE_CALLS[form]))
+    assembled.add(chunk(finish="tool_calls"))
+    whole = assembled.whole()
+    assert whole is not None
+    (call,) = calls_of(whole["choices"][0]["message"], [])
+    assert (call.function.name, call.function.arguments) == ("f", '{"x": 1}')
+
+
+def test_words_that_come_as_parts_are_kept_without_thoughts() -> None:
+    assembled = Assembled(10_000)
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+    for content in ([thought], [{"type": "text", "text": "Hel"}], "lo", {"text": "!"}, None):
+        assembled.add(chunk(content=content))
+    assembled.add(DONE)
+    whole = assembled.whole()
+    assert whole is not None and whole["choices"][0]["message"]["content"] == "Hello!"
+
+
+@pytest.mark.parametrize("usage", [None, {}])
+def test_an_empty_usage_takes_the_place_of_none(usage: Any) -> None:
+    assembled, told = Assembled(10_000), {"prompt_tokens": 9, "completion_tokens": 2}
+    assembled.add(b"data: " + json.dumps({"choices": [], "usage": told}).encode())
+    assembled.add(chunk(content="Hi", finish="stop"))
+    assembled.add(b"data: " + json.dumps({"choices": [], "usage": usage}).encode())
+    whole = assembled.whole()
+    assert whole is not None and whole["usage"] == told
+
+
+def test_a_stream_that_says_that_the_server_failed_is_no_whole_reply() -> None:
+    for tree in ({"error": {"message": "died"}}, {"choices": [{"delta": {}, "error": {"message": "died"}}]}):
+        assembled = Assembled(10_000)
+        for event in (chunk(content="Half an ans"), b"data: " + json.dumps(tree).encode(), chunk(finish="stop"), DONE):
+            assembled.add(event)
+        assert assembled.whole() is None

@@ -410,3 +410,20 @@ async def test_long_messages_are_recorded_cut_and_the_conversation_goes_on(tmp_p
     assert told == ["x" * 1000 + mark, "y" * 1000 + mark, "and?"]
     assert episode.messages[3].tool_calls is not None
     assert episode.messages[3].tool_calls[0].function.parsed() == {"q": "z" * 1000 + mark}
+
+
+@pytest.mark.parametrize("more", [{"error": {"message": "died", "code": 500}}, {"choices": []}])
+def test_a_reply_that_says_that_the_server_failed_is_counted_and_not_recorded(
+    tmp_path: Path, advisor: Advisor, more: dict[str, Any]
+) -> None:
+    up = ScriptedUpstream()
+    up.answer = lambda asked: {**completion("Half an ans"), **more}
+    with plain(up.app) as address, endpoint(address, advisor, record={"folder": str(tmp_path / "rec")}) as here:
+        body = {"model": "m", "messages": [user("Hi")]}
+        answer = httpx.post(f"{here.base_url}/chat/completions", json=body, trust_env=False)
+        assert answer.status_code == 200 and more.items() <= answer.json().items()
+        until = time.monotonic() + 10
+        while not here.count("fama_record_failures_total") and time.monotonic() < until:
+            time.sleep(0.01)
+        assert here.count("fama_record_failures_total") == 1
+    assert not list((tmp_path / "rec").rglob("*.json*"))
