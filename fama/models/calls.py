@@ -3,14 +3,13 @@
 import json
 from typing import Any
 
+from fama.episodes.foreign.calls import entries_in
 from fama.episodes.foreign.fields import absent, from_text
 from fama.episodes.records import FunctionCall, ToolCall
 from fama.text.clean import clean
 
 _HOLDERS = ("function", "custom")
 _ARGUMENTS = ("arguments", "input", "parameters", "args")
-#: Arguments that say nothing, without their white space.
-_NOTHING = frozenset({"", "{}", "[]"})
 
 
 def calls_of(message: dict[str, Any], parts: list[dict[str, Any]]) -> tuple[ToolCall, ...]:
@@ -20,23 +19,6 @@ def calls_of(message: dict[str, Any], parts: list[dict[str, Any]]) -> tuple[Tool
     """
     written = entries_in(message.get("tool_calls")) or entries_in(message.get("function_call")) or entries_in(parts)
     return tuple(_tool_call(call, n) for n, call in enumerate(written))
-
-
-def entries_in(value: Any) -> list[Any]:
-    """Return the calls in a field: a list, one object, or JSON text of either; what stands for no call is left out.
-
-    That is an empty value, a truth value, and an object that has neither a name nor arguments.
-    """
-    value = from_text(value)
-    entries = [from_text(entry) for entry in (value if isinstance(value, list) else [value])]
-    return [entry for entry in entries if not _is_none(entry)]
-
-
-def _is_none(entry: Any) -> bool:
-    if not isinstance(entry, dict):
-        return isinstance(entry, bool) or not entry or absent(entry)
-    name, arguments = _name_and_arguments(entry)
-    return not name and "".join(_text(arguments).split()) in _NOTHING
 
 
 def _tool_call(call: Any, n: int) -> ToolCall:

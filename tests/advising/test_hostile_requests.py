@@ -214,7 +214,7 @@ def test_any_input_is_advised_on_or_refused(advisor: fama.Advisor, messages: Any
         (None, None, "messages: a NoneType; give a list"),
         ([3], None, "messages[0]: a int; give a dict"),
         ([{"content": "x"}], None, "messages[0]: unknown role"),
-        ([USER, {"role": "assistant", "tool_calls": [{"id": "a"}]}], None, "messages[1]: a tool call is"),
+        ([USER, {"role": "assistant", "tool_calls": [{"arguments": {"a": 1}}]}], None, "messages[1]: a tool call is"),
         ([USER], [{"type": "function"}], "a tool is"),
         ([USER], "get_order", "tools: a str; give a list"),
         ([USER], [{"function": {"name": {1, 2}}}], "tools: not in the form"),

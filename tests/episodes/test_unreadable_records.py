@@ -40,7 +40,11 @@ def errors(episodes: list[Episode]) -> list[str]:
         ({"messages": 7}, ":2", "field 'messages' is 7, not a list"),
         ({"messages": [7]}, ":2", "messages[0]: 7 is no message"),
         ({"messages": [{"role": "alien", "content": "x"}]}, ":2", 'messages[0]: unknown role "alien"'),
-        ({"messages": [{"role": "assistant", "tool_calls": [{"id": "a"}]}]}, ":2", "messages[0]: a tool call is"),
+        (
+            {"messages": [{"role": "assistant", "tool_calls": [{"arguments": {"a": 1}}]}]},
+            ":2",
+            "messages[0]: a tool call is",
+        ),
         ({"messages": SAID, "success": "perhaps"}, ":2", "field 'success' is \"perhaps\", neither success nor failure"),
         ({"messages": SAID, "reward": [1]}, ":2", "field 'reward' is [1], not a number"),
         ({"messages": SAID, "success": True, "tools": [{"description": "x"}]}, ":2", "a tool is"),

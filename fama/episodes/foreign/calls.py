@@ -15,6 +15,8 @@ UNREADABLE_ARGUMENTS = "calls with unreadable arguments"
 ARGUMENTS = ("arguments", "args", "parameters", "input", "kwargs")
 #: Ids of a call, first the one that its result names: OpenAI's Responses give each item an ``id`` of its own, too.
 _IDS = ("call_id", "tool_call_id", "toolCallId", "id")
+#: Arguments that say nothing, without their white space.
+_NOTHING = frozenset({"", "{}", "[]", "null"})
 _LONGEST_LITERAL = 200_000
 
 
@@ -32,11 +34,25 @@ def calls_in(value: Any, omitted: Counter[str]) -> list[ForeignCall]:
     Raises:
         BadInput: an entry is no call.
     """
+    return [call_of(entry, omitted) for entry in entries_in(value)]
+
+
+def entries_in(value: Any) -> list[Any]:
+    """Return the entries of a field of calls; what stands for no call is left out.
+
+    That is an empty value, a truth value, and an object that has neither a name nor arguments.
+    """
     value = from_text(value)
-    if not value or absent(value):
-        return []
-    entries = value if isinstance(value, list) else [value]
-    return [call_of(from_text(entry), omitted) for entry in entries if not absent(entry)]
+    entries = [from_text(entry) for entry in (value if isinstance(value, list) else [value])]
+    return [entry for entry in entries if not _is_none(entry)]
+
+
+def _is_none(entry: Any) -> bool:
+    if not isinstance(entry, dict):
+        return isinstance(entry, bool) or not entry or absent(entry)
+    name, holder = _name_and_holder(entry)
+    given = next((holder[key] for key in ARGUMENTS if holder.get(key) is not None), None)
+    return name is None and (given is None or "".join(arguments_text(given).split()) in _NOTHING)
 
 
 def call_of(entry: Any, omitted: Counter[str]) -> ForeignCall:
@@ -45,16 +61,20 @@ def call_of(entry: Any, omitted: Counter[str]) -> ForeignCall:
     Raises:
         BadInput: it has no name.
     """
-    inner = from_text(entry.get("function") or entry.get("custom")) if isinstance(entry, dict) else None
-    holder = inner if isinstance(inner, dict) else entry
-    name = name_of(holder.get("name")) or name_of(holder.get("toolName")) if isinstance(holder, dict) else None
-    if name is None and isinstance(inner, str):
-        name, holder = inner, entry
+    name, holder = _name_and_holder(entry) if isinstance(entry, dict) else (None, {})
     if name is None:
         raise BadInput(f"a tool call is {shown(entry)}, without a name; is this the right format?")
     key = next((key for key in ARGUMENTS if holder.get(key) is not None), None)
     call_id = next((found for field in _IDS if (found := name_of(entry.get(field)))), None)
     return ForeignCall(call_id, name, arguments_text(holder[key] if key else None, omitted))
+
+
+def _name_and_holder(entry: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """Return the name of a call, and the object that holds its arguments: what it is wrapped in, or itself."""
+    inner = from_text(entry.get("function") or entry.get("custom"))
+    holder = inner if isinstance(inner, dict) else entry
+    name = name_of(holder.get("name")) or name_of(holder.get("toolName"))
+    return (name_of(inner), entry) if name is None and isinstance(inner, str) else (name, holder)
 
 
 def called_in(part: dict[str, Any], inner: dict[str, Any], omitted: Counter[str]) -> ForeignCall:
