@@ -87,11 +87,10 @@ def latex(table: Table, width: Width = PAGE) -> str:
 
 
 def _fitting(table: Table, points: float) -> list[int]:
-    """Return the columns that fit, in their order; the first is always there."""
-    order = [*table.priority, *(i for i in range(len(table.columns)) if i not in table.priority)]
-    order.remove(0)
+    """Return the columns that fit, each once and in their order; the first is always there."""
+    order = dict.fromkeys((0, *table.priority, *range(len(table.columns))))
     left, shown = points - _column_width(table, 0), [0]
-    for index in order:
+    for index in list(order)[1:]:
         left -= _column_width(table, index) + _SEPARATION
         if left < 0:
             break

@@ -59,7 +59,7 @@ def _success(comparison: Comparison) -> Table:
         "Errors are in no rate.",
         ("arm", "success, %", *(f"pass^{k}, %" for k in ks), "tasks", "solved", "failed", "errors"),
         _marked(rows, highest=[1, *range(2, 2 + len(ks))]),
-        (1, 1 + len(ks), 2 + len(ks)),
+        (1, *ks[-1:], 2 + len(ks)),
     )
 
 

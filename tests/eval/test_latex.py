@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from eval.compare.comparison import read_comparison
 from eval.report.latex import COLUMN, PAGE, WIDTHS, Width, latex
 from eval.report.table_format import Cell, Table
 from eval.report.tables import tables
+from tests.support.comparisons import comparison
+from tests.support.eval_builders import build
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ["results/helpdesk/trials", "results/helpdesk/retrospective", "results/tau2/mock"]
@@ -50,6 +53,20 @@ def test_columns_go_by_priority_until_the_width_is_full() -> None:
     assert narrow.startswith(r"% Needs \usepackage{booktabs}. Fits a width of 3.0 in")
     assert r"\label{tab:hard-one-column}" in narrow and r"\label{tab:hard-one}" in wide
     assert narrow.count("{table}") == 2 and wide.count("{table*}") == 2
+
+
+def test_a_column_that_has_two_priorities_is_shown_once() -> None:
+    assert latex(replace(HARD, priority=(1, 1, 0, 2)), COLUMN) == latex(HARD, COLUMN)
+
+
+@pytest.mark.parametrize(
+    ("trials", "first"), [(1, ["success"]), (2, ["success", "pass^2"]), (4, ["success", "pass^4"])]
+)
+def test_success_and_the_last_pass_k_come_first(trials: int, first: list[str]) -> None:
+    done = [build(task, "none", trial=trial) for task in "abc" for trial in range(trials)]
+    table = next(one for one in tables(comparison({"none": done})) if one.name == "success")
+    assert [table.columns[index] for index in table.priority] == [*(f"{name}, %" for name in first), "tasks"]
+    assert latex(table).count("success") == 2  # its column and its label
 
 
 def test_the_caption_explains_only_what_is_shown() -> None:
