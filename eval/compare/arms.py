@@ -127,10 +127,12 @@ def plain_arm(arms: Sequence[SelectorSettings]) -> str | None:
 
 
 def check_inputs(settings: CompareSettings, out: Path) -> dict[str, dict[str, str]]:
-    """Hashes of the files each arm depends on; refuses an arm whose files changed after its episodes were run.
+    """Return the hashes of the files that each arm depends on, by role: ``outcomes``, ``failures``, ``options.NAME``.
+
+    Refuses an arm whose files are not those that its episodes were run with; a file may be moved.
 
     Raises:
-        BadInput: a checkpoint, table or label file differs from the one that the stored episodes used.
+        BadInput: a checkpoint, table or label file differs from the one that the stored episodes used, or is gone.
     """
     now = {content_hash(arm.model_dump(mode="json")): _hashes(arm, settings) for arm in settings.arms}
     path = out / INPUTS
@@ -143,7 +145,7 @@ def check_inputs(settings: CompareSettings, out: Path) -> dict[str, dict[str, st
             for arm in settings.arms
             for key in [content_hash(arm.model_dump(mode="json"))]
             for name, was in before.get(key, {}).items()
-            if now[key].get(name, was) != was
+            if not _still_there(name, was, now[key])
         ]
     except (ValueError, AttributeError):
         raise BadInput(f"{path}: cannot be read; give another folder with --out") from None
@@ -151,10 +153,15 @@ def check_inputs(settings: CompareSettings, out: Path) -> dict[str, dict[str, st
     for arm, name in changed:
         if arm.arm in stored:
             raise BadInput(
-                f"{name}: changed since the episodes of arm {arm.arm!r} in {out} were run; "
+                f"{name}: changed since the episodes of arm {arm.arm!r} in {out} were run; set it back, "
                 "give the arm another label, or give another folder with --out"
             )
     return {**before, **now}
+
+
+def _still_there(name: str, was: str, now: Mapping[str, str]) -> bool:
+    """Return whether an arm still has a recorded file; earlier releases recorded paths, where content alone counts."""
+    return now[name] == was if name in now else was in now.values()
 
 
 def write_inputs(out: Path, inputs: Mapping[str, Mapping[str, str]]) -> None:
@@ -163,12 +170,12 @@ def write_inputs(out: Path, inputs: Mapping[str, Mapping[str, str]]) -> None:
 
 
 def _hashes(arm: SelectorSettings, settings: CompareSettings) -> dict[str, str]:
-    paths = [value for value in arm.options.values() if isinstance(value, str)]
+    files = {f"options.{name}": value for name, value in arm.options.items() if isinstance(value, str)}
     if traits_of(arm).setup == "outcomes" and "outcomes" not in arm.options and settings.outcomes:
-        paths.append(settings.outcomes)
+        files["outcomes"] = settings.outcomes
     if settings.failures and not traits_of(arm).blind:
-        paths.append(settings.failures)
-    return {path: _content(Path(path)) for path in paths if Path(path).exists()}
+        files["failures"] = settings.failures
+    return {role: _content(Path(path)) for role, path in files.items() if Path(path).exists()}
 
 
 def _content(path: Path) -> str:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from eval.collect.do_nothing import do_nothing
-from eval.compare.arms import check_inputs
+from eval.compare.arms import check_inputs, write_inputs
 from eval.compare.comparison import read_comparison
 from eval.compare.executed import read_executed
 from eval.report.table_format import Cell
@@ -23,7 +23,7 @@ from fama.errors import BadInput, EnvironmentFault
 from fama.selection.base import SELECTORS
 from fama.settings import CompareSettings
 from tests.support.comparisons import ALPHA, ARMS, live, table
-from tests.support.eval_builders import build
+from tests.support.eval_builders import build, write_episodes
 from tests.support.toy_world import ToyBenchmark, base, compare_settings, toy_world
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -155,6 +155,47 @@ async def test_best_fixed_learns_from_the_table_of_training_tasks(tmp_path: Path
         await live(tmp_path / "out", arms=arms, outcomes=str(path))
     relabelled = await live(tmp_path / "out", arms=[*ARMS, {"name": "best_fixed", "label": "new"}], outcomes=str(path))
     assert relabelled.arm("new").measures.episodes == 4
+
+
+async def test_a_table_may_be_moved_but_no_other_one_given_to_an_arm_with_episodes(tmp_path: Path) -> None:
+    first = await table(tmp_path / "first", split="train")
+    other = await table(tmp_path / "other", split="train", subsets=[[], ["Alpha"]], per_task=2)
+    arms, out = [{"name": "none"}, {"name": "best_fixed"}], tmp_path / "out"
+    got = await live(out, arms=arms, tasks=2, outcomes=str(first))
+    assert got.arm("best_fixed").subsets == {"Alpha+Beta": 2}
+    with pytest.raises(BadInput, match="^outcomes: changed since the episodes of arm 'best_fixed' .*; set it back"):
+        await live(out, arms=arms, outcomes=str(other))
+    moved = first.rename(tmp_path / "moved.parquet")
+    got = await live(out, arms=arms, outcomes=str(moved))
+    assert got.arm("best_fixed").subsets == {"Alpha+Beta": 4}
+
+
+@pytest.mark.parametrize("by_path", [False, True], ids=["by role", "by path, as earlier releases wrote it"])
+@pytest.mark.parametrize(
+    ("failures", "refused"), [("one", False), ("moved", False), ("two", True), ("absent", True), (None, True)]
+)
+def test_labels_of_an_arm_with_episodes(tmp_path: Path, failures: str | None, refused: bool, by_path: bool) -> None:
+    for name, text in {"one": "1", "moved": "1", "two": "2"}.items():
+        (tmp_path / name).write_text(text)
+
+    def settings(name: str | None) -> CompareSettings:
+        path = None if name is None else str(tmp_path / name)
+        return compare_settings(arms=[{"name": "none"}, {"name": "prompted"}], track="retrospective", failures=path)
+
+    out = tmp_path / "out"
+    inputs = check_inputs(settings("one"), out)
+    assert [list(roles) for roles in inputs.values()] == [[], ["failures"]]
+    if by_path:
+        inputs = {arm: {str(tmp_path / "one"): own for own in roles.values()} for arm, roles in inputs.items()}
+    write_episodes(out / "episodes.jsonl", [build("t10", "none")])
+    write_inputs(out, inputs)
+    check_inputs(settings(failures), out)  # an arm without episodes may depend on anything
+    write_episodes(out / "episodes.jsonl", [build("t10", "prompted")])
+    if not refused:
+        assert check_inputs(settings(failures), out) == check_inputs(settings("one"), tmp_path)
+        return
+    with pytest.raises(BadInput, match=r"(one|failures): changed since the episodes of arm 'prompted' in [^\n]*$"):
+        check_inputs(settings(failures), out)
 
 
 def test_a_router_trained_again_is_the_same_input_unless_it_decides_otherwise(tmp_path: Path) -> None:
