@@ -102,7 +102,8 @@ class CurvePoint(Record):
 class Curve(Record):
     """Attained success of an arm over λ. ``area`` is its mean attainable success over the budgets that all curves span.
 
-    The last two are read off the curve at the tokens and at the success of the arm ``versus``.
+    The last two are read off the curve at the tokens and at the success of the arm ``versus``. They and the area are
+    None where the tokens of a point are unknown.
     """
 
     arm: str
@@ -111,6 +112,13 @@ class Curve(Record):
     versus: str | None = None
     success_at_equal_tokens: float | None = None
     tokens_at_equal_success: float | None = None
+
+    @property
+    def tokens(self) -> tuple[float, ...] | None:
+        """Return the tokens of the points; None where one is unknown."""
+        values = tuple(point.tokens.value for point in self.points)
+        known = tuple(value for value in values if value is not None)
+        return known if len(known) == len(values) else None
 
 
 class Answer(Record):

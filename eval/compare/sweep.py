@@ -8,7 +8,7 @@ import numpy as np
 from eval.compare.arms import arms_in_role
 from eval.compare.replay import ReplayTable, cells_of, replay_arm
 from eval.compare.schema import Curve, CurvePoint
-from eval.metrics.curves import Point, area, success_at, tokens_at
+from eval.metrics.curves import Point, area, measured, success_at, tokens_at
 from eval.metrics.episode_scores import Score, amount
 from eval.metrics.measures import Resampling
 from eval.metrics.selection import ExecutedSubset
@@ -36,6 +36,7 @@ async def sweep(
 
     Areas are means of the attainable success over budgets from the cheapest to the dearest point of all curves; what
     is said at equal tokens or success is against the reference, the prompted arm where there is one, else best_fixed.
+    An arm whose tokens a server did not report has points of unknown tokens: no area, no budgets, and no reference.
     Only (task, trial) pairs on which every point has an executed episode count, so that points are paired.
     """
     points: dict[str, list[tuple[float | None, dict[EpisodeKey, tuple[float, float]]]]] = {}
@@ -58,8 +59,7 @@ async def sweep(
         arm: [(lam, _sums({key: found[key] for key in shared}, tasks)) for lam, found in curve]
         for arm, curve in points.items()
     }
-    anchors = arms_in_role(settings.arms, "anchor")
-    return _curves(sums, anchors[0] if anchors else None, weights)
+    return _curves(sums, arms_in_role(settings.arms, "anchor"), weights)
 
 
 def _looked_up(scores: Sequence[Score]) -> dict[EpisodeKey, tuple[float, float]]:
@@ -86,17 +86,20 @@ def _sums(found: Mapping[EpisodeKey, tuple[float, float]], tasks: Sequence[str])
 
 
 def _curves(
-    sums: Mapping[str, Sequence[tuple[float | None, Array]]], reference: str | None, weights: Array
+    sums: Mapping[str, Sequence[tuple[float | None, Array]]], anchors: Sequence[str], weights: Array
 ) -> tuple[Curve, ...]:
+    """Build the curves, the first of the anchors whose tokens are known being the reference."""
     drawn = {arm: [_draws(one, weights) for _, one in curve] for arm, curve in sums.items()}  # [2, 1 + draws] each
-    spent = [point.tokens for curve in drawn.values() for point in _points(curve, 0)]
-    low, high = min(spent), max(spent)
-    anchor = _points(drawn[reference], 0)[0] if reference is not None else None
+    known = {arm: points for arm, curve in drawn.items() if measured(points := _points(curve, 0))}
+    spent = [point.tokens for points in known.values() for point in points]
+    low, high = min(spent, default=0.0), max(spent, default=0.0)
+    reference = next((arm for arm in anchors if arm in known), None)
+    anchor = known[reference][0] if reference is not None else None
     curves = []
     for arm, curve in sums.items():
         own = drawn[arm]
-        width = own[0].shape[1]
-        areas = np.array([area(_points(own, draw), low, high) or 0.0 for draw in range(width)]) if high > low else None
+        width = own[0].shape[1] if arm in known and high > low else 0
+        areas = np.array([area(_points(own, draw), low, high) or 0.0 for draw in range(width)])
         curves.append(
             Curve(
                 arm=arm,
@@ -129,7 +132,7 @@ def _points(curve: Sequence[Array], draw: int) -> list[Point]:
     return [Point(float(one[1, draw]), float(one[0, draw])) for one in curve]
 
 
-def _interval(values: Array | None, tasks: int) -> Interval:
-    if values is None:
+def _interval(values: Array, tasks: int) -> Interval:
+    if not len(values):
         return Interval(None, None, None, tasks)
     return percentile_interval(float(values[0]), values[1:], tasks)

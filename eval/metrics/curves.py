@@ -1,5 +1,9 @@
-"""Success over tokens: the attainable frontier, its area, and the success or tokens read off it."""
+"""Success over tokens: the attainable frontier, its area, and the success or tokens read off it.
 
+Nothing can be read off a curve with a point of unknown tokens (not a number).
+"""
+
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,6 +13,11 @@ class Point(NamedTuple):
 
     tokens: float
     success: float
+
+
+def measured(points: Sequence[Point]) -> bool:
+    """Return whether the tokens of every point are known."""
+    return all(math.isfinite(point.tokens) for point in points)
 
 
 def frontier(points: Sequence[Point]) -> list[Point]:
@@ -21,13 +30,17 @@ def frontier(points: Sequence[Point]) -> list[Point]:
 
 
 def success_at(points: Sequence[Point], tokens: float) -> float | None:
-    """Return the best success that at most ``tokens`` buy; None below the cheapest point."""
+    """Return the best success that at most ``tokens`` buy; None below the cheapest point, or where it is unknown."""
+    if not measured(points):
+        return None
     within = [point.success for point in points if point.tokens <= tokens]
     return max(within, default=None)
 
 
 def tokens_at(points: Sequence[Point], success: float) -> float | None:
-    """Return the fewest tokens that reach ``success``; None when no point does."""
+    """Return the fewest tokens that reach ``success``; None when no point does, or where they are unknown."""
+    if not measured(points):
+        return None
     enough = [point.tokens for point in points if point.success >= success]
     return min(enough, default=None)
 
@@ -35,14 +48,15 @@ def tokens_at(points: Sequence[Point], success: float) -> float | None:
 def area(points: Sequence[Point], low: float, high: float) -> float | None:
     """Return the mean of the best attainable success over budgets from ``low`` to ``high`` tokens.
 
-    Between points the curve is flat (a step), and 0 below the cheapest one. None without points.
+    Between points the curve is flat (a step), and 0 below the cheapest one. None without points, or with one
+    of unknown tokens.
 
     Raises:
         ValueError: high is not above low.
     """
     if high <= low:
         raise ValueError(f"the area needs low < high; got {low} and {high}")
-    if not points:
+    if not points or not measured(points):
         return None
     steps = frontier(points)
     total = 0.0

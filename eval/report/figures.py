@@ -8,6 +8,7 @@ from typing import Any
 
 from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.curves import Point, frontier
+from eval.metrics.formats import DASH
 from eval.report.tables import Cost, arm_intervals
 from fama.errors import BadInput
 from fama.intervals import Interval
@@ -184,17 +185,24 @@ def _success_over(comparison: Comparison, cost: Cost) -> Any:
 
 
 def _curves(comparison: Comparison) -> Any:
-    """Draw what each arm attains over λ: a line where it depends on the price of tokens, a point where it does not."""
+    """Draw what each arm attains over λ: a line where it depends on the price of tokens, a point where it does not.
+
+    Of an arm with unknown tokens there is its name only. None where no arm's tokens are known.
+    """
     from matplotlib.figure import Figure
 
-    if not comparison.curves:
+    if all(curve.tokens is None for curve in comparison.curves):
         return None
     figure = Figure(figsize=(6.6, 4.1))
     axes = figure.subplots()
     colours = arm_colours(comparison.arms)
     for curve in comparison.curves:
         colour = colours.get(curve.arm, INK)
-        points = [(p.tokens.value or 0.0, 100 * (p.success.value or 0.0)) for p in curve.points]
+        if curve.tokens is None:
+            axes.plot([], [], "o", color=colour, markersize=6, label=f"{curve.arm}: {DASH} tokens")
+            continue
+        heights = [100 * (point.success.value or 0.0) for point in curve.points]
+        points = list(zip(curve.tokens, heights, strict=True))
         if len(curve.points) == 1:
             lines = axes.plot(*zip(*points, strict=True), "o", color=colour, markersize=6, label=curve.arm, zorder=3)
             _name(comparison, curve.arm, *lines)

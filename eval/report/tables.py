@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-from eval.compare.schema import ArmResult, Comparison
+from eval.compare.schema import ArmResult, Comparison, Curve
 from eval.metrics.formats import DASH, count, errors, number, p_value, percent
 from eval.metrics.measures import PairedDifference
 from eval.metrics.selection import NO_CHOICE, SelectionQuality
@@ -195,30 +195,35 @@ def _curves(comparison: Comparison) -> Table | None:
     if not comparison.curves:
         return None
     versus = comparison.curves[0].versus
+    against = () if versus is None else (f"success at {versus}'s tokens, %", f"tokens for {versus}'s success")
     rows = []
     for curve in comparison.curves:
-        tokens = [point.tokens.value for point in curve.points if point.tokens.value is not None]
         equal, needed = curve.success_at_equal_tokens, curve.tokens_at_equal_success
-        rows.append(
-            [
-                Cell(curve.arm),
-                Cell(str(len(set(tokens))), len(set(tokens))),
-                Cell(f"{min(tokens):,.0f} to {max(tokens):,.0f}" if len(set(tokens)) > 1 else number(tokens[0])),
-                Cell(percent(curve.area), curve.area.value),
-                Cell(number(None if equal is None else 100 * equal, 1), equal),
-                Cell(number(needed), needed),
-            ]
-        )
+        read_off = (Cell(number(None if equal is None else 100 * equal, 1), equal), Cell(number(needed), needed))
+        rows.append((*_spanned(curve), Cell(percent(curve.area), curve.area.value), *read_off[: len(against)]))
+    unknown = ", ".join(curve.arm for curve in comparison.curves if curve.tokens is None)
     return Table(
         "curves",
         "Success over tokens, for every price of tokens",
         "Replayed from executed subsets at each λ, the success that 1,000 tokens are worth, from 0 to ∞. Area: mean "
-        "attainable success over the budgets that all curves span. The last two columns hold an arm's curve against "
-        f"{versus}; a dash: not reached. {ORACLE_NOTE}",
-        ("arm", "points", "tokens", "area, %", f"success at {versus}'s tokens, %", f"tokens for {versus}'s success"),
-        tuple(map(tuple, rows)),
+        "attainable success over the budgets that all curves span. "
+        + (f"The last two columns hold an arm's curve against {versus}; a dash: not reached. " if against else "")
+        + (f"Tokens of {unknown} are unknown: the server reported no usage. " if unknown else "")
+        + ORACLE_NOTE,
+        ("arm", "points", "tokens", "area, %", *against),
+        tuple(rows),
         (3, 2),
     )
+
+
+def _spanned(curve: Curve) -> tuple[Cell, Cell, Cell]:
+    """Return an arm, its points and the tokens that they span."""
+    tokens = set(curve.tokens or ())
+    if not tokens:
+        return Cell(curve.arm), Cell(DASH), Cell(DASH)
+    low, high = min(tokens), max(tokens)
+    ends = f"{low:,.0f} to {high:,.0f}" if len(tokens) > 1 else number(low)
+    return Cell(curve.arm), Cell(str(len(tokens)), len(tokens)), Cell(ends)
 
 
 def _helpers(comparison: Comparison) -> Table | None:

@@ -1,6 +1,7 @@
 """Curves over λ: areas by hand, the toy world whose best subsets are known, other prices, bad settings."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,21 +9,30 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from eval.compare.comparison import read_comparison, run_comparison
 from eval.compare.schema import Curve
 from eval.compare.sweep import ENDLESS, ORACLE, _curves
+from eval.metrics.curves import Point, area, success_at, tokens_at
 from eval.report.figures import figures
 from eval.report.tables import tables
+from fama.cli import main
+from fama.episodes.records import LedgerRow
 from fama.errors import BadInput
+from fama.intervals import Interval
+from fama.models.base import ChatReply, ChatRequest
 from fama.selection.base import Priced
 from fama.selection.selectors.best_fixed import Arm, BestFixedSelector
 from tests.support.comparisons import live, table
-from tests.support.toy_world import toy_world
+from tests.support.toy_world import compare_settings, toy_world
 
 
 @pytest.fixture(autouse=True)
 def world() -> Iterator[None]:
     with toy_world():
         yield
+
+
+Sums = Mapping[str, Sequence[tuple[float | None, Any]]]
 
 
 def sums(success: float, tokens: float) -> Any:
@@ -38,7 +48,7 @@ def test_areas_and_equal_points_by_hand() -> None:
             "plain": [(None, sums(0.5, 150))],
             "weak": [(None, sums(0.25, 120))],
         },
-        "plain",
+        ["plain", "weak"],
         weights,
     )
     dear, plain, weak = found
@@ -49,6 +59,51 @@ def test_areas_and_equal_points_by_hand() -> None:
     assert (dear.versus, dear.success_at_equal_tokens, dear.tokens_at_equal_success) == ("plain", 0.5, 100)
     assert (weak.success_at_equal_tokens, weak.tokens_at_equal_success) == (0.25, None)
     assert dear.area.low == dear.area.high == dear.area.value  # the tasks are alike, so no resample differs
+
+
+def test_an_arm_of_unknown_tokens_has_no_area_and_changes_no_other() -> None:
+    weights = np.array([[2.0, 0.0], [1.0, 1.0]])
+    others: Sums = {"dear": [(0.0, sums(1.0, 200)), (ENDLESS, sums(0.5, 100))], "plain": [(None, sums(0.5, 150))]}
+    unknown: Sums = {"silent": [(0.0, sums(0.9, math.nan)), (ENDLESS, sums(0.25, 50))]}
+    silent, *rest = _curves({**unknown, **others}, ["silent", "plain"], weights)
+    assert rest == list(_curves(others, ["plain"], weights)) and silent.versus == "plain"
+    assert (silent.area, silent.tokens) == (Interval(None, None, None, 2), None)
+    assert (silent.success_at_equal_tokens, silent.tokens_at_equal_success) == (None, None)
+    (alone,) = _curves(unknown, ["silent"], weights)
+    assert (alone.area.value, alone.versus) == (None, None)
+
+
+def test_nothing_is_read_off_points_of_unknown_tokens() -> None:
+    points = [Point(100.0, 0.5), Point(math.nan, 1.0)]
+    assert area(points, 0.0, 200.0) is success_at(points, 150.0) is tokens_at(points, 0.4) is None
+
+
+class Silent:
+    """A model whose server reports no usage."""
+
+    name = "toy"
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        usage = LedgerRow(role=request.role, model="toy", input_tokens=None, output_tokens=None)
+        return ChatReply(text='{"helpers": ["Alpha"]}', usage=usage)
+
+
+@pytest.mark.parametrize("others", [["none", "best_fixed"], []], ids=["beside others", "alone"])
+async def test_a_server_without_usage(tmp_path: Path, others: list[str]) -> None:
+    path = await table(tmp_path / "table", split="train", tasks=8)
+    arms = [{"name": name} for name in ("prompted", *others)]
+    settings = compare_settings(
+        arms=arms, replay=str(path), outcomes=str(path), tasks=8, split="train", lambdas=[0.0], bootstrap=200
+    )
+    out = tmp_path / "out"
+    got = await run_comparison(settings, out, command="fama compare", model=Silent(), progress=False)
+    assert {curve.versus for curve in got.curves} == {"best_fixed" if others else None}
+    assert main(["report", str(out)]) == 0
+    written = (out / "report.md").read_text()
+    assert "| prompted | – | – | – |" in written and "Tokens of prompted are unknown" in written
+    assert ("at best\\_fixed's tokens" in written, "None" in written) == (bool(others), False)
+    drawn = figures(read_comparison(out))["curves"]
+    assert "prompted: – tokens" in [text.get_text() for text in drawn.axes[0].get_legend().get_texts()]
 
 
 async def test_the_toy_world(tmp_path: Path) -> None:
