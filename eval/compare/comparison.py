@@ -79,7 +79,7 @@ def read_comparison(folder: Path) -> Comparison:
     """Return the comparison that a folder (or file) holds.
 
     Raises:
-        BadInput: there is none, or it is of another version.
+        BadInput: there is none, it is of another version, or it names an arm that it does not hold.
     """
     from pydantic import ValidationError
 
@@ -101,6 +101,13 @@ def read_comparison(folder: Path) -> Comparison:
             f"{path}: schema_version: is {comparison.schema_version}, this release reads {COMPARISON_VERSION}; run "
             "`fama compare` again with the same --out"
         )
+    arms = [arm.arm for arm in comparison.arms]
+    for place, arm in comparison.named_arms():
+        if arm not in arms:
+            raise BadInput(
+                f"{path}: {place}: {arm!r} is none of its arms, {', '.join(arms) or 'of which there are none'}; run "
+                "`fama compare` again with the same --out"
+            )
     return comparison
 
 

@@ -5,6 +5,7 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from pydantic import Field
@@ -180,6 +181,16 @@ class Comparison(Record):
     """Commit that wrote the comparison; its episodes may have run at others."""
     package_version: str = ""
     created_at: str = ""
+
+    def named_arms(self) -> Iterator[tuple[str, str]]:
+        """Yield the arms that fields name, each with the place of its field."""
+        if self.learned_arm is not None:
+            yield "learned_arm", self.learned_arm
+        for index, arm in enumerate(self.arms):
+            for side in ("versus_none", "versus_learned"):
+                against: PairedDifference | None = getattr(arm, side)
+                if against is not None:
+                    yield f"arms.{index}.{side}.versus", against.versus
 
     def arm(self, name: str) -> ArmResult:
         """Return the result of an arm.

@@ -210,6 +210,24 @@ def test_a_folder_without_a_comparison(tmp_path: Path, capsys: pytest.CaptureFix
     assert "comparison.json: does not exist" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("place", ["learned_arm", "arms.1.versus_none.versus", "arms.1.versus_learned.versus"])
+def test_a_comparison_that_names_an_arm_it_does_not_hold(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    told = json.loads((folder / COMPARISON).read_text())
+    told["arms"][1]["versus_learned"] = told["arms"][1]["versus_none"].copy()
+    *way, last = place.split(".")
+    inner = told
+    for part in way:
+        inner = inner[int(part) if part.isdigit() else part]
+    inner[last] = "gone"
+    (tmp_path / COMPARISON).write_text(json.dumps(told))
+    assert main(["report", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert f"{COMPARISON}: {place}: 'gone' is none of its arms, none" in error and error.count("\n") == 1
+    assert "run `fama compare` again" in error
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
 def test_a_browser_sorts_a_table_and_opens_an_episode(folder: Path, tmp_path: Path) -> None:
