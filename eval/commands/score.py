@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,22 +25,24 @@ def main(args: argparse.Namespace) -> int:
     """Read the episodes one by one and print a line a group."""
     from eval.metrics.episode_scores import read_scores
     from eval.metrics.measures import Resampling
+    from eval.metrics.run_settings import settings_by_hash
     from eval.metrics.summary import summarise
 
     if args.bootstrap < 100:
         raise BadInput(f"--bootstrap {args.bootstrap}: intervals need at least 100 resamples")
-    scores = read_scores([Path(folder) for folder in args.folders])
+    paths = [Path(folder) for folder in args.folders]
+    scores = read_scores(paths)
     if not scores:
         raise BadInput(f"{args.folders[0]}: holds no episodes; run `fama run` or `fama import` first")
     summaries = summarise(scores, Resampling(draws=args.bootstrap))
     if args.json:
         sys.stdout.write(json.dumps([summary.model_dump() for summary in summaries], indent=2) + "\n")
     else:
-        _show(summaries)
+        _show(summaries, settings_by_hash(paths))
     return 0
 
 
-def _show(summaries: "list[GroupSummary]") -> None:
+def _show(summaries: "list[GroupSummary]", settings: Mapping[str, Collection[str]]) -> None:
     from eval.commands.footnotes import short_tasks, unknown_cost
     from eval.metrics.formats import DASH
     from eval.metrics.summary import UNNAMED, distinctions
@@ -55,7 +57,7 @@ def _show(summaries: "list[GroupSummary]") -> None:
     ]
     lines = [
         (_identity(summary, note, apart), measures)
-        for summary, apart in zip(summaries, distinctions(summaries), strict=True)
+        for summary, apart in zip(summaries, distinctions(summaries, settings), strict=True)
         for note, measures in _variants(summary)
     ]
     imported = [one.measures for one in summaries if one.selector == UNNAMED]

@@ -54,7 +54,8 @@ class Score:
     what was left because no choice of the selector could be read or made.
     ``selection_seconds`` is the wall time of selection and helpers, summed over ``decisions``.
     ``seconds`` is the episode's wall time, None if unknown. ``reason`` is what ended it, ``attempt`` counts from 1 the
-    runs that it took, ``commit`` is the checkout's; None where the record does not say it.
+    runs that it took, ``commit`` is the checkout's; None where the record does not say it. ``config_hash`` is of
+    an own run's settings.
     """
 
     id: str
@@ -79,6 +80,7 @@ class Score:
     benchmark_version: str | None = None
     importer: str = "fama"
     variant: str = ""
+    config_hash: str | None = None
     reason: str | None = None
     commit: str | None = None
     attempt: int | None = None
@@ -162,6 +164,7 @@ def score_of(episode: Episode) -> Score:
         benchmark_version=episode.benchmark_version,
         importer=episode.source.importer,
         variant=episode.variant,
+        config_hash=episode.config_hash,
         reason=episode.outcome.reason,
         commit=episode.commit,
         attempt=episode.attempt,

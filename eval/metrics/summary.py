@@ -1,13 +1,13 @@
 """Episodes of any source, grouped by where they come from, with their measures."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from eval.metrics.episode_scores import Score
 from eval.metrics.measures import Measures, Resampling, measure
 from fama.envs.exclusions import known_wrong
 from fama.episodes.records import Record
 
-GROUP = ("benchmark", "benchmark_version", "domain", "backbone", "strategy", "selector", "variant")
+GROUP = ("benchmark", "benchmark_version", "domain", "backbone", "strategy", "selector", "variant", "config_hash")
 #: stands for a backbone, strategy or selector that a log does not name
 UNNAMED = "-"
 
@@ -16,6 +16,7 @@ class GroupSummary(Record):
     """One line of ``fama score``. ``corrected`` leaves out tasks that are known to be wrong; None if there are none.
 
     ``variant`` is what else sets an imported arm apart: agent, user model, settings, or the file that is its own arm.
+    ``config_hash`` is that of an own run's settings, without which task, trial and arm do not say what was run.
     """
 
     benchmark: str
@@ -25,6 +26,7 @@ class GroupSummary(Record):
     strategy: str
     selector: str
     variant: str
+    config_hash: str | None
     measures: Measures
     wrong_tasks: tuple[str, ...] = ()
     corrected: Measures | None = None
@@ -39,18 +41,31 @@ def summarise(scores: Sequence[Score], resampling: Resampling | None = None) -> 
     return [_summary(groups[key], draws) for key in sorted(groups, key=lambda key: tuple(part or "" for part in key))]
 
 
-def distinctions(summaries: Sequence[GroupSummary]) -> list[str]:
-    """Return for each line what sets it apart from the lines that are equal in all that a table shows; else empty."""
+def distinctions(summaries: Sequence[GroupSummary], settings: Mapping[str, Collection[str]] | None = None) -> list[str]:
+    """Return for each line what sets it apart from the lines that are equal in all that a table shows; else empty.
+
+    ``settings`` are those of own runs, each as ``name=value``, by config hash. Where those of one line are unknown, all
+    that are equal to it are told apart by the hashes.
+    """
+    known = settings or {}
     shown: dict[tuple[str, ...], list[int]] = {}
     for index, one in enumerate(summaries):
         shown.setdefault((one.benchmark, one.domain, one.backbone, one.strategy, one.selector), []).append(index)
     texts = [""] * len(summaries)
     for alike in shown.values():
-        parts = [[f"version={summaries[i].benchmark_version or '–'}", *summaries[i].variant.split("; ")] for i in alike]
+        told = known if all(summaries[i].config_hash in known for i in alike) else {}
+        parts = [_parts(summaries[i], told) for i in alike]
         shared = set(parts[0]).intersection(*parts[1:])
         for index, own in zip(alike, parts, strict=True):
             texts[index] = ", ".join(part for part in own if part and part not in shared)
     return texts
+
+
+def _parts(summary: GroupSummary, settings: Mapping[str, Collection[str]]) -> list[str]:
+    parts = [f"version={summary.benchmark_version or '–'}", *summary.variant.split("; ")]
+    if summary.config_hash is None:
+        return parts
+    return [*parts, *sorted(settings.get(summary.config_hash, (f"config={summary.config_hash}",)))]
 
 
 def _summary(group: Sequence[Score], draws: Resampling) -> GroupSummary:

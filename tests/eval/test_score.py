@@ -2,15 +2,20 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from eval.metrics.episode_scores import read_scores, score_of
 from eval.metrics.measures import Resampling, compare_pair, measure
+from eval.metrics.run_settings import settings_by_hash
 from eval.metrics.summary import summarise
+from fama.agents.runs.run_config import config_hash, provenance, write_config
 from fama.cli import main
 from fama.envs.exclusions import known_wrong
 from fama.episodes.records import LedgerRow
+from fama.episodes.store import read_episodes
+from fama.settings import ExperimentSettings
 from tests.support.eval_builders import build, write_episodes
 
 
@@ -69,6 +74,57 @@ def test_pairs_without_a_verdict_on_both_sides_do_not_count() -> None:
 def test_groups_are_kept_apart() -> None:
     scores = [score_of(e) for e in (build("a", "none"), build("a", "all"), build("a", "none", domain="saas"))]
     assert [(s.domain, s.selector) for s in summarise(scores)] == [("saas", "none"), ("shop", "all"), ("shop", "none")]
+
+
+RUN: dict[str, Any] = {"model": {"temperature": 0.0}, "limits": {"steps": 30}, "benchmark": "toy"}
+
+
+def recorded(folder: Path, **changes: Any) -> Path:
+    """A folder with the settings of a run, and an episode that was run with them."""
+    settings = ExperimentSettings.model_validate({**RUN, **changes})
+    write_episodes(folder / "episodes.jsonl", [build("a", "none", config_hash=config_hash(settings), id=str(folder))])
+    write_config(folder, provenance(settings, "toy-1", {}))
+    return folder
+
+
+def test_runs_of_other_settings_are_no_trials_of_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each is named by the settings that differ; the same settings in two folders are one run."""
+    folders = [
+        recorded(tmp_path / "plain"),
+        recorded(tmp_path / "again", tasks=3, concurrency=2),
+        recorded(tmp_path / "warm", model={"temperature": 0.9}, limits={"steps": 7}),
+    ]
+    second = [episode.model_copy(update={"trial": 1}) for episode in read_episodes(folders[1])]
+    write_episodes(folders[1] / "episodes.jsonl", second)
+    assert main(["score", *map(str, folders), "--bootstrap", "100"]) == 0
+    shown = capsys.readouterr().out
+    assert "none, limits.steps=30, model.temperature=0.0 " in shown
+    assert "none, limits.steps=7, model.temperature=0.9 " in shown
+    assert main(["score", *map(str, folders), "--bootstrap", "100", "--json"]) == 0
+    groups = json.loads(capsys.readouterr().out)
+    assert sorted(group["measures"]["trials"] for group in groups) == [1, 2]
+    assert len({group["config_hash"] for group in groups}) == 2
+    assert main(["score", str(folders[0]), "--bootstrap", "100"]) == 0
+    assert "limits.steps" not in capsys.readouterr().out
+
+
+def test_runs_whose_settings_are_gone_are_told_apart_by_their_hash(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain, warm = recorded(tmp_path / "plain"), recorded(tmp_path / "warm", model={"temperature": 0.9})
+    (plain / "config.json").write_text('{"settings": {}}')
+    assert main(["score", str(plain), str(warm / "episodes.jsonl"), "--bootstrap", "100"]) == 0
+    shown = capsys.readouterr().out
+    for (episode,) in (read_episodes(plain), read_episodes(warm)):
+        assert f"none, config={episode.config_hash} " in shown
+    assert "temperature" not in shown
+
+
+@pytest.mark.parametrize("place", ["agents", "compare", "mixed", "trials"])
+def test_published_comparisons_hold_the_settings_of_their_episodes(place: str) -> None:
+    folder = Path(__file__).resolve().parents[2] / "results" / "helpdesk" / place
+    hashes = {score.config_hash for score in read_scores([folder])}
+    assert hashes == set(settings_by_hash([folder])) and len(hashes) == 1
 
 
 def test_the_command_prints_a_table_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,9 +47,14 @@ def config_hash(settings: ExperimentSettings) -> str:
 
 def tree_hash(tree: dict[str, Any]) -> str:
     """Return the ``config_hash`` of settings as they were once written; later settings are not in them."""
+    return content_hash(shaping_settings(tree))
+
+
+def shaping_settings(tree: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a written tree that shape an episode; their hash is the ``config_hash``."""
     left_out = FREE | {key for key in _LATER if tree.get(key) is None}
     kept = (ExperimentSettings.model_fields.keys() & tree.keys()) - left_out
-    return content_hash(_what({key: tree[key] for key in kept}))
+    return _what({key: tree[key] for key in kept})
 
 
 def route_of(tree: dict[str, Any]) -> dict[str, Any]:
@@ -181,17 +186,41 @@ def read_run_settings(folder: Path) -> ExperimentSettings:
     Raises:
         BadInput: no file of the folder holds them.
     """
+    path, tree = _read_tree(folder)
+    try:
+        return settings_from(tree, ExperimentSettings)
+    except (ValueError, TypeError, AttributeError):
+        raise _no_settings(path) from None
+
+
+def read_shaping_settings(folder: Path) -> dict[str, Any]:
+    """Return the ``shaping_settings`` of a folder's episodes.
+
+    Raises:
+        BadInput: no file of the folder holds them.
+    """
+    path, tree = _read_tree(folder)
+    try:
+        return shaping_settings(tree)
+    except (KeyError, TypeError, AttributeError):
+        raise _no_settings(path) from None
+
+
+def _read_tree(folder: Path) -> tuple[Path, Any]:
+    """Return the file that holds the settings of a folder's episodes, and these as they were written."""
     for name, key in ((CONFIG, "settings"), (COMPARISON, "config")):
         path = folder / name
         try:
-            return settings_from(json.loads(path.read_text(encoding="utf-8"))[key], ExperimentSettings)
+            return path, json.loads(path.read_text(encoding="utf-8"))[key]
         except (FileNotFoundError, NotADirectoryError):
             continue
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise BadInput(
-                f"{path}: not the settings of a run of this version; give a folder of `fama run` or `fama compare`"
-            ) from None
+        except (ValueError, KeyError, TypeError):
+            raise _no_settings(path) from None
     raise BadInput(f"{folder}: no folder with a {CONFIG}; give one of `fama run` or `fama compare`")
+
+
+def _no_settings(path: Path) -> BadInput:
+    return BadInput(f"{path}: not the settings of a run of this version; give a folder of `fama run` or `fama compare`")
 
 
 def earlier_prompts(out: Path) -> dict[str, str]:
