@@ -9,8 +9,9 @@ from eval.compare.arms import build_arms, check_inputs, plan_arms, read_labels, 
 from eval.compare.executed import Executed, read_executed
 from eval.compare.lazy_models import LazyModel, UnconnectedModel
 from eval.compare.questions import check_kept, check_questions
-from eval.compare.replay import cells_of, check_replayable, replay_arm, select_rows
+from eval.compare.replay import check_replayable, replay_arm, select_rows
 from eval.compare.results import compare_arms
+from eval.compare.rows import cells_of, comparable_rows
 from eval.compare.schema import COMPARISON_VERSION, Comparison
 from eval.compare.setup_cost import one_off_costs
 from eval.compare.staleness import stale_inputs
@@ -129,7 +130,13 @@ async def _live(
 ) -> Executed:
     tasks = select_tasks(settings, world)
     helpers, failures = check_arms(settings)
-    cells = _lattice(settings, world.versions(settings.domain), tasks)
+    if model is None:
+        from fama.models.connect import recorded_name
+
+        backbone = recorded_name(settings.model)
+    else:
+        backbone = model.name
+    cells = _lattice(settings, world.versions(settings.domain), tasks, backbone)
     inputs = check_inputs(settings, out)
     plan = plan_arms(settings, tasks)
     try:
@@ -157,6 +164,7 @@ async def _replayed(settings: CompareSettings, out: Path, world: MixedDomains, m
     if EpisodeStore(out).path.exists():
         raise BadInput(f"{out}: holds episodes that were run live; give another folder with --out to replay into")
     table = select_rows(read_outcomes(path, world.versions(settings.domain)), settings, path)
+    cells = _lattice(settings, world.versions(settings.domain), table.tasks, table.backbone)
     helpers = build_pool(settings.helpers)
     failures = read_labels(settings)
     scores: dict[str, list[Score]] = {}
@@ -172,7 +180,6 @@ async def _replayed(settings: CompareSettings, out: Path, world: MixedDomains, m
             health[arm] = done.health
         curves = await sweep(settings, table, selectors, scores, helpers) if settings.lambdas else ()
     write_config(out, provenance(settings, world.version(settings.domain), run_prompts(settings)))
-    cells = _lattice(settings, world.versions(settings.domain), table.tasks)
     return Executed(
         tasks=table.tasks,
         pool=tuple(helpers),
@@ -189,14 +196,19 @@ async def _replayed(settings: CompareSettings, out: Path, world: MixedDomains, m
 
 
 def _lattice(
-    settings: CompareSettings, versions: Mapping[str, str], tasks: tuple[str, ...]
+    settings: CompareSettings, versions: Mapping[str, str], tasks: tuple[str, ...], backbone: str
 ) -> list[ExecutedSubset] | None:
-    if not settings.lattice:
+    """Return the executed subsets of the named subset grid; None where none is named.
+
+    Raises:
+        BadInput: it has no episode of these tasks, this strategy and this backbone.
+    """
+    path = settings.lattice
+    if not path:
         return None
     wanted = set(tasks)
-    rows = [
-        row
-        for row in read_outcomes(settings.lattice, versions)
-        if row.domain in versions and row.strategy == settings.strategy and row.task_id in wanted
-    ]
-    return cells_of(rows)
+    rows = comparable_rows(read_outcomes(path, versions), settings, path, backbone)
+    cells = cells_of([row for row in rows if row.task_id in wanted])
+    if not cells:
+        raise BadInput(f"{path}: no finished episode of the compared tasks; leave lattice out, or name a table of them")
+    return cells

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from eval.compare.rows import comparable_rows
 from eval.metrics.episode_scores import Score, TokenUse, score_of_row
-from eval.metrics.selection import ExecutedSubset
 from fama.agents.runs.plan import check_once
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.outcome_table import OutcomeRow
@@ -18,7 +18,7 @@ from fama.selection.asking import room_for
 from fama.selection.base import AnySelector, Selection, select_for
 from fama.selection.budget import RunBudget
 from fama.selection.health import HealthTally, SelectorHealth, state_of
-from fama.settings import CompareSettings, domains_of
+from fama.settings import CompareSettings
 from fama.subsets import in_pool_order, join_subset, members_of
 
 #: The selection of a selector that the budget has no room to ask.
@@ -89,22 +89,7 @@ def select_rows(rows: Sequence[OutcomeRow], settings: CompareSettings, path: str
     Raises:
         BadInput: the table has no row of the benchmark, domain, strategy and backbone, or too few tasks.
     """
-    kept = [
-        row
-        for row in rows
-        if (row.benchmark, row.strategy) == (settings.benchmark, settings.strategy)
-        and row.domain in domains_of(settings.domain)
-    ]
-    backbones = sorted({row.backbone for row in kept})
-    if not kept:
-        has = sorted({f"{row.benchmark} {row.domain} {row.strategy}" for row in rows})
-        raise BadInput(
-            f"{path}: no episode of {settings.benchmark} {settings.domain} {settings.strategy}; it has {has}"
-        )
-    backbone = settings.model.name if settings.model.name in backbones else backbones[0]
-    if backbone != settings.model.name and len(backbones) > 1:
-        raise BadInput(f"{path}: holds {', '.join(backbones)}; set model.name to one of them")
-    kept = [row for row in kept if row.backbone == backbone]
+    kept = comparable_rows(rows, settings, path)
     known = tuple(dict.fromkeys(row.task_id for row in kept))
     if len({(row.domain, row.task_id) for row in kept}) > len(known):
         raise BadInput(f"domain: {settings.domain} have tasks of the same id in {path}; replay one domain at a time")
@@ -119,19 +104,10 @@ def select_rows(rows: Sequence[OutcomeRow], settings: CompareSettings, path: str
             if task not in known:
                 raise BadInput(f"tasks: {path} has no episode of {task!r}; leave it out or run fama outcomes on it")
     wanted = set(tasks)
-    inside = tuple(row for row in kept if row.task_id in wanted and row.trial < settings.trials)
-    if not inside:
+    chosen = tuple(row for row in kept if row.task_id in wanted and row.trial < settings.trials)
+    if not chosen:
         raise BadInput(f"trials: {path} has no trial below {settings.trials} of these tasks")
-    return ReplayTable(path, backbone, tasks, inside)
-
-
-def cells_of(rows: Sequence[OutcomeRow]) -> list[ExecutedSubset]:
-    """Return the executed subsets of the rows; errors have none."""
-    return [
-        ExecutedSubset(row.key, members_of(row.subset), float(row.success), float(row.tokens))
-        for row in rows
-        if row.success is not None
-    ]
+    return ReplayTable(path, chosen[0].backbone, tasks, chosen)
 
 
 async def replay_arm(

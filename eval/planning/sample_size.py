@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from eval.planning.workload import Basis, Contrast
 from eval.stats.power import detectable_effect, planned_sd, tasks_needed
-from fama.episodes.keys import TaskKey
+from fama.episodes.keys import EpisodeKey
 from fama.episodes.outcome_table import OutcomeRow
 
 #: How often two arms end differently on one trial, when nothing is known: tau-bench #57 saw 43 to 64 % of the tasks
@@ -83,11 +83,11 @@ def spread_of(table: Sequence[OutcomeRow], file: str, basis: Basis | None, contr
 def discordance_of(rows: Sequence[OutcomeRow]) -> tuple[float, int] | None:
     """Return the share of executed pairs of subsets that end differently on one task and trial, and the pairs.
 
-    None where no task and trial has two executed subsets.
+    Pairs are of one backbone and strategy. None where no task and trial has two executed subsets.
     """
-    by_place: dict[tuple[TaskKey, int], list[bool]] = {}
+    by_place: dict[EpisodeKey, list[bool]] = {}
     for row in rows:
         if row.success is not None:
-            by_place.setdefault((row.key.task, row.trial), []).append(bool(row.success))
+            by_place.setdefault(row.key, []).append(bool(row.success))
     pairs = [a != b for ends in by_place.values() for a, b in combinations(ends, 2)]
     return (sum(pairs) / len(pairs), len(pairs)) if pairs else None

@@ -45,15 +45,33 @@ async def connect(settings: "ModelSettings") -> AsyncIterator[ChatModel]:
         yield model
 
 
+def recorded_name(settings: "ModelSettings") -> str:
+    """Return the name that the model of these settings has in ledgers and episodes, without connecting to it.
+
+    Raises:
+        BadInput: an unknown scripted model.
+    """
+    name = settings.name
+    if name.startswith(SCRIPTED_PREFIX):
+        return _scripted(name).name
+    if name.startswith(offline.PREFIX):
+        return name.partition("?")[0]
+    return Path(name).stem if name.endswith(".gguf") and not settings.base_url else name
+
+
+def _scripted(name: str) -> ChatModel:
+    from fama.models.scripted import SCRIPTED
+
+    own = name.removeprefix(SCRIPTED_PREFIX)
+    if own not in (known := SCRIPTED.names()):
+        told = ", ".join(f"{SCRIPTED_PREFIX}{one}" for one in known)
+        raise BadInput(f"model.name: unknown scripted model {own!r}; known: {told}")
+    return SCRIPTED.load(own)
+
+
 async def _open(settings: "ModelSettings", stack: AsyncExitStack) -> ChatModel:
     if settings.name.startswith(SCRIPTED_PREFIX):
-        from fama.models.scripted import SCRIPTED
-
-        name = settings.name.removeprefix(SCRIPTED_PREFIX)
-        if name not in (known := SCRIPTED.names()):
-            told = ", ".join(f"{SCRIPTED_PREFIX}{one}" for one in known)
-            raise BadInput(f"model.name: unknown scripted model {name!r}; known: {told}")
-        return SCRIPTED.load(name)
+        return _scripted(settings.name)
     if settings.name.startswith(offline.PREFIX):
         if settings.base_url:
             raise BadInput(f"{settings.name} is loaded in this process and {settings.base_url} is a server; drop one")
@@ -78,10 +96,9 @@ async def _open(settings: "ModelSettings", stack: AsyncExitStack) -> ChatModel:
     path = resolve(settings.name)
     spec = ServerSpec(path, settings.slots, settings.context_tokens, settings.threads)
     endpoint = stack.enter_context(serve(spec))
-    name = path.stem if settings.name.endswith(".gguf") else settings.name
     return await stack.enter_async_context(
         OpenAIChat(
-            name,
+            recorded_name(settings),
             endpoint.base_url,
             api_key=endpoint.api_key,
             flavour="llama.cpp",

@@ -43,6 +43,10 @@ def test_discordance_by_hand() -> None:
     assert discordance_of(rows) == (2 / 3, 3)  # three pairs on a, two of them differ; b has one episode only
     assert discordance_of(rows[3:]) is None
     assert discordance_of([row("a", "", None), row("a", "TSA", True)]) is None
+    weak = [row(task, subset, False) for task in "ab" for subset in ("", "TSA")]
+    strong = [one.model_copy(update={"backbone": "big", "success": True}) for one in weak]
+    assert discordance_of(weak) == discordance_of(strong) == (0.0, 2)
+    assert discordance_of([*weak, *strong]) == (0.0, 4)  # two backbones are no pair
 
 
 def test_cost_is_of_the_rows_of_the_backbone_and_strategy_if_there_are_any(tmp_path: Path) -> None:

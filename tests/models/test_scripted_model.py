@@ -4,7 +4,7 @@ import pytest
 
 from fama.errors import BadInput
 from fama.models.base import ChatRequest
-from fama.models.connect import connect
+from fama.models.connect import connect, recorded_name
 from fama.models.scripted import SCRIPTED, ScriptedModel
 from fama.settings import ModelSettings
 from fama.text.tokens import estimate_tokens
@@ -44,3 +44,10 @@ async def test_scripts_can_be_added_and_unknown_ones_are_listed() -> None:
     with pytest.raises(BadInput, match="unknown scripted model 'shout'"):
         async with connect(ModelSettings(name="scripted:shout")):
             pass
+
+
+def test_the_name_in_records_is_told_without_connecting() -> None:
+    names = {"scripted:echo": "scripted:echo", "vllm:a/b?gpus=2": "vllm:a/b", "w/tiny.gguf": "tiny", "qwen": "qwen"}
+    assert {name: recorded_name(ModelSettings(name=name)) for name in names} == names
+    with pytest.raises(BadInput, match="unknown scripted model 'nobody'"):
+        recorded_name(ModelSettings(name="scripted:nobody"))
