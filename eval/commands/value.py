@@ -53,6 +53,7 @@ async def _values(settings: "CompareSettings") -> "tuple[list[OffPolicy], list[s
     from eval.compare.arms import build_arms, read_labels
     from eval.compare.lazy_models import LazyModel
     from eval.compare.replay import replay_arm, select_rows
+    from eval.compare.task_sets import other_splits
     from eval.off_policy import off_policy
     from fama.agents.runs.plan import load_benchmark
     from fama.episodes.outcome_table import read_outcomes
@@ -61,7 +62,8 @@ async def _values(settings: "CompareSettings") -> "tuple[list[OffPolicy], list[s
 
     path = str(settings.replay)
     world = load_benchmark(settings)
-    table = select_rows(read_outcomes(path, world.versions(settings.domain)), settings, path)
+    rows = read_outcomes(path, world.versions(settings.domain))
+    table = select_rows(rows, settings, path, other_splits(settings, world))
     helpers = build_pool(settings.helpers)
     async with AsyncExitStack() as stack:
         model = LazyModel(settings.helper_model or settings.model, stack)

@@ -16,6 +16,7 @@ from eval.compare.schema import COMPARISON_VERSION, Comparison
 from eval.compare.setup_cost import one_off_costs
 from eval.compare.staleness import stale_inputs
 from eval.compare.sweep import sweep
+from eval.compare.task_sets import learned_from, other_splits, outside_split
 from eval.metrics.episode_scores import Score
 from eval.metrics.selection import ExecutedSubset
 from fama.agents.runs.run_config import COMPARISON, FREE, config_hash, provenance, run_prompts, write_config
@@ -70,8 +71,12 @@ async def run_comparison(
         executed = await _live(settings, out, world, model, progress)
     nothing = await do_nothing(settings, world, executed.tasks)
     comparison = compare_arms(settings, world.version(settings.domain), executed, nothing, command)
-    if stale := stale_inputs(settings):
-        comparison = comparison.model_copy(update={"warnings": (*comparison.warnings, *stale)})
+    of_inputs = (
+        *outside_split(settings, world, executed.tasks),
+        *learned_from(settings, executed.tasks),
+        *stale_inputs(settings),
+    )
+    comparison = comparison.model_copy(update={"warnings": (*comparison.warnings, *of_inputs)})
     write_atomically(out / COMPARISON, comparison.model_dump_json(indent=1) + "\n")
     return comparison
 
@@ -163,7 +168,8 @@ async def _replayed(settings: CompareSettings, out: Path, world: MixedDomains, m
     path = str(settings.replay)
     if EpisodeStore(out).path.exists():
         raise BadInput(f"{out}: holds episodes that were run live; give another folder with --out to replay into")
-    table = select_rows(read_outcomes(path, world.versions(settings.domain)), settings, path)
+    rows = read_outcomes(path, world.versions(settings.domain))
+    table = select_rows(rows, settings, path, other_splits(settings, world))
     cells = _lattice(settings, world.versions(settings.domain), table.tasks, table.backbone)
     helpers = build_pool(settings.helpers)
     failures = read_labels(settings)

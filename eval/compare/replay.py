@@ -83,8 +83,12 @@ def check_replayable(settings: CompareSettings) -> None:
         )
 
 
-def select_rows(rows: Sequence[OutcomeRow], settings: CompareSettings, path: str) -> ReplayTable:
+def select_rows(
+    rows: Sequence[OutcomeRow], settings: CompareSettings, path: str, elsewhere: Mapping[str, str]
+) -> ReplayTable:
     """Return the rows that a comparison is about.
+
+    ``elsewhere`` holds the tasks of other splits with their split; a number of tasks takes none of them.
 
     Raises:
         BadInput: the table has no row of the benchmark, domain, strategy and backbone, or too few tasks.
@@ -94,9 +98,15 @@ def select_rows(rows: Sequence[OutcomeRow], settings: CompareSettings, path: str
     if len({(row.domain, row.task_id) for row in kept}) > len(known):
         raise BadInput(f"domain: {settings.domain} have tasks of the same id in {path}; replay one domain at a time")
     if isinstance(settings.tasks, int):
-        if not 1 <= settings.tasks <= len(known):
-            raise BadInput(f"tasks: {settings.tasks} asked for, {path} has 1 to {len(known)} to give")
-        tasks = known[: settings.tasks]
+        inside = tuple(task for task in known if task not in elsewhere)
+        if not inside:
+            splits = " and ".join(sorted({elsewhere[task] for task in known}))
+            raise BadInput(f"split: {path} has no task of {settings.split}, only of {splits}; set split to that")
+        if not 1 <= settings.tasks <= len(inside):
+            raise BadInput(
+                f"tasks: {settings.tasks} asked for, {path} has 1 to {len(inside)} of {settings.split} to give"
+            )
+        tasks = inside[: settings.tasks]
     else:
         tasks = settings.tasks
         check_once("tasks", tasks)

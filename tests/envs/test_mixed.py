@@ -96,7 +96,7 @@ def test_a_table_of_tasks_that_share_ids_is_not_replayed() -> None:
     rows = [row("5", "", True).model_copy(update={"domain": domain}) for domain in ("shop", "saas")]
     settings = CompareSettings(benchmark=rows[0].benchmark, domain="shop+saas", strategy=rows[0].strategy, tasks=1)
     with pytest.raises(BadInput, match="tasks of the same id in t; replay one domain"):
-        select_rows(rows, settings, "t")
+        select_rows(rows, settings, "t", {})
 
 
 def test_a_mixed_comparison_is_verified(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,82 @@
+"""Sets of tasks: of a question, of a comparison, of its split, and of the tables that its arms learned from."""
+
+from collections.abc import Mapping, Sequence
+
+from eval.compare.arms import traits_of
+from fama.envs.base import Benchmark
+from fama.episodes.outcome_table import read_columns
+from fama.episodes.records import Record
+from fama.hashing import content_hash
+from fama.settings import CompareSettings, ExperimentSettings, domains_of
+
+_NAMED = 3
+
+
+class TaskSet(Record):
+    """So many tasks and trials; ``ids`` is a hash of the task ids, whatever their order."""
+
+    tasks: int
+    trials: int
+    ids: str
+
+
+def task_set(tasks: Sequence[str], trials: int) -> TaskSet:
+    """Return the set of these tasks."""
+    return TaskSet(tasks=len(tasks), trials=trials, ids=content_hash(sorted(tasks)))
+
+
+def other_splits(settings: ExperimentSettings, benchmark: Benchmark) -> dict[str, str]:
+    """Return the tasks of the domain that are not of the settings' split, each with a split that has it."""
+    own = set(benchmark.task_ids(settings.domain, settings.split))
+    splits = [split for split in benchmark.splits(settings.domain) if split != settings.split]
+    return {task: split for split in splits for task in benchmark.task_ids(settings.domain, split) if task not in own}
+
+
+def outside_split(settings: ExperimentSettings, benchmark: Benchmark, tasks: Sequence[str]) -> list[str]:
+    """Return a warning where tasks are not of the split that a comparison is named after; else none."""
+    own = set(benchmark.task_ids(settings.domain, settings.split))
+    outside = [task for task in tasks if task not in own]
+    if not outside:
+        return []
+    return [f"{len(outside)} of {len(tasks)} tasks are not of the split {settings.split}: {_some(outside)}."]
+
+
+def learned_from(settings: CompareSettings, tasks: Sequence[str]) -> list[str]:
+    """Return a warning for each arm that learned from an outcome table of tasks that it is compared on.
+
+    Arms that look up the compared task itself, as an oracle does, are not meant: only those that read nothing of it.
+
+    Raises:
+        BadInput: a table cannot be read.
+    """
+    found = []
+    for arm in settings.arms:
+        path = arm.options.get("outcomes") or settings.outcomes
+        if traits_of(arm).setup != "outcomes" or not traits_of(arm).blind or not path:
+            continue
+        seen = _tasks_of(str(path), settings, arm.options)
+        shared = [task for task in tasks if task in seen]
+        if shared:
+            found.append(
+                f"{arm.arm} learned from {len(shared)} of the {len(tasks)} compared tasks, which flatters it: {path} "
+                f"has {_some(shared)}."
+            )
+    return found
+
+
+def _tasks_of(path: str, settings: CompareSettings, options: Mapping[str, object]) -> set[str]:
+    """Return the tasks of the comparison's benchmark and domains in a table, in the rows that the options leave."""
+    keys = ("domain", "backbone", "strategy")
+    columns = read_columns(path, ["task_id", "benchmark", *keys])
+    return {
+        task
+        for task, benchmark, *values in zip(*columns.values(), strict=True)
+        if benchmark == settings.benchmark
+        and values[0] in domains_of(settings.domain)
+        and all(options.get(key) in (None, value) for key, value in zip(keys, values, strict=True))
+    }
+
+
+def _some(tasks: Sequence[str]) -> str:
+    more = len(tasks) - _NAMED
+    return ", ".join(tasks[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,66 @@
+"""Tasks of a comparison beside those of its split, and beside those that its arms learned from."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fama.episodes.outcome_table import read_outcomes, write_outcomes
+from fama.errors import BadInput
+from tests.support.comparisons import live, table
+from tests.support.toy_world import toy_world
+
+LEARNED = [{"name": "none"}, {"name": "best_fixed"}]
+
+
+@pytest.fixture(autouse=True)
+def world() -> Iterator[None]:
+    with toy_world():
+        yield
+
+
+async def test_a_table_of_another_split_is_not_replayed_as_this_one(tmp_path: Path) -> None:
+    train = await table(tmp_path / "train", split="train")
+    with pytest.raises(BadInput, match="parquet has no task of test, only of train; set split to that"):
+        await live(tmp_path / "out", replay=str(train))
+    assert not (tmp_path / "out").exists()
+    named = await live(tmp_path / "named", replay=str(train), tasks=["t0", "t3"])
+    assert "2 of 2 tasks are not of the split test: t0, t3." in named.warnings
+    right = await live(tmp_path / "right", replay=str(train), split="train")
+    assert not any("of the split" in line for line in right.warnings)
+
+
+async def test_a_number_of_replayed_tasks_is_of_the_split(tmp_path: Path) -> None:
+    train, test = [await table(tmp_path / split, split=split) for split in ("train", "test")]
+    both = tmp_path / "both.parquet"
+    write_outcomes(both, [*read_outcomes(train), *read_outcomes(test)], {})
+    got = await live(tmp_path / "out", replay=str(both))
+    assert [row.task_id for row in got.per_task] == ["t10", "t11", "t12", "t13"]
+    with pytest.raises(BadInput, match="5 asked for, .*both.parquet has 1 to 4 of test to give"):
+        await live(tmp_path / "more", replay=str(both), tasks=5)
+
+
+async def test_named_tasks_of_another_split_are_told_of_a_live_run_too(tmp_path: Path) -> None:
+    got = await live(tmp_path / "out", tasks=["t10", "t0", "t1", "t2", "t3"])
+    assert "4 of 5 tasks are not of the split test: t0, t1, t2 and 1 more." in got.warnings
+
+
+@pytest.mark.parametrize("replayed", [False, True])
+async def test_an_arm_that_learned_from_the_compared_tasks_is_named(tmp_path: Path, replayed: bool) -> None:
+    test, train = [str(await table(tmp_path / split, split=split)) for split in ("test", "train")]
+    how = {"arms": LEARNED, "replay": test if replayed else None}
+    apart = await live(tmp_path / "apart", outcomes=train, **how)
+    assert not any("learned from" in line for line in apart.warnings)
+    shared = await live(tmp_path / "shared", outcomes=test, **how)
+    line = f"best_fixed learned from 4 of the 4 compared tasks, which flatters it: {test} has t10, t11, t12 and 1 more."
+    assert line in shared.warnings
+
+
+async def test_only_the_rows_that_an_arm_reads_count(tmp_path: Path) -> None:
+    test = await table(tmp_path / "test")
+    rows = read_outcomes(test)
+    mixed = tmp_path / "mixed.parquet"
+    write_outcomes(mixed, [*rows, *(row.model_copy(update={"domain": "moods"}) for row in rows)], {})
+    arms = [*LEARNED, {"name": "best_fixed", "label": "apart", "options": {"domain": "moods"}}]
+    got = await live(tmp_path / "out", arms=arms, outcomes=str(mixed))
+    assert [line.split()[0] for line in got.warnings if "learned from" in line] == ["best_fixed"]
