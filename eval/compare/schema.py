@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from eval.compare.setup_cost import Payback
+from eval.compare.task_sets import TaskSet, task_set
 from eval.metrics.measures import Measures, PairedDifference
 from eval.metrics.selection import SelectionQuality
 from fama.episodes.records import Record
@@ -191,6 +192,11 @@ class Comparison(Record):
                 against: PairedDifference | None = getattr(arm, side)
                 if against is not None:
                     yield f"arms.{index}.{side}.versus", against.versus
+
+    @property
+    def task_set(self) -> TaskSet:
+        """Return the compared tasks and the trials that were asked for."""
+        return task_set([row.task_id for row in self.per_task], self.config.get("trials", self.trials))
 
     def arm(self, name: str) -> ArmResult:
         """Return the result of an arm.

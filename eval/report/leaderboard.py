@@ -7,6 +7,7 @@ from typing import Any
 from eval.compare.results import NOT_RECORDED
 from eval.metrics.formats import DASH, count, errors, p_value, percent
 from eval.metrics.measures import PairedDifference
+from eval.metrics.ranking import rank
 from eval.report.page import page_environment, page_hash
 from eval.report.table_format import Cell, Table, markdown, md
 from eval.report.verification import verify
@@ -16,7 +17,7 @@ from fama.files import write_atomically
 from fama.intervals import Interval
 from fama.selection.health import SelectorHealth, portion
 
-BOARD_VERSION = 2
+BOARD_VERSION = 3
 JSON, NOTES, PAGE = "leaderboard.json", "leaderboard.md", "leaderboard.html"
 
 
@@ -52,6 +53,8 @@ class Group(Record):
     domain: str
     split: str
     tasks: int
+    task_ids: str
+    """Hash of the ids of the tasks, whatever their order."""
     backbone: str
     strategy: str
     track: str
@@ -62,7 +65,7 @@ class Group(Record):
     @property
     def title(self) -> str:
         """Return the group in words."""
-        where = f"{self.benchmark_version} {self.domain}, {self.tasks} {self.split} tasks"
+        where = f"{self.benchmark_version} {self.domain}, {self.tasks} {self.split} tasks (set {self.task_ids[:6]})"
         return f"{where} · {self.backbone} ({self.strategy}) · {self.track} selection"
 
 
@@ -89,7 +92,7 @@ def build(folders: Sequence[Path]) -> Leaderboard:
             Source(source=source, stated=dict(verified.stated), warnings=one.warnings, simulated=one.simulated)
         )
         key = (
-            *(one.benchmark, one.benchmark_version, one.domain, one.split, one.tasks),
+            *(one.benchmark, one.benchmark_version, one.domain, one.split, one.tasks, one.task_set.ids),
             *(one.backbone, one.strategy, one.track, tree_hash(one.config)[:12]),
         )
         groups.setdefault(key, []).extend(
@@ -187,4 +190,4 @@ def _unread(health: SelectorHealth | None) -> str:
 
 
 def _rank(entry: Entry) -> tuple[float, float, str]:
-    return (-(entry.success.value or 0.0), entry.tokens.value or 0.0, entry.arm)
+    return (*rank(entry.success, entry.tokens), entry.arm)

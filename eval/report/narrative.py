@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.formats import DASH, count, number, p_statement, percent, signed
 from eval.metrics.measures import PairedDifference
+from eval.metrics.ranking import rank
 from eval.report.setup_cost_table import episodes_text
 from fama.intervals import Interval
 from fama.selection.base import SELECTORS
@@ -36,11 +37,7 @@ def best_arm(comparison: Comparison) -> ArmResult | None:
     """
     scored = [arm for arm in comparison.arms if arm.measures.success.value is not None]
     sound = [arm for arm in scored if not arm.broken]
-    return min(
-        sound or scored,
-        key=lambda a: (-(a.measures.success.value or 0.0), a.measures.tokens.value or 0.0),
-        default=None,
-    )
+    return min(sound or scored, key=lambda arm: rank(arm.measures.success, arm.measures.tokens), default=None)
 
 
 def answers(comparison: Comparison) -> Answers:

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from eval.compare.schema import Comparison
+from eval.metrics.ranking import rank
 from eval.report.leaderboard import Leaderboard, build
 from eval.report.verification import verify
 from fama.cli import main
 from fama.errors import BadInput
+from fama.intervals import Interval
 from tests.support.comparisons import live, table
 from tests.support.toy_world import toy_world
 
@@ -52,6 +54,22 @@ async def test_other_settings_are_another_group(tmp_path: Path) -> None:
     await live(tmp_path / "b", limits={"steps": 7})
     first, second = build([tmp_path / "a", tmp_path / "b"]).groups
     assert first.title == second.title and first.settings != second.settings
+
+
+async def test_another_task_set_of_the_same_size_is_another_group(tmp_path: Path) -> None:
+    for name, tasks in (("a", ["t12", "t13", "t14"]), ("b", ["t11", "t15", "t19"]), ("c", ["t14", "t12", "t13"])):
+        await live(tmp_path / name, tasks=tasks)
+    groups = build([tmp_path / "a", tmp_path / "b", tmp_path / "c"]).groups
+    sources = sorted(sorted({entry.source[-1] for entry in group.entries}) for group in groups)
+    assert sources == [["a", "c"], ["b"]]
+    assert groups[0].title != groups[1].title and groups[0].tasks == groups[1].tasks == 3
+
+
+def test_unknown_tokens_and_unknown_success_come_last_among_equals() -> None:
+    unknown = Interval(None, None, None, 0)
+    known, dear, better = (Interval(value, None, None, 9) for value in (0.5, 900.0, 0.6))
+    order = [(better, unknown), (known, dear), (known, unknown), (Interval(0.0, 0.0, 0.3, 9), dear), (unknown, known)]
+    assert sorted(reversed(order), key=lambda pair: rank(*pair)) == order
 
 
 def tokens(value: Any) -> None:
