@@ -8,7 +8,7 @@ from eval.collect.do_nothing import do_nothing
 from eval.compare.arms import build_arms, check_inputs, plan_arms, read_labels, write_inputs
 from eval.compare.executed import Executed, read_executed
 from eval.compare.lazy_models import LazyModel, UnconnectedModel
-from eval.compare.questions import check_kept, check_questions
+from eval.compare.questions import Asked, check_kept, check_questions, first_asked, written_asked
 from eval.compare.replay import check_replayable, replay_arm, select_rows
 from eval.compare.results import compare_arms
 from eval.compare.rows import cells_of, comparable_rows
@@ -63,14 +63,15 @@ async def run_comparison(
     if settings.replay:
         check_replayable(settings)
     check_questions(settings)
-    check_kept(settings, out)
+    before = check_kept(settings, out)
     world = MixedDomains(benchmark or load_benchmark(settings))
     if settings.replay:
-        executed = await _replayed(settings, out, world, model)
+        executed = await _replayed(settings, out, world, model, before)
     else:
-        executed = await _live(settings, out, world, model, progress)
+        executed = await _live(settings, out, world, model, progress, before)
     nothing = await do_nothing(settings, world, executed.tasks)
-    comparison = compare_arms(settings, world.version(settings.domain), executed, nothing, command)
+    asked = first_asked(settings, before, executed.tasks)
+    comparison = compare_arms(settings, world.version(settings.domain), executed, nothing, command, asked)
     of_inputs = (
         *outside_split(settings, world, executed.tasks),
         *learned_from(settings, executed.tasks),
@@ -131,7 +132,12 @@ def check_arms(settings: CompareSettings) -> tuple[dict[str, Helper], dict[str, 
 
 
 async def _live(
-    settings: CompareSettings, out: Path, world: MixedDomains, model: ChatModel | None, progress: bool | None
+    settings: CompareSettings,
+    out: Path,
+    world: MixedDomains,
+    model: ChatModel | None,
+    progress: bool | None,
+    before: Asked,
 ) -> Executed:
     tasks = select_tasks(settings, world)
     helpers, failures = check_arms(settings)
@@ -155,6 +161,7 @@ async def _live(
             outcomes=settings.outcomes,
             progress=progress,
             may_change=MAY_CHANGE,
+            beside=written_asked(first_asked(settings, before, tasks)),
         )
     finally:
         if EpisodeStore(out).path.exists():
@@ -164,7 +171,9 @@ async def _live(
     return read_executed(settings, tasks, helpers, arms, read_episodes(out), cells, one_off_costs(settings))
 
 
-async def _replayed(settings: CompareSettings, out: Path, world: MixedDomains, model: ChatModel | None) -> Executed:
+async def _replayed(
+    settings: CompareSettings, out: Path, world: MixedDomains, model: ChatModel | None, before: Asked
+) -> Executed:
     path = str(settings.replay)
     if EpisodeStore(out).path.exists():
         raise BadInput(f"{out}: holds episodes that were run live; give another folder with --out to replay into")
@@ -185,7 +194,8 @@ async def _replayed(settings: CompareSettings, out: Path, world: MixedDomains, m
             scores[arm], choices[arm], missing[arm] = list(done.scores), list(done.choices), done.missing
             health[arm] = done.health
         curves = await sweep(settings, table, selectors, scores, helpers) if settings.lambdas else ()
-    write_config(out, provenance(settings, world.version(settings.domain), run_prompts(settings)))
+    content = provenance(settings, world.version(settings.domain), run_prompts(settings))
+    write_config(out, content | written_asked(first_asked(settings, before, table.tasks)))
     return Executed(
         tasks=table.tasks,
         pool=tuple(helpers),

@@ -1,15 +1,18 @@
-"""Answers to the questions that a comparison was asked before it ran."""
+"""Questions that a comparison was asked before it ran: what they were first asked of, and their answers."""
 
 import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from eval.compare.schema import Answer
+from eval.compare.task_sets import TaskSet, task_set
 from eval.metrics.episode_scores import Score, amount
 from eval.metrics.measures import Resampling, compare_pair, task_means
 from eval.stats.margins import shown
 from fama.agents.runs.run_config import CONFIG
+from fama.episodes.records import Record
 from fama.episodes.store import EpisodeStore, read_episodes
 from fama.errors import BadInput
 from fama.intervals import ratio_interval
@@ -17,6 +20,9 @@ from fama.selection.base import SELECTORS
 from fama.settings import CompareSettings, QuestionSettings
 
 log = logging.getLogger(__name__)
+
+#: The key of ``config.json`` that holds what each question was first asked of.
+ASKED = "asked"
 
 
 def check_questions(settings: CompareSettings) -> None:
@@ -37,20 +43,33 @@ def check_questions(settings: CompareSettings) -> None:
             log.warning("questions: tokens: %s spends nothing on helpers; it has no effect", question.than)
 
 
-def check_kept(settings: CompareSettings, out: Path) -> None:
-    """Refuse to drop or change a question that was asked in this folder; further arms may bring further ones.
+class AskedQuestion(Record):
+    """A question with the tasks and trials that it was first asked of; None in folders of before this was recorded."""
 
-    A question about two arms that have episodes already comes after the run, and is refused as well.
+    question: QuestionSettings
+    of: TaskSet | None = None
+
+
+Asked = dict[QuestionSettings, TaskSet | None]
+
+
+def check_kept(settings: CompareSettings, out: Path) -> Asked:
+    """Return the questions asked in this folder so far; refuse to drop or change one.
+
+    Further arms may bring further ones. A question about two arms that have episodes already comes after the run, and
+    is refused as well.
 
     Raises:
         BadInput: names the question.
     """
     path = out / CONFIG
     if not path.exists():
-        return
+        return {}
     try:
-        written = json.loads(path.read_text(encoding="utf-8"))["settings"].get("questions", ())
-        asked = [QuestionSettings.model_validate(one) for one in written]
+        content = json.loads(path.read_text(encoding="utf-8"))
+        first = {one.question: one.of for one in map(AskedQuestion.model_validate, content.get(ASKED, ()))}
+        written = map(QuestionSettings.model_validate, content["settings"].get("questions", ()))
+        asked = {question: first.get(question) for question in written}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise BadInput(f"{path}: cannot be read; give another folder with --out") from None
     for question in asked:
@@ -67,6 +86,17 @@ def check_kept(settings: CompareSettings, out: Path) -> None:
                 f"{path}: questions: {_told(question)} comes after both arms were run; leave it out, or ask it in "
                 "another folder with --out"
             )
+    return asked
+
+
+def first_asked(settings: CompareSettings, before: Asked, tasks: Sequence[str]) -> Asked:
+    """Return what each question was first asked of: these tasks, where it was not asked before."""
+    return {one: before.get(one, task_set(tasks, settings.trials)) for one in settings.questions}
+
+
+def written_asked(asked: Asked) -> dict[str, Any]:
+    """Return what ``config.json`` holds of it."""
+    return {ASKED: [AskedQuestion(question=one, of=of).model_dump(mode="json") for one, of in asked.items()]}
 
 
 def _told(question: QuestionSettings) -> str:
@@ -74,9 +104,16 @@ def _told(question: QuestionSettings) -> str:
 
 
 def answer(
-    question: QuestionSettings, scores: Mapping[str, Sequence[Score]], tasks: Sequence[str], resampling: Resampling
+    question: QuestionSettings,
+    scores: Mapping[str, Sequence[Score]],
+    tasks: Sequence[str],
+    resampling: Resampling,
+    asked: TaskSet | None = None,
 ) -> Answer:
-    """Answer one question on the pairs of task and trial that both arms have a verdict on."""
+    """Answer one question on the pairs of task and trial that both arms have a verdict on.
+
+    ``asked`` is what it was first asked of, None where that was not recorded.
+    """
     ours, theirs = scores[question.arm], scores[question.than]
     pairs = {s.key.pair for s in ours if s.scored} & {s.key.pair for s in theirs if s.scored}
     difference = compare_pair(ours, theirs, question.than, tasks, resampling).estimate
@@ -94,4 +131,5 @@ def answer(
         shown=shown(difference, question.ask, question.margin),
         token_share=share,
         tokens_shown=cheap,
+        asked=asked,
     )

@@ -9,7 +9,7 @@ import numpy as np
 import fama
 from eval.compare.arms import learned_arm, plain_arm
 from eval.compare.executed import Executed
-from eval.compare.questions import answer
+from eval.compare.questions import Asked, answer
 from eval.compare.schema import ArmResult, Comparison, Corrected, GridReport, TaskCell, TaskRow
 from eval.compare.setup_cost import paybacks
 from eval.metrics.curves import Point, frontier
@@ -36,9 +36,18 @@ NOT_RECORDED = "not recorded"
 
 
 def compare_arms(
-    settings: CompareSettings, version: str, executed: Executed, nothing: tuple[Interval, str | None], command: str
+    settings: CompareSettings,
+    version: str,
+    executed: Executed,
+    nothing: tuple[Interval, str | None],
+    command: str,
+    asked: Asked | None = None,
 ) -> Comparison:
-    """Return the comparison of executed arms. ``nothing`` is the do-nothing score, and in words what is not in it."""
+    """Return the comparison of executed arms.
+
+    ``nothing`` is the do-nothing score, and in words what is not in it; ``asked`` holds what questions were first
+    asked of.
+    """
     resampling = Resampling(settings.seed, settings.bootstrap)
     truth = task_grids(executed.cells)
     chosen_learned = learned_arm(settings.arms)
@@ -87,7 +96,10 @@ def compare_arms(
         seed=settings.seed,
         bootstrap=settings.bootstrap,
         arms=tuple(arms),
-        answers=tuple(answer(one, executed.scores, executed.tasks, resampling) for one in settings.questions),
+        answers=tuple(
+            answer(one, executed.scores, executed.tasks, resampling, (asked or {}).get(one))
+            for one in settings.questions
+        ),
         learned_arm=chosen_learned,
         do_nothing=nothing[0],
         lattice=_grid_report(truth, executed.lattice_source),

@@ -129,6 +129,8 @@ class Answer(Record):
     ``difference`` is the success of ``arm`` less that of ``than`` on the pairs of task and trial that both have a
     verdict on. ``shown`` is None where it has no interval. ``token_share`` is the new tokens of helpers and selection
     over the other arm's, None where they are unknown, the other has none, or nothing was asked about tokens.
+    ``asked`` is what it was first asked of, which may be other tasks or trials than it is answered on; None where that
+    was not recorded.
     """
 
     arm: str
@@ -140,6 +142,7 @@ class Answer(Record):
     shown: bool | None
     token_share: Interval | None = None
     tokens_shown: bool | None = None
+    asked: TaskSet | None = None
 
 
 class Comparison(Record):
@@ -196,7 +199,8 @@ class Comparison(Record):
     @property
     def task_set(self) -> TaskSet:
         """Return the compared tasks and the trials that were asked for."""
-        return task_set([row.task_id for row in self.per_task], self.config.get("trials", self.trials))
+        trials = self.config.get("trials")
+        return task_set([row.task_id for row in self.per_task], trials if isinstance(trials, int) else self.trials)
 
     def arm(self, name: str) -> ArmResult:
         """Return the result of an arm.

@@ -17,7 +17,7 @@ from eval.compare.executed import read_executed
 from eval.compare.questions import check_questions
 from eval.compare.results import compare_arms
 from eval.compare.schema import Comparison
-from eval.report.answers_table import question
+from eval.report.answers_table import other_tasks, question, size
 from eval.report.transcripts import find_episodes
 from fama.agents.runs.plan import Planned, check_once, episode_id, load_benchmark, select_tasks
 from fama.agents.runs.run_config import route_of, tree_hash
@@ -96,9 +96,10 @@ def verify(folder: Path, benchmark: bool = True) -> Verified:
         None,
         {arm.arm: arm.one_off for arm in stated.arms},
     )
+    asked = {one: told.asked for one, told in zip(settings.questions, stated.answers, strict=False)}
     idle = _idle(settings, world, tasks)
     nothing = (stated.do_nothing, None) if idle is None else idle
-    again = compare_arms(settings, stated.benchmark_version, executed, nothing, stated.command)
+    again = compare_arms(settings, stated.benchmark_version, executed, nothing, stated.command, asked)
     unread = _OF_LATTICE if settings.lattice else frozenset()
     otherwise: dict[str, str] = {}
     lacks: set[str] = set()
@@ -127,6 +128,7 @@ def _settings(folder: Path, stated: Comparison) -> CompareSettings:
         raise BadInput(f"{folder}: config.arms: lacks fields that `fama compare` writes; run it again")
     try:
         check_questions(settings)
+        _check_asked(stated)
     except BadInput as error:
         raise BadInput(f"{folder}: config.{error}; run `fama compare` again") from None
     for name in ("track", "bootstrap"):
@@ -136,6 +138,16 @@ def _settings(folder: Path, stated: Comparison) -> CompareSettings:
                 "run `fama compare` again"
             )
     return settings
+
+
+def _check_asked(stated: Comparison) -> None:
+    """Refuse a question of the very tasks that are compared but of another number of them."""
+    now = stated.task_set
+    for one in stated.answers:
+        if one.asked and one.asked.ids == now.ids and one.asked.tasks != now.tasks:
+            raise BadInput(
+                f"questions: {question(one)}: was asked of these tasks, but of {one.asked.tasks} instead of {now.tasks}"
+            )
 
 
 def _check_shape(folder: Path, stated: Comparison, settings: CompareSettings) -> None:
@@ -272,7 +284,7 @@ def _listed(stated: Comparison, again: Comparison, idle: bool, absent: bool, unr
     for name in _LINES:
         computed = getattr(again, name)
         listed |= {name: list((Counter(getattr(stated, name)) - Counter(computed)).elements())}
-    listed |= {"questions asked before the run": [question(one) for one in stated.answers]}
+    listed |= _questions(stated)
     listed |= {f"arms.{arm.arm}.one_off": [part.model_dump(mode="json") for part in arm.one_off] for arm in stated.arms}
     if idle:
         listed["do_nothing"] = [stated.do_nothing.value, stated.do_nothing.low, stated.do_nothing.high]
@@ -284,6 +296,17 @@ def _listed(stated: Comparison, again: Comparison, idle: bool, absent: bool, unr
         listed |= {f"arms.{arm['arm']}.selection": arm["selection"] for arm in told["arms"]}
         listed["per_task.minimal and oracle"] = [(row["minimal"], row["oracle"]) for row in told["per_task"]]
     return {name: _word(value) for name, value in listed.items() if value not in (None, "", [])}
+
+
+def _questions(stated: Comparison) -> dict[str, list[str]]:
+    """Return the questions, those that were first asked of other tasks or trials apart: no episode says of which."""
+    before, apart = [], []
+    for one in stated.answers:
+        if other := other_tasks(one, stated.task_set):
+            apart.append(f"{question(one)}: {other}")
+        else:
+            before.append(question(one) + (f", of these {size(one.asked)}" if one.asked else ""))
+    return {"questions asked before the run": before, "questions asked of other tasks or trials": apart}
 
 
 def _word(value: Any) -> str:

@@ -46,13 +46,15 @@ async def run_planned(
     outcomes: str | None = None,
     progress: bool | None = None,
     may_change: frozenset[str] = FREE,
+    beside: Mapping[str, Any] | None = None,
 ) -> RunSummary:
     """Run the plan in its order; write ``episodes.jsonl``, ``config.json`` and ``summary.json`` into ``out``.
 
     What the folder already holds is skipped, except errors, which are run again. Anything that stops the
     run, finished episodes stay. ``failures`` (by task id) put selectors on the retrospective track;
     ``outcomes`` is an outcome table for selectors that learn from one. ``progress`` None shows the bar
-    on terminals only. Settings named in ``may_change`` may differ from those of an earlier part of the run.
+    on terminals only. Settings named in ``may_change`` may differ from those of an earlier part of the run; ``beside``
+    goes into ``config.json`` as well.
     Models that are given answer in this process; Ray workers connect to what the settings name.
 
     Raises:
@@ -92,7 +94,7 @@ async def run_planned(
             jobs = (EpisodeJob(id_, planned) for id_, planned in todo.items())
             budget = RunBudget(settings.budget, past.spent)
             with store.alone(past.size):
-                write_config(out, content)
+                write_config(out, {**content, **(beside or {})})
                 store.set_aside(past.errors & todo.keys())
                 with Progress(len(todo) + len(past.finished), past.tally, progress) as bar:
                     try:
