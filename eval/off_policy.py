@@ -1,6 +1,7 @@
 """Off-policy value of a selector from logged subsets and propensities: IPS, self-normalised, direct, doubly robust."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -8,25 +9,29 @@ from fama.episodes.keys import EpisodeKey
 from fama.episodes.outcome_table import OutcomeRow
 from fama.episodes.records import Record
 from fama.errors import BadInput
-from fama.intervals import Interval, mean_interval, ratio_interval, task_weights
+from fama.intervals import Array, Interval, percentile_interval, task_weights, wilson_interval
 from fama.subsets import members_of
 
 #: Fewer matched tasks than this, or propensities below that, and the estimate leans on too few episodes.
 MATCHED, SMALL = 20, 0.02
+#: Resampled values that differ by no more are equal.
+_EQUAL = 1e-9
 
 
 class OffPolicy(Record):
     """One selector's success rate by four estimators, and how much of the log speaks for it.
 
-    A value is None where nothing matched; intervals are over tasks.
+    Intervals are over tasks. A value is None where nothing matched, an interval has no ends where the log cannot tell
+    how sure the value is.
 
-    ``matched`` tasks hold an executed episode of the subset that the selector chooses; ``warning`` is empty when
-    there are enough of them.
+    ``matched`` tasks hold an executed episode with a verdict of the subset that the selector chooses; ``errors`` counts
+    the (task, trial) pairs on which that episode ended in an error. ``warning`` is empty when enough tasks match.
     """
 
     arm: str
     tasks: int
     matched: int
+    errors: int = 0
     ips: Interval
     snips: Interval
     direct: Interval
@@ -41,49 +46,128 @@ def off_policy(
 
     The propensity of a row is the probability that its subset was executed on that task and trial, so the weight of a
     match is its inverse (Horvitz and Thompson 1952; Dudík et al. 2011 for the doubly robust form). The direct
-    method predicts a subset's success by its mean over the other tasks, shrunk to the mean of all subsets.
+    method predicts a subset's success by its mean over the other tasks, shrunk to the mean of all subsets; every
+    resample of tasks fits these means anew.
+
+    A pair whose chosen episode is an error counts for IPS and the doubly robust form neither as a failure nor as a
+    pair. Which pairs would be errors is known for the executed episodes only: each takes its weight from the number of
+    pairs, where weights are scaled to sum to that number. The direct method predicts for every pair.
 
     Raises:
         BadInput: a row has no propensity.
     """
     cells: dict[tuple[EpisodeKey, frozenset[str]], OutcomeRow] = {}
     for row in rows:
-        if row.success is None:
-            continue
         if not row.propensity:
             raise BadInput(f"outcome table: episode {row.episode_id} has no propensity; it cannot be weighted")
         cells[row.key, members_of(row.subset)] = row
-    predict = _SubsetMeans(cells)
-    tasks = sorted({key.task_id for key in choices})
-    place = {task: index for index, task in enumerate(tasks)}
-    sums = {name: np.zeros(len(tasks)) for name in ("ips", "weight", "direct", "robust", "trials", "matched")}
-    least = 1.0
-    for key, chosen in choices.items():
-        subset, at = members_of(chosen), place[key.task_id]
-        guess = predict(key.task_id, subset)
-        found = cells.get((key, subset))
-        weight = 1.0 / float(found.propensity) if found is not None and found.propensity else 0.0
-        reward = float(bool(found.success)) if found is not None else 0.0
-        if found is not None:
-            least = min(least, float(found.propensity or 1.0))
-        sums["trials"][at] += 1
-        sums["matched"][at] += found is not None
-        sums["weight"][at] += weight
-        sums["ips"][at] += weight * reward
-        sums["direct"][at] += guess
-        sums["robust"][at] += guess + weight * (reward - guess)
-    weights = task_weights(len(tasks), draws, seed, "off-policy")
-    matched = int(np.count_nonzero(sums["matched"]))
+    chosen = _Chosen.of(choices, cells)
+    means = _SubsetMeans(cells, chosen.tasks, chosen.subsets)
+    found = _estimates(chosen, means, np.ones((1, len(chosen.tasks))))
+    drawn = _estimates(chosen, means, task_weights(len(chosen.tasks), draws, seed, "off-policy"))
+    scored = chosen.scored.sum(axis=1)
+    n, matched = len(chosen.tasks), int(np.count_nonzero(scored))
+    effective = float(scored.sum() ** 2 / (scored @ scored)) if matched else 0.0
+
+    def interval(name: str, clusters: int, known: int, size: float) -> Interval:
+        return _interval(float(found[name][0]), drawn[name], clusters, known, size)
+
     return OffPolicy(
         arm=arm,
-        tasks=len(tasks),
+        tasks=n,
         matched=matched,
-        ips=mean_interval(sums["ips"] / sums["trials"], weights),
-        snips=ratio_interval(sums["ips"], sums["weight"], weights),
-        direct=mean_interval(sums["direct"] / sums["trials"], weights),
-        doubly_robust=mean_interval(sums["robust"] / sums["trials"], weights),
-        warning=_warning(matched, len(tasks), least),
+        errors=chosen.errors,
+        ips=interval("ips", n, matched, effective),
+        snips=interval("snips", matched, matched, effective),
+        direct=interval("direct", n, means.tasks, means.tasks),
+        doubly_robust=interval("doubly_robust", n, matched, effective),
+        warning=_warning(matched, n, chosen.least),
     )
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """What the log holds of the choices, by task and by the subset that is chosen; shape [tasks, subsets].
+
+    ``pairs`` counts trials, ``scored`` and ``broken`` sum the weights of matches with a verdict and of errors. ``won``
+    sums the weights of successes, shape [tasks]. ``least`` is the smallest propensity of a match with a verdict.
+    """
+
+    tasks: tuple[str, ...]
+    subsets: tuple[frozenset[str], ...]
+    pairs: Array
+    scored: Array
+    broken: Array
+    won: Array
+    errors: int
+    least: float
+
+    @classmethod
+    def of(
+        cls, choices: Mapping[EpisodeKey, str], cells: Mapping[tuple[EpisodeKey, frozenset[str]], OutcomeRow]
+    ) -> "_Chosen":
+        tasks = tuple(sorted({key.task_id for key in choices}))
+        subsets = tuple(dict.fromkeys(map(members_of, choices.values())))
+        rows, columns = ({one: index for index, one in enumerate(each)} for each in (tasks, subsets))
+        pairs, scored, broken = (np.zeros((len(tasks), len(subsets))) for _ in range(3))
+        won, errors, least = np.zeros(len(tasks)), 0, 1.0
+        for key, subset in choices.items():
+            at = rows[key.task_id], columns[members_of(subset)]
+            pairs[at] += 1
+            found = cells.get((key, members_of(subset)))
+            if found is None:
+                continue
+            weight = 1.0 / float(found.propensity or 1.0)
+            if found.success is None:
+                broken[at] += weight
+                errors += 1
+                continue
+            scored[at] += weight
+            won[at[0]] += weight * found.success
+            least = min(least, 1.0 / weight)
+        return cls(tasks, subsets, pairs, scored, broken, won, errors, least)
+
+
+def _estimates(chosen: _Chosen, means: "_SubsetMeans", weights: Array) -> dict[str, Array]:
+    """Return the four estimates for every resample, NaN where nothing defines one; ``weights`` has [draws, tasks].
+
+    Every task counts alike, however many trials it has.
+    """
+    trials = chosen.pairs.sum(axis=1)
+    pairs, scored, broken = (each / trials[:, None] for each in (chosen.pairs, chosen.scored, chosen.broken))
+    won = weights @ (chosen.won / trials)
+    predicted = {name: np.zeros(len(weights)) for name in ("pairs", "scored", "broken")}
+    for column, subset in enumerate(chosen.subsets):
+        guess = weights * means(subset, weights)
+        for name, each in zip(predicted, (pairs, scored, broken), strict=True):
+            predicted[name] += guess @ each[:, column]
+    n, with_verdict, without = (weights @ each.sum(axis=1) for each in (pairs, scored, broken))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(without > 0, with_verdict / (with_verdict + without), 1.0 if scored.any() else np.nan)
+        left = np.where(share > 0, n * share, np.nan)
+        unscored = np.where(without > 0, n / (with_verdict + without), 0.0) * predicted["broken"]
+        return {
+            "ips": won / left,
+            "snips": won / np.where(with_verdict > 0, with_verdict, np.nan),
+            "direct": predicted["pairs"] / n,
+            "doubly_robust": (won + predicted["pairs"] - unscored - predicted["scored"]) / left,
+        }
+
+
+def _interval(value: float, drawn: Array, n: int, known: int, size: float) -> Interval:
+    """Return a value with the percentiles of its resamples of ``n`` tasks; without ends where fewer than two are known.
+
+    Where all resamples are equal they say nothing: a value in [0, 1] then has Wilson's interval of the ``known`` tasks
+    that speak for it, with the effective ``size``; another one has no ends.
+    """
+    if np.isnan(value):
+        return Interval(None, None, None, n)
+    drawn = drawn[~np.isnan(drawn)]
+    if known > 1 and np.ptp(drawn) > _EQUAL:
+        return percentile_interval(value, drawn, n)
+    if known < 2 or not -_EQUAL <= value <= 1 + _EQUAL:
+        return Interval(value, None, None, n)
+    return replace(wilson_interval(min(1.0, max(0.0, value)), size, known), n=n)
 
 
 def _warning(matched: int, tasks: int, least: float) -> str:
@@ -95,23 +179,39 @@ def _warning(matched: int, tasks: int, least: float) -> str:
 
 
 class _SubsetMeans:
-    """Mean success of a subset over the other tasks; two episodes' worth of the overall mean are mixed in."""
+    """Mean success of a subset over the other tasks; two episodes' worth of the overall mean are mixed in.
 
-    def __init__(self, cells: Mapping[tuple[EpisodeKey, frozenset[str]], OutcomeRow]) -> None:
-        self._sums: dict[tuple[frozenset[str] | None, str | None], tuple[int, int]] = {}
+    ``tasks`` counts those with an episode of one of the ``subsets``.
+    """
+
+    def __init__(
+        self,
+        cells: Mapping[tuple[EpisodeKey, frozenset[str]], OutcomeRow],
+        tasks: Sequence[str],
+        subsets: Sequence[frozenset[str]],
+    ) -> None:
+        place = {task: index for index, task in enumerate(tasks)}
+        self._all = np.zeros((2, len(tasks)))
+        self._own = {subset: np.zeros((2, len(tasks))) for subset in subsets}
         for (episode, subset), row in cells.items():
-            task = episode.task_id
-            for key in ((None, None), (None, task), (subset, None), (subset, task)):
-                won, n = self._sums.get(key, (0, 0))
-                self._sums[key] = (won + bool(row.success), n + 1)
+            if row.success is None:
+                continue
+            counts = np.array([float(row.success), 1.0])
+            self._all[:, place[episode.task_id]] += counts
+            if subset in self._own:
+                self._own[subset][:, place[episode.task_id]] += counts
+        self.tasks = int(np.count_nonzero(sum(own[1] for own in self._own.values())))
 
-    def __call__(self, task: str, subset: frozenset[str]) -> float:
-        won, n = self._elsewhere(None, task)
-        prior = won / n if n else 0.5
-        won, n = self._elsewhere(subset, task)
-        return (won + 2 * prior) / (n + 2)
+    def __call__(self, subset: frozenset[str], weights: Array) -> Array:
+        """Return the prediction for every task in every resample, [draws, tasks]."""
+        won, n = (_elsewhere(each, weights) for each in self._all)
+        prior = np.where(n > 0, won / np.maximum(n, 1.0), 0.5)
+        won, n = (_elsewhere(each, weights) for each in self._own[subset])
+        found: Array = (won + 2 * prior) / (n + 2)
+        return found
 
-    def _elsewhere(self, subset: frozenset[str] | None, task: str) -> tuple[int, int]:
-        """Successes and episodes of a subset, or of all, on the other tasks."""
-        everywhere, here = self._sums.get((subset, None), (0, 0)), self._sums.get((subset, task), (0, 0))
-        return everywhere[0] - here[0], everywhere[1] - here[1]
+
+def _elsewhere(counts: Array, weights: Array) -> Array:
+    """Return the sum of counts over the other tasks of each resample, [draws, tasks]."""
+    found: Array = (weights @ counts)[:, None] - weights * counts
+    return found

@@ -82,11 +82,12 @@ async def _values(settings: "CompareSettings") -> "tuple[list[OffPolicy], list[s
 def _show(found: "list[OffPolicy]", beware: list[str]) -> None:
     from fama.commands.terminal import console, names, numbers, print_note, print_table
 
-    measures = numbers("matched tasks", "IPS %", "self-normalised %", "direct %", "doubly robust %")
+    measures = numbers("matched tasks", "errors", "IPS %", "self-normalised %", "direct %", "doubly robust %")
     rows = [
         (
             one.arm,
             f"{one.matched} of {one.tasks}",
+            str(one.errors),
             *map(_cell, (one.ips, one.snips, one.direct, one.doubly_robust)),
         )
         for one in found
@@ -94,6 +95,8 @@ def _show(found: "list[OffPolicy]", beware: list[str]) -> None:
     screen = console()
     print_table(screen, [*names("arm"), *measures], rows)
     print_note(screen, "95 % intervals over tasks. An arm that learned from these very tasks is flattered by all four.")
+    if any(one.errors for one in found):
+        print_note(screen, "Errors: chosen episodes that a server or the benchmark broke; they are in no rate.")
     for one in found:
         if one.warning:
             print_note(screen, f"{one.arm}: {one.warning}")

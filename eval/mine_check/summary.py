@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from eval.mine_check.records import CheckedFailure, CheckSummary, Grid
+from eval.stats.paired import paired_estimate
 from fama.intervals import Interval, clustered_mean, clustered_share, ratio_interval, task_weights
 from fama.mining.records import Repair
 
@@ -95,8 +96,8 @@ def summarise(failures: Sequence[CheckedFailure], seed: int = 0) -> CheckSummary
         best_success=_share(able, lambda one: one.best),
         subset_success=_share(able, lambda one: one.subset),
         schedule_success=_share(able, lambda one: one.schedule),
-        subset_regret=mean(able, lambda one: one.best - one.subset),
-        schedule_regret=mean(able, lambda one: one.best - one.schedule),
+        subset_regret=_share(able, lambda one: one.best and not one.subset),  # a subset that solves is in the grid
+        schedule_regret=_regret(able, lambda one: one.best - one.schedule, seed),
         mined_calls=mean(failures, lambda one: one.mined_calls),
         map_calls=mean(failures, lambda one: one.grid.map_calls),
         grid_calls=mean(failures, lambda one: one.grid.calls),
@@ -113,6 +114,16 @@ def _share(rows: Iterable[CheckedFailure], hit: Callable[[CheckedFailure], bool]
     for one in rows:
         tasks.setdefault(one.task, []).append(hit(one))
     return clustered_share([sum(hits) for hits in tasks.values()], [len(hits) for hits in tasks.values()])
+
+
+def _regret(rows: Sequence[CheckedFailure], value: Callable[[CheckedFailure], float], seed: int) -> Interval:
+    """Return the mean of differences in [−1, 1] over failures; where all tasks are equal, with a score interval."""
+    tasks = [one.task for one in rows]
+    values = np.array([value(one) for one in rows], dtype=np.float64)
+    found = clustered_mean(values, tasks, seed)
+    if found.low is None or found.low != found.high:
+        return found
+    return paired_estimate(np.full(len(set(tasks)), found.value), seed).interval
 
 
 def _ratio(rows: Sequence[CheckedFailure], calls: Callable[[Grid], int], seed: int) -> Interval:

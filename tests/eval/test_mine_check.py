@@ -327,3 +327,12 @@ def test_calls_are_per_label_and_the_ratio_is_of_sums() -> None:
     assert found.calls_ratio.low is not None and found.calls_ratio.high is not None
     assert found.calls_ratio.low < 30 / 140 < found.calls_ratio.high
     assert (found.smallest.value, found.smallest.n, found.subset_regret.value) == (1.0, 4, 0.0)
+
+
+def test_regrets_of_zero_on_few_tasks_are_not_certain() -> None:
+    rows = [checked_failure(record(task_id=str(n)), grid(9, C=("success", 1))) for n in range(5)]
+    found = summarise(rows)
+    assert found.subset_regret.low == 0.0 and found.subset_regret.high == pytest.approx(0.607, abs=1e-3)
+    ends = found.schedule_regret
+    assert ends.value == 0.0 and ends.low is not None and ends.high == pytest.approx(-ends.low)
+    assert ends.high > 0.3

@@ -34,11 +34,52 @@ def test_by_hand() -> None:
     assert "little overlap: the log has the chosen subset on 1 of 2 tasks" in found.warning
 
 
-def test_errors_are_no_episodes_and_a_missing_propensity_is_refused() -> None:
-    found = off_policy("x", {key("a"): "TSA"}, [row("a", "TSA", None)], draws=100)
-    assert found.matched == 0 and found.ips.value == 0.0 and found.snips.value is None
-    with pytest.raises(BadInput, match="has no propensity"):
-        off_policy("x", {key("a"): "TSA"}, [row("a", "TSA", True, None)], draws=100)
+def test_an_error_is_no_failure_and_no_pair() -> None:
+    """Executed for certain: half of the tasks end in an error, all others are solved."""
+    rows = [row(f"t{n}", "TSA", None if n % 2 else True, 1.0) for n in range(40)]
+    found = off_policy("x", {one.key: "TSA" for one in rows}, rows, draws=200)
+    assert (found.ips.value, found.snips.value, found.doubly_robust.value) == (1.0, 1.0, 1.0)
+    assert (found.tasks, found.matched, found.errors) == (40, 20, 20)
+    only = off_policy("x", {key("a"): "TSA"}, [row("a", "TSA", None)], draws=100)
+    assert (only.matched, only.errors) == (0, 1) and only.ips.value is only.snips.value is None
+
+
+def test_errors_of_a_sampled_log_bias_nothing() -> None:
+    """Four tasks are matched at propensity 1/2: one error of two pairs, and 1 of 3 others solved."""
+    rows = [row(task, "TSA", won) for task, won in zip("abcd", (None, True, False, False), strict=True)]
+    rows += [row(task, "Verifier", False) for task in "efgh"]
+    found = off_policy("x", {key(task): "TSA" for task in "abcdefgh"}, rows, draws=100)
+    # the weights of the error and of its like are 1/4 of 8 pairs: 2 · 1 over the other 6
+    assert found.ips.value == found.snips.value == pytest.approx(1 / 3)
+    rng = np.random.default_rng(0)
+    ips, robust = [], []
+    for run in range(200):
+        rows = []
+        for task in range(60):
+            subset, rate = (("", 0.3), ("TSA", 0.6))[rng.integers(2)]
+            rows.append(row(f"t{task}", subset, None if rng.random() < 0.5 else bool(rng.random() < rate)))
+        one = off_policy("x", {key(f"t{task}"): "TSA" for task in range(60)}, rows, draws=2, seed=run)
+        ips.append(one.ips.value or 0.0)
+        robust.append(one.doubly_robust.value or 0.0)
+    assert abs(float(np.mean(ips)) - 0.6) < 0.03 and abs(float(np.mean(robust)) - 0.6) < 0.03
+
+
+def test_a_missing_propensity_is_refused() -> None:
+    for success in (True, None):
+        with pytest.raises(BadInput, match="has no propensity"):
+            off_policy("x", {key("a"): "TSA"}, [row("a", "TSA", success, None)], draws=100)
+
+
+@pytest.mark.parametrize(("solved", "low", "high"), [(True, 0.476, 1.0), (False, 0.0, 0.524)])
+def test_where_all_is_alike_an_interval_has_the_width_of_so_few_tasks(solved: bool, low: float, high: float) -> None:
+    rows = [row(f"t{n}", "TSA", solved, 1.0) for n in range(6)]
+    found = off_policy("x", {one.key: "TSA" for one in rows}, rows, draws=200)
+    for one in (found.ips, found.snips, found.direct, found.doubly_robust):
+        assert (one.value, one.n) == (float(solved), 6)
+        assert (one.low, one.high) == (pytest.approx(low, abs=1e-3), pytest.approx(high, abs=1e-3))
+    half = [row(f"t{n}", "TSA", True, 0.5) for n in range(6)]
+    found = off_policy("x", {one.key: "TSA" for one in half}, half, draws=200)
+    assert (found.ips.value, found.ips.low, found.ips.high) == (2.0, None, None)  # no share: nothing bounds it
 
 
 def logged(rng: np.random.Generator, tasks: int) -> list[OutcomeRow]:
@@ -64,7 +105,7 @@ def test_estimates_are_unbiased_and_their_intervals_cover() -> None:
             estimate = getattr(found, name)
             values[name].append(estimate.value)
             covered[name] += estimate.low <= truth <= estimate.high
-    for name in ("ips", "snips", "doubly_robust"):
+    for name in values:
         assert abs(float(np.mean(values[name])) - truth) < 0.02, name
         assert 0.9 <= covered[name] / runs <= 0.99, (name, covered[name] / runs)
     assert np.std(values["doubly_robust"]) < np.std(values["ips"])
