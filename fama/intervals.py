@@ -101,7 +101,7 @@ def wilson_interval(value: float, size: float, n: int, level: float = 0.95) -> I
     return Interval(value, max(0.0, centre - half), min(1.0, centre + half), n)
 
 
-def clustered_share(hits: Sequence[int], counts: Sequence[int], level: float = 0.95) -> Interval:
+def clustered_share(hits: Sequence[float], counts: Sequence[float], level: float = 0.95) -> Interval:
     """Return Σ hits / Σ counts over tasks with Wilson's interval at the effective sample size.
 
     The effective size is p(1−p) over the variance of the ratio between tasks (linearised), at most Σ counts. At a share

@@ -5,16 +5,17 @@ predicted are the likeliest one and every other that is at least as likely as no
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from eval.ablation.data import Test
 from eval.metrics.selection import subset_f1
+from eval.stats.paired import paired_estimate
 from eval.stats.resampling import Resample
 from fama.diagnosis.mitigation import minimal_cover
 from fama.helpers.base import Covering
-from fama.intervals import Array, Interval
+from fama.intervals import Array, Interval, clustered_share
 from fama.selection.decision import Floats, Objective, decide
 from fama.selection.router.features import Features
 from fama.selection.router.kinds.base import ROUTER_KINDS
@@ -31,25 +32,64 @@ Statistic = Callable[..., Array]
 
 @dataclass(frozen=True)
 class Sums:
-    """A measure: its statistic, the rows it sums, each array [rows, ...], and the task of every row."""
+    """A measure: its statistic, the rows it sums, each array [rows, ...], and the task of every row.
+
+    ``known`` marks the rows that count, None where all do. A ``share`` is Σ values / Σ ones with values in [0, 1].
+    """
 
     statistic: Statistic
     rows: tuple[Array, ...]
     tasks: tuple[str, ...]
+    known: Array | None = None
+    share: bool = False
+
+    @property
+    def counted(self) -> tuple[int, int]:
+        """Return how many rows count, and how many there are."""
+        total = len(self.tasks)
+        return total if self.known is None else int(np.count_nonzero(self.known)), total
 
     def interval(self, draws: int, seed: int) -> Interval:
-        """Return the measure with its 95 % interval over resampled tasks."""
-        return Resample(self.tasks, draws, seed, "ablation").interval(self.statistic, *self.rows)
+        """Return the measure with its 95 % interval over tasks: resampled, of a share Wilson's."""
+        own = self._where(self.known)
+        if own.share:
+            return clustered_share(*own._by_task())
+        return Resample(own.tasks, draws, seed, "ablation").interval(own.statistic, *own.rows)
 
-    def minus(self, other: "Sums", draws: int, seed: int) -> Interval:
-        """Return the paired difference to the same measure of another router on the same rows."""
-        count = len(self.rows)
+    def minus(self, other: "Sums", draws: int, seed: int) -> Interval | None:
+        """Return the paired difference to another router's on the rows that count for both; None without any.
+
+        That of shares is a mean over tasks with a score interval.
+        """
+        both = None
+        if self.known is not None or other.known is not None:
+            masks = [np.ones(len(one.tasks), bool) if one.known is None else one.known for one in (self, other)]
+            both = masks[0] & masks[1]
+        mine, theirs = self._where(both), other._where(both)
+        if not mine.tasks:
+            return None
+        if self.share:
+            rates = [np.array(sums) / np.array(counts) for sums, counts in (mine._by_task(), theirs._by_task())]
+            return paired_estimate(rates[0] - rates[1], seed).interval
+        count = len(mine.rows)
 
         def difference(*sums: Array) -> Array:
             found: Array = self.statistic(*sums[:count]) - other.statistic(*sums[count:])
             return found
 
-        return Resample(self.tasks, draws, seed, "ablation").interval(difference, *self.rows, *other.rows)
+        return Resample(mine.tasks, draws, seed, "ablation").interval(difference, *mine.rows, *theirs.rows)
+
+    def _where(self, known: Array | None) -> "Sums":
+        if known is None:
+            return self
+        tasks = tuple(task for task, counts in zip(self.tasks, known, strict=True) if counts)
+        return replace(self, rows=tuple(part[known] for part in self.rows), tasks=tasks, known=None)
+
+    def _by_task(self) -> tuple[list[float], list[float]]:
+        """Return the sums of values and of ones of each task."""
+        _, owner = np.unique(np.array(self.tasks, dtype=str), return_inverse=True)
+        values, ones = (np.bincount(owner, weights=part).tolist() for part in self.rows)
+        return values, ones
 
 
 def measure_router(router: Router, test: Test, helpers: Mapping[str, Covering]) -> dict[str, Sums]:
@@ -95,8 +135,8 @@ def label_measures(
     ones = np.ones(len(tasks))
     shared = np.array([subset_f1(a, b) for a, b in zip(*subsets, strict=True)])
     exact = np.array([float(a == b) for a, b in zip(*subsets, strict=True)])
-    found["subset F1"] = Sums(_ratio, (shared, ones), tasks)
-    found["subset exact"] = Sums(_ratio, (exact, ones), tasks)
+    found["subset F1"] = Sums(_ratio, (shared, ones), tasks, share=True)
+    found["subset exact"] = Sums(_ratio, (exact, ones), tasks, share=True)
     return found
 
 
@@ -123,19 +163,15 @@ def lattice_measures(chosen: Mapping[Features, tuple[bool, ...]], examples: Sequ
             cell = cells.setdefault((example.task, example.features), {})
             cell.setdefault(example.subset, []).append((float(bool(example.success)), example.weight))
     rates = {key: {subset: _mean(runs) for subset, runs in cell.items()} for key, cell in cells.items()}
-    looked = [
-        (task, rate[chosen[state]], max(rate.values()))
-        for (task, state), rate in rates.items()
-        if chosen[state] in rate
-    ]
-    if not looked:
+    if not rates:
         return {}
-    tasks = tuple(task for task, _, _ in looked)
-    got, best = (np.array(values) for values in zip(*((a, b) for _, a, b in looked), strict=True))
-    ones = np.ones(len(tasks))
+    known = np.array([chosen[state] in rate for (_, state), rate in rates.items()])
+    got = np.array([rate.get(chosen[state], 0.0) for (_, state), rate in rates.items()])
+    best = np.array([max(rate.values()) for rate in rates.values()])
+    tasks, ones = tuple(task for task, _ in rates), np.ones(len(rates))
     return {
-        "success of the choice": Sums(_ratio, (got, ones), tasks),
-        "regret to the best executed": Sums(_ratio, (best - got, ones), tasks),
+        "success of the choice": Sums(_ratio, (got, ones), tasks, known, share=True),
+        "regret to the best executed": Sums(_ratio, (best - got, ones), tasks, known, share=True),
     }
 
 
@@ -170,7 +206,7 @@ def truth_measures(
     return {
         "regret": Sums(_ratio, (regret, ones), tasks),
         "gap of best_fixed closed": Sums(lambda mine, fixed: 1.0 - mine / fixed, (regret, fixed), tasks),
-        "exactly the minimal": Sums(_ratio, (exact, ones), tasks),
+        "exactly the minimal": Sums(_ratio, (exact, ones), tasks, share=True),
     }
 
 

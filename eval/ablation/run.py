@@ -32,7 +32,11 @@ MAJORITY = "majority"
 
 
 class AblationCell(Record):
-    """One router on one test set: rows and tasks of both, measures, and their differences to the reference's."""
+    """One router on one test set: rows and tasks of both, measures, and their differences to the reference's.
+
+    ``counted`` has (rows that count, all rows) of measures that count fewer than all, such as the success of choices
+    that were not all executed. A difference is on the rows that count for both, and missing where there are none.
+    """
 
     variant: str
     kind: str
@@ -43,6 +47,7 @@ class AblationCell(Record):
     test_tasks: int
     measures: dict[str, Interval]
     differences: dict[str, Interval] = {}
+    counted: dict[str, tuple[int, int]] = {}
 
 
 class Ablation(Record):
@@ -172,9 +177,10 @@ def _cell(
     other: Mapping[str, Sums],
     settings: AblateSettings,
 ) -> AblationCell:
-    """Return a cell with its paired differences to ``other``; measures on other rows than its are left out of these."""
+    """Return a cell with its paired differences to ``other``, where the two have rows in common."""
     draws, seed = settings.bootstrap, settings.seed
     shared = [key for key in found if key in other and found[key].tasks == other[key].tasks]
+    paired = {key: found[key].minus(other[key], draws, seed) for key in shared}
     return AblationCell(
         variant=name,
         kind=kind,
@@ -184,5 +190,6 @@ def _cell(
         test_rows=len(test.examples),
         test_tasks=len({example.task for example in test.examples}),
         measures={key: sums.interval(draws, seed) for key, sums in found.items()},
-        differences={key: found[key].minus(other[key], draws, seed) for key in shared},
+        differences={key: value for key, value in paired.items() if value is not None},
+        counted={key: sums.counted for key, sums in found.items() if sums.counted[0] < sums.counted[1]},
     )

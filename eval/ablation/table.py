@@ -55,9 +55,11 @@ def _table(cells: Sequence[AblationCell], found: Ablation) -> RouterTable:
     )
     names = ("router", "rows") if sizes else ("router",)
     rows = [
-        (cell.variant, *([str(cell.train_rows)] if sizes else []), *(_shown(cell.measures.get(m)) for m in measures))
+        (cell.variant, *([str(cell.train_rows)] if sizes else []), *(_measured(cell, m) for m in measures))
         for cell in cells
     ]
+    if any(cell.counted for cell in cells):
+        title += " n of N: the rows that count; a choice that was never executed has no success."
     return RouterTable(title, (*names, *measures), len(names), tuple(rows), _differences(cells, found.reference))
 
 
@@ -70,23 +72,49 @@ def _markdown(table: RouterTable) -> str:
 def _differences(cells: Sequence[AblationCell], reference: str) -> str:
     """In words: where the paired difference to the reference excludes 0."""
     clear = [
-        f"{_name(cell, cells)} {name} {_shown(value, sign=True)}"
+        f"{_name(cell, cells)} {name} {_shown(value, sign=True)}{_on(cell, value)}"
         for cell in cells
         for name, value in cell.differences.items()
         if name in _TOLD and value.low is not None and value.high is not None and (value.low > 0 or value.high < 0)
     ]
+    dropped = _dropped(cells, reference)
     if not any(cell.differences for cell in cells):
-        return ""
+        return dropped
     said = "; ".join(clear) if clear else "none"
     told = ", ".join(name for name in _TOLD if any(name in cell.differences for cell in cells))
-    return (
+    found = (
         f"Paired differences to {reference} in {told} whose interval excludes 0, not adjusted for their number: {said}."
     )
+    return f"{found} {dropped}".rstrip()
+
+
+def _dropped(cells: Sequence[AblationCell], reference: str) -> str:
+    """In words: which routers have no paired difference to the reference, although both have the measure."""
+    theirs = {cell.train_rows: cell.measures for cell in cells if cell.variant == reference}
+    missing = [
+        f"{_name(cell, cells)} {name}"
+        for cell in cells
+        if cell.variant != reference
+        for name in _TOLD
+        if name in cell.measures and name in theirs.get(cell.train_rows, {}) and name not in cell.differences
+    ]
+    return (
+        f"No paired difference to {reference}, since no row counts for both: {'; '.join(missing)}." if missing else ""
+    )
+
+
+def _on(cell: AblationCell, value: Interval) -> str:
+    return "" if value.n is None or value.n == cell.test_tasks else f" on {value.n} of {cell.test_tasks} tasks"
 
 
 def _name(cell: AblationCell, cells: Sequence[AblationCell]) -> str:
     sizes = len({one.train_rows for one in cells}) > 1
     return f"{cell.variant} ({cell.train_rows} rows)" if sizes else cell.variant
+
+
+def _measured(cell: AblationCell, name: str) -> str:
+    shown = _shown(cell.measures.get(name))
+    return f"{shown}, {cell.counted[name][0]} of {cell.counted[name][1]}" if name in cell.counted else shown
 
 
 def _shown(value: Interval | None, sign: bool = False) -> str:
@@ -104,13 +132,14 @@ def as_csv(found: Ablation) -> str:
     writer = csv.writer(buffer, lineterminator="\n")
     sizes = ("train_rows", "train_tasks", "test_rows", "test_tasks")
     numbers = ("value", "low", "high", "difference", "difference_low", "difference_high")
-    writer.writerow(["view", "router", "kind", "test", *sizes, "measure", *numbers])
+    writer.writerow(["view", "router", "kind", "test", *sizes, "measure", *numbers, "counted", "of"])
     for cell in found.cells:
         for name, value in cell.measures.items():
             other = cell.differences.get(name, Interval(None, None, None))
             writer.writerow(
                 [found.view, cell.variant, cell.kind, cell.test, *(getattr(cell, key) for key in sizes), name]
                 + [_number(n) for n in (value.value, value.low, value.high, other.value, other.low, other.high)]
+                + [*cell.counted.get(name, ("", ""))]
             )
     return buffer.getvalue()
 

@@ -23,6 +23,7 @@ from eval.ablation.measures import (
     truth_measures,
 )
 from eval.ablation.settings import AblateSettings
+from eval.ablation.table import as_csv, markdown
 from fama import cli
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
@@ -108,7 +109,46 @@ def test_a_choice_is_looked_up_where_it_was_executed() -> None:
     found = lattice_measures({NOWHERE: one}, rows)
     assert value(found["success of the choice"]) == 0.5
     assert value(found["regret to the best executed"]) == 0.5
-    assert lattice_measures({NOWHERE: (True,) * 6}, rows) == {}
+    never = lattice_measures({NOWHERE: (True,) * 6}, rows)["success of the choice"]
+    assert never.counted == (0, 1) and never.interval(200, 0).value is None
+
+
+def half_executed(choice: tuple[bool, ...]) -> dict[str, Any]:
+    """Measure a choice where one subset was run on 8 tasks, half solved, and the other on 3 of these, all solved."""
+    off, on = (False,) * 6, (True, *[False] * 5)
+    rows = [Example(f"t{n}", NOWHERE, subset=off, success=n % 2 == 0) for n in range(8)]
+    rows += [Example(f"t{n}", NOWHERE, subset=on, success=True) for n in range(3)]
+    return lattice_measures({NOWHERE: choice}, rows)
+
+
+def test_choices_are_compared_where_both_were_executed() -> None:
+    off, on = (half_executed(choice)["success of the choice"] for choice in ((False,) * 6, (True, *[False] * 5)))
+    assert (off.counted, on.counted) == ((8, 8), (3, 8))
+    alone, paired = on.interval(200, 0), on.minus(off, 200, 0)
+    assert (alone.value, alone.high, alone.n) == (1.0, 1.0, 3) and alone.low == pytest.approx(0.139, abs=1e-3)
+    assert paired is not None and paired.value == pytest.approx(1 / 3) and paired.n == 3
+    assert paired.low is not None and paired.low < 0  # three tasks tell nothing apart
+    never = half_executed((True,) * 6)["success of the choice"]
+    assert never.minus(on, 200, 0) is None
+
+
+def test_a_table_says_which_rows_count_and_which_differences_are_missing() -> None:
+    choices = {"off": (False,) * 6, "on": (True, *[False] * 5), "never": (True,) * 6}
+    sums = {name: half_executed(choice) for name, choice in choices.items()}
+    train, test = ExampleSet((), POOL), Test("tasks", tuple(Example(f"t{n}", NOWHERE) for n in range(8)))
+    settings = AblateSettings.model_validate(tree())
+    cells = [
+        run._cell(name, name, train, test, own, sums["off"] if name != "off" else {}, settings)
+        for name, own in sums.items()
+    ]
+    found = run.Ablation(
+        view="v", reference="off", synthetic=False, data_hash="", settings_hash="", git_commit=None, command="c",
+        cells=tuple(cells),
+    )  # fmt: skip
+    told = markdown(found)
+    assert "| 1.000 [0.139, 1.000], 3 of 8 |" in told and "| –, 0 of 8 |" in told and "| 0.500 [" in told
+    assert "No paired difference to off, since no row counts for both: never success of the choice." in told
+    assert next(csv.reader(as_csv(found).splitlines()))[-2:] == ["counted", "of"]
 
 
 def test_the_truth_gives_no_regret_to_the_best_and_closes_no_gap_for_the_fixed() -> None:
