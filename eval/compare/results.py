@@ -10,7 +10,7 @@ import fama
 from eval.compare.arms import learned_arm, plain_arm
 from eval.compare.executed import Executed
 from eval.compare.questions import Asked, answer
-from eval.compare.schema import ArmResult, Comparison, Corrected, GridReport, TaskCell, TaskRow
+from eval.compare.schema import ArmResult, Comparison, Corrected, GridReport, TaskCell, TaskRow, tasks_by_arm
 from eval.compare.setup_cost import paybacks
 from eval.metrics.curves import Point, frontier
 from eval.metrics.episode_scores import Score, known_mean
@@ -82,6 +82,8 @@ def compare_arms(
                 payback=paid.get(name, ()),
             )
         )
+    per_task = tuple(_task_row(task, by_task, truth) for task in executed.tasks)
+    same_tasks = len(set(tasks_by_arm(per_task).values())) <= 1
     return Comparison(
         kind="replay" if settings.replay else "live",
         track=settings.track,
@@ -103,14 +105,15 @@ def compare_arms(
         learned_arm=chosen_learned,
         do_nothing=nothing[0],
         lattice=_grid_report(truth, executed.lattice_source),
-        frontier=_frontier(arms),
+        frontier=_frontier(arms) if same_tasks else (),
         curves=executed.curves,
         wrong_tasks=tuple(task for task in executed.tasks if task in wrong),
         commits=_commits(executed.scores),
-        per_task=tuple(_task_row(task, by_task, truth) for task in executed.tasks),
+        per_task=per_task,
         simulated=_simulated(settings),
         warnings=(
             *_warnings(settings, arms, plain),
+            *([] if same_tasks else [_different_tasks(per_task)]),
             *_of_runs(settings, arms, executed.scores),
             *([nothing[1]] if nothing[1] else []),
         ),
@@ -128,8 +131,9 @@ def differences(
     """Return every other arm against the reference, with Holm's correction over them; none without a reference."""
     if reference is None:
         return {}
+    family = max(1, len(scores) - 1)
     found = {
-        arm: compare_pair(own, scores[reference], reference, tasks, resampling)
+        arm: compare_pair(own, scores[reference], reference, tasks, resampling, family)
         for arm, own in scores.items()
         if arm != reference
     }
@@ -190,6 +194,16 @@ def _frontier(arms: Sequence[ArmResult]) -> tuple[str, ...]:
     }
     on = frontier(list(points.values()))
     return tuple(next(arm for arm, own in points.items() if own == point) for point in on)
+
+
+def _different_tasks(rows: Sequence[TaskRow]) -> str:
+    by_arm = tasks_by_arm(rows)
+    counts = ", ".join(f"{arm} {len(tasks)}" for arm, tasks in by_arm.items())
+    shared = len(frozenset.intersection(*by_arm.values()))
+    return (
+        f"Arms have verdicts on different tasks ({counts} of {len(rows)}; all of them on {shared}): their own rates do "
+        "not rank them, paired differences do."
+    )
 
 
 def _label(subset: str | None) -> str:

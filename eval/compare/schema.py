@@ -5,7 +5,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from pydantic import Field
@@ -82,6 +82,13 @@ class TaskRow(Record):
     arms: dict[str, TaskCell]
     minimal: str | None = None
     oracle: float | None = None
+
+
+def tasks_by_arm(rows: Sequence[TaskRow]) -> dict[str, frozenset[str]]:
+    """Return the tasks with a verdict of every arm that has any."""
+    arms = dict.fromkeys(arm for row in rows for arm in row.arms)
+    found = {arm: frozenset(row.task_id for row in rows if arm in row.arms and row.arms[arm].trials) for arm in arms}
+    return {arm: tasks for arm, tasks in found.items() if tasks}
 
 
 class GridReport(Record):
@@ -168,7 +175,7 @@ class Comparison(Record):
     do_nothing: Interval
     lattice: GridReport | None = None
     frontier: tuple[str, ...] = ()
-    """Arms that no arm with as few tokens beats in success, by rising tokens."""
+    """Arms that no arm with as few tokens beats in success, by rising tokens; none where ``same_tasks`` is false."""
     curves: tuple[Curve, ...] = ()
     """Success over tokens for λ from 0 to ∞, on replay, where ``lambdas`` are set."""
     per_task: tuple[TaskRow, ...] = ()
@@ -201,6 +208,17 @@ class Comparison(Record):
         """Return the compared tasks and the trials that were asked for."""
         trials = self.config.get("trials")
         return task_set([row.task_id for row in self.per_task], trials if isinstance(trials, int) else self.trials)
+
+    @property
+    def shared_tasks(self) -> tuple[TaskRow, ...]:
+        """Return the tasks on which every arm with any verdict has one."""
+        by_arm = tasks_by_arm(self.per_task)
+        return tuple(row for row in self.per_task if all(row.task_id in tasks for tasks in by_arm.values()))
+
+    @property
+    def same_tasks(self) -> bool:
+        """Return whether all arms with any verdict have verdicts on the same tasks, so that their rates rank them."""
+        return len(set(tasks_by_arm(self.per_task).values())) <= 1
 
     def arm(self, name: str) -> ArmResult:
         """Return the result of an arm.

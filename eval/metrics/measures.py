@@ -10,7 +10,7 @@ from eval.metrics.episode_scores import ROLES, Score, amount, known_mean
 from eval.metrics.pass_k import TaskTrials, pass_k
 from eval.stats.paired import mcnemar_exact, paired_estimate
 from eval.stats.power import detectable_effect, spread_of
-from eval.stats.proportions import pass_k_intervals
+from eval.stats.proportions import cohens_h, pass_k_intervals
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import Record
 from fama.intervals import Array, Interval, ratio_interval, task_weights
@@ -60,7 +60,9 @@ class PairedDifference(Record):
     ``p`` is of the sign-flip test over tasks, below 0.05 exactly where the interval of ``estimate`` excludes 0;
     ``p_holm`` is corrected over the arms compared with
     the same other one. ``mcnemar_p`` is given for one trial per task only: trials of a task are not
-    independent. ``detectable`` is the smallest true difference that 80 % of such comparisons find.
+    independent. ``detectable`` is the smallest true difference that 80 % of such comparisons find at 0.05,
+    ``detectable_holm`` at the level that Holm's correction asks of the smallest p; ``cohens_h`` is the effect size of
+    the two rates on these pairs. The last two are None in files of before.
     """
 
     versus: str
@@ -71,6 +73,8 @@ class PairedDifference(Record):
     only_theirs: int
     mcnemar_p: float | None = None
     detectable: float | None = None
+    detectable_holm: float | None = None
+    cohens_h: float | None = None
     overhead: Interval
     """Tokens over the other arm's, minus 1, on the same pairs."""
 
@@ -146,9 +150,17 @@ def measure(scores: Sequence[Score], tasks: Sequence[str], resampling: Resamplin
 
 
 def compare_pair(
-    ours: Sequence[Score], theirs: Sequence[Score], versus: str, tasks: Sequence[str], resampling: Resampling
+    ours: Sequence[Score],
+    theirs: Sequence[Score],
+    versus: str,
+    tasks: Sequence[str],
+    resampling: Resampling,
+    family: int = 1,
 ) -> PairedDifference:
-    """Return the paired difference of two arms on the pairs of task and trial that both have a verdict on."""
+    """Return the paired difference of two arms on the pairs of task and trial that both have a verdict on.
+
+    ``family`` is the number of tests that Holm's correction is over.
+    """
     left, right = _by_pair(ours), _by_pair(theirs)
     shared = sorted(left.keys() & right.keys())
     mine, other = [left[pair] for pair in shared], [right[pair] for pair in shared]
@@ -168,7 +180,9 @@ def compare_pair(
         only_ours=wins,
         only_theirs=losses,
         mcnemar_p=mcnemar_exact(wins, losses) if shared and len(known) == len(shared) else None,
-        detectable=detectable_effect(spread_of(known.tolist()), len(known)) if len(known) > 1 else None,
+        detectable=_detectable(known),
+        detectable_holm=_detectable(known, 0.05 / family),
+        cohens_h=cohens_h(*(float(np.nanmean(side)) for side in rates)) if len(known) else None,
         overhead=shift(ratio, -1.0),
     )
 
@@ -219,6 +233,11 @@ def task_means(scores: Sequence[Score], tasks: Sequence[str], value: Callable[[S
 
 def _by_pair(scores: Sequence[Score]) -> dict[EpisodeKey, Score]:
     return {score.key.pair: score for score in scores if score.scored}
+
+
+def _detectable(differences: Array, alpha: float = 0.05) -> float | None:
+    n = len(differences)
+    return detectable_effect(spread_of(differences.tolist()), n, alpha) if n > 1 else None
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -190,4 +190,4 @@ def _unread(health: SelectorHealth | None) -> str:
 
 
 def _rank(entry: Entry) -> tuple[float, float, str]:
-    return (*rank(entry.success, entry.tokens), entry.arm)
+    return (*rank(entry.success.value, entry.tokens.value), entry.arm)

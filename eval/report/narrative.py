@@ -33,17 +33,37 @@ class Answers:
 def best_arm(comparison: Comparison) -> ArmResult | None:
     """Return the arm with the highest success, the cheapest among equals; None when nothing was scored.
 
-    Arms with a broken selector count only where there is no other.
+    Success is on the tasks that all arms have a verdict on; None where there are no such tasks. Arms with a broken
+    selector count only where there is no other.
     """
     scored = [arm for arm in comparison.arms if arm.measures.success.value is not None]
     sound = [arm for arm in scored if not arm.broken]
-    return min(sound or scored, key=lambda arm: rank(arm.measures.success, arm.measures.tokens), default=None)
+    if not comparison.same_tasks and not comparison.shared_tasks:
+        return None
+    return min(
+        sound or scored,
+        key=lambda arm: rank(_ranked_success(comparison, arm), arm.measures.tokens.value),
+        default=None,
+    )
+
+
+def _ranked_success(comparison: Comparison, arm: ArmResult) -> float:
+    """Return the success on the tasks that all arms have a verdict on."""
+    if comparison.same_tasks:
+        return arm.measures.success.value or 0.0
+    cells = [row.arms[arm.arm] for row in comparison.shared_tasks]
+    return sum(cell.successes / cell.trials for cell in cells) / len(cells)
 
 
 def answers(comparison: Comparison) -> Answers:
     """Return the answers that a reader wants first; the headline names arms that are left out of it."""
     found = _answers(comparison)
     best = best_arm(comparison)
+    if best is not None and not comparison.same_tasks:
+        ranked = (
+            f"Ranked on the {len(comparison.shared_tasks)} of {comparison.tasks} tasks that all arms have a verdict on."
+        )
+        found = replace(found, headline=f"{found.headline} {ranked}")
     broken = [arm.arm for arm in comparison.arms if arm.broken]
     if not broken or best is None:
         return found
@@ -56,9 +76,11 @@ def answers(comparison: Comparison) -> Answers:
 
 def _answers(comparison: Comparison) -> Answers:
     best = best_arm(comparison)
+    if best is None and not comparison.same_tasks:
+        return Answers("No task has a verdict of every arm, so none is ranked first; see the notes below.", ())
     if best is None:
         return Answers("No episode of any arm has a verdict; see the notes below.", ())
-    if best.measures.success.value == 0:
+    if not any(arm.measures.successes for arm in comparison.arms if best.broken or not arm.broken):
         headline = f"No episode of the {_sound(comparison)} arms was solved: {percent(best.measures.success)} %."
         return Answers(headline, (_sure(comparison, None),), _duel(comparison))
     rate = percent_only(best.measures.success)
@@ -110,10 +132,12 @@ def _sure(comparison: Comparison, versus: PairedDifference | None) -> Card:
     if versus is None:
         return Card("How sure", "no test", design)
     power = ""
-    if versus.detectable is not None and versus.detectable >= 1.0:
+    if versus.detectable_holm is not None and versus.detectable_holm >= 1.0:
         power = "; too few tasks to find any difference 4 times in 5"
-    elif versus.detectable is not None:
-        power = f"; a true difference of {versus.detectable * 100:.0f} points would be found 4 times in 5"
+    elif versus.detectable_holm is not None:
+        power = (
+            f"; a true difference of {versus.detectable_holm * 100:.0f} points would be found 4 times in 5, corrected"
+        )
     return Card("How sure", "clear" if versus.clear else "not clear", design + power)
 
 

@@ -13,11 +13,13 @@ from eval.report.corrected_table import corrected_table
 from eval.report.health_table import BROKEN, arm_cell, health_table, with_note
 from eval.report.setup_cost_table import one_off_table
 from eval.report.table_format import Cell, Table
-from eval.stats.proportions import cohens_h
 from fama.intervals import Interval
 
 #: Which tokens success is drawn over: all, or those that no cache held.
 Cost = Literal["tokens", "new_tokens"]
+
+
+_NOT_RANKED = "None is marked as the best, since arms have verdicts on different tasks."
 
 
 def tables(comparison: Comparison) -> list[Table]:
@@ -56,9 +58,9 @@ def _success(comparison: Comparison) -> Table:
         "success",
         "Success",
         "95 % intervals over tasks in brackets. pass^k: the chance that k trials of a task all succeed. "
-        "Errors are in no rate.",
+        "Errors are in no rate." + ("" if comparison.same_tasks else f" {_NOT_RANKED}"),
         ("arm", "success, %", *(f"pass^{k}, %" for k in ks), "tasks", "solved", "failed", "errors"),
-        _marked(rows, highest=[1, *range(2, 2 + len(ks))]),
+        _marked(rows, highest=[1, *range(2, 2 + len(ks))] if comparison.same_tasks else []),
         (1, *ks[-1:], 2 + len(ks)),
     )
 
@@ -76,23 +78,22 @@ def _against(comparison: Comparison) -> Table | None:
         columns += ["detectable, points"]
         for row, arm in zip(rows, comparison.arms, strict=True):
             versus: PairedDifference | None = getattr(arm, side)
-            row += _difference(versus, arm, comparison.arm(other)) if versus else [Cell(DASH)] * 7
+            row += _difference(versus, arm) if versus else [Cell(DASH)] * 7
     return Table(
         "differences",
         "Paired differences in success",
         "On the same tasks, trials and seeds; p of sign-flip tests over tasks, then Holm-corrected over arms. "
         "Only it: trials that this arm alone solved. Detectable: the true difference that such a comparison finds "
-        "4 times in 5. Cohen's h: 0.2 is small, 0.5 medium, 0.8 large. * corrected p < 0.05, ** < 0.01, *** < 0.001.",
+        "4 times in 5 at the level that Holm's correction asks of the smallest p. Cohen's h: 0.2 is small, 0.5 medium, "
+        "0.8 large. * corrected p < 0.05, ** < 0.01, *** < 0.001.",
         tuple(columns),
         tuple(map(tuple, rows)),
         tuple(1 + 7 * side + i for group in ((0, 2), (6, 3), (4, 5, 1)) for side in range(len(sides)) for i in group),
     )
 
 
-def _difference(versus: PairedDifference, arm: ArmResult, other: ArmResult) -> list[Cell]:
-    detectable = versus.detectable
-    ours, theirs = arm.measures.success.value, other.measures.success.value
-    size = None if ours is None or theirs is None else cohens_h(ours, theirs)
+def _difference(versus: PairedDifference, arm: ArmResult) -> list[Cell]:
+    detectable, size = versus.detectable_holm, versus.cohens_h
     return [
         Cell(
             percent(versus.estimate, signed=True),
@@ -141,7 +142,7 @@ def _cost(comparison: Comparison) -> Table:
             *("arm", "tokens", "over none, %", "agent", "helpers", "selection"),
             *("tokens per success", "new tokens", "cached, %", "s per decision", "s per episode"),
         ),
-        _marked(rows, lowest=[6]),
+        _marked(rows, lowest=[6] if comparison.same_tasks else []),
         (1, 2, 7, 6, 4, 5, 3),
     )
 
