@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from eval.ablation.data import Test
 from eval.metrics.selection import subset_f1
@@ -28,6 +29,7 @@ from training.metrics import brier, log_loss
 
 BINS = 10
 Statistic = Callable[..., Array]
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Sums:
     statistic: Statistic
     rows: tuple[Array, ...]
     tasks: tuple[str, ...]
-    known: Array | None = None
+    known: Mask | None = None
     share: bool = False
 
     @property
@@ -61,7 +63,7 @@ class Sums:
 
         That of shares is a mean over tasks with a score interval.
         """
-        both = None
+        both: Mask | None = None
         if self.known is not None or other.known is not None:
             masks = [np.ones(len(one.tasks), bool) if one.known is None else one.known for one in (self, other)]
             both = masks[0] & masks[1]
@@ -79,7 +81,7 @@ class Sums:
 
         return Resample(mine.tasks, draws, seed, "ablation").interval(difference, *mine.rows, *theirs.rows)
 
-    def _where(self, known: Array | None) -> "Sums":
+    def _where(self, known: Mask | None) -> "Sums":
         if known is None:
             return self
         tasks = tuple(task for task, counts in zip(self.tasks, known, strict=True) if counts)
