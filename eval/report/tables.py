@@ -161,11 +161,7 @@ def _selection(comparison: Comparison) -> Table | None:
             [
                 arm_cell(arm),
                 Cell(number(arm.helpers_per_episode, 1), arm.helpers_per_episode),
-                *(
-                    [_rate(report.exact, 0), _plain(report.jaccard), _regret(report)]
-                    if report
-                    else [Cell(DASH)] * 3
-                ),
+                *([_rate(report.exact, 0), _plain(report.jaccard), _regret(report)] if report else [Cell(DASH)] * 3),
                 Cell(number(report.macro_f1, 2), report.macro_f1) if report else Cell(DASH),
                 Cell(top + (f" and {more} more" if more > 0 else "")),
             ]

@@ -10,9 +10,10 @@ import json
 from dataclasses import replace
 from typing import Any, Literal
 
+from fama.episodes.foreign.calls import entries_in
 from fama.episodes.records import LedgerRow
 from fama.models.base import ChatReply, ChatRequest
-from fama.models.calls import calls_of, entries_in
+from fama.models.calls import calls_of
 from fama.models.content import read_content, read_refusal, read_thought
 from fama.models.ends import ReplyEnd, finish_word, is_known_end, read_end
 from fama.models.prices import Price

@@ -5,8 +5,8 @@ import re
 from typing import Any
 
 from fama.advising.replies import StreamedReply, ends_words
+from fama.episodes.foreign.calls import entries_in
 from fama.episodes.foreign.fields import absent, from_text
-from fama.models.calls import entries_in
 from fama.models.content import read_content, read_refusal
 from fama.models.server_errors import find_error
 

@@ -14,7 +14,6 @@ from eval.report.leaderboard import Leaderboard, build
 from eval.report.verification import verify
 from fama.cli import main
 from fama.errors import BadInput
-from fama.intervals import Interval
 from tests.support.comparisons import live, table
 from tests.support.toy_world import toy_world
 
@@ -66,9 +65,7 @@ async def test_another_task_set_of_the_same_size_is_another_group(tmp_path: Path
 
 
 def test_unknown_tokens_and_unknown_success_come_last_among_equals() -> None:
-    unknown = Interval(None, None, None, 0)
-    known, dear, better = (Interval(value, None, None, 9) for value in (0.5, 900.0, 0.6))
-    order = [(better, unknown), (known, dear), (known, unknown), (Interval(0.0, 0.0, 0.3, 9), dear), (unknown, known)]
+    order = [(0.6, None), (0.5, 900.0), (0.5, None), (0.0, 900.0), (None, 0.5)]
     assert sorted(reversed(order), key=lambda pair: rank(*pair)) == order
 
 
