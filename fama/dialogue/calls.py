@@ -20,28 +20,59 @@ from fama.memo import by_identity
 _ERROR = re.compile(
     r"[\W_]*(?:error|fail(?:ed|ure)?|invalid|unknown|not found|no such|exception|traceback)\b", re.IGNORECASE
 )
+#: How a refusal opens: an error where the text is short and puts no question ("Cannot log in? Reset …").
+_REFUSAL = re.compile(
+    r"[\W_]*(?:(?:can ?not|can['’]t|could ?n(?:o|['’])t|unable to)\b"
+    r"|(?:(?:access|permission|authori[sz]ation)\W+denied|unauthori[sz]ed|forbidden|bad request)\b|denied\W*:"
+    r"|(?:you(?: are|['’]re) |(?:access|action|method|operation|request) (?:is )?)?"
+    r"not (?:allowed|permitted|authori[sz]ed)\b"
+    r"|you (?:do not|don['’]t) have (?:the )?(?:permission|access)\b"
+    r"|(?:internal )?server error\b|request failed\b"
+    r"|(?:http(?:/\d(?:\.\d)?)?|status code)(?:\W+(?:error|status|code))*\W*[45]\d\d\b"
+    r"|[45]\d\d\W+(?:client|server|bad|unauthori[sz]ed|forbidden|not found|internal|conflict|gateway|service)\b)"
+    r"(?![^.!\n]*\?)",
+    re.IGNORECASE,
+)
 _BUSY = re.compile(
     r"\b(?:busy|try(?:ing)? again|retry|temporar\w*|time[d]?[ -]?out|overload\w*|too many requests|rate.?limit\w*"
-    r"|unavailable|503)\b",
+    r"|unavailable|503|(?:http|code|error|status)\W{1,4}(?:429|50[24]))\b",
     re.IGNORECASE,
 )
 #: Plain text that opens like no error is one only if it asks to come back, and says little else.
 _COME_BACK = re.compile(
     r"\b(?:(?:is|are|currently|too|system) busy|busy[,.;:!]|try(?:ing)? again|(?:please|to|then|and) retry"
     r"|retry (?:later|in|after|the)|temporar(?:y|ily) (?:un\w+|error|failure|problem|issue|out|down|not)"
-    r"|time[d]?[ -]?out|overload\w*|too many requests|unavailable right now)\b"
-    r"|^\W*busy\W*$",
+    r"|timed[ -]?out|(?:request|connection|gateway|server|read) time-?out|overloaded|too many requests"
+    r"|unavailable right now)\b"
+    r"|^\W*(?:busy|time-?out)\b(?: (?:after|error|exceeded|expired|waiting|while)\b.*)?\W*$",
     re.IGNORECASE,
 )
+#: A sentence that says of something that it was done, unless it denies it.
+_DONE = re.compile(
+    r"\b(?:success(?:ful(?:ly)?)?|confirmed|completed?|booked|sent|saved|created|updated|changed|added|cancell?ed|done)\b"
+    r"[^.!;\n]*[.!;\n]",
+    re.IGNORECASE,
+)
+_DENIAL = re.compile(r"n['’]t\b|\b(?:not?|nothing|never|none|cannot|un(?:able|successful\w*))\b", re.IGNORECASE)
 _SHORT = 400
-#: Short plain text that says of something that it does not exist.
-_NOT_FOUND = re.compile(r"\bnot (?:be )?found\b|\b(?:could|can) ?not (?:be )?f(?:ind|ound)\b", re.IGNORECASE)
+#: Short plain text that says of something that it does not exist, or was not done.
+_NOT_FOUND = re.compile(
+    r"\bnot (?:be )?found\b|\b(?:could|can) ?not (?:be )?f(?:ind|ound)\b|\bdoes(?: not|n['’]t) exist\b"
+    r"|\bcould(?: not|n['’]t) be (?:\w+ed|done|made|sent)\b",
+    re.IGNORECASE,
+)
 _SENTENCE = 120
 _BAD_STATUS = frozenset({"error", "busy"})
 #: Such a status is the call's where the object holds nothing else; beside other fields it is a record's.
 _FAILED_STATUS = frozenset({"failed", "failure"})
+#: Values of an error field that say that there is none.
+_NO_ERROR = frozenset({"", "0", "false", "n/a", "nil", "no", "no error", "no errors", "none", "null", "ok", "success"})
+#: Where a reply that holds words only gives its HTTP status.
+_STATUS = frozenset({"status", "statusCode", "status_code"})
 #: Keys of an object that holds no record, only words on what happened.
 _WORDS = frozenset({"message", "detail", "msg", "reason", "code", "title"})
+#: Those that tell what happened: beside one of them a code is a status, alone or with a title it may be a product's.
+_TEXTS = _WORDS - {"code", "title"}
 
 
 @dataclass(frozen=True)
@@ -126,15 +157,30 @@ def is_error(result: str) -> bool:
 
 
 def _is_error_object(value: dict[str, Any]) -> bool:
+    if value.keys() <= _WORDS | _STATUS:
+        codes = _STATUS | {"code"} if value.keys() & _TEXTS else _STATUS
+        if any(_is_http_error(value.get(key)) for key in codes):
+            return True
     if value.keys() and value.keys() <= _WORDS:
         return any(isinstance(text, str) and _is_error_text(text) for text in value.values())
     status = value.get("status")
     refused = any(str(value.get(key)).lower() in ("false", "0") for key in ("ok", "success")) or status is False
     if value.keys() <= _WORDS | {"status"}:
-        code = isinstance(status, int) and not isinstance(status, bool) and 400 <= status < 600
-        refused = refused or code or str(status).lower() in _FAILED_STATUS
-    told = any(value.get(key) for key in ("error", "errors", "isError", "is_error"))
+        refused = refused or str(status).lower() in _FAILED_STATUS
+    told = any(not _says_no_error(value.get(key)) for key in ("error", "errors", "isError", "is_error"))
     return told or refused or str(status or "").lower() in _BAD_STATUS
+
+
+def _is_http_error(value: Any) -> bool:
+    """Return whether a value is the number of an HTTP error, as a number or in digits."""
+    return re.fullmatch(r"[45]\d\d", str(value)) is not None
+
+
+def _says_no_error(value: Any) -> bool:
+    """Return whether the value of an error field says that there was none, in every one of its parts."""
+    if isinstance(value, (dict, list)):
+        return all(map(_says_no_error, value.values() if isinstance(value, dict) else value))
+    return str("" if value is None else value).strip(" .!").lower() in _NO_ERROR
 
 
 def _is_error_text(text: str) -> bool:
@@ -142,7 +188,16 @@ def _is_error_text(text: str) -> bool:
         return True
     if len(text) < _SENTENCE and _NOT_FOUND.search(text):
         return True
-    return len(text) < _SHORT and bool(_COME_BACK.search(text))
+    return len(text) < _SHORT and (bool(_REFUSAL.match(text)) or _asks_to_come_back(text))
+
+
+def _asks_to_come_back(text: str) -> bool:
+    """Return whether a text asks to try again, and did not say before that the work is done."""
+    asked = _COME_BACK.search(text)
+    if asked is None:
+        return False
+    before = text[: asked.start()]
+    return _DONE.search(before) is None or _DENIAL.search(before) is not None
 
 
 def calls(state: VisibleState) -> tuple[Call, ...]:
