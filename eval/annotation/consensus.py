@@ -73,6 +73,7 @@ def combine(labels: Labels, codes: Sequence[str], taxonomy_version: str, method:
                 domain=first.domain,
                 categories=tuple(code for code in codes if code in also or code in chosen),
                 primary=chosen,
+                fits_none=not (chosen or also),
                 step=_step(by, chosen),
                 blame=_blame(blame[unit]),
                 evidence=_evidence(by, chosen),

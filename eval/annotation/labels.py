@@ -7,7 +7,7 @@ from pathlib import Path
 from fama.diagnosis.crosswalk import Crosswalk, load_crosswalk
 from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
 from fama.episodes.records import Failure
-from fama.episodes.store import read_failures
+from fama.episodes.store import given_labels
 from fama.errors import BadInput
 
 NONE = "none"
@@ -38,7 +38,7 @@ def load_scheme(taxonomy_file: str | None, crosswalk_file: str | None) -> tuple[
 def read_labels(paths: Sequence[Path], crosswalk: Crosswalk) -> dict[str, dict[str, Failure]]:
     """Read labels by annotator and episode, all under the crosswalk's taxonomy.
 
-    An annotator who is in several files counts as several, named after the files.
+    Labels that were only begun are left out. An annotator who is in several files counts as several, named after the files.
 
     Raises:
         BadInput: a file cannot be read, a label is unknown, or an annotator labels an episode twice in one file.
@@ -47,7 +47,7 @@ def read_labels(paths: Sequence[Path], crosswalk: Crosswalk) -> dict[str, dict[s
         raise BadInput(f"{twice[0]}: is given twice; one annotator would agree with itself, name each file once")
     by_source: dict[tuple[str, str], dict[str, Failure]] = {}
     for path in paths:
-        for failure in read_failures(path):
+        for failure in given_labels(path):
             labels = by_source.setdefault((failure.labeller, str(path)), {})
             if failure.episode_id in labels:
                 raise BadInput(f"{path}: {failure.labeller} labels episode {failure.episode_id} twice; delete one line")

@@ -79,7 +79,7 @@ def _list() -> int:
 
 def _candidates(args: argparse.Namespace) -> int:
     from eval.annotation.unexplained import describe, embed, group, without_category, write_candidates
-    from fama.episodes.store import read_episodes, read_failures
+    from fama.episodes.store import given_labels, read_episodes
     from fama.selection.router.encoder import DEFAULT_ENCODER
 
     if not args.episodes:
@@ -89,7 +89,7 @@ def _candidates(args: argparse.Namespace) -> int:
     if not 0 < args.apart <= 2:
         raise BadInput(f"--apart {args.apart}: a cosine distance is over 0 and at most 2")
     labels = Path(args.what)
-    failures = without_category(read_failures(labels), args.unsure)
+    failures = without_category(given_labels(labels), args.unsure)
     wanted = {failure.episode_id for failure in failures}
     episodes = {e.id: e for e in read_episodes(Path(args.episodes)) if e.id in wanted}
     if wanted - set(episodes):

@@ -26,7 +26,7 @@ def main(args: argparse.Namespace) -> int:
     from eval.annotation.profiles import draw, drift, in_words, profile
     from fama.diagnosis.taxonomy import load_taxonomy
     from fama.episodes.records import NO_CAUSE
-    from fama.episodes.store import read_failures
+    from fama.episodes.store import given_labels
 
     if args.figure:
         from eval.report.figures import check_name
@@ -36,7 +36,7 @@ def main(args: argparse.Namespace) -> int:
     paths = [*([args.against] if args.against else []), *args.files]
     if twice := [path for path, count in Counter(Path(path).resolve() for path in paths).items() if count > 1]:
         raise BadInput(f"{twice[0]}: is given twice; a profile has not drifted from itself, name each file once")
-    labels = {path: read_failures(Path(path)) for path in paths}
+    labels = {path: given_labels(Path(path)) for path in paths}
     for path, failures in labels.items():
         if not failures:
             raise BadInput(f"{path}: holds no label; run `fama diagnose` on failed episodes first")

@@ -102,7 +102,8 @@ class _Page:
             button.props(f"no-caps align=left {'unelevated' if given else 'outline'} data-category={category.code}")
             button.classes("w-full")
             button.tooltip(category.definition)
-        ui.button("0 none of them fits", on_click=lambda: self._do(session.fits_none)).props("no-caps outline")
+        style = "unelevated" if label.fits_none else "outline"
+        ui.button("0 none of them fits", on_click=lambda: self._do(session.fits_none)).props(f"no-caps {style}")
         with ui.row():
             for key, who in BLAMES.items():
                 style = "unelevated" if label.blame == who else "outline"
@@ -200,6 +201,8 @@ class _Page:
             change(*values)
         except OSError as error:
             ui.notify(f"not saved: {error.strerror or error}", type="negative", timeout=0, close_button=True)
+        except BadInput as error:
+            ui.notify(f"not saved: {error}", type="negative", timeout=0, close_button=True)
         self._draw()
 
 

@@ -18,8 +18,12 @@ class Session:
     """Labels of one annotator over the failed episodes of a folder, kept in ``annotations/NAME.jsonl``.
 
     The order is random, fixed by the annotator's name, so that no two people meet the episodes in the same order and
-    a reload changes nothing. A label counts as given once it has a category or is marked as fitting none. Several
-    sessions of one annotator may be open, in several processes, too: each changes one label of the file.
+    a reload changes nothing. A label counts as given once it has a category or is marked as fitting none; one with a
+    step, a party or a note alone is kept and stays open. Several sessions of one annotator may be open, in several
+    processes, too: each changes one label of the file.
+
+    Raises:
+        BadInput: the name is no file's name, or the annotator's labels are of another taxonomy.
     """
 
     def __init__(self, annotator: str, episodes: Sequence[Episode], taxonomy: Taxonomy, folder: Path) -> None:
@@ -30,7 +34,7 @@ class Session:
         self._store = RecordStore(folder / FOLDER / f"{annotator}.jsonl", Failure)
         self.episodes = list(episodes)
         generator(0, "annotate.order", annotator).shuffle(self.episodes)
-        self._labels = {label.episode_id: label for label in self._store.read()}
+        self._labels = self._read()
         self.place = 0
         self.next_open()
 
@@ -43,6 +47,18 @@ class Session:
     def label(self) -> Failure:
         """Its label so far; an empty one before the first change."""
         return self._labels.get(self.episode.id) or self._empty()
+
+    def _read(self) -> dict[str, Failure]:
+        """Return the labels on disk by episode; refuse those that the taxonomy's keys could not change."""
+        labels = {label.episode_id: label for label in self._store.read()}
+        for label in labels.values():
+            if label.taxonomy_version != self.taxonomy.version or not {*label.categories} <= {*self.taxonomy.codes}:
+                raise BadInput(
+                    f"{self._store.path}: holds {', '.join(label.categories) or 'labels'} under "
+                    f"{label.taxonomy_version}, not a label of {self.taxonomy.version} "
+                    f"({', '.join(self.taxonomy.codes)}); give that taxonomy's file, or another annotator's name"
+                )
+        return labels
 
     def _empty(self) -> Failure:
         return Failure(
@@ -57,7 +73,11 @@ class Session:
     @property
     def done(self) -> int:
         """Return how many of the episodes have a label."""
-        return sum(episode.id in self._labels for episode in self.episodes)
+        return sum(map(self._is_given, self.episodes))
+
+    def _is_given(self, episode: Episode) -> bool:
+        label = self._labels.get(episode.id)
+        return label is not None and label.given
 
     def go(self, by: int) -> None:
         """Step through the episodes; stops at both ends."""
@@ -66,7 +86,7 @@ class Session:
     def next_open(self) -> None:
         """Go to the next episode without a label, from here on and then from the start; stay when all have one."""
         places = [*range(self.place, len(self.episodes)), *range(self.place)]
-        self.place = next((p for p in places if self.episodes[p].id not in self._labels), self.place)
+        self.place = next((p for p in places if not self._is_given(self.episodes[p])), self.place)
 
     def toggle(self, code: str) -> None:
         """Add or remove a category; the first one added is the primary one."""
@@ -83,7 +103,7 @@ class Session:
 
     def fits_none(self) -> None:
         """Record that no category fits."""
-        self._change(lambda label: label.model_copy(update={"categories": (), "primary": ()}))
+        self._change(lambda label: label.model_copy(update={"categories": (), "primary": (), "fits_none": True}))
 
     def blame(self, who: Blame) -> None:
         """Record who broke it."""
@@ -106,12 +126,12 @@ class Session:
             order = {known: place for place, known in enumerate(self.taxonomy.codes)}
             categories = tuple(sorted((*categories, code), key=lambda c: order[c]))
         primary = tuple(c for c in label.primary if c in categories) or categories[:1]
-        return label.model_copy(update={"categories": categories, "primary": primary})
+        return label.model_copy(update={"categories": categories, "primary": primary, "fits_none": False})
 
     def _change(self, change: Callable[[Failure], Failure]) -> None:
         """Change the episode's label as it is on disk now: the same annotator may have another page open."""
         with self._store.locked():
-            labels = {label.episode_id: label for label in self._store.read()}
+            labels = self._read()
             labels[self.episode.id] = change(labels.get(self.episode.id) or self._empty())
             self._store.rewrite_unlocked(labels.values())
         self._labels = labels

@@ -107,7 +107,7 @@ def _unknown(value: object) -> bool:
     return value is None
 
 
-def _empty(value: tuple[object, ...]) -> bool:
+def _empty(value: tuple[object, ...] | bool) -> bool:
     return not value
 
 
@@ -324,6 +324,8 @@ class Failure(Record):
     domain: str | None = None
     categories: tuple[str, ...] = ()
     primary: tuple[str, ...] = ()
+    fits_none: bool = Field(default=False, exclude_if=_empty)
+    """Whether an annotator says that no category fits; without categories and this mark a label is only begun."""
     step: int | None = None
     blame: Blame = "agent"
     evidence: tuple[Evidence, ...] = ()
@@ -331,6 +333,11 @@ class Failure(Record):
     labeller: str
     confidence: float | None = None
     taxonomy_version: str
+
+    @property
+    def given(self) -> bool:
+        """Return whether the label names a category or says that none fits."""
+        return bool(self.categories or self.primary or self.fits_none)
 
     @property
     def unexplained(self) -> bool:

@@ -1,5 +1,6 @@
 """The files of episodes and failure labels: their places, and what a run may do with them."""
 
+import logging
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,8 @@ from fama.episodes.jsonl import RecordStore, existing_file, line_of
 from fama.episodes.records import Episode, Failure
 from fama.errors import BadInput
 from fama.files import sweep
+
+log = logging.getLogger(__name__)
 
 EPISODES = "episodes.jsonl"
 FAILURES = "failures.jsonl"
@@ -95,6 +98,19 @@ def read_failures(path: Path) -> list[Failure]:
         BadInput: nothing is there, or a line is damaged (``file:line``).
     """
     return list(RecordStore(existing_file(Path(path), FAILURES), Failure).read())
+
+
+def given_labels(path: Path) -> list[Failure]:
+    """Return the labels of a folder or file that name a category or say that none fits; begun ones are left out.
+
+    Raises:
+        BadInput: nothing is there, or a line is damaged (``file:line``).
+    """
+    labels = read_failures(path)
+    given = [label for label in labels if label.given]
+    if begun := len(labels) - len(given):
+        log.warning("%s: %d labels are left out: no category, and no mark that none fits (fama annotate)", path, begun)
+    return given
 
 
 def write_failures(path: Path, failures: Iterable[Failure]) -> None:

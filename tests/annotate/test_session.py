@@ -43,6 +43,43 @@ def test_labels_are_on_disk_after_every_change_and_come_back(tmp_path: Path) -> 
     assert again.label.categories == () and again.done == 1
 
 
+def test_an_episode_that_was_only_touched_stays_open(tmp_path: Path) -> None:
+    mine = session(tmp_path, episodes=2)
+    first = mine.place
+    mine.step(1)
+    mine.note("odd")
+    mine.blame("user")
+    mine.toggle("CM")
+    mine.toggle("CM")
+    assert mine.done == 0
+    again = session(tmp_path, episodes=2)
+    assert (again.place, again.label.step, again.label.rationale, again.label.blame) == (first, 1, "odd", "user")
+    again.fits_none()
+    assert (again.done, again.label.fits_none, again.label.step) == (1, True, 1)
+    assert session(tmp_path, episodes=2).place != first
+    again.toggle("CM")  # takes the mark back, and so does what follows
+    again.toggle("CM")
+    assert (again.done, again.label.fits_none) == (0, False)
+
+
+def test_labels_of_another_taxonomy_are_refused_in_one_line(tmp_path: Path) -> None:
+    mine = session(tmp_path)
+    mine.toggle("CM")
+    kept = (tmp_path / "annotations" / "ann.jsonl").read_bytes()
+    (tmp_path / "own.yaml").write_text(
+        "version: mine/1\ncategories:\n- {code: A, name: a, definition: x, sources: []}\n"
+        "- {code: B, name: b, definition: y, sources: []}\n"
+    )
+    own = load_taxonomy(tmp_path / "own.yaml")
+    with pytest.raises(BadInput, match=r"ann.jsonl: holds CM under fama-4/1, not a label of mine/1 \(A, B\); give"):
+        Session("ann", [failed(0)], own, tmp_path)
+    same_name = own.model_copy(update={"version": "fama-4/1"})
+    with pytest.raises(BadInput, match="holds CM under"):
+        Session("ann", [failed(0)], same_name, tmp_path)
+    assert (tmp_path / "annotations" / "ann.jsonl").read_bytes() == kept
+    assert Session("bob", [failed(0)], own, tmp_path).done == 0
+
+
 def test_each_annotator_has_an_order_of_its_own_that_stays(tmp_path: Path) -> None:
     orders = {name: [e.id for e in session(tmp_path, name).episodes] for name in ("ann", "bob")}
     assert orders["ann"] != orders["bob"] and sorted(orders["ann"]) == sorted(orders["bob"])

@@ -102,6 +102,16 @@ def test_steps_blame_and_missing_labels() -> None:
     assert blame.name == "blame" and blame.observed.value == 0.0 and (blame.alpha.value or 0) < 0
 
 
+def test_a_label_that_was_only_begun_is_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    touched = [label(0, "CM"), label(1, step=2), label(2).model_copy(update={"fits_none": True})]
+    write_failures(tmp_path / "a.jsonl", touched)
+    write_failures(tmp_path / "b.jsonl", [label(n, "CM", labeller="b") for n in range(3)])
+    labels = read_labels([tmp_path / "a.jsonl", tmp_path / "b.jsonl"], load_crosswalk())
+    assert set(labels["a"]) == {"e0", "e2"}
+    assert "a.jsonl: 1 labels are left out" in caplog.text
+    assert agreement(labels, CODES, draws=200).pairs[0].confusion == {"CM": {"CM": 1}, "none": {"CM": 1}}
+
+
 def test_three_labellers_have_fleiss_over_what_all_of_them_label() -> None:
     labels = {r: {f"e{i}": label(i, "CM" if i % 2 else "DCV", labeller=r) for i in range(8)} for r in "abc"}
     del labels["c"]["e0"]

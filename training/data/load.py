@@ -140,7 +140,7 @@ def table_examples(paths: Sequence[str], data: DataSettings) -> ExampleSet:
 
 
 def _failures(data: DataSettings, found: ExampleSet, coverage: bool) -> ExampleSet:
-    from fama.episodes.store import read_episodes, read_failures
+    from fama.episodes.store import given_labels, read_episodes
 
     taxonomy = taxonomy_of(data)
     covers = {name: helper.covers for name, helper in coverage_of(data).items()}
@@ -151,7 +151,7 @@ def _failures(data: DataSettings, found: ExampleSet, coverage: bool) -> ExampleS
         )
     labelled = ExampleSet((), data.pool)
     for source in data.failures:
-        labels = read_failures(Path(source.failures))
+        labels = given_labels(Path(source.failures))
         other = sorted({label.taxonomy_version for label in labels} - {taxonomy.version})
         if other:
             raise BadInput(
