@@ -101,6 +101,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if found is None:
             raise
         return _complain(str(found), 2)
+    except (FileExistsError, NotADirectoryError) as error:
+        return _complain(f"{error.filename}: is a file where a folder is needed; give the path of a folder", 2)
+    except IsADirectoryError as error:
+        return _complain(f"{error.filename2 or error.filename}: is a folder; give the path of a file", 2)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _complain(f"{where}{error.strerror or error}; what was finished is kept", 1)

@@ -1,5 +1,6 @@
 """The command line: quick help, one-line errors with their exit codes, an import that does nothing."""
 
+import json
 import subprocess
 import sys
 import time
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from fama import cli
+from fama.episodes.store import EpisodeStore
+from tests.support.failed_episodes import failed
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = (
@@ -88,3 +91,54 @@ def test_bad_input_is_one_line_and_exit_2(
     assert expected in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", ["", "hello", '{"schema_version":1,"id'])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["diagnose", "{log}", "--out", "{out}"],
+        ["diagnose", "{log}", "--out", "{out}", "--judge", "scripted:echo"],
+        ["score", "{log}"],
+        ["show", "{log}"],
+        ["annotate", "{log}"],
+        ["export", "{log}", "--to", "inspect", "--out", "{out}"],
+        ["export", "{log}", "--to", "acebench", "--out", "{out}"],
+        ["helpers", "candidates", "{labels}", "--episodes", "{log}"],
+    ],
+)
+def test_a_log_without_a_whole_episode_is_refused(
+    command: list[str], content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log, labels, out = tmp_path / "log.jsonl", tmp_path / "labels.jsonl", tmp_path / "out"
+    log.write_text(content)
+    label = {"episode_id": "x", "task_id": "t", "labeller": "a", "taxonomy_version": "v", "fits_none": True}
+    labels.write_text(json.dumps(label) + "\n")
+    assert cli.main([word.format(log=log, out=out, labels=labels) for word in command]) == 2
+    error = capsys.readouterr().err
+    assert f"{log}: holds no episodes; run `fama run` or `fama import` first" in error and error.count("\n") == 1
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["diagnose", "{log}", "--out", "{out}"],
+        ["export", "{log}", "--to", "inspect", "--out", "{out}"],
+        ["import", "openai", "{chat}", "--out", "{out}"],
+        ["run", "--out", "{out}", "model.name=scripted:echo", "strategy=fc", "placement=user"],
+    ],
+)
+@pytest.mark.parametrize("inside", ["", "/sub"])
+def test_a_file_in_the_place_of_a_folder_is_bad_input(
+    command: list[str], inside: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    EpisodeStore(tmp_path).append(failed(0))
+    taken, chat = tmp_path / "taken", tmp_path / "chat.jsonl"
+    taken.write_text("mine")
+    chat.write_text('{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "Hello."}]}\n')
+    words = [word.format(log=tmp_path / "episodes.jsonl", chat=chat, out=f"{taken}{inside}") for word in command]
+    assert cli.main(words) == 2
+    error = capsys.readouterr().err
+    assert f"{taken}{inside}: is a file where a folder is needed" in error and error.count("\n") == 1
+    assert taken.read_text() == "mine"

@@ -38,7 +38,8 @@ def load_scheme(taxonomy_file: str | None, crosswalk_file: str | None) -> tuple[
 def read_labels(paths: Sequence[Path], crosswalk: Crosswalk) -> dict[str, dict[str, Failure]]:
     """Read labels by annotator and episode, all under the crosswalk's taxonomy.
 
-    Labels that were only begun are left out. An annotator who is in several files counts as several, named after the files.
+    Labels that were only begun are left out. An annotator who is in several files counts as several, named after the
+    files.
 
     Raises:
         BadInput: a file cannot be read, a label is unknown, or an annotator labels an episode twice in one file.

@@ -10,7 +10,7 @@ from fama.agents.runs.runner import Planned, load_benchmark, run_planned, select
 from fama.config import dump_settings
 from fama.envs.base import Benchmark
 from fama.episodes.outcome_table import OutcomeRow, episodes_to_rows, write_outcomes
-from fama.episodes.store import EpisodeStore, read_episodes
+from fama.episodes.store import EpisodeStore
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
 from fama.models.base import ChatModel
@@ -77,7 +77,7 @@ async def run_outcomes(
     }
 
     def write() -> list[OutcomeRow]:
-        rows = episodes_to_rows(read_episodes(out), pool)
+        rows = episodes_to_rows(EpisodeStore(out).read(), pool)
         write_outcomes(out / TABLE, rows, metadata)
         return rows
 

@@ -10,7 +10,7 @@ from fama.agents.request import requester
 from fama.agents.runs.runner import Planned
 from fama.agents.runs.stage import for_arm
 from fama.episodes.records import Failure
-from fama.episodes.store import EpisodeStore, read_episodes, read_failures
+from fama.episodes.store import EpisodeStore, read_failures
 from fama.errors import BadInput
 from fama.files import write_atomically
 from fama.hashing import content_hash
@@ -149,7 +149,7 @@ def check_inputs(settings: CompareSettings, out: Path) -> dict[str, dict[str, st
         ]
     except (ValueError, AttributeError):
         raise BadInput(f"{path}: cannot be read; give another folder with --out") from None
-    stored = {e.selector for e in read_episodes(out)} if changed and EpisodeStore(out).path.exists() else set()
+    stored = {e.selector for e in EpisodeStore(out).read()} if changed else set()
     for arm, name in changed:
         if arm.arm in stored:
             raise BadInput(

@@ -13,7 +13,7 @@ from eval.metrics.measures import Resampling, compare_pair, task_means
 from eval.stats.margins import shown
 from fama.agents.runs.run_config import CONFIG
 from fama.episodes.records import Record
-from fama.episodes.store import EpisodeStore, read_episodes
+from fama.episodes.store import EpisodeStore
 from fama.errors import BadInput
 from fama.intervals import ratio_interval
 from fama.selection.base import SELECTORS
@@ -79,7 +79,7 @@ def check_kept(settings: CompareSettings, out: Path) -> Asked:
                 "--out"
             )
     new = [question for question in settings.questions if question not in asked]
-    run = {episode.selector for episode in read_episodes(out)} if new and EpisodeStore(out).path.exists() else set()
+    run = {episode.selector for episode in EpisodeStore(out).read()} if new else set()
     for question in new:
         if {question.arm, question.than} <= run:
             raise BadInput(

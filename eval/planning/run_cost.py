@@ -10,7 +10,7 @@ from fama.agents.runs.plan import episode_id
 from fama.agents.runs.run_config import config_hash
 from fama.episodes.outcome_table import OutcomeRow
 from fama.episodes.records import total_tokens
-from fama.episodes.store import EpisodeStore, read_episodes
+from fama.episodes.store import EpisodeStore
 from fama.settings import CompareSettings
 
 #: The benchmark of the assumption below; nothing is assumed of others.
@@ -80,10 +80,8 @@ def estimate_cost(
 
 def _finished(plan: Mapping[str, str], out: Path) -> dict[str, dict[str, _Mean]]:
     """Return what finished episodes took, by arm and id; ``plan`` holds arms by id. Errors are run again."""
-    if not EpisodeStore(out).path.exists():
-        return {}
     found: defaultdict[str, dict[str, _Mean]] = defaultdict(dict)
-    for episode in read_episodes(out):
+    for episode in EpisodeStore(out).read():
         if episode.id in plan and episode.outcome.status != "error":
             found[plan[episode.id]][episode.id] = _Mean(total_tokens(episode.ledger), episode.seconds)
     return dict(found)

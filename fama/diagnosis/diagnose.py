@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -162,6 +163,8 @@ async def diagnose(
     """
     taxonomy = taxonomy or load_taxonomy()
     labeller = labeller_name(judge, use_evidence)
+    log = read_episodes(path)
+    episodes = chain([next(log)], log)  # an empty one is refused before anything is written
     out.mkdir(parents=True, exist_ok=True)
     store, ledger = RecordStore(out / FAILURES, Failure), RecordStore(out / LEDGER, _CallsOf)
     with FileLock(out / ".diagnosis.lock"):
@@ -184,7 +187,7 @@ async def diagnose(
         labelling = label
 
         def unlabelled() -> Iterator[Episode]:
-            for episode in read_episodes(path):
+            for episode in episodes:
                 bills.append((total_tokens(episode.ledger) if episode.ledger else None, episode.seconds))
                 counts[episode.outcome.status] += 1
                 if episode.outcome.status != "failure":

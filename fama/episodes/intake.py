@@ -17,7 +17,7 @@ from fama.episodes.importers.base import UNREADABLE, unreadable_id
 from fama.episodes.importers.clean import dialogue_hash, leaking_turns, strip_thinking
 from fama.episodes.jsonl import as_stored, line_of
 from fama.episodes.records import Episode, Source
-from fama.episodes.store import EpisodeStore, read_episodes
+from fama.episodes.store import EpisodeStore
 from fama.episodes.trials import Numbering, Row, Slot, number
 from fama.errors import BadInput
 from fama.hashing import content_hash
@@ -101,7 +101,7 @@ class Intake:
     _contents: set[tuple[str | None, str | None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        for episode in read_episodes(self.store.path) if self.store.path.exists() else ():
+        for episode in self.store.read():
             self._remember(episode.id, episode.source, Slot.of(episode), _is_unreadable(episode))
             self._dialogues.setdefault(dialogue_hash(episode), _place(episode))
 

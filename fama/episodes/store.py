@@ -84,11 +84,22 @@ class EpisodeStore(RecordStore[Episode]):
 def read_episodes(path: Path) -> Iterator[Episode]:
     """Stream the episodes of a folder or of a ``.jsonl`` or ``.jsonl.gz`` file; a torn last line is left out.
 
+    For what a user names: a run that goes on in its own folder reads with ``EpisodeStore``, which may hold none yet.
+
     Raises:
-        BadInput: nothing is there, a line is damaged (``file:line``), or it is a log of another tool.
+        BadInput: nothing is there, no whole line is, one is damaged (``file:line``), or it is a log of another tool.
     """
     path = existing_file(Path(path), EPISODES)
-    return RecordStore(path, Episode).read(hint=f"if another tool wrote it: fama import auto {path}")
+    hint = f"if another tool wrote it: fama import auto {path}"
+    return _at_least_one(RecordStore(path, Episode).read(hint), path)
+
+
+def _at_least_one(episodes: Iterator[Episode], path: Path) -> Iterator[Episode]:
+    first = next(episodes, None)
+    if first is None:
+        raise BadInput(f"{path}: holds no episodes; run `fama run` or `fama import` first")
+    yield first
+    yield from episodes
 
 
 def read_failures(path: Path) -> list[Failure]:

@@ -17,7 +17,7 @@ from fama.agents.runs.stage import Stage, connected
 from fama.agents.runs.summary import RunSummary, Tally, summarise
 from fama.envs.base import Benchmark
 from fama.episodes.records import Episode, Failure
-from fama.episodes.store import EpisodeStore, read_episodes
+from fama.episodes.store import EpisodeStore
 from fama.errors import FamaError
 from fama.execution.jobs import run_pool
 from fama.files import write_atomically
@@ -137,7 +137,7 @@ class _Past(NamedTuple):
         for episode in store.aside():
             spent += spent_tokens(episode)
             attempts[episode.id] += 1
-        for episode in read_episodes(store.path) if store.path.exists() else ():
+        for episode in store.read():
             spent += spent_tokens(episode)
             if episode.outcome.status == "error":
                 errors.add(episode.id)
@@ -190,8 +190,7 @@ def _unanswered(episode: Episode) -> bool:
 
 
 def _write_summary(out: Path, store: EpisodeStore, planned: int, content: Mapping[str, Any]) -> RunSummary:
-    stored: Iterator[Episode] = read_episodes(store.path) if store.path.exists() else iter(())
     about = {key: content[key] for key in ("config_hash", "package_version", "git_commit")}
-    summary = summarise(stored, planned, **about)
+    summary = summarise(store.read(), planned, **about)
     write_atomically(out / SUMMARY, summary.model_dump_json(indent=2) + "\n")
     return summary

@@ -8,9 +8,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from fama.episodes.jsonl import line_of
+from fama.episodes.jsonl import RecordStore, line_of
 from fama.episodes.records import Episode
-from fama.episodes.store import EpisodeStore, read_episodes
+from fama.episodes.store import EpisodeStore
 from fama.errors import BadInput
 from fama.files import sweep
 from fama.serving.recording.hooks import Hook
@@ -107,7 +107,7 @@ class RecordFolder:
         if not left:
             return 0
         files = [self._store.path, *(path for _, path in self._numbered()[-1:])]
-        written = {episode.id for path in files if path.exists() for episode in read_episodes(path)}
+        written = {episode.id for path in files for episode in RecordStore(path, Episode).read()}
         torn = {id_ for id_ in left if self.read(id_) is None}
         for id_ in written & set(left) | torn:
             self.drop(id_)
