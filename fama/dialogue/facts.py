@@ -17,7 +17,7 @@ _CODED = r"#?\b(?:[A-Za-z]+[_-])+[A-Za-z]*\d[\w-]*|#?\b[A-Z]{1,6}[-_]?\d{2,}\w*"
 IDENTIFIER = re.compile(rf"{_CODED}|\b\d{{7,}}\b|[\w.+-]{{1,64}}@[\w-]+\.[\w.]+")
 #: Values that a user simulator was told and must not make up: identifiers, codes, postcodes, e-mail addresses.
 TOLD_VALUE = re.compile(rf"{_CODED}|\b\d{{5,}}\b|[\w.+-]{{1,64}}@[\w-]+\.\w+|\b(?=[A-Z]*\d)(?=\d*[A-Z])[A-Z0-9]{{6}}\b")
-_TOKEN = re.compile(r"[^\s\"'“”‘’`(){}\[\],;:=<>|*!?\\]+")
+_TOKEN = re.compile(r"[^\s\"'“”‘’`(){}\[\],;:=<>|*!?\\–—]+")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 _DEEPEST = 12

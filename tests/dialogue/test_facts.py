@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fama.dialogue.facts import IDENTIFIER, TOLD_VALUE, Leaf, leaves, leaves_of, normal_text, normal_token
+from fama.dialogue.facts import IDENTIFIER, TOLD_VALUE, Leaf, ids_in, leaves, leaves_of, normal_text, normal_token
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,8 @@ def test_identifiers_have_forms_that_words_and_numbers_lack() -> None:
     found = [match[0] for match in IDENTIFIER.finditer(text)]
     assert found == ["Mia_Li_3818", "mia@x.example", "#W1234567", "HAT057", "12345678", "1234567890"]
     assert [match[0] for match in TOLD_VALUE.finditer("zip 10115, code 4WQ150, June 2024")] == ["10115", "4WQ150"]
+
+
+@pytest.mark.parametrize("dash", ["—", "–"])
+def test_a_dash_between_words_ends_an_id(dash: str) -> None:
+    assert ids_in(f"the code M20IZO{dash}I also want a refund of W-12") == ("M20IZO", "W-12")
