@@ -96,11 +96,17 @@ def _identity(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate
 
 
 def _miscopied(state: VisibleState, call: Call) -> Iterator[Candidate]:
-    """Yield the value that the user gave, where a call failed on almost the same that nobody gave."""
+    """Yield the value that the user gave, where a call failed on almost the same that nobody gave.
+
+    A value that the parameter's enumeration allows was chosen, not copied.
+    """
+    allowed = {pair for tool in views(state) if tool.name == call.name for pair in tool.enumerated}
     seen = " ".join(message.content or "" for message in state.messages[: call.step]).casefold()
     given = [word.strip(".,;:!?\"'()") for _, text in user_turns(state) for word in text.split()]
     for parameter, value in call.arguments.items():
-        if isinstance(value, str) and len(value) > 3 and " " not in value and f" {value.casefold()}" not in f" {seen}":
+        if not isinstance(value, str) or (parameter, value) in allowed:
+            continue
+        if len(value) > 3 and " " not in value and f" {value.casefold()}" not in f" {seen}":
             if close := get_close_matches(value, given, n=1, cutoff=0.75):
                 yield Candidate(CALL_WITH.format(tool=call.name, parameter=parameter, value=quote(close[0])))
 

@@ -164,3 +164,10 @@ def test_a_change_of_what_only_a_list_shows_needs_a_yes_too() -> None:
     rows = {"holds": [{"hold_id": "H5", "title": "Emma"}, {"hold_id": "H6", "title": "Dracula"}]}
     chat = Chat(tools=tools).verified("Please cancel the hold on Emma.").call("list_holds", rows, reader_id="R100")
     assert chat.note(build()) == ASK_YES.format(tool="cancel_hold")
+
+
+def test_a_value_that_the_enumeration_allows_is_not_miscopied() -> None:
+    tools = (*TOOLS, tool("lend_book", "Lend a book.", "title", loan_type=["one_week", "two_weeks"]))
+    chat = Chat(tools=tools).verified("Please lend me Emma, a one-week loan.").say("Shall I?").user("Yes, please.")
+    chat.call("lend_book", "Error: no copy left", title="Emma", loan_type="one_week")
+    assert chat.note(build()) is None
