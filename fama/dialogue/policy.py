@@ -162,13 +162,29 @@ def _field_verdict(rule: Rule, key: str, value: Any, seen: frozenset[str], recor
         return _number_verdict(rule, named, value, record)
     if not isinstance(value, str) or len(words(value)) > 3 or any(sign.isdigit() for sign in value):
         return "open"
-    own = _stems(value)
     speaks = bool(named) and named <= rule.roots and not _compares(rule, key)
-    said = _stems(rule.text)
-    others = any(_stems(other) and _stems(other) <= said for other in seen if other != value)
-    if own and own <= said:
+    said = _values_in(rule.text, seen if value in seen else seen | {value})
+    if value in said:
         return "broken" if rule.forbids and not _EXCEPTS.search(rule.text) else "kept"
-    return "broken" if (speaks or others) and _EXCEPTS.search(rule.text) else "open"
+    return "broken" if (speaks or said) and _EXCEPTS.search(rule.text) else "open"
+
+
+@lru_cache(maxsize=4_000)
+def _values_in(text: str, values: frozenset[str]) -> frozenset[str]:
+    """Return the values of one key that a text names: each in a row, and nowhere only as a part of a longer one."""
+    said = _stem_row(text)
+    spans = [
+        (start, start + len(own), value)
+        for value in values
+        if (own := _stem_row(value))
+        for start in range(len(said) - len(own) + 1)
+        if said[start : start + len(own)] == own
+    ]
+    return frozenset(
+        value
+        for start, end, value in spans
+        if not any(first <= start and end <= last and last - first > end - start for first, last, _ in spans)
+    )
 
 
 def _alike(one: str, other: str) -> bool:
@@ -180,7 +196,13 @@ def _alike(one: str, other: str) -> bool:
 @lru_cache(maxsize=4_000)
 def _stems(text: str) -> frozenset[str]:
     """Return stems as written: ``shipped`` and ``delivered``, one verb elsewhere, are two states of an order."""
-    return frozenset(stem(word) for word in words(text) if not word.isdigit())
+    return frozenset(_stem_row(text))
+
+
+@lru_cache(maxsize=4_000)
+def _stem_row(text: str) -> tuple[str, ...]:
+    """Return stems as written, in order, without numbers."""
+    return tuple(stem(word) for word in words(text) if not word.isdigit())
 
 
 def _compares(rule: Rule, key: str) -> bool:

@@ -8,6 +8,7 @@ from fama.dialogue.language import meanings
 from fama.dialogue.objects import Row, pointed_row, table
 from fama.dialogue.policy import Rule
 from fama.dialogue.requests import Want, needs_of
+from fama.dialogue.tools import views
 from fama.dialogue.turns import user_turns
 from fama.dialogue.values import NUMBER, record_of
 from fama.episodes.state import VisibleState
@@ -72,9 +73,12 @@ def wished(want: Want, record: dict[str, Any], state: VisibleState) -> dict[str,
     return found
 
 
-def seen_words(made: tuple[Call, ...]) -> dict[str, frozenset[str]]:
-    """Return the text values that each key had in any tool result."""
+def known_words(made: tuple[Call, ...], state: VisibleState) -> dict[str, frozenset[str]]:
+    """Return the text values that each key had in any tool result, or that a tool's enumeration allows it."""
     found: dict[str, set[str]] = {}
+    for tool in views(state):
+        for key, choice in tool.enumerated:
+            found.setdefault(key, set()).add(choice)
     for call in made:
         for _, key, value in call.leaves:
             if isinstance(value, str):

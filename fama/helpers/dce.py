@@ -11,7 +11,7 @@ from fama.dialogue.objects import choice_rows, is_meant, is_record, last_pointed
 from fama.dialogue.pending import change_ahead, wants_of_record
 from fama.dialogue.policy import Rule, about_identity, is_procedure, relevance, rules, verdict
 from fama.dialogue.requests import Want, needs_of, open_wants, serves_record, verb_of
-from fama.dialogue.shown import Shown, about, seen_words, wished
+from fama.dialogue.shown import Shown, about, known_words, wished
 from fama.dialogue.tools import views
 from fama.dialogue.turns import noted_texts, tool_spoke_last
 from fama.dialogue.values import record_of
@@ -57,7 +57,7 @@ def write(state: VisibleState) -> Iterator[Candidate]:
     asked = wants_of_record(state)
     # What the user just said may point to a choice that a rule forbids; for all else the look-up is the moment.
     least = BROKEN if len(given) >= len(open_wants(state)) or not tool_spoke_last(state) else 0.0
-    worded = seen_words(made)
+    worded = known_words(made, state)
     scored: list[tuple[float, str]] = []
     for want in asked:
         meant = not needs_of(want) or (serves_record(shown, want) and is_meant(made[-1], want, state))

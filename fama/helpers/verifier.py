@@ -12,7 +12,7 @@ from fama.dialogue.objects import last_pointed, pointed_row, table
 from fama.dialogue.pending import asked_about, wants_of_record
 from fama.dialogue.policy import asks_confirmation, relevance, rules, verdict
 from fama.dialogue.requests import Want, asks_change, is_done, is_refused, needs_of, open_wants, serves_record, wants
-from fama.dialogue.shown import Shown, about, seen_words
+from fama.dialogue.shown import Shown, about, known_words
 from fama.dialogue.tools import views
 from fama.dialogue.turns import (
     given_before_user,
@@ -249,7 +249,7 @@ def _once_a_turn(state: VisibleState, text: str) -> Candidate:
 
 def _forbidden(want: Want, made: tuple[Call, ...], place: int, state: VisibleState) -> bool:
     """Return whether a rule forbids changing the object looked up at ``place``, or the choice in the last list."""
-    shown, worded = about(want, made[: place + 1], state), seen_words(made)
+    shown, worded = about(want, made[: place + 1], state), known_words(made, state)
     if place < len(made) - 1 and (choice := last_pointed(table(made[-1].result), state)) is not None:
         shown = Shown([*shown.records, choice.fields], shown.rows)
     return any(

@@ -8,6 +8,7 @@ from fama.dialogue.objects import table
 from fama.dialogue.pending import change_ahead
 from fama.dialogue.policy import rules, verdict
 from fama.dialogue.requests import names_change, open_wants, turns_down, wants
+from fama.dialogue.shown import known_words
 from fama.dialogue.tools import view
 from fama.dialogue.turns import agrees, consents, corrects
 from fama.dialogue.values import is_known, known_values, of_user
@@ -135,6 +136,25 @@ def test_a_field_set_against_another_objects_breaks_no_rule() -> None:
     assert verdict(only, [{"status": "overdue"}], seen) == "broken"
     (shelf,) = rules("Lend only what is in stock.")
     assert verdict(shelf, [{"stock": 0}], {}) == "broken" and verdict(shelf, [{"stock": 2}], {}) == "open"
+
+
+def test_a_value_that_a_longer_one_holds_is_not_named_by_it() -> None:
+    (never,) = rules("Basic economy seats cannot be changed.")
+    seen = {"cabin": frozenset({"economy", "basic_economy"})}
+    assert verdict(never, [{"cabin": "economy"}], seen) == "open"
+    assert verdict(never, [{"cabin": "basic_economy"}], seen) == "broken"
+    (both,) = rules("Basic economy and economy seats cannot be changed.")
+    assert verdict(both, [{"cabin": "economy"}], seen) == "broken"
+
+
+def test_the_words_of_a_value_stand_in_a_row() -> None:
+    (rule,) = rules("A basic seat in economy cannot be changed.")
+    assert verdict(rule, [{"cabin": "basic_economy"}], {}) == "open"
+
+
+def test_values_that_an_enumeration_allows_are_known() -> None:
+    chat = Chat(tools=(*TOOLS, tool("set_state", "Set a state.", "loan_id", state=["lost", "long_lost"])))
+    assert known_words((), chat.state())["state"] == {"lost", "long_lost"}
 
 
 def test_tables_survive_depth_and_odd_data() -> None:
