@@ -14,6 +14,7 @@ from fama.episodes.state import VisibleState
 
 #: A number in the user's words that is no part of an id, an address or a date.
 NUMBER = re.compile(r"(?<![\w@.#-])\d{1,6}(?:\.\d+)?(?![\w@#-])")
+_POSTCODE = 5
 _ID_ENDINGS = ("id", "number", "no", "code", "key", "ref", "reference")
 
 
@@ -100,7 +101,10 @@ def _under(value: Any, base: str, depth: int = 0) -> list[str]:
 def of_user(parameter: str, tool: ToolView, state: VisibleState) -> list[str]:
     """Return values of a parameter in the user's words, latest first, as far as names and forms tell.
 
-    An id that the tools know under another name is none of this parameter's.
+    An id that the tools know under another name is none of this parameter's. One of a form that neither tools nor the
+    schema show counts where the user names the parameter's object right before it. Where only the agent named it, the
+    value has to be made of the signs of the ids that are shown. A number that a call gave as something else is none.
+    Numbers of up to four digits are not looked at so.
     """
     text = "\n".join(said for _, said in reversed(user_turns(state)))
     if "mail" in parameter.lower():
@@ -110,13 +114,15 @@ def of_user(parameter: str, tool: ToolView, state: VisibleState) -> list[str]:
     made = calls(state)
     own = of_tools(parameter, made)
     mine = {normal_token(value) for value in own}
+    given = {normal_token(str(value)) for call in made for _, key, value in leaves(call.arguments) if key != parameter}
     other = {
         normal_token(str(value))
         for call in made
         for _, key, value in (*call.leaves, *leaves(call.arguments))
         if key != parameter and is_id(key)
     }
-    forms = {shape(value) for value in (*ids_in(dict(tool.schema).get(parameter, "")), *own)}
+    known = (*ids_in(dict(tool.schema).get(parameter, "")), *own)
+    forms, signs = {shape(value) for value in known}, {_signs(value) for value in known}
     foreign = {
         shape(value)
         for seen in views(state)
@@ -126,15 +132,30 @@ def of_user(parameter: str, tool: ToolView, state: VisibleState) -> list[str]:
     } - forms
     found = []
     for value in ids_in(text):
-        if normal_token(value) in mine:
+        token = normal_token(value)
+        if token in mine:
             found.append(value)
-        elif (
-            normal_token(value) not in other
-            and shape(value) not in foreign
-            and (shape(value) in forms or _named_before(value, parameter, text) or _asked_for(value, parameter, state))
+        elif token in other or shape(value) in foreign:
+            continue
+        elif shape(value) in forms or (
+            not (token in given and token.isdigit() and not _is_short(token))
+            and (
+                _named_before(value, parameter, text)
+                or ((_is_short(token) or not signs or _signs(value) in signs) and _asked_for(value, parameter, state))
+            )
         ):
             found.append(value)
     return found
+
+
+def _is_short(token: str) -> bool:
+    """Return whether a value is a number shorter than postcodes are: nothing of its form is looked at."""
+    return token.isdigit() and len(token) < _POSTCODE
+
+
+def _signs(value: str) -> str | frozenset[str]:
+    """Return the shape of a number, or the kinds of signs of a code: its letters and digits may be mixed in any way."""
+    return shape(value) if value.lstrip("#").isdigit() else frozenset(shape(value))
 
 
 def _named_before(value: str, parameter: str, text: str) -> bool:

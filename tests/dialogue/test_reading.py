@@ -157,6 +157,34 @@ def test_values_that_an_enumeration_allows_are_known() -> None:
     assert known_words((), chat.state())["state"] == {"lost", "long_lost"}
 
 
+ID_TOOLS = (
+    tool("find_reader_id", "Find a reader's id.", "reader", "postcode"),
+    tool("get_reader", "Show a reader.", "reader_id"),
+    tool("get_loan", "Show a loan.", "loan_id"),
+)
+
+
+def _asked_for_loan(answer: str) -> Chat:
+    chat = Chat(tools=ID_TOOLS).user("I want to renew a loan.")
+    return chat.say("Your name and postcode, please, so that I find your loan?").user(answer)
+
+
+def test_a_number_given_as_something_else_is_no_id() -> None:
+    chat = _asked_for_loan("Ada Ng, 19122.")
+    assert of_user("loan_id", view(ID_TOOLS[2]), chat.state()) == ["19122"]
+    chat.call("find_reader_id", "ada_7", reader="Ada Ng", postcode="19122")
+    assert of_user("loan_id", view(ID_TOOLS[2]), chat.state()) == []
+
+
+@pytest.mark.parametrize("other", ["19122", "24-hour", "ada_ng_7"])
+def test_an_id_that_only_the_agent_named_is_made_of_the_signs_of_those_shown(other: str) -> None:
+    chat = _asked_for_loan(f"{other} and L4M2X.")
+    chat.call("get_reader", {"loans": ["L10A1", "77LM2"]}, reader_id="ada_7")
+    assert of_user("loan_id", view(ID_TOOLS[2]), chat.state()) == ["L4M2X"]
+    chat.user(f"It is loan {other}.")
+    assert other in of_user("loan_id", view(ID_TOOLS[2]), chat.state())
+
+
 def test_tables_survive_depth_and_odd_data() -> None:
     deep: list[object] = []
     for _ in range(60):
