@@ -34,7 +34,8 @@ _WEAK = meaning("change")
 _ASKS = re.compile(
     r"\b(?:want|need|have to|like|love|wish|help|please|can you|could you|would you"
     r"|how (?:do|can|could) i|is there a way|request"
-    r"|trying to|looking to|hoping to|here to|great to|new|different|another|other|wrong|instead|else)\b",
+    r"|trying to|looking to|hoping to|here to|great to|(?-i:new|New(?! [A-Z]))"
+    r"|different|another|other|wrong|instead|else)\b",
     re.IGNORECASE,
 )
 _INFORMS = re.compile(
@@ -110,8 +111,8 @@ def _verb(name: str) -> str:
 
 @by_identity(2_000)
 def verbs_of(tool: ToolView, changes: tuple[ToolView, ...]) -> frozenset[str]:
-    """Return the verb of a tool's name, and verbs that only its description has among those of all changes."""
-    described = tool.stems & verb_meanings()
+    """Return the verb of a tool's name, and verbs of its purpose that no other change speaks of."""
+    described = (tool.name_stems | tool.purpose) & verb_meanings()
     own = {root for root in described if sum(root in other.stems for other in changes) == 1}
     return frozenset({verb_of(tool), *own})
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
-from fama.dialogue.language import meaning, meanings
+from fama.dialogue.language import meaning, meanings, sentences
 from fama.dialogue.roles import Role, role_of, roles_of
 from fama.episodes.records import ToolSpec
 from fama.episodes.state import VisibleState
@@ -40,6 +40,8 @@ class ToolView:
 
     enumerated: tuple[tuple[str, str], ...] = ()
     """(parameter, allowed value) of its parameters that have an enumeration of words."""
+    purpose: frozenset[str] = frozenset()
+    """Meanings of its description's first sentence: the rest tells what else happens, and when."""
 
     @property
     def kind(self) -> Kind:
@@ -86,6 +88,7 @@ def view(spec: ToolSpec, role: Role | None = None) -> ToolView:
             for choice in value["enum"]
             if isinstance(choice, str)
         ),
+        purpose=meanings(" ".join(sentences(spec.description)[:1])),
     )
 
 

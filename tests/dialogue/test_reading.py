@@ -185,6 +185,26 @@ def test_an_id_that_only_the_agent_named_is_made_of_the_signs_of_those_shown(oth
     assert other in of_user("loan_id", view(ID_TOOLS[2]), chat.state())
 
 
+BOOKING = (
+    tool("book_room", "Book a room. The key will be sent to the guest.", "hotel", "origin"),
+    tool("cancel_room", "Cancel a room. The fee will be refunded, and a note be added to the bill.", "room_id"),
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [
+        ("I'd like the refund to go to my card", []),
+        ("Please tell me if it included other things", []),
+        ("the origin is from New York", []),
+        ("I'd like a new origin", ["book_room"]),
+        ("Please cancel it", ["cancel_room"]),
+    ],
+)
+def test_side_words_of_a_description_and_names_of_places_ask_for_nothing(said: str, asked: list[str]) -> None:
+    assert [want.tool.name for want in wants(Chat(tools=BOOKING).user(said).state())] == asked
+
+
 def test_tables_survive_depth_and_odd_data() -> None:
     deep: list[object] = []
     for _ in range(60):
