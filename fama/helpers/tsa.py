@@ -7,7 +7,7 @@ from typing import NamedTuple
 from fama.dialogue.calls import Call, calls
 from fama.dialogue.facts import quote
 from fama.dialogue.identity import identity_tools, is_identified
-from fama.dialogue.language import meaning, meanings, stem
+from fama.dialogue.language import meaning, meanings, sentences, stem
 from fama.dialogue.objects import (
     Row,
     candidates,
@@ -41,6 +41,9 @@ ASK = "Suggested next tool: respond, to ask which {thing}."
 
 TOKEN_CAP = 64
 
+#: A question for details, and one whether to look further: a yes to either is none to a change.
+_FOR_DETAILS = re.compile(r"\b(?:tell me|provide|give me|share|let me know)\b", re.I)
+_FOR_LOOKING = re.compile(r"\b(?:check|search|find|explore)\b", re.IGNORECASE)
 _READ_MEANINGS = frozenset(meaning(verb) for verb in READ_VERBS)
 
 
@@ -254,12 +257,21 @@ def _agreed(state: VisibleState, made: tuple[Call, ...]) -> Suggestion | None:
     if not user_spoke_last(state) or not turns or not turn_agrees(state, turns[-1][0]) or "?" not in last_words(state):
         return None
     changes = views(state, "write")
+    if _asks_else(last_words(state), changes):
+        return None
     named = {verb_of(tool) for tool in changes} & meanings(last_words(state))
     fits = [want for want in open_wants(state) if not want.rivals and (not named or verb_of(want.tool) in named)]
     if len(fits) != 1 or len(named) > 1:
         return None
     known = all(known_values(name, fits[0].tool, state) for name in needs_of(fits[0]) if not is_new(name))
     return Suggestion(fits[0].tool, arguments=_parts(fits[0], state, made)) if known else None
+
+
+def _asks_else(text: str, changes: tuple[ToolView, ...]) -> bool:
+    """Return whether the questions of a text are for details, or for looking further without a word of a change."""
+    asked = " ".join(part for part in sentences(text) if "?" in part)
+    named = {verb_of(tool) for tool in changes} & meanings(asked)
+    return bool(_FOR_DETAILS.search(asked) or (_FOR_LOOKING.search(asked) and not named))
 
 
 def _parts(want: Want, state: VisibleState, made: tuple[Call, ...]) -> tuple[tuple[str, str], ...]:

@@ -1,3 +1,5 @@
+import pytest
+
 from fama.dialogue.requests import wants
 from fama.episodes.records import Note, ToolSpec
 from fama.helpers.tsa import build
@@ -195,3 +197,15 @@ def test_an_object_that_the_user_did_not_name_is_asked_for() -> None:
     fines = {"card_id": "C1", "fines": [{"fine_id": "F10", "month": "May"}, {"fine_id": "F20", "month": "June"}]}
     chat = Chat(tools=(*tools, tool("waive_fine", "Waive a fine.", "fine_id"))).verified("Please waive a fine.")
     assert chat.call("get_card", fines, card_id="C1").note(build()) == ask.format("fine")
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("Could you tell me your name again, so that I can renew it?", "Sure, my name is Ada Ng."),
+        ("Would you like me to check whether another copy is there?", "Yes, please check that."),
+    ],
+)
+def test_a_yes_to_another_question_leads_to_no_change(question: str, answer: str) -> None:
+    chat = Chat().verified("Please renew loan L11.").call("get_loan", LOANS["loans"][0], loan_id="L11")
+    assert chat.say(question).user(answer).note(build()) is None
