@@ -92,7 +92,8 @@ def _identity(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate
         parameters = " and ".join(name.replace("_", " ") for name in reversed(asked))
         yield _once_a_turn(state, ASK_IDENTITY.format(parameters=parameters))
     elif strayed:
-        yield Candidate(IDENTITY.format(tool=gates[0].name))
+        ready = (tool for tool in gates if all(is_known(name, tool, state) for name in tool.required))
+        yield Candidate(IDENTITY.format(tool=next(ready, gates[0]).name))
 
 
 def _miscopied(state: VisibleState, call: Call) -> Iterator[Candidate]:

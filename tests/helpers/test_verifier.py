@@ -171,3 +171,14 @@ def test_a_value_that_the_enumeration_allows_is_not_miscopied() -> None:
     chat = Chat(tools=tools).verified("Please lend me Emma, a one-week loan.").say("Shall I?").user("Yes, please.")
     chat.call("lend_book", "Error: no copy left", title="Emma", loan_type="one_week")
     assert chat.note(build()) is None
+
+
+def test_of_several_identity_tools_the_one_whose_details_are_known_comes_first() -> None:
+    gates = (
+        tool("verify_reader_by_email", "Verify a reader by e-mail.", "email"),
+        tool("verify_reader_by_name", "Verify a reader by name and postcode.", "name", "postcode"),
+    )
+    chat = Chat(tools=(*gates, *TOOLS[2:])).user("How many copies of Emma are there?")
+    chat.call("get_loan", LOANS["loans"][0], loan_id="L11").say("Your e-mail, or name and postcode?")
+    chat.user("I have no mail. My name is Ada Ng, postcode 19122.")
+    assert chat.note(build()) == "Suggested next tool: verify_reader_by_name, before anything else."
