@@ -18,7 +18,7 @@ from fama.helpers.base import HELPERS, HelperContext, HelperReply
 from fama.models.base import ChatRequest
 from fama.selection.base import Allowance, Selection
 from fama.settings import HelperSettings
-from tests.support.order_requests import AGREED, LOOKED_UP, PATTERNS, SYSTEM, TOOLS, USER, outcome
+from tests.support.order_requests import AGREED, BUSY, LOOKED_UP, PATTERNS, SYSTEM, TOOLS, USER, outcome
 from tests.support.slow_models import SlowModel
 from tests.support.toy_agents import Recorder
 
@@ -214,7 +214,7 @@ async def test_a_long_turn_holds_up_nobody_else() -> None:
 async def test_a_cancelled_advice_leaves_no_call_behind() -> None:
     model = SlowModel(lambda request: "Call get_order next.", {"helper:TSA": 30.0})
     with fama.Advisor("all", helpers=ASKING, model=model) as advisor:
-        task = asyncio.create_task(advisor.advise_async(AGREED, TOOLS))
+        task = asyncio.create_task(advisor.advise_async(BUSY, TOOLS))
         while not model.under_way:
             await asyncio.sleep(0.005)
         task.cancel()
@@ -232,8 +232,8 @@ def test_a_failed_helper_is_an_error_and_the_next_request_goes_on() -> None:
     model = Recorder(lambda request, n: replies[n], "toy")
     with fama.Advisor("all", helpers=ASKING, model=model, budget=100_000) as advisor:
         with pytest.raises(ModelError, match="gone"):
-            advisor.advise(AGREED, TOOLS)
-        assert [note.text for note in advisor.advise(AGREED, TOOLS).notes] == [
+            advisor.advise(BUSY, TOOLS)
+        assert [note.text for note in advisor.advise(BUSY, TOOLS).notes] == [
             "Suggested next tool: Call get_order next."
         ]
 

@@ -242,7 +242,7 @@ def test_a_note_that_was_read_and_cannot_be_judged_is_not_unread() -> None:
 def failed(name: str, actions: Sequence[GoldAction] | None = (FOUND, LOOKED, RETURNED), **changes: object) -> Episode:
     """A return of an item that nobody named, before the order was looked up."""
     opening = [user("Hi, I am Mia Li, zip 10001. Please return the lamp of order #W100."), *identified()[1:3]]
-    made = call(RETURN, "done", order_id="#W100", item_ids=["4999"])
+    made = call(RETURN, "done", order_id="#W100", item_ids=["4999180273"])
     logged = episode(*opening, made, agent("Done."), actions=None, tools=TOOLS, name=name)
     return logged.model_copy(update={"gold_actions": actions if actions is None else tuple(actions), **changes})
 
@@ -277,7 +277,7 @@ def test_the_command_judges_what_helpers_would_have_said(tmp_path: Path, capsys:
     assert found["Planner"].notes == 0 and found["Planner"].precision.share.value is None
     again = out.read_bytes()
     assert main(result.command.split()[3:]) == 0 and out.read_bytes() == again
-    assert "4999" not in again.decode() and "#W100" not in again.decode()
+    assert "4999180273" not in again.decode() and "#W100" not in again.decode()
 
 
 def test_of_an_id_the_last_episode_counts(tmp_path: Path) -> None:

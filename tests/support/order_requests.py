@@ -27,6 +27,7 @@ def called(name: str, content: str = "{}", call: str = "c1", **arguments: str) -
     ]
 
 
+BUSY = [SYSTEM, USER, *called("get_order", '{"error": "busy, try again"}', order_id="W1")]
 LOOKED_UP = [SYSTEM, USER, *called("get_order", '{"order_id": "W1", "status": "pending"}', order_id="W1")]
 AGREED = [
     *LOOKED_UP,
