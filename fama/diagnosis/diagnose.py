@@ -132,6 +132,7 @@ def _failure(
         evidence=tuple(evidence),
         labeller=labeller,
         taxonomy_version=taxonomy.version,
+        fits_none=not (merged["categories"] or merged["primary"]),
         **{key: value for key, value in merged.items() if key != "ledger"},
     )
 

@@ -325,7 +325,7 @@ class Failure(Record):
     categories: tuple[str, ...] = ()
     primary: tuple[str, ...] = ()
     fits_none: bool = Field(default=False, exclude_if=_empty)
-    """Whether an annotator says that no category fits; without categories and this mark a label is only begun."""
+    """Whether it says that no category fits; without categories and this mark a label is only begun."""
     step: int | None = None
     blame: Blame = "agent"
     evidence: tuple[Evidence, ...] = ()

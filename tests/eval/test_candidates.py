@@ -43,7 +43,12 @@ def failed(number: int, topic: str, said: str = "Thanks, bye.") -> tuple[Episode
     )
     rationale = TOPICS.get(topic, topic)
     label = Failure(
-        episode_id=episode.id, task_id=episode.task_id, rationale=rationale, labeller="a", taxonomy_version="fama-4/1"
+        episode_id=episode.id,
+        task_id=episode.task_id,
+        fits_none=True,
+        rationale=rationale,
+        labeller="a",
+        taxonomy_version="fama-4/1",
     )
     return episode, label
 
