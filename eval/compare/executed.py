@@ -20,8 +20,8 @@ OWN_EPISODES = "the arms' own episodes"
 class Executed:
     """Executed or replayed arms. ``scores``, ``choices`` and ``health`` are by arm.
 
-    Choices are (task, subset), None for the subset where the selector made no choice that could be read. An arm that
-    asked other helpers as an episode went on ran no one subset: it has none.
+    Choices are (task, subset), None for the subset where the selector made no choice that could be read. Those of
+    ``changing`` arms, which asked other helpers as an episode went on, are all that an episode asked: none that ran.
     """
 
     tasks: tuple[str, ...]
@@ -35,6 +35,7 @@ class Executed:
     missing: Mapping[str, int] = field(default_factory=dict)
     one_off: Mapping[str, tuple[Spent, ...]] = field(default_factory=dict)
     health: Mapping[str, SelectorHealth] = field(default_factory=dict)
+    changing: frozenset[str] = frozenset()
 
 
 def read_executed(
@@ -78,7 +79,8 @@ def read_executed(
         pool=tuple(pool),
         backbone=backbone,
         scores=scores,
-        choices={arm: [] if arm in changing else made for arm, made in choices.items()},
+        choices=choices,
+        changing=frozenset(changing),
         health={arm: tally.health() for arm, tally in tallies.items()},
         cells=cells if cells is not None else _own_cells(scores),
         lattice_source=settings.lattice or OWN_EPISODES,

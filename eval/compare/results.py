@@ -71,7 +71,7 @@ def compare_arms(
                 versus_none=to_plain.get(name),
                 corrected=corrected.get(name),
                 versus_learned=to_learned.get(name),
-                selection=selection_quality(choices, truth, executed.pool),
+                selection=None if name in executed.changing else selection_quality(choices, truth, executed.pool),
                 health=executed.health.get(name),
                 helpers_per_episode=sum(len(c or ()) for _, c in choices) / len(choices) if choices else None,
                 subsets=dict(Counter(_label(subset) for _, subset in executed.choices[name]).most_common()),

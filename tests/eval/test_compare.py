@@ -13,6 +13,8 @@ from eval.collect.do_nothing import do_nothing
 from eval.compare.arms import check_inputs, write_inputs
 from eval.compare.comparison import read_comparison
 from eval.compare.executed import read_executed
+from eval.compare.results import compare_arms
+from eval.metrics.selection import ExecutedSubset
 from eval.report.table_format import Cell
 from eval.report.tables import tables
 from fama.cli import main
@@ -22,7 +24,7 @@ from fama.episodes.store import read_episodes, write_failures
 from fama.errors import BadInput, EnvironmentFault
 from fama.selection.base import SELECTORS
 from fama.settings import CompareSettings
-from tests.support.comparisons import ALPHA, ARMS, live, table
+from tests.support.comparisons import ALPHA, ARMS, IDLE, live, table
 from tests.support.eval_builders import build, write_episodes
 from tests.support.toy_world import ToyBenchmark, base, compare_settings, toy_world
 
@@ -329,10 +331,15 @@ def test_an_arm_that_changes_its_helpers_within_an_episode_is_not_judged_as_a_su
     anew[0] = anew[0].model_copy(update={"decisions": (first, then)})
     arms = [{"name": "fixed", "label": name, "options": {"subset": ["DCE"]}} for name in ("held", "anew")]
     settings = CompareSettings.model_validate({"benchmark": "toy", "arms": arms})
+    cells = [
+        ExecutedSubset(e.key.pair, s, float(bool(s)), 9.0) for e in held for s in (frozenset(), frozenset({"DCE"}))
+    ]
     planned = {episode.id: episode.selector or "" for episode in (*held, *anew)}
-    found = read_executed(settings, ("a", "b"), ("DCE", "TSA"), planned, [*held, *anew], None, {})
-    assert found.choices == {"held": [("a", "DCE"), ("b", "DCE")], "anew": []}
-    assert len(found.scores["anew"]) == 2
+    found = read_executed(settings, ("a", "b"), ("DCE", "TSA"), planned, [*held, *anew], cells, {})
+    assert found.changing == {"anew"} and found.choices["anew"] == [("a", "DCE+TSA"), ("b", "DCE")]
+    got = compare_arms(settings, "toy-1", found, (IDLE, None), "fama compare")
+    judged = {arm.arm: (arm.selection is not None, arm.subsets) for arm in got.arms}
+    assert judged == {"held": (True, {"DCE": 2}), "anew": (False, {"DCE+TSA": 1, "DCE": 1})}
 
 
 async def test_a_regret_over_a_part_of_the_choices_is_counted_and_never_the_best(tmp_path: Path) -> None:
