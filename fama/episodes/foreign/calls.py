@@ -50,8 +50,7 @@ def entries_in(value: Any) -> list[Any]:
 def _is_none(entry: Any) -> bool:
     if not isinstance(entry, dict):
         return isinstance(entry, bool) or not entry or absent(entry)
-    name, holder = _name_and_holder(entry)
-    given = next((holder[key] for key in ARGUMENTS if holder.get(key) is not None), None)
+    name, given = name_and_arguments(entry)
     return name is None and (given is None or "".join(arguments_text(given).split()) in _NOTHING)
 
 
@@ -61,20 +60,21 @@ def call_of(entry: Any, omitted: Counter[str]) -> ForeignCall:
     Raises:
         BadInput: it has no name.
     """
-    name, holder = _name_and_holder(entry) if isinstance(entry, dict) else (None, {})
+    name, given = name_and_arguments(entry) if isinstance(entry, dict) else (None, None)
     if name is None:
         raise BadInput(f"a tool call is {shown(entry)}, without a name; is this the right format?")
-    key = next((key for key in ARGUMENTS if holder.get(key) is not None), None)
     call_id = next((found for field in _IDS if (found := name_of(entry.get(field)))), None)
-    return ForeignCall(call_id, name, arguments_text(holder[key] if key else None, omitted))
+    return ForeignCall(call_id, name, arguments_text(given, omitted))
 
 
-def _name_and_holder(entry: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
-    """Return the name of a call, and the object that holds its arguments: what it is wrapped in, or itself."""
+def name_and_arguments(entry: dict[str, Any]) -> tuple[str | None, Any]:
+    """Return the name of a call, and its arguments as they were given; None for what it does not have."""
     inner = from_text(entry.get("function") or entry.get("custom"))
     holder = inner if isinstance(inner, dict) else entry
     name = name_of(holder.get("name")) or name_of(holder.get("toolName"))
-    return (name_of(inner), entry) if name is None and isinstance(inner, str) else (name, holder)
+    if name is None and isinstance(inner, str):
+        name = name_of(inner)
+    return name, next((holder[key] for key in ARGUMENTS if holder.get(key) is not None), None)
 
 
 def called_in(part: dict[str, Any], inner: dict[str, Any], omitted: Counter[str]) -> ForeignCall:
