@@ -1,12 +1,15 @@
 """Sets of tasks: of a question, of a comparison, of its split, and of the tables that its arms learned from."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from eval.compare.arms import traits_of
 from fama.envs.base import Benchmark
+from fama.episodes.keys import TaskKey
 from fama.episodes.outcome_table import read_columns
 from fama.episodes.records import Record
 from fama.hashing import content_hash
+from fama.selection.router.manifest import task_hash
 from fama.settings import CompareSettings, ExperimentSettings, domains_of
 
 _NAMED = 3
@@ -42,26 +45,45 @@ def outside_split(settings: ExperimentSettings, benchmark: Benchmark, tasks: Seq
 
 
 def learned_from(settings: CompareSettings, tasks: Sequence[str]) -> list[str]:
-    """Return a warning for each arm that learned from an outcome table of tasks that it is compared on.
+    """Return a warning for each arm that learned from tasks that it is compared on, by a table or as a trained router.
 
     Arms that look up the compared task itself, as an oracle does, are not meant: only those that read nothing of it.
+    A router that does not say which tasks it learned from, as older ones, gets none.
 
     Raises:
-        BadInput: a table cannot be read.
+        BadInput: a table or a checkpoint cannot be read.
     """
     found = []
     for arm in settings.arms:
-        path = arm.options.get("outcomes") or settings.outcomes
-        if traits_of(arm).setup != "outcomes" or not traits_of(arm).blind or not path:
-            continue
-        seen = _tasks_of(str(path), settings, arm.options)
-        shared = [task for task in tasks if task in seen]
+        traits = traits_of(arm)
+        source = arm.options.get("checkpoint")
+        shared: list[str] = []
+        if traits.setup == "checkpoint" and isinstance(source, str):
+            shared = _fitted_on(source, settings, tasks)
+        elif (
+            traits.setup == "outcomes" and traits.blind and (source := arm.options.get("outcomes") or settings.outcomes)
+        ):
+            seen = _tasks_of(str(source), settings, arm.options)
+            shared = [task for task in tasks if task in seen]
         if shared:
             found.append(
-                f"{arm.arm} learned from {len(shared)} of the {len(tasks)} compared tasks, which flatters it: {path} "
+                f"{arm.arm} learned from {len(shared)} of the {len(tasks)} compared tasks, which flatters it: {source} "
                 f"has {_some(shared)}."
             )
     return found
+
+
+def _fitted_on(checkpoint: str, settings: CompareSettings, tasks: Sequence[str]) -> list[str]:
+    """Return the tasks that a router was fitted or calibrated on."""
+    from fama.selection.router.checkpoint import read_manifest
+
+    known = set(read_manifest(Path(checkpoint)).tasks or ())
+    domains = domains_of(settings.domain)
+    return [
+        task
+        for task in tasks
+        if any(task_hash(str(TaskKey(settings.benchmark, domain, task))) in known for domain in domains)
+    ]
 
 
 def _tasks_of(path: str, settings: CompareSettings, options: Mapping[str, object]) -> set[str]:

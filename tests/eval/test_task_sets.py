@@ -1,10 +1,12 @@
 """Tasks of a comparison beside those of its split, and beside those that its arms learned from."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from fama.cli import main
 from fama.episodes.outcome_table import read_outcomes, write_outcomes
 from fama.errors import BadInput
 from tests.support.comparisons import live, table
@@ -64,3 +66,28 @@ async def test_only_the_rows_that_an_arm_reads_count(tmp_path: Path) -> None:
     arms = [*LEARNED, {"name": "best_fixed", "label": "apart", "options": {"domain": "moods"}}]
     got = await live(tmp_path / "out", arms=arms, outcomes=str(mixed))
     assert [line.split()[0] for line in got.warnings if "learned from" in line] == ["best_fixed"]
+
+
+async def test_a_router_that_learned_from_the_compared_tasks_is_named(tmp_path: Path) -> None:
+    test, train = [str(await table(tmp_path / split, split=split, tasks=4)) for split in ("test", "train")]
+    router = tmp_path / "router"
+    learned = {"data.outcomes": f"[{train}]", "data.pool": "[Alpha,Beta]", "data.validation": "0.25"}
+    assert (
+        main(["train", "--out", str(router), "kind=prior", *(f"{key}={value}" for key, value in learned.items())]) == 0
+    )
+    arms = [{"name": "none"}, {"name": "prior", "options": {"checkpoint": str(router)}}]
+    apart = await live(tmp_path / "apart", arms=arms, replay=test)
+    assert not any("learned from" in line for line in apart.warnings)
+    shared = await live(tmp_path / "shared", arms=arms, replay=train, split="train")
+    line = f"prior learned from 4 of the 4 compared tasks, which flatters it: {router} has t0, t1, t2 and 1 more."
+    assert line in shared.warnings
+    _forget_tasks(router)
+    older = await live(tmp_path / "older", arms=arms, replay=train, split="train")
+    assert not any("learned from" in line for line in older.warnings)
+
+
+def _forget_tasks(router: Path) -> None:
+    """Leave out what routers from before do not say."""
+    manifest = json.loads((router / "router.json").read_text())
+    del manifest["tasks"]
+    (router / "router.json").write_text(json.dumps(manifest))

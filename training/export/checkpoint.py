@@ -16,7 +16,7 @@ from fama.selection.router.checkpoint import load_router, write_router
 from fama.selection.router.checkpoint_files import WORK
 from fama.selection.router.features import Part
 from fama.selection.router.kinds.base import ROUTER_KINDS
-from fama.selection.router.manifest import RouterManifest
+from fama.selection.router.manifest import RouterManifest, task_hash
 from fama.subsets import flagged
 from training.data.examples import Example, ExampleSet
 from training.data.load import taxonomy_of
@@ -150,6 +150,7 @@ def _manifest(
         benchmark_version=data.benchmark_version,
         domains=data.domains,
         backbones=data.backbones,
+        tasks=tuple(sorted({task_hash(one.task) for one in (*split.train, *split.validation, *split.certify)})),
         synthetic=data.synthetic,
         seed=settings.seed,
         versions=library_versions(),

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from fama.episodes.records import Record
 from fama.episodes.spending import CostUnit, Spent
+from fama.hashing import content_hash
 from fama.selection.decision import Masks
 from fama.selection.router.features import Part
 
@@ -132,6 +133,14 @@ FileName = Annotated[str, AfterValidator(_inside)]
 TOLD = frozenset({"cost", "command", "git_commit", "versions"})
 
 
+def task_hash(task: str) -> str:
+    """Return what a router keeps of a task that it learned from: a hash, since a router may be given to others.
+
+    ``task`` is the text of a ``TaskKey``.
+    """
+    return content_hash(task)
+
+
 class RouterManifest(Record):
     """The content of ``router.json``.
 
@@ -141,8 +150,8 @@ class RouterManifest(Record):
     decision or a whole failed episode; ``cadence`` which decisions it was trained on: success and cost, in
     ``cost_unit``, are those of the whole episode, or with ``turn`` of the rest of it. ``hidden`` are parts of a state
     that it never reads, since training states lacked them; any other part that a state lacks counts as average. None is
-    a router from before: it reads a lacking part as zero. ``cost`` is what was spent on its data and its fit; None if
-    not recorded.
+    a router from before: it reads a lacking part as zero. ``tasks`` are hashes of the tasks that it was fitted or
+    calibrated on, see ``task_hash``; ``cost`` is what was spent on its data and its fit. None: not recorded.
     """
 
     schema_version: int = ROUTER_SCHEMA
@@ -175,6 +184,7 @@ class RouterManifest(Record):
     benchmark_version: tuple[str, ...] = ()
     domains: tuple[str, ...] = ()
     backbones: tuple[str, ...] = ()
+    tasks: tuple[str, ...] | None = Field(default=None, exclude_if=lambda value: value is None)
     synthetic: bool = False
     cost: tuple[Spent, ...] | None = None
     seed: int = 0
