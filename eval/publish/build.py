@@ -58,11 +58,12 @@ FRESH = 38
 PAGES = (
     "README.md",
     "docs/helpdesk.md",
-    "docs/method.md",
     "docs/notes-at-work.md",
     "docs/paper-grid.md",
     "docs/results.md",
     "docs/results/cases.md",
+    "docs/results/labels.md",
+    "docs/results/mining.md",
     "docs/results/published-logs.md",
     "docs/results/retrospective.md",
     "docs/results/routers.md",
