@@ -7,6 +7,7 @@ from eval.planning.workload import Basis, Load, Workload
 from fama.helpers.base import Helper, form_of
 from fama.helpers.llm_form import REPLY_TOKENS
 from fama.intervals import Interval
+from fama.selection.base import SELECTORS
 from fama.selection.replies import default_reply_tokens
 from fama.settings import CompareSettings, SelectorSettings
 from fama.subsets import base_of
@@ -78,8 +79,8 @@ def expect(
     """Return the tokens of all episodes, each as long as the basis' are; None where something of it was never measured.
 
     ``subsets`` holds the helpers of each arm, None for an arm that chooses at its own time: it is between none and all.
-    Unmeasured are helpers that were not in the basis, those with a prompt of their own, and prompted selection in
-    another form than ``one_call``.
+    Unmeasured are helpers that were not in the basis, those with a prompt of their own, prompted selection in another
+    form than ``one_call``, and other selectors that ask a model.
     """
     if basis is None:
         return None
@@ -121,10 +122,10 @@ def _notes(load: Workload, helpers: Mapping[str, Helper], subset: Sequence[str])
 def _selection(
     settings: CompareSettings, arm: SelectorSettings, load: Workload, helpers: Mapping[str, Helper]
 ) -> Tokens | None:
-    """Return what an arm's selection adds to an episode: nothing, unless a model is asked."""
-    if arm.name != "prompted":
+    """Return what an arm's selection adds to an episode: nothing, unless a model is asked; None if nobody can tell."""
+    if not SELECTORS.traits(arm.name).asks_model:
         return Tokens()
-    if arm.options.get("form", "one_call") != "one_call" or settings.track != "prospective":
+    if arm.name != "prompted" or arm.options.get("form", "one_call") != "one_call" or settings.track != "prospective":
         return None
     cadence, decisions = arm.cadence or settings.cadence, _mean(load.decisions)
     calls = {"episode": Range(1.0, 1.0), "turn": Range(decisions, decisions), "change": Range(0.0, decisions)}[cadence]

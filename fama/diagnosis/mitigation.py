@@ -10,7 +10,7 @@ from pydantic import Field, create_model
 from fama.diagnosis.judging import Form, ask_json
 from fama.episodes.records import Failure, LedgerRow
 from fama.errors import BadInput
-from fama.helpers.base import Covering, Helper, form_of
+from fama.helpers.base import Covering, Helper, form_of, purpose_of
 from fama.models.base import ChatModel
 from fama.prompts import render
 from fama.subsets import base_of, in_pool_order, is_admissible, subsets_of_size
@@ -146,35 +146,20 @@ def covers_minimally(chosen: Sequence[str], wanted: Collection[str], helpers: Ma
     )
 
 
-#: What each helper of the shipped pool does, in a line for prompts; others are told by their name and coverage.
-DOES = {
-    "DCE": "points out the policy rule that applies now.",
-    "TSA": "suggests the next tool.",
-    "TOR": "picks the matching row out of long tool output.",
-    "Planner": "lists requests that are still open.",
-    "Verifier": "checks the last step for errors and wrong objects.",
-    "Memory": "recalls the user's last words.",
-}
-
-
 def catalogue(helpers: Mapping[str, Helper]) -> list[dict[str, object]]:
-    """Return name, purpose, coverage and token cap of every helper, for prompts; a helper's ``does`` wins.
+    """Return name, purpose, coverage and token cap of every helper, for prompts.
 
     Of members that exclude each other the purpose also has the form and the others' names.
     """
     return [
         {
             "name": name,
-            "does": _purpose(name, helper) + _not_beside(name, helpers),
+            "does": (purpose_of(helper) or "gives a note.") + _not_beside(name, helpers),
             "covers": sorted(helper.covers),
             "cap": helper.token_cap,
         }
         for name, helper in helpers.items()
     ]
-
-
-def _purpose(name: str, helper: Helper) -> str:
-    return str(getattr(helper, "does", "") or DOES.get(base_of(name), "gives a note."))
 
 
 def _not_beside(name: str, helpers: Mapping[str, Helper]) -> str:

@@ -53,10 +53,10 @@ class Covering(Protocol):
 class Helper(Covering, Protocol):
     """Writes a note before a decision, or stays silent.
 
-    The declarations are read, never written, so that a frozen class may hold them. A helper may declare three more:
+    The declarations are read, never written, so that a frozen class may hold them. A helper may declare four more:
     ``on_prefix`` (it sends the agent's own request along, which its cost cap leaves out; False when absent),
-    ``reads_notes`` (it reads what others noted before the same decision; True when absent) and ``form`` (in which it
-    was built; unknown when absent).
+    ``reads_notes`` (it reads what others noted before the same decision; True when absent), ``form`` (in which it
+    was built; unknown when absent) and ``does`` (what it does, in a line for the prompts of those who choose).
     """
 
     @property
@@ -88,6 +88,11 @@ def form_of(helper: Helper) -> str | None:
     """Return the form that a helper writes its notes in, as far as it tells: its ``form``, else None."""
     form = getattr(helper, "form", None)
     return form if isinstance(form, str) else None
+
+
+def purpose_of(helper: Helper) -> str:
+    """Return what a helper does, in a line for prompts; empty where it does not tell."""
+    return str(getattr(helper, "does", "") or "")
 
 
 class HelperFactory(Protocol):

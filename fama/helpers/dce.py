@@ -136,6 +136,7 @@ def build(form: Form = "template", **options: int | str) -> Helper:
     return make(
         "DCE",
         ("DCV",),
+        does="points out the policy rule that applies now.",
         form=form,
         write=write,
         token_cap=TOKEN_CAP,

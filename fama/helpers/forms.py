@@ -61,6 +61,7 @@ class TemplateHelper:
     cost_cap: int = 0
     reads_notes: bool = True
     form: Form = "template"
+    does: str = ""
 
     async def note(self, state: VisibleState, context: HelperContext) -> HelperReply:
         """Return the first candidate that fits the cap, unless this helper gave it before."""
@@ -74,6 +75,7 @@ def make(
     name: str,
     covers: Iterable[str],
     *,
+    does: str,
     form: Form,
     write: Writer,
     token_cap: int,
@@ -83,22 +85,22 @@ def make(
     version: str = "v3",
     **values: object,
 ) -> Helper:
-    """Return a helper in the asked form.
+    """Return a helper in the asked form; ``does`` tells prompts of it in a line.
 
     The form ``llm`` uses the prompt ``questions/<name>.<version>`` where ``about`` returns values for it; ``separate``
     the prompt ``helpers/<name>.v1``, cut to ``separate_cost_cap``, where ``gate`` holds. ``values`` are the helper's
     own, for its prompt.
     """
     if form == "template":
-        return TemplateHelper(name, frozenset(covers), token_cap, write)
+        return TemplateHelper(name, frozenset(covers), token_cap, write, does=does)
     if form == "llm":
         prompt = f"questions/{name.lower()}.{version}"
-        return PrefixHelper(name, frozenset(covers), token_cap, prompt, about, values)
+        return PrefixHelper(name, frozenset(covers), token_cap, prompt, about, values, does=does)
 
     def own_prompt(seen: dict[str, object]) -> str:
         return render(f"helpers/{name.lower()}.v1", **seen, **values)
 
-    return SeparateHelper(name, frozenset(covers), token_cap, separate_cost_cap, own_prompt, gate)
+    return SeparateHelper(name, frozenset(covers), token_cap, separate_cost_cap, own_prompt, gate, does=does)
 
 
 def refuse_options(name: str, options: Mapping[str, object]) -> None:

@@ -52,6 +52,7 @@ class PrefixHelper:
     on_prefix: bool = True
     reads_notes: bool = False
     form: Form = "llm"
+    does: str = ""
 
     async def note(self, state: VisibleState, context: HelperContext) -> HelperReply:
         """Return the opening with the model's answer; no text when it has nothing to say or no model is there.
@@ -106,6 +107,7 @@ class SeparateHelper:
     gate: Gate = field(repr=False)
     reads_notes: bool = False
     form: Form = "separate"
+    does: str = ""
 
     async def note(self, state: VisibleState, context: HelperContext) -> HelperReply:
         """Return the model's line, or None when it has nothing to say or no model is there."""

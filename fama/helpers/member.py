@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from fama.episodes.records import LedgerRow
 from fama.episodes.state import VisibleState
-from fama.helpers.base import Helper, HelperContext, HelperReply, form_of, on_prefix, reads_notes
+from fama.helpers.base import Helper, HelperContext, HelperReply, form_of, on_prefix, purpose_of, reads_notes
 from fama.models.base import CallFailed
 
 
@@ -48,7 +48,7 @@ class FormMember:
     @property
     def does(self) -> str:
         """Return what the helper does, in a line for prompts; empty where it does not say."""
-        return str(getattr(self.helper, "does", "") or "")
+        return purpose_of(self.helper)
 
     async def note(self, state: VisibleState, context: HelperContext) -> HelperReply:
         """Return the helper's note for the coming decision.

@@ -56,6 +56,7 @@ def build(form: Form = "template", **options: int | str) -> Helper:
     return make(
         "Memory",
         ("CM",),
+        does="recalls the user's last words.",
         form=form,
         write=lambda state: write(state, k),
         token_cap=TOKEN_CAP,

@@ -65,6 +65,7 @@ def build(form: Form = "template", **options: int | str) -> Helper:
     return make(
         "Planner",
         ("IFU",),
+        does="lists requests that are still open.",
         form=form,
         write=write,
         token_cap=TOKEN_CAP,

@@ -107,6 +107,7 @@ def build(form: Form = "template", **options: int | str) -> Helper:
     return make(
         "TOR",
         ("WRCO",),
+        does="picks the matching row out of long tool output.",
         form=form,
         write=write,
         token_cap=TOKEN_CAP,

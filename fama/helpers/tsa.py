@@ -350,6 +350,7 @@ def build(form: Form = "template", **options: int | str) -> Helper:
     return make(
         "TSA",
         ("IFU", "WRCO"),
+        does="suggests the next tool.",
         form=form,
         write=write,
         token_cap=TOKEN_CAP,

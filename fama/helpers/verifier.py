@@ -273,6 +273,7 @@ def build(form: Form = "template", **options: int | str) -> Helper:
     return make(
         "Verifier",
         ("DCV", "CM"),
+        does="checks the last step for errors and wrong objects.",
         form=form,
         write=write,
         token_cap=TOKEN_CAP,

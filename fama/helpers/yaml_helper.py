@@ -22,13 +22,14 @@ class YamlHelper(BaseModel):
 
     ``prompt`` is a jinja2 template; it sees ``policy``, ``tools`` (each with name and description),
     ``dialogue`` (lines, oldest first) and ``noted`` (the helper's earlier notes). A draft that no human
-    has read yet says ``reviewed: false`` and is refused.
+    has read yet says ``reviewed: false`` and is refused. ``does`` is a line for the prompts of those who choose.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")
     reviewed: bool = True
+    does: str = Field(default="", max_length=200)
     covers: tuple[str, ...] = ()
     token_cap: int = Field(default=40, gt=0, le=400)
     cost_cap: int = Field(default=1500, gt=0)
@@ -78,4 +79,5 @@ def load_yaml_helper(path: Path | str, form: Form = "llm") -> Helper:
         cost_cap=settings.cost_cap,
         prompt=prompt,
         gate=lambda state: True,
+        does=settings.does,
     )

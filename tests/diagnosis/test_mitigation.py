@@ -15,7 +15,7 @@ from fama.errors import BadInput
 from fama.helpers.base import Helper, HelperContext, HelperReply
 from fama.helpers.pool import build_pool
 from fama.models.scripted import ScriptedModel
-from fama.settings import HelperSettings
+from fama.settings import Form, HelperSettings
 from fama.subsets import excluding_pair
 
 
@@ -126,6 +126,14 @@ async def test_a_models_answer_stands_only_if_it_covers_minimally(
 def test_the_catalogue_lists_coverage_and_caps() -> None:
     assert [entry["name"] for entry in catalogue(POOL)] == list(POOL)
     assert json.dumps(catalogue(POOL)).count("DCV") == 2
+
+
+@pytest.mark.parametrize("form", ["template", "llm", "separate"])
+def test_a_helper_says_itself_what_it_does(form: Form) -> None:
+    shipped = catalogue(build_pool(HelperSettings(form=form)))
+    assert all(str(entry["does"]).endswith(".") and entry["does"] != "gives a note." for entry in shipped)
+    (other,) = catalogue(pool(("DCE", "DCV", 30)))
+    assert other["does"] == "gives a note."
 
 
 def test_a_cover_takes_one_form_of_a_helper_and_prompts_list_both() -> None:

@@ -21,7 +21,9 @@ from fama.errors import BadInput
 from fama.helpers.llm_form import REPLY_TOKENS
 from fama.helpers.pool import build_pool
 from fama.intervals import Interval
+from fama.selection.base import SELECTORS
 from fama.selection.replies import default_reply_tokens
+from fama.selection.traits import SelectorTraits, declare
 from fama.settings import CompareSettings
 from tests.support.outcome_rows import row
 
@@ -187,6 +189,22 @@ def test_expected_tokens_by_hand() -> None:
     template = expect(computed, 2, basis, build_pool(computed.helpers), {"all": ("TSA",)})
     assert template is not None and template.added.written == Range(0, 0)
     assert template.added.fresh == Range(0, 6 * (10 * helpers["TSA"].token_cap + 50))
+
+
+def test_a_selector_of_others_may_ask_a_model_for_unknown_tokens() -> None:
+    SELECTORS.add("asker", lambda context, **options: None)  # declares nothing
+    SELECTORS.add("counter", declare(SelectorTraits(asks_model=False))(lambda context, **options: None))
+    try:
+        found = {}
+        for name in ("asker", "counter"):
+            tree = {"strategy": "fc", "helpers": {"pool": ["TSA"]}, "arms": [{"name": name}]}
+            settings = CompareSettings.model_validate(tree)
+            found[name] = expect(settings, 2, Basis(workload(), ()), build_pool(settings.helpers), {name: ("TSA",)})
+    finally:
+        SELECTORS.remove("asker")
+        SELECTORS.remove("counter")
+    assert found["asker"] is None
+    assert found["counter"] is not None and found["counter"].added.written == Range(0, 0)
 
 
 def test_the_nearest_logs_stand_for_a_cell() -> None:
