@@ -1,6 +1,7 @@
 """The report's figures, drawn with matplotlib, as SVG for the page and PNG and PDF for papers."""
 
 import io
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -162,7 +163,7 @@ def _success_over(comparison: Comparison, cost: Cost) -> Any:
             textcoords="offset points", ha="right", color=MUTED, fontsize=9,
         )  # fmt: skip
     spans = [high - low for low, high in (axes.get_xlim(), axes.get_ylim())]
-    for arm, (dx, dy, side) in label_places(place, spans[0] or 1.0, spans[1], ends).items():
+    for arm, (dx, dy, side) in label_places(place, spans[0] or 1.0, spans[1], ends, axes.get_xlim()[0]).items():
         label = axes.annotate(
             arm,
             place[arm],
@@ -234,12 +235,17 @@ def _name(comparison: Comparison, arm: str, *artists: Any) -> None:
 
 
 def label_places(
-    place: dict[str, tuple[float, float]], wide: float, high: float, ends: Sequence[tuple[float, float, int]] = ()
+    place: dict[str, tuple[float, float]],
+    wide: float,
+    high: float,
+    ends: Sequence[tuple[float, float, int]] = (),
+    edge: float = -math.inf,
 ) -> dict[str, tuple[int, int, str]]:
     """Return the offsets of labels in points, on the right or left, above or below, so that none hides another.
 
     ``wide`` and ``high`` are what the axes span, in the units of the places. Of arms at one place, labels stand
-    below each other. ``ends`` are the right ends and lengths in letters of texts that stand on lines.
+    below each other. ``ends`` are the right ends and lengths in letters of texts that stand on lines. No label crosses
+    the ``edge`` on the left, where the ticks' numbers stand, while there is another spot.
     """
     rows = (5, -13, 17, -25, 29, -37, 41, -49, 53, -61)
     spots = [(dx, dy, side) for dy in rows for dx, side in ((8, "left"), (-8, "right"))]
@@ -253,7 +259,8 @@ def label_places(
         for dx, dy, side in spots:
             start = x + dx - (0 if side == "left" else _SIGN * len(arm))
             box = (start, start + _SIGN * len(arm), y + dy - 2, y + dy + 9)
-            if not any(box[0] < b and a < box[1] and box[2] < d and c < box[3] for a, b, c, d in taken):
+            hides = any(box[0] < b and a < box[1] and box[2] < d and c < box[3] for a, b, c, d in taken)
+            if not hides and box[0] >= edge / wide * _AXES[0]:
                 break
         taken.append(box)
         chosen[arm] = (dx, dy, side)

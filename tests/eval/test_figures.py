@@ -38,6 +38,13 @@ def test_a_label_stays_off_the_text_of_a_line() -> None:
     assert label_places(near, 100.0, 100.0, line)["learned"] == (8, -13, "left")
 
 
+def test_no_label_stands_on_the_numbers_of_the_axis() -> None:
+    near = {"learned per turn": (5.0, 50.0)}
+    line = [(60.0, 50.0, 30)]  # a text on the right of the point
+    assert label_places(near, 100.0, 100.0, line)["learned per turn"] == (-8, 5, "right")
+    assert label_places(near, 100.0, 100.0, line, edge=0.0)["learned per turn"] == (8, -13, "left")
+
+
 def test_success_over_new_tokens_is_drawn_where_they_are_known() -> None:
     found = comparison({arm: arm_episodes(arm, "0011") for arm in ("none", "all")})
     axes = figures(found)["success_over_new_tokens"].axes[0]
