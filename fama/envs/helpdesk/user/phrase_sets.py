@@ -23,7 +23,7 @@ FIRST = "first"
 MIXED = ("first", "second")
 MIXED_ON: Mapping[str, tuple[str, ...]] = {"test": ("third",)}
 #: Sets that speak on these splits only: nobody who tunes on other tasks shall hear them.
-ONLY_ON: Mapping[str, tuple[str, ...]] = {"third": ("test",)}
+ONLY_ON: Mapping[str, tuple[str, ...]] = {"third": ("test",), "fourth": ("test",)}
 COMMON = "common"
 _SLOT = re.compile(r"\{(\w+)\}")
 
