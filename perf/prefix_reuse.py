@@ -32,19 +32,19 @@ EPISODES = ROOT / "results" / "helpdesk" / "lattice-test.episodes.jsonl.gz"
 Variant = Callable[[Episode, int, str], Prompt]
 
 
-def last(episode: Episode, turn: int, word: str) -> Prompt:
+def put_last(episode: Episode, turn: int, word: str) -> Prompt:
     """Return the note at the end, not kept."""
     return _prompt(episode, turn, word, _note(episode, turn))
 
 
-def first(episode: Episode, turn: int, word: str) -> Prompt:
+def put_first(episode: Episode, turn: int, word: str) -> Prompt:
     """Return the note at the start of the system message."""
     return _prompt(episode, turn, f"{word} {_note(episode, turn)}", "")
 
 
-def kept(episode: Episode, turn: int, word: str) -> Prompt:
+def keep_all(episode: Episode, turn: int, word: str) -> Prompt:
     """Return the note at the end, and every earlier one still before the action that it led to."""
-    prompt = last(episode, turn, word)
+    prompt = put_last(episode, turn, word)
     notes = iter([_note(episode, earlier) for earlier in range(turn)])
     chat = []
     for message in prompt.messages:
@@ -53,7 +53,7 @@ def kept(episode: Episode, turn: int, word: str) -> Prompt:
     return Prompt(tuple(chat), prompt.prefill, prompt.tools, prompt.stop, prompt.note_prefix)
 
 
-VARIANTS: dict[str, Variant] = {"notes last": last, "notes first": first, "notes kept in the history": kept}
+VARIANTS: dict[str, Variant] = {"notes last": put_last, "notes first": put_first, "notes kept in the history": keep_all}
 
 
 async def measure(model: ChatModel, episodes: Sequence[Episode], failure: Episode, tokens: int) -> list[dict[str, Any]]:

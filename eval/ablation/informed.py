@@ -21,7 +21,7 @@ from training.settings import TrainSettings
 TOLD = "needs told"
 
 
-def told(
+def measure_informed(
     settings: TrainSettings, train: Sequence[Example], learned: Sequence[SyntheticTask], test: Test
 ) -> dict[str, Sums]:
     """Measures against the truth; an intercept, helpers and pairs for all tasks, and each again for every need."""

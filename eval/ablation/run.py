@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from eval.ablation.data import Material, Test, at_most, load_material
-from eval.ablation.informed import TOLD, told
+from eval.ablation.informed import TOLD, measure_informed
 from eval.ablation.measures import Sums, label_measures, measure_router
 from eval.ablation.settings import AblateSettings
 from fama.config import dump_settings
@@ -118,7 +118,8 @@ def _routers(
         codes = taxonomy_of(shared.data).codes
         yield MAJORITY, MAJORITY, {t.name: _majority(train.examples, t, codes, helpers) for t in material.tests}
     if material.truth:
-        yield TOLD, TOLD, {test.name: told(shared, train.examples, material.truth, test) for test in material.tests}
+        found = {t.name: measure_informed(shared, train.examples, material.truth, t) for t in material.tests}
+        yield TOLD, TOLD, found
     for variant in settings.chosen():
         wanted = settings.of(variant)
         tell(f"{variant.name}, {len(train.examples)} rows")

@@ -54,7 +54,7 @@ class Drift(Record):
     changes: tuple[Change, ...]
 
     @property
-    def shown(self) -> bool:
+    def is_significant(self) -> bool:
         """True if the profiles differ at the 5 % level."""
         return self.p < LEVEL
 
@@ -110,7 +110,7 @@ def drift(
 
 def in_words(test: Drift) -> str:
     """Return the test's result in words, and what follows for labels and routers."""
-    if not test.shown:
+    if not test.is_significant:
         return f"No drift shown ({p_statement(test.p)}); that is no proof that there is none."
     moved = [c for c in sorted(test.changes, key=lambda c: c.p) if c.p < LEVEL]
     changes = ", ".join(f"{c.category} {c.before:.0%} → {c.after:.0%} ({p_statement(c.p)})" for c in moved)

@@ -106,7 +106,7 @@ def _print_summary(screen: "Console", summary: "CheckSummary") -> None:
     from eval.mine_check.summary import measures
     from fama.commands.terminal import names, numbers, print_note, print_table
 
-    rows = [(one.name, one.over, *_told(one)) for one in measures(summary)]
+    rows = [(one.name, one.over, *_format_measure(one)) for one in measures(summary)]
     screen.print()
     print_table(screen, [*names("measure", "over"), *numbers("value", "95 % interval", "tasks")], rows)
     print_note(screen, "repairable: by the grid or by mining. Intervals are over tasks.")
@@ -116,14 +116,14 @@ def _print_summary(screen: "Console", summary: "CheckSummary") -> None:
         print_note(screen, f"{summary.grid_errors} runs of the grid ended in an error; they count as no repair.")
 
 
-def _told(one: "Measure") -> tuple[str, str, str]:
+def _format_measure(one: "Measure") -> tuple[str, str, str]:
     from fama.commands.terminal import DASH
 
     scale, digits = (100, 0) if one.share else (1, one.digits)
 
-    def told(value: float | None) -> str:
+    def format_number(value: float | None) -> str:
         return DASH if value is None else f"{scale * value:.{digits}f}"
 
     interval = one.value
-    ends = DASH if interval.low is None else f"[{told(interval.low)}, {told(interval.high)}]"
-    return told(interval.value), ends, str(interval.n)
+    ends = DASH if interval.low is None else f"[{format_number(interval.low)}, {format_number(interval.high)}]"
+    return format_number(interval.value), ends, str(interval.n)

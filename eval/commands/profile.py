@@ -50,7 +50,7 @@ def main(args: argparse.Namespace) -> int:
         import json
 
         rows = [one.model_dump() for one in profiles]
-        found = {path: {**one.model_dump(), "shown": one.shown} for path, one in drifts.items()}
+        found = {path: {**one.model_dump(), "shown": one.is_significant} for path, one in drifts.items()}
         sys.stdout.write(json.dumps({"profiles": rows, "drift": found}, indent=2) + "\n")
         return 0
     _show(profiles)

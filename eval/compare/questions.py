@@ -10,7 +10,7 @@ from eval.compare.schema import Answer
 from eval.compare.task_sets import TaskSet, task_set
 from eval.metrics.episode_scores import Score, amount
 from eval.metrics.measures import Resampling, compare_pair, task_means
-from eval.stats.margins import shown
+from eval.stats.margins import answer_question
 from fama.agents.runs.run_config import CONFIG
 from fama.episodes.records import Record
 from fama.episodes.store import EpisodeStore
@@ -128,7 +128,7 @@ def answer(
     return Answer(
         **question.model_dump(),
         difference=difference,
-        shown=shown(difference, question.ask, question.margin),
+        shown=answer_question(difference, question.ask, question.margin),
         token_share=share,
         tokens_shown=cheap,
         asked=asked,

@@ -56,7 +56,7 @@ def summarise(rows: Sequence[Measured], about: Mapping[str, str], helpers: Itera
     def mean(name: str) -> Interval:
         return over(lambda row: row.sums.get(name, 0.0))
 
-    def asked(name: str) -> Asked:
+    def measure_asked(name: str) -> Asked:
         return Asked(**{part: mean(f"{name} {part}") for part in Asked.model_fields})
 
     different, pairs = np.zeros(len(tasks)), np.zeros(len(tasks))
@@ -71,8 +71,8 @@ def summarise(rows: Sequence[Measured], about: Mapping[str, str], helpers: Itera
             "decisions": mean("decisions"),
             "agent": Load(**{part: mean(f"agent {part}") for part in Load.model_fields}),
             "user": Load(**{part: mean(f"user {part}") for part in Load.model_fields}),
-            "helpers": {name: asked(name) for name in helpers},
-            "all_helpers": asked(ALL),
+            "helpers": {name: measure_asked(name) for name in helpers},
+            "all_helpers": measure_asked(ALL),
             "selection": mean("selection"),
             "opening": max(row.opening for row in rows),
             "longest": max(row.longest for row in rows),

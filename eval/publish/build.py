@@ -275,7 +275,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "unseen-notes": lambda: mixed.notes_given(DATA / "mixed"),
     "unseen-read": lambda: mixed.failures_read(DATA / "mixed", DATA / "mixed" / "failures-read.yaml"),
     "unseen-parted": lambda: differing.parted(DATA / "mixed", "learned per turn", "prompted per turn"),
-    "unseen-asked": lambda: differing.asked(DATA / "mixed", ("learned per turn", "prompted per turn")),
+    "unseen-asked": lambda: differing.tabulate_asked(DATA / "mixed", ("learned per turn", "prompted per turn")),
     "unseen-partings": lambda: differing.partings_read(DATA / "mixed", DATA / "mixed" / "decisions-read.yaml"),
     "agents": partial(selectors, "agents"),
     "agents-answers": partial(answers, "agents"),

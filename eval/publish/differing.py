@@ -90,7 +90,7 @@ def parted(folder: Path, arm: str, than: str) -> str:
     return f"On {told - len(found)} of {told} tasks the agent does the same throughout.\n\n{table(head, rows)}"
 
 
-def asked(folder: Path, arms: Sequence[str]) -> str:
+def tabulate_asked(folder: Path, arms: Sequence[str]) -> str:
     """Tabulate at what share of their decisions arms ask each helper, and at what share one asked has a note.
 
     The comparison has one trial, so that an episode is a task; intervals are over tasks.

@@ -77,7 +77,7 @@ class Session:
 
     def _is_given(self, episode: Episode) -> bool:
         label = self._labels.get(episode.id)
-        return label is not None and label.given
+        return label is not None and label.is_complete
 
     def go(self, by: int) -> None:
         """Step through the episodes; stops at both ends."""

@@ -335,7 +335,7 @@ class Failure(Record):
     taxonomy_version: str
 
     @property
-    def given(self) -> bool:
+    def is_complete(self) -> bool:
         """Return whether the label names a category or says that none fits."""
         return bool(self.categories or self.primary or self.fits_none)
 

@@ -118,7 +118,7 @@ def given_labels(path: Path) -> list[Failure]:
         BadInput: nothing is there, or a line is damaged (``file:line``).
     """
     labels = read_failures(path)
-    given = [label for label in labels if label.given]
+    given = [label for label in labels if label.is_complete]
     if begun := len(labels) - len(given):
         log.warning("%s: %d labels are left out: no category, and no mark that none fits (fama annotate)", path, begun)
     return given

@@ -111,7 +111,7 @@ class Bench:
             return None
         selector = self._selector(meter)
 
-        async def asked(state: VisibleState, allowance: Allowance, rng: Random) -> Selection:
+        async def select(state: VisibleState, allowance: Allowance, rng: Random) -> Selection:
             if track.on and state.turn < len(log.decisions) and state.noted == state_at(log, state.turn).noted:
                 billed = [row for row in log.ledger if row.turn == state.turn and row.role == "selector"]
                 rows = tuple(row.model_copy(update={"cache_hit": True}) for row in billed)
@@ -120,7 +120,7 @@ class Bench:
                 return Selection((), {}, propensity=None)
             return await select_for(log.key, selector, state, allowance, rng)
 
-        return asked
+        return select
 
     def _selector(self, meter: Meter) -> AnySelector:
         """Return the mined arm's selector; of one that asks a model, one per meter, which counts its calls."""

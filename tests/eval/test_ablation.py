@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from eval.ablation import data, run
 from eval.ablation.data import Material, Test, at_most, load_material
 from eval.ablation.figure import curves
-from eval.ablation.informed import told
+from eval.ablation.informed import measure_informed
 from eval.ablation.measures import (
     label_measures,
     lattice_measures,
@@ -178,7 +178,7 @@ def test_who_is_told_the_needs_of_strong_tasks_finds_most_minimal_subsets() -> N
     train = outcome_examples(outcome_rows(learned), POOL).examples
     test = data.Test("toy", outcome_examples(outcome_rows(tasks), POOL).examples, tuple(tasks))
     settings = TrainSettings.model_validate({"kind": "linear", "decision": {"lam": 0.01, "epsilon": 0.02}})
-    found = told(settings, train, learned, test)
+    found = measure_informed(settings, train, learned, test)
     assert (value(found["exactly the minimal"]) or 0.0) > 0.5
     assert (value(found["gap of best_fixed closed"]) or 0.0) > 0.9
 

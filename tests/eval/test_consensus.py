@@ -69,7 +69,7 @@ def test_steps_blame_and_evidence_come_from_those_who_agree() -> None:
 
 def test_none_of_the_categories_is_an_answer() -> None:
     found = combine({name: {"e0": label(0, labeller=name)} for name in "ab"}, CODES, VERSION).labels[0]
-    assert found.fits_none and found.given
+    assert found.fits_none and found.is_complete
     assert (found.categories, found.primary, found.confidence) == ((), (), 1.0)
 
 

@@ -68,7 +68,7 @@ def test_the_table_counts_what_the_episodes_came_to() -> None:
 def test_who_is_asked_and_who_speaks_is_counted() -> None:
     made = [one for episode in findings(MIXED).of("TSA+Verifier") for one in episode.decisions]
     notes = sum(any(note.helper == "TSA" for note in one.notes) for one in made)
-    told = differing.asked(MIXED, ["TSA+Verifier", "none"])
+    told = differing.tabulate_asked(MIXED, ["TSA+Verifier", "none"])
     assert told.startswith(f"Decisions: TSA+Verifier {len(made)}, none ") and "of 80 tasks" in told
     rows = {line.split(" | ")[0]: line.split(" | ")[1:] for line in told.splitlines()}
     assert rows["| TSA"][0] == "100 [100, 100]" and rows["| TSA"][2:] == ["0 [0, 0]", "– |"]

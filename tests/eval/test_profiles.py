@@ -54,10 +54,10 @@ def test_a_task_id_of_two_domains_is_two_tasks() -> None:
 def test_drift_is_found_where_it_is_and_rarely_where_it_is_not() -> None:
     rng = np.random.default_rng(3)
     same = [0.3, 0.2, 0.1, 0.4]
-    false = sum(drift(drawn(rng, same), drawn(rng, same), CODES, draws=300, seed=i).shown for i in range(200))
+    false = sum(drift(drawn(rng, same), drawn(rng, same), CODES, draws=300, seed=i).is_significant for i in range(200))
     assert false / 200 <= 0.1
     moved = drift(drawn(rng, same), drawn(rng, [0.3, 0.2, 0.4, 0.1]), CODES, draws=1000)
-    assert moved.shown and {c.category for c in moved.changes if c.p < 0.05} == {"CM", "IFU"}
+    assert moved.is_significant and {c.category for c in moved.changes if c.p < 0.05} == {"CM", "IFU"}
     assert "The profile has drifted" in in_words(moved) and "IFU" in in_words(moved)
 
 

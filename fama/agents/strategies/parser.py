@@ -42,7 +42,7 @@ def parse_end(reply: ChatReply) -> Action | ParseFailure | None:
     None for a complete reply, whose content decides.
     """
     if reply.end is ReplyEnd.REFUSAL:
-        return said(reply.text)
+        return parse_words(reply.text)
     if reply.end is ReplyEnd.LENGTH:
         thinking = read_markup(reply.text).problem == UNCLOSED or (not reply.text.strip() and reply.reasoning)
         what = "while thinking" if thinking else "before it was complete"
@@ -106,7 +106,7 @@ def parse_calls(calls: Iterable[ToolCall], tools: Iterable[str | ToolSpec] = ())
     return None
 
 
-def said(text: str) -> Action | ParseFailure:
+def parse_words(text: str) -> Action | ParseFailure:
     """Words to the user, without markup."""
     marked = read_markup(text)
     if marked.problem or marked.calls:
@@ -138,7 +138,7 @@ def _action(call: NamedCall, known: Schemas) -> Action | ParseFailure:
     if name != RESPOND:
         return Action(tool=name, arguments=arguments)
     words = next((arguments[key] for key in _TEXT_KEYS if key in arguments), None)
-    return said(words if isinstance(words, str) else "")
+    return parse_words(words if isinstance(words, str) else "")
 
 
 def _first_action(text: str, known: Schemas) -> Action | ParseFailure | None:

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from fama.episodes.foreign.fields import absent, from_text, name_of, rows_of, shown
+from fama.episodes.foreign.fields import absent, from_text, name_of, quote, rows_of
 from fama.episodes.foreign.messages import ROLES, messages_of
 from fama.episodes.records import Message
 from fama.errors import BadInput
@@ -36,7 +36,7 @@ def answered(messages: Any, record: dict[str, Any], omitted: Counter[str]) -> tu
         except BadInput:
             new = []
         if not new and not said:
-            raise BadInput(f"field {name!r} is {shown(value)}, an answer of an unknown form; append it to 'messages'")
+            raise BadInput(f"field {name!r} is {quote(value)}, an answer of an unknown form; append it to 'messages'")
         if new and all(one in said for one in new):
             continue
         if not new or chat[-1].role == "assistant":

@@ -6,7 +6,7 @@ import warnings
 from collections import Counter
 from typing import Any, NamedTuple
 
-from fama.episodes.foreign.fields import absent, from_text, name_of, shown
+from fama.episodes.foreign.fields import absent, from_text, name_of, quote
 from fama.errors import BadInput
 from fama.text.clean import clean_value
 from fama.text.json_numbers import load_finite, load_nulled
@@ -62,7 +62,7 @@ def call_of(entry: Any, omitted: Counter[str]) -> ForeignCall:
     """
     name, given = name_and_arguments(entry) if isinstance(entry, dict) else (None, None)
     if name is None:
-        raise BadInput(f"a tool call is {shown(entry)}, without a name; is this the right format?")
+        raise BadInput(f"a tool call is {quote(entry)}, without a name; is this the right format?")
     call_id = next((found for field in _IDS if (found := name_of(entry.get(field)))), None)
     return ForeignCall(call_id, name, arguments_text(given, omitted))
 

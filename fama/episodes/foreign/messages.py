@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from fama.episodes.foreign.calls import ForeignCall, calls_in
 from fama.episodes.foreign.content import THOUGHTS, Content, as_text, read_content
-from fama.episodes.foreign.fields import from_text, name_of, rows_of, shown
+from fama.episodes.foreign.fields import from_text, name_of, quote, rows_of
 from fama.episodes.records import FunctionCall, Message, Role, ToolCall
 from fama.errors import BadInput
 
@@ -97,12 +97,12 @@ def spoken_in(row: Any, omitted: Counter[str]) -> Iterator[Spoken]:
     """
     row = from_text(row)
     if not isinstance(row, dict):
-        raise BadInput(f"{shown(row)} is no message; is this the right format?")
+        raise BadInput(f"{quote(row)} is no message; is this the right format?")
     row = _unwrapped(row)
     named = row.get("role") or row.get("from") or row.get("type")
     role = ROLES.get(str(named).lower())
     if role is None:
-        raise BadInput(f"unknown role {shown(named)}; known: {', '.join(_NAMES)} and their usual names")
+        raise BadInput(f"unknown role {quote(named)}; known: {', '.join(_NAMES)} and their usual names")
     if role == "assistant" and named == "reasoning":
         omitted[THOUGHTS] += 1
         return

@@ -4,7 +4,7 @@ import json
 from typing import Any, get_args
 
 from fama.episodes.foreign.calls import ARGUMENTS, arguments_text
-from fama.episodes.foreign.fields import from_text, listed, mapping, name_of, shown
+from fama.episodes.foreign.fields import from_text, listed, mapping, name_of, quote
 from fama.episodes.records import ROLE_KEY, GoldAction, ToolRole, ToolSpec
 from fama.errors import BadInput
 
@@ -27,7 +27,7 @@ def tools_of(value: Any) -> tuple[ToolSpec, ...]:
         inner = from_text(tool.get("function") or tool) if isinstance(tool, dict) else tool
         name = name_of(inner.get("name")) if isinstance(inner, dict) else None
         if name is None:
-            raise BadInput(f"a tool is {shown(entry)}, without a name; is this the right format?")
+            raise BadInput(f"a tool is {quote(entry)}, without a name; is this the right format?")
         schema = next((inner[key] for key in _SCHEMAS if inner.get(key)), None)
         parameters = json.dumps(_with_role(mapping(schema, "parameters"), inner, tool), ensure_ascii=False)
         found.append(ToolSpec(name=name, description=str(inner.get("description") or ""), parameters=parameters))
@@ -61,7 +61,7 @@ def _with_role(schema: dict[str, Any], *holders: dict[str, Any]) -> dict[str, An
         return schema
     if stated not in get_args(ToolRole):
         known = ", ".join(get_args(ToolRole))
-        raise BadInput(f"tool {holders[0].get('name')}: {ROLE_KEY} is {shown(stated)}, not one of {known}")
+        raise BadInput(f"tool {holders[0].get('name')}: {ROLE_KEY} is {quote(stated)}, not one of {known}")
     return {**schema, ROLE_KEY: stated}
 
 
@@ -76,7 +76,7 @@ def gold_of(actions: Any) -> tuple[GoldAction, ...]:
         action = from_text(entry)
         name = name_of(action.get("name")) if isinstance(action, dict) else None
         if name is None:
-            raise BadInput(f"a reference action is {shown(entry)}, without a name; is this the right format?")
+            raise BadInput(f"a reference action is {quote(entry)}, without a name; is this the right format?")
         arguments = (action[key] for key in ("kwargs", *ARGUMENTS) if action.get(key) is not None)
         found.append(GoldAction(name=name, arguments=arguments_text(next(arguments, None))))
     return tuple(found)
