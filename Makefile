@@ -44,7 +44,7 @@ test-slow: $(READY) ## the slow tier: long trainings, full sweeps, real models
 perf: $(READY) ## every timing script once, on a machine that does nothing else: an hour
 	$(BIN)/python perf/tier/run.py --folder runs/perf
 
-format: $(READY) ## let ruff mend what it can
+format: $(READY) ## let ruff fix what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

@@ -42,7 +42,7 @@ class OffPolicy(Record):
 def off_policy(
     arm: str, choices: Mapping[EpisodeKey, str], rows: Sequence[OutcomeRow], draws: int = 2000, seed: int = 0
 ) -> OffPolicy:
-    """Value of the choices, a subset for every (task, trial) of the table.
+    """Estimate the value of the choices, a subset for every (task, trial) of the table.
 
     The propensity of a row is the probability that its subset was executed on that task and trial, so the weight of a
     match is its inverse (Horvitz and Thompson 1952; Dudík et al. 2011 for the doubly robust form). The direct
@@ -87,7 +87,7 @@ def off_policy(
 
 @dataclass(frozen=True)
 class _Chosen:
-    """What the log holds of the choices, by task and by the subset that is chosen; shape [tasks, subsets].
+    """Sums of the log over the choices, by task and by the subset that is chosen; shape [tasks, subsets].
 
     ``pairs`` counts trials, ``scored`` and ``broken`` sum the weights of matches with a verdict and of errors. ``won``
     sums the weights of successes, shape [tasks]. ``least`` is the smallest propensity of a match with a verdict.

@@ -12,12 +12,12 @@ from fama.redaction.keys import know_variable
 from fama.subsets import POOL
 
 Form = Literal["template", "llm", "separate"]
-"""How a helper writes its note: computed from what was read, by a chat model that is asked at the end of the agent's
+"""Form of a helper's note: computed from what was read, by a chat model that is asked at the end of the agent's
 own request, or by one that gets a prompt of the helper's own."""
 Cadence = Literal["episode", "turn", "change"]
-"""When a subset is selected: once per episode, before every decision, or only while a requested change is pending."""
+"""Cadence of selection: once per episode, before every decision, or only while a requested change is pending."""
 Reading = Literal["patterns", "meaning"]
-"""How user turns are read: by patterns of words, or by meaning."""
+"""Reading of user turns: by patterns of words, or by meaning."""
 
 
 class Settings(BaseModel):
@@ -107,7 +107,7 @@ class ModelSettings(Settings):
     """Seconds that a call may take."""
     retries: Retries = 3
     prefill: Literal["message", "flag", "words"] | None = None
-    """How an endpoint is given the first words of an answer: as a last assistant message, as one with vLLM's
+    """Form in which an endpoint gets the first words of an answer: as a last assistant message, as one with vLLM's
     ``continue_final_message``, or in words; None by its dialect (llama.cpp, vLLM, any other)."""
     cache: str | None = None
     """Folder of the response cache; None keeps none."""
@@ -149,7 +149,7 @@ class SelectorSettings(Settings):
     options: Options = Field(default_factory=dict)
     """The selector's own, e.g. ``subset: [TSA, Verifier]`` for ``fixed``, ``checkpoint: DIR`` for ``learned``."""
     cadence: Cadence | None = Field(default=None, exclude_if=lambda value: value is None)
-    """When this arm selects; as the experiment says when None."""
+    """Cadence of this arm; the experiment's when None."""
 
     @property
     def arm(self) -> str:
@@ -173,7 +173,7 @@ class HelperSettings(Settings):
     """Options of single helpers, e.g. ``Memory: {k: 6}``; those of ``Memory`` are ``Memory:llm``'s, too, unless it has
     its own."""
     reading: Reading = "meaning"
-    """How template helpers find what users want, agree to or take back: by ``meaning``, with the small sentence
+    """Reading of what users want, agree to or take back, for template helpers: by ``meaning``, with the small sentence
     encoder, or by ``patterns`` of English words, which fit the wording they were written on."""
     concurrency: Count = 1
     """Helpers of one decision asked at the same time, of those that do not read each other's notes; notes and ledger
@@ -257,7 +257,7 @@ class ExperimentSettings(Settings):
     """The benchmark's own, e.g. ``{phrases: [first, second]}`` for helpdesk."""
     split: str = "dev"
     tasks: Count | tuple[str, ...] = 10
-    """How many tasks of the split, from its start, or their ids. Of several domains, how many in all."""
+    """Number of tasks of the split, from its start, or their ids. Of several domains, the number in all."""
     trials: int = Field(default=1, ge=1, le=100_000)
     seed: int = Field(default=0, ge=-(2**63), lt=2**63)
     model: ModelSettings = ModelSettings()
@@ -267,11 +267,11 @@ class ExperimentSettings(Settings):
     """Model that plays the user; None takes the benchmark's scripted user, which tau2 does not have."""
     strategy: Literal["fc", "react", "act"] = "act"
     placement: Literal["assistant", "user", "system"] = "assistant"
-    """Where notes go: opening of the assistant turn, end of the last turn, or a system turn at the end."""
+    """Placement of notes: opening of the assistant turn, end of the last turn, or a system turn at the end."""
     demonstrations: int = Field(default=2, ge=0, le=1000)
     """Conversations on other tasks shown as chat turns."""
     cadence: Cadence = "episode"
-    """When a subset is selected: once per episode, before every decision, or only while a requested change is
+    """Cadence of selection: once per episode, before every decision, or only while a requested change is
     pending, with no helper at any other time."""
     helpers: HelperSettings = HelperSettings()
     budget: BudgetSettings = BudgetSettings()
@@ -279,7 +279,7 @@ class ExperimentSettings(Settings):
     concurrency: Count = 1
     """Episodes under way at once, on all machines together: what the model's server can serve at the same time."""
     executor: Literal["local", "ray"] = "local"
-    """Where episodes run: in this process, or as Ray tasks (the extra ``ray``; models then need a ``base_url``)."""
+    """Executor of episodes: in this process, or as Ray tasks (the extra ``ray``; models then need a ``base_url``)."""
     stop_after: int = Field(default=5, ge=0, le=_MANY)
     """A run stops when the model's server has left so many episodes in a row without any answer; 0 never stops."""
 
@@ -332,7 +332,7 @@ class OutcomesSettings(ExperimentSettings):
     subsets: tuple[tuple[str, ...], ...] | None = None
     """The subsets drawn from, with equal probability; None draws the size first, then the subset."""
     per_task: Count = 4
-    """Distinct subsets drawn a task and trial."""
+    """Distinct subsets drawn per task and trial."""
 
     @model_validator(mode="after")
     def _one_subset_throughout(self) -> Self:

@@ -1,4 +1,4 @@
-"""What all tests share: steady property tests, and SYNTHETIC outcome tables."""
+"""Shared set-up of all tests: steady property tests, and SYNTHETIC outcome tables."""
 
 import gc
 from collections.abc import Callable, Iterator

@@ -193,7 +193,7 @@ def test_the_wheel_in_an_empty_environment(tmp_path: Path) -> None:
 
 
 def _copy(tree: Path) -> Path:
-    """What a wheel is built of, so that nothing is built in the checkout."""
+    """Copy the sources of a wheel, so that nothing is built in the checkout."""
     import shutil
 
     tree.mkdir()

@@ -128,7 +128,7 @@ def test_a_written_config_is_read_back_as_it_was(reading: Reading) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_setting_is_left_out_of_dumps_only_where_it_is_its_default(model: type[BaseModel]) -> None:
-    """What is left out is read back as the default, so nothing else may be left out."""
+    """Omitted settings are read back as the default, so nothing else may be left out."""
     for group in groups_of(model):
         for name, field in group.model_fields.items():
             if field.exclude_if is not None:

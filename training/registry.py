@@ -29,12 +29,12 @@ class DeclaresTraining(Protocol):
 
     @property
     def resumable(self) -> bool:
-        """Return an interrupted training goes on with ``--ckpt``."""
+        """Return whether an interrupted training goes on with ``--ckpt``."""
         ...
 
     @property
     def warm_start(self) -> bool:
-        """Return a training can start from a checkpoint with ``--init``."""
+        """Return whether a training can start from a checkpoint with ``--init``."""
         ...
 
     @property

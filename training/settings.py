@@ -254,7 +254,7 @@ class TrainerSettings(Settings):
     keep_state: bool = False
     """Keep Lightning's own checkpoints (pickles) under ``work/`` after the router is written."""
     wandb: Literal["offline", "online", "disabled"] = "offline"
-    """Where WANDB_MODE is not set; offline runs stay under ``work/``."""
+    """Mode of wandb unless WANDB_MODE is set; offline runs stay under ``work/``."""
     project: str = "fama-router"
 
 
@@ -370,7 +370,7 @@ class TrainSettings(Settings):
         if data.repairs and (data.outcomes or data.failures or data.prompted):
             raise ValueError(
                 "data.repairs is for a router that chooses at every turn, outcomes, failures and prompted for one that "
-                "chooses once an episode: train two routers"
+                "chooses once per episode: train two routers"
             )
         if data.repairs and (self.guarantee is not None or losses.inverse_propensity or losses.decision):
             raise ValueError(

@@ -66,7 +66,7 @@ def load_material(settings: AblateSettings) -> Material:
 
 
 def at_most(data: ExampleSet, rows: int | None, seed: int) -> ExampleSet:
-    """Whole tasks, in an order drawn from the seed, until there are ``rows`` examples: smaller sets are in larger ones.
+    """Take whole tasks, in an order drawn by seed, until there are ``rows`` examples: smaller sets are in larger ones.
 
     Raises:
         BadInput: there are not so many.
@@ -87,7 +87,7 @@ def at_most(data: ExampleSet, rows: int | None, seed: int) -> ExampleSet:
 
 
 def _union(settings: AblateSettings) -> TrainSettings:
-    """The settings that load the data of every variant: those of the first, with every loss that some variant has."""
+    """Return settings that load the data of every variant: the first one's, with every loss that some variant has."""
     variants = [settings.of(variant) for variant in settings.chosen()]
     for one in variants[1:]:
         if one.data != variants[0].data:

@@ -24,7 +24,7 @@ TOLD = "needs told"
 def measure_informed(
     settings: TrainSettings, train: Sequence[Example], learned: Sequence[SyntheticTask], test: Test
 ) -> dict[str, Sums]:
-    """Measures against the truth; an intercept, helpers and pairs for all tasks, and each again for every need."""
+    """Fit an intercept, helpers and pairs for all tasks, and each again for every need; measure it on the truth."""
     data = OutcomeArrays(train, settings.losses)
     names = sorted({need for task in learned for need in task.needs})
     known = {task.task_id: task for task in (*learned, *test.truth)}

@@ -107,7 +107,7 @@ def measure_router(router: Router, test: Test, helpers: Mapping[str, Covering]) 
             logits = executed_logits(router, outcomes) / router.manifest.calibration.temperature
             found |= outcome_measures(logits, outcomes)
         if not test.truth:
-            found |= lattice_measures(_choices(router, outcomes), outcomes)
+            found |= subset_grid_measures(_choices(router, outcomes), outcomes)
     if test.truth:
         found |= truth_measures(
             _choices(router, outcomes), outcomes, test.truth, router.manifest.lam, router.manifest.epsilon
@@ -125,7 +125,7 @@ def predicted_flags(chances: Floats) -> Array:
 def label_measures(
     said: Array, examples: Sequence[Example], codes: Sequence[str], helpers: Mapping[str, Covering]
 ) -> dict[str, Sums]:
-    """F1 of every category, their mean, and F1 and exact match of the minimal covering subset of helpers."""
+    """Return the F1 of every category, their mean, and F1 and exact match of the minimal covering subset of helpers."""
     tasks = tuple(example.task for example in examples)
     true = np.array([example.categories for example in examples], dtype=np.float64)
     rows = (said * true, said, true)
@@ -157,8 +157,8 @@ def outcome_measures(logits: Floats, examples: Sequence[Example]) -> dict[str, S
     }
 
 
-def lattice_measures(chosen: Mapping[Features, tuple[bool, ...]], examples: Sequence[Example]) -> dict[str, Sums]:
-    """Success of the chosen subsets where they were executed, and what is missing to the best executed one."""
+def subset_grid_measures(chosen: Mapping[Features, tuple[bool, ...]], examples: Sequence[Example]) -> dict[str, Sums]:
+    """Return the success of the chosen subsets where they were executed, and the gap to the best executed one."""
     cells: dict[tuple[str, Features], dict[tuple[bool, ...], list[tuple[float, float]]]] = {}
     for example in examples:
         if example.subset is not None:
@@ -190,7 +190,7 @@ def truth_measures(
     lam: float,
     epsilon: float,
 ) -> dict[str, Sums]:
-    """True regret at λ, the share of best_fixed's gap that is closed, and how often the subset is the minimal one.
+    """Return true regret at λ, the closed share of best_fixed's gap, and how often the subset is the minimal one.
 
     The minimal subset is what the router's own rule takes when it knows the truth: the smallest of those within ε of
     the best.
@@ -234,7 +234,7 @@ def _f1(hit: Array, said: Array, true: Array) -> Array:
 
 
 def _macro(values: Array) -> Array:
-    """Mean over the categories that somebody said or that were there."""
+    """Return the mean over the categories that somebody said or that were there."""
     known = ~np.isnan(values)
     found: Array = np.where(known, values, 0.0).sum(axis=-1) / np.maximum(known.sum(axis=-1), 1)
     return found

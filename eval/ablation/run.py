@@ -131,7 +131,7 @@ def _routers(
 
 
 def _embedder(settings: TrainSettings, known: dict[str, Embedder]) -> Embedder | None:
-    """One embedder for all variants on the same frozen encoder: every text is encoded once."""
+    """Return one embedder for all variants on the same frozen encoder: every text is encoded once."""
     shape = trainer_of(settings.kind).frozen_encoder(settings)
     if shape is None:
         return None

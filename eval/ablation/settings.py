@@ -35,7 +35,7 @@ class SyntheticSettings(Settings):
     """SYNTHETIC tasks in place of files, with the true success of every subset."""
 
     effects: Literal["weak", "strong"] = "weak"
-    """How much helpers do: ``training.data.synthetic.EFFECTS``."""
+    """Size of the helpers' effects: ``training.data.synthetic.EFFECTS``."""
     tasks: int = Field(default=4000, ge=8)
     """Training tasks at most; each has four rows."""
     test_tasks: int = Field(default=300, ge=1)

@@ -70,7 +70,7 @@ def _markdown(table: RouterTable) -> str:
 
 
 def _differences(cells: Sequence[AblationCell], reference: str) -> str:
-    """In words: where the paired difference to the reference excludes 0."""
+    """Say where the paired difference to the reference excludes 0."""
     clear = [
         f"{_name(cell, cells)} {name} {_shown(value, sign=True)}{_on(cell, value)}"
         for cell in cells
@@ -89,7 +89,7 @@ def _differences(cells: Sequence[AblationCell], reference: str) -> str:
 
 
 def _dropped(cells: Sequence[AblationCell], reference: str) -> str:
-    """In words: which routers have no paired difference to the reference, although both have the measure."""
+    """Say which routers have no paired difference to the reference, although both have the measure."""
     theirs = {cell.train_rows: cell.measures for cell in cells if cell.variant == reference}
     missing = [
         f"{_name(cell, cells)} {name}"
@@ -127,7 +127,7 @@ def _shown(value: Interval | None, sign: bool = False) -> str:
 
 
 def as_csv(found: Ablation) -> str:
-    """One line a router, test set and measure."""
+    """Return one line per router, test set and measure."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     sizes = ("train_rows", "train_tasks", "test_rows", "test_tasks")

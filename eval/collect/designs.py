@@ -64,7 +64,7 @@ def draw(candidates: Sequence[WeightedSubset], rng: random.Random) -> list[Weigh
 
 
 def _inclusion(weights: Sequence[float], draws: int) -> list[float]:
-    """Inclusion probabilities in proportion to the weights, at most 1, that sum to ``draws``."""
+    """Return inclusion probabilities in proportion to the weights, at most 1, that sum to ``draws``."""
     sure: set[int] = set()
     while True:
         rest = sum(weight for index, weight in enumerate(weights) if index not in sure)

@@ -1,4 +1,4 @@
-"""``fama agree FILE FILE...``: how far labellers agree on the same failures."""
+"""``fama agree FILE FILE...``: agreement of annotators on the same failures."""
 
 import argparse
 import json
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags of the command."""
+    """Add the command's flags."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="failures.jsonl files, or the folders that hold them")
     parser.add_argument("--taxonomy", metavar="FILE", help="a taxonomy of your own (YAML)")
     parser.add_argument(
@@ -60,16 +60,16 @@ def _scored(args: argparse.Namespace, labels: "dict[str, dict[str, Failure]]", c
     from eval.annotation.reference import against
 
     said = {rater: rows for rater, rows in labels.items() if rater.endswith(f"({Path(args.reference)})")} or {
-        rater: rows for rater, rows in labels.items() if rater in _labellers(Path(args.reference))
+        rater: rows for rater, rows in labels.items() if rater in _annotators(Path(args.reference))
     }
     if len(said) != 1:
-        raise BadInput(f"--reference {args.reference}: holds the labels of {len(said)} labellers; give a file of one")
+        raise BadInput(f"--reference {args.reference}: holds the labels of {len(said)} annotators; give a file of one")
     ((reference, rows),) = said.items()
     others = [rater for rater in labels if rater != reference]
     return [against(labels[rater], rows, (rater, reference), codes, args.on, draws=args.bootstrap) for rater in others]
 
 
-def _labellers(path: Path) -> set[str]:
+def _annotators(path: Path) -> set[str]:
     from fama.episodes.store import read_failures
 
     return {failure.labeller for failure in read_failures(path)}
@@ -126,7 +126,7 @@ def _show(found: "Agreement") -> None:
         )
     print_note(
         screen,
-        f"{found.units} failures of {found.tasks} tasks, {found.alone} more with one labeller only; intervals: 95 %, "
+        f"{found.units} failures of {found.tasks} tasks, {found.alone} more with one annotator only; intervals: 95 %, "
         "tasks resampled",
     )
 

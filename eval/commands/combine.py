@@ -1,4 +1,4 @@
-"""``fama combine FILE FILE... --out DIR``: several labellers → one label per failure, and what is disputed."""
+"""``fama combine FILE FILE... --out DIR``: several annotators → one label per failure, and what is disputed."""
 
 import argparse
 import sys
@@ -14,11 +14,11 @@ DISPUTED = "disputed.jsonl"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags of the command."""
+    """Add the command's flags."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="failures.jsonl files, or the folders that hold them")
     parser.add_argument("--out", required=True, metavar="DIR", help=f"folder that gets failures.jsonl and {DISPUTED}")
     parser.add_argument(
-        "--method", choices=("dawid-skene", "majority"), help="default: dawid-skene from three labellers on"
+        "--method", choices=("dawid-skene", "majority"), help="default: dawid-skene from three annotators on"
     )
     parser.add_argument("--taxonomy", metavar="FILE", help="a taxonomy of your own (YAML)")
     parser.add_argument("--crosswalk", metavar="FILE", help="a crosswalk of your own (YAML)")
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Combine, write, and print how each labeller fares against the consensus."""
+    """Combine, write, and print how each annotator fares against the consensus."""
     from eval.annotation.consensus import combine
     from eval.annotation.labels import load_scheme, read_labels
     from fama.episodes.store import write_failures
@@ -53,8 +53,8 @@ def _show(found: "Consensus", count: int) -> None:
     from fama.commands.terminal import console, names, numbers, print_note, print_table
 
     screen = console()
-    title = "Labellers against the consensus that they are part of"
-    columns = [*names("labeller", "category"), *numbers("told", "sensitivity", "specificity")]
+    title = "Annotators against the consensus that they are part of"
+    columns = [*names("annotator", "category"), *numbers("told", "sensitivity", "specificity")]
     rows = [
         (row.labeller, row.category, str(row.told), number(row.sensitivity, 2), number(row.specificity, 2))
         for row in found.quality
@@ -66,9 +66,9 @@ def _show(found: "Consensus", count: int) -> None:
             f"task {label.task_id}, {label.episode_id[:10]}: {label.rationale} → {verdict} ({label.confidence:.2f})",
             markup=False,
         )
-    told = f"{len(found.labels)} failures by {len(found.labellers)} labellers, {found.method}"
+    told = f"{len(found.labels)} failures by {len(found.labellers)} annotators, {found.method}"
     if found.alone:
-        told += f"; {found.alone} more have one labeller only and are left out"
+        told += f"; {found.alone} more have one annotator only and are left out"
     if len(found.labellers) == 2:
-        told += "; two labellers who differ are equally likely to be right: let a third decide"
+        told += "; two annotators who differ are equally likely to be right: let a third decide"
     print_note(screen, told)

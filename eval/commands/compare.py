@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags of the command."""
+    """Add the command's flags."""
     add_config_flags(parser, out_default="runs/compare", executor=True)
     parser.add_argument(
         "--plan",
@@ -167,7 +167,7 @@ def show(comparison: "Comparison") -> None:
     screen = console()
     print_table(screen, [*names("arm"), *numbers(*titles), Column("error", "words")], rows)
     nothing = percent(comparison.do_nothing)
-    best = f"; best executed subset a task: {percent(comparison.lattice.oracle)}" if comparison.lattice else ""
+    best = f"; best executed subset per task: {percent(comparison.lattice.oracle)}" if comparison.lattice else ""
     print_note(screen, f"Doing nothing scores {nothing} %{best}. {comparison.tasks} tasks; 95 % intervals over tasks.")
     wrong = f"without the {len(comparison.wrong_tasks)} tasks known to be wrong"
     corrected = []

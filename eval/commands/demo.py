@@ -41,7 +41,7 @@ class Step:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags of the command."""
+    """Add the command's flags."""
     parser.add_argument("--size", choices=tuple(SIZES), default="small", help="how many test tasks (default: small)")
     parser.add_argument("--out", default="demo", metavar="DIR", help="folder of everything the demo writes")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings of configs/compare/demo.yaml")

@@ -35,7 +35,7 @@ _CONTEXT = 6000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags of the command."""
+    """Add the command's flags."""
     parser.add_argument("path", metavar="DIR", help="folder with episodes.jsonl, or the file")
     parser.add_argument("--out", metavar="OUT", required=True, help="folder that gets failures.jsonl and summary.json")
     parser.add_argument("--judge", metavar="NAME", default="none", help="model that judges (default: %(default)s)")
@@ -168,7 +168,7 @@ def _covers(pool: "Mapping[str, Helper]", name: str) -> frozenset[str]:
 
 
 def _profiles(path: Path, out: Path, taxonomy: Taxonomy) -> "dict[str, Profile]":
-    """Shares with intervals over tasks, a row a backbone × domain × strategy."""
+    """Tabulate shares with intervals over tasks, a row per backbone × domain × strategy."""
     from eval.annotation.profiles import profile
 
     labels = {label.episode_id: label for label in read_failures(out)}
@@ -182,7 +182,7 @@ def _profiles(path: Path, out: Path, taxonomy: Taxonomy) -> "dict[str, Profile]"
 def print_profile(
     screen: Console, summary: DiagnosisSummary, taxonomy: Taxonomy, profiles: "dict[str, Profile] | None" = None
 ) -> None:
-    """The table of primary categories by backbone × domain × strategy, and the counts around it."""
+    """Print the table of primary categories by backbone × domain × strategy, and the counts around it."""
     title = "Failures by primary category: count and % [95 % over tasks]; one with two causes counts in both"
     rows = []
     total: Counter[str] = Counter()
@@ -225,7 +225,7 @@ def print_profile(
 
 
 def _named_always(total: Mapping[str, int], taxonomy: Taxonomy) -> list[str]:
-    """Categories that a judge gives to nearly all of enough failures."""
+    """Return the categories that a judge gives to nearly all of enough failures."""
     n = total.get("n", 0)
     return [code for code in taxonomy.codes if n >= ENOUGH and total.get(code, 0) >= ALIKE * n]
 
@@ -245,7 +245,7 @@ def _cells(
 
 
 def show(screen: Console, path: Path, out: Path, count: int, taxonomy: Taxonomy) -> None:
-    """The first labelled failures of a log as readable blocks."""
+    """Print the first labelled failures of a log as readable blocks."""
     labels = {label.episode_id: label for label in read_failures(out)}
     for episode in read_episodes(path):
         label = labels.get(episode.id)
@@ -259,7 +259,7 @@ def show(screen: Console, path: Path, out: Path, count: int, taxonomy: Taxonomy)
 
 
 def block(episode: Episode, label: Failure, taxonomy: Taxonomy) -> str:
-    """One failure: task, categories, decisive step, quotes, rationale."""
+    """Return one failure as text: task, categories, decisive step, quotes, rationale."""
     names = " + ".join(f"{code} {taxonomy.category(code).name}" for code in label.primary)
     others = [code for code in label.categories if code not in label.primary]
     guess = f"   (a guess: {NO_CAUSE})" if label.unexplained else ""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags of the command."""
+    """Add the command's flags."""
     parser.add_argument("files", nargs="+", metavar="LABELS", help="failures.jsonl files, or folders; one profile each")
     parser.add_argument("--against", metavar="LABELS", help="older labels: has the profile drifted since?")
     parser.add_argument("--taxonomy", metavar="FILE", help="a taxonomy of your own (YAML)")

@@ -8,7 +8,7 @@ from fama.errors import BadInput
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags of the command."""
+    """Add the command's flags."""
     parser.add_argument("folders", metavar="DIR", nargs="+", help="folder with the comparison.json of `fama compare`")
     parser.add_argument(
         "--leaderboard", metavar="OUT", help="verify the comparisons of all DIRs and write them as one page into OUT"

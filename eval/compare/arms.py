@@ -27,7 +27,7 @@ INPUTS = "inputs.json"
 
 
 def read_labels(settings: CompareSettings) -> dict[str, Failure] | None:
-    """Failure labels by task on the retrospective track, the first one of each task; None on the other.
+    """Read the failure labels by task on the retrospective track, the first one of each task; None on the other.
 
     Labels that are of another domain are not read.
 

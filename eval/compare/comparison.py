@@ -147,7 +147,7 @@ async def _live(
         backbone = recorded_name(settings.model)
     else:
         backbone = model.name
-    cells = _lattice(settings, world.versions(settings.domain), tasks, backbone)
+    cells = _read_grid(settings, world.versions(settings.domain), tasks, backbone)
     inputs = check_inputs(settings, out)
     plan = plan_arms(settings, tasks)
     try:
@@ -179,7 +179,7 @@ async def _replayed(
         raise BadInput(f"{out}: holds episodes that were run live; give another folder with --out to replay into")
     rows = read_outcomes(path, world.versions(settings.domain))
     table = select_rows(rows, settings, path, other_splits(settings, world))
-    cells = _lattice(settings, world.versions(settings.domain), table.tasks, table.backbone)
+    cells = _read_grid(settings, world.versions(settings.domain), table.tasks, table.backbone)
     helpers = build_pool(settings.helpers)
     failures = read_labels(settings)
     scores: dict[str, list[Score]] = {}
@@ -211,7 +211,7 @@ async def _replayed(
     )
 
 
-def _lattice(
+def _read_grid(
     settings: CompareSettings, versions: Mapping[str, str], tasks: tuple[str, ...], backbone: str
 ) -> list[ExecutedSubset] | None:
     """Return the executed subsets of the named subset grid; None where none is named.

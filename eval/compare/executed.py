@@ -12,7 +12,7 @@ from fama.selection.health import HealthTally, SelectorHealth
 from fama.settings import CompareSettings
 from fama.subsets import members_of
 
-#: where a comparison without a lattice takes its executed subsets from
+#: where a comparison without a subset grid takes its executed subsets from
 OWN_EPISODES = "the arms' own episodes"
 
 
@@ -55,8 +55,8 @@ def read_executed(
         pool: names of the helpers.
         arms: the arm of each planned episode, by id.
         episodes: what was run.
-        cells: executed subsets of the lattice; None takes the arms' own.
-        one_off: what each arm needs once.
+        cells: executed subsets of the grid; None takes the arms' own.
+        one_off: setup cost of each arm.
     """
     scores: dict[str, list[Score]] = {arm.arm: [] for arm in settings.arms}
     choices: dict[str, list[tuple[str, str | None]]] = {arm.arm: [] for arm in settings.arms}
@@ -89,7 +89,7 @@ def read_executed(
 
 
 def _own_cells(scores: Mapping[str, Sequence[Score]]) -> list[ExecutedSubset]:
-    """Cells of the arms' own episodes. Two arms that chose one subset on a trial ran the same cell twice."""
+    """Return the cells of the arms' own episodes. Two arms that chose one subset on a trial ran the same cell twice."""
     return [
         ExecutedSubset(
             s.key.pair,

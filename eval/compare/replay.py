@@ -69,7 +69,7 @@ class ReplayedArm:
 
 
 def check_replayable(settings: CompareSettings) -> None:
-    """Refuse arms that select more than once an episode: a table's episodes held one subset throughout.
+    """Refuse arms that select more than once per episode: a table's episodes held one subset throughout.
 
     Raises:
         BadInput: names the cadence.

@@ -250,7 +250,7 @@ def _warnings(settings: CompareSettings, arms: Sequence[ArmResult], plain: str |
     said = []
     trials = max((arm.measures.trials for arm in arms), default=0)
     if trials < CLAIM_TRIALS:
-        said.append(f"{trials} trial{'s' * (trials != 1)} a task: a claim needs at least {CLAIM_TRIALS}.")
+        said.append(f"{trials} trial{'s' * (trials != 1)} per task: a claim needs at least {CLAIM_TRIALS}.")
     if plain is None:
         said.append("No arm without helpers: there is no overhead and no difference to the plain agent.")
     broken = [

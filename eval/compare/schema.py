@@ -34,7 +34,7 @@ class Corrected(Record):
 class ArmResult(Record):
     """One arm. ``missing`` counts replayed choices that the table has no executed episode of.
 
-    ``one_off`` is what the arm needs once, in none of its episodes' tokens; empty where it is ready as it is.
+    ``one_off`` is the arm's setup cost, in none of its episodes' tokens; empty where it is ready as it is.
     ``payback`` says after how many episodes saved tokens pay for it. ``health`` is None where it was not recorded.
     ``second_attempts`` counts episodes that were run again after an error, ``out_of_time`` those that
     ``limits.seconds`` ended, a limit by choice and no error; None where the episodes do not say it. ``corrected`` is
@@ -101,7 +101,7 @@ class GridReport(Record):
 
 
 class CurvePoint(Record):
-    """An arm at one λ, the success that 1,000 tokens are worth; None for an arm that does not heed it."""
+    """An arm at one λ, the success that 1,000 tokens are worth; None for an arm that does not follow it."""
 
     lam: float | Literal["inf"] | None
     tokens: Interval
@@ -184,7 +184,7 @@ class Comparison(Record):
     commits: dict[str, int] = Field(default_factory=dict)
     """Episodes by the commit that they ran at."""
     simulated: tuple[str, ...] = ()
-    """What is simulated in these numbers, in words."""
+    """Simulated parts of these numbers, in words."""
     warnings: tuple[str, ...] = ()
     config: dict[str, Any] = Field(default_factory=dict)
     command: str = ""

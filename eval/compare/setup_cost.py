@@ -36,7 +36,7 @@ class Payback(Record):
 
 
 def one_off_costs(settings: CompareSettings) -> dict[str, tuple[Spent, ...]]:
-    """Return what each arm needs once; an arm that is ready as it is has no parts.
+    """Return the setup cost of each arm; an arm that is ready as it is has no parts.
 
     Raises:
         BadInput: a table or a checkpoint cannot be read.
@@ -77,7 +77,7 @@ def paybacks(
     tasks: Sequence[str],
     resampling: Resampling,
 ) -> dict[str, tuple[Payback, ...]]:
-    """For each arm with a one-off cost, its payback against every rival that was compared."""
+    """Return the break-even point of each arm with a setup cost, against every rival that was compared."""
     rivals = arms_in_role(settings.arms, "payback")
     return {
         arm: tuple(
@@ -102,7 +102,7 @@ def payback(versus: str, ours: float | None, theirs: float | None, saved: Interv
 def saved_tokens(
     ours: Sequence[Score], theirs: Sequence[Score], tasks: Sequence[str], resampling: Resampling
 ) -> Interval:
-    """Charged tokens per episode of theirs minus ours, over the (task, trial) pairs that both have a verdict on."""
+    """Return the charged tokens per episode of theirs minus ours, over the (task, trial) pairs with two verdicts."""
     left, right = ({s.key.pair: amount(s.tokens.total) for s in side if s.scored} for side in (ours, theirs))
     place = {task: index for index, task in enumerate(tasks)}
     saved, n = np.zeros(len(tasks)), np.zeros(len(tasks))

@@ -33,10 +33,10 @@ async def sweep(
     scores: Mapping[str, Sequence[Score]],
     helpers: Mapping[str, Helper],
 ) -> tuple[Curve, ...]:
-    """One curve an arm, and the oracle's: a point a λ where the arm heeds it, else the point that the arm is.
+    """Return one curve per arm, and the oracle's: a point per λ for an arm that follows it, else its one point.
 
-    Areas are means of the attainable success over budgets from the cheapest to the dearest point of all curves; what
-    is said at equal tokens or success is against the reference, the prompted arm where there is one, else best_fixed.
+    Areas are means of the attainable success over budgets from the cheapest to the most expensive point of all curves.
+    Values at equal tokens or success are against the reference: the prompted arm where there is one, else best_fixed.
     An arm whose tokens a server did not report has points of unknown tokens: no area, no budgets, and no reference.
     Only (task, trial) pairs on which every point has an executed episode count, so that points are paired.
     """
@@ -64,12 +64,12 @@ async def sweep(
 
 
 def _looked_up(scores: Sequence[Score]) -> dict[EpisodeKey, tuple[float, float]]:
-    """(success, tokens) of each scored (task, trial)."""
+    """Return (success, tokens) of each scored (task, trial)."""
     return {s.key.pair: (float(s.success), amount(s.tokens.total)) for s in scores if s.scored}
 
 
 def _best(cells: Sequence[ExecutedSubset], lam: float) -> dict[EpisodeKey, tuple[float, float]]:
-    """The executed subset of the highest success − λ · tokens / 1000 on each (task, trial), the cheaper of equals."""
+    """Return the executed subset of highest success − λ · tokens / 1000 per (task, trial), the cheaper of equals."""
     found = {}
     for key, group in groupby(sorted(cells, key=lambda cell: cell.key), key=lambda cell: cell.key):
         best = max(group, key=lambda cell: (cell.success - lam * cell.tokens / 1000, -cell.tokens))
@@ -78,7 +78,7 @@ def _best(cells: Sequence[ExecutedSubset], lam: float) -> dict[EpisodeKey, tuple
 
 
 def _sums(found: Mapping[EpisodeKey, tuple[float, float]], tasks: Sequence[str]) -> Array:
-    """Successes, tokens and trials per task, shape [3, tasks]."""
+    """Return successes, tokens and trials per task, shape [3, tasks]."""
     place = {task: index for index, task in enumerate(tasks)}
     sums = np.zeros((3, len(tasks)))
     for key, (success, tokens) in found.items():
@@ -122,7 +122,7 @@ def _curves(
 
 
 def _draws(sums: Array, weights: Array) -> Array:
-    """Success and tokens as they are (column 0) and in every resample: [2, 1 + draws]."""
+    """Return success and tokens as they are (column 0) and in every resample: [2, 1 + draws]."""
     rates, tokens, trials = sums[0] / sums[2], sums[1], sums[2]
     every = np.concatenate([np.ones((1, len(rates))), weights])
     found: Array = np.stack([every @ rates / every.sum(axis=1), every @ tokens / (every @ trials)])

@@ -36,7 +36,7 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class Stated:
-    """What a note says. ``row`` holds fields of a row that it picks, ``rule`` is true for a rule in words.
+    """The content of a note. ``row`` holds fields of a row that it picks, ``rule`` is true for a rule in words.
 
     ``quoted`` and ``facts`` are its quoted values and its telling facts (ids, dates, addresses), in normal form.
     """

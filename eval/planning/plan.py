@@ -24,7 +24,7 @@ from fama.settings import CompareSettings
 
 
 class Power(NamedTuple):
-    """What so many trials can find: where the arms differ alike on every task, and where their difference varies.
+    """Detectable effect of so many trials: for arms that differ alike on every task, and for a difference that varies.
 
     ``varying`` is None where nothing says how much it varies.
     """

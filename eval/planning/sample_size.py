@@ -39,7 +39,7 @@ def plans(
 
 
 class Spread(NamedTuple):
-    """How differently two arms end on one trial, for a plan.
+    """Variance of the difference between two arms on one trial, for a plan.
 
     ``discordance`` is the share of trials where nothing but chance tells the arms apart; ``between`` the variance
     between tasks of their true difference, None where nothing says it. ``source`` says in words what both are of.

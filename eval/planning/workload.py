@@ -38,7 +38,7 @@ class Asked(Record):
 
 
 class Workload(Record):
-    """What logged episodes of one domain, backbone and strategy take, put into this package's own requests.
+    """Workload of logged episodes of one domain, backbone and strategy, put into this package's own requests.
 
     Intervals are over tasks. ``selection`` is what one prompted selection (``one_call``) reads, ``opening`` policy and
     tools as the strategy shows them, ``longest`` the longest request. ``discordance`` is the share of pairs of trials

@@ -234,7 +234,7 @@ def _caption(comparison: Comparison) -> str:
 
 
 def agreement(part: Part) -> str:
-    """Tabulate how far each labeller agrees with one part of the readings."""
+    """Tabulate how far each annotator agrees with one part of the readings."""
     rows = [one for one in read_measured() if one.half == part]
     commits = ", ".join(sorted({(one.commit or "unknown")[:7] for one in rows}))
     return f"{agreements([one.row for one in rows])}\n\nMeasured at commit {commits}."

@@ -1,4 +1,4 @@
-"""Where two arms part: on each task the first decision at which the agent acts otherwise."""
+"""Divergence of two arms: on each task the first decision at which the agent acts otherwise."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class Parting(NamedTuple):
 
 
 class Preferred(Verdict):
-    """What a reader says of the decision at which two arms part; ``message`` is that of the agent's action."""
+    """The verdict of a reader on the decision at which two arms part; ``message`` is that of the agent's action."""
 
     message: int
 

@@ -1,4 +1,4 @@
-"""How far labels agree with readings: category, party and step, with intervals over tasks."""
+"""Agreement of labels with readings: category, party and step, with intervals over tasks."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ DRAWS = 2000
 
 
 class Named(NamedTuple):
-    """What a label names: a category, a party and a step; ``category`` is what it names for the agent's fault."""
+    """The names in a label: a category, a party and a step; ``category`` is the one for the agent's fault."""
 
     category: str | None
     blame: str
@@ -32,7 +32,7 @@ class Named(NamedTuple):
 
 
 class Row(Record):
-    """Agreement of one labeller with the readings of ``failures`` failures.
+    """Agreement of one annotator with the readings of ``failures`` failures.
 
     ``category`` is over the failures that the reading blames on the agent, whomever the label blames; ``label`` and
     ``kappa`` (Cohen 1960) are over all, with the party in the category's place where it is not the agent. ``steps``

@@ -28,7 +28,7 @@ HOW = "judging.json"
 
 @dataclass(frozen=True)
 class Judging:
-    """How a judge is asked; as in ``fama diagnose``. ``first`` failures in an order drawn by seed, all when None."""
+    """Settings of a judge, as in ``fama diagnose``. ``first`` failures in an order drawn by seed, all when None."""
 
     model: ModelSettings
     context_tokens: int

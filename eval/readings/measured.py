@@ -1,4 +1,4 @@
-"""The committed measurements: how far labellers agreed with the readings, and what exactly was measured."""
+"""The committed measurements: how far annotators agreed with the readings, and what exactly was measured."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,7 +21,7 @@ MEASURE = "do so with `python -m eval.readings judge LOGS --judge NAME --out DIR
 
 
 class Measured(Record):
-    """One labeller on one part of the readings. ``prompts`` is None for labels that no judge gave."""
+    """One annotator on one part of the readings. ``prompts`` is None for labels that no judge gave."""
 
     half: Part
     row: Row
@@ -58,7 +58,7 @@ def read_measured(folder: Path = FOLDER) -> list[Measured]:
 
 
 def record(measured: Iterable[Measured], folder: Path = FOLDER) -> None:
-    """Add measurements to a folder's; one of the same labeller and half is replaced.
+    """Add measurements to a folder's; one of the same annotator and half is replaced.
 
     Raises:
         BadInput: one there is of more failures, with the taxonomy and the prompts of today.

@@ -48,7 +48,7 @@ class Member(Record):
 
 
 class ReadingSet(Record):
-    """What was drawn, from which strata and by which seed."""
+    """The drawn episodes, their strata and the seed."""
 
     seed: int
     strata: tuple[Stratum, ...] = Field(min_length=1)

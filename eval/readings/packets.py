@@ -1,4 +1,4 @@
-"""What a reader gets: a failed dialogue as numbered messages with the task and the verdict, blind to all detectors."""
+"""Packets for readers: a failed dialogue as numbered messages with the task and the verdict, blind to all detectors."""
 
 import json
 import re

@@ -29,7 +29,7 @@ SAME_STEP = 1
 
 
 class Reading(Record):
-    """What a reader answered, without words of the dialogue. ``category`` is None where the agent is not to blame."""
+    """The answer of a reader, without words of the dialogue. ``category`` is None where the agent is not to blame."""
 
     id: str
     category: str | None

@@ -39,6 +39,8 @@ _STATED = ("command", "commit", "package_version", "created_at", "track")
 _SHARED = ("benchmark", "backbone", "strategy")
 #: Fields of lines in words: what was computed is shown, other lines are listed as stated.
 _LINES = ("warnings", "simulated")
+#: Words of a line in earlier releases, and those of today.
+_REWORDED = (" a task: a claim", " per task: a claim")
 #: Settings that shape no episode; the files are not read again.
 _FILES = ("outcomes", "failures", "lattice")
 #: Fields that follow from a table of executed subsets, where one was named.
@@ -283,7 +285,8 @@ def _listed(stated: Comparison, again: Comparison, idle: bool, absent: bool, unr
     listed |= {"config": ", ".join(f"{name}={_word(value)}" for name, value in {**how, **files}.items())}
     for name in _LINES:
         computed = getattr(again, name)
-        listed |= {name: list((Counter(getattr(stated, name)) - Counter(computed)).elements())}
+        lines = [line.replace(*_REWORDED) for line in getattr(stated, name)]
+        listed |= {name: list((Counter(lines) - Counter(computed)).elements())}
     listed |= _questions(stated)
     listed |= {f"arms.{arm.arm}.one_off": [part.model_dump(mode="json") for part in arm.one_off] for arm in stated.arms}
     if idle:

@@ -23,7 +23,7 @@ _GAIN = 0.1
 
 @dataclass(frozen=True)
 class Scenario:
-    """How per-task differences arise; ``draw`` takes a generator, tasks and trials and returns shape [tasks]."""
+    """Model of per-task differences; ``draw`` takes a generator, tasks and trials and returns shape [tasks]."""
 
     name: str
     truth: float

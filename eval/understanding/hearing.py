@@ -1,4 +1,4 @@
-"""What the scripted user hears in labelled replies, at the point of the conversation where each was said."""
+"""Replay of the scripted user's reading of labelled replies, at the point of the conversation where each was said."""
 
 from collections import defaultdict
 from collections.abc import Sequence

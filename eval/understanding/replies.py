@@ -21,7 +21,7 @@ LABELS = "replies-read.yaml"
 
 
 class Place(Record):
-    """Where a reply stands: a file below the data folder, the episode's id, the index of its message."""
+    """Location of a reply: a file below the data folder, the episode's id, the index of its message."""
 
     file: str
     episode: str

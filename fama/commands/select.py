@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--router", required=True, metavar="DIR", help="checkpoint folder of `fama train`")
     parser.add_argument("--episodes", required=True, metavar="DIR", help="episodes.jsonl, or its folder")
     parser.add_argument("--lam", type=float, help="success that 1,000 tokens are worth (default: the checkpoint's)")
-    parser.add_argument("--allowance", type=int, help="tokens that helpers may spend a decision (default: no limit)")
+    parser.add_argument("--allowance", type=int, help="tokens that helpers may spend per decision (default: no limit)")
     parser.add_argument("--limit", type=int, help="episodes to read at most")
     parser.add_argument("--first", action="store_true", help="only the decision before an episode's first action")
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")

@@ -1,1 +1,1 @@
-"""Why an episode failed: taxonomy, detectors, analysts, orchestrator, mitigation."""
+"""Diagnosis of failed episodes: taxonomy, detectors, analysts, orchestrator, mitigation."""

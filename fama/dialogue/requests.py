@@ -243,7 +243,7 @@ _Asked = tuple[tuple[str, tuple[ToolView, frozenset[str]] | None], ...]
 
 @by_identity(64)
 def _known_turns(tools: tuple[ToolView, ...]) -> RecentCache[str, _Asked]:
-    """Return what the turns of recent states ask for with these tools: each turn is read once, not once a state."""
+    """Return what the turns of recent states ask for with these tools: each turn is read once, not once per state."""
     return RecentCache(2048, len, 2**20)
 
 

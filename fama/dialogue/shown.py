@@ -1,4 +1,4 @@
-"""What tools have shown of a request's object, with the numbers the user wants: what rules are held against."""
+"""Records of a request's object that tools have shown, with the numbers the user wants; rules are checked on them."""
 
 import re
 from typing import Any, NamedTuple

@@ -250,7 +250,7 @@ class _Batch:
         self.rows.append(Row(slot, stored))
 
     def settle(self, taken: Mapping[Slot, Source]) -> None:
-        """Number trials; records that could not be read get the arm of the others first."""
+        """Assign trial numbers; records that could not be read get the arm of the others first."""
         if len(self.arms) == 1:
             (arm,) = self.arms.values()
             for index in self.unarmed:

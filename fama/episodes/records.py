@@ -134,7 +134,7 @@ class LedgerRow(Record):
     price: float | None = None
     parsed: bool = True
     truncated: bool | None = Field(default=None, exclude_if=_unknown)
-    """Whether the reply was cut at its token limit; None where the caller did not record it."""
+    """True if the reply was cut at its token limit; None where the caller did not record it."""
     unknown_names: tuple[str, ...] = Field(default=(), exclude_if=_empty)
     """Names in a selector's reply that no helper of the pool has."""
     turn: int | None = None
@@ -175,7 +175,7 @@ class RejectedNote(Record):
 
 
 SelectionState = Literal["chosen", "unparsed", "unaffordable", "by_cadence"]
-"""How a decision came by its subset: the selector chose it; its replies held no choice, so that its fallback holds; the
+"""The origin of a decision's subset: the selector chose it; its replies held no choice, so that its fallback holds; the
 budget had no room to ask it; the cadence asks at other decisions."""
 
 
@@ -263,9 +263,9 @@ class Episode(Record):
     reward_detail: dict[str, float] = Field(default_factory=dict)
     gold_actions: tuple[GoldAction, ...] | None = None
     required_outputs: tuple[str, ...] | None = None
-    """What the task demands to be told to the user; None where the benchmark or the log does not say it."""
+    """Facts that the task demands to be told to the user; None where the benchmark or the log does not say it."""
     instruction: str | None = None
-    """What the benchmark told its simulated user about this task; no part of a visible state."""
+    """Instruction of the benchmark to its simulated user about this task; no part of a visible state."""
     seeds: dict[str, int] = Field(default_factory=dict)
     prompt_hashes: dict[str, str] = Field(default_factory=dict)
     config_hash: str | None = None
@@ -325,7 +325,7 @@ class Failure(Record):
     categories: tuple[str, ...] = ()
     primary: tuple[str, ...] = ()
     fits_none: bool = Field(default=False, exclude_if=_empty)
-    """Whether it says that no category fits; without categories and this mark a label is only begun."""
+    """True if it says that no category fits; without categories and this mark a label is only begun."""
     step: int | None = None
     blame: Blame = "agent"
     evidence: tuple[Evidence, ...] = ()

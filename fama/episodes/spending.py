@@ -12,7 +12,7 @@ Part = Literal["outcome table", "plain run", "diagnosis", "prompted episodes", "
 
 
 class Remaining(Record):
-    """What an episode took from a decision on: tokens, those of them that no cache held, and seconds of the calls.
+    """Cost of an episode from a decision on: tokens, those of them that no cache held, and seconds of the calls.
 
     Agent, helpers and selection count. None is unknown.
     """

@@ -1,4 +1,4 @@
-"""What the mined episodes of a folder share, and the set-up of each execution."""
+"""Shared state of the mined episodes of a folder, and the set-up of each execution."""
 
 from collections.abc import AsyncIterator, Mapping, MutableMapping
 from contextlib import asynccontextmanager

@@ -18,7 +18,7 @@ class OutOfBudget(ModelError):
 
 
 class Meter:
-    """What one episode's mining asked. The same request is asked once and counts once, whoever answered it.
+    """Ledger of one episode's mining. The same request is asked once and counts once, whoever answered it.
 
     Callers may ask side by side: a call is counted before it is awaited, and who asks the same meanwhile waits for it.
     Under a limit of tokens or seconds, which only an answer tells, calls are made one after another.

@@ -1,4 +1,4 @@
-"""What single notes did to logged episodes: how many fixed, broke or did nothing, by helper, form, domain and arm."""
+"""Effects of single notes on logged episodes: how many fixed, broke or did nothing, by helper, form, domain and arm."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -26,7 +26,7 @@ class NoteGroup(NamedTuple):
 
 @dataclass(frozen=True)
 class NoteEffects:
-    """What a helper's notes did, each put before one decision of a logged episode, beside what its arm asks there.
+    """Effects of a helper's notes, each put before one decision of a logged episode, beside what its arm asks there.
 
     ``asked`` counts decisions, ``notes`` those at which a note was given, ``tasks`` the tasks behind the notes.
     ``flipped`` notes turned the outcome: they fixed a failed episode or broke a solved one. ``changed`` ones changed

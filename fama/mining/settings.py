@@ -54,7 +54,7 @@ class MineSettings(Settings):
     """Model of the helpers' LLM forms; None takes the mined run's, or the backbone."""
     model: RouteSettings = RouteSettings()
     base: Literal["none", "selector"] = Field(default="none", exclude_if=lambda value: value == "none")
-    """What is intervened on: episodes of the plain agent, or those of the run's own selector (asked at every turn),
+    """Arm that is intervened on: the plain agent, or the run's own selector (asked at every turn),
     to whose helpers an intervention adds others, or from which it takes some away."""
     user: Literal["live", "recorded", "recorded_only"] = "live"
     """``recorded``: the user says what the log says until the agent acts otherwise; then the run's user model answers.
@@ -71,7 +71,7 @@ class MineSettings(Settings):
     concurrency: int = Field(default=1, ge=1)
     """Episodes mined at once."""
     executor: Literal["local", "ray"] = "local"
-    """Where episodes are mined: in this process, or as Ray tasks (the extra ``ray``; models need a ``base_url``)."""
+    """Executor of the mining: in this process, or as Ray tasks (the extra ``ray``; models need a ``base_url``)."""
 
     @model_validator(mode="after")
     def _something_to_mine(self) -> Self:

@@ -22,7 +22,7 @@ class Differs(EnvironmentFault):
 
 @dataclass
 class Track:
-    """Where a run stands towards the episode that it replays.
+    """Position of a run relative to the episode that it replays.
 
     ``on`` holds while everything the agent did is as logged. ``sampled`` takes it off at the first decision with a
     note, also where the action is as logged: for continuations that are drawn anew. ``difference`` is the place of

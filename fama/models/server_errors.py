@@ -118,7 +118,7 @@ def _empty(error: Any) -> bool:
 
 
 def error_status(error: Any, status: int) -> int:
-    """The HTTP status that an error object names, else the one it came with; a 200 with an error counts as a 502."""
+    """Return the HTTP status that an error object names, else the answer's; a 200 with an error counts as a 502."""
     for holder in (error, error.get("error") if isinstance(error, dict) else None):
         code = holder.get("code", holder.get("status_code")) if isinstance(holder, dict) else None
         if re.fullmatch(r"[45]\d\d", str(code)):
@@ -148,7 +148,7 @@ def is_final(status: int, body: Any, wait: float | None = None) -> bool:
 
 
 def wait_hint(headers: Mapping[str, str], body: Any) -> float | None:
-    """Seconds that the server asks to wait, from its headers or its body; None where it does not say."""
+    """Return the seconds that the server asks to wait, from its headers or its body; None where it does not say."""
     for seconds in _hints(headers, body):
         if seconds is not None and math.isfinite(seconds) and seconds >= 0:
             return seconds
@@ -252,7 +252,7 @@ def _object_words(body: dict[str, Any], depth: int) -> Iterator[str]:
 
 
 def _codes(body: Any, depth: int) -> Iterator[str]:
-    """Values of ``code``, ``type`` and ``status`` at any level."""
+    """Yield values of ``code``, ``type`` and ``status`` at any level."""
     if depth > _MAX_DEPTH:
         return
     if isinstance(body, list):

@@ -75,7 +75,7 @@ def with_estimate(reply: ChatReply, request: ChatRequest) -> LedgerRow:
 
 
 def one_row(rows: Sequence[LedgerRow], last: LedgerRow | None = None) -> LedgerRow | None:
-    """One row for a call of several tries: what failed tries were billed is added to the last one's counts."""
+    """Return one row for a call of several tries; the bills of failed tries are added to the last one's counts."""
     known = [row for row in rows if row.total_tokens is not None]
     if last is None:
         if not known:

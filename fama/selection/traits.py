@@ -24,7 +24,7 @@ class SelectorTraits:
     asks_model: bool = True
     """May ask a language model when it selects; assumed of a plug-in that does not say."""
     setup: Setup = "nothing"
-    """What exists before the first episode and was paid for: an outcome table (``outcomes``: the option of that name,
+    """Setup cost, paid before the first episode: an outcome table (``outcomes``: the option of that name,
     else the comparison's), a trained router (the option ``checkpoint``), or something whose cost nobody recorded."""
     lead: int | None = None
     """Place among the arms taken as the learned one that others are compared with; the lowest leads, None never."""

@@ -53,7 +53,7 @@ class ServeLimits(Settings):
 
 
 class RecordSettings(Settings):
-    """What is recorded of the conversations, as episodes."""
+    """Settings of the recording of conversations as episodes."""
 
     folder: Path | None = None
     """Folder that gets ``episodes.jsonl``; None records nothing."""
@@ -108,11 +108,11 @@ class ServeSettings(Settings):
     model: ModelSettings | None = None
     """Model of helper agents and of prompted selection; None where notes are templates and the router asks no model."""
     cadence: Cadence = "turn"
-    """When the router is asked."""
+    """Decisions at which the router is asked."""
     placement: Placement = "user"
-    """Where notes go. ``assistant`` needs an upstream that continues a reply that was begun."""
+    """Placement of notes. ``assistant`` needs an upstream that continues a reply that was begun."""
     prefill: Prefill = "message"
-    """How the upstream is given the opening of its reply, for ``placement: assistant``."""
+    """Form in which the upstream gets the opening of its reply, for ``placement: assistant``."""
     benchmark: str = Field(default="", max_length=64)
     """Benchmark whose file of tool roles (``fama/dialogue/rules``) holds for the clients' tools; a tool's schema can
     state its role instead, as ``x-fama-role``."""

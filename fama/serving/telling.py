@@ -1,4 +1,4 @@
-"""What a client is told of an advice: headers of every answer, and one more field of a whole one."""
+"""Report of an advice to the client: headers of every answer, and one more field of a whole one."""
 
 import re
 from collections.abc import Iterable

@@ -53,7 +53,7 @@ def read_body(body: str, tools: Tools, closed: bool) -> Body:
 
 
 def read_elements(body: str, tools: Tools, closed: bool = True) -> Body:
-    """``<function=name><parameter=key>value</parameter></function>``, ``<invoke name="name">…``, or JSON inside."""
+    """Read ``<function=name><parameter=key>value</parameter></function>``, ``<invoke name="name">…``, or JSON in it."""
     calls = []
     for element in _ELEMENT.finditer(body):
         name = tool_name(element["name"], tools)
@@ -80,7 +80,7 @@ def read_elements(body: str, tools: Tools, closed: bool = True) -> Body:
 
 
 def read_named_element(body: str, tools: Tools) -> Body:
-    """``<name><key>value</key></name>`` or JSON inside, where ``name`` is a tool."""
+    """Read ``<name><key>value</key></name>`` or JSON inside, where ``name`` is a tool."""
     found = _NAMED_TAG.fullmatch(body.strip())
     if found is None or found["key"] not in tools:
         return ()
@@ -100,7 +100,7 @@ def _named_tags(inside: str, schema: Mapping[str, Any]) -> dict[str, Any] | None
 
 
 def read_python(body: str, tools: Tools, closed: bool = True) -> Body:
-    """``[name(key=value)]``, ``name(key=value)``, or one of these a line, also inside ``print(...)``."""
+    """Read ``[name(key=value)]``, ``name(key=value)``, or one of these per line, also inside ``print(...)``."""
     lines = [body] if _calls(body) else [line for line in body.splitlines() if line.strip()]
     calls: list[NamedCall] = []
     for line in lines:
@@ -143,7 +143,7 @@ def _json(body: str, tools: Tools, closed: bool) -> Body:
 
 
 def _keyed(value: Any, tools: Tools) -> NamedCall | None:
-    """``{"get_order": {"order_id": "W1"}}``, where that is a tool."""
+    """Read ``{"get_order": {"order_id": "W1"}}``, where that is a tool."""
     if not isinstance(value, dict) or len(value) != 1:
         return None
     name, arguments = next(iter(value.items()))

@@ -99,7 +99,7 @@ def has_sign(text: str) -> bool:
 
 
 def _whole(text: str, tools: Tools) -> Body:
-    """Calls without a beginning mark, which must be all of the text."""
+    """Read calls without a beginning mark, which must be all of the text."""
     text = text.strip()
     if text.startswith("[") and text.endswith(")]"):
         found = read_python(text, tools)

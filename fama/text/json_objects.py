@@ -16,7 +16,7 @@ _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
 
 
 def objects(text: str, repair: bool = True) -> Iterator[Any]:
-    """JSON objects in the text, outermost first, left to right; none that holds NaN, Infinity or a number as large.
+    """Yield JSON objects in the text, outermost first, left to right; none with NaN, Infinity or a number as large.
 
     With ``repair``, doubled braces, single quotes, trailing commas and missing closing braces are understood. An open
     list is not: items of it may be missing. An object that gives a key two values ends the search: which one was meant

@@ -81,7 +81,7 @@ def arguments_of(text: str) -> Any:
 
 
 def typed(values: Mapping[str, str], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments that a markup holds as text, in the types of the tool's schema.
+    """Return the arguments that a markup holds as text, in the types of the tool's schema.
 
     Text stays text where the schema says so or says nothing, except objects and lists without a schema.
     """

@@ -35,7 +35,7 @@ ARMS: dict[str, str | Path] = {
 
 
 def logged(decision: Decision) -> dict[str, Any]:
-    """What decisions are compared by: all but the clock."""
+    """Return the compared part of decisions: all but the clock."""
     return decision.model_dump(exclude={"seconds"})
 
 
@@ -102,7 +102,7 @@ def played(placement: Placement, budget: BudgetSettings) -> tuple[Episode, list[
 
 
 def of_helpers(requests: list[ChatRequest]) -> Iterator[tuple[str, Any, Any]]:
-    """What was asked besides the agent's own requests; seeds are named by the episode, which an advisor cannot know."""
+    """Return the requests besides the agent's own; seeds are named by the episode, which an advisor cannot know."""
     return ((one.role, one.messages, one.tools) for one in requests if one.role != "agent")
 
 

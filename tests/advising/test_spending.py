@@ -1,4 +1,4 @@
-"""What an advice that fails has spent: it is told, limits count it, and the endpoint does, too."""
+"""The spending of an advice that fails: it is told, limits count it, and the endpoint does, too."""
 
 from collections.abc import Iterator
 from typing import Any

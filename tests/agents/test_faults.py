@@ -40,7 +40,7 @@ pytestmark = pytest.mark.usefixtures("lamps")
 
 
 def gold(body: dict[str, Any]) -> tuple[str, int, Answer]:
-    """Which task is asked about, at which of its three steps, and the right answer."""
+    """Return the task that is asked about, its step of three, and the right answer."""
     text = json.dumps(body["messages"])
     task = re.findall(r"lamp in the (t\d) room", text)[-1]
     step = sum(message["role"] == "assistant" for message in body["messages"])

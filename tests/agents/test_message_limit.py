@@ -1,4 +1,4 @@
-"""What one message may store: replies, arguments, tool outputs and unread replies of 10 MB are cut with a mark."""
+"""The limit of one message: replies, arguments, tool outputs and unread replies of 10 MB are cut with a mark."""
 
 import json
 import logging

@@ -57,7 +57,7 @@ async def run(out: Path, wanted: RunSettings, recorder: Recorder, tasks: int = 2
 
 @pytest.mark.parametrize("form", ["one_call", "on_prefix"])
 async def test_one_call_before_every_decision(tmp_path: Path, form: str) -> None:
-    """Three decisions a task, three different choices in turn, one call each, logged at its decision."""
+    """Three decisions per task, three different choices in turn, one call each, logged at its decision."""
     answers = ['{"helpers": ["TSA"]}', '{"helpers": []}', '{"helpers": ["DCE", "TSA"]}']
     if form == "on_prefix":
         answers = ["TSA", "none", "TSA, DCE"]

@@ -1,4 +1,4 @@
-"""What every registered strategy must do, whatever the history, the note and the reply."""
+"""The contract of every registered strategy, whatever the history, the note and the reply."""
 
 import json
 from dataclasses import asdict

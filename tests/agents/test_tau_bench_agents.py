@@ -152,7 +152,7 @@ async def ours(task_id: str, steps: list[Step], strategy: str, out: Path) -> tup
 
 
 def acted(episode: Episode) -> list[Step]:
-    """What our agent did, in τ-bench's words."""
+    """Return our agent's actions, in τ-bench's words."""
     made: list[Step] = []
     for message in episode.messages:
         if message.role == "assistant":

@@ -1,4 +1,4 @@
-"""What commands say about a wrong path, a wrong name or a reply that nobody could read."""
+"""Messages of commands about a wrong path, a wrong name or a reply that nobody could read."""
 
 from pathlib import Path
 

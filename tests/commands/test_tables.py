@@ -183,7 +183,7 @@ def listed(*words: str) -> Callable[[Path], Run]:
 
 #: first titles of the tables
 HEADS = {"benchmark", "backbone, domain, strategy", "task", "measure", "arm", "trials", "subset"}
-HEADS |= {"label", "category", "labeller", "labels", "router", "name", "helper"}
+HEADS |= {"label", "category", "annotator", "labels", "router", "name", "helper"}
 
 #: command → (what makes its input and returns its run, columns of names, least rows)
 TABLES: dict[str, tuple[Callable[[Path], Run], int, int]] = {

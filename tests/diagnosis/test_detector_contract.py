@@ -1,4 +1,4 @@
-"""What every registered detector must do: findings of the taxonomy, at a step of the episode, from no more than it."""
+"""The contract of every registered detector: findings of the taxonomy, at a step of the episode, and from it alone."""
 
 import pytest
 

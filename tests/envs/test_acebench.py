@@ -299,7 +299,7 @@ async def attempts(domain: str, chance: random.Random) -> list[tuple[dict[str, A
 
 
 def remark(truth: Any, domain: str, chance: random.Random) -> str:
-    """What an agent says to a special task, now and then wrongly."""
+    """Return the answer of an agent to a special task, now and then wrong."""
     if chance.random() < 0.2:
         return "I have no idea."
     if not isinstance(truth, dict):

@@ -1,4 +1,4 @@
-"""What every registered benchmark and its environments must do."""
+"""The contract of every registered benchmark and its environments."""
 
 import json
 from typing import Any

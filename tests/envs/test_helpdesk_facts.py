@@ -1,4 +1,4 @@
-"""Whether something was told: tolerant to formatting, strict about the value."""
+"""Detection of told facts: tolerant to formatting, strict about the value."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What must hold over many tasks: gold solves all, doing nothing or closing at once solves none."""
+"""Properties of many tasks: gold solves all, doing nothing or closing at once solves none."""
 
 import time
 from collections import Counter

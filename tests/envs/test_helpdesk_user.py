@@ -42,7 +42,7 @@ def user_of(task: Task, seed: int = 0) -> ScriptedUser:
 
 
 async def hear(task: Task, words: str, seed: int = 0) -> Reply:
-    """What a user who has just opened the conversation answers; names in braces are slots."""
+    """Return the answer of a user who has just opened the conversation; names in braces are slots."""
     user = user_of(task, seed)
     await user.opening()
     return await user.reply(words.format(**{**task.identity, **task.goals[0].wish}))

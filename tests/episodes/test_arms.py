@@ -115,7 +115,7 @@ def test_equal_rows_of_a_repetition_that_grew_are_known(tmp_path: Path) -> None:
 
 
 def test_a_file_that_grows_into_the_tasks_of_another_keeps_its_trials(tmp_path: Path) -> None:
-    """What is stored keeps its number, so the file's trials are not all moved by one, as in a fresh import."""
+    """Stored episodes keep their number, so the file's trials are not all moved by one, as in a fresh import."""
     rows = [chat(f"{task}", task_id=task, model="m", domain="d") for task in "AB"]
     imported(
         write_lines(tmp_path / "logs/run1.jsonl", [chat("o", task_id="B", model="m", domain="d")]), tmp_path / "out"

@@ -1,4 +1,4 @@
-"""What every registered importer must do with a file that is not of its format: one line that names the file."""
+"""The answer of every registered importer to a file that is not of its format: one line that names the file."""
 
 import gzip
 from pathlib import Path

@@ -16,10 +16,10 @@ from eval.ablation.figure import curves
 from eval.ablation.informed import measure_informed
 from eval.ablation.measures import (
     label_measures,
-    lattice_measures,
     measure_router,
     outcome_measures,
     predicted_flags,
+    subset_grid_measures,
     truth_measures,
 )
 from eval.ablation.settings import AblateSettings
@@ -106,10 +106,10 @@ def test_outcome_measures_by_hand() -> None:
 def test_a_choice_is_looked_up_where_it_was_executed() -> None:
     one, two = (True, *[False] * 5), (False,) * 6
     rows = [Example("t", NOWHERE, subset=s, success=won) for s, won in ((one, True), (one, False), (two, True))]
-    found = lattice_measures({NOWHERE: one}, rows)
+    found = subset_grid_measures({NOWHERE: one}, rows)
     assert value(found["success of the choice"]) == 0.5
     assert value(found["regret to the best executed"]) == 0.5
-    never = lattice_measures({NOWHERE: (True,) * 6}, rows)["success of the choice"]
+    never = subset_grid_measures({NOWHERE: (True,) * 6}, rows)["success of the choice"]
     assert never.counted == (0, 1) and never.interval(200, 0).value is None
 
 
@@ -118,7 +118,7 @@ def half_executed(choice: tuple[bool, ...]) -> dict[str, Any]:
     off, on = (False,) * 6, (True, *[False] * 5)
     rows = [Example(f"t{n}", NOWHERE, subset=off, success=n % 2 == 0) for n in range(8)]
     rows += [Example(f"t{n}", NOWHERE, subset=on, success=True) for n in range(3)]
-    return lattice_measures({NOWHERE: choice}, rows)
+    return subset_grid_measures({NOWHERE: choice}, rows)
 
 
 def test_choices_are_compared_where_both_were_executed() -> None:

@@ -1,4 +1,4 @@
-"""What 4,000 SYNTHETIC training rows teach: the goals that a router on words reaches (docs/router.md)."""
+"""Results of 4,000 SYNTHETIC training rows: the goals that a router on words reaches (docs/router.md)."""
 
 from pathlib import Path
 

@@ -122,7 +122,7 @@ def test_three_labellers_have_fleiss_over_what_all_of_them_label() -> None:
 
 
 def test_intervals_cover_the_truth() -> None:
-    """Two labellers with prevalence ½ who differ in 25 % of the failures: κ = α = ½."""
+    """Two annotators with prevalence ½ who differ in 25 % of the failures: κ = α = ½."""
     rng = np.random.default_rng(5)
     covered = 0
     runs = 200

@@ -77,7 +77,7 @@ async def test_a_live_comparison_by_hand(tmp_path: Path) -> None:
     assert alpha.subsets == {"Alpha": 8} and alpha.helpers_per_episode == 1
     assert got.lattice is not None and got.lattice.subsets_per_task == 3 and got.lattice.oracle.value == 1.0
     assert got.frontier == ("none", "alpha", "all")
-    assert any("a claim needs at least 4" in line for line in got.warnings)
+    assert any("per task: a claim needs at least 4" in line for line in got.warnings)
     assert any("scripted stand-in" in line for line in got.simulated)
     assert read_comparison(tmp_path) == got
 

@@ -15,7 +15,7 @@ VERSION = "fama-4/1"
 
 
 def synthetic(units: int, skill: dict[str, float]) -> tuple[list[str], dict[str, dict[str, Failure]]]:
-    """A true category a failure, and labellers who name it with a given chance, else another one."""
+    """A true category per failure, and annotators who name it with a given chance, else another one."""
     rng = np.random.default_rng(7)
     truth = [str(code) for code in rng.choice(CODES, units, p=[0.4, 0.1, 0.2, 0.3])]
     labels: dict[str, dict[str, Failure]] = {}
@@ -81,7 +81,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     out = tmp_path / "out"
     assert main(["combine", *files, "--out", str(out)]) == 0
     shown = capsys.readouterr().out
-    assert "30 failures by 3 labellers, dawid-skene" in shown and "fama annotate EPISODES --only" in shown
+    assert "30 failures by 3 annotators, dawid-skene" in shown and "fama annotate EPISODES --only" in shown
     combined, disputed = read_failures(out), read_failures(out / "disputed.jsonl")
     assert len(combined) == 30 and 0 < len(disputed) < 30
     assert [f.confidence for f in disputed] == sorted(f.confidence or 0 for f in disputed)

@@ -1,4 +1,4 @@
-"""What ``fama diagnose`` prints about a judge that says the same of every failure."""
+"""The table that ``fama diagnose`` prints about a judge that says the same of every failure."""
 
 from io import StringIO
 

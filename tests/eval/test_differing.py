@@ -1,4 +1,4 @@
-"""Where two arms part: hand-worked pairs of episodes, and the committed comparison."""
+"""Divergence of two arms: hand-worked pairs of episodes, and the committed comparison."""
 
 import re
 from pathlib import Path

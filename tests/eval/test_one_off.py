@@ -1,4 +1,4 @@
-"""What is spent once: paid back by hand, in tables and words, and read from labels, tables and checkpoints."""
+"""Setup costs: paid back by hand, in tables and words, and read from labels, tables and checkpoints."""
 
 from pathlib import Path
 

@@ -47,7 +47,7 @@ def test_critical_values_by_hand() -> None:
 
 
 def test_sign_flips_agree_with_mcnemar_and_with_sampling() -> None:
-    """With one trial a task it is McNemar's test; the values that are no fractions are sampled."""
+    """With one trial per task it is McNemar's test; the values that are no fractions are sampled."""
     differences = np.array([1.0] * 14 + [-1.0] * 4 + [0.0] * 10)
     exact = sign_flip_test(differences, seed=3)
     assert exact.p == pytest.approx(mcnemar_exact(14, 4), rel=1e-9)

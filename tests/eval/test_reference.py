@@ -1,4 +1,4 @@
-"""F1 against a reference: by hand, against a library, the two labellers that do not look, and the command."""
+"""F1 against a reference: by hand, against a library, the two annotators that do not look, and the command."""
 
 import json
 from pathlib import Path
@@ -70,4 +70,4 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert row["labeller"] == "a" and row["categories"][0]["f1"]["value"] == 1.0
     write_failures(true, [*labels("CM", labeller="b").values(), *labels("CM", labeller="c").values()])
     assert main(["agree", str(said), "--reference", str(true)]) == 2
-    assert "holds the labels of 2 labellers; give a file of one" in capsys.readouterr().err
+    assert "holds the labels of 2 annotators; give a file of one" in capsys.readouterr().err

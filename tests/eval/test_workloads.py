@@ -43,7 +43,7 @@ class Words(Tokenizer):
         self.count = lru_cache(maxsize=None)(lambda text: len(text.split()))
 
     def turns(self, request: AgentRequest) -> list[str]:
-        """Render a message a turn."""
+        """Render a message per turn."""
         texts = []
         for message in request.messages:
             calls = "".join(f"call {call['function']['name']}" for call in message.get("tool_calls", ()))

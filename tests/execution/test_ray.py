@@ -50,7 +50,7 @@ def clean(traces: Path) -> None:
 
 @pytest.fixture(scope="module")
 def expected(traces: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """What the local executor gives."""
+    """Return the episodes of the local executor."""
     out = tmp_path_factory.mktemp("local")
     asyncio.run(run_planned(settings(executor="local"), plan(), out, progress=False))
     return told(out)

@@ -298,7 +298,7 @@ def test_a_hostile_server_gives_no_tokens_back(endpoint: Endpoint) -> None:
 
 
 async def served(headers: dict[str, str], kind: str = "http") -> list[dict[str, Any]]:
-    """What the labelling page's guard sends for a request with such headers; behind it is an app that says yes."""
+    """Return the answer of the labelling page's guard to a request with such headers; the app behind it says yes."""
     sent: list[dict[str, Any]] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

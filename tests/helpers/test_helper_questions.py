@@ -1,4 +1,4 @@
-"""What helpers in llm form ask about along a conversation, and what becomes of answers that quote."""
+"""Questions of helpers in llm form along a conversation, and the checks on answers that quote."""
 
 import asyncio
 from collections.abc import Callable, Mapping

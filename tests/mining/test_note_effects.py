@@ -1,4 +1,4 @@
-"""What single notes did, counted by hand; intervals over tasks; the folder beside which the form stands."""
+"""Effects of single notes, counted by hand; intervals over tasks; the folder beside which the form stands."""
 
 import json
 from pathlib import Path

@@ -19,7 +19,7 @@ def admissible(schedule: Schedule, turn: int, pool: Subset) -> bool:
 
 
 class RandomWorld:
-    """What a decision does depends at random on all that was done before and on the notes; so does who has a note."""
+    """A world whose decisions and notes depend at random on all earlier actions and notes."""
 
     deterministic = True
 

@@ -1,4 +1,4 @@
-"""What a branch that did not end by itself says: nothing. And what a single draw can prove: nothing."""
+"""Branches that did not end by themselves prove nothing, and neither does a single draw."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is read of replies that name helpers, by hand: the asked form, looser ones, and none by guess."""
+"""Parsing of replies that name helpers, by hand: the asked form, looser ones, and none by guess."""
 
 import json
 

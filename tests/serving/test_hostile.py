@@ -1,4 +1,4 @@
-"""What hostile or broken clients send, what a key keeps out, and what never reaches a log or the other side."""
+"""Requests of hostile or broken clients, the key, and text that never reaches a log or the other side."""
 
 import json
 import logging

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended: -9 is killed. ``seconds`` are those it lived."""
+    """The end of a command: -9 is killed. ``seconds`` are those it lived."""
 
     code: int
     events: int

@@ -14,7 +14,7 @@ CATEGORY = {"rule": "DCV", "look": "WRCO", "memory": "CM", "plan": "IFU"}
 
 
 def labelled(tasks: Sequence[SyntheticTask], backbone: str = "synthetic") -> ExampleSet:
-    """One failure a task that needs something; its categories are its needs."""
+    """One failure per task that needs something; its categories are its needs."""
     covers = {name: helper.covers for name, helper in build_pool(HelperSettings()).items()}
     found = []
     for task in tasks:

@@ -40,14 +40,14 @@ class Puzzle:
     """Helpers whose notes must be there, and, with a minus, those whose notes must not."""
     ways: tuple[frozenset[int], ...]
     exact: bool = False
-    """Whether acting well at any other decision breaks it."""
+    """True if acting well at any other decision breaks it."""
 
     def opened_by(self, well: Set[int]) -> bool:
-        """Whether acting well at these decisions solves it."""
+        """Return whether acting well at these decisions solves it."""
         return any(way == well if self.exact else way <= well for way in self.ways)
 
     def solved_by(self, schedule: Schedule) -> bool:
-        """Whether these notes solve it, by its definition."""
+        """Return whether these notes solve it, by its definition."""
         well = {
             turn
             for turn, need in enumerate(self.needs)
@@ -138,7 +138,7 @@ class PuzzleEnvironment:
         return " The light is " + (" and ".join(colours[name] for name in sorted(need or ())) if wanted else "grey")
 
     def outcome(self) -> Reward:
-        """Whether it is solved."""
+        """Return whether it is solved."""
         solved = self._puzzle.opened_by(self._well)
         return Reward(success=solved, reward=float(solved))
 

@@ -16,7 +16,7 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 
 @dataclass
 class RawServer:
-    """What it was asked, by which connection, and where it listens."""
+    """A server that remembers requests and their connections."""
 
     script: list[Sequence[Step]]
     """The answers in turn; the last one is given again."""

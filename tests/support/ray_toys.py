@@ -1,4 +1,4 @@
-"""What Ray workers of the tests know besides the package: a backbone that leaves a trace, and dies when it is told."""
+"""Plug-ins of the Ray workers in tests: a backbone that leaves a trace, and dies when it is told."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ DOMAIN, SPLIT, TASKS = "shop", "train", 10
 
 
 class Mortal(ScriptedModel):
-    """Plays like ``quitter``. ``started.log`` gets a line an episode; a file ``kill`` there kills the process once.
+    """Plays like ``quitter``. ``started.log`` gets a line per episode; a file ``kill`` there kills the process once.
 
     ``kill`` holds the first words of the episode in whose third decision that happens.
     """

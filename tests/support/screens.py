@@ -31,7 +31,7 @@ def squash(text: str) -> str:
 def on_screen(
     width: int | None, run: Callable[[], object], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> str:
-    """What a command prints into a terminal of that width, without colours; into a pipe for None."""
+    """Return the output of a command in a terminal of that width, without colours; into a pipe for None."""
     capsys.readouterr()
     with monkeypatch.context() as patch:
         patch.setenv("TERM", "xterm")

@@ -201,7 +201,7 @@ NONE = SelectorSettings()
 
 
 def told(folder: Path) -> dict[str, dict[str, Any]]:
-    """What episodes say, without clocks; each of them once."""
+    """Return episodes as trees without clocks, by id; each of them once."""
     found = {}
     for episode in read_episodes(folder):
         assert episode.id not in found

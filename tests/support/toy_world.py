@@ -40,7 +40,7 @@ class ToyEnvironment:
         return Observation("user", None, done=True, reason="closed", ledger=(row,))
 
     def outcome(self) -> Reward:
-        """Whether it was solved."""
+        """Return whether it was solved."""
         return Reward(success=self._solved, reward=float(self._solved))
 
 

@@ -62,7 +62,7 @@ def plain(task: SyntheticTask, status: str = "failure", trial: int = 0, subset: 
 
 
 def bland(task: SyntheticTask) -> VisibleState:
-    """What is visible before the first decision: nothing of the needs."""
+    """Return a first state that shows nothing of the needs."""
     return replace(task.state, messages=(Message(role="user", content="Hello, I need help."),))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eval.ablation.measures import lattice_measures, outcome_measures
+from eval.ablation.measures import outcome_measures, subset_grid_measures
 from fama.episodes.state import VisibleState
 from fama.selection.router.checkpoint import load_router
 from fama.selection.router.features import Features, featurise
@@ -125,7 +125,7 @@ def test_the_figure_counts_rows_that_tell_as_much() -> None:
 
 
 def test_a_rate_of_one_outcome_counts_weights() -> None:
-    """Where the rows of a fold all succeed: (2 + ½) / (2 + 1), not (4 + ½) / (4 + 1)."""
+    """A fold whose rows all succeed: (2 + ½) / (2 + 1), not (4 + ½) / (4 + 1)."""
     rows = [Example("a", state(0), WITH, True, weight=0.5) for _ in range(4)]
     data = OutcomeArrays([*rows, Example("b", state(0), WITH, False)], LossSettings())
     heads = fit_success_heads(data, np.array([True] * 4 + [False]))
@@ -139,7 +139,7 @@ def test_the_best_subset_is_that_of_the_larger_share() -> None:
 
 def test_ablations_count_by_weight() -> None:
     rows = shares("a", state(0), WITH, 0.9) + shares("a", state(0), WITHOUT, 0.6)
-    found = lattice_measures({state(0): WITHOUT}, rows)
+    found = subset_grid_measures({state(0): WITHOUT}, rows)
     assert found["success of the choice"].rows[0] == pytest.approx([0.6])
     assert found["regret to the best executed"].rows[0] == pytest.approx([0.3])
     logits = np.array([np.log(9.0)] * 2 + [np.log(1.5)] * 2)

@@ -16,7 +16,7 @@ from training.settings import TrainSettings
 
 
 def data_cost(settings: TrainSettings) -> tuple[Spent, ...]:
-    """Outcome tables, plain runs with their diagnosis, prompted episodes, and all that an initial router cost.
+    """Add up outcome tables, plain runs with their diagnosis, prompted episodes, and all that an initial router cost.
 
     An episode that several sources name counts once, with the first one; so does a part that the initial router paid.
 

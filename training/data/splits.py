@@ -86,7 +86,7 @@ def keep_apart(split: Split, share: float, seed: int) -> Split:
 def _held(
     groups: Collection[str], usual: Collection[str], tested: Collection[str], share: float, seed: int
 ) -> set[str]:
-    """Groups of tasks for validation; of two ``usual`` groups or more, one at least is on each side.
+    """Return the groups of tasks for validation; of two ``usual`` groups or more, one at least is on each side.
 
     Of the ``tested`` ones, which have examples that are held out, one at least is not trained on.
     """
@@ -106,14 +106,14 @@ def _held(
 
 
 def _used(groups: Collection[str], kept: float, seed: int) -> set[str]:
-    """Groups of training tasks that are learned from: a share of them, one at least."""
+    """Return the groups of training tasks that are learned from: a share of them, one at least."""
     place = _places(groups, seed, "training share")
     ranked = sorted(groups, key=lambda name: (place[name], name))
     return {name for name in ranked if place[name] < kept} or set(ranked[:1])
 
 
 def _places(groups: Collection[str], seed: int, purpose: str) -> dict[str, float]:
-    """Places between 0 and 1, by the names alone."""
+    """Return places between 0 and 1, by the names alone."""
     return {name: derive_seed(seed, purpose, name) / 2**63 for name in groups}
 
 
@@ -124,7 +124,7 @@ def _unsplit(tasks: int, apart: bool) -> str:
 
 
 def _groups(examples: Sequence[Example]) -> dict[str, str]:
-    """Task → the smallest name among the tasks it is tied to by equal conversations."""
+    """Map each task to the smallest name among the tasks it is tied to by equal conversations."""
     parent = {example.task: example.task for example in examples}
 
     def root(task: str) -> str:

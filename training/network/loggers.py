@@ -13,7 +13,7 @@ from training.settings import TrainSettings
 
 @contextmanager
 def contained(work: Path, mode: str) -> Iterator[str]:
-    """Keeps what wandb writes under ``work``, by its environment; yields the mode, which WANDB_MODE wins."""
+    """Keep what wandb writes under ``work``, by its environment; yields the mode, which WANDB_MODE wins."""
     mode = os.environ.get("WANDB_MODE") or mode
     folder = work.resolve() / "wandb"
     if mode != "disabled":

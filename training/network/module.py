@@ -45,7 +45,7 @@ class RouterModule(LightningModule):
         network.categories.requires_grad_(bool(losses.categories))
 
     def forward(self, batch: Batch) -> Heads:
-        """Heads of every state of the batch."""
+        """Return the heads of every state of the batch."""
         vectors = self._vectors(batch) if self.encoder.trainable else batch.vectors
         return self.network(  # type: ignore[no-any-return]
             NetworkInput(vectors.float(), batch.place, batch.mask, batch.kinds, batch.buckets, batch.evidence)
@@ -56,11 +56,11 @@ class RouterModule(LightningModule):
         return torch.cat([own, self.frame_vectors[batch.frame]])
 
     def on_train_epoch_start(self) -> None:
-        """Policies and tools as the encoder sees them now."""
+        """Encode policies and tools with the encoder as it is now."""
         self._encode_frame()
 
     def on_validation_epoch_start(self) -> None:
-        """Policies and tools as the encoder sees them now."""
+        """Encode policies and tools with the encoder as it is now."""
         self._encode_frame()
 
     def _encode_frame(self) -> None:
@@ -81,7 +81,7 @@ class RouterModule(LightningModule):
         return all_losses(self.settings.losses, heads, batch.targets, coverage, distilled, self.choices)
 
     def on_fit_start(self) -> None:
-        """Dropout's draws are the seed's, whatever ran before."""
+        """Seed the draws of dropout, independent of what ran before."""
         torch.manual_seed(derive_seed(self.settings.seed, "dropout", self.global_rank, self.current_epoch))
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:

@@ -47,6 +47,6 @@ class WholeFiles(TorchCheckpointIO):
     """Writes a training state whole or not at all, and synced: killed in the midst of it, the one before is there."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Beside the old file first, then in its place."""
+        """Write beside the old file first, then in its place."""
         with replacing(Path(path)) as temporary:
             torch.save(checkpoint, temporary)

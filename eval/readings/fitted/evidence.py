@@ -33,7 +33,7 @@ class Wrong:
 
 
 class Shown:
-    """What an episode shows: its findings, the rule's label, and where it differs from the reference actions."""
+    """Evidence of an episode: its findings, the rule's label, and where it differs from the reference actions."""
 
     def __init__(self, episode: Episode, taxonomy: Taxonomy) -> None:
         self.episode = episode

@@ -71,7 +71,7 @@ def kind_of_source(source: str) -> str | None:
 
 
 def _rule(shown: Shown) -> Iterator[Feature]:
-    """The rule's answer, and the weight of each category's strongest finding."""
+    """Yield the rule's answer, and the weight of each category's strongest finding."""
     merged = shown.rule
     for code in CODES:
         yield f"primary {code}", float(merged.primary[0] == code)
@@ -82,14 +82,14 @@ def _rule(shown: Shown) -> Iterator[Feature]:
 
 
 def _findings(shown: Shown) -> Iterator[Feature]:
-    """Whether there is a finding of each source."""
+    """Yield a flag for each source that has a finding."""
     kinds = {kind_of_source(item.source) for item in shown.findings}
     for pattern in SOURCES:
         yield pattern, float(pattern in kinds)
 
 
 def _changes(shown: Shown) -> Iterator[Feature]:
-    """Reference changes missing, extra or different, and what kind of value differs."""
+    """Yield reference changes missing, extra or different, and what kind of value differs."""
     wanted, found, trace = shown.wanted, shown.matching, shown.trace
     differing = [pair for pair in found.pairs if pair[2]]
     yield "none wanted", float(not wanted)
@@ -115,7 +115,7 @@ def _changes(shown: Shown) -> Iterator[Feature]:
 
 
 def _origins(shown: Shown) -> Iterator[Feature]:
-    """Where values that differ, and those of missing changes, stood before the call."""
+    """Yield the places where values that differ, and those of missing changes, stood before the call."""
     for side in ("gold", "actual"):
         kinds = [shown.origin(getattr(one.difference, side), one.call.step) for one in shown.wrong]
         for kind in ("user", "tool", "instruction", "agent", "nowhere", "absent"):
@@ -128,7 +128,7 @@ def _origins(shown: Shown) -> Iterator[Feature]:
 
 
 def _course(shown: Shown) -> Iterator[Feature]:
-    """Length, errors, refusals, repeats, consent and end of the dialogue."""
+    """Yield length, errors, refusals, repeats, consent and end of the dialogue."""
     trace, messages = shown.trace, shown.episode.messages
     yield "turns", math.log1p(len(trace.user_steps))
     yield "calls", math.log1p(len(trace.calls))
@@ -153,7 +153,7 @@ def _course(shown: Shown) -> Iterator[Feature]:
 
 
 def _words(shown: Shown) -> Iterator[Feature]:
-    """Kinds of words in the instruction."""
+    """Yield kinds of words in the instruction."""
     text = shown.episode.instruction or ""
     for name, pattern in _PATTERNS.items():
         yield name, float(bool(pattern.search(text)))
@@ -161,7 +161,7 @@ def _words(shown: Shown) -> Iterator[Feature]:
 
 
 def _coverage(shown: Shown) -> Iterator[Feature]:
-    """How much of the instruction the user said."""
+    """Yield the share of the instruction that the user said."""
     shares = [value for _, value in shown.parts]
     yield "least of a sentence", min(shares, default=1.0)
     yield "mean of sentences", sum(shares) / len(shares) if shares else 1.0

@@ -73,7 +73,7 @@ class Names(NamedTuple):
 
 
 class Guess(NamedTuple):
-    """What a model names for one target, and its log loss there; 0 where nothing true is to be compared with."""
+    """The answer of a model for one target, and its log loss there; 0 where nothing true is to be compared with."""
 
     value: str | int
     loss: float

@@ -50,7 +50,7 @@ class Course:
 
 
 def _rule(shown: Shown, course: Course, step: int) -> Iterator[Feature]:
-    """How far the message is from the rule's, and the party that it is of."""
+    """Yield the distance of the message from the rule's, and the party that it is of."""
     at = shown.rule.step
     user = shown.episode.messages[step].role == "user"
     yield "rule's", float(step == at)
@@ -64,7 +64,7 @@ def _rule(shown: Shown, course: Course, step: int) -> Iterator[Feature]:
 
 
 def _findings(shown: Shown, course: Course, step: int) -> Iterator[Feature]:
-    """Findings at the message."""
+    """Yield the findings at the message."""
     here = {kind_of_source(item.source) for item in shown.findings if item.step == step}
     for pattern in SOURCES:
         yield f"{pattern} here", float(pattern in here)
@@ -75,7 +75,7 @@ def _findings(shown: Shown, course: Course, step: int) -> Iterator[Feature]:
 
 
 def _changes(shown: Shown, course: Course, step: int) -> Iterator[Feature]:
-    """Where the changes that spoilt the data were made, offered and agreed to."""
+    """Yield flags of the messages in which changes that spoilt the data were made, offered and agreed to."""
     yield "bad change", float(step in course.bad)
     yield "failed try of a wanted change", float(step in course.tried)
     yield "proposes a bad change", float(step in course.proposed)
@@ -88,7 +88,7 @@ def _changes(shown: Shown, course: Course, step: int) -> Iterator[Feature]:
 
 
 def _acts(shown: Shown, course: Course, step: int) -> Iterator[Feature]:
-    """What the message does: calls, errors, refusals, rows, sums, commitments, questions."""
+    """Yield flags of what the message does: calls, errors, refusals, rows, sums, commitments, questions."""
     trace, message = shown.trace, shown.episode.messages[step]
     agent = message.role == "assistant"
     text = shown.text(step)
@@ -114,7 +114,7 @@ def _acts(shown: Shown, course: Course, step: int) -> Iterator[Feature]:
 
 
 def _place(shown: Shown, course: Course, step: int) -> Iterator[Feature]:
-    """Where in the dialogue the message stands."""
+    """Yield the position of the message in the dialogue."""
     trace, end = shown.trace, len(shown.episode.messages)
     agent = shown.episode.messages[step].role == "assistant"
     yield "first turn of the user", float(step == trace.request_step)
@@ -129,7 +129,7 @@ def _place(shown: Shown, course: Course, step: int) -> Iterator[Feature]:
 
 
 def _category(shown: Shown, course: Course, step: int) -> Iterator[Feature]:
-    """Findings at the message of the rule's category and of others."""
+    """Yield the findings at the message of the rule's category and of others."""
     for code in CODES:
         here = [weight(item.source) for item in shown.findings if item.step == step and item.category == code]
         yield f"{code} here", max(here, default=0.0)

@@ -22,7 +22,7 @@ class ArmSummary(Record):
     seconds: float | None = None
     parse_failures: int = 0
     reasons: dict[str, int] = Field(default_factory=dict)
-    """How episodes ended: reasons of the finished ones, ``error:<boundary>`` of the others."""
+    """Ends of episodes: reasons of the finished ones, ``error:<boundary>`` of the others."""
     health: SelectorHealth | None = None
     """Health of the selector; None in summaries that do not have it."""
 

@@ -35,7 +35,7 @@ class Prompt:
 
 
 class Written(NamedTuple):
-    """What a backbone writes for an action: text and native calls, without a note or a prefill of its own."""
+    """The reply of a backbone for an action: text and native calls, without a note or a prefill of its own."""
 
     text: str
     tool_calls: tuple[ToolCall, ...] = ()

@@ -31,7 +31,7 @@ Schemas = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class ParseFailure:
-    """Why a reply holds no action, in words that the model can act on."""
+    """The reason why a reply holds no action, in words that the model can act on."""
 
     reason: str
 
@@ -107,7 +107,7 @@ def parse_calls(calls: Iterable[ToolCall], tools: Iterable[str | ToolSpec] = ())
 
 
 def parse_words(text: str) -> Action | ParseFailure:
-    """Words to the user, without markup."""
+    """Parse words to the user, without markup."""
     marked = read_markup(text)
     if marked.problem or marked.calls:
         return ParseFailure(marked.problem or "what is said to the user holds a tool call")
@@ -117,7 +117,7 @@ def parse_words(text: str) -> Action | ParseFailure:
 
 
 def _schemas(tools: Iterable[str | ToolSpec]) -> dict[str, Mapping[str, Any]]:
-    """Parameter schemas by name; ``respond`` among them where tools are known."""
+    """Return parameter schemas by name; ``respond`` among them where tools are known."""
     known: dict[str, Mapping[str, Any]] = {}
     for tool in tools:
         if isinstance(tool, ToolSpec):
@@ -147,7 +147,7 @@ def _first_action(text: str, known: Schemas) -> Action | ParseFailure | None:
 
 
 def _named_lines(text: str, known: Schemas) -> Action | ParseFailure | None:
-    """``Action: name`` with ``Action Input: {...}`` below, as in the ReAct paper's prompts."""
+    """Read ``Action: name`` with ``Action Input: {...}`` below, as in the ReAct paper's prompts."""
     match = _NAME.match(text)
     marker = _ACTION_INPUT.search(text)
     if match is None or (marker is None and match[1] not in known):

@@ -24,7 +24,7 @@ _STATE = {
     "FoodPlatform": ("users", "logged_in_users", "orders"),
     "Travel": ("users", "reservations"),
 }
-"""What of each class is compared with the answer, as ACEBench's inference writes it down."""
+"""Attributes of each class that are compared with the answer, as ACEBench's inference writes it down."""
 
 
 class AgentWorld:

@@ -39,7 +39,7 @@ _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (r"mistral|ministral|mixtral", ("--tool-call-parser", "mistral")),
 )
-"""Which flags make a family's tool calls native ones; the first match counts (vLLM's page on tool calling)."""
+"""Flags that make a family's tool calls native ones; the first match counts (vLLM's page on tool calling)."""
 
 
 @dataclass(frozen=True)

@@ -250,7 +250,7 @@ def _merged(model: Any, adapter: StoredAdapter) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Loading an encoder without its pooler makes transformers report unused weights; not here."""
+    """Silence the report of unused weights that transformers writes for an encoder without its pooler."""
     from transformers.utils import logging
 
     quiet: Any = logging

@@ -1,4 +1,4 @@
-"""What each message contributes to a router's features, computed once per message and kept for recent ones."""
+"""Contribution of each message to a router's features, computed once per message and kept for recent ones."""
 
 import re
 from collections.abc import Sequence

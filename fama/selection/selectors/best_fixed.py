@@ -56,7 +56,7 @@ def arms_of(
 ) -> tuple[Arm, ...]:
     """Return every executed subset of the pool, best first.
 
-    A task counts once a subset, by the mean over its trials; errors count nowhere. The mean over tasks
+    A task counts once per subset, by the mean over its trials; errors count nowhere. The mean over tasks
     is shrunk to the mean over all cells by a Beta prior worth ``prior_tasks`` tasks, so that a subset
     seen on three tasks does not win by luck. Equal ones go by cost, then by size, then by pool order.
 
@@ -129,7 +129,7 @@ def build(context: SelectorContext, **options: object) -> Selector:
 
 
 def _gains(arms: Sequence[Arm], pool: Sequence[str], subset: Sequence[str]) -> dict[str, float]:
-    """0.5 plus half the difference of mean success with and without a helper; 0 outside the subset."""
+    """Return 0.5 plus half the difference of mean success with and without a helper; 0 outside the subset."""
     gains = {}
     for name in pool:
         have = [arm.success for arm in arms if name in arm.subset]

@@ -32,7 +32,7 @@ class FixedSelector:
 
 
 def known_subset(names: object, context: SelectorContext, where: str) -> tuple[str, ...]:
-    """Helper names of an option, checked against the pool and put in its order.
+    """Return the helper names of an option, checked against the pool and put in its order.
 
     Raises:
         BadInput: not a list of names, a helper that the pool does not have, or two that exclude each other.
@@ -65,7 +65,7 @@ def no_options(options: dict[str, object], selector: str) -> None:
 
 @declare(SelectorTraits(blind=True, asks_model=False, plain=True))
 def none(context: SelectorContext, **options: object) -> Selector:
-    """No helper ever: the plain agent."""
+    """Return the selector of no helper: the plain agent."""
     no_options(options, "none")
     return FixedSelector("none", (), tuple(context.helpers))
 
@@ -79,7 +79,7 @@ def everything(context: SelectorContext, **options: object) -> Selector:
 
 @declare(SelectorTraits(blind=True, asks_model=False))
 def irma(context: SelectorContext, **options: object) -> Selector:
-    """Memory, DCE and TSA before every decision.
+    """Return the selector of Memory, DCE and TSA before every decision.
 
     Raises:
         BadInput: the pool lacks one of them.

@@ -197,7 +197,7 @@ def _check_cadence(router: Router, cadence: Cadence | None) -> None:
     trained = router.manifest.cadence
     if trained == "turn" and cadence == "episode":
         raise BadInput(
-            f"{router.folder}: trained to choose before every decision, here it is asked once an episode; set "
+            f"{router.folder}: trained to choose before every decision, here it is asked once per episode; set "
             "cadence: turn, or train on an outcome table"
         )
     if trained == "episode" and cadence in ("turn", "change"):

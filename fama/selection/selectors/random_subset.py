@@ -85,7 +85,7 @@ def _drawn(groups: Sequence[Sequence[str]], size: int, rng: random.Random) -> li
 
 @declare(SelectorTraits(blind=True, asks_model=False))
 def build(context: SelectorContext, **options: object) -> Selector:
-    """Random subsets of the pool.
+    """Build a selector of random subsets of the pool.
 
     ``size`` is a fixed size, or a list of weights for the sizes 0, 1, 2, …; ``mean_size`` draws each
     helper on its own so that subsets have that size on average (the control arm of a selector with

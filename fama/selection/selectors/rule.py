@@ -17,7 +17,7 @@ DEFAULT = ("DCE", "Verifier")
 class RuleSelector:
     """A subset while a change that the user asked for is ahead, else nobody.
 
-    It looks anew before every decision; selected once an episode it only sees the first message.
+    It looks anew before every decision; selected once per episode it only sees the first message.
     """
 
     subset: tuple[str, ...]
