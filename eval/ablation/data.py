@@ -101,7 +101,7 @@ def _union(settings: AblateSettings) -> TrainSettings:
 
 
 def _apart(settings: AblateSettings, everything: ExampleSet) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
-    """Test examples of other tables, and the training examples of none of their tasks."""
+    """Return test examples of other tables, and the training examples of none of their tasks."""
     test = table_examples(settings.test_outcomes, settings.of(settings.chosen()[0]).data).examples
     named = {example.task for example in test}
     said = {example.features.history() for example in test}

@@ -111,7 +111,7 @@ def _routers(
     embedders: dict[str, Embedder],
     tell: Callable[[str], None],
 ) -> Iterator[tuple[str, str, dict[str, dict[str, Sums]]]]:
-    """Name, kind and measures by test set of every row of the table."""
+    """Yield name, kind and measures by test set of every row of the table."""
     shared = settings.of(settings.chosen()[0])
     helpers = coverage_of(shared.data)
     if _labelled(train.examples) and any(_labelled(test.examples) for test in material.tests):

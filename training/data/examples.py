@@ -80,7 +80,7 @@ class ExampleSet:
         )
 
     def digest(self) -> str:
-        """Hash of all examples: texts, evidence and targets; ``repairing`` follows from the same records as these."""
+        """Return a hash of all texts, evidence and targets; ``repairing`` follows from the same records as these."""
         texts: dict[Features, str] = {}
         parts = []
         for one in self.examples:

@@ -43,7 +43,7 @@ class TaskPlan:
 
 
 def parse_id(domain: str, task_id: str) -> tuple[str, int]:
-    """Split and number of a task.
+    """Return the split and the number of a task.
 
     Raises:
         BadInput: the id has another form, domain or split.
