@@ -18,7 +18,7 @@ from perf import replay_speed
 from perf.record import conclude, parser, save, timed
 
 LIMIT_SECONDS, LIMIT_BYTES, EPOCHS = 600.0, 3_000_000_000, 3
-#: of the rows of a task's four trials with fifty subsets each, every 51st: one a trial, with another subset each time
+#: of the rows of a task's four trials with fifty subsets each, every 51st: one per trial, with another subset each time
 STRIDE = replay_speed.SUBSETS + 1
 
 

@@ -17,7 +17,7 @@ COUNTED = "tokens?|calls?|seconds?|trials?|tasks?|notes?|helpers?|episodes?|requ
 UNIT = re.compile(
     rf"\b(?:{COUNTED}) an? (?:task|episode|decision|domain|second|turn|run|arm|slot|user|helper|request)\b"
 )
-#: Pages whose text is written elsewhere first.
+#: A page that is not checked yet.
 LATER = {ROOT / "docs/results/unseen-wording.md"}
 
 

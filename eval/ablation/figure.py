@@ -1,4 +1,4 @@
-"""Learning curves of an ablation: its measures over the number of training rows, a line a router."""
+"""Learning curves of an ablation: its measures over the number of training rows, a line per router."""
 
 from collections.abc import Sequence
 from typing import Any

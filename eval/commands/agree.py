@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--on", choices=("primary", "categories"), help="what F1 is of (default primary)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
-    parser.add_argument("--bootstrap", type=int, default=2000, metavar="N", help="resamples of tasks an interval")
+    parser.add_argument("--bootstrap", type=int, default=2000, metavar="N", help="resamples of tasks per interval")
 
 
 def main(args: argparse.Namespace) -> int:

@@ -18,11 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     parser.add_argument("folders", nargs="+", metavar="DIR", help="folders with episodes.jsonl, or such files")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--bootstrap", type=int, default=2000, metavar="N", help="resamples an interval")
+    parser.add_argument("--bootstrap", type=int, default=2000, metavar="N", help="resamples per interval")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Read the episodes one by one and print a line a group."""
+    """Read the episodes one by one and print a line per group."""
     from eval.metrics.episode_scores import read_scores
     from eval.metrics.measures import Resampling
     from eval.metrics.run_settings import settings_by_hash

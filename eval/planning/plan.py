@@ -37,7 +37,7 @@ class Power(NamedTuple):
 class ComparisonPlan:
     """Size, power and tokens of a comparison.
 
-    ``power`` has one row a number of trials. ``holm`` is the row of the comparison's own trials at the level that
+    ``power`` has one row per number of trials. ``holm`` is the row of the comparison's own trials at the level that
     Holm's correction asks of the smallest p. ``expected`` is None where the benchmark's episodes were never measured,
     ``cost`` where nothing is run. ``missing`` says what has to be there before the run, ``elsewhere`` the versions and
     domains of the outcome table that are not the comparison's.

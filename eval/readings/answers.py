@@ -55,7 +55,7 @@ def read_answers(path: Path) -> Iterator[tuple[int, Answer | str]]:
 
 
 def faults(path: Path, episodes: Mapping[str, Episode], taxonomy: Taxonomy) -> list[str]:
-    """Return what is wrong with a file of answers, one line a fault; ``episodes`` are those to read, by id.
+    """Return what is wrong with a file of answers, one line per fault; ``episodes`` are those to read, by id.
 
     Raises:
         BadInput: the file cannot be read.

@@ -73,7 +73,7 @@ def read_set(path: Path = SET) -> ReadingSet:
 
 
 def write_set(drawn: ReadingSet, path: Path = SET) -> None:
-    """Write a reading set, a line a member."""
+    """Write a reading set, a line per member."""
     head = (
         "# Failures of published logs that are read in full, by id; made by `python -m eval.readings draw LOGS`.\n"
         "# How they are read is in guide.md. No customer of a domain is in both halves; the test half is used once.\n"

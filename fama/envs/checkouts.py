@@ -84,7 +84,7 @@ def on_path(name: str) -> Path:
     folder, package = find(name), _known(name).package
     loaded = getattr(sys.modules.get(package), "__file__", None)
     if loaded and not Path(loaded).resolve().is_relative_to(folder.resolve()):
-        raise BadInput(f"benchmark {name}: another {package} is imported already, from {loaded}; use one a process")
+        raise BadInput(f"benchmark {name}: another {package} is imported already, from {loaded}; use one per process")
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
     return folder

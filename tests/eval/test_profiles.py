@@ -26,7 +26,7 @@ def label(number: int, *primary: str, task: str | None = None) -> Failure:
 
 
 def drawn(rng: np.random.Generator, shares: list[float], n: int = 120) -> list[Failure]:
-    """SYNTHETIC failures, two a task, with the given shares."""
+    """SYNTHETIC failures, two per task, with the given shares."""
     return [label(i, str(code), task=f"t{i // 2}") for i, code in enumerate(rng.choice(CODES, n, p=shares))]
 
 

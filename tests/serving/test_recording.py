@@ -108,7 +108,7 @@ async def test_replies_are_known_again_as_clients_echo_them(tmp_path: Path) -> N
 
 
 def turns(number: int, at: float, words: str = "") -> list[Exchange]:
-    """A conversation of so many requests, one a second."""
+    """A conversation of so many requests, one per second."""
     history, found = [user(f"Hi{words}")], []
     for turn in range(number):
         found.append(exchange([*history], assistant(f"a{turn}"), at=at + turn))

@@ -16,7 +16,7 @@ _THOUGHT = re.compile(r"thought:\s*(.*?)(?=\n\s*action\s*:|\Z)", re.IGNORECASE |
 
 
 class React(Act):
-    """One ``Thought:`` line and one ``Action: {json}`` line a reply.
+    """One ``Thought:`` line and one ``Action: {json}`` line per reply.
 
     The thought before a tool call is kept as the content of its message. Words to the user have no
     place for one, so their turns show a plain thought instead.

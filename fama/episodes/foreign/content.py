@@ -46,7 +46,7 @@ class Content:
 
     @property
     def text(self) -> str | None:
-        """Return the words, a line a part."""
+        """Return the words, a line per part."""
         return None if self.texts is None else "\n".join(self.texts)
 
     def say(self, text: str) -> None:
