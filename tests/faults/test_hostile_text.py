@@ -1,4 +1,4 @@
-"""Text of users, tools, tasks and models that means harm: selection, budgets, files and pages do not heed it."""
+"""Text of users, tools, tasks and models that means harm: selection, budgets, files and pages ignore it."""
 
 import json
 import random
