@@ -39,7 +39,7 @@ TOOLS = tuple(
 )
 
 
-class World:
+class SyntheticWorld:
     """A SYNTHETIC world that ends after so many decisions; results are 700 characters of JSON."""
 
     policy, tools = POLICY, TOOLS
@@ -86,9 +86,9 @@ class Talk:
         """Return none: the caller makes the ids."""
         return ()
 
-    def environment(self, domain: str, task_id: str, user: UserModel | None = None) -> World:
+    def environment(self, domain: str, task_id: str, user: UserModel | None = None) -> SyntheticWorld:
         """Return a fresh world."""
-        return World(int(task_id.partition("-")[0]))
+        return SyntheticWorld(int(task_id.partition("-")[0]))
 
     def demonstrations(self, domain: str) -> Sequence[Sequence[Message]]:
         """Return none."""

@@ -32,10 +32,10 @@ PROJECT = ("fama", "training", "eval", "perf")
 OUTCOMES = ROOT / "results" / "helpdesk" / "outcomes-train.parquet"
 EPISODES = ROOT / "results" / "helpdesk" / "outcomes-train.episodes.jsonl.gz"
 
-Place = tuple[str, str]
+CodePlace = tuple[str, str]
 
 
-def place_of(frame: types.FrameType | None) -> Place:
+def place_of(frame: types.FrameType | None) -> CodePlace:
     """Return the innermost function of the project on a stack and the package that it had called, or empty strings."""
     inside = ""
     while frame is not None:
@@ -58,13 +58,13 @@ def _belongs(filename: str) -> tuple[str, str]:
     return "", parts[parts.index("site-packages") + 1].removesuffix(".py") if "site-packages" in parts else ""
 
 
-def sampled(work: Callable[[], object]) -> tuple[float, dict[Place, float]]:
+def sampled(work: Callable[[], object]) -> tuple[float, dict[CodePlace, float]]:
     """Return the CPU seconds of the work, in all and by place.
 
     A sample stands for the CPU time since the one before: while a library computes, Python takes no signal, and a long
     call would count once.
     """
-    found: dict[Place, float] = {}
+    found: dict[CodePlace, float] = {}
     start = last = time.process_time()
 
     def take(_: int, frame: types.FrameType | None) -> None:
@@ -82,7 +82,7 @@ def sampled(work: Callable[[], object]) -> tuple[float, dict[Place, float]]:
     return time.process_time() - start, found
 
 
-def rows(what: str, seconds: float, found: dict[Place, float], top: int) -> list[dict[str, Any]]:
+def rows(what: str, seconds: float, found: dict[CodePlace, float], top: int) -> list[dict[str, Any]]:
     """Return a row for each of the most expensive places, and one for the rest."""
     total = sum(found.values()) or 1.0
     ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))

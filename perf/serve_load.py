@@ -65,21 +65,21 @@ _TOOLS = [
 ]
 
 
-class Load(NamedTuple):
+class LoadTimes(NamedTuple):
     """Seconds of each request, and wall seconds of all of them together."""
 
     seconds: list[float]
     wall: float
 
 
-async def load(port: int, conversations: int, requests: int, pause: float, think: float = 0.0) -> Load:
+async def load(port: int, conversations: int, requests: int, pause: float, think: float = 0.0) -> LoadTimes:
     """Hold so many conversations at once until so many requests are answered; ``think`` staggers them."""
     found: list[float] = []
     left = iter(range(requests))
     waits = [_waits(number, pause, think) for number in range(conversations)]
     began = time.perf_counter()
     await asyncio.gather(*(_converse(port, left, found, pause, wait) for wait in waits))
-    return Load(found, time.perf_counter() - began)
+    return LoadTimes(found, time.perf_counter() - began)
 
 
 def _waits(number: int, pause: float, think: float) -> Iterator[float]:
@@ -220,7 +220,7 @@ def measure(behind: int, front: int, pid: int, wanted: argparse.Namespace) -> tu
     return rows, kept and rate >= LEAST_RATE and end <= GROWTH * half
 
 
-def _row(what: str, found: Load) -> dict[str, Any]:
+def _row(what: str, found: LoadTimes) -> dict[str, Any]:
     return {
         "what": what,
         "requests": len(found.seconds),

@@ -14,7 +14,7 @@ from fama.errors import BadInput
 from fama.files import sweep, write_atomically
 from fama.selection.router.checkpoint_files import WORK
 from fama.selection.router.embedder import Embedder
-from fama.selection.router.features import Part, hide
+from fama.selection.router.features import PromptPart, hide
 from fama.selection.router.manifest import RouterManifest
 from fama.settings import hashed_form
 from training.data.absent import balanced, hidden_parts
@@ -95,7 +95,7 @@ def train_on(
 
 
 def warn_of_form(
-    examples: Sequence[Example], hidden: Sequence[Part], settings: TrainSettings, pool: Sequence[str]
+    examples: Sequence[Example], hidden: Sequence[PromptPart], settings: TrainSettings, pool: Sequence[str]
 ) -> None:
     """Warn of parts that the router will not read, and of features of form that predict a label."""
     if hidden:

@@ -27,7 +27,7 @@ class Test:
 
 
 @dataclass(frozen=True)
-class Material:
+class AblationData:
     """Training examples, and test sets of other tasks; ``truth`` has the SYNTHETIC tasks behind the training."""
 
     train: ExampleSet
@@ -35,7 +35,7 @@ class Material:
     truth: tuple[SyntheticTask, ...] = ()
 
 
-def load_material(settings: AblateSettings) -> Material:
+def load_material(settings: AblateSettings) -> AblationData:
     """Read what the settings name.
 
     Raises:
@@ -62,7 +62,9 @@ def load_material(settings: AblateSettings) -> Material:
                 f"tests: no test example is in {found.name!r}; widen its backbones or domains, or raise test"
             )
     sides = {e.backbone for e in train}, {e.domain for e in train}
-    return Material(replace(everything, examples=train, backbones=_names(sides[0]), domains=_names(sides[1])), tests)
+    return AblationData(
+        replace(everything, examples=train, backbones=_names(sides[0]), domains=_names(sides[1])), tests
+    )
 
 
 def at_most(data: ExampleSet, rows: int | None, seed: int) -> ExampleSet:
@@ -124,7 +126,7 @@ def _names(names: set[str]) -> tuple[str, ...]:
     return tuple(sorted(names - {""}))
 
 
-def _synthetic(settings: AblateSettings) -> Material:
+def _synthetic(settings: AblateSettings) -> AblationData:
     source = settings.synthetic
     assert source is not None  # noqa: S101 - the caller's branch
     effects = EFFECTS[source.effects]
@@ -135,4 +137,4 @@ def _synthetic(settings: AblateSettings) -> Material:
     said = {featurise(task.state).history() for task in tasks}
     kept = tuple(e for e in train.examples if e.features.history() not in said)
     tests = (Test("SYNTHETIC test tasks", test.examples, tuple(tasks)),)
-    return Material(replace(train, examples=kept), tests, tuple(learned))
+    return AblationData(replace(train, examples=kept), tests, tuple(learned))

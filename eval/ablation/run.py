@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.ablation.data import Material, Test, at_most, load_material
+from eval.ablation.data import AblationData, Test, at_most, load_material
 from eval.ablation.informed import TOLD, told
 from eval.ablation.measures import Sums, label_measures, measure_router
 from eval.ablation.settings import AblateSettings
@@ -98,7 +98,7 @@ def ablate(settings: AblateSettings, out: Path, command: str, tell: Callable[[st
     return result
 
 
-def _hash(material: Material) -> str:
+def _hash(material: AblationData) -> str:
     tests = [ExampleSet(test.examples, material.train.pool).digest() for test in material.tests]
     return content_hash([material.train.digest(), *tests])
 
@@ -106,7 +106,7 @@ def _hash(material: Material) -> str:
 def _routers(
     settings: AblateSettings,
     train: ExampleSet,
-    material: Material,
+    material: AblationData,
     out: Path,
     embedders: dict[str, Embedder],
     tell: Callable[[str], None],

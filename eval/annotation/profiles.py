@@ -16,7 +16,7 @@ LEVEL = 0.05
 TOGETHER = 4
 
 
-class Share(Record):
+class CategoryShare(Record):
     """Share of the failures with a category among the primary ones; an interval over tasks."""
 
     category: str
@@ -35,7 +35,7 @@ class Profile(Record):
     name: str
     failures: int
     tasks: int
-    shares: tuple[Share, ...]
+    shares: tuple[CategoryShare, ...]
 
 
 class Change(Record):
@@ -67,7 +67,7 @@ def profile(name: str, failures: Sequence[Failure], codes: Sequence[str], draws:
     for place, code in enumerate(codes):
         estimate = ratio_interval(counts[:, place], totals, weights)
         shares.append(
-            Share(
+            CategoryShare(
                 category=code,
                 count=int(counts[:, place].sum()),
                 value=estimate.value or 0.0,

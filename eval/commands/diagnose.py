@@ -26,7 +26,7 @@ from fama.errors import BadInput
 from fama.subsets import base_of
 
 if TYPE_CHECKING:
-    from eval.annotation.profiles import Profile, Share
+    from eval.annotation.profiles import CategoryShare, Profile
     from fama.helpers.base import Helper
 
 #: A judge that gives one category to this share of at least so many failures is warned about.
@@ -231,7 +231,7 @@ def _named_always(total: Mapping[str, int], taxonomy: Taxonomy) -> list[str]:
 
 
 def _cells(
-    counts: dict[str, int] | Counter[str], taxonomy: Taxonomy, intervals: "Mapping[str, Share] | None" = None
+    counts: dict[str, int] | Counter[str], taxonomy: Taxonomy, intervals: "Mapping[str, CategoryShare] | None" = None
 ) -> list[str]:
     n = counts.get("n", 0)
     cells = [str(n)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fama.errors import BadInput
 
 if TYPE_CHECKING:
-    from eval.annotation.profiles import Profile, Share
+    from eval.annotation.profiles import CategoryShare, Profile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +69,7 @@ def _show(profiles: "list[Profile]") -> None:
     print_note(screen, "share of failures by primary category; 95 % intervals over tasks")
 
 
-def _cell(share: "Share") -> str:
+def _cell(share: "CategoryShare") -> str:
     value = f"{100 * share.value:.0f}"
     if share.low is None or share.high is None:
         return value

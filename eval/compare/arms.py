@@ -20,7 +20,7 @@ from fama.selection.base import SELECTORS, AnySelector, SelectorContext
 from fama.selection.router.checkpoint import read_manifest
 from fama.selection.router.checkpoint_files import MANIFEST
 from fama.selection.router.manifest import TOLD
-from fama.selection.traits import Role, SelectorTraits, by_role
+from fama.selection.traits import ArmRole, SelectorTraits, by_role
 from fama.settings import CompareSettings, SelectorSettings, domains_of
 
 INPUTS = "inputs.json"
@@ -111,7 +111,7 @@ def traits_of(arm: SelectorSettings) -> SelectorTraits:
     return SELECTORS.traits(arm.name)
 
 
-def arms_in_role(arms: Sequence[SelectorSettings], role: Role) -> list[str]:
+def arms_in_role(arms: Sequence[SelectorSettings], role: ArmRole) -> list[str]:
     """Return the names of the arms that have a place in a role, in the order of their places."""
     return [arm.arm for arm in by_role(arms, role, traits_of)]
 

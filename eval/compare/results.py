@@ -12,7 +12,7 @@ from eval.compare.executed import Executed
 from eval.compare.questions import Asked, answer
 from eval.compare.schema import ArmResult, Comparison, Corrected, GridReport, TaskCell, TaskRow, tasks_by_arm
 from eval.compare.setup_cost import paybacks
-from eval.metrics.curves import Point, frontier
+from eval.metrics.curves import OperatingPoint, frontier
 from eval.metrics.episode_scores import Score, known_mean
 from eval.metrics.formats import errors
 from eval.metrics.measures import PairedDifference, Resampling, compare_pair, measure
@@ -188,7 +188,7 @@ def _grid_report(truth: Mapping[str, TaskGrid], source: str) -> GridReport | Non
 
 def _frontier(arms: Sequence[ArmResult]) -> tuple[str, ...]:
     points = {
-        arm.arm: Point(arm.measures.tokens.value, arm.measures.success.value)
+        arm.arm: OperatingPoint(arm.measures.tokens.value, arm.measures.success.value)
         for arm in arms
         if arm.measures.tokens.value is not None and arm.measures.success.value is not None
     }

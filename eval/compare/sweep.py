@@ -9,7 +9,7 @@ from eval.compare.arms import arms_in_role
 from eval.compare.replay import ReplayTable, replay_arm
 from eval.compare.rows import cells_of
 from eval.compare.schema import Curve, CurvePoint
-from eval.metrics.curves import Point, area, measured, success_at, tokens_at
+from eval.metrics.curves import OperatingPoint, area, measured, success_at, tokens_at
 from eval.metrics.episode_scores import Score, amount
 from eval.metrics.measures import Resampling
 from eval.metrics.selection import ExecutedSubset
@@ -129,8 +129,8 @@ def _draws(sums: Array, weights: Array) -> Array:
     return found
 
 
-def _points(curve: Sequence[Array], draw: int) -> list[Point]:
-    return [Point(float(one[1, draw]), float(one[0, draw])) for one in curve]
+def _points(curve: Sequence[Array], draw: int) -> list[OperatingPoint]:
+    return [OperatingPoint(float(one[1, draw]), float(one[0, draw])) for one in curve]
 
 
 def _interval(values: Array, tasks: int) -> Interval:

@@ -44,7 +44,7 @@ class Failures(Record):
     judged: int = 0
 
 
-class Chosen(NamedTuple):
+class JudgedNotes(NamedTuple):
     """The notes of one chooser before one decision, judged; ``rejected`` counts those that failed the note check."""
 
     episode: str
@@ -113,14 +113,14 @@ async def judged(
     taxonomy: Taxonomy,
     seed: int,
     progress: Callable[[], object] = lambda: None,
-) -> tuple[Failures, list[Chosen]]:
+) -> tuple[Failures, list[JudgedNotes]]:
     """Judge the notes of all failures among the episodes, as the detectors alone label them.
 
     The decisive decision is that of the label's ``step``. A failure that the user or the environment is blamed for has
     none of the agent's. The random decision is drawn from all of the episode, so it may be the same.
     """
     counts: dict[str, int] = dict.fromkeys(Failures.model_fields, 0)
-    rows: list[Chosen] = []
+    rows: list[JudgedNotes] = []
     for episode in episodes:
         progress()
         if episode.outcome.status != "failure":
@@ -145,7 +145,9 @@ def _left_out(episode: Episode, label: Failure) -> str | None:
     return None if label.step in decision_steps(episode) else "no_decision"
 
 
-async def _at(episode: Episode, label: Failure, moment: Moment, choosers: Choosers, seed: int) -> AsyncIterator[Chosen]:
+async def _at(
+    episode: Episode, label: Failure, moment: Moment, choosers: Choosers, seed: int
+) -> AsyncIterator[JudgedNotes]:
     """Yield the judged notes of every chooser before one decision."""
     steps = decision_steps(episode)
     drawn = generator(seed, "logged notes", episode.id).randrange(len(steps))
@@ -156,7 +158,7 @@ async def _at(episode: Episode, label: Failure, moment: Moment, choosers: Choose
     at = standing(Trace.of(episode), steps[turn])
     for chooser, subset in (await choosers.subsets(episode, state, label)).items():
         notes = await collect_notes(state, subset, choosers.pool, None, 0, [])
-        yield Chosen(
+        yield JudgedNotes(
             episode=episode.id,
             task=str(label.key),
             backbone=episode.backbone or "unknown",

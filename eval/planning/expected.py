@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from eval.planning.workload import Basis, Load, Workload
+from eval.planning.workload import Basis, TokenLoad, Workload
 from fama.helpers.base import Helper, form_of
 from fama.helpers.llm_form import REPLY_TOKENS
 from fama.intervals import Interval
@@ -137,7 +137,7 @@ def _at_most(tokens: Tokens) -> Tokens:
     return Tokens(*(Range(0.0, part.high) for part in (tokens.read, tokens.fresh, tokens.written)))
 
 
-def _tokens(load: Load) -> Tokens:
+def _tokens(load: TokenLoad) -> Tokens:
     return Tokens(*(Range(_mean(part), _mean(part)) for part in (load.read, load.fresh, load.written)))
 
 

@@ -55,7 +55,7 @@ class Tokenizer:
         return self.count(f"{_start(role)}{content}{_END}")
 
 
-class Measured(NamedTuple):
+class MeasuredEpisode(NamedTuple):
     """One episode: sums by the names of what ``Workload`` holds, its longest request and its opening."""
 
     task: str
@@ -65,7 +65,7 @@ class Measured(NamedTuple):
     opening: int
 
 
-class Meter:
+class WorkloadMeter:
     """Counts episodes of one benchmark and strategy; ``memory`` is how many user turns the helper Memory recalls."""
 
     def __init__(self, tokenizer: Tokenizer, benchmark: Benchmark, strategy: str, memory: int) -> None:
@@ -76,7 +76,7 @@ class Meter:
         self.helpers = {name: helper for name, helper in pool.items() if isinstance(helper, PrefixHelper)}
         self._selector = OneCall(SelectorContext(pool, UnconnectedModel("none")), {})
 
-    def measure(self, episode: Episode) -> Measured:
+    def measure(self, episode: Episode) -> MeasuredEpisode:
         """Return what an episode takes.
 
         Raises:
@@ -115,7 +115,7 @@ class Meter:
         sums["selection"] += self._tokenizer.turn("user", self._selector.prompt(states[0]))
         for name, tokens in self._user(episode.messages, world.user_prompt).items():
             sums[f"user {name}"] += tokens
-        return Measured(episode.task_id, episode.outcome.status == "success", sums, longest, opening)
+        return MeasuredEpisode(episode.task_id, episode.outcome.status == "success", sums, longest, opening)
 
     def _added(self, before: list[str], turns: list[str]) -> tuple[int, int]:
         """Return the tokens that a request adds to the one before it: of others, and of the assistant's own turns."""

@@ -32,7 +32,7 @@ from eval.publish.wording import kept_gain
 from eval.readings.agreement import table as agreements
 from eval.readings.fitted import recorded
 from eval.readings.measured import read_measured
-from eval.readings.readings import PARTS, Part
+from eval.readings.readings import PARTS, ReadingsPart
 from eval.report.answers_table import answers_table
 from eval.report.figures import figures, save
 from eval.report.verification import verify
@@ -232,7 +232,7 @@ def _caption(comparison: Comparison) -> str:
     return f"{_frame(comparison)} Computed at commit {(comparison.commit or '')[:7]} by `{public(comparison.command)}`."
 
 
-def agreement(part: Part) -> str:
+def agreement(part: ReadingsPart) -> str:
     """Tabulate how far each labeller agrees with one part of the readings."""
     rows = [one for one in read_measured() if one.half == part]
     commits = ", ".join(sorted({(one.commit or "unknown")[:7] for one in rows}))

@@ -8,7 +8,7 @@ import numpy as np
 import yaml
 
 from eval.metrics.formats import count
-from eval.publish.findings import Verdict, check_causes, findings
+from eval.publish.findings import FailureCause, check_causes, findings
 from eval.publish.markdown import table
 from fama.episodes.records import Decision, Episode, Record
 from fama.errors import BadInput
@@ -16,7 +16,7 @@ from fama.intervals import Interval, clustered_mean
 from fama.subsets import POOL
 
 
-class SampleNote(Verdict):
+class SampleNote(FailureCause):
     """The first cause of one failure, with the message of the agent's action and what would have to change."""
 
     message: int

@@ -7,7 +7,7 @@ from itertools import groupby
 from eval.metrics.formats import DASH, count, number, percent, span
 from eval.planning.cards import read_backbones
 from eval.planning.expected import Range
-from eval.planning.paper_grid import Cell, cells
+from eval.planning.paper_grid import PaperGridCell, cells
 from eval.planning.plan import ComparisonPlan
 from eval.planning.sample_size import SampleSizePlan
 from eval.planning.workload import Basis, Workload, read_workloads
@@ -21,7 +21,7 @@ _STEP = 512
 
 
 @cache
-def planned() -> tuple[tuple[Cell, ComparisonPlan], ...]:
+def planned() -> tuple[tuple[PaperGridCell, ComparisonPlan], ...]:
     """Return the cells with their plans."""
     return tuple((cell, cell.plan()) for cell in cells())
 
@@ -36,7 +36,7 @@ def grid() -> str:
     return table(head, [_row(cell, plan) for cell, plan in planned()])
 
 
-def _row(cell: Cell, plan: ComparisonPlan) -> list[str]:
+def _row(cell: PaperGridCell, plan: ComparisonPlan) -> list[str]:
     settings, expected, own, holm = cell.settings, plan.expected, plan.own, plan.holm
     tokens = [UNKNOWN] * 6
     if expected is not None:

@@ -15,7 +15,7 @@ from eval.readings.draw import MORE as MORE_STRATA
 from eval.readings.fit import choices, cross_validate
 from eval.readings.fitted.command import pooled, report
 from eval.readings.judge import Judging, measure_judge
-from eval.readings.measured import Measured, record
+from eval.readings.measured import LabellerScores, record
 from eval.readings.members import HALVES, SET, read_set, write_set
 from eval.readings.packets import batches, packet, policy, policy_name
 from eval.readings.readings import AGAIN, FILES, FOLDER, MORE, PARTS, final, publish, read_readings, readers, tuning
@@ -153,7 +153,7 @@ def _agree(episodes: Sequence[Episode], args: argparse.Namespace) -> str:
         rows.append(measure(path.parent.name, readings, named, tasks))
     if args.record:
         version, commit = taxonomy.version, git_commit()
-        record([Measured(half=args.half, row=row, taxonomy=version, commit=commit) for row in rows], args.folder)
+        record([LabellerScores(half=args.half, row=row, taxonomy=version, commit=commit) for row in rows], args.folder)
     return table(rows)
 
 

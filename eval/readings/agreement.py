@@ -31,7 +31,7 @@ class Named(NamedTuple):
         return (self.category or "none") if self.blame == "agent" else self.blame
 
 
-class Row(Record):
+class AgreementRow(Record):
     """Agreement of one labeller with the readings of ``failures`` failures.
 
     ``category`` is over the failures that the reading blames on the agent, whomever the label blames; ``label`` and
@@ -75,7 +75,7 @@ def of_detectors(episode: Episode, taxonomy: Taxonomy, references: bool = True) 
 
 def measure(
     name: str, readings: Mapping[str, Reading], named: Mapping[str, Named], tasks: Mapping[str, str], seed: int = 0
-) -> Row:
+) -> AgreementRow:
     """Compare labels with readings of the same failures; ``tasks`` names each failure's task, the cluster."""
     both = [one for one in readings if one in named]
     truth = [readings[one] for one in both]
@@ -87,7 +87,7 @@ def measure(
         None if mine.step is None else abs(mine.step - reading.step) for mine, reading in zip(own, truth, strict=True)
     ]
     labels = [(reading.label, mine.label) for mine, reading in zip(own, truth, strict=True)]
-    return Row(
+    return AgreementRow(
         name=name,
         failures=len(both),
         category=_share([hit and agent for hit, agent in zip(same, agents, strict=True)], groups, agents),
@@ -123,7 +123,7 @@ def _kappa(labels: Iterable[tuple[str, str]], groups: Sequence[str], seed: int) 
     return percentile_interval(value, draws[~np.isnan(draws)], len(tasks))
 
 
-def table(rows: Sequence[Row]) -> str:
+def table(rows: Sequence[AgreementRow]) -> str:
     """Return rows as a Markdown table: per cent with 95 % intervals, κ as it is."""
     head = ["labels", "failures", "tasks", "category", "party", "label", "κ", *(f"step ±{within}" for within in STEPS)]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]

@@ -17,7 +17,7 @@ from fama.errors import BadInput
 _PLAINER = str.maketrans("’‘“”‑–—", "''\"\"---")
 
 
-class Answer(Record):
+class ReadingAnswer(Record):
     """One reading. ``step`` indexes the episode's messages; ``category`` is None where the agent is not to blame.
 
     ``second`` is another category that the failure also shows, ``should`` what ought to have been done at ``step``.
@@ -33,7 +33,7 @@ class Answer(Record):
     confidence: Literal["high", "medium", "low"]
 
 
-def read_answers(path: Path) -> Iterator[tuple[int, Answer | str]]:
+def read_answers(path: Path) -> Iterator[tuple[int, ReadingAnswer | str]]:
     """Yield each line's number with the answer in it, or with what is wrong with its form.
 
     Raises:
@@ -47,7 +47,7 @@ def read_answers(path: Path) -> Iterator[tuple[int, Answer | str]]:
         if not line.strip():
             continue
         try:
-            yield number, Answer.model_validate(json.loads(line))
+            yield number, ReadingAnswer.model_validate(json.loads(line))
         except ValidationError as error:
             yield number, f"{fault_of(error)}; see the guide for the form"
         except (ValueError, RecursionError):
@@ -74,7 +74,7 @@ def faults(path: Path, episodes: Mapping[str, Episode], taxonomy: Taxonomy) -> l
     return found
 
 
-def _faults(answer: Answer, episode: Episode | None, codes: Sequence[str]) -> Iterator[str]:
+def _faults(answer: ReadingAnswer, episode: Episode | None, codes: Sequence[str]) -> Iterator[str]:
     known = ", ".join(codes)
     for field in ("category", "second"):
         if (code := getattr(answer, field)) is not None and code not in codes:

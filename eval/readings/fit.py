@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize
 
-from eval.readings.agreement import Named, Row, measure
+from eval.readings.agreement import AgreementRow, Named, measure
 from eval.readings.readings import Reading
 from fama.diagnosis.detectors.base import collect
 from fama.diagnosis.orchestrator import credit, weight
@@ -27,7 +27,7 @@ FOLDS = 10
 _NONE = "none"
 
 
-class Choice(NamedTuple):
+class FindingChoice(NamedTuple):
     """The findings of one failure to choose from, and what each agrees with the reading in, 0 to 3."""
 
     id: str
@@ -36,7 +36,9 @@ class Choice(NamedTuple):
     worth: Array
 
 
-def choices(episodes: Mapping[str, Episode], readings: Mapping[str, Reading], taxonomy: Taxonomy) -> list[Choice]:
+def choices(
+    episodes: Mapping[str, Episode], readings: Mapping[str, Reading], taxonomy: Taxonomy
+) -> list[FindingChoice]:
     """Return what the detectors find in every read failure, each finding as a label of its own."""
     found = []
     for one, reading in readings.items():
@@ -47,13 +49,13 @@ def choices(episodes: Mapping[str, Episode], readings: Mapping[str, Reading], ta
         ] or [(_NONE, Named("IFU", "agent", trace.last_agent_step))]
         pairs = list(dict.fromkeys(pairs))
         worth = np.array([_worth(named, reading) for _, named in pairs])
-        found.append(Choice(one, tuple(s for s, _ in pairs), tuple(n for _, n in pairs), worth))
+        found.append(FindingChoice(one, tuple(s for s, _ in pairs), tuple(n for _, n in pairs), worth))
     return found
 
 
 def cross_validate(
-    given: Sequence[Choice], readings: Mapping[str, Reading], tasks: Mapping[str, str], seed: int = 0
-) -> list[Row]:
+    given: Sequence[FindingChoice], readings: Mapping[str, Reading], tasks: Mapping[str, str], seed: int = 0
+) -> list[AgreementRow]:
     """Return the agreement of the hand weights, and of weights fitted without the task they are tried on."""
     sources = sorted({source for choice in given for source in choice.sources})
     by_hand = np.array([SCALE * weight(source) for source in sources])
@@ -70,7 +72,7 @@ def cross_validate(
     return rows
 
 
-def fit(given: Sequence[Choice], sources: Sequence[str], centre: Array, penalty: float) -> Array:
+def fit(given: Sequence[FindingChoice], sources: Sequence[str], centre: Array, penalty: float) -> Array:
     """Return the weight of each source: the most expected agreement less the squared distance from ``centre``."""
     places = [[sources.index(source) for source in choice.sources] for choice in given]
 
@@ -89,7 +91,7 @@ def fit(given: Sequence[Choice], sources: Sequence[str], centre: Array, penalty:
     return result
 
 
-def _chosen(choice: Choice, sources: Sequence[str], weights: Array) -> Named:
+def _chosen(choice: FindingChoice, sources: Sequence[str], weights: Array) -> Named:
     return choice.named[int(np.argmax([weights[sources.index(source)] for source in choice.sources]))]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.compare.schema import ArmResult, Comparison
-from eval.metrics.curves import Point, frontier
+from eval.metrics.curves import OperatingPoint, frontier
 from eval.metrics.formats import DASH
 from eval.report.tables import Cost, arm_intervals
 from fama.errors import BadInput
@@ -207,7 +207,7 @@ def _curves(comparison: Comparison) -> Any:
             lines = axes.plot(*zip(*points, strict=True), "o", color=colour, markersize=6, label=curve.arm, zorder=3)
             _name(comparison, curve.arm, *lines)
             continue
-        steps = [(p.tokens, 100 * p.success) for p in frontier([Point(x, y / 100) for x, y in points])]
+        steps = [(p.tokens, 100 * p.success) for p in frontier([OperatingPoint(x, y / 100) for x, y in points])]
         lines = axes.step(
             *zip(*steps, strict=True), where="post", color=colour, linewidth=1.4, marker="o", markersize=3.5,
             linestyle=(0, (1, 2)) if curve.arm not in colours else "-", label=curve.arm, zorder=2,

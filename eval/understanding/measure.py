@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import get_args
 
 from eval.understanding.hearing import HeardReply
-from eval.understanding.replies import Act, slots_named
+from eval.understanding.replies import AgentAct, slots_named
 from fama.envs.helpdesk.tasks import generator_of
 from fama.envs.helpdesk.user.recognition import Heard
 from fama.intervals import Interval, clustered_share
 
 #: How an act shows in what the user heard. It has none for ``not_found``.
-HEARD: dict[Act, Callable[[Heard], bool]] = {
+HEARD: dict[AgentAct, Callable[[Heard], bool]] = {
     "proposal": lambda heard: heard.proposal,
     "refusal": lambda heard: bool(heard.refusing),
     "report": lambda heard: heard.report,
@@ -26,7 +26,7 @@ HEARD: dict[Act, Callable[[Heard], bool]] = {
 }
 ASKED, IMPLIED = "asked slots", "implied slots"
 #: Rows of a group, in the order of the table.
-ROWS = (ASKED, IMPLIED, *(act for act in get_args(Act) if act in HEARD))
+ROWS = (ASKED, IMPLIED, *(act for act in get_args(AgentAct) if act in HEARD))
 
 
 @dataclass(frozen=True)

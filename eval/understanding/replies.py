@@ -11,10 +11,10 @@ from fama.envs.helpdesk.tasks import generator_of
 from fama.episodes.records import Message, Record
 from fama.errors import BadInput
 
-Act = Literal["proposal", "refusal", "report", "more", "wait", "stranger", "not_found"]
+AgentAct = Literal["proposal", "refusal", "report", "more", "wait", "stranger", "not_found"]
 #: The name of all slots that prove who the user is.
 IDENTITY = "identity"
-NOT_FOUND: Act = "not_found"
+NOT_FOUND: AgentAct = "not_found"
 #: The committed episodes, and the file of labels beside them.
 DATA = Path(__file__).resolve().parents[2] / "results" / "helpdesk"
 LABELS = "replies-read.yaml"
@@ -32,7 +32,7 @@ class Place(Record):
         return f"{self.file}: episode {self.episode}, message {self.message}"
 
 
-class Reply(Record):
+class LabelledReply(Record):
     """Words of the agent to the user, and the user's turn before them."""
 
     place: Place
@@ -42,13 +42,13 @@ class Reply(Record):
     text: str
 
 
-class ReadReply(Reply):
+class ReadReply(LabelledReply):
     """A reply with its labels; the head of the file of labels says what each of them means."""
 
     asked: tuple[str, ...] = ()
     implied: tuple[str, ...] = ()
-    acts: tuple[Act, ...] = ()
-    maybe: tuple[Act, ...] = ()
+    acts: tuple[AgentAct, ...] = ()
+    maybe: tuple[AgentAct, ...] = ()
 
 
 class _Labels(Record):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from eval.metrics.formats import DASH, percent
-from eval.report.table_format import Cell, Table, markdown
+from eval.report.table_format import Table, TableCell, markdown
 from eval.understanding.hearing import HeardReply
 from eval.understanding.measure import ASKED, HEARD, IMPLIED, ROWS, counts, grouped, measure
 from eval.understanding.replies import NOT_FOUND
@@ -61,4 +61,6 @@ def _heard_as(replies: Sequence[HeardReply]) -> list[str]:
 
 
 def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    return markdown(Table("understanding", "", "", tuple(head), tuple(tuple(map(Cell, row)) for row in body))).rstrip()
+    return markdown(
+        Table("understanding", "", "", tuple(head), tuple(tuple(map(TableCell, row)) for row in body))
+    ).rstrip()

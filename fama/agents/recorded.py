@@ -27,7 +27,7 @@ UNREADABLE = "whose first reply could not be read"
 CUT = "whose reply is stored cut"
 
 
-class Recorded(NamedTuple):
+class RecordedCall(NamedTuple):
     """The call of a decision, and its reply as far as the episode holds it."""
 
     request: ChatRequest
@@ -90,7 +90,7 @@ class RecordedReplies:
                     counts["other"] += 1
         return Kept(counts["new"], counts["there"], counts["other"], left_out)
 
-    def rebuild(self, episode: Episode, decision: Decision) -> Recorded | str:
+    def rebuild(self, episode: Episode, decision: Decision) -> RecordedCall | str:
         """Return the call of a decision with its reply, or why it cannot be rebuilt."""
         rows = [row for row in episode.ledger if row.role == "agent" and row.turn == decision.turn]
         if len(rows) != 1 or not rows[0].parsed:
@@ -107,10 +107,10 @@ class RecordedReplies:
         usage = rows[0].model_copy(update={"turn": None, "cache_hit": False})
         reply = ChatReply(prompt.note_prefix + written.text, usage, written.tool_calls)
         request = action_request(prompt, settings.model, episode.seeds["model"], episode.trial, decision.turn)
-        found = Recorded(request, reply, prompt, episode.tools)
+        found = RecordedCall(request, reply, prompt, episode.tools)
         return found if self._message(reply, found, decision.turn) == message else UNREADABLE
 
-    def _message(self, reply: ChatReply, call: Recorded, turn: int) -> Message | None:
+    def _message(self, reply: ChatReply, call: RecordedCall, turn: int) -> Message | None:
         """Return what a reply to a call leaves in the conversation; None where no action can be read."""
         action = self._strategy.parse(reply, call.prompt, call.tools)
         return None if isinstance(action, ParseFailure) else spoken(action, turn)

@@ -8,7 +8,7 @@ from nicegui import app, ui
 from nicegui.events import KeyEventArguments
 
 from fama.annotate.guard import Guard
-from fama.annotate.session import Session
+from fama.annotate.session import AnnotationSession
 from fama.diagnosis.taxonomy import Taxonomy
 from fama.episodes.records import Blame, Episode, Failure, Message
 from fama.errors import BadInput
@@ -32,7 +32,7 @@ def serve(
             _welcome()
             return
         try:
-            session = Session(annotator, episodes, taxonomy, folder)
+            session = AnnotationSession(annotator, episodes, taxonomy, folder)
         except BadInput as error:
             ui.label(str(error)).classes("text-negative")
             _welcome()
@@ -58,7 +58,7 @@ def _welcome() -> None:
 class _Page:
     """State of one browser tab. Text of dialogues goes into labels only, which never read it as HTML."""
 
-    def __init__(self, session: Session, findings: Mapping[str, Failure]) -> None:
+    def __init__(self, session: AnnotationSession, findings: Mapping[str, Failure]) -> None:
         self._session = session
         self._findings = findings
         self._cursor = 0

@@ -14,7 +14,7 @@ FOLDER = "annotations"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 
 
-class Session:
+class AnnotationSession:
     """Labels of one annotator over the failed episodes of a folder, kept in ``annotations/NAME.jsonl``.
 
     The order is random, fixed by the annotator's name, so that no two people meet the episodes in the same order and

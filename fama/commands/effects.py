@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from fama.intervals import Interval
     from fama.mining.note_effects import NoteEffects
-    from fama.mining.records import Kind
+    from fama.mining.records import EpisodeKind
 
 _WORDS = {"failed": "fixed", "solved": "broke"}
 
@@ -60,7 +60,7 @@ def print_effects(screen: "Console", effects: "Sequence[NoteEffects]") -> None:
         )
 
 
-def _print_kind(screen: "Console", effects: "Sequence[NoteEffects]", kind: "Kind") -> bool:
+def _print_kind(screen: "Console", effects: "Sequence[NoteEffects]", kind: "EpisodeKind") -> bool:
     from fama.commands.terminal import DASH, names, numbers, print_table
 
     chosen = [one for one in effects if one.group.kind == kind]

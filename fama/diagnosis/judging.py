@@ -30,7 +30,7 @@ class Form(BaseModel):
 F = TypeVar("F", bound=Form)
 
 
-class Answer(NamedTuple, Generic[F]):
+class JudgeAnswer(NamedTuple, Generic[F]):
     """The filled-in form, or None, and a ledger row for every call, parsed or not."""
 
     value: F | None
@@ -46,7 +46,7 @@ async def ask_json(
     max_tokens: int = 160,
     repairs: int = 1,
     turn: int | None = None,
-) -> Answer[F]:
+) -> JudgeAnswer[F]:
     """Ask until an answer fits the form or the repair rounds are used up.
 
     Raises:
@@ -68,9 +68,9 @@ async def ask_json(
         about = {"parsed": value is not None, "truncated": reply.end is ReplyEnd.LENGTH, "role": role, "turn": turn}
         ledger.append(reply.usage.model_copy(update=about))
         if value is not None:
-            return Answer(value, tuple(ledger))
+            return JudgeAnswer(value, tuple(ledger))
         history += [{"role": "assistant", "content": reply.text}, {"role": "user", "content": REPAIR}]
-    return Answer(None, tuple(ledger))
+    return JudgeAnswer(None, tuple(ledger))
 
 
 def parse(text: str, form: type[F]) -> F | None:

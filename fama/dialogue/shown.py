@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from fama.dialogue.calls import Call, calls
 from fama.dialogue.language import meanings
-from fama.dialogue.objects import Row, pointed_row, table
+from fama.dialogue.objects import RecordRow, pointed_row, table
 from fama.dialogue.policy import Rule
 from fama.dialogue.requests import Want, needs_of
 from fama.dialogue.tools import views
@@ -24,7 +24,7 @@ class Shown(NamedTuple):
     """The fields of a request's object, and rows beside them that bear on it where a rule names their list."""
 
     records: list[dict[str, Any]]
-    rows: list[Row]
+    rows: list[RecordRow]
 
     def under(self, rule: Rule) -> list[dict[str, Any]]:
         """Return what a rule is held against: a list's rows where it speaks of them, or the list has no name."""

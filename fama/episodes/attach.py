@@ -11,7 +11,7 @@ from fama.episodes.records import Episode, Message, ToolSpec
 from fama.errors import BadInput
 
 
-class Material(NamedTuple):
+class DomainMaterial(NamedTuple):
     """Tools and policy of a domain; None for what is not known."""
 
     tools: tuple[ToolSpec, ...] | None = None
@@ -19,7 +19,7 @@ class Material(NamedTuple):
 
 
 #: Gives the material of a benchmark's domain.
-Known = Callable[[str, str], Material]
+Known = Callable[[str, str], DomainMaterial]
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Attachment:
     known: Known
     tools: int = 0
     policies: int = 0
-    _seen: dict[tuple[str, str], Material] = field(default_factory=dict)
+    _seen: dict[tuple[str, str], DomainMaterial] = field(default_factory=dict)
 
     def __call__(self, episodes: Iterable[Episode]) -> Iterator[Episode]:
         """Yield the episodes with what they lacked. One without messages stays as it is."""
@@ -37,9 +37,9 @@ class Attachment:
             domain = (episode.benchmark, episode.domain)
             if episode.messages and domain not in self._seen:
                 self._seen[domain] = self.known(*domain)
-            yield self._completed(episode, self._seen.get(domain, Material()))
+            yield self._completed(episode, self._seen.get(domain, DomainMaterial()))
 
-    def _completed(self, episode: Episode, material: Material) -> Episode:
+    def _completed(self, episode: Episode, material: DomainMaterial) -> Episode:
         update: dict[str, object] = {}
         if not episode.messages:
             return episode

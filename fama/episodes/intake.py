@@ -18,7 +18,7 @@ from fama.episodes.importers.clean import dialogue_hash, leaking_turns, strip_th
 from fama.episodes.jsonl import as_stored, line_of
 from fama.episodes.records import Episode, Source
 from fama.episodes.store import EpisodeStore
-from fama.episodes.trials import Numbering, Row, Slot, number
+from fama.episodes.trials import Numbering, Slot, TrialRow, number
 from fama.errors import BadInput
 from fama.hashing import content_hash
 
@@ -230,7 +230,7 @@ class _Batch:
     seen: set[str] = field(default_factory=set)
     versions: set[tuple[str | None, str | None]] = field(default_factory=set)
     replaced: set[str] = field(default_factory=set)
-    rows: list[Row] = field(default_factory=list)
+    rows: list[TrialRow] = field(default_factory=list)
     unarmed: set[int] = field(default_factory=set)
     arms: dict[tuple[str | None, ...], Slot] = field(default_factory=dict)
     own_arms: set[str] = field(default_factory=set)
@@ -247,7 +247,7 @@ class _Batch:
             self.unarmed.add(len(self.rows))
         else:
             self.arms.setdefault((*(getattr(episode, name) for name in _ARM), episode.source.own_arm), slot)
-        self.rows.append(Row(slot, stored))
+        self.rows.append(TrialRow(slot, stored))
 
     def settle(self, taken: Mapping[Slot, Source]) -> None:
         """Number trials; records that could not be read get the arm of the others first."""

@@ -33,7 +33,7 @@ class Slot(NamedTuple):
         return Slot(replace(arm.key, task_id=self.key.task_id, trial=self.key.trial), arm.version)
 
 
-class Row(NamedTuple):
+class TrialRow(NamedTuple):
     """An episode of a file: the slot that the log gives it, and the one that it has in the store, if it is there."""
 
     slot: Slot
@@ -50,7 +50,7 @@ class Numbering:
 
 
 def number(
-    rows: Sequence[Row], taken: Mapping[Slot, Source], place: str, is_same: Callable[[Source], bool]
+    rows: Sequence[TrialRow], taken: Mapping[Slot, Source], place: str, is_same: Callable[[Source], bool]
 ) -> Numbering:
     """Number the trials of a file's new episodes as if the file, with what is stored of it, came as a whole.
 
@@ -89,7 +89,7 @@ def _clashes(slots: Iterable[Slot], taken: Mapping[Slot, Source], is_same: Calla
     return any((source := taken.get(slot)) is not None and not is_same(source) for slot in slots)
 
 
-def _free(slots: Iterable[Slot], rows: Iterable[Row], taken: Mapping[Slot, Source]) -> tuple[Slot, ...]:
+def _free(slots: Iterable[Slot], rows: Iterable[TrialRow], taken: Mapping[Slot, Source]) -> tuple[Slot, ...]:
     """Return the slots of the new episodes, each at its next trial that nothing stored has."""
     used: dict[Slot, None] = {}
     for slot, row in zip(slots, rows, strict=True):

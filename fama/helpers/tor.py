@@ -7,7 +7,7 @@ from fama.dialogue.calls import Call, calls
 from fama.dialogue.facts import leaves, normal_token, quote
 from fama.dialogue.identity import foreign_record, is_identified
 from fama.dialogue.language import stem, words
-from fama.dialogue.objects import Row, asked_words, new_field, pointed_row, table
+from fama.dialogue.objects import RecordRow, asked_words, new_field, pointed_row, table
 from fama.dialogue.pending import open_questions
 from fama.dialogue.requests import needs_of, open_wants
 from fama.dialogue.tools import kind_of, views
@@ -78,7 +78,7 @@ def _detail(call: Call, state: VisibleState) -> dict[str, Any]:
     return next((row.fields for row in rows if row is not part and str(row.fields.get("id")) in refers), {})
 
 
-def digest(row: Row, asked: frozenset[str], used: set[str]) -> str:
+def digest(row: RecordRow, asked: frozenset[str], used: set[str]) -> str:
     """Return ids not ``used`` yet, then fields the user spoke of, then short words and marks; values as data."""
     ids = {key: value for key, value in row.ids().items() if normal_token(str(value)) not in used}
     rest = {key: value for key, value in row.fields.items() if key not in row.ids() and value not in (None, "", False)}

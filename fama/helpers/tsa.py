@@ -9,7 +9,7 @@ from fama.dialogue.facts import quote
 from fama.dialogue.identity import identity_tools, is_identified
 from fama.dialogue.language import meaning, meanings, sentences, stem
 from fama.dialogue.objects import (
-    Row,
+    RecordRow,
     candidates,
     choice_rows,
     is_meant,
@@ -301,7 +301,7 @@ def _parts(want: Want, state: VisibleState, made: tuple[Call, ...]) -> tuple[tup
     return tuple(found)
 
 
-def _new_row(want: Want, state: VisibleState, made: tuple[Call, ...]) -> Row | None:
+def _new_row(want: Want, state: VisibleState, made: tuple[Call, ...]) -> RecordRow | None:
     rows = next((rows for call in reversed(made) if (rows := choice_rows(want, call, state))), [])
     return last_pointed(rows, state)
 

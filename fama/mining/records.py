@@ -12,8 +12,8 @@ from fama.subsets import Subset, in_pool_order, subset_label
 REPAIRS = "repairs.jsonl"
 SCHEMA_VERSION: Final = 1
 
-Kind = Literal["failed", "solved"]
-Verdict = Literal["repaired", "not repaired by this pool", "budget ran out", "mapped"]
+EpisodeKind = Literal["failed", "solved"]
+MiningVerdict = Literal["repaired", "not repaired by this pool", "budget ran out", "mapped"]
 Outcome = Literal["no note", "same action", "not run", "success", "failure", "error"]
 
 
@@ -104,10 +104,10 @@ class Repair(Record):
     pool: Subset
     arm: str | None = None
     """The arm whose episode it is; None for the plain agent."""
-    kind: Kind
+    kind: EpisodeKind
     eligible: int | None = None
     """Episodes of this kind and split that could be mined, of which this is one of a part; None in older records."""
-    verdict: Verdict
+    verdict: MiningVerdict
     interventions: tuple[Intervention, ...] = ()
     combinations: tuple[Combination, ...] = ()
     repair: tuple[PlacedNote, ...] | None = None
@@ -155,7 +155,7 @@ class Repair(Record):
         return f"{self.domain}/{self.task_id}: {self.verdict}{by}, {self.calls} calls"
 
 
-def kind_of(episode: Episode) -> Kind:
+def kind_of(episode: Episode) -> EpisodeKind:
     """Return the kind of a logged episode that ended by itself."""
     return "solved" if episode.outcome.status == "success" else "failed"
 

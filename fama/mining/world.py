@@ -15,7 +15,7 @@ from fama.errors import FamaError, ModelError
 from fama.mining.bench import Bench
 from fama.mining.meter import Meter, OutOfBudget
 from fama.mining.records import Combination, Intervention, Outcome, placed
-from fama.mining.schedule import NOTHING, Point, Schedule, everything, points_at, turns_of
+from fama.mining.schedule import NOTHING, Schedule, SchedulePoint, everything, points_at, turns_of
 from fama.mining.search.base import Effect, Run
 from fama.mining.track import Track, logged_action
 from fama.subsets import Subset, base_of, one_form_each
@@ -76,7 +76,7 @@ class EpisodeWorld:
         if not self._helped:
             return everything(self.steps, self.pool)
         return frozenset(
-            Point(decision.turn, name)
+            SchedulePoint(decision.turn, name)
             for decision in self.log.decisions
             for name in one_form_each(self.pool)
             if base_of(name) not in {base_of(asked) for asked in decision.subset}
@@ -125,12 +125,12 @@ class EpisodeWorld:
             decided = []
             for draw in range(self.draws):
                 decided.append(await self._decide(episode, turn, points_at(turn, members), ledger, self._draw(draw)))
-                if not any(_effective(Point(turn, name), decided[-1].decision) for name in members):
+                if not any(_effective(SchedulePoint(turn, name), decided[-1].decision) for name in members):
                     break
             first = decided[0]
             logged = self._kept(before)
             changed = next((one for one in decided if self._kept(one) != logged), first)
-            noted = tuple(name for name in members if _effective(Point(turn, name), first.decision))
+            noted = tuple(name for name in members if _effective(SchedulePoint(turn, name), first.decision))
             other = self._kept(changed) != logged
             # a selector may go on otherwise after another note, also where the action is the same
             effect = Effect(noted, self._kept(changed), other or (self._helped and bool(noted)))
@@ -293,7 +293,7 @@ def _line(action: Action | None) -> str | None:
     return action_json(action.tool or RESPOND, action.arguments if action.tool else {"text": action.text})
 
 
-def _notes(schedule: Schedule, episodes: Sequence[Episode]) -> set[Point]:
+def _notes(schedule: Schedule, episodes: Sequence[Episode]) -> set[SchedulePoint]:
     """Return the points of a schedule that took effect in a continuation."""
     return {
         point
@@ -304,7 +304,7 @@ def _notes(schedule: Schedule, episodes: Sequence[Episode]) -> set[Point]:
     }
 
 
-def _effective(point: Point, decision: Decision) -> bool:
+def _effective(point: SchedulePoint, decision: Decision) -> bool:
     """Return whether a helper that a schedule names gave its note, or was left out where the arm would ask it."""
     noted = any(note.helper == point.helper for note in decision.notes)
     return noted or point.helper not in {*decision.subset, *decision.dropped}

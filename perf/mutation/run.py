@@ -67,7 +67,7 @@ TESTS: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Verdict:
+class MutantVerdict:
     """The end of one mutant: killed or not, and whether it took the time to be up."""
 
     mutant: Mutant
@@ -76,12 +76,12 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Measured:
+class ModuleMutants:
     """The verdicts of mutants of a module, of ``every`` there are, and the wall seconds they took."""
 
     module: str
     every: int
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[MutantVerdict, ...]
     seconds: float
 
     def survivors(self) -> list[str]:
@@ -99,7 +99,9 @@ def known_survivors() -> dict[str, dict[str, dict[str, str]]]:
     return yaml.safe_load(SURVIVORS.read_text(encoding="utf-8")) or {}
 
 
-def measure(module: str, sample: int | None, tests: Sequence[str], only: Collection[str] | None = None) -> Measured:
+def measure(
+    module: str, sample: int | None, tests: Sequence[str], only: Collection[str] | None = None
+) -> ModuleMutants:
     """Run the tests on the mutants of a module; to be called in a process that has not imported it.
 
     ``sample`` draws so many, ``only`` names them.
@@ -128,8 +130,8 @@ def measure(module: str, sample: int | None, tests: Sequence[str], only: Collect
         verdicts = []
         for mutant in chosen:
             code = bench.run(mutated(source, mutant.index), limit)
-            verdicts.append(Verdict(mutant, code != 0, code is None))
-    return Measured(module, len(every), tuple(verdicts), time.perf_counter() - start)
+            verdicts.append(MutantVerdict(mutant, code != 0, code is None))
+    return ModuleMutants(module, len(every), tuple(verdicts), time.perf_counter() - start)
 
 
 @dataclass(frozen=True)
@@ -230,7 +232,7 @@ def _is_loading(module: ModuleType) -> bool:
     return bool(getattr(module.__spec__, "_initializing", False))
 
 
-def rows_of(measured: Measured, known: dict[str, dict[str, str]]) -> Iterator[dict[str, Any]]:
+def rows_of(measured: ModuleMutants, known: dict[str, dict[str, str]]) -> Iterator[dict[str, Any]]:
     """Yield the counts of a module, then a row per survivor with its kind and reason, None where a test is missing."""
     survivors = measured.survivors()
     kinds = {name: next((kind for kind in KINDS if name in known.get(kind, {})), None) for name in survivors}

@@ -16,7 +16,7 @@ from fama.settings import RunSettings, SelectorSettings
 DOMAIN, STOP, USER = "retail", "###STOP###", "tau2-benchmark-user"
 
 
-class Step(NamedTuple):
+class ScriptAction(NamedTuple):
     """One action of a script: a tool call, or words when ``tool`` is None."""
 
     tool: str | None
@@ -65,14 +65,14 @@ def compare(
     return ours, type(ours)(wall, cpu, decisions)
 
 
-def _script(task: Any) -> list[Step]:
+def _script(task: Any) -> list[ScriptAction]:
     """Return the reference actions, and one sentence with all that has to be told."""
     criteria = task.evaluation_criteria
-    calls = [Step(a.name, a.arguments) for a in criteria.actions or () if a.requestor == "assistant"]
-    return [*calls, Step(None, {"text": f"Done. {' '.join(criteria.communicate_info or ())}"})]
+    calls = [ScriptAction(a.name, a.arguments) for a in criteria.actions or () if a.requestor == "assistant"]
+    return [*calls, ScriptAction(None, {"text": f"Done. {' '.join(criteria.communicate_info or ())}"})]
 
 
-def _simulate(task: Any, script: Sequence[Step], seed: int) -> float:
+def _simulate(task: Any, script: Sequence[ScriptAction], seed: int) -> float:
     """Run one task under tau2's orchestrator and evaluator; return its reward."""
     message_types, evaluator = load("data_model.message"), load("evaluator.evaluator")
     LLMAgent: Any = load("agent.llm_agent").LLMAgent

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from eval.ablation import data, run
-from eval.ablation.data import Material, Test, at_most, load_material
+from eval.ablation.data import AblationData, Test, at_most, load_material
 from eval.ablation.figure import curves
 from eval.ablation.informed import told
 from eval.ablation.measures import (
@@ -249,7 +249,7 @@ def test_majority_says_the_most_frequent_category(tmp_path: Path, monkeypatch: p
     flags = [(1, 0, 0, 0), (0, 0, 0, 1), (0, 0, 0, 1), (0, 0, 0, 1)]
     states = [featurise(task.state) for task in make_tasks(24)]
     logs = tuple(labelled(f"t{n}", flags[n % 4], features=state) for n, state in enumerate(states))
-    halves = Material(ExampleSet(logs[:12], POOL), (Test("rest", logs[12:]),))
+    halves = AblationData(ExampleSet(logs[:12], POOL), (Test("rest", logs[12:]),))
     monkeypatch.setattr(run, "load_material", lambda settings: halves)
     train = {"losses": {"outcome": 0, "coverage": 1}, "data": {"failures": [{"failures": "f", "episodes": "e"}]}}
     variants = [{"name": "prior", "set": {"kind": "prior", "prior": {"folds": 2}}}]
@@ -264,7 +264,7 @@ def test_majority_says_the_most_frequent_category(tmp_path: Path, monkeypatch: p
 def test_labels_of_training_alone_make_no_majority_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     learned, tested = (outcome_examples(outcome_rows(make_tasks(12, seed)), POOL).examples for seed in (0, 1))
     logs = (labelled("failed", (1, 0, 0, 0), features=learned[0].features), *learned)
-    material = Material(ExampleSet(logs, POOL), (Test("rest", tested),))
+    material = AblationData(ExampleSet(logs, POOL), (Test("rest", tested),))
     monkeypatch.setattr(run, "load_material", lambda settings: material)
     variants = [{"name": "prior", "set": {"kind": "prior", "prior": {"folds": 2}}}]
     settings = AblateSettings.model_validate({"variants": variants, "bootstrap": 100})

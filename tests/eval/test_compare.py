@@ -15,7 +15,7 @@ from eval.compare.comparison import read_comparison
 from eval.compare.executed import read_executed
 from eval.compare.results import compare_arms
 from eval.metrics.selection import ExecutedSubset
-from eval.report.table_format import Cell
+from eval.report.table_format import TableCell
 from eval.report.tables import tables
 from fama.cli import main
 from fama.envs.base import Environment, Reward, UserModel
@@ -345,7 +345,7 @@ def test_an_arm_that_changes_its_helpers_within_an_episode_is_not_judged_as_a_su
 async def test_a_regret_over_a_part_of_the_choices_is_counted_and_never_the_best(tmp_path: Path) -> None:
     got = await live(tmp_path)
 
-    def regrets(executed: int) -> list[Cell]:
+    def regrets(executed: int) -> list[TableCell]:
         arms = [
             arm.model_copy(update={"selection": arm.selection.model_copy(update={"executed": executed})})
             if arm.arm == "all" and arm.selection is not None

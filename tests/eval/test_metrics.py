@@ -2,7 +2,7 @@
 
 import pytest
 
-from eval.metrics.curves import Point, area, frontier, success_at, tokens_at
+from eval.metrics.curves import OperatingPoint, area, frontier, success_at, tokens_at
 from eval.metrics.episode_scores import Score, TokenUse
 from eval.metrics.measures import Resampling, compare_pair, measure
 from eval.metrics.pass_k import TaskTrials, pass_k, task_pass_k
@@ -84,8 +84,14 @@ def test_overhead_uses_shared_pairs_only() -> None:
 
 
 def test_frontier_and_area_by_hand() -> None:
-    points = [Point(100, 0.3), Point(150, 0.6), Point(150, 0.5), Point(200, 0.4), Point(300, 0.7)]
-    assert frontier(points) == [Point(100, 0.3), Point(150, 0.6), Point(300, 0.7)]
+    points = [
+        OperatingPoint(100, 0.3),
+        OperatingPoint(150, 0.6),
+        OperatingPoint(150, 0.5),
+        OperatingPoint(200, 0.4),
+        OperatingPoint(300, 0.7),
+    ]
+    assert frontier(points) == [OperatingPoint(100, 0.3), OperatingPoint(150, 0.6), OperatingPoint(300, 0.7)]
     assert area(points, 50, 350) == pytest.approx((0 * 50 + 0.3 * 50 + 0.6 * 150 + 0.7 * 50) / 300)
     assert area(points, 120, 140) == pytest.approx(0.3)
     assert area([], 0, 1) is None

@@ -21,7 +21,7 @@ from fama.errors import BadInput
 from fama.mining.folder import read_repairs
 from fama.mining.records import Intervention, PlacedNote, Repair
 from fama.mining.runner import mine_folder
-from fama.mining.schedule import Point
+from fama.mining.schedule import SchedulePoint
 from fama.mining.settings import MineSettings
 from fama.models.scripted import SCRIPTED
 from tests.support.mining_worlds import (
@@ -77,7 +77,7 @@ async def test_every_subset_of_what_is_open_has_its_known_outcome(world: Backbon
     for task, one in found.items():
         assert [run.subset for run in one.grid.runs] == list(subsets_of(one.grid.open))
         for run in one.grid.runs:
-            everywhere = frozenset(Point(turn, name) for turn in range(DECISIONS) for name in run.subset)
+            everywhere = frozenset(SchedulePoint(turn, name) for turn in range(DECISIONS) for name in run.subset)
             assert (run.outcome == "success") is Puzzles.tasks[task].solved_by(everywhere), (task, run.subset)
             assert run.notes == DECISIONS * len(run.subset)
 
@@ -140,7 +140,9 @@ async def test_mining_is_right_about_random_puzzles_and_its_subsets_suffice(tmp_
             found = by_task(await checked(await mined(tmp_path, exact=10_000), tmp_path / "out"))
         finally:
             SCRIPTED.remove("puzzles")
-    everywhere = [(name, frozenset(Point(t, h) for t in range(DECISIONS) for h in name)) for name in all_subsets()]
+    everywhere = [
+        (name, frozenset(SchedulePoint(t, h) for t in range(DECISIONS) for h in name)) for name in all_subsets()
+    ]
     sizes = set()
     for task, one in found.items():
         sizes.add(least := min((len(name) for name, every in everywhere if tasks[task].solved_by(every)), default=None))

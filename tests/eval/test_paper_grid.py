@@ -13,7 +13,7 @@ from eval.planning.expected import Range, Tokens, expect
 from eval.planning.paper_grid import BASE, STRATEGIES, cells
 from eval.planning.plan import plan_comparison
 from eval.planning.sample_size import GUESS, spread_of
-from eval.planning.workload import Asked, Basis, Contrast, Load, Workload, find_basis, read_workloads
+from eval.planning.workload import AskedHelper, Basis, Contrast, TokenLoad, Workload, find_basis, read_workloads
 from eval.publish import paper_grid as tables
 from eval.stats.power import detectable_effect, planned_sd
 from fama.cli import main
@@ -118,13 +118,13 @@ def of(value: float, n: int = 2) -> Interval:
     return Interval(value, value, value, n)
 
 
-def asked(calls: float, read: float, question: float) -> Asked:
-    return Asked(calls=of(calls), read=of(read), question=of(question))
+def asked(calls: float, read: float, question: float) -> AskedHelper:
+    return AskedHelper(calls=of(calls), read=of(read), question=of(question))
 
 
 def workload(**changes: Any) -> Workload:
     """Ten decisions that read 1,000 tokens, 100 of them fresh, and write 50."""
-    load = Load(read=of(1000), fresh=of(100), written=of(50))
+    load = TokenLoad(read=of(1000), fresh=of(100), written=of(50))
     values: dict[str, Any] = {
         "benchmark": "toy",
         "domain": "d",
@@ -133,7 +133,7 @@ def workload(**changes: Any) -> Workload:
         "episodes": 6,
         "decisions": of(10),
         "agent": load,
-        "user": Load(read=of(40), fresh=of(20), written=of(10)),
+        "user": TokenLoad(read=of(40), fresh=of(20), written=of(10)),
         "helpers": {"TSA": asked(10, 1200, 200), "DCE": asked(5, 600, 100)},
         "all_helpers": asked(15, 1800, 300),
         "selection": of(300),

@@ -16,7 +16,7 @@ from eval.readings.__main__ import main
 from eval.readings.agreement import Named, measure, of_detectors
 from eval.readings.answers import faults
 from eval.readings.draw import PER_TASK, SEED, STRATA, customer, draw, read_logs
-from eval.readings.fit import Choice, cross_validate, fit
+from eval.readings.fit import FindingChoice, cross_validate, fit
 from eval.readings.judge import Judging, measure_judge
 from eval.readings.measured import AGREEMENT, lines_about, read_measured, record
 from eval.readings.members import HALVES, SET, Half, Stratum, read_set, write_set
@@ -401,7 +401,7 @@ def test_detectors_agree_with_the_readings_that_they_were_tuned_on(capsys: pytes
 def test_a_fit_finds_the_source_that_readings_follow() -> None:
     worth = np.array([0.0, 3.0])
     given = [
-        Choice(str(n), ("gold:missing", "end:limit"), (Named("IFU", "agent", 9), Named("CM", "agent", 2)), worth)
+        FindingChoice(str(n), ("gold:missing", "end:limit"), (Named("IFU", "agent", 9), Named("CM", "agent", 2)), worth)
         for n in range(20)
     ]
     by_hand = np.array([0.0, 1.0])

@@ -12,12 +12,12 @@ from eval.readings.fitted import nested as module
 from eval.readings.fitted import recorded
 from eval.readings.fitted.command import cases_of, pooled
 from eval.readings.fitted.compare import Compared, among_findings, compare, curve, outer, table
-from eval.readings.fitted.evidence import Shown, nature
+from eval.readings.fitted.evidence import FailureEvidence, nature
 from eval.readings.fitted.features import CODES, features
 from eval.readings.fitted.meaning import NEAR, meaning_features
 from eval.readings.fitted.models import RULES_SHARE, fit_classes, fit_steps
-from eval.readings.fitted.nested import Case, Choice, Guess, Names, Tried, choose, folds, nested
-from eval.readings.fitted.recorded import Part, Recorded
+from eval.readings.fitted.nested import Case, FeatureChoice, Guess, Names, Tried, choose, folds, nested
+from eval.readings.fitted.recorded import FittedComparisons, Part
 from eval.readings.fitted.steps import step_features
 from eval.readings.readings import FOLDER, Reading
 from fama.diagnosis.taxonomy import load_taxonomy
@@ -29,9 +29,9 @@ EXCHANGE = "exchange_delivered_order_items"
 ROWS = {"4111": {"size": "S", "price": 20.0}, "4222": {"size": "M", "price": 25.0}}
 
 
-def wrong_row() -> Shown:
+def wrong_row() -> FailureEvidence:
     """The agent offers item 4222 where the reference takes 4111; both stood in one output. Messages 0 to 8."""
-    return Shown(
+    return FailureEvidence(
         episode(
             user("I want to exchange the shirt of order W700 for the cheapest one."),
             call("get_order_details", ROWS, order_id="W700"),
@@ -144,7 +144,7 @@ def test_features_of_its_messages() -> None:
 
 
 def test_meaning_tells_what_was_never_said() -> None:
-    shown = Shown(
+    shown = FailureEvidence(
         episode(
             user("Please cancel my order number nine."),
             agent("Done."),
@@ -212,7 +212,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         module,
         "CHOICES",
-        {target: (Choice(("findings",), 0.1), Choice(("findings",), 1e6)) for target in module.TARGETS},
+        {target: (FeatureChoice(("findings",), 0.1), FeatureChoice(("findings",), 1e6)) for target in module.TARGETS},
     )
 
 
@@ -320,7 +320,7 @@ def test_a_recorded_comparison_is_read_again_and_becomes_a_table(tmp_path: Path)
         fitted=share,
         difference=Interval(0.0125, -0.03, 0.051, 40),
     )
-    found = Recorded(parts=(Part(title="all", rows=(row,), among={"step ±1": share}),), commit="0123456789")
+    found = FittedComparisons(parts=(Part(title="all", rows=(row,), among={"step ±1": share}),), commit="0123456789")
     with pytest.raises(BadInput, match=r"fitted\.json: no such file"):
         recorded.read(tmp_path)
     recorded.write(found, tmp_path)

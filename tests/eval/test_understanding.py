@@ -10,7 +10,7 @@ from eval.understanding import __main__ as command
 from eval.understanding import sample
 from eval.understanding.hearing import HeardReply, hear
 from eval.understanding.measure import Count, counts, measure
-from eval.understanding.replies import DATA, LABELS, Act, Place, ReadReply, Reply, read_labels
+from eval.understanding.replies import DATA, LABELS, AgentAct, LabelledReply, Place, ReadReply, read_labels
 from eval.understanding.tables import errors, lookup_table
 from fama.envs.helpdesk.tasks import build_task, generator_of
 from fama.envs.helpdesk.user.recognition import Heard
@@ -26,8 +26,8 @@ def one(
     heard: Heard,
     asked: tuple[str, ...] = (),
     implied: tuple[str, ...] = (),
-    acts: tuple[Act, ...] = (),
-    maybe: tuple[Act, ...] = (),
+    acts: tuple[AgentAct, ...] = (),
+    maybe: tuple[AgentAct, ...] = (),
 ) -> HeardReply:
     place = Place(file="f", episode="e", message=2)
     reply = ReadReply(
@@ -106,9 +106,9 @@ def test_a_draw_of_nothing_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_the_committed_labels_are_of_the_committed_draw(capsys: pytest.CaptureFixture[str]) -> None:
     assert sample.main([]) == 0
-    drawn = [Reply.model_validate_json(line) for line in capsys.readouterr().out.splitlines()]
-    names = set(Reply.model_fields)
-    assert drawn == [Reply(**reply.model_dump(include=names)) for reply in read_labels(DATA / LABELS)]
+    drawn = [LabelledReply.model_validate_json(line) for line in capsys.readouterr().out.splitlines()]
+    names = set(LabelledReply.model_fields)
+    assert drawn == [LabelledReply(**reply.model_dump(include=names)) for reply in read_labels(DATA / LABELS)]
 
 
 async def test_users_are_played_again_up_to_the_reply() -> None:

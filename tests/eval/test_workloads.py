@@ -11,7 +11,7 @@ import pytest
 
 from eval.planning import collect as collecting
 from eval.planning.collect import contrast, summarise
-from eval.planning.meter import ALL, Measured, Meter, Tokenizer
+from eval.planning.meter import ALL, MeasuredEpisode, Tokenizer, WorkloadMeter
 from eval.planning.workload import Workloads
 from fama.agents.request import agent_request
 from fama.agents.strategies.fc import FunctionCalling
@@ -80,7 +80,7 @@ def episode(task: str = "1", trial: int = 0, status: Status = "success") -> Epis
 
 
 def test_an_episode_by_hand() -> None:
-    meter = Meter(Words(), BENCHMARKS.load("tau_bench")(), "fc", memory=2)
+    meter = WorkloadMeter(Words(), BENCHMARKS.load("tau_bench")(), "fc", memory=2)
     assert all(meter.measure(episode()).sums.get(f"{name} calls", 0) == 0 for name in (*meter.helpers, ALL))
     asking = {name: helper for name, helper in asking_pool().items() if isinstance(helper, PrefixHelper)}
     meter.helpers = asking  # of the meter's own no subject comes up here
@@ -100,7 +100,7 @@ def test_an_episode_by_hand() -> None:
     assert sums["TSA read"] == sums["agent read"] + sums["TSA question"]
     assert sums["selection"] > 100
     with pytest.raises(BadInput, match="only logs of tau-bench"):
-        Meter(Words(), BENCHMARKS.load("helpdesk")(), "fc", 2).measure(
+        WorkloadMeter(Words(), BENCHMARKS.load("helpdesk")(), "fc", 2).measure(
             episode("shop-test-0000").model_copy(update={"domain": "shop"})
         )
 
@@ -131,8 +131,8 @@ def test_turns_of_a_real_chat_template_add_up(tmp_path: Path) -> None:
     assert tokenizer.turn("user", "Cancel my flight please") == tokenizer.count(turns[1]) == 5
 
 
-def measured(task: str, success: bool, decisions: float = 1.0) -> Measured:
-    return Measured(task, success, {"decisions": decisions}, longest=int(decisions), opening=7)
+def measured(task: str, success: bool, decisions: float = 1.0) -> MeasuredEpisode:
+    return MeasuredEpisode(task, success, {"decisions": decisions}, longest=int(decisions), opening=7)
 
 
 def test_means_are_over_episodes_and_pairs_within_tasks() -> None:

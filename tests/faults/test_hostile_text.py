@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from eval.report.latex import WIDTHS, latex
-from eval.report.leaderboard import Entry, Group, Leaderboard, Source
+from eval.report.leaderboard import ComparisonSource, Entry, Group, Leaderboard
 from eval.report.page import render_markdown, render_page
 from eval.report.tables import tables
 from eval.report.transcripts import transcript
@@ -256,7 +256,7 @@ def test_the_leaderboard_runs_nothing(attack: str, tmp_path: Path, monkeypatch: 
     text = ATTACKS[attack][:4000]
     half = Interval(0.5, 0.4, 0.6, 10)
     entry = Entry(arm=text, selector=text, success=half, trials=1, tokens=half, source=text, commits={text: 1})
-    source = Source(source=text, stated={text: text}, warnings=(text,), simulated=(text,))
+    source = ComparisonSource(source=text, stated={text: text}, warnings=(text,), simulated=(text,))
     ours = {"tasks", "entries"}
     names = [name for name, one in Group.model_fields.items() if one.is_required() and name not in ours]
     group = Group.model_validate({**dict.fromkeys(names, text), "tasks": 3, "entries": (entry,)})

@@ -19,7 +19,7 @@ from fama.selection.base import Allowance
 from fama.selection.decision import Objective, decide
 from fama.selection.router.checkpoint import load_router
 from fama.selection.router.evidence import EVIDENCE_NAMES
-from fama.selection.router.features import Features, Part, Segment, hide, state_text
+from fama.selection.router.features import Features, PromptPart, Segment, hide, state_text
 from fama.selection.router.kinds.label_heads import ThresholdPredictor
 from fama.selection.router.kinds.one_vs_rest import Tfidf
 from fama.selection.router.router import Router
@@ -182,7 +182,7 @@ def test_words_weigh_as_in_scikit_learn() -> None:
 
 
 def test_the_text_of_a_state_is_newest_first_and_lacks_what_is_hidden() -> None:
-    hidden: tuple[Part, ...] = ("policy",)
+    hidden: tuple[PromptPart, ...] = ("policy",)
     segments = (Segment("policy", "P"), Segment("user", "old", 1), Segment("assistant", "new"))
     features = Features(segments, (0.0,) * len(EVIDENCE_NAMES))
     assert state_text(features) == "assistant: new\nuser: old\npolicy: P"

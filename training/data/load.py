@@ -46,14 +46,14 @@ def taxonomy_of(data: DataSettings) -> Taxonomy:
 
 
 @dataclass(frozen=True)
-class Coverage:
+class HelperCoverage:
     """Coverage of a helper under a taxonomy."""
 
     covers: frozenset[str]
     token_cap: int
 
 
-def coverage_of(data: DataSettings) -> dict[str, Coverage]:
+def coverage_of(data: DataSettings) -> dict[str, HelperCoverage]:
     """Return the coverage of each helper of the pool under this taxonomy, in pool order.
 
     Raises:
@@ -62,7 +62,10 @@ def coverage_of(data: DataSettings) -> dict[str, Coverage]:
     from fama.helpers.pool import declared_pool
 
     taxonomy, pool = taxonomy_of(data), declared_pool(data.pool)
-    return {name: Coverage(taxonomy.covered_by(name, helper.covers), helper.token_cap) for name, helper in pool.items()}
+    return {
+        name: HelperCoverage(taxonomy.covered_by(name, helper.covers), helper.token_cap)
+        for name, helper in pool.items()
+    }
 
 
 def _check_sources(settings: TrainSettings) -> None:

@@ -14,7 +14,7 @@ from fama.files import write_atomically
 from fama.provenance import git_commit, library_versions
 from fama.selection.router.checkpoint import load_router, write_router
 from fama.selection.router.checkpoint_files import WORK
-from fama.selection.router.features import Part
+from fama.selection.router.features import PromptPart
 from fama.selection.router.kinds.base import ROUTER_KINDS
 from fama.selection.router.manifest import RouterManifest, task_hash
 from fama.subsets import flagged
@@ -38,7 +38,7 @@ def finish(
     settings: TrainSettings,
     data: ExampleSet,
     split: Split,
-    hidden: tuple[Part, ...],
+    hidden: tuple[PromptPart, ...],
     trained: Trained,
     out: Path,
     command: str,
@@ -116,7 +116,12 @@ def _candidates(
 
 
 def _manifest(
-    settings: TrainSettings, data: ExampleSet, split: Split, hidden: tuple[Part, ...], trained: Trained, command: str
+    settings: TrainSettings,
+    data: ExampleSet,
+    split: Split,
+    hidden: tuple[PromptPart, ...],
+    trained: Trained,
+    command: str,
 ) -> RouterManifest:
     from fama.selection.router.turn import evidence_names
 

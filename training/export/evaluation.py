@@ -17,7 +17,7 @@ from training.metrics import brier, log_loss
 
 
 @dataclass(frozen=True)
-class Measured:
+class RouterEvaluation:
     """The router on its validation split. ``chosen`` counts states by the chosen subset.
 
     Rows count by their weight in every measure. ``matched`` is the success of rows whose executed subset is the
@@ -32,7 +32,9 @@ class Measured:
     matched_rows: int
 
 
-def measure_held_out(router: Router, examples: Sequence[Example], context_free: Floats | None) -> Measured | None:
+def measure_held_out(
+    router: Router, examples: Sequence[Example], context_free: Floats | None
+) -> RouterEvaluation | None:
     """Measure the router on held-out domains and backbones, calibrated elsewhere; None where nothing is held out."""
     if not examples:
         return None
@@ -53,7 +55,7 @@ def measure(
     outcomes: Sequence[Example],
     logits: Floats | None,
     context_free: Floats | None,
-) -> Measured:
+) -> RouterEvaluation:
     """Measure log loss and Brier score beside the context-free model's, the chosen subsets and their success if run.
 
     ``logits`` are those of the outcomes' success; None where the router predicts none.
@@ -81,4 +83,4 @@ def measure(
         weights = np.array([example.weight / (example.propensity or 1.0) for example in agreeing])
         reached = np.array([float(bool(example.success)) for example in agreeing])
         matched = clustered_mean(reached, [e.task for e in agreeing], seed, weights)
-    return Measured(len(outcomes), len(set(tasks)), metrics, dict(names.most_common()), matched, len(agreeing))
+    return RouterEvaluation(len(outcomes), len(set(tasks)), metrics, dict(names.most_common()), matched, len(agreeing))

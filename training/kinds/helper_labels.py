@@ -16,7 +16,7 @@ unknown and enter no fit.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from pydantic import Field
@@ -29,8 +29,7 @@ from fama.settings import Settings
 from training.data.examples import Example, Flags
 from training.kinds.base import FitTask, HeadFit
 from training.kinds.state_vectors import Rows, tune
-
-Strength = Annotated[float, Field(gt=0.0, le=1e6)]
+from training.settings import Strength
 
 
 class HeadOptions(Settings):

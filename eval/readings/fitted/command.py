@@ -18,14 +18,14 @@ from eval.readings.fitted.compare import (
     outer,
     table,
 )
-from eval.readings.fitted.evidence import Shown
+from eval.readings.fitted.evidence import FailureEvidence
 from eval.readings.fitted.features import features
 from eval.readings.fitted.meaning import Encode, add_meaning
 from eval.readings.fitted.nested import Case, Names
-from eval.readings.fitted.recorded import Part, Recorded, tabulate, write
+from eval.readings.fitted.recorded import FittedComparisons, Part, tabulate, write
 from eval.readings.fitted.steps import step_features
 from eval.readings.readings import PARTS, Reading, final
-from eval.readings.readings import Part as Half
+from eval.readings.readings import ReadingsPart as Half
 from fama.agents.reading import reading_embedder
 from fama.diagnosis.taxonomy import Taxonomy
 from fama.episodes.records import Episode
@@ -53,7 +53,7 @@ def cases_of(
     cases = []
     names: Names | None = None
     for one, reading in readings.items():
-        shown = Shown(episodes[one], taxonomy)
+        shown = FailureEvidence(episodes[one], taxonomy)
         whole = features(shown)
         places, rows = step_features(shown)
         add_meaning(shown, encode, whole, places, rows)
@@ -105,7 +105,7 @@ def report(episodes: Mapping[str, Episode], folder: Path, taxonomy: Taxonomy, ke
         fitted = tuple(row for row in compare(cases, found) if row.procedure == PROCEDURES[0])
         parts.append(Part(title=f"a {of} left out with its customers", rows=fitted))
         yield f"A {of} left out with its customers\n\n{table(fitted)}\n"
-    recorded = Recorded(parts=tuple(parts), commit=git_commit())
+    recorded = FittedComparisons(parts=tuple(parts), commit=git_commit())
     yield tabulate(recorded)
     if keep:
         write(recorded, folder)

@@ -11,7 +11,7 @@ from eval.readings.fitted.nested import (
     OUTER,
     TARGETS,
     Case,
-    Choice,
+    FeatureChoice,
     Names,
     Target,
     Tried,
@@ -45,7 +45,7 @@ class Compared(Record):
     difference: Interval
 
 
-class Point(NamedTuple):
+class LearningPoint(NamedTuple):
     """The learning curve at one size: mean number of training failures, share right, mean log loss."""
 
     target: Target
@@ -68,7 +68,7 @@ def leave_out(cases: Sequence[Case], names: Names, part_of: Mapping[str, str]) -
     return {target: [nested(cases, target, names, part_of, 0)] for target in TARGETS}
 
 
-def curve(cases: Sequence[Case], names: Names, runs: Runs) -> list[Point]:
+def curve(cases: Sequence[Case], names: Names, runs: Runs) -> list[LearningPoint]:
     """Return how often the choice made most often is right, fitted on parts of the training customers.
 
     The penalty grows with the share, as the sum of the losses does.
@@ -87,11 +87,11 @@ def curve(cases: Sequence[Case], names: Names, runs: Runs) -> list[Point]:
                     kept = set(customers[: round(share * len(customers))])
                     train = [case for case in own if case.customer in kept]
                     test = [case for case in own if part_of[case.id] == part]
-                    found = guess(train, test, target, names, Choice(choice.groups, choice.penalty * share))
+                    found = guess(train, test, target, names, FeatureChoice(choice.groups, choice.penalty * share))
                     sizes.append(len(train))
                     hits += [is_right(case, target, found[case.id].value) for case in test]
                     losses += [found[case.id].loss for case in test]
-            points.append(Point(target, float(np.mean(sizes)), float(np.mean(hits)), float(np.mean(losses))))
+            points.append(LearningPoint(target, float(np.mean(sizes)), float(np.mean(hits)), float(np.mean(losses))))
     return points
 
 

@@ -32,7 +32,7 @@ class Wrong:
     done: bool
 
 
-class Shown:
+class FailureEvidence:
     """What an episode shows: its findings, the rule's label, and where it differs from the reference actions."""
 
     def __init__(self, episode: Episode, taxonomy: Taxonomy) -> None:

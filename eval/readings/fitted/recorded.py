@@ -24,19 +24,19 @@ class Part(Record):
     among: dict[str, Interval] = {}
 
 
-class Recorded(Record):
+class FittedComparisons(Record):
     """All comparisons of one run of the command."""
 
     parts: tuple[Part, ...]
     commit: str | None = None
 
 
-def write(found: Recorded, folder: Path) -> None:
+def write(found: FittedComparisons, folder: Path) -> None:
     """Put the comparisons in the place of those of a folder of readings."""
     write_atomically(folder / FILE, found.model_dump_json(indent=1) + "\n")
 
 
-def read(folder: Path = FOLDER) -> Recorded:
+def read(folder: Path = FOLDER) -> FittedComparisons:
     """Return the comparisons of a folder of readings.
 
     Raises:
@@ -44,7 +44,7 @@ def read(folder: Path = FOLDER) -> Recorded:
     """
     path = folder / FILE
     try:
-        return Recorded.model_validate_json(path.read_text(encoding="utf-8"))
+        return FittedComparisons.model_validate_json(path.read_text(encoding="utf-8"))
     except OSError:
         raise BadInput(
             f"{path}: no such file; `python -m eval.readings fit LOGS --models --record` writes it"
@@ -53,7 +53,7 @@ def read(folder: Path = FOLDER) -> Recorded:
         raise BadInput(f"{path}: no comparison ({fault_of(error)}); write it anew") from None
 
 
-def tabulate(found: Recorded) -> str:
+def tabulate(found: FittedComparisons) -> str:
     """Return all comparisons as one Markdown table, with what is among the findings below it."""
     columns = ("failures of", *head())
     lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]

@@ -37,7 +37,7 @@ class Result:
 
 
 @dataclass
-class Content:
+class LoggedContent:
     """Content of a message. ``texts`` is None where the message says nothing at all."""
 
     texts: list[str] | None = None
@@ -54,9 +54,9 @@ class Content:
         self.texts = [*(self.texts or []), text]
 
 
-def read_content(value: Any, role: str, omitted: Counter[str]) -> Content:
+def read_content(value: Any, role: str, omitted: Counter[str]) -> LoggedContent:
     """Return the words, calls and results of a message's content; what has no place is counted, never lost silently."""
-    content = Content()
+    content = LoggedContent()
     if value is None:
         return content
     if role == "tool" and not _has_parts(value):
@@ -106,7 +106,7 @@ def _kind(part: dict[str, Any]) -> str:
     return next((key for key in (*_CALLS, *_RESULTS, *_MEDIA, *_THINKING, "refusal", "text") if key in part), "")
 
 
-def _read_part(part: Any, content: Content, omitted: Counter[str]) -> None:
+def _read_part(part: Any, content: LoggedContent, omitted: Counter[str]) -> None:
     if part is None:
         return
     if not isinstance(part, dict):

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from fama.episodes.foreign.calls import ForeignCall, calls_in
-from fama.episodes.foreign.content import THOUGHTS, Content, as_text, read_content
+from fama.episodes.foreign.content import THOUGHTS, LoggedContent, as_text, read_content
 from fama.episodes.foreign.fields import from_text, name_of, rows_of, shown
 from fama.episodes.records import FunctionCall, Message, Role, ToolCall
 from fama.errors import BadInput
@@ -148,11 +148,11 @@ def _refuse_lost_words(row: dict[str, Any]) -> None:
         raise BadInput(f"no content, but the unknown fields {', '.join(unknown[:4])}; write the words in 'content'")
 
 
-def _content(row: dict[str, Any], role: Role, named: str, omitted: Counter[str]) -> Content:
+def _content(row: dict[str, Any], role: Role, named: str, omitted: Counter[str]) -> LoggedContent:
     value = next((row[key] for key in _CONTENTS if row.get(key) is not None), None)
     if named in ("function_call", "tool_call", "custom_tool_call"):
         holder = row if value is None else value
-        return Content(calls=calls_in(holder, omitted))
+        return LoggedContent(calls=calls_in(holder, omitted))
     content = read_content(value, role, omitted)
     refusal = row.get("refusal")
     if refusal is not None and refusal != content.text:

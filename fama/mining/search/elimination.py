@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from fama.mining.schedule import NOTHING, Point, Schedule, helpers_of, turns_of
+from fama.mining.schedule import NOTHING, Schedule, SchedulePoint, helpers_of, turns_of
 from fama.mining.search.base import World
 from fama.mining.search.effects import one_note_repairs, whole_map
 from fama.mining.search.tree import prove
@@ -50,7 +50,7 @@ def _everywhere(world: World, members: Iterable[str]) -> Schedule:
     """Return the schedule that asks these helpers wherever ``all_asked`` asks them, or another form of them."""
     form = {base_of(name): name for name in members}
     asked = [(point.turn, base_of(point.helper)) for point in world.all_asked]
-    return frozenset(Point(turn, form[base]) for turn, base in asked if base in form)
+    return frozenset(SchedulePoint(turn, form[base]) for turn, base in asked if base in form)
 
 
 async def eliminate(world: World, kept: Schedule) -> Schedule:

@@ -36,15 +36,15 @@ from fama.selection.router.manifest import ROUTER_SCHEMA, RouterManifest, Stored
 from fama.selection.router.router import Router
 from fama.text.json_numbers import load_finite
 
-Array = NDArray[np.float32]
+Float32Array = NDArray[np.float32]
 
 
 def write_router(
     folder: Path,
     manifest: RouterManifest,
-    arrays: Mapping[str, Array],
+    arrays: Mapping[str, Float32Array],
     card: str,
-    adapter: tuple[Mapping[str, Any], Mapping[str, Array]] | None = None,
+    adapter: tuple[Mapping[str, Any], Mapping[str, Float32Array]] | None = None,
     files: Mapping[str, bytes] | None = None,
     figure: bytes | None = None,
 ) -> RouterManifest:
@@ -213,7 +213,7 @@ def _check_encoder(folder: Path, manifest: RouterManifest) -> None:
         )
 
 
-def _read_arrays(path: Path, content: bytes) -> dict[str, Array]:
+def _read_arrays(path: Path, content: bytes) -> dict[str, Float32Array]:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 

@@ -21,7 +21,7 @@ _UNNUMBERED = {"item": "order", "month": "invoice", "person": "user_id"}
 
 
 @dataclass(frozen=True)
-class Reply:
+class UserReply:
     """The user's words. ``consents`` are the indices of the goals it says yes to; ``done`` when it hangs up."""
 
     text: str
@@ -33,11 +33,11 @@ class Reply:
 class SimulatedUser(Protocol):
     """Anything that plays the user of one episode."""
 
-    async def opening(self) -> Reply:
+    async def opening(self) -> UserReply:
         """Return the first message."""
         ...
 
-    async def reply(self, text: str) -> Reply:
+    async def reply(self, text: str) -> UserReply:
         """Return the answer to the agent's words.
 
         Raises:
@@ -62,7 +62,7 @@ class ScriptedUser:
         self._agreed: set[int] = set()
         self._pushed: set[int] = set()
 
-    async def opening(self) -> Reply:
+    async def opening(self) -> UserReply:
         """Return the first message: a greeting, what it wants, sometimes why."""
         rng = self._rng()
         parts: list[str] = []
@@ -77,9 +77,9 @@ class ScriptedUser:
                 parts.append(sentence(self._pick(f"reason_{self._now(i)['reason']}", rng)))
         if rng.random() < 0.45:
             parts.append(self._pick("filler", rng))
-        return Reply(" ".join(parts))
+        return UserReply(" ".join(parts))
 
-    async def reply(self, text: str) -> Reply:
+    async def reply(self, text: str) -> UserReply:
         """Return the answer to the agent's words; after too many useless turns it hangs up."""
         self._turn += 1
         rng = self._rng()
@@ -88,7 +88,7 @@ class ScriptedUser:
         reply, useful = self._react(replace(heard, report=heard.report or told), text, rng)
         self._useless += not useful
         if self._useless >= PATIENCE:
-            return Reply(self._pick("hang_up", rng), done=True)
+            return UserReply(self._pick("hang_up", rng), done=True)
         return reply
 
     def answerable(self) -> dict[str, str]:
@@ -101,46 +101,46 @@ class ScriptedUser:
 
     # -- what it does ------------------------------------------------------------------------------------------------
 
-    def _react(self, heard: Heard, text: str, rng: Random) -> tuple[Reply, bool]:
+    def _react(self, heard: Heard, text: str, rng: Random) -> tuple[UserReply, bool]:
         if heard.refusing:
             return self._refused(heard, rng)
         if heard.asked:
             answer, useful = self._answers(heard.asked, rng)
             if heard.strong and not set(heard.asked) & set(self._domain.identity):
                 yes, _ = self._proposed(text, rng)
-                return Reply(f"{answer} {yes.text}", yes.consents), useful
-            return Reply(answer), useful
+                return UserReply(f"{answer} {yes.text}", yes.consents), useful
+            return UserReply(answer), useful
         again = self._agreed and text.rstrip().endswith("?") and not heard.more
         if heard.proposal and (self._open() or again):
             return self._proposed(text, rng)
         asked = any(re.search(pattern, text, re.I) for pattern in self._domain.asks.values())
         if (heard.stranger or (asked and "?" in text)) and not heard.more:
-            return Reply(self._pick("no_idea", rng)), self._count("no_idea", 1)
+            return UserReply(self._pick("no_idea", rng)), self._count("no_idea", 1)
         if heard.more:
             return self._more(rng)
         if heard.report or heard.proposal or not (self._open() or heard.wait or "?" in text):
-            return Reply(self._pick("thanks", rng)), self._count("thanks", 2)
+            return UserReply(self._pick("thanks", rng)), self._count("thanks", 2)
         if heard.wait:
-            return Reply(self._pick("waiting", rng)), self._count("waiting", 1)
-        return Reply(self._pick("unsure", rng, {"verb": self._verb(self._first_open(), rng)})), False
+            return UserReply(self._pick("waiting", rng)), self._count("waiting", 1)
+        return UserReply(self._pick("unsure", rng, {"verb": self._verb(self._first_open(), rng)})), False
 
-    def _refused(self, heard: Heard, rng: Random) -> tuple[Reply, bool]:
+    def _refused(self, heard: Heard, rng: Random) -> tuple[UserReply, bool]:
         refusing = " ".join(heard.refusing)
         goals = self._about(refusing, self._open()) or self._open()
         goals = [i for i in goals if self._names(i, refusing)] or goals
         pushing = [i for i in goals if self._task.goals[i].pushes and i not in self._pushed]
         if pushing:
             self._pushed.update(pushing)
-            return Reply(self._pick("push", rng)), True
+            return UserReply(self._pick("push", rng)), True
         self._settled.update(goals)
-        reply = Reply(self._pick("accept", rng))
+        reply = UserReply(self._pick("accept", rng))
         rest = " ".join(heard.other)
         others = self._about(rest, self._open())
         if heard.strong and others:
             yes, _ = self._proposed(rest, rng)
-            return Reply(f"{reply.text} {yes.text}", yes.consents), True
+            return UserReply(f"{reply.text} {yes.text}", yes.consents), True
         if heard.more and self._open():
-            return Reply(f"{reply.text} {self._more(rng)[0].text}"), True
+            return UserReply(f"{reply.text} {self._more(rng)[0].text}"), True
         return reply, bool(goals) or self._count("accept", 2)
 
     def _answers(self, asked: tuple[str, ...], rng: Random) -> tuple[str, bool]:
@@ -192,13 +192,13 @@ class ScriptedUser:
             )
         return " ".join(said)
 
-    def _proposed(self, text: str, rng: Random) -> tuple[Reply, bool]:
+    def _proposed(self, text: str, rng: Random) -> tuple[UserReply, bool]:
         changing = [i for i in self._open() or sorted(self._agreed) if self._task.goals[i].change]
         goals = self._about(text, changing)
         if not goals and not self._stated(text) & set(self._task.identity):
             goals = changing  # "Shall I go ahead?" is about all that is open, "Is this your e-mail?" about nothing
         if not goals:
-            return Reply(self._pick("agree", rng)), self._count("yes", 2)
+            return UserReply(self._pick("agree", rng)), self._count("yes", 2)
         conditional = matched = False
         for i in goals:
             for check in self._task.goals[i].checks:
@@ -211,18 +211,18 @@ class ScriptedUser:
                 elif found & wanted:
                     matched = True
                 else:
-                    return Reply(self._reject(i, check, rng)), self._count(f"reject {i}", 3)
+                    return UserReply(self._reject(i, check, rng)), self._count(f"reject {i}", 3)
         for i in goals:
             if i not in self._corrected:
-                return Reply(self._correct(i, rng)), True
+                return UserReply(self._correct(i, rng)), True
         new = not self._settled.issuperset(goals)
         self._settled.update(goals)
         self._agreed.update(goals)
         if conditional and not matched:
             slots = [(slot, now[slot]) for now in map(self._now, goals) for slot in _UNNUMBERED if slot in now]
             said = " and ".join(self._noun(*slot, rng) for slot in dict.fromkeys(slots))
-            return Reply(self._pick("agree_if", rng, {"item": said}), frozenset(goals)), new
-        return Reply(self._pick("agree", rng), frozenset(goals)), new
+            return UserReply(self._pick("agree_if", rng, {"item": said}), frozenset(goals)), new
+        return UserReply(self._pick("agree", rng), frozenset(goals)), new
 
     def _can_answer(self, slot: str) -> bool:
         if slot in self._task.identity or any(slot in self._now(i) for i in range(len(self._task.goals))):
@@ -232,11 +232,11 @@ class ScriptedUser:
             return any(described in self._now(i) for i in range(len(self._task.goals)))
         return f"unknown_{slot}" in self.phrases
 
-    def _more(self, rng: Random) -> tuple[Reply, bool]:
+    def _more(self, rng: Random) -> tuple[UserReply, bool]:
         left = self._open()
         if not left:
-            return Reply(self._pick("that_is_all", rng)), self._count("more", 2)
-        return Reply(sentence(self._request(left[0], rng))), self._count("request", 3)
+            return UserReply(self._pick("that_is_all", rng)), self._count("more", 2)
+        return UserReply(sentence(self._request(left[0], rng))), self._count("request", 3)
 
     # -- what it knows -----------------------------------------------------------------------------------------------
 
