@@ -28,10 +28,10 @@ _COMPUTED = {
 
 def fill(page: str, results: Path) -> str:
     """Return the page with its tables made anew."""
-    return fill_tables(page, lambda name: _COMPUTED[name]() if name in _COMPUTED else table(name, results))
+    return fill_tables(page, lambda name: _COMPUTED[name]() if name in _COMPUTED else measurement_table(name, results))
 
 
-def table(name: str, results: Path) -> str:
+def measurement_table(name: str, results: Path) -> str:
     """Return the measurement of that name as Markdown; a line that says so when there is none."""
     path = results / f"{name}.json"
     if not path.exists():

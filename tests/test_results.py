@@ -141,7 +141,7 @@ def test_helper_effects_are_within_tasks(tmp_path: Path) -> None:
     assert "| DCE | +66.7 [" in found and "| Memory | +33.3 [" in found and "| Planner | 0.0 [" in found
     solved = training_table.solved_subsets(tmp_path / "t.parquet")
     assert solved.startswith("The subset decides on 2 of 3 tasks") and "| tasks | 0 | 2 | 0 | 1 |" in solved
-    assert "| DCE | 3 | 3 | 1 |" in training_table.against_none(tmp_path / "t.parquet")
+    assert "| DCE | 3 | 3 | 1 |" in training_table.outcomes_against_none(tmp_path / "t.parquet")
 
 
 def test_limits_of_a_prompted_selection_changed_none_of_the_committed_ones() -> None:

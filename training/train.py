@@ -11,7 +11,7 @@ from pathlib import Path
 from fama.config import dump_settings
 from fama.episodes.spending import Spent
 from fama.errors import BadInput
-from fama.files import sweep, write_atomically
+from fama.files import sweep_temporary, write_atomically
 from fama.selection.router.checkpoint_files import WORK
 from fama.selection.router.embedder import Embedder
 from fama.selection.router.features import PromptPart, hide
@@ -80,7 +80,7 @@ def train_on(
         split = replace(split, train=balanced(split.train))
     work = out / WORK
     work.mkdir(parents=True, exist_ok=True)
-    sweep(work)
+    sweep_temporary(work)
     _remember(settings, data.digest(), work, resuming=ckpt is not None)
     trained = trainer.fit(FitTask(settings, split, work, hidden, ckpt, embedder))
     if trained is None:

@@ -121,7 +121,7 @@ def in_words(test: Drift) -> str:
     )
 
 
-def draw(profiles: Sequence[Profile]) -> Any:
+def draw_profiles(profiles: Sequence[Profile]) -> Any:
     """Draw shares with their intervals: one row per category and one colour per profile; of many, a panel for each."""
     from matplotlib.figure import Figure
 

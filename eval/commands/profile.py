@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print a table a profile and what the drift test says."""
-    from eval.annotation.profiles import draw, drift, in_words, profile
+    from eval.annotation.profiles import draw_profiles, drift, in_words, profile
     from fama.diagnosis.taxonomy import load_taxonomy
     from fama.episodes.records import NO_CAUSE
     from fama.episodes.store import given_labels
@@ -43,9 +43,9 @@ def main(args: argparse.Namespace) -> int:
     profiles = [profile(path, failures, codes) for path, failures in labels.items()]
     drifts = {path: drift(labels[args.against], labels[path], codes) for path in args.files} if args.against else {}
     if args.figure:
-        from eval.report.figures import save
+        from eval.report.figures import save_figure
 
-        save(draw(profiles), Path(args.figure))
+        save_figure(draw_profiles(profiles), Path(args.figure))
     if args.json:
         import json
 

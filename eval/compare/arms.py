@@ -26,7 +26,7 @@ from fama.settings import CompareSettings, SelectorSettings, domains_of
 INPUTS = "inputs.json"
 
 
-def read_labels(settings: CompareSettings) -> dict[str, Failure] | None:
+def read_task_labels(settings: CompareSettings) -> dict[str, Failure] | None:
     """Failure labels by task on the retrospective track, the first one of each task; None on the other.
 
     Labels that are of another domain are not read.

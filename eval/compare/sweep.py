@@ -26,7 +26,7 @@ ORACLE = "best executed"
 ENDLESS = 1e9
 
 
-async def sweep(
+async def sweep_lambda(
     settings: CompareSettings,
     table: ReplayTable,
     selectors: Mapping[str, AnySelector],

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fama.diagnosis.detectors.compare import Difference, Flat, Reference, differences, references
+from fama.diagnosis.detectors.compare import Difference, Flat, Reference, argument_differences, references
 from fama.diagnosis.trace import Trace
 from fama.dialogue.calls import Call
 from fama.dialogue.facts import leaves, normal_token
@@ -45,7 +45,7 @@ class Standing:
             return ()
         if self.own is None:
             return tuple(leaf.value for leaf in leaves(self.next.arguments) if leaf.value is not None)
-        differing = differences(self.next.arguments, self.own.arguments)
+        differing = argument_differences(self.next.arguments, self.own.arguments)
         return tuple(one.gold for one in differing if one.gold is not None)
 
 

@@ -81,7 +81,7 @@ _MEASURES: dict[str, Callable[[Judgement], bool | None]] = {
 }
 
 
-def cells(rows: Sequence[JudgedNotes], choosers: Sequence[str]) -> tuple[NoteCell, ...]:
+def note_cells(rows: Sequence[JudgedNotes], choosers: Sequence[str]) -> tuple[NoteCell, ...]:
     """Return every chooser's measures at both decisions: of all failures, by backbone, by category, and by both."""
     backbones = (EVERY, *sorted({row.backbone for row in rows}))
     categories = (EVERY, *sorted({code for row in rows for code in row.categories}))

@@ -40,7 +40,7 @@ DRAWS = 2000
 WorkloadGroup = tuple[str, str, str, str]
 
 
-def summarise(rows: Sequence[MeasuredEpisode], about: Mapping[str, str], helpers: Iterable[str]) -> Workload:
+def summarise_workload(rows: Sequence[MeasuredEpisode], about: Mapping[str, str], helpers: Iterable[str]) -> Workload:
     """Return the means per episode, with intervals over tasks."""
     tasks = sorted({row.task for row in rows})
     place = {task: i for i, task in enumerate(tasks)}
@@ -114,7 +114,7 @@ def _rounded(value: Interval) -> Interval:
     return Interval(middle, low, high, value.n)
 
 
-def collect(logs: Path, tokenizer: str, command: str) -> Workloads:
+def collect_workloads(logs: Path, tokenizer: str, command: str) -> Workloads:
     """Measure all episodes of known backbones that ended without error, with no trait asked of the user.
 
     Raises:
@@ -139,7 +139,7 @@ def collect(logs: Path, tokenizer: str, command: str) -> Workloads:
         versions |= world.versions(group[1])
         meter = WorkloadMeter(counter, world, group[3], int(settings.helpers.options["Memory"]["k"]))
         measured[group] = [meter.measure(episode) for episode in groups[group]]
-        workloads.append(summarise(measured[group], about, meter.helpers))
+        workloads.append(summarise_workload(measured[group], about, meter.helpers))
     contrasts = []
     for one, other in combinations(order, 2):
         found = contrast(measured[one], measured[other]) if one[:3] == other[:3] else None
@@ -175,7 +175,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, default=WORKLOADS)
     args = parser.parse_args(arguments)
     command = shlex.join(["python", "-m", "eval.planning.collect", str(args.logs), "--tokenizer", args.tokenizer])
-    found = collect(args.logs, args.tokenizer, command)
+    found = collect_workloads(args.logs, args.tokenizer, command)
     args.out.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return 0
 

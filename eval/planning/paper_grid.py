@@ -56,7 +56,7 @@ class PaperGridCell:
         return plan_comparison(self.settings, ROOT / self.out)
 
 
-def cells() -> Iterator[PaperGridCell]:
+def grid_cells() -> Iterator[PaperGridCell]:
     """Yield the cells, domain by domain."""
     for path in sorted((ROOT / FOLDER).glob("paper-*.yaml")):
         for backbone in read_backbones():

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from eval.compare.arms import build_arms, check_names, read_labels
+from eval.compare.arms import build_arms, check_names, read_task_labels
 from eval.compare.lazy_models import UnconnectedModel
 from eval.compare.questions import check_questions
 from eval.planning.expected import Expected, expect
 from eval.planning.run_cost import RunCost, estimate_cost
-from eval.planning.sample_size import TRIALS, SampleSizePlan, Spread, plans, spread_of
+from eval.planning.sample_size import TRIALS, SampleSizePlan, Spread, planned_spread, plans
 from eval.planning.workload import find_basis, read_workloads
 from fama.agents.runs.plan import load_benchmark, select_tasks
 from fama.envs.mixed import MixedDomains
@@ -90,7 +90,7 @@ def plan_comparison(settings: CompareSettings, out: Path) -> ComparisonPlan:
     table = read_outcomes(settings.outcomes) if settings.outcomes else []
     logged = read_workloads()
     basis = find_basis(settings, logged.workloads)
-    spread = spread_of(table, settings.outcomes or "", basis, logged.contrasts)
+    spread = planned_spread(table, settings.outcomes or "", basis, logged.contrasts)
     subsets = {name: arm.subset if isinstance(arm, FixedSelector) else None for name, arm in arms.items()}
     count = len(settings.arms)
     trials = sorted({*TRIALS, settings.trials})
@@ -120,7 +120,7 @@ def build_present(
     """
     check_questions(settings)
     check_names(settings.arms)
-    failures = read_labels(settings)
+    failures = read_task_labels(settings)
     found: dict[str, AnySelector] = {}
     for arm in settings.arms:
         alone = settings.model_copy(update={"arms": (arm,)})

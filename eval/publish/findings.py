@@ -177,7 +177,7 @@ def cases(folder: Path) -> str:
     return table(("task", more, "learned chose", "prompted chose", "failure of the other", "read both"), rows)
 
 
-def remaining(folder: Path) -> str:
+def remaining_failures(folder: Path) -> str:
     """Tabulate the learned arm's remaining failures by the finding that weighs most."""
     data = findings(folder)
     tasks: dict[str, list[str]] = {}

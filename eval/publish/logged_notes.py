@@ -29,7 +29,7 @@ _HEAD = (
 )
 
 
-def by_helper() -> str:
+def notes_by_helper() -> str:
     """Tabulate all failures: one row per helper, set of helpers and router."""
     result = _read()
     counts, whole = result.failures, [c.chooser for c in result.cells if c.moment == "decisive" and _is_whole(c)]

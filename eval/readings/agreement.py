@@ -8,7 +8,7 @@ import numpy as np
 from eval.annotation.agreement import STEPS, cohen_kappa
 from eval.metrics.formats import count, percent
 from eval.readings.readings import Reading
-from fama.diagnosis.detectors.base import collect
+from fama.diagnosis.detectors.base import collect_findings
 from fama.diagnosis.orchestrator import by_rule
 from fama.diagnosis.taxonomy import Taxonomy
 from fama.diagnosis.trace import Trace
@@ -69,11 +69,11 @@ def of_detectors(episode: Episode, taxonomy: Taxonomy, references: bool = True) 
         }
         episode = episode.model_copy(update=hidden)
     trace = Trace.of(episode)
-    merged = by_rule(trace, collect(trace, taxonomy), taxonomy)
+    merged = by_rule(trace, collect_findings(trace, taxonomy), taxonomy)
     return Named(merged.primary[0], merged.blame, merged.step)
 
 
-def measure(
+def measure_agreement(
     name: str, readings: Mapping[str, Reading], named: Mapping[str, Named], tasks: Mapping[str, str], seed: int = 0
 ) -> AgreementRow:
     """Compare labels with readings of the same failures; ``tasks`` names each failure's task, the cluster."""
@@ -123,7 +123,7 @@ def _kappa(labels: Iterable[tuple[str, str]], groups: Sequence[str], seed: int) 
     return percentile_interval(value, draws[~np.isnan(draws)], len(tasks))
 
 
-def table(rows: Sequence[AgreementRow]) -> str:
+def agreement_markdown(rows: Sequence[AgreementRow]) -> str:
     """Return rows as a Markdown table: per cent with 95 % intervals, κ as it is."""
     head = ["labels", "failures", "tasks", "category", "party", "label", "κ", *(f"step ±{within}" for within in STEPS)]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]

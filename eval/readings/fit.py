@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize
 
-from eval.readings.agreement import AgreementRow, Named, measure
+from eval.readings.agreement import AgreementRow, Named, measure_agreement
 from eval.readings.readings import Reading
-from fama.diagnosis.detectors.base import collect
+from fama.diagnosis.detectors.base import collect_findings
 from fama.diagnosis.orchestrator import credit, weight
 from fama.diagnosis.taxonomy import Taxonomy
 from fama.diagnosis.trace import Trace
@@ -45,7 +45,7 @@ def choices(
         trace = Trace.of(episodes[one])
         pairs = [
             (item.source, Named(item.category, _party(item.source), item.step))
-            for item in credit(trace, collect(trace, taxonomy))
+            for item in credit(trace, collect_findings(trace, taxonomy))
         ] or [(_NONE, Named("IFU", "agent", trace.last_agent_step))]
         pairs = list(dict.fromkeys(pairs))
         worth = np.array([_worth(named, reading) for _, named in pairs])
@@ -59,20 +59,24 @@ def cross_validate(
     """Return the agreement of the hand weights, and of weights fitted without the task they are tried on."""
     sources = sorted({source for choice in given for source in choice.sources})
     by_hand = np.array([SCALE * weight(source) for source in sources])
-    rows = [measure("set by hand", readings, {c.id: _chosen(c, sources, by_hand) for c in given}, tasks, seed)]
+    rows = [
+        measure_agreement("set by hand", readings, {c.id: _chosen(c, sources, by_hand) for c in given}, tasks, seed)
+    ]
     names = sorted({tasks[choice.id] for choice in given})
     generator(seed, "readings-folds").shuffle(names)
     fold = {task: place % FOLDS for place, task in enumerate(names)}
     for penalty in PENALTIES:
         named: dict[str, Named] = {}
         for part in range(FOLDS):
-            fitted = fit([c for c in given if fold[tasks[c.id]] != part], sources, by_hand, penalty)
+            fitted = fit_weights([c for c in given if fold[tasks[c.id]] != part], sources, by_hand, penalty)
             named |= {c.id: _chosen(c, sources, fitted) for c in given if fold[tasks[c.id]] == part}
-        rows.append(measure(f"fitted, penalty {penalty:g}, {FOLDS} folds of tasks", readings, named, tasks, seed))
+        rows.append(
+            measure_agreement(f"fitted, penalty {penalty:g}, {FOLDS} folds of tasks", readings, named, tasks, seed)
+        )
     return rows
 
 
-def fit(given: Sequence[FindingChoice], sources: Sequence[str], centre: Array, penalty: float) -> Array:
+def fit_weights(given: Sequence[FindingChoice], sources: Sequence[str], centre: Array, penalty: float) -> Array:
     """Return the weight of each source: the most expected agreement less the squared distance from ``centre``."""
     places = [[sources.index(source) for source in choice.sources] for choice in given]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from eval.readings.agreement import measure, of_failure
+from eval.readings.agreement import measure_agreement, of_failure
 from eval.readings.measured import LabellerScores, judge_prompts
 from eval.readings.readings import Reading, ReadingsPart
 from fama.diagnosis.diagnose import diagnose
@@ -84,7 +84,7 @@ async def measure_judge(
     named = {label.episode_id: of_failure(label) for label in read_failures(out) if label.episode_id in chosen}
     return LabellerScores(
         half=half,
-        row=measure(summary.labeller, readings, named, tasks),
+        row=measure_agreement(summary.labeller, readings, named, tasks),
         taxonomy=taxonomy.version,
         prompts=judge_prompts(),
         context_tokens=judging.context_tokens,

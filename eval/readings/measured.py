@@ -57,7 +57,7 @@ def read_measured(folder: Path = FOLDER) -> list[LabellerScores]:
     return found
 
 
-def record(measured: Iterable[LabellerScores], folder: Path = FOLDER) -> None:
+def record_scores(measured: Iterable[LabellerScores], folder: Path = FOLDER) -> None:
     """Add measurements to a folder's; one of the same labeller and half is replaced.
 
     Raises:

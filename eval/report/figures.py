@@ -9,7 +9,7 @@ from typing import Any
 from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.curves import OperatingPoint, frontier
 from eval.metrics.formats import DASH
-from eval.report.tables import Cost, arm_intervals
+from eval.report.tables import CostColumn, arm_intervals
 from fama.errors import BadInput
 from fama.intervals import Interval
 
@@ -74,7 +74,7 @@ def check_name(name: str) -> None:
         raise BadInput(f"--figure {name}: end its name with one of {', '.join(_ENDINGS)}")
 
 
-def save(figure: Any, path: Path) -> None:
+def save_figure(figure: Any, path: Path) -> None:
     """Write a figure in the format of the path's ending."""
     import matplotlib
 
@@ -119,7 +119,7 @@ def _as_attributes(match: re.Match[str]) -> str:
     return " " + " ".join(attributes) if attributes else ""
 
 
-def _success_over(comparison: Comparison, cost: Cost) -> Any:
+def _success_over(comparison: Comparison, cost: CostColumn) -> Any:
     """Draw success over tokens, with intervals on both; best and nothing as lines, over all tokens the frontier, too.
 
     None where no arm has both.

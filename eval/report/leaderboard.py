@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.compare.results import NOT_RECORDED
-from eval.metrics.formats import DASH, count, errors, p_value, percent
+from eval.metrics.formats import DASH, count, error_counts, p_value, percent
 from eval.metrics.measures import PairedDifference
 from eval.metrics.ranking import rank
 from eval.report.page import page_environment, page_hash
@@ -77,7 +77,7 @@ class Leaderboard(Record):
     sources: tuple[ComparisonSource, ...]
 
 
-def build(folders: Sequence[Path]) -> Leaderboard:
+def build_leaderboard(folders: Sequence[Path]) -> Leaderboard:
     """Return the board of these comparisons; groups by title, entries by success, then by tokens.
 
     Raises:
@@ -130,7 +130,7 @@ def write_leaderboard(folders: Sequence[Path], out: Path) -> tuple[Path, ...]:
     """
     from markupsafe import Markup
 
-    board = build(folders)
+    board = build_leaderboard(folders)
     built = [*(_table(group) for group in board.groups), *(_beside(source) for source in board.sources)]
     style = (Path(__file__).with_name("templates") / "report.css").read_text(encoding="utf-8")
     page = (
@@ -162,7 +162,7 @@ def _table(group: Group) -> Table:
                 TableCell(count(entry.tokens), entry.tokens.value),
                 TableCell(percent(versus.overhead, 0, signed=True) if versus else ""),
                 TableCell(str(entry.trials), entry.trials),
-                TableCell(errors(entry.errors)),
+                TableCell(error_counts(entry.errors)),
                 TableCell(_unread(entry.health)),
                 TableCell(f"{entry.source} ({', '.join(_short(commit) for commit in entry.commits)})"),
             )

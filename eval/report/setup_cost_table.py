@@ -3,8 +3,8 @@
 import math
 
 from eval.compare.schema import Comparison
-from eval.compare.setup_cost import Episodes, Payback, total
-from eval.metrics.formats import DASH, count, number
+from eval.compare.setup_cost import BreakEven, Payback, total
+from eval.metrics.formats import DASH, count, plain_number
 from eval.report.table_format import Table, TableCell
 
 
@@ -48,7 +48,7 @@ def one_off_table(comparison: Comparison) -> Table | None:
 
 
 def _known(value: float | None, digits: int = 0) -> TableCell:
-    return TableCell("unknown" if value is None else number(value, digits), value)
+    return TableCell("unknown" if value is None else plain_number(value, digits), value)
 
 
 def _paid(paid: Payback | None, solves: bool) -> list[TableCell]:
@@ -65,8 +65,8 @@ def _paid(paid: Payback | None, solves: bool) -> list[TableCell]:
     return [saved, TableCell(text, sort)]
 
 
-def episodes_text(episodes: Episodes) -> str:
+def episodes_text(episodes: BreakEven) -> str:
     """Return ``812``, ``never`` or ``unknown``; part of an episode counts as one."""
     if episodes is None:
         return "unknown"
-    return episodes if isinstance(episodes, str) else number(math.ceil(episodes))
+    return episodes if isinstance(episodes, str) else plain_number(math.ceil(episodes))

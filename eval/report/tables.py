@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Literal
 
 from eval.compare.schema import ArmResult, Comparison, Curve
-from eval.metrics.formats import DASH, count, errors, number, p_value, percent
+from eval.metrics.formats import DASH, count, error_counts, p_value, percent, plain_number
 from eval.metrics.measures import PairedDifference
 from eval.metrics.selection import NO_CHOICE, SelectionQuality
 from eval.report.answers_table import answers_table
@@ -16,13 +16,13 @@ from eval.report.table_format import Table, TableCell
 from fama.intervals import Interval
 
 #: Which tokens success is drawn over: all, or those that no cache held.
-Cost = Literal["tokens", "new_tokens"]
+CostColumn = Literal["tokens", "new_tokens"]
 
 
 _NOT_RANKED = "None is marked as the best, since arms have verdicts on different tasks."
 
 
-def tables(comparison: Comparison) -> list[Table]:
+def comparison_tables(comparison: Comparison) -> list[Table]:
     """Build all tables of a comparison; one without any content is left out."""
     built = [
         _success(comparison),
@@ -51,7 +51,7 @@ def _success(comparison: Comparison) -> Table:
                 _rate(m.success),
                 *(_rate(passes[k]) if k in passes else TableCell(DASH) for k in ks),
                 *(TableCell(str(n), n) for n in (m.tasks, m.successes, m.failures)),
-                TableCell(errors(m.errors), sum(m.errors.values())),
+                TableCell(error_counts(m.errors), sum(m.errors.values())),
             ]
         )
     return Table(
@@ -103,10 +103,10 @@ def _difference(versus: PairedDifference, arm: ArmResult) -> list[TableCell]:
         ),
         TableCell(p_value(versus.p), versus.p),
         TableCell(p_value(versus.p_holm), versus.p_holm),
-        TableCell(number(size, 2).replace("-", "−"), size),
+        TableCell(plain_number(size, 2).replace("-", "−"), size),
         TableCell(str(versus.only_ours), versus.only_ours),
         TableCell(str(versus.only_theirs), versus.only_theirs),
-        TableCell(number(None if detectable is None else detectable * 100, 0), detectable),
+        TableCell(plain_number(None if detectable is None else detectable * 100, 0), detectable),
     ]
 
 
@@ -125,12 +125,12 @@ def _cost(comparison: Comparison) -> Table:
                 arm_cell(arm),
                 TableCell(count(m.tokens), m.tokens.value),
                 TableCell(percent(over, 0, signed=True), over.value) if over else TableCell(DASH),
-                *(TableCell(number(m.tokens_by_role.get(role)), m.tokens_by_role.get(role)) for role in _ROLES),
+                *(TableCell(plain_number(m.tokens_by_role.get(role)), m.tokens_by_role.get(role)) for role in _ROLES),
                 TableCell(count(m.tokens_per_success), m.tokens_per_success.value),
                 TableCell(count(m.new_tokens), m.new_tokens.value) if m.new_tokens else TableCell(DASH),
                 TableCell(percent(m.cached_share, 0), m.cached_share.value),
-                TableCell(number(m.decision_seconds.value, 3), m.decision_seconds.value),
-                TableCell(number(m.episode_seconds.value, 1), m.episode_seconds.value),
+                TableCell(plain_number(m.decision_seconds.value, 3), m.decision_seconds.value),
+                TableCell(plain_number(m.episode_seconds.value, 1), m.episode_seconds.value),
             ]
         )
     return Table(
@@ -160,13 +160,13 @@ def _selection(comparison: Comparison) -> Table | None:
         rows.append(
             [
                 arm_cell(arm),
-                TableCell(number(arm.helpers_per_episode, 1), arm.helpers_per_episode),
+                TableCell(plain_number(arm.helpers_per_episode, 1), arm.helpers_per_episode),
                 *(
                     [_rate(report.exact, 0), _plain(report.jaccard), _regret(report)]
                     if report
                     else [TableCell(DASH)] * 3
                 ),
-                TableCell(number(report.macro_f1, 2), report.macro_f1) if report else TableCell(DASH),
+                TableCell(plain_number(report.macro_f1, 2), report.macro_f1) if report else TableCell(DASH),
                 TableCell(top + (f" and {more} more" if more > 0 else "")),
             ]
         )
@@ -201,8 +201,8 @@ def _curves(comparison: Comparison) -> Table | None:
     for curve in comparison.curves:
         equal, needed = curve.success_at_equal_tokens, curve.tokens_at_equal_success
         read_off = (
-            TableCell(number(None if equal is None else 100 * equal, 1), equal),
-            TableCell(number(needed), needed),
+            TableCell(plain_number(None if equal is None else 100 * equal, 1), equal),
+            TableCell(plain_number(needed), needed),
         )
         rows.append((*_spanned(curve), TableCell(percent(curve.area), curve.area.value), *read_off[: len(against)]))
     unknown = ", ".join(curve.arm for curve in comparison.curves if curve.tokens is None)
@@ -226,7 +226,7 @@ def _spanned(curve: Curve) -> tuple[TableCell, TableCell, TableCell]:
     if not tokens:
         return TableCell(curve.arm), TableCell(DASH), TableCell(DASH)
     low, high = min(tokens), max(tokens)
-    ends = f"{low:,.0f} to {high:,.0f}" if len(tokens) > 1 else number(low)
+    ends = f"{low:,.0f} to {high:,.0f}" if len(tokens) > 1 else plain_number(low)
     return TableCell(curve.arm), TableCell(str(len(tokens)), len(tokens)), TableCell(ends)
 
 
@@ -235,7 +235,7 @@ def _helpers(comparison: Comparison) -> Table | None:
     if not names:
         return None
     rows = [
-        [arm_cell(arm), *(TableCell(number(arm.selection.f1.get(n), 2), arm.selection.f1.get(n)) for n in names)]
+        [arm_cell(arm), *(TableCell(plain_number(arm.selection.f1.get(n), 2), arm.selection.f1.get(n)) for n in names)]
         for arm in comparison.arms
         if arm.selection
     ]
@@ -283,7 +283,7 @@ def _marked(
     return tuple(tuple(row) for row in marked)
 
 
-def arm_intervals(arms: Sequence[ArmResult], cost: Cost = "tokens") -> list[tuple[str, Interval, Interval]]:
+def arm_intervals(arms: Sequence[ArmResult], cost: CostColumn = "tokens") -> list[tuple[str, Interval, Interval]]:
     """Return (arm, tokens of a kind, success) of the arms that have both."""
     found = []
     for arm in arms:

@@ -20,7 +20,7 @@ DATA = Path(__file__).resolve().parents[2] / "results" / "helpdesk"
 LABELS = "replies-read.yaml"
 
 
-class Place(Record):
+class ReplyPlace(Record):
     """Where a reply stands: a file below the data folder, the episode's id, the index of its message."""
 
     file: str
@@ -35,7 +35,7 @@ class Place(Record):
 class LabelledReply(Record):
     """Words of the agent to the user, and the user's turn before them."""
 
-    place: Place
+    place: ReplyPlace
     backbone: str
     domain: str
     user: str
@@ -65,7 +65,7 @@ def slots_named(domain: Domain, names: tuple[str, ...]) -> frozenset[str]:
     return frozenset(slot for name in names for slot in (domain.identity if name == IDENTITY else (name,)))
 
 
-def read_labels(path: Path) -> tuple[ReadReply, ...]:
+def read_reply_labels(path: Path) -> tuple[ReadReply, ...]:
     """Return the replies of a file of labels.
 
     Raises:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 
-from eval.understanding.replies import DATA, LabelledReply, Place, is_words
+from eval.understanding.replies import DATA, LabelledReply, ReplyPlace, is_words
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
 from fama.randomness import generator
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=SEED, help="of the draw (default: %(default)s)")
     args = parser.parse_args(arguments)
     try:
-        drawn = draw(args.data, args.number, args.seed)
+        drawn = draw_replies(args.data, args.number, args.seed)
     except BadInput as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -84,7 +84,7 @@ def shares(sizes: dict[Cell, int], number: int) -> dict[Cell, int]:
     return found
 
 
-def draw(data: Path, number: int, seed: int) -> list[LabelledReply]:
+def draw_replies(data: Path, number: int, seed: int) -> list[LabelledReply]:
     """Return up to ``number`` replies per backbone and domain, from all ``*episodes.jsonl.gz`` below ``data``.
 
     Raises:
@@ -123,7 +123,7 @@ def _replies(data: Path) -> Iterator[LabelledReply]:
                     user = message.content or ""
                 elif is_words(message):
                     yield LabelledReply(
-                        place=Place(file=path.relative_to(data).as_posix(), episode=episode.id, message=i),
+                        place=ReplyPlace(file=path.relative_to(data).as_posix(), episode=episode.id, message=i),
                         backbone=episode.backbone,
                         domain=episode.domain,
                         user=user,

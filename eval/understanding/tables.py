@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from eval.metrics.formats import DASH, percent
 from eval.report.table_format import Table, TableCell, markdown
 from eval.understanding.hearing import HeardReply
-from eval.understanding.measure import ASKED, HEARD, IMPLIED, ROWS, counts, grouped, measure
+from eval.understanding.measure import ASKED, HEARD, IMPLIED, ROWS, counts, grouped, measure_hearing
 from eval.understanding.replies import NOT_FOUND
 
 
-def tables(replies: Sequence[HeardReply]) -> str:
+def hearing_tables(replies: Sequence[HeardReply]) -> str:
     """Return both tables, as they stand in docs/helpdesk.md."""
     return f"{accuracy_table(replies)}\n\n{lookup_table(replies)}"
 
@@ -29,7 +29,7 @@ def accuracy_table(replies: Sequence[HeardReply]) -> str:
             DASH if one.precision is None else percent(one.precision, 0),
             percent(one.recall, 0),
         )
-        for one in sorted(measure(replies), key=lambda one: ROWS.index(one.row))
+        for one in sorted(measure_hearing(replies), key=lambda one: ROWS.index(one.row))
         if one.said or one.heard
     )
     head = ("what", "backbone, domain", "said", "heard", "precision, %", "recall, %")
@@ -43,7 +43,7 @@ def lookup_table(replies: Sequence[HeardReply]) -> str:
     return _table(("failed look-ups alone", "n", ASKED, *HEARD, "nothing"), body)
 
 
-def errors(replies: Sequence[HeardReply]) -> str:
+def hearing_errors(replies: Sequence[HeardReply]) -> str:
     """List what was missed or wrongly heard, one line each."""
     lines = []
     for one in replies:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from fama.agents.decision import action_request
 from fama.agents.injection import Notes
-from fama.agents.loop import spoken
+from fama.agents.loop import action_message
 from fama.agents.request import demonstrations_of
 from fama.agents.runs.run_config import config_hash
 from fama.agents.strategies.base import STRATEGIES, Prompt
@@ -113,7 +113,7 @@ class RecordedReplies:
     def _message(self, reply: ChatReply, call: RecordedCall, turn: int) -> Message | None:
         """Return what a reply to a call leaves in the conversation; None where no action can be read."""
         action = self._strategy.parse(reply, call.prompt, call.tools)
-        return None if isinstance(action, ParseFailure) else spoken(action, turn)
+        return None if isinstance(action, ParseFailure) else action_message(action, turn)
 
     def _fault(self, episode: Episode) -> str | None:
         if episode.config_hash != self._hash or "model" not in episode.seeds:

@@ -20,7 +20,7 @@ KEYS = (
 )
 
 
-def serve(
+def serve_page(
     folder: Path, episodes: Sequence[Episode], taxonomy: Taxonomy, findings: Mapping[str, Failure], port: int
 ) -> None:
     """Serve the page on the loopback interface until Ctrl-C."""

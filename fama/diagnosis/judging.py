@@ -17,7 +17,7 @@ REPAIR = "That was no JSON of the wanted form. Answer again with the JSON object
 _SCHEMA_KEYS = ("type", "properties", "items", "enum", "minimum", "maximum", "minItems", "maxItems", "required")
 
 
-class Form(BaseModel):
+class JudgeForm(BaseModel):
     """Base of the forms that models fill in.
 
     Types are strict: ``"3"`` is no integer. A key that the form does not name is ignored, although the server is
@@ -27,7 +27,7 @@ class Form(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
 
-F = TypeVar("F", bound=Form)
+F = TypeVar("F", bound=JudgeForm)
 
 
 class JudgeAnswer(NamedTuple, Generic[F]):
@@ -87,7 +87,7 @@ def parse(text: str, form: type[F]) -> F | None:
         return None
 
 
-def response_schema(form: type[Form]) -> dict[str, Any]:
+def response_schema(form: type[JudgeForm]) -> dict[str, Any]:
     """Return the JSON schema of a form as a server gets it: no titles, no other keys."""
     return {**_plain(form.model_json_schema()), "additionalProperties": False}
 

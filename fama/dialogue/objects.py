@@ -36,7 +36,7 @@ class RecordRow(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def table(text: str | None) -> tuple[RecordRow, ...]:
+def listed_table(text: str | None) -> tuple[RecordRow, ...]:
     """Return the rows of a tool's output: dicts of its lists, and of dicts that hold only dicts with the same keys.
 
     Shared: not to be changed.
@@ -182,10 +182,10 @@ def _named(said: list[str], known: frozenset[str], verbs: frozenset[str]) -> fro
     return frozenset(named)
 
 
-def listed(parameter: str, made: tuple[Call, ...]) -> list[RecordRow]:
+def listed_rows(parameter: str, made: tuple[Call, ...]) -> list[RecordRow]:
     """Return rows of the latest list with a parameter's values, one row per value; nothing when there is none."""
     for call in reversed(made):
-        rows = [row for row in table(call.result) if parameter in row.fields] if call.succeeded else []
+        rows = [row for row in listed_table(call.result) if parameter in row.fields] if call.succeeded else []
         if len({str(row.fields[parameter]) for row in rows}) > 1:
             return rows
     return []
@@ -201,7 +201,7 @@ def choice_rows(want: Want, call: Call, state: VisibleState) -> list[RecordRow]:
     fields = {new_field(name) for name in needs_of(want) if is_new(name)}
     if not fields or not call.succeeded or is_record(call, want, state):
         return []
-    return [row for row in table(call.result) if fields & set(row.fields)]
+    return [row for row in listed_table(call.result) if fields & set(row.fields)]
 
 
 def is_record(call: Call, want: Want, state: VisibleState) -> bool:
@@ -210,7 +210,7 @@ def is_record(call: Call, want: Want, state: VisibleState) -> bool:
     return tool is not None and call.succeeded and serves_record(tool, want)
 
 
-def candidates(parameter: str, named: frozenset[str], rows: list[RecordRow]) -> list[str]:
+def candidate_values(parameter: str, named: frozenset[str], rows: list[RecordRow]) -> list[str]:
     """Return values of a parameter in the rows that hold most of the named words; none when no row holds any."""
     scores = [len(named & row.roots) for row in rows]
     best = max(scores, default=0)
@@ -234,6 +234,6 @@ def is_meant(call: Call, want: Want, state: VisibleState) -> bool:
     if any(mentioned(str(value), state) for value in call.arguments.values()):
         return True
     made = calls(state)
-    rows = next((rows for name in needs_of(want) if (rows := listed(name, made[: made.index(call)]))), [])
+    rows = next((rows for name in needs_of(want) if (rows := listed_rows(name, made[: made.index(call)]))), [])
     named = named_words(want, state, rows)
     return shows(call, want, named, state) if named else not rows

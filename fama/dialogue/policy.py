@@ -111,7 +111,7 @@ def relevance(rule: Rule, want: Want, state: VisibleState) -> float:
     return 2.0 * own + 0.5 * len(shared) + 0.25 * len(rule.roots & meanings(want.clause))
 
 
-def verdict(rule: Rule, records: list[dict[str, Any]], worded: dict[str, frozenset[str]]) -> RuleVerdict:
+def rule_verdict(rule: Rule, records: list[dict[str, Any]], worded: dict[str, frozenset[str]]) -> RuleVerdict:
     """Return whether records keep a rule, break it, or leave it open because it names none of their fields.
 
     ``worded`` holds, for a key, the values seen anywhere: a rule that names another value than the

@@ -92,7 +92,7 @@ def view(spec: ToolSpec, role: ToolRole | None = None) -> ToolView:
     )
 
 
-def kind_of(state: VisibleState, name: str) -> ToolKind | None:
+def tool_kind(state: VisibleState, name: str) -> ToolKind | None:
     """Return the kind of the tool of that name; None for one that is not offered."""
     return next((tool.kind for tool in views(state) if tool.name == name), None)
 

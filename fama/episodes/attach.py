@@ -19,14 +19,14 @@ class DomainMaterial(NamedTuple):
 
 
 #: Gives the material of a benchmark's domain.
-Known = Callable[[str, str], DomainMaterial]
+MaterialLookup = Callable[[str, str], DomainMaterial]
 
 
 @dataclass
 class Attachment:
     """Adds what an episode lacks, never changes what it has; ``tools`` and ``policies`` count what was added."""
 
-    known: Known
+    known: MaterialLookup
     tools: int = 0
     policies: int = 0
     _seen: dict[tuple[str, str], DomainMaterial] = field(default_factory=dict)

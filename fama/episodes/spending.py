@@ -22,7 +22,7 @@ class Remaining(Record):
     seconds: float
 
 
-def remaining(ledger: Iterable[LedgerRow], turn: int = 0) -> Remaining:
+def spent_from(ledger: Iterable[LedgerRow], turn: int = 0) -> Remaining:
     """Return what the charged calls of a ledger took from decision ``turn`` on."""
     rows = [row for row in ledger if role_group(row.role) in CHARGED and (row.turn or 0) >= turn]
     total = known_total(row.total_tokens for row in rows)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from fama.episodes.foreign.identity import is_shard, origin, stem
+from fama.episodes.foreign.identity import is_shard, origin, place_stem
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import Episode, Source
 
@@ -49,7 +49,7 @@ class Numbering:
     prefix: str = ""
 
 
-def number(
+def number_trials(
     rows: Sequence[TrialRow], taken: Mapping[Slot, Source], place: str, is_same: Callable[[Source], bool]
 ) -> Numbering:
     """Number the trials of a file's new episodes as if the file, with what is stored of it, came as a whole.
@@ -68,7 +68,7 @@ def number(
         others = {slot: source for slot in moved if (source := taken.get(slot)) is not None and not is_same(source)}
         after = next((source.file or "" for source in others.values()), "")
         if after and is_shard(place) and is_shard(after) and origin(place) == origin(after):
-            prefix = f"{stem(place)}:"
+            prefix = f"{place_stem(place)}:"
             after = "" if not _clashes((slot.named(prefix) for slot in moved), taken, is_same) else after
             prefix = "" if after else prefix
         while after and _clashes((slot.later(by) for slot in moved), taken, is_same):

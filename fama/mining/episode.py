@@ -7,7 +7,7 @@ from fama.episodes.records import Episode
 from fama.hashing import content_hash
 from fama.mining.bench import Bench
 from fama.mining.meter import Meter, OutOfBudget
-from fama.mining.records import MiningVerdict, Placed, PlacedNote, Repair, kind_of, placed
+from fama.mining.records import MiningVerdict, Placed, PlacedNote, Repair, episode_kind, placed
 from fama.mining.schedule import Schedule, SchedulePoint, helpers_of
 from fama.mining.search.base import SEARCHES, Run
 from fama.mining.search.effects import effect_map
@@ -44,7 +44,7 @@ async def mine_episode(bench: Bench, log: Episode, split: str | None) -> Mined:
     """
     meter = Meter(bench.mine.budget)
     world = EpisodeWorld(bench, log, meter)
-    kind = kind_of(log)
+    kind = episode_kind(log)
     complete, proven = True, False
     try:
         await world.open()

@@ -30,7 +30,7 @@ def points_at(turn: int, members: Iterable[str]) -> Schedule:
     return frozenset(SchedulePoint(turn, member) for member in members)
 
 
-def everything(turns: int, pool: Sequence[str]) -> Schedule:
+def full_schedule(turns: int, pool: Sequence[str]) -> Schedule:
     """Return the schedule that asks the pool's largest subset before each of the first ``turns`` decisions."""
     return frozenset(SchedulePoint(turn, member) for turn in range(turns) for member in one_form_each(pool))
 
@@ -40,7 +40,7 @@ def members_at(schedule: Schedule, turn: int, pool: Sequence[str]) -> Subset:
     return in_pool_order((point.helper for point in schedule if point.turn == turn), pool)
 
 
-def turns_of(schedule: Schedule) -> tuple[int, ...]:
+def asked_turns(schedule: Schedule) -> tuple[int, ...]:
     """Return the decisions at which somebody is asked, ascending."""
     return tuple(sorted({point.turn for point in schedule}))
 

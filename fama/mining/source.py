@@ -13,7 +13,7 @@ from fama.envs.mixed import MixedDomains
 from fama.episodes.records import Episode
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
-from fama.mining.records import EpisodeKind, kind_of, split_of
+from fama.mining.records import EpisodeKind, episode_kind, split_of
 from fama.mining.settings import MineSettings
 from fama.prompts import prompt_hash
 from fama.randomness import generator
@@ -125,7 +125,7 @@ def choose_episodes(source: MiningSource, mine: MineSettings) -> MinedEpisodes:
             f"{'' if mine.base == 'selector' else ' with selector none'}"
         )
     generator(mine.seed, "mining.solved").shuffle(solved)
-    eligible = Counter((kind_of(episode), source.split_of(episode.task_id)) for episode in (*failed, *solved))
+    eligible = Counter((episode_kind(episode), source.split_of(episode.task_id)) for episode in (*failed, *solved))
     return MinedEpisodes((*failed[: mine.failures], *solved[: mine.solved]), tuple(refused), eligible)
 
 

@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fama.agents.decision import Decided
-from fama.agents.loop import OUT_OF_TIME, spoken
+from fama.agents.loop import OUT_OF_TIME, action_message
 from fama.agents.strategies.base import STRATEGIES, action_json
 from fama.envs.base import Action
 from fama.episodes.records import Decision, Episode, LedgerRow, total_tokens
-from fama.episodes.spending import Remaining, remaining
+from fama.episodes.spending import Remaining, spent_from
 from fama.episodes.state import RESPOND
 from fama.errors import FamaError, ModelError
 from fama.mining.bench import Bench
 from fama.mining.meter import Meter, OutOfBudget
-from fama.mining.records import Combination, Intervention, Outcome, placed
-from fama.mining.schedule import NOTHING, Schedule, SchedulePoint, everything, points_at, turns_of
+from fama.mining.records import Combination, Intervention, ProbeOutcome, placed
+from fama.mining.schedule import NOTHING, Schedule, SchedulePoint, asked_turns, full_schedule, points_at
 from fama.mining.search.base import Effect, Run
 from fama.mining.track import Track, logged_action
 from fama.subsets import Subset, base_of, one_form_each
@@ -74,7 +74,7 @@ class EpisodeWorld:
     def all_asked(self) -> Schedule:
         """Return the schedule that asks the whole pool everywhere; of an arm, at the logged decisions it did not."""
         if not self._helped:
-            return everything(self.steps, self.pool)
+            return full_schedule(self.steps, self.pool)
         return frozenset(
             SchedulePoint(decision.turn, name)
             for decision in self.log.decisions
@@ -187,7 +187,7 @@ class EpisodeWorld:
         """Return every run of more than one decision's notes, in the order of running."""
         records = []
         for schedule, one in self._runs.items():
-            if len(turns_of(schedule)) > 1:
+            if len(asked_turns(schedule)) > 1:
                 outcome, reason = _ending(one)
                 records.append(
                     Combination(
@@ -201,16 +201,20 @@ class EpisodeWorld:
                 )
         return tuple(records)
 
-    def _rest(self, given: Schedule, turn: int, members: Subset, probe: _Probe, outcome: Outcome) -> Remaining | None:
+    def _rest(
+        self, given: Schedule, turn: int, members: Subset, probe: _Probe, outcome: ProbeOutcome
+    ) -> Remaining | None:
         """Return what the rest took: of the run, else of the episode that goes on as it did, after this decision."""
         if outcome == "not run" or self.draws > 1:
             return None
         if outcome in ("no note", "same action"):
             later = [row for row in self._runs[given].episodes[0].ledger if (row.turn or 0) > turn]
-            return remaining([*probe.ledger, *later], turn)
-        return remaining(self._runs[given | points_at(turn, members)].episodes[0].ledger, turn)
+            return spent_from([*probe.ledger, *later], turn)
+        return spent_from(self._runs[given | points_at(turn, members)].episodes[0].ledger, turn)
 
-    def _outcome(self, given: Schedule, turn: int, members: Subset, probe: _Probe) -> tuple[Outcome, float | None, str]:
+    def _outcome(
+        self, given: Schedule, turn: int, members: Subset, probe: _Probe
+    ) -> tuple[ProbeOutcome, float | None, str]:
         if not probe.effect.noted:
             return "no note", None, ""
         if not probe.effect.changed:
@@ -271,7 +275,7 @@ class EpisodeWorld:
         """Return an action as later prompts hold it, with its thought where the strategy keeps that; None of none."""
         if decided.action is None:
             return None
-        return json.dumps(self._strategy.prompt((spoken(decided.action, 0),), "", ()).messages)
+        return json.dumps(self._strategy.prompt((action_message(decided.action, 0),), "", ()).messages)
 
     def _draw(self, draw: int) -> int:
         """Return the number of a random stream; 0, which is the log's own, where each branch is run once."""
@@ -315,10 +319,10 @@ def _ended(episodes: Sequence[Episode]) -> list[Episode]:
     return [one for one in episodes if one.outcome.status != "error" and one.outcome.reason != OUT_OF_TIME]
 
 
-def _ending(one: _Executed) -> tuple[Outcome, str]:
+def _ending(one: _Executed) -> tuple[ProbeOutcome, str]:
     """Return the outcome and what ended the episode, of the first continuation with that outcome if there is one."""
     ended = _ended(one.episodes)
-    status: Outcome = "error" if not one.known else "success" if one.run.success else "failure"
+    status: ProbeOutcome = "error" if not one.known else "success" if one.run.success else "failure"
     if status == "error":
         alike = [episode for episode in one.episodes if episode not in ended]
     else:

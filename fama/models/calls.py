@@ -8,7 +8,7 @@ from fama.episodes.records import FunctionCall, ToolCall
 from fama.text.clean import clean
 
 
-def calls_of(message: dict[str, Any], parts: list[dict[str, Any]]) -> tuple[ToolCall, ...]:
+def reply_calls(message: dict[str, Any], parts: list[dict[str, Any]]) -> tuple[ToolCall, ...]:
     """Return the calls of a reply's message: ``tool_calls``, else the legacy field, else those among its ``parts``.
 
     Servers that give a call in two of these places repeat it.

@@ -45,7 +45,7 @@ def default_reply_tokens(pool: Sequence[str]) -> int:
     return max(64, estimate_tokens(f'```json\n{{\n  "helpers": [\n{lines}\n  ]\n}}\n```') + 24)
 
 
-def read_reply(text: str, pool: Sequence[str], truncated: bool = False) -> NamedHelpers:
+def read_choice(text: str, pool: Sequence[str], truncated: bool = False) -> NamedHelpers:
     """Read the choice of a reply without thoughts.
 
     Read are, in this order: JSON of the asked form, bare or fenced, with any text around it; JSON-like objects and

@@ -28,7 +28,7 @@ _COLLECT_AFTER = (20_000, 20, 50)
 _SHORTEST_KEY = 16
 
 
-def serve(settings: ServeSettings) -> None:
+def serve_endpoint(settings: ServeSettings) -> None:
     """Serve until interrupted; requests under way are finished, open conversations written.
 
     Raises:

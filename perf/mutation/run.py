@@ -232,7 +232,7 @@ def _is_loading(module: ModuleType) -> bool:
     return bool(getattr(module.__spec__, "_initializing", False))
 
 
-def rows_of(measured: ModuleMutants, known: dict[str, dict[str, str]]) -> Iterator[dict[str, Any]]:
+def module_rows(measured: ModuleMutants, known: dict[str, dict[str, str]]) -> Iterator[dict[str, Any]]:
     """Yield the counts of a module, then a row per survivor with its kind and reason, None where a test is missing."""
     survivors = measured.survivors()
     kinds = {name: next((kind for kind in KINDS if name in known.get(kind, {})), None) for name in survivors}
@@ -284,7 +284,7 @@ def main() -> int:
         only = [row["survivor"] for row in before[1:]] if before else None
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             measured = pool.submit(measure, module, wanted.sample, TESTS[module], only).result()
-        own = list(rows_of(measured, known.get(module, {})))
+        own = list(module_rows(measured, known.get(module, {})))
         rows = [*kept_rows(out, [module]), *(rows_again(before, own) if before else own)]
         rows.sort(key=lambda row: list(TESTS).index(row["module"]))
         save("mutants", rows, ("pytest", "hypothesis", "numpy", "scipy"), out, "one change per mutant")

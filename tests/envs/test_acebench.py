@@ -319,7 +319,7 @@ ALL = [name for category in (*AGENT, *NORMAL, *SPECIAL) for name in (category, f
 async def test_verdicts_are_those_of_its_own_evaluator(domain: str, tmp_path: Path) -> None:
     """The very same outputs through ``eval_main.py``: which tasks failed, and the process accuracy."""
     try:
-        clone = checkouts.find("acebench")
+        clone = checkouts.find_checkout("acebench")
     except BadInput as error:
         pytest.skip(str(error))
     pytest.importorskip("pandas", reason="ACEBench's evaluator imports pandas")

@@ -157,7 +157,7 @@ LOGS = Path(__file__).parents[2].parent / "shared" / "data" / "failure_logs"
 )
 async def test_logged_rewards_come_out_again(name: str, pattern: str, few: int) -> None:
     try:
-        checkouts.find(name)
+        checkouts.find_checkout(name)
     except BadInput as error:
         pytest.skip(str(error))
     pytest.importorskip("litellm", reason="the checkout imports litellm")

@@ -23,7 +23,7 @@ from eval.ablation.measures import (
     truth_measures,
 )
 from eval.ablation.settings import AblateSettings
-from eval.ablation.table import as_csv, markdown
+from eval.ablation.table import ablation_markdown, as_csv
 from fama import cli
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
@@ -145,7 +145,7 @@ def test_a_table_says_which_rows_count_and_which_differences_are_missing() -> No
         view="v", reference="off", synthetic=False, data_hash="", settings_hash="", git_commit=None, command="c",
         cells=tuple(cells),
     )  # fmt: skip
-    told = markdown(found)
+    told = ablation_markdown(found)
     assert "| 1.000 [0.139, 1.000], 3 of 8 |" in told and "| –, 0 of 8 |" in told and "| 0.500 [" in told
     assert "No paired difference to off, since no row counts for both: never success of the choice." in told
     assert next(csv.reader(as_csv(found).splitlines()))[-2:] == ["counted", "of"]

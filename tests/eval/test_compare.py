@@ -16,7 +16,7 @@ from eval.compare.executed import read_executed
 from eval.compare.results import compare_arms
 from eval.metrics.selection import ExecutedSubset
 from eval.report.table_format import TableCell
-from eval.report.tables import tables
+from eval.report.tables import comparison_tables
 from fama.cli import main
 from fama.envs.base import Environment, Reward, UserModel
 from fama.episodes.records import Failure
@@ -352,7 +352,9 @@ async def test_a_regret_over_a_part_of_the_choices_is_counted_and_never_the_best
             else arm
             for arm in got.arms
         ]
-        found = next(t for t in tables(got.model_copy(update={"arms": tuple(arms)})) if t.name == "selection")
+        found = next(
+            t for t in comparison_tables(got.model_copy(update={"arms": tuple(arms)})) if t.name == "selection"
+        )
         return [row[found.columns.index("regret, points")] for row in found.rows]
 
     whole, part = regrets(4)[1], regrets(1)[1]

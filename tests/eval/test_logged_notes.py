@@ -14,7 +14,7 @@ from eval.logged_notes.collect import Choosers, JudgedNotes, Moment, judged
 from eval.logged_notes.judgement import Judgement, any_of, contradicts, judge, names_tool, names_value
 from eval.logged_notes.reference import Standing, _assigned, standing
 from eval.logged_notes.stated import Stated, StatedStep, read_note
-from eval.logged_notes.summary import NoteCell, NotePrecision, cells
+from eval.logged_notes.summary import NoteCell, NotePrecision, note_cells
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.diagnosis.trace import Trace
 from fama.episodes.records import Episode, GoldAction, Outcome
@@ -220,7 +220,7 @@ def test_cells_count_by_hand() -> None:
         chosen("c", *silent),
         chosen("a", moment="random"),
     ]
-    made = cells(rows, ("TSA", "DCE"))
+    made = note_cells(rows, ("TSA", "DCE"))
     assert [(c.backbone, c.category, c.moment) for c in made if c.backbone == "all"] == [
         ("all", category, moment) for category in ("all", "CM", "DCV") for moment in ("decisive", "random")
     ]
@@ -235,7 +235,7 @@ def test_cells_count_by_hand() -> None:
 def test_a_note_that_was_read_and_cannot_be_judged_is_not_unread() -> None:
     rule = judge(stated(dce.NOTE.format(rule="Refunds take days.")), at(FOUND))
     assert (rule.names_tool, rule.names_value, rule.contradicts) == (None, None, None)
-    (cell,) = cells([chosen("a", rule)], ("TSA",))[:1]
+    (cell,) = note_cells([chosen("a", rule)], ("TSA",))[:1]
     assert (cell.notes, cell.unread, cell.names_tool.unjudged) == (1, 0, 1)
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from eval.planning.cards import CARD, SHARE, Architecture, read_backbones
 from eval.planning.expected import Range, Tokens, expect
-from eval.planning.paper_grid import BASE, STRATEGIES, cells
+from eval.planning.paper_grid import BASE, STRATEGIES, grid_cells
 from eval.planning.plan import plan_comparison
-from eval.planning.sample_size import GUESS, spread_of
+from eval.planning.sample_size import GUESS, planned_spread
 from eval.planning.workload import AskedHelper, Basis, Contrast, TokenLoad, Workload, find_basis, read_workloads
 from eval.publish import paper_grid as tables
 from eval.stats.power import detectable_effect, planned_sd
@@ -46,7 +46,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_page_shows_every_cell_once() -> None:
-    grid = list(cells())
+    grid = list(grid_cells())
     assert len(COMMANDS) == len(grid) == len(TASKS) * len(read_backbones()) * len(STRATEGIES) == 40
     assert [f"fama {command}" for command in COMMANDS] == [cell.command for cell in grid]
     assert len({cell.out for cell in grid}) == len(grid)
@@ -62,7 +62,7 @@ def test_every_cell_dry_runs(command: str, bare: None, capsys: pytest.CaptureFix
     already = out.exists()
     assert main([*words, "--plan"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    domain = next(cell.settings.domain for cell in cells() if cell.words == words)
+    domain = next(cell.settings.domain for cell in grid_cells() if cell.words == words)
     tasks = TASKS[domain]
     assert f"4 arms × {tasks} tasks × 5 trials = {20 * tasks} episodes" in shown
     missing = re.findall(r"Missing before the run: (\S+ ?\w*):", shown)
@@ -75,7 +75,7 @@ def test_every_cell_dry_runs(command: str, bare: None, capsys: pytest.CaptureFix
 
 
 def test_the_plan_says_what_the_table_says(bare: None, capsys: pytest.CaptureFixture[str]) -> None:
-    cell = next(cell for cell in cells() if cell.settings.domain == "retail" and cell.strategy == "fc")
+    cell = next(cell for cell in grid_cells() if cell.settings.domain == "retail" and cell.strategy == "fc")
     plan = cell.plan()
     assert plan.expected is not None and plan.own.varying is not None and plan.own.varying.detectable is not None
     assert main([*cell.words, "--plan", "--tokens-per-second", "500"]) == 0
@@ -210,17 +210,17 @@ def test_spread_by_hand() -> None:
         Contrast.model_validate({**about, "domain": domain, "between": between})
         for domain, between in (("d", 0.01), ("d", 0.02), ("elsewhere", 0.5))
     )
-    spread = spread_of([], "", Basis(workload(), ()), (narrow, wide, far))
+    spread = planned_spread([], "", Basis(workload(), ()), (narrow, wide, far))
     assert (spread.discordance, spread.between) == (0.2, 0.02)
     assert spread.source == "as two trials of one arm: 30 pairs of 6 logged episodes of B, fc, which solve 25%"
-    assert spread_of([], "", Basis(workload(domain="e"), ()), (narrow, far)).between == 0.5
-    single = spread_of([], "", Basis(workload(discordance=None, pairs=0), ("backbone",)), ())
+    assert planned_spread([], "", Basis(workload(domain="e"), ()), (narrow, far)).between == 0.5
+    single = planned_spread([], "", Basis(workload(discordance=None, pairs=0), ("backbone",)), ())
     assert (single.discordance, single.between) == (2 * 0.25 * 0.75, None)
     assert single.source.startswith("at most, were all tasks alike: 6 logged episodes of B, fc, another backbone")
-    assert spread_of([], "", Basis(workload(discordance=of(0.0)), ()), ()).discordance == 3 / 30
-    assert spread_of([], "", None, (wide,)) == (GUESS, None, spread_of([], "", None, ()).source)
+    assert planned_spread([], "", Basis(workload(discordance=of(0.0)), ()), ()).discordance == 3 / 30
+    assert planned_spread([], "", None, (wide,)) == (GUESS, None, planned_spread([], "", None, ()).source)
     rows = [row("a", "", True), row("a", "TSA", False)]
-    assert spread_of(rows, "t.parquet", Basis(workload(), ()), (wide,)).discordance == 1.0
+    assert planned_spread(rows, "t.parquet", Basis(workload(), ()), (wide,)).discordance == 1.0
 
 
 def test_parameters_are_the_published_ones() -> None:

@@ -9,9 +9,9 @@ import pytest
 from eval.understanding import __main__ as command
 from eval.understanding import sample
 from eval.understanding.hearing import HeardReply, hear
-from eval.understanding.measure import Count, counts, measure
-from eval.understanding.replies import DATA, LABELS, AgentAct, LabelledReply, Place, ReadReply, read_labels
-from eval.understanding.tables import errors, lookup_table
+from eval.understanding.measure import HearingCount, counts, measure_hearing
+from eval.understanding.replies import DATA, LABELS, AgentAct, LabelledReply, ReadReply, ReplyPlace, read_reply_labels
+from eval.understanding.tables import hearing_errors, lookup_table
 from fama.envs.helpdesk.tasks import build_task, generator_of
 from fama.envs.helpdesk.user.recognition import Heard
 from fama.envs.helpdesk.user.scripted import ScriptedUser
@@ -29,7 +29,7 @@ def one(
     acts: tuple[AgentAct, ...] = (),
     maybe: tuple[AgentAct, ...] = (),
 ) -> HeardReply:
-    place = Place(file="f", episode="e", message=2)
+    place = ReplyPlace(file="f", episode="e", message=2)
     reply = ReadReply(
         place=place,
         backbone="m",
@@ -51,10 +51,10 @@ def hearing(asked: tuple[str, ...] = (), proposal: bool = False, refusing: tuple
 def test_slots_by_hand() -> None:
     found = counts(one("a", hearing(("email", "order", "item")), asked=("identity", "variant"), implied=("order",)))
     # identity is e-mail and postcode; this user has no variant; the order is implied, so only the item is wrong
-    assert found["asked slots"] == Count(hits=1, wrong=1, missed=1)
-    assert found["implied slots"] == Count(hits=1, wrong=0, missed=0)
+    assert found["asked slots"] == HearingCount(hits=1, wrong=1, missed=1)
+    assert found["implied slots"] == HearingCount(hits=1, wrong=0, missed=0)
     both = counts(one("a", hearing(("order",)), asked=("order",), implied=("order", "item")))
-    assert both["asked slots"] == Count(1, 0, 0) and both["implied slots"] == Count(0, 0, 1)
+    assert both["asked slots"] == HearingCount(1, 0, 0) and both["implied slots"] == HearingCount(0, 0, 1)
 
 
 def test_acts_by_hand() -> None:
@@ -66,7 +66,7 @@ def test_acts_by_hand() -> None:
         one("c", hearing(proposal=True), maybe=("proposal",)),
         one("c", hearing(refusing=("no",)), acts=("refusal",)),
     ]
-    found = {row.row: row for row in measure(rows)}
+    found = {row.row: row for row in measure_hearing(rows)}
     proposal, refusal, report = found["proposal"], found["refusal"], found["report"]
     assert (proposal.said, proposal.heard) == (3, 3)
     assert proposal.precision is not None and proposal.precision.value == pytest.approx(2 / 3)
@@ -81,7 +81,7 @@ def test_what_went_wrong_is_listed() -> None:
         one("is it?", hearing(("order",)), acts=("proposal",)),
         one("lost", hearing(("order",)), implied=("order",), acts=("not_found",)),
     ]
-    assert errors(rows).splitlines() == [
+    assert hearing_errors(rows).splitlines() == [
         "asked slots, wrong: m, shop: is it? (heard: order)",
         "proposal, missed: m, shop: is it?",
     ]
@@ -108,11 +108,11 @@ def test_the_committed_labels_are_of_the_committed_draw(capsys: pytest.CaptureFi
     assert sample.main([]) == 0
     drawn = [LabelledReply.model_validate_json(line) for line in capsys.readouterr().out.splitlines()]
     names = set(LabelledReply.model_fields)
-    assert drawn == [LabelledReply(**reply.model_dump(include=names)) for reply in read_labels(DATA / LABELS)]
+    assert drawn == [LabelledReply(**reply.model_dump(include=names)) for reply in read_reply_labels(DATA / LABELS)]
 
 
 async def test_users_are_played_again_up_to_the_reply() -> None:
-    labels = [r for r in read_labels(DATA / LABELS) if r.place.file == "saas-dev/episodes.jsonl.gz"][:5]
+    labels = [r for r in read_reply_labels(DATA / LABELS) if r.place.file == "saas-dev/episodes.jsonl.gz"][:5]
     heard = await hear(labels, DATA)
     assert [one.reply for one in heard] == labels and all(one.task.startswith("saas-dev") for one in heard)
     other = labels[0].model_copy(update={"text": "Sure."})
@@ -121,7 +121,7 @@ async def test_users_are_played_again_up_to_the_reply() -> None:
     other = labels[0].model_copy(update={"user": "Hello."})
     with pytest.raises(BadInput, match="other words"):
         await hear([other], DATA)
-    other = labels[0].model_copy(update={"place": Place(file=labels[0].place.file, episode="x", message=2)})
+    other = labels[0].model_copy(update={"place": ReplyPlace(file=labels[0].place.file, episode="x", message=2)})
     with pytest.raises(BadInput, match="no episode x; give the data that were labelled"):
         await hear([other], DATA)
 

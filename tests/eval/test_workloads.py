@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from eval.planning import collect as collecting
-from eval.planning.collect import contrast, summarise
+from eval.planning.collect import contrast, summarise_workload
 from eval.planning.meter import ALL, MeasuredEpisode, Tokenizer, WorkloadMeter
 from eval.planning.workload import Workloads
 from fama.agents.request import agent_request
@@ -138,12 +138,12 @@ def measured(task: str, success: bool, decisions: float = 1.0) -> MeasuredEpisod
 def test_means_are_over_episodes_and_pairs_within_tasks() -> None:
     rows = [measured("a", True, 2), measured("a", False, 4), measured("a", False, 3), measured("b", True, 11)]
     about = {"benchmark": "toy", "domain": "d", "backbone": "B", "strategy": "fc"}
-    found = summarise(rows, about, ["TSA"])
+    found = summarise_workload(rows, about, ["TSA"])
     assert (found.episodes, found.decisions.value, found.decisions.n) == (4, 5.0, 2)
     assert (found.success.value, found.longest, found.opening) == (0.5, 11, 7)
     assert found.discordance is not None and found.discordance.value == pytest.approx(2 / 3, abs=1e-4)
     assert found.pairs == 3  # of a; two of them differ
-    assert summarise(rows[2:], about, []).discordance is None
+    assert summarise_workload(rows[2:], about, []).discordance is None
 
 
 def test_a_contrast_by_hand() -> None:

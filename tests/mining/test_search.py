@@ -5,9 +5,9 @@ from itertools import chain, combinations
 import pytest
 
 from fama.mining.meter import OutOfBudget
-from fama.mining.schedule import NOTHING, Schedule, SchedulePoint, everything, helpers_of, members_at
+from fama.mining.schedule import NOTHING, Schedule, SchedulePoint, full_schedule, helpers_of, members_at
 from fama.mining.search.base import SEARCHES, Effect, Run, World
-from fama.mining.search.elimination import by_decision, by_helper, by_note, eliminate, starts
+from fama.mining.search.elimination import by_decision, by_note, eliminate, points_by_helper, starts
 from fama.randomness import generator
 from fama.subsets import Subset, excluding_pair, in_pool_order
 
@@ -25,7 +25,7 @@ class RandomWorld:
 
     def __init__(self, number: int, steps: int, pool: Subset, luck: float) -> None:
         self.pool, self.steps = pool, steps
-        self.all_asked = everything(steps, pool)
+        self.all_asked = full_schedule(steps, pool)
         self.calls = 0
         self.limit: int | None = None
         self._number = number
@@ -128,7 +128,7 @@ async def test_the_map_alone_finds_each_repair_of_one_note_and_claims_no_more() 
 
 
 def test_everything_is_one_form_of_each_helper() -> None:
-    assert everything(2, FORMS) == {SchedulePoint(turn, name) for turn in range(2) for name in ("A", "B")}
+    assert full_schedule(2, FORMS) == {SchedulePoint(turn, name) for turn in range(2) for name in ("A", "B")}
 
 
 @pytest.mark.parametrize("name", ["elimination", "tree"])
@@ -194,7 +194,7 @@ class Needing:
 
     pool: Subset = ("A", "B", "C")
     steps = 12
-    all_asked = everything(12, ("A", "B", "C"))
+    all_asked = full_schedule(12, ("A", "B", "C"))
     calls = 0
     deterministic = True
 
@@ -278,12 +278,12 @@ def test_groups_of_points() -> None:
         frozenset({SchedulePoint(3, "A")}),
         frozenset({SchedulePoint(1, "A"), SchedulePoint(1, "B")}),
     ]
-    assert by_helper(points) == [
+    assert points_by_helper(points) == [
         frozenset({SchedulePoint(1, "A"), SchedulePoint(3, "A")}),
         frozenset({SchedulePoint(1, "B")}),
     ]
     assert by_note(points) == [
         frozenset({one}) for one in (SchedulePoint(3, "A"), SchedulePoint(1, "B"), SchedulePoint(1, "A"))
     ]
-    assert by_decision(NOTHING) == by_helper(NOTHING) == by_note(NOTHING) == []
+    assert by_decision(NOTHING) == points_by_helper(NOTHING) == by_note(NOTHING) == []
     assert helpers_of(points, ("B", "A")) == in_pool_order("AB", ("B", "A")) == ("B", "A")

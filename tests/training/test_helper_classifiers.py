@@ -27,7 +27,7 @@ from fama.selection.router.scores import calibrated
 from fama.subsets import POOL
 from training.data.examples import Example, ExampleSet
 from training.kinds.helper_labels import best_subset, one_vs_rest
-from training.kinds.setfit import check_installed
+from training.kinds.setfit import check_setfit
 from training.network.tiny import write_tiny_encoder
 from training.settings import TrainSettings
 from training.train import train_on
@@ -338,7 +338,7 @@ def test_tuning_without_setfit_names_the_extra(monkeypatch: pytest.MonkeyPatch) 
     known = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "setfit" else known(name))
     with pytest.raises(BadInput, match=r"needs setfit to be trained; pip install 'fama-router\[rivals\]'"):
-        check_installed()
+        check_setfit()
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ from training.data.splits import Split
 from training.export.calibration import calibrate, cross_fitted
 from training.export.card import render_card
 from training.export.collapse import collapse
-from training.export.evaluation import executed_logits, measure, measure_held_out
+from training.export.evaluation import evaluate_router, executed_logits, measure_held_out
 from training.export.guarantee import certify
 from training.export.label_metrics import measure_labels
 from training.export.reliability import reliability_svg
@@ -75,7 +75,7 @@ def finish(
         manifest = manifest.model_copy(update={"guarantee": certified})
         router = replace(router, manifest=manifest)
     tempered = logits / calibration.temperature if predicts else None
-    measured = measure(router, split.validation, outcomes, tempered, trained.context_free)
+    measured = evaluate_router(router, split.validation, outcomes, tempered, trained.context_free)
     warning = collapse(measured.chosen, data.pool)
     if warning is not None:
         log.warning("%s: %s", out, warning)

@@ -41,7 +41,7 @@ def measure_held_out(
     outcomes = [example for example in examples if example.subset is not None and example.success is not None]
     predicts = ROUTER_KINDS.load(router.manifest.kind).predicts_success
     logits = executed_logits(router, outcomes) / router.manifest.calibration.temperature if predicts else None
-    return measure(router, examples, outcomes, logits, context_free)
+    return evaluate_router(router, examples, outcomes, logits, context_free)
 
 
 def executed_logits(router: Router, examples: Sequence[Example]) -> Floats:
@@ -49,7 +49,7 @@ def executed_logits(router: Router, examples: Sequence[Example]) -> Floats:
     return np.array([float(router.raw_scores(e.features)(np.array([e.subset])).logit[0]) for e in examples])
 
 
-def measure(
+def evaluate_router(
     router: Router,
     validation: Sequence[Example],
     outcomes: Sequence[Example],

@@ -59,7 +59,7 @@ class SetfitTrainer(RouterTrainer):
         settings = task.settings
         options = SetfitOptions.model_validate(settings.options)
         if options.steps:
-            check_installed()
+            check_setfit()
         labels = helper_labels(task)
         shape = encoder_shape(settings.encoder, adapted=False)
         tuned = tune_encoder(shape, labels, options, settings.seed, task.work) if options.steps else {}
@@ -83,7 +83,7 @@ class SetfitTrainer(RouterTrainer):
             logging.set_verbosity_error()
 
 
-def check_installed() -> None:
+def check_setfit() -> None:
     """Refuse to tune without setfit.
 
     Raises:

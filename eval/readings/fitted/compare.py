@@ -111,7 +111,7 @@ def among_findings(cases: Sequence[Case], names: Names, counted: Collection[str]
     return {"category": _share(agents, np.array(named)), "step ±1": _share(own, np.array(near))}
 
 
-def compare(cases: Sequence[Case], runs: Runs, counted: Collection[str] | None = None) -> list[Compared]:
+def compare_with_rule(cases: Sequence[Case], runs: Runs, counted: Collection[str] | None = None) -> list[Compared]:
     """Compare both procedures with the rule, on all failures or the ``counted``; a hit is the mean over the runs."""
     rows = []
     for target, tried in runs.items():
@@ -125,18 +125,18 @@ def compare(cases: Sequence[Case], runs: Runs, counted: Collection[str] | None =
     return rows
 
 
-def table(rows: Sequence[Compared]) -> str:
+def compared_markdown(rows: Sequence[Compared]) -> str:
     """Return the comparison as a Markdown table, in per cent; the difference in points."""
-    lines = [f"| {' | '.join(head())} |", f"|{'---|' * len(head())}"]
-    return "\n".join([*lines, *(f"| {' | '.join(cells(row))} |" for row in rows)])
+    lines = [f"| {' | '.join(compared_columns())} |", f"|{'---|' * len(compared_columns())}"]
+    return "\n".join([*lines, *(f"| {' | '.join(compared_cells(row))} |" for row in rows)])
 
 
-def head() -> tuple[str, ...]:
+def compared_columns() -> tuple[str, ...]:
     """Return the columns of a table of comparisons."""
     return "target", "procedure", "failures", "customers", "rule", "fitted", "difference"
 
 
-def cells(row: Compared) -> tuple[str, ...]:
+def compared_cells(row: Compared) -> tuple[str, ...]:
     """Return a row of such a table."""
     shares = percent(row.rule, 0), percent(row.fitted, 0), percent(row.difference, 1, signed=True)
     return row.target, row.procedure, str(row.failures), str(row.difference.n), *shares

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from fama.diagnosis.detectors.base import collect
-from fama.diagnosis.detectors.compare import Difference, Matching, Reference, differences, match, references
+from fama.diagnosis.detectors.base import collect_findings
+from fama.diagnosis.detectors.compare import Difference, Matching, Reference, argument_differences, match, references
 from fama.diagnosis.orchestrator import Merged, by_rule, credit
 from fama.diagnosis.taxonomy import Taxonomy
 from fama.diagnosis.trace import Trace
@@ -38,7 +38,7 @@ class FailureEvidence:
     def __init__(self, episode: Episode, taxonomy: Taxonomy) -> None:
         self.episode = episode
         self.trace = Trace.of(episode)
-        self.findings: tuple[Evidence, ...] = credit(self.trace, collect(self.trace, taxonomy))
+        self.findings: tuple[Evidence, ...] = credit(self.trace, collect_findings(self.trace, taxonomy))
         self.rule: Merged = by_rule(self.trace, self.findings, taxonomy)
 
     @cached_property
@@ -58,7 +58,9 @@ class FailureEvidence:
         for reference in self.matching.missing:
             tried = [c for c in self.trace.calls if c.name == reference.name and c.failed]
             if tried:
-                found += [Wrong(tried[-1], d, False) for d in differences(reference.arguments, tried[-1].arguments)]
+                found += [
+                    Wrong(tried[-1], d, False) for d in argument_differences(reference.arguments, tried[-1].arguments)
+                ]
         return tuple(found)
 
     @cached_property

@@ -14,8 +14,8 @@ from fama.dialogue.language import sentences
 from fama.dialogue.requests import turns_down
 from fama.dialogue.turns import agrees, corrects
 
-Features = Mapping[str, float]
-Feature = tuple[str, float]
+FeatureValues = Mapping[str, float]
+FeatureValue = tuple[str, float]
 CODES = ("DCV", "WRCO", "CM", "IFU")
 PARTIES = ("agent", "user", "environment")
 #: Patterns of sources; a finding counts for the first that it meets.
@@ -70,7 +70,7 @@ def kind_of_source(source: str) -> str | None:
     return next((pattern for pattern in SOURCES if fnmatch(source, pattern)), None)
 
 
-def _rule(shown: FailureEvidence) -> Iterator[Feature]:
+def _rule(shown: FailureEvidence) -> Iterator[FeatureValue]:
     """The rule's answer, and the weight of each category's strongest finding."""
     merged = shown.rule
     for code in CODES:
@@ -81,14 +81,14 @@ def _rule(shown: FailureEvidence) -> Iterator[Feature]:
         yield f"blame {party}", float(merged.blame == party)
 
 
-def _findings(shown: FailureEvidence) -> Iterator[Feature]:
+def _findings(shown: FailureEvidence) -> Iterator[FeatureValue]:
     """Whether there is a finding of each source."""
     kinds = {kind_of_source(item.source) for item in shown.findings}
     for pattern in SOURCES:
         yield pattern, float(pattern in kinds)
 
 
-def _changes(shown: FailureEvidence) -> Iterator[Feature]:
+def _changes(shown: FailureEvidence) -> Iterator[FeatureValue]:
     """Reference changes missing, extra or different, and what kind of value differs."""
     wanted, found, trace = shown.wanted, shown.matching, shown.trace
     differing = [pair for pair in found.pairs if pair[2]]
@@ -114,7 +114,7 @@ def _changes(shown: FailureEvidence) -> Iterator[Feature]:
     yield "outputs wanted", float(bool(shown.episode.required_outputs))
 
 
-def _origins(shown: FailureEvidence) -> Iterator[Feature]:
+def _origins(shown: FailureEvidence) -> Iterator[FeatureValue]:
     """Where values that differ, and those of missing changes, stood before the call."""
     for side in ("gold", "actual"):
         kinds = [shown.origin(getattr(one.difference, side), one.call.step) for one in shown.wrong]
@@ -127,7 +127,7 @@ def _origins(shown: FailureEvidence) -> Iterator[Feature]:
     yield "needed, looked up", share([tool for *_, tool in shown.needed])
 
 
-def _course(shown: FailureEvidence) -> Iterator[Feature]:
+def _course(shown: FailureEvidence) -> Iterator[FeatureValue]:
     """Length, errors, refusals, repeats, consent and end of the dialogue."""
     trace, messages = shown.trace, shown.episode.messages
     yield "turns", math.log1p(len(trace.user_steps))
@@ -152,7 +152,7 @@ def _course(shown: FailureEvidence) -> Iterator[Feature]:
     )
 
 
-def _words(shown: FailureEvidence) -> Iterator[Feature]:
+def _words(shown: FailureEvidence) -> Iterator[FeatureValue]:
     """Kinds of words in the instruction."""
     text = shown.episode.instruction or ""
     for name, pattern in _PATTERNS.items():
@@ -160,7 +160,7 @@ def _words(shown: FailureEvidence) -> Iterator[Feature]:
     yield "length", math.log1p(len(text.split())) / 3
 
 
-def _coverage(shown: FailureEvidence) -> Iterator[Feature]:
+def _coverage(shown: FailureEvidence) -> Iterator[FeatureValue]:
     """How much of the instruction the user said."""
     shares = [value for _, value in shown.parts]
     yield "least of a sentence", min(shares, default=1.0)
@@ -170,7 +170,7 @@ def _coverage(shown: FailureEvidence) -> Iterator[Feature]:
     yield "user's words not instructed", share([word not in own for word in said])
 
 
-GROUPS: Mapping[str, Callable[[FailureEvidence], Iterator[Feature]]] = {
+GROUPS: Mapping[str, Callable[[FailureEvidence], Iterator[FeatureValue]]] = {
     "rule": _rule,
     "findings": _findings,
     "changes": _changes,

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from eval.metrics.formats import percent
-from eval.readings.fitted.compare import Compared, cells, head
+from eval.readings.fitted.compare import Compared, compared_cells, compared_columns
 from eval.readings.readings import FOLDER
 from fama.episodes.faults import fault_of
 from fama.episodes.records import Record
@@ -31,12 +31,12 @@ class FittedComparisons(Record):
     commit: str | None = None
 
 
-def write(found: FittedComparisons, folder: Path) -> None:
+def write_comparisons(found: FittedComparisons, folder: Path) -> None:
     """Put the comparisons in the place of those of a folder of readings."""
     write_atomically(folder / FILE, found.model_dump_json(indent=1) + "\n")
 
 
-def read(folder: Path = FOLDER) -> FittedComparisons:
+def read_comparisons(folder: Path = FOLDER) -> FittedComparisons:
     """Return the comparisons of a folder of readings.
 
     Raises:
@@ -55,9 +55,9 @@ def read(folder: Path = FOLDER) -> FittedComparisons:
 
 def tabulate(found: FittedComparisons) -> str:
     """Return all comparisons as one Markdown table, with what is among the findings below it."""
-    columns = ("failures of", *head())
+    columns = ("failures of", *compared_columns())
     lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
-    lines += [f"| {' | '.join((part.title, *cells(row)))} |" for part in found.parts for row in part.rows]
+    lines += [f"| {' | '.join((part.title, *compared_cells(row)))} |" for part in found.parts for row in part.rows]
     for part in (part for part in found.parts if part.among):
         shares = ", ".join(f"{name} {percent(share, 0)} %" for name, share in part.among.items())
         lines += ["", f"What was read is that of some finding, {part.title}: {shares}."]

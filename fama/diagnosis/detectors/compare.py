@@ -66,7 +66,7 @@ class Flat:
         return found
 
 
-def differences(gold: dict[str, Any], actual: dict[str, Any]) -> list[Difference]:
+def argument_differences(gold: dict[str, Any], actual: dict[str, Any]) -> list[Difference]:
     """Return values of the reference that the call has otherwise; the order inside a list does not count.
 
     Arguments that the reference does not have are left alone: they are optional.

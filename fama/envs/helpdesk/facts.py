@@ -27,7 +27,7 @@ def plain(text: str) -> str:
     return " ".join(re.findall(r"\w+", text.casefold()))
 
 
-def states(text: str, fact: Fact) -> bool:
+def states_fact(text: str, fact: Fact) -> bool:
     """Return whether a text states a fact."""
     if fact.kind == "money":
         return any(abs(value - float(fact.value)) < 0.0005 for value in numbers_in(text))
@@ -47,7 +47,7 @@ def share_stated(texts: Iterable[str], facts: Iterable[Fact]) -> float:
     wanted = list(facts)
     if not wanted:
         return 1.0
-    return sum(any(states(text, fact) for text in said) for fact in wanted) / len(wanted)
+    return sum(any(states_fact(text, fact) for text in said) for fact in wanted) / len(wanted)
 
 
 def _tells_date(text: str, day: date) -> bool:

@@ -1,6 +1,6 @@
 """Tools and policy of a τ²-bench domain, without a task."""
 
-from fama.envs.tau2.package import load
+from fama.envs.tau2.package import load_module
 from fama.envs.tau2.world import specs_of
 from fama.episodes.attach import DomainMaterial
 from fama.errors import BadInput
@@ -12,7 +12,7 @@ def material(domain: str) -> DomainMaterial:
     Raises:
         BadInput: the package is not installed or does not know the domain.
     """
-    registry = load("registry").registry
+    registry = load_module("registry").registry
     if domain not in registry.get_domains():
         raise BadInput(f"tau2: no domain {domain!r}; known: {', '.join(registry.get_domains())}")
     world = registry.get_env_constructor(domain)()

@@ -54,7 +54,7 @@ class LoggedContent:
         self.texts = [*(self.texts or []), text]
 
 
-def read_content(value: Any, role: str, omitted: Counter[str]) -> LoggedContent:
+def read_logged_content(value: Any, role: str, omitted: Counter[str]) -> LoggedContent:
     """Return the words, calls and results of a message's content; what has no place is counted, never lost silently."""
     content = LoggedContent()
     if value is None:

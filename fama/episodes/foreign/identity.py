@@ -21,14 +21,14 @@ _SETTINGS = frozenset(
 )
 
 
-def stem(place: str) -> str:
+def place_stem(place: str) -> str:
     """Return a place without the endings of a log's file."""
     return _SUFFIX.sub("", place)
 
 
 def positional(place: str, index: int) -> str:
     """Return the id of a task that the log gives none: the shard and the position in it."""
-    return f"{_without_repetition(stem(place))}:{index}"
+    return f"{_without_repetition(place_stem(place))}:{index}"
 
 
 def task_id_of(value: Any, path: Path, index: int) -> str:
@@ -38,12 +38,12 @@ def task_id_of(value: Any, path: Path, index: int) -> str:
 
 def is_shard(place: str) -> bool:
     """Return whether a file is named as one of several parts: ``train-00001``, ``part-3``, ``data-00001-of-00004``."""
-    return _SHARD.search(PurePosixPath(stem(place)).name) is not None
+    return _SHARD.search(PurePosixPath(place_stem(place)).name) is not None
 
 
 def origin(place: str) -> str:
     """Return the name of the arm that a file is by its place: shards and numbered repetitions of a file are one."""
-    path = PurePosixPath(_without_repetition(stem(place)))
+    path = PurePosixPath(_without_repetition(place_stem(place)))
     return str(path.with_name(_SHARD.sub("", path.name) or "parts")) if path.name else str(path)
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from fama.episodes.foreign.calls import ForeignCall, calls_in
-from fama.episodes.foreign.content import THOUGHTS, LoggedContent, as_text, read_content
+from fama.episodes.foreign.content import THOUGHTS, LoggedContent, as_text, read_logged_content
 from fama.episodes.foreign.fields import from_text, name_of, rows_of, shown
 from fama.episodes.records import FunctionCall, Message, Role, ToolCall
 from fama.errors import BadInput
@@ -153,7 +153,7 @@ def _content(row: dict[str, Any], role: Role, named: str, omitted: Counter[str])
     if named in ("function_call", "tool_call", "custom_tool_call"):
         holder = row if value is None else value
         return LoggedContent(calls=calls_in(holder, omitted))
-    content = read_content(value, role, omitted)
+    content = read_logged_content(value, role, omitted)
     refusal = row.get("refusal")
     if refusal is not None and refusal != content.text:
         content.say(as_text(refusal))

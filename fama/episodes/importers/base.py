@@ -89,7 +89,7 @@ _LINES = 50
 UNREADABLE = "unreadable record: "
 
 
-def detect(path: Path) -> str:
+def detect_format(path: Path) -> str:
     """Return the format of a file, by its ending (``.eval``) or by the fields of its first readable record.
 
     Raises:

@@ -6,7 +6,7 @@ from fama.episodes.foreign.fields import absent, listed, shown
 from fama.errors import BadInput
 
 
-def turns_of(simulation: dict[str, Any]) -> list[dict[str, Any]]:
+def simulation_messages(simulation: dict[str, Any]) -> list[dict[str, Any]]:
     """Return a simulation's messages, several results of one message apart; of a voice run, made from its ticks.
 
     Raises:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from fama.errors import BadInput, Missing
-from fama.files import sweep, write_atomically
+from fama.files import sweep_temporary, write_atomically
 from fama.redaction import redact, shortened
 from fama.selection.router.checkpoint_files import (
     ADAPTER,
@@ -63,11 +63,11 @@ def write_router(
     stored = {name: StoredFile(size=len(data), sha256=sha256(data)) for name, data in contents.items()}
     complete = manifest.model_copy(update={"files": stored})
     folder.mkdir(parents=True, exist_ok=True)
-    sweep(folder)
+    sweep_temporary(folder)
     for name in contents:
         with suppress(FileNotFoundError):
             regular_file(folder, name)
-    sweep(folder / Path(ADAPTER).parent)
+    sweep_temporary(folder / Path(ADAPTER).parent)
     if figure is not None:
         contents[FIGURE] = figure
     of_kinds = {name for kind in ROUTER_KINDS.loadable().values() for name in kind.files}

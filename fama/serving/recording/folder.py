@@ -12,7 +12,7 @@ from fama.episodes.jsonl import RecordStore, line_of
 from fama.episodes.records import Episode
 from fama.episodes.store import EpisodeStore
 from fama.errors import BadInput
-from fama.files import sweep
+from fama.files import sweep_temporary
 from fama.serving.recording.hooks import Hook
 
 _NUMBERED = re.compile(r"episodes-(\d{6})\.jsonl")
@@ -44,7 +44,7 @@ class RecordFolder:
         except Timeout:
             raise BadInput(f"--record {folder}: another process writes here; give another folder") from None
         self._store = EpisodeStore(folder)
-        sweep(self._open)
+        sweep_temporary(self._open)
         self.recovered = self._recover()
 
     def read(self, id_: str) -> Episode | None:

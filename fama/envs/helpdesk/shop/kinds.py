@@ -8,7 +8,7 @@ from fama.envs.helpdesk.pieces import Piece
 from fama.envs.helpdesk.records import Check, Fact, Goal, Lookup, When, call
 from fama.envs.helpdesk.shop.builder import ShopBuilder
 from fama.envs.helpdesk.shop.tools import REASONS, RETURN_FEE, moved_date
-from fama.envs.helpdesk.shop.world import COLOR_PATTERN, COLORS, Order, describe
+from fama.envs.helpdesk.shop.world import COLOR_PATTERN, COLORS, Order, item_name
 
 _STREET = rf"\b\d+ (?:{'|'.join(STREETS)}) (?:{'|'.join(KINDS)})\b"
 
@@ -29,8 +29,8 @@ def cancel(b: ShopBuilder, refused: bool, corrected: bool, order: Order | None, 
     if corrected:
         other, wrong = b.pick_other(target, item) if not refused else b.mixed_up("processing", item)
         when = b.correction_point(refused)
-        first = {"item": describe(wrong)}
-        looks, proposal = b.look_ups(other), f"I can cancel order {other['order_id']} with the {describe(wrong)}."
+        first = {"item": item_name(wrong)}
+        looks, proposal = b.look_ups(other), f"I can cancel order {other['order_id']} with the {item_name(wrong)}."
     goal = Goal(
         kind="cancel",
         phrase="cancel_item" if named else "cancel_plain",
@@ -47,7 +47,7 @@ def cancel(b: ShopBuilder, refused: bool, corrected: bool, order: Order | None, 
         facts=(Fact("money", f"{target['total']:.2f}"),),
         evidence=b.refusal_evidence(target),
     )
-    name = f"order {target['order_id']} with the {describe(item)}"
+    name = f"order {target['order_id']} with the {item_name(item)}"
     piece = Piece(goal, b.look_ups(target), b.asks(named), traps=b.traps(early))
     if refused:
         piece.refusal = f"I am sorry, {name} cannot be cancelled because it is already {status}."
@@ -80,8 +80,8 @@ def give_back(b: ShopBuilder, refused: bool, corrected: bool, order: Order | Non
         else:
             other, wrong = b.mixed_up("delivered", item)
         when = b.correction_point(refused)
-        first = {"item": describe(wrong)}
-        looks, proposal = b.look_ups(other), f"I can return the {describe(wrong)} of order {other['order_id']}."
+        first = {"item": item_name(wrong)}
+        looks, proposal = b.look_ups(other), f"I can return the {item_name(wrong)} of order {other['order_id']}."
     refund = f"{item['price'] - RETURN_FEE:.2f}"
     goal = Goal(
         kind="return",
@@ -102,9 +102,9 @@ def give_back(b: ShopBuilder, refused: bool, corrected: bool, order: Order | Non
     if b.level == 1 and not named:
         piece.asks.append("Which item do you want to return?")
     if refused:
-        piece.refusal = f"I am sorry, the {describe(item)} cannot be returned because {why}."
+        piece.refusal = f"I am sorry, the {item_name(item)} cannot be returned because {why}."
         return piece
-    piece.proposal = f"I can return the {describe(item)} of order {target['order_id']}."
+    piece.proposal = f"I can return the {item_name(item)} of order {target['order_id']}."
     piece.changes = [call("return_item", order_id=target["order_id"], item_id=item["item_id"])]
     piece.report = f"The return is started and you get {refund} back."
     if when == "proposal":
@@ -143,10 +143,10 @@ def exchange(b: ShopBuilder, refused: bool, corrected: bool, order: Order | None
             first = {"variant": wrong_color}
         else:
             other, wrong = b.mixed_up_for(item, new["color"])
-            first, fix = {"item": describe(wrong)}, "item"
+            first, fix = {"item": item_name(wrong)}, "item"
             seen.add(wrong["color"])
         looks = [*b.look_ups(other), *([variants] if wrong["name"] == item["name"] else [])]
-        proposal = f"I can exchange the {describe(wrong)} of order {other['order_id']} for the {wrong_color} one."
+        proposal = f"I can exchange the {item_name(wrong)} of order {other['order_id']} for the {wrong_color} one."
     difference = round(new["price"] - item["price"], 2)
     goal = Goal(
         kind="exchange",
@@ -175,9 +175,9 @@ def exchange(b: ShopBuilder, refused: bool, corrected: bool, order: Order | None
         piece.looks.append(variants)
     if refused:
         why = f"{new['color']} is out of stock" if sold_out else why
-        piece.refusal = f"I am sorry, the {describe(item)} cannot be exchanged because {why}."
+        piece.refusal = f"I am sorry, the {item_name(item)} cannot be exchanged because {why}."
         return piece
-    piece.proposal = f"I can exchange the {describe(item)} of order {target['order_id']} for the {new['color']} one."
+    piece.proposal = f"I can exchange the {item_name(item)} of order {target['order_id']} for the {new['color']} one."
     piece.changes = [
         call("exchange_item", order_id=target["order_id"], item_id=item["item_id"], new_item_id=new["item_id"])
     ]
@@ -210,9 +210,9 @@ def address(b: ShopBuilder, refused: bool, corrected: bool, order: Order | None,
             first, fix = {"address": old, "street": old.split(",")[0]}, "address"
         else:
             other, wrong = b.mixed_up("processing", item)
-            first, fix = {"item": describe(wrong)}, "item"
+            first, fix = {"item": item_name(wrong)}, "item"
         looks = b.look_ups(other)
-        proposal = f"I can send order {other['order_id']} with the {describe(wrong)} to {old if swap else new}."
+        proposal = f"I can send order {other['order_id']} with the {item_name(wrong)} to {old if swap else new}."
     phrase = {(0, 0): "plain", (0, 1): "value", (1, 0): "item", (1, 1): "full"}[int(named), int(early)]
     arrives = max(i["arrives"] for i in target["items"])
     goal = Goal(
@@ -236,7 +236,7 @@ def address(b: ShopBuilder, refused: bool, corrected: bool, order: Order | None,
     if refused:
         piece.refusal = f"I am sorry, the address of order {target['order_id']} cannot change: it is already shipped."
         return piece
-    piece.proposal = f"I can send order {target['order_id']} with the {describe(item)} to {new}."
+    piece.proposal = f"I can send order {target['order_id']} with the {item_name(item)} to {new}."
     piece.changes = [call("change_address", order_id=target["order_id"], address=new)]
     piece.report = f"The address is changed. The order arrives on {moved_date(arrives)}."
     if when == "proposal":
@@ -262,8 +262,8 @@ def tracking(b: ShopBuilder, refused: bool, corrected: bool, order: Order | None
     named = not refused and (corrected or (b.level > 1 and rng.random() < 0.6))
     first: dict[str, str] = {}
     if corrected:
-        first = {"item": describe(b.pick_other(target, item)[1])}
-    wish = {"item": describe(item), "order": target["order_id"]} if refused else b.describe_order(target, item)
+        first = {"item": item_name(b.pick_other(target, item)[1])}
+    wish = {"item": item_name(item), "order": target["order_id"]} if refused else b.describe_order(target, item)
     topic = "friend" if refused else asked
     goal = Goal(
         kind="tracking",
@@ -283,9 +283,9 @@ def tracking(b: ShopBuilder, refused: bool, corrected: bool, order: Order | None
     if refused:
         piece.refusal = "I am sorry, I cannot tell you about an order that is not yours."
     elif asked == "arrives":
-        piece.report = f"The {describe(item)} arrives on {item['arrives']}."
+        piece.report = f"The {item_name(item)} arrives on {item['arrives']}."
     else:
-        piece.report = f"The {describe(item)} is at the {item['location']} now."
+        piece.report = f"The {item_name(item)} is at the {item['location']} now."
     return piece
 
 

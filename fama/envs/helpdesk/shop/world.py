@@ -22,7 +22,7 @@ Order = dict[str, Any]
 Item = dict[str, Any]
 
 
-def describe(item: Item) -> str:
+def item_name(item: Item) -> str:
     """Return a person's name for an item."""
     return f"{item['color']} {item['name']}"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Protocol
 
-from fama.envs.helpdesk.facts import states
+from fama.envs.helpdesk.facts import states_fact
 from fama.envs.helpdesk.records import Check, Domain, Goal, Task
 from fama.envs.helpdesk.user.phrase_sets import FIRST, PhraseSet, load_phrase_set
 from fama.envs.helpdesk.user.phrasing import pick, sentence
@@ -274,7 +274,7 @@ class ScriptedUser:
 
     def _notice_facts(self, text: str) -> bool:
         """Return whether the words tell what a goal is to tell; a question is settled by that."""
-        told = [i for i, goal in enumerate(self._task.goals) if all(states(text, fact) for fact in goal.facts)]
+        told = [i for i, goal in enumerate(self._task.goals) if all(states_fact(text, fact) for fact in goal.facts)]
         self._settled.update(i for i in told if self._task.goals[i].change is None)
         return bool(told)
 
