@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from fama.redaction import redact
-from fama.redaction.keys import know_variable
+from fama.redaction.api_keys import know_variable
 from fama.subsets import POOL
 
 Form = Literal["template", "llm", "separate"]

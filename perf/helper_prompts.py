@@ -22,8 +22,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fama.agents.agent_request import requester
 from fama.agents.injection import collect_notes
-from fama.agents.request import requester
 from fama.agents.strategies.base import STRATEGIES
 from fama.episodes.records import Episode, LedgerRow, Note, role_group
 from fama.episodes.state import state_at

@@ -14,7 +14,7 @@ from typing import Any
 
 from eval.publish.markers import fill_tables
 from perf import capacity
-from perf.mutation.tables import counts_table, survivors_table
+from perf.mutation.mutant_tables import counts_table, survivors_table
 from perf.record import RESULTS, ROOT
 
 PAGES = tuple(ROOT / "docs" / f"{name}.md" for name in ("performance", "scaling", "reliability"))

@@ -22,7 +22,7 @@ from fama.envs.helpdesk.benchmark import Helpdesk
 from fama.episodes.outcome_table import OutcomeRow, write_outcomes
 from fama.episodes.records import Message
 from fama.episodes.state import VisibleState, state_to_json
-from fama.selection.decision import all_masks
+from fama.selection.decision_rule import all_masks
 from fama.subsets import POOL, flagged, join_subset
 from perf.record import conclude, parser, save, timed
 

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from fama.episodes.spending import CostUnit
 from fama.errors import BadInput
 from fama.mining.settings import MineSettings
-from fama.selection.decision import EXACT_LIMIT
+from fama.selection.decision_rule import EXACT_LIMIT
 from fama.selection.router.manifest import LoraShape, View
 from fama.settings import Count, ExperimentSettings, Settings, UnitPrice
 from fama.subsets import POOL

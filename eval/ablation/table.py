@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from eval.ablation.run import Ablation, AblationCell
+from eval.ablation.variant_runs import Ablation, AblationCell
 from fama.intervals import Interval
 
 #: Measures of which less is better; differences keep their sign, readers are told.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fama.config import add_config_flags, config_words, read_settings
 
 if TYPE_CHECKING:
-    from eval.ablation.run import Ablation
+    from eval.ablation.variant_runs import Ablation
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,8 +25,8 @@ def main(args: argparse.Namespace) -> int:
     if settings is None:
         return 0
     from eval.ablation.figure import curves
-    from eval.ablation.run import ablate
     from eval.ablation.table import ablation_markdown, as_csv
+    from eval.ablation.variant_runs import ablate
     from eval.report.figures import save_figure
     from fama.files import write_atomically
     from training.kinds.base import trainer_of

@@ -8,7 +8,7 @@ from fama.config import add_config_flags, read_settings
 
 if TYPE_CHECKING:
     from eval.compare.schema import Comparison
-    from eval.planning.plan import ComparisonPlan
+    from eval.planning.comparison_plan import ComparisonPlan
     from fama.settings import CompareSettings
 
 
@@ -62,7 +62,7 @@ def main(args: argparse.Namespace) -> int:
 
 def _plan(settings: "CompareSettings", out: Path, per_second: float) -> int:
     from eval.metrics.formats import plain_number
-    from eval.planning.plan import plan_comparison
+    from eval.planning.comparison_plan import plan_comparison
     from eval.planning.sample_size import EFFECTS
     from fama.commands.terminal import console, names, numbers, print_note, print_table
 

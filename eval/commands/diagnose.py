@@ -26,7 +26,7 @@ from fama.errors import BadInput
 from fama.subsets import base_of
 
 if TYPE_CHECKING:
-    from eval.annotation.profiles import CategoryShare, Profile
+    from eval.annotation.failure_profiles import CategoryShare, Profile
     from fama.helpers.base import Helper
 
 #: A judge that gives one category to this share of at least so many failures is warned about.
@@ -85,7 +85,7 @@ def main(args: argparse.Namespace) -> int:
         for line in lines_about(summary.labeller, taxonomy.version, args.context):
             screen.print(Text(printable(line)), soft_wrap=True)
     if args.figure and profiles:
-        from eval.annotation.profiles import draw_profiles
+        from eval.annotation.failure_profiles import draw_profiles
         from eval.report.figures import save_figure
 
         save_figure(draw_profiles(list(profiles.values())), Path(args.figure))
@@ -143,7 +143,7 @@ def executed(folder: Path, taxonomy: Taxonomy) -> dict[str, Evidence]:
         BadInput: the folder holds no repairs.
     """
     from fama.helpers.pool import build_pool
-    from fama.mining.folder import read_repairs
+    from fama.mining.mined_folder import read_repairs
 
     mined = read_repairs(folder)
     pool = build_pool(mined.helpers)
@@ -169,7 +169,7 @@ def _covers(pool: "Mapping[str, Helper]", name: str) -> frozenset[str]:
 
 def _profiles(path: Path, out: Path, taxonomy: Taxonomy) -> "dict[str, Profile]":
     """Shares with intervals over tasks, a row a backbone × domain × strategy."""
-    from eval.annotation.profiles import profile
+    from eval.annotation.failure_profiles import profile
 
     labels = {label.episode_id: label for label in read_failures(out)}
     groups: dict[str, list[Failure]] = {}

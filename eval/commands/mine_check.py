@@ -35,7 +35,7 @@ def main(args: argparse.Namespace) -> int:
     from eval.mine_check.summary import checked_failure, summarise_checks
     from fama.commands.terminal import console, printable
     from fama.files import write_atomically
-    from fama.mining.folder import read_repairs
+    from fama.mining.mined_folder import read_repairs
     from fama.provenance import command_line, git_commit
 
     settings = read_settings(args, MineCheckSettings)

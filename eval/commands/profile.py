@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fama.errors import BadInput
 
 if TYPE_CHECKING:
-    from eval.annotation.profiles import CategoryShare, Profile
+    from eval.annotation.failure_profiles import CategoryShare, Profile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print a table a profile and what the drift test says."""
-    from eval.annotation.profiles import draw_profiles, drift, in_words, profile
+    from eval.annotation.failure_profiles import draw_profiles, drift, in_words, profile
     from fama.diagnosis.taxonomy import load_taxonomy
     from fama.episodes.records import NO_CAUSE
     from fama.episodes.store import given_labels

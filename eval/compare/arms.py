@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fama.agents.request import requester
+from fama.agents.agent_request import requester
 from fama.agents.runs.runner import Planned
 from fama.agents.runs.stage import for_arm
 from fama.episodes.records import Failure

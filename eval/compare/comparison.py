@@ -5,16 +5,16 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from eval.collect.do_nothing import do_nothing
+from eval.compare.arm_replay import check_replayable, replay_arm, select_rows
 from eval.compare.arms import build_arms, check_inputs, plan_arms, read_task_labels, write_inputs
 from eval.compare.executed import Executed, read_executed
 from eval.compare.lazy_models import LazyModel, UnconnectedModel
 from eval.compare.questions import AskedTasks, check_kept, check_questions, first_asked, written_asked
-from eval.compare.replay import check_replayable, replay_arm, select_rows
 from eval.compare.results import compare_arms
 from eval.compare.rows import cells_of, comparable_rows
 from eval.compare.schema import COMPARISON_VERSION, Comparison
 from eval.compare.setup_cost import one_off_costs
-from eval.compare.staleness import stale_inputs
+from eval.compare.stale_inputs import stale_inputs
 from eval.compare.sweep import sweep_lambda
 from eval.compare.task_sets import learned_from, other_splits, outside_split
 from eval.metrics.episode_scores import Score

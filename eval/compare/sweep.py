@@ -5,8 +5,8 @@ from itertools import groupby
 
 import numpy as np
 
+from eval.compare.arm_replay import ReplayTable, replay_arm
 from eval.compare.arms import arms_in_role
-from eval.compare.replay import ReplayTable, replay_arm
 from eval.compare.rows import cells_of
 from eval.compare.schema import Curve, CurvePoint
 from eval.metrics.curves import OperatingPoint, area, measured, success_at, tokens_at

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from eval.logged_notes.collect import Choosers, judged
+from eval.logged_notes.judged_notes import Choosers, judged
 from eval.logged_notes.summary import NotePrecision, ahead, note_cells
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode

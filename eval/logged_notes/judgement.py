@@ -7,9 +7,9 @@ Every measure is true, false or None, "cannot be judged". Tools are compared by 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from eval.logged_notes.reference import Standing
+from eval.logged_notes.pending_actions import Standing
 from eval.logged_notes.stated import Stated, StatedStep
-from fama.diagnosis.detectors.compare import Reference
+from fama.diagnosis.detectors.action_differences import Reference
 from fama.dialogue.facts import leaves, normal_token
 from fama.dialogue.values import is_id
 

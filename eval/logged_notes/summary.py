@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import get_args
 
-from eval.logged_notes.collect import MOMENTS, Ahead, Failures, JudgedNotes, Moment
+from eval.logged_notes.judged_notes import MOMENTS, Ahead, Failures, JudgedNotes, Moment
 from eval.logged_notes.judgement import Judgement
 from fama.episodes.records import Record
 from fama.files import write_atomically

@@ -15,11 +15,11 @@ from fama.episodes.store import read_episodes
 from fama.errors import BadInput
 from fama.execution.jobs import run_pool
 from fama.mining.bench import opened_bench
-from fama.mining.folder import RepairFolder
+from fama.mining.mined_folder import RepairFolder
+from fama.mining.probes import Refused
 from fama.mining.records import Repair
 from fama.mining.settings import MineSettings
 from fama.mining.source import MiningSource, open_source, refusal
-from fama.mining.world import Refused
 from fama.models.base import ChatModel
 from fama.subsets import Subset
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.planning.meter import ALL, MeasuredEpisode, Tokenizer, WorkloadMeter
 from eval.planning.workload import WORKLOADS, AskedHelper, Contrast, TokenLoad, Workload, Workloads
+from eval.planning.workload_meter import ALL, MeasuredEpisode, Tokenizer, WorkloadMeter
 from fama.agents.runs.plan import load_benchmark
 from fama.config import load_settings
 from fama.episodes.records import Episode

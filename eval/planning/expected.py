@@ -7,7 +7,7 @@ from eval.planning.workload import Basis, TokenLoad, Workload
 from fama.helpers.base import Helper, form_of
 from fama.helpers.llm_form import REPLY_TOKENS
 from fama.intervals import Interval
-from fama.selection.replies import default_reply_tokens
+from fama.selection.helper_choice import default_reply_tokens
 from fama.settings import CompareSettings, SelectorSettings
 from fama.subsets import base_of
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eval.planning.cards import read_backbones
-from eval.planning.plan import ComparisonPlan, plan_comparison
+from eval.planning.comparison_plan import ComparisonPlan, plan_comparison
 from fama.config import load_settings
 from fama.settings import CompareSettings
 

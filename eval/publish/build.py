@@ -18,19 +18,28 @@ import numpy as np
 import yaml
 
 from eval.ablation.figure import curves
-from eval.ablation.run import Ablation
 from eval.ablation.table import ablation_markdown
+from eval.ablation.variant_runs import Ablation
 from eval.compare.comparison import read_comparison, run_comparison
 from eval.compare.executed import OWN_EPISODES
 from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.formats import DASH, count, p_value, percent, plain_number
 from eval.metrics.measures import PairedDifference
-from eval.publish import differing, findings, logged_notes, mixed, paper_grid, real_logs, repairs_table, training_table
+from eval.publish import (
+    differing,
+    findings,
+    logged_notes,
+    mixed_traffic,
+    paper_grid,
+    real_logs,
+    repairs_table,
+    training_table,
+)
 from eval.publish.markdown import name, public, table
 from eval.publish.markers import fill_tables
 from eval.publish.wording import kept_gain
-from eval.readings.agreement import agreement_markdown as agreements
-from eval.readings.fitted import recorded
+from eval.readings.fitted import stored_comparisons
+from eval.readings.labeller_agreement import agreement_markdown as agreements
 from eval.readings.measured import read_measured
 from eval.readings.readings import PARTS, ReadingsPart
 from eval.report.answers_table import answers_table
@@ -38,8 +47,8 @@ from eval.report.figures import figures, save_figure
 from eval.report.verification import verify
 from eval.stats.proportions import clustered_proportion
 from eval.understanding.hearing import hear
-from eval.understanding.replies import LABELS, read_reply_labels
-from eval.understanding.tables import hearing_tables as understood
+from eval.understanding.hearing_tables import hearing_tables as understood
+from eval.understanding.labelled_replies import LABELS, read_reply_labels
 from fama.diagnosis.diagnose import diagnose_episode
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.envs.helpdesk.benchmark import FIRST_VERSIONS
@@ -271,19 +280,19 @@ TABLES: dict[str, Callable[[], str]] = {
     "unseen-short": partial(against_none, "mixed"),
     "unseen-domains": lambda: findings.by_domain(DATA / "mixed"),
     "unseen-answers": partial(asked_questions, "mixed"),
-    "unseen-notes": lambda: mixed.notes_given(DATA / "mixed"),
-    "unseen-read": lambda: mixed.failures_read(DATA / "mixed", DATA / "mixed" / "failures-read.yaml"),
+    "unseen-notes": lambda: mixed_traffic.notes_given(DATA / "mixed"),
+    "unseen-read": lambda: mixed_traffic.failures_read(DATA / "mixed", DATA / "mixed" / "failures-read.yaml"),
     "unseen-parted": lambda: differing.parted(DATA / "mixed", "learned per turn", "prompted per turn"),
     "unseen-asked": lambda: differing.asked(DATA / "mixed", ("learned per turn", "prompted per turn")),
     "unseen-partings": lambda: differing.partings_read(DATA / "mixed", DATA / "mixed" / "decisions-read.yaml"),
     "agents": partial(selectors, "agents"),
     "agents-answers": partial(asked_questions, "agents"),
-    "agents-calls": lambda: mixed.calls_and_notes(DATA / "agents"),
-    "agents-notes": lambda: mixed.notes_given(DATA / "agents"),
+    "agents-calls": lambda: mixed_traffic.calls_and_notes(DATA / "agents"),
+    "agents-notes": lambda: mixed_traffic.notes_given(DATA / "agents"),
     "unseen-categories": lambda: findings.categories(DATA / "mixed"),
     "seen": partial(selectors, "mixed-seen"),
     "seen-domains": lambda: findings.by_domain(DATA / "mixed-seen"),
-    "fitted-diagnosis": lambda: recorded.tabulate(recorded.read_comparisons()),
+    "fitted-diagnosis": lambda: stored_comparisons.tabulate(stored_comparisons.read_comparisons()),
     "kept-gain": lambda: kept_gain(_live("mixed-seen"), _live("mixed")),
     "trials": partial(reliability, "trials"),
     **{f"tau2-{domain}": partial(tau2, domain) for domain in ("mock", "retail", "airline")},

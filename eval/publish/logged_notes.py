@@ -3,7 +3,7 @@
 from functools import cache
 from pathlib import Path
 
-from eval.logged_notes.collect import ALL, COVER, Ahead, Moment
+from eval.logged_notes.judged_notes import ALL, COVER, Ahead, Moment
 from eval.logged_notes.summary import EVERY, NoteCell, NotePrecision, NoteShare
 from eval.metrics.formats import percent
 from eval.publish.markdown import table

@@ -6,9 +6,9 @@ from itertools import groupby
 
 from eval.metrics.formats import DASH, count, percent, plain_number, span
 from eval.planning.cards import read_backbones
+from eval.planning.comparison_plan import ComparisonPlan
 from eval.planning.expected import Range
 from eval.planning.paper_grid import PaperGridCell, grid_cells
-from eval.planning.plan import ComparisonPlan
 from eval.planning.sample_size import SampleSizePlan
 from eval.planning.workload import Basis, Workload, read_workloads
 from eval.publish.markdown import table

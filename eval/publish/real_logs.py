@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.annotation.profiles import Profile, draw_profiles, profile
+from eval.annotation.failure_profiles import Profile, draw_profiles, profile
 from eval.metrics.formats import percent
 from eval.publish.markdown import table
 from eval.report.figures import save_figure

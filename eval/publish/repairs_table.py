@@ -14,7 +14,7 @@ from eval.publish.markdown import public, table
 from fama.episodes.jsonl import RecordStore, existing_file
 from fama.errors import BadInput
 from fama.intervals import clustered_mean
-from fama.mining.folder import read_repairs
+from fama.mining.mined_folder import read_repairs
 from fama.mining.note_effects import NoteEffects, note_effects
 from fama.mining.records import REPAIRS, EpisodeKind, Repair
 

@@ -7,17 +7,24 @@ import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from eval.readings.agreement import Named, agreement_markdown, measure_agreement, of_detectors, of_failure, of_reading
-from eval.readings.answers import faults
 from eval.readings.draw import AGAIN as AGAIN_STRATA
 from eval.readings.draw import AGAIN_SEED, MORE_SEED, SEED, draw_failures, read_logs
 from eval.readings.draw import MORE as MORE_STRATA
-from eval.readings.fit import choices, cross_validate
+from eval.readings.finding_weights import choices, cross_validate
 from eval.readings.fitted.command import pooled, report
 from eval.readings.judge import Judging, measure_judge
+from eval.readings.labeller_agreement import (
+    Named,
+    agreement_markdown,
+    measure_agreement,
+    of_detectors,
+    of_failure,
+    of_reading,
+)
 from eval.readings.measured import LabellerScores, record_scores
 from eval.readings.members import HALVES, SET, read_set, write_set
 from eval.readings.packets import batches, packet, policy, policy_name
+from eval.readings.reader_answers import faults
 from eval.readings.readings import AGAIN, FILES, FOLDER, MORE, PARTS, final, publish, read_readings, readers, tuning
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from eval.readings.members import HALVES, Half, Member, ReadingSet, Stratum
 from fama.episodes.importers.base import IMPORTERS, LABEL_READERS, detect_format
-from fama.episodes.importers.clean import dialogue_hash
+from fama.episodes.importers.import_cleaning import dialogue_hash
 from fama.episodes.intake import Intake, LogFile
 from fama.episodes.keys import TaskKey
 from fama.episodes.records import Episode

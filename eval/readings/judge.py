@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from eval.readings.agreement import measure_agreement, of_failure
+from eval.readings.labeller_agreement import measure_agreement, of_failure
 from eval.readings.measured import LabellerScores, judge_prompts
 from eval.readings.readings import Reading, ReadingsPart
 from fama.diagnosis.diagnose import diagnose

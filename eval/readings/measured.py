@@ -6,10 +6,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from eval.metrics.formats import count, percent
-from eval.readings.agreement import AgreementRow
+from eval.readings.labeller_agreement import AgreementRow
 from eval.readings.readings import FOLDER, ReadingsPart
 from fama.diagnosis import analysts, orchestrator
-from fama.episodes.faults import fault_of
+from fama.episodes.record_faults import fault_of
 from fama.episodes.records import Record
 from fama.errors import BadInput
 from fama.files import write_atomically

@@ -10,8 +10,8 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
-from eval.readings.answers import ReadingAnswer, read_answers
 from eval.readings.members import SET, Half, read_set
+from eval.readings.reader_answers import ReadingAnswer, read_answers
 from fama.episodes.records import Blame, Record
 from fama.errors import BadInput
 from fama.files import write_atomically

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eval.understanding.hearing import hear
-from eval.understanding.replies import DATA, LABELS, read_reply_labels
-from eval.understanding.tables import hearing_errors, hearing_tables
+from eval.understanding.hearing_tables import hearing_errors, hearing_tables
+from eval.understanding.labelled_replies import DATA, LABELS, read_reply_labels
 from fama.errors import BadInput
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from eval.understanding.hearing import HeardReply
-from eval.understanding.replies import AgentAct, slots_named
+from eval.understanding.labelled_replies import AgentAct, slots_named
 from fama.envs.helpdesk.tasks import generator_of
 from fama.envs.helpdesk.user.recognition import Heard
 from fama.intervals import Interval, clustered_share

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 
-from eval.understanding.replies import DATA, LabelledReply, ReplyPlace, is_words
+from eval.understanding.labelled_replies import DATA, LabelledReply, ReplyPlace, is_words
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
 from fama.randomness import generator

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fama.episodes.faults import fault_of
+from fama.episodes.record_faults import fault_of
 from fama.errors import BadInput
 from fama.helpers.base import Helper, form_of
 from fama.models.base import ChatModel

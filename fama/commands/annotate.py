@@ -42,7 +42,7 @@ def main(args: argparse.Namespace) -> int:
         raise BadInput(f"--port {args.port}: give a number from 1 to 65535")
     _check_free(args.port)
     try:
-        from fama.annotate.page import serve_page
+        from fama.annotate.annotation_page import serve_page
     except ImportError:
         raise BadInput("fama annotate: needs NiceGUI; pip install 'fama-router[annotate]'") from None
     print(f"{len(episodes)} failed episodes: http://127.0.0.1:{args.port}/?annotator=YOUR-NAME (Ctrl-C ends it)")

@@ -26,7 +26,7 @@ def main(args: argparse.Namespace) -> int:
     """Print what the notes of all the folders did together."""
     from fama.commands.terminal import console
     from fama.errors import BadInput
-    from fama.mining.folder import read_repairs
+    from fama.mining.mined_folder import read_repairs
     from fama.mining.note_effects import note_effects
 
     effects = note_effects([read_repairs(Path(folder)) for folder in args.folders])

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fama.episodes.foreign.fields import from_text
-from fama.episodes.foreign.tools import tools_of
+from fama.episodes.foreign.logged_tools import tools_of
 from fama.episodes.records import Episode, Message, ToolSpec
 from fama.errors import BadInput
 

@@ -11,10 +11,10 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple, cast
 
-from fama.episodes.foreign.identity import origin, place_stem, positional
+from fama.episodes.foreign.file_identity import origin, place_stem, positional
 from fama.episodes.foreign.streams import open_packed
 from fama.episodes.importers.base import UNREADABLE, unreadable_id
-from fama.episodes.importers.clean import dialogue_hash, leaking_turns, strip_thinking
+from fama.episodes.importers.import_cleaning import dialogue_hash, leaking_turns, strip_thinking
 from fama.episodes.jsonl import as_stored, line_of
 from fama.episodes.records import Episode, Source
 from fama.episodes.store import EpisodeStore

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from fama.episodes.foreign.identity import is_shard, origin, place_stem
+from fama.episodes.foreign.file_identity import is_shard, origin, place_stem
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import Episode, Source
 

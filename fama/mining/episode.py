@@ -7,12 +7,12 @@ from fama.episodes.records import Episode
 from fama.hashing import content_hash
 from fama.mining.bench import Bench
 from fama.mining.meter import Meter, OutOfBudget
+from fama.mining.probes import EpisodeWorld, Refused, first_change
 from fama.mining.records import MiningVerdict, Placed, PlacedNote, Repair, episode_kind, placed
 from fama.mining.schedule import Schedule, SchedulePoint, helpers_of
 from fama.mining.search.base import SEARCHES, Run
-from fama.mining.search.effects import effect_map
+from fama.mining.search.effect_map import effect_map
 from fama.mining.source import refusal
-from fama.mining.world import EpisodeWorld, Refused, first_change
 from fama.randomness import generator
 from fama.subsets import Subset
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from fama.intervals import Interval, clustered_share
-from fama.mining.folder import RepairFolder
+from fama.mining.mined_folder import RepairFolder
 from fama.mining.records import EpisodeKind, Intervention, Repair
 
 

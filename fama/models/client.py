@@ -26,7 +26,7 @@ from fama.models.server_errors import (
 from fama.models.usage import one_row, with_estimate
 from fama.models.wire import PREFILL_OF, Malformed, Prefill, ServerFailure, build_body, read_reply
 from fama.redaction import redact
-from fama.redaction.keys import know_value
+from fama.redaction.api_keys import know_value
 
 log = logging.getLogger(__name__)
 

@@ -10,13 +10,13 @@ import json
 from dataclasses import replace
 from typing import Any, Literal
 
-from fama.episodes.foreign.calls import entries_in
+from fama.episodes.foreign.logged_calls import entries_in
 from fama.episodes.records import LedgerRow
 from fama.models.base import ChatReply, ChatRequest
-from fama.models.calls import reply_calls
 from fama.models.content import read_content, read_refusal, read_thought
 from fama.models.ends import ReplyEnd, finish_word, is_known_end, read_end
 from fama.models.prices import Price
+from fama.models.reply_calls import reply_calls
 from fama.models.server_errors import error_words, find_error
 from fama.models.usage import believable, read_usage
 from fama.text.clean import clean, clean_value

@@ -4,9 +4,9 @@ import json
 import re
 from typing import Any
 
-from fama.advising.replies import StreamedReply, ends_words
-from fama.episodes.foreign.calls import entries_in
+from fama.advising.repeated_notes import StreamedReply, ends_words
 from fama.episodes.foreign.fields import absent, from_text
+from fama.episodes.foreign.logged_calls import entries_in
 from fama.models.content import read_content, read_refusal
 from fama.models.server_errors import find_error
 

@@ -49,7 +49,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "eval.stats.power": ("tests/eval/test_stats.py",),
     "eval.stats.resampling": ("tests/eval/test_resampling.py",),
     "eval.stats.coverage": ("tests/eval/test_coverage.py", "tests/eval/test_paired.py"),
-    "fama.selection.decision": (
+    "fama.selection.decision_rule": (
         "tests/selection/test_decision.py",
         "tests/selection/test_exclusive_members.py",
         "-k=test_decision or admissible or all_helpers",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fama.annotate.session import AnnotationSession
+from fama.annotate.annotation_session import AnnotationSession
 from fama.cli import main
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Failure, Outcome

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from rich.cells import cell_len
 
-from eval.ablation.run import Ablation, AblationCell
+from eval.ablation.variant_runs import Ablation, AblationCell
 from eval.commands import ablate
 from fama.cli import main
 from fama.commands import select

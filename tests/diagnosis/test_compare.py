@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fama.diagnosis.detectors.compare import Matching, Reference, argument_differences, match, references, same_object
+from fama.diagnosis.detectors.action_differences import (
+    Matching,
+    Reference,
+    argument_differences,
+    match,
+    references,
+    same_object,
+)
 from fama.dialogue.calls import Call, calls_of
 from fama.dialogue.facts import normal_text
 from fama.dialogue.sources import Sources, _forms, _holds

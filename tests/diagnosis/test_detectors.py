@@ -1,7 +1,7 @@
 """Each detector on hand-worked episodes: what it finds, at which step, and when it keeps quiet."""
 
+from fama.diagnosis.detectors.action_differences import argument_differences
 from fama.diagnosis.detectors.base import DETECTORS, collect_findings
-from fama.diagnosis.detectors.compare import argument_differences
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.diagnosis.trace import Trace
 from fama.episodes.records import Episode, Evidence, FunctionCall, Message, ToolCall

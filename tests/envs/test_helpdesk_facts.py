@@ -2,8 +2,8 @@
 
 import pytest
 
-from fama.envs.helpdesk.facts import numbers_in, share_stated, states_fact
-from fama.envs.helpdesk.records import Fact
+from fama.envs.helpdesk.stated_facts import numbers_in, share_stated, states_fact
+from fama.envs.helpdesk.task_records import Fact
 
 MONEY = Fact("money", "12.50")
 DAY = Fact("date", "2025-06-20")

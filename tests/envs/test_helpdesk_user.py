@@ -5,11 +5,11 @@ from functools import lru_cache
 
 import pytest
 
-from fama.envs.helpdesk.records import Task
+from fama.envs.helpdesk.task_records import Task
 from fama.envs.helpdesk.tasks import analysis_of, build_task, generator_of
 from fama.envs.helpdesk.user.phrase_sets import FIRST, load_phrase_set
 from fama.envs.helpdesk.user.phrasing import pick
-from fama.envs.helpdesk.user.scripted import PATIENCE, ScriptedUser, UserReply
+from fama.envs.helpdesk.user.scripted_user import PATIENCE, ScriptedUser, UserReply
 from fama.randomness import generator
 
 

@@ -11,7 +11,7 @@ import pytest
 from fama.cli import main
 from fama.envs import checkouts
 from fama.envs.base import BENCHMARKS, Action, UserModel
-from fama.envs.replay import replay
+from fama.envs.episode_replay import replay
 from fama.envs.tau_bench import benchmark as adapter
 from fama.episodes.importers.base import IMPORTERS
 from fama.errors import BadInput, EnvironmentFault, UserFault

@@ -18,7 +18,7 @@ from eval.mine_check.summary import checked_failure, summarise_checks
 from fama.cli import main
 from fama.episodes.records import Note
 from fama.errors import BadInput
-from fama.mining.folder import read_repairs
+from fama.mining.mined_folder import read_repairs
 from fama.mining.records import Intervention, PlacedNote, Repair
 from fama.mining.runner import mine_folder
 from fama.mining.schedule import SchedulePoint

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from eval.planning.cards import CARD, SHARE, Architecture, read_backbones
+from eval.planning.comparison_plan import plan_comparison
 from eval.planning.expected import Range, Tokens, expect
 from eval.planning.paper_grid import BASE, STRATEGIES, grid_cells
-from eval.planning.plan import plan_comparison
 from eval.planning.sample_size import GUESS, planned_spread
 from eval.planning.workload import AskedHelper, Basis, Contrast, TokenLoad, Workload, find_basis, read_workloads
 from eval.publish import paper_grid as tables
@@ -21,7 +21,7 @@ from fama.errors import BadInput
 from fama.helpers.llm_form import REPLY_TOKENS
 from fama.helpers.pool import build_pool
 from fama.intervals import Interval
-from fama.selection.replies import default_reply_tokens
+from fama.selection.helper_choice import default_reply_tokens
 from fama.settings import CompareSettings
 from tests.support.outcome_rows import row
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.annotation.profiles import Change, Drift, draw_profiles, drift, in_words, profile
+from eval.annotation.failure_profiles import Change, Drift, draw_profiles, drift, in_words, profile
 from fama.cli import main
 from fama.episodes.records import Failure
 from fama.episodes.store import write_failures

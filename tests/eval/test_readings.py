@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from eval.readings.__main__ import main
-from eval.readings.agreement import Named, measure_agreement, of_detectors
-from eval.readings.answers import faults
 from eval.readings.draw import PER_TASK, SEED, STRATA, customer, draw_failures, read_logs
-from eval.readings.fit import FindingChoice, cross_validate, fit_weights
+from eval.readings.finding_weights import FindingChoice, cross_validate, fit_weights
 from eval.readings.judge import Judging, measure_judge
+from eval.readings.labeller_agreement import Named, measure_agreement, of_detectors
 from eval.readings.measured import AGREEMENT, lines_about, read_measured, record_scores
 from eval.readings.members import HALVES, SET, Half, Stratum, read_set, write_set
 from eval.readings.packets import BATCHES, batches, packet, policy
+from eval.readings.reader_answers import faults
 from eval.readings.readings import AGAIN, AGAIN_READERS, FOLDER, Reading, agree, final, read_readings
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode, FunctionCall, GoldAction, Message, Outcome, ToolCall, ToolSpec

@@ -7,18 +7,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.readings.agreement import Named
 from eval.readings.fitted import nested as module
-from eval.readings.fitted import recorded
+from eval.readings.fitted import stored_comparisons
 from eval.readings.fitted.command import cases_of, pooled
-from eval.readings.fitted.compare import Compared, among_findings, compare_with_rule, compared_markdown, curve, outer
-from eval.readings.fitted.evidence import FailureEvidence, nature
-from eval.readings.fitted.features import CODES, features
+from eval.readings.fitted.failure_evidence import FailureEvidence, nature
+from eval.readings.fitted.failure_features import CODES, features
 from eval.readings.fitted.meaning import NEAR, meaning_features
-from eval.readings.fitted.models import RULES_SHARE, fit_classes, fit_steps
 from eval.readings.fitted.nested import Case, FeatureChoice, Guess, Names, Tried, choose, folds, nested
-from eval.readings.fitted.recorded import FittedComparisons, Part
+from eval.readings.fitted.rule_comparison import (
+    Compared,
+    among_findings,
+    compare_with_rule,
+    compared_markdown,
+    curve,
+    outer,
+)
+from eval.readings.fitted.softmax import RULES_SHARE, fit_classes, fit_steps
 from eval.readings.fitted.steps import step_features
+from eval.readings.fitted.stored_comparisons import FittedComparisons, Part
+from eval.readings.labeller_agreement import Named
 from eval.readings.readings import FOLDER, Reading
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.errors import BadInput
@@ -322,14 +329,14 @@ def test_a_recorded_comparison_is_read_again_and_becomes_a_table(tmp_path: Path)
     )
     found = FittedComparisons(parts=(Part(title="all", rows=(row,), among={"step ±1": share}),), commit="0123456789")
     with pytest.raises(BadInput, match=r"fitted\.json: no such file"):
-        recorded.read_comparisons(tmp_path)
-    recorded.write_comparisons(found, tmp_path)
-    assert recorded.read_comparisons(tmp_path) == found
-    lines = recorded.tabulate(found).splitlines()
+        stored_comparisons.read_comparisons(tmp_path)
+    stored_comparisons.write_comparisons(found, tmp_path)
+    assert stored_comparisons.read_comparisons(tmp_path) == found
+    lines = stored_comparisons.tabulate(found).splitlines()
     assert lines[0] == "| failures of | target | procedure | failures | customers | rule | fitted | difference |"
     assert lines[2] == "| all | step ±1 | fitted | 80 | 40 | 50 [25, 75] | 50 [25, 75] | +1.2 [−3.0, +5.1] |"
     assert lines[4] == "What was read is that of some finding, all: step ±1 50 [25, 75] %."
     assert lines[-1] == "Measured at commit 0123456."
-    (tmp_path / recorded.FILE).write_text("{}", encoding="utf-8")
+    (tmp_path / stored_comparisons.FILE).write_text("{}", encoding="utf-8")
     with pytest.raises(BadInput, match=r"fitted\.json: no comparison"):
-        recorded.read_comparisons(tmp_path)
+        stored_comparisons.read_comparisons(tmp_path)

@@ -9,12 +9,20 @@ import pytest
 from eval.understanding import __main__ as command
 from eval.understanding import sample
 from eval.understanding.hearing import HeardReply, hear
+from eval.understanding.hearing_tables import hearing_errors, lookup_table
+from eval.understanding.labelled_replies import (
+    DATA,
+    LABELS,
+    AgentAct,
+    LabelledReply,
+    ReadReply,
+    ReplyPlace,
+    read_reply_labels,
+)
 from eval.understanding.measure import HearingCount, counts, measure_hearing
-from eval.understanding.replies import DATA, LABELS, AgentAct, LabelledReply, ReadReply, ReplyPlace, read_reply_labels
-from eval.understanding.tables import hearing_errors, lookup_table
 from fama.envs.helpdesk.tasks import build_task, generator_of
 from fama.envs.helpdesk.user.recognition import Heard
-from fama.envs.helpdesk.user.scripted import ScriptedUser
+from fama.envs.helpdesk.user.scripted_user import ScriptedUser
 from fama.errors import BadInput
 
 NOTHING = Heard((), False, False, (), (), False, False, False, False)

@@ -11,9 +11,9 @@ import pytest
 
 from eval.planning import collect as collecting
 from eval.planning.collect import contrast, summarise_workload
-from eval.planning.meter import ALL, MeasuredEpisode, Tokenizer, WorkloadMeter
 from eval.planning.workload import Workloads
-from fama.agents.request import agent_request
+from eval.planning.workload_meter import ALL, MeasuredEpisode, Tokenizer, WorkloadMeter
+from fama.agents.agent_request import agent_request
 from fama.agents.strategies.fc import FunctionCalling
 from fama.envs.base import BENCHMARKS
 from fama.episodes.records import Episode, FunctionCall, Message, Outcome, Status, ToolCall

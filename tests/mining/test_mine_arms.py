@@ -13,7 +13,7 @@ from fama.episodes.records import LedgerRow
 from fama.episodes.state import VisibleState
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
-from fama.mining.folder import read_repairs
+from fama.mining.mined_folder import read_repairs
 from fama.mining.note_effects import note_effects
 from fama.mining.schedule import SchedulePoint, ScheduleSelector
 from fama.models.base import ChatRequest

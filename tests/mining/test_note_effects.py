@@ -12,7 +12,7 @@ from fama.episodes.jsonl import RecordStore
 from fama.episodes.records import Note
 from fama.errors import BadInput
 from fama.intervals import wilson_interval
-from fama.mining.folder import RepairFolder, read_repairs
+from fama.mining.mined_folder import RepairFolder, read_repairs
 from fama.mining.note_effects import NoteEffects, note_effects
 from fama.mining.records import REPAIRS, Intervention, Placed, ProbeOutcome, Repair
 from fama.mining.settings import MineSettings

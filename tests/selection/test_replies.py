@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fama.selection.replies import default_reply_tokens, read_choice, read_names
+from fama.selection.helper_choice import default_reply_tokens, read_choice, read_names
 from fama.subsets import POOL, in_pool_order
 from fama.text.tokens import estimate_tokens
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fama.models.calls import reply_calls
+from fama.models.reply_calls import reply_calls
 from fama.serving.events import Assembled, EventSplitter, OpeningFilter
 from tests.support.serving import DONE, chunk
 

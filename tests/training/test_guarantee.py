@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
 from fama.selection.base import SelectorContext
-from fama.selection.decision import Choice, Floats
+from fama.selection.decision_rule import Choice, Floats
 from fama.selection.router.features import Features
 from fama.selection.router.manifest import Guarantee
 from fama.selection.router.router import Router

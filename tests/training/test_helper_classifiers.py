@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save
 
 from fama.errors import BadInput
 from fama.selection.base import Allowance
-from fama.selection.decision import Objective, decide
+from fama.selection.decision_rule import Objective, decide
 from fama.selection.router.checkpoint import load_router
 from fama.selection.router.evidence import EVIDENCE_NAMES
 from fama.selection.router.features import Features, PromptPart, Segment, hide, state_text

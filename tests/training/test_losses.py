@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fama.errors import BadInput
-from fama.selection.decision import Objective, decide, subsets_to_choose_from
+from fama.selection.decision_rule import Objective, decide, subsets_to_choose_from
 from fama.selection.router.features import Features
 from fama.selection.router.network import Heads
 from fama.selection.router.scores import Quadratic, calibrated, pair_features

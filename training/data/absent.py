@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from fama.selection.decision import Floats
+from fama.selection.decision_rule import Floats
 from fama.selection.router.features import PARTS, PromptPart, hide
 from training.data.examples import Example
 

@@ -91,7 +91,7 @@ def _repairs(data: DataSettings) -> ExampleSet:
         BadInput: a folder has no repairs, they cannot be used, or two folders do not go together.
     """
     from fama.episodes.store import read_episodes
-    from fama.mining.folder import read_repairs
+    from fama.mining.mined_folder import read_repairs
 
     records: dict[str, Repair] = {}
     episodes: dict[str, Episode] = {}

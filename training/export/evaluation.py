@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from fama.intervals import Interval, clustered_mean
-from fama.selection.decision import Floats
+from fama.selection.decision_rule import Floats
 from fama.selection.router.kinds.base import ROUTER_KINDS
 from fama.selection.router.router import Router
 from fama.selection.router.scores import split_heads
 from fama.subsets import flagged, subset_label
 from training.data.examples import Example
-from training.metrics import brier, log_loss
+from training.prediction_metrics import brier, log_loss
 
 
 @dataclass(frozen=True)

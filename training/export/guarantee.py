@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fama.selection.decision import Floats, largest
+from fama.selection.decision_rule import Floats, largest
 from fama.selection.router.manifest import Guarantee
 from fama.selection.router.router import Router
 from fama.subsets import exclusive_groups

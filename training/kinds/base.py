@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from fama.errors import BadInput
-from fama.selection.decision import Floats
+from fama.selection.decision_rule import Floats
 from fama.selection.router.checkpoint import Float32Array
 from fama.selection.router.embedder import Embedder
 from fama.selection.router.features import PromptPart

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fama.randomness import derive_seed
-from fama.selection.decision import Floats
+from fama.selection.decision_rule import Floats
 from fama.selection.router.kinds.boosting import SUCCESS, TOKENS, TREES, dump_trees
 from fama.selection.router.kinds.label_heads import logit
 from fama.selection.router.manifest import EncoderShape

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fama.errors import BadInput
-from fama.selection.decision import Floats, Masks
+from fama.selection.decision_rule import Floats, Masks
 from fama.selection.router.scores import pair_features
 from training.data.examples import Example
 from training.data.weights import outcome_weights

@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import Field
 
 from fama.errors import BadInput
-from fama.selection.decision import Floats
+from fama.selection.decision_rule import Floats
 from fama.selection.router.features import Features
 from fama.selection.router.kinds.label_heads import logit
 from fama.settings import Settings

@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 
-from fama.selection.decision import Floats
+from fama.selection.decision_rule import Floats
 from fama.selection.router.kinds.knn import KnnLabels, KnnPredictor
 from fama.selection.router.manifest import EncoderShape, KnnShape
 from training.data.examples import Example

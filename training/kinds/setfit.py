@@ -12,7 +12,7 @@ from pydantic import Field
 
 from fama.errors import BadInput
 from fama.randomness import derive_seed
-from fama.selection.decision import Floats
+from fama.selection.decision_rule import Floats
 from fama.selection.router.features import state_text
 from fama.selection.router.kinds.setfit import DIFFERENCE, text_vectors, tuned_encoder
 from fama.selection.router.manifest import EncoderShape
@@ -54,7 +54,7 @@ class SetfitTrainer(RouterTrainer):
         Raises:
             BadInput: see ``helper_labels``; or the extra ``rivals`` is not installed.
         """
-        from training.network.encoder import encoder_shape
+        from training.network.trained_encoder import encoder_shape
 
         settings = task.settings
         options = SetfitOptions.model_validate(settings.options)

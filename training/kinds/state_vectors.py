@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fama.randomness import derive_seed
-from fama.selection.decision import Floats
+from fama.selection.decision_rule import Floats
 from fama.selection.router.checkpoint import Float32Array
 from fama.selection.router.embedder import Embedder
 from fama.selection.router.features import Features, PromptPart, hide
@@ -18,7 +18,7 @@ from training.data.absent import filled
 from training.data.examples import Example
 from training.kinds.base import FitTask, FittedArrays, Trained
 from training.kinds.context_free import OutcomeArrays, fit_context_free
-from training.metrics import log_loss
+from training.prediction_metrics import log_loss
 from training.settings import TrainSettings
 
 Rows = NDArray[np.bool_]
@@ -57,7 +57,7 @@ def embedding_shape(settings: TrainSettings) -> EncoderShape | None:
     """Return the frozen encoder of the state vectors that the settings ask for; None where words are hashed."""
     if settings.vectors.source != "embedding":
         return None
-    from training.network.encoder import encoder_shape
+    from training.network.trained_encoder import encoder_shape
 
     return encoder_shape(settings.encoder, adapted=False)
 

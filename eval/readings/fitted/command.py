@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.readings.agreement import Named
 from eval.readings.draw import customer
-from eval.readings.fitted.compare import (
+from eval.readings.fitted.failure_evidence import FailureEvidence
+from eval.readings.fitted.failure_features import features
+from eval.readings.fitted.meaning import Encode, add_meaning
+from eval.readings.fitted.nested import Case, Names
+from eval.readings.fitted.rule_comparison import (
     PROCEDURES,
     Runs,
     among_findings,
@@ -18,12 +21,9 @@ from eval.readings.fitted.compare import (
     leave_out,
     outer,
 )
-from eval.readings.fitted.evidence import FailureEvidence
-from eval.readings.fitted.features import features
-from eval.readings.fitted.meaning import Encode, add_meaning
-from eval.readings.fitted.nested import Case, Names
-from eval.readings.fitted.recorded import FittedComparisons, Part, tabulate, write_comparisons
 from eval.readings.fitted.steps import step_features
+from eval.readings.fitted.stored_comparisons import FittedComparisons, Part, tabulate, write_comparisons
+from eval.readings.labeller_agreement import Named
 from eval.readings.readings import PARTS, Reading, final
 from eval.readings.readings import ReadingsPart as Half
 from fama.agents.reading import reading_embedder

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from eval.readings.fitted.evidence import FailureEvidence
+from eval.readings.fitted.failure_evidence import FailureEvidence
 from fama.dialogue.language import sentences
 from fama.intervals import Array
 

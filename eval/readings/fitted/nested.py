@@ -6,9 +6,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from eval.readings.agreement import Named
-from eval.readings.fitted.features import CODES, PARTIES
-from eval.readings.fitted.models import Classes, Steps, fit_classes, fit_steps
+from eval.readings.fitted.failure_features import CODES, PARTIES
+from eval.readings.fitted.softmax import Classes, Steps, fit_classes, fit_steps
+from eval.readings.labeller_agreement import Named
 from eval.readings.readings import Reading
 from fama.intervals import Array
 from fama.randomness import generator

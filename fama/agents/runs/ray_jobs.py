@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from fama.agents.agent_request import requester
 from fama.agents.loop import run_episode, unplayed
-from fama.agents.request import requester
 from fama.agents.runs.plan import Planned, load_benchmark
 from fama.agents.runs.run_config import run_prompts
 from fama.agents.runs.stage import Stage, connected

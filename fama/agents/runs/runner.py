@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fama.agents.agent_request import requester
 from fama.agents.loop import run_episode
-from fama.agents.request import requester
 from fama.agents.runs.plan import Planned, episode_id, load_benchmark, select_tasks
 from fama.agents.runs.progress import Progress
 from fama.agents.runs.ray_jobs import EpisodeJob, EpisodeRecipe, check_remote, remote_episodes

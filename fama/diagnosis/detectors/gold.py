@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from fama.diagnosis.detectors.compare import (
+from fama.diagnosis.detectors.action_differences import (
     Difference,
     Matching,
     Reference,

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from fama.diagnosis.detectors.compare import argument_differences, references
+from fama.diagnosis.detectors.action_differences import argument_differences, references
 from fama.diagnosis.detectors.gold import LIMIT_REASONS
 from fama.diagnosis.trace import Trace
 from fama.dialogue.facts import TOLD_VALUE, leaves, normal_text

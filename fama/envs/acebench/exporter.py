@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fama.envs.base import BENCHMARKS, Benchmark
-from fama.envs.replay import play_again
+from fama.envs.episode_replay import play_again
 from fama.episodes.exporters.names import distinct_names
 from fama.episodes.records import Episode
 from fama.errors import BadInput

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fama.envs.base import Action
-from fama.envs.helpdesk.records import Analysis, Db, Draft, Goal, Resolution, Task, call, say
 from fama.envs.helpdesk.task_mix import TaskPlan
+from fama.envs.helpdesk.task_records import Analysis, Db, Draft, Goal, Resolution, Task, call, say
 
 CATEGORIES = ("DCV", "WRCO", "CM", "IFU")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from fama import __version__
 from fama.episodes.foreign.fields import number_or_none
-from fama.episodes.foreign.identity import settings_text
-from fama.episodes.foreign.messages import messages_of
+from fama.episodes.foreign.file_identity import settings_text
+from fama.episodes.foreign.logged_messages import messages_of
 from fama.episodes.foreign.streams import LogRecord
 from fama.episodes.importers.base import read_episodes_of
 from fama.episodes.importers.inspect_arguments import from_parse_error

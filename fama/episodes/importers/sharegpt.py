@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fama.episodes.foreign.calls import ForeignCall
-from fama.episodes.foreign.content import THOUGHTS
 from fama.episodes.foreign.fields import absent, from_text, rows_of, shown
-from fama.episodes.foreign.messages import ROLES, as_call_row
+from fama.episodes.foreign.logged_calls import ForeignCall
+from fama.episodes.foreign.logged_content import THOUGHTS
+from fama.episodes.foreign.logged_messages import ROLES, as_call_row
+from fama.episodes.foreign.logged_tools import tools_of
 from fama.episodes.foreign.streams import read_records
-from fama.episodes.foreign.tools import tools_of
 from fama.episodes.importers.base import read_episodes_of
 from fama.episodes.importers.openai_chat import chat_episode
 from fama.episodes.records import Episode

@@ -18,10 +18,10 @@ from fama.episodes.foreign.fields import (
     trial_of,
     whole,
 )
-from fama.episodes.foreign.identity import settings_text
-from fama.episodes.foreign.messages import messages_of
+from fama.episodes.foreign.file_identity import settings_text
+from fama.episodes.foreign.logged_messages import messages_of
+from fama.episodes.foreign.logged_tools import gold_of, tools_of
 from fama.episodes.foreign.streams import LogRecord, read_items, read_part, read_records
-from fama.episodes.foreign.tools import gold_of, tools_of
 from fama.episodes.importers.base import read_episodes_of
 from fama.episodes.importers.tau2_messages import chat_message, of_user_tools, simulation_messages
 from fama.episodes.records import Episode, LedgerRow, Outcome, Source

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from fama.mining.schedule import NOTHING, Schedule, SchedulePoint, asked_turns, helpers_of
 from fama.mining.search.base import World
-from fama.mining.search.effects import one_note_repairs, whole_map
+from fama.mining.search.effect_map import one_note_repairs, whole_map
 from fama.mining.search.tree import prove
 from fama.subsets import base_of, one_form_each
 

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, JsonValue, model_validator
 from fama.episodes.records import Record
 from fama.episodes.spending import CostUnit, Spent
 from fama.hashing import content_hash
-from fama.selection.decision import Masks
+from fama.selection.decision_rule import Masks
 from fama.selection.router.features import PromptPart
 
 ROUTER_SCHEMA = 1

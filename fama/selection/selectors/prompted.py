@@ -21,7 +21,7 @@ from fama.models.prefix import Question
 from fama.prompts import render
 from fama.selection.asking import ask_for_helpers, call_tokens, repair_tokens
 from fama.selection.base import Allowance, AnySelector, Selection, SelectorContext
-from fama.selection.replies import NamedHelpers, default_reply_tokens, read_choice
+from fama.selection.helper_choice import NamedHelpers, default_reply_tokens, read_choice
 from fama.selection.traits import SelectorTraits, declare
 
 #: Further calls after a reply that could not be read, unless the option ``repairs`` says otherwise.

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from fama.episodes.cutting import cut_decision, cut_message
 from fama.episodes.records import Episode, Message
-from fama.serving.metrics import Metrics
+from fama.serving.counters import Metrics
 from fama.serving.recording.exchange import Exchange, comparable_text, echoes
-from fama.serving.recording.folder import RecordFolder
 from fama.serving.recording.hooks import Hook, load_hook
+from fama.serving.recording.recorded_folder import RecordFolder
 from fama.serving.settings import RecordSettings
 
 log = logging.getLogger(__name__)

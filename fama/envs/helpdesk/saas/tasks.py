@@ -4,10 +4,10 @@ import re
 from collections.abc import Callable
 
 from fama.envs.helpdesk.pieces import Piece, joined_actions, make_draft
-from fama.envs.helpdesk.records import Check, Draft, Goal, Lookup, When, call
 from fama.envs.helpdesk.saas import accounts, colleagues
 from fama.envs.helpdesk.saas.builder import Request, SaasBuilder
 from fama.envs.helpdesk.task_mix import TaskPlan
+from fama.envs.helpdesk.task_records import Check, Draft, Goal, Lookup, When, call
 
 FAMILIES = ("deactivate", "seats", "plan", "invoice", "access", "two")
 _KINDS: dict[str, Callable[[SaasBuilder, bool, bool], Request]] = {

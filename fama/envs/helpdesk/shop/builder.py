@@ -4,9 +4,9 @@ from random import Random
 from typing import Literal
 
 from fama.envs.base import Action
-from fama.envs.helpdesk.records import Check, Lookup, call
 from fama.envs.helpdesk.shop.world import COLORS, Item, Order, ShopWorld, item_name
 from fama.envs.helpdesk.task_mix import TaskPlan
+from fama.envs.helpdesk.task_records import Check, Lookup, call
 from fama.randomness import generator
 
 _ORDER = r"\bW\d{5}\b"

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from fama.envs.base import Action
 from fama.envs.helpdesk.people import KINDS, STREETS, street
 from fama.envs.helpdesk.pieces import Piece
-from fama.envs.helpdesk.records import Check, Fact, Goal, Lookup, When, call
 from fama.envs.helpdesk.shop.builder import ShopBuilder
 from fama.envs.helpdesk.shop.tools import REASONS, RETURN_FEE, moved_date
 from fama.envs.helpdesk.shop.world import COLOR_PATTERN, COLORS, Order, item_name
+from fama.envs.helpdesk.task_records import Check, Fact, Goal, Lookup, When, call
 
 _STREET = rf"\b\d+ (?:{'|'.join(STREETS)}) (?:{'|'.join(KINDS)})\b"
 

@@ -4,11 +4,11 @@ import re
 from dataclasses import replace
 
 from fama.envs.helpdesk.pieces import Piece, joined_actions, make_draft
-from fama.envs.helpdesk.records import Check, Draft, Goal, call
 from fama.envs.helpdesk.shop.builder import ShopBuilder
 from fama.envs.helpdesk.shop.kinds import BUILDERS
 from fama.envs.helpdesk.shop.world import item_name
 from fama.envs.helpdesk.task_mix import TaskPlan
+from fama.envs.helpdesk.task_records import Check, Draft, Goal, call
 
 FAMILIES = ("cancel", "return", "exchange", "address", "tracking", "two")
 _PAIRS = (

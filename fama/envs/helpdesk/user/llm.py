@@ -7,9 +7,9 @@ from typing import Any
 
 from fama.envs.base import UserModel
 from fama.envs.helpdesk.engine import UserFactory
-from fama.envs.helpdesk.records import Domain, Task
+from fama.envs.helpdesk.task_records import Domain, Task
 from fama.envs.helpdesk.user.phrasing import pick
-from fama.envs.helpdesk.user.scripted import ScriptedUser, SimulatedUser, UserReply
+from fama.envs.helpdesk.user.scripted_user import ScriptedUser, SimulatedUser, UserReply
 from fama.envs.user_model import ask_user
 from fama.prompts import render_text
 from fama.randomness import derive_seed, generator

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fama.memo import RecentCache
-from fama.selection.decision import Floats
+from fama.selection.decision_rule import Floats
 from fama.selection.router.embedder import Embedder
 from fama.selection.router.features import Features, PromptPart
 from fama.selection.router.kinds.base import Arrays, StoredRouter

@@ -7,8 +7,8 @@ from typing import Any
 from nicegui import app, ui
 from nicegui.events import KeyEventArguments
 
+from fama.annotate.annotation_session import AnnotationSession
 from fama.annotate.guard import Guard
-from fama.annotate.session import AnnotationSession
 from fama.diagnosis.taxonomy import Taxonomy
 from fama.episodes.records import Blame, Episode, Failure, Message
 from fama.errors import BadInput

@@ -1,6 +1,6 @@
 """Outcome tables and routers that were made with other helper texts or prompts than a comparison runs with."""
 
-from fama.agents.runs.staleness import stale_router, text_hashes
+from fama.agents.runs.stale_routers import stale_router, text_hashes
 from fama.episodes.outcome_table import read_columns
 from fama.settings import CompareSettings
 

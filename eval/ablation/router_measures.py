@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from eval.ablation.data import Test
+from eval.ablation.datasets import Test
 from eval.metrics.selection import subset_f1
 from eval.stats.paired import paired_estimate
 from eval.stats.resampling import Resample
 from fama.diagnosis.mitigation import minimal_cover
 from fama.helpers.base import Covering
 from fama.intervals import Array, Interval, clustered_share
-from fama.selection.decision import Floats, Objective, decide
+from fama.selection.decision_rule import Floats, Objective, decide
 from fama.selection.router.features import Features
 from fama.selection.router.kinds.base import ROUTER_KINDS
 from fama.selection.router.router import Router
@@ -25,7 +25,7 @@ from fama.selection.router.scores import sigmoid
 from training.data.examples import Example
 from training.data.synthetic import SyntheticTask, regrets
 from training.export.evaluation import executed_logits
-from training.metrics import brier, log_loss
+from training.prediction_metrics import brier, log_loss
 
 BINS = 10
 Statistic = Callable[..., Array]

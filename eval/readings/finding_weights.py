@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize
 
-from eval.readings.agreement import AgreementRow, Named, measure_agreement
+from eval.readings.labeller_agreement import AgreementRow, Named, measure_agreement
 from eval.readings.readings import Reading
 from fama.diagnosis.detectors.base import collect_findings
 from fama.diagnosis.orchestrator import credit, weight

@@ -5,8 +5,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from fama.episodes.foreign.calls import ForeignCall, called_in
 from fama.episodes.foreign.fields import name_of
+from fama.episodes.foreign.logged_calls import ForeignCall, called_in
 
 #: What an episode has no place for; counted by these names.
 THOUGHTS, MEDIA, PARTS = "thoughts", "images, sounds and files", "parts of an unknown kind"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatch
 from functools import lru_cache
 
-from eval.readings.fitted.evidence import FailureEvidence, nature, share
+from eval.readings.fitted.failure_evidence import FailureEvidence, nature, share
 from fama.diagnosis.detectors.gold import LIMIT_REASONS
 from fama.diagnosis.detectors.user import END_MARK
 from fama.diagnosis.orchestrator import weight

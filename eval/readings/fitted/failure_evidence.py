@@ -6,8 +6,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from fama.diagnosis.detectors.action_differences import (
+    Difference,
+    Matching,
+    Reference,
+    argument_differences,
+    match,
+    references,
+)
 from fama.diagnosis.detectors.base import collect_findings
-from fama.diagnosis.detectors.compare import Difference, Matching, Reference, argument_differences, match, references
 from fama.diagnosis.orchestrator import Merged, by_rule, credit
 from fama.diagnosis.taxonomy import Taxonomy
 from fama.diagnosis.trace import Trace

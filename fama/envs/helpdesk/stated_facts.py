@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from datetime import date
 
-from fama.envs.helpdesk.records import Fact
+from fama.envs.helpdesk.task_records import Fact
 
 _NUMBER = re.compile(r"(?<![\w.,-])[-+]?\s?[$€£]?\s?[-+]?(\d[\d,]*(?:\.\d+)?)(?!\d|\w*-\w)")
 _WORDS = "zero one two three four five six seven eight nine ten eleven twelve".split()

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fama.diagnosis.detectors.compare import Difference, Flat, Reference, argument_differences, references
+from fama.diagnosis.detectors.action_differences import Difference, Flat, Reference, argument_differences, references
 from fama.diagnosis.trace import Trace
 from fama.dialogue.calls import Call
 from fama.dialogue.facts import leaves, normal_token

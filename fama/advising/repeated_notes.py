@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from fama.episodes.foreign.calls import entries_in
 from fama.episodes.foreign.fields import absent
+from fama.episodes.foreign.logged_calls import entries_in
 from fama.models.wire import with_prefill
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from fama.agents.agent_request import demonstrations_of
 from fama.agents.decision import action_request
 from fama.agents.injection import Notes
 from fama.agents.loop import action_message
-from fama.agents.request import demonstrations_of
 from fama.agents.runs.run_config import config_hash
 from fama.agents.strategies.base import STRATEGIES, Prompt
 from fama.agents.strategies.parser import ParseFailure

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from fama.config import read_yaml
-from fama.envs.helpdesk.records import Domain
+from fama.envs.helpdesk.task_records import Domain
 from fama.envs.helpdesk.tasks import generator_of
 from fama.episodes.records import Message, Record
 from fama.errors import BadInput

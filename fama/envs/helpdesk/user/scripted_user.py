@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Protocol
 
-from fama.envs.helpdesk.facts import states_fact
-from fama.envs.helpdesk.records import Check, Domain, Goal, Task
+from fama.envs.helpdesk.stated_facts import states_fact
+from fama.envs.helpdesk.task_records import Check, Domain, Goal, Task
 from fama.envs.helpdesk.user.phrase_sets import FIRST, PhraseSet, load_phrase_set
 from fama.envs.helpdesk.user.phrasing import pick, sentence
 from fama.envs.helpdesk.user.recognition import Heard, understand

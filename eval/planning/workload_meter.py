@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from eval.compare.lazy_models import UnconnectedModel
-from fama.agents.request import agent_request
+from fama.agents.agent_request import agent_request
 from fama.agents.strategies.base import STRATEGIES
 from fama.envs.base import Benchmark, UserModel
 from fama.envs.tau_bench.user import GREETING

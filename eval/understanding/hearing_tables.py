@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from eval.metrics.formats import DASH, percent
 from eval.report.table_format import Table, TableCell, markdown
 from eval.understanding.hearing import HeardReply
+from eval.understanding.labelled_replies import NOT_FOUND
 from eval.understanding.measure import ASKED, HEARD, IMPLIED, ROWS, counts, grouped, measure_hearing
-from eval.understanding.replies import NOT_FOUND
 
 
 def hearing_tables(replies: Sequence[HeardReply]) -> str:

@@ -5,9 +5,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from eval.metrics.formats import percent
-from eval.readings.fitted.compare import Compared, compared_cells, compared_columns
+from eval.readings.fitted.rule_comparison import Compared, compared_cells, compared_columns
 from eval.readings.readings import FOLDER
-from fama.episodes.faults import fault_of
+from fama.episodes.record_faults import fault_of
 from fama.episodes.records import Record
 from fama.errors import BadInput
 from fama.files import write_atomically

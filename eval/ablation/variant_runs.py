@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.ablation.data import AblationData, Test, at_most, load_material
+from eval.ablation.datasets import AblationData, Test, at_most, load_material
 from eval.ablation.informed import TOLD, told
-from eval.ablation.measures import Sums, label_measures, measure_router
+from eval.ablation.router_measures import Sums, label_measures, measure_router
 from eval.ablation.settings import AblateSettings
 from fama.config import dump_settings
 from fama.episodes.records import Record

@@ -3,8 +3,8 @@
 import json
 from typing import Any, get_args
 
-from fama.episodes.foreign.calls import ARGUMENTS, arguments_text
 from fama.episodes.foreign.fields import from_text, listed, mapping, name_of, shown
+from fama.episodes.foreign.logged_calls import ARGUMENTS, arguments_text
 from fama.episodes.records import ROLE_KEY, GoldAction, ToolRole, ToolSpec
 from fama.errors import BadInput
 

@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 from fama.episodes.foreign.fields import absent, from_text, name_of, rows_of, shown
-from fama.episodes.foreign.messages import ROLES, messages_of
+from fama.episodes.foreign.logged_messages import ROLES, messages_of
 from fama.episodes.records import Message
 from fama.errors import BadInput
 

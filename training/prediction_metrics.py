@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fama.selection.decision import Floats
+from fama.selection.decision_rule import Floats
 from fama.selection.router.scores import sigmoid
 
 

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from fama.episodes.foreign.calls import entries_in, name_and_arguments
+from fama.episodes.foreign.logged_calls import entries_in, name_and_arguments
 from fama.episodes.records import FunctionCall, ToolCall
 from fama.text.clean import clean
 

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 
 from eval.readings.packets import dialogue_lines
 from fama.diagnosis.taxonomy import Taxonomy
-from fama.episodes.faults import fault_of
+from fama.episodes.record_faults import fault_of
 from fama.episodes.records import Blame, Episode, Record
 from fama.errors import BadInput
 

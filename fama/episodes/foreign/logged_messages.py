@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from fama.episodes.foreign.calls import ForeignCall, calls_in
-from fama.episodes.foreign.content import THOUGHTS, LoggedContent, as_text, read_logged_content
 from fama.episodes.foreign.fields import from_text, name_of, rows_of, shown
+from fama.episodes.foreign.logged_calls import ForeignCall, calls_in
+from fama.episodes.foreign.logged_content import THOUGHTS, LoggedContent, as_text, read_logged_content
 from fama.episodes.records import FunctionCall, Message, Role, ToolCall
 from fama.errors import BadInput
 

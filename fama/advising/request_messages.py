@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from fama.episodes.foreign.messages import Spoken, messages_of, paired, spoken_in
+from fama.episodes.foreign.logged_messages import Spoken, messages_of, paired, spoken_in
 from fama.episodes.records import Message
 from fama.errors import BadInput
 from fama.memo import RecentCache
-from fama.redaction.keys import keys_in_use
+from fama.redaction.api_keys import keys_in_use
 from fama.text.clean import clean_value
 
 #: A message's bytes, and the keys that were taken out of its texts.
