@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eval.ablation.datasets import Test
-from eval.metrics.selection import subset_f1
+from eval.metrics.selection_quality import subset_f1
 from eval.stats.paired import paired_estimate
 from eval.stats.resampling import Resample
 from fama.diagnosis.mitigation import minimal_cover

@@ -16,7 +16,7 @@ from eval.metrics.curves import OperatingPoint, frontier
 from eval.metrics.episode_scores import Score, known_mean
 from eval.metrics.formats import error_counts
 from eval.metrics.measures import PairedDifference, Resampling, compare_pair, measure_arm
-from eval.metrics.selection import NO_CHOICE, TaskGrid, selection_quality, task_grids
+from eval.metrics.selection_quality import NO_CHOICE, TaskGrid, selection_quality, task_grids
 from eval.stats.paired import holm
 from eval.stats.proportions import clustered_proportion
 from fama.agents.loop import OUT_OF_TIME

@@ -12,7 +12,7 @@ from eval.compare.schema import Curve, CurvePoint
 from eval.metrics.curves import OperatingPoint, area, measured, success_at, tokens_at
 from eval.metrics.episode_scores import Score, amount
 from eval.metrics.measures import Resampling
-from eval.metrics.selection import ExecutedSubset
+from eval.metrics.selection_quality import ExecutedSubset
 from eval.stats.proportions import clustered_proportion
 from fama.episodes.keys import EpisodeKey
 from fama.helpers.base import Helper

@@ -7,7 +7,7 @@ from typing import Literal
 from eval.compare.schema import ArmResult, Comparison, Curve
 from eval.metrics.formats import DASH, count, error_counts, p_value, percent, plain_number
 from eval.metrics.measures import PairedDifference
-from eval.metrics.selection import NO_CHOICE, SelectionQuality
+from eval.metrics.selection_quality import NO_CHOICE, SelectionQuality
 from eval.report.answers_table import answers_table
 from eval.report.corrected_table import corrected_table
 from eval.report.health_table import BROKEN, arm_cell, health_table, with_note

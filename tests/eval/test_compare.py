@@ -14,7 +14,7 @@ from eval.compare.arms import check_inputs, write_inputs
 from eval.compare.comparison import read_comparison
 from eval.compare.executed import read_executed
 from eval.compare.results import compare_arms
-from eval.metrics.selection import ExecutedSubset
+from eval.metrics.selection_quality import ExecutedSubset
 from eval.report.table_format import TableCell
 from eval.report.tables import comparison_tables
 from fama.cli import main

@@ -6,7 +6,7 @@ from eval.metrics.curves import OperatingPoint, area, frontier, success_at, toke
 from eval.metrics.episode_scores import Score, TokenUse
 from eval.metrics.measures import Resampling, compare_pair, measure_arm
 from eval.metrics.pass_k import TaskTrials, pass_k, task_pass_k
-from eval.metrics.selection import ExecutedSubset, jaccard, selection_quality, subset_f1, task_grid, task_grids
+from eval.metrics.selection_quality import ExecutedSubset, jaccard, selection_quality, subset_f1, task_grid, task_grids
 from fama.episodes.keys import EpisodeKey
 
 

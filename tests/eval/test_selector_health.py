@@ -11,7 +11,7 @@ import pytest
 from eval.commands.compare import print_comparison
 from eval.compare.comparison import read_comparison
 from eval.compare.schema import Comparison
-from eval.metrics.selection import NO_CHOICE, ExecutedSubset, selection_quality, task_grids
+from eval.metrics.selection_quality import NO_CHOICE, ExecutedSubset, selection_quality, task_grids
 from eval.report.latex import latex
 from eval.report.leaderboard import build_leaderboard as build_board
 from eval.report.narrative import best_arm, headline_answers

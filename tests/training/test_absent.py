@@ -29,9 +29,9 @@ from tests.support.labelled_tasks import labelled
 from training.data.absent import balanced, filled, hidden_parts
 from training.data.examples import Example, ExampleSet, failure_examples, label_weight, outcome_examples
 from training.data.form import form_signs
+from training.data.row_weights import to_mean_one
 from training.data.splits import split_by_task
 from training.data.synthetic import make_tasks, outcome_rows
-from training.data.weights import to_mean_one
 from training.kinds.label_arrays import LabelArrays
 from training.kinds.state_vectors import tune
 from training.settings import TrainSettings

@@ -12,7 +12,7 @@ from fama.mining.records import Repair
 from fama.selection.router.retrospective import failed_features
 from training.data.examples import ExampleSet, failure_examples, outcome_examples, prompted_examples
 from training.data.repairs import repair_examples
-from training.data.weights import to_mean_one
+from training.data.row_weights import to_mean_one
 from training.settings import DataSettings, TrainSettings
 
 

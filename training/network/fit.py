@@ -24,7 +24,7 @@ from fama.selection.router.network import RouterNetwork
 from fama.selection.router.scores import pair_features
 from fama.subsets import exclusive_groups
 from training.data.examples import Example
-from training.data.weights import advantages, outcome_weights
+from training.data.row_weights import advantages, outcome_weights
 from training.network.batches import Collate
 from training.network.initialise import build_network, network_shape, utilities_as_labels
 from training.network.loggers import loggers

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from fama.envs.helpdesk.pieces import Piece, joined_actions, make_draft
 from fama.envs.helpdesk.shop.builder import ShopBuilder
-from fama.envs.helpdesk.shop.kinds import BUILDERS
+from fama.envs.helpdesk.shop.request_kinds import BUILDERS
 from fama.envs.helpdesk.shop.world import item_name
 from fama.envs.helpdesk.task_mix import TaskPlan
 from fama.envs.helpdesk.task_records import Check, Draft, Goal, call
