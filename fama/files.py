@@ -33,7 +33,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def sweep(folder: Path) -> None:
+def sweep_temporary(folder: Path) -> None:
     """Remove the temporary files that killed processes left in a folder; for its one owner only."""
     for path in folder.glob(".????????.tmp-*"):
         path.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from fama.redaction import redact
-from fama.redaction.keys import know_variable
+from fama.redaction.api_keys import know_variable
 from fama.subsets import POOL
 
 Form = Literal["template", "llm", "separate"]
@@ -16,7 +16,7 @@ Form = Literal["template", "llm", "separate"]
 own request, or by one that gets a prompt of the helper's own."""
 Cadence = Literal["episode", "turn", "change"]
 """Cadence of selection: once per episode, before every decision, or only while a requested change is pending."""
-Reading = Literal["patterns", "meaning"]
+ReadingMode = Literal["patterns", "meaning"]
 """Reading of user turns: by patterns of words, or by meaning."""
 
 
@@ -72,7 +72,7 @@ _LEVELS = 50
 Count = Annotated[int, Field(ge=1, le=_MANY)]
 TokenLimit = Annotated[int, Field(ge=0, le=10**15)]
 #: λ: success probability per 1,000 tokens.
-Price = Annotated[float, Field(ge=0.0, le=1e6)]
+UnitPrice = Annotated[float, Field(ge=0.0, le=1e6)]
 Slots = Annotated[int, Field(ge=1, le=4096)]
 Threads = Annotated[int, Field(ge=0, le=4096)]
 Timeout = Annotated[float, Field(gt=0.0, le=1e8)]
@@ -172,7 +172,7 @@ class HelperSettings(Settings):
     options: dict[str, dict[str, int | str]] = Field(default_factory=dict)
     """Options of single helpers, e.g. ``Memory: {k: 6}``; those of ``Memory`` are ``Memory:llm``'s, too, unless it has
     its own."""
-    reading: Reading = "meaning"
+    reading: ReadingMode = "meaning"
     """Reading of what users want, agree to or take back, for template helpers: by ``meaning``, with the small sentence
     encoder, or by ``patterns`` of English words, which fit the wording they were written on."""
     concurrency: Count = 1
@@ -377,7 +377,7 @@ class CompareSettings(ExperimentSettings):
     lattice: str | None = None
     """Outcome table of the compared tasks, whose executed subsets selection is judged against. None takes the
     replayed table, or the arms' own episodes."""
-    lambdas: tuple[Price, ...] = ()
+    lambdas: tuple[UnitPrice, ...] = ()
     """Prices of 1,000 tokens at which arms that depend on λ are replayed, for curves of success over tokens."""
     questions: tuple[QuestionSettings, ...] = Field(default=(), exclude_if=lambda value: value == ())
     """Asked before the run; they may not be changed in its folder."""

@@ -24,7 +24,7 @@ SIZES = {"ten thousand episodes": 10_000, "one million episodes": 1_000_000}
 
 
 @dataclass(frozen=True)
-class Episodes:
+class EpisodeMeans:
     """Means per episode of one arm: decisions, tokens of all charged roles, bytes of its line plain and packed."""
 
     count: int
@@ -36,7 +36,7 @@ class Episodes:
     packed: float
 
 
-def measure_episodes(path: Path = EPISODES) -> dict[str, Episodes]:
+def measure_episodes(path: Path = EPISODES) -> dict[str, EpisodeMeans]:
     """Return the means by arm of the committed episodes; the packed size is the file's, split by plain size."""
     sums: dict[str, list[float]] = defaultdict(lambda: [0.0] * 6)
     with gzip.open(path) as file:
@@ -53,7 +53,7 @@ def measure_episodes(path: Path = EPISODES) -> dict[str, Episodes]:
     found = {}
     for arm, (count, *summed) in sums.items():
         decisions, read, cached, written, stored = (total / count for total in summed)
-        found[arm] = Episodes(int(count), decisions, read, cached, written, stored, packed * stored)
+        found[arm] = EpisodeMeans(int(count), decisions, read, cached, written, stored, packed * stored)
     return found
 
 

@@ -46,7 +46,7 @@ TRAINED: dict[str, tuple[str, ...]] = {
 }
 TURNS = 30
 #: Wall and CPU milliseconds by what was decided, shape (decisions, 2).
-Round = dict[str, NDArray[np.float64]]
+RoundTimes = dict[str, NDArray[np.float64]]
 #: Decisions that follow the first one of a long state.
 NEXT = 5
 
@@ -148,13 +148,13 @@ def measure(folder: str, source: str, episodes: int, long: int) -> None:
     print(json.dumps({**found, "long, no id fits, next": decide(unfitting)[1:]}))
 
 
-def train(kind: str, settings: Sequence[str], folder: Path) -> None:
+def train_router(kind: str, settings: Sequence[str], folder: Path) -> None:
     """Train a router on the committed outcome table."""
     config = str(ROOT / "configs" / "train" / f"{kind}.yaml")
     timed("-m", "fama", "train", "--config", config, *settings, "--out", str(folder))
 
 
-def round_of(folder: Path, source: Path, sizes: Sequence[str]) -> Round:
+def round_of(folder: Path, source: Path, sizes: Sequence[str]) -> RoundTimes:
     """Return the milliseconds of one round by what was decided."""
     command = [sys.executable, __file__, "--child", str(folder), str(source), *sizes]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -164,10 +164,10 @@ def round_of(folder: Path, source: Path, sizes: Sequence[str]) -> Round:
     return {what: np.array(decisions) for what, decisions in found.items()}
 
 
-def row(kind: str, what: str, rounds: Sequence[Round], before: Sequence[Round]) -> dict[str, Any]:
+def row(kind: str, what: str, rounds: Sequence[RoundTimes], before: Sequence[RoundTimes]) -> dict[str, Any]:
     """Return a row of the table: quantiles within a round, then the median over rounds."""
 
-    def over(some: Sequence[Round], clock: int, quantile: float) -> float:
+    def over(some: Sequence[RoundTimes], clock: int, quantile: float) -> float:
         return round(statistics.median(float(np.quantile(one[what][:, clock], quantile)) for one in some), 2)
 
     found: dict[str, Any] = {
@@ -186,10 +186,12 @@ def row(kind: str, what: str, rounds: Sequence[Round], before: Sequence[Round]) 
     return found
 
 
-def rows_of(kind: str, folder: Path, against: Path | None, rounds: int, sizes: Sequence[str]) -> list[dict[str, Any]]:
+def router_rows(
+    kind: str, folder: Path, against: Path | None, rounds: int, sizes: Sequence[str]
+) -> list[dict[str, Any]]:
     """Measure one router, in turn with the other checkout."""
-    now: list[Round] = []
-    before: list[Round] = []
+    now: list[RoundTimes] = []
+    before: list[RoundTimes] = []
     for _ in range(rounds):
         now.append(round_of(folder, ROOT, sizes))
         if against is not None:
@@ -218,8 +220,8 @@ def main() -> int:
             folder = ROOT / "checkpoints" / f"helpdesk-{kind}"
             if kind in TRAINED:
                 folder = Path(name) / kind
-                train(kind, TRAINED[kind], folder)
-            rows += rows_of(kind, folder, wanted.against, wanted.rounds, sizes)
+                train_router(kind, TRAINED[kind], folder)
+            rows += router_rows(kind, folder, wanted.against, wanted.rounds, sizes)
     judged = [one for one in rows if one["what"].endswith(", warm") and not one["what"].startswith("encoder")]
     good = all(one["median ms"] <= MEDIAN and one["95 % ms"] <= TAIL for one in judged)
     counts = f"{wanted.episodes} synthetic episodes of {TURNS} decisions per round, {wanted.rounds} rounds"

@@ -22,8 +22,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fama.agents.agent_request import requester
 from fama.agents.injection import collect_notes
-from fama.agents.request import requester
 from fama.agents.strategies.base import STRATEGIES
 from fama.episodes.records import Episode, LedgerRow, Note, role_group
 from fama.episodes.state import state_at
@@ -42,14 +42,14 @@ from perf.record import ROOT, add_model, parser, save
 EPISODES = ROOT / "results" / "helpdesk" / "plain-train.episodes.jsonl.gz"
 
 
-class Variant(NamedTuple):
+class PromptVariant(NamedTuple):
     """A way to ask: the helpers' form and the prompted selector's."""
 
     form: Form
     selector: str
 
 
-VARIANTS = (Variant("llm", "on_prefix"), Variant("separate", "one_call"))
+VARIANTS = (PromptVariant("llm", "on_prefix"), PromptVariant("separate", "one_call"))
 _AGENT_TOKENS = 4
 
 
@@ -80,7 +80,7 @@ async def measure(model: ChatModel, episodes: Sequence[Episode], settings: Exper
 
 
 async def _ask(
-    model: ChatModel, episode: Episode, settings: ExperimentSettings, variant: Variant, ledger: list[LedgerRow]
+    model: ChatModel, episode: Episode, settings: ExperimentSettings, variant: PromptVariant, ledger: list[LedgerRow]
 ) -> int:
     """Ask selector, helpers and agent before each decision of an episode; return how many notes passed."""
     request = requester(settings)

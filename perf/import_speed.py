@@ -19,7 +19,7 @@ from perf.record import conclude, parser, save, timed
 LIMIT_SECONDS, LIMIT_BYTES = 60.0, 1_000_000_000
 
 
-def record(number: int, rng: random.Random) -> dict[str, Any]:
+def tau_bench_record(number: int, rng: random.Random) -> dict[str, Any]:
     """Return one τ-bench record: 13 calls with long results, 13 exchanges of words."""
     turns: list[dict[str, Any]] = [{"role": "system", "content": "# Retail agent policy\n" + "Be kind. " * 700}]
     for step in range(13):
@@ -39,13 +39,13 @@ def record(number: int, rng: random.Random) -> dict[str, Any]:
     return {"task_id": number % 500, "trial": number // 500, "reward": reward, "info": info, "traj": turns}
 
 
-def write(path: Path, episodes: int) -> int:
+def write_log(path: Path, episodes: int) -> int:
     """Write a JSON list record by record; return its bytes."""
     rng = random.Random(0)  # noqa: S311 - filler text
     with path.open("w", encoding="utf-8") as file:
         file.write("[")
         for number in range(episodes):
-            file.write(",\n" * (number > 0) + json.dumps(record(number, rng)))
+            file.write(",\n" * (number > 0) + json.dumps(tau_bench_record(number, rng)))
         file.write("]")
     return path.stat().st_size
 
@@ -58,7 +58,7 @@ def main() -> int:
     episodes = wanted.episodes
     with tempfile.TemporaryDirectory() as folder:
         log, out = Path(folder) / "synthetic_fc_retail.json", Path(folder) / "out"
-        size = write(log, episodes)
+        size = write_log(log, episodes)
         steps = {
             "fama import tau-bench": timed("-m", "fama", "import", "tau-bench", str(log), "--out", str(out)),
             "fama score": timed("-m", "fama", "score", str(out), "--bootstrap", "2000"),

@@ -39,7 +39,7 @@ TOOLS = tuple(
 )
 
 
-class World:
+class SyntheticWorld:
     """A SYNTHETIC world that ends after so many decisions; results are 700 characters of JSON."""
 
     policy, tools = POLICY, TOOLS
@@ -86,9 +86,9 @@ class Talk:
         """Return none: the caller makes the ids."""
         return ()
 
-    def environment(self, domain: str, task_id: str, user: UserModel | None = None) -> World:
+    def environment(self, domain: str, task_id: str, user: UserModel | None = None) -> SyntheticWorld:
         """Return a fresh world."""
-        return World(int(task_id.partition("-")[0]))
+        return SyntheticWorld(int(task_id.partition("-")[0]))
 
     def demonstrations(self, domain: str) -> Sequence[Sequence[Message]]:
         """Return none."""
@@ -109,7 +109,7 @@ class Instant:
         return ChatReply(text=request.prefill + self._reply(request), usage=row)
 
 
-class Cost(NamedTuple):
+class EpisodeCost(NamedTuple):
     """Seconds of wall time and of CPU, and the decisions that took them."""
 
     wall: float
@@ -125,7 +125,7 @@ def talk(request: ChatRequest) -> str:
     return f'find_order", "arguments": {{"order_id": "W{turn}"}}}}'
 
 
-def run(lengths: Sequence[int], selector: str) -> Cost:
+def run_loop(lengths: Sequence[int], selector: str) -> EpisodeCost:
     """Run synthetic episodes of these lengths into a folder that is thrown away."""
     settings = RunSettings.model_validate(
         {
@@ -137,7 +137,9 @@ def run(lengths: Sequence[int], selector: str) -> Cost:
     return _timed(settings, plan, Talk(), Instant(talk), sum(lengths))
 
 
-def _timed(settings: RunSettings, plan: Sequence[Planned], world: Benchmark, model: Instant, decisions: int) -> Cost:
+def _timed(
+    settings: RunSettings, plan: Sequence[Planned], world: Benchmark, model: Instant, decisions: int
+) -> EpisodeCost:
     with tempfile.TemporaryDirectory() as folder:
         wall, cpu = time.perf_counter(), time.process_time()
         work = run_planned(settings, plan, Path(folder), benchmark=world, model=model, progress=False)
@@ -145,7 +147,7 @@ def _timed(settings: RunSettings, plan: Sequence[Planned], world: Benchmark, mod
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     if summary.status.get("success", 0) != len(plan):
         raise SystemExit(f"scripted episodes did not all succeed: {summary.status} {summary.reasons}")
-    return Cost(wall, cpu, decisions)
+    return EpisodeCost(wall, cpu, decisions)
 
 
 def main() -> int:
@@ -155,13 +157,13 @@ def main() -> int:
     args.add_argument("--longest", type=int, default=320, help="decisions of the longest episode")
     args.add_argument("--tau2", type=int, default=40, metavar="TASKS", help="retail tasks under both orchestrators")
     wanted = args.parse_args()
-    run([15] * 3, "all")  # imports and caches
+    run_loop([15] * 3, "all")  # imports and caches
     rows: list[dict[str, Any]] = []
     for selector in ("none", "all"):
-        cost = run([15] * wanted.episodes, selector)
+        cost = run_loop([15] * wanted.episodes, selector)
         rows.append(_row(f"run, selector {selector}", cost))
     lengths = [length for length in (10, 20, 40, 80, 160, 320) if length <= wanted.longest]
-    curve = [(length, run([length] * max(1, 160 // length), "none")) for length in lengths]
+    curve = [(length, run_loop([length] * max(1, 160 // length), "none")) for length in lengths]
     rows += [_row(f"one episode of {length} decisions", cost) for length, cost in curve]
     slope = _slope([(length, cost.cpu / cost.decisions) for length, cost in curve])
     rows.append({"what": "growth of the cost per decision: exponent of the length", "exponent": round(slope, 2)})
@@ -172,7 +174,7 @@ def main() -> int:
     return conclude(f"{LEAST:.0f} decisions per second, exponent {STEEPEST}", good)
 
 
-def _row(what: str, cost: Cost) -> dict[str, Any]:
+def _row(what: str, cost: EpisodeCost) -> dict[str, Any]:
     return {
         "what": what,
         "decisions": cost.decisions,
@@ -190,9 +192,9 @@ def _slope(points: Sequence[tuple[int, float]]) -> float:
 def _against_tau2(tasks: int) -> list[dict[str, Any]]:
     if find_spec("tau2") is None:
         return [{"what": "tau2 is not installed: not compared"}]
-    from perf.reference.tau2 import compare
+    from perf.reference.tau2 import compare_loops
 
-    ours, theirs = compare(tasks, _timed, Instant)
+    ours, theirs = compare_loops(tasks, _timed, Instant)
     return [
         _row(f"{tasks} scripted retail tasks, fama run", ours),
         _row(f"{tasks} scripted retail tasks, tau2's orchestrator", theirs),

@@ -29,7 +29,7 @@ from perf.record import ROOT, add_model, parser, save
 
 EPISODES = ROOT / "results" / "helpdesk" / "lattice-test.episodes.jsonl.gz"
 #: A prompt from an episode, one of its decisions, and the variant's own word.
-Variant = Callable[[Episode, int, str], Prompt]
+PromptLayout = Callable[[Episode, int, str], Prompt]
 
 
 def put_last(episode: Episode, turn: int, word: str) -> Prompt:
@@ -53,7 +53,11 @@ def keep_all(episode: Episode, turn: int, word: str) -> Prompt:
     return Prompt(tuple(chat), prompt.prefill, prompt.tools, prompt.stop, prompt.note_prefix)
 
 
-VARIANTS: dict[str, Variant] = {"notes last": put_last, "notes first": put_first, "notes kept in the history": keep_all}
+VARIANTS: dict[str, PromptLayout] = {
+    "notes last": put_last,
+    "notes first": put_first,
+    "notes kept in the history": keep_all,
+}
 
 
 async def measure(model: ChatModel, episodes: Sequence[Episode], failure: Episode, tokens: int) -> list[dict[str, Any]]:

@@ -32,10 +32,10 @@ PROJECT = ("fama", "training", "eval", "perf")
 OUTCOMES = ROOT / "results" / "helpdesk" / "outcomes-train.parquet"
 EPISODES = ROOT / "results" / "helpdesk" / "outcomes-train.episodes.jsonl.gz"
 
-Place = tuple[str, str]
+CodePlace = tuple[str, str]
 
 
-def place_of(frame: types.FrameType | None) -> Place:
+def place_of(frame: types.FrameType | None) -> CodePlace:
     """Return the innermost function of the project on a stack and the package that it had called, or empty strings."""
     inside = ""
     while frame is not None:
@@ -58,13 +58,13 @@ def _belongs(filename: str) -> tuple[str, str]:
     return "", parts[parts.index("site-packages") + 1].removesuffix(".py") if "site-packages" in parts else ""
 
 
-def sampled(work: Callable[[], object]) -> tuple[float, dict[Place, float]]:
+def sampled(work: Callable[[], object]) -> tuple[float, dict[CodePlace, float]]:
     """Return the CPU seconds of the work, in all and by place.
 
     A sample stands for the CPU time since the one before: while a library computes, Python takes no signal, and a long
     call would count once.
     """
-    found: dict[Place, float] = {}
+    found: dict[CodePlace, float] = {}
     start = last = time.process_time()
 
     def take(_: int, frame: types.FrameType | None) -> None:
@@ -82,7 +82,7 @@ def sampled(work: Callable[[], object]) -> tuple[float, dict[Place, float]]:
     return time.process_time() - start, found
 
 
-def rows(what: str, seconds: float, found: dict[Place, float], top: int) -> list[dict[str, Any]]:
+def place_rows(what: str, seconds: float, found: dict[CodePlace, float], top: int) -> list[dict[str, Any]]:
     """Return a row for each of the most expensive places, and one for the rest."""
     total = sum(found.values()) or 1.0
     ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))
@@ -96,12 +96,12 @@ def rows(what: str, seconds: float, found: dict[Place, float], top: int) -> list
     return made
 
 
-def commands(folder: Path, quick: bool) -> dict[str, list[str]]:
+def profiled_commands(folder: Path, quick: bool) -> dict[str, list[str]]:
     """Return the profiled commands by name: arguments of ``--child``."""
     with gzip.open(EPISODES, "rb") as packed, (folder / "episodes.jsonl").open("wb") as plain:
         shutil.copyfileobj(packed, plain)
     replay_speed.prepare(folder, 4 if quick else 100)
-    config = replay_speed.write_config(folder, 4 if quick else 100)
+    config = replay_speed.write_comparison_config(folder, 4 if quick else 100)
     train = ["train", f"data.outcomes=[{OUTCOMES}]", "trainer.wandb=disabled", "trainer.progress=false"]
     hashed = ["kind=linear", "vectors.source=hashed", "linear.strengths=[0.03]"]
     router = [*train[:1], f"data.outcomes=[{folder / 'train.parquet'}]", *hashed, "--out", str(folder / "router")]
@@ -124,7 +124,7 @@ def measure(arguments: Sequence[str]) -> None:
 
     def work() -> None:
         if arguments[0] == "loop":
-            loop_overhead.run([15] * int(arguments[1]), "all")
+            loop_overhead.run_loop([15] * int(arguments[1]), "all")
         elif fama(arguments):
             raise SystemExit(f"fama {' '.join(arguments)} failed")
 
@@ -145,7 +145,7 @@ def main() -> int:
         return 0
     made: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
-        for what, arguments in commands(Path(name), wanted.quick).items():
+        for what, arguments in profiled_commands(Path(name), wanted.quick).items():
             done = subprocess.run(
                 [sys.executable, __file__, "--child", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
             )
@@ -154,7 +154,7 @@ def main() -> int:
                 return 1
             line = json.loads(done.stdout.splitlines()[-1])
             samples = {(place, inside): spent for place, inside, spent in line["samples"]}
-            made += rows(what, line["seconds"], samples, wanted.top)
+            made += place_rows(what, line["seconds"], samples, wanted.top)
     note = "shares of CPU time, sampled; scripted model, committed episodes and outcomes, synthetic comparison"
     save("profiles", made, ("numpy", "torch", "scikit-learn", "pydantic"), wanted.out, note)
     print("no limits: shares only")

@@ -14,7 +14,7 @@ from typing import Any
 
 from eval.publish.markers import fill_tables
 from perf import capacity
-from perf.mutation.tables import counts_table, survivors_table
+from perf.mutation.mutant_tables import counts_table, survivors_table
 from perf.record import RESULTS, ROOT
 
 PAGES = tuple(ROOT / "docs" / f"{name}.md" for name in ("performance", "scaling", "reliability"))
@@ -28,10 +28,10 @@ _COMPUTED = {
 
 def fill(page: str, results: Path) -> str:
     """Return the page with its tables made anew."""
-    return fill_tables(page, lambda name: _COMPUTED[name]() if name in _COMPUTED else table(name, results))
+    return fill_tables(page, lambda name: _COMPUTED[name]() if name in _COMPUTED else measurement_table(name, results))
 
 
-def table(name: str, results: Path) -> str:
+def measurement_table(name: str, results: Path) -> str:
     """Return the measurement of that name as Markdown; a line that says so when there is none."""
     path = results / f"{name}.json"
     if not path.exists():

@@ -59,21 +59,21 @@ def conclude(limits: str, kept: bool) -> int:
     return 0 if kept else 1
 
 
-class Step(NamedTuple):
+class ProcessCost(NamedTuple):
     """Wall seconds and peak resident bytes of a process."""
 
     seconds: float
     peak: int
 
 
-def timed(*command: str) -> Step:
+def timed(*command: str) -> ProcessCost:
     """Run Python with these arguments to its end."""
     start = time.perf_counter()
     process = subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL, env=environment())
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(command)[:60]} failed with status {status}")
-    return Step(time.perf_counter() - start, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+    return ProcessCost(time.perf_counter() - start, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
 
 
 def environment() -> dict[str, str]:

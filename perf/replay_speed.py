@@ -22,7 +22,7 @@ from fama.envs.helpdesk.benchmark import Helpdesk
 from fama.episodes.outcome_table import OutcomeRow, write_outcomes
 from fama.episodes.records import Message
 from fama.episodes.state import VisibleState, state_to_json
-from fama.selection.decision import all_masks
+from fama.selection.decision_rule import all_masks
 from fama.subsets import POOL, flagged, join_subset
 from perf.record import conclude, parser, save, timed
 
@@ -31,7 +31,7 @@ TRIALS, SUBSETS, DOMAIN, BACKBONE = 4, 50, "shop", "synthetic"
 FIXED = (("DCE",), ("TSA",), ("TOR",), ("Verifier",), ("TSA", "Verifier"))
 
 
-def states(task: str) -> list[str]:
+def first_states(task: str) -> list[str]:
     """Return the real first state of a helpdesk task in every trial: policy, tools and what the user says."""
     world = Helpdesk()
     environment = world.environment(DOMAIN, task)
@@ -43,7 +43,7 @@ def states(task: str) -> list[str]:
     return found
 
 
-def rows(tasks: Sequence[str], seed: int) -> list[OutcomeRow]:
+def synthetic_outcomes(tasks: Sequence[str], seed: int) -> list[OutcomeRow]:
     """Return SYNTHETIC outcomes: a task's ease, a gain per helper, tokens that grow with the subset."""
     rng = np.random.default_rng(seed)
     masks = np.concatenate([all_masks(len(POOL))[: SUBSETS - 1], np.ones((1, len(POOL)), dtype=np.bool_)])
@@ -53,7 +53,7 @@ def rows(tasks: Sequence[str], seed: int) -> list[OutcomeRow]:
     for task in tasks:
         ease, gains = rng.normal(-0.5, 1.0), rng.normal(0.1, 0.5, size=len(POOL))
         chances = 1 / (1 + np.exp(-(ease + masks @ gains)))
-        for trial, state in enumerate(states(task)):
+        for trial, state in enumerate(first_states(task)):
             won = rng.random(SUBSETS) < chances
             tokens = rng.integers(4000, 9000, size=SUBSETS) + 300 * masks.sum(axis=1)
             made += [
@@ -88,7 +88,7 @@ def rows(tasks: Sequence[str], seed: int) -> list[OutcomeRow]:
     return made
 
 
-def write_config(folder: Path, tasks: int) -> Path:
+def write_comparison_config(folder: Path, tasks: int) -> Path:
     """Return the comparison of twelve arms, none of which asks a model."""
     arms: list[dict[str, Any]] = [{"name": name} for name in ("none", "all", "irma", "best_fixed", "rule")]
     arms += [
@@ -115,9 +115,9 @@ def write_config(folder: Path, tasks: int) -> Path:
 
 def prepare(folder: Path, tasks: int) -> None:
     """Write the table to replay and a small one to train on."""
-    made = rows([f"{DOMAIN}-test-{i:04d}" for i in range(tasks)], 0)
+    made = synthetic_outcomes([f"{DOMAIN}-test-{i:04d}" for i in range(tasks)], 0)
     write_outcomes(folder / "test.parquet", made, {"synthetic": True})
-    training = rows([f"{DOMAIN}-train-{i:04d}" for i in range(20)], 1)
+    training = synthetic_outcomes([f"{DOMAIN}-train-{i:04d}" for i in range(20)], 1)
     write_outcomes(folder / "train.parquet", training, {"synthetic": True})
 
 
@@ -139,7 +139,7 @@ def main() -> int:
             *("-m", "fama", "train", f"data.outcomes=[{folder / 'train.parquet'}]", "kind=linear"),
             *("vectors.source=hashed", "linear.strengths=[0.03]", "--out", str(folder / "router")),
         )
-        config, out = write_config(folder, tasks), folder / "out"
+        config, out = write_comparison_config(folder, tasks), folder / "out"
         steps = {
             "fama compare": timed("-m", "fama", "compare", "--config", str(config), "--out", str(out)),
             "fama report": timed("-m", "fama", "report", str(out)),

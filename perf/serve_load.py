@@ -65,21 +65,23 @@ _TOOLS = [
 ]
 
 
-class Load(NamedTuple):
+class LoadTimes(NamedTuple):
     """Seconds of each request, and wall seconds of all of them together."""
 
     seconds: list[float]
     wall: float
 
 
-async def load(port: int, conversations: int, requests: int, pause: float, think: float = 0.0) -> Load:
+async def hold_conversations(
+    port: int, conversations: int, requests: int, pause: float, think: float = 0.0
+) -> LoadTimes:
     """Hold so many conversations at once until so many requests are answered; ``think`` staggers them."""
     found: list[float] = []
     left = iter(range(requests))
     waits = [_waits(number, pause, think) for number in range(conversations)]
     began = time.perf_counter()
     await asyncio.gather(*(_converse(port, left, found, pause, wait) for wait in waits))
-    return Load(found, time.perf_counter() - began)
+    return LoadTimes(found, time.perf_counter() - began)
 
 
 def _waits(number: int, pause: float, think: float) -> Iterator[float]:
@@ -192,13 +194,13 @@ def main() -> int:
 def measure(behind: int, front: int, pid: int, wanted: argparse.Namespace) -> tuple[list[dict[str, Any]], bool]:
     """Return the rows, and whether all limits are kept."""
     conversations, requests = wanted.conversations, wanted.requests
-    asyncio.run(load(front, conversations, 2 * conversations, 0.0))  # imports and caches
+    asyncio.run(hold_conversations(front, conversations, 2 * conversations, 0.0))  # imports and caches
     rows: list[dict[str, Any]] = []
     kept = True
     for arrivals, think in (("in a burst", 0.0), ("staggered", wanted.think)):
-        straight = asyncio.run(load(behind, conversations, wanted.paused, wanted.pause, think))
+        straight = asyncio.run(hold_conversations(behind, conversations, wanted.paused, wanted.pause, think))
         cpu = processor(pid)
-        through = asyncio.run(load(front, conversations, wanted.paused, wanted.pause, think))
+        through = asyncio.run(hold_conversations(front, conversations, wanted.paused, wanted.pause, think))
         used = round(1000 * (processor(pid) - cpu) / wanted.paused, 2)
         base = statistics.median(straight.seconds)
         overhead = [1000 * (seconds - base) for seconds in through.seconds]
@@ -208,9 +210,9 @@ def measure(behind: int, front: int, pid: int, wanted: argparse.Namespace) -> tu
         rows.append({**_row(f"through the endpoint, {arrivals}", through), "ms of CPU per request": used})
         rows.append({"what": f"overhead, {arrivals}", "median ms": round(median, 2), "99 % ms": round(high, 2)})
     cpu = processor(pid)
-    first = asyncio.run(load(front, conversations, requests // 2, 0.0))
+    first = asyncio.run(hold_conversations(front, conversations, requests // 2, 0.0))
     half = resident(pid)
-    second = asyncio.run(load(front, conversations, requests - requests // 2, 0.0))
+    second = asyncio.run(hold_conversations(front, conversations, requests - requests // 2, 0.0))
     end = resident(pid)
     rate = requests / (first.wall + second.wall)
     row = {"what": "an upstream that answers at once", "requests": requests, "requests per second": round(rate, 1)}
@@ -220,7 +222,7 @@ def measure(behind: int, front: int, pid: int, wanted: argparse.Namespace) -> tu
     return rows, kept and rate >= LEAST_RATE and end <= GROWTH * half
 
 
-def _row(what: str, found: Load) -> dict[str, Any]:
+def _row(what: str, found: LoadTimes) -> dict[str, Any]:
     return {
         "what": what,
         "requests": len(found.seconds),

@@ -38,7 +38,7 @@ SIZES = ((0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99), (30, 119, 207, 426, 764, 990, 
 CALL, WORD = 25, 3.5
 
 
-def states_of(episode: int, turns: int) -> list[VisibleState]:
+def synthetic_states(episode: int, turns: int) -> list[VisibleState]:
     """Return the state before every decision of a synthetic episode."""
     rng = random.Random(episode)  # noqa: S311 - filler text
 
@@ -78,7 +78,7 @@ def measure(folder: str, episodes: int, turns: int, batch: int) -> None:
     first: list[float] = []
     again: list[float] = []
     for episode in range(episodes + 1):
-        states = states_of(episode, turns)
+        states = synthetic_states(episode, turns)
         found = [asyncio.run(selector.select(state, Allowance(), rng)).seconds for state in states]
         known = [asyncio.run(selector.select(state, Allowance(), rng)).seconds for state in states]
         if episode:
@@ -86,7 +86,7 @@ def measure(folder: str, episodes: int, turns: int, batch: int) -> None:
             seconds += found[1:]
             again += known
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    many = [state for n in range(-(-batch // turns)) for state in states_of(10_000 + n, turns)][:batch]
+    many = [state for n in range(-(-batch // turns)) for state in synthetic_states(10_000 + n, turns)][:batch]
     started, alone = time.perf_counter(), fresh()
     for state in many:
         asyncio.run(alone.select(state, Allowance(), rng))

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from perf.record import Step, conclude, parser, save, timed
+from perf.record import ProcessCost, conclude, parser, save, timed
 
 #: Bytes of peak memory that one more episode may cost ``fama score``.
 BYTES_EACH = 3000.0
@@ -82,7 +82,7 @@ def main() -> int:
     return conclude(f"{BYTES_EACH:.0f} bytes per episode, of {size / many:.0f} on disk", good)
 
 
-def _row(what: str, episodes: int, step: Step) -> dict[str, Any]:
+def _row(what: str, episodes: int, step: ProcessCost) -> dict[str, Any]:
     return {
         "what": what,
         "seconds": round(step.seconds, 2),

@@ -22,9 +22,9 @@ LIMIT_SECONDS, LIMIT_BYTES, EPOCHS = 600.0, 3_000_000_000, 3
 STRIDE = replay_speed.SUBSETS + 1
 
 
-def write(path: Path, tasks: int) -> None:
+def write_outcome_table(path: Path, tasks: int) -> None:
     """Write an outcome table with about four rows per task, no state twice."""
-    made = replay_speed.rows([f"{replay_speed.DOMAIN}-train-{i:04d}" for i in range(tasks)], 0)
+    made = replay_speed.synthetic_outcomes([f"{replay_speed.DOMAIN}-train-{i:04d}" for i in range(tasks)], 0)
     write_outcomes(path, made[::STRIDE], {"synthetic": True})
 
 
@@ -38,7 +38,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         table = Path(name) / "outcomes.parquet"
         # elsewhere, since a command's peak memory counts what its parent held when it was started
-        process = get_context("spawn").Process(target=write, args=(table, tasks))
+        process = get_context("spawn").Process(target=write_outcome_table, args=(table, tasks))
         process.start()
         process.join()
         if process.exitcode:

@@ -187,7 +187,7 @@ def need_benchmark(tree: dict[str, Any]) -> None:
         pytest.importorskip("tau2", reason="tau2 is not installed: pip install -e '.[tau2]'")
     if name in checkouts.KNOWN:
         try:
-            checkouts.find(name)
+            checkouts.find_checkout(name)
         except BadInput as error:
             pytest.skip(str(error))
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from eval.publish import build as tables
-from eval.publish import findings, mixed, training_table
+from eval.publish import findings, mixed_traffic, training_table
 from fama import cli
 from fama.config_layers import ConfigLayers
 from fama.episodes.outcome_table import OutcomeRow, read_outcomes, write_outcomes
@@ -57,21 +57,24 @@ def test_what_was_read_are_the_failures_that_there_are(tmp_path: Path) -> None:
 def test_a_sample_that_was_read_is_of_failures_of_its_arm(tmp_path: Path) -> None:
     folder = tables.DATA / "mixed"
     own = (folder / "failures-read.yaml").read_text(encoding="utf-8")
-    table = mixed.failures_read(folder, folder / "failures-read.yaml")
+    table = mixed_traffic.failures_read(folder, folder / "failures-read.yaml")
     assert "| a helper would have said the right thing, the router did not ask it | 2 | 2 | 4 |" in table
     path = tmp_path / "read.yaml"
     path.write_text(own.replace("arm: learned per turn", "arm: none"), encoding="utf-8")
     with pytest.raises(BadInput, match="no failure of none on saas-test-0202 in .*mixed; correct the line"):
-        mixed.failures_read(folder, path)
+        mixed_traffic.failures_read(folder, path)
     path.write_text(own.replace("cause: withheld", "cause: fate", 1), encoding="utf-8")
     with pytest.raises(BadInput, match="no cause 'fate'; known: wrong_note"):
-        mixed.failures_read(folder, path)
+        mixed_traffic.failures_read(folder, path)
 
 
 def test_calls_of_helper_agents_are_counted_with_what_came_of_them() -> None:
     folder = tables.DATA / "agents"
     data = findings.findings(folder)
-    told = [[cell.strip() for cell in line.split("|")[1:-1]] for line in mixed.calls_and_notes(folder).splitlines()[2:]]
+    told = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in mixed_traffic.calls_and_notes(folder).splitlines()[2:]
+    ]
     assert [row[:2] for row in told][:1] == [["TSA", "TSA"]] and len(told) == 7
     for arm, helper, *numbers in told:
         calls, notes, rejected, silent = map(int, numbers)
@@ -84,7 +87,7 @@ def test_calls_of_helper_agents_are_counted_with_what_came_of_them() -> None:
 def test_notes_of_an_arm_are_counted() -> None:
     folder = tables.DATA / "mixed"
     decisions = [one for e in findings.findings(folder).of("all") for one in e.decisions]
-    (row,) = [line for line in mixed.notes_given(folder).splitlines() if line.startswith("| all ")]
+    (row,) = [line for line in mixed_traffic.notes_given(folder).splitlines() if line.startswith("| all ")]
     shown = [float(cell.split()[0]) for cell in row.split("|")[2:-1]]
     tokens = sum(note.tokens for one in decisions for note in one.notes)
     several = sum(len(one.notes) > 1 for one in decisions)
@@ -141,7 +144,7 @@ def test_helper_effects_are_within_tasks(tmp_path: Path) -> None:
     assert "| DCE | +66.7 [" in found and "| Memory | +33.3 [" in found and "| Planner | 0.0 [" in found
     solved = training_table.solved_subsets(tmp_path / "t.parquet")
     assert solved.startswith("The subset decides on 2 of 3 tasks") and "| tasks | 0 | 2 | 0 | 1 |" in solved
-    assert "| DCE | 3 | 3 | 1 |" in training_table.against_none(tmp_path / "t.parquet")
+    assert "| DCE | 3 | 3 | 1 |" in training_table.outcomes_against_none(tmp_path / "t.parquet")
 
 
 def test_limits_of_a_prompted_selection_changed_none_of_the_committed_ones() -> None:

@@ -20,7 +20,7 @@ from fama.settings import (
     ExperimentSettings,
     HelperSettings,
     OutcomesSettings,
-    Reading,
+    ReadingMode,
     RunSettings,
     written_settings,
 )
@@ -117,7 +117,7 @@ def test_flags_that_contradict_each_other(tmp_path: Path, capsys: pytest.Capture
 
 
 @pytest.mark.parametrize("reading", ["patterns", "meaning"])
-def test_a_written_config_is_read_back_as_it_was(reading: Reading) -> None:
+def test_a_written_config_is_read_back_as_it_was(reading: ReadingMode) -> None:
     settings = RunSettings(helpers=HelperSettings(reading=reading))
     written = dump_settings(settings)
     assert RunSettings.model_validate(written) == RunSettings.model_validate(written_settings(written)) == settings

@@ -27,7 +27,7 @@ from fama.dialogue.turns import accepts, agrees, corrects
 from fama.envs.helpdesk.benchmark import Helpdesk
 from fama.envs.helpdesk.task_mix import DOMAINS
 from fama.envs.helpdesk.user.phrase_sets import Phrases, load_phrase_set
-from fama.episodes.state import Act, VisibleState
+from fama.episodes.state import UserAct, VisibleState
 from fama.files import write_atomically
 from fama.intervals import Interval, clustered_mean
 from fama.randomness import generator
@@ -40,7 +40,7 @@ ACTS_FOLDER = Path(__file__).with_name("acts")
 #: What the shipped layer is fitted on.
 SETS = ("first", "second", "general")
 #: Acts by key; a prefix ends in ``_``. Other answers are fragments, whatever they hold.
-_ACT_OF: Mapping[str, Act] = {
+_ACT_OF: Mapping[str, UserAct] = {
     "agree": "agree",
     "agree_if": "agree",
     "correct": "correct",
@@ -113,7 +113,7 @@ class Sentence(NamedTuple):
     """A sentence of a customer, what it does, and which tool it asks for; ``template`` is the one it was made from."""
 
     text: str
-    act: Act
+    act: UserAct
     tool: str | None
     domain: str
     template: str
@@ -139,21 +139,21 @@ def sentences_of(name: str, seed: int = 0) -> list[Sentence]:
     return list(found.values())
 
 
-def _keys(phrases: Phrases) -> Iterator[tuple[str, Act, str | None]]:
+def _keys(phrases: Phrases) -> Iterator[tuple[str, UserAct, str | None]]:
     for key in phrases:
         prefixes = [p for p in (*_ACT_OF, *_TOOL_OF) if key == p or (p.endswith("_") and key.startswith(p))]
         if acts := [_ACT_OF[p] for p in sorted(prefixes, key=len) if p in _ACT_OF]:
             yield key, acts[-1], next((_TOOL_OF[p] for p in prefixes if p in _TOOL_OF), None)
 
 
-def _versions(template: str, act: Act, phrases: Phrases, rng: Random) -> list[str]:
+def _versions(template: str, act: UserAct, phrases: Phrases, rng: Random) -> list[str]:
     text = _SLOT.sub(lambda slot: rng.choice(_VALUES[slot[1]]), template)
     if act not in ("ask_change", "ask_info"):
         return [text]
     return [text, *(rng.choice(phrases["lead_in"]).replace("{verb}", text) for _ in range(2))]
 
 
-def fit(sets: Sequence[str], embedder: Embedder) -> str:
+def fit_layer(sets: Sequence[str], embedder: Embedder) -> str:
     """Fit the layer on sentences, each template weighted once; return its JSON, which ``parse_layer`` reads.
 
     Its strength is chosen by the mean recall of the acts when sets, and domains of a set, are left out in five
@@ -228,7 +228,7 @@ def _changes(domain: str) -> tuple[ToolTexts, ...]:
     return changes_of(_state(domain))
 
 
-def by_patterns(sentence: Sentence) -> tuple[Act, str | None]:
+def by_patterns(sentence: Sentence) -> tuple[UserAct, str | None]:
     """Return what the patterns of words read in a sentence: an act, and the tool it asks for."""
     served = served_by(sentence.text, views(_state(sentence.domain))) if sentence.domain in DOMAINS else None
     if served is not None:
@@ -239,7 +239,7 @@ def by_patterns(sentence: Sentence) -> tuple[Act, str | None]:
     return "ask_change" if sentence.domain not in DOMAINS and names_change(sentence.text) else "other", None
 
 
-def measure(name: str, reader: Reader) -> list[str]:
+def reading_accuracy(name: str, reader: Reader) -> list[str]:
     """Return the accuracy of both ways of reading on one set, by act, as lines of a Markdown table."""
     data = sentences_of(name, seed=1)
     lines = []
@@ -266,7 +266,7 @@ def _percent(share: Interval) -> str:
     return f"{value} [{low}, {high}]"
 
 
-def _by_meaning(sentence: Sentence, reader: Reader) -> tuple[Act, str | None]:
+def _by_meaning(sentence: Sentence, reader: Reader) -> tuple[UserAct, str | None]:
     read = reader.sentence(sentence.text, () if sentence.tool is None else _changes(sentence.domain))
     return read.act, next(iter(read.tools), None)
 
@@ -279,14 +279,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args()
     embedder = reading_embedder(DEFAULT_ENCODER)
-    layer = fit(args.sets, embedder)
+    layer = fit_layer(args.sets, embedder)
     if not args.test:
         write_atomically(args.out, layer)
         sys.stdout.write(f"→ {args.out}\n")
         return
     table = ["| set | act | n | patterns, % [95 %] | meaning, % [95 %] |", "|---|---|---|---|---|"]
     for name in args.test:
-        table += measure(name, Reader(embedder, parse_layer(layer)))
+        table += reading_accuracy(name, Reader(embedder, parse_layer(layer)))
     sys.stdout.write("\n".join(table) + "\n")
 
 

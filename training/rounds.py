@@ -18,7 +18,7 @@ from fama.config import dump_settings
 from fama.errors import BadInput, FamaError
 from fama.files import write_atomically
 from fama.helpers.pool import build_pool, form_in
-from fama.mining.folder import read_repairs
+from fama.mining.mined_folder import read_repairs
 from fama.mining.records import split_of
 from fama.mining.runner import mine_folder
 from fama.models.base import ChatModel

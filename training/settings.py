@@ -8,9 +8,9 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from fama.episodes.spending import CostUnit
 from fama.errors import BadInput
 from fama.mining.settings import MineSettings
-from fama.selection.decision import EXACT_LIMIT
+from fama.selection.decision_rule import EXACT_LIMIT
 from fama.selection.router.manifest import LoraShape, View
-from fama.settings import Count, ExperimentSettings, Price, Settings
+from fama.settings import Count, ExperimentSettings, Settings, UnitPrice
 from fama.subsets import POOL
 from training.registry import GROUPS, OF_SOURCES, ROUTER_TRAINERS, SOURCES, unread_groups
 
@@ -172,7 +172,7 @@ class VectorSettings(Settings):
 class LinearSettings(Settings):
     """Regularised logistic regression; strengths are tried by cross-validation over tasks."""
 
-    strengths: tuple[Price, ...] = Field(default=(0.0, 0.03, 0.1, 0.3), min_length=1)
+    strengths: tuple[UnitPrice, ...] = Field(default=(0.0, 0.03, 0.1, 0.3), min_length=1)
     """Scales of the state's columns to try; 0 is the context-free model, larger is less shrinkage."""
     pairs: bool = False
     """Let pair interactions depend on the state too."""
@@ -231,9 +231,9 @@ class GuaranteeSettings(Settings):
 class DecisionSettings(Settings):
     """Defaults of the checkpoint's decisions; all can be changed at run time."""
 
-    lam: Price = 0.005
+    lam: UnitPrice = 0.005
     """Success probability that 1,000 tokens are worth."""
-    epsilon: Price = 0.005
+    epsilon: UnitPrice = 0.005
     """Values that differ by at most this are tied; the smallest subset wins."""
     softness: float = Field(default=0.05, ge=1e-6, le=1e6)
     """Difference in value at which the probabilities of helpers become decided."""

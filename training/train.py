@@ -11,10 +11,10 @@ from pathlib import Path
 from fama.config import dump_settings
 from fama.episodes.spending import Spent
 from fama.errors import BadInput
-from fama.files import sweep, write_atomically
+from fama.files import sweep_temporary, write_atomically
 from fama.selection.router.checkpoint_files import WORK
 from fama.selection.router.embedder import Embedder
-from fama.selection.router.features import Part, hide
+from fama.selection.router.features import PromptPart, hide
 from fama.selection.router.manifest import RouterManifest
 from fama.settings import hashed_form
 from training.data.absent import balanced, hidden_parts
@@ -80,7 +80,7 @@ def train_on(
         split = replace(split, train=balanced(split.train))
     work = out / WORK
     work.mkdir(parents=True, exist_ok=True)
-    sweep(work)
+    sweep_temporary(work)
     _remember(settings, data.digest(), work, resuming=ckpt is not None)
     trained = trainer.fit(FitTask(settings, split, work, hidden, ckpt, embedder))
     if trained is None:
@@ -95,7 +95,7 @@ def train_on(
 
 
 def warn_of_form(
-    examples: Sequence[Example], hidden: Sequence[Part], settings: TrainSettings, pool: Sequence[str]
+    examples: Sequence[Example], hidden: Sequence[PromptPart], settings: TrainSettings, pool: Sequence[str]
 ) -> None:
     """Warn of parts that the router will not read, and of features of form that predict a label."""
     if hidden:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from eval.ablation.run import Ablation, AblationCell
+from eval.ablation.variant_runs import Ablation, AblationCell
 from eval.report.figures import GRID
 
 #: Measures worth a panel; the first two that a test set has are drawn.

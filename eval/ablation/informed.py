@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from eval.ablation.data import Test
-from eval.ablation.measures import Sums, truth_measures
-from fama.selection.decision import Floats, Masks, Objective, SubsetValues, decide
+from eval.ablation.datasets import Test
+from eval.ablation.router_measures import Sums, truth_measures
+from fama.selection.decision_rule import Floats, Masks, Objective, SubsetValues, decide
 from fama.selection.router.scores import sigmoid
 from training.data.examples import Example
 from training.data.synthetic import SyntheticTask

@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from eval.ablation.run import Ablation, AblationCell
+from eval.ablation.variant_runs import Ablation, AblationCell
 from fama.intervals import Interval
 
 #: Measures of which less is better; differences keep their sign, readers are told.
@@ -24,19 +24,19 @@ class RouterTable(NamedTuple):
     differences: str
 
 
-def markdown(found: Ablation) -> str:
+def ablation_markdown(found: Ablation) -> str:
     """Return one table per test set, one row per router."""
-    return "\n\n".join([*head(found), *map(_markdown, tables(found))]) + "\n"
+    return "\n\n".join([*ablation_header(found), *map(_markdown, ablation_tables(found))]) + "\n"
 
 
-def head(found: Ablation) -> list[str]:
+def ablation_header(found: Ablation) -> list[str]:
     """Return the lines above the tables: view, hashes, commit and command."""
     hashes = f"data `{found.data_hash}`, settings `{found.settings_hash}`, commit {found.git_commit or 'unknown'}"
     kind = "**SYNTHETIC tasks**, " if found.synthetic else ""
     return [f"{kind}view {found.view}, {hashes}.", f"`{found.command}`"]
 
 
-def tables(found: Ablation) -> list[RouterTable]:
+def ablation_tables(found: Ablation) -> list[RouterTable]:
     """Return one table per test set."""
     names = dict.fromkeys(cell.test for cell in found.cells)
     return [_table([cell for cell in found.cells if cell.test == name], found) for name in names]

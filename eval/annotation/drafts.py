@@ -6,7 +6,7 @@ from typing import NamedTuple
 import yaml
 
 from eval.annotation.unexplained import FailureGroup
-from fama.diagnosis.judging import Form, ask_json
+from fama.diagnosis.judging import JudgeForm, ask_json
 from fama.episodes.records import LedgerRow
 from fama.errors import BadInput
 from fama.models.base import ChatModel
@@ -40,7 +40,7 @@ class HelperDraft(NamedTuple):
     ledger: tuple[LedgerRow, ...] = ()
 
 
-class DraftForm(Form):
+class DraftForm(JudgeForm):
     """A helper as a model proposes it."""
 
     name: str

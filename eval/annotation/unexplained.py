@@ -59,7 +59,7 @@ def without_category(failures: Iterable[Failure], unsure: float = UNSURE) -> lis
     return [f for f in failures if not f.primary or (f.confidence is not None and f.confidence < unsure)]
 
 
-def describe(episode: Episode, failure: Failure) -> str:
+def failure_text(episode: Episode, failure: Failure) -> str:
     """Return the text that groups compare: the rationale where there is one, the calls, and the last turns."""
     example = _example(episode, failure)
     return "\n".join([example.rationale, *example.calls, *example.said])
@@ -88,7 +88,7 @@ def group(
     sizes = Counter(int(mark) for mark in marks)
     marks = np.array([mark if sizes[mark] >= smallest else -1 for mark in marks])
     reader = TfidfVectorizer(token_pattern=_WORD, stop_words="english", min_df=2 if len(failures) > 3 else 1)
-    weights = reader.fit_transform([describe(episodes[f.episode_id], f) for f in failures]).toarray()
+    weights = reader.fit_transform([failure_text(episodes[f.episode_id], f) for f in failures]).toarray()
     names = reader.get_feature_names_out()
     order = sorted(set(marks) - {-1}, key=lambda mark: (-int((marks == mark).sum()), mark))
     groups = []
@@ -112,7 +112,7 @@ def group(
     return FailureGroups(unexplained=len(failures), ungrouped=int((marks == -1).sum()), groups=tuple(groups))
 
 
-def embed(texts: Sequence[str], encoder: str) -> Embeddings:
+def embed_texts(texts: Sequence[str], encoder: str) -> Embeddings:
     """Return the mean chunk vectors of a frozen sentence encoder, shape [texts, size].
 
     Raises:

@@ -45,7 +45,7 @@ def design(pool: Sequence[str], subsets: Sequence[Sequence[str]] | None, draws: 
     return tuple(WeightedSubset(subset, chance) for (subset, _), chance in zip(weighted, chances, strict=True))
 
 
-def draw(candidates: Sequence[WeightedSubset], rng: random.Random) -> list[WeightedSubset]:
+def draw_subsets(candidates: Sequence[WeightedSubset], rng: random.Random) -> list[WeightedSubset]:
     """Return a sample of distinct candidates, each with its own propensity, in random order.
 
     Systematic sampling in random order (Madow 1949): the candidates' propensities lie end to end on

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from eval.collect.designs import design, draw
+from eval.collect.designs import design, draw_subsets
 from fama.agents.runs.run_config import FREE
 from fama.agents.runs.runner import Planned, load_benchmark, run_planned, select_tasks
 from fama.config import dump_settings
@@ -43,7 +43,9 @@ def plan_outcomes(settings: OutcomesSettings, tasks: Sequence[str], pool: Sequen
     place = (settings.benchmark, settings.domain)
     plan: list[Planned] = []
     for trial in range(settings.trials):
-        drawn = {task: draw(candidates, generator(settings.seed, "outcomes", *place, task, trial)) for task in tasks}
+        drawn = {
+            task: draw_subsets(candidates, generator(settings.seed, "outcomes", *place, task, trial)) for task in tasks
+        }
         for turn in range(min(settings.per_task, len(candidates))):
             plan += [Planned(task, trial, _arm(*drawn[task][turn])) for task in tasks]
     return plan

@@ -11,7 +11,7 @@ from fama.errors import BadInput
 
 if TYPE_CHECKING:
     from eval.annotation.agreement import Agreement
-    from eval.annotation.reference import Against
+    from eval.annotation.reference_scores import Against
     from fama.episodes.records import Failure
     from fama.intervals import Interval
 
@@ -57,7 +57,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _scored(args: argparse.Namespace, labels: "dict[str, dict[str, Failure]]", codes: Sequence[str]) -> "list[Against]":
-    from eval.annotation.reference import against
+    from eval.annotation.reference_scores import against
 
     said = {rater: rows for rater, rows in labels.items() if rater.endswith(f"({Path(args.reference)})")} or {
         rater: rows for rater, rows in labels.items() if rater in _annotators(Path(args.reference))

@@ -49,14 +49,14 @@ def main(args: argparse.Namespace) -> int:
 
 def _show(found: "Consensus", count: int) -> None:
     from eval.annotation.labels import category_label
-    from eval.metrics.formats import number
+    from eval.metrics.formats import plain_number
     from fama.commands.terminal import console, names, numbers, print_note, print_table
 
     screen = console()
     title = "Annotators against the consensus that they are part of"
     columns = [*names("annotator", "category"), *numbers("told", "sensitivity", "specificity")]
     rows = [
-        (row.labeller, row.category, str(row.told), number(row.sensitivity, 2), number(row.specificity, 2))
+        (row.labeller, row.category, str(row.told), plain_number(row.sensitivity, 2), plain_number(row.specificity, 2))
         for row in found.quality
     ]
     print_table(screen, columns, rows, title)

@@ -8,7 +8,7 @@ from fama.config import add_config_flags, read_settings
 
 if TYPE_CHECKING:
     from eval.compare.schema import Comparison
-    from eval.planning.plan import ComparisonPlan
+    from eval.planning.comparison_plan import ComparisonPlan
     from fama.settings import CompareSettings
 
 
@@ -53,7 +53,7 @@ def main(args: argparse.Namespace) -> int:
         return _plan(settings, Path(args.out), args.tokens_per_second)
     out = Path(args.out)
     comparison = asyncio.run(run_comparison(settings, out, command=command_line()))
-    show(comparison)
+    print_comparison(comparison)
     episodes = sum(arm.measures.episodes for arm in comparison.arms)
     errors = sum(sum(arm.measures.errors.values()) for arm in comparison.arms)
     console().print(f"{out / COMPARISON}: {episodes} episodes; fama report {out} makes the report")
@@ -61,8 +61,8 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _plan(settings: "CompareSettings", out: Path, per_second: float) -> int:
-    from eval.metrics.formats import number
-    from eval.planning.plan import plan_comparison
+    from eval.metrics.formats import plain_number
+    from eval.planning.comparison_plan import plan_comparison
     from eval.planning.sample_size import EFFECTS
     from fama.commands.terminal import console, names, numbers, print_note, print_table
 
@@ -73,7 +73,7 @@ def _plan(settings: "CompareSettings", out: Path, per_second: float) -> int:
     rows = [
         (
             str(row.alike.trials),
-            *(number(one.detectable and 100 * one.detectable, 1) for one in row if one is not None),
+            *(plain_number(one.detectable and 100 * one.detectable, 1) for one in row if one is not None),
             *map(str, row.alike.needed),
         )
         for row in plan.power
@@ -86,7 +86,7 @@ def _plan(settings: "CompareSettings", out: Path, per_second: float) -> int:
         "A paired test at 5 % that finds the difference 4 times in 5; two arms end differently on "
         f"{spread.discordance:.0%} of the trials ({spread.source}). More trials help only as far as the tasks do not "
         f"differ. Holm over {max(1, plan.arms - 1)} comparisons asks for more: "
-        f"{number(holm.alike.detectable and 100 * holm.alike.detectable, 1)} points at {plan.trials} trials. "
+        f"{plain_number(holm.alike.detectable and 100 * holm.alike.detectable, 1)} points at {plan.trials} trials. "
         f"This config: {plan.arms} arms × {plan.tasks} tasks × {plan.trials} trials = {plan.episodes} episodes.",
     )
     if spread.between is not None:
@@ -136,10 +136,10 @@ def _print_cost(plan: "ComparisonPlan", settings: "CompareSettings", per_second:
         )
 
 
-def show(comparison: "Comparison") -> None:
+def print_comparison(comparison: "Comparison") -> None:
     """Print a comparison as a table, with what is simulated and what to beware of below it."""
     from eval.commands.footnotes import unknown_cost
-    from eval.metrics.formats import DASH, count, errors, p_value, percent
+    from eval.metrics.formats import DASH, count, error_counts, p_value, percent
     from eval.report.health_table import BROKEN, BROKEN_NOTE
     from fama.commands.terminal import Column, console, names, numbers, print_note, print_table
 
@@ -161,7 +161,7 @@ def show(comparison: "Comparison") -> None:
             percent(versus.overhead, 0, signed=True) if versus else DASH,
             count(m.tokens_per_success),
             f"{percent(chosen.exact, 0)}{mark}" if chosen else DASH,
-            errors(m.errors),
+            error_counts(m.errors),
         )
         rows.append(row)
     screen = console()

@@ -32,7 +32,7 @@ SIZES = {"tiny": 1, "small": 2, "large": 24}
 
 
 @dataclass(frozen=True)
-class Step:
+class DemoStep:
     """One command of the demo: a title, what is live in it, and the words after ``fama``."""
 
     title: str
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings of configs/compare/demo.yaml")
 
 
-def steps(out: Path, size: str, overrides: tuple[str, ...]) -> list[Step]:
+def steps(out: Path, size: str, overrides: tuple[str, ...]) -> list[DemoStep]:
     """Return the demo's commands, in order."""
     plain, repairs, router, folder = out / "plain", out / "repairs", out / "router", out / "comparison"
     kept = f"model.cache={out / 'cache'}"  # arms that decide alike ask the same; each call is answered once
@@ -57,34 +57,34 @@ def steps(out: Path, size: str, overrides: tuple[str, ...]) -> list[Step]:
     train = ("--config", str(ROOT / "configs/train/turn.yaml"), f"data.repairs={_yaml(sources)}")
     compare = ("--config", str(CONFIG), f"tasks={SIZES[size]}", kept, *overrides, f"arms={_arms(router)}")
     return [
-        Step("Plain agent", "live: the local model alone, on a training task", ("run", *one, "--out", str(plain))),
-        Step(
+        DemoStep("Plain agent", "live: the local model alone, on a training task", ("run", *one, "--out", str(plain))),
+        DemoStep(
             "Mine its failure",
             "live: the episode is replayed, a helper's note is put before a decision, and where the action changes the "
             "episode runs on to its end",
             ("mine", str(plain), *mine, "--out", str(repairs)),
         ),
-        Step(
+        DemoStep(
             "The failed episode, with its repair",
             "the marked decision: the note, and the action with it",
             ("show", str(plain), "--repairs", str(repairs), "--chars", "160"),
         ),
-        Step(
+        DemoStep(
             "Train a router for every turn",
             "from that repair and from those of other training tasks, which this model and `fama mine` made earlier",
             ("train", *train, "--out", str(router)),
         ),
-        Step(
+        DemoStep(
             "Test tasks: none, all helpers, the router",
             "live: the router chooses before every decision; users speak in words that it has not seen",
             ("compare", *compare, "--out", str(folder)),
         ),
-        Step(
+        DemoStep(
             "What the router chose, turn by turn",
             "an episode of the comparison, with the notes that it asked for",
             ("show", str(folder), "--arm", "learned", "--chars", "160"),
         ),
-        Step("Report", "from the comparison just made", ("report", str(folder))),
+        DemoStep("Report", "from the comparison just made", ("report", str(folder))),
     ]
 
 

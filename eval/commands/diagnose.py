@@ -26,7 +26,7 @@ from fama.errors import BadInput
 from fama.subsets import base_of
 
 if TYPE_CHECKING:
-    from eval.annotation.profiles import Profile, Share
+    from eval.annotation.failure_profiles import CategoryShare, Profile
     from fama.helpers.base import Helper
 
 #: A judge that gives one category to this share of at least so many failures is warned about.
@@ -76,7 +76,7 @@ def main(args: argparse.Namespace) -> int:
     summary = asyncio.run(_run(args, taxonomy))
     screen = console()
     if args.show > 0:
-        show(screen, Path(args.path), Path(args.out), args.show, taxonomy)
+        print_failures(screen, Path(args.path), Path(args.out), args.show, taxonomy)
     profiles = _profiles(Path(args.path), Path(args.out), taxonomy)
     print_profile(screen, summary, taxonomy, profiles)
     if args.judge != "none":
@@ -85,10 +85,10 @@ def main(args: argparse.Namespace) -> int:
         for line in lines_about(summary.labeller, taxonomy.version, args.context):
             screen.print(Text(printable(line)), soft_wrap=True)
     if args.figure and profiles:
-        from eval.annotation.profiles import draw
-        from eval.report.figures import save
+        from eval.annotation.failure_profiles import draw_profiles
+        from eval.report.figures import save_figure
 
-        save(draw(list(profiles.values())), Path(args.figure))
+        save_figure(draw_profiles(list(profiles.values())), Path(args.figure))
         screen.print(Text(f"→ {args.figure}"), soft_wrap=True)
     screen.print(Text(f"→ {Path(args.out) / 'failures.jsonl'}"), soft_wrap=True)
     return 0
@@ -99,7 +99,7 @@ async def _run(args: argparse.Namespace, taxonomy: Taxonomy) -> DiagnosisSummary
     from tqdm import tqdm
 
     from fama.diagnosis.ray_jobs import DiagnosisRecipe
-    from fama.execution.ray_tasks import check_installed, ray_tasks
+    from fama.execution.ray_tasks import check_ray, ray_tasks
     from fama.models.connect import check_shared, connect
     from fama.settings import ModelSettings
 
@@ -107,7 +107,7 @@ async def _run(args: argparse.Namespace, taxonomy: Taxonomy) -> DiagnosisSummary
     if args.judge != "none":
         settings = ModelSettings(name=args.judge, base_url=args.judge_url, context_tokens=args.context + 1024)
     if args.executor == "ray":
-        check_installed()
+        check_ray()
         if settings is not None:
             check_shared(settings, "the judge", "--judge-url")
     recipe = DiagnosisRecipe(settings, taxonomy, not args.no_evidence, args.context)
@@ -143,7 +143,7 @@ def executed(folder: Path, taxonomy: Taxonomy) -> dict[str, Evidence]:
         BadInput: the folder holds no repairs.
     """
     from fama.helpers.pool import build_pool
-    from fama.mining.folder import read_repairs
+    from fama.mining.mined_folder import read_repairs
 
     mined = read_repairs(folder)
     pool = build_pool(mined.helpers)
@@ -169,7 +169,7 @@ def _covers(pool: "Mapping[str, Helper]", name: str) -> frozenset[str]:
 
 def _profiles(path: Path, out: Path, taxonomy: Taxonomy) -> "dict[str, Profile]":
     """Tabulate shares with intervals over tasks, a row per backbone × domain × strategy."""
-    from eval.annotation.profiles import profile
+    from eval.annotation.failure_profiles import profile
 
     labels = {label.episode_id: label for label in read_failures(out)}
     groups: dict[str, list[Failure]] = {}
@@ -231,7 +231,7 @@ def _named_always(total: Mapping[str, int], taxonomy: Taxonomy) -> list[str]:
 
 
 def _cells(
-    counts: dict[str, int] | Counter[str], taxonomy: Taxonomy, intervals: "Mapping[str, Share] | None" = None
+    counts: dict[str, int] | Counter[str], taxonomy: Taxonomy, intervals: "Mapping[str, CategoryShare] | None" = None
 ) -> list[str]:
     n = counts.get("n", 0)
     cells = [str(n)]
@@ -244,7 +244,7 @@ def _cells(
     return cells
 
 
-def show(screen: Console, path: Path, out: Path, count: int, taxonomy: Taxonomy) -> None:
+def print_failures(screen: Console, path: Path, out: Path, count: int, taxonomy: Taxonomy) -> None:
     """Print the first labelled failures of a log as readable blocks."""
     labels = {label.episode_id: label for label in read_failures(out)}
     for episode in read_episodes(path):

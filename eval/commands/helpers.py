@@ -78,7 +78,7 @@ def _list() -> int:
 
 
 def _candidates(args: argparse.Namespace) -> int:
-    from eval.annotation.unexplained import describe, embed, group, without_category, write_candidates
+    from eval.annotation.unexplained import embed_texts, failure_text, group, without_category, write_candidates
     from fama.episodes.store import given_labels, read_episodes
     from fama.selection.router.encoder import DEFAULT_ENCODER
 
@@ -96,12 +96,12 @@ def _candidates(args: argparse.Namespace) -> int:
         raise BadInput(
             f"{args.episodes}: lacks episode {min(wanted - set(episodes))} of {labels}; give what was labelled"
         )
-    texts = [describe(episodes[failure.episode_id], failure) for failure in failures]
+    texts = [failure_text(episodes[failure.episode_id], failure) for failure in failures]
     if len(texts) < args.smallest:
         told = f"{len(texts)} of the failures fit no category, too few for a group of {args.smallest}"
         sys.stdout.write(f"{told}; --unsure takes in labels that are less sure\n")
         return 0
-    vectors = embed(texts, args.encoder or DEFAULT_ENCODER)
+    vectors = embed_texts(texts, args.encoder or DEFAULT_ENCODER)
     found = group(episodes, failures, vectors, args.smallest, args.apart)
     out = Path(args.out) if args.out else (labels if labels.is_dir() else labels.parent) / FILE
     write_candidates(out, found)

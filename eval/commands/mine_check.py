@@ -32,10 +32,10 @@ def main(args: argparse.Namespace) -> int:
     from eval.mine_check.check import check_repairs
     from eval.mine_check.records import MineCheck
     from eval.mine_check.settings import MineCheckSettings
-    from eval.mine_check.summary import checked_failure, summarise
+    from eval.mine_check.summary import checked_failure, summarise_checks
     from fama.commands.terminal import console, printable
     from fama.files import write_atomically
-    from fama.mining.folder import read_repairs
+    from fama.mining.mined_folder import read_repairs
     from fama.provenance import command_line, git_commit
 
     settings = read_settings(args, MineCheckSettings)
@@ -56,7 +56,7 @@ def main(args: argparse.Namespace) -> int:
         config=dict(repairs.content),
         package_version=fama.__version__,
         git_commit=git_commit(),
-        summary=summarise(failures, settings.seed),
+        summary=summarise_checks(failures, settings.seed),
         failures=failures,
         refused=found.refused,
     )

@@ -38,17 +38,17 @@ def main(args: argparse.Namespace) -> int:
 def _show(written: "WrittenTable") -> None:
     from eval.commands.footnotes import unknown_cost
     from eval.metrics.episode_scores import score_of_row
-    from eval.metrics.formats import count, errors, percent
+    from eval.metrics.formats import count, error_counts, percent
     from eval.metrics.measures import Resampling
-    from eval.metrics.summary import summarise
+    from eval.metrics.summary import summarise_scores
     from fama.commands.terminal import Column, console, names, numbers, print_note, print_table
     from fama.subsets import split_subset, subset_label
 
-    summaries = summarise(
+    summaries = summarise_scores(
         [score_of_row(row, subset_label(split_subset(row.subset))) for row in written.rows], Resampling()
     )
     rows = [
-        (one.selector, str(m.tasks), str(m.episodes), errors(m.errors), percent(m.success), count(m.tokens))
+        (one.selector, str(m.tasks), str(m.episodes), error_counts(m.errors), percent(m.success), count(m.tokens))
         for one in sorted(summaries, key=lambda s: -(s.measures.success.value or 0.0))
         for m in (one.measures,)
     ]

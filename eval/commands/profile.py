@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fama.errors import BadInput
 
 if TYPE_CHECKING:
-    from eval.annotation.profiles import Profile, Share
+    from eval.annotation.failure_profiles import CategoryShare, Profile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print a table a profile and what the drift test says."""
-    from eval.annotation.profiles import draw, drift, in_words, profile
+    from eval.annotation.failure_profiles import draw_profiles, drift, in_words, profile
     from fama.diagnosis.taxonomy import load_taxonomy
     from fama.episodes.records import NO_CAUSE
     from fama.episodes.store import given_labels
@@ -43,9 +43,9 @@ def main(args: argparse.Namespace) -> int:
     profiles = [profile(path, failures, codes) for path, failures in labels.items()]
     drifts = {path: drift(labels[args.against], labels[path], codes) for path in args.files} if args.against else {}
     if args.figure:
-        from eval.report.figures import save
+        from eval.report.figures import save_figure
 
-        save(draw(profiles), Path(args.figure))
+        save_figure(draw_profiles(profiles), Path(args.figure))
     if args.json:
         import json
 
@@ -69,7 +69,7 @@ def _show(profiles: "list[Profile]") -> None:
     print_note(screen, "share of failures by primary category; 95 % intervals over tasks")
 
 
-def _cell(share: "Share") -> str:
+def _cell(share: "CategoryShare") -> str:
     value = f"{100 * share.value:.0f}"
     if share.low is None or share.high is None:
         return value

@@ -26,7 +26,7 @@ def main(args: argparse.Namespace) -> int:
     from eval.metrics.episode_scores import read_scores
     from eval.metrics.measures import Resampling
     from eval.metrics.run_settings import settings_by_hash
-    from eval.metrics.summary import summarise
+    from eval.metrics.summary import summarise_scores
 
     if args.bootstrap < 100:
         raise BadInput(f"--bootstrap {args.bootstrap}: intervals need at least 100 resamples")
@@ -34,7 +34,7 @@ def main(args: argparse.Namespace) -> int:
     scores = read_scores(paths)
     if not scores:
         raise BadInput(f"{args.folders[0]}: holds no episodes; run `fama run` or `fama import` first")
-    summaries = summarise(scores, Resampling(draws=args.bootstrap))
+    summaries = summarise_scores(scores, Resampling(draws=args.bootstrap))
     if args.json:
         sys.stdout.write(json.dumps([summary.model_dump() for summary in summaries], indent=2) + "\n")
     else:
@@ -92,11 +92,11 @@ def _identity(summary: "GroupSummary", note: str, apart: str) -> tuple[str, ...]
 
 
 def _cells(m: "Measures", shown: list[int]) -> tuple[str, ...]:
-    from eval.metrics.formats import DASH, count, errors, number, percent
+    from eval.metrics.formats import DASH, count, error_counts, percent, plain_number
 
     passes = {estimate.k: estimate for estimate in m.pass_k}
     return (
-        *(str(m.tasks), str(m.successes), str(m.failures), errors(m.errors)),
+        *(str(m.tasks), str(m.successes), str(m.failures), error_counts(m.errors)),
         *(percent(passes[k].estimate) if k in passes else DASH for k in shown),
-        *(count(m.tokens), count(m.tokens_per_success), number(m.episode_seconds.value, 1)),
+        *(count(m.tokens), count(m.tokens_per_success), plain_number(m.episode_seconds.value, 1)),
     )

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Let every arm choose on the table's tasks, estimate its value four ways, write and print it."""
-    from eval.compare.replay import check_replayable
+    from eval.compare.arm_replay import check_replayable
     from fama.files import write_atomically
     from fama.settings import CompareSettings
 
@@ -50,9 +50,9 @@ def main(args: argparse.Namespace) -> int:
 
 async def _values(settings: "CompareSettings") -> "tuple[list[OffPolicy], list[str]]":
     """Return the value of every arm, and what to beware of in its selector's choices."""
-    from eval.compare.arms import build_arms, read_labels
+    from eval.compare.arm_replay import replay_arm, select_rows
+    from eval.compare.arms import build_arms, read_task_labels
     from eval.compare.lazy_models import LazyModel
-    from eval.compare.replay import replay_arm, select_rows
     from eval.compare.task_sets import other_splits
     from eval.off_policy import off_policy
     from fama.agents.runs.plan import load_benchmark
@@ -70,7 +70,7 @@ async def _values(settings: "CompareSettings") -> "tuple[list[OffPolicy], list[s
         found: list[OffPolicy] = []
         beware: list[str] = []
         blind = {arm.arm: SELECTORS.traits(arm.name).blind for arm in settings.arms}
-        for arm, selector in build_arms(settings, helpers, model, read_labels(settings)).items():
+        for arm, selector in build_arms(settings, helpers, model, read_task_labels(settings)).items():
             replayed = await replay_arm(arm, selector, table, settings, helpers)
             # Where no choice could be read, no helper is what would have been used.
             choices = {key: chosen or "" for key, (_, chosen) in zip(table.keys, replayed.choices, strict=True)}

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fama.agents.request import requester
+from fama.agents.agent_request import requester
 from fama.agents.runs.runner import Planned
 from fama.agents.runs.stage import for_arm
 from fama.episodes.records import Failure
@@ -20,13 +20,13 @@ from fama.selection.base import SELECTORS, AnySelector, SelectorContext
 from fama.selection.router.checkpoint import read_manifest
 from fama.selection.router.checkpoint_files import MANIFEST
 from fama.selection.router.manifest import TOLD
-from fama.selection.traits import Role, SelectorTraits, by_role
+from fama.selection.traits import ArmRole, SelectorTraits, by_role
 from fama.settings import CompareSettings, SelectorSettings, domains_of
 
 INPUTS = "inputs.json"
 
 
-def read_labels(settings: CompareSettings) -> dict[str, Failure] | None:
+def read_task_labels(settings: CompareSettings) -> dict[str, Failure] | None:
     """Read the failure labels by task on the retrospective track, the first one of each task; None on the other.
 
     Labels that are of another domain are not read.
@@ -111,7 +111,7 @@ def traits_of(arm: SelectorSettings) -> SelectorTraits:
     return SELECTORS.traits(arm.name)
 
 
-def arms_in_role(arms: Sequence[SelectorSettings], role: Role) -> list[str]:
+def arms_in_role(arms: Sequence[SelectorSettings], role: ArmRole) -> list[str]:
     """Return the names of the arms that have a place in a role, in the order of their places."""
     return [arm.arm for arm in by_role(arms, role, traits_of)]
 

@@ -5,20 +5,20 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from eval.collect.do_nothing import do_nothing
-from eval.compare.arms import build_arms, check_inputs, plan_arms, read_labels, write_inputs
+from eval.compare.arm_replay import check_replayable, replay_arm, select_rows
+from eval.compare.arms import build_arms, check_inputs, plan_arms, read_task_labels, write_inputs
 from eval.compare.executed import Executed, read_executed
 from eval.compare.lazy_models import LazyModel, UnconnectedModel
-from eval.compare.questions import Asked, check_kept, check_questions, first_asked, written_asked
-from eval.compare.replay import check_replayable, replay_arm, select_rows
+from eval.compare.questions import AskedTasks, check_kept, check_questions, first_asked, written_asked
 from eval.compare.results import compare_arms
 from eval.compare.rows import cells_of, comparable_rows
 from eval.compare.schema import COMPARISON_VERSION, Comparison
 from eval.compare.setup_cost import one_off_costs
-from eval.compare.staleness import stale_inputs
-from eval.compare.sweep import sweep
+from eval.compare.stale_inputs import stale_inputs
+from eval.compare.sweep import sweep_lambda
 from eval.compare.task_sets import learned_from, other_splits, outside_split
 from eval.metrics.episode_scores import Score
-from eval.metrics.selection import ExecutedSubset
+from eval.metrics.selection_quality import ExecutedSubset
 from fama.agents.runs.run_config import COMPARISON, FREE, config_hash, provenance, run_prompts, write_config
 from fama.agents.runs.runner import episode_id, load_benchmark, run_planned, select_tasks
 from fama.envs.base import Benchmark
@@ -125,7 +125,7 @@ def check_arms(settings: CompareSettings) -> tuple[dict[str, Helper], dict[str, 
         BadInput: an arm, a helper, a checkpoint, a table, a label file or a question that cannot be used.
     """
     check_questions(settings)
-    failures = read_labels(settings)
+    failures = read_task_labels(settings)
     helpers = build_pool(settings.helpers)
     build_arms(settings, helpers, UnconnectedModel(settings.model.name), failures)
     return helpers, failures
@@ -137,7 +137,7 @@ async def _live(
     world: MixedDomains,
     model: ChatModel | None,
     progress: bool | None,
-    before: Asked,
+    before: AskedTasks,
 ) -> Executed:
     tasks = select_tasks(settings, world)
     helpers, failures = check_arms(settings)
@@ -172,7 +172,7 @@ async def _live(
 
 
 async def _replayed(
-    settings: CompareSettings, out: Path, world: MixedDomains, model: ChatModel | None, before: Asked
+    settings: CompareSettings, out: Path, world: MixedDomains, model: ChatModel | None, before: AskedTasks
 ) -> Executed:
     path = str(settings.replay)
     if EpisodeStore(out).path.exists():
@@ -181,7 +181,7 @@ async def _replayed(
     table = select_rows(rows, settings, path, other_splits(settings, world))
     cells = _read_grid(settings, world.versions(settings.domain), table.tasks, table.backbone)
     helpers = build_pool(settings.helpers)
-    failures = read_labels(settings)
+    failures = read_task_labels(settings)
     scores: dict[str, list[Score]] = {}
     choices: dict[str, list[tuple[str, str | None]]] = {}
     missing: dict[str, int] = {}
@@ -193,7 +193,7 @@ async def _replayed(
             done = await replay_arm(arm, selector, table, settings, helpers)
             scores[arm], choices[arm], missing[arm] = list(done.scores), list(done.choices), done.missing
             health[arm] = done.health
-        curves = await sweep(settings, table, selectors, scores, helpers) if settings.lambdas else ()
+        curves = await sweep_lambda(settings, table, selectors, scores, helpers) if settings.lambdas else ()
     content = provenance(settings, world.version(settings.domain), run_prompts(settings))
     write_config(out, content | written_asked(first_asked(settings, before, table.tasks)))
     return Executed(

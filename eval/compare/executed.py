@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from eval.compare.schema import Curve
 from eval.metrics.episode_scores import Score, score_of
-from eval.metrics.selection import ExecutedSubset
+from eval.metrics.selection_quality import ExecutedSubset
 from fama.episodes.records import Episode
 from fama.episodes.spending import Spent
 from fama.selection.health import HealthTally, SelectorHealth

@@ -10,7 +10,7 @@ from eval.compare.schema import Answer
 from eval.compare.task_sets import TaskSet, task_set
 from eval.metrics.episode_scores import Score, amount
 from eval.metrics.measures import Resampling, compare_pair, task_means
-from eval.stats.margins import answer_question
+from eval.stats.margins import shows_margin
 from fama.agents.runs.run_config import CONFIG
 from fama.episodes.records import Record
 from fama.episodes.store import EpisodeStore
@@ -50,10 +50,10 @@ class AskedQuestion(Record):
     of: TaskSet | None = None
 
 
-Asked = dict[QuestionSettings, TaskSet | None]
+AskedTasks = dict[QuestionSettings, TaskSet | None]
 
 
-def check_kept(settings: CompareSettings, out: Path) -> Asked:
+def check_kept(settings: CompareSettings, out: Path) -> AskedTasks:
     """Return the questions asked in this folder so far; refuse to drop or change one.
 
     Further arms may bring further ones. A question about two arms that have episodes already comes after the run, and
@@ -89,12 +89,12 @@ def check_kept(settings: CompareSettings, out: Path) -> Asked:
     return asked
 
 
-def first_asked(settings: CompareSettings, before: Asked, tasks: Sequence[str]) -> Asked:
+def first_asked(settings: CompareSettings, before: AskedTasks, tasks: Sequence[str]) -> AskedTasks:
     """Return what each question was first asked of: these tasks, where it was not asked before."""
     return {one: before.get(one, task_set(tasks, settings.trials)) for one in settings.questions}
 
 
-def written_asked(asked: Asked) -> dict[str, Any]:
+def written_asked(asked: AskedTasks) -> dict[str, Any]:
     """Return what ``config.json`` holds of it."""
     return {ASKED: [AskedQuestion(question=one, of=of).model_dump(mode="json") for one, of in asked.items()]}
 
@@ -128,7 +128,7 @@ def answer(
     return Answer(
         **question.model_dump(),
         difference=difference,
-        shown=answer_question(difference, question.ask, question.margin),
+        shown=shows_margin(difference, question.ask, question.margin),
         token_share=share,
         tokens_shown=cheap,
         asked=asked,

@@ -9,14 +9,14 @@ import numpy as np
 import fama
 from eval.compare.arms import learned_arm, plain_arm
 from eval.compare.executed import Executed
-from eval.compare.questions import Asked, answer
+from eval.compare.questions import AskedTasks, answer
 from eval.compare.schema import ArmResult, Comparison, Corrected, GridReport, TaskCell, TaskRow, tasks_by_arm
 from eval.compare.setup_cost import paybacks
-from eval.metrics.curves import Point, frontier
+from eval.metrics.curves import OperatingPoint, frontier
 from eval.metrics.episode_scores import Score, known_mean
-from eval.metrics.formats import errors
-from eval.metrics.measures import PairedDifference, Resampling, compare_pair, measure
-from eval.metrics.selection import NO_CHOICE, TaskGrid, selection_quality, task_grids
+from eval.metrics.formats import error_counts
+from eval.metrics.measures import PairedDifference, Resampling, compare_pair, measure_arm
+from eval.metrics.selection_quality import NO_CHOICE, TaskGrid, selection_quality, task_grids
 from eval.stats.paired import holm
 from eval.stats.proportions import clustered_proportion
 from fama.agents.loop import OUT_OF_TIME
@@ -41,7 +41,7 @@ def compare_arms(
     executed: Executed,
     nothing: tuple[Interval, str | None],
     command: str,
-    asked: Asked | None = None,
+    asked: AskedTasks | None = None,
 ) -> Comparison:
     """Return the comparison of executed arms.
 
@@ -53,8 +53,8 @@ def compare_arms(
     chosen_learned = learned_arm(settings.arms)
     plain = plain_arm(settings.arms)
     by_task = {arm: _by_task(scores) for arm, scores in executed.scores.items()}
-    to_plain = differences(executed.scores, plain, executed.tasks, resampling)
-    to_learned = differences(executed.scores, chosen_learned, executed.tasks, resampling)
+    to_plain = paired_differences(executed.scores, plain, executed.tasks, resampling)
+    to_learned = paired_differences(executed.scores, chosen_learned, executed.tasks, resampling)
     paid = paybacks(settings, executed.scores, executed.one_off, executed.tasks, resampling)
     wrong = known_wrong(settings.benchmark, settings.domain)
     corrected = _corrected(executed, plain, wrong, resampling)
@@ -67,7 +67,7 @@ def compare_arms(
                 arm=name,
                 selector=wanted.name,
                 options=wanted.options,
-                measures=measure(scores, executed.tasks, resampling),
+                measures=measure_arm(scores, executed.tasks, resampling),
                 versus_none=to_plain.get(name),
                 corrected=corrected.get(name),
                 versus_learned=to_learned.get(name),
@@ -125,7 +125,7 @@ def compare_arms(
     )
 
 
-def differences(
+def paired_differences(
     scores: Mapping[str, Sequence[Score]], reference: str | None, tasks: Sequence[str], resampling: Resampling
 ) -> dict[str, PairedDifference]:
     """Return every other arm against the reference, with Holm's correction over them; none without a reference."""
@@ -149,8 +149,8 @@ def _corrected(
     if not tasks or len(tasks) == len(executed.tasks):
         return {}
     kept = {arm: [s for s in scores if s.task_id not in wrong] for arm, scores in executed.scores.items()}
-    against = differences(kept, plain, tasks, resampling)
-    measured = {arm: measure(scores, tasks, resampling) for arm, scores in kept.items()}
+    against = paired_differences(kept, plain, tasks, resampling)
+    measured = {arm: measure_arm(scores, tasks, resampling) for arm, scores in kept.items()}
     return {
         arm: Corrected(tasks=len(tasks), success=m.success, tokens=m.tokens, versus_none=against.get(arm))
         for arm, m in measured.items()
@@ -188,7 +188,7 @@ def _grid_report(truth: Mapping[str, TaskGrid], source: str) -> GridReport | Non
 
 def _frontier(arms: Sequence[ArmResult]) -> tuple[str, ...]:
     points = {
-        arm.arm: Point(arm.measures.tokens.value, arm.measures.success.value)
+        arm.arm: OperatingPoint(arm.measures.tokens.value, arm.measures.success.value)
         for arm in arms
         if arm.measures.tokens.value is not None and arm.measures.success.value is not None
     }
@@ -254,7 +254,8 @@ def _warnings(settings: CompareSettings, arms: Sequence[ArmResult], plain: str |
     if plain is None:
         said.append("No arm without helpers: there is no overhead and no difference to the plain agent.")
     broken = [
-        f"{arm.arm} {sum(arm.measures.errors.values())} of {arm.measures.episodes} ({errors(arm.measures.errors)})"
+        f"{arm.arm} {sum(arm.measures.errors.values())} of {arm.measures.episodes} "
+        f"({error_counts(arm.measures.errors)})"
         for arm in arms
         if arm.measures.errors
     ]

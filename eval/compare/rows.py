@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from eval.metrics.selection import ExecutedSubset
+from eval.metrics.selection_quality import ExecutedSubset
 from fama.episodes.outcome_table import OutcomeRow
 from fama.errors import BadInput
 from fama.settings import CompareSettings, domains_of

@@ -13,7 +13,7 @@ from pydantic import Field
 from eval.compare.setup_cost import Payback
 from eval.compare.task_sets import TaskSet, task_set
 from eval.metrics.measures import Measures, PairedDifference
-from eval.metrics.selection import SelectionQuality
+from eval.metrics.selection_quality import SelectionQuality
 from fama.episodes.records import Record
 from fama.episodes.spending import Spent
 from fama.intervals import Interval

@@ -15,7 +15,7 @@ from fama.episodes.spending import Spent, spent_on_table, unknown
 from fama.intervals import Interval, ratio_interval
 from fama.settings import CompareSettings, SelectorSettings
 
-Episodes = float | Literal["never"] | None
+BreakEven = float | Literal["never"] | None
 
 
 class Payback(Record):
@@ -30,9 +30,9 @@ class Payback(Record):
     versus: str
     tokens: int | None
     saved: Interval
-    episodes: Episodes
-    low: Episodes
-    high: Episodes
+    episodes: BreakEven
+    low: BreakEven
+    high: BreakEven
 
 
 def one_off_costs(settings: CompareSettings) -> dict[str, tuple[Spent, ...]]:
@@ -112,7 +112,7 @@ def saved_tokens(
     return ratio_interval(saved, n, resampling.weights(len(tasks)))
 
 
-def _episodes(cost: int | None, saved: float | None) -> Episodes:
+def _episodes(cost: int | None, saved: float | None) -> BreakEven:
     if cost is None or saved is None:
         return None
     if cost <= 0:

@@ -5,14 +5,14 @@ from itertools import groupby
 
 import numpy as np
 
+from eval.compare.arm_replay import ReplayTable, replay_arm
 from eval.compare.arms import arms_in_role
-from eval.compare.replay import ReplayTable, replay_arm
 from eval.compare.rows import cells_of
 from eval.compare.schema import Curve, CurvePoint
-from eval.metrics.curves import Point, area, measured, success_at, tokens_at
+from eval.metrics.curves import OperatingPoint, area, measured, success_at, tokens_at
 from eval.metrics.episode_scores import Score, amount
 from eval.metrics.measures import Resampling
-from eval.metrics.selection import ExecutedSubset
+from eval.metrics.selection_quality import ExecutedSubset
 from eval.stats.proportions import clustered_proportion
 from fama.episodes.keys import EpisodeKey
 from fama.helpers.base import Helper
@@ -26,7 +26,7 @@ ORACLE = "best executed"
 ENDLESS = 1e9
 
 
-async def sweep(
+async def sweep_lambda(
     settings: CompareSettings,
     table: ReplayTable,
     selectors: Mapping[str, AnySelector],
@@ -129,8 +129,8 @@ def _draws(sums: Array, weights: Array) -> Array:
     return found
 
 
-def _points(curve: Sequence[Array], draw: int) -> list[Point]:
-    return [Point(float(one[1, draw]), float(one[0, draw])) for one in curve]
+def _points(curve: Sequence[Array], draw: int) -> list[OperatingPoint]:
+    return [OperatingPoint(float(one[1, draw]), float(one[0, draw])) for one in curve]
 
 
 def _interval(values: Array, tasks: int) -> Interval:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from eval.logged_notes.collect import Choosers, judged
-from eval.logged_notes.summary import NotePrecision, ahead, cells
+from eval.logged_notes.judged_notes import Choosers, judged
+from eval.logged_notes.summary import NotePrecision, ahead, note_cells
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode
 from fama.episodes.store import EPISODES, read_episodes
@@ -95,7 +95,7 @@ def _result(args: argparse.Namespace, command: str) -> NotePrecision:
         seed=args.seed,
         failures=counts,
         ahead=ahead(rows),
-        cells=cells(rows, choosers.names),
+        cells=note_cells(rows, choosers.names),
     )
 
 

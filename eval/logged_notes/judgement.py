@@ -7,9 +7,9 @@ Every measure is true, false or None, "cannot be judged". Tools are compared by 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from eval.logged_notes.reference import Standing
-from eval.logged_notes.stated import Stated, Suggestion
-from fama.diagnosis.detectors.compare import Reference
+from eval.logged_notes.pending_actions import Standing
+from eval.logged_notes.stated import Stated, StatedStep
+from fama.diagnosis.detectors.action_differences import Reference
 from fama.dialogue.facts import leaves, normal_token
 from fama.dialogue.values import is_id
 
@@ -87,7 +87,7 @@ def contradicts(stated: Stated, at: Standing) -> bool | None:
     return any_of(found)
 
 
-def _against(one: Suggestion, at: Standing) -> bool | None:
+def _against(one: StatedStep, at: Standing) -> bool | None:
     if one.refuses:
         if any(at.seen & _ids(action) for action in at.changes):
             return True

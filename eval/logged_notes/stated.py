@@ -17,7 +17,7 @@ _GROUPS = {"tool": r"[\w.-]+", "parameter": r"[\w.-]+", "value": r'"[^"]*"', "de
 
 
 @dataclass(frozen=True)
-class Suggestion:
+class StatedStep:
     """A next step: a tool to call, or ``respond``; ``change`` is the tool that the words ask a yes for.
 
     ``arguments`` holds (parameter, values offered for it); ``refuses`` says that the words turn the request down.
@@ -41,7 +41,7 @@ class Stated:
     ``quoted`` and ``facts`` are its quoted values and its telling facts (ids, dates, addresses), in normal form.
     """
 
-    suggestions: tuple[Suggestion, ...] = ()
+    suggestions: tuple[StatedStep, ...] = ()
     row: tuple[tuple[str, str], ...] = ()
     rule: bool = False
     quoted: frozenset[str] = field(default=frozenset())
@@ -89,19 +89,19 @@ def _call(groups: _Groups) -> Stated:
     pairs = [(name.strip(), (value,)) for name, value in _PAIR.findall(offered)]
     if "parameter" in groups:
         pairs = [(groups["parameter"], tuple(_QUOTED.findall(offered)))]
-    return Stated((Suggestion(groups["tool"], arguments=tuple(pairs)),))
+    return Stated((StatedStep(groups["tool"], arguments=tuple(pairs)),))
 
 
 def _ask(groups: _Groups) -> Stated:
-    return Stated((Suggestion(RESPOND, change=groups["tool"]),))
+    return Stated((StatedStep(RESPOND, change=groups["tool"]),))
 
 
 def _refuse(groups: _Groups) -> Stated:
-    return Stated((Suggestion(RESPOND, refuses=True),))
+    return Stated((StatedStep(RESPOND, refuses=True),))
 
 
 def _say(groups: _Groups) -> Stated:
-    return Stated((Suggestion(RESPOND),), rule="rule" in groups)
+    return Stated((StatedStep(RESPOND),), rule="rule" in groups)
 
 
 def _rule(groups: _Groups) -> Stated:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import get_args
 
-from eval.logged_notes.collect import MOMENTS, Ahead, Chosen, Failures, Moment
+from eval.logged_notes.judged_notes import MOMENTS, Ahead, Failures, JudgedNotes, Moment
 from eval.logged_notes.judgement import Judgement
 from fama.episodes.records import Record
 from fama.files import write_atomically
@@ -17,7 +17,7 @@ _DIGITS = 4
 _COMPACT = (",", ":")
 
 
-class Share(Record):
+class NoteShare(Record):
     """Share of the notes that can be judged; ``unjudged`` counts the others. The interval is over tasks."""
 
     notes: int
@@ -25,7 +25,7 @@ class Share(Record):
     share: Interval
 
 
-class Cell(Record):
+class NoteCell(Record):
     """The notes of one chooser before one kind of decision, in failures of a backbone and a category.
 
     ``given`` is the share of decisions with a note, ``notes`` how many notes these are, ``rejected`` how many failed
@@ -43,10 +43,10 @@ class Cell(Record):
     notes: int
     rejected: int
     unread: int
-    names_tool: Share
-    names_value: Share
-    contradicts: Share
-    precision: Share
+    names_tool: NoteShare
+    names_value: NoteShare
+    contradicts: NoteShare
+    precision: NoteShare
 
 
 class NotePrecision(Record):
@@ -63,7 +63,7 @@ class NotePrecision(Record):
     seed: int
     failures: Failures
     ahead: dict[Moment, dict[Ahead, int]]
-    cells: tuple[Cell, ...]
+    cells: tuple[NoteCell, ...]
 
     def write(self, path: Path) -> None:
         """Write the file, a cell a line."""
@@ -81,11 +81,11 @@ _MEASURES: dict[str, Callable[[Judgement], bool | None]] = {
 }
 
 
-def cells(rows: Sequence[Chosen], choosers: Sequence[str]) -> tuple[Cell, ...]:
+def note_cells(rows: Sequence[JudgedNotes], choosers: Sequence[str]) -> tuple[NoteCell, ...]:
     """Return every chooser's measures at both decisions: of all failures, by backbone, by category, and by both."""
     backbones = (EVERY, *sorted({row.backbone for row in rows}))
     categories = (EVERY, *sorted({code for row in rows for code in row.categories}))
-    groups: dict[tuple[str, Moment, str, str], list[Chosen]] = defaultdict(list)
+    groups: dict[tuple[str, Moment, str, str], list[JudgedNotes]] = defaultdict(list)
     for row in rows:
         for backbone in (EVERY, row.backbone):
             for category in (EVERY, *row.categories):
@@ -100,7 +100,7 @@ def cells(rows: Sequence[Chosen], choosers: Sequence[str]) -> tuple[Cell, ...]:
     )
 
 
-def ahead(rows: Sequence[Chosen]) -> dict[Moment, dict[Ahead, int]]:
+def ahead(rows: Sequence[JudgedNotes]) -> dict[Moment, dict[Ahead, int]]:
     """Count the decisions of each kind by the reference's next action."""
     decisions = {(row.episode, row.moment): row for row in rows}.values()
     kinds: tuple[Ahead, ...] = get_args(Ahead)
@@ -110,10 +110,10 @@ def ahead(rows: Sequence[Chosen]) -> dict[Moment, dict[Ahead, int]]:
     }
 
 
-def _cell(key: tuple[str, Moment, str, str], rows: Sequence[Chosen]) -> Cell:
+def _cell(key: tuple[str, Moment, str, str], rows: Sequence[JudgedNotes]) -> NoteCell:
     chooser, moment, backbone, category = key
     notes = [(row.task, one) for row in rows for one in row.judgements]
-    return Cell(
+    return NoteCell(
         chooser=chooser,
         moment=moment,
         backbone=backbone,
@@ -127,9 +127,9 @@ def _cell(key: tuple[str, Moment, str, str], rows: Sequence[Chosen]) -> Cell:
     )
 
 
-def _judged(values: Sequence[tuple[str, bool | None]]) -> Share:
+def _judged(values: Sequence[tuple[str, bool | None]]) -> NoteShare:
     known = [(task, value) for task, value in values if value is not None]
-    return Share(notes=len(known), unjudged=len(values) - len(known), share=_share(known))
+    return NoteShare(notes=len(known), unjudged=len(values) - len(known), share=_share(known))
 
 
 def _share(values: Sequence[tuple[str, bool]]) -> Interval:

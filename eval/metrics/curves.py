@@ -8,28 +8,28 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 
-class Point(NamedTuple):
+class OperatingPoint(NamedTuple):
     """One operating point: mean tokens per episode and success rate."""
 
     tokens: float
     success: float
 
 
-def measured(points: Sequence[Point]) -> bool:
+def measured(points: Sequence[OperatingPoint]) -> bool:
     """Return whether the tokens of every point are known."""
     return all(math.isfinite(point.tokens) for point in points)
 
 
-def frontier(points: Sequence[Point]) -> list[Point]:
+def frontier(points: Sequence[OperatingPoint]) -> list[OperatingPoint]:
     """Return the points that no cheaper or equally cheap one reaches in success, by rising tokens."""
-    kept: list[Point] = []
+    kept: list[OperatingPoint] = []
     for point in sorted(points, key=lambda p: (p.tokens, -p.success)):
         if not kept or point.success > kept[-1].success:
             kept.append(point)
     return kept
 
 
-def success_at(points: Sequence[Point], tokens: float) -> float | None:
+def success_at(points: Sequence[OperatingPoint], tokens: float) -> float | None:
     """Return the best success that at most ``tokens`` buy; None below the cheapest point, or where it is unknown."""
     if not measured(points):
         return None
@@ -37,7 +37,7 @@ def success_at(points: Sequence[Point], tokens: float) -> float | None:
     return max(within, default=None)
 
 
-def tokens_at(points: Sequence[Point], success: float) -> float | None:
+def tokens_at(points: Sequence[OperatingPoint], success: float) -> float | None:
     """Return the fewest tokens that reach ``success``; None when no point does, or where they are unknown."""
     if not measured(points):
         return None
@@ -45,7 +45,7 @@ def tokens_at(points: Sequence[Point], success: float) -> float | None:
     return min(enough, default=None)
 
 
-def area(points: Sequence[Point], low: float, high: float) -> float | None:
+def area(points: Sequence[OperatingPoint], low: float, high: float) -> float | None:
     """Return the mean of the best attainable success over budgets from ``low`` to ``high`` tokens.
 
     Between points the curve is flat (a step), and 0 below the cheapest one. None without points, or with one

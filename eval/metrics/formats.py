@@ -32,7 +32,7 @@ def p_statement(p: float | None) -> str:
     return "p < 0.001" if p is not None and p < 0.001 else f"p = {p_value(p)}"
 
 
-def number(value: float | None, digits: int = 0) -> str:
+def plain_number(value: float | None, digits: int = 0) -> str:
     """Return a plain number with thousands separated."""
     return DASH if value is None else f"{value:,.{digits}f}"
 
@@ -43,7 +43,7 @@ def span(low: float, high: float) -> str:
     return ends[0] if ends[0] == ends[1] else " to ".join(ends)
 
 
-def errors(counts: dict[str, int]) -> str:
+def error_counts(counts: dict[str, int]) -> str:
     """Return ``2 user, 1 model``, or 0."""
     return ", ".join(f"{n} {boundary}" for boundary, n in sorted(counts.items())) or "0"
 

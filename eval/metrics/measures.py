@@ -97,7 +97,7 @@ class Resampling:
         return task_weights(tasks, self.draws, self.seed)
 
 
-def measure(scores: Sequence[Score], tasks: Sequence[str], resampling: Resampling) -> Measures:
+def measure_arm(scores: Sequence[Score], tasks: Sequence[str], resampling: Resampling) -> Measures:
     """Measure one arm over ``tasks``, whose order fixes the resamples."""
     weights = resampling.weights(len(tasks))
     sums = _TaskSums(scores, tasks)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from eval.metrics.episode_scores import Score
-from eval.metrics.measures import Measures, Resampling, measure
+from eval.metrics.measures import Measures, Resampling, measure_arm
 from fama.envs.exclusions import known_wrong
 from fama.episodes.records import Record
 
@@ -32,7 +32,7 @@ class GroupSummary(Record):
     corrected: Measures | None = None
 
 
-def summarise(scores: Sequence[Score], resampling: Resampling | None = None) -> list[GroupSummary]:
+def summarise_scores(scores: Sequence[Score], resampling: Resampling | None = None) -> list[GroupSummary]:
     """Return one summary per group, in order of the groups' names."""
     groups: dict[tuple[str | None, ...], list[Score]] = {}
     for score in scores:
@@ -76,7 +76,7 @@ def _summary(group: Sequence[Score], draws: Resampling) -> GroupSummary:
     right = [score for score in group if score.task_id not in listed]
     return GroupSummary(
         **names,
-        measures=measure(group, tasks, draws),
+        measures=measure_arm(group, tasks, draws),
         wrong_tasks=wrong,
-        corrected=measure(right, [t for t in tasks if t not in listed], draws) if wrong and right else None,
+        corrected=measure_arm(right, [t for t in tasks if t not in listed], draws) if wrong and right else None,
     )

@@ -15,11 +15,11 @@ from fama.episodes.store import read_episodes
 from fama.errors import BadInput
 from fama.execution.jobs import run_pool
 from fama.mining.bench import opened_bench
-from fama.mining.folder import RepairFolder
+from fama.mining.mined_folder import RepairFolder
+from fama.mining.probes import Refused
 from fama.mining.records import Repair
 from fama.mining.settings import MineSettings
-from fama.mining.source import Source, open_source, refusal
-from fama.mining.world import Refused
+from fama.mining.source import MiningSource, open_source, refusal
 from fama.models.base import ChatModel
 from fama.subsets import Subset
 
@@ -138,7 +138,7 @@ def _mine_settings(repairs: RepairFolder, settings: MineCheckSettings) -> MineSe
     return mine.model_copy(update={"model": route})
 
 
-def _check_same(episodes: Path, repairs: RepairFolder, source: Source) -> None:
+def _check_same(episodes: Path, repairs: RepairFolder, source: MiningSource) -> None:
     content: Mapping[str, Any] = repairs.content
     if content.get("config_hash") != source.config_hash:
         raise BadInput(f"{episodes}: not the episodes that {repairs.path} was mined from; give the folder of that run")

@@ -8,11 +8,11 @@ from fama.agents.loop import OUT_OF_TIME
 from fama.episodes.records import Episode
 from fama.mining.bench import Bench
 from fama.mining.meter import Meter
+from fama.mining.probes import EpisodeWorld
 from fama.mining.records import Repair
-from fama.mining.schedule import everything
-from fama.mining.search.effects import whole_map
+from fama.mining.schedule import full_schedule
+from fama.mining.search.effect_map import whole_map
 from fama.mining.settings import MineBudget
-from fama.mining.world import EpisodeWorld
 from fama.subsets import Subset, in_pool_order, is_admissible
 
 
@@ -54,7 +54,7 @@ async def run_grid(bench: Bench, record: Repair, log: Episode) -> Grid:
     helpers = open_helpers(record, len(log.decisions))
     runs = []
     for subset in subsets_of(helpers):
-        run = await world.run(everything(world.steps, subset))
+        run = await world.run(full_schedule(world.steps, subset))
         ended = world.episode_of(run).outcome
         runs.append(
             GridRun(

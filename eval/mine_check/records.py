@@ -4,7 +4,7 @@ from typing import Any, Final, Literal
 
 from fama.episodes.records import Record
 from fama.intervals import Interval
-from fama.mining.records import Verdict
+from fama.mining.records import MiningVerdict
 from fama.subsets import Subset
 
 CHECK_VERSION: Final = 2
@@ -64,7 +64,7 @@ class CheckedFailure(Record):
 
     task: str
     trial: int
-    verdict: Verdict
+    verdict: MiningVerdict
     complete: bool
     members: Subset | None
     schedule_notes: int | None

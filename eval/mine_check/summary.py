@@ -74,7 +74,7 @@ def checked_failure(record: Repair, grid: Grid) -> CheckedFailure:
     )
 
 
-def summarise(failures: Sequence[CheckedFailure], seed: int = 0) -> CheckSummary:
+def summarise_checks(failures: Sequence[CheckedFailure], seed: int = 0) -> CheckSummary:
     """Return the results over failures; ``seed`` is the bootstrap's."""
     repaired = [one for one in failures if one.best]
     able = [one for one in failures if one.best or one.schedule]

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.planning.meter import ALL, Measured, Meter, Tokenizer
-from eval.planning.workload import WORKLOADS, Asked, Contrast, Load, Workload, Workloads
+from eval.planning.workload import WORKLOADS, AskedHelper, Contrast, TokenLoad, Workload, Workloads
+from eval.planning.workload_meter import ALL, MeasuredEpisode, Tokenizer, WorkloadMeter
 from fama.agents.runs.plan import load_benchmark
 from fama.config import load_settings
 from fama.episodes.records import Episode
@@ -37,16 +37,16 @@ BACKBONES = {
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "compare"
 DRAWS = 2000
 #: Benchmark, domain, backbone and strategy.
-Group = tuple[str, str, str, str]
+WorkloadGroup = tuple[str, str, str, str]
 
 
-def summarise(rows: Sequence[Measured], about: Mapping[str, str], helpers: Iterable[str]) -> Workload:
+def summarise_workload(rows: Sequence[MeasuredEpisode], about: Mapping[str, str], helpers: Iterable[str]) -> Workload:
     """Return the means per episode, with intervals over tasks."""
     tasks = sorted({row.task for row in rows})
     place = {task: i for i, task in enumerate(tasks)}
     weights = task_weights(len(tasks), DRAWS, 0, "workload")
 
-    def over(value: Callable[[Measured], float]) -> Interval:
+    def over(value: Callable[[MeasuredEpisode], float]) -> Interval:
         total, count = np.zeros(len(tasks)), np.zeros(len(tasks))
         for row in rows:
             total[place[row.task]] += value(row)
@@ -56,8 +56,8 @@ def summarise(rows: Sequence[Measured], about: Mapping[str, str], helpers: Itera
     def mean(name: str) -> Interval:
         return over(lambda row: row.sums.get(name, 0.0))
 
-    def measure_asked(name: str) -> Asked:
-        return Asked(**{part: mean(f"{name} {part}") for part in Asked.model_fields})
+    def asked(name: str) -> AskedHelper:
+        return AskedHelper(**{part: mean(f"{name} {part}") for part in AskedHelper.model_fields})
 
     different, pairs = np.zeros(len(tasks)), np.zeros(len(tasks))
     for one, other in combinations(rows, 2):
@@ -69,10 +69,10 @@ def summarise(rows: Sequence[Measured], about: Mapping[str, str], helpers: Itera
             **about,
             "episodes": len(rows),
             "decisions": mean("decisions"),
-            "agent": Load(**{part: mean(f"agent {part}") for part in Load.model_fields}),
-            "user": Load(**{part: mean(f"user {part}") for part in Load.model_fields}),
-            "helpers": {name: measure_asked(name) for name in helpers},
-            "all_helpers": measure_asked(ALL),
+            "agent": TokenLoad(**{part: mean(f"agent {part}") for part in TokenLoad.model_fields}),
+            "user": TokenLoad(**{part: mean(f"user {part}") for part in TokenLoad.model_fields}),
+            "helpers": {name: asked(name) for name in helpers},
+            "all_helpers": asked(ALL),
             "selection": mean("selection"),
             "opening": max(row.opening for row in rows),
             "longest": max(row.longest for row in rows),
@@ -83,7 +83,7 @@ def summarise(rows: Sequence[Measured], about: Mapping[str, str], helpers: Itera
     )
 
 
-def contrast(one: Sequence[Measured], other: Sequence[Measured]) -> tuple[int, float, float] | None:
+def contrast(one: Sequence[MeasuredEpisode], other: Sequence[MeasuredEpisode]) -> tuple[int, float, float] | None:
     """Return the tasks with two trials of each, the variance of the true difference between them, and the discordance.
 
     None where there are fewer than two such tasks. The variance of the differences of per-task rates is that of the
@@ -102,7 +102,7 @@ def contrast(one: Sequence[Measured], other: Sequence[Measured]) -> tuple[int, f
     return len(tasks), round(max(0.0, between), 4), round(float(apart.mean()), 4)
 
 
-def _ends(rows: Iterable[Measured]) -> dict[str, list[bool]]:
+def _ends(rows: Iterable[MeasuredEpisode]) -> dict[str, list[bool]]:
     found: dict[str, list[bool]] = defaultdict(list)
     for row in rows:
         found[row.task].append(row.success)
@@ -114,13 +114,13 @@ def _rounded(value: Interval) -> Interval:
     return Interval(middle, low, high, value.n)
 
 
-def collect(logs: Path, tokenizer: str, command: str) -> Workloads:
+def collect_workloads(logs: Path, tokenizer: str, command: str) -> Workloads:
     """Measure all episodes of known backbones that ended without error, with no trait asked of the user.
 
     Raises:
         BadInput: a benchmark of the logs is not installed.
     """
-    groups: dict[Group, list[Episode]] = defaultdict(list)
+    groups: dict[WorkloadGroup, list[Episode]] = defaultdict(list)
     for episode in read_episodes(logs):
         known = episode.benchmark in BENCHMARKS and episode.backbone in BACKBONES and episode.settings is None
         if known and episode.outcome.status != "error":
@@ -129,7 +129,7 @@ def collect(logs: Path, tokenizer: str, command: str) -> Workloads:
     shown = list(dict.fromkeys(BACKBONES.values()))
     order = sorted(groups, key=lambda group: (*group[:2], shown.index(group[2]), group[3]))
     counter = Tokenizer(tokenizer)
-    measured: dict[Group, list[Measured]] = {}
+    measured: dict[WorkloadGroup, list[MeasuredEpisode]] = {}
     workloads: list[Workload] = []
     versions: dict[str, str] = {}
     for group in order:
@@ -137,9 +137,9 @@ def collect(logs: Path, tokenizer: str, command: str) -> Workloads:
         settings = load_settings(CompareSettings, [CONFIGS / "paper.yaml", CONFIGS / f"paper-{group[1]}.yaml"])
         world = load_benchmark(settings)
         versions |= world.versions(group[1])
-        meter = Meter(counter, world, group[3], int(settings.helpers.options["Memory"]["k"]))
+        meter = WorkloadMeter(counter, world, group[3], int(settings.helpers.options["Memory"]["k"]))
         measured[group] = [meter.measure(episode) for episode in groups[group]]
-        workloads.append(summarise(measured[group], about, meter.helpers))
+        workloads.append(summarise_workload(measured[group], about, meter.helpers))
     contrasts = []
     for one, other in combinations(order, 2):
         found = contrast(measured[one], measured[other]) if one[:3] == other[:3] else None
@@ -175,7 +175,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, default=WORKLOADS)
     args = parser.parse_args(arguments)
     command = shlex.join(["python", "-m", "eval.planning.collect", str(args.logs), "--tokenizer", args.tokenizer])
-    found = collect(args.logs, args.tokenizer, command)
+    found = collect_workloads(args.logs, args.tokenizer, command)
     args.out.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return 0
 

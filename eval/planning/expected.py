@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from eval.planning.workload import Basis, Load, Workload
+from eval.planning.workload import Basis, TokenLoad, Workload
 from fama.helpers.base import Helper, form_of
 from fama.helpers.llm_form import REPLY_TOKENS
 from fama.intervals import Interval
 from fama.selection.base import SELECTORS
-from fama.selection.replies import default_reply_tokens
+from fama.selection.helper_choice import default_reply_tokens
 from fama.settings import CompareSettings, SelectorSettings
 from fama.subsets import base_of
 
@@ -138,7 +138,7 @@ def _at_most(tokens: Tokens) -> Tokens:
     return Tokens(*(Range(0.0, part.high) for part in (tokens.read, tokens.fresh, tokens.written)))
 
 
-def _tokens(load: Load) -> Tokens:
+def _tokens(load: TokenLoad) -> Tokens:
     return Tokens(*(Range(_mean(part), _mean(part)) for part in (load.read, load.fresh, load.written)))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eval.planning.cards import read_backbones
-from eval.planning.plan import ComparisonPlan, plan_comparison
+from eval.planning.comparison_plan import ComparisonPlan, plan_comparison
 from fama.config import load_settings
 from fama.settings import CompareSettings
 
@@ -18,7 +18,7 @@ STRATEGIES = ("fc", "react")
 
 
 @dataclass(frozen=True)
-class Cell:
+class PaperGridCell:
     """One comparison of the grid: ``config`` is laid over the base, backbone and strategy over both."""
 
     config: str
@@ -56,9 +56,9 @@ class Cell:
         return plan_comparison(self.settings, ROOT / self.out)
 
 
-def cells() -> Iterator[Cell]:
+def grid_cells() -> Iterator[PaperGridCell]:
     """Yield the cells, domain by domain."""
     for path in sorted((ROOT / FOLDER).glob("paper-*.yaml")):
         for backbone in read_backbones():
             for strategy in STRATEGIES:
-                yield Cell(path.relative_to(ROOT).as_posix(), backbone, strategy)
+                yield PaperGridCell(path.relative_to(ROOT).as_posix(), backbone, strategy)

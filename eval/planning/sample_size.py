@@ -50,7 +50,9 @@ class Spread(NamedTuple):
     source: str
 
 
-def spread_of(table: Sequence[OutcomeRow], file: str, basis: Basis | None, contrasts: Sequence[Contrast]) -> Spread:
+def planned_spread(
+    table: Sequence[OutcomeRow], file: str, basis: Basis | None, contrasts: Sequence[Contrast]
+) -> Spread:
     """Return the spread of executed subsets of an outcome table, else of logged trials, else a guess.
 
     The variance between tasks is the largest of logged pairs of strategies, those of the domain before all others.

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WORKLOADS = ROOT / "results" / "real-logs" / "workloads.json"
 
 
-class Load(Record):
+class TokenLoad(Record):
     """Tokens per episode of one role: ``read`` in all, ``fresh`` ones that no prefix cache holds, and ``written``.
 
     Fresh is what a request adds to the one before it in the episode, without the reply between them. The opening of
@@ -26,7 +26,7 @@ class Load(Record):
     written: Interval
 
 
-class Asked(Record):
+class AskedHelper(Record):
     """A helper in form ``llm``, asked wherever its gate lets it.
 
     ``calls`` per episode; ``read`` is all that the calls read, ``question`` the part behind the agent's own request.
@@ -51,10 +51,10 @@ class Workload(Record):
     strategy: str
     episodes: int
     decisions: Interval
-    agent: Load
-    user: Load
-    helpers: dict[str, Asked]
-    all_helpers: Asked
+    agent: TokenLoad
+    user: TokenLoad
+    helpers: dict[str, AskedHelper]
+    all_helpers: AskedHelper
     selection: Interval
     opening: int
     longest: int

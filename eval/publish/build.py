@@ -18,28 +18,37 @@ import numpy as np
 import yaml
 
 from eval.ablation.figure import curves
-from eval.ablation.run import Ablation
-from eval.ablation.table import markdown
+from eval.ablation.table import ablation_markdown
+from eval.ablation.variant_runs import Ablation
 from eval.compare.comparison import read_comparison, run_comparison
 from eval.compare.executed import OWN_EPISODES
 from eval.compare.schema import ArmResult, Comparison
-from eval.metrics.formats import DASH, count, number, p_value, percent
+from eval.metrics.formats import DASH, count, p_value, percent, plain_number
 from eval.metrics.measures import PairedDifference
-from eval.publish import differing, findings, logged_notes, mixed, paper_grid, real_logs, repairs_table, training_table
+from eval.publish import (
+    differing,
+    findings,
+    logged_notes,
+    mixed_traffic,
+    paper_grid,
+    real_logs,
+    repairs_table,
+    training_table,
+)
 from eval.publish.markdown import name, public, table
 from eval.publish.markers import fill_tables
 from eval.publish.wording import kept_gain
-from eval.readings.agreement import table as agreements
-from eval.readings.fitted import recorded
+from eval.readings.annotator_agreement import agreement_markdown as agreements
+from eval.readings.fitted import stored_comparisons
 from eval.readings.measured import read_measured
-from eval.readings.readings import PARTS, Part
+from eval.readings.readings import PARTS, ReadingsPart
 from eval.report.answers_table import answers_table
-from eval.report.figures import figures, save
+from eval.report.figures import figures, save_figure
 from eval.report.verification import verify
 from eval.stats.proportions import clustered_proportion
 from eval.understanding.hearing import hear
-from eval.understanding.replies import LABELS, read_labels
-from eval.understanding.tables import tables as understood
+from eval.understanding.hearing_tables import hearing_tables as understood
+from eval.understanding.labelled_replies import LABELS, read_reply_labels
 from fama.diagnosis.diagnose import diagnose_episode
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.envs.helpdesk.benchmark import FIRST_VERSIONS
@@ -77,7 +86,7 @@ PAGES = (
 
 def understanding(folder: Path) -> str:
     """Tabulate what the user hears in the labelled replies."""
-    return understood(asyncio.run(hear(read_labels(folder / LABELS), folder)))
+    return understood(asyncio.run(hear(read_reply_labels(folder / LABELS), folder)))
 
 
 def subset_grid(stem: str) -> str:
@@ -99,7 +108,7 @@ def subset_grid(stem: str) -> str:
         (
             name(split_label(next(iter(arm.subsets), ""))),
             *_against_none(arm),
-            number(arm.measures.episode_seconds.value),
+            plain_number(arm.measures.episode_seconds.value),
             " · ".join(str(broken[next(iter(arm.subsets), "none")][code]) for code in codes),
         )
         for arm in comparison.arms
@@ -170,7 +179,7 @@ def _verified(folder: Path, changed: int) -> Comparison:
     return verify(folder, benchmark=False).comparison
 
 
-def answers(folder: str) -> str:
+def asked_questions(folder: str) -> str:
     """Tabulate what a live comparison was asked before it ran, with the answers."""
     asked = answers_table(_live(folder))
     if asked is None:
@@ -209,7 +218,7 @@ def power() -> str:
 def _points(difference: PairedDifference | None) -> str:
     if difference is None or difference.detectable_holm is None:
         return ""
-    return number(difference.detectable_holm * 100)
+    return plain_number(difference.detectable_holm * 100)
 
 
 def tau2(domain: str) -> str:
@@ -233,7 +242,7 @@ def _caption(comparison: Comparison) -> str:
     return f"{_frame(comparison)} Computed at commit {(comparison.commit or '')[:7]} by `{public(comparison.command)}`."
 
 
-def agreement(part: Part) -> str:
+def agreement_with_readings(part: ReadingsPart) -> str:
     """Tabulate how far each annotator agrees with one part of the readings."""
     rows = [one for one in read_measured() if one.half == part]
     commits = ", ".join(sorted({(one.commit or "unknown")[:7] for one in rows}))
@@ -243,7 +252,7 @@ def agreement(part: Part) -> str:
 def ablation(path: Path) -> str:
     """Return the tables of one ``ablation.json``."""
     result = _read_ablation(path)
-    return markdown(result.model_copy(update={"command": public(result.command)}))
+    return ablation_markdown(result.model_copy(update={"command": public(result.command)}))
 
 
 def _read_ablation(path: Path) -> Ablation:
@@ -264,27 +273,27 @@ TABLES: dict[str, Callable[[], str]] = {
     "lattice-0-5b": partial(subset_grid, "lattice-test-0.5b"),
     "solved-subsets": partial(training_table.solved_subsets, TRAINING),
     "helper-effects": partial(training_table.helper_effects, TRAINING),
-    "against-none": partial(training_table.against_none, TRAINING),
+    "against-none": partial(training_table.outcomes_against_none, TRAINING),
     "selectors": selectors,
     "saas-dev": partial(selectors, "saas-dev"),
     "retrospective": partial(selectors, "retrospective"),
     "unseen": partial(selectors, "mixed"),
     "unseen-short": partial(against_none, "mixed"),
     "unseen-domains": lambda: findings.by_domain(DATA / "mixed"),
-    "unseen-answers": partial(answers, "mixed"),
-    "unseen-notes": lambda: mixed.notes_given(DATA / "mixed"),
-    "unseen-read": lambda: mixed.failures_read(DATA / "mixed", DATA / "mixed" / "failures-read.yaml"),
+    "unseen-answers": partial(asked_questions, "mixed"),
+    "unseen-notes": lambda: mixed_traffic.notes_given(DATA / "mixed"),
+    "unseen-read": lambda: mixed_traffic.failures_read(DATA / "mixed", DATA / "mixed" / "failures-read.yaml"),
     "unseen-parted": lambda: differing.parted(DATA / "mixed", "learned per turn", "prompted per turn"),
     "unseen-asked": lambda: differing.tabulate_asked(DATA / "mixed", ("learned per turn", "prompted per turn")),
     "unseen-partings": lambda: differing.partings_read(DATA / "mixed", DATA / "mixed" / "decisions-read.yaml"),
     "agents": partial(selectors, "agents"),
-    "agents-answers": partial(answers, "agents"),
-    "agents-calls": lambda: mixed.calls_and_notes(DATA / "agents"),
-    "agents-notes": lambda: mixed.notes_given(DATA / "agents"),
+    "agents-answers": partial(asked_questions, "agents"),
+    "agents-calls": lambda: mixed_traffic.calls_and_notes(DATA / "agents"),
+    "agents-notes": lambda: mixed_traffic.notes_given(DATA / "agents"),
     "unseen-categories": lambda: findings.categories(DATA / "mixed"),
     "seen": partial(selectors, "mixed-seen"),
     "seen-domains": lambda: findings.by_domain(DATA / "mixed-seen"),
-    "fitted-diagnosis": lambda: recorded.tabulate(recorded.read()),
+    "fitted-diagnosis": lambda: stored_comparisons.tabulate(stored_comparisons.read_comparisons()),
     "kept-gain": lambda: kept_gain(_live("mixed-seen"), _live("mixed")),
     "trials": partial(reliability, "trials"),
     **{f"tau2-{domain}": partial(tau2, domain) for domain in ("mock", "retail", "airline")},
@@ -294,14 +303,14 @@ TABLES: dict[str, Callable[[], str]] = {
     "categories": lambda: findings.categories(DATA / "compare"),
     "cases": lambda: findings.cases(DATA / "compare"),
     "cases-trials": lambda: findings.cases(DATA / "trials"),
-    "remaining": lambda: findings.remaining(DATA / "compare"),
+    "remaining": lambda: findings.remaining_failures(DATA / "compare"),
     "read-in-full": lambda: findings.read_in_full(DATA / "compare", DATA / "trials", DATA / "failures-read.yaml"),
     "understanding": lambda: understanding(DATA),
-    **{f"readings-{part}": partial(agreement, part) for part in PARTS},
+    **{f"readings-{part}": partial(agreement_with_readings, part) for part in PARTS},
     "real-profiles": real_logs.profiles,
     "real-helpers": real_logs.helpers,
     **paper_grid.TABLES,
-    "logged-notes": logged_notes.by_helper,
+    "logged-notes": logged_notes.notes_by_helper,
     "logged-notes-groups": logged_notes.by_group,
     **{f"ablation-{path.stem}": partial(ablation, path) for path in ABLATIONS.glob("*.json")},
 }
@@ -328,7 +337,7 @@ def main(arguments: Sequence[str]) -> int:
                 path.write_text(new, encoding="utf-8")
     if "--check" not in arguments:
         for place, draw in FIGURES.items():
-            save(draw(), ROOT / place)
+            save_figure(draw(), ROOT / place)
     sys.stdout.write(
         f"{made.cache_info().currsize} tables in {len(PAGES)} pages; {'changed' if stale else 'up to date'}: {stale}\n"
     )

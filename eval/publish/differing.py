@@ -10,7 +10,7 @@ import yaml
 
 from eval.metrics.formats import percent
 from eval.metrics.measures import Resampling
-from eval.publish.findings import Verdict, check_causes, findings
+from eval.publish.findings import FailureCause, check_causes, findings
 from eval.publish.markdown import table
 from fama.episodes.records import Episode, Record
 from fama.errors import BadInput
@@ -37,7 +37,7 @@ class Parting(NamedTuple):
         return [note.text for note in mine] == [note.text for note in theirs]
 
 
-class Preferred(Verdict):
+class Preferred(FailureCause):
     """The verdict of a reader on the decision at which two arms part; ``message`` is that of the agent's action."""
 
     message: int

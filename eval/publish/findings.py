@@ -177,7 +177,7 @@ def cases(folder: Path) -> str:
     return table(("task", more, "learned chose", "prompted chose", "failure of the other", "read both"), rows)
 
 
-def remaining(folder: Path) -> str:
+def remaining_failures(folder: Path) -> str:
     """Tabulate the learned arm's remaining failures by the finding that weighs most."""
     data = findings(folder)
     tasks: dict[str, list[str]] = {}
@@ -189,7 +189,7 @@ def remaining(folder: Path) -> str:
     return f"{len(failed)} failures.\n\n{table(('finding', 'failures', 'tasks'), rows)}"
 
 
-class Verdict(Record):
+class FailureCause(Record):
     """A reader's cause of one failed episode, and what happened."""
 
     task: str
@@ -197,13 +197,13 @@ class Verdict(Record):
     what: str
 
 
-class FailureReading(Verdict):
+class FailureReading(FailureCause):
     """A verdict, and how many requests the task has."""
 
     requests: int
 
 
-class Reading(Record):
+class FailureCauses(Record):
     """A file of readings by episode, and the meaning of each of their causes."""
 
     causes: dict[str, str]
@@ -211,7 +211,7 @@ class Reading(Record):
     trials: dict[str, FailureReading]
 
 
-def check_causes(path: Path, causes: Mapping[str, str], verdicts: Mapping[str, Verdict]) -> None:
+def check_causes(path: Path, causes: Mapping[str, str], verdicts: Mapping[str, FailureCause]) -> None:
     """Refuse verdicts whose cause the file does not define.
 
     Raises:
@@ -231,7 +231,7 @@ def read_in_full(folder: Path, trials: Path, path: Path) -> str:
     Raises:
         BadInput: the file names a cause that it does not define, or not exactly these failures.
     """
-    read = Reading.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    read = FailureCauses.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     once, again = findings(folder).of("learned"), findings(trials).of("learned")
     lost = [episode for episode in once if episode.outcome.status == "failure"]
     open_tasks = {episode.task_id for episode in lost}

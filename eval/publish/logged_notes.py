@@ -3,8 +3,8 @@
 from functools import cache
 from pathlib import Path
 
-from eval.logged_notes.collect import ALL, COVER, Ahead, Moment
-from eval.logged_notes.summary import EVERY, Cell, NotePrecision, Share
+from eval.logged_notes.judged_notes import ALL, COVER, Ahead, Moment
+from eval.logged_notes.summary import EVERY, NoteCell, NotePrecision, NoteShare
 from eval.metrics.formats import percent
 from eval.publish.markdown import table
 
@@ -29,7 +29,7 @@ _HEAD = (
 )
 
 
-def by_helper() -> str:
+def notes_by_helper() -> str:
     """Tabulate all failures: one row per helper, set of helpers and router."""
     result = _read()
     counts, whole = result.failures, [c.chooser for c in result.cells if c.moment == "decisive" and _is_whole(c)]
@@ -70,17 +70,17 @@ def _row(name: str, backbone: str, category: str) -> tuple[str, ...]:
     return percent(decisive.given, 0), str(decisive.notes), *map(_judged, shares)
 
 
-def _judged(share: Share) -> str:
+def _judged(share: NoteShare) -> str:
     """Return the share with how many notes could be judged."""
     return f"{percent(share.share, 0)} of {share.notes}"
 
 
-def _cell(name: str, backbone: str, category: str, moment: Moment) -> Cell:
+def _cell(name: str, backbone: str, category: str, moment: Moment) -> NoteCell:
     key = (name, backbone, category, moment)
     return next(c for c in _read().cells if (c.chooser, c.backbone, c.category, c.moment) == key)
 
 
-def _is_whole(cell: Cell) -> bool:
+def _is_whole(cell: NoteCell) -> bool:
     return cell.backbone == EVERY and cell.category == EVERY
 
 

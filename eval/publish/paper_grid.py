@@ -4,11 +4,11 @@ import shlex
 from functools import cache
 from itertools import groupby
 
-from eval.metrics.formats import DASH, count, number, percent, span
+from eval.metrics.formats import DASH, count, percent, plain_number, span
 from eval.planning.cards import read_backbones
+from eval.planning.comparison_plan import ComparisonPlan
 from eval.planning.expected import Range
-from eval.planning.paper_grid import Cell, cells
-from eval.planning.plan import ComparisonPlan
+from eval.planning.paper_grid import PaperGridCell, grid_cells
 from eval.planning.sample_size import SampleSizePlan
 from eval.planning.workload import Basis, Workload, read_workloads
 from eval.publish.markdown import table
@@ -21,9 +21,9 @@ _STEP = 512
 
 
 @cache
-def planned() -> tuple[tuple[Cell, ComparisonPlan], ...]:
+def planned() -> tuple[tuple[PaperGridCell, ComparisonPlan], ...]:
     """Return the cells with their plans."""
-    return tuple((cell, cell.plan()) for cell in cells())
+    return tuple((cell, cell.plan()) for cell in grid_cells())
 
 
 def grid() -> str:
@@ -36,7 +36,7 @@ def grid() -> str:
     return table(head, [_row(cell, plan) for cell, plan in planned()])
 
 
-def _row(cell: Cell, plan: ComparisonPlan) -> list[str]:
+def _row(cell: PaperGridCell, plan: ComparisonPlan) -> list[str]:
     settings, expected, own, holm = cell.settings, plan.expected, plan.own, plan.holm
     tokens = [UNKNOWN] * 6
     if expected is not None:
@@ -51,7 +51,7 @@ def _row(cell: Cell, plan: ComparisonPlan) -> list[str]:
     ]
 
 
-def commands() -> str:
+def grid_commands() -> str:
     """Return the commands of the cells, a block for each domain."""
     blocks = []
     for config, group in groupby(planned(), key=lambda pair: pair[0].config):
@@ -89,8 +89,8 @@ def contrasts() -> str:
             f"{one.backbone}, {one.domain}",
             " and ".join(one.strategies),
             str(one.tasks),
-            number(100 * one.between**0.5),
-            number(100 * one.discordance),
+            plain_number(100 * one.between**0.5),
+            plain_number(100 * one.discordance),
         ]
         for one in read_workloads().contrasts
     ]
@@ -105,10 +105,10 @@ def memory() -> str:
     body = [
         [
             name,
-            number(one.parameters / 1e9, 2),
-            number(one.weight_bytes / 1e9, 1),
-            number(one.token_bytes / 1024),
-            number(seats * length * one.token_bytes / 1e9, 1),
+            plain_number(one.parameters / 1e9, 2),
+            plain_number(one.weight_bytes / 1e9, 1),
+            plain_number(one.token_bytes / 1024),
+            plain_number(seats * length * one.token_bytes / 1e9, 1),
             str(one.cards(seats * length)),
         ]
         for name, one in read_backbones().items()
@@ -150,7 +150,7 @@ def _basis(basis: Basis) -> str:
 
 
 def _points(plan: SampleSizePlan | None) -> str:
-    return DASH if plan is None or plan.detectable is None else number(100 * plan.detectable, 1)
+    return DASH if plan is None or plan.detectable is None else plain_number(100 * plan.detectable, 1)
 
 
 def _span(value: Range) -> str:
@@ -159,7 +159,7 @@ def _span(value: Range) -> str:
 
 TABLES = {
     "paper-grid": grid,
-    "paper-grid-commands": commands,
+    "paper-grid-commands": grid_commands,
     "paper-grid-sources": sources,
     "paper-grid-contrasts": contrasts,
     "paper-grid-memory": memory,

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.annotation.profiles import Profile, draw, profile
+from eval.annotation.failure_profiles import Profile, draw_profiles, profile
 from eval.metrics.formats import percent
 from eval.publish.markdown import table
-from eval.report.figures import save
+from eval.report.figures import save_figure
 from fama.diagnosis.mitigation import minimal_cover
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import NO_CAUSE, Failure, Record
@@ -87,7 +87,7 @@ def helpers() -> str:
     return table(("backbone", "chosen by", "failures", *(f"{helper} %" for helper in POOL)), rows)
 
 
-def collect(logs: Path, labels: Path, selected: Path) -> Counts:
+def count_labels(logs: Path, labels: Path, selected: Path) -> Counts:
     """Count the labels of the failures of known backbones, and what is chosen for them."""
     taxonomy = load_taxonomy()
     where = {e.id: (BACKBONES[e.backbone], e.domain) for e in read_episodes(logs) if e.backbone in BACKBONES}
@@ -151,10 +151,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("labels", type=Path)
     parser.add_argument("selected", type=Path)
     args = parser.parse_args(arguments)
-    counts = collect(args.logs, args.labels, args.selected)
+    counts = count_labels(args.logs, args.labels, args.selected)
     COUNTS.parent.mkdir(exist_ok=True)
     COUNTS.write_text(counts.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    save(draw(counts.profiles), FIGURE)
+    save_figure(draw_profiles(counts.profiles), FIGURE)
     return 0
 
 

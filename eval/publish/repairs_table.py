@@ -14,9 +14,9 @@ from eval.publish.markdown import public, table
 from fama.episodes.jsonl import RecordStore, existing_file
 from fama.errors import BadInput
 from fama.intervals import clustered_mean
-from fama.mining.folder import read_repairs
+from fama.mining.mined_folder import read_repairs
 from fama.mining.note_effects import NoteEffects, note_effects
-from fama.mining.records import REPAIRS, Kind, Repair
+from fama.mining.records import REPAIRS, EpisodeKind, Repair
 
 
 def repairs(folder: Path) -> str:
@@ -80,7 +80,10 @@ def effects(folders: Sequence[Path]) -> str:
 def effects_in_short(folders: Sequence[Path]) -> str:
     """Tabulate how many single notes fixed a failure and broke a solved episode, by helper and form, over domains."""
     rows = _by_kind(note_effects(map(read_repairs, folders), by_domain=False))
-    body = [(helper, form, *(_turned(kinds.get(kind)) for kind in get_args(Kind))) for (helper, form, _), kinds in rows]
+    body = [
+        (helper, form, *(_turned(kinds.get(kind)) for kind in get_args(EpisodeKind)))
+        for (helper, form, _), kinds in rows
+    ]
     return table(("helper", "form", "fixed, of notes at failures", "broke, of notes at solved"), body)
 
 

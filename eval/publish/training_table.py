@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from eval.metrics.episode_scores import known_mean
-from eval.metrics.formats import number, percent
+from eval.metrics.formats import percent, plain_number
 from eval.metrics.measures import Resampling
 from eval.publish.markdown import name, public, table
 from eval.stats.proportions import clustered_proportion
@@ -30,8 +30,10 @@ def outcomes(path: Path) -> str:
             str(len(own := by_subset[subset])),
             str(_solved(own)),
             _share(_solved(own), len(own)),
-            number(sum(row.tokens for row in own) / len(own)),
-            number(known_mean([None if row.tokens_cached is None else row.tokens - row.tokens_cached for row in own])),
+            plain_number(sum(row.tokens for row in own) / len(own)),
+            plain_number(
+                known_mean([None if row.tokens_cached is None else row.tokens - row.tokens_cached for row in own])
+            ),
         )
         for subset in order
     ]
@@ -71,7 +73,7 @@ def helper_effects(path: Path) -> str:
     return table(("helper", f"points [95 %], {len(by_task)} tasks"), body)
 
 
-def against_none(path: Path) -> str:
+def outcomes_against_none(path: Path) -> str:
     """Tabulate every subset on the tasks that drew it and none."""
     pairs: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
     for rows in _by_task(path).values():

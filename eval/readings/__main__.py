@@ -7,17 +7,24 @@ import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from eval.readings.agreement import Named, measure, of_detectors, of_failure, of_reading, table
-from eval.readings.answers import faults
+from eval.readings.annotator_agreement import (
+    Named,
+    agreement_markdown,
+    measure_agreement,
+    of_detectors,
+    of_failure,
+    of_reading,
+)
 from eval.readings.draw import AGAIN as AGAIN_STRATA
-from eval.readings.draw import AGAIN_SEED, MORE_SEED, SEED, draw, read_logs
+from eval.readings.draw import AGAIN_SEED, MORE_SEED, SEED, draw_failures, read_logs
 from eval.readings.draw import MORE as MORE_STRATA
-from eval.readings.fit import choices, cross_validate
+from eval.readings.finding_weights import choices, cross_validate
 from eval.readings.fitted.command import pooled, report
 from eval.readings.judge import Judging, measure_judge
-from eval.readings.measured import Measured, record
+from eval.readings.measured import LabellerScores, record_scores
 from eval.readings.members import HALVES, SET, read_set, write_set
 from eval.readings.packets import batches, packet, policy, policy_name
+from eval.readings.reader_answers import faults
 from eval.readings.readings import AGAIN, FILES, FOLDER, MORE, PARTS, final, publish, read_readings, readers, tuning
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode
@@ -114,12 +121,14 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _draw(args: argparse.Namespace) -> None:
     episodes = read_logs(args.logs)
     if args.beside is None:
-        drawn = draw(episodes, seed=SEED if args.seed is None else args.seed)
+        drawn = draw_failures(episodes, seed=SEED if args.seed is None else args.seed)
     elif args.beside.resolve() == args.set.resolve():
         raise BadInput(f"{args.set}: is the set to draw beside; give another --set for the further ones")
     else:
         strata, seed = (MORE_STRATA, MORE_SEED) if args.half == "tuning" else (AGAIN_STRATA, AGAIN_SEED)
-        drawn = draw(episodes, strata, seed if args.seed is None else args.seed, read_set(args.beside), args.half)
+        drawn = draw_failures(
+            episodes, strata, seed if args.seed is None else args.seed, read_set(args.beside), args.half
+        )
     write_set(drawn, args.set)
 
 
@@ -137,7 +146,7 @@ def _agree(episodes: Sequence[Episode], args: argparse.Namespace) -> str:
     if args.half != "more":
         first, second = (read_readings(name, args.folder) for name in readers(args.half)[:2])
         rows.append(
-            measure(
+            measure_agreement(
                 "reader B against reader A",
                 {one: first[one] for one in readings},
                 {one: of_reading(second[one]) for one in readings},
@@ -145,16 +154,20 @@ def _agree(episodes: Sequence[Episode], args: argparse.Namespace) -> str:
             )
         )
     always = {one: Named("IFU", "agent", None) for one in readings}
-    rows.append(measure("always the agent, IFU", readings, always, tasks))
+    rows.append(measure_agreement("always the agent, IFU", readings, always, tasks))
     for name, shown in (("detectors", True), ("detectors, references hidden", False)):
-        rows.append(measure(name, readings, {o: of_detectors(known[o], taxonomy, shown) for o in readings}, tasks))
+        rows.append(
+            measure_agreement(name, readings, {o: of_detectors(known[o], taxonomy, shown) for o in readings}, tasks)
+        )
     for path in args.labels:
         named = {label.episode_id: of_failure(label) for label in read_failures(path)}
-        rows.append(measure(path.parent.name, readings, named, tasks))
+        rows.append(measure_agreement(path.parent.name, readings, named, tasks))
     if args.record:
         version, commit = taxonomy.version, git_commit()
-        record([Measured(half=args.half, row=row, taxonomy=version, commit=commit) for row in rows], args.folder)
-    return table(rows)
+        record_scores(
+            [LabellerScores(half=args.half, row=row, taxonomy=version, commit=commit) for row in rows], args.folder
+        )
+    return agreement_markdown(rows)
 
 
 def _judge(episodes: Sequence[Episode], args: argparse.Namespace) -> str:
@@ -173,8 +186,8 @@ def _judge(episodes: Sequence[Episode], args: argparse.Namespace) -> str:
     judging = Judging(settings, args.context, not args.no_evidence, args.concurrency, args.first)
     found = asyncio.run(measure_judge(args.half, known, readings, _tasks(args.folder), args.out, judging))
     if args.record:
-        record([found], args.folder)
-    return table([found.row])
+        record_scores([found], args.folder)
+    return agreement_markdown([found.row])
 
 
 def _fit(episodes: Sequence[Episode], args: argparse.Namespace) -> None:
@@ -194,7 +207,7 @@ def _fit(episodes: Sequence[Episode], args: argparse.Namespace) -> None:
         raise BadInput("--record: keeps what --models measures; give both, or neither")
     readings = tuning(args.folder)
     given = choices(_known(episodes, readings, args.logs, args.folder), readings, taxonomy)
-    sys.stdout.write(table(cross_validate(given, readings, _tasks(args.folder))) + "\n")
+    sys.stdout.write(agreement_markdown(cross_validate(given, readings, _tasks(args.folder))) + "\n")
 
 
 def _known(episodes: Sequence[Episode], wanted: Collection[str], logs: Path, source: Path) -> dict[str, Episode]:

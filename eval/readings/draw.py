@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from eval.readings.members import HALVES, Half, Member, ReadingSet, Stratum
-from fama.episodes.importers.base import IMPORTERS, LABEL_READERS, detect
-from fama.episodes.importers.clean import dialogue_hash
+from fama.episodes.importers.base import IMPORTERS, LABEL_READERS, detect_format
+from fama.episodes.importers.import_cleaning import dialogue_hash
 from fama.episodes.intake import Intake, LogFile
 from fama.episodes.keys import TaskKey
 from fama.episodes.records import Episode
@@ -73,12 +73,12 @@ def read_logs(folder: Path) -> list[Episode]:
     with tempfile.TemporaryDirectory() as place:
         intake = Intake(EpisodeStore(Path(place)), strip=True)
         for path in files:
-            if (name := detect(path)) not in LABEL_READERS.names():
+            if (name := detect_format(path)) not in LABEL_READERS.names():
                 intake.add(LogFile.of(path, folder), IMPORTERS.load(name)(path))
         return list(intake.store.read())
 
 
-def draw(
+def draw_failures(
     episodes: Iterable[Episode],
     strata: Sequence[Stratum] = STRATA,
     seed: int = SEED,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from eval.readings.agreement import measure, of_failure
-from eval.readings.measured import Measured, judge_prompts
-from eval.readings.readings import Part, Reading
+from eval.readings.annotator_agreement import measure_agreement, of_failure
+from eval.readings.measured import LabellerScores, judge_prompts
+from eval.readings.readings import Reading, ReadingsPart
 from fama.diagnosis.diagnose import diagnose
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode, Failure
@@ -38,13 +38,13 @@ class Judging:
 
 
 async def measure_judge(
-    half: Part,
+    half: ReadingsPart,
     episodes: Mapping[str, Episode],
     readings: Mapping[str, Reading],
     tasks: Mapping[str, str],
     out: Path,
     judging: Judging,
-) -> Measured:
+) -> LabellerScores:
     """Let a judge label the read failures into ``out`` and compare; run again, it goes on where it stopped.
 
     The folder gets dialogues and words of them: keep it outside the repository.
@@ -82,9 +82,9 @@ async def measure_judge(
     if summary.judge_errors:
         sys.stderr.write(f"{len(summary.judge_errors)} left, the judge did not answer; run the command again\n")
     named = {label.episode_id: of_failure(label) for label in read_failures(out) if label.episode_id in chosen}
-    return Measured(
+    return LabellerScores(
         half=half,
-        row=measure(summary.labeller, readings, named, tasks),
+        row=measure_agreement(summary.labeller, readings, named, tasks),
         taxonomy=taxonomy.version,
         prompts=judge_prompts(),
         context_tokens=judging.context_tokens,

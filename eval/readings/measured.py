@@ -6,10 +6,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from eval.metrics.formats import count, percent
-from eval.readings.agreement import Row
-from eval.readings.readings import FOLDER, Part
+from eval.readings.annotator_agreement import AgreementRow
+from eval.readings.readings import FOLDER, ReadingsPart
 from fama.diagnosis import analysts, orchestrator
-from fama.episodes.faults import fault_of
+from fama.episodes.record_faults import fault_of
 from fama.episodes.records import Record
 from fama.errors import BadInput
 from fama.files import write_atomically
@@ -20,11 +20,11 @@ AGREEMENT = "agreement.jsonl"
 MEASURE = "do so with `python -m eval.readings judge LOGS --judge NAME --out DIR`"
 
 
-class Measured(Record):
+class LabellerScores(Record):
     """One annotator on one part of the readings. ``prompts`` is None for labels that no judge gave."""
 
-    half: Part
-    row: Row
+    half: ReadingsPart
+    row: AgreementRow
     taxonomy: str
     prompts: str | None = None
     context_tokens: int | None = None
@@ -41,7 +41,7 @@ def judge_prompts() -> str:
     return content_hash([prompt_hash(name) for name in (*analysts.PROMPTS, *orchestrator.PROMPTS)])
 
 
-def read_measured(folder: Path = FOLDER) -> list[Measured]:
+def read_measured(folder: Path = FOLDER) -> list[LabellerScores]:
     """Return the measurements of a folder of readings, in file order; none where no file is.
 
     Raises:
@@ -51,13 +51,13 @@ def read_measured(folder: Path = FOLDER) -> list[Measured]:
     found = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines() if path.exists() else (), start=1):
         try:
-            found.append(Measured.model_validate_json(line))
+            found.append(LabellerScores.model_validate_json(line))
         except ValidationError as error:
             raise BadInput(f"{path}:{number}: no measurement ({fault_of(error)}); delete the line") from None
     return found
 
 
-def record(measured: Iterable[Measured], folder: Path = FOLDER) -> None:
+def record_scores(measured: Iterable[LabellerScores], folder: Path = FOLDER) -> None:
     """Add measurements to a folder's; one of the same annotator and half is replaced.
 
     Raises:

@@ -7,8 +7,8 @@ import yaml
 from pydantic import Field, ValidationError
 
 from fama.config import read_yaml
-from fama.episodes.faults import fault_of
 from fama.episodes.keys import TaskKey
+from fama.episodes.record_faults import fault_of
 from fama.episodes.records import Record
 from fama.errors import BadInput
 from fama.files import write_atomically

@@ -10,8 +10,8 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
-from eval.readings.answers import Answer, read_answers
 from eval.readings.members import SET, Half, read_set
+from eval.readings.reader_answers import ReadingAnswer, read_answers
 from fama.episodes.records import Blame, Record
 from fama.errors import BadInput
 from fama.files import write_atomically
@@ -19,8 +19,8 @@ from fama.files import write_atomically
 FOLDER = SET.parent
 MORE, AGAIN = FOLDER / "more.yaml", FOLDER / "again.yaml"
 #: A half of the set, the further failures to tune on, or the second test set.
-Part = Literal[Half, "more", "again"]
-PARTS: tuple[Part, ...] = get_args(Part)
+ReadingsPart = Literal[Half, "more", "again"]
+PARTS: tuple[ReadingsPart, ...] = get_args(ReadingsPart)
 #: Files of answers: two readers' and a third's for the set and for the second test set, one reader's for the further.
 READERS, AGAIN_READERS = ("reader-a", "reader-b", "third"), ("again-a", "again-b", "again-third")
 FILES = (*READERS, *AGAIN_READERS, "more")
@@ -69,7 +69,7 @@ def publish(answers: Iterable[Path], name: str, folder: Path = FOLDER) -> int:
     Raises:
         BadInput: an answer has no valid form, or an episode is answered twice.
     """
-    rows: dict[str, Answer] = {}
+    rows: dict[str, ReadingAnswer] = {}
     for path in answers:
         for number, answer in read_answers(path):
             if isinstance(answer, str):
@@ -88,12 +88,12 @@ def agree(one: Reading, other: Reading) -> bool:
     return one.label == other.label and abs(one.step - other.step) <= SAME_STEP
 
 
-def readers(part: Part) -> tuple[str, str, str]:
+def readers(part: ReadingsPart) -> tuple[str, str, str]:
     """Return the names of the files of a part that was read twice: both readers' and the third's."""
     return AGAIN_READERS if part == "again" else READERS
 
 
-def final(part: Part, folder: Path = FOLDER) -> dict[str, Reading]:
+def final(part: ReadingsPart, folder: Path = FOLDER) -> dict[str, Reading]:
     """Return the decided reading of every failure of a part: the first where both agree, else the third.
 
     Of the further failures it is the only one.

@@ -3,7 +3,7 @@
 from eval.compare.schema import Answer, Comparison
 from eval.compare.task_sets import TaskSet
 from eval.metrics.formats import DASH, percent
-from eval.report.table_format import Cell, Table
+from eval.report.table_format import Table, TableCell
 
 _WORDS = {"no_worse": "no worse than", "more": "better than", "same": "the same as"}
 
@@ -58,14 +58,14 @@ def _tasks(one: TaskSet) -> str:
     return f"{one.tasks} task{'s' * (one.tasks != 1)}"
 
 
-def _row(answer: Answer, other: str) -> tuple[Cell, ...]:
+def _row(answer: Answer, other: str) -> tuple[TableCell, ...]:
     share = answer.token_share
     return (
-        Cell(question(answer) + (f" ({other})" if other else "")),
-        Cell(percent(answer.difference, signed=True), answer.difference.value),
-        Cell(_yes(answer.shown)),
-        Cell(DASH if share is None else percent(share, 0), None if share is None else share.value),
-        Cell(_yes(answer.tokens_shown)),
+        TableCell(question(answer) + (f" ({other})" if other else "")),
+        TableCell(percent(answer.difference, signed=True), answer.difference.value),
+        TableCell(_yes(answer.shown)),
+        TableCell(DASH if share is None else percent(share, 0), None if share is None else share.value),
+        TableCell(_yes(answer.tokens_shown)),
     )
 
 

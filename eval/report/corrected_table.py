@@ -3,7 +3,7 @@
 from eval.compare.schema import Comparison
 from eval.metrics.formats import DASH, count, p_value, percent
 from eval.report.health_table import arm_cell
-from eval.report.table_format import Cell, Table
+from eval.report.table_format import Table, TableCell
 
 
 def corrected_table(comparison: Comparison) -> Table | None:
@@ -17,11 +17,11 @@ def corrected_table(comparison: Comparison) -> Table | None:
         rows.append(
             (
                 arm_cell(arm),
-                Cell(percent(arm.measures.success), arm.measures.success.value),
-                Cell(percent(right.success), right.success.value),
-                Cell(percent(versus.estimate, signed=True) if versus else DASH),
-                Cell(p_value(versus.p_holm) if versus else DASH),
-                Cell(count(right.tokens), right.tokens.value),
+                TableCell(percent(arm.measures.success), arm.measures.success.value),
+                TableCell(percent(right.success), right.success.value),
+                TableCell(percent(versus.estimate, signed=True) if versus else DASH),
+                TableCell(p_value(versus.p_holm) if versus else DASH),
+                TableCell(count(right.tokens), right.tokens.value),
             )
         )
     if not rows:

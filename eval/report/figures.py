@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from eval.compare.schema import ArmResult, Comparison
-from eval.metrics.curves import Point, frontier
+from eval.metrics.curves import OperatingPoint, frontier
 from eval.metrics.formats import DASH
-from eval.report.tables import Cost, arm_intervals
+from eval.report.tables import CostColumn, arm_intervals
 from fama.errors import BadInput
 from fama.intervals import Interval
 
@@ -75,7 +75,7 @@ def check_name(name: str) -> None:
         raise BadInput(f"--figure {name}: end its name with one of {', '.join(_ENDINGS)}")
 
 
-def save(figure: Any, path: Path) -> None:
+def save_figure(figure: Any, path: Path) -> None:
     """Write a figure in the format of the path's ending."""
     import matplotlib
 
@@ -120,7 +120,7 @@ def _as_attributes(match: re.Match[str]) -> str:
     return " " + " ".join(attributes) if attributes else ""
 
 
-def _success_over(comparison: Comparison, cost: Cost) -> Any:
+def _success_over(comparison: Comparison, cost: CostColumn) -> Any:
     """Draw success over tokens, with intervals on both; best and nothing as lines, over all tokens the frontier, too.
 
     None where no arm has both.
@@ -208,7 +208,7 @@ def _curves(comparison: Comparison) -> Any:
             lines = axes.plot(*zip(*points, strict=True), "o", color=colour, markersize=6, label=curve.arm, zorder=3)
             _name(comparison, curve.arm, *lines)
             continue
-        steps = [(p.tokens, 100 * p.success) for p in frontier([Point(x, y / 100) for x, y in points])]
+        steps = [(p.tokens, 100 * p.success) for p in frontier([OperatingPoint(x, y / 100) for x, y in points])]
         lines = axes.step(
             *zip(*steps, strict=True), where="post", color=colour, linewidth=1.4, marker="o", markersize=3.5,
             linestyle=(0, (1, 2)) if curve.arm not in colours else "-", label=curve.arm, zorder=2,

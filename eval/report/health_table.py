@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.formats import DASH
-from eval.report.table_format import Cell, Table
+from eval.report.table_format import Table, TableCell
 from fama.selection.health import SelectorHealth
 
 #: Stands beside an arm whose selector is broken.
@@ -12,9 +12,9 @@ BROKEN = "†"
 BROKEN_NOTE = f"{BROKEN} Broken selector: it made no readable choice at more than half of its decisions; never bold."
 
 
-def arm_cell(arm: ArmResult) -> Cell:
+def arm_cell(arm: ArmResult) -> TableCell:
     """Return the cell of an arm's name, marked where its selector is broken."""
-    return Cell(arm.arm, mark=BROKEN if arm.broken else "")
+    return TableCell(arm.arm, mark=BROKEN if arm.broken else "")
 
 
 def with_note(table: Table) -> Table:
@@ -42,21 +42,21 @@ def health_table(comparison: Comparison) -> Table | None:
     )
 
 
-def _cells(health: SelectorHealth) -> tuple[Cell, ...]:
+def _cells(health: SelectorHealth) -> tuple[TableCell, ...]:
     shares = (health.unparsed, health.truncated, health.repaired, health.fell_back)
     unknown = sum(health.unknown_names.values())
     return (
-        Cell(str(health.selections), health.selections),
+        TableCell(str(health.selections), health.selections),
         *(_share(count, health.selections) for count in shares),
-        Cell(str(health.unaffordable), health.unaffordable),
-        Cell(str(health.subsets), health.subsets),
-        Cell(str(unknown), unknown),
+        TableCell(str(health.unaffordable), health.unaffordable),
+        TableCell(str(health.subsets), health.subsets),
+        TableCell(str(unknown), unknown),
     )
 
 
-def _share(count: int | None, of: int) -> Cell:
+def _share(count: int | None, of: int) -> TableCell:
     """Return ``12 (20 %)``, sorted by the share; a dash where the count is unknown."""
     if count is None:
-        return Cell(DASH)
+        return TableCell(DASH)
     share = count / of if of else 0.0
-    return Cell(f"{count} ({100 * share:.0f} %)" if count else "0", share)
+    return TableCell(f"{count} ({100 * share:.0f} %)" if count else "0", share)

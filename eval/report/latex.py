@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 
 from eval.metrics.formats import DASH
-from eval.report.table_format import Cell, Table
+from eval.report.table_format import Table, TableCell
 
 _NEEDED = r"\usepackage{booktabs}"
 
@@ -106,7 +106,7 @@ def _body_width(table: Table, index: int) -> float:
     return max((_cell_width(row[index]) for row in table.rows), default=0.0)
 
 
-def _cell_width(cell: Cell) -> float:
+def _cell_width(cell: TableCell) -> float:
     value, interval = _split(cell.text)
     return (
         _text_width(value) * (_BOLD if cell.best else 1.0)
@@ -165,7 +165,7 @@ def _caption(table: Table, shown: list[int]) -> str:
     return " ".join(filter(needed, _SENTENCE.split(" ".join(table.caption.split()))))
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: TableCell) -> str:
     value, interval = _split(cell.text)
     text = rf"\textbf{{{_tex(value)}}}" if cell.best else _tex(value)
     text += rf" {{\scriptsize {_tex(interval)}}}" if interval else ""

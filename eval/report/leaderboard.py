@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from eval.compare.results import NOT_RECORDED
-from eval.metrics.formats import DASH, count, errors, p_value, percent
+from eval.metrics.formats import DASH, count, error_counts, p_value, percent
 from eval.metrics.measures import PairedDifference
 from eval.metrics.ranking import rank
 from eval.report.page import page_environment, page_hash
-from eval.report.table_format import Cell, Table, markdown, md
+from eval.report.table_format import Table, TableCell, markdown, md
 from eval.report.verification import verify
 from fama.agents.runs.run_config import tree_hash
 from fama.episodes.records import Record
@@ -36,7 +36,7 @@ class Entry(Record):
     commits: dict[str, int]
 
 
-class Source(Record):
+class ComparisonSource(Record):
     """A comparison: what its file states and no episode says, by field; and what to beware of, as computed here."""
 
     source: str
@@ -74,10 +74,10 @@ class Leaderboard(Record):
 
     schema_version: int = BOARD_VERSION
     groups: tuple[Group, ...]
-    sources: tuple[Source, ...]
+    sources: tuple[ComparisonSource, ...]
 
 
-def build(folders: Sequence[Path]) -> Leaderboard:
+def build_leaderboard(folders: Sequence[Path]) -> Leaderboard:
     """Return the board of these comparisons; groups by title, entries by success, then by tokens.
 
     Raises:
@@ -89,7 +89,9 @@ def build(folders: Sequence[Path]) -> Leaderboard:
         verified = verify(folder)
         one, source = verified.comparison, "/".join(folder.resolve().parts[-2:])
         sources.append(
-            Source(source=source, stated=dict(verified.stated), warnings=one.warnings, simulated=one.simulated)
+            ComparisonSource(
+                source=source, stated=dict(verified.stated), warnings=one.warnings, simulated=one.simulated
+            )
         )
         key = (
             *(one.benchmark, one.benchmark_version, one.domain, one.split, one.tasks, one.task_set.ids),
@@ -128,7 +130,7 @@ def write_leaderboard(folders: Sequence[Path], out: Path) -> tuple[Path, ...]:
     """
     from markupsafe import Markup
 
-    board = build(folders)
+    board = build_leaderboard(folders)
     built = [*(_table(group) for group in board.groups), *(_beside(source) for source in board.sources)]
     style = (Path(__file__).with_name("templates") / "report.css").read_text(encoding="utf-8")
     page = (
@@ -153,16 +155,16 @@ def _table(group: Group) -> Table:
         versus = entry.against_none
         rows.append(
             (
-                Cell(entry.arm),
-                Cell(percent(entry.success), entry.success.value),
-                Cell(percent(versus.estimate, signed=True) if versus else ""),
-                Cell(p_value(versus.p_holm) if versus else ""),
-                Cell(count(entry.tokens), entry.tokens.value),
-                Cell(percent(versus.overhead, 0, signed=True) if versus else ""),
-                Cell(str(entry.trials), entry.trials),
-                Cell(errors(entry.errors)),
-                Cell(_unread(entry.health)),
-                Cell(f"{entry.source} ({', '.join(_short(commit) for commit in entry.commits)})"),
+                TableCell(entry.arm),
+                TableCell(percent(entry.success), entry.success.value),
+                TableCell(percent(versus.estimate, signed=True) if versus else ""),
+                TableCell(p_value(versus.p_holm) if versus else ""),
+                TableCell(count(entry.tokens), entry.tokens.value),
+                TableCell(percent(versus.overhead, 0, signed=True) if versus else ""),
+                TableCell(str(entry.trials), entry.trials),
+                TableCell(error_counts(entry.errors)),
+                TableCell(_unread(entry.health)),
+                TableCell(f"{entry.source} ({', '.join(_short(commit) for commit in entry.commits)})"),
             )
         )
     columns = ("arm", "success, %", "against none, points", "p, Holm", "tokens per episode", "over none, %")
@@ -173,11 +175,13 @@ def _short(commit: str) -> str:
     return "commit not recorded" if commit == NOT_RECORDED else commit[:7]
 
 
-def _beside(source: Source) -> Table:
+def _beside(source: ComparisonSource) -> Table:
     """Tabulate what stands beside the numbers of a comparison."""
     lines = [("computed", "beware of", line) for line in (*source.simulated, *source.warnings)]
     lines += [("as stated, by no episode", name, value) for name, value in source.stated.items()]
-    return Table("source", source.source, "", ("", "field", "value"), tuple(tuple(map(Cell, line)) for line in lines))
+    return Table(
+        "source", source.source, "", ("", "field", "value"), tuple(tuple(map(TableCell, line)) for line in lines)
+    )
 
 
 def _unread(health: SelectorHealth | None) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from eval.compare.schema import ArmResult, Comparison
-from eval.metrics.formats import DASH, count, number, p_statement, percent, signed
+from eval.metrics.formats import DASH, count, p_statement, percent, plain_number, signed
 from eval.metrics.measures import PairedDifference
 from eval.metrics.ranking import rank
 from eval.report.setup_cost_table import episodes_text
@@ -55,7 +55,7 @@ def _ranked_success(comparison: Comparison, arm: ArmResult) -> float:
     return sum(cell.successes / cell.trials for cell in cells) / len(cells)
 
 
-def answers(comparison: Comparison) -> Answers:
+def headline_answers(comparison: Comparison) -> Answers:
     """Return the answers that a reader wants first; the headline names arms that are left out of it."""
     found = _answers(comparison)
     best = best_arm(comparison)
@@ -112,7 +112,7 @@ def _answers(comparison: Comparison) -> Answers:
         "At what cost",
         f"{_relative(over)} tokens",
         f"{percent(over, 0, signed=True)} % over {versus.versus}; {count(best.measures.tokens)} per episode, "
-        f"{number(best.measures.tokens_per_success.value)} per solved one",
+        f"{plain_number(best.measures.tokens_per_success.value)} per solved one",
     )
     return Answers(headline, (which, better, cost, _sure(comparison, versus)), _duel(comparison))
 
@@ -163,8 +163,8 @@ def _duel(comparison: Comparison) -> tuple[str, ...]:
             + "".join(f" The selector of {one.arm} is broken." for one in (learned, arm) if one.broken)
         )
     lines += [
-        f"{learned.arm} has a setup cost of {number(paid.tokens)} tokens above that of {paid.versus}; break-even after "
-        f"{episodes_text(paid.episodes)} episodes."
+        f"{learned.arm} has a setup cost of {plain_number(paid.tokens)} tokens above that of {paid.versus}; break-even "
+        f"after {episodes_text(paid.episodes)} episodes."
         for paid in learned.payback
         if learned.measures.success.value  # an arm that solves nothing pays nothing back
         and paid.tokens is not None

@@ -12,12 +12,12 @@ import yaml
 from eval.compare.comparison import read_comparison
 from eval.compare.schema import Comparison, TaskCell
 from eval.metrics.formats import count, p_statement, percent
-from eval.report.figures import figures, inline_svg, save
+from eval.report.figures import figures, inline_svg, save_figure
 from eval.report.latex import WIDTHS, latex
-from eval.report.narrative import answers
+from eval.report.narrative import headline_answers
 from eval.report.table_format import Table, markdown, md
-from eval.report.tables import tables
-from eval.report.transcripts import embed, find_episodes, transcripts
+from eval.report.tables import comparison_tables
+from eval.report.transcripts import find_episodes, script_json, transcripts
 from fama.files import replacing, write_atomically
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def write_report(folder: Path) -> WrittenReport:
     wanted = {id_ for row in comparison.per_task for cell in row.arms.values() for id_ in cell.episodes}
     shown = transcripts(episodes, wanted) if episodes else {}
     drawn = figures(comparison)
-    built = tables(comparison)
+    built = comparison_tables(comparison)
     page, notes = folder / PAGE, folder / NOTES
     files = [page, notes]
     write_atomically(page, render_page(comparison, built, drawn, shown))
@@ -94,13 +94,13 @@ def render_page(
         .get_template("report.html.j2")
         .render(
             title=_title(comparison),
-            answers=answers(comparison),
+            answers=headline_answers(comparison),
             notes=_notes(comparison),
             # our own drawings, style, script and escaped JSON: the only text that is not escaped as HTML
             figures=[{"caption": CAPTIONS[n], "svg": Markup(inline_svg(f, n, CAPTIONS[n]))} for n, f in drawn.items()],  # noqa: S704
             style=Markup(style),  # noqa: S704
             script=Markup(script),  # noqa: S704
-            data=Markup(embed({"episodes": shown, "tasks": ids, "arms": _told(comparison)})),  # noqa: S704
+            data=Markup(script_json({"episodes": shown, "tasks": ids, "arms": _told(comparison)})),  # noqa: S704
             style_hash=page_hash(style),
             script_hash=page_hash(script),
             tables=[_for_page(table) for table in built],
@@ -122,7 +122,7 @@ def render_page(
 
 def render_markdown(comparison: Comparison, built: list[Table], drawn: tuple[str, ...]) -> str:
     """Return the report as Markdown, with its figures as files beside it."""
-    summary = answers(comparison)
+    summary = headline_answers(comparison)
     cards = [{"question": c.question, "answer": md(c.answer), "detail": md(c.detail)} for c in summary.cards]
     return (
         page_environment()
@@ -234,4 +234,4 @@ def _task_cell(arm: str, cell: TaskCell, shown: dict[str, dict[str, Any]]) -> di
 
 def _save(figure: Any, path: Path) -> None:
     with replacing(path) as temporary:
-        save(figure, temporary)
+        save_figure(figure, temporary)

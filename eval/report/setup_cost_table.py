@@ -3,9 +3,9 @@
 import math
 
 from eval.compare.schema import Comparison
-from eval.compare.setup_cost import Episodes, Payback, total
-from eval.metrics.formats import DASH, count, number
-from eval.report.table_format import Cell, Table
+from eval.compare.setup_cost import BreakEven, Payback, total
+from eval.metrics.formats import DASH, count, plain_number
+from eval.report.table_format import Table, TableCell
 
 
 def one_off_table(comparison: Comparison) -> Table | None:
@@ -26,9 +26,9 @@ def one_off_table(comparison: Comparison) -> Table | None:
         paid = {one.versus: one for one in arm.payback}
         rows.append(
             (
-                Cell(arm.arm),
-                *(_known(total(parts)) if parts else Cell(DASH) for parts in (tables, others)),
-                _known(total(training, "seconds"), 1) if training else Cell(DASH),
+                TableCell(arm.arm),
+                *(_known(total(parts)) if parts else TableCell(DASH) for parts in (tables, others)),
+                _known(total(training, "seconds"), 1) if training else TableCell(DASH),
                 _known(total(arm.one_off)),
                 _known(None if seconds is None else seconds / 3600, 2),
                 *(cell for rival in rivals for cell in _paid(paid.get(rival), bool(arm.measures.success.value))),
@@ -47,26 +47,26 @@ def one_off_table(comparison: Comparison) -> Table | None:
     )
 
 
-def _known(value: float | None, digits: int = 0) -> Cell:
-    return Cell("unknown" if value is None else number(value, digits), value)
+def _known(value: float | None, digits: int = 0) -> TableCell:
+    return TableCell("unknown" if value is None else plain_number(value, digits), value)
 
 
-def _paid(paid: Payback | None, solves: bool) -> list[Cell]:
+def _paid(paid: Payback | None, solves: bool) -> list[TableCell]:
     """Return the cells of saved tokens and of the break-even; an arm that solves nothing pays nothing back."""
     if paid is None:
-        return [Cell(DASH)] * 2
-    saved = Cell(count(paid.saved), paid.saved.value)
+        return [TableCell(DASH)] * 2
+    saved = TableCell(count(paid.saved), paid.saved.value)
     if not solves:
-        return [saved, Cell(DASH)]
+        return [saved, TableCell(DASH)]
     sort = paid.episodes if isinstance(paid.episodes, float) else None
     text = episodes_text(paid.episodes)
     if paid.low is not None and paid.high is not None and (paid.low, paid.high) != ("never", "never") and text != "0":
         text += f" [{episodes_text(paid.low)}, {episodes_text(paid.high)}]"
-    return [saved, Cell(text, sort)]
+    return [saved, TableCell(text, sort)]
 
 
-def episodes_text(episodes: Episodes) -> str:
+def episodes_text(episodes: BreakEven) -> str:
     """Return ``812``, ``never`` or ``unknown``; part of an episode counts as one."""
     if episodes is None:
         return "unknown"
-    return episodes if isinstance(episodes, str) else number(math.ceil(episodes))
+    return episodes if isinstance(episodes, str) else plain_number(math.ceil(episodes))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """A cell's text, the number it is sorted by, whether it is the best of its column, and its mark.
 
     Marks are stars of significance, or a dagger beside an arm.
@@ -28,7 +28,7 @@ class Table:
     title: str
     caption: str
     columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[TableCell, ...], ...]
     priority: tuple[int, ...] = ()
 
 

@@ -5,24 +5,24 @@ from dataclasses import replace
 from typing import Literal
 
 from eval.compare.schema import ArmResult, Comparison, Curve
-from eval.metrics.formats import DASH, count, errors, number, p_value, percent
+from eval.metrics.formats import DASH, count, error_counts, p_value, percent, plain_number
 from eval.metrics.measures import PairedDifference
-from eval.metrics.selection import NO_CHOICE, SelectionQuality
+from eval.metrics.selection_quality import NO_CHOICE, SelectionQuality
 from eval.report.answers_table import answers_table
 from eval.report.corrected_table import corrected_table
 from eval.report.health_table import BROKEN, arm_cell, health_table, with_note
 from eval.report.setup_cost_table import one_off_table
-from eval.report.table_format import Cell, Table
+from eval.report.table_format import Table, TableCell
 from fama.intervals import Interval
 
 #: Which tokens success is drawn over: all, or those that no cache held.
-Cost = Literal["tokens", "new_tokens"]
+CostColumn = Literal["tokens", "new_tokens"]
 
 
 _NOT_RANKED = "None is marked as the best, since arms have verdicts on different tasks."
 
 
-def tables(comparison: Comparison) -> list[Table]:
+def comparison_tables(comparison: Comparison) -> list[Table]:
     """Build all tables of a comparison; one without any content is left out."""
     built = [
         _success(comparison),
@@ -49,9 +49,9 @@ def _success(comparison: Comparison) -> Table:
             [
                 arm_cell(arm),
                 _rate(m.success),
-                *(_rate(passes[k]) if k in passes else Cell(DASH) for k in ks),
-                *(Cell(str(n), n) for n in (m.tasks, m.successes, m.failures)),
-                Cell(errors(m.errors), sum(m.errors.values())),
+                *(_rate(passes[k]) if k in passes else TableCell(DASH) for k in ks),
+                *(TableCell(str(n), n) for n in (m.tasks, m.successes, m.failures)),
+                TableCell(error_counts(m.errors), sum(m.errors.values())),
             ]
         )
     return Table(
@@ -71,14 +71,14 @@ def _against(comparison: Comparison) -> Table | None:
     if not sides:
         return None
     columns = ["arm"]
-    rows: list[list[Cell]] = [[arm_cell(arm)] for arm in comparison.arms]
+    rows: list[list[TableCell]] = [[arm_cell(arm)] for arm in comparison.arms]
     for side in sides:
         other = next(getattr(arm, side).versus for arm in comparison.arms if getattr(arm, side))
         columns += [f"against {other}, points", "p", "p, Holm", "Cohen's h", "only it", f"only {other}"]
         columns += ["detectable, points"]
         for row, arm in zip(rows, comparison.arms, strict=True):
             versus: PairedDifference | None = getattr(arm, side)
-            row += _difference(versus, arm) if versus else [Cell(DASH)] * 7
+            row += _difference(versus, arm) if versus else [TableCell(DASH)] * 7
     return Table(
         "differences",
         "Paired differences in success",
@@ -92,21 +92,21 @@ def _against(comparison: Comparison) -> Table | None:
     )
 
 
-def _difference(versus: PairedDifference, arm: ArmResult) -> list[Cell]:
+def _difference(versus: PairedDifference, arm: ArmResult) -> list[TableCell]:
     detectable, size = versus.detectable_holm, versus.cohens_h
     return [
-        Cell(
+        TableCell(
             percent(versus.estimate, signed=True),
             versus.estimate.value,
             versus.clear and not arm.broken,
             _stars(versus),
         ),
-        Cell(p_value(versus.p), versus.p),
-        Cell(p_value(versus.p_holm), versus.p_holm),
-        Cell(number(size, 2).replace("-", "−"), size),
-        Cell(str(versus.only_ours), versus.only_ours),
-        Cell(str(versus.only_theirs), versus.only_theirs),
-        Cell(number(None if detectable is None else detectable * 100, 0), detectable),
+        TableCell(p_value(versus.p), versus.p),
+        TableCell(p_value(versus.p_holm), versus.p_holm),
+        TableCell(plain_number(size, 2).replace("-", "−"), size),
+        TableCell(str(versus.only_ours), versus.only_ours),
+        TableCell(str(versus.only_theirs), versus.only_theirs),
+        TableCell(plain_number(None if detectable is None else detectable * 100, 0), detectable),
     ]
 
 
@@ -123,14 +123,14 @@ def _cost(comparison: Comparison) -> Table:
         rows.append(
             [
                 arm_cell(arm),
-                Cell(count(m.tokens), m.tokens.value),
-                Cell(percent(over, 0, signed=True), over.value) if over else Cell(DASH),
-                *(Cell(number(m.tokens_by_role.get(role)), m.tokens_by_role.get(role)) for role in _ROLES),
-                Cell(count(m.tokens_per_success), m.tokens_per_success.value),
-                Cell(count(m.new_tokens), m.new_tokens.value) if m.new_tokens else Cell(DASH),
-                Cell(percent(m.cached_share, 0), m.cached_share.value),
-                Cell(number(m.decision_seconds.value, 3), m.decision_seconds.value),
-                Cell(number(m.episode_seconds.value, 1), m.episode_seconds.value),
+                TableCell(count(m.tokens), m.tokens.value),
+                TableCell(percent(over, 0, signed=True), over.value) if over else TableCell(DASH),
+                *(TableCell(plain_number(m.tokens_by_role.get(role)), m.tokens_by_role.get(role)) for role in _ROLES),
+                TableCell(count(m.tokens_per_success), m.tokens_per_success.value),
+                TableCell(count(m.new_tokens), m.new_tokens.value) if m.new_tokens else TableCell(DASH),
+                TableCell(percent(m.cached_share, 0), m.cached_share.value),
+                TableCell(plain_number(m.decision_seconds.value, 3), m.decision_seconds.value),
+                TableCell(plain_number(m.episode_seconds.value, 1), m.episode_seconds.value),
             ]
         )
     return Table(
@@ -160,10 +160,14 @@ def _selection(comparison: Comparison) -> Table | None:
         rows.append(
             [
                 arm_cell(arm),
-                Cell(number(arm.helpers_per_episode, 1), arm.helpers_per_episode),
-                *([_rate(report.exact, 0), _plain(report.jaccard), _regret(report)] if report else [Cell(DASH)] * 3),
-                Cell(number(report.macro_f1, 2), report.macro_f1) if report else Cell(DASH),
-                Cell(top + (f" and {more} more" if more > 0 else "")),
+                TableCell(plain_number(arm.helpers_per_episode, 1), arm.helpers_per_episode),
+                *(
+                    [_rate(report.exact, 0), _plain(report.jaccard), _regret(report)]
+                    if report
+                    else [TableCell(DASH)] * 3
+                ),
+                TableCell(plain_number(report.macro_f1, 2), report.macro_f1) if report else TableCell(DASH),
+                TableCell(top + (f" and {more} more" if more > 0 else "")),
             ]
         )
     if not any(arm.subsets for arm in comparison.arms):
@@ -196,8 +200,11 @@ def _curves(comparison: Comparison) -> Table | None:
     rows = []
     for curve in comparison.curves:
         equal, needed = curve.success_at_equal_tokens, curve.tokens_at_equal_success
-        read_off = (Cell(number(None if equal is None else 100 * equal, 1), equal), Cell(number(needed), needed))
-        rows.append((*_spanned(curve), Cell(percent(curve.area), curve.area.value), *read_off[: len(against)]))
+        read_off = (
+            TableCell(plain_number(None if equal is None else 100 * equal, 1), equal),
+            TableCell(plain_number(needed), needed),
+        )
+        rows.append((*_spanned(curve), TableCell(percent(curve.area), curve.area.value), *read_off[: len(against)]))
     unknown = ", ".join(curve.arm for curve in comparison.curves if curve.tokens is None)
     return Table(
         "curves",
@@ -213,14 +220,14 @@ def _curves(comparison: Comparison) -> Table | None:
     )
 
 
-def _spanned(curve: Curve) -> tuple[Cell, Cell, Cell]:
+def _spanned(curve: Curve) -> tuple[TableCell, TableCell, TableCell]:
     """Return an arm, its points and the tokens that they span."""
     tokens = set(curve.tokens or ())
     if not tokens:
-        return Cell(curve.arm), Cell(DASH), Cell(DASH)
+        return TableCell(curve.arm), TableCell(DASH), TableCell(DASH)
     low, high = min(tokens), max(tokens)
-    ends = f"{low:,.0f} to {high:,.0f}" if len(tokens) > 1 else number(low)
-    return Cell(curve.arm), Cell(str(len(tokens)), len(tokens)), Cell(ends)
+    ends = f"{low:,.0f} to {high:,.0f}" if len(tokens) > 1 else plain_number(low)
+    return TableCell(curve.arm), TableCell(str(len(tokens)), len(tokens)), TableCell(ends)
 
 
 def _helpers(comparison: Comparison) -> Table | None:
@@ -228,7 +235,7 @@ def _helpers(comparison: Comparison) -> Table | None:
     if not names:
         return None
     rows = [
-        [arm_cell(arm), *(Cell(number(arm.selection.f1.get(n), 2), arm.selection.f1.get(n)) for n in names)]
+        [arm_cell(arm), *(TableCell(plain_number(arm.selection.f1.get(n), 2), arm.selection.f1.get(n)) for n in names)]
         for arm in comparison.arms
         if arm.selection
     ]
@@ -241,24 +248,24 @@ def _helpers(comparison: Comparison) -> Table | None:
     )
 
 
-def _rate(estimate: Interval, digits: int = 1) -> Cell:
-    return Cell(percent(estimate, digits), estimate.value)
+def _rate(estimate: Interval, digits: int = 1) -> TableCell:
+    return TableCell(percent(estimate, digits), estimate.value)
 
 
-def _regret(quality: SelectionQuality) -> Cell:
+def _regret(quality: SelectionQuality) -> TableCell:
     """Return the regret; over a part of the choices it is no rival of a regret over all."""
     if quality.executed == quality.choices:
         return _rate(quality.regret)
-    return Cell(f"{percent(quality.regret, 1)} (of {quality.executed} of {quality.choices})")
+    return TableCell(f"{percent(quality.regret, 1)} (of {quality.executed} of {quality.choices})")
 
 
-def _plain(estimate: Interval) -> Cell:
-    return Cell(count(estimate, 2), estimate.value)
+def _plain(estimate: Interval) -> TableCell:
+    return TableCell(count(estimate, 2), estimate.value)
 
 
 def _marked(
-    rows: Sequence[Sequence[Cell]], highest: Sequence[int] = (), lowest: Sequence[int] = ()
-) -> tuple[tuple[Cell, ...], ...]:
+    rows: Sequence[Sequence[TableCell]], highest: Sequence[int] = (), lowest: Sequence[int] = ()
+) -> tuple[tuple[TableCell, ...], ...]:
     """Return rows with the best cell of each listed column marked; ties are all marked, unless all are equal.
 
     Arms with a broken selector are never the best.
@@ -276,7 +283,7 @@ def _marked(
     return tuple(tuple(row) for row in marked)
 
 
-def arm_intervals(arms: Sequence[ArmResult], cost: Cost = "tokens") -> list[tuple[str, Interval, Interval]]:
+def arm_intervals(arms: Sequence[ArmResult], cost: CostColumn = "tokens") -> list[tuple[str, Interval, Interval]]:
     """Return (arm, tokens of a kind, success) of the arms that have both."""
     found = []
     for arm in arms:

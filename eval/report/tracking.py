@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from eval.compare.comparison import read_comparison
-from eval.report.figures import figures, save
-from eval.report.tables import tables
+from eval.report.figures import figures, save_figure
+from eval.report.tables import comparison_tables
 from fama.redaction import redact_tree
 from training.network.loggers import contained
 
@@ -46,13 +46,13 @@ def log_comparison(folder: Path, mode: str) -> Path | None:
                 "tasks": measures.tasks,
                 "trials": measures.trials,
             }
-        for table in tables(comparison):
+        for table in comparison_tables(comparison):
             rows: list[Any] = [[cell.text for cell in row] for row in table.rows]
             run.log({f"tables/{table.name}": wandb.Table(columns=list(table.columns), data=rows)})
         for name, figure in figures(comparison).items():
             picture = folder / "figures" / f"{name}.png"
             picture.parent.mkdir(parents=True, exist_ok=True)
-            save(figure, picture)
+            save_figure(figure, picture)
             run.log({f"figures/{name}": wandb.Image(str(picture))})
         run.finish()
     return folder / "wandb"

@@ -95,7 +95,7 @@ def _notes(decision: Decision, before: Decision | None) -> list[dict[str, Any]]:
     return turns
 
 
-def embed(value: Any) -> str:
+def script_json(value: Any) -> str:
     """Return JSON that is safe inside a ``<script>`` element."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     for sign in "<>&\u2028\u2029":

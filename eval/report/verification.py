@@ -22,7 +22,7 @@ from eval.report.transcripts import find_episodes
 from fama.agents.runs.plan import Planned, check_once, episode_id, load_benchmark, select_tasks
 from fama.agents.runs.run_config import route_of, tree_hash
 from fama.envs.mixed import MixedDomains
-from fama.episodes.faults import fault_of
+from fama.episodes.record_faults import fault_of
 from fama.episodes.records import Episode, Record
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput, FamaError

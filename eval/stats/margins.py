@@ -12,7 +12,7 @@ from fama.intervals import Interval
 Ask = Literal["no_worse", "more", "same"]
 
 
-def answer_question(difference: Interval, ask: Ask, margin: float) -> bool | None:
+def shows_margin(difference: Interval, ask: Ask, margin: float) -> bool | None:
     """Return whether a difference in success shows what was asked; None where it has no interval.
 
     ``margin`` is a share of success above 0; "more" does not need one.

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eval.understanding.hearing import hear
-from eval.understanding.replies import DATA, LABELS, read_labels
-from eval.understanding.tables import errors, tables
+from eval.understanding.hearing_tables import hearing_errors, hearing_tables
+from eval.understanding.labelled_replies import DATA, LABELS, read_reply_labels
 from fama.errors import BadInput
 
 
@@ -20,11 +20,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--errors", action="store_true", help="list what was missed or wrongly heard instead")
     args = parser.parse_args(arguments)
     try:
-        replies = asyncio.run(hear(read_labels(args.labels or args.data / LABELS), args.data))
+        replies = asyncio.run(hear(read_reply_labels(args.labels or args.data / LABELS), args.data))
     except BadInput as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    sys.stdout.write(f"{errors(replies) if args.errors else tables(replies)}\n")
+    sys.stdout.write(f"{hearing_errors(replies) if args.errors else hearing_tables(replies)}\n")
     return 0
 
 

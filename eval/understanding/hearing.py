@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from eval.understanding.replies import ReadReply, is_words
+from eval.understanding.labelled_replies import ReadReply, is_words
 from fama.envs.helpdesk.benchmark import FIRST_VERSIONS
 from fama.envs.helpdesk.tasks import build_task, generator_of
 from fama.envs.helpdesk.user.recognition import Heard
-from fama.envs.helpdesk.user.scripted import ScriptedUser
+from fama.envs.helpdesk.user.scripted_user import ScriptedUser
 from fama.episodes.records import Episode
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import get_args
 
 from eval.understanding.hearing import HeardReply
-from eval.understanding.replies import Act, slots_named
+from eval.understanding.labelled_replies import AgentAct, slots_named
 from fama.envs.helpdesk.tasks import generator_of
 from fama.envs.helpdesk.user.recognition import Heard
 from fama.intervals import Interval, clustered_share
 
 #: How an act shows in what the user heard. It has none for ``not_found``.
-HEARD: dict[Act, Callable[[Heard], bool]] = {
+HEARD: dict[AgentAct, Callable[[Heard], bool]] = {
     "proposal": lambda heard: heard.proposal,
     "refusal": lambda heard: bool(heard.refusing),
     "report": lambda heard: heard.report,
@@ -26,11 +26,11 @@ HEARD: dict[Act, Callable[[Heard], bool]] = {
 }
 ASKED, IMPLIED = "asked slots", "implied slots"
 #: Rows of a group, in the order of the table.
-ROWS = (ASKED, IMPLIED, *(act for act in get_args(Act) if act in HEARD))
+ROWS = (ASKED, IMPLIED, *(act for act in get_args(AgentAct) if act in HEARD))
 
 
 @dataclass(frozen=True)
-class Count:
+class HearingCount:
     """Hits, wrongly heard and missed of one row in one reply."""
 
     hits: int
@@ -54,23 +54,25 @@ class Accuracy:
     recall: Interval
 
 
-def counts(one: HeardReply) -> dict[str, Count]:
+def counts(one: HeardReply) -> dict[str, HearingCount]:
     """Return the counts of every row in one reply."""
     reply, heard = one.reply, frozenset(one.heard.asked)
     domain = generator_of(reply.domain).domain
     asked = slots_named(domain, reply.asked) & one.answerable
     implied = (slots_named(domain, reply.implied) & one.answerable) - asked
     found = {
-        ASKED: Count(len(heard & asked), len(heard - asked - implied), len(asked - heard)),
-        IMPLIED: Count(len(heard & implied), 0, len(implied - heard)),
+        ASKED: HearingCount(len(heard & asked), len(heard - asked - implied), len(asked - heard)),
+        IMPLIED: HearingCount(len(heard & implied), 0, len(implied - heard)),
     }
     for act, of in HEARD.items():
         said, is_heard, clear = act in reply.acts, of(one.heard), act not in reply.maybe
-        found[act] = Count(int(said and is_heard), int(is_heard and not said and clear), int(said and not is_heard))
+        found[act] = HearingCount(
+            int(said and is_heard), int(is_heard and not said and clear), int(said and not is_heard)
+        )
     return found
 
 
-def measure(replies: Sequence[HeardReply]) -> list[Accuracy]:
+def measure_hearing(replies: Sequence[HeardReply]) -> list[Accuracy]:
     """Return all rows of all groups, the groups sorted by backbone and domain."""
     return [_accuracy(group, row, own) for group, own in grouped(replies).items() for row in ROWS]
 
@@ -84,7 +86,7 @@ def grouped(replies: Sequence[HeardReply]) -> dict[tuple[str, str], list[HeardRe
 
 
 def _accuracy(group: tuple[str, str], row: str, replies: Sequence[HeardReply]) -> Accuracy:
-    tasks: dict[str, list[Count]] = defaultdict(list)
+    tasks: dict[str, list[HearingCount]] = defaultdict(list)
     for one in replies:
         tasks[one.task].append(counts(one)[row])
     hits = [sum(count.hits for count in own) for own in tasks.values()]

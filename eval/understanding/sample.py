@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 
-from eval.understanding.replies import DATA, Place, Reply, is_words
+from eval.understanding.labelled_replies import DATA, LabelledReply, ReplyPlace, is_words
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
 from fama.randomness import generator
@@ -23,7 +23,7 @@ _LONG = 12
 _ADDRESS = re.compile(r"[\w.+-]+@[\w.-]+")
 _NUMBER = re.compile(r"\b[A-Za-z]*\d[\w.]*\b")
 
-Group = tuple[str, str]
+ReplyGroup = tuple[str, str]
 Cell = tuple[bool, bool]
 #: The draw that the committed labels are of.
 NUMBER, SEED = 80, 0
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=SEED, help="of the draw (default: %(default)s)")
     args = parser.parse_args(arguments)
     try:
-        drawn = draw(args.data, args.number, args.seed)
+        drawn = draw_replies(args.data, args.number, args.seed)
     except BadInput as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -84,7 +84,7 @@ def shares(sizes: dict[Cell, int], number: int) -> dict[Cell, int]:
     return found
 
 
-def draw(data: Path, number: int, seed: int) -> list[Reply]:
+def draw_replies(data: Path, number: int, seed: int) -> list[LabelledReply]:
     """Return up to ``number`` replies per backbone and domain, from all ``*episodes.jsonl.gz`` below ``data``.
 
     Raises:
@@ -92,27 +92,27 @@ def draw(data: Path, number: int, seed: int) -> list[Reply]:
     """
     if number < 1:
         raise BadInput(f"--number {number}: nothing to draw; give 1 or more")
-    groups: dict[Group, dict[str, list[Reply]]] = defaultdict(lambda: defaultdict(list))
+    groups: dict[ReplyGroup, dict[str, list[LabelledReply]]] = defaultdict(lambda: defaultdict(list))
     for reply in _replies(data):
         groups[reply.backbone, reply.domain][wording(reply.text)].append(reply)
     if not groups:
         raise BadInput(f"{data}: no *episodes.jsonl.gz with replies to a user; give a folder of episodes")
-    drawn: list[Reply] = []
+    drawn: list[LabelledReply] = []
     for group, wordings in sorted(groups.items()):
         rng = generator(seed, "understanding", *group)
         drawn += _draw_group([rng.choice(wordings[key]) for key in sorted(wordings)], number, rng)
     return drawn
 
 
-def _draw_group(replies: Iterable[Reply], number: int, rng: Random) -> Iterator[Reply]:
-    cells: dict[Cell, list[Reply]] = defaultdict(list)
+def _draw_group(replies: Iterable[LabelledReply], number: int, rng: Random) -> Iterator[LabelledReply]:
+    cells: dict[Cell, list[LabelledReply]] = defaultdict(list)
     for reply in replies:
         cells[cell(reply.text)].append(reply)
     for one, count in sorted(shares({one: len(texts) for one, texts in cells.items()}, number).items()):
         yield from rng.sample(cells[one], count)
 
 
-def _replies(data: Path) -> Iterator[Reply]:
+def _replies(data: Path) -> Iterator[LabelledReply]:
     for path in sorted(data.rglob("*episodes.jsonl.gz")):
         if LATER & {*path.relative_to(data).parts}:
             continue
@@ -122,8 +122,8 @@ def _replies(data: Path) -> Iterator[Reply]:
                 if message.role == "user":
                     user = message.content or ""
                 elif is_words(message):
-                    yield Reply(
-                        place=Place(file=path.relative_to(data).as_posix(), episode=episode.id, message=i),
+                    yield LabelledReply(
+                        place=ReplyPlace(file=path.relative_to(data).as_posix(), episode=episode.id, message=i),
                         backbone=episode.backbone,
                         domain=episode.domain,
                         user=user,

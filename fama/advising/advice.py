@@ -65,7 +65,7 @@ class Advice:
     def opening(self) -> str:
         """Return what a reply is made to begin with; empty where no note opens the assistant's turn.
 
-        Some servers repeat it at the start of the reply: ``fama.advising.replies`` takes it off.
+        Some servers repeat it at the start of the reply: ``fama.advising.repeated_notes`` takes it off.
         """
         return place_note([dict(message) for message in self.chat[-1:]], self.text, self.placement)
 

@@ -13,7 +13,7 @@ from fama.advising.advice import Advice, Usage
 from fama.advising.conversation import Conversation, read_conversation
 from fama.advising.parts import (
     Model,
-    Router,
+    RouterOrPath,
     budget_settings,
     check_models,
     is_quick,
@@ -56,7 +56,7 @@ class Advisor:
 
     def __init__(
         self,
-        router: Router,
+        router: RouterOrPath,
         *,
         helpers: Sequence[str] | HelperSettings | None = None,
         model: Model | None = None,

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-from fama.advising.messages import content_key, read_messages
+from fama.advising.request_messages import content_key, read_messages
 from fama.agents.strategies.base import Chat
-from fama.episodes.foreign.tools import functions_of
+from fama.episodes.foreign.logged_tools import functions_of
 from fama.episodes.records import Message, ToolSpec
 from fama.episodes.state import turn_of
 from fama.errors import BadInput

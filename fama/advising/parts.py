@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fama.episodes.faults import fault_of
+from fama.episodes.record_faults import fault_of
 from fama.errors import BadInput
 from fama.helpers.base import Helper, form_of
 from fama.models.base import ChatModel
@@ -16,11 +16,11 @@ from fama.selection.router.checkpoint import read_manifest
 from fama.selection.selectors.learned import RouterSelector
 from fama.settings import BudgetSettings, HelperSettings, ModelSettings
 
-Router = str | PathLike[str] | Selector
+RouterOrPath = str | PathLike[str] | Selector
 Model = ModelSettings | ChatModel | Mapping[str, Any] | str
 
 
-def pool_settings(helpers: Sequence[str] | HelperSettings | None, router: Router) -> HelperSettings:
+def pool_settings(helpers: Sequence[str] | HelperSettings | None, router: RouterOrPath) -> HelperSettings:
     """Return the pool that is asked for; the router's own, or all six helpers, where it is None.
 
     Raises:
@@ -34,7 +34,7 @@ def pool_settings(helpers: Sequence[str] | HelperSettings | None, router: Router
     return HelperSettings() if folder is None else HelperSettings(pool=read_manifest(folder).pool)
 
 
-def checkpoint_of(router: Router) -> Path | None:
+def checkpoint_of(router: RouterOrPath) -> Path | None:
     """Return the folder that a router is named by; None for a selector's name, which goes first, or for a selector.
 
     Raises:
@@ -51,7 +51,9 @@ def checkpoint_of(router: Router) -> Path | None:
     return folder
 
 
-def selector_of(router: Router, context: SelectorContext, price: float | None, options: Mapping[str, Any]) -> Selector:
+def selector_of(
+    router: RouterOrPath, context: SelectorContext, price: float | None, options: Mapping[str, Any]
+) -> Selector:
     """Return the selector of an advisor.
 
     Raises:
@@ -82,7 +84,7 @@ def selector_of(router: Router, context: SelectorContext, price: float | None, o
     return chosen
 
 
-def is_quick(router: Router, selector: Selector, helpers: Mapping[str, Helper]) -> bool:
+def is_quick(router: RouterOrPath, selector: Selector, helpers: Mapping[str, Helper]) -> bool:
     """Return whether advice takes milliseconds, a model aside: nothing encodes texts, no plug-in has its own pace."""
     if not all(type(helper).__module__.startswith("fama.") for helper in helpers.values()):
         return False

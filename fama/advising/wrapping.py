@@ -7,7 +7,7 @@ from typing import Any, Self, TypeVar, cast
 
 from fama.advising.advice import Advice
 from fama.advising.advisor import Advisor
-from fama.advising.replies import StreamedReply, ends_words, own_content
+from fama.advising.repeated_notes import StreamedReply, ends_words, own_content
 from fama.execution.background import is_cancelled
 
 log = logging.getLogger(__name__)

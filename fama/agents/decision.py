@@ -8,8 +8,8 @@ A note's way to the prompt: ``Preparation.prepare`` in ``preparation.py`` (selec
 from dataclasses import dataclass, replace
 from functools import partial
 
+from fama.agents.agent_request import agent_request
 from fama.agents.preparation import Preparation
-from fama.agents.request import agent_request
 from fama.agents.setup import EpisodeSetup
 from fama.agents.strategies.base import STRATEGIES, Prompt
 from fama.agents.strategies.parser import ParseFailure, parse_end

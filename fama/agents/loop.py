@@ -101,7 +101,7 @@ def _episode(setup: EpisodeSetup, play: "_Play", judged: dict[str, Any], started
     )
 
 
-def spoken(action: Action, turn: int) -> Message:
+def action_message(action: Action, turn: int) -> Message:
     """Return the message that an action leaves in the conversation."""
     if action.tool is None:
         return Message(role="assistant", content=action.text)
@@ -190,7 +190,7 @@ class _Play:
         return self._seen[sign]
 
     def _say(self, action: Action, turn: int) -> None:
-        self._add(spoken(action, turn))
+        self._add(action_message(action, turn))
 
     def _hear(self, observation: Observation, call_id: str | None = None, tool: str | None = None) -> None:
         self.ledger += observation.ledger

@@ -18,16 +18,16 @@ from numpy.typing import NDArray
 from fama.dialogue.language import clauses, sentences, words
 from fama.dialogue.tools import views
 from fama.dialogue.turns import user_turns
-from fama.episodes.state import Act, SentenceReading, TurnReading, VisibleState
+from fama.episodes.state import SentenceReading, TurnReading, UserAct, VisibleState
 from fama.errors import BadInput, optional_libraries
 from fama.hashing import content_hash
 from fama.memo import RecentCache
 from fama.selection.router.embedder import Embedder, Vectors
 
-ACTS: tuple[Act, ...] = get_args(Act)
-_ASKS: tuple[Act, ...] = ("ask_change", "ask_info")
+ACTS: tuple[UserAct, ...] = get_args(UserAct)
+_ASKS: tuple[UserAct, ...] = ("ask_change", "ask_info")
 #: What only an answer does: the turn that opens a conversation does none of it.
-_ANSWERS: tuple[Act, ...] = ("agree", "correct", "accept")
+_ANSWERS: tuple[UserAct, ...] = ("agree", "correct", "accept")
 #: A clause that stands for itself beside others of its sentence: at least this probable, of at least so many words.
 _SURE, _WORDS = 0.6, 2
 #: Raised when what follows from the layer's numbers changes; part of the digest that runs log.
@@ -45,7 +45,7 @@ class ReadingLayer:
     """
 
     encoder: str
-    acts: tuple[Act, ...]
+    acts: tuple[UserAct, ...]
     weight: NDArray[np.float64]
     bias: NDArray[np.float64]
     least: float
@@ -201,7 +201,7 @@ class Reader:
         act, _ = self.act(text, opening=opening)
         return SentenceReading(text, act, self._tools(text, act, tools))
 
-    def act(self, text: str, *, opening: bool = False) -> tuple[Act, float]:
+    def act(self, text: str, *, opening: bool = False) -> tuple[UserAct, float]:
         """Return the most probable act of a sentence, and its probability.
 
         ``opening`` is for the turn that opens a conversation: it has nothing to agree to, take back or accept.
@@ -213,7 +213,7 @@ class Reader:
         best = int(chances.argmax())
         return self.layer.acts[best], float(chances[best])
 
-    def _tools(self, text: str, act: Act, tools: Sequence[ToolTexts]) -> tuple[str, ...]:
+    def _tools(self, text: str, act: UserAct, tools: Sequence[ToolTexts]) -> tuple[str, ...]:
         if act != "ask_change" or not tools:
             return ()
         fits = self.fits(text, tools)

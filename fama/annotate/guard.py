@@ -29,8 +29,8 @@ HEADERS = (
 )
 
 Scope = MutableMapping[str, Any]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Any, Send], Awaitable[None]]
+AsgiSend = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Any, AsgiSend], Awaitable[None]]
 
 
 class Guard:
@@ -43,7 +43,7 @@ class Guard:
     def __init__(self, app: App) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Any, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Any, send: AsgiSend) -> None:
         """Serve one request."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)

@@ -42,13 +42,13 @@ def main(args: argparse.Namespace) -> int:
         raise BadInput(f"--port {args.port}: give a number from 1 to 65535")
     _check_free(args.port)
     try:
-        from fama.annotate.page import serve
+        from fama.annotate.annotation_page import serve_page
     except ImportError:
         raise BadInput("fama annotate: needs NiceGUI; pip install 'fama-router[annotate]'") from None
     print(f"{len(episodes)} failed episodes: http://127.0.0.1:{args.port}/?annotator=YOUR-NAME (Ctrl-C ends it)")
     print(f"labels are saved in {folder / 'annotations'} after every change; compare with: fama agree FILE FILE")
     try:
-        serve(folder if folder.is_dir() else folder.parent, episodes, taxonomy, findings, args.port)
+        serve_page(folder if folder.is_dir() else folder.parent, episodes, taxonomy, findings, args.port)
     except KeyboardInterrupt:
         print("stopped; every label is saved")
     return 0

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from fama.errors import BadInput, BoundaryError
 
 if TYPE_CHECKING:
-    from fama.envs.replay import Replayed
+    from fama.envs.episode_replay import Replayed
     from fama.episodes.records import Episode
 
 
@@ -68,7 +68,7 @@ def _list() -> int:
 
 async def _check(name: str, folders: list[Path]) -> int:
     from fama.envs.base import BENCHMARKS
-    from fama.envs.replay import Replayed, replay
+    from fama.envs.episode_replay import Replayed, replay
 
     benchmark = BENCHMARKS.load(name)()
     counts: Counter[str] = Counter()

@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Fill the cache; return the exit code."""
-    from fama.agents.recorded import RecordedReplies
+    from fama.agents.recorded_calls import RecordedReplies
     from fama.agents.runs.plan import load_benchmark
     from fama.agents.runs.run_config import read_run_settings
     from fama.commands.terminal import Column, console, names, numbers, print_note, print_table

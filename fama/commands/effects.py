@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from fama.intervals import Interval
     from fama.mining.note_effects import NoteEffects
-    from fama.mining.records import Kind
+    from fama.mining.records import EpisodeKind
 
 _WORDS = {"failed": "fixed", "solved": "broke"}
 
@@ -26,7 +26,7 @@ def main(args: argparse.Namespace) -> int:
     """Print what the notes of all the folders did together."""
     from fama.commands.terminal import console
     from fama.errors import BadInput
-    from fama.mining.folder import read_repairs
+    from fama.mining.mined_folder import read_repairs
     from fama.mining.note_effects import note_effects
 
     effects = note_effects([read_repairs(Path(folder)) for folder in args.folders])
@@ -60,7 +60,7 @@ def print_effects(screen: "Console", effects: "Sequence[NoteEffects]") -> None:
         )
 
 
-def _print_kind(screen: "Console", effects: "Sequence[NoteEffects]", kind: "Kind") -> bool:
+def _print_kind(screen: "Console", effects: "Sequence[NoteEffects]", kind: "EpisodeKind") -> bool:
     from fama.commands.terminal import DASH, names, numbers, print_table
 
     chosen = [one for one in effects if one.group.kind == kind]

@@ -49,7 +49,7 @@ def _tell(record: "Repair") -> None:
 def _print(records: "tuple[Repair, ...]", out: Path) -> None:
     from fama.commands.effects import print_effects
     from fama.commands.terminal import DASH, Column, console, names, numbers, print_note, print_table
-    from fama.mining.folder import read_repairs
+    from fama.mining.mined_folder import read_repairs
     from fama.mining.note_effects import note_effects
 
     screen = console()

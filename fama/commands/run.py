@@ -30,7 +30,7 @@ def main(args: argparse.Namespace) -> int:
     if settings is None:
         return 0
     from fama.agents.runs.runner import Planned, load_benchmark, run_planned, select_tasks
-    from fama.agents.runs.staleness import stale_router, text_hashes
+    from fama.agents.runs.stale_routers import stale_router, text_hashes
     from fama.selection.base import SELECTORS
 
     out = Path(args.out)

@@ -14,7 +14,7 @@ from fama.randomness import generator
 from fama.selection.base import Allowance, AnySelector, Selection, SelectorContext, select_for
 
 
-class Chosen(NamedTuple):
+class SelectedDecision(NamedTuple):
     """One decision of one episode, and the router's selection for it."""
 
     episode: str
@@ -70,7 +70,7 @@ def main(args: argparse.Namespace) -> int:
 
 def _choose(
     selector: AnySelector, path: Path, allowance: Allowance, limit: int | None, first: bool
-) -> Iterator[Chosen]:
+) -> Iterator[SelectedDecision]:
     from fama.episodes.store import read_episodes
 
     for count, episode in enumerate(read_episodes(path)):
@@ -81,10 +81,10 @@ def _choose(
             rng = generator(0, "select", episode.id, turn)
             selection = asyncio.run(select_for(episode.key.pair, selector, state_at(episode, turn), allowance, rng))
             arm = tuple("" if (part := getattr(episode, name)) is None else str(part) for name in _ARM)
-            yield Chosen(episode.id, f"{episode.domain}/{episode.task_id}", turn, selection, arm)
+            yield SelectedDecision(episode.id, f"{episode.domain}/{episode.task_id}", turn, selection, arm)
 
 
-def _print_json(chosen: Iterable[Chosen]) -> int:
+def _print_json(chosen: Iterable[SelectedDecision]) -> int:
     for one in chosen:
         line = {
             "episode_id": one.episode,
@@ -98,7 +98,7 @@ def _print_json(chosen: Iterable[Chosen]) -> int:
     return 0
 
 
-def _print_table(chosen: list[Chosen], pool: tuple[str, ...]) -> None:
+def _print_table(chosen: list[SelectedDecision], pool: tuple[str, ...]) -> None:
     from fama.commands.terminal import Column, console, names, numbers, print_note, print_table
     from fama.selection.health import HealthTally, state_of
 
@@ -132,7 +132,7 @@ def _print_table(chosen: list[Chosen], pool: tuple[str, ...]) -> None:
     )
 
 
-def subset_counts(chosen: Sequence[Chosen]) -> list[tuple[str, str, str]]:
+def subset_counts(chosen: Sequence[SelectedDecision]) -> list[tuple[str, str, str]]:
     """Return each subset with the number and the share of the decisions that chose it, the most frequent first."""
     counts = Counter(" + ".join(one.selection.subset) or "none" for one in chosen)
     return [(subset, str(n), f"{100 * n / len(chosen):.0f}") for subset, n in counts.most_common()]

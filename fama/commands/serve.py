@@ -42,13 +42,13 @@ def main(args: argparse.Namespace) -> int:
     settings = read_settings(args, ServeSettings)
     if settings is None:
         return 0
-    from fama.serving.server import serve
+    from fama.serving.server import serve_endpoint
 
     sys.stderr.write(f"http://{settings.host}:{settings.port}/v1 → {settings.upstream} (Ctrl-C ends it)\n")
     if settings.record.folder is not None:
         sys.stderr.write(f"conversations are recorded in {settings.record.folder}\n")
     try:
-        serve(settings)
+        serve_endpoint(settings)
     except KeyboardInterrupt:
         sys.stderr.write("stopped; requests under way were finished\n")
     return 0

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from pydantic import Field, create_model
 
-from fama.diagnosis.judging import Form, ask_json
+from fama.diagnosis.judging import JudgeForm, ask_json
 from fama.diagnosis.rendering import render_episode, render_findings
 from fama.diagnosis.taxonomy import Category, Taxonomy
 from fama.dialogue.turns import shorten
@@ -28,7 +28,7 @@ class Verdict:
     reason: str = ""
 
 
-class AnalystForm(Form):
+class AnalystForm(JudgeForm):
     """An analyst's answer; the reason comes first, so that the verdict follows from it."""
 
     reason: str

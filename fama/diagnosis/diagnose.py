@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from fama import __version__
 from fama.diagnosis.analysts import analyse, as_evidence
-from fama.diagnosis.detectors.base import collect
+from fama.diagnosis.detectors.base import collect_findings
 from fama.diagnosis.orchestrator import by_model, by_rule, rests_on
 from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
 from fama.diagnosis.trace import Trace
@@ -107,7 +107,7 @@ async def diagnose_episode(
         ModelError: the judge's endpoint failed after all retries.
     """
     trace = Trace.of(episode)
-    found = collect(trace, taxonomy)
+    found = collect_findings(trace, taxonomy)
     if executed and (shown_by_mining := executed.get(episode.id)) is not None:
         found = (shown_by_mining, *found)
     if judge is None:

@@ -17,7 +17,7 @@ REPAIR = "That was no JSON of the wanted form. Answer again with the JSON object
 _SCHEMA_KEYS = ("type", "properties", "items", "enum", "minimum", "maximum", "minItems", "maxItems", "required")
 
 
-class Form(BaseModel):
+class JudgeForm(BaseModel):
     """Base of the forms that models fill in.
 
     Types are strict: ``"3"`` is no integer. A key that the form does not name is ignored, although the server is
@@ -27,10 +27,10 @@ class Form(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
 
-F = TypeVar("F", bound=Form)
+F = TypeVar("F", bound=JudgeForm)
 
 
-class Answer(NamedTuple, Generic[F]):
+class JudgeAnswer(NamedTuple, Generic[F]):
     """The filled-in form, or None, and a ledger row for every call, parsed or not."""
 
     value: F | None
@@ -46,7 +46,7 @@ async def ask_json(
     max_tokens: int = 160,
     repairs: int = 1,
     turn: int | None = None,
-) -> Answer[F]:
+) -> JudgeAnswer[F]:
     """Ask until an answer fits the form or the repair rounds are used up.
 
     Raises:
@@ -68,9 +68,9 @@ async def ask_json(
         about = {"parsed": value is not None, "truncated": reply.end is ReplyEnd.LENGTH, "role": role, "turn": turn}
         ledger.append(reply.usage.model_copy(update=about))
         if value is not None:
-            return Answer(value, tuple(ledger))
+            return JudgeAnswer(value, tuple(ledger))
         history += [{"role": "assistant", "content": reply.text}, {"role": "user", "content": REPAIR}]
-    return Answer(None, tuple(ledger))
+    return JudgeAnswer(None, tuple(ledger))
 
 
 def parse(text: str, form: type[F]) -> F | None:
@@ -87,7 +87,7 @@ def parse(text: str, form: type[F]) -> F | None:
         return None
 
 
-def response_schema(form: type[Form]) -> dict[str, Any]:
+def response_schema(form: type[JudgeForm]) -> dict[str, Any]:
     """Return the JSON schema of a form as a server gets it: no titles, no other keys."""
     return {**_plain(form.model_json_schema()), "additionalProperties": False}
 

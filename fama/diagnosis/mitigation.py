@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, create_model
 
-from fama.diagnosis.judging import Form, ask_json
+from fama.diagnosis.judging import JudgeForm, ask_json
 from fama.episodes.records import Failure, LedgerRow
 from fama.errors import BadInput
 from fama.helpers.base import Covering, Helper, form_of, purpose_of
@@ -71,7 +71,7 @@ def check_covered(categories: Collection[str], helpers: Mapping[str, Covering]) 
             raise BadInput(f"failure category {category!r}: no helper of the pool covers it ({pool} cover {known})")
 
 
-class ChoiceForm(Form):
+class ChoiceForm(JudgeForm):
     """A subset of the pool, as a model names it."""
 
     helpers: list[str]

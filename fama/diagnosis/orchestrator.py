@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, create_model
 
 from fama.diagnosis.analysts import Verdict
-from fama.diagnosis.judging import Form, ask_json
+from fama.diagnosis.judging import JudgeForm, ask_json
 from fama.diagnosis.rendering import render_findings
 from fama.diagnosis.taxonomy import Taxonomy, matches
 from fama.diagnosis.trace import Trace
@@ -192,7 +192,7 @@ def blame_of(trace: Trace, evidence: Sequence[Evidence]) -> Blame:
     return "agent"
 
 
-class OrchestratorForm(Form):
+class OrchestratorForm(JudgeForm):
     """The orchestrator's answer."""
 
     primary: list[str]

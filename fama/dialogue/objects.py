@@ -19,7 +19,7 @@ from fama.episodes.state import VisibleState
 _STATE = re.compile(r"\w{4,}(?:ed|ing)")
 
 
-class Row(NamedTuple):
+class RecordRow(NamedTuple):
     """A record with the ids of the records around it, and the stems of its values; states (``-ed``) left out.
 
     ``place`` is the name of the list that it stands in.
@@ -36,7 +36,7 @@ class Row(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def table(text: str | None) -> tuple[Row, ...]:
+def listed_table(text: str | None) -> tuple[RecordRow, ...]:
     """Return the rows of a tool's output: dicts of its lists, and of dicts that hold only dicts with the same keys.
 
     Shared: not to be changed.
@@ -44,7 +44,7 @@ def table(text: str | None) -> tuple[Row, ...]:
     return tuple(_rows(data_of(text), {}, 0, False, ""))
 
 
-def _rows(value: Any, outer: dict[str, Any], depth: int, listed: bool, place: str) -> Iterator[Row]:
+def _rows(value: Any, outer: dict[str, Any], depth: int, listed: bool, place: str) -> Iterator[RecordRow]:
     if depth > 10:
         return
     if isinstance(value, list):
@@ -58,7 +58,7 @@ def _rows(value: Any, outer: dict[str, Any], depth: int, listed: bool, place: st
             if len(fields) >= 2:
                 text = " ".join(str(item).replace("_", " ") for item in fields.values())
                 roots = (stem(word) for word in words(text) if not _STATE.fullmatch(word))
-                yield Row(fields, outer, frozenset(roots), place)
+                yield RecordRow(fields, outer, frozenset(roots), place)
         ids = {key: inner for key, inner in {**own, **_inner(value)}.items() if is_id(key)}
         alike = [tuple(inner) for inner in nested.values() if isinstance(inner, dict)]
         keyed = len(alike) >= 2 and len(alike) == len(value) and len(set(alike)) == 1
@@ -83,7 +83,7 @@ def asked_words(text: str) -> frozenset[str]:
     return frozenset(stem(word) for word in words(text) if word not in STOP and len(word) > 1)
 
 
-def pointed_row(found: Sequence[Row], state: VisibleState) -> Row | None:
+def pointed_row(found: Sequence[RecordRow], state: VisibleState) -> RecordRow | None:
     """Return the one row that all of what the user described points to; None for several or none.
 
     Each clause points to the rows that hold most of its words, rare words counting more. When clauses
@@ -97,7 +97,7 @@ def pointed_row(found: Sequence[Row], state: VisibleState) -> Row | None:
     return None if place is None else found[place]
 
 
-def last_pointed(found: Sequence[Row], state: VisibleState) -> Row | None:
+def last_pointed(found: Sequence[RecordRow], state: VisibleState) -> RecordRow | None:
     """Return the row of the last of the user's clauses that points to one: what was chosen, or chosen anew."""
     for _, text in reversed(user_turns(state)):
         for clause in reversed(_described(text, found)):
@@ -106,7 +106,7 @@ def last_pointed(found: Sequence[Row], state: VisibleState) -> Row | None:
     return None
 
 
-def _common(found: Sequence[Row], turns: list[str]) -> int | None:
+def _common(found: Sequence[RecordRow], turns: list[str]) -> int | None:
     count: dict[str, int] = {}
     for row in found:
         for root in row.roots:
@@ -123,13 +123,13 @@ def _common(found: Sequence[Row], turns: list[str]) -> int | None:
     return common.pop() if len(common) == 1 else None
 
 
-def _described(text: str, rows: Sequence[Row]) -> list[str]:
+def _described(text: str, rows: Sequence[RecordRow]) -> list[str]:
     """Return the clauses of a turn without addresses that no row holds: they say who writes, and may name somebody."""
     held = frozenset(str(value).casefold() for row in rows for value in row.fields.values()) if "@" in text else ()
     return clauses(EMAIL.sub(lambda found: found[0] if found[0].casefold() in held else " ", text))
 
 
-def named_words(want: Want, state: VisibleState, rows: list[Row]) -> frozenset[str]:
+def named_words(want: Want, state: VisibleState, rows: list[RecordRow]) -> frozenset[str]:
     """Return stems of the words for the object: those of some row, and a word right before them.
 
     What was said since a correction counts, or everything when that names nothing. With several requests
@@ -152,14 +152,16 @@ def named_words(want: Want, state: VisibleState, rows: list[Row]) -> frozenset[s
     return named
 
 
-def _last_named(turns: list[str], rows: list[Row], known: frozenset[str], verbs: frozenset[str]) -> frozenset[str]:
+def _last_named(
+    turns: list[str], rows: list[RecordRow], known: frozenset[str], verbs: frozenset[str]
+) -> frozenset[str]:
     """Return the words of the last turn that calls an object by two words or more; none when no row holds them all."""
     said = (_named(_described(text, rows), known, verbs) for text in reversed(turns))
     named = next((found for found in said if len(found) > 1), frozenset())
     return named if any(named <= row.roots for row in rows) else frozenset()
 
 
-def said_words(want: Want, state: VisibleState, rows: list[Row]) -> frozenset[str]:
+def said_words(want: Want, state: VisibleState, rows: list[RecordRow]) -> frozenset[str]:
     """Return stems of the words of some row, and those right before them, in everything that the user said."""
     said = [clause for _, text in user_turns(state) for clause in _described(text, rows)]
     known = frozenset(root for row in rows for root in row.roots)
@@ -180,10 +182,10 @@ def _named(said: list[str], known: frozenset[str], verbs: frozenset[str]) -> fro
     return frozenset(named)
 
 
-def listed(parameter: str, made: tuple[Call, ...]) -> list[Row]:
+def listed_rows(parameter: str, made: tuple[Call, ...]) -> list[RecordRow]:
     """Return rows of the latest list with a parameter's values, one row per value; nothing when there is none."""
     for call in reversed(made):
-        rows = [row for row in table(call.result) if parameter in row.fields] if call.succeeded else []
+        rows = [row for row in listed_table(call.result) if parameter in row.fields] if call.succeeded else []
         if len({str(row.fields[parameter]) for row in rows}) > 1:
             return rows
     return []
@@ -194,12 +196,12 @@ def new_field(parameter: str) -> str:
     return "_".join(words(parameter)[1:])
 
 
-def choice_rows(want: Want, call: Call, state: VisibleState) -> list[Row]:
+def choice_rows(want: Want, call: Call, state: VisibleState) -> list[RecordRow]:
     """Return rows of a result that offer values of a new object (``new_thing_id``); none in the old one's record."""
     fields = {new_field(name) for name in needs_of(want) if is_new(name)}
     if not fields or not call.succeeded or is_record(call, want, state):
         return []
-    return [row for row in table(call.result) if fields & set(row.fields)]
+    return [row for row in listed_table(call.result) if fields & set(row.fields)]
 
 
 def is_record(call: Call, want: Want, state: VisibleState) -> bool:
@@ -208,7 +210,7 @@ def is_record(call: Call, want: Want, state: VisibleState) -> bool:
     return tool is not None and call.succeeded and serves_record(tool, want)
 
 
-def candidates(parameter: str, named: frozenset[str], rows: list[Row]) -> list[str]:
+def candidate_values(parameter: str, named: frozenset[str], rows: list[RecordRow]) -> list[str]:
     """Return values of a parameter in the rows that hold most of the named words; none when no row holds any."""
     scores = [len(named & row.roots) for row in rows]
     best = max(scores, default=0)
@@ -232,6 +234,6 @@ def is_meant(call: Call, want: Want, state: VisibleState) -> bool:
     if any(mentioned(str(value), state) for value in call.arguments.values()):
         return True
     made = calls(state)
-    rows = next((rows for name in needs_of(want) if (rows := listed(name, made[: made.index(call)]))), [])
+    rows = next((rows for name in needs_of(want) if (rows := listed_rows(name, made[: made.index(call)]))), [])
     named = named_words(want, state, rows)
     return shows(call, want, named, state) if named else not rows

@@ -11,7 +11,7 @@ from fama.dialogue.roles import READ_VERBS, WRITE_VERBS
 from fama.dialogue.tools import ToolView, views
 from fama.episodes.state import VisibleState
 
-Verdict = Literal["kept", "broken", "open"]
+RuleVerdict = Literal["kept", "broken", "open"]
 
 _RESTRICTS = re.compile(
     r"\b(?:only|must|never|not|no|cannot|can't|unless|except|before|after|at (?:most|least)|within|until"
@@ -111,7 +111,7 @@ def relevance(rule: Rule, want: Want, state: VisibleState) -> float:
     return 2.0 * own + 0.5 * len(shared) + 0.25 * len(rule.roots & meanings(want.clause))
 
 
-def verdict(rule: Rule, records: list[dict[str, Any]], worded: dict[str, frozenset[str]]) -> Verdict:
+def rule_verdict(rule: Rule, records: list[dict[str, Any]], worded: dict[str, frozenset[str]]) -> RuleVerdict:
     """Return whether records keep a rule, break it, or leave it open because it names none of their fields.
 
     ``worded`` holds, for a key, the values seen anywhere: a rule that names another value than the
@@ -128,7 +128,7 @@ def verdict(rule: Rule, records: list[dict[str, Any]], worded: dict[str, frozens
     return "kept" if "kept" in findings else "open"
 
 
-def _between(rule: Rule, record: dict[str, Any]) -> Verdict:
+def _between(rule: Rule, record: dict[str, Any]) -> RuleVerdict:
     """Return how two numbers of a record meet a rule that sets one against the other."""
     found = _AS_MANY.search(rule.text)
     if found is None:
@@ -150,7 +150,7 @@ def _between(rule: Rule, record: dict[str, Any]) -> Verdict:
     return "broken" if sign * numbers[thing] < sign * against[0] else "kept"
 
 
-def _field_verdict(rule: Rule, key: str, value: Any, seen: frozenset[str], record: frozenset[str]) -> Verdict:
+def _field_verdict(rule: Rule, key: str, value: Any, seen: frozenset[str], record: frozenset[str]) -> RuleVerdict:
     named = meanings(key.replace("_", " "))
     if isinstance(value, bool):
         if not named or not named <= rule.roots:
@@ -212,7 +212,7 @@ def _compares(rule: Rule, key: str) -> bool:
     )
 
 
-def _number_verdict(rule: Rule, named: frozenset[str], value: float, record: frozenset[str]) -> Verdict:
+def _number_verdict(rule: Rule, named: frozenset[str], value: float, record: frozenset[str]) -> RuleVerdict:
     """Return how a number meets a rule's limit whose unit, or two words of the rule, its key names.
 
     Of several limits ("the small one holds at most 5, the large one at most 20") the one counts that stands behind a

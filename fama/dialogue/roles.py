@@ -13,9 +13,7 @@ from fama.episodes.records import ROLE_KEY, ToolRole, ToolSpec
 from fama.errors import BadInput
 from fama.memo import by_identity
 
-Role = ToolRole
-
-ROLES: tuple[Role, ...] = get_args(Role)
+ROLES: tuple[ToolRole, ...] = get_args(ToolRole)
 FOLDER = Path(__file__).with_name("rules")
 
 IDENTIFY_VERBS = frozenset("verify authenticate identify".split())
@@ -72,12 +70,12 @@ _PEOPLE = frozenset("user customer patient account member".split())
 class StatedRoles:
     """Statements on a domain's tools: roles by tool, the lists that are complete, whether a change needs a yes."""
 
-    by_tool: Mapping[str, Role] = field(default_factory=dict)
+    by_tool: Mapping[str, ToolRole] = field(default_factory=dict)
     complete: frozenset[str] = frozenset()
     """Keys of lists that name every tool of their kind: a tool that is not in such a list is none of it."""
     confirm: bool = False
 
-    def limit(self, role: Role) -> Role:
+    def limit(self, role: ToolRole) -> ToolRole:
         """Return what is left of the role that a name tells, for a tool that no complete list has."""
         if role == "write" and "write" in self.complete:
             return "other"
@@ -94,16 +92,16 @@ class Roles:
     """
 
     stated: StatedRoles
-    told: Mapping[str, Role]
+    told: Mapping[str, ToolRole]
 
-    def role(self, tool: str) -> Role:
+    def role(self, tool: str) -> ToolRole:
         """Return the role of a tool: by the file, else by its schema, else by its name and description.
 
         A tool that nothing states is none of what a file lists completely.
         """
         return self.stated.by_tool.get(tool) or self.stated.limit(self.own_role(tool))
 
-    def own_role(self, tool: str) -> Role:
+    def own_role(self, tool: str) -> ToolRole:
         """Return the role that is stated of this very tool, else what its name and description tell."""
         return self.stated.by_tool.get(tool) or self.told.get(tool) or role_by_name(tool)
 
@@ -146,7 +144,7 @@ def _roles_of(tools: tuple[ToolSpec, ...], benchmark: str, domain: str) -> Roles
     return Roles(replace(file, by_tool={**by_schema, **file.by_tool}), told)
 
 
-def role_of(tool: ToolSpec) -> Role:
+def role_of(tool: ToolSpec) -> ToolRole:
     """Return the role of a tool by its schema's ``x-fama-role``, else by its name and description.
 
     Raises:
@@ -156,7 +154,7 @@ def role_of(tool: ToolSpec) -> Role:
 
 
 @lru_cache(maxsize=512)
-def schema_role(tool: ToolSpec) -> Role | None:
+def schema_role(tool: ToolSpec) -> ToolRole | None:
     """Return the role that a tool's schema states, None for none.
 
     Raises:
@@ -167,7 +165,7 @@ def schema_role(tool: ToolSpec) -> Role | None:
 
 
 @lru_cache(maxsize=2_000)
-def role_by_name(name: str, description: str = "") -> Role:
+def role_by_name(name: str, description: str = "") -> ToolRole:
     """Return the role that a tool's name tells: by its first word, its description's first two, its other words.
 
     A tool whose verb is unknown counts as one that changes data.
@@ -184,7 +182,7 @@ def role_by_name(name: str, description: str = "") -> Role:
     return next((role for reading in readings if (role := _role_by_verb(reading)) is not None), "write")
 
 
-def _role_by_verb(reading: list[str]) -> Role | None:
+def _role_by_verb(reading: list[str]) -> ToolRole | None:
     if not reading:
         return None
     verb, rest = reading[0], reading[1:]
@@ -208,7 +206,7 @@ def _role_by_verb(reading: list[str]) -> Role | None:
     return "write" if verb in WRITE_VERBS else None
 
 
-def _role_of_reading(verb: str, rest: list[str]) -> Role:
+def _role_of_reading(verb: str, rest: list[str]) -> ToolRole:
     if verb == "check" and rest[:1] in (["out"], ["in"]):
         return "write"
     if verb in ("check", "validate", "confirm") and _SECRETS & set(rest):
@@ -225,7 +223,7 @@ def _role_of_reading(verb: str, rest: list[str]) -> Role:
 _VERBS = READ_VERBS | _NAMED_READS | OTHER_VERBS | CLOSE_VERBS | HANDOVER_VERBS | REFUSE_VERBS | WRITE_VERBS
 
 #: Lists of a file, and the role that each gives; a later one wins. τ²-bench took airline and retail over from τ-bench.
-_LISTS: dict[str, Role] = {"identity": "identify", "write": "write", "end": "close", "handover": "handover"}
+_LISTS: dict[str, ToolRole] = {"identity": "identify", "write": "write", "end": "close", "handover": "handover"}
 _KEYS = (*_LISTS, "confirm", "roles")
 _SAME = {"tau2": "tau-bench"}
 
@@ -254,7 +252,7 @@ def _parse(place: str, value: Any) -> StatedRoles:
         raise BadInput(f"{place}: expected a mapping; its keys are {', '.join(_KEYS)}")
     if unknown := sorted(set(map(str, value)) - set(_KEYS)):
         raise BadInput(f"{place}: unknown key {unknown[0]!r}; known: {', '.join(_KEYS)}")
-    by_tool: dict[str, Role] = {}
+    by_tool: dict[str, ToolRole] = {}
     for key, role in _LISTS.items():
         listed = value.get(key, [])
         if not isinstance(listed, list) or not all(isinstance(tool, str) for tool in listed):
@@ -270,7 +268,7 @@ def _parse(place: str, value: Any) -> StatedRoles:
     return StatedRoles(by_tool, frozenset(value) & {"identity", "write", "end"}, confirm)
 
 
-def _checked(value: Any, place: str) -> Role:
+def _checked(value: Any, place: str) -> ToolRole:
     if value not in ROLES:
         raise BadInput(f"{place}: {value!r} is no role; use one of {', '.join(ROLES)}")
     return next(role for role in ROLES if role == value)

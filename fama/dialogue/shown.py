@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from fama.dialogue.calls import Call, calls
 from fama.dialogue.language import meanings
-from fama.dialogue.objects import Row, pointed_row, table
+from fama.dialogue.objects import RecordRow, listed_table, pointed_row
 from fama.dialogue.policy import Rule
 from fama.dialogue.requests import Want, needs_of
 from fama.dialogue.tools import views
@@ -24,7 +24,7 @@ class Shown(NamedTuple):
     """The fields of a request's object, and rows beside them that bear on it where a rule names their list."""
 
     records: list[dict[str, Any]]
-    rows: list[Row]
+    rows: list[RecordRow]
 
     def under(self, rule: Rule) -> list[dict[str, Any]]:
         """Return what a rule is held against: a list's rows where it speaks of them, or the list has no name."""
@@ -38,7 +38,7 @@ def about(want: Want, made: tuple[Call, ...], state: VisibleState) -> Shown:
     That is its record, and the row that the user's words point to, or, when the request is not about single rows,
     every row.
     """
-    rows = table(made[-1].result)
+    rows = listed_table(made[-1].result)
     row = rows[0] if len(rows) == 1 else pointed_row(rows, state)
     record = record_of(made[-1])
     beside = list(rows) if row is None else [row]

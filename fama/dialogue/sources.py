@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 from fama.dialogue.facts import MONTHS, normal_text
 from fama.episodes.records import Message, ToolSpec
 
-Kind = Literal["user", "tool", "system", "agent"]
+SourceKind = Literal["user", "tool", "system", "agent"]
 _DATE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
 _GAP = ".{0,2}"
 _RUN = re.compile(r"[a-z0-9]+")
@@ -22,7 +22,7 @@ _RELATIVE = re.compile(
 class Seen(NamedTuple):
     """One place where a value stood: what kind of message, and its index."""
 
-    kind: Kind
+    kind: SourceKind
     step: int
 
 
@@ -36,7 +36,7 @@ class Sources:
         specs = " ".join(f"{tool.description} {tool.parameters}" for tool in tools)
         self._texts = [(Seen("system", -1), normal_text(specs))]
         for step, message in enumerate(messages):
-            kind: Kind = "agent" if message.role == "assistant" else message.role
+            kind: SourceKind = "agent" if message.role == "assistant" else message.role
             self._texts.append((Seen(kind, step), normal_text(message.content or "")))
         if told:
             self._texts.append((Seen("user", -1), normal_text(told)))
@@ -57,7 +57,7 @@ class Sources:
         words = [] if _GAP in form else _RUN.findall(form)
         return min((self._with_word.get(word, []) for word in words), key=len, default=range(len(self._texts)))
 
-    def last(self, value: Any, before: int, *kinds: Kind) -> int | None:
+    def last(self, value: Any, before: int, *kinds: SourceKind) -> int | None:
         """Return the index of the last message of those kinds that held the value before a step."""
         steps = [seen.step for seen in self.find(value, before) if seen.kind in kinds]
         return steps[-1] if steps else None

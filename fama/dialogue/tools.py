@@ -6,14 +6,14 @@ from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
 from fama.dialogue.language import meaning, meanings, sentences
-from fama.dialogue.roles import Role, role_of, roles_of
-from fama.episodes.records import ToolSpec
+from fama.dialogue.roles import role_of, roles_of
+from fama.episodes.records import ToolRole, ToolSpec
 from fama.episodes.state import VisibleState
 from fama.memo import by_identity
 
 T = TypeVar("T", dict[str, Any], list[Any])
-Kind = Literal["read", "write", "close", "other"]
-_KINDS: dict[Role, Kind] = {
+ToolKind = Literal["read", "write", "close", "other"]
+_KINDS: dict[ToolRole, ToolKind] = {
     "read": "read",
     "identify": "read",
     "write": "write",
@@ -28,7 +28,7 @@ class ToolView:
     """A tool's role and schema. ``stems`` are the meanings of its name and description."""
 
     name: str
-    role: Role
+    role: ToolRole
     required: tuple[str, ...]
     parameters: tuple[str, ...]
     name_stems: frozenset[str]
@@ -44,7 +44,7 @@ class ToolView:
     """Meanings of its description's first sentence: the rest tells what else happens, and when."""
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> ToolKind:
         """Return the role without its finer half: a tool that identifies reads, one that hands over closes."""
         return _KINDS[self.role]
 
@@ -60,7 +60,7 @@ def _of_type(value: Any, kind: type[T]) -> T:
 
 
 @lru_cache(maxsize=512)
-def view(spec: ToolSpec, role: Role | None = None) -> ToolView:
+def view(spec: ToolSpec, role: ToolRole | None = None) -> ToolView:
     """Return the view of a tool in a role, None for the one that its schema, name and description tell."""
     schema = spec.schema_dict()
     properties = _of_type(schema.get("properties"), dict)
@@ -92,18 +92,20 @@ def view(spec: ToolSpec, role: Role | None = None) -> ToolView:
     )
 
 
-def kind_of(state: VisibleState, name: str) -> Kind | None:
+def tool_kind(state: VisibleState, name: str) -> ToolKind | None:
     """Return the kind of the tool of that name; None for one that is not offered."""
     return next((tool.kind for tool in views(state) if tool.name == name), None)
 
 
-def views(state: VisibleState, kind: Kind | None = None) -> tuple[ToolView, ...]:
+def views(state: VisibleState, kind: ToolKind | None = None) -> tuple[ToolView, ...]:
     """Return the state's tools, all or of one kind, in the state's order."""
     return _views(state.tools, state.benchmark, state.domain, kind or "")
 
 
 @by_identity(256)
-def _views(tools: tuple[ToolSpec, ...], benchmark: str, domain: str, kind: Kind | Literal[""]) -> tuple[ToolView, ...]:
+def _views(
+    tools: tuple[ToolSpec, ...], benchmark: str, domain: str, kind: ToolKind | Literal[""]
+) -> tuple[ToolView, ...]:
     roles = roles_of(tools, benchmark, domain)
     seen = (view(tool, roles.role(tool.name)) for tool in tools)
     return tuple(tool for tool in seen if kind in ("", tool.kind))

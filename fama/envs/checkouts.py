@@ -14,7 +14,7 @@ from fama.files import write_atomically
 from fama.hashing import content_hash
 
 
-class Known(NamedTuple):
+class KnownCheckout(NamedTuple):
     """A benchmark that needs a checkout: its package, the repository, and a file that every checkout has."""
 
     package: str
@@ -23,9 +23,9 @@ class Known(NamedTuple):
 
 
 KNOWN = {
-    "acebench": Known("model_inference", "https://github.com/ACEBench/ACEBench", "model_eval/checker.py"),
-    "tau_bench": Known("tau_bench", "https://github.com/sierra-research/tau-bench", "tau_bench/envs/base.py"),
-    "tau_trait": Known("tau_trait", "https://github.com/collinear-ai/tau-trait", "tau_trait/envs/base.py"),
+    "acebench": KnownCheckout("model_inference", "https://github.com/ACEBench/ACEBench", "model_eval/checker.py"),
+    "tau_bench": KnownCheckout("tau_bench", "https://github.com/sierra-research/tau-bench", "tau_bench/envs/base.py"),
+    "tau_trait": KnownCheckout("tau_trait", "https://github.com/collinear-ai/tau-trait", "tau_trait/envs/base.py"),
 }
 
 
@@ -55,7 +55,7 @@ def read_remembered() -> dict[str, str]:
     return {str(key): str(path) for key, path in value.items()} if isinstance(value, dict) else {}
 
 
-def find(name: str) -> Path:
+def find_checkout(name: str) -> Path:
     """Return a benchmark's checkout: the environment variable ``FAMA_<NAME>``, else the one that was added.
 
     Raises:
@@ -81,7 +81,7 @@ def on_path(name: str) -> Path:
     Raises:
         BadInput: there is no checkout, or another one is imported already.
     """
-    folder, package = find(name), _known(name).package
+    folder, package = find_checkout(name), _known(name).package
     loaded = getattr(sys.modules.get(package), "__file__", None)
     if loaded and not Path(loaded).resolve().is_relative_to(folder.resolve()):
         raise BadInput(f"benchmark {name}: another {package} is imported already, from {loaded}; use one per process")
@@ -96,7 +96,7 @@ def version_of(name: str) -> str:
     Raises:
         BadInput: there is no checkout.
     """
-    folder = find(name)
+    folder = find_checkout(name)
     command = ["git", "-C", str(folder), "rev-parse", "--short=12", "HEAD"]
     try:
         commit = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()  # noqa: S603
@@ -107,7 +107,7 @@ def version_of(name: str) -> str:
     return f"{name}-{commit}"
 
 
-def _known(name: str) -> Known:
+def _known(name: str) -> KnownCheckout:
     if name not in KNOWN:
         raise BadInput(f"benchmark {name!r} takes no checkout; those that do: {', '.join(KNOWN)}")
     return KNOWN[name]

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fama.episodes.foreign.fields import from_text
-from fama.episodes.foreign.tools import tools_of
+from fama.episodes.foreign.logged_tools import tools_of
 from fama.episodes.records import Episode, Message, ToolSpec
 from fama.errors import BadInput
 
 
-class Material(NamedTuple):
+class DomainMaterial(NamedTuple):
     """Tools and policy of a domain; None for what is not known."""
 
     tools: tuple[ToolSpec, ...] | None = None
@@ -19,17 +19,17 @@ class Material(NamedTuple):
 
 
 #: Gives the material of a benchmark's domain.
-Known = Callable[[str, str], Material]
+MaterialLookup = Callable[[str, str], DomainMaterial]
 
 
 @dataclass
 class Attachment:
     """Adds what an episode lacks, never changes what it has; ``tools`` and ``policies`` count what was added."""
 
-    known: Known
+    known: MaterialLookup
     tools: int = 0
     policies: int = 0
-    _seen: dict[tuple[str, str], Material] = field(default_factory=dict)
+    _seen: dict[tuple[str, str], DomainMaterial] = field(default_factory=dict)
 
     def __call__(self, episodes: Iterable[Episode]) -> Iterator[Episode]:
         """Yield the episodes with what they lacked. One without messages stays as it is."""
@@ -37,9 +37,9 @@ class Attachment:
             domain = (episode.benchmark, episode.domain)
             if episode.messages and domain not in self._seen:
                 self._seen[domain] = self.known(*domain)
-            yield self._completed(episode, self._seen.get(domain, Material()))
+            yield self._completed(episode, self._seen.get(domain, DomainMaterial()))
 
-    def _completed(self, episode: Episode, material: Material) -> Episode:
+    def _completed(self, episode: Episode, material: DomainMaterial) -> Episode:
         update: dict[str, object] = {}
         if not episode.messages:
             return episode

@@ -11,14 +11,14 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple, cast
 
-from fama.episodes.foreign.identity import origin, positional, stem
+from fama.episodes.foreign.file_identity import origin, place_stem, positional
 from fama.episodes.foreign.streams import open_packed
 from fama.episodes.importers.base import UNREADABLE, unreadable_id
-from fama.episodes.importers.clean import dialogue_hash, leaking_turns, strip_thinking
+from fama.episodes.importers.import_cleaning import dialogue_hash, leaking_turns, strip_thinking
 from fama.episodes.jsonl import as_stored, line_of
 from fama.episodes.records import Episode, Source
 from fama.episodes.store import EpisodeStore
-from fama.episodes.trials import Numbering, Row, Slot, number
+from fama.episodes.trials import Numbering, Slot, TrialRow, number_trials
 from fama.errors import BadInput
 from fama.hashing import content_hash
 
@@ -77,7 +77,7 @@ class LogFile(NamedTuple):
         """Return whether an episode came from this file, also if it has grown since or is given by another path."""
         if source.file is None or source.digest is None:  # stored before places were kept
             return source.file is None or PurePosixPath(source.file).name == PurePosixPath(self.place).name
-        short, long_ = sorted((stem(source.file), stem(self.place)), key=len)
+        short, long_ = sorted((place_stem(source.file), place_stem(self.place)), key=len)
         return source.location == self.location or (source.digest == self.digest and f"/{long_}".endswith(f"/{short}"))
 
 
@@ -192,7 +192,10 @@ class Intake:
         """Return whether the file is stored under its other name, packed or unpacked."""
         stored = {(source.file, source.digest) for source in self.ids.values()} | self._contents
         return any(
-            content == file.content and place is not None and place != file.place and stem(place) == stem(file.place)
+            content == file.content
+            and place is not None
+            and place != file.place
+            and place_stem(place) == place_stem(file.place)
             for place, content in stored
         )
 
@@ -230,7 +233,7 @@ class _Batch:
     seen: set[str] = field(default_factory=set)
     versions: set[tuple[str | None, str | None]] = field(default_factory=set)
     replaced: set[str] = field(default_factory=set)
-    rows: list[Row] = field(default_factory=list)
+    rows: list[TrialRow] = field(default_factory=list)
     unarmed: set[int] = field(default_factory=set)
     arms: dict[tuple[str | None, ...], Slot] = field(default_factory=dict)
     own_arms: set[str] = field(default_factory=set)
@@ -247,7 +250,7 @@ class _Batch:
             self.unarmed.add(len(self.rows))
         else:
             self.arms.setdefault((*(getattr(episode, name) for name in _ARM), episode.source.own_arm), slot)
-        self.rows.append(Row(slot, stored))
+        self.rows.append(TrialRow(slot, stored))
 
     def settle(self, taken: Mapping[Slot, Source]) -> None:
         """Assign trial numbers; records that could not be read get the arm of the others first."""
@@ -255,7 +258,7 @@ class _Batch:
             (arm,) = self.arms.values()
             for index in self.unarmed:
                 self.rows[index] = self.rows[index]._replace(slot=self.rows[index].slot.under(arm))
-        self.numbering = number(self.rows, taken, self.file.place, self.file.same)
+        self.numbering = number_trials(self.rows, taken, self.file.place, self.file.same)
 
     def in_words(self) -> str:
         """Return what was there, and what had to be decided."""

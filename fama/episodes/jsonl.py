@@ -13,7 +13,7 @@ from typing import BinaryIO, Generic, TypeVar, cast
 from filelock import FileLock
 from pydantic import ValidationError
 
-from fama.episodes.faults import fault_of, is_other_version
+from fama.episodes.record_faults import fault_of, is_other_version
 from fama.episodes.records import Record
 from fama.errors import BadInput
 from fama.files import replacing

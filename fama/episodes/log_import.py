@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fama.episodes.foreign.streams import read_records
 from fama.episodes.importers.acebench import is_score
-from fama.episodes.importers.base import IMPORTERS, LABEL_READERS, detect
+from fama.episodes.importers.base import IMPORTERS, LABEL_READERS, detect_format
 from fama.episodes.importers.tau2 import is_part
 from fama.episodes.intake import Intake, LogFile
 from fama.episodes.records import Episode, Failure
@@ -44,7 +44,7 @@ class LogImport:
         """
         try:
             file = LogFile.of(path, base)
-            name = detect(path) if self.format == AUTO else self.format
+            name = detect_format(path) if self.format == AUTO else self.format
             found = list(LABEL_READERS.load(name)(path)) if name in LABEL_READERS.names() else []
             told = self.intake.add(file, self.attach(IMPORTERS.load(name)(path, **self.options)))
         except BadInput as error:

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fama.episodes.faults import fault_of
 from fama.episodes.keys import EpisodeKey
+from fama.episodes.record_faults import fault_of
 from fama.episodes.records import CHARGED, Episode, Record, Status, known_total, role_group, total_tokens
 from fama.episodes.spending import CostUnit
 from fama.episodes.state import state_at, state_to_json

@@ -8,7 +8,7 @@ from fama.episodes.records import CHARGED, Episode, LedgerRow, Record, known_tot
 
 #: A unit of cost: all tokens, those of them that no cache held, or seconds of the calls.
 CostUnit = Literal["tokens", "new_tokens", "seconds"]
-Part = Literal["outcome table", "plain run", "diagnosis", "prompted episodes", "mining", "training"]
+SpendingPart = Literal["outcome table", "plain run", "diagnosis", "prompted episodes", "mining", "training"]
 
 
 class Remaining(Record):
@@ -22,7 +22,7 @@ class Remaining(Record):
     seconds: float
 
 
-def remaining(ledger: Iterable[LedgerRow], turn: int = 0) -> Remaining:
+def spent_from(ledger: Iterable[LedgerRow], turn: int = 0) -> Remaining:
     """Return what the charged calls of a ledger took from decision ``turn`` on."""
     rows = [row for row in ledger if role_group(row.role) in CHARGED and (row.turn or 0) >= turn]
     total = known_total(row.total_tokens for row in rows)
@@ -38,7 +38,7 @@ class Spent(Record):
     summed over episodes or calls, as if one ran after the other. ``source`` names the file.
     """
 
-    part: Part
+    part: SpendingPart
     source: str
     tokens: int | None
     seconds: float | None
@@ -58,7 +58,7 @@ def spent_on_table(path: Path | str) -> Spent:
     )
 
 
-def spent_on_episodes(part: Part, path: Path | str, episodes: Iterable[Episode]) -> Spent:
+def spent_on_episodes(part: SpendingPart, path: Path | str, episodes: Iterable[Episode]) -> Spent:
     """Return the cost of logged episodes; tokens are unknown where one has no ledger, as imported ones do not."""
     tokens: list[int | None] = []
     seconds: list[float | None] = []
@@ -69,7 +69,7 @@ def spent_on_episodes(part: Part, path: Path | str, episodes: Iterable[Episode])
     return Spent(part=part, source=str(path), tokens=None if total is None else int(total), seconds=known_sum(seconds))
 
 
-def spent_on_calls(part: Part, path: Path | str, rows: Sequence[LedgerRow]) -> Spent:
+def spent_on_calls(part: SpendingPart, path: Path | str, rows: Sequence[LedgerRow]) -> Spent:
     """Return the cost of every call of a ledger, parsed or not."""
     return Spent(
         part=part,
@@ -79,7 +79,7 @@ def spent_on_calls(part: Part, path: Path | str, rows: Sequence[LedgerRow]) -> S
     )
 
 
-def unknown(part: Part, source: str) -> Spent:
+def unknown(part: SpendingPart, source: str) -> Spent:
     """Return a part whose cost is not recorded."""
     return Spent(part=part, source=source, tokens=None, seconds=None)
 

@@ -13,7 +13,7 @@ RESPOND = "respond"
 
 #: What a user does with a sentence: says yes, takes something back or says no, takes what it was told, asks for a
 #: change, asks for information, or anything else.
-Act = Literal["agree", "correct", "accept", "ask_change", "ask_info", "other"]
+UserAct = Literal["agree", "correct", "accept", "ask_change", "ask_info", "other"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class SentenceReading:
     """
 
     text: str
-    act: Act
+    act: UserAct
     tools: tuple[str, ...] = ()
 
 

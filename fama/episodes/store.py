@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 from fama.episodes.jsonl import RecordStore, existing_file, line_of
 from fama.episodes.records import Episode, Failure
 from fama.errors import BadInput
-from fama.files import sweep
+from fama.files import sweep_temporary
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class EpisodeStore(RecordStore[Episode]):
             with FileLock(self.folder / ".run.lock", timeout=0):
                 if self.size() != size:
                     raise BadInput(f"{self.folder}: another process has just written here; give the command again")
-                sweep(self.folder)
+                sweep_temporary(self.folder)
                 yield
         except Timeout:
             raise BadInput(

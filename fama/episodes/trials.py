@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from fama.episodes.foreign.identity import is_shard, origin, stem
+from fama.episodes.foreign.file_identity import is_shard, origin, place_stem
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import Episode, Source
 
@@ -33,7 +33,7 @@ class Slot(NamedTuple):
         return Slot(replace(arm.key, task_id=self.key.task_id, trial=self.key.trial), arm.version)
 
 
-class Row(NamedTuple):
+class TrialRow(NamedTuple):
     """An episode of a file: the slot that the log gives it, and the one that it has in the store, if it is there."""
 
     slot: Slot
@@ -49,8 +49,8 @@ class Numbering:
     prefix: str = ""
 
 
-def number(
-    rows: Sequence[Row], taken: Mapping[Slot, Source], place: str, is_same: Callable[[Source], bool]
+def number_trials(
+    rows: Sequence[TrialRow], taken: Mapping[Slot, Source], place: str, is_same: Callable[[Source], bool]
 ) -> Numbering:
     """Number the trials of a file's new episodes as if the file, with what is stored of it, came as a whole.
 
@@ -68,7 +68,7 @@ def number(
         others = {slot: source for slot in moved if (source := taken.get(slot)) is not None and not is_same(source)}
         after = next((source.file or "" for source in others.values()), "")
         if after and is_shard(place) and is_shard(after) and origin(place) == origin(after):
-            prefix = f"{stem(place)}:"
+            prefix = f"{place_stem(place)}:"
             after = "" if not _clashes((slot.named(prefix) for slot in moved), taken, is_same) else after
             prefix = "" if after else prefix
         while after and _clashes((slot.later(by) for slot in moved), taken, is_same):
@@ -89,7 +89,7 @@ def _clashes(slots: Iterable[Slot], taken: Mapping[Slot, Source], is_same: Calla
     return any((source := taken.get(slot)) is not None and not is_same(source) for slot in slots)
 
 
-def _free(slots: Iterable[Slot], rows: Iterable[Row], taken: Mapping[Slot, Source]) -> tuple[Slot, ...]:
+def _free(slots: Iterable[Slot], rows: Iterable[TrialRow], taken: Mapping[Slot, Source]) -> tuple[Slot, ...]:
     """Return the slots of the new episodes, each at its next trial that nothing stored has."""
     used: dict[Slot, None] = {}
     for slot, row in zip(slots, rows, strict=True):

@@ -27,7 +27,7 @@ ADDRESS = "RAY_ADDRESS"
 LOCAL = "local"
 
 
-def check_installed() -> None:
+def check_ray() -> None:
     """Complain when Ray is missing.
 
     Raises:
@@ -49,7 +49,7 @@ def ray_tasks(recipe: Recipe[J, R], at_once: int) -> Iterator[Callable[[J], Awai
         BadInput: Ray is not installed.
         FamaError: the cluster does not answer.
     """
-    check_installed()
+    check_ray()
     ray = _import()
     ours = not ray.is_initialized()
     if ours:

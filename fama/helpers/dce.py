@@ -9,7 +9,7 @@ from fama.dialogue.identity import foreign_record
 from fama.dialogue.language import meaning, words
 from fama.dialogue.objects import choice_rows, is_meant, is_record, last_pointed
 from fama.dialogue.pending import change_ahead, wants_of_record
-from fama.dialogue.policy import Rule, about_identity, is_procedure, relevance, rules, verdict
+from fama.dialogue.policy import Rule, about_identity, is_procedure, relevance, rule_verdict, rules
 from fama.dialogue.requests import Want, needs_of, open_wants, serves_record, verb_of
 from fama.dialogue.shown import Shown, about, known_words, wished
 from fama.dialogue.tools import views
@@ -106,7 +106,7 @@ def _score(
     score = relevance(rule, want, state)
     if not score:
         return 0.0
-    found = verdict(rule, records, worded)
+    found = rule_verdict(rule, records, worded)
     if found == "broken":
         return score + BROKEN
     return score if found == "open" and not rule.forbids and _guides(rule, want) else 0.0

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from fama.dialogue.calls import calls
 from fama.dialogue.facts import quote
-from fama.dialogue.objects import candidates, listed, named_words, shows
+from fama.dialogue.objects import candidate_values, listed_rows, named_words, shows
 from fama.dialogue.pending import open_questions, unsaid
 from fama.dialogue.requests import Want, is_done, is_refused, open_question, wants
-from fama.dialogue.tools import kind_of
+from fama.dialogue.tools import tool_kind
 from fama.dialogue.turns import is_led, user_spoke_last, user_turns
 from fama.dialogue.values import known_values, thing_of
 from fama.episodes.state import VisibleState
@@ -33,7 +33,7 @@ def write(state: VisibleState) -> Iterator[Candidate]:
             yield Candidate(ask_for(left[0].tool, missing))
         else:
             yield Candidate(ASK_YES.format(tool=left[0].tool.name))
-    elif not left and made and kind_of(state, made[-1].name) == "write":
+    elif not left and made and tool_kind(state, made[-1].name) == "write":
         if question := open_question(state):
             steps = [NEXT.format(tool=_step(want, state)) for want in open_questions(state)]
             yield Candidate(ASKED.format(question=quote(question)) + "".join(steps))
@@ -42,10 +42,10 @@ def write(state: VisibleState) -> Iterator[Candidate]:
 def _step(want: Want, state: VisibleState) -> str:
     """Return the step for a question: look the record up again when it is clear which, else ask."""
     name, made = want.tool.required[0], calls(state)
-    rows = listed(name, made)
+    rows = listed_rows(name, made)
     if named := named_words(want, state, rows):
         shown = [str(call.arguments.get(name)) for call in made if shows(call, want, named, state)]
-        values = list(dict.fromkeys(shown)) or candidates(name, named, rows)
+        values = list(dict.fromkeys(shown)) or candidate_values(name, named, rows)
     else:
         values = list(dict.fromkeys(found.value for found in known_values(name, want.tool, state)))
     if len(values) == 1:
@@ -55,7 +55,7 @@ def _step(want: Want, state: VisibleState) -> str:
 
 def _finished(state: VisibleState) -> dict[str, object] | None:
     """Return the changes that were made, from which on a request can be forgotten."""
-    done = [call.name for call in calls(state) if call.succeeded and kind_of(state, call.name) == "write"]
+    done = [call.name for call in calls(state) if call.succeeded and tool_kind(state, call.name) == "write"]
     return {"done": list(dict.fromkeys(done))} if done else None
 
 

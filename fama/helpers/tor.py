@@ -7,10 +7,10 @@ from fama.dialogue.calls import Call, calls
 from fama.dialogue.facts import leaves, normal_token, quote
 from fama.dialogue.identity import foreign_record, is_identified
 from fama.dialogue.language import stem, words
-from fama.dialogue.objects import Row, asked_words, new_field, pointed_row, table
+from fama.dialogue.objects import RecordRow, asked_words, listed_table, new_field, pointed_row
 from fama.dialogue.pending import open_questions
 from fama.dialogue.requests import needs_of, open_wants
-from fama.dialogue.tools import kind_of, views
+from fama.dialogue.tools import tool_kind, views
 from fama.dialogue.turns import is_led, tool_spoke_last, user_text
 from fama.dialogue.values import is_id, is_new, record_of
 from fama.episodes.state import VisibleState
@@ -36,7 +36,7 @@ def write(state: VisibleState) -> Iterator[Candidate]:
     if (answers or not is_led(state)) and (fields := _news(state, made)):
         yield Candidate(TELL.format(fields=fields))
         return
-    rows = table(made[-1].result)
+    rows = listed_table(made[-1].result)
     if len(rows) < LEAST_ROWS or made[-1].name not in {tool.name for tool in views(state, "read")}:
         return
     asked = asked_words(user_text(state))
@@ -52,7 +52,7 @@ def write(state: VisibleState) -> Iterator[Candidate]:
 def _news(state: VisibleState, made: tuple[Call, ...]) -> str:
     """Return what the user waits to hear: the answer to a change, or the record of a question."""
     last = made[-1]
-    kind = kind_of(state, last.name)
+    kind = tool_kind(state, last.name)
     asked = kind == "read" and any(want.tool.name == last.name for want in open_questions(state))
     asked = asked and is_identified(state, made) and foreign_record(state, made) == ""
     if kind != "write" and not asked:
@@ -70,7 +70,7 @@ def _news(state: VisibleState, made: tuple[Call, ...]) -> str:
 
 def _detail(call: Call, state: VisibleState) -> dict[str, Any]:
     """Return, of a record with parts, the row that the part asked about refers to by its id."""
-    rows = table(call.result)
+    rows = listed_table(call.result)
     part = pointed_row(rows, state)
     if part is None:
         return {}
@@ -78,7 +78,7 @@ def _detail(call: Call, state: VisibleState) -> dict[str, Any]:
     return next((row.fields for row in rows if row is not part and str(row.fields.get("id")) in refers), {})
 
 
-def digest(row: Row, asked: frozenset[str], used: set[str]) -> str:
+def digest(row: RecordRow, asked: frozenset[str], used: set[str]) -> str:
     """Return ids not ``used`` yet, then fields the user spoke of, then short words and marks; values as data."""
     ids = {key: value for key, value in row.ids().items() if normal_token(str(value)) not in used}
     rest = {key: value for key, value in row.fields.items() if key not in row.ids() and value not in (None, "", False)}
@@ -95,7 +95,7 @@ def _listed(state: VisibleState) -> dict[str, object] | None:
     made = calls(state)
     if not made or not tool_spoke_last(state) or not made[-1].succeeded or not is_identified(state, made):
         return None
-    rows = [row.ids() for row in table(made[-1].result)]
+    rows = [row.ids() for row in listed_table(made[-1].result)]
     needed = {new_field(name) if is_new(name) else name for want in open_wants(state) for name in needs_of(want)}
     several = (len({str(ids[name]) for ids in rows if name in ids}) >= LEAST_ROWS for name in needed)
     return {} if any(several) else None

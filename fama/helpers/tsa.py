@@ -9,19 +9,19 @@ from fama.dialogue.facts import quote
 from fama.dialogue.identity import identity_tools, is_identified
 from fama.dialogue.language import meaning, meanings, sentences, stem
 from fama.dialogue.objects import (
-    Row,
-    candidates,
+    RecordRow,
+    candidate_values,
     choice_rows,
     is_meant,
     is_record,
     last_pointed,
-    listed,
+    listed_rows,
+    listed_table,
     named_words,
     new_field,
     pointed_row,
     said_words,
     shows,
-    table,
 )
 from fama.dialogue.pending import names_told, only_own, open_questions, unsaid
 from fama.dialogue.requests import Want, needs_of, open_wants, serves_record, verb_of
@@ -205,22 +205,22 @@ def _is_open(name: str, want: Want, state: VisibleState, made: tuple[Call, ...])
     if any(serves_record(tool, want) for tool in reads) and serves_record(shown, want) == is_new(name):
         return False
     field = new_field(name) if is_new(name) else name
-    rows = [row for row in table(made[-1].result) if field in row.fields]
+    rows = [row for row in listed_table(made[-1].result) if field in row.fields]
     if len({str(row.fields[field]) for row in rows}) < 2 or pointed_row(rows, state) is not None:
         return False
-    return len(candidates(field, named_words(want, state, rows), rows)) != 1
+    return len(candidate_values(field, named_words(want, state, rows), rows)) != 1
 
 
 def _object(tool: ToolView, name: str, want: Want, state: VisibleState, made: tuple[Call, ...]) -> Suggestion | None:
     """Suggest the look-up of a request's object: the next row that fits, until one shows all the user's words."""
-    rows = listed(name, made)
+    rows = listed_rows(name, made)
     named = named_words(want, state, rows)
     called = any(call.name == tool.name for call in made)
     if not rows:
         return None if called else Suggestion(tool, name, known_values(name, tool, state)[0].value)
     if any(shows(call, want, named, state) for call in made):
         return None
-    fitting = candidates(name, named, rows)
+    fitting = candidate_values(name, named, rows)
     left = [value for value in fitting if not was_called(tool, name, value, made)]
     if left and not named and not called and len(rows) > 1 and not user_spoke_last(state):
         return Suggestion(tool, name, asks=True)
@@ -291,9 +291,9 @@ def _parts(want: Want, state: VisibleState, made: tuple[Call, ...]) -> tuple[tup
         else:
             sure = [call for call in records if set(map(str, call.arguments.values())) & {value for _, value in found}]
             shown = sure or (records if len(records) == 1 else [])
-            rows = [row for call in shown[-1:] for row in table(call.result) if name in row.fields]
+            rows = [row for call in shown[-1:] for row in listed_table(call.result) if name in row.fields]
             named = said_words(want, state, rows) - others if fresh else named_words(want, state, rows)
-            values = candidates(name, named, rows) if len(rows) > 1 else [str(row.fields[name]) for row in rows]
+            values = candidate_values(name, named, rows) if len(rows) > 1 else [str(row.fields[name]) for row in rows]
         if len(values) != 1:  # what the question that the user agreed to names
             values = [one.value for one in known_values(name, want.tool, state) if one.value in last_words(state)]
         if len(values) == 1:
@@ -301,14 +301,14 @@ def _parts(want: Want, state: VisibleState, made: tuple[Call, ...]) -> tuple[tup
     return tuple(found)
 
 
-def _new_row(want: Want, state: VisibleState, made: tuple[Call, ...]) -> Row | None:
+def _new_row(want: Want, state: VisibleState, made: tuple[Call, ...]) -> RecordRow | None:
     rows = next((rows for call in reversed(made) if (rows := choice_rows(want, call, state))), [])
     return last_pointed(rows, state)
 
 
 def _record_ids(name: str, want: Want, state: VisibleState, made: tuple[Call, ...], records: list[Call]) -> list[str]:
     """Return the ids of the look-ups that show the object as the user called it."""
-    rows = [*listed(name, made), *(row for call in records for row in table(call.result))]
+    rows = [*listed_rows(name, made), *(row for call in records for row in listed_table(call.result))]
     named = named_words(want, state, rows)
     return list(dict.fromkeys(str(call.arguments[name]) for call in records if shows(call, want, named, state)))
 

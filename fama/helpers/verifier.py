@@ -8,9 +8,9 @@ from fama.dialogue.calls import Call, calls
 from fama.dialogue.facts import normal_token, quote
 from fama.dialogue.identity import identity_tools, is_identified
 from fama.dialogue.language import stem, words
-from fama.dialogue.objects import last_pointed, pointed_row, table
+from fama.dialogue.objects import last_pointed, listed_table, pointed_row
 from fama.dialogue.pending import asked_about, wants_of_record
-from fama.dialogue.policy import asks_confirmation, relevance, rules, verdict
+from fama.dialogue.policy import asks_confirmation, relevance, rule_verdict, rules
 from fama.dialogue.requests import Want, asks_change, is_done, is_refused, needs_of, open_wants, serves_record, wants
 from fama.dialogue.shown import Shown, about, known_words
 from fama.dialogue.tools import views
@@ -156,7 +156,7 @@ def _wrong_id(state: VisibleState, made: tuple[Call, ...]) -> Iterator[Candidate
 def _described(parameter: str, value: str, earlier: tuple[Call, ...], state: VisibleState) -> str:
     """Return the id of the row that fits the user's words, when the one taken stands in the same table."""
     for call in reversed(earlier):
-        rows = [row for row in table(call.result) if parameter in row.fields]
+        rows = [row for row in listed_table(call.result) if parameter in row.fields]
         if any(normal_token(str(row.fields[parameter])) == normal_token(value) for row in rows):
             best = pointed_row(rows, state)
             return str(best.fields[parameter]) if best else ""
@@ -203,7 +203,8 @@ def _objects(want: Want, made: tuple[Call, ...], state: VisibleState) -> list[in
     return [
         i
         for i, call in enumerate(made)
-        if call.name in tools and any(name in row.fields for row in table(call.result) for name in needs_of(want))
+        if call.name in tools
+        and any(name in row.fields for row in listed_table(call.result) for name in needs_of(want))
     ]
 
 
@@ -251,10 +252,10 @@ def _once_a_turn(state: VisibleState, text: str) -> Candidate:
 def _forbidden(want: Want, made: tuple[Call, ...], place: int, state: VisibleState) -> bool:
     """Return whether a rule forbids changing the object looked up at ``place``, or the choice in the last list."""
     shown, worded = about(want, made[: place + 1], state), known_words(made, state)
-    if place < len(made) - 1 and (choice := last_pointed(table(made[-1].result), state)) is not None:
+    if place < len(made) - 1 and (choice := last_pointed(listed_table(made[-1].result), state)) is not None:
         shown = Shown([*shown.records, choice.fields], shown.rows)
     return any(
-        relevance(rule, want, state) and verdict(rule, shown.under(rule), worded) == "broken"
+        relevance(rule, want, state) and rule_verdict(rule, shown.under(rule), worded) == "broken"
         for rule in rules(state.policy)
     )
 

@@ -8,9 +8,9 @@ from random import Random
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from fama.agents.agent_request import requester
 from fama.agents.decision import Decided
 from fama.agents.loop import run_episode
-from fama.agents.request import requester
 from fama.agents.runs.plan import Planned
 from fama.agents.runs.stage import Stage, build_selector, connected
 from fama.agents.setup import EpisodeSetup

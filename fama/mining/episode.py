@@ -7,12 +7,12 @@ from fama.episodes.records import Episode
 from fama.hashing import content_hash
 from fama.mining.bench import Bench
 from fama.mining.meter import Meter, OutOfBudget
-from fama.mining.records import Placed, PlacedNote, Repair, Verdict, kind_of, placed
-from fama.mining.schedule import Point, Schedule, helpers_of
+from fama.mining.probes import EpisodeWorld, Refused, first_change
+from fama.mining.records import MiningVerdict, Placed, PlacedNote, Repair, episode_kind, placed
+from fama.mining.schedule import Schedule, SchedulePoint, helpers_of
 from fama.mining.search.base import SEARCHES, Run
-from fama.mining.search.effects import effect_map
+from fama.mining.search.effect_map import effect_map
 from fama.mining.source import refusal
-from fama.mining.world import EpisodeWorld, Refused, first_change
 from fama.randomness import generator
 from fama.subsets import Subset
 
@@ -44,7 +44,7 @@ async def mine_episode(bench: Bench, log: Episode, split: str | None) -> Mined:
     """
     meter = Meter(bench.mine.budget)
     world = EpisodeWorld(bench, log, meter)
-    kind = kind_of(log)
+    kind = episode_kind(log)
     complete, proven = True, False
     try:
         await world.open()
@@ -59,7 +59,7 @@ async def mine_episode(bench: Bench, log: Episode, split: str | None) -> Mined:
     best = await _exactly(world, world.best()) if kind == "failed" else None
     if proven and world.broke_below(None if best is None else len(best.notes)):
         proven = False
-    verdict: Verdict = "mapped" if kind == "solved" else "repaired" if best else "not repaired by this pool"
+    verdict: MiningVerdict = "mapped" if kind == "solved" else "repaired" if best else "not repaired by this pool"
     if verdict == "not repaired by this pool" and not complete:
         verdict = "budget ran out"
     record = Repair(
@@ -98,7 +98,7 @@ async def mine_episode(bench: Bench, log: Episode, split: str | None) -> Mined:
             PlacedNote(decision=d.turn, note=note)
             for d in repaired.decisions
             for note in d.notes
-            if Point(d.turn, note.helper) in best.notes
+            if SchedulePoint(d.turn, note.helper) in best.notes
         ),
         "withdrawn": None if bench.mine.base == "none" else _withdrawn(best.notes, repaired, bench.pool),
         "members": helpers_of(best.notes, bench.pool),
@@ -129,5 +129,5 @@ async def _exactly(world: EpisodeWorld, best: Run | None) -> Run | None:
 
 def _withdrawn(notes: Schedule, repaired: Episode, pool: Subset) -> tuple[Placed, ...]:
     """Return the points of a repair at which a helper of the arm was left out."""
-    given = {Point(decision.turn, note.helper) for decision in repaired.decisions for note in decision.notes}
+    given = {SchedulePoint(decision.turn, note.helper) for decision in repaired.decisions for note in decision.notes}
     return placed(notes - given, pool)

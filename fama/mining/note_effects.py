@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from fama.intervals import Interval, clustered_share
-from fama.mining.folder import RepairFolder
-from fama.mining.records import Intervention, Kind, Repair
+from fama.mining.mined_folder import RepairFolder
+from fama.mining.records import EpisodeKind, Intervention, Repair
 
 
 class NoteGroup(NamedTuple):
@@ -21,7 +21,7 @@ class NoteGroup(NamedTuple):
     backbone: str | None
     arm: str | None
     """The arm beside whose own helpers the note was given; None for the plain agent, where it was given alone."""
-    kind: Kind
+    kind: EpisodeKind
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _single(record: Repair) -> Iterator[Intervention]:
     return (one for one in alone if one.subset is None or one.members[0] in one.subset)
 
 
-def _effect(one: Intervention, kind: Kind) -> str:
+def _effect(one: Intervention, kind: EpisodeKind) -> str:
     ended = {"no note": "silent", "same action": "same", "success": "success", "failure": "failure"}
     effect = ended.get(one.outcome, "unknown")
     if effect in ("success", "failure"):

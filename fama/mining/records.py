@@ -6,15 +6,15 @@ from typing import Final, Literal
 from fama.episodes.keys import TaskKey
 from fama.episodes.records import Episode, Note, Record, RejectedNote
 from fama.episodes.spending import Remaining
-from fama.mining.schedule import Schedule, members_at, turns_of
+from fama.mining.schedule import Schedule, asked_turns, members_at
 from fama.subsets import Subset, in_pool_order, subset_label
 
 REPAIRS = "repairs.jsonl"
 SCHEMA_VERSION: Final = 1
 
-Kind = Literal["failed", "solved"]
-Verdict = Literal["repaired", "not repaired by this pool", "budget ran out", "mapped"]
-Outcome = Literal["no note", "same action", "not run", "success", "failure", "error"]
+EpisodeKind = Literal["failed", "solved"]
+MiningVerdict = Literal["repaired", "not repaired by this pool", "budget ran out", "mapped"]
+ProbeOutcome = Literal["no note", "same action", "not run", "success", "failure", "error"]
 
 
 class Placed(Record):
@@ -54,7 +54,7 @@ class Intervention(Record):
     rejected: tuple[RejectedNote, ...] = ()
     before: str | None = None
     after: str | None = None
-    outcome: Outcome
+    outcome: ProbeOutcome
     share: float | None = None
     reason: str = ""
     tokens: int | None = 0
@@ -71,7 +71,7 @@ class Combination(Record):
     asked: int
     given: tuple[Placed, ...]
     note_tokens: int
-    outcome: Outcome
+    outcome: ProbeOutcome
     share: float
     reason: str = ""
 
@@ -104,10 +104,10 @@ class Repair(Record):
     pool: Subset
     arm: str | None = None
     """The arm whose episode it is; None for the plain agent."""
-    kind: Kind
+    kind: EpisodeKind
     eligible: int | None = None
     """Episodes of this kind and split that could be mined, of which this is one of a part; None in older records."""
-    verdict: Verdict
+    verdict: MiningVerdict
     interventions: tuple[Intervention, ...] = ()
     combinations: tuple[Combination, ...] = ()
     repair: tuple[PlacedNote, ...] | None = None
@@ -155,14 +155,14 @@ class Repair(Record):
         return f"{self.domain}/{self.task_id}: {self.verdict}{by}, {self.calls} calls"
 
 
-def kind_of(episode: Episode) -> Kind:
+def episode_kind(episode: Episode) -> EpisodeKind:
     """Return the kind of a logged episode that ended by itself."""
     return "solved" if episode.outcome.status == "success" else "failed"
 
 
 def placed(schedule: Schedule, pool: Sequence[str]) -> tuple[Placed, ...]:
     """Return a schedule as records, by decision."""
-    return tuple(Placed(decision=turn, members=members_at(schedule, turn, pool)) for turn in turns_of(schedule))
+    return tuple(Placed(decision=turn, members=members_at(schedule, turn, pool)) for turn in asked_turns(schedule))
 
 
 def split_of(task_id: str, splits: Iterable[tuple[str, Sequence[str]]]) -> str | None:

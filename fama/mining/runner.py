@@ -21,7 +21,7 @@ from fama.mining.ray_jobs import MineJob, MineRecipe, remote_mining
 from fama.mining.records import REPAIRS, Repair
 from fama.mining.search.base import SEARCHES
 from fama.mining.settings import MineSettings
-from fama.mining.source import Source, choose_episodes, open_source
+from fama.mining.source import MiningSource, choose_episodes, open_source
 from fama.models.base import ChatModel
 from fama.provenance import git_commit
 
@@ -103,7 +103,7 @@ async def mine_folder(
 
 @asynccontextmanager
 async def _executor(
-    source: Source,
+    source: MiningSource,
     mine: MineSettings,
     content: Mapping[str, Any],
     model: ChatModel | None,
@@ -118,7 +118,7 @@ async def _executor(
             yield lambda job: try_episode(bench, job.episode, job.split)
 
 
-def _provenance(source: Source, mine: MineSettings) -> dict[str, Any]:
+def _provenance(source: MiningSource, mine: MineSettings) -> dict[str, Any]:
     """Return the content of ``config.json``: mining's settings, with pool and models as they are resolved."""
     settings = dump_settings(mine)
     run = dump_settings(source.settings)

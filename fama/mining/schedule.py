@@ -10,7 +10,7 @@ from fama.selection.base import Allowance, Selection
 from fama.subsets import Subset, base_of, in_pool_order, one_form_each
 
 
-class Point(NamedTuple):
+class SchedulePoint(NamedTuple):
     """One helper asked before one decision; ``turn`` is the 0-based decision index."""
 
     turn: int
@@ -19,7 +19,7 @@ class Point(NamedTuple):
 
 #: The helpers asked before each decision of an episode; of an arm with helpers of its own, those asked or left out
 #: against its choice.
-Schedule = frozenset[Point]
+Schedule = frozenset[SchedulePoint]
 #: What an arm chooses before a decision, with no schedule.
 Base = Callable[[VisibleState, Allowance, random.Random], Awaitable[Selection]]
 NOTHING: Schedule = frozenset()
@@ -27,12 +27,12 @@ NOTHING: Schedule = frozenset()
 
 def points_at(turn: int, members: Iterable[str]) -> Schedule:
     """Return the schedule that asks these helpers before one decision."""
-    return frozenset(Point(turn, member) for member in members)
+    return frozenset(SchedulePoint(turn, member) for member in members)
 
 
-def everything(turns: int, pool: Sequence[str]) -> Schedule:
+def full_schedule(turns: int, pool: Sequence[str]) -> Schedule:
     """Return the schedule that asks the pool's largest subset before each of the first ``turns`` decisions."""
-    return frozenset(Point(turn, member) for turn in range(turns) for member in one_form_each(pool))
+    return frozenset(SchedulePoint(turn, member) for turn in range(turns) for member in one_form_each(pool))
 
 
 def members_at(schedule: Schedule, turn: int, pool: Sequence[str]) -> Subset:
@@ -40,7 +40,7 @@ def members_at(schedule: Schedule, turn: int, pool: Sequence[str]) -> Subset:
     return in_pool_order((point.helper for point in schedule if point.turn == turn), pool)
 
 
-def turns_of(schedule: Schedule) -> tuple[int, ...]:
+def asked_turns(schedule: Schedule) -> tuple[int, ...]:
     """Return the decisions at which somebody is asked, ascending."""
     return tuple(sorted({point.turn for point in schedule}))
 

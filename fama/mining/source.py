@@ -13,7 +13,7 @@ from fama.envs.mixed import MixedDomains
 from fama.episodes.records import Episode
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
-from fama.mining.records import Kind, kind_of, split_of
+from fama.mining.records import EpisodeKind, episode_kind, split_of
 from fama.mining.settings import MineSettings
 from fama.prompts import prompt_hash
 from fama.randomness import generator
@@ -21,7 +21,7 @@ from fama.settings import BudgetSettings, RunSettings, SelectorSettings
 
 
 @dataclass(frozen=True)
-class Source:
+class MiningSource:
     """A folder of episodes with the experiment that wrote it.
 
     ``settings`` are those of every execution; their selector is what is intervened on, ``none`` for the plain agent.
@@ -41,7 +41,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class MinedEpisodes:
     """The episodes to mine, failed ones first; ``refused`` are lines about those that cannot be.
 
     ``eligible`` counts those that could be mined, by kind and split, of which ``episodes`` may be a part.
@@ -49,10 +49,10 @@ class Chosen:
 
     episodes: tuple[Episode, ...]
     refused: tuple[str, ...]
-    eligible: Mapping[tuple[Kind, str | None], int]
+    eligible: Mapping[tuple[EpisodeKind, str | None], int]
 
 
-def open_source(folder: Path, mine: MineSettings, out: Path) -> Source:
+def open_source(folder: Path, mine: MineSettings, out: Path) -> MiningSource:
     """Read the settings of a mined folder and lay those of mining over them.
 
     Raises:
@@ -93,10 +93,10 @@ def open_source(folder: Path, mine: MineSettings, out: Path) -> Source:
             "budget": run.budget.model_copy(update={"run": None}) if mine.base == "selector" else BudgetSettings(),
         }
     )
-    return Source(folder, settings, benchmark, hashed)
+    return MiningSource(folder, settings, benchmark, hashed)
 
 
-def choose_episodes(source: Source, mine: MineSettings) -> Chosen:
+def choose_episodes(source: MiningSource, mine: MineSettings) -> MinedEpisodes:
     """Return the failed episodes and a sample of the solved ones.
 
     Those that ended in an error are passed over; so are episodes of arms with helpers, unless these are mined.
@@ -125,8 +125,8 @@ def choose_episodes(source: Source, mine: MineSettings) -> Chosen:
             f"{'' if mine.base == 'selector' else ' with selector none'}"
         )
     generator(mine.seed, "mining.solved").shuffle(solved)
-    eligible = Counter((kind_of(episode), source.split_of(episode.task_id)) for episode in (*failed, *solved))
-    return Chosen((*failed[: mine.failures], *solved[: mine.solved]), tuple(refused), eligible)
+    eligible = Counter((episode_kind(episode), source.split_of(episode.task_id)) for episode in (*failed, *solved))
+    return MinedEpisodes((*failed[: mine.failures], *solved[: mine.solved]), tuple(refused), eligible)
 
 
 def refusal(episode: Episode, fault: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from fama.agents.decision import Decided, Decider
 from fama.agents.setup import EpisodeSetup
 from fama.envs.base import Action
-from fama.envs.replay import LoggedUser
+from fama.envs.episode_replay import LoggedUser
 from fama.episodes.records import Decision, Episode, LedgerRow, Message
 from fama.episodes.state import VisibleState
 from fama.errors import EnvironmentFault, UserFault

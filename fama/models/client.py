@@ -20,13 +20,13 @@ from fama.models.server_errors import (
     is_final,
     is_overflow,
     one_line,
-    parse_body,
+    parse_error_body,
     wait_hint,
 )
 from fama.models.usage import one_row, with_estimate
 from fama.models.wire import PREFILL_OF, Malformed, Prefill, ServerFailure, build_body, read_reply
 from fama.redaction import redact
-from fama.redaction.keys import know_value
+from fama.redaction.api_keys import know_value
 
 log = logging.getLogger(__name__)
 
@@ -189,7 +189,7 @@ class OpenAIChat:
         except APITimeoutError as error:
             raise TimeoutError from error
         except APIStatusError as error:
-            tree = parse_body(error.response.text)
+            tree = parse_error_body(error.response.text)
             reason = f"HTTP {error.status_code}: {error_words(tree) or error.response.reason_phrase}"
             status = error.status_code
             raise _Failed(one_line(reason), status, tree, wait_hint(error.response.headers, tree)) from error

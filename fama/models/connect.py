@@ -75,7 +75,7 @@ async def _open(settings: "ModelSettings", stack: AsyncExitStack) -> ChatModel:
     if settings.name.startswith(offline.PREFIX):
         if settings.base_url:
             raise BadInput(f"{settings.name} is loaded in this process and {settings.base_url} is a server; drop one")
-        return await stack.enter_async_context(offline.load(settings.name, settings.context_tokens))
+        return await stack.enter_async_context(offline.offline_model(settings.name, settings.context_tokens))
     if settings.base_url:
         key = os.environ.get(settings.api_key_env) or "none"
         flavour = await probe(settings.base_url, settings.name, key, settings.api_key_env)

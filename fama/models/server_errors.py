@@ -68,7 +68,7 @@ _TRY_AGAIN = re.compile(
 )
 
 
-def parse_body(text: str) -> Any:
+def parse_error_body(text: str) -> Any:
     """Return a body as JSON; as text without tags where it is none."""
     try:
         return json.loads(text)
@@ -221,7 +221,7 @@ def _words(body: Any, depth: int) -> Iterator[str]:
     if depth > _MAX_DEPTH:
         return
     if isinstance(body, str):
-        inner = parse_body(body) if body.lstrip().startswith(("{", "[")) else body
+        inner = parse_error_body(body) if body.lstrip().startswith(("{", "[")) else body
         if isinstance(inner, str):
             yield from filter(None, [inner.strip()])
         else:

@@ -10,13 +10,13 @@ import json
 from dataclasses import replace
 from typing import Any, Literal
 
-from fama.episodes.foreign.calls import entries_in
+from fama.episodes.foreign.logged_calls import entries_in
 from fama.episodes.records import LedgerRow
 from fama.models.base import ChatReply, ChatRequest
-from fama.models.calls import calls_of
 from fama.models.content import read_content, read_refusal, read_thought
 from fama.models.ends import ReplyEnd, finish_word, is_known_end, read_end
 from fama.models.prices import Price
+from fama.models.reply_calls import reply_calls
 from fama.models.server_errors import error_words, find_error
 from fama.models.usage import believable, read_usage
 from fama.text.clean import clean, clean_value
@@ -169,7 +169,7 @@ def _reply(choice: Any, request: ChatRequest, usage: LedgerRow, continues: bool)
     content = read_content(message.get("content", message.get("text")))
     words = "".join(content.text)
     refusals = [*content.refusals, *read_refusal(message.get("refusal"))]
-    calls = calls_of(message, content.calls)
+    calls = reply_calls(message, content.calls)
     reasons = [read_thought(message.get(key)) for key in _THOUGHT_KEYS]
     refused = bool("".join(refusals).strip()) or read_end(finish) is ReplyEnd.REFUSAL
     if refused:

@@ -9,7 +9,7 @@ import logging
 import re
 from typing import Any
 
-from fama.redaction.keys import MASK, redact_values
+from fama.redaction.api_keys import MASK, redact_values
 
 #: How long an error of others may be in a message.
 _ERROR = 200

@@ -13,7 +13,7 @@ from fama.models.client import ContextOverflow
 from fama.models.ends import ReplyEnd
 from fama.models.prefix import AgentRequest
 from fama.selection.base import Allowance, AnySelector, Costly
-from fama.selection.replies import NamedHelpers
+from fama.selection.helper_choice import NamedHelpers
 from fama.subsets import Subset
 from fama.text.tokens import estimate_tokens
 

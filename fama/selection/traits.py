@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 Setup = Literal["nothing", "outcomes", "checkpoint", "unknown"]
-Role = Literal["lead", "rival", "payback", "anchor"]
+ArmRole = Literal["lead", "rival", "payback", "anchor"]
 T = TypeVar("T")
 
 
@@ -52,7 +52,7 @@ def declared(factory: object) -> SelectorTraits:
     return traits if isinstance(traits, SelectorTraits) else SelectorTraits()
 
 
-def by_role(arms: Iterable[T], role: Role, traits: Callable[[T], SelectorTraits]) -> list[T]:
+def by_role(arms: Iterable[T], role: ArmRole, traits: Callable[[T], SelectorTraits]) -> list[T]:
     """Return the arms that have a place in a role, by place, then in their own order."""
     placed = [(place, arm) for arm in arms if (place := getattr(traits(arm), role)) is not None]
     return [arm for _, arm in sorted(placed, key=lambda pair: pair[0])]

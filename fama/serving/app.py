@@ -11,8 +11,8 @@ from starlette.routing import Route
 
 from fama import __version__
 from fama.serving.chat import Adviser, ChatEndpoint
+from fama.serving.counters import Metrics
 from fama.serving.faults import Fault
-from fama.serving.metrics import Metrics
 from fama.serving.recording.recorder import ConversationRecorder
 from fama.serving.request import check_access
 from fama.serving.settings import ServeSettings

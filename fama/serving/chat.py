@@ -14,9 +14,9 @@ from fama.advising.advice import Advice
 from fama.episodes.records import LedgerRow
 from fama.execution.background import is_cancelled
 from fama.serving.body import ChatBody, parse_body
-from fama.serving.events import Assembled, EventSplitter, OpeningFilter, choices_of, is_done, is_failure
+from fama.serving.counters import Metrics
+from fama.serving.events import Assembled, EventSplitter, OpeningFilter, choices_of, ends_stream, is_failure
 from fama.serving.faults import Fault, too_many
-from fama.serving.metrics import Metrics
 from fama.serving.recording.exchange import Exchange
 from fama.serving.replies import whole_reply
 from fama.serving.request import ClientGone, check_access, check_form, read_body
@@ -206,7 +206,7 @@ class ChatEndpoint:
             if kept is not None:
                 for event in events:
                     kept.add(event)
-            if any(map(is_done, events)):
+            if any(map(ends_stream, events)):
                 whole(kept.whole() if kept is not None else None)
 
         try:

@@ -4,9 +4,9 @@ import json
 import re
 from typing import Any
 
-from fama.advising.replies import StreamedReply, ends_words
-from fama.episodes.foreign.calls import entries_in
+from fama.advising.repeated_notes import StreamedReply, ends_words
 from fama.episodes.foreign.fields import absent, from_text
+from fama.episodes.foreign.logged_calls import entries_in
 from fama.models.content import read_content, read_refusal
 from fama.models.server_errors import find_error
 
@@ -57,7 +57,7 @@ def event_data(event: bytes) -> dict[str, Any] | None:
     return tree if isinstance(tree, dict) else None
 
 
-def is_done(event: bytes) -> bool:
+def ends_stream(event: bytes) -> bool:
     """Return whether an event says that the stream is over."""
     return any(line.startswith(b"data:") and line[5:].strip() == b"[DONE]" for line in event.splitlines())
 
@@ -85,7 +85,7 @@ class OpeningFilter:
         """Return the event as the client may see it; before ``[DONE]`` what is still held back."""
         tree = event_data(event)
         if tree is None:
-            return self.rest() + event if is_done(event) else event
+            return self.rest() + event if ends_stream(event) else event
         self._top = {key: tree[key] for key in _NAMED if key in tree}
         changed = False
         for choice in choices_of(tree):
@@ -130,7 +130,7 @@ class Assembled:
         self._left -= len(event)
         tree = event_data(event) if self._left >= 0 else None
         if tree is None:
-            self._over |= is_done(event)
+            self._over |= ends_stream(event)
             return
         self._failed |= is_failure(tree)
         self._top |= {key: tree[key] for key in ("id", "model", "usage") if tree.get(key)}

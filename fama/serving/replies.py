@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from fama.advising.replies import own_content
+from fama.advising.repeated_notes import own_content
 from fama.serving.events import choices_of
 from fama.serving.telling import FIELD
 

@@ -11,10 +11,10 @@ from starlette.applications import Starlette
 
 from fama.advising.advisor import Advisor
 from fama.errors import BadInput
-from fama.redaction.keys import know_variable
+from fama.redaction.api_keys import know_variable
 from fama.selection.base import SELECTORS
 from fama.serving.app import build_app
-from fama.serving.metrics import Metrics
+from fama.serving.counters import Metrics
 from fama.serving.recording.recorder import ConversationRecorder
 from fama.serving.settings import ServeLimits, ServeSettings
 
@@ -28,7 +28,7 @@ _COLLECT_AFTER = (20_000, 20, 50)
 _SHORTEST_KEY = 16
 
 
-def serve(settings: ServeSettings) -> None:
+def serve_endpoint(settings: ServeSettings) -> None:
     """Serve until interrupted; requests under way are finished, open conversations written.
 
     Raises:

@@ -10,7 +10,7 @@ from fama.text.bracket_calls import BracketCall, read_calls
 from fama.text.clean import clean_value
 from fama.text.json_numbers import MODEL_DECODER, RepeatedKey, one_value
 from fama.text.json_objects import check_literal, first_object, objects
-from fama.text.named_calls import NamedCall, Tools, call_of, tool_name, typed
+from fama.text.named_calls import NamedCall, Tools, named_call, tool_name, typed
 
 _FENCE = re.compile(r"^```[\w-]*")
 _OUTER_TOKENS = re.compile(r"^(?:\s*<\|[\w/]{1,40}\|>)+|(?:<\|[\w/]{1,40}\|>\s*)+$")
@@ -40,7 +40,7 @@ _PRINT = re.compile(r"^print\((.*)\)$", re.DOTALL)
 Body = tuple[NamedCall, ...]
 
 
-def read_body(body: str, tools: Tools, closed: bool) -> Body:
+def read_call_body(body: str, tools: Tools, closed: bool) -> Body:
     """Return the calls of a markup's inside; none if it cannot be read. One that was not ``closed`` is not repaired."""
     body = _OUTER_TOKENS.sub("", body).strip()
     if (fence := _FENCE.match(body)) is not None:
@@ -132,11 +132,11 @@ def _json(body: str, tools: Tools, closed: bool) -> Body:
         return ()
     whole = _whole_json(body)
     if whole:
-        calls = [call_of(value, tools) or _keyed(value, tools) for value in whole]
+        calls = [named_call(value, tools) or _keyed(value, tools) for value in whole]
         if None not in calls:
             return tuple(call for call in calls if call is not None)
     for value in objects(body, repair=closed):
-        call = call_of(value, tools)
+        call = named_call(value, tools)
         if call is not None:
             return (call,)
     return ()

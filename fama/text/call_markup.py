@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from fama.text.call_bodies import Body, read_body, read_elements, read_named_element, read_python
+from fama.text.call_bodies import Body, read_call_body, read_elements, read_named_element, read_python
 from fama.text.named_calls import Tools
 
 _ANY_END = r"</?(?:\w+:)?(?:tool_?calls?|function_?calls?)>|<\|/tool_calls?\|>|<tool_call\|>"
@@ -73,7 +73,7 @@ def take_calls(text: str, tools: Tools) -> Taken:
                 element = inside + end[0] if end else ""
                 found = read_elements(element, tools) or read_named_element(element, tools)
             else:
-                found = read_body(inside, tools, end is not None)
+                found = read_call_body(inside, tools, end is not None)
             if not found:
                 if not calls:
                     return Taken(text, (), True)
@@ -105,6 +105,6 @@ def _whole(text: str, tools: Tools) -> Body:
         found = read_python(text, tools)
         return found if not tools or any(call.name in tools for call in found) else ()
     if text.endswith(")") or _BARE_ARGUMENTS.fullmatch(text):
-        found = read_python(text, tools) if text.endswith(")") else read_body(text, tools, True)
+        found = read_python(text, tools) if text.endswith(")") else read_call_body(text, tools, True)
         return found if found and ("[ARGS]" in text or all(call.name in tools for call in found)) else ()
     return ()

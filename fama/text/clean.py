@@ -4,7 +4,7 @@ import math
 import re
 from typing import Any
 
-from fama.redaction.keys import keys_in_use, redact_values
+from fama.redaction.api_keys import keys_in_use, redact_values
 from fama.text.json_numbers import MOST_LEVELS
 
 #: Control characters except tab, line feed, vertical tab, form feed, carriage return and next line.

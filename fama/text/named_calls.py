@@ -46,13 +46,13 @@ def tool_name(name: str, known: Collection[str]) -> str | None:
     return name if name in known or _PLAIN.fullmatch(name) else None
 
 
-def call_of(value: Any, known: Collection[str]) -> NamedCall | None:
+def named_call(value: Any, known: Collection[str]) -> NamedCall | None:
     """Return the call that a JSON object describes, whatever its keys are called; None if it describes none."""
     if not isinstance(value, dict):
         return None
     inner = value.get("function")
     if isinstance(inner, dict):
-        return call_of(inner, known)
+        return named_call(inner, known)
     key = next((key for key in _NAME_KEYS if isinstance(value.get(key), str)), None)
     if key is None:
         return None

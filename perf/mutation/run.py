@@ -49,7 +49,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "eval.stats.power": ("tests/eval/test_stats.py",),
     "eval.stats.resampling": ("tests/eval/test_resampling.py",),
     "eval.stats.coverage": ("tests/eval/test_coverage.py", "tests/eval/test_paired.py"),
-    "fama.selection.decision": (
+    "fama.selection.decision_rule": (
         "tests/selection/test_decision.py",
         "tests/selection/test_exclusive_members.py",
         "-k=test_decision or admissible or all_helpers",
@@ -67,7 +67,7 @@ TESTS: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Verdict:
+class MutantVerdict:
     """The end of one mutant: killed or not, and whether it took the time to be up."""
 
     mutant: Mutant
@@ -76,12 +76,12 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Measured:
+class ModuleMutants:
     """The verdicts of mutants of a module, of ``every`` there are, and the wall seconds they took."""
 
     module: str
     every: int
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[MutantVerdict, ...]
     seconds: float
 
     def survivors(self) -> list[str]:
@@ -99,7 +99,9 @@ def known_survivors() -> dict[str, dict[str, dict[str, str]]]:
     return yaml.safe_load(SURVIVORS.read_text(encoding="utf-8")) or {}
 
 
-def measure(module: str, sample: int | None, tests: Sequence[str], only: Collection[str] | None = None) -> Measured:
+def measure(
+    module: str, sample: int | None, tests: Sequence[str], only: Collection[str] | None = None
+) -> ModuleMutants:
     """Run the tests on the mutants of a module; to be called in a process that has not imported it.
 
     ``sample`` draws so many, ``only`` names them.
@@ -128,8 +130,8 @@ def measure(module: str, sample: int | None, tests: Sequence[str], only: Collect
         verdicts = []
         for mutant in chosen:
             code = bench.run(mutated(source, mutant.index), limit)
-            verdicts.append(Verdict(mutant, code != 0, code is None))
-    return Measured(module, len(every), tuple(verdicts), time.perf_counter() - start)
+            verdicts.append(MutantVerdict(mutant, code != 0, code is None))
+    return ModuleMutants(module, len(every), tuple(verdicts), time.perf_counter() - start)
 
 
 @dataclass(frozen=True)
@@ -230,7 +232,7 @@ def _is_loading(module: ModuleType) -> bool:
     return bool(getattr(module.__spec__, "_initializing", False))
 
 
-def rows_of(measured: Measured, known: dict[str, dict[str, str]]) -> Iterator[dict[str, Any]]:
+def module_rows(measured: ModuleMutants, known: dict[str, dict[str, str]]) -> Iterator[dict[str, Any]]:
     """Yield the counts of a module, then a row per survivor with its kind and reason, None where a test is missing."""
     survivors = measured.survivors()
     kinds = {name: next((kind for kind in KINDS if name in known.get(kind, {})), None) for name in survivors}
@@ -282,7 +284,7 @@ def main() -> int:
         only = [row["survivor"] for row in before[1:]] if before else None
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             measured = pool.submit(measure, module, wanted.sample, TESTS[module], only).result()
-        own = list(rows_of(measured, known.get(module, {})))
+        own = list(module_rows(measured, known.get(module, {})))
         rows = [*kept_rows(out, [module]), *(rows_again(before, own) if before else own)]
         rows.sort(key=lambda row: list(TESTS).index(row["module"]))
         save("mutants", rows, ("pytest", "hypothesis", "numpy", "scipy"), out, "one change per mutant")

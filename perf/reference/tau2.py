@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from fama.agents.runs.plan import Planned
 from fama.envs.base import BENCHMARKS
-from fama.envs.tau2.package import load
+from fama.envs.tau2.package import load_module
 from fama.models.base import ChatModel, ChatRequest
 from fama.models.scripted import SCRIPTED
 from fama.settings import RunSettings, SelectorSettings
@@ -16,18 +16,18 @@ from fama.settings import RunSettings, SelectorSettings
 DOMAIN, STOP, USER = "retail", "###STOP###", "tau2-benchmark-user"
 
 
-class Step(NamedTuple):
+class ScriptAction(NamedTuple):
     """One action of a script: a tool call, or words when ``tool`` is None."""
 
     tool: str | None
     arguments: dict[str, Any]
 
 
-def compare(
+def compare_loops(
     tasks: int, timed: Callable[..., Any], model: Callable[[Callable[[ChatRequest], str]], ChatModel]
 ) -> tuple[Any, Any]:
     """Return the costs of fama and tau2, in that order; ``timed`` runs a plan, ``model`` makes an instant model."""
-    registry = load("registry").registry
+    registry = load_module("registry").registry
     found = {str(task.id): task for task in registry.get_tasks_loader(DOMAIN)(None)}
     chosen = list(islice(cycle(found), tasks))  # more than there are: from the start again
     scripts = {name: _script(task) for name, task in found.items()}
@@ -65,18 +65,18 @@ def compare(
     return ours, type(ours)(wall, cpu, decisions)
 
 
-def _script(task: Any) -> list[Step]:
+def _script(task: Any) -> list[ScriptAction]:
     """Return the reference actions, and one sentence with all that has to be told."""
     criteria = task.evaluation_criteria
-    calls = [Step(a.name, a.arguments) for a in criteria.actions or () if a.requestor == "assistant"]
-    return [*calls, Step(None, {"text": f"Done. {' '.join(criteria.communicate_info or ())}"})]
+    calls = [ScriptAction(a.name, a.arguments) for a in criteria.actions or () if a.requestor == "assistant"]
+    return [*calls, ScriptAction(None, {"text": f"Done. {' '.join(criteria.communicate_info or ())}"})]
 
 
-def _simulate(task: Any, script: Sequence[Step], seed: int) -> float:
+def _simulate(task: Any, script: Sequence[ScriptAction], seed: int) -> float:
     """Run one task under tau2's orchestrator and evaluator; return its reward."""
-    message_types, evaluator = load("data_model.message"), load("evaluator.evaluator")
-    LLMAgent: Any = load("agent.llm_agent").LLMAgent
-    UserSimulator: Any = load("user.user_simulator").UserSimulator
+    message_types, evaluator = load_module("data_model.message"), load_module("evaluator.evaluator")
+    LLMAgent: Any = load_module("agent.llm_agent").LLMAgent
+    UserSimulator: Any = load_module("user.user_simulator").UserSimulator
     steps = iter(script)
 
     class Agent(LLMAgent):  # type: ignore[misc]
@@ -97,10 +97,10 @@ def _simulate(task: Any, script: Sequence[Step], seed: int) -> float:
             state.messages += [message, message_types.UserMessage(role="user", content=words)]
             return state.messages[-1], state
 
-    world = load("registry").registry.get_env_constructor(DOMAIN)()
+    world = load_module("registry").registry.get_env_constructor(DOMAIN)()
     agent = Agent(tools=world.get_tools(), domain_policy=world.get_policy(), llm="scripted")
     user = User(instructions=str(task.user_scenario), llm="scripted")
-    orchestrator = load("orchestrator.orchestrator").Orchestrator(DOMAIN, agent, user, world, task, seed=seed)
+    orchestrator = load_module("orchestrator.orchestrator").Orchestrator(DOMAIN, agent, user, world, task, seed=seed)
     verdict = evaluator.evaluate_simulation(
         simulation=orchestrator.run(),
         task=task,

@@ -34,10 +34,10 @@ SCRIPTS = (
     "helper_prompts",
     "prefix_reuse",
 )
-Limits = Literal["kept", "not kept", "none stated", "failed"]
+LimitsKept = Literal["kept", "not kept", "none stated", "failed"]
 
 
-def run(script: str, folder: Path, arguments: list[str]) -> dict[str, Any]:
+def run_script(script: str, folder: Path, arguments: list[str]) -> dict[str, Any]:
     """Run a script; return its row: seconds, whether it kept its limits or failed, and the load of a minute before.
 
     ``folder`` is relative to the repository.
@@ -50,7 +50,7 @@ def run(script: str, folder: Path, arguments: list[str]) -> dict[str, Any]:
     command = [sys.executable, str(ROOT / "perf" / f"{script}.py"), "--out", str(out), *arguments]
     done = subprocess.run(command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True, check=False)
     print(done.stdout, end="", flush=True)
-    limits: Limits = "none stated"
+    limits: LimitsKept = "none stated"
     if not made.exists() or done.returncode not in (0, 1):
         limits = "failed"
     elif done.stdout.splitlines()[-1].startswith("limits"):
@@ -78,7 +78,7 @@ def main() -> int:
     known = {} if wanted.only == SCRIPTS else earlier(out)
     for script in wanted.only:
         print(f"== {script}", flush=True)
-        known[script] = run(script, folder, shlex.split(wanted.arguments))
+        known[script] = run_script(script, folder, shlex.split(wanted.arguments))
         rows = [known[name] for name in SCRIPTS if name in known]
         total = sum(row["seconds"] for row in rows)
         save("tier", rows, (), out, f"{len(rows)} scripts, {total / 60:.1f} minutes in all")

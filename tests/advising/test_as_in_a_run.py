@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import fama
+from fama.agents.agent_request import agent_request
 from fama.agents.injection import collect_notes
 from fama.agents.loop import run_episode
-from fama.agents.request import agent_request
 from fama.agents.strategies.base import Placement
 from fama.agents.strategies.fc import FunctionCalling
 from fama.episodes.records import Decision, Episode, LedgerRow, Note

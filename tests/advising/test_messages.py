@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fama.advising import messages as read_once
-from fama.advising.messages import content_key, read_messages
-from fama.episodes.foreign.messages import messages_of
+from fama.advising import request_messages as read_once
+from fama.advising.request_messages import content_key, read_messages
+from fama.episodes.foreign.logged_messages import messages_of
 from fama.errors import BadInput
 from fama.text.clean import clean_value
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from openai import AsyncOpenAI, BadRequestError, DefaultAsyncHttpxClient, DefaultHttpxClient, OpenAI
 
 import fama
-from fama.advising.replies import StreamedReply, own_content, without_opening
+from fama.advising.repeated_notes import StreamedReply, own_content, without_opening
 from fama.serving.settings import ServeSettings
 from tests.support.fake_endpoint import Endpoint, said
 from tests.support.order_requests import AGREED, LOOKED_UP, PATTERNS, TOOLS

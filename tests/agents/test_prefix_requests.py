@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fama.agents.agent_request import agent_request
 from fama.agents.decision import Decider
-from fama.agents.request import agent_request
 from fama.agents.strategies.base import STRATEGIES, Placement
 from fama.episodes.state import VisibleState
 from fama.helpers.base import Helper

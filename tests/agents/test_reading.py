@@ -10,7 +10,7 @@ import pytest
 from fama.agents.reading import ACTS, Reader, ReadingLayer, changes_of, parse_layer, shipped_layer
 from fama.cli import main
 from fama.dialogue.calls import calls
-from fama.dialogue.objects import listed, named_words
+from fama.dialogue.objects import listed_rows, named_words
 from fama.dialogue.pending import asked_about
 from fama.dialogue.requests import asks_change, open_wants, wants
 from fama.dialogue.turns import correction_at, last_correction, turn_accepts, turn_agrees, turn_corrects
@@ -109,7 +109,7 @@ def test_what_was_called_last_counts_where_no_row_holds_all_that_was_named() -> 
         )
         .state()
     )
-    rows = listed("id", calls(state))
+    rows = listed_rows("id", calls(state))
     other = (SentenceReading("it is the castle walk I mean", "other"),)
     wish = (SentenceReading("I want to cancel the booking of the harbour tour", "ask_change", ("cancel_booking",)),)
     read_state = replace(state, readings=(TurnReading(0, wish), TurnReading(2, other)))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fama.agents.recorded import CUT, OTHER_BENCHMARK, OTHER_PROMPT, OTHER_RUN, UNREADABLE, RecordedReplies
+from fama.agents.recorded_calls import CUT, OTHER_BENCHMARK, OTHER_PROMPT, OTHER_RUN, UNREADABLE, RecordedReplies
 from fama.agents.runs.run_config import read_run_settings
 from fama.agents.runs.runner import Planned, load_benchmark, run_planned
 from fama.cli import main

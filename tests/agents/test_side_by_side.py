@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fama.agents.agent_request import agent_request
 from fama.agents.decision import Decider
 from fama.agents.injection import Notes, collect_notes
 from fama.agents.loop import run_episode
-from fama.agents.request import agent_request
 from fama.agents.runs.run_config import config_hash, run_prompts
 from fama.agents.strategies.act import Act
 from fama.episodes.records import Episode, LedgerRow, budget_tokens

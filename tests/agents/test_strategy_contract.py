@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fama.agents.loop import spoken
+from fama.agents.loop import action_message
 from fama.agents.strategies.base import STRATEGIES, Placement
 from fama.agents.strategies.parser import ParseFailure
 from fama.envs.base import Action
@@ -92,7 +92,7 @@ def test_what_it_writes_for_a_message_it_reads_as_that_message(
         usage = LedgerRow(role="agent", model="toy")
         action = strategy.parse(ChatReply(prompt.note_prefix + written.text, usage, written.tool_calls), prompt, TOOLS)
         assert isinstance(action, Action), action
-        again = spoken(action, 4)
+        again = action_message(action, 4)
         if message.tool_calls:
             assert again.tool_calls is not None
             (made,), (wanted,) = again.tool_calls, message.tool_calls

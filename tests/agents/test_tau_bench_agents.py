@@ -32,7 +32,7 @@ TASKS = ("0", "1", "2")
 @pytest.fixture(autouse=True)
 def checkout() -> None:
     try:
-        checkouts.find("tau_bench")
+        checkouts.find_checkout("tau_bench")
     except BadInput as error:
         pytest.skip(str(error))
     pytest.importorskip("litellm", reason="the checkout imports litellm")

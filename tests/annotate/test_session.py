@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fama.annotate.session import Session
+from fama.annotate.annotation_session import AnnotationSession
 from fama.cli import main
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Failure, Outcome
@@ -14,8 +14,8 @@ from fama.errors import BadInput
 from tests.support.failed_episodes import failed
 
 
-def session(folder: Path, annotator: str = "ann", episodes: int = 12) -> Session:
-    return Session(annotator, [failed(i) for i in range(episodes)], load_taxonomy(), folder)
+def session(folder: Path, annotator: str = "ann", episodes: int = 12) -> AnnotationSession:
+    return AnnotationSession(annotator, [failed(i) for i in range(episodes)], load_taxonomy(), folder)
 
 
 def test_labels_are_on_disk_after_every_change_and_come_back(tmp_path: Path) -> None:
@@ -72,12 +72,12 @@ def test_labels_of_another_taxonomy_are_refused_in_one_line(tmp_path: Path) -> N
     )
     own = load_taxonomy(tmp_path / "own.yaml")
     with pytest.raises(BadInput, match=r"ann.jsonl: holds CM under fama-4/1, not a label of mine/1 \(A, B\); give"):
-        Session("ann", [failed(0)], own, tmp_path)
+        AnnotationSession("ann", [failed(0)], own, tmp_path)
     same_name = own.model_copy(update={"version": "fama-4/1"})
     with pytest.raises(BadInput, match="holds CM under"):
-        Session("ann", [failed(0)], same_name, tmp_path)
+        AnnotationSession("ann", [failed(0)], same_name, tmp_path)
     assert (tmp_path / "annotations" / "ann.jsonl").read_bytes() == kept
-    assert Session("bob", [failed(0)], own, tmp_path).done == 0
+    assert AnnotationSession("bob", [failed(0)], own, tmp_path).done == 0
 
 
 def test_each_annotator_has_an_order_of_its_own_that_stays(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ from fama.commands import select
 from fama.selection.base import Selection
 
 
-def chosen(turn: int) -> select.Chosen:
+def chosen(turn: int) -> select.SelectedDecision:
     subset = ("DCE",) if turn % 4 == 0 else ("DCE", "TSA") if turn % 4 == 1 else ()
     probabilities = {"DCE": 0.5, "TSA": 0.25}
-    return select.Chosen(
+    return select.SelectedDecision(
         f"e{turn // 8}", f"shop/task-{turn // 8}", turn, Selection(subset, probabilities, None), ("",) * 6
     )
 

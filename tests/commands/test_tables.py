@@ -10,7 +10,7 @@ import pytest
 import yaml
 from rich.cells import cell_len
 
-from eval.ablation.run import Ablation, AblationCell
+from eval.ablation.variant_runs import Ablation, AblationCell
 from eval.commands import ablate
 from fama.cli import main
 from fama.commands import select
@@ -79,7 +79,7 @@ def diagnosed(folder: Path) -> Run:
 def selected(folder: Path) -> Run:
     pool = ("DCE", "Memory", "Planner", "TOR", "TSA", "Verifier")
     chosen = [
-        select.Chosen(
+        select.SelectedDecision(
             f"e{n}",
             f"a-domain-with-a-name/task-{n // 2:04}",
             n % 2,
@@ -289,7 +289,7 @@ def test_own_runs_without_usage_blame_the_server(
 
 def test_selections_come_with_the_health_of_the_router(capsys: pytest.CaptureFixture[str]) -> None:
     same = [
-        select.Chosen(f"e{n}", f"d/{n}", 0, Selection(("DCE",), {"DCE": 0.9}, seconds=0.01), ("b",) * 6)
+        select.SelectedDecision(f"e{n}", f"d/{n}", 0, Selection(("DCE",), {"DCE": 0.9}, seconds=0.01), ("b",) * 6)
         for n in range(12)
     ]
     select._print_table(same, ("DCE",))

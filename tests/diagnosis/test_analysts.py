@@ -8,7 +8,7 @@ from pydantic import Field
 
 from eval.annotation.drafts import DraftForm
 from fama.diagnosis.analysts import Verdict, analyse, analyst_form, as_evidence, prompts
-from fama.diagnosis.judging import Form, parse, response_schema
+from fama.diagnosis.judging import JudgeForm, parse, response_schema
 from fama.diagnosis.mitigation import choice_form
 from fama.diagnosis.orchestrator import orchestrator_form
 from fama.diagnosis.rendering import render_episode
@@ -106,7 +106,7 @@ def test_short_episodes_are_not_cut() -> None:
     assert '[2] AGENT CALLS find_user_id_by_name_zip({"first_name": "Mia"' in text
 
 
-class Example(Form):
+class Example(JudgeForm):
     a: int = Field(ge=0)
     b: list[Literal["x"]] = []
     c: str = ""
@@ -173,7 +173,7 @@ def whole(properties: dict[str, object]) -> str:
         (DraftForm, {key: {"type": "string"} for key in ("name", "definition", "instruction")}),
     ],
 )
-def test_what_servers_get_is_the_plain_schema(form: type[Form], properties: dict[str, object]) -> None:
+def test_what_servers_get_is_the_plain_schema(form: type[JudgeForm], properties: dict[str, object]) -> None:
     assert json.dumps(response_schema(form)) == whole(properties)
 
 

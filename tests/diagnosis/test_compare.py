@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fama.diagnosis.detectors.compare import Matching, Reference, differences, match, references, same_object
+from fama.diagnosis.detectors.action_differences import (
+    Matching,
+    Reference,
+    argument_differences,
+    match,
+    references,
+    same_object,
+)
 from fama.dialogue.calls import Call, calls_of
 from fama.dialogue.facts import normal_text
 from fama.dialogue.sources import Sources, _forms, _holds
@@ -38,8 +45,8 @@ from fama.episodes.records import FunctionCall, GoldAction, Message, ToolCall
     ],
 )
 def test_values(gold: Any, actual: Any, equal: bool) -> None:
-    assert (differences({"x": gold}, {"x": actual}) == []) is equal
-    assert (differences({"x": [gold, "y"]}, {"x": ["y", actual]}) == []) is equal
+    assert (argument_differences({"x": gold}, {"x": actual}) == []) is equal
+    assert (argument_differences({"x": [gold, "y"]}, {"x": ["y", actual]}) == []) is equal
 
 
 def test_arguments_that_nobody_can_read_are_not_compared() -> None:
@@ -64,7 +71,7 @@ def by_plain_loops(wanted: list[Reference], calls: list[Call]) -> Matching:
         for i, reference in enumerate(wanted)
         for j, call in enumerate(calls)
         if reference.name == call.name
-        for found in [differences(reference.arguments, call.arguments)]
+        for found in [argument_differences(reference.arguments, call.arguments)]
     )
     free = set(range(len(wanted))), set(range(len(calls)))
     pairs = []
@@ -72,7 +79,7 @@ def by_plain_loops(wanted: list[Reference], calls: list[Call]) -> Matching:
         if i in free[0] and j in free[1]:
             free[0].discard(i)
             free[1].discard(j)
-            pairs.append((wanted[i], calls[j], differences(wanted[i].arguments, calls[j].arguments)))
+            pairs.append((wanted[i], calls[j], argument_differences(wanted[i].arguments, calls[j].arguments)))
     return Matching(pairs, [wanted[i] for i in sorted(free[0])], [calls[j] for j in sorted(free[1])])
 
 

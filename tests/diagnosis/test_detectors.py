@@ -1,7 +1,7 @@
 """Each detector on hand-worked episodes: what it finds, at which step, and when it keeps quiet."""
 
-from fama.diagnosis.detectors.base import DETECTORS, collect
-from fama.diagnosis.detectors.compare import differences
+from fama.diagnosis.detectors.action_differences import argument_differences
+from fama.diagnosis.detectors.base import DETECTORS, collect_findings
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.diagnosis.trace import Trace
 from fama.episodes.records import Episode, Evidence, FunctionCall, Message, ToolCall
@@ -312,19 +312,19 @@ def test_calls_alone_say_less() -> None:
         instruction="You are Mia, e-mail mia@x.org, and return the lamp of order W100.",
     )
     bare = bare.model_copy(update={"messages": tuple(m for m in bare.messages if m.role == "assistant")})
-    sources = [(e.source, e.category) for e in collect(Trace.of(bare), load_taxonomy())]
+    sources = [(e.source, e.category) for e in collect_findings(Trace.of(bare), load_taxonomy())]
     assert ("gold:unsourced", "WRCO") in sources and ("gold:unsourced", "CM") in sources
     assert ("invented:lookup", "CM") in sources
     assert {source for source, _ in sources} == {"gold:unsourced", "invented:lookup"}
 
 
 def test_lists_are_compared_without_order_and_numbers_by_value() -> None:
-    assert differences({"ids": ["1", "2"], "n": 5}, {"ids": ["2", "1"], "n": "5.0", "note": "x"}) == []
-    assert [d.path for d in differences({"a": {"b": [{"c": 1}]}}, {"a": {"b": [{"c": 2}]}})] == ["a.b[0].c"]
+    assert argument_differences({"ids": ["1", "2"], "n": 5}, {"ids": ["2", "1"], "n": "5.0", "note": "x"}) == []
+    assert [d.path for d in argument_differences({"a": {"b": [{"c": 1}]}}, {"a": {"b": [{"c": 2}]}})] == ["a.b[0].c"]
 
 
 def test_findings_come_in_order_under_the_taxonomys_codes() -> None:
-    items = collect(Trace.of(returned("4002", yes="Hm?")), load_taxonomy())
+    items = collect_findings(Trace.of(returned("4002", yes="Hm?")), load_taxonomy())
     assert [item.step for item in items] == sorted(item.step or 0 for item in items)
     assert {item.category for item in items} <= set(load_taxonomy().codes)
 
@@ -333,7 +333,7 @@ def test_every_detector_survives_an_empty_and_a_mangled_episode() -> None:
     broken = ToolCall(id="x", function=FunctionCall(name="", arguments="[1, 2"))
     mangled = episode(Message(role="tool", content=None), Message(role="assistant", tool_calls=(broken,)), actions=())
     sources = [
-        [evidence.source for evidence in collect(Trace.of(example), load_taxonomy())]
+        [evidence.source for evidence in collect_findings(Trace.of(example), load_taxonomy())]
         for example in (episode(), episode().model_copy(update={"messages": ()}), mangled)
     ]
     # the gold-action detector sees that nothing else than the outcome is wrong; the torn call makes no finding up

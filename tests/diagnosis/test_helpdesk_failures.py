@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from fama.diagnosis.detectors.base import collect
+from fama.diagnosis.detectors.base import collect_findings
 from fama.diagnosis.orchestrator import Merged, by_rule
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.diagnosis.trace import Trace
@@ -45,7 +45,7 @@ async def label(domain: str, task_id: str, actions: Sequence[Action]) -> Merged 
     if episode.outcome.status == "success":
         return None
     trace = Trace.of(episode)
-    return by_rule(trace, collect(trace, TAXONOMY), TAXONOMY)
+    return by_rule(trace, collect_findings(trace, TAXONOMY), TAXONOMY)
 
 
 @pytest.mark.parametrize("domain", ["shop", "saas"])
@@ -53,7 +53,7 @@ async def test_gold_transcripts_give_no_finding(domain: str) -> None:
     for task_id in BENCHMARK.task_ids(domain, "dev")[:40]:
         episode = await played(domain, task_id, gold_actions(domain, task_id))
         assert episode.outcome.status == "success"
-        found = collect(Trace.of(episode), TAXONOMY)
+        found = collect_findings(Trace.of(episode), TAXONOMY)
         # a reference may name an id to the user that it knew without looking it up
         assert [item for item in found if item.source != "invented:stated"] == [], task_id
 
@@ -129,5 +129,5 @@ async def test_a_forbidden_change_is_a_violation(domain: str) -> None:
         episode = await played(domain, task, [*actions[:-1], wrong, actions[-1]])
         trace = Trace.of(episode)
         if trace.writes:
-            merged = by_rule(trace, collect(trace, TAXONOMY), TAXONOMY)
+            merged = by_rule(trace, collect_findings(trace, TAXONOMY), TAXONOMY)
             assert merged.primary == ("DCV",), (task, merged)

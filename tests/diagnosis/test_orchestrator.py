@@ -145,7 +145,7 @@ async def test_a_step_outside_of_the_episode_is_not_taken() -> None:
 
 
 def test_wrong_row_and_missing_from_a_real_looking_episode() -> None:
-    from fama.diagnosis.detectors.base import collect
+    from fama.diagnosis.detectors.base import collect_findings
 
     trace = Trace.of(
         episode(
@@ -158,5 +158,5 @@ def test_wrong_row_and_missing_from_a_real_looking_episode() -> None:
             ),
         )
     )
-    merged = by_rule(trace, collect(trace, TAXONOMY), TAXONOMY)
+    merged = by_rule(trace, collect_findings(trace, TAXONOMY), TAXONOMY)
     assert merged.primary == ("WRCO",) and set(merged.categories) >= {"WRCO", "IFU"} and merged.step == 7

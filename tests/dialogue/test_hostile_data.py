@@ -12,7 +12,7 @@ from fama.agents.strategies.base import signature
 from fama.diagnosis.detectors.tools import violation
 from fama.dialogue.calls import calls
 from fama.dialogue.facts import data_of
-from fama.dialogue.policy import Verdict, rules, verdict
+from fama.dialogue.policy import RuleVerdict, rule_verdict, rules
 from fama.dialogue.requests import open_wants
 from fama.dialogue.sources import Sources
 from fama.episodes.records import Message, ToolSpec
@@ -97,8 +97,8 @@ def test_a_result_without_any_call_leads_to_nothing() -> None:
 def test_numbers_beyond_a_float_are_held_against_rules() -> None:
     huge = 10**400
 
-    def found(rule: str, **record: int) -> Verdict:
-        return verdict(rules(rule)[0], [dict(record)], {})
+    def found(rule: str, **record: int) -> RuleVerdict:
+        return rule_verdict(rules(rule)[0], [dict(record)], {})
 
     assert found("A desk has at most 5 seats.", seats=huge) == "broken"
     assert found("A desk has at least 5 seats.", seats=huge) == "kept"

@@ -4,9 +4,9 @@ import pytest
 
 from fama.dialogue.calls import calls
 from fama.dialogue.language import clauses, meaning, meanings, one_slip, sentences, stem
-from fama.dialogue.objects import table
+from fama.dialogue.objects import listed_table
 from fama.dialogue.pending import change_ahead
-from fama.dialogue.policy import rules, verdict
+from fama.dialogue.policy import rule_verdict, rules
 from fama.dialogue.requests import names_change, open_wants, turns_down, wants
 from fama.dialogue.shown import known_words
 from fama.dialogue.tools import view
@@ -132,24 +132,24 @@ def test_rules_that_lean_on_others_are_left_out() -> None:
 def test_a_field_set_against_another_objects_breaks_no_rule() -> None:
     swap, only = rules("Swap only for the same title in another language. Swap only loans with status active.")
     seen = {"language": frozenset({"dutch", "greek"}), "status": frozenset({"overdue"})}
-    assert verdict(swap, [{"language": "dutch"}], seen) == "open"
-    assert verdict(only, [{"status": "overdue"}], seen) == "broken"
+    assert rule_verdict(swap, [{"language": "dutch"}], seen) == "open"
+    assert rule_verdict(only, [{"status": "overdue"}], seen) == "broken"
     (shelf,) = rules("Lend only what is in stock.")
-    assert verdict(shelf, [{"stock": 0}], {}) == "broken" and verdict(shelf, [{"stock": 2}], {}) == "open"
+    assert rule_verdict(shelf, [{"stock": 0}], {}) == "broken" and rule_verdict(shelf, [{"stock": 2}], {}) == "open"
 
 
 def test_a_value_that_a_longer_one_holds_is_not_named_by_it() -> None:
     (never,) = rules("Basic economy seats cannot be changed.")
     seen = {"cabin": frozenset({"economy", "basic_economy"})}
-    assert verdict(never, [{"cabin": "economy"}], seen) == "open"
-    assert verdict(never, [{"cabin": "basic_economy"}], seen) == "broken"
+    assert rule_verdict(never, [{"cabin": "economy"}], seen) == "open"
+    assert rule_verdict(never, [{"cabin": "basic_economy"}], seen) == "broken"
     (both,) = rules("Basic economy and economy seats cannot be changed.")
-    assert verdict(both, [{"cabin": "economy"}], seen) == "broken"
+    assert rule_verdict(both, [{"cabin": "economy"}], seen) == "broken"
 
 
 def test_the_words_of_a_value_stand_in_a_row() -> None:
     (rule,) = rules("A basic seat in economy cannot be changed.")
-    assert verdict(rule, [{"cabin": "basic_economy"}], {}) == "open"
+    assert rule_verdict(rule, [{"cabin": "basic_economy"}], {}) == "open"
 
 
 def test_values_that_an_enumeration_allows_are_known() -> None:
@@ -209,9 +209,9 @@ def test_tables_survive_depth_and_odd_data() -> None:
     deep: list[object] = []
     for _ in range(60):
         deep = [deep]
-    assert table(json.dumps(deep)) == ()
-    assert table(None) == table("x") == table("3") == ()
-    assert table('[{"id": "A1", "size": 3}]') == table('[{"id": "A1", "size": 3}]')
+    assert listed_table(json.dumps(deep)) == ()
+    assert listed_table(None) == listed_table("x") == listed_table("3") == ()
+    assert listed_table('[{"id": "A1", "size": 3}]') == listed_table('[{"id": "A1", "size": 3}]')
 
 
 @pytest.mark.parametrize(

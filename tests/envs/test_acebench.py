@@ -14,7 +14,7 @@ import pytest
 
 from fama.cli import main
 from fama.envs import checkouts
-from fama.envs.acebench import data
+from fama.envs.acebench import task_files
 from fama.envs.acebench.benchmark import AGENT, NORMAL, SPECIAL
 from fama.envs.acebench.world import MAX_MESSAGES, AgentWorld, SingleWorld
 from fama.envs.base import BENCHMARKS, Action, UserModel
@@ -109,7 +109,7 @@ FILES = {
 def forget() -> None:
     for name in [name for name in sys.modules if name.split(".")[0] in ("model_inference", "model_eval")]:
         del sys.modules[name]
-    data.tasks.cache_clear()
+    task_files.tasks.cache_clear()
 
 
 @pytest.fixture
@@ -225,7 +225,7 @@ def test_domains_and_bad_input(toy: Path, capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(BadInput, match="cannot be read"):
         benchmark.task_ids("agent_multi_step-zh", "test")
     (toy / "data_all/data_en/possible_answer/data_agent_multi_step.json").write_text("", encoding="utf-8")
-    data.tasks.cache_clear()
+    task_files.tasks.cache_clear()
     with pytest.raises(BadInput, match="list different ids"):
         benchmark.task_ids("agent_multi_step", "test")
 
@@ -319,7 +319,7 @@ ALL = [name for category in (*AGENT, *NORMAL, *SPECIAL) for name in (category, f
 async def test_verdicts_are_those_of_its_own_evaluator(domain: str, tmp_path: Path) -> None:
     """The very same outputs through ``eval_main.py``: which tasks failed, and the process accuracy."""
     try:
-        clone = checkouts.find("acebench")
+        clone = checkouts.find_checkout("acebench")
     except BadInput as error:
         pytest.skip(str(error))
     pytest.importorskip("pandas", reason="ACEBench's evaluator imports pandas")

@@ -9,7 +9,7 @@ from fama.envs.base import Action, UserModel
 from fama.envs.helpdesk.benchmark import Helpdesk
 from fama.envs.helpdesk.engine import BUSY, HelpdeskEnvironment
 from fama.envs.helpdesk.gold import gold_actions, play
-from fama.envs.helpdesk.records import call, say
+from fama.envs.helpdesk.task_records import call, say
 from fama.envs.helpdesk.tasks import analysis_of, build_task, generator_of
 from fama.envs.helpdesk.user.llm import MAX_TURNS
 from fama.episodes.records import LedgerRow

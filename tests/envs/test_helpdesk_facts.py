@@ -2,8 +2,8 @@
 
 import pytest
 
-from fama.envs.helpdesk.facts import numbers_in, share_stated, states
-from fama.envs.helpdesk.records import Fact
+from fama.envs.helpdesk.stated_facts import numbers_in, share_stated, states_fact
+from fama.envs.helpdesk.task_records import Fact
 
 MONEY = Fact("money", "12.50")
 DAY = Fact("date", "2025-06-20")
@@ -25,19 +25,19 @@ DAY = Fact("date", "2025-06-20")
     ],
 )
 def test_an_amount_is_told_in_many_forms(text: str) -> None:
-    assert states(text, MONEY)
+    assert states_fact(text, MONEY)
 
 
 @pytest.mark.parametrize("text", ["12.05", "112.50", "12.501", "order W1250", "12", "1.250", "", "12.51", "INV-12.50"])
 def test_other_amounts_are_not_the_amount(text: str) -> None:
-    assert not states(text, MONEY)
+    assert not states_fact(text, MONEY)
 
 
 def test_thousands_and_whole_amounts() -> None:
-    assert states("That is $1,234.00 a month.", Fact("money", "1234.00"))
-    assert states("That is 1234.", Fact("money", "1234.00"))
-    assert states("The new total is 203.", Fact("money", "203.00"))
-    assert not states("The new total is 203.5.", Fact("money", "203.00"))
+    assert states_fact("That is $1,234.00 a month.", Fact("money", "1234.00"))
+    assert states_fact("That is 1234.", Fact("money", "1234.00"))
+    assert states_fact("The new total is 203.", Fact("money", "203.00"))
+    assert not states_fact("The new total is 203.5.", Fact("money", "203.00"))
 
 
 def test_parts_of_ids_are_no_numbers() -> None:
@@ -60,22 +60,22 @@ def test_parts_of_ids_are_no_numbers() -> None:
     ],
 )
 def test_a_date_is_told_in_many_forms(text: str) -> None:
-    assert states(text, DAY)
+    assert states_fact(text, DAY)
 
 
 @pytest.mark.parametrize("text", ["2025-06-21", "June 2", "20 July", "2025-06-200", "June", "120 June", ""])
 def test_other_dates_are_not_the_date(text: str) -> None:
-    assert not states(text, DAY)
+    assert not states_fact(text, DAY)
 
 
 def test_counts_and_texts() -> None:
-    assert states("There are 3 free seats.", Fact("number", "3"))
-    assert states("You have three seats left", Fact("number", "3"))
-    assert states("There are no free seats.", Fact("number", "0"))
-    assert not states("There are 13 free seats.", Fact("number", "3"))
-    assert states("It's at the LEEDS  depot, right now", Fact("text", "Leeds depot"))
-    assert not states("It's in Leeds", Fact("text", "Leeds depot"))
-    assert not states("unpaid", Fact("text", "paid"))
+    assert states_fact("There are 3 free seats.", Fact("number", "3"))
+    assert states_fact("You have three seats left", Fact("number", "3"))
+    assert states_fact("There are no free seats.", Fact("number", "0"))
+    assert not states_fact("There are 13 free seats.", Fact("number", "3"))
+    assert states_fact("It's at the LEEDS  depot, right now", Fact("text", "Leeds depot"))
+    assert not states_fact("It's in Leeds", Fact("text", "Leeds depot"))
+    assert not states_fact("unpaid", Fact("text", "paid"))
 
 
 def test_the_share_told() -> None:

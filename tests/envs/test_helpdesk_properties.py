@@ -10,7 +10,7 @@ from fama.envs.base import Action
 from fama.envs.helpdesk.benchmark import Helpdesk
 from fama.envs.helpdesk.engine import HelpdeskEnvironment
 from fama.envs.helpdesk.gold import play
-from fama.envs.helpdesk.records import Analysis, Task, call
+from fama.envs.helpdesk.task_records import Analysis, Task, call
 from fama.envs.helpdesk.tasks import analysis_of, build_task, generator_of
 
 DOMAINS = ("shop", "saas")

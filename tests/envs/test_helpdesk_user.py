@@ -5,11 +5,11 @@ from functools import lru_cache
 
 import pytest
 
-from fama.envs.helpdesk.records import Task
+from fama.envs.helpdesk.task_records import Task
 from fama.envs.helpdesk.tasks import analysis_of, build_task, generator_of
 from fama.envs.helpdesk.user.phrase_sets import FIRST, load_phrase_set
 from fama.envs.helpdesk.user.phrasing import pick
-from fama.envs.helpdesk.user.scripted import PATIENCE, Reply, ScriptedUser
+from fama.envs.helpdesk.user.scripted_user import PATIENCE, ScriptedUser, UserReply
 from fama.randomness import generator
 
 
@@ -41,14 +41,14 @@ def user_of(task: Task, seed: int = 0) -> ScriptedUser:
     return ScriptedUser(generator_of(task.task_id.split("-")[0]).domain, task, seed)
 
 
-async def hear(task: Task, words: str, seed: int = 0) -> Reply:
+async def hear(task: Task, words: str, seed: int = 0) -> UserReply:
     """Return the answer of a user who has just opened the conversation; names in braces are slots."""
     user = user_of(task, seed)
     await user.opening()
     return await user.reply(words.format(**{**task.identity, **task.goals[0].wish}))
 
 
-def says(reply: Reply, *values: str) -> bool:
+def says(reply: UserReply, *values: str) -> bool:
     return all(value.casefold() in reply.text.casefold() for value in values)
 
 

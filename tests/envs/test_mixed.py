@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from eval.collect.do_nothing import do_nothing
-from eval.compare.replay import select_rows
+from eval.compare.arm_replay import select_rows
 from eval.report.verification import verify
 from fama.agents.runs.plan import load_benchmark, select_tasks
 from fama.cli import main

@@ -11,7 +11,7 @@ import pytest
 from fama.cli import main
 from fama.envs import checkouts
 from fama.envs.base import BENCHMARKS, Action, UserModel
-from fama.envs.replay import replay
+from fama.envs.episode_replay import replay
 from fama.envs.tau_bench import benchmark as adapter
 from fama.episodes.importers.base import IMPORTERS
 from fama.errors import BadInput, EnvironmentFault, UserFault
@@ -157,7 +157,7 @@ LOGS = Path(__file__).parents[2].parent / "shared" / "data" / "failure_logs"
 )
 async def test_logged_rewards_come_out_again(name: str, pattern: str, few: int) -> None:
     try:
-        checkouts.find(name)
+        checkouts.find_checkout(name)
     except BadInput as error:
         pytest.skip(str(error))
     pytest.importorskip("litellm", reason="the checkout imports litellm")

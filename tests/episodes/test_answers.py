@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from fama.episodes.foreign.answers import FURTHER, answered
-from fama.episodes.foreign.content import THOUGHTS
-from fama.episodes.foreign.messages import USER_TOOLS, messages_of
+from fama.episodes.foreign.logged_answers import FURTHER, answered
+from fama.episodes.foreign.logged_content import THOUGHTS
+from fama.episodes.foreign.logged_messages import USER_TOOLS, messages_of
 from fama.errors import BadInput
 from tests.support.foreign_logs import SAID, imported, write_lines
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fama.cli import main
-from fama.episodes.foreign.identity import is_shard, origin, positional
+from fama.episodes.foreign.file_identity import is_shard, origin, positional
 from fama.episodes.store import read_episodes
 from tests.support.foreign_logs import SAID, imported, write_json, write_lines
 

@@ -9,11 +9,11 @@ import pytest
 
 from fama.cli import main
 from fama.dialogue.calls import calls_of
-from fama.episodes.foreign.calls import UNREADABLE_ARGUMENTS, arguments_text
-from fama.episodes.foreign.content import EXTRA, MEDIA, PARTS, THOUGHTS
 from fama.episodes.foreign.fields import verdict
-from fama.episodes.foreign.messages import messages_of
-from fama.episodes.foreign.tools import tools_of
+from fama.episodes.foreign.logged_calls import UNREADABLE_ARGUMENTS, arguments_text
+from fama.episodes.foreign.logged_content import EXTRA, MEDIA, PARTS, THOUGHTS
+from fama.episodes.foreign.logged_messages import messages_of
+from fama.episodes.foreign.logged_tools import tools_of
 from fama.episodes.records import Message
 from fama.episodes.store import read_failures
 from fama.errors import BadInput

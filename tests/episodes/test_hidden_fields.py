@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from fama.episodes.foreign.messages import messages_of
+from fama.episodes.foreign.logged_messages import messages_of
+from fama.episodes.foreign.logged_tools import gold_of, tools_of
 from fama.episodes.foreign.streams import read_items, read_part, read_records
-from fama.episodes.foreign.tools import gold_of, tools_of
 from fama.errors import BadInput
 from tests.support.foreign_logs import SAID, imported, write_json, write_lines
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fama.cli import main
-from fama.episodes.importers.base import IMPORTERS, detect
+from fama.episodes.importers.base import IMPORTERS, detect_format
 from fama.episodes.records import Episode, total_tokens
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
@@ -65,7 +65,7 @@ def read(path: Path) -> list[Episode]:
 def test_samples_become_episodes(tmp_path: Path, name: str) -> None:
     crash = inspect_log.EvalError(message="boom", traceback="", traceback_ansi="")
     path = log_of(tmp_path, name, [sample(1, "C"), sample(2, 0.5), sample(3, None), sample(4, "I", error=crash)])
-    assert detect(path) == "inspect"
+    assert detect_format(path) == "inspect"
     good, half, unscored, crashed = read(path)
     assert (good.benchmark, good.domain, good.backbone, good.trial) == ("bank", "branch", "openai/m", 0)
     assert [e.outcome.status for e in (good, half, unscored, crashed)] == ["success", "failure", "error", "error"]

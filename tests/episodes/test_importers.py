@@ -10,7 +10,7 @@ import pytest
 
 from fama.cli import main
 from fama.diagnosis.crosswalk import load_crosswalk
-from fama.episodes.importers.base import IMPORTERS, detect
+from fama.episodes.importers.base import IMPORTERS, detect_format
 from fama.episodes.importers.openai_chat import read as read_openai
 from fama.episodes.importers.tau_bench import read as read_tau
 from fama.episodes.store import read_episodes, read_failures
@@ -512,10 +512,10 @@ def test_labels_that_cannot_be_read(
     ],
 )
 def test_formats_are_detected(tmp_path: Path, value: Any, name: str) -> None:
-    assert detect(write(tmp_path / "x.json", value)) == name
-    assert detect(write(tmp_path / "y.json.gz", value)) == name
+    assert detect_format(write(tmp_path / "x.json", value)) == name
+    assert detect_format(write(tmp_path / "y.json.gz", value)) == name
     rows = value if isinstance(value, list) else [value]
-    assert detect(write(tmp_path / "z.jsonl", "\n".join(map(json.dumps, rows)))) == name
+    assert detect_format(write(tmp_path / "z.jsonl", "\n".join(map(json.dumps, rows)))) == name
 
 
 def test_a_verdict_under_another_formats_name_does_not_hide_the_conversation(tmp_path: Path) -> None:
@@ -527,7 +527,7 @@ def test_a_verdict_under_another_formats_name_does_not_hide_the_conversation(tmp
 
 def test_an_unknown_format_says_what_it_saw(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="has the fields colour, size; name the format: acebench"):
-        detect(write(tmp_path / "x.json", [{"size": 1, "colour": 2}]))
+        detect_format(write(tmp_path / "x.json", [{"size": 1, "colour": 2}]))
 
 
 def test_every_importer_loads() -> None:

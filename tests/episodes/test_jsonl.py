@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from eval.mine_check.records import Grid, MineCheck
 from fama.diagnosis.diagnose import diagnose
-from fama.episodes.faults import is_other_version
 from fama.episodes.jsonl import RecordStore, _write, existing_file, line_of
+from fama.episodes.record_faults import is_other_version
 from fama.episodes.records import Episode, Failure, Outcome, Record
 from fama.episodes.store import EpisodeStore, read_failures
 from fama.errors import BadInput

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fama.diagnosis.crosswalk import load_crosswalk
-from fama.episodes.importers.base import IMPORTERS, LABEL_READERS, detect
+from fama.episodes.importers.base import IMPORTERS, LABEL_READERS, detect_format
 from fama.episodes.importers.tau_bench import read as read_tau
 from fama.episodes.records import Episode, total_tokens
 
@@ -64,7 +64,7 @@ def test_published_tau_trait_logs() -> None:
 
 def test_published_tau2_log() -> None:
     (path,) = published("tau2/*.json.gz")
-    assert detect(path) == "tau2"
+    assert detect_format(path) == "tau2"
     episodes = list(IMPORTERS.load("tau2")(path))
     statuses = Counter(e.outcome.status for e in episodes)
     assert statuses == {"success": 9, "failure": 32, "error": 9}

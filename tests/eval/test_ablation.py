@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from eval.ablation import data, run
-from eval.ablation.data import Material, Test, at_most, load_material
+from eval.ablation import datasets, variant_runs
+from eval.ablation.datasets import AblationData, Test, at_most, load_material
 from eval.ablation.figure import curves
 from eval.ablation.informed import measure_informed
-from eval.ablation.measures import (
+from eval.ablation.router_measures import (
     label_measures,
     measure_router,
     outcome_measures,
@@ -23,11 +23,11 @@ from eval.ablation.measures import (
     truth_measures,
 )
 from eval.ablation.settings import AblateSettings
-from eval.ablation.table import as_csv, markdown
+from eval.ablation.table import ablation_markdown, as_csv
 from fama import cli
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
-from fama.selection.decision import all_masks
+from fama.selection.decision_rule import all_masks
 from fama.selection.router.checkpoint import load_router
 from fama.selection.router.features import Features, featurise
 from fama.settings import HelperSettings
@@ -138,14 +138,14 @@ def test_a_table_says_which_rows_count_and_which_differences_are_missing() -> No
     train, test = ExampleSet((), POOL), Test("tasks", tuple(Example(f"t{n}", NOWHERE) for n in range(8)))
     settings = AblateSettings.model_validate(tree())
     cells = [
-        run._cell(name, name, train, test, own, sums["off"] if name != "off" else {}, settings)
+        variant_runs._cell(name, name, train, test, own, sums["off"] if name != "off" else {}, settings)
         for name, own in sums.items()
     ]
-    found = run.Ablation(
+    found = variant_runs.Ablation(
         view="v", reference="off", synthetic=False, data_hash="", settings_hash="", git_commit=None, command="c",
         cells=tuple(cells),
     )  # fmt: skip
-    told = markdown(found)
+    told = ablation_markdown(found)
     assert "| 1.000 [0.139, 1.000], 3 of 8 |" in told and "| –, 0 of 8 |" in told and "| 0.500 [" in told
     assert "No paired difference to off, since no row counts for both: never success of the choice." in told
     assert next(csv.reader(as_csv(found).splitlines()))[-2:] == ["counted", "of"]
@@ -176,7 +176,7 @@ def test_who_is_told_the_needs_of_strong_tasks_finds_most_minimal_subsets() -> N
     """With 1,600 rows; without regression to the needs, no fixed subset comes near."""
     learned, tasks = make_tasks(400, 0, EFFECTS["strong"]), make_tasks(60, 1, EFFECTS["strong"])
     train = outcome_examples(outcome_rows(learned), POOL).examples
-    test = data.Test("toy", outcome_examples(outcome_rows(tasks), POOL).examples, tuple(tasks))
+    test = datasets.Test("toy", outcome_examples(outcome_rows(tasks), POOL).examples, tuple(tasks))
     settings = TrainSettings.model_validate({"kind": "linear", "decision": {"lam": 0.01, "epsilon": 0.02}})
     found = measure_informed(settings, train, learned, test)
     assert (value(found["exactly the minimal"]) or 0.0) > 0.5
@@ -197,7 +197,7 @@ def test_no_test_task_is_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever ran it: a held-out task is held out for every backbone, and so is its twin by conversation."""
     states = [featurise(task.state) for task in make_tasks(30)]
     logs = [labelled(f"{b}/{n}", (1, 0, 0, 0), b, s) for b in ("one", "two") for n, s in enumerate(states)]
-    monkeypatch.setattr(data, "load_examples", lambda settings: ExampleSet(tuple(logs), POOL))
+    monkeypatch.setattr(datasets, "load_examples", lambda settings: ExampleSet(tuple(logs), POOL))
     labels = {"losses": {"outcome": 0, "coverage": 1}, "data": {"failures": [{"failures": "f", "episodes": "e"}]}}
     wanted = AblateSettings.model_validate(
         {
@@ -225,7 +225,7 @@ def test_the_command_writes_one_table_and_goes_on(
     config.write_text(json.dumps(tree(rows=[80, None])))
     assert cli.main(["ablate", "--config", str(config), "--out", str(out)]) == 0
     shown = capsys.readouterr().out
-    found = run.Ablation.model_validate_json((out / run.RESULT).read_text())
+    found = variant_runs.Ablation.model_validate_json((out / variant_runs.RESULT).read_text())
     assert shown == (out / "ablation.md").read_text() and "**SYNTHETIC tasks**" in shown
     assert [cell.variant for cell in found.cells] == ["needs told", "population", "prior", "trees"] * 2
     assert {cell.train_rows for cell in found.cells} == {80, 160} and {cell.test_rows for cell in found.cells} == {60}
@@ -240,21 +240,21 @@ def test_the_command_writes_one_table_and_goes_on(
     assert all(word in figure for word in ("needs told", "trees", "exactly the minimal", ">160<"))
     assert curves(found.model_copy(update={"cells": found.cells[:4]})) is None
 
-    monkeypatch.setattr(run, "train_on", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(variant_runs, "train_on", lambda *_, **__: pytest.fail("trained again"))
     assert cli.main(["ablate", "--config", str(config), "--out", str(out)]) == 0
-    assert run.Ablation.model_validate_json((out / run.RESULT).read_text()) == found
+    assert variant_runs.Ablation.model_validate_json((out / variant_runs.RESULT).read_text()) == found
 
 
 def test_majority_says_the_most_frequent_category(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flags = [(1, 0, 0, 0), (0, 0, 0, 1), (0, 0, 0, 1), (0, 0, 0, 1)]
     states = [featurise(task.state) for task in make_tasks(24)]
     logs = tuple(labelled(f"t{n}", flags[n % 4], features=state) for n, state in enumerate(states))
-    halves = Material(ExampleSet(logs[:12], POOL), (Test("rest", logs[12:]),))
-    monkeypatch.setattr(run, "load_material", lambda settings: halves)
+    halves = AblationData(ExampleSet(logs[:12], POOL), (Test("rest", logs[12:]),))
+    monkeypatch.setattr(variant_runs, "load_material", lambda settings: halves)
     train = {"losses": {"outcome": 0, "coverage": 1}, "data": {"failures": [{"failures": "f", "episodes": "e"}]}}
     variants = [{"name": "prior", "set": {"kind": "prior", "prior": {"folds": 2}}}]
     settings = AblateSettings.model_validate({"train": train, "variants": variants, "bootstrap": 100})
-    found = run.ablate(settings, tmp_path, "fama ablate", lambda line: None)
+    found = variant_runs.ablate(settings, tmp_path, "fama ablate", lambda line: None)
     majority, prior = found.cells
     assert (majority.variant, prior.variant) == ("majority", "prior")
     assert majority.measures == prior.measures
@@ -264,11 +264,11 @@ def test_majority_says_the_most_frequent_category(tmp_path: Path, monkeypatch: p
 def test_labels_of_training_alone_make_no_majority_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     learned, tested = (outcome_examples(outcome_rows(make_tasks(12, seed)), POOL).examples for seed in (0, 1))
     logs = (labelled("failed", (1, 0, 0, 0), features=learned[0].features), *learned)
-    material = Material(ExampleSet(logs, POOL), (Test("rest", tested),))
-    monkeypatch.setattr(run, "load_material", lambda settings: material)
+    material = AblationData(ExampleSet(logs, POOL), (Test("rest", tested),))
+    monkeypatch.setattr(variant_runs, "load_material", lambda settings: material)
     variants = [{"name": "prior", "set": {"kind": "prior", "prior": {"folds": 2}}}]
     settings = AblateSettings.model_validate({"variants": variants, "bootstrap": 100})
-    assert [cell.variant for cell in run.ablate(settings, tmp_path, "fama ablate", print).cells] == ["prior"]
+    assert [cell.variant for cell in variant_runs.ablate(settings, tmp_path, "fama ablate", print).cells] == ["prior"]
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from eval.ablation.run import ablate
 from eval.ablation.settings import AblateSettings
+from eval.ablation.variant_runs import ablate
 
 
 @pytest.mark.slow

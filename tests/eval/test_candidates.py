@@ -9,7 +9,7 @@ import yaml
 from eval.annotation.drafts import as_yaml, plain_draft, written_draft
 from eval.annotation.unexplained import (
     FailureGroups,
-    describe,
+    failure_text,
     group,
     read_candidates,
     without_category,
@@ -197,4 +197,4 @@ def test_groups_survive_the_disk(tmp_path: Path) -> None:
     found = hostile()
     write_candidates(tmp_path / "c.json", found)
     assert read_candidates(tmp_path / "c.json") == found
-    assert "voucher" in describe(*failed(0, "voucher"))
+    assert "voucher" in failure_text(*failed(0, "voucher"))

@@ -14,9 +14,9 @@ from eval.compare.arms import check_inputs, write_inputs
 from eval.compare.comparison import read_comparison
 from eval.compare.executed import read_executed
 from eval.compare.results import compare_arms
-from eval.metrics.selection import ExecutedSubset
-from eval.report.table_format import Cell
-from eval.report.tables import tables
+from eval.metrics.selection_quality import ExecutedSubset
+from eval.report.table_format import TableCell
+from eval.report.tables import comparison_tables
 from fama.cli import main
 from fama.envs.base import Environment, Reward, UserModel
 from fama.episodes.records import Failure
@@ -345,14 +345,16 @@ def test_an_arm_that_changes_its_helpers_within_an_episode_is_not_judged_as_a_su
 async def test_a_regret_over_a_part_of_the_choices_is_counted_and_never_the_best(tmp_path: Path) -> None:
     got = await live(tmp_path)
 
-    def regrets(executed: int) -> list[Cell]:
+    def regrets(executed: int) -> list[TableCell]:
         arms = [
             arm.model_copy(update={"selection": arm.selection.model_copy(update={"executed": executed})})
             if arm.arm == "all" and arm.selection is not None
             else arm
             for arm in got.arms
         ]
-        found = next(t for t in tables(got.model_copy(update={"arms": tuple(arms)})) if t.name == "selection")
+        found = next(
+            t for t in comparison_tables(got.model_copy(update={"arms": tuple(arms)})) if t.name == "selection"
+        )
         return [row[found.columns.index("regret, points")] for row in found.rows]
 
     whole, part = regrets(4)[1], regrets(1)[1]

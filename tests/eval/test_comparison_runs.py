@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from eval.metrics.formats import percent
-from eval.report.tables import tables
+from eval.report.tables import comparison_tables
 from fama.agents.runs.run_config import CONFIG
 from fama.cli import main
 from fama.envs.exclusions import known_wrong
@@ -93,7 +93,7 @@ def test_results_without_tasks_that_are_known_to_be_wrong(monkeypatch: pytest.Mo
     assert whole.versus_none.estimate.value == 0.0
     assert (right.tasks, right.success.value) == (2, 1.0)
     assert right.versus_none is not None and right.versus_none.estimate.value == 1.0
-    (shown,) = [table for table in tables(found) if table.name == "corrected"]
+    (shown,) = [table for table in comparison_tables(found) if table.name == "corrected"]
     assert [row[2].text for row in shown.rows] == [
         percent(arm.corrected.success) for arm in found.arms if arm.corrected
     ]

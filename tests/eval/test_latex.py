@@ -10,8 +10,8 @@ import pytest
 
 from eval.compare.comparison import read_comparison
 from eval.report.latex import COLUMN, PAGE, WIDTHS, Width, latex
-from eval.report.table_format import Cell, Table
-from eval.report.tables import tables
+from eval.report.table_format import Table, TableCell
+from eval.report.tables import comparison_tables
 from tests.support.comparisons import comparison
 from tests.support.eval_builders import build
 
@@ -31,9 +31,9 @@ HARD = Table(
     ),
     (
         (
-            *(Cell("best_fixed", mark="†"), Cell("50.0 [40.1, 100.0]", 50.0, best=True, mark="***")),
-            *(Cell("345 [34, 1,456]", 345), Cell("DCE+TSA ×30 · none ×2"), Cell("–")),
-            *[Cell("−100.0 [−99.9, +99.9]", -100.0, best=True)] * 9,
+            *(TableCell("best_fixed", mark="†"), TableCell("50.0 [40.1, 100.0]", 50.0, best=True, mark="***")),
+            *(TableCell("345 [34, 1,456]", 345), TableCell("DCE+TSA ×30 · none ×2"), TableCell("–")),
+            *[TableCell("−100.0 [−99.9, +99.9]", -100.0, best=True)] * 9,
         ),
     ),
     (1, 2),
@@ -64,7 +64,7 @@ def test_a_column_that_has_two_priorities_is_shown_once() -> None:
 )
 def test_success_and_the_last_pass_k_come_first(trials: int, first: list[str]) -> None:
     done = [build(task, "none", trial=trial) for task in "abc" for trial in range(trials)]
-    table = next(one for one in tables(comparison({"none": done})) if one.name == "success")
+    table = next(one for one in comparison_tables(comparison({"none": done})) if one.name == "success")
     assert [table.columns[index] for index in table.priority] == [*(f"{name}, %" for name in first), "tasks"]
     assert latex(table).count("success") == 2  # its column and its label
 
@@ -89,7 +89,7 @@ def test_values_are_bold_and_intervals_small() -> None:
 def test_a_name_with_line_ends_leaves_no_comment() -> None:
     """Names of helpers are columns: one with a line end would put what follows it into the paper."""
     name = "x\n\\input{y}\r\u2028\x00z"
-    text = latex(Table("t", "T", "C.", ("arm", *[name] * 90), ((Cell("a"), *[Cell("1", 1)] * 90),)), COLUMN)
+    text = latex(Table("t", "T", "C.", ("arm", *[name] * 90), ((TableCell("a"), *[TableCell("1", 1)] * 90),)), COLUMN)
     assert [line for line in text.splitlines() if line.startswith(("\\input", "z"))] == []
     assert "\\textbackslash{}input" in text and "\x00" not in text.partition("\\begin{table}")[2]
 
@@ -97,7 +97,7 @@ def test_a_name_with_line_ends_leaves_no_comment() -> None:
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex (Debian: texlive-latex-base)")
 @pytest.mark.parametrize("width", WIDTHS, ids=lambda width: width.environment)
 def test_a_paper_with_every_table_compiles_within_its_width(width: Width, tmp_path: Path) -> None:
-    shown = [HARD, *(table for place in SHIPPED for table in tables(read_comparison(ROOT / place)))]
+    shown = [HARD, *(table for place in SHIPPED for table in comparison_tables(read_comparison(ROOT / place)))]
     assert {"success", "differences", "cost", "selection", "helpers"} < {table.name for table in shown}
     texts = [latex(table, width).replace(r"\label{", rf"\label{{{i}:") for i, table in enumerate(shown)]
     paper = [

@@ -10,7 +10,7 @@ import pytest
 
 from eval.compare.schema import Comparison
 from eval.metrics.ranking import rank
-from eval.report.leaderboard import Leaderboard, build
+from eval.report.leaderboard import Leaderboard, build_leaderboard
 from eval.report.verification import verify
 from fama.cli import main
 from fama.errors import BadInput
@@ -51,14 +51,14 @@ async def test_what_was_run_passes_and_is_ranked(tmp_path: Path, capsys: pytest.
 async def test_other_settings_are_another_group(tmp_path: Path) -> None:
     await live(tmp_path / "a")
     await live(tmp_path / "b", limits={"steps": 7})
-    first, second = build([tmp_path / "a", tmp_path / "b"]).groups
+    first, second = build_leaderboard([tmp_path / "a", tmp_path / "b"]).groups
     assert first.title == second.title and first.settings != second.settings
 
 
 async def test_another_task_set_of_the_same_size_is_another_group(tmp_path: Path) -> None:
     for name, tasks in (("a", ["t12", "t13", "t14"]), ("b", ["t11", "t15", "t19"]), ("c", ["t14", "t12", "t13"])):
         await live(tmp_path / name, tasks=tasks)
-    groups = build([tmp_path / "a", tmp_path / "b", tmp_path / "c"]).groups
+    groups = build_leaderboard([tmp_path / "a", tmp_path / "b", tmp_path / "c"]).groups
     sources = sorted(sorted({entry.source[-1] for entry in group.entries}) for group in groups)
     assert sources == [["a", "c"], ["b"]]
     assert groups[0].title != groups[1].title and groups[0].tasks == groups[1].tasks == 3
@@ -111,7 +111,7 @@ async def test_whatever_differs_is_refused_and_nothing_is_written(
     await live(tmp_path / "out")
     change(tmp_path / "out" / "comparison.json", edit)
     with pytest.raises(BadInput, match=part):
-        build([tmp_path / "out"])
+        build_leaderboard([tmp_path / "out"])
     assert main(["report", str(tmp_path / "out"), "--leaderboard", str(tmp_path / "board")]) == 2
     assert capsys.readouterr().err.count("\n") == 1 and not (tmp_path / "board").exists()
 
@@ -146,7 +146,7 @@ async def test_every_field_is_refused_or_shown_as_stated(tmp_path: Path) -> None
     await live(out, tasks=2, arms=[{"name": "none"}, {"name": "all"}], questions=asked, bootstrap=100)
     path = out / "comparison.json"
     text = path.read_text(encoding="utf-8")
-    plain = build([out])
+    plain = build_leaderboard([out])
     outcomes = Counter[str]()
     silent = []
     assert set(json.loads(text)) == set(Comparison.model_fields)
@@ -157,7 +157,7 @@ async def test_every_field_is_refused_or_shown_as_stated(tmp_path: Path) -> None
         tree[place[-1]] = other(tree[place[-1]])
         path.write_text(json.dumps(value), encoding="utf-8")
         try:
-            board = build([out])
+            board = build_leaderboard([out])
         except BadInput as error:
             assert "\n" not in str(error), place
             outcomes["refused"] += 1
@@ -176,25 +176,25 @@ async def test_episodes_of_other_settings_and_twice(tmp_path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     path.write_text("".join([*lines, lines[0]]), encoding="utf-8")
     with pytest.raises(BadInput, match="is there twice"):
-        build([out])
+        build_leaderboard([out])
     hashed = json.loads(lines[0])["config_hash"]
     path.write_text("".join([lines[0].replace(hashed, "0" * 16), *lines[1:]]), encoding="utf-8")
     with pytest.raises(BadInput, match="ran with the config 0000000000000000"):
-        build([out])
+        build_leaderboard([out])
     path.write_text("".join([lines[0].replace('"toy-1"', '"toy-2"'), *lines[1:]]), encoding="utf-8")
     with pytest.raises(BadInput, match="benchmark_version of episode"):
-        build([out])
+        build_leaderboard([out])
 
 
 async def test_no_episodes_and_replays(tmp_path: Path) -> None:
     await live(tmp_path / "out")
     (tmp_path / "out" / "episodes.jsonl").unlink()
     with pytest.raises(BadInput, match="has no episodes.jsonl"):
-        build([tmp_path / "out"])
+        build_leaderboard([tmp_path / "out"])
     path = await table(tmp_path / "table")
     await live(tmp_path / "replayed", replay=str(path))
     with pytest.raises(BadInput, match="takes comparisons that were run"):
-        build([tmp_path / "replayed"])
+        build_leaderboard([tmp_path / "replayed"])
 
 
 async def test_a_hostile_arm_name_stays_text(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eval.logged_notes.__main__ import main
-from eval.logged_notes.collect import Choosers, Chosen, Moment, judged
+from eval.logged_notes.judged_notes import Choosers, JudgedNotes, Moment, judged
 from eval.logged_notes.judgement import Judgement, any_of, contradicts, judge, names_tool, names_value
-from eval.logged_notes.reference import Standing, _assigned, standing
-from eval.logged_notes.stated import Stated, Suggestion, read_note
-from eval.logged_notes.summary import Cell, NotePrecision, cells
+from eval.logged_notes.pending_actions import Standing, _assigned, standing
+from eval.logged_notes.stated import Stated, StatedStep, read_note
+from eval.logged_notes.summary import NoteCell, NotePrecision, note_cells
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.diagnosis.trace import Trace
 from fama.episodes.records import Episode, GoldAction, Outcome
@@ -58,8 +58,8 @@ def stated(text: str) -> Stated:
     return found
 
 
-def suggests(tool_name: str, change: str = "", refuses: bool = False, **values: tuple[str, ...]) -> Suggestion:
-    return Suggestion(tool_name, change, tuple(values.items()), refuses)
+def suggests(tool_name: str, change: str = "", refuses: bool = False, **values: tuple[str, ...]) -> StatedStep:
+    return StatedStep(tool_name, change, tuple(values.items()), refuses)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def suggests(tool_name: str, change: str = "", refuses: bool = False, **values: 
         (verifier.ASK_AGAIN.format(said='"The blue one."'), suggests("respond")),
     ],
 )  # fmt: skip
-def test_a_suggestion_is_read_from_every_template(text: str, expected: Suggestion) -> None:
+def test_a_suggestion_is_read_from_every_template(text: str, expected: StatedStep) -> None:
     assert stated(text).suggestions == (expected,)
     assert not stated(text).rule and not stated(text).row
 
@@ -207,8 +207,8 @@ def test_precise_is_naming_without_contradiction() -> None:
     assert any_of([]) is False and any_of([None, True]) is True and any_of([None, False]) is None
 
 
-def chosen(task: str, *judgements: Judgement, moment: Moment = "decisive", chooser: str = "TSA") -> Chosen:
-    return Chosen(f"e{task}", task, "m", ("DCV", "CM"), moment, "change", chooser, judgements, 0)
+def chosen(task: str, *judgements: Judgement, moment: Moment = "decisive", chooser: str = "TSA") -> JudgedNotes:
+    return JudgedNotes(f"e{task}", task, "m", ("DCV", "CM"), moment, "change", chooser, judgements, 0)
 
 
 def test_cells_count_by_hand() -> None:
@@ -220,7 +220,7 @@ def test_cells_count_by_hand() -> None:
         chosen("c", *silent),
         chosen("a", moment="random"),
     ]
-    made = cells(rows, ("TSA", "DCE"))
+    made = note_cells(rows, ("TSA", "DCE"))
     assert [(c.backbone, c.category, c.moment) for c in made if c.backbone == "all"] == [
         ("all", category, moment) for category in ("all", "CM", "DCV") for moment in ("decisive", "random")
     ]
@@ -235,7 +235,7 @@ def test_cells_count_by_hand() -> None:
 def test_a_note_that_was_read_and_cannot_be_judged_is_not_unread() -> None:
     rule = judge(stated(dce.NOTE.format(rule="Refunds take days.")), at(FOUND))
     assert (rule.names_tool, rule.names_value, rule.contradicts) == (None, None, None)
-    (cell,) = cells([chosen("a", rule)], ("TSA",))[:1]
+    (cell,) = note_cells([chosen("a", rule)], ("TSA",))[:1]
     assert (cell.notes, cell.unread, cell.names_tool.unjudged) == (1, 0, 1)
 
 
@@ -266,7 +266,7 @@ def test_the_command_judges_what_helpers_would_have_said(tmp_path: Path, capsys:
     }  # fmt: skip
     assert result.ahead["decisive"] == {"change": 0, "other": 2, "nothing": 0}  # the look-up comes first
     whole = ("decisive", "all", "all")
-    found: dict[str, Cell] = {
+    found: dict[str, NoteCell] = {
         cell.chooser: cell for cell in result.cells if (cell.moment, cell.backbone, cell.category) == whole
     }
     assert list(found)[-3:] == ["all six", "cover", "router helpdesk-linear"]

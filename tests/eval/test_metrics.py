@@ -2,11 +2,11 @@
 
 import pytest
 
-from eval.metrics.curves import Point, area, frontier, success_at, tokens_at
+from eval.metrics.curves import OperatingPoint, area, frontier, success_at, tokens_at
 from eval.metrics.episode_scores import Score, TokenUse
-from eval.metrics.measures import Resampling, compare_pair, measure
+from eval.metrics.measures import Resampling, compare_pair, measure_arm
 from eval.metrics.pass_k import TaskTrials, pass_k, task_pass_k
-from eval.metrics.selection import ExecutedSubset, jaccard, selection_quality, subset_f1, task_grid, task_grids
+from eval.metrics.selection_quality import ExecutedSubset, jaccard, selection_quality, subset_f1, task_grid, task_grids
 from fama.episodes.keys import EpisodeKey
 
 
@@ -54,7 +54,7 @@ def test_new_tokens_are_unknown_where_the_cached_ones_are_or_cannot_be(cached: i
         score("a", 0, "success", 100, 0, cached=cached, charged_input=90, output=10),
         score("b", 0, "success", 100, 0, cached=10, charged_input=90, output=10),
     ]
-    new = measure(scores, ("a", "b"), Resampling(draws=10)).new_tokens
+    new = measure_arm(scores, ("a", "b"), Resampling(draws=10)).new_tokens
     assert new is not None and new.value == ((100 - (cached or 0) + 90) / 2 if known else None)
 
 
@@ -64,12 +64,12 @@ def test_tokens_by_hand() -> None:
         score("b", 0, "failure", 200, 0, selector=10, user=500, cached=0, charged_input=110, output=100),
         score("c", 0, "error", 9999),
     ]
-    got = measure(scores, ("a", "b", "c"), Resampling(draws=100))
+    got = measure_arm(scores, ("a", "b", "c"), Resampling(draws=100))
     assert got.tokens_by_role == {"agent": 150, "helper": 10, "selector": 5, "user": 250, "judge": 0}
     assert got.tokens.value == 165 and got.tokens.n == 2 and got.tokens_per_success.value == 330
     assert got.cached_share.value == 0.25 and got.output_tokens.value == 65
     assert got.new_tokens is not None and got.new_tokens.value == (120 - 50 + 210) / 2  # judges and users apart
-    nothing = measure([score("c", 0, "error", 1)], ("c",), Resampling(draws=100))
+    nothing = measure_arm([score("c", 0, "error", 1)], ("c",), Resampling(draws=100))
     assert nothing.tokens.value is None and nothing.tokens_per_success.value is None
     assert nothing.cached_share.value is None and nothing.tokens_by_role == {}
 
@@ -84,8 +84,14 @@ def test_overhead_uses_shared_pairs_only() -> None:
 
 
 def test_frontier_and_area_by_hand() -> None:
-    points = [Point(100, 0.3), Point(150, 0.6), Point(150, 0.5), Point(200, 0.4), Point(300, 0.7)]
-    assert frontier(points) == [Point(100, 0.3), Point(150, 0.6), Point(300, 0.7)]
+    points = [
+        OperatingPoint(100, 0.3),
+        OperatingPoint(150, 0.6),
+        OperatingPoint(150, 0.5),
+        OperatingPoint(200, 0.4),
+        OperatingPoint(300, 0.7),
+    ]
+    assert frontier(points) == [OperatingPoint(100, 0.3), OperatingPoint(150, 0.6), OperatingPoint(300, 0.7)]
     assert area(points, 50, 350) == pytest.approx((0 * 50 + 0.3 * 50 + 0.6 * 150 + 0.7 * 50) / 300)
     assert area(points, 120, 140) == pytest.approx(0.3)
     assert area([], 0, 1) is None

@@ -14,14 +14,14 @@ from eval.mine_check.check import GRIDS, CheckedFolder, check_repairs
 from eval.mine_check.grid import open_helpers, subsets_of
 from eval.mine_check.records import CheckedFailure, Grid, GridRun
 from eval.mine_check.settings import MineCheckSettings
-from eval.mine_check.summary import checked_failure, summarise
+from eval.mine_check.summary import checked_failure, summarise_checks
 from fama.cli import main
 from fama.episodes.records import Note
 from fama.errors import BadInput
-from fama.mining.folder import read_repairs
+from fama.mining.mined_folder import read_repairs
 from fama.mining.records import Intervention, PlacedNote, Repair
 from fama.mining.runner import mine_folder
-from fama.mining.schedule import Point
+from fama.mining.schedule import SchedulePoint
 from fama.mining.settings import MineSettings
 from fama.models.scripted import SCRIPTED
 from tests.support.mining_worlds import (
@@ -77,7 +77,7 @@ async def test_every_subset_of_what_is_open_has_its_known_outcome(world: Backbon
     for task, one in found.items():
         assert [run.subset for run in one.grid.runs] == list(subsets_of(one.grid.open))
         for run in one.grid.runs:
-            everywhere = frozenset(Point(turn, name) for turn in range(DECISIONS) for name in run.subset)
+            everywhere = frozenset(SchedulePoint(turn, name) for turn in range(DECISIONS) for name in run.subset)
             assert (run.outcome == "success") is Puzzles.tasks[task].solved_by(everywhere), (task, run.subset)
             assert run.notes == DECISIONS * len(run.subset)
 
@@ -99,7 +99,7 @@ async def test_the_mined_subset_is_judged_by_the_grid(world: Backbone, tmp_path:
         "other": (("Beta",), 1, False, False, True, False, True),
     }
     assert (found["everywhere"].schedule_notes, found["single"].schedule_notes) == (5, 1)
-    summary = summarise(list(found.values()))
+    summary = summarise_checks(list(found.values()))
     assert (summary.failures, summary.tasks, summary.incomplete, summary.grid_errors) == (8, 8, 0, 0)
     assert (summary.grid_repairs, summary.mining_repairs, summary.repairable) == (6, 7, 7)
     assert summary.smallest.value == pytest.approx(5 / 6) and summary.smallest.n == 6
@@ -129,7 +129,7 @@ async def test_a_run_of_the_grid_that_the_clock_ended_is_unknown(tmp_path: Path)
         for name, found in (("fast", fast), ("slow", slow))
     }
     assert ends == {"fast": [("success", "closed")], "slow": [("error", "wall_time")]}
-    assert summarise([checked_failure(*slow.checked[0])]).grid_errors == 1
+    assert summarise_checks([checked_failure(*slow.checked[0])]).grid_errors == 1
 
 
 async def test_mining_is_right_about_random_puzzles_and_its_subsets_suffice(tmp_path: Path) -> None:
@@ -140,14 +140,16 @@ async def test_mining_is_right_about_random_puzzles_and_its_subsets_suffice(tmp_
             found = by_task(await checked(await mined(tmp_path, exact=10_000), tmp_path / "out"))
         finally:
             SCRIPTED.remove("puzzles")
-    everywhere = [(name, frozenset(Point(t, h) for t in range(DECISIONS) for h in name)) for name in all_subsets()]
+    everywhere = [
+        (name, frozenset(SchedulePoint(t, h) for t in range(DECISIONS) for h in name)) for name in all_subsets()
+    ]
     sizes = set()
     for task, one in found.items():
         sizes.add(least := min((len(name) for name, every in everywhere if tasks[task].solved_by(every)), default=None))
         assert one.least_size == least
         assert one.schedule is one.best is one.subset  # more notes never break these
     assert len(found) == 40 and sizes == {None, 1, 2}
-    assert summarise(list(found.values())).subset_regret.value == 0.0
+    assert summarise_checks(list(found.values())).subset_regret.value == 0.0
 
 
 def all_subsets() -> list[tuple[str, ...]]:
@@ -212,7 +214,7 @@ async def test_a_budget_that_ran_out_leaves_untried_helpers_open(world: Backbone
     (one,) = by_task(await checked(folders, tmp_path / "out")).values()
     assert (one.verdict, one.complete, one.grid.open) == ("budget ran out", False, POOL)
     assert (one.smallest, one.best, one.schedule) == (False, True, False)
-    assert summarise([one]).incomplete == 1
+    assert summarise_checks([one]).incomplete == 1
 
 
 def test_the_command_writes_what_it_prints(world: Backbone, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -314,12 +316,12 @@ def test_smallest_and_cheapest_are_two_things() -> None:
     assert (two.smallest, two.cheapest, two.subset) == (False, True, True)
     three = checked_failure(record(), grid(9, A=("success", 1), C=("error", 2)))
     assert (three.smallest, three.subset, three.best) == (False, False, True)
-    assert summarise([three]).grid_errors == 1
+    assert summarise_checks([three]).grid_errors == 1
 
 
 def test_calls_are_per_label_and_the_ratio_is_of_sums() -> None:
     rows = [checked_failure(record(task_id=str(n), calls=6 + n), grid(20 + 10 * n, C=("success", 1))) for n in range(4)]
-    found = summarise(rows)
+    found = summarise_checks(rows)
     assert (found.mined_calls.value, found.grid_calls.value) == (7.5, 35.0)
     assert (found.map_calls.value, found.with_map_calls.value) == (5.0, 39.0)
     assert found.calls_ratio.value == pytest.approx(30 / 140)
@@ -331,7 +333,7 @@ def test_calls_are_per_label_and_the_ratio_is_of_sums() -> None:
 
 def test_regrets_of_zero_on_few_tasks_are_not_certain() -> None:
     rows = [checked_failure(record(task_id=str(n)), grid(9, C=("success", 1))) for n in range(5)]
-    found = summarise(rows)
+    found = summarise_checks(rows)
     assert found.subset_regret.low == 0.0 and found.subset_regret.high == pytest.approx(0.607, abs=1e-3)
     ends = found.schedule_regret
     assert ends.low is not None and ends.high is not None

@@ -10,8 +10,8 @@ from eval.compare.results import compare_arms
 from eval.compare.setup_cost import Payback, one_off_costs, payback, saved_tokens
 from eval.metrics.episode_scores import score_of
 from eval.metrics.measures import Resampling
-from eval.report.narrative import answers
-from eval.report.tables import tables
+from eval.report.narrative import headline_answers
+from eval.report.tables import comparison_tables
 from fama.diagnosis.diagnose import diagnose, spent_on_labels
 from fama.episodes.outcome_table import write_outcomes
 from fama.episodes.spending import Spent, known_sum, spent_on_episodes, spent_on_table, unknown
@@ -77,18 +77,18 @@ def test_the_comparison_its_table_and_its_words() -> None:
     assert (paid["prompted"].tokens, paid["prompted"].episodes) == (9_000, 300.0)
     assert (paid["best_fixed"].tokens, paid["best_fixed"].episodes) == (0, 0.0)
     assert got.arm("best_fixed").payback[0].episodes == "never"
-    table = next(table for table in tables(got) if table.name == "one_off")
+    table = next(table for table in comparison_tables(got) if table.name == "one_off")
     shown = [[cell.text for cell in line] for line in table.rows]
     assert shown[0][:6] == ["learned", "9,000", "–", "12.5", "9,000", "2.00"]
     assert shown[0][6:8] == ["30 [30, 30]", "300 [300, 300]"]
     assert shown[1][:8] == ["best_fixed", "9,000", "–", "–", "9,000", "2.00", "−30 [−30, −30]", "never"]
     told = "learned has a setup cost of 9,000 tokens above that of prompted; break-even after 300 episodes."
-    assert told in answers(got).duel
+    assert told in headline_answers(got).duel
     nothing = learned.measures.model_copy(update={"success": Interval(0.0, 0.0, 0.4, 6)})
     without = tuple(arm.model_copy(update={"measures": nothing}) if arm is learned else arm for arm in got.arms)
     solved_none = got.model_copy(update={"arms": without})
-    assert not any("break-even" in line for line in answers(solved_none).duel)
-    rows = next(table for table in tables(solved_none) if table.name == "one_off").rows
+    assert not any("break-even" in line for line in headline_answers(solved_none).duel)
+    rows = next(table for table in comparison_tables(solved_none) if table.name == "one_off").rows
     assert [cell.text for cell in rows[0][6:]] == ["30 [30, 30]", "–", "60 [60, 60]", "–"], "nothing is paid back"
 
 

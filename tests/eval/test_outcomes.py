@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from eval.collect.designs import design, draw
+from eval.collect.designs import design, draw_subsets
 from eval.collect.outcomes import plan_outcomes, run_outcomes
 from fama.cli import main
 from fama.envs.base import Action, Observation
@@ -69,7 +69,7 @@ def test_draws_are_distinct_and_as_frequent_as_they_say(draws: int, pool: tuple[
     assert sum(c.propensity for c in candidates) == pytest.approx(draws)
     seen: Counter[tuple[str, ...]] = Counter()
     for key in range(4000):
-        taken = draw(candidates, generator(7, "test", key))
+        taken = draw_subsets(candidates, generator(7, "test", key))
         assert len(taken) == draws == len({c.subset for c in taken})
         seen.update(c.subset for c in taken)
     for candidate in candidates:

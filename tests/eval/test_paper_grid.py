@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from eval.planning.cards import CARD, SHARE, Architecture, read_backbones
+from eval.planning.comparison_plan import plan_comparison
 from eval.planning.expected import Range, Tokens, expect
-from eval.planning.paper_grid import BASE, STRATEGIES, cells
-from eval.planning.plan import plan_comparison
-from eval.planning.sample_size import GUESS, spread_of
-from eval.planning.workload import Asked, Basis, Contrast, Load, Workload, find_basis, read_workloads
+from eval.planning.paper_grid import BASE, STRATEGIES, grid_cells
+from eval.planning.sample_size import GUESS, planned_spread
+from eval.planning.workload import AskedHelper, Basis, Contrast, TokenLoad, Workload, find_basis, read_workloads
 from eval.publish import paper_grid as tables
 from eval.stats.power import detectable_effect, planned_sd
 from fama.cli import main
@@ -21,8 +21,8 @@ from fama.errors import BadInput
 from fama.helpers.llm_form import REPLY_TOKENS
 from fama.helpers.pool import build_pool
 from fama.intervals import Interval
-from fama.selection.base import SELECTORS
-from fama.selection.replies import default_reply_tokens
+from fama.selection.base import SELECTORS, AnySelector, SelectorContext
+from fama.selection.helper_choice import default_reply_tokens
 from fama.selection.traits import SelectorTraits, declare
 from fama.settings import CompareSettings
 from tests.support.outcome_rows import row
@@ -48,7 +48,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_page_shows_every_cell_once() -> None:
-    grid = list(cells())
+    grid = list(grid_cells())
     assert len(COMMANDS) == len(grid) == len(TASKS) * len(read_backbones()) * len(STRATEGIES) == 40
     assert [f"fama {command}" for command in COMMANDS] == [cell.command for cell in grid]
     assert len({cell.out for cell in grid}) == len(grid)
@@ -64,7 +64,7 @@ def test_every_cell_dry_runs(command: str, bare: None, capsys: pytest.CaptureFix
     already = out.exists()
     assert main([*words, "--plan"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    domain = next(cell.settings.domain for cell in cells() if cell.words == words)
+    domain = next(cell.settings.domain for cell in grid_cells() if cell.words == words)
     tasks = TASKS[domain]
     assert f"4 arms × {tasks} tasks × 5 trials = {20 * tasks} episodes" in shown
     missing = re.findall(r"Missing before the run: (\S+ ?\w*):", shown)
@@ -77,7 +77,7 @@ def test_every_cell_dry_runs(command: str, bare: None, capsys: pytest.CaptureFix
 
 
 def test_the_plan_says_what_the_table_says(bare: None, capsys: pytest.CaptureFixture[str]) -> None:
-    cell = next(cell for cell in cells() if cell.settings.domain == "retail" and cell.strategy == "fc")
+    cell = next(cell for cell in grid_cells() if cell.settings.domain == "retail" and cell.strategy == "fc")
     plan = cell.plan()
     assert plan.expected is not None and plan.own.varying is not None and plan.own.varying.detectable is not None
     assert main([*cell.words, "--plan", "--tokens-per-second", "500"]) == 0
@@ -120,13 +120,13 @@ def of(value: float, n: int = 2) -> Interval:
     return Interval(value, value, value, n)
 
 
-def asked(calls: float, read: float, question: float) -> Asked:
-    return Asked(calls=of(calls), read=of(read), question=of(question))
+def asked(calls: float, read: float, question: float) -> AskedHelper:
+    return AskedHelper(calls=of(calls), read=of(read), question=of(question))
 
 
 def workload(**changes: Any) -> Workload:
     """Ten decisions that read 1,000 tokens, 100 of them fresh, and write 50."""
-    load = Load(read=of(1000), fresh=of(100), written=of(50))
+    load = TokenLoad(read=of(1000), fresh=of(100), written=of(50))
     values: dict[str, Any] = {
         "benchmark": "toy",
         "domain": "d",
@@ -135,7 +135,7 @@ def workload(**changes: Any) -> Workload:
         "episodes": 6,
         "decisions": of(10),
         "agent": load,
-        "user": Load(read=of(40), fresh=of(20), written=of(10)),
+        "user": TokenLoad(read=of(40), fresh=of(20), written=of(10)),
         "helpers": {"TSA": asked(10, 1200, 200), "DCE": asked(5, 600, 100)},
         "all_helpers": asked(15, 1800, 300),
         "selection": of(300),
@@ -192,8 +192,11 @@ def test_expected_tokens_by_hand() -> None:
 
 
 def test_a_selector_of_others_may_ask_a_model_for_unknown_tokens() -> None:
-    SELECTORS.add("asker", lambda context, **options: None)  # declares nothing
-    SELECTORS.add("counter", declare(SelectorTraits(asks_model=False))(lambda context, **options: None))
+    def build(context: SelectorContext, **options: object) -> AnySelector:
+        return SELECTORS.load("none")(context)
+
+    SELECTORS.add("asker", lambda context, **options: build(context))  # declares nothing
+    SELECTORS.add("counter", declare(SelectorTraits(asks_model=False))(build))
     try:
         found = {}
         for name in ("asker", "counter"):
@@ -228,17 +231,17 @@ def test_spread_by_hand() -> None:
         Contrast.model_validate({**about, "domain": domain, "between": between})
         for domain, between in (("d", 0.01), ("d", 0.02), ("elsewhere", 0.5))
     )
-    spread = spread_of([], "", Basis(workload(), ()), (narrow, wide, far))
+    spread = planned_spread([], "", Basis(workload(), ()), (narrow, wide, far))
     assert (spread.discordance, spread.between) == (0.2, 0.02)
     assert spread.source == "as two trials of one arm: 30 pairs of 6 logged episodes of B, fc, which solve 25%"
-    assert spread_of([], "", Basis(workload(domain="e"), ()), (narrow, far)).between == 0.5
-    single = spread_of([], "", Basis(workload(discordance=None, pairs=0), ("backbone",)), ())
+    assert planned_spread([], "", Basis(workload(domain="e"), ()), (narrow, far)).between == 0.5
+    single = planned_spread([], "", Basis(workload(discordance=None, pairs=0), ("backbone",)), ())
     assert (single.discordance, single.between) == (2 * 0.25 * 0.75, None)
     assert single.source.startswith("at most, were all tasks alike: 6 logged episodes of B, fc, another backbone")
-    assert spread_of([], "", Basis(workload(discordance=of(0.0)), ()), ()).discordance == 3 / 30
-    assert spread_of([], "", None, (wide,)) == (GUESS, None, spread_of([], "", None, ()).source)
+    assert planned_spread([], "", Basis(workload(discordance=of(0.0)), ()), ()).discordance == 3 / 30
+    assert planned_spread([], "", None, (wide,)) == (GUESS, None, planned_spread([], "", None, ()).source)
     rows = [row("a", "", True), row("a", "TSA", False)]
-    assert spread_of(rows, "t.parquet", Basis(workload(), ()), (wide,)).discordance == 1.0
+    assert planned_spread(rows, "t.parquet", Basis(workload(), ()), (wide,)).discordance == 1.0
 
 
 def test_parameters_are_the_published_ones() -> None:

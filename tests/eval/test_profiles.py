@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.annotation.profiles import Change, Drift, draw, drift, in_words, profile
+from eval.annotation.failure_profiles import Change, Drift, draw_profiles, drift, in_words, profile
 from fama.cli import main
 from fama.episodes.records import Failure
 from fama.episodes.store import write_failures
@@ -77,7 +77,7 @@ def test_equal_profiles_do_not_differ() -> None:
 
 @pytest.mark.parametrize("groups", [4, 5, 9])
 def test_each_of_many_groups_has_a_panel_with_its_name(groups: int) -> None:
-    figure = draw([profile(f"group {n}", [label(n, "CM")], CODES, draws=10) for n in range(groups)])
+    figure = draw_profiles([profile(f"group {n}", [label(n, "CM")], CODES, draws=10) for n in range(groups)])
     shown = [axes for axes in figure.axes if axes.get_visible()]
     names = [f"group {n} (n = 1)" for n in range(groups)]
     if groups <= 4:

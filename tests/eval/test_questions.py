@@ -10,7 +10,7 @@ from eval.compare.questions import answer, check_questions
 from eval.metrics.episode_scores import Score, TokenUse, score_of
 from eval.metrics.measures import Resampling
 from eval.report.answers_table import answers_table, question
-from eval.stats.margins import Ask, answer_question
+from eval.stats.margins import Ask, shows_margin
 from eval.stats.paired import paired_estimate
 from fama.cli import main
 from fama.episodes.records import Episode, LedgerRow, Message, Outcome
@@ -41,8 +41,8 @@ def score(task: int, success: bool, help_new: int | None) -> Score:
 )
 def test_what_an_interval_shows(low: float, high: float, no_worse: bool, more: bool, same: bool) -> None:
     asks: tuple[Ask, ...] = ("no_worse", "more", "same")
-    assert tuple(answer_question(Interval(0.0, low, high, 9), ask, 0.05) for ask in asks) == (no_worse, more, same)
-    assert answer_question(Interval(0.0, None, None, 1), "no_worse", 0.05) is None
+    assert tuple(shows_margin(Interval(0.0, low, high, 9), ask, 0.05) for ask in asks) == (no_worse, more, same)
+    assert shows_margin(Interval(0.0, None, None, 1), "no_worse", 0.05) is None
 
 
 def _shown(truth: float, tasks: int, margin: float, ask: Ask, sets: int) -> float:
@@ -52,7 +52,7 @@ def _shown(truth: float, tasks: int, margin: float, ask: Ask, sets: int) -> floa
     found = 0
     for _ in range(sets):
         draws = rng.choice([1.0, -1.0, 0.0], size=tasks, p=[up, down, 1 - up - down])
-        found += bool(answer_question(paired_estimate(draws, 0).interval, ask, margin))
+        found += bool(shows_margin(paired_estimate(draws, 0).interval, ask, margin))
     return found / sets
 
 

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from eval.readings.__main__ import main
-from eval.readings.agreement import Named, measure, of_detectors
-from eval.readings.answers import faults
-from eval.readings.draw import PER_TASK, SEED, STRATA, customer, draw, read_logs
-from eval.readings.fit import Choice, cross_validate, fit
+from eval.readings.annotator_agreement import Named, measure_agreement, of_detectors
+from eval.readings.draw import PER_TASK, SEED, STRATA, customer, draw_failures, read_logs
+from eval.readings.finding_weights import FindingChoice, cross_validate, fit_weights
 from eval.readings.judge import Judging, measure_judge
-from eval.readings.measured import AGREEMENT, lines_about, read_measured, record
+from eval.readings.measured import AGREEMENT, lines_about, read_measured, record_scores
 from eval.readings.members import HALVES, SET, Half, Stratum, read_set, write_set
 from eval.readings.packets import BATCHES, batches, packet, policy
+from eval.readings.reader_answers import faults
 from eval.readings.readings import AGAIN, AGAIN_READERS, FOLDER, Reading, agree, final, read_readings
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode, FunctionCall, GoldAction, Message, Outcome, ToolCall, ToolSpec
@@ -74,16 +74,16 @@ def talk() -> Episode:
 
 def test_the_draw_is_random_and_the_order_of_the_logs_has_no_part_in_it() -> None:
     episodes = logs()
-    first = draw(episodes, (STRATUM, OTHER))
+    first = draw_failures(episodes, (STRATUM, OTHER))
     random.Random(1).shuffle(episodes)
-    assert draw(episodes, (STRATUM, OTHER)) == first
-    assert {m.id for m in draw(episodes, (STRATUM, OTHER), seed=1).members} != set(first.by_id)
+    assert draw_failures(episodes, (STRATUM, OTHER)) == first
+    assert {m.id for m in draw_failures(episodes, (STRATUM, OTHER), seed=1).members} != set(first.by_id)
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_halves_are_of_equal_size_and_share_no_customer_across_benchmarks(seed: int) -> None:
     episodes = {episode.id: episode for episode in logs()}
-    drawn = draw(episodes.values(), (STRATUM, OTHER), seed).members
+    drawn = draw_failures(episodes.values(), (STRATUM, OTHER), seed).members
     sizes = Counter((m.benchmark, m.half) for m in drawn)
     assert sizes == {(s.benchmark, half): s.size // 2 for s in (STRATUM, OTHER) for half in HALVES}
     people = [{customer(episodes[m.id]) for m in drawn if m.half == half} for half in HALVES]
@@ -94,8 +94,8 @@ def test_halves_are_of_equal_size_and_share_no_customer_across_benchmarks(seed: 
 @pytest.mark.parametrize("half", HALVES)
 def test_further_failures_are_of_one_half_s_customers_and_none_twice(half: Half) -> None:
     episodes = {episode.id: episode for episode in logs()}
-    first = draw(episodes.values(), (STRATUM, OTHER))
-    further = draw(episodes.values(), (OTHER,), 1, first, half)
+    first = draw_failures(episodes.values(), (STRATUM, OTHER))
+    further = draw_failures(episodes.values(), (OTHER,), 1, first, half)
     people = {customer(episodes[m.id]) for m in first.members if m.half != half}
     assert len(further.members) == OTHER.size and {m.half for m in further.members} == {half}
     assert not set(further.by_id) & set(first.by_id)
@@ -111,10 +111,10 @@ def test_successes_errors_and_second_copies_of_a_dialogue_are_not_drawn() -> Non
         *(failure(number, number).model_copy(update={"outcome": broken}) for number in range(20, 24)),
     ]
     few = STRATUM.model_copy(update={"size": 4})
-    assert {m.id for m in draw(episodes, (few,)).members} == {f"tau-bench-{number}" for number in range(4)}
+    assert {m.id for m in draw_failures(episodes, (few,)).members} == {f"tau-bench-{number}" for number in range(4)}
     same = [failure(number, number, said="equal words") for number in range(4)]
     with pytest.raises(BadInput, match=r"tau-bench/airline/b/fc: [01] failures for \w+, 2 wanted; give all the logs"):
-        draw(same, (few,))
+        draw_failures(same, (few,))
 
 
 def test_the_committed_set_has_its_strata_its_halves_and_nothing_twice(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_the_committed_set_has_its_strata_its_halves_and_nothing_twice(tmp_path:
 
 @pytest.mark.skipif(LOGS is None, reason="set FAMA_FAILURE_LOGS to the folder of the published logs")
 def test_the_committed_set_is_what_the_logs_give() -> None:
-    assert draw(read_logs(Path(str(LOGS)))) == read_set()
+    assert draw_failures(read_logs(Path(str(LOGS)))) == read_set()
 
 
 def test_batches_hold_every_failure_once_and_as_many_of_each_half() -> None:
@@ -266,7 +266,7 @@ def test_the_command_writes_packets_and_checks_answers(tmp_path: Path, capsys: p
         Stratum(benchmark="tau-bench", domain="airline", backbone=backbone, strategy="fc", size=2)
         for backbone in ("qwen3-4b", "gpt-4o")
     )
-    drawn = draw(read_logs(folder), strata)
+    drawn = draw_failures(read_logs(folder), strata)
     write_set(drawn, place)
     assert main(["packets", str(folder), "--out", str(tmp_path / "out"), "--set", str(place)]) == 0
     written = {path.stem for path in (tmp_path / "out" / "packets").iterdir()}
@@ -330,7 +330,7 @@ def test_agreement_by_hand() -> None:
         "c": Named("IFU", "agent", None),
         "d": Named("CM", "agent", 8),
     }
-    row = measure("x", readings, named, {one: one for one in readings})
+    row = measure_agreement("x", readings, named, {one: one for one in readings})
     assert [row.category.value, row.party.value, row.label.value] == pytest.approx([2 / 3, 0.75, 0.5])
     assert {within: share.value for within, share in row.steps.items()} == {0: 0.25, 1: 0.5, 3: 0.75}
     chance = (1 + 1 * 2 + 1) / 16  # DCV, CM and IFU, each by how often either side names it
@@ -345,7 +345,9 @@ def test_a_judge_is_measured_kept_and_told(tmp_path: Path) -> None:
     judging = Judging(ModelSettings(name="scripted:echo"), 2000)
     found = asyncio.run(measure_judge("test", episodes, readings, tasks, tmp_path / "labels", judging))
     by_rule = {one: of_detectors(episode, load_taxonomy()) for one, episode in episodes.items()}
-    assert found.row == measure("judge:scripted:echo+evidence", readings, by_rule, tasks)  # nonsense: the rule
+    assert found.row == measure_agreement(
+        "judge:scripted:echo+evidence", readings, by_rule, tasks
+    )  # nonsense: the rule
     assert (found.row.failures, found.context_tokens, found.stale) == (4, 2000, False)
 
     with pytest.raises(BadInput, match="context_tokens was 2000 and is now 3000; set it back"):
@@ -359,11 +361,11 @@ def test_a_judge_is_measured_kept_and_told(tmp_path: Path) -> None:
     assert other.path.read_bytes() == kept
 
     worse = found.model_copy(update={"row": found.row.model_copy(update={"failures": 3})})
-    record([worse], tmp_path)
-    record([found, found.model_copy(update={"half": "tuning", "prompts": "old"})], tmp_path)
+    record_scores([worse], tmp_path)
+    record_scores([found, found.model_copy(update={"half": "tuning", "prompts": "old"})], tmp_path)
     assert [one.row.failures for one in read_measured(tmp_path)] == [4, 4]  # one of the same half is replaced
     with pytest.raises(BadInput, match="was measured on 4 failures of the test part, this is on 3; measure all"):
-        record([worse], tmp_path)
+        record_scores([worse], tmp_path)
     assert [one.row.failures for one in read_measured(tmp_path)] == [4, 4]
     told = lines_about(found.row.name, found.taxonomy, 6000, tmp_path)
     assert "4 read failures of 4 tasks (test part" in told[0] and "with --context 2000" in told[1]
@@ -401,13 +403,13 @@ def test_detectors_agree_with_the_readings_that_they_were_tuned_on(capsys: pytes
 def test_a_fit_finds_the_source_that_readings_follow() -> None:
     worth = np.array([0.0, 3.0])
     given = [
-        Choice(str(n), ("gold:missing", "end:limit"), (Named("IFU", "agent", 9), Named("CM", "agent", 2)), worth)
+        FindingChoice(str(n), ("gold:missing", "end:limit"), (Named("IFU", "agent", 9), Named("CM", "agent", 2)), worth)
         for n in range(20)
     ]
     by_hand = np.array([0.0, 1.0])
-    fitted = fit(given, ["end:limit", "gold:missing"], by_hand, penalty=0.01)
+    fitted = fit_weights(given, ["end:limit", "gold:missing"], by_hand, penalty=0.01)
     assert fitted[0] > fitted[1]
-    assert fit(given, ["end:limit", "gold:missing"], by_hand, penalty=1e6) == pytest.approx(by_hand, abs=1e-3)
+    assert fit_weights(given, ["end:limit", "gold:missing"], by_hand, penalty=1e6) == pytest.approx(by_hand, abs=1e-3)
     readings = {choice.id: read(choice.id, "CM", 2) for choice in given}
     rows = cross_validate(given, readings, {choice.id: choice.id for choice in given})
     assert rows[0].category.value == 0.0  # by hand a change never made outweighs a limit

@@ -7,18 +7,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.readings.agreement import Named
+from eval.readings.annotator_agreement import Named
 from eval.readings.fitted import nested as module
-from eval.readings.fitted import recorded
+from eval.readings.fitted import stored_comparisons
 from eval.readings.fitted.command import cases_of, pooled
-from eval.readings.fitted.compare import Compared, among_findings, compare, curve, outer, table
-from eval.readings.fitted.evidence import Shown, nature
-from eval.readings.fitted.features import CODES, features
+from eval.readings.fitted.failure_evidence import FailureEvidence, nature
+from eval.readings.fitted.failure_features import CODES, features
 from eval.readings.fitted.meaning import NEAR, meaning_features
-from eval.readings.fitted.models import RULES_SHARE, fit_classes, fit_steps
-from eval.readings.fitted.nested import Case, Choice, Guess, Names, Tried, choose, folds, nested
-from eval.readings.fitted.recorded import Part, Recorded
+from eval.readings.fitted.nested import Case, FeatureChoice, Guess, Names, Tried, choose, folds, nested
+from eval.readings.fitted.rule_comparison import (
+    Compared,
+    among_findings,
+    compare_with_rule,
+    compared_markdown,
+    curve,
+    outer,
+)
+from eval.readings.fitted.softmax import RULES_SHARE, fit_classes, fit_steps
 from eval.readings.fitted.steps import step_features
+from eval.readings.fitted.stored_comparisons import FittedComparisons, Part
 from eval.readings.readings import FOLDER, Reading
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.errors import BadInput
@@ -29,9 +36,9 @@ EXCHANGE = "exchange_delivered_order_items"
 ROWS = {"4111": {"size": "S", "price": 20.0}, "4222": {"size": "M", "price": 25.0}}
 
 
-def wrong_row() -> Shown:
+def wrong_row() -> FailureEvidence:
     """The agent offers item 4222 where the reference takes 4111; both stood in one output. Messages 0 to 8."""
-    return Shown(
+    return FailureEvidence(
         episode(
             user("I want to exchange the shirt of order W700 for the cheapest one."),
             call("get_order_details", ROWS, order_id="W700"),
@@ -144,7 +151,7 @@ def test_features_of_its_messages() -> None:
 
 
 def test_meaning_tells_what_was_never_said() -> None:
-    shown = Shown(
+    shown = FailureEvidence(
         episode(
             user("Please cancel my order number nine."),
             agent("Done."),
@@ -212,7 +219,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         module,
         "CHOICES",
-        {target: (Choice(("findings",), 0.1), Choice(("findings",), 1e6)) for target in module.TARGETS},
+        {target: (FeatureChoice(("findings",), 0.1), FeatureChoice(("findings",), 1e6)) for target in module.TARGETS},
     )
 
 
@@ -221,14 +228,14 @@ def test_a_told_truth_is_learned_and_the_weaker_penalty_chosen(few: None) -> Non
     choice, keeps_rule = choose(world.cases, "category", world.names, 0)
     assert (choice.penalty, keeps_rule) == (0.1, False)
     runs = outer(world.cases, world.names, ("category", "step"))
-    rows = {(row.target, row.procedure): row for row in compare(world.cases, runs)}
+    rows = {(row.target, row.procedure): row for row in compare_with_rule(world.cases, runs)}
     category = rows["category", "fitted"]
     assert category.fitted.value == 1.0 and category.failures == 80 and category.difference.n == 40
     assert category.difference.low is not None and category.difference.low > 0.5
     assert rows["step ±0", "fitted"].fitted.value == 1.0
     points = curve(world.cases, world.names, runs)
     assert [round(point.train) for point in points[:4]] == [18, 36, 54, 72] and points[3].right == 1.0
-    assert "| category | fitted | 80 | 40 |" in table(list(rows.values()))
+    assert "| category | fitted | 80 | 40 |" in compared_markdown(list(rows.values()))
 
 
 def test_what_is_known_of_a_customer_does_not_leak(few: None) -> None:
@@ -278,14 +285,14 @@ def test_the_comparison_by_hand() -> None:
         for one in ("DCV", "IFU")
     ]
     steps = [Tried({"a": Guess(4, 0.0), "b": Guess(8, 0.0), "c": Guess(4, 0.0)}, [], by_rule)]
-    rows = {(row.target, row.procedure): row for row in compare(cases, {"category": tried, "step": steps})}
+    rows = {(row.target, row.procedure): row for row in compare_with_rule(cases, {"category": tried, "step": steps})}
     row = rows["category", "fitted"]
     assert (row.failures, row.rule.value, row.fitted.value, row.difference.value) == (2, 0.5, 0.75, 0.25)
     assert rows["category", "fitted or rule"].fitted.value == 1.0  # a keeps the rule
     found = [rows[name, "fitted"] for name in ("step ±1", "step ±0")]
     assert [one.rule.value for one in found] == pytest.approx([2 / 3, 1 / 3])
     assert [one.fitted.value for one in found] == pytest.approx([2 / 3, 2 / 3])
-    assert [row.failures for row in compare(cases, {"category": tried}, {"b"})] == [1, 1]
+    assert [row.failures for row in compare_with_rule(cases, {"category": tried}, {"b"})] == [1, 1]
 
 
 def test_cases_hold_the_features_in_the_order_of_their_names() -> None:
@@ -320,16 +327,16 @@ def test_a_recorded_comparison_is_read_again_and_becomes_a_table(tmp_path: Path)
         fitted=share,
         difference=Interval(0.0125, -0.03, 0.051, 40),
     )
-    found = Recorded(parts=(Part(title="all", rows=(row,), among={"step ±1": share}),), commit="0123456789")
+    found = FittedComparisons(parts=(Part(title="all", rows=(row,), among={"step ±1": share}),), commit="0123456789")
     with pytest.raises(BadInput, match=r"fitted\.json: no such file"):
-        recorded.read(tmp_path)
-    recorded.write(found, tmp_path)
-    assert recorded.read(tmp_path) == found
-    lines = recorded.tabulate(found).splitlines()
+        stored_comparisons.read_comparisons(tmp_path)
+    stored_comparisons.write_comparisons(found, tmp_path)
+    assert stored_comparisons.read_comparisons(tmp_path) == found
+    lines = stored_comparisons.tabulate(found).splitlines()
     assert lines[0] == "| failures of | target | procedure | failures | customers | rule | fitted | difference |"
     assert lines[2] == "| all | step ±1 | fitted | 80 | 40 | 50 [25, 75] | 50 [25, 75] | +1.2 [−3.0, +5.1] |"
     assert lines[4] == "What was read is that of some finding, all: step ±1 50 [25, 75] %."
     assert lines[-1] == "Measured at commit 0123456."
-    (tmp_path / recorded.FILE).write_text("{}", encoding="utf-8")
+    (tmp_path / stored_comparisons.FILE).write_text("{}", encoding="utf-8")
     with pytest.raises(BadInput, match=r"fitted\.json: no comparison"):
-        recorded.read(tmp_path)
+        stored_comparisons.read_comparisons(tmp_path)

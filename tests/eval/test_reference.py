@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from eval.annotation.reference import against
+from eval.annotation.reference_scores import against
 from fama.cli import main
 from fama.episodes.records import Failure
 from fama.episodes.store import write_failures

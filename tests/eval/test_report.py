@@ -17,11 +17,11 @@ from eval.compare.comparison import read_comparison
 from eval.compare.schema import json_schema
 from eval.metrics.formats import percent
 from eval.report.latex import latex
-from eval.report.narrative import answers
+from eval.report.narrative import headline_answers
 from eval.report.page import write_report
 from eval.report.table_format import markdown
-from eval.report.tables import tables
-from eval.report.transcripts import embed, transcript, transcripts
+from eval.report.tables import comparison_tables
+from eval.report.transcripts import script_json, transcript, transcripts
 from fama.agents.runs.run_config import COMPARISON
 from fama.cli import main
 from fama.episodes.records import Episode, Status
@@ -100,7 +100,7 @@ def test_text_of_episodes_cannot_become_markup(folder: Path) -> None:
     data = json.loads(reader.scripts[0])
     assert set(data["tasks"]) == {f"t{i}" for i in range(10)} and len(data["episodes"]) == 30
     assert "alert(1)" not in text  # it stood in the policy, which pages do not show
-    assert embed({"a": "</script><!--&\u2028"}) == '{"a":"\\u003c/script\\u003e\\u003c!--\\u0026\\u2028"}'
+    assert script_json({"a": "</script><!--&\u2028"}) == '{"a":"\\u003c/script\\u003e\\u003c!--\\u0026\\u2028"}'
 
 
 def test_the_first_screen_answers_four_questions(folder: Path) -> None:
@@ -167,7 +167,7 @@ def test_every_table_is_written_in_all_forms(folder: Path) -> None:
 
 def test_names_are_escaped_in_latex_and_markdown() -> None:
     strange = comparison({"none": arm_episodes("none", (), "01"), "best_fixed": arm_episodes("best_fixed", (), "11")})
-    table = next(table for table in tables(strange) if table.name == "success")
+    table = next(table for table in comparison_tables(strange) if table.name == "success")
     assert r"best\_fixed" in latex(table) and r"best\_fixed" in markdown(table)
 
 
@@ -187,7 +187,7 @@ def test_names_are_escaped_in_latex_and_markdown() -> None:
 def test_words_for_every_end(tmp_path: Path, arms: dict[str, str], expected: str) -> None:
     episodes = {arm: arm_episodes(arm, ("DCE",) if arm == "all" else (), outcomes) for arm, outcomes in arms.items()}
     got = comparison(episodes, (Interval(None, None, None, 0), "the do-nothing score is without 1 of 1 tasks: gone"))
-    assert expected in answers(got).headline
+    assert expected in headline_answers(got).headline
     (tmp_path / COMPARISON).write_text(got.model_dump_json(), encoding="utf-8")
     written = write_report(tmp_path)
     assert written.transcripts == 0

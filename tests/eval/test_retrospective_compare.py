@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from eval.collect.outcomes import run_outcomes
-from eval.compare.arms import read_labels
+from eval.compare.arms import read_task_labels
 from eval.compare.comparison import run_comparison
 from eval.compare.schema import Comparison
 from fama.agents.runs.runner import Planned, run_planned
@@ -101,9 +101,9 @@ async def test_labels_of_another_domain_are_not_read(tmp_path: Path) -> None:
     path = tmp_path / "failures.jsonl"
     labels = list(read_failures(path))
     settings = compare_settings(track="retrospective", failures=str(path))
-    assert set(read_labels(settings) or {}) == {label.task_id for label in labels} and options
+    assert set(read_task_labels(settings) or {}) == {label.task_id for label in labels} and options
     write_failures(path, [label.model_copy(update={"domain": "elsewhere"}) for label in labels])
-    assert read_labels(settings) == {}
+    assert read_task_labels(settings) == {}
 
 
 async def test_another_plain_run_is_refused_when_a_comparison_goes_on(tmp_path: Path) -> None:

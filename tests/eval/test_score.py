@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from eval.metrics.episode_scores import read_scores, score_of
-from eval.metrics.measures import Resampling, compare_pair, measure
+from eval.metrics.measures import Resampling, compare_pair, measure_arm
 from eval.metrics.run_settings import settings_by_hash
-from eval.metrics.summary import summarise
+from eval.metrics.summary import summarise_scores
 from fama.agents.runs.run_config import config_hash, provenance, write_config
 from fama.cli import main
 from fama.envs.exclusions import known_wrong
@@ -44,7 +44,7 @@ def test_measures_by_hand() -> None:
         build("b", "x", "success", 1, agent=200),
         build("c", "x", "error", 0, agent=5000),
     ]
-    m = measure([score_of(e) for e in episodes], ["a", "b", "c"], Resampling(draws=200))
+    m = measure_arm([score_of(e) for e in episodes], ["a", "b", "c"], Resampling(draws=200))
     assert (m.tasks, m.trials, m.episodes, m.successes, m.failures) == (3, 2, 5, 3, 1)
     assert m.errors == {"user": 1} and m.user_faults == 1
     assert [e.estimate.value for e in m.pass_k] == [0.75, 0.5] and m.pass_k[0].short == 1
@@ -73,7 +73,11 @@ def test_pairs_without_a_verdict_on_both_sides_do_not_count() -> None:
 
 def test_groups_are_kept_apart() -> None:
     scores = [score_of(e) for e in (build("a", "none"), build("a", "all"), build("a", "none", domain="saas"))]
-    assert [(s.domain, s.selector) for s in summarise(scores)] == [("saas", "none"), ("shop", "all"), ("shop", "none")]
+    assert [(s.domain, s.selector) for s in summarise_scores(scores)] == [
+        ("saas", "none"),
+        ("shop", "all"),
+        ("shop", "none"),
+    ]
 
 
 RUN: dict[str, Any] = {"model": {"temperature": 0.0}, "limits": {"steps": 30}, "benchmark": "toy"}
@@ -172,12 +176,12 @@ def test_scores_are_given_with_and_without_tasks_that_are_known_to_be_wrong(
     tasks = ("9", "37", "0", "1", "3")
     episodes = [build(t, "x", "success" if t in ("0", "9") else "failure") for t in tasks]
     moved = [e.model_copy(update={"benchmark": "tau2", "domain": "airline"}) for e in episodes]
-    (summary,) = summarise([score_of(e) for e in moved], Resampling(draws=100))
+    (summary,) = summarise_scores([score_of(e) for e in moved], Resampling(draws=100))
     assert summary.wrong_tasks == ("37", "9") and summary.corrected is not None
     assert summary.measures.success.value == 0.4
     assert summary.corrected.success.value == pytest.approx(1 / 3)
     assert summary.corrected.tasks == 3
-    (plain,) = summarise([score_of(e) for e in episodes], Resampling(draws=100))
+    (plain,) = summarise_scores([score_of(e) for e in episodes], Resampling(draws=100))
     assert plain.wrong_tasks == () and plain.corrected is None
     write_episodes(tmp_path / "run", moved)
     assert main(["score", str(tmp_path / "run"), "--bootstrap", "100"]) == 0

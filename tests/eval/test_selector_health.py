@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from eval.commands.compare import show
+from eval.commands.compare import print_comparison
 from eval.compare.comparison import read_comparison
 from eval.compare.schema import Comparison
-from eval.metrics.selection import NO_CHOICE, ExecutedSubset, selection_quality, task_grids
+from eval.metrics.selection_quality import NO_CHOICE, ExecutedSubset, selection_quality, task_grids
 from eval.report.latex import latex
-from eval.report.leaderboard import build as build_board
-from eval.report.narrative import answers, best_arm
+from eval.report.leaderboard import build_leaderboard as build_board
+from eval.report.narrative import best_arm, headline_answers
 from eval.report.table_format import Table, markdown
-from eval.report.tables import tables
+from eval.report.tables import comparison_tables
 from eval.report.transcripts import transcript
 from fama.cli import main
 from fama.episodes.keys import EpisodeKey
@@ -40,7 +40,7 @@ def world() -> Iterator[None]:
 
 
 def table_of(comparison: Comparison, name: str) -> Table:
-    return next(table for table in tables(comparison) if table.name == name)
+    return next(table for table in comparison_tables(comparison) if table.name == name)
 
 
 async def test_a_comparison_whose_prompted_arm_is_unparsed_everywhere(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ async def test_the_report_marks_the_arm_and_prints_nothing_of_it_in_bold(
     right = {row[0].text: row[2] for row in table_of(compared, "selection").rows}
     assert right["none"].text.startswith("100") and right["none"].best
     assert right["prompted"].text.startswith("0") and not right["prompted"].best
-    for shown in tables(compared):
+    for shown in comparison_tables(compared):
         own = next(row for row in shown.rows if row[0].text == "prompted")
         assert own[0].mark == "†" and not any(cell.best for cell in own), shown.name
         assert "† Broken selector" in shown.caption
@@ -91,9 +91,9 @@ async def test_the_report_marks_the_arm_and_prints_nothing_of_it_in_bold(
     rows = [
         part for part in re.findall(r"<tr>.*?</tr>", page, re.DOTALL) if 'row">prompted<sup class="broken">†' in part
     ]
-    assert len(rows) == len(tables(compared)) and not any('class="best"' in row for row in rows)
+    assert len(rows) == len(comparison_tables(compared)) and not any('class="best"' in row for row in rows)
     capsys.readouterr()
-    show(compared)
+    print_comparison(compared)
     printed = capsys.readouterr().out
     assert re.search(r"^prompted † .* 0 \[0, \d+\] †", printed, re.MULTILINE), printed
     assert "† Broken selector" in printed and "2 of 2 (100 %) selections unparsed" in printed
@@ -141,12 +141,12 @@ def test_the_headline_is_of_arms_whose_selector_works() -> None:
     compared = comparison(arms)
     best = best_arm(compared)
     assert compared.arm("prompted").broken and best is not None and best.arm == "all"
-    headline = answers(compared).headline
+    headline = headline_answers(compared).headline
     assert headline.startswith("all solves 50.0 %")
     assert headline.endswith("Left out, since their selector is broken: prompted.")
     shown = {row[0].text: row[1] for row in table_of(compared, "success").rows}
     assert shown["all"].best and not shown["prompted"].best
-    alone = answers(comparison({"prompted": arms["prompted"]})).headline
+    alone = headline_answers(comparison({"prompted": arms["prompted"]})).headline
     assert alone.startswith("prompted solves 100.0 %") and "Its selector is broken: " in alone
 
 
@@ -169,7 +169,7 @@ async def test_comparisons_of_before_have_no_health_and_are_reported(tmp_path: P
     )
     (tmp_path / "comparison.json").write_text(old.model_dump_json(), encoding="utf-8")
     assert main(["report", str(tmp_path)]) == 0
-    assert "health" not in {shown.name for shown in tables(read_comparison(tmp_path))}
+    assert "health" not in {shown.name for shown in comparison_tables(read_comparison(tmp_path))}
     assert "†" not in (tmp_path / "report.md").read_text(encoding="utf-8")
 
 

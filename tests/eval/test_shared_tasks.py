@@ -5,8 +5,8 @@ from typing import Literal
 import pytest
 
 from eval.compare.schema import Comparison
-from eval.report.narrative import answers, best_arm
-from eval.report.tables import tables
+from eval.report.narrative import best_arm, headline_answers
+from eval.report.tables import comparison_tables
 from eval.stats.power import detectable_effect, spread_of
 from eval.stats.proportions import cohens_h
 from fama.episodes.records import Episode
@@ -35,10 +35,10 @@ def test_arms_on_different_tasks_are_compared_on_those_that_both_have() -> None:
     assert any("different tasks (none 10, all 20 of 20; all of them on 10)" in line for line in found.warnings)
     best = best_arm(found)
     assert best is not None and best.arm == "all"
-    headline = answers(found).headline
+    headline = headline_answers(found).headline
     assert headline.startswith("all solves 40.0 % of the episodes, 30.0 points more than none")
     assert headline.endswith("Ranked on the 10 of 20 tasks that all arms have a verdict on.")
-    success = next(one for one in tables(found) if one.name == "success")
+    success = next(one for one in comparison_tables(found) if one.name == "success")
     assert (
         not any(cell.best for row in success.rows for cell in row) and "None is marked as the best" in success.caption
     )
@@ -46,15 +46,15 @@ def test_arms_on_different_tasks_are_compared_on_those_that_both_have() -> None:
 
 def test_arms_on_the_same_tasks_are_ranked_by_their_rates() -> None:
     found = arms("failure")
-    assert found.same_tasks and found.frontier == ("all",) and "Ranked" not in answers(found).headline
-    success = next(one for one in tables(found) if one.name == "success")
+    assert found.same_tasks and found.frontier == ("all",) and "Ranked" not in headline_answers(found).headline
+    success = next(one for one in comparison_tables(found) if one.name == "success")
     assert [row[1].best for row in success.rows] == [False, True]
 
 
 def test_arms_without_a_common_task_are_not_ranked() -> None:
     found = comparison({"none": [build("a", "none"), build("b", "none", "error")],
                         "all": [build("a", "all", "error"), build("b", "all")]})  # fmt: skip
-    assert best_arm(found) is None and "none is ranked first" in answers(found).headline
+    assert best_arm(found) is None and "none is ranked first" in headline_answers(found).headline
 
 
 def test_what_is_detectable_is_told_at_the_level_of_the_stars() -> None:
@@ -68,5 +68,7 @@ def test_what_is_detectable_is_told_at_the_level_of_the_stars() -> None:
     spread = spread_of([1.0] * 3 + [0.0] * 9)
     assert versus.detectable == pytest.approx(detectable_effect(spread, 12))
     assert versus.detectable_holm == pytest.approx(detectable_effect(spread, 12, 0.05 / 3))
-    (shown,) = [row for one in tables(found) if one.name == "differences" for row in one.rows if row[0].text == "all"]
+    (shown,) = [
+        row for one in comparison_tables(found) if one.name == "differences" for row in one.rows if row[0].text == "all"
+    ]
     assert shown[-1].sort == versus.detectable_holm > versus.detectable

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.compare.staleness import stale_inputs
+from eval.compare.stale_inputs import stale_inputs
 from fama.agents.runs.run_config import prompt_hashes, with_reading
 from fama.cli import main
 from fama.envs.helpdesk.benchmark import Helpdesk

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from eval.compare.comparison import read_comparison, run_comparison
 from eval.compare.schema import Curve
 from eval.compare.sweep import ENDLESS, ORACLE, _curves
-from eval.metrics.curves import Point, area, success_at, tokens_at
+from eval.metrics.curves import OperatingPoint, area, success_at, tokens_at
 from eval.report.figures import figures
-from eval.report.tables import tables
+from eval.report.tables import comparison_tables
 from fama.cli import main
 from fama.episodes.records import LedgerRow
 from fama.errors import BadInput
@@ -74,7 +74,7 @@ def test_an_arm_of_unknown_tokens_has_no_area_and_changes_no_other() -> None:
 
 
 def test_nothing_is_read_off_points_of_unknown_tokens() -> None:
-    points = [Point(100.0, 0.5), Point(math.nan, 1.0)]
+    points = [OperatingPoint(100.0, 0.5), OperatingPoint(math.nan, 1.0)]
     assert area(points, 0.0, 200.0) is success_at(points, 150.0) is tokens_at(points, 0.4) is None
 
 
@@ -123,7 +123,7 @@ async def test_the_toy_world(tmp_path: Path) -> None:
     assert best.success.value == 1.0 and (best.tokens.value or 0) < (got.arm("all").measures.tokens.value or 0)
     areas = {arm: curve.area.value or 0.0 for arm, curve in curves.items()}
     assert areas[ORACLE] == max(areas.values()) > areas["none"]
-    assert "curves" in figures(got) and any(one.name == "curves" for one in tables(got))
+    assert "curves" in figures(got) and any(one.name == "curves" for one in comparison_tables(got))
 
 
 async def test_without_prices_there_are_no_curves(tmp_path: Path) -> None:

@@ -9,12 +9,20 @@ import pytest
 from eval.understanding import __main__ as command
 from eval.understanding import sample
 from eval.understanding.hearing import HeardReply, hear
-from eval.understanding.measure import Count, counts, measure
-from eval.understanding.replies import DATA, LABELS, Act, Place, ReadReply, Reply, read_labels
-from eval.understanding.tables import errors, lookup_table
+from eval.understanding.hearing_tables import hearing_errors, lookup_table
+from eval.understanding.labelled_replies import (
+    DATA,
+    LABELS,
+    AgentAct,
+    LabelledReply,
+    ReadReply,
+    ReplyPlace,
+    read_reply_labels,
+)
+from eval.understanding.measure import HearingCount, counts, measure_hearing
 from fama.envs.helpdesk.tasks import build_task, generator_of
 from fama.envs.helpdesk.user.recognition import Heard
-from fama.envs.helpdesk.user.scripted import ScriptedUser
+from fama.envs.helpdesk.user.scripted_user import ScriptedUser
 from fama.errors import BadInput
 
 NOTHING = Heard((), False, False, (), (), False, False, False, False)
@@ -26,10 +34,10 @@ def one(
     heard: Heard,
     asked: tuple[str, ...] = (),
     implied: tuple[str, ...] = (),
-    acts: tuple[Act, ...] = (),
-    maybe: tuple[Act, ...] = (),
+    acts: tuple[AgentAct, ...] = (),
+    maybe: tuple[AgentAct, ...] = (),
 ) -> HeardReply:
-    place = Place(file="f", episode="e", message=2)
+    place = ReplyPlace(file="f", episode="e", message=2)
     reply = ReadReply(
         place=place,
         backbone="m",
@@ -51,10 +59,10 @@ def hearing(asked: tuple[str, ...] = (), proposal: bool = False, refusing: tuple
 def test_slots_by_hand() -> None:
     found = counts(one("a", hearing(("email", "order", "item")), asked=("identity", "variant"), implied=("order",)))
     # identity is e-mail and postcode; this user has no variant; the order is implied, so only the item is wrong
-    assert found["asked slots"] == Count(hits=1, wrong=1, missed=1)
-    assert found["implied slots"] == Count(hits=1, wrong=0, missed=0)
+    assert found["asked slots"] == HearingCount(hits=1, wrong=1, missed=1)
+    assert found["implied slots"] == HearingCount(hits=1, wrong=0, missed=0)
     both = counts(one("a", hearing(("order",)), asked=("order",), implied=("order", "item")))
-    assert both["asked slots"] == Count(1, 0, 0) and both["implied slots"] == Count(0, 0, 1)
+    assert both["asked slots"] == HearingCount(1, 0, 0) and both["implied slots"] == HearingCount(0, 0, 1)
 
 
 def test_acts_by_hand() -> None:
@@ -66,7 +74,7 @@ def test_acts_by_hand() -> None:
         one("c", hearing(proposal=True), maybe=("proposal",)),
         one("c", hearing(refusing=("no",)), acts=("refusal",)),
     ]
-    found = {row.row: row for row in measure(rows)}
+    found = {row.row: row for row in measure_hearing(rows)}
     proposal, refusal, report = found["proposal"], found["refusal"], found["report"]
     assert (proposal.said, proposal.heard) == (3, 3)
     assert proposal.precision is not None and proposal.precision.value == pytest.approx(2 / 3)
@@ -81,7 +89,7 @@ def test_what_went_wrong_is_listed() -> None:
         one("is it?", hearing(("order",)), acts=("proposal",)),
         one("lost", hearing(("order",)), implied=("order",), acts=("not_found",)),
     ]
-    assert errors(rows).splitlines() == [
+    assert hearing_errors(rows).splitlines() == [
         "asked slots, wrong: m, shop: is it? (heard: order)",
         "proposal, missed: m, shop: is it?",
     ]
@@ -106,13 +114,13 @@ def test_a_draw_of_nothing_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_the_committed_labels_are_of_the_committed_draw(capsys: pytest.CaptureFixture[str]) -> None:
     assert sample.main([]) == 0
-    drawn = [Reply.model_validate_json(line) for line in capsys.readouterr().out.splitlines()]
-    names = set(Reply.model_fields)
-    assert drawn == [Reply(**reply.model_dump(include=names)) for reply in read_labels(DATA / LABELS)]
+    drawn = [LabelledReply.model_validate_json(line) for line in capsys.readouterr().out.splitlines()]
+    names = set(LabelledReply.model_fields)
+    assert drawn == [LabelledReply(**reply.model_dump(include=names)) for reply in read_reply_labels(DATA / LABELS)]
 
 
 async def test_users_are_played_again_up_to_the_reply() -> None:
-    labels = [r for r in read_labels(DATA / LABELS) if r.place.file == "saas-dev/episodes.jsonl.gz"][:5]
+    labels = [r for r in read_reply_labels(DATA / LABELS) if r.place.file == "saas-dev/episodes.jsonl.gz"][:5]
     heard = await hear(labels, DATA)
     assert [one.reply for one in heard] == labels and all(one.task.startswith("saas-dev") for one in heard)
     other = labels[0].model_copy(update={"text": "Sure."})
@@ -121,7 +129,7 @@ async def test_users_are_played_again_up_to_the_reply() -> None:
     other = labels[0].model_copy(update={"user": "Hello."})
     with pytest.raises(BadInput, match="other words"):
         await hear([other], DATA)
-    other = labels[0].model_copy(update={"place": Place(file=labels[0].place.file, episode="x", message=2)})
+    other = labels[0].model_copy(update={"place": ReplyPlace(file=labels[0].place.file, episode="x", message=2)})
     with pytest.raises(BadInput, match="no episode x; give the data that were labelled"):
         await hear([other], DATA)
 

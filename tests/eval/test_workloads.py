@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from eval.planning import collect as collecting
-from eval.planning.collect import contrast, summarise
-from eval.planning.meter import ALL, Measured, Meter, Tokenizer
+from eval.planning.collect import contrast, summarise_workload
 from eval.planning.workload import Workloads
-from fama.agents.request import agent_request
+from eval.planning.workload_meter import ALL, MeasuredEpisode, Tokenizer, WorkloadMeter
+from fama.agents.agent_request import agent_request
 from fama.agents.strategies.fc import FunctionCalling
 from fama.envs.base import BENCHMARKS
 from fama.episodes.records import Episode, FunctionCall, Message, Outcome, Status, ToolCall
@@ -80,7 +80,7 @@ def episode(task: str = "1", trial: int = 0, status: Status = "success") -> Epis
 
 
 def test_an_episode_by_hand() -> None:
-    meter = Meter(Words(), BENCHMARKS.load("tau_bench")(), "fc", memory=2)
+    meter = WorkloadMeter(Words(), BENCHMARKS.load("tau_bench")(), "fc", memory=2)
     assert all(meter.measure(episode()).sums.get(f"{name} calls", 0) == 0 for name in (*meter.helpers, ALL))
     asking = {name: helper for name, helper in asking_pool().items() if isinstance(helper, PrefixHelper)}
     meter.helpers = asking  # of the meter's own no subject comes up here
@@ -100,7 +100,7 @@ def test_an_episode_by_hand() -> None:
     assert sums["TSA read"] == sums["agent read"] + sums["TSA question"]
     assert sums["selection"] > 100
     with pytest.raises(BadInput, match="only logs of tau-bench"):
-        Meter(Words(), BENCHMARKS.load("helpdesk")(), "fc", 2).measure(
+        WorkloadMeter(Words(), BENCHMARKS.load("helpdesk")(), "fc", 2).measure(
             episode("shop-test-0000").model_copy(update={"domain": "shop"})
         )
 
@@ -131,19 +131,19 @@ def test_turns_of_a_real_chat_template_add_up(tmp_path: Path) -> None:
     assert tokenizer.turn("user", "Cancel my flight please") == tokenizer.count(turns[1]) == 5
 
 
-def measured(task: str, success: bool, decisions: float = 1.0) -> Measured:
-    return Measured(task, success, {"decisions": decisions}, longest=int(decisions), opening=7)
+def measured(task: str, success: bool, decisions: float = 1.0) -> MeasuredEpisode:
+    return MeasuredEpisode(task, success, {"decisions": decisions}, longest=int(decisions), opening=7)
 
 
 def test_means_are_over_episodes_and_pairs_within_tasks() -> None:
     rows = [measured("a", True, 2), measured("a", False, 4), measured("a", False, 3), measured("b", True, 11)]
     about = {"benchmark": "toy", "domain": "d", "backbone": "B", "strategy": "fc"}
-    found = summarise(rows, about, ["TSA"])
+    found = summarise_workload(rows, about, ["TSA"])
     assert (found.episodes, found.decisions.value, found.decisions.n) == (4, 5.0, 2)
     assert (found.success.value, found.longest, found.opening) == (0.5, 11, 7)
     assert found.discordance is not None and found.discordance.value == pytest.approx(2 / 3, abs=1e-4)
     assert found.pairs == 3  # of a; two of them differ
-    assert summarise(rows[2:], about, []).discordance is None
+    assert summarise_workload(rows[2:], about, []).discordance is None
 
 
 def test_a_contrast_by_hand() -> None:

@@ -20,7 +20,7 @@ from fama.agents.strategies.parser import ParseFailure, parse_calls, parse_text
 from fama.config import load_settings
 from fama.diagnosis.taxonomy import DEFAULT_PATH, load_taxonomy
 from fama.envs.base import Action
-from fama.episodes.importers.base import IMPORTERS, detect
+from fama.episodes.importers.base import IMPORTERS, detect_format
 from fama.episodes.outcome_table import read_metadata, read_outcomes
 from fama.episodes.records import Episode, FunctionCall, ToolCall
 from fama.episodes.store import read_episodes
@@ -234,7 +234,7 @@ def importer(name: str) -> Callable[[Path], Target]:
 
         def check(content: bytes) -> None:
             path.write_bytes(content)
-            for step in (lambda: detect(path), lambda: list(read(path, **options))):
+            for step in (lambda: detect_format(path), lambda: list(read(path, **options))):
                 try:
                     found = step()
                 except BadInput as error:

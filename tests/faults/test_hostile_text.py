@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from eval.report.latex import WIDTHS, latex
-from eval.report.leaderboard import Entry, Group, Leaderboard, Source
+from eval.report.leaderboard import ComparisonSource, Entry, Group, Leaderboard
 from eval.report.page import render_markdown, render_page
-from eval.report.tables import tables
+from eval.report.tables import comparison_tables
 from eval.report.transcripts import transcript
 from fama.agents.injection import collect_notes
 from fama.agents.runs.runner import Planned, run_planned
@@ -239,7 +239,7 @@ def test_pages_and_tables_show_it_and_run_nothing(attack: str) -> None:
     compared = comparison(arms)
     config = {**compared.config, "domain": text[:4000]}
     compared = compared.model_copy(update={"config": config, "domain": text[:4000], "warnings": (text[:4000],)})
-    built = tables(compared)
+    built = comparison_tables(compared)
     shown = {episode.id: transcript(episode) for group in arms.values() for episode in group}
     found = harmless(render_page(compared, built, {}, shown), scripts=2)
     told = json.loads(found.data)["episodes"]
@@ -256,11 +256,13 @@ def test_the_leaderboard_runs_nothing(attack: str, tmp_path: Path, monkeypatch: 
     text = ATTACKS[attack][:4000]
     half = Interval(0.5, 0.4, 0.6, 10)
     entry = Entry(arm=text, selector=text, success=half, trials=1, tokens=half, source=text, commits={text: 1})
-    source = Source(source=text, stated={text: text}, warnings=(text,), simulated=(text,))
+    source = ComparisonSource(source=text, stated={text: text}, warnings=(text,), simulated=(text,))
     ours = {"tasks", "entries"}
     names = [name for name, one in Group.model_fields.items() if one.is_required() and name not in ours]
     group = Group.model_validate({**dict.fromkeys(names, text), "tasks": 3, "entries": (entry,)})
-    monkeypatch.setattr(leaderboard, "build", lambda folders: Leaderboard(groups=(group,), sources=(source,)))
+    monkeypatch.setattr(
+        leaderboard, "build_leaderboard", lambda folders: Leaderboard(groups=(group,), sources=(source,))
+    )
     files = leaderboard.write_leaderboard([], tmp_path / "board")
     assert {path.parent for path in files} == {tmp_path / "board"} and list(tmp_path.iterdir()) == [tmp_path / "board"]
     harmless((tmp_path / "board" / "leaderboard.html").read_text(encoding="utf-8"), scripts=0)

@@ -13,9 +13,9 @@ from fama.episodes.records import LedgerRow
 from fama.episodes.state import VisibleState
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
-from fama.mining.folder import read_repairs
+from fama.mining.mined_folder import read_repairs
 from fama.mining.note_effects import note_effects
-from fama.mining.schedule import Point, ScheduleSelector
+from fama.mining.schedule import SchedulePoint, ScheduleSelector
 from fama.models.base import ChatRequest
 from fama.selection.base import SELECTORS, Allowance, Selection
 from fama.settings import RunSettings
@@ -197,7 +197,7 @@ def test_a_form_of_an_arms_helper_takes_the_others_place() -> None:
 
     for toggled, asked in (("TSA:template", ("TSA:template", "Alpha")), ("TSA", ("Alpha",)), ("Alpha", ("TSA",))):
         for names in (pool, ("TSA:template", "TSA", "Alpha")):
-            selector = ScheduleSelector(frozenset({Point(0, toggled)}), names, arm)
+            selector = ScheduleSelector(frozenset({SchedulePoint(0, toggled)}), names, arm)
             state = VisibleState(policy="", tools=(), messages=(), turn=0)
             chosen = asyncio.run(selector.select(state, Allowance(None), random.Random(0)))
             assert set(chosen.subset) == set(asked), (toggled, names)

@@ -11,7 +11,7 @@ from fama.episodes.state import state_at
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput, ModelError
 from fama.mining.records import Repair
-from fama.mining.schedule import Point
+from fama.mining.schedule import SchedulePoint
 from fama.mining.settings import MineSettings
 from fama.mining.source import choose_episodes, open_source
 from fama.selection.router.turn import featurise_turn
@@ -87,7 +87,7 @@ async def test_the_repair_was_executed_and_is_stored_as_an_episode(tmp_path: Pat
     for record in repaired:
         episode = stored[record.repaired_episode or ""]
         assert (episode.task_id, episode.outcome.status, episode.selector) == (record.task_id, "success", "repair")
-        noted = {Point(d.turn, note.helper) for d in episode.decisions for note in d.notes}
+        noted = {SchedulePoint(d.turn, note.helper) for d in episode.decisions for note in d.notes}
         assert noted == repair_of(record)
 
 

@@ -12,16 +12,16 @@ from fama.episodes.jsonl import RecordStore
 from fama.episodes.records import Note
 from fama.errors import BadInput
 from fama.intervals import wilson_interval
-from fama.mining.folder import RepairFolder, read_repairs
+from fama.mining.mined_folder import RepairFolder, read_repairs
 from fama.mining.note_effects import NoteEffects, note_effects
-from fama.mining.records import REPAIRS, Intervention, Outcome, Placed, Repair
+from fama.mining.records import REPAIRS, Intervention, Placed, ProbeOutcome, Repair
 from fama.mining.settings import MineSettings
 from fama.settings import HelperSettings, ModelSettings
 
 POOL = ("Alpha", "Beta")
 
 
-def tried(helper: str, *outcomes: Outcome, **changes: Any) -> list[Intervention]:
+def tried(helper: str, *outcomes: ProbeOutcome, **changes: Any) -> list[Intervention]:
     """One note of a helper at each decision, in order."""
     return [
         Intervention(

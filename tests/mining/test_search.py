@@ -5,9 +5,9 @@ from itertools import chain, combinations
 import pytest
 
 from fama.mining.meter import OutOfBudget
-from fama.mining.schedule import NOTHING, Point, Schedule, everything, helpers_of, members_at
+from fama.mining.schedule import NOTHING, Schedule, SchedulePoint, full_schedule, helpers_of, members_at
 from fama.mining.search.base import SEARCHES, Effect, Run, World
-from fama.mining.search.elimination import by_decision, by_helper, by_note, eliminate, starts
+from fama.mining.search.elimination import by_decision, by_note, eliminate, points_by_helper, starts
 from fama.randomness import generator
 from fama.subsets import Subset, excluding_pair, in_pool_order
 
@@ -25,7 +25,7 @@ class RandomWorld:
 
     def __init__(self, number: int, steps: int, pool: Subset, luck: float) -> None:
         self.pool, self.steps = pool, steps
-        self.all_asked = everything(steps, pool)
+        self.all_asked = full_schedule(steps, pool)
         self.calls = 0
         self.limit: int | None = None
         self._number = number
@@ -55,10 +55,10 @@ class RandomWorld:
 
     def walk(self, schedule: Schedule) -> tuple[Way, Schedule]:
         way: Way = ()
-        notes: set[Point] = set()
+        notes: set[SchedulePoint] = set()
         while len(way) < self.steps and "end" not in way:
             noted = self.noted(way, members_at(schedule, len(way), self.pool))
-            notes |= {Point(len(way), name) for name in noted}
+            notes |= {SchedulePoint(len(way), name) for name in noted}
             way = (*way, self.act(way, noted))
         return way, frozenset(notes)
 
@@ -85,7 +85,7 @@ class RandomWorld:
 
     def fewest(self) -> int | None:
         """The notes of the least repair, by running every schedule."""
-        points = [Point(turn, name) for turn in range(self.steps) for name in self.pool]
+        points = [SchedulePoint(turn, name) for turn in range(self.steps) for name in self.pool]
         every = chain.from_iterable(combinations(points, size) for size in range(len(points) + 1))
         fit = [one for one in map(frozenset, every) if all(admissible(one, t, self.pool) for t in range(self.steps))]
         walks = [self.walk(one) for one in fit]
@@ -128,7 +128,7 @@ async def test_the_map_alone_finds_each_repair_of_one_note_and_claims_no_more() 
 
 
 def test_everything_is_one_form_of_each_helper() -> None:
-    assert everything(2, FORMS) == {Point(turn, name) for turn in range(2) for name in ("A", "B")}
+    assert full_schedule(2, FORMS) == {SchedulePoint(turn, name) for turn in range(2) for name in ("A", "B")}
 
 
 @pytest.mark.parametrize("name", ["elimination", "tree"])
@@ -194,7 +194,7 @@ class Needing:
 
     pool: Subset = ("A", "B", "C")
     steps = 12
-    all_asked = everything(12, ("A", "B", "C"))
+    all_asked = full_schedule(12, ("A", "B", "C"))
     calls = 0
     deterministic = True
 
@@ -203,7 +203,7 @@ class Needing:
         self.ran: dict[Schedule, Run] = {}
 
     async def probe(self, given: Schedule, turn: int, members: Subset) -> Effect:
-        changed = bool(self._needed & {Point(turn, name) for name in members})
+        changed = bool(self._needed & {SchedulePoint(turn, name) for name in members})
         return Effect(members, "+".join(members) if changed else "plain", changed)
 
     async def run(self, schedule: Schedule) -> Run:
@@ -215,12 +215,12 @@ class Needing:
         return min((run for run in self.ran.values() if run.success), key=lambda run: run.cost, default=None)
 
 
-NEEDED = frozenset({Point(2, "A"), Point(2, "C"), Point(7, "A"), Point(9, "B")})
+NEEDED = frozenset({SchedulePoint(2, "A"), SchedulePoint(2, "C"), SchedulePoint(7, "A"), SchedulePoint(9, "B")})
 
 
 async def test_elimination_by_decision_and_helper_in_turn_keeps_what_is_needed() -> None:
     world = Needing(NEEDED)
-    every = frozenset(Point(turn, name) for turn in range(12) for name in world.pool)
+    every = frozenset(SchedulePoint(turn, name) for turn in range(12) for name in world.pool)
     assert await eliminate(world, every) == NEEDED
     assert len(world.ran) < 40  # of 2 ** 36
 
@@ -241,7 +241,7 @@ class Undone(Needing):
         self._undoing = undoing
 
     async def probe(self, given: Schedule, turn: int, members: Subset) -> Effect:
-        changed = self._undoing in members or bool(self._needed & {Point(turn, name) for name in members})
+        changed = self._undoing in members or bool(self._needed & {SchedulePoint(turn, name) for name in members})
         return Effect(members, "+".join(members) if changed else "plain", changed)
 
     async def run(self, schedule: Schedule) -> Run:
@@ -252,7 +252,7 @@ class Undone(Needing):
 
 @pytest.mark.parametrize("undoing", ["A", "B", "C"])
 async def test_a_helper_whose_notes_undo_the_others_is_left_out(undoing: str) -> None:
-    needed = frozenset(Point(turn, name) for turn, name in ((2, "A"), (5, "B"), (7, "C")) if name != undoing)
+    needed = frozenset(SchedulePoint(turn, name) for turn, name in ((2, "A"), (5, "B"), (7, "C")) if name != undoing)
     world = Undone(needed, undoing)
     await SEARCHES.load("elimination")(world, 0)
     best = world.best()
@@ -262,17 +262,28 @@ async def test_a_helper_whose_notes_undo_the_others_is_left_out(undoing: str) ->
 
 def test_starts_ask_the_forms_that_had_an_effect() -> None:
     world = RandomWorld(0, 2, FORMS, luck=0.5)
-    first, able, every, *fewer = starts(world, frozenset({Point(1, "A:llm"), Point(1, "B")}))
-    assert first == {Point(1, "A:llm"), Point(1, "B")}
-    assert able == {Point(turn, name) for turn in range(2) for name in ("A:llm", "B")}
+    first, able, every, *fewer = starts(world, frozenset({SchedulePoint(1, "A:llm"), SchedulePoint(1, "B")}))
+    assert first == {SchedulePoint(1, "A:llm"), SchedulePoint(1, "B")}
+    assert able == {SchedulePoint(turn, name) for turn in range(2) for name in ("A:llm", "B")}
     assert every == world.all_asked
-    assert fewer == [{Point(0, "B"), Point(1, "B")}, {Point(0, "A:llm"), Point(1, "A:llm")}]
+    assert fewer == [
+        {SchedulePoint(0, "B"), SchedulePoint(1, "B")},
+        {SchedulePoint(0, "A:llm"), SchedulePoint(1, "A:llm")},
+    ]
 
 
 def test_groups_of_points() -> None:
-    points = frozenset({Point(1, "B"), Point(1, "A"), Point(3, "A")})
-    assert by_decision(points) == [frozenset({Point(3, "A")}), frozenset({Point(1, "A"), Point(1, "B")})]
-    assert by_helper(points) == [frozenset({Point(1, "A"), Point(3, "A")}), frozenset({Point(1, "B")})]
-    assert by_note(points) == [frozenset({one}) for one in (Point(3, "A"), Point(1, "B"), Point(1, "A"))]
-    assert by_decision(NOTHING) == by_helper(NOTHING) == by_note(NOTHING) == []
+    points = frozenset({SchedulePoint(1, "B"), SchedulePoint(1, "A"), SchedulePoint(3, "A")})
+    assert by_decision(points) == [
+        frozenset({SchedulePoint(3, "A")}),
+        frozenset({SchedulePoint(1, "A"), SchedulePoint(1, "B")}),
+    ]
+    assert points_by_helper(points) == [
+        frozenset({SchedulePoint(1, "A"), SchedulePoint(3, "A")}),
+        frozenset({SchedulePoint(1, "B")}),
+    ]
+    assert by_note(points) == [
+        frozenset({one}) for one in (SchedulePoint(3, "A"), SchedulePoint(1, "B"), SchedulePoint(1, "A"))
+    ]
+    assert by_decision(NOTHING) == points_by_helper(NOTHING) == by_note(NOTHING) == []
     assert helpers_of(points, ("B", "A")) == in_pool_order("AB", ("B", "A")) == ("B", "A")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fama.mining.schedule import Point
+from fama.mining.schedule import SchedulePoint
 from fama.models.base import ChatRequest
 from tests.support.mining_worlds import Backbone, mined, plain_run, puzzle, puzzles, repair_of
 
@@ -38,7 +38,7 @@ async def test_a_changed_thought_is_run_on_where_prompts_hold_it(
             assert first.before == first.after
             outcomes[strategy] = (first.outcome, record.verdict, record.proven)
             if strategy == "react":
-                assert (repair_of(record), record.decisive) == (frozenset({Point(0, "Alpha")}), 1)
+                assert (repair_of(record), record.decisive) == (frozenset({SchedulePoint(0, "Alpha")}), 1)
     assert outcomes == {
         "react": ("success", "repaired", True),
         "act": ("same action", "not repaired by this pool", True),

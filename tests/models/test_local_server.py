@@ -10,7 +10,7 @@ from fama.models.base import ChatRequest, Sampling
 from fama.models.client import OpenAIChat
 from fama.models.connect import connect
 from fama.models.servers import llama_cpp as local
-from fama.models.weights.catalogue import find
+from fama.models.weights.catalogue import find_model
 from fama.models.weights.storage import is_present, pull
 from fama.settings import ModelSettings
 
@@ -20,7 +20,7 @@ MESSAGES = ({"role": "user", "content": "Look up order 12. Answer with one JSON 
 
 @pytest.fixture(scope="module")
 def weights() -> None:
-    if not is_present(find(NAME)):
+    if not is_present(find_model(NAME)):
         if not os.environ.get("FAMA_PULL"):
             pytest.skip(f"the weights of {NAME} are not here; run `fama models pull {NAME}` or set FAMA_PULL=1")
         pull(NAME)

@@ -41,7 +41,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
 
 
 def test_a_missing_vllm_names_the_extra(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fama.models.servers.vllm.installed_version", lambda: None)
+    monkeypatch.setattr("fama.models.servers.vllm.vllm_version", lambda: None)
     assert main(["models", "serve", "smollm2-135m", "--backend", "vllm"]) == 2
     assert "fama-router[vllm]" in capsys.readouterr().err
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fama.models.base import CallFailed, ChatRequest, Sampling
 from fama.models.client import ContextOverflow, OpenAIChat
-from fama.models.server_errors import error_words, is_final, is_overflow, parse_body, wait_hint
+from fama.models.server_errors import error_words, is_final, is_overflow, parse_error_body, wait_hint
 from tests.support.fake_endpoint import Answer, Endpoint, said
 
 ASK = ChatRequest(messages=({"role": "user", "content": "hi"},), role="agent", sampling=Sampling(max_tokens=9))
@@ -59,7 +59,7 @@ def test_the_servers_own_words(server: str) -> None:
 
 def test_bodies_that_are_no_json() -> None:
     page = "<html><style>p {}</style><h1>502</h1>\n<p>Bad gateway</p></html>"
-    assert error_words(parse_body(page)) == "502 Bad gateway" and parse_body('{"a": 1}') == {"a": 1}
+    assert error_words(parse_error_body(page)) == "502 Bad gateway" and parse_error_body('{"a": 1}') == {"a": 1}
     assert len(error_words("x" * 5000)) == 300
 
 

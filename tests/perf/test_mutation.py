@@ -13,12 +13,12 @@ from perf.mutation.mutate import Mutant, mutants_of, mutated
 from perf.mutation.run import (
     KINDS,
     TESTS,
-    Measured,
-    Verdict,
+    ModuleMutants,
+    MutantVerdict,
     kept_rows,
     known_survivors,
+    module_rows,
     rows_again,
-    rows_of,
     source_of,
 )
 from perf.record import RESULTS, ROOT
@@ -90,8 +90,10 @@ def test_equal_changes_have_names_of_their_own() -> None:
 
 
 def test_rows_by_hand(tmp_path: Path) -> None:
-    verdicts = [Verdict(Mutant(n, f"m{n}"), n > 2, n == 4) for n in range(6)]
-    counts, *survivors = rows_of(Measured("m", 9, tuple(verdicts), 1.4), {"equivalent": {"m0": "same"}, "accepted": {}})
+    verdicts = [MutantVerdict(Mutant(n, f"m{n}"), n > 2, n == 4) for n in range(6)]
+    counts, *survivors = module_rows(
+        ModuleMutants("m", 9, tuple(verdicts), 1.4), {"equivalent": {"m0": "same"}, "accepted": {}}
+    )
     assert counts == {
         "module": "m",
         "mutants": 9,
@@ -105,7 +107,7 @@ def test_rows_by_hand(tmp_path: Path) -> None:
     }
     assert survivors[0] == {"module": "m", "survivor": "m0", "kind": "equivalent", "reason": "same"}
     assert [(row["survivor"], row["kind"]) for row in survivors[1:]] == [("m1", None), ("m2", None)]
-    again = list(rows_of(Measured("m", 9, (Verdict(Mutant(0, "m0"), False, False), verdicts[4]), 2), {}))
+    again = list(module_rows(ModuleMutants("m", 9, (MutantVerdict(Mutant(0, "m0"), False, False), verdicts[4]), 2), {}))
     first, *rest = rows_again([counts, *survivors], again)
     assert (first["run"], first["killed"], first["by time"], first["survived"], first["seconds"]) == (6, 4, 2, 1, 3)
     assert rest == [{"module": "m", "survivor": "m0", "kind": None, "reason": None}]

@@ -118,7 +118,7 @@ def test_the_tier_tells_what_a_script_says_of_its_limits(
     lines = ("import pathlib, sys", "out, status = pathlib.Path(sys.argv[2]), 0", "out.write_text('{}')", script)
     (tmp_path / "perf" / "toy.py").write_text("\n".join([*lines, "sys.exit(status)"]), encoding="utf-8")
     monkeypatch.setattr(tier, "ROOT", tmp_path)
-    assert tier.run("toy", tmp_path, [])["limits"] == limits
+    assert tier.run_script("toy", tmp_path, [])["limits"] == limits
 
 
 def test_a_tier_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +135,7 @@ def test_a_tier_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.Mon
         return tier.main()
 
     out = tmp_path / "tier.json"
-    monkeypatch.setattr(tier, "run", run)
+    monkeypatch.setattr(tier, "run_script", run)
     with pytest.raises(KeyboardInterrupt):
         start()
     assert start("--only", *asked[1:], "prefix_reuse") == 0
@@ -214,7 +214,7 @@ def test_samples_belong_to_the_innermost_function_of_the_project() -> None:
     assert seconds >= 0.4 and sum(found.values()) > 0.8 * seconds
     own = sum(spent for (place, _), spent in found.items() if place.startswith("fama/"))
     assert own > 0.7 * seconds
-    table = module.rows("toy", seconds, {("a.py f", "numpy"): 0.6, ("b.py g", ""): 0.3, ("c.py h", ""): 0.1}, 2)
+    table = module.place_rows("toy", seconds, {("a.py f", "numpy"): 0.6, ("b.py g", ""): 0.3, ("c.py h", ""): 0.1}, 2)
     assert [row["share"] for row in table] == [0.6, 0.3, 0.1]
     assert table[0]["in"] == "numpy" and table[2]["function"] == "1 more"
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fama.selection.decision import (
+from fama.selection.decision_rule import (
     Choice,
     Masks,
     Objective,

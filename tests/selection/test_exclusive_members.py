@@ -17,7 +17,7 @@ from fama.models.prefix import AgentRequest
 from fama.models.scripted import ScriptedModel
 from fama.selection.base import SelectorContext
 from fama.selection.budget import RunBudget
-from fama.selection.decision import (
+from fama.selection.decision_rule import (
     Masks,
     Objective,
     Scorer,
@@ -27,7 +27,7 @@ from fama.selection.decision import (
     largest,
     subsets_to_choose_from,
 )
-from fama.selection.replies import read_names
+from fama.selection.helper_choice import read_names
 from fama.selection.selectors import fixed, random_subset, rule
 from fama.selection.selectors.prompted import build as prompted
 from fama.settings import BudgetSettings

@@ -17,7 +17,7 @@ from fama.models.scripted import ScriptedModel
 from fama.selection.asking import room_for
 from fama.selection.base import SELECTORS, Allowance, AnySelector, Selection, SelectorContext
 from fama.selection.budget import Budget, RunBudget
-from fama.selection.replies import default_reply_tokens
+from fama.selection.helper_choice import default_reply_tokens
 from fama.selection.selectors.prompted import build
 from fama.settings import BudgetSettings
 from fama.text.tokens import estimate_tokens

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fama.selection.replies import default_reply_tokens, read_names, read_reply
+from fama.selection.helper_choice import default_reply_tokens, read_choice, read_names
 from fama.subsets import POOL, in_pool_order
 from fama.text.tokens import estimate_tokens
 
@@ -56,12 +56,12 @@ UNREAD = [
 
 @pytest.mark.parametrize(("reply", "subset"), READ.items())
 def test_a_choice_is_read(reply: str, subset: tuple[str, ...]) -> None:
-    assert read_reply(reply, POOL) == (subset, ())
+    assert read_choice(reply, POOL) == (subset, ())
 
 
 @pytest.mark.parametrize("reply", UNREAD)
 def test_no_choice_is_guessed(reply: str) -> None:
-    assert read_reply(reply, POOL).subset is None
+    assert read_choice(reply, POOL).subset is None
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_no_choice_is_guessed(reply: str) -> None:
     ],
 )
 def test_complete_names_of_a_cut_reply_count(reply: str, subset: tuple[str, ...] | None) -> None:
-    assert read_reply(reply, (*POOL, "TSA:template"), truncated=True).subset == subset
+    assert read_choice(reply, (*POOL, "TSA:template"), truncated=True).subset == subset
 
 
 @pytest.mark.parametrize(
@@ -93,25 +93,25 @@ def test_complete_names_of_a_cut_reply_count(reply: str, subset: tuple[str, ...]
     ],
 )
 def test_unknown_names_are_named(reply: str, subset: tuple[str, ...] | None, unknown: tuple[str, ...]) -> None:
-    assert read_reply(reply, POOL) == (subset, unknown)
+    assert read_choice(reply, POOL) == (subset, unknown)
 
 
 def test_a_member_with_its_form_is_a_name_of_its_own() -> None:
     pool = ("TSA", "TSA:template", "DCE")
     assert read_names("TSA:template, DCE", pool) == ("TSA:template", "DCE")
-    assert read_reply('{"helpers": ["tsa:template"]}', pool).subset == ("TSA:template",)
-    assert read_reply('{"helpers": ["DCE:template"]}', pool) == (None, ("DCE:template",))
+    assert read_choice('{"helpers": ["tsa:template"]}', pool).subset == ("TSA:template",)
+    assert read_choice('{"helpers": ["DCE:template"]}', pool) == (None, ("DCE:template",))
 
 
 @given(st.lists(st.sampled_from(POOL)), st.sampled_from(["{}", "```json\n{}\n```", "So: {} as I said", "{} {}"]))
 def test_the_asked_form_is_read_wherever_it_stands(names: list[str], around: str) -> None:
     text = around.replace("{}", json.dumps({"helpers": names}))
-    assert read_reply(text, POOL) == (in_pool_order(names, POOL), ())
+    assert read_choice(text, POOL) == (in_pool_order(names, POOL), ())
 
 
 @given(st.text(max_size=80) | st.text("[]{}\"',: DCETSAnone", max_size=80), st.booleans())
 def test_any_text_is_read_without_error(text: str, truncated: bool) -> None:
-    subset, unknown = read_reply(text, POOL, truncated)
+    subset, unknown = read_choice(text, POOL, truncated)
     assert subset is None or subset == in_pool_order(subset, POOL)
     assert len(unknown) <= 6 and all(len(name) <= 40 for name in unknown)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fama.models.calls import calls_of
+from fama.models.reply_calls import reply_calls
 from fama.serving.events import Assembled, EventSplitter, OpeningFilter
 from tests.support.serving import DONE, chunk
 
@@ -136,7 +136,7 @@ def test_whole_calls_of_any_form_are_kept(form: str) -> None:
     assembled.add(chunk(finish="tool_calls"))
     whole = assembled.whole()
     assert whole is not None
-    (call,) = calls_of(whole["choices"][0]["message"], [])
+    (call,) = reply_calls(whole["choices"][0]["message"], [])
     assert (call.function.name, call.function.arguments) == ("f", '{"x": 1}')
 
 

@@ -19,7 +19,7 @@ from fama.episodes.records import LedgerRow, total_tokens
 from fama.episodes.state import state_at
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
-from fama.serving.metrics import Metrics
+from fama.serving.counters import Metrics
 from fama.serving.recording.exchange import Exchange
 from fama.serving.recording.recorder import ConversationRecorder
 from fama.serving.settings import RecordSettings

@@ -18,7 +18,7 @@ import yaml
 
 from fama.cli import main
 from fama.episodes.store import read_episodes
-from fama.redaction import keys, redact
+from fama.redaction import api_keys, redact
 from fama.serving.recording.exchange import Exchange
 from fama.serving.server import read_key
 from tests.support.serving import ScriptedUpstream, completion, plain, spoken
@@ -68,7 +68,7 @@ def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_values_of_keys_are_neither_recorded_nor_logged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys, "_variables", set(keys._variables))
+    monkeypatch.setattr(api_keys, "_variables", set(api_keys._variables))
     monkeypatch.setenv("FAMA_OWN", "client-key-of-24-letters")
     monkeypatch.setenv("FAMA_UP", "upstream-key")
     assert read_key("FAMA_OWN", "--key-env") == "client-key-of-24-letters"

@@ -17,7 +17,7 @@ from fama.episodes.records import Message, ToolSpec
 from fama.helpers.base import HELPERS
 from fama.mining.records import Repair
 from fama.mining.runner import MinedFolder, mine_folder
-from fama.mining.schedule import Point, Schedule
+from fama.mining.schedule import Schedule, SchedulePoint
 from fama.mining.settings import MineSettings
 from fama.models.base import ChatRequest
 from fama.models.scripted import SCRIPTED, ScriptedModel
@@ -238,7 +238,7 @@ async def plain_run(out: Path, **changes: object) -> Path:
     return out
 
 
-ALL_POINTS = tuple(Point(turn, helper) for turn in range(DECISIONS) for helper in POOL)
+ALL_POINTS = tuple(SchedulePoint(turn, helper) for turn in range(DECISIONS) for helper in POOL)
 
 
 async def mined(folder: Path, out: Path, model: Backbone | None = None, **changes: object) -> MinedFolder:
@@ -254,4 +254,4 @@ def by_task(found: MinedFolder) -> dict[str, Repair]:
 
 def repair_of(record: Repair) -> Schedule:
     """The points of a repair."""
-    return frozenset(Point(one.decision, one.note.helper) for one in record.repair or ())
+    return frozenset(SchedulePoint(one.decision, one.note.helper) for one in record.repair or ())

@@ -19,7 +19,7 @@ from fama.advising.advisor import Advisor
 from fama.helpers.base import HELPERS
 from fama.serving.app import build_app
 from fama.serving.chat import Adviser
-from fama.serving.metrics import Metrics
+from fama.serving.counters import Metrics
 from fama.serving.recording.recorder import ConversationRecorder
 from fama.serving.server import server_of
 from fama.serving.settings import ServeSettings

@@ -18,7 +18,7 @@ from fama.episodes.state import VisibleState, state_at
 from fama.episodes.store import read_episodes
 from fama.selection.router.checkpoint import load_router
 from fama.selection.router.evidence import EVIDENCE_NAMES
-from fama.selection.router.features import Features, Part, Segment, featurise, hide
+from fama.selection.router.features import Features, PromptPart, Segment, featurise, hide
 from fama.selection.router.kinds.state_vectors import RawVectors, StateVectors
 from fama.selection.router.manifest import VectorShape
 from fama.selection.router.router import Router
@@ -29,9 +29,9 @@ from tests.support.labelled_tasks import labelled
 from training.data.absent import balanced, filled, hidden_parts
 from training.data.examples import Example, ExampleSet, failure_examples, label_weight, outcome_examples
 from training.data.form import form_signs
+from training.data.row_weights import to_mean_one
 from training.data.splits import split_by_task
 from training.data.synthetic import make_tasks, outcome_rows
-from training.data.weights import to_mean_one
 from training.kinds.label_arrays import LabelArrays
 from training.kinds.state_vectors import tune
 from training.settings import TrainSettings
@@ -41,7 +41,7 @@ KINDS = ("linear", "knn", "boosting", "prior")
 TASKS = make_tasks(80)
 NEW = make_tasks(40, seed=1)
 LABELS = labelled(TASKS)
-TOOLS: tuple[Part, ...] = ("tools",)
+TOOLS: tuple[PromptPart, ...] = ("tools",)
 LABELS_ONLY = {"outcome": 0.0, "tokens": 0.0, "coverage": 1.0, "categories": 1.0}
 #: Twelve logs of one 4-billion-parameter model on τ-bench, some with their tools and some without.
 LOGS = os.environ.get("FAMA_FAILURE_LOGS")

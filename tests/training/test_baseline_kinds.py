@@ -12,7 +12,7 @@ import pytest
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
 from fama.selection.base import SelectorContext
-from fama.selection.decision import all_masks
+from fama.selection.decision_rule import all_masks
 from fama.selection.router.checkpoint import load_router
 from fama.selection.router.features import Segment, featurise
 from fama.selection.router.router import Router

@@ -25,10 +25,10 @@ from fama.selection.router.manifest import EncoderShape, LoraShape, NetworkShape
 from fama.selection.router.network import BUCKETS, NetworkInput, RouterNetwork, bucket_of, subset_logit
 from training.data.examples import Example
 from training.network.batches import Batch, Collate
-from training.network.encoder import chunk_table
 from training.network.initialise import build_network
 from training.network.module import RouterModule
 from training.network.tiny import write_tiny_encoder
+from training.network.trained_encoder import chunk_table
 from training.settings import TrainSettings
 
 torch.set_num_threads(1)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
 from fama.selection.base import SelectorContext
-from fama.selection.decision import Choice, Floats
+from fama.selection.decision_rule import Choice, Floats
 from fama.selection.router.features import Features
 from fama.selection.router.manifest import Guarantee
 from fama.selection.router.router import Router
@@ -22,7 +22,7 @@ from tests.support.asking import choose_now
 from training.data.examples import Example, outcome_examples
 from training.data.synthetic import make_tasks, outcome_rows
 from training.export.collapse import collapse
-from training.export.guarantee import _losses, first_passes, tasks_needed, upper_bound
+from training.export.guarantee import _losses, first_passes, tasks_to_guarantee, upper_bound
 from training.network.fit import _choices
 from training.settings import TrainSettings
 from training.train import train_on
@@ -67,7 +67,7 @@ def test_the_bound_covers_a_mean_of_known_size() -> None:
 
 
 def test_the_number_of_tasks_that_would_do() -> None:
-    count = tasks_needed(0.2, 2.0, EPSILON, 0.1)
+    count = tasks_to_guarantee(0.2, 2.0, EPSILON, 0.1)
     still = np.concatenate([np.ones(count // 10), -np.ones(count // 10), np.zeros(count - 2 * (count // 10))])
     assert upper_bound(still, 2.0, 0.1) <= EPSILON < upper_bound(still[::4], 2.0, 0.1) + 1e-9
 

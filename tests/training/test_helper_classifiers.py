@@ -16,10 +16,10 @@ from safetensors.numpy import load_file, save
 
 from fama.errors import BadInput
 from fama.selection.base import Allowance
-from fama.selection.decision import Objective, decide
+from fama.selection.decision_rule import Objective, decide
 from fama.selection.router.checkpoint import load_router
 from fama.selection.router.evidence import EVIDENCE_NAMES
-from fama.selection.router.features import Features, Part, Segment, hide, state_text
+from fama.selection.router.features import Features, PromptPart, Segment, hide, state_text
 from fama.selection.router.kinds.label_heads import ThresholdPredictor
 from fama.selection.router.kinds.one_vs_rest import Tfidf
 from fama.selection.router.router import Router
@@ -27,7 +27,7 @@ from fama.selection.router.scores import calibrated
 from fama.subsets import POOL
 from training.data.examples import Example, ExampleSet
 from training.kinds.helper_labels import best_subset, one_vs_rest
-from training.kinds.setfit import check_installed
+from training.kinds.setfit import check_setfit
 from training.network.tiny import write_tiny_encoder
 from training.settings import TrainSettings
 from training.train import train_on
@@ -182,7 +182,7 @@ def test_words_weigh_as_in_scikit_learn() -> None:
 
 
 def test_the_text_of_a_state_is_newest_first_and_lacks_what_is_hidden() -> None:
-    hidden: tuple[Part, ...] = ("policy",)
+    hidden: tuple[PromptPart, ...] = ("policy",)
     segments = (Segment("policy", "P"), Segment("user", "old", 1), Segment("assistant", "new"))
     features = Features(segments, (0.0,) * len(EVIDENCE_NAMES))
     assert state_text(features) == "assistant: new\nuser: old\npolicy: P"
@@ -338,7 +338,7 @@ def test_tuning_without_setfit_names_the_extra(monkeypatch: pytest.MonkeyPatch) 
     known = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "setfit" else known(name))
     with pytest.raises(BadInput, match=r"needs setfit to be trained; pip install 'fama-router\[rivals\]'"):
-        check_installed()
+        check_setfit()
 
 
 @pytest.mark.slow

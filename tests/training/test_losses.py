@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from fama.errors import BadInput
-from fama.selection.decision import Objective, decide, subsets_to_choose_from
+from fama.selection.decision_rule import Objective, decide, subsets_to_choose_from
 from fama.selection.router.features import Features
 from fama.selection.router.network import Heads
 from fama.selection.router.scores import Quadratic, calibrated, pair_features
 from training.data.examples import Example
-from training.data.weights import advantages, outcome_weights
+from training.data.row_weights import advantages, outcome_weights
 from training.kinds.context_free import OutcomeArrays
 from training.network.losses import (
     Choices,

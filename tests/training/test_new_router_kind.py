@@ -14,7 +14,7 @@ from eval.compare.comparison import read_comparison
 from fama.cli import main
 from fama.errors import BadInput
 from fama.selection.base import SELECTORS
-from fama.selection.decision import Floats, Masks
+from fama.selection.decision_rule import Floats, Masks
 from fama.selection.router.checkpoint import load_router, read_manifest
 from fama.selection.router.features import Features
 from fama.selection.router.kinds.base import ROUTER_KINDS, RouterKind

@@ -5,7 +5,7 @@ import pytest
 
 from fama.agents.reading import ACTS, Reader, parse_layer, reading_embedder, shipped_layer
 from fama.selection.router.embedder import Embedder
-from training.reading import SETS, by_patterns, fit, measure, sentences_of
+from training.reading import SETS, by_patterns, fit_layer, reading_accuracy, sentences_of
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_examples_carry_act_and_tool_and_no_slot() -> None:
 
 def test_a_layer_reads_a_set_that_it_was_not_fitted_on(embedder: Embedder) -> None:
     """Fitted on the first set, it reads the second far better than patterns do, which were written on the first."""
-    reader = Reader(embedder, parse_layer(fit(["first"], embedder)))
+    reader = Reader(embedder, parse_layer(fit_layer(["first"], embedder)))
     data = sentences_of("second", seed=1)
     right = np.array([reader.act(s.text)[0] == s.act for s in data])
     patterns = np.array([by_patterns(s)[0] == s.act for s in data])
@@ -47,7 +47,7 @@ def test_a_layer_reads_a_set_that_it_was_not_fitted_on(embedder: Embedder) -> No
 
 
 def test_the_table_has_a_row_per_act_with_intervals(embedder: Embedder) -> None:
-    lines = measure("second", Reader(embedder, shipped_layer()))
+    lines = reading_accuracy("second", Reader(embedder, shipped_layer()))
     assert [line.split("|")[2].strip() for line in lines] == [*ACTS, "tool"]
     assert all(line.count("[") == 2 for line in lines)
 
@@ -56,7 +56,7 @@ def test_the_table_has_a_row_per_act_with_intervals(embedder: Embedder) -> None:
 @pytest.mark.timeout(1800)
 def test_the_shipped_layer_is_what_the_command_makes(embedder: Embedder) -> None:
     """In what it reads: directions that no sentence has are fitted only as far as the solver goes on a machine."""
-    made, kept = parse_layer(fit(SETS, embedder)), shipped_layer()
+    made, kept = parse_layer(fit_layer(SETS, embedder)), shipped_layer()
     assert (made.acts, made.least, made.margin) == (kept.acts, kept.least, kept.margin)
     reader = Reader(embedder, kept)
     vectors = np.stack([reader.vector(sentence.text) for name in SETS for sentence in sentences_of(name)])

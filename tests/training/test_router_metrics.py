@@ -7,7 +7,7 @@ from fama.randomness import derive_seed
 from fama.selection.router.scores import Quadratic, sigmoid
 from training.export.calibration import calibrate, fit_temperature
 from training.export.reliability import reliability_svg
-from training.metrics import brier, calibration_bins, expected_calibration_error, log_loss
+from training.prediction_metrics import brier, calibration_bins, expected_calibration_error, log_loss
 
 
 def logit(probability: float) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eval.ablation.measures import outcome_measures, subset_grid_measures
+from eval.ablation.router_measures import outcome_measures, subset_grid_measures
 from fama.episodes.state import VisibleState
 from fama.selection.router.checkpoint import load_router
 from fama.selection.router.features import Features, featurise
@@ -17,7 +17,7 @@ from training.export.calibration import calibrate
 from training.export.reliability import reliability_svg
 from training.kinds.context_free import OutcomeArrays, fit_success_heads
 from training.kinds.helper_labels import best_subset
-from training.metrics import calibration_bins, effective_rows, expected_calibration_error
+from training.prediction_metrics import calibration_bins, effective_rows, expected_calibration_error
 from training.settings import LossSettings, TrainSettings
 from training.train import train_on
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fama.selection.decision import all_masks
+from fama.selection.decision_rule import all_masks
 from fama.subsets import POOL
 from training.data.synthetic import SyntheticTask, best_fixed_regret, make_task, make_tasks, outcome_rows, regrets
 

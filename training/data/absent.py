@@ -10,12 +10,12 @@ from typing import Literal
 
 import numpy as np
 
-from fama.selection.decision import Floats
-from fama.selection.router.features import PARTS, Part, hide
+from fama.selection.decision_rule import Floats
+from fama.selection.router.features import PARTS, PromptPart, hide
 from training.data.examples import Example
 
 
-def hidden_parts(examples: Sequence[Example], absent: Literal["drop", "balance"]) -> tuple[Part, ...]:
+def hidden_parts(examples: Sequence[Example], absent: Literal["drop", "balance"]) -> tuple[PromptPart, ...]:
     """Return the parts that the router must not read: with ``drop`` those that any state lacks, else none."""
     lacking = {part for features in {example.features for example in examples} for part in features.lacking}
     return tuple(part for part in PARTS if part in lacking) if absent == "drop" else ()

@@ -6,7 +6,7 @@ from pathlib import Path
 from fama.diagnosis.diagnose import spent_on_labels
 from fama.episodes.jsonl import RecordStore, existing_file
 from fama.episodes.records import Episode, known_total
-from fama.episodes.spending import Part, Spent, spent_on_episodes, spent_on_table, unknown
+from fama.episodes.spending import SpendingPart, Spent, spent_on_episodes, spent_on_table, unknown
 from fama.episodes.store import read_episodes
 from fama.hashing import content_hash
 from fama.mining.records import REPAIRS, Repair
@@ -47,7 +47,7 @@ def data_cost(settings: TrainSettings) -> tuple[Spent, ...]:
 
 
 def _uncounted(
-    part: Part, source: str, episodes: Iterable[Episode], counted: set[str], whole: Spent | None = None
+    part: SpendingPart, source: str, episodes: Iterable[Episode], counted: set[str], whole: Spent | None = None
 ) -> list[Spent]:
     """Return the cost of the episodes that are not counted yet, nothing where all are; they are counted then.
 

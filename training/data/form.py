@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fama.selection.decision import Floats
+from fama.selection.decision_rule import Floats
 from fama.selection.router.features import Features
 from training.data.examples import Example
 

@@ -12,7 +12,7 @@ from fama.mining.records import Repair
 from fama.selection.router.retrospective import failed_features
 from training.data.examples import ExampleSet, failure_examples, outcome_examples, prompted_examples
 from training.data.repairs import repair_examples
-from training.data.weights import to_mean_one
+from training.data.row_weights import to_mean_one
 from training.settings import DataSettings, TrainSettings
 
 
@@ -46,14 +46,14 @@ def taxonomy_of(data: DataSettings) -> Taxonomy:
 
 
 @dataclass(frozen=True)
-class Coverage:
+class HelperCoverage:
     """Coverage of a helper under a taxonomy."""
 
     covers: frozenset[str]
     token_cap: int
 
 
-def coverage_of(data: DataSettings) -> dict[str, Coverage]:
+def coverage_of(data: DataSettings) -> dict[str, HelperCoverage]:
     """Return the coverage of each helper of the pool under this taxonomy, in pool order.
 
     Raises:
@@ -62,7 +62,10 @@ def coverage_of(data: DataSettings) -> dict[str, Coverage]:
     from fama.helpers.pool import declared_pool
 
     taxonomy, pool = taxonomy_of(data), declared_pool(data.pool)
-    return {name: Coverage(taxonomy.covered_by(name, helper.covers), helper.token_cap) for name, helper in pool.items()}
+    return {
+        name: HelperCoverage(taxonomy.covered_by(name, helper.covers), helper.token_cap)
+        for name, helper in pool.items()
+    }
 
 
 def _check_sources(settings: TrainSettings) -> None:
@@ -88,7 +91,7 @@ def _repairs(data: DataSettings) -> ExampleSet:
         BadInput: a folder has no repairs, they cannot be used, or two folders do not go together.
     """
     from fama.episodes.store import read_episodes
-    from fama.mining.folder import read_repairs
+    from fama.mining.mined_folder import read_repairs
 
     records: dict[str, Repair] = {}
     episodes: dict[str, Episode] = {}

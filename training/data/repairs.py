@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from fama.episodes.records import Episode
-from fama.episodes.spending import CostUnit, Remaining, remaining
+from fama.episodes.spending import CostUnit, Remaining, spent_from
 from fama.episodes.state import state_at
 from fama.errors import BadInput
 from fama.hashing import content_hash
@@ -142,14 +142,14 @@ def _decisions(
                 repairing.setdefault(features, subset)
             if (features, subset) not in taken:
                 taken.add((features, subset))
-                add(features, subset, reached, remaining(repaired.ledger, decision.turn))
+                add(features, subset, reached, spent_from(repaired.ledger, decision.turn))
             if (
                 own is not None and certain and not swaps and features not in states
             ):  # else the rest of the repair fails
                 add(features, in_pool_order(set(subset) ^ own, pool), 0.0, None)
     for decision, features in zip(log.decisions, states, strict=True):
         if (features, decision.subset) not in taken:
-            add(features, decision.subset, _plain_share(record, decision.turn), remaining(log.ledger, decision.turn))
+            add(features, decision.subset, _plain_share(record, decision.turn), spent_from(log.ledger, decision.turn))
         if not decision.subset and (record.kind == "solved" or record.repaired_episode is not None or record.complete):
             repairing.setdefault(features, ())
     for one in record.interventions:

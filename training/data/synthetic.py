@@ -15,7 +15,7 @@ from fama.episodes.outcome_table import OutcomeRow
 from fama.episodes.records import Message, ToolSpec
 from fama.episodes.state import VisibleState, state_to_json
 from fama.randomness import generator
-from fama.selection.decision import Floats, Masks, Objective, SubsetValues, all_masks
+from fama.selection.decision_rule import Floats, Masks, Objective, SubsetValues, all_masks
 from fama.selection.router.scores import sigmoid
 from fama.subsets import POOL, flagged, join_subset
 

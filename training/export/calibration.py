@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from fama.randomness import derive_seed
-from fama.selection.decision import Floats
+from fama.selection.decision_rule import Floats
 from fama.selection.router.manifest import Calibration
-from training.metrics import effective_rows, expected_calibration_error, log_loss
+from training.prediction_metrics import effective_rows, expected_calibration_error, log_loss
 
 #: With fewer rows (of equal weight that tell as much), or on one side only, the temperature stays 1.
 MIN_ROWS = 20

@@ -11,7 +11,7 @@ from fama.selection.router.manifest import RouterManifest
 from training.data.examples import Example, ExampleSet
 from training.data.splits import Split
 from training.export.collapse import collapse
-from training.export.evaluation import Measured
+from training.export.evaluation import RouterEvaluation
 from training.export.label_metrics import LabelMeasured
 from training.settings import TrainSettings
 
@@ -30,10 +30,10 @@ def render_card(
     settings: TrainSettings,
     data: ExampleSet,
     split: Split,
-    measured: Measured,
+    measured: RouterEvaluation,
     labelled: LabelMeasured,
     notes: Mapping[str, str],
-    apart: Measured | None = None,
+    apart: RouterEvaluation | None = None,
     labelled_apart: LabelMeasured | None = None,
     drawn: bool = False,
 ) -> str:
@@ -103,7 +103,7 @@ def _aim_of_classifier(manifest: RouterManifest) -> str:
     )
 
 
-def _outcome_metrics(manifest: RouterManifest, measured: Measured, blind: bool, predicts: bool) -> list[str]:
+def _outcome_metrics(manifest: RouterManifest, measured: RouterEvaluation, blind: bool, predicts: bool) -> list[str]:
     if blind:
         return ["Success, tokens and calibration: not measured, since no row has an outcome."]
     if not predicts:
@@ -173,7 +173,9 @@ def _guarantee(manifest: RouterManifest) -> str:
     )
 
 
-def _choices(manifest: RouterManifest, measured: Measured, where: str = "validation", blind: bool = False) -> str:
+def _choices(
+    manifest: RouterManifest, measured: RouterEvaluation, where: str = "validation", blind: bool = False
+) -> str:
     total = sum(measured.chosen.values())
     rows = [(name, str(count), f"{count / total:.2f}") for name, count in measured.chosen.items()] if total else []
     unit = manifest.cost_unit.replace("_", " ")
@@ -194,7 +196,7 @@ def _choices(manifest: RouterManifest, measured: Measured, where: str = "validat
 def _transfer(
     manifest: RouterManifest,
     settings: TrainSettings,
-    apart: Measured | None,
+    apart: RouterEvaluation | None,
     labelled: LabelMeasured | None,
     blind: bool,
     unscored: bool,

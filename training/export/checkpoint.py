@@ -14,7 +14,7 @@ from fama.files import write_atomically
 from fama.provenance import git_commit, library_versions
 from fama.selection.router.checkpoint import load_router, write_router
 from fama.selection.router.checkpoint_files import WORK
-from fama.selection.router.features import Part
+from fama.selection.router.features import PromptPart
 from fama.selection.router.kinds.base import ROUTER_KINDS
 from fama.selection.router.manifest import RouterManifest, task_hash
 from fama.subsets import flagged
@@ -24,7 +24,7 @@ from training.data.splits import Split
 from training.export.calibration import calibrate, cross_fitted
 from training.export.card import render_card
 from training.export.collapse import collapse
-from training.export.evaluation import executed_logits, measure, measure_held_out
+from training.export.evaluation import evaluate_router, executed_logits, measure_held_out
 from training.export.guarantee import certify
 from training.export.label_metrics import measure_labels
 from training.export.reliability import reliability_svg
@@ -38,7 +38,7 @@ def finish(
     settings: TrainSettings,
     data: ExampleSet,
     split: Split,
-    hidden: tuple[Part, ...],
+    hidden: tuple[PromptPart, ...],
     trained: Trained,
     out: Path,
     command: str,
@@ -75,7 +75,7 @@ def finish(
         manifest = manifest.model_copy(update={"guarantee": certified})
         router = replace(router, manifest=manifest)
     tempered = logits / calibration.temperature if predicts else None
-    measured = measure(router, split.validation, outcomes, tempered, trained.context_free)
+    measured = evaluate_router(router, split.validation, outcomes, tempered, trained.context_free)
     warning = collapse(measured.chosen, data.pool)
     if warning is not None:
         log.warning("%s: %s", out, warning)
@@ -116,7 +116,12 @@ def _candidates(
 
 
 def _manifest(
-    settings: TrainSettings, data: ExampleSet, split: Split, hidden: tuple[Part, ...], trained: Trained, command: str
+    settings: TrainSettings,
+    data: ExampleSet,
+    split: Split,
+    hidden: tuple[PromptPart, ...],
+    trained: Trained,
+    command: str,
 ) -> RouterManifest:
     from fama.selection.router.turn import evidence_names
 

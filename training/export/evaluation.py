@@ -7,17 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from fama.intervals import Interval, clustered_mean
-from fama.selection.decision import Floats
+from fama.selection.decision_rule import Floats
 from fama.selection.router.kinds.base import ROUTER_KINDS
 from fama.selection.router.router import Router
 from fama.selection.router.scores import split_heads
 from fama.subsets import flagged, subset_label
 from training.data.examples import Example
-from training.metrics import brier, log_loss
+from training.prediction_metrics import brier, log_loss
 
 
 @dataclass(frozen=True)
-class Measured:
+class RouterEvaluation:
     """The router on its validation split. ``chosen`` counts states by the chosen subset.
 
     Rows count by their weight in every measure. ``matched`` is the success of rows whose executed subset is the
@@ -32,14 +32,16 @@ class Measured:
     matched_rows: int
 
 
-def measure_held_out(router: Router, examples: Sequence[Example], context_free: Floats | None) -> Measured | None:
+def measure_held_out(
+    router: Router, examples: Sequence[Example], context_free: Floats | None
+) -> RouterEvaluation | None:
     """Measure the router on held-out domains and backbones, calibrated elsewhere; None where nothing is held out."""
     if not examples:
         return None
     outcomes = [example for example in examples if example.subset is not None and example.success is not None]
     predicts = ROUTER_KINDS.load(router.manifest.kind).predicts_success
     logits = executed_logits(router, outcomes) / router.manifest.calibration.temperature if predicts else None
-    return measure(router, examples, outcomes, logits, context_free)
+    return evaluate_router(router, examples, outcomes, logits, context_free)
 
 
 def executed_logits(router: Router, examples: Sequence[Example]) -> Floats:
@@ -47,13 +49,13 @@ def executed_logits(router: Router, examples: Sequence[Example]) -> Floats:
     return np.array([float(router.raw_scores(e.features)(np.array([e.subset])).logit[0]) for e in examples])
 
 
-def measure(
+def evaluate_router(
     router: Router,
     validation: Sequence[Example],
     outcomes: Sequence[Example],
     logits: Floats | None,
     context_free: Floats | None,
-) -> Measured:
+) -> RouterEvaluation:
     """Measure log loss and Brier score beside the context-free model's, the chosen subsets and their success if run.
 
     ``logits`` are those of the outcomes' success; None where the router predicts none.
@@ -81,4 +83,4 @@ def measure(
         weights = np.array([example.weight / (example.propensity or 1.0) for example in agreeing])
         reached = np.array([float(bool(example.success)) for example in agreeing])
         matched = clustered_mean(reached, [e.task for e in agreeing], seed, weights)
-    return Measured(len(outcomes), len(set(tasks)), metrics, dict(names.most_common()), matched, len(agreeing))
+    return RouterEvaluation(len(outcomes), len(set(tasks)), metrics, dict(names.most_common()), matched, len(agreeing))

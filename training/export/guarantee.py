@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fama.selection.decision import Floats, largest
+from fama.selection.decision_rule import Floats, largest
 from fama.selection.router.manifest import Guarantee
 from fama.selection.router.router import Router
 from fama.subsets import exclusive_groups
@@ -44,7 +44,7 @@ def certify(router: Router, examples: Sequence[Example], settings: GuaranteeSett
     means = np.stack([np.bincount(owner, weights=column) / counts for column in losses.T], axis=1)
     passed = first_passes(means, 2.0 / least, settings.epsilon, 1.0 - settings.confidence)
     if passed.place is None:
-        needed = tasks_needed(float(means[:, -1].var()), 2.0 / least, settings.epsilon, 1.0 - settings.confidence)
+        needed = tasks_to_guarantee(float(means[:, -1].var()), 2.0 / least, settings.epsilon, 1.0 - settings.confidence)
         return found.model_copy(update={"needed": needed})
     return found.model_copy(update={"threshold": settings.thresholds[passed.place], "bound": passed.bound})
 
@@ -75,7 +75,7 @@ def upper_bound(values: Floats, width: float, delta: float) -> float:
     )
 
 
-def tasks_needed(variance: float, width: float, epsilon: float, delta: float) -> int:
+def tasks_to_guarantee(variance: float, width: float, epsilon: float, delta: float) -> int:
     """Return the tasks from which a policy without any loss would pass, to one digit or two."""
     log = math.log(2.0 / delta)
     low, high = 2, 10**9

@@ -4,8 +4,8 @@ import io
 
 import numpy as np
 
-from fama.selection.decision import Floats
-from training.metrics import calibration_bins, effective_rows
+from fama.selection.decision_rule import Floats
+from training.prediction_metrics import calibration_bins, effective_rows
 
 #: Fewer rows draw no curve.
 MIN_ROWS = 20

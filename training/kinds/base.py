@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from fama.errors import BadInput
-from fama.selection.decision import Floats
-from fama.selection.router.checkpoint import Array
+from fama.selection.decision_rule import Floats
+from fama.selection.router.checkpoint import Float32Array
 from fama.selection.router.embedder import Embedder
-from fama.selection.router.features import Part
+from fama.selection.router.features import PromptPart
 from fama.selection.router.manifest import EncoderShape, KnnShape, NetworkShape, PriorShape, VectorShape
 from fama.settings import Settings
 from training.data.splits import Split
 from training.registry import ROUTER_TRAINERS
 from training.settings import TrainSettings
 
-Arrays = dict[str, Array]
+FittedArrays = dict[str, Float32Array]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class FitTask:
     settings: TrainSettings
     split: Split
     work: Path
-    hidden: tuple[Part, ...] = ()
+    hidden: tuple[PromptPart, ...] = ()
     ckpt: str | None = None
     embedder: Embedder | None = None
 
@@ -57,7 +57,7 @@ class HeadFit:
     ``strength`` is the chosen shrinkage, ``trees`` are LightGBM models by name.
     """
 
-    arrays: Arrays
+    arrays: FittedArrays
     tried: dict[str, float]
     shape: KnnShape | None = None
     strength: float = 0.0
@@ -73,9 +73,9 @@ class Trained:
     ``shape`` is for kinds that check it themselves, such as those that are not built in.
     """
 
-    arrays: Mapping[str, Array]
+    arrays: Mapping[str, Float32Array]
     context_free: Floats | None
-    adapter: tuple[Mapping[str, Any], Mapping[str, Array]] | None = None
+    adapter: tuple[Mapping[str, Any], Mapping[str, Float32Array]] | None = None
     encoder: EncoderShape | None = None
     network: NetworkShape | None = None
     vectors: VectorShape | None = None

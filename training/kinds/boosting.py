@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fama.randomness import derive_seed
-from fama.selection.decision import Floats
+from fama.selection.decision_rule import Floats
 from fama.selection.router.kinds.boosting import SUCCESS, TOKENS, TREES, dump_trees
 from fama.selection.router.kinds.label_heads import logit
 from fama.selection.router.manifest import EncoderShape
@@ -52,7 +52,7 @@ def sizes(settings: TrainSettings) -> list[Size]:
     return sorted({Size(rounds, leaves if rounds else 2) for rounds in options.rounds for leaves in options.leaves})
 
 
-def largest(settings: TrainSettings, size: Size) -> Size:
+def largest_trees(settings: TrainSettings, size: Size) -> Size:
     """Return as many trees of this size as are ever tried: fewer are its first ones."""
     return Size(max(1, *settings.boosting.rounds), size.leaves)
 
@@ -109,7 +109,7 @@ def fit_outcomes(settings: TrainSettings, examples: Sequence[Example], fitted: F
     def held_out(head: str, size: Size, train: Rows) -> Floats:
         key = head, size.leaves, train.tobytes()
         if key not in grown:
-            grown[key] = (success if head == SUCCESS else tokens)(train, largest(settings, size))
+            grown[key] = (success if head == SUCCESS else tokens)(train, largest_trees(settings, size))
         booster, start = grown[key]
         more = booster.predict(design[~train], raw_score=True, num_iteration=size.rounds) if size.rounds else 0.0
         predicted: Floats = start[~train] + more
@@ -169,7 +169,7 @@ def fit_labels(settings: TrainSettings, data: LabelArrays, fitted: FittedVectors
         if size.rounds:
             key = size.leaves, train.tobytes()
             if key not in grown:
-                grown[key] = boosters(train, largest(settings, size))
+                grown[key] = boosters(train, largest_trees(settings, size))
             for label, booster in enumerate(grown[key]):
                 if booster is not None:
                     logits[:, label] += booster.predict(vectors[~train], raw_score=True, num_iteration=size.rounds)

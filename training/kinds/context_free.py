@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fama.errors import BadInput
-from fama.selection.decision import Floats, Masks
+from fama.selection.decision_rule import Floats, Masks
 from fama.selection.router.scores import pair_features
 from training.data.examples import Example
-from training.data.weights import outcome_weights
+from training.data.row_weights import outcome_weights
 from training.settings import LossSettings
 
 #: Pair columns are scaled down, so that ridge shrinks an interaction four times as much as a main effect.

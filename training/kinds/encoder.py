@@ -18,8 +18,8 @@ class EncoderTrainer(RouterTrainer):
 
     def fit(self, task: FitTask) -> Trained | None:
         """Fit the network and the adapters; None on every process but the first."""
-        from training.network.encoder import encoder_shape
         from training.network.fit import fit_network
+        from training.network.trained_encoder import encoder_shape
 
         settings, split = task.settings, task.split
         context_free = fit_context_free(OutcomeArrays(split.train, settings.losses)) if task.with_outcomes else None

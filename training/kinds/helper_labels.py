@@ -16,21 +16,20 @@ unknown and enter no fit.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from pydantic import Field
 
 from fama.errors import BadInput
-from fama.selection.decision import Floats
+from fama.selection.decision_rule import Floats
 from fama.selection.router.features import Features
 from fama.selection.router.kinds.label_heads import logit
 from fama.settings import Settings
 from training.data.examples import Example, Flags
 from training.kinds.base import FitTask, HeadFit
 from training.kinds.state_vectors import Rows, tune
-
-Strength = Annotated[float, Field(gt=0.0, le=1e6)]
+from training.settings import Strength
 
 
 class HeadOptions(Settings):

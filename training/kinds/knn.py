@@ -6,11 +6,11 @@ from itertools import product
 
 import numpy as np
 
-from fama.selection.decision import Floats
+from fama.selection.decision_rule import Floats
 from fama.selection.router.kinds.knn import KnnLabels, KnnPredictor
 from fama.selection.router.manifest import EncoderShape, KnnShape
 from training.data.examples import Example
-from training.kinds.base import Arrays, FitTask, HeadFit, RouterTrainer, Trained
+from training.kinds.base import FitTask, FittedArrays, HeadFit, RouterTrainer, Trained
 from training.kinds.context_free import OutcomeArrays, fit_context_free, fit_success_heads
 from training.kinds.label_arrays import LabelArrays
 from training.kinds.state_vectors import FittedVectors, Rows, embedding_shape, fit_vectors, tune
@@ -45,7 +45,7 @@ def fit_outcomes(settings: TrainSettings, examples: Sequence[Example], fitted: F
     places = fitted.places(data.examples)
     size, weighted = data.masks.shape[1], bool((data.shares != 1.0).any())
 
-    def arrays_of(heads: Floats, rows: Rows) -> Arrays:
+    def arrays_of(heads: Floats, rows: Rows) -> FittedArrays:
         states, row_state = np.unique(places[rows], return_inverse=True)
         return {
             "states": fitted.states[states].astype(np.float32),
@@ -79,7 +79,7 @@ def fit_labels(settings: TrainSettings, data: LabelArrays, fitted: FittedVectors
     """Choose neighbours and strength for labels, and store the labelled states."""
     vectors = fitted.rows(data.examples)
 
-    def arrays_of(rows: Rows) -> Arrays:
+    def arrays_of(rows: Rows) -> FittedArrays:
         return {
             "label_states": vectors[rows].astype(np.float32),
             "label_flags": data.flags[rows].astype(np.float32),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fama.selection.decision import Floats
+from fama.selection.decision_rule import Floats
 from training.data.examples import Example
 from training.kinds.state_vectors import Rows
 

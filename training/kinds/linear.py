@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fama.selection.decision import Floats
+from fama.selection.decision_rule import Floats
 from fama.selection.router.kinds.label_heads import logit
 from fama.selection.router.manifest import EncoderShape
 from fama.selection.router.scores import pair_features

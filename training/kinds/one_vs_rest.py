@@ -7,7 +7,8 @@ from fama.errors import BadInput
 from fama.selection.router.features import state_text
 from fama.selection.router.kinds.one_vs_rest import VOCABULARY, TfidfShape, dump_vocabulary
 from training.kinds.base import FitTask, RouterTrainer, Trained
-from training.kinds.helper_labels import HeadOptions, Strength, fit_heads, helper_labels
+from training.kinds.helper_labels import HeadOptions, fit_heads, helper_labels
+from training.settings import Strength
 
 
 class OneVsRestOptions(HeadOptions):

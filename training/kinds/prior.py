@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fama.selection.decision import Floats
+from fama.selection.decision_rule import Floats
 from fama.selection.router.kinds.label_heads import logit
 from fama.selection.router.kinds.prior import PriorPredictor, frame_of
 from fama.selection.router.manifest import PriorShape
 from training.data.examples import Example
-from training.kinds.base import Arrays, FitTask, HeadFit, RouterTrainer, Trained
+from training.kinds.base import FitTask, FittedArrays, HeadFit, RouterTrainer, Trained
 from training.kinds.context_free import OutcomeArrays, fit_context_free, fit_success_heads
 from training.kinds.label_arrays import LabelArrays
 from training.kinds.state_vectors import Rows, tune
@@ -61,7 +61,7 @@ def fit_outcomes(settings: TrainSettings, examples: Sequence[Example], frames: S
     return HeadFit(arrays, tried, strength=strength)
 
 
-def _cells(data: OutcomeArrays, frame: np.ndarray[tuple[int], np.dtype[np.int64]], rows: Rows) -> Arrays:
+def _cells(data: OutcomeArrays, frame: np.ndarray[tuple[int], np.dtype[np.int64]], rows: Rows) -> FittedArrays:
     groups: dict[tuple[int, bytes], list[int]] = {}
     for row in np.flatnonzero(rows):
         groups.setdefault((int(frame[row]), data.masks[row].tobytes()), []).append(int(row))

@@ -12,11 +12,11 @@ from pydantic import Field
 
 from fama.errors import BadInput
 from fama.randomness import derive_seed
-from fama.selection.decision import Floats
+from fama.selection.decision_rule import Floats
 from fama.selection.router.features import state_text
 from fama.selection.router.kinds.setfit import DIFFERENCE, text_vectors, tuned_encoder
 from fama.selection.router.manifest import EncoderShape
-from training.kinds.base import Arrays, FitTask, RouterTrainer, Trained
+from training.kinds.base import FitTask, FittedArrays, RouterTrainer, Trained
 from training.kinds.helper_labels import HeadOptions, HelperLabels, fit_heads, helper_labels
 
 _LIBRARIES = ("setfit", "sentence_transformers", "datasets")
@@ -54,12 +54,12 @@ class SetfitTrainer(RouterTrainer):
         Raises:
             BadInput: see ``helper_labels``; or the extra ``rivals`` is not installed.
         """
-        from training.network.encoder import encoder_shape
+        from training.network.trained_encoder import encoder_shape
 
         settings = task.settings
         options = SetfitOptions.model_validate(settings.options)
         if options.steps:
-            check_installed()
+            check_setfit()
         labels = helper_labels(task)
         shape = encoder_shape(settings.encoder, adapted=False)
         tuned = tune_encoder(shape, labels, options, settings.seed, task.work) if options.steps else {}
@@ -83,7 +83,7 @@ class SetfitTrainer(RouterTrainer):
             logging.set_verbosity_error()
 
 
-def check_installed() -> None:
+def check_setfit() -> None:
     """Refuse to tune without setfit.
 
     Raises:
@@ -104,7 +104,9 @@ def distinct_vectors(encoder: Any, texts: Sequence[str]) -> Floats:
     return vectors
 
 
-def tune_encoder(shape: EncoderShape, labels: HelperLabels, options: SetfitOptions, seed: int, work: Path) -> Arrays:
+def tune_encoder(
+    shape: EncoderShape, labels: HelperLabels, options: SetfitOptions, seed: int, work: Path
+) -> FittedArrays:
     """Return what contrastive tuning changes of the encoder's weights, by ``encoder.<name>``, in half precision."""
     from datasets import Dataset
     from sentence_transformers import SentenceTransformer
@@ -143,7 +145,7 @@ def tune_encoder(shape: EncoderShape, labels: HelperLabels, options: SetfitOptio
     after = inner.auto_model.cpu().state_dict()
     found = {name: (value - before[name]).numpy() for name, value in after.items() if value.is_floating_point()}
     halves = {DIFFERENCE + name: value.astype(np.float16) for name, value in found.items() if value.any()}
-    return cast(Arrays, halves)
+    return cast(FittedArrays, halves)
 
 
 def contrast_sample(labels: HelperLabels, most: int, seed: int) -> tuple[list[str], list[list[int]]]:

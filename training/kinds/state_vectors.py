@@ -8,17 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fama.randomness import derive_seed
-from fama.selection.decision import Floats
-from fama.selection.router.checkpoint import Array
+from fama.selection.decision_rule import Floats
+from fama.selection.router.checkpoint import Float32Array
 from fama.selection.router.embedder import Embedder
-from fama.selection.router.features import Features, Part, hide
+from fama.selection.router.features import Features, PromptPart, hide
 from fama.selection.router.kinds.state_vectors import RawVectors, StateVectors
 from fama.selection.router.manifest import EncoderShape, VectorShape
 from training.data.absent import filled
 from training.data.examples import Example
-from training.kinds.base import Arrays, FitTask, Trained
+from training.kinds.base import FitTask, FittedArrays, Trained
 from training.kinds.context_free import OutcomeArrays, fit_context_free
-from training.metrics import log_loss
+from training.prediction_metrics import log_loss
 from training.settings import TrainSettings
 
 Rows = NDArray[np.bool_]
@@ -26,8 +26,8 @@ S = TypeVar("S")
 Loss = Callable[[Floats, Floats], Floats]
 #: Domains whose policy and tools stand in for those of states that lack one of them.
 _DOMAINS = 32
-_POLICY: tuple[Part, ...] = ("policy",)
-_TOOLS: tuple[Part, ...] = ("tools",)
+_POLICY: tuple[PromptPart, ...] = ("policy",)
+_TOOLS: tuple[PromptPart, ...] = ("tools",)
 #: Texts of which a new embedder keeps vectors.
 _TEXTS = 100_000
 
@@ -57,7 +57,7 @@ def embedding_shape(settings: TrainSettings) -> EncoderShape | None:
     """Return the frozen encoder of the state vectors that the settings ask for; None where words are hashed."""
     if settings.vectors.source != "embedding":
         return None
-    from training.network.encoder import encoder_shape
+    from training.network.trained_encoder import encoder_shape
 
     return encoder_shape(settings.encoder, adapted=False)
 
@@ -93,7 +93,7 @@ def fit_vectors(task: FitTask, encoder: EncoderShape | None, whiten: bool = True
     return fitted, draft
 
 
-def _projection(raw: RawVectors, states: Sequence[Features], components: int, seed: int, whiten: bool) -> Arrays:
+def _projection(raw: RawVectors, states: Sequence[Features], components: int, seed: int, whiten: bool) -> FittedArrays:
     from sklearn.decomposition import PCA
 
     texts = filled(np.stack([raw(state) for state in states]))
@@ -114,7 +114,7 @@ def _projection(raw: RawVectors, states: Sequence[Features], components: int, se
     }
 
 
-def _domains(raw: RawVectors, states: Sequence[Features]) -> Arrays:
+def _domains(raw: RawVectors, states: Sequence[Features]) -> FittedArrays:
     """Return policy, tools and their evidence of the most frequent complete domains; see ``StateVectors``."""
     complete = [state for state in states if not state.lacking]
     counts = Counter(state.frame() for state in complete)
@@ -122,7 +122,7 @@ def _domains(raw: RawVectors, states: Sequence[Features]) -> Arrays:
     found = [first[frame] for frame, _ in counts.most_common(_DOMAINS)]
     width = len(raw.frame(states[0]))
 
-    def rows(vectors: Iterable[Floats], width: int) -> Array:
+    def rows(vectors: Iterable[Floats], width: int) -> Float32Array:
         return np.array([*vectors], dtype=np.float32).reshape(-1, width)
 
     return {

@@ -12,8 +12,8 @@ from fama.selection.router.features import KINDS
 from fama.selection.router.network import bucket_of
 from fama.selection.router.scores import pair_indices
 from training.data.examples import Example
-from training.network.encoder import ChunkTable
 from training.network.losses import Targets
+from training.network.trained_encoder import ChunkTable
 
 
 class Batch(NamedTuple):

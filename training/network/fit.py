@@ -17,21 +17,21 @@ from torch.utils.data import DataLoader
 
 from fama.errors import BadInput
 from fama.randomness import derive_seed
-from fama.selection.decision import Floats, Objective, subsets_to_choose_from
+from fama.selection.decision_rule import Floats, Objective, subsets_to_choose_from
 from fama.selection.router.encoder import SegmentEncoder
 from fama.selection.router.manifest import NetworkShape
 from fama.selection.router.network import RouterNetwork
 from fama.selection.router.scores import pair_features
 from fama.subsets import exclusive_groups
 from training.data.examples import Example
-from training.data.weights import advantages, outcome_weights
+from training.data.row_weights import advantages, outcome_weights
 from training.network.batches import Collate
-from training.network.encoder import ChunkTable, build_encoder, chunk_table, message_vectors
 from training.network.initialise import build_network, network_shape, utilities_as_labels
 from training.network.loggers import loggers
 from training.network.losses import Choices
 from training.network.module import RouterModule
 from training.network.resume import SameDraws, WholeFiles
+from training.network.trained_encoder import ChunkTable, build_encoder, chunk_table, message_vectors
 from training.network.warm_start import start_from
 from training.settings import STATE, TrainSettings
 

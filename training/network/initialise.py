@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from fama.selection.decision import Floats
+from fama.selection.decision_rule import Floats
 from fama.selection.router.embedder import Vectors
 from fama.selection.router.manifest import NetworkShape
 from fama.selection.router.network import RouterNetwork

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fama.selection.decision import Objective
+from fama.selection.decision_rule import Objective
 from fama.selection.router.network import Heads, subset_log_tokens, subset_logit
 from training.settings import LossSettings
 

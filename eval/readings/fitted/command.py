@@ -5,27 +5,27 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.readings.agreement import Named
+from eval.readings.annotator_agreement import Named
 from eval.readings.draw import customer
-from eval.readings.fitted.compare import (
+from eval.readings.fitted.failure_evidence import FailureEvidence
+from eval.readings.fitted.failure_features import features
+from eval.readings.fitted.meaning import Encode, add_meaning
+from eval.readings.fitted.nested import Case, Names
+from eval.readings.fitted.rule_comparison import (
     PROCEDURES,
     Runs,
     among_findings,
     chosen,
-    compare,
+    compare_with_rule,
+    compared_markdown,
     curve,
     leave_out,
     outer,
-    table,
 )
-from eval.readings.fitted.evidence import Shown
-from eval.readings.fitted.features import features
-from eval.readings.fitted.meaning import Encode, add_meaning
-from eval.readings.fitted.nested import Case, Names
-from eval.readings.fitted.recorded import Part, Recorded, tabulate, write
 from eval.readings.fitted.steps import step_features
+from eval.readings.fitted.stored_comparisons import FittedComparisons, Part, tabulate, write_comparisons
 from eval.readings.readings import PARTS, Reading, final
-from eval.readings.readings import Part as Half
+from eval.readings.readings import ReadingsPart as Half
 from fama.agents.reading import reading_embedder
 from fama.diagnosis.taxonomy import Taxonomy
 from fama.episodes.records import Episode
@@ -53,7 +53,7 @@ def cases_of(
     cases = []
     names: Names | None = None
     for one, reading in readings.items():
-        shown = Shown(episodes[one], taxonomy)
+        shown = FailureEvidence(episodes[one], taxonomy)
         whole = features(shown)
         places, rows = step_features(shown)
         add_meaning(shown, encode, whole, places, rows)
@@ -94,21 +94,21 @@ def report(episodes: Mapping[str, Episode], folder: Path, taxonomy: Taxonomy, ke
     runs = outer(cases, names)
     parts = []
     for title, counted in (("all readings", None), ("those that the rule was not tuned on", unseen)):
-        rows = tuple(compare(cases, runs, counted))
+        rows = tuple(compare_with_rule(cases, runs, counted))
         parts.append(Part(title=title, rows=rows, among=among_findings(cases, names, counted)))
-        yield f"{title}, outer folds of customers\n\n{table(rows)}\n"
+        yield f"{title}, outer folds of customers\n\n{compared_markdown(rows)}\n"
     yield "Chosen in inner folds\n\n" + "\n".join(f"- {line}" for line in chosen(runs)) + "\n"
     yield _curve(cases, names, runs)
     for of in ("domain", "backbone"):
         part_of = {case.id: str(getattr(episodes[case.id], of)) for case in cases}
         found = leave_out(cases, names, part_of)
-        fitted = tuple(row for row in compare(cases, found) if row.procedure == PROCEDURES[0])
+        fitted = tuple(row for row in compare_with_rule(cases, found) if row.procedure == PROCEDURES[0])
         parts.append(Part(title=f"a {of} left out with its customers", rows=fitted))
-        yield f"A {of} left out with its customers\n\n{table(fitted)}\n"
-    recorded = Recorded(parts=tuple(parts), commit=git_commit())
+        yield f"A {of} left out with its customers\n\n{compared_markdown(fitted)}\n"
+    recorded = FittedComparisons(parts=tuple(parts), commit=git_commit())
     yield tabulate(recorded)
     if keep:
-        write(recorded, folder)
+        write_comparisons(recorded, folder)
 
 
 def _curve(cases: Sequence[Case], names: Names, runs: Runs) -> str:

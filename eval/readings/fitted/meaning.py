@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from eval.readings.fitted.evidence import Shown
+from eval.readings.fitted.failure_evidence import FailureEvidence
 from fama.dialogue.language import sentences
 from fama.intervals import Array
 
@@ -14,7 +14,7 @@ Encode = Callable[[Sequence[str]], Array]
 NEAR = 0.45
 
 
-def meaning_features(shown: Shown, encode: Encode) -> tuple[dict[str, float], dict[int, dict[str, float]]]:
+def meaning_features(shown: FailureEvidence, encode: Encode) -> tuple[dict[str, float], dict[int, dict[str, float]]]:
     """Return the features of a failure, and those of its messages by index."""
     told = [text for text, _ in shown.parts]
     steps = [i for i, m in enumerate(shown.episode.messages) if m.role == "user"]
@@ -59,7 +59,11 @@ def _of_message(here: Array | None, before: Array | None) -> dict[str, float]:
 
 
 def add_meaning(
-    shown: Shown, encode: Encode, whole: dict[str, float], places: Sequence[int], rows: Sequence[dict[str, float]]
+    shown: FailureEvidence,
+    encode: Encode,
+    whole: dict[str, float],
+    places: Sequence[int],
+    rows: Sequence[dict[str, float]],
 ) -> None:
     """Add these features to those of a failure and of its messages."""
     more, by_step = meaning_features(shown, encode)

@@ -6,9 +6,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from eval.readings.agreement import Named
-from eval.readings.fitted.features import CODES, PARTIES
-from eval.readings.fitted.models import Classes, Steps, fit_classes, fit_steps
+from eval.readings.annotator_agreement import Named
+from eval.readings.fitted.failure_features import CODES, PARTIES
+from eval.readings.fitted.softmax import Classes, Steps, fit_classes, fit_steps
 from eval.readings.readings import Reading
 from fama.intervals import Array
 from fama.randomness import generator
@@ -39,7 +39,7 @@ _STEPS = (
 )
 
 
-class Choice(NamedTuple):
+class FeatureChoice(NamedTuple):
     """Groups of features and the strength of the penalty."""
 
     groups: tuple[str, ...]
@@ -47,8 +47,8 @@ class Choice(NamedTuple):
 
 
 #: What the inner folds choose from.
-CHOICES: Mapping[Target, tuple[Choice, ...]] = {
-    target: tuple(Choice(groups, penalty) for groups, penalty in product(sets, PENALTIES))
+CHOICES: Mapping[Target, tuple[FeatureChoice, ...]] = {
+    target: tuple(FeatureChoice(groups, penalty) for groups, penalty in product(sets, PENALTIES))
     for target, sets in zip(TARGETS, (_WHOLE, _WHOLE, _STEPS), strict=True)
 }
 
@@ -83,7 +83,7 @@ class Tried(NamedTuple):
     """Guesses for failures outside of the training part, what was chosen, and where inner folds prefer the rule."""
 
     guesses: dict[str, Guess]
-    choices: list[Choice]
+    choices: list[FeatureChoice]
     by_rule: dict[str, bool]
 
 
@@ -111,7 +111,7 @@ def folds(customers: Sequence[str], count: int, seed: int, name: str) -> dict[st
     return {customer: place % count for place, customer in enumerate(order)}
 
 
-def fit_target(train: Sequence[Case], target: Target, names: Names, choice: Choice) -> Classes | Steps:
+def fit_target(train: Sequence[Case], target: Target, names: Names, choice: FeatureChoice) -> Classes | Steps:
     """Fit the model of one target on the failures that count for it."""
     counted = [case for case in train if is_target(case, target)]
     if target == "step":
@@ -125,7 +125,7 @@ def fit_target(train: Sequence[Case], target: Target, names: Names, choice: Choi
 
 
 def guess(
-    train: Sequence[Case], test: Sequence[Case], target: Target, names: Names, choice: Choice
+    train: Sequence[Case], test: Sequence[Case], target: Target, names: Names, choice: FeatureChoice
 ) -> dict[str, Guess]:
     """Fit on some failures and return the guesses for others."""
     model = fit_target(train, target, names, choice)
@@ -143,7 +143,7 @@ def guess(
     return found
 
 
-def choose(cases: Sequence[Case], target: Target, names: Names, seed: int) -> tuple[Choice, bool]:
+def choose(cases: Sequence[Case], target: Target, names: Names, seed: int) -> tuple[FeatureChoice, bool]:
     """Return the choice of least log loss in inner folds, and whether the rule is right there at least as often."""
     counted = [case for case in cases if is_target(case, target)]
     fold = folds([case.customer for case in counted], INNER, seed, "inner")

@@ -4,8 +4,8 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 
-from eval.readings.fitted.evidence import AMOUNT, Shown
-from eval.readings.fitted.features import CODES, SOURCES, kind_of_source
+from eval.readings.fitted.failure_evidence import AMOUNT, FailureEvidence
+from eval.readings.fitted.failure_features import CODES, SOURCES, FeatureValue, kind_of_source
 from fama.diagnosis.detectors.user import END_MARK
 from fama.diagnosis.first_cause import offered_at, proposed_at
 from fama.diagnosis.orchestrator import weight
@@ -13,7 +13,6 @@ from fama.dialogue.language import sentences
 from fama.dialogue.requests import turns_down
 from fama.dialogue.turns import agrees, corrects
 
-Feature = tuple[str, float]
 _COMMITS = re.compile(
     r"\b(proceed|confirm\w*|go(ing)? ahead|would you like (me )?to|shall i|should i|do you want|i(?:'ll| will))\b",
     re.IGNORECASE,
@@ -21,7 +20,7 @@ _COMMITS = re.compile(
 _ROW = re.compile(r"^\s*(?:[-*•|]|\d+[.)])", re.MULTILINE)
 
 
-def candidates(shown: Shown) -> list[int]:
+def candidate_steps(shown: FailureEvidence) -> list[int]:
     """Return the messages that may be the first cause: the agent's and the user's."""
     return [i for i, m in enumerate(shown.episode.messages) if m.role in ("assistant", "user")]
 
@@ -29,7 +28,7 @@ def candidates(shown: Shown) -> list[int]:
 class Course:
     """Places in a dialogue that features of its messages are relative to."""
 
-    def __init__(self, shown: Shown) -> None:
+    def __init__(self, shown: FailureEvidence) -> None:
         trace = shown.trace
         bad = [one.call for one in shown.wrong if one.done] + list(shown.matching.extra)
         self.bad = {call.step for call in bad}
@@ -49,7 +48,7 @@ class Course:
         self.refusals = [s for s in trace.spoken_steps if any(map(turns_down, sentences(shown.text(s))))]
 
 
-def _rule(shown: Shown, course: Course, step: int) -> Iterator[Feature]:
+def _rule(shown: FailureEvidence, course: Course, step: int) -> Iterator[FeatureValue]:
     """Yield the distance of the message from the rule's, and the party that it is of."""
     at = shown.rule.step
     user = shown.episode.messages[step].role == "user"
@@ -63,7 +62,7 @@ def _rule(shown: Shown, course: Course, step: int) -> Iterator[Feature]:
     yield "agent, rule blames the user", float(not user and shown.rule.blame == "user")
 
 
-def _findings(shown: Shown, course: Course, step: int) -> Iterator[Feature]:
+def _findings(shown: FailureEvidence, course: Course, step: int) -> Iterator[FeatureValue]:
     """Yield the findings at the message."""
     here = {kind_of_source(item.source) for item in shown.findings if item.step == step}
     for pattern in SOURCES:
@@ -74,7 +73,7 @@ def _findings(shown: Shown, course: Course, step: int) -> Iterator[Feature]:
     yield "first finding", float(bool(every) and step == min(every))
 
 
-def _changes(shown: Shown, course: Course, step: int) -> Iterator[Feature]:
+def _changes(shown: FailureEvidence, course: Course, step: int) -> Iterator[FeatureValue]:
     """Yield flags of the messages in which changes that spoilt the data were made, offered and agreed to."""
     yield "bad change", float(step in course.bad)
     yield "failed try of a wanted change", float(step in course.tried)
@@ -87,7 +86,7 @@ def _changes(shown: Shown, course: Course, step: int) -> Iterator[Feature]:
     yield "before the first bad call", math.log1p(max(0, first - step)) if first is not None else 0.0
 
 
-def _acts(shown: Shown, course: Course, step: int) -> Iterator[Feature]:
+def _acts(shown: FailureEvidence, course: Course, step: int) -> Iterator[FeatureValue]:
     """Yield flags of what the message does: calls, errors, refusals, rows, sums, commitments, questions."""
     trace, message = shown.trace, shown.episode.messages[step]
     agent = message.role == "assistant"
@@ -113,7 +112,7 @@ def _acts(shown: Shown, course: Course, step: int) -> Iterator[Feature]:
     yield "user asks", float(not agent and "?" in text)
 
 
-def _place(shown: Shown, course: Course, step: int) -> Iterator[Feature]:
+def _place(shown: FailureEvidence, course: Course, step: int) -> Iterator[FeatureValue]:
     """Yield the position of the message in the dialogue."""
     trace, end = shown.trace, len(shown.episode.messages)
     agent = shown.episode.messages[step].role == "assistant"
@@ -128,7 +127,7 @@ def _place(shown: Shown, course: Course, step: int) -> Iterator[Feature]:
     yield "user, unsaid", float(not agent and bool(shown.steps_of("user:unsaid")))
 
 
-def _category(shown: Shown, course: Course, step: int) -> Iterator[Feature]:
+def _category(shown: FailureEvidence, course: Course, step: int) -> Iterator[FeatureValue]:
     """Yield the findings at the message of the rule's category and of others."""
     for code in CODES:
         here = [weight(item.source) for item in shown.findings if item.step == step and item.category == code]
@@ -136,7 +135,7 @@ def _category(shown: Shown, course: Course, step: int) -> Iterator[Feature]:
         yield f"{code} here as the rule says", max(here, default=0.0) * (shown.rule.primary[0] == code)
 
 
-GROUPS: Mapping[str, Callable[[Shown, Course, int], Iterator[Feature]]] = {
+GROUPS: Mapping[str, Callable[[FailureEvidence, Course, int], Iterator[FeatureValue]]] = {
     "rule": _rule,
     "findings": _findings,
     "changes": _changes,
@@ -146,10 +145,10 @@ GROUPS: Mapping[str, Callable[[Shown, Course, int], Iterator[Feature]]] = {
 }
 
 
-def step_features(shown: Shown) -> tuple[list[int], list[dict[str, float]]]:
+def step_features(shown: FailureEvidence) -> tuple[list[int], list[dict[str, float]]]:
     """Return the candidate messages and the features of each by name, ``group: feature``."""
     course = Course(shown)
-    places = candidates(shown)
+    places = candidate_steps(shown)
     rows = [
         {f"{group}: {name}": value for group, read in GROUPS.items() for name, value in read(shown, course, step)}
         for step in places

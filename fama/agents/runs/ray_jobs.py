@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from fama.agents.agent_request import requester
 from fama.agents.loop import run_episode, unplayed
-from fama.agents.request import requester
 from fama.agents.runs.plan import Planned, load_benchmark
 from fama.agents.runs.run_config import run_prompts
 from fama.agents.runs.stage import Stage, connected
@@ -16,7 +16,7 @@ from fama.episodes.records import Episode, Failure
 from fama.errors import BadInput
 from fama.execution.host import other_code
 from fama.execution.jobs import WorkerLost
-from fama.execution.ray_tasks import check_installed, ray_tasks
+from fama.execution.ray_tasks import check_ray, ray_tasks
 from fama.helpers.pool import build_pool
 from fama.models.connect import check_shared
 from fama.selection.base import SelectorContext
@@ -128,7 +128,7 @@ def check_remote(settings: ExperimentSettings) -> None:
     Raises:
         BadInput: Ray is not installed, a model is served in this process only, or the run's limit cannot be shared.
     """
-    check_installed()
+    check_ray()
     for key in ("model", "helper_model", "user_model"):
         model = getattr(settings, key)
         if model is not None:

@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fama.agents.agent_request import requester
 from fama.agents.loop import run_episode
-from fama.agents.request import requester
 from fama.agents.runs.plan import Planned, episode_id, load_benchmark, select_tasks
 from fama.agents.runs.progress import Progress
 from fama.agents.runs.ray_jobs import EpisodeJob, EpisodeRecipe, check_remote, remote_episodes
 from fama.agents.runs.run_config import FREE, check_unchanged, earlier_prompts, provenance, run_prompts, write_config
 from fama.agents.runs.stage import Stage, connected
-from fama.agents.runs.summary import RunSummary, Tally, summarise
+from fama.agents.runs.summary import RunSummary, Tally, summarise_run
 from fama.envs.base import Benchmark
 from fama.episodes.records import Episode, Failure
 from fama.episodes.store import EpisodeStore
@@ -191,6 +191,6 @@ def _unanswered(episode: Episode) -> bool:
 
 def _write_summary(out: Path, store: EpisodeStore, planned: int, content: Mapping[str, Any]) -> RunSummary:
     about = {key: content[key] for key in ("config_hash", "package_version", "git_commit")}
-    summary = summarise(store.read(), planned, **about)
+    summary = summarise_run(store.read(), planned, **about)
     write_atomically(out / SUMMARY, summary.model_dump_json(indent=2) + "\n")
     return summary

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
+from fama.agents.agent_request import demonstrations_of
 from fama.agents.reading import Reader
-from fama.agents.request import demonstrations_of
 from fama.agents.runs.plan import Planned
 from fama.agents.runs.run_config import with_reading
 from fama.agents.setup import EpisodeSetup

@@ -106,7 +106,7 @@ class Tally:
         )
 
 
-def summarise(episodes: Iterable[Episode], planned: int = 0, **about: str | None) -> RunSummary:
+def summarise_run(episodes: Iterable[Episode], planned: int = 0, **about: str | None) -> RunSummary:
     """Count a stream of episodes, overall and by arm."""
     overall = Tally()
     arms: defaultdict[str, Tally] = defaultdict(Tally)

@@ -14,7 +14,7 @@ from fama.text.call_bodies import read_python
 from fama.text.clean import clean
 from fama.text.json_objects import first_object, objects, unfinished
 from fama.text.markup import UNCLOSED, read_markup
-from fama.text.named_calls import NamedCall, arguments_of, call_of, tool_name
+from fama.text.named_calls import NamedCall, arguments_of, named_call, tool_name
 
 _TEXT_KEYS = ("text", "content", "message", "response")
 _MAX_LENGTH = 20_000
@@ -142,7 +142,7 @@ def _action(call: NamedCall, known: Schemas) -> Action | ParseFailure:
 
 
 def _first_action(text: str, known: Schemas) -> Action | ParseFailure | None:
-    calls = (call_of(value, {RESPOND, *known}) for value in objects(text))
+    calls = (named_call(value, {RESPOND, *known}) for value in objects(text))
     return next((_action(call, known) for call in calls if call is not None), None)
 
 

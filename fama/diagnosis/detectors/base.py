@@ -36,7 +36,7 @@ DETECTORS: Registry[Detector] = Registry(
 )
 
 
-def collect(trace: Trace, taxonomy: Taxonomy) -> tuple[Evidence, ...]:
+def collect_findings(trace: Trace, taxonomy: Taxonomy) -> tuple[Evidence, ...]:
     """Return findings of every registered detector under the taxonomy's codes, in order of their steps."""
     found = [
         placed

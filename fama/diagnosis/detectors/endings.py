@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from fama.diagnosis.detectors.compare import references
+from fama.diagnosis.detectors.action_differences import references
 from fama.diagnosis.detectors.gold import LIMIT_REASONS
 from fama.diagnosis.trace import Trace
 from fama.dialogue.requests import names_change

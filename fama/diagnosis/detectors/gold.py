@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterator
 
-from fama.diagnosis.detectors.compare import (
+from fama.diagnosis.detectors.action_differences import (
     Difference,
     Matching,
     Reference,
-    differences,
+    argument_differences,
     match,
     references,
     same_object,
@@ -84,7 +84,7 @@ def _all(trace: Trace, found: Matching, any_change: bool) -> Iterator[Evidence]:
 def _wrong(trace: Trace, call: Call, differing: list[Difference]) -> Iterator[Evidence]:
     kinds: dict[str, Difference] = {}
     for difference in differing:
-        kinds.setdefault(kind_of(trace, difference, call.step), difference)
+        kinds.setdefault(mistake_kind(trace, difference, call.step), difference)
     if len(kinds) > 1 and "invented" in kinds and isinstance(kinds["invented"].actual, int | float):
         del kinds["invented"]  # a sum that follows from another wrong value
     if len(kinds) > 1:
@@ -97,7 +97,7 @@ def _wrong(trace: Trace, call: Call, differing: list[Difference]) -> Iterator[Ev
             yield Evidence(source=f"gold:{kind}", category=category, step=taken, quote=quote)
 
 
-def kind_of(trace: Trace, difference: Difference, step: int) -> str:
+def mistake_kind(trace: Trace, difference: Difference, step: int) -> str:
     """Return the kind of mistake that a wrong value is, by where it came from.
 
     Left out → missing. In a user's turn → outdated if a later turn of the user has the right one, else misread.
@@ -134,8 +134,8 @@ def _missing(trace: Trace, reference: Reference) -> Iterator[Evidence]:
     tried = [call for call in trace.calls if call.name == reference.name and call.failed]
     if tried:
         # it was tried and answered by an error: the wrong value of the last try is the cause, where it was first tried
-        for difference in differences(reference.arguments, tried[-1].arguments):
-            first = next(c for c in tried if difference in differences(reference.arguments, c.arguments))
+        for difference in argument_differences(reference.arguments, tried[-1].arguments):
+            first = next(c for c in tried if difference in argument_differences(reference.arguments, c.arguments))
             yield from (e for e in _wrong(trace, first, [difference]) if e.source != "gold:missing")
     end = next((c.step for c in trace.calls if trace.roles.closes(c.name)), trace.last_agent_step)
     quote = f"never done: {reference.name}({', '.join(f'{k}={v}' for k, v in reference.arguments.items())})"
@@ -169,7 +169,7 @@ def _ending(trace: Trace, wanted: list[Reference], found: Matching) -> Iterator[
         yield Evidence(source="gold:unclosed", category="IFU", step=trace.last_agent_step, quote=quote)
         return
     call = actual[-1]
-    differing = [d for d in differences(last.arguments, call.arguments) if _is_choice(d.gold)]
+    differing = [d for d in argument_differences(last.arguments, call.arguments) if _is_choice(d.gold)]
     if last.name != call.name or differing:
         quote = shorten(f"{call.quote(100)}, expected {last.name}({last.arguments})", 240)
         yield Evidence(source="gold:closing", category="DCV", step=call.step, quote=quote)

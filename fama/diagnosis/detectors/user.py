@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from fama.diagnosis.detectors.compare import differences, references
+from fama.diagnosis.detectors.action_differences import argument_differences, references
 from fama.diagnosis.detectors.gold import LIMIT_REASONS
 from fama.diagnosis.trace import Trace
 from fama.dialogue.facts import TOLD_VALUE, leaves, normal_text
@@ -107,7 +107,7 @@ def _endless(trace: Trace) -> Iterator[Evidence]:
     done = [
         c.step
         for c in trace.calls
-        if any(r.name == c.name and not differences(r.arguments, c.arguments) for r in wanted)
+        if any(r.name == c.name and not argument_differences(r.arguments, c.arguments) for r in wanted)
     ]
     step = next((i for i in turns if i > max(done, default=-1)), turns[-1])
     quote = f"{len(turns)} turns until the limit; {shorten(spoken(trace.episode.messages[step]), 140)}"

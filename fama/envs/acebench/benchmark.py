@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fama.envs.acebench.data import AceTask, tasks
+from fama.envs.acebench.task_files import AceTask, tasks
 from fama.envs.acebench.world import AgentWorld, SingleWorld
 from fama.envs.base import Environment, UserModel
 from fama.envs.checkouts import version_of

@@ -10,14 +10,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fama.envs.base import BENCHMARKS, Benchmark
-from fama.envs.replay import play_again
+from fama.envs.episode_replay import play_again
 from fama.episodes.exporters.names import distinct_names
 from fama.episodes.records import Episode
 from fama.errors import BadInput
 from fama.files import write_atomically
 
 
-def write(episodes: Iterable[Episode], folder: Path) -> list[Path]:
+def export_episodes(episodes: Iterable[Episode], folder: Path) -> list[Path]:
     """Write ``result_all/result_en/MODEL/data_<category>_result.json`` and the like; returns the files.
 
     MODEL names backbone, strategy, selector and trial. Tasks stand in the benchmark's order; a task that ended in an

@@ -9,7 +9,7 @@ from copy import deepcopy
 from importlib import import_module
 from typing import Any
 
-from fama.envs.acebench.data import AceTask
+from fama.envs.acebench.task_files import AceTask
 
 
 def agent_verdict(task: AceTask, state: list[dict[str, Any]]) -> bool:

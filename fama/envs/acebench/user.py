@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fama.envs.acebench.data import AceTask, prompt
+from fama.envs.acebench.task_files import AceTask, prompt
 from fama.envs.base import UserModel
 from fama.envs.user_model import ask_user
 from fama.episodes.records import LedgerRow

@@ -6,8 +6,8 @@ from typing import Any
 from uuid import uuid4
 from weakref import finalize
 
-from fama.envs.acebench.data import AceTask, prompt
 from fama.envs.acebench.scoring import agent_verdict, normal_verdict, process_verdict, special_verdict
+from fama.envs.acebench.task_files import AceTask, prompt
 from fama.envs.acebench.user import FINISH, AceUser
 from fama.envs.base import Action, Observation, Reward, UserModel
 from fama.episodes.records import GoldAction, ToolSpec

@@ -6,12 +6,12 @@ from typing import Any, TypeVar
 from fama.envs.base import Environment, UserModel
 from fama.envs.helpdesk.engine import BUSY, HelpdeskEnvironment
 from fama.envs.helpdesk.gold import play
-from fama.envs.helpdesk.records import Domain, Task
 from fama.envs.helpdesk.task_mix import DOMAINS, LISTED, SPLITS, parse_id
+from fama.envs.helpdesk.task_records import Domain, Task
 from fama.envs.helpdesk.tasks import build_task, check_id, demonstration_ids, generator_of
 from fama.envs.helpdesk.user.llm import llm_user
 from fama.envs.helpdesk.user.phrase_sets import FIRST, PhraseSet, check_split, draw_set, load_phrase_set, mixed_sets
-from fama.envs.helpdesk.user.scripted import ScriptedUser
+from fama.envs.helpdesk.user.scripted_user import ScriptedUser
 from fama.episodes.records import Message
 from fama.errors import BadInput
 

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fama.envs.base import Action, Observation, Reward
-from fama.envs.helpdesk.facts import share_stated
-from fama.envs.helpdesk.records import Db, Domain, Lookup, Task, Tool, ToolError
+from fama.envs.helpdesk.stated_facts import share_stated
+from fama.envs.helpdesk.task_records import Db, Domain, Lookup, Task, Tool, ToolError
 from fama.envs.helpdesk.user.recognition import refuses
-from fama.envs.helpdesk.user.scripted import ScriptedUser, SimulatedUser
+from fama.envs.helpdesk.user.scripted_user import ScriptedUser, SimulatedUser
 from fama.episodes.records import GoldAction, ToolSpec
 from fama.errors import EnvironmentFault
 from fama.randomness import generator

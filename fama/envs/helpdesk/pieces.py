@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fama.envs.base import Action
-from fama.envs.helpdesk.records import Analysis, Db, Draft, Goal, Resolution, Task, call, say
 from fama.envs.helpdesk.task_mix import TaskPlan
+from fama.envs.helpdesk.task_records import Analysis, Db, Draft, Goal, Resolution, Task, call, say
 
 CATEGORIES = ("DCV", "WRCO", "CM", "IFU")
 
@@ -31,7 +31,7 @@ class Piece:
     traps: set[str] = field(default_factory=set)
 
 
-def gold_actions(
+def joined_actions(
     greeting: str, identity: Sequence[Action], overview: Sequence[Action], pieces: Sequence[Piece]
 ) -> tuple[Action, ...]:
     """Return the reference actions of a task made of one or two pieces."""
@@ -56,11 +56,11 @@ def gold_actions(
     actions.append(say(" ".join(words)))
     if any(piece.goal.pushes for piece in pieces):
         actions.append(say("I am sorry, I cannot make an exception."))
-    actions.append(call("close_case", outcome=outcome_of(pieces)))
+    actions.append(call("close_case", outcome=joined_outcome(pieces)))
     return tuple(actions)
 
 
-def outcome_of(pieces: Sequence[Piece]) -> Resolution:
+def joined_outcome(pieces: Sequence[Piece]) -> Resolution:
     """Return ``refused`` when nothing at all can be done."""
     return "refused" if all(piece.goal.refused for piece in pieces) else "resolved"
 
@@ -84,7 +84,7 @@ def make_draft(
             identity=identity,
             goals=goals,
             gold=gold,
-            outcome=outcome_of(pieces),
+            outcome=joined_outcome(pieces),
         ),
         analysis=Analysis(
             family=plan.family,

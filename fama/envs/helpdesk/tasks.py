@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import NamedTuple
 
-from fama.envs.helpdesk.records import Analysis, Domain, Draft, Task
 from fama.envs.helpdesk.task_mix import DEMONSTRATIONS, DOMAINS, LISTED, TaskPlan, parse_id, plan_task
+from fama.envs.helpdesk.task_records import Analysis, Domain, Draft, Task
 from fama.errors import BadInput
 
 

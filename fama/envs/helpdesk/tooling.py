@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fama.envs.helpdesk.records import Db, Tool, ToolError
+from fama.envs.helpdesk.task_records import Db, Tool, ToolError
 from fama.episodes.records import ToolSpec
 
 

@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 from fama.envs.base import Environment, UserModel
-from fama.envs.tau2.package import DISTRIBUTION, installed_version, load
+from fama.envs.tau2.package import DISTRIBUTION, load_module, tau2_version
 from fama.envs.tau2.world import Tau2Environment
 from fama.episodes.records import Message
 from fama.errors import BadInput
@@ -20,7 +20,7 @@ class Tau2:
     name = "tau2"
 
     def __init__(self) -> None:
-        self._version = f"{DISTRIBUTION}-{installed_version()}"
+        self._version = f"{DISTRIBUTION}-{tau2_version()}"
 
     def version(self, domain: str) -> str:
         """Return the installed code's version, the same for every domain."""
@@ -65,14 +65,14 @@ class Tau2:
 
 @lru_cache(maxsize=8)
 def _tasks(domain: str) -> dict[str, Any]:
-    return {str(task.id): task for task in load("registry").registry.get_tasks_loader(domain)(None)}
+    return {str(task.id): task for task in load_module("registry").registry.get_tasks_loader(domain)(None)}
 
 
 @lru_cache(maxsize=8)
 def _splits(domain: str) -> dict[str, tuple[str, ...]]:
     if domain not in DOMAINS:
         raise BadInput(f"tau2: no domain {domain!r}; known: {', '.join(DOMAINS)}")
-    loader = load("registry").registry.get_task_splits_loader(domain)
+    loader = load_module("registry").registry.get_task_splits_loader(domain)
     published = {} if loader is None else loader()
     wanted = {name: tuple(map(str, ids)) for name, ids in published.items() if name in (BASE, "train", "test")}
     return {BASE: tuple(_tasks(domain)), **wanted}

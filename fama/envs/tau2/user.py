@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from fama.envs.base import UserModel
-from fama.envs.tau2.package import load
+from fama.envs.tau2.package import load_module
 from fama.envs.user_model import ask_user
 from fama.episodes.records import LedgerRow, ToolCall
 from fama.randomness import derive_seed
@@ -17,7 +17,7 @@ class Tau2User:
     """Sees the dialogue from the other side: the agent's words are its user turns. Telecom's user has tools."""
 
     def __init__(self, task: Any, tools: list[Any] | None, player: UserModel, seed: int) -> None:
-        simulator = load("user.user_simulator").UserSimulator(tools=tools, instructions=str(task.user_scenario))
+        simulator = load_module("user.user_simulator").UserSimulator(tools=tools, instructions=str(task.user_scenario))
         self._messages: list[dict[str, Any]] = [{"role": "system", "content": simulator.system_prompt}]
         self._tools = tuple(tool.openai_schema for tool in tools or ())
         self._player = player

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fama.envs.base import Action, Observation, Reward, UserModel
-from fama.envs.tau2.package import load
+from fama.envs.tau2.package import load_module
 from fama.envs.tau2.user import MAX_CALLS, Tau2User
-from fama.episodes.foreign.messages import messages_of
+from fama.episodes.foreign.logged_messages import messages_of
 from fama.episodes.importers.tau2_messages import chat_message, of_user_tools
 from fama.episodes.records import GoldAction, LedgerRow, Message, ToolSpec
 from fama.errors import EnvironmentFault, UserFault
@@ -26,7 +26,7 @@ class Tau2Environment:
         self._domain = domain
         self._task = task
         self._player = player
-        self._messages = load("data_model.message")
+        self._messages = load_module("data_model.message")
         self._build()
         self._fresh = True
 
@@ -48,7 +48,7 @@ class Tau2Environment:
         user_tools = self._world.get_user_tools() if self._world.user_tools is not None else None
         self._user = Tau2User(self._task, user_tools, self._player, seed)
         if not self._trajectory:
-            self._trajectory.append(deepcopy(load("orchestrator.orchestrator").DEFAULT_FIRST_AGENT_MESSAGE))
+            self._trajectory.append(deepcopy(load_module("orchestrator.orchestrator").DEFAULT_FIRST_AGENT_MESSAGE))
         for message in self._trajectory:
             self._user.recall(message)
         last = self._trajectory[-1]
@@ -75,8 +75,8 @@ class Tau2Environment:
 
     def outcome(self) -> Reward:
         """Return the benchmark's verdict: 0 before the user or the agent has ended the conversation, as in tau2."""
-        simulation = load("data_model.simulation")
-        evaluator = load("evaluator.evaluator")
+        simulation = load_module("data_model.simulation")
+        evaluator = load_module("evaluator.evaluator")
         now = datetime.now(UTC).isoformat()
         run = simulation.SimulationRun(
             id="fama",
@@ -109,7 +109,7 @@ class Tau2Environment:
     def _build(self) -> None:
         state = self._task.initial_state
         history = deepcopy(state.message_history) if state is not None and state.message_history else []
-        self._world = load("registry").registry.get_env_constructor(self._domain)()
+        self._world = load_module("registry").registry.get_env_constructor(self._domain)()
         self._world.set_state(
             initialization_data=state.initialization_data if state is not None else None,
             initialization_actions=state.initialization_actions if state is not None else None,

@@ -19,7 +19,7 @@ _UNKNOWN_TIME = "1970-01-01T00:00:00+00:00"
 _COUNTS = ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens")
 
 
-def write(episodes: Iterable[Episode], folder: Path) -> list[Path]:
+def export_episodes(episodes: Iterable[Episode], folder: Path) -> list[Path]:
     """Write the episodes of each benchmark, domain, backbone, strategy, selector and config into a file of their own.
 
     Returns the files. A trial becomes an epoch. Notes stand in the metadata of the message that they came before, since

@@ -36,7 +36,7 @@ def number(value: Any, name: str) -> float | None:
     if found is not None and not math.isfinite(found):
         return None
     if found is None:
-        raise BadInput(f"field {name!r} is {quote(value)}, not a number; fix it or set it to null")
+        raise BadInput(f"field {name!r} is {cite(value)}, not a number; fix it or set it to null")
     return found
 
 
@@ -64,7 +64,7 @@ def whole(value: Any, name: str) -> int | None:
         return int(value)
     found = number(value, name)
     if found is not None and not found.is_integer():
-        raise BadInput(f"field {name!r} is {quote(value)}, not a whole number; fix it or set it to null")
+        raise BadInput(f"field {name!r} is {cite(value)}, not a whole number; fix it or set it to null")
     return None if found is None else int(found)
 
 
@@ -81,7 +81,7 @@ def trial_of(value: Any) -> int:
     found = whole(value, "trial") or 0
     if not 0 <= found <= MOST_TRIALS:
         raise BadInput(
-            f"field 'trial' is {quote(value)}, not a number from 0 to {MOST_TRIALS}; fix it or set it to null"
+            f"field 'trial' is {cite(value)}, not a number from 0 to {MOST_TRIALS}; fix it or set it to null"
         )
     return found
 
@@ -115,7 +115,7 @@ def verdict(value: Any, name: str) -> bool | None:
     word = value.strip().lower() if isinstance(value, str) else None
     if word in _TRUE or word in _FALSE:
         return word in _TRUE
-    raise BadInput(f"field {name!r} is {quote(value)}, neither success nor failure; write true or false")
+    raise BadInput(f"field {name!r} is {cite(value)}, neither success nor failure; write true or false")
 
 
 def name_of(value: Any) -> str | None:
@@ -137,7 +137,7 @@ def mapping(value: Any, name: str) -> dict[str, Any]:
     if absent(value):
         return {}
     if not isinstance(value, dict):
-        raise BadInput(f"field {name!r} is {quote(value)}, not an object; is this the right format?")
+        raise BadInput(f"field {name!r} is {cite(value)}, not an object; is this the right format?")
     return value
 
 
@@ -151,7 +151,7 @@ def listed(value: Any, name: str) -> list[Any]:
     if absent(value):
         return []
     if not isinstance(value, list):
-        raise BadInput(f"field {name!r} is {quote(value)}, not a list; is this the right format?")
+        raise BadInput(f"field {name!r} is {cite(value)}, not a list; is this the right format?")
     return value
 
 
@@ -165,7 +165,7 @@ def from_text(value: Any) -> Any:
         return value
 
 
-def quote(value: Any) -> str:
+def cite(value: Any) -> str:
     """Return a value for a message, short and on one line."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     text = " ".join(text.split())

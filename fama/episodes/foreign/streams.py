@@ -38,11 +38,11 @@ class LogRecord(NamedTuple):
         if self.fault:
             raise BadInput(self.fault)
         if not isinstance(self.value, dict):
-            raise BadInput(f"{kind_of(self.value)}, not an object; is this the right format?")
+            raise BadInput(f"{json_kind(self.value)}, not an object; is this the right format?")
         return self.value
 
 
-def kind_of(value: Any) -> str:
+def json_kind(value: Any) -> str:
     """Return a JSON value's kind in words."""
     if value is None:
         return "null"

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from fama import __version__
-from fama.episodes.foreign.content import as_text
 from fama.episodes.foreign.fields import absent, listed, whole
-from fama.episodes.foreign.identity import task_id_of
+from fama.episodes.foreign.file_identity import task_id_of
+from fama.episodes.foreign.logged_content import as_text
 from fama.episodes.foreign.streams import read_records
 from fama.episodes.importers.base import read_episodes_of
 from fama.episodes.records import Episode, FunctionCall, Message, Outcome, Source, ToolCall

@@ -9,10 +9,10 @@ import ijson
 from pydantic import ValidationError
 
 from fama import __version__
-from fama.episodes.faults import fault_of
 from fama.episodes.foreign.fields import name_of, trial_of
-from fama.episodes.foreign.identity import task_id_of
+from fama.episodes.foreign.file_identity import task_id_of
 from fama.episodes.foreign.streams import Lenient, LogRecord, first_sign, open_log, parser_errors
+from fama.episodes.record_faults import fault_of
 from fama.episodes.records import Episode, Failure, Outcome, Source
 from fama.errors import BadInput
 from fama.hashing import content_hash
@@ -89,7 +89,7 @@ _LINES = 50
 UNREADABLE = "unreadable record: "
 
 
-def detect(path: Path) -> str:
+def detect_format(path: Path) -> str:
     """Return the format of a file, by its ending (``.eval``) or by the fields of its first readable record.
 
     Raises:

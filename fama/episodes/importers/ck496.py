@@ -12,10 +12,10 @@ from typing import Any
 
 from fama import __version__
 from fama.episodes.foreign.fields import name_of, trial_of
-from fama.episodes.foreign.identity import task_id_of
-from fama.episodes.foreign.messages import messages_of
+from fama.episodes.foreign.file_identity import task_id_of
+from fama.episodes.foreign.logged_messages import messages_of
+from fama.episodes.foreign.logged_tools import gold_of
 from fama.episodes.foreign.streams import LogRecord, read_items
-from fama.episodes.foreign.tools import gold_of
 from fama.episodes.importers.base import read_episodes_of
 from fama.episodes.records import Episode, Failure, Outcome, Source
 from fama.errors import BadInput

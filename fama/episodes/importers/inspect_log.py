@@ -8,8 +8,8 @@ from typing import Any
 
 from fama import __version__
 from fama.episodes.foreign.fields import number_or_none
-from fama.episodes.foreign.identity import settings_text
-from fama.episodes.foreign.messages import messages_of
+from fama.episodes.foreign.file_identity import settings_text
+from fama.episodes.foreign.logged_messages import messages_of
 from fama.episodes.foreign.streams import LogRecord
 from fama.episodes.importers.base import read_episodes_of
 from fama.episodes.importers.inspect_arguments import from_parse_error
@@ -65,7 +65,7 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
 
 
 def _refused(path: Path, error: Exception) -> BadInput:
-    """Return what to tell of a log that Inspect's own reader refuses; its words quote its code."""
+    """Return what to tell of a log that Inspect's own reader refuses; its words cite its code."""
     why = "cannot be opened" if isinstance(error, OSError) else "not a whole log, or of a version that it does not know"
     return BadInput(f"{path}: Inspect's reader refuses it ({why}); write it again, or update inspect-ai")
 

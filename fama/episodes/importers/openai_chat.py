@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from fama import __version__
-from fama.episodes.foreign.answers import answered
-from fama.episodes.foreign.content import as_text
 from fama.episodes.foreign.fields import absent, mapping, name_of, number, trial_of, verdict
-from fama.episodes.foreign.identity import settings_text, task_id_of
+from fama.episodes.foreign.file_identity import settings_text, task_id_of
+from fama.episodes.foreign.logged_answers import answered
+from fama.episodes.foreign.logged_content import as_text
+from fama.episodes.foreign.logged_tools import gold_of, tools_of
 from fama.episodes.foreign.streams import read_records
-from fama.episodes.foreign.tools import gold_of, tools_of
 from fama.episodes.importers.base import read_episodes_of
 from fama.episodes.records import Episode, Outcome, Source
 from fama.errors import BadInput

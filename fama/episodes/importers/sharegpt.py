@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fama.episodes.foreign.calls import ForeignCall
-from fama.episodes.foreign.content import THOUGHTS
-from fama.episodes.foreign.fields import absent, from_text, quote, rows_of
-from fama.episodes.foreign.messages import ROLES, as_call_row
+from fama.episodes.foreign.fields import absent, cite, from_text, rows_of
+from fama.episodes.foreign.logged_calls import ForeignCall
+from fama.episodes.foreign.logged_content import THOUGHTS
+from fama.episodes.foreign.logged_messages import ROLES, as_call_row
+from fama.episodes.foreign.logged_tools import tools_of
 from fama.episodes.foreign.streams import read_records
-from fama.episodes.foreign.tools import tools_of
 from fama.episodes.importers.base import read_episodes_of
 from fama.episodes.importers.openai_chat import chat_episode
 from fama.episodes.records import Episode
@@ -65,7 +65,7 @@ def _turns(row: dict[str, Any]) -> list[dict[str, Any]]:
         turn = from_text(turn)
         named = (turn.get("from") or turn.get("role")) if isinstance(turn, dict) else None
         if not isinstance(named, str) or named.lower() not in ROLES:
-            raise BadInput(f"conversations[{index}]: unknown speaker {quote(named)}; write system, human, gpt or tool")
+            raise BadInput(f"conversations[{index}]: unknown speaker {cite(named)}; write system, human, gpt or tool")
         content = turn.get("content") if turn.get("value") is None else turn["value"]
         turns.append({**turn, "from": None, "value": None, "role": named.lower(), "content": content})
     system = row.get("system") if not absent(row.get("system")) else row.get("system_prompt")

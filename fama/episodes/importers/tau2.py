@@ -18,12 +18,12 @@ from fama.episodes.foreign.fields import (
     trial_of,
     whole,
 )
-from fama.episodes.foreign.identity import settings_text
-from fama.episodes.foreign.messages import messages_of
+from fama.episodes.foreign.file_identity import settings_text
+from fama.episodes.foreign.logged_messages import messages_of
+from fama.episodes.foreign.logged_tools import gold_of, tools_of
 from fama.episodes.foreign.streams import LogRecord, read_items, read_part, read_records
-from fama.episodes.foreign.tools import gold_of, tools_of
 from fama.episodes.importers.base import read_episodes_of
-from fama.episodes.importers.tau2_messages import chat_message, of_user_tools, turns_of
+from fama.episodes.importers.tau2_messages import chat_message, of_user_tools, simulation_messages
 from fama.episodes.records import Episode, LedgerRow, Outcome, Source
 from fama.errors import BadInput, Boundary
 from fama.hashing import content_hash
@@ -129,7 +129,7 @@ class _Run:
         verdict = mapping(row.get("reward_info"), "reward_info")
         reward = number(verdict.get("reward"), "reward")
         outcome = _outcome(row, reward)
-        turns = turns_of(row)
+        turns = simulation_messages(row)
         rows = [message for message in turns if not of_user_tools(message)]
         policy = row.get("policy") if not absent(row.get("policy")) else self.world.get("policy")
         system = [] if absent(policy) else [{"role": "system", "content": policy}]

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from fama.episodes.foreign.fields import absent, listed, quote
+from fama.episodes.foreign.fields import absent, cite, listed
 from fama.errors import BadInput
 
 
-def turns_of(simulation: dict[str, Any]) -> list[dict[str, Any]]:
+def simulation_messages(simulation: dict[str, Any]) -> list[dict[str, Any]]:
     """Return a simulation's messages, several results of one message apart; of a voice run, made from its ticks.
 
     Raises:
@@ -18,7 +18,7 @@ def turns_of(simulation: dict[str, Any]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for index, row in enumerate(rows):
         if not isinstance(row, dict) or not isinstance(row.get("role"), str):
-            raise BadInput(f"messages[{index}] is {quote(row)}, no message with a role; is this a simulation of tau2?")
+            raise BadInput(f"messages[{index}] is {cite(row)}, no message with a role; is this a simulation of tau2?")
         inner = row.get("tool_messages")
         found += (
             [{"role": "tool", **one} for one in inner if isinstance(one, dict)] if isinstance(inner, list) else [row]
@@ -32,7 +32,7 @@ def _of_ticks(ticks: list[Any]) -> list[dict[str, Any]]:
     speaking: dict[str, dict[str, Any] | None] = {}
     for tick in ticks:
         if not isinstance(tick, dict):
-            raise BadInput(f"a tick is {quote(tick)}, not an object; is this a simulation of tau2?")
+            raise BadInput(f"a tick is {cite(tick)}, not an object; is this a simulation of tau2?")
         for role, side in (("assistant", "agent"), ("user", "user")):
             chunk, calls = tick.get(f"{side}_chunk"), listed(tick.get(f"{side}_tool_calls"), "tool_calls")
             content = chunk.get("content") if isinstance(chunk, dict) else None

@@ -97,7 +97,7 @@ SEARCHES: Registry[Search] = Registry(
     "search",
     {
         "elimination": "fama.mining.search.elimination:search",
-        "map": "fama.mining.search.effects:search",
+        "map": "fama.mining.search.effect_map:search",
         "tree": "fama.mining.search.tree:search",
     },
 )

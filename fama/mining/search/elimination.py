@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterable
 
-from fama.mining.schedule import NOTHING, Point, Schedule, helpers_of, turns_of
+from fama.mining.schedule import NOTHING, Schedule, SchedulePoint, asked_turns, helpers_of
 from fama.mining.search.base import World
-from fama.mining.search.effects import one_note_repairs, whole_map
+from fama.mining.search.effect_map import one_note_repairs, whole_map
 from fama.mining.search.tree import prove
 from fama.subsets import base_of, one_form_each
 
@@ -50,7 +50,7 @@ def _everywhere(world: World, members: Iterable[str]) -> Schedule:
     """Return the schedule that asks these helpers wherever ``all_asked`` asks them, or another form of them."""
     form = {base_of(name): name for name in members}
     asked = [(point.turn, base_of(point.helper)) for point in world.all_asked]
-    return frozenset(Point(turn, form[base]) for turn, base in asked if base in form)
+    return frozenset(SchedulePoint(turn, form[base]) for turn, base in asked if base in form)
 
 
 async def eliminate(world: World, kept: Schedule) -> Schedule:
@@ -63,7 +63,7 @@ async def eliminate(world: World, kept: Schedule) -> Schedule:
     while kept != before:
         before = kept
         kept = await _without(world, kept, by_decision)
-        kept = await _without(world, kept, by_helper)
+        kept = await _without(world, kept, points_by_helper)
         if kept == before:
             kept = await _without(world, kept, by_note)
     return kept
@@ -71,11 +71,11 @@ async def eliminate(world: World, kept: Schedule) -> Schedule:
 
 def by_decision(points: Schedule) -> list[Schedule]:
     """Return the points of each decision, the latest decision first."""
-    turns = reversed(turns_of(points))
+    turns = reversed(asked_turns(points))
     return [frozenset(point for point in points if point.turn == turn) for turn in turns]
 
 
-def by_helper(points: Schedule) -> list[Schedule]:
+def points_by_helper(points: Schedule) -> list[Schedule]:
     """Return the points of each helper, by name."""
     names = sorted({point.helper for point in points})
     return [frozenset(point for point in points if point.helper == name) for name in names]

@@ -1,6 +1,6 @@
 """Exact search: the tree of schedules in which every note changes an action, by number of notes."""
 
-from fama.mining.schedule import NOTHING, Schedule, members_at, points_at, turns_of
+from fama.mining.schedule import NOTHING, Schedule, asked_turns, members_at, points_at
 from fama.mining.search.base import World
 from fama.subsets import Subset, subsets_of_size
 
@@ -25,7 +25,7 @@ async def prove(world: World, calls: int | None, within: Schedule | None = None)
     while levels:
         for given in levels.pop(cost, ()):
             run = await world.run(given)
-            first = max(turns_of(given), default=-1) + 1
+            first = max(asked_turns(given), default=-1) + 1
             for turn in range(first, run.decisions):
                 allowed = world.pool if within is None else members_at(within, turn, world.pool)
                 for size in range(1, len(allowed) + 1):

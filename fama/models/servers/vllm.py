@@ -89,7 +89,7 @@ def flags(spec: VllmSpec) -> tuple[str, ...]:
     return (*where, *what, "--enable-prefix-caching", *tool_flags(model, spec.parser), *spec.extra)
 
 
-def installed_version() -> str | None:
+def vllm_version() -> str | None:
     """Return the version of vLLM in this interpreter (of the GPU or the CPU build); None without one."""
     for name in _DISTRIBUTIONS:
         try:
@@ -120,7 +120,7 @@ def serve(
         BadInput: vLLM is not installed, or ``spec`` names one file.
         FamaError: the server ended while it loaded, or was not healthy in time.
     """
-    installed = installed_version()
+    installed = vllm_version()
     if installed is None:
         raise BadInput("--backend vllm: vLLM is not installed; install it with: pip install 'fama-router[vllm]'")
     if spec.name.endswith(".gguf") or Path(spec.name).is_file():

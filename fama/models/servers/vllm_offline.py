@@ -30,7 +30,7 @@ _TOO_LONG = ("context length", "max_model_len", "maximum model length", "longer 
 
 
 @asynccontextmanager
-async def load(name: str, context_tokens: int) -> AsyncIterator["VllmBatch"]:
+async def offline_model(name: str, context_tokens: int) -> AsyncIterator["VllmBatch"]:
     """Yield the model of a hub repository or folder in Hugging Face format for the length of the block.
 
     Raises:

@@ -93,7 +93,7 @@ MODELS = (
 )
 
 
-def find(name: str) -> LocalModel:
+def find_model(name: str) -> LocalModel:
     """Return the model of a name.
 
     Raises:

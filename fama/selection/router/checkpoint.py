@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from fama.errors import BadInput, Missing
-from fama.files import sweep, write_atomically
+from fama.files import sweep_temporary, write_atomically
 from fama.redaction import redact, shortened
 from fama.selection.router.checkpoint_files import (
     ADAPTER,
@@ -36,15 +36,15 @@ from fama.selection.router.manifest import ROUTER_SCHEMA, RouterManifest, Stored
 from fama.selection.router.router import Router
 from fama.text.json_numbers import load_finite
 
-Array = NDArray[np.float32]
+Float32Array = NDArray[np.float32]
 
 
 def write_router(
     folder: Path,
     manifest: RouterManifest,
-    arrays: Mapping[str, Array],
+    arrays: Mapping[str, Float32Array],
     card: str,
-    adapter: tuple[Mapping[str, Any], Mapping[str, Array]] | None = None,
+    adapter: tuple[Mapping[str, Any], Mapping[str, Float32Array]] | None = None,
     files: Mapping[str, bytes] | None = None,
     figure: bytes | None = None,
 ) -> RouterManifest:
@@ -63,11 +63,11 @@ def write_router(
     stored = {name: StoredFile(size=len(data), sha256=sha256(data)) for name, data in contents.items()}
     complete = manifest.model_copy(update={"files": stored})
     folder.mkdir(parents=True, exist_ok=True)
-    sweep(folder)
+    sweep_temporary(folder)
     for name in contents:
         with suppress(FileNotFoundError):
             regular_file(folder, name)
-    sweep(folder / Path(ADAPTER).parent)
+    sweep_temporary(folder / Path(ADAPTER).parent)
     if figure is not None:
         contents[FIGURE] = figure
     of_kinds = {name for kind in ROUTER_KINDS.loadable().values() for name in kind.files}
@@ -213,7 +213,7 @@ def _check_encoder(folder: Path, manifest: RouterManifest) -> None:
         )
 
 
-def _read_arrays(path: Path, content: bytes) -> dict[str, Array]:
+def _read_arrays(path: Path, content: bytes) -> dict[str, Float32Array]:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 

@@ -14,10 +14,10 @@ from fama.selection.router.message_features import KIND_OF_ROLE, MessageFeatures
 #: Order of the kinds in type embeddings; part of the checkpoint format.
 KINDS: tuple[SegmentKind, ...] = ("policy", "tool", "user", "assistant", "result")
 #: Parts of a state that a log may lack.
-Part = Literal["policy", "tools"]
-PARTS: tuple[Part, ...] = ("policy", "tools")
-_SEGMENT_OF: dict[Part, SegmentKind] = {"policy": "policy", "tools": "tool"}
-_EVIDENCE_OF: dict[Part, tuple[str, ...]] = {
+PromptPart = Literal["policy", "tools"]
+PARTS: tuple[PromptPart, ...] = ("policy", "tools")
+_SEGMENT_OF: dict[PromptPart, SegmentKind] = {"policy": "policy", "tools": "tool"}
+_EVIDENCE_OF: dict[PromptPart, tuple[str, ...]] = {
     "policy": ("policy_length", "policy_rules"),
     "tools": ("tools", "tool_parameters"),
 }
@@ -49,7 +49,7 @@ class Features:
         return tuple(segment for segment in self.segments if segment.kind not in _OF_MESSAGES)
 
     @cached_property
-    def lacking(self) -> frozenset[Part]:
+    def lacking(self) -> frozenset[PromptPart]:
         """Return the parts of which the state has nothing."""
         kinds = {segment.kind for segment in self.segments}
         return frozenset(part for part in PARTS if _SEGMENT_OF[part] not in kinds)
@@ -77,7 +77,7 @@ def state_text(features: Features) -> str:
     return "\n".join(f"{segment.kind}: {segment.text}" for segment in order)
 
 
-def hide(features: Features, parts: Collection[Part]) -> Features:
+def hide(features: Features, parts: Collection[PromptPart]) -> Features:
     """Return the features without these parts, as of a state that lacks them."""
     gone = {_SEGMENT_OF[part] for part in parts if part not in features.lacking}
     if not gone:
@@ -86,7 +86,7 @@ def hide(features: Features, parts: Collection[Part]) -> Features:
     return replace(features, segments=kept, evidence=_with_evidence(features.evidence, parts, 0.0))
 
 
-def _with_evidence(evidence: tuple[float, ...], parts: Collection[Part], value: float) -> tuple[float, ...]:
+def _with_evidence(evidence: tuple[float, ...], parts: Collection[PromptPart], value: float) -> tuple[float, ...]:
     from fama.selection.router.evidence import EVIDENCE_NAMES
 
     changed = {EVIDENCE_NAMES.index(name) for part in parts for name in _EVIDENCE_OF[part]}

@@ -8,8 +8,8 @@ from pydantic import AfterValidator, Field, JsonValue, model_validator
 from fama.episodes.records import Record
 from fama.episodes.spending import CostUnit, Spent
 from fama.hashing import content_hash
-from fama.selection.decision import Masks
-from fama.selection.router.features import Part
+from fama.selection.decision_rule import Masks
+from fama.selection.router.features import PromptPart
 
 ROUTER_SCHEMA = 1
 #: Helpers of a pool, numbers in a vector, and the largest λ, tolerance, strength or temperature of a checkpoint.
@@ -171,7 +171,7 @@ class RouterManifest(Record):
     view: View = "prospective"
     cadence: RouterCadence = Field(default="episode", exclude_if=lambda value: value == "episode")
     cost_unit: CostUnit = Field(default="tokens", exclude_if=lambda value: value == "tokens")
-    hidden: tuple[Part, ...] | None = Field(default=None, exclude_if=lambda value: value is None)
+    hidden: tuple[PromptPart, ...] | None = Field(default=None, exclude_if=lambda value: value is None)
     calibration: Calibration = Calibration()
     guarantee: Guarantee | None = None
     lam: float = Field(ge=0.0, le=_LARGEST)

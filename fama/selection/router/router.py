@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fama.episodes.state import VisibleState
 from fama.selection.base import Allowance
-from fama.selection.decision import Choice, Floats, Masks, Objective, Scorer, decide
+from fama.selection.decision_rule import Choice, Floats, Masks, Objective, Scorer, decide
 from fama.selection.router.embedder import Embedder
 from fama.selection.router.features import Features, featurise, hide
 from fama.selection.router.kinds.label_heads import Categories

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fama.selection.decision import Floats, Masks, Scorer, SubsetValues
+from fama.selection.decision_rule import Floats, Masks, Scorer, SubsetValues
 from fama.selection.router.features import Features
 
 

@@ -15,7 +15,7 @@ from fama.episodes.store import read_episodes
 from fama.errors import BadInput
 from fama.selection.base import Allowance, AnySelector, Selection, SelectorContext
 from fama.selection.budget import helper_cap
-from fama.selection.decision import Objective
+from fama.selection.decision_rule import Objective
 from fama.selection.router.checkpoint import check_runtime, load_router
 from fama.selection.router.features import Features
 from fama.selection.router.kinds.base import ROUTER_KINDS

@@ -21,7 +21,7 @@ from fama.models.prefix import Question
 from fama.prompts import render
 from fama.selection.asking import ask_for_helpers, call_tokens, repair_tokens
 from fama.selection.base import Allowance, AnySelector, Selection, SelectorContext
-from fama.selection.replies import NamedHelpers, default_reply_tokens, read_reply
+from fama.selection.helper_choice import NamedHelpers, default_reply_tokens, read_choice
 from fama.selection.traits import SelectorTraits, declare
 
 #: Further calls after a reply that could not be read, unless the option ``repairs`` says otherwise.
@@ -78,21 +78,21 @@ def build(context: SelectorContext, form: object = None, **options: object) -> A
 
 
 @dataclass(frozen=True)
-class Limits:
+class CallLimits:
     """Limits of a selection: output tokens per call, and further calls after replies that cannot be read."""
 
     reply_tokens: int
     repairs: int
 
 
-def _limits(options: dict[str, object], context: SelectorContext) -> Limits:
+def _limits(options: dict[str, object], context: SelectorContext) -> CallLimits:
     """Take the limits out of the options.
 
     Raises:
         BadInput: one is no whole number, or too small.
     """
     own = default_reply_tokens(tuple(context.helpers))
-    return Limits(
+    return CallLimits(
         _whole("reply_tokens", options.pop("reply_tokens", own), 1),
         _whole("repairs", options.pop("repairs", REPAIRS), 0),
     )
@@ -175,7 +175,7 @@ class OneCall:
         )
 
     def _read(self, reply: ChatReply) -> NamedHelpers:
-        return read_reply(reply.words, self._pool, reply.end is ReplyEnd.LENGTH)
+        return read_choice(reply.words, self._pool, reply.end is ReplyEnd.LENGTH)
 
 
 class OnPrefix:
@@ -227,7 +227,7 @@ class OnPrefix:
         return _selection(asked.subset or (), self._pool, asked.ledger, time.perf_counter() - started)
 
     def _read(self, reply: ChatReply) -> NamedHelpers:
-        return read_reply(self._question.answer(reply), self._pool, reply.end is ReplyEnd.LENGTH)
+        return read_choice(self._question.answer(reply), self._pool, reply.end is ReplyEnd.LENGTH)
 
 
 class FromDiagnosis:
@@ -236,7 +236,7 @@ class FromDiagnosis:
     name = "prompted"
     track: str = "retrospective"
 
-    def __init__(self, context: SelectorContext, failures: Sequence[Failure], limits: Limits) -> None:
+    def __init__(self, context: SelectorContext, failures: Sequence[Failure], limits: CallLimits) -> None:
         self._context = context
         self._limits = limits
         self._failures = {_place(failure): failure for failure in reversed(failures)}

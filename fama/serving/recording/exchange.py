@@ -9,8 +9,8 @@ from typing import Any
 
 from fama import __version__
 from fama.advising.advice import Advice
-from fama.episodes.foreign.messages import messages_of
-from fama.episodes.foreign.tools import functions_of
+from fama.episodes.foreign.logged_messages import messages_of
+from fama.episodes.foreign.logged_tools import functions_of
 from fama.episodes.importers.openai_chat import NO_OUTCOME
 from fama.episodes.records import Episode, FunctionCall, LedgerRow, Message, Outcome, Source, ToolSpec
 from fama.episodes.state import turn_of
@@ -70,7 +70,7 @@ class Exchange:
         for place, message in enumerate(self.messages):
             if message.role == "assistant":
                 yield place, digest.hexdigest()
-            digest.update(content_hash(spoken(message)).encode())
+            digest.update(content_hash(comparable_text(message)).encode())
         yield len(self.messages), digest.hexdigest()
 
     def episode(self, id_: str, selector: str, benchmark: str, domain: str, before: Episode | None) -> Episode:
@@ -118,7 +118,7 @@ class Exchange:
         return row.model_copy(update={"turn": turn})
 
 
-def spoken(message: Message) -> list[Any]:
+def comparable_text(message: Message) -> list[Any]:
     """Return what a message says: equal for a reply and for what a client makes of it in its history."""
     calls = [[call.function.name, _arguments(call.function)] for call in message.tool_calls or ()]
     return [message.role, (message.content or "").strip(), calls]
@@ -132,8 +132,8 @@ def _arguments(function: FunctionCall) -> Any:
 
 def echoes(history: Message, answer: Message) -> bool:
     """Return whether a message of a history is a reply: same calls, same words, also where a part of them was cut."""
-    _, words, calls = spoken(history)
-    _, own, made = spoken(answer)
+    _, words, calls = comparable_text(history)
+    _, own, made = comparable_text(answer)
     if calls != made:
         return False
     if not words or not own:  # some clients drop the words beside a call

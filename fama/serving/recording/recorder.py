@@ -13,10 +13,10 @@ from pathlib import Path
 
 from fama.episodes.cutting import cut_decision, cut_message
 from fama.episodes.records import Episode, Message
-from fama.serving.metrics import Metrics
-from fama.serving.recording.exchange import Exchange, echoes, spoken
-from fama.serving.recording.folder import RecordFolder
+from fama.serving.counters import Metrics
+from fama.serving.recording.exchange import Exchange, comparable_text, echoes
 from fama.serving.recording.hooks import Hook, load_hook
+from fama.serving.recording.recorded_folder import RecordFolder
 from fama.serving.settings import RecordSettings
 
 log = logging.getLogger(__name__)
@@ -179,16 +179,16 @@ class ConversationRecorder:
     def _echoed(self, said: Message, prefix: str) -> _Open | None:
         """Return the conversation whose reply a message is; an equal reply comes before one that was cut."""
         ones = self._with_prefix(prefix)
-        equal = (one for one in ones if any(spoken(said) == spoken(answer) for answer in one.answers))
+        equal = (one for one in ones if any(comparable_text(said) == comparable_text(answer) for answer in one.answers))
         alike = (one for one in ones if any(echoes(said, answer) for answer in one.answers))
         return next(equal, None) or next(alike, None)
 
     def _repeated(self, exchange: Exchange, whole: str) -> _Open | None:
         """Return the conversation whose latest request an exchange retries; asked before its answer it is another."""
-        words = [spoken(answer) for answer in exchange.answers]
+        words = [comparable_text(answer) for answer in exchange.answers]
         for one in self._with_prefix(whole):
             soon = 0 <= exchange.started_at - one.answered_at <= _RETRY_SECONDS
-            if soon and not one.spare and [spoken(answer) for answer in one.answers] == words:
+            if soon and not one.spare and [comparable_text(answer) for answer in one.answers] == words:
                 return one
         return None
 

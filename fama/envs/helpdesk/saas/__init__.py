@@ -3,8 +3,8 @@
 from functools import lru_cache
 from pathlib import Path
 
-from fama.envs.helpdesk.records import Domain
 from fama.envs.helpdesk.saas.tools import TOOLS
+from fama.envs.helpdesk.task_records import Domain
 
 _ASKS = {
     "email": r"e-?\s?mail",

@@ -2,10 +2,10 @@
 
 import re
 
-from fama.envs.helpdesk.records import Check, Fact, call
 from fama.envs.helpdesk.saas.builder import Request, SaasBuilder, phrase_suffix
 from fama.envs.helpdesk.saas.tools import LIMITS, PLANS, monthly_total
 from fama.envs.helpdesk.saas.world import MONTHS, Invoice
+from fama.envs.helpdesk.task_records import Check, Fact, call
 
 _PLAN_PATTERN = rf"\b(?:{'|'.join(PLANS)})\b"
 _SEATS_PATTERN = r"\b\d+(?=(?: \w+)? seats?\b)|(?<=\bto )\d{1,2}\b(?![.,]\d)"

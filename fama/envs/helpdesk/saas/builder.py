@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from random import Random
 
 from fama.envs.base import Action
-from fama.envs.helpdesk.records import Check, Fact, call
 from fama.envs.helpdesk.saas.world import Account, Invoice, SaasWorld, label_of
 from fama.envs.helpdesk.task_mix import TaskPlan
+from fama.envs.helpdesk.task_records import Check, Fact, call
 from fama.randomness import generator
 
 _PAIRS = (

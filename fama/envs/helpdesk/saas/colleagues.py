@@ -1,8 +1,8 @@
 """Requests about a colleague: another role, or none any more."""
 
-from fama.envs.helpdesk.records import Check, Fact, call
 from fama.envs.helpdesk.saas.builder import Request, SaasBuilder, phrase_suffix
 from fama.envs.helpdesk.saas.world import User
+from fama.envs.helpdesk.task_records import Check, Fact, call
 
 _GRANTED = ("viewer", "member", "admin")
 _ROLE_PATTERN = r"\b(?:viewer|member|admin|owner)\b"

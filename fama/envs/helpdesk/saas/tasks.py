@@ -3,11 +3,11 @@
 import re
 from collections.abc import Callable
 
-from fama.envs.helpdesk.pieces import Piece, gold_actions, make_draft
-from fama.envs.helpdesk.records import Check, Draft, Goal, Lookup, When, call
+from fama.envs.helpdesk.pieces import Piece, joined_actions, make_draft
 from fama.envs.helpdesk.saas import accounts, colleagues
 from fama.envs.helpdesk.saas.builder import Request, SaasBuilder
 from fama.envs.helpdesk.task_mix import TaskPlan
+from fama.envs.helpdesk.task_records import Check, Draft, Goal, Lookup, When, call
 
 FAMILIES = ("deactivate", "seats", "plan", "invoice", "access", "two")
 _KINDS: dict[str, Callable[[SaasBuilder, bool, bool], Request]] = {
@@ -20,7 +20,7 @@ _KINDS: dict[str, Callable[[SaasBuilder, bool, bool], Request]] = {
 }
 
 
-def build(plan: TaskPlan) -> Draft:
+def generate_task(plan: TaskPlan) -> Draft:
     """Generate a task; a pure function of the plan."""
     b = SaasBuilder(plan)
     world = b.world
@@ -31,7 +31,7 @@ def build(plan: TaskPlan) -> Draft:
         call("find_user", email=caller["email"]),
         call("verify_user", user_id=caller["user_id"], pin=caller["pin"]),
     ]
-    gold = gold_actions("Sure. Please tell me your e-mail and your support PIN.", identity, [], pieces)
+    gold = joined_actions("Sure. Please tell me your e-mail and your support PIN.", identity, [], pieces)
     slots = {key: caller[key] for key in ("email", "pin", "name")}
     return make_draft(plan, world.db, slots, pieces, gold)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fama.envs.helpdesk.records import Db, ToolError
+from fama.envs.helpdesk.task_records import Db, ToolError
 from fama.envs.helpdesk.tooling import close_case, lookup, make_tool, one_of
 
 PLANS = ("starter", "standard", "premium")

@@ -5,8 +5,8 @@ from random import Random
 from typing import Any
 
 from fama.envs.helpdesk.people import FIRST, LAST, draw_id, full_name, mail_of
-from fama.envs.helpdesk.records import Db
 from fama.envs.helpdesk.saas.tools import LIMITS
+from fama.envs.helpdesk.task_records import Db
 
 _COMPANIES = "Northwind Bluebird Redwood Clearwater Sunfield Ironbridge Lakeside Greenleaf Stonegate Silverline".split()
 _SUFFIXES = "Labs Studio Retail Media Works Foods Travel Clinic Books Energy".split()

@@ -4,9 +4,9 @@ from random import Random
 from typing import Literal
 
 from fama.envs.base import Action
-from fama.envs.helpdesk.records import Check, Lookup, call
-from fama.envs.helpdesk.shop.world import COLORS, Item, Order, ShopWorld, describe
+from fama.envs.helpdesk.shop.world import COLORS, Item, Order, ShopWorld, item_name
 from fama.envs.helpdesk.task_mix import TaskPlan
+from fama.envs.helpdesk.task_records import Check, Lookup, call
 from fama.randomness import generator
 
 _ORDER = r"\bW\d{5}\b"
@@ -100,7 +100,7 @@ class ShopBuilder:
     def describe_order(self, order: Order, item: Item) -> dict[str, str]:
         """Return what the user can say about an order: its item, at the easiest level its number too."""
         known = {"order": order["order_id"]} if self.level == 1 else {}
-        return {"item": describe(item), **known}
+        return {"item": item_name(item), **known}
 
     def order_check(self) -> Check:
         """Return the check: the user notices a wrong order number only where it knows the number."""

@@ -3,12 +3,12 @@
 import re
 from dataclasses import replace
 
-from fama.envs.helpdesk.pieces import Piece, gold_actions, make_draft
-from fama.envs.helpdesk.records import Check, Draft, Goal, call
+from fama.envs.helpdesk.pieces import Piece, joined_actions, make_draft
 from fama.envs.helpdesk.shop.builder import ShopBuilder
-from fama.envs.helpdesk.shop.kinds import BUILDERS
-from fama.envs.helpdesk.shop.world import describe
+from fama.envs.helpdesk.shop.request_kinds import BUILDERS
+from fama.envs.helpdesk.shop.world import item_name
 from fama.envs.helpdesk.task_mix import TaskPlan
+from fama.envs.helpdesk.task_records import Check, Draft, Goal, call
 
 FAMILIES = ("cancel", "return", "exchange", "address", "tracking", "two")
 _PAIRS = (
@@ -24,7 +24,7 @@ _PAIRS = (
 _SAME_ORDER = (("return", "exchange"), ("address", "tracking"))
 
 
-def build(plan: TaskPlan) -> Draft:
+def generate_task(plan: TaskPlan) -> Draft:
     """Generate a task; a pure function of the plan."""
     b = ShopBuilder(plan)
     world = b.world
@@ -38,7 +38,7 @@ def build(plan: TaskPlan) -> Draft:
     items = [
         i for o in world.db["orders"].values() if o["customer_id"] == world.customer["customer_id"] for i in o["items"]
     ]
-    pattern = rf"\b(?:{'|'.join(sorted({re.escape(describe(item)) for item in items}))})\b"
+    pattern = rf"\b(?:{'|'.join(sorted({re.escape(item_name(item)) for item in items}))})\b"
     for piece in pieces:
         piece.goal = _with_item_check(piece.goal, pattern)
     customer = world.customer
@@ -49,7 +49,7 @@ def build(plan: TaskPlan) -> Draft:
     overview = []
     if any("order" not in piece.goal.wish for piece in pieces):
         overview = [call("list_orders", customer_id=customer["customer_id"])]
-    gold = gold_actions("Sure. Please tell me your e-mail and your postcode.", identity, overview, pieces)
+    gold = joined_actions("Sure. Please tell me your e-mail and your postcode.", identity, overview, pieces)
     slots = {key: customer[key] for key in ("email", "postcode", "name")}
     return make_draft(plan, world.db, slots, pieces, gold)
 

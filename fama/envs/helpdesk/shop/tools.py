@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
 
-from fama.envs.helpdesk.records import Db, ToolError
+from fama.envs.helpdesk.task_records import Db, ToolError
 from fama.envs.helpdesk.tooling import close_case, lookup, make_tool, one_of
 
 REASONS = ("changed_mind", "found_cheaper", "ordered_by_mistake", "arrives_too_late")

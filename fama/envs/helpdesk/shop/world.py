@@ -5,8 +5,8 @@ from random import Random
 from typing import Any
 
 from fama.envs.helpdesk.people import CITIES, draw_id, full_name, mail_of, street
-from fama.envs.helpdesk.records import Db
 from fama.envs.helpdesk.shop.tools import plain_address
+from fama.envs.helpdesk.task_records import Db
 
 PRODUCTS = (
     "desk lamp,kettle,backpack,blanket,umbrella,rain jacket,water bottle,wall clock,pillow,toaster,yoga mat,scarf,"
@@ -22,7 +22,7 @@ Order = dict[str, Any]
 Item = dict[str, Any]
 
 
-def describe(item: Item) -> str:
+def item_name(item: Item) -> str:
     """Return a person's name for an item."""
     return f"{item['color']} {item['name']}"
 

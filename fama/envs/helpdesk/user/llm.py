@@ -7,9 +7,9 @@ from typing import Any
 
 from fama.envs.base import UserModel
 from fama.envs.helpdesk.engine import UserFactory
-from fama.envs.helpdesk.records import Domain, Task
+from fama.envs.helpdesk.task_records import Domain, Task
 from fama.envs.helpdesk.user.phrasing import pick
-from fama.envs.helpdesk.user.scripted import Reply, ScriptedUser, SimulatedUser
+from fama.envs.helpdesk.user.scripted_user import ScriptedUser, SimulatedUser, UserReply
 from fama.envs.user_model import ask_user
 from fama.prompts import render_text
 from fama.randomness import derive_seed, generator
@@ -33,7 +33,7 @@ class LlmUser:
         self._scripted = ScriptedUser(domain, task, seed)
         self._messages: list[dict[str, Any]] = []
 
-    async def opening(self) -> Reply:
+    async def opening(self) -> UserReply:
         """Return the first message, from the templates."""
         first = await self._scripted.opening()
         self._messages = [
@@ -43,7 +43,7 @@ class LlmUser:
         ]
         return first
 
-    async def reply(self, text: str) -> Reply:
+    async def reply(self, text: str) -> UserReply:
         """Return the model's answer.
 
         Raises:
@@ -51,13 +51,13 @@ class LlmUser:
         """
         turn = len(self._messages) // 2
         if turn > MAX_TURNS:
-            return Reply("I have to go now, bye.", done=True)
+            return UserReply("I have to go now, bye.", done=True)
         self._messages.append({"role": "user", "content": text})
         seed = derive_seed(self._seed, "helpdesk.llm_user", self._task.task_id, turn)
         answer = await ask_user(self._player, self._messages, seed)
         words = answer.text.strip()
         self._messages.append({"role": "assistant", "content": words})
-        return Reply(words, self._consents(text, words), ledger=(answer.usage,))
+        return UserReply(words, self._consents(text, words), ledger=(answer.usage,))
 
     def _consents(self, text: str, words: str) -> frozenset[int]:
         if not _YES.search(words) or _NO.search(words):

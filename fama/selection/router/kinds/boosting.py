@@ -11,7 +11,7 @@ import numpy as np
 
 from fama.errors import BadInput
 from fama.redaction import shortened
-from fama.selection.decision import Floats, Masks
+from fama.selection.decision_rule import Floats, Masks
 from fama.selection.router.features import Features
 from fama.selection.router.kinds.base import Arrays, RouterKind, StoredRouter
 from fama.selection.router.kinds.checks import check_shapes

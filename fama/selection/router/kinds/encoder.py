@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fama.selection.decision import Floats
+from fama.selection.decision_rule import Floats
 from fama.selection.router.embedder import Embedder, one_thread
 from fama.selection.router.features import KINDS, Features
 from fama.selection.router.kinds.base import RouterKind, StoredRouter

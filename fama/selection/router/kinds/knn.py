@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fama.selection.decision import Floats
+from fama.selection.decision_rule import Floats
 from fama.selection.router.features import Features
 from fama.selection.router.kinds.base import Arrays, RouterKind
 from fama.selection.router.kinds.checks import check_places, check_shapes

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fama.selection.decision import Floats, Masks
+from fama.selection.decision_rule import Floats, Masks
 from fama.selection.router.features import Features
 from fama.selection.router.scores import Predictor, Quadratic, RawScores, StateScores, sigmoid
 

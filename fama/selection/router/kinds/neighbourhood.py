@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fama.selection.decision import Floats, Masks
+from fama.selection.decision_rule import Floats, Masks
 from fama.selection.router.manifest import KnnShape
 from fama.selection.router.scores import Quadratic, RawScores, sigmoid
 

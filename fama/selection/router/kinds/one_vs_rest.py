@@ -14,7 +14,7 @@ from pydantic import Field
 
 from fama.episodes.records import Record
 from fama.redaction import shortened
-from fama.selection.decision import Floats
+from fama.selection.decision_rule import Floats
 from fama.selection.router.checkpoint_files import read_regular
 from fama.selection.router.features import Features, state_text
 from fama.selection.router.kinds.base import Arrays, RouterKind, StoredRouter

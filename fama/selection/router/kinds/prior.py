@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fama.hashing import content_hash
-from fama.selection.decision import Floats
+from fama.selection.decision_rule import Floats
 from fama.selection.router.features import Features
 from fama.selection.router.kinds.base import Arrays, RouterKind
 from fama.selection.router.kinds.checks import check_places, check_shapes

@@ -10,7 +10,7 @@ import numpy as np
 
 from fama.errors import optional_libraries
 from fama.memo import RecentCache
-from fama.selection.decision import Floats
+from fama.selection.decision_rule import Floats
 from fama.selection.router.embedder import one_thread
 from fama.selection.router.features import Features, state_text
 from fama.selection.router.kinds.base import Arrays, RouterKind, StoredRouter

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fama.memo import RecentCache
-from fama.selection.decision import Floats
+from fama.selection.decision_rule import Floats
 from fama.selection.router.embedder import Embedder
-from fama.selection.router.features import Features, Part
+from fama.selection.router.features import Features, PromptPart
 from fama.selection.router.kinds.base import Arrays, StoredRouter
 from fama.selection.router.kinds.checks import check_divisors, check_shapes
 from fama.selection.router.manifest import VectorShape
@@ -38,7 +38,9 @@ class RawVectors:
     None reads a lacking part as empty.
     """
 
-    def __init__(self, shape: VectorShape, embedder: Embedder | None, hidden: Collection[Part] | None = None) -> None:
+    def __init__(
+        self, shape: VectorShape, embedder: Embedder | None, hidden: Collection[PromptPart] | None = None
+    ) -> None:
         if shape.source == "embedding" and embedder is None:
             raise ValueError("vectors of embeddings need an embedder")
         self.shape = shape
@@ -66,7 +68,7 @@ class RawVectors:
         """Return the length of the vector of policy and tools, which is that of every other part, too."""
         return self.shape.buckets if self.embedder is None else self.embedder.encoder.size
 
-    def missing(self, features: Features) -> tuple[Part, ...]:
+    def missing(self, features: Features) -> tuple[PromptPart, ...]:
         """Return the parts that this state lacks and others have."""
         return () if self.hidden is None else tuple(sorted(features.lacking - set(self.hidden)))
 
@@ -159,7 +161,7 @@ class StateVectors:
         components, mean, width = self.arrays["text_components"], self.arrays["text_mean"], raw.frame_width
         starts = range(0, len(mean), width)
         self._blocks = [_Block(components[:, at : at + width], mean[at : at + width]) for at in starts]
-        self._frames: RecentCache[tuple[tuple[Part, ...], tuple[str, ...]], _Frame] = RecentCache(_FRAMES)
+        self._frames: RecentCache[tuple[tuple[PromptPart, ...], tuple[str, ...]], _Frame] = RecentCache(_FRAMES)
 
     def __call__(self, features: Features) -> Floats:
         """Return the vector of one state, shape (k + E,)."""

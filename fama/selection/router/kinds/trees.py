@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fama.selection.decision import Floats
+from fama.selection.decision_rule import Floats
 
 _MOST_TREES, _MOST_LEAVES = 20_000, 65_536
 #: Largest score of a leaf; they are log odds and log tokens.

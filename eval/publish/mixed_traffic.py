@@ -1,0 +1,105 @@
+"""The comparison on mixed traffic: what was said to each arm, and why an arm's failures remain."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from eval.metrics.formats import count
+from eval.publish.findings import FailureCause, check_causes, findings
+from eval.publish.markdown import table
+from fama.episodes.records import Decision, Episode, Record
+from fama.errors import BadInput
+from fama.intervals import Interval, clustered_mean
+from fama.subsets import POOL
+
+
+class SampleNote(FailureCause):
+    """The first cause of one failure, with the message of the agent's action and what would have to change."""
+
+    message: int
+    change: str
+
+
+class SampleReading(Record):
+    """A reading of some failures of one arm: causes and their meaning, verdicts by episode."""
+
+    arm: str
+    causes: dict[str, str]
+    episodes: dict[str, SampleNote]
+
+
+def notes_given(folder: Path) -> str:
+    """Tabulate how many notes each arm was given, and at how many decisions one or several; intervals over tasks."""
+    data = findings(folder)
+    rows = []
+    for arm in data.comparison.arms:
+        episodes = data.of(arm.arm)
+        if not any(decision.notes for episode in episodes for decision in episode.decisions):
+            continue
+
+        def mean(value: Callable[[Decision], float], episodes: Sequence[Episode] = episodes) -> Interval:
+            sums = [sum(map(value, episode.decisions)) for episode in episodes]
+            return clustered_mean(np.array(sums), [e.task_id for e in episodes], data.comparison.seed)
+
+        rows.append(
+            (
+                arm.arm,
+                count(mean(lambda one: 1), 1),
+                count(mean(lambda one: len(one.notes)), 1),
+                count(mean(lambda one: len(one.notes) > 0), 1),
+                count(mean(lambda one: len(one.notes) > 1), 1),
+                count(mean(lambda one: sum(note.tokens for note in one.notes))),
+            )
+        )
+    head = ("arm", "decisions per episode", "notes", "decisions with a note", "with several", "tokens of notes")
+    return table(head, rows)
+
+
+def calls_and_notes(folder: Path) -> str:
+    """Tabulate the calls of helper agents by arm and helper, and how many gave a note or one that was rejected."""
+    data = findings(folder)
+    rows = []
+    for arm in data.comparison.arms:
+        episodes = data.of(arm.arm)
+        decisions = [decision for episode in episodes for decision in episode.decisions]
+        roles = Counter(row.role for episode in episodes for row in episode.ledger)
+        for helper in POOL:
+            if calls := roles[f"helper:{helper}"]:
+                notes = sum(note.helper == helper for one in decisions for note in one.notes)
+                rejected = sum(note.helper == helper for one in decisions for note in one.rejected)
+                rows.append((arm.arm, helper, str(calls), str(notes), str(rejected), str(calls - notes - rejected)))
+    return table(("arm", "helper", "calls", "notes", "rejected", "nothing new said"), rows)
+
+
+def failures_read(folder: Path, path: Path) -> str:
+    """Tabulate a reader's causes of failures of one arm, by domain, and what would have to change.
+
+    Raises:
+        BadInput: the file names an episode that is no such failure, or a cause that it does not define.
+    """
+    read = SampleReading.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    failed = {e.id: e for e in findings(folder).of(read.arm) if e.outcome.status == "failure"}
+    for key, note in read.episodes.items():
+        if key not in failed or failed[key].task_id != note.task:
+            raise BadInput(f"{path}: {key}: no failure of {read.arm} on {note.task} in {folder}; correct the line")
+    check_causes(path, read.causes, read.episodes)
+    domains = sorted({failed[key].domain for key in read.episodes})
+    counts = [
+        (meaning, *(_count(read, failed, cause, domain) for domain in domains), _count(read, failed, cause))
+        for cause, meaning in read.causes.items()
+    ]
+    rows = [
+        (note.task, str(note.message), note.cause.replace("_", " "), note.what, note.change)
+        for _, note in sorted(read.episodes.items(), key=lambda item: item[1].task)
+    ]
+    caption = f"{len(read.episodes)} of the {len(failed)} failures of {read.arm}, drawn at random."
+    listed = table(("task", "message", "first cause", "what happened", "what would have to change"), rows)
+    return f"{caption}\n\n{table(('first cause', *domains, 'all'), counts)}\n\n{listed}"
+
+
+def _count(read: SampleReading, failed: dict[str, Episode], cause: str, domain: str | None = None) -> str:
+    hits = sum(note.cause == cause and domain in (None, failed[key].domain) for key, note in read.episodes.items())
+    return str(hits)

@@ -1,0 +1,139 @@
+"""Agreement of labels with readings: category, party and step, with intervals over tasks."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from eval.annotation.agreement import STEPS, cohen_kappa
+from eval.metrics.formats import count, percent
+from eval.readings.readings import Reading
+from fama.diagnosis.detectors.base import collect_findings
+from fama.diagnosis.orchestrator import by_rule
+from fama.diagnosis.taxonomy import Taxonomy
+from fama.diagnosis.trace import Trace
+from fama.episodes.records import Episode, Failure, Record
+from fama.intervals import Interval, clustered_share, percentile_interval, task_weights
+
+DRAWS = 2000
+
+
+class Named(NamedTuple):
+    """The names in a label: a category, a party and a step; ``category`` is the one for the agent's fault."""
+
+    category: str | None
+    blame: str
+    step: int | None
+
+    @property
+    def label(self) -> str:
+        """Return the category, or the party where the agent is not to blame."""
+        return (self.category or "none") if self.blame == "agent" else self.blame
+
+
+class AgreementRow(Record):
+    """Agreement of one annotator with the readings of ``failures`` failures.
+
+    ``category`` is over the failures that the reading blames on the agent, whomever the label blames; ``label`` and
+    ``kappa`` (Cohen 1960) are over all, with the party in the category's place where it is not the agent. ``steps``
+    holds the share within so many messages.
+    """
+
+    name: str
+    failures: int
+    category: Interval
+    party: Interval
+    label: Interval
+    kappa: Interval
+    steps: Mapping[int, Interval]
+
+
+def of_reading(reading: Reading) -> Named:
+    """Return what a reading names."""
+    return Named(reading.category, reading.blame, reading.step)
+
+
+def of_failure(label: Failure) -> Named:
+    """Return what a label names: the first primary category."""
+    return Named(label.primary[0] if label.primary else None, label.blame, label.step)
+
+
+def of_detectors(episode: Episode, taxonomy: Taxonomy, references: bool = True) -> Named:
+    """Return what the detectors name; without ``references`` from the dialogue alone, as most people's logs are."""
+    if not references:
+        hidden: dict[str, Any] = {
+            "gold_actions": None,
+            "required_outputs": None,
+            "instruction": None,
+            "reward_detail": {},
+        }
+        episode = episode.model_copy(update=hidden)
+    trace = Trace.of(episode)
+    merged = by_rule(trace, collect_findings(trace, taxonomy), taxonomy)
+    return Named(merged.primary[0], merged.blame, merged.step)
+
+
+def measure_agreement(
+    name: str, readings: Mapping[str, Reading], named: Mapping[str, Named], tasks: Mapping[str, str], seed: int = 0
+) -> AgreementRow:
+    """Compare labels with readings of the same failures; ``tasks`` names each failure's task, the cluster."""
+    both = [one for one in readings if one in named]
+    truth = [readings[one] for one in both]
+    own = [named[one] for one in both]
+    groups = [tasks[one] for one in both]
+    agents = [reading.blame == "agent" for reading in truth]
+    same = [mine.category == reading.category for mine, reading in zip(own, truth, strict=True)]
+    steps = [
+        None if mine.step is None else abs(mine.step - reading.step) for mine, reading in zip(own, truth, strict=True)
+    ]
+    labels = [(reading.label, mine.label) for mine, reading in zip(own, truth, strict=True)]
+    return AgreementRow(
+        name=name,
+        failures=len(both),
+        category=_share([hit and agent for hit, agent in zip(same, agents, strict=True)], groups, agents),
+        party=_share([mine.blame == reading.blame for mine, reading in zip(own, truth, strict=True)], groups),
+        label=_share([left == right for left, right in labels], groups),
+        kappa=_kappa(labels, groups, seed),
+        steps={within: _share([step is not None and step <= within for step in steps], groups) for within in STEPS},
+    )
+
+
+def _share(hits: Sequence[bool], groups: Sequence[str], counted: Sequence[bool] | None = None) -> Interval:
+    places = {task: place for place, task in enumerate(sorted(set(groups)))}
+    right, all_ = [0] * len(places), [0] * len(places)
+    for place, (hit, task) in enumerate(zip(hits, groups, strict=True)):
+        if counted is None or counted[place]:
+            right[places[task]] += hit
+            all_[places[task]] += 1
+    return clustered_share(right, all_)
+
+
+def _kappa(labels: Iterable[tuple[str, str]], groups: Sequence[str], seed: int) -> Interval:
+    pairs = list(labels)
+    names = sorted({name for pair in pairs for name in pair})
+    tasks = sorted(set(groups))
+    counts = np.zeros((len(tasks), len(names), len(names)))
+    for (left, right), task in zip(pairs, groups, strict=True):
+        counts[tasks.index(task), names.index(left), names.index(right)] += 1
+    weights = task_weights(len(tasks), DRAWS, seed, "readings")
+    value = float(cohen_kappa(counts.sum(axis=0)))
+    draws = cohen_kappa(np.tensordot(weights, counts, axes=1))
+    if np.isnan(value):  # one label alone was used: chance explains all
+        return Interval(None, None, None, len(tasks))
+    return percentile_interval(value, draws[~np.isnan(draws)], len(tasks))
+
+
+def agreement_markdown(rows: Sequence[AgreementRow]) -> str:
+    """Return rows as a Markdown table: per cent with 95 % intervals, κ as it is."""
+    head = ["labels", "failures", "tasks", "category", "party", "label", "κ", *(f"step ±{within}" for within in STEPS)]
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    for row in rows:
+        cells = [
+            row.name,
+            str(row.failures),
+            str(row.party.n),
+            *(percent(share, 0) for share in (row.category, row.party, row.label)),
+        ]
+        cells += [count(row.kappa, 2), *(percent(row.steps[within], 0) for within in STEPS)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)

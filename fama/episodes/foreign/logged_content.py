@@ -1,0 +1,153 @@
+"""Content of foreign messages: text, parts, Anthropic blocks, Gemini parts, or any JSON value."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from fama.episodes.foreign.fields import name_of
+from fama.episodes.foreign.logged_calls import ForeignCall, called_in
+
+#: What an episode has no place for; counted by these names.
+THOUGHTS, MEDIA, PARTS = "thoughts", "images, sounds and files", "parts of an unknown kind"
+EXTRA = "text parts with further fields"
+_THINKING = frozenset({"thinking", "redacted_thinking", "reasoning", "reasoning_content", "thought", "summary_text"})
+_MEDIA = ("image", "audio", "video", "file", "document", "media", "inline_data", "inlineData", "fileData")
+_CALLS = frozenset({"tool_use", "server_tool_use", "tool_call", "tool-call", "function_call", "functionCall"})
+_RESULTS = frozenset(
+    {"tool_result", "tool-result", "tool_response", "function_call_output", "function_response", "functionResponse"}
+)
+_RESULT_IDS = ("tool_use_id", "tool_call_id", "call_id", "toolCallId", "id")
+_RESULT_LABELS = frozenset({*_RESULT_IDS, "type", "name", "toolName", "is_error", "cache_control"})
+_TEXTS = frozenset({"text", "input_text", "output_text"})
+#: Fields of a text part that say nothing of their own.
+_TEXT_FIELDS = frozenset({"type", "text", "annotations", "citations", "logprobs", "cache_control", "_meta"})
+_TEXT_FIELDS |= {"providerOptions", "providerMetadata"}
+#: Those of a text that was said; in a tool's data they are data.
+_SAID_FIELDS = _TEXT_FIELDS | {"id", "index", "content", "refusal", "role", "extras", "thought", "thoughtSignature"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """A tool's result inside a message; ``call_id`` and ``name`` are None where the log gives none."""
+
+    call_id: str | None
+    name: str | None
+    text: str
+
+
+@dataclass
+class LoggedContent:
+    """Content of a message. ``texts`` is None where the message says nothing at all."""
+
+    texts: list[str] | None = None
+    calls: list[ForeignCall] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
+
+    @property
+    def text(self) -> str | None:
+        """Return the words, a line per part."""
+        return None if self.texts is None else "\n".join(self.texts)
+
+    def say(self, text: str) -> None:
+        """Add words."""
+        self.texts = [*(self.texts or []), text]
+
+
+def read_logged_content(value: Any, role: str, omitted: Counter[str]) -> LoggedContent:
+    """Return the words, calls and results of a message's content; what has no place is counted, never lost silently."""
+    content = LoggedContent()
+    if value is None:
+        return content
+    if role == "tool" and not _has_parts(value):
+        content.say(as_text(value))
+        return content
+    if isinstance(value, dict) and isinstance(value.get("parts"), list):
+        value = value["parts"]
+    for part in value if isinstance(value, list) else [value]:
+        _read_part(part, content, omitted)
+    if content.texts is None and not content.calls and not content.results:
+        content.texts = []
+    return content
+
+
+def as_text(value: Any) -> str:
+    """Return a text as it is, anything else as JSON text."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _has_parts(value: Any) -> bool:
+    """Return whether a list holds typed parts, and not the data that a tool gave."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(part, dict) and (_kind(part) in _RESULTS or _is_text(part)) for part in value)
+    )
+
+
+def _is_text(part: Any) -> bool:
+    """Return whether an object is a text part and nothing else."""
+    return (
+        isinstance(part, dict)
+        and name_of(part.get("type")) in _TEXTS
+        and isinstance(part.get("text"), str)
+        and not _further(part, _TEXT_FIELDS)
+    )
+
+
+def _further(part: dict[str, Any], known: frozenset[str]) -> bool:
+    return any(value is not None for key, value in part.items() if key not in known)
+
+
+def _kind(part: dict[str, Any]) -> str:
+    kind = name_of(part.get("type"))
+    if kind is not None:
+        return kind
+    return next((key for key in (*_CALLS, *_RESULTS, *_MEDIA, *_THINKING, "refusal", "text") if key in part), "")
+
+
+def _read_part(part: Any, content: LoggedContent, omitted: Counter[str]) -> None:
+    if part is None:
+        return
+    if not isinstance(part, dict):
+        content.say(as_text(part))
+        return
+    kind = _kind(part)
+    inner = part.get(kind) if isinstance(part.get(kind), dict) else part
+    assert isinstance(inner, dict)  # noqa: S101 - for the type checker
+    if kind in _CALLS:
+        content.calls.append(called_in(part, inner, omitted))
+    elif kind in _RESULTS:
+        content.results.append(_result(inner))
+    elif kind in _THINKING or part.get("thought") is True:
+        omitted[THOUGHTS] += 1
+    elif kind.startswith(_MEDIA) or kind in ("input_image", "input_audio", "input_file"):
+        spoken = inner.get("transcript")
+        omitted[MEDIA] += 0 if isinstance(spoken, str) else 1
+        content.say(spoken if isinstance(spoken, str) else f"[{kind}]")
+    elif (words := _words(part)) is not None and not _further(part, _SAID_FIELDS):
+        content.say(words)
+    elif words is not None and name_of(part.get("type")) in _TEXTS:
+        omitted[EXTRA] += 1
+        content.say(words)
+    else:
+        omitted[PARTS] += 1
+        content.say(as_text(part))
+
+
+def _words(part: dict[str, Any]) -> str | None:
+    """Return the words of a part that is a text; None where it has none."""
+    value = next((part[key] for key in ("text", "refusal", "content") if part.get(key) is not None), None)
+    value = value.get("value") if isinstance(value, dict) else value
+    return value if isinstance(value, str) else None
+
+
+def _result(part: dict[str, Any]) -> Result:
+    ids = (part.get(key) for key in _RESULT_IDS)
+    keys = (key for key in ("content", "output", "response", "result", "text") if part.get(key) is not None)
+    rest = {key: value for key, value in part.items() if key not in _RESULT_LABELS and value is not None}
+    value: Any = next((part[key] for key in keys), rest or "")
+    if isinstance(value, list) and value and all(map(_is_text, value)):
+        value = "\n".join(piece["text"] for piece in value)
+    name = name_of(part.get("name")) or name_of(part.get("toolName"))
+    return Result(next((found for one in ids if (found := name_of(one))), None), name, as_text(value))
