@@ -1,4 +1,4 @@
-"""The layout: small rooms, one name per room, tests that share only through tests/support."""
+"""The layout: small folders, one meaning per name, tests that share only through tests/support."""
 
 import ast
 import re

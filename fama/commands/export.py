@@ -48,8 +48,8 @@ def main(args: argparse.Namespace) -> int:
     if args.to == "hf":
         return _to_hub(args)
 
-    write = import_module(_EXPORTERS[args.to]).write
-    written = write(_episodes([Path(folder) for folder in args.folders]), Path(args.out))
+    export_episodes = import_module(_EXPORTERS[args.to]).export_episodes
+    written = export_episodes(_episodes([Path(folder) for folder in args.folders]), Path(args.out))
     if not written:
         raise BadInput(f"{args.folders[0]}: holds no episodes; run `fama run` or `fama import` first")
     for path in written:

@@ -27,7 +27,7 @@ def generator_of(domain: str) -> Generator:
         raise BadInput(f"helpdesk: unknown domain {domain!r}; known: {', '.join(DOMAINS)}")
     package = import_module(f"fama.envs.helpdesk.{domain}")
     tasks = import_module(f"fama.envs.helpdesk.{domain}.tasks")
-    return Generator(package.domain(), tasks.FAMILIES, tasks.build)
+    return Generator(package.domain(), tasks.FAMILIES, tasks.generate_task)
 
 
 def build_task(domain: str, task_id: str) -> Task:
