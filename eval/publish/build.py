@@ -265,6 +265,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "repairs": lambda: repairs_table.repairs(DATA / "repairs-train"),
     "repairs-mixed": lambda: repairs_table.repairs(DATA / "repairs-mixed"),
     "repairs-turn": lambda: repairs_table.repairs(DATA / "repairs-turn-mixed"),
+    "training-calls": lambda: training_cost(
+        DATA / "plain-train-mixed", DATA / "repairs-mixed", DATA / "outcomes-mixed.episodes.jsonl.gz"
+    ),
     "grid-check": lambda: repairs_table.held_against_the_grid(DATA / "repairs-mixed" / "mine-check.json"),
     "note-effects-short": lambda: repairs_table.effects_in_short([DATA / "repairs-mixed", DATA / "repairs-agents"]),
     "note-effects": lambda: repairs_table.effects([DATA / "repairs-mixed", DATA / "repairs-agents"]),

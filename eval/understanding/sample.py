@@ -34,6 +34,7 @@ LATER = frozenset(
         "agents",
         "mixed",
         "mixed-seen",
+        "outcomes-mixed.episodes.jsonl.gz",
         "plain-train-mixed",
         "repairs-agents",
         "repairs-mixed",
