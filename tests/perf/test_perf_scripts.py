@@ -214,7 +214,7 @@ def test_samples_belong_to_the_innermost_function_of_the_project() -> None:
     assert seconds >= 0.4 and sum(found.values()) > 0.8 * seconds
     own = sum(spent for (place, _), spent in found.items() if place.startswith("fama/"))
     assert own > 0.7 * seconds
-    table = module.rows("toy", seconds, {("a.py f", "numpy"): 0.6, ("b.py g", ""): 0.3, ("c.py h", ""): 0.1}, 2)
+    table = module.place_rows("toy", seconds, {("a.py f", "numpy"): 0.6, ("b.py g", ""): 0.3, ("c.py h", ""): 0.1}, 2)
     assert [row["share"] for row in table] == [0.6, 0.3, 0.1]
     assert table[0]["in"] == "numpy" and table[2]["function"] == "1 more"
 
