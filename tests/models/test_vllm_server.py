@@ -136,7 +136,7 @@ def test_sigterm_stops_the_command_and_its_server(port: int, tmp_path: Path) -> 
     launch = f"""
         import sys
         from fama.models.servers import vllm
-        vllm.installed_version = lambda: "0.0-stand-in"
+        vllm.vllm_version = lambda: "0.0-stand-in"
         import functools
         vllm.serve = functools.partial(vllm.serve, command=(sys.executable, "-c", {STAND_IN!r}))
         from fama.cli import main
