@@ -37,6 +37,7 @@ from eval.publish import (
 )
 from eval.publish.markdown import name, public, table
 from eval.publish.markers import fill_tables
+from eval.publish.training_cost import training_cost
 from eval.publish.wording import kept_gain
 from eval.readings.annotator_agreement import agreement_markdown as agreements
 from eval.readings.fitted import stored_comparisons

@@ -35,7 +35,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     SCRIPTED.add("gold", gold_model())
     HELPERS.add("Guide", guide)
     LOST.clear()
-    monkeypatch.setattr(remote, "check_installed", lambda: None)
+    monkeypatch.setattr(remote, "check_ray", lambda: None)
     monkeypatch.setattr(remote, "ray_tasks", threads)
     yield
     SCRIPTED.remove("gold")

@@ -36,7 +36,7 @@ def test_a_missing_path(
 def test_a_folder_of_routers_lists_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_episodes(tmp_path / "episodes.jsonl", [build("a", "none")])
     text = complaint(capsys, "select", "--router", str(ROUTERS), "--episodes", str(tmp_path))
-    assert f"give one of {ROUTERS / 'helpdesk-encoder'}, {ROUTERS / 'helpdesk-linear'}" in text
+    assert f"give one of {ROUTERS / 'helpdesk-encoder'}, {ROUTERS / 'helpdesk-episode'}" in text
     assert "fama train" in complaint(capsys, "select", "--router", str(tmp_path), "--episodes", str(tmp_path))
 
 

@@ -57,8 +57,16 @@ def test_a_set_that_is_kept_for_testing_is_not_heard_elsewhere(capsys: pytest.Ca
         benchmark.task_ids("shop", "dev")
     with pytest.raises(BadInput, match="kept for the split test"):
         benchmark.environment("saas", "saas-train-0003")
+    assert list(benchmark.splits("shop")) == ["test"] and list(Helpdesk().splits("shop")) == ["dev", "train", "test"]
     run = ["run", "model.name=scripted:echo", "tasks=1", "options={phrases: third}"]
     assert main(run) == 2 and "kept for the split test" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ONLY_ON)
+def test_a_set_that_is_kept_for_testing_is_heard_in_both_domains_of_one_run(name: str, tmp_path: Path) -> None:
+    run = ["run", "model.name=scripted:echo", "tasks=2", "limits.steps=2", "domain=shop+saas", "split=test"]
+    assert main([*run, f"options={{phrases: {name}}}", "--out", str(tmp_path)]) == 0
+    assert {e.domain for e in read_episodes(tmp_path)} == {"shop", "saas"}
 
 
 def test_a_set_of_ones_own_speaks_and_shows_in_the_version(own: Path) -> None:

@@ -41,7 +41,7 @@ def world() -> Iterator[None]:
 @pytest.fixture
 def workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers that are threads with a host each."""
-    monkeypatch.setattr(shared_checks, "check_installed", lambda: None)
+    monkeypatch.setattr(shared_checks, "check_ray", lambda: None)
     monkeypatch.setattr(remote, "ray_tasks", threads)
 
 

@@ -37,7 +37,10 @@ def load_benchmark(settings: ExperimentSettings) -> MixedDomains:
         _one_of(settings.benchmark, "domain", domain, benchmark.domains())
     if len(set(domains)) < len(domains):
         raise BadInput(f"domain: {settings.domain} names one twice; name each once")
-    _one_of(settings.benchmark, "split", settings.split, benchmark.splits(settings.domain))
+    known = benchmark.splits(settings.domain)
+    if settings.split not in known:
+        benchmark.task_ids(settings.domain, settings.split)  # says why, where there is a reason
+    _one_of(settings.benchmark, "split", settings.split, known)
     return benchmark
 
 

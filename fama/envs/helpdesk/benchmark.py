@@ -10,7 +10,15 @@ from fama.envs.helpdesk.task_mix import DOMAINS, LISTED, SPLITS, parse_id
 from fama.envs.helpdesk.task_records import Domain, Task
 from fama.envs.helpdesk.tasks import build_task, check_id, demonstration_ids, generator_of
 from fama.envs.helpdesk.user.llm import llm_user
-from fama.envs.helpdesk.user.phrase_sets import FIRST, PhraseSet, check_split, draw_set, load_phrase_set, mixed_sets
+from fama.envs.helpdesk.user.phrase_sets import (
+    FIRST,
+    PhraseSet,
+    check_split,
+    draw_set,
+    load_phrase_set,
+    may_be_heard,
+    mixed_sets,
+)
 from fama.envs.helpdesk.user.scripted_user import ScriptedUser
 from fama.episodes.records import Message
 from fama.errors import BadInput
@@ -61,11 +69,13 @@ class Helpdesk:
     def splits(self, domain: str) -> Sequence[str]:
         """Return one split for each use: dev for wording and tuning, train for outcome tables, test for results.
 
+        Splits on which the chosen phrase sets may not be heard are left out.
+
         Raises:
             BadInput: the domain is unknown.
         """
         generator_of(domain)
-        return tuple(SPLITS)
+        return tuple(split for split in SPLITS if may_be_heard(self._spoken(split), split))
 
     def task_ids(self, domain: str, split: str) -> Sequence[str]:
         """Return the first 1,000 tasks of a split.
@@ -73,7 +83,8 @@ class Helpdesk:
         Raises:
             BadInput: the domain or the split is unknown, or a phrase set is kept for another split.
         """
-        if split not in self.splits(domain):
+        generator_of(domain)
+        if split not in SPLITS:
             raise BadInput(f"helpdesk: unknown split {split!r}; known: {', '.join(SPLITS)}")
         check_split(self._spoken(split), split)
         return tuple(f"{domain}-{split}-{number:04d}" for number in range(LISTED))

@@ -69,6 +69,11 @@ def mixed_sets(split: str) -> tuple[PhraseSet, ...]:
     return tuple(load_phrase_set(name) for name in MIXED_ON.get(split, MIXED))
 
 
+def may_be_heard(sets: Sequence[PhraseSet], split: str) -> bool:
+    """Return whether no set is kept for other splits."""
+    return all(split in _kept_for(phrase_set, split) for phrase_set in sets)
+
+
 def check_split(sets: Sequence[PhraseSet], split: str) -> None:
     """Refuse sets that are kept for other splits.
 
@@ -76,13 +81,18 @@ def check_split(sets: Sequence[PhraseSet], split: str) -> None:
         BadInput: a set may not be heard on this split.
     """
     for phrase_set in sets:
-        kept = ONLY_ON.get(phrase_set.name) if phrase_set.name in shipped_sets() else None
-        if kept is not None and split not in kept:
+        kept = _kept_for(phrase_set, split)
+        if split not in kept:
             known = ", ".join(name for name in shipped_sets() if split in ONLY_ON.get(name, (split,)))
             raise BadInput(
                 f"helpdesk: phrase set {phrase_set.name!r} is kept for the split {', '.join(kept)}, so that whoever "
                 f"tunes does not hear it; on {split} take: {known}"
             )
+
+
+def _kept_for(phrase_set: PhraseSet, split: str) -> tuple[str, ...]:
+    """Return the splits that a shipped set is kept for, else the split itself."""
+    return ONLY_ON.get(phrase_set.name, (split,)) if phrase_set.name in shipped_sets() else (split,)
 
 
 def draw_set(sets: Sequence[PhraseSet], seed: int, task_id: str) -> PhraseSet:
