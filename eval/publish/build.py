@@ -142,10 +142,16 @@ def runs() -> str:
 
 
 def against_none(folder: str) -> str:
-    """Tabulate a live comparison in short: success, what each arm gains over none, and for how many tokens."""
-    comparison = _live(folder)
-    rows = [(arm.arm, *_against_none(arm)) for arm in comparison.arms]
-    body = [(arm, *row[1:4], row[5]) for arm, *row in rows]
+    """Tabulate a live comparison in short: success, what each arm gains over none, and for how many tokens.
+
+    Arms that chose the same one subset for every task have one row.
+    """
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for arm in _live(folder).arms:
+        row = _against_none(arm)
+        same = next(iter(arm.subsets)) if len(arm.subsets) == 1 else arm.arm
+        alike.setdefault((same, *row[1:4], row[5]), []).append(arm.arm)
+    body = [(", ".join(arms), *row) for (_, *row), arms in alike.items()]
     return table(("arm", "solved, %", *_HEAD[2:4], "tokens over none, %"), body)
 
 
@@ -266,9 +272,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "repairs": lambda: repairs_table.repairs(DATA / "repairs-train"),
     "repairs-mixed": lambda: repairs_table.repairs(DATA / "repairs-mixed"),
     "repairs-turn": lambda: repairs_table.repairs(DATA / "repairs-turn-mixed"),
-    "training-calls": lambda: training_cost(
-        DATA / "plain-train-mixed", DATA / "repairs-mixed", DATA / "outcomes-mixed.episodes.jsonl.gz"
-    ),
+    "training-calls": lambda: training_cost(DATA, "plain-train-mixed", "repairs-mixed", "outcomes-mixed"),
     "grid-check": lambda: repairs_table.held_against_the_grid(DATA / "repairs-mixed" / "mine-check.json"),
     "note-effects-short": lambda: repairs_table.effects_in_short([DATA / "repairs-mixed", DATA / "repairs-agents"]),
     "note-effects": lambda: repairs_table.effects([DATA / "repairs-mixed", DATA / "repairs-agents"]),

@@ -27,10 +27,13 @@ def distinct_calls(episodes: Iterable[Episode]) -> int:
     return len(seen) + further
 
 
-def training_cost(plain: Path, repairs: Path, outcomes: Path) -> str:
-    """Tabulate tasks, episodes and calls of mined repairs, their plain episodes included, and of an outcome table."""
-    records = list(RecordStore(existing_file(repairs, REPAIRS), Repair).read())
-    logged, drawn = list(read_episodes(plain)), list(read_episodes(outcomes))
+def training_cost(data: Path, plain: str, repairs: str, outcomes: str) -> str:
+    """Tabulate tasks, episodes and calls of mined repairs, their plain episodes included, and of an outcome table.
+
+    The names are those of the folders of ``data``, and of the table in it.
+    """
+    records = list(RecordStore(existing_file(data / repairs, REPAIRS), Repair).read())
+    logged, drawn = list(read_episodes(data / plain)), list(read_episodes(data / f"{outcomes}.episodes.jsonl.gz"))
     mined = sum(record.calls for record in records) + distinct_calls(logged)
     rows = [
         ("mined repairs", str(len({str(record.key) for record in records})), str(len(records)), f"{mined:,}"),
