@@ -79,7 +79,8 @@ _TEXTS = _WORDS - {"code", "title"}
 class Call:
     """One tool call. ``step`` and ``result_step`` index the messages; ``order`` counts the calls.
 
-    A call without a result is neither ``failed`` nor ``succeeded``: nobody knows what it did.
+    ``flagged`` says that the log calls the result an error, whatever it reads like. A call without a result is neither
+    ``failed`` nor ``succeeded``: nobody knows what it did.
     """
 
     step: int
@@ -89,6 +90,7 @@ class Call:
     raw: str
     result: str | None = None
     result_step: int | None = None
+    flagged: bool = False
 
     @property
     def answered(self) -> bool:
@@ -97,12 +99,12 @@ class Call:
 
     @cached_property
     def failed(self) -> bool:
-        """Return whether there is a result and it reads as an error."""
-        return self.result is not None and is_error(self.result)
+        """Return whether there is a result and it is flagged or reads as an error."""
+        return self.result is not None and (self.flagged or is_error(self.result))
 
     @property
     def succeeded(self) -> bool:
-        """Return whether there is a result and it reads as no error."""
+        """Return whether there is a result and it is no error."""
         return self.answered and not self.failed
 
     @cached_property
@@ -230,6 +232,7 @@ def _call(order: int, paired: PairedCall, messages: Sequence[Message]) -> Call:
         raw=call.function.arguments,
         result=None if result_step is None else messages[result_step].content or "",
         result_step=result_step,
+        flagged=result_step is not None and messages[result_step].failed is True,
     )
 
 

@@ -69,6 +69,8 @@ class Message(Record):
     tool_calls: tuple[ToolCall, ...] | None = None
     tool_call_id: str | None = None
     name: str | None = None
+    failed: Literal[True] | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Of a tool's result: the log flags the call as failed. None where only the words of the result can tell."""
 
 
 #: Key of a tool's JSON schema that states the role of the tool (see ``fama.dialogue.roles``).

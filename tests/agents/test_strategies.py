@@ -143,6 +143,12 @@ def test_fc_sends_openai_messages_and_tools() -> None:
     assert asked.prefill == "Note: Be brief.\n"
 
 
+@pytest.mark.parametrize("name", STRATEGIES.names())
+def test_a_log_s_own_flag_is_not_sent(name: str) -> None:
+    flagged = tuple(m.model_copy(update={"failed": True}) if m.role == "tool" else m for m in HISTORY)
+    assert prompt(name, flagged).messages == prompt(name).messages
+
+
 def test_fc_reads_calls_json_and_prose() -> None:
     asked = prompt("fc", note="Be brief.")
     native = ToolCall(id="x", function=FunctionCall(name="close", arguments="{}"))

@@ -17,6 +17,7 @@ from fama.episodes.foreign.logged_tools import tools_of
 from fama.episodes.records import Message
 from fama.episodes.store import read_failures
 from fama.errors import BadInput
+from fama.selection.router.message_features import ResultFeatures, message_features
 from tests.support.foreign_logs import SAID, imported, write_json, write_lines
 
 
@@ -87,6 +88,35 @@ def test_results_of_tools_are_kept_as_json(content: Any, text: str) -> None:
 def test_results_in_blocks_are_kept_whole(fields: dict[str, Any], text: str) -> None:
     found = one(role="user", content=[{"type": "tool_result", "tool_use_id": "t", **fields}])
     assert (found.role, found.content, found.tool_call_id) == ("tool", text, "t")
+
+
+FLAGGED: list[dict[str, Any]] = [
+    {
+        "role": "user",
+        "content": [{"type": "tool_result", "tool_use_id": "t", "content": "No seats.", "is_error": True}],
+    },
+    {"role": "user", "content": [{"type": "tool_result", "content": "No seats.", "isError": True}]},
+    {"role": "tool", "content": "No seats.", "is_error": True},
+    {"role": "tool", "content": "No seats.", "error": True},
+    {"type": "ToolMessage", "data": {"content": "No seats.", "status": "error", "tool_call_id": "t"}},
+]
+
+
+@pytest.mark.parametrize("row", FLAGGED)
+def test_a_result_that_the_log_calls_an_error_is_one(row: dict[str, Any]) -> None:
+    call = {"role": "assistant", "tool_calls": [{"id": "t", "function": {"name": "add_seats", "arguments": "{}"}}]}
+    messages = messages_of([call, row])
+    assert (messages[1].content, messages[1].failed) == ("No seats.", True)
+    (read,) = calls_of(messages)
+    assert read.failed and not read.succeeded
+    assert message_features(messages)[1].result == ResultFeatures("No seats.", True, False)
+
+
+@pytest.mark.parametrize("flag", [False, None, "no", 0])
+def test_a_result_that_is_not_flagged_is_read_by_its_words(flag: object) -> None:
+    (plain,) = messages_of([{"role": "tool", "content": "No seats.", "is_error": flag, "status": "success"}])
+    assert plain.failed is None and "failed" not in plain.model_dump()
+    assert messages_of([{"role": "assistant", "content": "Done.", "error": True}])[0].failed is None
 
 
 @pytest.mark.parametrize(

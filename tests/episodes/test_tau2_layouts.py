@@ -179,6 +179,14 @@ def test_ticks_of_a_voice_run_become_turns(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_result_that_the_log_calls_an_error_is_one(tmp_path: Path) -> None:
+    calls = [{"id": name, "name": "get", "arguments": {}} for name in "ab"]
+    answers = [{"role": "tool", "id": name, "content": "Full.", "error": name == "a"} for name in "ab"]
+    row = simulation("x", messages=[{"role": "assistant", "tool_calls": calls}, *answers])
+    (episode,) = imported(write_json(tmp_path / "x.json", result(row)), tmp_path / "out")
+    assert [message.failed for message in episode.messages if message.role == "tool"] == [True, None]
+
+
 def test_several_results_of_one_message(tmp_path: Path) -> None:
     calls = [{"id": name, "name": "get", "arguments": {}} for name in "ab"]
     answers = {"role": "tool", "tool_messages": [{"id": name, "content": name} for name in "ba"]}

@@ -53,7 +53,7 @@ class FunctionCalling:
 
 
 def _openai(message: Message) -> Chat:
-    chat: Chat = message.model_dump(exclude_none=True)
+    chat: Chat = message.model_dump(exclude_none=True, exclude={"failed"})
     chat.setdefault("content", "")
     if "tool_calls" in chat:
         chat["tool_calls"] = list(chat["tool_calls"])

@@ -130,6 +130,7 @@ def _sample(episode: Episode) -> Any:
 
 def _message(message: Message, index: int, decision: Decision | None) -> Any:
     from inspect_ai.model import ChatMessageAssistant, ChatMessageSystem, ChatMessageTool, ChatMessageUser
+    from inspect_ai.tool import ToolCallError
 
     text = message.content or ""
     if message.role == "system":
@@ -137,7 +138,8 @@ def _message(message: Message, index: int, decision: Decision | None) -> Any:
     if message.role == "user":
         return ChatMessageUser(content=text)
     if message.role == "tool":
-        return ChatMessageTool(content=text, tool_call_id=message.tool_call_id, function=message.name)
+        error = ToolCallError("unknown", text) if message.failed else None
+        return ChatMessageTool(content=text, tool_call_id=message.tool_call_id, function=message.name, error=error)
     calls = [_call(call, index) for call in message.tool_calls or ()]
     notes = [] if decision is None else [{"helper": note.helper, "text": note.text} for note in decision.notes]
     return ChatMessageAssistant(

@@ -18,7 +18,7 @@ _RESULTS = frozenset(
     {"tool_result", "tool-result", "tool_response", "function_call_output", "function_response", "functionResponse"}
 )
 _RESULT_IDS = ("tool_use_id", "tool_call_id", "call_id", "toolCallId", "id")
-_RESULT_LABELS = frozenset({*_RESULT_IDS, "type", "name", "toolName", "is_error", "cache_control"})
+_RESULT_LABELS = frozenset({*_RESULT_IDS, "type", "name", "toolName", "is_error", "isError", "cache_control"})
 _TEXTS = frozenset({"text", "input_text", "output_text"})
 #: Fields of a text part that say nothing of their own.
 _TEXT_FIELDS = frozenset({"type", "text", "annotations", "citations", "logprobs", "cache_control", "_meta"})
@@ -29,11 +29,15 @@ _SAID_FIELDS = _TEXT_FIELDS | {"id", "index", "content", "refusal", "role", "ext
 
 @dataclass(frozen=True)
 class Result:
-    """A tool's result inside a message; ``call_id`` and ``name`` are None where the log gives none."""
+    """A tool's result inside a message; ``call_id`` and ``name`` are None where the log gives none.
+
+    ``failed`` says that the log flags it.
+    """
 
     call_id: str | None
     name: str | None
     text: str
+    failed: bool = False
 
 
 @dataclass
@@ -150,4 +154,12 @@ def _result(part: dict[str, Any]) -> Result:
     if isinstance(value, list) and value and all(map(_is_text, value)):
         value = "\n".join(piece["text"] for piece in value)
     name = name_of(part.get("name")) or name_of(part.get("toolName"))
-    return Result(next((found for one in ids if (found := name_of(one))), None), name, as_text(value))
+    return Result(next((found for one in ids if (found := name_of(one))), None), name, as_text(value), is_flagged(part))
+
+
+def is_flagged(result: dict[str, Any]) -> bool:
+    """Return whether a tool's result is flagged as failed, beside its words.
+
+    Anthropic and MCP name the flag ``is_error`` and ``isError``, τ²-bench ``error``; LangChain has a ``status``.
+    """
+    return any(result.get(key) is True for key in ("is_error", "isError", "error")) or result.get("status") == "error"

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from fama.episodes.foreign.fields import cite, from_text, name_of, rows_of
 from fama.episodes.foreign.logged_calls import ForeignCall, calls_in
-from fama.episodes.foreign.logged_content import THOUGHTS, LoggedContent, as_text, read_logged_content
+from fama.episodes.foreign.logged_content import THOUGHTS, LoggedContent, as_text, is_flagged, read_logged_content
 from fama.episodes.records import FunctionCall, Message, Role, ToolCall
 from fama.errors import BadInput
 
@@ -72,6 +72,7 @@ class Spoken:
     calls: tuple[ForeignCall, ...] = ()
     call_id: str | None = None
     name: str | None = None
+    failed: bool = False
 
     @cached_property
     def as_told(self) -> Message:
@@ -85,7 +86,12 @@ class Spoken:
             for made, call in zip(ids, self.calls, strict=True)
         )
         return Message(
-            role=self.role, content=self.content, tool_calls=calls or None, tool_call_id=call_id, name=self.name
+            role=self.role,
+            content=self.content,
+            tool_calls=calls or None,
+            tool_call_id=call_id,
+            name=self.name,
+            failed=True if self.failed else None,
         )
 
 
@@ -114,11 +120,11 @@ def spoken_in(row: Any, omitted: Counter[str]) -> Iterator[Spoken]:
         _refuse_lost_words(row)
     name = name_of(row.get("name"))
     for result in content.results:
-        yield Spoken("tool", result.text, call_id=result.call_id, name=result.name or name)
+        yield Spoken("tool", result.text, call_id=result.call_id, name=result.name or name, failed=result.failed)
     if content.results and content.texts is None and not calls:
         return
     call_id = name_of(row.get("tool_call_id")) or (name_of(row.get("call_id")) if role == "tool" else None)
-    yield Spoken(role, content.text, tuple(calls), call_id, name)
+    yield Spoken(role, content.text, tuple(calls), call_id, name, role == "tool" and is_flagged(row))
 
 
 def _unwrapped(row: dict[str, Any]) -> dict[str, Any]:

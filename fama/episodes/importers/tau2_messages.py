@@ -66,6 +66,6 @@ def chat_message(message: dict[str, Any]) -> dict[str, Any]:
     """Return a chat message; a tool's result carries the id of its call."""
     row = {"role": message["role"], "content": message.get("content")}
     if message["role"] == "tool":
-        return {**row, "tool_call_id": message.get("id")}
+        return {**row, "tool_call_id": message.get("id"), "is_error": message.get("error") is True}
     calls = message.get("tool_calls")
     return {**row, "content": row["content"] or None, "tool_calls": calls} if calls else row

@@ -80,7 +80,7 @@ def read_message(message: Message) -> MessageFeatures:
         text="\n".join(part for part in (message.content or "", *called) if part.strip()),
         user=_read_user(spoken(message)) if message.role == "user" else None,
         calls=tuple(_read_call(call.function) for call in calls if message.role == "assistant"),
-        result=_read_result(message.content or "") if message.role == "tool" else None,
+        result=_read_result(message.content or "", message.failed is True) if message.role == "tool" else None,
     )
 
 
@@ -106,6 +106,6 @@ def _read_call(call: FunctionCall) -> CallFeatures:
     return CallFeatures(call.name, call_key(call.name, call.parsed(), call.arguments))
 
 
-def _read_result(text: str) -> ResultFeatures:
-    failed = is_error(text)
+def _read_result(text: str, flagged: bool) -> ResultFeatures:
+    failed = flagged or is_error(text)
     return ResultFeatures(text, failed, failed and (is_passing(text) or "503" in text))
