@@ -11,10 +11,12 @@ with an upstream that answers at once; the endpoint's CPU per request; and its r
 The overhead is measured for two patterns of arrivals. *In a burst*: all conversations begin at the same moment and ask
 again as soon as they are answered, so that the rate is as high as the upstream's pause lets it be, and a request's time
 is mostly its wait behind the others of its burst. *Staggered*: they begin apart, and a time to think or to run a tool,
-drawn from an exponential distribution, lies before each further request; a request seldom finds others before it.
+drawn from an exponential distribution, lies before each further request; by default as short as 64 conversations need
+to ask 160 times a second.
 
-Exit code 1 when the overhead of either pattern passes 5 ms in the median or 20 ms at 99 %, fewer than 150 requests per
-second are reached, or memory grows by more than 10 % over the second half. Nothing else should run meanwhile.
+Exit code 1 when the overhead of staggered requests passes 5 ms in the median or 20 ms at 99 %, fewer than 150 of them
+are answered per second, or memory grows by more than 10 % over the second half. A burst has no limit: the last of 64
+requests of one moment waits for the CPU of 63. Nothing else should run meanwhile.
 """
 
 import argparse
@@ -169,8 +171,8 @@ def main() -> int:
     args.add_argument("--conversations", type=int, default=64, help="conversations at once")
     args.add_argument("--paused", type=int, default=3_000, metavar="N", help="requests for the overhead")
     args.add_argument("--requests", type=int, default=50_000, help="requests for rate and memory")
-    args.add_argument("--pause", type=float, default=0.4, help="seconds of the upstream, for the overhead")
-    args.add_argument("--think", type=float, default=0.8, help="mean seconds before a further request, if staggered")
+    args.add_argument("--pause", type=float, default=0.2, help="seconds of the upstream, for the overhead")
+    args.add_argument("--think", type=float, default=0.2, help="mean seconds before a further request, if staggered")
     args.add_argument("--reading", default="patterns", choices=("meaning", "patterns"), help="of template helpers")
     args.add_argument("--record", action="store_true", help="record the conversations, too")
     wanted = args.parse_args()
@@ -187,7 +189,9 @@ def main() -> int:
     note += f", staggered: {wanted.think:g} s to think; load and upstream on the same cores"
     note += ", recorded" if wanted.record else ""
     save("serve_load", rows, ("starlette", "uvicorn", "aiohttp", "httptools"), wanted.out, note)
-    limits = f"overhead {MEDIAN_MS:g} ms, {P99_MS:g} ms at 99 %, {LEAST_RATE:g} requests per second, flat memory"
+    limits = (
+        f"staggered: {LEAST_RATE:g} requests per second, overhead {MEDIAN_MS:g} ms, {P99_MS:g} ms at 99 %; flat memory"
+    )
     return conclude(limits, kept)
 
 
@@ -205,7 +209,9 @@ def measure(behind: int, front: int, pid: int, wanted: argparse.Namespace) -> tu
         base = statistics.median(straight.seconds)
         overhead = [1000 * (seconds - base) for seconds in through.seconds]
         median, high = statistics.median(overhead), quantile(overhead, 0.99)
-        kept &= median <= MEDIAN_MS and high <= P99_MS
+        if think:
+            reached = len(through.seconds) / through.wall
+            kept = median <= MEDIAN_MS and high <= P99_MS and reached >= LEAST_RATE
         rows.append(_row(f"straight to the upstream, {arrivals}", straight))
         rows.append({**_row(f"through the endpoint, {arrivals}", through), "ms of CPU per request": used})
         rows.append({"what": f"overhead, {arrivals}", "median ms": round(median, 2), "99 % ms": round(high, 2)})
