@@ -70,13 +70,16 @@ class MixedDomains:
         for part in parts:
             if any(task_id in self._ids(part, split) for split in self._benchmark.splits(part)):
                 return part
+        reasons = []
         for part in parts:  # ids beyond the listed ones
             try:
                 self._benchmark.environment(part, task_id)
-            except BadInput:
+            except BadInput as error:
+                reasons.append(str(error))
                 continue
             return part
-        raise BadInput(f"{self.name}: no domain of {domain} has a task {task_id!r}")
+        told = "; ".join(dict.fromkeys(reasons))
+        raise BadInput(f"{self.name}: no domain of {domain} has a task {task_id!r} ({told})")
 
     def _ids(self, domain: str, split: str) -> frozenset[str]:
         if (domain, split) not in self._listed:

@@ -29,7 +29,7 @@ class YamlHelper(BaseModel):
 
     name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")
     reviewed: bool = True
-    does: str = Field(default="", max_length=200)
+    does: str = Field(default="", max_length=200, pattern=r"^[^\r\n]*$")
     covers: tuple[str, ...] = ()
     token_cap: int = Field(default=40, gt=0, le=400)
     cost_cap: int = Field(default=1500, gt=0)

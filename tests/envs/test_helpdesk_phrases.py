@@ -69,6 +69,17 @@ def test_a_set_that_is_kept_for_testing_is_heard_in_both_domains_of_one_run(name
     assert {e.domain for e in read_episodes(tmp_path)} == {"shop", "saas"}
 
 
+def test_why_a_task_is_of_no_domain_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    run = ["run", "model.name=scripted:echo", "tasks=[shop-train-0001]", "domain=shop+saas", "split=test"]
+    assert main([*run, "options={phrases: third}", "--out", str(tmp_path / "x")]) == 2
+    assert "kept for the split test" in capsys.readouterr().err
+
+
+def test_a_folder_of_ones_own_may_have_the_name_of_a_shipped_one(own: Path, tmp_path: Path) -> None:
+    copy = own.rename(tmp_path / "third")
+    assert list(Helpdesk(phrases=str(copy)).splits("shop")) == ["dev", "train", "test"]
+
+
 def test_a_set_of_ones_own_speaks_and_shows_in_the_version(own: Path) -> None:
     benchmark = Helpdesk(phrases=str(own))
     assert Helpdesk(phrases=FIRST).version("shop") == "helpdesk-1.1"

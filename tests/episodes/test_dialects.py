@@ -97,6 +97,8 @@ FLAGGED: list[dict[str, Any]] = [
     },
     {"role": "user", "content": [{"type": "tool_result", "content": "No seats.", "isError": True}]},
     {"role": "tool", "content": "No seats.", "is_error": True},
+    {"role": "tool", "content": "No seats.", "is_error": "true"},
+    {"role": "tool", "content": [{"type": "tool_result", "content": "No seats."}], "is_error": True},
     {"role": "tool", "content": "No seats.", "error": True},
     {"type": "ToolMessage", "data": {"content": "No seats.", "status": "error", "tool_call_id": "t"}},
 ]
@@ -110,6 +112,13 @@ def test_a_result_that_the_log_calls_an_error_is_one(row: dict[str, Any]) -> Non
     (read,) = calls_of(messages)
     assert read.failed and not read.succeeded
     assert message_features(messages)[1].result == ResultFeatures("No seats.", True, False)
+
+
+@pytest.mark.parametrize("key", ["tool_response", "tool_result"])
+def test_data_of_a_tool_are_no_flag(key: str) -> None:
+    data = {"error": True, "status": "error", "content": "Shipped.", "id": "9"}
+    (found,) = messages_of([{"role": "user", "content": [{key: data}]}])
+    assert (found.content, found.failed) == ("Shipped.", None)
 
 
 @pytest.mark.parametrize("flag", [False, None, "no", 0])

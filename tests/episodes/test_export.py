@@ -173,8 +173,10 @@ def test_unreadable_arguments_come_back(tmp_path: Path, text: str) -> None:
     assert back.source.omitted == {"calls with unreadable arguments": 1}
 
 
-def test_a_result_that_a_log_calls_an_error_comes_back(tmp_path: Path) -> None:
-    flagged = tuple(m.model_copy(update={"failed": True}) if m.role == "tool" else m for m in MESSAGES)
+@pytest.mark.parametrize("text", ["{}", ""])
+def test_a_result_that_a_log_calls_an_error_comes_back(tmp_path: Path, text: str) -> None:
+    update = {"failed": True, "content": text}
+    flagged = tuple(m.model_copy(update=update) if m.role == "tool" else m for m in MESSAGES)
     path = exported(tmp_path, episode("t", 0, Outcome(status="failure")).model_copy(update={"messages": flagged}))
     (sample,) = inspect_log.read_eval_log(str(path)).samples
     assert [getattr(m, "error", None) is not None for m in sample.messages] == [m.role == "tool" for m in MESSAGES]

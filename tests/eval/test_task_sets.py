@@ -9,6 +9,7 @@ import pytest
 from fama.cli import main
 from fama.episodes.outcome_table import read_outcomes, write_outcomes
 from fama.errors import BadInput
+from fama.selection.router.manifest import task_hash
 from tests.support.comparisons import live, table
 from tests.support.toy_world import toy_world
 
@@ -84,6 +85,10 @@ async def test_a_router_that_learned_from_the_compared_tasks_is_named(tmp_path: 
     _forget_tasks(router)
     older = await live(tmp_path / "older", arms=arms, replay=train, split="train")
     assert not any("learned from" in line for line in older.warnings)
+
+
+def test_a_benchmark_is_one_by_its_name_in_logs_and_where_it_is_run() -> None:
+    assert task_hash("tau_bench/retail/0") == task_hash("tau-bench/retail/0") != task_hash("tau-bench/retail/1")
 
 
 def _forget_tasks(router: Path) -> None:

@@ -52,6 +52,7 @@ def test_bad_pools_say_what_to_mend(settings: HelperSettings, message: str) -> N
         ("- a", "expected keys"),
         (YAML + "colour: red\n", "colour: .*the keys are name, reviewed"),
         ("name: Tone\n", "prompt: "),
+        (YAML + 'does: "sets the tone\\nand more"\n', "does"),
         (YAML.replace("20", "0"), "token_cap"),
         (YAML.replace("Tone", "'a b'"), "name"),
         (YAML.replace("dialogue", "gold"), "prompt: 'gold' is undefined"),

@@ -294,6 +294,8 @@ def test_training_goes_on_from_a_checkpoint(tiny: str, tmp_path: Path) -> None:
     assert after.scores(features)(masks).logit == pytest.approx(before.scores(features)(masks).logit, abs=1e-4)
     fresh = train_on(settings(encoder=tiny_encoder(tiny), optimiser=still), DATA, tmp_path / "fresh")
     assert fresh is not None
+    tasks = {name: set(read_manifest(tmp_path / name).tasks or ()) for name in ("before", "again", "fresh")}
+    assert tasks["again"] == tasks["before"] | tasks["fresh"]
     other = load_router(tmp_path / "fresh").predictor.scores(features)(masks).logit
     assert other != pytest.approx(before.scores(features)(masks).logit, abs=1e-4)
 

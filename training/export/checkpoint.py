@@ -12,7 +12,7 @@ import numpy as np
 from fama.episodes.spending import Spent
 from fama.files import write_atomically
 from fama.provenance import git_commit, library_versions
-from fama.selection.router.checkpoint import load_router, write_router
+from fama.selection.router.checkpoint import load_router, read_manifest, write_router
 from fama.selection.router.checkpoint_files import WORK
 from fama.selection.router.features import PromptPart
 from fama.selection.router.kinds.base import ROUTER_KINDS
@@ -115,6 +115,15 @@ def _candidates(
     return tuple(flagged(subset, pool) for subset in flags)
 
 
+def _learned_from(settings: TrainSettings, split: Split) -> tuple[str, ...] | None:
+    """Return hashes of the tasks that were fitted or calibrated on, by the router it started from, too; else None."""
+    before = () if settings.init is None else read_manifest(Path(settings.init)).tasks
+    if before is None:
+        return None
+    own = {task_hash(one.task) for one in (*split.train, *split.validation, *split.certify)}
+    return tuple(sorted(own.union(before)))
+
+
 def _manifest(
     settings: TrainSettings,
     data: ExampleSet,
@@ -155,7 +164,7 @@ def _manifest(
         benchmark_version=data.benchmark_version,
         domains=data.domains,
         backbones=data.backbones,
-        tasks=tuple(sorted({task_hash(one.task) for one in (*split.train, *split.validation, *split.certify)})),
+        tasks=_learned_from(settings, split),
         synthetic=data.synthetic,
         seed=settings.seed,
         versions=library_versions(),

@@ -122,7 +122,7 @@ def _read_part(part: Any, content: LoggedContent, omitted: Counter[str]) -> None
     if kind in _CALLS:
         content.calls.append(called_in(part, inner, omitted))
     elif kind in _RESULTS:
-        content.results.append(_result(inner))
+        content.results.append(_result(inner, inner is part))
     elif kind in _THINKING or part.get("thought") is True:
         omitted[THOUGHTS] += 1
     elif kind.startswith(_MEDIA) or kind in ("input_image", "input_audio", "input_file"):
@@ -146,7 +146,8 @@ def _words(part: dict[str, Any]) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _result(part: dict[str, Any]) -> Result:
+def _result(part: dict[str, Any], labelled: bool) -> Result:
+    """Return a result; ``labelled`` says that its part has labels beside the data, and is not the data alone."""
     ids = (part.get(key) for key in _RESULT_IDS)
     keys = (key for key in ("content", "output", "response", "result", "text") if part.get(key) is not None)
     rest = {key: value for key, value in part.items() if key not in _RESULT_LABELS and value is not None}
@@ -154,12 +155,18 @@ def _result(part: dict[str, Any]) -> Result:
     if isinstance(value, list) and value and all(map(_is_text, value)):
         value = "\n".join(piece["text"] for piece in value)
     name = name_of(part.get("name")) or name_of(part.get("toolName"))
-    return Result(next((found for one in ids if (found := name_of(one))), None), name, as_text(value), is_flagged(part))
+    call_id = next((found for one in ids if (found := name_of(one))), None)
+    return Result(call_id, name, as_text(value), labelled and is_flagged(part))
 
 
 def is_flagged(result: dict[str, Any]) -> bool:
     """Return whether a tool's result is flagged as failed, beside its words.
 
-    Anthropic and MCP name the flag ``is_error`` and ``isError``, τ²-bench ``error``; LangChain has a ``status``.
+    Anthropic and MCP name the flag ``is_error`` and ``isError``, τ²-bench ``error``; LangChain has a ``status``, the AI
+    SDK an ``output`` of a type.
     """
-    return any(result.get(key) is True for key in ("is_error", "isError", "error")) or result.get("status") == "error"
+    flags = [result.get(key) for key in ("is_error", "isError", "error")]
+    output = result.get("output")
+    typed = name_of(output.get("type")) if isinstance(output, dict) else None
+    said = any(flag is True or str(flag).lower() == "true" for flag in flags)
+    return said or result.get("status") == "error" or typed in ("error-text", "error-json")

@@ -119,12 +119,15 @@ def spoken_in(row: Any, omitted: Counter[str]) -> Iterator[Spoken]:
     if content.texts is None and not calls and not content.results:
         _refuse_lost_words(row)
     name = name_of(row.get("name"))
+    flagged = role == "tool" and is_flagged(row)
     for result in content.results:
-        yield Spoken("tool", result.text, call_id=result.call_id, name=result.name or name, failed=result.failed)
+        yield Spoken(
+            "tool", result.text, call_id=result.call_id, name=result.name or name, failed=flagged or result.failed
+        )
     if content.results and content.texts is None and not calls:
         return
     call_id = name_of(row.get("tool_call_id")) or (name_of(row.get("call_id")) if role == "tool" else None)
-    yield Spoken(role, content.text, tuple(calls), call_id, name, role == "tool" and is_flagged(row))
+    yield Spoken(role, content.text, tuple(calls), call_id, name, flagged)
 
 
 def _unwrapped(row: dict[str, Any]) -> dict[str, Any]:

@@ -135,7 +135,7 @@ def _message(message: Any) -> dict[str, Any]:
     row: dict[str, Any] = {"role": message.role, "content": parts}
     if message.role == "tool":
         row |= {"tool_call_id": message.tool_call_id, "name": message.function, "is_error": message.error is not None}
-        if message.error is not None and not message.text:
+        if message.error is not None and message.error.message and not message.text:
             row["content"] = f"Error: {message.error.message}"
     elif message.role == "assistant" and message.tool_calls:
         row["tool_calls"] = [

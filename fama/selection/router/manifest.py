@@ -136,9 +136,10 @@ TOLD = frozenset({"cost", "command", "git_commit", "versions"})
 def task_hash(task: str) -> str:
     """Return what a router keeps of a task that it learned from: a hash, since a router may be given to others.
 
-    ``task`` is the text of a ``TaskKey``.
+    ``task`` is the text of a ``TaskKey``. The benchmark in it may be named as where it is run (``tau_bench``) or as in
+    its logs (``tau-bench``).
     """
-    return content_hash(task)
+    return content_hash(task.replace("_", "-"))
 
 
 class RouterManifest(Record):

@@ -33,11 +33,15 @@ Phrases = Mapping[str, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class PhraseSet:
-    """One wording. ``domains`` holds the templates by domain, the common ones included; ``digest`` is of all texts."""
+    """One wording. ``domains`` holds the templates by domain, the common ones included; ``digest`` is of all texts.
+
+    ``kept`` are the splits that it is kept for, None for every one.
+    """
 
     name: str
     domains: Mapping[str, Phrases]
     digest: str
+    kept: tuple[str, ...] | None = None
 
 
 def shipped_sets() -> tuple[str, ...]:
@@ -61,7 +65,8 @@ def load_phrase_set(name: str) -> PhraseSet:
     lists = {domain: _read(folder / f"{domain}.yaml", keys[domain]) for domain in keys}
     common = lists.pop(COMMON)
     domains = {domain: {**common, **own} for domain, own in lists.items()}
-    return PhraseSet(folder.name, domains, content_hash([common, lists]))
+    kept = ONLY_ON.get(folder.name) if folder.parent == FOLDER else None
+    return PhraseSet(folder.name, domains, content_hash([common, lists]), kept)
 
 
 def mixed_sets(split: str) -> tuple[PhraseSet, ...]:
@@ -71,7 +76,7 @@ def mixed_sets(split: str) -> tuple[PhraseSet, ...]:
 
 def may_be_heard(sets: Sequence[PhraseSet], split: str) -> bool:
     """Return whether no set is kept for other splits."""
-    return all(split in _kept_for(phrase_set, split) for phrase_set in sets)
+    return all(phrase_set.kept is None or split in phrase_set.kept for phrase_set in sets)
 
 
 def check_split(sets: Sequence[PhraseSet], split: str) -> None:
@@ -81,18 +86,13 @@ def check_split(sets: Sequence[PhraseSet], split: str) -> None:
         BadInput: a set may not be heard on this split.
     """
     for phrase_set in sets:
-        kept = _kept_for(phrase_set, split)
-        if split not in kept:
+        if not may_be_heard([phrase_set], split):
+            kept = ", ".join(phrase_set.kept or ())
             known = ", ".join(name for name in shipped_sets() if split in ONLY_ON.get(name, (split,)))
             raise BadInput(
-                f"helpdesk: phrase set {phrase_set.name!r} is kept for the split {', '.join(kept)}, so that whoever "
+                f"helpdesk: phrase set {phrase_set.name!r} is kept for the split {kept}, so that whoever "
                 f"tunes does not hear it; on {split} take: {known}"
             )
-
-
-def _kept_for(phrase_set: PhraseSet, split: str) -> tuple[str, ...]:
-    """Return the splits that a shipped set is kept for, else the split itself."""
-    return ONLY_ON.get(phrase_set.name, (split,)) if phrase_set.name in shipped_sets() else (split,)
 
 
 def draw_set(sets: Sequence[PhraseSet], seed: int, task_id: str) -> PhraseSet:
