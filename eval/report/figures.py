@@ -48,6 +48,10 @@ _NO_METADATA: dict[str, Any] = {
 
 #: Width and height of the axes of success over tokens, and width of a letter, in points.
 _AXES, _SIGN = (368.0, 227.0), 6.2
+#: Share of the width that is left free on the left, for labels.
+_MARGIN = 0.15
+#: Points above or below its arm from which a label has a line to it.
+_NEAR = 20
 _ENDINGS = (".png", ".pdf", ".svg")
 
 
@@ -162,6 +166,8 @@ def _success_over(comparison: Comparison, cost: CostColumn) -> Any:
             xycoords=("axes fraction", "data"), xytext=(0, 3 if inside else -10),
             textcoords="offset points", ha="right", color=MUTED, fontsize=9,
         )  # fmt: skip
+    low, high = axes.get_xlim()
+    axes.set_xlim(low - _MARGIN * (high - low), high)  # room for labels on the left
     spans = [high - low for low, high in (axes.get_xlim(), axes.get_ylim())]
     for arm, (dx, dy, side) in label_places(place, spans[0] or 1.0, spans[1], ends, axes.get_xlim()[0]).items():
         label = axes.annotate(
@@ -173,6 +179,7 @@ def _success_over(comparison: Comparison, cost: CostColumn) -> Any:
             color=colours[arm],
             fontsize=10,
             zorder=4,
+            arrowprops={"arrowstyle": "-", "color": f"{colours[arm]}99", "linewidth": 0.8} if abs(dy) > _NEAR else None,
         )
         _name(comparison, arm, label)
     kind = "tokens" if cost == "tokens" else "tokens in no cache"
@@ -247,22 +254,35 @@ def label_places(
     below each other. ``ends`` are the right ends and lengths in letters of texts that stand on lines. No label crosses
     the ``edge`` on the left, where the ticks' numbers stand, while there is another spot.
     """
-    rows = (5, -13, 17, -25, 29, -37, 41, -49, 53, -61)
-    spots = [(dx, dy, side) for dy in rows for dx, side in ((8, "left"), (-8, "right"))]
     points = {arm: (x / wide * _AXES[0], y / high * _AXES[1]) for arm, (x, y) in place.items()}
     taken = [(x - 4, x + 4, y - 4, y + 4) for x, y in points.values()]
     for x, y, letters in ends:
         right, base = x / wide * _AXES[0], y / high * _AXES[1]
         taken.append((right - _SIGN * letters, right, base, base + 12))
-    chosen = {}
-    for arm, (x, y) in sorted(points.items(), key=lambda item: item[1]):
+    order = sorted(points, key=lambda arm: points[arm])
+    tried = [_placed(some, points, taken, edge / wide * _AXES[0]) for some in (order, order[::-1])]
+    return min(tried, key=lambda chosen: sum(abs(dy) for _, dy, _ in chosen.values()))
+
+
+def _placed(
+    order: Sequence[str],
+    points: dict[str, tuple[float, float]],
+    taken: Sequence[tuple[float, float, float, float]],
+    edge: float,
+) -> dict[str, tuple[int, int, str]]:
+    """Give each label in turn the nearest spot that is free; boxes are left, right, bottom and top in points."""
+    rows = (5, -13, 17, -25, 29, -37, 41, -49, 53, -61)
+    spots = [(dx, dy, side) for dy in rows for dx, side in ((8, "left"), (-8, "right"))]
+    boxes, chosen = [*taken], {}
+    for arm in order:
+        x, y = points[arm]
         for dx, dy, side in spots:
             start = x + dx - (0 if side == "left" else _SIGN * len(arm))
             box = (start, start + _SIGN * len(arm), y + dy - 2, y + dy + 9)
-            hides = any(box[0] < b and a < box[1] and box[2] < d and c < box[3] for a, b, c, d in taken)
-            if not hides and box[0] >= edge / wide * _AXES[0]:
+            hides = any(box[0] < b and a < box[1] and box[2] < d and c < box[3] for a, b, c, d in boxes)
+            if not hides and box[0] >= edge:
                 break
-        taken.append(box)
+        boxes.append(box)
         chosen[arm] = (dx, dy, side)
     return chosen
 
