@@ -39,10 +39,9 @@ from eval.publish.markdown import name, public, table
 from eval.publish.markers import fill_tables
 from eval.publish.training_cost import training_cost
 from eval.publish.wording import kept_gain
-from eval.readings.annotator_agreement import agreement_markdown as agreements
 from eval.readings.fitted import stored_comparisons
-from eval.readings.measured import read_measured
-from eval.readings.readings import PARTS, ReadingsPart
+from eval.readings.measured import measured_markdown
+from eval.readings.readings import PARTS
 from eval.report.answers_table import answers_table
 from eval.report.figures import figures, save_figure
 from eval.report.verification import verify
@@ -249,13 +248,6 @@ def _caption(comparison: Comparison) -> str:
     return f"{_frame(comparison)} Computed at commit {(comparison.commit or '')[:7]} by `{public(comparison.command)}`."
 
 
-def agreement_with_readings(part: ReadingsPart) -> str:
-    """Tabulate how far each annotator agrees with one part of the readings."""
-    rows = [one for one in read_measured() if one.half == part]
-    commits = ", ".join(sorted({(one.commit or "unknown")[:7] for one in rows}))
-    return f"{agreements([one.row for one in rows])}\n\nMeasured at commit {commits}."
-
-
 def ablation(path: Path) -> str:
     """Return the tables of one ``ablation.json``."""
     result = _read_ablation(path)
@@ -272,6 +264,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "repairs": lambda: repairs_table.repairs(DATA / "repairs-train"),
     "repairs-mixed": lambda: repairs_table.repairs(DATA / "repairs-mixed"),
     "repairs-turn": lambda: repairs_table.repairs(DATA / "repairs-turn-mixed"),
+    "outcomes-mixed": partial(training_table.outcomes, DATA / "outcomes-mixed.parquet"),
     "training-calls": lambda: training_cost(DATA, "plain-train-mixed", "repairs-mixed", "outcomes-mixed"),
     "grid-check": lambda: repairs_table.held_against_the_grid(DATA / "repairs-mixed" / "mine-check.json"),
     "note-effects-short": lambda: repairs_table.effects_in_short([DATA / "repairs-mixed", DATA / "repairs-agents"]),
@@ -314,7 +307,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "remaining": lambda: findings.remaining_failures(DATA / "compare"),
     "read-in-full": lambda: findings.read_in_full(DATA / "compare", DATA / "trials", DATA / "failures-read.yaml"),
     "understanding": lambda: understanding(DATA),
-    **{f"readings-{part}": partial(agreement_with_readings, part) for part in PARTS},
+    **{f"readings-{part}": partial(measured_markdown, part) for part in PARTS},
     "real-profiles": real_logs.profiles,
     "real-helpers": real_logs.helpers,
     **paper_grid.TABLES,

@@ -11,7 +11,6 @@ from eval.metrics.formats import percent, plain_number
 from eval.metrics.measures import Resampling
 from eval.publish.markdown import name, public, table
 from eval.stats.proportions import clustered_proportion
-from fama.envs.helpdesk.benchmark import FIRST_VERSIONS
 from fama.episodes.outcome_table import OutcomeRow, read_metadata, read_outcomes
 from fama.intervals import percentile_interval
 from fama.subsets import POOL, split_subset
@@ -19,7 +18,8 @@ from fama.subsets import POOL, split_subset
 
 def outcomes(path: Path) -> str:
     """Tabulate the training episodes by subset. Rows of one subset are of different tasks, hence the plain interval."""
-    rows = read_outcomes(str(path), FIRST_VERSIONS["shop"])
+    meta = read_metadata(str(path))
+    rows = read_outcomes(str(path), str(meta["benchmark_version"]))
     by_subset: dict[str, list[OutcomeRow]] = defaultdict(list)
     for row in rows:
         by_subset[row.subset].append(row)
@@ -37,7 +37,7 @@ def outcomes(path: Path) -> str:
         )
         for subset in order
     ]
-    meta, errors = read_metadata(str(path)), sum(row.status == "error" for row in rows)
+    errors = sum(row.status == "error" for row in rows)
     caption = (
         f"{len(rows)} episodes on {len({row.task_id for row in rows})} training tasks, {_solved(rows)} solved "
         f"({_share(_solved(rows), len(rows))} %, rows taken as independent), {errors} errors. Made at commit "

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from eval.metrics.formats import count, percent
-from eval.readings.annotator_agreement import AgreementRow
+from eval.readings.annotator_agreement import AgreementRow, agreement_markdown
 from eval.readings.readings import FOLDER, ReadingsPart
 from fama.diagnosis import analysts, orchestrator
 from fama.episodes.record_faults import fault_of
@@ -93,3 +93,10 @@ def lines_about(labeller: str, taxonomy: str, context_tokens: int, folder: Path 
         if one.context_tokens != context_tokens:
             told.append(f"that was with --context {one.context_tokens}, this is with {context_tokens}")
     return told or [f"{labeller} was never measured on read failures; {MEASURE}"]
+
+
+def measured_markdown(part: ReadingsPart) -> str:
+    """Tabulate how far each annotator agrees with one part of the readings, as committed."""
+    rows = [one for one in read_measured() if one.half == part]
+    commits = ", ".join(sorted({(one.commit or "unknown")[:7] for one in rows}))
+    return f"{agreement_markdown([one.row for one in rows])}\n\nMeasured at commit {commits}."

@@ -7,48 +7,30 @@ import pytest
 
 from eval.publish import build, differing
 from eval.publish.findings import findings
-from fama.episodes.records import Decision, Episode, Message, Note, Outcome
+from fama.episodes.records import Episode
 from fama.errors import BadInput
+from tests.support.noted_episodes import noted_episode
 
 MIXED = build.DATA / "mixed"
 
 
-def episode(*turns: tuple[str, str], success: bool = False) -> Episode:
-    """An episode of (note, reply) pairs; an empty note is none."""
-    messages = [Message(role="system", content="Rules."), Message(role="user", content="Hi.")]
-    decisions = []
-    for turn, (note, reply) in enumerate(turns):
-        notes = (Note(helper="TSA", text=note, tokens=1),) if note else ()
-        decisions.append(Decision(turn=turn, message_index=len(messages), notes=notes))
-        messages += [Message(role="assistant", content=reply), Message(role="user", content="Go on.")]
-    return Episode(
-        id="e",
-        benchmark="toy",
-        domain="house",
-        task_id="t0",
-        messages=tuple(messages),
-        decisions=tuple(decisions),
-        outcome=Outcome(status="success" if success else "failure"),
-    )
-
-
 def test_arms_part_where_other_notes_lead_to_another_action() -> None:
-    one = episode(("", "a"), ("x", "b"), ("", "c"))
-    found = differing.parting(one, episode(("w", "a"), ("y", "b"), ("z", "d")))
+    one = noted_episode(("", "a"), ("x", "b"), ("", "c"))
+    found = differing.parting(one, noted_episode(("w", "a"), ("y", "b"), ("z", "d")))
     assert found is not None and (found.turn, found.message, found.same_notes) == (2, 6, False)
-    noise = differing.parting(one, episode(("", "A"), ("y", "b")))
+    noise = differing.parting(one, noted_episode(("", "A"), ("y", "b")))
     assert noise is not None and (noise.turn, noise.same_notes) == (0, True)
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        episode(("", "a"), ("x", "b"), ("", "c")),
-        episode(("", "a"), ("y", "b")),  # it ends before anything differs
+        noted_episode(("", "a"), ("x", "b"), ("", "c")),
+        noted_episode(("", "a"), ("y", "b")),  # it ends before anything differs
     ],
 )
 def test_where_nothing_else_is_done_nothing_parts(other: Episode) -> None:
-    assert differing.parting(episode(("", "a"), ("x", "b"), ("", "c")), other) is None
+    assert differing.parting(noted_episode(("", "a"), ("x", "b"), ("", "c")), other) is None
 
 
 def test_the_table_counts_what_the_episodes_came_to() -> None:
