@@ -1,10 +1,10 @@
-"""Put measurements into the tables of docs/performance.md, docs/scaling.md and docs/reliability.md.
+"""Put measurements into the tables of docs/performance.md, scaling.md, reliability.md and serve.md.
 
     python perf/publish.py
 
-Each table stands between ``<!-- table NAME -->`` and ``<!-- end NAME -->``. Those of docs/performance.md are made from
-perf/results/NAME.json, those of docs/scaling.md from committed episodes (``capacity.py``), those of docs/reliability.md
-from the results of mutation testing.
+Each table stands between ``<!-- table NAME -->`` and ``<!-- end NAME -->``. Those of performance.md and serve.md
+are made from perf/results/NAME.json, those of scaling.md from committed episodes (``capacity.py``), those of
+reliability.md from the results of mutation testing.
 """
 
 import json
@@ -17,7 +17,7 @@ from perf import capacity
 from perf.mutation.mutant_tables import counts_table, survivors_table
 from perf.record import RESULTS, ROOT
 
-PAGES = tuple(ROOT / "docs" / f"{name}.md" for name in ("performance", "scaling", "reliability"))
+PAGES = tuple(ROOT / "docs" / f"{name}.md" for name in ("performance", "scaling", "reliability", "serve"))
 _COMPUTED = {
     "per_episode": capacity.per_episode,
     "capacity": capacity.capacity,
