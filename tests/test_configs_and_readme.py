@@ -52,12 +52,16 @@ def router(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def subset_grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every subset on one test task, run with a scripted model."""
-    out = tmp_path_factory.mktemp("grid")
-    config = str(ROOT / "configs/outcomes/helpdesk-test.yaml")
-    assert cli.main(["outcomes", "--config", config, "--out", str(out), *TOY]) == 0
-    return out / "outcomes.parquet"
+def subset_grids(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Every subset on one test task, run with a scripted model, by the domain of the grid's config."""
+    made = {}
+    for domain, config in {"shop": "helpdesk-test", "shop+saas": "helpdesk-mixed-test"}.items():
+        out = tmp_path_factory.mktemp("grid")
+        words = command_of(f"configs/outcomes/{config}.yaml")
+        words[words.index("--out") + 1] = str(out)
+        assert cli.main([*(str(ROOT / word) if word.endswith(".yaml") else word for word in words), *TOY]) == 0
+        made[domain] = out / "outcomes.parquet"
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -104,12 +108,14 @@ def merged(files: list[str]) -> dict[str, Any]:
     return layers.tree
 
 
-def toy_arms(tree: dict[str, Any], router: Path, labels: str = "", subset_grid: Path | None = None) -> list[str]:
+def toy_arms(
+    tree: dict[str, Any], router: Path, labels: str = "", subset_grids: dict[str, Path] | None = None
+) -> list[str]:
     """The config's own arms on toy input: labels, the oracle's table, and checkpoints but those for failed episodes."""
     arms = tree["arms"]
     for arm in arms:
         own = arm.get("options", {})
-        toys = {"failures": labels, "outcomes": str(subset_grid)}
+        toys = {"failures": labels, "outcomes": str((subset_grids or {}).get(tree.get("domain", "shop")))}
         if "episodes" not in own:
             toys["checkpoint"] = str(router)
         own.update({key: toys[key] for key in own if key in toys})
@@ -149,7 +155,13 @@ def toy_round() -> list[str]:
 
 
 def toy(
-    words: list[str], table: Path, router: Path, subset_grid: Path, tiny: str, failed: str = "", mined: str = ""
+    words: list[str],
+    table: Path,
+    router: Path,
+    subset_grids: dict[str, Path],
+    tiny: str,
+    failed: str = "",
+    mined: str = "",
 ) -> list[str]:
     """A documented command with overrides that make it small."""
     quick = [*QUICK]
@@ -171,10 +183,11 @@ def toy(
         return [*words, *learn(table), *quick, *untuned]
     if words[0] == "compare":
         labels = yaml.safe_load(failed.partition("=")[2])[0]["failures"] if failed else ""
-        toys = {"outcomes": table, "replay": subset_grid, "lattice": subset_grid, "failures": labels}
+        grid = subset_grids.get(tree.get("domain", "shop"))
+        toys = {"outcomes": table, "replay": grid, "lattice": grid, "failures": labels}
         tables = [f"{key}={toys[key]}" for key in toys if key in tree]
         user = ["user_model.name=scripted:echo"] if "user_model" in tree else []
-        return [*words, *TOY, *user, *toy_arms(tree, router, labels, subset_grid), *tables]
+        return [*words, *TOY, *user, *toy_arms(tree, router, labels, subset_grids), *tables]
     if "user_model" in tree:
         words = [*words, "user_model.name=scripted:echo"]
     return [*words, *TOY] if words[0] in ("run", "outcomes") else words
@@ -220,7 +233,7 @@ def test_config_runs(
     config: str,
     table: Path,
     router: Path,
-    subset_grid: Path,
+    subset_grids: dict[str, Path],
     tiny: str,
     failed: str,
     mined: str,
@@ -234,7 +247,7 @@ def test_config_runs(
     words[words.index("--out") + 1] = str(tmp_path / "out")
     if words[0] == "mine":
         words[1] = str(Path(failed.partition("episodes: ")[2].rstrip("}]")))
-    assert cli.main(toy(words, table, router, subset_grid, tiny, failed, mined)) == 0
+    assert cli.main(toy(words, table, router, subset_grids, tiny, failed, mined)) == 0
     assert any((tmp_path / "out").iterdir())
 
 
@@ -246,7 +259,7 @@ def commands_of_readme() -> list[list[str]]:
 
 
 def test_readme_commands_run_in_order(
-    table: Path, router: Path, subset_grid: Path, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    table: Path, router: Path, subset_grids: dict[str, Path], tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("configs", "checkpoints"):
         (tmp_path / name).symlink_to(ROOT / name)
@@ -254,7 +267,7 @@ def test_readme_commands_run_in_order(
     commands = commands_of_readme()
     assert {words[0] for words in commands} >= {"run", "score", "diagnose", "outcomes", "train", "compare"}
     for words in commands:
-        assert cli.main(toy(words, table, router, subset_grid, tiny)) == 0, words
+        assert cli.main(toy(words, table, router, subset_grids, tiny)) == 0, words
 
 
 def test_the_ablation_and_the_query_of_the_docs(table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
