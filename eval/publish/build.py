@@ -38,7 +38,7 @@ from eval.publish import (
 from eval.publish.markdown import name, public, table
 from eval.publish.markers import fill_tables
 from eval.publish.training_cost import training_cost
-from eval.publish.wording import kept_gain
+from eval.publish.wording import kept_gain, pooled_gains
 from eval.readings.fitted import stored_comparisons
 from eval.readings.measured import measured_markdown
 from eval.readings.readings import PARTS
@@ -64,6 +64,8 @@ TRAINING = DATA / "outcomes-train.parquet"
 ABLATIONS = ROOT / "results" / "ablations"
 #: The first test task that no earlier version of the helpers' texts had been run on.
 FRESH = 38
+#: Differences that two comparisons on unseen wording estimate together.
+POOLED = (("all", "none"), *(("learned per turn", than) for than in ("none", "all", "TSA+Verifier")))
 PAGES = (
     "README.md",
     "docs/helpdesk.md",
@@ -287,6 +289,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "unseen-parted": lambda: differing.parted(DATA / "mixed", "learned per turn", "prompted per turn"),
     "unseen-asked": lambda: differing.tabulate_asked(DATA / "mixed", ("learned per turn", "prompted per turn")),
     "unseen-partings": lambda: differing.partings_read(DATA / "mixed", DATA / "mixed" / "decisions-read.yaml"),
+    "oracle": partial(selectors, "mixed-oracle"),
+    "fourth": partial(selectors, "fourth"),
+    "fourth-answers": partial(asked_questions, "fourth"),
+    "fourth-domains": lambda: findings.by_domain(DATA / "fourth"),
+    "both-unseen": lambda: pooled_gains([_live("mixed"), _live("fourth")], POOLED),
     "agents": partial(selectors, "agents"),
     "agents-answers": partial(asked_questions, "agents"),
     "agents-calls": lambda: mixed_traffic.calls_and_notes(DATA / "agents"),

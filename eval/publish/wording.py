@@ -1,6 +1,8 @@
-"""The share of a gain that is kept on other wording: two comparisons of the same arms and tasks, side by side."""
+"""Comparisons of the same arms under other wording: the share of a gain that is kept, and gains taken together."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -35,6 +37,23 @@ def kept_gain(seen: Comparison, unseen: Comparison, arm: str = "all", than: str 
     value, low, high = (None if end is None else 2 * end for end in (inner.value, inner.low, inner.high))
     rows.append(_row("unseen less seen", PairedEstimate(Interval(value, low, high, inner.n), halved.p)))
     return table(("gain", "points", "p"), [*rows, ("share kept, %", _share(gains[1], gains[0]), "")])
+
+
+def pooled_gains(comparisons: Sequence[Comparison], pairs: Sequence[tuple[str, str]]) -> str:
+    """Tabulate differences in success between pairs of arms over the tasks of several comparisons together.
+
+    Raises:
+        BadInput: two comparisons share a task, or one lacks an arm.
+    """
+    rows = []
+    for arm, than in pairs:
+        sides = [_gains(comparison, arm, than) for comparison in comparisons]
+        if twice := [task for task, times in Counter(chain.from_iterable(sides)).items() if times > 1]:
+            raise BadInput(f"task {twice[0]} is in more than one comparison; a task counts once")
+        gains = np.array([gain for side in sides for gain in side.values() if not np.isnan(gain)])
+        name, *cells = _row(f"{arm} over {than}", paired_estimate(gains, comparisons[0].seed))
+        rows.append((name, str(len(gains)), *cells))
+    return table(("gain", "tasks", "points", "p"), rows)
 
 
 def _row(name: str, found: PairedEstimate) -> tuple[str, str, str]:

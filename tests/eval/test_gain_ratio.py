@@ -7,7 +7,7 @@ from scipy.stats import ttest_1samp
 from eval.compare.comparison import read_comparison
 from eval.compare.schema import Comparison
 from eval.publish.build import DATA
-from eval.publish.wording import kept_gain
+from eval.publish.wording import kept_gain, pooled_gains
 from eval.stats.gain_ratio import fieller_interval
 from fama.errors import BadInput
 from fama.intervals import Array, Interval
@@ -92,3 +92,16 @@ def test_a_table_of_what_is_kept() -> None:
         kept_gain(seen, seen.model_copy(update={"per_task": seen.per_task[1:]}))
     with pytest.raises(BadInput, match="task shop-test-0200 was not run with 'learned'"):
         kept_gain(seen, seen, "learned")
+
+
+def test_gains_of_two_comparisons_together_are_those_of_all_their_tasks() -> None:
+    whole = read_comparison(DATA / "mixed")
+    parts = [whole.model_copy(update={"per_task": rows}) for rows in (whole.per_task[:30], whole.per_task[30:])]
+    lines = pooled_gains(parts, [("all", "none"), ("learned per turn", "all")]).splitlines()
+    assert lines[2].startswith("| all over none | 80 | +20 [+8, +32] |")
+    assert lines[3].startswith("| learned per turn over all | 80 | +1 [")
+    wider = pooled_gains(parts[:1], [("all", "none")]).splitlines()[2]
+    solved = [(row.arms["all"].successes, row.arms["none"].successes) for row in whole.per_task[:30]]
+    assert f"| 30 | +{100 * sum(one - other for one, other in solved) / 30:.0f} [" in wider
+    with pytest.raises(BadInput, match="task shop-test-0200 is in more than one comparison"):
+        pooled_gains([whole, parts[0]], [("all", "none")])
