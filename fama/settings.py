@@ -264,7 +264,8 @@ class ExperimentSettings(Settings):
     helper_model: ModelSettings | None = None
     """Model of the helpers' LLM forms and of prompted selection; the backbone itself when None."""
     user_model: ModelSettings | None = None
-    """Model that plays the user; None takes the benchmark's scripted user, which tau2 does not have."""
+    """Model that plays the user; None takes the scripted user of helpdesk. tau2, tau_bench, tau_trait and the dialogues
+    of acebench have none."""
     strategy: Literal["fc", "react", "act"] = "act"
     placement: Literal["assistant", "user", "system"] = "assistant"
     """Placement of notes: opening of the assistant turn, end of the last turn, or a system turn at the end."""
@@ -371,7 +372,7 @@ class CompareSettings(ExperimentSettings):
     outcomes: str | None = None
     """Outcome table of training tasks, for the arms that learn from it (best_fixed)."""
     failures: str | None = None
-    """``failures.jsonl`` of the plain run on these tasks; needed on the retrospective track only."""
+    """``failures.jsonl`` of the plain run on these tasks: needed on the retrospective track, refused on the other."""
     replay: str | None = None
     """Outcome table to replay from instead of running live."""
     lattice: str | None = None
