@@ -129,7 +129,7 @@ def outcome_examples(
             continue
         examples.append(
             Example(
-                task=str(row.key.task),
+                task=str(row.key.task.canonical),
                 features=features,
                 subset=flags,
                 success=row.success,
@@ -201,7 +201,7 @@ def failure_examples(
         primary = set(label.primary)
         examples.append(
             Example(
-                task=str(episode.key.task),
+                task=str(episode.key.task.canonical),
                 features=features,
                 coverage=tuple(bool(primary & covered) for covered in covers.values()),
                 categories=tuple(
@@ -245,7 +245,7 @@ def prompted_examples(episodes: Iterable[Episode], pool: Sequence[str]) -> Examp
         refuse_excluded(sorted(chosen), f"prompted episode {episode.id} of task {episode.task_id}")
         examples.append(
             Example(
-                task=str(episode.key.task),
+                task=str(episode.key.task.canonical),
                 features=features,
                 distilled=tuple(name in chosen for name in pool),
                 domain=episode.domain,

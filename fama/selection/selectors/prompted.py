@@ -283,14 +283,16 @@ class FromProfile:
     def __init__(self, context: SelectorContext, failures: Sequence[Failure], share: float) -> None:
         self.track: str = "prospective" if context.failures is None else "retrospective"
         self._pool = tuple(context.helpers)
-        self._seen = {_place(failure) for failure in failures}
+        known = [failure.key.canonical for failure in failures]
+        self._seen = {(key.domain, key.task_id) for key in known}
         counts = Counter(category for failure in failures for category in set(failure.primary))
         frequent = [category for category, n in counts.items() if n >= share * len(failures)]
         self.subset = minimal_cover(frequent, context.helpers)
 
     def knows(self, task: TaskKey) -> bool:
         """Return whether the task's own failure is among the labels."""
-        return bool(self._seen & {(task.domain, task.task_id), (None, task.task_id)})
+        domain = task.canonical.domain
+        return bool(self._seen & {(domain, task.task_id), (None, task.task_id)})
 
     async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
         """Return the subset, whatever the state."""
