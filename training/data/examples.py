@@ -34,8 +34,9 @@ class Example:
     ``subset`` is the executed one (one flag per helper, pool order) with its ``success``, ``tokens``
     (of the whole episode) and ``propensity``. ``coverage`` flags helpers that cover the failure's
     primary categories, ``distilled`` those a prompted selector chose, ``categories`` the failure's. ``repairing`` flags
-    the helpers that the minimal repair asks at a mined decision. ``weight`` multiplies every loss of the example. ``trial`` is that of an
-    executed subset: a design draws several subsets for each task and trial, and ``propensity`` is that of being one.
+    the helpers that the minimal repair asks at a mined decision. ``weight`` multiplies every loss of the example.
+    ``trial`` is that of an executed subset: a design draws several subsets for each task and trial, and ``propensity``
+    is that of being one.
     """
 
     task: str
