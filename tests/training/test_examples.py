@@ -58,11 +58,11 @@ def test_outcome_rows_become_examples() -> None:
     rows = outcome_rows(make_tasks(3), per_task=2)
     data = outcome_examples(rows, POOL)
     assert len(data.examples) == 6
-    for row, example in zip(rows, data.examples, strict=True):
+    for one, example in zip(rows, data.examples, strict=True):
         members = tuple(name for name, flag in zip(POOL, example.subset or (), strict=True) if flag)
-        assert "+".join(members) == row.subset
-        assert (example.success, example.tokens, example.propensity) == (row.success, row.tokens, row.propensity)
-        assert example.task == str(TaskKey("synthetic", "synthetic", row.task_id))
+        assert "+".join(members) == one.subset
+        assert (example.success, example.tokens, example.propensity) == (one.success, one.tokens, one.propensity)
+        assert example.task == str(TaskKey("synthetic", "synthetic", one.task_id))
         assert example.coverage is example.categories is example.distilled is None
     assert data.synthetic
     assert data.benchmark_version == ("synthetic synthetic-1",)
