@@ -25,7 +25,7 @@ def main(args: argparse.Namespace) -> int:
     """Read the episodes one by one and print a line per group."""
     from eval.metrics.episode_scores import read_scores
     from eval.metrics.measures import Resampling
-    from eval.metrics.run_settings import settings_by_hash
+    from eval.metrics.run_settings import recorded_arms, settings_by_hash
     from eval.metrics.summary import summarise_scores
 
     if args.bootstrap < 100:
@@ -34,7 +34,7 @@ def main(args: argparse.Namespace) -> int:
     scores = read_scores(paths)
     if not scores:
         raise BadInput(f"{args.folders[0]}: holds no episodes; run `fama run` or `fama import` first")
-    summaries = summarise_scores(scores, Resampling(draws=args.bootstrap))
+    summaries = summarise_scores(scores, Resampling(draws=args.bootstrap), recorded_arms(paths))
     if args.json:
         sys.stdout.write(json.dumps([summary.model_dump() for summary in summaries], indent=2) + "\n")
     else:

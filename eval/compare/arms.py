@@ -9,6 +9,7 @@ from pathlib import Path
 from fama.agents.agent_request import requester
 from fama.agents.runs.runner import Planned
 from fama.agents.runs.stage import for_arm
+from fama.episodes.keys import TaskKey
 from fama.episodes.records import Failure
 from fama.episodes.store import EpisodeStore, read_failures
 from fama.errors import BadInput
@@ -29,10 +30,11 @@ INPUTS = "inputs.json"
 def read_task_labels(settings: CompareSettings) -> dict[str, Failure] | None:
     """Read the failure labels by task on the retrospective track, the first one of each task; None on the other.
 
-    Labels that are of another domain are not read.
+    Labels that are of another domain or benchmark are not read.
 
     Raises:
-        BadInput: labels on the prospective track, none on the retrospective one, or an unreadable file.
+        BadInput: labels on the prospective track, none on the retrospective one, an unreadable file, or one whose
+            labels are all of other tasks.
     """
     if settings.track == "prospective":
         if settings.failures:
@@ -40,10 +42,20 @@ def read_task_labels(settings: CompareSettings) -> dict[str, Failure] | None:
         return None
     if not settings.failures:
         raise BadInput("failures: the retrospective track needs the failures.jsonl of the plain run; see fama diagnose")
+    domains = domains_of(settings.domain)
+    benchmarks = {None, *(TaskKey(settings.benchmark, domain, "").canonical.benchmark for domain in domains)}
     labels: dict[str, Failure] = {}
+    elsewhere: TaskKey | None = None
     for failure in read_failures(Path(settings.failures)):
-        if failure.domain in (None, *domains_of(settings.domain)):
+        if failure.domain in (None, *domains) and failure.key.canonical.benchmark in benchmarks:
             labels.setdefault(failure.task_id, failure)
+        else:
+            elsewhere = failure.key
+    if elsewhere is not None and not labels:
+        raise BadInput(
+            f"failures: {settings.failures} is of other tasks, such as {elsewhere}, than {settings.benchmark} "
+            f"{settings.domain}; name the failures.jsonl of the plain run on these tasks"
+        )
     return labels
 
 

@@ -150,22 +150,20 @@ async def _live(
     cells = _read_grid(settings, world.versions(settings.domain), tasks, backbone)
     inputs = check_inputs(settings, out)
     plan = plan_arms(settings, tasks)
-    try:
-        await run_planned(
-            settings,
-            plan,
-            out,
-            benchmark=world,
-            model=model,
-            failures=failures,
-            outcomes=settings.outcomes,
-            progress=progress,
-            may_change=MAY_CHANGE,
-            beside=written_asked(first_asked(settings, before, tasks)),
-        )
-    finally:
-        if EpisodeStore(out).path.exists():
-            write_inputs(out, inputs)
+    await run_planned(
+        settings,
+        plan,
+        out,
+        benchmark=world,
+        model=model,
+        failures=failures,
+        outcomes=settings.outcomes,
+        progress=progress,
+        may_change=MAY_CHANGE,
+        beside=written_asked(first_asked(settings, before, tasks)),
+        opening=lambda: write_inputs(out, inputs),
+    )
+    write_inputs(out, inputs)
     settings_hash = config_hash(settings)
     arms = {episode_id(planned, settings_hash): planned.selector.arm for planned in plan}
     return read_executed(settings, tasks, helpers, arms, read_episodes(out), cells, one_off_costs(settings))

@@ -17,7 +17,7 @@ from fama.episodes.store import EpisodeStore
 from fama.errors import BadInput
 from fama.intervals import ratio_interval
 from fama.selection.base import SELECTORS
-from fama.settings import CompareSettings, QuestionSettings
+from fama.settings import CompareSettings, QuestionSettings, SelectorSettings
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ AskedTasks = dict[QuestionSettings, TaskSet | None]
 
 
 def check_kept(settings: CompareSettings, out: Path) -> AskedTasks:
-    """Return the questions asked in this folder so far; refuse to drop or change one.
+    """Return the questions asked in this folder so far; refuse to drop or change one, or an arm that it is about.
 
     Further arms may bring further ones. A question about two arms that have episodes already comes after the run, and
     is refused as well.
@@ -70,6 +70,7 @@ def check_kept(settings: CompareSettings, out: Path) -> AskedTasks:
         first = {one.question: one.of for one in map(AskedQuestion.model_validate, content.get(ASKED, ()))}
         written = map(QuestionSettings.model_validate, content["settings"].get("questions", ()))
         asked = {question: first.get(question) for question in written}
+        arms = {arm.arm: arm for arm in map(SelectorSettings.model_validate, content["settings"].get("arms", ()))}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise BadInput(f"{path}: cannot be read; give another folder with --out") from None
     for question in asked:
@@ -79,12 +80,20 @@ def check_kept(settings: CompareSettings, out: Path) -> AskedTasks:
                 "--out"
             )
     new = [question for question in settings.questions if question not in asked]
-    run = {episode.selector for episode in EpisodeStore(out).read()} if new else set()
+    other = {arm.arm for arm in settings.arms if arms.get(arm.arm, arm) != arm}
+    about = [(question, name) for question in asked for name in (question.arm, question.than) if name in other]
+    run = {episode.selector for episode in EpisodeStore(out).read()} if new or about else set()
     for question in new:
         if {question.arm, question.than} <= run:
             raise BadInput(
                 f"{path}: questions: {_told(question)} comes after both arms were run; leave it out, or ask it in "
                 "another folder with --out"
+            )
+    for question, name in about:
+        if name in run:
+            raise BadInput(
+                f"{path}: arms: {name} was run with other options, and {_told(question)} was asked of it; set them "
+                "back, give the new arm another label, or give another folder with --out"
             )
     return asked
 

@@ -275,7 +275,7 @@ def _warnings(settings: CompareSettings, arms: Sequence[ArmResult], plain: str |
 
 
 def _of_runs(settings: CompareSettings, arms: Sequence[ArmResult], scores: Mapping[str, Sequence[Score]]) -> list[str]:
-    """Return what to beware of in how the episodes came about: run again, at other commits, out of time, wrong."""
+    """Return what to beware of in how the episodes came about: run again, other commits, out of time or budget."""
     said = []
     again = [f"{arm.arm} {portion(arm.second_attempts, arm.measures.episodes)}" for arm in arms if arm.second_attempts]
     if again:
@@ -290,6 +290,12 @@ def _of_runs(settings: CompareSettings, arms: Sequence[ArmResult], scores: Mappi
             f"Ended by limits.seconds ({settings.limits.seconds:g} s), a limit by choice and no error, and judged as "
             f"they stood: {', '.join(late)}. A slow machine ends more of them."
         )
+    limits = settings.budget.changed("decision", "episode", "run")
+    cut = {arm: sum(score.cut for score in own) for arm, own in scores.items()}
+    short = [f"{arm} {portion(n, sum(s.decisions for s in scores[arm]))}" for arm, n in cut.items() if n and limits]
+    if short:
+        of_run = " That of the run is shared by the arms and ends for what comes last." if "run" in limits else ""
+        said.append(f"Decisions at which the budget left chosen helpers out: {', '.join(short)}.{of_run}")
     if any(arm.corrected for arm in arms):
         said.append("Some of these tasks are known to be wrong; results without them stand beside the others.")
     return said

@@ -63,8 +63,8 @@ def learned_from(settings: CompareSettings, tasks: Sequence[str]) -> list[str]:
         elif (
             traits.setup == "outcomes" and traits.blind and (source := arm.options.get("outcomes") or settings.outcomes)
         ):
-            seen = _tasks_of(str(source), settings, arm.options)
-            shared = [task for task in tasks if task in seen]
+            seen = _tasks_of(str(source), arm.options)
+            shared = [task for task in tasks if not seen.isdisjoint(_keys(settings, task))]
         if shared:
             found.append(
                 f"{arm.arm} learned from {len(shared)} of the {len(tasks)} compared tasks, which flatters it: {source} "
@@ -78,24 +78,23 @@ def _fitted_on(checkpoint: str, settings: CompareSettings, tasks: Sequence[str])
     from fama.selection.router.checkpoint import read_manifest
 
     known = set(read_manifest(Path(checkpoint)).tasks or ())
-    domains = domains_of(settings.domain)
-    return [
-        task
-        for task in tasks
-        if any(task_hash(str(TaskKey(settings.benchmark, domain, task))) in known for domain in domains)
-    ]
+    return [task for task in tasks if any(task_hash(str(key)) in known for key in _keys(settings, task))]
 
 
-def _tasks_of(path: str, settings: CompareSettings, options: Mapping[str, object]) -> set[str]:
-    """Return the tasks of the comparison's benchmark and domains in a table, in the rows that the options leave."""
+def _keys(settings: CompareSettings, task: str) -> set[TaskKey]:
+    """Return the keys that a compared task may have where it was learned from; older routers kept the run's own."""
+    own = [TaskKey(settings.benchmark, domain, task) for domain in domains_of(settings.domain)]
+    return {*own, *(key.canonical for key in own)}
+
+
+def _tasks_of(path: str, options: Mapping[str, object]) -> set[TaskKey]:
+    """Return the tasks in a table, in the rows that the options leave."""
     keys = ("domain", "backbone", "strategy")
     columns = read_columns(path, ["task_id", "benchmark", *keys])
     return {
-        task
+        TaskKey(benchmark, values[0], task).canonical
         for task, benchmark, *values in zip(*columns.values(), strict=True)
-        if benchmark == settings.benchmark
-        and values[0] in domains_of(settings.domain)
-        and all(options.get(key) in (None, value) for key, value in zip(keys, values, strict=True))
+        if all(options.get(key) in (None, value) for key, value in zip(keys, values, strict=True))
     }
 
 

@@ -51,7 +51,8 @@ class Score:
     """The outcome and cost of one episode.
 
     ``subset`` holds every helper selected at any decision, joined in pool order; ``chosen`` is False where no helper is
-    what was left because no choice of the selector could be read or made.
+    what was left because no choice of the selector could be read or made. ``cut`` counts the decisions at which helpers
+    of the choice were left out.
     ``selection_seconds`` is the wall time of selection and helpers, summed over ``decisions``.
     ``seconds`` is the episode's wall time, None if unknown. ``reason`` is what ended it, ``attempt`` counts from 1 the
     runs that it took, ``commit`` is the checkout's; None where the record does not say it. ``config_hash`` is of
@@ -73,6 +74,7 @@ class Score:
     chosen: bool = True
     held: bool = True
     decisions: int = 0
+    cut: int = 0
     notes: int = 0
     rejected: int = 0
     selection_seconds: float = 0.0
@@ -157,6 +159,7 @@ def score_of(episode: Episode) -> Score:
         chosen=is_choice(episode),
         held=len(subsets) <= 1,
         decisions=len(episode.decisions) or sum(m.role == "assistant" for m in episode.messages),
+        cut=sum(bool(d.dropped) for d in episode.decisions),
         notes=sum(len(d.notes) for d in episode.decisions),
         rejected=sum(len(d.rejected) for d in episode.decisions),
         selection_seconds=sum(d.seconds for d in episode.decisions),

@@ -1,13 +1,44 @@
-"""Settings of recorded runs in words, by the config hash of their episodes."""
+"""Settings and selectors of recorded runs in words, by the hashes in their episodes."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fama.agents.runs.run_config import read_shaping_settings
+from fama.agents.runs.run_config import read_arms, read_shaping_settings
 from fama.errors import BadInput
 from fama.hashing import content_hash
+
+
+@dataclass(frozen=True)
+class RecordedArm:
+    """A selector of a recorded run: the hash of the run's settings, and its own settings as they were written."""
+
+    config_hash: str
+    settings: Mapping[str, Any]
+
+    def ran(self, id_: str, task_id: str, trial: int) -> bool:
+        """Return whether an episode of that id is this arm's: the id hashes task, trial, arm and settings."""
+        return id_ == content_hash([task_id, trial, self.settings, self.config_hash])
+
+    def in_words(self) -> frozenset[str]:
+        """Return options and cadence, each as ``name=value``."""
+        own = {"cadence": self.settings.get("cadence"), **(self.settings.get("options") or {})}
+        return frozenset(_lines({name: value for name, value in own.items() if value is not None}))
+
+
+def recorded_arms(paths: Iterable[Path]) -> list[RecordedArm]:
+    """Return the selectors that the folders, or those of the files, say they were run with; of others none."""
+    found = []
+    for path in paths:
+        folder = path if path.is_dir() else path.parent
+        try:
+            hashed = content_hash(read_shaping_settings(folder))
+            found += [RecordedArm(hashed, arm) for arm in read_arms(folder)]
+        except BadInput:
+            continue
+    return found
 
 
 def settings_by_hash(paths: Iterable[Path]) -> dict[str, frozenset[str]]:

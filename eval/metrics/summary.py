@@ -1,11 +1,15 @@
 """Episodes of any source, grouped by where they come from, with their measures."""
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from eval.metrics.episode_scores import Score
 from eval.metrics.measures import Measures, Resampling, measure_arm
+from eval.metrics.run_settings import RecordedArm
 from fama.envs.exclusions import known_wrong
 from fama.episodes.records import Record
+from fama.errors import BadInput
+from fama.hashing import content_hash
 
 GROUP = ("benchmark", "benchmark_version", "domain", "backbone", "strategy", "selector", "variant", "config_hash")
 #: stands for a backbone, strategy or selector that a log does not name
@@ -17,6 +21,7 @@ class GroupSummary(Record):
 
     ``variant`` is what else sets an imported arm apart: agent, user model, settings, or the file that is its own arm.
     ``config_hash`` is that of an own run's settings, without which task, trial and arm do not say what was run.
+    ``arm`` are the selector's settings, None where the folder of the episodes does not say them.
     """
 
     benchmark: str
@@ -27,18 +32,55 @@ class GroupSummary(Record):
     selector: str
     variant: str
     config_hash: str | None
+    arm: dict[str, Any] | None = None
     measures: Measures
     wrong_tasks: tuple[str, ...] = ()
     corrected: Measures | None = None
 
 
-def summarise_scores(scores: Sequence[Score], resampling: Resampling | None = None) -> list[GroupSummary]:
-    """Return one summary per group, in order of the groups' names."""
+def summarise_scores(
+    scores: Sequence[Score], resampling: Resampling | None = None, arms: Sequence[RecordedArm] = ()
+) -> list[GroupSummary]:
+    """Return one summary per group, in order of the groups' names. ``arms`` tell selectors of one name apart.
+
+    Raises:
+        BadInput: a task and trial were run twice under one name of a selector, and ``arms`` do not tell why.
+    """
     groups: dict[tuple[str | None, ...], list[Score]] = {}
+    known: dict[str, RecordedArm] = {}
     for score in scores:
-        groups.setdefault(tuple(getattr(score, name) for name in GROUP), []).append(score)
+        own = next((arm for arm in arms if _is_of(arm, score)), None)
+        place = None if own is None else content_hash(own.settings)
+        if own is not None and place is not None:
+            known[place] = own
+        groups.setdefault((*(getattr(score, name) for name in GROUP), place), []).append(score)
     draws = resampling or Resampling()
-    return [_summary(groups[key], draws) for key in sorted(groups, key=lambda key: tuple(part or "" for part in key))]
+    found = []
+    for key in sorted(groups, key=lambda key: tuple(part or "" for part in key)):
+        _check_one_arm(groups[key])
+        found.append(_summary(groups[key], known.get(key[-1] or ""), draws))
+    return found
+
+
+def _is_of(arm: RecordedArm, score: Score) -> bool:
+    return arm.config_hash == score.config_hash and arm.ran(score.id, score.task_id, score.trial)
+
+
+def _check_one_arm(group: Sequence[Score]) -> None:
+    """Refuse own episodes of one task and trial that have different ids: their selectors had other options.
+
+    Raises:
+        BadInput: names the first two.
+    """
+    seen: dict[tuple[str, int], Score] = {}
+    for score in group:
+        other = seen.setdefault((score.task_id, score.trial), score)
+        if other is not score and score.config_hash is not None:
+            raise BadInput(
+                f"episodes {other.id} and {score.id}: both are {score.selector} on {score.task_id}, trial "
+                f"{score.trial}, with the same settings, so that options of the selector differ, and no config.json "
+                "beside them says how; score their folders one by one, or give each arm its label"
+            )
 
 
 def distinctions(summaries: Sequence[GroupSummary], settings: Mapping[str, Collection[str]] | None = None) -> list[str]:
@@ -65,10 +107,11 @@ def _parts(summary: GroupSummary, settings: Mapping[str, Collection[str]]) -> li
     parts = [f"version={summary.benchmark_version or '–'}", *summary.variant.split("; ")]
     if summary.config_hash is None:
         return parts
-    return [*parts, *sorted(settings.get(summary.config_hash, (f"config={summary.config_hash}",)))]
+    own = {"options not recorded"} if summary.arm is None else RecordedArm("", summary.arm).in_words()
+    return [*parts, *sorted(own), *sorted(settings.get(summary.config_hash, (f"config={summary.config_hash}",)))]
 
 
-def _summary(group: Sequence[Score], draws: Resampling) -> GroupSummary:
+def _summary(group: Sequence[Score], arm: RecordedArm | None, draws: Resampling) -> GroupSummary:
     names = {name: getattr(group[0], name) for name in GROUP}
     tasks = sorted({score.task_id for score in group})
     listed = known_wrong(names["benchmark"], names["domain"])
@@ -76,6 +119,7 @@ def _summary(group: Sequence[Score], draws: Resampling) -> GroupSummary:
     right = [score for score in group if score.task_id not in listed]
     return GroupSummary(
         **names,
+        arm=None if arm is None else dict(arm.settings),
         measures=measure_arm(group, tasks, draws),
         wrong_tasks=wrong,
         corrected=measure_arm(right, [t for t in tasks if t not in listed], draws) if wrong and right else None,

@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass, replace
 
+#: Domains of which logs of τ-bench and of τ-trait look alike.
+_OF_TAU_BENCH = ("airline", "retail")
+#: Manners of a user that τ-trait puts behind a domain's name.
+_TRAITS = ("skeptical", "confusion", "impatience", "incoherence")
+
 
 @dataclass(frozen=True)
 class TaskKey:
@@ -15,8 +20,27 @@ class TaskKey:
     task_id: str
 
     def __str__(self) -> str:
-        """Return the known parts joined by ``/``: the name that splits and clusters go by."""
+        """Return the known parts joined by ``/``: the name that clusters go by."""
         return "/".join(part for part in (self.benchmark, self.domain, self.task_id) if part is not None)
+
+    @property
+    def canonical(self) -> "TaskKey":
+        """Return the key that all runs and logs of one task share: splits, and what is learned from, go by it.
+
+        A benchmark may have another name in its logs than where it is run (``tau_bench``, ``tau-bench``). Domains of
+        τ-trait with a trait are the tasks without it, those of airline and retail are named as τ-bench's; a log of
+        ACEBench has its language in the benchmark's name, a run in the domain's.
+        """
+        name, domain = (self.benchmark or "").replace("_", "-"), self.domain
+        if domain is None:
+            return self
+        if name in ("tau-bench", "tau-trait"):
+            plain, _, trait = domain.rpartition("-")
+            domain = plain if plain and trait in _TRAITS else domain
+            return TaskKey("tau-bench" if domain in _OF_TAU_BENCH else name, domain, self.task_id)
+        if name in ("acebench-en", "acebench-zh"):
+            return TaskKey("acebench", domain + ("-zh" if name.endswith("-zh") else ""), self.task_id)
+        return self
 
 
 @dataclass(frozen=True, order=True)

@@ -84,16 +84,25 @@ def episodes_to_rows(episodes: Iterable[Episode], pool: Sequence[str] = POOL) ->
     """Return rows of the episodes whose selector held one subset for the whole episode.
 
     Episodes without decisions (imported, or failed before the first one) and episodes whose
-    selection changed on the way have no cell in the table and are left out, and so are, with a warning, those whose
-    server reported no token counts.
+    selection changed on the way have no cell in the table and are left out, and so are, with a warning, those that a
+    budget left with other helpers at some decisions, and those whose server reported no token counts.
     """
     rows: list[OutcomeRow] = []
-    unknown = 0
+    unknown = cut = 0
     for episode in episodes:
         if total_tokens(episode.ledger) is None:
             unknown += 1
         elif (row := _row(episode, pool)) is not None:
             rows.append(row)
+        else:
+            cut += any(decision.dropped for decision in episode.decisions)
+    if cut:
+        log.warning(
+            "%d episodes have no row in the outcome table: the budget left helpers out at some of their decisions, so "
+            "that no one subset was executed; these are the longer ones, and rates without them are too high: raise "
+            "the budget",
+            cut,
+        )
     if unknown:
         log.warning(
             "%d episodes have no row in the outcome table: their server reported no token counts, and a table without "
@@ -104,7 +113,7 @@ def episodes_to_rows(episodes: Iterable[Episode], pool: Sequence[str] = POOL) ->
 
 
 def _row(episode: Episode, pool: Sequence[str]) -> OutcomeRow | None:
-    chosen = {frozenset((*d.subset, *d.dropped)) for d in episode.decisions}
+    chosen = {(frozenset(d.subset), frozenset(d.dropped)) for d in episode.decisions}
     if len(chosen) != 1:
         return None
     first = episode.decisions[0]

@@ -240,9 +240,8 @@ class EpisodeWorld:
             episodes.append(episode)
         ended = _ended(episodes)
         share = sum(episode.outcome.status == "success" for episode in ended) / max(len(ended), 1)
-        wanted = share >= self._bench.mine.share and (self.base_share is None or share > self.base_share)
         run = Run(
-            success=wanted,
+            success=self._succeeds(share),
             share=share,
             notes=frozenset(_notes(schedule, episodes)),
             decisions=len(episodes[0].decisions),
@@ -250,6 +249,17 @@ class EpisodeWorld:
         )
         executed = _Executed(run, tuple(episodes))
         return executed if executed.known else replace(executed, run=replace(run, success=False, share=0.0))
+
+    def _succeeds(self, share: float) -> bool:
+        """Return whether so large a share of successes repairs a failed episode, or leaves a solved one as it was.
+
+        It repairs where it reaches the wanted share and exceeds that of the plain continuations; it breaks where it
+        falls short of both.
+        """
+        reached, plain = share >= self._bench.mine.share, self.base_share
+        if self.log.outcome.status == "success":
+            return reached or (plain is not None and share >= plain)
+        return reached and (plain is None or share > plain)
 
     async def _decide(
         self, episode: Episode, turn: int, schedule: Schedule, ledger: list[LedgerRow], draw: int

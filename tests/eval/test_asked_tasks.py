@@ -90,6 +90,16 @@ async def test_a_further_question_is_of_the_tasks_of_its_own_time(tmp_path: Path
     assert [other_tasks(one, again.task_set) for one in again.answers] == ["", "asked of 10 tasks, answered on 4"]
 
 
+async def test_an_arm_that_was_asked_about_is_not_replaced_after_it_was_run(tmp_path: Path) -> None:
+    """Tried with other options until the answer suits, it would still be listed as asked before the run."""
+    first = await asked(tmp_path, TASKS[:4])
+    better = {**ALPHA, "options": {"subset": ["Alpha", "Beta"]}}
+    with pytest.raises(BadInput, match="arms: alpha was run with other options, and arm: alpha, than: beta"):
+        await asked(tmp_path, TASKS[:4], arms=[better, BETA])
+    again = await asked(tmp_path, TASKS[:4], arms=[ALPHA, BETA, {**better, "label": "better"}])
+    assert again.answers == first.answers
+
+
 async def test_what_was_asked_is_written_before_the_first_episode(tmp_path: Path) -> None:
     written = []
 

@@ -200,6 +200,35 @@ def test_labels_of_an_arm_with_episodes(tmp_path: Path, failures: str | None, re
         check_inputs(settings(failures), out)
 
 
+async def test_what_a_run_is_made_of_is_written_before_its_first_episode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill leaves the hashes of the table, so that the rest is not run with another one."""
+    test, out = str(await table(tmp_path / "table")), tmp_path / "out"
+    arms = [{"name": "none"}, {"name": "best_fixed"}]
+    seen: list[str] = []
+
+    async def killed(*arguments: object) -> None:
+        seen.append((out / "inputs.json").read_text())
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fama.agents.runs.runner.run_pool", killed)
+        with pytest.raises(KeyboardInterrupt):
+            await live(out, arms=arms, outcomes=test)
+    expected = check_inputs(compare_settings(arms=arms, outcomes=test), tmp_path)
+    assert [json.loads(text) for text in seen] == [expected]
+
+
+async def test_a_refused_run_leaves_no_inputs(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    await live(out, arms=[{"name": "none"}])
+    before = (out / "inputs.json").read_text()
+    with pytest.raises(BadInput, match="placement was"):
+        await live(out, arms=[{"name": "none"}, {"name": "all"}], placement="user")
+    assert (out / "inputs.json").read_text() == before
+
+
 def test_a_router_trained_again_is_the_same_input_unless_it_decides_otherwise(tmp_path: Path) -> None:
     router, out = tmp_path / "router", tmp_path / "out"
     shutil.copytree(ROOT / "checkpoints" / "helpdesk-linear", router)

@@ -1,6 +1,7 @@
 """Provenance of a comparison's episodes: second attempts, commits, clock stops, tasks that are known to be wrong."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,3 +112,17 @@ async def test_a_task_that_is_named_twice_is_refused(tmp_path: Path, capsys: pyt
     words = ["run", "benchmark=toy", "domain=d", "split=test", "tasks=[t10,t10]", "model.name=scripted:toy"]
     assert main([*words, "demonstrations=0", "helpers.pool=[Alpha]", "--out", str(tmp_path / "run")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("limit", [{"run": 45}, {"run": 1_000_000}])
+async def test_a_budget_that_ended_before_the_run_is_told(tmp_path: Path, limit: dict[str, int]) -> None:
+    """Later episodes of the arms ran with fewer helpers than these chose; the means do not show it."""
+    found = await live(tmp_path, budget=limit)
+    told = [line for line in found.warnings if "the budget left chosen helpers out" in line]
+    cut = Counter(e.selector for e in read_episodes(tmp_path) for d in e.decisions if d.dropped)
+    if limit["run"] > 45:
+        assert not told and not cut
+        return
+    (line,) = told
+    assert cut["all"] > 0 and f"all {cut['all']} of " in line and "none" not in line
+    assert line.endswith("That of the run is shared by the arms and ends for what comes last.")

@@ -61,14 +61,18 @@ def test_an_error_has_no_success() -> None:
     assert row.status == "error" and row.success is None and row.reward is None
 
 
-def test_only_episodes_that_held_one_subset_have_a_cell() -> None:
+def test_only_episodes_that_held_one_subset_have_a_cell(caplog: pytest.LogCaptureFixture) -> None:
+    """A budget that ends halfway leaves an episode of no one subset; one that cuts every decision alike leaves one."""
     changed = (Decision(turn=0, message_index=2, subset=("DCE",)), Decision(turn=1, message_index=4))
-    budget = (
-        Decision(turn=0, message_index=2, subset=("DCE",), dropped=("TSA",), propensity=0.5),
-        Decision(turn=1, message_index=4, subset=("DCE", "TSA"), propensity=0.5),
-    )
-    rows = episodes_to_rows([episode(decisions=()), episode(decisions=changed), episode(decisions=budget)])
-    assert [(row.subset, row.propensity) for row in rows] == [("DCE", None)]
+    whole = Decision(turn=0, message_index=2, subset=("DCE", "TSA"), propensity=0.5)
+    cut = Decision(turn=1, message_index=4, subset=("DCE",), dropped=("TSA",))
+    gone = Decision(turn=1, message_index=4, dropped=("DCE", "TSA"))
+    alike = (cut.model_copy(update={"turn": 0, "message_index": 2}), cut)
+    rows = episodes_to_rows([episode(decisions=()), episode(decisions=changed), episode(decisions=alike)])
+    assert [(row.subset, row.propensity) for row in rows] == [("DCE", None)] and not caplog.messages
+    halfway = [episode(decisions=pair) for pair in ((whole, cut), (whole, gone), (alike[0], whole))]
+    assert episodes_to_rows(halfway) == []
+    assert [line.partition(":")[0] for line in caplog.messages] == ["3 episodes have no row in the outcome table"]
 
 
 def test_subset_strings_go_both_ways() -> None:

@@ -15,7 +15,7 @@ from fama.agents.runs.runner import Planned, run_planned
 from fama.episodes.records import Failure
 from fama.episodes.store import read_episodes, read_failures, write_failures
 from fama.errors import BadInput
-from fama.settings import RunSettings
+from fama.settings import CompareSettings, RunSettings
 from tests.support.toy_world import base, compare_settings, outcomes_settings, toy_world
 from training.data.load import load_examples
 from training.settings import TrainSettings
@@ -102,8 +102,29 @@ async def test_labels_of_another_domain_are_not_read(tmp_path: Path) -> None:
     labels = list(read_failures(path))
     settings = compare_settings(track="retrospective", failures=str(path))
     assert set(read_task_labels(settings) or {}) == {label.task_id for label in labels} and options
-    write_failures(path, [label.model_copy(update={"domain": "elsewhere"}) for label in labels])
-    assert read_task_labels(settings) == {}
+    write_failures(path, [labels[0], *(label.model_copy(update={"domain": "elsewhere"}) for label in labels[1:])])
+    assert set(read_task_labels(settings) or {}) == {labels[0].task_id}
+
+
+def test_labels_of_another_benchmark_are_not_read(tmp_path: Path) -> None:
+    """Tasks of τ-bench and τ²-bench have the same ids and domains; a failure of one is not the other's."""
+
+    def label(benchmark: str | None, domain: str = "retail") -> Failure:
+        known = {"episode_id": f"e-{benchmark}-{domain}", "task_id": "3", "benchmark": benchmark, "domain": domain}
+        return Failure.model_validate({**known, "labeller": "x", "taxonomy_version": "1"})
+
+    def read(*labels: Failure) -> list[str]:
+        path = tmp_path / "f.jsonl"
+        path.unlink(missing_ok=True)
+        write_failures(path, labels)
+        settings = CompareSettings(benchmark="tau_bench", domain="retail", track="retrospective", failures=str(path))
+        return [one.episode_id for one in (read_task_labels(settings) or {}).values()]
+
+    assert read(label("tau2"), label("tau-bench")) == ["e-tau-bench-retail"]
+    assert read(label("tau2"), label(None)) == ["e-None-retail"] and read() == []
+    for other, named in ((label("tau2"), "tau2/retail/3"), (label("tau-bench", "airline"), "tau-bench/airline/3")):
+        with pytest.raises(BadInput, match=f"is of other tasks, such as {named}, than tau_bench retail"):
+            read(other)
 
 
 async def test_another_plain_run_is_refused_when_a_comparison_goes_on(tmp_path: Path) -> None:

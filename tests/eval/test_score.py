@@ -10,12 +10,13 @@ from eval.metrics.episode_scores import read_scores, score_of
 from eval.metrics.measures import Resampling, compare_pair, measure_arm
 from eval.metrics.run_settings import settings_by_hash
 from eval.metrics.summary import summarise_scores
+from fama.agents.runs.plan import Planned, episode_id
 from fama.agents.runs.run_config import config_hash, provenance, write_config
 from fama.cli import main
 from fama.envs.exclusions import known_wrong
 from fama.episodes.records import LedgerRow
 from fama.episodes.store import read_episodes
-from fama.settings import ExperimentSettings
+from fama.settings import ExperimentSettings, RunSettings, SelectorSettings
 from tests.support.eval_builders import build, write_episodes
 
 
@@ -122,6 +123,44 @@ def test_runs_whose_settings_are_gone_are_told_apart_by_their_hash(
     for (episode,) in (read_episodes(plain), read_episodes(warm)):
         assert f"none, config={episode.config_hash} " in shown
     assert "temperature" not in shown
+
+
+def ran(folder: Path, options: dict[str, Any], arm: str = "learned") -> Path:
+    """A folder of ``fama run`` whose selector has these options, with one episode."""
+    selector = SelectorSettings(name=arm, options=options)
+    settings = RunSettings.model_validate({**RUN, "selector": selector.model_dump()})
+    id_ = episode_id(Planned("a", 0, selector), config_hash(settings))
+    write_episodes(folder / "episodes.jsonl", [build("a", arm, config_hash=config_hash(settings), id=id_)])
+    write_config(folder, provenance(settings, "toy-1", {}))
+    return folder
+
+
+def test_selectors_of_one_name_with_other_options_are_no_trials_of_each_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [ran(tmp_path / name, {"checkpoint": name}) for name in ("old", "new")]
+    assert main(["score", *map(str, folders), "--bootstrap", "100"]) == 0
+    shown = capsys.readouterr().out
+    assert "learned, checkpoint=old " in shown and "learned, checkpoint=new " in shown
+    assert main(["score", *map(str, folders), "--bootstrap", "100", "--json"]) == 0
+    groups = json.loads(capsys.readouterr().out)
+    assert [group["measures"]["episodes"] for group in groups] == [1, 1]
+    assert sorted(group["arm"]["options"]["checkpoint"] for group in groups) == ["new", "old"]
+
+
+def test_an_arm_that_was_replaced_under_its_name_is_told_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A comparison's folder keeps the episodes of an arm that its config no longer has."""
+    old, new = (ran(tmp_path / name, {"checkpoint": name}) for name in ("old", "new"))
+    write_episodes(new / "episodes.jsonl", [*read_episodes(old), *read_episodes(new)])
+    assert main(["score", str(new), "--bootstrap", "100"]) == 0
+    shown = capsys.readouterr().out
+    assert "learned, checkpoint=new " in shown and "learned, options not recorded " in shown
+    for folder in (old, new):
+        (folder / "config.json").unlink()
+    assert main(["score", str(new), "--bootstrap", "100"]) == 2
+    assert "both are learned on a, trial 0, with the same settings" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("place", ["agents", "compare", "mixed", "trials"])

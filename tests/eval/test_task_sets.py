@@ -3,15 +3,22 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from eval.compare.task_sets import learned_from
 from fama.cli import main
+from fama.episodes.keys import TaskKey
 from fama.episodes.outcome_table import read_outcomes, write_outcomes
+from fama.episodes.records import Episode, Failure, Message
 from fama.errors import BadInput
 from fama.selection.router.manifest import task_hash
+from fama.settings import CompareSettings, SelectorSettings
 from tests.support.comparisons import live, table
+from tests.support.eval_builders import build
 from tests.support.toy_world import toy_world
+from training.data.examples import failure_examples
 
 LEARNED = [{"name": "none"}, {"name": "best_fixed"}]
 
@@ -85,6 +92,51 @@ async def test_a_router_that_learned_from_the_compared_tasks_is_named(tmp_path: 
     _forget_tasks(router)
     older = await live(tmp_path / "older", arms=arms, replay=train, split="train")
     assert not any("learned from" in line for line in older.warnings)
+
+
+@pytest.mark.parametrize(
+    ("run", "log"),
+    [
+        (("tau_bench", "retail"), ("tau-bench", "retail")),
+        (("tau_trait", "retail-skeptical"), ("tau-bench", "retail")),
+        (("tau_trait", "telecom-confusion"), ("tau-trait", "telecom")),
+        (("acebench", "agent_multi_turn"), ("acebench-en", "agent_multi_turn")),
+        (("acebench", "agent_multi_turn-zh"), ("acebench-zh", "agent_multi_turn")),
+    ],
+)
+def test_a_router_that_learned_from_logs_of_the_compared_tasks_is_named(
+    run: tuple[str, str], log: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned = failure_examples([labelled(log)], [failed(log)], {"TSA": frozenset({"IFU"})}, ("IFU",)).examples[0]
+    manifest = SimpleNamespace(tasks=[task_hash(learned.task)])
+    monkeypatch.setattr("fama.selection.router.checkpoint.read_manifest", lambda path: manifest)
+    arms = (SelectorSettings(name="learned", options={"checkpoint": "router"}),)
+    settings = CompareSettings(benchmark=run[0], domain=run[1], arms=arms)
+    (line,) = learned_from(settings, ["3", "4"])
+    assert line.startswith("learned learned from 1 of the 2 compared tasks")
+    other = settings.model_copy(update={"domain": "airline" if "retail" in run[1] else "retail"})
+    assert learned_from(other, ["3"]) == []
+    older = SimpleNamespace(tasks=[task_hash(f"{run[0]}/{run[1]}/3")])
+    monkeypatch.setattr("fama.selection.router.checkpoint.read_manifest", lambda path: older)
+    assert learned_from(settings, ["3"]) != []
+
+
+def test_runs_and_logs_of_a_task_are_on_one_side_of_a_split() -> None:
+    names = [("tau_trait", "retail-skeptical"), ("tau_trait", "retail"), ("tau-bench", "retail")]
+    found = failure_examples(map(labelled, names), map(failed, names), {"TSA": frozenset({"IFU"})}, ("IFU",))
+    assert {one.task for one in found.examples} == {"tau-bench/retail/3"}
+    assert TaskKey("helpdesk", "shop", "shop-dev-1").canonical == TaskKey("helpdesk", "shop", "shop-dev-1")
+    assert TaskKey("tau-bench", "air-2", "3").canonical == TaskKey("tau-bench", "air-2", "3")
+
+
+def failed(place: tuple[str, str]) -> Episode:
+    said = "-".join(place)
+    episode = build("3", "none", "failure", id=said, benchmark=place[0], domain=place[1])
+    return episode.model_copy(update={"messages": (*episode.messages, Message(role="user", content=said))})
+
+
+def labelled(place: tuple[str, str]) -> Failure:
+    return Failure(episode_id="-".join(place), task_id="3", primary=("IFU",), labeller="x", taxonomy_version="fama-1")
 
 
 def test_a_benchmark_is_one_by_its_name_in_logs_and_where_it_is_run() -> None:

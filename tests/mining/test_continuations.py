@@ -8,6 +8,8 @@ import pytest
 
 from fama.episodes.state import state_at
 from fama.episodes.store import read_episodes
+from fama.mining.mined_folder import read_repairs
+from fama.mining.note_effects import note_effects
 from fama.mining.records import Repair
 from fama.mining.runner import mine_folder
 from fama.mining.settings import MineSettings
@@ -94,6 +96,25 @@ async def test_a_share_below_the_wanted_one_is_no_repair(tmp_path: Path) -> None
 async def test_what_the_plain_agent_solves_as_often_is_no_repair(tmp_path: Path) -> None:
     record = await mine(tmp_path, Wavering(noted=1.0, plain=1.0))
     assert (record.base_share, record.verdict) == (1.0, "not repaired by this pool")
+
+
+@pytest.mark.parametrize(
+    ("harms", "share", "outcome", "broken"), [(False, 1.0, "success", 0), (True, 0.0, "failure", 1)]
+)
+async def test_a_note_breaks_a_solved_episode_only_where_it_is_solved_less_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harms: bool, share: float, outcome: str, broken: int
+) -> None:
+    """Without notes every continuation succeeds; Alpha's note at decision 1 changes an action that may matter."""
+    monkeypatch.setattr(Puzzles, "tasks", {"t": puzzle("", "-A", None, ways=[[0, 1] if harms else [0]])})
+    folder = await plain_run(tmp_path / "plain", model={"temperature": 0.7})
+    await mine_folder(folder, MineSettings(continuations=4), tmp_path / "out", model=Backbone())
+    effects = note_effects([read_repairs(tmp_path / "out")])
+    (record,) = read_repairs(tmp_path / "out").records
+    assert (record.kind, record.base_share) == ("solved", 1.0)
+    (told,) = (one for one in record.interventions if one.decision == 1 and one.members == ("Alpha",))
+    assert (told.share, told.outcome) == (share, outcome)
+    (alpha,) = (one for one in effects if one.group.helper == "Alpha")
+    assert (alpha.flipped, alpha.changed) == (broken, 1 - broken)
 
 
 async def test_the_whole_log_before_the_note_is_replayed_in_every_continuation(tmp_path: Path) -> None:

@@ -251,6 +251,25 @@ async def test_a_failure_of_another_domain_is_another_tasks(tmp_path: Path) -> N
         await chosen(SelectorContext(HELPERS), **{**static, "failures": str(tmp_path / "both.jsonl")})
 
 
+async def test_a_failure_of_another_benchmark_is_another_tasks(tmp_path: Path) -> None:
+    elsewhere = failure("t1", "CM").model_copy(update={"benchmark": "elsewhere", "domain": KEY.domain})
+    write_failures(tmp_path / "f.jsonl", [elsewhere])
+    path = str(tmp_path / "f.jsonl")
+    assert (await chosen(SelectorContext(HELPERS, failures={}), failures=path)).subset == ()
+    assert (await chosen(SelectorContext(HELPERS), form="static", failures=path)).subset == ("Memory",)
+
+
+async def test_a_task_with_another_user_is_the_labelled_one_too(tmp_path: Path) -> None:
+    """Those of τ-trait are labelled in logs by the plain domain, and run as the domain with a trait."""
+    label = failure("t1", "CM").model_copy(update={"benchmark": "tau-trait", "domain": "telecom"})
+    write_failures(tmp_path / "f.jsonl", [label])
+    static = build(SelectorContext(HELPERS), form="static", failures=str(tmp_path / "f.jsonl"))
+    key = replace(KEY, benchmark="tau_trait", domain="telecom-skeptical", task_id="t1")
+    with pytest.raises(BadInput, match="built from a failure of t1 itself"):
+        await choose(static, STATE, None, key)
+    assert (await choose(static, STATE, None, replace(key, domain="telehealth"))).subset == ("Memory",)
+
+
 async def test_arms_of_the_diagnosis_form_may_have_labels_of_their_own(tmp_path: Path) -> None:
     write_failures(tmp_path / "own.jsonl", [failure("t1", "CM")])
     context = SelectorContext(HELPERS, failures={"t1": failure("t1", "DCV")})

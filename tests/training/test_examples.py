@@ -1,21 +1,24 @@
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fama.episodes.keys import TaskKey
-from fama.episodes.outcome_table import OutcomeRow
+from fama.episodes.outcome_table import OutcomeRow, write_outcomes
 from fama.episodes.records import Decision, Episode, Failure, LedgerRow, Message, Outcome
 from fama.episodes.spending import CostUnit
+from fama.episodes.state import state_to_json
 from fama.errors import BadInput
 from fama.selection.router.features import Features, Segment
 from fama.subsets import POOL
+from tests.support.outcome_rows import row
 from training.data.examples import Example, failure_examples, outcome_examples, prompted_examples
-from training.data.load import coverage_of
+from training.data.load import coverage_of, load_examples
 from training.data.splits import keep_apart, split_by_task
 from training.data.synthetic import make_tasks, outcome_rows
-from training.settings import DataSettings
+from training.settings import DataSettings, TrainSettings
 
 CODES = ("DCV", "WRCO", "CM", "IFU")
 
@@ -55,11 +58,11 @@ def test_outcome_rows_become_examples() -> None:
     rows = outcome_rows(make_tasks(3), per_task=2)
     data = outcome_examples(rows, POOL)
     assert len(data.examples) == 6
-    for row, example in zip(rows, data.examples, strict=True):
+    for one, example in zip(rows, data.examples, strict=True):
         members = tuple(name for name, flag in zip(POOL, example.subset or (), strict=True) if flag)
-        assert "+".join(members) == row.subset
-        assert (example.success, example.tokens, example.propensity) == (row.success, row.tokens, row.propensity)
-        assert example.task == str(TaskKey("synthetic", "synthetic", row.task_id))
+        assert "+".join(members) == one.subset
+        assert (example.success, example.tokens, example.propensity) == (one.success, one.tokens, one.propensity)
+        assert example.task == str(TaskKey("synthetic", "synthetic", one.task_id))
         assert example.coverage is example.categories is example.distilled is None
     assert data.synthetic
     assert data.benchmark_version == ("synthetic synthetic-1",)
@@ -78,9 +81,37 @@ def test_outcome_rows_become_examples() -> None:
     ],
 )
 def test_a_row_costs_what_is_priced(unit: CostUnit, changes: dict[str, Any], expected: float | None) -> None:
-    row = outcome_rows(make_tasks(1), per_task=1)[0]
-    row = row.model_copy(update={"tokens": 900, "tokens_cached": 760, "seconds": 2.5} | changes)
-    assert outcome_examples([row], POOL, cost=unit).examples[0].tokens == expected
+    one = outcome_rows(make_tasks(1), per_task=1)[0]
+    one = one.model_copy(update={"tokens": 900, "tokens_cached": 760, "seconds": 2.5} | changes)
+    assert outcome_examples([one], POOL, cost=unit).examples[0].tokens == expected
+
+
+@pytest.mark.parametrize(
+    ("unknown", "told"),
+    [
+        ((), None),
+        (("TSA",), None),  # another row with TSA says it
+        (("TSA", "TSA+Verifier"), "no row with TSA says its new tokens"),
+        (("", "TSA", "Verifier", "TSA+Verifier"), "no row says its new tokens, which would then cost nothing"),
+    ],
+)
+def test_a_cost_that_no_row_says_is_refused(tmp_path: Path, unknown: tuple[str, ...], told: str | None) -> None:
+    """Its head would be 0: a λ would price nothing, or a helper of unknown cost would be free."""
+    subsets = ("", "TSA", "Verifier", "TSA+Verifier")
+    rows = [row("t", subset, True) for subset in subsets]
+    known = [one.model_copy(update={"tokens_cached": None}) if one.subset in unknown else one for one in rows]
+    state = make_tasks(1)[0].state
+    table = tmp_path / "t.parquet"
+    write_outcomes(table, [one.model_copy(update={"state": state_to_json(state)}) for one in known], {})
+    data = {"outcomes": [str(table)], "pool": ["TSA", "Verifier"], "cost": "new_tokens"}
+    settings = TrainSettings.model_validate({"data": data})
+    if told is None:
+        assert len(load_examples(settings).examples) == 4
+    else:
+        with pytest.raises(BadInput, match=told):
+            load_examples(settings)
+    free = settings.model_copy(update={"data": settings.data.model_copy(update={"cost": "tokens"})})
+    assert len(load_examples(free).examples) == 4
 
 
 def test_errors_are_left_out_and_counted() -> None:

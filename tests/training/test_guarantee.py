@@ -1,5 +1,6 @@
 """Learn then test on SYNTHETIC losses of known size: what is certified holds as often as is said."""
 
+import random
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from eval.collect.designs import design, draw_subsets
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
 from fama.selection.base import SelectorContext
@@ -22,9 +24,9 @@ from tests.support.asking import choose_now
 from training.data.examples import Example, outcome_examples
 from training.data.synthetic import make_tasks, outcome_rows
 from training.export.collapse import collapse
-from training.export.guarantee import _losses, first_passes, tasks_to_guarantee, upper_bound
+from training.export.guarantee import _losses, certify, first_passes, tasks_to_guarantee, upper_bound
 from training.network.fit import _choices
-from training.settings import TrainSettings
+from training.settings import GuaranteeSettings, TrainSettings
 from training.train import train_on
 
 CONTEXT = SelectorContext(helpers=build_pool(HelperSettings()))
@@ -64,6 +66,31 @@ def test_the_bound_covers_a_mean_of_known_size() -> None:
     bounds = [upper_bound(line.astype(float), 1.0, 0.1) for line in draws]
     assert np.mean(np.array(bounds) >= 0.2) >= 0.9
     assert max(bounds) < 0.5
+
+
+@pytest.mark.parametrize(("draws", "trials"), [(1, 4), (4, 1), (4, 2), (8, 1)])
+def test_the_loss_is_that_of_the_policy_however_many_subsets_are_drawn(draws: int, trials: int) -> None:
+    """All three helpers solve every task, none half of them: a router that asks nobody loses 0.5, far above ε."""
+    pool = ("DCE", "TSA", "Memory")
+    candidates, rng = design(pool, None, draws), random.Random(7)
+
+    class Nobody:
+        manifest = SimpleNamespace(pool=pool)
+
+        def choose(self, features: Features, max_predicted_loss: float) -> Choice:
+            return Choice((False,) * 3, 0.0, 0.0, (0.0,) * 3)
+
+    rows = [
+        Example(f"t{task}", Features((), ()), flags, all(flags) or task % 2 == 0, propensity=chance, trial=trial)
+        for task in range(3000)
+        for trial in range(trials)
+        for subset, chance in draw_subsets(candidates, rng)
+        for flags in [tuple(name in subset for name in pool)]
+    ]
+    settings = GuaranteeSettings(epsilon=0.4, thresholds=(0.0,))
+    assert certify(cast(Router, Nobody()), rows, settings).threshold is None
+    found = certify(cast(Router, Nobody()), rows, settings.model_copy(update={"epsilon": 0.999}))
+    assert found.bound is not None and 0.5 < found.bound < 0.65
 
 
 def test_the_number_of_tasks_that_would_do() -> None:

@@ -35,6 +35,8 @@ class Example:
     (of the whole episode) and ``propensity``. ``coverage`` flags helpers that cover the failure's
     primary categories, ``distilled`` those a prompted selector chose, ``categories`` the failure's. ``repairing`` flags
     the helpers that the minimal repair asks at a mined decision. ``weight`` multiplies every loss of the example.
+    ``trial`` is that of an executed subset: a design draws several subsets for each task and trial, and ``propensity``
+    is that of being one.
     """
 
     task: str
@@ -50,6 +52,7 @@ class Example:
     weight: float = 1.0
     domain: str = ""
     backbone: str = ""
+    trial: int = 0
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ def outcome_examples(
             continue
         examples.append(
             Example(
-                task=str(row.key.task),
+                task=str(row.key.task.canonical),
                 features=features,
                 subset=flags,
                 success=row.success,
@@ -137,6 +140,7 @@ def outcome_examples(
                 propensity=row.propensity,
                 domain=row.domain,
                 backbone=row.backbone or "",
+                trial=row.trial,
             )
         )
     return ExampleSet(
@@ -201,7 +205,7 @@ def failure_examples(
         primary = set(label.primary)
         examples.append(
             Example(
-                task=str(episode.key.task),
+                task=str(episode.key.task.canonical),
                 features=features,
                 coverage=tuple(bool(primary & covered) for covered in covers.values()),
                 categories=tuple(
@@ -245,7 +249,7 @@ def prompted_examples(episodes: Iterable[Episode], pool: Sequence[str]) -> Examp
         refuse_excluded(sorted(chosen), f"prompted episode {episode.id} of task {episode.task_id}")
         examples.append(
             Example(
-                task=str(episode.key.task),
+                task=str(episode.key.task.canonical),
                 features=features,
                 distilled=tuple(name in chosen for name in pool),
                 domain=episode.domain,

@@ -27,6 +27,7 @@ def load_examples(settings: TrainSettings) -> ExampleSet:
     found = ExampleSet((), data.pool)
     if losses.outcome or losses.tokens or losses.decision:
         found = _repairs(data) if data.repairs else _outcomes(data, found)
+        _check_costs(found, data)
     if losses.coverage or losses.categories:
         found = _failures(data, found, bool(losses.coverage))
     if losses.distillation:
@@ -78,6 +79,29 @@ def _check_sources(settings: TrainSettings) -> None:
     for name, weight, files in needs:
         if weight and not files:
             raise BadInput(f"data.{name} is empty, but a loss that needs it is on; name its files or set the loss to 0")
+
+
+def _check_costs(found: ExampleSet, data: DataSettings) -> None:
+    """Refuse a unit of cost that no row says, or none with some helper: it would count as free.
+
+    Raises:
+        BadInput: names the unit, and the helper.
+    """
+    if data.cost == "tokens" or not found.examples:
+        return
+    executed = {one.subset for one in found.examples if one.subset is not None}
+    known = {one.subset for one in found.examples if one.subset is not None and one.tokens is not None}
+    without = [
+        name
+        for place, name in enumerate(found.pool)
+        if any(subset[place] for subset in executed) and not any(subset[place] for subset in known)
+    ]
+    if without or not known:
+        rows = f"row with {without[0]}" if known else "row"
+        raise BadInput(
+            f"data.cost: no {rows} says its {data.cost.replace('_', ' ')}, which would then cost nothing; set it to a "
+            "unit that the data hold, such as tokens"
+        )
 
 
 def _outcomes(data: DataSettings, found: ExampleSet) -> ExampleSet:

@@ -113,7 +113,7 @@ def _decisions(
     def add(features: Features, subset: Subset, share: float, rest: Remaining | None) -> None:
         amount = None if rest is None else getattr(rest, cost)
         example = Example(
-            task=str(record.key),
+            task=str(record.key.canonical),
             features=features,
             subset=tuple(name in subset for name in pool),
             tokens=None if amount is None else max(float(amount), LEAST_COST[cost]),

@@ -2,7 +2,8 @@
 
 Policies are ordered by the predicted loss that they accept: at threshold t the router's choice stands where its
 predicted success is at most t below that of all helpers, else all helpers are used (``max_predicted_loss``). The loss
-of a policy is the success of all helpers minus its own, estimated on logged subsets by 1 / propensity, a mean per task.
+of a policy is the success of all helpers minus its own, estimated on logged subsets by 1 / propensity: of each task the
+mean over trials of the sum over the subsets that were drawn.
 Policies are tested in order at the same level (fixed-sequence testing), each by the empirical Bernstein bound (Maurer
 and Pontil 2009, arXiv 0907.3740), which holds for any number of tasks; the last one before the first failure is
 certified.
@@ -40,7 +41,10 @@ def certify(router: Router, examples: Sequence[Example], settings: GuaranteeSett
     losses = _losses(router, rows, settings.thresholds)
     place = {task: n for n, task in enumerate(tasks)}
     owner = np.array([place[example.task] for example in rows])
-    counts = np.bincount(owner)
+    # a design draws several subsets for each trial of a task, each with its own propensity: the sum over them is one
+    # estimate, and a task's is the mean over its trials, not over its rows
+    trials = {(example.task, example.trial, example.backbone) for example in rows}
+    counts = np.bincount([place[task] for task, *_ in trials], minlength=len(tasks))
     means = np.stack([np.bincount(owner, weights=column) / counts for column in losses.T], axis=1)
     passed = first_passes(means, 2.0 / least, settings.epsilon, 1.0 - settings.confidence)
     if passed.place is None:

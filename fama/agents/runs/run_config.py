@@ -206,6 +206,19 @@ def read_shaping_settings(folder: Path) -> dict[str, Any]:
         raise _no_settings(path) from None
 
 
+def read_arms(folder: Path) -> list[dict[str, Any]]:
+    """Return the settings of the selectors that a folder's ``config.json`` names, as they were written.
+
+    Raises:
+        BadInput: no file of the folder holds them.
+    """
+    path, tree = _read_tree(folder)
+    arms = [tree["selector"]] if "selector" in tree else tree.get("arms", [])
+    if not all(isinstance(arm, dict) for arm in arms):
+        raise _no_settings(path)
+    return [dict(arm) for arm in arms]
+
+
 def _read_tree(folder: Path) -> tuple[Path, Any]:
     """Return the file that holds the settings of a folder's episodes, and these as they were written."""
     for name, key in ((CONFIG, "settings"), (COMPARISON, "config")):

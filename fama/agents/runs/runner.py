@@ -47,6 +47,7 @@ async def run_planned(
     progress: bool | None = None,
     may_change: frozenset[str] = FREE,
     beside: Mapping[str, Any] | None = None,
+    opening: Callable[[], None] = lambda: None,
 ) -> RunSummary:
     """Run the plan in its order; write ``episodes.jsonl``, ``config.json`` and ``summary.json`` into ``out``.
 
@@ -54,7 +55,7 @@ async def run_planned(
     run, finished episodes stay. ``failures`` (by task id) put selectors on the retrospective track;
     ``outcomes`` is an outcome table for selectors that learn from one. ``progress`` None shows the bar
     on terminals only. Settings named in ``may_change`` may differ from those of an earlier part of the run; ``beside``
-    goes into ``config.json`` as well.
+    goes into ``config.json`` as well. ``opening`` is called before the first episode, once nothing is refused any more.
     Models that are given answer in this process; Ray workers connect to what the settings name.
 
     Raises:
@@ -95,6 +96,7 @@ async def run_planned(
             budget = RunBudget(settings.budget, past.spent)
             with store.alone(past.size):
                 write_config(out, {**content, **(beside or {})})
+                opening()
                 store.set_aside(past.errors & todo.keys())
                 with Progress(len(todo) + len(past.finished), past.tally, progress) as bar:
                     try:

@@ -4,7 +4,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fama.diagnosis.judging import REPAIR, response_schema
@@ -265,7 +265,10 @@ class FromDiagnosis:
         return most if allowance.tokens is None or most <= allowance.tokens else 0
 
     def _failure(self, task: TaskKey) -> Failure | None:
-        return self._failures.get((task.domain, task.task_id)) or self._failures.get((None, task.task_id))
+        found = self._failures.get((task.domain, task.task_id)) or self._failures.get((None, task.task_id))
+        if found is None or found.key.canonical.benchmark not in (None, task.canonical.benchmark):
+            return None  # no label, or one of another benchmark's task of that name
+        return found
 
     def _most_tokens(self, failure: Failure) -> int:
         """Return an upper estimate of the tokens of the mitigation agent's call with all its repairs."""
@@ -283,14 +286,16 @@ class FromProfile:
     def __init__(self, context: SelectorContext, failures: Sequence[Failure], share: float) -> None:
         self.track: str = "prospective" if context.failures is None else "retrospective"
         self._pool = tuple(context.helpers)
-        self._seen = {_place(failure) for failure in failures}
+        self._seen = {failure.key.canonical for failure in failures}
         counts = Counter(category for failure in failures for category in set(failure.primary))
         frequent = [category for category, n in counts.items() if n >= share * len(failures)]
         self.subset = minimal_cover(frequent, context.helpers)
 
     def knows(self, task: TaskKey) -> bool:
         """Return whether the task's own failure is among the labels."""
-        return bool(self._seen & {(task.domain, task.task_id), (None, task.task_id)})
+        own = task.canonical
+        less = {replace(own, benchmark=None), replace(own, domain=None), TaskKey(None, None, own.task_id)}
+        return not self._seen.isdisjoint({own, *less})  # a label may not say its benchmark or domain
 
     async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
         """Return the subset, whatever the state."""
