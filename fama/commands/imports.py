@@ -2,8 +2,10 @@
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 
+from filelock import FileLock
 from tqdm import tqdm
 
 from fama.envs.material import OWN, attachment
@@ -11,6 +13,7 @@ from fama.episodes.intake import Intake
 from fama.episodes.log_import import AUTO, LogImport, check_format, log_files
 from fama.episodes.records import Failure
 from fama.episodes.store import EpisodeStore, read_failures, write_failures
+from fama.hashing import content_hash
 
 LABELS = "labels.jsonl"
 _FILLED = ("benchmark", "domain", "backbone", "strategy")
@@ -51,12 +54,13 @@ def main(args: argparse.Namespace) -> int:
     attach = attachment(args.tools, args.policy, args.roles)
     store = EpisodeStore(Path(args.out))
     files, base = log_files(args.paths, store.path)
-    intake = Intake(store, args.strip_user_thinking)
-    importing = LogImport(intake, attach, args.format, options)
-    for path in tqdm(files, unit="file", disable=len(files) < 2 or not sys.stderr.isatty()):
-        told = importing.add(path, base)
-        if told is not None:
-            tqdm.write(told)
+    with _alone(store.path):
+        intake = Intake(store, args.strip_user_thinking)
+        importing = LogImport(intake, attach, args.format, options)
+        for path in tqdm(files, unit="file", disable=len(files) < 2 or not sys.stderr.isatty()):
+            told = importing.add(path, base)
+            if told is not None:
+                tqdm.write(told)
     if intake.ids:
         print(f"→ {intake.store.path} ({len(intake.ids)} episodes)")
     if importing.labels:
@@ -90,6 +94,12 @@ def main(args: argparse.Namespace) -> int:
         )
     importing.check(len(files))
     return 0
+
+
+def _alone(store: Path) -> FileLock:
+    """Return the lock of imports into a store: two at once would give different episodes the same trial."""
+    name = content_hash([str(Path.home()), str(store.resolve())])
+    return FileLock(Path(tempfile.gettempdir()) / f"fama-import-{name}.lock")
 
 
 def _add_labels(path: Path, labels: list[Failure]) -> str:

@@ -1,6 +1,8 @@
 """Logs that are imported again: nothing that they say otherwise is lost or counted twice unseen."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +135,12 @@ def test_a_folder_that_holds_the_output_and_links(tmp_path: Path, capsys: pytest
     assert main(["import", "auto", str(folder), "--out", str(tmp_path / "out")]) == 2
     assert "episodes.jsonl: holds episodes already; give the file or its folder" in capsys.readouterr().err
     assert stored(tmp_path / "out") == once
+
+
+def test_two_imports_at_once_number_their_trials_one_after_the_other(tmp_path: Path, out: str) -> None:
+    logs = [write(tmp_path / f"run{n}.jsonl", *(record(i, success=bool(n)) for i in range(40))) for n in range(2)]
+    arm = ["--backbone", "m", "--domain", "shop"]
+    command = [sys.executable, "-m", "fama.cli", "import", "openai"]
+    running = [subprocess.Popen([*command, str(log), "--out", out, *arm], stdout=subprocess.DEVNULL) for log in logs]
+    assert [one.wait(120) for one in running] == [0, 0]
+    assert sorted(trial for _, trial, _ in stored(Path(out))) == [0] * 40 + [1] * 40
