@@ -202,6 +202,11 @@ def print_profile(
         + (", ".join(f"{kind} {count}" for kind, count in sorted(summary.rests_on.items())) or "nothing"),
         f"skipped: {summary.successes_skipped} successes, {summary.errors_skipped} errors",
     ]
+    if not summary.failures:
+        lines.append(
+            "nothing to label: no episode failed"
+            + ("; why episodes are errors: fama show DIR --status error" if summary.errors_skipped else "")
+        )
     if summary.calls:
         spent = ", ".join(
             f"{role} {'unknown' if count is None else format(count, ',')}"

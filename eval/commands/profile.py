@@ -37,9 +37,6 @@ def main(args: argparse.Namespace) -> int:
     if twice := [path for path, count in Counter(Path(path).resolve() for path in paths).items() if count > 1]:
         raise BadInput(f"{twice[0]}: is given twice; a profile has not drifted from itself, name each file once")
     labels = {path: given_labels(Path(path)) for path in paths}
-    for path, failures in labels.items():
-        if not failures:
-            raise BadInput(f"{path}: holds no label; run `fama diagnose` on failed episodes first")
     profiles = [profile(path, failures, codes) for path, failures in labels.items()]
     drifts = {path: drift(labels[args.against], labels[path], codes) for path in args.files} if args.against else {}
     if args.figure:

@@ -198,7 +198,8 @@ class _Play:
             return
         content = clean(observation.content)
         if observation.role == "tool":
-            self._add(Message(role="tool", content=content, tool_call_id=call_id, name=tool))
+            failed = True if observation.failed else None
+            self._add(Message(role="tool", content=content, tool_call_id=call_id, name=tool, failed=failed))
         else:
             self._add(Message(role="user", content=content))
 

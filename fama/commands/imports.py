@@ -2,8 +2,10 @@
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 
+from filelock import FileLock
 from tqdm import tqdm
 
 from fama.envs.material import OWN, attachment
@@ -11,6 +13,7 @@ from fama.episodes.intake import Intake
 from fama.episodes.log_import import AUTO, LogImport, check_format, log_files
 from fama.episodes.records import Failure
 from fama.episodes.store import EpisodeStore, read_failures, write_failures
+from fama.hashing import content_hash
 
 LABELS = "labels.jsonl"
 _FILLED = ("benchmark", "domain", "backbone", "strategy")
@@ -35,6 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help=f"the agent's {option}, for episodes without; {OWN!r}: the benchmark's own, from its package (tau2)",
         )
     parser.add_argument(
+        "--roles",
+        metavar="FILE",
+        help="YAML, `tool: role` each: read, identify, write, close, handover or other, where its name misleads",
+    )
+    parser.add_argument(
         "--strip-user-thinking", action="store_true", help="cut the user simulator's leaked <think> text, and count it"
     )
 
@@ -43,24 +51,41 @@ def main(args: argparse.Namespace) -> int:
     """Import file by file; run again, it adds only what is new. A bad file is named, the good ones are kept."""
     check_format(args.format)
     options = {key: getattr(args, key) for key in _FILLED if getattr(args, key)}
-    attach = attachment(args.tools, args.policy)
-    files, base = log_files(args.paths)
-    intake = Intake(EpisodeStore(Path(args.out)), args.strip_user_thinking)
-    importing = LogImport(intake, attach, args.format, options)
-    for path in tqdm(files, unit="file", disable=len(files) < 2 or not sys.stderr.isatty()):
-        told = importing.add(path, base)
-        if told is not None:
-            tqdm.write(told)
+    attach = attachment(args.tools, args.policy, args.roles)
+    store = EpisodeStore(Path(args.out))
+    files, base = log_files(args.paths, store.path)
+    with _alone(store.path):
+        intake = Intake(store, args.strip_user_thinking)
+        importing = LogImport(intake, attach, args.format, options)
+        for path in tqdm(files, unit="file", disable=len(files) < 2 or not sys.stderr.isatty()):
+            told = importing.add(path, base)
+            if told is not None:
+                tqdm.write(told)
     if intake.ids:
         print(f"→ {intake.store.path} ({len(intake.ids)} episodes)")
     if importing.labels:
         print(f"→ {_add_labels(intake.store.path.with_name(LABELS), importing.labels)}")
     if args.tools or args.policy:
         print(f"attached: tools to {attach.tools} episodes, a policy to {attach.policies}")
+    if unused := sorted(set(attach.roles) - attach.named):
+        print(
+            f"--roles: no tool without a stated role is called {', '.join(unused)}; a log without tools needs --tools"
+        )
     if len(intake.own_arms) > 1:
         print(
             f"kept apart: {len(intake.own_arms)} logs do not name backbone, strategy or domain, each is its own arm;"
-            " give --backbone, --strategy and --domain to count them as trials of one"
+            " give --backbone, --strategy and --domain, and another --out, to count them as trials of one"
+        )
+    if intake.unjudged:
+        print(
+            f"{intake.unjudged} episodes have no outcome: nothing scores or diagnoses them; "
+            'write "success": true or false, or a "reward", into each record (ACEBench: give the score files, too), '
+            "and import with another --out"
+        )
+    if intake.above:
+        print(
+            f"{intake.above} rewards are above 1, and every reward from 1 on counts as a success: "
+            'is that the scale? Else write "success": true or false into each record, and import with another --out'
         )
     if intake.leaking:
         print(
@@ -69,6 +94,12 @@ def main(args: argparse.Namespace) -> int:
         )
     importing.check(len(files))
     return 0
+
+
+def _alone(store: Path) -> FileLock:
+    """Return the lock of imports into a store: two at once would give different episodes the same trial."""
+    name = content_hash([str(Path.home()), str(store.resolve())])
+    return FileLock(Path(tempfile.gettempdir()) / f"fama-import-{name}.lock")
 
 
 def _add_labels(path: Path, labels: list[Failure]) -> str:

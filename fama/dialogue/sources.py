@@ -1,9 +1,9 @@
 """Sources of values: a user turn, a tool output, the policy and tools, the agent itself, or nowhere."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Literal, NamedTuple
 
 from fama.dialogue.facts import MONTHS, normal_text
@@ -11,12 +11,20 @@ from fama.episodes.records import Message, ToolSpec
 
 SourceKind = Literal["user", "tool", "system", "agent"]
 _DATE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
-_GAP = ".{0,2}"
 _RUN = re.compile(r"[a-z0-9]+")
+_MONTH = f"({'|'.join(MONTHS)})"
+_MONTH_DAY = re.compile(rf"\b{_MONTH}[a-z]*\.? ([0-9]{{1,2}})\b")
+_DAY_MONTH = re.compile(rf"\b([0-9]{{1,2}})(?:st|nd|rd|th)?(?: of)? {_MONTH}")
+_NUMBERS = re.compile(r"\b([0-9]{1,3})[/.-](?=([0-9]{1,3})\b)")
+_ORDINAL = re.compile(r"\b([0-9]{1,2})(?:st|nd|rd|th)\b")
 _RELATIVE = re.compile(
     r"today|tomorrow|yesterday|tonight|next|following|(mon|tues|wednes|thurs|fri|satur|sun)day|"
     r"days? (later|before|after)"
 )
+#: Later than every message.
+_NEVER = float("inf")
+_ANY_MONTH = ""
+_ANY_DATE = (_ANY_MONTH, "")
 
 
 class Seen(NamedTuple):
@@ -24,6 +32,13 @@ class Seen(NamedTuple):
 
     kind: SourceKind
     step: int
+
+
+class _Form(NamedTuple):
+    """A form in which a value may stand in a text; of a telephone number its ten digits, however they are set."""
+
+    text: str
+    telephone: bool = False
 
 
 class Sources:
@@ -35,27 +50,25 @@ class Sources:
     def __init__(self, messages: Sequence[Message], tools: Sequence[ToolSpec], told: str = "") -> None:
         specs = " ".join(f"{tool.description} {tool.parameters}" for tool in tools)
         self._texts = [(Seen("system", -1), normal_text(specs))]
+        if told:
+            self._texts.append((Seen("user", -1), normal_text(told)))
         for step, message in enumerate(messages):
             kind: SourceKind = "agent" if message.role == "assistant" else message.role
             self._texts.append((Seen(kind, step), normal_text(message.content or "")))
-        if told:
-            self._texts.append((Seen("user", -1), normal_text(told)))
         self._with_word: dict[str, list[int]] = {}
+        self._with_end: dict[str, list[int]] = {}
         for place, (_, text) in enumerate(self._texts):
-            for word in set(_RUN.findall(text)):
+            found = set(_RUN.findall(text))
+            for word in found:
                 self._with_word.setdefault(word, []).append(place)
+            for end in {word[-4:] for word in found if word[-4:].isdecimal()}:
+                self._with_end.setdefault(end, []).append(place)
+        self._given: dict[tuple[_Form, ...], float] = {}
 
     def find(self, value: Any, before: int) -> list[Seen]:
         """Return where the value stood before a step, oldest first."""
-        places: set[int] = set()
-        for form in filter(None, _forms(value)):
-            places.update(place for place in self._candidates(form) if _holds(self._texts[place][1], form))
+        places = {place for form in _forms(value) for place in self._holding(form)}
         return [self._texts[place][0] for place in sorted(places) if self._texts[place][0].step < before]
-
-    def _candidates(self, form: str) -> Sequence[int]:
-        """Return the texts that may hold a form: its runs of letters and digits stand whole in one that does."""
-        words = [] if _GAP in form else _RUN.findall(form)
-        return min((self._with_word.get(word, []) for word in words), key=len, default=range(len(self._texts)))
 
     def last(self, value: Any, before: int, *kinds: SourceKind) -> int | None:
         """Return the index of the last message of those kinds that held the value before a step."""
@@ -64,50 +77,90 @@ class Sources:
 
     def supported(self, value: Any, before: int) -> bool:
         """Return whether a user, a tool or the policy had the value before a step; dates in words count."""
-        if any(seen.kind != "agent" for seen in self.find(value, before)):
+        forms = _forms(value)
+        if forms not in self._given:
+            self._given[forms] = min(map(self._first_given, forms), default=_NEVER)
+        if self._given[forms] < before:
             return True
         date = _DATE.fullmatch(str(value).strip()[:10])
-        return date is not None and self._worded(date, before)
+        return date is not None and self._worded(int(date[2]), int(date[3])) < before
 
-    def _worded(self, date: re.Match[str], before: int) -> bool:
-        month, day = int(date[2]), int(date[3])
-        if not 1 <= month <= 12:
-            return False
-        name = MONTHS[month - 1]
-        spoken = re.compile(rf"\b{name}[a-z]*\.? {day}\b|\b{day}(st|nd|rd|th)?( of)? {name}|\b0?{month}[/.-]0?{day}\b")
+    def _holding(self, form: _Form) -> Iterator[int]:
+        """Yield the texts that hold a form, oldest first.
+
+        Its runs of letters and digits stand whole in one that does; of a telephone number, the last digits end a run.
+        """
+        words = [] if form.telephone else _RUN.findall(form.text)
+        places: Sequence[int] = range(len(self._texts))
+        if form.telephone and form.text.isascii():
+            places = self._with_end.get(form.text[6:], [])
+        elif words:
+            places = min((self._with_word.get(word, []) for word in words), key=len)
+        return (place for place in places if _holds(self._texts[place][1], form))
+
+    def _first_given(self, form: _Form) -> float:
+        """Return the first step at which anybody but the agent had a form."""
+        found = (self._texts[place][0] for place in self._holding(form))
+        return next((seen.step for seen in found if seen.kind != "agent"), _NEVER)
+
+    def _worded(self, month: int, day: int) -> float:
+        """Return the first step at which anybody but the agent worded a date, or the user its distance from today."""
+        if not 1 <= month <= len(MONTHS):
+            return _NEVER
+        keys = ((MONTHS[month - 1], str(day)), (_ANY_MONTH, str(day)), _ANY_DATE)
+        return min(self._first_worded.get(key, _NEVER) for key in keys)
+
+    @cached_property
+    def _first_worded(self) -> dict[tuple[str, str], int]:
+        """Return the first step of each date in words."""
+        first: dict[tuple[str, str], int] = {}
         for seen, text in self._texts:
-            if seen.kind == "agent" or seen.step >= before:
+            if seen.kind == "agent":
                 continue
-            if spoken.search(text) or re.search(rf"\b{day}(st|nd|rd|th)\b", text):
-                return True
+            for key in _dates_in_words(text):
+                first.setdefault(key, seen.step)
             if seen.kind == "user" and _RELATIVE.search(text):
-                return True
-        return False
+                first.setdefault(_ANY_DATE, seen.step)
+        return first
 
 
-def _forms(value: Any) -> list[str]:
+def _dates_in_words(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the month and the day of each date that is not written as year, month, day."""
+    yield from ((found[1], found[2]) for found in _MONTH_DAY.finditer(text))
+    yield from ((found[2], found[1]) for found in _DAY_MONTH.finditer(text))
+    yield from ((_ANY_MONTH, found[1]) for found in _ORDINAL.finditer(text))
+    for found in _NUMBERS.finditer(text):
+        month, day = (number[1:] if len(number) > 1 and number[0] == "0" else number for number in found.groups())
+        if month.isdecimal() and 1 <= int(month) <= len(MONTHS) and month[0] != "0":
+            yield MONTHS[int(month) - 1], day
+
+
+def _forms(value: Any) -> tuple[_Form, ...]:
     if isinstance(value, bool):
-        return []
+        return ()
     if isinstance(value, int):
-        return [str(value), f"{value}.00"]
+        return _Form(str(value)), _Form(f"{value}.00")
     if isinstance(value, float):
         whole = value.is_integer()
-        return [str(int(value)), f"{value:.2f}"] if whole else [f"{value:.2f}", f"{Decimal(repr(value)):f}"]
+        texts = (str(int(value)), f"{value:.2f}") if whole else (f"{value:.2f}", f"{Decimal(repr(value)):f}")
+        return tuple(map(_Form, texts))
     text = normal_text(str(value))
     digits = re.sub(r"\D", "", text)
-    forms = [text]
-    if len(digits) == 10 and re.fullmatch(r"[\d\s()+.-]+", text):  # a telephone number, however it is set
-        forms.append(rf"{digits[:3]}{_GAP}{digits[3:6]}.?{digits[6:]}")
+    forms = [_Form(text)] if text else []
+    if len(digits) == 10 and re.fullmatch(r"[\d\s()+.-]+", text):
+        forms.append(_Form(digits, telephone=True))
     if re.fullmatch(r"[a-z]{1,5}[-_ ]?\d{3,}", text):  # an identifier whose prefix people leave out
-        forms += [digits, re.sub(r"\W", "", text)]
-    return forms
+        forms += [_Form(digits), _Form(re.sub(r"\W", "", text))]
+    return tuple(forms)
 
 
 @lru_cache(maxsize=4096)
-def _pattern(form: str) -> re.Pattern[str]:
-    body = form if _GAP in form else re.escape(form)
+def _pattern(form: _Form) -> re.Pattern[str]:
+    body = re.escape(form.text)
+    if form.telephone:
+        body = f"{form.text[:3]}.{{0,2}}{form.text[3:6]}.?{form.text[6:]}"
     return re.compile(rf"(?<![a-z0-9]){body}(?![a-z0-9])")
 
 
-def _holds(text: str, form: str) -> bool:
-    return (_GAP in form or form in text) and bool(_pattern(form).search(text))
+def _holds(text: str, form: _Form) -> bool:
+    return (form.telephone or form.text in text) and bool(_pattern(form).search(text))

@@ -24,6 +24,7 @@ class Observation:
 
     ``content`` is None when the episode ended without a further message. ``ledger`` holds what the
     user simulator spent. ``before`` is only for the first one: what was said before the agent comes in.
+    ``failed`` says that the environment calls a tool's answer an error, whatever it reads like.
     """
 
     role: str
@@ -32,6 +33,7 @@ class Observation:
     reason: str = ""
     ledger: tuple[LedgerRow, ...] = ()
     before: tuple[Message, ...] = ()
+    failed: bool = False
 
 
 @dataclass(frozen=True)

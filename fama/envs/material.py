@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from fama.episodes.attach import Attachment, DomainMaterial, read_policy, read_tools
+from fama.episodes.attach import Attachment, DomainMaterial, read_policy, read_roles, read_tools
 from fama.registry import Registry
 
 #: Word for the tools or the policy of the log's own benchmark, from its installed package.
@@ -23,8 +23,8 @@ def known_material(benchmark: str, domain: str) -> DomainMaterial:
     return MATERIALS.load(benchmark)(domain) if benchmark in MATERIALS.names() else DomainMaterial()
 
 
-def attachment(tools: str | None, policy: str | None) -> Attachment:
-    """Return what adds the given tools and policy to episodes, each from a file or by ``OWN``.
+def attachment(tools: str | None, policy: str | None, roles: str | None = None) -> Attachment:
+    """Return what adds the given tools and policy to episodes, each from a file or by ``OWN``, and roles from a file.
 
     Raises:
         BadInput: a file cannot be read, or holds none.
@@ -40,4 +40,4 @@ def attachment(tools: str | None, policy: str | None) -> Attachment:
         own = known_material(benchmark, domain)
         return DomainMaterial(own.tools if tools == OWN else given.tools, own.policy if policy == OWN else given.policy)
 
-    return Attachment(known)
+    return Attachment(known, read_roles(Path(roles)) if roles is not None else {})

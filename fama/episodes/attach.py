@@ -1,13 +1,15 @@
-"""Attachment of tools and policy to imported episodes whose log leaves them out."""
+"""Attachment of tools, policy and roles of tools to imported episodes whose log leaves them out."""
 
-from collections.abc import Callable, Iterable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
-from fama.episodes.foreign.fields import from_text
+from fama.config import read_yaml
+from fama.episodes.foreign.fields import cite, from_text
 from fama.episodes.foreign.logged_tools import tools_of
-from fama.episodes.records import Episode, Message, ToolSpec
+from fama.episodes.records import ROLE_KEY, Episode, Message, ToolRole, ToolSpec
 from fama.errors import BadInput
 
 
@@ -24,11 +26,17 @@ MaterialLookup = Callable[[str, str], DomainMaterial]
 
 @dataclass
 class Attachment:
-    """Adds what an episode lacks, never changes what it has; ``tools`` and ``policies`` count what was added."""
+    """Adds what an episode lacks, never changes what it has; ``tools`` and ``policies`` count what was added.
+
+    ``roles`` are stated in the schemas of tools that state none; ``named`` are the tools that got one.
+    """
 
     known: MaterialLookup
+    roles: Mapping[str, ToolRole] = field(default_factory=dict)
     tools: int = 0
     policies: int = 0
+    named: set[str] = field(default_factory=set)
+    _stated: dict[tuple[ToolSpec, ...], tuple[ToolSpec, ...]] = field(default_factory=dict)
     _seen: dict[tuple[str, str], DomainMaterial] = field(default_factory=dict)
 
     def __call__(self, episodes: Iterable[Episode]) -> Iterator[Episode]:
@@ -49,7 +57,22 @@ class Attachment:
         if material.policy and episode.messages[0].role != "system":
             update["messages"] = (Message(role="system", content=material.policy), *episode.messages)
             self.policies += 1
-        return episode.model_copy(update=update) if update else episode
+        if update:
+            episode = episode.model_copy(update=update)
+        return episode.model_copy(update={"tools": self._with_roles(episode.tools)}) if self.roles else episode
+
+    def _with_roles(self, tools: tuple[ToolSpec, ...]) -> tuple[ToolSpec, ...]:
+        if tools not in self._stated:
+            self._stated[tools] = tuple(map(self._with_role, tools))
+        return self._stated[tools]
+
+    def _with_role(self, tool: ToolSpec) -> ToolSpec:
+        schema = tool.schema_dict()
+        if tool.name not in self.roles or schema.get(ROLE_KEY) is not None:
+            return tool
+        self.named.add(tool.name)
+        stated = {**schema, ROLE_KEY: self.roles[tool.name]}
+        return tool.model_copy(update={"parameters": json.dumps(stated, ensure_ascii=False)})
 
 
 def read_tools(path: Path) -> tuple[ToolSpec, ...]:
@@ -68,6 +91,22 @@ def read_tools(path: Path) -> tuple[ToolSpec, ...]:
         raise BadInput(f"{path}: {error}") from None
     if not found:
         raise BadInput(f"{path}: holds no tools; give a JSON list of tool definitions")
+    return found
+
+
+def read_roles(path: Path) -> dict[str, ToolRole]:
+    """Read roles of tools from a YAML file: a mapping of tools' names to roles.
+
+    Raises:
+        BadInput: the file cannot be read or a role is none.
+    """
+    known: tuple[ToolRole, ...] = get_args(ToolRole)
+    found: dict[str, ToolRole] = {}
+    for tool, stated in read_yaml(path, "roles", "x-fama-role in docs/benchmarks.md").items():
+        role = next((role for role in known if role == stated), None)
+        if role is None:
+            raise BadInput(f"{path}: {tool}: {cite(stated)} is no role; use one of {', '.join(known)}")
+        found[str(tool)] = role
     return found
 
 

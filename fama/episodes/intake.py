@@ -11,16 +11,19 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple, cast
 
+from fama import __version__
 from fama.episodes.foreign.file_identity import origin, place_stem, positional
 from fama.episodes.foreign.streams import open_packed
-from fama.episodes.importers.base import UNREADABLE, unreadable_id
+from fama.episodes.importers.base import NO_OUTCOME, UNREADABLE, unreadable_id
 from fama.episodes.importers.import_cleaning import dialogue_hash, leaking_turns, strip_thinking
 from fama.episodes.jsonl import as_stored, line_of
 from fama.episodes.records import Episode, Source
+from fama.episodes.reimport import differing_fields, said_digest
 from fama.episodes.store import EpisodeStore
 from fama.episodes.trials import Numbering, Slot, TrialRow, number_trials
 from fama.errors import BadInput
 from fama.hashing import content_hash
+from fama.redaction import shortened
 
 _ARM = (
     "benchmark",
@@ -34,6 +37,9 @@ _ARM = (
     "settings",
 )
 _OWN = "own_arm"
+#: Characters of a reason that the summary of a file quotes.
+_QUOTE = 100
+_TOLERANCE = 1e-6
 
 
 class LogFile(NamedTuple):
@@ -86,7 +92,8 @@ class Intake:
     """Puts the episodes of one file after the other into a store, each file whole or not at all.
 
     Memory holds no dialogue: episodes wait on disk until their file is known to be good. ``leaking`` counts user turns
-    of new episodes that hold a simulator's thoughts, which ``strip`` would cut.
+    of new episodes that hold a simulator's thoughts, which ``strip`` would cut; ``unjudged`` the episodes whose log has
+    no verdict, ``above`` those with a reward above 1.
     """
 
     store: EpisodeStore
@@ -94,9 +101,12 @@ class Intake:
     ids: dict[str, Source] = field(default_factory=dict)
     own_arms: set[str] = field(default_factory=set)
     leaking: int = 0
+    unjudged: int = 0
+    above: int = 0
     _slots: dict[str, Slot] = field(default_factory=dict)
     _taken: dict[Slot, Source] = field(default_factory=dict)
     _unreadable: set[str] = field(default_factory=set)
+    _said: dict[str, bytes] = field(default_factory=dict)
     _dialogues: dict[str, str] = field(default_factory=dict)
     _contents: set[tuple[str | None, str | None]] = field(default_factory=set)
 
@@ -104,6 +114,8 @@ class Intake:
         for episode in self.store.read():
             self._remember(episode.id, episode.source, Slot.of(episode), _is_unreadable(episode))
             self._dialogues.setdefault(dialogue_hash(episode), _place(episode))
+            if episode.package_version == __version__:
+                self._said[episode.id] = said_digest(episode)
 
     def add(self, file: LogFile, episodes: Iterable[Episode]) -> str:
         """Store a file's new episodes; return in words what was there.
@@ -111,13 +123,14 @@ class Intake:
         A record that was torn when the file was read before takes the place of its error.
 
         Raises:
-            BadInput: the file is bad, or holds no episode; nothing of it is stored.
+            BadInput: the file is bad, or holds no episode, or not what is stored of it; nothing of it is stored.
         """
         batch = _Batch(file, copy=self._has_copy(file))
         batch.versions |= {(source.file, source.digest) for source in self.ids.values() if file.same(source)}
         with tempfile.TemporaryFile() as spool:
             for index, episode in enumerate(episodes):
                 batch.counts[episode.outcome.status] += 1
+                batch.count_verdict(episode)
                 if self._unreadable and not _is_unreadable(episode):
                     error = unreadable_id(episode.source.importer, episode.source.file or "", index)
                     batch.replaced |= {self._stored_id(error, batch)} & self._unreadable
@@ -134,6 +147,7 @@ class Intake:
                 spool.write(line)
             if not batch.counts.total():
                 raise BadInput(f"{file.place}: holds no episode; give a log of a run that got to one")
+            self._check_stored(batch)
             freed = {self._slots[id_] for id_ in batch.replaced}
             batch.settle({slot: at for slot, at in self._taken.items() if slot not in freed} if freed else self._taken)
             self._write(_moved(spool, batch), batch.replaced)
@@ -157,6 +171,8 @@ class Intake:
         for (id_, unreadable), slot in zip(batch.ids.items(), batch.numbering.slots, strict=True):
             self._remember(id_, batch.file.source(), slot, unreadable)
         self.leaking += batch.leaking
+        self.unjudged += batch.errors[NO_OUTCOME]
+        self.above += batch.counts["above"]
         self._contents.add((batch.file.place, batch.file.content))
         self.own_arms |= batch.own_arms
         for digest, place in batch.dialogues.items():
@@ -176,10 +192,45 @@ class Intake:
         batch.seen.add(episode.id)
         if stored := self._stored_id(episode.id, batch):
             batch.note_row(episode, self._slots[stored])
+            batch.stored.add(stored)
+            self._check_same(episode, stored, file)
             return None
         if episode.id not in self.ids:
             return episode
         return episode.model_copy(update={"id": _id_in_file(episode.id, file.place, file.digest)})
+
+    def _check_same(self, episode: Episode, id_: str, file: LogFile) -> None:
+        """Refuse an episode that is stored with other contents: what is new in it would be lost unseen.
+
+        Raises:
+            BadInput: options, attached tools or the log itself say something else than when it was stored.
+        """
+        if _is_unreadable(episode) or id_ not in self._said:
+            return
+        read, _ = as_stored(episode)
+        if said_digest(read) == self._said[id_]:
+            return
+        if fields := differing_fields(self.store.read(), read, id_):
+            raise BadInput(
+                f"{file.place}: task {episode.task_id} is stored in {self.store.path} already, with other "
+                f"{', '.join(fields)}; import into another --out"
+            )
+
+    def _check_stored(self, batch: "_Batch") -> None:
+        """Refuse a file that lacks episodes stored from it: they and what replaced them would count as trials.
+
+        Raises:
+            BadInput: the file was changed, not only extended.
+        """
+        own = {id_ for id_, source in self.ids.items() if source.location == batch.file.location}
+        if batch.copy or not (gone := own - batch.stored - batch.replaced - self._unreadable):
+            return
+        slot = self._slots[min(gone)]
+        raise BadInput(
+            f"{batch.file.place}: no longer holds {len(gone)} episodes that are stored from it in {self.store.path}, "
+            f"such as task {slot.key.task_id}: it was changed, not only extended; import into another --out, "
+            "or keep both under file names of their own"
+        )
 
     def _stored_id(self, id_: str, batch: "_Batch") -> str:
         """Return the id under which an episode of the file is stored; empty if it is not."""
@@ -229,8 +280,10 @@ class _Batch:
     copy: bool = False
     counts: Counter[str] = field(default_factory=Counter)
     omitted: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
     ids: dict[str, bool] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
+    stored: set[str] = field(default_factory=set)
     versions: set[tuple[str | None, str | None]] = field(default_factory=set)
     replaced: set[str] = field(default_factory=set)
     rows: list[TrialRow] = field(default_factory=list)
@@ -242,6 +295,13 @@ class _Batch:
     unreadable: str = ""
     leaking: int = 0
     numbering: Numbering = Numbering()
+
+    def count_verdict(self, episode: Episode) -> None:
+        """Count the reason of an error, and a reward above 1."""
+        if episode.outcome.status == "error" and not _is_unreadable(episode):
+            self.errors[episode.outcome.reason or f"of the {episode.outcome.boundary}"] += 1
+        elif episode.reward is not None and episode.reward > 1 + _TOLERANCE:
+            self.counts["above"] += 1
 
     def note_row(self, episode: Episode, stored: Slot | None) -> None:
         """Note an episode's slot, and its arm where the record could be read."""
@@ -267,6 +327,7 @@ class _Batch:
         omitted = ", ".join(f"{count} {what}" for what, count in sorted(self.omitted.items()))
         told = [
             f"{total} episodes, {counts['success']} successes, {counts['failure']} failures, {counts['error']} errors",
+            *(f"{count} of the errors: {shortened(why, _QUOTE)}" for why, count in self.errors.most_common(1)),
             *([f"{len(self.ids)} new"] if counts["known"] else []),
             *([f"{len(self.replaced)} errors replaced by records that can be read now"] if self.replaced else []),
             *([f"{counts['unreadable']} unreadable records, the first {self.unreadable}"] if self.unreadable else []),

@@ -76,18 +76,24 @@ def check_format(name: str) -> None:
         IMPORTERS.load(name)
 
 
-def log_files(names: Sequence[str]) -> tuple[list[Path], Path]:
+def log_files(names: Sequence[str], store: Path | None = None) -> tuple[list[Path], Path]:
     """Return the files of paths, folders and patterns, and the folder that their places are relative to.
+
+    The ``store`` that they are imported into is none of them.
 
     Raises:
         BadInput: one of them is not there, or a folder holds no log.
     """
     found: dict[Path, None] = {}
+    known: set[Path] = set() if store is None else {store.resolve()}
     bases: set[Path] = set()
     for name in names:
         path = Path(name)
         bases |= {path.absolute() if path.is_dir() else one.parent.absolute() for one in _matching(path)}
-        found.update(dict.fromkeys(_matching(path)))
+        for one in _matching(path):
+            if (file := one.resolve()) not in known:  # a link beside its file is no second one
+                known.add(file)
+                found[one] = None
     if not found:
         raise BadInput(f"{', '.join(names)}: no file; give a log file, a pattern or a folder of them")
     base = Path(os.path.commonpath(bases))

@@ -111,16 +111,18 @@ def read_failures(path: Path) -> list[Failure]:
     return list(RecordStore(existing_file(Path(path), FAILURES), Failure).read())
 
 
-def given_labels(path: Path) -> list[Failure]:
+def given_labels(path: Path, allow_none: bool = False) -> list[Failure]:
     """Return the labels of a folder or file that name a category or say that none fits; begun ones are left out.
 
     Raises:
-        BadInput: nothing is there, or a line is damaged (``file:line``).
+        BadInput: nothing is there, a line is damaged (``file:line``), or there is no label and ``allow_none`` is unset.
     """
     labels = read_failures(path)
     given = [label for label in labels if label.is_complete]
     if begun := len(labels) - len(given):
         log.warning("%s: %d labels are left out: no category, and no mark that none fits (fama annotate)", path, begun)
+    if not given and not allow_none:
+        raise BadInput(f"{path}: holds no label; run `fama diagnose` or `fama annotate` on failed episodes first")
     return given
 
 

@@ -17,7 +17,7 @@ from fama.mining.meter import Meter, OutOfBudget
 from fama.mining.records import Combination, Intervention, ProbeOutcome, placed
 from fama.mining.schedule import NOTHING, Schedule, SchedulePoint, asked_turns, full_schedule, points_at
 from fama.mining.search.base import Effect, Run
-from fama.mining.track import Track, logged_action
+from fama.mining.track import Track, logged_action, said_alike
 from fama.subsets import Subset, base_of, one_form_each
 
 
@@ -100,7 +100,7 @@ class EpisodeWorld:
         if len(again.messages) < len(self.log.messages):
             raise Refused(f"message {len(again.messages)}: the replay has ended before it ({again.outcome.reason})")
         for index, (now, then) in enumerate(zip(again.messages, self.log.messages, strict=True)):
-            if now != then:
+            if not said_alike(now, then):
                 raise Refused(f"message {index}: not as in the log")
         if (again.outcome, again.reward) != (self.log.outcome, self.log.reward):
             ended = f"{again.outcome.status} ({again.outcome.reason}), reward {again.reward}"

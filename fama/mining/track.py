@@ -135,13 +135,18 @@ class RecordedUser:
         return await self._live.complete(request)
 
 
+def said_alike(now: Message, then: Message) -> bool:
+    """Return whether two messages are equal but for the flag of a failed call, which older logs lack."""
+    return now.model_copy(update={"failed": None}) == then.model_copy(update={"failed": None})
+
+
 def _difference(log: Episode, state: VisibleState) -> str | None:
     """Return the place where a state is not the logged one; None where it is."""
     now = (Message(role="system", content=state.policy), *state.messages)
     for index, message in enumerate(now):
         if index >= len(log.messages):
             return f"message {index}: the log has ended before it"
-        if message != log.messages[index]:
+        if not said_alike(message, log.messages[index]):
             return f"message {index}: {_told(message)} now, {_told(log.messages[index])} in the log"
     if state.tools != log.tools:
         return "the tools are not those of the log"

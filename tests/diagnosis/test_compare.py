@@ -16,8 +16,6 @@ from fama.diagnosis.detectors.action_differences import (
     same_object,
 )
 from fama.dialogue.calls import Call, calls_of
-from fama.dialogue.facts import normal_text
-from fama.dialogue.sources import Sources, _forms, _holds
 from fama.episodes.records import FunctionCall, GoldAction, Message, ToolCall
 
 
@@ -100,21 +98,3 @@ def test_pairs_are_those_of_comparing_each_with_each(
     ]
     calls = list(calls_of(messages))
     assert repr(match(wanted, calls)) == repr(by_plain_loops(wanted, calls))
-
-
-@settings(max_examples=400, deadline=None)
-@given(
-    st.lists(
-        st.sampled_from(["a1", "#A1.", "a1b", "é12", "12,000", "12.00", "+1 (555) 123-4567", "say a-1", ""]), max_size=6
-    ),
-    st.sampled_from(
-        ["a1", "#A1", "A-1", 12, 12.0, "é12", "12", "5551234567", "(555) 123 4567", "order_12", "-", ".", True]
-    ),
-    st.integers(-1, 7),
-)
-def test_values_are_where_a_look_at_every_text_finds_them(texts: list[str], value: object, before: int) -> None:
-    parts = [Message(role=("user", "assistant", "tool")[n % 3], content=text) for n, text in enumerate(texts)]
-    found = Sources(parts, ()).find(value, before)
-    forms = [form for form in _forms(value) if form]
-    wanted = [n for n, text in enumerate(texts) if n < before and any(_holds(normal_text(text), one) for one in forms)]
-    assert [seen.step for seen in found] == wanted

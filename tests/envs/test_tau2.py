@@ -129,7 +129,7 @@ async def test_errors_of_tools_are_observations_and_ten_end_the_episode() -> Non
     await environment.reset(0)
     for number in range(10):
         observation = await environment.step(Action(tool="no_such_tool", arguments={"n": number}))
-        assert observation.role == "tool" and "Error" in (observation.content or "")
+        assert observation.role == "tool" and "Error" in (observation.content or "") and observation.failed
     assert observation.done and observation.reason == "too_many_errors"
     assert environment.outcome().reward == 0.0
     with pytest.raises(EnvironmentFault):
@@ -201,8 +201,14 @@ def test_a_run_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtu
 
     SCRIPTED.add("tau2-user", Player("I want to cancel.", STOP))  # type: ignore[arg-type]
     opening = '{"tool": "'
-    said = json.dumps({"tool": RESPOND, "arguments": {"text": "I cannot do that."}}).removeprefix(opening)
-    SCRIPTED.add("tau2-agent", ScriptedModel("scripted:tau2-agent", lambda request: request.prefill + said))
+
+    def act(request: ChatRequest) -> str:
+        missing = {"tool": "get_reservation_details", "arguments": {"reservation_id": "NONE00"}}
+        words = {"tool": RESPOND, "arguments": {"text": "I cannot do that."}}
+        asked = any("I want to cancel." in (m["content"] or "") for m in request.messages[-2:])
+        return request.prefill + json.dumps(missing if asked else words).removeprefix(opening)
+
+    SCRIPTED.add("tau2-agent", ScriptedModel("scripted:tau2-agent", act))
     try:
         settings = ("benchmark=tau2", "domain=airline", "split=test", "tasks=2", "user_model.name=scripted:tau2-user")
         out = tmp_path / "run"
@@ -216,3 +222,6 @@ def test_a_run_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert len(episodes) == 2 and {e.outcome.reason for e in episodes} == {"user_stop"}
     assert {row.role for e in episodes for row in e.ledger} == {"agent", "user"}
     assert [m.role for m in episodes[0].messages][:3] == ["system", "assistant", "user"]
+    assert [(m.content, m.failed) for m in episodes[0].messages if m.role == "tool"] == [
+        ("Error: Reservation NONE00 not found", True)
+    ]

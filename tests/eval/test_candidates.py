@@ -136,6 +136,20 @@ def test_labels_of_other_episodes(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "lacks episode e1" in capsys.readouterr().err
 
 
+def test_a_file_without_labels_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    episodes, failures = world()
+    EpisodeStore(tmp_path / "log").append(episodes["e0"])
+    empty, one, other = (tmp_path / f"{name}.jsonl" for name in ("empty", "one", "other"))
+    write_failures(empty, ())
+    write_failures(one, failures)
+    write_failures(other, [failure.model_copy(update={"labeller": "other"}) for failure in failures])
+    assert main(["helpers", "candidates", str(empty), "--episodes", str(tmp_path / "log")]) == 2
+    assert f"{empty}: holds no label" in capsys.readouterr().err
+    for command in (["agree"], ["combine", "--out", str(tmp_path / "out")]):
+        assert main([*command, str(one), str(other), str(empty)]) == 2
+        assert f"{empty}: holds no label" in capsys.readouterr().err
+
+
 def test_damaged_groups(tmp_path: Path) -> None:
     path = tmp_path / "candidates.json"
     path.write_text('{"groups": 3}', encoding="utf-8")

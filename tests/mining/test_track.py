@@ -10,7 +10,7 @@ from fama.episodes.records import Decision, Episode, FunctionCall, LedgerRow, Me
 from fama.episodes.state import state_at
 from fama.errors import UserFault
 from fama.mining.records import split_of
-from fama.mining.track import Differs, RecordedUser, Track, logged_action
+from fama.mining.track import Differs, RecordedUser, Track, logged_action, said_alike
 from fama.models.base import ChatReply, ChatRequest
 from fama.models.scripted import ScriptedModel
 
@@ -48,6 +48,15 @@ def test_logged_actions_are_words_calls_and_what_could_not_be_read() -> None:
     assert logged_action(LOG, 1).action == Action("find", {"id": 7}, "Let me see.")
     assert logged_action(LOG, 2).action is None
     assert logged_action(LOG, 2).reply_text == "no action in here"
+
+
+def test_a_flag_that_an_older_log_lacks_is_no_difference() -> None:
+    state = state_at(LOG, 2)
+    flagged = tuple(m.model_copy(update={"failed": True}) if m.role == "tool" else m for m in state.messages)
+    assert flagged != state.messages
+    Track(LOG).check(replace(state, messages=flagged))
+    assert said_alike(flagged[-1], state.messages[-1])
+    assert not said_alike(flagged[-1], flagged[-1].model_copy(update={"content": "lost"}))
 
 
 @pytest.mark.parametrize(

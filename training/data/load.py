@@ -178,7 +178,7 @@ def _failures(data: DataSettings, found: ExampleSet, coverage: bool) -> ExampleS
         )
     labelled = ExampleSet((), data.pool)
     for source in data.failures:
-        labels = given_labels(Path(source.failures))
+        labels = given_labels(Path(source.failures), allow_none=True)
         other = sorted({label.taxonomy_version for label in labels} - {taxonomy.version})
         if other:
             raise BadInput(

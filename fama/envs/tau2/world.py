@@ -55,7 +55,9 @@ class Tau2Environment:
         if last.role == "assistant":
             before = self._shown(self._trajectory)
             return replace(await self._listen(), before=before)
-        return Observation(role=last.role, content=last.content, before=self._shown(self._trajectory[:-1]))
+        failed = last.role == "tool" and bool(last.error)
+        before = self._shown(self._trajectory[:-1])
+        return Observation(role=last.role, content=last.content, before=before, failed=failed)
 
     async def step(self, action: Action) -> Observation:
         """Send words to the user, anything else to the tools.
@@ -130,8 +132,8 @@ class Tau2Environment:
         self._trajectory.append(result)
         self._errors += result.error
         if self._errors >= MAX_ERRORS:
-            return self._end("too_many_errors", result.content, role="tool")
-        return Observation(role="tool", content=result.content or "")
+            return replace(self._end("too_many_errors", result.content, role="tool"), failed=True)
+        return Observation(role="tool", content=result.content or "", failed=bool(result.error))
 
     async def _listen(self) -> Observation:
         """Return the user's next words; carry out its own tool calls, if it has tools, in between."""

@@ -15,7 +15,7 @@ from fama.episodes.foreign.fields import absent, listed, whole
 from fama.episodes.foreign.file_identity import task_id_of
 from fama.episodes.foreign.logged_content import as_text
 from fama.episodes.foreign.streams import read_records
-from fama.episodes.importers.base import read_episodes_of
+from fama.episodes.importers.base import NO_OUTCOME, read_episodes_of
 from fama.episodes.records import Episode, FunctionCall, Message, Outcome, Source, ToolCall
 from fama.errors import BadInput
 from fama.hashing import content_hash
@@ -23,7 +23,7 @@ from fama.text.bracket_calls import read_calls
 
 _RESULT, _SCORE = "_result.json", "_score.json"
 _LANGUAGE = re.compile(r"^(?:result|score)_(en|zh)$")
-_UNKNOWN = Outcome(status="error", boundary="harness", reason="no outcome in the log")
+_UNKNOWN = Outcome(status="error", boundary="harness", reason=NO_OUTCOME)
 
 
 def read(path: Path, **options: str) -> Iterator[Episode]:

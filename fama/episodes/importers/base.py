@@ -84,9 +84,13 @@ _FILE_SIGNS = (
     ("inspect", frozenset({"eval", "plan"})),
     ("ck496", frozenset({"classifications"})),
 )
+#: Fields of an episode of this package.
+_OWN = frozenset({"schema_version", "messages", "decisions", "ledger", "outcome"})
 _LINES = 50
 #: How the reason of a record that could not be read begins.
 UNREADABLE = "unreadable record: "
+#: The reason of an episode whose log has no verdict.
+NO_OUTCOME = "no outcome in the log"
 
 
 def detect_format(path: Path) -> str:
@@ -101,6 +105,8 @@ def detect_format(path: Path) -> str:
     for seen in _fields(path):
         if not seen & _CONVERSATION and (name := _known(_FILE_SIGNS, seen)):
             return name
+    if _OWN <= seen:
+        raise BadInput(f"{path}: holds episodes already; give the file or its folder to the other commands")
     if name := _known(_SIGNS, seen):
         return name
     if not seen:

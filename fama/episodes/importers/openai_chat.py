@@ -12,7 +12,7 @@ from fama.episodes.foreign.logged_answers import answered
 from fama.episodes.foreign.logged_content import as_text
 from fama.episodes.foreign.logged_tools import gold_of, tools_of
 from fama.episodes.foreign.streams import read_records
-from fama.episodes.importers.base import read_episodes_of
+from fama.episodes.importers.base import NO_OUTCOME, read_episodes_of
 from fama.episodes.records import Episode, Outcome, Source
 from fama.errors import BadInput
 from fama.hashing import content_hash
@@ -86,9 +86,6 @@ def _sampling(row: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of sampling that a record states beside its messages."""
     names = ("temperature", "top_p", "top_k", "reasoning_effort", "max_tokens", "max_steps")
     return {key: row[key] for key in names if not absent(row.get(key)) and not isinstance(row[key], dict | list)}
-
-
-NO_OUTCOME = "no outcome in the log"
 
 
 def outcome_of(row: dict[str, Any]) -> Outcome:

@@ -11,7 +11,7 @@ from fama import __version__
 from fama.advising.advice import Advice
 from fama.episodes.foreign.logged_messages import messages_of
 from fama.episodes.foreign.logged_tools import functions_of
-from fama.episodes.importers.openai_chat import NO_OUTCOME
+from fama.episodes.importers.base import NO_OUTCOME
 from fama.episodes.records import Episode, FunctionCall, LedgerRow, Message, Outcome, Source, ToolSpec
 from fama.episodes.state import turn_of
 from fama.hashing import content_hash
