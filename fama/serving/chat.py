@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import aiohttp
 
 from fama.advising.advice import Advice
+from fama.advising.conversation import tools_in
 from fama.episodes.records import LedgerRow
 from fama.execution.background import is_cancelled
 from fama.serving.body import ChatBody, parse_body
@@ -165,7 +166,7 @@ class ChatEndpoint:
         try:
             async with asyncio.timeout(self._limits.advice_seconds):
                 advise = self._adviser.advise_here if len(body) <= _SHORT else self._adviser.advise_async
-                advice = await advise(tree["messages"], tree.get("tools"), ledger=ledger)
+                advice = await advise(tree["messages"], tools_in(tree), ledger=ledger)
             noted = given.with_messages(advice.messages(), advice.extra_body) if advice.text else body
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - helpers and routers never fail a request
             if isinstance(error, asyncio.CancelledError) and is_cancelled():

@@ -203,6 +203,18 @@ async def test_tools_that_are_no_functions_are_left_out(
     assert advice.text == "Alpha speaks."
 
 
+async def test_functions_of_the_older_form_are_tools(tmp_path: Path, advisor: Advisor) -> None:
+    up = ScriptedUpstream()
+    older = {"functions": [TOOL["function"]], "messages": [user("Hi")], "model": "m"}
+    with plain(up.app) as address, endpoint(address, advisor, record={"folder": tmp_path}) as served:
+        httpx.post(f"{served.base_url}/chat/completions", json=older)
+    assert up.asked[0]["functions"] == older["functions"] and "tools" not in up.asked[0]
+    await closed(recorder(tmp_path / "failed"), Exchange(older, completion(), None, 0.0, 0.5))
+    for folder in (tmp_path, tmp_path / "failed"):
+        (episode,) = read_episodes(folder)
+        assert [tool.name for tool in episode.tools] == ["find_order"]
+
+
 async def test_silent_and_surplus_conversations_are_closed(tmp_path: Path) -> None:
     clock = Clock()
     one = recorder(tmp_path, clock, idle_seconds=10, open=2)
