@@ -192,6 +192,7 @@ class ChatEndpoint:
         """Pass the events on as they come: byte for byte, but for an opening that the upstream repeats.
 
         The reply is whole at ``[DONE]``: clients go then, and whatever becomes of the upstream takes nothing from it.
+        One that goes before, at the last ``finish_reason``, has had it, too.
         """
         kept = Assembled(self._limits.reply_bytes) if self._recorder is not None else None
         opening = OpeningFilter(asked.opening) if asked.opening else None
@@ -217,6 +218,10 @@ class ChatEndpoint:
             if not answer.whole:
                 await self._broken(answer, error)
                 return
+        except (ClientGone, asyncio.CancelledError):
+            if kept is not None and not answer.whole and (finished := kept.whole()) is not None:
+                whole(finished)
+            raise
         tail = splitter.end()
         await take([tail], b"")
         rest = opening.rest() if opening is not None else b""

@@ -177,6 +177,16 @@ async def test_a_call_without_arguments_is_known_again(tmp_path: Path, arguments
     assert texts(tmp_path) == [["q", None, "ok", "Done."]]
 
 
+async def test_a_decision_is_of_its_turn_where_earlier_ones_are_not_recorded(tmp_path: Path, advisor: Advisor) -> None:
+    """Of a branch the decisions from it on are recorded, and of an advice that failed none."""
+    history = [user("Hi"), assistant("Hello!"), user("A"), assistant("a"), user("B")]
+    one = replace(exchange(history, assistant("b")), advice=advisor.advise(history))
+    await closed(recorder(tmp_path), one)
+    (episode,) = read_episodes(tmp_path)
+    state = state_at(episode, 0)
+    assert (len(state.messages), state.turn, [decision.turn for decision in episode.decisions]) == (5, 2, [2])
+
+
 async def test_a_greeting_before_the_user_is_no_decision(tmp_path: Path, advisor: Advisor) -> None:
     history, found = [{"role": "system", "content": "P"}, assistant("How can I help?"), user("Hi")], []
     for turn in range(2):
@@ -242,7 +252,7 @@ async def test_a_killed_server_loses_nothing_that_was_written(tmp_path: Path) ->
     assert texts(tmp_path) == [["a", "b"], ["c", "d"]] and not list((tmp_path / "open").iterdir())
 
 
-async def test_files_are_renamed_and_the_oldest_deleted(tmp_path: Path) -> None:
+async def test_files_are_renamed_and_the_oldest_deleted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     one = recorder(tmp_path, open=1, file_bytes=65_536, total_bytes=140_000)
     async with one.sweeping():
         for number in range(10):
@@ -252,7 +262,11 @@ async def test_files_are_renamed_and_the_oldest_deleted(tmp_path: Path) -> None:
     assert sum(path.stat().st_size for path in tmp_path.glob("episodes*.jsonl")) <= 140_000
     assert main(["score", str(tmp_path / files[0])]) == 0
     newest = [e.messages[0].content or "" for name in files for e in read_episodes(tmp_path / name)]
-    assert newest == sorted(newest) and newest[-1] == "9"
+    assert newest == sorted(newest) and newest[-1] == "9" and not caplog.records
+    latest = [e.messages[0].content for e in read_episodes(tmp_path)]
+    assert 0 < len(latest) < len(newest) and latest == newest[-len(latest) :]
+    (told,) = caplog.records
+    assert f"only episodes.jsonl is read; give {files[0]} by name" in told.getMessage()
 
 
 async def test_hooks_see_everything_before_the_disk(tmp_path: Path) -> None:

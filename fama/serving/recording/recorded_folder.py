@@ -1,7 +1,6 @@
 """The folder of recorded conversations: open ones in a file each, closed ones in ``episodes.jsonl``."""
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,12 +9,10 @@ from pydantic import ValidationError
 
 from fama.episodes.jsonl import RecordStore, line_of
 from fama.episodes.records import Episode
-from fama.episodes.store import EpisodeStore
+from fama.episodes.store import RENAMED, EpisodeStore
 from fama.errors import BadInput
 from fama.files import sweep_temporary
 from fama.serving.recording.hooks import Hook
-
-_NUMBERED = re.compile(r"episodes-(\d{6})\.jsonl")
 
 
 class RecordFolder:
@@ -129,5 +126,5 @@ class RecordFolder:
             path.unlink()
 
     def _numbered(self) -> list[tuple[int, Path]]:
-        found = [(_NUMBERED.fullmatch(path.name), path) for path in self.folder.iterdir()]
+        found = [(RENAMED.fullmatch(path.name), path) for path in self.folder.iterdir()]
         return sorted((int(match[1]), path) for match, path in found if match)
