@@ -2,6 +2,7 @@
 
 import json
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -22,10 +23,12 @@ from fama.errors import BadInput
 from fama.serving.counters import Metrics
 from fama.serving.recording.exchange import Exchange
 from fama.serving.recording.recorder import ConversationRecorder
-from fama.serving.settings import RecordSettings
+from fama.serving.server import advice_hash
+from fama.serving.settings import RecordSettings, ServeSettings
 from tests.support.serving import DONE, ScriptedUpstream, chunk, completion, endpoint, plain, speaking, spoken
 
 Message = dict[str, Any]
+ROOT = Path(__file__).parents[2]
 HOOKS = "tests.support.record_hooks"
 TOOL = {"type": "function", "function": {"name": "find_order", "parameters": {"type": "object", "properties": {}}}}
 
@@ -238,7 +241,7 @@ async def test_silent_and_surplus_conversations_are_closed(tmp_path: Path) -> No
     assert not list((tmp_path / "open").iterdir())
 
 
-async def test_a_killed_server_loses_nothing_that_was_written(tmp_path: Path) -> None:
+async def test_a_killed_server_loses_nothing_that_was_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     killed = recorder(tmp_path)
     await killed.record(exchange([user("a")], assistant("b")))
     await killed.record(exchange([user("c")], assistant("d")))
@@ -250,6 +253,30 @@ async def test_a_killed_server_loses_nothing_that_was_written(tmp_path: Path) ->
     (tmp_path / "open" / "torn.json").write_text('{"id": ')
     await closed(recorder(tmp_path))
     assert texts(tmp_path) == [["a", "b"], ["c", "d"]] and not list((tmp_path / "open").iterdir())
+    assert [record.getMessage().partition(": ")[2] for record in caplog.records] == [
+        "1 open conversations cannot be read and are dropped"
+    ]
+
+
+async def test_records_of_other_settings_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A router that is trained again has the name of the one before it."""
+    router = tmp_path / "router"
+    shutil.copytree(ROOT / "checkpoints/helpdesk-linear", router)
+    settings = ServeSettings(router=str(router), upstream="http://127.0.0.1:9/v1")
+    hashes = [advice_hash(settings), advice_hash(settings.model_copy(update={"port": 1, "upstream": "http://x/v1"}))]
+    (router / "README.md").write_text("Described anew.")
+    assert advice_hash(settings) == hashes[0]
+    (router / "router.json").write_text("Trained again.")
+    hashes += [advice_hash(settings), advice_hash(settings.model_copy(update={"price": 0.5}))]
+    assert hashes[0] == hashes[1] and len({*hashes}) == 3
+    for number, hashed in enumerate(hashes[1:3]):
+        one = ConversationRecorder(
+            RecordSettings(), tmp_path / "log", "learned", Metrics(), Clock(), config_hash=hashed
+        )
+        await closed(one, exchange([user(f"{number}")], assistant("b")))
+    assert [episode.config_hash for episode in read_episodes(tmp_path / "log")] == hashes[1:3]
+    assert main(["score", str(tmp_path / "log")]) == 0
+    assert capsys.readouterr().out.count("learned") == 2
 
 
 async def test_files_are_renamed_and_the_oldest_deleted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

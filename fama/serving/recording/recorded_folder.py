@@ -1,5 +1,6 @@
 """The folder of recorded conversations: open ones in a file each, closed ones in ``episodes.jsonl``."""
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from fama.episodes.store import RENAMED, EpisodeStore
 from fama.errors import BadInput
 from fama.files import sweep_temporary
 from fama.serving.recording.hooks import Hook
+
+log = logging.getLogger(__name__)
 
 
 class RecordFolder:
@@ -106,6 +109,8 @@ class RecordFolder:
         files = [self._store.path, *(path for _, path in self._numbered()[-1:])]
         written = {episode.id for path in files for episode in RecordStore(path, Episode).read()}
         torn = {id_ for id_ in left if self.read(id_) is None}
+        if torn:
+            log.warning("%s: %d open conversations cannot be read and are dropped", self.folder, len(torn))
         for id_ in written & set(left) | torn:
             self.drop(id_)
         return self.close([id_ for id_ in left if id_ not in written | torn])
