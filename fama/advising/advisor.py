@@ -16,6 +16,7 @@ from fama.advising.parts import (
     RouterOrPath,
     budget_settings,
     check_models,
+    check_settings,
     is_quick,
     model_settings,
     pool_settings,
@@ -64,7 +65,7 @@ class Advisor:
         placement: Placement = "user",
         prefill: Prefill = "message",
         price: float | None = None,
-        budget: BudgetSettings | int | None = None,
+        budget: BudgetSettings | Mapping[str, Any] | int | None = None,
         seed: int = 0,
         options: Mapping[str, Any] | None = None,
         sessions: int = 4096,
@@ -95,6 +96,7 @@ class Advisor:
             BadInput: something is unknown, does not fit the router, or needs a model and none is given.
             FamaError: the model cannot be reached.
         """
+        check_settings(cadence, placement, prefill, sessions, benchmark, domain)
         pool = pool_settings(helpers, router)
         self._helpers = build_pool(pool)
         wanted = model_settings(model)

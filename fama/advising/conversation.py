@@ -93,6 +93,14 @@ def read_conversation(messages: Iterable[Any], tools: Iterable[Any] | None, poli
     return Conversation(chat, raw_tools, told, _tools(raw_tools), history, turn_of(rest))
 
 
+def tools_in(request: Mapping[str, Any]) -> Any:
+    """Return the tools of a chat request; where it has none, the ``functions`` of OpenAI's older form as tools."""
+    tools, older = request.get("tools"), request.get("functions")
+    if tools or not isinstance(older, list):
+        return tools
+    return [{"type": "function", "function": function} for function in older]
+
+
 def _dicts(values: Iterable[Any], name: str) -> tuple[Chat, ...]:
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
         raise BadInput(f"{name}: a {type(values).__name__}; give a list of OpenAI {name}")
@@ -100,18 +108,26 @@ def _dicts(values: Iterable[Any], name: str) -> tuple[Chat, ...]:
 
 
 def _as_dict(value: Any, place: str) -> Chat:
-    """Return a message or tool as a dict; of an SDK object the fields that were set, as the SDK would send it."""
-    if isinstance(value, Mapping):
-        return {**value}
-    dump = getattr(value, "model_dump", None)
-    if dump is not None:
-        try:
-            dumped = dump(mode="json", exclude_unset=True)
-        except _SHAPE_FAULTS as error:
-            raise _unlike(place, error) from None
-        if isinstance(dumped, dict):
-            return dumped
+    """Return a message or tool as a dict; of objects of the SDK, also inside of it, what the SDK would send."""
+    try:
+        if isinstance(value, Mapping) and content_key(value) is not None:
+            return {**value}
+        found = _as_json(value)
+    except _SHAPE_FAULTS as error:
+        raise _unlike(place, error) from None
+    if isinstance(found, dict):
+        return found
     raise BadInput(f"{place}: a {type(value).__name__}; give a dict or an object of the openai package")
+
+
+def _as_json(value: Any) -> Any:
+    """Return a value with the fields that were set in place of objects of the SDK."""
+    if isinstance(value, Mapping):
+        return {key: _as_json(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_json(inner) for inner in value]
+    dump = getattr(value, "model_dump", None)
+    return value if dump is None else dump(mode="json", exclude_unset=True)
 
 
 def _tools(raw: Sequence[Chat]) -> tuple[ToolSpec, ...]:

@@ -1,18 +1,21 @@
 """Functions for notebooks and scripts: what the commands ``score``, ``import`` and ``diagnose`` read, as lists."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from os import PathLike, fspath
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
+from fama.advising.parts import model_settings
 from fama.diagnosis.diagnose import diagnose as diagnose_folder
 from fama.envs.material import attachment
 from fama.episodes.intake import Intake
 from fama.episodes.log_import import AUTO, LogImport, check_format, log_files
 from fama.episodes.records import Episode, Failure
 from fama.episodes.store import EpisodeStore, read_episodes, read_failures
+from fama.errors import BadInput
 from fama.execution.background import LoopThread
 from fama.models.connect import connect
 from fama.settings import ModelSettings
@@ -74,20 +77,25 @@ def import_logs(
 
 
 def diagnose(
-    episodes: Place | Iterable[Episode], *, judge: ModelSettings | str | None = None, concurrency: int = 1
+    episodes: Place | Iterable[Episode],
+    *,
+    judge: ModelSettings | Mapping[str, Any] | str | None = None,
+    concurrency: int = 1,
 ) -> list[Failure]:
     """Return the labels of the failed episodes, as ``fama diagnose`` writes them.
 
     Args:
         episodes: records, or the place of stored ones.
-        judge: settings or name of the model that judges; the detectors alone when None.
+        judge: settings of the model that judges, their keys, or a name of them; the detectors alone when None.
         concurrency: episodes that are judged at once.
 
     Raises:
-        BadInput: no readable episodes, or the judge is unknown.
+        BadInput: no readable episodes, or the judge is unknown or has settings that do not fit.
         FamaError: the judge cannot be reached, or answered for no failure.
     """
-    settings = ModelSettings(name=judge) if isinstance(judge, str) else judge
+    settings = model_settings(judge)
+    if not isinstance(settings, ModelSettings | None):
+        raise BadInput(f"judge: a {type(judge).__name__}; give a name or settings of a model")
     with TemporaryDirectory() as folder:
         if isinstance(episodes, str | PathLike):
             place = Path(episodes)

@@ -3,18 +3,20 @@
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from fama.agents.strategies.base import Placement
 from fama.episodes.record_faults import fault_of
 from fama.errors import BadInput
 from fama.helpers.base import Helper, form_of
 from fama.models.base import ChatModel
+from fama.models.wire import Prefill
 from fama.selection.base import SELECTORS, KeyedSelector, Priced, Selector, SelectorContext
 from fama.selection.router.checkpoint import read_manifest
 from fama.selection.selectors.learned import RouterSelector
-from fama.settings import BudgetSettings, HelperSettings, ModelSettings
+from fama.settings import BudgetSettings, Cadence, HelperSettings, ModelSettings
 
 RouterOrPath = str | PathLike[str] | Selector
 Model = ModelSettings | ChatModel | Mapping[str, Any] | str
@@ -107,7 +109,7 @@ def model_settings(model: Model | None) -> ModelSettings | ChatModel | None:
     """Return the settings of the model, or the model where it is given as such.
 
     Raises:
-        BadInput: a mapping has unknown keys or values that do not fit, or a text is an address.
+        BadInput: a mapping has unknown keys or values that do not fit, a text is an address, or it is no model.
     """
     if isinstance(model, str):
         if "://" in model:
@@ -118,6 +120,8 @@ def model_settings(model: Model | None) -> ModelSettings | ChatModel | None:
             return ModelSettings.model_validate(dict(model))
         except ValidationError as error:
             raise BadInput(f"model: {fault_of(error)}; fix it") from None
+    if not isinstance(model, ModelSettings | None) and not callable(getattr(model, "complete", None)):
+        raise BadInput(f"model: a {type(model).__name__}; give a name, settings or a model")
     return model
 
 
@@ -132,8 +136,38 @@ def check_models(helpers: Mapping[str, Helper], has_model: bool) -> None:
         raise BadInput(f"helpers: a model writes the notes of {asking[0]}; give model, or its form template")
 
 
-def budget_settings(budget: BudgetSettings | int | None) -> BudgetSettings:
-    """Return the limits in tokens; a number is that of each decision."""
+def budget_settings(budget: BudgetSettings | Mapping[str, Any] | int | None) -> BudgetSettings:
+    """Return the limits in tokens; a number is that of each decision.
+
+    Raises:
+        BadInput: a limit is unknown or no number of tokens.
+    """
     if isinstance(budget, BudgetSettings):
         return budget
-    return BudgetSettings(decision=budget)
+    try:
+        return BudgetSettings.model_validate(dict(budget) if isinstance(budget, Mapping) else {"decision": budget})
+    except ValidationError as error:
+        raise BadInput(f"budget: {fault_of(error)}; give a number of tokens, or decision, episode and run") from None
+
+
+def check_settings(
+    cadence: object, placement: object, prefill: object, sessions: object, benchmark: str, domain: str
+) -> None:
+    """Refuse words that a run does not know, no memory, and a benchmark without its domain or the other way round.
+
+    Raises:
+        BadInput: names the first one.
+    """
+    choices: tuple[tuple[str, object, Any], ...] = (
+        ("cadence", cadence, Cadence),
+        ("placement", placement, Placement),
+        ("prefill", prefill, Prefill),
+    )
+    for name, given, kind in choices:
+        if given not in get_args(kind):
+            raise BadInput(f"{name}: {given!r}; give one of {', '.join(get_args(kind))}")
+    if isinstance(sessions, bool) or not isinstance(sessions, int) or sessions < 1:
+        raise BadInput(f"sessions: {sessions!r}; give the number of requests to remember, at least 1")
+    if bool(benchmark) != bool(domain):
+        there, lacking = ("benchmark", "domain") if benchmark else ("domain", "benchmark")
+        raise BadInput(f"{there}: the file of tool roles is found by both; give {lacking} too, or leave both out")

@@ -3,15 +3,20 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
+from functools import cache
 from typing import Any, Self, TypeVar, cast
 
 from fama.advising.advice import Advice
 from fama.advising.advisor import Advisor
+from fama.advising.conversation import tools_in
 from fama.advising.repeated_notes import StreamedReply, ends_words, own_content
+from fama.errors import BadInput
 from fama.execution.background import is_cancelled
 
 log = logging.getLogger(__name__)
 Client = TypeVar("Client")
+#: Parts of a client, and of its beta, that ask a model and get no notes.
+_UNADVISED = frozenset({"responses", "completions", "realtime", "live", "threads", "agents"})
 #: Methods of a client that return another client.
 _COPIES = frozenset({"copy", "with_options"})
 #: Views of a client, a chat or completions that give a reply with its headers.
@@ -24,13 +29,21 @@ def wrap(client: Client, advisor: Advisor) -> Client:
     """Return a client like ``client`` whose ``chat.completions`` place notes before each request.
 
     For ``OpenAI`` and ``AsyncOpenAI`` and what is used like them: ``create``, ``stream`` and ``parse``, also through
-    ``beta``, ``with_options`` and the raw responses. Everything else passes through. The caller's messages are not
-    changed, and a note that the server repeats is taken off the reply, so that no history holds one; ``parse`` and raw
-    responses, off which it cannot be taken, get no note that opens the reply (``placement="assistant"``). A failure of
-    the advisor never fails a request: it goes on without notes, which is logged and counted in the advisor's
-    ``failures``. A wrapped client gets the advisor in place of the one that it has.
+    ``beta``, ``with_options`` and the raw responses. Everything else passes through; that the Responses API and other
+    ways to ask a model get no notes is logged where one is used. The caller's messages are not changed, and a note that
+    the server repeats is taken off the reply, so that no history holds one; ``parse`` and raw responses, off which it
+    cannot be taken, get no note that opens the reply (``placement="assistant"``). A failure of the advisor never fails
+    a request: it goes on without notes, which is logged and counted in the advisor's ``failures``. A wrapped client
+    gets the advisor in place of the one that it has.
+
+    Raises:
+        BadInput: the client has no ``chat.completions``, or the advisor gives no advice.
     """
     inner = client._inner if isinstance(client, WrappedClient) else client
+    if not hasattr(getattr(inner, "chat", None), "completions"):
+        raise BadInput(f"client: a {type(client).__name__}, without chat.completions; give OpenAI() or AsyncOpenAI()")
+    if not callable(getattr(advisor, "advise_async", None)):
+        raise BadInput(f"advisor: a {type(advisor).__name__}; give a fama.Advisor")
     return cast(Client, WrappedClient(inner, advisor))
 
 
@@ -78,6 +91,8 @@ class WrappedClient(_Passing):
 
     def __getattr__(self, name: str) -> Any:
         found = super().__getattr__(name)
+        if name in _UNADVISED:
+            _tell_unadvised(name)
         if name not in _COPIES:
             return found
 
@@ -101,6 +116,12 @@ class WrappedClient(_Passing):
         return await self._inner.__aexit__(*raised)
 
 
+@cache
+def _tell_unadvised(part: str) -> None:
+    """Log, once in a process, that requests of a part of a client get no notes."""
+    log.warning("client.%s: its requests get no notes; ask by client.chat.completions for them", part)
+
+
 class _Advised(_Passing):
     """A part of a client that knows its advisor."""
 
@@ -117,6 +138,12 @@ class _Beta(_Advised):
     @property
     def chat(self) -> Any:
         return _Chat(self._inner.chat, self._advisor)
+
+    def __getattr__(self, name: str) -> Any:
+        found = super().__getattr__(name)
+        if name in _UNADVISED:
+            _tell_unadvised(f"beta.{name}")
+        return found
 
 
 class _Chat(_Advised):
@@ -190,12 +217,14 @@ def _is_async(chat: Any) -> bool:
 
 def _kept(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the request with its messages and tools as lists, so that both may read them; and what is advised on."""
-    kwargs, given = dict(kwargs), {}
-    for name in ("messages", "tools"):
+    kwargs = dict(kwargs)
+    for name in ("messages", "tools", "functions"):
         value = kwargs.get(name)
         if hasattr(value, "__iter__") and not isinstance(value, str | bytes):
-            kwargs[name] = given[name] = list(value)  # type: ignore[arg-type]
-    return kwargs, given if "messages" in given else {}
+            kwargs[name] = list(value)  # type: ignore[arg-type]
+    given = {"messages": kwargs.get("messages"), "tools": tools_in(kwargs)}
+    listed = {name: value for name, value in given.items() if isinstance(value, list)}
+    return kwargs, listed if "messages" in listed else {}
 
 
 def _noted(kwargs: dict[str, Any], advice: Advice, opened: bool) -> tuple[dict[str, Any], str]:

@@ -44,11 +44,15 @@ def main(args: argparse.Namespace) -> int:
         return 0
     from fama.serving.server import serve_endpoint
 
-    sys.stderr.write(f"http://{settings.host}:{settings.port}/v1 → {settings.upstream} (Ctrl-C ends it)\n")
-    if settings.record.folder is not None:
-        sys.stderr.write(f"conversations are recorded in {settings.record.folder}\n")
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+
+    def listening(port: int) -> None:
+        sys.stderr.write(f"http://{host}:{port}/v1 → {settings.upstream} (Ctrl-C ends it)\n")
+        if settings.record.folder is not None:
+            sys.stderr.write(f"conversations are recorded in {settings.record.folder}\n")
+
     try:
-        serve_endpoint(settings)
+        serve_endpoint(settings, listening)
     except KeyboardInterrupt:
         sys.stderr.write("stopped; requests under way were finished\n")
     return 0

@@ -61,7 +61,7 @@ class VisibleState:
 
 
 def state_at(episode: Episode, turn: int) -> VisibleState:
-    """Return the state that was visible before decision ``turn`` of a logged episode.
+    """Return the state that was visible before decision ``turn`` of a logged episode, counted from its first record.
 
     Raises:
         IndexError: the episode has no such decision.
@@ -90,14 +90,14 @@ def state_after(episode: Episode) -> VisibleState:
 
 
 def _state(episode: Episode, turn: int, end: int) -> VisibleState:
-    before = episode.messages[:end]
+    before, decisions = episode.messages[:end], episode.decisions
     policy = next((m.content or "" for m in before if m.role == "system"), "")
-    noted = tuple((d.turn, note) for d in episode.decisions[:turn] for note in d.notes)
+    noted = tuple((d.turn, note) for d in decisions[:turn] for note in d.notes)
     return VisibleState(
         policy=policy,
         tools=episode.tools,
         messages=tuple(m for m in before if m.role != "system"),
-        turn=turn,
+        turn=decisions[turn].turn if turn < len(decisions) else turn,
         noted=noted,
         benchmark=episode.benchmark,
         domain=episode.domain,

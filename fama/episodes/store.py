@@ -1,7 +1,8 @@
 """The files of episodes and failure labels: their places, and what a run may do with them."""
 
 import logging
-from collections.abc import Collection, Iterable, Iterator
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +17,8 @@ log = logging.getLogger(__name__)
 
 EPISODES = "episodes.jsonl"
 FAILURES = "failures.jsonl"
+#: Names of files of a recording that grew too large and were renamed.
+RENAMED = re.compile(r"episodes-(\d{6})\.jsonl")
 #: Episodes that ended in an error and were run again; kept because their tokens were spent.
 SET_ASIDE = "errors.jsonl"
 
@@ -89,9 +92,19 @@ def read_episodes(path: Path) -> Iterator[Episode]:
     Raises:
         BadInput: nothing is there, no whole line is, one is damaged (``file:line``), or it is a log of another tool.
     """
-    path = existing_file(Path(path), EPISODES)
+    folder = Path(path)
+    path = existing_file(folder, EPISODES)
+    renamed = sorted(one.name for one in folder.glob("episodes-*.jsonl") if RENAMED.fullmatch(one.name))
+    if renamed:
+        log.warning(
+            "%s: only %s is read; give %s by name for what was recorded before", folder, path.name, _span(renamed)
+        )
     hint = f"if another tool wrote it: fama import auto {path}"
     return _at_least_one(RecordStore(path, Episode).read(hint), path)
+
+
+def _span(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
 
 
 def _at_least_one(episodes: Iterator[Episode], path: Path) -> Iterator[Episode]:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import aiohttp
 
 from fama.advising.advice import Advice
+from fama.advising.conversation import tools_in
 from fama.episodes.records import LedgerRow
 from fama.execution.background import is_cancelled
 from fama.serving.body import ChatBody, parse_body
@@ -165,7 +166,7 @@ class ChatEndpoint:
         try:
             async with asyncio.timeout(self._limits.advice_seconds):
                 advise = self._adviser.advise_here if len(body) <= _SHORT else self._adviser.advise_async
-                advice = await advise(tree["messages"], tree.get("tools"), ledger=ledger)
+                advice = await advise(tree["messages"], tools_in(tree), ledger=ledger)
             noted = given.with_messages(advice.messages(), advice.extra_body) if advice.text else body
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - helpers and routers never fail a request
             if isinstance(error, asyncio.CancelledError) and is_cancelled():
@@ -191,6 +192,7 @@ class ChatEndpoint:
         """Pass the events on as they come: byte for byte, but for an opening that the upstream repeats.
 
         The reply is whole at ``[DONE]``: clients go then, and whatever becomes of the upstream takes nothing from it.
+        One that goes before, at the last ``finish_reason``, has had it, too.
         """
         kept = Assembled(self._limits.reply_bytes) if self._recorder is not None else None
         opening = OpeningFilter(asked.opening) if asked.opening else None
@@ -216,6 +218,10 @@ class ChatEndpoint:
             if not answer.whole:
                 await self._broken(answer, error)
                 return
+        except (ClientGone, asyncio.CancelledError):
+            if kept is not None and not answer.whole and (finished := kept.whole()) is not None:
+                whole(finished)
+            raise
         tail = splitter.end()
         await take([tail], b"")
         rest = opening.rest() if opening is not None else b""

@@ -41,6 +41,12 @@ def upstream_odd(status: int) -> Fault:
     return Fault(502, "upstream_odd", f"the upstream answered with the status {status}, which no reply has")
 
 
+def upstream_elsewhere(status: int, place: str) -> Fault:
+    """Return the answer for a redirect: its client would ask there without notes."""
+    text = f"the upstream redirects to {place!r} (status {status}); give the address that answers as upstream"
+    return Fault(502, "upstream_redirects", text)
+
+
 def upstream_failed(error: Exception) -> Fault:
     """Return the answer for an upstream that could not be asked; an error's text may hold a key and is left out."""
     return Fault(502, "upstream_unreachable", f"the upstream could not be asked ({type(error).__name__})")

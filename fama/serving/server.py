@@ -4,13 +4,17 @@ import asyncio
 import gc
 import os
 import sys
+from collections.abc import Callable
+from hashlib import sha256
 from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 
 from fama.advising.advisor import Advisor
+from fama.advising.parts import checkpoint_of
 from fama.errors import BadInput
+from fama.hashing import content_hash
 from fama.redaction.api_keys import know_variable
 from fama.selection.base import SELECTORS
 from fama.serving.app import build_app
@@ -26,10 +30,14 @@ _SWITCH_SECONDS = 0.0005
 #: a request leaves few cycles, and Python's own 700 takes some 7 % of its time.
 _COLLECT_AFTER = (20_000, 20, 50)
 _SHORTEST_KEY = 16
+#: Files of a checkpoint that shape what it chooses; others describe it.
+_OF_ROUTERS = frozenset((".json", ".safetensors"))
 
 
-def serve_endpoint(settings: ServeSettings) -> None:
+def serve_endpoint(settings: ServeSettings, listening: Callable[[int], None] = lambda port: None) -> None:
     """Serve until interrupted; requests under way are finished, open conversations written.
+
+    ``listening`` is told the port as soon as requests are taken.
 
     Raises:
         BadInput: a key is missing, the router does not load, the folder of records is taken, or the port is.
@@ -40,9 +48,10 @@ def serve_endpoint(settings: ServeSettings) -> None:
     with advisor_of(settings) as advisor:
         recorder = None
         if settings.record.folder is not None:
-            recorder = ConversationRecorder(settings.record, settings.record.folder, arm_of(settings), metrics)
+            arm, hashed = arm_of(settings), advice_hash(settings)
+            recorder = ConversationRecorder(settings.record, settings.record.folder, arm, metrics, config_hash=hashed)
         app = build_app(settings, advisor, key=key, upstream_key=upstream_key, metrics=metrics, recorder=recorder)
-        server = server_of(app, settings)
+        server = server_of(app, settings, listening)
         _hurry()
         try:
             server.run()
@@ -90,6 +99,17 @@ def arm_of(settings: ServeSettings) -> str:
     return settings.router if settings.router in SELECTORS.names() else "learned"
 
 
+def advice_hash(settings: ServeSettings) -> str:
+    """Return the hash of what shapes advice, the content of a checkpoint among it: the ``config_hash`` of records."""
+    shaping = {"helpers", "cadence", "placement", "prefill", "price", "budget", "seed", "benchmark", "domain"}
+    tree = settings.model_dump(mode="json", include=shaping)
+    folder = checkpoint_of(settings.router)
+    files = [] if folder is None else sorted(path for path in folder.rglob("*") if path.suffix in _OF_ROUTERS)
+    read = [sha256(path.read_bytes()).hexdigest() for path in files]
+    model = None if settings.model is None else settings.model.name
+    return content_hash([tree, arm_of(settings), read, model])
+
+
 def read_key(variable: str | None, place: str, shortest: int = _SHORTEST_KEY) -> str | None:
     """Return the key in an environment variable, redacted from now on; None when none is named.
 
@@ -107,8 +127,23 @@ def read_key(variable: str | None, place: str, shortest: int = _SHORTEST_KEY) ->
     return key
 
 
-def server_of(app: Starlette, settings: ServeSettings) -> uvicorn.Server:
-    """Return the server of an application, not started."""
+class _TellingServer(uvicorn.Server):
+    """Says on which port it listens."""
+
+    def __init__(self, config: uvicorn.Config, listening: Callable[[int], None]) -> None:
+        super().__init__(config)
+        self._listening = listening
+
+    async def startup(self, sockets: list[Any] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._listening(self.servers[0].sockets[0].getsockname()[1])
+
+
+def server_of(
+    app: Starlette, settings: ServeSettings, listening: Callable[[int], None] = lambda port: None
+) -> uvicorn.Server:
+    """Return the server of an application, not started; ``listening`` is told its port."""
     limits = settings.limits
     config = uvicorn.Config(
         app,
@@ -128,7 +163,7 @@ def server_of(app: Starlette, settings: ServeSettings) -> uvicorn.Server:
     )
     config.load()
     config.http_protocol_class = _guarded(config.http_protocol_class, limits)
-    return uvicorn.Server(config)
+    return _TellingServer(config, listening)
 
 
 class _AnyLength(int):

@@ -9,7 +9,7 @@ from typing import Self
 import aiohttp
 
 from fama.serving.connections import CheckedConnector, breaking_off, certificates, proxy_for
-from fama.serving.faults import Fault, upstream_failed, upstream_odd, upstream_timeout
+from fama.serving.faults import Fault, upstream_elsewhere, upstream_failed, upstream_odd, upstream_timeout
 from fama.serving.request import Headers, end_to_end, upstream_headers
 from fama.serving.settings import ServeSettings
 
@@ -21,6 +21,8 @@ _KEPT = 2.0
 _HEADER = 100 * 1024
 #: Headers that aiohttp would add by itself; the client's own go upstream.
 _ADDED = ("user-agent", "accept", "accept-encoding", "content-type")
+#: A client that follows one of them goes past this server.
+_REDIRECTS = frozenset((301, 302, 303, 307, 308))
 #: Packings that can be taken off; others are passed on. The upstream is asked for none.
 _PACKINGS = frozenset(("gzip", "x-gzip", "deflate"))
 #: Bytes that one step of unpacking may give.
@@ -66,7 +68,7 @@ class Upstream:
         """Yield the upstream's answer with its body unread.
 
         Raises:
-            Fault: 504 when it is silent, 502 when it cannot be asked, breaks off, or has an unknown status.
+            Fault: 504 when it is silent, 502 when it cannot be asked, breaks off, has an unknown status, or redirects.
         """
         passed = [(name.decode(), _text(value)) for name, value in upstream_headers(headers, self._key)]
         url = f"{self._base}{path}"
@@ -76,6 +78,8 @@ class Upstream:
             try:
                 if not 200 <= response.status < 600:
                     raise upstream_odd(response.status)
+                if response.status in _REDIRECTS:
+                    raise upstream_elsewhere(response.status, _place(response))
                 with breaking_off(response):
                     yield response
             finally:
@@ -151,6 +155,11 @@ def reply_headers(response: aiohttp.ClientResponse, unpacked: bool) -> list[tupl
     if not unpacked or not _packing(response):
         return kept
     return [(name, value) for name, value in kept if name != b"content-encoding"]
+
+
+def _place(response: aiohttp.ClientResponse) -> str:
+    """Return where a redirect leads, without a query, which may hold a key."""
+    return response.headers.get("location", "").partition("?")[0][:200]
 
 
 def is_success(response: aiohttp.ClientResponse) -> bool:

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from openai.types.chat import ChatCompletionMessage, ChatCompletionMessageToolCall
+from openai.types.chat import ChatCompletionContentPartText, ChatCompletionMessage, ChatCompletionMessageToolCall
 from openai.types.chat.chat_completion_message_tool_call import Function
+from openai.types.shared import FunctionDefinition
 
 import fama
 from fama.advising.conversation import _ToolCache
@@ -45,20 +46,35 @@ def advisor() -> Iterator[fama.Advisor]:
 
 
 def test_objects_of_the_sdk_are_what_they_are_as_dicts(advisor: fama.Advisor) -> None:
+    """Whole messages, and what agents take out of a reply: its calls, their functions."""
     arguments = '{"order_id": "W1"}'
     function = Function(name="get_order", arguments=arguments)
-    said = ChatCompletionMessage(
-        role="assistant",
-        content=None,
-        tool_calls=[ChatCompletionMessageToolCall(id="c1", type="function", function=function)],
-    )
-    advice = advisor.advise([SYSTEM, USER, said, LOOKED_UP[3]], TOOLS)
-    assert outcome(advice) == outcome(advisor.advise(LOOKED_UP, TOOLS))
-    assert advice.messages()[2] == LOOKED_UP[2] | {"content": None}
-    assert advice.history[2].tool_calls is not None and advice.history[2].tool_calls[0].function.arguments == arguments
+    call = ChatCompletionMessageToolCall(id="c1", type="function", function=function)
+    for said in (
+        ChatCompletionMessage(role="assistant", content=None, tool_calls=[call]),
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "assistant", "content": None, "tool_calls": (LOOKED_UP[2]["tool_calls"][0] | {"function": function},)},
+    ):
+        given = copy.deepcopy(said)
+        advice = advisor.advise([SYSTEM, USER, said, LOOKED_UP[3]], TOOLS)
+        assert outcome(advice) == outcome(advisor.advise(LOOKED_UP, TOOLS))
+        assert advice.messages()[2] == LOOKED_UP[2] | {"content": None}
+        assert advice.history[2].tool_calls is not None
+        assert advice.history[2].tool_calls[0].function.arguments == arguments
+        assert said == given
 
 
 NOTE = "Note: Call get_order first."
+
+
+def test_objects_inside_a_content_or_a_tool_are_what_they_are_as_dicts(guided: fama.Advisor) -> None:
+    part = ChatCompletionContentPartText(type="text", text="Please cancel my order W1.")
+    advice = guided.advise(
+        [SYSTEM, {"role": "user", "content": [part]}],
+        [{"type": "function", "function": FunctionDefinition(**TOOLS[0]["function"])}],
+    )
+    assert advice.history[-1].content == part.text and [tool.name for tool in advice.tools] == ["get_order"]
+    assert advice.messages()[-1]["content"] == [{"type": "text", "text": part.text}, {"type": "text", "text": NOTE}]
 
 
 def test_nothing_of_the_caller_is_changed(guided: fama.Advisor) -> None:

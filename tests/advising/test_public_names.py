@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,5 +72,13 @@ def test_failures_are_diagnosed_as_by_the_command(tmp_path: Path) -> None:
         return fama.diagnose(few)
 
     assert asyncio.run(in_a_notebook()) == want
-    with pytest.raises(BadInput, match="scripted"):
-        fama.diagnose(few, judge="scripted:nobody")
+    odd: list[tuple[Any, str]] = [
+        ("scripted:nobody", "scripted"),
+        ({"name": "scripted:nobody"}, "scripted"),
+        ({"nome": "m"}, "field 'nome' is unknown"),
+        ("http://127.0.0.1:9/v1", "is an address; give"),
+        (5, "a int; give a name"),
+    ]
+    for judge, words in odd:
+        with pytest.raises(BadInput, match=words):
+            fama.diagnose(few, judge=judge)

@@ -14,6 +14,8 @@ from openai import AsyncOpenAI, BadRequestError, DefaultAsyncHttpxClient, Defaul
 
 import fama
 from fama.advising.repeated_notes import StreamedReply, own_content, without_opening
+from fama.advising.wrapping import _tell_unadvised
+from fama.errors import BadInput
 from fama.serving.settings import ServeSettings
 from tests.support.fake_endpoint import Endpoint, said
 from tests.support.order_requests import AGREED, LOOKED_UP, PATTERNS, TOOLS
@@ -270,6 +272,40 @@ def test_all_else_is_the_clients_own(advisor: fama.Advisor, endpoint: Endpoint) 
         client.chat.completions.create(model="m", messages=LOOKED_UP, tools=TOOLS)
     raw = endpoint.asked[-1]
     assert raw["messages"][-1]["content"] == f"{LINE}\n" and advisor.failures == 0
+
+
+def test_functions_of_the_older_form_are_tools(endpoint: Endpoint) -> None:
+    endpoint.answer = Words()
+    older = {"functions": [tool["function"] for tool in TOOLS]}
+    with fama.Advisor("all", helpers=PATTERNS) as advisor:
+        wrapped(endpoint, advisor).chat.completions.create(model="m", messages=LOOKED_UP, **older)
+        assert advisor.failures == 0
+    assert endpoint.asked[-1]["functions"] == older["functions"] and "tools" not in endpoint.asked[-1]
+    assert endpoint.asked[-1]["messages"][-1]["content"].endswith(f"\n\n{LINE}")
+
+
+def test_what_gets_no_notes_is_told_once(
+    advisor: fama.Advisor, endpoint: Endpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    _tell_unadvised.cache_clear()
+    client = wrapped(endpoint, advisor)
+    for one in (client, client.with_options(timeout=3), client):
+        assert one.responses.create and one.with_raw_response.responses.create and one.beta.threads.create
+    assert client.models and client.embeddings and client.beta.assistants
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+        "client.responses",
+        "client.beta.threads",
+    ]
+
+
+def test_what_is_no_client_or_no_advisor_is_refused(advisor: Any, endpoint: Endpoint) -> None:
+    client: Any = client_of(endpoint)
+    for odd in (client.chat, client.chat.completions, None, advisor):
+        with pytest.raises(BadInput, match="without chat.completions; give OpenAI"):
+            fama.wrap(odd, advisor)
+    for odd in ("all", client, None):
+        with pytest.raises(BadInput, match="give a fama.Advisor"):
+            fama.wrap(client, odd)
 
 
 def test_an_opening_leaves_a_content_of_parts() -> None:

@@ -243,13 +243,22 @@ def test_upstream_errors_pass_with_status_and_body(status: int, served: Endpoint
         assert (reply.status_code, reply.content, reply.headers["retry-after"]) == (status, body, "7")
 
 
-def test_a_body_that_is_no_json_and_a_redirect_pass(served: Endpoint, upstream: ScriptedUpstream) -> None:
+def test_a_body_that_is_no_json_passes(served: Endpoint, upstream: ScriptedUpstream) -> None:
     upstream.answer = lambda asked: Response(b"<html>", 200, media_type="text/html")
     reply = httpx.post(f"{served.base_url}/chat/completions", json={"model": "m", "messages": CHAT})
     assert (reply.status_code, reply.content) == (200, b"<html>")
-    upstream.answer = lambda asked: Response(b"", 307, {"location": "http://127.0.0.1:9/else"})
-    reply = httpx.post(f"{served.base_url}/chat/completions", json={"model": "m", "messages": CHAT})
-    assert (reply.status_code, reply.headers["location"]) == (307, "http://127.0.0.1:9/else")
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_leads_no_client_past_the_notes(status: int, served: Endpoint, upstream: ScriptedUpstream) -> None:
+    """OpenAI's client follows it with the request as it was given: without notes, and unrecorded."""
+    upstream.answer = lambda asked: Response(b"", status, {"location": "https://else.example/v1/chat?key=secret"})
+    with openai.OpenAI(base_url=served.base_url, api_key="k", max_retries=0) as client:
+        with pytest.raises(openai.InternalServerError) as raised:
+            client.chat.completions.create(model="m", messages=CHAT)
+    assert (raised.value.status_code, raised.value.code) == (502, "upstream_redirects")
+    assert "'https://else.example/v1/chat' " in raised.value.message and "secret" not in str(raised.value.body)
+    assert "location" not in raised.value.response.headers and served.count("fama_faults_total") >= 1
 
 
 def test_timeouts_and_a_missing_upstream(

@@ -2,6 +2,7 @@
 
 import json
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -22,10 +23,12 @@ from fama.errors import BadInput
 from fama.serving.counters import Metrics
 from fama.serving.recording.exchange import Exchange
 from fama.serving.recording.recorder import ConversationRecorder
-from fama.serving.settings import RecordSettings
+from fama.serving.server import advice_hash
+from fama.serving.settings import RecordSettings, ServeSettings
 from tests.support.serving import DONE, ScriptedUpstream, chunk, completion, endpoint, plain, speaking, spoken
 
 Message = dict[str, Any]
+ROOT = Path(__file__).parents[2]
 HOOKS = "tests.support.record_hooks"
 TOOL = {"type": "function", "function": {"name": "find_order", "parameters": {"type": "object", "properties": {}}}}
 
@@ -177,6 +180,16 @@ async def test_a_call_without_arguments_is_known_again(tmp_path: Path, arguments
     assert texts(tmp_path) == [["q", None, "ok", "Done."]]
 
 
+async def test_a_decision_is_of_its_turn_where_earlier_ones_are_not_recorded(tmp_path: Path, advisor: Advisor) -> None:
+    """Of a branch the decisions from it on are recorded, and of an advice that failed none."""
+    history = [user("Hi"), assistant("Hello!"), user("A"), assistant("a"), user("B")]
+    one = replace(exchange(history, assistant("b")), advice=advisor.advise(history))
+    await closed(recorder(tmp_path), one)
+    (episode,) = read_episodes(tmp_path)
+    state = state_at(episode, 0)
+    assert (len(state.messages), state.turn, [decision.turn for decision in episode.decisions]) == (5, 2, [2])
+
+
 async def test_a_greeting_before_the_user_is_no_decision(tmp_path: Path, advisor: Advisor) -> None:
     history, found = [{"role": "system", "content": "P"}, assistant("How can I help?"), user("Hi")], []
     for turn in range(2):
@@ -203,6 +216,18 @@ async def test_tools_that_are_no_functions_are_left_out(
     assert advice.text == "Alpha speaks."
 
 
+async def test_functions_of_the_older_form_are_tools(tmp_path: Path, advisor: Advisor) -> None:
+    up = ScriptedUpstream()
+    older = {"functions": [TOOL["function"]], "messages": [user("Hi")], "model": "m"}
+    with plain(up.app) as address, endpoint(address, advisor, record={"folder": tmp_path}) as served:
+        httpx.post(f"{served.base_url}/chat/completions", json=older)
+    assert up.asked[0]["functions"] == older["functions"] and "tools" not in up.asked[0]
+    await closed(recorder(tmp_path / "failed"), Exchange(older, completion(), None, 0.0, 0.5))
+    for folder in (tmp_path, tmp_path / "failed"):
+        (episode,) = read_episodes(folder)
+        assert [tool.name for tool in episode.tools] == ["find_order"]
+
+
 async def test_silent_and_surplus_conversations_are_closed(tmp_path: Path) -> None:
     clock = Clock()
     one = recorder(tmp_path, clock, idle_seconds=10, open=2)
@@ -216,7 +241,7 @@ async def test_silent_and_surplus_conversations_are_closed(tmp_path: Path) -> No
     assert not list((tmp_path / "open").iterdir())
 
 
-async def test_a_killed_server_loses_nothing_that_was_written(tmp_path: Path) -> None:
+async def test_a_killed_server_loses_nothing_that_was_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     killed = recorder(tmp_path)
     await killed.record(exchange([user("a")], assistant("b")))
     await killed.record(exchange([user("c")], assistant("d")))
@@ -228,9 +253,33 @@ async def test_a_killed_server_loses_nothing_that_was_written(tmp_path: Path) ->
     (tmp_path / "open" / "torn.json").write_text('{"id": ')
     await closed(recorder(tmp_path))
     assert texts(tmp_path) == [["a", "b"], ["c", "d"]] and not list((tmp_path / "open").iterdir())
+    assert [record.getMessage().partition(": ")[2] for record in caplog.records] == [
+        "1 open conversations cannot be read and are dropped"
+    ]
 
 
-async def test_files_are_renamed_and_the_oldest_deleted(tmp_path: Path) -> None:
+async def test_records_of_other_settings_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A router that is trained again has the name of the one before it."""
+    router = tmp_path / "router"
+    shutil.copytree(ROOT / "checkpoints/helpdesk-linear", router)
+    settings = ServeSettings(router=str(router), upstream="http://127.0.0.1:9/v1")
+    hashes = [advice_hash(settings), advice_hash(settings.model_copy(update={"port": 1, "upstream": "http://x/v1"}))]
+    (router / "README.md").write_text("Described anew.")
+    assert advice_hash(settings) == hashes[0]
+    (router / "router.json").write_text("Trained again.")
+    hashes += [advice_hash(settings), advice_hash(settings.model_copy(update={"price": 0.5}))]
+    assert hashes[0] == hashes[1] and len({*hashes}) == 3
+    for number, hashed in enumerate(hashes[1:3]):
+        one = ConversationRecorder(
+            RecordSettings(), tmp_path / "log", "learned", Metrics(), Clock(), config_hash=hashed
+        )
+        await closed(one, exchange([user(f"{number}")], assistant("b")))
+    assert [episode.config_hash for episode in read_episodes(tmp_path / "log")] == hashes[1:3]
+    assert main(["score", str(tmp_path / "log")]) == 0
+    assert capsys.readouterr().out.count("learned") == 2
+
+
+async def test_files_are_renamed_and_the_oldest_deleted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     one = recorder(tmp_path, open=1, file_bytes=65_536, total_bytes=140_000)
     async with one.sweeping():
         for number in range(10):
@@ -240,7 +289,11 @@ async def test_files_are_renamed_and_the_oldest_deleted(tmp_path: Path) -> None:
     assert sum(path.stat().st_size for path in tmp_path.glob("episodes*.jsonl")) <= 140_000
     assert main(["score", str(tmp_path / files[0])]) == 0
     newest = [e.messages[0].content or "" for name in files for e in read_episodes(tmp_path / name)]
-    assert newest == sorted(newest) and newest[-1] == "9"
+    assert newest == sorted(newest) and newest[-1] == "9" and not caplog.records
+    latest = [e.messages[0].content for e in read_episodes(tmp_path)]
+    assert 0 < len(latest) < len(newest) and latest == newest[-len(latest) :]
+    (told,) = caplog.records
+    assert f"only episodes.jsonl is read; give {files[0]} by name" in told.getMessage()
 
 
 async def test_hooks_see_everything_before_the_disk(tmp_path: Path) -> None:

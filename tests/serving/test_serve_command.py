@@ -160,6 +160,23 @@ def _tool(name: str) -> dict[str, Any]:
     return {"type": "function", "function": {"name": name, "description": f"Does {name}.", "parameters": schema}}
 
 
+@pytest.mark.parametrize(("host", "expected"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
+def test_a_free_port_is_told(host: str, expected: str) -> None:
+    words = ["serve", "--router", "none", "--upstream", UPSTREAM, "--host", host, "--port", "0", QUICK]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fama", *words], env=environment, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stderr is not None
+        address, arrow, _ = process.stderr.readline().partition(" → ")
+        assert arrow and re.fullmatch(rf"http://{re.escape(expected)}:[1-9]\d*/v1", address)
+        assert httpx.get(f"{address.removesuffix('/v1')}/health").status_code == 200
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def test_a_stop_in_the_middle_finishes_what_clients_wait_for(tmp_path: Path) -> None:
     up = ScriptedUpstream()
     first, *rest = spoken("Order W100 ", "is on ", "its way.")

@@ -60,6 +60,23 @@ def test_a_stream_is_finished_at_done(
         assert sum(row.role == "agent" for row in episode.ledger) == 3
 
 
+@pytest.mark.parametrize(("finish", "kept"), [("stop", ["It is 5."]), (None, [])])
+def test_a_client_that_goes_at_the_finish_has_had_its_reply(
+    finish: str | None, kept: list[str], upstream: tuple[ScriptedUpstream, str], tmp_path: Path
+) -> None:
+    """Loops over a stream end at its ``finish_reason``; usage and ``[DONE]`` may come later."""
+    upstream[0].answer = lambda asked: [chunk(role="assistant", content="It is 5."), chunk(finish=finish), 2.0, DONE]
+    with speaking(placement="user") as advisor, endpoint(upstream[1], advisor, record={"folder": tmp_path}) as served:
+        with openai.OpenAI(base_url=served.base_url, api_key="k", max_retries=0) as client:
+            with client.chat.completions.create(model="m", messages=CHAT, stream=True) as stream:
+                assert [piece.choices[0].delta.content for _, piece in zip(range(2), stream, strict=False)]
+        until = time.monotonic() + 1.5
+        while served.count("fama_requests_in_flight"):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+    assert recorded(tmp_path) == kept if kept else not (tmp_path / "episodes.jsonl").exists()
+
+
 def test_what_becomes_of_the_upstream_after_done_is_no_error(
     upstream: tuple[ScriptedUpstream, str], tmp_path: Path
 ) -> None:

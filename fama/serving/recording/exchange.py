@@ -9,6 +9,7 @@ from typing import Any
 
 from fama import __version__
 from fama.advising.advice import Advice
+from fama.advising.conversation import tools_in
 from fama.episodes.foreign.logged_messages import messages_of
 from fama.episodes.foreign.logged_tools import functions_of
 from fama.episodes.importers.base import NO_OUTCOME
@@ -110,7 +111,7 @@ class Exchange:
     def _tools(self) -> tuple[ToolSpec, ...]:
         if self.advice is not None:
             return self.advice.tools
-        return functions_of(clean_value(self.body.get("tools")))
+        return functions_of(clean_value(tools_in(self.body)))
 
     def _row(self, name: str | None, turn: int) -> LedgerRow:
         request = ChatRequest(role="agent", messages=())

@@ -1,7 +1,7 @@
 """The folder of recorded conversations: open ones in a file each, closed ones in ``episodes.jsonl``."""
 
+import logging
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,12 +10,12 @@ from pydantic import ValidationError
 
 from fama.episodes.jsonl import RecordStore, line_of
 from fama.episodes.records import Episode
-from fama.episodes.store import EpisodeStore
+from fama.episodes.store import RENAMED, EpisodeStore
 from fama.errors import BadInput
 from fama.files import sweep_temporary
 from fama.serving.recording.hooks import Hook
 
-_NUMBERED = re.compile(r"episodes-(\d{6})\.jsonl")
+log = logging.getLogger(__name__)
 
 
 class RecordFolder:
@@ -109,6 +109,8 @@ class RecordFolder:
         files = [self._store.path, *(path for _, path in self._numbered()[-1:])]
         written = {episode.id for path in files for episode in RecordStore(path, Episode).read()}
         torn = {id_ for id_ in left if self.read(id_) is None}
+        if torn:
+            log.warning("%s: %d open conversations cannot be read and are dropped", self.folder, len(torn))
         for id_ in written & set(left) | torn:
             self.drop(id_)
         return self.close([id_ for id_ in left if id_ not in written | torn])
@@ -129,5 +131,5 @@ class RecordFolder:
             path.unlink()
 
     def _numbered(self) -> list[tuple[int, Path]]:
-        found = [(_NUMBERED.fullmatch(path.name), path) for path in self.folder.iterdir()]
+        found = [(RENAMED.fullmatch(path.name), path) for path in self.folder.iterdir()]
         return sorted((int(match[1]), path) for match, path in found if match)

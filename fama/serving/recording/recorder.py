@@ -65,13 +65,15 @@ class ConversationRecorder:
         selector: str,
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
+        config_hash: str | None = None,
     ) -> None:
-        """Take the folder.
+        """Take the folder; ``config_hash`` tells records of other settings apart.
 
         Raises:
             BadInput: a hook cannot be loaded, or another process writes into the folder.
         """
         self._settings, self._selector, self._metrics, self._clock = settings, selector, metrics, clock
+        self._config_hash = config_hash
         self._hook = load_hook(settings.hook) if settings.hook else None
         closing = load_hook(settings.closing_hook, "record.closing_hook") if settings.closing_hook else None
         sure = None if closing is None else self._surely(closing)
@@ -149,7 +151,8 @@ class ConversationRecorder:
         episode = exchange.episode(id_, *names, before)
         kept_messages = tuple(cut_message(message, self._settings.message_chars) for message in episode.messages)
         kept_decisions = tuple(cut_decision(one, self._settings.message_chars) for one in episode.decisions)
-        episode = episode.model_copy(update={"messages": kept_messages, "decisions": kept_decisions})
+        changed = {"messages": kept_messages, "decisions": kept_decisions, "config_hash": self._config_hash}
+        episode = episode.model_copy(update=changed)
         kept = self._hook(episode) if self._hook is not None else episode
         if kept is None:
             self._folder.drop(id_)
