@@ -32,7 +32,10 @@ NUMBER, SEED = 80, 0
 LATER = frozenset(
     {
         "agents",
+        "fourth",
+        "grid-mixed.episodes.jsonl.gz",
         "mixed",
+        "mixed-oracle",
         "mixed-seen",
         "outcomes-mixed.episodes.jsonl.gz",
         "plain-train-mixed",
