@@ -64,8 +64,6 @@ TRAINING = DATA / "outcomes-train.parquet"
 ABLATIONS = ROOT / "results" / "ablations"
 #: The first test task that no earlier version of the helpers' texts had been run on.
 FRESH = 38
-#: Differences that two comparisons on unseen wording estimate together.
-POOLED = (("all", "none"), *(("learned per turn", than) for than in ("none", "all", "TSA+Verifier")))
 PAGES = (
     "README.md",
     "docs/helpdesk.md",
@@ -290,10 +288,12 @@ TABLES: dict[str, Callable[[], str]] = {
     "unseen-asked": lambda: differing.tabulate_asked(DATA / "mixed", ("learned per turn", "prompted per turn")),
     "unseen-partings": lambda: differing.partings_read(DATA / "mixed", DATA / "mixed" / "decisions-read.yaml"),
     "oracle": partial(selectors, "mixed-oracle"),
+    "oracle-solved": partial(training_table.solved_subsets, DATA / "grid-mixed.parquet"),
+    "headroom": lambda: mixed_traffic.headroom(_live("mixed-oracle")),
     "fourth": partial(selectors, "fourth"),
     "fourth-answers": partial(asked_questions, "fourth"),
     "fourth-domains": lambda: findings.by_domain(DATA / "fourth"),
-    "both-unseen": lambda: pooled_gains([_live("mixed"), _live("fourth")], POOLED),
+    "both-unseen": lambda: pooled_gains([_live("mixed"), _live("fourth")]),
     "agents": partial(selectors, "agents"),
     "agents-answers": partial(asked_questions, "agents"),
     "agents-calls": lambda: mixed_traffic.calls_and_notes(DATA / "agents"),

@@ -1,4 +1,4 @@
-"""The comparison on mixed traffic: what was said to each arm, and why an arm's failures remain."""
+"""The comparison on mixed traffic: what was said to each arm, how much is left to choose, and why failures remain."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from eval.metrics.formats import count
+from eval.compare.schema import Comparison
+from eval.metrics.formats import count, p_value, percent
 from eval.publish.findings import FailureCause, check_causes, findings
 from eval.publish.markdown import table
+from eval.stats.paired import paired_estimate
 from fama.episodes.records import Decision, Episode, Record
 from fama.errors import BadInput
 from fama.intervals import Interval, clustered_mean
@@ -72,6 +74,33 @@ def calls_and_notes(folder: Path) -> str:
                 rejected = sum(note.helper == helper for one in decisions for note in one.rejected)
                 rows.append((arm.arm, helper, str(calls), str(notes), str(rejected), str(calls - notes - rejected)))
     return table(("arm", "helper", "calls", "notes", "rejected", "nothing new said"), rows)
+
+
+def headroom(comparison: Comparison) -> str:
+    """Tabulate how far the best executed subset of each task is above each arm, in success; p is not corrected.
+
+    The best subset is known after the fact, so this bounds what a choice once per episode among these subsets can gain.
+    """
+    rows = []
+    for arm in (one.arm for one in comparison.arms):
+        pairs = [
+            (row.oracle, row.arms[arm].successes / row.arms[arm].trials)
+            for row in comparison.per_task
+            if row.oracle is not None and arm in row.arms and row.arms[arm].trials
+        ]
+        over = np.array([best - own for best, own in pairs])
+        found = paired_estimate(over, comparison.seed)
+        only = (str(int(np.sum(side > 0))) for side in (over, -over))
+        rows.append((arm, str(len(pairs)), *only, percent(found.interval, 0, signed=True), p_value(found.p)))
+    head = (
+        "arm",
+        "tasks",
+        "only the best subset solves",
+        "only the arm solves",
+        "best subset over the arm, points",
+        "p",
+    )
+    return table(head, rows)
 
 
 def failures_read(folder: Path, path: Path) -> str:

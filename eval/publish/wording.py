@@ -14,6 +14,9 @@ from eval.stats.paired import PairedEstimate, paired_estimate
 from fama.errors import BadInput
 from fama.intervals import Array, Interval
 
+#: Pairs of arms that comparisons on unseen wording share.
+SHARED = (("all", "none"), *(("learned per turn", than) for than in ("none", "all", "TSA+Verifier")))
+
 
 def kept_gain(seen: Comparison, unseen: Comparison, arm: str = "all", than: str = "none") -> str:
     """Tabulate an arm's gain on seen and on unseen wording, their difference, and the share that is kept.
@@ -39,7 +42,7 @@ def kept_gain(seen: Comparison, unseen: Comparison, arm: str = "all", than: str 
     return table(("gain", "points", "p"), [*rows, ("share kept, %", _share(gains[1], gains[0]), "")])
 
 
-def pooled_gains(comparisons: Sequence[Comparison], pairs: Sequence[tuple[str, str]]) -> str:
+def pooled_gains(comparisons: Sequence[Comparison], pairs: Sequence[tuple[str, str]] = SHARED) -> str:
     """Tabulate differences in success between pairs of arms over the tasks of several comparisons together.
 
     Raises:
