@@ -303,7 +303,8 @@ def test_what_is_no_client_or_no_advisor_is_refused(advisor: Any, endpoint: Endp
     for odd in (client.chat, client.chat.completions, None, advisor):
         with pytest.raises(BadInput, match="without chat.completions; give OpenAI"):
             fama.wrap(odd, advisor)
-    for odd in ("all", client, None):
+    odd_advisors: list[Any] = ["all", client, None]
+    for odd in odd_advisors:
         with pytest.raises(BadInput, match="give a fama.Advisor"):
             fama.wrap(client, odd)
 
