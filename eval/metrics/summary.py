@@ -75,7 +75,7 @@ def _check_one_arm(group: Sequence[Score]) -> None:
     seen: dict[tuple[str, int], Score] = {}
     for score in group:
         other = seen.setdefault((score.task_id, score.trial), score)
-        if other is not score and score.config_hash is not None:
+        if other is not score and score.config_hash is not None and score.importer == "fama":
             raise BadInput(
                 f"episodes {other.id} and {score.id}: both are {score.selector} on {score.task_id}, trial "
                 f"{score.trial}, with the same settings, so that options of the selector differ, and no config.json "

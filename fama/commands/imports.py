@@ -3,9 +3,11 @@
 import argparse
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from fama.envs.material import OWN, attachment
@@ -96,10 +98,20 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _alone(store: Path) -> FileLock:
-    """Return the lock of imports into a store: two at once would give different episodes the same trial."""
+@contextmanager
+def _alone(store: Path) -> Iterator[None]:
+    """Hold the lock of imports into a store: two at once would give different episodes the same trial."""
     name = content_hash([str(Path.home()), str(store.resolve())])
-    return FileLock(Path(tempfile.gettempdir()) / f"fama-import-{name}.lock")
+    lock = FileLock(Path(tempfile.gettempdir()) / f"fama-import-{name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"another import writes into {store}; waiting for its end", file=sys.stderr)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _add_labels(path: Path, labels: list[Failure]) -> str:

@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -94,13 +95,16 @@ def read_episodes(path: Path) -> Iterator[Episode]:
     """
     folder = Path(path)
     path = existing_file(folder, EPISODES)
-    renamed = sorted(one.name for one in folder.glob("episodes-*.jsonl") if RENAMED.fullmatch(one.name))
-    if renamed:
-        log.warning(
-            "%s: only %s is read; give %s by name for what was recorded before", folder, path.name, _span(renamed)
-        )
+    if renamed := sorted(one.name for one in folder.glob("episodes-*.jsonl") if RENAMED.fullmatch(one.name)):
+        _tell_renamed(folder, path.name, tuple(renamed))
     hint = f"if another tool wrote it: fama import auto {path}"
     return _at_least_one(RecordStore(path, Episode).read(hint), path)
+
+
+@cache
+def _tell_renamed(folder: Path, name: str, renamed: tuple[str, ...]) -> None:
+    """Say once per process that a recording has older files."""
+    log.warning("%s: only %s is read; give %s by name for what was recorded before", folder, name, _span(renamed))
 
 
 def _span(names: Sequence[str]) -> str:

@@ -137,7 +137,7 @@ class RecordedUser:
 
 def said_alike(now: Message, then: Message) -> bool:
     """Return whether two messages are equal but for the flag of a failed call, which older logs lack."""
-    return now.model_copy(update={"failed": None}) == then.model_copy(update={"failed": None})
+    return now == then or now.model_copy(update={"failed": then.failed}) == then
 
 
 def _difference(log: Episode, state: VisibleState) -> str | None:

@@ -5,7 +5,6 @@ import gc
 import os
 import sys
 from collections.abc import Callable
-from hashlib import sha256
 from typing import Any
 
 import uvicorn
@@ -17,6 +16,7 @@ from fama.errors import BadInput
 from fama.hashing import content_hash
 from fama.redaction.api_keys import know_variable
 from fama.selection.base import SELECTORS
+from fama.selection.router.checkpoint_files import MANIFEST, read_regular
 from fama.serving.app import build_app
 from fama.serving.counters import Metrics
 from fama.serving.recording.recorder import ConversationRecorder
@@ -30,8 +30,6 @@ _SWITCH_SECONDS = 0.0005
 #: a request leaves few cycles, and Python's own 700 takes some 7 % of its time.
 _COLLECT_AFTER = (20_000, 20, 50)
 _SHORTEST_KEY = 16
-#: Files of a checkpoint that shape what it chooses; others describe it.
-_OF_ROUTERS = frozenset((".json", ".safetensors"))
 
 
 def serve_endpoint(settings: ServeSettings, listening: Callable[[int], None] = lambda port: None) -> None:
@@ -100,14 +98,16 @@ def arm_of(settings: ServeSettings) -> str:
 
 
 def advice_hash(settings: ServeSettings) -> str:
-    """Return the hash of what shapes advice, the content of a checkpoint among it: the ``config_hash`` of records."""
+    """Return the hash of what shapes advice, the ``config_hash`` of records.
+
+    A checkpoint's manifest stands for its files, whose hashes it holds.
+    """
     shaping = {"helpers", "cadence", "placement", "prefill", "price", "budget", "seed", "benchmark", "domain"}
     tree = settings.model_dump(mode="json", include=shaping)
     folder = checkpoint_of(settings.router)
-    files = [] if folder is None else sorted(path for path in folder.rglob("*") if path.suffix in _OF_ROUTERS)
-    read = [sha256(path.read_bytes()).hexdigest() for path in files]
+    router = None if folder is None else read_regular(folder, MANIFEST).decode("utf-8", "replace")
     model = None if settings.model is None else settings.model.name
-    return content_hash([tree, arm_of(settings), read, model])
+    return content_hash([tree, arm_of(settings), router, model])
 
 
 def read_key(variable: str | None, place: str, shortest: int = _SHORTEST_KEY) -> str | None:

@@ -14,7 +14,7 @@ from fama.agents.runs.plan import Planned, episode_id
 from fama.agents.runs.run_config import config_hash, provenance, write_config
 from fama.cli import main
 from fama.envs.exclusions import known_wrong
-from fama.episodes.records import LedgerRow
+from fama.episodes.records import LedgerRow, Source
 from fama.episodes.store import read_episodes
 from fama.settings import ExperimentSettings, RunSettings, SelectorSettings
 from tests.support.eval_builders import build, write_episodes
@@ -161,6 +161,17 @@ def test_an_arm_that_was_replaced_under_its_name_is_told_apart(
         (folder / "config.json").unlink()
     assert main(["score", str(new), "--bootstrap", "100"]) == 2
     assert "both are learned on a, trial 0, with the same settings" in capsys.readouterr().err
+
+
+def test_two_recorded_conversations_of_one_task_are_both_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A hook may give conversations the task that they are about; none of them is a trial by number."""
+    served = [build("a", "learned", config_hash="0" * 16, id=name, source=Source(importer="serve")) for name in "xy"]
+    write_episodes(tmp_path / "episodes.jsonl", served)
+    assert main(["score", str(tmp_path), "--bootstrap", "100", "--json"]) == 0
+    (group,) = json.loads(capsys.readouterr().out)
+    assert group["measures"]["episodes"] == 2
 
 
 @pytest.mark.parametrize("place", ["agents", "compare", "mixed", "trials"])

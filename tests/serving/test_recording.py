@@ -266,6 +266,9 @@ async def test_records_of_other_settings_are_told_apart(tmp_path: Path, capsys: 
     hashes = [advice_hash(settings), advice_hash(settings.model_copy(update={"port": 1, "upstream": "http://x/v1"}))]
     (router / "README.md").write_text("Described anew.")
     assert advice_hash(settings) == hashes[0]
+    (router / "work").mkdir()
+    (router / "work" / "log.json").write_text("{}")
+    assert advice_hash(settings) == hashes[0], "the work of training is no part of a router"
     (router / "router.json").write_text("Trained again.")
     hashes += [advice_hash(settings), advice_hash(settings.model_copy(update={"price": 0.5}))]
     assert hashes[0] == hashes[1] and len({*hashes}) == 3

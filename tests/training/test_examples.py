@@ -14,8 +14,8 @@ from fama.errors import BadInput
 from fama.selection.router.features import Features, Segment
 from fama.subsets import POOL
 from tests.support.outcome_rows import row
-from training.data.examples import Example, failure_examples, outcome_examples, prompted_examples
-from training.data.load import coverage_of, load_examples
+from training.data.examples import Example, ExampleSet, failure_examples, outcome_examples, prompted_examples
+from training.data.load import _check_costs, coverage_of, load_examples
 from training.data.splits import keep_apart, split_by_task
 from training.data.synthetic import make_tasks, outcome_rows
 from training.settings import DataSettings, TrainSettings
@@ -84,6 +84,17 @@ def test_a_row_costs_what_is_priced(unit: CostUnit, changes: dict[str, Any], exp
     one = outcome_rows(make_tasks(1), per_task=1)[0]
     one = one.model_copy(update={"tokens": 900, "tokens_cached": 760, "seconds": 2.5} | changes)
     assert outcome_examples([one], POOL, cost=unit).examples[0].tokens == expected
+
+
+def test_repairs_of_unknown_cost_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """Mined with several continuations they hold no cost in any unit, so that none could be asked for instead."""
+    (example,) = outcome_examples([outcome_rows(make_tasks(1), per_task=1)[0]], POOL).examples
+    unknown = ExampleSet((replace(example, tokens=None),), POOL)
+    data = DataSettings.model_validate({"repairs": [{"repairs": "r", "episodes": "e"}]})
+    _check_costs(unknown, data)
+    assert "no row says its tokens, which would then cost nothing: repairs mined with continuations" in caplog.text
+    with pytest.raises(BadInput, match="no row says its tokens"):
+        _check_costs(unknown, DataSettings.model_validate({"outcomes": ["t.parquet"]}))
 
 
 @pytest.mark.parametrize(

@@ -68,8 +68,8 @@ def test_the_bound_covers_a_mean_of_known_size() -> None:
     assert max(bounds) < 0.5
 
 
-@pytest.mark.parametrize(("draws", "trials"), [(1, 4), (4, 1), (4, 2), (8, 1)])
-def test_the_loss_is_that_of_the_policy_however_many_subsets_are_drawn(draws: int, trials: int) -> None:
+@pytest.mark.parametrize(("draws", "trials", "tables"), [(1, 4, 1), (4, 1, 1), (4, 2, 1), (8, 1, 1), (4, 1, 2)])
+def test_the_loss_is_that_of_the_policy_however_many_subsets_are_drawn(draws: int, trials: int, tables: int) -> None:
     """All three helpers solve every task, none half of them: a router that asks nobody loses 0.5, far above ε."""
     pool = ("DCE", "TSA", "Memory")
     candidates, rng = design(pool, None, draws), random.Random(7)
@@ -81,8 +81,17 @@ def test_the_loss_is_that_of_the_policy_however_many_subsets_are_drawn(draws: in
             return Choice((False,) * 3, 0.0, 0.0, (0.0,) * 3)
 
     rows = [
-        Example(f"t{task}", Features((), ()), flags, all(flags) or task % 2 == 0, propensity=chance, trial=trial)
+        Example(
+            f"t{task}",
+            Features((), ()),
+            flags,
+            all(flags) or task % 2 == 0,
+            propensity=chance,
+            trial=trial,
+            table=table,
+        )
         for task in range(3000)
+        for table in range(tables)
         for trial in range(trials)
         for subset, chance in draw_subsets(candidates, rng)
         for flags in [tuple(name in subset for name in pool)]

@@ -35,8 +35,8 @@ class Example:
     (of the whole episode) and ``propensity``. ``coverage`` flags helpers that cover the failure's
     primary categories, ``distilled`` those a prompted selector chose, ``categories`` the failure's. ``repairing`` flags
     the helpers that the minimal repair asks at a mined decision. ``weight`` multiplies every loss of the example.
-    ``trial`` is that of an executed subset: a design draws several subsets for each task and trial, and ``propensity``
-    is that of being one.
+    ``trial``, ``strategy`` and ``table`` (its place among those read) are those of an executed subset: a design draws
+    several subsets for each task and trial of a table, and ``propensity`` is that of being one.
     """
 
     task: str
@@ -53,6 +53,8 @@ class Example:
     domain: str = ""
     backbone: str = ""
     trial: int = 0
+    strategy: str = ""
+    table: int = 0
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,9 @@ def outcome_examples(
     pool: Sequence[str],
     failed: Mapping[FailedTask, Features] | None = None,
     cost: CostUnit = "tokens",
+    table: int = 0,
 ) -> ExampleSet:
-    """Return one example per finished row; errors are left out and counted.
+    """Return one example per finished row of a table, the ``table``-th; errors are left out and counted.
 
     ``cost`` is what λ prices: all tokens of the episode, those that no cache held, or its seconds.
     With ``failed`` (retrospective) a row is read with its task's failed plain episode instead of the state
@@ -141,6 +144,8 @@ def outcome_examples(
                 domain=row.domain,
                 backbone=row.backbone or "",
                 trial=row.trial,
+                strategy=row.strategy,
+                table=table,
             )
         )
     return ExampleSet(

@@ -1,5 +1,6 @@
 """Reads the files that a config names into one set of examples."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -14,6 +15,8 @@ from training.data.examples import ExampleSet, failure_examples, outcome_example
 from training.data.repairs import repair_examples
 from training.data.row_weights import to_mean_one
 from training.settings import DataSettings, TrainSettings
+
+log = logging.getLogger(__name__)
 
 
 def load_examples(settings: TrainSettings) -> ExampleSet:
@@ -84,11 +87,11 @@ def _check_sources(settings: TrainSettings) -> None:
 def _check_costs(found: ExampleSet, data: DataSettings) -> None:
     """Refuse a unit of cost that no row says, or none with some helper: it would count as free.
 
+    Repairs alone are only warned of: those mined with several continuations keep no cost in any unit.
+
     Raises:
         BadInput: names the unit, and the helper.
     """
-    if data.cost == "tokens" or not found.examples:
-        return
     executed = {one.subset for one in found.examples if one.subset is not None}
     known = {one.subset for one in found.examples if one.subset is not None and one.tokens is not None}
     without = [
@@ -96,12 +99,12 @@ def _check_costs(found: ExampleSet, data: DataSettings) -> None:
         for place, name in enumerate(found.pool)
         if any(subset[place] for subset in executed) and not any(subset[place] for subset in known)
     ]
-    if without or not known:
+    if executed and (without or not known):
         rows = f"row with {without[0]}" if known else "row"
-        raise BadInput(
-            f"data.cost: no {rows} says its {data.cost.replace('_', ' ')}, which would then cost nothing; set it to a "
-            "unit that the data hold, such as tokens"
-        )
+        told = f"data.cost: no {rows} says its {data.cost.replace('_', ' ')}, which would then cost nothing"
+        if not data.repairs:
+            raise BadInput(f"{told}; set it to a unit that the data hold, such as tokens")
+        log.warning("%s: repairs mined with continuations above 1 hold no cost of the rest of an episode", told)
 
 
 def _outcomes(data: DataSettings, found: ExampleSet) -> ExampleSet:
@@ -160,9 +163,9 @@ def table_examples(paths: Sequence[str], data: DataSettings) -> ExampleSet:
             raise BadInput(
                 f"data.plain: no failed episode without helpers in {', '.join(data.plain)}; name the plain run's"
             )
-    for path in paths:
+    for place, path in enumerate(paths):
         rows = read_outcomes(Path(path), data.benchmark_version)
-        found += outcome_examples(rows, data.pool, failed, data.cost)
+        found += outcome_examples(rows, data.pool, failed, data.cost, place)
     return found
 
 

@@ -43,7 +43,7 @@ def certify(router: Router, examples: Sequence[Example], settings: GuaranteeSett
     owner = np.array([place[example.task] for example in rows])
     # a design draws several subsets for each trial of a task, each with its own propensity: the sum over them is one
     # estimate, and a task's is the mean over its trials, not over its rows
-    trials = {(example.task, example.trial, example.backbone) for example in rows}
+    trials = {(one.task, one.table, one.strategy, one.backbone, one.trial) for one in rows}
     counts = np.bincount([place[task] for task, *_ in trials], minlength=len(tasks))
     means = np.stack([np.bincount(owner, weights=column) / counts for column in losses.T], axis=1)
     passed = first_passes(means, 2.0 / least, settings.epsilon, 1.0 - settings.confidence)
