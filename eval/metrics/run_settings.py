@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,15 +31,7 @@ class RecordedArm:
 
 def recorded_arms(paths: Iterable[Path]) -> list[RecordedArm]:
     """Return the selectors that the folders, or those of the files, say they were run with; of others none."""
-    found = []
-    for path in paths:
-        folder = path if path.is_dir() else path.parent
-        try:
-            hashed = content_hash(read_shaping_settings(folder))
-            found += [RecordedArm(hashed, arm) for arm in read_arms(folder)]
-        except BadInput:
-            continue
-    return found
+    return [RecordedArm(content_hash(shaping), arm) for shaping, arms in _recorded(paths) for arm in arms]
 
 
 def settings_by_hash(paths: Iterable[Path]) -> dict[str, frozenset[str]]:
@@ -46,14 +39,15 @@ def settings_by_hash(paths: Iterable[Path]) -> dict[str, frozenset[str]]:
 
     Folders that do not hold the settings of a run, such as those of imported logs, are passed over.
     """
-    found = {}
+    return {content_hash(shaping): frozenset(_lines(shaping)) for shaping, _ in _recorded(paths)}
+
+
+def _recorded(paths: Iterable[Path]) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """Yield what shaped the episodes of each folder that says it, and the settings of its selectors."""
     for path in paths:
-        try:
-            settings = read_shaping_settings(path if path.is_dir() else path.parent)
-        except BadInput:
-            continue
-        found[content_hash(settings)] = frozenset(_lines(settings))
-    return found
+        folder = path if path.is_dir() else path.parent
+        with suppress(BadInput):
+            yield read_shaping_settings(folder), read_arms(folder)
 
 
 def _lines(settings: Mapping[str, Any], place: str = "") -> Iterator[str]:

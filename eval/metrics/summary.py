@@ -50,8 +50,9 @@ def summarise_scores(
     known: dict[str, RecordedArm] = {}
     for score in scores:
         own = next((arm for arm in arms if _is_of(arm, score)), None)
-        place = None if own is None else content_hash(own.settings)
-        if own is not None and place is not None:
+        place = None
+        if own is not None:
+            place = content_hash(own.settings)
             known[place] = own
         groups.setdefault((*(getattr(score, name) for name in GROUP), place), []).append(score)
     draws = resampling or Resampling()
