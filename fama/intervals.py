@@ -23,7 +23,8 @@ Array = npt.NDArray[np.floating[Any]]
 class Interval:
     """A number with its interval. ``n`` is the number of tasks behind it, None in files written without it.
 
-    ``value`` is None when nothing defines it, ``low`` and ``high`` when fewer than two tasks do.
+    ``value`` is None when nothing defines it, ``low`` and ``high`` when fewer than two tasks do. ``high`` alone is None
+    where nothing bounds the number from above (``price_interval``).
     """
 
     value: float | None
@@ -77,6 +78,27 @@ def ratio_interval(numerator: Array, denominator: Array, weights: Array, level: 
     over = weights @ numerator.astype(np.float64)
     under = weights @ denominator.astype(np.float64)
     return percentile_interval(value, over[under != 0] / under[under != 0], n, level)
+
+
+def price_interval(cost: Array, bought: Array, weights: Array, level: float = 0.95) -> Interval:
+    """Return Σ cost / Σ bought over tasks, the cost of one success, with its interval over resampled tasks.
+
+    Both have shape [tasks]. Every task with a cost counts in ``n``. The price is infinite in a resample that buys
+    nothing: dropping such resamples would make few successes look cheaper than they may be. ``high`` is None where the
+    upper percentile is among these.
+    """
+    n = int(np.count_nonzero(cost + bought))
+    total = float(bought.sum())
+    if n == 0 or total == 0 or np.isnan(total + cost.sum()):
+        return Interval(None, None, None, n)
+    value = float(cost.sum()) / total
+    over, under = weights @ cost.astype(np.float64), weights @ bought.astype(np.float64)
+    finite = over[under > 0] / under[under > 0]
+    largest = float(finite.max(initial=value))
+    infinite = np.full(len(weights) - len(finite), 2 * largest + 1)  # inf itself has no percentiles between
+    bounds = percentile_interval(value, np.append(finite, infinite), n, level)
+    low, high = (None if end is None or end > largest else end for end in (bounds.low, bounds.high))
+    return Interval(value, low, high, n)
 
 
 def mean_interval(values: Array, weights: Array, level: float = 0.95) -> Interval:

@@ -9,6 +9,7 @@ from fama.intervals import (
     clustered_share,
     expanded_tail,
     percentile_interval,
+    price_interval,
     ratio_interval,
     task_weights,
     wilson_interval,
@@ -84,3 +85,30 @@ def test_a_share_s_interval_covers_a_rare_one_as_often_as_it_says() -> None:
         assert got.low is not None and got.high is not None
         hits += got.low <= 0.05 <= got.high
     assert 370 <= hits <= 398
+
+
+def test_price_of_few_successes_is_not_bounded_from_above() -> None:
+    """One of four tasks is solved: about a third of the resamples (0.75⁴) solve none, so the upper end is infinite."""
+    weights = task_weights(4, 2000, 0)
+    cost, solved = np.full(4, 100.0), np.array([1.0, 0.0, 0.0, 0.0])
+    assert price_interval(cost, solved, weights) == Interval(400.0, 100.0, None, 4)
+    assert price_interval(cost, np.ones(4), weights) == ratio_interval(cost, np.ones(4), weights)
+    assert price_interval(cost, np.zeros(4), weights) == Interval(None, None, None, 4)
+    assert price_interval(cost[:1], solved[:1], task_weights(1, 100, 0)) == Interval(100.0, None, None, 1)
+    unknown = price_interval(np.array([100.0, np.nan]), np.ones(2), task_weights(2, 100, 0))
+    assert unknown == Interval(None, None, None, 2)
+
+
+def test_price_covers_the_truth_about_as_often_as_it_says() -> None:
+    """A fifth of 24 tasks is solved, at a price of 500 per success."""
+    random = np.random.default_rng(0)
+    below, above, asked = 0, 0, 0
+    weights = task_weights(24, 500, 0)
+    for _ in range(600):
+        cost, solved = random.uniform(50.0, 150.0, 24), (random.uniform(size=24) < 0.2).astype(float)
+        if solved.any():
+            got = price_interval(cost, solved, weights)
+            assert got.low is not None
+            asked += 1
+            below, above = below + (got.low > 500.0), above + (got.high is not None and got.high < 500.0)
+    assert below / asked < 0.05 and above / asked < 0.05, (below, above, asked)

@@ -16,7 +16,7 @@ def signed(estimate: Interval, digits: int = 1) -> str:
 
 
 def count(estimate: Interval, digits: int = 0) -> str:
-    """Return ``1,234 [1,100, 1,390]``."""
+    """Return ``1,234 [1,100, 1,390]``, or ``1,234 [1,100, ∞]`` where nothing bounds it from above."""
     return _written(estimate, 1.0, f",.{digits}f")
 
 
@@ -52,9 +52,10 @@ def _written(estimate: Interval, factor: float, form: str) -> str:
     if estimate.value is None:
         return DASH
     text = _number(estimate.value * factor, form)
-    if estimate.low is None or estimate.high is None:
+    if estimate.low is None:
         return text
-    return f"{text} [{_number(estimate.low * factor, form)}, {_number(estimate.high * factor, form)}]"
+    high = "∞" if estimate.high is None else _number(estimate.high * factor, form)
+    return f"{text} [{_number(estimate.low * factor, form)}, {high}]"
 
 
 def _number(value: float, form: str) -> str:

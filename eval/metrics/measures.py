@@ -13,7 +13,7 @@ from eval.stats.power import detectable_effect, spread_of
 from eval.stats.proportions import cohens_h, pass_k_intervals
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import Record
-from fama.intervals import Array, Interval, ratio_interval, task_weights
+from fama.intervals import Array, Interval, price_interval, ratio_interval, task_weights
 
 
 class PassEstimate(Record):
@@ -132,7 +132,7 @@ def measure_arm(scores: Sequence[Score], tasks: Sequence[str], resampling: Resam
         if scored
         else {},
         output_tokens=ratio_interval(sums.of(lambda s: amount(s.tokens.output)), n, weights),
-        tokens_per_success=ratio_interval(
+        tokens_per_success=price_interval(
             sums.of(lambda s: amount(s.tokens.total)), sums.of(lambda s: s.success), weights
         ),
         cached_share=ratio_interval(

@@ -46,7 +46,14 @@ _FILES = ("outcomes", "failures", "lattice")
 #: Fields that follow from a table of executed subsets, where one was named.
 _OF_LATTICE = frozenset({"lattice", "selection", "minimal", "oracle"})
 #: Fields that no leaderboard shows and that earlier releases computed otherwise.
-_BESIDE = _OF_LATTICE | {"payback", "subsets", "frontier", "helpers_per_episode", "versus_learned"}
+_BESIDE = _OF_LATTICE | {
+    "payback",
+    "subsets",
+    "frontier",
+    "helpers_per_episode",
+    "versus_learned",
+    "tokens_per_success",
+}
 #: Characters of a stated value that are shown; of a longer one, its hash.
 _SHOWN = 400
 #: Stands for a field that a file lacks, such as one of an earlier release.

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from fama.envs.base import Action, Benchmark, Environment, UserModel
-from fama.episodes.records import Episode, LedgerRow
+from fama.episodes.records import REWARD_TOLERANCE, Episode, LedgerRow
 from fama.errors import ModelError
 from fama.models.base import ChatReply, ChatRequest
 
@@ -56,7 +56,7 @@ class Replayed:
     @property
     def agrees(self) -> bool:
         """True when the rewards are the same."""
-        return abs(self.reward - (self.episode.reward or 0.0)) < 1e-6
+        return abs(self.reward - (self.episode.reward or 0.0)) < REWARD_TOLERANCE
 
 
 async def replay(benchmark: Benchmark, episode: Episode) -> Replayed:

@@ -17,7 +17,7 @@ from fama.episodes.foreign.streams import open_packed
 from fama.episodes.importers.base import NO_OUTCOME, UNREADABLE, unreadable_id
 from fama.episodes.importers.import_cleaning import dialogue_hash, leaking_turns, strip_thinking
 from fama.episodes.jsonl import as_stored, line_of
-from fama.episodes.records import Episode, Source
+from fama.episodes.records import REWARD_TOLERANCE, Episode, Source
 from fama.episodes.reimport import differing_fields, said_digest
 from fama.episodes.store import EpisodeStore
 from fama.episodes.trials import Numbering, Slot, TrialRow, number_trials
@@ -39,7 +39,6 @@ _ARM = (
 _OWN = "own_arm"
 #: Characters of a reason that the summary of a file quotes.
 _QUOTE = 100
-_TOLERANCE = 1e-6
 
 
 class LogFile(NamedTuple):
@@ -300,7 +299,7 @@ class _Batch:
         """Count the reason of an error, and a reward above 1."""
         if episode.outcome.status == "error" and not _is_unreadable(episode):
             self.errors[episode.outcome.reason or f"of the {episode.outcome.boundary}"] += 1
-        elif episode.reward is not None and episode.reward > 1 + _TOLERANCE:
+        elif episode.reward is not None and episode.reward > 1 + REWARD_TOLERANCE:
             self.counts["above"] += 1
 
     def note_row(self, episode: Episode, stored: Slot | None) -> None:

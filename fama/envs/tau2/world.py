@@ -11,7 +11,7 @@ from fama.envs.tau2.package import load_module
 from fama.envs.tau2.user import MAX_CALLS, Tau2User
 from fama.episodes.foreign.logged_messages import messages_of
 from fama.episodes.importers.tau2_messages import chat_message, of_user_tools
-from fama.episodes.records import GoldAction, LedgerRow, Message, ToolSpec
+from fama.episodes.records import GoldAction, LedgerRow, Message, ToolSpec, is_full
 from fama.errors import EnvironmentFault, UserFault
 
 #: Failed tool calls after which tau2 ends a simulation.
@@ -101,7 +101,7 @@ class Tau2Environment:
             raise EnvironmentFault(f"tau2: its evaluator fails on task {self._task.id}: {error}") from error
         parts = {getattr(key, "value", str(key)): float(v) for key, v in (verdict.reward_breakdown or {}).items()}
         return Reward(
-            success=verdict.reward >= 1.0 - 1e-6,
+            success=is_full(verdict.reward),
             reward=float(verdict.reward),
             detail=parts,
             gold_actions=self._gold(),

@@ -8,7 +8,7 @@ from typing import Any
 
 from fama.envs.base import Action, Observation, Reward, UserModel
 from fama.envs.tau_bench.user import GREETING, STOP, TauUser
-from fama.episodes.records import GoldAction, ToolSpec
+from fama.episodes.records import GoldAction, ToolSpec, is_full
 from fama.errors import EnvironmentFault
 
 
@@ -95,7 +95,7 @@ class TauEnvironment:
         }
         reward = float(self._verdict.reward)
         return Reward(
-            success=reward >= 1.0 - 1e-6,
+            success=is_full(reward),
             reward=reward,
             detail=detail,
             gold_actions=gold,

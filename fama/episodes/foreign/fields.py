@@ -4,6 +4,7 @@ import json
 import math
 from typing import Any
 
+from fama.episodes.records import is_full
 from fama.errors import BadInput
 from fama.text.json_numbers import load_nulled
 
@@ -111,7 +112,7 @@ def verdict(value: Any, name: str) -> bool | None:
     if isinstance(value, bool):
         return value
     if isinstance(value, int | float):
-        return float(value) >= 1.0 - 1e-6
+        return is_full(float(value))
     word = value.strip().lower() if isinstance(value, str) else None
     if word in _TRUE or word in _FALSE:
         return word in _TRUE

@@ -13,7 +13,7 @@ from fama.episodes.foreign.logged_messages import messages_of
 from fama.episodes.foreign.streams import LogRecord
 from fama.episodes.importers.base import read_episodes_of
 from fama.episodes.importers.inspect_arguments import from_parse_error
-from fama.episodes.records import Episode, LedgerRow, Outcome, Source
+from fama.episodes.records import Episode, LedgerRow, Outcome, Source, is_full
 from fama.errors import BadInput
 from fama.hashing import content_hash
 from fama.redaction import shortened
@@ -126,7 +126,7 @@ def _outcome(sample: Any, reward: float | None) -> Outcome:
     if reward is None:
         return Outcome(status="error", boundary="harness", reason="no single score in the log")
     reason = f"limit: {sample.limit.type}" if sample.limit is not None else "done"
-    return Outcome(status="success" if reward >= 1.0 - 1e-6 else "failure", reason=reason)
+    return Outcome(status="success" if is_full(reward) else "failure", reason=reason)
 
 
 def _message(message: Any) -> dict[str, Any]:

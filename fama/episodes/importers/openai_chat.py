@@ -13,7 +13,7 @@ from fama.episodes.foreign.logged_content import as_text
 from fama.episodes.foreign.logged_tools import gold_of, tools_of
 from fama.episodes.foreign.streams import read_records
 from fama.episodes.importers.base import NO_OUTCOME, read_episodes_of
-from fama.episodes.records import Episode, Outcome, Source
+from fama.episodes.records import Episode, Outcome, Source, is_full
 from fama.errors import BadInput
 from fama.hashing import content_hash
 from fama.redaction import shortened
@@ -100,7 +100,7 @@ def outcome_of(row: dict[str, Any]) -> Outcome:
         return Outcome(status="error", boundary="harness", reason=shortened(as_text(words)))
     success, reward = verdict(row.get("success"), "success"), number(row.get("reward"), "reward")
     if success is None and reward is not None:
-        success = reward >= 1.0 - 1e-6
+        success = is_full(reward)
     if success is None:
         return Outcome(status="error", boundary="harness", reason=NO_OUTCOME)
     return Outcome(status="success" if success else "failure", reason=str(row.get("reason") or ""))

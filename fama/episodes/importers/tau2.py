@@ -24,7 +24,7 @@ from fama.episodes.foreign.logged_tools import gold_of, tools_of
 from fama.episodes.foreign.streams import LogRecord, read_items, read_part, read_records
 from fama.episodes.importers.base import read_episodes_of
 from fama.episodes.importers.tau2_messages import chat_message, of_user_tools, simulation_messages
-from fama.episodes.records import Episode, LedgerRow, Outcome, Source
+from fama.episodes.records import Episode, LedgerRow, Outcome, Source, is_full
 from fama.errors import BadInput, Boundary
 from fama.hashing import content_hash
 
@@ -232,7 +232,7 @@ def _outcome(row: dict[str, Any], reward: float | None) -> Outcome:
         return Outcome(status="error", boundary="harness", reason=f"{ending}, skipped")
     if reward is None:
         return Outcome(status="error", boundary="harness", reason=f"{ending}, without a reward")
-    success = ending in _FINISHED and reward >= 1.0 - 1e-6
-    if reward >= 1.0 - 1e-6 and ending not in (*_FINISHED, *_LIMITS):
+    success = ending in _FINISHED and is_full(reward)
+    if is_full(reward) and ending not in (*_FINISHED, *_LIMITS):
         return Outcome(status="error", boundary="harness", reason=f"unknown ending {ending}, with a reward")
     return Outcome(status="success" if success else "failure", reason=ending)

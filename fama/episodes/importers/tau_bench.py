@@ -14,7 +14,7 @@ from fama.episodes.foreign.logged_messages import messages_of
 from fama.episodes.foreign.logged_tools import gold_of, tools_of
 from fama.episodes.foreign.streams import LogRecord, read_records
 from fama.episodes.importers.base import read_episodes_of
-from fama.episodes.records import Episode, FunctionCall, Message, Outcome, Source, ToolCall, ToolSpec
+from fama.episodes.records import Episode, FunctionCall, Message, Outcome, Source, ToolCall, ToolSpec, is_full
 from fama.errors import BadInput, Boundary
 from fama.hashing import content_hash
 
@@ -177,7 +177,7 @@ def _outcome(info: dict[str, Any], reward: float | None, raw: list[dict[str, Any
         return Outcome(status="error", boundary=_boundary(info), reason=text[:200])
     if reward is None:
         return Outcome(status="error", boundary="harness", reason="no reward in the log")
-    if reward >= 1.0 - 1e-6:
+    if is_full(reward):
         return Outcome(status="success", reason="done")
     if not info:
         return Outcome(status="error", boundary="harness", reason="no info in the log: a crash or a failure")
