@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-from fama.advising.request_messages import content_key, read_messages
+from fama.advising.request_messages import content_key, known_as, read_messages
 from fama.agents.strategies.base import Chat
 from fama.episodes.foreign.logged_tools import functions_of
 from fama.episodes.records import Message, ToolSpec
@@ -53,12 +53,12 @@ class Conversation:
 
     def prefixes(self) -> tuple[list[str], str]:
         """Return the hashes of the history before each assistant's message, the latest first, and of all of it."""
-        digest = hashlib.sha256(_opening_hash(self.policy, self.tools).encode())
+        digest = hashlib.sha256(_tools_hash(self.tools).encode())
         before: list[str] = []
         for message in self.history:
             if message.role == "assistant":
                 before.append(digest.hexdigest())
-            digest.update(message.model_dump_json().encode())
+            digest.update(known_as(message).model_dump_json().encode())
             digest.update(b"\n")
         return before[::-1], digest.hexdigest()
 
@@ -182,9 +182,9 @@ _TOOLS = _ToolCache(2**22)
 
 
 @by_identity(64)
-def _opening_hash(policy: str, tools: tuple[ToolSpec, ...]) -> str:
-    """Return the hash of what every request of a conversation has."""
-    return content_hash([policy, [tool.model_dump() for tool in tools]])
+def _tools_hash(tools: tuple[ToolSpec, ...]) -> str:
+    """Return the hash of the tools, which every request of a conversation has."""
+    return content_hash([tool.model_dump() for tool in tools])
 
 
 def _unlike(place: str, error: Exception) -> BadInput:

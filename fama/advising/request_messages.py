@@ -1,6 +1,7 @@
 """Messages of requests, each read once: every request of a conversation brings those of the one before it again."""
 
 import marshal
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +16,17 @@ from fama.text.clean import clean_value
 #: A message's bytes, and the keys that were taken out of its texts.
 _Key = tuple[bytes, tuple[str, ...]]
 _KNOWN: RecentCache[_Key, tuple[Spoken, ...]] = RecentCache(16_384, lambda key: len(key[0]), 2**23)
+
+
+#: A time of day, also with seconds and parts of one, alone or behind the date of a time stamp.
+_TIME = re.compile(r"(?<![\d:])\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?![\d:])")
+
+
+def known_as(message: Message) -> Message:
+    """Return a message as its conversation is known again by: a clock in a system message says no time of day."""
+    if message.role != "system" or not message.content or ":" not in message.content:
+        return message
+    return message.model_copy(update={"content": _TIME.sub("00:00", message.content)})
 
 
 def content_key(value: Any) -> bytes | None:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from fama.envs.base import Action, Benchmark, Environment, UserModel
-from fama.episodes.records import REWARD_TOLERANCE, Episode, LedgerRow
+from fama.episodes.foreign.fields import REWARD_TOLERANCE
+from fama.episodes.records import Episode, LedgerRow
 from fama.errors import ModelError
 from fama.models.base import ChatReply, ChatRequest
 

@@ -12,12 +12,13 @@ from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple, cast
 
 from fama import __version__
+from fama.episodes.foreign.fields import REWARD_TOLERANCE
 from fama.episodes.foreign.file_identity import origin, place_stem, positional
 from fama.episodes.foreign.streams import open_packed
 from fama.episodes.importers.base import NO_OUTCOME, UNREADABLE, unreadable_id
 from fama.episodes.importers.import_cleaning import dialogue_hash, leaking_turns, strip_thinking
 from fama.episodes.jsonl import as_stored, line_of
-from fama.episodes.records import REWARD_TOLERANCE, Episode, Source
+from fama.episodes.records import Episode, Source
 from fama.episodes.reimport import differing_fields, said_digest
 from fama.episodes.store import EpisodeStore
 from fama.episodes.trials import Numbering, Slot, TrialRow, number_trials

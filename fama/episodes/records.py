@@ -29,15 +29,6 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-#: By how much a reward may miss 1, or another reward, and still be it: benchmarks multiply and average floats.
-REWARD_TOLERANCE: Final = 1e-6
-
-
-def is_full(reward: float) -> bool:
-    """Return True for a reward of 1, which is what benchmarks call a success."""
-    return reward >= 1.0 - REWARD_TOLERANCE
-
-
 #: For lines of a log: JSON has no word for infinite and no number, and what is written must be read again.
 _FINITE = ConfigDict(allow_inf_nan=False)
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import fama
+from fama.advising.conversation import read_conversation
 from fama.advising.session import Session, Sessions
 from fama.agents.strategies.base import Placement
 from fama.episodes.state import TurnReading, VisibleState
@@ -85,6 +86,18 @@ def test_random_draws_belong_to_the_conversation() -> None:
         drawn = [one.advise([USER], session=Session(f"conversation {n}")).subset for n in range(20)]
         again = [other.advise([USER], session=Session(f"conversation {n}")).subset for n in reversed(range(20))]
     assert drawn == again[::-1] and len(set(drawn)) > 5
+
+
+def test_what_was_noted_is_known_again_behind_another_time_of_day() -> None:
+    def keys(policy: str, *said: dict[str, Any]) -> tuple[list[str], str]:
+        return read_conversation([{"role": "system", "content": policy}, *said], TOOLS, None).prefixes()
+
+    reply, thanks = {"role": "assistant", "content": "Which order?"}, {"role": "user", "content": "The one of 9:05"}
+    _, first = keys("Now: 09:05:12", USER)
+    assert keys("Now: 11:30:00", USER, reply, thanks)[0] == [first]
+    assert keys("Now: 11:30:00 and more", USER, reply, thanks)[0] != [first]
+    later = {"role": "user", "content": "The one of 9:06"}
+    assert keys("Now: 11:30:00", USER, reply, thanks)[1] != keys("Now: 11:30:00", USER, reply, later)[1]
 
 
 def test_only_so_many_sessions_are_kept() -> None:

@@ -92,6 +92,26 @@ async def test_a_conversation_is_one_episode_and_branches_are_others(tmp_path: P
     assert [len(e.ledger) for e in read_episodes(tmp_path) if e.messages[3].content == "B"] == [3]
 
 
+@pytest.mark.parametrize(
+    ("earlier", "later", "together"),
+    [
+        ("Policy. It is 9:05.", "Policy. It is 10:12.", True),
+        ("Now: 2026-11-30T09:05:12.031Z", "Now: 2026-11-30T09:05:13Z", True),
+        ("Customer 12.", "Customer 13.", False),
+        ("Verse 1:23:45:6", "Verse 1:23:45:7", False),
+    ],
+)
+async def test_a_clock_in_the_system_prompt_begins_no_conversation(
+    tmp_path: Path, earlier: str, later: str, together: bool
+) -> None:
+    said = [user("Hi"), assistant("Hello!"), user("It is 9:05 here")]
+    first = exchange([{"role": "system", "content": earlier}, *said[:1]], assistant("Hello!"))
+    second = exchange([{"role": "developer", "content": later}, *said], assistant("Bye"))
+    await closed(recorder(tmp_path), first, second)
+    whole = [later, "Hi", "Hello!", "It is 9:05 here", "Bye"]
+    assert texts(tmp_path) == ([whole] if together else sorted([[earlier, "Hi", "Hello!"], whole]))
+
+
 async def test_replies_are_known_again_as_clients_echo_them(tmp_path: Path) -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1, "b": 2}'}}
     echo = {"id": "other", "type": "function", "function": {"name": "f", "arguments": '{"b":2,"a":1}'}}

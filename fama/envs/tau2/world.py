@@ -9,9 +9,10 @@ from typing import Any
 from fama.envs.base import Action, Observation, Reward, UserModel
 from fama.envs.tau2.package import load_module
 from fama.envs.tau2.user import MAX_CALLS, Tau2User
+from fama.episodes.foreign.fields import is_full
 from fama.episodes.foreign.logged_messages import messages_of
 from fama.episodes.importers.tau2_messages import chat_message, of_user_tools
-from fama.episodes.records import GoldAction, LedgerRow, Message, ToolSpec, is_full
+from fama.episodes.records import GoldAction, LedgerRow, Message, ToolSpec
 from fama.errors import EnvironmentFault, UserFault
 
 #: Failed tool calls after which tau2 ends a simulation.

@@ -8,7 +8,8 @@ from typing import Any
 
 from fama.envs.base import Action, Observation, Reward, UserModel
 from fama.envs.tau_bench.user import GREETING, STOP, TauUser
-from fama.episodes.records import GoldAction, ToolSpec, is_full
+from fama.episodes.foreign.fields import is_full
+from fama.episodes.records import GoldAction, ToolSpec
 from fama.errors import EnvironmentFault
 
 

@@ -4,7 +4,6 @@ import json
 import math
 from typing import Any
 
-from fama.episodes.records import is_full
 from fama.errors import BadInput
 from fama.text.json_numbers import load_nulled
 
@@ -99,6 +98,15 @@ def rows_of(value: Any, name: str) -> list[Any]:
     if len({len(column) for column in value.values()}) > 1:
         raise BadInput(f"field {name!r} has columns of different length; is this the right format?")
     return [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]
+
+
+#: By how much a reward may miss 1, or another reward, and still be it: benchmarks multiply and average floats.
+REWARD_TOLERANCE = 1e-6
+
+
+def is_full(reward: float) -> bool:
+    """Return True for a reward of 1, which is what benchmarks call a success."""
+    return reward >= 1.0 - REWARD_TOLERANCE
 
 
 def verdict(value: Any, name: str) -> bool | None:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from fama import __version__
-from fama.episodes.foreign.fields import number_or_none
+from fama.episodes.foreign.fields import is_full, number_or_none
 from fama.episodes.foreign.file_identity import settings_text
 from fama.episodes.foreign.logged_messages import messages_of
 from fama.episodes.foreign.streams import LogRecord
 from fama.episodes.importers.base import read_episodes_of
 from fama.episodes.importers.inspect_arguments import from_parse_error
-from fama.episodes.records import Episode, LedgerRow, Outcome, Source, is_full
+from fama.episodes.records import Episode, LedgerRow, Outcome, Source
 from fama.errors import BadInput
 from fama.hashing import content_hash
 from fama.redaction import shortened

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from fama import __version__
-from fama.episodes.foreign.fields import absent, mapping, name_of, number, trial_of, verdict
+from fama.episodes.foreign.fields import absent, is_full, mapping, name_of, number, trial_of, verdict
 from fama.episodes.foreign.file_identity import settings_text, task_id_of
 from fama.episodes.foreign.logged_answers import answered
 from fama.episodes.foreign.logged_content import as_text
 from fama.episodes.foreign.logged_tools import gold_of, tools_of
 from fama.episodes.foreign.streams import read_records
 from fama.episodes.importers.base import NO_OUTCOME, read_episodes_of
-from fama.episodes.records import Episode, Outcome, Source, is_full
+from fama.episodes.records import Episode, Outcome, Source
 from fama.errors import BadInput
 from fama.hashing import content_hash
 from fama.redaction import shortened

@@ -9,6 +9,7 @@ from fama import __version__
 from fama.episodes.foreign.fields import (
     absent,
     from_text,
+    is_full,
     listed,
     mapping,
     name_of,
@@ -24,7 +25,7 @@ from fama.episodes.foreign.logged_tools import gold_of, tools_of
 from fama.episodes.foreign.streams import LogRecord, read_items, read_part, read_records
 from fama.episodes.importers.base import read_episodes_of
 from fama.episodes.importers.tau2_messages import chat_message, of_user_tools, simulation_messages
-from fama.episodes.records import Episode, LedgerRow, Outcome, Source, is_full
+from fama.episodes.records import Episode, LedgerRow, Outcome, Source
 from fama.errors import BadInput, Boundary
 from fama.hashing import content_hash
 

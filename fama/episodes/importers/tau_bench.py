@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from fama import __version__
-from fama.episodes.foreign.fields import absent, listed, mapping, name_of, number, trial_of
+from fama.episodes.foreign.fields import absent, is_full, listed, mapping, name_of, number, trial_of
 from fama.episodes.foreign.file_identity import positional
 from fama.episodes.foreign.logged_messages import messages_of
 from fama.episodes.foreign.logged_tools import gold_of, tools_of
 from fama.episodes.foreign.streams import LogRecord, read_records
 from fama.episodes.importers.base import read_episodes_of
-from fama.episodes.records import Episode, FunctionCall, Message, Outcome, Source, ToolCall, ToolSpec, is_full
+from fama.episodes.records import Episode, FunctionCall, Message, Outcome, Source, ToolCall, ToolSpec
 from fama.errors import BadInput, Boundary
 from fama.hashing import content_hash
 

@@ -10,6 +10,7 @@ from typing import Any
 from fama import __version__
 from fama.advising.advice import Advice
 from fama.advising.conversation import tools_in
+from fama.advising.request_messages import known_as
 from fama.episodes.foreign.logged_messages import messages_of
 from fama.episodes.foreign.logged_tools import functions_of
 from fama.episodes.importers.base import NO_OUTCOME
@@ -71,7 +72,7 @@ class Exchange:
         for place, message in enumerate(self.messages):
             if message.role == "assistant":
                 yield place, digest.hexdigest()
-            digest.update(content_hash(comparable_text(message)).encode())
+            digest.update(content_hash(comparable_text(known_as(message))).encode())
         yield len(self.messages), digest.hexdigest()
 
     def episode(self, id_: str, selector: str, benchmark: str, domain: str, before: Episode | None) -> Episode:
