@@ -14,7 +14,6 @@ from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from eval.ablation.figure import curves
@@ -45,7 +44,6 @@ from eval.readings.readings import PARTS
 from eval.report.answers_table import answers_table
 from eval.report.figures import figures, save_figure
 from eval.report.verification import verify
-from eval.stats.proportions import clustered_proportion
 from eval.understanding.hearing import hear
 from eval.understanding.hearing_tables import hearing_tables as understood
 from eval.understanding.labelled_replies import LABELS, read_reply_labels
@@ -115,29 +113,6 @@ def subset_grid(stem: str) -> str:
     ]
     head = ("helpers", *_HEAD, "seconds", f"failures: {' · '.join(codes)}")
     return f"{_frame(comparison)}\n\n{table(head, body)}"
-
-
-def runs() -> str:
-    """Tabulate the logs beside the first backbone's tables: how many tasks, what was solved, how episodes ended."""
-    body = []
-    for stem in ("prompted-train", "outcomes-train-0.5b", "lattice-test-0.5b"):
-        episodes = list(read_episodes(DATA / f"{stem}.episodes.jsonl.gz"))
-        solved: dict[str, list[float]] = defaultdict(list)
-        for episode in episodes:
-            solved[episode.task_id].append(float(episode.outcome.status == "success"))
-        rates = np.array([float(np.mean(values)) for values in solved.values()])
-        ends = Counter(str(episode.outcome.reason) for episode in episodes).most_common()
-        body.append(
-            (
-                f"`{stem}`",
-                str(len(solved)),
-                str(len(episodes)),
-                f"{sum(map(sum, solved.values())):.0f}",
-                percent(clustered_proportion(rates, len(episodes)), 0),
-                ", ".join(f"{end} {times}" for end, times in ends),
-            )
-        )
-    return table(("file", "tasks", "episodes", "solved", "mean over tasks, %", "ended by"), body)
 
 
 def against_none(folder: str) -> str:
@@ -258,9 +233,20 @@ def _read_ablation(path: Path) -> Ablation:
     return Ablation.model_validate_json(path.read_text(encoding="utf-8"))
 
 
+def _compared(folder: str, *kinds: str) -> dict[str, Callable[[], str]]:
+    """Return the tables of one comparison by name: its arms as ``folder``, others as ``folder-kind``."""
+    made: dict[str, Callable[[], str]] = {
+        "answers": partial(asked_questions, folder),
+        "domains": lambda: findings.by_domain(DATA / folder),
+        "calls": lambda: mixed_traffic.calls_and_notes(DATA / folder),
+        "notes": lambda: mixed_traffic.notes_given(DATA / folder),
+    }
+    return {folder: partial(selectors, folder), **{f"{folder}-{kind}": made[kind] for kind in kinds}}
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "outcomes": partial(training_table.outcomes, TRAINING),
-    "runs": runs,
+    "runs": partial(training_table.runs, DATA),
     "repairs": lambda: repairs_table.repairs(DATA / "repairs-train"),
     "repairs-mixed": lambda: repairs_table.repairs(DATA / "repairs-mixed"),
     "repairs-turn": lambda: repairs_table.repairs(DATA / "repairs-turn-mixed"),
@@ -290,14 +276,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "oracle": partial(selectors, "mixed-oracle"),
     "oracle-solved": partial(training_table.solved_subsets, DATA / "grid-mixed.parquet"),
     "headroom": lambda: mixed_traffic.headroom(_live("mixed-oracle")),
-    "fourth": partial(selectors, "fourth"),
-    "fourth-answers": partial(asked_questions, "fourth"),
-    "fourth-domains": lambda: findings.by_domain(DATA / "fourth"),
+    **_compared("fourth", "answers", "domains"),
     "both-unseen": lambda: pooled_gains([_live("mixed"), _live("fourth")]),
-    "agents": partial(selectors, "agents"),
-    "agents-answers": partial(asked_questions, "agents"),
-    "agents-calls": lambda: mixed_traffic.calls_and_notes(DATA / "agents"),
-    "agents-notes": lambda: mixed_traffic.notes_given(DATA / "agents"),
+    **_compared("agents", "answers", "calls", "notes"),
     "unseen-categories": lambda: findings.categories(DATA / "mixed"),
     "seen": partial(selectors, "mixed-seen"),
     "seen-domains": lambda: findings.by_domain(DATA / "mixed-seen"),

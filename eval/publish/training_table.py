@@ -1,6 +1,6 @@
 """The training table: its episodes by subset, and effects of subsets and helpers within its tasks."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from eval.metrics.measures import Resampling
 from eval.publish.markdown import name, public, table
 from eval.stats.proportions import clustered_proportion
 from fama.episodes.outcome_table import OutcomeRow, read_metadata, read_outcomes
+from fama.episodes.store import read_episodes
 from fama.intervals import percentile_interval
 from fama.subsets import POOL, split_subset
 
@@ -117,3 +118,26 @@ def _solved(rows: Sequence[OutcomeRow]) -> int:
 
 def _share(solved: int, n: int) -> str:
     return percent(clustered_proportion(np.array([1.0] * solved + [0.0] * (n - solved)), n), 0)
+
+
+def runs(folder: Path) -> str:
+    """Tabulate the logs beside the first backbone's tables: how many tasks, what was solved, how episodes ended."""
+    body = []
+    for stem in ("prompted-train", "outcomes-train-0.5b", "lattice-test-0.5b"):
+        episodes = list(read_episodes(folder / f"{stem}.episodes.jsonl.gz"))
+        solved: dict[str, list[float]] = defaultdict(list)
+        for episode in episodes:
+            solved[episode.task_id].append(float(episode.outcome.status == "success"))
+        rates = np.array([float(np.mean(values)) for values in solved.values()])
+        ends = Counter(str(episode.outcome.reason) for episode in episodes).most_common()
+        body.append(
+            (
+                f"`{stem}`",
+                str(len(solved)),
+                str(len(episodes)),
+                f"{sum(map(sum, solved.values())):.0f}",
+                percent(clustered_proportion(rates, len(episodes)), 0),
+                ", ".join(f"{end} {times}" for end, times in ends),
+            )
+        )
+    return table(("file", "tasks", "episodes", "solved", "mean over tasks, %", "ended by"), body)
