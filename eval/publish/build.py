@@ -37,7 +37,7 @@ from eval.publish import (
 from eval.publish.markdown import name, public, table
 from eval.publish.markers import fill_tables
 from eval.publish.training_cost import training_cost
-from eval.publish.wording import kept_gain, pooled_gains
+from eval.publish.wording import AGENT_GAINS, kept_gain, pooled_gains
 from eval.readings.fitted import stored_comparisons
 from eval.readings.measured import measured_markdown
 from eval.readings.readings import PARTS
@@ -279,6 +279,8 @@ TABLES: dict[str, Callable[[], str]] = {
     **_compared("fourth", "answers", "domains"),
     "both-unseen": lambda: pooled_gains([_live("mixed"), _live("fourth")]),
     **_compared("agents", "answers", "calls", "notes"),
+    **_compared("agents-fourth", "answers", "domains", "calls", "notes"),
+    "both-agents": lambda: pooled_gains([_live("agents"), _live("agents-fourth")], AGENT_GAINS),
     "unseen-categories": lambda: findings.categories(DATA / "mixed"),
     "seen": partial(selectors, "mixed-seen"),
     "seen-domains": lambda: findings.by_domain(DATA / "mixed-seen"),

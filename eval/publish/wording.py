@@ -17,6 +17,9 @@ from fama.intervals import Array, Interval
 #: Pairs of arms that comparisons on unseen wording share.
 SHARED = (("all", "none"), *(("learned per turn", than) for than in ("none", "all", "TSA+Verifier")))
 
+#: Pairs of arms that comparisons of helper agents share.
+AGENT_GAINS = (("all", "none"), ("TSA", "none"), ("TSA", "all"))
+
 
 def kept_gain(seen: Comparison, unseen: Comparison, arm: str = "all", than: str = "none") -> str:
     """Tabulate an arm's gain on seen and on unseen wording, their difference, and the share that is kept.

@@ -32,6 +32,7 @@ NUMBER, SEED = 80, 0
 LATER = frozenset(
     {
         "agents",
+        "agents-fourth",
         "fourth",
         "grid-mixed.episodes.jsonl.gz",
         "mixed",
