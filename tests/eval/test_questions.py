@@ -85,6 +85,18 @@ def test_an_answer_by_hand() -> None:
         assert none.token_share is not None and none.token_share.value is None and none.tokens_shown is None
 
 
+def test_no_share_of_tokens_is_shown_where_the_other_arm_rarely_spends_any() -> None:
+    """The other arm asks on 3 of 20 tasks: in 4 % of the resamples on none, so that no share of it is shown."""
+    tasks = [f"t{n}" for n in range(20)]
+    scores = {
+        "often": [score(n, True, 10) for n in range(20)],
+        "rare": [score(n, True, 100 if n < 3 else 0) for n in range(20)],
+    }
+    found = answer(QuestionSettings(arm="often", than="rare", tokens=5.0), scores, tasks, Resampling())
+    assert found.token_share is not None and found.token_share.value == pytest.approx(2 / 3)
+    assert found.token_share.high is None and found.tokens_shown is False
+
+
 def test_only_pairs_with_a_verdict_on_both_sides_count_in_tokens() -> None:
     error = score(1, False, 9000)
     scores = {
