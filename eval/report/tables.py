@@ -7,6 +7,7 @@ from typing import Literal
 from eval.compare.schema import ArmResult, Comparison, Curve
 from eval.metrics.formats import DASH, count, error_counts, p_value, percent, plain_number
 from eval.metrics.measures import PairedDifference
+from eval.metrics.ranking import comparable
 from eval.metrics.selection_quality import NO_CHOICE, SelectionQuality
 from eval.report.answers_table import answers_table
 from eval.report.corrected_table import corrected_table
@@ -274,12 +275,12 @@ def _marked(
     marked = [list(row) for row in rows]
     for columns, pick in ((highest, max), (lowest, min)):
         for column in columns:
-            values = [v for row, ok in zip(rows, sound, strict=True) if ok and (v := row[column].sort) is not None]
-            if len(set(values)) < 2:
+            values = [None if (v := row[column].sort) is None else comparable(v) for row in rows]
+            known = [v for v, ok in zip(values, sound, strict=True) if ok and v is not None]
+            if len(set(known)) < 2:
                 continue
-            for row, ok in zip(marked, sound, strict=True):
-                cell = row[column]
-                row[column] = replace(cell, best=ok and cell.sort == pick(values))
+            for row, value, ok in zip(marked, values, sound, strict=True):
+                row[column] = replace(row[column], best=ok and value == pick(known))
     return tuple(tuple(row) for row in marked)
 
 
