@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Literal
 
 from eval.compare.schema import ArmResult, Comparison, Curve
-from eval.metrics.formats import DASH, count, error_counts, p_value, percent, plain_number
+from eval.metrics.formats import DASH, count, detectable_points, error_counts, p_value, percent, plain_number
 from eval.metrics.measures import PairedDifference
 from eval.metrics.ranking import comparable
 from eval.metrics.selection_quality import NO_CHOICE, SelectionQuality
@@ -107,7 +107,7 @@ def _difference(versus: PairedDifference, arm: ArmResult) -> list[TableCell]:
         TableCell(plain_number(size, 2).replace("-", "−"), size),
         TableCell(str(versus.only_ours), versus.only_ours),
         TableCell(str(versus.only_theirs), versus.only_theirs),
-        TableCell(plain_number(None if detectable is None else detectable * 100, 0), detectable),
+        TableCell(detectable_points(detectable), detectable),
     ]
 
 
