@@ -6,7 +6,7 @@ from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.formats import DASH, count, p_statement, percent, plain_number, signed
 from eval.metrics.measures import PairedDifference
 from eval.metrics.ranking import rank
-from eval.report.setup_cost_table import episodes_text
+from eval.report.setup_cost_table import break_even
 from fama.intervals import Interval
 from fama.selection.base import SELECTORS
 from fama.selection.traits import by_role
@@ -166,7 +166,7 @@ def _duel(comparison: Comparison) -> tuple[str, ...]:
         )
     lines += [
         f"{learned.arm} has a setup cost of {plain_number(paid.tokens)} tokens above that of {paid.versus}; break-even "
-        f"after {episodes_text(paid.episodes)} episodes."
+        f"after {break_even(paid)} episodes."
         for paid in learned.payback
         if learned.measures.success.value  # an arm that solves nothing pays nothing back
         and paid.tokens is not None
