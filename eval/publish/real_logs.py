@@ -130,7 +130,7 @@ def _choices(backbone: str, by: str, failures: Sequence[Failure], chosen: Mappin
 
 
 def _selected(path: Path) -> dict[str, Sequence[str]]:
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
     return {row["episode_id"]: row["subset"] for row in rows}
 
 
