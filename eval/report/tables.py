@@ -180,6 +180,9 @@ def _selection(comparison: Comparison) -> Table | None:
         if lattice
         else "No task has two executed subsets, so there is nothing to judge choices against."
     )
+    hopeless = sum(row.oracle == 0 for row in comparison.per_task)
+    if hopeless:
+        against += f" On {hopeless} of these tasks none ever succeeds, so that the cheapest one counts as right there."
     return Table(
         "selection",
         "Selection",
