@@ -144,8 +144,8 @@ def print_comparison(comparison: "Comparison") -> None:
     from fama.commands.terminal import Column, console, names, numbers, print_note, print_table
 
     most = comparison.trials
-    titles = ["success %", *([f"pass^{most} %"] if most > 1 else []), "against none, points", "p"]
-    titles += ["tokens/episode", "over none, %", "tokens/success", "right subset %"]
+    titles = ["success %", *([f"pass^{most} %"] if most > 1 else []), f"against {comparison.plain}, points", "p"]
+    titles += ["tokens/episode", f"over {comparison.plain}, %", "tokens/success", "right subset %"]
     rows = []
     for arm in comparison.arms:
         m, versus, chosen = arm.measures, arm.versus_none, arm.selection

@@ -323,7 +323,7 @@ def _differences(comparison: Comparison) -> Any:
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.set_yticks(range(len(arms)), [arm.arm for arm in reversed(arms)], color=INK)
     axes.set_ylim(-0.6, len(arms) - 0.4)
-    axes.set_xlabel("success against none, points (95 % interval)")
+    axes.set_xlabel(f"success against {comparison.plain}, points (95 % interval)")
     axes.grid(axis="x", color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines["left"].set_visible(False)

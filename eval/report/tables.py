@@ -140,7 +140,7 @@ def _cost(comparison: Comparison) -> Table:
         "Tokens per episode, input and output; the user simulator and judges are not charged. New: tokens that the "
         "server had not at hand; cached: share of input that it had. s per decision: selection and notes.",
         (
-            *("arm", "tokens", "over none, %", "agent", "helpers", "selection"),
+            *("arm", "tokens", f"over {comparison.plain}, %", "agent", "helpers", "selection"),
             *("tokens per success", "new tokens", "cached, %", "s per decision", "s per episode"),
         ),
         _marked(rows, lowest=[6] if comparison.same_tasks else []),

@@ -15,6 +15,7 @@ from eval.compare.comparison import read_comparison
 from eval.compare.executed import read_executed
 from eval.compare.results import compare_arms
 from eval.metrics.selection_quality import ExecutedSubset
+from eval.report.figures import figures
 from eval.report.table_format import TableCell
 from eval.report.tables import comparison_tables
 from fama.cli import main
@@ -402,3 +403,11 @@ async def test_the_table_of_choices_says_on_how_many_tasks_no_choice_is_right(tm
 
     assert "On 3 of these tasks none ever succeeds" in caption([0.0, 0.0, 0.0, 1.0])
     assert "ever succeeds" not in caption([1.0] * 4)
+
+
+async def test_tables_and_figures_name_the_plain_agent_as_its_label_does(tmp_path: Path) -> None:
+    got = await live(tmp_path, arms=[{"name": "none", "label": "bare"}, {"name": "all"}])
+    assert got.plain == "bare"
+    columns = {table.name: table.columns for table in comparison_tables(got)}
+    assert "over bare, %" in columns["cost"] and "against bare, points" in columns["differences"]
+    assert "success against bare" in figures(got)["differences"].axes[0].get_xlabel()
