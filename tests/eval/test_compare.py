@@ -393,7 +393,7 @@ async def test_a_regret_over_a_part_of_the_choices_is_counted_and_never_the_best
 
 
 async def test_the_table_of_choices_says_on_how_many_tasks_no_choice_is_right(tmp_path: Path) -> None:
-    """Where no executed subset succeeds, the cheapest one is the minimal: the plain agent looks right there."""
+    """The cheapest executed subset is the minimal one where none succeeds: the plain agent looks right there."""
     got = await live(tmp_path)
 
     def caption(oracles: list[float]) -> str:
