@@ -24,7 +24,7 @@ class Interval:
     """A number with its interval. ``n`` is the number of tasks behind it, None in files written without it.
 
     ``value`` is None when nothing defines it, ``low`` and ``high`` when fewer than two tasks do. ``high`` alone is None
-    where nothing bounds the number from above (``price_interval``).
+    where nothing bounds a ratio from above.
     """
 
     value: float | None
@@ -66,36 +66,36 @@ def ratio_interval(numerator: Array, denominator: Array, weights: Array, level: 
 
     Both have shape [tasks]; a task counts in ``n`` when its denominator is not 0. A mean over the
     tasks that have a value is the ratio of values (0 elsewhere) and ones (0 elsewhere). Where a number is unknown
-    (NaN), so is the ratio.
+    (NaN), so is the ratio. ``high`` is None where resamples with a numerator alone reach the upper percentile.
     """
-    n = int(np.count_nonzero(denominator))
-    total = float(denominator.sum())
-    if n == 0 or total == 0 or np.isnan(total + numerator.sum()):
-        return Interval(None, None, None, n)
-    value = float(numerator.sum()) / total
-    if n < 2:
-        return Interval(value, None, None, n)
-    over = weights @ numerator.astype(np.float64)
-    under = weights @ denominator.astype(np.float64)
-    return percentile_interval(value, over[under != 0] / under[under != 0], n, level)
+    return _ratio(numerator, denominator, weights, int(np.count_nonzero(denominator)), level)
 
 
 def price_interval(cost: Array, bought: Array, weights: Array, level: float = 0.95) -> Interval:
     """Return Σ cost / Σ bought over tasks, the cost of one success, with its interval over resampled tasks.
 
-    Both have shape [tasks]. Every task with a cost counts in ``n``. The price is infinite in a resample that buys
-    nothing: dropping such resamples would make few successes look cheaper than they may be. ``high`` is None where the
-    upper percentile is among these.
+    Both have shape [tasks]. Every task with a cost counts in ``n``. ``high`` is None where the upper percentile is
+    among the resamples that buy nothing for their cost.
     """
-    n = int(np.count_nonzero(cost + bought))
-    total = float(bought.sum())
-    if n == 0 or total == 0 or np.isnan(total + cost.sum()):
+    return _ratio(cost, bought, weights, int(np.count_nonzero(cost + bought)), level)
+
+
+def _ratio(over: Array, under: Array, weights: Array, n: int, level: float) -> Interval:
+    """Return Σ over / Σ under with its interval.
+
+    A resample is infinite where ``under`` alone is 0: left out, few of them would look more certain than they are. One
+    without either, such as one of tasks that ended in errors, says nothing.
+    """
+    total = float(under.sum())
+    if n == 0 or total == 0 or np.isnan(total + over.sum()):
         return Interval(None, None, None, n)
-    value = float(cost.sum()) / total
-    over, under = weights @ cost.astype(np.float64), weights @ bought.astype(np.float64)
-    finite = over[under > 0] / under[under > 0]
+    value = float(over.sum()) / total
+    if n < 2:
+        return Interval(value, None, None, n)
+    above, below = weights @ over.astype(np.float64), weights @ under.astype(np.float64)
+    finite = above[below != 0] / below[below != 0]
     largest = float(finite.max(initial=value))
-    infinite = np.full(len(weights) - len(finite), 2 * largest + 1)  # inf itself has no percentiles between
+    infinite = np.full(np.count_nonzero((below == 0) & (above != 0)), 2 * abs(largest) + 1)  # inf has no percentiles
     bounds = percentile_interval(value, np.append(finite, infinite), n, level)
     low, high = (None if end is None or end > largest else end for end in (bounds.low, bounds.high))
     return Interval(value, low, high, n)

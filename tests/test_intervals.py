@@ -99,6 +99,23 @@ def test_price_of_few_successes_is_not_bounded_from_above() -> None:
     assert unknown == Interval(None, None, None, 2)
 
 
+def test_tasks_that_ended_in_errors_make_no_price_infinite() -> None:
+    """Two of ten tasks have a verdict: a tenth of the resamples (0.8¹⁰) hold neither, and say nothing."""
+    cost = np.array([100.0, 120.0] + [0.0] * 8)
+    got = price_interval(cost, (cost > 0).astype(float), task_weights(10, 2000, 0))
+    assert got == Interval(110.0, 100.0, 120.0, 2)
+
+
+def test_share_of_something_rare_is_not_bounded_from_above() -> None:
+    """3 of 20 tasks have a denominator: 4 % of the resamples (0.85²⁰) hold none of them, but what is to be shared."""
+    weights = task_weights(20, 2000, 0)
+    ours, theirs = np.ones(20), np.array([10.0] * 3 + [0.0] * 17)
+    got = ratio_interval(ours, theirs, weights)
+    assert got.value == pytest.approx(2 / 3) and got.low is not None and got.high is None and got.n == 3
+    same = ratio_interval(np.where(theirs > 0, 5.0, 0.0), theirs, weights)  # nothing to share where there is none
+    assert same == Interval(0.5, 0.5, 0.5, 3)
+
+
 def test_price_covers_the_truth_about_as_often_as_it_says() -> None:
     """A fifth of 24 tasks is solved, at a price of 500 per success."""
     random = np.random.default_rng(0)

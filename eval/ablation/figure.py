@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from eval.ablation.variant_runs import Ablation, AblationCell
-from eval.report.figures import GRID
+from eval.report.figures import GRID, legend_text, plain_text
 
 #: Measures worth a panel; the first two that a test set has are drawn.
 _PANELS = ("regret", "exactly the minimal", "log loss", "success of the choice", "macro-F1", "subset F1")
@@ -13,10 +13,16 @@ _MOST = 2
 
 def curves(found: Ablation) -> Any:
     """Return a figure with a row of panels a test set; None where every router was trained at one size only."""
-    from matplotlib.figure import Figure
-
     if len({cell.train_rows for cell in found.cells}) < 2:
         return None
+    with plain_text():
+        return _rows(found)
+
+
+def _rows(found: Ablation) -> Any:
+    """Draw a row of panels for each test set."""
+    from matplotlib.figure import Figure
+
     tests = list(dict.fromkeys(cell.test for cell in found.cells))
     figure = Figure(figsize=(9.0, 3.6 * len(tests)), layout="constrained")
     grid = figure.subplots(len(tests), _MOST, squeeze=False)
@@ -46,7 +52,7 @@ def _panel(axes: Any, measure: str, cells: Sequence[AblationCell]) -> None:
         if points:
             rows, values, low, high = zip(*points, strict=True)
             colour = f"C{place}"
-            axes.plot(rows, values, marker="o", markersize=3.5, linewidth=1.4, color=colour, label=name)
+            axes.plot(rows, values, marker="o", markersize=3.5, linewidth=1.4, color=colour, label=legend_text(name))
             axes.fill_between(rows, low, high, color=colour, alpha=0.12, linewidth=0)
     axes.set_xscale("log")
     sizes = sorted({cell.train_rows for cell in cells})

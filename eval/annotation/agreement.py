@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +24,8 @@ class Variable(Record):
     """Agreement on one variable that every annotator labels: a category, the primary one, or the blame.
 
     ``units`` are failures that at least two annotators label. ``cohen`` is given for two annotators, ``fleiss``
-    for three and more, over the failures that all of them label. ``shares`` is how often each assigns a category.
+    for three and more, over the failures that all of them label. ``shares`` is how often each assigns a category, of
+    those who label any of these failures.
     """
 
     name: str
@@ -84,7 +84,8 @@ def agreement(labels: Labels, codes: Sequence[str], draws: int = 2000, seed: int
         matrix, names = values(lambda failure, code=code: "yes" if code in failure.categories else "no")  # type: ignore[misc]
         variable = _variable(code, matrix, max(2, len(names)), resample)
         yes = names.index("yes") if "yes" in names else MISSING - 1
-        shares = {r: float(np.mean(row[row != MISSING] == yes)) for r, row in zip(raters, matrix, strict=True)}
+        given = {rater: row[row != MISSING] for rater, row in zip(raters, matrix, strict=True)}
+        shares = {rater: float(np.mean(own == yes)) for rater, own in given.items() if len(own)}
         variables.append(variable.model_copy(update={"shares": shares}))
     primary, names = values(_primary)
     variables.append(_variable("primary", primary, len(names), resample))
@@ -144,7 +145,7 @@ def _variable(name: str, matrix: Codes, k: int, resample: Resample) -> Variable:
     return Variable(
         name=name,
         units=int(shared.sum()),
-        observed=resample.interval(_ratio, agreed, shared.astype(np.float64)),
+        observed=resample.share(agreed, shared.astype(np.float64)),
         alpha=resample.interval(krippendorff_alpha, together),
         cohen=resample.interval(cohen_kappa, _confusions(matrix, k)) if raters == 2 else None,
         fleiss=None
@@ -169,7 +170,7 @@ def _pair(
     both = [(first[u].step, second[u].step) if u in first and u in second else (None, None) for u in units]
     known = np.array([a is not None and b is not None for a, b in both], dtype=np.float64)
     apart = np.array([abs(a - b) if a is not None and b is not None else np.inf for a, b in both])
-    steps = {near: resample.interval(_ratio, (apart <= near).astype(np.float64), known) for near in STEPS}
+    steps = {near: resample.share((apart <= near).astype(np.float64), known) for near in STEPS}
     return RaterPair(
         raters=raters,
         units=int(confusions.sum()),
@@ -186,11 +187,6 @@ def _confusions(matrix: Codes, k: int) -> Array:
     shared = (matrix != MISSING).all(axis=0)
     confusions[np.flatnonzero(shared), matrix[0, shared], matrix[1, shared]] = 1
     return confusions
-
-
-def _ratio(over: Any, under: Any) -> Array:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(np.asarray(under) > 0, np.asarray(over) / np.asarray(under), np.nan)
 
 
 def _primary(failure: Failure) -> str:

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from eval.metrics.formats import p_statement
+from eval.report.figures import legend_text, plain_text
 from eval.stats.paired import holm
 from fama.episodes.records import Failure, Record
-from fama.intervals import Array, ratio_interval, task_weights
+from fama.intervals import Array, clustered_share
 from fama.randomness import derive_seed
 
 LEVEL = 0.05
@@ -59,13 +60,12 @@ class Drift(Record):
         return self.p < LEVEL
 
 
-def profile(name: str, failures: Sequence[Failure], codes: Sequence[str], draws: int = 2000, seed: int = 0) -> Profile:
+def profile(name: str, failures: Sequence[Failure], codes: Sequence[str]) -> Profile:
     """Return the share of each category, with 95 % intervals over tasks as clusters."""
     counts, totals = _by_task(failures, codes)
-    weights = task_weights(len(totals), draws, seed, "profile")
     shares = []
     for place, code in enumerate(codes):
-        estimate = ratio_interval(counts[:, place], totals, weights)
+        estimate = clustered_share(counts[:, place].tolist(), totals.tolist())
         shares.append(
             CategoryShare(
                 category=code,
@@ -123,16 +123,20 @@ def in_words(test: Drift) -> str:
 
 def draw_profiles(profiles: Sequence[Profile]) -> Any:
     """Draw shares with their intervals: one row per category and one colour per profile; of many, a panel for each."""
+    with plain_text():
+        return _panels(profiles) if len(profiles) > TOGETHER else _together(profiles)
+
+
+def _together(profiles: Sequence[Profile]) -> Any:
+    """Draw all profiles in one panel."""
     from matplotlib.figure import Figure
 
-    if len(profiles) > TOGETHER:
-        return _panels(profiles)
     figure = Figure(figsize=(7, 0.7 + 0.35 * len(profiles) * len(profiles[0].shares)))
     axes = figure.subplots()
     codes = [share.category for share in profiles[0].shares]
     for number, one in enumerate(profiles):
         heights = [place + (number - (len(profiles) - 1) / 2) * 0.8 / len(profiles) for place in range(len(codes))]
-        _bars(axes, heights, one, 0.7 / len(profiles), f"{one.name} (n = {one.failures})")
+        _bars(axes, heights, one, 0.7 / len(profiles), legend_text(f"{one.name} (n = {one.failures})"))
     axes.set_yticks(range(len(codes)), codes)
     axes.invert_yaxis()
     axes.set_xlim(0, 1)

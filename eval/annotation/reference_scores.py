@@ -81,7 +81,7 @@ def against(
         return resample.interval(lambda sums: statistic(sums, common)[..., place], counts)
 
     def mean(statistic: _Statistic) -> Interval:
-        return resample.interval(lambda sums: np.nanmean(statistic(sums, common)[..., used], axis=-1), counts)
+        return resample.interval(lambda sums: _mean(statistic(sums, common)[..., used]), counts)
 
     return Against(
         labeller=names[0],
@@ -93,8 +93,8 @@ def against(
                 category=code,
                 positives=int(true[:, place].sum()),
                 told=int(assigned[:, place].sum()),
-                precision=of(_precision, place),
-                recall=of(_recall, place),
+                precision=resample.share(counts[:, 0, place], counts[:, 1, place]),
+                recall=resample.share(counts[:, 0, place], counts[:, 2, place]),
                 f1=of(_f1, place),
                 majority=of(_majority, place),
                 random=of(_random, place),
@@ -105,14 +105,6 @@ def against(
         macro_majority=mean(_majority),
         macro_random=mean(_random),
     )
-
-
-def _precision(sums: Array, common: int) -> Array:
-    return _ratio(sums[..., 0, :], sums[..., 1, :])
-
-
-def _recall(sums: Array, common: int) -> Array:
-    return _ratio(sums[..., 0, :], sums[..., 2, :])
 
 
 def _f1(sums: Array, common: int) -> Array:
@@ -140,3 +132,9 @@ def _defined(over: Array, under: Array, sums: Array) -> Array:
 def _ratio(over: Array, under: Array) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(under > 0, over / under, np.nan)
+
+
+def _mean(values: Array) -> Array:
+    """Return the mean over the last axis of what is defined; NaN where nothing is."""
+    known = ~np.isnan(values)
+    return _ratio(np.where(known, values, 0.0).sum(axis=-1), known.sum(axis=-1))

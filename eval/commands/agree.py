@@ -127,7 +127,7 @@ def _show(found: "Agreement") -> None:
     print_note(
         screen,
         f"{found.units} failures of {found.tasks} tasks, {found.alone} more with one annotator only; intervals: 95 %, "
-        "tasks resampled",
+        "over tasks",
     )
 
 

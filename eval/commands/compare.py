@@ -61,7 +61,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _plan(settings: "CompareSettings", out: Path, per_second: float) -> int:
-    from eval.metrics.formats import plain_number
+    from eval.metrics.formats import detectable_points
     from eval.planning.comparison_plan import plan_comparison
     from eval.planning.sample_size import EFFECTS
     from fama.commands.terminal import console, names, numbers, print_note, print_table
@@ -73,7 +73,7 @@ def _plan(settings: "CompareSettings", out: Path, per_second: float) -> int:
     rows = [
         (
             str(row.alike.trials),
-            *(plain_number(one.detectable and 100 * one.detectable, 1) for one in row if one is not None),
+            *(detectable_points(one.detectable, 1) for one in row if one is not None),
             *map(str, row.alike.needed),
         )
         for row in plan.power
@@ -86,7 +86,7 @@ def _plan(settings: "CompareSettings", out: Path, per_second: float) -> int:
         "A paired test at 5 % that finds the difference 4 times in 5; two arms end differently on "
         f"{spread.discordance:.0%} of the trials ({spread.source}). More trials help only as far as the tasks do not "
         f"differ. Holm over {max(1, plan.arms - 1)} comparisons asks for more: "
-        f"{plain_number(holm.alike.detectable and 100 * holm.alike.detectable, 1)} points at {plan.trials} trials. "
+        f"{detectable_points(holm.alike.detectable, 1)} points at {plan.trials} trials. "
         f"This config: {plan.arms} arms × {plan.tasks} tasks × {plan.trials} trials = {plan.episodes} episodes.",
     )
     if spread.between is not None:
@@ -144,8 +144,8 @@ def print_comparison(comparison: "Comparison") -> None:
     from fama.commands.terminal import Column, console, names, numbers, print_note, print_table
 
     most = comparison.trials
-    titles = ["success %", *([f"pass^{most} %"] if most > 1 else []), "against none, points", "p"]
-    titles += ["tokens/episode", "over none, %", "tokens/success", "right subset %"]
+    titles = ["success %", *([f"pass^{most} %"] if most > 1 else []), f"against {comparison.plain}, points", "p"]
+    titles += ["tokens/episode", f"over {comparison.plain}, %", "tokens/success", "right subset %"]
     rows = []
     for arm in comparison.arms:
         m, versus, chosen = arm.measures, arm.versus_none, arm.selection

@@ -133,7 +133,9 @@ def answer(
             for side in (ours, theirs)
         ]
         share = ratio_interval(means[0], means[1], resampling.weights(len(tasks)))
-    cheap = None if share is None or share.high is None or question.tokens is None else share.high <= question.tokens
+    cheap = None
+    if question.tokens is not None and share is not None and share.low is not None:
+        cheap = share.high is not None and share.high <= question.tokens
     return Answer(
         **question.model_dump(),
         difference=difference,

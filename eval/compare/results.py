@@ -131,11 +131,12 @@ def paired_differences(
     """Return every other arm against the reference, with Holm's correction over them; none without a reference."""
     if reference is None:
         return {}
-    family = max(1, len(scores) - 1)
+    other = {s.key.pair for s in scores[reference] if s.scored}
+    shared = {arm: {s.key.pair for s in own if s.scored} & other for arm, own in scores.items() if arm != reference}
+    family = sum(len({pair.task for pair in pairs}) > 1 for pairs in shared.values())  # one task alone is no test
     found = {
-        arm: compare_pair(own, scores[reference], reference, tasks, resampling, family)
-        for arm, own in scores.items()
-        if arm != reference
+        arm: compare_pair(scores[arm], scores[reference], reference, tasks, resampling, max(1, family))
+        for arm in shared
     }
     corrected = holm({arm: d.p for arm, d in found.items() if d.p is not None})
     return {arm: d.model_copy(update={"p_holm": corrected.get(arm)}) for arm, d in found.items()}

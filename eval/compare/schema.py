@@ -220,6 +220,11 @@ class Comparison(Record):
         """Return whether all arms with any verdict have verdicts on the same tasks, so that their rates rank them."""
         return len(set(tasks_by_arm(self.per_task).values())) <= 1
 
+    @property
+    def plain(self) -> str:
+        """Return the name of the arm without helpers that the others are compared with."""
+        return next((arm.versus_none.versus for arm in self.arms if arm.versus_none), "none")
+
     def arm(self, name: str) -> ArmResult:
         """Return the result of an arm.
 

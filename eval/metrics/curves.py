@@ -7,6 +7,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from eval.metrics.ranking import comparable
+
 
 class OperatingPoint(NamedTuple):
     """One operating point: mean tokens per episode and success rate."""
@@ -24,7 +26,7 @@ def frontier(points: Sequence[OperatingPoint]) -> list[OperatingPoint]:
     """Return the points that no cheaper or equally cheap one reaches in success, by rising tokens."""
     kept: list[OperatingPoint] = []
     for point in sorted(points, key=lambda p: (p.tokens, -p.success)):
-        if not kept or point.success > kept[-1].success:
+        if not kept or comparable(point.success) > comparable(kept[-1].success):
             kept.append(point)
     return kept
 
@@ -41,7 +43,7 @@ def tokens_at(points: Sequence[OperatingPoint], success: float) -> float | None:
     """Return the fewest tokens that reach ``success``; None when no point does, or where they are unknown."""
     if not measured(points):
         return None
-    enough = [point.tokens for point in points if point.success >= success]
+    enough = [point.tokens for point in points if comparable(point.success) >= comparable(success)]
     return min(enough, default=None)
 
 

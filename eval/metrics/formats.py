@@ -21,15 +21,25 @@ def count(estimate: Interval, digits: int = 0) -> str:
 
 
 def p_value(p: float | None) -> str:
-    """Return three digits, or ``<0.001``."""
+    """Return three digits, or ``<0.001``; ``<0.05`` where three digits would round up to a level that p is below."""
     if p is None:
         return DASH
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
+    text = f"{p:.3f}"
+    level = next((level for level in (0.001, 0.01, 0.05) if p < level <= max(float(text), 0.001)), None)
+    return text if level is None else f"<{level:g}"
 
 
 def p_statement(p: float | None) -> str:
     """Return ``p = 0.012``, or ``p < 0.001``: a p-value within a sentence."""
-    return "p < 0.001" if p is not None and p < 0.001 else f"p = {p_value(p)}"
+    text = p_value(p)
+    return f"p < {text[1:]}" if text.startswith("<") else f"p = {text}"
+
+
+def detectable_points(effect: float | None, digits: int = 0) -> str:
+    """Return a detectable difference of rates in points; ``>100`` where no difference that there can be is found."""
+    if effect is None:
+        return DASH
+    return ">100" if effect > 1 else f"{100 * effect:.{digits}f}"
 
 
 def plain_number(value: float | None, digits: int = 0) -> str:

@@ -64,7 +64,7 @@ def estimate_cost(
         same = [row for row in table if (row.backbone, row.strategy) == (settings.model.name, settings.strategy)]
         rows = same or table
         what = "" if same else ", of another backbone or strategy"
-        overall = _mean(_Mean(row.tokens, row.seconds) for row in rows)
+        overall = _mean(_Mean(row.cost(), row.seconds) for row in rows)
         basis = f"{len(rows)} executed subsets in {settings.outcomes or settings.lattice}{what}"
     elif settings.benchmark != ASSUMED_BENCHMARK:
         overall, basis = _Mean(None, None), f"none of {settings.benchmark}; run a few tasks first, or name outcomes=F"

@@ -59,12 +59,12 @@ def planned_spread(
     """
     measured = discordance_of(table)
     if measured is not None:
-        share, pairs = measured
-        if share:
-            return Spread(share, None, f"of {pairs} pairs of executed subsets in {file}")
+        seen = f"pairs of executed subsets on {measured.tasks} task{'s' * (measured.tasks != 1)} in {file}"
+        if measured.share:
+            return Spread(measured.share, None, f"of {measured.pairs} {seen}")
         # nothing was seen to vary: the most that is still plausible, by the rule of three
-        most = f"at most, by the rule of three: none of {pairs} pairs of executed subsets in {file}"
-        return Spread(min(1.0, 3.0 / pairs), None, most)
+        most = f"at most, by the rule of three: none of {measured.pairs} {seen}"
+        return Spread(_rule_of_three(measured.tasks), None, most)
     if basis is None:
         return Spread(GUESS, None, "a guess; name an outcome table with outcomes=F to measure it")
     one = basis.workload
@@ -72,18 +72,26 @@ def planned_spread(
     widest = max(here or contrasts, key=lambda each: each.between, default=None)
     solved = one.success.value or 0.0
     if one.discordance is not None:
-        seen = one.discordance.value or min(1.0, 3.0 / one.pairs)
+        varied = one.discordance.value or _rule_of_three(one.discordance.n or 1)
         source = f"as two trials of one arm: {one.pairs} pairs of {basis.words}, which solve {solved:.0%}"
     else:
-        seen, source = (
+        varied, source = (
             2 * solved * (1 - solved),
             f"at most, were all tasks alike: {basis.words}, which solve {solved:.0%}",
         )
-    return Spread(seen, widest.between if widest else None, source)
+    return Spread(varied, widest.between if widest else None, source)
 
 
-def discordance_of(rows: Sequence[OutcomeRow]) -> tuple[float, int] | None:
-    """Return the share of executed pairs of subsets that end differently on one task and trial, and the pairs.
+class Discordance(NamedTuple):
+    """The share of pairs that end differently, the pairs, and the tasks that they are of."""
+
+    share: float
+    pairs: int
+    tasks: int
+
+
+def discordance_of(rows: Sequence[OutcomeRow]) -> Discordance | None:
+    """Return the share of executed pairs of subsets that end differently on one task and trial.
 
     Pairs are of one backbone and strategy. None where no task and trial has two executed subsets.
     """
@@ -91,5 +99,12 @@ def discordance_of(rows: Sequence[OutcomeRow]) -> tuple[float, int] | None:
     for row in rows:
         if row.success is not None:
             by_place.setdefault(row.key, []).append(bool(row.success))
-    pairs = [a != b for ends in by_place.values() for a, b in combinations(ends, 2)]
-    return (sum(pairs) / len(pairs), len(pairs)) if pairs else None
+    pairs = [(place.task, a != b) for place, ends in by_place.items() for a, b in combinations(ends, 2)]
+    if not pairs:
+        return None
+    return Discordance(sum(differ for _, differ in pairs) / len(pairs), len(pairs), len({task for task, _ in pairs}))
+
+
+def _rule_of_three(tasks: int) -> float:
+    """Return the largest plausible share of tasks that vary where none did; pairs of one task tell no more than one."""
+    return min(1.0, 3.0 / tasks)

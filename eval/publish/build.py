@@ -22,7 +22,7 @@ from eval.ablation.variant_runs import Ablation
 from eval.compare.comparison import read_comparison, run_comparison
 from eval.compare.executed import OWN_EPISODES
 from eval.compare.schema import ArmResult, Comparison
-from eval.metrics.formats import DASH, count, p_value, percent, plain_number
+from eval.metrics.formats import DASH, count, detectable_points, p_value, percent, plain_number
 from eval.metrics.measures import PairedDifference
 from eval.publish import (
     differing,
@@ -199,7 +199,7 @@ def power() -> str:
 def _points(difference: PairedDifference | None) -> str:
     if difference is None or difference.detectable_holm is None:
         return ""
-    return plain_number(difference.detectable_holm * 100)
+    return detectable_points(difference.detectable_holm)
 
 
 def tau2(domain: str) -> str:

@@ -4,7 +4,7 @@ import shlex
 from functools import cache
 from itertools import groupby
 
-from eval.metrics.formats import DASH, count, percent, plain_number, span
+from eval.metrics.formats import DASH, count, detectable_points, percent, plain_number, span
 from eval.planning.cards import read_backbones
 from eval.planning.comparison_plan import ComparisonPlan
 from eval.planning.expected import Range
@@ -150,7 +150,7 @@ def _basis(basis: Basis) -> str:
 
 
 def _points(plan: SampleSizePlan | None) -> str:
-    return DASH if plan is None or plan.detectable is None else plain_number(100 * plan.detectable, 1)
+    return DASH if plan is None else detectable_points(plan.detectable, 1)
 
 
 def _span(value: Range) -> str:

@@ -13,8 +13,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-
 from eval.annotation.failure_profiles import Profile, draw_profiles, profile
 from eval.metrics.formats import percent
 from eval.publish.markdown import table
@@ -24,7 +22,7 @@ from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import NO_CAUSE, Failure, Record
 from fama.episodes.store import read_episodes, read_failures
 from fama.helpers.pool import build_pool
-from fama.intervals import Interval, ratio_interval, task_weights
+from fama.intervals import Interval, clustered_share
 from fama.provenance import git_commit
 from fama.settings import HelperSettings
 from fama.subsets import POOL
@@ -126,17 +124,13 @@ def _choices(backbone: str, by: str, failures: Sequence[Failure], chosen: Mappin
         totals[str(label.key)] += 1
         for helper in chosen[label.episode_id]:
             counts[helper][str(label.key)] += 1
-    weights = task_weights(len(tasks), 2000, 0, "helpers")
-    n = np.array([totals[task] for task in tasks], dtype=float)
-    shares = {
-        helper: ratio_interval(np.array([counts[helper][task] for task in tasks], dtype=float), n, weights)
-        for helper in POOL
-    }
+    n = [totals[task] for task in tasks]
+    shares = {helper: clustered_share([counts[helper][task] for task in tasks], n) for helper in POOL}
     return HelperShares(backbone=backbone, by=by, failures=len(failures), shares=shares)
 
 
 def _selected(path: Path) -> dict[str, Sequence[str]]:
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
     return {row["episode_id"]: row["subset"] for row in rows}
 
 

@@ -40,7 +40,7 @@ def read_answers(path: Path) -> Iterator[tuple[int, ReadingAnswer | str]]:
         BadInput: the file cannot be read.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # JSON may hold other separators as they are
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: cannot be read ({error}); give a file of answers, a JSON object a line") from None
     for number, line in enumerate(lines, start=1):

@@ -4,8 +4,11 @@ from eval.compare.schema import Answer, Comparison
 from eval.compare.task_sets import TaskSet
 from eval.metrics.formats import DASH, percent
 from eval.report.table_format import Table, TableCell
+from eval.stats.margins import shows_margin
+from fama.intervals import Interval
 
 _WORDS = {"no_worse": "no worse than", "more": "better than", "same": "the same as"}
+_MOST_DIGITS = 4
 
 
 def answers_table(comparison: Comparison) -> Table | None:
@@ -62,11 +65,33 @@ def _row(answer: Answer, other: str) -> tuple[TableCell, ...]:
     share = answer.token_share
     return (
         TableCell(question(answer) + (f" ({other})" if other else "")),
-        TableCell(percent(answer.difference, signed=True), answer.difference.value),
+        TableCell(percent(answer.difference, _digits(answer), signed=True), answer.difference.value),
         TableCell(_yes(answer.shown)),
-        TableCell(DASH if share is None else percent(share, 0), None if share is None else share.value),
+        TableCell(
+            DASH if share is None else percent(share, _share_digits(answer)), None if share is None else share.value
+        ),
         TableCell(_yes(answer.tokens_shown)),
     )
+
+
+def _digits(answer: Answer) -> int:
+    """Return the digits of a percentage, one at least, with which the ends that are shown decide as the answer does."""
+    ends = answer.difference
+    for digits in range(1, _MOST_DIGITS):
+        low, high = (None if end is None else round(end, digits + 2) for end in (ends.low, ends.high))
+        if shows_margin(Interval(None, low, high), answer.ask, answer.margin) == answer.shown:
+            return digits
+    return _MOST_DIGITS
+
+
+def _share_digits(answer: Answer) -> int:
+    """Return the digits with which the end of a share of tokens is on its own side of what was asked."""
+    share, asked = answer.token_share, answer.tokens
+    if share is None or share.high is None or asked is None:
+        return 0
+    high = share.high
+    sides = (digits for digits in range(_MOST_DIGITS) if (round(high, digits + 2) <= asked) == (high <= asked))
+    return next(sides, _MOST_DIGITS)
 
 
 def _yes(value: bool | None) -> str:

@@ -32,6 +32,13 @@ def corrected_table(comparison: Comparison) -> Table | None:
         "Without tasks that are known to be wrong",
         f"Left out: {wrong} ({len(comparison.wrong_tasks)} of {comparison.tasks} tasks); reasons and source are in "
         "fama/envs/exclusions.yaml. All other tables hold them.",
-        ("arm", "success with them, %", "success, %", "against none, points", "p, Holm", "tokens per episode"),
+        (
+            "arm",
+            "success with them, %",
+            "success, %",
+            f"against {comparison.plain}, points",
+            "p, Holm",
+            "tokens per episode",
+        ),
         tuple(rows),
     )

@@ -4,6 +4,7 @@ import io
 import math
 import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,10 @@ COLOURS = {
 }
 #: for further arms: of one selector, or of one without a colour
 MORE_COLOURS = ("#7f56d9", "#a15c07", "#0f766e", "#b42318", "#155eef", "#4d7c0f", "#be185d", "#334155")
+#: A name with two dollar signs is no formula.
+_PLAIN: Any = {"text.parse_math": False}
 _RC: Any = {
+    **_PLAIN,
     "svg.fonttype": "none",
     "svg.hashsalt": "fama",
     "font.size": 10,
@@ -77,6 +81,18 @@ def check_name(name: str) -> None:
     """
     if Path(name).suffix not in _ENDINGS:
         raise BadInput(f"--figure {name}: end its name with one of {', '.join(_ENDINGS)}")
+
+
+def plain_text() -> AbstractContextManager[None]:
+    """Return a context in which figures take names as they are."""
+    import matplotlib
+
+    return matplotlib.rc_context(_PLAIN)
+
+
+def legend_text(name: str) -> str:
+    """Return a name as a legend shows it: matplotlib leaves out those that begin with an underscore."""
+    return f" {name}" if name.startswith("_") else name
 
 
 def save_figure(figure: Any, path: Path) -> None:
@@ -205,20 +221,20 @@ def _curves(comparison: Comparison) -> Any:
     axes = figure.subplots()
     colours = arm_colours(comparison.arms)
     for curve in comparison.curves:
-        colour = colours.get(curve.arm, INK)
+        colour, name = colours.get(curve.arm, INK), legend_text(curve.arm)
         if curve.tokens is None:
-            axes.plot([], [], "o", color=colour, markersize=6, label=f"{curve.arm}: {DASH} tokens")
+            axes.plot([], [], "o", color=colour, markersize=6, label=legend_text(f"{curve.arm}: {DASH} tokens"))
             continue
         heights = [100 * (point.success.value or 0.0) for point in curve.points]
         points = list(zip(curve.tokens, heights, strict=True))
         if len(curve.points) == 1:
-            lines = axes.plot(*zip(*points, strict=True), "o", color=colour, markersize=6, label=curve.arm, zorder=3)
+            lines = axes.plot(*zip(*points, strict=True), "o", color=colour, markersize=6, label=name, zorder=3)
             _name(comparison, curve.arm, *lines)
             continue
         steps = [(p.tokens, 100 * p.success) for p in frontier([OperatingPoint(x, y / 100) for x, y in points])]
         lines = axes.step(
             *zip(*steps, strict=True), where="post", color=colour, linewidth=1.4, marker="o", markersize=3.5,
-            linestyle=(0, (1, 2)) if curve.arm not in colours else "-", label=curve.arm, zorder=2,
+            linestyle=(0, (1, 2)) if curve.arm not in colours else "-", label=name, zorder=2,
         )  # fmt: skip
         _name(comparison, curve.arm, *lines)
     axes.set_xlabel("tokens per episode (agent + helpers + selection)")
@@ -307,7 +323,7 @@ def _differences(comparison: Comparison) -> Any:
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.set_yticks(range(len(arms)), [arm.arm for arm in reversed(arms)], color=INK)
     axes.set_ylim(-0.6, len(arms) - 0.4)
-    axes.set_xlabel("success against none, points (95 % interval)")
+    axes.set_xlabel(f"success against {comparison.plain}, points (95 % interval)")
     axes.grid(axis="x", color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines["left"].set_visible(False)

@@ -40,6 +40,7 @@ _TEX = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "[": "{[}",
+    "*": "{*}",  # the first sign of a row stands behind \\, whose star it would be
     DASH: "--",
     "×": r"$\times$",
     "−": "$-$",

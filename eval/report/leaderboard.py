@@ -1,5 +1,6 @@
 """Comparisons of many people on one page: each is computed again from its episodes before it is shown."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from eval.report.table_format import Table, TableCell, markdown, md
 from eval.report.verification import verify
 from fama.agents.runs.run_config import tree_hash
 from fama.episodes.records import Record
+from fama.errors import BadInput
 from fama.files import write_atomically
 from fama.intervals import Interval
 from fama.selection.health import SelectorHealth, portion
@@ -81,8 +83,10 @@ def build_leaderboard(folders: Sequence[Path]) -> Leaderboard:
     """Return the board of these comparisons; groups by title, entries by success, then by tokens.
 
     Raises:
-        BadInput: a comparison is not what its episodes say.
+        BadInput: a comparison is not what its episodes say, or a folder is given twice.
     """
+    if twice := [folder for folder, n in Counter(folder.resolve() for folder in folders).items() if n > 1]:
+        raise BadInput(f"{twice[0]}: is given twice; each of its arms would count twice, name it once")
     groups: dict[tuple[Any, ...], list[Entry]] = {}
     sources = []
     for folder in folders:

@@ -6,7 +6,7 @@ from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.formats import DASH, count, p_statement, percent, plain_number, signed
 from eval.metrics.measures import PairedDifference
 from eval.metrics.ranking import rank
-from eval.report.setup_cost_table import episodes_text
+from eval.report.setup_cost_table import break_even
 from fama.intervals import Interval
 from fama.selection.base import SELECTORS
 from fama.selection.traits import by_role
@@ -91,23 +91,21 @@ def _answers(comparison: Comparison) -> Answers:
         f"solves {percent(best.measures.success)} %; doing nothing scores {percent_only(comparison.do_nothing)}",
     )
     if versus is None or versus.estimate.value is None:
-        reason = (
-            "is the plain agent itself" if SELECTORS.traits(best.selector).plain else "has no plain agent beside it"
-        )
+        reason = "has no plain agent beside it" if versus is None else f"shares no verdict with {versus.versus}"
+        reason = "is the plain agent itself" if SELECTORS.traits(best.selector).plain else reason
         headline = f"{best.arm} solves {rate} of the episodes, the most of {_sound(comparison)} arms; it {reason}."
         return Answers(headline, (which, _sure(comparison, None)), _duel(comparison))
     gain, over = versus.estimate, versus.overhead
-    verdict = "a clear difference" if versus.clear else f"not a clear difference with {versus.estimate.n} tasks"
+    verdict = "a clear difference" if versus.clear else f"not a clear difference with {_tasks(versus.estimate.n or 0)}"
     headline = (
         f"{best.arm} solves {rate} of the episodes, {_than(gain, versus.versus)}, "
         f"for {_more(over, 100, 0, '%', ' tokens')}: {verdict}."
     )
-    tests = sum(arm.versus_none is not None for arm in comparison.arms)
-    better = Card(
-        "How much better",
-        _points(gain),
-        f"{percent(gain, signed=True)} over {versus.versus}; {p_statement(versus.p_holm)}, corrected for {tests} arms",
-    )
+    tests = sum(arm.versus_none is not None and arm.versus_none.p is not None for arm in comparison.arms)
+    test = f"{p_statement(versus.p_holm)}, corrected for {tests} arm{'s' * (tests != 1)}"
+    if versus.p is None:
+        test = "no test with one task"
+    better = Card("How much better", _points(gain), f"{percent(gain, signed=True)} over {versus.versus}; {test}")
     cost = Card(
         "At what cost",
         f"{_relative(over)} tokens",
@@ -128,7 +126,7 @@ def percent_only(estimate: Interval, digits: int = 1) -> str:
 
 
 def _sure(comparison: Comparison, versus: PairedDifference | None) -> Card:
-    design = f"{comparison.tasks} tasks × {comparison.trials} trial{'s' * (comparison.trials != 1)}"
+    design = f"{_tasks(comparison.tasks)} × {comparison.trials} trial{'s' * (comparison.trials != 1)}"
     if versus is None:
         return Card("How sure", "no test", design)
     power = ""
@@ -139,6 +137,10 @@ def _sure(comparison: Comparison, versus: PairedDifference | None) -> Card:
             f"; a true difference of {versus.detectable_holm * 100:.0f} points would be found 4 times in 5, corrected"
         )
     return Card("How sure", "clear" if versus.clear else "not clear", design + power)
+
+
+def _tasks(count: int) -> str:
+    return f"{count} task{'s' * (count != 1)}"
 
 
 def _duel(comparison: Comparison) -> tuple[str, ...]:
@@ -155,8 +157,8 @@ def _duel(comparison: Comparison) -> tuple[str, ...]:
             -versus.estimate.value, _minus(versus.estimate.high), _minus(versus.estimate.low), versus.estimate.n
         )
         verdict = "a clear difference" if versus.clear else "no clear difference"
-        tokens, other = learned.measures.tokens.value, arm.measures.tokens.value
-        cost = f"{tokens / other:.2f} times its tokens" if tokens and other else "unknown tokens"
+        over = versus.overhead.value  # of the rival over the learned arm, on the same tasks and trials
+        cost = "unknown tokens" if over is None or over <= -1 else f"{1 / (1 + over):.2f} times its tokens"
         lines.append(
             f"{learned.arm} against {arm.arm}: {percent(gain, signed=True)} points "
             f"({p_statement(versus.p_holm)}, {verdict}), at {cost}."
@@ -164,7 +166,7 @@ def _duel(comparison: Comparison) -> tuple[str, ...]:
         )
     lines += [
         f"{learned.arm} has a setup cost of {plain_number(paid.tokens)} tokens above that of {paid.versus}; break-even "
-        f"after {episodes_text(paid.episodes)} episodes."
+        f"after {break_even(paid)} episodes."
         for paid in learned.payback
         if learned.measures.success.value  # an arm that solves nothing pays nothing back
         and paid.tokens is not None

@@ -75,7 +75,8 @@ def _told(comparison: Comparison) -> list[dict[str, str]]:
         m, against = arm.measures, arm.versus_none
         parts = [f"{percent(m.success)} % of {comparison.tasks} tasks", f"{count(m.tokens)} tokens per episode"]
         if against is not None:
-            parts.append(f"{percent(against.estimate, signed=True)} points against none, {p_statement(against.p_holm)}")
+            points = f"{percent(against.estimate, signed=True)} points against {against.versus}"
+            parts.append(f"{points}, {p_statement(against.p_holm)}")
         told.append({"arm": arm.arm, "told": "; ".join(parts)})
     return told
 

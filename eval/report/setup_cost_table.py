@@ -58,11 +58,15 @@ def _paid(paid: Payback | None, solves: bool) -> list[TableCell]:
     saved = TableCell(count(paid.saved), paid.saved.value)
     if not solves:
         return [saved, TableCell(DASH)]
-    sort = paid.episodes if isinstance(paid.episodes, float) else None
+    return [saved, TableCell(break_even(paid), paid.episodes if isinstance(paid.episodes, float) else None)]
+
+
+def break_even(paid: Payback) -> str:
+    """Return ``812 [640, never]``."""
     text = episodes_text(paid.episodes)
     if paid.low is not None and paid.high is not None and (paid.low, paid.high) != ("never", "never") and text != "0":
         text += f" [{episodes_text(paid.low)}, {episodes_text(paid.high)}]"
-    return [saved, TableCell(text, sort)]
+    return text
 
 
 def episodes_text(episodes: BreakEven) -> str:

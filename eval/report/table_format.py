@@ -45,5 +45,5 @@ def markdown(table: Table) -> str:
 
 def md(text: str) -> str:
     """Return text as Markdown that shows it as it is, on one line."""
-    escaped = "".join(f"\\{sign}" if sign in "\\|*_`<>[]#" else sign for sign in text)
+    escaped = "".join(f"\\{sign}" if sign in "\\|*_`<>[]#~&$" else sign for sign in text)
     return " ".join(escaped.split())

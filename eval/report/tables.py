@@ -5,8 +5,9 @@ from dataclasses import replace
 from typing import Literal
 
 from eval.compare.schema import ArmResult, Comparison, Curve
-from eval.metrics.formats import DASH, count, error_counts, p_value, percent, plain_number
+from eval.metrics.formats import DASH, count, detectable_points, error_counts, p_value, percent, plain_number
 from eval.metrics.measures import PairedDifference
+from eval.metrics.ranking import comparable
 from eval.metrics.selection_quality import NO_CHOICE, SelectionQuality
 from eval.report.answers_table import answers_table
 from eval.report.corrected_table import corrected_table
@@ -106,7 +107,7 @@ def _difference(versus: PairedDifference, arm: ArmResult) -> list[TableCell]:
         TableCell(plain_number(size, 2).replace("-", "−"), size),
         TableCell(str(versus.only_ours), versus.only_ours),
         TableCell(str(versus.only_theirs), versus.only_theirs),
-        TableCell(plain_number(None if detectable is None else detectable * 100, 0), detectable),
+        TableCell(detectable_points(detectable), detectable),
     ]
 
 
@@ -139,7 +140,7 @@ def _cost(comparison: Comparison) -> Table:
         "Tokens per episode, input and output; the user simulator and judges are not charged. New: tokens that the "
         "server had not at hand; cached: share of input that it had. s per decision: selection and notes.",
         (
-            *("arm", "tokens", "over none, %", "agent", "helpers", "selection"),
+            *("arm", "tokens", f"over {comparison.plain}, %", "agent", "helpers", "selection"),
             *("tokens per success", "new tokens", "cached, %", "s per decision", "s per episode"),
         ),
         _marked(rows, lowest=[6] if comparison.same_tasks else []),
@@ -179,6 +180,9 @@ def _selection(comparison: Comparison) -> Table | None:
         if lattice
         else "No task has two executed subsets, so there is nothing to judge choices against."
     )
+    hopeless = sum(row.oracle == 0 for row in comparison.per_task)
+    if hopeless:
+        against += f" On {hopeless} of these tasks none ever succeeds, so that the cheapest one counts as right there."
     return Table(
         "selection",
         "Selection",
@@ -274,12 +278,12 @@ def _marked(
     marked = [list(row) for row in rows]
     for columns, pick in ((highest, max), (lowest, min)):
         for column in columns:
-            values = [v for row, ok in zip(rows, sound, strict=True) if ok and (v := row[column].sort) is not None]
-            if len(set(values)) < 2:
+            values = [None if (v := row[column].sort) is None else comparable(v) for row in rows]
+            known = [v for v, ok in zip(values, sound, strict=True) if ok and v is not None]
+            if len(set(known)) < 2:
                 continue
-            for row, ok in zip(marked, sound, strict=True):
-                cell = row[column]
-                row[column] = replace(cell, best=ok and cell.sort == pick(values))
+            for row, value, ok in zip(marked, values, sound, strict=True):
+                row[column] = replace(row[column], best=ok and value == pick(known))
     return tuple(tuple(row) for row in marked)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -112,12 +112,13 @@ def verify(folder: Path, benchmark: bool = True) -> Verified:
     unread = _OF_LATTICE if settings.lattice else frozenset()
     otherwise: dict[str, str] = {}
     lacks: set[str] = set()
-    for name, told, computed in _differences("", stated, again, unread | {"config", "one_off", *_STATED, *_LINES}):
+    for found in _differences("", stated, again, unread | {"config", "one_off", *_STATED, *_LINES}):
+        name, told = found.name, found.stated
         if told is _ABSENT:
             lacks.add(name.rpartition(".")[2])
             continue
-        words = _word(_plain(told)), _word(_plain(computed))
-        if not _BESIDE & set(name.split(".")):
+        words = _word(_plain(told)), _word(_plain(found.computed))
+        if not found.beside:
             raise BadInput(f"{folder}: {name} is {words[0]}, but its episodes say {words[1]}; run `fama compare` again")
         otherwise[name] = f"{words[0]} (computed here: {words[1]})"
     listed = _listed(stated, again, idle is None, world is None, unread)
@@ -325,26 +326,37 @@ def _word(value: Any) -> str:
     return text if len(text) <= _SHOWN else f"{len(text)} characters, hash {content_hash(value)}"
 
 
-def _differences(name: str, stated: Any, computed: Any, unread: frozenset[str]) -> Iterator[tuple[str, Any, Any]]:
+class _Difference(NamedTuple):
+    """A field that differs, by the names on its way; ``beside`` where one of its fields is in no leaderboard."""
+
+    name: str
+    stated: Any
+    computed: Any
+    beside: bool
+
+
+def _differences(
+    name: str, stated: Any, computed: Any, unread: frozenset[str], beside: bool = False
+) -> Iterator[_Difference]:
     """Yield the fields that differ by more than rounding, and those that the file lacks as ``_ABSENT``."""
     if isinstance(stated, Record) and type(stated) is type(computed):
         for key in sorted(type(stated).model_fields.keys() - unread):
             inner = f"{name}.{key}".lstrip(".")
             told = getattr(stated, key) if key in stated.model_fields_set else _ABSENT
-            yield from _differences(inner, told, getattr(computed, key), unread)
+            yield from _differences(inner, told, getattr(computed, key), unread, beside or key in _BESIDE)
     elif isinstance(stated, Interval) and isinstance(computed, Interval):
         for key, value in asdict(stated).items():
             told = _ABSENT if key == "n" and value is None else value
-            yield from _differences(f"{name}.{key}", told, getattr(computed, key), unread)
+            yield from _differences(f"{name}.{key}", told, getattr(computed, key), unread, beside)
     elif isinstance(stated, dict) and isinstance(computed, dict) and stated.keys() == computed.keys():
         for key in stated:
-            yield from _differences(f"{name}.{key}", stated[key], computed[key], unread)
+            yield from _differences(f"{name}.{key}", stated[key], computed[key], unread, beside)
     elif isinstance(stated, tuple) and isinstance(computed, tuple) and len(stated) == len(computed):
         for index, (one, other) in enumerate(zip(stated, computed, strict=True)):
             part = getattr(other, "arm", None) or getattr(other, "task_id", index)
-            yield from _differences(f"{name}.{part}", one, other, unread)
+            yield from _differences(f"{name}.{part}", one, other, unread, beside)
     elif not (stated == computed or _close(stated, computed)):
-        yield name, stated, computed
+        yield _Difference(name, stated, computed, beside)
 
 
 def _close(stated: Any, computed: Any) -> bool:

@@ -47,7 +47,8 @@ def pass_k_intervals(values: Sequence[Array], trials: int) -> list[Interval]:
 
     ``values`` has the rates of each k, shape [tasks]. A task that solves all trials counts far more for pass^k than one
     that lacks a few, and is rare: the variance allows for half of an unseen one. And since pass^k is at most
-    pass^(k−1), an upper end of pass^k holds for no less than pass^k does, a lower end of pass^(k−1) for no more.
+    pass^(k−1) of the same tasks, an upper end of pass^k holds for no less than pass^k does, a lower end of pass^(k−1)
+    for no more. Tasks with k trials have k−1, so that those of as many values are the same ones; others bound nothing.
     """
     own = [clustered_proportion(of_k, trials, unseen=_UNSEEN if k else 0.0) for k, of_k in enumerate(values)]
     lows, highs = [one.low for one in own], [one.high for one in own]
@@ -56,7 +57,8 @@ def pass_k_intervals(values: Sequence[Array], trials: int) -> list[Interval]:
         if one.low is None or one.high is None:
             widened.append(one)
             continue
-        low = min(value for value in lows[: k + 1] if value is not None)
-        high = max(value for value in highs[k:] if value is not None)
+        same = [one.n == other.n for other in own]
+        low = min(end for end, kin in zip(lows[: k + 1], same[: k + 1], strict=True) if kin and end is not None)
+        high = max(end for end, kin in zip(highs[k:], same[k:], strict=True) if kin and end is not None)
         widened.append(Interval(one.value, low, high, one.n))
     return widened

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from fama.intervals import Array, Interval, percentile_interval, task_weights
+from fama.intervals import Array, Interval, clustered_share, percentile_interval, task_weights
 
 
 class Resample:
@@ -13,7 +13,8 @@ class Resample:
     def __init__(self, task_of: Sequence[str], draws: int, seed: int, name: str) -> None:
         tasks = sorted(set(task_of))
         index_of = {task: index for index, task in enumerate(tasks)}
-        self._weights = task_weights(len(tasks), draws, seed, name)[:, [index_of[task] for task in task_of]]
+        self._places = [index_of[task] for task in task_of]
+        self._weights = task_weights(len(tasks), draws, seed, name)[:, self._places]
         self.tasks = len(tasks)
 
     def interval(self, statistic: Callable[..., Array], *per_unit: Array) -> Interval:
@@ -30,3 +31,8 @@ class Resample:
         if 2 * len(draws) < len(self._weights):
             return Interval(value, None, None, self.tasks)
         return percentile_interval(value, draws, self.tasks)
+
+    def share(self, hits: Array, counts: Array) -> Interval:
+        """Return Σ hits / Σ counts, both [units], as ``clustered_share``: resamples of none or all have no width."""
+        by_task = (np.bincount(self._places, each, self.tasks).tolist() for each in (hits, counts))
+        return clustered_share(*by_task)

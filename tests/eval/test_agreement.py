@@ -121,6 +121,17 @@ def test_three_labellers_have_fleiss_over_what_all_of_them_label() -> None:
     assert len(found.pairs) == 3 and dcv.units == 8
 
 
+def test_an_annotator_who_shares_no_failure_has_no_share() -> None:
+    """Their labels stand alone: no number, and no warning, is made of none."""
+    labels = {r: {f"e{i}": label(i, "CM" if i % 2 else "DCV", labeller=r) for i in range(8)} for r in "ab"}
+    labels["c"] = {f"e{i}": label(i, "CM", labeller="c") for i in range(20, 24)}
+    found = agreement(labels, CODES, draws=100)
+    assert found.alone == 4 and found.variables[0].shares == {"a": 0.5, "b": 0.5}
+    assert "NaN" not in json.dumps(found.model_dump())
+    observed = found.variables[0].observed  # all agree, which is no proof that all will
+    assert observed.value == observed.high == 1.0 and observed.low is not None and observed.low < 0.6
+
+
 def test_intervals_cover_the_truth() -> None:
     """Two annotators with prevalence ½ who differ in 25 % of the failures: κ = α = ½."""
     rng = np.random.default_rng(5)

@@ -15,6 +15,7 @@ from eval.compare.comparison import read_comparison
 from eval.compare.executed import read_executed
 from eval.compare.results import compare_arms
 from eval.metrics.selection_quality import ExecutedSubset
+from eval.report.figures import figures
 from eval.report.table_format import TableCell
 from eval.report.tables import comparison_tables
 from fama.cli import main
@@ -389,3 +390,24 @@ async def test_a_regret_over_a_part_of_the_choices_is_counted_and_never_the_best
     whole, part = regrets(4)[1], regrets(1)[1]
     assert whole.best and "of" not in whole.text
     assert not part.best and part.text == f"{whole.text} (of 1 of 4)" and part.sort is None
+
+
+async def test_the_table_of_choices_says_on_how_many_tasks_no_choice_is_right(tmp_path: Path) -> None:
+    """The cheapest executed subset is the minimal one where none succeeds: the plain agent looks right there."""
+    got = await live(tmp_path)
+
+    def caption(oracles: list[float]) -> str:
+        rows = [row.model_copy(update={"oracle": best}) for row, best in zip(got.per_task, oracles, strict=True)]
+        found = comparison_tables(got.model_copy(update={"per_task": tuple(rows)}))
+        return next(table.caption for table in found if table.name == "selection")
+
+    assert "On 3 of these tasks none ever succeeds" in caption([0.0, 0.0, 0.0, 1.0])
+    assert "ever succeeds" not in caption([1.0] * 4)
+
+
+async def test_tables_and_figures_name_the_plain_agent_as_its_label_does(tmp_path: Path) -> None:
+    got = await live(tmp_path, arms=[{"name": "none", "label": "bare"}, {"name": "all"}])
+    assert got.plain == "bare"
+    columns = {table.name: table.columns for table in comparison_tables(got)}
+    assert "over bare, %" in columns["cost"] and "against bare, points" in columns["differences"]
+    assert "success against bare" in figures(got)["differences"].axes[0].get_xlabel()

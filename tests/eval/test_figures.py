@@ -1,15 +1,19 @@
 """Figures of a report: labels that hide nothing, a colour for each arm; sentences with p-values."""
 
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
 
-from eval.metrics.formats import p_statement
-from eval.report.figures import COLOURS, arm_colours, figures, label_places
+from eval.annotation.failure_profiles import draw_profiles, profile
+from eval.compare.schema import Comparison
+from eval.metrics.formats import detectable_points, p_statement, p_value
+from eval.report.figures import COLOURS, arm_colours, figures, label_places, save_figure
 from fama.episodes.records import Episode
 from tests.support.comparisons import comparison
 from tests.support.eval_builders import build
+from tests.support.label_builders import CODES, label
 
 AT_ZERO = {name: "0000" for name in ("none", "irma", "prompted", "learned")}
 SHARED = {"none": "0001", "all": "0111", "best_fixed": "0111", "learned": "0111"}
@@ -71,3 +75,28 @@ def test_two_routers_have_two_colours() -> None:
 def test_a_p_value_in_a_sentence_has_one_sign() -> None:
     stated = [p_statement(p) for p in (None, 0.0004, 0.001, 0.25)]
     assert stated == ["p = –", "p < 0.001", "p = 0.001", "p = 0.250"]
+
+
+def test_a_name_is_no_formula_and_a_legend_lacks_none(tmp_path: Path) -> None:
+    """Between two dollar signs matplotlib reads a formula, and a legend leaves out names that begin with ``_``."""
+    found = comparison({arm: arm_episodes(arm, "0011") for arm in ("none", "all")})
+    text = found.model_dump_json().replace('"all"', '"$x_$"')
+    drawn = figures(Comparison.model_validate_json(text))
+    for name, figure in drawn.items():
+        save_figure(figure, tmp_path / f"{name}.png")
+    assert "$x_$" in {label.get_text() for label in drawn["success_over_tokens"].axes[0].texts}
+    names = ("a$x_$.jsonl", "_old/failures.jsonl")
+    figure = draw_profiles([profile(name, [label(n, "CM") for n in range(4)], CODES) for name in names])
+    save_figure(figure, tmp_path / "profiles.png")
+    shown = [text.get_text().strip() for text in figure.axes[0].get_legend().get_texts()]
+    assert shown == [f"{name} (n = 4)" for name in names]
+
+
+def test_a_p_below_a_level_is_not_written_as_the_level() -> None:
+    told = {0.04996: "<0.05", 0.05: "0.050", 0.0494: "0.049", 0.0096: "<0.01", 0.0004: "<0.001", 0.00104: "0.001"}
+    assert {p: p_value(p) for p in told} == told
+    assert p_statement(0.04996) == "p < 0.05" and p_statement(0.0004) == "p < 0.001"
+
+
+def test_no_difference_of_more_than_100_points_is_found() -> None:
+    assert [detectable_points(effect) for effect in (None, 0.1234, 1.0, 5.3)] == ["–", "12", "100", ">100"]

@@ -116,6 +116,21 @@ async def test_whatever_differs_is_refused_and_nothing_is_written(
     assert capsys.readouterr().err.count("\n") == 1 and not (tmp_path / "board").exists()
 
 
+@pytest.mark.parametrize("label", ["oracle", "payback", "my.minimal"])
+async def test_no_name_of_an_arm_hides_what_is_wrong(tmp_path: Path, label: str) -> None:
+    """Fields of these names are stated only; an arm of such a name is as any other."""
+    await live(tmp_path, arms=[{"name": "none"}, {"name": "all", "label": label}])
+    change(tmp_path / "comparison.json", tokens)
+    with pytest.raises(BadInput, match=r"measures.tokens.low is .* but its episodes say"):
+        verify(tmp_path)
+
+
+async def test_a_comparison_counts_once(tmp_path: Path) -> None:
+    await live(tmp_path / "a")
+    with pytest.raises(BadInput, match="/a: is given twice"):
+        build_leaderboard([tmp_path / "a", tmp_path / "b" / ".." / "a"])
+
+
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Every field of a tree, empty ones and whole groups included."""
     if path:

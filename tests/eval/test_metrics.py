@@ -1,11 +1,13 @@
 """Measures on cases worked by hand."""
 
+import numpy as np
 import pytest
 
 from eval.metrics.curves import OperatingPoint, area, frontier, success_at, tokens_at
 from eval.metrics.episode_scores import Score, TokenUse
 from eval.metrics.measures import Resampling, compare_pair, measure_arm
 from eval.metrics.pass_k import TaskTrials, pass_k, task_pass_k
+from eval.metrics.ranking import rank
 from eval.metrics.selection_quality import ExecutedSubset, jaccard, selection_quality, subset_f1, task_grid, task_grids
 from fama.episodes.keys import EpisodeKey
 
@@ -99,6 +101,17 @@ def test_frontier_and_area_by_hand() -> None:
     assert success_at(points, 250) == 0.6 and success_at(points, 50) is None
     with pytest.raises(ValueError, match="low < high"):
         area(points, 5, 5)
+
+
+def test_equal_rates_are_equal_whatever_the_order_of_their_sum() -> None:
+    """Two arms solve as many trials of three; summed in another order, their means differ in the last bit."""
+    thirds = np.array([0, 1, 1, 3, 1, 2, 3, 0, 2, 1, 3, 2, 0, 1, 3, 2, 1, 0, 2, 2]) / 3
+    orders = [thirds, *(np.random.default_rng(seed).permutation(thirds) for seed in range(20))]
+    low, high = min(map(np.mean, orders)), max(map(np.mean, orders))
+    assert low != high and high - low < 1e-12
+    cheap, costly = OperatingPoint(100, float(low)), OperatingPoint(500, float(high))
+    assert frontier([cheap, costly]) == [cheap] and tokens_at([cheap], costly.success) == 100
+    assert rank(cheap.success, 100) < rank(costly.success, 500)
 
 
 def executed(task: str, trial: int, subset: frozenset[str], success: float, tokens: float) -> ExecutedSubset:

@@ -82,7 +82,7 @@ def test_the_comparison_its_table_and_its_words() -> None:
     assert shown[0][:6] == ["learned", "9,000", "–", "12.5", "9,000", "2.00"]
     assert shown[0][6:8] == ["30 [30, 30]", "300 [300, 300]"]
     assert shown[1][:8] == ["best_fixed", "9,000", "–", "–", "9,000", "2.00", "−30 [−30, −30]", "never"]
-    told = "learned has a setup cost of 9,000 tokens above that of prompted; break-even after 300 episodes."
+    told = "learned has a setup cost of 9,000 tokens above that of prompted; break-even after 300 [300, 300] episodes."
     assert told in headline_answers(got).duel
     nothing = learned.measures.model_copy(update={"success": Interval(0.0, 0.0, 0.4, 6)})
     without = tuple(arm.model_copy(update={"measures": nothing}) if arm is learned else arm for arm in got.arms)

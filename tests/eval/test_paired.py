@@ -250,3 +250,12 @@ def test_every_pass_k_is_covered(a: float, b: float) -> None:
         for tasks in (20, 25, 30, 60, 200):
             shares = [one.share for one in pass_k_coverage(a, b, tasks, trials, 2000)]
             assert min(shares) >= 0.93, (trials, tasks, shares)
+
+
+def test_pass_k_of_few_tasks_bounds_that_of_no_others() -> None:
+    """Two of 30 tasks kept all four trials, the others lost one to an error: the rate of all is as sure as before."""
+    once, all_four = np.array([1.0, 0.0, 0.0] * 10), np.zeros(2)
+    alone = clustered_proportion(once, 92)
+    first, fourth = pass_k_intervals([once, all_four], 92)
+    assert fourth.high is not None and fourth.high > 0.9
+    assert first == alone and alone.high is not None and alone.high < 0.6

@@ -238,7 +238,7 @@ def test_spread_by_hand() -> None:
     single = planned_spread([], "", Basis(workload(discordance=None, pairs=0), ("backbone",)), ())
     assert (single.discordance, single.between) == (2 * 0.25 * 0.75, None)
     assert single.source.startswith("at most, were all tasks alike: 6 logged episodes of B, fc, another backbone")
-    assert planned_spread([], "", Basis(workload(discordance=of(0.0)), ()), ()).discordance == 3 / 30
+    assert planned_spread([], "", Basis(workload(discordance=of(0.0, 30)), ()), ()).discordance == 3 / 30
     assert planned_spread([], "", None, (wide,)) == (GUESS, None, planned_spread([], "", None, ()).source)
     rows = [row("a", "", True), row("a", "TSA", False)]
     assert planned_spread(rows, "t.parquet", Basis(workload(), ()), (wide,)).discordance == 1.0

@@ -40,13 +40,13 @@ def test_arms_that_never_ended_differently_need_few_tasks_not_endlessly_many() -
 
 def test_discordance_by_hand() -> None:
     rows = [row("a", "", True), row("a", "TSA", False), row("a", "Verifier", False), row("b", "", True)]
-    assert discordance_of(rows) == (2 / 3, 3)  # three pairs on a, two of them differ; b has one episode only
+    assert discordance_of(rows) == (2 / 3, 3, 1)  # three pairs on a, two of them differ; b has one episode only
     assert discordance_of(rows[3:]) is None
     assert discordance_of([row("a", "", None), row("a", "TSA", True)]) is None
     weak = [row(task, subset, False) for task in "ab" for subset in ("", "TSA")]
     strong = [one.model_copy(update={"backbone": "big", "success": True}) for one in weak]
-    assert discordance_of(weak) == discordance_of(strong) == (0.0, 2)
-    assert discordance_of([*weak, *strong]) == (0.0, 4)  # two backbones are no pair
+    assert discordance_of(weak) == discordance_of(strong) == (0.0, 2, 2)
+    assert discordance_of([*weak, *strong]) == (0.0, 4, 2)  # two backbones are no pair
 
 
 def test_cost_is_of_the_rows_of_the_backbone_and_strategy_if_there_are_any(tmp_path: Path) -> None:
@@ -71,6 +71,12 @@ def test_cost_is_of_the_rows_of_the_backbone_and_strategy_if_there_are_any(tmp_p
     assert estimate_cost(settings, ("x",), tmp_path, [unknown]).hours is None
     assumed = estimate_cost(settings, ("x",), tmp_path)
     assert assumed.tokens == 4 * ASSUMED_TOKENS and assumed.basis.startswith("an assumption: 21,000 tokens and 19 s")
+
+
+def test_rows_without_a_billed_call_have_no_known_cost(tmp_path: Path) -> None:
+    settings = CompareSettings.model_validate({"arms": [{"name": "none"}, {"name": "all"}], "tasks": 2})
+    free = [row("a", "", True).model_copy(update={"tokens": 0})]
+    assert estimate_cost(settings, ("a", "b"), tmp_path, free).tokens is None
 
 
 def test_cost_of_what_is_left_is_by_arm(tmp_path: Path) -> None:
@@ -119,9 +125,12 @@ def test_the_flag_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str
     rows = [r.model_copy(update=here) for r in (row("a", "", True), row("a", "TSA", False))]
     write_outcomes(tmp_path / "outcomes.parquet", rows, {"synthetic": True})
     assert main([*command, f"outcomes={tmp_path / 'outcomes.parquet'}"]) == 0
-    assert "differently on 100% of the trials (of 1 pairs" in " ".join(capsys.readouterr().out.split())
+    assert "differently on 100% of the trials (of 1 pairs of executed subsets on 1 task" in " ".join(
+        capsys.readouterr().out.split()
+    )
     same = [row("a", subset, True).model_copy(update=here) for subset in ("", "TSA", "Verifier", "Planner")]
     write_outcomes(tmp_path / "outcomes.parquet", same, {"synthetic": True})
     assert main([*command, f"outcomes={tmp_path / 'outcomes.parquet'}"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "differently on 50% of the trials (at most, by the rule of three: none of 6 pairs" in shown
+    most = "differently on 100% of the trials (at most, by the rule of three: none of 6 pairs of executed subsets on 1"
+    assert most in shown  # six pairs of one task say no more of the others than one pair

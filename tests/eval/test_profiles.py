@@ -31,9 +31,7 @@ def drawn(rng: np.random.Generator, shares: list[float], n: int = 120) -> list[F
 
 
 def test_shares_by_hand() -> None:
-    found = profile(
-        "x", [label(0, "CM"), label(1, "CM", "IFU"), label(2, "DCV", task="t0"), label(3)], CODES, draws=200
-    )
+    found = profile("x", [label(0, "CM"), label(1, "CM", "IFU"), label(2, "DCV", task="t0"), label(3)], CODES)
     assert (found.failures, found.tasks) == (4, 3)
     assert {s.category: (s.count, s.value) for s in found.shares} == {
         "DCV": (1, 0.25),
@@ -45,10 +43,17 @@ def test_shares_by_hand() -> None:
     assert cm.low is not None and cm.high is not None and cm.low <= 0.5 <= cm.high
 
 
+def test_what_was_never_seen_has_an_interval() -> None:
+    """12 failures of 12 tasks, all of one category: resampled, they never are of another."""
+    dcv, wrco, *_ = profile("x", [label(i, "DCV", task=f"t{i}") for i in range(12)], CODES).shares
+    assert dcv.value == dcv.high == 1.0 and dcv.low is not None and 0.6 < dcv.low < 0.8
+    assert wrco.value == wrco.low == 0.0 and wrco.high == pytest.approx(1 - dcv.low)
+
+
 def test_a_task_id_of_two_domains_is_two_tasks() -> None:
     labels = [label(i, "CM", task="5").model_copy(update={"domain": domain}) for i, domain in enumerate("aab")]
     assert str(labels[0].key) == "a/5" and str(labels[0].model_copy(update={"benchmark": "x"}).key) == "x/a/5"
-    assert profile("x", labels, CODES, draws=200).tasks == 2
+    assert profile("x", labels, CODES).tasks == 2
 
 
 def test_drift_is_found_where_it_is_and_rarely_where_it_is_not() -> None:
@@ -77,7 +82,7 @@ def test_equal_profiles_do_not_differ() -> None:
 
 @pytest.mark.parametrize("groups", [4, 5, 9])
 def test_each_of_many_groups_has_a_panel_with_its_name(groups: int) -> None:
-    figure = draw_profiles([profile(f"group {n}", [label(n, "CM")], CODES, draws=10) for n in range(groups)])
+    figure = draw_profiles([profile(f"group {n}", [label(n, "CM")], CODES) for n in range(groups)])
     shown = [axes for axes in figure.axes if axes.get_visible()]
     names = [f"group {n} (n = 1)" for n in range(groups)]
     if groups <= 4:

@@ -7,9 +7,10 @@ import pytest
 
 from eval.compare.comparison import read_comparison
 from eval.compare.questions import answer, check_questions
+from eval.compare.schema import Answer
 from eval.metrics.episode_scores import Score, TokenUse, score_of
 from eval.metrics.measures import Resampling
-from eval.report.answers_table import answers_table, question
+from eval.report.answers_table import _row, answers_table, question
 from eval.stats.margins import Ask, shows_margin
 from eval.stats.paired import paired_estimate
 from fama.cli import main
@@ -83,6 +84,33 @@ def test_an_answer_by_hand() -> None:
     for than in ("free", "unknown"):
         none = answer(QuestionSettings(arm="learned", than=than, tokens=0.25), scores, tasks, Resampling())
         assert none.token_share is not None and none.token_share.value is None and none.tokens_shown is None
+
+
+def test_what_is_shown_of_an_answer_decides_as_it_does() -> None:
+    """Ends that one digit would round to the margin, or none to the share that was asked, have more."""
+
+    def cells(low: float, high: float, shown: bool, share: float) -> list[str]:
+        one = Answer(
+            arm="a", than="b", ask="no_worse", margin=0.05, tokens=0.25, difference=Interval(0.0, low, high, 60),
+            shown=shown, token_share=Interval(0.2, 0.1, share, 60), tokens_shown=share <= 0.25,
+        )  # fmt: skip
+        return [cell.text for cell in _row(one, "")][1:]
+
+    assert cells(-0.04, 0.1, True, 0.2) == ["0.0 [−4.0, +10.0]", "yes", "20 [10, 20]", "yes"]
+    assert cells(-0.0498, 0.1, True, 0.252) == ["0.00 [−4.98, +10.00]", "yes", "20.0 [10.0, 25.2]", "no"]
+    assert cells(-0.0502, 0.1, False, 0.248) == ["0.0 [−5.0, +10.0]", "no", "20 [10, 25]", "yes"]
+
+
+def test_no_share_of_tokens_is_shown_where_the_other_arm_rarely_spends_any() -> None:
+    """The other arm asks on 3 of 20 tasks: in 4 % of the resamples on none, so that no share of it is shown."""
+    tasks = [f"t{n}" for n in range(20)]
+    scores = {
+        "often": [score(n, True, 10) for n in range(20)],
+        "rare": [score(n, True, 100 if n < 3 else 0) for n in range(20)],
+    }
+    found = answer(QuestionSettings(arm="often", than="rare", tokens=5.0), scores, tasks, Resampling())
+    assert found.token_share is not None and found.token_share.value == pytest.approx(2 / 3)
+    assert found.token_share.high is None and found.tokens_shown is False
 
 
 def test_only_pairs_with_a_verdict_on_both_sides_count_in_tokens() -> None:

@@ -20,7 +20,7 @@ from eval.readings.judge import Judging, measure_judge
 from eval.readings.measured import AGREEMENT, lines_about, read_measured, record_scores
 from eval.readings.members import HALVES, SET, Half, Stratum, read_set, write_set
 from eval.readings.packets import BATCHES, batches, packet, policy
-from eval.readings.reader_answers import faults
+from eval.readings.reader_answers import ReadingAnswer, faults, read_answers
 from eval.readings.readings import AGAIN, AGAIN_READERS, FOLDER, Reading, agree, final, read_readings
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode, FunctionCall, GoldAction, Message, Outcome, ToolCall, ToolSpec
@@ -239,6 +239,15 @@ def test_lines_that_are_no_answer_and_second_answers(tmp_path: Path) -> None:
         "4: not a record; see the guide for the form",
         "5: tau-bench-0: id: is answered in line 1, too; delete one",
     ]
+
+
+def test_a_quote_may_hold_a_separator_of_lines(tmp_path: Path) -> None:
+    """U+2028 stands as it is in JSON and ends no line of a file."""
+    path = tmp_path / "answers.jsonl"
+    told = {"id": "e", "category": "CM", "blame": "agent", "step": 2, "should": "x", "confidence": "high"}
+    path.write_text(json.dumps({**told, "quote": "one\u2028two"}, ensure_ascii=False) + "\n", encoding="utf-8")
+    ((number, answer),) = read_answers(path)
+    assert number == 1 and isinstance(answer, ReadingAnswer) and answer.quote == "one\u2028two"
 
 
 def test_the_command_writes_packets_and_checks_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

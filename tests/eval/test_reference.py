@@ -35,6 +35,15 @@ def test_by_hand() -> None:
     assert found.macro_random.value == pytest.approx(1 / 3)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_reference_without_any_category_has_no_score() -> None:
+    empty = {f"e{number}": label(number, labeller="true") for number in range(6)}
+    found = against(labels(*["DCV"] * 6), empty, ("said", "true"), CODES, draws=100)
+    assert found.macro.value is None and found.categories[0].recall.value is None
+    wrong = found.categories[0].precision
+    assert wrong.value == wrong.low == 0.0 and wrong.high is not None and wrong.high > 0.4
+
+
 def test_a_library_and_a_simulated_guesser_agree() -> None:
     rng = np.random.default_rng(0)
     true, said = rng.choice(CODES, 4000, p=[0.4, 0.1, 0.2, 0.3]), rng.choice(CODES, 4000, p=[0.4, 0.1, 0.2, 0.3])

@@ -7,10 +7,12 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from eval.compare.comparison import read_comparison
@@ -19,7 +21,7 @@ from eval.metrics.formats import percent
 from eval.report.latex import latex
 from eval.report.narrative import headline_answers
 from eval.report.page import write_report
-from eval.report.table_format import markdown
+from eval.report.table_format import TableCell, markdown
 from eval.report.tables import comparison_tables
 from eval.report.transcripts import script_json, transcript, transcripts
 from fama.agents.runs.run_config import COMPARISON
@@ -165,10 +167,53 @@ def test_every_table_is_written_in_all_forms(folder: Path) -> None:
     assert (folder / "figures" / "differences.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_equal_arms_are_both_the_best_and_the_cheaper_one_comes_first() -> None:
+    """Of three trials each solves as many; the sums of their rates differ in the last bit by the order of the tasks."""
+    solved = [0, 1, 1, 3, 1, 2, 3, 0, 2, 1, 3, 2, 0, 1, 3, 2, 1, 0, 2, 2]
+    for seed in range(50):
+        order = np.random.default_rng(seed).permutation(solved)
+        if np.mean(np.array(solved) / 3) < np.mean(order / 3):
+            break
+
+    def of(arm: str, counts: list[int], agent: int) -> list[Episode]:
+        return [
+            build(f"t{task:02d}", arm, "success" if trial < count else "failure", trial=trial, agent=agent)
+            for task, count in enumerate(counts)
+            for trial in range(3)
+        ]
+
+    arms = {"none": of("none", [0] * 20, 100), "irma": of("irma", solved, 100), "all": of("all", order.tolist(), 500)}
+    found = comparison(arms)
+    assert headline_answers(found).headline.startswith("irma solves 50.0 % of the episodes")
+    assert found.frontier == ("irma",)
+    rows = next(table for table in comparison_tables(found) if table.name == "success").rows
+    assert [row[1].best for row in rows] == [False, True, True]
+
+
+def test_the_family_of_a_correction_is_the_tests_that_there_are() -> None:
+    """An arm of errors alone is not tested: what is detectable and what is said are of the one test that is left."""
+    found = comparison(
+        {arm: arm_episodes(arm, (), outcomes) for arm, outcomes in
+         {"none": "00000001", "all": "11111111", "irma": "eeeeeeee"}.items()}
+    )  # fmt: skip
+    versus = found.arm("all").versus_none
+    assert versus is not None and versus.p == versus.p_holm and versus.detectable == versus.detectable_holm
+    assert "corrected for 1 arm" in headline_answers(found).cards[1].detail
+
+
+def test_one_task_is_no_test() -> None:
+    found = comparison({arm: arm_episodes(arm, (), outcomes) for arm, outcomes in {"none": "0", "all": "1"}.items()})
+    answers = headline_answers(found)
+    assert answers.headline.endswith("not a clear difference with 1 task.")
+    assert answers.cards[1].detail == "+100.0 over none; no test with one task"
+
+
 def test_names_are_escaped_in_latex_and_markdown() -> None:
     strange = comparison({"none": arm_episodes("none", (), "01"), "best_fixed": arm_episodes("best_fixed", (), "11")})
     table = next(table for table in comparison_tables(strange) if table.name == "success")
     assert r"best\_fixed" in latex(table) and r"best\_fixed" in markdown(table)
+    starred = replace(table, rows=((TableCell("*best"), *table.rows[0][1:]), *table.rows[1:]))
+    assert "\n{*}best &" in latex(starred)  # else the star is that of the line break before it
 
 
 @pytest.mark.parametrize(
@@ -179,6 +224,7 @@ def test_names_are_escaped_in_latex_and_markdown() -> None:
             "none solves 50.0 % of the episodes, the most of 2 arms; it is the plain agent",
         ),
         ({"all": "0011"}, "it has no plain agent beside it"),
+        ({"none": "eeee", "all": "0011"}, "it shares no verdict with none"),
         ({"none": "eeee"}, "No episode of any arm has a verdict"),
         ({"none": "0000", "all": "0000"}, "No episode of the 2 arms was solved: 0.0 ["),
         ({"none": "0000", "all": "0001"}, "not a clear difference with 4 tasks"),
@@ -343,3 +389,15 @@ def test_a_printed_page_of_eight_arms_is_as_wide_as_its_paper(tmp_path: Path) ->
         wide = browser.execute_script("return document.documentElement.scrollWidth")
         tables = browser.execute_script("return document.querySelectorAll('table').length")
     assert tables >= 6 and wide <= 717
+
+
+def test_the_tokens_of_a_duel_are_of_the_same_tasks() -> None:
+    """Learned ends in an error on the five dear tasks: on the five that both finish it costs as much as prompted."""
+
+    def of(arm: str, dear: Status) -> list[Episode]:
+        return [build(f"t{i}", arm, "success" if i < 5 else dear, agent=100 if i < 5 else 1000) for i in range(10)]
+
+    found = comparison(
+        {"none": of("none", "failure"), "prompted": of("prompted", "failure"), "learned": of("learned", "error")}
+    )
+    assert headline_answers(found).duel[0].endswith("at 1.00 times its tokens.")
