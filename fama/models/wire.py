@@ -7,6 +7,7 @@ message, and the reply is left to a lenient parser.
 """
 
 import json
+import re
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ Prefill = Literal["message", "flag", "words"]
 PREFILL_OF: dict[str, Prefill] = {"llama.cpp": "message", "vllm": "flag", "openai": "words"}
 
 SEED_RANGE = 2**31
+_OWN_ID = re.compile(r"call_(\d{1,5})")
 _OPENING = "Begin your reply with exactly this text and go on from its end:\n"
 
 
@@ -59,7 +61,7 @@ def build_body(
     limit = "max_completion_tokens" if "api.openai.com" in base_url else "max_tokens"
     body: dict[str, Any] = {
         "model": model,
-        "messages": clean_value(request.messages),
+        "messages": plain_call_ids(clean_value(request.messages)),
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "seed": request.seed % SEED_RANGE,
@@ -80,6 +82,24 @@ def build_body(
     if extra:
         body["extra_body"] = extra
     return body
+
+
+def plain_call_ids(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return messages in which the ids of our own calls, ``call_7``, are nine letters and digits: ``call00007``.
+
+    Mistral's templates and API refuse all others; to any other server an id is a name. Ids of others stay.
+    """
+    for message in messages:
+        for call in message.get("tool_calls") or ():
+            call["id"] = _plain_id(call.get("id"))
+        if "tool_call_id" in message:
+            message["tool_call_id"] = _plain_id(message["tool_call_id"])
+    return messages
+
+
+def _plain_id(id_: Any) -> Any:
+    own = _OWN_ID.fullmatch(id_) if isinstance(id_, str) else None
+    return f"call{int(own[1]):05d}" if own else id_
 
 
 def place_prefill(messages: list[dict[str, Any]], opening: str, prefill: Prefill) -> dict[str, Any]:

@@ -27,6 +27,14 @@ class Prompt:
     stop: tuple[str, ...] = ()
     note_prefix: str = ""
 
+    def without_note(self, text: str) -> str:
+        """Return a reply's text without the note that opens it, also where the white space around that differs."""
+        if text.startswith(self.note_prefix):
+            return text[len(self.note_prefix) :]
+        note, bare = self.note_prefix.strip(), text.lstrip()
+        behind = bare[len(note) :]
+        return behind.lstrip() if bare.startswith(note) and not behind[:1].isalnum() else text
+
     def repaired(self, reply: str, complaint: str) -> "Prompt":
         """Return the prompt of the repair round: the bad reply and a complaint at its end, the note not repeated."""
         extra = ({"role": "assistant", "content": reply}, {"role": "user", "content": complaint})
