@@ -6,6 +6,7 @@ broken connections, and ``timeout`` bounds the whole call with all its retries.
 
 import asyncio
 import logging
+import re
 import time
 from dataclasses import replace
 from types import TracebackType
@@ -32,6 +33,10 @@ log = logging.getLogger(__name__)
 
 Flavour = Literal["llama.cpp", "vllm", "openai"]
 
+#: What a server says that does not go on from the beginning of a reply, such as llama.cpp where the model thinks.
+_PREFILL = re.compile(
+    r"prefill|continue_final_message|final message|last (?:message|role) .{0,60}assistant", re.IGNORECASE
+)
 #: The status that stands for no answer, or one that cannot be read: tried again like a bad gateway.
 _UNREACHABLE = 502
 
@@ -166,7 +171,8 @@ class OpenAIChat:
                 if is_overflow(failed.status, failed.reason, failed.body):
                     raise ContextOverflow(f"{self._name}: {failed.reason}; raise model.context_tokens") from failed
                 if is_final(failed.status, failed.body, failed.wait):
-                    raise CallFailed(f"{self._name}: {failed.reason}") from failed
+                    mend = "; set model.prefill=words" if request.prefill and _PREFILL.search(failed.reason) else ""
+                    raise CallFailed(f"{self._name}: {failed.reason}{mend}") from failed
                 reason, hint = failed.reason, failed.wait
             if tries_left:
                 if hint is not None and time.monotonic() + hint >= deadline:

@@ -45,7 +45,7 @@ async def connect(settings: "ModelSettings") -> AsyncIterator[ChatModel]:
         if settings.cache:
             from fama.models.cache import CachedChat
 
-            model = CachedChat(model, Path(settings.cache))
+            model = CachedChat(model, Path(settings.cache), cached_name(settings))
         yield model
 
 
@@ -61,6 +61,16 @@ def recorded_name(settings: "ModelSettings") -> str:
     if name.startswith(offline.PREFIX):
         return name.partition("?")[0]
     return Path(name).stem if name.endswith(".gguf") and not settings.base_url else name
+
+
+def cached_name(settings: "ModelSettings") -> str:
+    """Return the name of the model in response caches: as in records, but a file's path, since files share names.
+
+    Raises:
+        BadInput: an unknown scripted model.
+    """
+    is_file = settings.name.endswith(".gguf") and settings.in_process
+    return str(Path(settings.name).expanduser().resolve()) if is_file else recorded_name(settings)
 
 
 def _scripted(name: str) -> ChatModel:

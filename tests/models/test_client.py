@@ -204,6 +204,16 @@ async def test_a_key_is_sent_without_its_line_end_and_one_that_cannot_be_sent_is
             pass
 
 
+@pytest.mark.parametrize("prefill", ["", "Note. "])
+async def test_a_server_that_takes_no_opening_is_told_with_the_setting(endpoint: Endpoint, prefill: str) -> None:
+    refused = {"code": 400, "message": "Assistant response prefill is incompatible with enable_thinking."}
+    endpoint.answers = [(400, {"error": refused})]
+    async with client(endpoint) as model:
+        with pytest.raises(ModelError, match="enable_thinking") as caught:
+            await model.complete(ask(prefill=prefill))
+    assert str(caught.value).endswith("; set model.prefill=words") == bool(prefill)
+
+
 async def test_ids_of_our_calls_are_nine_letters_and_digits_on_the_wire(endpoint: Endpoint) -> None:
     call = {"type": "function", "function": {"name": "get_order", "arguments": "{}"}}
     messages: list[dict[str, Any]] = []
