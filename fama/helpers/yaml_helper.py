@@ -21,6 +21,13 @@ SUFFIXES = (".yaml", ".yml")
 _ITS_OWN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError, MemoryError)
 
 
+#: What a prompt is tried with: a state without anything, and one with some of everything.
+_SAMPLES: tuple[dict[str, object], ...] = (
+    {"policy": "", "tools": [], "dialogue": [], "noted": []},
+    {"policy": "Be kind.", "tools": [{"name": "f", "description": "d"}], "dialogue": ["user: Hi."], "noted": ["Hint."]},
+)
+
+
 class YamlHelper(BaseModel):
     """The keys of the file.
 
@@ -88,10 +95,13 @@ def load_yaml_helper(path: Path | str, form: Form = "llm") -> Helper:
     if form != "llm":
         raise BadInput(f"{path}: a YAML helper has a prompt only; set its form to llm")
     try:
-        render_text(settings.prompt, policy="", tools=[], dialogue=[], noted=[])
+        for values in _SAMPLES:
+            render_text(settings.prompt, **values)
     except (jinja2.TemplateError, *_ITS_OWN) as error:
         reason = " ".join(str(error).split())
-        raise BadInput(f"{path}: prompt: {reason}; use policy, tools, dialogue and noted only") from error
+        raise BadInput(
+            f"{path}: prompt: {reason}; use policy, tools (name, description), dialogue and noted only"
+        ) from error
 
     def prompt(values: dict[str, object]) -> str:
         return render_text(settings.prompt, **values)

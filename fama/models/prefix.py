@@ -98,6 +98,11 @@ class Question:
         return f'{self.opening}{said}"' if self.quotes else f"{self.opening} {said}"
 
 
+def shown(reply: str) -> str:
+    """Return a reply as a repair shows it to its model; an empty one in a word, since servers refuse empty messages."""
+    return reply if reply.strip() else "(nothing)"
+
+
 def line_fault(reply: ChatReply, words: str, end: str = "\n") -> str | None:
     """Return why a reply's ``words`` are no answer; None if they are one, or were cut behind the ``end`` of it."""
     if reply.end in (ReplyEnd.STOP, ReplyEnd.TOOL_CALLS) or (reply.end is ReplyEnd.LENGTH and end in words):

@@ -162,6 +162,29 @@ def test_the_input_of_a_named_action(text: str, arguments: dict[str, Any]) -> No
     assert parse_text(text, ["get_order"]) == Action(tool="get_order", arguments=arguments)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '```python\nget_order(order_id="W1")\n```',
+        '```\nget_order(order_id="W1")\n```',
+        'get_order({"order_id": "W1"})',
+        '```python\nget_order({"order_id": "W1"})\n```',
+    ],
+)
+def test_a_reply_that_is_a_call_of_a_tool_as_in_code(text: str) -> None:
+    assert parse_text(text, ["get_order"], prose=True) == GET
+    assert parse_text(text, ["close"], prose=True) == Action(tool=None, text=text)
+
+
+@pytest.mark.parametrize(
+    "text", ['get_order("W1")', '```python\nget_order("W1")\n```', "get_order(order)", 'get_order({order_id: "W1"})']
+)
+def test_a_call_of_a_tool_that_cannot_be_read_is_not_said(text: str) -> None:
+    assert isinstance(parse_text(text, ["get_order"], prose=True), ParseFailure)
+    said = f"{text} is what I tried."
+    assert parse_text(said, ["get_order"], prose=True) == Action(tool=None, text=said)
+
+
 def test_a_summary_with_the_word_action_is_said() -> None:
     for action in ("Cancel the order", "cancel_order"):
         text = f"Let me confirm:\n**Order:** W1\n**Action:** {action}\n**Reason:** late\nDo you agree?"

@@ -184,6 +184,7 @@ def test_repair_prompt_ends_with_reply_and_complaint() -> None:
     assert again.messages[: len(asked.messages)] == asked.messages
     assert [cast("str", m["content"]) for m in again.messages[-2:]] == ["nonsense", "Format error: no."]
     assert (again.prefill, again.note_prefix) == ('{"tool": "', "")
+    assert asked.repaired(" \n", "Format error: no.").messages[-2]["content"] == "(nothing)"
 
 
 @pytest.mark.parametrize(

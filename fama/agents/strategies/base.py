@@ -11,6 +11,7 @@ from fama.envs.base import Action
 from fama.episodes.records import Message, ToolCall, ToolSpec
 from fama.episodes.state import RESPOND
 from fama.models.base import ChatReply
+from fama.models.prefix import shown
 from fama.registry import Registry
 
 Placement = Literal["assistant", "user", "system"]
@@ -37,7 +38,7 @@ class Prompt:
 
     def repaired(self, reply: str, complaint: str) -> "Prompt":
         """Return the prompt of the repair round: the bad reply and a complaint at its end, the note not repeated."""
-        extra = ({"role": "assistant", "content": reply}, {"role": "user", "content": complaint})
+        extra = ({"role": "assistant", "content": shown(reply)}, {"role": "user", "content": complaint})
         prefill = self.prefill.removeprefix(self.note_prefix)
         return replace(self, messages=(*self.messages, *extra), prefill=prefill, note_prefix="")
 
