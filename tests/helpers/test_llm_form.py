@@ -14,6 +14,7 @@ from fama.models.base import ChatModel, ChatReply, ChatRequest
 from fama.models.client import ContextOverflow
 from fama.models.prefix import AgentRequest, Question
 from fama.models.scripted import ScriptedModel
+from fama.settings import Form
 from fama.subsets import POOL
 from fama.text.tokens import estimate_tokens
 from tests.support.note_states import LOANS, POLICY, Chat
@@ -179,7 +180,7 @@ def test_a_question_over_its_cap_is_not_asked() -> None:
     ],
 )
 def test_a_refusal_and_a_cut_answer_are_no_note(
-    form: str, answer: str, more: dict[str, Any], fault: str | None
+    form: Form, answer: str, more: dict[str, Any], fault: str | None
 ) -> None:
     row = LedgerRow(role="helper:TSA", model="m", input_tokens=9, output_tokens=3)
     model = ScriptedModel("m", lambda request: ChatReply(text=answer, usage=row, **more))
