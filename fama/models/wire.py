@@ -191,6 +191,10 @@ def _reply(choice: Any, request: ChatRequest, usage: LedgerRow, continues: bool)
     refusals = [*content.refusals, *read_refusal(message.get("refusal"))]
     calls = reply_calls(message, content.calls)
     reasons = [read_thought(message.get(key)) for key in _THOUGHT_KEYS]
+    reasoning = "\n".join(content.thoughts) or next(filter(None, reasons), "")
+    whole = read_end(finish) in (ReplyEnd.STOP, ReplyEnd.TOOL_CALLS)
+    if continues and request.prefill and whole and not (words.strip() or calls or refusals):
+        words, reasoning = reasoning, ""  # vLLM's reasoning parsers take what goes on from an opening for a thought
     refused = bool("".join(refusals).strip()) or read_end(finish) is ReplyEnd.REFUSAL
     if refused:
         text = "\n".join(filter(str.strip, refusals)) or words
@@ -201,7 +205,7 @@ def _reply(choice: Any, request: ChatRequest, usage: LedgerRow, continues: bool)
         usage=usage,
         tool_calls=() if refused else calls,
         finish_reason=clean(finish if isinstance(finish, str) else str(read_end(finish))),
-        reasoning="\n".join(content.thoughts) or next(filter(None, reasons), ""),
+        reasoning=reasoning,
         refused=refused,
         unread=tuple(content.unread),
     )

@@ -214,6 +214,23 @@ async def test_a_server_that_takes_no_opening_is_told_with_the_setting(endpoint:
     assert str(caught.value).endswith("; set model.prefill=words") == bool(prefill)
 
 
+async def test_what_goes_on_from_an_opening_is_no_thought(endpoint: Endpoint) -> None:
+    message = {"reasoning_content": 'get_order", "arguments": {}}'}
+    opening = '{"tool": "'
+    endpoint.answers = [said(None, message=message)]
+    async with client(endpoint, "vllm") as model:
+        reply = await model.complete(ask(prefill=opening))
+        thought = await model.complete(ask())
+    assert (reply.text, reply.reasoning) == (opening + message["reasoning_content"], "")
+    assert (thought.text, thought.reasoning) == ("", message["reasoning_content"])
+    async with client(endpoint, "openai") as model:  # asked for the opening in words, it may think before it
+        assert (await model.complete(ask(prefill=opening))).text == ""
+    for more in ({"tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}, {"content": "Hello"}):
+        endpoint.answers = [said(None, message={**message, **more})]
+        async with client(endpoint, "vllm") as model:
+            assert (await model.complete(ask(prefill=opening))).reasoning == message["reasoning_content"]
+
+
 async def test_ids_of_our_calls_are_nine_letters_and_digits_on_the_wire(endpoint: Endpoint) -> None:
     call = {"type": "function", "function": {"name": "get_order", "arguments": "{}"}}
     messages: list[dict[str, Any]] = []
