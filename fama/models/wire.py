@@ -84,6 +84,20 @@ def build_body(
     return body
 
 
+def put_otherwise(body: dict[str, Any], parameter: str) -> bool:
+    """Change a body, in place, for a server without a parameter; return whether it asks the same without it.
+
+    OpenAI's reasoning models, also behind other addresses, know the limit under its new name only, and no ``top_p``.
+    """
+    if parameter == "max_tokens" and parameter in body:
+        body["max_completion_tokens"] = body.pop(parameter)
+        return True
+    if parameter == "top_p" and body.get(parameter) == 1.0:
+        del body[parameter]
+        return True
+    return False
+
+
 def plain_call_ids(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return messages in which the ids of our own calls, ``call_7``, are nine letters and digits: ``call00007``.
 

@@ -231,6 +231,23 @@ async def test_what_goes_on_from_an_opening_is_no_thought(endpoint: Endpoint) ->
             assert (await model.complete(ask(prefill=opening))).reasoning == message["reasoning_content"]
 
 
+async def test_a_parameter_that_a_server_does_not_know_is_put_otherwise_where_it_means_the_same(
+    endpoint: Endpoint,
+) -> None:
+    def answer(body: dict[str, Any]) -> Answer:
+        for name in ("max_tokens", "top_p"):
+            if name in body:
+                return 400, {"error": {"message": f"Unsupported parameter: '{name}' is not supported with this model."}}
+        return said("yes")
+
+    endpoint.answer = answer
+    async with client(endpoint, "openai", retries=0) as model:
+        assert [(await model.complete(ask(seed=seed))).text for seed in range(2)] == ["yes", "yes"]
+        assert len(endpoint.asked) == 4 and endpoint.asked[-1]["max_completion_tokens"] == 256
+        with pytest.raises(ModelError, match="top_p"):  # another one would be another experiment
+            await model.complete(ask(sampling=Sampling(top_p=0.9)))
+
+
 async def test_ids_of_our_calls_are_nine_letters_and_digits_on_the_wire(endpoint: Endpoint) -> None:
     call = {"type": "function", "function": {"name": "get_order", "arguments": "{}"}}
     messages: list[dict[str, Any]] = []
