@@ -200,6 +200,8 @@ def test_a_note_that_a_model_was_asked_to_begin_with_is_not_said(reply: str) -> 
     prompt = Prompt((), prefill="Note: Be brief.\n", note_prefix="Note: Be brief.\n")
     answer = ChatReply(text=reply, usage=LedgerRow(role="agent", model="m"))
     assert FunctionCalling().parse(answer, prompt, ()) == Action(tool=None, text="Hello there.")
+    beside = replace(answer, tool_calls=(ToolCall(id="a", function=FunctionCall(name="close", arguments="{}")),))
+    assert FunctionCalling().parse(beside, prompt, ()) == Action(tool="close", text="Hello there.")
     assert prompt.without_note("Note: Be briefer.") == "Note: Be briefer."
     for nothing in ("Note: Be brief.", "<think>x</think>Note: Be brief."):
         assert isinstance(FunctionCalling().parse(replace(answer, text=nothing), prompt, ()), ParseFailure)

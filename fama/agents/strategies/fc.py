@@ -47,9 +47,9 @@ class FunctionCalling:
         if isinstance(native, ParseFailure) or native.tool is None:
             return native
         beside = read_markup(text)
-        return (
-            ParseFailure(beside.problem) if beside.problem == UNCLOSED else replace(native, text=beside.words.strip())
-        )
+        if beside.problem == UNCLOSED:
+            return ParseFailure(beside.problem)
+        return replace(native, text=prompt.without_note(beside.words).strip())
 
     def write(self, message: Message) -> Written:
         """Return the message's words and calls."""
