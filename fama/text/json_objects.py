@@ -13,8 +13,9 @@ from fama.text.json_numbers import MODEL_DECODER, RepeatedKey, one_value
 _MAX_STARTS = 64
 _MAX_DEPTH = 64
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
-#: The beginning of what is meant as an object: a brace, a key and a colon.
-_OBJECT = re.compile(r"\{\s*(?:\"[^\"\n]*\"|'[^'\n]*'|\w+)\s*:")
+#: The beginning of what is meant as an object: a brace, a key and a colon. One whose text begins with a brace is an
+#: opening that was given, and that the model has written again.
+_OBJECT = re.compile(r"\{\s*(?:\"[^\"\n]*\"|'[^'\n]*'|\w+)\s*:(?!\s*[\"']\s*\{)")
 
 
 def objects(text: str, repair: bool = True) -> Iterator[Any]:

@@ -35,6 +35,7 @@ SAY = Action(tool=None, text="Hello there.")
         '{{"name": "get_order", "arguments": {{"order_id": "W1"}}}}',
         '{{"name": "get_order", "arguments": {"order_id": "W1"}}',
         "{'tool': 'get_order', 'arguments': {'order_id': 'W1'}}",
+        '{"tool": "{"tool": "get_order", "arguments": {"order_id": "W1"}}',
         '{"tool": "get_order", "arguments": {"order_id": "W1",},}',
         '{"tool": "get_order", "arguments": {"order_id": "W1"}',
         '{"tool": "get_order", "arguments": {"order_id": "W1"',
