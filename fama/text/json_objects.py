@@ -13,9 +13,10 @@ from fama.text.json_numbers import MODEL_DECODER, RepeatedKey, one_value
 _MAX_STARTS = 64
 _MAX_DEPTH = 64
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
-#: The beginning of what is meant as an object: a brace, a key and a colon. One whose text begins with a brace is an
-#: opening that was given, and that the model has written again.
-_OBJECT = re.compile(r"\{\s*(?:\"[^\"\n]*\"|'[^'\n]*'|\w+)\s*:(?!\s*[\"']\s*\{)")
+#: The beginning of what is meant as an object: a brace, a key and a colon.
+_OBJECT = re.compile(r"\{\s*(?:\"[^\"\n]*\"|'[^'\n]*'|\w+)\s*:")
+#: The name of a tool with a brace in it: an opening that the model was given, and behind which it began anew.
+_BEGUN_ANEW = re.compile(r"\{\s*\"(?:tool|name|function|action)\"\s*:\s*\"[^\"{]*\{")
 
 
 def objects(text: str, repair: bool = True) -> Iterator[Any]:
@@ -78,7 +79,8 @@ def _decode(text: str, start: int, repair: bool) -> tuple[Any, int]:
     except (ValueError, RecursionError):
         pass
     end, missing = _balanced(text, start)
-    behind = end if _OBJECT.match(text, start) else start + 1  # any other brace is a sign in words
+    meant = _OBJECT.match(text, start) and not _BEGUN_ANEW.match(text, start)
+    behind = end if meant else start + 1  # any other brace is a sign in words
     if not repair or missing is None or "]" in missing:
         return None, behind
     raw = text[start:end] + missing

@@ -36,6 +36,7 @@ SAY = Action(tool=None, text="Hello there.")
         '{{"name": "get_order", "arguments": {"order_id": "W1"}}',
         "{'tool': 'get_order', 'arguments': {'order_id': 'W1'}}",
         '{"tool": "{"tool": "get_order", "arguments": {"order_id": "W1"}}',
+        '{"tool": "Sure.\n```json\n{"tool": "get_order", "arguments": {"order_id": "W1"}}\n```',
         '{"tool": "get_order", "arguments": {"order_id": "W1",},}',
         '{"tool": "get_order", "arguments": {"order_id": "W1"}',
         '{"tool": "get_order", "arguments": {"order_id": "W1"',
