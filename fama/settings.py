@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from fama.redaction import redact
 from fama.redaction.api_keys import know_variable
@@ -80,6 +80,8 @@ Retries = Annotated[int, Field(ge=0, le=1000)]
 #: Default of the characters that one message may store.
 MESSAGE_CHARS = 200_000
 MessageChars = Annotated[int, Field(ge=1_000, le=100_000_000)]
+#: The id of a task; a number is one, too (``[0, 7]``).
+TaskId = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
 BaseUrl = Annotated[str, AfterValidator(_address)]
 
 
@@ -256,7 +258,7 @@ class ExperimentSettings(Settings):
     options: Options | None = None
     """The benchmark's own, e.g. ``{phrases: [first, second]}`` for helpdesk."""
     split: str = "dev"
-    tasks: Count | tuple[str, ...] = 10
+    tasks: Count | tuple[TaskId, ...] = 10
     """Number of tasks of the split, from its start, or their ids. Of several domains, the number in all."""
     trials: int = Field(default=1, ge=1, le=100_000)
     seed: int = Field(default=0, ge=-(2**63), lt=2**63)

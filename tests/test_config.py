@@ -43,6 +43,11 @@ def test_nesting_without_end_is_refused_at_once(tmp_path: Path, text: str) -> No
         load_settings(RunSettings, write(tmp_path / "deep.yaml", allowed))
 
 
+def test_ids_of_tasks_may_be_numbers() -> None:
+    assert load_settings(RunSettings, None, ["tasks=[0, 7, train-3]"]).tasks == ("0", "7", "train-3")
+    assert load_settings(RunSettings, None, ["tasks=7"]).tasks == 7
+
+
 def test_resolved_settings_feed_back() -> None:
     settings = load_settings(RunSettings, None, ["selector.options={subset: [TSA]}", "tasks=[a,b]"])
     assert RunSettings.model_validate(dump_settings(settings)) == settings

@@ -88,7 +88,7 @@ class Decider:
             reply = await self._ask(prompt, state, 1)
             action = self._read(reply, prompt, state)
             self._bill(reply, state.turn, action)
-        reply_text = _written(reply).removeprefix(prompt.note_prefix) or reply.reasoning
+        reply_text = prompt.without_note(_written(reply)) or reply.reasoning
         return Decided(None if isinstance(action, ParseFailure) else action, reply_text, decision)
 
     async def _ask(self, prompt: Prompt, state: VisibleState, attempt: int) -> ChatReply:

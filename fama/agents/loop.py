@@ -55,7 +55,9 @@ async def run_episode(setup: EpisodeSetup, settings: ExperimentSettings, decider
         judged = await play.run()
     except BoundaryError as error:
         log.warning("task %s: %s error: %s", setup.key.task_id, error.boundary, error)
-        play.ledger += [row.model_copy(update={"turn": len(play.decisions)}) for row in billed(error)]
+        rows = tuple(row.model_copy(update={"turn": len(play.decisions)}) for row in billed(error))
+        play.ledger += rows
+        setup.budget.charge(budget_tokens(rows, "helper") + budget_tokens(rows, "selector"))
         judged = {"outcome": Outcome(status="error", boundary=error.boundary, reason=clean(str(error)))}
     except Exception as error:
         log.exception("task %s: error in the harness", setup.key.task_id)

@@ -17,6 +17,7 @@ from fama.envs.mixed import MixedDomains
 from fama.episodes.records import Decision, Episode, Message, ToolSpec
 from fama.models.base import ChatReply, ChatRequest
 from fama.models.cache import ReplyCache
+from fama.models.connect import cached_name, recorded_name
 from fama.prompts import prompt_hash
 from fama.settings import ExperimentSettings
 
@@ -81,6 +82,8 @@ class RecordedReplies:
                     left_out[found] += 1
                     continue
                 model = found.reply.usage.model
+                if model == recorded_name(self._settings.model):
+                    model = cached_name(self._settings.model)
                 cache = caches[model] = caches.get(model) or ReplyCache(folder, model)
                 known = cache.get(found.request)
                 counts["new" if known is None else "there"] += 1

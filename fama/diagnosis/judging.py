@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from fama.episodes.records import LedgerRow
 from fama.models.base import ChatModel, ChatReply, ChatRequest, Sampling
 from fama.models.ends import ReplyEnd
+from fama.models.prefix import shown
 
 _FENCE = re.compile(r"```(?:json)?(.*?)```", re.DOTALL)
 REPAIR = "That was no JSON of the wanted form. Answer again with the JSON object only."
@@ -69,7 +70,7 @@ async def ask_json(
         ledger.append(reply.usage.model_copy(update=about))
         if value is not None:
             return JudgeAnswer(value, tuple(ledger))
-        history += [{"role": "assistant", "content": reply.text}, {"role": "user", "content": REPAIR}]
+        history += [{"role": "assistant", "content": shown(reply.text)}, {"role": "user", "content": REPAIR}]
     return JudgeAnswer(None, tuple(ledger))
 
 

@@ -5,7 +5,9 @@ from typing import Any
 
 from fama.envs.base import UserModel
 from fama.errors import ModelError, UserFault
-from fama.models.base import ChatReply, ChatRequest
+from fama.models.base import CallFailed, ChatReply, ChatRequest
+from fama.models.ends import ReplyEnd
+from fama.models.server_errors import one_line
 
 
 async def ask_user(
@@ -14,7 +16,7 @@ async def ask_user(
     """Ask for the user's next turn; without ``tools`` the reply has words, with them words or calls.
 
     Raises:
-        UserFault: the model failed, or gave neither words nor calls.
+        UserFault: the model failed, refused to play, or gave neither words nor calls.
     """
     request = ChatRequest(
         messages=tuple(messages),
@@ -26,9 +28,16 @@ async def ask_user(
     )
     try:
         reply = await player.model.complete(request)
+        if reply.end in (ReplyEnd.REFUSAL, ReplyEnd.CONTENT_FILTER):
+            raise _unusable(f"refused to answer: {one_line(reply.text)}", reply)
         reply = replace(reply, text=reply.words)
+        if not reply.text.strip() and not (tools and reply.tool_calls):
+            raise _unusable("said nothing", reply)
     except ModelError as error:
         raise UserFault(f"the model that plays the user failed: {error}") from error
-    if not reply.text.strip() and not (tools and reply.tool_calls):
-        raise UserFault("the model that plays the user said nothing")
     return reply
+
+
+def _unusable(why: str, reply: ChatReply) -> CallFailed:
+    """Return the error of a reply that is no turn of a user; it is billed all the same."""
+    return CallFailed(why, (reply.usage.model_copy(update={"parsed": False}),))

@@ -11,7 +11,7 @@ from fama.episodes.state import VisibleState
 from fama.helpers.base import HelperContext, HelperReply
 from fama.models.base import ChatRequest, Sampling
 from fama.models.client import ContextOverflow
-from fama.models.prefix import Question
+from fama.models.prefix import Question, line_fault
 from fama.prompts import render
 from fama.settings import Form
 from fama.text.tokens import estimate_tokens
@@ -27,6 +27,7 @@ TEMPLATE_TOKENS = 40
 #: Most tokens of a question with its answer, beyond the agent's own request.
 QUESTION_TOKENS = 400
 
+_TOO_LONG = "the question does not fit the model's context"
 _SILENCE = re.compile(r"(?:none|nothing|no note|silent|silence|n/?a|not needed|ok)?", re.IGNORECASE)
 _AROUND = re.compile(r"^\W+|(?<=\w)\W+$")
 _LABEL = re.compile(r"^\s*(?:note|reminder|answer|hint|output)\s*:\s*", re.IGNORECASE)
@@ -76,7 +77,9 @@ class PrefixHelper:
         try:
             reply = await context.model.complete(request)
         except ContextOverflow as error:  # the agent's own request may still fit
-            return HelperReply(None, error.billed, fault="the question does not fit the model's context")
+            return HelperReply(None, error.billed, _TOO_LONG)
+        if fault := question.fault(reply):
+            return HelperReply(None, (reply.usage,), fault)
         said = clean_reply(question.answer(reply))
         if said is not None and question.quotes and not _is_said(said, state):
             return HelperReply(None, (reply.usage,), fault="quotes what nobody said")
@@ -123,7 +126,12 @@ class SeparateHelper:
             seed=context.seed,
             trial=context.trial,
         )
-        reply = await context.model.complete(request)
+        try:
+            reply = await context.model.complete(request)
+        except ContextOverflow as error:
+            return HelperReply(None, error.billed, _TOO_LONG)
+        if fault := line_fault(reply, reply.words.strip()):
+            return HelperReply(None, (reply.usage,), fault)
         note = clean_reply(reply.words)
         given = noted_texts(state, self.name)
         return HelperReply(None if note in given else note, (reply.usage,))

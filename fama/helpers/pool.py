@@ -10,11 +10,10 @@ from typing import get_args
 from fama.errors import BadInput
 from fama.helpers.base import HELPERS, Helper
 from fama.helpers.member import FormMember
-from fama.helpers.yaml_helper import load_yaml_helper
+from fama.helpers.yaml_helper import SUFFIXES, load_yaml_helper
 from fama.settings import Form, HelperSettings
 from fama.subsets import FORMS, base_of, stated_form
 
-_YAML = (".yaml", ".yml")
 _FORMS: dict[str, Form] = {form: form for form in get_args(Form)}
 
 
@@ -48,7 +47,7 @@ def build_pool(settings: HelperSettings) -> dict[str, Helper]:
 def form_in(entry: str, settings: HelperSettings) -> Form:
     """Return the form of an entry of the pool: the one that its name states, else the settings'."""
     stated = stated_form(entry)
-    default: Form = "llm" if entry.endswith(_YAML) else settings.form
+    default: Form = "llm" if entry.endswith(SUFFIXES) else settings.form
     return settings.forms.get(entry, default) if stated is None else _FORMS[stated]
 
 
@@ -56,7 +55,7 @@ def are_names_of(names: Sequence[str], entries: Sequence[str]) -> bool:
     """Return whether helpers so named can be those of a pool's entries, in order; a helper file may give any name."""
     if len(names) != len(entries):
         return False
-    return all(name == entry or entry.endswith(_YAML) for name, entry in zip(names, entries, strict=True))
+    return all(name == entry or entry.endswith(SUFFIXES) for name, entry in zip(names, entries, strict=True))
 
 
 def declared_pool(names: Sequence[str]) -> dict[str, Helper]:
@@ -92,7 +91,7 @@ def _check_keys(settings: HelperSettings) -> None:
 def _build(entry: str, settings: HelperSettings) -> Helper:
     base, form = base_of(entry), form_in(entry, settings)
     options = settings.options.get(entry, settings.options.get(base, {}))
-    if base.endswith(_YAML):
+    if base.endswith(SUFFIXES):
         if base != entry:
             raise BadInput(f"helpers.pool: {entry!r}: a YAML helper has one form, llm; leave {entry[len(base) :]} out")
         if options:

@@ -1,5 +1,6 @@
 """A helper from a YAML file: a name, what it covers, a token cap and a prompt."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
@@ -8,13 +9,23 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fama.config import parse_yaml
 from fama.errors import BadInput
+from fama.hashing import content_hash
 from fama.helpers.base import Helper
 from fama.helpers.llm_form import SeparateHelper
 from fama.prompts import render_text
 from fama.settings import Form
 
+#: Ends of the names of helper files.
+SUFFIXES = (".yaml", ".yml")
 #: What the code in a template may raise besides jinja's errors.
 _ITS_OWN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError, MemoryError)
+
+
+#: What a prompt is tried with: a state without anything, and one with some of everything.
+_SAMPLES: tuple[dict[str, object], ...] = (
+    {"policy": "", "tools": [], "dialogue": [], "noted": []},
+    {"policy": "Be kind.", "tools": [{"name": "f", "description": "d"}], "dialogue": ["user: Hi."], "noted": ["Hint."]},
+)
 
 
 class YamlHelper(BaseModel):
@@ -36,6 +47,27 @@ class YamlHelper(BaseModel):
     prompt: str = Field(min_length=1, max_length=100_000)
 
 
+def file_hashes(pool: Sequence[str]) -> dict[str, str]:
+    """Return the hash of each helper file of a pool, by ``helpers/`` and its name: an edited one is another helper.
+
+    Raises:
+        BadInput: a file cannot be read.
+    """
+    found: dict[str, str] = {}
+    for path in (Path(entry) for entry in pool if entry.endswith(SUFFIXES)):
+        key = f"helpers/{path.name}"
+        try:
+            found[key] = content_hash([found.get(key), path.read_text(encoding="utf-8")])
+        except (OSError, UnicodeDecodeError) as error:
+            raise _unreadable(path, error) from error
+    return found
+
+
+def _unreadable(path: Path | str, error: Exception) -> BadInput:
+    reason = getattr(error, "strerror", None) or "not a UTF-8 text"
+    return BadInput(f"{path}: {reason}; name an existing helper file")
+
+
 def load_yaml_helper(path: Path | str, form: Form = "llm") -> Helper:
     """Return the helper that a file describes; it exists in its LLM form only.
 
@@ -46,8 +78,7 @@ def load_yaml_helper(path: Path | str, form: Form = "llm") -> Helper:
     try:
         value = parse_yaml(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a UTF-8 text"
-        raise BadInput(f"{path}: {reason}; name an existing helper file") from error
+        raise _unreadable(path, error) from error
     except yaml.YAMLError as error:
         raise BadInput(f"{path}: not YAML ({' '.join(str(error).split())}); fix that line") from error
     if not isinstance(value, dict):
@@ -64,10 +95,13 @@ def load_yaml_helper(path: Path | str, form: Form = "llm") -> Helper:
     if form != "llm":
         raise BadInput(f"{path}: a YAML helper has a prompt only; set its form to llm")
     try:
-        render_text(settings.prompt, policy="", tools=[], dialogue=[], noted=[])
+        for values in _SAMPLES:
+            render_text(settings.prompt, **values)
     except (jinja2.TemplateError, *_ITS_OWN) as error:
         reason = " ".join(str(error).split())
-        raise BadInput(f"{path}: prompt: {reason}; use policy, tools, dialogue and noted only") from error
+        raise BadInput(
+            f"{path}: prompt: {reason}; use policy, tools (name, description), dialogue and noted only"
+        ) from error
 
     def prompt(values: dict[str, object]) -> str:
         return render_text(settings.prompt, **values)

@@ -45,15 +45,15 @@ class ReplyCache:
 
 
 class CachedChat(ModelWrapper):
-    """Answers from ``folder`` what it has been asked before, and asks ``model`` the rest.
+    """Answers from ``folder`` what ``model`` has been asked before, under ``name`` or its own, and asks it the rest.
 
     A hit's ledger row carries the tokens, seconds and price of the call it stands for, with ``cache_hit`` set. Errors
     are not kept.
     """
 
-    def __init__(self, model: ChatModel, folder: Path) -> None:
+    def __init__(self, model: ChatModel, folder: Path, name: str | None = None) -> None:
         super().__init__(model)
-        self._replies = ReplyCache(folder, self.name)
+        self._replies = ReplyCache(folder, name or self.name)
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Return the kept reply, or a new one, which is then kept.

@@ -6,6 +6,7 @@ broken connections, and ``timeout`` bounds the whole call with all its retries.
 
 import asyncio
 import logging
+import re
 import time
 from dataclasses import replace
 from types import TracebackType
@@ -21,10 +22,11 @@ from fama.models.server_errors import (
     is_overflow,
     one_line,
     parse_error_body,
+    unsupported_parameter,
     wait_hint,
 )
 from fama.models.usage import one_row, with_estimate
-from fama.models.wire import PREFILL_OF, Malformed, Prefill, ServerFailure, build_body, read_reply
+from fama.models.wire import PREFILL_OF, Malformed, Prefill, ServerFailure, build_body, put_otherwise, read_reply
 from fama.redaction import redact
 from fama.redaction.api_keys import know_value
 
@@ -32,6 +34,10 @@ log = logging.getLogger(__name__)
 
 Flavour = Literal["llama.cpp", "vllm", "openai"]
 
+#: What a server says that does not go on from the beginning of a reply, such as llama.cpp where the model thinks.
+_PREFILL = re.compile(
+    r"prefill|continue_final_message|final message|last (?:message|role) .{0,60}assistant", re.IGNORECASE
+)
 #: The status that stands for no answer, or one that cannot be read: tried again like a bad gateway.
 _UNREACHABLE = 502
 
@@ -88,6 +94,7 @@ class OpenAIChat:
         know_value(api_key)
         self._price = price
         self._told = False
+        self._refused: set[str] = set()
         self._client = AsyncOpenAI(
             api_key=api_key,
             base_url=base_url,
@@ -136,6 +143,8 @@ class OpenAIChat:
             CallFailed: refused, not reachable, not readable or too slow, after all retries.
         """
         body = build_body(request, self._model, self._flavour, self._base_url, self._prefill)
+        for parameter in self._refused:
+            put_otherwise(body, parameter)
         billed: list[LedgerRow] = []
         try:
             async with asyncio.timeout(self._timeout):
@@ -165,8 +174,13 @@ class OpenAIChat:
                     billed.append(failed.usage)
                 if is_overflow(failed.status, failed.reason, failed.body):
                     raise ContextOverflow(f"{self._name}: {failed.reason}; raise model.context_tokens") from failed
+                parameter = unsupported_parameter(failed.reason)
+                if parameter is not None and put_otherwise(body, parameter):
+                    self._refused.add(parameter)
+                    return await self._with_retries(request, body, billed)
                 if is_final(failed.status, failed.body, failed.wait):
-                    raise CallFailed(f"{self._name}: {failed.reason}") from failed
+                    mend = "; set model.prefill=words" if request.prefill and _PREFILL.search(failed.reason) else ""
+                    raise CallFailed(f"{self._name}: {failed.reason}{mend}") from failed
                 reason, hint = failed.reason, failed.wait
             if tries_left:
                 if hint is not None and time.monotonic() + hint >= deadline:

@@ -1,5 +1,6 @@
 """From model settings to something that answers."""
 
+import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ from fama.errors import BadInput, FamaError
 from fama.models.base import ChatModel
 from fama.models.client import Flavour, OpenAIChat
 from fama.models.prices import price_table
+from fama.models.server_errors import error_words, parse_error_body
 from fama.models.servers import vllm_offline as offline
 from fama.models.servers.llama_cpp import LOOPBACK, ServerSpec, serve
 from fama.models.weights.storage import resolve
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 SCRIPTED_PREFIX = "scripted:"
 _PROBE_SECONDS = 10.0
+#: Statuses of a server that is starting or busy, and the seconds before it is asked again.
+_NOT_READY, _PROBE_PAUSES = frozenset({429, 502, 503, 504}), (1.0, 3.0)
 
 
 @asynccontextmanager
@@ -41,7 +45,7 @@ async def connect(settings: "ModelSettings") -> AsyncIterator[ChatModel]:
         if settings.cache:
             from fama.models.cache import CachedChat
 
-            model = CachedChat(model, Path(settings.cache))
+            model = CachedChat(model, Path(settings.cache), cached_name(settings))
         yield model
 
 
@@ -57,6 +61,16 @@ def recorded_name(settings: "ModelSettings") -> str:
     if name.startswith(offline.PREFIX):
         return name.partition("?")[0]
     return Path(name).stem if name.endswith(".gguf") and not settings.base_url else name
+
+
+def cached_name(settings: "ModelSettings") -> str:
+    """Return the name of the model in response caches: as in records, but a file's path, since files share names.
+
+    Raises:
+        BadInput: an unknown scripted model.
+    """
+    is_file = settings.name.endswith(".gguf") and settings.in_process
+    return str(Path(settings.name).expanduser().resolve()) if is_file else recorded_name(settings)
 
 
 def _scripted(name: str) -> ChatModel:
@@ -77,7 +91,7 @@ async def _open(settings: "ModelSettings", stack: AsyncExitStack) -> ChatModel:
             raise BadInput(f"{settings.name} is loaded in this process and {settings.base_url} is a server; drop one")
         return await stack.enter_async_context(offline.offline_model(settings.name, settings.context_tokens))
     if settings.base_url:
-        key = os.environ.get(settings.api_key_env) or "none"
+        key = _key(settings.api_key_env)
         flavour = await probe(settings.base_url, settings.name, key, settings.api_key_env)
         price = price_table().get(settings.name) if flavour == "openai" else None
         return await stack.enter_async_context(
@@ -133,14 +147,18 @@ async def probe(base_url: str, name: str, api_key: str, api_key_env: str) -> Fla
 
     Raises:
         BadInput: it wants another key, or serves other models than ``name``.
-        FamaError: nothing answers.
+        FamaError: nothing answers, or a server that is not ready.
     """
     import httpx
 
     url = f"{base_url.rstrip('/')}/models"
     try:
         async with httpx.AsyncClient(timeout=_PROBE_SECONDS, trust_env=not is_local(base_url)) as client:
-            response = await client.get(url, headers={"Authorization": f"Bearer {api_key}"})
+            for pause in (*_PROBE_PAUSES, None):
+                response = await client.get(url, headers={"Authorization": f"Bearer {api_key}"})
+                if response.status_code not in _NOT_READY or pause is None:
+                    break
+                await asyncio.sleep(pause)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise FamaError(
             f"{base_url}: no endpoint answers ({type(error).__name__}); start one with `fama models serve NAME` "
@@ -148,6 +166,9 @@ async def probe(base_url: str, name: str, api_key: str, api_key_env: str) -> Fla
         ) from error
     if response.status_code in (401, 403):
         raise BadInput(f"{base_url}: the endpoint wants a key; put it into the environment variable {api_key_env}")
+    if response.status_code in _NOT_READY:  # its dialect is unknown, and another one would change the requests
+        words = error_words(parse_error_body(response.text)) or response.reason_phrase
+        raise FamaError(f"{base_url}: not ready (HTTP {response.status_code}: {words}); run again once it answers")
     rows = _rows(response.text) if response.is_success else []
     owners = {str(row.get("owned_by", "")) for row in rows}
     if "llamacpp" in owners:
@@ -158,6 +179,18 @@ async def probe(base_url: str, name: str, api_key: str, api_key_env: str) -> Fla
             raise BadInput(f"{base_url}: serves no model {name!r}; set model.name to one of: {', '.join(known)}")
         return "vllm"
     return "openai"
+
+
+def _key(variable: str) -> str:
+    """Return the key in an environment variable, without white space around it; ``none`` where there is none.
+
+    Raises:
+        BadInput: it cannot stand in a header.
+    """
+    key = os.environ.get(variable, "").strip() or "none"
+    if not (key.isascii() and key.isprintable()):
+        raise BadInput(f"{variable}: holds no key: a sign in it cannot be sent; set it again")
+    return key
 
 
 def _rows(text: str) -> list[dict[str, Any]]:

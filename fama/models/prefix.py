@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from fama.models.base import ChatModel, ChatReply, ChatRequest, Sampling
+from fama.models.ends import ReplyEnd
 from fama.text.tokens import estimate_tokens
 
 #: What a chat template may add around one message, and around a list of tools.
@@ -72,10 +73,18 @@ class Question:
 
     def answer(self, reply: ChatReply) -> str:
         """Return the reply's words behind the opening, whether or not the model repeated it."""
+        words = self._behind_opening(reply)
+        return words.partition('"')[0].strip() if self.quotes else words
+
+    def fault(self, reply: ChatReply) -> str | None:
+        """Return why a reply is no answer: refused, or cut before the end of its line or quotation; None if it is."""
+        return line_fault(reply, self._behind_opening(reply), '"' if self.quotes else "\n")
+
+    def _behind_opening(self, reply: ChatReply) -> str:
         words = reply.words.strip()
         while words.lower().startswith(self.opening.lower()):
             words = words[len(self.opening) :].strip()
-        return words.partition('"')[0].strip() if self.quotes else words
+        return words
 
     @property
     def quotes(self) -> bool:
@@ -87,6 +96,18 @@ class Question:
         if said is None:
             return None
         return f'{self.opening}{said}"' if self.quotes else f"{self.opening} {said}"
+
+
+def shown(reply: str) -> str:
+    """Return a reply as a repair shows it to its model; an empty one in a word, since servers refuse empty messages."""
+    return reply if reply.strip() else "(nothing)"
+
+
+def line_fault(reply: ChatReply, words: str, end: str = "\n") -> str | None:
+    """Return why a reply's ``words`` are no answer; None if they are one, or were cut behind the ``end`` of it."""
+    if reply.end in (ReplyEnd.STOP, ReplyEnd.TOOL_CALLS) or (reply.end is ReplyEnd.LENGTH and end in words):
+        return None
+    return "the model refused to answer" if reply.end is ReplyEnd.REFUSAL else "the answer was cut"
 
 
 def continues_prefill(model: ChatModel) -> bool:

@@ -32,6 +32,7 @@ _OVERFLOW = re.compile(
     r"reduce the length of (?:the|your) (?:messages|prompt|input)|longer than the (?:model|maximum)",
     re.IGNORECASE,
 )
+_UNSUPPORTED = re.compile(r"unsupported parameter: '(\w{1,40})'", re.IGNORECASE)
 _OVERFLOW_NEVER = frozenset({401, 402, 403, 404, 429})
 _RETRIED = frozenset({408, 409, 425, 429})
 _EXHAUSTED = re.compile(
@@ -129,6 +130,12 @@ def error_status(error: Any, status: int) -> int:
 def is_overflow(status: int, words: str, body: Any = None) -> bool:
     """Return whether the prompt was longer than the model's context."""
     return status not in _OVERFLOW_NEVER and _OVERFLOW.search(" ".join((words, *_codes(body, 0)))) is not None
+
+
+def unsupported_parameter(words: str) -> str | None:
+    """Return the parameter that a server says it does not know, in OpenAI's words; None where it says no such thing."""
+    found = _UNSUPPORTED.search(words)
+    return found[1] if found else None
 
 
 def is_final(status: int, body: Any, wait: float | None = None) -> bool:

@@ -7,6 +7,7 @@ message, and the reply is left to a lenient parser.
 """
 
 import json
+import re
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ Prefill = Literal["message", "flag", "words"]
 PREFILL_OF: dict[str, Prefill] = {"llama.cpp": "message", "vllm": "flag", "openai": "words"}
 
 SEED_RANGE = 2**31
+_OWN_ID = re.compile(r"call_(\d{1,5})")
 _OPENING = "Begin your reply with exactly this text and go on from its end:\n"
 
 
@@ -59,7 +61,7 @@ def build_body(
     limit = "max_completion_tokens" if "api.openai.com" in base_url else "max_tokens"
     body: dict[str, Any] = {
         "model": model,
-        "messages": clean_value(request.messages),
+        "messages": plain_call_ids(clean_value(request.messages)),
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "seed": request.seed % SEED_RANGE,
@@ -80,6 +82,38 @@ def build_body(
     if extra:
         body["extra_body"] = extra
     return body
+
+
+def put_otherwise(body: dict[str, Any], parameter: str) -> bool:
+    """Change a body, in place, for a server without a parameter; return whether it asks the same without it.
+
+    OpenAI's reasoning models, also behind other addresses, know the limit under its new name only, and no ``top_p``.
+    """
+    if parameter == "max_tokens" and parameter in body:
+        body["max_completion_tokens"] = body.pop(parameter)
+        return True
+    if parameter == "top_p" and body.get(parameter) == 1.0:
+        del body[parameter]
+        return True
+    return False
+
+
+def plain_call_ids(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return messages in which the ids of our own calls, ``call_7``, are nine letters and digits: ``call00007``.
+
+    Mistral's templates and API refuse all others; to any other server an id is a name. Ids of others stay.
+    """
+    for message in messages:
+        for call in message.get("tool_calls") or ():
+            call["id"] = _plain_id(call.get("id"))
+        if "tool_call_id" in message:
+            message["tool_call_id"] = _plain_id(message["tool_call_id"])
+    return messages
+
+
+def _plain_id(id_: Any) -> Any:
+    own = _OWN_ID.fullmatch(id_) if isinstance(id_, str) else None
+    return f"call{int(own[1]):05d}" if own else id_
 
 
 def place_prefill(messages: list[dict[str, Any]], opening: str, prefill: Prefill) -> dict[str, Any]:
@@ -171,6 +205,10 @@ def _reply(choice: Any, request: ChatRequest, usage: LedgerRow, continues: bool)
     refusals = [*content.refusals, *read_refusal(message.get("refusal"))]
     calls = reply_calls(message, content.calls)
     reasons = [read_thought(message.get(key)) for key in _THOUGHT_KEYS]
+    reasoning = "\n".join(content.thoughts) or next(filter(None, reasons), "")
+    whole = read_end(finish) in (ReplyEnd.STOP, ReplyEnd.TOOL_CALLS)
+    if continues and request.prefill and whole and not (words.strip() or calls or refusals):
+        words, reasoning = reasoning, ""  # vLLM's reasoning parsers take what goes on from an opening for a thought
     refused = bool("".join(refusals).strip()) or read_end(finish) is ReplyEnd.REFUSAL
     if refused:
         text = "\n".join(filter(str.strip, refusals)) or words
@@ -181,7 +219,7 @@ def _reply(choice: Any, request: ChatRequest, usage: LedgerRow, continues: bool)
         usage=usage,
         tool_calls=() if refused else calls,
         finish_reason=clean(finish if isinstance(finish, str) else str(read_end(finish))),
-        reasoning="\n".join(content.thoughts) or next(filter(None, reasons), ""),
+        reasoning=reasoning,
         refused=refused,
         unread=tuple(content.unread),
     )

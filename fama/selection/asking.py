@@ -11,7 +11,7 @@ from fama.episodes.state import VisibleState
 from fama.models.base import CallFailed, ChatModel, ChatReply, ChatRequest
 from fama.models.client import ContextOverflow
 from fama.models.ends import ReplyEnd
-from fama.models.prefix import AgentRequest
+from fama.models.prefix import AgentRequest, shown
 from fama.selection.base import Allowance, AnySelector, Costly
 from fama.selection.helper_choice import NamedHelpers
 from fama.subsets import Subset
@@ -131,7 +131,6 @@ async def ask_for_helpers(
         ledger.append(reply.usage.model_copy(update=about))
         if named.subset is not None:
             return Asked(named.subset, tuple(ledger), request.json_schema is not None)
-        said = reply.text if reply.text.strip() else "(nothing)"
-        talk = ({"role": "assistant", "content": said}, {"role": "user", "content": complaint})
+        talk = ({"role": "assistant", "content": shown(reply.text)}, {"role": "user", "content": complaint})
         request = replace(request, messages=(*request.messages, *talk))
     return Asked(None, tuple(ledger), request.json_schema is not None)

@@ -21,6 +21,15 @@ def read_calls(text: str) -> tuple[BracketCall, ...]:
         return ()
 
 
+def is_expression(text: str) -> bool:
+    """Return whether a text is nothing but an expression of Python."""
+    try:
+        ast.parse(text.removeprefix("python").strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
 def write_calls(calls: Sequence[BracketCall]) -> str:
     """Return the notation of calls; values are written as Python literals.
 

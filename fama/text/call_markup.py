@@ -3,6 +3,7 @@
 import re
 from typing import NamedTuple
 
+from fama.text.bracket_calls import is_expression
 from fama.text.call_bodies import Body, read_call_body, read_elements, read_named_element, read_python
 from fama.text.named_calls import Tools
 
@@ -47,6 +48,10 @@ _SIGN = re.compile(
     r"<\|(?:channel|constrain|message|recipient)\|>|</?use_mcp_tool\b|<bot_end>|<\|?/?(?:tool_c|function_c)\w*\Z",
     re.IGNORECASE | re.MULTILINE,
 )
+_FENCED = re.compile(r"```(?:python|py)?[ \t]*\n(?P<body>.*)```", re.DOTALL)
+_OF_OBJECT = re.compile(r"(?P<name>[\w.-]{1,200})\(\s*(?P<object>\{.*\})\s*\)", re.DOTALL)
+#: A text that begins as the call of a function: of a tool, it is one that cannot be read.
+_CALLED = re.compile(r"(?:```(?:python|py)?\s+)?(?P<name>\w{1,200})\(")
 _BARE_ARGUMENTS = re.compile(r"\s*[\w.-]+\s*(?:\[ARGS\]|(?=\{))\s*\{.*\}\s*", re.DOTALL)
 
 
@@ -63,6 +68,9 @@ def take_calls(text: str, tools: Tools) -> Taken:
     whole = _whole(text, tools)
     if whole:
         return Taken("", whole, False)
+    called = _CALLED.match(bare := text.strip())
+    if called and called["name"] in tools and is_expression(bare.strip("`")):
+        return Taken(text, (), True)
     calls: list[Body] = []
     for block in (*_BLOCKS, *_named_blocks(text, tools)):
         position = 0
@@ -100,11 +108,15 @@ def has_sign(text: str) -> bool:
 
 def _whole(text: str, tools: Tools) -> Body:
     """Read calls without a beginning mark, which must be all of the text."""
-    text = text.strip()
+    fenced = _FENCED.fullmatch(text.strip())
+    text = (fenced["body"] if fenced else text).strip()
     if text.startswith("[") and text.endswith(")]"):
         found = read_python(text, tools)
         return found if not tools or any(call.name in tools for call in found) else ()
     if text.endswith(")") or _BARE_ARGUMENTS.fullmatch(text):
+        given = _OF_OBJECT.fullmatch(text)
+        if given and given["name"] in tools:
+            return read_call_body(f"{given['name']}{given['object']}", tools, True)
         found = read_python(text, tools) if text.endswith(")") else read_call_body(text, tools, True)
         return found if found and ("[ARGS]" in text or all(call.name in tools for call in found)) else ()
     return ()

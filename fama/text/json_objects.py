@@ -13,56 +13,92 @@ from fama.text.json_numbers import MODEL_DECODER, RepeatedKey, one_value
 _MAX_STARTS = 64
 _MAX_DEPTH = 64
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
+#: The beginning of what is meant as an object: a brace, a key and a colon.
+_OBJECT = re.compile(r"\{\s*(?:\"[^\"\n]*\"|'[^'\n]*'|\w+)\s*:")
+#: The name of a tool with a brace in it: an opening that the model was given, and behind which it began anew.
+_BEGUN_ANEW = re.compile(r"\{\s*\"(?:tool|name|function|action)\"\s*:\s*\"[^\"{]*\{")
 
 
 def objects(text: str, repair: bool = True) -> Iterator[Any]:
     """Yield JSON objects in the text, outermost first, left to right; none with NaN, Infinity or a number as large.
 
     With ``repair``, doubled braces, single quotes, trailing commas and missing closing braces are understood. An open
-    list is not: items of it may be missing. An object that gives a key two values ends the search: which one was meant
-    is not known, and what stands inside it is no answer either.
+    list is not: items of it may be missing. What stands inside an object that cannot be read, or inside a text of
+    one, is no answer: it may be a value of an argument, or what somebody will not do. An object that gives a key two
+    values ends the search.
     """
     start, tried = text.find("{"), 0
     while start >= 0 and tried < _MAX_STARTS:
         tried += 1
         try:
-            value = _decode(text, start, repair)
+            value, end = _decode(text, start, repair)
         except RepeatedKey:
             return
-        if value is not None:
-            yield _storable(value)
         # An object that is no action may hold one, e.g. {"tool_calls": [{...}]}: look inside as well.
-        start = text.find("{", start + 1)
+        yield from map(_storable, _with_inner(value))
+        start = text.find("{", end)
 
 
 def first_object(text: str, repair: bool = True) -> dict[str, Any] | None:
-    """Return the first object of a text."""
-    return next((value for value in objects(text, repair) if isinstance(value, dict)), None)
+    """Return the object at the first brace of a text; None where it cannot be read, whatever stands inside or behind.
+
+    So of arguments that are broken no part is taken for the whole.
+    """
+    start = text.find("{")
+    if start < 0:
+        return None
+    try:
+        value = _storable(_decode(text, start, repair)[0])
+    except RepeatedKey:
+        return None
+    return value if isinstance(value, dict) else None
 
 
-def _decode(text: str, start: int, repair: bool) -> Any:
-    """Return the object at ``start``, None when it cannot be read.
+def _with_inner(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a value, outer ones before those inside them."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            yield value
+        if isinstance(value, dict | list):
+            waiting += reversed(list(value.values() if isinstance(value, dict) else value))
+
+
+def _decode(text: str, start: int, repair: bool) -> tuple[Any, int]:
+    """Return the object at ``start``, None when it cannot be read, and where the search for others goes on.
 
     Raises:
         RepeatedKey: it gives a key two values.
     """
     try:
-        return MODEL_DECODER.raw_decode(text, start)[0]
+        found: tuple[Any, int] = MODEL_DECODER.raw_decode(text, start)
+        return found
     except RepeatedKey:
         raise
     except (ValueError, RecursionError):
         pass
-    if not repair:
-        return None
     end, missing = _balanced(text, start)
-    if missing is None or "]" in missing:
-        return None
+    meant = _OBJECT.match(text, start) and not _BEGUN_ANEW.match(text, start)
+    behind = end if meant else start + 1  # any other brace is a sign in words
+    if not repair or missing is None or "]" in missing:
+        return None, behind
     raw = text[start:end] + missing
     candidates = [raw, _TRAILING_COMMA.sub(r"\1", raw)]
     if raw.startswith("{{"):
         single = raw.replace("{{", "{").replace("}}", "}")
         halved, tail = _balanced(single, 0)
         candidates += [raw[1:-1], single[:halved] + (tail or "")]
+    value = _first_value(candidates)
+    return value, behind if value is None else end
+
+
+def _first_value(candidates: list[str]) -> Any:
+    """Return the value of the first candidate that is JSON, else of the first that is a literal of Python.
+
+    Raises:
+        RepeatedKey: an object in it gives a key two values.
+    """
     for candidate in candidates:
         try:
             return MODEL_DECODER.decode(candidate)

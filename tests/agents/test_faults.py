@@ -14,6 +14,7 @@ from fama.episodes.store import read_episodes
 from fama.errors import FamaError
 from fama.models.base import ChatRequest
 from fama.models.client import OpenAIChat
+from fama.models.scripted import ScriptedModel
 from fama.settings import RunSettings, SelectorSettings
 from tests.support.fake_endpoint import Answer, Broken, Endpoint, said
 from tests.support.toy_agents import GOLD
@@ -190,6 +191,17 @@ async def test_a_dead_server_stops_the_run_and_the_same_command_goes_on(endpoint
     endpoint.answer = lambda body: gold(body)[2]
     done = await run(endpoint, tmp_path, stop_after=3)
     assert {episode.outcome.status for episode in done.values()} == {"success"} and len(done) == 6
+
+
+async def test_a_dead_server_of_the_user_stops_the_run_too(endpoint: Endpoint, tmp_path: Path) -> None:
+    endpoint.answer = lambda body: (500, {"error": {"message": "out of memory"}})
+    agent = ScriptedModel("m", lambda request: '{"tool": "respond", "arguments": {"text": "How can I help?"}}')
+    user = {"name": "served", "base_url": endpoint.base_url, "retries": 0}
+    chosen = settings(benchmark="helpdesk", domain="shop", user_model=user, stop_after=2)
+    plan = [Planned(f"shop-dev-{task:04}", 0, SelectorSettings()) for task in range(4)]
+    with pytest.raises(FamaError, match=r"2 episodes in a row got no answer .*plays the user.*out of memory"):
+        await run_planned(chosen, plan, tmp_path, model=agent, progress=False)
+    assert [episode.outcome.boundary for episode in read_episodes(tmp_path)] == ["user"] * 2
 
 
 async def test_a_run_that_shall_never_stop(endpoint: Endpoint, tmp_path: Path) -> None:

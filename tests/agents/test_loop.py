@@ -9,10 +9,11 @@ from fama.episodes.records import Episode, LedgerRow
 from fama.episodes.state import VisibleState, state_at
 from fama.errors import EnvironmentFault, ModelError, UserFault
 from fama.helpers.base import HelperContext, HelperReply
-from fama.models.base import ChatModel, ChatReply, ChatRequest
+from fama.models.base import CallFailed, ChatModel, ChatReply, ChatRequest
 from fama.models.cache import CachedChat
 from fama.randomness import derive_seed
 from fama.selection.base import Allowance, Selection
+from fama.selection.budget import spent_tokens
 from fama.settings import BudgetSettings, ExperimentSettings, LimitSettings
 from tests.support.toy_agents import DEMONSTRATION, GOLD, POLICY, Guide, LampWorld, Recorder, act_line, lines, setup_for
 
@@ -327,3 +328,18 @@ async def test_lone_surrogates_can_be_stored() -> None:
     episode = await run_episode(setup_for(model), ACT)
     assert episode.messages[2].content == "a?b"
     assert episode.model_dump_json()
+
+
+async def test_what_failed_calls_of_a_helper_were_billed_counts_on_the_limit_of_the_run() -> None:
+    class Failing(Guide):
+        cost_cap = 30
+
+        async def note(self, state: VisibleState, context: HelperContext) -> HelperReply:
+            row = LedgerRow(role="helper:Guide", model="m", input_tokens=20, output_tokens=5, parsed=False)
+            raise CallFailed("gone", (row,))
+
+    setup = setup_for(lines(*GOLD), helpers=[Failing()], budget=BudgetSettings(run=100))
+    episode = await run_episode(setup, ACT)
+    assert episode.outcome.boundary == "model"
+    run = setup.budget.run
+    assert (run.spent, run.reserved) == (spent_tokens(episode), 0) == (25, 0)

@@ -35,6 +35,8 @@ SAY = Action(tool=None, text="Hello there.")
         '{{"name": "get_order", "arguments": {{"order_id": "W1"}}}}',
         '{{"name": "get_order", "arguments": {"order_id": "W1"}}',
         "{'tool': 'get_order', 'arguments': {'order_id': 'W1'}}",
+        '{"tool": "{"tool": "get_order", "arguments": {"order_id": "W1"}}',
+        '{"tool": "Sure.\n```json\n{"tool": "get_order", "arguments": {"order_id": "W1"}}\n```',
         '{"tool": "get_order", "arguments": {"order_id": "W1",},}',
         '{"tool": "get_order", "arguments": {"order_id": "W1"}',
         '{"tool": "get_order", "arguments": {"order_id": "W1"',
@@ -58,6 +60,7 @@ def test_forms_of_a_call(text: str) -> None:
         '{"tool": "respond", "arguments": "Hello there."}',
         '{"tool": "respond", "text": "Hello there."}',
         "Action: respond\nAction Input: Hello there.",
+        'Action: respond\nAction Input: ```json\n{"text": "Hello there."}\n```',
         '{"tool": "respond", "arguments": {"text": "Hello there.\n"}}',
     ],
 )
@@ -68,6 +71,12 @@ def test_forms_of_words(text: str) -> None:
 def test_quote_in_words_does_not_end_them() -> None:
     text = '{"tool": "respond", "arguments": {"text": "It\'s {here}."}'
     assert parse_text(text) == Action(tool=None, text="It's {here}.")
+
+
+def test_words_behind_an_action_are_said_whole() -> None:
+    said = "Let me confirm {both}:\nAction: cancel W1\nDo you agree?"
+    assert parse_text(f"Action: respond\nAction Input: {said}") == Action(tool=None, text=said)
+    assert isinstance(parse_text('Action: respond\nAction Input: {"text": "a "b" c"}'), ParseFailure)
 
 
 def test_known_tools_need_no_arguments() -> None:
@@ -104,6 +113,97 @@ def test_failures_say_why(text: str, word: str) -> None:
     failure = parse_text(text)
     assert isinstance(failure, ParseFailure)
     assert word in failure.reason
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # quotes that are not escaped, around a call of which the text only speaks
+        '{"tool": "respond", "arguments": {"text": "Say "yes" for {"tool": "cancel", "arguments": {"id": "1"}}"}}',
+        '{"thought": "not {"tool": "cancel", "arguments": {}} yet", "tool": "get_order", "arguments": {}}',
+        '{"tool": "update", "arguments": {id: 1, "item": {"tool": "cancel", "arguments": {}}}}',
+        '{"tool": "update", "arguments": {id: 1, "item": {"size": 2}}}',
+        '<tool_call>{"name": "update", "arguments": {id: 1, "to": {"name": "cancel", "arguments": {}}}}</tool_call>',
+        '<function=update>{id: 1, "item": {"size": 2}}</function>',
+        '[TOOL_CALLS]update[ARGS]{id: 1, "item": {"size": 2}}',
+        'Action: update\nAction Input: {id: 1, "item": {"size": 2}}',
+        'Action: update\n{id: 1, "item": {"size": 2}}',
+        'Action: update\nAction Input: {"id": 1, "why": "a "b"}\nObservation: {"size": 2}',
+        "Action: update\nAction Input: W1",
+        "Action: update W1",
+    ],
+)
+@pytest.mark.parametrize("prose", [False, True])
+def test_no_part_of_a_broken_call_acts(text: str, prose: bool) -> None:
+    found = parse_text(text, ["update", "cancel", "get_order"], prose=prose)
+    assert isinstance(found, ParseFailure) or found == Action(tool=None, text="Action: update W1")
+
+
+@pytest.mark.parametrize("arguments", ['{id: 1, "item": {"size": 2}}', '{"why": "a "b" c", "item": {"size": 2}}'])
+def test_no_part_of_broken_arguments_is_sent(arguments: str) -> None:
+    assert isinstance(parse_calls([native("update", arguments)], ["update"]), ParseFailure)
+
+
+def test_a_call_that_a_text_of_an_object_mentions_is_not_made() -> None:
+    text = "{\"thought\": \"I could {'tool': 'cancel', 'arguments': {}}\"} Shall I?"
+    assert isinstance(parse_text(text, ["cancel"]), ParseFailure)
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments"),
+    [
+        ('Action: get_order\n{"order_id": "W1"}', {"order_id": "W1"}),
+        ('Action: get_order {"order_id": "W1"}', {"order_id": "W1"}),
+        ('Action: get_order\nAction Input:\n```json\n{"order_id": "W1"}\n```', {"order_id": "W1"}),
+        ('Action: get_order\nAction Input: {"order_id": "W1"}\nObservation: {"status": "x"}', {"order_id": "W1"}),
+        ('Action: get_order\nAction Input:\nObservation: {"status": "delivered"}', {}),
+        ("Action: get_order\nAction Input: None", {}),
+    ],
+)
+def test_the_input_of_a_named_action(text: str, arguments: dict[str, Any]) -> None:
+    assert parse_text(text, ["get_order"]) == Action(tool="get_order", arguments=arguments)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '```python\nget_order(order_id="W1")\n```',
+        '```\nget_order(order_id="W1")\n```',
+        'get_order({"order_id": "W1"})',
+        '```python\nget_order({"order_id": "W1"})\n```',
+    ],
+)
+def test_a_reply_that_is_a_call_of_a_tool_as_in_code(text: str) -> None:
+    assert parse_text(text, ["get_order"], prose=True) == GET
+    assert parse_text(text, ["close"], prose=True) == Action(tool=None, text=text)
+
+
+@pytest.mark.parametrize(
+    "text", ['get_order("W1")', '```python\nget_order("W1")\n```', "get_order(order)", 'get_order({order_id: "W1"})']
+)
+def test_a_call_of_a_tool_that_cannot_be_read_is_not_said(text: str) -> None:
+    assert isinstance(parse_text(text, ["get_order"], prose=True), ParseFailure)
+    said = f"{text} is what I tried."
+    assert parse_text(said, ["get_order"], prose=True) == Action(tool=None, text=said)
+
+
+def test_a_summary_with_the_word_action_is_said() -> None:
+    for action in ("Cancel the order", "cancel_order"):
+        text = f"Let me confirm:\n**Order:** W1\n**Action:** {action}\n**Reason:** late\nDo you agree?"
+        assert parse_text(text, ["cancel_order"], prose=True) == Action(tool=None, text=text)
+    assert parse_text("Action: close", ["close"], prose=True) == Action(tool="close")
+
+
+@pytest.mark.parametrize(
+    "thought",
+    ["<think>{}</think>", "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>"],
+)
+def test_a_long_thought_does_not_make_a_reply_too_long(thought: str) -> None:
+    text = thought.format("Let me think about it. " * 2000)
+    assert parse_text(f'{text}{{"tool": "get_order", "arguments": {{"order_id": "W1"}}}}') == GET
+    assert parse_text(f"{text}Hello there.", prose=True) == SAY
+    for long in ("Hello there. " * 2000, text.removesuffix("</think>") * 20):
+        assert isinstance(parse_text(long, prose=True), ParseFailure)
 
 
 def native(name: str, arguments: str) -> ToolCall:

@@ -108,6 +108,24 @@ async def test_changed_config_is_refused(tmp_path: Path, changed: dict[str, Any]
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+async def test_an_edited_helper_file_is_refused(tmp_path: Path) -> None:
+    file, out = tmp_path / "tone.yaml", tmp_path / "out"
+    file.write_text("name: Tone\nprompt: Be kind.\n")
+    chosen = settings(helpers={"pool": [str(file)]})
+    await run_planned(chosen, plan(1), out, model=gold_model())
+    config = json.loads((out / "config.json").read_text())
+    assert "helpers/tone.yaml" in config["prompts"] and "helpers/tone.yaml" in episodes(out)[0].prompt_hashes
+    await run_planned(chosen, plan(2), out, model=gold_model())
+    file.write_text("name: Tone\nprompt: Be terse.\n")
+    with pytest.raises(BadInput, match=r"prompts\.helpers/tone\.yaml was .* and is now"):
+        await run_planned(chosen, plan(3), out, model=gold_model())
+    del config["prompts"]["helpers/tone.yaml"]  # as folders of before are
+    (out / "config.json").write_text(json.dumps(config))
+    assert (await run_planned(chosen, plan(3), out, model=gold_model())).overall.episodes == 3
+    with pytest.raises(BadInput, match=r"gone\.yaml: No such file"):
+        await run_planned(settings(helpers={"pool": ["gone.yaml"]}), plan(1), tmp_path, model=gold_model())
+
+
 async def test_other_benchmark_version_and_foreign_folder_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, cast, get_args
 
@@ -6,6 +7,7 @@ import pytest
 
 from fama.agents.loop import run_episode
 from fama.agents.strategies.base import STRATEGIES, Placement, Prompt, Strategy, signature
+from fama.agents.strategies.fc import FunctionCalling
 from fama.agents.strategies.parser import ParseFailure
 from fama.envs.base import Action
 from fama.episodes.records import FunctionCall, LedgerRow, Message, ToolCall, ToolSpec
@@ -182,3 +184,24 @@ def test_repair_prompt_ends_with_reply_and_complaint() -> None:
     assert again.messages[: len(asked.messages)] == asked.messages
     assert [cast("str", m["content"]) for m in again.messages[-2:]] == ["nonsense", "Format error: no."]
     assert (again.prefill, again.note_prefix) == ('{"tool": "', "")
+    assert asked.repaired(" \n", "Format error: no.").messages[-2]["content"] == "(nothing)"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "Note: Be brief.\nHello there.",
+        "Note: Be brief. Hello there.",
+        "\nNote: Be brief.\r\nHello there.",
+        "<think>Be brief</think>Note: Be brief.\n\nHello there.",
+    ],
+)
+def test_a_note_that_a_model_was_asked_to_begin_with_is_not_said(reply: str) -> None:
+    prompt = Prompt((), prefill="Note: Be brief.\n", note_prefix="Note: Be brief.\n")
+    answer = ChatReply(text=reply, usage=LedgerRow(role="agent", model="m"))
+    assert FunctionCalling().parse(answer, prompt, ()) == Action(tool=None, text="Hello there.")
+    beside = replace(answer, tool_calls=(ToolCall(id="a", function=FunctionCall(name="close", arguments="{}")),))
+    assert FunctionCalling().parse(beside, prompt, ()) == Action(tool="close", text="Hello there.")
+    assert prompt.without_note("Note: Be briefer.") == "Note: Be briefer."
+    for nothing in ("Note: Be brief.", "<think>x</think>Note: Be brief."):
+        assert isinstance(FunctionCalling().parse(replace(answer, text=nothing), prompt, ()), ParseFailure)

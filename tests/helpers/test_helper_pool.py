@@ -58,6 +58,10 @@ def test_bad_pools_say_what_to_mend(settings: HelperSettings, message: str) -> N
         (YAML.replace("dialogue", "gold"), "prompt: 'gold' is undefined"),
         (YAML.replace("{{ dialogue | length }}", "{{ dialogue.__class__.__mro__ }}"), "prompt: "),
         (YAML.replace("{{ dialogue | length }}", "{% if %}"), "prompt: "),
+        (
+            YAML.replace("{{ dialogue | length }}", "{% for tool in tools %}{{ tool.parameters }}{% endfor %}"),
+            "prompt: .*no attribute 'parameters'",
+        ),
     ],
 )
 def test_bad_yaml_helpers_name_file_and_key(tmp_path: Path, text: str, message: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -11,8 +12,9 @@ from fama.helpers.base import HELPERS, HelperContext, HelperReply
 from fama.helpers.llm_form import REPLY_TOKENS, TEMPLATE_TOKENS, PrefixHelper, clean_reply
 from fama.models.base import ChatModel, ChatReply, ChatRequest
 from fama.models.client import ContextOverflow
-from fama.models.prefix import AgentRequest
+from fama.models.prefix import AgentRequest, Question
 from fama.models.scripted import ScriptedModel
+from fama.settings import Form
 from fama.subsets import POOL
 from fama.text.tokens import estimate_tokens
 from tests.support.note_states import LOANS, POLICY, Chat
@@ -160,6 +162,41 @@ def test_a_question_over_its_cap_is_not_asked() -> None:
     assert reply.fault == "the question passes its cost cap"
 
 
+@pytest.mark.parametrize(
+    ("form", "answer", "more", "fault"),
+    [
+        *(
+            (form, *case)
+            for form in ("llm", "separate")
+            for case in (
+                ("I cannot help with that.", {"refused": True}, "the model refused to answer"),
+                ("get_lo", {"finish_reason": "content_filter"}, "the answer was cut"),
+                ("get_lo", {"finish_reason": "length"}, "the answer was cut"),
+                ("<think>Which one", {"finish_reason": "length"}, "the answer was cut"),
+                ("get_loan\nAnd th", {"finish_reason": "length"}, None),
+                ("get_loan", {"finish_reason": "tool_calls"}, None),
+            )
+        ),
+    ],
+)
+def test_a_refusal_and_a_cut_answer_are_no_note(
+    form: Form, answer: str, more: dict[str, Any], fault: str | None
+) -> None:
+    row = LedgerRow(role="helper:TSA", model="m", input_tokens=9, output_tokens=3)
+    model = ScriptedModel("m", lambda request: ChatReply(text=answer, usage=row, **more))
+    reply = asyncio.run(HELPERS.load("TSA")(form).note(long_chat().state(), HelperContext(model, 5, 2, OWN)))
+    opening = "Suggested next tool: " if form == "llm" else ""
+    assert reply == HelperReply(None if fault else f"{opening}get_loan", (row,), fault)
+
+
+def test_a_quotation_that_is_whole_counts_though_the_reply_was_cut() -> None:
+    question = Question("What?", 'The customer said: "', 20)
+    row = LedgerRow(role="helper:Memory", model="m")
+    for text, fault in (('loan L11" and th', None), ("loan L", "the answer was cut")):
+        reply = ChatReply(text=text, usage=row, finish_reason="length")
+        assert question.fault(reply) == fault
+
+
 def test_a_model_without_the_agents_request_is_a_fault_of_the_caller() -> None:
     with pytest.raises(ValueError, match="TSA: form llm asks at the end of the agent's request"):
         asked_of("TSA", Echo("x"), long_chat(), request=None)
@@ -169,7 +206,11 @@ def test_a_question_that_does_not_fit_the_context_is_a_fault_of_the_note_not_of_
     def full(request: ChatRequest) -> str:
         raise ContextOverflow("m: too long", (LedgerRow(role="helper:TSA", model="m", input_tokens=4),))
 
+    separate = asyncio.run(
+        HELPERS.load("TSA")("separate").note(long_chat().state(), HelperContext(ScriptedModel("m", full)))
+    )
     reply = asked_of("TSA", ScriptedModel("m", full), long_chat())
+    assert separate == reply
     assert reply.text is None and [row.input_tokens for row in reply.ledger] == [4]
     pool = {"TSA": HELPERS.load("TSA")("llm")}
     notes = asyncio.run(collect_notes(long_chat().state(), ("TSA",), pool, ScriptedModel("m", full), 0, [], 0, OWN))

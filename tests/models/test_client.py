@@ -174,6 +174,96 @@ async def test_probe_refuses_with_a_mend(endpoint: Endpoint) -> None:
         await probe("http://127.0.0.1:9/v1", "served", "none", "K")
 
 
+async def test_a_server_that_is_starting_is_asked_again_and_never_taken_for_another(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fama.models.connect._PROBE_PAUSES", (0.01, 0.01))
+    endpoint.owner, endpoint.not_ready = "vllm", [503, 502]
+    assert await probe(endpoint.base_url, "served", "none", "K") == "vllm"
+    endpoint.not_ready = [503] * 3
+    with pytest.raises(FamaError, match=r"not ready \(HTTP 503: Loading model\); run again"):
+        await probe(endpoint.base_url, "served", "none", "K")
+    endpoint.not_ready = [404]
+    assert await probe(endpoint.base_url, "served", "none", "K") == "openai"
+
+
+async def test_a_key_is_sent_without_its_line_end_and_one_that_cannot_be_sent_is_told(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fama.settings import ModelSettings
+
+    endpoint.answers = [said("hello")]
+    settings = ModelSettings(name="served", base_url=endpoint.base_url, api_key_env="MY_KEY")
+    monkeypatch.setenv("MY_KEY", "s3cret\r\n")
+    async with connect(settings) as model:
+        await model.complete(ask())
+    assert endpoint.headers[0]["authorization"] == "Bearer s3cret"
+    monkeypatch.setenv("MY_KEY", "s3cr\u00e9t")
+    with pytest.raises(BadInput, match="^MY_KEY: holds no key"):
+        async with connect(settings):
+            pass
+
+
+@pytest.mark.parametrize("prefill", ["", "Note. "])
+async def test_a_server_that_takes_no_opening_is_told_with_the_setting(endpoint: Endpoint, prefill: str) -> None:
+    refused = {"code": 400, "message": "Assistant response prefill is incompatible with enable_thinking."}
+    endpoint.answers = [(400, {"error": refused})]
+    async with client(endpoint) as model:
+        with pytest.raises(ModelError, match="enable_thinking") as caught:
+            await model.complete(ask(prefill=prefill))
+    assert str(caught.value).endswith("; set model.prefill=words") == bool(prefill)
+
+
+async def test_what_goes_on_from_an_opening_is_no_thought(endpoint: Endpoint) -> None:
+    message = {"reasoning_content": 'get_order", "arguments": {}}'}
+    opening = '{"tool": "'
+    endpoint.answers = [said(None, message=message)]
+    async with client(endpoint, "vllm") as model:
+        reply = await model.complete(ask(prefill=opening))
+        thought = await model.complete(ask())
+    assert (reply.text, reply.reasoning) == (opening + message["reasoning_content"], "")
+    assert (thought.text, thought.reasoning) == ("", message["reasoning_content"])
+    async with client(endpoint, "openai") as model:  # asked for the opening in words, it may think before it
+        assert (await model.complete(ask(prefill=opening))).text == ""
+    for more in ({"tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}, {"content": "Hello"}):
+        endpoint.answers = [said(None, message={**message, **more})]
+        async with client(endpoint, "vllm") as model:
+            assert (await model.complete(ask(prefill=opening))).reasoning == message["reasoning_content"]
+
+
+async def test_a_parameter_that_a_server_does_not_know_is_put_otherwise_where_it_means_the_same(
+    endpoint: Endpoint,
+) -> None:
+    def answer(body: dict[str, Any]) -> Answer:
+        for name in ("max_tokens", "top_p"):
+            if name in body:
+                return 400, {"error": {"message": f"Unsupported parameter: '{name}' is not supported with this model."}}
+        return said("yes")
+
+    endpoint.answer = answer
+    async with client(endpoint, "openai", retries=0) as model:
+        assert [(await model.complete(ask(seed=seed))).text for seed in range(2)] == ["yes", "yes"]
+        assert len(endpoint.asked) == 4 and endpoint.asked[-1]["max_completion_tokens"] == 256
+        with pytest.raises(ModelError, match="top_p"):  # another one would be another experiment
+            await model.complete(ask(sampling=Sampling(top_p=0.9)))
+
+
+async def test_ids_of_our_calls_are_nine_letters_and_digits_on_the_wire(endpoint: Endpoint) -> None:
+    call = {"type": "function", "function": {"name": "get_order", "arguments": "{}"}}
+    messages: list[dict[str, Any]] = []
+    for id_ in ("call_0", "call_12", "call_AbCdEf", "a1B2c3D4e"):
+        messages += [{"role": "assistant", "content": "", "tool_calls": [{"id": id_, **call}]}]
+        messages += [{"role": "tool", "tool_call_id": id_, "content": "{}"}]
+    endpoint.answers = [said("hello")]
+    async with client(endpoint) as model:
+        await model.complete(ChatRequest(messages=tuple(messages), role="agent"))
+    sent = endpoint.asked[0]["messages"]
+    wanted = ["call00000", "call00012", "call_AbCdEf", "a1B2c3D4e"]
+    assert [message["tool_calls"][0]["id"] for message in sent[::2]] == wanted
+    assert [message["tool_call_id"] for message in sent[1::2]] == wanted
+    assert messages[0]["tool_calls"][0]["id"] == "call_0"
+
+
 async def test_connect_sends_the_key_of_the_named_variable(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     from fama.settings import ModelSettings
 

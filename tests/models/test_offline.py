@@ -30,6 +30,7 @@ class StandIn:
         if options["model"] == "broken":
             raise OSError("broken is not a local folder\nand is not a model")
         self.options = options
+        self.silent = False
         self.batches: list[tuple[int, dict[str, Any]]] = []
 
     def chat(self, conversations: list[Any], sampling: list[Any], **options: Any) -> list[Any]:
@@ -43,7 +44,8 @@ class StandIn:
                 raise ValueError("The prompt is longer than the maximum model length of 200")
             written = json.dumps({"seed": drawn.seed}) if drawn.structured_outputs else f"said {text}"
             reply = SimpleNamespace(text=written, token_ids=[1, 2, 3], finish_reason="stop")
-            outputs.append(SimpleNamespace(outputs=[reply], prompt_token_ids=[0] * 7, num_cached_tokens=4))
+            told = (None, None) if self.silent else ([0] * 7, 4)
+            outputs.append(SimpleNamespace(outputs=[reply], prompt_token_ids=told[0], num_cached_tokens=told[1]))
         return outputs
 
 
@@ -84,6 +86,13 @@ async def test_requests_that_wait_together_are_one_batch_and_are_billed_one_by_o
     row = replies[0].usage
     assert (row.model, row.role, row.input_tokens, row.cached_input_tokens) == ("vllm:some/model", "analyst", 7, 4)
     assert row.output_tokens == 3 and row.price is None
+
+
+async def test_counts_that_the_engine_does_not_say_are_unknown(engine: list[StandIn]) -> None:
+    async with connect(SETTINGS) as model:
+        engine[0].silent = True
+        row = (await model.complete(ask("a"))).usage
+    assert (row.input_tokens, row.cached_input_tokens, row.output_tokens) == (None, None, 3)
 
 
 async def test_prefills_and_schemas_reach_the_engine(engine: list[StandIn]) -> None:

@@ -8,7 +8,7 @@ from fama.episodes.records import FunctionCall, LedgerRow, ToolCall
 from fama.errors import BadInput
 from fama.models.base import ChatReply, ChatRequest, Sampling
 from fama.models.cache import CachedChat
-from fama.models.connect import connect
+from fama.models.connect import cached_name, connect, recorded_name
 from fama.models.scripted import ScriptedModel
 from fama.settings import ModelSettings
 
@@ -66,6 +66,25 @@ async def test_anything_that_matters_makes_another_call(tmp_path: Path, change: 
     await model.complete(ChatRequest(**fields))  # type: ignore[arg-type]
     await CachedChat(ScriptedModel("other", source), tmp_path).complete(ASK)
     assert source.calls == 3
+
+
+def test_two_files_of_one_name_share_no_replies(tmp_path: Path) -> None:
+    base, tuned = (ModelSettings(name=str(tmp_path / folder / "model-q4_k_m.gguf")) for folder in ("base", "tuned"))
+    assert recorded_name(base) == recorded_name(tuned) == "model-q4_k_m"
+    assert cached_name(base) != cached_name(tuned)
+    beside = ModelSettings(name=f"{tmp_path}/tuned/../base/model-q4_k_m.gguf")
+    assert cached_name(beside) == cached_name(base)
+    for name in ("qwen2.5-coder-1.5b", "scripted:echo", "vllm:some/model?max_num_seqs=64"):
+        assert cached_name(ModelSettings(name=name)) == recorded_name(ModelSettings(name=name))
+    served = ModelSettings(name="some.gguf", base_url="http://127.0.0.1:1/v1")
+    assert cached_name(served) == recorded_name(served) == "some.gguf"
+
+
+async def test_a_cache_keeps_replies_under_the_given_name(tmp_path: Path) -> None:
+    names = ("/a/model.gguf", "/b/model.gguf", "/a/model.gguf")
+    replies = [CachedChat(ScriptedModel("model", Counting()), tmp_path, name) for name in names]
+    hits = [(await model.complete(ASK)).usage.cache_hit for model in replies]
+    assert hits == [False, False, True]
 
 
 async def test_a_torn_entry_is_asked_for_anew(tmp_path: Path) -> None:

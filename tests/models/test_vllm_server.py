@@ -113,6 +113,14 @@ def test_a_server_that_ends_while_loading_is_told_and_leaves_no_record(port: int
     assert not (tmp_path / "r.json").exists()
 
 
+def test_another_server_on_the_port_is_not_taken_for_ours(port: int, tmp_path: Path) -> None:
+    with serve(VllmSpec("other", port), tmp_path / "other.json", 30, python(STAND_IN)):
+        with pytest.raises(BadInput, match=f"port {port} cannot be used .*--port"):
+            with serve(VllmSpec("x", port), tmp_path / "r.json", 30, python("raise SystemExit(3)")):
+                pytest.fail("taken for ours")
+    assert not (tmp_path / "r.json").exists()
+
+
 def test_a_server_that_never_answers_is_stopped_in_time(port: int, tmp_path: Path) -> None:
     seen = tmp_path / "pid"
     code = f"import os, time; open({str(seen)!r}, 'w').write(str(os.getpid())); time.sleep(60)"

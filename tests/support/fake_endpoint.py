@@ -32,12 +32,16 @@ class Endpoint:
         self.headers: list[dict[str, str]] = []
         self.answer: Callable[[dict[str, Any]], Answer] | None = None
         self.owner = "someone"
+        self.not_ready: list[int] = []
+        """Statuses of the first answers to who asks for the models."""
         self.delay = 0.0
         self.more_headers: dict[str, str] = {}
         endpoint = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                if endpoint.not_ready:
+                    return self.send(endpoint.not_ready.pop(0), {"error": {"message": "Loading model"}})
                 if endpoint.owner == "locked":
                     return self.send(401, {"error": "key"})
                 return self.send(200, {"data": [{"id": "served", "owned_by": endpoint.owner}]})

@@ -13,6 +13,7 @@ from fama.errors import BadInput
 from fama.files import write_atomically
 from fama.hashing import content_hash
 from fama.helpers.base import TEMPLATE_TEXTS
+from fama.helpers.yaml_helper import SUFFIXES, file_hashes
 from fama.prompts import prompt_hash, template_names
 from fama.provenance import git_commit
 from fama.selection.selectors.prompted import ON_PREFIX
@@ -78,7 +79,7 @@ def prompt_hashes(strategy: str) -> dict[str, str]:
 
 
 def run_prompts(settings: ExperimentSettings) -> dict[str, str]:
-    """Return the hashes of the templates that a run may use.
+    """Return the hashes of the templates that a run may use, and of the files of its helpers.
 
     Questions at the end of the agent's request are among them only where a helper or a selector asks one, so that
     runs without are told apart from earlier ones by nothing.
@@ -86,7 +87,7 @@ def run_prompts(settings: ExperimentSettings) -> dict[str, str]:
     hashes = prompt_hashes(settings.strategy)
     if _asks(settings):
         hashes |= {name: prompt_hash(name) for name in template_names() if name.startswith("questions/")}
-    return hashes
+    return hashes | file_hashes(settings.helpers.pool)
 
 
 def with_reading(prompts: Mapping[str, str], helpers: HelperSettings) -> dict[str, str]:
@@ -146,6 +147,8 @@ def check_unchanged(out: Path, new: dict[str, Any], may_change: frozenset[str] =
     if "arms" in may_change:
         both = prompts.keys() & is_prompts.keys()
         prompts, is_prompts = ({key: one[key] for key in both} for one in (prompts, is_prompts))
+    # folders of before did not say what their helper files held
+    is_prompts = {key: value for key, value in is_prompts.items() if key in prompts or not key.endswith(SUFFIXES)}
     for key, was, is_now in _differences({**before, "prompts": prompts}, {**now, "prompts": is_prompts}):
         raise BadInput(f"{path}: {key} was {was} and is now {is_now}; set it back or give another folder with --out")
 

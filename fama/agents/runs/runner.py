@@ -186,9 +186,14 @@ class _Writer:
 
 
 def _unanswered(episode: Episode) -> bool:
-    """Return whether the model's server failed before it had answered anything; what failed calls cost is no answer."""
-    failed = (episode.outcome.status, episode.outcome.boundary) == ("error", "model")
-    return failed and not any(row.parsed for row in episode.ledger)
+    """Return whether the server of the model, or of the one that plays the user, failed before any answer.
+
+    What failed calls cost is no answer.
+    """
+    if episode.outcome.status != "error" or episode.outcome.boundary not in ("model", "user"):
+        return False
+    answers = [row for row in episode.ledger if row.parsed]
+    return not (answers if episode.outcome.boundary == "model" else [row for row in answers if row.role == "user"])
 
 
 def _write_summary(out: Path, store: EpisodeStore, planned: int, content: Mapping[str, Any]) -> RunSummary:

@@ -54,7 +54,7 @@ class Act:
 
     def parse(self, reply: ChatReply, prompt: Prompt, tools: Sequence[ToolSpec]) -> Action | ParseFailure:
         """Return the action of the reply's JSON."""
-        return parse_text(reply.text.removeprefix(prompt.note_prefix), tools)
+        return parse_text(prompt.without_note(reply.text), tools)
 
     def write(self, message: Message) -> Written:
         """Return the message as its turn shows it."""

@@ -11,6 +11,7 @@ from fama.envs.base import Action
 from fama.episodes.records import Message, ToolCall, ToolSpec
 from fama.episodes.state import RESPOND
 from fama.models.base import ChatReply
+from fama.models.prefix import shown
 from fama.registry import Registry
 
 Placement = Literal["assistant", "user", "system"]
@@ -27,9 +28,17 @@ class Prompt:
     stop: tuple[str, ...] = ()
     note_prefix: str = ""
 
+    def without_note(self, text: str) -> str:
+        """Return a reply's text without the note that opens it, also where the white space around that differs."""
+        if text.startswith(self.note_prefix):
+            return text[len(self.note_prefix) :]
+        note, bare = self.note_prefix.strip(), text.lstrip()
+        behind = bare[len(note) :]
+        return behind.lstrip() if bare.startswith(note) and not behind[:1].isalnum() else text
+
     def repaired(self, reply: str, complaint: str) -> "Prompt":
         """Return the prompt of the repair round: the bad reply and a complaint at its end, the note not repeated."""
-        extra = ({"role": "assistant", "content": reply}, {"role": "user", "content": complaint})
+        extra = ({"role": "assistant", "content": shown(reply)}, {"role": "user", "content": complaint})
         prefill = self.prefill.removeprefix(self.note_prefix)
         return replace(self, messages=(*self.messages, *extra), prefill=prefill, note_prefix="")
 

@@ -36,16 +36,20 @@ class FunctionCalling:
 
     def parse(self, reply: ChatReply, prompt: Prompt, tools: Sequence[ToolSpec]) -> Action | ParseFailure:
         """Return the first native call, else the action of JSON in the text, else the text as words."""
-        text = reply.text.removeprefix(prompt.note_prefix).strip()
+        text = prompt.without_note(reply.text).strip()
         native = parse_calls(reply.tool_calls, tools)
         if native is None:
-            return parse_text(text, tools, prose=True)
+            action = parse_text(text, tools, prose=True)
+            if isinstance(action, ParseFailure) or action.tool is not None:
+                return action
+            words = prompt.without_note(action.text).strip()  # a thought may come before the note
+            return replace(action, text=words) if words else ParseFailure("the reply holds nothing but the note")
         if isinstance(native, ParseFailure) or native.tool is None:
             return native
         beside = read_markup(text)
-        return (
-            ParseFailure(beside.problem) if beside.problem == UNCLOSED else replace(native, text=beside.words.strip())
-        )
+        if beside.problem == UNCLOSED:
+            return ParseFailure(beside.problem)
+        return replace(native, text=prompt.without_note(beside.words).strip())
 
     def write(self, message: Message) -> Written:
         """Return the message's words and calls."""

@@ -13,13 +13,20 @@ from fama.models.ends import ReplyEnd
 from fama.text.call_bodies import read_python
 from fama.text.clean import clean
 from fama.text.json_objects import first_object, objects, unfinished
-from fama.text.markup import UNCLOSED, read_markup
+from fama.text.markup import UNCLOSED, MarkedText, read_markup
 from fama.text.named_calls import NamedCall, arguments_of, named_call, tool_name
 
 _TEXT_KEYS = ("text", "content", "message", "response")
-_MAX_LENGTH = 20_000
+#: Characters of a reply without its thoughts, and with them: reasoning models think for tens of thousands.
+_MAX_LENGTH, _LONGEST_THOUGHT = 20_000, 400_000
 _ACTION_LINE = re.compile(r"^[ \t>*]*action[ \t*]*:[ \t*]*", re.IGNORECASE | re.MULTILINE)
 _ACTION_INPUT = re.compile(r"^[ \t>*]*action[ _]input[ \t*]*:[ \t*]*", re.IGNORECASE | re.MULTILINE)
+#: A line that an action's input ends before: what follows is another action, or made up.
+_NEXT_LINE = re.compile(
+    r"^[ \t>*]*(?:thought|action|observation|tool result|customer)[ \t*]*:", re.IGNORECASE | re.MULTILINE
+)
+_OBJECT_INPUT = re.compile(r"(?:json\s*)?\{")
+_EMPTY_INPUT = re.compile(r"(?:none|null|nothing|empty|n/?a|no input)?\W*", re.IGNORECASE)
 _NAME = re.compile(r"`?([A-Za-z_][\w.-]*)`?")
 #: A JSON object that names a tool; in words to the user it is a call that could not be read.
 _NAMED = re.compile(r"[\"'](?:tool|tool_name|name|function|action)[\"']\s*:\s*[\"']([^\"'\n]{1,200})[\"']")
@@ -65,12 +72,12 @@ def parse_text(text: str, tools: Iterable[str | ToolSpec] = (), prose: bool = Fa
     ``{"name": "get_order"}`` counts without arguments. With ``prose``, text that holds no action is said to the user,
     unless it holds what is left of a call. Never raises.
     """
-    if len(text) > _MAX_LENGTH:
-        return ParseFailure(f"the reply is longer than {_MAX_LENGTH} characters; write a shorter one")
     known = _schemas(tools)
-    marked = read_markup(text, known)
+    marked = read_markup(text, known) if len(text) <= _LONGEST_THOUGHT else MarkedText(text)
     if marked.problem:
         return ParseFailure(marked.problem)
+    if len(text) - len(marked.thought) > _MAX_LENGTH:
+        return ParseFailure(f"the reply is longer than {_MAX_LENGTH} characters; write a shorter one")
     if marked.calls:
         return _action(marked.calls[0], known)
     text = marked.words.strip()
@@ -78,13 +85,14 @@ def parse_text(text: str, tools: Iterable[str | ToolSpec] = (), prose: bool = Fa
         return ParseFailure("the reply is empty" + (" after its thought" if marked.thought else ""))
     marker = _ACTION_LINE.search(text)
     if marker is not None:
-        found = _first_action(text[marker.end() :], known) or _named_lines(text[marker.end() :], known)
+        found = _first_action(text[marker.end() :], known) or _named_lines(text[marker.end() :], known, prose)
         if found is not None:
             return found
     found = _first_action(text, known)
     if found is not None:
         return found
-    if prose and marker is None and not _holds_broken_call(text, known):
+    written = marker is not None and "{" in text[marker.end() :]  # else the word stands in what is said
+    if prose and not written and not _holds_broken_call(text, known):
         return Action(tool=None, text=text)
     if "{" in text:
         return ParseFailure(_BROKEN)
@@ -146,21 +154,29 @@ def _first_action(text: str, known: Schemas) -> Action | ParseFailure | None:
     return next((_action(call, known) for call in calls if call is not None), None)
 
 
-def _named_lines(text: str, known: Schemas) -> Action | ParseFailure | None:
-    """Read ``Action: name`` with ``Action Input: {...}`` below, as in the ReAct paper's prompts."""
+def _named_lines(text: str, known: Schemas, prose: bool) -> Action | ParseFailure | None:
+    """Read ``Action: name`` with ``Action Input: {...}`` below, as in the ReAct paper's prompts.
+
+    In ``prose``, other words below make a summary of it, such as one that the user is to confirm.
+    """
     match = _NAME.match(text)
     marker = _ACTION_INPUT.search(text)
     if match is None or (marker is None and match[1] not in known):
         return None
-    rest = text[marker.end() :] if marker else ""
     behind = text[match.end() :].partition("\n")[0].strip("`* \t")
     if marker is None and behind.startswith(("(", "[")):  # Action: name(key=value)
         calls = read_python(match[1] + behind, known)
         return _action(calls[0], known) if calls else ParseFailure(_BROKEN)
-    arguments = first_object(rest)
-    if arguments is None:
-        arguments = {"text": rest.strip()} if match[1] == RESPOND else {}
-    return _action(NamedCall(match[1], arguments), known)
+    given = _NEXT_LINE.split(text[(marker or match).end() :], maxsplit=1)[0].strip("`* \t\n")
+    if prose and marker is None and given and "{" not in given:
+        return None
+    if match[1] == RESPOND and marker is not None and not _OBJECT_INPUT.match(given):
+        arguments: Any = {"text": text[marker.end() :].strip()}
+    elif "{" in given:
+        arguments = first_object(given)
+    else:
+        arguments = None if _EMPTY_INPUT.fullmatch(given if marker else behind) is None else {}
+    return ParseFailure(_BROKEN) if arguments is None else _action(NamedCall(match[1], arguments), known)
 
 
 def _holds_broken_call(text: str, known: Schemas) -> bool:

@@ -32,7 +32,7 @@ class React(Act):
         action = super().parse(reply, prompt, tools)
         if isinstance(action, ParseFailure) or action.tool is None:
             return action
-        thought = _THOUGHT.match(read_markup(reply.text.removeprefix(prompt.note_prefix)).words.strip())
+        thought = _THOUGHT.match(read_markup(prompt.without_note(reply.text)).words.strip())
         return replace(action, text=" ".join(thought[1].split()) if thought else "")
 
     def assistant_turn(self, message: Message) -> Turn:

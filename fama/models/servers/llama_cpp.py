@@ -86,7 +86,12 @@ def serve(spec: ServerSpec, api_key: str | None = None) -> Iterator[Endpoint]:
                 gc.collect()
 
 
-def _need_free(port: int) -> None:
+def need_free(port: int) -> None:
+    """Refuse a port of loopback that another server holds.
+
+    Raises:
+        BadInput: names the port.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -118,7 +123,7 @@ def _start(spec: ServerSpec, api_key: str) -> _Entry:
     if api_key:
         params.api_keys = [api_key]
     if spec.port:
-        _need_free(spec.port)
+        need_free(spec.port)
     try:
         server = xllamacpp.Server(params)
     except (RuntimeError, ValueError, OSError) as error:

