@@ -3,10 +3,12 @@
 import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from fama.registry import Registry
 from tests.support.fake_endpoint import Endpoint
 
 settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -23,6 +25,23 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 25, 25)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def what_tests_register() -> Iterator[None]:
+    """Forget at the end of a module what its tests added to registries: others list what is there."""
+    added: list[tuple[Registry[Any], str]] = []
+    add = Registry.add
+
+    def remembered(self: Registry[Any], name: str, value: Any) -> None:
+        add(self, name, value)
+        added.append((self, name))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Registry, "add", remembered)
+        yield
+    for registry, name in added:
+        registry.remove(name)
 
 
 @pytest.fixture(scope="session")
