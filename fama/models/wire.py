@@ -103,12 +103,15 @@ def plain_call_ids(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
     Mistral's templates and API refuse all others; to any other server an id is a name. Ids of others stay.
     """
+    plain = []
     for message in messages:
-        for call in message.get("tool_calls") or ():
-            call["id"] = _plain_id(call.get("id"))
+        changed = dict(message)
+        if calls := message.get("tool_calls"):
+            changed["tool_calls"] = [{**call, "id": _plain_id(call.get("id"))} for call in calls]
         if "tool_call_id" in message:
-            message["tool_call_id"] = _plain_id(message["tool_call_id"])
-    return messages
+            changed["tool_call_id"] = _plain_id(message["tool_call_id"])
+        plain.append(changed)
+    return plain
 
 
 def _plain_id(id_: Any) -> Any:
