@@ -98,7 +98,7 @@ def fit_network(
                 precision=_precision(settings.trainer.precision),
                 max_epochs=settings.optimiser.epochs,
                 gradient_clip_val=settings.optimiser.clip,
-                callbacks=[saver, every, stopper, SameDraws(order, stopper)],
+                callbacks=[saver, every, stopper, SameDraws(order, stopper, str(saver.dirpath))],
                 plugins=[WholeFiles()],
                 logger=found,
                 default_root_dir=work,
@@ -168,6 +168,8 @@ def _resume(state: Path, ckpt: str | None) -> Path | None:
     path = state / "last.ckpt" if ckpt == "last" else Path(ckpt)
     if not path.is_file():
         raise BadInput(f"{path}: no training state to resume from; leave --ckpt out to start anew")
+    if path.parent.resolve() != state.resolve():  # its config and its best state are in its own folder
+        raise BadInput(f"{path}: a state of another training; give the folder where it began as --out, and --ckpt last")
     try:
         torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError):
