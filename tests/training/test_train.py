@@ -23,6 +23,7 @@ from fama.selection.selectors.learned import build
 from fama.settings import HelperSettings
 from fama.subsets import POOL
 from tests.support.asking import choose_now
+from tests.support.labelled_tasks import labelled
 from training.data.examples import Example, ExampleSet, outcome_examples
 from training.data.splits import split_by_task
 from training.data.synthetic import best_fixed_regret, make_tasks, outcome_rows, regrets
@@ -264,6 +265,17 @@ def test_labels_alone_can_train_a_router(tiny: str, tmp_path: Path) -> None:
     assert manifest is not None
     assert manifest.calibration.rows == 0
     assert {members.index(True) for members in decisions(tmp_path) if any(members)} == {0}
+
+
+def test_labels_are_learned_where_no_validation_task_has_an_outcome(tiny: str, tmp_path: Path) -> None:
+    """The loss of no outcome is 0, which no epoch beats: the network stayed as it started."""
+    labels = labelled(make_tasks(40))
+    held = {e.task for e in split_by_task([*DATA.examples, *labels.examples], 0.25, 0).validation}
+    known = replace(DATA, examples=tuple(e for e in DATA.examples if e.task not in held))
+    config = settings(encoder=tiny_encoder(tiny, lora=False), losses={"coverage": 1.0, "categories": 1.0})
+    assert train_on(config, known + labels, tmp_path) is not None
+    card = (tmp_path / "README.md").read_text()
+    assert "- best validation loss: " in card and "(no epoch beat the start" not in card
 
 
 def test_validation_texts_never_enter_a_fit(tmp_path: Path) -> None:

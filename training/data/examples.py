@@ -139,12 +139,14 @@ def outcome_examples(
     for row in rows:
         flags = _row_flags(row, pool)
         broken = row.status == "error" or row.success is None
-        left_out["outcome rows with an error"] += broken
+        if broken:
+            left_out["outcome rows with an error"] += 1
         if failed is None and row.state not in seen:
             seen[row.state] = featurise(state_from_json(row.state, row.benchmark, row.domain))
         features = seen[row.state] if failed is None else failed.get(failed_task(row.key))
         if features is None:
-            left_out["outcome rows of tasks without a failed plain episode"] += not broken
+            if not broken:
+                left_out["outcome rows of tasks without a failed plain episode"] += 1
             continue
         (errors if broken else examples).append(
             Example(

@@ -85,7 +85,8 @@ def fit_network(
         module = RouterModule(encoder, network, settings, table.windows[: table.frame], _choices(settings, train))
         order = torch.Generator().manual_seed(derive_seed(settings.seed, "batches"))
         loaders = _loaders(settings, encoder, table, train, validation, categories, order)
-        monitor = "val/outcome" if settings.losses.outcome else "val/loss"
+        judged = settings.losses.outcome and any(example.success is not None for example in validation)
+        monitor = "val/outcome" if judged else "val/loss"
         saver = ModelCheckpoint(state, filename="best", monitor=monitor, enable_version_counter=False)
         # of its own: with save_last, Lightning saves no last state of an epoch that is not the best one
         every = ModelCheckpoint(state, filename="last", enable_version_counter=False)
