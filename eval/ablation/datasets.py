@@ -94,7 +94,7 @@ def _union(settings: AblateSettings) -> TrainSettings:
             raise BadInput("variants: their data differ; set data under train, so that all learn from the same")
     losses = variants[0].losses.model_dump()
     for one in variants:
-        for name in ("outcome", "tokens", "coverage", "distillation", "categories"):
+        for name in ("outcome", "tokens", "coverage", "distillation", "categories", "decision"):
             losses[name] = max(losses[name], getattr(one.losses, name))
     # of the kind that can have every loss; nothing is trained by these settings
     return TrainSettings(kind="encoder", data=variants[0].data, losses=type(variants[0].losses)(**losses))

@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -176,7 +177,7 @@ def test_stored_arms_that_no_question_is_about_are_not_read(tmp_path: Path) -> N
     """An arm with a key of another version, and a folder of before arms had one."""
     question = QuestionSettings(arm="all", than="none")
     old = {"name": "rule", "budget": 3}
-    written = {"questions": [question.model_dump()], "arms": [old, {"name": "all"}, {"name": "none"}]}
+    written: dict[str, Any] = {"questions": [question.model_dump()], "arms": [old, {"name": "all"}, {"name": "none"}]}
     (tmp_path / "config.json").write_text(json.dumps({"settings": written}))
     settings = CompareSettings(
         arms=(SelectorSettings(name="none"), SelectorSettings(name="all")), questions=(question,)
