@@ -22,8 +22,9 @@ from training.data.cost import data_cost
 from training.data.examples import Example, ExampleSet
 from training.data.form import form_signs
 from training.data.load import load_examples, taxonomy_of
-from training.data.splits import keep_apart, split_by_task
+from training.data.splits import errors_to_certify, keep_apart, split_by_task
 from training.export.checkpoint import finish
+from training.export.guarantee import check_all_helpers
 from training.kinds.base import FitTask, trainer_of
 from training.settings import STATE, TrainSettings
 
@@ -75,7 +76,16 @@ def train_on(
         wanted.training_share,
     )
     if settings.guarantee is not None:
+        check_all_helpers([*data.examples, *data.errors], data.pool, wanted.outcomes)
         split = keep_apart(split, settings.guarantee.share, wanted.split_seed)
+        errors = [
+            replace(error, features=hide(error.features, hidden))
+            for error in data.errors
+            if error.domain not in wanted.hold_out_domains and error.backbone not in wanted.hold_out_backbones
+        ]
+        chance = (1.0 - wanted.validation) * wanted.training_share * settings.guarantee.share
+        certify = (*split.certify, *errors_to_certify(split, examples, errors, chance, wanted.split_seed))
+        split = replace(split, certify=certify)
     if wanted.absent == "balance":
         split = replace(split, train=balanced(split.train))
     work = out / WORK
@@ -115,14 +125,14 @@ def _remember(settings: TrainSettings, digest: str, work: Path, resuming: bool) 
     if resuming and path.is_file():
         then = json.loads(path.read_text(encoding="utf-8"))
         for key in sorted(now.keys() | then.keys()):
-            a, b = (_comparable(value.get(key), key) for value in (then, now))
+            a, b = (_comparable(value.get(key), key, bool(settings.losses.decision)) for value in (then, now))
             if a != b:
                 raise BadInput(f"{path}: {key} differs from the training to resume; leave --ckpt out to start anew")
     write_atomically(path, json.dumps(now, indent=2) + "\n")
 
 
-def _comparable(value: object, key: str) -> object:
-    if key in ("trainer", "decision"):
+def _comparable(value: object, key: str, decides: bool) -> object:
+    if key == "trainer" or (key == "decision" and not decides):  # the loss of the decision has its λ
         return None
     if key == "optimiser" and isinstance(value, dict):
         return {name: part for name, part in value.items() if name not in ("epochs", "patience")}

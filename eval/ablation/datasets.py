@@ -62,9 +62,7 @@ def load_material(settings: AblateSettings) -> AblationData:
                 f"tests: no test example is in {found.name!r}; widen its backbones or domains, or raise test"
             )
     sides = {e.backbone for e in train}, {e.domain for e in train}
-    return AblationData(
-        replace(everything, examples=train, backbones=_names(sides[0]), domains=_names(sides[1])), tests
-    )
+    return AblationData(replace(everything.only(train), backbones=_names(sides[0]), domains=_names(sides[1])), tests)
 
 
 def at_most(data: ExampleSet, rows: int | None, seed: int) -> ExampleSet:
@@ -85,7 +83,7 @@ def at_most(data: ExampleSet, rows: int | None, seed: int) -> ExampleSet:
         if len(kept) >= rows:
             break
         kept += tasks[task]
-    return replace(data, examples=tuple(kept))
+    return data.only(kept)
 
 
 def _union(settings: AblateSettings) -> TrainSettings:
@@ -96,7 +94,7 @@ def _union(settings: AblateSettings) -> TrainSettings:
             raise BadInput("variants: their data differ; set data under train, so that all learn from the same")
     losses = variants[0].losses.model_dump()
     for one in variants:
-        for name in ("outcome", "tokens", "coverage", "distillation", "categories"):
+        for name in ("outcome", "tokens", "coverage", "distillation", "categories", "decision"):
             losses[name] = max(losses[name], getattr(one.losses, name))
     # of the kind that can have every loss; nothing is trained by these settings
     return TrainSettings(kind="encoder", data=variants[0].data, losses=type(variants[0].losses)(**losses))
@@ -106,7 +104,7 @@ def _apart(settings: AblateSettings, everything: ExampleSet) -> tuple[tuple[Exam
     """Return test examples of other tables, and the training examples of none of their tasks."""
     test = table_examples(settings.test_outcomes, settings.of(settings.chosen()[0]).data).examples
     named = {example.task for example in test}
-    said = {example.features.history() for example in test}
+    said = {example.features.history() for example in test} - {()}
     train = [e for e in everything.examples if e.task not in named and e.features.history() not in said]
     if not train:
         raise BadInput("test_outcomes: they hold every training task, or its conversation; give tables of other tasks")

@@ -56,8 +56,8 @@ AskedTasks = dict[QuestionSettings, TaskSet | None]
 def check_kept(settings: CompareSettings, out: Path) -> AskedTasks:
     """Return the questions asked in this folder so far; refuse to drop or change one, or an arm that it is about.
 
-    Further arms may bring further ones. A question about two arms that have episodes already comes after the run, and
-    is refused as well.
+    Further arms may bring further ones; stored arms that no question is about are not read. A question about two arms
+    that have episodes already comes after the run, and is refused as well.
 
     Raises:
         BadInput: names the question.
@@ -70,7 +70,9 @@ def check_kept(settings: CompareSettings, out: Path) -> AskedTasks:
         first = {one.question: one.of for one in map(AskedQuestion.model_validate, content.get(ASKED, ()))}
         written = map(QuestionSettings.model_validate, content["settings"].get("questions", ()))
         asked = {question: first.get(question) for question in written}
-        arms = {arm.arm: arm for arm in map(SelectorSettings.model_validate, content["settings"].get("arms", ()))}
+        named = {name for question in asked for name in (question.arm, question.than)}
+        stored = [arm for arm in content["settings"].get("arms", ()) if (arm.get("label") or arm.get("name")) in named]
+        arms = {arm.arm: arm for arm in map(SelectorSettings.model_validate, stored)}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise BadInput(f"{path}: cannot be read; give another folder with --out") from None
     for question in asked:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,7 @@ def read_outcomes(path: Path | str, benchmark_version: str | Mapping[str, str] |
         ]
     except ValidationError as error:
         raise BadInput(f"{path}: no outcome table: {fault_of(error)}; write it again") from None
+    _check_numbers(path, rows)
     if benchmark_version is not None:
         wanted = {"": benchmark_version} if isinstance(benchmark_version, str) else benchmark_version
         if others := _other_versions(rows, wanted):
@@ -192,6 +194,21 @@ def read_outcomes(path: Path | str, benchmark_version: str | Mapping[str, str] |
                 "set options to the table's, run `fama outcomes` with these settings, or use the release that wrote it"
             )
     return rows
+
+
+def _check_numbers(path: Path | str, rows: Iterable[OutcomeRow]) -> None:
+    """Refuse numbers that would end in wrong weights or costs without a word.
+
+    Raises:
+        BadInput: a propensity is no probability, or a cost is negative or not finite.
+    """
+    bounds = {"propensity": 1.0 + 1e-9, "tokens": math.inf, "seconds": math.inf}
+    for row in rows:
+        for name, most in bounds.items():
+            value = getattr(row, name)
+            if value is not None and not (0.0 <= value <= most and math.isfinite(value)):
+                what = "is no probability" if name == "propensity" else "cannot be a cost"
+                raise BadInput(f"{path}: episode {row.episode_id}: {name} {value} {what}; leave it empty if unknown")
 
 
 def _other_versions(rows: Sequence[OutcomeRow], wanted: Mapping[str, str]) -> list[str]:

@@ -51,10 +51,10 @@ def note_effects(folders: Iterable[RepairFolder], by_domain: bool = True) -> tup
     """Return what single notes did, ordered by helper, form, domain and arm; failed episodes before solved ones.
 
     Without ``by_domain``, notes of all domains of a benchmark are counted together.
-    A decision of an episode that several folders mined with the same helper and form counts once.
+    A decision of an episode that several folders mined with the same helper and form counts once, by the first that
+    knows its effect.
     """
-    counts: dict[NoteGroup, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
-    seen: set[tuple[str, NoteGroup, int]] = set()
+    found: dict[tuple[str, NoteGroup, int], tuple[str, str]] = {}
     for folder in folders:
         forms = folder.forms
         for record in folder.records:
@@ -69,9 +69,12 @@ def note_effects(folders: Iterable[RepairFolder], by_domain: bool = True) -> tup
                     record.arm,
                     record.kind,
                 )
-                if (key := (record.episode_id, group, one.decision)) not in seen:
-                    seen.add(key)
-                    counts[group][str(record.key)][_effect(one, record.kind)] += 1
+                key = record.episode_id, group, one.decision
+                if key not in found or found[key][1] == "unknown":
+                    found[key] = str(record.key), _effect(one, record.kind)
+    counts: dict[NoteGroup, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+    for (_, group, _), (task, effect) in found.items():
+        counts[group][task][effect] += 1
     order = sorted(counts, key=lambda group: tuple(part or "" for part in group))
     return tuple(_summed(group, list(counts[group].values())) for group in order)
 

@@ -305,6 +305,15 @@ def test_tasks_of_a_test_table_leave_the_training(synthetic_table: Callable[[int
         load_material(same)
 
 
+def test_states_without_a_message_are_no_shared_conversation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All tasks were taken for test tasks: of an agent that speaks first every conversation is empty."""
+    rows = [Example(f"t{n}", Features((), (float(n),)), (True,), bool(n % 2)) for n in range(6)]
+    monkeypatch.setattr(datasets, "load_examples", lambda settings: ExampleSet(tuple(rows[:4]), ("TSA",)))
+    monkeypatch.setattr(datasets, "table_examples", lambda paths, data: ExampleSet(tuple(rows[3:]), ("TSA",)))
+    found = load_material(AblateSettings.model_validate(tree(test_outcomes=["test.parquet"], synthetic=None)))
+    assert [example.task for example in found.train.examples] == ["t0", "t1", "t2"]
+
+
 def test_too_few_tasks_for_a_test_set_name_the_setting(synthetic_table: Callable[[int], Path]) -> None:
     one = {"train": {"data": {"outcomes": [str(synthetic_table(1))]}}, "variants": [{"name": "a"}]}
     with pytest.raises(BadInput, match="^test: splitting 1 task leaves one side empty; give more tasks$"):

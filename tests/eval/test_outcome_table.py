@@ -114,6 +114,25 @@ def test_another_benchmark_version_is_refused(tmp_path: Path) -> None:
         read_outcomes(path, "toy-2")
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("propensity", 50.0, "propensity 50.0 is no probability"),
+        ("propensity", -0.5, "propensity -0.5 is no probability"),
+        ("propensity", float("nan"), "propensity nan is no probability"),
+        ("seconds", float("inf"), "seconds inf cannot be a cost"),
+        ("seconds", -1.0, "seconds -1.0 cannot be a cost"),
+        ("tokens", -3, "tokens -3 cannot be a cost"),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused(name: str, value: float, told: str, tmp_path: Path) -> None:
+    """They ended in a traceback of a training, or weighed a row fifty times less."""
+    (row,) = episodes_to_rows([episode()])
+    write_outcomes(tmp_path / "one.parquet", [row.model_copy(update={name: value})], {})
+    with pytest.raises(BadInput, match=f"one.parquet: episode e1: {told}; leave it empty if unknown"):
+        read_outcomes(tmp_path / "one.parquet")
+
+
 def test_unreadable_files_are_bad_input(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq

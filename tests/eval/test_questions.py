@@ -1,12 +1,13 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from eval.compare.comparison import read_comparison
-from eval.compare.questions import answer, check_questions
+from eval.compare.questions import answer, check_kept, check_questions
 from eval.compare.schema import Answer
 from eval.metrics.episode_scores import Score, TokenUse, score_of
 from eval.metrics.measures import Resampling
@@ -198,6 +199,24 @@ def test_a_question_may_not_come_after_both_arms_were_run(tmp_path: Path, capsys
     assert main([*command, "questions=[{arm: all, than: none, ask: more}]", *out]) == 2
     assert "ask: more, margin: 0.05 comes after both arms were run" in capsys.readouterr().err
     assert read_comparison(tmp_path / "out").answers == ()
+
+
+def test_stored_arms_that_no_question_is_about_are_not_read(tmp_path: Path) -> None:
+    """An arm with a key of another version, and a folder of before arms had one."""
+    question = QuestionSettings(arm="all", than="none")
+    old = {"name": "rule", "budget": 3}
+    written: dict[str, Any] = {"questions": [question.model_dump()], "arms": [old, {"name": "all"}, {"name": "none"}]}
+    (tmp_path / "config.json").write_text(json.dumps({"settings": written}))
+    settings = CompareSettings(
+        arms=(SelectorSettings(name="none"), SelectorSettings(name="all")), questions=(question,)
+    )
+    assert check_kept(settings, tmp_path) == {question: None}
+    written["arms"][1] = {"name": "all", "budget": 3}
+    (tmp_path / "config.json").write_text(json.dumps({"settings": written}))
+    with pytest.raises(BadInput, match="cannot be read"):
+        check_kept(settings, tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"settings": {"arms": [old]}}))
+    assert check_kept(settings, tmp_path) == {}
 
 
 def test_a_replay_answers_questions_about_its_arms_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -309,6 +309,12 @@ async def test_mined_episodes_stand_for_those_they_were_drawn_from(tmp_path: Pat
     assert shares(records) == {(False, False): pytest.approx(0.9), (True, False): pytest.approx(0.1)}
     old = [one.model_copy(update={"eligible": None}) for one in records]
     assert shares(old) == {(False, False): pytest.approx(0.6), (True, False): pytest.approx(0.4)}
+    # mined task by task, each the only one of its part: they weighed a quarter each, as if drawn from one
+    apart = [one.model_copy(update={"eligible": 1 if one.kind == "failed" else 6}) for one in records]
+    assert shares(apart) == shares(old)
+    # in two parts, the run having grown between them: the first part weighed as if it were all of its kind
+    few = [one.model_copy(update={"eligible": 2 if n % 2 else one.eligible}) for n, one in enumerate(records)]
+    assert shares(few) == shares(records)
 
 
 def test_a_published_folder_is_mined_as_it_is(tmp_path: Path) -> None:

@@ -137,6 +137,14 @@ def test_folders_of_several_forms_are_apart_and_the_same_decision_counts_once(tm
     assert [key[:2] for key in effects(folder(tmp_path, "both", stated, **pool))] == [("Alpha:llm", "llm")]
 
 
+def test_a_note_whose_effect_one_folder_knows_is_known(tmp_path: Path) -> None:
+    """The first folder's budget ended before the run; it counted as unknown although the second one tells."""
+    cut = folder(tmp_path, "cut", repair("1", "failed", *tried("Alpha", "not run", "failure")))
+    whole = folder(tmp_path, "whole", repair("1", "failed", *tried("Alpha", "success", "not run")))
+    (found,) = effects(cut, whole).values()
+    assert (found.flipped, found.changed, found.unknown) == (1, 1, 0)
+
+
 def test_a_yaml_helper_has_the_name_of_its_file_s_content(tmp_path: Path) -> None:
     record = repair("1", "failed", *tried("Mine", "success"), pool=("Alpha", "Mine"))
     (key,) = effects(folder(tmp_path, "one", record, pool=["Alpha", "my/helper.yaml"]))

@@ -23,6 +23,7 @@ from fama.subsets import POOL
 from tests.support.asking import choose_now
 from tests.support.labelled_tasks import labelled
 from training.data.examples import ExampleSet, outcome_examples
+from training.data.splits import split_by_task
 from training.data.synthetic import make_tasks, outcome_rows
 from training.settings import TrainSettings
 from training.train import train_on
@@ -127,6 +128,16 @@ def test_a_single_training_state_is_learned_from_without_a_warning(kind: str, tm
     ]
     router = trained(kind, ExampleSet(tuple(two), POOL), tmp_path)
     assert all(0 < one < 1 for state in STATES[:3] for one in router.choose(state).probabilities)
+
+
+def test_tokens_that_one_task_alone_tells_are_learned_without_a_fold(tmp_path: Path) -> None:
+    """A fold without a known cost ended in an error of LightGBM."""
+    validated = {example.task for example in split_by_task(OUTCOMES.examples, 0.25, 0).validation}
+    told = next(example.task for example in OUTCOMES.examples if example.task not in validated)
+    rows = [replace(e, tokens=e.tokens if e.task == told else None) for e in OUTCOMES.examples]
+    rows += [one for one in rows if one.task == told] * 10
+    router = trained("boosting", ExampleSet(tuple(rows), POOL), tmp_path)
+    assert np.isfinite(router.scores(STATES[0])(all_masks(len(POOL))).tokens).all()
 
 
 def test_no_trees_are_the_population(tmp_path: Path) -> None:

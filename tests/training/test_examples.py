@@ -16,7 +16,7 @@ from fama.subsets import POOL
 from tests.support.outcome_rows import row
 from training.data.examples import Example, ExampleSet, failure_examples, outcome_examples, prompted_examples
 from training.data.load import _check_costs, coverage_of, load_examples
-from training.data.splits import keep_apart, split_by_task
+from training.data.splits import errors_to_certify, keep_apart, split_by_task
 from training.data.synthetic import make_tasks, outcome_rows
 from training.settings import DataSettings, TrainSettings
 
@@ -130,7 +130,26 @@ def test_errors_are_left_out_and_counted() -> None:
     rows[1] = rows[1].model_copy(update={"status": "error", "success": None})
     data = outcome_examples(rows, POOL)
     assert len(data.examples) == 5
-    assert data.left_out == Counter({"outcome rows with an error": 1})
+    assert dict(data.left_out) == {"outcome rows with an error": 1}
+    assert not dict(outcome_examples(rows[2:], POOL).left_out)
+    (error,) = data.errors
+    assert (error.success, error.tokens, error.propensity) == (None, None, rows[1].propensity)
+    assert data.digest() == replace(data, errors=()).digest()
+    assert (data + data).errors == (error, error)
+    assert data.only(data.examples[:1]).errors == (error,) and data.only(data.examples[-1:]).errors == ()
+
+
+def test_errors_are_tested_with_their_tasks_and_never_trained_on() -> None:
+    data = outcome_examples(outcome_rows(make_tasks(400), per_task=1), POOL)
+    broken = [replace(example, success=None) for example in data.examples[:200]]
+    examples = data.examples[100:]
+    split = keep_apart(split_by_task(examples, 0.25, 0), 0.25, 0)
+    found = {error.task for error in errors_to_certify(split, examples, broken, 0.1875, 0)}
+    judged, certified = {example.task for example in examples}, {example.task for example in split.certify}
+    assert found & judged == {error.task for error in broken} & certified
+    assert 10 <= len(found - judged) <= 28  # of 100 tasks that have nothing but an error, as many as of the others
+    twins = [replace(error, features=split.train[0].features) for error in broken[:100]]
+    assert not errors_to_certify(split, examples, twins, 1.0, 0)
 
 
 def test_another_pool_is_refused() -> None:
@@ -176,6 +195,15 @@ def test_prompted_choices_include_what_the_budget_dropped() -> None:
     (example,) = data.examples
     assert example.distilled == (False, True, False, False, False, True)
     assert data.left_out == Counter({"prompted episodes without a decision": 1})
+
+
+def test_a_prompted_choice_in_another_form_is_refused() -> None:
+    """It counted as a choice of no helper."""
+    other = episode(0, decisions=(Decision(turn=0, message_index=2, subset=("TSA:template",)),))
+    with pytest.raises(BadInput, match=r"chose TSA:template, data.pool is DCE\+TSA; make their forms agree"):
+        prompted_examples([other], ("DCE", "TSA"))
+    (example,) = prompted_examples([episode(0)], ("DCE",)).examples
+    assert example.distilled == (False,)
 
 
 def test_a_reply_that_could_not_be_read_is_no_choice_to_learn_from() -> None:

@@ -24,7 +24,14 @@ from tests.support.asking import choose_now
 from training.data.examples import Example, outcome_examples
 from training.data.synthetic import make_tasks, outcome_rows
 from training.export.collapse import collapse
-from training.export.guarantee import _losses, certify, first_passes, tasks_to_guarantee, upper_bound
+from training.export.guarantee import (
+    _losses,
+    certify,
+    check_all_helpers,
+    first_passes,
+    tasks_to_guarantee,
+    upper_bound,
+)
 from training.network.fit import _choices
 from training.settings import GuaranteeSettings, TrainSettings
 from training.train import train_on
@@ -73,13 +80,7 @@ def test_the_loss_is_that_of_the_policy_however_many_subsets_are_drawn(draws: in
     """All three helpers solve every task, none half of them: a router that asks nobody loses 0.5, far above ε."""
     pool = ("DCE", "TSA", "Memory")
     candidates, rng = design(pool, None, draws), random.Random(7)
-
-    class Nobody:
-        manifest = SimpleNamespace(pool=pool)
-
-        def choose(self, features: Features, max_predicted_loss: float) -> Choice:
-            return Choice((False,) * 3, 0.0, 0.0, (0.0,) * 3)
-
+    nobody = cast(Router, Asking(pool, (False,) * 3))
     rows = [
         Example(
             f"t{task}",
@@ -97,9 +98,69 @@ def test_the_loss_is_that_of_the_policy_however_many_subsets_are_drawn(draws: in
         for flags in [tuple(name in subset for name in pool)]
     ]
     settings = GuaranteeSettings(epsilon=0.4, thresholds=(0.0,))
-    assert certify(cast(Router, Nobody()), rows, settings).threshold is None
-    found = certify(cast(Router, Nobody()), rows, settings.model_copy(update={"epsilon": 0.999}))
+    assert certify(nobody, rows, settings).threshold is None
+    found = certify(nobody, rows, settings.model_copy(update={"epsilon": 0.999}))
     assert found.bound is not None and 0.5 < found.bound < 0.65
+
+
+class Asking:
+    """A router that asks the same helpers whatever it reads."""
+
+    def __init__(self, pool: tuple[str, ...], members: tuple[bool, ...]) -> None:
+        self.manifest, self._members = SimpleNamespace(pool=pool), members
+
+    def choose(self, features: Features, max_predicted_loss: float) -> Choice:
+        return Choice(self._members, 0.0, 0.0, (0.0,) * len(self._members))
+
+
+def logged(chance: float, error: tuple[float, float], solved: tuple[float, float], tasks: int) -> list[Example]:
+    """Return rows of nobody, of both helpers, or of both subsets, with rates of errors and of successes of the rest."""
+    dice, rows = random.Random(3), []
+    for task in range(tasks):
+        for both in (False, True) if chance == 1.0 else (dice.random() < 0.5,):
+            broken, won = dice.random() < error[both], dice.random() < solved[both]
+            rows.append(Example(f"t{task}", Features((), ()), (both, both), None if broken else won, None, chance))
+    return rows
+
+
+@pytest.mark.parametrize("chance", [0.5, 1.0])
+@pytest.mark.parametrize("error", [(0.0, 0.5), (0.5, 0.0)])
+def test_who_errs_more_is_certified_no_sooner(chance: float, error: tuple[float, float]) -> None:
+    """Both helpers, or nobody, end every second episode in an error; of the others nobody solves half, both all."""
+    rows = logged(chance, error, (0.5, 1.0), 4000)
+    router = cast(Router, Asking(("A", "B"), (False, False)))
+    found = certify(router, rows, GuaranteeSettings(epsilon=0.45, thresholds=(0.0,)))
+    assert found.threshold is None and found.errors == sum(row.success is None for row in rows) > 500
+    loose = certify(router, rows, GuaranteeSettings(epsilon=0.999, thresholds=(0.0,)))
+    # at worst an error of both was a success (a loss of 0.5), one of nobody a failure (of 0.75)
+    assert loose.bound is not None and (0.5 if error[1] else 0.75) < loose.bound < (0.65 if error[1] else 0.9)
+
+
+def test_an_error_of_all_helpers_is_no_loss_of_a_router_that_asks_them() -> None:
+    rows = logged(1.0, (0.5, 0.5), (0.5, 0.5), 50)
+    assert not _losses(cast(Router, Asking(("A", "B"), (True, True))), rows, [0.0]).any()
+
+
+def test_errors_of_a_table_reach_the_guarantee_and_the_card(tmp_path: Path) -> None:
+    rows = outcome_rows(make_tasks(60))
+    rows = [
+        row.model_copy(update={"status": "error", "success": None}) if n % 5 == 0 else row for n, row in enumerate(rows)
+    ]
+    manifest = train_on(config(epsilon=0.05), outcome_examples(rows, POOL), tmp_path)
+    assert manifest is not None and manifest.guarantee is not None and 0 < manifest.guarantee.errors < 48
+    told = f"whatever the {manifest.guarantee.errors} episodes that ended in an error would have become"
+    assert told in (tmp_path / "README.md").read_text()
+
+
+def test_tables_without_all_helpers_cannot_certify(tmp_path: Path) -> None:
+    """Every loss against them was estimated as 0 or less, so that any router was certified."""
+    rows = [row for row in outcome_rows(make_tasks(60)) if row.subset != row.pool]
+    with pytest.raises(BadInput, match=r"guarantee: data.outcomes has no row with all helpers \(DCE\+TSA.*null"):
+        train_on(config(epsilon=0.05), outcome_examples(rows, POOL), tmp_path / "router")
+    assert not (tmp_path / "router").exists()
+    second = outcome_examples([rows[0].model_copy(update={"subset": rows[0].pool})], POOL, table=1)
+    with pytest.raises(BadInput, match=r"guarantee: a.parquet has no row"):
+        check_all_helpers([*outcome_examples(rows, POOL).examples, *second.examples], POOL, ["a.parquet", "b.parquet"])
 
 
 def test_the_number_of_tasks_that_would_do() -> None:
@@ -166,19 +227,11 @@ def test_a_guarantee_needs_outcomes() -> None:
 
 def test_all_helpers_of_a_pool_with_forms_are_one_form_of_each() -> None:
     pool = ("TSA", "TSA:template", "Verifier")
-    features = Features((), ())
-
-    class Nobody:
-        manifest = SimpleNamespace(pool=pool)
-
-        def choose(self, features: Features, max_predicted_loss: float) -> Choice:
-            return Choice((False,) * 3, 0.0, 0.0, (0.0,) * 3)
-
     rows = [
-        Example("t", features, subset, True, propensity=0.5)
+        Example("t", Features((), ()), subset, True, propensity=0.5)
         for subset in ((True, False, True), (False, True, True), (False,) * 3)
     ]
-    assert _losses(cast(Router, Nobody()), rows, [0.0]).tolist() == [[2.0], [0.0], [-2.0]]
+    assert _losses(cast(Router, Asking(pool, (False,) * 3)), rows, [0.0]).tolist() == [[2.0], [0.0], [-2.0]]
     assert "chooses all helpers in 20 of 20" in str(collapse({"TSA+Verifier": 20}, pool))
     assert "chooses TSA:template+Verifier in 20 of 20" in str(collapse({"TSA:template+Verifier": 20}, pool))
 

@@ -125,6 +125,28 @@ def test_the_first_failed_trial_counts_in_any_order() -> None:
         assert said[-1].text == "I give up."
 
 
+@pytest.mark.parametrize(
+    ("ran", "logged", "same"),
+    [
+        (("tau_bench", "retail"), ("tau-bench", "retail"), True),
+        (("tau_trait", "retail"), ("tau-bench", "retail"), True),
+        (("tau_trait", "retail-confusion"), ("tau_trait", "retail"), False),
+        (("acebench", "multi-zh"), ("acebench-zh", "multi"), True),
+        (("b", "d-x"), ("b", "d"), False),
+    ],
+)
+def test_a_failed_log_is_of_the_task_that_is_run(ran: tuple[str, str], logged: tuple[str, str], same: bool) -> None:
+    """A run found no failure in an imported log of its benchmark, whose name is written otherwise."""
+    keys = [EpisodeKey(benchmark, domain, "7", 0, "m", "fc") for benchmark, domain in (ran, logged)]
+    assert (failed_task(keys[0]) == failed_task(keys[1])) is same
+
+
+def test_a_log_without_a_failure_is_refused(router: Path, tmp_path: Path) -> None:
+    path = log(tmp_path, plain(OTHERS[0], "success"), plain(OTHERS[1], subset=["DCE"]))
+    with pytest.raises(BadInput, match="log.jsonl: no failed episode without helpers, so that no task would get one"):
+        build(CONTEXT, checkpoint=router, episodes=path)
+
+
 def test_outcome_and_reward_are_not_seen() -> None:
     """Two episodes that differ in nothing but verdict and reference actions look the same."""
     task = TASKS[0]

@@ -13,7 +13,9 @@ from fama.selection.router.checkpoint import load_router
 from fama.selection.router.features import Features, featurise
 from fama.selection.router.scores import sigmoid
 from training.data.examples import Example, ExampleSet
+from training.data.splits import Split
 from training.export.calibration import calibrate
+from training.export.card import _data_rows
 from training.export.reliability import reliability_svg
 from training.kinds.context_free import OutcomeArrays, fit_success_heads
 from training.kinds.helper_labels import best_subset
@@ -83,6 +85,14 @@ def test_a_whole_row_and_its_halves_are_one_row(kind: str, tmp_path: Path) -> No
         raw = load_router(tmp_path / name).raw_scores(whole[0].features)(np.array([WITH, WITHOUT]))
         found.append([*raw.logit, *raw.log_tokens])
     assert found[0] == pytest.approx(found[1], abs=2e-3)
+
+
+def test_the_card_states_the_rate_of_the_shares() -> None:
+    """Each share is a success and a failure: counted alike they are one half, whatever the share."""
+    rows = tuple(shared(0.9, 0.8, tasks=5).examples)
+    told = {label: values for label, *values in _data_rows(Split(rows, rows[:2], ""))}
+    assert told["success rate, training"] == ["0.850 (n = 20)", ""]
+    assert told["success rate, validation"] == ["", "0.900 (n = 2)"]
 
 
 def test_calibration_of_shares() -> None:

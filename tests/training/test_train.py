@@ -4,11 +4,12 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from pydantic import ValidationError
 
 from fama.config import load_settings
@@ -22,9 +23,12 @@ from fama.selection.selectors.learned import build
 from fama.settings import HelperSettings
 from fama.subsets import POOL
 from tests.support.asking import choose_now
+from tests.support.labelled_tasks import labelled
 from training.data.examples import Example, ExampleSet, outcome_examples
 from training.data.splits import split_by_task
 from training.data.synthetic import best_fixed_regret, make_tasks, outcome_rows, regrets
+from training.network.fit import _resume
+from training.network.resume import SameDraws
 from training.network.tiny import write_tiny_encoder
 from training.settings import TrainSettings
 from training.train import train_on
@@ -176,6 +180,57 @@ def test_training_resumes_where_it_stopped(tiny: str, tmp_path: Path) -> None:
         train_on(changed, DATA, tmp_path, ckpt="last")
 
 
+def test_a_stopped_training_goes_on_with_more_patience(tiny: str, tmp_path: Path) -> None:
+    """It ended at once, as with the patience of before."""
+
+    def run(folder: str, patience: int, ckpt: str | None = None) -> str:
+        steps = {"epochs": 12, "patience": patience, "lr": 0.2}
+        config = settings(encoder=tiny_encoder(tiny), optimiser=steps, trainer={"keep_state": True})
+        train_on(config, DATA, tmp_path / folder, ckpt=ckpt)
+        card = (tmp_path / folder / "README.md").read_text()
+        return next(line for line in card.splitlines() if line.startswith("- epochs: "))
+
+    stopped, whole = run("parts", 1), run("whole", 3)
+    assert stopped != whole == run("parts", 3, "last")
+
+
+def test_the_best_state_is_found_where_its_folder_was_moved_to(tmp_path: Path) -> None:
+    """Lightning forgot its score, so that a worse epoch took its place."""
+    before, now = (ModelCheckpoint(tmp_path / name, filename="best", monitor="val/outcome") for name in "ab")
+    before.best_model_path, before.best_model_score = str(tmp_path / "a" / "best.ckpt"), torch.tensor(0.5)
+    before.best_k_models = {before.best_model_path: before.best_model_score}
+    loaded: dict[str, Any] = {"callbacks": {"saver": before.state_dict(), "stopper": EarlyStopping("x").state_dict()}}
+    draws = SameDraws(torch.Generator(), EarlyStopping("x"), str(now.dirpath))
+    draws.on_load_checkpoint(cast(Any, None), cast(Any, None), loaded)
+    now.load_state_dict(loaded["callbacks"]["saver"])
+    assert now.best_model_score == 0.5
+    assert now.best_model_path == str(tmp_path / "b" / "best.ckpt") == next(iter(now.best_k_models))
+    assert now.last_model_path == ""
+
+
+def test_a_state_of_another_folder_is_refused(tmp_path: Path) -> None:
+    """Neither the settings nor the best epoch of the training that it is of were known."""
+    path = tmp_path / "a" / "last.ckpt"
+    path.parent.mkdir()
+    torch.save({}, path)
+    assert _resume(tmp_path / "b" / ".." / "a", str(path)) == path
+    with pytest.raises(BadInput, match="last.ckpt: a state of another training; give the folder where it began as"):
+        _resume(tmp_path / "b", str(path))
+
+
+def test_the_decision_loss_goes_on_at_its_own_price_only(tiny: str, tmp_path: Path) -> None:
+    def run(lam: float, weight: float, ckpt: str | None = None) -> None:
+        groups: dict[str, Any] = {"decision": {"lam": lam}, "losses": {"decision": weight}, "optimiser": {"epochs": 1}}
+        config = settings(encoder=tiny_encoder(tiny, lora=False), trainer={"keep_state": True}, **groups)
+        train_on(config, DATA, tmp_path / str(weight), ckpt=ckpt)
+
+    run(0.01, 0.0)
+    run(0.02, 0.0, "last")
+    run(0.01, 1.0)
+    with pytest.raises(BadInput, match="decision differs from the training to resume"):
+        run(0.02, 1.0, "last")
+
+
 def test_choices_can_be_limited_to_executed_subsets(tmp_path: Path) -> None:
     tried = [(False,) * 6, (True, *[False] * 5), (False, True, True, False, False, False)]
     rows = [replace(e, subset=tried[n % 3]) for n, e in enumerate(DATA.examples)]
@@ -210,6 +265,17 @@ def test_labels_alone_can_train_a_router(tiny: str, tmp_path: Path) -> None:
     assert manifest is not None
     assert manifest.calibration.rows == 0
     assert {members.index(True) for members in decisions(tmp_path) if any(members)} == {0}
+
+
+def test_labels_are_learned_where_no_validation_task_has_an_outcome(tiny: str, tmp_path: Path) -> None:
+    """The loss of no outcome is 0, which no epoch beats: the network stayed as it started."""
+    labels = labelled(make_tasks(40))
+    held = {e.task for e in split_by_task([*DATA.examples, *labels.examples], 0.25, 0).validation}
+    known = replace(DATA, examples=tuple(e for e in DATA.examples if e.task not in held))
+    config = settings(encoder=tiny_encoder(tiny, lora=False), losses={"coverage": 1.0, "categories": 1.0})
+    assert train_on(config, known + labels, tmp_path) is not None
+    card = (tmp_path / "README.md").read_text()
+    assert "- best validation loss: " in card and "(no epoch beat the start" not in card
 
 
 def test_validation_texts_never_enter_a_fit(tmp_path: Path) -> None:

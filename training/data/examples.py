@@ -6,7 +6,7 @@ is in it for splitting only; features are made from policy, tools and messages.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fama.episodes.outcome_table import OutcomeRow
 from fama.episodes.records import Episode, Failure
@@ -18,7 +18,7 @@ from fama.selection.health import selection_states
 from fama.selection.router.features import Features, featurise
 from fama.selection.router.manifest import View
 from fama.selection.router.retrospective import FailedTask, failed_task
-from fama.subsets import join_subset, refuse_excluded, split_subset
+from fama.subsets import base_of, join_subset, refuse_excluded, split_subset
 
 Flags = tuple[bool, ...]
 #: The weight of a label in which nobody has confidence.
@@ -59,7 +59,11 @@ class Example:
 
 @dataclass(frozen=True)
 class ExampleSet:
-    """Examples of one helper pool, with where they came from and what was left out."""
+    """Examples of one helper pool, with where they came from and what was left out.
+
+    ``errors`` are executed subsets whose episode ended in an error: their success is unknown, and only a guarantee
+    counts them.
+    """
 
     examples: tuple[Example, ...]
     pool: tuple[str, ...]
@@ -69,6 +73,7 @@ class ExampleSet:
     domains: tuple[str, ...] = ()
     backbones: tuple[str, ...] = ()
     synthetic: bool = False
+    errors: tuple[Example, ...] = ()
 
     def __add__(self, other: "ExampleSet") -> "ExampleSet":
         if self.pool != other.pool:
@@ -82,7 +87,14 @@ class ExampleSet:
             _union(self.domains, other.domains),
             _union(self.backbones, other.backbones),
             self.synthetic or other.synthetic,
+            self.errors + other.errors,
         )
+
+    def only(self, examples: Sequence[Example]) -> "ExampleSet":
+        """Return the set with these of its examples, and with the errors of their tasks and backbones."""
+        kept = {(example.task, example.backbone) for example in examples}
+        errors = tuple(error for error in self.errors if (error.task, error.backbone) in kept)
+        return replace(self, examples=tuple(examples), errors=errors)
 
     def digest(self) -> str:
         """Return a hash of all texts, evidence and targets; ``repairing`` follows from the same records as these."""
@@ -109,7 +121,7 @@ def outcome_examples(
     cost: CostUnit = "tokens",
     table: int = 0,
 ) -> ExampleSet:
-    """Return one example per finished row of a table, the ``table``-th; errors are left out and counted.
+    """Return one example per finished row of a table, the ``table``-th; errors are apart, and counted as left out.
 
     ``cost`` is what λ prices: all tokens of the episode, those that no cache held, or its seconds.
     With ``failed`` (retrospective) a row is read with its task's failed plain episode instead of the state
@@ -121,25 +133,28 @@ def outcome_examples(
     """
     rows = list(rows)
     seen: dict[str, Features] = {}
-    examples, left_out = [], Counter[str]()
+    examples: list[Example] = []
+    errors: list[Example] = []
+    left_out = Counter[str]()
     for row in rows:
         flags = _row_flags(row, pool)
-        if row.status == "error" or row.success is None:
+        broken = row.status == "error" or row.success is None
+        if broken:
             left_out["outcome rows with an error"] += 1
-            continue
         if failed is None and row.state not in seen:
             seen[row.state] = featurise(state_from_json(row.state, row.benchmark, row.domain))
         features = seen[row.state] if failed is None else failed.get(failed_task(row.key))
         if features is None:
-            left_out["outcome rows of tasks without a failed plain episode"] += 1
+            if not broken:
+                left_out["outcome rows of tasks without a failed plain episode"] += 1
             continue
-        examples.append(
+        (errors if broken else examples).append(
             Example(
                 task=str(row.key.task.canonical),
                 features=features,
                 subset=flags,
-                success=row.success,
-                tokens=_cost(row, cost),
+                success=None if broken else row.success,
+                tokens=None if broken else _cost(row, cost),
                 propensity=row.propensity,
                 domain=row.domain,
                 backbone=row.backbone or "",
@@ -157,6 +172,7 @@ def outcome_examples(
         domains=_union(row.domain for row in rows),
         backbones=_union(row.backbone for row in rows),
         synthetic=any(row.benchmark == "synthetic" for row in rows),
+        errors=tuple(errors),
     )
 
 
@@ -238,7 +254,7 @@ def prompted_examples(episodes: Iterable[Episode], pool: Sequence[str]) -> Examp
     Where its reply could not be read, or it was not asked, nothing was chosen: such episodes are left out.
 
     Raises:
-        BadInput: a chosen subset holds two members that exclude each other.
+        BadInput: a chosen subset holds a helper in another form than the pool, or two members that exclude each other.
     """
     examples, left_out, used = [], Counter[str](), []
     for episode in episodes:
@@ -251,7 +267,10 @@ def prompted_examples(episodes: Iterable[Episode], pool: Sequence[str]) -> Examp
             left_out["prompted episodes whose first selection was not read"] += 1
             continue
         chosen = {*first.subset, *first.dropped}
-        refuse_excluded(sorted(chosen), f"prompted episode {episode.id} of task {episode.task_id}")
+        where = f"prompted episode {episode.id} of task {episode.task_id}"
+        if other := [name for name in sorted(chosen - set(pool)) if base_of(name) in set(map(base_of, pool))]:
+            raise BadInput(f"{where}: chose {other[0]}, data.pool is {join_subset(pool)}; make their forms agree")
+        refuse_excluded(sorted(chosen), where)
         examples.append(
             Example(
                 task=str(episode.key.task.canonical),

@@ -38,7 +38,8 @@ def repair_examples(
     for. It is unknown where the budget ended the search, and at a decision at which an arm asked helpers that the
     repair leaves as they are.
     Where only a part of the solved (or of the failed) episodes was mined, each stands for as many as it was drawn from:
-    its rows weigh by the eligible episodes per mined one, where the records say how many were eligible.
+    its rows weigh by the eligible episodes per mined one, where the records say how many were eligible. Of parts that
+    were mined one after another, of other tasks or of a run that grew, the largest says it.
     The prompts are those of the executed repairs; unknown where nothing was repaired.
     Interventions after earlier ones are left out, since their states are not stored, as are changed actions that were
     not run on, errors, and every episode whose task is of no known training split.
@@ -69,8 +70,11 @@ def repair_examples(
             continue
         used.append(record)
     mined = Counter(map(_drawn_from, used))
+    eligible: dict[tuple[object, ...], int] = {}
     for record in used:
-        stands_for = 1.0 if record.eligible is None else record.eligible / mined[_drawn_from(record)]
+        eligible[_drawn_from(record)] = max(eligible.get(_drawn_from(record), 0), record.eligible or 0)
+    for record in used:
+        stands_for = max(1.0, eligible[_drawn_from(record)] / mined[_drawn_from(record)])
         for decided in _decisions(record, episodes, pool, cost, left_out):
             (matter if len({share for share, _ in decided}) > 1 else idle).extend(
                 replace(row, weight=row.weight * stands_for)
@@ -169,7 +173,7 @@ def _decisions(
 
 def _drawn_from(record: Repair) -> tuple[object, ...]:
     """Return the episodes of which a mined one was drawn: those of a run, of an arm, a kind and a split."""
-    return record.config_hash, record.benchmark, record.arm, record.kind, record.split, record.eligible
+    return record.config_hash, record.benchmark, record.arm, record.kind, record.split
 
 
 def _outcomes(share: float, example: Example) -> list[Example]:

@@ -83,6 +83,22 @@ def keep_apart(split: Split, share: float, seed: int) -> Split:
     return replace(split, train=inner.train, certify=inner.validation, hash=content_hash([split.hash, inner.hash]))
 
 
+def errors_to_certify(
+    split: Split, examples: Sequence[Example], errors: Sequence[Example], chance: float, seed: int
+) -> tuple[Example, ...]:
+    """Return the rows of tasks that a guarantee is tested on whose episode ended in an error.
+
+    A task without any finished row is tested with the ``chance`` of the others, unless its conversation was fitted on.
+    """
+    tested, judged = {example.task for example in split.certify}, {example.task for example in examples}
+    fitted = {example.features.history() for example in (*split.train, *split.validation)} - {()}
+    alone = {error.task for error in errors} - judged
+    alone -= {error.task for error in errors if error.features.history() in fitted}
+    place = _places(alone, derive_seed(seed, "certify"), "errors")
+    tested |= {task for task in alone if place[task] < chance}
+    return tuple(error for error in errors if error.task in tested)
+
+
 def _held(
     groups: Collection[str], usual: Collection[str], tested: Collection[str], share: float, seed: int
 ) -> set[str]:

@@ -137,9 +137,10 @@ def _data_rows(split: Split) -> list[tuple[str, ...]]:
     names = {"success": "rows with an outcome", "coverage": "labelled failures", "distilled": "prompted choices"}
     rows += [(label, *(count(side, target) for side in sides)) for target, label in names.items()]
     for label, side in (("success rate, training", split.train), ("success rate, validation", split.validation)):
-        known = [example.success for example in side if example.success is not None]
+        known = [example for example in side if example.success is not None]
         if known:
-            value = f"{sum(known) / len(known):.3f} (n = {len(known)})"
+            rate = sum(one.weight * bool(one.success) for one in known) / sum(one.weight for one in known)
+            value = f"{rate:.3f} (n = {len(known)})"
             rows.append((label, value, "") if side is split.train else (label, "", value))
     return [(a, b, c) for a, b, c in rows]
 
@@ -164,6 +165,8 @@ def _guarantee(manifest: RouterManifest) -> str:
     if found is None:
         return ""
     said = f"with {found.confidence:.0%} confidence not worse than all helpers by more than {found.epsilon}"
+    if found.errors:
+        said += f", whatever the {found.errors} episodes that ended in an error would have become"
     if found.threshold is None:
         more = "" if found.needed is None else f"; about {found.needed:,} would do if it loses nothing"
         return f"Guarantee (learn then test): too few data for one. {found.tasks} tasks cannot show: {said}{more}."

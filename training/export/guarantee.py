@@ -3,7 +3,8 @@
 Policies are ordered by the predicted loss that they accept: at threshold t the router's choice stands where its
 predicted success is at most t below that of all helpers, else all helpers are used (``max_predicted_loss``). The loss
 of a policy is the success of all helpers minus its own, estimated on logged subsets by 1 / propensity: of each task the
-mean over trials of the sum over the subsets that were drawn.
+mean over trials of the sum over the subsets that were drawn. An episode that ended in an error has no success: with
+all helpers it counts as one, with the router's choice as none, so that what is certified holds whatever it would be.
 Policies are tested in order at the same level (fixed-sequence testing), each by the empirical Bernstein bound (Maurer
 and Pontil 2009, arXiv 0907.3740), which holds for any number of tasks; the last one before the first failure is
 certified.
@@ -15,10 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fama.errors import BadInput
 from fama.selection.decision_rule import Floats, largest
 from fama.selection.router.manifest import Guarantee
 from fama.selection.router.router import Router
-from fama.subsets import exclusive_groups
+from fama.subsets import exclusive_groups, join_subset, one_form_each
 from training.data.examples import Example
 from training.settings import GuaranteeSettings
 
@@ -30,11 +32,37 @@ class Certified(NamedTuple):
     bound: float | None
 
 
+def check_all_helpers(rows: Sequence[Example], pool: Sequence[str], tables: Sequence[str]) -> None:
+    """Refuse tables without the subset of all helpers: nothing would be lost against it.
+
+    Args:
+        rows: all executed subsets.
+        pool: the helpers.
+        tables: paths of the outcome tables.
+
+    Raises:
+        BadInput: names the table.
+    """
+    everyone = largest(len(pool), exclusive_groups(pool))
+    drawn = [row for row in rows if row.propensity]
+    for table in sorted({row.table for row in drawn} - {row.table for row in drawn if row.subset == everyone}):
+        path = tables[table] if table < len(tables) else "data.outcomes"
+        raise BadInput(
+            f"guarantee: {path} has no row with all helpers ({join_subset(one_form_each(pool))}) that was drawn at "
+            "random, so nothing tells what they reach; add this subset to its `subsets`, or set guarantee to null"
+        )
+
+
 def certify(router: Router, examples: Sequence[Example], settings: GuaranteeSettings) -> Guarantee:
     """Return what these tasks, which nothing was fitted on, certify about a calibrated router."""
-    rows = [e for e in examples if e.subset is not None and e.success is not None and e.propensity]
+    rows = [e for e in examples if e.subset is not None and e.propensity]
     tasks = sorted({example.task for example in rows})
-    found = Guarantee(epsilon=settings.epsilon, confidence=settings.confidence, tasks=len(tasks))
+    found = Guarantee(
+        epsilon=settings.epsilon,
+        confidence=settings.confidence,
+        tasks=len(tasks),
+        errors=sum(row.success is None for row in rows),
+    )
     if len(tasks) < 2:
         return found
     least = min(float(example.propensity or 1.0) for example in rows)
@@ -100,8 +128,10 @@ def _losses(router: Router, rows: Sequence[Example], thresholds: Sequence[float]
     }
     losses = np.zeros((len(rows), len(thresholds)))
     for row, example in enumerate(rows):
-        weight = float(bool(example.success)) / float(example.propensity or 1.0)
+        weight = 1.0 / float(example.propensity or 1.0)
+        theirs = weight * (example.subset == everyone) * (example.success is not False)
         losses[row] = [
-            weight * ((example.subset == everyone) - (example.subset == choice)) for choice in choices[example.features]
+            theirs - weight * (example.subset == choice) * bool(example.success) if choice != everyone else 0.0
+            for choice in choices[example.features]
         ]
     return losses

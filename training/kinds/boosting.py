@@ -103,6 +103,8 @@ def fit_outcomes(settings: TrainSettings, examples: Sequence[Example], fitted: F
     def tokens(train: Rows, size: Size) -> tuple[Any, Floats]:
         start = _log_tokens(data, train)
         known = train & ~np.isnan(data.log_tokens)
+        if not known.any():
+            return None, start
         arguments = design[known], data.log_tokens[known], start[known], data.weights[known]
         return grow(settings, *arguments, size, "regression"), start
 
@@ -111,8 +113,9 @@ def fit_outcomes(settings: TrainSettings, examples: Sequence[Example], fitted: F
         if key not in grown:
             grown[key] = (success if head == SUCCESS else tokens)(train, largest_trees(settings, size))
         booster, start = grown[key]
-        more = booster.predict(design[~train], raw_score=True, num_iteration=size.rounds) if size.rounds else 0.0
-        predicted: Floats = start[~train] + more
+        predicted: Floats = start[~train]
+        if size.rounds and booster is not None:
+            predicted = predicted + booster.predict(design[~train], raw_score=True, num_iteration=size.rounds)
         return predicted
 
     best, tried = tune(

@@ -85,7 +85,8 @@ def fit_network(
         module = RouterModule(encoder, network, settings, table.windows[: table.frame], _choices(settings, train))
         order = torch.Generator().manual_seed(derive_seed(settings.seed, "batches"))
         loaders = _loaders(settings, encoder, table, train, validation, categories, order)
-        monitor = "val/outcome" if settings.losses.outcome else "val/loss"
+        judged = settings.losses.outcome and any(example.success is not None for example in validation)
+        monitor = "val/outcome" if judged else "val/loss"
         saver = ModelCheckpoint(state, filename="best", monitor=monitor, enable_version_counter=False)
         # of its own: with save_last, Lightning saves no last state of an epoch that is not the best one
         every = ModelCheckpoint(state, filename="last", enable_version_counter=False)
@@ -98,7 +99,7 @@ def fit_network(
                 precision=_precision(settings.trainer.precision),
                 max_epochs=settings.optimiser.epochs,
                 gradient_clip_val=settings.optimiser.clip,
-                callbacks=[saver, every, stopper, SameDraws(order, stopper)],
+                callbacks=[saver, every, stopper, SameDraws(order, stopper, str(saver.dirpath))],
                 plugins=[WholeFiles()],
                 logger=found,
                 default_root_dir=work,
@@ -168,6 +169,8 @@ def _resume(state: Path, ckpt: str | None) -> Path | None:
     path = state / "last.ckpt" if ckpt == "last" else Path(ckpt)
     if not path.is_file():
         raise BadInput(f"{path}: no training state to resume from; leave --ckpt out to start anew")
+    if path.parent.resolve() != state.resolve():  # its config and its best state are in its own folder
+        raise BadInput(f"{path}: a state of another training; give the folder where it began as --out, and --ckpt last")
     try:
         torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError):

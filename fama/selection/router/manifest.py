@@ -101,12 +101,14 @@ class Guarantee(Record):
 
     The router's choice stands where its predicted success is at most ``threshold`` below that of all helpers; elsewhere
     all are used. ``threshold`` None: the ``tasks`` were too few for any; about ``needed`` would do if the router were
-    as good as all helpers. ``bound`` is the upper bound of the loss at the threshold.
+    as good as all helpers. ``bound`` is the upper bound of the loss at the threshold. ``errors`` counts the episodes of
+    the ``tasks`` that ended in an error, each of which counts against the router.
     """
 
     epsilon: float = Field(ge=0.0, le=1.0)
     confidence: float = Field(gt=0.0, lt=1.0)
     tasks: int = Field(ge=0)
+    errors: int = Field(default=0, ge=0, exclude_if=lambda value: value == 0)
     threshold: float | None = Field(default=None, ge=-1.0, le=1.0)
     bound: float | None = Field(default=None, ge=-1.0, le=1.0)
     needed: int | None = Field(default=None, ge=0)

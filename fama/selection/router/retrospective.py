@@ -1,6 +1,7 @@
 """The input of a retrospective router: the plain agent's own failed episode of a task."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from fama.episodes.keys import EpisodeKey, TaskKey
 from fama.episodes.records import Episode
@@ -33,5 +34,10 @@ def failed_features(episodes: Iterable[Episode]) -> dict[FailedTask, Features]:
 
 
 def failed_task(key: EpisodeKey) -> FailedTask:
-    """Return the task of an episode, as ``failed_features`` names it."""
-    return (key.task, key.backbone)
+    """Return the task of an episode, as ``failed_features`` names it: the same in runs and in logs of a benchmark.
+
+    A user's trait stays, since with another one the plain agent's episode is another.
+    """
+    task, own = key.task.canonical, key.task.domain
+    same = own is None or task.domain is None or not own.startswith(f"{task.domain}-")
+    return (task if same else replace(task, domain=own), key.backbone)

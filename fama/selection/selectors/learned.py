@@ -189,6 +189,11 @@ def build(
     if episodes is None:
         return LearnedSelector(router, context, objective, max_predicted_loss)
     failed = failed_features(read_episodes(Path(episodes)))
+    if not failed:
+        raise BadInput(
+            f"{episodes}: no failed episode without helpers, so that no task would get one; give the plain agent's as "
+            "options.episodes"
+        )
     return FailedEpisodeSelector(router, context, objective, max_predicted_loss, failed)
 
 
