@@ -18,9 +18,10 @@ from fama.episodes.records import Decision, Episode, LedgerRow, Note
 from fama.episodes.state import state_at
 from fama.helpers.pool import build_pool
 from fama.models.base import ChatRequest
-from fama.models.wire import Prefill, build_body
+from fama.models.wire import Prefill, build_body, plain_call_ids
 from fama.selection.base import SELECTORS, SelectorContext
 from fama.settings import BudgetSettings, ExperimentSettings, HelperSettings
+from fama.text.clean import clean_value
 from tests.support.openai_shapes import request_before
 from tests.support.toy_agents import GOLD, POLICY, LampWorld, Recorder, act_line, setup_for
 
@@ -134,7 +135,7 @@ def test_a_scripted_run_is_advised_as_it_went(placement: Placement, prefill: Pre
             advice = advisor.advise(own.messages, own.tools, policy=POLICY)
             assert logged(advice.decision) == logged(decision)
             body = build_body(sent[turn], "m", "openai", prefill=prefill)
-            assert advice.messages() == body["messages"]
+            assert plain_call_ids(clean_value(advice.messages())) == body["messages"]
             assert advice.extra_body == body.get("extra_body", {})
             rows += advice.usage.ledger
     assert list(of_helpers(model.requests)) == list(of_helpers(requests))
