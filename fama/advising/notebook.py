@@ -43,6 +43,7 @@ def import_logs(
     strategy: str | None = None,
     tools: Place | None = None,
     policy: Place | None = None,
+    roles: Place | None = None,
     strip_user_thinking: bool = False,
 ) -> list[Episode]:
     """Return the episodes of other tools' logs, as ``fama import`` writes them.
@@ -56,6 +57,7 @@ def import_logs(
         strategy: see ``benchmark``.
         tools: file of the agent's tools for episodes without; the word ``benchmark`` for the benchmark's own.
         policy: file of the agent's policy for episodes without, or that word.
+        roles: YAML file of what tools do where their names mislead, ``tool: role`` each.
         strip_user_thinking: cut the user simulator's leaked thoughts.
 
     Raises:
@@ -64,7 +66,7 @@ def import_logs(
     check_format(format or AUTO)
     filled = {"benchmark": benchmark, "domain": domain, "backbone": backbone, "strategy": strategy}
     options = {key: value for key, value in filled.items() if value}
-    attach = attachment(None if tools is None else fspath(tools), None if policy is None else fspath(policy))
+    attach = attachment(*(None if file is None else fspath(file) for file in (tools, policy, roles)))
     places = [path] if isinstance(path, str | PathLike) else list(path)
     files, base = log_files([fspath(place) for place in places])
     with TemporaryDirectory() as folder:

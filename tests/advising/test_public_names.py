@@ -56,6 +56,10 @@ def test_tools_and_policy_are_attached_as_by_the_command(tmp_path: Path) -> None
     assert got.messages[0].content == "Be brief." and [tool.name for tool in got.tools] == ["look"]
     flags = ("--tools", str(tools), "--policy", str(policy))
     assert [got] == imported(tmp_path / "a.jsonl", tmp_path / "out", *flags)
+    roles = write_json(tmp_path / "roles.yaml", "look: write")
+    (got,) = fama.import_logs(tmp_path / "a.jsonl", tools=tools, policy=policy, roles=roles)
+    assert '"x-fama-role": "write"' in got.tools[0].parameters
+    assert [got] == imported(tmp_path / "a.jsonl", tmp_path / "again", *flags, "--roles", str(roles))
 
 
 def test_failures_are_diagnosed_as_by_the_command(tmp_path: Path) -> None:

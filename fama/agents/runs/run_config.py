@@ -146,7 +146,8 @@ def check_unchanged(out: Path, new: dict[str, Any], may_change: frozenset[str] =
     if "arms" in may_change:
         both = prompts.keys() & is_prompts.keys()
         prompts, is_prompts = ({key: one[key] for key in both} for one in (prompts, is_prompts))
-    for key, was, is_now in _differences({**before, "prompts": prompts}, {**now, "prompts": is_prompts}):
+    # a setting that brings other prompts is the one to set back
+    for key, was, is_now in (*_differences(before, now), *_differences(prompts, is_prompts, "prompts")):
         raise BadInput(f"{path}: {key} was {was} and is now {is_now}; set it back or give another folder with --out")
 
 
