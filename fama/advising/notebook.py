@@ -10,6 +10,7 @@ from typing import Any
 
 from fama.advising.parts import model_settings
 from fama.diagnosis.diagnose import diagnose as diagnose_folder
+from fama.diagnosis.taxonomy import load_taxonomy
 from fama.envs.material import attachment
 from fama.episodes.intake import Intake
 from fama.episodes.log_import import AUTO, LogImport, check_format, log_files
@@ -83,21 +84,27 @@ def diagnose(
     *,
     judge: ModelSettings | Mapping[str, Any] | str | None = None,
     concurrency: int = 1,
+    taxonomy: Place | None = None,
 ) -> list[Failure]:
     """Return the labels of the failed episodes, as ``fama diagnose`` writes them.
+
+    ``causes`` of a label are its primary categories, or ``unexplained`` where no detector found any and ``primary`` is
+    a guess.
 
     Args:
         episodes: records, or the place of stored ones.
         judge: settings of the model that judges, their keys, or a name of them; the detectors alone when None.
         concurrency: episodes that are judged at once.
+        taxonomy: YAML file of a taxonomy of one's own; the shipped one when None.
 
     Raises:
-        BadInput: no readable episodes, or the judge is unknown or has settings that do not fit.
+        BadInput: no readable episodes, the taxonomy is wrong, or the judge is unknown or has settings that do not fit.
         FamaError: the judge cannot be reached, or answered for no failure.
     """
     settings = model_settings(judge)
     if not isinstance(settings, ModelSettings | None):
         raise BadInput(f"judge: a {type(judge).__name__}; give a name or settings of a model")
+    categories = load_taxonomy(None if taxonomy is None else Path(taxonomy))
     with TemporaryDirectory() as folder:
         if isinstance(episodes, str | PathLike):
             place = Path(episodes)
@@ -109,7 +116,7 @@ def diagnose(
         async def label() -> None:
             async with AsyncExitStack() as stack:
                 model = None if settings is None else await stack.enter_async_context(connect(settings))
-                summary = await diagnose_folder(place, out, model, concurrency=concurrency)
+                summary = await diagnose_folder(place, out, model, taxonomy=categories, concurrency=concurrency)
             for skipped in summary.judge_errors:
                 log.warning("episode %s has no label: %s", skipped.episode_id, skipped.reason)
 
