@@ -216,7 +216,7 @@ def _one_line(error: ValidationError, layers: ConfigLayers, model: type[BaseMode
     if first["type"] == "model_type":
         known = ", ".join(_known_fields(model, keys))
         return f"{where}{field}: {first['input']!r} is no group of keys; give {{KEY: VALUE}}, known here: {known}{more}"
-    if first["type"] == "tuple_type" and isinstance(first["input"], str):
+    if first["type"] == "tuple_type" and isinstance(first["input"], str | int | float):
         return f"{where}{field}: give a list, such as [{first['input']}]"
     if first["type"] == "value_error" and isinstance(first.get("input"), Mapping):  # what was given is the whole group
         return f"{where}{f'{field}: ' if keys else ''}{told}{more}"

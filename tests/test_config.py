@@ -267,6 +267,7 @@ def test_settings_that_do_not_go_together_are_told_without_the_whole_config() ->
         (RunSettings, "helpers.pool=TSA", "helpers.pool: give a list, such as [TSA]"),
         (RunSettings, "helpers.forms=llm", "helpers.forms: 'llm' is no group of keys; give {KEY: VALUE}"),
         (RunSettings, "tasks=shop-test-0001", "tasks: give a list, such as [shop-test-0001]"),
+        (MineSettings, "tasks=1", "tasks: give a list, such as [1]"),
         (RunSettings, "trials=two", "trials: Input should be a valid integer"),
     ],
 )
