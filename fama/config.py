@@ -200,7 +200,7 @@ def with_flag(overrides: Sequence[str], flag: str, item: str) -> list[str]:
 
 
 def _one_line(error: ValidationError, layers: ConfigLayers, model: type[BaseModel]) -> str:
-    first = error.errors()[0]
+    first = _most_telling(error)
     keys = _without_union_tags(first["loc"], layers.tree, first["type"])
     field = ".".join(map(str, keys)) or "(top)"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
@@ -211,9 +211,29 @@ def _one_line(error: ValidationError, layers: ConfigLayers, model: type[BaseMode
         known = ", ".join(_known_fields(model, keys[:-1]))
         return f"{where}unknown key {field!r}; known here: {known}{more}"
     told = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "dict_type":
+        return f"{where}{field}: {first['input']!r} is no group of keys; give {{KEY: VALUE}}{more}"
+    if first["type"] == "model_type":
+        known = ", ".join(_known_fields(model, keys))
+        return f"{where}{field}: {first['input']!r} is no group of keys; give {{KEY: VALUE}}, known here: {known}{more}"
+    if first["type"] == "tuple_type" and isinstance(first["input"], str | int | float):
+        return f"{where}{field}: give a list, such as [{first['input']}]"
     if first["type"] == "value_error" and isinstance(first.get("input"), Mapping):  # what was given is the whole group
         return f"{where}{f'{field}: ' if keys else ''}{told}{more}"
     return f"{where}{field}: {told}; got {first.get('input')!r}{more}"
+
+
+def _most_telling(error: ValidationError) -> Any:
+    """Return the problem to tell: of a key that lacks and one that is unknown, the unknown one may be it, misspelt.
+
+    What may be a number or a list, and is one name, was meant as a list.
+    """
+    problems = error.errors()
+    first = problems[0]
+    if first["type"] == "missing":
+        return next((one for one in problems if one["type"] == "extra_forbidden"), first)
+    meant = (one for one in problems if one["type"] == "tuple_type" and one["input"] == first["input"])
+    return next(meant, first) if isinstance(first["input"], str) else first
 
 
 def _without_union_tags(keys: Keys, tree: Any, problem: str) -> Keys:
@@ -232,6 +252,8 @@ def _known_fields(model: type[BaseModel], keys: Keys) -> list[str]:
     """Return the fields of the group at ``keys``; those of the top where that is no plain group."""
     group: Any = model
     for key in keys:
+        if isinstance(key, int):  # a place in a list of groups
+            continue
         field = getattr(group, "model_fields", {}).get(key)
         kinds = () if field is None else (field.annotation, *get_args(field.annotation))
         inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]

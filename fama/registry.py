@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Mapping
+from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
 from fama.errors import BadInput, missing_extra
@@ -16,11 +17,13 @@ class Registry(Generic[T]):
     """Named plug-ins of one family, such as helpers or selectors.
 
     Values are ``"package.module:attribute"`` paths, imported only when asked for. Other
-    distributions add names through the entry-point group ``fama.<family>``.
+    distributions add names through the entry-point group ``fama.<family>``; one whose name is taken is left out, with
+    a warning.
     """
 
     def __init__(self, family: str, builtin: Mapping[str, str]) -> None:
         self.family = family
+        self.builtin = frozenset(builtin)
         self._paths = dict(builtin)
         self._objects: dict[str, T] = {}
         self._scanned = False
@@ -56,12 +59,11 @@ class Registry(Generic[T]):
         Raises:
             BadInput: the name is unknown (the message lists the known ones), or its module cannot be imported.
         """
+        self._scan()
         if name not in self._objects:
             if name not in self._paths:
-                self._scan()
-            if name not in self._paths:
                 known = ", ".join(self.names())
-                raise BadInput(f"unknown {self.family.rstrip('s')} {name!r}; known: {known}")
+                raise BadInput(f"unknown {self.family.rstrip('s')} {name!r}; known: {known}{self._elsewhere(name)}")
             module, _, attribute = self._paths[name].partition(":")
             try:
                 loaded: Any = getattr(import_module(module), attribute)
@@ -87,5 +89,31 @@ class Registry(Generic[T]):
         if self._scanned:
             return
         self._scanned = True
-        for point in entry_points(group=f"fama.{self.family}"):
-            self._paths.setdefault(point.name, point.value)
+        for point in _entry_points():
+            if point.group != self._group:
+                continue
+            taken = self._paths.setdefault(point.name, point.value)
+            if taken != point.value or point.name in self._objects:
+                log.warning(
+                    "%s: the entry point %r (%s) has a taken name and is left out; rename it",
+                    self.family,
+                    point.name,
+                    point.value,
+                )
+
+    @property
+    def _group(self) -> str:
+        return f"fama.{self.family}"
+
+    def _elsewhere(self, name: str) -> str:
+        """Return in words that an entry point of that name is in another group."""
+        other = next((point.group for point in _entry_points() if point.name == name), None)
+        return "" if other is None else f"; an entry point of that name is in the group {other}, not {self._group}"
+
+
+@cache
+def _entry_points() -> tuple[EntryPoint, ...]:
+    """Return the entry points of all families; the metadata of every installed distribution is read once."""
+    found = entry_points()
+    groups = sorted(group for group in found.groups if group.startswith("fama."))
+    return tuple(point for group in groups for point in found.select(group=group))

@@ -15,7 +15,7 @@ from fama.cli import main
 from fama.config import add_config_flags, config_words, dump_settings, load_settings, parse_yaml, read_settings
 from fama.errors import BadInput
 from fama.mining.settings import MineSettings
-from fama.settings import RunSettings, Settings
+from fama.settings import CompareSettings, RunSettings, Settings
 from training.settings import TrainSettings
 
 
@@ -248,3 +248,35 @@ def test_settings_that_do_not_go_together_are_told_without_the_whole_config() ->
     with pytest.raises(BadInput) as error:
         load_settings(TrainSettings, [], ["rounds=2", run])
     assert str(error.value) == told.replace("line: ", "line: correction.mine: ")
+
+
+@pytest.mark.parametrize(
+    ("model", "override", "words"),
+    [
+        (CompareSettings, "arms=[{nam: none}]", "unknown key 'arms.0.nam'; known here: cadence, label, name, options"),
+        (
+            CompareSettings,
+            "arms=[none]",
+            "arms.0: 'none' is no group of keys; give {KEY: VALUE}, known here: cadence, ",
+        ),
+        (
+            CompareSettings,
+            "questions=[{arm: a, then: b}]",
+            "unknown key 'questions.0.then'; known here: arm, ask, margin, ",
+        ),
+        (
+            RunSettings,
+            "selector=all",
+            "selector: 'all' is no group of keys; give {KEY: VALUE}, known here: cadence, label, ",
+        ),
+        (RunSettings, "helpers.pool=TSA", "helpers.pool: give a list, such as [TSA]"),
+        (RunSettings, "helpers.forms=llm", "helpers.forms: 'llm' is no group of keys; give {KEY: VALUE}"),
+        (RunSettings, "tasks=shop-test-0001", "tasks: give a list, such as [shop-test-0001]"),
+        (MineSettings, "tasks=1", "tasks: give a list, such as [1]"),
+        (RunSettings, "trials=two", "trials: Input should be a valid integer"),
+    ],
+)
+def test_the_keys_of_the_group_are_named_in_the_users_words(model: type[Settings], override: str, words: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        load_settings(model, overrides=[override])
+    assert str(caught.value).startswith(f"command line: {words}")

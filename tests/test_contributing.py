@@ -4,20 +4,29 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from eval.compare.comparison import read_comparison
 from fama import cli
+from fama.diagnosis.detectors.base import DETECTORS, collect_findings
+from fama.diagnosis.taxonomy import load_taxonomy
+from fama.diagnosis.trace import Trace
+from fama.dialogue.roles import RULES, stated_roles
 from fama.envs.base import BENCHMARKS
 from fama.episodes.importers.base import IMPORTERS
 from fama.episodes.state import VisibleState
 from fama.episodes.store import read_episodes
 from fama.helpers.base import HELPERS, HelperContext
 from fama.helpers.pool import build_pool
+from fama.mining.schedule import Schedule, points_at
+from fama.mining.search.base import SEARCHES, Effect, Run, World
 from fama.models.scripted import SCRIPTED
 from fama.selection.base import SELECTORS, SelectorContext
 from fama.settings import HelperSettings
+from fama.subsets import Subset
+from tests.support import diagnosis_cases as cases
 from tests.support.asking import choose
 from tests.support.scripted_backbone import quitter
 
@@ -45,6 +54,8 @@ def forget() -> Iterator[None]:
         (SELECTORS, "long_talk"),
         (IMPORTERS, "pairs"),
         (BENCHMARKS, "echo"),
+        (DETECTORS, "apology"),
+        (SEARCHES, "first"),
     ):
         registry.remove(name)
 
@@ -169,3 +180,39 @@ def test_environment(tmp_path: Path) -> None:
     episodes = list(read_episodes(tmp_path / "out"))
     assert [e.task_id for e in episodes] == ["apple", "pear"]
     assert all(e.outcome.reason for e in episodes)
+
+
+def test_rules_of_an_environment(tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(block("yaml", "rules"), encoding="utf-8")
+    RULES.add("echo", file)
+    stated_roles.cache_clear()
+    try:
+        assert stated_roles("echo", "words").by_tool == {"hang_up": "close"}
+    finally:
+        RULES.remove("echo")
+        stated_roles.cache_clear()
+
+
+def test_detector(tmp_path: Path) -> None:
+    run("detector")
+    said = cases.episode(cases.user("Cancel it."), cases.agent("Sorry, no."), cases.user("Bye."))
+    (found,) = [e for e in collect_findings(Trace.of(said), load_taxonomy()) if e.source == "apology:sorry"]
+    assert (found.step, found.quote) == (2, "Sorry, no.")
+
+
+async def test_search() -> None:
+    """One decision of two, at which one helper of two helps."""
+    run("search")
+
+    class Small:
+        pool, steps, deterministic = ("A", "B"), 2, True
+
+        async def probe(self, given: Schedule, turn: int, members: Subset) -> Effect:
+            return Effect(members, "act", turn == 1)
+
+        async def run(self, schedule: Schedule) -> Run:
+            good = schedule == points_at(1, ("B",))
+            return Run(good, float(good), schedule, 2, len(schedule))
+
+    assert await SEARCHES.load("first")(cast(World, Small()), 0)

@@ -60,5 +60,9 @@ def _show(written: "WrittenTable") -> None:
     print_table(screen, columns, rows)
     for line in unknown_cost((one.measures for one in summaries), "the server reported no usage"):
         print_note(screen, line)
-    print_note(screen, "Different tasks drew different subsets: compare them with `fama compare`.")
+    drawn: dict[tuple[str, str], set[str]] = {}
+    for row in written.rows:
+        drawn.setdefault((row.domain, row.task_id), set()).add(row.subset)
+    if len({frozenset(subsets) for subsets in drawn.values()}) > 1:
+        print_note(screen, "Different tasks drew different subsets: compare them with `fama compare`.")
     screen.print(f"{written.path}: {len(written.rows)} episodes, {written.planned} planned")

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 from fama.errors import BadInput
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from eval.annotation.failure_profiles import CategoryShare, Profile
+    from fama.episodes.records import Failure
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,11 +35,14 @@ def main(args: argparse.Namespace) -> int:
         from eval.report.figures import check_name
 
         check_name(args.figure)
-    codes = (*load_taxonomy(Path(args.taxonomy) if args.taxonomy else None).codes, NO_CAUSE)
+    taxonomy = load_taxonomy(Path(args.taxonomy) if args.taxonomy else None)
+    codes = (*taxonomy.codes, NO_CAUSE)
     paths = [*([args.against] if args.against else []), *args.files]
     if twice := [path for path, count in Counter(Path(path).resolve() for path in paths).items() if count > 1]:
         raise BadInput(f"{twice[0]}: is given twice; a profile has not drifted from itself, name each file once")
     labels = {path: given_labels(Path(path)) for path in paths}
+    for path, failures in labels.items():
+        _check_taxonomy(path, failures, taxonomy.version)
     profiles = [profile(path, failures, codes) for path, failures in labels.items()]
     drifts = {path: drift(labels[args.against], labels[path], codes) for path in args.files} if args.against else {}
     if args.figure:
@@ -54,6 +60,16 @@ def main(args: argparse.Namespace) -> int:
     for path, one in drifts.items():
         sys.stdout.write(f"{path} against {args.against}: {in_words(one)}\n")
     return 0
+
+
+def _check_taxonomy(path: str, labels: "Iterable[Failure]", version: str) -> None:
+    """Refuse labels of another taxonomy: each of their categories would count as none."""
+    for label in labels:
+        if label.taxonomy_version.split("/")[0] != version.split("/")[0]:
+            raise BadInput(
+                f"{path}: labelled under {label.taxonomy_version}, not under {version}; give that taxonomy's file with "
+                "--taxonomy, and labels of one taxonomy only"
+            )
 
 
 def _show(profiles: "list[Profile]") -> None:

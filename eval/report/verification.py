@@ -28,7 +28,7 @@ from fama.episodes.store import read_episodes
 from fama.errors import BadInput, FamaError
 from fama.execution.background import LoopThread
 from fama.hashing import content_hash
-from fama.helpers.pool import build_pool
+from fama.helpers.pool import are_names_of
 from fama.intervals import Interval
 from fama.settings import CompareSettings, domains_of
 
@@ -99,7 +99,7 @@ def verify(folder: Path, benchmark: bool = True) -> Verified:
     executed = read_executed(
         settings,
         tasks,
-        build_pool(settings.helpers),
+        _helper_names(settings, stated),
         {id_: planned.selector.arm for id_, planned in plan.items()},
         _checked(path, stated, settings_hash, plan, cells, world),
         None,
@@ -125,6 +125,12 @@ def verify(folder: Path, benchmark: bool = True) -> Verified:
     if lacks:
         listed["not stated, as computed here"] = ", ".join(sorted(lacks))
     return Verified(_as_stated(again, stated, bool(unread)), listed | otherwise)
+
+
+def _helper_names(settings: CompareSettings, stated: Comparison) -> tuple[str, ...]:
+    """Return the names of the pool's helpers; those of files and plug-ins need not be on this machine."""
+    told = (tuple(arm.selection.f1) for arm in stated.arms if arm.selection is not None)
+    return next((names for names in told if are_names_of(names, settings.helpers.pool)), settings.helpers.pool)
 
 
 def _settings(folder: Path, stated: Comparison) -> CompareSettings:

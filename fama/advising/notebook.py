@@ -10,6 +10,7 @@ from typing import Any
 
 from fama.advising.parts import model_settings
 from fama.diagnosis.diagnose import diagnose as diagnose_folder
+from fama.diagnosis.taxonomy import load_taxonomy
 from fama.envs.material import attachment
 from fama.episodes.intake import Intake
 from fama.episodes.log_import import AUTO, LogImport, check_format, log_files
@@ -43,6 +44,7 @@ def import_logs(
     strategy: str | None = None,
     tools: Place | None = None,
     policy: Place | None = None,
+    roles: Place | None = None,
     strip_user_thinking: bool = False,
 ) -> list[Episode]:
     """Return the episodes of other tools' logs, as ``fama import`` writes them.
@@ -56,6 +58,7 @@ def import_logs(
         strategy: see ``benchmark``.
         tools: file of the agent's tools for episodes without; the word ``benchmark`` for the benchmark's own.
         policy: file of the agent's policy for episodes without, or that word.
+        roles: YAML file of what tools do where their names mislead, ``tool: role`` each.
         strip_user_thinking: cut the user simulator's leaked thoughts.
 
     Raises:
@@ -64,7 +67,7 @@ def import_logs(
     check_format(format or AUTO)
     filled = {"benchmark": benchmark, "domain": domain, "backbone": backbone, "strategy": strategy}
     options = {key: value for key, value in filled.items() if value}
-    attach = attachment(None if tools is None else fspath(tools), None if policy is None else fspath(policy))
+    attach = attachment(*(None if file is None else fspath(file) for file in (tools, policy, roles)))
     places = [path] if isinstance(path, str | PathLike) else list(path)
     files, base = log_files([fspath(place) for place in places])
     with TemporaryDirectory() as folder:
@@ -81,21 +84,27 @@ def diagnose(
     *,
     judge: ModelSettings | Mapping[str, Any] | str | None = None,
     concurrency: int = 1,
+    taxonomy: Place | None = None,
 ) -> list[Failure]:
     """Return the labels of the failed episodes, as ``fama diagnose`` writes them.
+
+    ``causes`` of a label are its primary categories, or ``unexplained`` where no detector found any and ``primary`` is
+    a guess.
 
     Args:
         episodes: records, or the place of stored ones.
         judge: settings of the model that judges, their keys, or a name of them; the detectors alone when None.
         concurrency: episodes that are judged at once.
+        taxonomy: YAML file of a taxonomy of one's own; the shipped one when None.
 
     Raises:
-        BadInput: no readable episodes, or the judge is unknown or has settings that do not fit.
+        BadInput: no readable episodes, the taxonomy is wrong, or the judge is unknown or has settings that do not fit.
         FamaError: the judge cannot be reached, or answered for no failure.
     """
     settings = model_settings(judge)
     if not isinstance(settings, ModelSettings | None):
         raise BadInput(f"judge: a {type(judge).__name__}; give a name or settings of a model")
+    categories = load_taxonomy(None if taxonomy is None else Path(taxonomy))
     with TemporaryDirectory() as folder:
         if isinstance(episodes, str | PathLike):
             place = Path(episodes)
@@ -107,7 +116,7 @@ def diagnose(
         async def label() -> None:
             async with AsyncExitStack() as stack:
                 model = None if settings is None else await stack.enter_async_context(connect(settings))
-                summary = await diagnose_folder(place, out, model, concurrency=concurrency)
+                summary = await diagnose_folder(place, out, model, taxonomy=categories, concurrency=concurrency)
             for skipped in summary.judge_errors:
                 log.warning("episode %s has no label: %s", skipped.episode_id, skipped.reason)
 

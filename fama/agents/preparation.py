@@ -14,6 +14,7 @@ from fama.dialogue.pending import change_ahead
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import Decision, LedgerRow, SelectionState, budget_tokens
 from fama.episodes.state import VisibleState
+from fama.errors import BadInput
 from fama.helpers.base import Helper, on_prefix
 from fama.models.base import ChatModel
 from fama.models.prefix import AgentRequest
@@ -115,6 +116,11 @@ class Preparation:
         selection = await select_for(self.key, self.selector, state, allowance, self.rng)
         self._spend(selection.ledger, state.turn)
         self.budget.release()
+        if strangers := sorted(set(selection.subset) - set(self.helpers)):
+            pool = ", ".join(self.helpers) or "none"
+            raise BadInput(
+                f"selector {self.selector.name}: chose {strangers[0]!r}, which is not in the pool; known: {pool}"
+            )
         return _Selected(selection, state_of(selection.ledger))
 
     async def _notes(self, state: VisibleState, subset: tuple[str, ...]) -> Notes:

@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--router", required=True, metavar="DIR", help="checkpoint folder of `fama train`")
     parser.add_argument("--episodes", required=True, metavar="DIR", help="episodes.jsonl, or its folder")
     parser.add_argument("--lam", type=float, help="success that 1,000 tokens are worth (default: the checkpoint's)")
+    parser.add_argument("--taxonomy", metavar="FILE", help="a taxonomy of your own that the router was trained with")
     parser.add_argument("--allowance", type=int, help="tokens that helpers may spend per decision (default: no limit)")
     parser.add_argument("--limit", type=int, help="episodes to read at most")
     parser.add_argument("--first", action="store_true", help="only the decision before an episode's first action")
@@ -57,7 +58,13 @@ def main(args: argparse.Namespace) -> int:
     manifest = read_manifest(Path(args.router))
     pool, again = manifest.pool, manifest.view == "retrospective"
     context = SelectorContext(helpers=declared_pool(pool))
-    selector = build(context, checkpoint=args.router, lam=args.lam, episodes=args.episodes if again else None)
+    selector = build(
+        context,
+        checkpoint=args.router,
+        lam=args.lam,
+        taxonomy=args.taxonomy,
+        episodes=args.episodes if again else None,
+    )
     chosen = _choose(selector, Path(args.episodes), Allowance(args.allowance), args.limit, args.first or again)
     if args.json:
         return _print_json(chosen)

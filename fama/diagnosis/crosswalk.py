@@ -46,8 +46,11 @@ class Crosswalk(Record):
             return failure
         vocabulary = self.vocabularies.get(family)
         if vocabulary is None:
-            known = ", ".join(self.vocabularies)
-            raise BadInput(f"labels of taxonomy {failure.taxonomy_version!r}: no crosswalk from it; known: {known}")
+            known = ", ".join(self.vocabularies) or "none"
+            raise BadInput(
+                f"labels of taxonomy {failure.taxonomy_version!r}: no crosswalk from it to {self.to} (known: {known}); "
+                "give its own file (--taxonomy), or a crosswalk (--crosswalk)"
+            )
         said = (*failure.primary, *failure.categories)
         blames = {_plain(label): blame for label, blame in vocabulary.blame.items()}
         blame = next((blames[_plain(label)] for label in said if _plain(label) in blames), failure.blame)

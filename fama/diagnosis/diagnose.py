@@ -20,14 +20,17 @@ from fama.diagnosis.trace import Trace
 from fama.episodes.jsonl import RecordStore
 from fama.episodes.records import Episode, Evidence, Failure, LedgerRow, Record, known_total, total_tokens
 from fama.episodes.spending import Spent, known_sum, spent_on_calls, unknown
-from fama.episodes.store import FAILURES, read_episodes, read_failures
+from fama.episodes.store import EPISODES, FAILURES, read_episodes, read_failures
 from fama.errors import BadInput, ModelError
 from fama.execution.jobs import WorkerLost, run_pool
 from fama.files import write_atomically
+from fama.hashing import content_hash
 from fama.models.base import ChatModel
 from fama.redaction import shortened
 
 SUMMARY, LEDGER = "summary.json", "ledger.jsonl"
+#: In a folder of episodes, whose ``summary.json`` is that of their run.
+SUMMARY_BESIDE_RUN = "diagnosis.json"
 
 
 class Labelled(NamedTuple):
@@ -52,11 +55,14 @@ class DiagnosisSummary(Record):
     counts failures whose episode has no reference actions, which the surest detectors need. ``tokens`` are by role,
     over all runs into the folder; ``unparsed`` counts calls whose answer could not be used. ``run_tokens`` and
     ``run_seconds`` are of all episodes that were read, failed or not: what a plain run cost before anything could be
-    diagnosed; None is unknown.
+    diagnosed; None is unknown. ``taxonomy_hash`` is of what shapes labels in the taxonomy, ``repairs_hash`` of the
+    evidence from mining, None without any; both are None in summaries of before they were kept.
     """
 
     labeller: str
     taxonomy_version: str
+    taxonomy_hash: str | None = None
+    repairs_hash: str | None = None
     package_version: str = __version__
     failures: int = 0
     labelled_now: int = 0
@@ -159,7 +165,7 @@ async def diagnose(
     ``executed`` is evidence from mining, by episode.
 
     Raises:
-        BadInput: no readable episodes, or ``out`` holds labels of another annotator or taxonomy.
+        BadInput: no readable episodes, or ``out`` holds labels of another annotator, taxonomy or mining.
         ModelError: the judge did not answer for any failure.
     """
     taxonomy = taxonomy or load_taxonomy()
@@ -169,7 +175,8 @@ async def diagnose(
     out.mkdir(parents=True, exist_ok=True)
     store, ledger = RecordStore(out / FAILURES, Failure), RecordStore(out / LEDGER, _CallsOf)
     with FileLock(out / ".diagnosis.lock"):
-        done = _resume(out, labeller, taxonomy)
+        repairs_hash = _repairs_hash(executed)
+        done = _resume(out, labeller, taxonomy, repairs_hash)
         counts: Counter[str] = Counter()
         skipped: list[Skipped] = []
         groups: dict[str, str] = {}
@@ -222,8 +229,8 @@ async def diagnose(
         await run_pool(unlabelled(), attempt, finish, concurrency)
         if not store.path.exists():
             store.rewrite(())
-        summary = _summary(out, done.values(), groups, counts, skipped, labeller, taxonomy, bills)
-        write_atomically(out / SUMMARY, summary.model_dump_json(indent=2) + "\n")
+        summary = _summary(out, done.values(), groups, counts, skipped, labeller, taxonomy, bills, repairs_hash)
+        write_atomically(_summary_file(out), summary.model_dump_json(indent=2) + "\n")
     if skipped and not counts["new"]:
         raise ModelError(f"the judge did not answer for any of {len(skipped)} failures: {skipped[0].reason}")
     return summary
@@ -235,7 +242,11 @@ def group_of(episode: Episode) -> str:
     return " × ".join(parts)
 
 
-def _resume(out: Path, labeller: str, taxonomy: Taxonomy) -> dict[str, Failure]:
+def _repairs_hash(executed: Mapping[str, Evidence] | None) -> str | None:
+    return content_hash({key: one.model_dump() for key, one in executed.items()}) if executed else None
+
+
+def _resume(out: Path, labeller: str, taxonomy: Taxonomy, repairs_hash: str | None) -> dict[str, Failure]:
     path = out / FAILURES
     if not path.exists():
         return {}
@@ -246,7 +257,29 @@ def _resume(out: Path, labeller: str, taxonomy: Taxonomy) -> dict[str, Failure]:
                 f"{path}: holds labels by {label.labeller} under {label.taxonomy_version}, not by {labeller} under "
                 f"{taxonomy.version}; choose another --out"
             )
+    before = _read_summary(out)
+    if before is not None and before.taxonomy_hash is not None:
+        if before.taxonomy_hash != taxonomy.label_hash:
+            raise BadInput(
+                f"{path}: labelled under {taxonomy.version} with other content; change its version and give another "
+                "--out"
+            )
+        if before.repairs_hash != repairs_hash:
+            raise BadInput(f"{path}: labelled without these repairs; give another --out, or the --repairs of before")
     return {label.episode_id: label for label in labels}
+
+
+def _summary_file(folder: Path) -> Path:
+    return folder / (SUMMARY_BESIDE_RUN if (folder / EPISODES).exists() else SUMMARY)
+
+
+def _read_summary(folder: Path) -> DiagnosisSummary | None:
+    for name in (SUMMARY_BESIDE_RUN, SUMMARY):
+        try:
+            return DiagnosisSummary.model_validate_json((folder / name).read_bytes())
+        except (OSError, ValidationError):
+            continue
+    return None
 
 
 def ledger_rows(path: Path) -> list[LedgerRow]:
@@ -271,6 +304,7 @@ def _summary(
     labeller: str,
     taxonomy: Taxonomy,
     bills: list[tuple[int | None, float | None]],
+    repairs_hash: str | None,
 ) -> DiagnosisSummary:
     spent = known_sum([tokens for tokens, _ in bills])
     rows = ledger_rows(out / LEDGER)
@@ -289,6 +323,8 @@ def _summary(
     return DiagnosisSummary(
         labeller=labeller,
         taxonomy_version=taxonomy.version,
+        taxonomy_hash=taxonomy.label_hash,
+        repairs_hash=repairs_hash,
         failures=sum(here["n"] for here in profile.values()),
         labelled_now=counts["new"],
         successes_skipped=counts["success"],
@@ -309,9 +345,8 @@ def _summary(
 def spent_on_labels(failures: Path) -> tuple[Spent, Spent]:
     """Return the cost of a label file: the diagnosed plain run and the diagnosis; unknown without its summary."""
     folder = failures if failures.is_dir() else failures.parent
-    try:
-        summary = DiagnosisSummary.model_validate_json((folder / SUMMARY).read_bytes())
-    except (OSError, ValidationError):
+    summary = _read_summary(folder)
+    if summary is None:
         return unknown("plain run", str(failures)), unknown("diagnosis", str(failures))
     run = Spent(part="plain run", source=str(failures), tokens=summary.run_tokens, seconds=summary.run_seconds)
     rows = ledger_rows(folder / LEDGER)

@@ -3,11 +3,12 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import Field, create_model
 
 from fama.diagnosis.judging import JudgeForm, ask_json
+from fama.diagnosis.taxonomy import Taxonomy
 from fama.episodes.records import Failure, LedgerRow
 from fama.errors import BadInput
 from fama.helpers.base import Covering, Helper, form_of, purpose_of
@@ -55,6 +56,25 @@ def minimal_cover(categories: Collection[str], helpers: Mapping[str, Covering]) 
         f"failure categories {', '.join(sorted(wanted))}: only forms of one helper that exclude each other cover them "
         f"together ({', '.join(useful)}); add a helper to the pool"
     )
+
+
+class _CoveringUnder:
+    """A helper with the categories that a taxonomy of the user's own says it addresses; all else is the helper's."""
+
+    def __init__(self, helper: Helper, covers: frozenset[str]) -> None:
+        self.covers = covers
+        self._helper = helper
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._helper, name)
+
+
+def covering_under(helpers: Mapping[str, Helper], taxonomy: Taxonomy) -> dict[str, Helper]:
+    """Return the pool as it covers a taxonomy's categories: those that helpers declare, and those that name them."""
+    return {
+        name: cast(Helper, _CoveringUnder(helper, taxonomy.covered_by(name, helper.covers)))
+        for name, helper in helpers.items()
+    }
 
 
 def check_covered(categories: Collection[str], helpers: Mapping[str, Covering]) -> None:

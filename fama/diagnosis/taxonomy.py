@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 from fama.config import read_yaml
 from fama.episodes.records import Evidence, Record
 from fama.errors import BadInput
+from fama.hashing import content_hash
 from fama.subsets import base_of
 
 DEFAULT_PATH = Path(__file__).with_name("taxonomy.yaml")
@@ -42,6 +43,11 @@ class Taxonomy(Record):
     def codes(self) -> tuple[str, ...]:
         """Return the categories' codes, in file order."""
         return tuple(category.code for category in self.categories)
+
+    @property
+    def label_hash(self) -> str:
+        """Return the hash of what labels depend on: all but the helpers, which address a category once it is named."""
+        return content_hash(self.model_dump(mode="json", exclude={"categories": {"__all__": {"helpers"}}}))
 
     def category(self, code: str) -> Category:
         """Return the category with that code.

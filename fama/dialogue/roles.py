@@ -12,9 +12,12 @@ from fama.dialogue.language import words
 from fama.episodes.records import ROLE_KEY, ToolRole, ToolSpec
 from fama.errors import BadInput
 from fama.memo import by_identity
+from fama.registry import Registry
 
 ROLES: tuple[ToolRole, ...] = get_args(ToolRole)
 FOLDER = Path(__file__).with_name("rules")
+#: Files of the same form for benchmarks of plug-ins, by the benchmark's name.
+RULES: Registry[str | Path] = Registry("rules", {})
 
 IDENTIFY_VERBS = frozenset("verify authenticate identify".split())
 READ_VERBS = IDENTIFY_VERBS | frozenset(
@@ -230,7 +233,7 @@ _SAME = {"tau2": "tau-bench"}
 
 @lru_cache(maxsize=64)
 def stated_roles(benchmark: str, domain: str) -> StatedRoles:
-    """Return what a file in ``FOLDER`` says of a domain's tools; nothing for a domain without one.
+    """Return what a file in ``FOLDER``, or of a plug-in, says of a domain's tools; nothing for a domain without one.
 
     A benchmark that is run and its imported logs (``tau_bench``, ``tau-bench``) have the same roles, and so has a
     domain with a user's trait (``retail-skeptical``).
@@ -240,7 +243,9 @@ def stated_roles(benchmark: str, domain: str) -> StatedRoles:
     """
     path = FOLDER / f"{_SAME.get(benchmark, benchmark.replace('_', '-'))}.yaml"
     if not re.fullmatch(r"[\w.-]+", benchmark) or not path.is_file():
-        return StatedRoles()
+        if benchmark not in RULES.names():
+            return StatedRoles()
+        path = Path(RULES.load(benchmark))
     domains = read_yaml(path, "rules")
     return _parse(f"{path}: {domain}", domains.get(domain, domains.get(domain.partition("-")[0])))
 

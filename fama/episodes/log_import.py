@@ -46,13 +46,24 @@ class LogImport:
             file = LogFile.of(path, base)
             name = detect_format(path) if self.format == AUTO else self.format
             found = list(LABEL_READERS.load(name)(path)) if name in LABEL_READERS.names() else []
-            told = self.intake.add(file, self.attach(IMPORTERS.load(name)(path, **self.options)))
+            told = self.intake.add(file, self.attach(self._filled(IMPORTERS.load(name)(path, **self.options))))
         except BadInput as error:
-            wrong = str(error) if _is_log(path) else f"{path}: not a log; give a .json, .jsonl, .gz or .eval file"
-            self.bad.append(wrong)
+            own = self.format != AUTO and self.format not in IMPORTERS.builtin  # may read files of any ending
+            readable = own or _is_log(path)
+            self.bad.append(str(error) if readable else f"{path}: not a log; give a .json, .jsonl, .gz or .eval file")
             return None
         self.labels += found
         return f"{file.place}: {told}"
+
+    def _filled(self, episodes: Iterable[Episode]) -> Iterator[Episode]:
+        """Yield the episodes with the options for what they lack; an importer of a plug-in may not know of options."""
+        for episode in episodes:
+            lacking = {
+                name: value
+                for name, value in self.options.items()
+                if getattr(episode, name) is None or (name == "domain" and episode.domain == "unknown")
+            }
+            yield episode.model_copy(update=lacking) if lacking else episode
 
     def check(self, files: int) -> None:
         """Tell what was bad of so many files.
@@ -120,7 +131,10 @@ def _matching(path: Path) -> Iterator[Path]:
     if path.is_dir():
         found = sorted(p for p in path.rglob("*") if p.name.endswith(_SUFFIXES) and p.is_file())
         if not found:
-            raise BadInput(f"{path}: holds no .json, .jsonl, .ndjson, .gz or .eval file; give a folder of logs")
+            raise BadInput(
+                f"{path}: holds no .json, .jsonl, .ndjson, .gz or .eval file; give a folder of logs, or files of "
+                "another ending by name or pattern"
+            )
         yield from found
     elif path.exists():
         yield path

@@ -271,6 +271,8 @@ def _read(path: Path, columns: list[str] | None = None) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if path.is_dir():
+        raise BadInput(f"{path}: is a folder; give the outcome table in it, such as {path / 'outcomes.parquet'}")
     if not path.is_file():
         raise BadInput(f"{path}: no such file; write it with `fama outcomes --config F --out DIR`")
     try:

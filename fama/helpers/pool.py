@@ -110,4 +110,6 @@ def _build(entry: str, settings: HelperSettings) -> Helper:
         helper = factory(form, **options)
     except TypeError as error:
         raise BadInput(f"helpers.options.{entry}: {error}; remove the option") from error
+    if helper.name != base:
+        raise BadInput(f"helpers.pool: {base!r} makes a helper called {helper.name!r}; give both one name")
     return helper if base == entry else FormMember(helper, entry)

@@ -78,6 +78,7 @@ def advisor_of(settings: ServeSettings) -> Advisor:
     """
     return Advisor(
         settings.router,
+        options=settings.options,
         helpers=settings.helpers,
         model=settings.model,
         cadence=settings.cadence,
@@ -103,7 +104,7 @@ def advice_hash(settings: ServeSettings) -> str:
     A checkpoint's manifest stands for its files, whose hashes it holds.
     """
     shaping = {"helpers", "cadence", "placement", "prefill", "price", "budget", "seed", "benchmark", "domain"}
-    tree = settings.model_dump(mode="json", include=shaping)
+    tree = settings.model_dump(mode="json", include=shaping | ({"options"} if settings.options else set()))
     folder = checkpoint_of(settings.router)
     router = None if folder is None else read_regular(folder, MANIFEST).decode("utf-8", "replace")
     model = None if settings.model is None else settings.model.name

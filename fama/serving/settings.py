@@ -17,6 +17,7 @@ from fama.settings import (
     HelperSettings,
     MessageChars,
     ModelSettings,
+    Options,
     Settings,
 )
 
@@ -93,6 +94,8 @@ class ServeSettings(Settings):
 
     router: str = Field(min_length=1)
     """Folder of a checkpoint, or name of a selector that needs none, such as ``all`` or ``rule``."""
+    options: Options = Field(default_factory=dict)
+    """Options of the selector as in a run (``selector.options``), such as the ``taxonomy`` of a router."""
     upstream: str
     """Address of the OpenAI-compatible endpoint that answers, up to and with its ``/v1``."""
     host: str = Field(default="127.0.0.1", min_length=1, max_length=255)

@@ -56,6 +56,10 @@ def test_tools_and_policy_are_attached_as_by_the_command(tmp_path: Path) -> None
     assert got.messages[0].content == "Be brief." and [tool.name for tool in got.tools] == ["look"]
     flags = ("--tools", str(tools), "--policy", str(policy))
     assert [got] == imported(tmp_path / "a.jsonl", tmp_path / "out", *flags)
+    roles = write_json(tmp_path / "roles.yaml", "look: write")
+    (got,) = fama.import_logs(tmp_path / "a.jsonl", tools=tools, policy=policy, roles=roles)
+    assert '"x-fama-role": "write"' in got.tools[0].parameters
+    assert [got] == imported(tmp_path / "a.jsonl", tmp_path / "again", *flags, "--roles", str(roles))
 
 
 def test_failures_are_diagnosed_as_by_the_command(tmp_path: Path) -> None:
@@ -67,6 +71,13 @@ def test_failures_are_diagnosed_as_by_the_command(tmp_path: Path) -> None:
     assert main(["diagnose", str(tmp_path / "few"), "--out", str(tmp_path / "labels")]) == 0
     want = read_failures(tmp_path / "labels")
     assert fama.diagnose(few) == fama.diagnose(tmp_path / "few") == want and len(want) >= 3
+    mine = write_json(
+        tmp_path / "mine.yaml",
+        "version: m1\ncategories:\n  - {code: ANY, name: any, definition: whatever went wrong, sources: ['*']}\n",
+    )
+    assert {code for label in fama.diagnose(few, taxonomy=mine) for code in label.causes} <= {"ANY", "unexplained"}
+    assert main(["diagnose", str(tmp_path / "few"), "--out", str(tmp_path / "own"), "--taxonomy", str(mine)]) == 0
+    assert fama.diagnose(few, taxonomy=mine) == read_failures(tmp_path / "own")
 
     async def in_a_notebook() -> object:
         return fama.diagnose(few)

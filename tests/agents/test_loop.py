@@ -306,6 +306,12 @@ class Costly(Guide):
         return HelperReply("Be brief.", (row,))
 
 
+async def test_a_selector_that_names_a_helper_which_the_pool_lacks_is_an_error_not_a_choice_of_nobody() -> None:
+    episode = await run_episode(setup_for(lines(*GOLD), helpers=[Guide()], selector=Coin()), ACT)
+    assert episode.outcome.boundary == "harness"
+    assert "selector coin: chose 'Other', which is not in the pool; known: Guide" in (episode.outcome.reason or "")
+
+
 async def test_failing_helper_is_an_error_and_what_was_spent_stays() -> None:
     setup = setup_for(lines(*GOLD), helpers=[Costly()])
     episode = await run_episode(setup, ACT)

@@ -95,8 +95,8 @@ async def test_errors_are_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ("changed", "key"),
     [
         ({"seed": 1}, "seed was 0 and is now 1"),
+        ({"strategy": "react"}, 'strategy was "act" and is now "react"'),
         ({"model": {"temperature": 0.5}}, "model.temperature was 0.0 and is now 0.5"),
-        ({"strategy": "react"}, "prompts.agents/act.v1|strategy"),
         ({"selector": {"label": "plain"}}, 'selector.label was null and is now "plain"'),
     ],
 )

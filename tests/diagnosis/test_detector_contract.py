@@ -2,10 +2,10 @@
 
 import pytest
 
-from fama.diagnosis.detectors.base import DETECTORS
+from fama.diagnosis.detectors.base import DETECTORS, collect_findings
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.diagnosis.trace import Trace
-from fama.episodes.records import Episode, FunctionCall, Message, ToolCall
+from fama.episodes.records import Episode, Evidence, FunctionCall, Message, ToolCall
 from tests.support.diagnosis_cases import ORDER, RETURN, agent, call, episode, gold, identified, user
 
 BROKEN = ToolCall(id="x", function=FunctionCall(name="", arguments="[1, 2"))
@@ -45,3 +45,16 @@ def test_findings_are_well_formed_and_the_same_again(name: str, example: str) ->
 def test_the_cases_are_such_that_most_detectors_find_something() -> None:
     speaking = {n for n in DETECTORS.names() if any(list(DETECTORS.load(n)(Trace.of(e))) for e in EPISODES.values())}
     assert len(speaking) >= 5
+
+
+def test_an_error_of_a_detector_says_which_one_and_on_which_episode() -> None:
+    def broken(trace: Trace) -> list[Evidence]:
+        raise IndexError("no such message")
+
+    DETECTORS.add("broken", broken)
+    try:
+        with pytest.raises(IndexError) as caught:
+            collect_findings(Trace.of(EPISODES["busy"]), load_taxonomy())
+    finally:
+        DETECTORS.remove("broken")
+    assert caught.value.__notes__ == ["in the detector 'broken', on task 7 (episode e1)"]

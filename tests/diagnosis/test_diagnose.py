@@ -9,10 +9,10 @@ import pytest
 
 from fama import __version__
 from fama.cli import main
-from fama.diagnosis.diagnose import Labelled, diagnose, diagnose_episode
+from fama.diagnosis.diagnose import Labelled, diagnose, diagnose_episode, spent_on_labels
 from fama.diagnosis.ray_jobs import DiagnosisRecipe
 from fama.diagnosis.taxonomy import load_taxonomy
-from fama.episodes.records import Episode, Outcome
+from fama.episodes.records import Episode, Evidence, Outcome
 from fama.episodes.store import EpisodeStore, read_failures
 from fama.errors import BadInput, ModelError
 from fama.execution.host import Host
@@ -69,6 +69,35 @@ async def test_labels_of_another_labeller_are_not_mixed(folder: Path, tmp_path: 
     await diagnose(folder, tmp_path / "out")
     with pytest.raises(BadInput, match="labels by detectors"):
         await diagnose(folder, tmp_path / "out", ScriptedModel("j", lambda _: "x"))
+
+
+async def test_labels_under_an_edited_taxonomy_are_not_mixed(folder: Path, tmp_path: Path) -> None:
+    """A user edits the file and runs the same line again: the labels of before would stand unseen."""
+    mine = load_taxonomy()
+    await diagnose(folder, tmp_path / "out", taxonomy=mine)
+    first, *rest = mine.categories
+    moved = mine.model_copy(update={"categories": (first.model_copy(update={"sources": ("end:*",)}), *rest)})
+    with pytest.raises(BadInput, match=r"labelled under fama-4/1 with other content; change its version"):
+        await diagnose(folder, tmp_path / "out", taxonomy=moved)
+    helped = mine.model_copy(update={"categories": (first.model_copy(update={"helpers": ("DCE",)}), *rest)})
+    assert (await diagnose(folder, tmp_path / "out", taxonomy=helped)).labelled_now == 0, "labels do not depend on them"
+
+
+async def test_labels_without_repairs_do_not_pass_for_labels_with_them(folder: Path, tmp_path: Path) -> None:
+    await diagnose(folder, tmp_path / "out")
+    shown = {"missing": Evidence(source="executed:repair", category="CM", step=2, quote="with 1 note")}
+    with pytest.raises(BadInput, match=r"labelled without these repairs; give another --out"):
+        await diagnose(folder, tmp_path / "out", executed=shown)
+    await diagnose(folder, tmp_path / "other", executed=shown)
+    assert (await diagnose(folder, tmp_path / "other", executed=shown)).labelled_now == 0
+
+
+async def test_a_diagnosis_into_the_runs_folder_leaves_the_runs_summary(folder: Path) -> None:
+    (folder / "summary.json").write_text("of the run")
+    await diagnose(folder, folder)
+    assert (folder / "summary.json").read_text() == "of the run"
+    assert json.loads((folder / "diagnosis.json").read_text())["failures"] == 2
+    assert spent_on_labels(folder)[1].tokens == 0
 
 
 async def test_a_judges_nonsense_is_counted_and_billed(folder: Path, tmp_path: Path) -> None:

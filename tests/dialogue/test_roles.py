@@ -11,7 +11,7 @@ from fama.diagnosis.detectors.base import DETECTORS
 from fama.diagnosis.trace import Trace
 from fama.dialogue import roles as module
 from fama.dialogue.pending import change_ahead
-from fama.dialogue.roles import FOLDER, ROLES, StatedRoles, role_by_name, role_of, roles_of, stated_roles
+from fama.dialogue.roles import FOLDER, ROLES, RULES, StatedRoles, role_by_name, role_of, roles_of, stated_roles
 from fama.dialogue.tools import view, views
 from fama.envs.base import BENCHMARKS
 from fama.episodes.records import ToolSpec
@@ -269,3 +269,17 @@ def test_a_bad_file_is_told_in_one_line(files: Path, text: str, place: str) -> N
 def test_a_bad_role_in_a_schema_is_told_with_its_tool(role: object) -> None:
     with pytest.raises(BadInput, match=r"^tool get_loan: x-fama-role: .* is no role; use one of read, identify"):
         roles_of((stating(role),))
+
+
+def test_a_benchmark_of_a_plug_in_brings_its_own_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("hotel: {write: [cancel_booking], confirm: true}\n")
+    RULES.add("aurora", file)
+    stated_roles.cache_clear()
+    try:
+        found = stated_roles("aurora", "hotel")
+        assert found.confirm and found.by_tool == {"cancel_booking": "write"}
+        assert stated_roles("aurora", "motel") == StatedRoles()
+    finally:
+        RULES.remove("aurora")
+        stated_roles.cache_clear()

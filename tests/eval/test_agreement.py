@@ -157,7 +157,10 @@ def test_foreign_labels_go_through_the_crosswalk() -> None:
     assert crosswalk.translate(label(0, "DCV")) == label(0, "DCV")
     with pytest.raises(BadInput, match="label 'boredom' is none of mast-14's"):
         crosswalk.translate(label(0, "boredom", taxonomy="mast-14/1"))
-    with pytest.raises(BadInput, match="no crosswalk from it; known: mast-14, agentrx-10"):
+    with pytest.raises(
+        BadInput,
+        match=r"no crosswalk from it to fama-4/1 \(known: mast-14, agentrx-10.*give its own file \(--taxonomy\)",
+    ):
         crosswalk.translate(label(0, "x", taxonomy="zodiac/1"))
 
 

@@ -14,6 +14,7 @@ from eval.report.leaderboard import Leaderboard, build_leaderboard
 from eval.report.verification import verify
 from fama.cli import main
 from fama.errors import BadInput
+from fama.helpers.base import HELPERS
 from tests.support.comparisons import live, table
 from tests.support.toy_world import toy_world
 
@@ -46,6 +47,13 @@ async def test_what_was_run_passes_and_is_ranked(tmp_path: Path, capsys: pytest.
         assert rates == sorted(rates, reverse=True)
     assert board.groups[1].entries[0].trials == 3 and board.groups[1].entries[0].source.endswith("/ours")
     assert "| alpha |" in (tmp_path / "board" / "leaderboard.md").read_text(encoding="utf-8")
+
+
+async def test_what_was_run_with_plug_ins_passes_where_they_are_not_installed(tmp_path: Path) -> None:
+    ours = await live(tmp_path / "ours", domain="moods", trials=3)
+    for name in ours.config["helpers"]["pool"]:
+        HELPERS.remove(name)
+    assert verify(tmp_path / "ours").comparison == ours
 
 
 async def test_other_settings_are_another_group(tmp_path: Path) -> None:

@@ -108,3 +108,20 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     (tmp_path / "empty.jsonl").write_text("", encoding="utf-8")
     assert main(["profile", str(tmp_path / "empty.jsonl")]) == 2
     assert "holds no label" in capsys.readouterr().err
+
+
+def test_labels_of_another_taxonomy_are_refused_not_counted_as_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = [
+        one.model_copy(update={"taxonomy_version": "hotel/1", "primary": ("ROW",)})
+        for one in (label(0, "CM"), label(1, "CM"))
+    ]
+    write_failures(tmp_path / "mine.jsonl", mine)
+    write_failures(tmp_path / "old.jsonl", [label(0, "CM"), label(1, "CM")])
+    own = tmp_path / "hotel.yaml"
+    own.write_text("version: hotel/1\ncategories:\n  - {code: ROW, name: row, definition: another row}\n")
+    assert main(["profile", str(tmp_path / "mine.jsonl"), "--against", str(tmp_path / "old.jsonl")]) == 2
+    assert f"{tmp_path / 'mine.jsonl'}: labelled under hotel/1, not under fama-4/1; " in capsys.readouterr().err
+    assert main(["profile", str(tmp_path / "mine.jsonl"), "--taxonomy", str(own)]) == 0
+    assert "ROW %" in capsys.readouterr().out

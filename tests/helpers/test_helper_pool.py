@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from fama.errors import BadInput
+from fama.helpers.base import HELPERS
 from fama.helpers.pool import build_pool
 from fama.settings import HelperSettings
 from fama.subsets import POOL
@@ -71,6 +72,16 @@ def test_bad_yaml_helpers_name_file_and_key(tmp_path: Path, text: str, message: 
         build_pool(HelperSettings(pool=(str(file),)))
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_helper_has_the_name_that_it_is_registered_under() -> None:
+    """Else the pool of the config and the names in episodes and tables differ."""
+    HELPERS.add("Mine", lambda form="template", **options: HELPERS.load("TSA")(form, **options))
+    try:
+        with pytest.raises(BadInput, match="helpers.pool: 'Mine' makes a helper called 'TSA'; give both one name"):
+            build_pool(HelperSettings(pool=("Mine",)))
+    finally:
+        HELPERS.remove("Mine")
 
 
 def test_a_yaml_helper_has_no_template_form(tmp_path: Path) -> None:

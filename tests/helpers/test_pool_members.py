@@ -64,7 +64,9 @@ def test_options_of_a_member_fall_back_on_its_helpers(
 
     def build(form: Form = "template", **given: int | str) -> Helper:
         built.append((form, given))
-        return Failing()
+        helper = Failing()
+        helper.name = "Keeps"
+        return helper
 
     HELPERS.add("Keeps", build)
     try:

@@ -237,6 +237,28 @@ async def test_the_static_form_covers_what_fails_often_elsewhere(tmp_path: Path)
             build(context, form="static", **options)
 
 
+async def test_failures_under_a_taxonomy_of_ones_own_need_its_file(tmp_path: Path) -> None:
+    write_failures(tmp_path / "f.jsonl", [failure(f"o{i}", "ROW") for i in range(4)])
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(
+        "version: hotel/1\ncategories:\n  - {code: ROW, name: row, definition: another row, helpers: [TSA]}\n"
+    )
+    plain, path = SelectorContext(HELPERS), str(tmp_path / "f.jsonl")
+    with pytest.raises(BadInput, match=r"name the category 'ROW', which fama-4/1 lacks; .* as options.taxonomy"):
+        build(plain, form="static", failures=path)
+    assert (await chosen(plain, form="static", failures=path, taxonomy=str(mine))).subset == ("TSA",)
+    shown: list[str] = []
+
+    def answer(request: ChatRequest) -> str:
+        shown.append(str(request.messages[-1]["content"]))
+        return '{"helpers": ["TSA"]}'
+
+    known = context(ScriptedModel("m", answer), {"t1": failure("t1", "ROW")})
+    with pytest.raises(BadInput, match="options.taxonomy"):
+        build(known)
+    assert (await select(known, taxonomy=str(mine))).subset == ("TSA",) and "ROW" in shown[0]
+
+
 async def test_a_failure_of_another_domain_is_another_tasks(tmp_path: Path) -> None:
     elsewhere = failure("t1", "CM").model_copy(update={"domain": "elsewhere"})
     here = failure("t1", "DCV").model_copy(update={"domain": KEY.domain})

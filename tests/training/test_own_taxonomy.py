@@ -13,6 +13,8 @@ from fama.selection.base import SelectorContext
 from fama.selection.router.checkpoint import load_router
 from fama.selection.router.features import featurise
 from fama.selection.selectors.learned import build
+from fama.serving.server import advisor_of
+from fama.serving.settings import ServeSettings
 from fama.settings import HelperSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,6 +71,30 @@ def test_a_selector_needs_the_same_taxonomy(material: dict[str, Path], tmp_path:
     with pytest.raises(Exception, match=r"taxonomy mine-1 \(MISSED, WRONG, OTHER\), this run has"):
         build(context, checkpoint=tmp_path / "router")
     assert build(context, checkpoint=tmp_path / "router", taxonomy=str(material["taxonomy"])).track == "prospective"
+
+
+def test_every_way_to_use_such_a_router_takes_the_file(
+    material: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    router, mine = str(tmp_path / "router"), str(material["taxonomy"])
+    assert learn(material, tmp_path / "router", f"data.taxonomy={mine}", "losses.coverage=1") == 0
+    select = ["select", "--router", router, "--episodes", str(material["run"]), "--limit", "1"]
+    assert main(select) == 2 and "`fama select`: --taxonomy" in capsys.readouterr().err
+    assert main([*select, "--taxonomy", mine]) == 0
+    settings = ServeSettings.model_validate(
+        {"router": router, "upstream": "http://127.0.0.1:9/v1", "options": {"taxonomy": mine}}
+    )
+    with advisor_of(settings) as advisor:
+        assert advisor.advise([{"role": "user", "content": "Cancel my order."}]).probabilities
+
+
+def test_a_helper_that_a_taxonomy_misspells_is_told(
+    material: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(TAXONOMY.replace("[Planner]", "[Plannr]"))
+    assert learn(material, tmp_path / "router", f"data.taxonomy={wrong}", "losses.coverage=1") == 0
+    assert "category MISSED names the helper 'Plannr', which is neither in the pool nor installed" in caplog.text
 
 
 @pytest.mark.parametrize(

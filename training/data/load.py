@@ -9,8 +9,10 @@ from pathlib import Path
 from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
 from fama.episodes.records import Episode
 from fama.errors import BadInput
+from fama.helpers.base import HELPERS
 from fama.mining.records import Repair
 from fama.selection.router.retrospective import failed_features
+from fama.subsets import base_of
 from training.data.examples import ExampleSet, failure_examples, outcome_examples, prompted_examples
 from training.data.repairs import repair_examples
 from training.data.row_weights import to_mean_one
@@ -66,6 +68,18 @@ def coverage_of(data: DataSettings) -> dict[str, HelperCoverage]:
     from fama.helpers.pool import declared_pool
 
     taxonomy, pool = taxonomy_of(data), declared_pool(data.pool)
+    known = {*HELPERS.names(), *map(base_of, pool)}
+    for category in taxonomy.categories:
+        for name in category.helpers:
+            if name not in known:
+                log.warning(
+                    "%s: category %s names the helper %r, which is neither in the pool nor installed (%s); if it is "
+                    "misspelt, the router learns that nobody addresses the category",
+                    data.taxonomy,
+                    category.code,
+                    name,
+                    ", ".join(sorted(known)),
+                )
     return {
         name: HelperCoverage(taxonomy.covered_by(name, helper.covers), helper.token_cap)
         for name, helper in pool.items()

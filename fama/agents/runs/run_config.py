@@ -149,7 +149,8 @@ def check_unchanged(out: Path, new: dict[str, Any], may_change: frozenset[str] =
         prompts, is_prompts = ({key: one[key] for key in both} for one in (prompts, is_prompts))
     # folders of before did not say what their helper files held
     is_prompts = {key: value for key, value in is_prompts.items() if key in prompts or not key.endswith(SUFFIXES)}
-    for key, was, is_now in _differences({**before, "prompts": prompts}, {**now, "prompts": is_prompts}):
+    # a setting that brings other prompts is the one to set back
+    for key, was, is_now in (*_differences(before, now), *_differences(prompts, is_prompts, "prompts")):
         raise BadInput(f"{path}: {key} was {was} and is now {is_now}; set it back or give another folder with --out")
 
 

@@ -1,6 +1,6 @@
 """The detector contract, its registry and the run over all of them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from fama.diagnosis.taxonomy import Taxonomy
@@ -36,12 +36,21 @@ DETECTORS: Registry[Detector] = Registry(
 )
 
 
+def _findings_of(name: str, trace: Trace) -> Iterator[Evidence]:
+    """Yield a detector's findings; an error of its code says which detector and which episode it was."""
+    try:
+        yield from DETECTORS.load(name)(trace)
+    except Exception as error:
+        error.add_note(f"in the detector {name!r}, on task {trace.episode.task_id} (episode {trace.episode.id})")
+        raise
+
+
 def collect_findings(trace: Trace, taxonomy: Taxonomy) -> tuple[Evidence, ...]:
     """Return findings of every registered detector under the taxonomy's codes, in order of their steps."""
     found = [
         placed
         for name in DETECTORS.names()
-        for evidence in DETECTORS.load(name)(trace)
+        for evidence in _findings_of(name, trace)
         if (placed := taxonomy.recode(evidence)) is not None
     ]
     last = len(trace.episode.messages)

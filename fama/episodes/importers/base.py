@@ -112,7 +112,10 @@ def detect_format(path: Path) -> str:
     if not seen:
         raise BadInput(f"{path}: holds no record; give a log of a run that got to one")
     fields = ", ".join(sorted(seen)[:6])
-    raise BadInput(f"{path}: no known format has the fields {fields}; name the format: {', '.join(IMPORTERS.names())}")
+    raise BadInput(
+        f"{path}: no known format has the fields {fields}; name the format ({', '.join(IMPORTERS.names())}), or write "
+        'each conversation as {"messages": [...], "success": true or false} for the format openai'
+    )
 
 
 def _known(signs: Iterable[tuple[str, frozenset[str]]], seen: set[str]) -> str | None:

@@ -167,8 +167,8 @@ def check_runtime(router: Router, pool: tuple[str, ...], taxonomy_file: str | No
     if (manifest.taxonomy_version, manifest.categories) != (taxonomy.version, taxonomy.codes):
         raise BadInput(
             f"{path}: trained with taxonomy {manifest.taxonomy_version} ({', '.join(manifest.categories)}), this run "
-            f"has {taxonomy.version} ({', '.join(taxonomy.codes)}); give the selector its file (options: taxonomy), or "
-            "train the router again"
+            f"has {taxonomy.version} ({', '.join(taxonomy.codes)}); give its file (options: taxonomy; `fama select`: "
+            "--taxonomy), or train the router again"
         )
     known = evidence_names(manifest.pool, manifest.cadence == "turn")
     if manifest.evidence_names != known:

@@ -8,7 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fama.diagnosis.judging import REPAIR, response_schema
-from fama.diagnosis.mitigation import catalogue, choice_form, minimal_cover, mitigate, mitigation_prompt
+from fama.diagnosis.mitigation import (
+    catalogue,
+    choice_form,
+    covering_under,
+    minimal_cover,
+    mitigate,
+    mitigation_prompt,
+)
+from fama.diagnosis.taxonomy import load_taxonomy
 from fama.dialogue.turns import shorten, spoken
 from fama.episodes.keys import EpisodeKey, TaskKey
 from fama.episodes.records import Failure, LedgerRow
@@ -43,7 +51,8 @@ def build(context: SelectorContext, form: object = None, **options: object) -> A
     diagnosed failure → mitigation agent) or ``static`` (either track: one subset for a backbone and domain, from the
     diagnosed failures of other tasks); without it, ``diagnosis`` where failures are given. Options of ``one_call``:
     ``messages`` (last messages shown, 6), ``policy_chars`` (500), ``message_chars`` (300). Option of ``diagnosis`` and
-    ``static``: ``failures``, a label file of this arm's own, so that judges can stand side by side; of ``static`` also
+    ``static``: ``failures``, a label file of this arm's own, so that judges can stand side by side, and ``taxonomy``,
+    the file of a taxonomy of the user's own that the failures were labelled under; of ``static`` also
     ``share`` (0.25), the least share of failures that a category is primary in to be covered. All forms with a model
     have ``reply_tokens`` (output tokens per call, by default what the names of the whole pool need, see
     ``default_reply_tokens``) and ``repairs`` (further calls after a reply that cannot be read, 1).
@@ -60,12 +69,13 @@ def build(context: SelectorContext, form: object = None, **options: object) -> A
             )
         limits = _limits(options, context)
         own = _labels(options.pop("failures", None)) or list(context.failures.values())
+        taxonomy = options.pop("taxonomy", None)
         if options:
             raise BadInput(
                 f"selector prompted: unknown option {next(iter(options))!r}; form diagnosis has: failures, "
-                "reply_tokens, repairs"
+                "reply_tokens, repairs, taxonomy"
             )
-        return FromDiagnosis(context, own, limits)
+        return FromDiagnosis(_under(context, own, taxonomy), own, limits)
     if chosen == "static":
         return _static(context, **options)
     if chosen not in ("one_call", ON_PREFIX):
@@ -307,15 +317,42 @@ def _place(failure: Failure) -> tuple[str | None, str]:
     return failure.domain, failure.task_id
 
 
-def _static(context: SelectorContext, failures: object = None, share: object = 0.25, **options: object) -> AnySelector:
+def _static(
+    context: SelectorContext,
+    failures: object = None,
+    share: object = 0.25,
+    taxonomy: object = None,
+    **options: object,
+) -> AnySelector:
     if options:
-        raise BadInput(f"selector prompted: unknown option {next(iter(options))!r}; form static has: failures, share")
+        raise BadInput(
+            f"selector prompted: unknown option {next(iter(options))!r}; form static has: failures, share, taxonomy"
+        )
     if not isinstance(share, int | float) or isinstance(share, bool) or not 0 <= share <= 1:
         raise BadInput(f"selector prompted: share is {share!r}; give a number from 0 to 1")
     labels = _labels(failures)
     if not labels:
         raise BadInput("selector prompted: form static needs labelled failures of other tasks; set options.failures")
-    return FromProfile(context, labels, float(share))
+    return FromProfile(_under(context, labels, taxonomy), labels, float(share))
+
+
+def _under(context: SelectorContext, labels: Sequence[Failure], file: object) -> SelectorContext:
+    """Return the context whose helpers cover what the labels' taxonomy says; the shipped one where no file is given.
+
+    Raises:
+        BadInput: the labels name a category that it lacks, or the file is wrong.
+    """
+    if file is not None and not isinstance(file, str):
+        raise BadInput(f"selector prompted: taxonomy is {file!r}; give the path of its file")
+    taxonomy = load_taxonomy(Path(file) if file else None)
+    covering = covering_under(context.helpers, taxonomy)
+    known = {*taxonomy.codes, *(code for helper in covering.values() for code in helper.covers)}
+    if unknown := sorted({code for label in labels for code in label.primary} - known):
+        raise BadInput(
+            f"selector prompted: the failures name the category {unknown[0]!r}, which {taxonomy.version} lacks; give "
+            "the file of their taxonomy as options.taxonomy"
+        )
+    return replace(context, helpers=covering) if file else context
 
 
 def _labels(path: object) -> list[Failure]:
