@@ -51,14 +51,9 @@ def pass_k_intervals(values: Sequence[Array], trials: int) -> list[Interval]:
     for no more. Tasks with k trials have k−1, so that those of as many values are the same ones; others bound nothing.
     """
     own = [clustered_proportion(of_k, trials, unseen=_UNSEEN if k else 0.0) for k, of_k in enumerate(values)]
-    lows, highs = [one.low for one in own], [one.high for one in own]
     widened = []
     for k, one in enumerate(own):
-        if one.low is None or one.high is None:
-            widened.append(one)
-            continue
-        same = [one.n == other.n for other in own]
-        low = min(end for end, kin in zip(lows[: k + 1], same[: k + 1], strict=True) if kin and end is not None)
-        high = max(end for end, kin in zip(highs[k:], same[k:], strict=True) if kin and end is not None)
-        widened.append(Interval(one.value, low, high, one.n))
+        before = [other.low for other in own[: k + 1] if other.n == one.n and other.low is not None]
+        after = [other.high for other in own[k:] if other.n == one.n and other.high is not None]
+        widened.append(Interval(one.value, min(before), max(after), one.n) if before and after else one)
     return widened

@@ -259,3 +259,6 @@ def test_pass_k_of_few_tasks_bounds_that_of_no_others() -> None:
     first, fourth = pass_k_intervals([once, all_four], 92)
     assert fourth.high is not None and fourth.high > 0.9
     assert first == alone and alone.high is not None and alone.high < 0.6
+    _, sure = pass_k_intervals([once, np.ones(12)], 92)
+    assert sure == clustered_proportion(np.ones(12), 92, unseen=0.5)
+    assert sure.low is not None and alone.low is not None and sure.low > alone.low
