@@ -528,6 +528,8 @@ def test_a_verdict_under_another_formats_name_does_not_hide_the_conversation(tmp
 def test_an_unknown_format_says_what_it_saw(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"has the fields colour, size; name the format \(acebench"):
         detect_format(write(tmp_path / "x.json", [{"size": 1, "colour": 2}]))
+    with pytest.raises(BadInput, match="has the fields a b, x; name the format"):
+        detect_format(write(tmp_path / "y.json", [{"a\n b": 1, "x": 2}]))
 
 
 def test_every_importer_loads() -> None:

@@ -16,7 +16,7 @@ from fama.episodes.record_faults import fault_of
 from fama.episodes.records import Episode, Failure, Outcome, Source
 from fama.errors import BadInput
 from fama.hashing import content_hash
-from fama.redaction import redact
+from fama.redaction import redact, shortened
 from fama.registry import Registry
 from fama.text.clean import clean_value
 
@@ -111,7 +111,7 @@ def detect_format(path: Path) -> str:
         return name
     if not seen:
         raise BadInput(f"{path}: holds no record; give a log of a run that got to one")
-    fields = ", ".join(sorted(seen)[:6])
+    fields = shortened(", ".join(sorted(seen)[:6]), 200)
     raise BadInput(
         f"{path}: no known format has the fields {fields}; name the format ({', '.join(IMPORTERS.names())}), or write "
         'each conversation as {"messages": [...], "success": true or false} for the format openai'
