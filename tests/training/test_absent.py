@@ -277,7 +277,7 @@ def test_doubtful_labels_move_a_router_less(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(LOGS is None, reason="set FAMA_FAILURE_LOGS to a folder of τ-bench logs, some without tools")
 def test_selections_on_real_logs_hardly_change_when_tools_are_attached(tmp_path: Path) -> None:
-    logs = sorted(str(path) for path in Path(str(LOGS)).glob("qwen3-4b*"))
+    logs = sorted(str(path) for path in Path(str(LOGS)).rglob("qwen3-4b*"))
     assert len(logs) == 12
     run(["import", "auto", *logs, "--strip-user-thinking", "--out", str(tmp_path / "all")])
     run(["diagnose", str(tmp_path / "all"), "--out", str(tmp_path / "labels")])
