@@ -8,7 +8,7 @@ from typing import Any
 from eval.mine_check.grid import open_helpers, run_grid
 from eval.mine_check.records import Grid
 from eval.mine_check.settings import MineCheckSettings
-from fama.agents.runs.run_config import FREE, check_unchanged, run_prompts, write_config
+from fama.agents.runs.run_config import FREE, as_told_in, check_unchanged, run_prompts, write_config
 from fama.episodes.jsonl import RecordStore
 from fama.episodes.records import Episode
 from fama.episodes.store import read_episodes
@@ -142,7 +142,8 @@ def _check_same(episodes: Path, repairs: RepairFolder, source: MiningSource) -> 
     content: Mapping[str, Any] = repairs.content
     if content.get("config_hash") != source.config_hash:
         raise BadInput(f"{episodes}: not the episodes that {repairs.path} was mined from; give the folder of that run")
-    if content.get("prompts") != run_prompts(source.settings):
+    prompts = content.get("prompts") or {}
+    if prompts != as_told_in(prompts, run_prompts(source.settings)):
         raise BadInput(f"{repairs.path}: a prompt of the helpers has changed since; mine the episodes again")
 
 

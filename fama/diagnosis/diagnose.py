@@ -177,6 +177,9 @@ async def diagnose(
     with FileLock(out / ".diagnosis.lock"):
         repairs_hash = _repairs_hash(executed)
         done = _resume(out, labeller, taxonomy, repairs_hash)
+        if not done:  # what the labels are made with is known, too, where this is broken off
+            begun = _summary(out, (), {}, Counter(), [], labeller, taxonomy, [], repairs_hash)
+            write_atomically(_summary_file(out), begun.model_dump_json(indent=2) + "\n")
         counts: Counter[str] = Counter()
         skipped: list[Skipped] = []
         groups: dict[str, str] = {}

@@ -36,6 +36,7 @@ _IDENTIFIER = re.compile(r"[\w.:-]{1,200}")
 _BETWEEN = re.compile(r"[\s;,]*")
 _BARE_KEY = re.compile(r"([{,]\s*)([A-Za-z_]\w*)\s*:")
 _PRINT = re.compile(r"^print\((.*)\)$", re.DOTALL)
+_OF_OBJECT = re.compile(r"(?P<name>[\w.-]{1,200})\(\s*(?P<object>\{.*\})\s*\)", re.DOTALL)
 
 Body = tuple[NamedCall, ...]
 
@@ -100,7 +101,14 @@ def _named_tags(inside: str, schema: Mapping[str, Any]) -> dict[str, Any] | None
 
 
 def read_python(body: str, tools: Tools, closed: bool = True) -> Body:
-    """Read ``[name(key=value)]``, ``name(key=value)``, or one of these per line, also inside ``print(...)``."""
+    """Read ``[name(key=value)]``, ``name(key=value)``, or one of these per line, also inside ``print(...)``.
+
+    So is ``name({"key": value})`` where a tool has that name.
+    """
+    printed = _PRINT.match(body.strip())
+    given = _OF_OBJECT.fullmatch((printed[1] if printed else body).strip())
+    if given and given["name"] in tools and (read := read_call_body(given["name"] + given["object"], tools, True)):
+        return read
     lines = [body] if _calls(body) else [line for line in body.splitlines() if line.strip()]
     calls: list[NamedCall] = []
     for line in lines:

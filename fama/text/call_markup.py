@@ -49,7 +49,6 @@ _SIGN = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _FENCED = re.compile(r"```(?:python|py)?[ \t]*\n(?P<body>.*)```", re.DOTALL)
-_OF_OBJECT = re.compile(r"(?P<name>[\w.-]{1,200})\(\s*(?P<object>\{.*\})\s*\)", re.DOTALL)
 #: A text that begins as the call of a function: of a tool, it is one that cannot be read.
 _CALLED = re.compile(r"(?:```(?:python|py)?\s+)?(?P<name>\w{1,200})\(")
 _BARE_ARGUMENTS = re.compile(r"\s*[\w.-]+\s*(?:\[ARGS\]|(?=\{))\s*\{.*\}\s*", re.DOTALL)
@@ -114,9 +113,6 @@ def _whole(text: str, tools: Tools) -> Body:
         found = read_python(text, tools)
         return found if not tools or any(call.name in tools for call in found) else ()
     if text.endswith(")") or _BARE_ARGUMENTS.fullmatch(text):
-        given = _OF_OBJECT.fullmatch(text)
-        if given and given["name"] in tools:
-            return read_call_body(f"{given['name']}{given['object']}", tools, True)
         found = read_python(text, tools) if text.endswith(")") else read_call_body(text, tools, True)
         return found if found and ("[ARGS]" in text or all(call.name in tools for call in found)) else ()
     return ()

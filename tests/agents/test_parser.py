@@ -306,3 +306,33 @@ def test_a_key_given_twice_with_one_value_says_it(arguments: str) -> None:
 def test_markup_that_gives_an_argument_two_values_is_no_call(text: str) -> None:
     assert parse_text(text.format("A", "A"), ["cancel"]) == Action(tool="cancel", arguments={"id": "A"})
     assert isinstance(parse_text(text.format("A", "B"), ["cancel"]), ParseFailure)
+
+
+@pytest.mark.parametrize("line", ["Customer: Bob", "Action: none", "Observation: it came"])
+def test_a_line_inside_an_input_does_not_end_it(line: str) -> None:
+    """Texts over several lines are usual in what an agent says; JSON with a line end in a text is read."""
+    said = parse_text(f'Action: respond\nAction Input: {{"text": "Your order:\n{line}"}}', ["get_order"])
+    assert said == Action(tool=None, text=f"Your order:\n{line}")
+    noted = parse_text(f'Action: get_order\nAction Input: {{"order_id": "W1\n{line}"}}', ["get_order"])
+    assert noted == Action(tool="get_order", arguments={"order_id": f"W1\n{line}"})
+
+
+@pytest.mark.parametrize("between", ["", 'Observation: {"orders": ["W1"]}\n', "Thought: now the order\n"])
+def test_an_action_has_no_input_of_the_next_one(between: str) -> None:
+    text = f'Action: list_orders\n{between}Action: get_order\nAction Input: {{"order_id": "W1"}}'
+    assert parse_text(text, ["list_orders", "get_order"]) == Action(tool="list_orders", arguments={})
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{}",
+        "Action: {}",
+        'Action: {}\nObservation: {{"status": "open"}}',
+        "<tool_call>{}</tool_call>",
+        "print({})",
+        "```python\n{}\n```",
+    ],
+)
+def test_a_call_of_an_object_is_read_wherever_calls_stand(form: str) -> None:
+    assert parse_text(form.format('get_order({"order_id": "W1"})'), ["get_order"], prose=True) == GET

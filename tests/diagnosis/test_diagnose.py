@@ -83,6 +83,25 @@ async def test_labels_under_an_edited_taxonomy_are_not_mixed(folder: Path, tmp_p
     assert (await diagnose(folder, tmp_path / "out", taxonomy=helped)).labelled_now == 0, "labels do not depend on them"
 
 
+async def test_labels_that_were_broken_off_are_not_gone_on_with_under_an_edited_taxonomy(
+    folder: Path, tmp_path: Path
+) -> None:
+    """A judge takes hours, and who breaks it off to mend the taxonomy runs the same line again."""
+
+    def broken_off(*_: object) -> None:
+        raise OSError
+
+    mine = load_taxonomy()
+    with pytest.raises(OSError):
+        await diagnose(folder, tmp_path / "out", taxonomy=mine, progress=broken_off)
+    assert len(read_failures(tmp_path / "out")) == 1
+    first, *rest = mine.categories
+    moved = mine.model_copy(update={"categories": (first.model_copy(update={"sources": ("end:*",)}), *rest)})
+    with pytest.raises(BadInput, match="with other content"):
+        await diagnose(folder, tmp_path / "out", taxonomy=moved)
+    assert (await diagnose(folder, tmp_path / "out", taxonomy=mine)).failures == 2
+
+
 async def test_labels_without_repairs_do_not_pass_for_labels_with_them(folder: Path, tmp_path: Path) -> None:
     await diagnose(folder, tmp_path / "out")
     shown = {"missing": Evidence(source="executed:repair", category="CM", step=2, quote="with 1 note")}

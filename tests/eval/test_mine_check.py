@@ -6,15 +6,17 @@ import shutil
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from eval.mine_check.check import GRIDS, CheckedFolder, check_repairs
+from eval.mine_check.check import GRIDS, CheckedFolder, _check_same, check_repairs
 from eval.mine_check.grid import open_helpers, subsets_of
 from eval.mine_check.records import CheckedFailure, Grid, GridRun
 from eval.mine_check.settings import MineCheckSettings
 from eval.mine_check.summary import checked_failure, summarise_checks
+from fama.agents.runs.run_config import run_prompts
 from fama.cli import main
 from fama.episodes.records import Note
 from fama.errors import BadInput
@@ -23,7 +25,9 @@ from fama.mining.records import Intervention, PlacedNote, Repair
 from fama.mining.runner import mine_folder
 from fama.mining.schedule import SchedulePoint
 from fama.mining.settings import MineSettings
+from fama.mining.source import MiningSource
 from fama.models.scripted import SCRIPTED
+from fama.settings import RunSettings
 from tests.support.mining_worlds import (
     DECISIONS,
     NAMED,
@@ -338,3 +342,18 @@ def test_regrets_of_zero_on_few_tasks_are_not_certain() -> None:
     ends = found.schedule_regret
     assert ends.low is not None and ends.high is not None
     assert ends.value == 0.0 and ends.high == pytest.approx(-ends.low) and ends.high > 0.3
+
+
+def test_repairs_of_before_whose_config_lacks_the_helper_files_are_checked(tmp_path: Path) -> None:
+    file = tmp_path / "tone.yaml"
+    file.write_text("name: Tone\nprompt: Be kind.\n")
+    settings = RunSettings.model_validate({"helpers": {"pool": [str(file)]}})
+    source = MiningSource(tmp_path, settings, Puzzles(), "hash")
+    told = run_prompts(settings)
+
+    def repairs(prompts: dict[str, str]) -> Any:
+        return SimpleNamespace(path=tmp_path, content={"config_hash": "hash", "prompts": prompts})
+
+    _check_same(tmp_path, repairs({key: told[key] for key in told if key != "helpers/tone.yaml"}), source)
+    with pytest.raises(BadInput, match="a prompt of the helpers has changed since"):
+        _check_same(tmp_path, repairs({**told, "helpers/tone.yaml": "0" * 16}), source)

@@ -49,6 +49,18 @@ def test_a_table_that_was_just_made_is_fine_and_one_read_another_way_is_named(tm
     assert "other helper texts" in warning
 
 
+def test_of_a_table_of_before_its_helper_files_are_not_said_to_be_others(tmp_path: Path) -> None:
+    """It did not say what they held; one that says other content is named."""
+    file = tmp_path / "tone.yaml"
+    file.write_text("name: Tone\nprompt: Be kind.\n")
+    ours = HelperSettings(pool=(str(file),))
+    before = table(tmp_path / "before.parquet", content_hash(with_reading(prompt_hashes("act"), ours)))
+    assert stale_inputs(CompareSettings(outcomes=before, helpers=ours)) == []
+    other = {**prompt_hashes("act"), "helpers/tone.yaml": "0" * 16}
+    edited = table(tmp_path / "edited.parquet", content_hash(with_reading(other, ours)))
+    assert len(stale_inputs(CompareSettings(outcomes=edited, helpers=ours))) == 1
+
+
 def test_the_strategy_makes_no_other_texts(tmp_path: Path) -> None:
     fresh = table(tmp_path / "new.parquet", NOW)
     assert stale_inputs(CompareSettings(outcomes=fresh, strategy="fc")) == []

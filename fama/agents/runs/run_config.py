@@ -90,6 +90,11 @@ def run_prompts(settings: ExperimentSettings) -> dict[str, str]:
     return hashes | file_hashes(settings.helpers.pool)
 
 
+def as_told_in(then: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
+    """Return present hashes as a folder of ``then`` tells them: earlier ones did not say what helper files held."""
+    return {key: value for key, value in now.items() if key in then or not key.endswith(SUFFIXES)}
+
+
 def with_reading(prompts: Mapping[str, str], helpers: HelperSettings) -> dict[str, str]:
     """Return the hashes of what decides the notes of an episode: prompts, and the layer that reads by meaning."""
     if helpers.reading != "meaning" or not helpers.pool:
@@ -147,8 +152,7 @@ def check_unchanged(out: Path, new: dict[str, Any], may_change: frozenset[str] =
     if "arms" in may_change:
         both = prompts.keys() & is_prompts.keys()
         prompts, is_prompts = ({key: one[key] for key in both} for one in (prompts, is_prompts))
-    # folders of before did not say what their helper files held
-    is_prompts = {key: value for key, value in is_prompts.items() if key in prompts or not key.endswith(SUFFIXES)}
+    is_prompts = as_told_in(prompts, is_prompts)
     # a setting that brings other prompts is the one to set back
     for key, was, is_now in (*_differences(before, now), *_differences(prompts, is_prompts, "prompts")):
         raise BadInput(f"{path}: {key} was {was} and is now {is_now}; set it back or give another folder with --out")

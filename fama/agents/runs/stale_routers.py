@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fama.agents.runs.run_config import run_prompts, with_reading
+from fama.agents.runs.run_config import as_told_in, run_prompts, with_reading
 from fama.agents.strategies.base import STRATEGIES
 from fama.hashing import content_hash
 from fama.selection.base import SELECTORS
@@ -12,12 +12,12 @@ from fama.settings import ExperimentSettings, SelectorSettings
 def text_hashes(settings: ExperimentSettings) -> frozenset[str]:
     """Return the hashes under which tables and routers of this run's helper texts and prompts are known.
 
-    The strategy's own template is no part of it: helpers write the same texts under each strategy.
+    The strategy's own template is no part of it: helpers write the same texts under each strategy. Nor are files of
+    helpers in tables of before, which did not say what these held.
     """
-    return frozenset(
-        content_hash(with_reading(run_prompts(settings.model_copy(update={"strategy": name})), settings.helpers))
-        for name in STRATEGIES.loadable()
-    )
+    prompts = [run_prompts(settings.model_copy(update={"strategy": name})) for name in STRATEGIES.loadable()]
+    told = [*prompts, *(as_told_in({}, one) for one in prompts)]
+    return frozenset(content_hash(with_reading(one, settings.helpers)) for one in told)
 
 
 def stale_router(selector: SelectorSettings, known: frozenset[str]) -> str | None:

@@ -25,6 +25,8 @@ _ACTION_INPUT = re.compile(r"^[ \t>*]*action[ _]input[ \t*]*:[ \t*]*", re.IGNORE
 _NEXT_LINE = re.compile(
     r"^[ \t>*]*(?:thought|action|observation|tool result|customer)[ \t*]*:", re.IGNORECASE | re.MULTILINE
 )
+#: A line behind which an input is another action's.
+_OTHER_ACTION = re.compile(r"^[ \t>*]*(?:action|observation|tool result)[ \t*]*:", re.IGNORECASE | re.MULTILINE)
 _OBJECT_INPUT = re.compile(r"(?:json\s*)?\{")
 _EMPTY_INPUT = re.compile(r"(?:none|null|nothing|empty|n/?a|no input)?\W*", re.IGNORECASE)
 _NAME = re.compile(r"`?([A-Za-z_][\w.-]*)`?")
@@ -161,19 +163,24 @@ def _named_lines(text: str, known: Schemas, prose: bool) -> Action | ParseFailur
     """
     match = _NAME.match(text)
     marker = _ACTION_INPUT.search(text)
+    if match and marker and _OTHER_ACTION.search(text, match.end(), marker.start()):
+        marker = None
     if match is None or (marker is None and match[1] not in known):
         return None
     behind = text[match.end() :].partition("\n")[0].strip("`* \t")
     if marker is None and behind.startswith(("(", "[")):  # Action: name(key=value)
         calls = read_python(match[1] + behind, known)
         return _action(calls[0], known) if calls else ParseFailure(_BROKEN)
-    given = _NEXT_LINE.split(text[(marker or match).end() :], maxsplit=1)[0].strip("`* \t\n")
+    rest = text[(marker or match).end() :]
+    given = _NEXT_LINE.split(rest, maxsplit=1)[0].strip("`* \t\n")
     if prose and marker is None and given and "{" not in given:
         return None
     if match[1] == RESPOND and marker is not None and not _OBJECT_INPUT.match(given):
-        arguments: Any = {"text": text[marker.end() :].strip()}
+        arguments: Any = {"text": rest.strip()}
     elif "{" in given:
         arguments = first_object(given)
+        if arguments is None:  # what looks like the next line may stand in one of its texts
+            arguments = first_object(rest, repair=False)
     else:
         arguments = None if _EMPTY_INPUT.fullmatch(given if marker else behind) is None else {}
     return ParseFailure(_BROKEN) if arguments is None else _action(NamedCall(match[1], arguments), known)
