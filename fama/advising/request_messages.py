@@ -19,7 +19,7 @@ _KNOWN: RecentCache[_Key, tuple[Spoken, ...]] = RecentCache(16_384, lambda key: 
 
 
 #: A time of day, also with seconds and parts of one, alone or behind the date of a time stamp.
-_TIME = re.compile(r"(?<![\d:])\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?![\d:])")
+_TIME = re.compile(r"(?<![\d:])\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?:\s?[AaPp]\.?[Mm]\b\.?)?(?![\d:])")
 
 
 def known_as(message: Message) -> Message:

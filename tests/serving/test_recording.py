@@ -96,6 +96,7 @@ async def test_a_conversation_is_one_episode_and_branches_are_others(tmp_path: P
     ("earlier", "later", "together"),
     [
         ("Policy. It is 9:05.", "Policy. It is 10:12.", True),
+        ("It is 11:59 AM, Monday.", "It is 1:05 PM, Monday.", True),
         ("Now: 2026-11-30T09:05:12.031Z", "Now: 2026-11-30T09:05:13Z", True),
         ("Customer 12.", "Customer 13.", False),
         ("Verse 1:23:45:6", "Verse 1:23:45:7", False),
