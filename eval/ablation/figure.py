@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from eval.ablation.variant_runs import Ablation, AblationCell
-from eval.report.figures import GRID, legend_text, plain_text
+from eval.metrics.figure_text import legend_text, plain_text
+from eval.report.figures import GRID
 
 #: Measures worth a panel; the first two that a test set has are drawn.
 _PANELS = ("regret", "exactly the minimal", "log loss", "success of the choice", "macro-F1", "subset F1")

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from eval.metrics.figure_text import legend_text, plain_text
 from eval.metrics.formats import p_statement
-from eval.report.figures import legend_text, plain_text
 from eval.stats.paired import holm
 from fama.episodes.records import Failure, Record
 from fama.intervals import Array, clustered_share

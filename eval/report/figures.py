@@ -4,12 +4,12 @@ import io
 import math
 import re
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.curves import OperatingPoint, frontier
+from eval.metrics.figure_text import PLAIN, legend_text
 from eval.metrics.formats import DASH
 from eval.report.tables import CostColumn, arm_intervals
 from fama.errors import BadInput
@@ -29,10 +29,8 @@ COLOURS = {
 }
 #: for further arms: of one selector, or of one without a colour
 MORE_COLOURS = ("#7f56d9", "#a15c07", "#0f766e", "#b42318", "#155eef", "#4d7c0f", "#be185d", "#334155")
-#: A name with two dollar signs is no formula.
-_PLAIN: Any = {"text.parse_math": False}
 _RC: Any = {
-    **_PLAIN,
+    **PLAIN,
     "svg.fonttype": "none",
     "svg.hashsalt": "fama",
     "font.size": 10,
@@ -81,18 +79,6 @@ def check_name(name: str) -> None:
     """
     if Path(name).suffix not in _ENDINGS:
         raise BadInput(f"--figure {name}: end its name with one of {', '.join(_ENDINGS)}")
-
-
-def plain_text() -> AbstractContextManager[None]:
-    """Return a context in which figures take names as they are."""
-    import matplotlib
-
-    return matplotlib.rc_context(_PLAIN)
-
-
-def legend_text(name: str) -> str:
-    """Return a name as a legend shows it: matplotlib leaves out those that begin with an underscore."""
-    return f" {name}" if name.startswith("_") else name
 
 
 def save_figure(figure: Any, path: Path) -> None:
