@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from fama.models.servers.llama_cpp import LOOPBACK
+from fama.models.servers.loopback import LOOPBACK
 
 #: NiceGUI builds its components in the browser, from inline scripts: it needs both kinds of unsafe. Text of
 #: episodes never becomes markup (labels only); should it, no address outside could be asked or told anything.

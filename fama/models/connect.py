@@ -15,7 +15,8 @@ from fama.models.client import Flavour, OpenAIChat
 from fama.models.prices import price_table
 from fama.models.server_errors import error_words, parse_error_body
 from fama.models.servers import vllm_offline as offline
-from fama.models.servers.llama_cpp import LOOPBACK, ServerSpec, serve
+from fama.models.servers.llama_cpp import ServerSpec, serve
+from fama.models.servers.loopback import LOOPBACK
 from fama.models.weights.storage import resolve
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from fama.agents.strategies.base import Placement
-from fama.models.servers.llama_cpp import LOOPBACK
+from fama.models.servers.loopback import LOOPBACK
 from fama.models.wire import Prefill
 from fama.settings import (
     MESSAGE_CHARS,

@@ -7,7 +7,6 @@ slower than one after the other.
 import gc
 import os
 import secrets
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,11 +15,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from fama.errors import BadInput, FamaError
+from fama.errors import FamaError
+from fama.models.servers.loopback import LOOPBACK, need_free
 
 PROMPT_CACHE_MIB = 1024
 """Memory for prompts that left their slot; agent and helper calls take turns and each finds its prefix again."""
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(frozen=True)
@@ -84,20 +83,6 @@ def serve(spec: ServerSpec, api_key: str | None = None) -> Iterator[Endpoint]:
                 _running.pop(spec, None)
                 entry.server = None  # its destructor stops the server and joins its threads
                 gc.collect()
-
-
-def need_free(port: int) -> None:
-    """Refuse a port of loopback that another server holds.
-
-    Raises:
-        BadInput: names the port.
-    """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise BadInput(f"port {port} cannot be used ({error.strerror}); give another --port") from error
 
 
 def _start(spec: ServerSpec, api_key: str) -> _Entry:

@@ -18,7 +18,7 @@ import httpx
 
 from fama.errors import BadInput, FamaError
 from fama.files import write_atomically
-from fama.models.servers.llama_cpp import need_free
+from fama.models.servers.loopback import need_free
 
 MODULE = "vllm.entrypoints.openai.api_server"
 """Started as a module of this interpreter: the ``vllm serve`` script fails on the CPU build."""
