@@ -55,7 +55,7 @@ class _Once(argparse.Action):
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
     ) -> None:
         given = vars(parser).setdefault("given", {})
-        if option is not None and given.setdefault(self.dest, values) != values:
+        if option is not None and (first := given.setdefault(self.dest, values)) is not values and first != values:
             parser.error(f"{option} is given twice, as {given[self.dest]} and {values}; keep one")
         setattr(namespace, self.dest, values)
 

@@ -64,6 +64,8 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     ((*SERVE, "--record", "a", "record.folder=b"), "--record a and 'record.folder=b' contradict"),
     (("diagnose", "x", "--out", "o", "--judge-url", "http://h/v1"), "--judge-url http://h/v1: no judge is asked"),
     (("diagnose", "x", "--out", "o", "--context", "9000"), "--context 9000: no judge is asked"),
+    (("diagnose", "x", "--out", "o", "--judge-tokens", "9"), "--judge-tokens 9: no judge is asked"),
+    (("diagnose", "x", "--out", "o", "--judge-temperature", "1"), "--judge-temperature 1.0: no judge is asked"),
     (("diagnose", "x", "--out", "o", "--show", "-1"), "--show -1"),
     (("models", "list", "--port", "1"), "--port 1: is for fama models serve, not for list"),
     (("models", "list", "name"), "takes no NAME"),

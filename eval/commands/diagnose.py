@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from eval.readings.judge_flags import JUDGE_FLAGS, add_judge_flags, judge_settings
 from fama.commands.flags import refuse_unused
 from fama.commands.terminal import DASH, console, names, numbers, print_table, printable, row_name
 from fama.config import add_executor_flag
@@ -23,6 +24,7 @@ from fama.dialogue.turns import shorten
 from fama.episodes.records import NO_CAUSE, Episode, Evidence, Failure
 from fama.episodes.store import read_episodes, read_failures
 from fama.errors import BadInput
+from fama.settings import ModelSettings
 from fama.subsets import base_of
 
 if TYPE_CHECKING:
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 
 #: A judge that gives one category to this share of at least so many failures is warned about.
 ALIKE, ENOUGH = 0.9, 20
-_CONTEXT = 6000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,16 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="DIR", help="folder with episodes.jsonl, or the file")
     parser.add_argument("--out", metavar="OUT", required=True, help="folder that gets failures.jsonl and summary.json")
     parser.add_argument("--judge", metavar="NAME", default="none", help="model that judges (default: %(default)s)")
-    parser.add_argument("--judge-url", metavar="URL", help="OpenAI-compatible endpoint of the judge")
-    parser.add_argument("--no-evidence", action="store_true", help="withhold the detectors' findings from the judge")
+    add_judge_flags(parser)
     parser.add_argument(
         "--taxonomy", metavar="FILE", help="YAML file of failure categories in place of the shipped one"
     )
     parser.add_argument(
         "--repairs", metavar="MINED", help="folder of fama mine: what was executed outranks what is read"
     )
-    parser.add_argument("--context", metavar="TOKENS", type=int, default=_CONTEXT, help="tokens of a judge's prompt")
-    parser.add_argument("--concurrency", metavar="N", type=int, default=1, help="episodes judged at once")
     add_executor_flag(parser)
     parser.add_argument("--figure", metavar="FILE", help="draw the profiles (.png, .pdf or .svg)")
     parser.add_argument("--show", metavar="N", type=int, default=0, help="print the first N failures as blocks")
@@ -60,20 +58,17 @@ def main(args: argparse.Namespace) -> int:
     if args.no_evidence and args.judge == "none":
         raise BadInput("--no-evidence: without a judge the detectors' findings are all there is; add --judge NAME")
     if args.judge == "none":
-        refuse_unused(args, {"judge_url": None, "context": _CONTEXT}, "no judge is asked without --judge NAME")
+        refuse_unused(args, JUDGE_FLAGS, "no judge is asked without --judge NAME")
+    settings = judge_settings(args)
     if args.show < 0:
         raise BadInput(f"--show {args.show}: give at least 0")
     if args.repairs and args.executor == "ray":
         raise BadInput("--repairs: is read by the local executor alone; leave --executor ray out")
-    if args.context < 1000:
-        raise BadInput(f"--context {args.context}: too short for a judge to read anything; give at least 1000")
-    if args.concurrency < 1:
-        raise BadInput(f"--concurrency {args.concurrency}: give at least 1")
     if args.figure:
         from eval.report.figures import check_name
 
         check_name(args.figure)
-    summary = asyncio.run(_run(args, taxonomy))
+    summary = asyncio.run(_run(args, taxonomy, None if args.judge == "none" else settings))
     screen = console()
     if args.show > 0:
         print_failures(screen, Path(args.path), Path(args.out), args.show, taxonomy)
@@ -94,25 +89,22 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _run(args: argparse.Namespace, taxonomy: Taxonomy) -> DiagnosisSummary:
+async def _run(args: argparse.Namespace, taxonomy: Taxonomy, settings: ModelSettings | None) -> DiagnosisSummary:
     path, out = Path(args.path), Path(args.out)
     from tqdm import tqdm
 
+    from fama.diagnosis.judge_model import connect_judge
     from fama.diagnosis.ray_jobs import DiagnosisRecipe
     from fama.execution.ray_tasks import check_ray, ray_tasks
-    from fama.models.connect import check_shared, connect
-    from fama.settings import ModelSettings
+    from fama.models.connect import check_shared
 
-    settings = None
-    if args.judge != "none":
-        settings = ModelSettings(name=args.judge, base_url=args.judge_url, context_tokens=args.context + 1024)
     if args.executor == "ray":
         check_ray()
         if settings is not None:
             check_shared(settings, "the judge", "--judge-url")
     recipe = DiagnosisRecipe(settings, taxonomy, not args.no_evidence, args.context)
     async with AsyncExitStack() as stack:
-        judge = None if settings is None else await stack.enter_async_context(connect(settings))
+        judge = await stack.enter_async_context(connect_judge(settings))
         label = stack.enter_context(ray_tasks(recipe, args.concurrency)) if args.executor == "ray" else None
         total = sum(e.outcome.status == "failure" for e in read_episodes(path)) if judge is not None else None
         bar = stack.enter_context(tqdm(total=total, unit="failure", file=sys.stderr, disable=judge is None))
@@ -213,6 +205,8 @@ def print_profile(
             for role, count in sorted(summary.tokens.items())
         )
         lines.append(f"{summary.calls} calls, {summary.unparsed} of them unparsed; tokens: {spent}")
+        if 2 * (summary.unparsed or 0) >= summary.calls:
+            lines.append("warning: most answers cannot be read; a judge that thinks first needs more --judge-tokens")
         if same := _named_always(total, taxonomy):
             told = f"warning: the judge names {' and '.join(same)} for at least {ALIKE:.0%} of the failures"
             lines.append(f"{told}; such labels hardly tell failures apart, see how far to trust them with `fama agree`")

@@ -21,6 +21,7 @@ from eval.readings.draw import MORE as MORE_STRATA
 from eval.readings.finding_weights import choices, cross_validate
 from eval.readings.fitted.command import pooled, report
 from eval.readings.judge import Judging, measure_judge
+from eval.readings.judge_flags import add_judge_flags, judge_settings
 from eval.readings.measured import LabellerScores, record_scores
 from eval.readings.members import HALVES, SET, read_set, write_set
 from eval.readings.packets import batches, packet, policy, policy_name
@@ -32,7 +33,6 @@ from fama.episodes.store import read_failures
 from fama.errors import BadInput, FamaError
 from fama.files import write_atomically
 from fama.provenance import git_commit
-from fama.settings import ModelSettings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,10 +92,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     judging = commands.add_parser("judge", help="let a model label the failures as fama diagnose does, and compare")
     judging.add_argument("--judge", required=True, metavar="NAME", help="model that judges")
-    judging.add_argument("--judge-url", metavar="URL", help="OpenAI-compatible endpoint of the judge")
-    judging.add_argument("--no-evidence", action="store_true", help="withhold the detectors' findings from the judge")
-    judging.add_argument("--context", metavar="TOKENS", type=int, default=6000, help="tokens of a judge's prompt")
-    judging.add_argument("--concurrency", metavar="N", type=int, default=1, help="failures judged at once")
+    add_judge_flags(judging)
     judging.add_argument("--first", metavar="N", type=int, help="only so many, in an order drawn by seed")
     judging.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="folder of labels, outside the repository"
@@ -177,12 +174,11 @@ def _judge(episodes: Sequence[Episode], args: argparse.Namespace) -> str:
         BadInput: the logs lack a failure, a flag or a committed file is wrong, or ``--out`` holds other labels.
         FamaError: the judge does not answer.
     """
-    for flag, value in (("--first", args.first or 1), ("--concurrency", args.concurrency), ("--context", args.context)):
-        if value < (1000 if flag == "--context" else 1):
-            raise BadInput(f"{flag} {value}: too small; give at least {1000 if flag == '--context' else 1}")
+    if args.first is not None and args.first < 1:
+        raise BadInput(f"--first {args.first}: give at least 1")
+    settings = judge_settings(args)
     readings = final(args.half, args.folder)
     known = _known(episodes, readings, args.logs, args.folder)
-    settings = ModelSettings(name=args.judge, base_url=args.judge_url, context_tokens=args.context + 1024)
     judging = Judging(settings, args.context, not args.no_evidence, args.concurrency, args.first)
     found = asyncio.run(measure_judge(args.half, known, readings, _tasks(args.folder), args.out, judging))
     if args.record:

@@ -12,12 +12,12 @@ from eval.readings.annotator_agreement import measure_agreement, of_failure
 from eval.readings.measured import LabellerScores, judge_prompts
 from eval.readings.readings import Reading, ReadingsPart
 from fama.diagnosis.diagnose import diagnose
+from fama.diagnosis.judge_model import SAMPLED, connect_judge
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode, Failure
 from fama.episodes.store import EpisodeStore, read_failures
 from fama.errors import BadInput
 from fama.files import write_atomically
-from fama.models.connect import connect
 from fama.provenance import git_commit
 from fama.randomness import generator
 from fama.settings import ModelSettings
@@ -50,7 +50,8 @@ async def measure_judge(
     The folder gets dialogues and words of them: keep it outside the repository.
 
     Raises:
-        BadInput: the folder holds other episodes, or labels of another judge, of other prompts or another context.
+        BadInput: the folder holds other episodes, or labels of another judge, of other prompts, another context or
+            sampling.
         ModelError: the judge did not answer for any failure.
     """
     order = sorted(readings)
@@ -63,7 +64,7 @@ async def measure_judge(
     _keep_how(out, judging)
     store.rewrite(episodes[one] for one in chosen)
     taxonomy = load_taxonomy()
-    async with connect(judging.model) as model:
+    async with connect_judge(judging.model) as model:
         with tqdm(total=len(chosen), unit="failure", file=sys.stderr) as bar:
 
             def step(episode: Episode, label: Failure | None) -> None:
@@ -99,6 +100,7 @@ def _keep_how(out: Path, judging: Judging) -> None:
         BadInput: names what differs.
     """
     path, how = out / HOW, {"context_tokens": judging.context_tokens, "prompts": judge_prompts()}
+    how |= {name: getattr(judging.model, name) for name in judging.model.changed(*SAMPLED)}
     if path.exists():
         try:
             before = dict(json.loads(path.read_text(encoding="utf-8")))

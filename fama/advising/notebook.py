@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
 from os import PathLike, fspath
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,6 +9,7 @@ from typing import Any
 
 from fama.advising.parts import model_settings
 from fama.diagnosis.diagnose import diagnose as diagnose_folder
+from fama.diagnosis.judge_model import connect_judge
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.envs.material import attachment
 from fama.episodes.intake import Intake
@@ -18,7 +18,6 @@ from fama.episodes.records import Episode, Failure
 from fama.episodes.store import EpisodeStore, read_episodes, read_failures
 from fama.errors import BadInput
 from fama.execution.background import LoopThread
-from fama.models.connect import connect
 from fama.settings import ModelSettings
 
 log = logging.getLogger(__name__)
@@ -93,7 +92,8 @@ def diagnose(
 
     Args:
         episodes: records, or the place of stored ones.
-        judge: settings of the model that judges, their keys, or a name of them; the detectors alone when None.
+        judge: settings of the model that judges, their keys, or a name of them; the detectors alone when None. Its
+            ``temperature``, ``top_p`` and ``max_tokens`` hold for every question where they are not at their default.
         concurrency: episodes that are judged at once.
         taxonomy: YAML file of a taxonomy of one's own; the shipped one when None.
 
@@ -114,8 +114,7 @@ def diagnose(
         out = Path(folder) / "failures"
 
         async def label() -> None:
-            async with AsyncExitStack() as stack:
-                model = None if settings is None else await stack.enter_async_context(connect(settings))
+            async with connect_judge(settings) as model:
                 summary = await diagnose_folder(place, out, model, taxonomy=categories, concurrency=concurrency)
             for skipped in summary.judge_errors:
                 log.warning("episode %s has no label: %s", skipped.episode_id, skipped.reason)

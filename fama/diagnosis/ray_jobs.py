@@ -1,7 +1,7 @@
 """Diagnoses as Ray tasks: what a worker needs to label one episode."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,10 +24,9 @@ class DiagnosisRecipe:
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Callable[[Episode], Awaitable[Labelled]]]:
         """Connect the judge; the function labels one failed episode."""
-        from fama.models.connect import connect
+        from fama.diagnosis.judge_model import connect_judge
 
-        async with AsyncExitStack() as stack:
-            judge = None if self.judge is None else await stack.enter_async_context(connect(self.judge))
+        async with connect_judge(self.judge) as judge:
             yield partial(
                 diagnose_episode,
                 judge=judge,

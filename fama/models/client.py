@@ -26,7 +26,16 @@ from fama.models.server_errors import (
     wait_hint,
 )
 from fama.models.usage import one_row, with_estimate
-from fama.models.wire import PREFILL_OF, Malformed, Prefill, ServerFailure, build_body, put_otherwise, read_reply
+from fama.models.wire import (
+    PREFILL_OF,
+    Malformed,
+    Prefill,
+    ServerFailure,
+    build_body,
+    cut_at_stop,
+    put_otherwise,
+    read_reply,
+)
 from fama.redaction import redact
 from fama.redaction.api_keys import know_value
 
@@ -154,6 +163,8 @@ class OpenAIChat:
             raise CallFailed(message, _bill(billed)) from None
         except CallFailed as error:
             raise type(error)(redact(str(error)), _bill(billed)) from None
+        if "stop" in self._refused:
+            reply = cut_at_stop(reply, request)
         row = with_estimate(reply, request)
         if row.estimated_tokens is not None and not self._told:
             self._told = True

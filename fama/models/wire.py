@@ -87,8 +87,12 @@ def build_body(
 def put_otherwise(body: dict[str, Any], parameter: str) -> bool:
     """Change a body, in place, for a server without a parameter; return whether it asks the same without it.
 
-    OpenAI's reasoning models, also behind other addresses, know the limit under its new name only, and no ``top_p``.
+    OpenAI's reasoning models, also behind other addresses, know the limit under its new name only, and neither
+    ``top_p`` nor ``stop``; ``cut_at_stop`` then ends the reply.
     """
+    if parameter == "stop" and parameter in body:
+        del body[parameter]
+        return True
     if parameter == "max_tokens" and parameter in body:
         body["max_completion_tokens"] = body.pop(parameter)
         return True
@@ -96,6 +100,13 @@ def put_otherwise(body: dict[str, Any], parameter: str) -> bool:
         del body[parameter]
         return True
     return False
+
+
+def cut_at_stop(reply: ChatReply, request: ChatRequest) -> ChatReply:
+    """End a reply's text at the first of the request's stop words, as a server does that knows them."""
+    start = len(request.prefill) if reply.text.startswith(request.prefill) else 0
+    ends = [place for word in request.sampling.stop if (place := reply.text.find(word, start)) >= 0]
+    return replace(reply, text=reply.text[: min(ends)], finish_reason="stop") if ends else reply
 
 
 def plain_call_ids(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:

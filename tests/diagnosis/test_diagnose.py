@@ -4,9 +4,11 @@ import asyncio
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import fama
 from fama import __version__
 from fama.cli import main
 from fama.diagnosis.diagnose import Labelled, diagnose, diagnose_episode, spent_on_labels
@@ -21,6 +23,7 @@ from fama.models.base import ChatReply, ChatRequest
 from fama.models.scripted import ECHO, ScriptedModel
 from fama.settings import ModelSettings
 from tests.support.diagnosis_cases import RETURN, agent, call, episode, gold, identified, user
+from tests.support.fake_endpoint import Answer, Endpoint, said
 
 ACTIONS = (gold(RETURN, order_id="#W100", item_ids=["4001"]),)
 MISSING = episode(identified(), agent("Bye"), user("Bye"), actions=ACTIONS, name="missing")
@@ -223,6 +226,31 @@ def test_the_command_with_a_scripted_judge(folder: Path, tmp_path: Path, capsys:
     told = capsys.readouterr().out
     assert "20 calls, 20 of them unparsed" in told
     assert "judge:scripted:echo+evidence was never measured on read failures; do so with" in told
+    assert "a judge that thinks first needs more --judge-tokens" in told
+
+
+def test_a_judge_that_thinks_and_refuses_temperature_0(folder: Path, tmp_path: Path, endpoint: Endpoint) -> None:
+    def answer(asked: dict[str, Any]) -> Answer:
+        if asked["temperature"] != 1:
+            return 400, {"error": {"message": "Unsupported value: 'temperature' does not support 0 with this model."}}
+        if asked["max_tokens"] < 2000:
+            return said(
+                "<think> The agent", choices=[{"finish_reason": "length", "message": {"content": "<think> The"}}]
+            )
+        form = {"primary": ["CM"], "step": 4, "blame": "agent", "rationale": "It guessed."}
+        if "primary" not in json.dumps(asked["response_format"]):
+            form = {"reason": "seen", "present": True, "step": 4}
+        return said("<think> Let me see. </think>" + json.dumps(form))
+
+    endpoint.answer = answer
+    asking = ["diagnose", str(folder), "--judge", "served", "--judge-url", endpoint.base_url, "--out"]
+    assert main([*asking, str(tmp_path / "cold")]) == 1  # no failure gets a label
+    more = ["--judge-temperature", "1", "--judge-tokens", "2000"]
+    assert main([*asking, str(tmp_path / "out"), *more]) == 0
+    named = read_failures(tmp_path / "out")
+    assert {label.primary for label in named} == {("CM",)} and {label.step for label in named} == {4}
+    settings = {"name": "served", "base_url": endpoint.base_url, "temperature": 1, "max_tokens": 2000}
+    assert [label.primary for label in fama.diagnose(folder, judge=settings)] == [("CM",)] * 2
 
 
 @pytest.mark.parametrize(
@@ -233,6 +261,8 @@ def test_the_command_with_a_scripted_judge(folder: Path, tmp_path: Path, capsys:
         (["{folder}", "--taxonomy", "none.yaml"], "none.yaml"),
         (["{folder}", "--context", "10"], "--context"),
         (["{folder}", "--judge", "scripted:nobody"], "nobody"),
+        (["{folder}", "--judge", "scripted:echo", "--judge-tokens", "0"], "--judge-tokens 0"),
+        (["{folder}", "--judge", "scripted:echo", "--judge-temperature", "nan"], "--judge-temperature nan"),
         (["{folder}", "--concurrency", "0"], "--concurrency 0"),
         (["{folder}", "--executor", "ray", "--judge", "qwen2.5-coder-0.5b"], "ray"),
     ],

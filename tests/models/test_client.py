@@ -248,6 +248,22 @@ async def test_a_parameter_that_a_server_does_not_know_is_put_otherwise_where_it
             await model.complete(ask(sampling=Sampling(top_p=0.9)))
 
 
+async def test_a_server_without_stop_words_is_cut_at_them_here(endpoint: Endpoint) -> None:
+    def answer(body: dict[str, Any]) -> Answer:
+        if "stop" in body:
+            return 400, {"error": {"message": "Unsupported parameter: 'stop' is not supported with this model."}}
+        return said("Action: look\nObservation: found\nAction: sell")
+
+    endpoint.answer = answer
+    stopping = Sampling(stop=("\nObservation:", "\nAction:"))
+    async with client(endpoint, "openai", retries=0) as model:
+        assert [(await model.complete(ask(sampling=stopping, seed=seed))).text for seed in range(2)] == [
+            "Action: look"
+        ] * 2
+        assert (await model.complete(ask())).text.endswith("sell")
+    assert len(endpoint.asked) == 4
+
+
 async def test_ids_of_our_calls_are_nine_letters_and_digits_on_the_wire(endpoint: Endpoint) -> None:
     call = {"type": "function", "function": {"name": "get_order", "arguments": "{}"}}
     messages: list[dict[str, Any]] = []

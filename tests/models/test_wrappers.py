@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from eval.compare.lazy_models import LazyModel
+from fama.diagnosis.judge_model import SampledJudge
 from fama.episodes.records import LedgerRow
 from fama.mining.meter import Meter, Metered
 from fama.mining.settings import MineBudget
@@ -34,6 +35,7 @@ WRAPPERS: dict[str, Callable[[ChatModel, Path], ChatModel]] = {
     "CachedChat": CachedChat,
     "Metered": lambda model, folder: Metered(model, Meter(MineBudget())),
     "ModelWrapper": lambda model, folder: ModelWrapper(model),
+    "SampledJudge": lambda model, folder: SampledJudge(model, ModelSettings(max_tokens=2000)),
 }
 REQUEST = AgentRequest(({"role": "user", "content": "hi"},))
 QUESTION = Question("What next?", "Rule:", 20)

@@ -1,0 +1,47 @@
+"""A judge's connection: a model that is asked as its settings say."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from fama.models.base import ChatModel, ChatReply, ChatRequest
+from fama.models.connect import connect
+from fama.models.wrapper import ModelWrapper
+from fama.settings import ModelSettings
+
+#: Sampling that settings may change; where they do not, each question has its own.
+SAMPLED = ("temperature", "top_p", "max_tokens")
+
+
+class SampledJudge(ModelWrapper):
+    """Asks every question with the sampling that the settings change.
+
+    Questions are short and asked at temperature 0. A model that thinks before it answers needs more tokens, and some
+    models refuse temperature 0.
+    """
+
+    def __init__(self, model: ChatModel, settings: ModelSettings) -> None:
+        super().__init__(model)
+        self._changed = {name: getattr(settings, name) for name in settings.changed(*SAMPLED)}
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        """Answer a request with the settings' sampling.
+
+        Raises:
+            ModelError: as the model behind it.
+        """
+        return await super().complete(replace(request, sampling=replace(request.sampling, **self._changed)))
+
+
+@asynccontextmanager
+async def connect_judge(settings: ModelSettings | None) -> AsyncIterator[ChatModel | None]:
+    """Yield the judge of these settings for the length of the block; None where there is none.
+
+    Raises:
+        BadInput, FamaError: as ``fama.models.connect.connect``.
+    """
+    if settings is None:
+        yield None
+        return
+    async with connect(settings) as model:
+        yield SampledJudge(model, settings)
