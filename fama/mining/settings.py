@@ -41,13 +41,13 @@ class MineSettings(Settings):
     """Settings of ``fama mine``."""
 
     failures: int | None = Field(default=None, ge=0)
-    """Failed episodes to mine at most; None mines all."""
+    """Failed episodes to mine at most, drawn at random; None mines all, in the order of the file."""
     solved: int = Field(default=10, ge=0)
     """Solved episodes, drawn at random, at which every single note is tried: which of them break what worked."""
     tasks: tuple[str, ...] | None = None
     """Only episodes of these tasks."""
     seed: int = 0
-    """Seed of the draw of solved episodes and of continuations."""
+    """Seed of the draws of episodes and of continuations."""
     helpers: HelperSettings | None = None
     """The pool whose notes are tried; None takes the mined run's."""
     helper_model: ModelSettings | None = None

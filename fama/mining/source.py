@@ -97,7 +97,7 @@ def open_source(folder: Path, mine: MineSettings, out: Path) -> MiningSource:
 
 
 def choose_episodes(source: MiningSource, mine: MineSettings) -> MinedEpisodes:
-    """Return the failed episodes and a sample of the solved ones.
+    """Return the failed episodes, or as many drawn at random as are wanted, and a sample of the solved ones.
 
     Those that ended in an error are passed over; so are episodes of arms with helpers, unless these are mined.
 
@@ -125,6 +125,8 @@ def choose_episodes(source: MiningSource, mine: MineSettings) -> MinedEpisodes:
             f"{'' if mine.base == 'selector' else ' with selector none'}"
         )
     generator(mine.seed, "mining.solved").shuffle(solved)
+    if mine.failures is not None:
+        generator(mine.seed, "mining.failed").shuffle(failed)
     eligible = Counter((episode_kind(episode), source.split_of(episode.task_id)) for episode in (*failed, *solved))
     return MinedEpisodes((*failed[: mine.failures], *solved[: mine.solved]), tuple(refused), eligible)
 
