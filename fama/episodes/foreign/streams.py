@@ -249,8 +249,11 @@ def open_packed(path: Path) -> Iterator[BinaryIO]:
             raw.seek(0)
             yield cast(BinaryIO, io.BufferedReader(gzip.GzipFile(fileobj=raw))) if packed else raw
     except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or "broken gzip"
-        raise BadInput(f"{path}: cannot be read ({reason}); give a .json, .jsonl or .gz file") from None
+        if reason := getattr(error, "strerror", None):
+            raise BadInput(f"{path}: cannot be read ({reason}); give a .json, .jsonl or .gz file") from None
+        raise BadInput(
+            f"{path}: a gzip file that is damaged or cut off; fetch it again, or import what `gzip -dc` still unpacks"
+        ) from None
 
 
 def _other_kind(head: bytes) -> str:
