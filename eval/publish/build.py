@@ -276,6 +276,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "oracle": partial(selectors, "mixed-oracle"),
     "oracle-solved": partial(training_table.solved_subsets, DATA / "grid-mixed.parquet"),
     "headroom": lambda: mixed_traffic.headroom(_live("mixed-oracle")),
+    "within-margins": lambda: training_table.within_margins(DATA),
+    "choice-by-trials": lambda: mixed_traffic.choice_by_trials(DATA),
     **_compared("fourth", "answers", "domains"),
     "both-unseen": lambda: pooled_gains([_live("mixed"), _live("fourth")]),
     **_compared("agents", "answers", "calls", "notes"),

@@ -11,11 +11,18 @@ from eval.compare.schema import Comparison
 from eval.metrics.formats import count, p_value, percent
 from eval.publish.findings import FailureCause, check_causes, findings
 from eval.publish.markdown import table
+from eval.stats.interaction import choice_gains
 from eval.stats.paired import paired_estimate
 from fama.episodes.records import Decision, Episode, Record
 from fama.errors import BadInput
 from fama.intervals import Interval, clustered_mean
 from fama.subsets import POOL
+
+#: What differs between trials, the comparisons that ran arms on the same tasks, and the arms between which is chosen.
+REPEATED = (
+    ("test tasks of both domains, on unseen and on seen wording", ("mixed", "mixed-seen"), (("none", "all"),)),
+    ("test tasks of the shop, temperature 0.7", ("trials",), (("none", "all"), ("none", "all", "prompted", "learned"))),
+)
 
 
 class SampleNote(FailureCause):
@@ -99,6 +106,34 @@ def headroom(comparison: Comparison) -> str:
         "only the arm solves",
         "best subset over the arm, points",
         "p",
+    )
+    return table(head, rows)
+
+
+def choice_by_trials(folder: Path) -> str:
+    """Tabulate what choosing the better of some arms task by task brings over the arm all (``choice_gains``)."""
+    rows = []
+    for title, comparisons, choices in REPEATED:
+        trials: dict[str, dict[str, list[bool]]] = {}
+        for found in (findings(folder / one) for one in comparisons):
+            for arm in {arm for arms in choices for arm in arms}:
+                for episode in found.of(arm):
+                    own = trials.setdefault(episode.task_id, {})
+                    own.setdefault(arm, []).append(episode.outcome.status == "success")
+        for arms in choices:
+            solved = np.array([[trials[task][arm] for arm in arms] for task in sorted(trials)], dtype=np.float64)
+            base, rates = arms.index("all"), solved.mean(2)
+            best = 100 * float((rates.max(1) - rates[:, base]).mean())
+            gained = paired_estimate(choice_gains(solved, base), 0).interval
+            numbers = (str(len(solved)), str(solved.shape[2]), f"{best:+.1f}")
+            rows.append((title, ", ".join(arms), *numbers, percent(gained, 1, signed=True)))
+    head = (
+        "tasks",
+        "arms",
+        "n",
+        "trials",
+        "best arm of all trials over all",
+        "best arm of half of them, on the others",
     )
     return table(head, rows)
 

@@ -7,14 +7,22 @@ from pathlib import Path
 import numpy as np
 
 from eval.metrics.episode_scores import known_mean
-from eval.metrics.formats import percent, plain_number
+from eval.metrics.formats import p_value, percent, plain_number
 from eval.metrics.measures import Resampling
 from eval.publish.markdown import name, public, table
+from eval.stats.interaction import margin_test
 from eval.stats.proportions import clustered_proportion
 from fama.episodes.outcome_table import OutcomeRow, read_metadata, read_outcomes
 from fama.episodes.store import read_episodes
 from fama.intervals import percentile_interval
 from fama.subsets import POOL, split_subset
+
+#: Tables in which every task has every subset, by what their tasks are.
+GRIDS = {
+    "test tasks of both domains, unseen wording": "grid-mixed.parquet",
+    "development tasks of saas": "grid-saas-dev.parquet",
+    "test tasks of the shop, the helpers' own wording": "lattice-test.parquet",
+}
 
 
 def outcomes(path: Path) -> str:
@@ -58,6 +66,28 @@ def solved_subsets(path: Path) -> str:
     caption = f"The subset decides on {depends} of {len(by_task)} tasks: {rest}"
     head = (f"subsets of {most} that solve the task", *map(str, range(most + 1)))
     return f"{caption}\n\n{table(head, [('tasks', *map(str, counts))])}"
+
+
+def within_margins(folder: Path) -> str:
+    """Test for each full grid whether subsets that share helpers solve the same tasks."""
+    body = []
+    for title, file in GRIDS.items():
+        by_task = _by_task(folder / file)
+        subsets = sorted({row.subset for rows in by_task.values() for row in rows})
+        solved = {task: {row.subset: bool(row.success) for row in rows} for task, rows in by_task.items()}
+        full = np.array([[own[one] for one in subsets] for own in solved.values() if len(own) == len(subsets)])
+        found = margin_test(full, np.array([[_shared(one, other) for other in subsets] for one in subsets]))
+        decided = int(np.sum((full.sum(1) > 0) & (full.sum(1) < len(subsets))))
+        numbers = (str(len(full)), str(len(subsets)), str(decided), f"{found.seen:.1f}", f"{found.expected:.1f}")
+        body.append((title, *numbers, p_value(found.p)))
+    head = ("tasks", "n", "subsets", "tasks that the subset decides", "shared successes", "expected", "p")
+    return table(head, body)
+
+
+def _shared(one: str, other: str) -> float:
+    """Return the share of the helpers of two subsets that both hold (Jaccard)."""
+    mine, theirs = set(split_subset(one)), set(split_subset(other))
+    return len(mine & theirs) / max(1, len(mine | theirs))
 
 
 def helper_effects(path: Path) -> str:
