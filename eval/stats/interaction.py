@@ -1,5 +1,6 @@
 """Arms whose rank differs from task to task: a test within margins, and a choice that other trials judge."""
 
+import random
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -43,7 +44,7 @@ def margin_test(solved: Array, likeness: Array, seed: int = 0, draws: int = 2000
     seen = _shared(table, upper)
     rng = generator(seed, "margin-test")
     before = rng.randrange(draws + 1)
-    sums = [value for steps in (before, draws - before) for value in _chain(table, upper, steps, rng.getrandbits(63))]
+    sums = [value for steps in (before, draws - before) for value in _chain(table, upper, steps, rng)]
     reached = sum(value >= seen - 1e-9 for value in sums)
     return MarginTest(seen, float(np.mean([seen, *sums])), (1 + reached) / (1 + draws))
 
@@ -52,20 +53,22 @@ def _shared(table: Array, upper: Array) -> float:
     return float((upper * (table.T @ table)).sum())
 
 
-def _chain(table: Array, upper: Array, steps: int, seed: int) -> list[float]:
+def _chain(table: Array, upper: Array, steps: int, rng: random.Random) -> list[float]:
     """Return the sums of ``steps`` tables, each some trades away from the one before."""
-    rng = np.random.default_rng(seed)
     table = table.copy()
-    tradable = np.flatnonzero((table.sum(1) > 0) & (table.sum(1) < table.shape[1]))
+    solvers = [set(np.flatnonzero(row).tolist()) for row in table]
+    tradable = [task for task, arms in enumerate(solvers) if 0 < len(arms) < table.shape[1]]
     sums = []
     for _ in range(steps):
         for _ in range(_TRADES * len(tradable) if len(tradable) > 1 else 0):
-            one, other = rng.choice(tradable, 2, replace=False)
-            differ = np.flatnonzero(table[one] != table[other])
-            mine = int(table[one, differ].sum())
-            table[one, differ], table[other, differ] = 0.0, 1.0
-            given = rng.permutation(differ)[:mine]
-            table[one, given], table[other, given] = 1.0, 0.0
+            one, other = rng.sample(tradable, 2)
+            mine, theirs = solvers[one] - solvers[other], solvers[other] - solvers[one]
+            given = set(rng.sample(sorted(mine | theirs), len(mine)))
+            solvers[one] = solvers[one] - mine | given
+            solvers[other] = solvers[other] - theirs | (mine | theirs) - given
+        for task in tradable:
+            table[task] = 0.0
+            table[task, list(solvers[task])] = 1.0
         sums.append(_shared(table, upper))
     return sums
 
