@@ -27,8 +27,9 @@ lint: $(READY) ## ruff, mypy --strict and the layering of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: $(READY) ## ruff, mypy, layering, the site's links and pytest, side by side: what CI runs
-	$(MAKE) --jobs=2 lint docs pytest
+# The site with its links is built strictly by a test (tests/eval/test_site.py).
+test: $(READY) ## ruff, mypy, layering and pytest, side by side: what CI runs
+	$(MAKE) --jobs=2 lint pytest
 
 # Bytecode is kept, else each process compiles all modules again. One thread per process: those of two processes that
 # share two cores wait for each other.
