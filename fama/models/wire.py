@@ -88,9 +88,10 @@ def put_otherwise(body: dict[str, Any], parameter: str) -> bool:
     """Change a body, in place, for a server without a parameter; return whether it asks the same without it.
 
     OpenAI's reasoning models, also behind other addresses, know the limit under its new name only, and neither
-    ``top_p`` nor ``stop``; ``cut_at_stop`` then ends the reply.
+    ``top_p`` nor ``stop``; ``cut_at_stop`` then ends the reply. Claude takes one of ``temperature`` and ``top_p``, xAI
+    no ``stop``. Mistral, Gemini and Claude take no ``seed``, which asks for the same reply again and changes none.
     """
-    if parameter == "stop" and parameter in body:
+    if parameter in ("stop", "seed") and parameter in body:
         del body[parameter]
         return True
     if parameter == "max_tokens" and parameter in body:

@@ -248,6 +248,41 @@ async def test_a_parameter_that_a_server_does_not_know_is_put_otherwise_where_it
             await model.complete(ask(sampling=Sampling(top_p=0.9)))
 
 
+_DETAIL = {"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]}
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "body"),
+    [
+        ("seed", 422, {"object": "error", "message": _DETAIL, "code": None}),
+        ("seed", 422, _DETAIL),
+        ("seed", 400, [{"error": {"code": 400, "message": 'Unknown name "seed": Cannot find field.'}}]),
+        ("seed", 400, {"error": {"message": "anthropic does not support parameters: ['seed'], for model=m. To drop"}}),
+        (
+            "seed",
+            500,
+            {"error": {"message": "ollama does not support parameters: {'seed': 1}, for model=m"}},
+        ),
+        ("seed", 400, {"error": {"message": "Unrecognized request argument supplied: seed"}}),
+        ("seed", 400, {"error": {"message": "property 'seed' is unsupported, did you mean 'stop'?"}}),
+        ("stop", 400, {"code": "invalid-argument", "error": "Model m does not support parameter stop."}),
+        ("stop", 400, {"code": "invalid", "error": "Argument not supported on this model: stop"}),
+        ("stop", 400, {"error": {"message": "stop_sequences: each stop sequence must contain non-whitespace"}}),
+        ("top_p", 400, {"error": {"message": "`temperature` and `top_p` cannot both be specified for this model."}}),
+    ],
+)
+async def test_servers_say_in_words_of_their_own_that_they_do_not_take_a_parameter(
+    name: str, status: int, body: Any, endpoint: Endpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    endpoint.answer = lambda asked: (status, body) if name in asked else said("yes")
+    request = ask(sampling=Sampling(stop=("\n",)), seed=7)
+    async with client(endpoint, "openai", retries=0) as model:
+        assert [(await model.complete(request)).text for _ in range(2)] == ["yes", "yes"]
+    assert [name in asked for asked in endpoint.asked] == [True, False, False]
+    assert endpoint.asked[1] == {key: value for key, value in endpoint.asked[0].items() if key != name}
+    assert len([one for one in caplog.records if "takes no seed" in one.message]) == (name == "seed")
+
+
 async def test_a_server_without_stop_words_is_cut_at_them_here(endpoint: Endpoint) -> None:
     def answer(body: dict[str, Any]) -> Answer:
         if "stop" in body:
