@@ -18,7 +18,7 @@ from fama.episodes.records import Episode, FunctionCall, LedgerRow, Message, Out
 from fama.episodes.state import turn_of
 from fama.hashing import content_hash
 from fama.models.base import ChatRequest
-from fama.models.usage import read_usage
+from fama.models.usage import believable, read_usage
 from fama.serving.events import choices_of
 from fama.text.clean import clean_value
 
@@ -99,9 +99,9 @@ class Exchange:
             strategy="fc",
             selector=selector,
             messages=(*self.messages, answer),
-            tools=self._tools(),
+            tools=self._tools(() if before is None else before.tools),
             decisions=decisions,
-            ledger=(*ledger, *rows, self._row(name, turn)),
+            ledger=(*ledger, *rows, self._row(name, turn, empty=not (answer.content or answer.tool_calls))),
             outcome=Outcome(status="error", boundary="harness", reason=NO_OUTCOME),
             package_version=__version__,
             source=Source(importer="serve"),
@@ -109,15 +109,20 @@ class Exchange:
             seconds=(before.seconds or 0.0 if before is not None else 0.0) + self.seconds,
         )
 
-    def _tools(self) -> tuple[ToolSpec, ...]:
+    def _tools(self, earlier: tuple[ToolSpec, ...]) -> tuple[ToolSpec, ...]:
+        """Return all tools that the conversation had, each as it was offered last."""
         if self.advice is not None:
-            return self.advice.tools
-        return functions_of(clean_value(tools_in(self.body)))
+            offered = self.advice.tools
+        else:
+            offered = functions_of(clean_value(tools_in(self.body)))
+        if not earlier or earlier == offered:
+            return offered
+        return tuple({tool.name: tool for tool in (*earlier, *offered)}.values())
 
-    def _row(self, name: str | None, turn: int) -> LedgerRow:
+    def _row(self, name: str | None, turn: int, empty: bool) -> LedgerRow:
         request = ChatRequest(role="agent", messages=())
         row = read_usage(self.reply, request, name or "unknown", round(self.seconds, 6), None)
-        return row.model_copy(update={"turn": turn})
+        return believable(row, empty).model_copy(update={"turn": turn})
 
 
 def comparable_text(message: Message) -> list[Any]:
