@@ -32,9 +32,9 @@ _OVERFLOW = re.compile(
     r"reduce the length of (?:the|your) (?:messages|prompt|input)|longer than the (?:model|maximum)",
     re.IGNORECASE,
 )
-#: What servers say of a parameter that they do not take, each with its name: OpenAI and others, LiteLLM, xAI, Google,
-#: pydantic's (Mistral), Groq, Anthropic.
-_UNTAKEN = (
+#: What servers say of a parameter that they do not take, each with its name (OpenAI and others, LiteLLM, xAI, OpenAI
+#: again, Google, pydantic as Mistral has it, Groq, Anthropic), and of a field that they miss (Google, DeepSeek).
+_CONTESTING = (
     r"unsupported parameters?\W{1,9}(\w{1,40})",
     r"does not support (?:the )?parameters?\W{1,9}(\w{1,40})",
     r"argument not supported on this model\W{1,9}(\w{1,40})",
@@ -44,8 +44,10 @@ _UNTAKEN = (
     r"property\W{1,9}(\w{1,40})\W{1,9}is unsupported",
     r"\b(top_p)\W{1,9}cannot both be specified",
     r"\b(stop)_sequences\W{1,9}each stop sequence must contain non-whitespace",
+    r"missing (?:a |the )?\W?(thought_signature|reasoning_content)\b",
+    r"\b(reasoning_content)\b.{1,60}must be passed back",
 )
-_UNSUPPORTED = tuple(re.compile(words, re.IGNORECASE) for words in _UNTAKEN)
+_CONTESTED = tuple(re.compile(words, re.IGNORECASE) for words in _CONTESTING)
 _OVERFLOW_NEVER = frozenset({401, 402, 403, 404, 429})
 _RETRIED = frozenset({408, 409, 425, 429})
 _EXHAUSTED = re.compile(
@@ -145,9 +147,9 @@ def is_overflow(status: int, words: str, body: Any = None) -> bool:
     return status not in _OVERFLOW_NEVER and _OVERFLOW.search(" ".join((words, *_codes(body, 0)))) is not None
 
 
-def unsupported_parameters(words: str) -> list[str]:
-    """Return the parameters that a server says it does not take; none where it says no such thing."""
-    return [found[1] for pattern in _UNSUPPORTED for found in pattern.finditer(words)]
+def contested_fields(words: str) -> list[str]:
+    """Return the fields of a request that a server says it does not take, or misses; none where it says neither."""
+    return [found[1] for pattern in _CONTESTED for found in pattern.finditer(words)]
 
 
 def is_final(status: int, body: Any, wait: float | None = None) -> bool:

@@ -28,6 +28,8 @@ PREFILL_OF: dict[str, Prefill] = {"llama.cpp": "message", "vllm": "flag", "opena
 
 SEED_RANGE = 2**31
 _OWN_ID = re.compile(r"call_(\d{1,5})")
+#: The word by which Gemini takes a call without the signature of its thought.
+_NO_SIGNATURE = "skip_thought_signature_validator"
 _OPENING = "Begin your reply with exactly this text and go on from its end:\n"
 
 
@@ -84,23 +86,39 @@ def build_body(
     return body
 
 
-def put_otherwise(body: dict[str, Any], parameter: str) -> bool:
-    """Change a body, in place, for a server without a parameter; return whether it asks the same without it.
+def put_otherwise(body: dict[str, Any], field: str) -> bool:
+    """Change a body, in place, for a server that contests a field; return whether it now asks the same otherwise.
 
     OpenAI's reasoning models, also behind other addresses, know the limit under its new name only, and neither
     ``top_p`` nor ``stop``; ``cut_at_stop`` then ends the reply. Claude takes one of ``temperature`` and ``top_p``, xAI
     no ``stop``. Mistral, Gemini and Claude take no ``seed``, which asks for the same reply again and changes none.
+    Gemini and DeepSeek want the thoughts of their calls back, which no history holds.
     """
-    if parameter in ("stop", "seed") and parameter in body:
-        del body[parameter]
+    if field in ("thought_signature", "reasoning_content"):
+        return any([_without_thought(message, field) for message in body["messages"]])
+    if field in ("stop", "seed") and field in body:
+        del body[field]
         return True
-    if parameter == "max_tokens" and parameter in body:
-        body["max_completion_tokens"] = body.pop(parameter)
+    if field == "max_tokens" and field in body:
+        body["max_completion_tokens"] = body.pop(field)
         return True
-    if parameter == "top_p" and body.get(parameter) == 1.0:
-        del body[parameter]
+    if field == "top_p" and body.get(field) == 1.0:
+        del body[field]
         return True
     return False
+
+
+def _without_thought(message: dict[str, Any], field: str) -> bool:
+    """Say, in place, that a message of the agent comes without its thought; return whether that was not said yet."""
+    told: dict[str, Any] = {field: ""}
+    holders = [message] if message.get("role") == "assistant" else []
+    if field == "thought_signature":
+        told = {"extra_content": {"google": {field: _NO_SIGNATURE}}}
+        holders = message.get("tool_calls") or []
+    changed = [holder for holder in holders if not told.keys() <= holder.keys()]
+    for holder in changed:
+        holder.update(told)
+    return bool(changed)
 
 
 def cut_at_stop(reply: ChatReply, request: ChatRequest) -> ChatReply:

@@ -299,6 +299,45 @@ async def test_a_server_without_stop_words_is_cut_at_them_here(endpoint: Endpoin
     assert len(endpoint.asked) == 4
 
 
+@pytest.mark.parametrize(
+    ("words", "fields"),
+    [
+        (
+            "Function call is missing a thought_signature in functionCall parts. This is required for tools to work.",
+            ({}, {"extra_content": {"google": {"thought_signature": "skip_thought_signature_validator"}}}),
+        ),
+        (
+            "Missing `reasoning_content` field in the assistant message at message index 2.",
+            ({"reasoning_content": ""}, {}),
+        ),
+        (
+            "The `reasoning_content` in the thinking mode must be passed back to the API.",
+            ({"reasoning_content": ""}, {}),
+        ),
+    ],
+)
+async def test_a_server_that_wants_thoughts_back_is_told_that_there_are_none(
+    words: str, fields: tuple[dict[str, Any], dict[str, Any]], endpoint: Endpoint
+) -> None:
+    call = {"id": "abc", "type": "function", "function": {"name": "get_order", "arguments": "{}"}}
+    turn = {"role": "assistant", "content": "", "tool_calls": [call]}
+    history: list[dict[str, Any]] = [{"role": "user", "content": "hi"}, turn]
+    history.append({"role": "tool", "tool_call_id": "abc", "content": "{}"})
+    wanted = {**turn, **fields[0], "tool_calls": [{**call, **fields[1]}]}
+    endpoint.answer = lambda asked: (
+        said("yes") if asked["messages"][1] == wanted else (400, {"error": {"message": words}})
+    )
+    async with client(endpoint, "openai", retries=0) as model:
+        for _ in range(2):
+            assert (await model.complete(ChatRequest(messages=tuple(history), role="agent"))).text == "yes"
+    assert len(endpoint.asked) == 3 and "reasoning_content" not in turn and "extra_content" not in call
+    assert [asked["messages"][::2] for asked in endpoint.asked] == [[history[0], history[2]]] * 3
+    endpoint.answer = lambda asked: (400, {"error": {"message": words}})
+    async with client(endpoint, "openai", retries=0) as model:
+        with pytest.raises(ModelError, match="thought_signature|reasoning_content"):
+            await model.complete(ChatRequest(messages=tuple(history), role="agent"))
+
+
 async def test_ids_of_our_calls_are_nine_letters_and_digits_on_the_wire(endpoint: Endpoint) -> None:
     call = {"type": "function", "function": {"name": "get_order", "arguments": "{}"}}
     messages: list[dict[str, Any]] = []
