@@ -208,6 +208,8 @@ class OpenAIChat:
             log.warning("%s: the server takes no seed; above temperature 0, no reply can be drawn again", self._name)
         if thoughts := sorted({"thought_signature", "reasoning_content"} & set(parameters) - self._refused):
             log.warning("%s: the server wants %s back with calls; it gets none", self._name, thoughts[0])
+        if "role" in parameters and "role" not in self._refused:
+            log.warning("%s: the server wants roles to alternate; turns of the user become one", self._name)
         self._refused.update(parameters)
 
     async def _once(self, request: ChatRequest, body: dict[str, Any]) -> ChatReply:

@@ -33,7 +33,8 @@ _OVERFLOW = re.compile(
     re.IGNORECASE,
 )
 #: What servers say of a parameter that they do not take, each with its name (OpenAI and others, LiteLLM, xAI, OpenAI
-#: again, Google, pydantic as Mistral has it, Groq, Anthropic), and of a field that they miss (Google, DeepSeek).
+#: again, Google, pydantic as Mistral has it, Groq, Anthropic), of a field that they miss (Google, DeepSeek), and of the
+#: order of roles (templates of Gemma and Mistral, Mistral's own endpoint).
 _CONTESTING = (
     r"unsupported parameters?\W{1,9}(\w{1,40})",
     r"does not support (?:the )?parameters?\W{1,9}(\w{1,40})",
@@ -46,6 +47,8 @@ _CONTESTING = (
     r"\b(stop)_sequences\W{1,9}each stop sequence must contain non-whitespace",
     r"missing (?:a |the )?\W?(thought_signature|reasoning_content)\b",
     r"\b(reasoning_content)\b.{1,60}must be passed back",
+    r"conversation (role)s must alternate",
+    r"unexpected (role) '?user'? after role '?tool",
 )
 _CONTESTED = tuple(re.compile(words, re.IGNORECASE) for words in _CONTESTING)
 _OVERFLOW_NEVER = frozenset({401, 402, 403, 404, 429})
@@ -148,7 +151,7 @@ def is_overflow(status: int, words: str, body: Any = None) -> bool:
 
 
 def contested_fields(words: str) -> list[str]:
-    """Return the fields of a request that a server says it does not take, or misses; none where it says neither."""
+    """Return the fields of a request or message that a server says it does not take as they are; none without such."""
     return [found[1] for pattern in _CONTESTED for found in pattern.finditer(words)]
 
 

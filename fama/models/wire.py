@@ -30,6 +30,8 @@ SEED_RANGE = 2**31
 _OWN_ID = re.compile(r"call_(\d{1,5})")
 #: The word by which Gemini takes a call without the signature of its thought.
 _NO_SIGNATURE = "skip_thought_signature_validator"
+#: The agent's words between a result and a turn of the user, for servers that want some.
+_BETWEEN = "Understood."
 _OPENING = "Begin your reply with exactly this text and go on from its end:\n"
 
 
@@ -92,8 +94,11 @@ def put_otherwise(body: dict[str, Any], field: str) -> bool:
     OpenAI's reasoning models, also behind other addresses, know the limit under its new name only, and neither
     ``top_p`` nor ``stop``; ``cut_at_stop`` then ends the reply. Claude takes one of ``temperature`` and ``top_p``, xAI
     no ``stop``. Mistral, Gemini and Claude take no ``seed``, which asks for the same reply again and changes none.
-    Gemini and DeepSeek want the thoughts of their calls back, which no history holds.
+    Gemini and DeepSeek want the thoughts of their calls back, which no history holds. Templates of Gemma and Mistral
+    want roles to alternate.
     """
+    if field == "role":
+        return _alternate(body["messages"])
     if field in ("thought_signature", "reasoning_content"):
         return any([_without_thought(message, field) for message in body["messages"]])
     if field in ("stop", "seed") and field in body:
@@ -119,6 +124,34 @@ def _without_thought(message: dict[str, Any], field: str) -> bool:
     for holder in changed:
         holder.update(told)
     return bool(changed)
+
+
+def _alternate(messages: list[dict[str, Any]]) -> bool:
+    """Join, in place, turns of the user that follow each other, and let the agent speak between a result and the user.
+
+    Return whether there were any.
+    """
+    found: list[dict[str, Any]] = []
+    changed = False
+    for message in messages:
+        before = found[-1] if found and message.get("role") == "user" else {}
+        changed |= before.get("role") in ("user", "tool")
+        if before.get("role") == "user":
+            found[-1] = {**before, "content": _joined(before.get("content"), message.get("content"))}
+            continue
+        if before.get("role") == "tool":
+            found.append({"role": "assistant", "content": _BETWEEN})
+        found.append(message)
+    messages[:] = found
+    return changed
+
+
+def _joined(first: Any, second: Any) -> Any:
+    """Return two contents as one: texts as paragraphs, anything else as parts."""
+    if isinstance(first, str) and isinstance(second, str):
+        return f"{first}\n\n{second}"
+    texts = [[{"type": "text", "text": one}] if isinstance(one, str) else one or [] for one in (first, second)]
+    return [*texts[0], *texts[1]]
 
 
 def cut_at_stop(reply: ChatReply, request: ChatRequest) -> ChatReply:

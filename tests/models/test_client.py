@@ -338,6 +338,34 @@ async def test_a_server_that_wants_thoughts_back_is_told_that_there_are_none(
             await model.complete(ChatRequest(messages=tuple(history), role="agent"))
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Conversation roles must alternate user/assistant/user/assistant/...",
+        "After the optional system message, conversation roles must alternate user and assistant roles except for",
+        "Unexpected role 'user' after role 'tool'",
+    ],
+)
+async def test_a_server_that_wants_roles_to_alternate_gets_them_so(words: str, endpoint: Endpoint) -> None:
+    """A helper's question follows the user's turn, or a tool's result, as one more turn of the user."""
+    part = {"type": "text", "text": "c"}
+    roles = ("system", "user", "user", "assistant", "tool", "user", "user")
+    contents = ("s", "a", "b", "x", "{}", [part], "d")
+    history = tuple({"role": role, "content": said} for role, said in zip(roles, contents, strict=True))
+    wanted = [
+        *({"role": "system", "content": "s"}, {"role": "user", "content": "a\n\nb"}, history[3], history[4]),
+        {"role": "assistant", "content": "Understood."},
+        {"role": "user", "content": [part, {"type": "text", "text": "d"}]},
+    ]
+    endpoint.answer = lambda asked: said("yes") if asked["messages"] == wanted else (400, {"error": {"message": words}})
+    async with client(endpoint, "openai", retries=0) as model:
+        for _ in range(2):
+            assert (await model.complete(ChatRequest(messages=history, role="helper:TSA"))).text == "yes"
+        assert len(endpoint.asked) == 3 and endpoint.asked[0]["messages"] == list(history)
+        with pytest.raises(ModelError, match="[Rr]ole"):
+            await model.complete(ChatRequest(messages=history[:2], role="helper:TSA"))
+
+
 async def test_ids_of_our_calls_are_nine_letters_and_digits_on_the_wire(endpoint: Endpoint) -> None:
     call = {"type": "function", "function": {"name": "get_order", "arguments": "{}"}}
     messages: list[dict[str, Any]] = []
