@@ -210,6 +210,8 @@ class OpenAIChat:
             log.warning("%s: the server wants %s back with calls; it gets none", self._name, thoughts[0])
         if "role" in parameters and "role" not in self._refused:
             log.warning("%s: the server wants roles to alternate; turns of the user become one", self._name)
+        if "system" in parameters and "system" not in self._refused:
+            log.warning("%s: the server takes no system message; the user's first turn says it", self._name)
         self._refused.update(parameters)
 
     async def _once(self, request: ChatRequest, body: dict[str, Any]) -> ChatReply:

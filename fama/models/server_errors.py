@@ -49,6 +49,7 @@ _CONTESTING = (
     r"\b(reasoning_content)\b.{1,60}must be passed back",
     r"conversation (role)s must alternate",
     r"unexpected (role) '?user'? after role '?tool",
+    r"\b(system) role (?:is )?not supported",
 )
 _CONTESTED = tuple(re.compile(words, re.IGNORECASE) for words in _CONTESTING)
 _OVERFLOW_NEVER = frozenset({401, 402, 403, 404, 429})
@@ -152,7 +153,7 @@ def is_overflow(status: int, words: str, body: Any = None) -> bool:
 
 def contested_fields(words: str) -> list[str]:
     """Return the fields of a request or message that a server says it does not take as they are; none without such."""
-    return [found[1] for pattern in _CONTESTED for found in pattern.finditer(words)]
+    return [found[1].lower() for pattern in _CONTESTED for found in pattern.finditer(words)]
 
 
 def is_final(status: int, body: Any, wait: float | None = None) -> bool:

@@ -95,10 +95,12 @@ def put_otherwise(body: dict[str, Any], field: str) -> bool:
     ``top_p`` nor ``stop``; ``cut_at_stop`` then ends the reply. Claude takes one of ``temperature`` and ``top_p``, xAI
     no ``stop``. Mistral, Gemini and Claude take no ``seed``, which asks for the same reply again and changes none.
     Gemini and DeepSeek want the thoughts of their calls back, which no history holds. Templates of Gemma and Mistral
-    want roles to alternate.
+    want roles to alternate, some of them none of the system.
     """
     if field == "role":
         return _alternate(body["messages"])
+    if field == "system":
+        return _without_system(body["messages"])
     if field in ("thought_signature", "reasoning_content"):
         return any([_without_thought(message, field) for message in body["messages"]])
     if field in ("stop", "seed") and field in body:
@@ -144,6 +146,17 @@ def _alternate(messages: list[dict[str, Any]]) -> bool:
         found.append(message)
     messages[:] = found
     return changed
+
+
+def _without_system(messages: list[dict[str, Any]]) -> bool:
+    """Let the user say, in place, what the system says first; return whether it says something."""
+    if not messages or messages[0].get("role") != "system":
+        return False
+    messages[0] = {**messages[0], "role": "user"}
+    if len(messages) > 1 and messages[1].get("role") == "user":
+        content = _joined(messages[0].get("content"), messages[1].get("content"))
+        messages[:2] = [{**messages[1], "content": content}]
+    return True
 
 
 def _joined(first: Any, second: Any) -> Any:

@@ -366,6 +366,30 @@ async def test_a_server_that_wants_roles_to_alternate_gets_them_so(words: str, e
             await model.complete(ChatRequest(messages=history[:2], role="helper:TSA"))
 
 
+@pytest.mark.parametrize(
+    ("second", "wanted"),
+    [
+        ({"role": "user", "content": "a"}, [{"role": "user", "content": "s\n\na"}]),
+        (
+            {"role": "assistant", "content": "a"},
+            [{"role": "user", "content": "s"}, {"role": "assistant", "content": "a"}],
+        ),
+    ],
+)
+async def test_a_server_without_a_role_of_the_system_reads_it_in_the_users_turn(
+    second: dict[str, Any], wanted: list[dict[str, Any]], endpoint: Endpoint
+) -> None:
+    refused = (400, {"error": {"message": "System role not supported"}})
+    endpoint.answer = lambda asked: said("yes") if asked["messages"] == wanted else refused
+    async with client(endpoint, "openai", retries=0) as model:
+        for _ in range(2):
+            messages = ({"role": "system", "content": "s"}, second)
+            assert (await model.complete(ChatRequest(messages=messages, role="agent"))).text == "yes"
+        assert len(endpoint.asked) == 3
+        with pytest.raises(ModelError, match="System role not supported"):
+            await model.complete(ChatRequest(messages=(second, second), role="agent"))
+
+
 async def test_ids_of_our_calls_are_nine_letters_and_digits_on_the_wire(endpoint: Endpoint) -> None:
     call = {"type": "function", "function": {"name": "get_order", "arguments": "{}"}}
     messages: list[dict[str, Any]] = []
