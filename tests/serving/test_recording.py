@@ -249,6 +249,28 @@ async def test_functions_of_the_older_form_are_tools(tmp_path: Path, advisor: Ad
         assert [tool.name for tool in episode.tools] == ["find_order"]
 
 
+@pytest.mark.parametrize(
+    ("reply", "echo"),
+    [
+        ({"refusal": "I cannot."}, {"content": None}),
+        ({"refusal": "I cannot."}, {"content": ""}),
+        ({"audio": {"id": "a1", "transcript": "I cannot."}}, {"audio": {"id": "a1"}}),
+    ],
+)
+async def test_what_a_client_does_not_keep_of_a_reply_splits_no_conversation(
+    tmp_path: Path, reply: Message, echo: Message
+) -> None:
+    on = [user("q"), {"role": "assistant", **echo}, user("Why?")]
+    further = [*on, assistant("So."), user("Oh.")]
+    await closed(
+        recorder(tmp_path),
+        exchange([user("q")], assistant(None, **reply)),
+        exchange(on, assistant("So.")),
+        exchange(further, assistant("Bye.")),
+    )
+    assert texts(tmp_path) == [["q", "I cannot.", "Why?", "So.", "Oh.", "Bye."]]
+
+
 async def test_an_episode_has_all_tools_that_its_conversation_had(tmp_path: Path, advisor: Advisor) -> None:
     """Agents leave the tools away for a last summary, or offer other ones at each step."""
     call = {"id": "c1", "type": "function", "function": {"name": "find_order", "arguments": "{}"}}

@@ -98,7 +98,7 @@ class Exchange:
             backbone=name,
             strategy="fc",
             selector=selector,
-            messages=(*self.messages, answer),
+            messages=(*self._heard(before), answer),
             tools=self._tools(() if before is None else before.tools),
             decisions=decisions,
             ledger=(*ledger, *rows, self._row(name, turn, empty=not (answer.content or answer.tool_calls))),
@@ -108,6 +108,14 @@ class Exchange:
             started_at=before.started_at if before is not None else _time(self.started_at),
             seconds=(before.seconds or 0.0 if before is not None else 0.0) + self.seconds,
         )
+
+    def _heard(self, before: Episode | None) -> Iterator[Message]:
+        """Yield the request's messages; for one of the agent that says nothing any more, what it said."""
+        earlier = () if before is None else before.messages
+        for place, message in enumerate(self.messages):
+            empty = message.role == "assistant" and not message.content and not message.tool_calls
+            was = earlier[place] if empty and place < len(earlier) else message
+            yield was if was.role == "assistant" else message
 
     def _tools(self, earlier: tuple[ToolSpec, ...]) -> tuple[ToolSpec, ...]:
         """Return all tools that the conversation had, each as it was offered last."""
@@ -138,13 +146,16 @@ def _arguments(function: FunctionCall) -> Any:
 
 
 def echoes(history: Message, answer: Message) -> bool:
-    """Return whether a message of a history is a reply: same calls, same words, also where a part of them was cut."""
+    """Return whether a message of a history is a reply: same calls, same words, also where a part of them was cut.
+
+    One that says nothing may be any: some clients keep no refusal, and of a spoken reply its id alone.
+    """
     _, words, calls = comparable_text(history)
     _, own, made = comparable_text(answer)
     if calls != made:
         return False
     if not words or not own:  # some clients drop the words beside a call
-        return bool(calls) or words == own
+        return bool(calls) or not words
     return words in own or own in words
 
 
