@@ -14,8 +14,6 @@ from fama.episodes.foreign.logged_tools import functions_of
 from fama.episodes.records import Message, ToolSpec
 from fama.episodes.state import turn_of
 from fama.errors import BadInput
-from fama.hashing import content_hash
-from fama.memo import by_identity
 from fama.models.prefix import AgentRequest
 from fama.text.clean import clean, clean_value
 
@@ -52,8 +50,11 @@ class Conversation:
         return "assistant" in (last, str(self.chat[-1].get("role")).lower())
 
     def prefixes(self) -> tuple[list[str], str]:
-        """Return the hashes of the history before each assistant's message, the latest first, and of all of it."""
-        digest = hashlib.sha256(_tools_hash(self.tools).encode())
+        """Return the hashes of the history before each assistant's message, the latest first, and of all of it.
+
+        The tools are no part of them: agents offer other ones from step to step, and none for a last summary.
+        """
+        digest = hashlib.sha256()
         before: list[str] = []
         for message in self.history:
             if message.role == "assistant":
@@ -179,12 +180,6 @@ class _ToolCache:
 
 
 _TOOLS = _ToolCache(2**22)
-
-
-@by_identity(64)
-def _tools_hash(tools: tuple[ToolSpec, ...]) -> str:
-    """Return the hash of the tools, which every request of a conversation has."""
-    return content_hash([tool.model_dump() for tool in tools])
 
 
 def _unlike(place: str, error: Exception) -> BadInput:

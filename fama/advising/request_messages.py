@@ -23,10 +23,17 @@ _TIME = re.compile(r"(?<![\d:])\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?:\s?[AaPp]\
 
 
 def known_as(message: Message) -> Message:
-    """Return a message as its conversation is known again by: a clock in a system message says no time of day."""
-    if message.role != "system" or not message.content or ":" not in message.content:
+    """Return a message as its conversation is known again by.
+
+    A clock in a system message says no time of day. Calls and results have no ids: some clients make these anew for
+    every request.
+    """
+    if message.role == "system" and message.content and ":" in message.content:
+        return message.model_copy(update={"content": _TIME.sub("00:00", message.content)})
+    if not message.tool_calls and not message.tool_call_id:
         return message
-    return message.model_copy(update={"content": _TIME.sub("00:00", message.content)})
+    calls = tuple(call.model_copy(update={"id": ""}) for call in message.tool_calls or ()) or None
+    return message.model_copy(update={"tool_calls": calls, "tool_call_id": None})
 
 
 def content_key(value: Any) -> bytes | None:

@@ -41,7 +41,7 @@ class Sessions:
 
     def find(self, prefixes: Iterable[str]) -> Session | None:
         """Return the session of the first prefix that is known."""
-        return next((self._kept[prefix] for prefix in prefixes if prefix in self._kept), None)
+        return next((found for prefix in prefixes if (found := self._kept.get(prefix)) is not None), None)
 
     def failed(self, prefix: str) -> Session | None:
         """Return the session of a request whose latest advice failed."""

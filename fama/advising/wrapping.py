@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar, cast
 from fama.advising.advice import Advice
 from fama.advising.advisor import Advisor
 from fama.advising.conversation import tools_in
-from fama.advising.repeated_notes import StreamedReply, ends_words, own_content
+from fama.advising.repeated_notes import REFUSALS, StreamedReply, ends_words, own_content
 from fama.errors import BadInput
 from fama.execution.background import is_cancelled
 
@@ -33,8 +33,8 @@ def wrap(client: Client, advisor: Advisor) -> Client:
     ways to ask a model get no notes is logged where one is used. The caller's messages are not changed, and a note that
     the server repeats is taken off the reply, so that no history holds one; ``parse`` and raw responses, off which it
     cannot be taken, get no note that opens the reply (``placement="assistant"``). A failure of the advisor never fails
-    a request: it goes on without notes, which is logged and counted in the advisor's ``failures``. A wrapped client
-    gets the advisor in place of the one that it has.
+    a request: it goes on without notes, which is logged and counted in the advisor's ``failures``; so is one that the
+    endpoint refuses with its note. A wrapped client gets the advisor in place of the one that it has.
 
     Raises:
         BadInput: the client has no ``chat.completions``, or the advisor gives no advice.
@@ -162,19 +162,31 @@ class _Streaming(_Advised):
 class _Completions(_Streaming):
     def create(self, *args: Any, **kwargs: Any) -> Any:
         """Ask the endpoint, with notes placed where the advisor has some."""
-        kwargs, opening = self._advised(kwargs, opened=not _is_raw(kwargs))
-        reply = self._inner.create(*args, **kwargs)
+        reply, opening = self._asked(self._inner.create, args, kwargs, opened=not _is_raw(kwargs))
         if not opening:
             return reply
         return _Stream(reply, opening) if kwargs.get("stream") is True else _own_words(reply, opening)
 
     def parse(self, *args: Any, **kwargs: Any) -> Any:
         """Ask the endpoint for a reply of a type."""
-        kwargs, _ = self._advised(kwargs, opened=False)
-        return self._inner.parse(*args, **kwargs)
+        reply, _ = self._asked(self._inner.parse, args, kwargs, opened=False)
+        return reply
 
-    def _advised(self, kwargs: dict[str, Any], opened: bool) -> tuple[dict[str, Any], str]:
+    def _asked(self, ask: Any, args: Any, kwargs: dict[str, Any], opened: bool) -> tuple[Any, str]:
+        """Return the reply and the opening that it may repeat; a request that is refused with notes goes without."""
         kwargs, given = _kept(kwargs)
+        noted, opening = self._advised(kwargs, given, opened)
+        try:
+            return ask(*args, **noted), opening
+        except Exception as error:
+            if noted is kwargs or not _is_refusal(error):
+                raise
+            refusal = error
+        reply = ask(*args, **kwargs)
+        self._failed(refusal)
+        return reply, ""
+
+    def _advised(self, kwargs: dict[str, Any], given: dict[str, Any], opened: bool) -> tuple[dict[str, Any], str]:
         try:
             return _noted(kwargs, self._advisor.advise(**given), opened) if given else (kwargs, "")
         except Exception as error:  # noqa: BLE001 - never fail the caller's own request
@@ -185,19 +197,30 @@ class _Completions(_Streaming):
 class _AsyncCompletions(_Streaming):
     async def create(self, *args: Any, **kwargs: Any) -> Any:
         """Ask the endpoint, with notes placed where the advisor has some."""
-        kwargs, opening = await self._advised(kwargs, opened=not _is_raw(kwargs))
-        reply = await self._inner.create(*args, **kwargs)
+        reply, opening = await self._asked(self._inner.create, args, kwargs, opened=not _is_raw(kwargs))
         if not opening:
             return reply
         return _AsyncStream(reply, opening) if kwargs.get("stream") is True else _own_words(reply, opening)
 
     async def parse(self, *args: Any, **kwargs: Any) -> Any:
         """Ask the endpoint for a reply of a type."""
-        kwargs, _ = await self._advised(kwargs, opened=False)
-        return await self._inner.parse(*args, **kwargs)
+        reply, _ = await self._asked(self._inner.parse, args, kwargs, opened=False)
+        return reply
 
-    async def _advised(self, kwargs: dict[str, Any], opened: bool) -> tuple[dict[str, Any], str]:
+    async def _asked(self, ask: Any, args: Any, kwargs: dict[str, Any], opened: bool) -> tuple[Any, str]:
         kwargs, given = _kept(kwargs)
+        noted, opening = await self._advised(kwargs, given, opened)
+        try:
+            return await ask(*args, **noted), opening
+        except Exception as error:
+            if noted is kwargs or not _is_refusal(error):
+                raise
+            refusal = error
+        reply = await ask(*args, **kwargs)
+        self._failed(refusal)
+        return reply, ""
+
+    async def _advised(self, kwargs: dict[str, Any], given: dict[str, Any], opened: bool) -> tuple[dict[str, Any], str]:
         try:
             return _noted(kwargs, await self._advisor.advise_async(**given), opened) if given else (kwargs, "")
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - never fail the caller's own request
@@ -209,6 +232,10 @@ class _AsyncCompletions(_Streaming):
 
 def _is_raw(kwargs: dict[str, Any]) -> bool:
     return any(str(name).lower() == _RAW_HEADER for name in kwargs.get("extra_headers") or ())
+
+
+def _is_refusal(error: Exception) -> bool:
+    return getattr(error, "status_code", None) in REFUSALS
 
 
 def _is_async(chat: Any) -> bool:

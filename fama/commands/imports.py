@@ -89,6 +89,11 @@ def main(args: argparse.Namespace) -> int:
             f"{intake.above} rewards are above 1, and every reward from 1 on counts as a success: "
             'is that the scale? Else write "success": true or false into each record, and import with another --out'
         )
+    if intake.longer:
+        print(
+            f"{intake.longer} episodes begin with all messages of another one and go on: is it a log of requests? "
+            "Keep the last one of each conversation, and import with another --out; else it counts as often as it asked"
+        )
     if intake.leaking:
         print(
             f"{intake.leaking} user turns hold </think>, thoughts that the user simulator leaked: "

@@ -109,6 +109,17 @@ def words(text: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(text)]
 
 
+def words_at_end(text: str, count: int) -> list[str]:
+    """Return the last words of a text as ``words`` has them, without reading what comes before them."""
+    taken = count
+    while True:
+        pieces = text.rsplit(None, taken)
+        found = words(" ".join(pieces[-taken:]))
+        if len(found) >= count or len(pieces) <= taken:
+            return found[-count:]
+        taken *= 4
+
+
 def phrases_to_verbs(text: str) -> str:
     """Return the text with verbs of several words (``send it back``) as one (``return it``)."""
     for pattern, verb in _PHRASES:

@@ -7,7 +7,7 @@ from typing import Any
 
 from fama.dialogue.calls import Call, calls
 from fama.dialogue.facts import EMAIL, ids_in, leaves, normal_token
-from fama.dialogue.language import STOP, stem, words
+from fama.dialogue.language import STOP, stem, words, words_at_end
 from fama.dialogue.tools import ToolView, views
 from fama.dialogue.turns import user_text, user_turns
 from fama.episodes.state import VisibleState
@@ -160,7 +160,7 @@ def _signs(value: str) -> str | frozenset[str]:
 
 def _named_before(value: str, parameter: str, text: str) -> bool:
     """Return whether the words just before a value name the parameter's object: ``thing 12`` for ``thing_id``."""
-    before = words(text[: text.find(value)])[-4:]
+    before = words_at_end(text[: text.find(value)], 4)
     return bool(roots_of(parameter) & {stem(word) for word in before})
 
 

@@ -16,7 +16,7 @@ from fama.episodes.foreign.fields import REWARD_TOLERANCE
 from fama.episodes.foreign.file_identity import origin, place_stem, positional
 from fama.episodes.foreign.streams import open_packed
 from fama.episodes.importers.base import NO_OUTCOME, UNREADABLE, unreadable_id
-from fama.episodes.importers.import_cleaning import dialogue_hash, leaking_turns, strip_thinking
+from fama.episodes.importers.import_cleaning import dialogue_hash, dialogue_hashes, leaking_turns, strip_thinking
 from fama.episodes.jsonl import as_stored, line_of
 from fama.episodes.records import Episode, Source
 from fama.episodes.reimport import differing_fields, said_digest
@@ -93,7 +93,7 @@ class Intake:
 
     Memory holds no dialogue: episodes wait on disk until their file is known to be good. ``leaking`` counts user turns
     of new episodes that hold a simulator's thoughts, which ``strip`` would cut; ``unjudged`` the episodes whose log has
-    no verdict, ``above`` those with a reward above 1.
+    no verdict, ``above`` those with a reward above 1, ``longer`` those that begin as another one and go on.
     """
 
     store: EpisodeStore
@@ -103,6 +103,7 @@ class Intake:
     leaking: int = 0
     unjudged: int = 0
     above: int = 0
+    longer: int = 0
     _slots: dict[str, Slot] = field(default_factory=dict)
     _taken: dict[Slot, Source] = field(default_factory=dict)
     _unreadable: set[str] = field(default_factory=set)
@@ -173,6 +174,7 @@ class Intake:
         self.leaking += batch.leaking
         self.unjudged += batch.errors[NO_OUTCOME]
         self.above += batch.counts["above"]
+        self.longer += batch.counts["longer"]
         self._contents.add((batch.file.place, batch.file.content))
         self.own_arms |= batch.own_arms
         for digest, place in batch.dialogues.items():
@@ -252,10 +254,11 @@ class Intake:
 
     def _note(self, episode: Episode, batch: "_Batch") -> None:
         """Note an episode's id, dialogue and slot."""
-        digest = dialogue_hash(episode)
+        beginnings, digest = dialogue_hashes(episode)
         if first := digest and (self._dialogues.get(digest) or batch.dialogues.get(digest)):
             batch.counts["same"] += 1
             batch.twin = batch.twin or first
+        batch.counts["longer"] += any(one in self._dialogues or one in batch.dialogues for one in beginnings)
         batch.dialogues.setdefault(digest, _place(episode))
         batch.ids[episode.id] = _is_unreadable(episode)
         batch.omitted.update(episode.source.omitted)

@@ -16,13 +16,13 @@ from fama.episodes.records import LedgerRow
 from fama.models.base import CallFailed, ChatReply, ChatRequest
 from fama.models.prices import Price
 from fama.models.server_errors import (
+    contested_fields,
     error_status,
     error_words,
     is_final,
     is_overflow,
     one_line,
     parse_error_body,
-    unsupported_parameter,
     wait_hint,
 )
 from fama.models.usage import one_row, with_estimate
@@ -185,9 +185,9 @@ class OpenAIChat:
                     billed.append(failed.usage)
                 if is_overflow(failed.status, failed.reason, failed.body):
                     raise ContextOverflow(f"{self._name}: {failed.reason}; raise model.context_tokens") from failed
-                parameter = unsupported_parameter(failed.reason)
-                if parameter is not None and put_otherwise(body, parameter):
-                    self._refused.add(parameter)
+                changed = [name for name in contested_fields(failed.reason) if put_otherwise(body, name)]
+                if changed:
+                    self._refuse(changed)
                     return await self._with_retries(request, body, billed)
                 if is_final(failed.status, failed.body, failed.wait):
                     mend = "; set model.prefill=words" if request.prefill and _PREFILL.search(failed.reason) else ""
@@ -201,6 +201,18 @@ class OpenAIChat:
                 await asyncio.sleep(max(pause, hint or 0.0))
                 pause = min(8.0, 2 * pause)
         raise CallFailed(f"{self._name}: {reason}; gave up after {self._retries + 1} tries")
+
+    def _refuse(self, parameters: list[str]) -> None:
+        """Remember fields that the server contests; tell once what changes by it."""
+        if "seed" in parameters and "seed" not in self._refused:
+            log.warning("%s: the server takes no seed; above temperature 0, no reply can be drawn again", self._name)
+        if thoughts := sorted({"thought_signature", "reasoning_content"} & set(parameters) - self._refused):
+            log.warning("%s: the server wants %s back with calls; it gets none", self._name, thoughts[0])
+        if "role" in parameters and "role" not in self._refused:
+            log.warning("%s: the server wants roles to alternate; turns of the user become one", self._name)
+        if "system" in parameters and "system" not in self._refused:
+            log.warning("%s: the server takes no system message; the user's first turn says it", self._name)
+        self._refused.update(parameters)
 
     async def _once(self, request: ChatRequest, body: dict[str, Any]) -> ChatReply:
         from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError

@@ -32,7 +32,26 @@ _OVERFLOW = re.compile(
     r"reduce the length of (?:the|your) (?:messages|prompt|input)|longer than the (?:model|maximum)",
     re.IGNORECASE,
 )
-_UNSUPPORTED = re.compile(r"unsupported parameter: '(\w{1,40})'", re.IGNORECASE)
+#: What servers say of a parameter that they do not take, each with its name (OpenAI and others, LiteLLM, xAI, OpenAI
+#: again, Google, pydantic as Mistral has it, Groq, Anthropic), of a field that they miss (Google, DeepSeek), and of the
+#: order of roles (templates of Gemma and Mistral, Mistral's own endpoint).
+_CONTESTING = (
+    r"unsupported parameters?\W{1,9}(\w{1,40})",
+    r"does not support (?:the )?parameters?\W{1,9}(\w{1,40})",
+    r"argument not supported on this model\W{1,9}(\w{1,40})",
+    r"unrecognized request arguments? supplied\W{1,9}(\w{1,40})",
+    r"unknown (?:name|field|parameter)\W{1,9}(\w{1,40})",
+    r"\b(\w{1,40})\W{1,9}extra inputs are not permitted",
+    r"property\W{1,9}(\w{1,40})\W{1,9}is unsupported",
+    r"\b(top_p)\W{1,9}cannot both be specified",
+    r"\b(stop)_sequences\W{1,9}each stop sequence must contain non-whitespace",
+    r"missing (?:a |the )?\W?(thought_signature|reasoning_content)\b",
+    r"\b(reasoning_content)\b.{1,60}must be passed back",
+    r"conversation (role)s must alternate",
+    r"unexpected (role) '?user'? after role '?tool",
+    r"\b(system) role (?:is )?not supported",
+)
+_CONTESTED = tuple(re.compile(words, re.IGNORECASE) for words in _CONTESTING)
 _OVERFLOW_NEVER = frozenset({401, 402, 403, 404, 429})
 _RETRIED = frozenset({408, 409, 425, 429})
 _EXHAUSTED = re.compile(
@@ -132,10 +151,9 @@ def is_overflow(status: int, words: str, body: Any = None) -> bool:
     return status not in _OVERFLOW_NEVER and _OVERFLOW.search(" ".join((words, *_codes(body, 0)))) is not None
 
 
-def unsupported_parameter(words: str) -> str | None:
-    """Return the parameter that a server says it does not know, in OpenAI's words; None where it says no such thing."""
-    found = _UNSUPPORTED.search(words)
-    return found[1] if found else None
+def contested_fields(words: str) -> list[str]:
+    """Return the fields of a request or message that a server says it does not take as they are; none without such."""
+    return [found[1].lower() for pattern in _CONTESTED for found in pattern.finditer(words)]
 
 
 def is_final(status: int, body: Any, wait: float | None = None) -> bool:
@@ -249,6 +267,8 @@ def _object_words(body: dict[str, Any], depth: int) -> Iterator[str]:
     for key in _HOLDER_KEYS:
         if isinstance(lowered.get(key), str | dict | list):
             yield from _words(lowered[key], depth + 1)
+    if isinstance(lowered.get("message"), dict):  # Mistral
+        yield from _words(lowered["message"], depth + 1)
     for key in _MESSAGE_KEYS:
         if isinstance(lowered.get(key), str | list) and lowered[key] and key not in (*_HOLDER_KEYS, "details"):
             yield from _words(lowered[key], depth + 1)

@@ -28,6 +28,10 @@ PREFILL_OF: dict[str, Prefill] = {"llama.cpp": "message", "vllm": "flag", "opena
 
 SEED_RANGE = 2**31
 _OWN_ID = re.compile(r"call_(\d{1,5})")
+#: The word by which Gemini takes a call without the signature of its thought.
+_NO_SIGNATURE = "skip_thought_signature_validator"
+#: The agent's words between a result and a turn of the user, for servers that want some.
+_BETWEEN = "Understood."
 _OPENING = "Begin your reply with exactly this text and go on from its end:\n"
 
 
@@ -84,22 +88,83 @@ def build_body(
     return body
 
 
-def put_otherwise(body: dict[str, Any], parameter: str) -> bool:
-    """Change a body, in place, for a server without a parameter; return whether it asks the same without it.
+def put_otherwise(body: dict[str, Any], field: str) -> bool:
+    """Change a body, in place, for a server that contests a field; return whether it now asks the same otherwise.
 
     OpenAI's reasoning models, also behind other addresses, know the limit under its new name only, and neither
-    ``top_p`` nor ``stop``; ``cut_at_stop`` then ends the reply.
+    ``top_p`` nor ``stop``; ``cut_at_stop`` then ends the reply. Claude takes one of ``temperature`` and ``top_p``, xAI
+    no ``stop``. Mistral, Gemini and Claude take no ``seed``, which asks for the same reply again and changes none.
+    Gemini and DeepSeek want the thoughts of their calls back, which no history holds. Templates of Gemma and Mistral
+    want roles to alternate, some of them none of the system.
     """
-    if parameter == "stop" and parameter in body:
-        del body[parameter]
+    if field == "role":
+        return _alternate(body["messages"])
+    if field == "system":
+        return _without_system(body["messages"])
+    if field in ("thought_signature", "reasoning_content"):
+        return any([_without_thought(message, field) for message in body["messages"]])
+    if field in ("stop", "seed") and field in body:
+        del body[field]
         return True
-    if parameter == "max_tokens" and parameter in body:
-        body["max_completion_tokens"] = body.pop(parameter)
+    if field == "max_tokens" and field in body:
+        body["max_completion_tokens"] = body.pop(field)
         return True
-    if parameter == "top_p" and body.get(parameter) == 1.0:
-        del body[parameter]
+    if field == "top_p" and body.get(field) == 1.0:
+        del body[field]
         return True
     return False
+
+
+def _without_thought(message: dict[str, Any], field: str) -> bool:
+    """Say, in place, that a message of the agent comes without its thought; return whether that was not said yet."""
+    told: dict[str, Any] = {field: ""}
+    holders = [message] if message.get("role") == "assistant" else []
+    if field == "thought_signature":
+        told = {"extra_content": {"google": {field: _NO_SIGNATURE}}}
+        holders = message.get("tool_calls") or []
+    changed = [holder for holder in holders if not told.keys() <= holder.keys()]
+    for holder in changed:
+        holder.update(told)
+    return bool(changed)
+
+
+def _alternate(messages: list[dict[str, Any]]) -> bool:
+    """Join, in place, turns of the user that follow each other, and let the agent speak between a result and the user.
+
+    Return whether there were any.
+    """
+    found: list[dict[str, Any]] = []
+    changed = False
+    for message in messages:
+        before = found[-1] if found and message.get("role") == "user" else {}
+        changed |= before.get("role") in ("user", "tool")
+        if before.get("role") == "user":
+            found[-1] = {**before, "content": _joined(before.get("content"), message.get("content"))}
+            continue
+        if before.get("role") == "tool":
+            found.append({"role": "assistant", "content": _BETWEEN})
+        found.append(message)
+    messages[:] = found
+    return changed
+
+
+def _without_system(messages: list[dict[str, Any]]) -> bool:
+    """Let the user say, in place, what the system says first; return whether it says something."""
+    if not messages or messages[0].get("role") != "system":
+        return False
+    messages[0] = {**messages[0], "role": "user"}
+    if len(messages) > 1 and messages[1].get("role") == "user":
+        content = _joined(messages[0].get("content"), messages[1].get("content"))
+        messages[:2] = [{**messages[1], "content": content}]
+    return True
+
+
+def _joined(first: Any, second: Any) -> Any:
+    """Return two contents as one: texts as paragraphs, anything else as parts."""
+    if isinstance(first, str) and isinstance(second, str):
+        return f"{first}\n\n{second}"
+    texts = [[{"type": "text", "text": one}] if isinstance(one, str) else one or [] for one in (first, second)]
+    return [*texts[0], *texts[1]]
 
 
 def cut_at_stop(reply: ChatReply, request: ChatRequest) -> ChatReply:

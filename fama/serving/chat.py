@@ -5,13 +5,14 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import aiohttp
 
 from fama.advising.advice import Advice
 from fama.advising.conversation import tools_in
+from fama.advising.repeated_notes import REFUSALS
 from fama.episodes.records import LedgerRow
 from fama.execution.background import is_cancelled
 from fama.serving.body import ChatBody, parse_body
@@ -31,6 +32,8 @@ Send = Callable[[dict[str, Any]], Any]
 _Whole = Callable[[dict[str, Any] | None], None]
 #: Bytes of a request that is read in milliseconds.
 _SHORT = 2**16
+#: The failure of notes with which the upstream does not take a request.
+_UNTAKEN = "refused"
 
 
 class Adviser(Protocol):
@@ -142,8 +145,20 @@ class ChatEndpoint:
         if self._recorder is not None:
             answer.to_record = await self._unrecorded.acquire()
         asked = await self._advised(body, given, answer.ledger)
+        if not await self._is_answered(headers, asked, answer, noted=asked.body is not body):
+            await self._is_answered(headers, replace(asked, body=body, advice=None, failure=_UNTAKEN), answer)
+
+    async def _is_answered(
+        self, headers: list[tuple[bytes, bytes]], asked: _Asked, answer: "_Answer", noted: bool = False
+    ) -> bool:
+        """Pass the upstream's answer on; return False in place of one that refuses a request with notes."""
         began, started_at = time.perf_counter(), time.time()
         async with self._upstream.ask("POST", "/chat/completions", headers, asked.body) as response:
+            if noted and response.status in REFUSALS:
+                return False
+            if asked.failure == _UNTAKEN and is_success(response):
+                self._metrics.failed.inc()
+                log.warning("no notes for a request: the upstream refuses it with them")
 
             def whole(reply: dict[str, Any] | None) -> None:
                 answer.whole = True
@@ -155,6 +170,7 @@ class ChatEndpoint:
 
             passed = self._stream if _is_stream(response, asked.tree) else self._whole
             await passed(response, asked, answer, whole)
+            return True
 
     async def _advised(self, body: bytes, given: ChatBody, ledger: list[LedgerRow]) -> _Asked:
         """Put the notes into a request. Without one, after an error and where it is too long, its bytes stay."""

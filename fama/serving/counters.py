@@ -31,7 +31,7 @@ class Metrics:
         )
         self.failed = Counter(
             "fama_advice_failures",
-            "Chat requests that went on without notes: too long, or after an error",
+            "Chat requests that went on without notes: too long, refused with them, or after an error",
             registry=kept,
         )
         self.selected = Counter(

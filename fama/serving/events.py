@@ -192,19 +192,31 @@ def _told(function: dict[str, Any]) -> dict[str, str]:
 
 
 def _add_call(calls: list[tuple[int, dict[str, Any]]], piece: dict[str, Any]) -> None:
-    """Add a piece to its call, or begin one. Servers that send whole calls give all the same index, or none."""
+    """Add a piece to its call, or begin one. Servers that send whole calls give all the same index, or none.
+
+    Of whole calls that have no id, either, each has a name and whole arguments of its own (Gemini).
+    """
     index, id_, function = piece.get("index"), piece.get("id"), piece.get("function")
     id_, told = id_ if isinstance(id_, str) else "", _told(function if isinstance(function, dict) else piece)
     where = index if isinstance(index, int) else None
     begun = [call for at, call in calls if at == where] if where is not None else [call for _, call in calls[-1:]]
-    another = begun and told.get("name") and begun[-1]["function"]["name"] and id_ not in ("", begun[-1]["id"])
-    if not begun or another:
+    if not begun or _is_another(begun[-1], id_, told):
         begun = [{"id": "", "type": "function", "function": {"name": "", "arguments": ""}}]
         calls.append((len(calls) if where is None else where, begun[0]))
     call = begun[-1]
     call["id"] = call["id"] or id_
     for key, text in told.items():
         call["function"][key] += text
+
+
+def _is_another(begun: dict[str, Any], id_: str, told: dict[str, str]) -> bool:
+    """Return whether a piece begins another call than the one that was begun at its place."""
+    made = begun["function"]
+    if not told.get("name") or not made["name"]:
+        return False
+    if id_ or begun["id"]:
+        return id_ not in ("", begun["id"])
+    return all(isinstance(from_text(text), dict) for text in (made["arguments"], told.get("arguments")))
 
 
 def _index_of(choice: dict[str, Any]) -> int:

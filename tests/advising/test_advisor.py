@@ -1,6 +1,7 @@
 """The advisor's memory of conversations, and what it refuses."""
 
 import asyncio
+import json
 import random
 import threading
 from collections.abc import Iterator
@@ -98,6 +99,16 @@ def test_what_was_noted_is_known_again_behind_another_time_of_day() -> None:
     assert keys("Now: 11:30:00 and more", USER, reply, thanks)[0] != [first]
     later = {"role": "user", "content": "The one of 9:06"}
     assert keys("Now: 11:30:00", USER, reply, thanks)[1] != keys("Now: 11:30:00", USER, reply, later)[1]
+
+
+@pytest.mark.parametrize("offered", [TOOLS, TOOLS[::-1], TOOLS[:1], None])
+def test_what_was_noted_is_known_again_behind_new_ids_and_other_tools(offered: list[dict[str, Any]] | None) -> None:
+    """Some clients make the ids of calls anew for every request; agents leave tools away for a last summary."""
+    again = json.loads(json.dumps(AGREED).replace('"c1"', '"c2"'))
+    with fama.Advisor("all", helpers=PATTERNS) as advisor:
+        first, second = advisor.advise(LOOKED_UP, TOOLS), advisor.advise(again, offered)
+    assert again != AGREED and second.session.key == first.session.key
+    assert second.session.noted[:1] == first.session.noted == ((1, first.notes[0]),)
 
 
 def test_only_so_many_sessions_are_kept() -> None:

@@ -258,6 +258,31 @@ async def test_a_failure_of_the_advisor_never_fails_a_request(endpoint: Endpoint
     assert (broken.failures, broken_too.failures) == (2, 1), "a client's copies share its advisor"
 
 
+@pytest.mark.parametrize("placement", ["user", "assistant"])
+async def test_a_request_that_is_refused_with_its_note_goes_without(placement: Any, endpoint: Endpoint) -> None:
+    asked: dict[str, Any] = {"model": "m", "messages": LOOKED_UP, "tools": TOOLS}
+
+    def answer(body: dict[str, Any]) -> tuple[int, Any]:
+        own = body["messages"] == LOOKED_UP
+        return Words()(body) if own else (400, {"error": {"message": "the prompt is too long"}})
+
+    endpoint.answer = answer
+    with fama.Advisor("all", helpers=PATTERNS, placement=placement) as advisor:
+        client, other = wrapped(endpoint, advisor), wrapped_async(endpoint, advisor)
+        heard = [client.chat.completions.create(**asked), await other.chat.completions.create(**asked)]
+        chunks = [*client.chat.completions.create(**asked, stream=True)]
+        chunks += [chunk async for chunk in await other.chat.completions.create(**asked, stream=True)]
+        with client.chat.completions.stream(**asked) as stream:
+            heard.append(stream.get_final_completion())
+        assert [reply.choices[0].message.content for reply in heard] == [REPLY] * 3
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == REPLY * 2
+        assert (advisor.failures, len(endpoint.asked)) == (5, 10)
+        endpoint.answer = lambda body: (400, {"error": {"message": "no such model"}})
+        with pytest.raises(BadRequestError, match="no such model"):
+            client.chat.completions.create(**asked)
+        assert advisor.failures == 5, "refused for its own sake"
+
+
 def test_all_else_is_the_clients_own(advisor: fama.Advisor, endpoint: Endpoint) -> None:
     client = wrapped(endpoint, advisor)
     looks_like_one = isinstance(client, OpenAI)
@@ -270,8 +295,9 @@ def test_all_else_is_the_clients_own(advisor: fama.Advisor, endpoint: Endpoint) 
     endpoint.answers = [(400, {"error": {"message": "no"}})]
     with pytest.raises(BadRequestError):
         client.chat.completions.create(model="m", messages=LOOKED_UP, tools=TOOLS)
-    raw = endpoint.asked[-1]
-    assert raw["messages"][-1]["content"] == f"{LINE}\n" and advisor.failures == 0
+    noted, bare = endpoint.asked
+    assert noted["messages"][-1]["content"] == f"{LINE}\n" and bare["messages"] == LOOKED_UP
+    assert advisor.failures == 0
 
 
 def test_functions_of_the_older_form_are_tools(endpoint: Endpoint) -> None:

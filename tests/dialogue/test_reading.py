@@ -1,9 +1,11 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fama.dialogue.calls import calls
-from fama.dialogue.language import clauses, meaning, meanings, one_slip, sentences, stem
+from fama.dialogue.language import clauses, meaning, meanings, one_slip, sentences, stem, words, words_at_end
 from fama.dialogue.objects import listed_table
 from fama.dialogue.pending import change_ahead
 from fama.dialogue.policy import rule_verdict, rules
@@ -19,6 +21,11 @@ from tests.support.note_states import LOANS, TOOLS, Chat, tool
 def test_a_broken_schema_is_an_empty_one() -> None:
     spec = tool("get_a", "x").model_copy(update={"parameters": "not json"})
     assert view(spec).required == ()
+
+
+@given(st.text(" \n\u00a0\x1c-_'a\u00e97", max_size=60) | st.text(max_size=60), st.integers(1, 6))
+def test_the_last_words_are_those_of_all_words(text: str, count: int) -> None:
+    assert words_at_end(text, count) == words(text)[-count:]
 
 
 def test_stems_and_meanings() -> None:

@@ -270,6 +270,26 @@ def test_a_bad_file_is_named_and_the_good_ones_are_kept(tmp_path: Path, capsys: 
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.parametrize("files", [1, 3])
+def test_a_log_of_requests_is_told_from_one_of_conversations(
+    files: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each request brings the messages of those before it: a conversation would count as often as it asked."""
+    said = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
+    requests = [{"messages": said[:1], "response": "b"}, {"messages": said, "response": "d"}]
+    requests.append({"messages": [*said, {"role": "assistant", "content": "d"}, said[0]], "response": "e"})
+    rows = [requests, [{"messages": said[:1], "response": "f"}]] if files == 1 else [[row] for row in requests]
+    (tmp_path / "logs").mkdir()
+    for number, lines in enumerate(rows):
+        write(tmp_path / "logs" / f"{number}.jsonl", lines)
+    assert main(["import", "openai", str(tmp_path / "logs"), "--out", str(tmp_path / "out")]) == 0
+    told = capsys.readouterr().out
+    assert "2 episodes begin with all messages of another one and go on: is it a log of requests?" in told
+    write(tmp_path / "last.jsonl", requests[-1:])
+    assert main(["import", "openai", str(tmp_path / "last.jsonl"), "--out", str(tmp_path / "out2")]) == 0
+    assert "a log of requests" not in capsys.readouterr().out
+
+
 def test_equal_dialogues_of_several_files_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, second = write(tmp_path / "a.json", [record(FC)]), write(tmp_path / "b.json", [record(FC, 1.0), record([])])
     out = tmp_path / "out"

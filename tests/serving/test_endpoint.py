@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from starlette.responses import Response
 
 from fama.advising.advice import Advice
 from fama.advising.advisor import Advisor
+from fama.episodes.store import read_episodes
 from fama.serving.chat import Adviser
 from fama.settings import HelperSettings
 from tests.support.serving import (
@@ -241,6 +243,40 @@ def test_upstream_errors_pass_with_status_and_body(status: int, served: Endpoint
         asked = {"model": "m", "messages": CHAT, "stream": stream}
         reply = httpx.post(f"{served.base_url}/chat/completions", json=asked)
         assert (reply.status_code, reply.content, reply.headers["retry-after"]) == (status, body, "7")
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+@pytest.mark.parametrize("placement", ["user", "assistant"])
+def test_a_request_that_is_refused_with_its_note_goes_without(
+    status: int, placement: str, shared: tuple[ScriptedUpstream, str], upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    """A note may make it too long, seem an attack to a content filter, or open a reply where none can be opened."""
+
+    def answer(asked: dict[str, Any]) -> Any:
+        if asked["messages"] != CHAT:
+            return Response(b'{"error": {"message": "too long"}}', status, media_type="application/json")
+        return spoken("Fi", "ne.") if asked.get("stream") else completion()
+
+    upstream.answer = answer
+    with speaking(placement=placement) as advisor, endpoint(shared[1], advisor, record={"folder": tmp_path}) as served:
+        with openai.OpenAI(base_url=served.base_url, api_key="k", max_retries=0) as client:
+            raw = client.chat.completions.with_raw_response.create(model="m", messages=CHAT)
+            stream: Any = client.chat.completions.create(model="m", messages=CHAT, stream=True)
+            pieces = [event.choices[0].delta.content or "" for event in stream]
+        assert served.count("fama_advice_failures_total") == 2 and len(upstream.asked) == 4
+    assert raw.headers["x-fama-failure"] == "refused" and raw.parse().choices[0].message.content == "Fine."
+    assert "".join(pieces) == "Fine." and json.loads(upstream.bodies[1])["messages"] == CHAT
+    assert [episode.decisions for episode in read_episodes(tmp_path)] == [()]
+
+
+def test_a_request_that_is_refused_for_its_own_sake_counts_as_no_failure_of_notes(
+    served: Endpoint, upstream: ScriptedUpstream
+) -> None:
+    upstream.answer = lambda asked: Response(b"no", 400)
+    before = served.count("fama_advice_failures_total")
+    assert httpx.post(f"{served.base_url}/chat/completions", json={"model": "m", "messages": CHAT}).status_code == 400
+    assert len(upstream.asked) == 2 and upstream.asked[1]["messages"] == CHAT
+    assert served.count("fama_advice_failures_total") == before
 
 
 def test_a_body_that_is_no_json_passes(served: Endpoint, upstream: ScriptedUpstream) -> None:

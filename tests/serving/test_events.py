@@ -50,6 +50,11 @@ def test_calls_are_told_apart_by_index_and_by_id() -> None:
     split = [part("f", "{", id="a", index=0), part(None, '"x"', id="other", index=0), part(None, ":1}", index=0)]
     assert calls(*split) == [("a", "f", '{"x":1}')], "pieces of one call, each with an id of its own"
     assert calls(part("f", "{", id="a"), part(None, "}")) == [("a", "f", "{}")]
+    nameless = [part("f", '{"x":1}', id="", index=0), part("f", '{"x":2}', id="", index=0), part("g", "{}", index=0)]
+    assert calls(*nameless) == [("", "f", '{"x":1}'), ("", "f", '{"x":2}'), ("", "g", "{}")], (
+        "whole calls without an id"
+    )
+    assert calls(part("f", "", index=0), part(None, "{", index=0), part("", "}", index=0)) == [("", "f", "{}")]
 
 
 @given(st.lists(st.sampled_from([b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r\n", b"\r\n\n"]), min_size=1, max_size=6))

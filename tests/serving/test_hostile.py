@@ -192,6 +192,8 @@ def test_the_rest_of_a_body_that_was_answered_early_is_no_header(
             for _ in range(2):  # the connection is used again
                 sock.sendall(head + kind)
                 seen = sock.recv(4096)
+                while not seen.endswith(b"}}"):  # head and body may come apart
+                    seen += sock.recv(4096)
                 assert seen.startswith(b"HTTP/1.1 415")
                 for _ in range(0, size, 10_000):
                     sock.sendall(b"2710\r\n" + b"x" * 10_000 + b"\r\n" if chunked else b"x" * 10_000)

@@ -249,6 +249,57 @@ async def test_functions_of_the_older_form_are_tools(tmp_path: Path, advisor: Ad
         assert [tool.name for tool in episode.tools] == ["find_order"]
 
 
+@pytest.mark.parametrize(
+    ("reply", "echo"),
+    [
+        ({"refusal": "I cannot."}, {"content": None}),
+        ({"refusal": "I cannot."}, {"content": ""}),
+        ({"audio": {"id": "a1", "transcript": "I cannot."}}, {"audio": {"id": "a1"}}),
+    ],
+)
+async def test_what_a_client_does_not_keep_of_a_reply_splits_no_conversation(
+    tmp_path: Path, reply: Message, echo: Message
+) -> None:
+    on = [user("q"), {"role": "assistant", **echo}, user("Why?")]
+    further = [*on, assistant("So."), user("Oh.")]
+    await closed(
+        recorder(tmp_path),
+        exchange([user("q")], assistant(None, **reply)),
+        exchange(on, assistant("So.")),
+        exchange(further, assistant("Bye.")),
+    )
+    assert texts(tmp_path) == [["q", "I cannot.", "Why?", "So.", "Oh.", "Bye."]]
+
+
+async def test_an_episode_has_all_tools_that_its_conversation_had(tmp_path: Path, advisor: Advisor) -> None:
+    """Agents leave the tools away for a last summary, or offer other ones at each step."""
+    call = {"id": "c1", "type": "function", "function": {"name": "find_order", "arguments": "{}"}}
+    history, found = [user("Hi")], []
+    cancel = {"type": "function", "function": {"name": "cancel_order", "parameters": {"type": "object"}}}
+    told = {"type": "function", "function": {"name": "find_order", "description": "Finds it."}}
+    for offered in ([TOOL], [cancel, told], []):
+        one = exchange([*history], assistant(None, tool_calls=[call]))
+        one.body["tools"] = offered
+        found.append(replace(one, advice=advisor.advise(history, offered) if offered != [TOOL] else None))
+        history += [assistant(None, tool_calls=[call]), {"role": "tool", "tool_call_id": "c1", "content": "ok"}]
+    await closed(recorder(tmp_path), *found)
+    (episode,) = read_episodes(tmp_path)
+    assert [(tool.name, tool.description) for tool in episode.tools] == [
+        ("find_order", "Finds it."),
+        ("cancel_order", ""),
+    ]
+    assert [len(decision.notes) for decision in episode.decisions] == [1, 1]
+
+
+@pytest.mark.parametrize(("words", "output"), [("Hello!", None), (None, 0)])
+async def test_tokens_that_cannot_be_true_are_unknown(tmp_path: Path, words: str | None, output: int | None) -> None:
+    one = exchange([user("Hi")], assistant(words))
+    one.reply["usage"] = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    await closed(recorder(tmp_path), one)
+    (episode,) = read_episodes(tmp_path)
+    assert [(row.input_tokens, row.output_tokens) for row in episode.ledger] == [(None, output)]
+
+
 async def test_silent_and_surplus_conversations_are_closed(tmp_path: Path) -> None:
     clock = Clock()
     one = recorder(tmp_path, clock, idle_seconds=10, open=2)

@@ -33,10 +33,16 @@ def _leaks(message: Message) -> bool:
 
 def dialogue_hash(episode: Episode) -> str:
     """Return a digest of who said and called what; equal for equal dialogues. Empty without messages."""
-    if not episode.messages:
-        return ""
-    digest = hashlib.blake2b(digest_size=16)
-    for message in episode.messages:
+    _, whole = dialogue_hashes(episode)
+    return whole
+
+
+def dialogue_hashes(episode: Episode) -> tuple[list[str], str]:
+    """Return the digests of the dialogue up to each message of the agent but the last message, and of all of it."""
+    digest, parts = hashlib.blake2b(digest_size=16), []
+    for place, message in enumerate(episode.messages, start=1):
         calls = [f"{call.function.name}\x1f{call.function.arguments}" for call in message.tool_calls or ()]
         digest.update("\x1e".join((message.role, message.content or "", *calls, "")).encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()
+        if message.role == "assistant" and place < len(episode.messages):
+            parts.append(digest.hexdigest())
+    return parts, digest.hexdigest() if episode.messages else ""

@@ -18,7 +18,7 @@ from fama.episodes.records import Episode, FunctionCall, LedgerRow, Message, Out
 from fama.episodes.state import turn_of
 from fama.hashing import content_hash
 from fama.models.base import ChatRequest
-from fama.models.usage import read_usage
+from fama.models.usage import believable, read_usage
 from fama.serving.events import choices_of
 from fama.text.clean import clean_value
 
@@ -98,10 +98,10 @@ class Exchange:
             backbone=name,
             strategy="fc",
             selector=selector,
-            messages=(*self.messages, answer),
-            tools=self._tools(),
+            messages=(*self._heard(before), answer),
+            tools=self._tools(() if before is None else before.tools),
             decisions=decisions,
-            ledger=(*ledger, *rows, self._row(name, turn)),
+            ledger=(*ledger, *rows, self._row(name, turn, empty=not (answer.content or answer.tool_calls))),
             outcome=Outcome(status="error", boundary="harness", reason=NO_OUTCOME),
             package_version=__version__,
             source=Source(importer="serve"),
@@ -109,15 +109,28 @@ class Exchange:
             seconds=(before.seconds or 0.0 if before is not None else 0.0) + self.seconds,
         )
 
-    def _tools(self) -> tuple[ToolSpec, ...]:
-        if self.advice is not None:
-            return self.advice.tools
-        return functions_of(clean_value(tools_in(self.body)))
+    def _heard(self, before: Episode | None) -> Iterator[Message]:
+        """Yield the request's messages; for one of the agent that says nothing any more, what it said."""
+        earlier = () if before is None else before.messages
+        for place, message in enumerate(self.messages):
+            empty = message.role == "assistant" and not message.content and not message.tool_calls
+            was = earlier[place] if empty and place < len(earlier) else message
+            yield was if was.role == "assistant" else message
 
-    def _row(self, name: str | None, turn: int) -> LedgerRow:
+    def _tools(self, earlier: tuple[ToolSpec, ...]) -> tuple[ToolSpec, ...]:
+        """Return all tools that the conversation had, each as it was offered last."""
+        if self.advice is not None:
+            offered = self.advice.tools
+        else:
+            offered = functions_of(clean_value(tools_in(self.body)))
+        if not earlier or earlier == offered:
+            return offered
+        return tuple({tool.name: tool for tool in (*earlier, *offered)}.values())
+
+    def _row(self, name: str | None, turn: int, empty: bool) -> LedgerRow:
         request = ChatRequest(role="agent", messages=())
         row = read_usage(self.reply, request, name or "unknown", round(self.seconds, 6), None)
-        return row.model_copy(update={"turn": turn})
+        return believable(row, empty).model_copy(update={"turn": turn})
 
 
 def comparable_text(message: Message) -> list[Any]:
@@ -133,13 +146,16 @@ def _arguments(function: FunctionCall) -> Any:
 
 
 def echoes(history: Message, answer: Message) -> bool:
-    """Return whether a message of a history is a reply: same calls, same words, also where a part of them was cut."""
+    """Return whether a message of a history is a reply: same calls, same words, also where a part of them was cut.
+
+    One that says nothing may be any: some clients keep no refusal, and of a spoken reply its id alone.
+    """
     _, words, calls = comparable_text(history)
     _, own, made = comparable_text(answer)
     if calls != made:
         return False
     if not words or not own:  # some clients drop the words beside a call
-        return bool(calls) or words == own
+        return bool(calls) or not words
     return words in own or own in words
 
 
