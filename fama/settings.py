@@ -1,15 +1,15 @@
 """The typed settings that run, outcomes and compare share. One attribute is one key of their YAML."""
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from fama.redaction import redact
 from fama.redaction.api_keys import know_variable
 from fama.subsets import POOL
+from fama.text.json_numbers import finite_value
 
 Form = Literal["template", "llm", "separate"]
 """Form of a helper's note: computed from what was read, by a chat model that is asked at the end of the agent's
@@ -35,21 +35,6 @@ class Settings(BaseModel):
         return [one for one in names if getattr(self, one) != fields[one].get_default(call_default_factory=True)]
 
 
-def _finite(value: Any, depth: int = 0) -> Any:
-    """Return options as they are.
-
-    Raises:
-        ValueError: a number in them is none, so that they could not be written as JSON, or they nest without end.
-    """
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{value} is no finite number")
-    if depth > _LEVELS:
-        raise ValueError(f"more than {_LEVELS} levels")
-    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
-        _finite(inner, depth + 1)
-    return value
-
-
 def _address(value: str) -> str:
     """Return an endpoint's address.
 
@@ -65,10 +50,9 @@ def _address(value: str) -> str:
 
 
 #: Options of a selector or a benchmark, which checks them itself.
-Options = Annotated[dict[str, Any], AfterValidator(_finite)]
+Options = Annotated[dict[str, Any], AfterValidator(finite_value)]
 #: Largest count of anything; far above what can be run, far below what a computer cannot count.
 _MANY = 1_000_000_000
-_LEVELS = 50
 Count = Annotated[int, Field(ge=1, le=_MANY)]
 TokenLimit = Annotated[int, Field(ge=0, le=10**15)]
 #: λ: success probability per 1,000 tokens.
@@ -83,6 +67,10 @@ MessageChars = Annotated[int, Field(ge=1_000, le=100_000_000)]
 #: The id of a task; a number is one, too (``[0, 7]``).
 TaskId = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
 BaseUrl = Annotated[str, AfterValidator(_address)]
+
+
+#: Fields of a request that the loop writes.
+_WRITTEN = "model messages tools temperature top_p seed max_tokens max_completion_tokens stop response_format stream n"
 
 
 class ModelSettings(Settings):
@@ -111,8 +99,18 @@ class ModelSettings(Settings):
     prefill: Literal["message", "flag", "words"] | None = None
     """Form in which an endpoint gets the first words of an answer: as a last assistant message, as one with vLLM's
     ``continue_final_message``, or in words; None by its dialect (llama.cpp, vLLM, any other)."""
+    extra_body: Options = Field(default_factory=dict, exclude_if=lambda value: not value)
+    """Further fields of every request to an endpoint, as its server names them, such as
+    ``{chat_template_kwargs: {enable_thinking: false}}``."""
     cache: str | None = None
     """Folder of the response cache; None keeps none."""
+
+    @field_validator("extra_body")
+    @classmethod
+    def _own_fields_only(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if taken := sorted(value.keys() & _WRITTEN.split()):
+            raise ValueError(f"{taken[0]} is set by FAMA in every request; leave it out")
+        return value
 
     @model_validator(mode="after")
     def _answer_fits(self) -> Self:
@@ -136,6 +134,9 @@ class ModelSettings(Settings):
         if not self.in_process:
             for name in self.changed("slots", "threads", "context_tokens"):
                 yield f"{name}: is of a model served in this process; a server has its own"
+        if self.name.startswith("scripted:"):
+            for name in self.changed("extra_body"):
+                yield f"{name}: a scripted model gets no request"
 
     def model_post_init(self, context: Any, /) -> None:
         """Have the key kept out of whatever is written."""

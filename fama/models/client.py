@@ -8,6 +8,7 @@ import asyncio
 import logging
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Literal
@@ -73,6 +74,7 @@ class OpenAIChat:
         backoff: seconds before the first retry; doubled each time, at most 8.
         price: what the model costs; None is unknown.
         trust_env: whether proxies of the environment are used; never for servers on this machine.
+        extra_body: further fields of every request's body.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class OpenAIChat:
         backoff: float = 0.5,
         price: Price | None = None,
         trust_env: bool = True,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> None:
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
@@ -102,6 +105,7 @@ class OpenAIChat:
         self._backoff = backoff
         know_value(api_key)
         self._price = price
+        self._extra_body = dict(extra_body or {})
         self._told = False
         self._refused: set[str] = set()
         self._client = AsyncOpenAI(
@@ -151,7 +155,7 @@ class OpenAIChat:
             ContextOverflow: the prompt does not fit the model's context.
             CallFailed: refused, not reachable, not readable or too slow, after all retries.
         """
-        body = build_body(request, self._model, self._flavour, self._base_url, self._prefill)
+        body = build_body(request, self._model, self._flavour, self._base_url, self._prefill, self._extra_body)
         for parameter in self._refused:
             put_otherwise(body, parameter)
         billed: list[LedgerRow] = []

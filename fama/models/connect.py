@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from fama.errors import BadInput, FamaError
+from fama.hashing import content_hash
 from fama.models.base import ChatModel
 from fama.models.client import Flavour, OpenAIChat
 from fama.models.prices import price_table
@@ -67,11 +68,14 @@ def recorded_name(settings: "ModelSettings") -> str:
 def cached_name(settings: "ModelSettings") -> str:
     """Return the name of the model in response caches: as in records, but a file's path, since files share names.
 
+    Further fields of requests are part of it.
+
     Raises:
         BadInput: an unknown scripted model.
     """
     is_file = settings.name.endswith(".gguf") and settings.in_process
-    return str(Path(settings.name).expanduser().resolve()) if is_file else recorded_name(settings)
+    name = str(Path(settings.name).expanduser().resolve()) if is_file else recorded_name(settings)
+    return f"{name} {content_hash(settings.extra_body)}" if settings.extra_body else name
 
 
 def _scripted(name: str) -> ChatModel:
@@ -88,6 +92,8 @@ async def _open(settings: "ModelSettings", stack: AsyncExitStack) -> ChatModel:
     if settings.name.startswith(SCRIPTED_PREFIX):
         return _scripted(settings.name)
     if settings.name.startswith(offline.PREFIX):
+        if settings.extra_body:
+            raise BadInput(f"model.extra_body: is of requests to a server; {settings.name} gets none, leave it out")
         if settings.base_url:
             raise BadInput(f"{settings.name} is loaded in this process and {settings.base_url} is a server; drop one")
         return await stack.enter_async_context(offline.offline_model(settings.name, settings.context_tokens))
@@ -106,6 +112,7 @@ async def _open(settings: "ModelSettings", stack: AsyncExitStack) -> ChatModel:
                 retries=settings.retries,
                 price=price,
                 trust_env=not is_local(settings.base_url),
+                extra_body=settings.extra_body,
             )
         )
     path = resolve(settings.name)
@@ -121,6 +128,7 @@ async def _open(settings: "ModelSettings", stack: AsyncExitStack) -> ChatModel:
             timeout=settings.timeout,
             retries=min(settings.retries, 1),
             trust_env=False,
+            extra_body=settings.extra_body,
         )
     )
 

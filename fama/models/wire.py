@@ -8,6 +8,7 @@ message, and the reply is left to a lenient parser.
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -56,9 +57,17 @@ class ServerFailure(Malformed):
 
 
 def build_body(
-    request: ChatRequest, model: str, flavour: str, base_url: str = "", prefill: Prefill | None = None
+    request: ChatRequest,
+    model: str,
+    flavour: str,
+    base_url: str = "",
+    prefill: Prefill | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Build the keyword arguments for the library's ``chat.completions.create``; ``prefill`` None is the dialect's."""
+    """Build the keyword arguments for the library's ``chat.completions.create``.
+
+    ``prefill`` None is the dialect's; ``more`` are further fields of the body.
+    """
     prefill = prefill or PREFILL_OF[flavour]
     sampling = request.sampling
     # OpenAI's own endpoint renamed the limit and rejects the old name for newer models.
@@ -78,7 +87,7 @@ def build_body(
     if request.json_schema is not None:
         schema = {"name": "reply", "schema": request.json_schema, "strict": True}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
-    extra: dict[str, Any] = {}
+    extra: dict[str, Any] = dict(more or {})
     if flavour == "llama.cpp":
         extra["cache_prompt"] = True
     if request.prefill:

@@ -9,6 +9,7 @@ import orjson
 
 #: Levels that a JSON value of others may have; more are no data.
 MOST_LEVELS = 200
+_OPTION_LEVELS = 50
 
 
 def _refuse(word: str) -> NoReturn:
@@ -23,6 +24,21 @@ def _finite(text: str) -> float:
 def _finite_or_none(text: str) -> float | None:
     value = float(text)
     return value if math.isfinite(value) else None
+
+
+def finite_value(value: Any, depth: int = 0) -> Any:
+    """Return options of a config as they are.
+
+    Raises:
+        ValueError: a number in them is none, so that they could not be written as JSON, or they nest without end.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is no finite number")
+    if depth > _OPTION_LEVELS:
+        raise ValueError(f"more than {_OPTION_LEVELS} levels")
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
+        finite_value(inner, depth + 1)
+    return value
 
 
 class RepeatedKey(ValueError):

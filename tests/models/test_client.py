@@ -1,6 +1,7 @@
 """The chat client against a small server on loopback: retries, prefill, usage, schemas, bad bodies."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,16 +12,8 @@ from fama.models.client import ContextOverflow, Flavour, OpenAIChat
 from fama.models.connect import connect, probe
 from fama.models.prices import Price, price_table
 from fama.models.wire import with_prefill
-from tests.support.fake_endpoint import Answer, Endpoint, said
-
-
-def client(endpoint: Endpoint, flavour: Flavour = "llama.cpp", **more: Any) -> OpenAIChat:
-    options: dict[str, Any] = {"retries": 2, "backoff": 0.01, "timeout": 10.0, "trust_env": False, **more}
-    return OpenAIChat("m", endpoint.base_url, flavour=flavour, **options)
-
-
-def ask(**more: Any) -> ChatRequest:
-    return ChatRequest(messages=({"role": "user", "content": "hi"},), role="helper:TSA", **more)
+from fama.settings import ModelSettings
+from tests.support.fake_endpoint import Answer, Endpoint, chat_client, chat_request, said
 
 
 async def test_request_and_usage(endpoint: Endpoint) -> None:
@@ -32,8 +25,8 @@ async def test_request_and_usage(endpoint: Endpoint) -> None:
     }
     endpoint.answers = [said("yes", usage=usage, message={"reasoning_content": "because"})]
     sampling = Sampling(temperature=0.5, top_p=0.9, max_tokens=7, stop=("\n",))
-    async with client(endpoint, price=Price(input=1.0, cached_input=0.5, output=10.0)) as model:
-        reply = await model.complete(ask(sampling=sampling, seed=2**31 + 5))
+    async with chat_client(endpoint, price=Price(input=1.0, cached_input=0.5, output=10.0)) as model:
+        reply = await model.complete(chat_request(sampling=sampling, seed=2**31 + 5))
     assert (reply.text, reply.reasoning, reply.finish_reason) == ("yes", "because", "stop")
     row = reply.usage
     assert (row.role, row.model) == ("helper:TSA", "m")
@@ -53,8 +46,8 @@ async def test_request_and_usage(endpoint: Endpoint) -> None:
 
 async def test_unknown_price_is_none_and_llama_timings_count_as_cached(endpoint: Endpoint) -> None:
     endpoint.answers = [said("yes", usage={"prompt_tokens": 9, "completion_tokens": 1}, timings={"cache_n": 8})]
-    async with client(endpoint) as model:
-        row = (await model.complete(ask())).usage
+    async with chat_client(endpoint) as model:
+        row = (await model.complete(chat_request())).usage
     assert row.price is None and row.cached_input_tokens == 8
 
 
@@ -63,8 +56,8 @@ async def test_unknown_price_is_none_and_llama_timings_count_as_cached(endpoint:
 )
 async def test_passing_faults_are_tried_again(endpoint: Endpoint, first: Answer) -> None:
     endpoint.answers = [first, said("fine")]
-    async with client(endpoint) as model:
-        assert (await model.complete(ask())).text == "fine"
+    async with chat_client(endpoint) as model:
+        assert (await model.complete(chat_request())).text == "fine"
     assert len(endpoint.asked) == 2
 
 
@@ -81,9 +74,9 @@ async def test_passing_faults_are_tried_again(endpoint: Endpoint, first: Answer)
 )
 async def test_lasting_faults_end_as_one_line(endpoint: Endpoint, answer: Answer, words: str, tries: int) -> None:
     endpoint.answers = [answer]
-    async with client(endpoint) as model:
+    async with chat_client(endpoint) as model:
         with pytest.raises(ModelError, match=words) as caught:
-            await model.complete(ask())
+            await model.complete(chat_request())
     assert caught.value.boundary == "model" and "\n" not in str(caught.value)
     assert len(endpoint.asked) == tries
 
@@ -91,33 +84,33 @@ async def test_lasting_faults_end_as_one_line(endpoint: Endpoint, answer: Answer
 async def test_context_overflow_is_told_apart_and_not_tried_again(endpoint: Endpoint) -> None:
     message = "request (9030 tokens) exceeds the available context size (4096 tokens), try increasing it"
     endpoint.answers = [(400, {"error": {"code": 400, "message": message, "type": "exceed_context_size_error"}})]
-    async with client(endpoint) as model:
+    async with chat_client(endpoint) as model:
         with pytest.raises(ContextOverflow, match="9030 tokens.*model.context_tokens"):
-            await model.complete(ask())
+            await model.complete(chat_request())
     assert len(endpoint.asked) == 1
 
 
 async def test_the_time_limit_holds_for_the_whole_call(endpoint: Endpoint) -> None:
     endpoint.delay, endpoint.answers = 1.0, [said("late")]
     start = time.perf_counter()
-    async with client(endpoint, timeout=0.2) as model:
+    async with chat_client(endpoint, timeout=0.2) as model:
         with pytest.raises(ModelError, match="no answer within 0.2 s"):
-            await model.complete(ask())
+            await model.complete(chat_request())
     assert time.perf_counter() - start < 0.9
 
 
 async def test_a_dead_server_is_an_error_not_a_hang(endpoint: Endpoint) -> None:
     async with OpenAIChat("m", "http://127.0.0.1:9/v1", retries=1, backoff=0.01, trust_env=False) as model:
         with pytest.raises(ModelError, match="cannot reach http://127.0.0.1:9/v1"):
-            await model.complete(ask())
+            await model.complete(chat_request())
 
 
 @pytest.mark.parametrize("content", ['{"tool": "close"}', 'close"}', ' {"tool": "close"}'])
 @pytest.mark.parametrize("flavour", ["llama.cpp", "vllm"])
 async def test_a_prefill_starts_the_text_exactly_once(endpoint: Endpoint, flavour: Flavour, content: str) -> None:
     endpoint.answers = [said(content)]
-    async with client(endpoint, flavour) as model:
-        reply = await model.complete(ask(prefill='{"tool": "'))
+    async with chat_client(endpoint, flavour) as model:
+        reply = await model.complete(chat_request(prefill='{"tool": "'))
     assert reply.text == '{"tool": "close"}'
     sent = endpoint.asked[0]
     assert sent["messages"][-1] == {"role": "assistant", "content": '{"tool": "'}
@@ -127,8 +120,8 @@ async def test_a_prefill_starts_the_text_exactly_once(endpoint: Endpoint, flavou
 
 async def test_a_plain_endpoint_is_asked_for_the_opening_and_its_text_stays(endpoint: Endpoint) -> None:
     endpoint.answers = [said('```json\n{"tool": "close"}\n```')]
-    async with client(endpoint, "openai") as model:
-        reply = await model.complete(ask(prefill='Note.\n{"tool": "'))
+    async with chat_client(endpoint, "openai") as model:
+        reply = await model.complete(chat_request(prefill='Note.\n{"tool": "'))
     assert reply.text.startswith("```json")
     last = endpoint.asked[0]["messages"][-1]
     assert last["role"] == "user" and last["content"].endswith('Note.\n{"tool": "')
@@ -147,8 +140,8 @@ async def test_tools_and_schema(endpoint: Endpoint) -> None:
     endpoint.answers = [said(None, message={"tool_calls": [call, loose]})]
     tool = {"type": "function", "function": {"name": "get_order", "parameters": {"type": "object"}}}
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
-    async with client(endpoint) as model:
-        reply = await model.complete(ask(tools=(tool,), json_schema=schema, prefill="Note. "))
+    async with chat_client(endpoint) as model:
+        reply = await model.complete(chat_request(tools=(tool,), json_schema=schema, prefill="Note. "))
     assert reply.text == ""
     assert [c.function.name for c in reply.tool_calls] == ["get_order", "close"]
     assert [c.function.parsed() for c in reply.tool_calls] == [{"id": 1}, {"outcome": "solved"}]
@@ -190,13 +183,11 @@ async def test_a_server_that_is_starting_is_asked_again_and_never_taken_for_anot
 async def test_a_key_is_sent_without_its_line_end_and_one_that_cannot_be_sent_is_told(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fama.settings import ModelSettings
-
     endpoint.answers = [said("hello")]
     settings = ModelSettings(name="served", base_url=endpoint.base_url, api_key_env="MY_KEY")
     monkeypatch.setenv("MY_KEY", "s3cret\r\n")
     async with connect(settings) as model:
-        await model.complete(ask())
+        await model.complete(chat_request())
     assert endpoint.headers[0]["authorization"] == "Bearer s3cret"
     monkeypatch.setenv("MY_KEY", "s3cr\u00e9t")
     with pytest.raises(BadInput, match="^MY_KEY: holds no key"):
@@ -208,9 +199,9 @@ async def test_a_key_is_sent_without_its_line_end_and_one_that_cannot_be_sent_is
 async def test_a_server_that_takes_no_opening_is_told_with_the_setting(endpoint: Endpoint, prefill: str) -> None:
     refused = {"code": 400, "message": "Assistant response prefill is incompatible with enable_thinking."}
     endpoint.answers = [(400, {"error": refused})]
-    async with client(endpoint) as model:
+    async with chat_client(endpoint) as model:
         with pytest.raises(ModelError, match="enable_thinking") as caught:
-            await model.complete(ask(prefill=prefill))
+            await model.complete(chat_request(prefill=prefill))
     assert str(caught.value).endswith("; set model.prefill=words") == bool(prefill)
 
 
@@ -218,176 +209,37 @@ async def test_what_goes_on_from_an_opening_is_no_thought(endpoint: Endpoint) ->
     message = {"reasoning_content": 'get_order", "arguments": {}}'}
     opening = '{"tool": "'
     endpoint.answers = [said(None, message=message)]
-    async with client(endpoint, "vllm") as model:
-        reply = await model.complete(ask(prefill=opening))
-        thought = await model.complete(ask())
+    async with chat_client(endpoint, "vllm") as model:
+        reply = await model.complete(chat_request(prefill=opening))
+        thought = await model.complete(chat_request())
     assert (reply.text, reply.reasoning) == (opening + message["reasoning_content"], "")
     assert (thought.text, thought.reasoning) == ("", message["reasoning_content"])
-    async with client(endpoint, "openai") as model:  # asked for the opening in words, it may think before it
-        assert (await model.complete(ask(prefill=opening))).text == ""
+    async with chat_client(endpoint, "openai") as model:  # asked for the opening in words, it may think before it
+        assert (await model.complete(chat_request(prefill=opening))).text == ""
     for more in ({"tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}, {"content": "Hello"}):
         endpoint.answers = [said(None, message={**message, **more})]
-        async with client(endpoint, "vllm") as model:
-            assert (await model.complete(ask(prefill=opening))).reasoning == message["reasoning_content"]
+        async with chat_client(endpoint, "vllm") as model:
+            assert (await model.complete(chat_request(prefill=opening))).reasoning == message["reasoning_content"]
 
 
-async def test_a_parameter_that_a_server_does_not_know_is_put_otherwise_where_it_means_the_same(
-    endpoint: Endpoint,
-) -> None:
-    def answer(body: dict[str, Any]) -> Answer:
-        for name in ("max_tokens", "top_p"):
-            if name in body:
-                return 400, {"error": {"message": f"Unsupported parameter: '{name}' is not supported with this model."}}
-        return said("yes")
-
-    endpoint.answer = answer
-    async with client(endpoint, "openai", retries=0) as model:
-        assert [(await model.complete(ask(seed=seed))).text for seed in range(2)] == ["yes", "yes"]
-        assert len(endpoint.asked) == 4 and endpoint.asked[-1]["max_completion_tokens"] == 256
-        with pytest.raises(ModelError, match="top_p"):  # another one would be another experiment
-            await model.complete(ask(sampling=Sampling(top_p=0.9)))
+async def test_further_fields_of_requests_go_with_each_and_part_the_cache(endpoint: Endpoint, tmp_path: Path) -> None:
+    off = {"chat_template_kwargs": {"enable_thinking": False}}
+    endpoint.answers = [said("quick"), said("thought through")]
+    texts = []
+    for extra in (off, {}, off):
+        settings = ModelSettings(name="m", base_url=endpoint.base_url, extra_body=extra, cache=str(tmp_path))
+        async with connect(settings) as model:
+            texts.append((await model.complete(chat_request())).text)
+    assert texts == ["quick", "thought through", "quick"]
+    first, second = endpoint.asked
+    assert first == {**second, **off} and "chat_template_kwargs" not in second
+    assert "extra_body" not in ModelSettings().model_dump()  # configs of before keep their hashes
 
 
-_DETAIL = {"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]}
-
-
-@pytest.mark.parametrize(
-    ("name", "status", "body"),
-    [
-        ("seed", 422, {"object": "error", "message": _DETAIL, "code": None}),
-        ("seed", 422, _DETAIL),
-        ("seed", 400, [{"error": {"code": 400, "message": 'Unknown name "seed": Cannot find field.'}}]),
-        ("seed", 400, {"error": {"message": "anthropic does not support parameters: ['seed'], for model=m. To drop"}}),
-        (
-            "seed",
-            500,
-            {"error": {"message": "ollama does not support parameters: {'seed': 1}, for model=m"}},
-        ),
-        ("seed", 400, {"error": {"message": "Unrecognized request argument supplied: seed"}}),
-        ("seed", 400, {"error": {"message": "property 'seed' is unsupported, did you mean 'stop'?"}}),
-        ("stop", 400, {"code": "invalid-argument", "error": "Model m does not support parameter stop."}),
-        ("stop", 400, {"code": "invalid", "error": "Argument not supported on this model: stop"}),
-        ("stop", 400, {"error": {"message": "stop_sequences: each stop sequence must contain non-whitespace"}}),
-        ("top_p", 400, {"error": {"message": "`temperature` and `top_p` cannot both be specified for this model."}}),
-    ],
-)
-async def test_servers_say_in_words_of_their_own_that_they_do_not_take_a_parameter(
-    name: str, status: int, body: Any, endpoint: Endpoint, caplog: pytest.LogCaptureFixture
-) -> None:
-    endpoint.answer = lambda asked: (status, body) if name in asked else said("yes")
-    request = ask(sampling=Sampling(stop=("\n",)), seed=7)
-    async with client(endpoint, "openai", retries=0) as model:
-        assert [(await model.complete(request)).text for _ in range(2)] == ["yes", "yes"]
-    assert [name in asked for asked in endpoint.asked] == [True, False, False]
-    assert endpoint.asked[1] == {key: value for key, value in endpoint.asked[0].items() if key != name}
-    assert len([one for one in caplog.records if "takes no seed" in one.message]) == (name == "seed")
-
-
-async def test_a_server_without_stop_words_is_cut_at_them_here(endpoint: Endpoint) -> None:
-    def answer(body: dict[str, Any]) -> Answer:
-        if "stop" in body:
-            return 400, {"error": {"message": "Unsupported parameter: 'stop' is not supported with this model."}}
-        return said("Action: look\nObservation: found\nAction: sell")
-
-    endpoint.answer = answer
-    stopping = Sampling(stop=("\nObservation:", "\nAction:"))
-    async with client(endpoint, "openai", retries=0) as model:
-        assert [(await model.complete(ask(sampling=stopping, seed=seed))).text for seed in range(2)] == [
-            "Action: look"
-        ] * 2
-        assert (await model.complete(ask())).text.endswith("sell")
-    assert len(endpoint.asked) == 4
-
-
-@pytest.mark.parametrize(
-    ("words", "fields"),
-    [
-        (
-            "Function call is missing a thought_signature in functionCall parts. This is required for tools to work.",
-            ({}, {"extra_content": {"google": {"thought_signature": "skip_thought_signature_validator"}}}),
-        ),
-        (
-            "Missing `reasoning_content` field in the assistant message at message index 2.",
-            ({"reasoning_content": ""}, {}),
-        ),
-        (
-            "The `reasoning_content` in the thinking mode must be passed back to the API.",
-            ({"reasoning_content": ""}, {}),
-        ),
-    ],
-)
-async def test_a_server_that_wants_thoughts_back_is_told_that_there_are_none(
-    words: str, fields: tuple[dict[str, Any], dict[str, Any]], endpoint: Endpoint
-) -> None:
-    call = {"id": "abc", "type": "function", "function": {"name": "get_order", "arguments": "{}"}}
-    turn = {"role": "assistant", "content": "", "tool_calls": [call]}
-    history: list[dict[str, Any]] = [{"role": "user", "content": "hi"}, turn]
-    history.append({"role": "tool", "tool_call_id": "abc", "content": "{}"})
-    wanted = {**turn, **fields[0], "tool_calls": [{**call, **fields[1]}]}
-    endpoint.answer = lambda asked: (
-        said("yes") if asked["messages"][1] == wanted else (400, {"error": {"message": words}})
-    )
-    async with client(endpoint, "openai", retries=0) as model:
-        for _ in range(2):
-            assert (await model.complete(ChatRequest(messages=tuple(history), role="agent"))).text == "yes"
-    assert len(endpoint.asked) == 3 and "reasoning_content" not in turn and "extra_content" not in call
-    assert [asked["messages"][::2] for asked in endpoint.asked] == [[history[0], history[2]]] * 3
-    endpoint.answer = lambda asked: (400, {"error": {"message": words}})
-    async with client(endpoint, "openai", retries=0) as model:
-        with pytest.raises(ModelError, match="thought_signature|reasoning_content"):
-            await model.complete(ChatRequest(messages=tuple(history), role="agent"))
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        "Conversation roles must alternate user/assistant/user/assistant/...",
-        "After the optional system message, conversation roles must alternate user and assistant roles except for",
-        "Unexpected role 'user' after role 'tool'",
-    ],
-)
-async def test_a_server_that_wants_roles_to_alternate_gets_them_so(words: str, endpoint: Endpoint) -> None:
-    """A helper's question follows the user's turn, or a tool's result, as one more turn of the user."""
-    part = {"type": "text", "text": "c"}
-    roles = ("system", "user", "user", "assistant", "tool", "user", "user")
-    contents = ("s", "a", "b", "x", "{}", [part], "d")
-    history = tuple({"role": role, "content": said} for role, said in zip(roles, contents, strict=True))
-    wanted = [
-        *({"role": "system", "content": "s"}, {"role": "user", "content": "a\n\nb"}, history[3], history[4]),
-        {"role": "assistant", "content": "Understood."},
-        {"role": "user", "content": [part, {"type": "text", "text": "d"}]},
-    ]
-    endpoint.answer = lambda asked: said("yes") if asked["messages"] == wanted else (400, {"error": {"message": words}})
-    async with client(endpoint, "openai", retries=0) as model:
-        for _ in range(2):
-            assert (await model.complete(ChatRequest(messages=history, role="helper:TSA"))).text == "yes"
-        assert len(endpoint.asked) == 3 and endpoint.asked[0]["messages"] == list(history)
-        with pytest.raises(ModelError, match="[Rr]ole"):
-            await model.complete(ChatRequest(messages=history[:2], role="helper:TSA"))
-
-
-@pytest.mark.parametrize(
-    ("second", "wanted"),
-    [
-        ({"role": "user", "content": "a"}, [{"role": "user", "content": "s\n\na"}]),
-        (
-            {"role": "assistant", "content": "a"},
-            [{"role": "user", "content": "s"}, {"role": "assistant", "content": "a"}],
-        ),
-    ],
-)
-async def test_a_server_without_a_role_of_the_system_reads_it_in_the_users_turn(
-    second: dict[str, Any], wanted: list[dict[str, Any]], endpoint: Endpoint
-) -> None:
-    refused = (400, {"error": {"message": "System role not supported"}})
-    endpoint.answer = lambda asked: said("yes") if asked["messages"] == wanted else refused
-    async with client(endpoint, "openai", retries=0) as model:
-        for _ in range(2):
-            messages = ({"role": "system", "content": "s"}, second)
-            assert (await model.complete(ChatRequest(messages=messages, role="agent"))).text == "yes"
-        assert len(endpoint.asked) == 3
-        with pytest.raises(ModelError, match="System role not supported"):
-            await model.complete(ChatRequest(messages=(second, second), role="agent"))
+@pytest.mark.parametrize("extra", [{"messages": []}, {"seed": 1}, {"n": 2}])
+def test_fields_that_the_loop_writes_are_no_further_ones(extra: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(extra))} is set by FAMA"):
+        ModelSettings(extra_body=extra)
 
 
 async def test_ids_of_our_calls_are_nine_letters_and_digits_on_the_wire(endpoint: Endpoint) -> None:
@@ -397,7 +249,7 @@ async def test_ids_of_our_calls_are_nine_letters_and_digits_on_the_wire(endpoint
         messages += [{"role": "assistant", "content": "", "tool_calls": [{"id": id_, **call}]}]
         messages += [{"role": "tool", "tool_call_id": id_, "content": "{}"}]
     endpoint.answers = [said("hello")]
-    async with client(endpoint) as model:
+    async with chat_client(endpoint) as model:
         await model.complete(ChatRequest(messages=tuple(messages), role="agent"))
     sent = endpoint.asked[0]["messages"]
     wanted = ["call00000", "call00012", "call_AbCdEf", "a1B2c3D4e"]
@@ -413,10 +265,10 @@ async def test_connect_sends_the_key_of_the_named_variable(endpoint: Endpoint, m
     settings = ModelSettings(name="served", base_url=endpoint.base_url, api_key_env="MY_KEY")
     monkeypatch.setenv("MY_KEY", "s3cret")
     async with connect(settings) as model:
-        assert (await model.complete(ask())).text == "hello"
+        assert (await model.complete(chat_request())).text == "hello"
     monkeypatch.delenv("MY_KEY")
     async with connect(settings) as model:
-        await model.complete(ask())
+        await model.complete(chat_request())
     assert [header["authorization"] for header in endpoint.headers] == ["Bearer s3cret", "Bearer none"]
 
 

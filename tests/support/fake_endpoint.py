@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from fama.models.base import ChatRequest
+from fama.models.client import Flavour, OpenAIChat
+
 Answer = tuple[int, Any]
 
 
@@ -97,3 +100,14 @@ def said(content: str | None, **more: Any) -> Answer:
     message = {"role": "assistant", "content": content, **more.pop("message", {})}
     tree = {"id": "x", "choices": [{"index": 0, "finish_reason": "stop", "message": message}], **more}
     return 200, tree
+
+
+def chat_client(endpoint: Endpoint, flavour: Flavour = "llama.cpp", **more: Any) -> OpenAIChat:
+    """A client of the endpoint that is quick to try again."""
+    options: dict[str, Any] = {"retries": 2, "backoff": 0.01, "timeout": 10.0, "trust_env": False, **more}
+    return OpenAIChat("m", endpoint.base_url, flavour=flavour, **options)
+
+
+def chat_request(**more: Any) -> ChatRequest:
+    """A request of one word."""
+    return ChatRequest(messages=({"role": "user", "content": "hi"},), role="helper:TSA", **more)
