@@ -79,7 +79,9 @@ def test_of_two_calls_in_one_message_a_finding_is_about_its_own() -> None:
     both = Message(role="assistant", tool_calls=(*(wrong[0].tool_calls or ()), *(right[0].tool_calls or ())))
     trace = Trace.of(episode(user("x"), [both, wrong[1], right[1]], call("cancel_order", "ok", order_id="W2")))
     about_wrong = Evidence(source="invented:argument", category="CM", step=2, quote="cancel_order: order_id = 'W1'")
-    about_right = Evidence(source="tool:schema", category="CM", step=2, quote='x is missing: get_order({"order_id": "W1"})')
+    about_right = Evidence(
+        source="tool:schema", category="CM", step=2, quote='x is missing: get_order({"order_id": "W1"})'
+    )
     assert credit(trace, (about_wrong, about_right)) == (about_right,)
     swapped = both.model_copy(update={"tool_calls": (both.tool_calls or ())[::-1]})
     turned = Trace.of(episode(user("x"), [swapped, right[1], wrong[1]], call("cancel_order", "ok", order_id="W2")))
@@ -92,7 +94,9 @@ def test_of_two_calls_of_one_tool_the_quote_tells_which_failed() -> None:
     both = Message(role="assistant", tool_calls=(*(one[0].tool_calls or ()), second))
     answers = [one[1], two[1].model_copy(update={"tool_call_id": "second"})]
     trace = Trace.of(episode(user("x"), [both, *answers], call("pay", "ok", bill="B3")))
-    given_up = Evidence(source="retry:given_up", category="IFU", step=2, quote='pay({"bill": "B2"}) → Error: no such bill')
+    given_up = Evidence(
+        source="retry:given_up", category="IFU", step=2, quote='pay({"bill": "B2"}) → Error: no such bill'
+    )
     assert credit(trace, (given_up,)) == ()
 
 
