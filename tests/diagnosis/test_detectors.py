@@ -1,10 +1,12 @@
 """Each detector on hand-worked episodes: what it finds, at which step, and when it keeps quiet."""
 
+import json
+
 from fama.diagnosis.detectors.action_differences import argument_differences
 from fama.diagnosis.detectors.base import DETECTORS, collect_findings
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.diagnosis.trace import Trace
-from fama.episodes.records import Episode, Evidence, FunctionCall, Message, ToolCall
+from fama.episodes.records import Episode, Evidence, FunctionCall, Message, ToolCall, ToolSpec
 from tests.support.diagnosis_cases import ORDER, RETURN, agent, call, episode, gold, identified, tool, user
 
 
@@ -200,6 +202,22 @@ def test_unknown_tools_and_schema_violations() -> None:
         ("tool:schema", 10),
     ]
     assert "order_id is missing" in items[1].quote and "tip is no argument" in items[3].quote
+
+
+def test_what_a_schema_allows_is_no_violation() -> None:
+    schema = {
+        "properties": {
+            "count": {"type": "integer"},
+            "note": {"type": "string", "nullable": True},
+            "size": {"type": "string", "enum": ["s", None]},
+        },
+        "additionalProperties": {"type": "string"},
+    }
+    spec = ToolSpec(name="pick", description="", parameters=json.dumps(schema))
+    allowed = call("pick", "ok", count=5.0, note=None, size=None, color="red")
+    assert found(episode(user("hi"), allowed, tools=(spec,)), "tool") == []
+    wrong = [call("pick", "ok", count=5.5), call("pick", "ok", count=None), call("pick", "ok", size="m")]
+    assert [e.step for e in found(episode(user("hi"), *wrong, tools=(spec,)), "tool")] == [2, 4, 6]
 
 
 def test_the_third_identical_call_is_a_loop_even_in_a_cycle() -> None:

@@ -1,6 +1,7 @@
 """Comparing executed changes with reference changes: which belong together, and where they differ."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
@@ -59,7 +60,10 @@ class Flat:
         found = []
         for path in [*self.values, *more]:
             wanted, given = self.norms.get(path, []), actual.norms.get(path, [])
-            if wanted != given:
+            unset = not given and not any(
+                value is not None for value in self.values[path]
+            )  # null is as good as nothing
+            if wanted != given and not unset:
                 left = _without(self.values.get(path, []), wanted, given)
                 right = _without(actual.values.get(path, []), given, wanted)
                 found += [Difference(path, g, a) for g, a in zip_longest(left, right)]
@@ -67,9 +71,9 @@ class Flat:
 
 
 def argument_differences(gold: dict[str, Any], actual: dict[str, Any]) -> list[Difference]:
-    """Return values of the reference that the call has otherwise; the order inside a list does not count.
+    """Return values of the reference that the call has otherwise; the order of plain values in a list does not count.
 
-    Arguments that the reference does not have are left alone: they are optional.
+    Arguments that the reference does not have are left alone: they are optional. So is one that it has as null.
     """
     return Flat(gold).differences(Flat(actual))
 
@@ -139,7 +143,10 @@ def _without(values: list[Any], norms: list[str], others: list[str]) -> list[Any
 
 
 def _norm(value: Any) -> str:
-    """Return the text by which values are compared: numbers by their value, in full, ids with leading zeros as text."""
+    """Return the text by which values are compared: numbers by their value, in full, ids with leading zeros as text.
+
+    Of a text its words count, with the marks on their letters; of one without any, all of it.
+    """
     if isinstance(value, bool) or value is None:
         return str(value).lower()
     text = repr(value) if isinstance(value, float) else str(value).strip()
@@ -148,4 +155,9 @@ def _norm(value: Any) -> str:
             return str(Fraction(text))  # exact, at any length
         except ValueError:
             pass
-    return " ".join(_WORDS.findall(text.casefold()))
+    text = text.casefold()
+    if text.isascii():
+        return " ".join(_WORDS.findall(text)) or text
+    text = unicodedata.normalize("NFKC", text)
+    kept = (sign if sign == "_" or sign.isalnum() or unicodedata.category(sign)[0] == "M" else " " for sign in text)
+    return " ".join("".join(kept).split()) or text
