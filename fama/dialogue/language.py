@@ -4,6 +4,8 @@ import re
 from functools import lru_cache
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
+#: Where a word of a name in ``camelCase`` begins, behind an acronym, too (``HTTPGet``).
+_HUMP = re.compile(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+|;\s+")
 _CLAUSE = re.compile(r"\b(?:and then|and also|and|also|then|plus|but|as well as|oh)\b|[,;:]", re.IGNORECASE)
 
@@ -107,6 +109,11 @@ def meaning(word: str) -> str:
 def words(text: str) -> list[str]:
     """Return lower-case words of a text, in order; ``snake_case`` is taken apart."""
     return [word.lower() for word in _WORD.findall(text)]
+
+
+def name_words(name: str) -> list[str]:
+    """Return lower-case words of a name of a tool, parameter or field, ``camelCase`` taken apart, too."""
+    return words(_HUMP.sub(" ", name))
 
 
 def phrases_to_verbs(text: str) -> str:

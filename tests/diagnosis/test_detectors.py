@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from fama.diagnosis.detectors.action_differences import argument_differences
 from fama.diagnosis.detectors.base import DETECTORS, collect_findings
 from fama.diagnosis.taxonomy import load_taxonomy
@@ -113,6 +115,19 @@ def test_a_change_done_over_is_credited() -> None:
         actions=(gold(RETURN, order_id="#W100", item_ids=["4001"]),),
     )
     assert not [e for e in found(example, "gold") if e.source != "gold:untold"]
+
+
+@pytest.mark.parametrize("key", ["order_id", "orderId", "orderID"])
+def test_an_object_is_known_by_its_id_in_any_notation(key: str) -> None:
+    wrong, other, right = (
+        call("returnItem", "ok", **{key: order, "item": item})
+        for order, item in (("W1", "x"), ("W2", "y"), ("W1", "z"))
+    )
+    example = episode(
+        identified(), wrong, other, right, actions=(gold("returnItem", **{key: "W1", "item": "z"}),), benchmark="theirs"
+    )
+    sources = [(e.source, e.step) for e in found(example, "gold")]
+    assert sources == [("gold:extra", 7)]  # the first one was done over, the other object was nobody's wish
 
 
 def test_calls_answered_by_an_error_change_nothing() -> None:

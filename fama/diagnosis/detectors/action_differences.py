@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from fama.dialogue.calls import Call
 from fama.dialogue.facts import leaves
+from fama.dialogue.language import name_words
 from fama.episodes.records import FunctionCall, GoldAction
 
 _WORDS = re.compile(r"\w+")
@@ -124,7 +125,7 @@ def same_object(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def _identifier(arguments: dict[str, Any]) -> str | None:
-    return next((name for name in arguments if name == "id" or name.endswith("_id")), None)
+    return next((name for name in arguments if name_words(name)[-1:] == ["id"]), None)
 
 
 def _first(path: str) -> str:
