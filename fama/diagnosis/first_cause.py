@@ -22,6 +22,8 @@ _COMMITS = re.compile(
 )
 #: A sum of money, or a number that is said to be one.
 _AMOUNT = re.compile(r"(?:[$€£]\s?|\bUSD\s)(\d[\d,]*(?:\.\d+)?)")
+#: As in ``12,50``; three digits are thousands.
+_DECIMAL_COMMA = re.compile(r",(?=\d{1,2}$)")
 _TELLING = 10
 _WORD = re.compile(r"#?[\w-]+")
 _LOOKS = re.compile(r"\b(which|provide|what is|could you (please )?(share|give|tell|let))\b", re.IGNORECASE)
@@ -109,7 +111,7 @@ def computed_at(trace: Trace) -> tuple[int, str] | None:
     """Return the first number that the agent told and no output, user or rule had, and where it was computed."""
     for step in trace.spoken_steps:
         for match in _AMOUNT.finditer(spoken(trace.episode.messages[step])):
-            number = match[1].replace(",", "")
+            number = _DECIMAL_COMMA.sub(".", match[1]).replace(",", "")
             value = float(number)
             if value >= _TELLING and not trace.sources.supported(int(value) if value.is_integer() else value, step):
                 return step, match[0]

@@ -117,6 +117,14 @@ def test_a_change_done_over_is_credited() -> None:
     assert not [e for e in found(example, "gold") if e.source != "gold:untold"]
 
 
+def test_an_object_inside_the_arguments_is_known_by_its_id() -> None:
+    wrong, right = (call("change", "ok", order={"order_id": "W1", "size": size}) for size in "sm")
+    example = episode(identified(), wrong, right, actions=(gold("change", order={"order_id": "W1", "size": "m"}),))
+    assert not [
+        e for e in found(example.model_copy(update={"benchmark": "theirs"}), "gold") if e.source == "gold:extra"
+    ]
+
+
 @pytest.mark.parametrize("key", ["order_id", "orderId", "orderID"])
 def test_an_object_is_known_by_its_id_in_any_notation(key: str) -> None:
     wrong, other, right = (

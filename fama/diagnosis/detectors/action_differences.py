@@ -5,7 +5,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
 from fama.dialogue.calls import Call
@@ -61,10 +61,8 @@ class Flat:
         found = []
         for path in [*self.values, *more]:
             wanted, given = self.norms.get(path, []), actual.norms.get(path, [])
-            unset = not given and not any(
-                value is not None for value in self.values[path]
-            )  # null is as good as nothing
-            if wanted != given and not unset:
+            unset = not given and not any(value is not None for value in self.values[path])
+            if wanted != given and not unset:  # null is as good as nothing
                 left = _without(self.values.get(path, []), wanted, given)
                 right = _without(actual.values.get(path, []), given, wanted)
                 found += [Difference(path, g, a) for g, a in zip_longest(left, right)]
@@ -108,8 +106,8 @@ def _same_objects(wanted: Sequence[Reference], calls: Sequence[Call]) -> Iterato
             groups = by_object.setdefault((reference.name, key), {})
             for j, call in enumerate(calls):
                 if call.name == reference.name:
-                    groups.setdefault(_norm(call.arguments.get(key)), []).append(j)
-        for j in by_object[reference.name, key].get(_norm(reference.arguments[key]), ()):
+                    groups.setdefault(_norm(_at(call.arguments, key)), []).append(j)
+        for j in by_object[reference.name, key].get(_norm(_at(reference.arguments, key)), ()):
             yield i, j
 
 
@@ -121,11 +119,23 @@ def _unreadable(call: Call) -> bool:
 def same_object(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Return whether two calls' arguments share the value of their first identifier."""
     key = _identifier(one)
-    return key is not None and _norm(one[key]) == _norm(other.get(key))
+    return key is not None and _norm(_at(one, key)) == _norm(_at(other, key))
 
 
 def _identifier(arguments: dict[str, Any]) -> str | None:
-    return next((name for name in arguments if name_words(name)[-1:] == ["id"]), None)
+    """Return the name of the first identifier, or the path of one inside the arguments where none has a name."""
+    inner = (leaf.path for leaf in leaves(arguments) if _is_identifier(leaf.key))
+    return next(chain(filter(_is_identifier, arguments), inner), None)
+
+
+def _is_identifier(name: str) -> bool:
+    return name_words(name)[-1:] == ["id"]
+
+
+def _at(arguments: dict[str, Any], path: str) -> Any:
+    if path in arguments:
+        return arguments[path]
+    return next((leaf.value for leaf in leaves(arguments) if leaf.path == path), None)
 
 
 def _first(path: str) -> str:
