@@ -97,7 +97,9 @@ def _load(path: str) -> Crosswalk:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "(top)"
-        raise BadInput(f"{path}: {place}: {first['msg']}; see {DEFAULT_PATH.name} for the form") from None
+        raise BadInput(
+            f"{path}: {place}: {first['msg'].removeprefix('Value error, ')}; see {DEFAULT_PATH.name} for the form"
+        ) from None
 
 
 def _codes(vocabulary: Vocabulary, family: str, labels: Iterable[str]) -> tuple[str, ...]:
